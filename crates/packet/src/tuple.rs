@@ -1,0 +1,56 @@
+//! Protocol numbers and five-tuples.
+
+use core::fmt;
+use core::net::SocketAddrV4;
+
+/// An IPv4 protocol number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// Internet Control Message Protocol (RFC 792).
+    pub const ICMP: Self = Self(1);
+    /// Transmission Control Protocol (RFC 9293).
+    pub const TCP: Self = Self(6);
+    /// User Datagram Protocol (RFC 768).
+    pub const UDP: Self = Self(17);
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ICMP => f.write_str("icmp"),
+            Self::TCP => f.write_str("tcp"),
+            Self::UDP => f.write_str("udp"),
+            Self(number) => write!(f, "ip-{number}"),
+        }
+    }
+}
+
+/// Addresses, protocol and ports of one packet, in the direction it travels.
+///
+/// For ICMP queries the identifier stands where the asking side's port would: in the source of a request, in the destination of a
+/// reply; the other port is 0. So the tuple of a reply is always the request's, reversed. Where a packet has no ports they are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FiveTuple {
+    /// The protocol above IPv4.
+    pub protocol: Protocol,
+    /// Where the packet says it comes from.
+    pub source: SocketAddrV4,
+    /// Where it goes.
+    pub destination: SocketAddrV4,
+}
+
+impl FiveTuple {
+    /// The tuple of an answer to this packet.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { protocol: self.protocol, source: self.destination, destination: self.source }
+    }
+}
+
+impl fmt::Display for FiveTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} > {} {}", self.source, self.destination, self.protocol)
+    }
+}
