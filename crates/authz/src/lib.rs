@@ -1,1 +1,43 @@
-//! Placeholder.
+//! Rules of cloud resources: may this identity, or this public address, come in?
+//!
+//! A [`RuleSet`] holds the network rules of one resource, such as a storage account. It is asked with an [`Arrival`], which says how a
+//! request reached the service, and answers with an [`Access`]: allowed by what, or refused for what. The answer is a pure function of
+//! the two, so a set can be shared, and replaced as a whole while others still read the old one (invariant A8).
+//!
+//! A network allow is necessary, never sufficient: keys and tokens are judged by the service afterwards (F-14).
+//!
+//! ```
+//! use vnetem_authz::{Access, Arrival, DefaultAction, Grant, Refusal, RuleLimits, RuleSet, RuleState};
+//! use vnetem_packet::{Identity, SubnetId, VnetId};
+//!
+//! let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+//! rules.add_ip_rule("20.1.1.1".parse()?)?;
+//!
+//! // Without an endpoint the caller shows a public address, and the rule lets it in.
+//! let public = Arrival::Public("20.1.1.1".parse()?);
+//! assert_eq!(rules.judge(public), Access::Allowed(Grant::IpRule("20.1.1.1/32".parse()?)));
+//!
+//! // With one it shows its subnet, and the same rule no longer helps (S-16).
+//! let web = SubnetId(7);
+//! let tunnel = Arrival::Tunnel(Identity { vnet: VnetId(1), subnet: web, address: "10.0.0.4".parse()? });
+//! assert_eq!(rules.judge(tunnel), Access::Refused(Refusal::SubnetNotListed));
+//!
+//! rules.set_vnet_rule(web, RuleState::Succeeded)?;
+//! assert_eq!(rules.judge(tunnel), Access::Allowed(Grant::SubnetRule(web)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Not modelled: ordered allow and deny rules as App Service has them (F-20), the Event Hubs exception of old API versions (F-21),
+//! endpoint policies (P-01 to P-07).
+
+mod access;
+mod error;
+mod ip_rules;
+mod limits;
+mod rule_set;
+
+pub use access::{Access, Arrival, DenyMode, Grant, HttpAnswer, Refusal, ResourceInstance};
+pub use error::RuleError;
+pub use ip_rules::IpRule;
+pub use limits::RuleLimits;
+pub use rule_set::{DefaultAction, PublicAccess, RuleSet, RuleState};

@@ -1,0 +1,221 @@
+//! How a request comes and what it is told.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem_packet::{Identity, SubnetId};
+
+/// How a request reached the service, which the service knows even when it refuses (F-19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arrival {
+    /// Over a service endpoint, with the caller's identity (S-04).
+    Tunnel(Identity),
+    /// From the internet, from a public source address (S-14).
+    Public(Ipv4Addr),
+    /// Over the same-region path: a private source without a subnet's identity (C-03, F-09).
+    PrivateSameRegion(Ipv4Addr),
+    /// Through a private endpoint of the resource.
+    PrivateEndpoint {
+        /// Whether the connection is approved; pending, rejected and disconnected ones carry nothing (L-07).
+        approved: bool,
+    },
+    /// From an instance of another cloud resource, known by its own identity (F-11).
+    Instance(ResourceInstance),
+}
+
+/// An opaque number for a resource instance, or for a group of trusted services, that a rule may name (F-11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceInstance(pub u64);
+
+/// The answer of a rule set: allowed by what, or refused for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[must_use]
+pub enum Access {
+    /// The network rules let the request in.
+    Allowed(Grant),
+    /// The network rules turn the request away.
+    Refused(Refusal),
+}
+
+/// What let a request in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grant {
+    /// It came through an approved private endpoint, to which rules do not apply (F-13).
+    PrivateEndpoint,
+    /// A rule names the calling resource instance (F-11).
+    TrustedInstance,
+    /// The default action is to allow (F-01).
+    DefaultAllow,
+    /// A rule in force names the caller's subnet (F-03).
+    SubnetRule(SubnetId),
+    /// This IP rule contains the caller's address; of nested rules, the widest.
+    IpRule(Ipv4Net),
+}
+
+/// Why a request was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// The private endpoint is not approved (L-07).
+    PrivateEndpointNotApproved,
+    /// Public network access is disabled, which overrides default action and rules (F-12).
+    PublicAccessDisabled,
+    /// No rule names the caller's subnet (F-02, F-03).
+    SubnetNotListed,
+    /// A rule names the caller's subnet but is in no state to decide: on its way in or out, failed, or its subnet deleted (E-18, U-20).
+    RuleNotInForce,
+    /// A private source without identity satisfies neither a VNet rule nor an IP rule (C-03, F-07).
+    PrivateWithoutIdentity,
+    /// No IP rule contains the caller's public address (F-02).
+    AddressNotListed,
+    /// No rule names the calling resource instance.
+    InstanceNotListed,
+}
+
+/// What the emulated network does with a packet whose request the service refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DenyMode {
+    /// Deliver it, marked with the refusal, so that the service can answer as the real one does (F-16, P-32, S-47).
+    #[default]
+    Deliver,
+    /// Answer it with a TCP reset.
+    Reset,
+    /// Drop it in silence.
+    Drop,
+}
+
+/// The answer of an HTTP front end to a refused request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HttpAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error code in the body.
+    pub code: &'static str,
+}
+
+impl Access {
+    /// Whether the request may come in.
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
+        matches!(self, Self::Allowed(_))
+    }
+
+    /// The refusal, if it is one.
+    #[must_use]
+    pub const fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Allowed(_) => None,
+            Self::Refused(refusal) => Some(refusal),
+        }
+    }
+}
+
+impl Grant {
+    /// The stable kebab-case name, without what the rule says.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PrivateEndpoint => "private-endpoint",
+            Self::TrustedInstance => "trusted-instance",
+            Self::DefaultAllow => "default-allow",
+            Self::SubnetRule(_) => "subnet-rule",
+            Self::IpRule(_) => "ip-rule",
+        }
+    }
+}
+
+impl Refusal {
+    /// Every refusal, in the order of `refusal as usize`: for counters and lists.
+    pub const ALL: [Self; 7] = [
+        Self::PrivateEndpointNotApproved,
+        Self::PublicAccessDisabled,
+        Self::SubnetNotListed,
+        Self::RuleNotInForce,
+        Self::PrivateWithoutIdentity,
+        Self::AddressNotListed,
+        Self::InstanceNotListed,
+    ];
+
+    /// The stable kebab-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PrivateEndpointNotApproved => "private-endpoint-not-approved",
+            Self::PublicAccessDisabled => "public-access-disabled",
+            Self::SubnetNotListed => "subnet-not-listed",
+            Self::RuleNotInForce => "rule-not-in-force",
+            Self::PrivateWithoutIdentity => "private-without-identity",
+            Self::AddressNotListed => "address-not-listed",
+            Self::InstanceNotListed => "instance-not-listed",
+        }
+    }
+
+    /// What a storage account's front end answers: the same for every reason (F-16, S-47).
+    #[must_use]
+    pub const fn storage_answer(self) -> HttpAnswer {
+        HttpAnswer { status: 403, code: "AuthorizationFailure" }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allowed(grant) => write!(f, "allow {grant}"),
+            Self::Refused(refusal) => write!(f, "refuse {refusal}"),
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::SubnetRule(subnet) => write!(f, " {subnet}"),
+            Self::IpRule(rule) => write!(f, " {rule}"),
+            Self::PrivateEndpoint | Self::TrustedInstance | Self::DefaultAllow => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn refusals_are_listed_at_their_own_index_under_distinct_names() {
+        let names: BTreeSet<_> = Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
+        assert_eq!(names.len(), Refusal::ALL.len());
+        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, index);
+        }
+    }
+
+    /// The words of scenario files.
+    #[test]
+    fn an_answer_reads_as_scenarios_write_it() {
+        let rule = "20.1.1.1/32".parse().unwrap();
+        assert_eq!(Access::Allowed(Grant::IpRule(rule)).to_string(), "allow ip-rule 20.1.1.1/32");
+        assert_eq!(
+            Access::Refused(Refusal::SubnetNotListed).to_string(),
+            "refuse subnet-not-listed"
+        );
+        assert_eq!(Grant::SubnetRule(SubnetId(3)).to_string(), "subnet-rule subnet#3");
+    }
+
+    /// S-47, F-16.
+    #[test]
+    fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
+        for refusal in Refusal::ALL {
+            let HttpAnswer { status, code } = refusal.storage_answer();
+            assert_eq!((status, code), (403, "AuthorizationFailure"));
+        }
+    }
+}
