@@ -1,5 +1,6 @@
 //! The one door for untrusted bytes: a packet is parsed once into [`Headers`].
 
+use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::{FiveTuple, Protocol};
@@ -99,6 +100,22 @@ impl Headers {
     }
 }
 
+impl TcpSegment {
+    /// How much sequence space the segment takes: its data, and one each for SYN and FIN (RFC 9293 3.4).
+    #[must_use]
+    pub fn length(&self) -> u32 {
+        let [syn, fin] =
+            [TcpFlags::SYN, TcpFlags::FIN].map(|flag| u32::from(self.flags.contains(flag)));
+        u32::from(self.payload_length).wrapping_add(syn).wrapping_add(fin)
+    }
+
+    /// The sequence number behind the segment: what its receiver expects next once it has it.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.sequence.wrapping_add(self.length())
+    }
+}
+
 impl TcpFlags {
     /// No more data from the sender.
     pub const FIN: Self = Self(0x01);
@@ -117,5 +134,38 @@ impl TcpFlags {
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+}
+
+/// As in `10.0.0.4:50001 > 52.239.1.9:443 tcp S`; what has no ports is shown without.
+impl fmt::Display for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.transport {
+            Transport::Tcp(segment) => write!(f, "{} {}", self.tuple(), segment.flags),
+            Transport::Udp => write!(f, "{}", self.tuple()),
+            Transport::IcmpQuery => write!(f, "{} query", self.tuple()),
+            Transport::IcmpError => {
+                write!(f, "{} > {} {} error", self.source, self.destination, self.protocol)
+            }
+            Transport::IcmpOther | Transport::None => {
+                write!(f, "{} > {} {}", self.source, self.destination, self.protocol)
+            }
+        }?;
+        match self.fragment {
+            Fragment::Whole => Ok(()),
+            Fragment::First => f.write_str(" fragment 0"),
+            Fragment::Later { offset, .. } => write!(f, " fragment {offset}"),
+        }
+    }
+}
+
+/// One letter per control bit from the lowest up, so `S`, `SA`, `A`, `RA`, `FA`, and `.` for none.
+impl fmt::Display for TcpFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str(".");
+        }
+        let set = "FSRPAUEC".char_indices().filter(|(bit, _)| self.0 >> bit & 1 == 1);
+        set.map(|(_, letter)| letter).try_for_each(|letter| fmt::Write::write_char(f, letter))
     }
 }

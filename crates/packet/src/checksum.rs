@@ -1,0 +1,85 @@
+//! The internet checksum (RFC 1071) and its incremental update (RFC 1624).
+//!
+//! Sums here are ones' complement sums of 16-bit words in network order, not yet complemented. In this arithmetic 0x0000 and
+//! 0xFFFF are both zero; the sum of words that are not all zero is never written 0x0000, and everything below keeps to that.
+
+/// Adds the two halves of a sum until 16 bits are left (RFC 1071 1).
+#[must_use]
+pub const fn fold(sum: u32) -> u16 {
+    let (sum, carry) = ((sum >> 16) as u16).overflowing_add((sum & 0xFFFF) as u16);
+    sum.wrapping_add(carry as u16)
+}
+
+/// The checksum after a word that it covers has changed from `old` to `new`: RFC 1624 equation 3.
+///
+/// Equals the computation from scratch for all values (W2), unless all that is covered has become zero.
+#[must_use]
+pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    shift(checksum, difference(old, new))
+}
+
+/// The ones' complement difference of two words: what [`shift`] takes.
+#[must_use]
+pub const fn difference(old: u16, new: u16) -> u16 {
+    fold((!old as u32).wrapping_add(new as u32))
+}
+
+/// The checksum after the sum of what it covers has grown by `difference`.
+#[must_use]
+pub const fn shift(checksum: u16, difference: u16) -> u16 {
+    !fold((!checksum as u32).wrapping_add(difference as u32))
+}
+
+/// The sum of all words of `bytes`, an odd last byte padded with zero (RFC 1071 1).
+#[must_use]
+pub fn sum(bytes: &[u8]) -> u16 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut total: u64 = 0;
+    for word in words {
+        total = total.wrapping_add(u64::from(u32::from_be_bytes(*word)));
+    }
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    fold_wide(total.wrapping_add(u64::from(u32::from_be_bytes(last))))
+}
+
+/// The sum of two sums.
+#[must_use]
+pub const fn add(left: u16, right: u16) -> u16 {
+    fold((left as u32).wrapping_add(right as u32))
+}
+
+/// The sum of the pseudo-header that TCP and UDP checksums cover (RFC 9293 3.1, RFC 768); `length` is the segment's in bytes.
+#[must_use]
+pub fn pseudo_header(source: [u8; 4], destination: [u8; 4], protocol: u8, length: u16) -> u16 {
+    let source = u64::from(u32::from_be_bytes(source));
+    let destination = u64::from(u32::from_be_bytes(destination));
+    fold_wide(
+        source
+            .wrapping_add(destination)
+            .wrapping_add(u64::from(protocol))
+            .wrapping_add(u64::from(length)),
+    )
+}
+
+/// Whether the 20 bytes and the options behind them sum up as a correct header does (RFC 791 3.1).
+pub(crate) fn header_is_right(fixed: &[u8; 20], options: &[u8]) -> bool {
+    let (words, _) = fixed.as_chunks::<4>();
+    let mut total: u64 = 0;
+    for word in words {
+        total = total.wrapping_add(u64::from(u32::from_be_bytes(*word)));
+    }
+    let (words, _) = options.as_chunks::<4>();
+    for word in words {
+        total = total.wrapping_add(u64::from(u32::from_be_bytes(*word)));
+    }
+    fold_wide(total) == 0xFFFF
+}
+
+/// Folds a sum of 32-bit words; exact for any 65,535 bytes.
+const fn fold_wide(sum: u64) -> u16 {
+    let (sum, carry) = ((sum >> 32) as u32).overflowing_add((sum & 0xFFFF_FFFF) as u32);
+    fold(sum.wrapping_add(carry as u32))
+}

@@ -1,0 +1,158 @@
+//! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4, W9).
+
+use core::net::Ipv4Addr;
+
+use crate::checksum::{add, header_is_right, shift, sum};
+use crate::icmp::IcmpKind;
+use crate::{
+    FiveTuple, Fragment, Headers, Malformed, Protocol, Rewrite, TcpFlags, TcpSegment, Transport,
+    rewrite,
+};
+
+/// The packet that an ICMP error is about, as far as the error quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// What the quoted packet says of itself, in the direction in which it travelled.
+    ///
+    /// Its total length is that of the quoted part. Of a TCP segment only the ports and the sequence number are read, since
+    /// eight bytes of it suffice (T-25); the other fields are 0. A quoted later fragment has addresses and no ports.
+    pub headers: Headers,
+    /// Offset of the quoted IPv4 header in the error packet.
+    pub offset: u16,
+}
+
+impl Quote {
+    /// Reads the packet that the ICMP error `packet` quotes; `headers` must be what [`Headers::parse`] said of `packet`.
+    ///
+    /// # Errors
+    ///
+    /// The packet is no ICMP error, the quoted header is none or its checksum is wrong (T-22, RFC 5508 REQ-3), less than eight
+    /// bytes follow it where a transport header should stand, or it is an ICMP error itself (RFC 1122 3.2.2).
+    pub fn parse(packet: &[u8], headers: &Headers) -> Result<Self, Malformed> {
+        if headers.transport != Transport::IcmpError {
+            return Err(Malformed::NoQuote);
+        }
+        let offset = u16::from(headers.header_length).saturating_add(8);
+        let quoted = packet.get(usize::from(offset)..usize::from(headers.total_length));
+        Ok(Self { headers: parse_quoted(quoted.ok_or(Malformed::QuoteTruncated)?)?, offset })
+    }
+
+    /// The tuple of the quoted packet, in the direction in which it travelled.
+    #[must_use]
+    pub const fn tuple(&self) -> FiveTuple {
+        self.headers.tuple()
+    }
+
+    /// Whether the quoted part reaches as far as the checksum of its transport header.
+    #[must_use]
+    pub fn has_transport_checksum(&self) -> bool {
+        match self.headers.transport {
+            Transport::Tcp(_) => {
+                self.headers.total_length
+                    >= u16::from(self.headers.header_length).saturating_add(18)
+            }
+            Transport::Udp | Transport::IcmpQuery => true,
+            Transport::IcmpError | Transport::IcmpOther | Transport::None => false,
+        }
+    }
+}
+
+/// Rewrites an ICMP error by `outer` and the packet that it quotes by `inner`, and sets the error's time to live.
+///
+/// Updated are both IPv4 header checksums, the quoted transport checksum where it is quoted, and the ICMP checksum by all that
+/// changed in the quote. Type, code and the rest stay (T-22, T-23).
+pub fn rewrite_quoting(
+    packet: &mut [u8],
+    headers: &Headers,
+    quote: &Quote,
+    outer: Rewrite,
+    inner: Rewrite,
+    ttl: u8,
+) {
+    rewrite(packet, headers, outer, ttl);
+    let message =
+        packet.get_mut(usize::from(headers.header_length)..usize::from(headers.total_length));
+    let Some((fixed, quoted)) = message.and_then(<[u8]>::split_first_chunk_mut::<8>) else {
+        return;
+    };
+    // Nothing behind a TCP checksum, the last field of all, can change.
+    let reach = usize::from(quote.headers.header_length).saturating_add(18);
+    let reach = reach.min(usize::from(quote.headers.total_length));
+    let before = sum(quoted.get(..reach).unwrap_or_default());
+    rewrite(quoted, &quote.headers, inner, quote.headers.ttl);
+    let after = sum(quoted.get(..reach).unwrap_or_default());
+    let checksum = shift(u16::from_be_bytes([fixed[2], fixed[3]]), add(!before, after));
+    [fixed[2], fixed[3]] = checksum.to_be_bytes();
+}
+
+/// As [`Headers::parse`], but content with a packet that is cut, and with any options (T-25).
+fn parse_quoted(bytes: &[u8]) -> Result<Headers, Malformed> {
+    let fixed = bytes.first_chunk::<20>().ok_or(Malformed::QuoteTruncated)?;
+    let header_length = (fixed[0] & 0x0F) << 2;
+    if fixed[0] >> 4 != 4 || header_length < 20 {
+        return Err(Malformed::QuoteHeader);
+    }
+    let list = bytes.get(20..usize::from(header_length)).ok_or(Malformed::QuoteTruncated)?;
+    let total_length = u16::from_be_bytes([fixed[2], fixed[3]]);
+    if !header_is_right(fixed, list) || total_length < u16::from(header_length) {
+        return Err(Malformed::QuoteHeader);
+    }
+    let bytes = bytes.get(..usize::from(total_length)).unwrap_or(bytes);
+    let fragmentation = u16::from_be_bytes([fixed[6], fixed[7]]);
+    let (offset, more) = ((fragmentation & 0x1FFF) << 3, fragmentation & 0x2000 != 0);
+    let fragment = match (offset, more) {
+        (0, false) => Fragment::Whole,
+        (0, true) => Fragment::First,
+        (offset, more) => Fragment::Later { offset, last: !more },
+    };
+    let protocol = Protocol(fixed[9]);
+    let (ports, transport) = match fragment {
+        Fragment::Later { .. } => ((0, 0), Transport::None),
+        _ => parse_start(protocol, bytes.get(usize::from(header_length)..).unwrap_or_default())?,
+    };
+    Ok(Headers {
+        source: Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]),
+        destination: Ipv4Addr::new(fixed[16], fixed[17], fixed[18], fixed[19]),
+        source_port: ports.0,
+        destination_port: ports.1,
+        total_length: u16::try_from(bytes.len()).unwrap_or(total_length),
+        identification: u16::from_be_bytes([fixed[4], fixed[5]]),
+        header_length,
+        ttl: fixed[8],
+        protocol,
+        dont_fragment: fragmentation & 0x4000 != 0,
+        fragment,
+        transport,
+    })
+}
+
+/// What the first eight bytes of a transport header say.
+fn parse_start(protocol: Protocol, payload: &[u8]) -> Result<((u16, u16), Transport), Malformed> {
+    if !matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP) {
+        return Ok(((0, 0), Transport::None));
+    }
+    let start = payload.first_chunk::<8>().ok_or(Malformed::QuoteTruncated)?;
+    let ports =
+        (u16::from_be_bytes([start[0], start[1]]), u16::from_be_bytes([start[2], start[3]]));
+    if protocol == Protocol::UDP {
+        return Ok((ports, Transport::Udp));
+    }
+    if protocol == Protocol::TCP {
+        let segment = TcpSegment {
+            sequence: u32::from_be_bytes([start[4], start[5], start[6], start[7]]),
+            acknowledgement: 0,
+            window: 0,
+            payload_length: 0,
+            header_length: 0,
+            flags: TcpFlags(0),
+        };
+        return Ok((ports, Transport::Tcp(segment)));
+    }
+    let kind = IcmpKind::of(start[0]);
+    let transport = match kind {
+        IcmpKind::Request | IcmpKind::Reply => Transport::IcmpQuery,
+        IcmpKind::Error => return Err(Malformed::QuoteOfError),
+        IcmpKind::Other => Transport::IcmpOther,
+    };
+    Ok((kind.ports(u16::from_be_bytes([start[4], start[5]])), transport))
+}

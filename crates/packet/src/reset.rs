@@ -1,0 +1,87 @@
+//! TCP resets that vnetem sends in its own name.
+
+use core::net::SocketAddrV4;
+
+use crate::checksum::{add, pseudo_header, sum};
+use crate::{Fragment, Headers, Protocol, TcpFlags, Transport};
+
+/// A TCP reset: RST, or RST and ACK if there is something to acknowledge.
+///
+/// A receiver takes it only if `sequence` is exactly what it expects next (R3, RFC 5961 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reset {
+    /// Who seems to send it.
+    pub source: SocketAddrV4,
+    /// Who is to close.
+    pub destination: SocketAddrV4,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number, which also sets ACK.
+    pub acknowledgement: Option<u32>,
+}
+
+impl Reset {
+    /// Length of the packet in bytes: two headers without options.
+    pub const LENGTH: usize = 40;
+
+    /// The reset with which RFC 9293 3.10.7.1 answers a segment that belongs to no connection (R4).
+    ///
+    /// `None` for what is no TCP segment, for a reset, which is never answered (R2), for a later fragment, and for a first one
+    /// without ACK, since the length of its segment is not known.
+    #[must_use]
+    pub fn answering(headers: &Headers) -> Option<Self> {
+        let Transport::Tcp(segment) = headers.transport else { return None };
+        if segment.flags.contains(TcpFlags::RST) {
+            return None;
+        }
+        let (sequence, acknowledgement) = if segment.flags.contains(TcpFlags::ACK) {
+            (segment.acknowledgement, None)
+        } else if headers.fragment == Fragment::Whole {
+            (0, Some(segment.end()))
+        } else {
+            return None;
+        };
+        let tuple = headers.tuple();
+        Some(Self {
+            source: tuple.destination,
+            destination: tuple.source,
+            sequence,
+            acknowledgement,
+        })
+    }
+
+    /// The packet, with right checksums (R11), a window of 0 and the don't-fragment bit.
+    #[must_use]
+    pub fn write(&self, identification: u16, ttl: u8) -> [u8; Self::LENGTH] {
+        let flags = match self.acknowledgement {
+            Some(_) => TcpFlags::RST.0 | TcpFlags::ACK.0,
+            None => TcpFlags::RST.0,
+        };
+        let mut packet = [0; Self::LENGTH];
+        packet[0] = 0x45;
+        packet[3] = 40;
+        packet[4..6].copy_from_slice(&identification.to_be_bytes());
+        packet[6] = 0x40;
+        packet[8] = ttl;
+        packet[9] = Protocol::TCP.0;
+        packet[12..16].copy_from_slice(&self.source.ip().octets());
+        packet[16..20].copy_from_slice(&self.destination.ip().octets());
+        packet[20..22].copy_from_slice(&self.source.port().to_be_bytes());
+        packet[22..24].copy_from_slice(&self.destination.port().to_be_bytes());
+        packet[24..28].copy_from_slice(&self.sequence.to_be_bytes());
+        packet[28..32].copy_from_slice(&self.acknowledgement.unwrap_or(0).to_be_bytes());
+        packet[32] = 0x50;
+        packet[33] = flags;
+        let header = !sum(&packet[..20]);
+        let pseudo = pseudo_header(
+            self.source.ip().octets(),
+            self.destination.ip().octets(),
+            Protocol::TCP.0,
+            20,
+        );
+        let transport = !add(pseudo, sum(&packet[20..]));
+        packet[10..12].copy_from_slice(&header.to_be_bytes());
+        packet[36..38].copy_from_slice(&transport.to_be_bytes());
+        packet
+    }
+}
