@@ -1,0 +1,49 @@
+use crate::address::mask;
+
+/// A route as the builders see it: network address, prefix length, and what a match says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rule<C> {
+    pub(crate) network: u32,
+    pub(crate) length: u8,
+    pub(crate) cell: C,
+}
+
+/// Cuts the address space where the longest match changes: calls `emit(start, rule)` for every
+/// elementary interval in rising order of start, the first at 0, with the position of the rule that
+/// wins there.
+///
+/// `rules` must be sorted by (network, length) and free of duplicates. A rule that is never named is
+/// hidden: longer ones cover it whole.
+pub(crate) fn sweep<C>(rules: &[Rule<C>], mut emit: impl FnMut(u32, Option<usize>)) {
+    // Held back until it is sure that no other interval starts at the same address.
+    let mut pending = (0, None);
+    let mut cut = |start: u32, winner: Option<usize>| {
+        if start != pending.0 {
+            emit(pending.0, pending.1);
+        }
+        pending = (start, winner);
+    };
+    // The rules that cover where we are, by last address, the longest on top; at most 33 deep.
+    let mut open: Vec<(u32, usize)> = Vec::with_capacity(33);
+    for (at, rule) in rules.iter().enumerate() {
+        close(&mut open, Some(rule.network), &mut cut);
+        cut(rule.network, Some(at));
+        open.push((rule.network | !mask(rule.length), at));
+    }
+    close(&mut open, None, &mut cut);
+    emit(pending.0, pending.1);
+}
+
+/// Closes the rules that end before the next one starts, all of them if there is no next.
+fn close(
+    open: &mut Vec<(u32, usize)>,
+    next: Option<u32>,
+    cut: &mut impl FnMut(u32, Option<usize>),
+) {
+    while let Some((end, _)) = open.pop_if(|(end, _)| next.is_none_or(|next| *end < next)) {
+        // Beyond the last address nothing starts.
+        if let Some(start) = end.checked_add(1) {
+            cut(start, open.last().map(|(_, rule)| *rule));
+        }
+    }
+}
