@@ -1,6 +1,7 @@
 //! The obvious twin of every table: a list of routes and a linear scan.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::cast_possible_truncation, reason = "the generator cuts on purpose")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
