@@ -1,1 +1,34 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod counters;
+mod edge;
+mod error;
+mod event;
+mod network;
+mod pipeline;
+mod plane;
+mod reason;
+mod route;
+mod snapshot;
+mod trace;
+mod verdict;
+
+pub use ipnet::Ipv4Net;
+pub use vnetem_authz::{
+    Access, Arrival, DefaultAction, DenyMode, Grant, IpRule, PublicAccess, Refusal, RuleError,
+    RuleLimits, RuleSet, RuleState,
+};
+pub use vnetem_nat::{Cause, Direction, FlowCounters, Generation, Time};
+pub use vnetem_packet::{FiveTuple, Headers, Identity, Malformed, Protocol, Realm, SiteId, SubnetId, VnetId};
+
+pub use counters::{Counters, Tally};
+pub use edge::{Edge, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
+pub use error::EditError;
+pub use event::{Event, EventKind};
+pub use network::{Network, Nic, Outbound, Resource, Scope, Service, Site, Subnet, Vnet};
+pub use plane::{Closing, DataPlane, Settings, Transmit};
+pub use reason::{DenyReason, DropReason};
+pub use route::{Choice, EffectiveRoute, NextHop, Route, RouteSource, RouteState, TiePolicy, choose};
+pub use snapshot::Snapshot;
+pub use trace::{FlowStep, Step, Trace};
+pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};

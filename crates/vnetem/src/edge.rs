@@ -1,0 +1,195 @@
+//! Where packets enter and leave the emulated network.
+
+use core::fmt;
+
+use vnetem_nat::{Cell, Zone};
+use vnetem_packet::{Identity, SiteId, SubnetId};
+
+/// Number of a network interface, never reused within one control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NicId(pub u32);
+
+/// Number of a service that endpoints can be enabled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u8);
+
+/// Number of a resource (one account, one server) with rules of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(pub u32);
+
+/// Where a packet enters or leaves. An answer enters at the very edge by which the question left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Edge {
+    /// Any host of a subnet that has no declared interface.
+    Subnet(SubnetId),
+    /// One declared network interface, a forwarding appliance for example.
+    Nic(NicId),
+    /// The internet.
+    Internet,
+    /// A service: with an identity if the packet came over a service endpoint, and without one if it came by public addresses.
+    Service {
+        /// The service.
+        service: ServiceId,
+        /// What the service learns of the caller (S-04); the identity travels beside the bytes.
+        identity: Option<Identity>,
+    },
+    /// An on-premises site.
+    Site(SiteId),
+}
+
+/// An edge in 32 bits, as flows store it; the address of an identity is the flow's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EdgeCode(u32);
+
+/// What an [`EdgeCode`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Subnet(SubnetId),
+    Nic(NicId),
+    Internet,
+    Public(ServiceId),
+    Endpoint(ServiceId, SubnetId),
+    Site(SiteId),
+}
+
+/// Services that one control plane can hold: five bits of an [`EdgeCode`] and of a [`Cell`], and number 0 stands for none.
+pub const MAX_SERVICES: usize = 31;
+
+/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an [`EdgeCode`].
+pub const MAX_PLACES: u32 = (1 << 24) - 1;
+
+const KIND: u32 = 29;
+const SERVICE: u32 = 24;
+
+impl EdgeCode {
+    pub(crate) const INTERNET: Self = Self(0);
+
+    pub(crate) const fn subnet(id: SubnetId) -> Self {
+        Self(1 << KIND | id.0)
+    }
+
+    pub(crate) const fn nic(id: NicId) -> Self {
+        Self(2 << KIND | id.0)
+    }
+
+    pub(crate) const fn site(id: SiteId) -> Self {
+        Self(3 << KIND | id.0)
+    }
+
+    /// A service reached by public addresses.
+    pub(crate) const fn public(service: ServiceId) -> Self {
+        Self(4 << KIND | (service.0 as u32) << SERVICE)
+    }
+
+    /// A service reached over the endpoint of a subnet.
+    pub(crate) const fn endpoint(service: ServiceId, subnet: SubnetId) -> Self {
+        Self(5 << KIND | (service.0 as u32) << SERVICE | subnet.0)
+    }
+
+    pub(crate) const fn place(self) -> Place {
+        let low = self.0 & MAX_PLACES;
+        let service = ServiceId((self.0 >> SERVICE & 0x1f) as u8);
+        match self.0 >> KIND {
+            1 => Place::Subnet(SubnetId(low)),
+            2 => Place::Nic(NicId(low)),
+            3 => Place::Site(SiteId(low)),
+            4 => Place::Public(service),
+            5 => Place::Endpoint(service, SubnetId(low)),
+            _ => Place::Internet,
+        }
+    }
+
+    /// The zone in which packets from this edge are looked up: everything public is one zone, so that no two flows share a public
+    /// tuple (N2); a subnet's endpoint has its own, so that overlapping networks never meet (I1).
+    pub(crate) const fn zone(self) -> Zone {
+        match self.0 >> KIND {
+            0 | 4 => Zone::PUBLIC,
+            5 => Zone(5 << KIND | self.0 & MAX_PLACES),
+            _ => Zone(self.0),
+        }
+    }
+
+    /// Whether packets reach this edge by public addresses: the internet, or a service without an endpoint.
+    pub(crate) const fn is_public(self) -> bool {
+        matches!(self.0 >> KIND, 0 | 4)
+    }
+}
+
+/// The cell of flows that a place opened towards a service, or towards anything else.
+pub(crate) const fn cell(place: u32, service: Option<ServiceId>) -> Cell {
+    let service = match service {
+        Some(service) => service.0 as u32 + 1,
+        None => 0,
+    };
+    Cell(place << 5 | service)
+}
+
+/// The place number of the internet among cells; subnets and sites share the numbers from 1 on.
+pub(crate) const INTERNET_PLACE: u32 = 0;
+
+impl fmt::Display for NicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nic#{}", self.0)
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service#{}", self.0)
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "resource#{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_code_gives_back_its_place() {
+        let top = MAX_PLACES;
+        for (code, place) in [
+            (EdgeCode::INTERNET, Place::Internet),
+            (EdgeCode::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
+            (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
+            (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
+            (EdgeCode::public(ServiceId(30)), Place::Public(ServiceId(30))),
+            (
+                EdgeCode::endpoint(ServiceId(30), SubnetId(top)),
+                Place::Endpoint(ServiceId(30), SubnetId(top)),
+            ),
+        ] {
+            assert_eq!(code.place(), place);
+        }
+    }
+
+    /// I1, I2: zones of different realms never coincide; everything public is one zone.
+    #[test]
+    fn zones_keep_realms_apart() {
+        let endpoint = |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
+        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::public(ServiceId(3)).zone());
+        assert_eq!(endpoint(1, 5), endpoint(2, 5));
+        assert_ne!(endpoint(1, 5), endpoint(1, 6));
+        let zones = [
+            EdgeCode::INTERNET.zone(),
+            EdgeCode::subnet(SubnetId(5)).zone(),
+            EdgeCode::nic(NicId(5)).zone(),
+            EdgeCode::site(SiteId(5)).zone(),
+            endpoint(1, 5),
+        ];
+        for (i, a) in zones.iter().enumerate() {
+            assert!(zones.iter().skip(i + 1).all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn cells_of_a_place_are_distinct_by_service() {
+        assert_eq!(cell(3, None), Cell(96));
+        assert_eq!(cell(3, Some(ServiceId(0))), Cell(97));
+        assert_eq!(cell(3, Some(ServiceId(30))), Cell(127));
+    }
+}

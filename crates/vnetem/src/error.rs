@@ -1,0 +1,132 @@
+//! Why an edit of the control plane was refused. A refused edit has changed nothing (C2).
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+/// Why an edit was refused; names what was wrong and what it clashed with (C6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EditError {
+    /// The edit names something that does not exist.
+    Unknown {
+        /// What kind of thing: `vnet`, `subnet`, `nic`, `site`, `service`, `resource`, `route`.
+        kind: &'static str,
+        /// Its name or number.
+        name: String,
+    },
+    /// A name is taken by another thing of the kind.
+    NameTaken {
+        /// What kind of thing.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A prefix has host bits set.
+    HostBits {
+        /// The prefix as given.
+        prefix: Ipv4Net,
+    },
+    /// A list of ranges is empty where at least one is needed.
+    NoRanges {
+        /// What kind of thing.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Two ranges that must be disjoint overlap.
+    Overlap {
+        /// The new range.
+        new: Ipv4Net,
+        /// Whose it would be.
+        owner: String,
+        /// The range it overlaps.
+        existing: Ipv4Net,
+        /// Whose that is.
+        holder: String,
+    },
+    /// A range or address lies outside of what must contain it.
+    Outside {
+        /// The range (an address is a /32).
+        inner: Ipv4Net,
+        /// Whose it would be.
+        owner: String,
+        /// What must contain it.
+        container: String,
+    },
+    /// An address belongs to something else already.
+    AddressTaken {
+        /// The address.
+        address: Ipv4Addr,
+        /// Whose it would be.
+        owner: String,
+        /// Whose it is.
+        holder: String,
+    },
+    /// A public address is needed and this one is not.
+    NotPublic {
+        /// The address.
+        address: Ipv4Addr,
+        /// Whose it would be.
+        owner: String,
+    },
+    /// The thing is used by something else, which must be removed first (D5).
+    InUse {
+        /// What cannot be removed.
+        name: String,
+        /// What uses it.
+        by: String,
+    },
+    /// A bound of the model is reached.
+    Limit {
+        /// What there would be too many of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A port range is empty or begins at 0.
+    Ports {
+        /// First port.
+        first: u16,
+        /// Last port.
+        last: u16,
+    },
+    /// A next hop address cannot be an appliance of this subnet.
+    NextHop {
+        /// The address.
+        address: Ipv4Addr,
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+impl std::error::Error for EditError {}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { kind, name } => write!(f, "there is no {kind} {name}"),
+            Self::NameTaken { kind, name } => write!(f, "there is a {kind} {name} already"),
+            Self::HostBits { prefix } => {
+                write!(f, "{prefix} has host bits set; did you mean {}?", prefix.trunc())
+            }
+            Self::NoRanges { kind, name } => write!(f, "{kind} {name} needs at least one range"),
+            Self::Overlap { new, owner, existing, holder } => {
+                write!(f, "{new} of {owner} overlaps {existing} of {holder}")
+            }
+            Self::Outside { inner, owner, container } => {
+                write!(f, "{inner} of {owner} is not inside {container}")
+            }
+            Self::AddressTaken { address, owner, holder } => {
+                write!(f, "{address} cannot be given to {owner}: it belongs to {holder}")
+            }
+            Self::NotPublic { address, owner } => {
+                write!(f, "{address} of {owner} is not a public address")
+            }
+            Self::InUse { name, by } => write!(f, "{name} is used by {by}"),
+            Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
+            Self::Ports { first, last } => write!(f, "{first}-{last} is no range of ports"),
+            Self::NextHop { address, why } => write!(f, "next hop {address}: {why}"),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What was asked for: plain values that the control plane holds and the data plane never sees.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use vnetem_authz::RuleSet;
+use vnetem_packet::{SiteId, SubnetId, VnetId};
+
+use crate::{NextHop, ServiceId};
+
+/// A virtual network.
+#[derive(Clone, Debug)]
+pub struct Vnet {
+    /// Its name, unique among virtual networks.
+    pub name: String,
+    /// Its address ranges, disjoint.
+    pub ranges: Vec<Ipv4Net>,
+    /// Virtual networks it is peered with.
+    pub peers: BTreeSet<VnetId>,
+    /// On-premises sites that its gateway connects, and the prefixes each announces by BGP.
+    pub gateways: BTreeMap<SiteId, Vec<Ipv4Net>>,
+}
+
+/// A subnet of a virtual network.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// Its name, unique within the virtual network.
+    pub name: String,
+    /// The virtual network.
+    pub vnet: VnetId,
+    /// Its range, inside one of the network's.
+    pub prefix: Ipv4Net,
+    /// User-defined routes.
+    pub routes: BTreeMap<Ipv4Net, NextHop>,
+    /// Services for which the endpoint is enabled, with the scope of each.
+    pub endpoints: BTreeMap<ServiceId, Scope>,
+    /// How flows to public addresses leave.
+    pub outbound: Outbound,
+    /// Addresses of the platform that were left for an explicit method; live flows keep them until they end (N-07).
+    pub former: BTreeSet<Ipv4Addr>,
+}
+
+/// For which places an endpoint holds (E-06 to E-09).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Resources of the service anywhere.
+    #[default]
+    Worldwide,
+    /// Resources whose address lies in one of these regions, or in none that is known (C-06).
+    Regions(BTreeSet<String>),
+}
+
+/// How a subnet's flows to public addresses get a public source (N-01).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outbound {
+    /// Not at all: a private subnet (N-03). An endpoint still works.
+    #[default]
+    Private,
+    /// By an address of the platform; TCP and UDP only, no fragments (N-18).
+    Default(Ipv4Addr),
+    /// By a NAT gateway with up to 16 addresses, ports 1024 to 65535 of each (N-09); TCP and UDP only, no fragments (N-18).
+    NatGateway(Vec<Ipv4Addr>),
+    /// By a plain pool that carries ICMP queries and fragments too (T-21, T-28).
+    Pool {
+        /// Its addresses.
+        addresses: Vec<Ipv4Addr>,
+        /// First port of each.
+        first_port: u16,
+        /// Last port of each.
+        last_port: u16,
+    },
+}
+
+/// A declared network interface.
+#[derive(Clone, Debug)]
+pub struct Nic {
+    /// Its name, unique among interfaces.
+    pub name: String,
+    /// The subnet it stands in.
+    pub subnet: SubnetId,
+    /// Its private address.
+    pub address: Ipv4Addr,
+    /// Whether it may send packets of others.
+    pub ip_forwarding: bool,
+}
+
+/// An on-premises site with its own private addresses and its own translation to a public one.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its name, unique among sites.
+    pub name: String,
+    /// Its address ranges.
+    pub ranges: Vec<Ipv4Net>,
+    /// The public addresses behind which it reaches the internet (S-36); none if it does not.
+    pub nat: Vec<Ipv4Addr>,
+}
+
+/// A service that endpoints can be enabled for.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name, `Microsoft.Storage` for example.
+    pub name: String,
+    /// Its prefixes, disjoint from those of every other service (R-21, U-17).
+    pub prefixes: Vec<Ipv4Net>,
+    /// Prefixes whose region is known (regional tags).
+    pub regions: BTreeMap<Ipv4Net, String>,
+}
+
+/// A resource of a service: one account, one server.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its name, unique among resources.
+    pub name: String,
+    /// The service.
+    pub service: ServiceId,
+    /// The public address at which it answers.
+    pub address: Ipv4Addr,
+    /// Who may come in.
+    pub rules: RuleSet,
+}
+
+impl Outbound {
+    /// The public addresses of the method.
+    #[must_use]
+    pub fn addresses(&self) -> &[Ipv4Addr] {
+        match self {
+            Self::Private => &[],
+            Self::Default(address) => core::slice::from_ref(address),
+            Self::NatGateway(addresses) | Self::Pool { addresses, .. } => addresses,
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! The data plane: packets and time in, verdicts out.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vnetem_nat::{Cause, Ended, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Time, Track};
+use vnetem_packet::{Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, rewrite, rewrite_quoting};
+
+use crate::edge::cell;
+use crate::event::{Event, EventKind};
+use crate::pipeline::{Decision, Hit, Judgement, Pipeline, direction, fragment_key};
+use crate::snapshot::Touched;
+use crate::trace::Trace;
+use crate::{Counters, DropReason, Edge, Fate, Forward, Snapshot, SourceMode, Verdict};
+
+/// Bounds of a data plane. All memory is taken when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Settings of the flow table: capacity, seed, timers, hold-down.
+    pub flows: vnetem_nat::Settings,
+    /// First fragments that are remembered at once (default 1,024).
+    pub fragments: usize,
+    /// How long a first fragment speaks for the later ones (default 30 s, P-30).
+    pub fragment_life: Duration,
+    /// Packets of our own making that may wait to be taken (default 256); more are dropped and counted (T9).
+    pub queue: usize,
+    /// Events that may wait to be taken (default 1,024); more are dropped and counted.
+    pub events: usize,
+    /// How a change closes flows.
+    pub closing: Closing,
+}
+
+/// Who is told when a change closes a TCP flow (U-01).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Closing {
+    /// Both ends get a reset at once, and an answer to each later segment.
+    #[default]
+    Both,
+    /// Only the end that opened the flow.
+    Opener,
+    /// Nobody: later segments vanish.
+    Silent,
+}
+
+/// A packet of our own making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The edge by which it leaves.
+    pub to: Edge,
+    /// The whole packet.
+    pub packet: Bytes,
+}
+
+/// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
+///
+/// Its methods are of three families:
+///
+/// - **packets**: [`process`](Self::process) rewrites a packet in place and says where it leaves;
+/// - **configuration**: [`apply`](Self::apply) takes a snapshot. The next packet is decided by it; closing the flows that it ends is
+///   bounded work in `poll_transmit`;
+/// - **drains**, to be called after either until they have no more: [`poll_transmit`](Self::poll_transmit) (packets that the data plane
+///   makes itself), [`poll_event`](Self::poll_event) (flows that came and went), and [`poll_timeout`](Self::poll_timeout), which says
+///   when to call [`handle_timeout`](Self::handle_timeout) even if no packet comes.
+///
+/// `now` is the caller's clock. It may stand still; where it steps back the latest time so far counts (T4). No method panics, and
+/// `process` never allocates (T3).
+///
+/// The same settings and the same calls give the same bytes, on any machine (W10).
+#[derive(Clone, Debug)]
+pub struct DataPlane {
+    snapshot: Arc<Snapshot>,
+    flows: FlowTable<Judgement>,
+    fragments: Fragments,
+    queue: VecDeque<Answer>,
+    queue_limit: usize,
+    events: VecDeque<Event>,
+    event_limit: usize,
+    counters: Counters,
+    closing: Closing,
+    now: Time,
+    /// Gives packets of our own making their identification.
+    made: u16,
+}
+
+/// A packet of our own making, in place so that the queue never allocates.
+#[derive(Clone, Debug)]
+struct Answer {
+    to: Edge,
+    length: usize,
+    bytes: [u8; IcmpError::MAXIMUM_LENGTH],
+}
+
+/// Flows that one call closes or looks at for expiry at most, so that other traffic is never held up (T7, T8).
+const STALE_BUDGET: usize = 1024;
+const EXPIRY_BUDGET: usize = 4;
+const TIMEOUT_BUDGET: usize = 4096;
+
+/// Time to live of packets of our own making (W-11).
+const TTL: u8 = 64;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            flows: vnetem_nat::Settings::default(),
+            fragments: 1024,
+            fragment_life: Duration::from_secs(30),
+            queue: 256,
+            events: 1024,
+            closing: Closing::Both,
+        }
+    }
+}
+
+impl DataPlane {
+    /// A data plane with nothing in it that follows `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>, settings: Settings) -> Self {
+        Self {
+            snapshot,
+            flows: FlowTable::new(settings.flows),
+            fragments: Fragments::new(settings.fragments, settings.fragment_life),
+            queue: VecDeque::with_capacity(settings.queue),
+            queue_limit: settings.queue,
+            events: VecDeque::with_capacity(settings.events),
+            event_limit: settings.events,
+            counters: Counters::default(),
+            closing: settings.closing,
+            now: Time::default(),
+            made: 0,
+        }
+    }
+
+    /// Takes a packet that enters by `edge`: rewrites it in place if it is forwarded, leaves it as it is otherwise.
+    ///
+    /// Bytes behind the packet's own total length are not looked at, not changed, and no part of what is delivered (P3): the caller
+    /// sends [`Headers::total_length`] bytes, or all, as its link needs.
+    #[inline]
+    pub fn process(&mut self, now: Time, edge: Edge, packet: &mut [u8]) -> Verdict {
+        self.advance(now);
+        self.counters.received.add(packet.len());
+        let fate = match Headers::parse(packet) {
+            Err(cause) => Fate::Drop(DropReason::Malformed(cause)),
+            Ok(headers) => {
+                let decision = self.pipeline().decide(edge, packet, &headers, &mut ());
+                self.commit(edge, packet, &headers, decision)
+            }
+        };
+        self.counters.count(&fate, packet.len());
+        Verdict { generation: self.snapshot.generation(), fate }
+    }
+
+    /// Explains what would become of a packet, by the code that forwards it. Nothing changes.
+    #[must_use]
+    pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
+        let mut steps = Vec::new();
+        let headers = Headers::parse(packet);
+        let fate = match &headers {
+            Err(cause) => Fate::Drop(DropReason::Malformed(*cause)),
+            Ok(headers) => {
+                let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
+                let decision = pipeline.decide(edge, packet, headers, &mut steps);
+                self.foresee(decision)
+            }
+        };
+        let verdict = Verdict { generation: self.snapshot.generation(), fate };
+        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, verdict)
+    }
+
+    /// Takes a new configuration. It is in force for the next packet (C4); flows that it closes are closed at their next packet or by
+    /// [`poll_transmit`](Self::poll_transmit), whichever comes first. A snapshot that is not newer than the present one is ignored.
+    pub fn apply(&mut self, now: Time, snapshot: Arc<Snapshot>) {
+        self.advance(now);
+        let before = self.snapshot.generation();
+        let generation = snapshot.generation();
+        if generation <= before {
+            return;
+        }
+        match snapshot.touched_since(before) {
+            Some(changes) => {
+                for (at, touched) in changes {
+                    match touched {
+                        Touched::Cells(cells) => {
+                            cells.iter().for_each(|&cell| self.flows.touch(cell, at));
+                        }
+                        Touched::Everything => touch_everything(&mut self.flows, &snapshot, at),
+                    }
+                }
+            }
+            None => touch_everything(&mut self.flows, &snapshot, generation),
+        }
+        self.snapshot = snapshot;
+    }
+
+    /// The next packet of our own making, if there is one. Each call does a bounded part of the closing that a change asked for, so it
+    /// may be called in any rhythm beside `process`; when it has no more for now and [`poll_timeout`](Self::poll_timeout) says later,
+    /// all is done.
+    pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
+        self.advance(now);
+        let mut budget = STALE_BUDGET;
+        while self.queue.is_empty() && budget > 0 {
+            budget -= 1;
+            let Some(id) = self.flows.next_stale() else { break };
+            self.judge_stale(id);
+        }
+        let answer = self.queue.pop_front()?;
+        self.counters.transmitted.add(answer.length);
+        let packet = Bytes::copy_from_slice(answer.bytes.get(..answer.length)?);
+        Some(Transmit { to: answer.to, packet })
+    }
+
+    /// The next thing that happened to a flow, if there is one.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if !self.queue.is_empty() || self.flows.has_stale() {
+            return Some(self.now);
+        }
+        self.flows.next_deadline()
+    }
+
+    /// Lets time pass: ends flows whose time is over, a bounded number a call.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.expire(TIMEOUT_BUDGET);
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The generation of the configuration in force.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.snapshot.generation()
+    }
+
+    /// What went in and out so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Flows opened, ended and held.
+    #[must_use]
+    pub fn flow_counters(&self) -> FlowCounters {
+        self.flows.counters()
+    }
+
+    /// Packets of our own making that wait to be taken: their number and bytes.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue.iter().map(|answer| answer.length).sum())
+    }
+
+    #[inline]
+    fn pipeline(&self) -> Pipeline<'_> {
+        Pipeline {
+            snapshot: &self.snapshot,
+            flows: &self.flows,
+            fragments: &self.fragments,
+            now: self.now,
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.expire(EXPIRY_BUDGET);
+    }
+
+    #[inline]
+    fn expire(&mut self, budget: usize) {
+        if self.flows.next_deadline().is_none_or(|deadline| deadline > self.now) {
+            return;
+        }
+        let (events, limit, lost) = (&mut self.events, self.event_limit, &mut self.counters.events_lost);
+        let now = self.now;
+        self.flows.expire(now, budget, &mut |ended: Ended<Judgement>| {
+            let event = Event::of(now, EventKind::Ended(ended.cause), &ended.flow);
+            push_event(events, limit, lost, event);
+        });
+    }
+
+    /// Records a decision, rewrites the packet if it goes on, and says what became of it.
+    #[inline]
+    fn commit(
+        &mut self,
+        edge: Edge,
+        packet: &mut [u8],
+        headers: &Headers,
+        decision: Decision,
+    ) -> Fate {
+        match decision {
+            Decision::Hit(hit) => self.pass(hit, packet, headers),
+            Decision::Renew(hit, cell, judgement) => {
+                self.flows.adopt(hit.id, self.snapshot.generation(), cell, judgement);
+                self.pass(hit, packet, headers)
+            }
+            Decision::Open(new) => match self.flows.open(self.now, new, headers, packet) {
+                Err(_) => Fate::Drop(DropReason::TupleInUse),
+                Ok(id) => {
+                    self.event(EventKind::Opened, id);
+                    self.emit(Hit { id, side: new.opener }, packet, headers)
+                }
+            },
+            Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
+            Decision::Close(id, cause, reason) => {
+                self.close(id, cause);
+                Fate::Drop(reason)
+            }
+            Decision::Late(id, side) => {
+                if self.answers(id, side)
+                    && let Some(reset) = self.flows.answer(self.now, id, side, headers)
+                {
+                    self.send_reset(edge, reset);
+                }
+                Fate::Drop(DropReason::FlowClosed)
+            }
+            Decision::Deny(reason, answer) => {
+                if let Some(reset) = answer {
+                    self.send_reset(edge, reset);
+                }
+                Fate::Deny(reason)
+            }
+            Decision::Drop(reason, answer) => {
+                if let Some(reset) = answer {
+                    self.send_reset(edge, reset);
+                }
+                Fate::Drop(reason)
+            }
+            Decision::Expired => {
+                self.send_time_exceeded(edge, packet, headers);
+                Fate::Drop(DropReason::TtlExpired)
+            }
+        }
+    }
+
+    /// A packet of a live flow: tracked, then sent on.
+    #[inline]
+    fn pass(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
+        if !matches!(headers.fragment, Fragment::Later { .. })
+            && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
+        {
+            return Fate::Drop(DropReason::TcpInvalid);
+        }
+        self.emit(hit, packet, headers)
+    }
+
+    /// Rewrites a packet of a flow and lets it leave.
+    #[inline]
+    fn emit(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
+        let Some(flow) = self.flows.flow(hit.id) else {
+            return Fate::Drop(DropReason::NoFlow);
+        };
+        if headers.fragment == Fragment::First {
+            let zone = match hit.side {
+                Side::Inside => flow.inside_zone,
+                Side::Outside => flow.outside_zone,
+            };
+            self.fragments.note(self.now, fragment_key(zone, headers), hit.id, hit.side);
+        }
+        rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
+        Fate::Forward(self.forward(&flow, hit.side))
+    }
+
+    fn pass_error(&mut self, hit: Hit, quote: &Quote, packet: &mut [u8], headers: &Headers) -> Fate {
+        let Some(flow) = self.flows.flow(hit.id) else {
+            return Fate::Drop(DropReason::QuoteUnknown);
+        };
+        let (outer, inner) = flow.rewrite_error(hit.side, headers);
+        rewrite_quoting(packet, headers, quote, outer, inner, headers.ttl.saturating_sub(1));
+        Fate::Forward(self.forward(&flow, hit.side))
+    }
+
+    #[inline]
+    fn forward(&self, flow: &vnetem_nat::Flow<Judgement>, side: Side) -> Forward {
+        let pipeline = self.pipeline();
+        let translated = flow.external != flow.inside;
+        Forward {
+            to: pipeline.edge(pipeline.edge_of(flow, side.other()), *flow.inside.ip()),
+            direction: direction(flow, side),
+            source: if translated { SourceMode::Translated(flow.external) } else { SourceMode::Preserved },
+            mark: flow.judgement.mark,
+        }
+    }
+
+    /// What `commit` would say, without doing anything.
+    fn foresee(&self, decision: Decision) -> Fate {
+        let of = |id: FlowId, side: Side, judgement: Option<Judgement>| {
+            let Some(mut flow) = self.flows.flow(id) else {
+                return Fate::Drop(DropReason::NoFlow);
+            };
+            if let Some(judgement) = judgement {
+                flow.judgement = judgement;
+            }
+            Fate::Forward(self.forward(&flow, side))
+        };
+        match decision {
+            Decision::Hit(hit) | Decision::Error(hit, _) => of(hit.id, hit.side, None),
+            Decision::Renew(hit, _, judgement) => of(hit.id, hit.side, Some(judgement)),
+            Decision::Open(new) => {
+                let flow = vnetem_nat::Flow::opening(self.now, new);
+                Fate::Forward(self.forward(&flow, new.opener))
+            }
+            Decision::Close(_, _, reason) => Fate::Drop(reason),
+            Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),
+            Decision::Deny(reason, _) => Fate::Deny(reason),
+            Decision::Drop(reason, _) => Fate::Drop(reason),
+            Decision::Expired => Fate::Drop(DropReason::TtlExpired),
+        }
+    }
+
+    /// A flow that a change touched: kept if it would be judged the same, closed if not.
+    fn judge_stale(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.flow(id) else { return };
+        match self.pipeline().judge_again(&flow) {
+            Ok((cell, judgement)) => {
+                self.flows.adopt(id, self.snapshot.generation(), cell, judgement);
+            }
+            Err((cause, _)) => self.close(id, cause),
+        }
+    }
+
+    /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (nat.md 4.3, R3).
+    fn close(&mut self, id: FlowId, cause: Cause) {
+        self.event(EventKind::Closed(cause), id);
+        let Some(flow) = self.flows.flow(id) else { return };
+        let pipeline = self.pipeline();
+        let inside = pipeline.edge(pipeline.edge_of(&flow, Side::Inside), *flow.inside.ip());
+        let outside = pipeline.edge(pipeline.edge_of(&flow, Side::Outside), *flow.inside.ip());
+        let resets = self.flows.close(self.now, id, cause);
+        for (side, edge, reset) in
+            [(Side::Inside, inside, resets.to_inside), (Side::Outside, outside, resets.to_outside)]
+        {
+            let told = match self.closing {
+                Closing::Both => true,
+                Closing::Opener => side == flow.opener,
+                Closing::Silent => false,
+            };
+            if let Some(reset) = reset.filter(|_| told) {
+                self.send_reset(edge, reset);
+            }
+        }
+    }
+
+    /// Whether late segments from a side of a closed flow are answered.
+    fn answers(&self, id: FlowId, side: Side) -> bool {
+        match self.closing {
+            Closing::Both => true,
+            Closing::Opener => self.flows.flow(id).is_some_and(|flow| flow.opener == side),
+            Closing::Silent => false,
+        }
+    }
+
+    fn send_reset(&mut self, to: Edge, reset: Reset) {
+        self.made = self.made.wrapping_add(1);
+        let packet = reset.write(self.made, TTL);
+        self.send(to, packet.len(), |buffer| {
+            if let Some(start) = buffer.first_chunk_mut() {
+                *start = packet;
+            }
+            packet.len()
+        });
+    }
+
+    fn send_time_exceeded(&mut self, to: Edge, packet: &[u8], headers: &Headers) {
+        if !IcmpError::may_answer(headers) {
+            return;
+        }
+        self.made = self.made.wrapping_add(1);
+        let error = IcmpError {
+            kind: IcmpErrorKind::TimeExceeded,
+            source: self.snapshot.router_at(to, headers.destination),
+        };
+        let identification = self.made;
+        self.send(to, IcmpError::MAXIMUM_LENGTH, |buffer| {
+            error.write(packet, headers, identification, buffer)
+        });
+    }
+
+    fn send(
+        &mut self,
+        to: Edge,
+        expected: usize,
+        write: impl FnOnce(&mut [u8; IcmpError::MAXIMUM_LENGTH]) -> usize,
+    ) {
+        if self.queue.len() >= self.queue_limit {
+            self.counters.generated.add(expected);
+            self.counters.dropped.add(expected);
+            self.counters.queue_full.add(expected);
+            return;
+        }
+        let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
+        let length = write(&mut bytes);
+        self.counters.generated.add(length);
+        self.queue.push_back(Answer { to, length, bytes });
+    }
+
+    fn event(&mut self, kind: EventKind, id: FlowId) {
+        if let Some(flow) = self.flows.flow(id) {
+            let event = Event::of(self.now, kind, &flow);
+            push_event(&mut self.events, self.event_limit, &mut self.counters.events_lost, event);
+        }
+    }
+}
+
+fn push_event(events: &mut VecDeque<Event>, limit: usize, lost: &mut u64, event: Event) {
+    if events.len() < limit {
+        events.push_back(event);
+    } else {
+        *lost += 1;
+    }
+}
+
+fn touch_everything(flows: &mut FlowTable<Judgement>, snapshot: &Snapshot, at: Generation) {
+    for number in 0..snapshot.places.len().max(1) {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        flows.touch(cell(number, None), at);
+        for service in 0..snapshot.services.names.len() {
+            let service = crate::ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
+            flows.touch(cell(number, Some(service)), at);
+        }
+    }
+}

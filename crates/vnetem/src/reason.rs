@@ -1,0 +1,162 @@
+//! Why a packet went no further. One list gives variant, stable name and counter together.
+
+use core::fmt;
+
+use vnetem_authz::Refusal;
+use vnetem_packet::Malformed;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The network could not carry the packet, or would not.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DropReason {
+            /// The bytes are no packet that may be forwarded (P2, P4).
+            Malformed(Malformed),
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl DropReason {
+            /// All reasons but the malformed ones, which are [`Malformed::ALL`].
+            const OTHERS: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable name, in kebab-case.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::Malformed(cause) => cause.name(),
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The edge is none of this configuration's.
+    UnknownEdge = "unknown-edge",
+    /// The source address is not one that may be sent from this edge (P8).
+    SpoofedSource = "spoofed-source",
+    /// The source address can be no host's: this network, loopback, multicast, reserved, broadcast (P9).
+    MartianSource = "martian-source",
+    /// The destination address can be no single host's, or is the source itself (P9).
+    MartianDestination = "martian-destination",
+    /// The time to live would reach 0 (P10).
+    TtlExpired = "ttl-expired",
+    /// There is no flow and this packet may not open one (P-25).
+    NoFlow = "no-flow",
+    /// From the public side to a translated address, without a flow (N6).
+    Unsolicited = "unsolicited",
+    /// An answer came in by another edge than the question left by.
+    WrongEdge = "wrong-edge",
+    /// A later fragment came before its first one, or after its entry was gone (P-30, F2).
+    FragmentWithoutFirst = "fragment-without-first",
+    /// A first fragment found no room for its entry (F4).
+    FragmentTableFull = "fragment-table-full",
+    /// A fragment overlaps another, or reaches beyond what its first one allows (F3).
+    FragmentRefused = "fragment-refused",
+    /// No route leads to the destination.
+    NoRoute = "no-route",
+    /// The route's next hop is None.
+    RouteNone = "route-none",
+    /// The destination is inside the virtual network but in no subnet.
+    NoSuchHost = "no-such-host",
+    /// The appliance of the route is in no subnet that can be reached.
+    NoNextHop = "no-next-hop",
+    /// The subnet is private: no outbound method (N-03).
+    NoOutbound = "no-outbound",
+    /// The outbound method does not carry this protocol, or no fragments (N-18).
+    OutboundUnsupported = "outbound-unsupported",
+    /// To a public address that is ours: hairpinning is not done.
+    Hairpin = "hairpin",
+    /// Every public port towards this remote is taken (N-17, N9).
+    SnatExhausted = "snat-exhausted",
+    /// The flow table is full (T1).
+    FlowTableFull = "flow-table-full",
+    /// Another live flow has the same tuple on one side (N2).
+    TupleInUse = "tuple-in-use",
+    /// The flow's source would change by a new configuration: it is closed (S-17).
+    SourceSwitched = "source-switched",
+    /// The flow's path would change by a new configuration: it is closed.
+    PathSwitched = "path-switched",
+    /// The flow's public address was taken away: it is closed (N-08).
+    Withdrawn = "withdrawn",
+    /// A later segment of a closed flow (R7).
+    FlowClosed = "flow-closed",
+    /// An ICMP error about a packet of no live flow (W9).
+    QuoteUnknown = "quote-unknown",
+    /// The segment does not fit the state of its connection.
+    TcpInvalid = "tcp-invalid",
+}
+
+/// Policy said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DenyReason {
+    /// The resource's rules refuse it, and the [`DenyMode`](vnetem_authz::DenyMode) is not to deliver.
+    Refused(Refusal),
+}
+
+impl DropReason {
+    /// Number of reasons.
+    pub const COUNT: usize = Self::OTHERS.len() + Malformed::ALL.len();
+
+    /// Every reason, in the order of their counters.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let malformed = Malformed::ALL.iter().map(|&cause| Self::Malformed(cause));
+        malformed.chain(Self::OTHERS.iter().copied())
+    }
+
+    /// The place of the reason's counter.
+    #[must_use]
+    pub(crate) fn index(self) -> usize {
+        let (list, cause): (&[Self], _) = match self {
+            Self::Malformed(cause) => {
+                return Malformed::ALL.iter().position(|other| *other == cause).unwrap_or(0);
+            }
+            other => (Self::OTHERS, other),
+        };
+        Malformed::ALL.len() + list.iter().position(|other| *other == cause).unwrap_or(0)
+    }
+}
+
+impl DenyReason {
+    /// The stable name, in kebab-case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.name(),
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for DenyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// O2: each reason has a counter and a name of its own.
+    #[test]
+    fn every_reason_has_its_own_counter_and_name() {
+        let all: Vec<_> = DropReason::all().collect();
+        assert_eq!(all.len(), DropReason::COUNT);
+        for (at, reason) in all.iter().enumerate() {
+            assert_eq!(reason.index(), at, "{reason}");
+        }
+        let names: BTreeSet<_> = all.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(names.iter().all(|name| {
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        }));
+    }
+}

@@ -1,0 +1,323 @@
+//! The compiled configuration: all that the data plane reads.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use vnetem_authz::{Access, Arrival, DenyMode, RuleSet};
+use vnetem_fib::Table;
+use vnetem_nat::{Cell, Generation};
+use vnetem_packet::{SiteId, SubnetId, VnetId};
+
+use crate::{
+    Edge, EffectiveRoute, NextHop, NicId, ResourceId, Route, RouteSource, RouteState, ServiceId, TiePolicy,
+};
+
+/// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) generation: Generation,
+    pub(crate) vnets: BTreeMap<VnetId, Arc<VnetView>>,
+    /// Subnets and sites by the number that they share.
+    pub(crate) places: Vec<Option<PlaceView>>,
+    pub(crate) nics: Arc<Vec<Option<NicView>>>,
+    pub(crate) services: Arc<ServiceMap>,
+    pub(crate) resources: Arc<ResourceMap>,
+    pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
+    /// The network of every subnet there ever was, by number.
+    pub(crate) homes: Arc<Vec<Option<VnetId>>>,
+    pub(crate) tie_policy: TiePolicy,
+    pub(crate) deny_mode: DenyMode,
+    pub(crate) log: Arc<TouchLog>,
+}
+
+/// What a virtual network needs for delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VnetView {
+    pub(crate) name: String,
+    pub(crate) subnets: Table<SubnetId>,
+    /// Declared interfaces by address, sorted.
+    pub(crate) hosts: Vec<(Ipv4Addr, NicId)>,
+}
+
+/// A subnet or a site.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum PlaceView {
+    Subnet(Arc<SubnetView>),
+    Site(Arc<SiteView>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SubnetView {
+    pub(crate) id: SubnetId,
+    pub(crate) name: String,
+    pub(crate) vnet: VnetId,
+    pub(crate) prefix: Ipv4Net,
+    /// Candidates that lost, for the list of effective routes.
+    pub(crate) losers: Arc<Vec<(Route, RouteSource)>>,
+    /// Winners, shared between subnets that have the same.
+    pub(crate) routes: Table<(RouteSource, NextHop)>,
+    /// Enabled endpoints, each with the regions in scope, or `None` for all.
+    pub(crate) endpoints: Vec<(ServiceId, Option<Vec<u16>>)>,
+    pub(crate) outbound: Option<OutboundView>,
+    /// Public addresses that live flows of the subnet may have (N-07, N-08).
+    pub(crate) keeps: Vec<Ipv4Addr>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SiteView {
+    pub(crate) id: SiteId,
+    pub(crate) name: String,
+    pub(crate) ranges: Vec<Ipv4Net>,
+    /// Virtual networks that a gateway connects, by their ranges.
+    pub(crate) vnets: Table<VnetId>,
+    pub(crate) outbound: Option<OutboundView>,
+}
+
+/// A method that gives flows a public source.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OutboundView {
+    pub(crate) method: Method,
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) first_port: u16,
+    pub(crate) last_port: u16,
+}
+
+/// Kinds of outbound methods, as far as packets are treated differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// The platform's default outbound access: TCP and UDP, no fragments (N-18).
+    Default,
+    /// A NAT gateway: the same, and a lost flow is answered by a reset (N-16).
+    NatGateway,
+    /// A plain pool: ICMP queries and fragments too.
+    Pool,
+}
+
+/// Who translates to a public address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Translator {
+    /// Whether a TCP segment without a flow is answered by a reset (N-16).
+    pub(crate) resets: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NicView {
+    pub(crate) name: String,
+    pub(crate) subnet: SubnetId,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) ip_forwarding: bool,
+}
+
+/// All services' prefixes, once for all subnets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServiceMap {
+    pub(crate) names: Vec<String>,
+    pub(crate) prefixes: Table<ServiceId>,
+    pub(crate) regions: Table<u16>,
+    pub(crate) region_names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResourceMap {
+    pub(crate) by_address: BTreeMap<Ipv4Addr, Vec<ResourceId>>,
+    pub(crate) by_id: BTreeMap<ResourceId, ResourceView>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceView {
+    pub(crate) name: String,
+    pub(crate) service: ServiceId,
+    pub(crate) rules: RuleSet,
+}
+
+/// What the last changes touched, newest last, so that a data plane may skip generations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TouchLog(VecDeque<(Generation, Touched)>);
+
+/// The flows that a change may concern.
+#[derive(Clone, Debug)]
+pub(crate) enum Touched {
+    Cells(Vec<Cell>),
+    Everything,
+}
+
+/// Generations that a data plane may lag behind before a change counts as touching everything.
+const LOG_LENGTH: usize = 64;
+
+impl Snapshot {
+    /// The generation; each [`Network::commit`](crate::Network::commit) that changes something raises it by one.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// What the rules of a resource say about a request: for front ends, which alone see the name that the client asked for.
+    /// `None` if there is no such resource.
+    #[must_use]
+    pub fn judge(&self, resource: ResourceId, arrival: Arrival) -> Option<Access> {
+        self.resources.by_id.get(&resource).map(|resource| resource.rules.judge(arrival))
+    }
+
+    /// The resources that answer at an address.
+    #[must_use]
+    pub fn resources_at(&self, address: Ipv4Addr) -> &[ResourceId] {
+        self.resources.by_address.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix, winners before what they override, then
+    /// one entry per enabled service with all its prefixes (S-22, R-10, R-29). Empty for a subnet that does not exist.
+    #[must_use]
+    pub fn effective_routes(&self, subnet: SubnetId) -> Vec<EffectiveRoute> {
+        let Some(view) = self.subnet(subnet) else {
+            return Vec::new();
+        };
+        let winners = view.routes.iter().map(|(prefix, &(source, next_hop))| {
+            (Route { prefix, source, next_hop }, RouteState::Active)
+        });
+        let losers = view.losers.iter().map(|&(route, by)| (route, RouteState::Invalid(by)));
+        let mut own: Vec<_> = winners.chain(losers).collect();
+        own.sort_by_key(|(route, state)| (route.prefix, *state != RouteState::Active, route.source));
+        let own = own.into_iter().map(|(route, state)| EffectiveRoute {
+            source: route.source,
+            state,
+            prefixes: vec![route.prefix],
+            next_hop: Some(route.next_hop),
+            service: None,
+        });
+        let endpoints = view.endpoints.iter().map(|(service, _)| EffectiveRoute {
+            source: RouteSource::Default,
+            state: RouteState::Active,
+            prefixes: self.services.prefixes_of(*service).collect(),
+            next_hop: None,
+            service: self.services.names.get(usize::from(service.0)).cloned(),
+        });
+        own.chain(endpoints).collect()
+    }
+
+    /// An edge in words, with the names of the model: `subnet web (vnet alpha)`, `service storage`.
+    #[must_use]
+    pub fn describe(&self, edge: Edge) -> String {
+        let in_subnet = |id: SubnetId| match self.subnet(id) {
+            Some(view) => format!("subnet {} (vnet {})", view.name, self.vnet_name(view.vnet)),
+            None => id.to_string(),
+        };
+        match edge {
+            Edge::Internet => "internet".into(),
+            Edge::Subnet(id) => in_subnet(id),
+            Edge::Nic(id) => match self.nic(id) {
+                Some(nic) => format!("nic {} {}, {}", nic.name, nic.address, in_subnet(nic.subnet)),
+                None => id.to_string(),
+            },
+            Edge::Site(id) => {
+                self.site(id).map_or_else(|| id.to_string(), |view| format!("site {}", view.name))
+            }
+            Edge::Service { service, identity: None } => {
+                format!("service {}", self.service_name(service))
+            }
+            Edge::Service { service, identity: Some(identity) } => format!(
+                "service {} as {} {}",
+                self.service_name(service),
+                self.subnet_name(identity.subnet),
+                identity.address
+            ),
+        }
+    }
+
+    /// The name of a subnet with that of its network, `alpha/web`; its number if it is gone.
+    #[must_use]
+    pub fn subnet_name(&self, id: SubnetId) -> String {
+        match self.subnet(id) {
+            Some(view) => format!("{}/{}", self.vnet_name(view.vnet), view.name),
+            None => id.to_string(),
+        }
+    }
+
+    /// The name of a service; its number if there is none.
+    #[must_use]
+    pub fn service_name(&self, id: ServiceId) -> String {
+        let name = self.services.names.get(usize::from(id.0)).cloned();
+        name.unwrap_or_else(|| id.to_string())
+    }
+
+    /// The name of a resource; its number if it is gone.
+    #[must_use]
+    pub fn resource_name(&self, id: ResourceId) -> String {
+        let view = self.resources.by_id.get(&id);
+        view.map_or_else(|| id.to_string(), |view| view.name.clone())
+    }
+
+    fn vnet_name(&self, id: VnetId) -> String {
+        self.vnets.get(&id).map_or_else(|| id.to_string(), |view| view.name.clone())
+    }
+
+    /// The network of a subnet, even of one that is gone: late answers to its flows still carry its identity.
+    pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
+        self.homes.get(id.0 as usize).copied().flatten()
+    }
+
+    pub(crate) fn subnet(&self, id: SubnetId) -> Option<&SubnetView> {
+        match self.place(id.0) {
+            Some(PlaceView::Subnet(view)) => Some(view),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn site(&self, id: SiteId) -> Option<&SiteView> {
+        match self.place(id.0) {
+            Some(PlaceView::Site(view)) => Some(view),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn nic(&self, id: NicId) -> Option<&NicView> {
+        self.nics.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn place(&self, number: u32) -> Option<&PlaceView> {
+        self.places.get(number as usize)?.as_ref()
+    }
+
+    /// What changed since `generation`; `None` if that is not known any more.
+    pub(crate) fn touched_since(
+        &self,
+        generation: Generation,
+    ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
+        self.log.since(generation)
+    }
+}
+
+impl VnetView {
+    /// The declared interface of an address.
+    pub(crate) fn host(&self, address: Ipv4Addr) -> Option<NicId> {
+        let at = self.hosts.binary_search_by_key(&address, |&(address, _)| address).ok()?;
+        self.hosts.get(at).map(|&(_, nic)| nic)
+    }
+}
+
+impl ServiceMap {
+    pub(crate) fn prefixes_of(&self, service: ServiceId) -> impl Iterator<Item = Ipv4Net> {
+        self.prefixes.iter().filter(move |(_, owner)| **owner == service).map(|(prefix, _)| prefix)
+    }
+}
+
+impl TouchLog {
+    pub(crate) fn with(&self, generation: Generation, touched: Touched) -> Self {
+        let kept = self.0.iter().rev().take(LOG_LENGTH - 1).rev().cloned();
+        Self(kept.chain([(generation, touched)]).collect())
+    }
+
+    fn since(
+        &self,
+        generation: Generation,
+    ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
+        let (oldest, _) = self.0.front()?;
+        (oldest.0 <= generation.0.saturating_add(1)).then(|| {
+            self.0
+                .iter()
+                .filter(move |(at, _)| at.0 > generation.0)
+                .map(|(at, touched)| (*at, touched))
+        })
+    }
+}
