@@ -1,1 +1,31 @@
-//! Placeholder.
+//! What Azure publishes about its services: address lists, endpoint names, regions.
+//!
+//! [`ServiceTags`] reads the published list of service tags in its file form and in its API form, and carries a dated default.
+//! [`EndpointService`] is the catalogue of what a service endpoint can be enabled for. IPv4 only.
+//!
+//! ```
+//! use vnetem_azure::{EndpointService, ServiceTags};
+//!
+//! let tags = ServiceTags::embedded();
+//! assert_eq!(tags.to_string().lines().nth(2), Some("date 2025-10-28"));
+//!
+//! let storage = EndpointService::named("microsoft.storage").ok_or("no such service")?;
+//! let prefixes = tags.tag(storage.tag).ok_or("no such tag")?.prefixes();
+//! assert_eq!(prefixes.len(), 495);
+//! assert_eq!(storage.scope.locations("eastus"), ["eastus", "westus", "westus3"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod date;
+mod error;
+mod json;
+mod regions;
+mod service_tags;
+mod services;
+mod text;
+
+pub use date::Date;
+pub use error::{Place, Problem, TagsError};
+pub use regions::{paired_regions, region_name};
+pub use service_tags::{ServiceTag, ServiceTags};
+pub use services::{Assumption, ENDPOINT_PROTOCOL, EndpointService, Scope};
