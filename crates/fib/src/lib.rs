@@ -17,11 +17,17 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod error;
 mod intern;
+mod live;
 mod route_table;
 mod sweep;
 mod table;
+mod value_id;
 
 pub use address::Address;
+pub use error::RouteError;
+pub use live::{Contended, LiveTable, Memory, Reader, Routes, View, Width};
 pub use route_table::RouteTable;
 pub use table::{Iter, Table, lookup_layered};
+pub use value_id::ValueId;

@@ -1,0 +1,141 @@
+use std::collections::BTreeMap;
+
+use super::cell::Cell;
+use super::group::{FAN, Group};
+use super::place::{GROUPS, Place, group_at};
+use super::plane::{Plane, SLOTS};
+use crate::sweep::Rule;
+
+/// A table before it has a plane: which prefixes exist, and the codes of each group in the order of
+/// its heap numbers.
+pub(crate) struct Draft {
+    pub(crate) groups: Box<[Group]>,
+    pub(crate) codes: Box<[Vec<u32>]>,
+    /// The groups of split /24s by slot.
+    pub(crate) blocks: BTreeMap<u32, (Group, Vec<u32>)>,
+}
+
+impl Draft {
+    /// Sorts rules into their groups, whatever order they come in; of equal prefixes the last counts.
+    pub(crate) fn new(rules: &[Rule<u32>]) -> Self {
+        let mut draft = Self {
+            groups: (0..GROUPS).map(|_| Group::default()).collect(),
+            codes: (0..GROUPS).map(|_| Vec::new()).collect(),
+            blocks: BTreeMap::new(),
+        };
+        let (entries, ends) = by_group(rules);
+        let mut entries = entries.as_slice();
+        let mut before = 0;
+        for ((group, codes), end) in draft.groups.iter().zip(&mut draft.codes).zip(ends) {
+            let own = entries.split_off(..end - before).unwrap_or_default();
+            before = end;
+            *codes = rank(group, own);
+        }
+        for rule in rules {
+            let place = Place::of(rule.network, rule.length);
+            if place.group().is_none() {
+                let (group, codes) = draft.blocks.entry(place.node).or_default();
+                put(group, codes, place.number, rule.cell);
+            }
+        }
+        draft
+    }
+
+    /// The plane that says what these rules say.
+    pub(crate) fn plane<C: Cell>(&self) -> Plane<C> {
+        let mut slots = Vec::with_capacity(SLOTS);
+        for (above, upper) in self.children(0, 0, 0).into_iter().zip(0..) {
+            for (above, node) in self.children(1, upper, above).into_iter().zip(upper << 8..) {
+                slots.extend(self.children(2, node, above).map(C::new));
+            }
+        }
+        let plane = Plane::new(slots);
+        for (slot, (group, _)) in &self.blocks {
+            if let Some((block, _)) = plane.prepare_block(*slot) {
+                group.numbers().for_each(|number| block.group.add(number));
+            }
+        }
+        for (slot, (group, codes)) in &self.blocks {
+            for (number, code) in group.numbers().zip(codes) {
+                plane.paint(&self.groups, Place { depth: 3, node: *slot, number }, *code);
+            }
+            plane.split(*slot);
+        }
+        plane
+    }
+
+    /// The codes of a node's 256 children where the node itself has the code `above`.
+    fn children(&self, depth: u32, node: u32, above: u32) -> [u32; FAN] {
+        let mut children = [above; FAN];
+        let at = group_at(depth, node);
+        let group = at.and_then(|at| self.groups.get(at).zip(self.codes.get(at)));
+        if let Some((group, codes)) = group
+            && !codes.is_empty()
+        {
+            // Rising numbers: the shorter prefixes first, the longer ones over them.
+            for (number, code) in group.numbers().zip(codes) {
+                let generations = 8 - number.ilog2();
+                let first = ((number << generations) & 0xff) as usize;
+                if let Some(below) = children.get_mut(first..first + (1 << generations)) {
+                    below.fill(*code);
+                }
+            }
+        }
+        children
+    }
+}
+
+/// Adds or replaces the code of a prefix in its group and returns the code it had.
+pub(crate) fn put(group: &Group, codes: &mut Vec<u32>, number: u32, code: u32) -> Option<u32> {
+    let rank = group.rank(number);
+    if group.contains(number) {
+        return codes.get_mut(rank).map(|known| std::mem::replace(known, code));
+    }
+    codes.insert(rank.min(codes.len()), code);
+    group.add(number);
+    None
+}
+
+/// The rules of up to 24 bits as (heap number, code) ordered by group, and where each group ends: a
+/// counting sort, which keeps the order of equal ones and does not care what order it is given.
+fn by_group(rules: &[Rule<u32>]) -> (Vec<(u16, u32)>, Vec<usize>) {
+    let mut ends = vec![0; GROUPS];
+    let places = || {
+        let places = rules.iter().map(|rule| (Place::of(rule.network, rule.length), rule.cell));
+        places.filter_map(|(place, code)| Some((place.group()?, place.number, code)))
+    };
+    for (group, ..) in places() {
+        if let Some(count) = ends.get_mut(group) {
+            *count += 1;
+        }
+    }
+    let mut total = 0;
+    for end in &mut ends {
+        // Where the group begins, for now; filling it moves this to where it ends.
+        total += std::mem::replace(end, total);
+    }
+    let mut entries = vec![(0, 0); total];
+    for (group, number, code) in places() {
+        if let Some(end) = ends.get_mut(group)
+            && let Some(entry) = entries.get_mut(*end)
+        {
+            *entry = (u16::try_from(number).unwrap_or(0), code);
+            *end += 1;
+        }
+    }
+    (entries, ends)
+}
+
+/// Marks the prefixes of one group and lines up their codes.
+fn rank(group: &Group, entries: &[(u16, u32)]) -> Vec<u32> {
+    let mut by_number = [0; 2 * FAN];
+    for (number, code) in entries {
+        group.add(u32::from(*number));
+        if let Some(known) = by_number.get_mut(usize::from(*number)) {
+            *known = *code;
+        }
+    }
+    let mut codes = Vec::with_capacity(entries.len());
+    codes.extend(group.numbers().filter_map(|number| by_number.get(number as usize)));
+    codes
+}

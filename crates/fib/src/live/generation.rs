@@ -1,0 +1,100 @@
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+
+use super::group::Group;
+use super::place::{Place, child_of, group_at, node_of};
+use super::plane::Plane;
+use super::values::Values;
+
+/// Everything that readers see of a table, for as long as its codes keep their meaning.
+///
+/// The writer changes it in place. When codes run out or memory lies idle, the writer builds the next
+/// generation beside it and hangs it on `next`, where every reader finds it without a lock.
+pub(crate) struct Generation<V> {
+    pub(crate) planes: Planes,
+    /// The prefixes of up to 24 bits.
+    pub(crate) groups: Box<[Group]>,
+    pub(crate) values: Values<V>,
+    version: AtomicU64,
+    pub(crate) next: OnceLock<Arc<Generation<V>>>,
+}
+
+/// The plane in the width that the number of values asks for.
+pub(crate) enum Planes {
+    One(Plane<AtomicU8>),
+    Two(Plane<AtomicU16>),
+    Four(Plane<AtomicU32>),
+}
+
+/// Runs one expression for whichever plane there is.
+macro_rules! on_plane {
+    ($planes:expr, $plane:ident => $do:expr) => {
+        match $planes {
+            $crate::live::generation::Planes::One($plane) => $do,
+            $crate::live::generation::Planes::Two($plane) => $do,
+            $crate::live::generation::Planes::Four($plane) => $do,
+        }
+    };
+}
+pub(crate) use on_plane;
+
+impl<V> Generation<V> {
+    pub(crate) fn new(planes: Planes, groups: Box<[Group]>, values: Values<V>) -> Self {
+        Self { planes, groups, values, version: AtomicU64::new(0), next: OnceLock::new() }
+    }
+
+    /// Marks a change for those who ask for one state; the odd numbers mean that one is on its way.
+    pub(crate) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        let done = change();
+        self.version.store(version + 2, Ordering::Release);
+        done
+    }
+
+    /// What `read` finds if no change falls into it.
+    #[inline]
+    pub(crate) fn undisturbed<T>(&self, mut read: impl FnMut() -> T) -> Option<T> {
+        /// A change takes well under a microsecond, but for the widest prefixes.
+        const TRIES: usize = 64;
+        for _ in 0..TRIES {
+            let before = self.version.load(Ordering::Acquire);
+            if before.is_multiple_of(2) {
+                let found = read();
+                fence(Ordering::Acquire);
+                if self.version.load(Ordering::Relaxed) == before {
+                    return Some(found);
+                }
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// The prefixes that cover the address, the longest first.
+    pub(crate) fn longest(&self, address: u32) -> Option<Place> {
+        let block = on_plane!(&self.planes, plane => {
+            plane.block(address >> 8).and_then(|block| block.group.longest(child_of(address, 3)))
+        });
+        if let Some(number) = block {
+            return Some(Place { depth: 3, node: node_of(address, 3), number });
+        }
+        (0..3).rev().find_map(|depth| {
+            let node = node_of(address, depth);
+            let group = self.groups.get(group_at(depth, node)?)?;
+            let number = group.longest(child_of(address, depth))?;
+            Some(Place { depth, node, number })
+        })
+    }
+}
+
+/// A reader that slept for long holds a long chain: it is taken apart link by link, not by recursion.
+impl<V> Drop for Generation<V> {
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(mut generation) = next.and_then(Arc::into_inner) {
+            next = generation.next.take();
+        }
+    }
+}

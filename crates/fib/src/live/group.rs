@@ -1,0 +1,210 @@
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which prefixes exist among the eight lengths below one node of the address space: one cache line.
+///
+/// The 510 possible prefixes are numbered as in a heap: the node itself would be 1, and the halves of
+/// `n` are `2n` and `2n + 1`. So the prefixes one bit longer than the node are 2 and 3, those eight
+/// bits longer are 256 to 511. Number 1 is used at the top only, where it is 0.0.0.0/0.
+///
+/// One writer changes the bits, readers may look on.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct Group([AtomicU64; WORDS]);
+
+const WORDS: usize = 8;
+/// Children of a group: the nodes eight bits below.
+pub(crate) const FAN: usize = 256;
+/// The heap number of the group's own node.
+pub(crate) const WHOLE: u32 = 1;
+
+/// A set of children, one bit for each.
+pub(crate) type Children = [u64; 4];
+
+impl Group {
+    #[inline]
+    fn word(&self, word: usize) -> u64 {
+        self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn locate(number: u32) -> (usize, u64) {
+        ((number / 64) as usize, 1 << (number % 64))
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, number: u32) -> bool {
+        let (word, bit) = Self::locate(number);
+        self.word(word) & bit != 0
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, number: u32) {
+        let (word, bit) = Self::locate(number);
+        if let Some(word) = self.0.get(word) {
+            word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn remove(&self, number: u32) {
+        let (word, bit) = Self::locate(number);
+        if let Some(word) = self.0.get(word) {
+            word.store(word.load(Ordering::Relaxed) & !bit, Ordering::Relaxed);
+        }
+    }
+
+    /// How many prefixes have a lower number: where this one's code stands.
+    #[inline]
+    pub(crate) fn rank(&self, number: u32) -> usize {
+        let (word, bit) = Self::locate(number);
+        let before: u32 = (0..word).map(|word| self.word(word).count_ones()).sum();
+        (before + (self.word(word) & (bit - 1)).count_ones()) as usize
+    }
+
+    /// The numbers of the prefixes that exist, rising.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().zip(0u32..).flat_map(|(word, at)| ones(word.load(Ordering::Relaxed), at * 64))
+    }
+
+    /// The longest prefix above this child that exists, from the eighth length up to the first.
+    #[inline]
+    pub(crate) fn longest(&self, child: u32) -> Option<u32> {
+        let mut number = child + 256;
+        while number >= WHOLE {
+            if self.contains(number) {
+                return Some(number);
+            }
+            number /= 2;
+        }
+        None
+    }
+
+    /// The children below prefix `number` that no longer prefix of this group covers, counted from the
+    /// first child below it.
+    ///
+    /// Level by level: what was free above, doubled, without the prefixes of this level. 256 children
+    /// cost about as much as fetching one line from memory.
+    #[inline]
+    pub(crate) fn uncovered(&self, number: u32) -> Children {
+        let mut free = 1u64;
+        let mut first = number;
+        let mut width = 1;
+        while first < 256 && width < 64 {
+            first *= 2;
+            width *= 2;
+            let ones = u64::MAX >> (64 - width);
+            let taken = self.word((first / 64) as usize) >> (first % 64);
+            free = doubled(free) & !taken & ones;
+        }
+        if first >= 256 {
+            return [free, 0, 0, 0];
+        }
+        // 64 nodes became 128 and, below the group's own node, 256.
+        let word = (first * 2 / 64) as usize;
+        let low = doubled(free & 0xffff_ffff) & !self.word(word);
+        let high = doubled(free >> 32) & !self.word(word + 1);
+        if first * 2 >= 256 {
+            return [low, high, 0, 0];
+        }
+        [
+            doubled(low & 0xffff_ffff) & !self.word(word * 2),
+            doubled(low >> 32) & !self.word(word * 2 + 1),
+            doubled(high & 0xffff_ffff) & !self.word(word * 2 + 2),
+            doubled(high >> 32) & !self.word(word * 2 + 3),
+        ]
+    }
+}
+
+impl Clone for Group {
+    fn clone(&self) -> Self {
+        let copy = Self::default();
+        for (to, from) in copy.0.iter().zip(&self.0) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        copy
+    }
+}
+
+/// Each of the low 32 bits twice.
+#[inline]
+fn doubled(bits: u64) -> u64 {
+    let mut x = bits & 0xffff_ffff;
+    x = (x | (x << 16)) & 0x0000_ffff_0000_ffff;
+    x = (x | (x << 8)) & 0x00ff_00ff_00ff_00ff;
+    x = (x | (x << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    x = (x | (x << 2)) & 0x3333_3333_3333_3333;
+    x = (x | (x << 1)) & 0x5555_5555_5555_5555;
+    x | (x << 1)
+}
+
+/// The positions of the ones, rising, from `base` on.
+fn ones(mut bits: u64, base: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let at = bits.trailing_zeros();
+        (bits != 0).then(|| {
+            bits &= bits - 1;
+            base + at
+        })
+    })
+}
+
+/// The runs of ones as ranges, rising.
+#[inline]
+pub(crate) fn runs(children: Children) -> impl Iterator<Item = Range<u32>> {
+    children.into_iter().zip([0u32, 64, 128, 192]).flat_map(|(mut bits, base)| {
+        std::iter::from_fn(move || {
+            let first = bits.trailing_zeros();
+            let length = bits.checked_shr(first)?.trailing_ones();
+            bits &= u64::MAX.checked_shl(first + length).unwrap_or(0);
+            Some(base + first..base + first + length)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The doubling cascade against walking up from every child.
+        #[test]
+        fn uncovered_children_are_those_without_a_longer_prefix(
+            numbers in prop::collection::vec(1u32..512, 0..40),
+            under in 1u32..512,
+        ) {
+            let group = Group::default();
+            numbers.iter().for_each(|number| group.add(*number));
+            let children = group.uncovered(under);
+            let generations = 8 - under.ilog2();
+            let mut wanted = Vec::new();
+            for child in 0..1u32 << generations {
+                let mut node = (under << generations) + child;
+                let mut free = true;
+                while node > under {
+                    free &= !numbers.contains(&node);
+                    node /= 2;
+                }
+                if free {
+                    wanted.push(child);
+                }
+            }
+            let found: Vec<u32> = runs(children).flatten().collect();
+            prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn rank_counts_the_lower_numbers(
+            numbers in prop::collection::btree_set(1u32..512, 0..60),
+            probe in 1u32..512,
+        ) {
+            let group = Group::default();
+            numbers.iter().for_each(|number| group.add(*number));
+            prop_assert_eq!(group.rank(probe), numbers.range(..probe).count());
+            prop_assert!(group.numbers().eq(numbers.iter().copied()));
+            prop_assert_eq!(group.contains(probe), numbers.contains(&probe));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use super::group::WHOLE;
+
+/// Groups that are always there: one at the top, one under each /8, one under each /16.
+pub(crate) const GROUPS: usize = 1 + (1 << 8) + (1 << 16);
+
+/// Where a prefix is kept: in a group, or in the block of an extended /24.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// 0 to 3: below the top, a /8, a /16, a /24.
+    pub(crate) depth: u32,
+    /// The first eight times `depth` bits of the address.
+    pub(crate) node: u32,
+    /// The heap number inside the group.
+    pub(crate) number: u32,
+}
+
+impl Place {
+    #[inline]
+    pub(crate) fn of(network: u32, length: u8) -> Self {
+        let Some(longer) = u32::from(length).checked_sub(1) else {
+            return Self { depth: 0, node: 0, number: WHOLE };
+        };
+        let depth = longer / 8;
+        let inside = longer % 8 + 1;
+        let number = (1 << inside) | (child_of(network, depth) >> (8 - inside));
+        Self { depth, node: node_of(network, depth), number }
+    }
+
+    /// Position of the group, unless it belongs to a block.
+    #[inline]
+    pub(crate) fn group(self) -> Option<usize> {
+        group_at(self.depth, self.node)
+    }
+
+    /// The prefix length.
+    pub(crate) fn length(self) -> u8 {
+        u8::try_from(self.depth * 8 + self.number.ilog2()).unwrap_or(32)
+    }
+
+    /// The network address.
+    pub(crate) fn network(self) -> u32 {
+        let inside = self.number.ilog2();
+        let child = (self.number << (8 - inside)) & 0xff;
+        let above = self.node.checked_shl(32 - 8 * self.depth).unwrap_or(0);
+        above | (child << (24 - 8 * self.depth))
+    }
+}
+
+/// The address without the bits behind the first eight times `depth`.
+#[inline]
+pub(crate) fn node_of(address: u32, depth: u32) -> u32 {
+    address.checked_shr(32 - 8 * depth).unwrap_or(0)
+}
+
+/// Which child of its group at this depth the address belongs to.
+#[inline]
+pub(crate) fn child_of(address: u32, depth: u32) -> u32 {
+    (address >> (24 - 8 * depth)) & 0xff
+}
+
+/// Position of the group of a node, unless it belongs to a block.
+#[inline]
+pub(crate) fn group_at(depth: u32, node: u32) -> Option<usize> {
+    match depth {
+        0 => Some(0),
+        1 => Some(1 + node as usize),
+        2 => Some(1 + (1 << 8) + node as usize),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::mask;
+
+    /// L3: every length has its place and comes back from it.
+    #[test]
+    fn a_place_names_its_prefix() {
+        for length in 0..=32 {
+            for address in [0u32, 0x0a01_0203, 0xc0a8_8181, u32::MAX] {
+                let network = address & mask(length);
+                let place = Place::of(network, length);
+                assert_eq!((place.network(), place.length()), (network, length));
+                assert!((1..512).contains(&place.number));
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use ipnet::Ipv4Net;
+
+use super::generation::{Generation, on_plane};
+use crate::address::{Address, prefix_of};
+use crate::value_id::ValueId;
+
+/// Looks routes up in a [`LiveTable`](crate::LiveTable) while its writer changes it: one for each
+/// thread that reads.
+///
+/// A reader that never asks for a [`view`](Self::view) keeps alive whatever the writer has published
+/// since the last one it asked for.
+pub struct Reader<V> {
+    current: Arc<Generation<V>>,
+}
+
+impl<V> Reader<V> {
+    pub(crate) fn new(current: Arc<Generation<V>>) -> Self {
+        Self { current }
+    }
+
+    /// The table as it is now. Ask once for each batch or packet burst; it costs one load.
+    #[inline]
+    pub fn view(&mut self) -> View<'_, V> {
+        while let Some(next) = self.current.next.get() {
+            self.current = Arc::clone(next);
+        }
+        View::new(&self.current)
+    }
+}
+
+impl<V> Clone for Reader<V> {
+    fn clone(&self) -> Self {
+        Self { current: Arc::clone(&self.current) }
+    }
+}
+
+impl<V> fmt::Debug for Reader<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// A live table as a reader sees it.
+///
+/// The writer's changes go on showing through a view. Each lookup of a value answers as before or as
+/// after a change that happens meanwhile; nothing waits.
+pub struct View<'a, V> {
+    generation: &'a Generation<V>,
+}
+
+impl<'a, V> View<'a, V> {
+    pub(crate) fn new(generation: &'a Generation<V>) -> Self {
+        Self { generation }
+    }
+
+    /// The number of the longest matching route's value: one load, two more where prefixes longer than
+    /// /24 split the address's /24.
+    #[inline(always)]
+    pub fn id(&self, address: impl Address) -> ValueId {
+        ValueId(on_plane!(&self.generation.planes, plane => plane.code(address.number())))
+    }
+
+    /// What the longest matching route says.
+    #[inline]
+    pub fn value(&self, address: impl Address) -> Option<&'a V> {
+        let id = self.id(address);
+        fence(Ordering::Acquire);
+        self.value_of(id)
+    }
+
+    /// The value that has this number.
+    #[inline]
+    pub fn value_of(&self, id: ValueId) -> Option<&'a V> {
+        self.generation.values.get(id.0)
+    }
+
+    /// The number of each address's value, as many as the shorter slice holds.
+    ///
+    /// The addresses are looked up one by one; a change may fall between two of them.
+    #[inline]
+    pub fn lookup_batch(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
+        on_plane!(&self.generation.planes, plane => plane.batch(addresses, ids));
+    }
+
+    /// Like [`lookup_batch`](Self::lookup_batch), and all answers belong to one state of the table.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`] if a change fell into each of 64 tries; keep batches to about 64 addresses.
+    pub fn lookup_batch_at_once(
+        &self,
+        addresses: &[impl Address],
+        ids: &mut [ValueId],
+    ) -> Result<(), Contended> {
+        self.generation.undisturbed(|| self.lookup_batch(addresses, ids)).ok_or(Contended)
+    }
+
+    /// The longest matching route: its prefix and what it says, both of one state of the table.
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`] if a change fell into each of 64 tries.
+    pub fn lookup(&self, address: impl Address) -> Result<Option<(Ipv4Net, &'a V)>, Contended> {
+        let address = address.number();
+        let read = || (self.id(address), self.generation.longest(address));
+        let (id, place) = self.generation.undisturbed(read).ok_or(Contended)?;
+        let found = place.zip(self.value_of(id));
+        Ok(found.map(|(place, value)| (prefix_of(address, place.length()), value)))
+    }
+}
+
+impl<V> Clone for View<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for View<'_, V> {}
+
+impl<V> fmt::Debug for View<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+/// The writer changed the table during every try of a lookup that asked for one state of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contended;
+
+impl fmt::Display for Contended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the table changed during every try")
+    }
+}
+
+impl Error for Contended {}

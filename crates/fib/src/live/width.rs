@@ -1,0 +1,46 @@
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32};
+
+use super::build::Draft;
+use super::cell::Cell;
+use super::generation::Planes;
+
+/// Bytes of a code in the big array of a [`LiveTable`](crate::LiveTable).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Width {
+    /// 254 values, 16 MiB.
+    One,
+    /// 65,534 values, 32 MiB.
+    Two,
+    /// 4,294,967,294 values, 64 MiB.
+    Four,
+}
+
+impl Width {
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Four];
+
+    /// How many distinct values a code of this width can tell apart, no match and split left out.
+    pub const fn limit(self) -> u32 {
+        match self {
+            Self::One => u8::MAX as u32 - 1,
+            Self::Two => u16::MAX as u32 - 1,
+            Self::Four => u32::MAX - 1,
+        }
+    }
+
+    /// The narrowest that holds so many values and is not wider than permitted.
+    pub(crate) fn holding(values: usize, widest: Self) -> Option<Self> {
+        Self::ALL.into_iter().find(|width| *width <= widest && width.limit() as usize >= values)
+    }
+
+    pub(crate) fn planes(self, draft: &Draft) -> Planes {
+        match self {
+            Self::One => Planes::One(draft.plane::<AtomicU8>()),
+            Self::Two => Planes::Two(draft.plane::<AtomicU16>()),
+            Self::Four => Planes::Four(draft.plane::<AtomicU32>()),
+        }
+    }
+}
+
+const _: () = assert!(Width::One.limit() == AtomicU8::EXTENDED - 1);
+const _: () = assert!(Width::Two.limit() == AtomicU16::EXTENDED - 1);
+const _: () = assert!(Width::Four.limit() == AtomicU32::EXTENDED - 1);
