@@ -34,15 +34,12 @@ pub const fn shift(checksum: u16, difference: u16) -> u16 {
 #[must_use]
 pub fn sum(bytes: &[u8]) -> u16 {
     let (words, rest) = bytes.as_chunks::<4>();
-    let mut total: u64 = 0;
-    for word in words {
-        total = total.wrapping_add(u64::from(u32::from_be_bytes(*word)));
-    }
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    fold_wide(total.wrapping_add(u64::from(u32::from_be_bytes(last))))
+    // Summed in the byte order of the machine and swapped once, which comes to the same (RFC 1071 2 (B)).
+    u16::from_be(fold_wide(sum_words(words).wrapping_add(sum_words(&[last]))))
 }
 
 /// The sum of two sums.
@@ -64,22 +61,28 @@ pub fn pseudo_header(source: [u8; 4], destination: [u8; 4], protocol: u8, length
     )
 }
 
-/// Whether the 20 bytes and the options behind them sum up as a correct header does (RFC 791 3.1).
-pub(crate) fn header_is_right(fixed: &[u8; 20], options: &[u8]) -> bool {
-    let (words, _) = fixed.as_chunks::<4>();
-    let mut total: u64 = 0;
-    for word in words {
-        total = total.wrapping_add(u64::from(u32::from_be_bytes(*word)));
-    }
-    let (words, _) = options.as_chunks::<4>();
-    for word in words {
-        total = total.wrapping_add(u64::from(u32::from_be_bytes(*word)));
-    }
+/// Whether the words of an IPv4 header sum up as they must (RFC 791 3.1).
+#[inline]
+pub(crate) fn header_is_right(header: &[u8]) -> bool {
+    // Nearly all headers have no options: a fixed length makes one straight line of them.
+    let total = match header.split_first_chunk::<20>() {
+        Some((fixed, options)) => {
+            sum_words(fixed.as_chunks().0).wrapping_add(sum_words(options.as_chunks().0))
+        }
+        None => 0,
+    };
     fold_wide(total) == 0xFFFF
 }
 
+/// Adds up 32-bit words as they stand in memory.
+#[inline]
+fn sum_words(words: &[[u8; 4]]) -> u64 {
+    words.iter().fold(0, |sum: u64, word| sum.wrapping_add(u64::from(u32::from_ne_bytes(*word))))
+}
+
 /// Folds a sum of 32-bit words; exact for any 65,535 bytes.
-const fn fold_wide(sum: u64) -> u16 {
+#[inline]
+pub(crate) const fn fold_wide(sum: u64) -> u16 {
     let (sum, carry) = ((sum >> 32) as u32).overflowing_add((sum & 0xFFFF_FFFF) as u32);
     fold(sum.wrapping_add(carry as u32))
 }

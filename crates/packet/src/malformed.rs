@@ -5,10 +5,10 @@ use core::fmt;
 /// Why bytes were refused at the door; a packet that is refused changes no state (P2, P4, P6, P7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Malformed {
-    /// The version is not 4 (P2).
-    NotIpv4,
     /// Fewer than 20 bytes (P2).
     Truncated,
+    /// The version is not 4 (P2).
+    NotIpv4,
     /// The header length is below 20 or beyond the bytes (P2, RFC 791 3.1).
     HeaderLength,
     /// The total length is below the header length or beyond the bytes (P2, RFC 791 3.1).
@@ -44,8 +44,8 @@ pub enum Malformed {
 impl Malformed {
     /// Every cause, in the order of declaration.
     pub const ALL: [Self; 17] = [
-        Self::NotIpv4,
         Self::Truncated,
+        Self::NotIpv4,
         Self::HeaderLength,
         Self::TotalLength,
         Self::HeaderChecksum,
@@ -67,8 +67,8 @@ impl Malformed {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::NotIpv4 => "not-ipv4",
             Self::Truncated => "truncated",
+            Self::NotIpv4 => "not-ipv4",
             Self::HeaderLength => "header-length",
             Self::TotalLength => "total-length",
             Self::HeaderChecksum => "header-checksum",

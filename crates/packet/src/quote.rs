@@ -1,9 +1,11 @@
 //! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4, W9).
 
-use core::net::Ipv4Addr;
+use etherparse::Ipv4HeaderSlice;
+use etherparse::err::ipv4::HeaderSliceError;
 
 use crate::checksum::{add, header_is_right, shift, sum};
 use crate::icmp::IcmpKind;
+use crate::parse::Ports;
 use crate::{
     FiveTuple, Fragment, Headers, Malformed, Protocol, Rewrite, TcpFlags, TcpSegment, Transport,
     rewrite,
@@ -87,47 +89,26 @@ pub fn rewrite_quoting(
 
 /// As [`Headers::parse`], but content with a packet that is cut, and with any options (T-25).
 fn parse_quoted(bytes: &[u8]) -> Result<Headers, Malformed> {
-    let fixed = bytes.first_chunk::<20>().ok_or(Malformed::QuoteTruncated)?;
-    let header_length = (fixed[0] & 0x0F) << 2;
-    if fixed[0] >> 4 != 4 || header_length < 20 {
+    let header = Ipv4HeaderSlice::from_slice(bytes).map_err(|error| match error {
+        HeaderSliceError::Len(_) => Malformed::QuoteTruncated,
+        HeaderSliceError::Content(_) => Malformed::QuoteHeader,
+    })?;
+    let length = header.slice().len();
+    if !header_is_right(header.slice()) || usize::from(header.total_len()) < length {
         return Err(Malformed::QuoteHeader);
     }
-    let list = bytes.get(20..usize::from(header_length)).ok_or(Malformed::QuoteTruncated)?;
-    let total_length = u16::from_be_bytes([fixed[2], fixed[3]]);
-    if !header_is_right(fixed, list) || total_length < u16::from(header_length) {
-        return Err(Malformed::QuoteHeader);
-    }
-    let bytes = bytes.get(..usize::from(total_length)).unwrap_or(bytes);
-    let fragmentation = u16::from_be_bytes([fixed[6], fixed[7]]);
-    let (offset, more) = ((fragmentation & 0x1FFF) << 3, fragmentation & 0x2000 != 0);
-    let fragment = match (offset, more) {
-        (0, false) => Fragment::Whole,
-        (0, true) => Fragment::First,
-        (offset, more) => Fragment::Later { offset, last: !more },
-    };
-    let protocol = Protocol(fixed[9]);
+    let total_length = header.total_len().min(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+    let payload = bytes.get(length..usize::from(total_length)).unwrap_or_default();
+    let fragment = Fragment::of(&header);
     let (ports, transport) = match fragment {
         Fragment::Later { .. } => ((0, 0), Transport::None),
-        _ => parse_start(protocol, bytes.get(usize::from(header_length)..).unwrap_or_default())?,
+        _ => parse_start(Protocol(header.protocol().0), payload)?,
     };
-    Ok(Headers {
-        source: Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]),
-        destination: Ipv4Addr::new(fixed[16], fixed[17], fixed[18], fixed[19]),
-        source_port: ports.0,
-        destination_port: ports.1,
-        total_length: u16::try_from(bytes.len()).unwrap_or(total_length),
-        identification: u16::from_be_bytes([fixed[4], fixed[5]]),
-        header_length,
-        ttl: fixed[8],
-        protocol,
-        dont_fragment: fragmentation & 0x4000 != 0,
-        fragment,
-        transport,
-    })
+    Ok(Headers::assemble(&header, total_length, fragment, ports, transport))
 }
 
 /// What the first eight bytes of a transport header say.
-fn parse_start(protocol: Protocol, payload: &[u8]) -> Result<((u16, u16), Transport), Malformed> {
+fn parse_start(protocol: Protocol, payload: &[u8]) -> Result<(Ports, Transport), Malformed> {
     if !matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP) {
         return Ok(((0, 0), Transport::None));
     }
