@@ -170,7 +170,8 @@ mod tests {
     /// I1, I2: zones of different realms never coincide; everything public is one zone.
     #[test]
     fn zones_keep_realms_apart() {
-        let endpoint = |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
+        let endpoint =
+            |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
         assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::public(ServiceId(3)).zone());
         assert_eq!(endpoint(1, 5), endpoint(2, 5));
         assert_ne!(endpoint(1, 5), endpoint(1, 6));

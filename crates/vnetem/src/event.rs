@@ -36,7 +36,9 @@ impl Event {
         let protocol: Protocol = flow.protocol;
         let tuple = match flow.opener {
             Side::Inside => FiveTuple { protocol, source: flow.inside, destination: flow.remote },
-            Side::Outside => FiveTuple { protocol, source: flow.remote, destination: flow.external },
+            Side::Outside => {
+                FiveTuple { protocol, source: flow.remote, destination: flow.external }
+            }
         };
         Self { at, kind, tuple, external: flow.external }
     }

@@ -19,7 +19,10 @@ pub use vnetem_authz::{
     RuleLimits, RuleSet, RuleState,
 };
 pub use vnetem_nat::{Cause, Direction, FlowCounters, Generation, Time};
-pub use vnetem_packet::{FiveTuple, Headers, Identity, Malformed, Protocol, Realm, SiteId, SubnetId, VnetId};
+pub use vnetem_packet as packet;
+pub use vnetem_packet::{
+    FiveTuple, Headers, Identity, Malformed, Protocol, Realm, SiteId, SubnetId, VnetId,
+};
 
 pub use counters::{Counters, Tally};
 pub use edge::{Edge, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
@@ -28,7 +31,9 @@ pub use event::{Event, EventKind};
 pub use network::{Network, Nic, Outbound, Resource, Scope, Service, Site, Subnet, Vnet};
 pub use plane::{Closing, DataPlane, Settings, Transmit};
 pub use reason::{DenyReason, DropReason};
-pub use route::{Choice, EffectiveRoute, NextHop, Route, RouteSource, RouteState, TiePolicy, choose};
+pub use route::{
+    Choice, EffectiveRoute, NextHop, Route, RouteSource, RouteState, TiePolicy, choose,
+};
 pub use snapshot::Snapshot;
 pub use trace::{FlowStep, Step, Trace};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};

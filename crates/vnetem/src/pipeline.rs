@@ -5,8 +5,8 @@ use core::net::Ipv4Addr;
 
 use vnetem_authz::{Access, Arrival, DenyMode};
 use vnetem_nat::{
-    Cause, Cell, Direction, Exhausted, Flow, FlowId, FlowTable, Found, FragmentKey, Fragments, NewFlow, OpenError, Pool,
-    Side, Standing, Time, Zone, opens,
+    Cause, Cell, Direction, Exhausted, Flow, FlowId, FlowTable, Found, FragmentKey, Fragments,
+    NewFlow, OpenError, Pool, Side, Standing, Time, Zone, opens,
 };
 use vnetem_packet::{
     AddressClass, FiveTuple, Fragment, Headers, Identity, Protocol, Quote, Reset, SubnetId,
@@ -166,7 +166,7 @@ impl<'a> Pipeline<'a> {
             },
             Edge::Service { service, identity } => {
                 let owner = self.snapshot.services.prefixes.lookup(source);
-                if !owner.is_some_and(|(_, owner)| *owner == service) {
+                if owner.is_none_or(|(_, owner)| *owner != service) {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = match identity {
@@ -214,7 +214,7 @@ impl<'a> Pipeline<'a> {
         };
         // The sender of the error saw the packet arrive, so its own packets of the flow would have the reversed tuple.
         let unknown = Decision::Drop(DropReason::QuoteUnknown, None);
-        let Some(found) = self.flows.find(self.now, entry.zone, &quote.tuple.reversed()) else {
+        let Some(found) = self.flows.find(self.now, entry.zone, &quote.tuple().reversed()) else {
             return unknown;
         };
         let Some(flow) = self.flows.flow(found.id) else { return unknown };
@@ -291,11 +291,8 @@ impl<'a> Pipeline<'a> {
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
         let path_switched = (Cause::PathSwitched, DropReason::PathSwitched);
         let entry = self.entry_of(flow.judgement.near).ok_or(path_switched)?;
-        let tuple = FiveTuple {
-            protocol: flow.protocol,
-            source: flow.inside,
-            destination: flow.remote,
-        };
+        let tuple =
+            FiveTuple { protocol: flow.protocol, source: flow.inside, destination: flow.remote };
         let path = self.path(entry, &tuple, false, &mut ()).map_err(|_| path_switched)?;
         let translated = flow.external != flow.inside;
         if translated != path.outbound.is_some() {
@@ -310,7 +307,8 @@ impl<'a> Pipeline<'a> {
             return Err(path_switched);
         }
         let (mark, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
-        let mark = if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
+        let mark =
+            if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
         let judgement = Judgement { near: flow.judgement.near, far: path.far, mark };
         Ok((cell(entry.origin.number(), path.service), judgement))
     }
@@ -332,7 +330,8 @@ impl<'a> Pipeline<'a> {
             Err(reason) => return Decision::Drop(reason, None),
         };
         if !opens(headers) {
-            let resets = path.outbound.is_some_and(|outbound| outbound.method == Method::NatGateway);
+            let resets =
+                path.outbound.is_some_and(|outbound| outbound.method == Method::NatGateway);
             let answer = if resets { Reset::answering(headers) } else { None };
             return Decision::Drop(DropReason::NoFlow, answer);
         }
@@ -398,7 +397,8 @@ impl<'a> Pipeline<'a> {
         if !entry.code.is_public() {
             return Decision::Drop(DropReason::NoFlow, None);
         }
-        let resets = self.snapshot.public.get(&headers.destination).is_some_and(|owner| owner.resets);
+        let resets =
+            self.snapshot.public.get(&headers.destination).is_some_and(|owner| owner.resets);
         let late = match headers.transport {
             Transport::Tcp(segment) => segment.flags.0 & TcpFlags::SYN.0 == 0,
             _ => false,
@@ -416,7 +416,8 @@ impl<'a> Pipeline<'a> {
         note: &mut impl Note,
     ) -> Result<Path<'a>, DropReason> {
         let destination = *tuple.destination.ip();
-        if !AddressClass::of(destination).is_unicast() {
+        let class = AddressClass::of(destination);
+        if !matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public) {
             return Err(DropReason::MartianDestination);
         }
         match entry.origin {
@@ -452,7 +453,8 @@ impl<'a> Pipeline<'a> {
             next_hop,
         });
         let endpoint = self.endpoint(subnet, tuple.protocol, destination);
-        let choice = choose(route, endpoint, self.snapshot.tie_policy).ok_or(DropReason::NoRoute)?;
+        let choice =
+            choose(route, endpoint, self.snapshot.tie_policy).ok_or(DropReason::NoRoute)?;
         note.step(|| Step::Route { choice, route });
         let route = match choice {
             Choice::Endpoint { service, .. } => {
@@ -645,9 +647,10 @@ impl<'a> Pipeline<'a> {
     fn may_keep(self, entry: Entry<'_>, external: Ipv4Addr) -> bool {
         match entry.origin {
             Origin::Subnet(subnet) => subnet.keeps.contains(&external),
-            Origin::Site(site) => {
-                site.outbound.as_ref().is_some_and(|outbound| outbound.addresses.contains(&external))
-            }
+            Origin::Site(site) => site
+                .outbound
+                .as_ref()
+                .is_some_and(|outbound| outbound.addresses.contains(&external)),
             Origin::Internet | Origin::Service => true,
         }
     }

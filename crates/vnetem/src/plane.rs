@@ -5,8 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem_nat::{Cause, Ended, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Time, Track};
-use vnetem_packet::{Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, rewrite, rewrite_quoting};
+use vnetem_nat::{
+    Cause, Ended, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Time, Track,
+};
+use vnetem_packet::{
+    Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, rewrite, rewrite_quoting,
+};
 
 use crate::edge::cell;
 use crate::event::{Event, EventKind};
@@ -281,7 +285,8 @@ impl DataPlane {
         if self.flows.next_deadline().is_none_or(|deadline| deadline > self.now) {
             return;
         }
-        let (events, limit, lost) = (&mut self.events, self.event_limit, &mut self.counters.events_lost);
+        let (events, limit, lost) =
+            (&mut self.events, self.event_limit, &mut self.counters.events_lost);
         let now = self.now;
         self.flows.expire(now, budget, &mut |ended: Ended<Judgement>| {
             let event = Event::of(now, EventKind::Ended(ended.cause), &ended.flow);
@@ -371,7 +376,13 @@ impl DataPlane {
         Fate::Forward(self.forward(&flow, hit.side))
     }
 
-    fn pass_error(&mut self, hit: Hit, quote: &Quote, packet: &mut [u8], headers: &Headers) -> Fate {
+    fn pass_error(
+        &mut self,
+        hit: Hit,
+        quote: &Quote,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) -> Fate {
         let Some(flow) = self.flows.flow(hit.id) else {
             return Fate::Drop(DropReason::QuoteUnknown);
         };
@@ -387,7 +398,11 @@ impl DataPlane {
         Forward {
             to: pipeline.edge(pipeline.edge_of(flow, side.other()), *flow.inside.ip()),
             direction: direction(flow, side),
-            source: if translated { SourceMode::Translated(flow.external) } else { SourceMode::Preserved },
+            source: if translated {
+                SourceMode::Translated(flow.external)
+            } else {
+                SourceMode::Preserved
+            },
             mark: flow.judgement.mark,
         }
     }
@@ -475,15 +490,11 @@ impl DataPlane {
         if !IcmpError::may_answer(headers) {
             return;
         }
-        self.made = self.made.wrapping_add(1);
         let error = IcmpError {
             kind: IcmpErrorKind::TimeExceeded,
             source: self.snapshot.router_at(to, headers.destination),
         };
-        let identification = self.made;
-        self.send(to, IcmpError::MAXIMUM_LENGTH, |buffer| {
-            error.write(packet, headers, identification, buffer)
-        });
+        self.send(to, IcmpError::MAXIMUM_LENGTH, |buffer| error.write(packet, headers, buffer));
     }
 
     fn send(

@@ -156,7 +156,8 @@ mod tests {
         let names: BTreeSet<_> = all.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), all.len());
         assert!(names.iter().all(|name| {
-            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         }));
     }
 }

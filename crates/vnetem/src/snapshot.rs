@@ -11,7 +11,8 @@ use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use crate::{
-    Edge, EffectiveRoute, NextHop, NicId, ResourceId, Route, RouteSource, RouteState, ServiceId, TiePolicy,
+    Edge, EffectiveRoute, NextHop, NicId, ResourceId, Route, RouteSource, RouteState, ServiceId,
+    TiePolicy,
 };
 
 /// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
@@ -178,7 +179,9 @@ impl Snapshot {
         });
         let losers = view.losers.iter().map(|&(route, by)| (route, RouteState::Invalid(by)));
         let mut own: Vec<_> = winners.chain(losers).collect();
-        own.sort_by_key(|(route, state)| (route.prefix, *state != RouteState::Active, route.source));
+        own.sort_by_key(|(route, state)| {
+            (route.prefix, *state != RouteState::Active, route.source)
+        });
         let own = own.into_iter().map(|(route, state)| EffectiveRoute {
             source: route.source,
             state,
@@ -250,6 +253,20 @@ impl Snapshot {
 
     fn vnet_name(&self, id: VnetId) -> String {
         self.vnets.get(&id).map_or_else(|| id.to_string(), |view| view.name.clone())
+    }
+
+    /// The address from which an ICMP error goes back to an edge: the default gateway where there is one, on the public side the
+    /// address that the packet was sent to (T-26).
+    pub(crate) fn router_at(&self, edge: Edge, destination: Ipv4Addr) -> Ipv4Addr {
+        let range = match edge {
+            Edge::Subnet(id) => self.subnet(id).map(|view| view.prefix),
+            Edge::Nic(id) => {
+                self.nic(id).and_then(|nic| self.subnet(nic.subnet)).map(|view| view.prefix)
+            }
+            Edge::Site(id) => self.site(id).and_then(|view| view.ranges.first().copied()),
+            Edge::Internet | Edge::Service { .. } => None,
+        };
+        range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }
 
     /// The network of a subnet, even of one that is gone: late answers to its flows still carry its identity.

@@ -3,10 +3,11 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use vnetem_authz::DenyMode;
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
 use super::{Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
-use crate::{EditError, NextHop, NicId, ResourceId, ServiceId};
+use crate::{EditError, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
 /// Whose a public address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +84,10 @@ pub(super) fn outbound(outbound: &Outbound, name: &str) -> Result<(), EditError>
 pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> {
     match next_hop {
         NextHop::VirtualAppliance(address)
-            if !matches!(AddressClass::of(address), AddressClass::Private | AddressClass::Shared)
-                && !vnet.ranges.iter().any(|range| range.contains(&address)) =>
+            if !matches!(
+                AddressClass::of(address),
+                AddressClass::Private | AddressClass::Shared
+            ) && !vnet.ranges.iter().any(|range| range.contains(&address)) =>
         {
             Err(EditError::NextHop { address, why: "an appliance needs a private address" })
         }
@@ -190,6 +193,18 @@ impl Network {
     /// All resources, by number.
     pub fn resources(&self) -> impl Iterator<Item = (ResourceId, &Resource)> {
         self.resources.iter().map(|(&id, resource)| (id, resource))
+    }
+
+    /// How equal prefixes of a user route and an endpoint are decided (C-01).
+    #[must_use]
+    pub const fn tie_policy(&self) -> TiePolicy {
+        self.tie_policy
+    }
+
+    /// What becomes of a packet that a resource refuses.
+    #[must_use]
+    pub const fn deny_mode(&self) -> DenyMode {
+        self.deny_mode
     }
 
     /// The virtual network of a name.

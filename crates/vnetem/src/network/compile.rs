@@ -19,12 +19,8 @@ use crate::snapshot::{
 use crate::{NextHop, NicId, Route, RouteSource, ServiceId, Snapshot};
 
 /// ranges that lead nowhere until something else is said of them.
-const RESERVED: [Ipv4Net; 4] = [
-    net(10, 0, 0, 0, 8),
-    net(172, 16, 0, 0, 12),
-    net(192, 168, 0, 0, 16),
-    net(100, 64, 0, 0, 10),
-];
+const RESERVED: [Ipv4Net; 4] =
+    [net(10, 0, 0, 0, 8), net(172, 16, 0, 0, 12), net(192, 168, 0, 0, 16), net(100, 64, 0, 0, 10)];
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
 const GATEWAY_PORTS: (u16, u16) = (1024, u16::MAX);
@@ -123,7 +119,8 @@ impl Network {
         let id = SiteId(number);
         let site = self.sites.get(&id)?;
         let connected = self.vnets.iter().filter(|(_, vnet)| vnet.gateways.contains_key(&id));
-        let ranges = connected.flat_map(|(&id, vnet)| vnet.ranges.iter().map(move |&net| (net, id)));
+        let ranges =
+            connected.flat_map(|(&id, vnet)| vnet.ranges.iter().map(move |&net| (net, id)));
         Some(PlaceView::Site(Arc::new(SiteView {
             id,
             name: site.name.clone(),
@@ -161,7 +158,8 @@ impl Network {
                     .collect(),
             ),
         };
-        let endpoints = subnet.endpoints.iter().map(|(&service, scope)| (service, regions_of(scope)));
+        let endpoints =
+            subnet.endpoints.iter().map(|(&service, scope)| (service, regions_of(scope)));
         Some(SubnetView {
             id,
             name: subnet.name.clone(),
@@ -191,7 +189,9 @@ impl Network {
             .peers
             .iter()
             .filter_map(|&peer| Some((peer, self.vnets.get(&peer)?)))
-            .flat_map(|(id, peer)| peer.ranges.iter().map(move |&net| (net, NextHop::VnetPeering(id))))
+            .flat_map(|(id, peer)| {
+                peer.ranges.iter().map(move |&net| (net, NextHop::VnetPeering(id)))
+            })
             .collect();
         let system = || local.iter().chain(&peered);
         for &(prefix, hop) in own {
@@ -265,9 +265,9 @@ impl Network {
             self.services.iter().flat_map(|service| service.regions.values()).collect();
         let numbers: BTreeMap<&String, u16> = regions.iter().copied().zip(0..).collect();
         let number = |name| numbers.get(name).copied().unwrap_or(u16::MAX);
-        let prefixes = self.services().flat_map(|(id, service)| {
-            service.prefixes.iter().map(move |&prefix| (prefix, id))
-        });
+        let prefixes = self
+            .services()
+            .flat_map(|(id, service)| service.prefixes.iter().map(move |&prefix| (prefix, id)));
         let placed = self.services.iter().flat_map(|service| &service.regions);
         ServiceMap {
             names: self.services.iter().map(|service| service.name.clone()).collect(),
@@ -288,11 +288,8 @@ impl Network {
     }
 
     fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
-        let mut public: BTreeMap<_, _> = self
-            .public
-            .keys()
-            .map(|&address| (address, Translator { resets: false }))
-            .collect();
+        let mut public: BTreeMap<_, _> =
+            self.public.keys().map(|&address| (address, Translator { resets: false })).collect();
         for subnet in self.subnets.values() {
             if let Outbound::NatGateway(addresses) = &subnet.outbound {
                 for address in addresses {
@@ -361,7 +358,8 @@ impl Network {
 
     /// Rules are judged again for every flow to a service whose resources changed.
     fn touch_resources(&self, old: &Snapshot, touched: &mut BTreeSet<Cell>) {
-        let before = old.resources.by_id.iter().map(|(&id, view)| (id, (view.service, &view.rules)));
+        let before =
+            old.resources.by_id.iter().map(|(&id, view)| (id, (view.service, &view.rules)));
         let after = self.resources.iter().map(|(&id, view)| (id, (view.service, &view.rules)));
         let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
         let changed: BTreeSet<ServiceId> = before

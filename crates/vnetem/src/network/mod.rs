@@ -453,7 +453,11 @@ impl Network {
     /// # Errors
     ///
     /// The name is taken, there are [`MAX_SERVICES`] already, or a prefix has host bits or overlaps one of a service (U-17).
-    pub fn add_service(&mut self, name: &str, prefixes: &[Ipv4Net]) -> Result<ServiceId, EditError> {
+    pub fn add_service(
+        &mut self,
+        name: &str,
+        prefixes: &[Ipv4Net],
+    ) -> Result<ServiceId, EditError> {
         if self.service_named(name).is_some() {
             return Err(EditError::NameTaken { kind: "service", name: name.into() });
         }
