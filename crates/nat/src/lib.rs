@@ -1,1 +1,37 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![warn(clippy::arithmetic_side_effects)]
+
+mod batch;
+mod cause;
+mod cells;
+mod close;
+mod counters;
+mod flow;
+mod fragments;
+mod hold;
+mod index;
+mod key;
+mod open;
+mod opens;
+mod record;
+mod settings;
+mod side;
+mod slab;
+mod state;
+mod table;
+mod tcp;
+mod time;
+mod track;
+mod wheel;
+
+pub use cause::Cause;
+pub use counters::FlowCounters;
+pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
+pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
+pub use open::{Exhausted, Pool};
+pub use opens::opens;
+pub use settings::{Answers, HoldDown, Settings, Timers};
+pub use side::{Cell, Direction, Generation, Side, Sides, Zone};
+pub use state::State;
+pub use table::FlowTable;
+pub use time::Time;

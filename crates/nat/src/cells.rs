@@ -1,0 +1,214 @@
+//! Cells: which flows a change of policy touches, in work that follows their number.
+//!
+//! The flows of a cell form a list in order of generation. So those that a change made stale are always at its front, whatever was
+//! opened, closed or judged again meanwhile, and the walk needs no memory of where it was.
+
+use crate::index::Index;
+use crate::key::Keys;
+use crate::record::{Links, Record};
+use crate::slab::{NIL, Slab, Slot};
+use crate::{Cell, Generation};
+
+/// The cells that flows of the table have.
+pub(crate) struct Cells {
+    cells: Slab<Entry>,
+    index: Index,
+    /// First cell with flows that may be stale, and last.
+    touched: (u32, u32),
+    keys: Keys,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    cell: Cell,
+    /// Flows of older generations are stale.
+    generation: Generation,
+    flows: u32,
+    first: u32,
+    last: u32,
+    is_touched: bool,
+    /// Next touched cell; next free slot where there is no cell.
+    next: u32,
+}
+
+impl Cells {
+    pub(crate) fn new(capacity: u32, keys: Keys) -> Self {
+        let (cells, index) = (Slab::new(capacity), Index::new(capacity));
+        Self { cells, index, touched: (NIL, NIL), keys }
+    }
+
+    /// Whether a flow of this cell finds room.
+    pub(crate) fn has_room(&self, cell: Cell) -> bool {
+        !self.cells.is_full() || self.find(cell).is_some()
+    }
+
+    /// Whether a cell is forgotten, and makes room, with the one flow that it still has.
+    pub(crate) fn goes_with_its_last(&self, number: u32) -> bool {
+        self.cells.get(number).is_some_and(|entry| entry.flows == 1 && !entry.is_touched)
+    }
+
+    /// Counts one more flow of a cell, and says in which slot it is.
+    pub(crate) fn join(&mut self, cell: Cell) -> Option<u32> {
+        let number = match self.find(cell) {
+            Some(number) => number,
+            None => {
+                let number = self.cells.insert(Entry::new(cell))?;
+                if !self.index.insert(self.keys.hash_cell(cell), number) {
+                    self.cells.remove(number);
+                    return None;
+                }
+                number
+            }
+        };
+        let entry = self.cells.get_mut(number)?;
+        entry.flows = entry.flows.saturating_add(1);
+        Some(number)
+    }
+
+    /// Counts one flow less.
+    pub(crate) fn leave(&mut self, number: u32) {
+        if let Some(entry) = self.cells.get_mut(number) {
+            entry.flows = entry.flows.saturating_sub(1);
+            self.drop_if_unused(number);
+        }
+    }
+
+    /// Puts a flow into the list of its cell, behind all that are not newer.
+    pub(crate) fn link(&mut self, records: &mut [Record], number: u32) {
+        let Some((cell, generation)) = of(records, number) else { return };
+        let Some(entry) = self.cells.get_mut(cell) else { return };
+        let mut previous = entry.last;
+        // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
+        while let Some(record) = records.get(previous as usize)
+            && record.generation > generation
+        {
+            previous = record.siblings.previous;
+        }
+        let next = match records.get_mut(previous as usize) {
+            Some(record) => core::mem::replace(&mut record.siblings.next, number),
+            None => core::mem::replace(&mut entry.first, number),
+        };
+        match records.get_mut(next as usize) {
+            Some(record) => record.siblings.previous = number,
+            None => entry.last = number,
+        }
+        if let Some(record) = records.get_mut(number as usize) {
+            record.siblings = Links { previous, next };
+        }
+        // It may be stale from the start.
+        if generation < entry.generation {
+            self.queue(cell);
+        }
+    }
+
+    /// Takes a flow out of the list of its cell.
+    pub(crate) fn unlink(&mut self, records: &mut [Record], number: u32) {
+        let Some((cell, _)) = of(records, number) else { return };
+        let Some(entry) = self.cells.get_mut(cell) else { return };
+        let Some(record) = records.get_mut(number as usize) else { return };
+        let Links { previous, next } = core::mem::replace(&mut record.siblings, Links::NONE);
+        match records.get_mut(previous as usize) {
+            Some(record) => record.siblings.next = next,
+            None => entry.first = next,
+        }
+        match records.get_mut(next as usize) {
+            Some(record) => record.siblings.previous = previous,
+            None => entry.last = previous,
+        }
+    }
+
+    /// Makes the flows of a cell that are older than `generation` stale.
+    pub(crate) fn touch(&mut self, cell: Cell, generation: Generation) {
+        let Some(number) = self.find(cell) else { return };
+        if let Some(entry) = self.cells.get_mut(number)
+            && entry.generation < generation
+        {
+            entry.generation = generation;
+            self.queue(number);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_stale(&self, record: &Record) -> bool {
+        self.cells.get(record.cell).is_some_and(|entry| record.generation < entry.generation)
+    }
+
+    /// A stale flow, if there is one.
+    pub(crate) fn next_stale(&mut self, records: &[Record]) -> Option<u32> {
+        while let Some(entry) = self.cells.get_mut(self.touched.0) {
+            if let Some(record) = records.get(entry.first as usize)
+                && record.generation < entry.generation
+            {
+                return Some(entry.first);
+            }
+            let number = self.touched.0;
+            self.touched.0 = entry.next;
+            entry.is_touched = false;
+            if self.touched.0 == NIL {
+                self.touched.1 = NIL;
+            }
+            self.drop_if_unused(number);
+        }
+        None
+    }
+
+    pub(crate) fn cell(&self, number: u32) -> Cell {
+        self.cells.get(number).map_or(Cell(0), |entry| entry.cell)
+    }
+
+    fn find(&self, cell: Cell) -> Option<u32> {
+        self.index.find(self.keys.hash_cell(cell), |number| {
+            self.cells.get(number).is_some_and(|entry| entry.cell == cell)
+        })
+    }
+
+    /// Puts a cell on the list of the touched ones, once.
+    fn queue(&mut self, number: u32) {
+        let Some(entry) = self.cells.get_mut(number) else { return };
+        if core::mem::replace(&mut entry.is_touched, true) {
+            return;
+        }
+        entry.next = NIL;
+        match self.cells.get_mut(self.touched.1) {
+            Some(last) => last.next = number,
+            None => self.touched.0 = number,
+        }
+        self.touched.1 = number;
+    }
+
+    /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does so in passing.
+    fn drop_if_unused(&mut self, number: u32) {
+        if let Some(entry) = self.cells.get(number)
+            && entry.flows == 0
+            && !entry.is_touched
+        {
+            self.index.remove(self.keys.hash_cell(entry.cell), number);
+            self.cells.remove(number);
+        }
+    }
+}
+
+impl Entry {
+    const fn new(cell: Cell) -> Self {
+        Self {
+            cell,
+            generation: Generation(0),
+            flows: 0,
+            first: NIL,
+            last: NIL,
+            is_touched: false,
+            next: NIL,
+        }
+    }
+}
+
+impl Slot for Entry {
+    fn next_mut(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+}
+
+/// Cell and generation of a flow.
+fn of(records: &[Record], number: u32) -> Option<(u32, Generation)> {
+    records.get(number as usize).map(|record| (record.cell, record.generation))
+}

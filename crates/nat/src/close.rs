@@ -1,0 +1,107 @@
+//! Closing flows: exact resets, and the tombstone that answers what was in flight.
+
+use vnetem_packet::{Headers, Protocol, Reset};
+
+use crate::record::Record;
+use crate::time::nanoseconds;
+use crate::{Cause, Closing, FlowId, FlowTable, Side, State, Time};
+
+impl<T: Copy> FlowTable<T> {
+    /// Closes a flow because it may not go on.
+    ///
+    /// TCP: a reset for each end, with exactly the sequence number that it expects next, which is the highest end forwarded to it (R3); a
+    /// tombstone stays in place, keeps both keys, and [answers](Self::answer) later segments (R5, R7). An opener whose SYN was not answered
+    /// yet gets RST and ACK of its SYN (R4), the other end a plain RST behind the SYN. A connection that is over already, a tombstone's
+    /// included, and one past its deadline, is not reset. UDP, ICMP and other flows end at once (R10).
+    pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Closing {
+        let now = self.advance(now);
+        let Some(record) = self.record(id) else { return Closing::default() };
+        if record.state.is_tombstone() {
+            return Closing::default();
+        }
+        let deadline = self.deadline(record);
+        if deadline <= now {
+            self.remove(id.slot, record.state.cause_of_expiry(), deadline, None);
+            return Closing::default();
+        }
+        if record.protocol() != Protocol::TCP || record.is_over() {
+            self.remove(id.slot, cause, now, None);
+            return Closing::default();
+        }
+        let closing = Closing {
+            to_inside: reset(record, Side::Inside),
+            to_outside: reset(record, Side::Outside),
+        };
+        self.cells.unlink(self.records.slots_mut(), id.slot);
+        if let Some(record) = self.records.get_mut(id.slot) {
+            record.state = State::Tombstone(cause);
+            record.last = now;
+        }
+        self.counters.tombstones = self.counters.tombstones.saturating_add(1);
+        self.reschedule(id.slot);
+        closing
+    }
+
+    /// The reset with which a tombstone answers a late segment: exact, since the segment itself says what its sender expects (R4, R7). It
+    /// goes back to the sender in the tuple that the sender used. None for an RST (R2), for a flow that is no tombstone, and once the
+    /// tombstone has answered too often ([`Answers`](crate::Answers)).
+    pub fn answer(
+        &mut self,
+        now: Time,
+        id: FlowId,
+        side: Side,
+        headers: &Headers,
+    ) -> Option<Reset> {
+        let now = self.advance(now);
+        let record = self.record(id)?;
+        if !record.state.is_tombstone()
+            || self.deadline(record) <= now
+            || headers.tuple() != record.key(side).1
+        {
+            return None;
+        }
+        let reset = Reset::answering(headers)?;
+        let answers = self.settings.answers;
+        let earned = now
+            .saturating_sub(record.last)
+            .checked_div(nanoseconds(answers.interval))
+            .unwrap_or(u64::MAX)
+            .saturating_add(answers.burst.into());
+        let record = self.records.get_mut(id.slot)?;
+        if u64::from(record.tracking.answers) >= earned {
+            return None;
+        }
+        record.tracking.answers = record.tracking.answers.checked_add(1)?;
+        Some(reset)
+    }
+
+    /// Removes a flow at once, without a word to its ends; says whether it was there. Its external tuple rests by the cause.
+    pub fn end(&mut self, now: Time, id: FlowId, cause: Cause) -> bool {
+        let now = self.advance(now);
+        let there = self.record(id).is_some();
+        if there {
+            self.remove(id.slot, cause, now, None);
+        }
+        there
+    }
+}
+
+/// The reset that closes one end, or none if that end cannot know of the connection.
+fn reset(record: &Record, to: Side) -> Option<Reset> {
+    let from = to.other();
+    let tracking = &record.tracking;
+    let (source, destination) = match to {
+        Side::Inside => (record.remote(), record.inside()),
+        Side::Outside => (record.external(), record.remote()),
+    };
+    let known = |side: Side| tracking.has_seen(side).then(|| tracking.end.of(side));
+    match (known(from), known(to)) {
+        (None, None) => None,
+        (expected, sent) => Some(Reset {
+            source,
+            destination,
+            sequence: expected.unwrap_or(0),
+            acknowledgement: sent,
+        }),
+    }
+}

@@ -1,0 +1,178 @@
+//! Flows as callers see them.
+
+use core::net::SocketAddrV4;
+
+use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
+
+use crate::{Cause, Cell, Generation, Side, Sides, State, Time, Zone};
+
+/// A flow that is to be opened.
+///
+/// Packets from the inside have the key (`inside_zone`, `inside` to `remote`), those from the outside (`outside_zone`, `remote` to
+/// `external`). Where the source is preserved, `external` equals `inside`. For ICMP queries the identifier stands in the port of the
+/// side that asks, as in [`FiveTuple`]; the other port is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFlow<T> {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The inside end, as the inside knows it.
+    pub inside: SocketAddrV4,
+    /// Where packets from the inside enter.
+    pub inside_zone: Zone,
+    /// The inside end, as the outside knows it.
+    pub external: SocketAddrV4,
+    /// Where packets from the outside enter.
+    pub outside_zone: Zone,
+    /// The outside end, the same for both.
+    pub remote: SocketAddrV4,
+    /// Which side sent the first packet.
+    pub opener: Side,
+    /// What the judgement hangs on.
+    pub cell: Cell,
+    /// The configuration that judged.
+    pub generation: Generation,
+    /// What the caller decided, kept with the flow.
+    pub judgement: T,
+}
+
+/// A flow of the table, as it was when asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow<T> {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The inside end, as the inside knows it.
+    pub inside: SocketAddrV4,
+    /// Where packets from the inside enter.
+    pub inside_zone: Zone,
+    /// The inside end, as the outside knows it.
+    pub external: SocketAddrV4,
+    /// Where packets from the outside enter.
+    pub outside_zone: Zone,
+    /// The outside end, the same for both.
+    pub remote: SocketAddrV4,
+    /// Which side sent the first packet.
+    pub opener: Side,
+    /// What the judgement hangs on.
+    pub cell: Cell,
+    /// The configuration that judged last.
+    pub generation: Generation,
+    /// What the caller decided.
+    pub judgement: T,
+    /// How far the flow has come.
+    pub state: State,
+    /// When it was opened.
+    pub opened: Time,
+    /// When its timer started last.
+    pub last: Time,
+    /// Packets from each side. The table counts up to 2^32 - 1.
+    pub packets: Sides<u64>,
+    /// Bytes of these packets, IPv4 headers included.
+    pub bytes: Sides<u64>,
+}
+
+/// The handle of a flow. One that is kept longer than its flow is harmless: nothing is found by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId {
+    pub(crate) slot: u32,
+    pub(crate) stamp: u32,
+}
+
+/// The flow to which a packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its handle.
+    pub id: FlowId,
+    /// The side from which the packet comes.
+    pub side: Side,
+    /// Whether it carries packets.
+    pub standing: Standing,
+}
+
+/// Whether a flow carries packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Live,
+    /// It was closed and only answers late segments ([`FlowTable::answer`](crate::FlowTable::answer)).
+    Tombstone,
+}
+
+/// What tracking says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Track {
+    /// It may go on.
+    Pass,
+    /// It has no place in the flow; nothing has changed.
+    Invalid,
+}
+
+/// Why a flow could not be opened. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// No room for a flow, or for one more cell (T1).
+    TableFull,
+    /// A live flow, or a tuple in hold-down, has one of the two keys (N1, N2, N10).
+    TupleInUse,
+}
+
+/// The resets that tell both ends that their connection is closed; each in the tuple that its receiver knows (R11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Closing {
+    /// To the inside, in the name of the remote.
+    pub to_inside: Option<Reset>,
+    /// To the outside, from the external tuple.
+    pub to_outside: Option<Reset>,
+}
+
+/// A flow that is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended<T> {
+    /// What it was at its end.
+    pub flow: Flow<T>,
+    /// Why it ended.
+    pub cause: Cause,
+}
+
+impl<T> Flow<T> {
+    /// Whether the outside sees another address or port than the inside has.
+    #[must_use]
+    pub fn is_translated(&self) -> bool {
+        self.inside != self.external
+    }
+
+    /// The new ends of packets from a side: the inside's source becomes the external tuple, the outside's destination the inside one.
+    #[must_use]
+    #[inline]
+    pub fn rewrite(&self, side: Side) -> Rewrite {
+        if !self.is_translated() {
+            return Rewrite::default();
+        }
+        match side {
+            Side::Inside => Rewrite { source: Some(self.external), destination: None },
+            Side::Outside => Rewrite { source: None, destination: Some(self.inside) },
+        }
+    }
+
+    /// The tuple of packets from a side, as that side sends them.
+    #[must_use]
+    pub const fn tuple(&self, side: Side) -> FiveTuple {
+        let (source, destination) = match side {
+            Side::Inside => (self.inside, self.remote),
+            Side::Outside => (self.remote, self.external),
+        };
+        FiveTuple { protocol: self.protocol, source, destination }
+    }
+}
+
+impl<T> NewFlow<T> {
+    /// The zone and tuple of packets from a side.
+    pub(crate) const fn key(&self, side: Side) -> (Zone, FiveTuple) {
+        let (zone, source, destination) = match side {
+            Side::Inside => (self.inside_zone, self.inside, self.remote),
+            Side::Outside => (self.outside_zone, self.remote, self.external),
+        };
+        (zone, FiveTuple { protocol: self.protocol, source, destination })
+    }
+}

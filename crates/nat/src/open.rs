@@ -1,0 +1,272 @@
+//! Opening flows.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use vnetem_packet::{FiveTuple, Headers, Protocol, Transport, tcp_options};
+
+use crate::hold::Kind;
+use crate::record::Record;
+use crate::table::number;
+use crate::{FlowId, FlowTable, NewFlow, OpenError, Side, Time, Zone};
+
+/// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool<'a> {
+    /// The addresses.
+    pub addresses: &'a [Ipv4Addr],
+    /// First port of each.
+    pub first_port: u16,
+    /// Last port of each.
+    pub last_port: u16,
+}
+
+/// No usable tuple is left in the pool towards this remote (N-17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+/// Flows that a new one takes the place of: past their deadline, or over.
+#[derive(Clone, Copy, Default)]
+struct Replaced([Option<u32>; 2]);
+
+impl<T: Copy> FlowTable<T> {
+    /// Whether [`open`](Self::open) would succeed.
+    ///
+    /// # Errors
+    ///
+    /// The error that `open` would give.
+    pub fn can_open(&self, now: Time, new: &NewFlow<T>) -> Result<(), OpenError> {
+        self.replaced_by(self.at(now), new).map(|_| ())
+    }
+
+    /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
+    /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::opens)).
+    ///
+    /// A tombstone, a reset or a finished connection of the same opener gives way (R9), and so does a flow past its deadline. Neither goes
+    /// to the sink of [`expire`](Self::expire); both count as ended.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TupleInUse`] if one of the two keys belongs to another flow, if they are the same, or if the external tuple is in
+    /// hold-down; [`OpenError::TableFull`] if there is no room. Nothing has changed then.
+    pub fn open(
+        &mut self,
+        now: Time,
+        new: NewFlow<T>,
+        first: &Headers,
+        packet: &[u8],
+    ) -> Result<FlowId, OpenError> {
+        let now = self.advance(now);
+        let replaced = self.replaced_by(now, &new)?;
+        let outside = new.key(Side::Outside);
+        for slot in replaced.0.into_iter().flatten() {
+            if let Some(record) = self.records.get(slot) {
+                let (cause, ended) =
+                    (record.state.cause_of_expiry(), self.deadline(record).min(now));
+                self.remove(slot, cause, ended, Some(&outside));
+            }
+        }
+        let slot = self.records.vacant().ok_or(OpenError::TableFull)?;
+        let cell = self.cells.join(new.cell).ok_or(OpenError::TableFull)?;
+        if !self.enter(slot, &new) {
+            self.cells.leave(cell);
+            return Err(OpenError::TableFull);
+        }
+        let stamp = self.records.get(slot).map_or(0, |old| old.stamp);
+        let mut record = Record::new(&new, now, stamp, cell);
+        if let Transport::Tcp(segment) = first.transport {
+            let scale = tcp_options(packet, first).window_scale;
+            record.state = record.tracking.begin(&segment, scale);
+        }
+        *record.packets.of_mut(new.opener) = 1;
+        *record.bytes.of_mut(new.opener) = u64::from(first.total_length);
+        let id = record.id(slot);
+        let deadline = self.deadline(&record);
+        self.records.insert(record);
+        self.judge(slot, new.judgement);
+        self.wheel.insert(self.records.slots_mut(), slot, deadline);
+        self.cells.link(self.records.slots_mut(), slot);
+        self.counters.opened = self.counters.opened.saturating_add(1);
+        Ok(id)
+    }
+
+    /// An external tuple for a new flow: random among the free ones from the seed (N-13, T-07), and an error only if there is none (N-17).
+    ///
+    /// One port may serve several remotes (N-12): a tuple is taken only if a flow or tombstone has it towards the same `remote`, or if it
+    /// is in hold-down. All flows of one inside address get the same external address while that has a port free (T-08). The randomness
+    /// moves on only when a flow opens, so asking changes nothing. A protocol without ports gets an address and port 0.
+    ///
+    /// Work: usually one lookup; never more than there are tuples in the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if no tuple is free.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parts of a key, and named at the call"
+    )]
+    pub fn choose(
+        &self,
+        now: Time,
+        pool: Pool<'_>,
+        protocol: Protocol,
+        inside: SocketAddrV4,
+        inside_zone: Zone,
+        remote: SocketAddrV4,
+        outside_zone: Zone,
+    ) -> Result<SocketAddrV4, Exhausted> {
+        let now = self.at(now);
+        let host = u64::from(inside.ip().to_bits()) << 32 | u64::from(inside_zone.0);
+        let pairing = self.keys.mix(host, 0, 2).0;
+        let draw = self.keys.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
+        let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
+        let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
+        let ports = Walk::new(u32::from(last).saturating_add(1).saturating_sub(first.into()), draw);
+        let addresses = u32::try_from(pool.addresses.len()).unwrap_or(u32::MAX);
+        for address in Walk::in_order(addresses, pairing) {
+            let Some(address) = pool.addresses.get(address as usize) else { continue };
+            for port in ports {
+                let port = u16::try_from(port).unwrap_or(u16::MAX).saturating_add(first);
+                let external = SocketAddrV4::new(*address, port);
+                let tuple = FiveTuple { protocol, source: remote, destination: external };
+                if self.is_free(now, outside_zone, &tuple) {
+                    return Ok(external);
+                }
+            }
+        }
+        Err(Exhausted)
+    }
+
+    /// Whether no flow has an outside key, and it does not rest. A flow past its deadline rests from then on, removed or not.
+    fn is_free(&self, now: u64, zone: Zone, tuple: &FiveTuple) -> bool {
+        let hash = self.keys.hash(zone, tuple);
+        if let Some((slot, _)) = self.lookup(hash, zone, tuple) {
+            return self.records.get(slot).is_none_or(|record| self.has_rested(now, record));
+        }
+        !self.hold.holds(now, hash, zone, tuple)
+    }
+
+    /// Whether a flow is past its deadline, and its tuple past its hold-down.
+    fn has_rested(&self, now: u64, record: &Record) -> bool {
+        let deadline = self.deadline(record);
+        let kind = Kind::of(record.protocol(), record.state, record.state.cause_of_expiry());
+        let rested = !record.is_translated() || self.hold.until(kind, deadline) <= now;
+        deadline <= now && rested
+    }
+
+    /// Which flows a new one would take the place of, if it may be opened.
+    fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<Replaced, OpenError> {
+        let (opening, answering) = (new.opener, new.opener.other());
+        let ((zone, tuple), (other_zone, other_tuple)) = (new.key(opening), new.key(answering));
+        if (zone, tuple) == (other_zone, other_tuple) {
+            return Err(OpenError::TupleInUse);
+        }
+        let mut replaced = Replaced::default();
+        let outside = new.key(Side::Outside);
+        if let Some((slot, side)) = self.lookup(self.keys.hash(zone, &tuple), zone, &tuple)
+            && let Some(record) = self.records.get(slot)
+        {
+            let reopened = record.is_over() && side == record.tracking.opener;
+            if self.deadline(record) > now && !reopened {
+                return Err(OpenError::TupleInUse);
+            }
+            replaced.0[0] = Some(slot);
+        }
+        let other = self.lookup(self.keys.hash(other_zone, &other_tuple), other_zone, &other_tuple);
+        if let Some((slot, _)) = other
+            && replaced.0[0] != Some(slot)
+            && let Some(record) = self.records.get(slot)
+        {
+            if self.deadline(record) > now {
+                return Err(OpenError::TupleInUse);
+            }
+            replaced.0[1] = Some(slot);
+        }
+        let rests = |slot: &u32| {
+            self.records.get(*slot).is_some_and(|record| {
+                record.key(Side::Outside) == outside && !self.has_rested(now, record)
+            })
+        };
+        // Only the host that had the external tuple last may have it again without rest (N10): the one whose opening key is the same.
+        let stranger = if opening == Side::Inside { replaced.0[1] } else { replaced.0[0] };
+        let hash = self.keys.hash(outside.0, &outside.1);
+        if stranger.as_ref().is_some_and(rests) || self.hold.holds(now, hash, outside.0, &outside.1)
+        {
+            return Err(OpenError::TupleInUse);
+        }
+        let mut slots = replaced.0.iter().flatten().filter_map(|slot| self.records.get(*slot));
+        let full = self.records.is_full() && slots.clone().next().is_none();
+        let no_cell = !self.cells.has_room(new.cell)
+            && !slots.any(|record| self.cells.goes_with_its_last(record.cell));
+        if full || no_cell {
+            return Err(OpenError::TableFull);
+        }
+        Ok(replaced)
+    }
+
+    /// Both keys of a new flow into the index, or none.
+    fn enter(&mut self, slot: u32, new: &NewFlow<T>) -> bool {
+        let [inside, outside] = [Side::Inside, Side::Outside].map(|side| {
+            let (zone, tuple) = new.key(side);
+            (self.keys.hash(zone, &tuple), number(slot, side))
+        });
+        if !self.index.insert(inside.0, inside.1) {
+            return false;
+        }
+        if !self.index.insert(outside.0, outside.1) {
+            self.index.remove(inside.0, inside.1);
+            return false;
+        }
+        true
+    }
+}
+
+/// All numbers below a limit, each once, from a random one on in random steps.
+#[derive(Clone, Copy)]
+struct Walk {
+    limit: u32,
+    left: u32,
+    at: u32,
+    step: u32,
+}
+
+impl Walk {
+    fn new(limit: u32, draw: u64) -> Self {
+        let draw = draw.to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = draw;
+        let at = below(u32::from_be_bytes([a, b, c, d]), limit);
+        let mut step = below(u32::from_be_bytes([e, f, g, h]), limit).max(1);
+        while greatest_common_divisor(step, limit) > 1 {
+            step = step.wrapping_add(1).checked_rem(limit).unwrap_or(1);
+        }
+        Self { limit, left: limit, at, step }
+    }
+
+    fn in_order(limit: u32, draw: u64) -> Self {
+        let [a, b, c, d, ..] = draw.to_be_bytes();
+        Self { limit, left: limit, at: below(u32::from_be_bytes([a, b, c, d]), limit), step: 1 }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        self.left = self.left.checked_sub(1)?;
+        let at = self.at;
+        let next = u64::from(at).wrapping_add(self.step.into()).checked_rem(self.limit.into())?;
+        self.at = u32::try_from(next).ok()?;
+        Some(at)
+    }
+}
+
+/// Random bits to a number below a limit.
+fn below(bits: u32, limit: u32) -> u32 {
+    u32::try_from((u64::from(bits).wrapping_mul(limit.into())) >> 32).unwrap_or(0)
+}
+
+fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
+    }
+    a
+}

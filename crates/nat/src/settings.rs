@@ -1,0 +1,198 @@
+//! Sizes and timers of a flow table, with the profiles of RFCs, Linux and Azure as data.
+
+use core::time::Duration;
+
+use crate::State;
+use crate::time::nanoseconds;
+
+/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable). The default is a table of 65,536 flows with Azure's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Flows that fit, tombstones included; at most 2^30. All memory is taken when the table is made.
+    pub capacity: u32,
+    /// External tuples in hold-down that fit, 32 bytes each. When all are taken, the one that has waited longest relative to its
+    /// time is given free early, and counted.
+    pub held: u32,
+    /// Different cells that flows of the table may have at one time; a flow with one more finds the table full.
+    pub cells: u32,
+    /// Where the choice of ports and the hash of the index start from: same seed and same calls, same results.
+    pub seed: u64,
+    /// How long a flow lives without a packet.
+    pub timers: Timers,
+    /// How long an external tuple rests after its flow.
+    pub hold: HoldDown,
+    /// How often a tombstone answers.
+    pub answers: Answers,
+    /// Whether a segment that does not fit the windows is [`Track::Invalid`](crate::Track::Invalid). Else it passes, and changes
+    /// nothing.
+    pub strict_windows: bool,
+    /// Whether packets from the outside restart the timer of UDP and ICMP flows as those from the inside do (T-13, N-15).
+    pub inbound_refreshes: bool,
+}
+
+/// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that very instant (T5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// TCP, after SYN.
+    pub syn_sent: Duration,
+    /// TCP, after SYN and ACK.
+    pub syn_received: Duration,
+    /// TCP, open.
+    pub established: Duration,
+    /// TCP, after the first FIN.
+    pub fin_wait: Duration,
+    /// TCP, after the first FIN was acknowledged.
+    pub close_wait: Duration,
+    /// TCP, after both FINs.
+    pub last_ack: Duration,
+    /// TCP, after the last acknowledgement.
+    pub time_wait: Duration,
+    /// TCP, after an exact RST.
+    pub close: Duration,
+    /// UDP, while only the opener has sent.
+    pub udp_one_way: Duration,
+    /// UDP, once both have sent.
+    pub udp_two_way: Duration,
+    /// ICMP queries.
+    pub icmp: Duration,
+    /// Other protocols.
+    pub other: Duration,
+    /// A tombstone, from the moment of closing; nothing prolongs it.
+    pub tombstone: Duration,
+}
+
+/// How long an external tuple may not be given again after its flow, by how that ended (N-14, T-11). Flows that keep their source
+/// take no tuple from a pool, and theirs do not rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldDown {
+    /// TCP closed by FIN.
+    pub fin: Duration,
+    /// TCP closed by RST, or by a change of configuration (U-12).
+    pub reset: Duration,
+    /// TCP never opened.
+    pub half_open: Duration,
+    /// TCP idle.
+    pub idle: Duration,
+    /// UDP and everything else.
+    pub datagram: Duration,
+}
+
+/// How often a tombstone answers: at most `burst` resets, and one more for every `interval` since it was closed (R2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Resets that may go at once.
+    pub burst: u8,
+    /// Time that earns one more.
+    pub interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            capacity: 65_536,
+            held: 65_536,
+            cells: 65_536,
+            seed: 0,
+            timers: Timers::AZURE,
+            hold: HoldDown::AZURE,
+            answers: Answers { burst: 16, interval: Duration::from_millis(100) },
+            strict_windows: false,
+            inbound_refreshes: true,
+        }
+    }
+}
+
+impl Timers {
+    /// Azure's NAT gateway: 4 minutes idle for TCP (configurable up to 120) and UDP (N-15).
+    pub const AZURE: Self = Self {
+        syn_sent: Duration::from_secs(30),
+        syn_received: Duration::from_secs(30),
+        established: Duration::from_secs(240),
+        fin_wait: Duration::from_secs(240),
+        close_wait: Duration::from_secs(240),
+        last_ack: Duration::from_secs(30),
+        time_wait: Duration::from_secs(60),
+        close: Duration::from_secs(10),
+        udp_one_way: Duration::from_secs(240),
+        udp_two_way: Duration::from_secs(240),
+        icmp: Duration::from_secs(60),
+        other: Duration::from_secs(240),
+        tombstone: Duration::from_secs(60),
+    };
+
+    /// Linux's defaults as measured.
+    pub const LINUX: Self = Self {
+        syn_sent: Duration::from_secs(120),
+        syn_received: Duration::from_secs(60),
+        established: Duration::from_secs(432_000),
+        fin_wait: Duration::from_secs(120),
+        close_wait: Duration::from_secs(60),
+        last_ack: Duration::from_secs(30),
+        time_wait: Duration::from_secs(120),
+        close: Duration::from_secs(10),
+        udp_one_way: Duration::from_secs(30),
+        udp_two_way: Duration::from_secs(120),
+        icmp: Duration::from_secs(30),
+        other: Duration::from_secs(600),
+        tombstone: Duration::from_secs(60),
+    };
+
+    /// The floors of RFC 5382 REQ-5 (established 2 h 4 min, transitory 4 min), RFC 5508 REQ-2 (60 s) and RFC 7857 2.2, and the UDP
+    /// default of RFC 4787 REQ-5.
+    pub const RFC: Self = Self {
+        syn_sent: Duration::from_secs(240),
+        syn_received: Duration::from_secs(240),
+        established: Duration::from_secs(7_440),
+        fin_wait: Duration::from_secs(240),
+        close_wait: Duration::from_secs(240),
+        last_ack: Duration::from_secs(240),
+        time_wait: Duration::from_secs(240),
+        close: Duration::from_secs(240),
+        udp_one_way: Duration::from_secs(300),
+        udp_two_way: Duration::from_secs(300),
+        icmp: Duration::from_secs(60),
+        other: Duration::from_secs(300),
+        tombstone: Duration::from_secs(240),
+    };
+
+    /// The timer of every state in nanoseconds, by [`State::index`].
+    pub(crate) fn by_state(&self) -> [u64; State::COUNT] {
+        [
+            self.syn_sent,
+            self.syn_sent,
+            self.syn_received,
+            self.established,
+            self.fin_wait,
+            self.close_wait,
+            self.last_ack,
+            self.time_wait,
+            self.close,
+            self.udp_one_way,
+            self.udp_two_way,
+            self.icmp,
+            self.other,
+            self.tombstone,
+        ]
+        .map(nanoseconds)
+    }
+}
+
+impl HoldDown {
+    /// Azure's NAT gateway (N-14), and as long as after FIN for a connection that went silent.
+    pub const AZURE: Self = Self {
+        fin: Duration::from_secs(65),
+        reset: Duration::from_secs(16),
+        half_open: Duration::from_secs(30),
+        idle: Duration::from_secs(65),
+        datagram: Duration::from_secs(65),
+    };
+
+    /// A port may be given again at once, as in Linux.
+    pub const NONE: Self = Self {
+        fin: Duration::ZERO,
+        reset: Duration::ZERO,
+        half_open: Duration::ZERO,
+        idle: Duration::ZERO,
+        datagram: Duration::ZERO,
+    };
+}

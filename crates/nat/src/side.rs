@@ -1,0 +1,87 @@
+//! The small numbers and words in which flows are spoken of.
+
+/// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the place of entry.
+///
+/// Every key holds one, so that overlapping networks are no special case (I2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Zone(pub u32);
+
+impl Zone {
+    /// The zone of all public traffic.
+    pub const PUBLIC: Self = Self(0);
+}
+
+/// An opaque number for what a flow's judgement hangs on, for example (subnet, service).
+///
+/// A change of policy touches cells, and so the flows that it may concern and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cell(pub u32);
+
+/// The number of a configuration; a later one is greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+/// The two sides of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Whose source is rewritten if the flow is translated.
+    Inside,
+    /// The other one, which sees the external tuple.
+    Outside,
+}
+
+/// The direction of a packet as seen from who opened its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the opener.
+    Forward,
+    /// To the opener.
+    Reverse,
+}
+
+/// One value for each side of a flow: what was seen *from* that side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sides<V> {
+    /// Of the inside.
+    pub inside: V,
+    /// Of the outside.
+    pub outside: V,
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    #[inline]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Inside => Self::Outside,
+            Self::Outside => Self::Inside,
+        }
+    }
+
+    /// The direction of packets from this side, if `opener` opened the flow.
+    #[must_use]
+    pub fn direction(self, opener: Self) -> Direction {
+        if self == opener { Direction::Forward } else { Direction::Reverse }
+    }
+}
+
+impl<V: Copy> Sides<V> {
+    /// The value of one side.
+    #[must_use]
+    #[inline]
+    pub const fn of(&self, side: Side) -> V {
+        match side {
+            Side::Inside => self.inside,
+            Side::Outside => self.outside,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn of_mut(&mut self, side: Side) -> &mut V {
+        match side {
+            Side::Inside => &mut self.inside,
+            Side::Outside => &mut self.outside,
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The flow table.
+
+use vnetem_packet::{FiveTuple, Headers, Transport};
+
+use crate::cells::Cells;
+use crate::counters::FlowCounters;
+use crate::hold::{Hold, Kind};
+use crate::index::{Hash, Index};
+use crate::key::Keys;
+use crate::record::Record;
+use crate::slab::Slab;
+use crate::tcp::after;
+use crate::wheel::Wheel;
+use crate::{
+    Cause, Cell, Ended, Flow, FlowId, Found, Generation, Settings, Side, Standing, State, Time,
+    Zone, opens,
+};
+
+/// Who talks under which address: all flows, found by their tuple from either side.
+///
+/// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing, so a caller may decide first and
+/// record afterwards:
+///
+/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or [`answer`](Self::answer) for a tombstone;
+/// - **no flow**: [`choose`](Self::choose) an external tuple, [`can_open`](Self::can_open), then [`open`](Self::open);
+/// - **a change**: [`touch`](Self::touch) the cells, then for every [`next_stale`](Self::next_stale) flow [`adopt`](Self::adopt) or
+///   [`close`](Self::close) it; a packet that meets one earlier asks [`is_stale`](Self::is_stale);
+/// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
+///
+/// A flow is one record with two index entries, made together and removed together (R8). After [`new`](Self::new) nothing allocates.
+pub struct FlowTable<T> {
+    pub(crate) records: Slab<Record>,
+    /// What the caller decided, by slot.
+    judgements: Vec<T>,
+    /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
+    pub(crate) index: Index,
+    pub(crate) keys: Keys,
+    pub(crate) wheel: Wheel,
+    pub(crate) cells: Cells,
+    pub(crate) hold: Hold,
+    /// Timer of every state in nanoseconds.
+    timers: [u64; State::COUNT],
+    pub(crate) settings: Settings,
+    pub(crate) counters: FlowCounters,
+    /// The latest time seen.
+    clock: u64,
+}
+
+impl<T: Copy> FlowTable<T> {
+    /// An empty table. It takes all its memory here.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let capacity = settings.capacity.min(1 << 30);
+        let keys = Keys::new(settings.seed);
+        Self {
+            records: Slab::new(capacity),
+            judgements: Vec::with_capacity(capacity as usize),
+            index: Index::new(capacity.saturating_mul(2)),
+            keys,
+            wheel: Wheel::new(),
+            cells: Cells::new(settings.cells.min(1 << 30), keys),
+            hold: Hold::new(settings.held.min(1 << 30), &settings.hold, keys),
+            timers: settings.timers.by_state(),
+            settings,
+            counters: FlowCounters::default(),
+            clock: 0,
+        }
+    }
+
+    /// The flow to which a packet with this tuple belongs, if it came in by this zone. A flow past its deadline is not found (T5).
+    #[must_use]
+    #[inline]
+    pub fn find(&self, now: Time, zone: Zone, tuple: &FiveTuple) -> Option<Found> {
+        let (slot, side) = self.lookup(self.keys.hash(zone, tuple), zone, tuple)?;
+        self.found(now, slot, side)
+    }
+
+    /// A flow as it is.
+    #[must_use]
+    #[inline]
+    pub fn flow(&self, id: FlowId) -> Option<Flow<T>> {
+        let record = self.record(id)?;
+        self.view(id.slot, record)
+    }
+
+    /// The judgement of a flow: the part of [`flow`](Self::flow) that every packet needs.
+    #[must_use]
+    #[inline]
+    pub fn judgement(&self, id: FlowId) -> Option<T> {
+        self.record(id)?;
+        self.judgements.get(id.slot as usize).copied()
+    }
+
+    /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same opener, once the old connection is a
+    /// tombstone, reset, or, if the SYN's number is higher than the old ones, finished (R9, T-18).
+    #[must_use]
+    pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
+        let Some(record) = self.record(id) else { return false };
+        let Transport::Tcp(segment) = headers.transport else { return false };
+        let news = record.state != State::TimeWait
+            || after(segment.sequence, record.tracking.end.of(side));
+        record.is_over() && side == record.tracking.opener && opens(headers) && news
+    }
+
+    /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever their number (P-21).
+    ///
+    /// Concerns the flows in the table. One that is opened afterwards brings the generation that judged it.
+    pub fn touch(&mut self, cell: Cell, generation: Generation) {
+        self.cells.touch(cell, generation);
+    }
+
+    /// Whether a change has touched a flow since it was judged. A tombstone is never stale.
+    #[must_use]
+    #[inline]
+    pub fn is_stale(&self, id: FlowId) -> bool {
+        self.record(id)
+            .is_some_and(|record| !record.state.is_tombstone() && self.cells.is_stale(record))
+    }
+
+    /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the flow was there to be kept.
+    pub fn adopt(&mut self, id: FlowId, cell: Cell, generation: Generation, judgement: T) -> bool {
+        let Some(record) = self.record(id) else { return false };
+        if record.state.is_tombstone() {
+            return false;
+        }
+        let old = record.cell;
+        // With all cells taken the flow stays in its old one: still judged again when that is touched.
+        let new = self
+            .cells
+            .join(cell)
+            .unwrap_or_else(|| self.cells.join(self.cells.cell(old)).unwrap_or(old));
+        self.cells.unlink(self.records.slots_mut(), id.slot);
+        self.cells.leave(old);
+        if let Some(record) = self.records.get_mut(id.slot) {
+            record.cell = new;
+            record.generation = generation;
+        }
+        self.cells.link(self.records.slots_mut(), id.slot);
+        self.judge(id.slot, judgement);
+        true
+    }
+
+    /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or ended, so any calls may come in
+    /// between; the work follows the number of stale flows.
+    pub fn next_stale(&mut self) -> Option<FlowId> {
+        let slot = self.cells.next_stale(self.records.slots_mut())?;
+        self.records.get(slot).map(|record| record.id(slot))
+    }
+
+    /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first. Returns the work done, which counts a
+    /// few steps for each flow; less than `budget` means that nothing more is due.
+    pub fn expire(&mut self, now: Time, budget: usize, sink: &mut dyn FnMut(Ended<T>)) -> usize {
+        let now = self.advance(now);
+        let mut work = 0;
+        while work < budget {
+            let Some(slot) = self.wheel.pop(self.records.slots_mut(), now) else {
+                return work.saturating_add(self.hold.expire(now, budget.saturating_sub(work)));
+            };
+            work = work.saturating_add(1);
+            let Some(record) = self.records.get(slot) else { continue };
+            let deadline = self.deadline(record);
+            if deadline > now {
+                self.wheel.insert(self.records.slots_mut(), slot, deadline);
+                continue;
+            }
+            let cause = record.state.cause_of_expiry();
+            let flow = self.view(slot, record);
+            self.remove(slot, cause, deadline, None);
+            if let Some(flow) = flow {
+                sink(Ended { flow, cause });
+            }
+        }
+        work
+    }
+
+    /// When [`expire`](Self::expire) should be called next: never later than a flow's time, sometimes earlier.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.wheel.next().map(Time)
+    }
+
+    /// What the table has seen so far.
+    #[must_use]
+    pub fn counters(&self) -> FlowCounters {
+        let live = self.records.live().saturating_sub(self.counters.tombstones);
+        let (held, released_early) = (self.hold.live(), self.hold.released_early());
+        FlowCounters { live, held, released_early, ..self.counters }
+    }
+
+    /// All flows, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (FlowId, Flow<T>)> {
+        self.records
+            .iter()
+            .filter(|(_, record)| !record.is_vacant())
+            .filter_map(|(slot, record)| Some((record.id(slot), self.view(slot, record)?)))
+    }
+}
+
+/// What the other files of the table build on.
+impl<T: Copy> FlowTable<T> {
+    /// The latest time, from now on.
+    #[inline]
+    pub(crate) fn advance(&mut self, now: Time) -> u64 {
+        self.clock = self.clock.max(now.0);
+        self.clock
+    }
+
+    /// The latest time.
+    #[inline]
+    pub(crate) fn at(&self, now: Time) -> u64 {
+        self.clock.max(now.0)
+    }
+
+    /// The flow with this id, if it is still there.
+    #[inline]
+    pub(crate) fn record(&self, id: FlowId) -> Option<&Record> {
+        self.records.get(id.slot).filter(|record| record.stamp == id.stamp && !record.is_vacant())
+    }
+
+    /// When a flow ends if nothing more is heard.
+    #[inline]
+    pub(crate) fn deadline(&self, record: &Record) -> u64 {
+        let timer = self.timers.get(record.state.index()).copied().unwrap_or(0);
+        record.last.saturating_add(timer)
+    }
+
+    #[inline]
+    pub(crate) fn lookup(&self, hash: Hash, zone: Zone, tuple: &FiveTuple) -> Option<(u32, Side)> {
+        let is_it = |number: u32| {
+            let side = side_of(number);
+            self.records.get(number >> 1).is_some_and(|record| record.has_key(side, zone, tuple))
+        };
+        let number = self.index.find(hash, is_it)?;
+        Some((number >> 1, side_of(number)))
+    }
+
+    #[inline]
+    pub(crate) fn found(&self, now: Time, slot: u32, side: Side) -> Option<Found> {
+        let record = self.records.get(slot)?;
+        if self.deadline(record) <= self.at(now) {
+            return None;
+        }
+        let standing = match record.state {
+            State::Tombstone(_) => Standing::Tombstone,
+            _ => Standing::Live,
+        };
+        Some(Found { id: record.id(slot), side, standing })
+    }
+
+    #[inline]
+    pub(crate) fn view(&self, slot: u32, record: &Record) -> Option<Flow<T>> {
+        let judgement = *self.judgements.get(slot as usize)?;
+        Some(record.view(self.cells.cell(record.cell), judgement))
+    }
+
+    pub(crate) fn judge(&mut self, slot: u32, judgement: T) {
+        match self.judgements.get_mut(slot as usize) {
+            Some(old) => *old = judgement,
+            None => self.judgements.push(judgement),
+        }
+    }
+
+    /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
+    pub(crate) fn reschedule(&mut self, slot: u32) {
+        if let Some(record) = self.records.get(slot) {
+            let deadline = self.deadline(record);
+            self.wheel.remove(self.records.slots_mut(), slot);
+            self.wheel.insert(self.records.slots_mut(), slot, deadline);
+        }
+    }
+
+    /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
+    /// place has the same.
+    pub(crate) fn remove(
+        &mut self,
+        slot: u32,
+        cause: Cause,
+        ended: u64,
+        successor: Option<&(Zone, FiveTuple)>,
+    ) {
+        let Some(record) = self.records.get(slot).copied() else { return };
+        for side in [Side::Inside, Side::Outside] {
+            let (zone, tuple) = record.key(side);
+            self.index.remove(self.keys.hash(zone, &tuple), number(slot, side));
+        }
+        self.wheel.remove(self.records.slots_mut(), slot);
+        if record.state.is_tombstone() {
+            self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
+        } else {
+            self.cells.unlink(self.records.slots_mut(), slot);
+        }
+        self.cells.leave(record.cell);
+        let outside = record.key(Side::Outside);
+        if record.is_translated() && successor != Some(&outside) {
+            let kind = Kind::of(record.protocol(), record.state, cause);
+            self.hold.add(self.clock, ended, kind, outside.0, &outside.1);
+        }
+        if let Some(record) = self.records.get_mut(slot) {
+            record.vacate();
+        }
+        self.records.remove(slot);
+        if let Some(counter) = self.counters.ended.get_mut(cause as usize) {
+            *counter = counter.saturating_add(1);
+        }
+    }
+}
+
+/// The number of a key in the index.
+#[inline]
+pub(crate) const fn number(slot: u32, side: Side) -> u32 {
+    slot << 1 | side as u32
+}
+
+#[inline]
+const fn side_of(number: u32) -> Side {
+    if number & 1 == 0 { Side::Inside } else { Side::Outside }
+}

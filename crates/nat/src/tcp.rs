@@ -1,0 +1,353 @@
+//! TCP connection tracking: states, ends and windows (nothing is kept of the data).
+//!
+//! The state table is Linux's, with two differences that closing needs: a FIN that is sent again by the same end does not count as
+//! the other end's, and new data behind an RST takes the connection back out of `Close` (T-17).
+
+use vnetem_packet::{TcpFlags, TcpSegment};
+
+use crate::{Side, Sides, State};
+
+/// What has been seen of the two sides of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tracking {
+    /// Highest sequence end sent by each side: what the other expects next (R3).
+    pub(crate) end: Sides<u32>,
+    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
+    acknowledged: Sides<u32>,
+    /// Highest sequence end that the other side's window lets each side reach.
+    limit: Sides<u32>,
+    /// Largest window that each side announced, unscaled.
+    window: Sides<u16>,
+    /// Window scale of the inside (low four bits) and the outside (high four bits); 15 where none was offered.
+    scales: u8,
+    marks: u8,
+    /// Who opened the flow. Not only of TCP flows.
+    pub(crate) opener: Side,
+    /// Resets that a tombstone has sent.
+    pub(crate) answers: u8,
+}
+
+/// What a segment means to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It belongs to the connection, which is now in this state. Its timer starts again.
+    To(State),
+    /// It passes and means nothing: the ends must sort it out.
+    Passes,
+    /// It has no place in this state.
+    Invalid,
+}
+
+const SEEN: u8 = 1;
+const FINISHED: u8 = 1 << 2;
+const ACKNOWLEDGES: u8 = 1 << 4;
+const NO_SCALE: u8 = 15;
+/// How far behind an acknowledgement may lag if the window of its sender is small, as in Linux.
+const LAG: u32 = 66_000;
+
+impl Tracking {
+    /// Of a flow that is not TCP, or whose first segment has not been seen.
+    pub(crate) const fn new(opener: Side) -> Self {
+        Self {
+            end: Sides { inside: 0, outside: 0 },
+            acknowledged: Sides { inside: 0, outside: 0 },
+            limit: Sides { inside: 0, outside: 0 },
+            window: Sides { inside: 0, outside: 0 },
+            scales: NO_SCALE << 4 | NO_SCALE,
+            marks: 0,
+            opener,
+            answers: 0,
+        }
+    }
+
+    /// Takes the first segment of a connection. A segment without SYN is a connection picked up in the middle, about which little is
+    /// known (T-19).
+    pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) -> State {
+        let side = self.opener;
+        if segment.flags.contains(TcpFlags::SYN) {
+            self.synchronise(side, segment, scale);
+            return State::SynSent;
+        }
+        let other = side.other();
+        self.scales = 14 << 4 | 14;
+        self.window = Sides { inside: u16::MAX, outside: u16::MAX };
+        self.mark(side, SEEN);
+        *self.end.of_mut(side) = segment.end();
+        *self.limit.of_mut(side) = segment.end().wrapping_add(self.window_of(other));
+        if segment.flags.contains(TcpFlags::ACK) {
+            self.mark(other, SEEN);
+            *self.end.of_mut(other) = segment.acknowledgement;
+            *self.acknowledged.of_mut(other) = segment.sequence;
+            self.acknowledge(side, segment);
+        }
+        State::Established
+    }
+
+    /// What a segment from `side` means in `state`; remembers what must be remembered.
+    #[inline]
+    pub(crate) fn step(
+        &mut self,
+        state: State,
+        side: Side,
+        segment: &TcpSegment,
+        scale: Option<u8>,
+        strict: bool,
+    ) -> Step {
+        let Some(class) = Class::of(segment.flags) else { return Step::Invalid };
+        if class == Class::Rst {
+            return self.reset(state, side, segment, strict);
+        }
+        let step = self.transition(state, side, class);
+        let Step::To(next) = step else { return step };
+        let handshake = matches!(class, Class::Syn | Class::SynAck);
+        if !(if handshake { self.greets(side, segment) } else { self.fits(side, segment) }) {
+            return if strict { Step::Invalid } else { Step::Passes };
+        }
+        if handshake {
+            self.synchronise(side, segment, scale);
+            return Step::To(next);
+        }
+        let news = after(segment.end(), self.end.of(side));
+        self.advance(side, segment);
+        if segment.flags.contains(TcpFlags::FIN) {
+            self.mark(side, FINISHED);
+        }
+        if state == State::Close {
+            return self.revive(segment, news);
+        }
+        Step::To(next)
+    }
+
+    /// Whether both ends have finished.
+    pub(crate) fn both_finished(&self) -> bool {
+        self.has(Side::Inside, FINISHED) && self.has(Side::Outside, FINISHED)
+    }
+
+    /// Whether anything of this side is known.
+    pub(crate) fn has_seen(&self, side: Side) -> bool {
+        self.has(side, SEEN)
+    }
+
+    /// Where Linux's table leads, windows left aside.
+    #[inline]
+    fn transition(&self, state: State, side: Side, class: Class) -> Step {
+        use State::*;
+        let forward = side == self.opener;
+        let next = match (class, state) {
+            (Class::Syn, SynSent) => {
+                if forward {
+                    SynSent
+                } else {
+                    SynSent2
+                }
+            }
+            (Class::Syn, SynSent2) => SynSent2,
+            (Class::Syn, TimeWait) => return Step::Passes,
+            (Class::Syn, _) => return if forward { Step::Passes } else { Step::Invalid },
+            (Class::SynAck, SynSent) if !forward => SynReceived,
+            (Class::SynAck, SynSent2) => SynReceived,
+            (Class::SynAck, SynReceived) => SynReceived,
+            (Class::SynAck, _) => return if forward { Step::Invalid } else { Step::Passes },
+            (Class::Fin, SynReceived | Established) => FinWait,
+            (Class::Fin, FinWait | CloseWait) if self.has(side.other(), FINISHED) => LastAck,
+            (Class::Fin, FinWait | CloseWait | LastAck | TimeWait | Close) => state,
+            (Class::Ack, SynSent | SynSent2) if !forward => return Step::Passes,
+            (Class::Ack, SynReceived) if !forward => SynReceived,
+            (Class::Ack, SynReceived | Established) => Established,
+            (Class::Ack, FinWait | CloseWait) => CloseWait,
+            (Class::Ack, LastAck | TimeWait) => TimeWait,
+            (Class::Ack, Close) => Close,
+            _ => return Step::Invalid,
+        };
+        Step::To(next)
+    }
+
+    /// An RST ends the connection only if its number is exact (R6): the highest end sent to its receiver, or the last that the receiver
+    /// acknowledged; in answer to a SYN, the acknowledgement of that.
+    fn reset(&self, state: State, side: Side, segment: &TcpSegment, strict: bool) -> Step {
+        let other = side.other();
+        let exact = if self.has(side, SEEN) {
+            segment.sequence == self.end.of(side)
+                || self.has(other, ACKNOWLEDGES) && segment.sequence == self.acknowledged.of(other)
+        } else {
+            segment.flags.contains(TcpFlags::ACK) && self.acknowledges_syn(side, segment)
+        };
+        if exact {
+            return if state == State::Close { Step::Passes } else { Step::To(State::Close) };
+        }
+        let known = self.has(side, SEEN) && self.has(other, SEEN);
+        let inside_window = known
+            && !after(self.acknowledged.of(other), segment.sequence)
+            && !after(segment.sequence, self.limit.of(side));
+        if strict && !inside_window { Step::Invalid } else { Step::Passes }
+    }
+
+    /// New data behind an RST, on a connection that nobody finished, shows that the RST did not count (T-17). A stray ACK shows nothing
+    /// (R9).
+    fn revive(&self, segment: &TcpSegment, news: bool) -> Step {
+        let finished = self.has(Side::Inside, FINISHED) || self.has(Side::Outside, FINISHED);
+        if news && segment.payload_length > 0 && !finished {
+            Step::To(State::Established)
+        } else {
+            Step::Passes
+        }
+    }
+
+    /// Whether a SYN or SYN+ACK may be taken: one that acknowledges must acknowledge the other's SYN (RFC 9293 3.10.7.3).
+    fn greets(&self, side: Side, segment: &TcpSegment) -> bool {
+        !segment.flags.contains(TcpFlags::ACK) || self.acknowledges_syn(side, segment)
+    }
+
+    fn acknowledges_syn(&self, side: Side, segment: &TcpSegment) -> bool {
+        self.has(side.other(), SEEN)
+            && !after(segment.acknowledgement, self.end.of(side.other()))
+            && !after(self.acknowledged.of(side), segment.acknowledgement)
+    }
+
+    /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real stateful TCP packet filtering").
+    #[inline]
+    fn fits(&self, side: Side, segment: &TcpSegment) -> bool {
+        let other = side.other();
+        if !self.has(side, SEEN) || !self.has(other, SEEN) {
+            return false;
+        }
+        let oldest = self.end.of(side).wrapping_sub(self.window_of(other)).wrapping_sub(1);
+        let in_order =
+            !after(segment.end(), self.limit.of(side)) && !after(oldest, segment.sequence);
+        if !segment.flags.contains(TcpFlags::ACK) {
+            return in_order;
+        }
+        let end = self.end.of(other);
+        let oldest = end.wrapping_sub(self.window_of(side).max(LAG));
+        in_order && !after(segment.acknowledgement, end) && !after(oldest, segment.acknowledgement)
+    }
+
+    /// Takes a SYN: the latest one is the truth about its sender.
+    fn synchronise(&mut self, side: Side, segment: &TcpSegment, scale: Option<u8>) {
+        let other = side.other();
+        let window = segment.window.max(1);
+        self.mark(side, SEEN);
+        *self.end.of_mut(side) = segment.end();
+        *self.window.of_mut(side) = window;
+        self.set_scale(side, scale);
+        if self.has(other, SEEN) {
+            let reach = segment.end().wrapping_add(u32::from(self.window.of(other)));
+            *self.limit.of_mut(side) = reach;
+            let reach = self.end.of(other).wrapping_add(u32::from(window));
+            *self.limit.of_mut(other) = reach;
+        } else {
+            *self.limit.of_mut(side) = segment.end();
+        }
+        if !self.has(other, ACKNOWLEDGES) {
+            *self.acknowledged.of_mut(other) = segment.sequence.wrapping_add(1);
+        }
+        if segment.flags.contains(TcpFlags::ACK) {
+            *self.acknowledged.of_mut(side) = segment.acknowledgement;
+            self.mark(side, ACKNOWLEDGES);
+        }
+    }
+
+    /// Takes a segment that fits.
+    #[inline]
+    fn advance(&mut self, side: Side, segment: &TcpSegment) {
+        raise(self.end.of_mut(side), segment.end());
+        let window = self.window.of_mut(side);
+        *window = segment.window.max(*window);
+        if segment.flags.contains(TcpFlags::ACK) {
+            self.acknowledge(side, segment);
+        }
+    }
+
+    #[inline]
+    fn acknowledge(&mut self, side: Side, segment: &TcpSegment) {
+        raise(self.acknowledged.of_mut(side), segment.acknowledgement);
+        self.mark(side, ACKNOWLEDGES);
+        let window = u32::from(segment.window) << self.scale_of(side);
+        let reach = segment.acknowledgement.wrapping_add(window.max(1));
+        raise(self.limit.of_mut(side.other()), reach);
+    }
+
+    /// The largest window that a side announced, in bytes.
+    #[inline]
+    fn window_of(&self, side: Side) -> u32 {
+        u32::from(self.window.of(side)) << self.scale_of(side)
+    }
+
+    /// Windows are scaled only if both offered it (RFC 7323 2.2).
+    #[inline]
+    fn scale_of(&self, side: Side) -> u8 {
+        let (inside, outside) = (self.scales & 15, self.scales >> 4);
+        if inside == NO_SCALE || outside == NO_SCALE {
+            return 0;
+        }
+        match side {
+            Side::Inside => inside,
+            Side::Outside => outside,
+        }
+    }
+
+    fn set_scale(&mut self, side: Side, scale: Option<u8>) {
+        let scale = scale.map_or(NO_SCALE, |scale| scale.min(14));
+        self.scales = match side {
+            Side::Inside => self.scales & 0xF0 | scale,
+            Side::Outside => self.scales & 0x0F | scale << 4,
+        };
+    }
+
+    #[inline]
+    fn has(&self, side: Side, mark: u8) -> bool {
+        self.marks & mark << side as u8 != 0
+    }
+
+    #[inline]
+    fn mark(&mut self, side: Side, mark: u8) {
+        self.marks |= mark << side as u8;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Syn,
+    SynAck,
+    Fin,
+    Ack,
+    Rst,
+}
+
+impl Class {
+    /// `None` for combinations that no connection has (T-20): none of the flags, SYN or RST with FIN, SYN with RST, FIN without ACK.
+    #[inline]
+    fn of(flags: TcpFlags) -> Option<Self> {
+        const SYN: u8 = TcpFlags::SYN.0;
+        const ACK: u8 = TcpFlags::ACK.0;
+        const FIN_ACK: u8 = TcpFlags::FIN.0 | ACK;
+        const SYN_ACK: u8 = SYN | ACK;
+        const RST: u8 = TcpFlags::RST.0;
+        const RST_ACK: u8 = RST | ACK;
+        match flags.0 & CONTROL {
+            SYN => Some(Self::Syn),
+            SYN_ACK => Some(Self::SynAck),
+            FIN_ACK => Some(Self::Fin),
+            ACK => Some(Self::Ack),
+            RST | RST_ACK => Some(Self::Rst),
+            _ => None,
+        }
+    }
+}
+
+/// The bits that make a segment's class; the others (PSH, URG, ECN) may be set.
+pub(crate) const CONTROL: u8 =
+    TcpFlags::FIN.0 | TcpFlags::SYN.0 | TcpFlags::RST.0 | TcpFlags::ACK.0;
+
+/// Whether one sequence number is behind another (RFC 9293 3.4: modulo 2^32).
+#[inline]
+pub(crate) const fn after(left: u32, right: u32) -> bool {
+    (right.wrapping_sub(left) as i32) < 0
+}
+
+#[inline]
+fn raise(highest: &mut u32, number: u32) {
+    if after(number, *highest) {
+        *highest = number;
+    }
+}

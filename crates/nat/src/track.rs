@@ -1,0 +1,67 @@
+//! Packets of a flow.
+
+use vnetem_packet::{Headers, Protocol, TcpFlags, Transport, tcp_options};
+
+use crate::tcp::Step;
+use crate::{FlowId, FlowTable, Side, State, Time, Track};
+
+impl<T: Copy> FlowTable<T> {
+    /// Takes note of a packet of a flow that is about to be forwarded: its state, what the other side will expect next, timers and
+    /// counters. A TCP segment that makes no sense in the flow's state is invalid, and so is everything on a tombstone or past the
+    /// deadline.
+    ///
+    /// What restarts the timer (T-13): any UDP, ICMP query or other packet, from the outside only if
+    /// [`inbound_refreshes`](crate::Settings::inbound_refreshes); a TCP segment that belongs to the connection, by its window too. An
+    /// RST never does, nor an ICMP error, which is no packet of the flow (T-24).
+    pub fn track(
+        &mut self,
+        now: Time,
+        id: FlowId,
+        side: Side,
+        headers: &Headers,
+        packet: &[u8],
+    ) -> Track {
+        let now = self.advance(now);
+        let (strict, inbound) = (self.settings.strict_windows, self.settings.inbound_refreshes);
+        let Some(old) = self.record(id) else { return Track::Invalid };
+        if old.state.is_tombstone() || self.deadline(old) <= now {
+            return Track::Invalid;
+        }
+        let Some(record) = self.records.get_mut(id.slot) else { return Track::Invalid };
+        let state = record.state;
+        let step = match headers.transport {
+            Transport::Tcp(segment) => {
+                let scale = if segment.flags.contains(TcpFlags::SYN) {
+                    tcp_options(packet, headers).window_scale
+                } else {
+                    None
+                };
+                record.tracking.step(state, side, &segment, scale, strict)
+            }
+            // A later fragment: what it carries is not known.
+            Transport::None if record.protocol() == Protocol::TCP => Step::Passes,
+            _ if side == Side::Outside && !inbound => Step::Passes,
+            _ => Step::To(state),
+        };
+        if step == Step::Invalid {
+            return Track::Invalid;
+        }
+        let answered = state == State::OneWay && side != record.tracking.opener;
+        let next = match step {
+            Step::To(next) => next,
+            _ => state,
+        };
+        record.state = if answered { State::TwoWay } else { next };
+        if let Step::To(_) = step {
+            record.last = now;
+        }
+        let packets = record.packets.of_mut(side);
+        *packets = packets.saturating_add(1);
+        let bytes = record.bytes.of_mut(side);
+        *bytes = bytes.saturating_add(u64::from(headers.total_length));
+        if record.state != state {
+            self.reschedule(id.slot);
+        }
+        Track::Pass
+    }
+}

@@ -1,0 +1,112 @@
+//! The timer wheel: eight levels of 256 slots over all 64 bits of time, exact to the nanosecond.
+//!
+//! It is lazy: a packet only writes when it came. An entry is looked at when the slot comes up under which it was put, and goes back
+//! under a later one if its flow was heard meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
+//! refreshing is free, and an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at once.
+
+use crate::record::{Links, Record};
+use crate::slab::NIL;
+
+const BITS: u32 = 8;
+const SLOTS: usize = 256;
+const LEVELS: usize = 8;
+/// Marks a link that leads to a slot of the wheel and not to a record.
+const SLOT: u32 = 1 << 31;
+
+pub(crate) struct Wheel {
+    /// All slots that start before this are empty.
+    elapsed: u64,
+    heads: Vec<u32>,
+    /// One bit for each slot that is not empty.
+    occupied: [[u64; SLOTS / 64]; LEVELS],
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self { elapsed: 0, heads: vec![NIL; LEVELS * SLOTS], occupied: Default::default() }
+    }
+
+    /// Puts an entry under a deadline.
+    pub(crate) fn insert(&mut self, records: &mut [Record], number: u32, deadline: u64) {
+        let (level, slot) = self.place(deadline);
+        let place = level << BITS | slot;
+        let Some(head) = self.heads.get_mut(place) else { return };
+        let next = core::mem::replace(head, number);
+        let previous = u32::try_from(place).unwrap_or_default() | SLOT;
+        if let Some(record) = records.get_mut(number as usize) {
+            record.timer = Links { previous, next };
+        }
+        if let Some(record) = records.get_mut(next as usize) {
+            record.timer.previous = number;
+        }
+        if let Some(word) = self.word_mut(level, slot) {
+            *word |= 1 << (slot % 64);
+        }
+    }
+
+    /// Takes an entry out, wherever it is.
+    pub(crate) fn remove(&mut self, records: &mut [Record], number: u32) {
+        let Some(record) = records.get_mut(number as usize) else { return };
+        let Links { previous, next } = core::mem::replace(&mut record.timer, Links::NONE);
+        if let Some(record) = records.get_mut(next as usize) {
+            record.timer.previous = previous;
+        }
+        if previous & SLOT == 0 {
+            if let Some(record) = records.get_mut(previous as usize) {
+                record.timer.next = next;
+            }
+            return;
+        }
+        let place = (previous & !SLOT) as usize;
+        if let Some(head) = self.heads.get_mut(place) {
+            *head = next;
+        }
+        if next == NIL
+            && let Some(word) = self.word_mut(place / SLOTS, place % SLOTS)
+        {
+            *word &= !(1 << (place % 64));
+        }
+    }
+
+    /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be there before its time.
+    pub(crate) fn pop(&mut self, records: &mut [Record], until: u64) -> Option<u32> {
+        let earliest = self.earliest().filter(|(start, _)| *start <= until);
+        let Some((start, place)) = earliest else {
+            self.elapsed = self.elapsed.max(until);
+            return None;
+        };
+        self.elapsed = start.max(self.elapsed);
+        let number = *self.heads.get(place)?;
+        self.remove(records, number);
+        Some(number)
+    }
+
+    /// A time that no deadline is before.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.earliest().map(|(start, _)| start)
+    }
+
+    /// The first slot that is not empty: when it starts, and its place. Lower levels come first: theirs is the nearer time.
+    fn earliest(&self) -> Option<(u64, usize)> {
+        self.occupied.iter().enumerate().find_map(|(level, words)| {
+            let (word, bits) = words.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+            let slot = word << 6 | bits.trailing_zeros() as usize;
+            let shift = u32::try_from(level).ok()?.wrapping_mul(BITS);
+            let above = self.elapsed.checked_shr(shift.wrapping_add(BITS)).unwrap_or(0);
+            let start = (above << BITS | slot as u64) << shift;
+            Some((start, level << BITS | slot))
+        })
+    }
+
+    /// Level and slot of a deadline: the level of the highest digit in which it differs from now.
+    fn place(&self, deadline: u64) -> (usize, usize) {
+        let deadline = deadline.max(self.elapsed);
+        let level = (deadline ^ self.elapsed).checked_ilog2().unwrap_or(0) / BITS;
+        let slot = deadline >> level.wrapping_mul(BITS) & 0xFF;
+        (level as usize, usize::try_from(slot).unwrap_or_default())
+    }
+
+    fn word_mut(&mut self, level: usize, slot: usize) -> Option<&mut u64> {
+        self.occupied.get_mut(level)?.get_mut(slot / 64)
+    }
+}
