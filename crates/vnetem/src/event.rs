@@ -1,7 +1,7 @@
 //! What happened to flows.
 
-use vnetem_nat::{Cause, Flow, Side, Time};
-use vnetem_packet::{FiveTuple, Protocol};
+use vnetem_nat::{Cause, Flow, Time};
+use vnetem_packet::FiveTuple;
 
 use core::net::SocketAddrV4;
 
@@ -33,13 +33,6 @@ pub enum EventKind {
 
 impl Event {
     pub(crate) fn of(at: Time, kind: EventKind, flow: &Flow<Judgement>) -> Self {
-        let protocol: Protocol = flow.protocol;
-        let tuple = match flow.opener {
-            Side::Inside => FiveTuple { protocol, source: flow.inside, destination: flow.remote },
-            Side::Outside => {
-                FiveTuple { protocol, source: flow.remote, destination: flow.external }
-            }
-        };
-        Self { at, kind, tuple, external: flow.external }
+        Self { at, kind, tuple: flow.tuple(flow.opener), external: flow.external }
     }
 }

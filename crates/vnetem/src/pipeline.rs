@@ -1,23 +1,26 @@
 //! The life of a packet, top to bottom: identify, fragment, flow, route, source, authorise. Everything here is pure; what was decided
 //! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_authz::{Access, Arrival, DenyMode};
 use vnetem_nat::{
-    Cause, Cell, Direction, Exhausted, Flow, FlowId, FlowTable, Found, FragmentKey, Fragments,
-    NewFlow, OpenError, Pool, Side, Standing, Time, Zone, opens,
+    Cause, Cell, Exhausted, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
+    NewFlow, OpenError, Pool, Side, Span, Standing, Time, Zone, opens,
 };
 use vnetem_packet::{
-    AddressClass, FiveTuple, Fragment, Headers, Identity, Protocol, Quote, Reset, SubnetId,
-    TcpFlags, Transport, VnetId,
+    AddressClass, FiveTuple, Fragment, Headers, Identity, Protocol, Quote, Reset, Rewrite,
+    SubnetId, TcpFlags, Transport, VnetId,
 };
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place, cell};
 use crate::route::{Choice, Route, choose};
 use crate::snapshot::{Method, OutboundView, SiteView, SubnetView};
 use crate::trace::{FlowStep, Note, Step};
-use crate::{DenyReason, DropReason, Edge, Mark, NextHop, NicId, ResourceId, ServiceId, Snapshot};
+use crate::{
+    DenyReason, DropReason, Edge, Forward, Mark, NextHop, NicId, ResourceId, ServiceId, Snapshot,
+    SourceMode,
+};
 
 /// What a flow's opening packet was told, kept with the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(crate) enum Decision {
     Close(FlowId, Cause, DropReason),
     /// It is a late segment of a closed flow.
     Late(FlowId, Side),
+    /// It is a later fragment of a datagram whose first one went on as a packet of this flow.
+    Fragment(Hit),
     /// It opens a flow.
     Open(NewFlow<Judgement>),
     /// It is an ICMP error about a packet of a live flow.
@@ -57,6 +62,15 @@ pub(crate) enum Decision {
 pub(crate) struct Hit {
     pub(crate) id: FlowId,
     pub(crate) side: Side,
+}
+
+/// What of a flow decides how its packets leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parties {
+    opener: Side,
+    inside: SocketAddrV4,
+    external: SocketAddrV4,
+    judgement: Judgement,
 }
 
 /// Who sent a packet, as far as its edge tells.
@@ -118,7 +132,11 @@ impl<'a> Pipeline<'a> {
             _ => self.decide_flow(entry, headers, note),
         };
         match decision {
-            Decision::Hit(_) | Decision::Renew(..) | Decision::Open(_) | Decision::Error(..)
+            Decision::Hit(_)
+            | Decision::Renew(..)
+            | Decision::Open(_)
+            | Decision::Error(..)
+            | Decision::Fragment(_)
                 if headers.ttl <= 1 =>
             {
                 Decision::Expired
@@ -197,12 +215,21 @@ impl<'a> Pipeline<'a> {
         note: &mut impl Note,
     ) -> Decision {
         let key = fragment_key(entry.zone, headers);
-        let Some((id, side)) = self.fragments.find(self.now, &key) else {
+        let (id, side) = match self.fragments.admit(self.now, &key, Span::of(headers)) {
+            Ok(of_first) => of_first,
+            Err(FragmentError::WithoutFirst) => {
+                return Decision::Drop(DropReason::FragmentWithoutFirst, None);
+            }
+            Err(_) => return Decision::Drop(DropReason::FragmentRefused, None),
+        };
+        let Some(flow) = self.flows.flow(id) else {
             return Decision::Drop(DropReason::FragmentWithoutFirst, None);
         };
-        match self.flows.flow(id) {
-            Some(flow) => self.decide_hit(entry, Hit { id, side }, &flow, note),
-            None => Decision::Drop(DropReason::FragmentWithoutFirst, None),
+        match self.decide_hit(entry, Hit { id, side }, &flow, note) {
+            // The first one was judged by a configuration that is gone, so its datagram is not completed under a new one (C1).
+            Decision::Renew(..) => Decision::Drop(DropReason::FragmentWithoutFirst, None),
+            Decision::Hit(hit) => Decision::Fragment(hit),
+            decision => decision,
         }
     }
 
@@ -219,8 +246,10 @@ impl<'a> Pipeline<'a> {
         };
         let Some(flow) = self.flows.flow(found.id) else { return unknown };
         let came_from = self.edge_of(&flow, found.side);
+        // It goes to whoever sent the quoted packet, and no one else.
+        let to_sender = headers.destination == *quote.tuple().source.ip();
         let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
-        if found.standing == Standing::Live && fits && !self.flows.is_stale(found.id) {
+        if found.standing == Standing::Live && to_sender && fits && !self.flows.is_stale(found.id) {
             Decision::Error(Hit { id: found.id, side: found.side }, quote)
         } else {
             unknown
@@ -294,7 +323,7 @@ impl<'a> Pipeline<'a> {
         let tuple =
             FiveTuple { protocol: flow.protocol, source: flow.inside, destination: flow.remote };
         let path = self.path(entry, &tuple, false, &mut ()).map_err(|_| path_switched)?;
-        let translated = flow.external != flow.inside;
+        let translated = flow.is_translated();
         if translated != path.outbound.is_some() {
             return Err((Cause::SourceSwitched, DropReason::SourceSwitched));
         }
@@ -603,6 +632,23 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// How a packet of a flow leaves.
+    #[inline]
+    pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
+        let Parties { opener, inside, external, judgement } = *parties;
+        let to = if side == opener { judgement.far } else { judgement.near };
+        Forward {
+            to: self.edge(to, *inside.ip()),
+            direction: side.direction(opener),
+            source: if external == inside {
+                SourceMode::Preserved
+            } else {
+                SourceMode::Translated(external)
+            },
+            mark: judgement.mark,
+        }
+    }
+
     fn identity(self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
         let Place::Endpoint(_, subnet) = far.place() else { return None };
         let vnet = self.snapshot.vnet_of(subnet)?;
@@ -667,9 +713,35 @@ impl Origin<'_> {
     }
 }
 
-/// The direction of a packet that came from a side.
-pub(crate) fn direction(flow: &Flow<Judgement>, side: Side) -> Direction {
-    if side == flow.opener { Direction::Forward } else { Direction::Reverse }
+impl Parties {
+    pub(crate) fn of(flow: &Flow<Judgement>) -> Self {
+        let Flow { opener, inside, external, judgement, .. } = *flow;
+        Self { opener, inside, external, judgement }
+    }
+
+    pub(crate) fn opening(new: &NewFlow<Judgement>) -> Self {
+        let NewFlow { opener, inside, external, judgement, .. } = *new;
+        Self { opener, inside, external, judgement }
+    }
+}
+
+/// How the two halves of an ICMP error from a side of a flow are rewritten: the outer packet like any of that side, the quoted one, which
+/// travelled the other way, at its other end (T-22, T-23).
+pub(crate) fn rewrite_error(flow: &Flow<Judgement>, side: Side) -> (Rewrite, Rewrite) {
+    if !flow.is_translated() {
+        return (Rewrite::default(), Rewrite::default());
+    }
+    let address = |end: SocketAddrV4| Some(SocketAddrV4::new(*end.ip(), 0));
+    match side {
+        Side::Inside => (
+            Rewrite { source: address(flow.external), destination: None },
+            Rewrite { source: None, destination: Some(flow.external) },
+        ),
+        Side::Outside => (
+            Rewrite { source: None, destination: address(flow.inside) },
+            Rewrite { source: Some(flow.inside), destination: None },
+        ),
+    }
 }
 
 pub(crate) fn fragment_key(zone: Zone, headers: &Headers) -> FragmentKey {

@@ -1,12 +1,14 @@
 //! The data plane: packets and time in, verdicts out.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use vnetem_nat::{
-    Cause, Ended, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Time, Track,
+    Cause, Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Span, Time,
+    Track,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, rewrite, rewrite_quoting,
@@ -14,10 +16,10 @@ use vnetem_packet::{
 
 use crate::edge::cell;
 use crate::event::{Event, EventKind};
-use crate::pipeline::{Decision, Hit, Judgement, Pipeline, direction, fragment_key};
+use crate::pipeline::{Decision, Hit, Judgement, Parties, Pipeline, fragment_key, rewrite_error};
 use crate::snapshot::Touched;
 use crate::trace::Trace;
-use crate::{Counters, DropReason, Edge, Fate, Forward, Snapshot, SourceMode, Verdict};
+use crate::{Counters, DropReason, Edge, Fate, Snapshot, Verdict};
 
 /// Bounds of a data plane. All memory is taken when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,6 @@ pub struct Transmit {
 /// `process` never allocates (T3).
 ///
 /// The same settings and the same calls give the same bytes, on any machine (W10).
-#[derive(Clone, Debug)]
 pub struct DataPlane {
     snapshot: Arc<Snapshot>,
     flows: FlowTable<Judgement>,
@@ -83,6 +84,8 @@ pub struct DataPlane {
     event_limit: usize,
     counters: Counters,
     closing: Closing,
+    /// Whether flows that a change touched may still wait to be judged again.
+    closes: bool,
     now: Time,
     /// Gives packets of our own making their identification.
     made: u16,
@@ -124,13 +127,18 @@ impl DataPlane {
         Self {
             snapshot,
             flows: FlowTable::new(settings.flows),
-            fragments: Fragments::new(settings.fragments, settings.fragment_life),
+            fragments: Fragments::new(
+                settings.fragments,
+                settings.fragment_life,
+                settings.flows.seed,
+            ),
             queue: VecDeque::with_capacity(settings.queue),
             queue_limit: settings.queue,
             events: VecDeque::with_capacity(settings.events),
             event_limit: settings.events,
             counters: Counters::default(),
             closing: settings.closing,
+            closes: false,
             now: Time::default(),
             made: 0,
         }
@@ -195,6 +203,7 @@ impl DataPlane {
             None => touch_everything(&mut self.flows, &snapshot, generation),
         }
         self.snapshot = snapshot;
+        self.closes = true;
     }
 
     /// The next packet of our own making, if there is one. Each call does a bounded part of the closing that a change asked for, so it
@@ -203,10 +212,12 @@ impl DataPlane {
     pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
         self.advance(now);
         let mut budget = STALE_BUDGET;
-        while self.queue.is_empty() && budget > 0 {
+        while self.closes && self.queue.is_empty() && budget > 0 {
             budget -= 1;
-            let Some(id) = self.flows.next_stale() else { break };
-            self.judge_stale(id);
+            match self.flows.next_stale() {
+                Some(id) => self.judge_stale(id),
+                None => self.closes = false,
+            }
         }
         let answer = self.queue.pop_front()?;
         self.counters.transmitted.add(answer.length);
@@ -222,7 +233,7 @@ impl DataPlane {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        if !self.queue.is_empty() || self.flows.has_stale() {
+        if !self.queue.is_empty() || self.closes {
             return Some(self.now);
         }
         self.flows.next_deadline()
@@ -305,8 +316,9 @@ impl DataPlane {
     ) -> Fate {
         match decision {
             Decision::Hit(hit) => self.pass(hit, packet, headers),
+            Decision::Fragment(hit) => self.emit(hit, packet, headers),
             Decision::Renew(hit, cell, judgement) => {
-                self.flows.adopt(hit.id, self.snapshot.generation(), cell, judgement);
+                self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 self.pass(hit, packet, headers)
             }
             Decision::Open(new) => match self.flows.open(self.now, new, headers, packet) {
@@ -351,12 +363,10 @@ impl DataPlane {
     /// A packet of a live flow: tracked, then sent on.
     #[inline]
     fn pass(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
-        if !matches!(headers.fragment, Fragment::Later { .. })
-            && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
-        {
-            return Fate::Drop(DropReason::TcpInvalid);
+        match self.flows.track(self.now, hit.id, hit.side, headers, packet) {
+            Track::Pass => self.emit(hit, packet, headers),
+            Track::Invalid => Fate::Drop(DropReason::TcpInvalid),
         }
-        self.emit(hit, packet, headers)
     }
 
     /// Rewrites a packet of a flow and lets it leave.
@@ -365,15 +375,24 @@ impl DataPlane {
         let Some(flow) = self.flows.flow(hit.id) else {
             return Fate::Drop(DropReason::NoFlow);
         };
-        if headers.fragment == Fragment::First {
-            let zone = match hit.side {
-                Side::Inside => flow.inside_zone,
-                Side::Outside => flow.outside_zone,
-            };
-            self.fragments.note(self.now, fragment_key(zone, headers), hit.id, hit.side);
+        if headers.fragment != Fragment::Whole {
+            self.note_fragment(&flow, hit, headers);
         }
         rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
-        Fate::Forward(self.forward(&flow, hit.side))
+        Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
+    }
+
+    fn note_fragment(&mut self, flow: &Flow<Judgement>, hit: Hit, headers: &Headers) {
+        let zone = match hit.side {
+            Side::Inside => flow.inside_zone,
+            Side::Outside => flow.outside_zone,
+        };
+        let (key, span) = (fragment_key(zone, headers), Span::of(headers));
+        if headers.fragment == Fragment::First {
+            self.fragments.note(self.now, key, span, hit.id, hit.side);
+        } else {
+            self.fragments.pass(self.now, &key, span);
+        }
     }
 
     fn pass_error(
@@ -386,44 +405,28 @@ impl DataPlane {
         let Some(flow) = self.flows.flow(hit.id) else {
             return Fate::Drop(DropReason::QuoteUnknown);
         };
-        let (outer, inner) = flow.rewrite_error(hit.side, headers);
+        let (outer, inner) = rewrite_error(&flow, hit.side);
         rewrite_quoting(packet, headers, quote, outer, inner, headers.ttl.saturating_sub(1));
-        Fate::Forward(self.forward(&flow, hit.side))
-    }
-
-    #[inline]
-    fn forward(&self, flow: &vnetem_nat::Flow<Judgement>, side: Side) -> Forward {
-        let pipeline = self.pipeline();
-        let translated = flow.external != flow.inside;
-        Forward {
-            to: pipeline.edge(pipeline.edge_of(flow, side.other()), *flow.inside.ip()),
-            direction: direction(flow, side),
-            source: if translated {
-                SourceMode::Translated(flow.external)
-            } else {
-                SourceMode::Preserved
-            },
-            mark: flow.judgement.mark,
-        }
+        Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
     }
 
     /// What `commit` would say, without doing anything.
     fn foresee(&self, decision: Decision) -> Fate {
-        let of = |id: FlowId, side: Side, judgement: Option<Judgement>| {
-            let Some(mut flow) = self.flows.flow(id) else {
-                return Fate::Drop(DropReason::NoFlow);
-            };
-            if let Some(judgement) = judgement {
-                flow.judgement = judgement;
-            }
-            Fate::Forward(self.forward(&flow, side))
+        let of = |hit: Hit| match self.flows.flow(hit.id) {
+            Some(flow) => Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side)),
+            None => Fate::Drop(DropReason::NoFlow),
         };
         match decision {
-            Decision::Hit(hit) | Decision::Error(hit, _) => of(hit.id, hit.side, None),
-            Decision::Renew(hit, _, judgement) => of(hit.id, hit.side, Some(judgement)),
+            Decision::Hit(hit) | Decision::Fragment(hit) | Decision::Error(hit, _) => of(hit),
+            Decision::Renew(hit, _, judgement) => match self.flows.flow(hit.id) {
+                Some(flow) => {
+                    let renewed = Parties::of(&Flow { judgement, ..flow });
+                    Fate::Forward(self.pipeline().forward(&renewed, hit.side))
+                }
+                None => Fate::Drop(DropReason::NoFlow),
+            },
             Decision::Open(new) => {
-                let flow = vnetem_nat::Flow::opening(self.now, new);
-                Fate::Forward(self.forward(&flow, new.opener))
+                Fate::Forward(self.pipeline().forward(&Parties::opening(&new), new.opener))
             }
             Decision::Close(_, _, reason) => Fate::Drop(reason),
             Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),
@@ -438,7 +441,7 @@ impl DataPlane {
         let Some(flow) = self.flows.flow(id) else { return };
         match self.pipeline().judge_again(&flow) {
             Ok((cell, judgement)) => {
-                self.flows.adopt(id, self.snapshot.generation(), cell, judgement);
+                self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
             }
             Err((cause, _)) => self.close(id, cause),
         }
@@ -520,6 +523,17 @@ impl DataPlane {
             let event = Event::of(self.now, kind, &flow);
             push_event(&mut self.events, self.event_limit, &mut self.counters.events_lost, event);
         }
+    }
+}
+
+impl fmt::Debug for DataPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataPlane")
+            .field("generation", &self.generation())
+            .field("now", &self.now)
+            .field("flows", &self.flows.counters())
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
     }
 }
 
