@@ -1,5 +1,7 @@
 //! The control plane: each wrong edit is refused with both parts named and changes nothing; routes stand as the statements say.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -269,7 +271,7 @@ fn lines(routes: &[EffectiveRoute]) -> Vec<String> {
             RouteState::Invalid(by) => format!("Invalid by {by}"),
         };
         let hop = route.next_hop.map_or(route.next_hop_type().to_string(), |hop| hop.to_string());
-        format!("{} {state} {} {hop}", route.source, route.prefixes[0])
+        format!("{} {state} {} {hop}", route.source, route.prefixes.first().unwrap())
     };
     routes.iter().map(line).collect()
 }
