@@ -1,0 +1,71 @@
+//! Why a capture could not be read or written.
+
+use std::io;
+
+use pcap_file::pcap::PcapReadError;
+use pcap_file::pcapng::{PcapNgReadError, PcapNgWriteError};
+
+/// Why a capture could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The first bytes are those of no capture.
+    #[error("neither a pcap nor a pcapng file: it begins with {0:02x?}")]
+    NotACapture(Vec<u8>),
+    /// The file ends in the middle of a packet or a block.
+    #[error("the capture ends in the middle of a packet")]
+    Truncated,
+    /// The file breaks the rules of its format.
+    #[error("the capture is malformed: {0}")]
+    Malformed(String),
+    /// A name, comment, time or packet that the format cannot hold.
+    #[error("the capture cannot hold it: {0}")]
+    Unwritable(String),
+    /// The file could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<PcapReadError> for CaptureError {
+    fn from(error: PcapReadError) -> Self {
+        match error {
+            PcapReadError::Io(error) => of_reading(error),
+            PcapReadError::Validation(error) => Self::Malformed(error.to_string()),
+        }
+    }
+}
+
+impl From<PcapNgReadError> for CaptureError {
+    fn from(error: PcapNgReadError) -> Self {
+        match error {
+            PcapNgReadError::Io(error) => of_reading(error),
+            other => Self::Malformed(chain(&other)),
+        }
+    }
+}
+
+impl From<PcapNgWriteError> for CaptureError {
+    fn from(error: PcapNgWriteError) -> Self {
+        match error {
+            PcapNgWriteError::Io(error) => Self::Io(error),
+            other => Self::Unwritable(chain(&other)),
+        }
+    }
+}
+
+fn of_reading(error: io::Error) -> CaptureError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => CaptureError::Truncated,
+        _ => CaptureError::Io(error),
+    }
+}
+
+/// The words of an error and of what caused it, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

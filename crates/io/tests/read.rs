@@ -1,0 +1,195 @@
+//! Both formats in all their variants, made by hand.
+
+use vnetem_io::{CaptureError, CaptureReader, CapturedPacket, Skip};
+
+const PACKET: [u8; 20] = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 4, 10, 0, 0, 5];
+
+/// pcap: four magic numbers.
+#[test]
+fn pcap_is_read_in_both_byte_orders_and_both_resolutions() {
+    for (magic, big, unit) in [
+        ([0xa1, 0xb2, 0xc3, 0xd4], true, 1_000),
+        ([0xa1, 0xb2, 0x3c, 0x4d], true, 1),
+        ([0xd4, 0xc3, 0xb2, 0xa1], false, 1_000),
+        ([0x4d, 0x3c, 0xb2, 0xa1], false, 1),
+    ] {
+        let file = pcap(magic, big, 101, &[(3, 999_999), (4_000_000_000, 1)]);
+        let expected = [3_000_000_000 + 999_999 * unit, 4_000_000_000_000_000_000 + unit]
+            .map(|time| CapturedPacket { time, interface: 0, bytes: PACKET.to_vec() });
+        assert_eq!(all(&file), expected);
+    }
+}
+
+/// The upper half of the link type's word has other uses.
+#[test]
+fn marks_for_frame_checksums_do_not_hide_the_link_type() {
+    let file = pcap([0xd4, 0xc3, 0xb2, 0xa1], false, 0x2400_0065, &[(0, 0)]);
+    assert_eq!(all(&file).len(), 1);
+}
+
+#[test]
+fn a_link_type_that_is_not_read_is_counted() {
+    let file = pcap([0xd4, 0xc3, 0xb2, 0xa1], false, 105, &[(0, 0); 3]);
+    let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+    assert!(reader.next().is_none());
+    assert_eq!((reader.skipped().count(Skip::UnknownLink), reader.skipped().total()), (3, 3));
+}
+
+/// pcapng: microseconds unless an option says otherwise, in tens or in twos, from an origin of its own.
+#[test]
+fn times_follow_the_resolution_of_their_interface() {
+    for (options, ticks, time) in [
+        (vec![], 1_500_000, 1_500_000_000),
+        (option(9, &[3]), 1_500, 1_500_000_000),
+        (option(9, &[9]), 1_500, 1_500),
+        (option(9, &[0x80 | 10]), 1_536, 1_500_000_000),
+        ([option(9, &[9]), option(14, &2_u64.to_le_bytes())].concat(), 7, 2_000_000_007),
+        (option(9, &[0]), u64::MAX >> 1, u64::MAX),
+    ] {
+        let file = [section(), interface(101, &options), enhanced(0, ticks, &PACKET)].concat();
+        assert_eq!(all(&file), [CapturedPacket { time, interface: 0, bytes: PACKET.to_vec() }]);
+    }
+}
+
+/// Simple packets have no time; obsolete ones have, and their interface's number is short.
+#[test]
+fn every_kind_of_packet_block_is_read_and_other_blocks_are_passed_over() {
+    let simple = [&20_u32.to_le_bytes()[..], &PACKET].concat();
+    let obsolete = [&[1, 0, 0, 0][..], &words(&[0, 5, 20, 20]), &PACKET].concat();
+    let file = [
+        section(),
+        interface(101, &option(2, b"one")),
+        interface(228, &option(2, b"other")),
+        block(3, &simple),
+        block(4, &[0; 4]),
+        block(2, &obsolete),
+        block(0x0bad_cafe, &[1; 8]),
+    ]
+    .concat();
+    let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+    let packets: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
+    let places: Vec<_> = packets.iter().map(|packet| (packet.interface, packet.time)).collect();
+    assert_eq!(places, [(0, 0), (1, 5_000)]);
+    assert_eq!(reader.interface_name(0), Some("one"));
+    assert_eq!(reader.interface_name(1), Some("other"));
+    assert_eq!(reader.interface_name(2), None);
+    assert_eq!(reader.skipped().total(), 0);
+}
+
+/// A second section has interfaces of its own.
+#[test]
+fn sections_follow_one_another() {
+    let one = [section(), interface(101, &option(2, b"one")), enhanced(0, 1, &PACKET)].concat();
+    let other =
+        [section(), interface(1, &option(2, b"other")), enhanced(0, 2, &ethernet())].concat();
+    let file = [one, other].concat();
+    let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+    for (name, time) in [("one", 1_000), ("other", 2_000)] {
+        assert_eq!(reader.next().unwrap().unwrap().time, time);
+        assert_eq!(reader.interface_name(0), Some(name));
+    }
+}
+
+/// A packet of an unknown interface, one shorter than it says, and then a good one.
+#[test]
+fn a_malformed_block_is_counted_and_the_next_one_read() {
+    let short = [&words(&[0, 0, 1, 100, 100])[..], &PACKET].concat();
+    let file = [
+        section(),
+        interface(101, &[]),
+        enhanced(7, 1, &PACKET),
+        block(6, &short),
+        enhanced(0, 2, &PACKET),
+    ]
+    .concat();
+    let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().time, 2_000);
+    assert!(reader.next().is_none());
+    assert_eq!(reader.skipped().count(Skip::MalformedBlock), 2);
+}
+
+#[test]
+fn what_breaks_the_file_ends_the_reading_with_a_reason() {
+    let good = [section(), interface(101, &[]), enhanced(0, 1, &PACKET)].concat();
+    let mut lengths = good.clone();
+    let last = lengths.len() - 4;
+    lengths[last] ^= 4;
+    let mut reader = CaptureReader::new(lengths.as_slice()).unwrap();
+    let error = reader.next().unwrap().unwrap_err();
+    assert!(error.to_string().starts_with("the capture is malformed: "), "{error}");
+    assert!(reader.next().is_none());
+
+    for cut in section().len() + 1..good.len() {
+        let results: Vec<_> = CaptureReader::new(&good[..cut]).unwrap().take(2).collect();
+        let whole = cut == section().len() + interface(101, &[]).len();
+        assert!(matches!(results.as_slice(), [Err(CaptureError::Truncated)]) || whole, "{cut}");
+    }
+}
+
+#[test]
+fn what_is_no_capture_is_told_by_its_first_bytes() {
+    for bytes in [&b""[..], b"\xd4\xc3", b"PK\x03\x04", b"{\"a\": 1}"] {
+        let error = CaptureReader::new(bytes).err().unwrap();
+        let CaptureError::NotACapture(first) = error else { panic!("{error}") };
+        assert_eq!(first, bytes[..bytes.len().min(4)]);
+    }
+    let header = pcap([0xd4, 0xc3, 0xb2, 0xa1], false, 1, &[]);
+    let error = CaptureReader::new(&header[..20]).err().unwrap();
+    assert!(matches!(error, CaptureError::Truncated), "{error}");
+}
+
+fn all(file: &[u8]) -> Vec<CapturedPacket> {
+    CaptureReader::new(file)
+        .map(|reader| reader.map_while(Result::ok).collect())
+        .unwrap_or_default()
+}
+
+fn pcap(magic: [u8; 4], big: bool, link: u32, times: &[(u32, u32)]) -> Vec<u8> {
+    let word = |word: u32| if big { word.to_be_bytes() } else { word.to_le_bytes() };
+    let version = if big { [0, 2, 0, 4] } else { [2, 0, 4, 0] };
+    let mut file = [magic, version, word(0), word(0), word(65535), word(link)].concat();
+    for &(seconds, fraction) in times {
+        file.extend([word(seconds), word(fraction), word(20), word(20)].concat());
+        file.extend(PACKET);
+    }
+    file
+}
+
+fn section() -> Vec<u8> {
+    block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]))
+}
+
+fn interface(link: u32, options: &[u8]) -> Vec<u8> {
+    block(1, &[&words(&[link, 0])[..], options].concat())
+}
+
+fn enhanced(interface: u32, ticks: u64, frame: &[u8]) -> Vec<u8> {
+    let [high, low] =
+        [ticks >> 32, ticks & 0xffff_ffff].map(|half| u32::try_from(half).unwrap_or_default());
+    let length = u32::try_from(frame.len()).unwrap_or_default();
+    block(6, &[&words(&[interface, high, low, length, length])[..], frame].concat())
+}
+
+fn ethernet() -> Vec<u8> {
+    [&[2; 12][..], &[0x08, 0x00], &PACKET].concat()
+}
+
+fn option(code: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len()).unwrap_or_default();
+    padded([&code.to_le_bytes()[..], &length.to_le_bytes(), value].concat())
+}
+
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let body = padded(body.to_vec());
+    let length = u32::try_from(body.len() + 12).unwrap_or_default();
+    [&words(&[kind, length])[..], &body, &words(&[length])].concat()
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
