@@ -41,9 +41,11 @@ mod front;
 mod host;
 pub mod http;
 mod link;
+mod packet;
 mod service;
 mod session;
 pub mod sql;
+pub mod strategies;
 
 pub use blob::Blob;
 pub use front::FrontEnd;
@@ -52,4 +54,8 @@ pub use host::{
     Role, Status,
 };
 pub use link::{Link, LinkCounters, LinkSettings};
+pub use packet::{
+    Complaint, Content, Datagram, Echo, Flaws, Packet, PacketError, Part, Problem, Segment,
+    fragments,
+};
 pub use service::{Access, Answer, App, Call, Refusal};
