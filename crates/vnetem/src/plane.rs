@@ -1,63 +1,23 @@
 //! The data plane: packets and time in, verdicts out.
 
 use core::fmt;
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use vnetem_nat::{
     Cause, Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Span, Time,
     Track,
 };
-use vnetem_packet::{
-    Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, rewrite, rewrite_quoting,
-};
+use vnetem_packet::{Fragment, Headers, Quote, rewrite, rewrite_quoting};
 
 use crate::edge::cell;
 use crate::event::{Event, EventKind};
-use crate::pipeline::{Decision, Hit, Judgement, Parties, Pipeline, fragment_key, rewrite_error};
+use crate::origin::Parties;
+use crate::outbox::Outbox;
+use crate::pipeline::{Decision, Hit, Judgement, Pipeline, fragment_key, rewrite_error};
 use crate::snapshot::Touched;
 use crate::trace::Trace;
-use crate::{Counters, DropReason, Edge, Fate, Snapshot, Verdict};
-
-/// Bounds of a data plane. All memory is taken when it is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Settings of the flow table: capacity, seed, timers, hold-down.
-    pub flows: vnetem_nat::Settings,
-    /// First fragments that are remembered at once (default 1,024).
-    pub fragments: usize,
-    /// How long a first fragment speaks for the later ones (default 30 s, P-30).
-    pub fragment_life: Duration,
-    /// Packets of our own making that may wait to be taken (default 256); more are dropped and counted (T9).
-    pub queue: usize,
-    /// Events that may wait to be taken (default 1,024); more are dropped and counted.
-    pub events: usize,
-    /// How a change closes flows.
-    pub closing: Closing,
-}
-
-/// Who is told when a change closes a TCP flow (U-01).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Closing {
-    /// Both ends get a reset at once, and an answer to each later segment.
-    #[default]
-    Both,
-    /// Only the end that opened the flow.
-    Opener,
-    /// Nobody: later segments vanish.
-    Silent,
-}
-
-/// A packet of our own making.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// The edge by which it leaves.
-    pub to: Edge,
-    /// The whole packet.
-    pub packet: Bytes,
-}
+use crate::{Closing, Counters, DropReason, Edge, Fate, Settings, Snapshot, Transmit, Verdict};
 
 /// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
 ///
@@ -78,8 +38,7 @@ pub struct DataPlane {
     snapshot: Arc<Snapshot>,
     flows: FlowTable<Judgement>,
     fragments: Fragments,
-    queue: VecDeque<Answer>,
-    queue_limit: usize,
+    outbox: Outbox,
     events: VecDeque<Event>,
     event_limit: usize,
     counters: Counters,
@@ -87,38 +46,12 @@ pub struct DataPlane {
     /// Whether flows that a change touched may still wait to be judged again.
     closes: bool,
     now: Time,
-    /// Gives packets of our own making their identification.
-    made: u16,
-}
-
-/// A packet of our own making, in place so that the queue never allocates.
-#[derive(Clone, Debug)]
-struct Answer {
-    to: Edge,
-    length: usize,
-    bytes: [u8; IcmpError::MAXIMUM_LENGTH],
 }
 
 /// Flows that one call closes or looks at for expiry at most, so that other traffic is never held up (T7, T8).
 const STALE_BUDGET: usize = 1024;
 const EXPIRY_BUDGET: usize = 4;
 const TIMEOUT_BUDGET: usize = 4096;
-
-/// Time to live of packets of our own making (W-11).
-const TTL: u8 = 64;
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            flows: vnetem_nat::Settings::default(),
-            fragments: 1024,
-            fragment_life: Duration::from_secs(30),
-            queue: 256,
-            events: 1024,
-            closing: Closing::Both,
-        }
-    }
-}
 
 impl DataPlane {
     /// A data plane with nothing in it that follows `snapshot`.
@@ -132,15 +65,13 @@ impl DataPlane {
                 settings.fragment_life,
                 settings.flows.seed,
             ),
-            queue: VecDeque::with_capacity(settings.queue),
-            queue_limit: settings.queue,
+            outbox: Outbox::new(settings.queue),
             events: VecDeque::with_capacity(settings.events),
             event_limit: settings.events,
             counters: Counters::default(),
             closing: settings.closing,
             closes: false,
             now: Time::default(),
-            made: 0,
         }
     }
 
@@ -212,17 +143,14 @@ impl DataPlane {
     pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
         self.advance(now);
         let mut budget = STALE_BUDGET;
-        while self.closes && self.queue.is_empty() && budget > 0 {
+        while self.closes && self.outbox.is_empty() && budget > 0 {
             budget -= 1;
             match self.flows.next_stale() {
                 Some(id) => self.judge_stale(id),
                 None => self.closes = false,
             }
         }
-        let answer = self.queue.pop_front()?;
-        self.counters.transmitted.add(answer.length);
-        let packet = Bytes::copy_from_slice(answer.bytes.get(..answer.length)?);
-        Some(Transmit { to: answer.to, packet })
+        self.outbox.take(&mut self.counters)
     }
 
     /// The next thing that happened to a flow, if there is one.
@@ -233,7 +161,7 @@ impl DataPlane {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        if !self.queue.is_empty() || self.closes {
+        if !self.outbox.is_empty() || self.closes {
             return Some(self.now);
         }
         self.flows.next_deadline()
@@ -272,7 +200,7 @@ impl DataPlane {
     /// Packets of our own making that wait to be taken: their number and bytes.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.queue.iter().map(|answer| answer.length).sum())
+        self.outbox.held()
     }
 
     #[inline]
@@ -337,24 +265,25 @@ impl DataPlane {
                 if self.answers(id, side)
                     && let Some(reset) = self.flows.answer(self.now, id, side, headers)
                 {
-                    self.send_reset(edge, reset);
+                    self.outbox.reset(edge, reset, &mut self.counters);
                 }
                 Fate::Drop(DropReason::FlowClosed)
             }
             Decision::Deny(reason, answer) => {
                 if let Some(reset) = answer {
-                    self.send_reset(edge, reset);
+                    self.outbox.reset(edge, reset, &mut self.counters);
                 }
                 Fate::Deny(reason)
             }
             Decision::Drop(reason, answer) => {
                 if let Some(reset) = answer {
-                    self.send_reset(edge, reset);
+                    self.outbox.reset(edge, reset, &mut self.counters);
                 }
                 Fate::Drop(reason)
             }
             Decision::Expired => {
-                self.send_time_exceeded(edge, packet, headers);
+                let router = self.snapshot.router_at(edge, headers.destination);
+                self.outbox.time_exceeded(edge, router, packet, headers, &mut self.counters);
                 Fate::Drop(DropReason::TtlExpired)
             }
         }
@@ -464,7 +393,7 @@ impl DataPlane {
                 Closing::Silent => false,
             };
             if let Some(reset) = reset.filter(|_| told) {
-                self.send_reset(edge, reset);
+                self.outbox.reset(edge, reset, &mut self.counters);
             }
         }
     }
@@ -476,46 +405,6 @@ impl DataPlane {
             Closing::Opener => self.flows.flow(id).is_some_and(|flow| flow.opener == side),
             Closing::Silent => false,
         }
-    }
-
-    fn send_reset(&mut self, to: Edge, reset: Reset) {
-        self.made = self.made.wrapping_add(1);
-        let packet = reset.write(self.made, TTL);
-        self.send(to, packet.len(), |buffer| {
-            if let Some(start) = buffer.first_chunk_mut() {
-                *start = packet;
-            }
-            packet.len()
-        });
-    }
-
-    fn send_time_exceeded(&mut self, to: Edge, packet: &[u8], headers: &Headers) {
-        if !IcmpError::may_answer(headers) {
-            return;
-        }
-        let error = IcmpError {
-            kind: IcmpErrorKind::TimeExceeded,
-            source: self.snapshot.router_at(to, headers.destination),
-        };
-        self.send(to, IcmpError::MAXIMUM_LENGTH, |buffer| error.write(packet, headers, buffer));
-    }
-
-    fn send(
-        &mut self,
-        to: Edge,
-        expected: usize,
-        write: impl FnOnce(&mut [u8; IcmpError::MAXIMUM_LENGTH]) -> usize,
-    ) {
-        if self.queue.len() >= self.queue_limit {
-            self.counters.generated.add(expected);
-            self.counters.dropped.add(expected);
-            self.counters.queue_full.add(expected);
-            return;
-        }
-        let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
-        let length = write(&mut bytes);
-        self.counters.generated.add(length);
-        self.queue.push_back(Answer { to, length, bytes });
     }
 
     fn event(&mut self, kind: EventKind, id: FlowId) {

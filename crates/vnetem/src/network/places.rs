@@ -1,0 +1,368 @@
+//! Edits of virtual networks, subnets, interfaces and sites.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use vnetem_packet::{SiteId, SubnetId, VnetId};
+
+use super::check::{self, PublicOwner};
+use super::{Network, Nic, Outbound, Scope, Site, Subnet, Vnet};
+use crate::edge::MAX_PLACES;
+use crate::{EditError, NextHop, NicId, ServiceId};
+
+impl Network {
+    /// Makes a virtual network.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, there is no range, a range has host bits or two overlap.
+    pub fn add_vnet(&mut self, name: &str, ranges: &[Ipv4Net]) -> Result<VnetId, EditError> {
+        if self.vnet_named(name).is_some() {
+            return Err(EditError::NameTaken { kind: "vnet", name: name.into() });
+        }
+        check::ranges("vnet", name, ranges)?;
+        let id = VnetId(self.next_vnet);
+        self.next_vnet += 1;
+        let vnet = Vnet {
+            name: name.into(),
+            ranges: ranges.to_vec(),
+            peers: BTreeSet::new(),
+            gateways: BTreeMap::new(),
+        };
+        self.vnets.insert(id, vnet);
+        self.dirty.vnets.insert(id);
+        Ok(id)
+    }
+
+    /// Removes a virtual network.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or has subnets, peerings or gateways.
+    pub fn remove_vnet(&mut self, id: VnetId) -> Result<(), EditError> {
+        let vnet = self.vnet(id)?;
+        let by = if let Some(subnet) = self.subnets.values().find(|subnet| subnet.vnet == id) {
+            Some(format!("subnet {}", subnet.name))
+        } else if !vnet.peers.is_empty() {
+            Some("a peering".into())
+        } else if !vnet.gateways.is_empty() {
+            Some("a gateway connection".into())
+        } else {
+            None
+        };
+        if let Some(by) = by {
+            return Err(EditError::InUse { name: format!("vnet {}", vnet.name), by });
+        }
+        self.vnets.remove(&id);
+        self.dirty.vnets.insert(id);
+        Ok(())
+    }
+
+    /// Peers two virtual networks with each other; peering them again changes nothing (D4).
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, they are the same, or their ranges overlap.
+    pub fn peer(&mut self, a: VnetId, b: VnetId) -> Result<(), EditError> {
+        let (left, right) = (self.vnet(a)?, self.vnet(b)?);
+        check::disjoint(
+            (&left.ranges, &format!("vnet {}", left.name)),
+            (&right.ranges, &format!("vnet {}", right.name)),
+        )?;
+        for (one, other) in [(a, b), (b, a)] {
+            if let Some(vnet) = self.vnets.get_mut(&one) {
+                vnet.peers.insert(other);
+            }
+            self.dirty.vnets.insert(one);
+        }
+        Ok(())
+    }
+
+    /// Ends the peering of two virtual networks; without one nothing changes (D4).
+    ///
+    /// # Errors
+    ///
+    /// One does not exist.
+    pub fn unpeer(&mut self, a: VnetId, b: VnetId) -> Result<(), EditError> {
+        self.vnet(a)?;
+        self.vnet(b)?;
+        for (one, other) in [(a, b), (b, a)] {
+            if let Some(vnet) = self.vnets.get_mut(&one) {
+                vnet.peers.remove(&other);
+            }
+            self.dirty.vnets.insert(one);
+        }
+        Ok(())
+    }
+
+    /// Makes a subnet, private until [`Network::set_outbound`].
+    ///
+    /// # Errors
+    ///
+    /// The network does not exist, the name is taken in it, the prefix has host bits, lies outside of the network's ranges or overlaps
+    /// another subnet, or too many subnets, sites and interfaces were made.
+    pub fn add_subnet(
+        &mut self,
+        vnet: VnetId,
+        name: &str,
+        prefix: Ipv4Net,
+    ) -> Result<SubnetId, EditError> {
+        let network = self.vnet(vnet)?;
+        if self.subnets.values().any(|other| other.vnet == vnet && other.name == name) {
+            return Err(EditError::NameTaken { kind: "subnet", name: name.into() });
+        }
+        let owner = format!("subnet {name}");
+        check::canonical(prefix)?;
+        check::inside(prefix, &owner, &network.ranges, || format!("vnet {}", network.name))?;
+        for other in self.subnets.values().filter(|other| other.vnet == vnet) {
+            let holder = format!("subnet {}", other.name);
+            check::disjoint((&[prefix], &owner), (&[other.prefix], &holder))?;
+        }
+        let id = SubnetId(self.take_place()?);
+        let subnet = Subnet {
+            name: name.into(),
+            vnet,
+            prefix,
+            routes: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            outbound: Outbound::Private,
+            former: BTreeSet::new(),
+        };
+        self.subnets.insert(id, subnet);
+        self.homes.resize(id.0 as usize, None);
+        self.homes.push(Some(vnet));
+        self.dirty.vnets.insert(vnet);
+        Ok(id)
+    }
+
+    /// Removes a subnet. Rules that name it stay and match nothing, even if one of the same name is made (E-17).
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or has interfaces.
+    pub fn remove_subnet(&mut self, id: SubnetId) -> Result<(), EditError> {
+        let subnet = self.subnet(id)?;
+        if let Some(nic) = self.nics.values().find(|nic| nic.subnet == id) {
+            let (name, by) = (format!("subnet {}", subnet.name), format!("nic {}", nic.name));
+            return Err(EditError::InUse { name, by });
+        }
+        let vnet = subnet.vnet;
+        let addresses: Vec<_> =
+            subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect();
+        self.release_public(&addresses);
+        self.subnets.remove(&id);
+        self.dirty.vnets.insert(vnet);
+        self.dirty.places.insert(id.0);
+        self.dirty.resources = true;
+        Ok(())
+    }
+
+    /// Chooses how the subnet's flows to public addresses leave. Flows on another method go on until they end (N-07), those behind an
+    /// address that nobody has any more are ended (N-08).
+    ///
+    /// # Errors
+    ///
+    /// The subnet does not exist, there are no addresses or more than 16, one is not public, lies in a service's prefixes or belongs to
+    /// another owner, or the port range is empty.
+    pub fn set_outbound(&mut self, id: SubnetId, outbound: Outbound) -> Result<(), EditError> {
+        let subnet = self.subnet(id)?;
+        let owner = PublicOwner::Vnet(subnet.vnet);
+        let name = format!("subnet {}", subnet.name);
+        check::outbound(&outbound, &name)?;
+        self.check_public(outbound.addresses(), owner, &name)?;
+        self.take_public(outbound.addresses(), owner);
+        let Some(subnet) = self.subnets.get_mut(&id) else {
+            return Err(EditError::Unknown { kind: "subnet", name: id.to_string() });
+        };
+        let explicit = !matches!(outbound, Outbound::Private | Outbound::Default(_));
+        let released = match core::mem::replace(&mut subnet.outbound, outbound) {
+            Outbound::Default(address) if explicit && subnet.former.insert(address) => vec![],
+            old => old.addresses().to_vec(),
+        };
+        self.release_public(&released);
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Sets a user-defined route of the subnet; the one with the same prefix is replaced.
+    ///
+    /// # Errors
+    ///
+    /// The subnet does not exist, the prefix has host bits, or the next hop is a peering, an unconnected gateway or an address that
+    /// is no private one.
+    pub fn set_route(
+        &mut self,
+        id: SubnetId,
+        prefix: Ipv4Net,
+        next_hop: NextHop,
+    ) -> Result<(), EditError> {
+        let subnet = self.subnet(id)?;
+        check::canonical(prefix)?;
+        check::next_hop(next_hop, self.vnet(subnet.vnet)?)?;
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            subnet.routes.insert(prefix, next_hop);
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Removes a user-defined route; without one nothing changes (D4).
+    ///
+    /// # Errors
+    ///
+    /// The subnet does not exist.
+    pub fn remove_route(&mut self, id: SubnetId, prefix: Ipv4Net) -> Result<(), EditError> {
+        self.subnet(id)?;
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            subnet.routes.remove(&prefix);
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Enables the endpoint of a service on a subnet; enabling it again replaces its scope (E7, S-03).
+    ///
+    /// # Errors
+    ///
+    /// The subnet or the service does not exist.
+    pub fn enable_endpoint(
+        &mut self,
+        id: SubnetId,
+        service: ServiceId,
+        scope: Scope,
+    ) -> Result<(), EditError> {
+        self.subnet(id)?;
+        self.service(service)?;
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            subnet.endpoints.insert(service, scope);
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Disables the endpoint of a service on a subnet; if it is not enabled nothing changes (D4).
+    ///
+    /// # Errors
+    ///
+    /// The subnet or the service does not exist.
+    pub fn disable_endpoint(&mut self, id: SubnetId, service: ServiceId) -> Result<(), EditError> {
+        self.subnet(id)?;
+        self.service(service)?;
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            subnet.endpoints.remove(&service);
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Declares a network interface: a host whose packets must carry its own address, unless it forwards (P8, R-24).
+    ///
+    /// # Errors
+    ///
+    /// The subnet does not exist, the name or the address is taken, the address is outside of the subnet, or too many were made.
+    pub fn add_nic(
+        &mut self,
+        subnet: SubnetId,
+        name: &str,
+        address: Ipv4Addr,
+    ) -> Result<NicId, EditError> {
+        let place = self.subnet(subnet)?;
+        if self.nics.values().any(|nic| nic.name == name) {
+            return Err(EditError::NameTaken { kind: "nic", name: name.into() });
+        }
+        let owner = format!("nic {name}");
+        let container = || format!("subnet {}", place.name);
+        check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        let vnet = place.vnet;
+        if let Some(holder) = self.hosts.get(&(vnet, address)).and_then(|nic| self.nics.get(nic)) {
+            let holder = format!("nic {}", holder.name);
+            return Err(EditError::AddressTaken { address, owner, holder });
+        }
+        if self.next_nic >= MAX_PLACES {
+            return Err(EditError::Limit { what: "interfaces", limit: MAX_PLACES as usize });
+        }
+        self.next_nic += 1;
+        let id = NicId(self.next_nic);
+        let nic = Nic { name: name.into(), subnet, address, ip_forwarding: false };
+        self.nics.insert(id, nic);
+        self.hosts.insert((vnet, address), id);
+        self.dirty.vnets.insert(vnet);
+        Ok(id)
+    }
+
+    /// Removes a network interface; the address is then any host's again.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn remove_nic(&mut self, id: NicId) -> Result<(), EditError> {
+        let nic = self.nic(id)?;
+        let (address, vnet) = (nic.address, self.subnet(nic.subnet)?.vnet);
+        self.nics.remove(&id);
+        self.hosts.remove(&(vnet, address));
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Lets an interface send packets of others, or forbids it.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn set_ip_forwarding(&mut self, id: NicId, on: bool) -> Result<(), EditError> {
+        let vnet = self.subnet(self.nic(id)?.subnet)?.vnet;
+        if let Some(nic) = self.nics.get_mut(&id) {
+            nic.ip_forwarding = on;
+        }
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if that is empty (S-36).
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, ranges are missing or overlap, an address of `nat` is not free and public, or too many places were made.
+    pub fn add_site(
+        &mut self,
+        name: &str,
+        ranges: &[Ipv4Net],
+        nat: &[Ipv4Addr],
+    ) -> Result<SiteId, EditError> {
+        if self.sites.values().any(|site| site.name == name) {
+            return Err(EditError::NameTaken { kind: "site", name: name.into() });
+        }
+        check::ranges("site", name, ranges)?;
+        let id = SiteId(self.next_place + 1);
+        self.check_public(nat, PublicOwner::Site(id), &format!("site {name}"))?;
+        let id = SiteId(self.take_place()?);
+        self.take_public(nat, PublicOwner::Site(id));
+        let site = Site { name: name.into(), ranges: ranges.to_vec(), nat: nat.to_vec() };
+        self.sites.insert(id, site);
+        self.dirty.places.insert(id.0);
+        Ok(id)
+    }
+
+    /// Connects a site to a virtual network through its gateway; the site announces `prefixes` by BGP. Connecting again replaces them.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, or a prefix has host bits.
+    pub fn connect(
+        &mut self,
+        vnet: VnetId,
+        site: SiteId,
+        prefixes: &[Ipv4Net],
+    ) -> Result<(), EditError> {
+        self.vnet(vnet)?;
+        self.site(site)?;
+        prefixes.iter().try_for_each(|&prefix| check::canonical(prefix))?;
+        if let Some(vnet) = self.vnets.get_mut(&vnet) {
+            vnet.gateways.insert(site, prefixes.to_vec());
+        }
+        self.dirty.vnets.insert(vnet);
+        self.dirty.places.insert(site.0);
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Who sent a packet, and which edge stands for a place.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use vnetem_nat::{Flow, NewFlow, Side, Zone};
+use vnetem_packet::{AddressClass, Headers, Identity, SubnetId, VnetId};
+
+use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
+use crate::pipeline::{Judgement, Pipeline};
+use crate::snapshot::{SiteView, SubnetView};
+use crate::{DropReason, Edge, Forward, NicId, SourceMode};
+
+/// What of a flow decides how its packets leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parties {
+    opener: Side,
+    inside: SocketAddrV4,
+    external: SocketAddrV4,
+    judgement: Judgement,
+}
+
+/// Who sent a packet, as far as its edge tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    /// The edge, with a declared interface named where there is one.
+    pub(crate) code: EdgeCode,
+    pub(crate) zone: Zone,
+    pub(crate) origin: Origin<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    Subnet(&'a SubnetView),
+    Site(&'a SiteView),
+    Internet,
+    /// A service, which answers and never asks.
+    Service,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Who sent the packet; refuses sources that cannot be (P8, P9, R-24).
+    #[inline]
+    pub(crate) fn identify(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
+        let source = headers.source;
+        if source == headers.destination {
+            return Err(DropReason::MartianDestination);
+        }
+        match edge {
+            Edge::Subnet(id) => {
+                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                if !subnet.prefix.contains(&source) {
+                    return Err(DropReason::SpoofedSource);
+                }
+                let code = self.host(subnet.vnet, source).unwrap_or(EdgeCode::subnet(id));
+                Ok(Entry { code, zone: self.zone(code), origin: Origin::Subnet(subnet) })
+            }
+            Edge::Nic(id) => {
+                let nic = self.snapshot.nic(id).ok_or(DropReason::UnknownEdge)?;
+                let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
+                if source != nic.address && !nic.ip_forwarding {
+                    return Err(DropReason::SpoofedSource);
+                }
+                let code = EdgeCode::nic(id);
+                Ok(Entry { code, zone: self.zone(code), origin: Origin::Subnet(subnet) })
+            }
+            Edge::Internet => match AddressClass::of(source) {
+                AddressClass::Public if self.snapshot.public.contains_key(&source) => {
+                    Err(DropReason::SpoofedSource)
+                }
+                AddressClass::Public => Ok(Entry {
+                    code: EdgeCode::INTERNET,
+                    zone: Zone::PUBLIC,
+                    origin: Origin::Internet,
+                }),
+                AddressClass::Private | AddressClass::Shared => Err(DropReason::SpoofedSource),
+                _ => Err(DropReason::MartianSource),
+            },
+            Edge::Service { service, identity } => {
+                let owner = self.snapshot.services.prefixes.lookup(source);
+                if owner.is_none_or(|(_, owner)| *owner != service) {
+                    return Err(DropReason::SpoofedSource);
+                }
+                let code = match identity {
+                    None => EdgeCode::public(service),
+                    Some(identity) if identity.address == headers.destination => {
+                        EdgeCode::endpoint(service, identity.subnet)
+                    }
+                    Some(_) => return Err(DropReason::WrongEdge),
+                };
+                Ok(Entry { code, zone: code.zone(), origin: Origin::Service })
+            }
+            Edge::Site(id) => {
+                let site = self.snapshot.site(id).ok_or(DropReason::UnknownEdge)?;
+                if !site.ranges.iter().any(|range| range.contains(&source)) {
+                    return Err(DropReason::SpoofedSource);
+                }
+                let code = EdgeCode::site(id);
+                Ok(Entry { code, zone: code.zone(), origin: Origin::Site(site) })
+            }
+        }
+    }
+
+    /// The entry of a flow's opener, as it would be made today.
+    pub(crate) fn entry_of(self, near: EdgeCode) -> Option<Entry<'a>> {
+        let subnet = |id: SubnetId| self.snapshot.subnet(id).map(Origin::Subnet);
+        let origin = match near.place() {
+            Place::Internet => Origin::Internet,
+            Place::Subnet(id) => subnet(id)?,
+            Place::Nic(id) => subnet(self.snapshot.nic(id)?.subnet)?,
+            Place::Site(id) => Origin::Site(self.snapshot.site(id)?),
+            Place::Public(_) | Place::Endpoint(..) => return None,
+        };
+        Some(Entry { code: near, zone: self.zone(near), origin })
+    }
+
+    /// The edge at which a side of a flow stands.
+    #[inline]
+    pub(crate) fn edge_of(self, flow: &Flow<Judgement>, side: Side) -> EdgeCode {
+        if side == flow.opener { flow.judgement.near } else { flow.judgement.far }
+    }
+
+    /// The public form of an edge; an endpoint's identity has the flow's private address.
+    #[inline]
+    pub(crate) fn edge(self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
+        match code.place() {
+            Place::Internet => Edge::Internet,
+            Place::Subnet(id) => Edge::Subnet(id),
+            Place::Nic(id) => Edge::Nic(id),
+            Place::Site(id) => Edge::Site(id),
+            Place::Public(service) => Edge::Service { service, identity: None },
+            Place::Endpoint(service, _) => {
+                Edge::Service { service, identity: self.identity(code, inside) }
+            }
+        }
+    }
+
+    /// How a packet of a flow leaves.
+    #[inline]
+    pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
+        let Parties { opener, inside, external, judgement } = *parties;
+        let to = if side == opener { judgement.far } else { judgement.near };
+        Forward {
+            to: self.edge(to, *inside.ip()),
+            direction: side.direction(opener),
+            source: if external == inside {
+                SourceMode::Preserved
+            } else {
+                SourceMode::Translated(external)
+            },
+            mark: judgement.mark,
+        }
+    }
+
+    pub(crate) fn identity(self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+        let Place::Endpoint(_, subnet) = far.place() else { return None };
+        let vnet = self.snapshot.vnet_of(subnet)?;
+        Some(Identity { vnet, subnet, address })
+    }
+
+    /// Where a host of a virtual network is: its declared interface, else its subnet.
+    pub(crate) fn host(self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
+        let view = self.snapshot.vnets.get(&vnet)?;
+        if let Some(nic) = view.host(address) {
+            return Some(EdgeCode::nic(nic));
+        }
+        view.subnets.lookup(address).map(|(_, &subnet)| EdgeCode::subnet(subnet))
+    }
+
+    /// The zone of an edge. An interface that forwards has its own, since what it emits for others is judged afresh; any other
+    /// shares that of its subnet.
+    pub(crate) fn zone(self, code: EdgeCode) -> Zone {
+        match code.place() {
+            Place::Nic(NicId(id)) => match self.snapshot.nic(NicId(id)) {
+                Some(nic) if !nic.ip_forwarding => EdgeCode::subnet(nic.subnet).zone(),
+                _ => code.zone(),
+            },
+            _ => code.zone(),
+        }
+    }
+
+    /// Whether a live flow of this opener may go on behind a public address (N-07, N-08).
+    pub(crate) fn may_keep(self, entry: Entry<'_>, external: Ipv4Addr) -> bool {
+        match entry.origin {
+            Origin::Subnet(subnet) => subnet.keeps.contains(&external),
+            Origin::Site(site) => site
+                .outbound
+                .as_ref()
+                .is_some_and(|outbound| outbound.addresses.contains(&external)),
+            Origin::Internet | Origin::Service => true,
+        }
+    }
+}
+
+impl Origin<'_> {
+    /// The number of the place among cells.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Subnet(subnet) => subnet.id.0,
+            Self::Site(site) => site.id.0,
+            Self::Internet | Self::Service => INTERNET_PLACE,
+        }
+    }
+}
+
+impl Parties {
+    pub(crate) fn of(flow: &Flow<Judgement>) -> Self {
+        let Flow { opener, inside, external, judgement, .. } = *flow;
+        Self { opener, inside, external, judgement }
+    }
+
+    pub(crate) fn opening(new: &NewFlow<Judgement>) -> Self {
+        let NewFlow { opener, inside, external, judgement, .. } = *new;
+        Self { opener, inside, external, judgement }
+    }
+}

@@ -1,0 +1,203 @@
+//! Where a new flow would go, by the configuration alone, and what the far side says to it.
+
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem_authz::{Access, Arrival};
+use vnetem_nat::Zone;
+use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
+
+use crate::edge::{EdgeCode, Place};
+use crate::origin::{Entry, Origin};
+use crate::pipeline::Pipeline;
+use crate::route::{Choice, Route, choose};
+use crate::snapshot::{Method, OutboundView, SubnetView};
+use crate::trace::{Note, Step};
+use crate::{DropReason, Mark, NextHop, ResourceId, ServiceId};
+
+/// Where a new flow would go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path<'a> {
+    pub(crate) far: EdgeCode,
+    pub(crate) zone: Zone,
+    /// The method that gives it a public source; `None` where the source is preserved.
+    pub(crate) outbound: Option<&'a OutboundView>,
+    pub(crate) service: Option<ServiceId>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// The way of a packet that opens a flow, by the configuration alone.
+    pub(crate) fn path(
+        self,
+        entry: Entry<'a>,
+        tuple: &FiveTuple,
+        fragment: bool,
+        note: &mut impl Note,
+    ) -> Result<Path<'a>, DropReason> {
+        let destination = *tuple.destination.ip();
+        let class = AddressClass::of(destination);
+        if !matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public) {
+            return Err(DropReason::MartianDestination);
+        }
+        match entry.origin {
+            Origin::Service => Err(DropReason::NoFlow),
+            Origin::Internet => match self.snapshot.services.prefixes.lookup(destination) {
+                Some((_, &service)) => Ok(Path {
+                    far: EdgeCode::public(service),
+                    zone: Zone::PUBLIC,
+                    outbound: None,
+                    service: Some(service),
+                }),
+                None => Err(DropReason::NoRoute),
+            },
+            Origin::Site(site) => match site.vnets.lookup(destination) {
+                Some((_, &vnet)) => self.path_to_host(vnet, destination, DropReason::NoSuchHost),
+                None => self.path_to_public(site.outbound.as_ref(), tuple, fragment),
+            },
+            Origin::Subnet(subnet) => self.path_from_subnet(subnet, tuple, fragment, note),
+        }
+    }
+
+    fn path_from_subnet(
+        self,
+        subnet: &'a SubnetView,
+        tuple: &FiveTuple,
+        fragment: bool,
+        note: &mut impl Note,
+    ) -> Result<Path<'a>, DropReason> {
+        let destination = *tuple.destination.ip();
+        let route = subnet.routes.lookup(destination).map(|(prefix, &(source, next_hop))| Route {
+            prefix,
+            source,
+            next_hop,
+        });
+        let endpoint = self.endpoint(subnet, tuple.protocol, destination);
+        let choice =
+            choose(route, endpoint, self.snapshot.tie_policy).ok_or(DropReason::NoRoute)?;
+        note.step(|| Step::Route { choice, route });
+        let route = match choice {
+            Choice::Endpoint { service, .. } => {
+                let far = EdgeCode::endpoint(service, subnet.id);
+                return Ok(Path { far, zone: far.zone(), outbound: None, service: Some(service) });
+            }
+            Choice::Route(route) => route,
+        };
+        let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);
+        let path = match route.next_hop {
+            NextHop::None => Err(DropReason::RouteNone),
+            NextHop::VnetLocal => {
+                self.path_to_host(subnet.vnet, destination, DropReason::NoSuchHost)
+            }
+            NextHop::VnetPeering(vnet) => {
+                self.path_to_host(vnet, destination, DropReason::NoSuchHost)
+            }
+            NextHop::VirtualAppliance(appliance) => {
+                let hop = subnet.routes.lookup(appliance).map(|(_, &(_, hop))| hop);
+                let vnet = match hop {
+                    Some(NextHop::VnetPeering(vnet)) => vnet,
+                    _ => subnet.vnet,
+                };
+                self.path_to_host(vnet, appliance, DropReason::NoNextHop)
+            }
+            NextHop::VirtualNetworkGateway(site) => {
+                let far = EdgeCode::site(site);
+                Ok(Path { far, zone: far.zone(), outbound: None, service: None })
+            }
+            NextHop::Internet => self.path_to_public(subnet.outbound.as_ref(), tuple, fragment),
+        };
+        // The cell names the service of the destination whatever the route, so that a toggle finds the flow.
+        path.map(|path| Path { service, ..path })
+    }
+
+    /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06).
+    fn endpoint(
+        self,
+        subnet: &SubnetView,
+        protocol: Protocol,
+        destination: Ipv4Addr,
+    ) -> Option<(ServiceId, Ipv4Net)> {
+        if protocol != Protocol::TCP || subnet.endpoints.is_empty() {
+            return None;
+        }
+        let services = &self.snapshot.services;
+        let (prefix, &service) = services.prefixes.lookup(destination)?;
+        let (_, scope) = subnet.endpoints.iter().find(|(enabled, _)| *enabled == service)?;
+        if let Some(regions) = scope
+            && let Some((_, region)) = services.regions.lookup(destination)
+            && !regions.contains(region)
+        {
+            return None;
+        }
+        Some((service, prefix))
+    }
+
+    fn path_to_host(
+        self,
+        vnet: VnetId,
+        address: Ipv4Addr,
+        nowhere: DropReason,
+    ) -> Result<Path<'a>, DropReason> {
+        let far = self.host(vnet, address).ok_or(nowhere)?;
+        Ok(Path { far, zone: self.zone(far), outbound: None, service: None })
+    }
+
+    fn path_to_public(
+        self,
+        outbound: Option<&'a OutboundView>,
+        tuple: &FiveTuple,
+        fragment: bool,
+    ) -> Result<Path<'a>, DropReason> {
+        let destination = *tuple.destination.ip();
+        if AddressClass::of(destination) != AddressClass::Public {
+            return Err(DropReason::NoRoute);
+        }
+        if self.snapshot.public.contains_key(&destination) {
+            return Err(DropReason::Hairpin);
+        }
+        let outbound = outbound.ok_or(DropReason::NoOutbound)?;
+        let carried = match outbound.method {
+            Method::Default | Method::NatGateway => {
+                !fragment && matches!(tuple.protocol, Protocol::TCP | Protocol::UDP)
+            }
+            Method::Pool => {
+                matches!(tuple.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
+            }
+        };
+        if !carried {
+            return Err(DropReason::OutboundUnsupported);
+        }
+        let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);
+        let far = service.map_or(EdgeCode::INTERNET, EdgeCode::public);
+        Ok(Path { far, zone: Zone::PUBLIC, outbound: Some(outbound), service })
+    }
+
+    /// What the rules of the resource at the far side say to the source that it will see (step 8 of the life of a packet).
+    pub(crate) fn authorise(
+        self,
+        entry: Entry<'_>,
+        path: &Path<'_>,
+        external: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> (Mark, Option<(ResourceId, Access)>) {
+        let arrival = match (path.far.place(), entry.origin) {
+            (Place::Endpoint(..), Origin::Subnet(subnet)) => Arrival::Tunnel(Identity {
+                vnet: subnet.vnet,
+                subnet: subnet.id,
+                address: external,
+            }),
+            (Place::Public(_), _) => Arrival::Public(external),
+            _ => return (Mark::Unjudged, None),
+        };
+        // Several resources on one address: only the front end sees the name, so it asks.
+        let &[resource] = self.snapshot.resources_at(destination) else {
+            return (Mark::Unjudged, None);
+        };
+        match self.snapshot.judge(resource, arrival) {
+            None => (Mark::Unjudged, None),
+            Some(access @ Access::Allowed(_)) => (Mark::Allowed, Some((resource, access))),
+            Some(access @ Access::Refused(refusal)) => {
+                (Mark::Refused(refusal), Some((resource, access)))
+            }
+        }
+    }
+}
