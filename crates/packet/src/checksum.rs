@@ -5,6 +5,7 @@
 
 /// Adds the two halves of a sum until 16 bits are left (RFC 1071 1).
 #[must_use]
+#[inline]
 pub const fn fold(sum: u32) -> u16 {
     let (sum, carry) = ((sum >> 16) as u16).overflowing_add((sum & 0xFFFF) as u16);
     sum.wrapping_add(carry as u16)
@@ -14,18 +15,21 @@ pub const fn fold(sum: u32) -> u16 {
 ///
 /// Equals the computation from scratch for all values (W2), unless all that is covered has become zero.
 #[must_use]
+#[inline]
 pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
     shift(checksum, difference(old, new))
 }
 
 /// The ones' complement difference of two words: what [`shift`] takes.
 #[must_use]
+#[inline]
 pub const fn difference(old: u16, new: u16) -> u16 {
     fold((!old as u32).wrapping_add(new as u32))
 }
 
 /// The checksum after the sum of what it covers has grown by `difference`.
 #[must_use]
+#[inline]
 pub const fn shift(checksum: u16, difference: u16) -> u16 {
     !fold((!checksum as u32).wrapping_add(difference as u32))
 }
@@ -44,6 +48,7 @@ pub fn sum(bytes: &[u8]) -> u16 {
 
 /// The sum of two sums.
 #[must_use]
+#[inline]
 pub const fn add(left: u16, right: u16) -> u16 {
     fold((left as u32).wrapping_add(right as u32))
 }

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![no_std]
 #![warn(clippy::arithmetic_side_effects)]
 
 mod address_class;

@@ -1,0 +1,15 @@
+//! Properties of packets, each against a twin that is slow and obvious.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
+
+mod address_class;
+mod checksum;
+mod display;
+mod icmp_error;
+mod packets;
+mod parse;
+mod quote;
+mod reset;
+mod rewrite;
+mod tcp_options;
+mod twin;

@@ -1,0 +1,100 @@
+use proptest::prelude::*;
+use vnetem_packet::{Checksums, Headers, Reset, TcpFlags, Transport, TransportChecksum};
+
+use crate::packets::{Body, Packet, end};
+
+const SEQUENCE: u32 = 0xFFFF_FFF8;
+const ACKNOWLEDGEMENT: u32 = 77;
+
+fn segment(flags: u8, length: usize) -> Packet {
+    let data = vec![7; length];
+    let body = Body::Tcp {
+        ports: [50_001, 443],
+        sequence: SEQUENCE,
+        acknowledgement: ACKNOWLEDGEMENT,
+        flags,
+        options: vec![],
+        data,
+    };
+    Packet::new("10.0.0.4", "52.239.1.9", body)
+}
+
+/// R4, all combinations of the six control bits, with and without data, across the wrap of the sequence space: the table of
+/// RFC 9293 3.10.7.1, CLOSED.
+#[test]
+fn every_segment_is_answered_as_rfc_9293_says() {
+    for flags in 0..64 {
+        let [fin, syn, reset, _, acknowledges, _] =
+            [0, 1, 2, 3, 4, 5].map(|bit| flags >> bit & 1 == 1);
+        for length in [0, 1, 9, 1400] {
+            let answer =
+                Reset::answering(&Headers::parse(&segment(flags, length).bytes()).unwrap());
+            let taken = u64::from(SEQUENCE) + length as u64 + u64::from(syn) + u64::from(fin);
+            let expected = match (reset, acknowledges) {
+                (true, _) => None,
+                (false, true) => Some((ACKNOWLEDGEMENT, None)),
+                (false, false) => Some((0, Some(u32::try_from(taken & 0xFFFF_FFFF).unwrap()))),
+            };
+            assert_eq!(
+                answer.map(|reset| (reset.sequence, reset.acknowledgement)),
+                expected,
+                "flags {flags:06b}"
+            );
+            if let Some(reset) = answer {
+                assert_eq!(reset.source, "52.239.1.9:443".parse().unwrap());
+                assert_eq!(reset.destination, "10.0.0.4:50001".parse().unwrap());
+            }
+        }
+    }
+}
+
+/// The length of a fragmented segment is not known, its acknowledgement is.
+#[test]
+fn a_first_fragment_is_answered_only_by_its_acknowledgement() {
+    let answer = |flags| {
+        let fragments = segment(flags, 100).fragments(64);
+        let [first, later] =
+            [&fragments[0], &fragments[1]].map(|bytes| Headers::parse(bytes).unwrap());
+        assert_eq!(Reset::answering(&later), None);
+        Reset::answering(&first).map(|reset| (reset.sequence, reset.acknowledgement))
+    };
+    assert_eq!(answer(0x10), Some((ACKNOWLEDGEMENT, None)));
+    assert_eq!(answer(0x02), None);
+}
+
+#[test]
+fn what_is_no_segment_is_not_answered() {
+    let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![] };
+    let packet = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
+    assert_eq!(Reset::answering(&Headers::parse(&packet).unwrap()), None);
+}
+
+proptest! {
+    /// R11, R2: what is written reads back as what was asked for, with right checksums, and is never answered.
+    #[test]
+    fn a_reset_reads_back(source in end(), destination in end(), sequence: u32, acknowledgement: Option<u32>, identification: u16, ttl: u8) {
+        let reset = Reset { source, destination, sequence, acknowledgement };
+        let packet = reset.write(identification, ttl);
+        let headers = Headers::parse(&packet).unwrap();
+        let Transport::Tcp(segment) = headers.transport else { panic!("{headers:?}") };
+        prop_assert_eq!(headers.tuple().source, source);
+        prop_assert_eq!(headers.tuple().destination, destination);
+        prop_assert_eq!((headers.identification, headers.ttl, headers.total_length), (identification, ttl, 40));
+        prop_assert!(headers.dont_fragment);
+        prop_assert_eq!((segment.sequence, segment.window, segment.payload_length), (sequence, 0, 0));
+        prop_assert_eq!(segment.acknowledgement, acknowledgement.unwrap_or(0));
+        let flags = if acknowledgement.is_some() { 0x14 } else { 0x04 };
+        prop_assert_eq!(segment.flags, TcpFlags(flags));
+        prop_assert_eq!(Checksums::of(&packet, &headers), Checksums { header: true, transport: TransportChecksum::Right });
+        prop_assert_eq!(Reset::answering(&headers), None);
+    }
+
+    /// A parser that is not ours finds the checksum right as well.
+    #[test]
+    fn the_checksum_of_a_reset_is_the_one_of_etherparse(source in end(), destination in end(), sequence: u32) {
+        let packet = Reset { source, destination, sequence, acknowledgement: None }.write(1, 64);
+        let tcp = etherparse::TcpSlice::from_slice(&packet[20..]).unwrap();
+        let expected = tcp.calc_checksum_ipv4(source.ip().octets(), destination.ip().octets()).unwrap();
+        prop_assert_eq!(tcp.checksum(), expected);
+    }
+}

@@ -1,0 +1,249 @@
+use proptest::prelude::*;
+use vnetem_packet::{
+    Checksums, Fragment, Headers, Rewrite, Transport, TransportChecksum, rewrite, rewrite_by,
+};
+
+use crate::packets::{Body, Packet, body, bytes, packet, packet_of, query, rewrites};
+use crate::twin::{self, checksum_offset, keep_identifier_apart, put, transport_sum, word};
+
+fn rewritten(packet: &[u8], to: Rewrite, ttl: u8) -> Vec<u8> {
+    let headers = Headers::parse(packet).unwrap();
+    let mut bytes = packet.to_vec();
+    rewrite(&mut bytes, &headers, to, ttl);
+    bytes
+}
+
+/// Gives each end its old address and port back.
+fn undo(headers: &Headers, to: Rewrite) -> Rewrite {
+    let tuple = headers.tuple();
+    Rewrite {
+        source: to.source.map(|_| tuple.source),
+        destination: to.destination.map(|_| tuple.destination),
+    }
+}
+
+/// W4: with one packet and all ports, the computed checksum takes every value; where it is 0, UDP shows 0xFFFF and TCP 0.
+#[test]
+fn a_computed_zero_is_written_as_ones_in_udp_only() {
+    let udp = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 9] };
+    let tcp = Body::Tcp {
+        ports: [50_001, 53],
+        sequence: 1,
+        acknowledgement: 2,
+        flags: 16,
+        options: vec![],
+        data: vec![7; 9],
+    };
+    for (body, offset, zero) in [(udp, 26, 0xFFFF), (tcp, 36, 0)] {
+        let packet = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
+        let mut seen = 0;
+        for port in 0..=u16::MAX {
+            let to = Rewrite {
+                source: Some(format!("20.1.1.1:{port}").parse().unwrap()),
+                destination: None,
+            };
+            let bytes = rewritten(&packet, to, 63);
+            assert_eq!(bytes, twin::rewrite(&packet, to, 63), "port {port}");
+            seen += usize::from(word(&bytes, offset) == zero);
+        }
+        assert!(seen > 0, "no port made the checksum zero");
+    }
+}
+
+/// W4, W1: an echo reply without data whose identifier becomes 0 is nothing but zeros, and its checksum 0xFFFF. Bytes behind the
+/// total length do not count (P3).
+#[test]
+fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
+    let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0, 0], data: vec![0; 6] };
+    let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
+    let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
+    let bytes = rewritten(&packet, to, 63);
+    assert_eq!(bytes, twin::rewrite(&packet, to, 63));
+    assert_eq!(word(&bytes, 22), 0xFFFF);
+    let trailed = rewritten(&[packet, vec![1; 3]].concat(), to, 63);
+    assert_eq!(trailed[..34], bytes);
+}
+
+/// The corner beside it: a sum of 0xFFFF that is not nothing but zeros has the checksum 0.
+#[test]
+fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
+    let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0xFF, 0xFF], data: vec![] };
+    let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
+    let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
+    let bytes = rewritten(&packet, to, 63);
+    assert_eq!(bytes, twin::rewrite(&packet, to, 63));
+    assert_eq!(word(&bytes, 22), 0);
+}
+
+/// Headers of one packet and bytes of another: wrong use, but no panic (P5).
+#[test]
+fn bytes_that_are_too_short_for_their_headers_stay_as_they_are() {
+    let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![0; 9] };
+    let packet = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
+    let headers = Headers::parse(&packet).unwrap();
+    for length in 0..packet.len() {
+        let mut bytes = packet[..length].to_vec();
+        rewrite(
+            &mut bytes,
+            &headers,
+            Rewrite { source: Some("1.2.3.4:5".parse().unwrap()), destination: None },
+            1,
+        );
+        assert_eq!(bytes, packet[..length]);
+    }
+}
+
+/// A transport that has ports, and data so that it can be cut into fragments.
+fn long() -> impl Strategy<Value = Packet> {
+    packet_of(body()).prop_map(|mut packet| {
+        match &mut packet.body {
+            Body::Tcp { data, .. }
+            | Body::Udp { data, .. }
+            | Body::Icmp { data, .. }
+            | Body::Other { data, .. } => {
+                data.extend([0x5A; 70]);
+            }
+        }
+        packet
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// W1, N-26, T-31: all bytes, checksums included, are those of a rewrite that computes everything anew.
+    #[test]
+    fn whole_packets_come_out_as_if_computed_anew(packet in packet(), to in rewrites(), ttl: u8) {
+        let packet = packet.bytes();
+        let to = keep_identifier_apart(to, &packet);
+        prop_assert_eq!(rewritten(&packet, to, ttl), twin::rewrite(&packet, to, ttl));
+    }
+
+    /// W1 by a judge of its own, and what the judge says of absent checksums.
+    #[test]
+    fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
+        let packet = packet.bytes();
+        let headers = Headers::parse(&packet).unwrap();
+        let before = Checksums::of(&packet, &headers);
+        let after = Checksums::of(&rewritten(&packet, keep_identifier_apart(to, &packet), ttl), &headers);
+        prop_assert_eq!(before, after);
+        prop_assert!(before.none_wrong());
+    }
+
+    /// W1 for fragments, F6: rewritten one by one and put together again they are the datagram rewritten as a whole. (T-28)
+    #[test]
+    fn fragments_come_out_as_the_datagram_does(packet in long(), to in rewrites(), ttl: u8, units in 4usize..9) {
+        let whole = packet.bytes();
+        let to = keep_identifier_apart(to, &whole);
+        let header = 20 + packet.options.len();
+        let parts = packet.fragments(units * 8);
+        let mut payload: Vec<u8> = Vec::new();
+        for part in &parts {
+            let Ok(headers) = Headers::parse(part) else { return Ok(()) };
+            let bytes = rewritten(part, to, ttl);
+            prop_assert!(Checksums::of(&bytes, &headers).header);
+            payload.extend(&bytes[header..]);
+        }
+        prop_assert!(parts.len() > 1);
+        prop_assert_eq!(&payload[..], &twin::rewrite(&whole, to, ttl)[header..]);
+    }
+
+    /// W3: what the sum lacks before it lacks after, for every error; a UDP checksum is absent or not as it was.
+    #[test]
+    fn a_wrong_checksum_stays_wrong_by_the_same_amount(packet in packet(), to in rewrites(), wrong: u16) {
+        let mut packet = packet.bytes();
+        let to = keep_identifier_apart(to, &packet);
+        let Some(offset) = checksum_offset(packet[9]) else { return Ok(()) };
+        let offset = offset + usize::from(packet[0] & 15) * 4;
+        put(&mut packet, offset, wrong);
+        let bytes = rewritten(&packet, to, 9);
+        if packet[9] == 17 && wrong == 0 {
+            prop_assert_eq!(word(&bytes, offset), 0);
+        } else {
+            prop_assert_eq!(transport_sum(&packet) % 0xFFFF, transport_sum(&bytes) % 0xFFFF);
+            prop_assert!(packet[9] != 17 || word(&bytes, offset) != 0);
+        }
+    }
+
+    /// W5: outside of addresses, ports or identifier, time to live and checksums no byte changes, trailers included (P3, P7).
+    #[test]
+    fn nothing_else_changes(packet in bytes(), to in rewrites(), ttl: u8, trailer in prop::collection::vec(any::<u8>(), 0..9)) {
+        let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
+        let packet = [packet, trailer].concat();
+        let bytes = rewritten(&packet, to, ttl);
+        prop_assert_eq!(bytes.len(), packet.len());
+        let header = usize::from(headers.header_length);
+        let transport: &[usize] = match headers.transport {
+            Transport::Tcp(_) => &[0, 1, 2, 3, 16, 17],
+            Transport::Udp => &[0, 1, 2, 3, 6, 7],
+            Transport::IcmpQuery => &[2, 3, 4, 5],
+            Transport::IcmpError | Transport::IcmpOther | Transport::None => &[],
+        };
+        for (offset, (old, new)) in packet.iter().zip(&bytes).enumerate() {
+            let allowed = offset == 8
+                || (10..20).contains(&offset)
+                || offset.checked_sub(header).is_some_and(|offset| transport.contains(&offset));
+            prop_assert!(old == new || allowed, "offset {offset}");
+        }
+    }
+
+    /// W7: the reverse rewrite gives back every byte.
+    #[test]
+    fn undone_a_rewrite_leaves_no_trace(packet in bytes(), to in rewrites(), ttl: u8) {
+        let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
+        let to = match headers.fragment {
+            Fragment::Later { .. } => to,
+            _ => keep_identifier_apart(to, &packet),
+        };
+        let there = rewritten(&packet, to, ttl);
+        let back = rewritten(&there, undo(&headers, to), headers.ttl);
+        prop_assert_eq!(Headers::parse(&back).unwrap().tuple(), headers.tuple());
+        prop_assert_eq!(back, packet);
+    }
+
+    /// W7 as traffic does it: the reply to what left comes back to who sent it.
+    #[test]
+    fn a_reply_comes_back_to_who_asked(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), to in rewrites()) {
+        let packet = packet.bytes();
+        let to = keep_identifier_apart(to, &packet);
+        let asked = Headers::parse(&packet).unwrap();
+        let seen = Headers::parse(&rewritten(&packet, to, 63)).unwrap().tuple();
+        let reply = crate::packets::reply_to(&packet, seen);
+        let headers = Headers::parse(&reply).unwrap();
+        prop_assert_eq!(headers.tuple(), seen.reversed());
+        let back = Rewrite { source: to.destination.map(|_| asked.tuple().destination), destination: to.source.map(|_| asked.tuple().source) };
+        let back = Headers::parse(&rewritten(&reply, back, 63)).unwrap();
+        prop_assert_eq!(back.tuple(), asked.tuple().reversed());
+    }
+
+    /// A difference stored with a flow serves all its packets.
+    #[test]
+    fn a_stored_difference_does_what_a_computed_one_does(packet in packet(), other in packet(), to in rewrites(), ttl: u8) {
+        let first = packet.bytes();
+        let to = keep_identifier_apart(to, &first);
+        let delta = to.delta(&Headers::parse(&first).unwrap());
+        let mut later = packet;
+        (later.ttl, later.identification, later.options) = (other.ttl, other.identification, other.options);
+        let (later, expected) = (later.bytes(), rewritten(&later.bytes(), to, ttl));
+        let mut bytes = later.clone();
+        rewrite_by(&mut bytes, &Headers::parse(&later).unwrap(), to, delta, ttl);
+        prop_assert_eq!(bytes, expected);
+    }
+
+    /// What the from-scratch judge says of one wrong bit.
+    #[test]
+    fn a_flipped_bit_is_seen(packet in packet(), at: prop::sample::Index, bit in 0u8..8) {
+        let packet = packet.bytes();
+        let headers = Headers::parse(&packet).unwrap();
+        let mut bytes = packet.clone();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let checksums = Checksums::of(&bytes, &headers);
+        let in_header = at < usize::from(headers.header_length);
+        prop_assert_eq!(checksums.header, !in_header);
+        let now_absent = headers.transport == Transport::Udp && word(&bytes, usize::from(headers.header_length) + 6) == 0;
+        if !in_header && Checksums::of(&packet, &headers).transport == TransportChecksum::Right && !now_absent {
+            prop_assert_eq!(checksums.transport, TransportChecksum::Wrong);
+        }
+    }
+}
