@@ -120,10 +120,14 @@ impl<T: Copy> FlowTable<T> {
         let draw = self.keys.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
         let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
-        let ports = Walk::new(u32::from(last).saturating_add(1).saturating_sub(first.into()), draw);
-        let addresses = u32::try_from(pool.addresses.len()).unwrap_or(u32::MAX);
-        for address in Walk::in_order(addresses, pairing) {
-            let Some(address) = pool.addresses.get(address as usize) else { continue };
+        let ports =
+            Shuffle::new(u32::from(last).saturating_add(1).saturating_sub(first.into()), draw);
+        let start = pairing.checked_rem(pool.addresses.len() as u64).unwrap_or(0);
+        let (before, from) = pool
+            .addresses
+            .split_at_checked(usize::try_from(start).unwrap_or(0))
+            .unwrap_or_default();
+        for address in from.iter().chain(before) {
             for port in ports {
                 let port = u16::try_from(port).unwrap_or(u16::MAX).saturating_add(first);
                 let external = SocketAddrV4::new(*address, port);
@@ -220,53 +224,55 @@ impl<T: Copy> FlowTable<T> {
     }
 }
 
-/// All numbers below a limit, each once, from a random one on in random steps.
+/// All numbers below a limit, each once, in a random order: a keyed permutation of the next even power of two (Luby and Rackoff's
+/// Feistel network), less what is beyond the limit.
 #[derive(Clone, Copy)]
-struct Walk {
+struct Shuffle {
     limit: u32,
-    left: u32,
-    at: u32,
-    step: u32,
+    /// Half the bits of a number.
+    bits: u32,
+    keys: [u32; 4],
+    next: u32,
 }
 
-impl Walk {
+impl Shuffle {
     fn new(limit: u32, draw: u64) -> Self {
-        let draw = draw.to_be_bytes();
-        let [a, b, c, d, e, f, g, h] = draw;
-        let at = below(u32::from_be_bytes([a, b, c, d]), limit);
-        let mut step = below(u32::from_be_bytes([e, f, g, h]), limit).max(1);
-        while greatest_common_divisor(step, limit) > 1 {
-            step = step.wrapping_add(1).checked_rem(limit).unwrap_or(1);
+        let bits =
+            u32::BITS.wrapping_sub(limit.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
+        let [a, b, c, d, e, f, g, h] = draw.to_be_bytes();
+        let (left, right) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        Self {
+            limit,
+            bits,
+            keys: [left, right, left.rotate_left(16), right.rotate_left(16)],
+            next: 0,
         }
-        Self { limit, left: limit, at, step }
     }
 
-    fn in_order(limit: u32, draw: u64) -> Self {
-        let [a, b, c, d, ..] = draw.to_be_bytes();
-        Self { limit, left: limit, at: below(u32::from_be_bytes([a, b, c, d]), limit), step: 1 }
+    fn permute(&self, number: u32) -> u32 {
+        let mask = (1_u32 << self.bits).wrapping_sub(1);
+        let (mut left, mut right) = (number >> self.bits, number & mask);
+        for key in self.keys {
+            let mixed = (right ^ key).wrapping_mul(0x9E37_79B1);
+            let mixed = (mixed ^ mixed >> 15 ^ key).wrapping_mul(0x85EB_CA77);
+            (left, right) = (right, left ^ (mixed >> 16 & mask));
+        }
+        left << self.bits | right
     }
 }
 
-impl Iterator for Walk {
+impl Iterator for Shuffle {
     type Item = u32;
 
+    #[inline]
     fn next(&mut self) -> Option<u32> {
-        self.left = self.left.checked_sub(1)?;
-        let at = self.at;
-        let next = u64::from(at).wrapping_add(self.step.into()).checked_rem(self.limit.into())?;
-        self.at = u32::try_from(next).ok()?;
-        Some(at)
+        while self.next >> self.bits >> self.bits == 0 {
+            let number = self.permute(self.next);
+            self.next = self.next.wrapping_add(1);
+            if number < self.limit {
+                return Some(number);
+            }
+        }
+        None
     }
-}
-
-/// Random bits to a number below a limit.
-fn below(bits: u32, limit: u32) -> u32 {
-    u32::try_from((u64::from(bits).wrapping_mul(limit.into())) >> 32).unwrap_or(0)
-}
-
-fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
-    while let Some(rest) = a.checked_rem(b) {
-        (a, b) = (b, rest);
-    }
-    a
 }

@@ -159,7 +159,8 @@ impl<T: Copy> FlowTable<T> {
             work = work.saturating_add(1);
             let Some(record) = self.records.get(slot) else { continue };
             let deadline = self.deadline(record);
-            if deadline > now {
+            // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
+            if deadline > self.wheel.elapsed() {
                 self.wheel.insert(self.records.slots_mut(), slot, deadline);
                 continue;
             }

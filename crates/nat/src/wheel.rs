@@ -10,6 +10,8 @@ use crate::slab::NIL;
 const BITS: u32 = 8;
 const SLOTS: usize = 256;
 const LEVELS: usize = 8;
+/// No slot.
+const NONE: usize = LEVELS * SLOTS;
 /// Marks a link that leads to a slot of the wheel and not to a record.
 const SLOT: u32 = 1 << 31;
 
@@ -17,13 +19,20 @@ pub(crate) struct Wheel {
     /// All slots that start before this are empty.
     elapsed: u64,
     heads: Vec<u32>,
+    /// The slot from which entries were taken last, if it starts at `elapsed`.
+    draining: usize,
     /// One bit for each slot that is not empty.
     occupied: [[u64; SLOTS / 64]; LEVELS],
 }
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { elapsed: 0, heads: vec![NIL; LEVELS * SLOTS], occupied: Default::default() }
+        Self {
+            elapsed: 0,
+            heads: vec![NIL; LEVELS * SLOTS],
+            draining: NONE,
+            occupied: Default::default(),
+        }
     }
 
     /// Puts an entry under a deadline.
@@ -70,15 +79,19 @@ impl Wheel {
 
     /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be there before its time.
     pub(crate) fn pop(&mut self, records: &mut [Record], until: u64) -> Option<u32> {
-        let earliest = self.earliest().filter(|(start, _)| *start <= until);
-        let Some((start, place)) = earliest else {
-            self.elapsed = self.elapsed.max(until);
+        let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
+            (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
             return None;
         };
-        self.elapsed = start.max(self.elapsed);
+        (self.elapsed, self.draining) = (start, place);
         let number = *self.heads.get(place)?;
         self.remove(records, number);
         Some(number)
+    }
+
+    /// The start of the slot that was looked at last.
+    pub(crate) const fn elapsed(&self) -> u64 {
+        self.elapsed
     }
 
     /// A time that no deadline is before.
@@ -86,8 +99,12 @@ impl Wheel {
         self.earliest().map(|(start, _)| start)
     }
 
-    /// The first slot that is not empty: when it starts, and its place. Lower levels come first: theirs is the nearer time.
+    /// The first slot that is not empty: when it starts, and its place. Lower levels come first, since theirs is the nearer time, but not
+    /// before all of a coarse slot has moved to them.
     fn earliest(&self) -> Option<(u64, usize)> {
+        if self.heads.get(self.draining).is_some_and(|head| *head != NIL) {
+            return Some((self.elapsed, self.draining));
+        }
         self.occupied.iter().enumerate().find_map(|(level, words)| {
             let (word, bits) = words.iter().enumerate().find(|(_, bits)| **bits != 0)?;
             let slot = word << 6 | bits.trailing_zeros() as usize;
