@@ -36,6 +36,7 @@
 //! # Ok::<(), vnetem_lab::ConnectError>(())
 //! ```
 
+mod appliance;
 mod blob;
 mod front;
 mod host;
@@ -47,6 +48,7 @@ mod session;
 pub mod sql;
 pub mod strategies;
 
+pub use appliance::{Appliance, ApplianceCounters, FlowRecord};
 pub use blob::Blob;
 pub use front::FrontEnd;
 pub use host::{
