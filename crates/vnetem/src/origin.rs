@@ -51,7 +51,7 @@ impl<'a> Pipeline<'a> {
                 if !subnet.prefix.contains(&source) {
                     return Err(DropReason::SpoofedSource);
                 }
-                let code = self.host(subnet.vnet, source).unwrap_or(EdgeCode::subnet(id));
+                let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
                 Ok(Entry { code, zone: self.zone(code), origin: Origin::Subnet(subnet) })
             }
             Edge::Nic(id) => {
@@ -160,7 +160,7 @@ impl<'a> Pipeline<'a> {
     /// Where a host of a virtual network is: its declared interface, else its subnet.
     pub(crate) fn host(self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
         let view = self.snapshot.vnets.get(&vnet)?;
-        if let Some(nic) = view.host(address) {
+        if let Some(nic) = view.nic(address) {
             return Some(EdgeCode::nic(nic));
         }
         view.subnets.lookup(address).map(|(_, &subnet)| EdgeCode::subnet(subnet))

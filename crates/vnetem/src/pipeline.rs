@@ -8,7 +8,9 @@ use vnetem_nat::{
     Cause, Cell, Exhausted, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
     NewFlow, OpenError, Pool, Side, Span, Standing, Time, Zone, opens,
 };
-use vnetem_packet::{FiveTuple, Fragment, Headers, Quote, Reset, Rewrite, TcpFlags, Transport};
+use vnetem_packet::{
+    FiveTuple, Fragment, Headers, Quote, Reset, Rewrite, TcpFlags, Transport, verify_icmp_checksum,
+};
 
 use crate::edge::{EdgeCode, cell};
 use crate::origin::{Entry, Origin};
@@ -130,6 +132,9 @@ impl<'a> Pipeline<'a> {
 
     /// An ICMP error goes the way of the flow whose packet it quotes (W9, T-22 to T-25).
     fn decide_error(self, entry: Entry<'_>, packet: &[u8], headers: &Headers) -> Decision {
+        if !verify_icmp_checksum(packet, headers) {
+            return Decision::Drop(DropReason::IcmpChecksum, None);
+        }
         let quote = match Quote::parse(packet, headers) {
             Ok(quote) => quote,
             Err(cause) => return Decision::Drop(DropReason::Malformed(cause), None),

@@ -84,6 +84,8 @@ reasons! {
     FlowClosed = "flow-closed",
     /// An ICMP error about a packet of no live flow (W9).
     QuoteUnknown = "quote-unknown",
+    /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).
+    IcmpChecksum = "icmp-checksum",
     /// The segment does not fit the state of its connection.
     TcpInvalid = "tcp-invalid",
 }

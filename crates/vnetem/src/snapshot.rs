@@ -39,7 +39,7 @@ pub(crate) struct VnetView {
     pub(crate) name: String,
     pub(crate) subnets: Table<SubnetId>,
     /// Declared interfaces by address, sorted.
-    pub(crate) hosts: Vec<(Ipv4Addr, NicId)>,
+    pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
 }
 
 /// A subnet or a site.
@@ -55,6 +55,8 @@ pub(crate) struct SubnetView {
     pub(crate) name: String,
     pub(crate) vnet: VnetId,
     pub(crate) prefix: Ipv4Net,
+    /// Declared interfaces by address, sorted.
+    pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Candidates that lost, for the list of effective routes.
     pub(crate) losers: Arc<Vec<(Route, RouteSource)>>,
     /// Winners, shared between subnets that have the same.
@@ -307,10 +309,22 @@ impl Snapshot {
 
 impl VnetView {
     /// The declared interface of an address.
-    pub(crate) fn host(&self, address: Ipv4Addr) -> Option<NicId> {
-        let at = self.hosts.binary_search_by_key(&address, |&(address, _)| address).ok()?;
-        self.hosts.get(at).map(|&(_, nic)| nic)
+    pub(crate) fn nic(&self, address: Ipv4Addr) -> Option<NicId> {
+        nic_at(&self.nics, address)
     }
+}
+
+impl SubnetView {
+    /// The declared interface of an address.
+    #[inline]
+    pub(crate) fn nic(&self, address: Ipv4Addr) -> Option<NicId> {
+        if self.nics.is_empty() { None } else { nic_at(&self.nics, address) }
+    }
+}
+
+fn nic_at(nics: &[(Ipv4Addr, NicId)], address: Ipv4Addr) -> Option<NicId> {
+    let at = nics.binary_search_by_key(&address, |&(address, _)| address).ok()?;
+    nics.get(at).map(|&(_, nic)| nic)
 }
 
 impl ServiceMap {

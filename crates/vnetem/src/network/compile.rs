@@ -165,6 +165,7 @@ impl Network {
             name: subnet.name.clone(),
             vnet: subnet.vnet,
             prefix: subnet.prefix,
+            nics: self.nics_in(subnet.vnet, subnet.prefix),
             losers,
             routes,
             endpoints: endpoints.collect(),
@@ -237,12 +238,17 @@ impl Network {
 
     fn compile_vnet(&self, id: VnetId, vnet: &Vnet) -> VnetView {
         let subnets = self.subnets.iter().filter(|(_, subnet)| subnet.vnet == id);
-        let hosts = self.hosts.range((id, Ipv4Addr::UNSPECIFIED)..=(id, Ipv4Addr::BROADCAST));
         VnetView {
             name: vnet.name.clone(),
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
-            hosts: hosts.map(|(&(_, address), &nic)| (address, nic)).collect(),
+            nics: self.nics_in(id, Ipv4Net::default()),
         }
+    }
+
+    /// The declared interfaces of a network that lie in a range, by address.
+    fn nics_in(&self, vnet: VnetId, range: Ipv4Net) -> Vec<(Ipv4Addr, NicId)> {
+        let hosts = self.hosts.range((vnet, range.network())..=(vnet, range.broadcast()));
+        hosts.map(|(&(_, address), &nic)| (address, nic)).collect()
     }
 
     fn compile_nics(&self) -> Vec<Option<NicView>> {
