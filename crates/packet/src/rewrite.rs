@@ -140,6 +140,7 @@ fn write_query(message: &mut [u8], identifier: u16, growth: u32) {
 }
 
 /// The checksum of nothing but zeros is 0xFFFF, which equation 3 of RFC 1624 cannot give: an echo reply may be such a message.
+/// Where only a part of it is here and the rest is not zero, 0xFFFF is as right as 0.
 #[cold]
 fn complete_zero_message(message: &mut [u8]) {
     if message.iter().all(|byte| *byte == 0)

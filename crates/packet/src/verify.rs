@@ -1,7 +1,7 @@
 //! Every checksum of a packet computed from scratch: for tests, oracles and the one check that NAT owes (T-22).
 
-use crate::checksum::{add, pseudo_header, sum};
-use crate::{Fragment, Headers, Protocol, Transport};
+use crate::checksum::{add, fold, sum};
+use crate::{Fragment, Headers, Transport};
 
 /// What a checksum from scratch says of a transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +59,9 @@ fn of_transport(header: &[u8], payload: &[u8], headers: &Headers) -> TransportCh
         Transport::Udp if payload.get(6..8) == Some(&[0, 0]) => return TransportChecksum::Absent,
         _ if headers.fragment != Fragment::Whole => return TransportChecksum::Unknown,
         Transport::Tcp(_) | Transport::Udp => {
-            pseudo_header_of(header, headers.protocol, payload.len())
+            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let rest = fold(length.wrapping_add(u32::from(headers.protocol.0)));
+            add(sum(header.get(12..20).unwrap_or_default()), rest)
         }
         _ => 0,
     };
@@ -67,13 +69,4 @@ fn of_transport(header: &[u8], payload: &[u8], headers: &Headers) -> TransportCh
         0xFFFF => TransportChecksum::Right,
         _ => TransportChecksum::Wrong,
     }
-}
-
-fn pseudo_header_of(header: &[u8], protocol: Protocol, length: usize) -> u16 {
-    let Some([source, destination]) =
-        header.get(12..20).map(|ends| ends.as_chunks::<4>().0).and_then(|ends| ends.as_array())
-    else {
-        return 0;
-    };
-    pseudo_header(*source, *destination, protocol.0, u16::try_from(length).unwrap_or(u16::MAX))
 }

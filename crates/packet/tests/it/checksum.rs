@@ -44,11 +44,14 @@ fn the_example_of_rfc_1624_gives_its_checksum() {
     assert_eq!(update(0xDD2F, 0x5555, 0x3285), 0x0000);
 }
 
-/// The longest packet of the highest bytes does not overflow a sum.
 #[test]
-fn the_largest_sum_is_exact() {
+fn large_sums_are_exact() {
     assert_eq!(sum(&[0xFF; 65_535]), twin::sum(&[&[0xFF; 65_535]]));
     assert_eq!(fold(u32::MAX), 0xFFFF);
+    // Adding the upper half of the wide sum to its lower one overflows.
+    let bytes = [[0xFF; 8].as_slice(), &[0, 0, 0, 1]].concat();
+    assert_eq!(sum(&bytes), twin::sum(&[&bytes]));
+    assert_eq!(sum(&bytes), 1);
 }
 
 proptest! {

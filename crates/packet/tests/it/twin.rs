@@ -95,6 +95,14 @@ pub(crate) fn rewrite(packet: &[u8], to: Rewrite, ttl: u8) -> Vec<u8> {
     bytes
 }
 
+/// Whether the part of an ICMP message that a fragment or a quote holds is nothing but zeros, its checksum aside. Then only the
+/// missing part could tell whether the checksum is written 0x0000 or 0xFFFF; vnetem writes the latter, which is right for both.
+pub(crate) fn is_cut_to_zeros(packet: &[u8], end: usize) -> bool {
+    let message = &packet[usize::from(packet[0] & 15) * 4..end.min(packet.len())];
+    packet[9] == 1
+        && message.iter().enumerate().all(|(offset, byte)| *byte == 0 || offset == 2 || offset == 3)
+}
+
 /// Keeps the contract of [`Rewrite`]: of an ICMP query the port that holds no identifier is 0.
 pub(crate) fn keep_identifier_apart(to: Rewrite, packet: &[u8]) -> Rewrite {
     let clear = |end: SocketAddrV4| SocketAddrV4::new(*end.ip(), 0);
