@@ -186,14 +186,14 @@ fn a_thousand_rounds_of_split_and_join_return_the_memory() {
     let before = table.memory();
     let afresh = LiveTable::from_routes(routes()).unwrap();
     let mut random = Random(3);
-    let mut highest = 0;
     for _ in 0..1_000 {
         let hosts: Vec<Ipv4Net> =
             (0..20).map(|_| prefix(random.address(), random.length(25, 32))).collect();
         for host in &hosts {
             table.insert(*host, 7).unwrap();
         }
-        highest = highest.max(table.memory().total());
+        // Room for blocks is a matter of how many are in use, not of how many there ever were.
+        assert_eq!(table.memory().blocks, before.blocks);
         for host in &hosts {
             table.remove(*host);
         }
@@ -201,9 +201,7 @@ fn a_thousand_rounds_of_split_and_join_return_the_memory() {
     assert_eq!(table, afresh);
     let after = table.memory();
     assert_eq!((after.array, after.prefixes), (before.array, before.prefixes));
-    // At most 1,024 blocks lie idle, each with a page of its own.
-    assert!(highest - before.total() < 1_100 * (4_096 + 1_024), "{highest}");
-    assert_eq!(table.view().value([0, 5, 0, 1]), afresh.view().value([0, 5, 0, 1]));
+    assert!(after.codes < before.codes + 65_536, "{after:?} {before:?}");
 }
 
 #[test]

@@ -49,9 +49,11 @@ impl Draft {
                 slots.extend(self.children(2, node, above).map(C::new));
             }
         }
-        let plane = Plane::new(slots);
+        let mut pages: Vec<u32> = self.blocks.keys().map(|slot| slot >> 8).collect();
+        pages.dedup();
+        let plane = Plane::new(slots, pages.len(), self.blocks.len());
         for (slot, (group, _)) in &self.blocks {
-            if let Some((block, _)) = plane.prepare_block(*slot) {
+            if let Some(block) = plane.prepare_block(*slot) {
                 group.numbers().for_each(|number| block.group.add(number));
             }
         }

@@ -35,8 +35,6 @@ pub struct LiveTable<V> {
     /// How many routes say the value of each number; number 0 has none.
     pub(super) uses: Vec<u32>,
     pub(super) routes: usize,
-    /// Blocks in memory that split nothing any more.
-    pub(super) idle_blocks: usize,
     pub(super) widest: Width,
 }
 
@@ -70,8 +68,10 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
     /// apart. The table is then as it was.
     pub fn insert(&mut self, prefix: Ipv4Net, value: V) -> Result<Option<V>, RouteError> {
         let (network, length) = canonical(prefix)?;
+        let place = Place::of(network, length);
+        self.make_room_for(place);
         let code = self.number(value)?;
-        let replaced = self.put(Place::of(network, length), code);
+        let replaced = self.put(place, code);
         self.count(code);
         Ok(replaced.and_then(|replaced| self.discount(replaced)))
     }
@@ -91,9 +91,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
     pub fn remove(&mut self, prefix: Ipv4Net) -> Option<V> {
         let (network, length) = canonical(prefix).ok()?;
         let code = self.take(Place::of(network, length))?;
-        let value = self.discount(code);
-        self.tidy();
-        value
+        self.discount(code)
     }
 
     /// Puts all these routes in the place of those that are there, in one step for readers: a batch of

@@ -1,6 +1,5 @@
 use std::ops::Range;
-use std::sync::OnceLock;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::cell::Cell;
 use super::group::{FAN, Group, WHOLE, runs};
@@ -10,96 +9,170 @@ use crate::value_id::ValueId;
 
 /// Slots of the array: one for each /24.
 pub(crate) const SLOTS: usize = 1 << 24;
-/// Pages of blocks: one for each /16.
-const PAGES: usize = 1 << 16;
+/// Entries that lead to pages: one for each /16.
+const NODES: usize = 1 << 16;
+/// The fewest pages and blocks that a plane has room for. They spare a table that splits /24s here
+/// and there from being copied often.
+const LEAST_PAGES: usize = 1 << 10;
+const LEAST_BLOCKS: usize = 1 << 12;
+/// Where the first page and the first block begin; nothing leads to what lies before.
+const FIRST: u32 = 256;
 
 /// What readers load: a code for every /24 and, for those that longer prefixes split, a block with a
 /// code for every address (DIR-24-8).
 ///
 /// Every change of an address is one store. A block stays with its /24 until the whole plane is
-/// replaced, so that a reader on its way into a block never lands in another's.
+/// replaced, so that a reader on its way into a block never lands in another's. A plane that has no
+/// room for another block is replaced by a larger one.
 pub(crate) struct Plane<C> {
-    slots: Box<[C]>,
-    pages: Box<[OnceLock<Page<C>>]>,
+    slots: Box<[C; SLOTS]>,
+    /// For each /16 where its page begins; page 0 leads nowhere.
+    pages: Box<[AtomicU32; NODES]>,
+    /// Pages of 256 entries: for each /24 where its block begins; block 0 matches nothing.
+    blocks: Box<[AtomicU32]>,
+    /// Blocks of 256 codes, one for each address.
+    cells: Box<[C]>,
+    /// The prefixes longer than /24, by block.
+    groups: Box<[Group]>,
+    /// For the writer: where the next page and the next block will begin.
+    next_page: AtomicU32,
+    next_block: AtomicU32,
 }
 
-type Page<C> = Box<[OnceLock<Box<Block<C>>>]>;
-
-/// The 256 addresses of a /24 that longer prefixes split.
-pub(crate) struct Block<C> {
-    cells: [C; FAN],
-    /// The prefixes longer than /24.
-    pub(crate) group: Group,
+/// The way from an address to its code, held by value so that loops keep it in registers.
+pub(crate) struct Lookup<'a, C> {
+    slots: &'a [C; SLOTS],
+    pages: &'a [AtomicU32; NODES],
+    blocks: &'a [AtomicU32],
+    cells: &'a [C],
 }
 
-impl<C: Cell> Plane<C> {
-    /// A plane of these codes, one for each /24.
-    pub(crate) fn new(slots: Vec<C>) -> Self {
-        debug_assert_eq!(slots.len(), SLOTS);
-        let pages = (0..PAGES).map(|_| OnceLock::new()).collect();
-        Self { slots: slots.into_boxed_slice(), pages }
-    }
-
+impl<C: Cell> Lookup<'_, C> {
     /// The code of an address.
     #[inline(always)]
-    pub(crate) fn code(&self, address: u32) -> u32 {
-        let code = self.slot(address, Ordering::Relaxed);
+    pub(crate) fn code(self, address: u32) -> u32 {
+        // There are 2^24 slots, so that no check is left of this.
+        let slot = self.slots.get((address >> 8) as usize);
+        let code = slot.map_or(0, |cell| cell.load(Ordering::Relaxed));
         if code == C::EXTENDED { self.extended(address) } else { code }
+    }
+
+    /// The code inside the block of a split /24. No call, so that loops over it can be unrolled.
+    #[inline(always)]
+    fn extended(self, address: u32) -> u32 {
+        fence(Ordering::Acquire);
+        let page = self.pages.get((address >> 16) as usize).map_or(0, position);
+        let block = self.blocks.get(page | (address >> 8 & 0xff) as usize).map_or(0, position);
+        let cell = self.cells.get(block | (address & 0xff) as usize);
+        cell.map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
     /// The code of each address, as many as the shorter slice holds.
     #[inline]
-    pub(crate) fn batch(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
-        for (id, address) in ids.iter_mut().zip(addresses) {
+    pub(crate) fn batch(self, addresses: &[impl Address], ids: &mut [ValueId]) {
+        let count = addresses.len().min(ids.len());
+        let (addresses, ids) = (addresses.split_at(count).0, ids.split_at_mut(count).0);
+        // In eights, which the compiler unrolls.
+        let (eights, rest) = addresses.as_chunks::<8>();
+        let (ids_of_eights, ids_of_rest) = ids.as_chunks_mut::<8>();
+        for (eight, ids) in eights.iter().zip(ids_of_eights) {
+            for (id, address) in ids.iter_mut().zip(eight) {
+                *id = ValueId(self.code(address.number()));
+            }
+        }
+        for (id, address) in ids_of_rest.iter_mut().zip(rest) {
             *id = ValueId(self.code(address.number()));
         }
         // A code loaded above finds the value that it numbers.
         fence(Ordering::Acquire);
     }
+}
 
-    #[inline(always)]
-    fn slot(&self, address: u32, order: Ordering) -> u32 {
-        // The array has all 2^24 slots, so that no check is left of this.
-        let slot =
-            self.slots.first_chunk::<SLOTS>().and_then(|all| all.get((address >> 8) as usize));
-        slot.map_or(0, |cell| cell.load(order))
+impl<C> Clone for Lookup<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Lookup<'_, C> {}
+
+/// The 256 addresses of a /24 that longer prefixes split.
+pub(crate) struct Block<'a, C> {
+    cells: &'a [C],
+    pub(crate) group: &'a Group,
+}
+
+impl<C: Cell> Plane<C> {
+    /// A plane of these codes, one for each /24, with room for twice so many pages and blocks.
+    pub(crate) fn new(slots: Vec<C>, pages: usize, blocks: usize) -> Self {
+        let pages = 1 + (2 * pages).max(LEAST_PAGES);
+        let blocks = 1 + (2 * blocks).max(LEAST_BLOCKS);
+        Self {
+            slots: array(slots),
+            pages: array((0..NODES).map(|_| AtomicU32::new(0)).collect()),
+            blocks: (0..pages * FAN).map(|_| AtomicU32::new(0)).collect(),
+            cells: (0..blocks * FAN).map(|_| C::new(0)).collect(),
+            groups: (0..blocks).map(|_| Group::default()).collect(),
+            next_page: AtomicU32::new(FIRST),
+            next_block: AtomicU32::new(FIRST),
+        }
     }
 
-    /// The code inside the block of a split /24.
-    #[cold]
-    fn extended(&self, address: u32) -> u32 {
-        fence(Ordering::Acquire);
-        self.block(address >> 8).map_or(0, |block| block.code(address))
+    #[inline(always)]
+    pub(crate) fn lookup(&self) -> Lookup<'_, C> {
+        Lookup { slots: &self.slots, pages: &self.pages, blocks: &self.blocks, cells: &self.cells }
     }
 
     /// The block of a /24, if it ever had one.
     #[inline]
-    pub(crate) fn block(&self, slot: u32) -> Option<&Block<C>> {
-        let page = self.pages.get((slot >> 8) as usize)?.get()?;
-        page.get((slot & 0xff) as usize)?.get().map(|block| &**block)
+    pub(crate) fn block(&self, slot: u32) -> Option<Block<'_, C>> {
+        let page = self.pages.get((slot >> 8) as usize).map(position).filter(|page| *page > 0)?;
+        let block = self.blocks.get(page | (slot & 0xff) as usize).map(position)?;
+        self.block_at(block).filter(|_| block > 0)
+    }
+
+    fn block_at(&self, block: usize) -> Option<Block<'_, C>> {
+        let cells = self.cells.get(block..block + FAN)?;
+        Some(Block { cells, group: self.groups.get(block / FAN)? })
     }
 
     /// The blocks that a /16 ever had, rising, with the slots that they split.
-    pub(crate) fn blocks(&self, node: u32) -> impl Iterator<Item = (u32, &Block<C>)> {
-        let page = self.pages.get(node as usize).and_then(OnceLock::get);
-        let cells = page.map_or(&[][..], |page| page);
-        cells.iter().zip(node << 8..).filter_map(|(cell, slot)| Some((slot, &**cell.get()?)))
+    pub(crate) fn blocks(&self, node: u32) -> impl Iterator<Item = (u32, Block<'_, C>)> {
+        let page = self.pages.get(node as usize).map(position).filter(|page| *page > 0);
+        let slots = page.into_iter().flat_map(move |_| node << 8..(node << 8) + 256);
+        slots.filter_map(|slot| Some((slot, self.block(slot)?)))
     }
 
-    /// The block of a /24, and whether it lay idle: one that splits nothing says what the slot says.
-    pub(crate) fn prepare_block(&self, slot: u32) -> Option<(&Block<C>, bool)> {
-        let page = self.pages.get((slot >> 8) as usize)?;
-        let page = page.get_or_init(|| (0..FAN).map(|_| OnceLock::new()).collect());
-        let cell = page.get((slot & 0xff) as usize)?;
-        let code = self.slot(slot << 8, Ordering::Relaxed);
-        let idle = code != C::EXTENDED && cell.get().is_some();
-        let block = cell.get_or_init(|| Box::new(Block::new(code)));
-        if idle {
-            // Readers may still be on their way into it from the time when it served. Each finds the
-            // code that its address has now.
+    /// Whether [`prepare_block`](Self::prepare_block) will find a block for this /24.
+    pub(crate) fn has_room(&self, slot: u32) -> bool {
+        self.block(slot).is_some()
+            || (position(&self.next_page) < self.blocks.len()
+                && position(&self.next_block) < self.cells.len())
+    }
+
+    /// The block of a /24: one that splits nothing yet says what the slot says.
+    pub(crate) fn prepare_block(&self, slot: u32) -> Option<Block<'_, C>> {
+        let code = self.slots.get(slot as usize)?.load(Ordering::Relaxed);
+        let block = match self.block(slot) {
+            Some(block) => block,
+            None => self.new_block(slot)?,
+        };
+        if code != C::EXTENDED {
+            // If it served before, readers of that time may still be on their way into it. Each finds
+            // the code that its address has now.
             block.cells.iter().for_each(|cell| cell.store(code));
         }
-        Some((block, idle))
+        Some(block)
+    }
+
+    fn new_block(&self, slot: u32) -> Option<Block<'_, C>> {
+        let page = self.pages.get((slot >> 8) as usize)?;
+        if position(page) == 0 {
+            page.store(take_next(&self.next_page), Ordering::Release);
+        }
+        let entry = self.blocks.get(position(page) | (slot & 0xff) as usize)?;
+        entry.store(take_next(&self.next_block), Ordering::Release);
+        self.block_at(position(entry))
     }
 
     /// Sends the readers of a /24 into its block.
@@ -145,41 +218,30 @@ impl<C: Cell> Plane<C> {
     /// Gives the code to slots of one /16; to the free addresses of those that are split.
     #[inline]
     fn paint_slots(&self, slots: Range<u32>, code: u32) {
-        let splits = self.pages.get((slots.start >> 8) as usize).is_some_and(|p| p.get().is_some());
         let cells = self.slots.get(slots.start as usize..slots.end as usize).unwrap_or_default();
+        let splits = self.pages.get((slots.start >> 8) as usize).is_some_and(|p| position(p) > 0);
+        if !splits {
+            cells.iter().for_each(|cell| cell.store(code));
+            return;
+        }
         for (slot, cell) in slots.zip(cells) {
-            if splits && cell.load(Ordering::Relaxed) == C::EXTENDED {
-                if let Some(block) = self.block(slot) {
-                    block.paint(WHOLE, code);
-                }
-            } else {
+            if cell.load(Ordering::Relaxed) != C::EXTENDED {
                 cell.store(code);
+            } else if let Some(block) = self.block(slot) {
+                block.paint(WHOLE, code);
             }
         }
     }
 
-    /// Bytes of the array, and of the blocks with their pages.
+    /// Bytes of the array, and of the blocks with what leads to them.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let pages = self.pages.iter().filter_map(OnceLock::get);
-        let blocks = pages.flat_map(|page| page.iter().filter(|cell| cell.get().is_some()));
-        let of_blocks = blocks.count() * size_of::<Block<C>>();
-        let pages = self.pages.iter().filter(|page| page.get().is_some()).count();
-        let of_pages =
-            size_of_val(&*self.pages) + pages * FAN * size_of::<OnceLock<Box<Block<C>>>>();
-        (size_of_val(&*self.slots), of_blocks + of_pages)
+        let of_pages = size_of_val(&*self.pages) + size_of_val(&*self.blocks);
+        let of_blocks = size_of_val(&*self.cells) + size_of_val(&*self.groups);
+        (size_of_val(&*self.slots), of_pages + of_blocks)
     }
 }
 
-impl<C: Cell> Block<C> {
-    fn new(code: u32) -> Self {
-        Self { cells: std::array::from_fn(|_| C::new(code)), group: Group::default() }
-    }
-
-    #[inline]
-    fn code(&self, address: u32) -> u32 {
-        self.cells.get((address & 0xff) as usize).map_or(0, |cell| cell.load(Ordering::Relaxed))
-    }
-
+impl<C: Cell> Block<'_, C> {
     fn paint(&self, number: u32, code: u32) {
         let first = first_child(number);
         for at in runs(self.group.uncovered(number)).flatten() {
@@ -193,4 +255,22 @@ impl<C: Cell> Block<C> {
 /// The first of the group's 256 children below a heap number.
 fn first_child(number: u32) -> u32 {
     (number << (8 - number.ilog2())) & 0xff
+}
+
+#[inline(always)]
+fn position(entry: &AtomicU32) -> usize {
+    entry.load(Ordering::Relaxed) as usize
+}
+
+/// The next 256 entries.
+fn take_next(next: &AtomicU32) -> u32 {
+    let taken = next.load(Ordering::Relaxed);
+    next.store(taken + FIRST, Ordering::Relaxed);
+    taken
+}
+
+/// Exactly as many items as the type says, on the heap.
+#[allow(clippy::expect_used, reason = "both callers hand over as many items as the type says")]
+fn array<T, const COUNT: usize>(items: Vec<T>) -> Box<[T; COUNT]> {
+    items.into_boxed_slice().try_into().ok().expect("as many items as the array has")
 }

@@ -1,11 +1,12 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 
 use ipnet::Ipv4Net;
 
-use super::generation::{Generation, on_plane};
+use super::generation::{Generation, Planes};
+use super::plane::Lookup;
 use crate::address::{Address, prefix_of};
 use crate::value_id::ValueId;
 
@@ -51,18 +52,37 @@ impl<V> fmt::Debug for Reader<V> {
 /// after a change that happens meanwhile; nothing waits.
 pub struct View<'a, V> {
     generation: &'a Generation<V>,
+    lookup: Lookups<'a>,
+}
+
+/// The way to the codes, in the width that they have.
+#[derive(Clone, Copy)]
+enum Lookups<'a> {
+    One(Lookup<'a, AtomicU8>),
+    Two(Lookup<'a, AtomicU16>),
+    Four(Lookup<'a, AtomicU32>),
 }
 
 impl<'a, V> View<'a, V> {
     pub(crate) fn new(generation: &'a Generation<V>) -> Self {
-        Self { generation }
+        let lookup = match &generation.planes {
+            Planes::One(plane) => Lookups::One(plane.lookup()),
+            Planes::Two(plane) => Lookups::Two(plane.lookup()),
+            Planes::Four(plane) => Lookups::Four(plane.lookup()),
+        };
+        Self { generation, lookup }
     }
 
     /// The number of the longest matching route's value: one load, two more where prefixes longer than
     /// /24 split the address's /24.
     #[inline(always)]
     pub fn id(&self, address: impl Address) -> ValueId {
-        ValueId(on_plane!(&self.generation.planes, plane => plane.code(address.number())))
+        let address = address.number();
+        ValueId(match self.lookup {
+            Lookups::One(lookup) => lookup.code(address),
+            Lookups::Two(lookup) => lookup.code(address),
+            Lookups::Four(lookup) => lookup.code(address),
+        })
     }
 
     /// What the longest matching route says.
@@ -84,7 +104,11 @@ impl<'a, V> View<'a, V> {
     /// The addresses are looked up one by one; a change may fall between two of them.
     #[inline]
     pub fn lookup_batch(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
-        on_plane!(&self.generation.planes, plane => plane.batch(addresses, ids));
+        match self.lookup {
+            Lookups::One(lookup) => lookup.batch(addresses, ids),
+            Lookups::Two(lookup) => lookup.batch(addresses, ids),
+            Lookups::Four(lookup) => lookup.batch(addresses, ids),
+        }
     }
 
     /// Like [`lookup_batch`](Self::lookup_batch), and all answers belong to one state of the table.

@@ -18,9 +18,6 @@ use crate::intern::Interner;
 use crate::sweep::Rule;
 use crate::value_id::ValueId;
 
-/// Idle blocks below which a table is never rebuilt for their sake.
-const IDLE_BLOCKS: usize = 1024;
-
 impl<V: Clone + Eq + Hash> LiveTable<V> {
     /// A table of these rules, whose codes number the values from 1 up.
     pub(super) fn build(rules: &[Rule<u32>], known: &[V], width: Width, widest: Width) -> Self {
@@ -43,7 +40,6 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
             numbers: known.iter().cloned().zip(1..).collect(),
             uses,
             routes,
-            idle_blocks: 0,
             widest,
         }
     }
@@ -54,7 +50,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
             return Ok(*number);
         }
         if self.uses.len() > self.width().limit() as usize {
-            self.make_room()?;
+            self.forget_values()?;
         }
         let number = u32::try_from(self.uses.len()).unwrap_or(u32::MAX);
         self.generation.values.set(number, value.clone());
@@ -63,8 +59,16 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         Ok(number)
     }
 
+    /// Makes sure that the place has a block if it needs one. Codes change their meaning with it.
+    pub(super) fn make_room_for(&mut self, place: Place) {
+        let room = on_plane!(&self.generation.planes, plane => plane.has_room(place.node));
+        if place.group().is_none() && !room {
+            self.rebuild(self.width());
+        }
+    }
+
     /// Forgets values that no route says; takes wider codes if the old ones would soon run out again.
-    fn make_room(&mut self) -> Result<(), RouteError> {
+    fn forget_values(&mut self) -> Result<(), RouteError> {
         let used = self.uses.iter().filter(|uses| **uses > 0).count();
         let width = Width::holding(2 * used, self.widest).unwrap_or(self.widest);
         if used >= width.limit() as usize {
@@ -72,14 +76,6 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         }
         self.rebuild(width);
         Ok(())
-    }
-
-    /// Frees idle blocks once they outweigh those in use.
-    pub(super) fn tidy(&mut self) {
-        if self.idle_blocks > IDLE_BLOCKS.max(self.block_codes.len()) {
-            let used = self.uses.iter().filter(|uses| **uses > 0).count();
-            self.rebuild(Width::holding(2 * used, self.widest).unwrap_or(self.widest));
-        }
     }
 
     /// The same routes in a generation of their own, without idle blocks and unused numbers.
@@ -107,9 +103,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         // Only the newest generation has no next one, and there is one writer.
         drop(old.generation.next.set(Arc::clone(&self.generation)));
     }
-}
 
-impl<V> LiveTable<V> {
     /// Adds a prefix or changes its code, and returns the code it had.
     pub(super) fn put(&mut self, place: Place, code: u32) -> Option<u32> {
         let generation = &*self.generation;
@@ -123,9 +117,8 @@ impl<V> LiveTable<V> {
             }
             let codes = self.block_codes.entry(place.node).or_default();
             on_plane!(&generation.planes, plane => {
-                let (block, idle) = plane.prepare_block(place.node)?;
-                self.idle_blocks -= usize::from(idle);
-                let replaced = put(&block.group, codes, place.number, code);
+                let block = plane.prepare_block(place.node)?;
+                let replaced = put(block.group, codes, place.number, code);
                 plane.paint(groups, place, code);
                 plane.split(place.node);
                 replaced
@@ -134,7 +127,9 @@ impl<V> LiveTable<V> {
         self.routes += usize::from(replaced.is_none());
         replaced
     }
+}
 
+impl<V> LiveTable<V> {
     /// Removes a prefix and returns its code.
     pub(super) fn take(&mut self, place: Place) -> Option<u32> {
         let generation = &*self.generation;
@@ -150,12 +145,11 @@ impl<V> LiveTable<V> {
             let codes = self.block_codes.get_mut(&place.node)?;
             on_plane!(&generation.planes, plane => {
                 let block = plane.block(place.node)?;
-                let taken = take(&block.group, codes, place.number)?;
+                let taken = take(block.group, codes, place.number)?;
                 plane.paint(groups, place, above);
                 if codes.is_empty() {
                     plane.join(place.node, above);
                     self.block_codes.remove(&place.node);
-                    self.idle_blocks += 1;
                 }
                 Some(taken)
             })
@@ -174,7 +168,7 @@ impl<V> LiveTable<V> {
             return code(self.generation.groups.get(at)?, self.codes.get(at)?);
         }
         let codes = self.block_codes.get(&place.node)?;
-        on_plane!(&self.generation.planes, plane => code(&plane.block(place.node)?.group, codes))
+        on_plane!(&self.generation.planes, plane => code(plane.block(place.node)?.group, codes))
     }
 
     /// The code of the longest prefix that covers this one and is shorter; 0 if there is none.
