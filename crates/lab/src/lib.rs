@@ -45,8 +45,11 @@ mod link;
 mod packet;
 mod service;
 mod session;
+pub mod report;
+pub mod scenario;
 pub mod sql;
 pub mod strategies;
+pub mod world;
 
 pub use appliance::{Appliance, ApplianceCounters, FlowRecord};
 pub use blob::Blob;
@@ -61,3 +64,5 @@ pub use packet::{
     fragments,
 };
 pub use service::{Access, Answer, App, Call, Refusal};
+pub use scenario::{Scenario, ScenarioError};
+pub use world::World;

@@ -1,0 +1,240 @@
+//! Scenarios: a small language for networks, packets, hosts and changes, whose outcome lines are the test.
+//!
+//! The language is described in `SCENARIOS.md` beside this crate. A scenario is played by [`Scenario::play`]; the outcome lines that a
+//! file carries must come out again, byte for byte, and [`Scenario::with_outcomes`] writes them.
+
+mod cast;
+mod edit;
+mod error;
+mod live;
+mod outcome;
+mod show;
+mod stage;
+mod step;
+mod topology;
+mod words;
+
+use std::sync::Arc;
+
+use vnetem::Time;
+use vnetem_azure::ServiceTags;
+
+pub use error::{Problem, ScenarioError};
+pub use show::route_table;
+pub use stage::Stage;
+pub use words::parse_duration;
+
+use crate::report::Report;
+use crate::world::Tap;
+use cast::Declaration;
+use step::Step;
+use words::Words;
+
+/// A scenario file, read and found well formed.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    file: String,
+    /// Every line as it stands, outcomes left out.
+    lines: Vec<String>,
+    declarations: Vec<(usize, Declaration)>,
+    steps: Vec<Scheduled>,
+}
+
+/// A step, when it happens and what its file says of the outcome.
+#[derive(Clone, Debug)]
+struct Scheduled {
+    /// Where it stands in the file, from 1.
+    line: usize,
+    /// Where it stands in `lines`, from 0.
+    place: usize,
+    at: Time,
+    step: Step,
+    text: String,
+    expected: Vec<String>,
+}
+
+/// What a scenario is played with, beyond its own text.
+pub struct Options<'a> {
+    /// Replaces the seed of the file.
+    pub seed: Option<u64>,
+    /// The list of service tags that `service NAME tag TAG` takes its prefixes from.
+    pub tags: Arc<ServiceTags>,
+    /// Sees every packet.
+    pub tap: Option<Box<Tap<'a>>>,
+}
+
+impl Scenario {
+    /// The story that the command line plays without a file.
+    ///
+    /// # Errors
+    ///
+    /// None as long as the tests of this crate pass.
+    pub fn founding_story() -> Result<Self, ScenarioError> {
+        Self::parse("founding-story.scn", include_str!("../scenarios/founding-story.scn"))
+    }
+
+    /// Reads a scenario; `file` is how errors name it.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is not well formed, with what was found and what was expected.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let mut scenario = Self {
+            file: file.to_owned(),
+            lines: Vec::new(),
+            declarations: Vec::new(),
+            steps: Vec::new(),
+        };
+        let mut at = None;
+        for (number, raw) in (1..).zip(text.lines()) {
+            scenario.read_line(number, raw, &mut at).map_err(|problem| problem.at(file, number))?;
+        }
+        Ok(scenario)
+    }
+
+    /// The first line of the file: what it claims, and the numbers of the statements behind it.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        let first = self.lines.first().map_or("", String::as_str);
+        first.strip_prefix('#').map_or("", str::trim)
+    }
+
+    /// Whether the file says what comes out; one that nowhere does is only played.
+    #[must_use]
+    pub fn is_golden(&self) -> bool {
+        self.steps.iter().any(|step| !step.expected.is_empty())
+    }
+
+    /// Plays the whole scenario.
+    ///
+    /// # Errors
+    ///
+    /// A declaration or a name in a step that the model refuses, or an invariant of the data plane that does not hold.
+    pub fn play(&self, options: Options<'_>) -> Result<Report, ScenarioError> {
+        let mut stage = Stage::new(self, options)?;
+        stage.play(None)?;
+        Ok(stage.report())
+    }
+
+    /// Plays up to and with all steps at `end` and leaves the stage as it is then; without `end` only what is declared stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::play`].
+    pub fn play_until<'a>(
+        &self,
+        end: Option<Time>,
+        options: Options<'a>,
+    ) -> Result<Stage<'a>, ScenarioError> {
+        let mut stage = Stage::new(self, options)?;
+        if end.is_some() {
+            stage.play(end)?;
+        }
+        Ok(stage)
+    }
+
+    /// The text of the file with the outcomes of a report in place of its own.
+    #[must_use]
+    pub fn with_outcomes(&self, report: &Report) -> String {
+        let mut text = String::new();
+        for (place, line) in self.lines.iter().enumerate() {
+            text.push_str(line);
+            text.push('\n');
+            let step = self.steps.iter().find(|step| step.place == place);
+            let moment = step
+                .and_then(|step| report.timeline.iter().find(|moment| moment.line == step.line));
+            for outcome in moment.into_iter().flat_map(|moment| &moment.outcome) {
+                text.push_str(format!("    {outcome}").trim_end());
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    fn read_line(
+        &mut self,
+        number: usize,
+        raw: &str,
+        at: &mut Option<Time>,
+    ) -> Result<(), Problem> {
+        let text = without_comment(raw);
+        let indent = raw.len() - raw.trim_start().len();
+        if indent >= OUTCOME
+            && !text.trim().is_empty()
+            && let Some(step) = self.steps.last_mut()
+            && step.place + 1 == self.lines.len()
+        {
+            step.expected.push(raw.trim().to_owned());
+            return Ok(());
+        }
+        self.lines.push(raw.trim_end().to_owned());
+        let mut words = Words::new(text);
+        if words.peek().is_none() {
+            return Ok(());
+        }
+        if indent == 0 && words.accept("at") {
+            let time = Time(0) + words.duration()?;
+            if at.is_some_and(|before| time < before) {
+                let found = format!("\"{}\"", text.trim());
+                let expected = "a time that is not before the last one".to_owned();
+                return Err(Problem::Expected { found, expected });
+            }
+            *at = Some(time);
+            return words.end();
+        }
+        match (*at, indent) {
+            (None, 0) => {
+                self.declarations.push((number, Declaration::parse(&mut words)?));
+            }
+            (Some(time), 1..) => {
+                let step = Step::parse(&mut words)?;
+                let place = self.lines.len() - 1;
+                let text = text.trim().to_owned();
+                self.steps.push(Scheduled {
+                    line: number,
+                    place,
+                    at: time,
+                    step,
+                    text,
+                    expected: Vec::new(),
+                });
+            }
+            (None, _) => {
+                return Err(words.wrong(
+                    "a declaration at the start of the line, since no \"at TIME\" has come yet",
+                ));
+            }
+            (Some(_), 0) => return Err(words.wrong("\"at TIME\", or a step, which is indented")),
+        }
+        words.end()
+    }
+}
+
+impl Options<'_> {
+    /// The embedded tags, the file's own seed, and no tap.
+    #[must_use]
+    pub fn embedded() -> Self {
+        Self { seed: None, tags: Arc::new(ServiceTags::embedded()), tap: None }
+    }
+}
+
+impl core::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Options").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+/// Spaces before an outcome line, at least.
+const OUTCOME: usize = 4;
+
+/// A line up to its comment, which begins with a `#` at the start or behind a space.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    for (at, letter) in line.char_indices() {
+        if letter == '#' && before.is_whitespace() {
+            return line.get(..at).unwrap_or(line);
+        }
+        before = letter;
+    }
+    line
+}

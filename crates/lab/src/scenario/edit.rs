@@ -1,0 +1,343 @@
+//! What changes the model: declarations at the top of a file, and the same words as steps later on.
+
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem::{DefaultAction, DenyMode, Outbound, PublicAccess, TiePolicy};
+
+use super::error::Problem;
+use super::words::Words;
+
+/// One edit of the model, by names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    Vnet { name: String, ranges: Vec<Ipv4Net>, region: Option<String> },
+    Peer { a: String, b: String, on: bool },
+    Subnet { name: String, prefix: Ipv4Net, vnet: String, outbound: Outbound },
+    Outbound { subnet: String, outbound: Outbound },
+    Nic { name: String, address: Ipv4Addr, subnet: String, forwarding: bool },
+    Forwarding { nic: String, on: bool },
+    Site { name: String, ranges: Vec<Ipv4Net>, nat: Vec<Ipv4Addr> },
+    Gateway { site: String, vnet: String, announced: Vec<Ipv4Net> },
+    Service { name: String, prefixes: Prefixes },
+    Prefixes { service: String, prefixes: Vec<Ipv4Net> },
+    Regions { service: String, region: String, prefixes: Vec<Ipv4Net> },
+    Resource { name: String, address: Ipv4Addr, service: String, rules: Vec<Rule> },
+    Rule { resource: String, rule: Rule, remove: bool },
+    Route { subnet: String, prefix: Ipv4Net, hop: Hop },
+    RemoveRoute { subnet: String, prefix: Ipv4Net },
+    Enable { service: String, subnet: String, regions: Option<Vec<String>> },
+    Disable { service: String, subnet: String },
+    Tie(TiePolicy),
+    Deny(DenyMode),
+    RemoveVnet(String),
+    RemoveSubnet(String),
+    RemoveNic(String),
+    RemoveResource(String),
+}
+
+/// Where the prefixes of a service come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Prefixes {
+    Given(Vec<Ipv4Net>),
+    Tag(String),
+    /// The tag of the endpoint service of this name, `Microsoft.Storage`.
+    Known,
+}
+
+/// One rule of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Default(DefaultAction),
+    Public(PublicAccess),
+    /// As written, since the model judges how it is written (F-05, F-06).
+    Ip(String),
+    Subnet(String),
+}
+
+/// Where a user route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    Appliance(Ipv4Addr),
+    Gateway(String),
+    Internet,
+    Vnet,
+    None,
+}
+
+const PREFIXES: &str = "a prefix, or several with commas between them";
+const ADDRESSES: &str = "an IPv4 address, or several with commas between them";
+const ADDRESS: &str = "an IPv4 address";
+const PREFIX: &str = "a prefix such as 10.0.0.0/24";
+
+impl Edit {
+    /// Reads one edit; nothing if the line begins with another word.
+    pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
+        let Some(verb) = words.peek() else { return Ok(None) };
+        let read: fn(&mut Words<'_>) -> Result<Self, Problem> = match verb {
+            "vnet" => vnet,
+            "peer" => |words| peer(words, true),
+            "unpeer" => |words| peer(words, false),
+            "subnet" => subnet,
+            "outbound" => outbound,
+            "nic" => nic,
+            "forwarding" => forwarding,
+            "site" => site,
+            "gateway" => gateway,
+            "service" => service,
+            "prefixes" => prefixes,
+            "region" => region,
+            "resource" => resource,
+            "allow" | "default" | "public-access" => {
+                return rule_of(words, false).map(Some);
+            }
+            "route" => route,
+            "endpoint" | "enable" => enable,
+            "disable" => disable,
+            "policy" => policy,
+            "remove" => remove,
+            _ => return Ok(None),
+        };
+        words.take("a verb")?;
+        read(words).map(Some)
+    }
+}
+
+pub(crate) fn name(words: &mut Words<'_>, what: &str) -> Result<String, Problem> {
+    words.take(what).map(str::to_owned)
+}
+
+fn vnet(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, "the name of a virtual network")?;
+    let ranges = words.list(PREFIXES)?;
+    let region = if words.accept("region") { Some(self::name(words, "a region")?) } else { None };
+    Ok(Edit::Vnet { name, ranges, region })
+}
+
+fn peer(words: &mut Words<'_>, on: bool) -> Result<Edit, Problem> {
+    let a = name(words, "the name of a virtual network")?;
+    let b = name(words, "the name of another virtual network")?;
+    Ok(Edit::Peer { a, b, on })
+}
+
+fn subnet(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, "the name of a subnet")?;
+    let prefix = words.parse(PREFIX)?;
+    words.expect("in")?;
+    let vnet = self::name(words, "the name of a virtual network")?;
+    let outbound = if words.peek().is_some() { method(words)? } else { Outbound::Private };
+    Ok(Edit::Subnet { name, prefix, vnet, outbound })
+}
+
+fn outbound(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let subnet = name(words, "the name of a subnet")?;
+    Ok(Edit::Outbound { subnet, outbound: method(words)? })
+}
+
+fn method(words: &mut Words<'_>) -> Result<Outbound, Problem> {
+    if words.accept("private") {
+        Ok(Outbound::Private)
+    } else if words.accept("default") {
+        Ok(Outbound::Default(words.parse(ADDRESS)?))
+    } else if words.accept("nat") {
+        Ok(Outbound::NatGateway(words.list(ADDRESSES)?))
+    } else if words.accept("pool") {
+        let addresses = words.list(ADDRESSES)?;
+        let (first_port, last_port) =
+            if words.accept("ports") { ports(words)? } else { (1024, 65535) };
+        Ok(Outbound::Pool { addresses, first_port, last_port })
+    } else {
+        Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535"))
+    }
+}
+
+fn ports(words: &mut Words<'_>) -> Result<(u16, u16), Problem> {
+    let expected = "ports such as 1024-1027";
+    let read = |word: &str| {
+        let (first, last) = word.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    let ports = words.peek().and_then(read).ok_or_else(|| words.wrong(expected))?;
+    words.take(expected)?;
+    Ok(ports)
+}
+
+fn nic(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, "the name of an interface")?;
+    let address = words.parse(ADDRESS)?;
+    words.expect("in")?;
+    let subnet = self::name(words, "the name of a subnet")?;
+    let forwarding = words.accept("forwarding");
+    Ok(Edit::Nic { name, address, subnet, forwarding })
+}
+
+fn forwarding(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let nic = name(words, "the name of an interface")?;
+    let on = match words.take("on or off")? {
+        "on" => true,
+        "off" => false,
+        other => return Err(found(other, "on or off")),
+    };
+    Ok(Edit::Forwarding { nic, on })
+}
+
+fn site(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, "the name of a site")?;
+    let ranges = words.list(PREFIXES)?;
+    let nat = if words.accept("nat") { words.list(ADDRESSES)? } else { Vec::new() };
+    Ok(Edit::Site { name, ranges, nat })
+}
+
+fn gateway(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let site = name(words, "the name of a site")?;
+    words.expect("to")?;
+    let vnet = name(words, "the name of a virtual network")?;
+    let announced = if words.accept("announce") { words.list(PREFIXES)? } else { Vec::new() };
+    Ok(Edit::Gateway { site, vnet, announced })
+}
+
+fn service(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, "the name of a service")?;
+    let prefixes = if words.accept("tag") {
+        Prefixes::Tag(self::name(words, "the name of a service tag")?)
+    } else if words.peek().is_some() {
+        Prefixes::Given(
+            words.list("tag and the name of a tag, or prefixes with commas between them")?,
+        )
+    } else {
+        Prefixes::Known
+    };
+    Ok(Edit::Service { name, prefixes })
+}
+
+fn prefixes(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let service = name(words, "the name of a service")?;
+    Ok(Edit::Prefixes { service, prefixes: words.list(PREFIXES)? })
+}
+
+fn region(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let region = name(words, "the name of a region")?;
+    words.expect("of")?;
+    let service = name(words, "the name of a service")?;
+    Ok(Edit::Regions { service, region, prefixes: words.list(PREFIXES)? })
+}
+
+fn resource(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, "the name of a resource")?;
+    let address = words.parse(ADDRESS)?;
+    words.expect("of")?;
+    let service = self::name(words, "the name of a service")?;
+    let mut rules = Vec::new();
+    while words.peek().is_some() {
+        rules.push(rule(words)?);
+    }
+    Ok(Edit::Resource { name, address, service, rules })
+}
+
+fn rule(words: &mut Words<'_>) -> Result<Rule, Problem> {
+    const EXPECTED: &str =
+        "a rule: default deny, allow ip RANGE, allow subnet NAME or public-access disabled";
+    if words.accept("default") {
+        return match words.take("allow or deny")? {
+            "allow" => Ok(Rule::Default(DefaultAction::Allow)),
+            "deny" => Ok(Rule::Default(DefaultAction::Deny)),
+            other => Err(found(other, "allow or deny")),
+        };
+    }
+    if words.accept("public-access") {
+        return match words.take("enabled or disabled")? {
+            "enabled" => Ok(Rule::Public(PublicAccess::Enabled)),
+            "disabled" => Ok(Rule::Public(PublicAccess::Disabled)),
+            other => Err(found(other, "enabled or disabled")),
+        };
+    }
+    if !words.accept("allow") {
+        return Err(words.wrong(EXPECTED));
+    }
+    who(words)
+}
+
+fn who(words: &mut Words<'_>) -> Result<Rule, Problem> {
+    match words.take("ip or subnet")? {
+        "ip" => name(words, "an address or a range").map(Rule::Ip),
+        "subnet" => name(words, "the name of a subnet").map(Rule::Subnet),
+        other => Err(found(other, "ip or subnet")),
+    }
+}
+
+fn rule_of(words: &mut Words<'_>, remove: bool) -> Result<Edit, Problem> {
+    let rule = if remove { who(words)? } else { rule(words)? };
+    words.expect("on")?;
+    Ok(Edit::Rule { resource: name(words, "the name of a resource")?, rule, remove })
+}
+
+fn route(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let subnet = name(words, "the name of a subnet")?;
+    let prefix = words.parse(PREFIX)?;
+    words.expect("to")?;
+    const EXPECTED: &str = "appliance ADDRESS, gateway SITE, internet, vnet or none";
+    let hop = match words.take(EXPECTED)? {
+        "appliance" => Hop::Appliance(words.parse(ADDRESS)?),
+        "gateway" => Hop::Gateway(name(words, "the name of a site")?),
+        "internet" => Hop::Internet,
+        "vnet" => Hop::Vnet,
+        "none" => Hop::None,
+        other => return Err(found(other, EXPECTED)),
+    };
+    Ok(Edit::Route { subnet, prefix, hop })
+}
+
+fn enable(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let service = name(words, "the name of a service")?;
+    words.expect("on")?;
+    let subnet = name(words, "the name of a subnet")?;
+    let regions = if words.accept("regions") {
+        Some(words.list("regions with commas between them")?)
+    } else {
+        None
+    };
+    Ok(Edit::Enable { service, subnet, regions })
+}
+
+fn disable(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let service = name(words, "the name of a service")?;
+    words.expect("on")?;
+    Ok(Edit::Disable { service, subnet: name(words, "the name of a subnet")? })
+}
+
+fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    match words.take("tie or deny")? {
+        "tie" => match words.take("documented or observed")? {
+            "documented" => Ok(Edit::Tie(TiePolicy::Documented)),
+            "observed" => Ok(Edit::Tie(TiePolicy::Observed)),
+            other => Err(found(other, "documented or observed")),
+        },
+        "deny" => match words.take("deliver, reset or drop")? {
+            "deliver" => Ok(Edit::Deny(DenyMode::Deliver)),
+            "reset" => Ok(Edit::Deny(DenyMode::Reset)),
+            "drop" => Ok(Edit::Deny(DenyMode::Drop)),
+            other => Err(found(other, "deliver, reset or drop")),
+        },
+        other => Err(found(other, "tie or deny")),
+    }
+}
+
+fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    const EXPECTED: &str = "route, rule, vnet, subnet, nic or resource";
+    match words.take(EXPECTED)? {
+        "route" => {
+            let subnet = name(words, "the name of a subnet")?;
+            Ok(Edit::RemoveRoute { subnet, prefix: words.parse(PREFIX)? })
+        }
+        "rule" => rule_of(words, true),
+        "vnet" => name(words, "the name of a virtual network").map(Edit::RemoveVnet),
+        "subnet" => name(words, "the name of a subnet").map(Edit::RemoveSubnet),
+        "nic" => name(words, "the name of an interface").map(Edit::RemoveNic),
+        "resource" => name(words, "the name of a resource").map(Edit::RemoveResource),
+        other => Err(found(other, EXPECTED)),
+    }
+}
+
+pub(crate) fn found(found: &str, expected: &str) -> Problem {
+    Problem::Expected { found: format!("\"{found}\""), expected: expected.to_owned() }
+}

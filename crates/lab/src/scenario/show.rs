@@ -1,0 +1,138 @@
+//! Steps that only look: routes, logs, flows, counters.
+
+use vnetem::{DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteState};
+
+use super::error::Problem;
+use super::stage::Stage;
+use super::step::Show;
+use crate::report::Routes;
+
+impl Stage<'_> {
+    pub(super) fn show(&mut self, show: &Show) -> Result<Vec<String>, Problem> {
+        match show {
+            Show::Routes { subnet, all } => {
+                let routes = self.routes(subnet)?;
+                let lines = route_table(&routes.routes, *all);
+                self.report.routes.push(routes);
+                Ok(lines)
+            }
+            Show::Log(name) => self.log(name),
+            Show::Flows(name) => self.flows(name),
+            Show::Counters => Ok(self.counters()),
+        }
+    }
+
+    /// The effective routes of a subnet now.
+    ///
+    /// # Errors
+    ///
+    /// There is no such subnet.
+    pub fn routes(&self, subnet: &str) -> Result<Routes, Problem> {
+        let id = self.topology.subnet(subnet).map_err(Problem::Refused)?;
+        let snapshot = self.world.data_plane().snapshot();
+        Ok(Routes {
+            at: self.world.now(),
+            generation: snapshot.generation(),
+            subnet: self.topology.full_name(id),
+            routes: snapshot.effective_routes(id),
+        })
+    }
+
+    fn log(&self, name: &str) -> Result<Vec<String>, Problem> {
+        if !self.targets.iter().any(|target| target.name == name) {
+            let known: Vec<&str> = self.targets.iter().map(|target| target.name.as_str()).collect();
+            let expected = format!("somebody who serves ({})", known.join(", "));
+            return Err(Problem::Expected { found: format!("\"{name}\""), expected });
+        }
+        let lines = self.world.access_log(name).into_iter().map(|access| {
+            let code = access.code.as_deref().map_or(String::new(), |code| format!(" {code}"));
+            let (at, call) = (milliseconds(access.call.time), &access.call);
+            format!("{at:>10}  {:<24}  {}  {}{code}", access.identity, call.target, access.status)
+        });
+        Ok(lines.collect())
+    }
+
+    fn flows(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let found = self.world.station(name).and_then(|id| self.world.appliance(id));
+        let Some(appliance) = found else {
+            let expected = "the name of an appliance".to_owned();
+            return Err(Problem::Expected { found: format!("\"{name}\""), expected });
+        };
+        Ok(appliance.log().iter().map(ToString::to_string).collect())
+    }
+
+    fn counters(&self) -> Vec<String> {
+        let plane = self.world.data_plane();
+        let counters = plane.counters();
+        let mut lines = vec![format!(
+            "in {} + made {} = out {} + sent {} + denied {} + dropped {} + queued {}",
+            counters.received.packets,
+            counters.generated.packets,
+            counters.forwarded.packets,
+            counters.transmitted.packets,
+            counters.denied.packets,
+            counters.dropped.packets,
+            plane.queued().0
+        )];
+        let drops = DropReason::all().map(|reason| (reason.name(), counters.drops(reason)));
+        lines.extend(
+            drops
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("drop {name} {count}")),
+        );
+        for refusal in Refusal::ALL {
+            let denied = counters.denies(vnetem::DenyReason::Refused(refusal));
+            let marked = counters.refusals(refusal);
+            for (what, count) in [("deny", denied), ("delivered, to be refused:", marked)] {
+                if count > 0 {
+                    lines.push(format!("{what} {refusal} {count}"));
+                }
+            }
+        }
+        let flows = plane.flow_counters();
+        lines.push(format!(
+            "flows opened {} live {} closed and answering {}",
+            flows.opened, flows.live, flows.tombstones
+        ));
+        lines
+    }
+}
+
+/// Effective routes in Azure's columns; the prefixes of an endpoint are counted, or listed if `all` are wanted.
+#[must_use]
+pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
+    let row = |[source, state, prefix, kind, next_hop, remark]: [&str; 6]| {
+        format!("{source:<21}  {state:<7}  {prefix:<18}  {kind:<29}  {next_hop:<15}  {remark}")
+            .trim_end()
+            .to_owned()
+    };
+    let mut lines =
+        vec![row(["Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP", "Service"])];
+    for route in routes {
+        let (state, overridden) = match route.state {
+            RouteState::Active => ("Active", String::new()),
+            RouteState::Invalid(by) => ("Invalid", format!("overridden by {by}")),
+        };
+        let service = route.service.clone().unwrap_or(overridden);
+        let source = route.source.to_string();
+        let next_hop = match route.next_hop {
+            Some(vnetem::NextHop::VirtualAppliance(address)) => address.to_string(),
+            _ => String::new(),
+        };
+        let kind = route.next_hop_type();
+        let line = |prefix: &str| row([&source, state, prefix, kind, &next_hop, &service]);
+        match route.prefixes.as_slice() {
+            [prefix] => lines.push(line(&prefix.to_string())),
+            several if !all => lines.push(line(&format!("{} prefixes", several.len()))),
+            several => {
+                lines.extend(several.iter().map(|prefix: &Ipv4Net| line(&prefix.to_string())))
+            }
+        }
+    }
+    lines
+}
+
+/// A time in milliseconds, `12.004ms`.
+pub(super) fn milliseconds(time: vnetem::Time) -> String {
+    format!("{}.{:03}ms", time.0 / 1_000_000, time.0 / 1_000 % 1_000)
+}

@@ -1,0 +1,368 @@
+//! The model that a scenario edits, by names.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use vnetem::{
+    Edge, Identity, Network, NextHop, NicId, ResourceId, RuleLimits, RuleSet, RuleState, Scope,
+    ServiceId, SiteId, SubnetId, VnetId,
+};
+use vnetem_azure::{EndpointService, ServiceTags};
+
+use super::edit::{Edit, Hop, Prefixes, Rule};
+use super::step::Place;
+
+/// The model, and what names mean in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Topology {
+    pub(crate) network: Network,
+    tags: Arc<ServiceTags>,
+    regions: BTreeMap<VnetId, String>,
+    /// The endpoint service that a service is, where that is known; it says the scope.
+    known: BTreeMap<ServiceId, &'static EndpointService>,
+    /// Names of subnets that were removed: late packets still say whose they are.
+    removed: BTreeMap<SubnetId, String>,
+}
+
+/// Why an edit was refused, in the model's words.
+pub(crate) type Refused = String;
+
+impl Topology {
+    pub(crate) fn new(tags: Arc<ServiceTags>) -> Self {
+        Self {
+            network: Network::new(),
+            tags,
+            regions: BTreeMap::new(),
+            known: BTreeMap::new(),
+            removed: BTreeMap::new(),
+        }
+    }
+
+    /// Makes several edits one: all are done, or none (C2).
+    pub(crate) fn change(&mut self, edits: &[Edit]) -> Result<(), Refused> {
+        let mut draft = self.clone();
+        edits.iter().try_for_each(|edit| draft.apply(edit))?;
+        *self = draft;
+        Ok(())
+    }
+
+    pub(crate) fn vnet(&self, name: &str) -> Result<VnetId, Refused> {
+        self.network.vnet_named(name).ok_or_else(|| format!("there is no vnet {name}"))
+    }
+
+    /// A subnet by `vnet/subnet`, or by its own name where that is only one's.
+    pub(crate) fn subnet(&self, name: &str) -> Result<SubnetId, Refused> {
+        let (vnet, own) = match name.split_once('/') {
+            Some((vnet, own)) => (Some(self.vnet(vnet)?), own),
+            None => (None, name),
+        };
+        let fits = |subnet: &vnetem::Subnet| {
+            subnet.name == own && vnet.is_none_or(|vnet| vnet == subnet.vnet)
+        };
+        let mut found = self.network.subnets().filter(|(_, subnet)| fits(subnet));
+        match (found.next(), found.next()) {
+            (Some((id, _)), None) => Ok(id),
+            (None, _) => Err(format!("there is no subnet {name}")),
+            (Some((one, _)), Some((other, _))) => Err(format!(
+                "subnet {name} is in two networks: write {} or {}",
+                self.full_name(one),
+                self.full_name(other)
+            )),
+        }
+    }
+
+    pub(crate) fn nic(&self, name: &str) -> Result<NicId, Refused> {
+        let found = self.network.nics().find(|(_, nic)| nic.name == name);
+        found.map(|(id, _)| id).ok_or_else(|| format!("there is no nic {name}"))
+    }
+
+    pub(crate) fn site(&self, name: &str) -> Result<SiteId, Refused> {
+        let found = self.network.sites().find(|(_, site)| site.name == name);
+        found.map(|(id, _)| id).ok_or_else(|| format!("there is no site {name}"))
+    }
+
+    pub(crate) fn service(&self, name: &str) -> Result<ServiceId, Refused> {
+        self.network.service_named(name).ok_or_else(|| format!("there is no service {name}"))
+    }
+
+    pub(crate) fn resource(&self, name: &str) -> Result<ResourceId, Refused> {
+        self.network.resource_named(name).ok_or_else(|| format!("there is no resource {name}"))
+    }
+
+    /// Where a packet to `destination` enters.
+    pub(crate) fn edge(&self, place: &Place, destination: Ipv4Addr) -> Result<Edge, Refused> {
+        match place {
+            Place::Internet => Ok(Edge::Internet),
+            Place::Subnet(name) => self.subnet(name).map(Edge::Subnet),
+            Place::Nic(name) => self.nic(name).map(Edge::Nic),
+            Place::Site(name) => self.site(name).map(Edge::Site),
+            Place::Service { name, subnet } => {
+                let service = self.service(name)?;
+                let identity = match subnet {
+                    None => None,
+                    Some(subnet) => {
+                        let subnet = self.subnet(subnet)?;
+                        let vnet =
+                            self.network.subnet(subnet).map_err(|error| error.to_string())?.vnet;
+                        Some(Identity { vnet, subnet, address: destination })
+                    }
+                };
+                Ok(Edge::Service { service, identity })
+            }
+            Place::Named(name) => {
+                let subnet = self.subnet(name);
+                if let Err(why) = &subnet
+                    && why.contains("two networks")
+                {
+                    return Err(why.clone());
+                }
+                let found: Vec<Edge> = [
+                    subnet.ok().map(Edge::Subnet),
+                    self.nic(name).ok().map(Edge::Nic),
+                    self.site(name).ok().map(Edge::Site),
+                    self.service(name)
+                        .ok()
+                        .map(|service| Edge::Service { service, identity: None }),
+                ]
+                .into_iter()
+                .flatten()
+                .collect();
+                match *found.as_slice() {
+                    [edge] => Ok(edge),
+                    [] => Err(format!("there is no subnet, nic, site or service {name}")),
+                    _ => Err(format!(
+                        "{name} is the name of two things: write subnet, nic, site or service before it"
+                    )),
+                }
+            }
+        }
+    }
+
+    /// A subnet's name as short as it can be: without its network where no other has one of that name.
+    pub(crate) fn short_name(&self, id: SubnetId) -> String {
+        let Ok(subnet) = self.network.subnet(id) else { return self.removed_name(id) };
+        let alike = self.network.subnets().filter(|(_, other)| other.name == subnet.name).count();
+        if alike > 1 { self.full_name(id) } else { subnet.name.clone() }
+    }
+
+    /// A subnet's name with that of its network, `alpha/web`.
+    pub(crate) fn full_name(&self, id: SubnetId) -> String {
+        let Ok(subnet) = self.network.subnet(id) else { return self.removed_name(id) };
+        let vnet = self.network.vnet(subnet.vnet).map_or("?", |vnet| vnet.name.as_str());
+        format!("{vnet}/{}", subnet.name)
+    }
+
+    fn removed_name(&self, id: SubnetId) -> String {
+        let name = self.removed.get(&id);
+        name.map_or_else(|| id.to_string(), |name| format!("{name} (removed)"))
+    }
+
+    /// An edge as scenarios write it.
+    pub(crate) fn place(&self, edge: Edge) -> String {
+        match edge {
+            Edge::Internet => "internet".into(),
+            Edge::Subnet(id) => format!("subnet {}", self.short_name(id)),
+            Edge::Nic(id) => {
+                format!("nic {}", self.network.nic(id).map_or("?", |nic| nic.name.as_str()))
+            }
+            Edge::Site(id) => {
+                format!("site {}", self.network.site(id).map_or("?", |site| site.name.as_str()))
+            }
+            Edge::Service { service, identity } => {
+                let name =
+                    self.network.service(service).map_or("?", |service| service.name.as_str());
+                match identity {
+                    None => format!("service {name} public"),
+                    Some(identity) => {
+                        format!("service {name} as {}", self.full_name(identity.subnet))
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, edit: &Edit) -> Result<(), Refused> {
+        self.try_apply(edit).map_err(|error| error.to_string())
+    }
+
+    fn try_apply(&mut self, edit: &Edit) -> Result<(), Box<dyn core::error::Error>> {
+        match edit {
+            Edit::Vnet { name, ranges, region } => {
+                let id = self.network.add_vnet(name, ranges)?;
+                if let Some(region) = region {
+                    self.regions.insert(id, region.clone());
+                }
+            }
+            Edit::Peer { a, b, on: true } => self.network.peer(self.vnet(a)?, self.vnet(b)?)?,
+            Edit::Peer { a, b, on: false } => self.network.unpeer(self.vnet(a)?, self.vnet(b)?)?,
+            Edit::Subnet { name, prefix, vnet, outbound } => {
+                let id = self.network.add_subnet(self.vnet(vnet)?, name, *prefix)?;
+                self.network.set_outbound(id, outbound.clone())?;
+            }
+            Edit::Outbound { subnet, outbound } => {
+                self.network.set_outbound(self.subnet(subnet)?, outbound.clone())?;
+            }
+            Edit::Nic { name, address, subnet, forwarding } => {
+                let id = self.network.add_nic(self.subnet(subnet)?, name, *address)?;
+                self.network.set_ip_forwarding(id, *forwarding)?;
+            }
+            Edit::Forwarding { nic, on } => {
+                self.network.set_ip_forwarding(self.nic(nic)?, *on)?;
+            }
+            Edit::Site { name, ranges, nat } => {
+                self.network.add_site(name, ranges, nat)?;
+            }
+            Edit::Gateway { site, vnet, announced } => {
+                self.network.connect(self.vnet(vnet)?, self.site(site)?, announced)?;
+            }
+            Edit::Service { name, prefixes } => self.add_service(name, prefixes)?,
+            Edit::Prefixes { service, prefixes } => {
+                self.network.set_service_prefixes(self.service(service)?, prefixes)?;
+            }
+            Edit::Regions { service, region, prefixes } => {
+                let id = self.service(service)?;
+                let mut regions = self.network.service(id)?.regions.clone();
+                regions.extend(prefixes.iter().map(|prefix| (*prefix, region.clone())));
+                self.network.set_service_regions(id, regions)?;
+            }
+            Edit::Resource { name, address, service, rules } => {
+                let service = self.service(service)?;
+                let mut set = RuleSet::new(self.limits(service), vnetem::DefaultAction::Allow);
+                rules.iter().try_for_each(|rule| self.change_rule(&mut set, rule, false))?;
+                self.network.add_resource(service, name, *address, set)?;
+            }
+            Edit::Rule { resource, rule, remove } => {
+                let id = self.resource(resource)?;
+                let mut set = self.network.resource(id)?.rules.clone();
+                self.change_rule(&mut set, rule, *remove)?;
+                self.network.set_rules(id, set)?;
+            }
+            Edit::Route { subnet, prefix, hop } => {
+                let hop = match hop {
+                    Hop::Appliance(address) => NextHop::VirtualAppliance(*address),
+                    Hop::Gateway(site) => NextHop::VirtualNetworkGateway(self.site(site)?),
+                    Hop::Internet => NextHop::Internet,
+                    Hop::Vnet => NextHop::VnetLocal,
+                    Hop::None => NextHop::None,
+                };
+                self.network.set_route(self.subnet(subnet)?, *prefix, hop)?;
+            }
+            Edit::RemoveRoute { subnet, prefix } => {
+                self.network.remove_route(self.subnet(subnet)?, *prefix)?;
+            }
+            Edit::Enable { service, subnet, regions } => {
+                let (service, subnet) = (self.service(service)?, self.subnet(subnet)?);
+                let scope = self.scope(service, subnet, regions.as_deref());
+                self.network.enable_endpoint(subnet, service, scope)?;
+            }
+            Edit::Disable { service, subnet } => {
+                self.network.disable_endpoint(self.subnet(subnet)?, self.service(service)?)?;
+            }
+            Edit::Tie(policy) => self.network.set_tie_policy(*policy),
+            Edit::Deny(mode) => self.network.set_deny_mode(*mode),
+            Edit::RemoveVnet(name) => self.network.remove_vnet(self.vnet(name)?)?,
+            Edit::RemoveSubnet(name) => {
+                let id = self.subnet(name)?;
+                let name = self.full_name(id);
+                self.network.remove_subnet(id)?;
+                self.removed.insert(id, name);
+            }
+            Edit::RemoveNic(name) => self.network.remove_nic(self.nic(name)?)?,
+            Edit::RemoveResource(name) => self.network.remove_resource(self.resource(name)?)?,
+        }
+        Ok(())
+    }
+
+    fn add_service(
+        &mut self,
+        name: &str,
+        prefixes: &Prefixes,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        let known = EndpointService::named(name);
+        let tag = match prefixes {
+            Prefixes::Given(prefixes) => {
+                self.network.add_service(name, prefixes)?;
+                return Ok(());
+            }
+            Prefixes::Tag(tag) => tag.as_str(),
+            Prefixes::Known => known.map(|service| service.tag).ok_or_else(|| {
+                format!("{name} is no endpoint service that is known; write \"service {name} tag TAG\" or give its prefixes")
+            })?,
+        };
+        let listed =
+            self.tags.tag(tag).ok_or_else(|| format!("the list of tags has no tag {tag}"))?;
+        let id = self.network.add_service(name, listed.prefixes())?;
+        let mut regions = Vec::new();
+        for part in self.tags.sub_tags(tag) {
+            if let Some(region) = part.region() {
+                regions.extend(part.prefixes().iter().map(|prefix| (*prefix, region.to_owned())));
+            }
+        }
+        self.network.set_service_regions(id, regions)?;
+        if let Some(known) = known {
+            self.known.insert(id, known);
+        }
+        Ok(())
+    }
+
+    /// For which regions an endpoint holds: those that the file says, else those of the service as seen from the network's region
+    /// (E-06), else all.
+    fn scope(&self, service: ServiceId, subnet: SubnetId, regions: Option<&[String]>) -> Scope {
+        if let Some(regions) = regions {
+            return Scope::Regions(regions.iter().cloned().collect());
+        }
+        let region =
+            self.network.subnet(subnet).ok().and_then(|subnet| self.regions.get(&subnet.vnet));
+        let (Some(region), Some(known)) = (region, self.known.get(&service)) else {
+            return Scope::Worldwide;
+        };
+        let locations = known.scope.locations(region);
+        if locations.contains(&"*") {
+            return Scope::Worldwide;
+        }
+        Scope::Regions(locations.into_iter().map(str::to_owned).collect::<BTreeSet<_>>())
+    }
+
+    fn limits(&self, service: ServiceId) -> RuleLimits {
+        match self.known.get(&service).map(|known| known.tag) {
+            Some("Storage") => RuleLimits::STORAGE,
+            Some("Sql") => RuleLimits::SQL,
+            Some("AzureCosmosDB") => RuleLimits::COSMOS_DB,
+            Some("AzureKeyVault") => RuleLimits::KEY_VAULT,
+            Some("ServiceBus") => RuleLimits::SERVICE_BUS,
+            Some("EventHub") => RuleLimits::EVENT_HUBS,
+            Some("AppService") => RuleLimits::APP_SERVICE,
+            _ => RuleLimits::UNSTATED,
+        }
+    }
+
+    fn change_rule(
+        &self,
+        set: &mut RuleSet,
+        rule: &Rule,
+        remove: bool,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        match rule {
+            Rule::Default(action) => set.set_default_action(*action),
+            Rule::Public(access) => set.set_public_access(*access),
+            Rule::Ip(rule) => {
+                let range = rule.parse()?;
+                if !remove {
+                    set.add_ip_rule(range)?;
+                } else if !set.remove_ip_rule(range) {
+                    return Err(format!("there is no rule ip {rule}").into());
+                }
+            }
+            Rule::Subnet(name) => {
+                let subnet = self.subnet(name)?;
+                if !remove {
+                    set.set_vnet_rule(subnet, RuleState::Succeeded)?;
+                } else if !set.remove_vnet_rule(subnet) {
+                    return Err(format!("there is no rule subnet {name}").into());
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,452 @@
+//! A data plane with hosts around it on virtual time: everything that moves packets in a scenario.
+
+mod clock;
+mod front_end;
+mod journey;
+mod station;
+mod tap;
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use vnetem::{
+    DataPlane, Edge, Event, EventKind, Fate, Settings, Snapshot, Time, Trace, Transmit, Verdict,
+};
+use vnetem_packet::{AddressClass, FiveTuple, Headers};
+
+pub use front_end::Served;
+pub(crate) use front_end::port;
+pub use journey::Journey;
+pub use tap::{Tap, Tapped};
+
+use crate::{
+    Appliance, ConnectError, Connection, ConnectionId, Host, HostSettings, Link, LinkSettings,
+};
+use front_end::FrontEnds;
+use journey::Journeys;
+pub use station::StationId;
+use station::{Body, Station};
+
+/// A data plane, hosts, appliances, front ends, the links between them, and one clock.
+///
+/// Time moves only in [`World::run_until`] and [`World::run_while`], from event to event. Same seed, same calls: same bytes.
+pub struct World<'a> {
+    now: Time,
+    seed: u64,
+    data_plane: DataPlane,
+    stations: Vec<Station>,
+    front_ends: FrontEnds,
+    journeys: Journeys,
+    link: LinkSettings,
+    tap: Option<Box<Tap<'a>>>,
+    numbered: u64,
+    closed: Vec<Event>,
+    made: Vec<Transmit>,
+    undelivered: u64,
+    leaks: Vec<String>,
+}
+
+/// What became of a packet that was put in at an edge.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// Why, step by step; made before the packet went in.
+    pub trace: Trace,
+    /// The final word.
+    pub verdict: Verdict,
+    /// The bytes as they left, or as they came if they did not.
+    pub packet: Bytes,
+    /// Packets that the data plane made itself in answer.
+    pub made: Vec<Transmit>,
+}
+
+/// What a change did at once.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Flows that it closed.
+    pub closed: Vec<Event>,
+    /// Packets that tell the ends.
+    pub made: Vec<Transmit>,
+}
+
+impl<'a> World<'a> {
+    /// A world with nobody in it, at time 0.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>, mut settings: Settings, seed: u64) -> Self {
+        settings.flows.seed = mix(seed, 0);
+        Self {
+            now: Time(0),
+            seed,
+            data_plane: DataPlane::new(snapshot, settings),
+            stations: Vec::new(),
+            front_ends: FrontEnds::default(),
+            journeys: Journeys::default(),
+            link: LinkSettings::clean(core::time::Duration::from_millis(1)),
+            tap: None,
+            numbered: 0,
+            closed: Vec::new(),
+            made: Vec::new(),
+            undelivered: 0,
+            leaks: Vec::new(),
+        }
+    }
+
+    /// Shows every packet that enters, leaves or is dropped from now on.
+    pub fn tap(&mut self, tap: Box<Tap<'a>>) {
+        self.tap = Some(tap);
+    }
+
+    /// What links of hosts that are added from now on do, front ends included.
+    pub fn set_link(&mut self, settings: LinkSettings) {
+        self.link = settings;
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The data plane.
+    #[must_use]
+    pub fn data_plane(&self) -> &DataPlane {
+        &self.data_plane
+    }
+
+    /// Packets that left for a place where nobody is.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        self.undelivered
+    }
+
+    /// Puts a host at an edge: the internet, a site or a declared interface.
+    pub fn add_host(&mut self, name: &str, edge: Edge, address: Ipv4Addr) -> StationId {
+        let seed = self.next_seed();
+        let host = Host::new(HostSettings::new(address, seed));
+        self.add_station(name, edge, address, Body::Host(Box::new(host)))
+    }
+
+    /// Puts an appliance behind a declared interface that forwards.
+    pub fn add_appliance(&mut self, name: &str, edge: Edge, appliance: Appliance) -> StationId {
+        let address = appliance.address();
+        self.add_station(name, edge, address, Body::Appliance(Box::new(appliance)))
+    }
+
+    /// Lets a resource answer: the front ends of its service speak for it from now on.
+    pub fn serve(&mut self, name: &str, served: Served) {
+        self.front_ends.serve(name, served);
+        let apps = self.front_ends.ports();
+        for station in &mut self.stations {
+            if let (Edge::Service { .. }, Body::Host(host)) = (station.edge, &mut station.body) {
+                apps.iter().for_each(|&(port, app)| host.listen(port, app));
+            }
+        }
+    }
+
+    /// The host of a station, to call others from it or to make it serve.
+    pub fn host(&mut self, id: StationId) -> Option<&mut Host> {
+        match &mut self.stations.get_mut(id.0)?.body {
+            Body::Host(host) => Some(host),
+            Body::Appliance(_) => None,
+        }
+    }
+
+    /// The host of a station, to look at.
+    #[must_use]
+    pub fn host_at(&self, id: StationId) -> Option<&Host> {
+        match &self.stations.get(id.0)?.body {
+            Body::Host(host) => Some(host),
+            Body::Appliance(_) => None,
+        }
+    }
+
+    /// Where a station's packets enter.
+    #[must_use]
+    pub fn edge(&self, id: StationId) -> Option<Edge> {
+        self.stations.get(id.0).map(|station| station.edge)
+    }
+
+    /// The server's end of a connection at an edge: what a caller that comes as `client` is there.
+    #[must_use]
+    pub fn server_side(
+        &self,
+        server: SocketAddrV4,
+        client: SocketAddrV4,
+        edge: Edge,
+    ) -> Option<&Connection> {
+        let station = self.stations.iter().find(|station| station.is_at(edge, *server.ip()))?;
+        let Body::Host(host) = &station.body else { return None };
+        let ours =
+            |connection: &&Connection| connection.local == server && connection.remote == client;
+        host.connections().map(|(_, connection)| connection).filter(ours).last()
+    }
+
+    /// The appliance of a station.
+    #[must_use]
+    pub fn appliance(&self, id: StationId) -> Option<&Appliance> {
+        match &self.stations.get(id.0)?.body {
+            Body::Appliance(appliance) => Some(appliance),
+            Body::Host(_) => None,
+        }
+    }
+
+    /// A station by its name.
+    #[must_use]
+    pub fn station(&self, name: &str) -> Option<StationId> {
+        self.stations.iter().position(|station| station.name == name).map(StationId)
+    }
+
+    /// Calls `remote` from a host and sends `request` once the connection is open.
+    ///
+    /// # Errors
+    ///
+    /// See [`Host::connect`]. A station that is no host calls nobody.
+    pub fn call(
+        &mut self,
+        id: StationId,
+        remote: SocketAddrV4,
+        request: Bytes,
+    ) -> Result<ConnectionId, ConnectError> {
+        let now = self.now;
+        let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let host = self.host(id).ok_or(ConnectError::Unaddressable { local, remote })?;
+        host.connect(now, remote, request, None)
+    }
+
+    /// A connection of a host.
+    #[must_use]
+    pub fn connection(&self, id: StationId, connection: ConnectionId) -> Option<&Connection> {
+        match &self.stations.get(id.0)?.body {
+            Body::Host(host) => host.connection(connection),
+            Body::Appliance(_) => None,
+        }
+    }
+
+    /// How the opening packet of a host's connection travelled, if it got as far as the data plane.
+    #[must_use]
+    pub fn journey(&self, id: StationId, connection: ConnectionId) -> Option<&Journey> {
+        let connection = self.connection(id, connection)?;
+        self.journeys.of(id, connection.local, connection.remote)
+    }
+
+    /// The calls at a resource, at all its front ends, in order of time.
+    #[must_use]
+    pub fn access_log(&self, resource: &str) -> Vec<&crate::Access> {
+        let hosts =
+            self.stations.iter().filter_map(|station| match (&station.body, station.edge) {
+                (Body::Host(host), Edge::Service { .. }) => Some(host),
+                (Body::Host(host), _) if station.name == resource => Some(host),
+                _ => None,
+            });
+        let mut log: Vec<&crate::Access> = hosts
+            .flat_map(|host| host.access_log())
+            .filter(|access| front_end::label(&access.call.host) == resource)
+            .collect();
+        log.sort_by_key(|access| access.call.time);
+        log
+    }
+
+    /// Puts a packet in at an edge, past all links, and delivers what comes of it.
+    pub fn inject(&mut self, edge: Edge, packet: Bytes) -> Passage {
+        let before = self.made.len();
+        let (trace, verdict, packet) = self.enter(None, edge, packet, true);
+        let made = self.made.get(before..).unwrap_or_default().to_vec();
+        let trace = trace.unwrap_or_else(|| self.data_plane.trace(self.now, edge, &packet));
+        Passage { trace, verdict, packet, made }
+    }
+
+    /// Takes a new configuration and does all the closing that it asks for.
+    pub fn apply(&mut self, snapshot: Arc<Snapshot>) -> Changed {
+        let (closed, made) = (self.closed.len(), self.made.len());
+        self.data_plane.apply(self.now, snapshot);
+        self.drain();
+        Changed {
+            closed: self.closed.get(closed..).unwrap_or_default().to_vec(),
+            made: self.made.get(made..).unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// Flows that changes have closed so far.
+    #[must_use]
+    pub fn closed(&self) -> &[Event] {
+        &self.closed
+    }
+
+    /// Checks what must hold at all times: conservation in packets and bytes (O1), one cause for each drop (O2), flows opened and not
+    /// ended are the flows there are (O3), and no private source ever left towards the public (N5, E2).
+    ///
+    /// # Errors
+    ///
+    /// What does not hold.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some(leak) = self.leaks.first() {
+            return Err(format!("N5: {leak}"));
+        }
+        let counters = self.data_plane.counters();
+        let (waiting, waiting_bytes) = self.data_plane.queued();
+        let packets = |tally: vnetem::Tally| tally.packets;
+        let bytes = |tally: vnetem::Tally| tally.bytes;
+        for (what, of, held) in [
+            ("packets", packets as fn(vnetem::Tally) -> u64, waiting as u64),
+            ("bytes", bytes as fn(vnetem::Tally) -> u64, waiting_bytes as u64),
+        ] {
+            let came = of(counters.received) + of(counters.generated);
+            let went = of(counters.forwarded)
+                + of(counters.transmitted)
+                + of(counters.denied)
+                + of(counters.dropped)
+                + held;
+            if came != went {
+                return Err(format!("O1: {came} {what} came and {went} went"));
+            }
+        }
+        let causes: u64 = vnetem::DropReason::all().map(|reason| counters.drops(reason)).sum();
+        if causes + counters.queue_full.packets != counters.dropped.packets {
+            return Err(format!("O2: {causes} causes for {} drops", counters.dropped.packets));
+        }
+        let flows = self.data_plane.flow_counters();
+        let ended = flows.total_ended();
+        let held = u64::from(flows.live) + u64::from(flows.tombstones);
+        if flows.opened.checked_sub(ended) != Some(held) {
+            return Err(format!("O3: {} opened, {ended} ended, {held} held", flows.opened));
+        }
+        Ok(())
+    }
+
+    fn next_seed(&self) -> u64 {
+        mix(self.seed, 1 + 4 * self.stations.len() as u64)
+    }
+
+    fn add_station(&mut self, name: &str, edge: Edge, address: Ipv4Addr, body: Body) -> StationId {
+        let id = StationId(self.stations.len());
+        let base = 4 * id.0 as u64;
+        let up = Link::new(self.link, mix(self.seed, base + 2));
+        let down = Link::new(self.link, mix(self.seed, base + 3));
+        self.stations.push(Station { name: name.to_owned(), edge, address, body, up, down });
+        id
+    }
+
+    /// A packet enters the data plane: decided, shown to the tap, delivered.
+    fn enter(
+        &mut self,
+        from: Option<StationId>,
+        edge: Edge,
+        packet: Bytes,
+        explain: bool,
+    ) -> (Option<Trace>, Verdict, Bytes) {
+        self.numbered += 1;
+        let id = self.numbered;
+        let opening = opening(&packet);
+        let trace =
+            (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
+        let came = self.tap.is_some().then(|| packet.clone());
+        let mut packet = BytesMut::from(packet);
+        let verdict = self.data_plane.process(self.now, edge, &mut packet);
+        let packet = packet.freeze();
+        if let Some(came) = came {
+            self.show(id, edge, &came, &packet, &verdict);
+        }
+        if let (Some(tuple), Some(trace)) = (opening, &trace) {
+            if trace.verdict != verdict {
+                self.leaks.push(format!("O5: traced {:?}, decided {:?}", trace.verdict, verdict));
+            }
+            self.journeys.leg(from, tuple, trace, &verdict);
+        }
+        if let Fate::Forward(forward) = verdict.fate {
+            self.watch(forward.to, &packet);
+            let to = self.deliver(forward.to, packet.clone());
+            if let (Some(tuple), Some(to)) = (opening, to) {
+                let arrived = Headers::parse(&packet).map_or(tuple, |headers| headers.tuple());
+                self.journeys.arrived(from, tuple, to, arrived);
+            }
+        }
+        self.drain();
+        (trace, verdict, packet)
+    }
+
+    /// N5, E2: what leaves by a public edge has a public source.
+    fn watch(&mut self, to: Edge, packet: &[u8]) {
+        if let (Edge::Internet | Edge::Service { identity: None, .. }, Ok(headers)) =
+            (to, Headers::parse(packet))
+            && AddressClass::of(headers.source) != AddressClass::Public
+        {
+            self.leaks
+                .push(format!("{headers} left to {}", self.data_plane.snapshot().describe(to)));
+        }
+    }
+
+    /// Takes what the data plane has made, and what it says of flows.
+    fn drain(&mut self) {
+        while let Some(transmit) = self.data_plane.poll_transmit(self.now) {
+            self.numbered += 1;
+            self.show_made(self.numbered, &transmit);
+            self.watch(transmit.to, &transmit.packet);
+            self.deliver(transmit.to, transmit.packet.clone());
+            self.made.push(transmit);
+        }
+        while let Some(event) = self.data_plane.poll_event() {
+            if let EventKind::Closed(_) = event.kind {
+                self.closed.push(event);
+            }
+        }
+    }
+
+    /// Hands a packet to the link of whoever is at an edge.
+    fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
+        let Ok(headers) = Headers::parse(&packet) else { return None };
+        let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
+        let id = match (found, to) {
+            (Some(at), _) => Some(StationId(at)),
+            (None, Edge::Service { service, .. }) if self.front_ends.has(service) => {
+                Some(self.add_front_end(to))
+            }
+            _ => None,
+        };
+        match id.and_then(|id| self.stations.get_mut(id.0)) {
+            Some(station) => station.down.send(self.now, packet),
+            None => self.undelivered += 1,
+        }
+        id
+    }
+
+    /// The front end of a service for one subnet's endpoint, or for all that is public: overlapping networks never meet in it (S-05).
+    fn add_front_end(&mut self, edge: Edge) -> StationId {
+        let seed = self.next_seed();
+        let settings =
+            HostSettings { any_address: true, ..HostSettings::new(Ipv4Addr::UNSPECIFIED, seed) };
+        let mut host = Host::new(settings);
+        self.front_ends.ports().into_iter().for_each(|(port, app)| host.listen(port, app));
+        let name = self.data_plane.snapshot().describe(edge);
+        self.add_station(&name, edge, Ipv4Addr::UNSPECIFIED, Body::Host(Box::new(host)))
+    }
+}
+
+impl core::fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("stations", &self.stations.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tuple of a packet that opens a TCP connection.
+fn opening(packet: &[u8]) -> Option<FiveTuple> {
+    let headers = Headers::parse(packet).ok()?;
+    match headers.transport {
+        vnetem_packet::Transport::Tcp(segment)
+            if segment.flags.0 & 0x17 == vnetem_packet::TcpFlags::SYN.0 =>
+        {
+            Some(headers.tuple())
+        }
+        _ => None,
+    }
+}
+
+/// One seed of many from one (SplitMix64).
+fn mix(seed: u64, stream: u64) -> u64 {
+    let mut z = seed.wrapping_add(stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

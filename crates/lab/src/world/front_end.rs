@@ -1,0 +1,99 @@
+//! What stands at a service: who is served there, and who may come in.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use vnetem::{Arrival, Edge, Identity, Refusal as Reason, ResourceId, ServiceId, Snapshot};
+
+use crate::{Answer, App, Call, Refusal, sql};
+
+/// A resource that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The resource, whose rules are asked.
+    pub resource: ResourceId,
+    /// Its service.
+    pub service: ServiceId,
+    /// The address at which it answers.
+    pub address: Ipv4Addr,
+    /// What it speaks.
+    pub app: App,
+}
+
+/// All resources that answer, by name.
+#[derive(Debug, Default)]
+pub(super) struct FrontEnds {
+    served: BTreeMap<String, Served>,
+}
+
+impl FrontEnds {
+    pub(super) fn serve(&mut self, name: &str, served: Served) {
+        self.served.insert(name.to_owned(), served);
+    }
+
+    pub(super) fn has(&self, service: ServiceId) -> bool {
+        self.served.values().any(|served| served.service == service)
+    }
+
+    /// The ports at which front ends listen.
+    pub(super) fn ports(&self) -> BTreeSet<(u16, App)> {
+        self.served.values().map(|served| (port(served.app), served.app)).collect()
+    }
+
+    /// What a front end says to a call: the name in the call says which resource is meant, its rules say whether it may come in.
+    pub(super) fn answer(&self, snapshot: &Snapshot, edge: Edge, call: &Call) -> Answer {
+        let client = *call.client.ip();
+        let (identity, arrival) = match edge {
+            Edge::Service { identity: Some(identity), .. } => {
+                let identity = Identity { address: client, ..identity };
+                let name = snapshot.subnet_name(identity.subnet);
+                (format!("{client} of {name}"), Arrival::Tunnel(identity))
+            }
+            _ => (client.to_string(), Arrival::Public(client)),
+        };
+        let name = label(&call.host);
+        let access = match self.served.get(name) {
+            Some(served) if served.address == *call.server.ip() => {
+                snapshot.judge(served.resource, arrival)
+            }
+            _ => None,
+        };
+        match access {
+            Some(access) => match access.refusal() {
+                None => Answer::allow(identity),
+                Some(reason) => Answer::refuse(identity, refusal(call, name, reason)),
+            },
+            None => Answer::refuse(identity, not_found()),
+        }
+    }
+}
+
+/// The port of an application.
+pub(crate) const fn port(app: App) -> u16 {
+    match app {
+        App::Http => 80,
+        App::Sql => sql::PORT,
+    }
+}
+
+/// The name of a resource in the name of its host, `stdata` in `stdata.blob.core.windows.net`.
+pub(super) fn label(host: &str) -> &str {
+    host.split('.').next().unwrap_or(host)
+}
+
+/// F-16, F-18, S-47.
+fn refusal(call: &Call, name: &str, reason: Reason) -> Refusal {
+    match (call.app, reason) {
+        (App::Http, _) => Refusal::authorization_failure(),
+        (App::Sql, Reason::SubnetNotListed | Reason::RuleNotInForce) => Refusal::sql_subnet(name),
+        (App::Sql, _) => Refusal::sql_address(name, *call.client.ip()),
+    }
+}
+
+fn not_found() -> Refusal {
+    Refusal {
+        status: 404,
+        code: "ResourceNotFound".to_owned(),
+        message: "The specified resource does not exist.".to_owned(),
+    }
+}

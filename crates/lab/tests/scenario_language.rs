@@ -1,0 +1,259 @@
+//! What the scenario language refuses and how it says so; and that a run is a function of its file and its seed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use vnetem::Time;
+use vnetem_azure::ServiceTags;
+use vnetem_lab::Scenario;
+use vnetem_lab::report::Report;
+use vnetem_lab::scenario::Options;
+
+const MODEL: &str = "\
+vnet     alpha 10.0.0.0/16
+subnet   web   10.0.0.0/24 in alpha  nat 20.1.1.1
+service  storage 52.239.0.0/16
+resource acct 52.239.1.9 of storage  default deny
+host     vm 10.0.0.4 in web
+serve    acct http
+";
+
+fn options(seed: Option<u64>) -> Options<'static> {
+    Options { seed, ..Options::embedded() }
+}
+
+fn play(text: &str) -> Report {
+    Scenario::parse("a.scn", text)
+        .unwrap()
+        .play(options(None))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What is said of a file that is not well formed, or that the model refuses.
+fn complaint(text: &str) -> String {
+    let played = Scenario::parse("a.scn", text).and_then(|scenario| scenario.play(options(None)));
+    match played {
+        Ok(_) => panic!("it was played: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn an_error_names_file_line_what_was_found_and_what_was_expected() {
+    for (line, said) in [
+        (
+            "vent alpha 10.0.0.0/16",
+            "found \"vent\", expected a declaration (vnet, subnet, service, resource, host, ...) or \"at TIME\"",
+        ),
+        (
+            "vnet beta 10.0.0/16",
+            "found \"10.0.0/16\", expected a prefix, or several with commas between them",
+        ),
+        ("vnet beta 10.1.0.1/16", "10.1.0.1/16 has host bits set; did you mean 10.1.0.0/16?"),
+        ("subnet app 10.0.1.0/24 alpha", "found \"alpha\", expected \"in\""),
+        ("subnet app 10.0.1.0/24 in gamma", "there is no vnet gamma"),
+        (
+            "subnet app 10.0.0.0/25 in alpha",
+            "10.0.0.0/25 of subnet app overlaps 10.0.0.0/24 of subnet web",
+        ),
+        (
+            "subnet app 10.0.1.0/24 in alpha pool 20.1.1.2 ports 5",
+            "found \"5\", expected ports such as 1024-1027",
+        ),
+        (
+            "route web 0.0.0.0/0 to moon",
+            "found \"moon\", expected appliance ADDRESS, gateway SITE, internet, vnet or none",
+        ),
+        (
+            "service Microsoft.Moon",
+            "Microsoft.Moon is no endpoint service that is known; write \"service Microsoft.Moon tag TAG\" or give its prefixes",
+        ),
+        ("service moon tag Moon", "the list of tags has no tag Moon"),
+        ("endpoint storage on", "found the end of the line, expected the name of a subnet"),
+        ("endpoint storage on web now", "found \"now\", expected the end of the line"),
+        (
+            "host wait 10.0.0.5 in web",
+            "found \"wait\", expected a name that is no verb of the language",
+        ),
+        ("host vm 10.0.0.5 in web", "there is a nic vm already"),
+        ("host vm2 10.0.0.4 in web", "10.0.0.4 cannot be given to nic vm2: it belongs to nic vm"),
+        ("link loss 200%", "found \"200%\", expected a percentage such as 1% or 0.5%"),
+        ("link delay 5", "found \"5\", expected a time such as 10ms, 5s or 4min"),
+        ("resource x 9.9.9.9 of storage", "9.9.9.9/32 of resource x is not inside service storage"),
+        ("serve x http", "there is no resource x"),
+        ("policy tie sometimes", "found \"sometimes\", expected documented or observed"),
+        (
+            "  enable storage on web",
+            "found \"enable\", expected a declaration at the start of the line, since no \"at TIME\" has come yet",
+        ),
+        ("at noon", "found \"noon\", expected a time such as 10ms, 5s or 4min"),
+    ] {
+        assert_eq!(complaint(&format!("{MODEL}{line}\n")), format!("a.scn:7: {said}"));
+    }
+}
+
+#[test]
+fn an_error_in_a_step_names_its_line_too() {
+    for (step, said) in [
+        (
+            "  jump",
+            "found the end of the line, expected what the host does: gets, downloads, queries, pings or sends",
+        ),
+        ("  jump gets acct /x", "found \"jump\", expected a verb, or the name of a host (vm)"),
+        ("  vm gets moon /x", "found \"moon\", expected somebody who serves (acct)"),
+        ("  vm gets acct x", "found \"x\", expected a path such as /report.csv"),
+        (
+            "  from web 10.0.0.4:1 > 52.239.1.9:443",
+            "found the end of the line, expected `tcp` or `udp`",
+        ),
+        (
+            "  from moon 10.0.0.4:1 > 52.239.1.9:443 tcp S",
+            "there is no subnet, nic, site or service moon",
+        ),
+        ("  status d1", "found \"d1\", expected the name of a download or query ()"),
+        ("  show flows fw", "found \"fw\", expected the name of an appliance"),
+        (
+            "  enable storage on web ; wait 5s",
+            "found \"wait\", expected another change behind the semicolon",
+        ),
+        (
+            "enable storage on web",
+            "found \"enable\", expected \"at TIME\", or a step, which is indented",
+        ),
+        ("at 500ms", "found \"at 500ms\", expected a time that is not before the last one"),
+    ] {
+        let text = complaint(&format!("{MODEL}at 1s\n{step}\n"));
+        assert_eq!(text, format!("a.scn:8: {said}"));
+    }
+}
+
+#[test]
+fn an_outcome_that_is_not_so_is_a_difference_and_a_file_without_outcomes_claims_nothing() {
+    let step = "at 0ms\n  from web  10.0.0.4:50001 > 203.0.113.80:443 udp\n";
+    assert!(play(&format!("{MODEL}{step}")).is_as_expected());
+    let report = play(&format!("{MODEL}{step}    drop no-route\n"));
+    let [difference] = report.differences.as_slice() else { panic!("{:?}", report.differences) };
+    assert_eq!(
+        (difference.line, difference.expected.as_slice()),
+        (8, &["drop no-route".to_owned()][..])
+    );
+    assert!(difference.to_string().contains("\n    - drop no-route\n    + "), "{difference}");
+}
+
+#[test]
+fn what_is_written_for_a_report_is_read_as_expected() {
+    let text = format!(
+        "{MODEL}\nat 1ms # early\n\n  # a word before\n  vm gets acct /x\n  enable storage on web\n\n  vm gets acct /y # and after\n"
+    );
+    let scenario = Scenario::parse("a.scn", &text).unwrap();
+    let written = scenario.with_outcomes(&scenario.play(options(None)).unwrap());
+    let again = Scenario::parse("a.scn", &written).unwrap();
+    assert!(again.is_golden());
+    let report = again.play(options(None)).unwrap();
+    assert!(report.is_as_expected(), "{:?}", report.differences);
+    assert_eq!(again.with_outcomes(&report), written);
+    let bare: Vec<&str> = written.lines().filter(|line| !line.starts_with("    ")).collect();
+    assert_eq!(bare, text.lines().collect::<Vec<_>>());
+}
+
+/// W10: the story is a function of its text and its seed, to the last byte on every link.
+#[test]
+fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
+    let tags = Arc::new(ServiceTags::embedded());
+    let story = Scenario::founding_story().unwrap();
+    let packets = |seed| {
+        let digest = RefCell::new((0_u64, 0xcbf2_9ce4_8422_2325_u64));
+        let tap = |tapped: &vnetem_lab::world::Tapped<'_>| {
+            let (count, hash) = &mut *digest.borrow_mut();
+            *count += 1;
+            let all = tapped
+                .packet
+                .iter()
+                .chain(tapped.place.as_bytes())
+                .chain(tapped.comment.as_bytes());
+            for byte in
+                all.copied().chain(tapped.time.0.to_le_bytes()).chain(tapped.id.to_le_bytes())
+            {
+                *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        };
+        let options = Options { seed, tags: Arc::clone(&tags), tap: Some(Box::new(tap)) };
+        let report = story.play(options).unwrap();
+        assert!(report.is_as_expected());
+        let seen = *digest.borrow();
+        (seen, report.timeline)
+    };
+    let first = packets(None);
+    assert!(first.0.0 > 4000, "{:?}", first.0);
+    assert_eq!(first, packets(None));
+    let seven = packets(Some(7));
+    assert_ne!(first.0, seven.0);
+    assert_eq!(seven, packets(Some(7)));
+}
+
+/// S-17, S-18: whatever the seed, the switch resets the storage download at both ends and leaves the two others alone.
+#[test]
+fn the_story_ends_alike_under_every_seed() {
+    let tags = Arc::new(ServiceTags::embedded());
+    let story = Scenario::founding_story().unwrap();
+    for seed in 2..12 {
+        let report =
+            story.play(Options { seed: Some(seed), tags: Arc::clone(&tags), tap: None }).unwrap();
+        let said = |step: &str| {
+            let moments = report.timeline.iter().filter(|moment| moment.step == step);
+            moments.flat_map(|moment| moment.outcome.clone()).collect::<Vec<_>>()
+        };
+        let storage = said("status storage");
+        assert!(
+            storage[0].starts_with("open") && storage[0].ends_with("far end open"),
+            "{storage:?}"
+        );
+        assert!(
+            storage[1].starts_with("reset") && storage[1].ends_with("far end reset"),
+            "{storage:?}"
+        );
+        for other in ["status database", "status internet"] {
+            let said = said(other);
+            assert!(
+                said[2].starts_with("finished") && said[2].ends_with("far end finished"),
+                "{said:?}"
+            );
+        }
+        let reached = |probe: usize, from: &str, to: &str| {
+            let calls = &report.probes[probe].calls;
+            calls.iter().find(|call| call.from == from && call.to == to).unwrap().reached
+        };
+        let vm: Vec<bool> = (0..6).map(|probe| reached(probe, "vm-a", "stlogs")).collect();
+        assert_eq!(vm, [true, true, true, false, true, false]);
+        assert!((0..6).all(|probe| reached(probe, "vm-a", "stdata")));
+        assert!(
+            (1..6)
+                .all(|probe| !reached(probe, "vm-b", "stlogs")
+                    && !reached(probe, "jump-a", "stlogs"))
+        );
+    }
+}
+
+#[test]
+fn a_stage_stands_as_it_is_at_a_time() {
+    let text =
+        format!("{MODEL}at 1s\n  enable storage on web\nat 2s\n  allow subnet web on acct\n");
+    let scenario = Scenario::parse("a.scn", &text).unwrap();
+    let verdict = |seconds: Option<u64>| {
+        let end = seconds.map(|seconds| Time(seconds * 1_000_000_000));
+        let stage = scenario.play_until(end, options(None)).unwrap();
+        let trace = stage.trace("web", "10.0.0.9:50000 > 52.239.1.9:443 tcp S").unwrap();
+        trace.to_string().lines().last().unwrap().to_owned()
+    };
+    assert!(verdict(None).contains("as 20.1.1.1:"), "{}", verdict(None));
+    assert!(verdict(Some(0)).contains("address-not-listed"));
+    assert!(verdict(Some(1)).contains("subnet-not-listed"));
+    assert_eq!(verdict(Some(2)), "  verdict  forward to service storage as alpha/web 10.0.0.9");
+}
