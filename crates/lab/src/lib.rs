@@ -39,6 +39,7 @@
 mod appliance;
 mod blob;
 mod front;
+pub mod fuzz;
 mod host;
 pub mod http;
 mod link;
