@@ -144,59 +144,29 @@ impl<T: Copy> FlowTable<T> {
     fn is_free(&self, now: u64, zone: Zone, tuple: &FiveTuple) -> bool {
         let hash = self.keys.hash(zone, tuple);
         if let Some((slot, _)) = self.lookup(hash, zone, tuple) {
-            return self.records.get(slot).is_none_or(|record| self.has_rested(now, record));
+            let Some(record) = self.records.get(slot) else { return true };
+            return self.deadline(record) <= now && !self.must_rest(now, record);
         }
         !self.hold.holds(now, hash, zone, tuple)
     }
 
-    /// Whether a flow is past its deadline, and its tuple past its hold-down.
-    fn has_rested(&self, now: u64, record: &Record) -> bool {
-        let deadline = self.deadline(record);
+    /// Whether the external tuple of a flow still has to rest after its deadline.
+    fn must_rest(&self, now: u64, record: &Record) -> bool {
         let kind = Kind::of(record.protocol(), record.state, record.state.cause_of_expiry());
-        let rested = !record.is_translated() || self.hold.until(kind, deadline) <= now;
-        deadline <= now && rested
+        record.is_translated() && self.hold.until(kind, self.deadline(record)) > now
     }
 
     /// Which flows a new one would take the place of, if it may be opened.
     fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<Replaced, OpenError> {
-        let (opening, answering) = (new.opener, new.opener.other());
-        let ((zone, tuple), (other_zone, other_tuple)) = (new.key(opening), new.key(answering));
-        if (zone, tuple) == (other_zone, other_tuple) {
-            return Err(OpenError::TupleInUse);
-        }
-        let mut replaced = Replaced::default();
-        let outside = new.key(Side::Outside);
-        if let Some((slot, side)) = self.lookup(self.keys.hash(zone, &tuple), zone, &tuple)
-            && let Some(record) = self.records.get(slot)
-        {
-            let reopened = record.is_over() && side == record.tracking.opener;
-            if self.deadline(record) > now && !reopened {
-                return Err(OpenError::TupleInUse);
-            }
-            replaced.0[0] = Some(slot);
-        }
-        let other = self.lookup(self.keys.hash(other_zone, &other_tuple), other_zone, &other_tuple);
-        if let Some((slot, _)) = other
-            && replaced.0[0] != Some(slot)
-            && let Some(record) = self.records.get(slot)
-        {
-            if self.deadline(record) > now {
-                return Err(OpenError::TupleInUse);
-            }
-            replaced.0[1] = Some(slot);
-        }
-        let rests = |slot: &u32| {
-            self.records.get(*slot).is_some_and(|record| {
-                record.key(Side::Outside) == outside && !self.has_rested(now, record)
-            })
-        };
-        // Only the host that had the external tuple last may have it again without rest (N10): the one whose opening key is the same.
-        let stranger = if opening == Side::Inside { replaced.0[1] } else { replaced.0[0] };
-        let hash = self.keys.hash(outside.0, &outside.1);
-        if stranger.as_ref().is_some_and(rests) || self.hold.holds(now, hash, outside.0, &outside.1)
+        let (zone, tuple) = new.key(Side::Outside);
+        if new.key(Side::Inside) == (zone, tuple)
+            || self.hold.holds(now, self.keys.hash(zone, &tuple), zone, &tuple)
         {
             return Err(OpenError::TupleInUse);
         }
+        let first = self.giving_way(now, new, new.opener, None)?;
+        let second = self.giving_way(now, new, new.opener.other(), first)?;
+        let replaced = Replaced([first, second]);
         let mut slots = replaced.0.iter().flatten().filter_map(|slot| self.records.get(*slot));
         let full = self.records.is_full() && slots.clone().next().is_none();
         let no_cell = !self.cells.has_room(new.cell)
@@ -205,6 +175,30 @@ impl<T: Copy> FlowTable<T> {
             return Err(OpenError::TableFull);
         }
         Ok(replaced)
+    }
+
+    /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.
+    /// What it held as its external tuple goes without rest only to the host that had it (N10).
+    fn giving_way(
+        &self,
+        now: u64,
+        new: &NewFlow<T>,
+        side: Side,
+        already: Option<u32>,
+    ) -> Result<Option<u32>, OpenError> {
+        let (zone, tuple) = new.key(side);
+        let found = self.lookup(self.keys.hash(zone, &tuple), zone, &tuple);
+        let Some((slot, found)) = found.filter(|(slot, _)| already != Some(*slot)) else {
+            return Ok(None);
+        };
+        let Some(record) = self.records.get(slot) else { return Ok(None) };
+        let reopens = side == new.opener && found == record.tracking.opener && record.is_over();
+        let takes_over = record.key(Side::Outside) == new.key(Side::Outside)
+            && record.key(Side::Inside) != new.key(Side::Inside);
+        if self.deadline(record) > now && !reopens || takes_over && self.must_rest(now, record) {
+            return Err(OpenError::TupleInUse);
+        }
+        Ok(Some(slot))
     }
 
     /// Both keys of a new flow into the index, or none.

@@ -64,4 +64,28 @@ impl<T: Copy> FlowTable<T> {
         }
         Track::Pass
     }
+
+    /// What [`track`](Self::track) would say. Nothing changes.
+    pub fn would_track(
+        &self,
+        now: Time,
+        id: FlowId,
+        side: Side,
+        headers: &Headers,
+        packet: &[u8],
+    ) -> Track {
+        let now = self.at(now);
+        let Some(record) = self.record(id) else { return Track::Invalid };
+        if record.state.is_tombstone() || self.deadline(record) <= now {
+            return Track::Invalid;
+        }
+        let Transport::Tcp(segment) = headers.transport else { return Track::Pass };
+        let scale = tcp_options(packet, headers).window_scale;
+        let mut tracking = record.tracking;
+        let strict = self.settings.strict_windows;
+        match tracking.step(record.state, side, &segment, scale, strict) {
+            Step::Invalid => Track::Invalid,
+            Step::To(_) | Step::Passes => Track::Pass,
+        }
+    }
 }
