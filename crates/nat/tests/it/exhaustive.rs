@@ -1,0 +1,120 @@
+//! Every sequence of seven operations on two hosts, two remotes and two ports (small scope).
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use vnetem_nat::{
+    Answers, Cause, Exhausted, FlowTable, HoldDown, NewFlow, Pool, Settings, Side, Time, Timers,
+    Zone,
+};
+use vnetem_packet::{FiveTuple, Protocol};
+
+use crate::packets::at;
+use crate::world::{SUBNET, flow, open};
+
+const OPS: u32 = 7;
+const DEPTH: u32 = 7;
+
+/// One sequence, as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the oldest flow, 5 closes it, 6 waits for all
+/// holds and tombstones.
+fn run(mut sequence: u32) {
+    let second = Duration::from_secs(1);
+    let settings = Settings {
+        capacity: 8,
+        held: 8,
+        cells: 1,
+        seed: u64::from(sequence),
+        timers: Timers { tombstone: second, ..Timers::RFC },
+        hold: HoldDown { reset: second, ..HoldDown::NONE },
+        answers: Answers { burst: 1, interval: second },
+        ..Settings::default()
+    };
+    let public = [Ipv4Addr::new(20, 1, 1, 1)];
+    let pool = Pool { addresses: &public, first_port: 1024, last_port: 1025 };
+    let mut table = FlowTable::new(settings);
+    let mut now = Time(0);
+    let mut flows = Vec::new();
+    // External tuples of ended flows that have not rested, and who had them.
+    let mut resting: Vec<NewFlow<u32>> = Vec::new();
+    for _ in 0..DEPTH {
+        let op = sequence % OPS;
+        sequence /= OPS;
+        match op {
+            0..4 => {
+                let host = at([10, 0, 0, 4], 1 + u16::from(op & 1 == 1));
+                let remote = at([52, 239, 1, 9], 443 + u16::from(op >> 1 == 1));
+                let mut new = NewFlow { inside: host, remote, ..flow(Protocol::TCP) };
+                let chosen =
+                    table.choose(now, pool, Protocol::TCP, host, SUBNET, remote, Zone::PUBLIC);
+                let held = |port: u16| {
+                    flows.iter().map(|(new, _)| new).chain(&resting).any(|other: &NewFlow<u32>| {
+                        other.remote == remote && other.external.port() == port
+                    })
+                };
+                match chosen {
+                    Ok(external) => {
+                        assert!(!held(external.port()), "N1, N10");
+                        new.external = external;
+                    }
+                    Err(Exhausted) => {
+                        assert!((1024..=1025).all(held), "N9");
+                        continue;
+                    }
+                }
+                // The same host to the same remote has a flow already, unless that is a tombstone, which gives way.
+                let old = flows
+                    .iter()
+                    .position(|(other, _)| other.inside == host && other.remote == remote);
+                let id = open(&mut table, now, new);
+                match old {
+                    Some(old) if table.flow(flows[old].1).is_none() => {
+                        resting.push(flows.remove(old).0);
+                        flows.push((new, id.unwrap()));
+                    }
+                    Some(_) => assert!(id.is_err()),
+                    None => flows.push((new, id.unwrap())),
+                }
+            }
+            4 if !flows.is_empty() => {
+                let (new, id) = flows.remove(0);
+                assert!(table.end(now, id, Cause::Withdrawn));
+                resting.push(new);
+            }
+            5 if !flows.is_empty() => {
+                _ = table.close(now, flows[0].1, Cause::SourceSwitched);
+            }
+            6 => {
+                now = now + second + second;
+                table.expire(now, usize::MAX, &mut |_| ());
+                flows.retain(|(_, id)| table.flow(*id).is_some());
+                resting.clear();
+            }
+            _ => {}
+        }
+        let counters = table.counters();
+        assert_eq!((counters.live + counters.tombstones) as usize, flows.len(), "O3");
+        for (place, (new, id)) in flows.iter().enumerate() {
+            assert!(flows[..place].iter().all(|(other, _)| {
+                (other.external, other.remote) != (new.external, new.remote)
+            }));
+            // N4: the reply goes to the host that asked.
+            let reply = FiveTuple {
+                protocol: Protocol::TCP,
+                source: new.remote,
+                destination: new.external,
+            };
+            let found = table.find(now, Zone::PUBLIC, &reply).unwrap();
+            assert_eq!((found.id, found.side), (*id, Side::Outside));
+            assert_eq!(table.flow(*id).unwrap().inside, new.inside);
+        }
+    }
+}
+
+/// N1, N4, N9, N10, O3.
+#[test]
+fn every_short_history_keeps_tuples_apart() {
+    // The first flow is the first host's to the first remote: the others are its mirror images, and before it nothing happens.
+    for sequence in 0..OPS.pow(DEPTH - 1) {
+        run(sequence * OPS);
+    }
+}

@@ -1,0 +1,333 @@
+//! Lookup, opening, and what is told of flows.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vnetem_nat::{
+    Cause, Cell, Direction, FlowTable, NewFlow, OpenError, Settings, Side, Standing, State, Time,
+    Track, Zone, opens,
+};
+use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite};
+
+use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
+use crate::world::{SUBNET, World, ends, first, flow, open};
+
+/// N3, N4, W7: from the inside to the external tuple and back, and to nobody else.
+#[test]
+fn both_directions_find_the_flow_and_its_rewrite() {
+    for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
+        let world = World::opened(protocol);
+        let new = world.new;
+        let flow = world.table.flow(world.id).unwrap();
+        for (side, zone) in [(Side::Inside, SUBNET), (Side::Outside, Zone::PUBLIC)] {
+            let (source, destination) = ends(&new, side);
+            let tuple = FiveTuple { protocol, source, destination };
+            let found = world.table.find(world.now, zone, &tuple).unwrap();
+            assert_eq!((found.id, found.side), (world.id, side));
+            assert_eq!(found.standing, Standing::Live);
+            assert_eq!(flow.tuple(side), tuple);
+            assert_eq!(world.table.find(world.now, Zone(99), &tuple), None, "I2");
+        }
+        assert_eq!(
+            flow.rewrite(Side::Inside),
+            Rewrite { source: Some(new.external), destination: None }
+        );
+        assert_eq!(
+            flow.rewrite(Side::Outside),
+            Rewrite { source: None, destination: Some(new.inside) }
+        );
+    }
+}
+
+/// The headers of a real answer, parsed, have the key of the outside: for ICMP the identifier comes back in the destination.
+#[test]
+fn the_reply_to_a_ping_is_found_by_its_identifier() {
+    let world = World::opened(Protocol::ICMP);
+    let reply = Packet::ping(world.new.remote, world.new.external);
+    let found = world.table.find(world.now, Zone::PUBLIC, &reply.headers.tuple()).unwrap();
+    assert_eq!(found.side, Side::Outside);
+}
+
+#[test]
+fn a_preserved_source_is_not_rewritten() {
+    let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
+    let world = World::new(Settings::default(), new);
+    let flow = world.table.flow(world.id).unwrap();
+    assert!(!flow.is_translated());
+    for side in [Side::Inside, Side::Outside] {
+        assert_eq!(flow.rewrite(side), Rewrite::default());
+    }
+}
+
+/// N6, N7: what does not match in every part finds nothing.
+#[test]
+fn a_key_that_differs_in_one_part_finds_nothing() {
+    let world = World::opened(Protocol::TCP);
+    let (source, destination) = ends(&world.new, Side::Outside);
+    let tuple = FiveTuple { protocol: Protocol::TCP, source, destination };
+    let port = |end: SocketAddrV4| SocketAddrV4::new(*end.ip(), end.port() + 1);
+    let address =
+        |end: SocketAddrV4| SocketAddrV4::new((end.ip().to_bits() + 1).into(), end.port());
+    for other in [
+        FiveTuple { protocol: Protocol::UDP, ..tuple },
+        FiveTuple { source: port(source), ..tuple },
+        FiveTuple { source: address(source), ..tuple },
+        FiveTuple { destination: port(destination), ..tuple },
+        FiveTuple { destination: address(destination), ..tuple },
+        tuple.reversed(),
+    ] {
+        assert_eq!(world.table.find(world.now, Zone::PUBLIC, &other), None);
+    }
+    assert!(world.table.find(world.now, Zone::PUBLIC, &tuple).is_some());
+}
+
+/// N1, N2: no two live flows share a key on either side, and a refused one leaves nothing behind.
+#[test]
+fn a_key_belongs_to_one_flow() {
+    let mut world = World::opened(Protocol::TCP);
+    let new = world.new;
+    let same_inside = NewFlow { external: at([20, 1, 1, 2], 5), ..new };
+    let same_outside = NewFlow { inside: at([10, 0, 0, 5], 5), ..new };
+    // A flow from outside whose packets look like the other's answers.
+    let crossed = NewFlow {
+        inside: new.remote,
+        external: new.remote,
+        remote: new.inside,
+        outside_zone: SUBNET,
+        inside_zone: Zone(8),
+        ..new
+    };
+    for other in [new, same_inside, same_outside, crossed] {
+        assert_eq!(world.table.can_open(world.now, &other), Err(OpenError::TupleInUse));
+        assert_eq!(open(&mut world.table, world.now, other), Err(OpenError::TupleInUse));
+        assert_eq!(world.table.counters().opened, 1);
+        assert_eq!(world.table.iter().count(), 1);
+    }
+    assert!(
+        open(
+            &mut world.table,
+            world.now,
+            NewFlow { inside_zone: Zone(8), external: at([20, 1, 1, 1], 1025), ..new }
+        )
+        .is_ok(),
+        "I1"
+    );
+}
+
+/// P9: a flow from an end to itself would have one key twice.
+#[test]
+fn a_flow_to_itself_is_refused() {
+    let end = at([10, 0, 0, 4], 5);
+    let new = NewFlow {
+        inside: end,
+        external: end,
+        remote: end,
+        outside_zone: SUBNET,
+        ..flow(Protocol::UDP)
+    };
+    let mut table = FlowTable::new(Settings::default());
+    assert_eq!(open(&mut table, Time(0), new), Err(OpenError::TupleInUse));
+}
+
+/// T1, Vigor's 9: at the limit new flows are refused and live ones go on.
+#[test]
+fn a_full_table_refuses_and_changes_nothing() {
+    let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::default() });
+    let nth = |port| NewFlow {
+        inside: at([10, 0, 0, 4], port),
+        external: at([20, 1, 1, 1], port),
+        ..flow(Protocol::UDP)
+    };
+    let ids: Vec<_> = (1..=3).map(|port| open(&mut table, Time(0), nth(port)).unwrap()).collect();
+    let before: Vec<_> = table.iter().collect();
+    assert_eq!(table.can_open(Time(0), &nth(4)), Err(OpenError::TableFull));
+    assert_eq!(open(&mut table, Time(0), nth(4)), Err(OpenError::TableFull));
+    assert_eq!(table.iter().collect::<Vec<_>>(), before);
+    assert!(table.end(Time(0), ids[1], Cause::Evicted));
+    assert!(open(&mut table, Time(0), nth(4)).is_ok());
+}
+
+/// T1: and so for cells.
+#[test]
+fn a_flow_with_one_cell_too_many_finds_the_table_full() {
+    let mut table = FlowTable::new(Settings { cells: 2, ..Settings::default() });
+    let nth = |port, cell| NewFlow {
+        inside: at([10, 0, 0, 4], port),
+        external: at([20, 1, 1, 1], port),
+        cell: Cell(cell),
+        ..flow(Protocol::UDP)
+    };
+    let first = open(&mut table, Time(0), nth(1, 1)).unwrap();
+    open(&mut table, Time(0), nth(2, 2)).unwrap();
+    assert_eq!(open(&mut table, Time(0), nth(3, 3)), Err(OpenError::TableFull));
+    open(&mut table, Time(0), nth(4, 2)).unwrap();
+    table.end(Time(0), first, Cause::Evicted);
+    assert!(open(&mut table, Time(0), nth(3, 3)).is_ok(), "a cell goes with its last flow");
+}
+
+/// Stale handles are harmless, also when the slot is used again.
+#[test]
+fn an_old_id_finds_nothing() {
+    let mut world = World::opened(Protocol::TCP);
+    world.table.end(world.now, world.id, Cause::Evicted);
+    let new = NewFlow { inside: at([10, 0, 0, 5], 1), external: at([20, 1, 1, 1], 9), ..world.new };
+    let other = open(&mut world.table, world.now, new).unwrap();
+    assert_ne!(other, world.id);
+    let packet = first(&new);
+    let id = world.id;
+    assert_eq!(world.table.flow(id), None);
+    assert_eq!(world.table.judgement(id), None);
+    assert_eq!(world.send(Side::Inside, &packet), Track::Invalid);
+    assert!(!world.table.end(world.now, id, Cause::Evicted));
+    assert!(!world.table.adopt(id, Cell(1), new.generation, 1));
+    assert!(!world.table.is_stale(id));
+    assert!(!world.table.may_reopen(id, Side::Inside, &packet.headers));
+    assert_eq!(world.table.close(world.now, id, Cause::Idle), Default::default());
+    assert_eq!(world.table.answer(world.now, id, Side::Inside, &packet.headers), None);
+    assert!(world.table.flow(other).is_some());
+}
+
+/// T-20, P-25, for every combination of flags.
+#[test]
+fn only_a_syn_without_ack_rst_or_fin_opens_a_flow() {
+    for flags in 0..=u8::MAX {
+        let packet = Packet::tcp(at([1, 1, 1, 1], 1), at([2, 2, 2, 2], 2), segment(flags, 1, 1, 0));
+        let expected = flags & SYN != 0 && flags & (ACK | RST | FIN) == 0;
+        assert_eq!(opens(&packet.headers), expected, "{flags:#x}");
+    }
+}
+
+#[test]
+fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
+    let (a, b) = (at([1, 1, 1, 1], 7), at([2, 2, 2, 2], 0));
+    assert!(opens(&Packet::udp(a, b).headers));
+    assert!(opens(&Packet::ping(a, b).headers));
+    assert!(!opens(&Packet::ping(b, a).headers));
+    let later = |bytes: &mut Vec<u8>| {
+        bytes[6..8].copy_from_slice(&[0x00, 0x03]);
+        bytes[10..12].copy_from_slice(&[0, 0]);
+        let sum =
+            bytes[..20].chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum::<u32>();
+        let sum = (sum & 0xFFFF) + (sum >> 16);
+        bytes[10..12].copy_from_slice(&(!((sum & 0xFFFF) + (sum >> 16)) as u16).to_be_bytes());
+        Headers::parse(bytes).unwrap()
+    };
+    for protocol in [Protocol::TCP, Protocol::UDP, Protocol(47)] {
+        let tuple = FiveTuple { protocol, source: a, destination: b };
+        let mut packet = Packet::of(tuple);
+        assert!(opens(&packet.headers));
+        assert!(!opens(&later(&mut packet.bytes)), "a later fragment opens nothing");
+    }
+}
+
+/// Packets and bytes are counted by the side they come from, the first packet among them.
+#[test]
+fn packets_and_bytes_are_counted_by_side() {
+    let mut world = World::established();
+    assert_eq!(world.outside(segment(ACK, 9001, 1001, 100)), Track::Pass);
+    let flow = world.table.flow(world.id).unwrap();
+    assert_eq!((flow.packets.inside, flow.packets.outside), (2, 2));
+    assert_eq!((flow.bytes.inside, flow.bytes.outside), (80, 40 + 140));
+    assert_eq!(flow.opened, world.now);
+}
+
+#[test]
+fn direction_is_seen_from_the_opener() {
+    assert_eq!(Side::Inside.direction(Side::Inside), Direction::Forward);
+    assert_eq!(Side::Inside.direction(Side::Outside), Direction::Reverse);
+}
+
+/// Inbound to a preserved address: the outside opens, and everything else is the same.
+#[test]
+fn a_flow_may_be_opened_from_the_outside() {
+    let inside = at([10, 0, 0, 4], 22);
+    let new = NewFlow {
+        inside,
+        external: inside,
+        remote: at([10, 9, 0, 1], 999),
+        opener: Side::Outside,
+        ..flow(Protocol::TCP)
+    };
+    let mut world = World::new(Settings::default(), new);
+    assert_eq!(world.inside(segment(SYN | ACK, 5, 1001, 0)), Track::Pass);
+    assert_eq!(world.outside(segment(ACK, 1001, 6, 0)), Track::Pass);
+    assert_eq!(world.state(), State::Established);
+    let flow = world.table.flow(world.id).unwrap();
+    assert_eq!((flow.packets.outside, flow.packets.inside), (2, 1));
+}
+
+/// A flow past its deadline gives way, and counts as ended by its timer.
+#[test]
+fn a_flow_past_its_deadline_gives_way() {
+    let mut world = World::opened(Protocol::UDP);
+    world.wait(Duration::from_secs(240));
+    let new = NewFlow { external: at([20, 1, 1, 1], 2000), ..world.new };
+    let id = open(&mut world.table, world.now, new).unwrap();
+    assert_eq!(world.table.flow(world.id), None);
+    assert_eq!(world.table.flow(id).unwrap().external.port(), 2000);
+    let counters = world.table.counters();
+    assert_eq!((counters.opened, counters.live, counters.ended(Cause::Idle)), (2, 1, 1));
+}
+
+#[test]
+fn flows_are_listed_in_the_order_of_their_slots() {
+    let mut table = FlowTable::new(Settings::default());
+    let nth = |port| NewFlow {
+        inside: at([10, 0, 0, 4], port),
+        external: at([20, 1, 1, 1], port),
+        ..flow(Protocol::UDP)
+    };
+    let ids: Vec<_> = (1..=5).map(|port| open(&mut table, Time(0), nth(port)).unwrap()).collect();
+    table.end(Time(0), ids[1], Cause::Evicted);
+    table.end(Time(0), ids[3], Cause::Evicted);
+    open(&mut table, Time(0), nth(9)).unwrap();
+    let ports: Vec<_> = table.iter().map(|(_, flow)| flow.inside.port()).collect();
+    assert_eq!(ports, [1, 3, 9, 5]);
+}
+
+#[test]
+fn causes_have_names_of_their_own() {
+    let names: std::collections::BTreeSet<_> =
+        Cause::ALL.iter().map(|cause| cause.name()).collect();
+    assert_eq!(names.len(), Cause::ALL.len());
+    assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+    for (place, cause) in Cause::ALL.into_iter().enumerate() {
+        assert_eq!(cause as usize, place, "counters are kept by place");
+    }
+}
+
+proptest! {
+    /// A batch finds what one lookup after another finds.
+    #[test]
+    fn a_batch_finds_the_same(
+        flows in proptest::collection::vec((0_u8..20, 0_u16..20), 0..200),
+        asked in proptest::collection::vec((0_u8..25, 0_u16..25, any::<bool>()), 0..150),
+    ) {
+        let mut table = FlowTable::new(Settings::default());
+        let nth = |host, port| NewFlow {
+            inside: at([10, 0, 0, host], port),
+            external: at([20, 1, 1, host], port),
+            ..flow(Protocol::UDP)
+        };
+        for (host, port) in flows {
+            _ = open(&mut table, Time(0), nth(host, port));
+        }
+        let keys: Vec<_> = asked
+            .into_iter()
+            .map(|(host, port, outside)| {
+                let side = if outside { Side::Outside } else { Side::Inside };
+                let (source, destination) = ends(&nth(host, port), side);
+                let zone = if outside { Zone::PUBLIC } else { SUBNET };
+                (zone, FiveTuple { protocol: Protocol::UDP, source, destination })
+            })
+            .collect();
+        for now in [Time(1), Time(u64::MAX)] {
+            let mut found = vec![None; keys.len()];
+            table.find_batch(now, &keys, &mut found);
+            let one_by_one: Vec<_> =
+                keys.iter().map(|(zone, tuple)| table.find(now, *zone, tuple)).collect();
+            prop_assert_eq!(&found, &one_by_one);
+        }
+    }
+}

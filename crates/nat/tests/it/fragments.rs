@@ -1,0 +1,204 @@
+//! Fragments.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vnetem_nat::{FlowId, FragmentError, FragmentKey, Fragments, Side, Span, Time, Zone};
+use vnetem_packet::Protocol;
+
+use crate::packets::at;
+use crate::world::World;
+
+const LIFE: Duration = Duration::from_secs(30);
+
+fn key(identification: u16) -> FragmentKey {
+    FragmentKey {
+        zone: Zone(7),
+        source: *at([10, 0, 0, 4], 0).ip(),
+        destination: *at([52, 239, 1, 9], 0).ip(),
+        protocol: Protocol::UDP,
+        identification,
+    }
+}
+
+fn id() -> FlowId {
+    World::opened(Protocol::UDP).id
+}
+
+fn span(offset: u16, length: u16, last: bool) -> Span {
+    Span { offset, length, last }
+}
+
+fn noted(identification: u16) -> Fragments {
+    let mut fragments = Fragments::new(4, LIFE, 0);
+    fragments.note(Time(0), key(identification), span(0, 1480, false), id(), Side::Inside);
+    fragments
+}
+
+/// F1, P-30.
+#[test]
+fn a_later_fragment_goes_where_its_first_one_went() {
+    let fragments = noted(1);
+    assert_eq!(fragments.find(Time(1), &key(1)), Some((id(), Side::Inside)));
+    assert_eq!(fragments.admit(Time(1), &key(1), span(1480, 100, true)), Ok((id(), Side::Inside)));
+}
+
+/// F2, and F5: the key holds all parts.
+#[test]
+fn a_later_fragment_without_its_first_is_refused() {
+    let fragments = noted(1);
+    let others = [
+        key(2),
+        FragmentKey { zone: Zone(8), ..key(1) },
+        FragmentKey { protocol: Protocol::TCP, ..key(1) },
+        FragmentKey { source: key(1).destination, ..key(1) },
+        FragmentKey { destination: key(1).source, ..key(1) },
+    ];
+    for other in others {
+        let refused = fragments.admit(Time(1), &other, span(1480, 8, false));
+        assert_eq!(refused, Err(FragmentError::WithoutFirst));
+    }
+}
+
+/// F4: gone at the instant of its life's end, and no later fragment prolongs it.
+#[test]
+fn an_entry_lives_for_its_life_and_no_longer() {
+    let mut fragments = noted(1);
+    let end = LIFE.as_nanos() as u64;
+    fragments.pass(Time(end - 1), &key(1), span(1480, 8, false));
+    assert!(fragments.find(Time(end - 1), &key(1)).is_some());
+    assert_eq!(fragments.find(Time(end), &key(1)), None);
+}
+
+/// T4.
+#[test]
+fn a_clock_that_steps_back_revives_nothing() {
+    let mut fragments = noted(1);
+    fragments.note(Time(LIFE.as_nanos() as u64), key(2), span(0, 8, false), id(), Side::Inside);
+    assert_eq!(fragments.find(Time(0), &key(1)), None);
+}
+
+/// F4: with the last byte the entry is gone.
+#[test]
+fn a_complete_datagram_is_forgotten() {
+    let mut fragments = noted(1);
+    for part in [span(2960, 40, true), span(1480, 1480, false)] {
+        assert!(fragments.admit(Time(1), &key(1), part).is_ok());
+        fragments.pass(Time(1), &key(1), part);
+    }
+    assert_eq!(fragments.find(Time(1), &key(1)), None);
+}
+
+/// F3, F4: what has passed does not pass again, whole or in part, and changes nothing.
+#[test]
+fn what_overlaps_is_refused() {
+    let mut fragments = noted(1);
+    fragments.pass(Time(1), &key(1), span(2960, 1480, false));
+    for (offset, length) in [(0, 8), (1472, 16), (1472, 3000), (2952, 16), (2960, 1480), (4432, 16)]
+    {
+        let part = span(offset, length, false);
+        assert_eq!(fragments.admit(Time(1), &key(1), part), Err(FragmentError::Overlap));
+        fragments.pass(Time(1), &key(1), part);
+    }
+    assert!(fragments.admit(Time(1), &key(1), span(1480, 1480, false)).is_ok());
+}
+
+/// F3: beyond 65,515 bytes of payload, beyond the known end, or a second end.
+#[test]
+fn what_reaches_too_far_is_refused() {
+    let mut fragments = noted(1);
+    let too_long = Err(FragmentError::TooLong);
+    assert_eq!(fragments.admit(Time(1), &key(1), span(65_512, 4, true)), too_long);
+    assert!(fragments.admit(Time(1), &key(1), span(65_512, 3, true)).is_ok());
+    assert_eq!(fragments.admit(Time(1), &key(1), span(65_528, 1480, true)), too_long);
+    assert_eq!(fragments.admit(Time(1), &key(1), span(1480, 0, true)), too_long);
+    fragments.pass(Time(1), &key(1), span(4000, 96, false));
+    assert_eq!(fragments.admit(Time(1), &key(1), span(3992, 8, true)), too_long);
+    fragments.pass(Time(1), &key(1), span(4096, 4, true));
+    assert_eq!(fragments.admit(Time(1), &key(1), span(4104, 8, false)), too_long);
+    assert_eq!(fragments.admit(Time(1), &key(1), span(1480, 8, true)), too_long);
+}
+
+#[test]
+fn more_than_eight_pieces_are_refused() {
+    let mut fragments = noted(1);
+    for piece in 1..8 {
+        let part = span(2000 * piece, 8, false);
+        assert!(fragments.admit(Time(1), &key(1), part).is_ok());
+        fragments.pass(Time(1), &key(1), part);
+    }
+    let ninth = span(20_000, 8, false);
+    assert_eq!(fragments.admit(Time(1), &key(1), ninth), Err(FragmentError::Scattered));
+    assert!(fragments.admit(Time(1), &key(1), span(2008, 8, false)).is_ok(), "one that touches");
+}
+
+/// F4: bounded; the oldest goes.
+#[test]
+fn the_oldest_entry_gives_way() {
+    let mut fragments = noted(1);
+    for identification in 2..=5 {
+        let first = span(0, 8, false);
+        fragments.note(Time(1), key(identification), first, id(), Side::Inside);
+    }
+    let alive = [1, 2, 3, 4, 5].map(|n| fragments.find(Time(1), &key(n)).is_some());
+    assert_eq!(alive, [false, true, true, true, true]);
+    assert_eq!(Fragments::new(0, LIFE, 0).find(Time(0), &key(1)), None);
+}
+
+/// F4: the same first fragment again neither prolongs nor forgets; another first with the key is another datagram.
+#[test]
+fn a_repeated_first_fragment_changes_nothing() {
+    let mut fragments = noted(1);
+    fragments.pass(Time(1), &key(1), span(1480, 8, false));
+    fragments.note(Time(9), key(1), span(0, 1480, false), id(), Side::Inside);
+    let repeated = fragments.admit(Time(9), &key(1), span(1480, 8, false));
+    assert_eq!(repeated, Err(FragmentError::Overlap));
+    assert_eq!(fragments.find(Time(LIFE.as_nanos() as u64), &key(1)), None);
+    fragments.note(Time(10), key(1), span(0, 1480, false), id(), Side::Outside);
+    assert_eq!(fragments.find(Time(10), &key(1)), Some((id(), Side::Outside)));
+    assert!(fragments.admit(Time(10), &key(1), span(1480, 8, false)).is_ok());
+}
+
+proptest! {
+    /// Against the obvious: one flag for each byte.
+    #[test]
+    fn pieces_agree_with_a_flag_for_each_byte(
+        parts in proptest::collection::vec((0_u16..40, 1_u16..9, any::<bool>()), 0..30),
+    ) {
+        let mut fragments = Fragments::new(4, LIFE, 0);
+        fragments.note(Time(0), key(1), span(0, 16, false), id(), Side::Inside);
+        let (mut bytes, mut end) = ([false; 400], None);
+        bytes[..16].fill(true);
+        for (offset, length, last) in parts {
+            let part = span(offset * 8, if last { length } else { length * 8 }, last);
+            let range = usize::from(part.offset)..usize::from(part.offset + part.length);
+            let pieces = 1 + bytes.windows(2).filter(|pair| !pair[0] && pair[1]).count();
+            let whole = end.is_some_and(|end| bytes[..end].iter().all(|byte| *byte));
+            let beyond = end.is_some_and(|end| range.end > end);
+            let overlaps = bytes[range.clone()].iter().any(|byte| *byte);
+            let ends_early = last && (end.is_some() || bytes[range.end..].iter().any(|byte| *byte));
+            let touches = bytes[range.start - usize::from(range.start > 0)] || bytes[range.end];
+            let expected = if whole {
+                Err(FragmentError::WithoutFirst)
+            } else if beyond {
+                Err(FragmentError::TooLong)
+            } else if overlaps {
+                Err(FragmentError::Overlap)
+            } else if pieces == 8 && !touches {
+                Err(FragmentError::Scattered)
+            } else if ends_early {
+                Err(FragmentError::TooLong)
+            } else {
+                Ok((id(), Side::Inside))
+            };
+            prop_assert_eq!(fragments.admit(Time(0), &key(1), part), expected);
+            fragments.pass(Time(0), &key(1), part);
+            if expected.is_ok() {
+                bytes[range.clone()].fill(true);
+                if last {
+                    end = Some(range.end);
+                }
+            }
+        }
+    }
+}

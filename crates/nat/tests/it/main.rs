@@ -1,0 +1,21 @@
+//! Flows, seen from outside: every rule by name, and the table against a twin that is slow and obvious.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by panic"
+)]
+
+mod closing;
+mod exhaustive;
+mod flows;
+mod fragments;
+mod model;
+mod packets;
+mod ports;
+mod stale;
+mod tcp;
+mod timers;
+mod twin;
+mod world;

@@ -1,0 +1,502 @@
+//! The table and its twin, side by side: any sequence of calls, packets and clock steps.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vnetem_nat::{
+    Cause, Cell, Closing, Exhausted, FlowId, FlowTable, Generation, HoldDown, NewFlow, Pool,
+    Settings, Side, Standing, Time, Timers, Track, Zone,
+};
+use vnetem_packet::{Protocol, Reset};
+
+use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
+use crate::twin::{Stage, Twin, TwinFlow, key};
+use crate::world::first;
+
+const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2)];
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// A new flow of one of few hosts, ports, remotes and networks, so that everything collides.
+    Open {
+        shape: u8,
+        translated: bool,
+        chosen: bool,
+        from_outside: bool,
+        cell: u32,
+    },
+    Packet {
+        which: prop::sample::Index,
+        side: bool,
+        kind: u8,
+    },
+    Close {
+        which: prop::sample::Index,
+    },
+    End {
+        which: prop::sample::Index,
+    },
+    Wait {
+        step: u8,
+    },
+    Expire {
+        budget: usize,
+    },
+    Touch {
+        cell: u32,
+    },
+    NextStale {
+        adopt: bool,
+    },
+}
+
+struct Pair {
+    table: FlowTable<u32>,
+    twin: Twin,
+    ids: BTreeMap<u64, FlowId>,
+    now: Time,
+    generation: u32,
+    names: u64,
+    ports: u16,
+    addresses: usize,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    use prop::sample::Index;
+    let op = prop_oneof![
+        8 => (any::<u8>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), 0..3_u32).prop_map(
+            |(shape, translated, chosen, from_outside, cell)| Op::Open {
+                shape, translated, chosen, from_outside, cell
+            }
+        ),
+        12 => (any::<Index>(), any::<bool>(), 0..8_u8)
+            .prop_map(|(which, side, kind)| Op::Packet { which, side, kind }),
+        2 => any::<Index>().prop_map(|which| Op::Close { which }),
+        1 => any::<Index>().prop_map(|which| Op::End { which }),
+        4 => (0..8_u8).prop_map(|step| Op::Wait { step }),
+        2 => prop_oneof![Just(1), Just(3), Just(usize::MAX)].prop_map(|budget| Op::Expire { budget }),
+        1 => (0..3_u32).prop_map(|cell| Op::Touch { cell }),
+        2 => any::<bool>().prop_map(|adopt| Op::NextStale { adopt }),
+    ];
+    proptest::collection::vec(op, 1..64)
+}
+
+impl Pair {
+    fn new(seed: u64, capacity: u32, ports: u16, addresses: usize) -> Self {
+        let closing = Duration::from_secs(60);
+        let timers = Timers {
+            fin_wait: closing,
+            close_wait: closing,
+            last_ack: closing,
+            time_wait: closing,
+            udp_one_way: Duration::from_secs(30),
+            udp_two_way: Duration::from_secs(120),
+            ..Timers::AZURE
+        };
+        let settings = Settings { capacity, seed, timers, ..Settings::default() };
+        Self {
+            table: FlowTable::new(settings),
+            twin: Twin::new(capacity as usize, timers, HoldDown::AZURE),
+            ids: BTreeMap::new(),
+            now: Time(1 << 40),
+            generation: 1,
+            names: 0,
+            ports,
+            addresses,
+        }
+    }
+
+    fn run(&mut self, op: &Op) {
+        match *op {
+            Op::Open { shape, translated, chosen, from_outside, cell } => {
+                self.open(shape, translated, chosen, from_outside, cell);
+            }
+            Op::Packet { which, side, kind } => self.packet(which, side, kind),
+            Op::Close { which } => self.close(which),
+            Op::End { which } => {
+                if let Some(flow) = self.pick(which) {
+                    assert!(self.table.end(self.now, self.ids[&flow.name], Cause::Withdrawn));
+                    self.twin.end(flow.name, Cause::Withdrawn, self.now);
+                }
+            }
+            Op::Wait { step } => {
+                let steps = [
+                    0,
+                    1,
+                    1_000_000_000,
+                    16_000_000_000,
+                    30_000_000_000,
+                    60_000_000_000,
+                    240_000_000_000,
+                    1 << 61,
+                ];
+                // The last step but for rare long leaps: fault 25.
+                let step =
+                    if step == 7 && self.now.0 > 1 << 60 { 0 } else { steps[usize::from(step)] };
+                self.now = Time(self.now.0 + step);
+            }
+            Op::Expire { budget } => self.expire(budget),
+            Op::Touch { cell } => {
+                self.generation += 1;
+                self.table.touch(Cell(cell), Generation(self.generation));
+                for flow in &mut self.twin.flows {
+                    if flow.new.cell == Cell(cell) {
+                        flow.touched = self.generation;
+                    }
+                }
+            }
+            Op::NextStale { adopt } => self.next_stale(adopt),
+        }
+    }
+
+    fn pick(&self, which: prop::sample::Index) -> Option<TwinFlow> {
+        let flows = &self.twin.flows;
+        (!flows.is_empty()).then(|| flows[which.index(flows.len())].clone())
+    }
+
+    fn open(&mut self, shape: u8, translated: bool, chosen: bool, from_outside: bool, cell: u32) {
+        let bit = |bit: u8| shape >> bit & 1;
+        let protocol =
+            [Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP][usize::from(shape >> 6)];
+        let inside = at([10, 0, 0, 4 + bit(0)], 50_000 + u16::from(bit(1)));
+        let remote = at([52, 239, 1, 9 + bit(2)], if protocol == Protocol::ICMP { 0 } else { 443 });
+        let mut new = NewFlow {
+            protocol,
+            inside,
+            inside_zone: Zone(7 + u32::from(bit(3))),
+            external: inside,
+            // Preserved sources of both networks go to one place, or to their own.
+            outside_zone: if bit(4) == 0 { Zone(7 + u32::from(bit(3))) } else { Zone(9) },
+            remote,
+            opener: if from_outside { Side::Outside } else { Side::Inside },
+            cell: Cell(cell),
+            generation: Generation(self.generation),
+            judgement: u32::from(shape),
+        };
+        if from_outside && protocol == Protocol::ICMP {
+            // The identifier is the remote's then.
+            new.inside.set_port(0);
+            new.external.set_port(0);
+            new.remote.set_port(5);
+        }
+        if translated && !from_outside {
+            new.outside_zone = Zone::PUBLIC;
+            let addresses = &PUBLIC[..self.addresses];
+            let (first_port, last_port) = (1024, 1023 + self.ports);
+            let pool = Pool { addresses, first_port, last_port };
+            let free = self.twin.free(self.now, addresses, first_port..=last_port, &new);
+            let got = self.table.choose(
+                self.now,
+                pool,
+                protocol,
+                inside,
+                new.inside_zone,
+                remote,
+                Zone::PUBLIC,
+            );
+            match got {
+                Ok(external) => {
+                    assert!(free.contains(&external), "{external} is not among {free:?}")
+                }
+                Err(Exhausted) => assert_eq!(free, []),
+            }
+            new.external = match got {
+                Ok(external) if chosen => external,
+                // Any, free or not: `open` must tell.
+                _ => at([20, 1, 1, 1], 1024 + u16::from(bit(5))),
+            };
+        }
+        self.names += 1;
+        let could = self.table.can_open(self.now, &new);
+        let packet = first(&new);
+        let opened = self.table.open(self.now, new, &packet.headers, &packet.bytes);
+        assert_eq!(opened.map(|_| ()), could, "can_open is open's twin");
+        assert_eq!(could, self.twin.open(self.now, new, self.names), "{new:?}");
+        if let Ok(id) = opened {
+            self.ids.insert(self.names, id);
+        }
+    }
+
+    /// A packet as a well-behaved end of this stage would send it, of a kind that has its turn.
+    fn packet(&mut self, which: prop::sample::Index, outside: bool, kind: u8) {
+        let Some(mut flow) = self.pick(which) else { return };
+        let id = self.ids[&flow.name];
+        let side = if outside { Side::Outside } else { Side::Inside };
+        let (mine, theirs) = if outside { (1, 0) } else { (0, 1) };
+        let (_, tuple) = key(&flow.new, side);
+        let alive = self.twin.deadline(&flow) > self.now;
+        let opener = side == flow.new.opener;
+        let [next, expects] = [flow.next[mine], flow.next[theirs]];
+        let plain = |flags, payload| segment(flags, next, expects, payload);
+        let (packet, stage, length) = match (flow.stage, kind) {
+            (Stage::Datagrams { answered }, _) => {
+                let answered = answered || !opener && flow.new.protocol == Protocol::UDP;
+                (Packet::of(tuple), Stage::Datagrams { answered }, 0)
+            }
+            (Stage::Opening { answered: false }, _) if opener => {
+                let syn = segment(SYN, next - 1, 0, 0);
+                (Packet::tcp(tuple.source, tuple.destination, syn), flow.stage, 0)
+            }
+            (Stage::Opening { answered: false }, 0) => {
+                let refusal = segment(RST | ACK, 0, expects, 0);
+                (Packet::tcp(tuple.source, tuple.destination, refusal), Stage::Reset, 0)
+            }
+            (Stage::Opening { answered: false }, _) => {
+                let answer = plain(SYN | ACK, 0);
+                (
+                    Packet::tcp(tuple.source, tuple.destination, answer),
+                    Stage::Opening { answered: true },
+                    1,
+                )
+            }
+            (Stage::Opening { answered: true }, _) if opener => {
+                let ack = plain(ACK, 0);
+                (
+                    Packet::tcp(tuple.source, tuple.destination, ack),
+                    Stage::Open { finished: [false; 2] },
+                    0,
+                )
+            }
+            (Stage::Open { mut finished }, 0) if !finished[mine] => {
+                finished[mine] = true;
+                (
+                    Packet::tcp(tuple.source, tuple.destination, plain(FIN | ACK, 5)),
+                    Stage::Open { finished },
+                    6,
+                )
+            }
+            (Stage::Open { .. }, 1) => {
+                (Packet::tcp(tuple.source, tuple.destination, plain(RST, 0)), Stage::Reset, 0)
+            }
+            (Stage::Open { finished: [true, true] }, _) => {
+                (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
+            }
+            (Stage::Open { finished }, _) => {
+                let payload = if finished[mine] { 0 } else { u16::from(kind) * 100 };
+                let stage = Stage::Open { finished };
+                (
+                    Packet::tcp(tuple.source, tuple.destination, plain(ACK, payload)),
+                    stage,
+                    payload.into(),
+                )
+            }
+            (Stage::Finished, _) => {
+                (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
+            }
+            // A stray acknowledgement: passes, and neither refreshes nor revives (R9).
+            (Stage::Reset, _) => {
+                let packet = Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0));
+                let track = self.track(id, side, &packet);
+                assert_eq!(track == Track::Pass, alive);
+                return;
+            }
+            (Stage::Tombstone(_), _) => return self.late(&flow, id, side, kind),
+            (Stage::Opening { answered: true }, _) => return,
+        };
+        let track = self.track(id, side, &packet);
+        assert_eq!(track == Track::Pass, alive, "{flow:?} {packet:?}");
+        if alive {
+            flow.next[mine] = next.wrapping_add(length);
+            (flow.stage, flow.last) = (stage, self.now);
+            let place = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
+            self.twin.flows[place] = flow;
+        }
+    }
+
+    fn track(&mut self, id: FlowId, side: Side, packet: &Packet) -> Track {
+        let would = self.table.would_track(self.now, id, side, &packet.headers, &packet.bytes);
+        let track = self.table.track(self.now, id, side, &packet.headers, &packet.bytes);
+        assert_eq!(would, track);
+        track
+    }
+
+    /// A late segment to a tombstone: dropped, and answered by R4 unless it is an RST (R2, R7).
+    fn late(&mut self, flow: &TwinFlow, id: FlowId, side: Side, kind: u8) {
+        let (_, tuple) = key(&flow.new, side);
+        let flags = [ACK, RST, SYN, FIN | ACK, RST | ACK, ACK, SYN | ACK, FIN][usize::from(kind)];
+        let packet = Packet::tcp(tuple.source, tuple.destination, segment(flags, 77, 88, 3));
+        let track = self.track(id, side, &packet);
+        assert_eq!(track, Track::Invalid);
+        let answer = self.table.answer(self.now, id, side, &packet.headers);
+        let alive = self.twin.deadline(flow) > self.now;
+        let expected = if flags & ACK == 0 {
+            let length = 3 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+            (0, Some(77 + length))
+        } else {
+            (88, None)
+        };
+        let reset = Reset {
+            source: tuple.destination,
+            destination: tuple.source,
+            sequence: expected.0,
+            acknowledgement: expected.1,
+        };
+        // More than the burst of 16 in one tombstone's life does not happen in 64 steps often enough to matter: then it is silent.
+        if flags & RST != 0 || !alive {
+            assert_eq!(answer, None);
+        } else if let Some(answer) = answer {
+            assert_eq!(answer, reset);
+        }
+    }
+
+    fn close(&mut self, which: prop::sample::Index) {
+        let Some(flow) = self.pick(which) else { return };
+        let closing = self.table.close(self.now, self.ids[&flow.name], Cause::SourceSwitched);
+        self.close_twin(&flow, closing);
+    }
+
+    fn close_twin(&mut self, flow: &TwinFlow, closing: Closing) {
+        let deadline = self.twin.deadline(flow);
+        let open = matches!(flow.stage, Stage::Opening { .. } | Stage::Open { .. });
+        let silent = !open || deadline <= self.now;
+        let [inside, outside] = flow.next;
+        let answered = flow.stage != Stage::Opening { answered: false };
+        let opened_inside = flow.new.opener == Side::Inside;
+        // Nothing of an end that has not answered was forwarded, nor is there anything of it to acknowledge.
+        let (from_inside, from_outside) = (
+            (answered || opened_inside).then_some(inside),
+            (answered || !opened_inside).then_some(outside),
+        );
+        let expected = Closing {
+            to_inside: Some(Reset {
+                source: flow.new.remote,
+                destination: flow.new.inside,
+                sequence: from_outside.unwrap_or(0),
+                acknowledgement: from_inside,
+            }),
+            to_outside: Some(Reset {
+                source: flow.new.external,
+                destination: flow.new.remote,
+                sequence: from_inside.unwrap_or(0),
+                acknowledgement: from_outside,
+            }),
+        };
+        assert_eq!(closing, if silent { Closing::default() } else { expected }, "{flow:?}");
+        if flow.is_tombstone() {
+        } else if deadline <= self.now {
+            let expired = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
+            let rest: Vec<_> = self.twin.flows.drain(..).collect();
+            self.twin.flows = vec![rest[expired].clone()];
+            self.twin.expire(self.now);
+            self.twin.flows = rest.into_iter().filter(|other| other.name != flow.name).collect();
+        } else if silent {
+            self.twin.end(flow.name, Cause::SourceSwitched, self.now);
+        } else {
+            let place = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
+            let flow = &mut self.twin.flows[place];
+            (flow.stage, flow.last) = (Stage::Tombstone(Cause::SourceSwitched), self.now);
+        }
+    }
+
+    fn next_stale(&mut self, adopt: bool) {
+        let next = self.table.next_stale();
+        let Some(id) = next else {
+            assert!(!self.twin.flows.iter().any(TwinFlow::is_stale), "one was missed");
+            return;
+        };
+        let flow = self.twin.flows.iter().find(|flow| self.ids[&flow.name] == id).unwrap().clone();
+        assert!(flow.is_stale());
+        if adopt {
+            let generation = Generation(self.generation);
+            assert!(self.table.adopt(id, flow.new.cell, generation, 9));
+            let place = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
+            let new = &mut self.twin.flows[place].new;
+            (new.generation, new.judgement) = (generation, 9);
+        } else {
+            let closing = self.table.close(self.now, id, Cause::SourceSwitched);
+            self.close_twin(&flow, closing);
+        }
+    }
+
+    fn expire(&mut self, budget: usize) {
+        let mut ended = Vec::new();
+        while self.table.expire(self.now, budget, &mut |gone| {
+            ended.push((gone.flow.judgement, gone.flow.inside, gone.cause));
+        }) >= budget
+        {}
+        let before = self.twin.flows.clone();
+        let mut expected: Vec<_> = self
+            .twin
+            .expire(self.now)
+            .into_iter()
+            .map(|(name, cause)| {
+                let flow = before.iter().find(|flow| flow.name == name).unwrap();
+                (flow.new.judgement, flow.new.inside, cause)
+            })
+            .collect();
+        ended.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(ended, expected);
+        assert!(self.table.next_deadline().is_none_or(|next| next > self.now));
+    }
+
+    /// After every step, all that can be seen must agree.
+    fn agree(&self) {
+        let counters = self.table.counters();
+        let tombstones = self.twin.flows.iter().filter(|flow| flow.is_tombstone()).count();
+        assert_eq!(counters.opened, self.twin.opened);
+        assert_eq!(counters.tombstones as usize, tombstones);
+        assert_eq!((counters.live + counters.tombstones) as usize, self.twin.flows.len());
+        assert_eq!(counters.opened - counters.total_ended(), self.twin.flows.len() as u64, "O3");
+        for cause in Cause::ALL {
+            let ended = self.twin.ended.iter().filter(|other| **other == cause).count();
+            assert_eq!(counters.ended(cause), ended as u64, "{cause}");
+        }
+        let listed: BTreeMap<_, _> = self.table.iter().collect();
+        assert_eq!(listed.len(), self.twin.flows.len());
+        for flow in &self.twin.flows {
+            let id = self.ids[&flow.name];
+            let seen = &listed[&id];
+            assert!(flow.fits(seen.state), "{flow:?} {seen:?}");
+            assert_eq!(
+                (seen.last, seen.cell, seen.generation),
+                (flow.last, flow.new.cell, flow.new.generation)
+            );
+            assert_eq!(
+                (seen.external, seen.judgement),
+                (flow.new.external, flow.new.judgement),
+                "N3"
+            );
+            assert_eq!(self.table.is_stale(id), flow.is_stale());
+            for side in [Side::Inside, Side::Outside] {
+                let (zone, tuple) = key(&flow.new, side);
+                let found = self.table.find(self.now, zone, &tuple);
+                let expected = self.twin.find(self.now, (zone, tuple));
+                assert_eq!(
+                    found.map(|found| (found.id, found.side)),
+                    expected.map(|(flow, side)| (self.ids[&flow.name], side))
+                );
+                if let Some(found) = found {
+                    assert_eq!(found.standing == Standing::Tombstone, flow.is_tombstone());
+                }
+            }
+        }
+        let earliest = self.twin.flows.iter().map(|flow| self.twin.deadline(flow)).min();
+        match (self.table.next_deadline(), earliest) {
+            (Some(next), Some(earliest)) => assert!(next <= earliest),
+            (next, earliest) => assert_eq!((next, earliest), (None, None)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    /// N1 to N10, R1 to R9, T4, T5, O3, as far as a table can hold them.
+    #[test]
+    fn the_table_agrees_with_its_twin(
+        seed in any::<u64>(),
+        capacity in 1_u32..12,
+        ports in 1_u16..=4,
+        addresses in 1_usize..=2,
+        ops in ops(),
+    ) {
+        let mut pair = Pair::new(seed, capacity, ports, addresses);
+        for op in &ops {
+            pair.run(op);
+            pair.agree();
+        }
+    }
+}

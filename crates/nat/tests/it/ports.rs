@@ -1,0 +1,449 @@
+//! Choice of external tuples, and hold-down.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vnetem_nat::{
+    Cause, Exhausted, FlowTable, HoldDown, NewFlow, OpenError, Pool, Settings, Side, Time, Track,
+    Zone,
+};
+use vnetem_packet::Protocol;
+
+use crate::packets::{ACK, FIN, RST, at, segment};
+use crate::world::{CLIENT, SERVER, SUBNET, World, flow, open};
+
+const PUBLIC: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2), Ipv4Addr::new(20, 1, 1, 3)];
+
+fn pool(addresses: &[Ipv4Addr], first_port: u16, last_port: u16) -> Pool<'_> {
+    Pool { addresses, first_port, last_port }
+}
+
+fn choose(
+    table: &FlowTable<u32>,
+    now: Time,
+    pool: Pool<'_>,
+    new: &NewFlow<u32>,
+) -> Result<SocketAddrV4, Exhausted> {
+    let NewFlow { protocol, inside, inside_zone, remote, outside_zone, .. } = *new;
+    table.choose(now, pool, protocol, inside, inside_zone, remote, outside_zone)
+}
+
+/// Opens a flow of this inside port behind the pool.
+fn open_behind(
+    table: &mut FlowTable<u32>,
+    pool: Pool<'_>,
+    port: u16,
+) -> Result<SocketAddrV4, Exhausted> {
+    let mut new = flow(Protocol::UDP);
+    new.inside = at([10, 0, 0, 4], port);
+    new.external = choose(table, Time(0), pool, &new)?;
+    open(table, Time(0), new).unwrap();
+    Ok(new.external)
+}
+
+fn without_hold() -> FlowTable<u32> {
+    FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::default() })
+}
+
+/// N9, N-17: exactly as many flows as there are tuples, then an error, and after one ends exactly one more.
+#[test]
+fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
+    for (addresses, ports) in [(1, 1), (1, 2), (2, 1), (3, 7), (1, 64)] {
+        let pool = pool(&PUBLIC[..addresses], 5000, 5000 + ports - 1);
+        let size = u16::try_from(addresses).unwrap() * ports;
+        let mut table = without_hold();
+        let given: BTreeSet<_> =
+            (1..=size).map(|port| open_behind(&mut table, pool, port).unwrap()).collect();
+        assert_eq!(given.len(), usize::from(size), "N1: all different");
+        assert!(given.iter().all(|end| (5000..5000 + ports).contains(&end.port())), "N8");
+        assert_eq!(open_behind(&mut table, pool, size + 1), Err(Exhausted));
+        for (id, flow) in table.iter().collect::<Vec<_>>() {
+            table.end(Time(0), id, Cause::Evicted);
+            assert_eq!(open_behind(&mut table, pool, size + 1), Ok(flow.external), "the one left");
+            let (id, _) = table.iter().find(|(_, other)| other.external == flow.external).unwrap();
+            table.end(Time(0), id, Cause::Evicted);
+            open(&mut table, Time(0), NewFlow { generation: flow.generation, ..of(&flow) })
+                .unwrap();
+        }
+    }
+}
+
+fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
+    NewFlow {
+        protocol: flow.protocol,
+        inside: flow.inside,
+        inside_zone: flow.inside_zone,
+        external: flow.external,
+        outside_zone: flow.outside_zone,
+        remote: flow.remote,
+        opener: flow.opener,
+        cell: flow.cell,
+        generation: flow.generation,
+        judgement: flow.judgement,
+    }
+}
+
+/// N9 at full size (N-09: 64,512 ports): with all but one taken, the one is found.
+#[test]
+fn the_last_of_64512_ports_is_found() {
+    let mut table = without_hold();
+    let pool = pool(&PUBLIC[..1], 1024, 65_535);
+    for port in 1..64_512 {
+        open_behind(&mut table, pool, port).unwrap();
+    }
+    let taken: BTreeSet<_> = table.iter().map(|(_, flow)| flow.external.port()).collect();
+    let left = (1024..=65_535).find(|port| !taken.contains(port)).unwrap();
+    assert_eq!(open_behind(&mut table, pool, 64_513).unwrap().port(), left);
+    assert_eq!(open_behind(&mut table, pool, 64_514), Err(Exhausted));
+}
+
+/// N-12, N-24, T-04: to another remote, or by another protocol, the same tuple serves again.
+#[test]
+fn one_port_serves_several_remotes() {
+    let one = pool(&PUBLIC[..1], 1024, 1024);
+    let mut table = without_hold();
+    let first = flow(Protocol::TCP);
+    open(&mut table, Time(0), first).unwrap();
+    for port in [444, 445] {
+        let mut new = first;
+        new.remote.set_port(port);
+        new.external = choose(&table, Time(0), one, &new).unwrap();
+        assert_eq!(new.external, first.external);
+        open(&mut table, Time(0), new).unwrap();
+    }
+    let other = NewFlow { inside: at([10, 0, 0, 5], 50_001), ..first };
+    assert_eq!(choose(&table, Time(0), one, &other), Err(Exhausted));
+    assert_eq!(open(&mut table, Time(0), other), Err(OpenError::TupleInUse), "N1");
+    let datagrams = NewFlow { protocol: Protocol::UDP, ..other };
+    assert!(choose(&table, Time(0), one, &datagrams).is_ok(), "N-09: TCP and UDP are apart");
+}
+
+/// I1: two networks behind one pool share its tuples, and never get the same one.
+#[test]
+fn overlapping_networks_never_share_a_tuple() {
+    let two = pool(&PUBLIC[..1], 1024, 1025);
+    let mut table = without_hold();
+    let mut given = BTreeSet::new();
+    for zone in [Zone(1), Zone(2)] {
+        let mut new = NewFlow { inside_zone: zone, ..flow(Protocol::TCP) };
+        new.external = choose(&table, Time(0), two, &new).unwrap();
+        given.insert(new.external);
+        open(&mut table, Time(0), new).unwrap();
+    }
+    assert_eq!(given.len(), 2);
+    let third = NewFlow { inside_zone: Zone(3), ..flow(Protocol::TCP) };
+    assert_eq!(choose(&table, Time(0), two, &third), Err(Exhausted));
+}
+
+/// T-21: two hosts that use one identifier get two.
+#[test]
+fn icmp_identifiers_are_chosen_like_ports() {
+    let mut table = without_hold();
+    let two = pool(&PUBLIC[..1], 1024, 1025);
+    let mut given = BTreeSet::new();
+    for host in [4, 5] {
+        let mut new = flow(Protocol::ICMP);
+        new.inside = at([10, 0, 0, host], 77);
+        new.external = choose(&table, Time(0), two, &new).unwrap();
+        open(&mut table, Time(0), new).unwrap();
+        given.insert(new.external.port());
+    }
+    assert_eq!(given, BTreeSet::from([1024, 1025]));
+}
+
+/// A protocol without ports takes a whole address towards one remote.
+#[test]
+fn a_protocol_without_ports_takes_an_address() {
+    let mut table = without_hold();
+    let mut given = BTreeSet::new();
+    for host in 1..=4 {
+        let mut new = flow(Protocol(47));
+        (new.inside, new.remote) = (at([10, 0, 0, host], 0), at([52, 239, 1, 9], 0));
+        match choose(&table, Time(0), pool(&PUBLIC, 1024, 65_535), &new) {
+            Ok(external) => {
+                assert_eq!(external.port(), 0);
+                given.insert(external);
+                open(&mut table, Time(0), NewFlow { external, ..new }).unwrap();
+            }
+            Err(Exhausted) => assert_eq!((host, given.len()), (4, 3)),
+        }
+    }
+    assert_eq!(given.len(), 3);
+}
+
+#[test]
+fn a_pool_without_an_address_or_a_port_is_exhausted() {
+    let table = without_hold();
+    let new = flow(Protocol::TCP);
+    assert_eq!(choose(&table, Time(0), pool(&[], 1024, 65_535), &new), Err(Exhausted));
+    assert_eq!(choose(&table, Time(0), pool(&PUBLIC, 1025, 1024), &new), Err(Exhausted));
+    assert!(choose(&table, Time(0), pool(&PUBLIC, 0, 65_535), &new).is_ok());
+}
+
+/// T-08: one inside address, one external address, until that has no port left.
+#[test]
+fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
+    let mut table = without_hold();
+    let pool = pool(&PUBLIC, 2000, 2009);
+    let given: Vec<_> = (1..=30)
+        .map(|port| open_behind(&mut table, pool, port).unwrap().ip().octets()[3])
+        .collect();
+    for ten in given.chunks(10) {
+        assert!(ten.iter().all(|address| *address == ten[0]), "{given:?}");
+    }
+    let hosts: BTreeSet<_> = (0..50)
+        .map(|host| {
+            let new = NewFlow { inside: at([10, 0, 9, host], 1), ..flow(Protocol::UDP) };
+            *choose(&without_hold(), Time(0), pool, &new).unwrap().ip()
+        })
+        .collect();
+    assert_eq!(hosts.len(), 3, "and the hosts spread over all addresses");
+}
+
+/// N-13, T-07: no run of neighbours, another order for another seed, the same for the same.
+#[test]
+fn ports_are_random_and_reproducible() {
+    let given = |seed| {
+        let mut table = FlowTable::new(Settings { seed, ..Settings::default() });
+        let pool = pool(&PUBLIC[..1], 1024, 65_535);
+        (1..=200)
+            .map(|port| open_behind(&mut table, pool, port).unwrap().port())
+            .collect::<Vec<_>>()
+    };
+    let ports = given(1);
+    assert_eq!(ports, given(1));
+    assert_ne!(ports, given(2));
+    let near = ports.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 64).count();
+    assert!(near < 5, "{near} of 199 neighbours are near each other");
+    let upper = ports.iter().filter(|port| **port > 33_280).count();
+    assert!((70..=130).contains(&upper), "{upper} of 200 in the upper half");
+}
+
+/// N-13: every free port is as likely as any other. Chi-squared over 8 free ports of 16, 4,000 draws.
+#[test]
+fn every_free_port_is_equally_likely() {
+    let taken = [1, 2, 3, 4, 8, 9, 12, 15];
+    let mut hits = [0_u32; 16];
+    for seed in 0..4000 {
+        let settings = Settings { seed, capacity: 16, held: 1, cells: 1, ..Settings::default() };
+        let mut table = FlowTable::new(settings);
+        for port in taken {
+            let mut new = flow(Protocol::UDP);
+            new.inside = at([10, 0, 0, 9], port);
+            new.external.set_port(1000 + port);
+            open(&mut table, Time(0), new).unwrap();
+        }
+        let port = open_behind(&mut table, pool(&PUBLIC[..1], 1000, 1015), 5).unwrap().port();
+        hits[usize::from(port - 1000)] += 1;
+    }
+    assert!(taken.iter().all(|port| hits[usize::from(*port)] == 0));
+    let squares: f64 = hits
+        .iter()
+        .filter(|hits| **hits > 0)
+        .map(|hits| (f64::from(*hits) - 500.0).powi(2) / 500.0)
+        .sum();
+    // 7 degrees of freedom: 24.3 is exceeded once in 1,000 fair draws.
+    assert!(squares < 24.3, "{hits:?} {squares}");
+}
+
+/// N14: what a host is given depends on what others open.
+#[test]
+fn a_hosts_own_packets_do_not_foretell_its_ports() {
+    let pool = pool(&PUBLIC[..1], 1024, 65_535);
+    let mut quiet = FlowTable::new(Settings::default());
+    let mut busy = FlowTable::new(Settings::default());
+    let other = NewFlow { inside: at([10, 0, 0, 9], 9), ..flow(Protocol::TCP) };
+    open(&mut busy, Time(0), other).unwrap();
+    assert_ne!(open_behind(&mut quiet, pool, 1), open_behind(&mut busy, pool, 1));
+}
+
+/// Asking changes nothing: the second answer is the first.
+#[test]
+fn choosing_is_pure() {
+    let table = without_hold();
+    let new = flow(Protocol::TCP);
+    let pool = pool(&PUBLIC, 1024, 65_535);
+    assert_eq!(choose(&table, Time(0), pool, &new), choose(&table, Time(0), pool, &new));
+}
+
+/// N-14, N10, U-12: how long a tuple rests, to the nanosecond, by how its flow ended.
+#[test]
+fn a_tuple_rests_by_how_its_flow_ended() {
+    const C: u32 = CLIENT + 1;
+    const S: u32 = SERVER + 1;
+    type End = fn(&mut World);
+    let tcp = Protocol::TCP;
+    let cases: [(&str, Protocol, End, u64); 8] = [
+        (
+            "fin",
+            tcp,
+            |world| {
+                world.handshake();
+                _ = world.inside(segment(FIN | ACK, C, S, 0));
+                _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+                _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+                world.wait(Duration::from_secs(60));
+            },
+            65,
+        ),
+        (
+            "reset",
+            tcp,
+            |world| {
+                world.handshake();
+                assert_eq!(world.inside(segment(RST, C, 0, 0)), Track::Pass);
+                world.wait(Duration::from_secs(10));
+            },
+            16,
+        ),
+        ("half open", tcp, |world| world.wait(Duration::from_secs(30)), 30),
+        (
+            "idle",
+            tcp,
+            |world| {
+                world.handshake();
+                world.wait(Duration::from_secs(240));
+            },
+            65,
+        ),
+        ("udp", Protocol::UDP, |world| world.wait(Duration::from_secs(240)), 65),
+        (
+            "toggle",
+            tcp,
+            |world| {
+                world.handshake();
+                _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
+                world.wait(Duration::from_secs(60));
+            },
+            16,
+        ),
+        (
+            "toggle of a finished one",
+            tcp,
+            |world| {
+                world.handshake();
+                _ = world.inside(segment(FIN | ACK, C, S, 0));
+                _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+                _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+                _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
+            },
+            65,
+        ),
+        (
+            "withdrawn",
+            tcp,
+            |world| {
+                world.handshake();
+                world.table.end(world.now, world.id, Cause::Withdrawn);
+            },
+            16,
+        ),
+    ];
+    for swept in [true, false] {
+        for (name, protocol, end, seconds) in cases {
+            let mut world = World::opened(protocol);
+            end(&mut world);
+            if swept {
+                world.expire();
+                assert_eq!(world.table.counters().held, 1, "{name}");
+            }
+            let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
+            let one = pool(&PUBLIC[..1], 1024, 1024);
+            world.wait(Duration::from_secs(seconds) - Duration::from_nanos(1));
+            assert_eq!(choose(&world.table, world.now, one, &other), Err(Exhausted), "{name}");
+            assert_eq!(
+                world.table.can_open(world.now, &other),
+                Err(OpenError::TupleInUse),
+                "{name}"
+            );
+            let elsewhere = NewFlow { remote: at([52, 239, 1, 10], 443), ..other };
+            assert!(choose(&world.table, world.now, one, &elsewhere).is_ok(), "N-12 {name}");
+            world.wait(Duration::from_nanos(1));
+            assert_eq!(choose(&world.table, world.now, one, &other), Ok(other.external), "{name}");
+            assert!(open(&mut world.table, world.now, other).is_ok(), "{name}");
+            world.expire();
+            assert_eq!(world.table.counters().held, 0, "{name}");
+        }
+    }
+}
+
+/// A tombstone holds its tuple, and N-14 begins when it ends.
+#[test]
+fn a_tombstone_keeps_its_tuple_from_being_given_again() {
+    let mut world = World::established();
+    _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
+    let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
+    let one = pool(&PUBLIC[..1], 1024, 1024);
+    assert_eq!(choose(&world.table, world.now, one, &other), Err(Exhausted));
+    assert_eq!(world.table.can_open(world.now, &other), Err(OpenError::TupleInUse));
+}
+
+/// E5: a preserved source takes nothing from a pool, and nothing rests after it.
+#[test]
+fn a_preserved_source_leaves_no_hold() {
+    let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
+    let mut world = World::new(Settings::default(), new);
+    world.table.end(world.now, world.id, Cause::Evicted);
+    assert_eq!(world.table.counters().held, 0);
+    assert!(open(&mut world.table, world.now, new).is_ok());
+}
+
+/// The same host may have its tuple again at once: it is the one that the hold protects.
+#[test]
+fn a_host_that_reopens_may_keep_its_tuple() {
+    let mut world = World::established();
+    _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
+    assert!(open(&mut world.table, world.now, world.new).is_ok());
+    assert_eq!(world.table.counters().held, 0);
+}
+
+/// What happens when hold-down is full: the tuple nearest to its time goes free, and is counted.
+#[test]
+fn a_full_hold_down_gives_the_nearest_tuple_free() {
+    let settings = Settings { held: 2, ..Settings::default() };
+    let mut table = FlowTable::new(settings);
+    let tuple = |port| {
+        let mut new = flow(Protocol::TCP);
+        new.inside.set_port(port);
+        new.external.set_port(port);
+        new
+    };
+    // The first rests for 65 s (idle), the others for 16 s.
+    for (port, cause) in [(1, Cause::Idle), (2, Cause::Reset), (3, Cause::Reset)] {
+        let id = open(&mut table, Time(u64::from(port)), tuple(port)).unwrap();
+        table.end(Time(u64::from(port)), id, cause);
+    }
+    let counters = table.counters();
+    assert_eq!((counters.held, counters.released_early), (2, 1));
+    let free = |port| table.can_open(Time(4), &tuple(port)).is_ok();
+    assert_eq!([free(1), free(2), free(3)], [false, true, false]);
+}
+
+proptest! {
+    /// The walk over a pool meets every tuple once: with all but a random one taken, that one is found.
+    #[test]
+    fn the_only_free_tuple_is_found(
+        addresses in 1_usize..=3,
+        ports in 1_u16..=40,
+        seed in any::<u64>(),
+        free in any::<prop::sample::Index>(),
+    ) {
+        let pool = pool(&PUBLIC[..addresses], 3000, 3000 + ports - 1);
+        let mut table = FlowTable::new(Settings { seed, ..Settings::default() });
+        let all: Vec<_> = PUBLIC[..addresses]
+            .iter()
+            .flat_map(|address| (3000..3000 + ports).map(|port| SocketAddrV4::new(*address, port)))
+            .collect();
+        let free = *free.get(&all);
+        for (number, external) in (1..).zip(all.iter().filter(|end| **end != free)) {
+            let inside = at([10, 0, 0, 9], number);
+            let new = NewFlow { inside, external: *external, ..flow(Protocol::UDP) };
+            open(&mut table, Time(0), new).unwrap();
+        }
+        let new = NewFlow { inside_zone: SUBNET, opener: Side::Inside, ..flow(Protocol::UDP) };
+        prop_assert_eq!(choose(&table, Time(0), pool, &new), Ok(free));
+    }
+}

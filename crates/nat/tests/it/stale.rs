@@ -1,0 +1,178 @@
+//! A change of policy: which flows it touches, and the walk over them.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use vnetem_nat::{Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Settings, Time};
+use vnetem_packet::Protocol;
+
+use crate::packets::at;
+use crate::world::{World, flow, open};
+
+fn nth(port: u16, cell: u32, generation: u32) -> NewFlow<u32> {
+    NewFlow {
+        inside: at([10, 0, 0, 4], port),
+        external: at([20, 1, 1, 1], port),
+        cell: Cell(cell),
+        generation: Generation(generation),
+        ..flow(Protocol::UDP)
+    }
+}
+
+/// R1, P-21: the flows of the touched cell, and no other.
+#[test]
+fn a_change_touches_exactly_the_flows_of_its_cell() {
+    let mut table = FlowTable::new(Settings::default());
+    let ids: Vec<_> = (0..30)
+        .map(|port| open(&mut table, Time(0), nth(port, u32::from(port % 3), 1)).unwrap())
+        .collect();
+    assert_eq!(table.next_stale(), None);
+    table.touch(Cell(1), Generation(2));
+    let stale: Vec<_> = ids.iter().filter(|id| table.is_stale(**id)).copied().collect();
+    let expected: Vec<_> = ids.iter().skip(1).step_by(3).copied().collect();
+    assert_eq!(stale, expected);
+    let mut walked = Vec::new();
+    while let Some(id) = table.next_stale() {
+        walked.push(id);
+        assert!(table.adopt(id, Cell(1), Generation(2), 5));
+        assert!(!table.is_stale(id));
+    }
+    assert_eq!(walked, expected);
+    assert_eq!(table.judgement(expected[0]), Some(5));
+}
+
+/// A flow that was opened by the new configuration is not stale, and one by an older is.
+#[test]
+fn generations_are_compared_not_the_time_of_opening() {
+    let mut table = FlowTable::new(Settings::default());
+    let keeps_the_cell = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
+    table.touch(Cell(1), Generation(4));
+    assert!(!table.is_stale(keeps_the_cell));
+    let new = open(&mut table, Time(0), nth(2, 1, 4)).unwrap();
+    let old = open(&mut table, Time(0), nth(3, 1, 3)).unwrap();
+    assert_eq!([table.is_stale(new), table.is_stale(old)], [false, true]);
+    assert_eq!(table.next_stale(), Some(old));
+}
+
+/// The same flow until it is dealt with, whatever else happens.
+#[test]
+fn the_walk_goes_on_whatever_happens_between() {
+    let mut table = FlowTable::new(Settings::default());
+    let ids: Vec<_> =
+        (0..6).map(|port| open(&mut table, Time(0), nth(port, 1, 1)).unwrap()).collect();
+    table.touch(Cell(1), Generation(2));
+    assert_eq!(table.next_stale(), Some(ids[0]));
+    assert_eq!(table.next_stale(), Some(ids[0]));
+    table.end(Time(0), ids[0], Cause::Evicted);
+    table.end(Time(0), ids[1], Cause::Evicted);
+    let fresh = open(&mut table, Time(0), nth(9, 1, 2)).unwrap();
+    assert_eq!(table.next_stale(), Some(ids[2]));
+    table.touch(Cell(1), Generation(3));
+    assert!(table.is_stale(fresh));
+    let mut walked = BTreeSet::new();
+    while let Some(id) = table.next_stale() {
+        walked.insert(id);
+        _ = table.close(Time(0), id, Cause::SourceSwitched);
+    }
+    assert_eq!(walked, BTreeSet::from([ids[2], ids[3], ids[4], ids[5], fresh]));
+}
+
+/// Judged again by a configuration that is itself out of date, a flow stays stale.
+#[test]
+fn adopting_an_old_generation_leaves_a_flow_stale() {
+    let mut table = FlowTable::new(Settings::default());
+    let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
+    table.touch(Cell(1), Generation(3));
+    assert!(table.adopt(id, Cell(1), Generation(2), 0));
+    assert_eq!(table.next_stale(), Some(id));
+}
+
+/// Judged again, a flow may hang on something else.
+#[test]
+fn an_adopted_flow_may_change_its_cell() {
+    let mut table = FlowTable::new(Settings::default());
+    let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
+    table.touch(Cell(1), Generation(2));
+    assert!(table.adopt(id, Cell(2), Generation(2), 7));
+    assert_eq!(table.flow(id).unwrap().cell, Cell(2));
+    table.touch(Cell(1), Generation(3));
+    assert_eq!(table.next_stale(), None);
+    table.touch(Cell(2), Generation(3));
+    assert_eq!(table.next_stale(), Some(id));
+}
+
+/// With no room for another cell a flow keeps its old one.
+#[test]
+fn without_room_for_its_new_cell_a_flow_keeps_the_old_one() {
+    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::default() });
+    let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
+    open(&mut table, Time(0), nth(2, 1, 1)).unwrap();
+    assert!(table.adopt(id, Cell(2), Generation(2), 7));
+    let flow = table.flow(id).unwrap();
+    assert_eq!((flow.cell, flow.generation, flow.judgement), (Cell(1), Generation(2), 7));
+}
+
+#[test]
+fn a_tombstone_is_not_stale() {
+    let mut world = World::established();
+    _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
+    world.table.touch(Cell(1), Generation(9));
+    assert!(!world.table.is_stale(world.id));
+    assert_eq!(world.table.next_stale(), None);
+    assert!(!world.table.adopt(world.id, Cell(1), Generation(9), 0));
+}
+
+proptest! {
+    /// Against the obvious: generations rise as they do in use, and a flow is stale if its cell was touched since it was judged.
+    #[test]
+    fn the_walk_finds_exactly_the_stale_flows(
+        moves in proptest::collection::vec((0_u8..7, 0_u32..3, any::<prop::sample::Index>()), 1..120),
+    ) {
+        let mut table = FlowTable::new(Settings { cells: 3, ..Settings::default() });
+        let mut twin: Vec<(FlowId, u32, u32)> = Vec::new();
+        let (mut touched, mut generation) = ([0; 3], 1);
+        for (port, (kind, cell, which)) in (1..).zip(moves) {
+            let place = (!twin.is_empty()).then(|| which.index(twin.len()));
+            match (kind, place) {
+                (0 | 1, _) => {
+                    let id = open(&mut table, Time(0), nth(port, cell, generation)).unwrap();
+                    twin.push((id, cell, generation));
+                }
+                (2, _) => {
+                    generation += 1;
+                    table.touch(Cell(cell), Generation(generation));
+                    touched[cell as usize] = generation;
+                }
+                (3, Some(place)) => {
+                    let (id, ..) = twin.swap_remove(place);
+                    table.end(Time(0), id, Cause::Evicted);
+                }
+                (4, Some(place)) => {
+                    table.adopt(twin[place].0, Cell(cell), Generation(generation), 0);
+                    (twin[place].1, twin[place].2) = (cell, generation);
+                }
+                _ => {
+                    let next = table.next_stale();
+                    let any = twin.iter().any(|flow| flow.2 < touched[flow.1 as usize]);
+                    prop_assert_eq!(next.is_some(), any);
+                    if let Some(place) = twin.iter().position(|flow| Some(flow.0) == next) {
+                        prop_assert!(twin[place].2 < touched[twin[place].1 as usize]);
+                        table.adopt(twin[place].0, Cell(cell), Generation(generation), 0);
+                        (twin[place].1, twin[place].2) = (cell, generation);
+                    }
+                }
+            }
+            for (id, cell, generation) in &twin {
+                prop_assert_eq!(table.is_stale(*id), *generation < touched[*cell as usize]);
+                prop_assert_eq!(table.flow(*id).unwrap().cell, Cell(*cell));
+            }
+        }
+        let mut stale: BTreeSet<_> =
+            twin.iter().filter(|flow| flow.2 < touched[flow.1 as usize]).map(|flow| flow.0).collect();
+        while let Some(id) = table.next_stale() {
+            prop_assert!(stale.remove(&id));
+            table.end(Time(0), id, Cause::Withdrawn);
+        }
+        prop_assert!(stale.is_empty());
+    }
+}

@@ -1,0 +1,360 @@
+//! TCP tracking.
+
+use std::time::Duration;
+
+use vnetem_nat::{Cause, Settings, Side, State, Track};
+use vnetem_packet::{Protocol, TcpFlags};
+
+use crate::packets::{ACK, FIN, Packet, RST, SYN, Segment, segment};
+use crate::world::{CLIENT, SERVER, World, flow};
+
+const C: u32 = CLIENT + 1;
+const S: u32 = SERVER + 1;
+
+fn strict() -> World {
+    let settings = Settings { strict_windows: true, ..Settings::default() };
+    World::new(settings, flow(Protocol::TCP))
+}
+
+/// The path that Linux was seen to take, state by state.
+#[test]
+fn states_follow_linux() {
+    let mut world = World::opened(Protocol::TCP);
+    assert_eq!(world.state(), State::SynSent);
+    let steps = [
+        (Side::Outside, segment(SYN | ACK, SERVER, C, 0), State::SynReceived),
+        (Side::Inside, segment(ACK, C, S, 0), State::Established),
+        (Side::Inside, segment(ACK, C, S, 100), State::Established),
+        (Side::Inside, segment(FIN | ACK, C + 100, S, 0), State::FinWait),
+        (Side::Outside, segment(ACK, S, C + 101, 0), State::CloseWait),
+        (Side::Outside, segment(FIN | ACK, S, C + 101, 0), State::LastAck),
+        (Side::Inside, segment(ACK, C + 101, S + 1, 0), State::TimeWait),
+    ];
+    for (number, (side, segment, state)) in steps.into_iter().enumerate() {
+        let packet = world.packet(side, segment);
+        assert_eq!(world.send(side, &packet), Track::Pass, "step {number}");
+        assert_eq!(world.state(), state, "step {number}");
+    }
+}
+
+/// Every class of segment in every state: the whole table of Linux, but for the differences that `transition` names.
+#[test]
+fn every_segment_has_its_place_in_every_state() {
+    use State::{
+        CloseWait, Established, FinWait, LastAck, SynReceived, SynSent, SynSent2, TimeWait,
+    };
+    let none = |_: &mut World| {};
+    let reach: [(State, fn(&mut World)); 8] = [
+        (SynSent, none),
+        (SynSent2, |w| _ = w.outside(segment(SYN, SERVER, 0, 0))),
+        (SynReceived, |w| _ = w.outside(segment(SYN | ACK, SERVER, C, 0))),
+        (Established, |w| w.handshake()),
+        (FinWait, |w| {
+            w.handshake();
+            _ = w.inside(segment(FIN | ACK, C, S, 0));
+        }),
+        (CloseWait, |w| {
+            w.handshake();
+            _ = w.inside(segment(FIN | ACK, C, S, 0));
+            _ = w.outside(segment(ACK, S, C + 1, 0));
+        }),
+        (LastAck, |w| {
+            w.handshake();
+            _ = w.inside(segment(FIN | ACK, C, S, 0));
+            _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
+        }),
+        (TimeWait, |w| {
+            w.handshake();
+            _ = w.inside(segment(FIN | ACK, C, S, 0));
+            _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
+            _ = w.inside(segment(ACK, C + 1, S + 1, 0));
+        }),
+    ];
+    // What becomes of SYN, SYN+ACK, FIN+ACK, ACK from the inside, and of the same from the outside: a state, `=` for passing
+    // unnoticed, `!` for invalid. The segments bear numbers that fit.
+    let table = [
+        (SynSent, ["SynSent", "!", "!", "!", "SynSent2", "SynReceived", "!", "="]),
+        (SynSent2, ["SynSent2", "SynReceived", "!", "!", "SynSent2", "SynReceived", "!", "="]),
+        (
+            SynReceived,
+            [
+                "=",
+                "SynReceived",
+                "FinWait",
+                "Established",
+                "!",
+                "SynReceived",
+                "FinWait",
+                "SynReceived",
+            ],
+        ),
+        (Established, ["=", "!", "FinWait", "Established", "!", "=", "FinWait", "Established"]),
+        (FinWait, ["=", "!", "FinWait", "CloseWait", "!", "=", "LastAck", "CloseWait"]),
+        (CloseWait, ["=", "!", "CloseWait", "CloseWait", "!", "=", "LastAck", "CloseWait"]),
+        (LastAck, ["=", "!", "LastAck", "TimeWait", "!", "=", "LastAck", "TimeWait"]),
+        (TimeWait, ["=", "!", "TimeWait", "TimeWait", "=", "=", "TimeWait", "TimeWait"]),
+    ];
+    for ((state, prepare), (same, row)) in reach.into_iter().zip(table) {
+        assert_eq!(state, same);
+        for (column, expected) in row.into_iter().enumerate() {
+            let mut world = World::opened(Protocol::TCP);
+            prepare(&mut world);
+            assert_eq!(world.state(), state);
+            let side = if column < 4 { Side::Inside } else { Side::Outside };
+            let flags = [SYN, SYN | ACK, FIN | ACK, ACK][column % 4];
+            let (from, to) = match side {
+                Side::Inside => (CLIENT, SERVER),
+                Side::Outside => (SERVER, CLIENT),
+            };
+            let sequence = if flags & SYN == 0 { from + 1 } else { from };
+            let packet = world.packet(side, segment(flags, sequence, to + 1, 0));
+            let before = world.table.flow(world.id).unwrap();
+            world.wait(Duration::from_secs(1));
+            let track = world.send(side, &packet);
+            let after = world.table.flow(world.id).unwrap();
+            let found = match track {
+                Track::Invalid => String::from("!"),
+                Track::Pass if after.last == before.last => String::from("="),
+                Track::Pass => format!("{:?}", after.state),
+            };
+            assert_eq!(found, expected, "{state:?} {side:?} {:?}", TcpFlags(flags));
+            if found == "!" {
+                assert_eq!(after, before, "an invalid segment changes nothing");
+            }
+        }
+    }
+}
+
+/// T-20: combinations that no connection has.
+#[test]
+fn impossible_flags_are_invalid() {
+    for flags in 0..=0x3F {
+        let mut world = World::established();
+        let valid = [SYN, SYN | ACK, FIN | ACK, ACK, RST, RST | ACK];
+        let expected = match flags & 0x17 {
+            classes if !valid.contains(&classes) => Track::Invalid,
+            // From the opener of an established connection.
+            classes if classes == SYN | ACK => Track::Invalid,
+            _ => Track::Pass,
+        };
+        assert_eq!(world.inside(segment(flags, C, S, 0)), expected, "{:?}", TcpFlags(flags));
+    }
+}
+
+/// T-14.
+#[test]
+fn simultaneous_open_reaches_established() {
+    let mut world = World::opened(Protocol::TCP);
+    assert_eq!(world.outside(segment(SYN, SERVER, 0, 0)), Track::Pass);
+    assert_eq!(world.state(), State::SynSent2);
+    assert_eq!(world.inside(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
+    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.state(), State::SynReceived);
+    assert_eq!(world.inside(segment(ACK, C, S, 10)), Track::Pass);
+    assert_eq!(world.state(), State::Established);
+}
+
+/// RFC 9293 3.10.7.3: an answer to a SYN that acknowledges something else is none.
+#[test]
+fn a_syn_ack_must_acknowledge_the_syn() {
+    for acknowledgement in [CLIENT, C + 1, 0, C.wrapping_add(1 << 31)] {
+        let mut world = World::opened(Protocol::TCP);
+        assert_eq!(world.outside(segment(SYN | ACK, SERVER, acknowledgement, 0)), Track::Pass);
+        assert_eq!(world.state(), State::SynSent, "{acknowledgement}");
+        let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+        assert_eq!(closing.to_inside.unwrap().sequence, 0, "nothing of the server counts");
+    }
+}
+
+/// A FIN that is sent again is not the other end's.
+#[test]
+fn a_repeated_fin_leaves_the_connection_half_open() {
+    let mut world = World::established();
+    for _ in 0..3 {
+        assert_eq!(world.inside(segment(FIN | ACK, C, S, 0)), Track::Pass);
+    }
+    assert_eq!(world.state(), State::FinWait);
+    assert_eq!(world.outside(segment(ACK, S, C + 1, 500)), Track::Pass);
+    assert_eq!(world.inside(segment(FIN | ACK, C, S + 500, 0)), Track::Pass);
+    assert_eq!(world.state(), State::CloseWait);
+    // So a change still closes it (R1).
+    let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+    assert_eq!(closing.to_inside.unwrap().sequence, S + 500);
+}
+
+/// R6, T-17: by number, from either side, in every synchronised state.
+#[test]
+fn only_an_exact_rst_ends_a_connection() {
+    let states: [fn(&mut World); 3] = [
+        |_| {},
+        |world| _ = world.inside(segment(FIN | ACK, C, S, 0)),
+        |world| {
+            _ = world.inside(segment(FIN | ACK, C, S, 0));
+            _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+        },
+    ];
+    for prepare in states {
+        for side in [Side::Inside, Side::Outside] {
+            for offset in [0_u32, 1, u32::MAX, 500, 1 << 20, 1 << 31] {
+                let mut world = World::established();
+                prepare(&mut world);
+                let before = world.table.flow(world.id).unwrap();
+                let ends = world.table.close(world.now, world.id, Cause::Evicted);
+                let exact = match side {
+                    Side::Inside => ends.to_outside.unwrap().sequence,
+                    Side::Outside => ends.to_inside.unwrap().sequence,
+                };
+                let mut world = World::established();
+                prepare(&mut world);
+                world.wait(Duration::from_secs(1));
+                let packet = world.packet(side, segment(RST, exact.wrapping_add(offset), 0, 0));
+                assert_eq!(world.send(side, &packet), Track::Pass);
+                let after = world.table.flow(world.id).unwrap();
+                if offset == 0 {
+                    assert_eq!(after.state, State::Close);
+                    assert_eq!(world.table.flow(world.id).unwrap().last, world.now);
+                } else if after.state == State::Close {
+                    // The other exact number: what the receiver acknowledged last.
+                    let unacknowledged = matches!(before.state, State::FinWait | State::LastAck);
+                    assert!(unacknowledged && offset == u32::MAX);
+                } else {
+                    assert_eq!((after.state, after.last), (before.state, before.last));
+                }
+            }
+        }
+    }
+}
+
+/// R6: the number that the receiver acknowledged last is exact as well, since an end that forgot the connection answers with it.
+#[test]
+fn an_rst_that_answers_an_acknowledgement_is_exact() {
+    let mut world = World::established();
+    assert_eq!(world.outside(segment(ACK, S, C, 300)), Track::Pass);
+    assert_eq!(world.outside(segment(ACK, S + 300, C, 300)), Track::Pass);
+    // The second one is lost behind us: the client acknowledges the first only.
+    assert_eq!(world.inside(segment(ACK, C, S + 300, 0)), Track::Pass);
+    assert_eq!(world.outside(segment(RST, S + 299, 0, 0)), Track::Pass);
+    assert_eq!(world.state(), State::Established);
+    assert_eq!(world.outside(segment(RST, S + 300, 0, 0)), Track::Pass);
+    assert_eq!(world.state(), State::Close);
+}
+
+/// R4 and R6 for a handshake: refused only by an RST that acknowledges the SYN.
+#[test]
+fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
+    let cases = [
+        (segment(RST, 0, 0, 0), State::SynSent),
+        (segment(RST | ACK, 0, CLIENT, 0), State::SynSent),
+        (segment(RST | ACK, 0, C + 1, 0), State::SynSent),
+        (segment(RST | ACK, 77, C, 0), State::Close),
+    ];
+    for (segment, state) in cases {
+        let mut world = World::opened(Protocol::TCP);
+        assert_eq!(world.outside(segment), Track::Pass);
+        assert_eq!(world.state(), state, "{segment:?}");
+    }
+}
+
+/// T-17 and R9: new data shows that an RST did not count; a stray acknowledgement or old data shows nothing.
+#[test]
+fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
+    let mut world = World::established();
+    assert_eq!(world.outside(segment(ACK, S, C, 100)), Track::Pass);
+    assert_eq!(world.outside(segment(RST, S + 100, 0, 0)), Track::Pass);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.inside(segment(ACK, C, S + 100, 0)), Track::Pass);
+    assert_eq!(world.outside(segment(ACK, S, C, 100)), Track::Pass);
+    assert_eq!(world.state(), State::Close);
+    assert_ne!(world.table.flow(world.id).unwrap().last, world.now);
+    assert_eq!(world.inside(segment(ACK, C, S + 100, 10)), Track::Pass);
+    assert_eq!(world.state(), State::Established);
+    world.wait(Duration::from_secs(200));
+    assert!(world.is_found(), "with the timer of an established connection");
+}
+
+/// Window scaling (RFC 7323) counts only if both ends offer it.
+#[test]
+fn windows_are_scaled_if_both_ends_offer_it() {
+    for (client, server, reach) in
+        [(Some(3), Some(4), 1000 << 4), (Some(3), None, 1000), (None, Some(4), 1000)]
+    {
+        let mut new = flow(Protocol::TCP);
+        new.judgement = 1;
+        let settings = Settings { strict_windows: true, ..Settings::default() };
+        let mut table = vnetem_nat::FlowTable::new(settings);
+        let syn = Segment { scale: client, ..segment(SYN, CLIENT, 0, 0) };
+        let packet = Packet::tcp(new.inside, new.remote, syn);
+        let now = vnetem_nat::Time(0);
+        let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
+        let mut world = World { table, now, new, id };
+        let answer = Segment { scale: server, window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
+        assert_eq!(world.outside(answer), Track::Pass);
+        assert_eq!(world.inside(segment(ACK, C, S, 0)), Track::Pass);
+        let update = Segment { window: 1000, ..segment(ACK, S, C, 0) };
+        assert_eq!(world.outside(update), Track::Pass);
+        assert_eq!(world.inside(segment(ACK, C + reach, S, 1)), Track::Invalid, "{reach}");
+        assert_eq!(world.inside(segment(ACK, C + reach - 1, S, 1)), Track::Pass, "{reach}");
+    }
+}
+
+/// The four edges of the windows, by one byte.
+#[test]
+fn strict_windows_refuse_what_lies_outside_by_one() {
+    let cases: [(Segment, Track); 8] = [
+        // The client's data up to the server's window of 65,535 bytes.
+        (segment(ACK, C + 65_535 - 10, S, 10), Track::Pass),
+        (segment(ACK, C + 65_535 - 9, S, 10), Track::Invalid),
+        // Old data, no further back than the server's largest window.
+        (segment(ACK, C.wrapping_sub(65_536), S, 0), Track::Pass),
+        (segment(ACK, C.wrapping_sub(65_537), S, 0), Track::Invalid),
+        // Acknowledgements of what the server sent, and not of more.
+        (segment(ACK, C, S, 0), Track::Pass),
+        (segment(ACK, C, S + 1, 0), Track::Invalid),
+        (segment(ACK, C, S.wrapping_sub(66_000), 0), Track::Pass),
+        (segment(ACK, C, S.wrapping_sub(66_001), 0), Track::Invalid),
+    ];
+    for (segment, expected) in cases {
+        let mut world = strict();
+        world.handshake();
+        assert_eq!(world.inside(segment), expected, "{segment:?}");
+        // By default the same segments pass, and those outside change nothing.
+        let mut world = World::established();
+        let before = world.table.flow(world.id).unwrap();
+        world.wait(Duration::from_secs(1));
+        assert_eq!(world.inside(segment), Track::Pass);
+        let after = world.table.flow(world.id).unwrap();
+        assert_eq!(after.last != before.last, expected == Track::Pass, "{segment:?}");
+        assert_eq!(after.packets.inside, before.packets.inside + 1);
+    }
+}
+
+#[test]
+fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
+    for (sequence, expected) in [
+        (S + 1, Track::Pass),
+        (S + 65_535, Track::Pass),
+        (S + 65_536, Track::Invalid),
+        (S - 1, Track::Invalid),
+    ] {
+        let mut world = strict();
+        world.handshake();
+        assert_eq!(world.outside(segment(RST, sequence, 0, 0)), expected, "{sequence}");
+        assert_eq!(world.state(), State::Established);
+    }
+}
+
+/// A segment picked up in the middle, where the caller allows it (T-19): all that is known is in it.
+#[test]
+fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
+    let new = flow(Protocol::TCP);
+    let packet = Packet::tcp(new.inside, new.remote, segment(ACK, 70, 90, 30));
+    let mut table = vnetem_nat::FlowTable::new(Settings::default());
+    let now = vnetem_nat::Time(0);
+    let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
+    let mut world = World { table, now, new, id };
+    assert_eq!(world.state(), State::Established);
+    assert_eq!(world.outside(segment(ACK, 90, 100, 60_000)), Track::Pass);
+    let closing = world.table.close(now, id, Cause::PathSwitched);
+    assert_eq!(closing.to_inside.unwrap().sequence, 60_090);
+    assert_eq!(closing.to_outside.unwrap().sequence, 100);
+}

@@ -1,0 +1,313 @@
+//! Time: what keeps a flow alive, and the instant at which it is gone.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use vnetem_nat::{Cause, FlowTable, HoldDown, NewFlow, Settings, Side, State, Time, Timers, Track};
+use vnetem_packet::Protocol;
+
+use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
+use crate::world::{CLIENT, SERVER, World, ends, first, flow, open};
+
+const C: u32 = CLIENT + 1;
+const S: u32 = SERVER + 1;
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+/// T5, around the boundary, for every state of every profile (N-15, T-13, T-15, T-21).
+#[test]
+fn a_flow_is_gone_at_the_instant_of_its_deadline() {
+    type Prepare = fn(&mut World);
+    type Timer = fn(&Timers) -> Duration;
+    let cases: [(Protocol, Prepare, Timer, Cause); 12] = [
+        (Protocol::TCP, |_| {}, |t| t.syn_sent, Cause::HalfOpen),
+        (
+            Protocol::TCP,
+            |w| _ = w.outside(segment(SYN | ACK, SERVER, C, 0)),
+            |t| t.syn_received,
+            Cause::HalfOpen,
+        ),
+        (Protocol::TCP, World::handshake, |t| t.established, Cause::Idle),
+        (
+            Protocol::TCP,
+            |w| {
+                w.handshake();
+                _ = w.inside(segment(FIN | ACK, C, S, 0));
+            },
+            |t| t.fin_wait,
+            Cause::Fin,
+        ),
+        (
+            Protocol::TCP,
+            |w| {
+                w.handshake();
+                _ = w.inside(segment(FIN | ACK, C, S, 0));
+                _ = w.outside(segment(ACK, S, C + 1, 0));
+            },
+            |t| t.close_wait,
+            Cause::Fin,
+        ),
+        (
+            Protocol::TCP,
+            |w| {
+                w.handshake();
+                _ = w.inside(segment(FIN | ACK, C, S, 0));
+                _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
+            },
+            |t| t.last_ack,
+            Cause::Fin,
+        ),
+        (
+            Protocol::TCP,
+            |w| {
+                w.handshake();
+                _ = w.inside(segment(FIN | ACK, C, S, 0));
+                _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
+                _ = w.inside(segment(ACK, C + 1, S + 1, 0));
+            },
+            |t| t.time_wait,
+            Cause::Fin,
+        ),
+        (
+            Protocol::TCP,
+            |w| {
+                w.handshake();
+                _ = w.inside(segment(RST, C, 0, 0));
+            },
+            |t| t.close,
+            Cause::Reset,
+        ),
+        (
+            Protocol::TCP,
+            |w| _ = w.table.close(w.now, w.id, Cause::PathSwitched),
+            |t| t.tombstone,
+            Cause::PathSwitched,
+        ),
+        (Protocol::UDP, |_| {}, |t| t.udp_one_way, Cause::Idle),
+        (
+            Protocol::UDP,
+            |w| {
+                let (source, destination) = ends(&w.new, Side::Outside);
+                _ = w.send(Side::Outside, &Packet::udp(source, destination));
+                assert_eq!(w.state(), State::TwoWay);
+            },
+            |t| t.udp_two_way,
+            Cause::Idle,
+        ),
+        (Protocol::ICMP, |_| {}, |t| t.icmp, Cause::Idle),
+    ];
+    for timers in [Timers::AZURE, Timers::LINUX, Timers::RFC] {
+        for (protocol, prepare, timer, cause) in cases {
+            let mut world = World::new(Settings { timers, ..Settings::default() }, flow(protocol));
+            prepare(&mut world);
+            let state = world.state();
+            let earliest = world.table.next_deadline().unwrap();
+            assert!(earliest <= world.now + timer(&timers), "{state:?}");
+            world.wait(timer(&timers) - NANOSECOND);
+            assert!(world.is_found(), "{state:?}");
+            assert!(world.expire().is_empty(), "{state:?}");
+            world.wait(NANOSECOND);
+            assert!(!world.is_found(), "{state:?}");
+            assert_eq!(world.expire(), [cause], "{state:?}");
+            assert!(world.table.flow(world.id).is_none());
+            assert_eq!(world.table.next_deadline(), None);
+        }
+    }
+}
+
+/// N-15 and the floors of T-13, T-15, T-21.
+#[test]
+fn profiles_hold_the_published_figures() {
+    let seconds = Duration::from_secs;
+    let azure = Timers::AZURE;
+    assert_eq!([azure.established, azure.udp_one_way, azure.udp_two_way], [seconds(240); 3]);
+    let rfc = Timers::RFC;
+    assert!(rfc.established >= seconds(7440));
+    for transitory in [
+        rfc.syn_sent,
+        rfc.syn_received,
+        rfc.fin_wait,
+        rfc.close_wait,
+        rfc.last_ack,
+        rfc.time_wait,
+        rfc.close,
+    ] {
+        assert!(transitory >= seconds(240));
+    }
+    assert!(
+        rfc.udp_one_way >= seconds(120) && rfc.icmp >= seconds(60) && azure.icmp >= seconds(60)
+    );
+    assert_eq!(Timers::LINUX.established, seconds(432_000));
+    let hold = HoldDown::AZURE;
+    assert_eq!(
+        [hold.fin, hold.reset, hold.half_open, hold.datagram],
+        [seconds(65), seconds(16), seconds(30), seconds(65)]
+    );
+}
+
+/// N-15: traffic restarts the timer; T-13: from the outside only if so set.
+#[test]
+fn inbound_datagrams_refresh_only_if_set() {
+    for inbound_refreshes in [true, false] {
+        let settings = Settings { inbound_refreshes, ..Settings::default() };
+        let mut world = World::new(settings, flow(Protocol::UDP));
+        for side in [Side::Inside, Side::Outside] {
+            world.wait(Duration::from_secs(100));
+            let (source, destination) = ends(&world.new, side);
+            assert_eq!(world.send(side, &Packet::udp(source, destination)), Track::Pass);
+            let refreshed = world.table.flow(world.id).unwrap().last == world.now;
+            assert_eq!(refreshed, side == Side::Inside || inbound_refreshes);
+        }
+    }
+}
+
+/// T-13: RSTs that do not count refresh nothing; T4: nor does what does not fit.
+#[test]
+fn an_rst_refreshes_nothing() {
+    let mut world = World::established();
+    let before = world.table.flow(world.id).unwrap().last;
+    world.wait(Duration::from_secs(100));
+    for sequence in [C + 1, C - 1, C + (1 << 20)] {
+        assert_eq!(world.inside(segment(RST, sequence, 0, 0)), Track::Pass);
+        assert_eq!(world.outside(segment(ACK, sequence + (1 << 30), C, 0)), Track::Pass);
+    }
+    assert_eq!(world.table.flow(world.id).unwrap().last, before);
+}
+
+/// T5: nothing of a flow past its deadline works, swept or not.
+#[test]
+fn a_flow_past_its_deadline_carries_nothing() {
+    let mut world = World::established();
+    world.wait(Duration::from_secs(240));
+    assert_eq!(world.inside(segment(ACK, C, S, 1)), Track::Invalid);
+    assert!(world.table.flow(world.id).is_some(), "it was not swept yet");
+    assert_eq!(world.expire(), [Cause::Idle]);
+}
+
+/// A timer that becomes shorter takes effect at once: an established connection of five days that is reset is gone in ten seconds.
+#[test]
+fn a_shorter_timer_takes_effect_at_once() {
+    let settings = Settings { timers: Timers::LINUX, ..Settings::default() };
+    let mut world = World::new(settings, flow(Protocol::TCP));
+    world.handshake();
+    assert_eq!(world.inside(segment(RST, C, 0, 0)), Track::Pass);
+    assert!(world.table.next_deadline().unwrap() <= world.now + Duration::from_secs(10));
+    world.wait(Duration::from_secs(10));
+    assert_eq!(world.expire(), [Cause::Reset]);
+}
+
+/// T4: a clock that steps back ends nothing early, keeps nothing longer, and changes no order.
+#[test]
+fn a_clock_that_steps_back_is_the_latest_one() {
+    let mut world = World::established();
+    world.wait(Duration::from_secs(200));
+    assert_eq!(world.inside(segment(ACK, C, S, 1)), Track::Pass);
+    let latest = world.now;
+    world.now = Time(0);
+    assert!(world.is_found());
+    assert_eq!(world.inside(segment(ACK, C + 1, S, 1)), Track::Pass);
+    assert_eq!(world.table.flow(world.id).unwrap().last, latest);
+    assert!(world.expire().is_empty());
+    world.now = latest + Duration::from_secs(240);
+    assert_eq!(world.expire(), [Cause::Idle]);
+}
+
+/// Faults 23 to 26: a leap of 2^62 ns, the end of time, everything at once.
+#[test]
+fn a_leap_ends_everything_in_one_sweep() {
+    for leap in [1 << 62, u64::MAX] {
+        let mut table = FlowTable::new(Settings::default());
+        for port in 1..=500 {
+            let mut new = flow(Protocol::UDP);
+            (new.inside, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
+            open(&mut table, Time(u64::from(port)), new).unwrap();
+        }
+        let mut ended = 0;
+        table.expire(Time(leap), usize::MAX, &mut |_| ended += 1);
+        assert_eq!((ended, table.counters().live), (500, 0));
+        assert_eq!(table.next_deadline(), None);
+        // And the table works on.
+        let new = NewFlow { inside: at([10, 0, 0, 1], 9), ..flow(Protocol::UDP) };
+        let id = open(&mut table, Time(leap), new).unwrap();
+        let found = table.find(Time(leap), new.inside_zone, &first(&new).headers.tuple());
+        assert_eq!(found.is_some(), leap != u64::MAX, "at the end of time every timer has run out");
+        assert!(table.end(Time(leap), id, Cause::Evicted));
+    }
+}
+
+/// T7: a sweep does what it is allowed to and goes on next time, earliest first.
+#[test]
+fn a_sweep_keeps_to_its_budget_and_its_order() {
+    let mut table = FlowTable::new(Settings::default());
+    for port in 1..=100 {
+        let mut new = flow(Protocol::UDP);
+        (new.inside, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
+        open(&mut table, Time(1_000_000 * u64::from(port)), new).unwrap();
+    }
+    let mut order = Vec::new();
+    let end = Time(1 << 40);
+    let mut sweeps = 0;
+    loop {
+        let before = order.len();
+        let work = table.expire(end, 10, &mut |ended| order.push(ended.flow.inside.port()));
+        assert!(work <= 10 && order.len() - before <= 10);
+        sweeps += 1;
+        if work < 10 {
+            break;
+        }
+    }
+    assert!(sweeps > 10);
+    assert_eq!(order, (1..=100).collect::<Vec<_>>());
+}
+
+proptest! {
+    /// The wheel against the obvious: at any instants, with any timers, refreshed or not, exactly what is due is removed, in the order of
+    /// the deadlines, and `next_deadline` is never late.
+    #[test]
+    fn exactly_what_is_due_is_removed(
+        timer in (0_u64..1 << 50).prop_map(Duration::from_nanos),
+        starts in proptest::collection::vec((0_u64..1 << 52, any::<bool>()), 1..40),
+        instants in proptest::collection::vec(0_u64..1 << 53, 1..20),
+    ) {
+        let timers = Timers { udp_one_way: timer, ..Timers::AZURE };
+        let mut table = FlowTable::new(Settings { timers, ..Settings::default() });
+        let mut starts = starts;
+        starts.sort_unstable();
+        let mut instants = instants;
+        instants.sort_unstable();
+        let mut due = Vec::new();
+        let mut opened = (1..).zip(starts).peekable();
+        let mut ids = Vec::new();
+        for instant in instants {
+            while let Some(&(port, (start, refresh))) = opened.peek() && start <= instant {
+                opened.next();
+                let mut new = flow(Protocol::UDP);
+                (new.inside, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
+                let id = open(&mut table, Time(start), new).unwrap();
+                ids.push((port, id, new));
+                due.push((Time(start) + timer, port));
+                if refresh && let Some((port, id, new)) = ids.first().copied() {
+                    let packet = first(&new);
+                    let pass = table.track(Time(start), id, Side::Inside, &packet.headers, &packet.bytes);
+                    if pass == Track::Pass {
+                        due.retain(|(_, other)| *other != port);
+                        due.push((Time(start) + timer, port));
+                    }
+                }
+            }
+            due.sort_unstable();
+            if let Some((deadline, _)) = due.first() {
+                prop_assert!(table.next_deadline().is_some_and(|next| next <= *deadline));
+            }
+            let count = due.iter().filter(|(deadline, _)| deadline.0 <= instant).count();
+            let expected: Vec<_> = due.drain(..count).collect();
+            let mut ended = Vec::new();
+            table.expire(Time(instant), usize::MAX, &mut |gone| {
+                ended.push((gone.flow.last + timer, gone.flow.inside.port()));
+            });
+            prop_assert!(ended.is_sorted_by_key(|(deadline, _)| *deadline));
+            ended.sort_unstable();
+            prop_assert_eq!(ended, expected);
+            prop_assert!(table.next_deadline().is_none_or(|next| next.0 > instant));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The obvious twin of the table: a list of flows, looked through from the front. Shares nothing with it but the words.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use vnetem_nat::{Cause, HoldDown, NewFlow, OpenError, Side, State, Time, Timers, Zone};
+use vnetem_packet::{FiveTuple, Protocol};
+
+pub(crate) struct Twin {
+    pub(crate) flows: Vec<TwinFlow>,
+    /// External keys at rest, and until when.
+    held: Vec<(Key, Time)>,
+    pub(crate) capacity: usize,
+    pub(crate) opened: u64,
+    pub(crate) ended: Vec<Cause>,
+    timers: Timers,
+    hold: HoldDown,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TwinFlow {
+    pub(crate) name: u64,
+    pub(crate) new: NewFlow<u32>,
+    pub(crate) last: Time,
+    pub(crate) stage: Stage,
+    /// Generation that touched it last.
+    pub(crate) touched: u32,
+    /// Next sequence number of inside and outside.
+    pub(crate) next: [u32; 2],
+}
+
+/// How far a flow has come, as its ends see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Datagrams { answered: bool },
+    Opening { answered: bool },
+    Open { finished: [bool; 2] },
+    Finished,
+    Reset,
+    Tombstone(Cause),
+}
+
+type Key = (Zone, FiveTuple);
+
+pub(crate) fn key(new: &NewFlow<u32>, side: Side) -> Key {
+    let (zone, source, destination) = match side {
+        Side::Inside => (new.inside_zone, new.inside, new.remote),
+        Side::Outside => (new.outside_zone, new.remote, new.external),
+    };
+    (zone, FiveTuple { protocol: new.protocol, source, destination })
+}
+
+impl TwinFlow {
+    fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Finished | Stage::Reset | Stage::Tombstone(_))
+    }
+
+    pub(crate) fn is_tombstone(&self) -> bool {
+        matches!(self.stage, Stage::Tombstone(_))
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.touched > self.new.generation.0 && !self.is_tombstone()
+    }
+
+    /// What the table must say of the state; `None` where several states are one stage.
+    pub(crate) fn fits(&self, state: State) -> bool {
+        match self.stage {
+            Stage::Datagrams { answered } => match self.new.protocol {
+                Protocol::UDP => state == if answered { State::TwoWay } else { State::OneWay },
+                _ => state == State::Query,
+            },
+            Stage::Opening { answered } => {
+                state == if answered { State::SynReceived } else { State::SynSent }
+            }
+            Stage::Open { finished: [false, false] } => state == State::Established,
+            Stage::Open { finished: [true, true] } => state == State::LastAck,
+            Stage::Open { .. } => matches!(state, State::FinWait | State::CloseWait),
+            Stage::Finished => state == State::TimeWait,
+            Stage::Reset => state == State::Close,
+            Stage::Tombstone(cause) => state == State::Tombstone(cause),
+        }
+    }
+
+    /// Why it ends when its timer runs out.
+    fn cause(&self) -> Cause {
+        match self.stage {
+            Stage::Datagrams { .. } | Stage::Open { finished: [false, false] } => Cause::Idle,
+            Stage::Opening { .. } => Cause::HalfOpen,
+            Stage::Open { .. } | Stage::Finished => Cause::Fin,
+            Stage::Reset => Cause::Reset,
+            Stage::Tombstone(cause) => cause,
+        }
+    }
+}
+
+impl Twin {
+    pub(crate) fn new(capacity: usize, timers: Timers, hold: HoldDown) -> Self {
+        Self { flows: vec![], held: vec![], capacity, opened: 0, ended: vec![], timers, hold }
+    }
+
+    pub(crate) fn deadline(&self, flow: &TwinFlow) -> Time {
+        let timers = &self.timers;
+        // All timers of closing are equal here, so that the twin needs no finer stages.
+        let timer = match flow.stage {
+            Stage::Datagrams { answered } => match (flow.new.protocol, answered) {
+                (Protocol::UDP, false) => timers.udp_one_way,
+                (Protocol::UDP, true) => timers.udp_two_way,
+                _ => timers.icmp,
+            },
+            Stage::Opening { answered: false } => timers.syn_sent,
+            Stage::Opening { answered: true } => timers.syn_received,
+            Stage::Open { finished: [false, false] } => timers.established,
+            Stage::Open { .. } => timers.fin_wait,
+            Stage::Finished => timers.time_wait,
+            Stage::Reset => timers.close,
+            Stage::Tombstone(_) => timers.tombstone,
+        };
+        flow.last + timer
+    }
+
+    pub(crate) fn find(&self, now: Time, wanted: Key) -> Option<(&TwinFlow, Side)> {
+        let (flow, side) = self.holder(wanted)?;
+        (self.deadline(flow) > now).then_some((flow, side))
+    }
+
+    /// Whose key it is, past the deadline or not.
+    fn holder(&self, wanted: Key) -> Option<(&TwinFlow, Side)> {
+        self.flows.iter().find_map(|flow| {
+            let side = [Side::Inside, Side::Outside]
+                .into_iter()
+                .find(|side| key(&flow.new, *side) == wanted)?;
+            Some((flow, side))
+        })
+    }
+
+    /// Until when the external tuple of a flow rests that ends now, by what ended it.
+    fn rest(&self, flow: &TwinFlow, cause: Cause, ended: Time) -> Time {
+        let hold = &self.hold;
+        let rest = match (flow.stage, cause) {
+            (Stage::Datagrams { .. }, _) => hold.datagram,
+            (Stage::Finished, _) | (_, Cause::Fin) => hold.fin,
+            (_, Cause::HalfOpen) => hold.half_open,
+            (_, Cause::Idle) => hold.idle,
+            _ => hold.reset,
+        };
+        ended + rest
+    }
+
+    fn rests(&self, now: Time, wanted: Key) -> bool {
+        self.held.iter().any(|(held, until)| *held == wanted && *until > now)
+    }
+
+    pub(crate) fn end(&mut self, name: u64, cause: Cause, ended: Time) {
+        let place = self.flows.iter().position(|flow| flow.name == name).unwrap();
+        let flow = self.flows.remove(place);
+        if flow.new.external != flow.new.inside {
+            self.held.push((key(&flow.new, Side::Outside), self.rest(&flow, cause, ended)));
+        }
+        self.ended.push(cause);
+    }
+
+    /// Ends what is due, earliest first.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<(u64, Cause)> {
+        let mut due: Vec<_> = self
+            .flows
+            .iter()
+            .filter(|flow| self.deadline(flow) <= now)
+            .map(|flow| (self.deadline(flow), flow.name, flow.cause()))
+            .collect();
+        due.sort_unstable_by_key(|due| due.0);
+        for (deadline, name, cause) in &due {
+            self.end(*name, *cause, *deadline);
+        }
+        due.into_iter().map(|(_, name, cause)| (name, cause)).collect()
+    }
+
+    /// Opens a flow, or says why not. Whoever must give way does.
+    pub(crate) fn open(
+        &mut self,
+        now: Time,
+        new: NewFlow<u32>,
+        name: u64,
+    ) -> Result<(), OpenError> {
+        let outside = key(&new, Side::Outside);
+        let mut give_way = Vec::new();
+        for side in [new.opener, new.opener.other()] {
+            let Some((flow, found)) = self.holder(key(&new, side)) else { continue };
+            let reopens = side == new.opener && flow.is_over() && found == flow.new.opener;
+            let given = give_way.iter().any(|(name, _)| *name == flow.name);
+            if self.deadline(flow) > now && !reopens && !given {
+                return Err(OpenError::TupleInUse);
+            }
+            // Another host's tuple must have rested.
+            let same_host = key(&flow.new, Side::Inside) == key(&new, Side::Inside);
+            let rested = self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
+            let translated = flow.new.external != flow.new.inside;
+            if key(&flow.new, Side::Outside) == outside && !same_host && translated && !rested {
+                return Err(OpenError::TupleInUse);
+            }
+            if !given {
+                give_way.push((flow.name, flow.cause()));
+            }
+        }
+        if key(&new, Side::Inside) == outside || self.rests(now, outside) {
+            return Err(OpenError::TupleInUse);
+        }
+        if self.flows.len() - give_way.len() >= self.capacity {
+            return Err(OpenError::TableFull);
+        }
+        for (name, cause) in give_way {
+            let flow = self.flows.iter().find(|flow| flow.name == name).unwrap();
+            let ended = self.deadline(flow).min(now);
+            let same = key(&flow.new, Side::Outside) == outside;
+            self.end(name, cause, ended);
+            if same {
+                self.held.retain(|(held, _)| *held != outside);
+            }
+        }
+        let stage = match new.protocol {
+            Protocol::TCP => Stage::Opening { answered: false },
+            _ => Stage::Datagrams { answered: false },
+        };
+        self.opened += 1;
+        let next = match new.opener {
+            Side::Inside => [1001, 9000],
+            Side::Outside => [9000, 1001],
+        };
+        self.flows.push(TwinFlow { name, new, last: now, stage, touched: 0, next });
+        Ok(())
+    }
+
+    /// All tuples of a pool that are free towards the remote of a flow.
+    pub(crate) fn free(
+        &self,
+        now: Time,
+        addresses: &[Ipv4Addr],
+        ports: std::ops::RangeInclusive<u16>,
+        new: &NewFlow<u32>,
+    ) -> Vec<SocketAddrV4> {
+        let all = addresses
+            .iter()
+            .flat_map(|address| ports.clone().map(|port| SocketAddrV4::new(*address, port)));
+        all.filter(|external| {
+            let wanted = key(&NewFlow { external: *external, ..*new }, Side::Outside);
+            let taken = self.holder(wanted).is_some_and(|(flow, _)| {
+                let rested = flow.new.external == flow.new.inside
+                    || self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
+                self.deadline(flow) > now || !rested
+            });
+            !taken && !self.rests(now, wanted)
+        })
+        .collect()
+    }
+}

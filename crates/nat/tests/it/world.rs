@@ -1,0 +1,138 @@
+//! A table with one connection in it, and the two ends of that.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use vnetem_nat::{
+    Cell, FlowId, FlowTable, Generation, NewFlow, OpenError, Settings, Side, State, Time, Track,
+    Zone,
+};
+use vnetem_packet::Protocol;
+
+use crate::packets::{ACK, Packet, SYN, Segment, at, segment};
+
+pub(crate) const SUBNET: Zone = Zone(7);
+/// Where the client's numbers start.
+pub(crate) const CLIENT: u32 = 1000;
+/// Where the server's numbers start.
+pub(crate) const SERVER: u32 = 9000;
+
+/// A table, the time, and the connection of [`flow`].
+pub(crate) struct World {
+    pub(crate) table: FlowTable<u32>,
+    pub(crate) now: Time,
+    pub(crate) new: NewFlow<u32>,
+    pub(crate) id: FlowId,
+}
+
+/// A client behind 20.1.1.1:1024 that talks to a service.
+pub(crate) fn flow(protocol: Protocol) -> NewFlow<u32> {
+    NewFlow {
+        protocol,
+        inside: at([10, 0, 0, 4], 50_001),
+        inside_zone: SUBNET,
+        external: at([20, 1, 1, 1], 1024),
+        outside_zone: Zone::PUBLIC,
+        remote: at([52, 239, 1, 9], if protocol == Protocol::ICMP { 0 } else { 443 }),
+        opener: Side::Inside,
+        cell: Cell(1),
+        generation: Generation(1),
+        judgement: 0,
+    }
+}
+
+/// Source and destination of packets from a side.
+pub(crate) fn ends(new: &NewFlow<u32>, side: Side) -> (SocketAddrV4, SocketAddrV4) {
+    match side {
+        Side::Inside => (new.inside, new.remote),
+        Side::Outside => (new.remote, new.external),
+    }
+}
+
+/// The packet with which a flow begins.
+pub(crate) fn first(new: &NewFlow<u32>) -> Packet {
+    let (source, destination) = ends(new, new.opener);
+    Packet::of(vnetem_packet::FiveTuple { protocol: new.protocol, source, destination })
+}
+
+pub(crate) fn open(
+    table: &mut FlowTable<u32>,
+    now: Time,
+    new: NewFlow<u32>,
+) -> Result<FlowId, OpenError> {
+    let packet = first(&new);
+    table.open(now, new, &packet.headers, &packet.bytes)
+}
+
+impl World {
+    /// The flow has just been opened by its first packet: for TCP a SYN numbered [`CLIENT`].
+    pub(crate) fn new(settings: Settings, new: NewFlow<u32>) -> Self {
+        let mut table = FlowTable::new(settings);
+        let now = Time(1_000_000_000);
+        let id = open(&mut table, now, new).unwrap();
+        Self { table, now, new, id }
+    }
+
+    pub(crate) fn opened(protocol: Protocol) -> Self {
+        Self::new(Settings::default(), flow(protocol))
+    }
+
+    /// A TCP connection whose handshake is complete.
+    pub(crate) fn established() -> Self {
+        let mut world = Self::opened(Protocol::TCP);
+        world.handshake();
+        world
+    }
+
+    pub(crate) fn handshake(&mut self) {
+        assert_eq!(self.outside(segment(SYN | ACK, SERVER, CLIENT + 1, 0)), Track::Pass);
+        assert_eq!(self.inside(segment(ACK, CLIENT + 1, SERVER + 1, 0)), Track::Pass);
+        assert_eq!(self.state(), State::Established);
+    }
+
+    pub(crate) fn packet(&self, side: Side, segment: Segment) -> Packet {
+        let (source, destination) = ends(&self.new, side);
+        Packet::tcp(source, destination, segment)
+    }
+
+    pub(crate) fn send(&mut self, side: Side, packet: &Packet) -> Track {
+        let (now, id) = (self.now, self.id);
+        let would = self.table.would_track(now, id, side, &packet.headers, &packet.bytes);
+        let track = self.table.track(now, id, side, &packet.headers, &packet.bytes);
+        assert_eq!(would, track, "would_track is track's twin");
+        track
+    }
+
+    /// A segment from the client is tracked.
+    pub(crate) fn inside(&mut self, segment: Segment) -> Track {
+        let packet = self.packet(Side::Inside, segment);
+        self.send(Side::Inside, &packet)
+    }
+
+    /// A segment from the server is tracked.
+    pub(crate) fn outside(&mut self, segment: Segment) -> Track {
+        let packet = self.packet(Side::Outside, segment);
+        self.send(Side::Outside, &packet)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.table.flow(self.id).unwrap().state
+    }
+
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+    }
+
+    /// Whether packets of the inside still find the flow.
+    pub(crate) fn is_found(&self) -> bool {
+        let tuple = first(&self.new).headers.tuple();
+        self.table.find(self.now, self.new.inside_zone, &tuple).is_some()
+    }
+
+    /// Removes all that is due; the causes, in order.
+    pub(crate) fn expire(&mut self) -> Vec<vnetem_nat::Cause> {
+        let mut causes = Vec::new();
+        self.table.expire(self.now, usize::MAX, &mut |ended| causes.push(ended.cause));
+        causes
+    }
+}

@@ -1,0 +1,148 @@
+//! Memory, by a counting allocator. Alone in its process and without a test harness, since all that the process does counts.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use vnetem_nat::{
+    Cause, Cell, FlowTable, FragmentKey, Fragments, Generation, NewFlow, Pool, Settings, Side,
+    Span, Time, Zone,
+};
+use vnetem_packet::{Headers, Protocol};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// A SYN from 10.0.0.4 to 52.239.1.9.
+fn syn(port: u16) -> Vec<u8> {
+    let mut packet = vec![0; 40];
+    packet[..4].copy_from_slice(&[0x45, 0, 0, 40]);
+    packet[8..10].copy_from_slice(&[64, 6]);
+    packet[12..20].copy_from_slice(&[10, 0, 0, 4, 52, 239, 1, 9]);
+    packet[20..22].copy_from_slice(&port.to_be_bytes());
+    packet[22..24].copy_from_slice(&443_u16.to_be_bytes());
+    packet[32..34].copy_from_slice(&[0x50, 0x02]);
+    let sum: u32 = packet[..20].chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+    let sum = u16::try_from((sum & 0xFFFF) + (sum >> 16)).unwrap();
+    packet[10..12].copy_from_slice(&(!sum).to_be_bytes());
+    packet
+}
+
+fn new_flow(headers: &Headers, external: SocketAddrV4) -> NewFlow<u64> {
+    NewFlow {
+        protocol: headers.protocol,
+        inside: headers.tuple().source,
+        inside_zone: Zone(1),
+        external,
+        outside_zone: Zone::PUBLIC,
+        remote: headers.tuple().destination,
+        opener: Side::Inside,
+        cell: Cell(u32::from(headers.source_port % 7)),
+        generation: Generation(1),
+        judgement: 0,
+    }
+}
+
+fn main() {
+    all_memory_is_taken_by_new();
+    a_flow_takes_160_bytes_and_a_held_tuple_43();
+    println!("memory: ok");
+}
+
+/// T3: whatever is called, in every state, at the limit too.
+fn all_memory_is_taken_by_new() {
+    let profiler = dhat::Profiler::builder().testing().build();
+    let start = dhat::HeapStats::get();
+    let settings = Settings { capacity: 200, held: 50, cells: 10, ..Settings::default() };
+    let mut table = FlowTable::new(settings);
+    let mut fragments = Fragments::new(16, Duration::from_secs(1), 1);
+    let packets: Vec<_> = (1..=300).map(syn).collect();
+    let headers: Vec<_> = packets.iter().map(|packet| Headers::parse(packet).unwrap()).collect();
+    let keys: Vec<_> = headers.iter().map(|headers| (Zone(1), headers.tuple())).collect();
+    let mut found = vec![None; keys.len()];
+    let public = [Ipv4Addr::new(20, 1, 1, 1)];
+    let pool = Pool { addresses: &public, first_port: 1024, last_port: 1300 };
+    let before = dhat::HeapStats::get();
+    let (mut opened, mut refused, mut resets) = (0_u32, 0_u32, 0_u32);
+    for round in 0..20_u32 {
+        let now = Time(u64::from(round) * 61_000_000_000);
+        for (packet, headers) in packets.iter().zip(&headers) {
+            let tuple = headers.tuple();
+            if let Some(found) = table.find(now, Zone(1), &tuple) {
+                if table.track(now, found.id, found.side, headers, packet)
+                    == vnetem_nat::Track::Invalid
+                {
+                    resets += u32::from(table.answer(now, found.id, found.side, headers).is_some());
+                }
+                continue;
+            }
+            let external = table.choose(
+                now,
+                pool,
+                Protocol::TCP,
+                tuple.source,
+                Zone(1),
+                tuple.destination,
+                Zone::PUBLIC,
+            );
+            let new = external.map(|external| new_flow(headers, external));
+            match new.ok().filter(|new| table.can_open(now, new).is_ok()) {
+                Some(new) => {
+                    let id = table.open(now, new, headers, packet).unwrap();
+                    opened += 1;
+                    fragments.note(now, key(headers), Span::of(headers), id, Side::Inside);
+                }
+                None => refused += 1,
+            }
+        }
+        table.find_batch(now, &keys, &mut found);
+        assert_eq!(found.iter().flatten().count(), 200, "the table is full");
+        table.touch(Cell(round % 7), Generation(round + 2));
+        while let Some(id) = table.next_stale() {
+            if round % 2 == 0 {
+                table.adopt(id, Cell(8), Generation(round + 2), 1);
+            } else {
+                resets +=
+                    u32::from(table.close(now, id, Cause::SourceSwitched).to_inside.is_some());
+            }
+        }
+        if let Some(found) = found.iter().flatten().next() {
+            table.end(now, found.id, Cause::Evicted);
+        }
+        table.expire(now, 1000, &mut |_| ());
+    }
+    let after = dhat::HeapStats::get();
+    assert_eq!(after.total_blocks - before.total_blocks, 0, "nothing is allocated");
+    assert!(opened > 500 && refused > 500 && resets > 100, "{opened} {refused} {resets}");
+    drop((table, fragments, packets, headers, keys, found));
+    assert_eq!(dhat::HeapStats::get().curr_bytes, start.curr_bytes, "T2: and all is given back");
+    drop(profiler);
+}
+
+/// The memory of a flow is its record, two index entries and a judgement of 8 bytes.
+fn a_flow_takes_160_bytes_and_a_held_tuple_43() {
+    let profiler = dhat::Profiler::builder().testing().build();
+    let settings = Settings { capacity: 100_000, held: 0, cells: 0, ..Settings::default() };
+    let before = dhat::HeapStats::get().curr_bytes;
+    let table = FlowTable::<u64>::new(settings);
+    let flow = (dhat::HeapStats::get().curr_bytes - before) / 100_000;
+    assert!(flow <= 160, "{flow} bytes for each flow");
+    drop(table);
+    let settings = Settings { capacity: 0, held: 100_000, cells: 0, ..Settings::default() };
+    let before = dhat::HeapStats::get().curr_bytes;
+    let _table = FlowTable::<u64>::new(settings);
+    let held = (dhat::HeapStats::get().curr_bytes - before) / 100_000;
+    assert!(held <= 43, "{held} bytes for each tuple in hold-down");
+    drop(profiler);
+}
+
+fn key(headers: &Headers) -> FragmentKey {
+    FragmentKey {
+        zone: Zone(1),
+        source: headers.source,
+        destination: headers.destination,
+        protocol: headers.protocol,
+        identification: headers.source_port,
+    }
+}
