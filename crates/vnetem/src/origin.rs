@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_nat::{Flow, NewFlow, Side, Zone};
-use vnetem_packet::{AddressClass, Headers, Identity, SubnetId, VnetId};
+use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::{Judgement, Pipeline};
@@ -100,17 +100,21 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// The entry of a flow's opener, as it would be made today.
-    pub(crate) fn entry_of(self, near: EdgeCode) -> Option<Entry<'a>> {
-        let subnet = |id: SubnetId| self.snapshot.subnet(id).map(Origin::Subnet);
-        let origin = match near.place() {
-            Place::Internet => Origin::Internet,
-            Place::Subnet(id) => subnet(id)?,
-            Place::Nic(id) => subnet(self.snapshot.nic(id)?.subnet)?,
-            Place::Site(id) => Origin::Site(self.snapshot.site(id)?),
+    /// The entry of a flow's opener, as it would be made today; `None` if the place is gone.
+    pub(crate) fn entry_of(self, near: EdgeCode, opener: Ipv4Addr) -> Option<Entry<'a>> {
+        let (code, origin) = match near.place() {
+            Place::Internet => (near, Origin::Internet),
+            Place::Subnet(id) => {
+                let subnet = self.snapshot.subnet(id)?;
+                (subnet.nic(opener).map_or(near, EdgeCode::nic), Origin::Subnet(subnet))
+            }
+            Place::Nic(id) => {
+                (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
+            }
+            Place::Site(id) => (near, Origin::Site(self.snapshot.site(id)?)),
             Place::Public(_) | Place::Endpoint(..) => return None,
         };
-        Some(Entry { code: near, zone: self.zone(near), origin })
+        Some(Entry { code, zone: self.zone(code), origin })
     }
 
     /// The edge at which a side of a flow stands.

@@ -20,8 +20,9 @@ use crate::{DropReason, Mark, NextHop, ResourceId, ServiceId};
 pub(crate) struct Path<'a> {
     pub(crate) far: EdgeCode,
     pub(crate) zone: Zone,
-    /// The method that gives it a public source; `None` where the source is preserved.
-    pub(crate) outbound: Option<&'a OutboundView>,
+    /// The method that gives it a public source, or why none does; `None` where the source is preserved. A live flow needs none any
+    /// more (N-07).
+    pub(crate) outbound: Option<Result<&'a OutboundView, DropReason>>,
     pub(crate) service: Option<ServiceId>,
 }
 
@@ -92,10 +93,13 @@ impl<'a> Pipeline<'a> {
                 self.path_to_host(vnet, destination, DropReason::NoSuchHost)
             }
             NextHop::VirtualAppliance(appliance) => {
-                let hop = subnet.routes.lookup(appliance).map(|(_, &(_, hop))| hop);
-                let vnet = match hop {
-                    Some(NextHop::VnetPeering(vnet)) => vnet,
-                    _ => subnet.vnet,
+                // Reached directly, in the network or a peered one, whatever user routes say of its address.
+                let view = self.snapshot.vnets.get(&subnet.vnet);
+                let peers = view.map_or(&[][..], |view| &view.peers);
+                let peer = peers.iter().find(|peer| self.host(**peer, appliance).is_some());
+                let vnet = match self.host(subnet.vnet, appliance) {
+                    Some(_) => subnet.vnet,
+                    None => *peer.unwrap_or(&subnet.vnet),
                 };
                 self.path_to_host(vnet, appliance, DropReason::NoNextHop)
             }
@@ -154,8 +158,7 @@ impl<'a> Pipeline<'a> {
         if self.snapshot.public.contains_key(&destination) {
             return Err(DropReason::Hairpin);
         }
-        let outbound = outbound.ok_or(DropReason::NoOutbound)?;
-        let carried = match outbound.method {
+        let carried = |outbound: &OutboundView| match outbound.method {
             Method::Default | Method::NatGateway => {
                 !fragment && matches!(tuple.protocol, Protocol::TCP | Protocol::UDP)
             }
@@ -163,9 +166,11 @@ impl<'a> Pipeline<'a> {
                 matches!(tuple.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
             }
         };
-        if !carried {
-            return Err(DropReason::OutboundUnsupported);
-        }
+        let outbound = match outbound {
+            None => Err(DropReason::NoOutbound),
+            Some(outbound) if !carried(outbound) => Err(DropReason::OutboundUnsupported),
+            Some(outbound) => Ok(outbound),
+        };
         let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);
         let far = service.map_or(EdgeCode::INTERNET, EdgeCode::public);
         Ok(Path { far, zone: Zone::PUBLIC, outbound: Some(outbound), service })

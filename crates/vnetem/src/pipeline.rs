@@ -39,8 +39,6 @@ pub(crate) enum Decision {
     Close(FlowId, Cause, DropReason),
     /// It is a late segment of a closed flow.
     Late(FlowId, Side),
-    /// It is a later fragment of a datagram whose first one went on as a packet of this flow.
-    Fragment(Hit),
     /// It opens a flow.
     Open(NewFlow<Judgement>),
     /// It is an ICMP error about a packet of a live flow.
@@ -91,11 +89,7 @@ impl<'a> Pipeline<'a> {
             _ => self.decide_flow(entry, headers, note),
         };
         match decision {
-            Decision::Hit(_)
-            | Decision::Renew(..)
-            | Decision::Open(_)
-            | Decision::Error(..)
-            | Decision::Fragment(_)
+            Decision::Hit(_) | Decision::Renew(..) | Decision::Open(_) | Decision::Error(..)
                 if headers.ttl <= 1 =>
             {
                 Decision::Expired
@@ -119,14 +113,10 @@ impl<'a> Pipeline<'a> {
             }
             Err(_) => return Decision::Drop(DropReason::FragmentRefused, None),
         };
-        let Some(flow) = self.flows.flow(id) else {
-            return Decision::Drop(DropReason::FragmentWithoutFirst, None);
-        };
-        match self.decide_hit(entry, Hit { id, side }, &flow, note) {
-            // The first one was judged by a configuration that is gone, so its datagram is not completed under a new one (C1).
-            Decision::Renew(..) => Decision::Drop(DropReason::FragmentWithoutFirst, None),
-            Decision::Hit(hit) => Decision::Fragment(hit),
-            decision => decision,
+        // The entry dies with its flow, which a tombstone is no more (F4, R7).
+        match self.flows.flow(id).filter(|flow| !flow.state.is_tombstone()) {
+            Some(flow) => self.decide_hit(entry, Hit { id, side }, &flow, note),
+            None => Decision::Drop(DropReason::FragmentWithoutFirst, None),
         }
     }
 
@@ -149,7 +139,8 @@ impl<'a> Pipeline<'a> {
         // It goes to whoever sent the quoted packet, and no one else.
         let to_sender = headers.destination == *quote.tuple().source.ip();
         let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
-        if found.standing == Standing::Live && to_sender && fits && !self.flows.is_stale(found.id) {
+        let goes_on = !self.flows.is_stale(found.id) || self.judge_again(&flow).is_ok();
+        if found.standing == Standing::Live && to_sender && fits && goes_on {
             Decision::Error(Hit { id: found.id, side: found.side }, quote)
         } else {
             unknown
@@ -219,7 +210,8 @@ impl<'a> Pipeline<'a> {
         flow: &Flow<Judgement>,
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
         let path_switched = (Cause::PathSwitched, DropReason::PathSwitched);
-        let entry = self.entry_of(flow.judgement.near).ok_or(path_switched)?;
+        let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
+        let entry = self.entry_of(flow.judgement.near, *flow.inside.ip()).ok_or(withdrawn)?;
         let tuple =
             FiveTuple { protocol: flow.protocol, source: flow.inside, destination: flow.remote };
         let path = self.path(entry, &tuple, false, &mut ()).map_err(|_| path_switched)?;
@@ -228,17 +220,21 @@ impl<'a> Pipeline<'a> {
             return Err((Cause::SourceSwitched, DropReason::SourceSwitched));
         }
         if translated && !self.may_keep(entry, *flow.external.ip()) {
-            return Err((Cause::Withdrawn, DropReason::Withdrawn));
+            return Err(withdrawn);
         }
-        let far = flow.judgement.far;
+        let Judgement { near, far, .. } = flow.judgement;
         let same_far = far == path.far || far.is_public() && path.far.is_public();
-        if !same_far || entry.zone != flow.inside_zone || path.zone != flow.outside_zone {
+        if near != entry.code
+            || !same_far
+            || entry.zone != flow.inside_zone
+            || path.zone != flow.outside_zone
+        {
             return Err(path_switched);
         }
         let (mark, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         let mark =
             if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
-        let judgement = Judgement { near: flow.judgement.near, far: path.far, mark };
+        let judgement = Judgement { near, far: path.far, mark };
         Ok((cell(entry.origin.number(), path.service), judgement))
     }
 
@@ -258,13 +254,16 @@ impl<'a> Pipeline<'a> {
             Ok(path) => path,
             Err(reason) => return Decision::Drop(reason, None),
         };
+        let outbound = match path.outbound.transpose() {
+            Ok(outbound) => outbound,
+            Err(reason) => return Decision::Drop(reason, None),
+        };
         if !opens(headers) {
-            let resets =
-                path.outbound.is_some_and(|outbound| outbound.method == Method::NatGateway);
+            let resets = outbound.is_some_and(|outbound| outbound.method == Method::NatGateway);
             let answer = if resets { Reset::answering(headers) } else { None };
             return Decision::Drop(DropReason::NoFlow, answer);
         }
-        let external = match path.outbound {
+        let external = match outbound {
             None => tuple.source,
             Some(outbound) => {
                 let pool = Pool {
@@ -287,7 +286,7 @@ impl<'a> Pipeline<'a> {
             }
         };
         note.step(|| Step::Source {
-            translated: path.outbound.map(|_| external),
+            translated: outbound.map(|_| external),
             identity: self.identity(path.far, *tuple.source.ip()),
         });
         let (mark, access) = self.authorise(entry, &path, *external.ip(), headers.destination);

@@ -104,7 +104,7 @@ impl DataPlane {
             Ok(headers) => {
                 let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
                 let decision = pipeline.decide(edge, packet, headers, &mut steps);
-                self.foresee(decision)
+                self.foresee(pipeline.now, decision, packet, headers)
             }
         };
         let verdict = Verdict { generation: self.snapshot.generation(), fate };
@@ -244,7 +244,6 @@ impl DataPlane {
     ) -> Fate {
         match decision {
             Decision::Hit(hit) => self.pass(hit, packet, headers),
-            Decision::Fragment(hit) => self.emit(hit, packet, headers),
             Decision::Renew(hit, cell, judgement) => {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 self.pass(hit, packet, headers)
@@ -292,10 +291,13 @@ impl DataPlane {
     /// A packet of a live flow: tracked, then sent on.
     #[inline]
     fn pass(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
-        match self.flows.track(self.now, hit.id, hit.side, headers, packet) {
-            Track::Pass => self.emit(hit, packet, headers),
-            Track::Invalid => Fate::Drop(DropReason::TcpInvalid),
+        // What a later fragment carries is not known, so there is nothing to track.
+        let later = matches!(headers.fragment, Fragment::Later { .. });
+        if !later && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
+        {
+            return Fate::Drop(DropReason::TcpInvalid);
         }
+        self.emit(hit, packet, headers)
     }
 
     /// Rewrites a packet of a flow and lets it leave.
@@ -340,20 +342,23 @@ impl DataPlane {
     }
 
     /// What `commit` would say, without doing anything.
-    fn foresee(&self, decision: Decision) -> Fate {
-        let of = |hit: Hit| match self.flows.flow(hit.id) {
-            Some(flow) => Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side)),
-            None => Fate::Drop(DropReason::NoFlow),
+    fn foresee(&self, now: Time, decision: Decision, packet: &[u8], headers: &Headers) -> Fate {
+        let of = |hit: Hit, renewed: Option<Judgement>| {
+            let Some(flow) = self.flows.flow(hit.id) else {
+                return Fate::Drop(DropReason::NoFlow);
+            };
+            let later = matches!(headers.fragment, Fragment::Later { .. });
+            let track = self.flows.would_track(now, hit.id, hit.side, headers, packet);
+            if !later && track == Track::Invalid {
+                return Fate::Drop(DropReason::TcpInvalid);
+            }
+            let judgement = renewed.unwrap_or(flow.judgement);
+            let parties = Parties::of(&Flow { judgement, ..flow });
+            Fate::Forward(self.pipeline().forward(&parties, hit.side))
         };
         match decision {
-            Decision::Hit(hit) | Decision::Fragment(hit) | Decision::Error(hit, _) => of(hit),
-            Decision::Renew(hit, _, judgement) => match self.flows.flow(hit.id) {
-                Some(flow) => {
-                    let renewed = Parties::of(&Flow { judgement, ..flow });
-                    Fate::Forward(self.pipeline().forward(&renewed, hit.side))
-                }
-                None => Fate::Drop(DropReason::NoFlow),
-            },
+            Decision::Hit(hit) | Decision::Error(hit, _) => of(hit, None),
+            Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
             Decision::Open(new) => {
                 Fate::Forward(self.pipeline().forward(&Parties::opening(&new), new.opener))
             }

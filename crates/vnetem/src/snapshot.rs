@@ -38,6 +38,8 @@ pub struct Snapshot {
 pub(crate) struct VnetView {
     pub(crate) name: String,
     pub(crate) subnets: Table<SubnetId>,
+    /// Networks whose appliances can be next hops.
+    pub(crate) peers: Vec<VnetId>,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
 }

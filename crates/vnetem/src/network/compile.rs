@@ -241,6 +241,7 @@ impl Network {
         VnetView {
             name: vnet.name.clone(),
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
+            peers: vnet.peers.iter().copied().collect(),
             nics: self.nics_in(id, Ipv4Net::default()),
         }
     }
