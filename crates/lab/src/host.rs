@@ -2,7 +2,7 @@
 
 mod client;
 mod connection;
-mod device;
+
 mod progress;
 mod server;
 mod talk;
@@ -23,7 +23,7 @@ pub use connection::{Connection, ConnectionId, Role, Status};
 pub use talk::Exchange;
 
 use crate::service::{Access, Answer, Call};
-use device::Wire;
+use crate::Port;
 use progress::{End, Phase};
 use server::Listener;
 use talk::Talks;
@@ -63,7 +63,7 @@ use talk::Talks;
 /// ```
 pub struct Host {
     settings: HostSettings,
-    wire: Wire,
+    wire: Port,
     /// Large, and hosts are moved about.
     interface: Box<Interface>,
     sockets: SocketSet<'static>,
@@ -117,7 +117,7 @@ impl Host {
     /// A host that calls nobody and listens to nothing; it answers pings.
     #[must_use]
     pub fn new(settings: HostSettings) -> Self {
-        let mut wire = Wire::new(settings.maximum_transmission_unit);
+        let mut wire = Port::new(settings.maximum_transmission_unit);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = settings.seed;
         let mut interface = Box::new(Interface::new(config, &mut wire, Instant::ZERO));

@@ -44,6 +44,7 @@ mod host;
 pub mod http;
 mod link;
 mod packet;
+mod port;
 mod service;
 mod session;
 pub mod report;
@@ -64,6 +65,7 @@ pub use packet::{
     Complaint, Content, Datagram, Echo, Flaws, Packet, PacketError, Part, Problem, Segment,
     fragments,
 };
+pub use port::{Port, Received, Sending};
 pub use service::{Access, Answer, App, Call, Refusal};
 pub use scenario::{Scenario, ScenarioError};
 pub use world::World;

@@ -1,4 +1,4 @@
-//! The wire of a host: two queues in memory.
+//! A wire of whole packets: two queues in memory that smoltcp takes for a device.
 
 use std::collections::VecDeque;
 
@@ -6,21 +6,27 @@ use bytes::Bytes;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-#[derive(Debug)]
-pub(super) struct Wire {
-    pub(super) received: VecDeque<Bytes>,
-    pub(super) sent: VecDeque<Bytes>,
+/// A [`Device`] of smoltcp in memory: packets that are put into `received` arrive at the interface, and those that it sends are found
+/// in `sent`. Between the two is the place for a data plane.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Packets that the interface has still to take, oldest first.
+    pub received: VecDeque<Bytes>,
+    /// Packets that the interface has sent, oldest first.
+    pub sent: VecDeque<Bytes>,
     maximum_transmission_unit: usize,
 }
 
-impl Wire {
-    pub(super) fn new(maximum_transmission_unit: u16) -> Self {
+impl Port {
+    /// A port for packets of at most so many bytes, IPv4 headers included.
+    #[must_use]
+    pub fn new(maximum_transmission_unit: u16) -> Self {
         let maximum_transmission_unit = usize::from(maximum_transmission_unit);
         Self { received: VecDeque::new(), sent: VecDeque::new(), maximum_transmission_unit }
     }
 }
 
-impl Device for Wire {
+impl Device for Port {
     type RxToken<'a> = Received;
     type TxToken<'a> = Sending<'a>;
 
@@ -41,7 +47,9 @@ impl Device for Wire {
     }
 }
 
-pub(super) struct Received(Bytes);
+/// A packet that arrives.
+#[derive(Debug)]
+pub struct Received(Bytes);
 
 impl RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, take: F) -> R {
@@ -49,7 +57,9 @@ impl RxToken for Received {
     }
 }
 
-pub(super) struct Sending<'a>(&'a mut VecDeque<Bytes>);
+/// Room for a packet that leaves.
+#[derive(Debug)]
+pub struct Sending<'a>(&'a mut VecDeque<Bytes>);
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
