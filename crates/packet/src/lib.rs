@@ -15,6 +15,7 @@ mod quote;
 mod reset;
 mod rewrite;
 mod tcp_options;
+pub mod tunnel;
 mod tuple;
 mod verify;
 

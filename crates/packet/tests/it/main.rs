@@ -12,4 +12,5 @@ mod quote;
 mod reset;
 mod rewrite;
 mod tcp_options;
+mod tunnel;
 mod twin;

@@ -1,0 +1,203 @@
+//! Bytes of a tunnel to what they say: lengths are checked here and nowhere else.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::translate::{self, FRAGMENT_HEADER, FRAGMENT_LENGTH, IPV6_LENGTH};
+use super::underlay::{
+    ETHERNET_LENGTH, GRE, GRE_LENGTH, IPV6_TYPE, NVGRE, UDP_LENGTH, VXLAN_FLAG, VXLAN_LENGTH,
+    VXLAN_PORT,
+};
+use super::{
+    Encapsulation, Fragments, Key, Overlay, Tunnel, Undecodable, Underlay, Untranslatable,
+};
+use crate::{Checksums, Fragment, Headers, Protocol, TransportChecksum};
+
+/// Hop-by-hop, routing and destination options, mobility, host identity, shim: none of them can be said in IPv4 (RFC 7915 5.1).
+const EXTENSION_HEADERS: [u8; 6] = [0, 43, 60, 135, 139, 140];
+
+/// What is known of a packet of a tunnel: a small value that borrows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Encapsulated {
+    /// What was around it, to be kept with the flow, so that the reply can be wrapped alike (W-05).
+    pub underlay: Underlay,
+    /// Inner source: on the way to the service, the caller's identity and private address (W-01).
+    pub source: Ipv6Addr,
+    /// Inner destination.
+    pub destination: Ipv6Addr,
+    /// Protocol above the inner header.
+    pub protocol: Protocol,
+    /// Hop limit of the inner header.
+    pub hop_limit: u8,
+    /// Identification, and offset in bytes with the lowest bit set if more follows; of a packet with a fragment header.
+    pub(super) fragment: Option<(u16, u16)>,
+    /// Where the payload starts and how long it is, in bytes.
+    start: usize,
+    length: usize,
+}
+
+impl Encapsulated {
+    /// Reads a packet of a tunnel; bytes behind the inner payload, such as padding of the frame, are no part of it (P3).
+    ///
+    /// Transport headers are not looked at: what [`decapsulate`](Self::decapsulate) gives goes through [`Headers::parse`] like any other
+    /// packet.
+    ///
+    /// # Errors
+    ///
+    /// The first cause that is met why the bytes are no packet of a service tunnel.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let outer = Headers::parse(bytes).map_err(Undecodable::Outer)?;
+        if outer.fragment != Fragment::Whole {
+            return Err(Undecodable::OuterFragment);
+        }
+        let end = usize::from(outer.total_length);
+        let mut reader = Reader { bytes, at: usize::from(outer.header_length), end };
+        let (encapsulation, key) = read_tunnel(bytes, &outer, &mut reader)?;
+        let frame = reader.take::<ETHERNET_LENGTH>().ok_or(Undecodable::InnerFrame)?;
+        let [destination_mac, source_mac] = [mac(&frame[..6]), mac(&frame[6..12])];
+        if frame[12..] != IPV6_TYPE {
+            return Err(Undecodable::InnerFrame);
+        }
+        let underlay = Underlay {
+            source: outer.source,
+            destination: Some(outer.destination),
+            encapsulation,
+            key,
+            dscp: bytes.get(1).copied().unwrap_or_default() >> 2,
+            source_mac,
+            destination_mac,
+        };
+        read_inner(underlay, reader)
+    }
+
+    /// The IPv4 addresses in the lowest 32 bits of source and destination (W-02).
+    ///
+    /// Where a tunnel lays a fixed address over one of them (W-15), only the flow knows what it was.
+    #[must_use]
+    pub fn embedded(&self) -> [Ipv4Addr; 2] {
+        [self.source, self.destination].map(|address| {
+            let [.., a, b, c, d] = address.octets();
+            Ipv4Addr::new(a, b, c, d)
+        })
+    }
+
+    /// The tunnel that takes the reply back (W-05, W-06): the same encapsulation (W-12), every pair of addresses swapped.
+    #[must_use]
+    pub fn reply(&self) -> Tunnel {
+        Tunnel {
+            source: Overlay::exactly(self.destination),
+            destination: Overlay::exactly(self.source),
+            underlay: Underlay {
+                // What came has an outer destination, always.
+                source: self.underlay.destination.unwrap_or(self.underlay.source),
+                destination: Some(self.underlay.source),
+                source_mac: self.underlay.destination_mac,
+                destination_mac: self.underlay.source_mac,
+                ..self.underlay
+            },
+            fragments: Fragments::Carry,
+        }
+    }
+
+    /// Writes the packet as IPv4 between source and destination `ends` into `buffer` and gives its length in bytes.
+    ///
+    /// `bytes` must be those that were parsed. The header has no options, identification 1 and no flags (W-10) unless the packet is a
+    /// fragment (RFC 7915 5.1.1); its time to live is the hop limit. Transport checksums come out as right or wrong as they were (W-20, W3).
+    ///
+    /// # Errors
+    ///
+    /// The packet grows too long, or is longer than `buffer`; then what stands in `buffer` means nothing.
+    pub fn decapsulate(
+        &self,
+        bytes: &[u8],
+        ends: [Ipv4Addr; 2],
+        buffer: &mut [u8],
+    ) -> Result<usize, Untranslatable> {
+        let payload = bytes
+            .get(self.start..self.start.saturating_add(self.length))
+            .ok_or(Untranslatable::Truncated)?;
+        translate::to_ipv4(self, payload, ends, buffer)
+    }
+}
+
+/// What is between the outer header and the frame.
+fn read_tunnel(
+    bytes: &[u8],
+    outer: &Headers,
+    reader: &mut Reader<'_>,
+) -> Result<(Encapsulation, Key), Undecodable> {
+    if outer.protocol == GRE {
+        return match reader.take::<GRE_LENGTH>() {
+            Some(&[d, e, f, g, a, b, c, _]) if [d, e, f, g] == NVGRE => {
+                Ok((Encapsulation::Nvgre, Key::from_bytes([a, b, c])))
+            }
+            _ => Err(Undecodable::GreHeader),
+        };
+    }
+    if outer.protocol != Protocol::UDP || outer.destination_port != VXLAN_PORT {
+        return Err(Undecodable::NotTunnel);
+    }
+    if Checksums::of(bytes, outer).transport == TransportChecksum::Wrong {
+        return Err(Undecodable::OuterChecksum);
+    }
+    match (reader.take::<UDP_LENGTH>(), reader.take::<VXLAN_LENGTH>()) {
+        (Some(_), Some(&[flags, _, _, _, a, b, c, _])) if flags & VXLAN_FLAG != 0 => {
+            Ok((Encapsulation::Vxlan, Key::from_bytes([a, b, c])))
+        }
+        _ => Err(Undecodable::VxlanHeader),
+    }
+}
+
+/// The IPv6 packet in the frame.
+fn read_inner(underlay: Underlay, mut reader: Reader<'_>) -> Result<Encapsulated, Undecodable> {
+    let header = reader.take::<IPV6_LENGTH>().ok_or(Undecodable::InnerHeader)?;
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let end = reader.at.saturating_add(length);
+    if header[0] >> 4 != 6 || end > reader.end {
+        return Err(Undecodable::InnerHeader);
+    }
+    reader.end = end;
+    let [source, destination] = [address(&header[8..24]), address(&header[24..])];
+    let (mut protocol, mut fragment) = (header[6], None);
+    if protocol == FRAGMENT_HEADER {
+        let &[next, _, a, b, _, _, c, d] =
+            reader.take::<FRAGMENT_LENGTH>().ok_or(Undecodable::InnerFragment)?;
+        let place = u16::from_be_bytes([a, b]) & !0b110;
+        (protocol, fragment) = (next, Some((u16::from_be_bytes([c, d]), place)));
+    }
+    if protocol == FRAGMENT_HEADER || EXTENSION_HEADERS.contains(&protocol) {
+        return Err(Undecodable::ExtensionHeader);
+    }
+    Ok(Encapsulated {
+        underlay,
+        source,
+        destination,
+        protocol: Protocol(protocol),
+        hop_limit: header[7],
+        fragment,
+        start: reader.at,
+        length: reader.end.saturating_sub(reader.at),
+    })
+}
+
+/// Bytes that are taken from the front.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let taken = self.bytes.get(self.at..self.end)?.first_chunk()?;
+        self.at = self.at.saturating_add(N);
+        Some(taken)
+    }
+}
+
+fn mac(bytes: &[u8]) -> [u8; 6] {
+    bytes.first_chunk().copied().unwrap_or_default()
+}
+
+fn address(bytes: &[u8]) -> Ipv6Addr {
+    Ipv6Addr::from(bytes.first_chunk::<16>().copied().unwrap_or_default())
+}
