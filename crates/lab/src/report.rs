@@ -86,8 +86,12 @@ pub struct ProbeCall {
     pub answer: String,
     /// Whether that means it came in.
     pub reached: bool,
-    /// By which places its packets travelled.
-    pub path: String,
+    /// Where its opening packet left the data plane, once for each time that it entered.
+    pub path: Vec<String>,
+    /// Appliances on its way.
+    pub appliances: Vec<String>,
+    /// Whether it came to the service over an endpoint.
+    pub by_endpoint: bool,
     /// The source that the far side saw, if it saw the call.
     pub source: Option<Ipv4Addr>,
     /// Who the far side took it for: an address, or address and subnet.

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Fate, Mark, Time};
+use vnetem::{Edge, Fate, Mark, Time};
 
 use super::error::Problem;
 use super::stage::{PATIENCE, Stage, Target};
@@ -164,11 +164,10 @@ impl Stage<'_> {
                 (_, status) => status.to_string(),
             },
         };
-        let path: Vec<String> = journey
-            .iter()
-            .flat_map(|journey| &journey.hops)
-            .map(|&edge| self.topology.place(edge))
-            .collect();
+        let hops = journey.map_or(&[][..], |journey| &journey.hops);
+        let appliances = hops.iter().filter(|edge| matches!(edge, Edge::Nic(_)));
+        let by_endpoint =
+            hops.iter().any(|edge| matches!(edge, Edge::Service { identity: Some(_), .. }));
         let mut reason = journey.and_then(|journey| match journey.verdict.fate {
             Fate::Forward(forward) => match forward.mark {
                 Mark::Refused(refusal) => Some(refusal.to_string()),
@@ -194,7 +193,9 @@ impl Stage<'_> {
             to: call.target.name.clone(),
             answer,
             reached,
-            path: path.join(" > "),
+            path: hops.iter().map(|&edge| self.topology.place(edge)).collect(),
+            appliances: appliances.map(|&edge| self.topology.place(edge)).collect(),
+            by_endpoint,
             source: source.map(|source| *source.ip()),
             seen_as: seen.map(|access| access.identity.clone()),
             reason,
@@ -288,7 +289,7 @@ impl Stage<'_> {
     }
 
     fn is_on_internet(&self, station: StationId) -> bool {
-        self.world.edge(station) == Some(vnetem::Edge::Internet)
+        self.world.edge(station) == Some(Edge::Internet)
     }
 
     fn host_named(&mut self, name: &str) -> Result<StationId, Problem> {
@@ -344,7 +345,7 @@ fn rest_in_words(seen: &ProbeCall) -> String {
         (None, None) => {}
     }
     if !seen.path.is_empty() {
-        parts.push(format!("by {}", seen.path));
+        parts.push(format!("by {}", seen.path.join(" > ")));
     }
     if let Some(reason) = &seen.reason {
         parts.push(reason.clone());

@@ -16,7 +16,7 @@ impl Stage<'_> {
                 self.report.routes.push(routes);
                 Ok(lines)
             }
-            Show::Log(name) => self.log(name),
+            Show::Log { name, last } => self.log(name, last.unwrap_or(usize::MAX)),
             Show::Flows(name) => self.flows(name),
             Show::Counters => Ok(self.counters()),
         }
@@ -38,13 +38,15 @@ impl Stage<'_> {
         })
     }
 
-    fn log(&self, name: &str) -> Result<Vec<String>, Problem> {
+    fn log(&self, name: &str, last: usize) -> Result<Vec<String>, Problem> {
         if !self.targets.iter().any(|target| target.name == name) {
             let known: Vec<&str> = self.targets.iter().map(|target| target.name.as_str()).collect();
             let expected = format!("somebody who serves ({})", known.join(", "));
             return Err(Problem::Expected { found: format!("\"{name}\""), expected });
         }
-        let lines = self.world.access_log(name).into_iter().map(|access| {
+        let log = self.world.access_log(name);
+        let skipped = log.len().saturating_sub(last);
+        let lines = log.into_iter().skip(skipped).map(|access| {
             let code = access.code.as_deref().map_or(String::new(), |code| format!(" {code}"));
             let (at, call) = (milliseconds(access.call.time), &access.call);
             format!("{at:>10}  {:<24}  {}  {}{code}", access.identity, call.target, access.status)

@@ -81,8 +81,8 @@ pub(crate) enum Show {
         subnet: String,
         all: bool,
     },
-    /// Access log of a resource or of a server on the internet.
-    Log(String),
+    /// Access log of a resource or of a server on the internet; the last lines of it.
+    Log { name: String, last: Option<usize> },
     /// Flow log of an appliance.
     Flows(String),
     Counters,
@@ -217,7 +217,11 @@ fn show(words: &mut Words<'_>) -> Result<Show, Problem> {
             let subnet = name(words, "the name of a subnet")?;
             Ok(Show::Routes { subnet, all: words.accept("all") })
         }
-        "log" => name(words, "the name of a resource or host").map(Show::Log),
+        "log" => {
+            let name = name(words, "the name of a resource or host")?;
+            let last = words.peek().is_some().then(|| words.parse("how many lines")).transpose()?;
+            Ok(Show::Log { name, last })
+        }
         "flows" => name(words, "the name of an appliance").map(Show::Flows),
         "counters" => Ok(Show::Counters),
         other => Err(found(other, EXPECTED)),

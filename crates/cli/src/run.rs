@@ -1,0 +1,43 @@
+//! `vnetem run`: plays a scenario.
+
+use std::path::Path;
+
+use vnetem_lab::scenario::Options;
+use vnetem_lab::world::{Tap, Tapped};
+
+use crate::arguments::{Common, Output};
+use crate::capture::Capture;
+use crate::{Answer, Failure, json, load, text};
+
+pub(crate) fn run(common: &Common, file: Option<&Path>) -> Result<Answer, Failure> {
+    let scenario = load::scenario(file)?;
+    let tags = load::tags(common)?;
+    let capture = common.pcap.as_deref().map(Capture::create).transpose()?;
+    let tap = capture
+        .as_ref()
+        .map(|capture| Box::new(|tapped: &Tapped<'_>| capture.take(tapped)) as Box<Tap<'_>>);
+    let report = scenario.play(Options { seed: common.seed, tags, tap })?;
+    let mut notes = Vec::new();
+    if let (Some(capture), Some(path)) = (capture, &common.pcap) {
+        capture.finish().map_err(|error| format!("{}: {error}", path.display()))?;
+        notes.push(format!(
+            "every packet is in {}; in Wireshark, what was dropped: frame.interface_name == \"drop\"; one packet: frame.packet_id == 7",
+            path.display()
+        ));
+    }
+    let name = file.map_or("founding-story.scn".into(), |path| path.display().to_string());
+    for difference in &report.differences {
+        notes.push(format!("{name} {difference}"));
+    }
+    if !report.is_as_expected() {
+        notes.push(format!(
+            "{name}: {} steps did not come out as the file says",
+            report.differences.len()
+        ));
+    }
+    let text = match common.output {
+        Output::Text => text::report(&name, &report),
+        Output::Json => json::report(&name, &report),
+    };
+    Ok(Answer { text, notes, good: report.is_as_expected() })
+}

@@ -1,0 +1,260 @@
+//! The command as its users meet it: what it prints where, its exit status, and that a seed fixes every byte.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use vnetem::packet::{Checksums, Headers, Transport};
+use vnetem_io::CaptureReader;
+
+fn vnetem(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vnetem")).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    core::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    core::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// A file of this test's own.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+const MODEL: &str = "\
+# A model. S-01
+vnet     alpha 10.0.0.0/16
+subnet   web   10.0.0.0/24 in alpha  nat 20.1.1.1
+service  storage 52.239.0.0/16
+resource acct 52.239.1.9 of storage  default deny  allow ip 20.1.1.1
+at 5s
+  enable storage on web
+";
+
+#[test]
+fn without_a_verb_it_plays_the_story_and_says_what_an_engineer_asks() {
+    let played = vnetem(&[]);
+    assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+    assert!(played.stderr.is_empty(), "{}", stderr(&played));
+    let text = stdout(&played);
+    assert!(text.starts_with(
+        "vnetem 0.1.0   founding-story.scn   tags 2025-10-28 (9 services, 5245 prefixes)   seed 1\n"
+    ));
+    for said in [
+        "Who reaches what",
+        "VirtualNetworkServiceEndpoint                   Microsoft.Storage",
+        "403 AuthorizationFailure, subnet-not-listed",
+        "told: nic vm-a, nic fw",
+        "Counters at",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
+    assert!(!text.contains('\u{1b}'), "plain text has no colours");
+    assert_eq!(stdout(&vnetem(&["run"])), text);
+}
+
+/// O1, as printed: in + made = out + sent + denied + dropped + queued.
+#[test]
+fn printed_counters_add_up() {
+    let played = vnetem(&["--seed", "3"]);
+    let line = stdout(&played)
+        .lines()
+        .find(|line| line.trim_start().starts_with("packets   in "))
+        .unwrap()
+        .to_owned();
+    let (came, went) = line.split_once('=').unwrap();
+    let sum = |text: &str| {
+        text.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).sum::<u64>()
+    };
+    assert!(sum(came) > 4000);
+    assert_eq!(sum(came), sum(went));
+}
+
+/// W10.
+#[test]
+fn the_same_seed_gives_the_same_bytes_of_text_json_and_capture() {
+    let run = |name: &str, output: &str, seed: &str| {
+        let path = file(name, "");
+        let played = vnetem(&["--seed", seed, "--pcap", path.to_str().unwrap(), "-o", output]);
+        assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+        (played.stdout, std::fs::read(path).unwrap())
+    };
+    let text = run("one.pcapng", "text", "7");
+    assert_eq!(text, run("two.pcapng", "text", "7"));
+    let json = run("three.pcapng", "json", "7");
+    assert_eq!(json, run("four.pcapng", "json", "7"));
+    assert_eq!(text.1, json.1);
+    assert_ne!(text, run("five.pcapng", "text", "8"));
+}
+
+/// W1, R3, R11 seen from each place alone: no wrong checksum, and every reset stands exactly at the end of what was seen there before.
+#[test]
+fn each_interface_of_the_capture_is_sound_by_itself() {
+    let path = file("story.pcapng", "");
+    let played = vnetem(&["--pcap", path.to_str().unwrap()]);
+    assert_eq!(played.status.code(), Some(0));
+    assert!(stderr(&played).contains("frame.interface_name == \"drop\""));
+    let bytes = std::fs::read(&path).unwrap();
+    let mut reader = CaptureReader::new(bytes.as_slice()).unwrap();
+    let mut ends: BTreeMap<(String, vnetem::FiveTuple), u32> = BTreeMap::new();
+    let (mut packets, mut resets) = (0, 0);
+    let mut places = std::collections::BTreeSet::new();
+    while let Some(packet) = reader.next() {
+        let packet = packet.unwrap();
+        let place = reader.interface_name(packet.interface).unwrap().to_owned();
+        let headers = Headers::parse(&packet.bytes).unwrap();
+        assert!(Checksums::of(&packet.bytes, &headers).none_wrong(), "{place} {headers}");
+        packets += 1;
+        places.insert(place.clone());
+        let Transport::Tcp(segment) = headers.transport else { continue };
+        let key = (place.clone(), headers.tuple());
+        let end = ends.entry(key).or_insert(segment.sequence);
+        if segment.flags.contains(vnetem::packet::TcpFlags::RST) && place != "drop" {
+            resets += 1;
+            assert_eq!(segment.sequence, *end, "{place} {headers}");
+        } else if segment.end().wrapping_sub(*end) < 1 << 31 {
+            *end = segment.end();
+        }
+    }
+    assert!(packets > 8000 && resets >= 6, "{packets} packets, {resets} resets");
+    for place in [
+        "in:nic/vm-a",
+        "out:internet",
+        "out:service/Microsoft.Storage",
+        "out:service/Microsoft.Storage/net-a/app",
+        "drop",
+    ] {
+        assert!(places.contains(place), "{place} of {places:?}");
+    }
+}
+
+#[test]
+fn json_names_its_schema_and_holds_what_the_text_holds() {
+    let played = vnetem(&["-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&played.stdout).unwrap();
+    assert_eq!(value["schema"], "vnetem/1");
+    assert_eq!(value["probes"].as_array().unwrap().len(), 6);
+    assert_eq!(value["counters"]["drops"]["flow-closed"], 2);
+    let (came, went) =
+        (["received", "generated"], ["forwarded", "transmitted", "denied", "dropped"]);
+    for unit in ["packets", "bytes"] {
+        let sum = |names: &[&str]| {
+            names.iter().map(|name| value["counters"][name][unit].as_u64().unwrap()).sum::<u64>()
+        };
+        assert_eq!(sum(&came), sum(&went), "{unit}");
+    }
+}
+
+#[test]
+fn trace_answers_for_the_model_at_a_time_and_with_the_exit_status() {
+    let path = file("model.scn", MODEL);
+    let path = path.to_str().unwrap();
+    let packet = ["tcp", "10.0.0.4:50000", "52.239.1.9:443"];
+    let asked = |extra: &[&str]| {
+        vnetem(&[&["trace", "-m", path, "--from", "alpha/web"], extra, &packet].concat())
+    };
+    let before = asked(&[]);
+    assert_eq!(before.status.code(), Some(0), "{}", stderr(&before));
+    assert!(
+        stdout(&before).contains("access   allowed by ip rule 20.1.1.1/32 on acct"),
+        "{}",
+        stdout(&before)
+    );
+    let after = asked(&["--at", "5s"]);
+    assert_eq!(after.status.code(), Some(2));
+    assert!(
+        stdout(&after).contains("which will refuse it: subnet-not-listed"),
+        "{}",
+        stdout(&after)
+    );
+    let json = asked(&["--at", "5s", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["verdict"]["access"]["reason"], "subnet-not-listed");
+    let dropped =
+        vnetem(&["trace", "-m", path, "--from", "alpha/web", "tcp", "10.0.1.4:1", "8.8.8.8:443"]);
+    assert_eq!(
+        (dropped.status.code(), stdout(&dropped).contains("drop spoofed-source")),
+        (Some(2), true)
+    );
+}
+
+#[test]
+fn routes_are_those_of_the_model_at_a_time() {
+    let before = vnetem(&["routes", "net-a/app"]);
+    assert_eq!(before.status.code(), Some(0), "{}", stderr(&before));
+    assert!(!stdout(&before).contains("VirtualNetworkServiceEndpoint"));
+    let after = vnetem(&["routes", "--at", "8s", "net-a/app"]);
+    assert!(
+        stdout(&after).contains("495 prefixes        VirtualNetworkServiceEndpoint"),
+        "{}",
+        stdout(&after)
+    );
+    let all = vnetem(&["routes", "--at", "8s", "--all", "net-a/app"]);
+    let listed =
+        stdout(&all).lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint")).count();
+    assert_eq!(listed, 495);
+    let json = vnetem(&["routes", "--at", "8s", "net-a/app", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let endpoint = value["routes"].as_array().unwrap().last().unwrap();
+    assert_eq!(endpoint["nextHopType"], "VirtualNetworkServiceEndpoint");
+    assert_eq!(endpoint["addressPrefix"].as_array().unwrap().len(), 495);
+}
+
+#[test]
+fn a_scenario_that_comes_out_otherwise_is_exit_status_2_with_a_diff() {
+    let path = file("otherwise.scn", &format!("{MODEL}    generation 9\n"));
+    let played = vnetem(&["run", path.to_str().unwrap()]);
+    assert_eq!(played.status.code(), Some(2));
+    assert!(
+        stderr(&played).contains("\n    - generation 9\n    + generation 2"),
+        "{}",
+        stderr(&played)
+    );
+}
+
+#[test]
+fn bad_files_name_the_line_and_bad_options_are_wrong_usage() {
+    let path = file("bad.scn", &format!("{MODEL}  enable storage an web\n"));
+    let played = vnetem(&["run", path.to_str().unwrap()]);
+    assert_eq!((played.status.code(), played.stdout.is_empty()), (Some(1), true));
+    assert!(
+        stderr(&played).ends_with("bad.scn:8: found \"an\", expected \"on\"\n"),
+        "{}",
+        stderr(&played)
+    );
+    let tags = file("bad.json", "{\"values\": 3}");
+    for (arguments, said) in [
+        (vec!["run", "no-such-file.scn"], "no-such-file.scn: "),
+        (vec!["--tags", tags.to_str().unwrap()], "bad.json: "),
+        (vec!["--pcap", "no/such/folder/x.pcapng"], "no/such/folder/x.pcapng: "),
+        (vec!["routes", "moon"], "there is no subnet moon"),
+        (vec!["trace", "--from", "net-a/app", "tcp", "x", "y"], "vnetem: found "),
+    ] {
+        let failed = vnetem(&arguments);
+        assert_eq!(failed.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&failed).contains(said), "{arguments:?}: {}", stderr(&failed));
+    }
+    for arguments in [
+        &["--seed", "x"][..],
+        &["--moon"],
+        &["fly"],
+        &["routes"],
+        &["routes", "--at", "noon", "web"],
+    ] {
+        let refused = vnetem(arguments);
+        assert_eq!(refused.status.code(), Some(64), "{arguments:?}");
+        assert!(refused.stdout.is_empty());
+    }
+    assert_eq!(vnetem(&["--help"]).status.code(), Some(0));
+}
