@@ -38,7 +38,6 @@
 
 mod appliance;
 mod blob;
-mod front;
 pub mod fuzz;
 mod host;
 pub mod http;
@@ -55,7 +54,6 @@ pub mod world;
 
 pub use appliance::{Appliance, ApplianceCounters, FlowRecord};
 pub use blob::Blob;
-pub use front::FrontEnd;
 pub use host::{
     ConnectError, Connection, ConnectionId, Decide, Exchange, Host, HostCounters, HostSettings,
     Role, Status,
