@@ -28,7 +28,7 @@ pub struct Encapsulated {
     pub protocol: Protocol,
     /// Hop limit of the inner header.
     pub hop_limit: u8,
-    /// Identification, and offset in bytes with the lowest bit set if more follows; of a packet with a fragment header.
+    /// Of a packet with a fragment header, the low word of the identification, and the word of the offset (RFC 8200 4.5).
     pub(super) fragment: Option<(u16, u16)>,
     /// Where the payload starts and how long it is, in bytes.
     start: usize,
@@ -161,8 +161,8 @@ fn read_inner(underlay: Underlay, mut reader: Reader<'_>) -> Result<Encapsulated
     if protocol == FRAGMENT_HEADER {
         let &[next, _, a, b, _, _, c, d] =
             reader.take::<FRAGMENT_LENGTH>().ok_or(Undecodable::InnerFragment)?;
-        let place = u16::from_be_bytes([a, b]) & !0b110;
-        (protocol, fragment) = (next, Some((u16::from_be_bytes([c, d]), place)));
+        let words = (u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b]));
+        (protocol, fragment) = (next, Some(words));
     }
     if protocol == FRAGMENT_HEADER || EXTENSION_HEADERS.contains(&protocol) {
         return Err(Undecodable::ExtensionHeader);

@@ -448,6 +448,16 @@ fn what_is_no_tunnel_is_told_why() {
     assert_eq!(names.len(), 11 + Untranslatable::ALL.len());
 }
 
+/// W4: a UDP datagram that comes over IPv6 without a checksum (RFC 6935) has none in IPv4 either.
+#[test]
+fn an_absent_checksum_is_not_invented_on_the_way_back() {
+    let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![7; 9] };
+    let packet = Packet::new("10.1.1.1", "50.1.2.1", body).bytes();
+    let mut wire = encapsulated(&tunnel("40.1.2.1", None), &packet).unwrap();
+    put(&mut wire, 88, 0);
+    assert_eq!(word_at(&there_and_back(&wire), 26), 0);
+}
+
 /// P3: an Ethernet frame may be padded, and outer headers may have options; neither is part of the packet.
 #[test]
 fn padding_of_the_frame_is_no_part_of_the_packet() {
