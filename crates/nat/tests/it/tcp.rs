@@ -43,8 +43,9 @@ fn every_segment_has_its_place_in_every_state() {
     use State::{
         CloseWait, Established, FinWait, LastAck, SynReceived, SynSent, SynSent2, TimeWait,
     };
+    type Prepare = fn(&mut World);
     let none = |_: &mut World| {};
-    let reach: [(State, fn(&mut World)); 8] = [
+    let reach: [(State, Prepare); 8] = [
         (SynSent, none),
         (SynSent2, |w| _ = w.outside(segment(SYN, SERVER, 0, 0))),
         (SynReceived, |w| _ = w.outside(segment(SYN | ACK, SERVER, C, 0))),
