@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::translate::{self, FRAGMENT_HEADER, FRAGMENT_LENGTH, IPV6_LENGTH};
+use super::translate::{self, EXTENSION_HEADERS, FRAGMENT_HEADER, FRAGMENT_LENGTH, IPV6_LENGTH};
 use super::underlay::{
     ETHERNET_LENGTH, GRE, GRE_LENGTH, IPV6_TYPE, NVGRE, UDP_LENGTH, VXLAN_FLAG, VXLAN_LENGTH,
     VXLAN_PORT,
@@ -11,9 +11,6 @@ use super::{
     Encapsulation, Fragments, Key, Overlay, Tunnel, Undecodable, Underlay, Untranslatable,
 };
 use crate::{Checksums, Fragment, Headers, Protocol, TransportChecksum};
-
-/// Hop-by-hop, routing and destination options, mobility, host identity, shim: none of them can be said in IPv4 (RFC 7915 5.1).
-const EXTENSION_HEADERS: [u8; 6] = [0, 43, 60, 135, 139, 140];
 
 /// What is known of a packet of a tunnel: a small value that borrows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,7 +161,7 @@ fn read_inner(underlay: Underlay, mut reader: Reader<'_>) -> Result<Encapsulated
         let words = (u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b]));
         (protocol, fragment) = (next, Some(words));
     }
-    if protocol == FRAGMENT_HEADER || EXTENSION_HEADERS.contains(&protocol) {
+    if EXTENSION_HEADERS.contains(&protocol) {
         return Err(Undecodable::ExtensionHeader);
     }
     Ok(Encapsulated {

@@ -9,6 +9,8 @@ use crate::Malformed;
 pub enum Untranslatable {
     /// It has IPv4 options, for which IPv6 has no place (U-15).
     Options,
+    /// Its protocol number is an extension header in IPv6, so that its payload would be read as one.
+    Protocol,
     /// It is a fragment, and the tunnel carries none (U-16).
     Fragment,
     /// It is the first fragment of a UDP datagram without a checksum, and IPv6 wants one, which needs the whole (RFC 7915 4.5).
@@ -48,8 +50,9 @@ pub enum Undecodable {
 
 impl Untranslatable {
     /// Every cause, in the order of declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Options,
+        Self::Protocol,
         Self::Fragment,
         Self::UncheckedFragment,
         Self::TooLong,
@@ -62,6 +65,7 @@ impl Untranslatable {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Options => "tunnel-options",
+            Self::Protocol => "tunnel-protocol",
             Self::Fragment => "tunnel-fragment",
             Self::UncheckedFragment => "tunnel-unchecked-fragment",
             Self::TooLong => "tunnel-too-long",

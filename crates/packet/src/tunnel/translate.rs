@@ -11,6 +11,9 @@ pub(super) const IPV6_LENGTH: usize = 40;
 pub(super) const FRAGMENT_LENGTH: usize = 8;
 /// The next-header number of the fragment header (RFC 8200 4.5).
 pub(super) const FRAGMENT_HEADER: u8 = 44;
+/// Numbers that in IPv6 are no protocol but a further header: hop-by-hop options, routing, fragment, destination options, mobility, host
+/// identity, shim (RFC 8200 4, RFC 7045 2).
+pub(super) const EXTENSION_HEADERS: [u8; 7] = [0, 43, FRAGMENT_HEADER, 60, 135, 139, 140];
 
 /// Writes an IPv4 packet as IPv6 between `ends` and gives its length in bytes (W-09, RFC 7915 4.1).
 pub(super) fn to_ipv6(
@@ -21,6 +24,9 @@ pub(super) fn to_ipv6(
 ) -> Result<usize, Untranslatable> {
     if usize::from(headers.header_length) != IPV4_LENGTH {
         return Err(Untranslatable::Options);
+    }
+    if EXTENSION_HEADERS.contains(&headers.protocol.0) {
+        return Err(Untranslatable::Protocol);
     }
     let payload = packet
         .get(IPV4_LENGTH..usize::from(headers.total_length))
