@@ -248,13 +248,24 @@ impl DataPlane {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 self.pass(hit, packet, headers)
             }
-            Decision::Open(new) => match self.flows.open(self.now, new, headers, packet) {
-                Err(_) => Fate::Drop(DropReason::TupleInUse),
-                Ok(id) => {
-                    self.event(EventKind::Opened, id);
-                    self.emit(Hit { id, side: new.opener }, packet, headers)
+            Decision::Open(new) => {
+                for ended in self.flows.replaced(self.now, &new) {
+                    let event = Event::of(self.now, EventKind::Ended(ended.cause), &ended.flow);
+                    push_event(
+                        &mut self.events,
+                        self.event_limit,
+                        &mut self.counters.events_lost,
+                        event,
+                    );
                 }
-            },
+                match self.flows.open(self.now, new, headers, packet) {
+                    Err(_) => Fate::Drop(DropReason::TupleInUse),
+                    Ok(id) => {
+                        self.event(EventKind::Opened, id);
+                        self.emit(Hit { id, side: new.opener }, packet, headers)
+                    }
+                }
+            }
             Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
             Decision::Close(id, cause, reason) => {
                 self.close(id, cause);
