@@ -155,9 +155,6 @@ impl<'a> Pipeline<'a> {
         if AddressClass::of(destination) != AddressClass::Public {
             return Err(DropReason::NoRoute);
         }
-        if self.snapshot.public.contains_key(&destination) {
-            return Err(DropReason::Hairpin);
-        }
         let carried = |outbound: &OutboundView| match outbound.method {
             Method::Default | Method::NatGateway => {
                 !fragment && matches!(tuple.protocol, Protocol::TCP | Protocol::UDP)
@@ -166,7 +163,10 @@ impl<'a> Pipeline<'a> {
                 matches!(tuple.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
             }
         };
+        // Judged with the method, so that a flow which is open when the address becomes ours goes on (N-07).
+        let hairpin = self.snapshot.public.contains_key(&destination);
         let outbound = match outbound {
+            _ if hairpin => Err(DropReason::Hairpin),
             None => Err(DropReason::NoOutbound),
             Some(outbound) if !carried(outbound) => Err(DropReason::OutboundUnsupported),
             Some(outbound) => Ok(outbound),
