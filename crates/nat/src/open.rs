@@ -5,8 +5,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use vnetem_packet::{FiveTuple, Headers, Protocol, Transport, tcp_options};
 
 use crate::hold::Kind;
-use crate::key::Key;
-use crate::record::{Cold, Record};
+use crate::record::Record;
 use crate::table::number;
 use crate::{Ended, FlowId, FlowTable, NewFlow, OpenError, Side, Time, Zone};
 
@@ -83,7 +82,7 @@ impl<T: Copy> FlowTable<T> {
         let id = record.id(slot);
         let deadline = self.deadline(&record);
         self.records.insert(record);
-        self.set_cold(slot, Cold { judgement: new.judgement, opened: now });
+        self.judge(slot, new.judgement);
         self.wheel.insert(self.records.slots_mut(), slot, deadline);
         self.cells.link(self.records.slots_mut(), slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
@@ -127,8 +126,8 @@ impl<T: Copy> FlowTable<T> {
     ) -> Result<SocketAddrV4, Exhausted> {
         let now = self.at(now);
         let host = u64::from(inside.ip().to_bits()) << 32 | u64::from(inside_zone.0);
-        let pairing = self.secret.mix(host, 0, 2).0;
-        let draw = self.secret.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
+        let pairing = self.keys.mix(host, 0, 2).0;
+        let draw = self.keys.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
         let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
         let ports =
@@ -143,7 +142,7 @@ impl<T: Copy> FlowTable<T> {
                 let port = u16::try_from(port).unwrap_or(u16::MAX).saturating_add(first);
                 let external = SocketAddrV4::new(*address, port);
                 let tuple = FiveTuple { protocol, source: remote, destination: external };
-                if self.is_free(now, &Key::new(outside_zone, &tuple)) {
+                if self.is_free(now, outside_zone, &tuple) {
                     return Ok(external);
                 }
             }
@@ -152,13 +151,13 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Whether no flow has an outside key, and it does not rest. A flow past its deadline rests from then on, removed or not.
-    fn is_free(&self, now: u64, key: &Key) -> bool {
-        let hash = self.secret.hash(key);
-        if let Some((slot, _)) = self.lookup(hash, key) {
+    fn is_free(&self, now: u64, zone: Zone, tuple: &FiveTuple) -> bool {
+        let hash = self.keys.hash(zone, tuple);
+        if let Some((slot, _)) = self.lookup(hash, zone, tuple) {
             let Some(record) = self.records.get(slot) else { return true };
             return self.deadline(record) <= now && !self.must_rest(now, record);
         }
-        !self.hold.holds(now, hash, key)
+        !self.hold.holds(now, hash, zone, tuple)
     }
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
@@ -169,9 +168,9 @@ impl<T: Copy> FlowTable<T> {
 
     /// Which flows a new one would take the place of, if it may be opened.
     fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<Replaced, OpenError> {
-        let outside = new.key(Side::Outside);
-        if new.key(Side::Inside) == outside
-            || self.hold.holds(now, self.secret.hash(&outside), &outside)
+        let (zone, tuple) = new.key(Side::Outside);
+        if new.key(Side::Inside) == (zone, tuple)
+            || self.hold.holds(now, self.keys.hash(zone, &tuple), zone, &tuple)
         {
             return Err(OpenError::TupleInUse);
         }
@@ -197,8 +196,8 @@ impl<T: Copy> FlowTable<T> {
         side: Side,
         already: Option<u32>,
     ) -> Result<Option<u32>, OpenError> {
-        let key = new.key(side);
-        let found = self.lookup(self.secret.hash(&key), &key);
+        let (zone, tuple) = new.key(side);
+        let found = self.lookup(self.keys.hash(zone, &tuple), zone, &tuple);
         let Some((slot, found)) = found.filter(|(slot, _)| already != Some(*slot)) else {
             return Ok(None);
         };
@@ -214,8 +213,10 @@ impl<T: Copy> FlowTable<T> {
 
     /// Both keys of a new flow into the index, or none.
     fn enter(&mut self, slot: u32, new: &NewFlow<T>) -> bool {
-        let [inside, outside] = [Side::Inside, Side::Outside]
-            .map(|side| (self.secret.hash(&new.key(side)), number(slot, side)));
+        let [inside, outside] = [Side::Inside, Side::Outside].map(|side| {
+            let (zone, tuple) = new.key(side);
+            (self.keys.hash(zone, &tuple), number(slot, side))
+        });
         if !self.index.insert(inside.0, inside.1) {
             return false;
         }
