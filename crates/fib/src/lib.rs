@@ -19,15 +19,18 @@
 mod address;
 mod error;
 mod intern;
+mod layered;
 mod live;
 mod route_table;
 mod sweep;
 mod table;
+mod tree;
 mod value_id;
 
 pub use address::Address;
 pub use error::RouteError;
+pub use layered::{longer, lookup_layered, lookup_pairs};
 pub use live::{Contended, LiveTable, Memory, Reader, Routes, View, Width};
 pub use route_table::RouteTable;
-pub use table::{Iter, Table, lookup_layered};
+pub use table::{Iter, Match, Table};
 pub use value_id::ValueId;

@@ -8,29 +8,30 @@ use ipnet::Ipv4Net;
 use crate::address::{Address, mask, prefix_of};
 use crate::intern::Interner;
 use crate::sweep::{Rule, sweep};
+use crate::tree::{Tree, levels};
+
+/// A match: the prefix of the route and what it says.
+pub type Match<'a, V> = (Ipv4Net, &'a V);
 
 /// An immutable table of routes: one flat block, cheap to clone, made for tens of thousands of
 /// tables of 10 to 2,000 routes.
 ///
-/// The block holds the starts of the elementary intervals, sorted, under an implicit 16-way tree,
-/// and behind them one cell per interval: length of the winning prefix and number of its value. A
-/// lookup compares one line of 16 starts per level (two levels up to 256 intervals, three up to
-/// 4,096) and reads one cell. Equal values are kept once.
+/// The block holds the starts of the elementary intervals, sorted, under an implicit 16-way tree, and
+/// behind them one cell per interval: length of the winning prefix and number of its value. A lookup
+/// compares all of up to 64 starts at once, or those of the top level, then one line of 16 per level
+/// below (one level up to 1,024 intervals, two up to 16,384), and reads one cell. Equal values are kept
+/// once.
 ///
 /// A table is replaced, never edited.
 pub struct Table<V> {
-    /// Two words of header (intervals; hidden routes and width of a cell), the levels of the tree
-    /// from the top down, the cells, two words for each hidden route.
+    /// The levels of the tree from the top down, the cells, two words for each hidden route.
     block: Arc<[u32]>,
     values: Arc<[V]>,
+    intervals: u32,
 }
 
-/// How many starts one step of the search compares.
-const FAN: usize = 16;
-/// Words before the first level.
-const HEADER: usize = 2;
 /// The low bits of a cell are the prefix length; this one says that no route matches.
-const NO_MATCH: u32 = 63;
+pub(crate) const NO_MATCH: u32 = 63;
 const LENGTH_BITS: u32 = 6;
 /// Two cells share a word as long as the values can be numbered in what a half leaves.
 const NARROW_VALUES: usize = 1 << (16 - LENGTH_BITS);
@@ -38,14 +39,15 @@ const NARROW_VALUES: usize = 1 << (16 - LENGTH_BITS);
 impl<V> Table<V> {
     /// A table without routes.
     pub fn empty() -> Self {
-        Self { block: block_of(&[], false), values: Arc::from([]) }
+        let (block, intervals) = block_of(&[], true);
+        Self { block, values: Arc::from([]), intervals }
     }
 
     /// The longest matching route: its prefix and what it says.
     #[inline]
-    pub fn lookup(&self, address: impl Address) -> Option<(Ipv4Net, &V)> {
+    pub fn lookup(&self, address: impl Address) -> Option<Match<'_, V>> {
         let address = address.number();
-        let cell = self.cell_of(address);
+        let cell = self.cell_at(self.tree().search(address));
         let (length, value) = self.route_of(cell)?;
         Some((prefix_of(address, length), value))
     }
@@ -54,7 +56,7 @@ impl<V> Table<V> {
     pub fn lookup_batch<'a>(
         &'a self,
         addresses: &[impl Address],
-        matches: &mut [Option<(Ipv4Net, &'a V)>],
+        matches: &mut [Option<Match<'a, V>>],
     ) {
         for (answer, address) in matches.iter_mut().zip(addresses) {
             *answer = self.lookup(*address);
@@ -141,42 +143,37 @@ impl<V: Clone + Eq + Hash> Table<V> {
             })
             .collect();
         let values: Arc<[V]> = values.into_values().into();
-        Self { block: block_of(&rules, values.len() <= NARROW_VALUES), values }
+        let (block, intervals) = block_of(&rules, values.len() <= NARROW_VALUES);
+        Self { block, values, intervals }
     }
 }
 
 impl<V> Table<V> {
-    /// The cell of the interval that holds the address.
-    #[inline]
-    fn cell_of(&self, address: u32) -> u32 {
-        let intervals = self.intervals();
-        let (at, cells) = search(&self.block, intervals, address);
-        self.cell_at(cells, at)
-    }
-
-    #[inline]
-    fn intervals(&self) -> usize {
-        self.block.first().map_or(0, |count| *count as usize)
-    }
-
     #[inline]
     fn is_narrow(&self) -> bool {
-        self.block.get(1).is_some_and(|word| word & 1 == 1)
+        self.values.len() <= NARROW_VALUES
     }
 
     #[inline]
-    fn cell_at(&self, cells: usize, at: usize) -> u32 {
+    pub(crate) fn tree(&self) -> Tree<'_> {
+        Tree { block: &self.block, intervals: self.intervals as usize }
+    }
+
+    /// The cell of an interval.
+    #[inline]
+    pub(crate) fn cell_at(&self, interval: usize) -> u32 {
+        let cells = self.tree().cells();
+        let word = |at: usize| self.block.get(cells + at).copied().unwrap_or(NO_MATCH);
         if self.is_narrow() {
-            let pair = self.block.get(cells + at / 2).copied().unwrap_or(NO_MATCH);
-            (pair >> (16 * (at & 1))) & 0xffff
+            (word(interval / 2) >> (16 * (interval & 1))) & 0xffff
         } else {
-            self.block.get(cells + at).copied().unwrap_or(NO_MATCH)
+            word(interval)
         }
     }
 
     /// Prefix length and value of a cell.
     #[inline]
-    fn route_of(&self, cell: u32) -> Option<(u8, &V)> {
+    pub(crate) fn route_of(&self, cell: u32) -> Option<(u8, &V)> {
         let length = cell & NO_MATCH;
         if length == NO_MATCH {
             return None;
@@ -187,9 +184,10 @@ impl<V> Table<V> {
 
     /// The routes that start between two addresses, both included, in order.
     fn routes_between(&self, first: u32, last: u32) -> Vec<Rule<u32>> {
-        let intervals = self.intervals();
-        let (mut at, cells) = search(&self.block, intervals, first);
+        let tree = self.tree();
+        let (intervals, cells) = (tree.intervals, tree.cells());
         let starts = cells - intervals;
+        let mut at = tree.search(first);
         let mut routes = Vec::new();
         while at < intervals {
             let start = self.block.get(starts + at).copied().unwrap_or(u32::MAX);
@@ -198,7 +196,7 @@ impl<V> Table<V> {
             }
             let next = self.block.get(starts + at + 1).filter(|_| at + 1 < intervals);
             let end = next.map_or(u32::MAX, |next| next - 1);
-            let cell = self.cell_at(cells, at);
+            let cell = self.cell_at(at);
             if let Some((length, _)) = self.route_of(cell) {
                 // Every block of this length that the interval touches is a route.
                 let mut network = start.max(first) & mask(length);
@@ -214,7 +212,8 @@ impl<V> Table<V> {
             }
             at += 1;
         }
-        let (hidden, _) = self.block.get(self.hidden_at(cells)..).unwrap_or_default().as_chunks();
+        let behind_cells = cells + if self.is_narrow() { intervals.div_ceil(2) } else { intervals };
+        let (hidden, _) = self.block.get(behind_cells..).unwrap_or_default().as_chunks();
         routes.extend(hidden.iter().filter(|[network, _]| (first..=last).contains(network)).map(
             |[network, cell]| Rule {
                 network: *network,
@@ -227,16 +226,12 @@ impl<V> Table<V> {
         routes.dedup();
         routes
     }
-
-    fn hidden_at(&self, cells: usize) -> usize {
-        let intervals = self.intervals();
-        cells + if self.is_narrow() { intervals.div_ceil(2) } else { intervals }
-    }
 }
 
 impl<V> Clone for Table<V> {
     fn clone(&self) -> Self {
-        Self { block: Arc::clone(&self.block), values: Arc::clone(&self.values) }
+        let (block, values) = (Arc::clone(&self.block), Arc::clone(&self.values));
+        Self { block, values, intervals: self.intervals }
     }
 }
 
@@ -284,39 +279,6 @@ impl<'a, V> IntoIterator for &'a Table<V> {
     }
 }
 
-/// The longest match over several tables: the longest prefix wins, of equal ones that of the earlier
-/// table.
-///
-/// So a subnet's own small table stands over bases that many subnets share.
-///
-/// ```
-/// use vnetem_fib::{Table, lookup_layered};
-///
-/// let own = Table::new([("10.0.0.0/8".parse()?, "vnet"), ("0.0.0.0/0".parse()?, "internet")]);
-/// let base = Table::new([("52.239.0.0/16".parse()?, "storage"), ("10.0.0.0/8".parse()?, "never")]);
-///
-/// let said = |address: [u8; 4]| lookup_layered([&own, &base], address).map(|(_, value)| *value);
-/// assert_eq!(said([52, 239, 1, 9]), Some("storage"));
-/// assert_eq!(said([10, 1, 1, 1]), Some("vnet"));
-/// assert_eq!(said([8, 8, 8, 8]), Some("internet"));
-/// # Ok::<(), ipnet::AddrParseError>(())
-/// ```
-#[inline]
-pub fn lookup_layered<'a, V: 'a>(
-    layers: impl IntoIterator<Item = &'a Table<V>>,
-    address: impl Address,
-) -> Option<(Ipv4Net, &'a V)> {
-    let mut best: Option<(Ipv4Net, &'a V)> = None;
-    for layer in layers {
-        if let Some(found) = layer.lookup(address)
-            && best.is_none_or(|(prefix, _)| found.0.prefix_len() > prefix.prefix_len())
-        {
-            best = Some(found);
-        }
-    }
-    best
-}
-
 /// Routes of a [`Table`] in order: by network, then the shorter first.
 pub struct Iter<'a, V> {
     table: &'a Table<V>,
@@ -340,44 +302,8 @@ impl<'a, V> Iterator for Iter<'a, V> {
 impl<V> ExactSizeIterator for Iter<'_, V> {}
 impl<V> FusedIterator for Iter<'_, V> {}
 
-/// Position of the interval that holds the address, and where the cells begin.
-#[inline]
-fn search(block: &[u32], intervals: usize, address: u32) -> (usize, usize) {
-    let mut level = HEADER;
-    let mut at = 0;
-    let mut step = 1;
-    while step * FAN < intervals {
-        step *= FAN;
-    }
-    loop {
-        let size = intervals.div_ceil(step);
-        at = descend(block.get(level..level + size).unwrap_or_default(), at, address);
-        level += size;
-        if step == 1 {
-            return (at, level);
-        }
-        step /= FAN;
-    }
-}
-
-/// One step down: among the children of entry `parent` the last one that starts at or before the
-/// address.
-#[inline]
-fn descend(starts: &[u32], parent: usize, address: u32) -> usize {
-    // Near the end the window moves back over earlier children: they start before the address as
-    // well, so that the count stays right and a line is never padded.
-    let from = (parent * FAN).min(starts.len().saturating_sub(FAN));
-    let window = starts.get(from..).unwrap_or_default();
-    let before = match window.first_chunk::<FAN>() {
-        Some(line) => line.iter().map(|start| u32::from(*start <= address)).sum::<u32>(),
-        None => window.iter().map(|start| u32::from(*start <= address)).sum(),
-    };
-    // The first interval starts at 0, so at least one does not start behind the address.
-    from + (before as usize).saturating_sub(1)
-}
-
 /// Lays out the block of a table.
-fn block_of(rules: &[Rule<u32>], narrow: bool) -> Arc<[u32]> {
+fn block_of(rules: &[Rule<u32>], narrow: bool) -> (Arc<[u32]>, u32) {
     let mut starts: Vec<u32> = Vec::with_capacity(2 * rules.len() + 1);
     let mut cells: Vec<u32> = Vec::with_capacity(2 * rules.len() + 1);
     let mut hidden = vec![true; rules.len()];
@@ -397,18 +323,7 @@ fn block_of(rules: &[Rule<u32>], narrow: bool) -> Arc<[u32]> {
     let hidden: Vec<&Rule<u32>> =
         rules.iter().zip(hidden).filter(|(_, hidden)| *hidden).map(|(rule, _)| rule).collect();
 
-    let intervals = starts.len();
-    let mut block = Vec::with_capacity(HEADER + starts.len() * 2 + FAN + hidden.len() * 2);
-    block.push(u32::try_from(intervals).unwrap_or(u32::MAX));
-    block.push(u32::try_from(hidden.len()).unwrap_or(u32::MAX) << 1 | u32::from(narrow));
-    let mut step = 1;
-    while step * FAN < intervals {
-        step *= FAN;
-    }
-    while step > 0 {
-        block.extend(starts.iter().step_by(step));
-        step /= FAN;
-    }
+    let mut block = levels(&starts);
     if narrow {
         block.extend(
             cells.chunks(2).map(|pair| pair.iter().rev().fold(0, |word, cell| (word << 16) | cell)),
@@ -417,5 +332,5 @@ fn block_of(rules: &[Rule<u32>], narrow: bool) -> Arc<[u32]> {
         block.extend(cells);
     }
     block.extend(hidden.iter().flat_map(|rule| [rule.network, rule.cell]));
-    block.into()
+    (block.into(), u32::try_from(starts.len()).unwrap_or(u32::MAX))
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Random, Scan, net, prefix, prefixes};
 use proptest::prelude::*;
-use vnetem_fib::{Table, lookup_layered};
+use vnetem_fib::{Table, lookup_layered, lookup_pairs};
 
 fn agree(table: &Table<u16>, scan: &Scan<u16>, random: &mut Random) {
     let probes = scan.boundaries().into_iter().chain((0..64).map(|_| random.address()));
@@ -50,8 +50,16 @@ proptest! {
             merged.0.extend(layer.iter().copied());
         }
         let tables: Vec<Table<u16>> = layers.into_iter().map(Table::new).collect();
-        for address in merged.boundaries().into_iter().chain(addresses) {
-            prop_assert_eq!(lookup_layered(&tables, address), merged.lookup(address));
+        let addresses: Vec<u32> = merged.boundaries().into_iter().chain(addresses).collect();
+        for address in &addresses {
+            prop_assert_eq!(lookup_layered(&tables, *address), merged.lookup(*address));
+        }
+        let pairs: Vec<(&Table<u16>, u32)> =
+            addresses.iter().zip(tables.iter().cycle()).map(|(a, table)| (table, *a)).collect();
+        let mut matches = vec![None; pairs.len()];
+        lookup_pairs(&pairs, &mut matches);
+        for ((table, address), found) in pairs.into_iter().zip(matches) {
+            prop_assert_eq!(found, table.lookup(address));
         }
     }
 }
@@ -76,8 +84,12 @@ fn tables_of_all_sizes_equal_the_scan() {
             }
             let mut probes = scan.boundaries();
             probes.truncate(600);
-            for address in probes {
+            let pairs: Vec<_> = probes.iter().map(|address| (&table, *address)).collect();
+            let mut matches = vec![None; pairs.len()];
+            lookup_pairs(&pairs, &mut matches);
+            for (address, found) in probes.into_iter().zip(matches) {
                 assert_eq!(table.lookup(address), scan.lookup(address));
+                assert_eq!(found, scan.lookup(address));
             }
             assert!(table.iter().map(|(p, v)| (p, *v)).eq(scan.0));
         }
