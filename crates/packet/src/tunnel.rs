@@ -106,8 +106,8 @@ impl Tunnel {
     ///
     /// # Errors
     ///
-    /// The packet has options, is a fragment that is not carried, grows too long, or is longer than `buffer`; then what stands in `buffer`
-    /// means nothing.
+    /// The packet has options, is of a protocol that is none in IPv6, is a fragment that is not carried, grows too long, or is longer than
+    /// `buffer`; then what stands in `buffer` means nothing.
     pub fn encapsulate(
         &self,
         packet: &[u8],
