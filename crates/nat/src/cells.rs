@@ -4,7 +4,7 @@
 //! opened, closed or judged again meanwhile, and the walk needs no memory of where it was.
 
 use crate::index::Index;
-use crate::key::Keys;
+use crate::key::Secret;
 use crate::record::{Links, Record};
 use crate::slab::{NIL, Slab, Slot};
 use crate::{Cell, Generation};
@@ -15,7 +15,7 @@ pub(crate) struct Cells {
     index: Index,
     /// First cell with flows that may be stale, and last.
     touched: (u32, u32),
-    keys: Keys,
+    secret: Secret,
 }
 
 #[derive(Clone, Copy)]
@@ -32,9 +32,9 @@ struct Entry {
 }
 
 impl Cells {
-    pub(crate) fn new(capacity: u32, keys: Keys) -> Self {
+    pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
         let (cells, index) = (Slab::new(capacity), Index::new(capacity));
-        Self { cells, index, touched: (NIL, NIL), keys }
+        Self { cells, index, touched: (NIL, NIL), secret }
     }
 
     /// Whether a flow of this cell finds room.
@@ -53,7 +53,7 @@ impl Cells {
             Some(number) => number,
             None => {
                 let number = self.cells.insert(Entry::new(cell))?;
-                if !self.index.insert(self.keys.hash_cell(cell), number) {
+                if !self.index.insert(self.secret.hash_cell(cell), number) {
                     self.cells.remove(number);
                     return None;
                 }
@@ -157,7 +157,7 @@ impl Cells {
     }
 
     fn find(&self, cell: Cell) -> Option<u32> {
-        self.index.find(self.keys.hash_cell(cell), |number| {
+        self.index.find(self.secret.hash_cell(cell), |number| {
             self.cells.get(number).is_some_and(|entry| entry.cell == cell)
         })
     }
@@ -182,7 +182,7 @@ impl Cells {
             && entry.flows == 0
             && !entry.is_touched
         {
-            self.index.remove(self.keys.hash_cell(entry.cell), number);
+            self.index.remove(self.secret.hash_cell(entry.cell), number);
             self.cells.remove(number);
         }
     }

@@ -36,6 +36,7 @@ impl<T: Copy> FlowTable<T> {
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
             record.last = now;
+            record.bury();
         }
         self.counters.tombstones = self.counters.tombstones.saturating_add(1);
         self.reschedule(id.slot);
@@ -56,7 +57,7 @@ impl<T: Copy> FlowTable<T> {
         let record = self.record(id)?;
         if !record.state.is_tombstone()
             || self.deadline(record) <= now
-            || headers.tuple() != record.key(side).1
+            || headers.tuple() != record.key(side).tuple()
         {
             return None;
         }
@@ -67,12 +68,7 @@ impl<T: Copy> FlowTable<T> {
             .checked_div(nanoseconds(answers.interval))
             .unwrap_or(u64::MAX)
             .saturating_add(answers.burst.into());
-        let record = self.records.get_mut(id.slot)?;
-        if u64::from(record.tracking.answers) >= earned {
-            return None;
-        }
-        record.tracking.answers = record.tracking.answers.checked_add(1)?;
-        Some(reset)
+        self.records.get_mut(id.slot)?.may_answer(earned).then_some(reset)
     }
 
     /// Removes a flow at once, without a word to its ends; says whether it was there. Its external tuple rests by the cause.
@@ -89,12 +85,11 @@ impl<T: Copy> FlowTable<T> {
 /// The reset that closes one end, or none if that end cannot know of the connection.
 fn reset(record: &Record, to: Side) -> Option<Reset> {
     let from = to.other();
-    let tracking = &record.tracking;
     let (source, destination) = match to {
         Side::Inside => (record.remote(), record.inside()),
         Side::Outside => (record.external(), record.remote()),
     };
-    let known = |side: Side| tracking.has_seen(side).then(|| tracking.end.of(side));
+    let known = |side: Side| record.has_seen(side).then(|| record.end.of(side));
     match (known(from), known(to)) {
         (None, None) => None,
         (expected, sent) => Some(Reset {

@@ -4,6 +4,7 @@ use core::net::SocketAddrV4;
 
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
+use crate::key::Key;
 use crate::{Cause, Cell, Generation, Side, Sides, State, Time, Zone};
 
 /// A flow that is to be opened.
@@ -166,13 +167,13 @@ impl<T> Flow<T> {
     }
 }
 
-impl<T> NewFlow<T> {
-    /// The zone and tuple of packets from a side.
-    pub(crate) const fn key(&self, side: Side) -> (Zone, FiveTuple) {
+impl<T: Copy> NewFlow<T> {
+    /// The key of packets from a side.
+    pub(crate) const fn key(&self, side: Side) -> Key {
         let (zone, source, destination) = match side {
             Side::Inside => (self.inside_zone, self.inside, self.remote),
             Side::Outside => (self.outside_zone, self.remote, self.external),
         };
-        (zone, FiveTuple { protocol: self.protocol, source, destination })
+        Key::new(zone, &FiveTuple { protocol: self.protocol, source, destination })
     }
 }

@@ -3,10 +3,10 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use vnetem_packet::{Fragment, Headers, Protocol};
+use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol};
 
 use crate::index::{Hash, Index};
-use crate::key::Keys;
+use crate::key::{Key, Secret};
 use crate::time::nanoseconds;
 use crate::{FlowId, Side, Time, Zone};
 
@@ -22,7 +22,7 @@ pub struct Fragments {
     next: usize,
     capacity: usize,
     index: Index,
-    keys: Keys,
+    secret: Secret,
     life: u64,
     clock: u64,
 }
@@ -94,7 +94,7 @@ impl Fragments {
             next: 0,
             capacity,
             index: Index::new(u32::try_from(capacity).unwrap_or(u32::MAX)),
-            keys: Keys::new(seed),
+            secret: Secret::new(seed),
             life: nanoseconds(life),
             clock: 0,
         }
@@ -187,7 +187,8 @@ impl Fragments {
     fn hash(&self, key: &FragmentKey) -> Hash {
         let source = SocketAddrV4::new(key.source, key.identification);
         let destination = SocketAddrV4::new(key.destination, 0);
-        self.keys.hash_ends(key.zone, key.protocol, source, destination)
+        let tuple = FiveTuple { protocol: key.protocol, source, destination };
+        self.secret.hash(&Key::new(key.zone, &tuple))
     }
 }
 

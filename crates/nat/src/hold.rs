@@ -1,15 +1,13 @@
 //! Hold-down: external tuples that rest after their flow, outside of the flow records (N-14, N10, T-11).
 
-use core::net::{Ipv4Addr, SocketAddrV4};
-
-use vnetem_packet::{FiveTuple, Protocol};
+use vnetem_packet::Protocol;
 
 use crate::index::{Hash, Index};
-use crate::key::Keys;
+use crate::key::{Key, Secret, Words};
 use crate::settings::HoldDown;
 use crate::slab::{NIL, Slab, Slot};
 use crate::time::nanoseconds;
-use crate::{Cause, State, Zone};
+use crate::{Cause, State};
 
 /// A bounded set of tuples, each until its time. When it is full, the tuple whose time is nearest is given free early: a shorter rest
 /// harms less than a refused flow, which one busy tenant could cause for all (I3).
@@ -19,18 +17,14 @@ pub(crate) struct Hold {
     /// One for each kind of rest: all in a queue rest equally long, so the first is the first to be free.
     queues: [Queue; KINDS],
     released_early: u64,
-    keys: Keys,
+    secret: Secret,
 }
 
 /// Thirty-two bytes.
 #[derive(Clone, Copy)]
 struct Held {
     until: u64,
-    remote: Ipv4Addr,
-    external: Ipv4Addr,
-    zone: Zone,
-    remote_port: u16,
-    external_port: u16,
+    words: Words,
     next: u32,
     protocol: Protocol,
 }
@@ -69,7 +63,7 @@ impl Kind {
 }
 
 impl Hold {
-    pub(crate) fn new(capacity: u32, rests: &HoldDown, keys: Keys) -> Self {
+    pub(crate) fn new(capacity: u32, rests: &HoldDown, secret: Secret) -> Self {
         let rests = [rests.fin, rests.reset, rests.half_open, rests.idle, rests.datagram];
         let queue = |rest| Queue { rest: nanoseconds(rest), first: NIL, last: NIL };
         Self {
@@ -77,7 +71,7 @@ impl Hold {
             index: Index::new(capacity),
             queues: rests.map(queue),
             released_early: 0,
-            keys,
+            secret,
         }
     }
 
@@ -88,20 +82,15 @@ impl Hold {
 
     /// Whether the outside key of a flow rests.
     #[inline]
-    pub(crate) fn holds(&self, now: u64, hash: Hash, zone: Zone, tuple: &FiveTuple) -> bool {
-        self.tuples.live() != 0
-            && self
-                .index
-                .find(hash, |number| {
-                    self.tuples
-                        .get(number)
-                        .is_some_and(|held| held.until > now && held.is(zone, tuple))
-                })
-                .is_some()
+    pub(crate) fn holds(&self, now: u64, hash: Hash, key: &Key) -> bool {
+        let rests = |number| {
+            self.tuples.get(number).is_some_and(|held| held.until > now && held.key() == *key)
+        };
+        self.tuples.live() != 0 && self.index.find(hash, rests).is_some()
     }
 
     /// Lets the outside key of a flow that ended rest.
-    pub(crate) fn add(&mut self, now: u64, ended: u64, kind: Kind, zone: Zone, tuple: &FiveTuple) {
+    pub(crate) fn add(&mut self, now: u64, ended: u64, kind: Kind, key: &Key) {
         let until = self.until(kind, ended);
         if until <= now {
             return;
@@ -109,18 +98,9 @@ impl Hold {
         if self.tuples.is_full() && self.release_first() {
             self.released_early = self.released_early.saturating_add(1);
         }
-        let held = Held {
-            until,
-            remote: *tuple.source.ip(),
-            external: *tuple.destination.ip(),
-            zone,
-            remote_port: tuple.source.port(),
-            external_port: tuple.destination.port(),
-            next: NIL,
-            protocol: tuple.protocol,
-        };
+        let held = Held { until, words: key.words, next: NIL, protocol: key.protocol };
         let Some(number) = self.tuples.insert(held) else { return };
-        if !self.index.insert(self.keys.hash(zone, tuple), number) {
+        if !self.index.insert(self.secret.hash(key), number) {
             self.tuples.remove(number);
             return;
         }
@@ -173,7 +153,7 @@ impl Hold {
         if queue.first == NIL {
             queue.last = NIL;
         }
-        let hash = self.keys.hash(held.zone, &held.tuple());
+        let hash = self.secret.hash(&held.key());
         self.index.remove(hash, number);
         self.tuples.remove(number);
         true
@@ -181,16 +161,8 @@ impl Hold {
 }
 
 impl Held {
-    fn tuple(&self) -> FiveTuple {
-        FiveTuple {
-            protocol: self.protocol,
-            source: SocketAddrV4::new(self.remote, self.remote_port),
-            destination: SocketAddrV4::new(self.external, self.external_port),
-        }
-    }
-
-    fn is(&self, zone: Zone, tuple: &FiveTuple) -> bool {
-        self.zone == zone && self.tuple() == *tuple
+    fn key(&self) -> Key {
+        Key { words: self.words, protocol: self.protocol }
     }
 }
 

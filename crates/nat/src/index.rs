@@ -18,8 +18,8 @@ pub(crate) struct Index {
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// 0 where the place is free.
-    signatures: [u16; WAYS],
+    /// Eight signatures of 16 bits, compared at once; 0 where the place is free.
+    signatures: u128,
     /// The numbers, and [`DISPLACED`] where this is the key's second bucket.
     numbers: [u32; WAYS],
     /// Keys whose first bucket is this one and that stand in their second.
@@ -28,6 +28,9 @@ struct Bucket {
 
 const WAYS: usize = 8;
 const DISPLACED: u32 = 1 << 31;
+/// The lowest bit of each signature, and the highest.
+const LOWEST: u128 = 0x0001_0001_0001_0001_0001_0001_0001_0001;
+const HIGHEST: u128 = LOWEST << 15;
 
 impl Index {
     /// Room for `keys` keys at a load of at most 0.8.
@@ -52,10 +55,17 @@ impl Index {
         self.bucket(self.second(place, signature))?.find(signature, &mut is_it)
     }
 
-    /// The number of the first key with this signature, right or wrong: what a batch reads ahead of its lookups.
+    /// The number that a lookup is likely to find, right or wrong: what a batch reads ahead. `u32::MAX` if it will find none.
     #[inline]
-    pub(crate) fn candidate(&self, hash: Hash) -> Option<u32> {
-        self.find(hash, |_| true)
+    pub(crate) fn candidate(&self, hash: Hash) -> u32 {
+        let signature = hash.signature();
+        let place = self.first(hash);
+        let likely = |place| {
+            let bucket = self.bucket(place)?;
+            let way = place_of(bucket.ways(signature))?;
+            bucket.numbers.get(way).map(|number| number & !DISPLACED)
+        };
+        likely(place).or_else(|| likely(self.second(place, signature))).unwrap_or(u32::MAX)
     }
 
     /// Reads the line that a lookup will need, so that it is on its way.
@@ -184,13 +194,13 @@ impl Index {
 }
 
 impl Bucket {
-    const EMPTY: Self = Self { signatures: [0; WAYS], numbers: [0; WAYS], displaced: 0 };
+    const EMPTY: Self = Self { signatures: 0, numbers: [0; WAYS], displaced: 0 };
 
     #[inline]
     fn find(&self, signature: u16, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
         let mut ways = self.ways(signature);
-        while ways != 0 {
-            let number = self.numbers.get(ways.trailing_zeros() as usize)? & !DISPLACED;
+        while let Some(way) = place_of(ways) {
+            let number = self.numbers.get(way)? & !DISPLACED;
             if is_it(number) {
                 return Some(number);
             }
@@ -199,40 +209,43 @@ impl Bucket {
         None
     }
 
-    /// The places with this signature, one bit each.
+    /// The highest bit of every place with this signature. Above the lowest such place there may be a wrong one.
     #[inline]
-    fn ways(&self, signature: u16) -> u32 {
-        let mut ways = 0;
-        for (way, other) in self.signatures.iter().enumerate() {
-            ways |= u32::from(*other == signature) << way;
-        }
-        ways
+    fn ways(&self, signature: u16) -> u128 {
+        let differences = self.signatures ^ LOWEST.wrapping_mul(signature.into());
+        differences.wrapping_sub(LOWEST) & !differences & HIGHEST
     }
 
     fn free(&self) -> Option<usize> {
-        let ways = self.ways(0);
-        (ways != 0).then_some(ways.trailing_zeros() as usize)
+        place_of(self.ways(0))
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "sixteen bits are meant")]
     fn get(&self, way: usize) -> Option<(u16, u32)> {
-        Some((*self.signatures.get(way)?, *self.numbers.get(way)?))
+        Some(((self.signatures >> (way << 4)) as u16, *self.numbers.get(way)?))
     }
 
     fn put(&mut self, way: usize, signature: u16, number: u32) {
-        if let (Some(s), Some(n)) = (self.signatures.get_mut(way), self.numbers.get_mut(way)) {
-            (*s, *n) = (signature, number);
+        if let Some(old) = self.numbers.get_mut(way) {
+            *old = number;
+            let others = self.signatures & !(0xFFFF << (way << 4));
+            self.signatures = others | u128::from(signature) << (way << 4);
         }
     }
 
     fn take(&mut self, signature: u16, number: u32) -> bool {
-        for (s, n) in self.signatures.iter_mut().zip(&mut self.numbers) {
-            if *s == signature && *n == number {
-                (*s, *n) = (0, 0);
-                return true;
-            }
+        let way = (0..WAYS).find(|way| self.get(*way) == Some((signature, number)));
+        if let Some(way) = way {
+            self.put(way, 0, 0);
         }
-        false
+        way.is_some()
     }
+}
+
+/// The place that the lowest of the bits stands for.
+#[inline]
+const fn place_of(ways: u128) -> Option<usize> {
+    if ways == 0 { None } else { Some(ways.trailing_zeros() as usize >> 4) }
 }
 
 impl Hash {

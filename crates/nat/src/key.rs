@@ -1,48 +1,78 @@
-//! The keyed hash of tuples, and other draws from the seed.
+//! Keys, their secret hash, and other draws from the seed.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::index::Hash;
 use crate::{Cell, Zone};
 
-/// Secret numbers made from a seed: the hash of the index, and the randomness of port choice, depend on them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Keys([u64; 4]);
+/// Zone and tuple, in the form in which they are hashed, kept and compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) words: Words,
+    pub(crate) protocol: Protocol,
+}
 
-impl Keys {
+/// The addresses, source first; the ports, source first, and the zone.
+pub(crate) type Words = [u64; 2];
+
+/// Secret numbers made from a seed, on which hashes and the choice of ports depend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Secret([u64; 4]);
+
+impl Key {
+    #[inline]
+    pub(crate) const fn new(zone: Zone, tuple: &FiveTuple) -> Self {
+        let FiveTuple { protocol, source, destination } = *tuple;
+        let addresses = (source.ip().to_bits() as u64) << 32 | destination.ip().to_bits() as u64;
+        let ports = (source.port() as u64) << 48 | (destination.port() as u64) << 32;
+        Self { words: [addresses, ports | zone.0 as u64], protocol }
+    }
+
+    #[inline]
+    pub(crate) const fn tuple(&self) -> FiveTuple {
+        let (source, destination) = ends(self.words);
+        FiveTuple { protocol: self.protocol, source, destination }
+    }
+}
+
+/// Source and destination.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "each shift leaves the bits of one field")]
+pub(crate) const fn ends([addresses, ports]: Words) -> (SocketAddrV4, SocketAddrV4) {
+    let source = Ipv4Addr::from_bits((addresses >> 32) as u32);
+    let destination = Ipv4Addr::from_bits(addresses as u32);
+    (
+        SocketAddrV4::new(source, (ports >> 48) as u16),
+        SocketAddrV4::new(destination, (ports >> 32) as u16),
+    )
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the low half is the zone")]
+pub(crate) const fn zone([_, ports]: Words) -> Zone {
+    Zone(ports as u32)
+}
+
+impl Secret {
     pub(crate) fn new(seed: u64) -> Self {
         let mut state = seed;
         Self([(); 4].map(|()| split_mix(&mut state)))
     }
 
-    /// The hash of a tuple in a zone.
     #[inline]
-    pub(crate) fn hash(&self, zone: Zone, tuple: &FiveTuple) -> Hash {
-        self.hash_ends(zone, tuple.protocol, tuple.source, tuple.destination)
-    }
-
-    #[inline]
-    pub(crate) fn hash_ends(
-        &self,
-        zone: Zone,
-        protocol: Protocol,
-        source: SocketAddrV4,
-        destination: SocketAddrV4,
-    ) -> Hash {
-        let addresses =
-            u64::from(source.ip().to_bits()) << 32 | u64::from(destination.ip().to_bits());
-        let ports = u64::from(source.port()) << 48 | u64::from(destination.port()) << 32;
-        self.mix(addresses, ports | u64::from(zone.0), u64::from(protocol.0))
+    pub(crate) fn hash(&self, key: &Key) -> Hash {
+        let [addresses, ports] = key.words;
+        self.mix(addresses, ports, key.protocol.0.into())
     }
 
     /// The hash of a cell's number.
     pub(crate) fn hash_cell(&self, cell: Cell) -> Hash {
-        self.mix(u64::from(cell.0), 0, 1)
+        self.mix(cell.0.into(), 0, 1)
     }
 
-    /// Three words to one, keyed.
+    /// Three words to one.
     #[inline]
     pub(crate) fn mix(&self, first: u64, second: u64, third: u64) -> Hash {
         let [a, b, c, d] = self.0;

@@ -5,6 +5,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use vnetem_packet::{FiveTuple, Headers, Protocol, Transport, tcp_options};
 
 use crate::hold::Kind;
+use crate::key::Key;
 use crate::record::Record;
 use crate::table::number;
 use crate::{Ended, FlowId, FlowTable, NewFlow, OpenError, Side, Time, Zone};
@@ -75,7 +76,7 @@ impl<T: Copy> FlowTable<T> {
         let mut record = Record::new(&new, now, stamp, cell);
         if let Transport::Tcp(segment) = first.transport {
             let scale = tcp_options(packet, first).window_scale;
-            record.state = record.tracking.begin(&segment, scale);
+            record.begin(&segment, scale);
         }
         *record.packets.of_mut(new.opener) = 1;
         *record.bytes.of_mut(new.opener) = u64::from(first.total_length);
@@ -126,8 +127,8 @@ impl<T: Copy> FlowTable<T> {
     ) -> Result<SocketAddrV4, Exhausted> {
         let now = self.at(now);
         let host = u64::from(inside.ip().to_bits()) << 32 | u64::from(inside_zone.0);
-        let pairing = self.keys.mix(host, 0, 2).0;
-        let draw = self.keys.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
+        let pairing = self.secret.mix(host, 0, 2).0;
+        let draw = self.secret.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
         let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
         let ports =
@@ -142,7 +143,7 @@ impl<T: Copy> FlowTable<T> {
                 let port = u16::try_from(port).unwrap_or(u16::MAX).saturating_add(first);
                 let external = SocketAddrV4::new(*address, port);
                 let tuple = FiveTuple { protocol, source: remote, destination: external };
-                if self.is_free(now, outside_zone, &tuple) {
+                if self.is_free(now, &Key::new(outside_zone, &tuple)) {
                     return Ok(external);
                 }
             }
@@ -151,13 +152,13 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Whether no flow has an outside key, and it does not rest. A flow past its deadline rests from then on, removed or not.
-    fn is_free(&self, now: u64, zone: Zone, tuple: &FiveTuple) -> bool {
-        let hash = self.keys.hash(zone, tuple);
-        if let Some((slot, _)) = self.lookup(hash, zone, tuple) {
+    fn is_free(&self, now: u64, key: &Key) -> bool {
+        let hash = self.secret.hash(key);
+        if let Some((slot, _)) = self.lookup(hash, key) {
             let Some(record) = self.records.get(slot) else { return true };
             return self.deadline(record) <= now && !self.must_rest(now, record);
         }
-        !self.hold.holds(now, hash, zone, tuple)
+        !self.hold.holds(now, hash, key)
     }
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
@@ -168,9 +169,9 @@ impl<T: Copy> FlowTable<T> {
 
     /// Which flows a new one would take the place of, if it may be opened.
     fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<Replaced, OpenError> {
-        let (zone, tuple) = new.key(Side::Outside);
-        if new.key(Side::Inside) == (zone, tuple)
-            || self.hold.holds(now, self.keys.hash(zone, &tuple), zone, &tuple)
+        let outside = new.key(Side::Outside);
+        if new.key(Side::Inside) == outside
+            || self.hold.holds(now, self.secret.hash(&outside), &outside)
         {
             return Err(OpenError::TupleInUse);
         }
@@ -196,13 +197,13 @@ impl<T: Copy> FlowTable<T> {
         side: Side,
         already: Option<u32>,
     ) -> Result<Option<u32>, OpenError> {
-        let (zone, tuple) = new.key(side);
-        let found = self.lookup(self.keys.hash(zone, &tuple), zone, &tuple);
+        let key = new.key(side);
+        let found = self.lookup(self.secret.hash(&key), &key);
         let Some((slot, found)) = found.filter(|(slot, _)| already != Some(*slot)) else {
             return Ok(None);
         };
         let Some(record) = self.records.get(slot) else { return Ok(None) };
-        let reopens = side == new.opener && found == record.tracking.opener && record.is_over();
+        let reopens = side == new.opener && found == record.opener() && record.is_over();
         let takes_over = record.key(Side::Outside) == new.key(Side::Outside)
             && record.key(Side::Inside) != new.key(Side::Inside);
         if self.deadline(record) > now && !reopens || takes_over && self.must_rest(now, record) {
@@ -213,10 +214,8 @@ impl<T: Copy> FlowTable<T> {
 
     /// Both keys of a new flow into the index, or none.
     fn enter(&mut self, slot: u32, new: &NewFlow<T>) -> bool {
-        let [inside, outside] = [Side::Inside, Side::Outside].map(|side| {
-            let (zone, tuple) = new.key(side);
-            (self.keys.hash(zone, &tuple), number(slot, side))
-        });
+        let [inside, outside] = [Side::Inside, Side::Outside]
+            .map(|side| (self.secret.hash(&new.key(side)), number(slot, side)));
         if !self.index.insert(inside.0, inside.1) {
             return false;
         }

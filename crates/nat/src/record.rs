@@ -1,39 +1,41 @@
 //! What the table keeps of a flow: two cache lines, of which a lookup reads the first.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddrV4;
 
-use vnetem_packet::{FiveTuple, Protocol};
+use vnetem_packet::Protocol;
 
+use crate::key::{Key, Words, ends, zone};
 use crate::slab::{NIL, Slot};
-use crate::tcp::Tracking;
-use crate::{Flow, FlowId, Generation, NewFlow, Side, Sides, State, Time, Zone};
+use crate::tcp::{NO_SCALES, OPENED_OUTSIDE};
+use crate::{Cell, Flow, FlowId, Generation, NewFlow, Side, Sides, State, Time};
 
-/// A flow, both directions: both keys are made from it, so that they are kept once and end together (R8).
+/// A flow, both directions: one record, so that both keys live and end together (R8).
 #[repr(C, align(128))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record {
-    inside: Ipv4Addr,
-    external: Ipv4Addr,
-    remote: Ipv4Addr,
-    inside_port: u16,
-    external_port: u16,
-    remote_port: u16,
-    protocol: Protocol,
-    pub(crate) state: State,
-    inside_zone: Zone,
-    outside_zone: Zone,
+    keys: Sides<Words>,
+    /// When its timer started.
+    pub(crate) last: u64,
     /// Counts the flows that this slot has held, so that an old id is harmless.
     pub(crate) stamp: u32,
     pub(crate) generation: Generation,
     /// Slot of the cell.
     pub(crate) cell: u32,
-    /// When its timer started.
-    pub(crate) last: u64,
-    pub(crate) bytes: Sides<u64>,
-    // The second line.
-    pub(crate) tracking: Tracking,
     pub(crate) packets: Sides<u32>,
+    protocol: Protocol,
+    pub(crate) state: State,
+    /// Window scale of the inside (low four bits) and the outside (high four bits).
+    pub(crate) scales: u8,
+    pub(crate) marks: u8,
+    // The second line.
     opened: u64,
+    /// Highest sequence end sent by each side: what the other expects next (R3).
+    pub(crate) end: Sides<u32>,
+    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
+    pub(crate) acknowledged: Sides<u32>,
+    /// Highest sequence end that the other side's window lets each side reach.
+    pub(crate) limit: Sides<u32>,
+    pub(crate) bytes: Sides<u64>,
     /// Place in the timer wheel; the next free slot where there is no flow.
     pub(crate) timer: Links,
     /// Place in the list of the cell.
@@ -48,14 +50,17 @@ pub(crate) struct Links {
 }
 
 impl Record {
-    pub(crate) fn new<T>(new: &NewFlow<T>, now: u64, stamp: u32, cell: u32) -> Self {
+    pub(crate) const fn new<T: Copy>(new: &NewFlow<T>, now: u64, stamp: u32, cell: u32) -> Self {
         Self {
-            inside: *new.inside.ip(),
-            external: *new.external.ip(),
-            remote: *new.remote.ip(),
-            inside_port: new.inside.port(),
-            external_port: new.external.port(),
-            remote_port: new.remote.port(),
+            keys: Sides {
+                inside: new.key(Side::Inside).words,
+                outside: new.key(Side::Outside).words,
+            },
+            last: now,
+            stamp,
+            generation: new.generation,
+            cell,
+            packets: Sides { inside: 0, outside: 0 },
             protocol: new.protocol,
             state: match new.protocol {
                 Protocol::TCP => State::SynSent,
@@ -63,16 +68,16 @@ impl Record {
                 Protocol::ICMP => State::Query,
                 _ => State::Opaque,
             },
-            inside_zone: new.inside_zone,
-            outside_zone: new.outside_zone,
-            stamp,
-            generation: new.generation,
-            cell,
-            last: now,
-            bytes: Sides::default(),
-            tracking: Tracking::new(new.opener),
-            packets: Sides::default(),
+            scales: NO_SCALES,
+            marks: match new.opener {
+                Side::Inside => 0,
+                Side::Outside => OPENED_OUTSIDE,
+            },
             opened: now,
+            end: Sides { inside: 0, outside: 0 },
+            acknowledged: Sides { inside: 0, outside: 0 },
+            limit: Sides { inside: 0, outside: 0 },
+            bytes: Sides { inside: 0, outside: 0 },
             timer: Links::NONE,
             siblings: Links::NONE,
         }
@@ -91,45 +96,42 @@ impl Record {
 
     /// The key of packets from a side: what [`FlowTable::find`](crate::FlowTable::find) is asked.
     #[inline]
-    pub(crate) fn key(&self, side: Side) -> (Zone, FiveTuple) {
-        match side {
-            Side::Inside => (self.inside_zone, self.tuple(self.inside(), self.remote())),
-            Side::Outside => (self.outside_zone, self.tuple(self.remote(), self.external())),
-        }
+    pub(crate) const fn key(&self, side: Side) -> Key {
+        Key { words: self.keys.of(side), protocol: self.protocol }
     }
 
     #[inline]
-    pub(crate) fn has_key(&self, side: Side, zone: Zone, tuple: &FiveTuple) -> bool {
-        self.key(side) == (zone, *tuple)
+    pub(crate) fn has_key(&self, side: Side, key: &Key) -> bool {
+        self.key(side) == *key
     }
 
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {
-        self.inside != self.external || self.inside_port != self.external_port
+        self.inside() != self.external()
     }
 
     /// Whether the connection is over and what remains of the flow only waits: a new one may take its place (R9).
     pub(crate) fn is_over(&self) -> bool {
         match self.state {
             State::Tombstone(_) | State::Close => true,
-            State::TimeWait => self.tracking.both_finished(),
+            State::TimeWait => self.both_finished(),
             _ => false,
         }
     }
 
     #[inline]
-    pub(crate) fn inside(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.inside, self.inside_port)
+    pub(crate) const fn inside(&self) -> SocketAddrV4 {
+        ends(self.keys.inside).0
     }
 
     #[inline]
-    pub(crate) fn external(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.external, self.external_port)
+    pub(crate) const fn external(&self) -> SocketAddrV4 {
+        ends(self.keys.outside).1
     }
 
     #[inline]
-    pub(crate) fn remote(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.remote, self.remote_port)
+    pub(crate) const fn remote(&self) -> SocketAddrV4 {
+        ends(self.keys.inside).1
     }
 
     #[inline]
@@ -139,15 +141,15 @@ impl Record {
 
     /// The public view.
     #[inline]
-    pub(crate) fn view<T>(&self, cell: crate::Cell, judgement: T) -> Flow<T> {
+    pub(crate) fn view<T>(&self, cell: Cell, judgement: T) -> Flow<T> {
         Flow {
             protocol: self.protocol,
             inside: self.inside(),
-            inside_zone: self.inside_zone,
+            inside_zone: zone(self.keys.inside),
             external: self.external(),
-            outside_zone: self.outside_zone,
+            outside_zone: zone(self.keys.outside),
             remote: self.remote(),
-            opener: self.tracking.opener,
+            opener: self.opener(),
             cell,
             generation: self.generation,
             judgement,
@@ -162,21 +164,16 @@ impl Record {
         }
     }
 
-    /// Reads both lines, so that they are on their way.
-    #[inline]
-    pub(crate) const fn read_ahead(&self) -> u32 {
-        self.stamp | self.packets.inside
-    }
-
     /// The public handle of this flow in its slot.
     #[inline]
     pub(crate) const fn id(&self, slot: u32) -> FlowId {
         FlowId { slot, stamp: self.stamp }
     }
 
+    /// Reads both lines, so that they are on their way.
     #[inline]
-    const fn tuple(&self, source: SocketAddrV4, destination: SocketAddrV4) -> FiveTuple {
-        FiveTuple { protocol: self.protocol, source, destination }
+    pub(crate) const fn read_ahead(&self) -> u32 {
+        self.stamp | self.timer.next
     }
 }
 
@@ -199,6 +196,6 @@ mod tests {
     #[test]
     fn a_record_is_two_cache_lines_and_a_lookup_reads_one() {
         assert_eq!(size_of::<Record>(), 128);
-        assert_eq!(core::mem::offset_of!(Record, tracking), 64);
+        assert_eq!(core::mem::offset_of!(Record, opened), 64);
     }
 }

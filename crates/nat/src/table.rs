@@ -6,7 +6,7 @@ use crate::cells::Cells;
 use crate::counters::FlowCounters;
 use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
-use crate::key::Keys;
+use crate::key::{Key, Secret};
 use crate::record::Record;
 use crate::slab::Slab;
 use crate::tcp::after;
@@ -34,7 +34,7 @@ pub struct FlowTable<T> {
     judgements: Vec<T>,
     /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
     pub(crate) index: Index,
-    pub(crate) keys: Keys,
+    pub(crate) secret: Secret,
     pub(crate) wheel: Wheel,
     pub(crate) cells: Cells,
     pub(crate) hold: Hold,
@@ -51,15 +51,15 @@ impl<T: Copy> FlowTable<T> {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let capacity = settings.capacity.min(1 << 30);
-        let keys = Keys::new(settings.seed);
+        let secret = Secret::new(settings.seed);
         Self {
             records: Slab::new(capacity),
             judgements: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity.saturating_mul(2)),
-            keys,
+            secret,
             wheel: Wheel::new(),
-            cells: Cells::new(settings.cells.min(1 << 30), keys),
-            hold: Hold::new(settings.held.min(1 << 30), &settings.hold, keys),
+            cells: Cells::new(settings.cells.min(1 << 30), secret),
+            hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
             timers: settings.timers.by_state(),
             settings,
             counters: FlowCounters::default(),
@@ -71,7 +71,8 @@ impl<T: Copy> FlowTable<T> {
     #[must_use]
     #[inline]
     pub fn find(&self, now: Time, zone: Zone, tuple: &FiveTuple) -> Option<Found> {
-        let (slot, side) = self.lookup(self.keys.hash(zone, tuple), zone, tuple)?;
+        let key = Key::new(zone, tuple);
+        let (slot, side) = self.lookup(self.secret.hash(&key), &key)?;
         self.found(now, slot, side)
     }
 
@@ -88,7 +89,7 @@ impl<T: Copy> FlowTable<T> {
     #[inline]
     pub fn judgement(&self, id: FlowId) -> Option<T> {
         self.record(id)?;
-        self.judgements.get(id.slot as usize).copied()
+        self.judgement_of(id.slot)
     }
 
     /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same opener, once the old connection is a
@@ -97,9 +98,8 @@ impl<T: Copy> FlowTable<T> {
     pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
         let Some(record) = self.record(id) else { return false };
         let Transport::Tcp(segment) = headers.transport else { return false };
-        let news = record.state != State::TimeWait
-            || after(segment.sequence, record.tracking.end.of(side));
-        record.is_over() && side == record.tracking.opener && opens(headers) && news
+        let news = record.state != State::TimeWait || after(segment.sequence, record.end.of(side));
+        record.is_over() && side == record.opener() && opens(headers) && news
     }
 
     /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever their number (P-21).
@@ -226,10 +226,10 @@ impl<T: Copy> FlowTable<T> {
     }
 
     #[inline]
-    pub(crate) fn lookup(&self, hash: Hash, zone: Zone, tuple: &FiveTuple) -> Option<(u32, Side)> {
+    pub(crate) fn lookup(&self, hash: Hash, key: &Key) -> Option<(u32, Side)> {
         let is_it = |number: u32| {
             let side = side_of(number);
-            self.records.get(number >> 1).is_some_and(|record| record.has_key(side, zone, tuple))
+            self.records.get(number >> 1).is_some_and(|record| record.has_key(side, key))
         };
         let number = self.index.find(hash, is_it)?;
         Some((number >> 1, side_of(number)))
@@ -250,8 +250,13 @@ impl<T: Copy> FlowTable<T> {
 
     #[inline]
     pub(crate) fn view(&self, slot: u32, record: &Record) -> Option<Flow<T>> {
-        let judgement = *self.judgements.get(slot as usize)?;
+        let judgement = self.judgement_of(slot)?;
         Some(record.view(self.cells.cell(record.cell), judgement))
+    }
+
+    #[inline]
+    pub(crate) fn judgement_of(&self, slot: u32) -> Option<T> {
+        self.judgements.get(slot as usize).copied()
     }
 
     pub(crate) fn judge(&mut self, slot: u32, judgement: T) {
@@ -272,17 +277,10 @@ impl<T: Copy> FlowTable<T> {
 
     /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
     /// place has the same.
-    pub(crate) fn remove(
-        &mut self,
-        slot: u32,
-        cause: Cause,
-        ended: u64,
-        successor: Option<&(Zone, FiveTuple)>,
-    ) {
+    pub(crate) fn remove(&mut self, slot: u32, cause: Cause, ended: u64, successor: Option<&Key>) {
         let Some(record) = self.records.get(slot).copied() else { return };
         for side in [Side::Inside, Side::Outside] {
-            let (zone, tuple) = record.key(side);
-            self.index.remove(self.keys.hash(zone, &tuple), number(slot, side));
+            self.index.remove(self.secret.hash(&record.key(side)), number(slot, side));
         }
         self.wheel.remove(self.records.slots_mut(), slot);
         if record.state.is_tombstone() {
@@ -294,7 +292,7 @@ impl<T: Copy> FlowTable<T> {
         let outside = record.key(Side::Outside);
         if record.is_translated() && successor != Some(&outside) {
             let kind = Kind::of(record.protocol(), record.state, cause);
-            self.hold.add(self.clock, ended, kind, outside.0, &outside.1);
+            self.hold.add(self.clock, ended, kind, &outside);
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();
@@ -313,6 +311,6 @@ pub(crate) const fn number(slot: u32, side: Side) -> u32 {
 }
 
 #[inline]
-const fn side_of(number: u32) -> Side {
+pub(crate) const fn side_of(number: u32) -> Side {
     if number & 1 == 0 { Side::Inside } else { Side::Outside }
 }

@@ -5,27 +5,8 @@
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
-use crate::{Side, Sides, State};
-
-/// What has been seen of the two sides of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tracking {
-    /// Highest sequence end sent by each side: what the other expects next (R3).
-    pub(crate) end: Sides<u32>,
-    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
-    acknowledged: Sides<u32>,
-    /// Highest sequence end that the other side's window lets each side reach.
-    limit: Sides<u32>,
-    /// Largest window that each side announced, unscaled.
-    window: Sides<u16>,
-    /// Window scale of the inside (low four bits) and the outside (high four bits); 15 where none was offered.
-    scales: u8,
-    marks: u8,
-    /// Who opened the flow. Not only of TCP flows.
-    pub(crate) opener: Side,
-    /// Resets that a tombstone has sent.
-    pub(crate) answers: u8,
-}
+use crate::record::Record;
+use crate::{Side, State};
 
 /// What a segment means to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,56 +19,48 @@ pub(crate) enum Step {
     Invalid,
 }
 
+/// Marks of a record: each is one bit for the inside and the next for the outside.
 const SEEN: u8 = 1;
 const FINISHED: u8 = 1 << 2;
 const ACKNOWLEDGES: u8 = 1 << 4;
+/// The outside opened the flow.
+pub(crate) const OPENED_OUTSIDE: u8 = 1 << 6;
+/// The scale of a side that offered none.
 const NO_SCALE: u8 = 15;
+/// No scale on either side.
+pub(crate) const NO_SCALES: u8 = NO_SCALE << 4 | NO_SCALE;
+/// The longest window without a scale.
+const WINDOW: u32 = 65_535;
 /// How far behind an acknowledgement may lag if the window of its sender is small, as in Linux.
 const LAG: u32 = 66_000;
 
-impl Tracking {
-    /// Of a flow that is not TCP, or whose first segment has not been seen.
-    pub(crate) const fn new(opener: Side) -> Self {
-        Self {
-            end: Sides { inside: 0, outside: 0 },
-            acknowledged: Sides { inside: 0, outside: 0 },
-            limit: Sides { inside: 0, outside: 0 },
-            window: Sides { inside: 0, outside: 0 },
-            scales: NO_SCALE << 4 | NO_SCALE,
-            marks: 0,
-            opener,
-            answers: 0,
-        }
-    }
-
+impl Record {
     /// Takes the first segment of a connection. A segment without SYN is a connection picked up in the middle, about which little is
     /// known (T-19).
-    pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) -> State {
-        let side = self.opener;
+    pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) {
+        let (side, other) = (self.opener(), self.opener().other());
         if segment.flags.contains(TcpFlags::SYN) {
-            self.synchronise(side, segment, scale);
-            return State::SynSent;
+            return self.synchronise(side, segment, scale);
         }
-        let other = side.other();
+        self.state = State::Established;
         self.scales = 14 << 4 | 14;
-        self.window = Sides { inside: u16::MAX, outside: u16::MAX };
         self.mark(side, SEEN);
         *self.end.of_mut(side) = segment.end();
-        *self.limit.of_mut(side) = segment.end().wrapping_add(self.window_of(other));
+        *self.limit.of_mut(side) = segment.end().wrapping_add(WINDOW << 14);
         if segment.flags.contains(TcpFlags::ACK) {
             self.mark(other, SEEN);
             *self.end.of_mut(other) = segment.acknowledgement;
             *self.acknowledged.of_mut(other) = segment.sequence;
+            *self.acknowledged.of_mut(side) = segment.acknowledgement;
+            *self.limit.of_mut(other) = segment.acknowledgement;
             self.acknowledge(side, segment);
         }
-        State::Established
     }
 
-    /// What a segment from `side` means in `state`; remembers what must be remembered.
+    /// What a segment from `side` means; remembers what must be remembered, but for the state.
     #[inline]
     pub(crate) fn step(
         &mut self,
-        state: State,
         side: Side,
         segment: &TcpSegment,
         scale: Option<u8>,
@@ -95,9 +68,9 @@ impl Tracking {
     ) -> Step {
         let Some(class) = Class::of(segment.flags) else { return Step::Invalid };
         if class == Class::Rst {
-            return self.reset(state, side, segment, strict);
+            return self.reset(side, segment, strict);
         }
-        let step = self.transition(state, side, class);
+        let step = self.transition(side, class);
         let Step::To(next) = step else { return step };
         let handshake = matches!(class, Class::Syn | Class::SynAck);
         if !(if handshake { self.greets(side, segment) } else { self.fits(side, segment) }) {
@@ -108,14 +81,35 @@ impl Tracking {
             return Step::To(next);
         }
         let news = after(segment.end(), self.end.of(side));
-        self.advance(side, segment);
+        raise(self.end.of_mut(side), segment.end());
+        if segment.flags.contains(TcpFlags::ACK) {
+            self.acknowledge(side, segment);
+        }
         if segment.flags.contains(TcpFlags::FIN) {
             self.mark(side, FINISHED);
         }
-        if state == State::Close {
+        if next == State::Close {
             return self.revive(segment, news);
         }
         Step::To(next)
+    }
+
+    /// Forgets a connection that was closed. What is left in place of an end counts the resets that it sends.
+    pub(crate) fn bury(&mut self) {
+        self.end.inside = 0;
+    }
+
+    /// Counts one more reset of a tombstone, if it has sent fewer than `limit`.
+    pub(crate) fn may_answer(&mut self, limit: u64) -> bool {
+        let may = u64::from(self.end.inside) < limit;
+        self.end.inside = self.end.inside.saturating_add(may.into());
+        may
+    }
+
+    /// Who opened the flow, which need not be TCP.
+    #[inline]
+    pub(crate) fn opener(&self) -> Side {
+        if self.marks & OPENED_OUTSIDE == 0 { Side::Inside } else { Side::Outside }
     }
 
     /// Whether both ends have finished.
@@ -130,9 +124,9 @@ impl Tracking {
 
     /// Where Linux's table leads, windows left aside.
     #[inline]
-    fn transition(&self, state: State, side: Side, class: Class) -> Step {
+    fn transition(&self, side: Side, class: Class) -> Step {
         use State::*;
-        let forward = side == self.opener;
+        let (state, forward) = (self.state, side == self.opener());
         let next = match (class, state) {
             (Class::Syn, SynSent) => {
                 if forward {
@@ -164,7 +158,7 @@ impl Tracking {
 
     /// An RST ends the connection only if its number is exact (R6): the highest end sent to its receiver, or the last that the receiver
     /// acknowledged; in answer to a SYN, the acknowledgement of that.
-    fn reset(&self, state: State, side: Side, segment: &TcpSegment, strict: bool) -> Step {
+    fn reset(&self, side: Side, segment: &TcpSegment, strict: bool) -> Step {
         let other = side.other();
         let exact = if self.has(side, SEEN) {
             segment.sequence == self.end.of(side)
@@ -173,7 +167,7 @@ impl Tracking {
             segment.flags.contains(TcpFlags::ACK) && self.acknowledges_syn(side, segment)
         };
         if exact {
-            return if state == State::Close { Step::Passes } else { Step::To(State::Close) };
+            return if self.state == State::Close { Step::Passes } else { Step::To(State::Close) };
         }
         let known = self.has(side, SEEN) && self.has(other, SEEN);
         let inside_window = known
@@ -204,39 +198,35 @@ impl Tracking {
             && !after(self.acknowledged.of(side), segment.acknowledgement)
     }
 
-    /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real stateful TCP packet filtering").
+    /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real stateful TCP packet filtering"), with the
+    /// present windows in place of the largest ones seen.
     #[inline]
     fn fits(&self, side: Side, segment: &TcpSegment) -> bool {
         let other = side.other();
-        if !self.has(side, SEEN) || !self.has(other, SEEN) {
-            return false;
-        }
-        let oldest = self.end.of(side).wrapping_sub(self.window_of(other)).wrapping_sub(1);
-        let in_order =
-            !after(segment.end(), self.limit.of(side)) && !after(oldest, segment.sequence);
-        if !segment.flags.contains(TcpFlags::ACK) {
-            return in_order;
-        }
-        let end = self.end.of(other);
-        let oldest = end.wrapping_sub(self.window_of(side).max(LAG));
-        in_order && !after(segment.acknowledgement, end) && !after(oldest, segment.acknowledgement)
+        let oldest = self.end.of(side).wrapping_sub(self.window(other)).wrapping_sub(1);
+        let in_order = self.has(side, SEEN)
+            && self.has(other, SEEN)
+            && !after(segment.end(), self.limit.of(side))
+            && !after(oldest, segment.sequence);
+        let oldest = self.end.of(other).wrapping_sub(self.window(side));
+        in_order
+            && (!segment.flags.contains(TcpFlags::ACK)
+                || !after(segment.acknowledgement, self.end.of(other))
+                    && !after(oldest, segment.acknowledgement))
     }
 
     /// Takes a SYN: the latest one is the truth about its sender.
     fn synchronise(&mut self, side: Side, segment: &TcpSegment, scale: Option<u8>) {
         let other = side.other();
-        let window = segment.window.max(1);
         self.mark(side, SEEN);
-        *self.end.of_mut(side) = segment.end();
-        *self.window.of_mut(side) = window;
         self.set_scale(side, scale);
+        *self.end.of_mut(side) = segment.end();
+        *self.limit.of_mut(side) = segment.end();
         if self.has(other, SEEN) {
-            let reach = segment.end().wrapping_add(u32::from(self.window.of(other)));
-            *self.limit.of_mut(side) = reach;
-            let reach = self.end.of(other).wrapping_add(u32::from(window));
-            *self.limit.of_mut(other) = reach;
-        } else {
-            *self.limit.of_mut(side) = segment.end();
+            // How far the other's window reaches, it will say when it acknowledges this.
+            *self.limit.of_mut(side) = segment.end().wrapping_add(WINDOW);
+            let window = u32::from(segment.window).max(1);
+            *self.limit.of_mut(other) = self.end.of(other).wrapping_add(window);
         }
         if !self.has(other, ACKNOWLEDGES) {
             *self.acknowledged.of_mut(other) = segment.sequence.wrapping_add(1);
@@ -247,35 +237,24 @@ impl Tracking {
         }
     }
 
-    /// Takes a segment that fits.
-    #[inline]
-    fn advance(&mut self, side: Side, segment: &TcpSegment) {
-        raise(self.end.of_mut(side), segment.end());
-        let window = self.window.of_mut(side);
-        *window = segment.window.max(*window);
-        if segment.flags.contains(TcpFlags::ACK) {
-            self.acknowledge(side, segment);
-        }
-    }
-
     #[inline]
     fn acknowledge(&mut self, side: Side, segment: &TcpSegment) {
         raise(self.acknowledged.of_mut(side), segment.acknowledgement);
         self.mark(side, ACKNOWLEDGES);
-        let window = u32::from(segment.window) << self.scale_of(side);
+        let window = u32::from(segment.window) << self.scale(side);
         let reach = segment.acknowledgement.wrapping_add(window.max(1));
         raise(self.limit.of_mut(side.other()), reach);
     }
 
-    /// The largest window that a side announced, in bytes.
+    /// How much a side lets the other send, in bytes; never so little that what was repeated or delayed would not fit.
     #[inline]
-    fn window_of(&self, side: Side) -> u32 {
-        u32::from(self.window.of(side)) << self.scale_of(side)
+    fn window(&self, side: Side) -> u32 {
+        self.limit.of(side.other()).wrapping_sub(self.acknowledged.of(side)).max(LAG)
     }
 
     /// Windows are scaled only if both offered it (RFC 7323 2.2).
     #[inline]
-    fn scale_of(&self, side: Side) -> u8 {
+    fn scale(&self, side: Side) -> u8 {
         let (inside, outside) = (self.scales & 15, self.scales >> 4);
         if inside == NO_SCALE || outside == NO_SCALE {
             return 0;

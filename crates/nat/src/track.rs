@@ -36,7 +36,7 @@ impl<T: Copy> FlowTable<T> {
                 } else {
                     None
                 };
-                record.tracking.step(state, side, &segment, scale, strict)
+                record.step(side, &segment, scale, strict)
             }
             // A later fragment: what it carries is not known.
             Transport::None if record.protocol() == Protocol::TCP => Step::Passes,
@@ -46,7 +46,7 @@ impl<T: Copy> FlowTable<T> {
         if step == Step::Invalid {
             return Track::Invalid;
         }
-        let answered = state == State::OneWay && side != record.tracking.opener;
+        let answered = state == State::OneWay && side != record.opener();
         let next = match step {
             Step::To(next) => next,
             _ => state,
@@ -81,9 +81,9 @@ impl<T: Copy> FlowTable<T> {
         }
         let Transport::Tcp(segment) = headers.transport else { return Track::Pass };
         let scale = tcp_options(packet, headers).window_scale;
-        let mut tracking = record.tracking;
+        let mut record = *record;
         let strict = self.settings.strict_windows;
-        match tracking.step(record.state, side, &segment, scale, strict) {
+        match record.step(side, &segment, scale, strict) {
             Step::Invalid => Track::Invalid,
             Step::To(_) | Step::Passes => Track::Pass,
         }

@@ -305,9 +305,9 @@ fn strict_windows_refuse_what_lies_outside_by_one() {
         // The client's data up to the server's window of 65,535 bytes.
         (segment(ACK, C + 65_535 - 10, S, 10), Track::Pass),
         (segment(ACK, C + 65_535 - 9, S, 10), Track::Invalid),
-        // Old data, no further back than the server's largest window.
-        (segment(ACK, C.wrapping_sub(65_536), S, 0), Track::Pass),
-        (segment(ACK, C.wrapping_sub(65_537), S, 0), Track::Invalid),
+        // Old data, no further back than the server's window, or 66,000 bytes if that is less.
+        (segment(ACK, C.wrapping_sub(66_001), S, 0), Track::Pass),
+        (segment(ACK, C.wrapping_sub(66_002), S, 0), Track::Invalid),
         // Acknowledgements of what the server sent, and not of more.
         (segment(ACK, C, S, 0), Track::Pass),
         (segment(ACK, C, S + 1, 0), Track::Invalid),
