@@ -6,6 +6,7 @@
 mod cast;
 mod edit;
 mod error;
+mod gather;
 mod live;
 mod outcome;
 mod show;

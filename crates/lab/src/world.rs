@@ -1,5 +1,6 @@
 //! A data plane with hosts around it on virtual time: everything that moves packets in a scenario.
 
+mod check;
 mod clock;
 mod front_end;
 mod journey;
@@ -44,7 +45,7 @@ pub struct World<'a> {
     closed: Vec<Event>,
     made: Vec<Transmit>,
     undelivered: u64,
-    leaks: Vec<String>,
+    faults: Vec<String>,
 }
 
 /// What became of a packet that was put in at an edge.
@@ -87,7 +88,7 @@ impl<'a> World<'a> {
             closed: Vec::new(),
             made: Vec::new(),
             undelivered: 0,
-            leaks: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -272,47 +273,6 @@ impl<'a> World<'a> {
         &self.closed
     }
 
-    /// Checks what must hold at all times: conservation in packets and bytes (O1), one cause for each drop (O2), flows opened and not
-    /// ended are the flows there are (O3), and no private source ever left towards the public (N5, E2).
-    ///
-    /// # Errors
-    ///
-    /// What does not hold.
-    pub fn check(&self) -> Result<(), String> {
-        if let Some(leak) = self.leaks.first() {
-            return Err(format!("N5: {leak}"));
-        }
-        let counters = self.data_plane.counters();
-        let (waiting, waiting_bytes) = self.data_plane.queued();
-        let packets = |tally: vnetem::Tally| tally.packets;
-        let bytes = |tally: vnetem::Tally| tally.bytes;
-        for (what, of, held) in [
-            ("packets", packets as fn(vnetem::Tally) -> u64, waiting as u64),
-            ("bytes", bytes as fn(vnetem::Tally) -> u64, waiting_bytes as u64),
-        ] {
-            let came = of(counters.received) + of(counters.generated);
-            let went = of(counters.forwarded)
-                + of(counters.transmitted)
-                + of(counters.denied)
-                + of(counters.dropped)
-                + held;
-            if came != went {
-                return Err(format!("O1: {came} {what} came and {went} went"));
-            }
-        }
-        let causes: u64 = vnetem::DropReason::all().map(|reason| counters.drops(reason)).sum();
-        if causes + counters.queue_full.packets != counters.dropped.packets {
-            return Err(format!("O2: {causes} causes for {} drops", counters.dropped.packets));
-        }
-        let flows = self.data_plane.flow_counters();
-        let ended = flows.total_ended();
-        let held = u64::from(flows.live) + u64::from(flows.tombstones);
-        if flows.opened.checked_sub(ended) != Some(held) {
-            return Err(format!("O3: {} opened, {ended} ended, {held} held", flows.opened));
-        }
-        Ok(())
-    }
-
     fn next_seed(&self) -> u64 {
         mix(self.seed, 1 + 4 * self.stations.len() as u64)
     }
@@ -348,7 +308,7 @@ impl<'a> World<'a> {
         }
         if let (Some(tuple), Some(trace)) = (opening, &trace) {
             if trace.verdict != verdict {
-                self.leaks.push(format!("O5: traced {:?}, decided {:?}", trace.verdict, verdict));
+                self.faults.push(format!("O5: traced {:?}, decided {:?}", trace.verdict, verdict));
             }
             self.journeys.leg(from, tuple, trace, &verdict);
         }
@@ -370,8 +330,8 @@ impl<'a> World<'a> {
             (to, Headers::parse(packet))
             && AddressClass::of(headers.source) != AddressClass::Public
         {
-            self.leaks
-                .push(format!("{headers} left to {}", self.data_plane.snapshot().describe(to)));
+            self.faults
+                .push(format!("N5: {headers} left to {}", self.data_plane.snapshot().describe(to)));
         }
     }
 

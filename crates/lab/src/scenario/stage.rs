@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Edge, Event, Fate, Ipv4Net, Settings, Time, Trace, Transmit};
+use vnetem::{Edge, Event, Fate, Settings, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, Protocol, TcpFlags};
 
@@ -18,13 +18,13 @@ use super::step::{Place, Step};
 use super::topology::Topology;
 use super::{Options, Scenario, Scheduled, outcome};
 use crate::report::{Closing, Difference, Moment, Report, TagList};
-use crate::world::{Served, StationId, World};
-use crate::{App, Appliance, Packet};
+use crate::world::{StationId, World};
+use crate::{App, Packet};
 
 /// A scenario being played: the model, the world, and what has been seen.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    scenario: Scenario,
+    pub(super) scenario: Scenario,
     pub(super) topology: Topology,
     pub(super) world: World<'a>,
     /// Hosts that call, in the order of the file.
@@ -328,119 +328,6 @@ impl<'a> Stage<'a> {
         Ok((self.edge(from, packet.destination)?, packet.build()))
     }
 
-    /// Puts hosts, appliances and servers in their places.
-    fn gather(&mut self) -> Result<(), ScenarioError> {
-        let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
-        let mut done = Ok(());
-        for (line, declaration) in &scenario.declarations {
-            done = self
-                .gather_one(declaration, &scenario)
-                .map_err(|why| Problem::Refused(why).at(&scenario.file, *line));
-            if done.is_err() {
-                break;
-            }
-        }
-        self.scenario = scenario;
-        done
-    }
-
-    fn gather_one(&mut self, declaration: &Declaration, scenario: &Scenario) -> Result<(), String> {
-        match declaration {
-            Declaration::Host(host) => {
-                self.link_of(&host.name, scenario);
-                let edge = match &host.home {
-                    Home::Internet => Edge::Internet,
-                    Home::Subnet(_) => Edge::Nic(self.topology.nic(&host.name)?),
-                    Home::Site(site) => {
-                        let id = self.topology.site(site)?;
-                        let ranges = &self
-                            .topology
-                            .network
-                            .site(id)
-                            .map_err(|error| error.to_string())?
-                            .ranges;
-                        if !ranges.iter().any(|range: &Ipv4Net| range.contains(&host.address)) {
-                            return Err(format!("{} is in no range of site {site}", host.address));
-                        }
-                        Edge::Site(id)
-                    }
-                };
-                self.free_name(&host.name)?;
-                let id = self.world.add_host(&host.name, edge, host.address);
-                match host.serves {
-                    Some(app) => {
-                        let port = crate::world::port(app);
-                        if let Some(server) = self.world.host(id) {
-                            server.listen(port, app);
-                            server.echo_datagrams(7);
-                        }
-                        self.targets.push(Target {
-                            name: host.name.clone(),
-                            remote: SocketAddrV4::new(host.address, port),
-                            app,
-                            host: host.name.clone(),
-                            on_internet: edge == Edge::Internet,
-                        });
-                    }
-                    None => self.clients.push((host.name.clone(), id)),
-                }
-            }
-            Declaration::Appliance { name, address, translates, .. } => {
-                self.link_of(name, scenario);
-                self.free_name(name)?;
-                let edge = Edge::Nic(self.topology.nic(name)?);
-                let appliance = if *translates {
-                    Appliance::translating(*address)
-                } else {
-                    Appliance::forwarding(*address)
-                };
-                self.world.add_appliance(name, edge, appliance);
-            }
-            Declaration::Serve { resource, app } => {
-                self.link_of("", scenario);
-                self.free_name(resource)?;
-                let id = self.topology.resource(resource)?;
-                let found =
-                    self.topology.network.resource(id).map_err(|error| error.to_string())?;
-                let (service, address) = (found.service, found.address);
-                self.world.serve(resource, Served { resource: id, service, address, app: *app });
-                let domain = match app {
-                    App::Http => "blob.core.windows.net",
-                    App::Sql => "database.windows.net",
-                };
-                self.targets.push(Target {
-                    name: resource.clone(),
-                    remote: SocketAddrV4::new(address, crate::world::port(*app)),
-                    app: *app,
-                    host: format!("{resource}.{domain}"),
-                    on_internet: false,
-                });
-            }
-            _ => {}
-        }
-        self.link_of("", scenario);
-        Ok(())
-    }
-
-    /// The link of the host that comes next: its own, else the one for all.
-    fn link_of(&mut self, host: &str, scenario: &Scenario) {
-        let links = scenario.declarations.iter().filter_map(|(_, declaration)| match declaration {
-            Declaration::Link { host, settings } => Some((host.as_deref(), *settings)),
-            _ => None,
-        });
-        let all: Vec<_> = links.collect();
-        let own = all.iter().rfind(|(name, _)| *name == Some(host));
-        let found = own.or_else(|| all.iter().rfind(|(name, _)| name.is_none()));
-        let clean = crate::LinkSettings::clean(super::cast::DEFAULT_DELAY);
-        self.world.set_link(found.map_or(clean, |(_, settings)| *settings));
-    }
-
-    fn free_name(&self, name: &str) -> Result<(), String> {
-        let taken = self.world.station(name).is_some()
-            || self.targets.iter().any(|target| target.name == name);
-        if taken { Err(format!("there is a host or server {name} already")) } else { Ok(()) }
-    }
-
     fn count(&mut self) {
         let plane = self.world.data_plane();
         self.report.counters = plane.counters().clone();
@@ -453,7 +340,7 @@ impl<'a> Stage<'a> {
 }
 
 impl Scenario {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self { file: String::new(), lines: Vec::new(), declarations: Vec::new(), steps: Vec::new() }
     }
 }

@@ -82,7 +82,10 @@ pub(crate) enum Show {
         all: bool,
     },
     /// Access log of a resource or of a server on the internet; the last lines of it.
-    Log { name: String, last: Option<usize> },
+    Log {
+        name: String,
+        last: Option<usize>,
+    },
     /// Flow log of an appliance.
     Flows(String),
     Counters,

@@ -1,0 +1,49 @@
+//! What must hold at all times.
+
+use vnetem::{DropReason, Tally};
+
+use super::World;
+
+impl World<'_> {
+    /// Checks what must hold at all times: conservation in packets and bytes (O1), one cause for each drop (O2), flows opened and not
+    /// ended are the flows there are (O3), explanations said what then happened (O5), and no private source ever left towards the public
+    /// (N5, E2).
+    ///
+    /// # Errors
+    ///
+    /// What does not hold.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some(fault) = self.faults.first() {
+            return Err(fault.clone());
+        }
+        let counters = self.data_plane.counters();
+        let (waiting, waiting_bytes) = self.data_plane.queued();
+        let packets = |tally: Tally| tally.packets;
+        let bytes = |tally: Tally| tally.bytes;
+        for (what, of, held) in [
+            ("packets", packets as fn(Tally) -> u64, waiting as u64),
+            ("bytes", bytes as fn(Tally) -> u64, waiting_bytes as u64),
+        ] {
+            let came = of(counters.received) + of(counters.generated);
+            let went = of(counters.forwarded)
+                + of(counters.transmitted)
+                + of(counters.denied)
+                + of(counters.dropped)
+                + held;
+            if came != went {
+                return Err(format!("O1: {came} {what} came and {went} went"));
+            }
+        }
+        let causes: u64 = DropReason::all().map(|reason| counters.drops(reason)).sum();
+        if causes + counters.queue_full.packets != counters.dropped.packets {
+            return Err(format!("O2: {causes} causes for {} drops", counters.dropped.packets));
+        }
+        let flows = self.data_plane.flow_counters();
+        let ended = flows.total_ended();
+        let held = u64::from(flows.live) + u64::from(flows.tombstones);
+        if flows.opened.checked_sub(ended) != Some(held) {
+            return Err(format!("O3: {} opened, {ended} ended, {held} held", flows.opened));
+        }
+        Ok(())
+    }
+}
