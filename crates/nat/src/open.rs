@@ -104,7 +104,7 @@ impl<T: Copy> FlowTable<T> {
     ///
     /// One port may serve several remotes (N-12): a tuple is taken only if a flow or tombstone has it towards the same `remote`, or if it
     /// is in hold-down. All flows of one inside address get the same external address while that has a port free (T-08). The randomness
-    /// moves on only when a flow opens, so asking changes nothing. A protocol without ports gets an address and port 0.
+    /// is that of a keyed hash of both ends and the time, so asking changes nothing. A protocol without ports gets an address and port 0.
     ///
     /// Work: usually one lookup; never more than there are tuples in the pool.
     ///
@@ -128,7 +128,10 @@ impl<T: Copy> FlowTable<T> {
         let now = self.at(now);
         let host = u64::from(inside.ip().to_bits()) << 32 | u64::from(inside_zone.0);
         let pairing = self.secret.mix(host, 0, 2).0;
-        let draw = self.secret.mix(self.counters.opened, u64::from(inside.port()), pairing).0;
+        let far = u64::from(remote.ip().to_bits()) << 16 | u64::from(remote.port());
+        // Never what others opened: one tenant must not be seen in the ports of another (I1). The time keeps a host that opens the same
+        // tuple over and over from walking past all that rest.
+        let draw = self.secret.mix(far ^ now.rotate_left(32), u64::from(inside.port()), pairing).0;
         let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
         let ports =

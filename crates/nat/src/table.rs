@@ -212,7 +212,7 @@ impl<T: Copy> FlowTable<T> {
         self.clock.max(now.0)
     }
 
-    /// The flow with this id, if it is still there.
+    /// The flow with this id, if it is still there: a slot that is given back has another stamp at once.
     #[inline]
     pub(crate) fn record(&self, id: FlowId) -> Option<&Record> {
         self.records.get(id.slot).filter(|record| record.stamp == id.stamp && !record.is_vacant())
