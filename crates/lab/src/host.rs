@@ -22,8 +22,8 @@ pub use client::ConnectError;
 pub use connection::{Connection, ConnectionId, Role, Status};
 pub use talk::Exchange;
 
-use crate::service::{Access, Answer, Call};
 use crate::Port;
+use crate::service::{Access, Answer, Call};
 use progress::{End, Phase};
 use server::Listener;
 use talk::Talks;
