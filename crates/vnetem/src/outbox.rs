@@ -21,8 +21,6 @@ pub struct Transmit {
 pub(crate) struct Outbox {
     queue: VecDeque<Answer>,
     limit: usize,
-    /// Gives the packets their identification.
-    made: u16,
 }
 
 /// A packet in place.
@@ -35,9 +33,12 @@ struct Answer {
 /// Time to live of packets of our own making (W-11).
 const TTL: u8 = 64;
 
+/// Identification of resets, which are never fragmented and need none (RFC 6864 4.1); a count would tell tenants of each other (I1).
+const IDENTIFICATION: u16 = 0;
+
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::with_capacity(limit), limit, made: 0 }
+        Self { queue: VecDeque::with_capacity(limit), limit }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,8 +58,7 @@ impl Outbox {
     }
 
     pub(crate) fn reset(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
-        self.made = self.made.wrapping_add(1);
-        let packet = reset.write(self.made, TTL);
+        let packet = reset.write(IDENTIFICATION, TTL);
         self.push(to, counters, |buffer| {
             if let Some(start) = buffer.first_chunk_mut() {
                 *start = packet;
