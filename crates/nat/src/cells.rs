@@ -5,13 +5,15 @@
 
 use crate::index::Index;
 use crate::key::Secret;
-use crate::record::{Links, Record};
-use crate::slab::{NIL, Slab, Slot};
+use crate::record::Record;
+use crate::slab::{Chains, Links, NIL, Slab, Slot};
 use crate::{Cell, Generation};
 
 /// The cells that flows of the table have.
 pub(crate) struct Cells {
     cells: Slab<Entry>,
+    /// The flows of each cell.
+    chains: Chains,
     index: Index,
     /// First cell with flows that may be stale, and last.
     touched: (u32, u32),
@@ -32,9 +34,9 @@ struct Entry {
 }
 
 impl Cells {
-    pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
+    pub(crate) fn new(capacity: u32, flows: u32, secret: Secret) -> Self {
         let (cells, index) = (Slab::new(capacity), Index::new(capacity));
-        Self { cells, index, touched: (NIL, NIL), secret }
+        Self { cells, chains: Chains::new(flows), index, touched: (NIL, NIL), secret }
     }
 
     /// Whether a flow of this cell finds room.
@@ -74,45 +76,39 @@ impl Cells {
     }
 
     /// Puts a flow into the list of its cell, behind all that are not newer.
-    pub(crate) fn link(&mut self, records: &mut [Record], number: u32) {
-        let Some((cell, generation)) = of(records, number) else { return };
-        let Some(entry) = self.cells.get_mut(cell) else { return };
+    pub(crate) fn link<T>(&mut self, records: &Slab<Record<T>>, number: u32) {
+        let Some(record) = records.get(number) else { return };
+        let Some(entry) = self.cells.get_mut(record.cell) else { return };
         let mut previous = entry.last;
         // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
-        while let Some(record) = records.get(previous as usize)
-            && record.generation > generation
-        {
-            previous = record.siblings.previous;
+        while records.get(previous).is_some_and(|other| other.generation > record.generation) {
+            previous = self.chains.get(previous).map_or(NIL, |links| links.previous);
         }
-        let next = match records.get_mut(previous as usize) {
-            Some(record) => core::mem::replace(&mut record.siblings.next, number),
+        let next = match self.chains.get_mut(previous) {
+            Some(links) => core::mem::replace(&mut links.next, number),
             None => core::mem::replace(&mut entry.first, number),
         };
-        match records.get_mut(next as usize) {
-            Some(record) => record.siblings.previous = number,
+        match self.chains.get_mut(next) {
+            Some(links) => links.previous = number,
             None => entry.last = number,
         }
-        if let Some(record) = records.get_mut(number as usize) {
-            record.siblings = Links { previous, next };
-        }
+        self.chains.set(number, Links { previous, next });
         // It may be stale from the start.
-        if generation < entry.generation {
-            self.queue(cell);
+        if record.generation < entry.generation {
+            self.queue(record.cell);
         }
     }
 
     /// Takes a flow out of the list of its cell.
-    pub(crate) fn unlink(&mut self, records: &mut [Record], number: u32) {
-        let Some((cell, _)) = of(records, number) else { return };
+    pub(crate) fn unlink(&mut self, cell: u32, number: u32) {
         let Some(entry) = self.cells.get_mut(cell) else { return };
-        let Some(record) = records.get_mut(number as usize) else { return };
-        let Links { previous, next } = core::mem::replace(&mut record.siblings, Links::NONE);
-        match records.get_mut(previous as usize) {
-            Some(record) => record.siblings.next = next,
+        let Some(&Links { previous, next }) = self.chains.get(number) else { return };
+        match self.chains.get_mut(previous) {
+            Some(links) => links.next = next,
             None => entry.first = next,
         }
-        match records.get_mut(next as usize) {
-            Some(record) => record.siblings.previous = previous,
+        match self.chains.get_mut(next) {
+            Some(links) => links.previous = previous,
             None => entry.last = previous,
         }
     }
@@ -129,14 +125,14 @@ impl Cells {
     }
 
     #[inline]
-    pub(crate) fn is_stale(&self, record: &Record) -> bool {
+    pub(crate) fn is_stale<T>(&self, record: &Record<T>) -> bool {
         self.cells.get(record.cell).is_some_and(|entry| record.generation < entry.generation)
     }
 
     /// A stale flow, if there is one.
-    pub(crate) fn next_stale(&mut self, records: &[Record]) -> Option<u32> {
+    pub(crate) fn next_stale<T>(&mut self, records: &Slab<Record<T>>) -> Option<u32> {
         while let Some(entry) = self.cells.get_mut(self.touched.0) {
-            if let Some(record) = records.get(entry.first as usize)
+            if let Some(record) = records.get(entry.first)
                 && record.generation < entry.generation
             {
                 return Some(entry.first);
@@ -206,9 +202,4 @@ impl Slot for Entry {
     fn next_mut(&mut self) -> &mut u32 {
         &mut self.next
     }
-}
-
-/// Cell and generation of a flow.
-fn of(records: &[Record], number: u32) -> Option<(u32, Generation)> {
-    records.get(number as usize).map(|record| (record.cell, record.generation))
 }

@@ -32,7 +32,7 @@ impl<T: Copy> FlowTable<T> {
             to_inside: reset(record, Side::Inside),
             to_outside: reset(record, Side::Outside),
         };
-        self.cells.unlink(self.records.slots_mut(), id.slot);
+        self.cells.unlink(record.cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
             record.last = now;
@@ -83,7 +83,7 @@ impl<T: Copy> FlowTable<T> {
 }
 
 /// The reset that closes one end, or none if that end cannot know of the connection.
-fn reset(record: &Record, to: Side) -> Option<Reset> {
+fn reset<T: Copy>(record: &Record<T>, to: Side) -> Option<Reset> {
     let from = to.other();
     let (source, destination) = match to {
         Side::Inside => (record.remote(), record.inside()),

@@ -83,9 +83,8 @@ impl<T: Copy> FlowTable<T> {
         let id = record.id(slot);
         let deadline = self.deadline(&record);
         self.records.insert(record);
-        self.judge(slot, new.judgement);
-        self.wheel.insert(self.records.slots_mut(), slot, deadline);
-        self.cells.link(self.records.slots_mut(), slot);
+        self.wheel.insert(slot, deadline);
+        self.cells.link(&self.records, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
         Ok(id)
     }
@@ -96,7 +95,7 @@ impl<T: Copy> FlowTable<T> {
         replaced.0.into_iter().flatten().filter_map(|slot| {
             let record = self.records.get(slot)?;
             let cause = record.state.cause_of_expiry();
-            Some(Ended { flow: self.flow(record.id(slot))?, cause })
+            Some(Ended { flow: self.view(record), cause })
         })
     }
 
@@ -165,7 +164,7 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
-    fn must_rest(&self, now: u64, record: &Record) -> bool {
+    fn must_rest(&self, now: u64, record: &Record<T>) -> bool {
         let kind = Kind::of(record.protocol(), record.state, record.state.cause_of_expiry());
         record.is_translated() && self.hold.until(kind, self.deadline(record)) > now
     }

@@ -5,21 +5,21 @@ use core::net::SocketAddrV4;
 use vnetem_packet::Protocol;
 
 use crate::key::{Key, Words, ends, zone};
-use crate::slab::{NIL, Slot};
+use crate::slab::Slot;
 use crate::tcp::{NO_SCALES, OPENED_OUTSIDE};
 use crate::{Cell, Flow, FlowId, Generation, NewFlow, Side, Sides, State, Time};
 
 /// A flow, both directions: one record, so that both keys live and end together (R8).
 #[repr(C, align(128))]
 #[derive(Clone, Copy)]
-pub(crate) struct Record {
+pub(crate) struct Record<T> {
     keys: Sides<Words>,
     /// When its timer started.
     pub(crate) last: u64,
     /// Counts the flows that this slot has held, so that an old id is harmless.
     pub(crate) stamp: u32,
     pub(crate) generation: Generation,
-    /// Slot of the cell.
+    /// Slot of the cell; the next free record where there is no flow.
     pub(crate) cell: u32,
     pub(crate) packets: Sides<u32>,
     protocol: Protocol,
@@ -36,21 +36,14 @@ pub(crate) struct Record {
     /// Highest sequence end that the other side's window lets each side reach.
     pub(crate) limit: Sides<u32>,
     pub(crate) bytes: Sides<u64>,
-    /// Place in the timer wheel; the next free slot where there is no flow.
-    pub(crate) timer: Links,
-    /// Place in the list of the cell.
-    pub(crate) siblings: Links,
+    pub(crate) judgement: T,
 }
 
-/// A place in a doubly linked list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Links {
-    pub(crate) previous: u32,
-    pub(crate) next: u32,
-}
+/// The mark of a record whose flow is gone.
+const VACANT: u8 = 1 << 7;
 
-impl Record {
-    pub(crate) const fn new<T: Copy>(new: &NewFlow<T>, now: u64, stamp: u32, cell: u32) -> Self {
+impl<T: Copy> Record<T> {
+    pub(crate) const fn new(new: &NewFlow<T>, now: u64, stamp: u32, cell: u32) -> Self {
         Self {
             keys: Sides {
                 inside: new.key(Side::Inside).words,
@@ -78,20 +71,19 @@ impl Record {
             acknowledged: Sides { inside: 0, outside: 0 },
             limit: Sides { inside: 0, outside: 0 },
             bytes: Sides { inside: 0, outside: 0 },
-            timer: Links::NONE,
-            siblings: Links::NONE,
+            judgement: new.judgement,
         }
     }
 
     /// Marks a record whose flow is gone, and makes its ids useless.
     pub(crate) fn vacate(&mut self) {
         self.stamp = self.stamp.wrapping_add(1);
-        self.siblings = Links::VACANT;
+        self.marks = VACANT;
     }
 
     #[inline]
     pub(crate) fn is_vacant(&self) -> bool {
-        self.siblings == Links::VACANT
+        self.marks == VACANT
     }
 
     /// The key of packets from a side: what [`FlowTable::find`](crate::FlowTable::find) is asked.
@@ -141,7 +133,7 @@ impl Record {
 
     /// The public view.
     #[inline]
-    pub(crate) fn view<T>(&self, cell: Cell, judgement: T) -> Flow<T> {
+    pub(crate) fn view(&self, cell: Cell) -> Flow<T> {
         Flow {
             protocol: self.protocol,
             inside: self.inside(),
@@ -152,7 +144,7 @@ impl Record {
             opener: self.opener(),
             cell,
             generation: self.generation,
-            judgement,
+            judgement: self.judgement,
             state: self.state,
             opened: Time(self.opened),
             last: Time(self.last),
@@ -173,20 +165,14 @@ impl Record {
     /// Reads both lines, so that they are on their way.
     #[inline]
     pub(crate) const fn read_ahead(&self) -> u32 {
-        self.stamp | self.timer.next
+        self.stamp | self.end.inside
     }
 }
 
-impl Slot for Record {
+impl<T> Slot for Record<T> {
     fn next_mut(&mut self) -> &mut u32 {
-        &mut self.timer.next
+        &mut self.cell
     }
-}
-
-impl Links {
-    pub(crate) const NONE: Self = Self { previous: NIL, next: NIL };
-    /// Leads to two slots that no table has.
-    const VACANT: Self = Self { previous: NIL - 1, next: NIL - 1 };
 }
 
 #[cfg(test)]
@@ -195,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_record_is_two_cache_lines_and_a_lookup_reads_one() {
-        assert_eq!(size_of::<Record>(), 128);
-        assert_eq!(core::mem::offset_of!(Record, opened), 64);
+        assert_eq!(size_of::<Record<()>>(), 128);
+        assert_eq!(size_of::<Record<[u64; 2]>>(), 128, "with up to 16 bytes of judgement");
+        assert_eq!(core::mem::offset_of!(Record<()>, opened), 64);
     }
 }

@@ -8,6 +8,38 @@ pub(crate) trait Slot {
     fn next_mut(&mut self) -> &mut u32;
 }
 
+/// A place in a doubly linked list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Links {
+    pub(crate) previous: u32,
+    pub(crate) next: u32,
+}
+
+/// The links of the slots of a slab, by number: kept apart from them, since packets need the slots and not the links.
+pub(crate) struct Chains(Vec<Links>);
+
+impl Chains {
+    pub(crate) fn new(capacity: u32) -> Self {
+        Self(Vec::with_capacity(capacity as usize))
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&Links> {
+        self.0.get(number as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Links> {
+        self.0.get_mut(number as usize)
+    }
+
+    /// Sets the links of a slot, which may be one that was never used before: those come in the order of their numbers.
+    pub(crate) fn set(&mut self, number: u32, links: Links) {
+        match self.get_mut(number) {
+            Some(old) => *old = links,
+            None => self.0.push(links),
+        }
+    }
+}
+
 /// At most `capacity` slots, reserved at once and never moved. The last one given back is the first to be used again.
 pub(crate) struct Slab<S> {
     slots: Vec<S>,
@@ -60,10 +92,6 @@ impl<S: Slot> Slab<S> {
     #[inline]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut S> {
         self.slots.get_mut(number as usize)
-    }
-
-    pub(crate) fn slots_mut(&mut self) -> &mut [S] {
-        &mut self.slots
     }
 
     /// All slots by number, free ones among them.

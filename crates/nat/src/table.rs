@@ -29,9 +29,7 @@ use crate::{
 ///
 /// A flow is one record with two index entries, made together and removed together (R8). After [`new`](Self::new) nothing allocates.
 pub struct FlowTable<T> {
-    pub(crate) records: Slab<Record>,
-    /// What the caller decided, by slot.
-    judgements: Vec<T>,
+    pub(crate) records: Slab<Record<T>>,
     /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
     pub(crate) index: Index,
     pub(crate) secret: Secret,
@@ -54,11 +52,10 @@ impl<T: Copy> FlowTable<T> {
         let secret = Secret::new(settings.seed);
         Self {
             records: Slab::new(capacity),
-            judgements: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity.saturating_mul(2)),
             secret,
-            wheel: Wheel::new(),
-            cells: Cells::new(settings.cells.min(1 << 30), secret),
+            wheel: Wheel::new(capacity),
+            cells: Cells::new(settings.cells.min(1 << 30), capacity, secret),
             hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
             timers: settings.timers.by_state(),
             settings,
@@ -80,16 +77,14 @@ impl<T: Copy> FlowTable<T> {
     #[must_use]
     #[inline]
     pub fn flow(&self, id: FlowId) -> Option<Flow<T>> {
-        let record = self.record(id)?;
-        self.view(id.slot, record)
+        self.record(id).map(|record| self.view(record))
     }
 
     /// The judgement of a flow: the part of [`flow`](Self::flow) that every packet needs.
     #[must_use]
     #[inline]
     pub fn judgement(&self, id: FlowId) -> Option<T> {
-        self.record(id)?;
-        self.judgement_of(id.slot)
+        self.record(id).map(|record| record.judgement)
     }
 
     /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same opener, once the old connection is a
@@ -129,21 +124,21 @@ impl<T: Copy> FlowTable<T> {
             .cells
             .join(cell)
             .unwrap_or_else(|| self.cells.join(self.cells.cell(old)).unwrap_or(old));
-        self.cells.unlink(self.records.slots_mut(), id.slot);
+        self.cells.unlink(old, id.slot);
         self.cells.leave(old);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.cell = new;
             record.generation = generation;
+            record.judgement = judgement;
         }
-        self.cells.link(self.records.slots_mut(), id.slot);
-        self.judge(id.slot, judgement);
+        self.cells.link(&self.records, id.slot);
         true
     }
 
     /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or ended, so any calls may come in
     /// between; the work follows the number of stale flows.
     pub fn next_stale(&mut self) -> Option<FlowId> {
-        let slot = self.cells.next_stale(self.records.slots_mut())?;
+        let slot = self.cells.next_stale(&self.records)?;
         self.records.get(slot).map(|record| record.id(slot))
     }
 
@@ -153,7 +148,7 @@ impl<T: Copy> FlowTable<T> {
         let now = self.advance(now);
         let mut work = 0;
         while work < budget {
-            let Some(slot) = self.wheel.pop(self.records.slots_mut(), now) else {
+            let Some(slot) = self.wheel.pop(now) else {
                 return work.saturating_add(self.hold.expire(now, budget.saturating_sub(work)));
             };
             work = work.saturating_add(1);
@@ -161,15 +156,13 @@ impl<T: Copy> FlowTable<T> {
             let deadline = self.deadline(record);
             // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
             if deadline > self.wheel.elapsed() {
-                self.wheel.insert(self.records.slots_mut(), slot, deadline);
+                self.wheel.insert(slot, deadline);
                 continue;
             }
             let cause = record.state.cause_of_expiry();
-            let flow = self.view(slot, record);
+            let flow = self.view(record);
             self.remove(slot, cause, deadline, None);
-            if let Some(flow) = flow {
-                sink(Ended { flow, cause });
-            }
+            sink(Ended { flow, cause });
         }
         work
     }
@@ -193,7 +186,7 @@ impl<T: Copy> FlowTable<T> {
         self.records
             .iter()
             .filter(|(_, record)| !record.is_vacant())
-            .filter_map(|(slot, record)| Some((record.id(slot), self.view(slot, record)?)))
+            .map(|(slot, record)| (record.id(slot), self.view(record)))
     }
 }
 
@@ -214,13 +207,13 @@ impl<T: Copy> FlowTable<T> {
 
     /// The flow with this id, if it is still there: a slot that is given back has another stamp at once.
     #[inline]
-    pub(crate) fn record(&self, id: FlowId) -> Option<&Record> {
+    pub(crate) fn record(&self, id: FlowId) -> Option<&Record<T>> {
         self.records.get(id.slot).filter(|record| record.stamp == id.stamp && !record.is_vacant())
     }
 
     /// When a flow ends if nothing more is heard.
     #[inline]
-    pub(crate) fn deadline(&self, record: &Record) -> u64 {
+    pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
         let timer = self.timers.get(record.state.index()).copied().unwrap_or(0);
         record.last.saturating_add(timer)
     }
@@ -249,29 +242,16 @@ impl<T: Copy> FlowTable<T> {
     }
 
     #[inline]
-    pub(crate) fn view(&self, slot: u32, record: &Record) -> Option<Flow<T>> {
-        let judgement = self.judgement_of(slot)?;
-        Some(record.view(self.cells.cell(record.cell), judgement))
-    }
-
-    #[inline]
-    pub(crate) fn judgement_of(&self, slot: u32) -> Option<T> {
-        self.judgements.get(slot as usize).copied()
-    }
-
-    pub(crate) fn judge(&mut self, slot: u32, judgement: T) {
-        match self.judgements.get_mut(slot as usize) {
-            Some(old) => *old = judgement,
-            None => self.judgements.push(judgement),
-        }
+    pub(crate) fn view(&self, record: &Record<T>) -> Flow<T> {
+        record.view(self.cells.cell(record.cell))
     }
 
     /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
     pub(crate) fn reschedule(&mut self, slot: u32) {
         if let Some(record) = self.records.get(slot) {
             let deadline = self.deadline(record);
-            self.wheel.remove(self.records.slots_mut(), slot);
-            self.wheel.insert(self.records.slots_mut(), slot, deadline);
+            self.wheel.remove(slot);
+            self.wheel.insert(slot, deadline);
         }
     }
 
@@ -282,11 +262,11 @@ impl<T: Copy> FlowTable<T> {
         for side in [Side::Inside, Side::Outside] {
             self.index.remove(self.secret.hash(&record.key(side)), number(slot, side));
         }
-        self.wheel.remove(self.records.slots_mut(), slot);
+        self.wheel.remove(slot);
         if record.state.is_tombstone() {
             self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
         } else {
-            self.cells.unlink(self.records.slots_mut(), slot);
+            self.cells.unlink(record.cell, slot);
         }
         self.cells.leave(record.cell);
         let outside = record.key(Side::Outside);

@@ -34,7 +34,7 @@ const WINDOW: u32 = 65_535;
 /// How far behind an acknowledgement may lag if the window of its sender is small, as in Linux.
 const LAG: u32 = 66_000;
 
-impl Record {
+impl<T: Copy> Record<T> {
     /// Takes the first segment of a connection. A segment without SYN is a connection picked up in the middle, about which little is
     /// known (T-19).
     pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) {

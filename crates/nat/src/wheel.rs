@@ -4,8 +4,7 @@
 //! under a later one if its flow was heard meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
 //! refreshing is free, and an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at once.
 
-use crate::record::{Links, Record};
-use crate::slab::NIL;
+use crate::slab::{Chains, Links, NIL};
 
 const BITS: u32 = 8;
 const SLOTS: usize = 256;
@@ -16,6 +15,7 @@ const NONE: usize = LEVELS * SLOTS;
 const SLOT: u32 = 1 << 31;
 
 pub(crate) struct Wheel {
+    chains: Chains,
     /// All slots that start before this are empty.
     elapsed: u64,
     heads: Vec<u32>,
@@ -26,8 +26,9 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(capacity: u32) -> Self {
         Self {
+            chains: Chains::new(capacity),
             elapsed: 0,
             heads: vec![NIL; LEVELS * SLOTS],
             draining: NONE,
@@ -36,17 +37,15 @@ impl Wheel {
     }
 
     /// Puts an entry under a deadline.
-    pub(crate) fn insert(&mut self, records: &mut [Record], number: u32, deadline: u64) {
+    pub(crate) fn insert(&mut self, number: u32, deadline: u64) {
         let (level, slot) = self.place(deadline);
         let place = level << BITS | slot;
         let Some(head) = self.heads.get_mut(place) else { return };
         let next = core::mem::replace(head, number);
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
-        if let Some(record) = records.get_mut(number as usize) {
-            record.timer = Links { previous, next };
-        }
-        if let Some(record) = records.get_mut(next as usize) {
-            record.timer.previous = number;
+        self.chains.set(number, Links { previous, next });
+        if let Some(links) = self.chains.get_mut(next) {
+            links.previous = number;
         }
         if let Some(word) = self.word_mut(level, slot) {
             *word |= 1 << (slot % 64);
@@ -54,15 +53,14 @@ impl Wheel {
     }
 
     /// Takes an entry out, wherever it is.
-    pub(crate) fn remove(&mut self, records: &mut [Record], number: u32) {
-        let Some(record) = records.get_mut(number as usize) else { return };
-        let Links { previous, next } = core::mem::replace(&mut record.timer, Links::NONE);
-        if let Some(record) = records.get_mut(next as usize) {
-            record.timer.previous = previous;
+    pub(crate) fn remove(&mut self, number: u32) {
+        let Some(&Links { previous, next }) = self.chains.get(number) else { return };
+        if let Some(links) = self.chains.get_mut(next) {
+            links.previous = previous;
         }
         if previous & SLOT == 0 {
-            if let Some(record) = records.get_mut(previous as usize) {
-                record.timer.next = next;
+            if let Some(links) = self.chains.get_mut(previous) {
+                links.next = next;
             }
             return;
         }
@@ -78,14 +76,14 @@ impl Wheel {
     }
 
     /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be there before its time.
-    pub(crate) fn pop(&mut self, records: &mut [Record], until: u64) -> Option<u32> {
+    pub(crate) fn pop(&mut self, until: u64) -> Option<u32> {
         let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
             (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
             return None;
         };
         (self.elapsed, self.draining) = (start, place);
         let number = *self.heads.get(place)?;
-        self.remove(records, number);
+        self.remove(number);
         Some(number)
     }
 
