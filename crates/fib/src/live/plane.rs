@@ -15,6 +15,8 @@ const NODES: usize = 1 << 16;
 /// and there from being copied often.
 const LEAST_PAGES: usize = 1 << 10;
 const LEAST_BLOCKS: usize = 1 << 12;
+/// How many codes a batch loads before it looks at the first of them.
+const STRETCH: usize = 512;
 /// Where the first page and the first block begin; nothing leads to what lies before.
 const FIRST: u32 = 256;
 
@@ -51,10 +53,25 @@ impl<C: Cell> Lookup<'_, C> {
     /// The code of an address.
     #[inline(always)]
     pub(crate) fn code(self, address: u32) -> u32 {
+        let code = self.slot(address);
+        if code == C::EXTENDED { self.extended(address) } else { code }
+    }
+
+    /// Follows the codes of split /24s into their blocks.
+    #[cold]
+    fn batch_split(self, addresses: &[impl Address], ids: &mut [ValueId]) {
+        for (id, address) in ids.iter_mut().zip(addresses) {
+            if id.0 == C::EXTENDED {
+                *id = ValueId(self.extended(address.number()));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn slot(self, address: u32) -> u32 {
         // There are 2^24 slots, so that no check is left of this.
         let slot = self.slots.get((address >> 8) as usize);
-        let code = slot.map_or(0, |cell| cell.load(Ordering::Relaxed));
-        if code == C::EXTENDED { self.extended(address) } else { code }
+        slot.map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
     /// The code inside the block of a split /24. No call, so that loops over it can be unrolled.
@@ -70,18 +87,16 @@ impl<C: Cell> Lookup<'_, C> {
     /// The code of each address, as many as the shorter slice holds.
     #[inline]
     pub(crate) fn batch(self, addresses: &[impl Address], ids: &mut [ValueId]) {
-        let count = addresses.len().min(ids.len());
-        let (addresses, ids) = (addresses.split_at(count).0, ids.split_at_mut(count).0);
-        // In eights, which the compiler unrolls.
-        let (eights, rest) = addresses.as_chunks::<8>();
-        let (ids_of_eights, ids_of_rest) = ids.as_chunks_mut::<8>();
-        for (eight, ids) in eights.iter().zip(ids_of_eights) {
-            for (id, address) in ids.iter_mut().zip(eight) {
-                *id = ValueId(self.code(address.number()));
+        for (addresses, ids) in addresses.chunks(STRETCH).zip(ids.chunks_mut(STRETCH)) {
+            // Nothing but the store waits for the load: no test, no branch. So the processor has room
+            // for many more loads under way.
+            for (id, address) in ids.iter_mut().zip(addresses) {
+                *id = ValueId(self.slot(address.number()));
             }
-        }
-        for (id, address) in ids_of_rest.iter_mut().zip(rest) {
-            *id = ValueId(self.code(address.number()));
+            let split = ids.iter().fold(false, |any, id| any | (id.0 == C::EXTENDED));
+            if split {
+                self.batch_split(addresses, ids);
+            }
         }
         // A code loaded above finds the value that it numbers.
         fence(Ordering::Acquire);
