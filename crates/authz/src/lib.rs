@@ -27,17 +27,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Before a packet gets there, the [`SecurityGroup`] of its subnet or interface may stand in the way.
+//!
 //! Not modelled: ordered allow and deny rules as App Service has them (F-20), the Event Hubs exception of old API versions (F-21),
 //! endpoint policies (P-01 to P-07).
 
 mod access;
+mod compiled_group;
 mod error;
 mod ip_rules;
 mod limits;
+mod ranges;
+mod resolve;
 mod rule_set;
+mod security_group;
+mod security_rule;
+mod tags;
 
 pub use access::{Access, Arrival, DenyMode, Grant, HttpAnswer, Refusal, ResourceInstance};
+pub use compiled_group::{CompiledGroup, Decider, Ruling};
 pub use error::RuleError;
 pub use ip_rules::IpRule;
 pub use limits::RuleLimits;
 pub use rule_set::{DefaultAction, PublicAccess, RuleSet, RuleState};
+pub use security_group::{SecurityGroup, SecurityRuleError};
+pub use security_rule::{Action, PortRange, RuleDirection, RuleProtocol, SecurityRule, Selector};
+pub use tags::{NetworkSpace, Tags};

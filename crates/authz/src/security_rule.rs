@@ -1,0 +1,238 @@
+//! One rule of a security group, and the words in which it is written.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+use core::str::FromStr;
+
+use ipnet::Ipv4Net;
+use vnetem_packet::Protocol;
+
+use crate::SecurityRuleError;
+
+/// What a rule does with what it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// It passes.
+    Allow,
+    /// It does not.
+    Deny,
+}
+
+/// A rule of a security group.
+///
+/// It matches what is in one of its sources, one of its destinations and one of the port ranges of each: an augmented rule lists several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityRule {
+    /// Its name, unique in the group without regard to case.
+    pub name: String,
+    /// Its number, 100 to 4096: the lowest that matches decides (P-08).
+    pub priority: u16,
+    /// Which packets it is for.
+    pub direction: RuleDirection,
+    /// What it does.
+    pub action: Action,
+    /// The protocol that it matches.
+    pub protocol: RuleProtocol,
+    /// Where packets come from.
+    pub sources: Vec<Selector>,
+    /// From which ports.
+    pub source_ports: Vec<PortRange>,
+    /// Where they go.
+    pub destinations: Vec<Selector>,
+    /// To which ports.
+    pub destination_ports: Vec<PortRange>,
+}
+
+/// Which way a packet goes, seen from the machine behind the security group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleDirection {
+    /// To the machine.
+    Inbound,
+    /// From it.
+    Outbound,
+}
+
+/// The protocol that a rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleProtocol {
+    /// Every one.
+    Any,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP.
+    Icmp,
+    /// Encapsulating Security Payload, protocol 50 (RFC 4303).
+    Esp,
+    /// Authentication Header, protocol 51 (RFC 4302).
+    Ah,
+}
+
+/// Addresses, as a rule names them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Selector {
+    /// Every address.
+    Any,
+    /// Those of a prefix.
+    Prefix(Ipv4Net),
+    /// Those that a name stands for: `VirtualNetwork`, `Internet`, a service tag, an application security group.
+    Tag(String),
+}
+
+/// Ports from the first to the last.
+///
+/// All of them match protocols without ports too; any narrower range matches TCP and UDP only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl RuleDirection {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+impl RuleProtocol {
+    /// The protocol's number; `None` for every one.
+    #[must_use]
+    pub const fn number(self) -> Option<Protocol> {
+        match self {
+            Self::Any => None,
+            Self::Tcp => Some(Protocol::TCP),
+            Self::Udp => Some(Protocol::UDP),
+            Self::Icmp => Some(Protocol::ICMP),
+            Self::Esp => Some(Protocol(50)),
+            Self::Ah => Some(Protocol(51)),
+        }
+    }
+}
+
+impl PortRange {
+    /// Every port, and no port.
+    pub const ANY: Self = Self { first: 0, last: u16::MAX };
+
+    /// One port.
+    #[must_use]
+    pub const fn single(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// The ports from `first` to `last`; `None` if that is before.
+    #[must_use]
+    pub const fn new(first: u16, last: u16) -> Option<Self> {
+        if first <= last { Some(Self { first, last }) } else { None }
+    }
+
+    /// The first port.
+    #[must_use]
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last port.
+    #[must_use]
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+}
+
+/// As templates write it: `Tcp`, `Udp`, `Icmp`, `Esp`, `Ah` or `*`, without regard to case.
+impl FromStr for RuleProtocol {
+    type Err = SecurityRuleError;
+
+    fn from_str(text: &str) -> Result<Self, SecurityRuleError> {
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "*" => Self::Any,
+            "tcp" => Self::Tcp,
+            "udp" => Self::Udp,
+            "icmp" => Self::Icmp,
+            "esp" => Self::Esp,
+            "ah" => Self::Ah,
+            _ => return Err(SecurityRuleError::NotAProtocol(text.to_owned())),
+        })
+    }
+}
+
+/// As templates write it: `*`, an address, a prefix, or the name of a tag, which starts with a letter.
+impl FromStr for Selector {
+    type Err = SecurityRuleError;
+
+    fn from_str(text: &str) -> Result<Self, SecurityRuleError> {
+        if text == "*" {
+            Ok(Self::Any)
+        } else if let Ok(prefix) = text.parse() {
+            Ok(Self::Prefix(prefix))
+        } else if let Ok(address) = text.parse::<Ipv4Addr>() {
+            Ok(Self::Prefix(address.into()))
+        } else if text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(':')
+        {
+            Ok(Self::Tag(text.to_owned()))
+        } else {
+            Err(SecurityRuleError::NotAddresses(text.to_owned()))
+        }
+    }
+}
+
+/// As templates write it: `*`, a port, or two with a hyphen between.
+impl FromStr for PortRange {
+    type Err = SecurityRuleError;
+
+    fn from_str(text: &str) -> Result<Self, SecurityRuleError> {
+        if text == "*" {
+            return Ok(Self::ANY);
+        }
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) => Self::new(first, last),
+            _ => None,
+        }
+        .ok_or_else(|| SecurityRuleError::NotPorts(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RuleDirection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_read_as_templates_write_them() {
+        assert_eq!("*".parse(), Ok(RuleProtocol::Any));
+        assert_eq!("TCP".parse(), Ok(RuleProtocol::Tcp));
+        assert_eq!("10.0.0.0/8".parse(), Ok(Selector::Prefix("10.0.0.0/8".parse().unwrap())));
+        assert_eq!("10.0.0.4".parse(), Ok(Selector::Prefix("10.0.0.4/32".parse().unwrap())));
+        assert_eq!("Storage.WestEurope".parse(), Ok(Selector::Tag("Storage.WestEurope".into())));
+        assert_eq!("80".parse(), Ok(PortRange::single(80)));
+        assert_eq!("80-90".parse(), Ok(PortRange { first: 80, last: 90 }));
+        assert_eq!("0-65535".parse(), Ok(PortRange::ANY));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for text in ["", "6", "sctp"] {
+            let error = SecurityRuleError::NotAProtocol(text.to_owned());
+            assert_eq!(text.parse::<RuleProtocol>(), Err(error));
+        }
+        for text in ["", "10.0.0.0/33", "10.0.0", "2603::/32", "fd00::1"] {
+            let error = SecurityRuleError::NotAddresses(text.to_owned());
+            assert_eq!(text.parse::<Selector>(), Err(error));
+        }
+        for text in ["", "90-80", "65536", "80,90", "http"] {
+            let error = SecurityRuleError::NotPorts(text.to_owned());
+            assert_eq!(text.parse::<PortRange>(), Err(error));
+        }
+    }
+}
