@@ -51,6 +51,10 @@ pub enum Grant {
     SubnetRule(SubnetId),
     /// This IP rule contains the caller's address; of nested rules, the widest.
     IpRule(Ipv4Net),
+    /// The ordered rule of this number allows it (F-20).
+    OrderedRule(u32),
+    /// The default action is to deny, which does not count before there is a rule (F-21).
+    NoRuleYet,
 }
 
 /// Why a request was turned away.
@@ -70,6 +74,10 @@ pub enum Refusal {
     AddressNotListed,
     /// No rule names the calling resource instance.
     InstanceNotListed,
+    /// An ordered rule denies it (F-20).
+    DeniedByRule,
+    /// The endpoint policies of the caller's subnet do not name the resource (P-02, P-06, U-06).
+    NotInEndpointPolicy,
 }
 
 /// What the emulated network does with a packet whose request the service refuses.
@@ -84,13 +92,39 @@ pub enum DenyMode {
     Drop,
 }
 
-/// The answer of an HTTP front end to a refused request.
+/// What becomes of a request once its credential has been looked at too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HttpAnswer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The error code in the body.
-    pub code: &'static str,
+#[must_use]
+pub enum Admission {
+    /// It is served.
+    Admitted(Grant),
+    /// The network rules turn it away; its credential was not looked at (F-22, F-23).
+    RefusedByNetwork(Refusal),
+    /// The network rules let it in, but its key, token or signature is bad (F-14).
+    RefusedByCredential,
+}
+
+impl Arrival {
+    /// The address that the service knows the caller by: behind an endpoint the private one (S-15, F-26). `None` where it knows none.
+    #[must_use]
+    pub const fn address(self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Tunnel(identity) => Some(identity.address),
+            Self::Public(address) | Self::PrivateSameRegion(address) => Some(address),
+            Self::PrivateEndpoint { .. } | Self::Instance(_) => None,
+        }
+    }
+
+    /// Why a request is refused that came in this way and that no rule allows (F-19).
+    pub(crate) const fn not_listed(self) -> Refusal {
+        match self {
+            Self::Tunnel(_) => Refusal::SubnetNotListed,
+            Self::Public(_) => Refusal::AddressNotListed,
+            Self::PrivateSameRegion(_) => Refusal::PrivateWithoutIdentity,
+            Self::PrivateEndpoint { .. } => Refusal::PrivateEndpointNotApproved,
+            Self::Instance(_) => Refusal::InstanceNotListed,
+        }
+    }
 }
 
 impl Access {
@@ -108,6 +142,18 @@ impl Access {
             Self::Refused(refusal) => Some(refusal),
         }
     }
+
+    /// What becomes of the request: a network allow is necessary and never sufficient (F-14), and comes before the credential (F-22, F-23).
+    ///
+    /// `credential` is asked only behind an allow. A signature that is bound to an address says no to every other one, so that it narrows
+    /// what the rules allow and never widens it.
+    pub fn admit(self, credential: impl FnOnce() -> bool) -> Admission {
+        match self {
+            Self::Refused(refusal) => Admission::RefusedByNetwork(refusal),
+            Self::Allowed(grant) if credential() => Admission::Admitted(grant),
+            Self::Allowed(_) => Admission::RefusedByCredential,
+        }
+    }
 }
 
 impl Grant {
@@ -120,13 +166,15 @@ impl Grant {
             Self::DefaultAllow => "default-allow",
             Self::SubnetRule(_) => "subnet-rule",
             Self::IpRule(_) => "ip-rule",
+            Self::OrderedRule(_) => "ordered-rule",
+            Self::NoRuleYet => "no-rule-yet",
         }
     }
 }
 
 impl Refusal {
     /// Every refusal, in the order of `refusal as usize`: for counters and lists.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::PrivateEndpointNotApproved,
         Self::PublicAccessDisabled,
         Self::SubnetNotListed,
@@ -134,6 +182,8 @@ impl Refusal {
         Self::PrivateWithoutIdentity,
         Self::AddressNotListed,
         Self::InstanceNotListed,
+        Self::DeniedByRule,
+        Self::NotInEndpointPolicy,
     ];
 
     /// The stable kebab-case name.
@@ -147,13 +197,9 @@ impl Refusal {
             Self::PrivateWithoutIdentity => "private-without-identity",
             Self::AddressNotListed => "address-not-listed",
             Self::InstanceNotListed => "instance-not-listed",
+            Self::DeniedByRule => "denied-by-rule",
+            Self::NotInEndpointPolicy => "not-in-endpoint-policy",
         }
-    }
-
-    /// What a storage account's front end answers: the same for every reason (F-16, S-47).
-    #[must_use]
-    pub const fn storage_answer(self) -> HttpAnswer {
-        HttpAnswer { status: 403, code: "AuthorizationFailure" }
     }
 }
 
@@ -172,7 +218,11 @@ impl fmt::Display for Grant {
         match self {
             Self::SubnetRule(subnet) => write!(f, " {subnet}"),
             Self::IpRule(rule) => write!(f, " {rule}"),
-            Self::PrivateEndpoint | Self::TrustedInstance | Self::DefaultAllow => Ok(()),
+            Self::OrderedRule(number) => write!(f, " {number}"),
+            Self::PrivateEndpoint
+            | Self::TrustedInstance
+            | Self::DefaultAllow
+            | Self::NoRuleYet => Ok(()),
         }
     }
 }
@@ -208,14 +258,5 @@ mod tests {
             "refuse subnet-not-listed"
         );
         assert_eq!(Grant::SubnetRule(SubnetId(3)).to_string(), "subnet-rule subnet#3");
-    }
-
-    /// S-47, F-16.
-    #[test]
-    fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
-        for refusal in Refusal::ALL {
-            let HttpAnswer { status, code } = refusal.storage_answer();
-            assert_eq!((status, code), (403, "AuthorizationFailure"));
-        }
     }
 }

@@ -27,16 +27,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Before a packet gets there, the [`SecurityGroup`] of its subnet or interface may stand in the way.
+//! [`Firewall`] has the kinds of services that judge or answer in ways of their own, and says what a refused client hears. Two more things
+//! may stand in the way of a packet: the [`SecurityGroup`] of its subnet or interface, and the [`EndpointPolicies`] of its subnet.
 //!
-//! Not modelled: ordered allow and deny rules as App Service has them (F-20), the Event Hubs exception of old API versions (F-21),
-//! endpoint policies (P-01 to P-07).
+//! Not modelled: control-plane calls, to which firewalls do not apply (F-15); rules of App Service by service tag or HTTP header.
 
 mod access;
+mod answer;
 mod compiled_group;
+mod endpoint_policy;
 mod error;
+mod firewall;
 mod ip_rules;
 mod limits;
+mod ordered_rules;
 mod ranges;
 mod resolve;
 mod rule_set;
@@ -44,11 +48,18 @@ mod security_group;
 mod security_rule;
 mod tags;
 
-pub use access::{Access, Arrival, DenyMode, Grant, HttpAnswer, Refusal, ResourceInstance};
+pub use access::{Access, Admission, Arrival, DenyMode, Grant, Refusal, ResourceInstance};
+pub use answer::ServiceAnswer;
 pub use compiled_group::{CompiledGroup, Decider, Ruling};
+pub use endpoint_policy::{
+    Coverage, EndpointPolicies, EndpointPolicy, PolicyDefinition, PolicyError, PolicyResource,
+    PolicyService,
+};
 pub use error::RuleError;
+pub use firewall::{EventHubsVersion, Firewall, NotAVersion};
 pub use ip_rules::IpRule;
 pub use limits::RuleLimits;
+pub use ordered_rules::{Caller, OrderedRule, OrderedRules};
 pub use rule_set::{DefaultAction, PublicAccess, RuleSet, RuleState};
 pub use security_group::{SecurityGroup, SecurityRuleError};
 pub use security_rule::{Action, PortRange, RuleDirection, RuleProtocol, SecurityRule, Selector};

@@ -83,6 +83,11 @@ impl RuleSet {
     ///
     /// Takes one binary search at most and does not allocate.
     pub fn judge(&self, arrival: Arrival) -> Access {
+        self.judge_by(self.default_action, arrival)
+    }
+
+    /// Judges one request as if the default action were another.
+    pub(crate) fn judge_by(&self, default_action: DefaultAction, arrival: Arrival) -> Access {
         match arrival {
             Arrival::PrivateEndpoint { approved: true } => Access::Allowed(Grant::PrivateEndpoint),
             Arrival::PrivateEndpoint { approved: false } => {
@@ -94,9 +99,7 @@ impl RuleSet {
             _ if self.public_access == PublicAccess::Disabled => {
                 Access::Refused(Refusal::PublicAccessDisabled)
             }
-            _ if self.default_action == DefaultAction::Allow => {
-                Access::Allowed(Grant::DefaultAllow)
-            }
+            _ if default_action == DefaultAction::Allow => Access::Allowed(Grant::DefaultAllow),
             Arrival::Tunnel(identity) => match self.vnet_rule(identity.subnet) {
                 Some(rule) if rule.in_force => Access::Allowed(Grant::SubnetRule(rule.subnet)),
                 Some(_) => Access::Refused(Refusal::RuleNotInForce),
@@ -195,6 +198,12 @@ impl RuleSet {
     #[must_use]
     pub fn default_action(&self) -> DefaultAction {
         self.default_action
+    }
+
+    /// Whether any subnet or public range is named, in force or not.
+    #[must_use]
+    pub fn has_rules(&self) -> bool {
+        !self.vnet_rules.is_empty() || !self.ip_rules.as_slice().is_empty()
     }
 
     /// Subnets that rules name, in ascending order, with the states of the rules.

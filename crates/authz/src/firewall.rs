@@ -1,0 +1,129 @@
+//! The network rules of one resource, by the kind of its service.
+
+use core::str::FromStr;
+
+use crate::{Access, Arrival, DefaultAction, Grant, OrderedRules, Refusal, RuleSet, ServiceAnswer};
+
+/// What decides who comes in to one resource: the kind of its service, which says how refusals are answered, with the rules of that kind.
+///
+/// ```
+/// use vnetem_authz::{Arrival, DefaultAction, Firewall, RuleLimits, RuleSet, ServiceAnswer};
+///
+/// let server = Firewall::Sql(RuleSet::new(RuleLimits::SQL, DefaultAction::Deny));
+/// let arrival = Arrival::Public("20.1.1.1".parse()?);
+/// let refusal = server.judge(arrival).refusal().ok_or("nothing to answer")?;
+/// let ServiceAnswer::Sql { number, text } = server.answer(refusal, arrival, "sql1") else {
+///     return Err("no SQL error".into());
+/// };
+/// assert_eq!(number, 40615);
+/// assert!(text.contains("Client with IP address '20.1.1.1'"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Firewall {
+    /// A storage account.
+    Storage(RuleSet),
+    /// A logical SQL server.
+    Sql(RuleSet),
+    /// A Cosmos DB account. Endpoints reach it only while its public access is enabled (F-25), as [`RuleSet::judge`] has it.
+    CosmosDb(RuleSet),
+    /// A key vault.
+    KeyVault(RuleSet),
+    /// An Event Hubs namespace, and the version under which it was configured.
+    EventHubs(EventHubsVersion, RuleSet),
+    /// A Service Bus namespace.
+    ServiceBus(RuleSet),
+    /// An App Service site, or a function app.
+    AppService(OrderedRules),
+    /// A container registry.
+    ContainerRegistry(RuleSet),
+    /// A resource of another service.
+    Other(RuleSet),
+}
+
+/// The versions of the Event Hubs API that differ in what Deny means (F-21).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventHubsVersion {
+    /// Up to 2021-01-01-preview: Deny counts only once there is a rule.
+    DenyNeedsARule,
+    /// From 2021-06-01-preview: Deny counts at once, and the default is Allow.
+    DenyCounts,
+}
+
+impl Firewall {
+    /// Judges one request; see [`RuleSet::judge`] and [`OrderedRules::judge`] for what decides.
+    pub fn judge(&self, arrival: Arrival) -> Access {
+        match self {
+            Self::AppService(rules) => rules.judge(arrival),
+            Self::EventHubs(EventHubsVersion::DenyNeedsARule, rules)
+                if rules.default_action() == DefaultAction::Deny && !rules.has_rules() =>
+            {
+                match rules.judge_by(DefaultAction::Allow, arrival) {
+                    Access::Allowed(Grant::DefaultAllow) => Access::Allowed(Grant::NoRuleYet),
+                    access => access,
+                }
+            }
+            Self::Storage(rules)
+            | Self::Sql(rules)
+            | Self::CosmosDb(rules)
+            | Self::KeyVault(rules)
+            | Self::EventHubs(_, rules)
+            | Self::ServiceBus(rules)
+            | Self::ContainerRegistry(rules)
+            | Self::Other(rules) => rules.judge(arrival),
+        }
+    }
+
+    /// What the service answers to a request for `resource` that was refused.
+    #[must_use]
+    pub fn answer(&self, refusal: Refusal, arrival: Arrival, resource: &str) -> ServiceAnswer {
+        match self {
+            Self::Storage(_) => ServiceAnswer::storage(),
+            Self::Sql(_) => ServiceAnswer::sql(refusal, arrival, resource),
+            Self::CosmosDb(_) => ServiceAnswer::cosmos_db(arrival),
+            Self::KeyVault(_) => ServiceAnswer::key_vault(arrival),
+            Self::ContainerRegistry(_) => ServiceAnswer::container_registry(arrival),
+            Self::EventHubs(..) | Self::ServiceBus(_) | Self::AppService(_) | Self::Other(_) => {
+                ServiceAnswer::forbidden()
+            }
+        }
+    }
+}
+
+impl EventHubsVersion {
+    /// The default action of a namespace for which none was given (F-21).
+    #[must_use]
+    pub const fn default_action(self) -> DefaultAction {
+        match self {
+            Self::DenyNeedsARule => DefaultAction::Deny,
+            Self::DenyCounts => DefaultAction::Allow,
+        }
+    }
+}
+
+/// From the name of a version, `2021-01-01-preview` for example.
+impl FromStr for EventHubsVersion {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let date = text.strip_suffix("-preview").unwrap_or(text);
+        let shape = date.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+        if !shape.eq(*b"0000-00-00") {
+            return Err(NotAVersion(text.to_owned()));
+        }
+        // Dates of this shape compare as text.
+        Ok(if date < "2021-06-01" { Self::DenyNeedsARule } else { Self::DenyCounts })
+    }
+}
+
+/// The text names no version of an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAVersion(pub String);
+
+impl core::fmt::Display for NotAVersion {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "\"{}\" is no version such as 2021-06-01-preview", self.0)
+    }
+}
+
+impl core::error::Error for NotAVersion {}

@@ -1,0 +1,140 @@
+//! Rules that are tried in order, as App Service has them (F-20).
+
+use ipnet::Ipv4Net;
+use vnetem_packet::SubnetId;
+
+use crate::{Access, Action, Arrival, Grant, PublicAccess, Refusal, RuleError, RuleLimits};
+
+/// The access rules of one site, tried from the lowest number up; the first that matches decides (F-20).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderedRules {
+    public_access: PublicAccess,
+    unmatched: Option<Action>,
+    /// Sorted by number; of equal numbers, as added.
+    rules: Vec<OrderedRule>,
+}
+
+/// A rule that allows or denies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderedRule {
+    /// Its number; rules may share one, and are then tried in the order in which they were added.
+    pub number: u32,
+    /// What it does.
+    pub action: Action,
+    /// Whom it matches.
+    pub caller: Caller,
+}
+
+/// Whom an ordered rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Caller {
+    /// Everybody.
+    Any,
+    /// Who comes over a service endpoint from this subnet.
+    Subnet(SubnetId),
+    /// Who comes from one of these public addresses.
+    Addresses(Ipv4Net),
+}
+
+impl OrderedRules {
+    /// A site without rules, open to everybody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { public_access: PublicAccess::Enabled, unmatched: None, rules: Vec::new() }
+    }
+
+    /// Judges one request.
+    ///
+    /// Private endpoints and disabled public access come first, as in every service (F-12, F-13). A request over an endpoint is compared by
+    /// its subnet and never by its address (F-20, A2). What no rule matches meets [`set_unmatched`](Self::set_unmatched); without that, it
+    /// comes in if there are no rules at all, and is refused otherwise (F-20).
+    pub fn judge(&self, arrival: Arrival) -> Access {
+        match arrival {
+            Arrival::PrivateEndpoint { approved: true } => {
+                return Access::Allowed(Grant::PrivateEndpoint);
+            }
+            Arrival::PrivateEndpoint { approved: false } => {
+                return Access::Refused(Refusal::PrivateEndpointNotApproved);
+            }
+            _ if self.public_access == PublicAccess::Disabled => {
+                return Access::Refused(Refusal::PublicAccessDisabled);
+            }
+            _ => {}
+        }
+        if let Some(rule) = self.rules.iter().find(|rule| rule.caller.matches(arrival)) {
+            return match rule.action {
+                Action::Allow => Access::Allowed(Grant::OrderedRule(rule.number)),
+                Action::Deny => Access::Refused(Refusal::DeniedByRule),
+            };
+        }
+        let otherwise = if self.rules.is_empty() { Action::Allow } else { Action::Deny };
+        match self.unmatched.unwrap_or(otherwise) {
+            Action::Allow => Access::Allowed(Grant::DefaultAllow),
+            Action::Deny => Access::Refused(arrival.not_listed()),
+        }
+    }
+
+    /// Opens or closes the public address of the site.
+    pub fn set_public_access(&mut self, public_access: PublicAccess) {
+        self.public_access = public_access;
+    }
+
+    /// Says what happens to requests that no rule matches; `None` leaves it to F-20.
+    pub fn set_unmatched(&mut self, unmatched: Option<Action>) {
+        self.unmatched = unmatched;
+    }
+
+    /// Adds a rule behind those of its number.
+    ///
+    /// # Errors
+    ///
+    /// The range has host bits, or the site has its 512 rules (F-20).
+    pub fn add_rule(&mut self, rule: OrderedRule) -> Result<(), RuleError> {
+        if let Caller::Addresses(range) = rule.caller
+            && range != range.trunc()
+        {
+            return Err(RuleError::HostBits(range));
+        }
+        if let Some(limit) = RuleLimits::APP_SERVICE.all_rules
+            && self.rules.len() >= limit
+        {
+            return Err(RuleError::TooManyRules { limit });
+        }
+        let place = self.rules.partition_point(|other| other.number <= rule.number);
+        self.rules.insert(place, rule);
+        Ok(())
+    }
+
+    /// Removes all rules like this one; `false` if there were none.
+    pub fn remove_rule(&mut self, rule: &OrderedRule) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|other| other != rule);
+        self.rules.len() < before
+    }
+
+    /// All rules in the order in which they are tried.
+    #[must_use]
+    pub fn rules(&self) -> &[OrderedRule] {
+        &self.rules
+    }
+}
+
+impl Default for OrderedRules {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Caller {
+    fn matches(self, arrival: Arrival) -> bool {
+        match (self, arrival) {
+            (Self::Any, _) => true,
+            (Self::Subnet(subnet), Arrival::Tunnel(identity)) => identity.subnet == subnet,
+            // A private source satisfies no address rule, not even a wide one (A3).
+            (Self::Addresses(range), Arrival::Public(address)) => {
+                range.contains(&address) && !address.is_private()
+            }
+            _ => false,
+        }
+    }
+}

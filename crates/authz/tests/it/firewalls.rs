@@ -1,0 +1,389 @@
+//! What differs between services: who comes in, and what a refused client hears.
+
+use std::net::Ipv4Addr;
+
+use vnetem_authz::{
+    Access, Admission, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, Grant, IpRule,
+    OrderedRule, OrderedRules, PublicAccess, Refusal, ResourceInstance, RuleLimits, RuleSet,
+    RuleState, ServiceAnswer,
+};
+use vnetem_packet::{Identity, SubnetId, VnetId};
+
+use vnetem_authz::Action::{Allow, Deny};
+
+const WEB: SubnetId = SubnetId(1);
+const OTHER: SubnetId = SubnetId(2);
+const VM: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
+const PUBLIC: Arrival = Arrival::Public(CLIENT);
+const SAME_REGION: Arrival = Arrival::PrivateSameRegion(VM);
+
+/// F-03, S-16: over the tunnel the subnet decides, in every service; an IP rule says nothing, be it for the private or the public address.
+#[test]
+fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
+    for firewall in locked(|rules| rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap()) {
+        assert!(firewall.judge(PUBLIC).is_allowed(), "{firewall:?}");
+        let access = firewall.judge(tunnel(WEB));
+        assert_eq!(access, Access::Refused(Refusal::SubnetNotListed), "{firewall:?}");
+    }
+    for firewall in locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap()) {
+        assert!(firewall.judge(tunnel(WEB)).is_allowed(), "{firewall:?}");
+        assert!(!firewall.judge(tunnel(OTHER)).is_allowed(), "{firewall:?}");
+        assert!(!firewall.judge(PUBLIC).is_allowed(), "{firewall:?}");
+    }
+}
+
+/// F-07, C-03: the rule for the machine's public address does not help a machine of the account's own region, which comes with its private
+/// one; it hears AuthorizationFailure.
+#[test]
+fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
+    let mut rules = deny();
+    rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
+    rules.add_ip_rule("0.0.0.0/0".parse().unwrap()).unwrap();
+    let storage = Firewall::Storage(rules);
+    assert_eq!(storage.judge(SAME_REGION), Access::Refused(Refusal::PrivateWithoutIdentity));
+    let answer = storage.answer(Refusal::PrivateWithoutIdentity, SAME_REGION, "stlogs");
+    assert!(matches!(answer, ServiceAnswer::Http { code: "AuthorizationFailure", .. }));
+}
+
+/// F-08: nor one of the paired region on a subnet with an endpoint, which comes over the tunnel; the subnet's rule does.
+#[test]
+fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
+    let mut rules = deny();
+    rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
+    assert!(!rules.judge(tunnel(WEB)).is_allowed());
+    rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
+    assert_eq!(rules.judge(tunnel(WEB)), Access::Allowed(Grant::SubnetRule(WEB)));
+}
+
+/// F-09, F-10, F-26, S-21: a log shows the private address in the same region and over an endpoint, the public one otherwise.
+#[test]
+fn a_log_shows_the_address_by_which_the_request_came() {
+    assert_eq!(SAME_REGION.address(), Some(VM));
+    assert_eq!(tunnel(WEB).address(), Some(VM));
+    assert_eq!(PUBLIC.address(), Some(CLIENT));
+    assert_eq!(Arrival::PrivateEndpoint { approved: true }.address(), None);
+}
+
+/// F-26, S-05: the service is told VNet, subnet and private address, and two callers that differ in the subnet alone are two.
+#[test]
+fn equal_private_addresses_are_told_apart_by_their_subnets() {
+    let mut rules = deny();
+    rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
+    let (one, other) = (tunnel(WEB), tunnel(OTHER));
+    assert_eq!(one.address(), other.address());
+    assert!(rules.judge(one).is_allowed());
+    assert!(!rules.judge(other).is_allowed());
+}
+
+/// F-12, F-13, F-11: in every service an approved private endpoint comes in, even with public access disabled, which nothing else but a
+/// trusted instance does, and an unapproved one never.
+#[test]
+fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
+    let instance = Arrival::Instance(ResourceInstance(7));
+    let firewalls = kinds(
+        || {
+            let mut rules = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Allow);
+            rules.set_public_access(PublicAccess::Disabled);
+            rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
+            rules.trust_instance(ResourceInstance(7));
+            rules
+        },
+        || {
+            let mut rules = OrderedRules::new();
+            rules.set_public_access(PublicAccess::Disabled);
+            rules.add_rule(OrderedRule { number: 1, action: Allow, caller: Caller::Any }).unwrap();
+            rules
+        },
+    );
+    for firewall in firewalls {
+        let approved = firewall.judge(Arrival::PrivateEndpoint { approved: true });
+        assert_eq!(approved, Access::Allowed(Grant::PrivateEndpoint), "{firewall:?}");
+        let pending = firewall.judge(Arrival::PrivateEndpoint { approved: false });
+        assert_eq!(pending, Access::Refused(Refusal::PrivateEndpointNotApproved), "{firewall:?}");
+        for arrival in [PUBLIC, tunnel(WEB), SAME_REGION] {
+            let access = firewall.judge(arrival);
+            assert_eq!(access, Access::Refused(Refusal::PublicAccessDisabled), "{firewall:?}");
+        }
+        // Sites have no rules for instances.
+        let trusted = firewall.judge(instance).is_allowed();
+        assert_eq!(trusted, !matches!(firewall, Firewall::AppService(_)), "{firewall:?}");
+    }
+}
+
+/// F-14, F-22, F-23: the credential is looked at behind a network allow only, and can only take away.
+#[test]
+fn the_network_test_comes_before_the_credential_and_neither_suffices() {
+    let mut rules = deny();
+    rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
+    let grant = Grant::IpRule("20.1.1.1/32".parse().unwrap());
+    assert_eq!(rules.judge(PUBLIC).admit(|| true), Admission::Admitted(grant));
+    assert_eq!(rules.judge(PUBLIC).admit(|| false), Admission::RefusedByCredential);
+    let mut asked = false;
+    let refused = rules.judge(tunnel(WEB)).admit(|| {
+        asked = true;
+        true
+    });
+    assert_eq!(refused, Admission::RefusedByNetwork(Refusal::SubnetNotListed));
+    assert!(!asked);
+}
+
+/// F-14: a signature that is bound to an address narrows what the rules allow and does not widen it.
+#[test]
+fn a_signature_for_an_address_never_widens_the_rules() {
+    let mut rules = deny();
+    rules.add_ip_rule("20.1.1.0/24".parse().unwrap()).unwrap();
+    let bound_to = |signed: Ipv4Addr| {
+        let admitted = |last: u8| {
+            let address = Ipv4Addr::new(20, 1, if last < 4 { 1 } else { 2 }, last);
+            let access = rules.judge(Arrival::Public(address));
+            matches!(access.admit(|| address == signed), Admission::Admitted(_)).then_some(last)
+        };
+        (0..8).filter_map(admitted).collect::<Vec<_>>()
+    };
+    assert_eq!(bound_to(Ipv4Addr::new(20, 1, 1, 3)), [3]);
+    assert_eq!(bound_to(Ipv4Addr::new(20, 1, 2, 5)), []);
+}
+
+/// F-16, S-47: a storage account answers 403 with one code, whatever the reason.
+#[test]
+fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
+    let storage = Firewall::Storage(deny());
+    for refusal in Refusal::ALL {
+        for arrival in [PUBLIC, tunnel(WEB), SAME_REGION] {
+            let answer = storage.answer(refusal, arrival, "stlogs");
+            let text = "This request is not authorized to perform this operation.".into();
+            assert_eq!(
+                answer,
+                ServiceAnswer::Http { status: 403, code: "AuthorizationFailure", text }
+            );
+        }
+    }
+}
+
+/// F-17, C-12, F-20, F-23: every service with a VNet rule answers an outsider with 403, or 404 where that is chosen; SQL speaks no HTTP.
+#[test]
+fn an_outsider_hears_403_or_404() {
+    for firewall in locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap()) {
+        let refusal = firewall.judge(PUBLIC).refusal().unwrap();
+        let answer = firewall.answer(refusal, PUBLIC, "resource");
+        match (&firewall, answer) {
+            (Firewall::Sql(_), answer @ ServiceAnswer::Sql { .. }) => {
+                assert_eq!(answer.clone().as_not_found(), answer);
+            }
+            (_, answer @ ServiceAnswer::Http { status: 403, .. }) => {
+                let hidden = answer.as_not_found();
+                assert!(matches!(hidden, ServiceAnswer::Http { status: 404, .. }), "{firewall:?}");
+            }
+            (_, other) => panic!("{firewall:?} answers {other:?}"),
+        }
+    }
+}
+
+/// F-18: a client of a subnet without a rule hears 40914, a public one 40615 with its address in the text.
+#[test]
+fn sql_names_the_public_address_and_not_the_private_one() {
+    let sql = Firewall::Sql(deny());
+    let answer =
+        |arrival: Arrival| sql.answer(sql.judge(arrival).refusal().unwrap(), arrival, "sql1");
+    let opening = "Cannot open server 'sql1' requested by the login. Client";
+    assert_eq!(
+        answer(tunnel(WEB)),
+        ServiceAnswer::Sql {
+            number: 40914,
+            text: format!("{opening} is not allowed to access the server.")
+        }
+    );
+    assert_eq!(
+        answer(PUBLIC),
+        ServiceAnswer::Sql {
+            number: 40615,
+            text: format!(
+                "{opening} with IP address '20.1.1.1' is not allowed to access the server."
+            )
+        }
+    );
+    let mut closed = deny();
+    closed.set_public_access(PublicAccess::Disabled);
+    let closed = Firewall::Sql(closed);
+    for arrival in [PUBLIC, tunnel(WEB)] {
+        let refusal = closed.judge(arrival).refusal().unwrap();
+        let answer = closed.answer(refusal, arrival, "sql1");
+        assert!(matches!(answer, ServiceAnswer::Sql { number: 47073, .. }));
+    }
+}
+
+/// F-19: Cosmos DB tells by which way the request came, with the address if it was public.
+#[test]
+fn cosmos_db_tells_an_endpoint_from_the_internet() {
+    let account = Firewall::CosmosDb(deny());
+    let text = |arrival: Arrival| match account.answer(
+        account.judge(arrival).refusal().unwrap(),
+        arrival,
+        "cosmos1",
+    ) {
+        ServiceAnswer::Http { status: 403, text, .. } => text,
+        other => panic!("{other:?}"),
+    };
+    let blocked = "This is blocked by your Cosmos DB account firewall settings.";
+    let expected =
+        format!("Request originated from client VNET through service endpoint. {blocked}");
+    assert_eq!(text(tunnel(WEB)), expected);
+    let expected =
+        format!("Request originated from IP 20.1.1.1 through public internet. {blocked}");
+    assert_eq!(text(PUBLIC), expected);
+    let private = text(Arrival::PrivateEndpoint { approved: false });
+    assert!(private.starts_with("Request originated from client VNET through private endpoint."));
+}
+
+/// F-23, F-17: a key vault and a registry name the address that they know.
+#[test]
+fn a_vault_and_a_registry_name_the_client() {
+    for firewall in [Firewall::KeyVault(deny()), Firewall::ContainerRegistry(deny())] {
+        for (arrival, named) in [
+            (PUBLIC, "20.1.1.1"),
+            (tunnel(WEB), "10.0.0.4"),
+            (Arrival::Instance(ResourceInstance(1)), "unknown"),
+        ] {
+            let answer = firewall.answer(Refusal::AddressNotListed, arrival, "kv1");
+            let ServiceAnswer::Http { status: 403, text, .. } = answer else {
+                panic!("{answer:?}")
+            };
+            assert!(text.contains(named), "{text}");
+        }
+    }
+}
+
+/// F-21: under an old version Deny counts only once there is a rule, be it in force or not; under a new one at once.
+#[test]
+fn event_hubs_deny_is_open_until_there_is_a_rule() {
+    use EventHubsVersion::{DenyCounts, DenyNeedsARule};
+    let old = |rules: &RuleSet, arrival| {
+        Firewall::EventHubs(DenyNeedsARule, rules.clone()).judge(arrival)
+    };
+    let new =
+        |rules: &RuleSet, arrival| Firewall::EventHubs(DenyCounts, rules.clone()).judge(arrival);
+    let arrivals = [PUBLIC, tunnel(WEB), SAME_REGION, Arrival::Instance(ResourceInstance(1))];
+    let empty = deny();
+    for arrival in arrivals {
+        assert_eq!(old(&empty, arrival), Access::Allowed(Grant::NoRuleYet), "{arrival:?}");
+        assert!(!new(&empty, arrival).is_allowed(), "{arrival:?}");
+    }
+    // An instance that is trusted is no rule.
+    let mut trusting = deny();
+    trusting.trust_instance(ResourceInstance(1));
+    assert!(old(&trusting, PUBLIC).is_allowed());
+
+    let mut by_address = deny();
+    by_address.add_ip_rule("40.1.1.1".parse().unwrap()).unwrap();
+    let mut by_subnet = deny();
+    by_subnet.set_vnet_rule(OTHER, RuleState::Provisioning).unwrap();
+    for rules in [by_address, by_subnet] {
+        for arrival in arrivals {
+            assert!(!old(&rules, arrival).is_allowed(), "{arrival:?}");
+            assert_eq!(old(&rules, arrival), new(&rules, arrival));
+        }
+    }
+}
+
+/// F-21, F-12, L-07: the open Deny opens neither a closed public address nor an unapproved private endpoint.
+#[test]
+fn the_open_deny_opens_nothing_else() {
+    let mut rules = deny();
+    let old = |rules: &RuleSet, arrival| {
+        Firewall::EventHubs(EventHubsVersion::DenyNeedsARule, rules.clone()).judge(arrival)
+    };
+    let pending = Arrival::PrivateEndpoint { approved: false };
+    assert_eq!(old(&rules, pending), Access::Refused(Refusal::PrivateEndpointNotApproved));
+    rules.set_public_access(PublicAccess::Disabled);
+    assert_eq!(old(&rules, PUBLIC), Access::Refused(Refusal::PublicAccessDisabled));
+    rules.set_public_access(PublicAccess::Enabled);
+    rules.set_default_action(DefaultAction::Allow);
+    assert_eq!(old(&rules, PUBLIC), Access::Allowed(Grant::DefaultAllow));
+}
+
+/// F-21: the versions on either side of the change, and what they make of a namespace that says nothing.
+#[test]
+fn an_event_hubs_version_is_known_by_its_date() {
+    for (text, default_action) in [
+        ("2017-04-01", DefaultAction::Deny),
+        ("2021-01-01-preview", DefaultAction::Deny),
+        ("2021-06-01-preview", DefaultAction::Allow),
+        ("2024-01-01", DefaultAction::Allow),
+    ] {
+        assert_eq!(text.parse::<EventHubsVersion>().unwrap().default_action(), default_action);
+    }
+    for text in ["", "2021", "2021-06-01-beta", "2021/06/01", "21-06-01", "latest"] {
+        assert!(text.parse::<EventHubsVersion>().is_err(), "{text}");
+    }
+}
+
+/// F-25: an endpoint reaches a Cosmos DB account, or a SQL server, only while its public access is enabled.
+#[test]
+fn endpoints_need_public_access() {
+    for firewall in [Firewall::CosmosDb, Firewall::Sql] {
+        for (public_access, allowed) in
+            [(PublicAccess::Enabled, true), (PublicAccess::Disabled, false)]
+        {
+            let mut rules = deny();
+            rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
+            rules.set_public_access(public_access);
+            assert_eq!(firewall(rules).judge(tunnel(WEB)).is_allowed(), allowed);
+        }
+    }
+}
+
+/// U-06: a refusal by endpoint policy is one of the service's, with a reason of its own.
+#[test]
+fn a_refusal_by_policy_is_told_as_403() {
+    let storage = Firewall::Storage(deny());
+    let answer = storage.answer(Refusal::NotInEndpointPolicy, tunnel(WEB), "stother");
+    assert!(matches!(answer, ServiceAnswer::Http { status: 403, .. }));
+    assert_eq!(Refusal::NotInEndpointPolicy.name(), "not-in-endpoint-policy");
+}
+
+/// One firewall of each kind that refuses by default, with a rule; App Service with the like of it.
+fn locked(edit: impl Fn(&mut RuleSet)) -> Vec<Firewall> {
+    let rules = || {
+        let mut rules = deny();
+        edit(&mut rules);
+        rules
+    };
+    let ordered = || {
+        let rules = rules();
+        let mut ordered = OrderedRules::new();
+        let subnets = rules.vnet_rules().map(|(subnet, _)| Caller::Subnet(subnet));
+        let ranges = rules.ip_rules().iter().map(|range| Caller::Addresses(*range));
+        for caller in subnets.chain(ranges) {
+            ordered.add_rule(OrderedRule { number: 1, action: Allow, caller }).unwrap();
+        }
+        // Without effect behind a rule that allows, but a rule all the same.
+        let nobody = Caller::Subnet(SubnetId(99));
+        ordered.add_rule(OrderedRule { number: 2, action: Deny, caller: nobody }).unwrap();
+        ordered
+    };
+    kinds(rules, ordered)
+}
+
+fn kinds(rules: impl Fn() -> RuleSet, ordered: impl Fn() -> OrderedRules) -> Vec<Firewall> {
+    vec![
+        Firewall::Storage(rules()),
+        Firewall::Sql(rules()),
+        Firewall::CosmosDb(rules()),
+        Firewall::KeyVault(rules()),
+        Firewall::EventHubs(EventHubsVersion::DenyNeedsARule, rules()),
+        Firewall::EventHubs(EventHubsVersion::DenyCounts, rules()),
+        Firewall::ServiceBus(rules()),
+        Firewall::AppService(ordered()),
+        Firewall::ContainerRegistry(rules()),
+        Firewall::Other(rules()),
+    ]
+}
+
+fn deny() -> RuleSet {
+    RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny)
+}
+
+fn tunnel(subnet: SubnetId) -> Arrival {
+    Arrival::Tunnel(Identity { vnet: VnetId(1), subnet, address: VM })
+}
