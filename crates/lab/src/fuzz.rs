@@ -14,6 +14,8 @@ use vnetem_packet::{
 
 use crate::Packet;
 
+pub use crate::harness::{pipeline_bytes, pipeline_ops};
+
 /// Any bytes through the one door and all that may follow it: parse (P1 to P7), options, quotes, the packet's words.
 pub fn parse_ipv4(bytes: &[u8]) {
     let _ = Packet::read(bytes).map(|packet| {

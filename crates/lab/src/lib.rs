@@ -39,9 +39,11 @@
 mod appliance;
 mod blob;
 pub mod fuzz;
+pub mod harness;
 mod host;
 pub mod http;
 mod link;
+pub mod model;
 mod packet;
 mod port;
 mod service;

@@ -1,0 +1,473 @@
+//! The harness: one generated sequence of edits, packets and clock steps goes to the data plane and to the [model](crate::model), and
+//! after each step both must say the same and every invariant must hold. Property tests and fuzzers share it.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a tool of tests: lists are constants, indices are taken modulo their length, and packets are short"
+)]
+
+mod craft;
+mod fuzz;
+mod invariants;
+mod step;
+mod twins;
+mod world;
+
+use core::fmt;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+use std::sync::Arc;
+
+use proptest::prelude::{Strategy, any};
+use vnetem::{
+    Closing, DataPlane, Edge, EventKind, Fate, Forward, Network, Settings, SourceMode, Time,
+};
+
+use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
+use crate::model::{Expected, Happening, Model, Observed};
+use craft::{Conversation, twisted};
+use invariants::Ledger;
+use world::{DESTINATIONS, HostAt, World};
+
+pub use fuzz::{pipeline_bytes, pipeline_ops};
+pub use step::{Step, Twist};
+pub use twins::{betas_presence_changes_nothing, the_endpoint_changes_nothing_else};
+pub use world::Edit;
+
+/// A sequence: how the data plane is set up, and what happens to it.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// Settings, read by position: see [`settings`].
+    pub setup: u8,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// The data plane and the model disagree, or an invariant does not hold.
+pub struct Mismatch {
+    /// What happened before, a line for each step, and what came of it.
+    pub transcript: Vec<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What a sequence exercised, so that a generator that hits nothing is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Packets that were forwarded, in the direction of the opener.
+    pub forward: u64,
+    /// Packets that were forwarded back.
+    pub reverse: u64,
+    /// Packets with a translated source.
+    pub translated: u64,
+    /// Packets over an endpoint.
+    pub endpoint: u64,
+    /// Packets that were not forwarded.
+    pub stopped: u64,
+    /// Flows that a change closed.
+    pub closed: u64,
+    /// Packets of the data plane's own making.
+    pub originated: u64,
+    /// Edits that were refused.
+    pub refused: u64,
+}
+
+/// Sequences of up to `length` steps.
+pub fn sequences(length: usize) -> impl Strategy<Value = Sequence> {
+    (any::<u8>(), proptest::collection::vec(any::<[u8; 8]>(), 1..=length)).prop_map(
+        |(setup, steps)| {
+            let steps = steps.into_iter().map(Step::decode).collect();
+            Sequence { setup, steps }
+        },
+    )
+}
+
+impl Sequence {
+    /// Reads a sequence from bytes by position: one for the setup, then eight for each step.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Self {
+        let (setup, rest) = bytes.split_first().map_or((0, bytes), |(first, rest)| (*first, rest));
+        let (steps, _) = rest.as_chunks::<8>();
+        Self { setup, steps: steps.iter().copied().map(Step::decode).collect() }
+    }
+}
+
+/// Runs a sequence against the data plane and the model.
+///
+/// # Errors
+///
+/// They disagree, or an invariant does not hold; the transcript says how it came to that.
+pub fn check(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
+    let mut runner = Runner::new(sequence.setup);
+    for step in &sequence.steps {
+        if let Err(what) = runner.step(step) {
+            return Err(Box::new(Mismatch { transcript: runner.transcript, what }));
+        }
+    }
+    Ok(runner.coverage)
+}
+
+/// The settings that a number stands for: who is told of a closing, a small table or a large one, the seed.
+fn settings(setup: u8) -> Settings {
+    let mut settings = Settings::default();
+    settings.flows.seed = u64::from(setup);
+    settings.flows.capacity = if setup % 8 == 7 { 8 } else { 1024 };
+    settings.flows.held = 1024;
+    settings.flows.cells = 4096;
+    settings.flows.inbound_refreshes = setup % 4 != 2;
+    settings.fragment_life = Duration::from_secs(30);
+    settings.closing = match setup / 8 % 4 {
+        2 => Closing::Opener,
+        3 => Closing::Silent,
+        _ => Closing::Both,
+    };
+    settings
+}
+
+/// A data plane, its model, and what the hosts around them remember.
+struct Runner {
+    network: Network,
+    world: World,
+    plane: DataPlane,
+    model: Model,
+    now: Time,
+    /// A change was handed over and not all that it closes is closed.
+    unsettled: bool,
+    conversations: Vec<Conversation>,
+    ledger: Ledger,
+    transcript: Vec<String>,
+    /// What left since it was last looked at, and where.
+    outputs: Vec<Output>,
+    coverage: Coverage,
+}
+
+/// Something that left: a packet with its fate, by the edge where it came in, or one of the data plane's own making, by the edge where it
+/// goes.
+struct Output {
+    edge: Edge,
+    line: String,
+    bytes: Vec<u8>,
+}
+
+impl Runner {
+    fn new(setup: u8) -> Self {
+        let (mut network, world) = match world::build() {
+            Ok(built) => built,
+            // The world is a constant, which every run builds alike.
+            Err(error) => unreachable_world(&error),
+        };
+        let plane = DataPlane::new(network.commit(), settings(setup));
+        let model = Model::new(network.clone(), settings(setup));
+        Self {
+            network,
+            world,
+            plane,
+            model,
+            now: Time(1_000_000_000_000),
+            unsettled: false,
+            conversations: Vec::new(),
+            ledger: Ledger::default(),
+            transcript: vec![format!("setup {setup}: {:?}", settings(setup).closing)],
+            outputs: Vec::new(),
+            coverage: Coverage::default(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        self.transcript.push(format!("[{} ns] {step}", self.now.0));
+        self.sweep()?;
+        match *step {
+            Step::Open { host, to, ports, flags, twist } => {
+                self.open(host, to, ports, flags, twist)
+            }
+            Step::Talk { of, far, says, off, twist } => {
+                let Some((at, edge)) = self.speaker(of, far) else { return Ok(()) };
+                let Some(conversation) = self.conversations.get(at) else { return Ok(()) };
+                let make = conversation.segment(far, says, off);
+                let bytes = conversation.packet(far, make);
+                let forwarded = self.send(edge, bytes, twist)?;
+                self.remember(at, far, make, forwarded.filter(|_| off < 216));
+                Ok(())
+            }
+            Step::Error { of, far, how, twist } => {
+                let Some((at, edge)) = self.speaker(of, far) else { return Ok(()) };
+                let Some(conversation) = self.conversations.get(at) else { return Ok(()) };
+                let bytes = conversation.error(far, how);
+                self.send(edge, bytes, twist).map(drop)
+            }
+            Step::Fragment { of, far, part, twist } => {
+                let Some((at, edge)) = self.speaker(of, far) else { return Ok(()) };
+                let Some(conversation) = self.conversations.get(at) else { return Ok(()) };
+                let make = conversation.segment(far, 128, 0);
+                let bytes = conversation.fragment(far, part, make);
+                self.send(edge, bytes, twist).map(drop)
+            }
+            Step::Change { edit, settle } => self.change(edit, settle),
+            Step::Clock { tick } => {
+                let by = *pick(&step::TICKS, tick);
+                let moved = if by < 0 {
+                    self.now.0.saturating_sub(by.unsigned_abs())
+                } else {
+                    self.now.0.saturating_add(by.unsigned_abs())
+                };
+                self.now = Time(moved);
+                self.sweep()
+            }
+            Step::Settle => self.settle(),
+        }
+    }
+
+    /// The conversation that a host begins.
+    fn begin(&self, host: u8, to: u8, ports: u8) -> Conversation {
+        let hosts = world::hosts(&self.world);
+        let HostAt(edge, address) = *pick_mostly(&hosts, 3, host);
+        let (protocol, port) = match ports % 8 {
+            0..=4 => (TCP, [443, 443, 443, 80][usize::from(ports / 8 % 4)]),
+            5 => (UDP, 53),
+            6 => (ICMP, 0),
+            _ if (ports / 8).is_multiple_of(4) => (47, 0),
+            _ => (UDP, 443),
+        };
+        let from = if protocol == 47 { 0 } else { 1000 + u16::from(ports / 32) };
+        let opener = SocketAddrV4::new(address, from);
+        let remote = SocketAddrV4::new(Ipv4Addr::from(*pick_mostly(&DESTINATIONS, 4, to)), port);
+        Conversation {
+            protocol,
+            edges: [Some(edge), None],
+            opener: [opener; 2],
+            remote,
+            next: [u32::MAX - 200, 7_000 + u32::from(ports)],
+            stage: 0,
+        }
+    }
+
+    fn open(&mut self, host: u8, to: u8, ports: u8, flags: u8, twist: Twist) -> Result<(), String> {
+        let conversation = self.begin(host, to, ports);
+        let [Some(edge), _] = conversation.edges else { return Ok(()) };
+        let says = if flags < 230 { 200 } else { flags };
+        let make = conversation.segment(false, says, 0);
+        let bytes = conversation.packet(false, make);
+        self.conversations.push(conversation);
+        let forwarded = self.send(edge, bytes, twist)?;
+        self.remember(self.conversations.len() - 1, false, make, forwarded);
+        Ok(())
+    }
+
+    /// A conversation, counted back from the latest, and the edge at which one of its ends is.
+    fn speaker(&self, of: u8, far: bool) -> Option<(usize, Edge)> {
+        let back = usize::from(of) % self.conversations.len().clamp(1, 12);
+        let at = self.conversations.len().checked_sub(1 + back)?;
+        let edge = (*self.conversations.get(at)?.edges.get(usize::from(far))?)?;
+        Some((at, edge))
+    }
+
+    /// What the hosts learn from a packet that arrived.
+    fn remember(
+        &mut self,
+        at: usize,
+        far: bool,
+        make: craft::Make,
+        forwarded: Option<(Forward, Packet)>,
+    ) {
+        let Some(conversation) = self.conversations.get_mut(at) else { return };
+        let Some((forward, packet)) = forwarded else { return };
+        if !far {
+            conversation.edges[1] = Some(forward.to);
+            conversation.opener[1] = packet.source;
+        }
+        let length = make.data as u32
+            + u32::from(make.flags & SYN != 0)
+            + u32::from(make.flags & crate::model::wire::FIN != 0);
+        if let Some(next) = conversation.next.get_mut(usize::from(far)) {
+            *next = make.sequence.wrapping_add(length);
+        }
+        conversation.stage = match (conversation.stage, far, make.flags & SYN != 0) {
+            (_, false, true) => 0,
+            (0, true, true) => 1,
+            (1, false, _) => 2,
+            (stage, ..) if make.flags & crate::model::wire::FIN != 0 => stage.max(3),
+            (stage, ..) => stage,
+        };
+    }
+
+    /// One packet through both.
+    fn send(
+        &mut self,
+        edge: Edge,
+        bytes: Vec<u8>,
+        twist: Twist,
+    ) -> Result<Option<(Forward, Packet)>, String> {
+        let edge =
+            if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
+        let before = twisted(bytes, twist);
+        self.transcript.push(format!("    in   {edge:?} {}", shown(&before)));
+        let mut after = before.clone();
+        let traced = self.plane.trace(self.now, edge, &before).verdict;
+        let verdict = self.plane.process(self.now, edge, &mut after);
+        self.transcript.push(format!("    out  {:?} {}", verdict.fate, shown(&after)));
+        let line = format!("{:?} {after:02x?}", verdict.fate);
+        self.outputs.push(Output { edge, line, bytes: after.clone() });
+        if traced != verdict {
+            return Err(format!("the trace said {traced:?} (O5)"));
+        }
+        if verdict.generation != self.plane.generation() {
+            return Err("decided by another generation than the present one (C1)".into());
+        }
+        let chosen = match verdict.fate {
+            Fate::Forward(Forward { source: SourceMode::Translated(chosen), .. }) => Some(chosen),
+            _ => None,
+        };
+        let observed = Observed { chosen, denied: matches!(verdict.fate, Fate::Deny(_)) };
+        let Expected { fate, bytes } = self.model.process(self.now, edge, &before, observed)?;
+        if fate != verdict.fate {
+            return Err(format!("fate: the model says {fate:?}"));
+        }
+        if bytes != after {
+            return Err(format!("bytes: the model says {}", shown(&bytes)));
+        }
+        self.count(&verdict.fate);
+        self.ledger.packet(&verdict.fate, &before, &after)?;
+        self.after()?;
+        let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
+        Ok(Packet::read(&after).ok().map(|packet| (forward, packet)))
+    }
+
+    fn count(&mut self, fate: &Fate) {
+        let Fate::Forward(forward) = fate else {
+            self.coverage.stopped += 1;
+            return;
+        };
+        match forward.direction {
+            vnetem::Direction::Forward => self.coverage.forward += 1,
+            vnetem::Direction::Reverse => self.coverage.reverse += 1,
+        }
+        self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
+        self.coverage.endpoint +=
+            u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
+    }
+
+    fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
+        let (before, shown) = (self.network.commit(), format!("{:?}", self.network));
+        let done = edit.make(&mut self.network, &self.world);
+        if let Err(error) = done {
+            self.coverage.refused += 1;
+            self.transcript.push(format!("    refused: {error}"));
+            if format!("{:?}", self.network) != shown
+                || !Arc::ptr_eq(&self.network.commit(), &before)
+            {
+                return Err("a refused edit changed something (C2)".into());
+            }
+            return Ok(());
+        }
+        let snapshot = self.network.commit();
+        if !Arc::ptr_eq(&snapshot, &before) && snapshot.generation() <= before.generation() {
+            return Err("a change did not raise the generation".into());
+        }
+        self.plane.apply(self.now, snapshot);
+        self.model.apply(self.now, &self.network);
+        self.unsettled = true;
+        if settle { self.settle() } else { self.after() }
+    }
+
+    /// Takes everything: what a change closes is closed, and what was originated goes out.
+    fn settle(&mut self) -> Result<(), String> {
+        self.model.settle(self.now);
+        self.unsettled = false;
+        self.after()
+    }
+
+    /// Lets both end what has run out.
+    fn sweep(&mut self) -> Result<(), String> {
+        let due = |plane: &DataPlane, now| plane.poll_timeout().is_some_and(|at| at <= now);
+        for _ in 0..10_000 {
+            if self.unsettled || !due(&self.plane, self.now) {
+                break;
+            }
+            self.plane.handle_timeout(self.now);
+            self.drain()?;
+        }
+        if !self.unsettled && due(&self.plane, self.now) {
+            return Err("handle_timeout never comes to an end".into());
+        }
+        self.plane.handle_timeout(self.now);
+        self.model.expire(self.now);
+        self.after()
+    }
+
+    /// After each step: what was originated, what happened to flows, and every sum that must add up.
+    fn after(&mut self) -> Result<(), String> {
+        if !self.unsettled {
+            self.drain()?;
+            let expected = self.model.take_originated();
+            self.ledger.compare_originated(expected)?;
+        }
+        let mut events = Vec::new();
+        while let Some(event) = self.plane.poll_event() {
+            self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
+            let tuple = event.tuple;
+            let opener = (tuple.protocol.0, tuple.source, tuple.destination);
+            events.push(Happening { kind: event.kind, opener, external: event.external });
+        }
+        if !self.unsettled {
+            self.ledger.happened(&events, &self.model.take_happenings())?;
+            self.ledger.flows(&self.plane, &self.model)?;
+        } else {
+            self.ledger.hold(events);
+        }
+        self.ledger.conservation(&self.plane)
+    }
+
+    /// Takes what the data plane originated.
+    fn drain(&mut self) -> Result<(), String> {
+        while let Some(transmit) = self.plane.poll_transmit(self.now) {
+            self.coverage.originated += 1;
+            let line = format!("    made {:?} {}", transmit.to, shown(&transmit.packet));
+            self.transcript.push(line);
+            let line = format!("{:?} {:02x?}", transmit.to, transmit.packet);
+            self.outputs.push(Output { edge: transmit.to, line, bytes: transmit.packet.to_vec() });
+            self.ledger.originated(transmit.to, &transmit.packet)?;
+        }
+        Ok(())
+    }
+}
+
+/// An element by a number that is taken modulo the length; `all` must not be empty.
+pub(crate) fn pick<T>(all: &[T], number: u8) -> &T {
+    &all[usize::from(number) % all.len()]
+}
+
+/// An element by a number, more often than not one of the first.
+fn pick_mostly<T>(all: &[T], first: usize, number: u8) -> &T {
+    let all = if number < 160 { all.get(..first).unwrap_or(all) } else { all };
+    pick(all, number)
+}
+
+#[allow(clippy::panic, reason = "the world of the harness is a constant")]
+fn unreachable_world(error: &vnetem::EditError) -> ! {
+    panic!("the world of the harness cannot be built: {error}")
+}
+
+/// A packet in a line.
+fn shown(bytes: &[u8]) -> String {
+    match Packet::read(bytes) {
+        Ok(packet) => {
+            let Packet { source, destination, protocol, ttl, part, kind, .. } = packet;
+            format!("{source} > {destination} proto {protocol} ttl {ttl} {part:?} {kind:x?}")
+        }
+        Err(cause) => format!("{cause} {bytes:02x?}"),
+    }
+}
+
+impl fmt::Debug for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.what)?;
+        self.transcript.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}

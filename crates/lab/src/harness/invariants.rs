@@ -1,0 +1,263 @@
+//! What must hold whatever the model says: conservation, one cause for each drop, exact counters, private sources never outside,
+//! nothing changed that need not (O1 to O3, N5, E1, W1, W5, R11).
+
+use std::collections::BTreeMap;
+
+use vnetem::{Counters, DataPlane, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark};
+
+use crate::model::wire::{ICMP, Packet, Part, TCP, UDP, sums_are_right, transport_sum_is_right};
+use crate::model::{Happening, Model};
+
+/// The harness's own books.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    received: [u64; 2],
+    forwarded: [u64; 2],
+    denied: [u64; 2],
+    dropped: [u64; 2],
+    taken: [u64; 2],
+    drops: BTreeMap<DropReason, u64>,
+    denies: BTreeMap<DenyReason, u64>,
+    refused: u64,
+    waiting: Vec<(Edge, Vec<u8>)>,
+    held: Vec<Happening>,
+    opened: u64,
+}
+
+impl Ledger {
+    /// Books a packet that was processed.
+    pub(crate) fn packet(
+        &mut self,
+        fate: &Fate,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), String> {
+        add(&mut self.received, before);
+        match fate {
+            Fate::Forward(forward) => {
+                add(&mut self.forwarded, after);
+                self.refused += u64::from(matches!(forward.mark, Mark::Refused(_)));
+                outside(forward, before, after)?;
+                changes(before, after)
+            }
+            Fate::Deny(reason) => {
+                add(&mut self.denied, before);
+                *self.denies.entry(*reason).or_default() += 1;
+                unchanged(before, after)
+            }
+            Fate::Drop(reason) => {
+                add(&mut self.dropped, before);
+                *self.drops.entry(*reason).or_default() += 1;
+                unchanged(before, after)
+            }
+        }
+    }
+
+    /// Books a packet of the data plane's own making.
+    pub(crate) fn originated(&mut self, to: Edge, packet: &[u8]) -> Result<(), String> {
+        add(&mut self.taken, packet);
+        let read = Packet::read(packet).map_err(|cause| format!("originated {cause} (R11)"))?;
+        if read.total != packet.len() || !sums_are_right(packet) {
+            return Err("an originated packet has a wrong length or checksum (R11)".into());
+        }
+        let private = read.source.ip().is_private();
+        if private && matches!(to, Edge::Internet | Edge::Service { identity: None, .. }) {
+            return Err("a private source left in an originated packet (N5)".into());
+        }
+        self.waiting.push((to, packet.to_vec()));
+        Ok(())
+    }
+
+    /// The same packets by the same edges, in any order.
+    pub(crate) fn compare_originated(
+        &mut self,
+        expected: Vec<(Edge, Vec<u8>)>,
+    ) -> Result<(), String> {
+        let (mut seen, mut expected) = (core::mem::take(&mut self.waiting), expected);
+        seen.sort();
+        expected.sort();
+        if seen == expected {
+            return Ok(());
+        }
+        let show = |all: &[(Edge, Vec<u8>)], others: &[(Edge, Vec<u8>)]| {
+            let lines = all.iter().filter(|one| !others.contains(one));
+            lines.map(|(edge, bytes)| format!("\n    {edge:?} {bytes:02x?}")).collect::<String>()
+        };
+        let (more, less) = (show(&seen, &expected), show(&expected, &seen));
+        Err(format!("originated: not by the model:{more}\noriginated: only by the model:{less}"))
+    }
+
+    /// Events that came while a change was not settled.
+    pub(crate) fn hold(&mut self, events: Vec<Happening>) {
+        self.held.extend(events);
+    }
+
+    /// The same events, in the same order for each flow (O6).
+    pub(crate) fn happened(
+        &mut self,
+        events: &[Happening],
+        expected: &[Happening],
+    ) -> Result<(), String> {
+        let mut seen = core::mem::take(&mut self.held);
+        seen.extend(events);
+        for event in &seen {
+            self.opened += u64::from(event.kind == EventKind::Opened);
+        }
+        let by_flow = |all: &[Happening]| {
+            let mut flows: BTreeMap<_, Vec<String>> = BTreeMap::new();
+            for event in all {
+                let kinds = flows.entry((event.opener, event.external)).or_default();
+                kinds.push(format!("{:?}", event.kind));
+            }
+            // Flows in different zones can have the same ends, and which of them runs out first is nobody's business.
+            for kinds in
+                flows.values_mut().filter(|kinds| kinds.iter().all(|it| it.starts_with("Ended")))
+            {
+                kinds.sort();
+            }
+            flows
+        };
+        let (seen, expected) = (by_flow(&seen), by_flow(expected));
+        if seen == expected {
+            return Ok(());
+        }
+        Err(format!("events {seen:?}\nby the model {expected:?}"))
+    }
+
+    /// O3: opened less ended is live and closed; both as many as the model has.
+    pub(crate) fn flows(&self, plane: &DataPlane, model: &Model) -> Result<(), String> {
+        let counters = plane.flow_counters();
+        let (live, closed) = model.flow_counts();
+        let counted = (u64::from(counters.live), u64::from(counters.tombstones));
+        if counted != (live, closed) {
+            return Err(format!(
+                "{counted:?} flows and tombstones, {live} and {closed} by the model"
+            ));
+        }
+        if counters.opened - counters.total_ended() != live + closed
+            || counters.opened != self.opened
+        {
+            return Err(format!("{counters:?}, yet {} were opened (O3)", self.opened));
+        }
+        Ok(())
+    }
+
+    /// O1, O2: every packet and every byte is counted once, each drop under one cause.
+    pub(crate) fn conservation(&self, plane: &DataPlane) -> Result<(), String> {
+        let counters: &Counters = plane.counters();
+        let pair = |tally: vnetem::Tally| [tally.packets, tally.bytes];
+        let queued = plane.queued();
+        let queued = [queued.0 as u64, queued.1 as u64];
+        for at in [0, 1] {
+            let of = |tally: vnetem::Tally| pair(tally).get(at).copied().unwrap_or_default();
+            let waiting = queued.get(at).copied().unwrap_or_default();
+            let came = of(counters.received) + of(counters.generated);
+            let went = of(counters.forwarded)
+                + of(counters.transmitted)
+                + of(counters.denied)
+                + of(counters.dropped);
+            if came != went + waiting {
+                return Err(format!("{came} came, {went} went, {waiting} wait (O1)"));
+            }
+        }
+        let own = [self.received, self.forwarded, self.denied, self.taken];
+        let theirs = [counters.received, counters.forwarded, counters.denied, counters.transmitted]
+            .map(pair);
+        if own != theirs {
+            return Err(format!(
+                "received, forwarded, denied, taken: {theirs:?}, not {own:?} (O1)"
+            ));
+        }
+        let full = pair(counters.queue_full);
+        if pair(counters.dropped) != [self.dropped[0] + full[0], self.dropped[1] + full[1]] {
+            return Err("dropped packets are miscounted (O1)".into());
+        }
+        if counters.refused.packets != self.refused {
+            return Err("delivered refusals are miscounted".into());
+        }
+        for reason in DropReason::all() {
+            let own = self.drops.get(&reason).copied().unwrap_or_default();
+            if counters.drops(reason) != own {
+                return Err(format!(
+                    "{} dropped as {reason}, not {own} (O2)",
+                    counters.drops(reason)
+                ));
+            }
+        }
+        for (reason, own) in &self.denies {
+            if counters.denies(*reason) != *own {
+                return Err(format!("{} denied as {reason} (O2)", counters.denies(*reason)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add(tally: &mut [u64; 2], packet: &[u8]) {
+    tally[0] += 1;
+    tally[1] += packet.len() as u64;
+}
+
+fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
+    if before == after { Ok(()) } else { Err("a packet that went no further was changed".into()) }
+}
+
+/// N5, E1, E2: no private source on the public side; over an endpoint the source stays as it is.
+fn outside(forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
+    let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
+        return Err("a forwarded packet cannot be read".into());
+    };
+    match forward.to {
+        Edge::Internet | Edge::Service { identity: None, .. } if new.source.ip().is_private() => {
+            Err("a private source left for the public side (N5)".into())
+        }
+        Edge::Service { identity: Some(identity), .. } => {
+            if new.protocol != TCP && new.protocol != ICMP {
+                return Err("only TCP goes over an endpoint (E-13)".into());
+            }
+            if new.source != old.source
+                || new.protocol == TCP && identity.address != *old.source.ip()
+            {
+                return Err("the endpoint did not keep the source (E1)".into());
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// W5: only addresses, one port or identifier, the time to live and sums change; W1: right sums stay right, P3: a trailer stays.
+fn changes(before: &[u8], after: &[u8]) -> Result<(), String> {
+    let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
+        return Err("a forwarded packet cannot be read".into());
+    };
+    if before.len() != after.len() {
+        return Err("a forwarded packet has another length (W8)".into());
+    }
+    if old.ttl != new.ttl.wrapping_add(1) {
+        return Err("the time to live must go down by one".into());
+    }
+    let at = old.header;
+    let quotes = old.kind == crate::model::wire::Kind::IcmpError;
+    let later = matches!(old.part, Part::Later { .. });
+    let fields: &[usize] = match old.protocol {
+        _ if later => &[],
+        TCP => &[0, 1, 2, 3, 16, 17],
+        UDP => &[0, 1, 2, 3, 6, 7],
+        ICMP if quotes => &[2, 3],
+        ICMP => &[2, 3, 4, 5],
+        _ => &[],
+    };
+    for (place, (a, b)) in before.iter().zip(after).enumerate() {
+        let free = matches!(place, 8 | 10..20)
+            || place >= at && fields.contains(&(place - at))
+            || quotes && (at + 8..at + 8 + 60 + 18).contains(&place);
+        if a != b && !free {
+            return Err(format!("byte {place} was changed (W5)"));
+        }
+    }
+    if transport_sum_is_right(before, &old) == Some(true) && !sums_are_right(after) {
+        return Err("a right checksum became wrong (W1)".into());
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Invariants that need no model: two runs that must agree (I1, E3).
+
+use std::collections::BTreeSet;
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use vnetem::{Edge, SubnetId};
+
+use super::craft::Conversation;
+use super::world::{Edit, HostAt, hosts};
+use super::{Mismatch, Output, Runner, Sequence, Step};
+use crate::model::wire::{Packet, TCP};
+
+/// What left the data plane at a step: fates with the bytes, and packets of its own making.
+type Outputs = Vec<(usize, String)>;
+
+/// I1: with beta's hosts and edits or without them, every output of the others is the same, byte for byte.
+///
+/// # Errors
+///
+/// The first output that differs.
+pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
+    let is_betas = |runner: &Runner, step: &Step| match step {
+        Step::Change { edit, .. } => edit.is_betas(),
+        _ => runner.speaks(step).is_some_and(|it| runner.is_betas(it)),
+    };
+    let strays = |step: &Step| step.twist().is_some_and(|twist| twist.changes_edge());
+    // A table that beta could fill is shared by intent (T1), and a change of beta's takes out of the queue what waits for others.
+    let steps = sequence.steps.iter().map(|step| match *step {
+        Step::Change { edit, .. } => Step::Change { edit, settle: true },
+        step => step,
+    });
+    let sequence = Sequence { setup: sequence.setup & !7, steps: steps.collect() };
+    let run = |with_beta: bool| {
+        run(&sequence, |runner, _, step| {
+            let betas = is_betas(runner, step);
+            Ok(if strays(step) || betas && !with_beta {
+                Part::Absent
+            } else if betas {
+                Part::Unseen
+            } else {
+                Part::Seen
+            })
+        })
+    };
+    agree(run(true)?, run(false)?)
+}
+
+/// E3, S-18, S-19: whether the endpoint of storage is switched on and off in the middle or not, everything but the TCP traffic of that
+/// subnet to that service is the same, byte for byte.
+///
+/// # Errors
+///
+/// The first output that differs.
+pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
+    let (on, off) = (sequence.steps.len() / 3, sequence.steps.len() * 2 / 3);
+    let run = |toggles: bool| {
+        run(sequence, |runner, at, step| {
+            let toggle = |kind| Edit { kind, on: 0, to: 0, with: 0 };
+            match at {
+                at if at == on && toggles => runner.change(toggle(0), true)?,
+                at if at == off && toggles => runner.change(toggle(2), true)?,
+                at if at == on || at == off => runner.settle()?,
+                _ => {}
+            }
+            let concerned = match step {
+                Step::Change { edit, .. } => edit.is_about_endpoints(),
+                _ => runner.speaks(step).is_some_and(|it| runner.is_of_storage(it)),
+            };
+            // What is flipped on its way may become anything's traffic.
+            let strays = step.twist().is_some_and(|twist| twist.changes_edge() || twist.flips());
+            Ok(if concerned || strays { Part::Absent } else { Part::Seen })
+        })
+    };
+    agree(run(true)?, run(false)?)
+}
+
+/// What a step is to a run.
+enum Part {
+    /// It is made and its outputs are compared.
+    Seen,
+    /// It is made.
+    Unseen,
+    /// It is left out; who would have spoken is remembered, so that later steps mean the same.
+    Absent,
+}
+
+fn run(
+    sequence: &Sequence,
+    mut part: impl FnMut(&mut Runner, usize, &Step) -> Result<Part, String>,
+) -> Result<(Outputs, Vec<String>), Box<Mismatch>> {
+    let mut runner = Runner::new(sequence.setup);
+    let mut outputs = Outputs::new();
+    for (at, step) in sequence.steps.iter().enumerate() {
+        let done = part(&mut runner, at, step).and_then(|part| {
+            runner.outputs.clear();
+            match part {
+                Part::Absent => runner.pass_over(step),
+                Part::Seen | Part::Unseen => runner.step(step)?,
+            }
+            Ok(part)
+        });
+        match done {
+            Ok(Part::Seen) => {
+                let seen = core::mem::take(&mut runner.outputs);
+                let seen = seen.into_iter().filter(|output| !runner.is_at_betas(output));
+                outputs.extend(seen.map(|Output { line, .. }| (at, line)));
+            }
+            Ok(Part::Unseen | Part::Absent) => {}
+            Err(what) => {
+                return Err(Box::new(Mismatch { transcript: runner.transcript, what }));
+            }
+        }
+    }
+    Ok((outputs, runner.transcript))
+}
+
+fn agree(one: (Outputs, Vec<String>), other: (Outputs, Vec<String>)) -> Result<(), Box<Mismatch>> {
+    let ((one, mut transcript), (other, second)) = (one, other);
+    if one == other {
+        return Ok(());
+    }
+    let at = one.iter().zip(&other).position(|(a, b)| a != b).unwrap_or(one.len().min(other.len()));
+    let what = format!("one run: {:?}\nthe other: {:?}", one.get(at), other.get(at));
+    transcript.push("--- the other run".into());
+    transcript.extend(second);
+    Err(Box::new(Mismatch { transcript, what }))
+}
+
+impl Runner {
+    /// The conversation that a step belongs to, or the one that it begins.
+    fn speaks(&self, step: &Step) -> Option<Conversation> {
+        match *step {
+            Step::Open { host, to, ports, .. } => Some(self.begin(host, to, ports)),
+            Step::Talk { of, far, .. }
+            | Step::Error { of, far, .. }
+            | Step::Fragment { of, far, .. } => {
+                let (at, _) = self.speaker(of, far)?;
+                self.conversations.get(at).cloned()
+            }
+            _ => None,
+        }
+    }
+
+    fn pass_over(&mut self, step: &Step) {
+        if let Step::Open { .. } = step {
+            self.conversations.extend(self.speaks(step));
+        }
+    }
+
+    fn is_betas(&self, conversation: Conversation) -> bool {
+        let [_, _, HostAt(web, _), _, _, HostAt(db, _), ..] = hosts(&self.world);
+        conversation.edges.first().is_some_and(|edge| [Some(web), Some(db)].contains(edge))
+    }
+
+    /// Whether something left for beta, or from its public addresses.
+    fn is_at_betas(&self, output: &Output) -> bool {
+        let betas: BTreeSet<SubnetId> =
+            self.world.subnets.iter().skip(2).take(2).copied().collect();
+        let public = |end: SocketAddrV4| matches!(end.ip().octets(), [20, 2, ..]);
+        match output.edge {
+            Edge::Subnet(id) => betas.contains(&id),
+            Edge::Service { identity: Some(identity), .. } => betas.contains(&identity.subnet),
+            _ => Packet::read(&output.bytes)
+                .is_ok_and(|packet| public(packet.source) || public(packet.destination)),
+        }
+    }
+
+    /// TCP from alpha's web to what is, or may become, an address of storage.
+    fn is_of_storage(&self, conversation: Conversation) -> bool {
+        let storage = |at: &Ipv4Addr| match at.octets() {
+            [52, 239, third, _] => third < 64 || third == 128,
+            octets => octets == [198, 51, 100, 21],
+        };
+        let [HostAt(web, _), HostAt(vm, _), ..] = hosts(&self.world);
+        conversation.protocol == TCP
+            && storage(conversation.remote.ip())
+            && conversation.edges.first().is_some_and(|edge| [Some(web), Some(vm)].contains(edge))
+    }
+}
+
+impl Step {
+    /// What is done to the step's packet, if it has one.
+    fn twist(&self) -> Option<super::Twist> {
+        match *self {
+            Self::Open { twist, .. }
+            | Self::Talk { twist, .. }
+            | Self::Error { twist, .. }
+            | Self::Fragment { twist, .. } => Some(twist),
+            Self::Change { .. } | Self::Clock { .. } | Self::Settle => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The comparison sees a difference, so that the twins cannot agree by looking away.
+    #[test]
+    fn runs_that_differ_do_not_agree() {
+        let run = |line: &str| (vec![(0, line.to_owned())], Vec::new());
+        assert!(agree(run("a"), run("a")).is_ok());
+        assert!(agree(run("a"), run("b")).is_err());
+        assert!(agree(run("a"), (Vec::new(), Vec::new())).is_err());
+    }
+}

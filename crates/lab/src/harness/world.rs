@@ -1,0 +1,329 @@
+//! The small world of the harness: networks with equal ranges, narrow pools, and every edit that the control plane knows.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem::{
+    DefaultAction, DenyMode, Edge, EditError, IpRule, Network, NextHop, NicId, Outbound,
+    ResourceId, RuleLimits, RuleSet, RuleState, Scope, ServiceId, SiteId, SubnetId, TiePolicy,
+    VnetId,
+};
+
+use super::pick;
+
+/// The numbers of what [`build`] makes. Alpha and beta have the same ranges and the same subnets.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) vnets: [VnetId; 3],
+    /// Alpha's web and db, beta's web and db, gamma's app.
+    pub(crate) subnets: [SubnetId; 5],
+    /// In alpha: a host in web, and an appliance in db.
+    pub(crate) nics: [NicId; 2],
+    pub(crate) site: SiteId,
+    pub(crate) services: [ServiceId; 2],
+    pub(crate) resources: [ResourceId; 2],
+}
+
+/// Who can send: an edge and an address that is at home there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostAt(pub(crate) Edge, pub(crate) Ipv4Addr);
+
+/// One edit of the control plane, in numbers that are taken modulo what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Which edit.
+    pub kind: u8,
+    /// On which thing.
+    pub on: u8,
+    /// To which value.
+    pub to: u8,
+    /// And to which other value.
+    pub with: u8,
+}
+
+const PREFIXES: [&str; 9] = [
+    "0.0.0.0/0",
+    "52.239.0.0/18",
+    "52.239.0.0/24",
+    "52.0.0.0/8",
+    "198.51.100.0/24",
+    "10.0.1.0/24",
+    "10.9.0.0/16",
+    "52.239.64.0/18",
+    "10.1.0.0/16",
+];
+
+pub(crate) fn build() -> Result<(Network, World), EditError> {
+    let mut net = Network::new();
+    let storage = net.add_service("storage", &[net4("52.239.0.0/18"), net4("52.239.128.0/24")])?;
+    let sql = net.add_service("sql", &[net4("52.239.64.0/18")])?;
+    let regions =
+        [("52.239.0.0/20", "east"), ("52.239.16.0/20", "west")].map(|(p, r)| (net4(p), r.into()));
+    net.set_service_regions(storage, regions)?;
+    let alpha = net.add_vnet("alpha", &[net4("10.0.0.0/16")])?;
+    let beta = net.add_vnet("beta", &[net4("10.0.0.0/16")])?;
+    let gamma = net.add_vnet("gamma", &[net4("10.1.0.0/16")])?;
+    let subnets = [
+        net.add_subnet(alpha, "web", net4("10.0.0.0/24"))?,
+        net.add_subnet(alpha, "db", net4("10.0.1.0/24"))?,
+        net.add_subnet(beta, "web", net4("10.0.0.0/24"))?,
+        net.add_subnet(beta, "db", net4("10.0.1.0/24"))?,
+        net.add_subnet(gamma, "app", net4("10.1.0.0/24"))?,
+    ];
+    let nics = [
+        net.add_nic(subnets[0], "vm", Ipv4Addr::new(10, 0, 0, 4))?,
+        net.add_nic(subnets[1], "fw", Ipv4Addr::new(10, 0, 1, 4))?,
+    ];
+    net.set_ip_forwarding(nics[1], true)?;
+    let site =
+        net.add_site("office", &[net4("192.168.1.0/24")], &[Ipv4Addr::new(203, 0, 113, 50)])?;
+    net.connect(alpha, site, &[net4("192.168.1.0/24")])?;
+    let resources = [
+        net.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 0, 9), open())?,
+        net.add_resource(sql, "server", Ipv4Addr::new(52, 239, 64, 9), open())?,
+    ];
+    for (at, subnet) in [0, 2, 4].into_iter().zip([subnets[0], subnets[2], subnets[4]]) {
+        net.set_outbound(subnet, outbound(at, 2))?;
+    }
+    let vnets = [alpha, beta, gamma];
+    Ok((net, World { vnets, subnets, nics, site, services: [storage, sql], resources }))
+}
+
+/// Hosts that open flows. The last ones are an appliance that sends in the name of others.
+pub(crate) fn hosts(world: &World) -> [HostAt; 12] {
+    let at = |edge, octets: [u8; 4]| HostAt(edge, Ipv4Addr::from(octets));
+    let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);
+    let [vm, fw] = world.nics.map(Edge::Nic);
+    [
+        at(web, [10, 0, 0, 5]),
+        at(vm, [10, 0, 0, 4]),
+        at(beta_web, [10, 0, 0, 5]),
+        at(db, [10, 0, 1, 5]),
+        at(fw, [10, 0, 1, 4]),
+        at(beta_db, [10, 0, 1, 5]),
+        at(app, [10, 1, 0, 4]),
+        at(Edge::Site(world.site), [192, 168, 1, 10]),
+        at(Edge::Internet, [198, 51, 100, 20]),
+        at(web, [10, 0, 0, 4]),
+        at(fw, [10, 0, 0, 5]),
+        at(fw, [10, 0, 0, 4]),
+    ]
+}
+
+/// Addresses to which flows are opened.
+pub(crate) const DESTINATIONS: [[u8; 4]; 18] = [
+    [52, 239, 0, 9],
+    [52, 239, 64, 9],
+    [198, 51, 100, 21],
+    [52, 239, 16, 7],
+    [52, 239, 128, 3],
+    [52, 239, 40, 1],
+    [198, 51, 100, 20],
+    [10, 0, 1, 4],
+    [10, 0, 0, 5],
+    [10, 1, 0, 4],
+    [192, 168, 1, 10],
+    [20, 1, 1, 1],
+    [10, 0, 7, 7],
+    [10, 9, 9, 9],
+    [203, 0, 113, 50],
+    [172, 16, 3, 3],
+    [224, 0, 0, 1],
+    [127, 0, 0, 1],
+];
+
+/// The outbound methods of a subnet: addresses differ between networks and are shared inside one.
+fn outbound(subnet: u8, to: u8) -> Outbound {
+    let vnet = [1, 1, 2, 2, 3].get(usize::from(subnet % 5)).copied().unwrap_or(1);
+    let address = |last| Ipv4Addr::new(20, vnet, 1, last);
+    match to % 8 {
+        0 => Outbound::Private,
+        1 => Outbound::Default(address(9)),
+        2 => Outbound::NatGateway(vec![address(1)]),
+        3 => Outbound::NatGateway(vec![address(1), address(2)]),
+        4 => Outbound::Pool { addresses: vec![address(2)], first_port: 2000, last_port: 2001 },
+        5 => Outbound::Pool { addresses: vec![address(1)], first_port: 1024, last_port: 1027 },
+        6 => Outbound::Pool { addresses: vec![address(3)], first_port: 65_535, last_port: 65_535 },
+        _ => Outbound::Pool {
+            addresses: vec![address(1), address(2)],
+            first_port: 1024,
+            last_port: 1025,
+        },
+    }
+}
+
+fn open() -> RuleSet {
+    RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
+}
+
+fn rules(world: &World, to: u8) -> RuleSet {
+    let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+    match to % 8 {
+        0 | 1 => return open(),
+        2 => {}
+        3 => _ = rules.set_vnet_rule(world.subnets[0], RuleState::Succeeded),
+        4 => _ = rules.add_ip_rule(IpRule::Address(Ipv4Addr::new(20, 1, 1, 1))),
+        5 => _ = rules.set_vnet_rule(world.subnets[2], RuleState::Succeeded),
+        6 => _ = rules.set_vnet_rule(world.subnets[1], RuleState::Provisioning),
+        _ => _ = rules.add_ip_rule(IpRule::Address(Ipv4Addr::new(203, 0, 113, 50))),
+    }
+    rules
+}
+
+impl Edit {
+    /// Number of kinds.
+    pub(crate) const KINDS: u8 = 22;
+
+    /// Whether the edit concerns beta, or things that only beta could see.
+    pub(crate) fn is_betas(&self) -> bool {
+        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16);
+        let on = if self.on < 128 { self.on % 3 } else { self.on };
+        subnet && matches!(on % 5, 2 | 3)
+    }
+
+    /// Whether it enables, disables or feeds endpoints.
+    pub(crate) fn is_about_endpoints(&self) -> bool {
+        matches!(self.kind % Self::KINDS, 0..=3 | 11)
+    }
+
+    /// Makes the edit.
+    pub(crate) fn make(&self, net: &mut Network, world: &World) -> Result<(), EditError> {
+        let Self { kind, on, to, with } = *self;
+        let on = if on < 128 { on % 3 } else { on };
+        let (index, subnet) = (on % 5, *pick(&world.subnets, on));
+        let service = *pick(&world.services, to);
+        let resource = *pick(&world.resources, on);
+        let nic = *pick(&world.nics, on);
+        let text: &&str = pick(&PREFIXES, to);
+        let prefix = net4(text);
+        match kind % Self::KINDS {
+            0 | 1 => net.enable_endpoint(subnet, service, scope(with)),
+            2 | 3 => net.disable_endpoint(subnet, service),
+            4 | 5 => net.set_outbound(subnet, outbound(index, to)),
+            6 => net.set_route(subnet, prefix, hop(world, with)),
+            7 => net.remove_route(subnet, prefix),
+            8 => net.set_ip_forwarding(nic, to % 2 == 0),
+            9 | 10 => net.set_rules(resource, rules(world, to)),
+            11 => net.set_service_prefixes(
+                service,
+                &service_prefixes(service == world.services[0], with),
+            ),
+            12 => {
+                net.set_tie_policy(
+                    [TiePolicy::Documented, TiePolicy::Observed][usize::from(to % 2)],
+                );
+                Ok(())
+            }
+            13 => {
+                let modes = [DenyMode::Deliver, DenyMode::Reset, DenyMode::Drop];
+                net.set_deny_mode(*pick(&modes, to));
+                Ok(())
+            }
+            14 if to % 2 == 0 => net.peer(world.vnets[0], world.vnets[2]),
+            14 => net.unpeer(world.vnets[0], world.vnets[2]),
+            15 => {
+                let announced = [
+                    vec!["192.168.1.0/24"],
+                    vec!["52.239.0.0/20", "192.168.0.0/16"],
+                    vec!["0.0.0.0/0"],
+                ];
+                let announced: Vec<_> =
+                    pick(&announced, to).iter().map(|text| net4(text)).collect();
+                net.connect(world.vnets[0], world.site, &announced)
+            }
+            16 => net.remove_subnet(subnet),
+            17 if to % 2 == 0 => net.remove_nic(nic),
+            17 => {
+                let address = [Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(10, 0, 0, 4)];
+                net.add_nic(world.subnets[0], "late", *pick(&address, with)).map(drop)
+            }
+            18 if to % 2 == 0 => net.remove_resource(resource),
+            18 => {
+                let at = Ipv4Addr::new(52, 239, 0, 9);
+                net.add_resource(world.services[0], "second", at, rules(world, with)).map(drop)
+            }
+            // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
+            19 => net.edit(|net| {
+                net.enable_endpoint(subnet, service, Scope::Worldwide)?;
+                net.set_outbound(subnet, Outbound::NatGateway(vec![Ipv4Addr::new(10, 0, 0, 1)]))
+            }),
+            20 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
+            _ => match to % 4 {
+                0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
+                1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
+                2 => net.set_route(subnet, prefix, NextHop::VnetPeering(world.vnets[1])),
+                _ => net.remove_vnet(world.vnets[0]),
+            },
+        }
+    }
+}
+
+fn scope(with: u8) -> Scope {
+    match with % 4 {
+        0 | 1 => Scope::Worldwide,
+        2 => Scope::Regions(["east".to_owned()].into()),
+        _ => Scope::Regions(["west".to_owned(), "north".to_owned()].into()),
+    }
+}
+
+fn hop(world: &World, with: u8) -> NextHop {
+    match with % 8 {
+        0 | 1 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 1, 4)),
+        2 => NextHop::Internet,
+        3 => NextHop::None,
+        4 => NextHop::VirtualNetworkGateway(world.site),
+        5 => NextHop::VnetLocal,
+        6 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 1, 0, 4)),
+        _ => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 77, 4)),
+    }
+}
+
+fn service_prefixes(storage: bool, with: u8) -> Vec<Ipv4Net> {
+    let texts: &[&str] = match (storage, with % 3) {
+        (true, 0) => &["52.239.0.0/18", "52.239.128.0/24"],
+        (true, 1) => &["52.239.0.0/19", "52.239.128.0/24"],
+        (true, _) => &["52.239.0.0/18", "198.51.100.21/32"],
+        (false, 0 | 1) => &["52.239.64.0/18"],
+        (false, _) => &["52.239.64.0/20"],
+    };
+    texts.iter().map(|text| net4(text)).collect()
+}
+
+fn net4(text: &str) -> Ipv4Net {
+    text.parse().unwrap_or_default()
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, on, to, with } = *self;
+        let on = if on < 128 { on % 3 } else { on };
+        let subnet = *pick(&["alpha/web", "alpha/db", "beta/web", "beta/db", "gamma/app"], on);
+        let service = *pick(&["storage", "sql"], to);
+        let prefix = *pick(&PREFIXES, to);
+        let hop = *pick(
+            &["fw", "fw", "internet", "none", "gateway", "vnet", "10.1.0.4", "10.0.77.4"],
+            with,
+        );
+        match kind % Self::KINDS {
+            0 | 1 => write!(f, "enable {service} on {subnet} scope {:?}", scope(with)),
+            2 | 3 => write!(f, "disable {service} on {subnet}"),
+            4 | 5 => write!(f, "outbound of {subnet}: {:?}", outbound(on % 5, to)),
+            6 => write!(f, "route {subnet} {prefix} to {hop}"),
+            7 => write!(f, "remove route {subnet} {prefix}"),
+            8 => {
+                write!(f, "forwarding of {} {}", pick(&["vm", "fw"], on), pick(&["on", "off"], to))
+            }
+            9 | 10 => write!(f, "rules of {} number {}", pick(&["acct", "server"], on), to % 8),
+            11 => write!(f, "prefixes of {service} number {}", with % 3),
+            12 => write!(f, "tie policy {}", pick(&["documented", "observed"], to)),
+            13 => write!(f, "deny mode {}", pick(&["deliver", "reset", "drop"], to)),
+            14 => write!(f, "{} alpha gamma", pick(&["peer", "unpeer"], to)),
+            15 => write!(f, "connect alpha office, announcing set {}", to % 3),
+            16 => write!(f, "remove subnet {subnet}"),
+            17 => write!(f, "{} nic {on} at {}", pick(&["remove", "add"], to), with % 2),
+            18 => write!(f, "{} resource {on} rules {}", pick(&["remove", "add"], to), with % 8),
+            _ => write!(f, "refused edit {} {to} on {subnet}", kind % Self::KINDS),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Fragments: a later one goes where its first one went (P-30, F1 to F5).
+
+use core::net::Ipv4Addr;
+
+use vnetem::{DropReason, Edge, Fate, Forward, Time};
+
+use super::flow::{Flow, Zone, zone};
+use super::wire::{Packet, Part};
+use super::{Entered, Model, drop};
+
+/// A first fragment, which speaks for the later ones (P-30).
+#[derive(Clone, Debug)]
+pub(super) struct FirstFragment {
+    key: FragmentKey,
+    flow: u64,
+    side: usize,
+    /// Bytes of the datagram that were seen.
+    spans: Vec<(usize, usize)>,
+    /// Where the datagram ends, once its last fragment was seen.
+    length: Option<usize>,
+    pub(super) deadline: Time,
+}
+
+type FragmentKey = (Zone, Ipv4Addr, Ipv4Addr, u8, u16);
+
+impl Model {
+    /// A later fragment: as its first one, or not at all (P-30, F1 to F4).
+    pub(super) fn later_fragment(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+    ) -> Result<(Forward, Vec<u8>), Fate> {
+        let missing = Fate::Drop(DropReason::FragmentWithoutFirst);
+        let Part::Later { offset, last } = packet.part else { return Err(missing) };
+        let key = self.fragment_key(entered.edge, packet);
+        let end = offset + packet.total - packet.header;
+        let at = self.fragments.iter().position(|first| first.key == key).ok_or(missing)?;
+        let Some(first) = self.fragments.get(at) else { return Err(missing) };
+        let (number, side) = (first.flow, first.side);
+        let overlaps = first.spans.iter().any(|span| span.0 < end && offset < span.1);
+        let reaches_behind = first.length.is_some_and(|length| last || end > length);
+        if overlaps || reaches_behind || last && first.spans.iter().any(|span| span.1 > end) {
+            return drop(DropReason::FragmentRefused);
+        }
+        let carries = |flow: &Flow| flow.number == number && !flow.is_tombstone();
+        let flow_at = self.flows.iter().position(carries).ok_or(missing)?;
+        if self.flow(flow_at)?.edges()[side] != entered.edge {
+            return drop(DropReason::WrongEdge);
+        }
+        self.renew(flow_at, packet.ttl > 1)?;
+        self.check_ttl(entered, packet)?;
+        let Some(first) = self.fragments.get_mut(at) else { return Err(missing) };
+        first.spans.push((offset, end));
+        first.length = first.length.or(last.then_some(end));
+        let seen: usize = first.spans.iter().map(|span| span.1 - span.0).sum();
+        if first.length == Some(seen) {
+            self.fragments.remove(at);
+        }
+        Ok(self.flow(flow_at)?.carry(side, entered.bytes, packet))
+    }
+
+    /// A first fragment went on: it speaks for the later ones. The same once more changes nothing, another begins another datagram.
+    pub(super) fn note_first(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+        flow: u64,
+        side: usize,
+    ) {
+        if packet.part != Part::First {
+            return;
+        }
+        let key = self.fragment_key(entered.edge, packet);
+        let length = packet.total - packet.header;
+        let same = |first: &FirstFragment| {
+            let seen = first.spans.iter().any(|span| span.0 == 0 && span.1 >= length);
+            first.key == key && (first.flow, first.side) == (flow, side) && seen
+        };
+        if self.fragments.iter().any(same) {
+            return;
+        }
+        self.fragments.retain(|first| first.key != key);
+        let deadline = self.now + self.settings.fragment_life;
+        let spans = vec![(0, length)];
+        self.fragments.push(FirstFragment { key, flow, side, spans, length: None, deadline });
+    }
+
+    fn fragment_key(&self, edge: Edge, packet: &Packet) -> FragmentKey {
+        let zone = zone(&self.network, edge);
+        let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
+        (zone, source, destination, packet.protocol, packet.identification)
+    }
+}

@@ -1,0 +1,253 @@
+//! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, DESIGN.md section 5).
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use ipnet::Ipv4Net;
+use vnetem::{
+    Edge, Identity, Network, NextHop, Outbound, Scope, ServiceId, SiteId, Subnet, SubnetId,
+    TiePolicy, VnetId,
+};
+
+use super::wire::{ICMP, Packet, Part, TCP, UDP};
+
+/// Where a flow goes and under which address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) to: Edge,
+    /// What gives the public source, or why nothing does; `None` if the private one is preserved.
+    pub(crate) pool: Option<Result<Pool, NoPath>>,
+}
+
+/// Addresses and ports of an outbound method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pool {
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) ports: core::ops::RangeInclusive<u16>,
+}
+
+impl Pool {
+    pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
+        self.addresses.contains(external.ip()) && self.ports.contains(&external.port())
+    }
+}
+
+/// Why there is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPath {
+    Route,
+    None,
+    Host,
+    NextHop,
+    Outbound,
+    Unsupported,
+    Hairpin,
+}
+
+/// What a subnet's routes say of a destination.
+enum Way {
+    Endpoint(ServiceId),
+    Hop(NextHop),
+}
+
+/// The path of a packet from a subnet, sent by any host or interface of it.
+pub(crate) fn from_subnet(net: &Network, id: SubnetId, packet: &Packet) -> Result<Path, NoPath> {
+    let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
+    let destination = *packet.destination.ip();
+    let preserved = |to| Ok(Path { to, pool: None });
+    match way(net, subnet, destination, packet.protocol == TCP).ok_or(NoPath::Route)? {
+        Way::Endpoint(service) => {
+            let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
+            preserved(Edge::Service { service, identity: Some(identity) })
+        }
+        Way::Hop(NextHop::VnetLocal) => {
+            preserved(host(net, subnet.vnet, destination).ok_or(NoPath::Host)?)
+        }
+        Way::Hop(NextHop::VnetPeering(peer)) => {
+            preserved(host(net, peer, destination).ok_or(NoPath::Host)?)
+        }
+        Way::Hop(NextHop::VirtualNetworkGateway(site)) => preserved(Edge::Site(site)),
+        Way::Hop(NextHop::VirtualAppliance(address)) => {
+            let peers =
+                net.vnet(subnet.vnet).into_iter().flat_map(|vnet| vnet.peers.iter().copied());
+            let mut reachable = core::iter::once(subnet.vnet).chain(peers);
+            preserved(reachable.find_map(|vnet| host(net, vnet, address)).ok_or(NoPath::NextHop)?)
+        }
+        Way::Hop(NextHop::Internet) => to_public(net, destination, pool_of(subnet, packet)),
+        Way::Hop(NextHop::None) => Err(NoPath::None),
+    }
+}
+
+/// The path of a packet from an on-premises site: into a network whose gateway connects it, or out by its own translation (S-36).
+pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Path, NoPath> {
+    let destination = *packet.destination.ip();
+    let connected = net.vnets().find(|(_, vnet)| {
+        vnet.gateways.contains_key(&id)
+            && vnet.ranges.iter().any(|range| range.contains(&destination))
+    });
+    if let Some((vnet, _)) = connected {
+        let to = host(net, vnet, destination).ok_or(NoPath::Host)?;
+        return Ok(Path { to, pool: None });
+    }
+    let nat = net.site(id).map(|site| site.nat.clone()).unwrap_or_default();
+    let pool = if nat.is_empty() {
+        Err(NoPath::Outbound)
+    } else if translatable(packet, true) {
+        Ok(Pool { addresses: nat, ports: 1024..=65_535 })
+    } else {
+        Err(NoPath::Unsupported)
+    };
+    to_public(net, destination, pool)
+}
+
+/// The path of a packet from the internet: to a service, and nowhere else (S-47, N6).
+pub(crate) fn from_internet(net: &Network, packet: &Packet) -> Result<Path, NoPath> {
+    let service = service_at(net, *packet.destination.ip()).ok_or(NoPath::Route)?;
+    Ok(Path { to: Edge::Service { service: service.0, identity: None }, pool: None })
+}
+
+fn to_public(net: &Network, to: Ipv4Addr, pool: Result<Pool, NoPath>) -> Result<Path, NoPath> {
+    if !is_public(to) {
+        return Err(NoPath::Route);
+    }
+    let pool = if is_ours(net, to) { Err(NoPath::Hairpin) } else { pool };
+    let to = match service_at(net, to) {
+        Some((service, _)) => Edge::Service { service, identity: None },
+        None => Edge::Internet,
+    };
+    Ok(Path { to, pool: Some(pool) })
+}
+
+/// The outbound method's pool, if it carries the packet (N-03, N-09, N-18).
+fn pool_of(subnet: &Subnet, packet: &Packet) -> Result<Pool, NoPath> {
+    let (ports, everything) = match subnet.outbound {
+        Outbound::Private => return Err(NoPath::Outbound),
+        Outbound::Default(_) | Outbound::NatGateway(_) => (1024..=65_535, false),
+        Outbound::Pool { first_port, last_port, .. } => (first_port..=last_port, true),
+    };
+    if !translatable(packet, everything) {
+        return Err(NoPath::Unsupported);
+    }
+    Ok(Pool { addresses: subnet.outbound.addresses().to_vec(), ports })
+}
+
+/// N-18: the platform's methods carry whole TCP and UDP datagrams; a plain pool ICMP queries and fragments too (T-21, T-28).
+fn translatable(packet: &Packet, everything: bool) -> bool {
+    match packet.protocol {
+        TCP | UDP => everything || packet.part == Part::Whole,
+        ICMP => everything,
+        _ => false,
+    }
+}
+
+/// The choice between the subnet's best route and the endpoint's prefix.
+fn way(net: &Network, subnet: &Subnet, to: Ipv4Addr, tcp: bool) -> Option<Way> {
+    let own = best(net, subnet, to);
+    let endpoint =
+        service_at(net, to).filter(|(service, _)| tcp && in_scope(net, subnet, *service, to));
+    let Some((service, prefix)) = endpoint else {
+        return own.map(|(_, hop, _)| Way::Hop(hop));
+    };
+    match own {
+        Some((route, hop, true)) if hop != NextHop::Internet => {
+            let wins = match route.prefix_len().cmp(&prefix.prefix_len()) {
+                core::cmp::Ordering::Less => false,
+                core::cmp::Ordering::Equal => net.tie_policy() == TiePolicy::Observed,
+                core::cmp::Ordering::Greater => true,
+            };
+            Some(if wins { Way::Hop(hop) } else { Way::Endpoint(service) })
+        }
+        _ => Some(Way::Endpoint(service)),
+    }
+}
+
+/// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user before BGP before system (R-05,
+/// R-06), where no BGP route takes anything from the virtual network or a peering.
+fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHop, bool)> {
+    let vnet = net.vnet(subnet.vnet).ok()?;
+    let peers =
+        vnet.peers.iter().filter_map(|peer| net.vnet(*peer).ok().map(|other| (*peer, other)));
+    let mut system: Vec<(Ipv4Net, NextHop)> =
+        vnet.ranges.iter().map(|range| (*range, NextHop::VnetLocal)).collect();
+    system.extend(peers.flat_map(|(peer, other)| {
+        other.ranges.iter().map(move |range| (*range, NextHop::VnetPeering(peer)))
+    }));
+    let inside = system.iter().any(|(range, _)| range.contains(&to));
+    let default = Ipv4Net::default();
+    system.push((default, NextHop::Internet));
+    for reserved in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] {
+        let reserved: Ipv4Net = reserved.parse().unwrap_or_default();
+        // a range that holds a reserved one stands in its place; R-04: so does a user's default route.
+        if !vnet.ranges.iter().any(|range| range.contains(&reserved))
+            && !subnet.routes.contains_key(&default)
+        {
+            system.push((reserved, NextHop::None));
+        }
+    }
+    let bgp = vnet.gateways.iter().filter(|_| !inside).flat_map(|(site, prefixes)| {
+        prefixes.iter().map(|prefix| (*prefix, NextHop::VirtualNetworkGateway(*site)))
+    });
+    let user = subnet.routes.iter().map(|(prefix, hop)| (*prefix, *hop));
+    let ranked = system.into_iter().map(|route| (route, 0));
+    let ranked = ranked.chain(bgp.map(|route| (route, 1))).chain(user.map(|route| (route, 2)));
+    let covering = ranked.filter(|((prefix, _), _)| prefix.contains(&to));
+    let ((prefix, hop), rank) =
+        covering.max_by_key(|((prefix, _), rank)| (prefix.prefix_len(), *rank))?;
+    Some((prefix, hop, rank == 2))
+}
+
+/// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known.
+fn in_scope(net: &Network, subnet: &Subnet, service: ServiceId, to: Ipv4Addr) -> bool {
+    match subnet.endpoints.get(&service) {
+        None => false,
+        Some(Scope::Worldwide) => true,
+        Some(Scope::Regions(regions)) => {
+            let known = net.service(service).ok().and_then(|service| {
+                let covering = service.regions.iter().filter(|(prefix, _)| prefix.contains(&to));
+                covering.max_by_key(|(prefix, _)| prefix.prefix_len())
+            });
+            known.is_none_or(|(_, region)| regions.contains(region))
+        }
+    }
+}
+
+/// The service that an address belongs to, and by which prefix.
+pub(crate) fn service_at(net: &Network, at: Ipv4Addr) -> Option<(ServiceId, Ipv4Net)> {
+    let all =
+        net.services().flat_map(|(id, service)| service.prefixes.iter().map(move |p| (id, *p)));
+    all.into_iter().find(|(_, prefix)| prefix.contains(&at))
+}
+
+/// Where a private address of a network lives: at a declared interface, or at any host of a subnet.
+fn host(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Option<Edge> {
+    let (id, _) =
+        net.subnets().find(|(_, subnet)| subnet.vnet == vnet && subnet.prefix.contains(&at))?;
+    Some(host_in(net, id, at))
+}
+
+/// The declared interface of an address of a subnet, or the subnet.
+pub(crate) fn host_in(net: &Network, id: SubnetId, at: Ipv4Addr) -> Edge {
+    let nic = net.nics().find(|(_, nic)| nic.subnet == id && nic.address == at);
+    nic.map_or(Edge::Subnet(id), |(nic, _)| Edge::Nic(nic))
+}
+
+/// Whether a public address is one of those that subnets or sites translate to.
+pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
+    net.subnets().any(|(_, subnet)| may_keep(subnet, at))
+        || net.sites().any(|(_, site)| site.nat.contains(&at))
+}
+
+/// Whether flows of a subnet may be behind an address: its method's, or one left for an explicit method (N-07).
+pub(crate) fn may_keep(subnet: &Subnet, at: Ipv4Addr) -> bool {
+    subnet.outbound.addresses().contains(&at) || subnet.former.contains(&at)
+}
+
+/// Whether an address can be a host's on the public internet.
+pub(crate) fn is_public(at: Ipv4Addr) -> bool {
+    let shared = matches!(at.octets(), [100, 64..=127, ..]);
+    is_host(at) && !at.is_private() && !shared
+}
+
+/// Whether an address can be a single host's in some network (P9, RFC 6890).
+pub(crate) fn is_host(at: Ipv4Addr) -> bool {
+    !matches!(at.octets(), [0 | 127 | 224.., ..] | [169, 254, ..])
+}

@@ -1,0 +1,81 @@
+//! The data plane against the reference model, on generated sequences of edits, packets and clock steps.
+//!
+//! `VNETEM_SEQUENCES` sets how many sequences each property takes (the default is for every day).
+
+use proptest::prelude::*;
+use vnetem_lab::harness::{
+    Coverage, Sequence, betas_presence_changes_nothing, check, sequences,
+    the_endpoint_changes_nothing_else,
+};
+
+fn sequences_of(everyday: u32) -> ProptestConfig {
+    let told = std::env::var("VNETEM_SEQUENCES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig {
+        cases: told.unwrap_or(everyday),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(sequences_of(8_000))]
+
+    /// Equal fates and bytes, and after each step O1 to O6, N1 to N5, N8 to N10, E1, E2, E5, E9, E10, R1 to R9, F1 to F5, P1 to P10, W1, W3 to
+    /// W5, W9, T4, T5, C1, C2 and C4.
+    #[test]
+    fn the_data_plane_does_what_the_model_says(sequence in sequences(64)) {
+        if let Err(mismatch) = check(&sequence) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(sequences_of(1_000))]
+
+    /// I1, I2: with beta present or absent, alpha's outputs are the same, byte for byte.
+    #[test]
+    fn a_network_with_the_same_ranges_changes_nothing(sequence in sequences(64)) {
+        if let Err(mismatch) = betas_presence_changes_nothing(&sequence) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+
+    /// E3, S-18, S-19: a toggle changes the subnet's TCP traffic to the service and nothing else.
+    #[test]
+    fn a_toggle_changes_only_the_traffic_of_its_pair(sequence in sequences(64)) {
+        if let Err(mismatch) = the_endpoint_changes_nothing_else(&sequence) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+}
+
+/// A generator that misses what matters proves nothing: each kind of outcome must be a fair part of all.
+#[test]
+fn sequences_reach_every_kind_of_outcome() {
+    let mut state = 1_u64;
+    let mut byte = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let mut sum = Coverage::default();
+    for _ in 0..300 {
+        let bytes: Vec<u8> = (0..1 + 64 * 8).map(|_| byte()).collect();
+        let one = check(&Sequence::decode(&bytes)).unwrap();
+        sum.forward += one.forward;
+        sum.reverse += one.reverse;
+        sum.translated += one.translated;
+        sum.endpoint += one.endpoint;
+        sum.stopped += one.stopped;
+        sum.closed += one.closed;
+        sum.originated += one.originated;
+        sum.refused += one.refused;
+    }
+    let Coverage { forward, reverse, translated, endpoint, stopped, closed, originated, refused } =
+        sum;
+    assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
+    assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
+    assert!(closed > 150 && originated > 500 && refused > 300, "{sum:?}");
+}
