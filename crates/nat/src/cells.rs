@@ -6,14 +6,12 @@
 use crate::index::Index;
 use crate::key::Secret;
 use crate::record::Record;
-use crate::slab::{Chains, Links, NIL, Slab, Slot};
+use crate::slab::{Chain, Chains, Links, NIL, Slab, Slot};
 use crate::{Cell, Generation};
 
 /// The cells that flows of the table have.
 pub(crate) struct Cells {
     cells: Slab<Entry>,
-    /// The flows of each cell.
-    chains: Chains,
     index: Index,
     /// First cell with flows that may be stale, and last.
     touched: (u32, u32),
@@ -34,9 +32,9 @@ struct Entry {
 }
 
 impl Cells {
-    pub(crate) fn new(capacity: u32, flows: u32, secret: Secret) -> Self {
+    pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
         let (cells, index) = (Slab::new(capacity), Index::new(capacity));
-        Self { cells, chains: Chains::new(flows), index, touched: (NIL, NIL), secret }
+        Self { cells, index, touched: (NIL, NIL), secret }
     }
 
     /// Whether a flow of this cell finds room.
@@ -76,23 +74,23 @@ impl Cells {
     }
 
     /// Puts a flow into the list of its cell, behind all that are not newer.
-    pub(crate) fn link<T>(&mut self, records: &Slab<Record<T>>, number: u32) {
+    pub(crate) fn link<T>(&mut self, chains: &mut Chains, records: &Slab<Record<T>>, number: u32) {
         let Some(record) = records.get(number) else { return };
         let Some(entry) = self.cells.get_mut(record.cell) else { return };
         let mut previous = entry.last;
         // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
         while records.get(previous).is_some_and(|other| other.generation > record.generation) {
-            previous = self.chains.get(previous).map_or(NIL, |links| links.previous);
+            previous = chains.get(Chain::Siblings, previous).map_or(NIL, |links| links.previous);
         }
-        let next = match self.chains.get_mut(previous) {
+        let next = match chains.get_mut(Chain::Siblings, previous) {
             Some(links) => core::mem::replace(&mut links.next, number),
             None => core::mem::replace(&mut entry.first, number),
         };
-        match self.chains.get_mut(next) {
+        match chains.get_mut(Chain::Siblings, next) {
             Some(links) => links.previous = number,
             None => entry.last = number,
         }
-        self.chains.set(number, Links { previous, next });
+        chains.set(Chain::Siblings, number, Links { previous, next });
         // It may be stale from the start.
         if record.generation < entry.generation {
             self.queue(record.cell);
@@ -100,14 +98,14 @@ impl Cells {
     }
 
     /// Takes a flow out of the list of its cell.
-    pub(crate) fn unlink(&mut self, cell: u32, number: u32) {
+    pub(crate) fn unlink(&mut self, chains: &mut Chains, cell: u32, number: u32) {
         let Some(entry) = self.cells.get_mut(cell) else { return };
-        let Some(&Links { previous, next }) = self.chains.get(number) else { return };
-        match self.chains.get_mut(previous) {
+        let Some(&Links { previous, next }) = chains.get(Chain::Siblings, number) else { return };
+        match chains.get_mut(Chain::Siblings, previous) {
             Some(links) => links.next = next,
             None => entry.first = next,
         }
-        match self.chains.get_mut(next) {
+        match chains.get_mut(Chain::Siblings, next) {
             Some(links) => links.previous = previous,
             None => entry.last = previous,
         }

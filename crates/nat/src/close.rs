@@ -32,7 +32,8 @@ impl<T: Copy> FlowTable<T> {
             to_inside: reset(record, Side::Inside),
             to_outside: reset(record, Side::Outside),
         };
-        self.cells.unlink(record.cell, id.slot);
+        let cell = record.cell;
+        self.cells.unlink(&mut self.chains, cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
             record.last = now;

@@ -83,8 +83,8 @@ impl<T: Copy> FlowTable<T> {
         let id = record.id(slot);
         let deadline = self.deadline(&record);
         self.records.insert(record);
-        self.wheel.insert(slot, deadline);
-        self.cells.link(&self.records, slot);
+        self.wheel.insert(&mut self.chains, slot, deadline);
+        self.cells.link(&mut self.chains, &self.records, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
         Ok(id)
     }

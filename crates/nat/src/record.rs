@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_packet::Protocol;
+use vnetem_packet::{Protocol, Rewrite};
 
 use crate::key::{Key, Words, ends, zone};
 use crate::slab::Slot;
@@ -100,6 +100,18 @@ impl<T: Copy> Record<T> {
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {
         self.inside() != self.external()
+    }
+
+    #[inline]
+    pub(crate) fn rewrite(&self, side: Side) -> Rewrite {
+        let (inside, external) = (self.inside(), self.external());
+        if inside == external {
+            return Rewrite::default();
+        }
+        match side {
+            Side::Inside => Rewrite { source: Some(external), destination: None },
+            Side::Outside => Rewrite { source: None, destination: Some(inside) },
+        }
     }
 
     /// Whether the connection is over and what remains of the flow only waits: a new one may take its place (R9).

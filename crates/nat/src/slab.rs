@@ -15,27 +15,38 @@ pub(crate) struct Links {
     pub(crate) next: u32,
 }
 
-/// The links of the slots of a slab, by number: kept apart from them, since packets need the slots and not the links.
-pub(crate) struct Chains(Vec<Links>);
+/// Two places for every slot of a slab: kept apart from it, since packets need the slots and not the links.
+pub(crate) struct Chains(Vec<[Links; 2]>);
+
+/// Which of the two places.
+#[derive(Clone, Copy)]
+pub(crate) enum Chain {
+    /// In the timer wheel.
+    Timer,
+    /// Among the flows of a cell.
+    Siblings,
+}
 
 impl Chains {
     pub(crate) fn new(capacity: u32) -> Self {
         Self(Vec::with_capacity(capacity as usize))
     }
 
-    pub(crate) fn get(&self, number: u32) -> Option<&Links> {
-        self.0.get(number as usize)
+    pub(crate) fn get(&self, chain: Chain, number: u32) -> Option<&Links> {
+        self.0.get(number as usize)?.get(chain as usize)
     }
 
-    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Links> {
-        self.0.get_mut(number as usize)
+    pub(crate) fn get_mut(&mut self, chain: Chain, number: u32) -> Option<&mut Links> {
+        self.0.get_mut(number as usize)?.get_mut(chain as usize)
     }
 
-    /// Sets the links of a slot, which may be one that was never used before: those come in the order of their numbers.
-    pub(crate) fn set(&mut self, number: u32, links: Links) {
-        match self.get_mut(number) {
-            Some(old) => *old = links,
-            None => self.0.push(links),
+    /// Sets a place of a slot, which may be one that was never used before: those come in the order of their numbers.
+    pub(crate) fn set(&mut self, chain: Chain, number: u32, links: Links) {
+        if self.0.len() <= number as usize {
+            self.0.push([Links { previous: NIL, next: NIL }; 2]);
+        }
+        if let Some(old) = self.get_mut(chain, number) {
+            *old = links;
         }
     }
 }

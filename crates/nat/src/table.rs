@@ -1,6 +1,6 @@
 //! The flow table.
 
-use vnetem_packet::{FiveTuple, Headers, Transport};
+use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 
 use crate::cells::Cells;
 use crate::counters::FlowCounters;
@@ -8,7 +8,7 @@ use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
 use crate::record::Record;
-use crate::slab::Slab;
+use crate::slab::{Chains, Slab};
 use crate::tcp::after;
 use crate::wheel::Wheel;
 use crate::{
@@ -33,11 +33,13 @@ pub struct FlowTable<T> {
     /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
     pub(crate) index: Index,
     pub(crate) secret: Secret,
+    /// Places of the flows in the wheel and among the flows of their cells.
+    pub(crate) chains: Chains,
     pub(crate) wheel: Wheel,
     pub(crate) cells: Cells,
     pub(crate) hold: Hold,
     /// Timer of every state in nanoseconds.
-    timers: [u64; State::COUNT],
+    pub(crate) timers: [u64; State::COUNT],
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
@@ -54,8 +56,9 @@ impl<T: Copy> FlowTable<T> {
             records: Slab::new(capacity),
             index: Index::new(capacity.saturating_mul(2)),
             secret,
-            wheel: Wheel::new(capacity),
-            cells: Cells::new(settings.cells.min(1 << 30), capacity, secret),
+            chains: Chains::new(capacity),
+            wheel: Wheel::new(),
+            cells: Cells::new(settings.cells.min(1 << 30), secret),
             hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
             timers: settings.timers.by_state(),
             settings,
@@ -78,6 +81,13 @@ impl<T: Copy> FlowTable<T> {
     #[inline]
     pub fn flow(&self, id: FlowId) -> Option<Flow<T>> {
         self.record(id).map(|record| self.view(record))
+    }
+
+    /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every packet needs.
+    #[must_use]
+    #[inline]
+    pub fn rewrite(&self, id: FlowId, side: Side) -> Option<Rewrite> {
+        self.record(id).map(|record| record.rewrite(side))
     }
 
     /// The judgement of a flow: the part of [`flow`](Self::flow) that every packet needs.
@@ -124,14 +134,14 @@ impl<T: Copy> FlowTable<T> {
             .cells
             .join(cell)
             .unwrap_or_else(|| self.cells.join(self.cells.cell(old)).unwrap_or(old));
-        self.cells.unlink(old, id.slot);
+        self.cells.unlink(&mut self.chains, old, id.slot);
         self.cells.leave(old);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.cell = new;
             record.generation = generation;
             record.judgement = judgement;
         }
-        self.cells.link(&self.records, id.slot);
+        self.cells.link(&mut self.chains, &self.records, id.slot);
         true
     }
 
@@ -148,7 +158,7 @@ impl<T: Copy> FlowTable<T> {
         let now = self.advance(now);
         let mut work = 0;
         while work < budget {
-            let Some(slot) = self.wheel.pop(now) else {
+            let Some(slot) = self.wheel.pop(&mut self.chains, now) else {
                 return work.saturating_add(self.hold.expire(now, budget.saturating_sub(work)));
             };
             work = work.saturating_add(1);
@@ -156,7 +166,7 @@ impl<T: Copy> FlowTable<T> {
             let deadline = self.deadline(record);
             // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
             if deadline > self.wheel.elapsed() {
-                self.wheel.insert(slot, deadline);
+                self.wheel.insert(&mut self.chains, slot, deadline);
                 continue;
             }
             let cause = record.state.cause_of_expiry();
@@ -214,8 +224,7 @@ impl<T: Copy> FlowTable<T> {
     /// When a flow ends if nothing more is heard.
     #[inline]
     pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
-        let timer = self.timers.get(record.state.index()).copied().unwrap_or(0);
-        record.last.saturating_add(timer)
+        deadline(&self.timers, record)
     }
 
     #[inline]
@@ -250,8 +259,8 @@ impl<T: Copy> FlowTable<T> {
     pub(crate) fn reschedule(&mut self, slot: u32) {
         if let Some(record) = self.records.get(slot) {
             let deadline = self.deadline(record);
-            self.wheel.remove(slot);
-            self.wheel.insert(slot, deadline);
+            self.wheel.remove(&mut self.chains, slot);
+            self.wheel.insert(&mut self.chains, slot, deadline);
         }
     }
 
@@ -262,11 +271,11 @@ impl<T: Copy> FlowTable<T> {
         for side in [Side::Inside, Side::Outside] {
             self.index.remove(self.secret.hash(&record.key(side)), number(slot, side));
         }
-        self.wheel.remove(slot);
+        self.wheel.remove(&mut self.chains, slot);
         if record.state.is_tombstone() {
             self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
         } else {
-            self.cells.unlink(record.cell, slot);
+            self.cells.unlink(&mut self.chains, record.cell, slot);
         }
         self.cells.leave(record.cell);
         let outside = record.key(Side::Outside);
@@ -282,6 +291,12 @@ impl<T: Copy> FlowTable<T> {
             *counter = counter.saturating_add(1);
         }
     }
+}
+
+/// When a flow ends by these timers if nothing more is heard.
+#[inline]
+pub(crate) fn deadline<T>(timers: &[u64; State::COUNT], record: &Record<T>) -> u64 {
+    record.last.saturating_add(timers.get(record.state.index()).copied().unwrap_or(0))
 }
 
 /// The number of a key in the index.

@@ -3,7 +3,7 @@
 //! The state table is Linux's, with two differences that closing needs: a FIN that is sent again by the same end does not count as
 //! the other end's, and new data behind an RST takes the connection back out of `Close` (T-17).
 
-use vnetem_packet::{TcpFlags, TcpSegment};
+use vnetem_packet::{Headers, TcpFlags, TcpSegment, tcp_options};
 
 use crate::record::Record;
 use crate::{Side, State};
@@ -58,12 +58,12 @@ impl<T: Copy> Record<T> {
     }
 
     /// What a segment from `side` means; remembers what must be remembered, but for the state.
-    #[inline]
-    pub(crate) fn step(
+    pub(crate) fn segment(
         &mut self,
         side: Side,
         segment: &TcpSegment,
-        scale: Option<u8>,
+        headers: &Headers,
+        packet: &[u8],
         strict: bool,
     ) -> Step {
         let Some(class) = Class::of(segment.flags) else { return Step::Invalid };
@@ -77,7 +77,7 @@ impl<T: Copy> Record<T> {
             return if strict { Step::Invalid } else { Step::Passes };
         }
         if handshake {
-            self.synchronise(side, segment, scale);
+            self.synchronise(side, segment, tcp_options(packet, headers).window_scale);
             return Step::To(next);
         }
         let news = after(segment.end(), self.end.of(side));

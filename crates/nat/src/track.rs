@@ -1,7 +1,8 @@
 //! Packets of a flow.
 
-use vnetem_packet::{Headers, Protocol, TcpFlags, Transport, tcp_options};
+use vnetem_packet::{Headers, Protocol, Transport};
 
+use crate::table::deadline;
 use crate::tcp::Step;
 use crate::{FlowId, FlowTable, Side, State, Time, Track};
 
@@ -13,6 +14,7 @@ impl<T: Copy> FlowTable<T> {
     /// What restarts the timer (T-13): any UDP, ICMP query or other packet, from the outside only if
     /// [`inbound_refreshes`](crate::Settings::inbound_refreshes); a TCP segment that belongs to the connection, by its window too. An
     /// RST never does, nor an ICMP error, which is no packet of the flow (T-24).
+    #[inline]
     pub fn track(
         &mut self,
         now: Time,
@@ -22,44 +24,38 @@ impl<T: Copy> FlowTable<T> {
         packet: &[u8],
     ) -> Track {
         let now = self.advance(now);
-        let (strict, inbound) = (self.settings.strict_windows, self.settings.inbound_refreshes);
-        let Some(old) = self.record(id) else { return Track::Invalid };
-        if old.state.is_tombstone() || self.deadline(old) <= now {
+        let settings = &self.settings;
+        let Some(record) = self.records.get_mut(id.slot) else { return Track::Invalid };
+        let (state, before) = (record.state, deadline(&self.timers, record));
+        if record.stamp != id.stamp || state.is_tombstone() || before <= now {
             return Track::Invalid;
         }
-        let Some(record) = self.records.get_mut(id.slot) else { return Track::Invalid };
-        let state = record.state;
         let step = match headers.transport {
             Transport::Tcp(segment) => {
-                let scale = if segment.flags.contains(TcpFlags::SYN) {
-                    tcp_options(packet, headers).window_scale
-                } else {
-                    None
-                };
-                record.step(side, &segment, scale, strict)
+                record.segment(side, &segment, headers, packet, settings.strict_windows)
             }
             // A later fragment: what it carries is not known.
             Transport::None if record.protocol() == Protocol::TCP => Step::Passes,
-            _ if side == Side::Outside && !inbound => Step::Passes,
+            _ if side == Side::Outside && !settings.inbound_refreshes => Step::Passes,
             _ => Step::To(state),
         };
-        if step == Step::Invalid {
-            return Track::Invalid;
+        match step {
+            Step::Invalid => return Track::Invalid,
+            Step::Passes => {}
+            Step::To(next) => {
+                record.state = next;
+                record.last = now;
+            }
         }
-        let answered = state == State::OneWay && side != record.opener();
-        let next = match step {
-            Step::To(next) => next,
-            _ => state,
-        };
-        record.state = if answered { State::TwoWay } else { next };
-        if let Step::To(_) = step {
-            record.last = now;
+        if state == State::OneWay && side != record.opener() {
+            record.state = State::TwoWay;
         }
         let packets = record.packets.of_mut(side);
         *packets = packets.saturating_add(1);
         let bytes = record.bytes.of_mut(side);
         *bytes = bytes.saturating_add(u64::from(headers.total_length));
-        if record.state != state {
+        // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
+        if record.state != state && deadline(&self.timers, record) < before {
             self.reschedule(id.slot);
         }
         Track::Pass
@@ -80,10 +76,9 @@ impl<T: Copy> FlowTable<T> {
             return Track::Invalid;
         }
         let Transport::Tcp(segment) = headers.transport else { return Track::Pass };
-        let scale = tcp_options(packet, headers).window_scale;
         let mut record = *record;
         let strict = self.settings.strict_windows;
-        match record.step(side, &segment, scale, strict) {
+        match record.segment(side, &segment, headers, packet, strict) {
             Step::Invalid => Track::Invalid,
             Step::To(_) | Step::Passes => Track::Pass,
         }

@@ -4,7 +4,7 @@
 //! under a later one if its flow was heard meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
 //! refreshing is free, and an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at once.
 
-use crate::slab::{Chains, Links, NIL};
+use crate::slab::{Chain, Chains, Links, NIL};
 
 const BITS: u32 = 8;
 const SLOTS: usize = 256;
@@ -15,7 +15,6 @@ const NONE: usize = LEVELS * SLOTS;
 const SLOT: u32 = 1 << 31;
 
 pub(crate) struct Wheel {
-    chains: Chains,
     /// All slots that start before this are empty.
     elapsed: u64,
     heads: Vec<u32>,
@@ -26,9 +25,8 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    pub(crate) fn new(capacity: u32) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            chains: Chains::new(capacity),
             elapsed: 0,
             heads: vec![NIL; LEVELS * SLOTS],
             draining: NONE,
@@ -37,14 +35,14 @@ impl Wheel {
     }
 
     /// Puts an entry under a deadline.
-    pub(crate) fn insert(&mut self, number: u32, deadline: u64) {
+    pub(crate) fn insert(&mut self, chains: &mut Chains, number: u32, deadline: u64) {
         let (level, slot) = self.place(deadline);
         let place = level << BITS | slot;
         let Some(head) = self.heads.get_mut(place) else { return };
         let next = core::mem::replace(head, number);
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
-        self.chains.set(number, Links { previous, next });
-        if let Some(links) = self.chains.get_mut(next) {
+        chains.set(Chain::Timer, number, Links { previous, next });
+        if let Some(links) = chains.get_mut(Chain::Timer, next) {
             links.previous = number;
         }
         if let Some(word) = self.word_mut(level, slot) {
@@ -53,13 +51,13 @@ impl Wheel {
     }
 
     /// Takes an entry out, wherever it is.
-    pub(crate) fn remove(&mut self, number: u32) {
-        let Some(&Links { previous, next }) = self.chains.get(number) else { return };
-        if let Some(links) = self.chains.get_mut(next) {
+    pub(crate) fn remove(&mut self, chains: &mut Chains, number: u32) {
+        let Some(&Links { previous, next }) = chains.get(Chain::Timer, number) else { return };
+        if let Some(links) = chains.get_mut(Chain::Timer, next) {
             links.previous = previous;
         }
         if previous & SLOT == 0 {
-            if let Some(links) = self.chains.get_mut(previous) {
+            if let Some(links) = chains.get_mut(Chain::Timer, previous) {
                 links.next = next;
             }
             return;
@@ -76,14 +74,14 @@ impl Wheel {
     }
 
     /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be there before its time.
-    pub(crate) fn pop(&mut self, until: u64) -> Option<u32> {
+    pub(crate) fn pop(&mut self, chains: &mut Chains, until: u64) -> Option<u32> {
         let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
             (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
             return None;
         };
         (self.elapsed, self.draining) = (start, place);
         let number = *self.heads.get(place)?;
-        self.remove(number);
+        self.remove(chains, number);
         Some(number)
     }
 
