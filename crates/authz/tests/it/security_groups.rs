@@ -1,5 +1,7 @@
 //! What a security group lets through, one statement each.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use vnetem_authz::{
     Action, CompiledGroup, Decider, NetworkSpace, PortRange, RuleDirection, RuleProtocol,
@@ -102,8 +104,27 @@ fn the_internet_contains_azures_own_addresses() {
         (100, rule("internet-only", Allow, "*", "Internet", "*")),
         (101, rule("rest", Deny, "*", "*", "*")),
     ]);
-    for private in ["192.168.1.1:1", "100.64.0.1:1", "127.0.0.1:1", "224.0.0.1:1", "0.0.0.1:1"] {
-        expect(&group, Outbound, VM, private, Deny, "101 rest");
+    // The first and last of each range that is not public, and their neighbours.
+    for (first, last) in [
+        ("0.0.0.0", "0.255.255.255"),
+        ("10.2.0.0", "10.255.255.255"),
+        ("100.64.0.0", "100.127.255.255"),
+        ("127.0.0.0", "127.255.255.255"),
+        ("169.254.0.0", "169.254.255.255"),
+        ("172.16.0.0", "172.31.255.255"),
+        ("192.168.0.0", "192.168.255.255"),
+        ("224.0.0.0", "255.255.255.255"),
+    ] {
+        let [first, last]: [Ipv4Addr; 2] = [first, last].map(|text| text.parse().unwrap());
+        for inside in [first, last] {
+            expect(&group, Outbound, VM, &format!("{inside}:1"), Deny, "101 rest");
+        }
+        for outside in [first.to_bits().checked_sub(1), last.to_bits().checked_add(1)] {
+            let Some(outside) = outside.map(Ipv4Addr::from_bits) else { continue };
+            if !outside.is_private() {
+                expect(&group, Outbound, VM, &format!("{outside}:1"), Allow, "100 internet-only");
+            }
+        }
     }
 }
 
