@@ -57,8 +57,13 @@ impl<'a> Pipeline<'a> {
             Edge::Nic(id) => {
                 let nic = self.snapshot.nic(id).ok_or(DropReason::UnknownEdge)?;
                 let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
-                if source != nic.address && !nic.ip_forwarding {
-                    return Err(DropReason::SpoofedSource);
+                if source != nic.address {
+                    if !nic.ip_forwarding {
+                        return Err(DropReason::SpoofedSource);
+                    }
+                    if !is_host(source) {
+                        return Err(DropReason::MartianSource);
+                    }
                 }
                 let code = EdgeCode::nic(id);
                 Ok(Entry { code, zone: self.zone(code), origin: Origin::Subnet(subnet) })
@@ -216,4 +221,10 @@ impl Parties {
         let NewFlow { opener, inside, external, judgement, .. } = *new;
         Self { opener, inside, external, judgement }
     }
+}
+
+/// Whether an address can be a single host's (P9).
+pub(crate) fn is_host(address: Ipv4Addr) -> bool {
+    let class = AddressClass::of(address);
+    matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public)
 }

@@ -8,7 +8,7 @@ use vnetem_nat::Zone;
 use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
 
 use crate::edge::{EdgeCode, Place};
-use crate::origin::{Entry, Origin};
+use crate::origin::{Entry, Origin, is_host};
 use crate::pipeline::Pipeline;
 use crate::route::{Choice, Route, choose};
 use crate::snapshot::{Method, OutboundView, SubnetView};
@@ -36,8 +36,7 @@ impl<'a> Pipeline<'a> {
         note: &mut impl Note,
     ) -> Result<Path<'a>, DropReason> {
         let destination = *tuple.destination.ip();
-        let class = AddressClass::of(destination);
-        if !matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public) {
+        if !is_host(destination) {
             return Err(DropReason::MartianDestination);
         }
         match entry.origin {
