@@ -91,7 +91,7 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
 }
 
 /// Hosts that open flows. The last ones are an appliance that sends in the name of others.
-pub(crate) fn hosts(world: &World) -> [HostAt; 12] {
+pub(crate) fn hosts(world: &World) -> [HostAt; 13] {
     let at = |edge, octets: [u8; 4]| HostAt(edge, Ipv4Addr::from(octets));
     let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);
     let [vm, fw] = world.nics.map(Edge::Nic);
@@ -108,6 +108,7 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 12] {
         at(web, [10, 0, 0, 4]),
         at(fw, [10, 0, 0, 5]),
         at(fw, [10, 0, 0, 4]),
+        at(fw, [127, 0, 0, 1]),
     ]
 }
 
