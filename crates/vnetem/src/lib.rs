@@ -43,3 +43,8 @@ pub use settings::{Closing, Settings};
 pub use snapshot::Snapshot;
 pub use trace::{FlowStep, Step, Trace};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
+
+/// The example of the project's front page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeOfTheProject;

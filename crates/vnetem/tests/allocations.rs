@@ -1,0 +1,103 @@
+//! T3: no packet makes the data plane allocate, whether it hits a flow, opens one, is refused, dropped or answered. By a counting
+//! allocator, so alone in its process and without a test harness, since all that the process does counts.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use etherparse::PacketBuilder;
+use vnetem::{
+    DataPlane, DefaultAction, DropReason, Edge, Network, NextHop, Outbound, RuleLimits, RuleSet,
+    Scope, Settings, Time,
+};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+fn packet(tcp: bool, port: u16, remote: &str, ttl: u8, syn: bool) -> Vec<u8> {
+    let remote: SocketAddrV4 = remote.parse().unwrap();
+    let ip = PacketBuilder::ipv4([10, 0, 0, 4], remote.ip().octets(), ttl);
+    let mut packet = Vec::new();
+    if tcp {
+        let tcp = ip.tcp(port, remote.port(), 1000, 4096);
+        let tcp = if syn { tcp.syn() } else { tcp.ack(1) };
+        tcp.write(&mut packet, b"").unwrap();
+    } else {
+        ip.udp(port, remote.port()).write(&mut packet, b"data").unwrap();
+    }
+    packet
+}
+
+fn main() {
+    let mut network = Network::new();
+    let storage = network.add_service("storage", &["52.239.0.0/16".parse().unwrap()]).unwrap();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    network.set_outbound(web, Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)])).unwrap();
+    network.set_route(web, "99.0.0.0/8".parse().unwrap(), NextHop::None).unwrap();
+    let closed = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+    network.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 1, 9), closed).unwrap();
+    let before = network.commit();
+    network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
+    let after = network.commit();
+
+    let mut settings = Settings::default();
+    settings.flows.capacity = 1000;
+    let mut plane = DataPlane::new(before, settings);
+    let mut packets = Vec::new();
+    for port in 1..=400 {
+        for (tcp, remote) in
+            [(true, "52.239.1.9:443"), (true, "8.8.8.8:443"), (false, "52.239.1.9:53")]
+        {
+            packets.push(packet(tcp, port, remote, 64, true));
+            packets.push(packet(tcp, port, remote, 64, false));
+        }
+        packets.push(packet(true, port, "99.1.1.1:80", 64, true));
+        packets.push(packet(true, port, "9.9.9.9:80", 64, false));
+        packets.push(packet(true, port, "9.9.9.9:80", 1, true));
+        packets.push(vec![0x45; 33]);
+    }
+
+    let profiler = dhat::Profiler::builder().testing().build();
+    let start = dhat::HeapStats::get();
+    let mut buffer = [0; 64];
+    for round in 0..3_u64 {
+        for (packet, step) in packets.iter().zip(0..) {
+            let buffer = buffer.get_mut(..packet.len()).unwrap();
+            buffer.copy_from_slice(packet);
+            let _ = plane.process(Time(round * 1_000_000_000 + step), Edge::Subnet(web), buffer);
+        }
+        if round == 0 {
+            plane.apply(Time(1_000_000), after.clone());
+        }
+    }
+    let allocated = dhat::HeapStats::get().total_blocks - start.total_blocks;
+    // Taking a snapshot is a control call and may allocate; it does not.
+    assert_eq!(
+        allocated,
+        0,
+        "{allocated} allocations for {} packets",
+        plane.counters().received.packets
+    );
+    drop(profiler);
+
+    // The run met what it is about: every kind of end, a full table, closings and answers that found the queue full.
+    let counters = plane.counters();
+    for reason in [
+        DropReason::RouteNone,
+        DropReason::NoFlow,
+        DropReason::TtlExpired,
+        DropReason::FlowTableFull,
+        DropReason::SourceSwitched,
+        DropReason::FlowClosed,
+        DropReason::Malformed(vnetem::Malformed::TotalLength),
+    ] {
+        assert!(counters.drops(reason) > 0, "no packet was dropped for {reason}");
+    }
+    assert!(
+        counters.forwarded.packets > 1000
+            && counters.refused.packets > 0
+            && counters.queue_full.packets > 0
+    );
+    println!("allocations: ok");
+}
