@@ -32,7 +32,10 @@ use world::{DESTINATIONS, HostAt, World};
 
 pub use fuzz::{pipeline_bytes, pipeline_ops};
 pub use step::{Step, Twist};
-pub use twins::{betas_presence_changes_nothing, the_endpoint_changes_nothing_else};
+pub use twins::{
+    betas_presence_changes_nothing, the_endpoint_changes_nothing_else,
+    the_same_calls_give_the_same_bytes,
+};
 pub use world::Edit;
 
 /// A sequence: how the data plane is set up, and what happens to it.

@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 use vnetem_lab::harness::{
     Coverage, Sequence, betas_presence_changes_nothing, check, sequences,
-    the_endpoint_changes_nothing_else,
+    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
 };
+use vnetem_lab::{fuzz, strategies};
 
 fn sequences_of(everyday: u32) -> ProptestConfig {
     let told = std::env::var("VNETEM_SEQUENCES").ok().and_then(|text| text.parse().ok());
@@ -49,6 +50,41 @@ proptest! {
             prop_assert!(false, "{mismatch}");
         }
     }
+}
+
+proptest! {
+    #![proptest_config(sequences_of(300))]
+
+    /// W10: nothing but the calls decides.
+    #[test]
+    fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
+        if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+
+    /// P1 to P9: packets of every kind, sound and broken, from every edge, at any time.
+    #[test]
+    fn raw_packets_hold_every_invariant(
+        setup in any::<u8>(),
+        records in proptest::collection::vec((0_u8..255, raw_packet()), 1..32),
+    ) {
+        let mut bytes = vec![setup];
+        for (edge, packet) in records {
+            let length = u16::try_from(packet.len()).unwrap();
+            bytes.push(edge);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(packet);
+        }
+        fuzz::pipeline_bytes(&bytes);
+    }
+}
+
+fn raw_packet() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        strategies::packet().prop_map(|packet| packet.build().to_vec()),
+        strategies::adversarial(),
+    ]
 }
 
 /// A generator that misses what matters proves nothing: each kind of outcome must be a fair part of all.

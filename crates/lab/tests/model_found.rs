@@ -49,7 +49,7 @@ impl World {
         (verdict.fate, packet)
     }
 
-    fn from_web(&mut self, line: &str) -> (Fate, Vec<u8>) {
+    fn web_sends(&mut self, line: &str) -> (Fate, Vec<u8>) {
         self.send(Edge::Subnet(self.web), &bytes(line))
     }
 
@@ -87,13 +87,13 @@ fn is_forwarded(fate: Fate) -> bool {
 #[test]
 fn later_fragments_of_a_closed_flow_are_dropped() {
     let mut world = World::new(pool());
-    assert!(is_forwarded(world.from_web(SYN).0));
+    assert!(is_forwarded(world.web_sends(SYN).0));
     let first = "10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 100 len 36 frag id 7 offset 0 more";
-    assert!(is_forwarded(world.from_web(first).0));
+    assert!(is_forwarded(world.web_sends(first).0));
     world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
     world.apply();
     world.settle();
-    let (fate, _) = world.from_web("10.0.0.5 > 52.239.1.9 tcp len 16 frag id 7 offset 56");
+    let (fate, _) = world.web_sends("10.0.0.5 > 52.239.1.9 tcp len 16 frag id 7 offset 56");
     assert_eq!(fate, Fate::Drop(DropReason::FragmentWithoutFirst));
 }
 
@@ -102,21 +102,23 @@ fn later_fragments_of_a_closed_flow_are_dropped() {
 fn a_change_that_leaves_a_flow_as_it_is_loses_no_fragment_and_no_icmp_error() {
     let mut world = World::new(pool());
     assert!(is_forwarded(
-        world.from_web("10.0.0.5:7 > 52.239.1.9:53 udp len 16 frag id 7 offset 0 more").0
+        world.web_sends("10.0.0.5:7 > 52.239.1.9:53 udp len 16 frag id 7 offset 0 more").0
     ));
     world.network.set_route(world.web, net("172.20.0.0/16"), NextHop::None).unwrap();
     world.apply();
-    assert!(is_forwarded(world.from_web("10.0.0.5 > 52.239.1.9 udp len 16 frag id 7 offset 24").0));
+    assert!(is_forwarded(
+        world.web_sends("10.0.0.5 > 52.239.1.9 udp len 16 frag id 7 offset 24").0
+    ));
     let error =
         "10.0.0.5 > 52.239.1.9 icmp unreachable port about 52.239.1.9:53 > 10.0.0.5:7 udp len 8";
-    assert!(is_forwarded(world.from_web(error).0));
+    assert!(is_forwarded(world.web_sends(error).0));
 }
 
 /// T-22, RFC 5508 REQ-3: what a damaged error quotes cannot be trusted.
 #[test]
 fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
     let mut world = World::new(pool());
-    assert!(is_forwarded(world.from_web("10.0.0.5:7 > 52.239.1.9:53 udp len 8").0));
+    assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 52.239.1.9:53 udp len 8").0));
     let error =
         "10.0.0.5 > 52.239.1.9 icmp unreachable port about 52.239.1.9:53 > 10.0.0.5:7 udp len 8";
     let mut damaged = bytes(error);
@@ -125,7 +127,7 @@ fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
     }
     let edge = Edge::Subnet(world.web);
     assert_eq!(world.send(edge, &damaged).0, Fate::Drop(DropReason::IcmpChecksum));
-    assert!(is_forwarded(world.from_web(error).0));
+    assert!(is_forwarded(world.web_sends(error).0));
 }
 
 /// S-24: the usual hub and spokes, where a spoke sends the hub's own range to the appliance, too.
@@ -136,7 +138,7 @@ fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
     world.network.set_route(world.web, net("0.0.0.0/0"), fw).unwrap();
     world.network.set_route(world.web, net("10.1.0.0/16"), fw).unwrap();
     world.apply();
-    let (fate, _) = world.from_web(SYN);
+    let (fate, _) = world.web_sends(SYN);
     assert!(
         matches!(fate, Fate::Forward(forward) if forward.to == Edge::Nic(world.fw)),
         "{fate:?}"
@@ -148,16 +150,16 @@ fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
 fn live_flows_keep_an_address_that_is_still_there() {
     let ping = "10.0.0.5 > 52.239.1.9 icmp echo id 7";
     let mut world = World::new(pool());
-    assert!(is_forwarded(world.from_web(ping).0));
+    assert!(is_forwarded(world.web_sends(ping).0));
     world.network.set_outbound(world.web, gateway()).unwrap();
     world.apply();
     assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
-    assert!(is_forwarded(world.from_web(ping).0));
-    let another = world.from_web("10.0.0.5 > 52.239.1.9 icmp echo id 8").0;
+    assert!(is_forwarded(world.web_sends(ping).0));
+    let another = world.web_sends("10.0.0.5 > 52.239.1.9 icmp echo id 8").0;
     assert_eq!(another, Fate::Drop(DropReason::OutboundUnsupported));
 
     let mut world = World::new(Outbound::Default(Ipv4Addr::new(20, 1, 1, 9)));
-    assert!(is_forwarded(world.from_web(SYN).0));
+    assert!(is_forwarded(world.web_sends(SYN).0));
     for outbound in [gateway(), Outbound::Private] {
         world.network.set_outbound(world.web, outbound).unwrap();
         world.apply();
@@ -169,7 +171,7 @@ fn live_flows_keep_an_address_that_is_still_there() {
 #[test]
 fn a_flow_whose_address_is_gone_is_withdrawn() {
     let mut world = World::new(gateway());
-    assert!(is_forwarded(world.from_web(SYN).0));
+    assert!(is_forwarded(world.web_sends(SYN).0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.apply();
     assert_eq!(world.settle(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::Withdrawn)]));
@@ -179,7 +181,7 @@ fn a_flow_whose_address_is_gone_is_withdrawn() {
 #[test]
 fn declaring_an_interface_closes_the_flows_of_its_address() {
     let mut world = World::new(gateway());
-    assert!(is_forwarded(world.from_web(SYN).0));
+    assert!(is_forwarded(world.web_sends(SYN).0));
     world.network.add_nic(world.web, "vm", Ipv4Addr::new(10, 0, 0, 5)).unwrap();
     world.apply();
     assert_eq!(
@@ -192,9 +194,9 @@ fn declaring_an_interface_closes_the_flows_of_its_address() {
 #[test]
 fn reopening_tells_of_the_flow_that_ended() {
     let mut world = World::new(gateway());
-    assert!(is_forwarded(world.from_web(SYN).0));
-    assert!(is_forwarded(world.from_web("10.0.0.5:50001 > 52.239.1.9:443 tcp R seq 101").0));
-    assert!(is_forwarded(world.from_web("10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 900").0));
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp R seq 101").0));
+    assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 900").0));
     let told = [EventKind::Opened, EventKind::Ended(Cause::Reset), EventKind::Opened];
     assert_eq!(world.settle(), (0, told.to_vec()));
 }
@@ -203,8 +205,8 @@ fn reopening_tells_of_the_flow_that_ended() {
 #[test]
 fn the_trace_foresees_segments_that_do_not_fit() {
     let mut world = World::new(gateway());
-    assert!(is_forwarded(world.from_web(SYN).0));
-    let (fate, _) = world.from_web("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    let (fate, _) = world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
     assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
 }
 
@@ -243,7 +245,7 @@ fn what_a_network_sees_does_not_depend_on_another() {
             world.send(Edge::Subnet(app), &stray("10.1.0.5"));
             world.settle();
         }
-        let sent = world.from_web(SYN);
+        let sent = world.web_sends(SYN);
         world.send(Edge::Subnet(world.web), &stray("10.0.0.5"));
         (sent, world.plane.poll_transmit(Time(1)))
     };

@@ -75,6 +75,16 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
     agree(run(true)?, run(false)?)
 }
 
+/// W10, D: the same calls give the same bytes.
+///
+/// # Errors
+///
+/// The first output that differs.
+pub fn the_same_calls_give_the_same_bytes(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
+    let run = || run(sequence, |_, _, _| Ok(Part::Seen));
+    agree(run()?, run()?)
+}
+
 /// What a step is to a run.
 enum Part {
     /// It is made and its outputs are compared.

@@ -78,9 +78,9 @@ impl Packet {
     /// Reads a packet, or says why it is none: the first cause in the order of the fields (P2, P4, P6, P7, F3).
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes.first() {
+            _ if bytes.len() < 20 => return Err(Malformed::Truncated),
             Some(first) if first >> 4 != 4 => return Err(Malformed::NotIpv4),
-            Some(_) if bytes.len() >= 20 => {}
-            _ => return Err(Malformed::Truncated),
+            _ => {}
         }
         let ip = Ipv4HeaderSlice::from_slice(bytes).map_err(|_| Malformed::HeaderLength)?;
         let (header, total) = (ip.slice().len(), usize::from(ip.total_len()));
