@@ -34,3 +34,13 @@ fn parse_ipv4_finds_nothing_in_its_corpus() -> io::Result<()> {
 fn checksum_incremental_finds_nothing_in_its_corpus() -> io::Result<()> {
     replay("checksum_incremental", fuzz::checksum_incremental)
 }
+
+#[test]
+fn pipeline_bytes_finds_nothing_in_its_corpus() -> io::Result<()> {
+    replay("pipeline_bytes", fuzz::pipeline_bytes)
+}
+
+#[test]
+fn pipeline_ops_finds_nothing_in_its_corpus() -> io::Result<()> {
+    replay("pipeline_ops", fuzz::pipeline_ops)
+}
