@@ -5,8 +5,9 @@
 
 use crate::index::Index;
 use crate::key::Secret;
+use crate::links::{Chains, Links};
 use crate::record::Record;
-use crate::slab::{Chain, Chains, Links, NIL, Slab, Slot};
+use crate::slab::{NIL, Slab, Slot};
 use crate::{Cell, Generation};
 
 /// The cells that flows of the table have.
@@ -80,17 +81,19 @@ impl Cells {
         let mut previous = entry.last;
         // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
         while records.get(previous).is_some_and(|other| other.generation > record.generation) {
-            previous = chains.get(Chain::Siblings, previous).map_or(NIL, |links| links.previous);
+            previous = chains.sibling(previous).map_or(NIL, |links| links.previous);
         }
-        let next = match chains.get_mut(Chain::Siblings, previous) {
+        let next = match chains.sibling_mut(previous) {
             Some(links) => core::mem::replace(&mut links.next, number),
             None => core::mem::replace(&mut entry.first, number),
         };
-        match chains.get_mut(Chain::Siblings, next) {
+        match chains.sibling_mut(next) {
             Some(links) => links.previous = number,
             None => entry.last = number,
         }
-        chains.set(Chain::Siblings, number, Links { previous, next });
+        if let Some(links) = chains.sibling_mut(number) {
+            *links = Links { previous, next };
+        }
         // It may be stale from the start.
         if record.generation < entry.generation {
             self.queue(record.cell);
@@ -100,12 +103,12 @@ impl Cells {
     /// Takes a flow out of the list of its cell.
     pub(crate) fn unlink(&mut self, chains: &mut Chains, cell: u32, number: u32) {
         let Some(entry) = self.cells.get_mut(cell) else { return };
-        let Some(&Links { previous, next }) = chains.get(Chain::Siblings, number) else { return };
-        match chains.get_mut(Chain::Siblings, previous) {
+        let Some(&Links { previous, next }) = chains.sibling(number) else { return };
+        match chains.sibling_mut(previous) {
             Some(links) => links.next = next,
             None => entry.first = next,
         }
-        match chains.get_mut(Chain::Siblings, next) {
+        match chains.sibling_mut(next) {
             Some(links) => links.previous = previous,
             None => entry.last = previous,
         }

@@ -2,20 +2,24 @@
 
 use vnetem_packet::Protocol;
 
+use crate::crowds::Crowds;
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret, Words};
+use crate::links::{Linked, Links};
 use crate::settings::HoldDown;
 use crate::slab::{NIL, Slab, Slot};
 use crate::time::nanoseconds;
+use crate::wheel::Wheel;
 use crate::{Cause, State};
 
-/// A bounded set of tuples, each until its time. When it is full, the tuple whose time is nearest is given free early: a shorter rest
+/// A bounded set of tuples, each until its time. When it is full, one of those whose time is nearest is given free early: a shorter rest
 /// harms less than a refused flow, which one busy tenant could cause for all (I3).
 pub(crate) struct Hold {
     tuples: Slab<Held>,
     index: Index,
-    /// One for each kind of rest: all in a queue rest equally long, so the first is the first to be free.
-    queues: [Queue; KINDS],
+    wheel: Wheel,
+    /// How long each kind rests, in nanoseconds.
+    rests: [u64; 5],
     released_early: u64,
     secret: Secret,
 }
@@ -25,17 +29,12 @@ pub(crate) struct Hold {
 struct Held {
     until: u64,
     words: Words,
-    next: u32,
+    /// Place in the wheel; the next free slot where there is no tuple.
+    previous: u32,
+    /// The low bytes of a number, which is below 2^24.
+    next: [u8; 3],
     protocol: Protocol,
 }
-
-struct Queue {
-    rest: u64,
-    first: u32,
-    last: u32,
-}
-
-const KINDS: usize = 5;
 
 /// What kind of rest follows a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +62,15 @@ impl Kind {
 }
 
 impl Hold {
+    /// Room for so many tuples, but fewer than 2^24.
     pub(crate) fn new(capacity: u32, rests: &HoldDown, secret: Secret) -> Self {
+        let capacity = capacity.min(NO_NUMBER);
         let rests = [rests.fin, rests.reset, rests.half_open, rests.idle, rests.datagram];
-        let queue = |rest| Queue { rest: nanoseconds(rest), first: NIL, last: NIL };
         Self {
             tuples: Slab::new(capacity),
             index: Index::new(capacity),
-            queues: rests.map(queue),
+            wheel: Wheel::new(),
+            rests: rests.map(nanoseconds),
             released_early: 0,
             secret,
         }
@@ -77,7 +78,12 @@ impl Hold {
 
     /// Until when the tuple of a flow rests that ended at `ended`.
     pub(crate) fn until(&self, kind: Kind, ended: u64) -> u64 {
-        self.queues.get(kind as usize).map_or(ended, |queue| ended.saturating_add(queue.rest))
+        ended.saturating_add(self.rests.get(kind as usize).copied().unwrap_or(0))
+    }
+
+    /// The shortest time that anything rests.
+    pub(crate) fn shortest(&self) -> u64 {
+        self.rests.into_iter().min().unwrap_or(0)
     }
 
     /// Whether the outside key of a flow rests.
@@ -89,42 +95,57 @@ impl Hold {
         self.tuples.live() != 0 && self.index.find(hash, rests).is_some()
     }
 
-    /// Lets the outside key of a flow that ended rest.
-    pub(crate) fn add(&mut self, now: u64, ended: u64, kind: Kind, key: &Key) {
-        let until = self.until(kind, ended);
-        if until <= now {
-            return;
-        }
-        if self.tuples.is_full() && self.release_first() {
-            self.released_early = self.released_early.saturating_add(1);
-        }
-        let held = Held { until, words: key.words, next: NIL, protocol: key.protocol };
-        let Some(number) = self.tuples.insert(held) else { return };
-        if !self.index.insert(self.secret.hash(key), number) {
-            self.tuples.remove(number);
-            return;
-        }
-        let Some(queue) = self.queues.get_mut(kind as usize) else { return };
-        match self.tuples.get_mut(queue.last) {
-            Some(last) => last.next = number,
-            None => queue.first = number,
-        }
-        queue.last = number;
+    /// Whether the outside key of a flow is here, though it may have rested.
+    pub(crate) fn has(&self, hash: Hash, key: &Key) -> bool {
+        let is_it = |number| self.tuples.get(number).is_some_and(|held| held.key() == *key);
+        self.index.find(hash, is_it).is_some()
     }
 
-    /// Gives free what has rested, at most `budget` tuples; says how many.
-    pub(crate) fn expire(&mut self, now: u64, budget: usize) -> usize {
-        let mut released = 0;
-        for kind in 0..KINDS {
-            while released < budget
-                && let Some(first) = self.first(kind)
-                && first.until <= now
-                && self.release(kind)
-            {
-                released = released.saturating_add(1);
+    /// A time before which nothing has rested.
+    #[inline]
+    pub(crate) const fn next(&self) -> u64 {
+        self.wheel.next()
+    }
+
+    /// Lets the outside key of a flow that ended rest, which `crowds` counts as taken.
+    pub(crate) fn add(&mut self, now: u64, ended: u64, kind: Kind, key: &Key, crowds: &mut Crowds) {
+        let until = self.until(kind, ended);
+        if until <= now {
+            return crowds.release(key);
+        }
+        if self.tuples.is_full()
+            && let Some(number) = self.wheel.nearest()
+        {
+            self.wheel.remove(&mut self.tuples, number);
+            self.release(number, crowds);
+            self.released_early = self.released_early.saturating_add(1);
+        }
+        let held =
+            Held { until, words: key.words, previous: NIL, next: [0; 3], protocol: key.protocol };
+        let Some(number) = self.tuples.insert(held) else { return crowds.release(key) };
+        if !self.index.insert(self.secret.hash(key), number) {
+            self.tuples.remove(number);
+            return crowds.release(key);
+        }
+        self.wheel.insert(&mut self.tuples, number, until);
+    }
+
+    /// Gives free what has rested, in at most `budget` steps; says how many it took.
+    pub(crate) fn expire(&mut self, now: u64, budget: usize, crowds: &mut Crowds) -> usize {
+        let mut work = 0_usize;
+        while work < budget
+            && let Some(number) = self.wheel.pop(&mut self.tuples, now)
+        {
+            work = work.saturating_add(1);
+            match self.tuples.get(number) {
+                Some(held) if held.until > self.wheel.elapsed() => {
+                    let until = held.until;
+                    self.wheel.insert(&mut self.tuples, number, until);
+                }
+                _ => self.release(number, crowds),
             }
         }
-        released
+        work
     }
 
     pub(crate) const fn live(&self) -> u32 {
@@ -135,28 +156,12 @@ impl Hold {
         self.released_early
     }
 
-    fn first(&self, kind: usize) -> Option<&Held> {
-        self.queues.get(kind).and_then(|queue| self.tuples.get(queue.first))
-    }
-
-    /// Gives free the tuple whose time is nearest.
-    fn release_first(&mut self) -> bool {
-        let nearest = (0..KINDS).filter_map(|kind| Some((self.first(kind)?.until, kind))).min();
-        nearest.is_some_and(|(_, kind)| self.release(kind))
-    }
-
-    fn release(&mut self, kind: usize) -> bool {
-        let Some(queue) = self.queues.get_mut(kind) else { return false };
-        let number = queue.first;
-        let Some(held) = self.tuples.get(number) else { return false };
-        queue.first = held.next;
-        if queue.first == NIL {
-            queue.last = NIL;
-        }
-        let hash = self.secret.hash(&held.key());
-        self.index.remove(hash, number);
+    /// Gives free a tuple that is out of the wheel.
+    fn release(&mut self, number: u32, crowds: &mut Crowds) {
+        let Some(key) = self.tuples.get(number).map(Held::key) else { return };
+        self.index.remove(self.secret.hash(&key), number);
         self.tuples.remove(number);
-        true
+        crowds.release(&key);
     }
 }
 
@@ -166,9 +171,31 @@ impl Held {
     }
 }
 
+/// What stands for no number in three bytes.
+const NO_NUMBER: u32 = 0xFF_FFFF;
+
+impl Linked for Slab<Held> {
+    fn links(&self, number: u32) -> Option<Links> {
+        let held = self.get(number)?;
+        let [low, middle, high] = held.next;
+        let next = match u32::from_le_bytes([low, middle, high, 0]) {
+            NO_NUMBER => NIL,
+            next => next,
+        };
+        Some(Links { previous: held.previous, next })
+    }
+
+    fn set_links(&mut self, number: u32, links: Links) {
+        let [low, middle, high, _] = links.next.to_le_bytes();
+        if let Some(held) = self.get_mut(number) {
+            (held.previous, held.next) = (links.previous, [low, middle, high]);
+        }
+    }
+}
+
 impl Slot for Held {
     fn next_mut(&mut self) -> &mut u32 {
-        &mut self.next
+        &mut self.previous
     }
 }
 

@@ -37,6 +37,23 @@ impl Key {
     }
 }
 
+/// Of the key of packets from the outside: whose destination is the external tuple.
+impl Key {
+    /// The external port.
+    #[inline]
+    pub(crate) const fn port(&self) -> u16 {
+        ends(self.words).1.port()
+    }
+
+    /// The same key with another external port.
+    #[inline]
+    pub(crate) const fn with_port(&self, port: u16) -> Self {
+        let [addresses, ports] = self.words;
+        let others = ports & !(0xFFFF << 32);
+        Self { words: [addresses, others | (port as u64) << 32], protocol: self.protocol }
+    }
+}
+
 /// Source and destination.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "each shift leaves the bits of one field")]

@@ -1,6 +1,7 @@
 //! Opening flows.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::ops::RangeInclusive;
 
 use vnetem_packet::{FiveTuple, Headers, Protocol, Transport, tcp_options};
 
@@ -20,6 +21,9 @@ pub struct Pool<'a> {
     /// Last port of each.
     pub last_port: u16,
 }
+
+/// Ports that are tried before it is asked what is known of the remote.
+const PATIENCE: usize = 8;
 
 /// No usable tuple is left in the pool towards this remote (N-17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +90,11 @@ impl<T: Copy> FlowTable<T> {
         self.wheel.insert(&mut self.chains, slot, deadline);
         self.cells.link(&mut self.chains, &self.records, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
+        if new.inside != new.external
+            && let Some(crowd) = self.crowds.take(&outside)
+        {
+            self.fill(crowd);
+        }
         Ok(id)
     }
 
@@ -141,16 +150,61 @@ impl<T: Copy> FlowTable<T> {
             .split_at_checked(usize::try_from(start).unwrap_or(0))
             .unwrap_or_default();
         for address in from.iter().chain(before) {
-            for port in ports {
+            let destination = SocketAddrV4::new(*address, 0);
+            let key = Key::new(outside_zone, &FiveTuple { protocol, source: remote, destination });
+            for (tries, port) in ports.enumerate() {
                 let port = u16::try_from(port).unwrap_or(u16::MAX).saturating_add(first);
-                let external = SocketAddrV4::new(*address, port);
-                let tuple = FiveTuple { protocol, source: remote, destination: external };
-                if self.is_free(now, &Key::new(outside_zone, &tuple)) {
-                    return Ok(external);
+                if self.is_free(now, &key.with_port(port)) {
+                    return Ok(SocketAddrV4::new(*address, port));
+                }
+                if tries == PATIENCE
+                    && let Some(known) = self.known_free(now, &key, first..=last, draw)
+                {
+                    match known {
+                        Some(port) => return Ok(SocketAddrV4::new(*address, port)),
+                        None => break,
+                    }
                 }
             }
         }
         Err(Exhausted)
+    }
+
+    /// A free port by what is known of a crowd, or that there is none; nothing if that is not known for certain.
+    fn known_free(
+        &self,
+        now: u64,
+        key: &Key,
+        ports: RangeInclusive<u16>,
+        draw: u64,
+    ) -> Option<Option<u16>> {
+        let crowd = self.crowds.known(key)?;
+        let [a, b, c, d, ..] = draw.to_le_bytes();
+        match self.crowds.free(crowd, ports, u32::from_le_bytes([a, b, c, d])) {
+            // A flow that keeps its source may have it.
+            Some(port) => self.is_free(now, &key.with_port(port)).then_some(Some(port)),
+            // What has rested is free, though it was not removed yet.
+            None => {
+                let flows = self.wheel.next().saturating_add(self.hold.shortest());
+                (self.hold.next() > now && flows > now).then_some(None)
+            }
+        }
+    }
+
+    /// Looks which ports of a crowd are taken: a word at a time, so that no packet waits long.
+    fn fill(&mut self, crowd: usize) {
+        let Some(first) = self.crowds.next_word(crowd) else { return };
+        let is_taken = |bit: &u16| {
+            let key = first.with_port(first.port() | bit);
+            let hash = self.secret.hash(&key);
+            let of_flow = self
+                .lookup(hash, &key)
+                .and_then(|(slot, _)| self.records.get(slot))
+                .is_some_and(Record::is_translated);
+            of_flow || self.hold.has(hash, &key)
+        };
+        let word = (0..64).filter(is_taken).fold(0, |word, bit| word | 1_u64 << bit);
+        self.crowds.fill(crowd, word);
     }
 
     /// Whether no flow has an outside key, and it does not rest. A flow past its deadline rests from then on, removed or not.

@@ -1,4 +1,4 @@
-//! Numbered slots of which a fixed number is ever used, and the links that chain them.
+//! Numbered slots, of which a fixed number is ever used.
 
 /// No slot.
 pub(crate) const NIL: u32 = u32::MAX;
@@ -6,49 +6,6 @@ pub(crate) const NIL: u32 = u32::MAX;
 /// A slot that can be chained to the next one: free slots are, and the owner may chain the others.
 pub(crate) trait Slot {
     fn next_mut(&mut self) -> &mut u32;
-}
-
-/// A place in a doubly linked list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Links {
-    pub(crate) previous: u32,
-    pub(crate) next: u32,
-}
-
-/// Two places for every slot of a slab: kept apart from it, since packets need the slots and not the links.
-pub(crate) struct Chains(Vec<[Links; 2]>);
-
-/// Which of the two places.
-#[derive(Clone, Copy)]
-pub(crate) enum Chain {
-    /// In the timer wheel.
-    Timer,
-    /// Among the flows of a cell.
-    Siblings,
-}
-
-impl Chains {
-    pub(crate) fn new(capacity: u32) -> Self {
-        Self(Vec::with_capacity(capacity as usize))
-    }
-
-    pub(crate) fn get(&self, chain: Chain, number: u32) -> Option<&Links> {
-        self.0.get(number as usize)?.get(chain as usize)
-    }
-
-    pub(crate) fn get_mut(&mut self, chain: Chain, number: u32) -> Option<&mut Links> {
-        self.0.get_mut(number as usize)?.get_mut(chain as usize)
-    }
-
-    /// Sets a place of a slot, which may be one that was never used before: those come in the order of their numbers.
-    pub(crate) fn set(&mut self, chain: Chain, number: u32, links: Links) {
-        if self.0.len() <= number as usize {
-            self.0.push([Links { previous: NIL, next: NIL }; 2]);
-        }
-        if let Some(old) = self.get_mut(chain, number) {
-            *old = links;
-        }
-    }
 }
 
 /// At most `capacity` slots, reserved at once and never moved. The last one given back is the first to be used again.

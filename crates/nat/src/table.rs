@@ -4,11 +4,13 @@ use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 
 use crate::cells::Cells;
 use crate::counters::FlowCounters;
+use crate::crowds::Crowds;
 use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
+use crate::links::Chains;
 use crate::record::Record;
-use crate::slab::{Chains, Slab};
+use crate::slab::Slab;
 use crate::tcp::after;
 use crate::wheel::Wheel;
 use crate::{
@@ -38,6 +40,7 @@ pub struct FlowTable<T> {
     pub(crate) wheel: Wheel,
     pub(crate) cells: Cells,
     pub(crate) hold: Hold,
+    pub(crate) crowds: Crowds,
     /// Timer of every state in nanoseconds.
     pub(crate) timers: [u64; State::COUNT],
     pub(crate) settings: Settings,
@@ -60,6 +63,7 @@ impl<T: Copy> FlowTable<T> {
             wheel: Wheel::new(),
             cells: Cells::new(settings.cells.min(1 << 30), secret),
             hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
+            crowds: Crowds::new(capacity, secret),
             timers: settings.timers.by_state(),
             settings,
             counters: FlowCounters::default(),
@@ -159,7 +163,8 @@ impl<T: Copy> FlowTable<T> {
         let mut work = 0;
         while work < budget {
             let Some(slot) = self.wheel.pop(&mut self.chains, now) else {
-                return work.saturating_add(self.hold.expire(now, budget.saturating_sub(work)));
+                let rest = budget.saturating_sub(work);
+                return work.saturating_add(self.hold.expire(now, rest, &mut self.crowds));
             };
             work = work.saturating_add(1);
             let Some(record) = self.records.get(slot) else { continue };
@@ -177,10 +182,13 @@ impl<T: Copy> FlowTable<T> {
         work
     }
 
-    /// When [`expire`](Self::expire) should be called next: never later than a flow's time, sometimes earlier.
+    /// When [`expire`](Self::expire) should be called next: never later than the time of a flow, or of a tuple in hold-down, and sometimes
+    /// earlier. `None` if there are neither.
     #[must_use]
+    #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.wheel.next().map(Time)
+        let any = self.records.live() != 0 || self.hold.live() != 0;
+        any.then(|| Time(self.wheel.next().min(self.hold.next())))
     }
 
     /// What the table has seen so far.
@@ -281,7 +289,9 @@ impl<T: Copy> FlowTable<T> {
         let outside = record.key(Side::Outside);
         if record.is_translated() && successor != Some(&outside) {
             let kind = Kind::of(record.protocol(), record.state, cause);
-            self.hold.add(self.clock, ended, kind, &outside);
+            self.hold.add(self.clock, ended, kind, &outside, &mut self.crowds);
+        } else if record.is_translated() {
+            self.crowds.release(&outside);
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();

@@ -1,22 +1,26 @@
 //! The timer wheel: eight levels of 256 slots over all 64 bits of time, exact to the nanosecond.
 //!
 //! It is lazy: a packet only writes when it came. An entry is looked at when the slot comes up under which it was put, and goes back
-//! under a later one if its flow was heard meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
+//! under a later one if it was refreshed meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
 //! refreshing is free, and an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at once.
 
-use crate::slab::{Chain, Chains, Links, NIL};
+use crate::links::{Linked, Links};
+use crate::slab::NIL;
 
 const BITS: u32 = 8;
 const SLOTS: usize = 256;
 const LEVELS: usize = 8;
 /// No slot.
 const NONE: usize = LEVELS * SLOTS;
-/// Marks a link that leads to a slot of the wheel and not to a record.
+/// Marks a link that leads to a slot of the wheel and not to an entry.
 const SLOT: u32 = 1 << 31;
 
+/// Slots that chain entries, whose links the caller keeps.
 pub(crate) struct Wheel {
     /// All slots that start before this are empty.
     elapsed: u64,
+    /// No deadline is before this.
+    next: u64,
     heads: Vec<u32>,
     /// The slot from which entries were taken last, if it starts at `elapsed`.
     draining: usize,
@@ -28,6 +32,7 @@ impl Wheel {
     pub(crate) fn new() -> Self {
         Self {
             elapsed: 0,
+            next: u64::MAX,
             heads: vec![NIL; LEVELS * SLOTS],
             draining: NONE,
             occupied: Default::default(),
@@ -35,30 +40,31 @@ impl Wheel {
     }
 
     /// Puts an entry under a deadline.
-    pub(crate) fn insert(&mut self, chains: &mut Chains, number: u32, deadline: u64) {
+    pub(crate) fn insert(&mut self, entries: &mut impl Linked, number: u32, deadline: u64) {
         let (level, slot) = self.place(deadline);
         let place = level << BITS | slot;
         let Some(head) = self.heads.get_mut(place) else { return };
         let next = core::mem::replace(head, number);
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
-        chains.set(Chain::Timer, number, Links { previous, next });
-        if let Some(links) = chains.get_mut(Chain::Timer, next) {
-            links.previous = number;
+        entries.set_links(number, Links { previous, next });
+        if let Some(links) = entries.links(next) {
+            entries.set_links(next, Links { previous: number, ..links });
         }
         if let Some(word) = self.word_mut(level, slot) {
             *word |= 1 << (slot % 64);
         }
+        self.next = self.next.min(deadline);
     }
 
     /// Takes an entry out, wherever it is.
-    pub(crate) fn remove(&mut self, chains: &mut Chains, number: u32) {
-        let Some(&Links { previous, next }) = chains.get(Chain::Timer, number) else { return };
-        if let Some(links) = chains.get_mut(Chain::Timer, next) {
-            links.previous = previous;
+    pub(crate) fn remove(&mut self, entries: &mut impl Linked, number: u32) {
+        let Some(Links { previous, next }) = entries.links(number) else { return };
+        if let Some(links) = entries.links(next) {
+            entries.set_links(next, Links { previous, ..links });
         }
         if previous & SLOT == 0 {
-            if let Some(links) = chains.get_mut(Chain::Timer, previous) {
-                links.next = next;
+            if let Some(links) = entries.links(previous) {
+                entries.set_links(previous, Links { next, ..links });
             }
             return;
         }
@@ -74,15 +80,21 @@ impl Wheel {
     }
 
     /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be there before its time.
-    pub(crate) fn pop(&mut self, chains: &mut Chains, until: u64) -> Option<u32> {
+    pub(crate) fn pop(&mut self, entries: &mut impl Linked, until: u64) -> Option<u32> {
         let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
             (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
+            self.next = self.earliest().map_or(u64::MAX, |(start, _)| start);
             return None;
         };
         (self.elapsed, self.draining) = (start, place);
         let number = *self.heads.get(place)?;
-        self.remove(chains, number);
+        self.remove(entries, number);
         Some(number)
+    }
+
+    /// One of the entries in the first slot that is not empty.
+    pub(crate) fn nearest(&self) -> Option<u32> {
+        self.earliest().and_then(|(_, place)| self.heads.get(place).copied())
     }
 
     /// The start of the slot that was looked at last.
@@ -91,8 +103,9 @@ impl Wheel {
     }
 
     /// A time that no deadline is before.
-    pub(crate) fn next(&self) -> Option<u64> {
-        self.earliest().map(|(start, _)| start)
+    #[inline]
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
     }
 
     /// The first slot that is not empty: when it starts, and its place. Lower levels come first, since theirs is the nearer time, but not

@@ -150,6 +150,11 @@ impl Twin {
         self.held.iter().any(|(held, until)| *held == wanted && *until > now)
     }
 
+    /// When the next tuple will have rested.
+    pub(crate) fn rested_next(&self, now: Time) -> Option<Time> {
+        self.held.iter().map(|(_, until)| *until).filter(|until| *until > now).min()
+    }
+
     pub(crate) fn end(&mut self, name: u64, cause: Cause, ended: Time) {
         let place = self.flows.iter().position(|flow| flow.name == name).unwrap();
         let flow = self.flows.remove(place);
