@@ -46,10 +46,10 @@ mod link;
 pub mod model;
 mod packet;
 mod port;
-mod service;
-mod session;
 pub mod report;
 pub mod scenario;
+mod service;
+mod session;
 pub mod sql;
 pub mod strategies;
 pub mod world;
@@ -66,6 +66,6 @@ pub use packet::{
     fragments,
 };
 pub use port::{Port, Received, Sending};
-pub use service::{Access, Answer, App, Call, Refusal};
 pub use scenario::{Scenario, ScenarioError};
+pub use service::{Access, Answer, App, Call, Refusal};
 pub use world::World;

@@ -106,15 +106,21 @@ impl Crowds {
     /// A random one of the ports of a crowd that are free; every one is equally likely.
     pub(crate) fn free(&self, number: usize, ports: RangeInclusive<u16>, draw: u32) -> Option<u16> {
         let words = self.taken.get(number)?;
-        let free = || {
-            (0_u32..)
-                .step_by(64)
-                .zip(words)
-                .map(|(first, word)| (first, !word & within(&ports, first)))
+        let (first, last) = (usize::from(ports.start() >> 6), usize::from(ports.end() >> 6));
+        let words = words.get(first..=last)?;
+        let free = |place: usize, word: u64| {
+            let behind = if place == 0 { u64::MAX << (ports.start() & 63) } else { u64::MAX };
+            let before = if place == last.wrapping_sub(first) {
+                u64::MAX >> (63 - (ports.end() & 63))
+            } else {
+                u64::MAX
+            };
+            !word & behind & before
         };
+        let free = || words.iter().enumerate().map(|(place, word)| (place, free(place, *word)));
         let count: u32 = free().map(|(_, word)| word.count_ones()).sum();
         let mut skip = u32::try_from(u64::from(draw).wrapping_mul(count.into()) >> 32).ok()?;
-        for (first, mut word) in free() {
+        for (place, mut word) in free() {
             if word.count_ones() <= skip {
                 skip = skip.saturating_sub(word.count_ones());
                 continue;
@@ -122,7 +128,8 @@ impl Crowds {
             for _ in 0..skip {
                 word &= word.wrapping_sub(1);
             }
-            return u16::try_from(first | word.trailing_zeros()).ok();
+            let place = u32::try_from(first.wrapping_add(place)).ok()?;
+            return u16::try_from(place << 6 | word.trailing_zeros()).ok();
         }
         None
     }
@@ -188,16 +195,6 @@ impl Crowds {
         let hash = self.secret.hash(&key.with_port(0)).0 >> 32;
         usize::try_from(hash.wrapping_mul(self.counts.len() as u64) >> 32).ok()
     }
-}
-
-/// The bits of the ports of a range in the word that begins with port `first`.
-fn within(ports: &RangeInclusive<u16>, first: u32) -> u64 {
-    let (start, end) = (u32::from(*ports.start()), u32::from(*ports.end()));
-    let below = |port: u32| match port.saturating_sub(first) {
-        bits @ 0..64 => (1_u64 << bits).wrapping_sub(1),
-        _ => u64::MAX,
-    };
-    below(end.saturating_add(1)) & !below(start)
 }
 
 #[cfg(test)]
