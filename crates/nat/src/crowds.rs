@@ -111,7 +111,7 @@ impl Crowds {
         let free = |place: usize, word: u64| {
             let behind = if place == 0 { u64::MAX << (ports.start() & 63) } else { u64::MAX };
             let before = if place == last.wrapping_sub(first) {
-                u64::MAX >> (63 - (ports.end() & 63))
+                u64::MAX >> (!ports.end() & 63)
             } else {
                 u64::MAX
             };
