@@ -52,10 +52,10 @@ pub(crate) enum Place {
     Site(SiteId),
 }
 
-/// Services that one control plane can hold: five bits of an [`EdgeCode`] and of a [`Cell`], and number 0 stands for none.
+/// Services that one control plane can hold: five bits of an edge as flows store it and of a cell, and number 0 stands for none.
 pub const MAX_SERVICES: usize = 31;
 
-/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an [`EdgeCode`].
+/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an edge as flows store it.
 pub const MAX_PLACES: u32 = (1 << 24) - 1;
 
 const KIND: u32 = 29;

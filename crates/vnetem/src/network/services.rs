@@ -83,7 +83,7 @@ impl Network {
     }
 
     /// Makes a resource that answers at an address of its service. Several may share one address; the front end, which alone sees the
-    /// name, then asks [`Snapshot::judge`].
+    /// name, then asks [`Snapshot::judge`](crate::Snapshot::judge).
     ///
     /// # Errors
     ///
