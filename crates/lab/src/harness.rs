@@ -41,7 +41,7 @@ pub use world::Edit;
 /// A sequence: how the data plane is set up, and what happens to it.
 #[derive(Clone, Debug)]
 pub struct Sequence {
-    /// Settings, read by position: see [`settings`].
+    /// Settings, read by position.
     pub setup: u8,
     /// What happens.
     pub steps: Vec<Step>,

@@ -67,7 +67,7 @@ pub enum Step {
     },
     /// The clock moves.
     Clock {
-        /// By how much: see [`TICKS`].
+        /// By how much: a place in a list of telling steps.
         tick: u8,
     },
     /// Everything that waits is taken.
