@@ -44,7 +44,7 @@ reasons! {
     TtlExpired = "ttl-expired",
     /// There is no flow and this packet may not open one (P-25).
     NoFlow = "no-flow",
-    /// From the public side to a translated address, without a flow (N6).
+    /// From the public side, to a translated address or from a service, without a flow (N6).
     Unsolicited = "unsolicited",
     /// An answer came in by another edge than the question left by.
     WrongEdge = "wrong-edge",
