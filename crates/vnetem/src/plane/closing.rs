@@ -1,0 +1,68 @@
+//! What a change of configuration does to live flows.
+
+use vnetem_nat::{Cause, FlowId, FlowTable, Generation, Side};
+
+use super::DataPlane;
+use crate::edge::cell;
+use crate::event::EventKind;
+use crate::pipeline::Judgement;
+use crate::{Closing, Snapshot};
+
+impl DataPlane {
+    /// A flow that a change touched: kept if it would be judged the same, closed if not.
+    pub(super) fn judge_stale(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.flow(id) else { return };
+        match self.pipeline().judge_again(&flow) {
+            Ok((cell, judgement)) => {
+                self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
+            }
+            Err((cause, _)) => self.close(id, cause),
+        }
+    }
+
+    /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (nat.md 4.3, R3).
+    pub(super) fn close(&mut self, id: FlowId, cause: Cause) {
+        self.event(EventKind::Closed(cause), id);
+        let Some(flow) = self.flows.flow(id) else { return };
+        let pipeline = self.pipeline();
+        let inside = pipeline.edge(pipeline.edge_of(&flow, Side::Inside), *flow.inside.ip());
+        let outside = pipeline.edge(pipeline.edge_of(&flow, Side::Outside), *flow.inside.ip());
+        let resets = self.flows.close(self.now, id, cause);
+        for (side, edge, reset) in
+            [(Side::Inside, inside, resets.to_inside), (Side::Outside, outside, resets.to_outside)]
+        {
+            let told = match self.closing {
+                Closing::Both => true,
+                Closing::Opener => side == flow.opener,
+                Closing::Silent => false,
+            };
+            if let Some(reset) = reset.filter(|_| told) {
+                self.outbox.reset(edge, reset, &mut self.counters);
+            }
+        }
+    }
+
+    /// Whether late segments from a side of a closed flow are answered.
+    pub(super) fn answers(&self, id: FlowId, side: Side) -> bool {
+        match self.closing {
+            Closing::Both => true,
+            Closing::Opener => self.flows.flow(id).is_some_and(|flow| flow.opener == side),
+            Closing::Silent => false,
+        }
+    }
+}
+
+pub(super) fn touch_everything(
+    flows: &mut FlowTable<Judgement>,
+    snapshot: &Snapshot,
+    at: Generation,
+) {
+    for number in 0..snapshot.places.len().max(1) {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        flows.touch(cell(number, None), at);
+        for service in 0..snapshot.services.names.len() {
+            let service = crate::ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
+            flows.touch(cell(number, Some(service)), at);
+        }
+    }
+}
