@@ -138,7 +138,7 @@ impl Hold {
         {
             work = work.saturating_add(1);
             match self.tuples.get(number) {
-                Some(held) if held.until > self.wheel.elapsed() => {
+                Some(held) if held.until > now => {
                     let until = held.until;
                     self.wheel.insert(&mut self.tuples, number, until);
                 }

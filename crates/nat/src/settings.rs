@@ -10,8 +10,8 @@ use crate::time::nanoseconds;
 pub struct Settings {
     /// Flows that fit, tombstones included; at most 2^30. All memory is taken when the table is made.
     pub capacity: u32,
-    /// External tuples in hold-down that fit, 32 bytes each. When all are taken, the one that has waited longest relative to its
-    /// time is given free early, and counted.
+    /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are taken, one of those whose time is nearest is
+    /// given free early, and counted.
     pub held: u32,
     /// Different cells that flows of the table may have at one time; a flow with one more finds the table full.
     pub cells: u32,

@@ -47,6 +47,20 @@ fn both_ends_are_reset_at_what_they_expect_next() {
     assert_eq!(world.state(), State::Tombstone(Cause::SourceSwitched));
 }
 
+/// R3: the highest end counts, not the last: what is sent again, or comes late, lowers nothing.
+#[test]
+fn old_data_sent_again_does_not_lower_the_reset() {
+    let mut world = World::established();
+    assert_eq!(world.inside(segment(ACK, C, S, 1000)), Track::Pass);
+    assert_eq!(world.inside(segment(ACK, C + 1000, S, 1000)), Track::Pass);
+    assert_eq!(world.inside(segment(ACK, C, S, 1000)), Track::Pass);
+    assert_eq!(world.outside(segment(ACK, S, C + 2000, 700)), Track::Pass);
+    assert_eq!(world.outside(segment(ACK, S, C + 1000, 300)), Track::Pass);
+    let closing = close(&mut world);
+    assert_eq!(closing.to_outside.unwrap().sequence, C + 2000);
+    assert_eq!(closing.to_inside.unwrap().sequence, S + 700);
+}
+
 /// R3: FIN takes one number, and so does SYN.
 #[test]
 fn a_fin_counts_in_the_end_forwarded() {

@@ -210,10 +210,15 @@ impl Pair {
         }
         self.names += 1;
         let could = self.table.can_open(self.now, &new);
+        let replaced: Vec<_> = self.table.replaced(self.now, &new).collect();
+        let ended_before = self.twin.ended.len();
         let packet = first(&new);
         let opened = self.table.open(self.now, new, &packet.headers, &packet.bytes);
         assert_eq!(opened.map(|_| ()), could, "can_open is open's twin");
         assert_eq!(could, self.twin.open(self.now, new, self.names), "{new:?}");
+        let ended = self.twin.ended[ended_before..].to_vec();
+        let told: Vec<_> = replaced.iter().map(|ended| ended.cause).collect();
+        assert_eq!(told, ended, "who gives way is told beforehand");
         if let Ok(id) = opened {
             self.ids.insert(self.names, id);
         }

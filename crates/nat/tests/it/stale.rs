@@ -54,6 +54,19 @@ fn generations_are_compared_not_the_time_of_opening() {
     assert_eq!(table.next_stale(), Some(old));
 }
 
+/// Also when the walk over the change that made it stale is long over.
+#[test]
+fn a_flow_opened_by_an_old_configuration_is_walked_to() {
+    let mut table = FlowTable::new(Settings::default());
+    open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
+    table.touch(Cell(1), Generation(4));
+    let first = table.next_stale().unwrap();
+    assert!(table.adopt(first, Cell(1), Generation(4), 0));
+    assert_eq!(table.next_stale(), None);
+    let old = open(&mut table, Time(0), nth(2, 1, 3)).unwrap();
+    assert_eq!(table.next_stale(), Some(old));
+}
+
 /// The same flow until it is dealt with, whatever else happens.
 #[test]
 fn the_walk_goes_on_whatever_happens_between() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use vnetem_nat::{Cause, Settings, Side, State, Track};
 use vnetem_packet::{Protocol, TcpFlags};
 
@@ -341,6 +342,37 @@ fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
         world.handshake();
         assert_eq!(world.outside(segment(RST, sequence, 0, 0)), expected, "{sequence}");
         assert_eq!(world.state(), State::Established);
+    }
+}
+
+proptest! {
+    /// R3 with an attacker or a broken host between: segments that lie outside the windows, whatever else they say, pass and move nothing
+    /// that a reset or a timer is made from. (RSTs and SYNs that pass move nothing either.)
+    #[test]
+    fn wild_segments_do_not_move_the_resets(
+        wild in proptest::collection::vec(
+            (any::<bool>(), any::<u8>(), 70_000_u32..u32::MAX - 70_000, 70_000_u32..u32::MAX - 70_000, any::<u16>(), 0_u16..1000),
+            1..20,
+        ),
+    ) {
+        let mut calm = World::established();
+        let mut world = World::established();
+        world.wait(Duration::from_secs(1));
+        calm.now = world.now;
+        for (inside, flags, sequence, acknowledgement, window, payload) in wild {
+            let side = if inside { Side::Inside } else { Side::Outside };
+            let (next, expects) = if inside { (C, S) } else { (S, C) };
+            let segment = Segment {
+                window,
+                ..segment(flags, next.wrapping_add(sequence), expects.wrapping_add(acknowledgement), payload)
+            };
+            let packet = world.packet(side, segment);
+            _ = world.send(side, &packet);
+        }
+        let (flow, calm_flow) = (world.table.flow(world.id).unwrap(), calm.table.flow(calm.id).unwrap());
+        prop_assert_eq!((flow.state, flow.last), (calm_flow.state, calm_flow.last));
+        let resets = world.table.close(world.now, world.id, Cause::SourceSwitched);
+        prop_assert_eq!(resets, calm.table.close(calm.now, calm.id, Cause::SourceSwitched));
     }
 }
 
