@@ -12,6 +12,7 @@ mod pipeline;
 mod plane;
 mod reason;
 mod route;
+mod routing;
 mod settings;
 mod snapshot;
 mod trace;
@@ -32,12 +33,15 @@ pub use counters::{Counters, Tally};
 pub use edge::{Edge, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
 pub use error::EditError;
 pub use event::{Event, EventKind};
-pub use network::{Network, Nic, Outbound, Resource, Scope, Service, Site, Subnet, Vnet};
+pub use network::{
+    Circuit, Connection, Network, Nic, Outbound, Peering, Resource, RouteTable, Scope, Service,
+    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+};
 pub use outbox::Transmit;
 pub use plane::DataPlane;
 pub use reason::{DenyReason, DropReason};
 pub use route::{
-    Choice, EffectiveRoute, NextHop, Route, RouteSource, RouteState, TiePolicy, choose,
+    Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,
 };
 pub use settings::{Closing, Settings};
 pub use snapshot::Snapshot;

@@ -193,8 +193,9 @@ impl<'a> Pipeline<'a> {
             Origin::Subnet(subnet) => subnet.keeps.contains(&external),
             Origin::Site(site) => site
                 .outbound
-                .as_ref()
-                .is_some_and(|outbound| outbound.addresses.contains(&external)),
+                .iter()
+                .chain(&site.peering)
+                .any(|outbound| outbound.addresses.contains(&external)),
             Origin::Internet | Origin::Service => true,
         }
     }

@@ -2,7 +2,6 @@
 
 use core::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival};
 use vnetem_nat::Zone;
 use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
@@ -10,8 +9,8 @@ use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
 use crate::edge::{EdgeCode, Place};
 use crate::origin::{Entry, Origin, is_host};
 use crate::pipeline::Pipeline;
-use crate::route::{Choice, Route, choose};
-use crate::snapshot::{Method, OutboundView, SubnetView};
+use crate::route::Choice;
+use crate::snapshot::{Method, OutboundView, SiteView, SubnetView};
 use crate::trace::{Note, Step};
 use crate::{DropReason, Mark, NextHop, ResourceId, ServiceId};
 
@@ -52,10 +51,22 @@ impl<'a> Pipeline<'a> {
             },
             Origin::Site(site) => match site.vnets.lookup(destination) {
                 Some((_, &vnet)) => self.path_to_host(vnet, destination, DropReason::NoSuchHost),
-                None => self.path_to_public(site.outbound.as_ref(), tuple, fragment),
+                None => self.path_from_site(site, tuple, fragment),
             },
             Origin::Subnet(subnet) => self.path_from_subnet(subnet, tuple, fragment, note),
         }
+    }
+
+    /// S-36, S-38: to services by the peering of the site's circuit if there is one, else by the site's own translation.
+    fn path_from_site(
+        self,
+        site: &'a SiteView,
+        tuple: &FiveTuple,
+        fragment: bool,
+    ) -> Result<Path<'a>, DropReason> {
+        let to_service = self.snapshot.services.prefixes.lookup(*tuple.destination.ip()).is_some();
+        let outbound = site.peering.as_ref().filter(|_| to_service).or(site.outbound.as_ref());
+        self.path_to_public(outbound, tuple, fragment)
     }
 
     fn path_from_subnet(
@@ -66,14 +77,8 @@ impl<'a> Pipeline<'a> {
         note: &mut impl Note,
     ) -> Result<Path<'a>, DropReason> {
         let destination = *tuple.destination.ip();
-        let route = subnet.routes.lookup(destination).map(|(prefix, &(source, next_hop))| Route {
-            prefix,
-            source,
-            next_hop,
-        });
-        let endpoint = self.endpoint(subnet, tuple.protocol, destination);
-        let choice =
-            choose(route, endpoint, self.snapshot.tie_policy).ok_or(DropReason::NoRoute)?;
+        let (choice, route) = self.snapshot.choose(subnet, tuple.protocol, destination);
+        let choice = choice.ok_or(DropReason::NoRoute)?;
         note.step(|| Step::Route { choice, route });
         let route = match choice {
             Choice::Endpoint { service, .. } => {
@@ -110,28 +115,6 @@ impl<'a> Pipeline<'a> {
         };
         // The cell names the service of the destination whatever the route, so that a toggle finds the flow.
         path.map(|path| Path { service, ..path })
-    }
-
-    /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06).
-    fn endpoint(
-        self,
-        subnet: &SubnetView,
-        protocol: Protocol,
-        destination: Ipv4Addr,
-    ) -> Option<(ServiceId, Ipv4Net)> {
-        if protocol != Protocol::TCP || subnet.endpoints.is_empty() {
-            return None;
-        }
-        let services = &self.snapshot.services;
-        let (prefix, &service) = services.prefixes.lookup(destination)?;
-        let (_, scope) = subnet.endpoints.iter().find(|(enabled, _)| *enabled == service)?;
-        if let Some(regions) = scope
-            && let Some((_, region)) = services.regions.lookup(destination)
-            && !regions.contains(region)
-        {
-            return None;
-        }
-        Some((service, prefix))
     }
 
     fn path_to_host(

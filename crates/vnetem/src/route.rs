@@ -126,25 +126,91 @@ pub enum RouteState {
     Invalid(RouteSource),
 }
 
+/// The types of next hops in Azure's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NextHopType {
+    /// By the outbound method of the subnet.
+    Internet,
+    /// To an appliance.
+    VirtualAppliance,
+    /// To an on-premises site.
+    VirtualNetworkGateway,
+    /// To a host of the network.
+    VnetLocal,
+    /// To a host of a peered network.
+    VnetPeering,
+    /// Over a service endpoint.
+    VirtualNetworkServiceEndpoint,
+    /// To a private endpoint.
+    InterfaceEndpoint,
+    /// Azure names it for routers of its own edge; no route of a subnet's table leads there, so it is never answered here.
+    MicrosoftEdge,
+    /// Nowhere.
+    None,
+}
+
+impl NextHopType {
+    /// All types.
+    pub const ALL: [Self; 9] = [
+        Self::Internet,
+        Self::VirtualAppliance,
+        Self::VirtualNetworkGateway,
+        Self::VnetLocal,
+        Self::VnetPeering,
+        Self::VirtualNetworkServiceEndpoint,
+        Self::InterfaceEndpoint,
+        Self::MicrosoftEdge,
+        Self::None,
+    ];
+
+    /// The type in Azure's spelling.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Internet => "Internet",
+            Self::VirtualAppliance => "VirtualAppliance",
+            Self::VirtualNetworkGateway => "VirtualNetworkGateway",
+            Self::VnetLocal => "VnetLocal",
+            Self::VnetPeering => "VNetPeering",
+            Self::VirtualNetworkServiceEndpoint => "VirtualNetworkServiceEndpoint",
+            Self::InterfaceEndpoint => "InterfaceEndpoint",
+            Self::MicrosoftEdge => "MicrosoftEdge",
+            Self::None => "None",
+        }
+    }
+}
+
+impl Choice {
+    /// The type of the next hop.
+    #[must_use]
+    pub const fn next_hop_type(self) -> NextHopType {
+        match self {
+            Self::Endpoint { .. } => NextHopType::VirtualNetworkServiceEndpoint,
+            Self::Route(route) => route.next_hop.kind(),
+        }
+    }
+}
+
 impl EffectiveRoute {
     /// The next hop type in Azure's spelling.
     #[must_use]
     pub fn next_hop_type(&self) -> &'static str {
-        self.next_hop.map_or("VirtualNetworkServiceEndpoint", NextHop::type_name)
+        let endpoint = NextHopType::VirtualNetworkServiceEndpoint;
+        self.next_hop.map_or(endpoint, NextHop::kind).name()
     }
 }
 
 impl NextHop {
-    /// The type in Azure's spelling.
+    /// The type of the next hop.
     #[must_use]
-    pub const fn type_name(self) -> &'static str {
+    pub const fn kind(self) -> NextHopType {
         match self {
-            Self::VnetLocal => "VnetLocal",
-            Self::VnetPeering(_) => "VNetPeering",
-            Self::VirtualNetworkGateway(_) => "VirtualNetworkGateway",
-            Self::VirtualAppliance(_) => "VirtualAppliance",
-            Self::Internet => "Internet",
-            Self::None => "None",
+            Self::VnetLocal => NextHopType::VnetLocal,
+            Self::VnetPeering(_) => NextHopType::VnetPeering,
+            Self::VirtualNetworkGateway(_) => NextHopType::VirtualNetworkGateway,
+            Self::VirtualAppliance(_) => NextHopType::VirtualAppliance,
+            Self::Internet => NextHopType::Internet,
+            Self::None => NextHopType::None,
         }
     }
 }
@@ -153,7 +219,7 @@ impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::VirtualAppliance(address) => write!(f, "VirtualAppliance {address}"),
-            other => f.write_str(other.type_name()),
+            other => f.write_str(other.kind().name()),
         }
     }
 }

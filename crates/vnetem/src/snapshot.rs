@@ -10,10 +10,7 @@ use vnetem_fib::Table;
 use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
-use crate::{
-    Edge, EffectiveRoute, NextHop, NicId, ResourceId, Route, RouteSource, RouteState, ServiceId,
-    TiePolicy,
-};
+use crate::{Edge, NextHop, NicId, ResourceId, Route, RouteSource, ServiceId, TiePolicy};
 
 /// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
 #[derive(Clone, Debug, Default)]
@@ -78,6 +75,8 @@ pub(crate) struct SiteView {
     /// Virtual networks that a gateway connects, by their ranges.
     pub(crate) vnets: Table<VnetId>,
     pub(crate) outbound: Option<OutboundView>,
+    /// What takes the place of `outbound` towards services (S-38).
+    pub(crate) peering: Option<OutboundView>,
 }
 
 /// A method that gives flows a public source.
@@ -169,38 +168,6 @@ impl Snapshot {
     #[must_use]
     pub fn resources_at(&self, address: Ipv4Addr) -> &[ResourceId] {
         self.resources.by_address.get(&address).map_or(&[], Vec::as_slice)
-    }
-
-    /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix, winners before what they override, then
-    /// one entry per enabled service with all its prefixes (S-22, R-10, R-29). Empty for a subnet that does not exist.
-    #[must_use]
-    pub fn effective_routes(&self, subnet: SubnetId) -> Vec<EffectiveRoute> {
-        let Some(view) = self.subnet(subnet) else {
-            return Vec::new();
-        };
-        let winners = view.routes.iter().map(|(prefix, &(source, next_hop))| {
-            (Route { prefix, source, next_hop }, RouteState::Active)
-        });
-        let losers = view.losers.iter().map(|&(route, by)| (route, RouteState::Invalid(by)));
-        let mut own: Vec<_> = winners.chain(losers).collect();
-        own.sort_by_key(|(route, state)| {
-            (route.prefix, *state != RouteState::Active, route.source)
-        });
-        let own = own.into_iter().map(|(route, state)| EffectiveRoute {
-            source: route.source,
-            state,
-            prefixes: vec![route.prefix],
-            next_hop: Some(route.next_hop),
-            service: None,
-        });
-        let endpoints = view.endpoints.iter().map(|(service, _)| EffectiveRoute {
-            source: RouteSource::Default,
-            state: RouteState::Active,
-            prefixes: self.services.prefixes_of(*service).collect(),
-            next_hop: None,
-            service: self.services.names.get(usize::from(service.0)).cloned(),
-        });
-        own.chain(endpoints).collect()
     }
 
     /// An edge in words, with the names of the model: `subnet web (vnet alpha)`, `service storage`.

@@ -145,7 +145,7 @@ fn a_refused_edit_names_both_parts_and_changes_nothing() {
                     NextHop::VirtualNetworkGateway(w.office),
                 )
             },
-            "there is no gateway connection to site#2",
+            "there is no VPN connection to site#2",
         ),
         (
             |w| w.network.set_route(w.web, net("0.0.0.0/0"), NextHop::VnetPeering(w.beta)),

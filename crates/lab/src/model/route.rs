@@ -178,15 +178,16 @@ fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHo
         let reserved: Ipv4Net = reserved.parse().unwrap_or_default();
         // a range that holds a reserved one stands in its place; R-04: so does a user's default route.
         if !vnet.ranges.iter().any(|range| range.contains(&reserved))
-            && !subnet.routes.contains_key(&default)
+            && !subnet.table.routes.contains_key(&default)
         {
             system.push((reserved, NextHop::None));
         }
     }
-    let bgp = vnet.gateways.iter().filter(|_| !inside).flat_map(|(site, prefixes)| {
-        prefixes.iter().map(|prefix| (*prefix, NextHop::VirtualNetworkGateway(*site)))
+    let bgp = vnet.gateways.iter().filter(|_| !inside).flat_map(|(site, connection)| {
+        let prefixes = connection.announced.iter();
+        prefixes.map(|prefix| (*prefix, NextHop::VirtualNetworkGateway(*site)))
     });
-    let user = subnet.routes.iter().map(|(prefix, hop)| (*prefix, *hop));
+    let user = subnet.table.routes.iter().map(|(prefix, route)| (*prefix, route.next_hop));
     let ranked = system.into_iter().map(|route| (route, 0));
     let ranked = ranked.chain(bgp.map(|route| (route, 1))).chain(user.map(|route| (route, 2)));
     let covering = ranked.filter(|((prefix, _), _)| prefix.contains(&to));

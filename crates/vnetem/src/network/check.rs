@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use vnetem_authz::DenyMode;
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
-use super::{Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
+use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
 use crate::{EditError, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
 /// Whose a public address is.
@@ -80,7 +80,7 @@ pub(super) fn outbound(outbound: &Outbound, name: &str) -> Result<(), EditError>
     Ok(())
 }
 
-/// an appliance by its private address, the internet, the network, none, or a gateway that is there; never a peering.
+/// an appliance by its private address, the internet, the network, none, or a VPN gateway that is there; never a peering.
 pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> {
     match next_hop {
         NextHop::VirtualAppliance(address)
@@ -91,8 +91,10 @@ pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> 
         {
             Err(EditError::NextHop { address, why: "an appliance needs a private address" })
         }
-        NextHop::VirtualNetworkGateway(site) if !vnet.gateways.contains_key(&site) => {
-            Err(EditError::Unknown { kind: "gateway connection to", name: site.to_string() })
+        NextHop::VirtualNetworkGateway(site)
+            if vnet.gateways.get(&site).map(|it| it.circuit) != Some(Circuit::Vpn) =>
+        {
+            Err(EditError::Unknown { kind: "VPN connection to", name: site.to_string() })
         }
         NextHop::VnetPeering(peer) => {
             Err(EditError::Unknown { kind: "user route by peering to", name: peer.to_string() })

@@ -6,28 +6,23 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_fib::{RouteTable, Table};
 use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
-use super::{Network, Outbound, Scope, Subnet, Vnet};
+use super::compile_routes::Winners;
+use super::{Network, Outbound, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::{INTERNET_PLACE, cell};
 use crate::snapshot::{
     Method, NicView, OutboundView, PlaceView, ResourceMap, ResourceView, ServiceMap, SiteView,
     SubnetView, Touched, Translator, VnetView,
 };
-use crate::{NextHop, NicId, Route, RouteSource, ServiceId, Snapshot};
-
-/// ranges that lead nowhere until something else is said of them.
-const RESERVED: [Ipv4Net; 4] =
-    [net(10, 0, 0, 0, 8), net(172, 16, 0, 0, 12), net(192, 168, 0, 0, 16), net(100, 64, 0, 0, 10)];
+use crate::{NicId, ServiceId, Snapshot};
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
 const GATEWAY_PORTS: (u16, u16) = (1024, u16::MAX);
 
 /// Compiled tables by what they were made of, so that equal ones are one.
-type Shared = BTreeMap<(VnetId, Vec<(Ipv4Net, NextHop)>), (Table<(RouteSource, NextHop)>, Losers)>;
-type Losers = Arc<Vec<(Route, RouteSource)>>;
+type Shared<'a> = BTreeMap<(VnetId, &'a RouteTable), Winners>;
 
 impl Network {
     pub(super) fn compile(&self, generation: Generation) -> Snapshot {
@@ -106,11 +101,11 @@ impl Network {
         }
     }
 
-    fn compile_place(
-        &self,
+    fn compile_place<'a>(
+        &'a self,
         number: u32,
         services: &ServiceMap,
-        shared: &mut Shared,
+        shared: &mut Shared<'a>,
     ) -> Option<PlaceView> {
         if let Some(subnet) = self.subnets.get(&SubnetId(number)) {
             let view = self.compile_subnet(SubnetId(number), subnet, services, shared)?;
@@ -126,27 +121,22 @@ impl Network {
             name: site.name.clone(),
             ranges: site.ranges.clone(),
             vnets: ranges.collect(),
-            outbound: (!site.nat.is_empty()).then(|| OutboundView {
-                method: Method::Pool,
-                addresses: site.nat.clone(),
-                first_port: GATEWAY_PORTS.0,
-                last_port: GATEWAY_PORTS.1,
-            }),
+            outbound: pool_of_site(&site.nat),
+            peering: site.peering.as_ref().and_then(|peering| pool_of_site(peering.addresses())),
         })))
     }
 
-    fn compile_subnet(
-        &self,
+    fn compile_subnet<'a>(
+        &'a self,
         id: SubnetId,
-        subnet: &Subnet,
+        subnet: &'a Subnet,
         services: &ServiceMap,
-        shared: &mut Shared,
+        shared: &mut Shared<'a>,
     ) -> Option<SubnetView> {
         let vnet = self.vnets.get(&subnet.vnet)?;
-        let own: Vec<_> = subnet.routes.iter().map(|(&prefix, &hop)| (prefix, hop)).collect();
         let (routes, losers) = shared
-            .entry((subnet.vnet, own))
-            .or_insert_with_key(|(_, own)| self.compile_routes(vnet, own))
+            .entry((subnet.vnet, &subnet.table))
+            .or_insert_with_key(|(_, table)| self.compile_routes(vnet, table))
             .clone();
         let regions_of = |scope: &Scope| match scope {
             Scope::Worldwide => None,
@@ -172,68 +162,6 @@ impl Network {
             outbound: compile_outbound(&subnet.outbound),
             keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
         })
-    }
-
-    /// All candidates of a subnet and what becomes of each.
-    fn compile_routes(
-        &self,
-        vnet: &Vnet,
-        own: &[(Ipv4Net, NextHop)],
-    ) -> (Table<(RouteSource, NextHop)>, Losers) {
-        let mut table = RouteTable::new();
-        let mut losers = Vec::new();
-        let mut add = |prefix, source, next_hop| {
-            table.insert(prefix, source, next_hop);
-        };
-        let local: Vec<_> = vnet.ranges.iter().map(|&range| (range, NextHop::VnetLocal)).collect();
-        let peered: Vec<_> = vnet
-            .peers
-            .iter()
-            .filter_map(|&peer| Some((peer, self.vnets.get(&peer)?)))
-            .flat_map(|(id, peer)| {
-                peer.ranges.iter().map(move |&net| (net, NextHop::VnetPeering(id)))
-            })
-            .collect();
-        let system = || local.iter().chain(&peered);
-        for &(prefix, hop) in own {
-            add(prefix, RouteSource::User, hop);
-        }
-        for (&site, prefixes) in &vnet.gateways {
-            for &prefix in prefixes {
-                let hop = NextHop::VirtualNetworkGateway(site);
-                // routes of the network and its peerings override BGP routes of any length.
-                if system().any(|(range, _)| range.contains(&prefix)) {
-                    let route =
-                        Route { prefix, source: RouteSource::VirtualNetworkGateway, next_hop: hop };
-                    losers.push((route, RouteSource::Default));
-                } else {
-                    add(prefix, RouteSource::VirtualNetworkGateway, hop);
-                }
-            }
-        }
-        for &(prefix, hop) in system() {
-            add(prefix, RouteSource::Default, hop);
-        }
-        let default = Ipv4Net::default();
-        add(default, RouteSource::Default, NextHop::Internet);
-        let tunnelled = own.iter().any(|(prefix, _)| *prefix == default);
-        for reserved in RESERVED {
-            // a range of the network that is or contains a reserved one stands in its place; R-04: so does a user's default.
-            if !tunnelled && !vnet.ranges.iter().any(|range| range.contains(&reserved)) {
-                add(reserved, RouteSource::Default, NextHop::None);
-            }
-        }
-        let mut winners = Vec::new();
-        for (prefix, candidates) in table.iter() {
-            let mut candidates = candidates.iter();
-            if let Some(&(source, next_hop)) = candidates.next() {
-                winners.push((prefix, (source, next_hop)));
-                for &(loser, next_hop) in candidates {
-                    losers.push((Route { prefix, source: loser, next_hop }, source));
-                }
-            }
-        }
-        (winners.into_iter().collect(), Arc::new(losers))
     }
 
     fn compile_vnet(&self, id: VnetId, vnet: &Vnet) -> VnetView {
@@ -381,6 +309,18 @@ impl Network {
     }
 }
 
+/// The translation of a site, whoever does it.
+fn pool_of_site(addresses: &[Ipv4Addr]) -> Option<OutboundView> {
+    let (first_port, last_port) = GATEWAY_PORTS;
+    let addresses = addresses.to_vec();
+    (!addresses.is_empty()).then_some(OutboundView {
+        method: Method::Pool,
+        addresses,
+        first_port,
+        last_port,
+    })
+}
+
 fn compile_outbound(outbound: &Outbound) -> Option<OutboundView> {
     let (method, (first_port, last_port)) = match *outbound {
         Outbound::Private => return None,
@@ -390,8 +330,4 @@ fn compile_outbound(outbound: &Outbound) -> Option<OutboundView> {
     };
     let addresses = outbound.addresses().to_vec();
     Some(OutboundView { method, addresses, first_port, last_port })
-}
-
-const fn net(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
 }

@@ -18,8 +18,8 @@ pub struct Vnet {
     pub ranges: Vec<Ipv4Net>,
     /// Virtual networks it is peered with.
     pub peers: BTreeSet<VnetId>,
-    /// On-premises sites that its gateway connects, and the prefixes each announces by BGP.
-    pub gateways: BTreeMap<SiteId, Vec<Ipv4Net>>,
+    /// On-premises sites that its gateways connect.
+    pub gateways: BTreeMap<SiteId, Connection>,
 }
 
 /// A subnet of a virtual network.
@@ -31,14 +31,58 @@ pub struct Subnet {
     pub vnet: VnetId,
     /// Its range, inside one of the network's.
     pub prefix: Ipv4Net,
-    /// User-defined routes.
-    pub routes: BTreeMap<Ipv4Net, NextHop>,
+    /// Its route table.
+    pub table: RouteTable,
     /// Services for which the endpoint is enabled, with the scope of each.
     pub endpoints: BTreeMap<ServiceId, Scope>,
     /// How flows to public addresses leave.
     pub outbound: Outbound,
     /// Addresses of the platform that were left for an explicit method; live flows keep them until they end (N-07).
     pub former: BTreeSet<Ipv4Addr>,
+}
+
+/// The user-defined part of a subnet's routes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteTable {
+    /// Routes for explicit prefixes.
+    pub routes: BTreeMap<Ipv4Net, UserRoute>,
+    /// Routes for service tags, by the tag's name.
+    pub tags: BTreeMap<String, TagRoute>,
+    /// Whether routes that gateways learn by BGP come into the table (the default).
+    pub bgp_propagation: bool,
+}
+
+/// A user-defined route for an explicit prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UserRoute {
+    /// Where it leads.
+    pub next_hop: NextHop,
+    /// Whether it beats the BGP routes inside its prefix whatever their length.
+    pub overrides_bgp: bool,
+}
+
+/// A user-defined route that stands for all prefixes of a service tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TagRoute {
+    /// How specific the tag is.
+    pub level: TagLevel,
+    /// The tag's prefixes.
+    pub prefixes: Vec<Ipv4Net>,
+    /// Where it leads.
+    pub next_hop: NextHop,
+}
+
+/// How specific a service tag is; between tags with equal prefixes the lower one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TagLevel {
+    /// A service in one region, `Storage.WestEurope`.
+    Regional,
+    /// A service, `Storage`.
+    Service,
+    /// The whole cloud in one region, `AzureCloud.westeurope`.
+    CloudRegion,
+    /// The whole cloud, `AzureCloud`.
+    Cloud,
 }
 
 /// For which places an endpoint holds (E-06 to E-09).
@@ -94,6 +138,36 @@ pub struct Site {
     pub ranges: Vec<Ipv4Net>,
     /// The public addresses behind which it reaches the internet (S-36); none if it does not.
     pub nat: Vec<Ipv4Addr>,
+    /// How its circuit reaches services; without one it does so by the internet.
+    pub peering: Option<Peering>,
+}
+
+/// A site's connection to a virtual network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// What carries it.
+    pub circuit: Circuit,
+    /// The prefixes that the site announces by BGP.
+    pub announced: Vec<Ipv4Net>,
+}
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Circuit {
+    /// A VPN; user routes may lead to its gateway.
+    #[default]
+    Vpn,
+    /// ExpressRoute; user routes may not.
+    ExpressRoute,
+}
+
+/// How an ExpressRoute circuit reaches services, under which addresses (S-38).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peering {
+    /// Public peering: two addresses per circuit, applied by the platform.
+    Public([Ipv4Addr; 2]),
+    /// Microsoft peering: addresses of the customer or the carrier.
+    Microsoft(Vec<Ipv4Addr>),
 }
 
 /// A service that endpoints can be enabled for.
@@ -128,6 +202,39 @@ impl Outbound {
             Self::Private => &[],
             Self::Default(address) => core::slice::from_ref(address),
             Self::NatGateway(addresses) | Self::Pool { addresses, .. } => addresses,
+        }
+    }
+}
+
+impl Default for RouteTable {
+    fn default() -> Self {
+        Self { routes: BTreeMap::new(), tags: BTreeMap::new(), bgp_propagation: true }
+    }
+}
+
+impl RouteTable {
+    /// Where its routes lead, in no order that matters.
+    pub(super) fn next_hops(&self) -> impl Iterator<Item = NextHop> {
+        let tags = self.tags.values().map(|route| route.next_hop);
+        self.routes.values().map(|route| route.next_hop).chain(tags)
+    }
+}
+
+impl Site {
+    /// Every public address of the site.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let peering = self.peering.as_ref().map_or(&[][..], Peering::addresses);
+        self.nat.iter().chain(peering).copied()
+    }
+}
+
+impl Peering {
+    /// The public addresses of the peering.
+    #[must_use]
+    pub fn addresses(&self) -> &[Ipv4Addr] {
+        match self {
+            Self::Public(addresses) => addresses,
+            Self::Microsoft(addresses) => addresses,
         }
     }
 }

@@ -2,9 +2,12 @@
 
 mod check;
 mod compile;
+mod compile_routes;
 mod intent;
 mod places;
+mod routes;
 mod services;
+mod sites;
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +18,15 @@ use vnetem_authz::DenyMode;
 use vnetem_nat::Generation;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
-pub use intent::{Nic, Outbound, Resource, Scope, Service, Site, Subnet, Vnet};
+pub use intent::{
+    Circuit, Connection, Nic, Outbound, Peering, Resource, RouteTable, Scope, Service, Site,
+    Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+};
 
 use crate::edge::MAX_PLACES;
 use crate::{EditError, NicId, ResourceId, ServiceId, Snapshot, TiePolicy};
 use check::PublicOwner;
+use compile_routes::Reserved;
 
 /// The model of a cloud network and the only place where it is changed.
 ///
@@ -37,6 +44,8 @@ pub struct Network {
     resources: BTreeMap<ResourceId, Resource>,
     tie_policy: TiePolicy,
     deny_mode: DenyMode,
+    /// Ranges to which every table has a system route to None.
+    reserved: Reserved,
 
     next_vnet: u32,
     /// Subnets and sites share one sequence of numbers, which also numbers their cells; 0 is the internet.

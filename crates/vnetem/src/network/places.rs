@@ -1,15 +1,15 @@
-//! Edits of virtual networks, subnets, interfaces and sites.
+//! Edits of virtual networks, subnets and interfaces.
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use vnetem_packet::{SiteId, SubnetId, VnetId};
+use vnetem_packet::{SubnetId, VnetId};
 
 use super::check::{self, PublicOwner};
-use super::{Network, Nic, Outbound, Scope, Site, Subnet, Vnet};
+use super::{Network, Nic, Outbound, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::MAX_PLACES;
-use crate::{EditError, NextHop, NicId, ServiceId};
+use crate::{EditError, NicId, ServiceId};
 
 impl Network {
     /// Makes a virtual network.
@@ -124,7 +124,7 @@ impl Network {
             name: name.into(),
             vnet,
             prefix,
-            routes: BTreeMap::new(),
+            table: RouteTable::default(),
             endpoints: BTreeMap::new(),
             outbound: Outbound::Private,
             former: BTreeSet::new(),
@@ -181,42 +181,6 @@ impl Network {
             old => old.addresses().to_vec(),
         };
         self.release_public(&released);
-        self.dirty.places.insert(id.0);
-        Ok(())
-    }
-
-    /// Sets a user-defined route of the subnet; the one with the same prefix is replaced.
-    ///
-    /// # Errors
-    ///
-    /// The subnet does not exist, the prefix has host bits, or the next hop is a peering, an unconnected gateway or an address that
-    /// is no private one.
-    pub fn set_route(
-        &mut self,
-        id: SubnetId,
-        prefix: Ipv4Net,
-        next_hop: NextHop,
-    ) -> Result<(), EditError> {
-        let subnet = self.subnet(id)?;
-        check::canonical(prefix)?;
-        check::next_hop(next_hop, self.vnet(subnet.vnet)?)?;
-        if let Some(subnet) = self.subnets.get_mut(&id) {
-            subnet.routes.insert(prefix, next_hop);
-        }
-        self.dirty.places.insert(id.0);
-        Ok(())
-    }
-
-    /// Removes a user-defined route; without one nothing changes (D4).
-    ///
-    /// # Errors
-    ///
-    /// The subnet does not exist.
-    pub fn remove_route(&mut self, id: SubnetId, prefix: Ipv4Net) -> Result<(), EditError> {
-        self.subnet(id)?;
-        if let Some(subnet) = self.subnets.get_mut(&id) {
-            subnet.routes.remove(&prefix);
-        }
         self.dirty.places.insert(id.0);
         Ok(())
     }
@@ -316,53 +280,6 @@ impl Network {
             nic.ip_forwarding = on;
         }
         self.dirty.vnets.insert(vnet);
-        Ok(())
-    }
-
-    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if that is empty (S-36).
-    ///
-    /// # Errors
-    ///
-    /// The name is taken, ranges are missing or overlap, an address of `nat` is not free and public, or too many places were made.
-    pub fn add_site(
-        &mut self,
-        name: &str,
-        ranges: &[Ipv4Net],
-        nat: &[Ipv4Addr],
-    ) -> Result<SiteId, EditError> {
-        if self.sites.values().any(|site| site.name == name) {
-            return Err(EditError::NameTaken { kind: "site", name: name.into() });
-        }
-        check::ranges("site", name, ranges)?;
-        let id = SiteId(self.next_place + 1);
-        self.check_public(nat, PublicOwner::Site(id), &format!("site {name}"))?;
-        let id = SiteId(self.take_place()?);
-        self.take_public(nat, PublicOwner::Site(id));
-        let site = Site { name: name.into(), ranges: ranges.to_vec(), nat: nat.to_vec() };
-        self.sites.insert(id, site);
-        self.dirty.places.insert(id.0);
-        Ok(id)
-    }
-
-    /// Connects a site to a virtual network through its gateway; the site announces `prefixes` by BGP. Connecting again replaces them.
-    ///
-    /// # Errors
-    ///
-    /// One does not exist, or a prefix has host bits.
-    pub fn connect(
-        &mut self,
-        vnet: VnetId,
-        site: SiteId,
-        prefixes: &[Ipv4Net],
-    ) -> Result<(), EditError> {
-        self.vnet(vnet)?;
-        self.site(site)?;
-        prefixes.iter().try_for_each(|&prefix| check::canonical(prefix))?;
-        if let Some(vnet) = self.vnets.get_mut(&vnet) {
-            vnet.gateways.insert(site, prefixes.to_vec());
-        }
-        self.dirty.vnets.insert(vnet);
-        self.dirty.places.insert(site.0);
         Ok(())
     }
 }

@@ -1,0 +1,87 @@
+//! What a subnet's table and its endpoints say of a destination, to packets and to people.
+
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem_packet::{Protocol, SubnetId};
+
+use crate::snapshot::SubnetView;
+use crate::{Choice, EffectiveRoute, Route, RouteSource, RouteState, ServiceId, Snapshot, choose};
+
+impl Snapshot {
+    /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix, winners before what they override, then
+    /// one entry per enabled service with all its prefixes (S-22, R-10, R-29). Empty for a subnet that does not exist.
+    #[must_use]
+    pub fn effective_routes(&self, subnet: SubnetId) -> Vec<EffectiveRoute> {
+        let Some(view) = self.subnet(subnet) else {
+            return Vec::new();
+        };
+        let winners = view.routes.iter().map(|(prefix, &(source, next_hop))| {
+            (Route { prefix, source, next_hop }, RouteState::Active)
+        });
+        let losers = view.losers.iter().map(|&(route, by)| (route, RouteState::Invalid(by)));
+        let mut own: Vec<_> = winners.chain(losers).collect();
+        own.sort_by_key(|(route, state)| {
+            (route.prefix, *state != RouteState::Active, route.source)
+        });
+        let own = own.into_iter().map(|(route, state)| EffectiveRoute {
+            source: route.source,
+            state,
+            prefixes: vec![route.prefix],
+            next_hop: Some(route.next_hop),
+            service: None,
+        });
+        let endpoints = view.endpoints.iter().map(|(service, _)| EffectiveRoute {
+            source: RouteSource::Default,
+            state: RouteState::Active,
+            prefixes: self.services.prefixes_of(*service).collect(),
+            next_hop: None,
+            service: self.services.names.get(usize::from(service.0)).cloned(),
+        });
+        own.chain(endpoints).collect()
+    }
+
+    /// The next hop of a TCP packet from a subnet, as Network Watcher tells it; `None` if there is no route, or no such subnet.
+    #[must_use]
+    pub fn next_hop(&self, subnet: SubnetId, destination: Ipv4Addr) -> Option<Choice> {
+        self.choose(self.subnet(subnet)?, Protocol::TCP, destination).0
+    }
+
+    /// What is chosen for a packet, and the best route of the subnet's own table.
+    pub(crate) fn choose(
+        &self,
+        subnet: &SubnetView,
+        protocol: Protocol,
+        destination: Ipv4Addr,
+    ) -> (Option<Choice>, Option<Route>) {
+        let route = subnet.routes.lookup(destination).map(|(prefix, &(source, next_hop))| Route {
+            prefix,
+            source,
+            next_hop,
+        });
+        let endpoint = self.endpoint(subnet, protocol, destination);
+        (choose(route, endpoint, self.tie_policy), route)
+    }
+
+    /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06).
+    fn endpoint(
+        &self,
+        subnet: &SubnetView,
+        protocol: Protocol,
+        destination: Ipv4Addr,
+    ) -> Option<(ServiceId, Ipv4Net)> {
+        if protocol != Protocol::TCP || subnet.endpoints.is_empty() {
+            return None;
+        }
+        let services = &self.services;
+        let (prefix, &service) = services.prefixes.lookup(destination)?;
+        let (_, scope) = subnet.endpoints.iter().find(|(enabled, _)| *enabled == service)?;
+        if let Some(regions) = scope
+            && let Some((_, region)) = services.regions.lookup(destination)
+            && !regions.contains(region)
+        {
+            return None;
+        }
+        Some((service, prefix))
+    }
+}
