@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use vnetem_nat::{
-    Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Pool, Settings, Side, Time, Track, Zone,
+    Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Pool, Settings, Side, Time, Track, Wanted,
+    Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, rewrite};
 
@@ -68,10 +69,20 @@ fn ends(n: u32) -> (SocketAddrV4, SocketAddrV4) {
     (SocketAddrV4::new(inside, port), SocketAddrV4::new(remote, 443))
 }
 
+fn wanted(protocol: Protocol, inside: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
+    Wanted {
+        protocol,
+        inside,
+        inside_zone: SUBNET,
+        remote,
+        outside_zone: Zone::PUBLIC,
+        suggestion: None,
+    }
+}
+
 fn new_flow(table: &FlowTable<u64>, protocol: Protocol, n: u32) -> NewFlow<u64> {
     let (inside, remote) = ends(n);
-    let external =
-        table.choose(Time(0), POOL, protocol, inside, SUBNET, remote, Zone::PUBLIC).unwrap();
+    let external = table.choose(Time(0), POOL, &wanted(protocol, inside, remote)).unwrap();
     NewFlow {
         protocol,
         inside,
@@ -278,7 +289,7 @@ fn opening(criterion: &mut Criterion) {
                         let (inside, remote) = ends(n);
                         let now = Time(1 << 50);
                         let external = table
-                            .choose(now, POOL, Protocol::UDP, inside, SUBNET, remote, Zone::PUBLIC)
+                            .choose(now, POOL, &wanted(Protocol::UDP, inside, remote))
                             .unwrap();
                         let new = NewFlow {
                             protocol: Protocol::UDP,
@@ -344,15 +355,7 @@ fn toggle(criterion: &mut Criterion) {
                         // The tuple may rest: then another port.
                         let external = fixture
                             .table
-                            .choose(
-                                Time(1),
-                                POOL,
-                                Protocol::TCP,
-                                new.inside,
-                                SUBNET,
-                                new.remote,
-                                Zone::PUBLIC,
-                            )
+                            .choose(Time(1), POOL, &wanted(Protocol::TCP, new.inside, new.remote))
                             .unwrap();
                         open(&mut fixture.table, NewFlow { external, ..new });
                     }
@@ -423,15 +426,8 @@ fn exhaustion(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     host += 1;
                     let inside = SocketAddrV4::new(Ipv4Addr::from_bits(0x0B00_0000 | host), 1);
-                    let chosen = table.choose(
-                        Time(0),
-                        pool,
-                        Protocol::UDP,
-                        inside,
-                        SUBNET,
-                        remote,
-                        Zone::PUBLIC,
-                    );
+                    let chosen =
+                        table.choose(Time(0), pool, &wanted(Protocol::UDP, inside, remote));
                     assert_eq!(chosen.is_err(), free == 0);
                     chosen
                 });

@@ -8,7 +8,7 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use vnetem_nat::{
     Cell, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, NewFlow, OpenError,
-    Pool, Settings, Side, Span, Time, Timers, Track, Zone, opens,
+    Pool, Settings, Side, Span, Time, Timers, Track, Wanted, Zone, opens,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Rewrite, Transport, rewrite,
@@ -228,7 +228,15 @@ impl Appliance {
             let (first_port, last_port) = Self::PORTS;
             let pool = Pool { addresses: &addresses, first_port, last_port };
             let zone = Zone::PUBLIC;
-            let chosen = self.flows.choose(now, pool, protocol, inside, zone, remote, zone);
+            let wanted = Wanted {
+                protocol,
+                inside,
+                inside_zone: zone,
+                remote,
+                outside_zone: zone,
+                suggestion: None,
+            };
+            let chosen = self.flows.choose(now, pool, &wanted);
             chosen.map_err(|_| Refused::Exhausted)?
         } else {
             inside

@@ -30,7 +30,11 @@ pub fn parse_ipv4(bytes: &[u8]) {
     let needed = match headers.transport {
         Transport::Tcp(segment) => usize::from(segment.header_length),
         Transport::None => 0,
-        Transport::Udp | Transport::IcmpQuery | Transport::IcmpError | Transport::IcmpOther => 8,
+        Transport::Udp
+        | Transport::IcmpRequest
+        | Transport::IcmpReply
+        | Transport::IcmpError
+        | Transport::IcmpOther => 8,
     };
     assert!(header + needed <= total, "a transport header that is not all there (P4): {headers:?}");
     let (offset, last) = match headers.fragment {
@@ -65,7 +69,7 @@ pub fn checksum_incremental(bytes: &[u8]) {
     let destination = SocketAddrV4::new(Ipv4Addr::new(g, h, i, j), u16::from_be_bytes([k, l]));
     let ends = |headers: &Headers| {
         // The identifier of a query has one place, the other port is 0.
-        let query = headers.transport == Transport::IcmpQuery;
+        let query = matches!(headers.transport, Transport::IcmpRequest | Transport::IcmpReply);
         let port = |end: SocketAddrV4, old| if query && old == 0 { 0 } else { end.port() };
         let source = SocketAddrV4::new(*source.ip(), port(source, headers.source_port));
         let destination =
@@ -153,7 +157,7 @@ fn mark_rewritten(headers: &Headers, offset: usize, may_change: &mut [bool]) {
     let fields: &[(usize, usize)] = match headers.transport {
         Transport::Tcp(_) => &[(transport, 4), (transport + 16, 2)],
         Transport::Udp => &[(transport, 4), (transport + 6, 2)],
-        Transport::IcmpQuery => &[(transport + 2, 4)],
+        Transport::IcmpRequest | Transport::IcmpReply => &[(transport + 2, 4)],
         Transport::IcmpError | Transport::IcmpOther | Transport::None => &[],
     };
     for (start, length) in [&[(offset + 8, 1), (offset + 10, 10)], fields].concat() {

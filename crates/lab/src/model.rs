@@ -606,9 +606,7 @@ fn opens(packet: &Packet) -> bool {
         Kind::Tcp(segment) => segment.flags & (SYN | ACK | RST | FIN) == SYN,
         Kind::Udp | Kind::IcmpRequest => true,
         Kind::Other => packet.protocol != TCP,
-        // With identifier 0 the tuple of a reply is that of a request, and the data plane cannot tell them apart.
-        Kind::IcmpReply => packet.destination.port() == 0,
-        Kind::IcmpError | Kind::IcmpOther => false,
+        Kind::IcmpReply | Kind::IcmpError | Kind::IcmpOther => false,
     }
 }
 

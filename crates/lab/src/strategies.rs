@@ -385,7 +385,8 @@ mod tests {
                     kinds.insert(match headers.transport {
                         Transport::Tcp(_) => "tcp",
                         Transport::Udp => "udp",
-                        Transport::IcmpQuery => "query",
+                        Transport::IcmpRequest => "request",
+                        Transport::IcmpReply => "reply",
                         Transport::IcmpError => "error",
                         Transport::IcmpOther => "other-icmp",
                         Transport::None => "none",
@@ -411,7 +412,7 @@ mod tests {
         for cause in known {
             assert!(causes.contains(cause.name()), "{cause} is never met: {causes:?}");
         }
-        assert_eq!(kinds.len(), 6, "{kinds:?}");
+        assert_eq!(kinds.len(), 7, "{kinds:?}");
     }
 
     proptest! {

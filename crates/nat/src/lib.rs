@@ -4,6 +4,7 @@
 mod batch;
 mod cause;
 mod cells;
+mod choose;
 mod close;
 mod counters;
 mod crowds;
@@ -27,10 +28,10 @@ mod track;
 mod wheel;
 
 pub use cause::Cause;
+pub use choose::{Exhausted, Pool, Wanted};
 pub use counters::FlowCounters;
 pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
-pub use open::{Exhausted, Pool};
 pub use opens::opens;
 pub use settings::{Answers, HoldDown, Settings, Timers};
 pub use side::{Cell, Direction, Generation, Side, Sides, Zone};

@@ -4,15 +4,15 @@ use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, Transport};
 
 use crate::tcp::CONTROL;
 
-/// Whether a packet without a flow may open one (P-25, T-20): TCP with SYN and none of ACK, RST, FIN; UDP; an ICMP query that asks, which
-/// has its identifier in the source port; any other protocol, for callers that carry it. Never a later fragment.
+/// Whether a packet without a flow may open one (P-25, T-20): TCP with SYN and none of ACK, RST, FIN; UDP; an ICMP request, never a
+/// reply; any other protocol, for callers that carry it. Never a later fragment.
 #[must_use]
 pub fn opens(headers: &Headers) -> bool {
     match headers.transport {
         Transport::Tcp(segment) => segment.flags.0 & CONTROL == TcpFlags::SYN.0,
         Transport::Udp => true,
-        Transport::IcmpQuery => headers.destination_port == 0,
-        Transport::IcmpError | Transport::IcmpOther => false,
+        Transport::IcmpRequest => true,
+        Transport::IcmpReply | Transport::IcmpError | Transport::IcmpOther => false,
         Transport::None => {
             !matches!(headers.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
                 && !matches!(headers.fragment, Fragment::Later { .. })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vnetem_nat::{
     Cause, Cell, FlowTable, FragmentKey, Fragments, Generation, NewFlow, Pool, Settings, Side,
-    Span, Time, Zone,
+    Span, Time, Wanted, Zone,
 };
 use vnetem_packet::{Headers, Protocol};
 
@@ -77,15 +77,15 @@ fn all_memory_is_taken_by_new() {
                 }
                 continue;
             }
-            let external = table.choose(
-                now,
-                pool,
-                Protocol::TCP,
-                tuple.source,
-                Zone(1),
-                tuple.destination,
-                Zone::PUBLIC,
-            );
+            let wanted = Wanted {
+                protocol: Protocol::TCP,
+                inside: tuple.source,
+                inside_zone: Zone(1),
+                remote: tuple.destination,
+                outside_zone: Zone::PUBLIC,
+                suggestion: None,
+            };
+            let external = table.choose(now, pool, &wanted);
             let new = external.map(|external| new_flow(headers, external));
             match new.ok().filter(|new| table.can_open(now, new).is_ok()) {
                 Some(new) => {

@@ -57,8 +57,10 @@ pub enum Transport {
     Tcp(TcpSegment),
     /// A UDP datagram.
     Udp,
-    /// An ICMP request or reply with an identifier (echo, timestamp, information, address mask).
-    IcmpQuery,
+    /// An ICMP request with an identifier (echo, timestamp, information, address mask).
+    IcmpRequest,
+    /// The reply to one.
+    IcmpReply,
     /// An ICMP error, which quotes a packet (types 3, 4, 5, 11, 12).
     IcmpError,
     /// Any other ICMP message.
@@ -143,7 +145,8 @@ impl fmt::Display for Headers {
         match self.transport {
             Transport::Tcp(segment) => write!(f, "{} {}", self.tuple(), segment.flags),
             Transport::Udp => write!(f, "{}", self.tuple()),
-            Transport::IcmpQuery => write!(f, "{} query", self.tuple()),
+            Transport::IcmpRequest => write!(f, "{} request", self.tuple()),
+            Transport::IcmpReply => write!(f, "{} reply", self.tuple()),
             Transport::IcmpError => {
                 write!(f, "{} > {} {} error", self.source, self.destination, self.protocol)
             }

@@ -27,7 +27,7 @@ pub enum Malformed {
     TinyFragment,
     /// The TCP data offset is below 5 or beyond the segment, or the segment has fewer than 20 bytes (P4, RFC 9293 3.1).
     TcpHeader,
-    /// The UDP length is below 8 or is not the payload's (P4, RFC 768).
+    /// The UDP length is below 8 or beyond the payload (P4, RFC 768).
     UdpLength,
     /// An ICMP message has fewer than 8 bytes (P4, RFC 792).
     IcmpLength,

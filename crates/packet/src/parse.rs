@@ -175,11 +175,8 @@ fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malfor
 fn parse_udp(fragment: Fragment, datagram: &[u8]) -> Result<(Ports, Transport), Malformed> {
     let Some(fixed) = datagram.first_chunk::<8>() else { return Err(Malformed::UdpLength) };
     let length = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-    let fits = match fragment {
-        Fragment::Whole => length == datagram.len(),
-        _ => length >= datagram.len(),
-    };
-    if !fits {
+    // It may leave out bytes at the end, which are then no part of the datagram (as in Linux), and what follows a fragment is not here.
+    if length < 8 || (length > datagram.len() && fragment == Fragment::Whole) {
         return Err(Malformed::UdpLength);
     }
     let ports =
@@ -192,7 +189,8 @@ fn parse_icmp(message: &[u8]) -> Result<(Ports, Transport), Malformed> {
     let Some(fixed) = message.first_chunk::<8>() else { return Err(Malformed::IcmpLength) };
     let kind = IcmpKind::of(fixed[0]);
     let transport = match kind {
-        IcmpKind::Request | IcmpKind::Reply => Transport::IcmpQuery,
+        IcmpKind::Request => Transport::IcmpRequest,
+        IcmpKind::Reply => Transport::IcmpReply,
         IcmpKind::Error => Transport::IcmpError,
         IcmpKind::Other => Transport::IcmpOther,
     };

@@ -53,7 +53,7 @@ impl Quote {
                 self.headers.total_length
                     >= u16::from(self.headers.header_length).saturating_add(18)
             }
-            Transport::Udp | Transport::IcmpQuery => true,
+            Transport::Udp | Transport::IcmpRequest | Transport::IcmpReply => true,
             Transport::IcmpError | Transport::IcmpOther | Transport::None => false,
         }
     }
@@ -131,7 +131,8 @@ fn parse_start(protocol: Protocol, payload: &[u8]) -> Result<(Ports, Transport),
     }
     let kind = IcmpKind::of(start[0]);
     let transport = match kind {
-        IcmpKind::Request | IcmpKind::Reply => Transport::IcmpQuery,
+        IcmpKind::Request => Transport::IcmpRequest,
+        IcmpKind::Reply => Transport::IcmpReply,
         IcmpKind::Error => return Err(Malformed::QuoteOfError),
         IcmpKind::Other => Transport::IcmpOther,
     };

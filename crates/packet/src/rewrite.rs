@@ -86,7 +86,9 @@ pub fn rewrite_by(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, delta:
         Transport::Tcp(_) => write_tcp(payload, new, all),
         Transport::Udp => write_udp(payload, new, all),
         // No pseudo-header (RFC 792), and one of the two ports is 0.
-        Transport::IcmpQuery => write_query(payload, source.port() | destination.port(), ports),
+        Transport::IcmpRequest | Transport::IcmpReply => {
+            write_query(payload, source.port() | destination.port(), ports);
+        }
         Transport::IcmpError | Transport::IcmpOther | Transport::None => {}
     }
 }

@@ -54,19 +54,29 @@ pub fn verify_icmp_checksum(packet: &[u8], headers: &Headers) -> bool {
 }
 
 fn of_transport(header: &[u8], payload: &[u8], headers: &Headers) -> TransportChecksum {
+    let covered = covered(payload, headers.transport);
     let pseudo = match headers.transport {
         Transport::None if headers.fragment == Fragment::Whole => return TransportChecksum::Absent,
         Transport::Udp if payload.get(6..8) == Some(&[0, 0]) => return TransportChecksum::Absent,
         _ if headers.fragment != Fragment::Whole => return TransportChecksum::Unknown,
         Transport::Tcp(_) | Transport::Udp => {
-            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let length = u32::try_from(covered.len()).unwrap_or(u32::MAX);
             let rest = fold(length.wrapping_add(u32::from(headers.protocol.0)));
             add(sum(header.get(12..20).unwrap_or_default()), rest)
         }
         _ => 0,
     };
-    match add(pseudo, sum(payload)) {
+    match add(pseudo, sum(covered)) {
         0xFFFF => TransportChecksum::Right,
         _ => TransportChecksum::Wrong,
     }
+}
+
+/// What the checksum covers: of a UDP datagram only as much as its own length says (RFC 768).
+fn covered(payload: &[u8], transport: Transport) -> &[u8] {
+    let length = match (transport, payload) {
+        (Transport::Udp, &[_, _, _, _, high, low, ..]) => u16::from_be_bytes([high, low]).into(),
+        _ => payload.len(),
+    };
+    payload.get(..length).unwrap_or(payload)
 }

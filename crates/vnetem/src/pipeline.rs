@@ -6,7 +6,7 @@ use core::net::SocketAddrV4;
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
     Cause, Cell, Exhausted, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
-    NewFlow, OpenError, Pool, Side, Span, Standing, Time, Zone, opens,
+    NewFlow, OpenError, Pool, Side, Span, Standing, Time, Wanted, Zone, opens,
 };
 use vnetem_packet::{
     FiveTuple, Fragment, Headers, Quote, Reset, Rewrite, TcpFlags, Transport, verify_icmp_checksum,
@@ -64,6 +64,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) flows: &'a FlowTable<Judgement>,
     pub(crate) fragments: &'a Fragments,
+    /// The port that a new flow takes if it can.
+    pub(crate) suggestion: Option<u16>,
     pub(crate) now: Time,
 }
 
@@ -271,15 +273,15 @@ impl<'a> Pipeline<'a> {
                     first_port: outbound.first_port,
                     last_port: outbound.last_port,
                 };
-                match self.flows.choose(
-                    self.now,
-                    pool,
-                    tuple.protocol,
-                    tuple.source,
-                    entry.zone,
-                    tuple.destination,
-                    path.zone,
-                ) {
+                let wanted = Wanted {
+                    protocol: tuple.protocol,
+                    inside: tuple.source,
+                    inside_zone: entry.zone,
+                    remote: tuple.destination,
+                    outside_zone: path.zone,
+                    suggestion: self.suggestion,
+                };
+                match self.flows.choose(self.now, pool, &wanted) {
                     Ok(external) => external,
                     Err(Exhausted) => return Decision::Drop(DropReason::SnatExhausted, None),
                 }

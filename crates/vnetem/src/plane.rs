@@ -46,6 +46,7 @@ pub struct DataPlane {
     closing: Closing,
     /// Whether flows that a change touched may still wait to be judged again.
     closes: bool,
+    suggestion: Option<u16>,
     now: Time,
 }
 
@@ -72,6 +73,7 @@ impl DataPlane {
             counters: Counters::default(),
             closing: settings.closing,
             closes: false,
+            suggestion: None,
             now: Time::default(),
         }
     }
@@ -136,6 +138,13 @@ impl DataPlane {
         }
         self.snapshot = snapshot;
         self.closes = true;
+    }
+
+    /// Suggests the public port, or identifier, of flows that are translated from now on: it goes before the port that would be drawn,
+    /// if the pool has it and it is free. For an oracle that repeats another translator's choice, and for a fuzzer that makes its own;
+    /// `None`, as in the beginning, leaves the choice to the seed.
+    pub fn suggest_port(&mut self, port: Option<u16>) {
+        self.suggestion = port;
     }
 
     /// The next packet of our own making, if there is one. Each call does a bounded part of the closing that a change asked for, so it
@@ -210,6 +219,7 @@ impl DataPlane {
             snapshot: &self.snapshot,
             flows: &self.flows,
             fragments: &self.fragments,
+            suggestion: self.suggestion,
             now: self.now,
         }
     }

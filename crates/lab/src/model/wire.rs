@@ -167,8 +167,7 @@ fn transport(protocol: u8, payload: &[u8], first: bool) -> Result<(Kind, u16, u1
         UDP => {
             let udp = UdpHeaderSlice::from_slice(payload).map_err(|_| Malformed::UdpLength)?;
             let claimed = usize::from(udp.length());
-            let fits = if first { claimed >= payload.len() } else { claimed == payload.len() };
-            if !fits {
+            if claimed < 8 || !first && claimed > payload.len() {
                 return Err(Malformed::UdpLength);
             }
             Ok((Kind::Udp, udp.source_port(), udp.destination_port()))
@@ -335,11 +334,12 @@ fn put_ends(bytes: &mut [u8], packet: &Packet, source: SocketAddrV4, destination
         }
         _ => {}
     }
+    let end = end_of_segment(bytes, packet);
     if let (Some(sum_at), Some(before), Some(after)) =
-        (sum_at, old.get(at..packet.total), bytes.get(at..packet.total))
+        (sum_at, old.get(at..end), bytes.get(at..end))
         && before.len() >= sum_at + 2
     {
-        let length = packet.total - at;
+        let length = end - at;
         let pseudo = |bytes: &[u8]| match packet.protocol {
             ICMP => 0,
             protocol => {
@@ -385,6 +385,17 @@ fn carried(
     }
 }
 
+/// Where that ends which the transport checksum covers: a UDP datagram by its own length, if it is whole (RFC 768).
+fn end_of_segment(bytes: &[u8], packet: &Packet) -> usize {
+    match (packet.part, packet.protocol) {
+        (Part::Whole, UDP) => {
+            let claimed = usize::from(word(bytes, packet.header + 4));
+            if claimed >= 8 { packet.total.min(packet.header + claimed) } else { packet.total }
+        }
+        _ => packet.total,
+    }
+}
+
 fn header_sum_is_right(header: &[u8]) -> bool {
     folded(total(header)) == 0xffff
 }
@@ -426,7 +437,7 @@ pub(crate) fn transport_sum_is_right(bytes: &[u8], packet: &Packet) -> Option<bo
         (Part::Whole, ICMP) => 2,
         _ => return None,
     };
-    let segment = bytes.get(packet.header..packet.total)?;
+    let segment = bytes.get(packet.header..end_of_segment(bytes, packet))?;
     if packet.protocol == UDP && word(segment, sum_at) == 0 {
         return None;
     }

@@ -71,7 +71,9 @@ fn content(bytes: &[u8], headers: &Headers) -> Content {
             checksum: payload.get(6..8) != Some(&[0, 0]),
             length: length.saturating_sub(8),
         }),
-        Transport::IcmpQuery => echo(payload, length).map_or(data, Content::Echo),
+        Transport::IcmpRequest | Transport::IcmpReply => {
+            echo(payload, length).map_or(data, Content::Echo)
+        }
         Transport::IcmpError => complaint(bytes, headers, payload).map_or(data, Content::Error),
         Transport::IcmpOther | Transport::None => data,
     }

@@ -168,7 +168,7 @@ fn other_icmp_messages_read_as_data() {
     bytes[20] = 13;
     let read = Packet::read(&bytes).unwrap();
     assert_eq!(read.content, Content::Data { protocol: Protocol::ICMP, length: 20 });
-    assert!(Headers::parse(&bytes).unwrap().transport == Transport::IcmpQuery);
+    assert!(Headers::parse(&bytes).unwrap().transport == Transport::IcmpRequest);
 }
 
 fn quoted_whole(packet: &Packet) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vnetem_nat::{
     Answers, Cause, Exhausted, FlowTable, HoldDown, NewFlow, Pool, Settings, Side, Time, Timers,
-    Zone,
+    Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Protocol};
 
@@ -44,8 +44,15 @@ fn run(mut sequence: u32) {
                 let host = at([10, 0, 0, 4], 1 + u16::from(op & 1 == 1));
                 let remote = at([52, 239, 1, 9], 443 + u16::from(op >> 1 == 1));
                 let mut new = NewFlow { inside: host, remote, ..flow(Protocol::TCP) };
-                let chosen =
-                    table.choose(now, pool, Protocol::TCP, host, SUBNET, remote, Zone::PUBLIC);
+                let wanted = Wanted {
+                    protocol: Protocol::TCP,
+                    inside: host,
+                    inside_zone: SUBNET,
+                    remote,
+                    outside_zone: Zone::PUBLIC,
+                    suggestion: None,
+                };
+                let chosen = table.choose(now, pool, &wanted);
                 let held = |port: u16| {
                     flows.iter().map(|(new, _)| new).chain(&resting).any(|other: &NewFlow<u32>| {
                         other.remote == remote && other.external.port() == port

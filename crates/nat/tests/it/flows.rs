@@ -204,6 +204,10 @@ fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
     assert!(opens(&Packet::udp(a, b).headers));
     assert!(opens(&Packet::ping(a, b).headers));
     assert!(!opens(&Packet::ping(b, a).headers));
+    // T-21: nor a reply whose identifier is 0, which has the tuple of a request.
+    let none = [a, b].map(|end| SocketAddrV4::new(*end.ip(), 0));
+    assert!(opens(&Packet::ping(none[0], none[1]).headers));
+    assert!(!opens(&Packet::pong(none[0], none[1]).headers));
     let later = |bytes: &mut Vec<u8>| {
         bytes[6..8].copy_from_slice(&[0x00, 0x03]);
         bytes[10..12].copy_from_slice(&[0, 0]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vnetem_nat::{
     Cause, Cell, Closing, Exhausted, FlowId, FlowTable, Generation, HoldDown, NewFlow, Pool,
-    Settings, Side, Standing, Time, Timers, Track, Zone,
+    Settings, Side, Standing, Time, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::{Protocol, Reset};
 
@@ -187,15 +187,15 @@ impl Pair {
             let (first_port, last_port) = (1024, 1023 + self.ports);
             let pool = Pool { addresses, first_port, last_port };
             let free = self.twin.free(self.now, addresses, first_port..=last_port, &new);
-            let got = self.table.choose(
-                self.now,
-                pool,
+            let wanted = Wanted {
                 protocol,
                 inside,
-                new.inside_zone,
+                inside_zone: new.inside_zone,
                 remote,
-                Zone::PUBLIC,
-            );
+                outside_zone: Zone::PUBLIC,
+                suggestion: None,
+            };
+            let got = self.table.choose(self.now, pool, &wanted);
             match got {
                 Ok(external) => {
                     assert!(free.contains(&external), "{external} is not among {free:?}")

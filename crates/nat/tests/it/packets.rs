@@ -63,8 +63,16 @@ impl Packet {
 
     /// An echo request if the source has the identifier, else a reply.
     pub(crate) fn ping(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
-        let request = destination.port() == 0;
-        let mut icmp = vec![if request { 8 } else { 0 }, 0, 0, 0, 0, 0, 0, 1];
+        Self::echo(if destination.port() == 0 { 8 } else { 0 }, source, destination)
+    }
+
+    /// An echo reply, also with identifier 0.
+    pub(crate) fn pong(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
+        Self::echo(0, source, destination)
+    }
+
+    fn echo(message: u8, source: SocketAddrV4, destination: SocketAddrV4) -> Self {
+        let mut icmp = vec![message, 0, 0, 0, 0, 0, 0, 1];
         icmp[4..6].copy_from_slice(&(source.port() | destination.port()).to_be_bytes());
         Self::ipv4(Protocol::ICMP, source, destination, &icmp)
     }

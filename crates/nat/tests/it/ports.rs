@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vnetem_nat::{
     Cause, Exhausted, FlowTable, HoldDown, NewFlow, OpenError, Pool, Settings, Side, Time, Timers,
-    Track, Zone,
+    Track, Wanted, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -28,7 +28,8 @@ fn choose(
     new: &NewFlow<u32>,
 ) -> Result<SocketAddrV4, Exhausted> {
     let NewFlow { protocol, inside, inside_zone, remote, outside_zone, .. } = *new;
-    table.choose(now, pool, protocol, inside, inside_zone, remote, outside_zone)
+    let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None };
+    table.choose(now, pool, &wanted)
 }
 
 /// Opens a flow of this inside port behind the pool.
@@ -46,6 +47,30 @@ fn open_behind(
 
 fn without_hold() -> FlowTable<u32> {
     FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::default() })
+}
+
+/// A suggested port is given whenever the pool has it and it is free, and never otherwise.
+#[test]
+fn a_suggestion_that_is_free_goes_before_all() {
+    let mut table = without_hold();
+    let (pool, pool_ports) = (pool(&PUBLIC[..2], 5000, 5999), 5000..=5999);
+    let NewFlow { protocol, inside, inside_zone, remote, outside_zone, .. } = flow(Protocol::UDP);
+    let mut open_with = |inside_port, suggestion| {
+        let inside = SocketAddrV4::new(*inside.ip(), inside_port);
+        let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion };
+        let external = table.choose(Time(0), pool, &wanted).unwrap();
+        open(&mut table, Time(0), NewFlow { inside, external, ..flow(Protocol::UDP) }).unwrap();
+        external
+    };
+    let first = open_with(1, Some(5123));
+    let second = open_with(2, Some(5123));
+    assert_eq!(first.port(), 5123);
+    assert_eq!(first.ip(), second.ip(), "taken at the paired address, which is not left for it");
+    assert_ne!(first.port(), second.port());
+    for (inside_port, suggestion) in (3..).zip([5123, 0, 4999, 6000, u16::MAX]) {
+        let external = open_with(inside_port, Some(suggestion));
+        assert!(pool_ports.contains(&external.port()) && external.port() != suggestion);
+    }
 }
 
 /// N9, N-17: exactly as many flows as there are tuples, then an error, and after one ends exactly one more.

@@ -20,8 +20,8 @@ fn packets_read_as_in_a_trace() {
     let icmp = |message| Body::Icmp { message, code: 0, rest: [0, 7, 0, 1], data: vec![] };
     assert_eq!(shown(syn.clone()), "10.0.0.4:50001 > 52.239.1.9:443 tcp S");
     assert_eq!(shown(udp), "10.0.0.4:50001 > 52.239.1.9:53 udp");
-    assert_eq!(shown(icmp(8)), "10.0.0.4:7 > 52.239.1.9:0 icmp query");
-    assert_eq!(shown(icmp(0)), "10.0.0.4:0 > 52.239.1.9:7 icmp query");
+    assert_eq!(shown(icmp(8)), "10.0.0.4:7 > 52.239.1.9:0 icmp request");
+    assert_eq!(shown(icmp(0)), "10.0.0.4:0 > 52.239.1.9:7 icmp reply");
     assert_eq!(shown(icmp(3)), "10.0.0.4 > 52.239.1.9 icmp error");
     assert_eq!(shown(icmp(9)), "10.0.0.4 > 52.239.1.9 icmp");
     assert_eq!(shown(Body::Other { protocol: 47, data: vec![] }), "10.0.0.4 > 52.239.1.9 ip-47");

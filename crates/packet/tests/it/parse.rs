@@ -1,6 +1,8 @@
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
-use vnetem_packet::{Fragment, Headers, Malformed, TcpFlags, Transport};
+use vnetem_packet::{
+    Checksums, Fragment, Headers, Malformed, TcpFlags, Transport, TransportChecksum,
+};
 
 use crate::packets::{Body, Packet, bytes, packet_of};
 use crate::twin::{self, mend, put};
@@ -202,6 +204,37 @@ fn a_first_fragment_has_ports_and_a_later_one_has_none() {
     );
     assert_eq!(middle.fragment, Fragment::Later { offset: 16, last: false });
     assert_eq!(last.fragment, Fragment::Later { offset: 32, last: true });
+}
+
+/// P4, RFC 768: as in Linux, what a datagram's own length leaves out is no part of it, and its checksum does not cover that.
+#[test]
+fn a_udp_length_may_leave_out_bytes_at_the_end() {
+    let datagram = |claimed: u16, trailing: usize| {
+        let mut bytes = udp();
+        let total = u16::try_from(bytes.len() + trailing).unwrap();
+        bytes.resize(usize::from(total), 0x5A);
+        put(&mut bytes, 2, total);
+        put(&mut bytes, 24, claimed);
+        mend(&mut bytes);
+        bytes
+    };
+    for (claimed, trailing, accepted) in
+        [(17, 0, true), (17, 5, true), (8, 5, true), (7, 5, false), (0, 5, false), (23, 5, false)]
+    {
+        let bytes = datagram(claimed, trailing);
+        let headers = Headers::parse(&bytes);
+        agrees(&bytes);
+        match headers {
+            Ok(headers) => {
+                assert!(accepted, "{claimed}");
+                assert_eq!(headers.source_port, 50_001);
+                let right = claimed == 17;
+                let checksum = Checksums::of(&bytes, &headers).transport;
+                assert_eq!(checksum == TransportChecksum::Right, right, "{claimed} {trailing}");
+            }
+            Err(cause) => assert!(!accepted && cause == Malformed::UdpLength, "{claimed}"),
+        }
+    }
 }
 
 #[test]

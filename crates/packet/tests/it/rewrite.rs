@@ -178,7 +178,7 @@ proptest! {
         let transport: &[usize] = match headers.transport {
             Transport::Tcp(_) => &[0, 1, 2, 3, 16, 17],
             Transport::Udp => &[0, 1, 2, 3, 6, 7],
-            Transport::IcmpQuery => &[2, 3, 4, 5],
+            Transport::IcmpRequest | Transport::IcmpReply => &[2, 3, 4, 5],
             Transport::IcmpError | Transport::IcmpOther | Transport::None => &[],
         };
         for (offset, (old, new)) in packet.iter().zip(&bytes).enumerate() {

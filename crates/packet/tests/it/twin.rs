@@ -52,6 +52,11 @@ pub(crate) fn transport_sum(packet: &[u8]) -> u16 {
     let payload = &packet[usize::from(packet[0] & 15) * 4..];
     match packet[9] {
         1 => sum(&[payload]),
+        17 => {
+            // What a datagram's own length leaves out is no part of it (RFC 768).
+            let datagram = &payload[..usize::from(word(payload, 4)).min(payload.len())];
+            sum(&[&pseudo_header(packet, datagram.len()), datagram])
+        }
         _ => sum(&[&pseudo_header(packet, payload.len()), payload]),
     }
 }
@@ -186,7 +191,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Headers, Malformed> {
                 return Err(Malformed::UdpLength);
             }
             let length = field(at + 4, 2);
-            if length < payload || (!more && length > payload) {
+            if length < 8 || (!more && length > payload) {
                 return Err(Malformed::UdpLength);
             }
             ports = [field(at, 2), field(at + 2, 2)];
@@ -199,11 +204,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Headers, Malformed> {
             transport = match byte(at) {
                 8 | 13 | 15 | 17 => {
                     ports = [field(at + 4, 2), 0];
-                    Transport::IcmpQuery
+                    Transport::IcmpRequest
                 }
                 0 | 14 | 16 | 18 => {
                     ports = [0, field(at + 4, 2)];
-                    Transport::IcmpQuery
+                    Transport::IcmpReply
                 }
                 3 | 4 | 5 | 11 | 12 => Transport::IcmpError,
                 _ => Transport::IcmpOther,
