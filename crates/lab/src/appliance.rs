@@ -152,6 +152,17 @@ impl Appliance {
 
     /// Takes a packet in and gives back what is to be sent: the packet on its way, or an ICMP error about it.
     pub fn forward(&mut self, now: Time, packet: Bytes) -> Option<Bytes> {
+        let mut packet = self.pass(now, packet)?;
+        // What is for itself never leaves: with its own packets routed back to it, it is its own client.
+        while self.translates
+            && Headers::parse(&packet).is_ok_and(|it| it.destination == self.address)
+        {
+            packet = self.pass(now, packet)?;
+        }
+        Some(packet)
+    }
+
+    fn pass(&mut self, now: Time, packet: Bytes) -> Option<Bytes> {
         self.counters.received += 1;
         self.expire(now);
         let Ok(headers) = Headers::parse(&packet) else {

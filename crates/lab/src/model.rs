@@ -325,7 +325,13 @@ impl Model {
         }
         let reverse = (packet.protocol, flow.remote, flow.external);
         if self.find(flow.to, reverse).is_some_and(|(at, _)| Some(at) != replaced) {
-            return drop(DropReason::TupleInUse);
+            if flow.translated || !self.forwards(edge) || !self.forwards(flow.to) {
+                return drop(DropReason::TupleInUse);
+            }
+            // a circle of appliances, until the time to live is over.
+            self.check_ttl(entered, packet)?;
+            flow.mark = Mark::Unjudged;
+            return Ok(flow.carry(0, bytes, packet));
         }
         if self.flows.len() - usize::from(replaced.is_some())
             >= self.settings.flows.capacity as usize
@@ -368,6 +374,14 @@ impl Model {
     fn is_behind_gateway(&self, edge: Edge) -> bool {
         let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
         subnet.is_some_and(|subnet| matches!(subnet.outbound, Outbound::NatGateway(_)))
+    }
+
+    fn forwards(&self, edge: Edge) -> bool {
+        let nic = match edge {
+            Edge::Nic(id) => self.network.nic(id).ok(),
+            _ => None,
+        };
+        nic.is_some_and(|nic| nic.ip_forwarding)
     }
 
     fn originate(&mut self, to: Edge, packet: Option<Vec<u8>>) {
@@ -472,7 +486,12 @@ impl Model {
             Edge::Service { .. } => Err(NoPath::Route),
             Edge::Subnet(_) | Edge::Nic(_) => {
                 let subnet = self.subnet_of(edge).ok_or(NoPath::Route)?;
-                route::from_subnet(&self.network, subnet, packet)
+                let own = match edge {
+                    Edge::Nic(id) => self.network.nic(id).ok().map(|nic| nic.address),
+                    _ => None,
+                };
+                let foreign = own.is_some_and(|own| own != *packet.source.ip());
+                route::from_subnet(&self.network, subnet, packet, foreign)
             }
         }
     }
@@ -619,6 +638,7 @@ const fn no_path(why: NoPath) -> Fate {
         NoPath::Outbound => DropReason::NoOutbound,
         NoPath::Unsupported => DropReason::OutboundUnsupported,
         NoPath::Hairpin => DropReason::Hairpin,
+        NoPath::Foreign => DropReason::ForeignSource,
     })
 }
 

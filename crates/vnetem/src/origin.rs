@@ -2,13 +2,13 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem_nat::{Flow, NewFlow, Side, Zone};
+use vnetem_nat::{Direction, Flow, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::{Judgement, Pipeline};
 use crate::snapshot::{SiteView, SubnetView};
-use crate::{DropReason, Edge, Forward, NicId, SourceMode};
+use crate::{DropReason, Edge, Forward, Mark, NicId, SourceMode};
 
 /// What of a flow decides how its packets leave.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +160,16 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// How a packet leaves that comes round again to an appliance.
+    pub(crate) fn again(self, far: EdgeCode, source: Ipv4Addr) -> Forward {
+        Forward {
+            to: self.edge(far, source),
+            direction: Direction::Forward,
+            source: SourceMode::Preserved,
+            mark: Mark::Unjudged,
+        }
+    }
+
     pub(crate) fn identity(self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
         let Place::Endpoint(_, subnet) = far.place() else { return None };
         let vnet = self.snapshot.vnet_of(subnet)?;
@@ -184,6 +194,22 @@ impl<'a> Pipeline<'a> {
                 _ => code.zone(),
             },
             _ => code.zone(),
+        }
+    }
+
+    /// Whether an interface sends under an address that is not its own, which only one that forwards may.
+    pub(crate) fn is_foreign(self, entry: Entry<'_>, source: Ipv4Addr) -> bool {
+        match entry.code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.address != source),
+            _ => false,
+        }
+    }
+
+    /// Whether an edge is an interface that forwards.
+    pub(crate) fn forwards(self, code: EdgeCode) -> bool {
+        match code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.ip_forwarding),
+            _ => false,
         }
     }
 

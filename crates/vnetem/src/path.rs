@@ -25,6 +25,13 @@ pub(crate) struct Path<'a> {
     pub(crate) service: Option<ServiceId>,
 }
 
+impl Path<'_> {
+    /// The same path, which no method opens for this reason.
+    fn without(self, reason: DropReason) -> Self {
+        Self { outbound: Some(Err(reason)), ..self }
+    }
+}
+
 impl<'a> Pipeline<'a> {
     /// The way of a packet that opens a flow, by the configuration alone.
     pub(crate) fn path(
@@ -53,7 +60,7 @@ impl<'a> Pipeline<'a> {
                 Some((_, &vnet)) => self.path_to_host(vnet, destination, DropReason::NoSuchHost),
                 None => self.path_from_site(site, tuple, fragment),
             },
-            Origin::Subnet(subnet) => self.path_from_subnet(subnet, tuple, fragment, note),
+            Origin::Subnet(subnet) => self.path_from_subnet(entry, subnet, tuple, fragment, note),
         }
     }
 
@@ -71,13 +78,18 @@ impl<'a> Pipeline<'a> {
 
     fn path_from_subnet(
         self,
+        entry: Entry<'a>,
         subnet: &'a SubnetView,
         tuple: &FiveTuple,
         fragment: bool,
         note: &mut impl Note,
     ) -> Result<Path<'a>, DropReason> {
         let destination = *tuple.destination.ip();
-        let (choice, route) = self.snapshot.choose(subnet, tuple.protocol, destination);
+        let source = *tuple.source.ip();
+        let foreign = self.is_foreign(entry, source);
+        // S-37: what an appliance forwards for others than hosts of the network and its peers is no traffic of the network.
+        let served = !foreign || self.snapshot.is_at_home(subnet.vnet, source);
+        let (choice, route) = self.snapshot.choose(subnet, tuple.protocol, destination, served);
         let choice = choice.ok_or(DropReason::NoRoute)?;
         note.step(|| Step::Route { choice, route });
         let route = match choice {
@@ -111,7 +123,12 @@ impl<'a> Pipeline<'a> {
                 let far = EdgeCode::site(site);
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
-            NextHop::Internet => self.path_to_public(subnet.outbound.as_ref(), tuple, fragment),
+            NextHop::Internet => {
+                let path = self.path_to_public(subnet.outbound.as_ref(), tuple, fragment);
+                path.map(
+                    |path| if foreign { path.without(DropReason::ForeignSource) } else { path },
+                )
+            }
         };
         // The cell names the service of the destination whatever the route, so that a toggle finds the flow.
         path.map(|path| Path { service, ..path })

@@ -41,6 +41,8 @@ pub(crate) enum Decision {
     Late(FlowId, Side),
     /// It opens a flow.
     Open(NewFlow<Judgement>),
+    /// It comes round again to an appliance that has it in a flow already, and goes on there without one.
+    Again(EdgeCode),
     /// It is an ICMP error about a packet of a live flow.
     Error(Hit, Quote),
     /// Policy says no, and perhaps answers with a reset.
@@ -91,7 +93,11 @@ impl<'a> Pipeline<'a> {
             _ => self.decide_flow(entry, headers, note),
         };
         match decision {
-            Decision::Hit(_) | Decision::Renew(..) | Decision::Open(_) | Decision::Error(..)
+            Decision::Hit(_)
+            | Decision::Renew(..)
+            | Decision::Open(_)
+            | Decision::Again(_)
+            | Decision::Error(..)
                 if headers.ttl <= 1 =>
             {
                 Decision::Expired
@@ -318,6 +324,12 @@ impl<'a> Pipeline<'a> {
         match self.flows.can_open(self.now, &new) {
             Ok(()) => Decision::Open(new),
             Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
+            // appliances that send a packet round in a circle. Its time to live ends that.
+            Err(OpenError::TupleInUse)
+                if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
+            {
+                Decision::Again(path.far)
+            }
             Err(OpenError::TupleInUse) => Decision::Drop(DropReason::TupleInUse, None),
         }
     }

@@ -10,7 +10,7 @@ use closing::touch_everything;
 use vnetem_nat::{
     Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Span, Time, Track,
 };
-use vnetem_packet::{Fragment, Headers, Quote, rewrite, rewrite_quoting};
+use vnetem_packet::{Fragment, Headers, Quote, Rewrite, rewrite, rewrite_quoting};
 
 use crate::event::{Event, EventKind};
 use crate::origin::Parties;
@@ -277,6 +277,11 @@ impl DataPlane {
                     }
                 }
             }
+            Decision::Again(far) => {
+                let ttl = headers.ttl.saturating_sub(1);
+                rewrite(packet, headers, Rewrite::default(), ttl);
+                Fate::Forward(self.pipeline().again(far, headers.source))
+            }
             Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
             Decision::Close(id, cause, reason) => {
                 self.close(id, cause);
@@ -381,6 +386,7 @@ impl DataPlane {
         match decision {
             Decision::Hit(hit) | Decision::Error(hit, _) => of(hit, None),
             Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
+            Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
             Decision::Open(new) => {
                 Fate::Forward(self.pipeline().forward(&Parties::opening(&new), new.opener))
             }

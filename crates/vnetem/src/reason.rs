@@ -64,6 +64,8 @@ reasons! {
     NoNextHop = "no-next-hop",
     /// The subnet is private: no outbound method (N-03).
     NoOutbound = "no-outbound",
+    /// An appliance forwards it to the internet under another's address: outbound methods translate an interface's own.
+    ForeignSource = "foreign-source",
     /// The outbound method does not carry this protocol, or no fragments (N-18).
     OutboundUnsupported = "outbound-unsupported",
     /// To a public address that is ours: hairpinning is not done.

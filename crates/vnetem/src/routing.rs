@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_packet::{Protocol, SubnetId};
+use vnetem_packet::{Protocol, SubnetId, VnetId};
 
 use crate::snapshot::SubnetView;
 use crate::{Choice, EffectiveRoute, Route, RouteSource, RouteState, ServiceId, Snapshot, choose};
@@ -44,22 +44,23 @@ impl Snapshot {
     /// The next hop of a TCP packet from a subnet, as Network Watcher tells it; `None` if there is no route, or no such subnet.
     #[must_use]
     pub fn next_hop(&self, subnet: SubnetId, destination: Ipv4Addr) -> Option<Choice> {
-        self.choose(self.subnet(subnet)?, Protocol::TCP, destination).0
+        self.choose(self.subnet(subnet)?, Protocol::TCP, destination, true).0
     }
 
-    /// What is chosen for a packet, and the best route of the subnet's own table.
+    /// What is chosen for a packet, and the best route of the subnet's own table. Some senders are `served` by no endpoint.
     pub(crate) fn choose(
         &self,
         subnet: &SubnetView,
         protocol: Protocol,
         destination: Ipv4Addr,
+        served: bool,
     ) -> (Option<Choice>, Option<Route>) {
         let route = subnet.routes.lookup(destination).map(|(prefix, &(source, next_hop))| Route {
             prefix,
             source,
             next_hop,
         });
-        let endpoint = self.endpoint(subnet, protocol, destination);
+        let endpoint = if served { self.endpoint(subnet, protocol, destination) } else { None };
         (choose(route, endpoint, self.tie_policy), route)
     }
 
@@ -83,5 +84,13 @@ impl Snapshot {
             return None;
         }
         Some((service, prefix))
+    }
+
+    /// Whether an address is one of a virtual network or of a peered one.
+    pub(crate) fn is_at_home(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
+        let Some(view) = self.vnets.get(&vnet) else { return false };
+        let peers = view.peers.iter().filter_map(|peer| self.vnets.get(peer));
+        let mut ranges = view.ranges.iter().chain(peers.flat_map(|peer| &peer.ranges));
+        ranges.any(|range| range.contains(&address))
     }
 }

@@ -34,6 +34,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VnetView {
     pub(crate) name: String,
+    pub(crate) ranges: Vec<Ipv4Net>,
     pub(crate) subnets: Table<SubnetId>,
     /// Networks whose appliances can be next hops.
     pub(crate) peers: Vec<VnetId>,

@@ -477,7 +477,10 @@ fn sources_that_cannot_be_are_dropped() {
         assert_eq!(fate, Fate::Drop(reason), "{} by {edge:?}", Headers::parse(&packet).unwrap());
     }
     assert_eq!(world.plane.flow_counters().opened, 0);
-    world.forwarded(Edge::Nic(router), syn("10.0.0.4:1", ACCOUNT));
+    // what it forwards, it must translate itself for the internet and for services.
+    let (fate, _) = world.send(Edge::Nic(router), syn("10.0.0.4:1", ACCOUNT));
+    assert_eq!(fate, Fate::Drop(DropReason::ForeignSource));
+    world.forwarded(Edge::Nic(router), syn("10.0.0.4:1", "10.0.0.77:80"));
 }
 
 /// An answer enters at the very edge by which the question left, or not at all.

@@ -41,6 +41,7 @@ pub(crate) enum NoPath {
     Outbound,
     Unsupported,
     Hairpin,
+    Foreign,
 }
 
 /// What a subnet's routes say of a destination.
@@ -49,12 +50,19 @@ enum Way {
     Hop(NextHop),
 }
 
-/// The path of a packet from a subnet, sent by any host or interface of it.
-pub(crate) fn from_subnet(net: &Network, id: SubnetId, packet: &Packet) -> Result<Path, NoPath> {
+/// The path of a packet from a subnet, sent by any host or interface of it. An appliance's is foreign if it carries another's address.
+pub(crate) fn from_subnet(
+    net: &Network,
+    id: SubnetId,
+    packet: &Packet,
+    foreign: bool,
+) -> Result<Path, NoPath> {
     let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
     let destination = *packet.destination.ip();
     let preserved = |to| Ok(Path { to, pool: None });
-    match way(net, subnet, destination, packet.protocol == TCP).ok_or(NoPath::Route)? {
+    // E-13: TCP only. S-37: hosts of the network and of its peers only.
+    let served = packet.protocol == TCP && (!foreign || is_at_home(net, subnet, packet));
+    match way(net, subnet, destination, served).ok_or(NoPath::Route)? {
         Way::Endpoint(service) => {
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
             preserved(Edge::Service { service, identity: Some(identity) })
@@ -72,9 +80,20 @@ pub(crate) fn from_subnet(net: &Network, id: SubnetId, packet: &Packet) -> Resul
             let mut reachable = core::iter::once(subnet.vnet).chain(peers);
             preserved(reachable.find_map(|vnet| host(net, vnet, address)).ok_or(NoPath::NextHop)?)
         }
+        // what is not the sender's own address is not translated.
+        Way::Hop(NextHop::Internet) if foreign => to_public(net, destination, Err(NoPath::Foreign))
+            .map(|path| Path { pool: Some(Err(NoPath::Foreign)), ..path }),
         Way::Hop(NextHop::Internet) => to_public(net, destination, pool_of(subnet, packet)),
         Way::Hop(NextHop::None) => Err(NoPath::None),
     }
+}
+
+/// Whether the source is an address of the subnet's network or of one that is peered with it.
+fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> bool {
+    let Ok(own) = net.vnet(subnet.vnet) else { return false };
+    let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
+    let mut ranges = core::iter::once(own).chain(peers).flat_map(|vnet| &vnet.ranges);
+    ranges.any(|range| range.contains(packet.source.ip()))
 }
 
 /// The path of a packet from an on-premises site: into a network whose gateway connects it, or out by its own translation (S-36).
@@ -140,10 +159,10 @@ fn translatable(packet: &Packet, everything: bool) -> bool {
 }
 
 /// The choice between the subnet's best route and the endpoint's prefix.
-fn way(net: &Network, subnet: &Subnet, to: Ipv4Addr, tcp: bool) -> Option<Way> {
+fn way(net: &Network, subnet: &Subnet, to: Ipv4Addr, served: bool) -> Option<Way> {
     let own = best(net, subnet, to);
     let endpoint =
-        service_at(net, to).filter(|(service, _)| tcp && in_scope(net, subnet, *service, to));
+        service_at(net, to).filter(|(service, _)| served && in_scope(net, subnet, *service, to));
     let Some((service, prefix)) = endpoint else {
         return own.map(|(_, hop, _)| Way::Hop(hop));
     };

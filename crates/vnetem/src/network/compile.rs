@@ -168,6 +168,7 @@ impl Network {
         let subnets = self.subnets.iter().filter(|(_, subnet)| subnet.vnet == id);
         VnetView {
             name: vnet.name.clone(),
+            ranges: vnet.ranges.clone(),
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
             peers: vnet.peers.iter().copied().collect(),
             nics: self.nics_in(id, Ipv4Net::default()),
