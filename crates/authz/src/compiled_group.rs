@@ -90,6 +90,22 @@ impl CompiledGroup {
         last
     }
 
+    /// The name of the rule that has a number, default rules included.
+    #[must_use]
+    pub fn rule_name(&self, direction: RuleDirection, priority: u16) -> Option<&str> {
+        let (side, last) = match direction {
+            RuleDirection::Inbound => (&self.inbound, DENY_INBOUND.by),
+            RuleDirection::Outbound => (&self.outbound, DENY_OUTBOUND.by),
+        };
+        match side.entries.iter().find(|entry| entry.priority == priority) {
+            Some(entry) => Some(&entry.name),
+            None => match last {
+                Decider::Rule { priority: of_last, name } if of_last == priority => Some(name),
+                _ => None,
+            },
+        }
+    }
+
     pub(crate) fn new(
         group: &SecurityGroup,
         space: &NetworkSpace,

@@ -49,6 +49,12 @@ impl Tags {
         self.0.insert(name.to_ascii_lowercase(), prefixes.into_iter().collect());
     }
 
+    /// Whether it is known what a name stands for; `VirtualNetwork` and `Internet` depend on the place and are not among these.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Ranges> {
         self.0.get(&name.to_ascii_lowercase())
     }

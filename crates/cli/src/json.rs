@@ -179,7 +179,7 @@ fn counters(report: &Report) -> Value {
         "queued": report.queued,
         "undelivered": report.undelivered,
         "drops": named(&mut DropReason::all().map(|reason| (reason.name(), counters.drops(reason)))),
-        "denies": named(&mut Refusal::ALL.into_iter().map(|refusal| (refusal.name(), counters.denies(DenyReason::Refused(refusal))))),
+        "denies": named(&mut DenyReason::all().map(|reason| (reason.name(), counters.denies(reason)))),
         "refusals": named(&mut Refusal::ALL.into_iter().map(|refusal| (refusal.name(), counters.refusals(refusal)))),
         "flows": {
             "opened": report.flows.opened,

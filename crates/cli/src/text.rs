@@ -202,11 +202,10 @@ fn counters(out: &mut String, report: &Report) -> core::fmt::Result {
     for reason in DropReason::all().filter(|reason| counters.drops(*reason) > 0) {
         writeln!(out, "  drop      {reason} {}", counters.drops(reason))?;
     }
+    for reason in DenyReason::all().filter(|reason| counters.denies(*reason) > 0) {
+        writeln!(out, "  deny      {reason} {}", counters.denies(reason))?;
+    }
     for refusal in Refusal::ALL {
-        let denied = counters.denies(DenyReason::Refused(refusal));
-        if denied > 0 {
-            writeln!(out, "  deny      {refusal} {denied}")?;
-        }
         if counters.refusals(refusal) > 0 {
             writeln!(
                 out,

@@ -38,7 +38,7 @@ pub struct Counters {
     /// Events that found the queue full.
     pub events_lost: u64,
     drops: [u64; DropReason::COUNT],
-    denies: [u64; Refusal::ALL.len()],
+    denies: [u64; DenyReason::COUNT],
     refusals: [u64; Refusal::ALL.len()],
 }
 
@@ -59,8 +59,7 @@ impl Counters {
     /// Received packets denied for a reason.
     #[must_use]
     pub fn denies(&self, reason: DenyReason) -> u64 {
-        let DenyReason::Refused(refusal) = reason;
-        self.denies.get(refusal_index(refusal)).copied().unwrap_or(0)
+        self.denies.get(reason.index()).copied().unwrap_or(0)
     }
 
     /// Packets delivered with this refusal as their mark.
@@ -80,9 +79,9 @@ impl Counters {
                     bump(&mut self.refusals, refusal_index(refusal));
                 }
             }
-            Fate::Deny(DenyReason::Refused(refusal)) => {
+            Fate::Deny(reason) => {
                 self.denied.add(bytes);
-                bump(&mut self.denies, refusal_index(refusal));
+                bump(&mut self.denies, reason.index());
             }
             Fate::Drop(reason) => {
                 self.dropped.add(bytes);
@@ -105,7 +104,7 @@ impl Default for Counters {
             refused: Tally::default(),
             events_lost: 0,
             drops: [0; DropReason::COUNT],
-            denies: [0; Refusal::ALL.len()],
+            denies: [0; DenyReason::COUNT],
             refusals: [0; Refusal::ALL.len()],
         }
     }

@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use vnetem_authz::SecurityRuleError;
 
 /// Why an edit was refused; names what was wrong and what it clashed with (C6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,13 @@ pub enum EditError {
         /// How many there may be.
         limit: usize,
     },
+    /// A rule of a security group cannot stand.
+    SecurityRule {
+        /// The group.
+        group: String,
+        /// Which rule, and why not.
+        why: SecurityRuleError,
+    },
     /// A port range is empty or begins at 0.
     Ports {
         /// First port.
@@ -125,6 +133,7 @@ impl fmt::Display for EditError {
             }
             Self::InUse { name, by } => write!(f, "{name} is used by {by}"),
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
+            Self::SecurityRule { group, why } => write!(f, "security group {group}: {why}"),
             Self::Ports { first, last } => write!(f, "{first}-{last} is no range of ports"),
             Self::NextHop { address, why } => write!(f, "next hop {address}: {why}"),
         }

@@ -13,6 +13,7 @@ mod plane;
 mod reason;
 mod route;
 mod routing;
+mod security;
 mod settings;
 mod snapshot;
 mod trace;
@@ -20,8 +21,9 @@ mod verdict;
 
 pub use ipnet::Ipv4Net;
 pub use vnetem_authz::{
-    Access, Arrival, DefaultAction, DenyMode, Grant, IpRule, PublicAccess, Refusal, RuleError,
-    RuleLimits, RuleSet, RuleState,
+    Access, Action, Arrival, DefaultAction, DenyMode, Grant, IpRule, PortRange, PublicAccess,
+    Refusal, RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
+    SecurityRule, SecurityRuleError, Selector,
 };
 pub use vnetem_nat::{Cause, Direction, FlowCounters, Generation, Time};
 pub use vnetem_packet as packet;
@@ -43,6 +45,7 @@ pub use reason::{DenyReason, DropReason};
 pub use route::{
     Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,
 };
+pub use security::SecurityGroupId;
 pub use settings::{Closing, Settings};
 pub use snapshot::Snapshot;
 pub use trace::{FlowStep, Step, Trace};

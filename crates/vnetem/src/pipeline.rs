@@ -1,4 +1,4 @@
-//! The life of a packet, top to bottom: identify, fragment, flow, route, source, authorise. Everything here is pure; what was decided
+//! The life of a packet, top to bottom: identify, fragment, flow, security, route, source, authorise. Everything here is pure; what was decided
 //! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
 
 use core::net::SocketAddrV4;
@@ -257,11 +257,17 @@ impl<'a> Pipeline<'a> {
             return self.unsolicited(entry, headers);
         }
         let tuple = headers.tuple();
+        if let Err(reason) = self.may_leave(entry.code, &tuple, note) {
+            return Decision::Deny(reason, None);
+        }
         let whole = headers.fragment == Fragment::Whole;
         let path = match self.path(entry, &tuple, !whole, note) {
             Ok(path) => path,
             Err(reason) => return Decision::Drop(reason, None),
         };
+        if let Err(reason) = self.may_arrive(path.far, &tuple, note) {
+            return Decision::Deny(reason, None);
+        }
         let outbound = match path.outbound.transpose() {
             Ok(outbound) => outbound,
             Err(reason) => return Decision::Drop(reason, None),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use vnetem_authz::Refusal;
+use vnetem_authz::{Refusal, RuleDirection};
 use vnetem_packet::Malformed;
 
 macro_rules! reasons {
@@ -97,6 +97,8 @@ reasons! {
 pub enum DenyReason {
     /// The resource's rules refuse it, and the [`DenyMode`](vnetem_authz::DenyMode) is not to deliver.
     Refused(Refusal),
+    /// A security group in the way denies it; nothing is sent back and no flow is made (P-28, P-32).
+    SecurityGroup(RuleDirection),
 }
 
 impl DropReason {
@@ -123,11 +125,34 @@ impl DropReason {
 }
 
 impl DenyReason {
+    const DIRECTIONS: [RuleDirection; 2] = [RuleDirection::Outbound, RuleDirection::Inbound];
+
+    /// Number of reasons.
+    pub const COUNT: usize = Refusal::ALL.len() + Self::DIRECTIONS.len();
+
+    /// Every reason, in the order of their counters.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let refused = Refusal::ALL.into_iter().map(Self::Refused);
+        refused.chain(Self::DIRECTIONS.into_iter().map(Self::SecurityGroup))
+    }
+
+    /// The place of the reason's counter.
+    #[must_use]
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Refused(refusal) => refusal as usize,
+            Self::SecurityGroup(RuleDirection::Outbound) => Refusal::ALL.len(),
+            Self::SecurityGroup(RuleDirection::Inbound) => Refusal::ALL.len() + 1,
+        }
+    }
+
     /// The stable name, in kebab-case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.name(),
+            Self::SecurityGroup(RuleDirection::Outbound) => "security-group-outbound",
+            Self::SecurityGroup(RuleDirection::Inbound) => "security-group-inbound",
         }
     }
 }
@@ -157,8 +182,17 @@ mod tests {
         for (at, reason) in all.iter().enumerate() {
             assert_eq!(reason.index(), at, "{reason}");
         }
-        let names: BTreeSet<_> = all.iter().map(|reason| reason.name()).collect();
-        assert_eq!(names.len(), all.len());
+        let denied: Vec<_> = DenyReason::all().collect();
+        assert_eq!(denied.len(), DenyReason::COUNT);
+        for (at, reason) in denied.iter().enumerate() {
+            assert_eq!(reason.index(), at, "{reason}");
+        }
+        let names: BTreeSet<_> = all
+            .iter()
+            .map(|reason| reason.name())
+            .chain(denied.iter().map(|reason| reason.name()))
+            .collect();
+        assert_eq!(names.len(), all.len() + denied.len());
         assert!(names.iter().all(|name| {
             name.bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

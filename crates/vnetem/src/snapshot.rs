@@ -10,6 +10,7 @@ use vnetem_fib::Table;
 use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+use crate::security::Guards;
 use crate::{Edge, NextHop, NicId, ResourceId, Route, RouteSource, ServiceId, TiePolicy};
 
 /// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
@@ -22,6 +23,7 @@ pub struct Snapshot {
     pub(crate) nics: Arc<Vec<Option<NicView>>>,
     pub(crate) services: Arc<ServiceMap>,
     pub(crate) resources: Arc<ResourceMap>,
+    pub(crate) guards: Arc<Guards>,
     pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
     /// The network of every subnet there ever was, by number.
     pub(crate) homes: Arc<Vec<Option<VnetId>>>,

@@ -4,12 +4,14 @@ use core::fmt;
 use core::net::SocketAddrV4;
 use std::sync::Arc;
 
-use vnetem_authz::{Access, Grant};
+use vnetem_authz::{Access, Action, Grant, RuleDirection};
 use vnetem_nat::Generation;
 use vnetem_packet::{Headers, Identity, Malformed};
 
 use crate::route::Choice;
-use crate::{DropReason, Edge, Fate, Mark, ResourceId, Route, Snapshot, SourceMode, Verdict};
+use crate::{
+    DropReason, Edge, Fate, Mark, ResourceId, Route, SecurityGroupId, Snapshot, SourceMode, Verdict,
+};
 
 /// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all counters stay as they are (O5).
 #[derive(Clone, Debug)]
@@ -30,6 +32,17 @@ pub struct Trace {
 pub enum Step {
     /// What the flow table said.
     Flow(FlowStep),
+    /// What a security group in the way said.
+    Security {
+        /// The group.
+        group: SecurityGroupId,
+        /// Which way the packet goes, seen from the host that the group guards.
+        direction: RuleDirection,
+        /// Whether it passes.
+        action: Action,
+        /// The number of the rule that decided, default rules included; `None` for the platform's own services (P-15).
+        rule: Option<u16>,
+    },
     /// The route that was taken, and the subnet's own route if the endpoint was preferred to it.
     Route {
         /// What was chosen.
@@ -135,6 +148,21 @@ impl fmt::Display for Shown<'_, Step> {
         let snapshot = self.snapshot;
         match *self.item {
             Step::Flow(step) => write!(f, "flow     {step}"),
+            Step::Security { group, direction, action, rule } => {
+                let said = match action {
+                    Action::Allow => "allowed",
+                    Action::Deny => "denied",
+                };
+                let name = snapshot.security_group_name(group);
+                match rule {
+                    Some(number) => {
+                        let rule = snapshot.security_rule_name(group, direction, number);
+                        write!(f, "security {said} by {number} {}", rule.unwrap_or("?"))?;
+                    }
+                    None => write!(f, "security {said} by the platform")?,
+                }
+                write!(f, " of {name}, {direction}")
+            }
             Step::Route { choice: Choice::Route(route), .. } => write!(f, "route    {route}"),
             Step::Route { choice: Choice::Endpoint { service, prefix }, route } => {
                 let name = snapshot.service_name(service);

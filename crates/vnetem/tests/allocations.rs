@@ -7,8 +7,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, DefaultAction, DropReason, Edge, Network, NextHop, Outbound, RuleLimits, RuleSet,
-    Scope, Settings, Time,
+    Action, DataPlane, DefaultAction, DropReason, Edge, Network, NextHop, Outbound, PortRange,
+    RuleDirection, RuleLimits, RuleProtocol, RuleSet, Scope, SecurityGroup, SecurityRule, Selector,
+    Settings, Time,
 };
 
 #[global_allocator]
@@ -37,6 +38,22 @@ fn main() {
     network.set_route(web, "99.0.0.0/8".parse().unwrap(), NextHop::None).unwrap();
     let closed = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
     network.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 1, 9), closed).unwrap();
+    let mut guard = SecurityGroup::default();
+    guard
+        .add_rule(SecurityRule {
+            name: "no-secrets".into(),
+            priority: 100,
+            direction: RuleDirection::Outbound,
+            action: Action::Deny,
+            protocol: RuleProtocol::Any,
+            sources: vec![Selector::Any],
+            source_ports: vec![PortRange::ANY],
+            destinations: vec!["7.0.0.0/8".parse().unwrap()],
+            destination_ports: vec![PortRange::ANY],
+        })
+        .unwrap();
+    let guard = network.add_security_group("web", guard).unwrap();
+    network.guard_subnet(web, Some(guard)).unwrap();
     let before = network.commit();
     network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
     let after = network.commit();
@@ -54,6 +71,7 @@ fn main() {
         }
         packets.push(packet(true, port, "99.1.1.1:80", 64, true));
         packets.push(packet(true, port, "9.9.9.9:80", 64, false));
+        packets.push(packet(true, port, "7.7.7.7:80", 64, true));
         packets.push(packet(true, port, "9.9.9.9:80", 1, true));
         packets.push(vec![0x45; 33]);
     }
@@ -96,6 +114,7 @@ fn main() {
     }
     assert!(
         counters.forwarded.packets > 1000
+            && counters.denied.packets > 0
             && counters.refused.packets > 0
             && counters.queue_full.packets > 0
     );

@@ -1,6 +1,6 @@
 //! Steps that only look: routes, logs, flows, counters.
 
-use vnetem::{DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteState};
+use vnetem::{DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteState};
 
 use super::error::Problem;
 use super::stage::Stage;
@@ -82,15 +82,13 @@ impl Stage<'_> {
                 .filter(|(_, count)| *count > 0)
                 .map(|(name, count)| format!("drop {name} {count}")),
         );
-        for refusal in Refusal::ALL {
-            let denied = counters.denies(vnetem::DenyReason::Refused(refusal));
-            let marked = counters.refusals(refusal);
-            for (what, count) in [("deny", denied), ("delivered, to be refused:", marked)] {
-                if count > 0 {
-                    lines.push(format!("{what} {refusal} {count}"));
-                }
-            }
-        }
+        let denies =
+            DenyReason::all().map(|reason| ("deny", reason.name(), counters.denies(reason)));
+        let marked = Refusal::ALL.into_iter().map(|refusal| {
+            ("delivered, to be refused:", refusal.name(), counters.refusals(refusal))
+        });
+        let counted = denies.chain(marked).filter(|(.., count)| *count > 0);
+        lines.extend(counted.map(|(what, name, count)| format!("{what} {name} {count}")));
         let flows = plane.flow_counters();
         lines.push(format!(
             "flows opened {} live {} closed and answering {}",

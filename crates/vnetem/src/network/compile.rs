@@ -53,6 +53,7 @@ impl Network {
             snapshot.nics = Arc::new(self.compile_nics());
         }
         self.compile_places(old, &mut snapshot, &mut touched);
+        snapshot.guards = self.compile_guards(old);
         if !self.dirty.places.is_empty() {
             snapshot.public = Arc::new(self.compile_public());
         }

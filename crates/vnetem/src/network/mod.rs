@@ -6,6 +6,7 @@ mod compile_routes;
 mod intent;
 mod places;
 mod routes;
+mod security;
 mod services;
 mod sites;
 
@@ -24,9 +25,10 @@ pub use intent::{
 };
 
 use crate::edge::MAX_PLACES;
-use crate::{EditError, NicId, ResourceId, ServiceId, Snapshot, TiePolicy};
+use crate::{EditError, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot, TiePolicy};
 use check::PublicOwner;
 use compile_routes::Reserved;
+use security::Security;
 
 /// The model of a cloud network and the only place where it is changed.
 ///
@@ -42,6 +44,7 @@ pub struct Network {
     sites: BTreeMap<SiteId, Site>,
     services: Vec<Service>,
     resources: BTreeMap<ResourceId, Resource>,
+    security: Security,
     tie_policy: TiePolicy,
     deny_mode: DenyMode,
     /// Ranges to which every table has a system route to None.
@@ -74,6 +77,9 @@ struct Dirty {
     services: bool,
     resources: bool,
     policies: bool,
+    /// Security groups whose rules, or what they guard, have changed.
+    security: BTreeSet<SecurityGroupId>,
+    tags: bool,
 }
 
 impl Network {
@@ -133,5 +139,7 @@ impl Dirty {
             && !self.services
             && !self.resources
             && !self.policies
+            && self.security.is_empty()
+            && !self.tags
     }
 }

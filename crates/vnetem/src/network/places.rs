@@ -152,6 +152,7 @@ impl Network {
             subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect();
         self.release_public(&addresses);
         self.subnets.remove(&id);
+        self.forget_subnet_security(id);
         self.dirty.vnets.insert(vnet);
         self.dirty.places.insert(id.0);
         self.dirty.resources = true;
@@ -264,6 +265,7 @@ impl Network {
         let nic = self.nic(id)?;
         let (address, vnet) = (nic.address, self.subnet(nic.subnet)?.vnet);
         self.nics.remove(&id);
+        self.forget_nic_security(id);
         self.hosts.remove(&(vnet, address));
         self.dirty.vnets.insert(vnet);
         Ok(())

@@ -1,0 +1,123 @@
+//! Security groups on the way of a packet that opens a flow (step 4 of its life, U-08): the sender's before anything is translated, the
+//! receiver's once it is known who that is. Replies and later packets belong to the flow and are not judged (P-11, P-28).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use core::fmt;
+
+use vnetem_authz::{Action, CompiledGroup, Decider, RuleDirection};
+use vnetem_packet::{FiveTuple, SubnetId};
+
+use crate::edge::{EdgeCode, Place};
+use crate::pipeline::Pipeline;
+use crate::trace::{Note, Step};
+use crate::{DenyReason, NicId, Snapshot};
+
+/// Number of a security group, never reused within one control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecurityGroupId(pub u32);
+
+/// Security groups as they judge packets, by the place that they guard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Guards {
+    pub(crate) names: BTreeMap<SecurityGroupId, String>,
+    pub(crate) subnets: BTreeMap<SubnetId, Guard>,
+    pub(crate) nics: BTreeMap<NicId, Guard>,
+}
+
+/// A group with its names resolved as they are seen from one subnet; equal ones are one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Guard {
+    pub(crate) group: SecurityGroupId,
+    pub(crate) rules: Arc<CompiledGroup>,
+}
+
+impl Pipeline<'_> {
+    /// Whether the groups of the interface and of its subnet, in this order, let a packet out (P-10, P-31).
+    pub(crate) fn may_leave(
+        self,
+        from: EdgeCode,
+        tuple: &FiveTuple,
+        note: &mut impl Note,
+    ) -> Result<(), DenyReason> {
+        let [subnet, nic] = self.guards(from);
+        judge([nic, subnet], RuleDirection::Outbound, tuple, note)
+    }
+
+    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in (P-10, P-31).
+    pub(crate) fn may_arrive(
+        self,
+        to: EdgeCode,
+        tuple: &FiveTuple,
+        note: &mut impl Note,
+    ) -> Result<(), DenyReason> {
+        judge(self.guards(to), RuleDirection::Inbound, tuple, note)
+    }
+
+    /// The groups of a host's subnet and of its interface.
+    fn guards(&self, host: EdgeCode) -> [Option<&Guard>; 2] {
+        let guards = &self.snapshot.guards;
+        match host.place() {
+            Place::Subnet(id) => [guards.subnets.get(&id), None],
+            Place::Nic(id) => {
+                let subnet = self.snapshot.nic(id).and_then(|nic| guards.subnets.get(&nic.subnet));
+                [subnet, guards.nics.get(&id)]
+            }
+            Place::Internet | Place::Public(_) | Place::Endpoint(..) | Place::Site(_) => {
+                [None, None]
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    /// The name of a security group; its number if it is gone.
+    #[must_use]
+    pub fn security_group_name(&self, id: SecurityGroupId) -> String {
+        self.guards.names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// The name of a rule in a group that guards something.
+    pub(crate) fn security_rule_name(
+        &self,
+        group: SecurityGroupId,
+        direction: RuleDirection,
+        priority: u16,
+    ) -> Option<&str> {
+        let guards = self.guards.subnets.values().chain(self.guards.nics.values());
+        let guard = guards.into_iter().find(|guard| guard.group == group)?;
+        guard.rules.rule_name(direction, priority)
+    }
+}
+
+/// All must allow; the first that denies ends the matter (P-31).
+fn judge(
+    guards: [Option<&Guard>; 2],
+    direction: RuleDirection,
+    tuple: &FiveTuple,
+    note: &mut impl Note,
+) -> Result<(), DenyReason> {
+    for guard in guards.into_iter().flatten() {
+        let ruling = guard.rules.judge(direction, tuple);
+        note.step(|| Step::Security {
+            group: guard.group,
+            direction,
+            action: ruling.action,
+            rule: match ruling.by {
+                Decider::Rule { priority, .. } => Some(priority),
+                Decider::Platform => None,
+            },
+        });
+        if ruling.action == Action::Deny {
+            return Err(DenyReason::SecurityGroup(direction));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for SecurityGroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nsg#{}", self.0)
+    }
+}
