@@ -9,6 +9,7 @@ mod error;
 mod gather;
 mod live;
 mod outcome;
+mod security;
 mod show;
 mod stage;
 mod step;

@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use vnetem::{DefaultAction, DenyMode, Outbound, PublicAccess, TiePolicy};
 
 use super::error::Problem;
+use super::security::{self, SecurityEdit};
 use super::words::Words;
 
 /// One edit of the model, by names.
@@ -30,6 +31,7 @@ pub(crate) enum Edit {
     Disable { service: String, subnet: String },
     Tie(TiePolicy),
     Deny(DenyMode),
+    Security(SecurityEdit),
     RemoveVnet(String),
     RemoveSubnet(String),
     RemoveNic(String),
@@ -95,6 +97,10 @@ impl Edit {
             "endpoint" | "enable" => enable,
             "disable" => disable,
             "policy" => policy,
+            "nsg" => security::group,
+            "guard" => |words| security::guard(words, true),
+            "unguard" => |words| security::guard(words, false),
+            "tag" => security::tag,
             "remove" => remove,
             _ => return Ok(None),
         };
@@ -323,7 +329,7 @@ fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    const EXPECTED: &str = "route, rule, vnet, subnet, nic or resource";
+    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource or nsg";
     match words.take(EXPECTED)? {
         "route" => {
             let subnet = name(words, "the name of a subnet")?;
@@ -334,6 +340,7 @@ fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
         "subnet" => name(words, "the name of a subnet").map(Edit::RemoveSubnet),
         "nic" => name(words, "the name of an interface").map(Edit::RemoveNic),
         "resource" => name(words, "the name of a resource").map(Edit::RemoveResource),
+        "nsg" => security::remove(words),
         other => Err(found(other, EXPECTED)),
     }
 }

@@ -17,7 +17,7 @@ use super::step::Place;
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
     pub(crate) network: Network,
-    tags: Arc<ServiceTags>,
+    pub(super) tags: Arc<ServiceTags>,
     regions: BTreeMap<VnetId, String>,
     /// The endpoint service that a service is, where that is known; it says the scope.
     known: BTreeMap<ServiceId, &'static EndpointService>,
@@ -261,6 +261,7 @@ impl Topology {
             }
             Edit::Tie(policy) => self.network.set_tie_policy(*policy),
             Edit::Deny(mode) => self.network.set_deny_mode(*mode),
+            Edit::Security(edit) => self.apply_security(edit)?,
             Edit::RemoveVnet(name) => self.network.remove_vnet(self.vnet(name)?)?,
             Edit::RemoveSubnet(name) => {
                 let id = self.subnet(name)?;
