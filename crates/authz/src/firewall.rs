@@ -2,7 +2,12 @@
 
 use core::str::FromStr;
 
-use crate::{Access, Arrival, DefaultAction, Grant, OrderedRules, Refusal, RuleSet, ServiceAnswer};
+use vnetem_packet::SubnetId;
+
+use crate::{
+    Access, Action, Arrival, Caller, DefaultAction, Grant, OrderedRules, Refusal, RuleSet,
+    RuleState, ServiceAnswer,
+};
 
 /// What decides who comes in to one resource: the kind of its service, which says how refusals are answered, with the rules of that kind.
 ///
@@ -87,6 +92,80 @@ impl Firewall {
                 ServiceAnswer::forbidden()
             }
         }
+    }
+}
+
+impl Firewall {
+    /// Subnets that rules let in, with the states of the rules; ordered rules are always in force.
+    pub fn subnets(&self) -> impl Iterator<Item = (SubnetId, RuleState)> {
+        let ordered = match self {
+            Self::AppService(rules) => rules.rules(),
+            _ => &[],
+        };
+        let allowed = ordered.iter().filter_map(|rule| match (rule.action, rule.caller) {
+            (Action::Allow, Caller::Subnet(subnet)) => Some((subnet, RuleState::Succeeded)),
+            _ => None,
+        });
+        self.rule_set().into_iter().flat_map(RuleSet::vnet_rules).chain(allowed)
+    }
+
+    /// Tells the rule that names a subnet, if there is one, that the subnet is gone (E-17, E-18).
+    pub fn source_deleted(&mut self, subnet: SubnetId) {
+        if let Some(rules) = self.rule_set_mut()
+            && rules.vnet_rules().any(|(named, _)| named == subnet)
+        {
+            // Every state may be left for this one.
+            let _ = rules.set_vnet_rule(subnet, RuleState::NetworkSourceDeleted);
+        }
+    }
+
+    /// Whether the service promises to serve networks of another directory tenant: Storage and Key Vault do (S-11, C-13).
+    #[must_use]
+    pub const fn crosses_tenants(&self) -> bool {
+        matches!(self, Self::Storage(_) | Self::KeyVault(_))
+    }
+
+    /// The rules of a service that has no order among them.
+    #[must_use]
+    pub const fn rule_set(&self) -> Option<&RuleSet> {
+        match self {
+            Self::AppService(_) => None,
+            Self::Storage(rules)
+            | Self::Sql(rules)
+            | Self::CosmosDb(rules)
+            | Self::KeyVault(rules)
+            | Self::EventHubs(_, rules)
+            | Self::ServiceBus(rules)
+            | Self::ContainerRegistry(rules)
+            | Self::Other(rules) => Some(rules),
+        }
+    }
+
+    /// The same, to edit.
+    pub const fn rule_set_mut(&mut self) -> Option<&mut RuleSet> {
+        match self {
+            Self::AppService(_) => None,
+            Self::Storage(rules)
+            | Self::Sql(rules)
+            | Self::CosmosDb(rules)
+            | Self::KeyVault(rules)
+            | Self::EventHubs(_, rules)
+            | Self::ServiceBus(rules)
+            | Self::ContainerRegistry(rules)
+            | Self::Other(rules) => Some(rules),
+        }
+    }
+}
+
+impl From<RuleSet> for Firewall {
+    fn from(rules: RuleSet) -> Self {
+        Self::Other(rules)
+    }
+}
+
+impl From<OrderedRules> for Firewall {
+    fn from(rules: OrderedRules) -> Self {
+        Self::AppService(rules)
     }
 }
 

@@ -6,6 +6,7 @@
 mod cast;
 mod edit;
 mod error;
+mod firewall;
 mod gather;
 mod live;
 mod outcome;

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddrV4;
 
+use vnetem::ServiceAnswer;
 use vnetem_nat::Time;
 
 /// What a server speaks.
@@ -79,38 +80,16 @@ impl Answer {
     }
 }
 
-impl Refusal {
-    /// What Azure Storage says to a caller that its network rules do not let in (F-16, S-47).
-    #[must_use]
-    pub fn authorization_failure() -> Self {
-        Self {
-            status: 403,
-            code: "AuthorizationFailure".to_owned(),
-            message: "This request is not authorized to perform this operation.".to_owned(),
-        }
-    }
-
-    /// What Azure SQL says to a caller from a subnet with the endpoint but without a rule (F-18).
-    #[must_use]
-    pub fn sql_subnet(server: &str) -> Self {
-        Self {
-            status: 40914,
-            code: "40914".to_owned(),
-            message: format!(
-                "Cannot open server '{server}' requested by the login. Client is not allowed to access the server."
-            ),
-        }
-    }
-
-    /// What Azure SQL says to a caller from a public address without a rule, which it names (F-18).
-    #[must_use]
-    pub fn sql_address(server: &str, client: core::net::Ipv4Addr) -> Self {
-        Self {
-            status: 40615,
-            code: "40615".to_owned(),
-            message: format!(
-                "Cannot open server '{server}' requested by the login. Client with IP address '{client}' is not allowed to access the server."
-            ),
+/// As the service that refuses words it (F-16 to F-19).
+impl From<ServiceAnswer> for Refusal {
+    fn from(answer: ServiceAnswer) -> Self {
+        match answer {
+            ServiceAnswer::Http { status, code, text } => {
+                Self { status, code: code.to_owned(), message: text }
+            }
+            ServiceAnswer::Sql { number, text } => {
+                Self { status: number, code: number.to_string(), message: text }
+            }
         }
     }
 }

@@ -85,6 +85,34 @@ pub enum EditError {
         /// How many there may be.
         limit: usize,
     },
+    /// The network is of the classic model, which has no endpoints (S-09).
+    Classic {
+        /// The network.
+        vnet: String,
+    },
+    /// A rule would let in a subnet of another directory tenant, which this service does not promise to serve (S-11, C-13).
+    OtherTenant {
+        /// The resource and its tenant.
+        resource: String,
+        /// The network and its tenant.
+        vnet: String,
+    },
+    /// Rules of one service tie a network to as many subscriptions and regions as may be (S-13).
+    TooManyTies {
+        /// The network.
+        vnet: String,
+        /// The service.
+        service: String,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Who asks may not do it (S-12).
+    NotPermitted {
+        /// The action that they lack.
+        action: &'static str,
+        /// On what.
+        on: String,
+    },
     /// A rule of a security group cannot stand.
     SecurityRule {
         /// The group.
@@ -133,6 +161,17 @@ impl fmt::Display for EditError {
             }
             Self::InUse { name, by } => write!(f, "{name} is used by {by}"),
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
+            Self::Classic { vnet } => {
+                write!(f, "vnet {vnet} is of the classic model and has no endpoints")
+            }
+            Self::OtherTenant { resource, vnet } => {
+                write!(f, "{resource} cannot let in a subnet of {vnet}")
+            }
+            Self::TooManyTies { vnet, service, limit } => write!(
+                f,
+                "rules of {service} tie vnet {vnet} to {limit} subscriptions and regions already"
+            ),
+            Self::NotPermitted { action, on } => write!(f, "{action} is not permitted on {on}"),
             Self::SecurityRule { group, why } => write!(f, "security group {group}: {why}"),
             Self::Ports { first, last } => write!(f, "{first}-{last} is no range of ports"),
             Self::NextHop { address, why } => write!(f, "next hop {address}: {why}"),

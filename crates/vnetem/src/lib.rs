@@ -21,9 +21,10 @@ mod verdict;
 
 pub use ipnet::Ipv4Net;
 pub use vnetem_authz::{
-    Access, Action, Arrival, DefaultAction, DenyMode, Grant, IpRule, PortRange, PublicAccess,
-    Refusal, RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
-    SecurityRule, SecurityRuleError, Selector,
+    Access, Action, Admission, Arrival, Caller, DefaultAction, DenyMode, EventHubsVersion,
+    Firewall, Grant, IpRule, OrderedRule, OrderedRules, PortRange, PublicAccess, Refusal,
+    ResourceInstance, RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState,
+    SecurityGroup, SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
 pub use vnetem_nat::{Cause, Direction, FlowCounters, Generation, Time};
 pub use vnetem_packet as packet;
@@ -36,8 +37,8 @@ pub use edge::{Edge, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use network::{
-    Circuit, Connection, Network, Nic, Outbound, Peering, Resource, RouteTable, Scope, Service,
-    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Network, Nic, Outbound, Peering, Permissions, Placement, Resource,
+    RouteTable, Scope, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use outbox::Transmit;
 pub use plane::DataPlane;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use vnetem_authz::{Access, Arrival, DenyMode, RuleSet};
+use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
 use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
@@ -136,7 +136,7 @@ pub(crate) struct ResourceMap {
 pub(crate) struct ResourceView {
     pub(crate) name: String,
     pub(crate) service: ServiceId,
-    pub(crate) rules: RuleSet,
+    pub(crate) rules: Firewall,
 }
 
 /// What the last changes touched, newest last, so that a data plane may skip generations.
@@ -165,6 +165,18 @@ impl Snapshot {
     #[must_use]
     pub fn judge(&self, resource: ResourceId, arrival: Arrival) -> Option<Access> {
         self.resources.by_id.get(&resource).map(|resource| resource.rules.judge(arrival))
+    }
+
+    /// What the service answers to a request that the rules of a resource refused: for front ends. `None` if there is no such resource.
+    #[must_use]
+    pub fn answer(
+        &self,
+        resource: ResourceId,
+        refusal: Refusal,
+        arrival: Arrival,
+    ) -> Option<ServiceAnswer> {
+        let resource = self.resources.by_id.get(&resource)?;
+        Some(resource.rules.answer(refusal, arrival, &resource.name))
     }
 
     /// The resources that answer at an address.

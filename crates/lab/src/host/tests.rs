@@ -194,7 +194,12 @@ fn a_refusal_is_an_answer_and_not_silence() {
     let mut pair = Pair::clean();
     let id = pair.get("/secret");
     let mut decide = |call: &Call| {
-        Answer::refuse(call.client.ip().to_string(), Refusal::authorization_failure())
+        let answer = vnetem::ServiceAnswer::Http {
+            status: 403,
+            code: "AuthorizationFailure",
+            text: "No.".to_owned(),
+        };
+        Answer::refuse(call.client.ip().to_string(), Refusal::from(answer))
     };
     while pair.now.0 < SECOND {
         pair.deliver();

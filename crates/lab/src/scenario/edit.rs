@@ -3,32 +3,99 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem::{DefaultAction, DenyMode, Outbound, PublicAccess, TiePolicy};
+use vnetem::{DenyMode, Outbound, TiePolicy};
 
 use super::error::Problem;
+use super::firewall::{self, Kind, Rule};
 use super::security::{self, SecurityEdit};
 use super::words::Words;
 
 /// One edit of the model, by names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
-    Vnet { name: String, ranges: Vec<Ipv4Net>, region: Option<String> },
-    Peer { a: String, b: String, on: bool },
-    Subnet { name: String, prefix: Ipv4Net, vnet: String, outbound: Outbound },
-    Outbound { subnet: String, outbound: Outbound },
-    Nic { name: String, address: Ipv4Addr, subnet: String, forwarding: bool },
-    Forwarding { nic: String, on: bool },
-    Site { name: String, ranges: Vec<Ipv4Net>, nat: Vec<Ipv4Addr> },
-    Gateway { site: String, vnet: String, announced: Vec<Ipv4Net> },
-    Service { name: String, prefixes: Prefixes },
-    Prefixes { service: String, prefixes: Vec<Ipv4Net> },
-    Regions { service: String, region: String, prefixes: Vec<Ipv4Net> },
-    Resource { name: String, address: Ipv4Addr, service: String, rules: Vec<Rule> },
-    Rule { resource: String, rule: Rule, remove: bool },
-    Route { subnet: String, prefix: Ipv4Net, hop: Hop },
-    RemoveRoute { subnet: String, prefix: Ipv4Net },
-    Enable { service: String, subnet: String, regions: Option<Vec<String>> },
-    Disable { service: String, subnet: String },
+    Vnet {
+        name: String,
+        ranges: Vec<Ipv4Net>,
+        region: Option<String>,
+    },
+    Peer {
+        a: String,
+        b: String,
+        on: bool,
+    },
+    Subnet {
+        name: String,
+        prefix: Ipv4Net,
+        vnet: String,
+        outbound: Outbound,
+    },
+    Outbound {
+        subnet: String,
+        outbound: Outbound,
+    },
+    Nic {
+        name: String,
+        address: Ipv4Addr,
+        subnet: String,
+        forwarding: bool,
+    },
+    Forwarding {
+        nic: String,
+        on: bool,
+    },
+    Site {
+        name: String,
+        ranges: Vec<Ipv4Net>,
+        nat: Vec<Ipv4Addr>,
+    },
+    Gateway {
+        site: String,
+        vnet: String,
+        announced: Vec<Ipv4Net>,
+    },
+    Service {
+        name: String,
+        prefixes: Prefixes,
+    },
+    Prefixes {
+        service: String,
+        prefixes: Vec<Ipv4Net>,
+    },
+    Regions {
+        service: String,
+        region: String,
+        prefixes: Vec<Ipv4Net>,
+    },
+    Resource {
+        name: String,
+        address: Ipv4Addr,
+        service: String,
+        kind: Option<Kind>,
+        rules: Vec<Rule>,
+    },
+    Rule {
+        resource: String,
+        rule: Rule,
+        remove: bool,
+    },
+    Route {
+        subnet: String,
+        prefix: Ipv4Net,
+        hop: Hop,
+    },
+    RemoveRoute {
+        subnet: String,
+        prefix: Ipv4Net,
+    },
+    Enable {
+        service: String,
+        subnet: String,
+        regions: Option<Vec<String>>,
+    },
+    Disable {
+        service: String,
+        subnet: String,
+    },
     Tie(TiePolicy),
     Deny(DenyMode),
     Security(SecurityEdit),
@@ -45,16 +112,6 @@ pub(crate) enum Prefixes {
     Tag(String),
     /// The tag of the endpoint service of this name, `Microsoft.Storage`.
     Known,
-}
-
-/// One rule of a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    Default(DefaultAction),
-    Public(PublicAccess),
-    /// As written, since the model judges how it is written (F-05, F-06).
-    Ip(String),
-    Subnet(String),
 }
 
 /// Where a user route leads.
@@ -90,8 +147,8 @@ impl Edit {
             "prefixes" => prefixes,
             "region" => region,
             "resource" => resource,
-            "allow" | "default" | "public-access" => {
-                return rule_of(words, false).map(Some);
+            "allow" | "default" | "public-access" | "rule" => {
+                return firewall::rule_of(words, false).map(Some);
             }
             "route" => route,
             "endpoint" | "enable" => enable,
@@ -233,48 +290,12 @@ fn resource(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let address = words.parse(ADDRESS)?;
     words.expect("of")?;
     let service = self::name(words, "the name of a service")?;
+    let kind = if words.accept("as") { Some(firewall::kind(words)?) } else { None };
     let mut rules = Vec::new();
     while words.peek().is_some() {
-        rules.push(rule(words)?);
+        rules.push(firewall::rule(words)?);
     }
-    Ok(Edit::Resource { name, address, service, rules })
-}
-
-fn rule(words: &mut Words<'_>) -> Result<Rule, Problem> {
-    const EXPECTED: &str =
-        "a rule: default deny, allow ip RANGE, allow subnet NAME or public-access disabled";
-    if words.accept("default") {
-        return match words.take("allow or deny")? {
-            "allow" => Ok(Rule::Default(DefaultAction::Allow)),
-            "deny" => Ok(Rule::Default(DefaultAction::Deny)),
-            other => Err(found(other, "allow or deny")),
-        };
-    }
-    if words.accept("public-access") {
-        return match words.take("enabled or disabled")? {
-            "enabled" => Ok(Rule::Public(PublicAccess::Enabled)),
-            "disabled" => Ok(Rule::Public(PublicAccess::Disabled)),
-            other => Err(found(other, "enabled or disabled")),
-        };
-    }
-    if !words.accept("allow") {
-        return Err(words.wrong(EXPECTED));
-    }
-    who(words)
-}
-
-fn who(words: &mut Words<'_>) -> Result<Rule, Problem> {
-    match words.take("ip or subnet")? {
-        "ip" => name(words, "an address or a range").map(Rule::Ip),
-        "subnet" => name(words, "the name of a subnet").map(Rule::Subnet),
-        other => Err(found(other, "ip or subnet")),
-    }
-}
-
-fn rule_of(words: &mut Words<'_>, remove: bool) -> Result<Edit, Problem> {
-    let rule = if remove { who(words)? } else { rule(words)? };
-    words.expect("on")?;
-    Ok(Edit::Rule { resource: name(words, "the name of a resource")?, rule, remove })
+    Ok(Edit::Resource { name, address, service, kind, rules })
 }
 
 fn route(words: &mut Words<'_>) -> Result<Edit, Problem> {
@@ -335,7 +356,7 @@ fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
             let subnet = name(words, "the name of a subnet")?;
             Ok(Edit::RemoveRoute { subnet, prefix: words.parse(PREFIX)? })
         }
-        "rule" => rule_of(words, true),
+        "rule" => firewall::rule_of(words, true),
         "vnet" => name(words, "the name of a virtual network").map(Edit::RemoveVnet),
         "subnet" => name(words, "the name of a subnet").map(Edit::RemoveSubnet),
         "nic" => name(words, "the name of an interface").map(Edit::RemoveNic),

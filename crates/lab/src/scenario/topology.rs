@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, Identity, Network, NextHop, NicId, ResourceId, RuleLimits, RuleSet, RuleState, Scope,
-    ServiceId, SiteId, SubnetId, VnetId,
+    Edge, Identity, Network, NextHop, NicId, ResourceId, Scope, ServiceId, SiteId, SubnetId, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
-use super::edit::{Edit, Hop, Prefixes, Rule};
+use super::edit::{Edit, Hop, Prefixes};
 use super::step::Place;
 
 /// The model, and what names mean in it.
@@ -226,11 +225,11 @@ impl Topology {
                 regions.extend(prefixes.iter().map(|prefix| (*prefix, region.clone())));
                 self.network.set_service_regions(id, regions)?;
             }
-            Edit::Resource { name, address, service, rules } => {
+            Edit::Resource { name, address, service, kind, rules } => {
                 let service = self.service(service)?;
-                let mut set = RuleSet::new(self.limits(service), vnetem::DefaultAction::Allow);
-                rules.iter().try_for_each(|rule| self.change_rule(&mut set, rule, false))?;
-                self.network.add_resource(service, name, *address, set)?;
+                let mut firewall = self.firewall(service, *kind);
+                rules.iter().try_for_each(|rule| self.change_rule(&mut firewall, rule, false))?;
+                self.network.add_resource(service, name, *address, firewall)?;
             }
             Edit::Rule { resource, rule, remove } => {
                 let id = self.resource(resource)?;
@@ -325,45 +324,8 @@ impl Topology {
         Scope::Regions(locations.into_iter().map(str::to_owned).collect::<BTreeSet<_>>())
     }
 
-    fn limits(&self, service: ServiceId) -> RuleLimits {
-        match self.known.get(&service).map(|known| known.tag) {
-            Some("Storage") => RuleLimits::STORAGE,
-            Some("Sql") => RuleLimits::SQL,
-            Some("AzureCosmosDB") => RuleLimits::COSMOS_DB,
-            Some("AzureKeyVault") => RuleLimits::KEY_VAULT,
-            Some("ServiceBus") => RuleLimits::SERVICE_BUS,
-            Some("EventHub") => RuleLimits::EVENT_HUBS,
-            Some("AppService") => RuleLimits::APP_SERVICE,
-            _ => RuleLimits::UNSTATED,
-        }
-    }
-
-    fn change_rule(
-        &self,
-        set: &mut RuleSet,
-        rule: &Rule,
-        remove: bool,
-    ) -> Result<(), Box<dyn core::error::Error>> {
-        match rule {
-            Rule::Default(action) => set.set_default_action(*action),
-            Rule::Public(access) => set.set_public_access(*access),
-            Rule::Ip(rule) => {
-                let range = rule.parse()?;
-                if !remove {
-                    set.add_ip_rule(range)?;
-                } else if !set.remove_ip_rule(range) {
-                    return Err(format!("there is no rule ip {rule}").into());
-                }
-            }
-            Rule::Subnet(name) => {
-                let subnet = self.subnet(name)?;
-                if !remove {
-                    set.set_vnet_rule(subnet, RuleState::Succeeded)?;
-                } else if !set.remove_vnet_rule(subnet) {
-                    return Err(format!("there is no rule subnet {name}").into());
-                }
-            }
-        }
-        Ok(())
+    /// The service tag of a service, where that is known.
+    pub(super) fn tag_of(&self, service: ServiceId) -> Option<&'static str> {
+        self.known.get(&service).map(|known| known.tag)
     }
 }

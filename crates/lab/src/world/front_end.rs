@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use vnetem::{Arrival, Edge, Identity, Refusal as Reason, ResourceId, ServiceId, Snapshot};
+use vnetem::{Arrival, Edge, Identity, ResourceId, ServiceId, Snapshot};
 
 use crate::{Answer, App, Call, Refusal, sql};
 
@@ -51,18 +51,16 @@ impl FrontEnds {
             }
             _ => (client.to_string(), Arrival::Public(client)),
         };
-        let name = label(&call.host);
-        let access = match self.served.get(name) {
-            Some(served) if served.address == *call.server.ip() => {
-                snapshot.judge(served.resource, arrival)
-            }
-            _ => None,
-        };
-        match access {
-            Some(access) => match access.refusal() {
-                None => Answer::allow(identity),
-                Some(reason) => Answer::refuse(identity, refusal(call, name, reason)),
-            },
+        let served = self.served.get(label(&call.host));
+        let served = served.filter(|served| served.address == *call.server.ip());
+        let judged = served.and_then(|served| {
+            let access = snapshot.judge(served.resource, arrival)?;
+            let told = |refusal| snapshot.answer(served.resource, refusal, arrival);
+            Some(access.refusal().and_then(told))
+        });
+        match judged {
+            Some(None) => Answer::allow(identity),
+            Some(Some(answer)) => Answer::refuse(identity, answer.into()),
             None => Answer::refuse(identity, not_found()),
         }
     }
@@ -79,15 +77,6 @@ pub(crate) const fn port(app: App) -> u16 {
 /// The name of a resource in the name of its host, `stdata` in `stdata.blob.core.windows.net`.
 pub(super) fn label(host: &str) -> &str {
     host.split('.').next().unwrap_or(host)
-}
-
-/// F-16, F-18, S-47.
-fn refusal(call: &Call, name: &str, reason: Reason) -> Refusal {
-    match (call.app, reason) {
-        (App::Http, _) => Refusal::authorization_failure(),
-        (App::Sql, Reason::SubnetNotListed | Reason::RuleNotInForce) => Refusal::sql_subnet(name),
-        (App::Sql, _) => Refusal::sql_address(name, *call.client.ip()),
-    }
 }
 
 fn not_found() -> Refusal {

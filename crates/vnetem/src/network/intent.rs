@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use vnetem_authz::RuleSet;
+use vnetem_authz::Firewall;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use crate::{NextHop, ServiceId};
@@ -14,12 +14,27 @@ use crate::{NextHop, ServiceId};
 pub struct Vnet {
     /// Its name, unique among virtual networks.
     pub name: String,
+    /// Where it is placed.
+    pub placement: Placement,
+    /// Whether it is of the classic model, which has no endpoints (S-09).
+    pub classic: bool,
     /// Its address ranges, disjoint.
     pub ranges: Vec<Ipv4Net>,
     /// Virtual networks it is peered with.
     pub peers: BTreeSet<VnetId>,
     /// On-premises sites that its gateways connect.
     pub gateways: BTreeMap<SiteId, Connection>,
+}
+
+/// Where a network or a resource is placed: in no place that is known by default, and all such places are one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placement {
+    /// The directory tenant (S-11).
+    pub tenant: String,
+    /// The subscription (S-10, S-13).
+    pub subscription: String,
+    /// The region, `westeurope` for example.
+    pub region: String,
 }
 
 /// A subnet of a virtual network.
@@ -190,8 +205,10 @@ pub struct Resource {
     pub service: ServiceId,
     /// The public address at which it answers.
     pub address: Ipv4Addr,
-    /// Who may come in.
-    pub rules: RuleSet,
+    /// Where it is placed.
+    pub placement: Placement,
+    /// Who may come in, by the rules of its kind of service.
+    pub rules: Firewall,
 }
 
 impl Outbound {

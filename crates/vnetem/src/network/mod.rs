@@ -5,6 +5,7 @@ mod compile;
 mod compile_routes;
 mod intent;
 mod places;
+mod resources;
 mod routes;
 mod security;
 mod services;
@@ -20,9 +21,10 @@ use vnetem_nat::Generation;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 pub use intent::{
-    Circuit, Connection, Nic, Outbound, Peering, Resource, RouteTable, Scope, Service, Site,
-    Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Scope, Service,
+    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
+pub use resources::Permissions;
 
 use crate::edge::MAX_PLACES;
 use crate::{EditError, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot, TiePolicy};

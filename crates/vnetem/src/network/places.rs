@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::check::{self, PublicOwner};
-use super::{Network, Nic, Outbound, RouteTable, Scope, Subnet, Vnet};
+use super::{Network, Nic, Outbound, Placement, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::MAX_PLACES;
 use crate::{EditError, NicId, ServiceId};
 
@@ -26,12 +26,31 @@ impl Network {
         self.next_vnet += 1;
         let vnet = Vnet {
             name: name.into(),
+            placement: Placement::default(),
+            classic: false,
             ranges: ranges.to_vec(),
             peers: BTreeSet::new(),
             gateways: BTreeMap::new(),
         };
         self.vnets.insert(id, vnet);
         self.dirty.vnets.insert(id);
+        Ok(id)
+    }
+
+    /// Makes a virtual network of the classic model, which has no endpoints (S-09).
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::add_vnet`].
+    pub fn add_classic_vnet(
+        &mut self,
+        name: &str,
+        ranges: &[Ipv4Net],
+    ) -> Result<VnetId, EditError> {
+        let id = self.add_vnet(name, ranges)?;
+        if let Some(vnet) = self.vnets.get_mut(&id) {
+            vnet.classic = true;
+        }
         Ok(id)
     }
 
@@ -136,7 +155,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Removes a subnet. Rules that name it stay and match nothing, even if one of the same name is made (E-17).
+    /// Removes a subnet. Rules that name it stay, in the state networkSourceDeleted (E-18), and match nothing, even if one of the same name
+    /// is made (E-17).
     ///
     /// # Errors
     ///
@@ -152,6 +172,7 @@ impl Network {
             subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect();
         self.release_public(&addresses);
         self.subnets.remove(&id);
+        self.resources.values_mut().for_each(|resource| resource.rules.source_deleted(id));
         self.forget_subnet_security(id);
         self.dirty.vnets.insert(vnet);
         self.dirty.places.insert(id.0);
@@ -190,14 +211,17 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet or the service does not exist.
+    /// The subnet or the service does not exist, or the network is of the classic model (S-09).
     pub fn enable_endpoint(
         &mut self,
         id: SubnetId,
         service: ServiceId,
         scope: Scope,
     ) -> Result<(), EditError> {
-        self.subnet(id)?;
+        let vnet = self.vnet(self.subnet(id)?.vnet)?;
+        if vnet.classic {
+            return Err(EditError::Classic { vnet: vnet.name.clone() });
+        }
         self.service(service)?;
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.insert(service, scope);

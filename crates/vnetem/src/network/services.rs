@@ -1,14 +1,12 @@
-//! Edits of services and of their resources.
+//! Edits of services.
 
-use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use vnetem_authz::RuleSet;
 
-use super::{Network, Resource, Service, check};
+use super::{Network, Service, check};
 use crate::edge::MAX_SERVICES;
-use crate::{EditError, ResourceId, ServiceId};
+use crate::{EditError, ServiceId};
 
 impl Network {
     /// Makes a service with the prefixes of its tag.
@@ -79,60 +77,6 @@ impl Network {
             service.regions = regions;
         }
         self.dirty.services = true;
-        Ok(())
-    }
-
-    /// Makes a resource that answers at an address of its service. Several may share one address; the front end, which alone sees the
-    /// name, then asks [`Snapshot::judge`](crate::Snapshot::judge).
-    ///
-    /// # Errors
-    ///
-    /// The service does not exist, the name is taken, or the address is none of the service's.
-    pub fn add_resource(
-        &mut self,
-        service: ServiceId,
-        name: &str,
-        address: Ipv4Addr,
-        rules: RuleSet,
-    ) -> Result<ResourceId, EditError> {
-        let holder = self.service(service)?;
-        if self.resource_named(name).is_some() {
-            return Err(EditError::NameTaken { kind: "resource", name: name.into() });
-        }
-        let owner = format!("resource {name}");
-        let container = || format!("service {}", holder.name);
-        check::inside(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
-        let id = ResourceId(self.next_resource);
-        self.next_resource += 1;
-        let resource = Resource { name: name.into(), service, address, rules };
-        self.resources.insert(id, resource);
-        self.dirty.resources = true;
-        Ok(id)
-    }
-
-    /// Replaces the rules of a resource as a whole (D1). Live flows are judged again and their mark changes; they are not closed.
-    ///
-    /// # Errors
-    ///
-    /// It does not exist.
-    pub fn set_rules(&mut self, id: ResourceId, rules: RuleSet) -> Result<(), EditError> {
-        let Some(resource) = self.resources.get_mut(&id) else {
-            return Err(EditError::Unknown { kind: "resource", name: id.to_string() });
-        };
-        resource.rules = rules;
-        self.dirty.resources = true;
-        Ok(())
-    }
-
-    /// Removes a resource; its address is then the service's, without rules that the data plane knows.
-    ///
-    /// # Errors
-    ///
-    /// It does not exist.
-    pub fn remove_resource(&mut self, id: ResourceId) -> Result<(), EditError> {
-        self.resource(id)?;
-        self.resources.remove(&id);
-        self.dirty.resources = true;
         Ok(())
     }
 }

@@ -1,0 +1,270 @@
+//! Words for who may come in to a resource: the kind of its service, and its rules.
+
+use ipnet::Ipv4Net;
+use vnetem::{
+    Action, Caller, DefaultAction, EventHubsVersion, Firewall, OrderedRule, OrderedRules,
+    PublicAccess, ResourceInstance, RuleLimits, RuleSet, RuleState, ServiceId,
+};
+
+use super::edit::{Edit, found, name};
+use super::error::Problem;
+use super::topology::Topology;
+use super::words::Words;
+
+/// The kind of a service, which says how it judges and how it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Storage,
+    Sql,
+    CosmosDb,
+    KeyVault,
+    EventHubs(EventHubsVersion),
+    ServiceBus,
+    AppService,
+    ContainerRegistry,
+}
+
+/// One rule of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Default(DefaultAction),
+    Public(PublicAccess),
+    /// As written, since the model judges how it is written (F-05, F-06).
+    Ip(String),
+    Subnet(String, RuleState),
+    Instance(u64),
+    Ordered {
+        number: u32,
+        action: Action,
+        caller: Named,
+    },
+}
+
+/// Whom an ordered rule matches, by names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    Any,
+    Subnet(String),
+    Addresses(Ipv4Net),
+}
+
+/// Behind `as`.
+pub(super) fn kind(words: &mut Words<'_>) -> Result<Kind, Problem> {
+    const KINDS: &str = "storage, sql, cosmos-db, key-vault, event-hubs, service-bus, app-service or container-registry";
+    Ok(match words.take(KINDS)? {
+        "storage" => Kind::Storage,
+        "sql" => Kind::Sql,
+        "cosmos-db" => Kind::CosmosDb,
+        "key-vault" => Kind::KeyVault,
+        "event-hubs" => Kind::EventHubs(words.parse("a version such as 2021-06-01-preview")?),
+        "service-bus" => Kind::ServiceBus,
+        "app-service" => Kind::AppService,
+        "container-registry" => Kind::ContainerRegistry,
+        other => return Err(found(other, KINDS)),
+    })
+}
+
+pub(super) fn rule(words: &mut Words<'_>) -> Result<Rule, Problem> {
+    if words.accept("default") {
+        return match words.take("allow or deny")? {
+            "allow" => Ok(Rule::Default(DefaultAction::Allow)),
+            "deny" => Ok(Rule::Default(DefaultAction::Deny)),
+            other => Err(found(other, "allow or deny")),
+        };
+    }
+    if words.accept("public-access") {
+        return match words.take("enabled or disabled")? {
+            "enabled" => Ok(Rule::Public(PublicAccess::Enabled)),
+            "disabled" => Ok(Rule::Public(PublicAccess::Disabled)),
+            other => Err(found(other, "enabled or disabled")),
+        };
+    }
+    if words.accept("rule") {
+        return ordered(words);
+    }
+    if !words.accept("allow") {
+        return Err(words.wrong(
+            "a rule: default deny, allow ip RANGE, allow subnet NAME, rule 100 deny ip RANGE or public-access disabled",
+        ));
+    }
+    who(words)
+}
+
+pub(super) fn rule_of(words: &mut Words<'_>, remove: bool) -> Result<Edit, Problem> {
+    let rule = match (remove, words.peek()) {
+        (true, Some(number)) if number.starts_with(|first: char| first.is_ascii_digit()) => {
+            ordered(words)?
+        }
+        (true, _) => who(words)?,
+        (false, _) => rule(words)?,
+    };
+    words.expect("on")?;
+    Ok(Edit::Rule { resource: name(words, "the name of a resource")?, rule, remove })
+}
+
+fn who(words: &mut Words<'_>) -> Result<Rule, Problem> {
+    match words.take("ip or subnet")? {
+        "ip" => name(words, "an address or a range").map(Rule::Ip),
+        "subnet" => {
+            let name = name(words, "the name of a subnet")?;
+            let state = if words.accept("state") { state(words)? } else { RuleState::Succeeded };
+            Ok(Rule::Subnet(name, state))
+        }
+        "instance" => words.parse("the number of an instance").map(Rule::Instance),
+        other => Err(found(other, "ip or subnet")),
+    }
+}
+
+fn state(words: &mut Words<'_>) -> Result<RuleState, Problem> {
+    const STATES: &str = "provisioning, deprovisioning, succeeded or failed";
+    Ok(match words.take(STATES)? {
+        "provisioning" => RuleState::Provisioning,
+        "deprovisioning" => RuleState::Deprovisioning,
+        "succeeded" => RuleState::Succeeded,
+        "failed" => RuleState::Failed,
+        other => return Err(found(other, STATES)),
+    })
+}
+
+/// `100 deny ip 20.1.1.0/24`.
+fn ordered(words: &mut Words<'_>) -> Result<Rule, Problem> {
+    let number = words.parse("the number of a rule")?;
+    let action = match words.take("allow or deny")? {
+        "allow" => Action::Allow,
+        "deny" => Action::Deny,
+        other => return Err(found(other, "allow or deny")),
+    };
+    let caller = match words.take("ip, subnet or any")? {
+        "ip" => Named::Addresses(words.parse("a range such as 20.1.1.0/24")?),
+        "subnet" => Named::Subnet(name(words, "the name of a subnet")?),
+        "any" => Named::Any,
+        other => return Err(found(other, "ip, subnet or any")),
+    };
+    Ok(Rule::Ordered { number, action, caller })
+}
+
+impl Topology {
+    /// A resource that is open to everybody, of the given kind or of that which its service is known to be.
+    pub(super) fn firewall(&self, service: ServiceId, kind: Option<Kind>) -> Firewall {
+        let tag = self.tag_of(service);
+        // Old files may write a /32 for a service that is not known by its tag.
+        let limits =
+            |of_kind| if tag.is_some() || kind.is_some() { of_kind } else { RuleLimits::UNSTATED };
+        let open = |of_kind| RuleSet::new(limits(of_kind), DefaultAction::Allow);
+        let kind = kind.or_else(|| {
+            let own = self.network.service(service).map_or("", |service| service.name.as_str());
+            Some(match tag.unwrap_or(own) {
+                "Storage" | "storage" => Kind::Storage,
+                "Sql" | "sql" => Kind::Sql,
+                "AzureCosmosDB" => Kind::CosmosDb,
+                "AzureKeyVault" => Kind::KeyVault,
+                "EventHub" => Kind::EventHubs(EventHubsVersion::DenyCounts),
+                "ServiceBus" => Kind::ServiceBus,
+                "AppService" => Kind::AppService,
+                "AzureContainerRegistry" => Kind::ContainerRegistry,
+                _ => return None,
+            })
+        });
+        match kind {
+            Some(Kind::Storage) => Firewall::Storage(open(RuleLimits::STORAGE)),
+            Some(Kind::Sql) => Firewall::Sql(open(RuleLimits::SQL)),
+            Some(Kind::CosmosDb) => Firewall::CosmosDb(open(RuleLimits::COSMOS_DB)),
+            Some(Kind::KeyVault) => Firewall::KeyVault(open(RuleLimits::KEY_VAULT)),
+            Some(Kind::EventHubs(version)) => {
+                let rules = RuleSet::new(limits(RuleLimits::EVENT_HUBS), version.default_action());
+                Firewall::EventHubs(version, rules)
+            }
+            Some(Kind::ServiceBus) => Firewall::ServiceBus(open(RuleLimits::SERVICE_BUS)),
+            Some(Kind::AppService) => Firewall::AppService(OrderedRules::new()),
+            Some(Kind::ContainerRegistry) => {
+                Firewall::ContainerRegistry(open(RuleLimits::UNSTATED))
+            }
+            None => Firewall::Other(open(RuleLimits::UNSTATED)),
+        }
+    }
+
+    pub(super) fn change_rule(
+        &self,
+        firewall: &mut Firewall,
+        rule: &Rule,
+        remove: bool,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        match (firewall, rule) {
+            (Firewall::AppService(rules), rule) => self.change_ordered(rules, rule, remove),
+            (_, Rule::Ordered { .. }) => {
+                Err("only an App Service site has rules with numbers".into())
+            }
+            (firewall, rule) => match firewall.rule_set_mut() {
+                Some(rules) => self.change_set(rules, rule, remove),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn change_set(
+        &self,
+        set: &mut RuleSet,
+        rule: &Rule,
+        remove: bool,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        let (there, rule) = match rule {
+            Rule::Default(action) => return Ok(set.set_default_action(*action)),
+            Rule::Public(access) => return Ok(set.set_public_access(*access)),
+            Rule::Ip(rule) => {
+                let range = rule.parse()?;
+                if !remove {
+                    return Ok(set.add_ip_rule(range)?);
+                }
+                (set.remove_ip_rule(range), format!("ip {rule}"))
+            }
+            Rule::Subnet(name, state) => {
+                let subnet = self.subnet(name)?;
+                if !remove {
+                    return Ok(set.set_vnet_rule(subnet, *state)?);
+                }
+                (set.remove_vnet_rule(subnet), format!("subnet {name}"))
+            }
+            Rule::Instance(number) => {
+                let instance = ResourceInstance(*number);
+                if !remove {
+                    return Ok(set.trust_instance(instance));
+                }
+                (set.distrust_instance(instance), format!("instance {number}"))
+            }
+            Rule::Ordered { .. } => return Ok(()),
+        };
+        if there { Ok(()) } else { Err(format!("there is no rule {rule}").into()) }
+    }
+
+    fn change_ordered(
+        &self,
+        rules: &mut OrderedRules,
+        rule: &Rule,
+        remove: bool,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        let Rule::Ordered { number, action, caller } = rule else {
+            return match rule {
+                Rule::Public(access) => Ok(rules.set_public_access(*access)),
+                Rule::Default(action) => Ok(rules.set_unmatched(Some(match action {
+                    DefaultAction::Allow => Action::Allow,
+                    DefaultAction::Deny => Action::Deny,
+                }))),
+                _ => Err("rules of an App Service site have numbers".into()),
+            };
+        };
+        let caller = match caller {
+            Named::Any => Caller::Any,
+            Named::Subnet(name) => Caller::Subnet(self.subnet(name)?),
+            Named::Addresses(range) => Caller::Addresses(*range),
+        };
+        let rule = OrderedRule { number: *number, action: *action, caller };
+        if !remove {
+            return Ok(rules.add_rule(rule)?);
+        }
+        if rules.remove_rule(&rule) {
+            Ok(())
+        } else {
+            Err(format!("there is no rule {number}").into())
+        }
+    }
+}
