@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use proptest::prelude::{Strategy, any};
 use vnetem::{
-    Closing, DataPlane, Edge, EventKind, Fate, Forward, Network, Settings, SourceMode, Time,
+    Closing, DataPlane, Edge, EventKind, Fate, Forward, Network, Settings, Snapshot, SourceMode,
+    Time,
 };
 
 use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
@@ -33,8 +34,8 @@ use world::{DESTINATIONS, HostAt, World};
 pub use fuzz::{pipeline_bytes, pipeline_ops};
 pub use step::{Step, Twist};
 pub use twins::{
-    betas_presence_changes_nothing, the_endpoint_changes_nothing_else,
-    the_same_calls_give_the_same_bytes,
+    a_batch_is_its_packets_in_order, betas_presence_changes_nothing,
+    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
 };
 pub use world::Edit;
 
@@ -142,7 +143,16 @@ struct Runner {
     transcript: Vec<String>,
     /// What left since it was last looked at, and where.
     outputs: Vec<Output>,
+    /// What the data plane was asked, drains left out.
+    calls: Vec<Call>,
     coverage: Coverage,
+}
+
+/// A call of the data plane.
+enum Call {
+    Packet(Time, Edge, Vec<u8>),
+    Apply(Time, Arc<Snapshot>),
+    Timeout(Time),
 }
 
 /// Something that left: a packet with its fate, by the edge where it came in, or one of the data plane's own making, by the edge where it
@@ -173,6 +183,7 @@ impl Runner {
             ledger: Ledger::default(),
             transcript: vec![format!("setup {setup}: {:?}", settings(setup).closing)],
             outputs: Vec::new(),
+            calls: Vec::new(),
             coverage: Coverage::default(),
         }
     }
@@ -305,6 +316,7 @@ impl Runner {
             if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
         let before = twisted(bytes, twist);
         self.transcript.push(format!("    in   {edge:?} {}", shown(&before)));
+        self.calls.push(Call::Packet(self.now, edge, before.clone()));
         let mut after = before.clone();
         let traced = self.plane.trace(self.now, edge, &before).verdict;
         let verdict = self.plane.process(self.now, edge, &mut after);
@@ -367,6 +379,7 @@ impl Runner {
         if !Arc::ptr_eq(&snapshot, &before) && snapshot.generation() <= before.generation() {
             return Err("a change did not raise the generation".into());
         }
+        self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
         self.plane.apply(self.now, snapshot);
         self.model.apply(self.now, &self.network);
         self.unsettled = true;
@@ -393,6 +406,7 @@ impl Runner {
         if !self.unsettled && due(&self.plane, self.now) {
             return Err("handle_timeout never comes to an end".into());
         }
+        self.calls.push(Call::Timeout(self.now));
         self.plane.handle_timeout(self.now);
         self.model.expire(self.now);
         self.after()

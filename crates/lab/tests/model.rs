@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use vnetem_lab::harness::{
-    Coverage, Sequence, betas_presence_changes_nothing, check, sequences,
-    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
+    Coverage, Sequence, a_batch_is_its_packets_in_order, betas_presence_changes_nothing, check,
+    sequences, the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
 };
 use vnetem_lab::{fuzz, strategies};
 
@@ -59,6 +59,17 @@ proptest! {
     #[test]
     fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
         if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+
+    /// nat.md 4.4: `process_batch` is `process` in a loop, byte for byte, counters and events included.
+    #[test]
+    fn a_batch_does_what_its_packets_do_one_by_one(
+        sequence in sequences(64),
+        size in 1_usize..70,
+    ) {
+        if let Err(mismatch) = a_batch_is_its_packets_in_order(&sequence, size) {
             prop_assert!(false, "{mismatch}");
         }
     }

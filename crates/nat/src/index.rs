@@ -177,7 +177,7 @@ impl Index {
     /// The first bucket of a key: the upper half of the hash, scaled.
     #[inline]
     fn first(&self, hash: Hash) -> usize {
-        scale(hash.upper(), self.half.saturating_mul(2))
+        scale(hash.upper(), self.half.wrapping_mul(2))
     }
 
     /// The other bucket of a key that is in this one. It is in the other half, so it is never the same.

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(clippy::arithmetic_side_effects)]
 
-mod batch;
 mod cause;
 mod cells;
 mod choose;
@@ -10,6 +9,7 @@ mod counters;
 mod crowds;
 mod flow;
 mod fragments;
+mod hit;
 mod hold;
 mod index;
 mod key;
@@ -32,6 +32,7 @@ pub use choose::{Exhausted, Pool, Wanted};
 pub use counters::FlowCounters;
 pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
+pub use hit::{Hit, Probe};
 pub use opens::opens;
 pub use settings::{Answers, HoldDown, Settings, Timers};
 pub use side::{Cell, Direction, Generation, Side, Sides, Zone};

@@ -58,6 +58,7 @@ impl<T: Copy> Record<T> {
     }
 
     /// What a segment from `side` means; remembers what must be remembered, but for the state.
+    #[inline(always)]
     pub(crate) fn segment(
         &mut self,
         side: Side,
@@ -77,7 +78,7 @@ impl<T: Copy> Record<T> {
             return if strict { Step::Invalid } else { Step::Passes };
         }
         if handshake {
-            self.synchronise(side, segment, tcp_options(packet, headers).window_scale);
+            self.synchronise(side, segment, window_scale(packet, *headers));
             return Step::To(next);
         }
         let news = after(segment.end(), self.end.of(side));
@@ -282,6 +283,13 @@ impl<T: Copy> Record<T> {
     fn mark(&mut self, side: Side, mark: u8) {
         self.marks |= mark << side as u8;
     }
+}
+
+/// The window scale that a SYN offers. By value and out of line, so that only a SYN's headers need to be in memory.
+#[cold]
+#[inline(never)]
+fn window_scale(packet: &[u8], headers: Headers) -> Option<u8> {
+    tcp_options(packet, &headers).window_scale
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,6 @@ impl<T: Copy> FlowTable<T> {
     /// What restarts the timer (T-13): any UDP, ICMP query or other packet, from the outside only if
     /// [`inbound_refreshes`](crate::Settings::inbound_refreshes); a TCP segment that belongs to the connection, by its window too. An
     /// RST never does, nor an ICMP error, which is no packet of the flow (T-24).
-    #[inline]
     pub fn track(
         &mut self,
         now: Time,
@@ -24,12 +23,27 @@ impl<T: Copy> FlowTable<T> {
         packet: &[u8],
     ) -> Track {
         let now = self.advance(now);
-        let settings = &self.settings;
-        let Some(record) = self.records.get_mut(id.slot) else { return Track::Invalid };
-        let (state, before) = (record.state, deadline(&self.timers, record));
-        if record.stamp != id.stamp || state.is_tombstone() || before <= now {
-            return Track::Invalid;
+        match self.record(id) {
+            Some(record) if !record.state.is_tombstone() && self.deadline(record) > now => {
+                self.note(now, id.slot, side, headers, packet)
+            }
+            _ => Track::Invalid,
         }
+    }
+
+    /// The packet of a live flow in this slot, noted.
+    #[inline(always)]
+    pub(crate) fn note(
+        &mut self,
+        now: u64,
+        slot: u32,
+        side: Side,
+        headers: &Headers,
+        packet: &[u8],
+    ) -> Track {
+        let settings = &self.settings;
+        let Some(record) = self.records.get_mut(slot) else { return Track::Invalid };
+        let (state, before) = (record.state, deadline(&self.timers, record));
         let step = match headers.transport {
             Transport::Tcp(segment) => {
                 record.segment(side, &segment, headers, packet, settings.strict_windows)
@@ -56,7 +70,7 @@ impl<T: Copy> FlowTable<T> {
         *bytes = bytes.saturating_add(u64::from(headers.total_length));
         // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
         if record.state != state && deadline(&self.timers, record) < before {
-            self.reschedule(id.slot);
+            self.reschedule(slot);
         }
         Track::Pass
     }

@@ -2,7 +2,7 @@
 
 use vnetem_authz::Refusal;
 
-use crate::{DenyReason, DropReason, Fate, Mark};
+use crate::{DenyReason, DropReason, Fate, Forward, Mark};
 
 /// Packets and the bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,17 +68,20 @@ impl Counters {
         self.refusals.get(refusal_index(refusal)).copied().unwrap_or(0)
     }
 
-    /// Counts the end of a received packet.
+    /// Counts a received packet that leaves.
     #[inline]
+    pub(crate) fn forward(&mut self, forward: &Forward, bytes: usize) {
+        self.forwarded.add(bytes);
+        if let Mark::Refused(refusal) = forward.mark {
+            self.refused.add(bytes);
+            bump(&mut self.refusals, refusal_index(refusal));
+        }
+    }
+
+    /// Counts the end of a received packet.
     pub(crate) fn count(&mut self, fate: &Fate, bytes: usize) {
         match *fate {
-            Fate::Forward(forward) => {
-                self.forwarded.add(bytes);
-                if let Mark::Refused(refusal) = forward.mark {
-                    self.refused.add(bytes);
-                    bump(&mut self.refusals, refusal_index(refusal));
-                }
-            }
+            Fate::Forward(forward) => self.forward(&forward, bytes),
             Fate::Deny(reason) => {
                 self.denied.add(bytes);
                 bump(&mut self.denies, reason.index());

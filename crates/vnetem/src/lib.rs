@@ -41,7 +41,7 @@ pub use network::{
     RouteTable, Scope, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use outbox::Transmit;
-pub use plane::DataPlane;
+pub use plane::{DataPlane, Slot};
 pub use reason::{DenyReason, DropReason};
 pub use route::{
     Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,

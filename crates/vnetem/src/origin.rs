@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem_nat::{Direction, Flow, NewFlow, Side, Zone};
+use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
@@ -39,70 +39,75 @@ pub(crate) enum Origin<'a> {
 
 impl<'a> Pipeline<'a> {
     /// Who sent the packet; refuses sources that cannot be (P8, P9, R-24).
-    #[inline]
     pub(crate) fn identify(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
         let source = headers.source;
         if source == headers.destination {
             return Err(DropReason::MartianDestination);
         }
         match edge {
+            Edge::Internet => match AddressClass::of(source) {
+                AddressClass::Public if !self.snapshot.public.contains_key(&source) => {}
+                AddressClass::Public | AddressClass::Private | AddressClass::Shared => {
+                    return Err(DropReason::SpoofedSource);
+                }
+                _ => return Err(DropReason::MartianSource),
+            },
+            Edge::Service { service, .. } => {
+                let owner = self.snapshot.services.prefixes.lookup(source);
+                if owner.is_none_or(|(_, owner)| *owner != service) {
+                    return Err(DropReason::SpoofedSource);
+                }
+            }
+            Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) => {}
+        }
+        let entry = self.enter(edge, headers)?;
+        match edge {
+            Edge::Nic(_) if !is_host(source) => Err(DropReason::MartianSource),
+            _ => Ok(entry),
+        }
+    }
+
+    /// The part of [`identify`](Self::identify) that every packet needs. The rest is about the source alone: for a packet of a flow whose
+    /// end is at this edge it was asked when the flow was judged.
+    #[inline(always)]
+    pub(crate) fn enter(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
+        let source = headers.source;
+        let (code, origin) = match edge {
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
                 if !subnet.prefix.contains(&source) {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
-                Ok(Entry { code, zone: self.zone(code), origin: Origin::Subnet(subnet) })
+                (code, Origin::Subnet(subnet))
             }
             Edge::Nic(id) => {
                 let nic = self.snapshot.nic(id).ok_or(DropReason::UnknownEdge)?;
                 let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
-                if source != nic.address {
-                    if !nic.ip_forwarding {
-                        return Err(DropReason::SpoofedSource);
-                    }
-                    if !is_host(source) {
-                        return Err(DropReason::MartianSource);
-                    }
-                }
-                let code = EdgeCode::nic(id);
-                Ok(Entry { code, zone: self.zone(code), origin: Origin::Subnet(subnet) })
-            }
-            Edge::Internet => match AddressClass::of(source) {
-                AddressClass::Public if self.snapshot.public.contains_key(&source) => {
-                    Err(DropReason::SpoofedSource)
-                }
-                AddressClass::Public => Ok(Entry {
-                    code: EdgeCode::INTERNET,
-                    zone: Zone::PUBLIC,
-                    origin: Origin::Internet,
-                }),
-                AddressClass::Private | AddressClass::Shared => Err(DropReason::SpoofedSource),
-                _ => Err(DropReason::MartianSource),
-            },
-            Edge::Service { service, identity } => {
-                let owner = self.snapshot.services.prefixes.lookup(source);
-                if owner.is_none_or(|(_, owner)| *owner != service) {
+                if source != nic.address && !nic.ip_forwarding {
                     return Err(DropReason::SpoofedSource);
                 }
-                let code = match identity {
-                    None => EdgeCode::public(service),
-                    Some(identity) if identity.address == headers.destination => {
-                        EdgeCode::endpoint(service, identity.subnet)
-                    }
-                    Some(_) => return Err(DropReason::WrongEdge),
-                };
-                Ok(Entry { code, zone: code.zone(), origin: Origin::Service })
+                (EdgeCode::nic(id), Origin::Subnet(subnet))
+            }
+            Edge::Internet => (EdgeCode::INTERNET, Origin::Internet),
+            Edge::Service { service, identity: None } => {
+                (EdgeCode::public(service), Origin::Service)
+            }
+            Edge::Service { service, identity: Some(identity) } => {
+                if identity.address != headers.destination {
+                    return Err(DropReason::WrongEdge);
+                }
+                (EdgeCode::endpoint(service, identity.subnet), Origin::Service)
             }
             Edge::Site(id) => {
                 let site = self.snapshot.site(id).ok_or(DropReason::UnknownEdge)?;
                 if !site.ranges.iter().any(|range| range.contains(&source)) {
                     return Err(DropReason::SpoofedSource);
                 }
-                let code = EdgeCode::site(id);
-                Ok(Entry { code, zone: code.zone(), origin: Origin::Site(site) })
+                (EdgeCode::site(id), Origin::Site(site))
             }
-        }
+        };
+        Ok(Entry { code, zone: self.zone(code), origin })
     }
 
     /// The entry of a flow's opener, as it would be made today; `None` if the place is gone.
@@ -129,7 +134,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The public form of an edge; an endpoint's identity has the flow's private address.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn edge(self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
         match code.place() {
             Place::Internet => Edge::Internet,
@@ -144,7 +149,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// How a packet of a flow leaves.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
         let Parties { opener, inside, external, judgement } = *parties;
         let to = if side == opener { judgement.far } else { judgement.near };
@@ -187,6 +192,7 @@ impl<'a> Pipeline<'a> {
 
     /// The zone of an edge. An interface that forwards has its own, since what it emits for others is judged afresh; any other
     /// shares that of its subnet.
+    #[inline(always)]
     pub(crate) fn zone(self, code: EdgeCode) -> Zone {
         match code.place() {
             Place::Nic(NicId(id)) => match self.snapshot.nic(NicId(id)) {
@@ -241,6 +247,12 @@ impl Origin<'_> {
 impl Parties {
     pub(crate) fn of(flow: &Flow<Judgement>) -> Self {
         let Flow { opener, inside, external, judgement, .. } = *flow;
+        Self { opener, inside, external, judgement }
+    }
+
+    #[inline]
+    pub(crate) fn of_hit(hit: &Hit<Judgement>) -> Self {
+        let Hit { opener, inside, external, judgement, .. } = *hit;
         Self { opener, inside, external, judgement }
     }
 

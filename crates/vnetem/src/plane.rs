@@ -1,12 +1,14 @@
 //! The data plane: packets and time in, verdicts out.
 
 mod closing;
+mod hit;
 
 use core::fmt;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use closing::touch_everything;
+pub use hit::Slot;
 use vnetem_nat::{
     Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Span, Time, Track,
 };
@@ -24,7 +26,8 @@ use crate::{Closing, Counters, DropReason, Edge, Fate, Settings, Snapshot, Trans
 ///
 /// Its methods are of three families:
 ///
-/// - **packets**: [`process`](Self::process) rewrites a packet in place and says where it leaves;
+/// - **packets**: [`process`](Self::process) rewrites a packet in place and says where it leaves,
+///   [`process_batch`](Self::process_batch) many of them sooner;
 /// - **configuration**: [`apply`](Self::apply) takes a snapshot. The next packet is decided by it; closing the flows that it ends is
 ///   bounded work in `poll_transmit`;
 /// - **drains**, to be called after either until they have no more: [`poll_transmit`](Self::poll_transmit) (packets that the data plane
@@ -76,25 +79,6 @@ impl DataPlane {
             suggestion: None,
             now: Time::default(),
         }
-    }
-
-    /// Takes a packet that enters by `edge`: rewrites it in place if it is forwarded, leaves it as it is otherwise.
-    ///
-    /// Bytes behind the packet's own total length are not looked at, not changed, and no part of what is delivered (P3): the caller
-    /// sends [`Headers::total_length`] bytes, or all, as its link needs.
-    #[inline]
-    pub fn process(&mut self, now: Time, edge: Edge, packet: &mut [u8]) -> Verdict {
-        self.advance(now);
-        self.counters.received.add(packet.len());
-        let fate = match Headers::parse(packet) {
-            Err(cause) => Fate::Drop(DropReason::Malformed(cause)),
-            Ok(headers) => {
-                let decision = self.pipeline().decide(edge, packet, &headers, &mut ());
-                self.commit(edge, packet, &headers, decision)
-            }
-        };
-        self.counters.count(&fate, packet.len());
-        Verdict { generation: self.snapshot.generation(), fate }
     }
 
     /// Explains what would become of a packet, by the code that forwards it. Nothing changes.

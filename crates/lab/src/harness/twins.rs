@@ -1,14 +1,15 @@
 //! Invariants that need no model: two runs that must agree (I1, E3).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Edge, SubnetId};
+use vnetem::{DataPlane, Edge, Slot, SubnetId};
 
 use super::craft::Conversation;
 use super::world::{Edit, HostAt, hosts};
-use super::{Mismatch, Output, Runner, Sequence, Step};
+use super::{Call, Mismatch, Output, Runner, Sequence, Step};
 use crate::model::wire::{Packet, TCP};
 
 /// What left the data plane at a step: fates with the bytes, and packets of its own making.
@@ -83,6 +84,75 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
 pub fn the_same_calls_give_the_same_bytes(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
     let run = || run(sequence, |_, _, _| Ok(Part::Seen));
     agree(run()?, run()?)
+}
+
+/// The verdicts, the bytes and everything else are the same whether packets are processed one by one or `size` at a time.
+///
+/// # Errors
+///
+/// The first output that differs.
+pub fn a_batch_is_its_packets_in_order(
+    sequence: &Sequence,
+    size: usize,
+) -> Result<(), Box<Mismatch>> {
+    let mut runner = Runner::new(sequence.setup);
+    for step in &sequence.steps {
+        if let Err(what) = runner.step(step) {
+            return Err(Box::new(Mismatch { transcript: runner.transcript, what }));
+        }
+    }
+    let calls = core::mem::take(&mut runner.calls);
+    let replay = |at_once| {
+        let fresh = Runner::new(sequence.setup);
+        (replay(fresh.plane, &calls, size, at_once), runner.transcript.clone())
+    };
+    agree(replay(true), replay(false))
+}
+
+/// Makes the calls again, with packets in groups of up to `size` at one time, and drains between the groups.
+fn replay(mut plane: DataPlane, calls: &[Call], size: usize, at_once: bool) -> Outputs {
+    let mut outputs = Outputs::new();
+    let mut rest = calls;
+    while let Some(call) = rest.first() {
+        let at = outputs.len();
+        let group = rest.iter().take(size).take_while(|call| matches!(call, Call::Packet(..)));
+        let (group, after) = rest.split_at(group.count().max(1));
+        rest = after;
+        let now = match *call {
+            Call::Packet(now, ..) | Call::Apply(now, _) | Call::Timeout(now) => now,
+        };
+        match call {
+            Call::Apply(now, snapshot) => plane.apply(*now, Arc::clone(snapshot)),
+            Call::Timeout(now) => plane.handle_timeout(*now),
+            Call::Packet(..) => {
+                let packets = group.iter().filter_map(|call| match call {
+                    Call::Packet(_, edge, bytes) => Some((*edge, bytes.clone())),
+                    _ => None,
+                });
+                let mut packets: Vec<(Edge, Vec<u8>)> = packets.collect();
+                let mut slots: Vec<Slot<'_>> =
+                    packets.iter_mut().map(|(edge, bytes)| Slot::new(*edge, bytes)).collect();
+                if at_once {
+                    plane.process_batch(now, &mut slots);
+                } else {
+                    for slot in &mut slots {
+                        slot.verdict = Some(plane.process(now, slot.edge, slot.packet));
+                    }
+                }
+                let lines =
+                    slots.iter().map(|slot| format!("{:?} {:02x?}", slot.verdict, slot.packet));
+                outputs.extend(lines.map(|line| (at, line)));
+            }
+        }
+        while let Some(transmit) = plane.poll_transmit(now) {
+            outputs.push((at, format!("{:?} {:02x?}", transmit.to, transmit.packet)));
+        }
+        while let Some(event) = plane.poll_event() {
+            outputs.push((at, format!("{event:?}")));
+        }
+        outputs.push((at, format!("{:?} {:?}", plane.counters(), plane.flow_counters())));
+    }
+    outputs
 }
 
 /// What a step is to a run.

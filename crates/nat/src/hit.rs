@@ -1,0 +1,170 @@
+//! The hit: a packet of a live flow, which is nearly every packet. Alone, or many looked up together.
+
+use core::hint::black_box;
+use core::net::SocketAddrV4;
+
+use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite, TcpFlags, Transport};
+
+use crate::index::Hash;
+use crate::key::Key;
+use crate::table::side_of;
+use crate::{FlowTable, Found, Side, Time, Track, Zone};
+
+/// A packet of a live flow, taken note of: all that is needed to send it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit<T> {
+    /// The side from which the packet comes.
+    pub side: Side,
+    /// Which side opened the flow.
+    pub opener: Side,
+    /// The inside end, as the inside knows it.
+    pub inside: SocketAddrV4,
+    /// The inside end, as the outside knows it.
+    pub external: SocketAddrV4,
+    /// What the caller decided when the flow was judged.
+    pub judgement: T,
+}
+
+/// A lookup under way: made by [`FlowTable::probe`], and by [`FlowTable::look_ahead`] brought to where only the comparison is left.
+///
+/// It may be used at any later time: what it knows is where to look first, and no answer depends on that.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    key: Key,
+    hash: Hash,
+    /// The key's number if the index was asked, right or wrong.
+    number: u32,
+}
+
+/// The number of no key.
+const NOWHERE: u32 = u32::MAX;
+
+impl<T: Copy> FlowTable<T> {
+    /// Begins a lookup of a packet with this tuple that came in by this zone.
+    #[must_use]
+    #[inline]
+    pub fn probe(&self, zone: Zone, tuple: &FiveTuple) -> Probe {
+        let key = Key::new(zone, tuple);
+        Probe { key, hash: self.secret.hash(&key), number: NOWHERE }
+    }
+
+    /// Moves many lookups forward together, so that the processor waits for all their cache lines at the same time: first the lines of
+    /// the index, then those of the flows. Several times sooner than one after the other when the table is larger than the caches; 32
+    /// at once are enough.
+    #[inline]
+    pub fn look_ahead(&self, probes: &mut [Probe]) {
+        // Loops that do nothing but read: the shorter they are, the more of them the processor has under way.
+        let mut read = 0;
+        for probe in probes.iter() {
+            read |= self.index.read_ahead(probe.hash);
+        }
+        black_box(read);
+        for probe in probes.iter_mut() {
+            probe.number = self.index.candidate(probe.hash);
+        }
+        let mut read = 0;
+        for probe in probes.iter() {
+            read |= self.records.get(probe.number >> 1).map_or(0, |record| record.read_ahead());
+        }
+        black_box(read);
+    }
+
+    /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
+    ///
+    /// `None`, and nothing has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
+    /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, which might start a new connection, or a
+    /// segment that is invalid. [`find`](Self::find) and the rest then tell.
+    #[inline(always)] // as a call, what it tells goes through memory
+    pub fn hit(
+        &mut self,
+        now: Time,
+        probe: &Probe,
+        headers: &Headers,
+        packet: &[u8],
+        fits: impl FnOnce(&T, bool) -> bool,
+    ) -> Option<Hit<T>> {
+        let (slot, side) = self.locate(probe)?;
+        let now = self.advance(now);
+        let record = self.records.get(slot)?;
+        let opener = record.opener();
+        if record.state.is_tombstone()
+            || self.deadline(record) <= now
+            || self.cells.is_stale(record)
+            || !fits(&record.judgement, side == opener)
+            || may_open(headers)
+        {
+            return None;
+        }
+        let hit = Hit {
+            side,
+            opener,
+            inside: record.inside(),
+            external: record.external(),
+            judgement: record.judgement,
+        };
+        match self.note(now, slot, side, headers, packet) {
+            Track::Pass => Some(hit),
+            Track::Invalid => None,
+        }
+    }
+
+    /// [`find`](Self::find) for many packets: the same answers, sooner. Keys beyond the shorter of the two slices are left alone.
+    pub fn find_batch(&self, now: Time, keys: &[(Zone, FiveTuple)], found: &mut [Option<Found>]) {
+        const STAGE: usize = 32;
+        for (keys, found) in keys.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
+            let mut probes = [Probe::default(); STAGE];
+            for (probe, (zone, tuple)) in probes.iter_mut().zip(keys) {
+                *probe = self.probe(*zone, tuple);
+            }
+            let probes = probes.get_mut(..keys.len()).unwrap_or_default();
+            self.look_ahead(probes);
+            for (found, probe) in found.iter_mut().zip(probes) {
+                *found = self.locate(probe).and_then(|(slot, side)| self.found(now, slot, side));
+            }
+        }
+    }
+
+    /// The end of a lookup: most candidates are right.
+    #[inline(always)]
+    fn locate(&self, probe: &Probe) -> Option<(u32, Side)> {
+        let (slot, side) = (probe.number >> 1, side_of(probe.number));
+        match self.records.get(slot) {
+            Some(record) if record.has_key(side, &probe.key) && !record.is_vacant() => {
+                Some((slot, side))
+            }
+            _ => self.lookup(probe.hash, &probe.key),
+        }
+    }
+}
+
+impl<T> Hit<T> {
+    /// The new ends of the packet.
+    #[must_use]
+    #[inline(always)]
+    pub fn rewrite(&self) -> Rewrite {
+        // Where the source is preserved, the external end is the inside one, and nothing changes.
+        match self.side {
+            Side::Inside => Rewrite { source: Some(self.external), destination: None },
+            Side::Outside => Rewrite { source: None, destination: Some(self.inside) },
+        }
+    }
+}
+
+/// Looks nowhere.
+impl Default for Probe {
+    fn default() -> Self {
+        let key = Key { words: [0; 2], protocol: Protocol(0) };
+        Self { key, hash: Hash(0), number: NOWHERE }
+    }
+}
+
+/// Whether a packet of a live flow may be the first of a new one.
+#[inline]
+fn may_open(headers: &Headers) -> bool {
+    match headers.transport {
+        Transport::Tcp(segment) => {
+            segment.flags.contains(TcpFlags::SYN) && !segment.flags.contains(TcpFlags::ACK)
+        }
+        _ => false,
+    }
+}
