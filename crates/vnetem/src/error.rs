@@ -78,6 +78,15 @@ pub enum EditError {
         /// What uses it.
         by: String,
     },
+    /// Two endpoints for the same addresses cannot stand on one subnet (E-07, U-17).
+    Excluded {
+        /// The name of the new endpoint.
+        new: String,
+        /// The name of the one that stands.
+        standing: String,
+        /// Where it stands.
+        on: String,
+    },
     /// A bound of the model is reached.
     Limit {
         /// What there would be too many of.
@@ -160,6 +169,9 @@ impl fmt::Display for EditError {
                 write!(f, "{address} of {owner} is not a public address")
             }
             Self::InUse { name, by } => write!(f, "{name} is used by {by}"),
+            Self::Excluded { new, standing, on } => {
+                write!(f, "{new} cannot stand on {on} beside {standing}")
+            }
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
             Self::Classic { vnet } => {
                 write!(f, "vnet {vnet} is of the classic model and has no endpoints")

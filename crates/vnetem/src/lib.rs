@@ -37,8 +37,9 @@ pub use edge::{Edge, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use network::{
-    Circuit, Connection, Network, Nic, Outbound, Peering, Permissions, Placement, Resource,
-    RouteTable, Scope, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Endpoint, Network, Nic, Outbound, Peering, Permissions, Placement,
+    ProvisioningState, Resource, RouteTable, Scope, Service, Site, Subnet, TagLevel, TagRoute,
+    UserRoute, Vnet,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};

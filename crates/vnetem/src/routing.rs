@@ -31,12 +31,12 @@ impl Snapshot {
             next_hop: Some(route.next_hop),
             service: None,
         });
-        let endpoints = view.endpoints.iter().map(|(service, _)| EffectiveRoute {
+        let endpoints = view.endpoints.iter().map(|endpoint| EffectiveRoute {
             source: RouteSource::Default,
             state: RouteState::Active,
-            prefixes: self.services.prefixes_of(*service).collect(),
+            prefixes: self.services.prefixes_of(endpoint.service).collect(),
             next_hop: None,
-            service: self.services.names.get(usize::from(service.0)).cloned(),
+            service: Some(endpoint.name.clone()),
         });
         own.chain(endpoints).collect()
     }
@@ -76,8 +76,8 @@ impl Snapshot {
         }
         let services = &self.services;
         let (prefix, &service) = services.prefixes.lookup(destination)?;
-        let (_, scope) = subnet.endpoints.iter().find(|(enabled, _)| *enabled == service)?;
-        if let Some(regions) = scope
+        let endpoint = subnet.endpoints.iter().find(|endpoint| endpoint.service == service)?;
+        if let Some(regions) = &endpoint.regions
             && let Some((_, region)) = services.regions.lookup(destination)
             && !regions.contains(region)
         {

@@ -63,11 +63,19 @@ pub(crate) struct SubnetView {
     pub(crate) losers: Arc<Vec<(Route, RouteSource)>>,
     /// Winners, shared between subnets that have the same.
     pub(crate) routes: Table<(RouteSource, NextHop)>,
-    /// Enabled endpoints, each with the regions in scope, or `None` for all.
-    pub(crate) endpoints: Vec<(ServiceId, Option<Vec<u16>>)>,
+    pub(crate) endpoints: Vec<EndpointView>,
     pub(crate) outbound: Option<OutboundView>,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
     pub(crate) keeps: Vec<Ipv4Addr>,
+}
+
+/// An endpoint that is enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointView {
+    pub(crate) service: ServiceId,
+    pub(crate) name: String,
+    /// The regions in scope, or `None` for all.
+    pub(crate) regions: Option<Vec<u16>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +144,7 @@ pub(crate) struct ResourceMap {
 pub(crate) struct ResourceView {
     pub(crate) name: String,
     pub(crate) service: ServiceId,
+    pub(crate) secondary: Option<Ipv4Addr>,
     pub(crate) rules: Firewall,
 }
 

@@ -217,7 +217,7 @@ fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHo
 
 /// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known.
 fn in_scope(net: &Network, subnet: &Subnet, service: ServiceId, to: Ipv4Addr) -> bool {
-    match subnet.endpoints.get(&service) {
+    match subnet.endpoints.get(&service).map(|endpoint| &endpoint.scope) {
         None => false,
         Some(Scope::Worldwide) => true,
         Some(Scope::Regions(regions)) => {

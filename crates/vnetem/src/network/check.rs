@@ -215,10 +215,10 @@ impl Network {
         self.vnets().find(|(_, vnet)| vnet.name == name).map(|(id, _)| id)
     }
 
-    /// The service of a name.
+    /// The service of a name, its own or a further one.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
-        self.services().find(|(_, service)| service.name == name).map(|(id, _)| id)
+        self.services().find(|(_, service)| service.is_named(name)).map(|(id, _)| id)
     }
 
     /// The resource of a name.

@@ -10,11 +10,11 @@ use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
-use super::{Network, Outbound, RouteTable, Scope, Subnet, Vnet};
+use super::{Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::{INTERNET_PLACE, cell};
 use crate::snapshot::{
-    Method, NicView, OutboundView, PlaceView, ResourceMap, ResourceView, ServiceMap, SiteView,
-    SubnetView, Touched, Translator, VnetView,
+    EndpointView, Method, NicView, OutboundView, PlaceView, ResourceMap, ResourceView, ServiceMap,
+    SiteView, SubnetView, Touched, Translator, VnetView,
 };
 use crate::{NicId, ServiceId, Snapshot};
 
@@ -149,8 +149,11 @@ impl Network {
                     .collect(),
             ),
         };
-        let endpoints =
-            subnet.endpoints.iter().map(|(&service, scope)| (service, regions_of(scope)));
+        let endpoints = subnet.endpoints.iter().map(|(&service, endpoint)| EndpointView {
+            service,
+            name: endpoint.name.clone(),
+            regions: regions_of(&endpoint.scope),
+        });
         Some(SubnetView {
             id,
             name: subnet.name.clone(),
@@ -217,9 +220,11 @@ impl Network {
     fn compile_resources(&self) -> ResourceMap {
         let mut map = ResourceMap::default();
         for (&id, resource) in &self.resources {
-            map.by_address.entry(resource.address).or_default().push(id);
-            let (name, service) = (resource.name.clone(), resource.service);
-            map.by_id.insert(id, ResourceView { name, service, rules: resource.rules.clone() });
+            for address in resource.addresses() {
+                map.by_address.entry(address).or_default().push(id);
+            }
+            let Resource { name, service, secondary, rules, .. } = resource.clone();
+            map.by_id.insert(id, ResourceView { name, service, secondary, rules });
         }
         map
     }
@@ -250,7 +255,7 @@ impl Network {
                 for service in 0..self.services.len() {
                     let service = ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
                     let endpoint = |view: &SubnetView| {
-                        view.endpoints.iter().find(|(id, _)| *id == service).cloned()
+                        view.endpoints.iter().find(|endpoint| endpoint.service == service).cloned()
                     };
                     if endpoint(before) != endpoint(after) {
                         touched.insert(cell(number, Some(service)));
@@ -295,15 +300,21 @@ impl Network {
 
     /// Rules are judged again for every flow to a service whose resources changed.
     fn touch_resources(&self, old: &Snapshot, touched: &mut BTreeSet<Cell>) {
-        let before =
-            old.resources.by_id.iter().map(|(&id, view)| (id, (view.service, &view.rules)));
-        let after = self.resources.iter().map(|(&id, view)| (id, (view.service, &view.rules)));
+        let before = old
+            .resources
+            .by_id
+            .iter()
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.rules)));
+        let after = self
+            .resources
+            .iter()
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.rules)));
         let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
         let changed: BTreeSet<ServiceId> = before
             .keys()
             .chain(after.keys())
             .filter(|id| before.get(id) != after.get(id))
-            .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, _)| *service))
+            .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, ..)| *service))
             .collect();
         for number in INTERNET_PLACE..=self.next_place {
             touched.extend(changed.iter().map(|&service| cell(number, Some(service))));

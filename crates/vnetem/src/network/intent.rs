@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use vnetem_authz::Firewall;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+use super::Endpoint;
 use crate::{NextHop, ServiceId};
 
 /// A virtual network.
@@ -48,8 +49,8 @@ pub struct Subnet {
     pub prefix: Ipv4Net,
     /// Its route table.
     pub table: RouteTable,
-    /// Services for which the endpoint is enabled, with the scope of each.
-    pub endpoints: BTreeMap<ServiceId, Scope>,
+    /// The endpoints that are enabled, by service.
+    pub endpoints: BTreeMap<ServiceId, Endpoint>,
     /// How flows to public addresses leave.
     pub outbound: Outbound,
     /// Addresses of the platform that were left for an explicit method; live flows keep them until they end (N-07).
@@ -98,16 +99,6 @@ pub enum TagLevel {
     CloudRegion,
     /// The whole cloud, `AzureCloud`.
     Cloud,
-}
-
-/// For which places an endpoint holds (E-06 to E-09).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Resources of the service anywhere.
-    #[default]
-    Worldwide,
-    /// Resources whose address lies in one of these regions, or in none that is known (C-06).
-    Regions(BTreeSet<String>),
 }
 
 /// How a subnet's flows to public addresses get a public source (N-01).
@@ -190,6 +181,8 @@ pub enum Peering {
 pub struct Service {
     /// Its name, `Microsoft.Storage` for example.
     pub name: String,
+    /// Further names under which its endpoint can be enabled, `Microsoft.Storage.Global` for example.
+    pub further_names: BTreeSet<String>,
     /// Its prefixes, disjoint from those of every other service (R-21, U-17).
     pub prefixes: Vec<Ipv4Net>,
     /// Prefixes whose region is known (regional tags).
@@ -205,10 +198,27 @@ pub struct Resource {
     pub service: ServiceId,
     /// The public address at which it answers.
     pub address: Ipv4Addr,
+    /// The address of its read-only copy in the paired region, under the same rules (E-10).
+    pub secondary: Option<Ipv4Addr>,
     /// Where it is placed.
     pub placement: Placement,
     /// Who may come in, by the rules of its kind of service.
     pub rules: Firewall,
+}
+
+impl Service {
+    /// Whether endpoints of the service can be enabled under a name.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.further_names.contains(name)
+    }
+}
+
+impl Resource {
+    /// The public addresses at which it answers.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        [Some(self.address), self.secondary].into_iter().flatten()
+    }
 }
 
 impl Outbound {

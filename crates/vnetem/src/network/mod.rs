@@ -3,6 +3,7 @@
 mod check;
 mod compile;
 mod compile_routes;
+mod endpoints;
 mod intent;
 mod places;
 mod resources;
@@ -20,9 +21,10 @@ use vnetem_authz::DenyMode;
 use vnetem_nat::Generation;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+pub use endpoints::{Endpoint, ProvisioningState, Scope};
 pub use intent::{
-    Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Scope, Service,
-    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Service, Site,
+    Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use resources::Permissions;
 

@@ -7,9 +7,9 @@ use ipnet::Ipv4Net;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::check::{self, PublicOwner};
-use super::{Network, Nic, Outbound, Placement, RouteTable, Scope, Subnet, Vnet};
+use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet};
 use crate::edge::MAX_PLACES;
-use crate::{EditError, NicId, ServiceId};
+use crate::{EditError, NicId};
 
 impl Network {
     /// Makes a virtual network.
@@ -203,44 +203,6 @@ impl Network {
             old => old.addresses().to_vec(),
         };
         self.release_public(&released);
-        self.dirty.places.insert(id.0);
-        Ok(())
-    }
-
-    /// Enables the endpoint of a service on a subnet; enabling it again replaces its scope (E7, S-03).
-    ///
-    /// # Errors
-    ///
-    /// The subnet or the service does not exist, or the network is of the classic model (S-09).
-    pub fn enable_endpoint(
-        &mut self,
-        id: SubnetId,
-        service: ServiceId,
-        scope: Scope,
-    ) -> Result<(), EditError> {
-        let vnet = self.vnet(self.subnet(id)?.vnet)?;
-        if vnet.classic {
-            return Err(EditError::Classic { vnet: vnet.name.clone() });
-        }
-        self.service(service)?;
-        if let Some(subnet) = self.subnets.get_mut(&id) {
-            subnet.endpoints.insert(service, scope);
-        }
-        self.dirty.places.insert(id.0);
-        Ok(())
-    }
-
-    /// Disables the endpoint of a service on a subnet; if it is not enabled nothing changes (D4).
-    ///
-    /// # Errors
-    ///
-    /// The subnet or the service does not exist.
-    pub fn disable_endpoint(&mut self, id: SubnetId, service: ServiceId) -> Result<(), EditError> {
-        self.subnet(id)?;
-        self.service(service)?;
-        if let Some(subnet) = self.subnets.get_mut(&id) {
-            subnet.endpoints.remove(&service);
-        }
         self.dirty.places.insert(id.0);
         Ok(())
     }

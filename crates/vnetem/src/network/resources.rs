@@ -46,13 +46,34 @@ impl Network {
         let container = || format!("service {}", holder.name);
         check::inside(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
         let (name, placement, rules) = (name.to_owned(), Placement::default(), rules.into());
-        let resource = Resource { name, service, address, placement, rules };
+        let resource = Resource { name, service, address, secondary: None, placement, rules };
         self.check_ties(None, &resource)?;
         let id = ResourceId(self.next_resource);
         self.next_resource += 1;
         self.resources.insert(id, resource);
         self.dirty.resources = true;
         Ok(id)
+    }
+
+    /// Gives a resource a read-only copy at another address, to which its rules apply alike (E-10), or takes it away.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or the address is none of its service's.
+    pub fn set_secondary(
+        &mut self,
+        id: ResourceId,
+        address: Option<Ipv4Addr>,
+    ) -> Result<(), EditError> {
+        let resource = self.resource(id)?;
+        let holder = self.service(resource.service)?;
+        if let Some(address) = address {
+            let owner = format!("resource {}", resource.name);
+            let container = || format!("service {}", holder.name);
+            check::inside(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
+        }
+        let changed = Resource { secondary: address, ..resource.clone() };
+        self.replace_resource(id, changed)
     }
 
     /// Replaces the rules of a resource as a whole (D1). Live flows are judged again and their mark changes; they are not closed.

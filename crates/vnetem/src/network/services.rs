@@ -1,6 +1,6 @@
 //! Edits of services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
@@ -27,12 +27,32 @@ impl Network {
             _ => return Err(EditError::Limit { what: "services", limit: MAX_SERVICES }),
         };
         self.check_service_prefixes(id, name, prefixes)?;
-        let service =
-            Service { name: name.into(), prefixes: prefixes.to_vec(), regions: BTreeMap::new() };
+        let service = Service {
+            name: name.into(),
+            further_names: BTreeSet::new(),
+            prefixes: prefixes.to_vec(),
+            regions: BTreeMap::new(),
+        };
         self.services.push(service);
         self.index_service_prefixes(id);
         self.dirty.services = true;
         Ok(id)
+    }
+
+    /// Gives a service a further name under which its endpoint can be enabled, as Storage has two (S-32, E-07).
+    ///
+    /// # Errors
+    ///
+    /// The service does not exist, or the name is taken.
+    pub fn add_service_name(&mut self, id: ServiceId, name: &str) -> Result<(), EditError> {
+        self.service(id)?;
+        if self.service_named(name).is_some() {
+            return Err(EditError::NameTaken { kind: "service", name: name.into() });
+        }
+        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+            service.further_names.insert(name.into());
+        }
+        Ok(())
     }
 
     /// Replaces the prefixes of a service; only flows whose decision changes will be closed (E9, U-02).
@@ -50,7 +70,9 @@ impl Network {
         for resource in self.resources.values().filter(|resource| resource.service == id) {
             let owner = format!("resource {}", resource.name);
             let container = || format!("service {}", service.name);
-            check::inside(Ipv4Net::from(resource.address), &owner, prefixes, container)?;
+            for address in resource.addresses() {
+                check::inside(Ipv4Net::from(address), &owner, prefixes, container)?;
+            }
         }
         if let Some(service) = self.services.get_mut(usize::from(id.0)) {
             service.prefixes = prefixes.to_vec();
