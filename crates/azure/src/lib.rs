@@ -13,12 +13,19 @@
 //! let prefixes = tags.tag(storage.tag).ok_or("no such tag")?.prefixes();
 //! assert_eq!(prefixes.len(), 495);
 //! assert_eq!(storage.scope.locations("eastus"), ["eastus", "westus", "westus3"]);
+//!
+//! let mut network = vnetem::Network::new();
+//! let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
+//! let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse()?)?;
+//! let service = storage.add_to(&mut network, &tags)?;
+//! network.set_endpoint(web, service, storage.endpoint(Some("eastus")))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod date;
 mod error;
 mod json;
+mod network;
 mod regions;
 mod service_tags;
 mod services;
@@ -26,6 +33,7 @@ mod text;
 
 pub use date::Date;
 pub use error::{Place, Problem, TagsError};
+pub use network::ServiceError;
 pub use regions::{paired_regions, region_name};
 pub use service_tags::{ServiceTag, ServiceTags};
-pub use services::{Assumption, ENDPOINT_PROTOCOL, EndpointService, Scope};
+pub use services::{Assumption, ENDPOINT_PROTOCOL, EndpointService, Product, Scope};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::{Assumption, Date, EndpointService, Problem};
+use crate::{Date, EndpointService, Problem};
 
 /// A published list of service tags, IPv4 only.
 ///
@@ -95,15 +95,12 @@ impl ServiceTags {
 
     /// The same list with only the tags that are known to be those of endpoint services, and their sub-tags.
     ///
-    /// They are known by name: not every form of the list marks them (E-01).
+    /// They are known by name: not every form of the list marks them (E-01), and one of them is assumed (U-11).
     #[must_use]
     pub fn endpoint_tags(&self) -> Self {
         let known = |tag: &ServiceTag| {
             let name = tag.name.split('.').next().unwrap_or_default();
-            EndpointService::ALL.iter().any(|service| {
-                service.tag.eq_ignore_ascii_case(name)
-                    && service.assumption != Some(Assumption::Tag)
-            })
+            EndpointService::ALL.iter().any(|service| service.tag.eq_ignore_ascii_case(name))
         };
         let mut kept = self.clone();
         kept.tags.retain(|_, tag| known(tag));

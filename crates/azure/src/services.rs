@@ -16,6 +16,19 @@ pub struct EndpointService {
     pub scope: Scope,
     /// What of this entry is assumed, because it has not been seen.
     pub assumption: Option<Assumption>,
+    /// What it switches, all at once (E-12, S-35).
+    pub products: &'static [Product],
+}
+
+/// Something that a customer buys, and that goes by the endpoint of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// What it is called.
+    pub name: &'static str,
+    /// What the names of its resources end with, `blob.core.windows.net`.
+    pub domain: &'static str,
+    /// Whether Azure's own list of 2025 does not name it any more (C-17).
+    pub legacy: bool,
 }
 
 /// What of an entry of the catalogue is assumed.
@@ -41,24 +54,36 @@ pub enum Scope {
 impl EndpointService {
     /// All of them, by name.
     pub const ALL: [Self; 11] = [
-        Self::seen("Microsoft.AzureActiveDirectory", "AzureActiveDirectory", Scope::Worldwide),
-        Self::seen("Microsoft.AzureCosmosDB", "AzureCosmosDB", Scope::Worldwide),
-        Self {
-            assumption: Some(Assumption::Tag),
-            ..Self::seen(
-                "Microsoft.CognitiveServices",
-                "CognitiveServicesManagement",
-                Scope::Worldwide,
-            )
-        },
-        Self::of_assumed_scope("Microsoft.ContainerRegistry", "AzureContainerRegistry"),
-        Self::of_assumed_scope("Microsoft.EventHub", "EventHub"),
-        Self::seen("Microsoft.KeyVault", "AzureKeyVault", Scope::Worldwide),
-        Self::of_assumed_scope("Microsoft.ServiceBus", "ServiceBus"),
-        Self::seen("Microsoft.Sql", "Sql", Scope::OwnRegion),
-        Self::seen("Microsoft.Storage", "Storage", Scope::OwnRegionAndPairs),
-        Self::seen("Microsoft.Storage.Global", "Storage", Scope::Worldwide),
-        Self::seen("Microsoft.Web", "AppService", Scope::Worldwide),
+        // The store, not the directory: who signs in is not restricted by it (S-33, S-34).
+        Self::seen("Microsoft.AzureActiveDirectory", "AzureActiveDirectory", Scope::Worldwide)
+            .with(&[legacy("Data Lake Storage Gen1", "azuredatalakestore.net")]),
+        Self::seen("Microsoft.AzureCosmosDB", "AzureCosmosDB", Scope::Worldwide)
+            .with(&[product("Cosmos DB", "documents.azure.com")]),
+        Self::seen("Microsoft.CognitiveServices", "CognitiveServicesManagement", Scope::Worldwide)
+            .with(&[product("AI services", "cognitiveservices.azure.com")])
+            .assuming(Assumption::Tag),
+        Self::seen("Microsoft.ContainerRegistry", "AzureContainerRegistry", Scope::Worldwide)
+            .with(&[product("Container Registry", "azurecr.io")])
+            .assuming(Assumption::Scope),
+        Self::seen("Microsoft.EventHub", "EventHub", Scope::Worldwide)
+            .with(&[product("Event Hubs", "servicebus.windows.net")])
+            .assuming(Assumption::Scope),
+        Self::seen("Microsoft.KeyVault", "AzureKeyVault", Scope::Worldwide)
+            .with(&[product("Key Vault", "vault.azure.net")]),
+        Self::seen("Microsoft.ServiceBus", "ServiceBus", Scope::Worldwide)
+            .with(&[product("Service Bus", "servicebus.windows.net")])
+            .assuming(Assumption::Scope),
+        Self::seen("Microsoft.Sql", "Sql", Scope::OwnRegion).with(&[
+            product("SQL Database", "database.windows.net"),
+            product("Synapse dedicated pool", "sql.azuresynapse.net"),
+            legacy("Database for PostgreSQL", "postgres.database.azure.com"),
+            legacy("Database for MySQL", "mysql.database.azure.com"),
+            product("Database for MariaDB", "mariadb.database.azure.com"),
+        ]),
+        Self::seen("Microsoft.Storage", "Storage", Scope::OwnRegionAndPairs).with(STORAGE),
+        Self::seen("Microsoft.Storage.Global", "Storage", Scope::Worldwide).with(STORAGE),
+        Self::seen("Microsoft.Web", "AppService", Scope::Worldwide)
+            .with(&[product("App Service", "azurewebsites.net")]),
     ];
 
     /// The service of this name, without regard to case.
@@ -75,12 +100,32 @@ impl EndpointService {
     }
 
     const fn seen(name: &'static str, tag: &'static str, scope: Scope) -> Self {
-        Self { name, tag, scope, assumption: None }
+        Self { name, tag, scope, assumption: None, products: &[] }
     }
 
-    const fn of_assumed_scope(name: &'static str, tag: &'static str) -> Self {
-        Self { name, tag, scope: Scope::Worldwide, assumption: Some(Assumption::Scope) }
+    const fn with(self, products: &'static [Product]) -> Self {
+        Self { products, ..self }
     }
+
+    const fn assuming(self, assumption: Assumption) -> Self {
+        Self { assumption: Some(assumption), ..self }
+    }
+}
+
+const STORAGE: &[Product] = &[
+    product("Blob storage", "blob.core.windows.net"),
+    product("Data Lake Storage Gen2", "dfs.core.windows.net"),
+    product("Files", "file.core.windows.net"),
+    product("Queue storage", "queue.core.windows.net"),
+    product("Table storage", "table.core.windows.net"),
+];
+
+const fn product(name: &'static str, domain: &'static str) -> Product {
+    Product { name, domain, legacy: false }
+}
+
+const fn legacy(name: &'static str, domain: &'static str) -> Product {
+    Product { legacy: true, ..product(name, domain) }
 }
 
 impl Scope {

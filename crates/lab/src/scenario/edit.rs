@@ -73,6 +73,10 @@ pub(crate) enum Edit {
         kind: Option<Kind>,
         rules: Vec<Rule>,
     },
+    Secondary {
+        resource: String,
+        address: Ipv4Addr,
+    },
     Rule {
         resource: String,
         rule: Rule,
@@ -147,6 +151,7 @@ impl Edit {
             "prefixes" => prefixes,
             "region" => region,
             "resource" => resource,
+            "secondary" => secondary,
             "allow" | "default" | "public-access" | "rule" => {
                 return firewall::rule_of(words, false).map(Some);
             }
@@ -263,7 +268,7 @@ fn service(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let name = name(words, "the name of a service")?;
     let prefixes = if words.accept("tag") {
         Prefixes::Tag(self::name(words, "the name of a service tag")?)
-    } else if words.peek().is_some() {
+    } else if words.peek().is_some_and(|word| word != ";") {
         Prefixes::Given(
             words.list("tag and the name of a tag, or prefixes with commas between them")?,
         )
@@ -296,6 +301,12 @@ fn resource(words: &mut Words<'_>) -> Result<Edit, Problem> {
         rules.push(firewall::rule(words)?);
     }
     Ok(Edit::Resource { name, address, service, kind, rules })
+}
+
+fn secondary(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let address = words.parse(ADDRESS)?;
+    words.expect("of")?;
+    Ok(Edit::Secondary { resource: name(words, "the name of a resource")?, address })
 }
 
 fn route(words: &mut Words<'_>) -> Result<Edit, Problem> {

@@ -1,11 +1,12 @@
 //! The model that a scenario edits, by names.
 
 use core::net::Ipv4Addr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, Identity, Network, NextHop, NicId, ResourceId, Scope, ServiceId, SiteId, SubnetId, VnetId,
+    Edge, Endpoint, Identity, Network, NextHop, NicId, ResourceId, Scope, ServiceId, SiteId,
+    SubnetId, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
@@ -18,8 +19,6 @@ pub(crate) struct Topology {
     pub(crate) network: Network,
     pub(super) tags: Arc<ServiceTags>,
     regions: BTreeMap<VnetId, String>,
-    /// The endpoint service that a service is, where that is known; it says the scope.
-    known: BTreeMap<ServiceId, &'static EndpointService>,
     /// Names of subnets that were removed: late packets still say whose they are.
     removed: BTreeMap<SubnetId, String>,
 }
@@ -29,13 +28,7 @@ pub(crate) type Refused = String;
 
 impl Topology {
     pub(crate) fn new(tags: Arc<ServiceTags>) -> Self {
-        Self {
-            network: Network::new(),
-            tags,
-            regions: BTreeMap::new(),
-            known: BTreeMap::new(),
-            removed: BTreeMap::new(),
-        }
+        Self { network: Network::new(), tags, regions: BTreeMap::new(), removed: BTreeMap::new() }
     }
 
     /// Makes several edits one: all are done, or none (C2).
@@ -231,6 +224,9 @@ impl Topology {
                 rules.iter().try_for_each(|rule| self.change_rule(&mut firewall, rule, false))?;
                 self.network.add_resource(service, name, *address, firewall)?;
             }
+            Edit::Secondary { resource, address } => {
+                self.network.set_secondary(self.resource(resource)?, Some(*address))?;
+            }
             Edit::Rule { resource, rule, remove } => {
                 let id = self.resource(resource)?;
                 let mut set = self.network.resource(id)?.rules.clone();
@@ -251,9 +247,9 @@ impl Topology {
                 self.network.remove_route(self.subnet(subnet)?, *prefix)?;
             }
             Edit::Enable { service, subnet, regions } => {
-                let (service, subnet) = (self.service(service)?, self.subnet(subnet)?);
-                let scope = self.scope(service, subnet, regions.as_deref());
-                self.network.enable_endpoint(subnet, service, scope)?;
+                let (id, subnet) = (self.service(service)?, self.subnet(subnet)?);
+                let endpoint = self.endpoint(service, subnet, regions.as_deref());
+                self.network.set_endpoint(subnet, id, endpoint)?;
             }
             Edit::Disable { service, subnet } => {
                 self.network.disable_endpoint(self.subnet(subnet)?, self.service(service)?)?;
@@ -279,53 +275,43 @@ impl Topology {
         name: &str,
         prefixes: &Prefixes,
     ) -> Result<(), Box<dyn core::error::Error>> {
-        let known = EndpointService::named(name);
-        let tag = match prefixes {
+        match prefixes {
             Prefixes::Given(prefixes) => {
                 self.network.add_service(name, prefixes)?;
-                return Ok(());
             }
-            Prefixes::Tag(tag) => tag.as_str(),
-            Prefixes::Known => known.map(|service| service.tag).ok_or_else(|| {
-                format!("{name} is no endpoint service that is known; write \"service {name} tag TAG\" or give its prefixes")
-            })?,
-        };
-        let listed =
-            self.tags.tag(tag).ok_or_else(|| format!("the list of tags has no tag {tag}"))?;
-        let id = self.network.add_service(name, listed.prefixes())?;
-        let mut regions = Vec::new();
-        for part in self.tags.sub_tags(tag) {
-            if let Some(region) = part.region() {
-                regions.extend(part.prefixes().iter().map(|prefix| (*prefix, region.to_owned())));
+            Prefixes::Tag(tag) => {
+                self.tags.add_service(&mut self.network, name, tag)?;
             }
-        }
-        self.network.set_service_regions(id, regions)?;
-        if let Some(known) = known {
-            self.known.insert(id, known);
+            Prefixes::Known => {
+                let known = EndpointService::named(name).ok_or_else(|| {
+                    format!("{name} is no endpoint service that is known; write \"service {name} tag TAG\" or give its prefixes")
+                })?;
+                known.add_to(&mut self.network, &self.tags)?;
+            }
         }
         Ok(())
     }
 
-    /// For which regions an endpoint holds: those that the file says, else those of the service as seen from the network's region
+    /// The endpoint that a file means: for the regions that it says, else those of the service as seen from the network's region
     /// (E-06), else all.
-    fn scope(&self, service: ServiceId, subnet: SubnetId, regions: Option<&[String]>) -> Scope {
-        if let Some(regions) = regions {
-            return Scope::Regions(regions.iter().cloned().collect());
-        }
+    fn endpoint(&self, name: &str, subnet: SubnetId, regions: Option<&[String]>) -> Endpoint {
         let region =
             self.network.subnet(subnet).ok().and_then(|subnet| self.regions.get(&subnet.vnet));
-        let (Some(region), Some(known)) = (region, self.known.get(&service)) else {
-            return Scope::Worldwide;
-        };
-        let locations = known.scope.locations(region);
-        if locations.contains(&"*") {
-            return Scope::Worldwide;
+        match (regions, EndpointService::named(name)) {
+            (None, Some(known)) => known.endpoint(region.map(String::as_str)),
+            (regions, _) => Endpoint {
+                name: name.to_owned(),
+                scope: regions.map_or(Scope::Worldwide, |regions| {
+                    Scope::Regions(regions.iter().cloned().collect())
+                }),
+                network_identifier: None,
+            },
         }
-        Scope::Regions(locations.into_iter().map(str::to_owned).collect::<BTreeSet<_>>())
     }
 
     /// The service tag of a service, where that is known.
     pub(super) fn tag_of(&self, service: ServiceId) -> Option<&'static str> {
-        self.known.get(&service).map(|known| known.tag)
+        let name = self.network.service(service).ok()?.name.as_str();
+        EndpointService::named(name).map(|known| known.tag)
     }
 }

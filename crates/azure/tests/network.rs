@@ -1,0 +1,211 @@
+//! The catalogue put into a network: names, endpoints, and lists that replace each other.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
+use std::collections::BTreeSet;
+
+use vnetem::{Ipv4Net, Network, ProvisioningState, ServiceId, SubnetId};
+use vnetem_azure::{Assumption, EndpointService, Scope, ServiceError, ServiceTag, ServiceTags};
+
+/// A network with one subnet.
+fn world() -> (Network, SubnetId) {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    (network, web)
+}
+
+fn named(name: &str) -> &'static EndpointService {
+    EndpointService::named(name).unwrap()
+}
+
+/// E-05, E-06, E-07: every endpoint of the catalogue can be enabled on a subnet in East US and shows its locations, and the two of
+/// Storage cannot stand together.
+#[test]
+fn every_service_of_the_catalogue_can_be_enabled_but_for_one_of_the_two_storages() {
+    let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
+    for service in &EndpointService::ALL {
+        let id = service.add_to(&mut network, &tags).unwrap();
+        let enabled = network.set_endpoint(web, id, service.endpoint(Some("eastus")));
+        if service.name == "Microsoft.Storage.Global" {
+            assert_eq!(
+                enabled.unwrap_err().to_string(),
+                "Microsoft.Storage.Global cannot stand on subnet web beside Microsoft.Storage"
+            );
+            continue;
+        }
+        enabled.unwrap();
+        let endpoint = &network.subnet(web).unwrap().endpoints[&id];
+        let shown: Vec<_> = endpoint.scope.locations().collect();
+        let expected: &[&str] = match service.name {
+            "Microsoft.Storage" => &["eastus", "westus", "westus3"],
+            "Microsoft.Sql" => &["eastus"],
+            _ => &["*"],
+        };
+        assert_eq!((endpoint.name.as_str(), shown.as_slice()), (service.name, expected));
+    }
+    // Storage has two names and is one service.
+    assert_eq!(network.services().count(), EndpointService::ALL.len() - 1);
+    assert_eq!(
+        network.service_named("Microsoft.Storage.Global"),
+        network.service_named("Microsoft.Storage")
+    );
+}
+
+/// E-05, U-18: an endpoint is being updated until a snapshot has it, and gives back the identifier that it was given.
+#[test]
+fn an_endpoint_shows_its_state_and_gives_back_its_identifier() {
+    let (mut network, web) = world();
+    let service = named("Microsoft.KeyVault");
+    let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();
+    network.commit();
+    assert_eq!(network.provisioning_state(web), Ok(ProvisioningState::Succeeded));
+    let mut endpoint = service.endpoint(None);
+    endpoint.network_identifier = Some("publicIPAddresses/any".to_owned());
+    network.set_endpoint(web, id, endpoint.clone()).unwrap();
+    assert_eq!(network.provisioning_state(web), Ok(ProvisioningState::Updating));
+    network.commit();
+    assert_eq!(network.provisioning_state(web), Ok(ProvisioningState::Succeeded));
+    assert_eq!(network.subnet(web).unwrap().endpoints[&id], endpoint);
+    assert!(network.provisioning_state(SubnetId(99)).is_err());
+
+    endpoint.name = "Microsoft.Web".to_owned();
+    assert_eq!(
+        network.set_endpoint(web, id, endpoint).unwrap_err().to_string(),
+        "there is no endpoint name Microsoft.Web"
+    );
+}
+
+/// E-03, E-04: the routes hold the worldwide list of the tag, whatever the locations.
+#[test]
+fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
+    let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
+    for name in ["Microsoft.Storage", "Microsoft.Sql", "Microsoft.KeyVault"] {
+        let service = named(name);
+        let id = service.add_to(&mut network, &tags).unwrap();
+        network.set_endpoint(web, id, service.endpoint(Some("eastus"))).unwrap();
+        let routes = network.commit().effective_routes(web);
+        let [entry] = Vec::from_iter(
+            routes.into_iter().filter(|route| route.service.as_deref() == Some(name)),
+        )
+        .try_into()
+        .unwrap();
+        assert_eq!(entry.prefixes, tags.tag(service.tag).unwrap().prefixes());
+        let regions: BTreeSet<_> = tags
+            .sub_tags(service.tag)
+            .filter(|part| part.prefixes().iter().any(|prefix| covered(prefix, &entry.prefixes)))
+            .filter_map(ServiceTag::region)
+            .collect();
+        assert!(regions.len() > 9, "{name} {}", regions.len());
+    }
+}
+
+/// E-19: a newer list takes the place of the older one in every subnet that has the endpoint, and in no other.
+#[test]
+fn a_newer_list_changes_the_routes_of_subnets_with_the_endpoint_only() {
+    let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
+    let alpha = network.subnet(web).unwrap().vnet;
+    let other = network.add_subnet(alpha, "other", "10.0.1.0/24".parse().unwrap()).unwrap();
+    let service = named("Microsoft.KeyVault");
+    let id = service.add_to(&mut network, &tags).unwrap();
+    network.set_endpoint(web, id, service.endpoint(None)).unwrap();
+    let before = network.commit();
+    let newer = ServiceTags::from_text(
+        "cloud Public\nchange 400\ntag AzureKeyVault 9 - VSE\n198.51.100.0/25\n\
+         tag AzureKeyVault.EastUS 9 eastus\n203.0.113.0/24\n",
+    )
+    .unwrap();
+    newer.update_service(&mut network, service.name, service.tag).unwrap();
+    let after = network.commit();
+    assert_eq!(before.effective_routes(other), after.effective_routes(other));
+    let entry = after.effective_routes(web).pop().unwrap();
+    assert_eq!(entry.prefixes, nets(&["198.51.100.0/25", "203.0.113.0/24"]));
+    let regions = &network.service(id).unwrap().regions;
+    assert_eq!(Vec::from_iter(regions.keys().copied()), nets(&["203.0.113.0/24"]));
+
+    let refused = |done: Result<(), ServiceError>| done.unwrap_err().to_string();
+    assert_eq!(
+        refused(newer.update_service(&mut network, "Microsoft.Sql", "Sql")),
+        "the list of tags has no tag Sql"
+    );
+    assert_eq!(
+        refused(newer.update_service(&mut network, "Microsoft.Sql", service.tag)),
+        "there is no service Microsoft.Sql"
+    );
+}
+
+/// U-10: the directory's marked tag by default, the narrower sub-tag by choice, and that lies inside.
+#[test]
+fn the_directory_may_take_its_narrower_tag() {
+    let (tags, service) = (ServiceTags::embedded(), *named("Microsoft.AzureActiveDirectory"));
+    let narrower = EndpointService { tag: "AzureActiveDirectory.ServiceEndpoint", ..service };
+    let prefixes = |service: &EndpointService| {
+        let mut network = Network::new();
+        service.add_to(&mut network, &tags).unwrap();
+        network.service(ServiceId(0)).unwrap().prefixes.clone()
+    };
+    let (parent, part) = (prefixes(&service), prefixes(&narrower));
+    assert_eq!((parent.len(), part.len()), (200, 809));
+    assert!(part.iter().all(|prefix| covered(prefix, &parent)));
+}
+
+/// U-11: no tag is marked for the AI services, so theirs is assumed and said to be; it lies in no marked one.
+#[test]
+fn an_assumed_tag_is_marked_as_assumed() {
+    let assumed = |assumption| {
+        let known = EndpointService::ALL.iter();
+        known.filter(move |service| service.assumption == Some(assumption)).map(|one| one.name)
+    };
+    assert_eq!(assumed(Assumption::Tag).collect::<Vec<_>>(), ["Microsoft.CognitiveServices"]);
+    assert_eq!(
+        assumed(Assumption::Scope).collect::<Vec<_>>(),
+        ["Microsoft.ContainerRegistry", "Microsoft.EventHub", "Microsoft.ServiceBus"]
+    );
+    let tags = ServiceTags::embedded();
+    assert!(!tags.tag("CognitiveServicesManagement").unwrap().is_endpoint());
+}
+
+/// S-33, S-35, E-12, C-17: products go by the endpoint of the catalogue that says so, five of them by that of Sql; what Azure's list of
+/// 2025 has dropped is marked.
+#[test]
+fn products_go_by_the_endpoint_that_switches_them_all() {
+    let by = |endpoint: &str| -> Vec<_> {
+        named(endpoint).products.iter().map(|one| (one.name, one.legacy)).collect()
+    };
+    assert_eq!(
+        by("Microsoft.Sql"),
+        [
+            ("SQL Database", false),
+            ("Synapse dedicated pool", false),
+            ("Database for PostgreSQL", true),
+            ("Database for MySQL", true),
+            ("Database for MariaDB", false),
+        ]
+    );
+    assert_eq!(by("Microsoft.AzureActiveDirectory"), [("Data Lake Storage Gen1", true)]);
+    assert_eq!(by("Microsoft.Storage"), by("Microsoft.Storage.Global"));
+}
+
+/// S-30, S-31: of all endpoints only that of Sql is bound to one region, and only the local one of Storage to a pair.
+#[test]
+fn only_sql_and_local_storage_are_bound_to_a_region() {
+    for service in &EndpointService::ALL {
+        let far = service.scope.covers("westeurope", "eastus");
+        let paired = service.scope.covers("westeurope", "northeurope");
+        let expected = match service.name {
+            "Microsoft.Sql" => (Scope::OwnRegion, false, false),
+            "Microsoft.Storage" => (Scope::OwnRegionAndPairs, true, false),
+            _ => (Scope::Worldwide, true, true),
+        };
+        assert_eq!((service.scope, paired, far), expected, "{}", service.name);
+        assert!(service.scope.covers("westeurope", "westeurope"));
+    }
+}
+
+fn nets(texts: &[&str]) -> Vec<Ipv4Net> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn covered(prefix: &Ipv4Net, by: &[Ipv4Net]) -> bool {
+    by.iter().any(|whole| whole.contains(prefix))
+}
