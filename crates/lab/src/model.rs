@@ -220,6 +220,9 @@ impl Model {
             self.answer(at, side, entered.by, packet);
             return drop(DropReason::FlowClosed);
         }
+        if packet.part != Part::Whole && !self.carries_fragments(&self.flow(at)?) {
+            return drop(DropReason::OutboundUnsupported);
+        }
         self.check_ttl(entered, packet)?;
         let (now, timers, refreshes) =
             (self.now, self.settings.flows.timers, self.settings.flows.inbound_refreshes);
@@ -369,6 +372,18 @@ impl Model {
             self.originate(entered.by, wire::reset_answering(packet));
         }
         drop(DropReason::Unsolicited)
+    }
+
+    /// N-18: behind the platform's methods nothing goes in fragments.
+    fn carries_fragments(&self, flow: &Flow) -> bool {
+        let subnet = self.subnet_of(flow.from).and_then(|id| self.network.subnet(id).ok());
+        match subnet {
+            Some(subnet) if flow.translated => match &subnet.outbound {
+                Outbound::Pool { addresses, .. } => addresses.contains(flow.external.ip()),
+                _ => false,
+            },
+            _ => true,
+        }
     }
 
     fn is_behind_gateway(&self, edge: Edge) -> bool {

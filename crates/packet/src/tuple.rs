@@ -14,6 +14,8 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     /// User Datagram Protocol (RFC 768).
     pub const UDP: Self = Self(17);
+    /// Encapsulating Security Payload (RFC 4303).
+    pub const ESP: Self = Self(50);
 }
 
 impl fmt::Display for Protocol {

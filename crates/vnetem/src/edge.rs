@@ -17,6 +17,10 @@ pub struct ServiceId(pub u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(pub u32);
 
+/// Number of a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoadBalancerId(pub u32);
+
 /// Where a packet enters or leaves. An answer enters at the very edge by which the question left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Edge {
@@ -130,6 +134,12 @@ pub(crate) const INTERNET_PLACE: u32 = 0;
 impl fmt::Display for NicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "nic#{}", self.0)
+    }
+}
+
+impl fmt::Display for LoadBalancerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "load-balancer#{}", self.0)
     }
 }
 

@@ -136,6 +136,25 @@ pub enum EditError {
         /// Last port.
         last: u16,
     },
+    /// A load balancer gives ports in eights (N-20).
+    PortCount {
+        /// The count as given.
+        count: u16,
+    },
+    /// The members of a load balancer's pool would need more ports than its addresses have (N-20).
+    PortSum {
+        /// The load balancer.
+        name: String,
+        /// Ports for all members.
+        needed: usize,
+        /// Ports that there are.
+        available: usize,
+    },
+    /// An idle timeout is out of its range (N-15, N-23).
+    IdleMinutes {
+        /// The timeout as given.
+        minutes: u8,
+    },
     /// A next hop address cannot be an appliance of this subnet.
     NextHop {
         /// The address.
@@ -186,6 +205,15 @@ impl fmt::Display for EditError {
             Self::NotPermitted { action, on } => write!(f, "{action} is not permitted on {on}"),
             Self::SecurityRule { group, why } => write!(f, "security group {group}: {why}"),
             Self::Ports { first, last } => write!(f, "{first}-{last} is no range of ports"),
+            Self::PortCount { count } => {
+                write!(f, "{count} ports cannot be given: a count must be a multiple of 8")
+            }
+            Self::PortSum { name, needed, available } => {
+                write!(f, "the members of {name} would need {needed} ports of {available}")
+            }
+            Self::IdleMinutes { minutes } => {
+                write!(f, "an idle timeout of {minutes} minutes is not between 4 and 120")
+            }
             Self::NextHop { address, why } => write!(f, "next hop {address}: {why}"),
         }
     }

@@ -4,8 +4,10 @@ mod counters;
 mod edge;
 mod error;
 mod event;
+mod inbound;
 mod network;
 mod origin;
+mod outbound;
 mod outbox;
 mod path;
 mod pipeline;
@@ -33,13 +35,13 @@ pub use vnetem_packet::{
 };
 
 pub use counters::{Counters, Tally};
-pub use edge::{Edge, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
+pub use edge::{Edge, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use network::{
-    Circuit, Connection, Endpoint, Network, Nic, Outbound, Peering, Permissions, Placement,
-    ProvisioningState, Resource, RouteTable, Scope, Service, Site, Subnet, TagLevel, TagRoute,
-    UserRoute, Vnet,
+    Circuit, Connection, Endpoint, LoadBalancer, Network, Nic, Outbound, OutboundRule, Peering,
+    Permissions, Placement, PortBlock, ProvisioningState, Resource, RouteTable, Scope, Service,
+    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};

@@ -156,7 +156,7 @@ impl<'a> Pipeline<'a> {
         Forward {
             to: self.edge(to, *inside.ip()),
             direction: side.direction(opener),
-            source: if external == inside {
+            source: if external == inside || opener == Side::Outside {
                 SourceMode::Preserved
             } else {
                 SourceMode::Translated(external)
@@ -216,19 +216,6 @@ impl<'a> Pipeline<'a> {
         match code.place() {
             Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.ip_forwarding),
             _ => false,
-        }
-    }
-
-    /// Whether a live flow of this opener may go on behind a public address (N-07, N-08).
-    pub(crate) fn may_keep(self, entry: Entry<'_>, external: Ipv4Addr) -> bool {
-        match entry.origin {
-            Origin::Subnet(subnet) => subnet.keeps.contains(&external),
-            Origin::Site(site) => site
-                .outbound
-                .iter()
-                .chain(&site.peering)
-                .any(|outbound| outbound.addresses.contains(&external)),
-            Origin::Internet | Origin::Service => true,
         }
     }
 }

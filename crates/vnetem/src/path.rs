@@ -4,13 +4,13 @@ use core::net::Ipv4Addr;
 
 use vnetem_authz::{Access, Arrival};
 use vnetem_nat::Zone;
-use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
+use vnetem_packet::{AddressClass, FiveTuple, Identity, VnetId};
 
 use crate::edge::{EdgeCode, Place};
 use crate::origin::{Entry, Origin, is_host};
 use crate::pipeline::Pipeline;
 use crate::route::Choice;
-use crate::snapshot::{Method, OutboundView, SiteView, SubnetView};
+use crate::snapshot::{OutboundView, SiteView, SubnetView};
 use crate::trace::{Note, Step};
 use crate::{DropReason, Mark, NextHop, ResourceId, ServiceId};
 
@@ -124,7 +124,8 @@ impl<'a> Pipeline<'a> {
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
             NextHop::Internet => {
-                let path = self.path_to_public(subnet.outbound.as_ref(), tuple, fragment);
+                let outbound = self.outbound(entry, subnet);
+                let path = self.path_to_public(outbound, tuple, fragment);
                 path.map(
                     |path| if foreign { path.without(DropReason::ForeignSource) } else { path },
                 )
@@ -154,20 +155,14 @@ impl<'a> Pipeline<'a> {
         if AddressClass::of(destination) != AddressClass::Public {
             return Err(DropReason::NoRoute);
         }
-        let carried = |outbound: &OutboundView| match outbound.method {
-            Method::Default | Method::NatGateway => {
-                !fragment && matches!(tuple.protocol, Protocol::TCP | Protocol::UDP)
-            }
-            Method::Pool => {
-                matches!(tuple.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
-            }
-        };
         // Judged with the method, so that a flow which is open when the address becomes ours goes on (N-07).
         let hairpin = self.snapshot.public.contains_key(&destination);
         let outbound = match outbound {
             _ if hairpin => Err(DropReason::Hairpin),
             None => Err(DropReason::NoOutbound),
-            Some(outbound) if !carried(outbound) => Err(DropReason::OutboundUnsupported),
+            Some(outbound) if !outbound.method.carries(tuple.protocol, fragment) => {
+                Err(DropReason::OutboundUnsupported)
+            }
             Some(outbound) => Ok(outbound),
         };
         let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);

@@ -6,7 +6,7 @@ use core::net::SocketAddrV4;
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
     Cause, Cell, Exhausted, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
-    NewFlow, OpenError, Pool, Side, Span, Standing, Time, Wanted, Zone, opens,
+    NewFlow, OpenError, Side, Span, Standing, Time, Zone, opens,
 };
 use vnetem_packet::{
     FiveTuple, Fragment, Headers, Quote, Reset, Rewrite, TcpFlags, Transport, verify_icmp_checksum,
@@ -92,6 +92,11 @@ impl<'a> Pipeline<'a> {
             }
             _ => self.decide_flow(entry, headers, note),
         };
+        let decision = if headers.fragment == Fragment::Whole {
+            decision
+        } else {
+            self.unless_fragments_are_refused(decision)
+        };
         match decision {
             Decision::Hit(_)
             | Decision::Renew(..)
@@ -101,6 +106,18 @@ impl<'a> Pipeline<'a> {
                 if headers.ttl <= 1 =>
             {
                 Decision::Expired
+            }
+            decision => decision,
+        }
+    }
+
+    /// N-18: a flow may be behind a method that carries none.
+    fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
+        match decision {
+            Decision::Hit(hit) | Decision::Renew(hit, ..)
+                if self.flows.flow(hit.id).is_some_and(|flow| !self.carries_fragments(&flow)) =>
+            {
+                Decision::Drop(DropReason::OutboundUnsupported, None)
             }
             decision => decision,
         }
@@ -217,6 +234,9 @@ impl<'a> Pipeline<'a> {
         self,
         flow: &Flow<Judgement>,
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
+        if flow.opener == Side::Outside {
+            return self.judge_inbound(flow);
+        }
         let path_switched = (Cause::PathSwitched, DropReason::PathSwitched);
         let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
         let entry = self.entry_of(flow.judgement.near, *flow.inside.ip()).ok_or(withdrawn)?;
@@ -227,7 +247,7 @@ impl<'a> Pipeline<'a> {
         if translated != path.outbound.is_some() {
             return Err((Cause::SourceSwitched, DropReason::SourceSwitched));
         }
-        if translated && !self.may_keep(entry, *flow.external.ip()) {
+        if translated && !self.may_keep(entry, flow.external) {
             return Err(withdrawn);
         }
         let Judgement { near, far, .. } = flow.judgement;
@@ -252,9 +272,12 @@ impl<'a> Pipeline<'a> {
             return self.unsolicited(entry, headers);
         }
         if let Origin::Internet = entry.origin
-            && self.snapshot.public.contains_key(&headers.destination)
+            && let Some(owner) = self.snapshot.public.get(&headers.destination)
         {
-            return self.unsolicited(entry, headers);
+            return match owner.instance {
+                Some(nic) => self.decide_inbound(entry, nic, headers, note),
+                None => self.unsolicited(entry, headers),
+            };
         }
         let tuple = headers.tuple();
         if let Err(reason) = self.may_leave(entry.code, &tuple, note) {
@@ -279,25 +302,10 @@ impl<'a> Pipeline<'a> {
         }
         let external = match outbound {
             None => tuple.source,
-            Some(outbound) => {
-                let pool = Pool {
-                    addresses: &outbound.addresses,
-                    first_port: outbound.first_port,
-                    last_port: outbound.last_port,
-                };
-                let wanted = Wanted {
-                    protocol: tuple.protocol,
-                    inside: tuple.source,
-                    inside_zone: entry.zone,
-                    remote: tuple.destination,
-                    outside_zone: path.zone,
-                    suggestion: self.suggestion,
-                };
-                match self.flows.choose(self.now, pool, &wanted) {
-                    Ok(external) => external,
-                    Err(Exhausted) => return Decision::Drop(DropReason::SnatExhausted, None),
-                }
-            }
+            Some(outbound) => match self.external(outbound, entry, &path, &tuple) {
+                Ok(external) => external,
+                Err(Exhausted) => return Decision::Drop(DropReason::SnatExhausted, None),
+            },
         };
         note.step(|| Step::Source {
             translated: outbound.map(|_| external),

@@ -1,6 +1,6 @@
 //! The compiled configuration: all that the data plane reads.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -91,9 +91,16 @@ pub(crate) struct SiteView {
 }
 
 /// A method that gives flows a public source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutboundView {
     pub(crate) method: Method,
+    /// Where ports are taken from, one pool after the other.
+    pub(crate) pools: Vec<PortPool>,
+}
+
+/// The same ports of several public addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortPool {
     pub(crate) addresses: Vec<Ipv4Addr>,
     pub(crate) first_port: u16,
     pub(crate) last_port: u16,
@@ -106,15 +113,21 @@ pub(crate) enum Method {
     Default,
     /// A NAT gateway: the same, and a lost flow is answered by a reset (N-16).
     NatGateway,
+    /// The public address of one interface: any port, and all protocols that have none too (N-11).
+    Instance,
+    /// The outbound rule of a load balancer: TCP and UDP, no fragments (N-18).
+    LoadBalancer,
     /// A plain pool: ICMP queries and fragments too.
     Pool,
 }
 
 /// Who translates to a public address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Translator {
     /// Whether a TCP segment without a flow is answered by a reset (N-16).
     pub(crate) resets: bool,
+    /// The interface whose own public address it is: what comes there without a flow goes to it (N-11).
+    pub(crate) instance: Option<NicId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +136,10 @@ pub(crate) struct NicView {
     pub(crate) subnet: SubnetId,
     pub(crate) address: Ipv4Addr,
     pub(crate) ip_forwarding: bool,
+    /// Its own public address.
+    pub(crate) instance: Option<OutboundView>,
+    /// The ports that a load balancer gives it.
+    pub(crate) balanced: Option<OutboundView>,
 }
 
 /// All services' prefixes, once for all subnets.
@@ -297,6 +314,21 @@ impl Snapshot {
         generation: Generation,
     ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
         self.log.since(generation)
+    }
+}
+
+impl OutboundView {
+    /// Whether a public address is one of the method's.
+    pub(crate) fn is_at(&self, address: Ipv4Addr) -> bool {
+        self.pools.iter().any(|pool| pool.addresses.contains(&address))
+    }
+
+    /// Whether a public address and port is one of the method's.
+    pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
+        self.pools.iter().any(|pool| {
+            (pool.first_port..=pool.last_port).contains(&external.port())
+                && pool.addresses.contains(external.ip())
+        })
     }
 }
 

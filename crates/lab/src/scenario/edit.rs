@@ -7,6 +7,7 @@ use vnetem::{DenyMode, Outbound, TiePolicy};
 
 use super::error::Problem;
 use super::firewall::{self, Kind, Rule};
+use super::routing::RoutingEdit;
 use super::security::{self, SecurityEdit};
 use super::words::Words;
 
@@ -43,16 +44,7 @@ pub(crate) enum Edit {
         nic: String,
         on: bool,
     },
-    Site {
-        name: String,
-        ranges: Vec<Ipv4Net>,
-        nat: Vec<Ipv4Addr>,
-    },
-    Gateway {
-        site: String,
-        vnet: String,
-        announced: Vec<Ipv4Net>,
-    },
+    Routing(RoutingEdit),
     Service {
         name: String,
         prefixes: Prefixes,
@@ -82,15 +74,6 @@ pub(crate) enum Edit {
         rule: Rule,
         remove: bool,
     },
-    Route {
-        subnet: String,
-        prefix: Ipv4Net,
-        hop: Hop,
-    },
-    RemoveRoute {
-        subnet: String,
-        prefix: Ipv4Net,
-    },
     Enable {
         service: String,
         subnet: String,
@@ -118,25 +101,18 @@ pub(crate) enum Prefixes {
     Known,
 }
 
-/// Where a user route leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hop {
-    Appliance(Ipv4Addr),
-    Gateway(String),
-    Internet,
-    Vnet,
-    None,
-}
-
-const PREFIXES: &str = "a prefix, or several with commas between them";
-const ADDRESSES: &str = "an IPv4 address, or several with commas between them";
-const ADDRESS: &str = "an IPv4 address";
-const PREFIX: &str = "a prefix such as 10.0.0.0/24";
+pub(crate) const PREFIXES: &str = "a prefix, or several with commas between them";
+pub(crate) const ADDRESSES: &str = "an IPv4 address, or several with commas between them";
+pub(crate) const ADDRESS: &str = "an IPv4 address";
+pub(crate) const PREFIX: &str = "a prefix such as 10.0.0.0/24";
 
 impl Edit {
     /// Reads one edit; nothing if the line begins with another word.
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
         let Some(verb) = words.peek() else { return Ok(None) };
+        if let Some(edit) = RoutingEdit::parse(words)? {
+            return Ok(Some(Self::Routing(edit)));
+        }
         let read: fn(&mut Words<'_>) -> Result<Self, Problem> = match verb {
             "vnet" => vnet,
             "peer" => |words| peer(words, true),
@@ -145,8 +121,6 @@ impl Edit {
             "outbound" => outbound,
             "nic" => nic,
             "forwarding" => forwarding,
-            "site" => site,
-            "gateway" => gateway,
             "service" => service,
             "prefixes" => prefixes,
             "region" => region,
@@ -155,7 +129,6 @@ impl Edit {
             "allow" | "default" | "public-access" | "rule" => {
                 return firewall::rule_of(words, false).map(Some);
             }
-            "route" => route,
             "endpoint" | "enable" => enable,
             "disable" => disable,
             "policy" => policy,
@@ -249,21 +222,6 @@ fn forwarding(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Forwarding { nic, on })
 }
 
-fn site(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    let name = name(words, "the name of a site")?;
-    let ranges = words.list(PREFIXES)?;
-    let nat = if words.accept("nat") { words.list(ADDRESSES)? } else { Vec::new() };
-    Ok(Edit::Site { name, ranges, nat })
-}
-
-fn gateway(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    let site = name(words, "the name of a site")?;
-    words.expect("to")?;
-    let vnet = name(words, "the name of a virtual network")?;
-    let announced = if words.accept("announce") { words.list(PREFIXES)? } else { Vec::new() };
-    Ok(Edit::Gateway { site, vnet, announced })
-}
-
 fn service(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let name = name(words, "the name of a service")?;
     let prefixes = if words.accept("tag") {
@@ -309,22 +267,6 @@ fn secondary(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Secondary { resource: name(words, "the name of a resource")?, address })
 }
 
-fn route(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    let subnet = name(words, "the name of a subnet")?;
-    let prefix = words.parse(PREFIX)?;
-    words.expect("to")?;
-    const EXPECTED: &str = "appliance ADDRESS, gateway SITE, internet, vnet or none";
-    let hop = match words.take(EXPECTED)? {
-        "appliance" => Hop::Appliance(words.parse(ADDRESS)?),
-        "gateway" => Hop::Gateway(name(words, "the name of a site")?),
-        "internet" => Hop::Internet,
-        "vnet" => Hop::Vnet,
-        "none" => Hop::None,
-        other => return Err(found(other, EXPECTED)),
-    };
-    Ok(Edit::Route { subnet, prefix, hop })
-}
-
 fn enable(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let service = name(words, "the name of a service")?;
     words.expect("on")?;
@@ -361,12 +303,12 @@ fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource or nsg";
+    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, site, gateway or member";
     match words.take(EXPECTED)? {
-        "route" => {
-            let subnet = name(words, "the name of a subnet")?;
-            Ok(Edit::RemoveRoute { subnet, prefix: words.parse(PREFIX)? })
-        }
+        "route" => RoutingEdit::remove_route(words).map(Edit::Routing),
+        "gateway" => RoutingEdit::disconnect(words).map(Edit::Routing),
+        "member" => RoutingEdit::member(words, false).map(Edit::Routing),
+        "site" => name(words, "the name of a site").map(RoutingEdit::RemoveSite).map(Edit::Routing),
         "rule" => firewall::rule_of(words, true),
         "vnet" => name(words, "the name of a virtual network").map(Edit::RemoveVnet),
         "subnet" => name(words, "the name of a subnet").map(Edit::RemoveSubnet),

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, Endpoint, Identity, Network, NextHop, NicId, ResourceId, Scope, ServiceId, SiteId,
-    SubnetId, VnetId,
+    Edge, Endpoint, Identity, Network, NicId, ResourceId, Scope, ServiceId, SiteId, SubnetId,
+    VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
-use super::edit::{Edit, Hop, Prefixes};
+use super::edit::{Edit, Prefixes};
 use super::step::Place;
 
 /// The model, and what names mean in it.
@@ -202,12 +202,7 @@ impl Topology {
             Edit::Forwarding { nic, on } => {
                 self.network.set_ip_forwarding(self.nic(nic)?, *on)?;
             }
-            Edit::Site { name, ranges, nat } => {
-                self.network.add_site(name, ranges, nat)?;
-            }
-            Edit::Gateway { site, vnet, announced } => {
-                self.network.connect(self.vnet(vnet)?, self.site(site)?, announced)?;
-            }
+            Edit::Routing(edit) => self.reroute(edit)?,
             Edit::Service { name, prefixes } => self.add_service(name, prefixes)?,
             Edit::Prefixes { service, prefixes } => {
                 self.network.set_service_prefixes(self.service(service)?, prefixes)?;
@@ -232,19 +227,6 @@ impl Topology {
                 let mut set = self.network.resource(id)?.rules.clone();
                 self.change_rule(&mut set, rule, *remove)?;
                 self.network.set_rules(id, set)?;
-            }
-            Edit::Route { subnet, prefix, hop } => {
-                let hop = match hop {
-                    Hop::Appliance(address) => NextHop::VirtualAppliance(*address),
-                    Hop::Gateway(site) => NextHop::VirtualNetworkGateway(self.site(site)?),
-                    Hop::Internet => NextHop::Internet,
-                    Hop::Vnet => NextHop::VnetLocal,
-                    Hop::None => NextHop::None,
-                };
-                self.network.set_route(self.subnet(subnet)?, *prefix, hop)?;
-            }
-            Edit::RemoveRoute { subnet, prefix } => {
-                self.network.remove_route(self.subnet(subnet)?, *prefix)?;
             }
             Edit::Enable { service, subnet, regions } => {
                 let (id, subnet) = (self.service(service)?, self.subnet(subnet)?);

@@ -7,13 +7,15 @@ use vnetem_authz::DenyMode;
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
 use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
-use crate::{EditError, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
+use crate::{EditError, LoadBalancerId, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
 /// Whose a public address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PublicOwner {
     Vnet(VnetId),
     Site(SiteId),
+    Nic(NicId),
+    LoadBalancer(LoadBalancerId),
 }
 
 /// Addresses that one NAT gateway can have (N-09).
@@ -101,6 +103,11 @@ pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> 
         }
         _ => Ok(()),
     }
+}
+
+/// N-15, N-23, C-09: the idle timeout of TCP flows behind a public address, in minutes.
+pub(super) fn idle(minutes: u8) -> Result<(), EditError> {
+    if (4..=120).contains(&minutes) { Ok(()) } else { Err(EditError::IdleMinutes { minutes }) }
 }
 
 fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
@@ -326,6 +333,13 @@ impl Network {
         match owner {
             PublicOwner::Vnet(id) => {
                 format!("vnet {}", self.vnet(id).map_or("?", |vnet| vnet.name.as_str()))
+            }
+            PublicOwner::Nic(id) => {
+                format!("nic {}", self.nic(id).map_or("?", |nic| nic.name.as_str()))
+            }
+            PublicOwner::LoadBalancer(id) => {
+                let name = self.load_balancer(id).map_or("?", |it| it.name.as_str());
+                format!("load balancer {name}")
             }
             PublicOwner::Site(id) => {
                 format!("site {}", self.site(id).map_or("?", |site| site.name.as_str()))

@@ -13,13 +13,16 @@ use super::compile_routes::Winners;
 use super::{Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::{INTERNET_PLACE, cell};
 use crate::snapshot::{
-    EndpointView, Method, NicView, OutboundView, PlaceView, ResourceMap, ResourceView, ServiceMap,
-    SiteView, SubnetView, Touched, Translator, VnetView,
+    EndpointView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap, ResourceView,
+    ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
 };
 use crate::{NicId, ServiceId, Snapshot};
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
 const GATEWAY_PORTS: (u16, u16) = (1024, u16::MAX);
+
+/// The ports of an interface's own public address (N-11).
+const ALL_PORTS: (u16, u16) = (0, u16::MAX);
 
 /// Compiled tables by what they were made of, so that equal ones are one.
 type Shared<'a> = BTreeMap<(VnetId, &'a RouteTable), Winners>;
@@ -54,7 +57,7 @@ impl Network {
         }
         self.compile_places(old, &mut snapshot, &mut touched);
         snapshot.guards = self.compile_guards(old);
-        if !self.dirty.places.is_empty() {
+        if !self.dirty.places.is_empty() || !self.dirty.vnets.is_empty() {
             snapshot.public = Arc::new(self.compile_public());
         }
         let touched = if self.dirty.policies {
@@ -194,6 +197,10 @@ impl Network {
                     subnet: nic.subnet,
                     address: nic.address,
                     ip_forwarding: nic.ip_forwarding,
+                    instance: nic
+                        .public
+                        .map(|address| single(Method::Instance, &[address], ALL_PORTS)),
+                    balanced: self.compile_balanced(NicId(id)),
                 });
             }
         }
@@ -229,14 +236,30 @@ impl Network {
         map
     }
 
+    /// The ports of a member of a load balancer's pool (N-25).
+    fn compile_balanced(&self, nic: NicId) -> Option<OutboundView> {
+        let balancer = self.balancers.values().find(|it| it.members.contains_key(&nic))?;
+        let pools = balancer.blocks_of(nic).map(|block| PortPool {
+            addresses: vec![block.address],
+            first_port: block.first,
+            last_port: block.last,
+        });
+        Some(OutboundView { method: Method::LoadBalancer, pools: pools.collect() })
+    }
+
     fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
         let mut public: BTreeMap<_, _> =
-            self.public.keys().map(|&address| (address, Translator { resets: false })).collect();
+            self.public.keys().map(|&address| (address, Translator::default())).collect();
         for subnet in self.subnets.values() {
             if let Outbound::NatGateway(addresses) = &subnet.outbound {
                 for address in addresses {
-                    public.insert(*address, Translator { resets: true });
+                    public.insert(*address, Translator { resets: true, instance: None });
                 }
+            }
+        }
+        for (&id, nic) in &self.nics {
+            if let Some(address) = nic.public {
+                public.insert(address, Translator { resets: false, instance: Some(id) });
             }
         }
         public
@@ -324,23 +347,21 @@ impl Network {
 
 /// The translation of a site, whoever does it.
 fn pool_of_site(addresses: &[Ipv4Addr]) -> Option<OutboundView> {
-    let (first_port, last_port) = GATEWAY_PORTS;
-    let addresses = addresses.to_vec();
-    (!addresses.is_empty()).then_some(OutboundView {
-        method: Method::Pool,
-        addresses,
-        first_port,
-        last_port,
-    })
+    (!addresses.is_empty()).then(|| single(Method::Pool, addresses, GATEWAY_PORTS))
 }
 
 fn compile_outbound(outbound: &Outbound) -> Option<OutboundView> {
-    let (method, (first_port, last_port)) = match *outbound {
+    let (method, ports) = match *outbound {
         Outbound::Private => return None,
         Outbound::Default(_) => (Method::Default, GATEWAY_PORTS),
         Outbound::NatGateway(_) => (Method::NatGateway, GATEWAY_PORTS),
         Outbound::Pool { first_port, last_port, .. } => (Method::Pool, (first_port, last_port)),
     };
-    let addresses = outbound.addresses().to_vec();
-    Some(OutboundView { method, addresses, first_port, last_port })
+    Some(single(method, outbound.addresses(), ports))
+}
+
+fn single(method: Method, addresses: &[Ipv4Addr], ports: (u16, u16)) -> OutboundView {
+    let addresses = addresses.to_vec();
+    let pool = PortPool { addresses, first_port: ports.0, last_port: ports.1 };
+    OutboundView { method, pools: vec![pool] }
 }

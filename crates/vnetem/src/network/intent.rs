@@ -133,6 +133,8 @@ pub struct Nic {
     pub address: Ipv4Addr,
     /// Whether it may send packets of others.
     pub ip_forwarding: bool,
+    /// Its own public address (N-11).
+    pub public: Option<Ipv4Addr>,
 }
 
 /// An on-premises site with its own private addresses and its own translation to a public one.

@@ -1,5 +1,6 @@
 //! The control plane: intent in, snapshots out. It has no live state and never sees a packet.
 
+mod balancers;
 mod check;
 mod compile;
 mod compile_routes;
@@ -21,6 +22,7 @@ use vnetem_authz::DenyMode;
 use vnetem_nat::Generation;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+pub use balancers::{LoadBalancer, OutboundRule, PortBlock};
 pub use endpoints::{Endpoint, ProvisioningState, Scope};
 pub use intent::{
     Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Service, Site,
@@ -29,7 +31,9 @@ pub use intent::{
 pub use resources::Permissions;
 
 use crate::edge::MAX_PLACES;
-use crate::{EditError, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot, TiePolicy};
+use crate::{
+    EditError, LoadBalancerId, NicId, ResourceId, SecurityGroupId, ServiceId, Snapshot, TiePolicy,
+};
 use check::PublicOwner;
 use compile_routes::Reserved;
 use security::Security;
@@ -49,6 +53,7 @@ pub struct Network {
     services: Vec<Service>,
     resources: BTreeMap<ResourceId, Resource>,
     security: Security,
+    balancers: BTreeMap<LoadBalancerId, LoadBalancer>,
     tie_policy: TiePolicy,
     deny_mode: DenyMode,
     /// Ranges to which every table has a system route to None.
@@ -59,6 +64,7 @@ pub struct Network {
     next_place: u32,
     next_nic: u32,
     next_resource: u32,
+    next_balancer: u32,
 
     /// The network of every subnet there ever was, by number.
     homes: Vec<Option<VnetId>>,

@@ -67,6 +67,8 @@ impl Network {
             Some("a peering".into())
         } else if !vnet.gateways.is_empty() {
             Some("a gateway connection".into())
+        } else if let Some(balancer) = self.balancers.values().find(|it| it.vnet == id) {
+            Some(format!("load balancer {}", balancer.name))
         } else {
             None
         };
@@ -235,24 +237,55 @@ impl Network {
         }
         self.next_nic += 1;
         let id = NicId(self.next_nic);
-        let nic = Nic { name: name.into(), subnet, address, ip_forwarding: false };
+        let nic = Nic { name: name.into(), subnet, address, ip_forwarding: false, public: None };
         self.nics.insert(id, nic);
         self.hosts.insert((vnet, address), id);
         self.dirty.vnets.insert(vnet);
         Ok(id)
     }
 
-    /// Removes a network interface; the address is then any host's again.
+    /// Removes a network interface; the address is then any host's again, and its public one free.
     ///
     /// # Errors
     ///
-    /// It does not exist.
+    /// It does not exist, or is in a load balancer's pool.
     pub fn remove_nic(&mut self, id: NicId) -> Result<(), EditError> {
         let nic = self.nic(id)?;
         let (address, vnet) = (nic.address, self.subnet(nic.subnet)?.vnet);
+        if let Some((_, balancer)) =
+            self.load_balancers().find(|(_, it)| it.members.contains_key(&id))
+        {
+            let by = format!("load balancer {}", balancer.name);
+            return Err(EditError::InUse { name: format!("nic {}", nic.name), by });
+        }
+        let public = nic.public;
+        self.release_public(public.as_slice());
         self.nics.remove(&id);
         self.forget_nic_security(id);
         self.hosts.remove(&(vnet, address));
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Gives an interface a public address of its own (N-11), another one, or takes it away; flows behind the old one are ended.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or the address is not public, a service's or in use.
+    pub fn set_public_address(
+        &mut self,
+        id: NicId,
+        address: Option<Ipv4Addr>,
+    ) -> Result<(), EditError> {
+        let nic = self.nic(id)?;
+        let (owner, name) = (PublicOwner::Nic(id), format!("nic {}", nic.name));
+        let vnet = self.subnet(nic.subnet)?.vnet;
+        self.check_public(address.as_slice(), owner, &name)?;
+        self.take_public(address.as_slice(), owner);
+        if let Some(nic) = self.nics.get_mut(&id) {
+            let old = core::mem::replace(&mut nic.public, address);
+            self.release_public(old.as_slice());
+        }
         self.dirty.vnets.insert(vnet);
         Ok(())
     }

@@ -1,0 +1,123 @@
+//! Under which public source a flow leaves: the methods in their order, what each carries, and which port it gives.
+
+use core::net::SocketAddrV4;
+
+use vnetem_nat::{Exhausted, Flow, Pool, Side, Wanted};
+use vnetem_packet::{FiveTuple, Protocol};
+
+use crate::edge::Place;
+use crate::origin::{Entry, Origin};
+use crate::path::Path;
+use crate::pipeline::{Judgement, Pipeline};
+use crate::snapshot::{Method, NicView, OutboundView, SubnetView};
+
+impl Method {
+    /// Whether the method carries a protocol, or fragments of it (N-11, N-18, T-21, T-28).
+    pub(crate) const fn carries(self, protocol: Protocol, fragment: bool) -> bool {
+        match self {
+            Self::Default | Self::NatGateway | Self::LoadBalancer => {
+                !fragment && matches!(protocol, Protocol::TCP | Protocol::UDP)
+            }
+            Self::Instance => {
+                matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ESP)
+            }
+            Self::Pool => matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP),
+        }
+    }
+
+    /// Whether the subnet's method goes before those of its interfaces.
+    const fn is_first(self) -> bool {
+        matches!(self, Self::NatGateway | Self::Pool)
+    }
+}
+
+impl<'a> Pipeline<'a> {
+    /// N-01, C-07: a NAT gateway, else the interface's own address, else the load balancer's rule, else the platform's default. A plain
+    /// pool stands where a NAT gateway would.
+    pub(crate) fn outbound(
+        self,
+        entry: Entry<'a>,
+        subnet: &'a SubnetView,
+    ) -> Option<&'a OutboundView> {
+        let own = subnet.outbound.as_ref();
+        let nic = self.nic_of(entry);
+        own.filter(|outbound| outbound.method.is_first())
+            .or_else(|| nic.and_then(|nic| nic.instance.as_ref()))
+            .or_else(|| nic.and_then(|nic| nic.balanced.as_ref()))
+            .or(own)
+    }
+
+    /// The public source of a new flow.
+    pub(crate) fn external(
+        self,
+        outbound: &OutboundView,
+        entry: Entry<'_>,
+        path: &Path<'_>,
+        tuple: &FiveTuple,
+    ) -> Result<SocketAddrV4, Exhausted> {
+        let wanted = Wanted {
+            protocol: tuple.protocol,
+            inside: tuple.source,
+            inside_zone: entry.zone,
+            remote: tuple.destination,
+            outside_zone: path.zone,
+            suggestion: self.suggestion,
+        };
+        let mut pools = outbound.pools.iter();
+        pools
+            .find_map(|pool| {
+                let addresses = pool.addresses.as_slice();
+                // N-11: one to one, so that the port is the interface's own.
+                if outbound.method == Method::Instance {
+                    let address = addresses.first()?;
+                    return Some(SocketAddrV4::new(*address, tuple.source.port()));
+                }
+                let (first_port, last_port) = (pool.first_port, pool.last_port);
+                let pool = Pool { addresses, first_port, last_port };
+                self.flows.choose(self.now, pool, &wanted).ok()
+            })
+            .ok_or(Exhausted)
+    }
+
+    /// Whether a live flow of this opener may go on behind a public source: its method need not be the one that a new flow would take
+    /// (N-07), but must still have the address, and the port where ports are given out (N-08).
+    pub(crate) fn may_keep(self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
+        self.method_behind(entry, external).is_some()
+    }
+
+    /// Whether the method behind which a live flow is carries a fragment of it (N-18).
+    pub(crate) fn carries_fragments(self, flow: &Flow<Judgement>) -> bool {
+        if !flow.is_translated() || flow.opener == Side::Outside {
+            return true;
+        }
+        let entry = self.entry_of(flow.judgement.near, *flow.inside.ip());
+        let method = entry.and_then(|entry| self.method_behind(entry, flow.external));
+        method.is_none_or(|method| method.carries(flow.protocol, true))
+    }
+
+    /// The method that a public source is of.
+    fn method_behind(self, entry: Entry<'_>, external: SocketAddrV4) -> Option<Method> {
+        match entry.origin {
+            Origin::Subnet(subnet) => {
+                let nic = self.nic_of(entry);
+                let own = subnet.outbound.iter().filter(|own| own.is_at(*external.ip()));
+                let of_nic = nic.into_iter().flat_map(|nic| [&nic.instance, &nic.balanced]);
+                let of_nic = of_nic.flatten().filter(|view| view.has(external));
+                let found = own.chain(of_nic).next().map(|view| view.method);
+                found.or(subnet.keeps.contains(external.ip()).then_some(Method::Default))
+            }
+            Origin::Site(site) => {
+                let mut own = site.outbound.iter().chain(&site.peering);
+                own.find(|own| own.has(external)).map(|own| own.method)
+            }
+            Origin::Internet | Origin::Service => None,
+        }
+    }
+
+    fn nic_of(self, entry: Entry<'_>) -> Option<&'a NicView> {
+        match entry.code.place() {
+            Place::Nic(id) => self.snapshot.nic(id),
+            _ => None,
+        }
+    }
+}

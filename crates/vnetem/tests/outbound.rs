@@ -1,0 +1,271 @@
+//! How many ports each outbound method has, who gets which, and what is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use vnetem::{EditError, Ipv4Net, LoadBalancerId, Network, NicId, OutboundRule, VnetId};
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+const ONE: &str = "20.1.1.1";
+const TWO: &str = "20.1.1.2";
+
+struct World {
+    network: Network,
+    alpha: VnetId,
+    balancer: LoadBalancerId,
+    nics: Vec<NicId>,
+}
+
+/// A load balancer with these addresses and so many members.
+fn world(frontends: &[&str], members: usize) -> World {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let pool = network.add_subnet(alpha, "pool", net("10.0.0.0/20")).unwrap();
+    let frontends: Vec<_> = frontends.iter().map(|text| ip(text)).collect();
+    let balancer = network.add_load_balancer(alpha, "lb", &frontends).unwrap();
+    let mut nics = Vec::new();
+    for number in 0..members {
+        let [.., high, low] = (number + 4).to_be_bytes();
+        let address = Ipv4Addr::new(10, 0, high, low);
+        let nic = network.add_nic(pool, &format!("nic{number}"), address).unwrap();
+        network.add_member(balancer, nic).unwrap();
+        nics.push(nic);
+    }
+    World { network, alpha, balancer, nics }
+}
+
+impl World {
+    fn rule(&mut self, ports: u16) -> Result<(), EditError> {
+        let rule = OutboundRule { ports, ..OutboundRule::default() };
+        self.network.set_outbound_rule(self.balancer, rule)
+    }
+
+    /// The ports of a member by address.
+    fn ports(&self, member: usize) -> BTreeMap<Ipv4Addr, Vec<u16>> {
+        let balancer = self.network.load_balancer(self.balancer).unwrap();
+        let mut ports = BTreeMap::<_, Vec<u16>>::new();
+        for block in balancer.blocks_of(self.nics[member]) {
+            ports.entry(block.address).or_default().extend(block.first..=block.last);
+        }
+        ports
+    }
+}
+
+/// N-19: the table of sizes, by the number of members, for each address.
+#[test]
+fn n_19_ports_by_the_size_of_the_pool() {
+    for (members, ports) in [
+        (1, 1024),
+        (50, 1024),
+        (51, 512),
+        (100, 512),
+        (101, 256),
+        (200, 256),
+        (201, 128),
+        (400, 128),
+        (401, 64),
+        (800, 64),
+        (801, 32),
+        (1000, 32),
+    ] {
+        let world = world(&[ONE, TWO], members);
+        for member in [0, members / 2, members - 1] {
+            let counts: Vec<_> =
+                world.ports(member).into_iter().map(|(at, ports)| (at, ports.len())).collect();
+            assert_eq!(counts, [(ip(ONE), ports), (ip(TWO), ports)], "{member} of {members}");
+        }
+    }
+}
+
+/// N-19: a pool of more than a thousand is none.
+#[test]
+fn n_19_a_pool_has_a_thousand_members_at_most() {
+    let mut world = world(&[ONE], 1000);
+    let pool = world.network.subnets().next().unwrap().0;
+    let nic = world.network.add_nic(pool, "one too many", ip("10.0.15.9")).unwrap();
+    let error = world.network.add_member(world.balancer, nic).unwrap_err();
+    assert_eq!(error.to_string(), "there can be at most 1000 members of a pool");
+}
+
+/// N-20: what is no multiple of 8, or more than there is, is refused; 0 is the table.
+#[test]
+fn n_20_explicit_counts_are_multiples_of_eight_within_the_sum() {
+    let mut world = world(&[ONE], 7);
+    let sum = "the members of load balancer lb would need 70000 ports of 64000";
+    assert_eq!(world.rule(10_000).unwrap_err().to_string(), sum);
+    assert_eq!(
+        world.rule(12).unwrap_err().to_string(),
+        "12 ports cannot be given: a count must be a multiple of 8"
+    );
+    assert_eq!(world.ports(6)[&ip(ONE)].len(), 1024);
+    world.rule(9136).unwrap();
+    assert_eq!(world.ports(6)[&ip(ONE)].len(), 9136);
+    world.rule(0).unwrap();
+    assert_eq!(world.ports(6)[&ip(ONE)].len(), 1024);
+    // A further member may be one too many, and so may a rule that costs ports.
+    world.rule(9136).unwrap();
+    let lost = world.network.add_inbound_rule(world.balancer, ip(ONE), 80);
+    assert_eq!(lost, Ok(()), "a port below 1024 costs none");
+    let pool = world.network.subnets().next().unwrap().0;
+    let nic = world.network.add_nic(pool, "eighth", ip("10.0.15.9")).unwrap();
+    let error = world.network.add_member(world.balancer, nic).unwrap_err();
+    let sum = "the members of load balancer lb would need 73088 ports of 64000";
+    assert_eq!(error.to_string(), sum);
+    // With another address there is room, and a block may lie on both.
+    world.network.set_frontends(world.balancer, &[ip(ONE), ip(TWO)]).unwrap();
+    world.network.add_member(world.balancer, nic).unwrap();
+    world.nics.push(nic);
+    let last: Vec<_> = world.ports(7).into_iter().map(|(at, ports)| (at, ports.len())).collect();
+    assert_eq!(last, [(ip(ONE), 64_000 - 7 * 9136), (ip(TWO), 8 * 9136 - 64_000)]);
+}
+
+/// N-10, C-08: 64,000 ports of an address, 1024 to 65023, and no port twice.
+#[test]
+fn n_10_an_address_of_a_load_balancer_has_64_000_ports() {
+    let mut world = world(&[ONE], 10);
+    world.rule(6400).unwrap();
+    let mut all: Vec<_> =
+        (0..10).flat_map(|member| world.ports(member)[&ip(ONE)].clone()).collect();
+    all.sort_unstable();
+    assert_eq!(all, (1024..=65_023).collect::<Vec<u16>>());
+}
+
+/// N-21: each aligned block of eight that a rule for arriving traffic touches is lost, once.
+#[test]
+fn n_21_rules_cost_the_eight_ports_around_them() {
+    let mut world = world(&[ONE, TWO], 1);
+    world.rule(64_000).unwrap();
+    let whole: Vec<u16> = (1024..=65_023).collect();
+    assert_eq!(world.ports(0)[&ip(ONE)], whole);
+    world.rule(63_000).unwrap();
+    for port in [80, 1024, 1031, 1030, 3389, 65_023, 65_024] {
+        world.network.add_inbound_rule(world.balancer, ip(ONE), port).unwrap();
+    }
+    // Those of 1024 to 1031, of 3384 to 3391, and of 65,016 to 65,023.
+    let usable = |port: &u16| !matches!(port, 1024..=1031 | 3384..=3391 | 65_016..);
+    let left: Vec<u16> = whole.into_iter().filter(usable).collect();
+    assert_eq!(left.len(), 64_000 - 24);
+    assert_eq!(world.ports(0)[&ip(ONE)], left[..63_000]);
+    world.rule(63_992).unwrap();
+    assert_eq!(world.ports(0)[&ip(ONE)], left);
+    assert_eq!(world.ports(0)[&ip(TWO)], (1024..1040).collect::<Vec<u16>>());
+    let elsewhere = world.network.add_inbound_rule(world.balancer, ip("20.1.1.3"), 80).unwrap_err();
+    assert_eq!(elsewhere.to_string(), "there is no address of the load balancer 20.1.1.3");
+}
+
+/// N-25: address and port lead back to one member, the one that has them.
+#[test]
+fn n_25_a_port_leads_back_to_its_member() {
+    for rule in [0, 640, 6392] {
+        let mut world = world(&[ONE, TWO], 20);
+        for port in [1024, 4000, 4001, 30_000] {
+            world.network.add_inbound_rule(world.balancer, ip(ONE), port).unwrap();
+        }
+        world.rule(rule).unwrap();
+        let balancer = world.network.load_balancer(world.balancer).unwrap();
+        let mut owners = BTreeMap::new();
+        for (member, nic) in world.nics.iter().enumerate() {
+            for (address, ports) in world.ports(member) {
+                for port in ports {
+                    assert_eq!(owners.insert((address, port), *nic), None, "{address}:{port}");
+                }
+            }
+        }
+        let sample = owners.iter().step_by(97).chain(owners.iter().take(9));
+        for ((address, port), nic) in sample {
+            assert_eq!(balancer.member_behind(*address, *port), Some(*nic), "{address}:{port}");
+        }
+        for port in [0, 1023, 1024, 1031, 4007, 65_024] {
+            let owner = owners.get(&(ip(ONE), port)).copied();
+            assert_eq!(balancer.member_behind(ip(ONE), port), owner, "{port}");
+        }
+    }
+}
+
+/// A member that leaves frees its block for the next, and moves nobody while blocks keep their size.
+#[test]
+fn members_keep_their_ports_while_others_come_and_go() {
+    let mut world = world(&[ONE], 5);
+    world.rule(800).unwrap();
+    let before: Vec<_> = (0..5).map(|member| world.ports(member)).collect();
+    world.network.remove_member(world.balancer, world.nics[1]).unwrap();
+    assert_eq!(world.ports(1), BTreeMap::new());
+    for member in [0, 2, 3, 4] {
+        assert_eq!(world.ports(member), before[member]);
+    }
+    world.network.add_member(world.balancer, world.nics[1]).unwrap();
+    assert_eq!(world.ports(1), before[1]);
+}
+
+/// N-15, N-23, C-09: 4 to 120 minutes.
+#[test]
+fn n_23_idle_timeouts_are_4_to_120_minutes() {
+    let mut world = world(&[ONE], 1);
+    let mut idle = |idle_minutes| {
+        let rule = OutboundRule { idle_minutes, ..OutboundRule::default() };
+        world.network.set_outbound_rule(world.balancer, rule).is_ok()
+    };
+    let allowed: Vec<u8> = (0..=u8::MAX).filter(|minutes| idle(*minutes)).collect();
+    assert_eq!(allowed, (4..=120).collect::<Vec<u8>>());
+    assert_eq!(OutboundRule::default().idle_minutes, 4);
+}
+
+/// D5, C6: a public address has one owner, and what is used is not removed.
+#[test]
+fn public_addresses_have_one_owner_and_members_stay() {
+    let World { mut network, alpha, balancer, nics } = world(&[ONE], 2);
+    let other = network.add_vnet("other", &[net("10.0.0.0/16")]).unwrap();
+    let far = network.add_subnet(other, "far", net("10.0.0.0/24")).unwrap();
+    let stranger = network.add_nic(far, "stranger", ip("10.0.0.4")).unwrap();
+    let second = network.add_load_balancer(alpha, "second", &[ip("20.1.1.9")]).unwrap();
+    network.set_public_address(nics[0], Some(ip("20.1.1.5"))).unwrap();
+    let refused = |result: Result<(), EditError>| result.unwrap_err().to_string();
+    for (words, result) in [
+        (
+            "20.1.1.1 cannot be given to nic nic1: it belongs to load balancer lb",
+            network.set_public_address(nics[1], Some(ip(ONE))),
+        ),
+        (
+            "20.1.1.5 cannot be given to nic nic1: it belongs to nic nic0",
+            network.set_public_address(nics[1], Some(ip("20.1.1.5"))),
+        ),
+        (
+            "10.0.0.4 of nic nic1 is not a public address",
+            network.set_public_address(nics[1], Some(ip("10.0.0.4"))),
+        ),
+        (
+            "20.1.1.5 cannot be given to load balancer third: it belongs to nic nic0",
+            network.add_load_balancer(alpha, "third", &[ip("20.1.1.5")]).map(drop),
+        ),
+        ("there is a load balancer lb already", {
+            network.add_load_balancer(alpha, "lb", &[ip("20.1.1.7")]).map(drop)
+        }),
+        ("load balancer third needs at least one range", {
+            network.add_load_balancer(alpha, "third", &[]).map(drop)
+        }),
+        ("nic nic0 is used by load balancer lb", network.remove_nic(nics[0])),
+        ("nic nic0 is used by load balancer lb", network.add_member(second, nics[0])),
+        ("load balancer lb is used by a member", network.remove_load_balancer(balancer)),
+        (
+            "there is no nic of the load balancer's network stranger",
+            network.add_member(balancer, stranger),
+        ),
+    ] {
+        assert_eq!(refused(result), words);
+    }
+    network.remove_member(balancer, nics[0]).unwrap();
+    network.remove_nic(nics[0]).unwrap();
+    network.set_public_address(nics[1], Some(ip("20.1.1.5"))).unwrap();
+    network.remove_member(balancer, nics[1]).unwrap();
+    network.remove_load_balancer(balancer).unwrap();
+    network.set_public_address(nics[1], Some(ip(ONE))).unwrap();
+}
