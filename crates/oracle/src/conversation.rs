@@ -1,0 +1,142 @@
+//! What the ends of a flow know of it, so that they can go on with it.
+
+use core::net::Ipv4Addr;
+
+use vnetem_nat::Side;
+
+use crate::packet::{TCP, byte, double, header, source_port, word};
+
+/// A flow as its ends see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversation {
+    pub(crate) protocol: u8,
+    pub(crate) inside: (Ipv4Addr, u16),
+    pub(crate) remote: (Ipv4Addr, u16),
+    /// The port that stands for the inside's, or the identifier.
+    pub(crate) external: u16,
+    /// The number of the next byte from the inside and from the outside, where there is one.
+    pub(crate) next: [Option<u32>; 2],
+    /// Which sides have finished.
+    finished: [bool; 2],
+    /// Whether what both finished was acknowledged, too: the next SYN is another connection.
+    over: bool,
+    /// The last packet that arrived at the inside and at the outside.
+    pub(crate) arrived: [Option<Vec<u8>>; 2],
+}
+
+/// What a flow is known by.
+pub(crate) type Key = (u8, (Ipv4Addr, u16), (Ipv4Addr, u16));
+
+impl Conversation {
+    /// A flow that its first packet opened: as it was sent from the inside, and as it arrived outside.
+    pub(crate) fn opened(sent: &[u8], arrived: &[u8]) -> Self {
+        let (protocol, inside, remote) = key(sent);
+        let external = source_port(arrived);
+        let (next, finished, arrived) = ([None; 2], [false; 2], [None, None]);
+        Self { protocol, inside, remote, external, next, finished, over: false, arrived }
+    }
+
+    /// A packet of the flow that was sent from a side and arrived at the other.
+    pub(crate) fn passed(&mut self, from: Side, sent: &[u8], arrived: &[u8]) {
+        if let Some(last) = self.arrived.get_mut(index(from.other())) {
+            *last = Some(arrived.to_vec());
+        }
+        if from == Side::Inside {
+            self.external = source_port(arrived);
+        }
+        if self.protocol == TCP {
+            self.segment(index(from), sent);
+        }
+    }
+
+    /// Whether a side has sent a FIN.
+    pub(crate) fn has_finished(&self, side: Side) -> bool {
+        self.finished.get(index(side)) == Some(&true)
+    }
+
+    /// Whether both sides have sent one.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished == [true; 2]
+    }
+
+    /// A number for the next SYN of the inside, given any: behind the last one where the connection is over (T-18, RFC 9293 3.10.7.4).
+    pub(crate) fn initial(&self, any: u32) -> u32 {
+        match self.next {
+            [Some(next), _] if self.over => next.wrapping_add(1 + (any >> 2)),
+            _ => any,
+        }
+    }
+
+    fn segment(&mut self, from: usize, sent: &[u8]) {
+        let at = header(sent);
+        let (flags, end) = (byte(sent, at + 13), segment_end(sent));
+        if flags & RST != 0 || flags & SYN != 0 && self.over {
+            (self.next, self.finished, self.over) = ([None; 2], [false; 2], false);
+        }
+        let [own, other] = if from == 0 { self.next } else { [self.next[1], self.next[0]] };
+        let fits = match (own, other) {
+            _ if flags & RST != 0 => false,
+            // A SYN on a connection that both have begun means nothing.
+            (Some(_), Some(_)) if flags & SYN != 0 => false,
+            _ if flags & SYN != 0 => true,
+            (Some(own), Some(other)) => {
+                is_near(double(sent, at + 4), own) && is_near(double(sent, at + 8), other)
+            }
+            _ => false,
+        };
+        self.over |= fits && self.finished == [true; 2];
+        if let (Some(next), Some(finished)) = (self.next.get_mut(from), self.finished.get_mut(from))
+            && fits
+        {
+            if flags & SYN != 0 || end.wrapping_sub(next.unwrap_or(end)) < 1 << 31 {
+                *next = Some(end);
+            }
+            *finished |= flags & FIN != 0;
+        }
+    }
+}
+
+/// Whether a number is not far from what comes next, so that no window leaves it out.
+fn is_near(number: u32, next: u32) -> bool {
+    number.wrapping_sub(next).wrapping_add(500) < 1000
+}
+
+pub(crate) const FIN: u8 = 1;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const RST: u8 = 4;
+pub(crate) const PSH: u8 = 8;
+pub(crate) const ACK: u8 = 16;
+const URG: u8 = 32;
+
+/// Flags without URG where that is rare: Linux takes an RST, or a SYN with ACK, that bears it for invalid, and here it means nothing.
+pub(crate) const fn without_odd_urgency(flags: u8) -> u8 {
+    if flags & (RST | SYN) == 0 { flags } else { flags & !URG }
+}
+
+/// What a packet from the inside belongs to.
+pub(crate) fn key(packet: &[u8]) -> Key {
+    let address = |at| Ipv4Addr::from_bits(double(packet, at));
+    let protocol = byte(packet, 9);
+    let port = if protocol == crate::packet::ICMP { 0 } else { word(packet, header(packet) + 2) };
+    (protocol, (address(12), source_port(packet)), (address(16), port))
+}
+
+pub(crate) const fn index(side: Side) -> usize {
+    match side {
+        Side::Inside => 0,
+        Side::Outside => 1,
+    }
+}
+
+/// The number behind a segment's last byte; SYN and FIN count as one each.
+fn segment_end(packet: &[u8]) -> u32 {
+    let at = header(packet);
+    let data = usize::from(word(packet, 2))
+        .saturating_sub(at)
+        .saturating_sub(usize::from(byte(packet, at + 12) >> 4) * 4);
+    let flags = byte(packet, at + 13);
+    double(packet, at + 4)
+        .wrapping_add(u32::try_from(data).unwrap_or(0))
+        .wrapping_add(u32::from(flags & 1))
+        .wrapping_add(u32::from(flags >> 1 & 1))
+}

@@ -1,0 +1,166 @@
+//! Linux's NAT in a namespace of its own, between two TUN devices.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use vnetem_nat::Side;
+
+use crate::packet::{Emitted, word};
+use crate::{Failure, Namespace, Tun};
+
+/// Linux between two TUN devices: it routes and translates what is sent, and whatever comes out is collected.
+///
+/// No packet needs waiting for: a write to a TUN device runs the whole stack before it returns.
+#[derive(Debug)]
+pub struct Kernel {
+    inside: Tun,
+    outside: Tun,
+    _namespace: Namespace,
+}
+
+/// How the kernel is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracking {
+    /// For random packets: windows are not judged, no timer runs out, and an RST ends a connection at once.
+    Liberal,
+    /// For states and timers: as delivered.
+    Strict,
+}
+
+/// Everything from the inside leaves as the external address. What the tracking calls invalid goes no further, and the kernel itself
+/// stays silent towards the outside.
+const RULES: &str = "table ip oracle {
+    chain translate { type nat hook postrouting priority 100; oifname \"tout\" masquerade; }
+    chain carry { type filter hook forward priority 0; ct state invalid drop; }
+    chain receive { type filter hook input priority 0; iifname \"tout\" drop; }
+}
+";
+
+/// Far longer than any run.
+const NEVER: &str = "2000000";
+
+const TIMERS: [&str; 12] = [
+    "udp_timeout",
+    "udp_timeout_stream",
+    "icmp_timeout",
+    "tcp_timeout_syn_sent",
+    "tcp_timeout_syn_recv",
+    "tcp_timeout_established",
+    "tcp_timeout_fin_wait",
+    "tcp_timeout_close_wait",
+    "tcp_timeout_last_ack",
+    "tcp_timeout_time_wait",
+    "tcp_timeout_max_retrans",
+    "tcp_timeout_unacknowledged",
+];
+
+impl Kernel {
+    /// Makes a namespace, which this thread is in from then on, with both devices, routes and rules.
+    ///
+    /// # Errors
+    ///
+    /// If any of it cannot be done.
+    pub fn start(tracking: Tracking) -> Result<Self, Failure> {
+        let namespace = Namespace::new()?;
+        for interface in ["all", "default", "lo"] {
+            // There may be no IPv6 at all.
+            let _ = set(&format!("ipv6/conf/{interface}/disable_ipv6"), "1");
+        }
+        let (inside, outside) = (Tun::open("tin")?, Tun::open("tout")?);
+        command("ip", &["address", "add", "10.0.0.1/24", "dev", "tin"])?;
+        command("ip", &["address", "add", "20.1.1.1/24", "dev", "tout"])?;
+        for device in ["lo", "tin", "tout"] {
+            command("ip", &["link", "set", device, "up"])?;
+        }
+        command("ip", &["route", "add", "default", "dev", "tout"])?;
+        set("ipv4/ip_forward", "1")?;
+        set("ipv4/icmp_ratelimit", "0")?;
+        // Not every kernel has these for each namespace.
+        let _ = set("ipv4/icmp_msgs_per_sec", "1000000");
+        let _ = set("ipv4/icmp_msgs_burst", "1000000");
+        for interface in ["all", "default", "tin", "tout"] {
+            set(&format!("ipv4/conf/{interface}/rp_filter"), "0")?;
+            set(&format!("ipv4/conf/{interface}/send_redirects"), "0")?;
+        }
+        load(RULES)?;
+        // A segment in the middle of an unknown connection opens nothing, as here (T-19, T-20).
+        set("netfilter/nf_conntrack_tcp_loose", "0")?;
+        // Whether transport checksums are right is for the ends to say, as here (T-39).
+        set("netfilter/nf_conntrack_checksum", "0")?;
+        if tracking == Tracking::Liberal {
+            set("netfilter/nf_conntrack_tcp_be_liberal", "1")?;
+            for timer in TIMERS {
+                set(&format!("netfilter/nf_conntrack_{timer}"), NEVER)?;
+            }
+            // An RST ends a connection at once. Linux forgets one that was not answered, and keeps another for a while, which the scenes
+            // of connections compare.
+            set("netfilter/nf_conntrack_tcp_timeout_close", "0")?;
+        }
+        let mut kernel = Self { inside, outside, _namespace: namespace };
+        kernel.late();
+        Ok(kernel)
+    }
+
+    /// Sends a packet from a side, and collects what comes out on both.
+    pub fn send(&mut self, from: Side, packet: &[u8]) -> Vec<Emitted> {
+        match from {
+            Side::Inside => self.inside.send(packet),
+            Side::Outside => self.outside.send(packet),
+        }
+        self.drain()
+    }
+
+    /// What comes out some time after everything was collected, which should be nothing.
+    pub fn late(&mut self) -> Vec<Emitted> {
+        std::thread::sleep(Duration::from_millis(20));
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<Emitted> {
+        let mut emitted = Vec::new();
+        for (to, device) in [(Side::Inside, &mut self.inside), (Side::Outside, &mut self.outside)] {
+            while let Some(mut bytes) = device.receive() {
+                bytes.truncate(word(&bytes, 2).into());
+                emitted.push(Emitted { to, bytes });
+            }
+        }
+        emitted
+    }
+}
+
+/// Runs a command in the namespace of this thread, and gives what it printed.
+///
+/// # Errors
+///
+/// If it cannot be started or fails; with what it said.
+pub fn command(name: &str, arguments: &[&str]) -> Result<String, Failure> {
+    let output = Command::new(name)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{name}: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{name} {}: {}", arguments.join(" "), said.trim()).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Sets a variable of the network stack of this thread's namespace.
+fn set(name: &str, value: &str) -> Result<(), Failure> {
+    std::fs::write(format!("/proc/sys/net/{name}"), value)
+        .map_err(|error| format!("net/{name}: {error}").into())
+}
+
+fn load(rules: &str) -> Result<(), Failure> {
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("nft: {error}"))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(rules.as_bytes())?;
+    }
+    if child.wait()?.success() { Ok(()) } else { Err("nft does not take the rules".into()) }
+}

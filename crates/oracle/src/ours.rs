@@ -1,0 +1,101 @@
+//! A data plane that is set up as the kernel is.
+
+use core::time::Duration;
+
+use vnetem::{DataPlane, Edge, Fate, Network, Outbound, Settings, SubnetId, Time, Verdict};
+use vnetem_nat::{HoldDown, Side, Timers};
+
+use crate::packet::{Emitted, word};
+use crate::{Failure, place};
+
+/// A data plane with one subnet behind a plain pool of one address.
+#[derive(Debug)]
+pub struct Ours {
+    plane: DataPlane,
+    network: Network,
+    subnet: SubnetId,
+    now: Time,
+}
+
+/// Far longer than any run.
+const NEVER: Duration = Duration::from_secs(2_000_000);
+
+impl Ours {
+    /// A data plane whose flows never end by time, but at once by an RST.
+    ///
+    /// # Errors
+    ///
+    /// Never; by the types alone it might.
+    pub fn new() -> Result<Self, Failure> {
+        let mut network = Network::new();
+        let vnet = network.add_vnet("oracle", &["10.0.0.0/16".parse()?])?;
+        let subnet = network.add_subnet(vnet, "inside", "10.0.0.0/24".parse()?)?;
+        network.set_outbound(subnet, pool(1, u16::MAX))?;
+        let mut settings = Settings::default();
+        settings.flows.hold = HoldDown::NONE;
+        settings.flows.timers = Timers {
+            syn_sent: NEVER,
+            syn_received: NEVER,
+            established: NEVER,
+            fin_wait: NEVER,
+            close_wait: NEVER,
+            last_ack: NEVER,
+            time_wait: NEVER,
+            close: Duration::ZERO,
+            udp_one_way: NEVER,
+            udp_two_way: NEVER,
+            icmp: NEVER,
+            other: NEVER,
+            tombstone: NEVER,
+        };
+        let plane = DataPlane::new(network.commit(), settings);
+        Ok(Self { plane, network, subnet, now: Time(0) })
+    }
+
+    /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and what comes out on both sides.
+    ///
+    /// # Errors
+    ///
+    /// If the port cannot be offered.
+    pub fn send(
+        &mut self,
+        from: Side,
+        packet: &[u8],
+        port: Option<u16>,
+    ) -> Result<(Verdict, Vec<Emitted>), Failure> {
+        self.now = self.now + Duration::from_micros(1);
+        let (first, last) = port.map_or((1, u16::MAX), |port| (port, port));
+        self.network.set_outbound(self.subnet, pool(first, last))?;
+        self.plane.apply(self.now, self.network.commit());
+        let edge = match from {
+            Side::Inside => Edge::Subnet(self.subnet),
+            Side::Outside => Edge::Internet,
+        };
+        let mut bytes = packet.to_vec();
+        let verdict = self.plane.process(self.now, edge, &mut bytes);
+        let mut emitted = Vec::new();
+        if let Fate::Forward(forward) = verdict.fate {
+            bytes.truncate(word(&bytes, 2).into());
+            emitted.push(Emitted { to: side(forward.to), bytes });
+        }
+        while let Some(made) = self.plane.poll_transmit(self.now) {
+            emitted.push(Emitted { to: side(made.to), bytes: made.packet.to_vec() });
+        }
+        while self.plane.poll_event().is_some() {}
+        Ok((verdict, emitted))
+    }
+
+    /// The data plane itself.
+    #[must_use]
+    pub fn plane(&self) -> &DataPlane {
+        &self.plane
+    }
+}
+
+fn pool(first_port: u16, last_port: u16) -> Outbound {
+    Outbound::Pool { addresses: vec![place::EXTERNAL], first_port, last_port }
+}
+
+fn side(edge: Edge) -> Side {
+    if matches!(edge, Edge::Internet) { Side::Outside } else { Side::Inside }
+}

@@ -1,0 +1,74 @@
+//! Which rule the kernel's choice of a port follows.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::conversation::{Key, key};
+use crate::packet::{ICMP, source_port};
+
+/// Why the kernel gave a flow its port (T-02, T-05).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortRule {
+    /// The socket has it already, towards another remote.
+    Siblings,
+    /// It is the socket's own.
+    Own,
+    /// Its own is taken towards this remote: another one of its class: 1 to 511, 600 to 1023, or above.
+    OtherOfClass,
+    /// None of these.
+    Unexplained,
+}
+
+/// Ports that were given, and why.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    given: BTreeMap<Key, u16>,
+    of_socket: BTreeMap<(u8, (Ipv4Addr, u16)), BTreeSet<u16>>,
+    taken: BTreeSet<(u8, u16, (Ipv4Addr, u16))>,
+    rules: BTreeMap<PortRule, u64>,
+}
+
+impl Ports {
+    /// Takes note of a packet from the inside that came out.
+    pub fn see(&mut self, sent: &[u8], arrived: &[u8]) {
+        let key = key(sent);
+        let (protocol, inside, remote) = key;
+        let port = source_port(arrived);
+        if self.given.get(&key) == Some(&port) {
+            return;
+        }
+        let own = inside.1;
+        let siblings = self.of_socket.entry((protocol, inside)).or_default();
+        let rule = if siblings.contains(&port) {
+            PortRule::Siblings
+        } else if port == own {
+            PortRule::Own
+        } else if self.taken.contains(&(protocol, own, remote)) && class(protocol, port) == class(protocol, own) {
+            PortRule::OtherOfClass
+        } else {
+            PortRule::Unexplained
+        };
+        siblings.insert(port);
+        if let Some(before) = self.given.insert(key, port) {
+            self.taken.remove(&(protocol, before, remote));
+        }
+        self.taken.insert((protocol, port, remote));
+        *self.rules.entry(rule).or_default() += 1;
+    }
+
+    /// How often each rule was followed.
+    #[must_use]
+    pub fn rules(&self) -> &BTreeMap<PortRule, u64> {
+        &self.rules
+    }
+}
+
+/// Identifiers of ICMP queries are all alike.
+fn class(protocol: u8, port: u16) -> u8 {
+    match port {
+        _ if protocol == ICMP => 0,
+        0..512 => 1,
+        512..1024 => 2,
+        _ => 3,
+    }
+}

@@ -1,0 +1,152 @@
+//! A run: the same packets through both, and what came of it.
+
+use core::fmt;
+use std::collections::{BTreeMap, VecDeque};
+
+use vnetem_nat::Side;
+
+use crate::conversation::Key;
+use crate::packet::{is_error, show, source_port};
+use crate::{
+    Chosen, Exchange, Failure, Kernel, Ours, PortRule, Ports, Recording, Tracking, Traffic,
+    compare, directed,
+};
+
+/// What a run met. Every number but the differences should be large.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Packets that were compared.
+    pub packets: u64,
+    /// Of them, those that Linux let through, answered itself, and swallowed.
+    pub passed: u64,
+    /// Answered by Linux itself.
+    pub answered: u64,
+    /// Swallowed by Linux.
+    pub swallowed: u64,
+    /// Flows that ours opened.
+    pub opened: u64,
+    /// Packets that came out of Linux after it should have been done.
+    pub late: u64,
+    /// Differences by choice.
+    pub chosen: BTreeMap<Chosen, u64>,
+    /// Which rule Linux's choice of ports followed.
+    pub ports: BTreeMap<PortRule, u64>,
+    /// Differences that nobody chose, in words.
+    pub differences: Vec<String>,
+    /// What the kernel said, if it was to be kept.
+    pub recording: Recording,
+}
+
+/// Differences after which a run gives up.
+const SHOWN: usize = 10;
+
+/// Packets between two looks for late ones.
+const PATIENCE: u64 = 1000;
+
+/// Sends the [`directed`] packets and then `packets` random ones through a kernel in a new namespace and through ours.
+///
+/// # Errors
+///
+/// What cannot be done, or too many differences.
+pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
+    let mut kernel = Kernel::start(Tracking::Liberal)?;
+    let mut ours = Ours::new()?;
+    let mut traffic = Traffic::new(seed);
+    let mut ports = Ports::default();
+    let mut summary = Summary::default();
+    let mut history = History::default();
+    let directed = directed();
+    let first = u64::try_from(directed.len())?;
+    let mut directed = directed.into_iter();
+    for step in 0..first + packets {
+        let (from, sent) = directed.next().unwrap_or_else(|| traffic.packet());
+        let emitted = kernel.send(from, &sent);
+        summary.packets += 1;
+        let through = emitted.iter().find(|one| one.to != from);
+        match (through, emitted.is_empty()) {
+            (Some(_), _) => summary.passed += 1,
+            (None, false) => summary.answered += 1,
+            (None, true) => summary.swallowed += 1,
+        }
+        let arrived = through.filter(|_| from == Side::Inside && !is_error(&sent));
+        if let Some(arrived) = arrived {
+            ports.see(&sent, &arrived.bytes);
+        }
+        let port = arrived.map(|arrived| source_port(&arrived.bytes));
+        let (verdict, answer) = ours.send(from, &sent, port)?;
+        match compare(from, &sent, &emitted, &answer, verdict) {
+            Ok(None) => {}
+            Ok(Some(chosen)) => *summary.chosen.entry(chosen).or_default() += 1,
+            Err(difference) if summary.differences.len() < SHOWN => {
+                let before = history.of(traffic.flow(from, &sent));
+                summary.differences.push(format!("seed {seed}, packet {step}, {difference}{before}"));
+            }
+            Err(_) => return Err(format!("{SHOWN} differences: {summary}").into()),
+        }
+        history.see(traffic.flow(from, &sent), from, &sent, !emitted.is_empty());
+        traffic.see(from, &sent, &emitted);
+        if record {
+            summary.recording.0.push(Exchange { from, sent, emitted });
+        }
+        if step % PATIENCE == 0 {
+            summary.late += u64::try_from(kernel.late().len())?;
+        }
+    }
+    summary.late += u64::try_from(kernel.late().len())?;
+    summary.opened = ours.plane().flow_counters().opened;
+    summary.ports = ports.rules().clone();
+    Ok(summary)
+}
+
+impl Summary {
+    /// Adds what another run met.
+    pub fn add(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.passed += other.passed;
+        self.answered += other.answered;
+        self.swallowed += other.swallowed;
+        self.opened += other.opened;
+        self.late += other.late;
+        self.differences.extend(other.differences);
+        other.chosen.iter().for_each(|(chosen, n)| *self.chosen.entry(*chosen).or_default() += n);
+        other.ports.iter().for_each(|(rule, n)| *self.ports.entry(*rule).or_default() += n);
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} packets: {} passed, {} answered, {} swallowed, {} late; {} flows opened; ports {:?}; chosen differences {:?}",
+            self.packets,
+            self.passed,
+            self.answered,
+            self.swallowed,
+            self.late,
+            self.opened,
+            self.ports,
+            self.chosen
+        )?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n{difference}"))
+    }
+}
+
+/// The last packets of each flow, to be told when something differs.
+#[derive(Default)]
+struct History(BTreeMap<Key, VecDeque<String>>);
+
+impl History {
+    fn see(&mut self, flow: Key, from: Side, sent: &[u8], passed: bool) {
+        let of_flow = self.0.entry(flow).or_default();
+        let passed = if passed { "" } else { "  (nothing came out)" };
+        of_flow.push_back(format!("{from:?}: {}{passed}", show(sent)));
+        if of_flow.len() > 12 {
+            of_flow.pop_front();
+        }
+    }
+
+    fn of(&self, flow: Key) -> String {
+        let lines = self.0.get(&flow).into_iter().flatten();
+        lines.map(|line| format!("\n    before: {line}")).collect()
+    }
+}

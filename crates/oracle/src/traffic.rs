@@ -1,0 +1,437 @@
+//! Random packets with few ends, so that they collide, and with memory, so that they fit what came before.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "numbers are drawn below what they are cut to or chosen from"
+)]
+
+use core::net::Ipv4Addr;
+use std::collections::BTreeMap;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use vnetem::packet::checksum::sum;
+use vnetem_nat::Side;
+
+use crate::conversation::{
+    ACK, Conversation, FIN, Key, PSH, RST, SYN, index, key, without_odd_urgency,
+};
+use crate::draft::{Segment, put};
+use crate::packet::{Emitted, ICMP, TCP, UDP, byte, double, header, is_error, payload, source_port, word};
+use crate::{Draft, place};
+
+/// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see) alone.
+#[derive(Debug)]
+pub struct Traffic {
+    random: Xoshiro256PlusPlus,
+    conversations: BTreeMap<Key, Conversation>,
+    keys: Vec<Key>,
+}
+
+/// Source ports: so few that they collide, some of them well known.
+const SOURCE_PORTS: [u16; 12] =
+    [80, 600, 1023, 1024, 5000, 40_000, 40_001, 40_002, 40_003, 50_000, 65_534, 65_535];
+const SERVER_PORTS: [u16; 3] = [53, 443, 8080];
+
+/// The longest quote: more is in no error (RFC 1812 4.3.2.3), and longer ones would not fit the link.
+const QUOTE: usize = 548;
+
+impl Traffic {
+    /// Traffic from a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self { random, conversations: BTreeMap::new(), keys: Vec::new() }
+    }
+
+    /// The next packet, and the side that sends it.
+    pub fn packet(&mut self) -> (Side, Vec<u8>) {
+        let of_known = !self.keys.is_empty();
+        let (from, packet) = match self.below(100) {
+            0..35 => (Side::Inside, self.opening()),
+            35..72 if of_known => self.continuing(),
+            72..86 if of_known => self.error(),
+            86..92 => (Side::Outside, self.unsolicited()),
+            92..96 => (Side::Inside, self.stray()),
+            96..100 if of_known => self.flawed(),
+            _ => (Side::Inside, self.opening()),
+        };
+        (from, packet)
+    }
+
+    /// Takes note of what became of a packet, so that later ones can answer it, repeat it or quote it.
+    pub fn see(&mut self, from: Side, sent: &[u8], emitted: &[Emitted]) {
+        let Some(arrived) = emitted.iter().find(|emitted| emitted.to != from) else { return };
+        if is_error(sent) {
+            return;
+        }
+        let arrived = &arrived.bytes;
+        if from == Side::Inside {
+            let key = key(sent);
+            let known = self.conversations.entry(key).or_insert_with(|| {
+                self.keys.push(key);
+                Conversation::opened(sent, arrived)
+            });
+            known.passed(from, sent, arrived);
+        } else {
+            let port = if byte(arrived, 9) == ICMP {
+                source_port(arrived)
+            } else {
+                word(arrived, header(arrived) + 2)
+            };
+            let address = |at| Ipv4Addr::from_bits(double(arrived, at));
+            let remote_port = if byte(arrived, 9) == ICMP { 0 } else { source_port(arrived) };
+            let key = (byte(arrived, 9), (address(16), port), (address(12), remote_port));
+            if let Some(known) = self.conversations.get_mut(&key) {
+                known.passed(from, sent, arrived);
+            }
+        }
+    }
+
+    /// What a packet belongs to, known or not.
+    #[must_use]
+    pub(crate) fn flow(&self, from: Side, sent: &[u8]) -> Key {
+        if is_error(sent) {
+            return self.flow(from, &reversed(payload(sent).get(8..).unwrap_or_default()));
+        }
+        if from == Side::Inside {
+            return key(sent);
+        }
+        let port = if byte(sent, 9) == ICMP { 0 } else { source_port(sent) };
+        let external =
+            if byte(sent, 9) == ICMP { source_port(sent) } else { word(sent, header(sent) + 2) };
+        let remote = (Ipv4Addr::from_bits(double(sent, 12)), port);
+        let known = self.conversations.iter().find(|(_, known)| {
+            known.protocol == byte(sent, 9) && known.external == external && known.remote == remote
+        });
+        known.map_or((byte(sent, 9), (place::EXTERNAL, external), remote), |(key, _)| *key)
+    }
+
+    /// A packet from the inside that opens a flow, or repeats such a one.
+    fn opening(&mut self) -> Vec<u8> {
+        let ends = (self.host(), self.remote());
+        let ports = (self.one_of(&SOURCE_PORTS), self.one_of(&SERVER_PORTS));
+        let data = self.data();
+        let draft = match self.below(3) {
+            0 => Draft::udp(ends, ports, &data, self.below(4) != 0),
+            1 => {
+                let options = self.tcp_options();
+                let any = self.random.next_u32();
+                let known = self.conversations.get(&(TCP, (ends.0, ports.0), (ends.1, ports.1)));
+                let sequence = known.map_or(any, |known| known.initial(any));
+                let data = if self.below(20) == 0 { data } else { Vec::new() };
+                let segment =
+                    Segment { ports, sequence, flags: SYN, options, data, ..Segment::default() };
+                Draft::tcp(ends, &segment)
+            }
+            _ => {
+                let kind = if self.below(5) == 0 { 13 } else { 8 };
+                let data = if kind == 13 { vec![0; 12] } else { data };
+                // Linux tells queries with one identifier apart by their type; here they are one flow, so they get a remote of their own.
+                let ends = if kind == 13 { (ends.0, place::TIMEKEEPER) } else { ends };
+                let rest = u32::from(ports.0) << 16 | self.below(9);
+                Draft::icmp(ends, (kind, 0), rest, &data)
+            }
+        };
+        let mut packet = self.finish(draft);
+        if self.conversations.contains_key(&key(&packet)) && byte(&packet, 9) == TCP {
+            live_longer(&mut packet);
+        }
+        packet
+    }
+
+    /// A packet of a known flow, from either side.
+    fn continuing(&mut self) -> (Side, Vec<u8>) {
+        let known = self.known();
+        let from = match self.side() {
+            // The inside begins.
+            _ if known.protocol == TCP && known.next[0].is_none() => Side::Inside,
+            side => side,
+        };
+        let ends = match from {
+            Side::Inside => (known.inside.0, known.remote.0),
+            Side::Outside => (known.remote.0, place::EXTERNAL),
+        };
+        let ports = match from {
+            Side::Inside => (known.inside.1, known.remote.1),
+            Side::Outside => (known.remote.1, known.external),
+        };
+        let draft = match known.protocol {
+            TCP => {
+                let segment = self.segment(&known, from, ports);
+                Draft::tcp(ends, &segment)
+            }
+            UDP => {
+                let data = self.data();
+                Draft::udp(ends, ports, &data, self.below(5) != 0)
+            }
+            _ => {
+                let asked = known.arrived[1].clone().unwrap_or_default();
+                let request = byte(payload(&asked), 0);
+                let kind = match (from, request) {
+                    (Side::Inside, _) => request,
+                    (Side::Outside, 13) => 14,
+                    (Side::Outside, _) => 0,
+                };
+                let identifier = if from == Side::Inside { known.inside.1 } else { known.external };
+                let rest = u32::from(identifier) << 16 | self.below(9);
+                let data = if request == 13 { vec![0; 12] } else { self.data() };
+                Draft::icmp(ends, (kind, 0), rest, &data)
+            }
+        };
+        let mut packet = self.finish(draft);
+        // Linux takes note of a segment before it sees that its time is over; here what goes no further changes nothing.
+        if known.protocol == TCP {
+            live_longer(&mut packet);
+        }
+        (from, packet)
+    }
+
+    /// A segment as an end of a connection might send it next; now and then as none would.
+    fn segment(&mut self, known: &Conversation, from: Side, ports: (u16, u16)) -> Segment {
+        let (own, other) = (known.next[index(from)], known.next[index(from.other())]);
+        let data = self.data();
+        let (flags, data) = match (own, self.below(100)) {
+            // Who has said nothing yet begins, or answers.
+            (None, _) if from == Side::Inside => (SYN, Vec::new()),
+            (None, 0..80) => (SYN | ACK, Vec::new()),
+            (None, 80..89) => (RST | ACK, Vec::new()),
+            (_, 0..40) => (ACK, Vec::new()),
+            (_, 40..68) => (PSH | ACK, data),
+            (_, 68..80) => (FIN | ACK, Vec::new()),
+            (Some(_), 80..86) => (RST, Vec::new()),
+            (_, 86..89) => (RST | ACK, Vec::new()),
+            (_, 89..94) => (SYN, Vec::new()),
+            (_, 94..98) => (SYN | ACK, Vec::new()),
+            _ => (without_odd_urgency(self.below(64) as u8), data),
+        };
+        // A second FIN of one end counts as the other end's in Linux, not here.
+        let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
+        let begun = own.is_some() && other.is_some();
+        let own = own.unwrap_or_else(|| self.random.next_u32());
+        let other = other.unwrap_or(0);
+        // What begins or ends a connection bears exact numbers: what an inexact one does is a matter of windows, which neither judges here.
+        if flags & (SYN | FIN | RST) != 0 || !begun || known.is_finished() {
+            let own = if flags & SYN == 0 { own } else { known.initial(own) };
+            let options = if flags & SYN != 0 { self.tcp_options() } else { Vec::new() };
+            return Segment { ports, sequence: own, acknowledgement: other, flags, options, data };
+        }
+        let sequence = match self.below(100) {
+            0..85 => own,
+            85..92 => own.wrapping_sub(self.below(100)),
+            92..97 => own.wrapping_add(self.below(100)),
+            _ => self.wild(own),
+        };
+        let acknowledgement = match self.below(100) {
+            0..90 => other,
+            90..96 => other.wrapping_sub(self.below(100)),
+            _ => self.wild(other),
+        };
+        Segment { ports, sequence, acknowledgement, flags, options: Vec::new(), data }
+    }
+
+    /// An ICMP error about a packet that arrived somewhere.
+    fn error(&mut self) -> (Side, Vec<u8>) {
+        let known = self.known();
+        let from = self.side();
+        let Some(mut quoted) = known.arrived[index(from)].clone() else {
+            return (Side::Inside, self.opening());
+        };
+        let length = match self.below(4) {
+            0 => header(&quoted) + 8,
+            1 => header(&quoted) + 8 + self.below(20) as usize,
+            _ => quoted.len(),
+        };
+        quoted.truncate(length.min(QUOTE));
+        match self.below(30) {
+            // Nobody's packet.
+            0 => {
+                let of_port = if byte(&quoted, 9) == ICMP { 24 } else { 20 };
+                self.spoil(&mut quoted, of_port);
+            }
+            // A wrong header checksum in the quote (T-22).
+            1 => self.spoil(&mut quoted, 10),
+            _ => {}
+        }
+        let kind = match self.below(12) {
+            0..6 => (3, self.one_of(&[0, 1, 2, 3, 4, 13])),
+            6..9 => (11, self.one_of(&[0, 1])),
+            9 => (12, 0),
+            10 => (4, 0),
+            _ => (5, 1),
+        };
+        let rest = if kind == (3, 4) { 1300 } else { 0 };
+        let ends = match from {
+            Side::Inside if self.below(5) == 0 => (self.host(), known.remote.0),
+            Side::Inside => (known.inside.0, known.remote.0),
+            Side::Outside if self.below(3) == 0 => (known.remote.0, place::EXTERNAL),
+            Side::Outside => (place::TRANSIT, place::EXTERNAL),
+        };
+        let mut draft = Draft::icmp(ends, kind, rest, &quoted);
+        if self.below(30) == 0 {
+            draft.put(2, 0xBAD1);
+        }
+        let packet = self.finish(draft);
+        (from, packet)
+    }
+
+    /// A packet from the outside that nobody asked for: to a port that no flow has, or from one that no flow asked (T-03).
+    fn unsolicited(&mut self) -> Vec<u8> {
+        let ends = (self.remote(), place::EXTERNAL);
+        let ports = if self.below(2) == 0 {
+            (self.one_of(&SERVER_PORTS), 20_000)
+        } else {
+            (9, self.one_of(&SOURCE_PORTS))
+        };
+        let data = self.data();
+        let draft = match self.below(3) {
+            0 => Draft::udp(ends, ports, &data, true),
+            1 => {
+                let flags = self.one_of(&[SYN, SYN | ACK, ACK, RST, FIN | ACK]);
+                Draft::tcp(ends, &Segment { ports, flags, ..Segment::default() })
+            }
+            _ => {
+                // A request, or an answer to none.
+                let kind = self.one_of(&[0, 8]);
+                let identifier = if kind == 0 { 20_000 } else { ports.1 };
+                Draft::icmp(ends, (kind, 0), u32::from(identifier) << 16, &data)
+            }
+        };
+        self.finish(draft)
+    }
+
+    /// A segment from the inside, of no connection, that can open none: any flags but those of a SYN (T-20).
+    fn stray(&mut self) -> Vec<u8> {
+        let ends = (self.host(), self.remote());
+        let ports = (45_000, self.one_of(&SERVER_PORTS));
+        let flags =
+            self.one_of(&[ACK, RST, RST | ACK, FIN | ACK, SYN | ACK, SYN | FIN, 0, FIN, PSH | ACK]);
+        let (sequence, acknowledgement) = (self.random.next_u32(), self.random.next_u32());
+        let segment = Segment { ports, sequence, acknowledgement, flags, ..Segment::default() };
+        self.finish(Draft::tcp(ends, &segment))
+    }
+
+    /// A packet with something wrong in it.
+    fn flawed(&mut self) -> (Side, Vec<u8>) {
+        let (from, mut packet) =
+            if self.below(2) == 0 { (Side::Inside, self.opening()) } else { self.continuing() };
+        match self.below(4) {
+            // The header checksum.
+            0 => self.spoil(&mut packet, 10),
+            // The transport checksum, by the last byte of what it covers.
+            1 => {
+                let last = packet.len().saturating_sub(1);
+                if last >= 28 {
+                    self.spoil(&mut packet, last);
+                }
+            }
+            // Cut short.
+            2 => {
+                let length = 20 + self.below(20) as usize;
+                packet.truncate(length.min(packet.len() - 1));
+            }
+            // The length of the header.
+            _ => self.spoil(&mut packet, 0),
+        }
+        // The kernel's device takes nothing but IP.
+        if byte(&packet, 0) >> 4 != 4 { (from, self.opening()) } else { (from, packet) }
+    }
+
+    /// Header fields at random.
+    fn finish(&mut self, mut draft: Draft) -> Vec<u8> {
+        draft.identification = (self.random.next_u32() >> 16) as u16;
+        draft.ttl = match self.below(20) {
+            0 => 1,
+            1 => 2,
+            2 => 255,
+            _ => 64,
+        };
+        draft.tos = if self.below(4) == 0 { self.below(256) as u8 } else { 0 };
+        if self.below(3) == 0 {
+            draft.fragment = 0;
+        }
+        if self.below(20) == 0 {
+            draft.options = self.one_of(&[&[1, 1, 1, 1][..], &[1, 1, 1, 0], &[1, 1, 1, 1, 0, 0, 0, 0]]).to_vec();
+        }
+        draft.build()
+    }
+
+    /// Options of a SYN, at even and odd places.
+    fn tcp_options(&mut self) -> Vec<u8> {
+        let options: [&[u8]; 5] = [
+            &[],
+            &[2, 4, 5, 0xB4],
+            &[1, 2, 4, 5, 0xB4, 3, 3, 7],
+            &[2, 4, 5, 0xB4, 4, 2, 1, 3, 3, 7, 1, 0],
+            &[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8],
+        ];
+        self.one_of(&options).to_vec()
+    }
+
+    /// A number that is in no window around another.
+    fn wild(&mut self, number: u32) -> u32 {
+        number.wrapping_add(1 << 30).wrapping_add(self.below(1 << 31))
+    }
+
+    fn known(&mut self) -> Conversation {
+        let at = self.below(u32::try_from(self.keys.len()).unwrap_or(u32::MAX)) as usize;
+        self.conversations[&self.keys[at]].clone()
+    }
+
+    fn host(&mut self) -> Ipv4Addr {
+        place::host(self.below(place::HOSTS.into()) as u8)
+    }
+
+    fn remote(&mut self) -> Ipv4Addr {
+        place::remote(self.below(place::REMOTES.into()) as u8)
+    }
+
+    fn side(&mut self) -> Side {
+        if self.below(2) == 0 { Side::Inside } else { Side::Outside }
+    }
+
+    /// Up to 40 bytes, all alike.
+    fn data(&mut self) -> Vec<u8> {
+        vec![self.below(256) as u8; self.below(41) as usize]
+    }
+
+    fn spoil(&mut self, packet: &mut [u8], at: usize) {
+        let bit = self.below(4);
+        if let Some(byte) = packet.get_mut(at) {
+            *byte ^= 1 << bit;
+        }
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(u32::try_from(all.len()).unwrap_or(u32::MAX)) as usize]
+    }
+
+    fn below(&mut self, limit: u32) -> u32 {
+        ((u64::from(self.random.next_u32()) * u64::from(limit)) >> 32) as u32
+    }
+}
+
+/// What the receiver of a packet would send: both ends in each other's place.
+fn reversed(packet: &[u8]) -> Vec<u8> {
+    let mut back = packet.to_vec();
+    for (at, from) in [(12, 16), (14, 18), (16, 12), (18, 14)] {
+        put(&mut back, at, word(packet, from));
+    }
+    if byte(packet, 9) != ICMP {
+        let ports = header(packet);
+        put(&mut back, ports, word(packet, ports + 2));
+        put(&mut back, ports + 2, word(packet, ports));
+    }
+    back
+}
+
+/// Another time to live for a packet in its last hop, and the header's checksum anew.
+fn live_longer(packet: &mut [u8]) {
+    if byte(packet, 8) <= 1 {
+        put(packet, 8, 64 << 8 | word(packet, 8) & 0xFF);
+        put(packet, 10, 0);
+        let checksum = !sum(packet.get(..header(packet)).unwrap_or_default());
+        put(packet, 10, checksum);
+    }
+}
