@@ -24,6 +24,12 @@ pub enum Chosen {
     QuotedChecksum,
 }
 
+impl Chosen {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::ExpiredThoughRefused, Self::QuoteChecksum, Self::Redirect, Self::QuotedChecksum];
+}
+
 /// A difference that nobody chose.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -53,7 +59,9 @@ pub fn compare(
     let plain = |all: &[Emitted]| {
         let mut all = all.to_vec();
         if expired {
-            all.iter_mut().filter(|one| is_time_exceeded(one)).for_each(|one| blank(&mut one.bytes));
+            all.iter_mut()
+                .filter(|one| is_time_exceeded(one))
+                .for_each(|one| blank(&mut one.bytes));
         }
         all
     };
@@ -115,7 +123,8 @@ fn leave_quoted_checksum(packet: &mut [u8], sent: &[u8]) {
     let error = header(packet);
     let segment = error + 8 + header(packet.get(error + 8..).unwrap_or_default());
     let quoted = packet.len().saturating_sub(segment);
-    if byte(packet, 9) != ICMP || byte(packet, error + 8 + 9) != TCP || !(18..20).contains(&quoted) {
+    if byte(packet, 9) != ICMP || byte(packet, error + 8 + 9) != TCP || !(18..20).contains(&quoted)
+    {
         return;
     }
     put(packet, segment + 16, word(sent, segment + 16));

@@ -16,10 +16,10 @@ pub(crate) struct Conversation {
     pub(crate) external: u16,
     /// The number of the next byte from the inside and from the outside, where there is one.
     pub(crate) next: [Option<u32>; 2],
+    /// The number of the SYN of each.
+    pub(crate) first: [u32; 2],
     /// Which sides have finished.
     finished: [bool; 2],
-    /// Whether what both finished was acknowledged, too: the next SYN is another connection.
-    over: bool,
     /// The last packet that arrived at the inside and at the outside.
     pub(crate) arrived: [Option<Vec<u8>>; 2],
 }
@@ -33,7 +33,7 @@ impl Conversation {
         let (protocol, inside, remote) = key(sent);
         let external = source_port(arrived);
         let (next, finished, arrived) = ([None; 2], [false; 2], [None, None]);
-        Self { protocol, inside, remote, external, next, finished, over: false, arrived }
+        Self { protocol, inside, remote, external, next, first: [0; 2], finished, arrived }
     }
 
     /// A packet of the flow that was sent from a side and arrived at the other.
@@ -54,28 +54,16 @@ impl Conversation {
         self.finished.get(index(side)) == Some(&true)
     }
 
-    /// Whether both sides have sent one.
+    /// Whether both sides have sent one: the next acknowledgement ends the connection.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished == [true; 2]
-    }
-
-    /// A number for the next SYN of the inside, given any: behind the last one where the connection is over (T-18, RFC 9293 3.10.7.4).
-    pub(crate) fn initial(&self, any: u32) -> u32 {
-        match self.next {
-            [Some(next), _] if self.over => next.wrapping_add(1 + (any >> 2)),
-            _ => any,
-        }
     }
 
     fn segment(&mut self, from: usize, sent: &[u8]) {
         let at = header(sent);
         let (flags, end) = (byte(sent, at + 13), segment_end(sent));
-        if flags & RST != 0 || flags & SYN != 0 && self.over {
-            (self.next, self.finished, self.over) = ([None; 2], [false; 2], false);
-        }
         let [own, other] = if from == 0 { self.next } else { [self.next[1], self.next[0]] };
         let fits = match (own, other) {
-            _ if flags & RST != 0 => false,
             // A SYN on a connection that both have begun means nothing.
             (Some(_), Some(_)) if flags & SYN != 0 => false,
             _ if flags & SYN != 0 => true,
@@ -84,7 +72,16 @@ impl Conversation {
             }
             _ => false,
         };
-        self.over |= fits && self.finished == [true; 2];
+        if flags & RST != 0 || fits && self.is_finished() {
+            (self.next, self.finished) = ([None; 2], [false; 2]);
+            return;
+        }
+        if let Some(first) = self.first.get_mut(from)
+            && fits
+            && flags & SYN != 0
+        {
+            *first = double(sent, at + 4);
+        }
         if let (Some(next), Some(finished)) = (self.next.get_mut(from), self.finished.get_mut(from))
             && fits
         {

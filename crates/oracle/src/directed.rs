@@ -57,8 +57,7 @@ fn odd_options() -> Vec<(Side, Vec<u8>)> {
         let (port, remote) = (33_100 + n, place::remote(1));
         let mut segment = |from: Side, flags, sequence, acknowledgement, data: &[u8]| {
             let inside = from == Side::Inside;
-            let ends =
-                if inside { (place::host(1), remote) } else { (remote, place::EXTERNAL) };
+            let ends = if inside { (place::host(1), remote) } else { (remote, place::EXTERNAL) };
             let ports = if inside { (port, 443) } else { (443, port) };
             let (options, data) = (options.to_vec(), data.to_vec());
             let segment = Segment { ports, sequence, acknowledgement, flags, options, data };

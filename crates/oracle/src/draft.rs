@@ -48,7 +48,17 @@ impl Draft {
     fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: Vec<u8>) -> Self {
         let (tos, identification, fragment) = (0, 0x1234, DONT_FRAGMENT);
         let options = Vec::new();
-        Self { source, destination, protocol, ttl: 64, tos, identification, fragment, options, payload }
+        Self {
+            source,
+            destination,
+            protocol,
+            ttl: 64,
+            tos,
+            identification,
+            fragment,
+            options,
+            payload,
+        }
     }
 
     /// A UDP datagram; one that has no checksum bears 0 in its place.

@@ -22,7 +22,7 @@ pub struct Kernel {
 /// How the kernel is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// For random packets: windows are not judged, no timer runs out, and an RST ends a connection at once.
+    /// For random packets: windows are not judged, no timer runs out, and a connection that is over ends at once.
     Liberal,
     /// For states and timers: as delivered.
     Strict,
@@ -40,7 +40,7 @@ const RULES: &str = "table ip oracle {
 /// Far longer than any run.
 const NEVER: &str = "2000000";
 
-const TIMERS: [&str; 12] = [
+const TIMERS: [&str; 11] = [
     "udp_timeout",
     "udp_timeout_stream",
     "icmp_timeout",
@@ -50,7 +50,6 @@ const TIMERS: [&str; 12] = [
     "tcp_timeout_fin_wait",
     "tcp_timeout_close_wait",
     "tcp_timeout_last_ack",
-    "tcp_timeout_time_wait",
     "tcp_timeout_max_retrans",
     "tcp_timeout_unacknowledged",
 ];
@@ -93,9 +92,10 @@ impl Kernel {
             for timer in TIMERS {
                 set(&format!("netfilter/nf_conntrack_{timer}"), NEVER)?;
             }
-            // An RST ends a connection at once. Linux forgets one that was not answered, and keeps another for a while, which the scenes
-            // of connections compare.
+            // What is over is over at once. After an RST, Linux forgets a connection that was not answered and keeps another for a while;
+            // that, and what a SYN does in TIME_WAIT, is for the scenes of connections.
             set("netfilter/nf_conntrack_tcp_timeout_close", "0")?;
+            set("netfilter/nf_conntrack_tcp_timeout_time_wait", "0")?;
         }
         let mut kernel = Self { inside, outside, _namespace: namespace };
         kernel.late();

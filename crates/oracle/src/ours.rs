@@ -12,7 +12,6 @@ use crate::{Failure, place};
 #[derive(Debug)]
 pub struct Ours {
     plane: DataPlane,
-    network: Network,
     subnet: SubnetId,
     now: Time,
 }
@@ -21,7 +20,7 @@ pub struct Ours {
 const NEVER: Duration = Duration::from_secs(2_000_000);
 
 impl Ours {
-    /// A data plane whose flows never end by time, but at once by an RST.
+    /// A data plane whose flows never end by time, but at once when a connection is over.
     ///
     /// # Errors
     ///
@@ -30,7 +29,11 @@ impl Ours {
         let mut network = Network::new();
         let vnet = network.add_vnet("oracle", &["10.0.0.0/16".parse()?])?;
         let subnet = network.add_subnet(vnet, "inside", "10.0.0.0/24".parse()?)?;
-        network.set_outbound(subnet, pool(1, u16::MAX))?;
+        let addresses = vec![place::EXTERNAL];
+        network.set_outbound(
+            subnet,
+            Outbound::Pool { addresses, first_port: 1, last_port: u16::MAX },
+        )?;
         let mut settings = Settings::default();
         settings.flows.hold = HoldDown::NONE;
         settings.flows.timers = Timers {
@@ -40,7 +43,7 @@ impl Ours {
             fin_wait: NEVER,
             close_wait: NEVER,
             last_ack: NEVER,
-            time_wait: NEVER,
+            time_wait: Duration::ZERO,
             close: Duration::ZERO,
             udp_one_way: NEVER,
             udp_two_way: NEVER,
@@ -49,24 +52,18 @@ impl Ours {
             tombstone: NEVER,
         };
         let plane = DataPlane::new(network.commit(), settings);
-        Ok(Self { plane, network, subnet, now: Time(0) })
+        Ok(Self { plane, subnet, now: Time(0) })
     }
 
     /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and what comes out on both sides.
-    ///
-    /// # Errors
-    ///
-    /// If the port cannot be offered.
     pub fn send(
         &mut self,
         from: Side,
         packet: &[u8],
         port: Option<u16>,
-    ) -> Result<(Verdict, Vec<Emitted>), Failure> {
+    ) -> (Verdict, Vec<Emitted>) {
         self.now = self.now + Duration::from_micros(1);
-        let (first, last) = port.map_or((1, u16::MAX), |port| (port, port));
-        self.network.set_outbound(self.subnet, pool(first, last))?;
-        self.plane.apply(self.now, self.network.commit());
+        self.plane.suggest_port(port);
         let edge = match from {
             Side::Inside => Edge::Subnet(self.subnet),
             Side::Outside => Edge::Internet,
@@ -82,7 +79,7 @@ impl Ours {
             emitted.push(Emitted { to: side(made.to), bytes: made.packet.to_vec() });
         }
         while self.plane.poll_event().is_some() {}
-        Ok((verdict, emitted))
+        (verdict, emitted)
     }
 
     /// The data plane itself.
@@ -90,10 +87,6 @@ impl Ours {
     pub fn plane(&self) -> &DataPlane {
         &self.plane
     }
-}
-
-fn pool(first_port: u16, last_port: u16) -> Outbound {
-    Outbound::Pool { addresses: vec![place::EXTERNAL], first_port, last_port }
 }
 
 fn side(edge: Edge) -> Side {

@@ -20,7 +20,9 @@ pub(crate) const UDP: u8 = 17;
 
 /// The two bytes at a place, 0 behind the end.
 pub(crate) fn word(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).map_or(0, |pair| pair.iter().fold(0, |word, byte| word << 8 | u16::from(*byte)))
+    bytes
+        .get(at..at + 2)
+        .map_or(0, |pair| pair.iter().fold(0, |word, byte| word << 8 | u16::from(*byte)))
 }
 
 /// The four bytes at a place, 0 behind the end.

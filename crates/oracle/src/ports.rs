@@ -24,7 +24,7 @@ pub enum PortRule {
 pub struct Ports {
     given: BTreeMap<Key, u16>,
     of_socket: BTreeMap<(u8, (Ipv4Addr, u16)), BTreeSet<u16>>,
-    taken: BTreeSet<(u8, u16, (Ipv4Addr, u16))>,
+    taken: BTreeMap<(u8, u16, (Ipv4Addr, u16)), Key>,
     rules: BTreeMap<PortRule, u64>,
 }
 
@@ -43,16 +43,20 @@ impl Ports {
             PortRule::Siblings
         } else if port == own {
             PortRule::Own
-        } else if self.taken.contains(&(protocol, own, remote)) && class(protocol, port) == class(protocol, own) {
+        } else if self.taken.contains_key(&(protocol, own, remote))
+            && class(protocol, port) == class(protocol, own)
+        {
             PortRule::OtherOfClass
         } else {
             PortRule::Unexplained
         };
         siblings.insert(port);
-        if let Some(before) = self.given.insert(key, port) {
-            self.taken.remove(&(protocol, before, remote));
+        let before = self.given.insert(key, port).map(|before| (protocol, before, remote));
+        // Unless somebody else has it by now.
+        if let Some(before) = before.filter(|before| self.taken.get(before) == Some(&key)) {
+            self.taken.remove(&before);
         }
-        self.taken.insert((protocol, port, remote));
+        self.taken.insert((protocol, port, remote), key);
         *self.rules.entry(rule).or_default() += 1;
     }
 

@@ -7,7 +7,7 @@ use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};
 use vnetem_nat::Side;
 
 use crate::Failure;
-use crate::packet::Emitted;
+use crate::packet::{Emitted, is_error, source_port};
 
 /// A packet that was sent, and what the kernel made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,18 @@ const PLACES: [(&str, Side, Direction); 4] = [
     ("inside receives", Side::Inside, Direction::Outbound),
     ("outside receives", Side::Outside, Direction::Outbound),
 ];
+
+impl Exchange {
+    /// The port, or identifier, by which a packet from the inside came out; none for an ICMP error, which opens nothing.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        if self.from == Side::Outside || is_error(&self.sent) {
+            return None;
+        }
+        let arrived = self.emitted.iter().find(|emitted| emitted.to == Side::Outside)?;
+        Some(source_port(&arrived.bytes))
+    }
+}
 
 impl Recording {
     /// Writes the capture; the time of a packet is the number of its exchange.

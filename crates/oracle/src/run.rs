@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use vnetem_nat::Side;
 
 use crate::conversation::Key;
-use crate::packet::{is_error, show, source_port};
+use crate::packet::show;
 use crate::{
     Chosen, Exchange, Failure, Kernel, Ours, PortRule, Ports, Recording, Tracking, Traffic,
     compare, directed,
@@ -17,7 +17,7 @@ use crate::{
 pub struct Summary {
     /// Packets that were compared.
     pub packets: u64,
-    /// Of them, those that Linux let through, answered itself, and swallowed.
+    /// Let through by Linux.
     pub passed: u64,
     /// Answered by Linux itself.
     pub answered: u64,
@@ -61,6 +61,8 @@ pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
     for step in 0..first + packets {
         let (from, sent) = directed.next().unwrap_or_else(|| traffic.packet());
         let emitted = kernel.send(from, &sent);
+        let exchange = Exchange { from, sent, emitted };
+        let Exchange { sent, emitted, .. } = &exchange;
         summary.packets += 1;
         let through = emitted.iter().find(|one| one.to != from);
         match (through, emitted.is_empty()) {
@@ -68,25 +70,26 @@ pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
             (None, false) => summary.answered += 1,
             (None, true) => summary.swallowed += 1,
         }
-        let arrived = through.filter(|_| from == Side::Inside && !is_error(&sent));
-        if let Some(arrived) = arrived {
-            ports.see(&sent, &arrived.bytes);
+        let port = exchange.port();
+        if let Some(arrived) = through.filter(|_| port.is_some()) {
+            ports.see(sent, &arrived.bytes);
         }
-        let port = arrived.map(|arrived| source_port(&arrived.bytes));
-        let (verdict, answer) = ours.send(from, &sent, port)?;
-        match compare(from, &sent, &emitted, &answer, verdict) {
+        let (verdict, answer) = ours.send(from, sent, port);
+        match compare(from, sent, emitted, &answer, verdict) {
             Ok(None) => {}
             Ok(Some(chosen)) => *summary.chosen.entry(chosen).or_default() += 1,
             Err(difference) if summary.differences.len() < SHOWN => {
-                let before = history.of(traffic.flow(from, &sent));
-                summary.differences.push(format!("seed {seed}, packet {step}, {difference}{before}"));
+                let before = history.of(traffic.flow(from, sent));
+                summary
+                    .differences
+                    .push(format!("seed {seed}, packet {step}, {difference}{before}"));
             }
             Err(_) => return Err(format!("{SHOWN} differences: {summary}").into()),
         }
-        history.see(traffic.flow(from, &sent), from, &sent, !emitted.is_empty());
-        traffic.see(from, &sent, &emitted);
+        history.see(traffic.flow(from, sent), from, sent, !emitted.is_empty());
+        traffic.see(from, sent, emitted);
         if record {
-            summary.recording.0.push(Exchange { from, sent, emitted });
+            summary.recording.0.push(exchange);
         }
         if step % PATIENCE == 0 {
             summary.late += u64::try_from(kernel.late().len())?;
@@ -140,7 +143,7 @@ impl History {
         let of_flow = self.0.entry(flow).or_default();
         let passed = if passed { "" } else { "  (nothing came out)" };
         of_flow.push_back(format!("{from:?}: {}{passed}", show(sent)));
-        if of_flow.len() > 12 {
+        if of_flow.len() > 30 {
             of_flow.pop_front();
         }
     }

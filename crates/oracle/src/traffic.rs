@@ -18,7 +18,9 @@ use crate::conversation::{
     ACK, Conversation, FIN, Key, PSH, RST, SYN, index, key, without_odd_urgency,
 };
 use crate::draft::{Segment, put};
-use crate::packet::{Emitted, ICMP, TCP, UDP, byte, double, header, is_error, payload, source_port, word};
+use crate::packet::{
+    Emitted, ICMP, TCP, UDP, byte, double, header, is_error, payload, source_port, word,
+};
 use crate::{Draft, place};
 
 /// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see) alone.
@@ -117,12 +119,22 @@ impl Traffic {
             0 => Draft::udp(ends, ports, &data, self.below(4) != 0),
             1 => {
                 let options = self.tcp_options();
-                let any = self.random.next_u32();
-                let known = self.conversations.get(&(TCP, (ends.0, ports.0), (ends.1, ports.1)));
-                let sequence = known.map_or(any, |known| known.initial(any));
+                let sequence = self.random.next_u32();
                 let data = if self.below(20) == 0 { data } else { Vec::new() };
-                let segment =
-                    Segment { ports, sequence, flags: SYN, options, data, ..Segment::default() };
+                let known = self.conversations.get(&(TCP, (ends.0, ports.0), (ends.1, ports.1)));
+                let segment = match known.map(|known| (known.is_finished(), known.next)) {
+                    // A SYN before the last acknowledgement would make Linux take that for an answer to the SYN (RFC 5961 4).
+                    Some((true, [Some(sequence), Some(acknowledgement)])) => Segment {
+                        ports,
+                        sequence,
+                        acknowledgement,
+                        flags: ACK,
+                        ..Segment::default()
+                    },
+                    _ => {
+                        Segment { ports, sequence, flags: SYN, options, data, ..Segment::default() }
+                    }
+                };
                 Draft::tcp(ends, &segment)
             }
             _ => {
@@ -195,12 +207,12 @@ impl Traffic {
         let (flags, data) = match (own, self.below(100)) {
             // Who has said nothing yet begins, or answers.
             (None, _) if from == Side::Inside => (SYN, Vec::new()),
-            (None, 0..80) => (SYN | ACK, Vec::new()),
-            (None, 80..89) => (RST | ACK, Vec::new()),
+            (None, 0..85) => (SYN | ACK, Vec::new()),
+            (None, _) => (RST | ACK, Vec::new()),
             (_, 0..40) => (ACK, Vec::new()),
             (_, 40..68) => (PSH | ACK, data),
             (_, 68..80) => (FIN | ACK, Vec::new()),
-            (Some(_), 80..86) => (RST, Vec::new()),
+            (_, 80..86) => (RST, Vec::new()),
             (_, 86..89) => (RST | ACK, Vec::new()),
             (_, 89..94) => (SYN, Vec::new()),
             (_, 94..98) => (SYN | ACK, Vec::new()),
@@ -208,13 +220,21 @@ impl Traffic {
         };
         // A second FIN of one end counts as the other end's in Linux, not here.
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
+        let data = if flags & SYN != 0 { Vec::new() } else { data };
+        let flags = if known.is_finished() && flags & SYN != 0 { ACK } else { flags };
+        // A SYN and ACK that is sent again has the number that it had; behind data it is rare, and here it takes back what was known of
+        // the data. The inside, which began, sends none.
+        let has_sent = own.is_some_and(|own| own != known.first[index(from)].wrapping_add(1));
+        let answers = from == Side::Outside && !has_sent;
+        let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };
         let begun = own.is_some() && other.is_some();
         let own = own.unwrap_or_else(|| self.random.next_u32());
         let other = other.unwrap_or(0);
         // What begins or ends a connection bears exact numbers: what an inexact one does is a matter of windows, which neither judges here.
         if flags & (SYN | FIN | RST) != 0 || !begun || known.is_finished() {
-            let own = if flags & SYN == 0 { own } else { known.initial(own) };
             let options = if flags & SYN != 0 { self.tcp_options() } else { Vec::new() };
+            let again = flags & SYN != 0 && begun;
+            let own = if again { known.first[index(from)] } else { own };
             return Segment { ports, sequence: own, acknowledgement: other, flags, options, data };
         }
         let sequence = match self.below(100) {
@@ -247,7 +267,7 @@ impl Traffic {
         match self.below(30) {
             // Nobody's packet.
             0 => {
-                let of_port = if byte(&quoted, 9) == ICMP { 24 } else { 20 };
+                let of_port = header(&quoted) + if byte(&quoted, 9) == ICMP { 4 } else { 0 };
                 self.spoil(&mut quoted, of_port);
             }
             // A wrong header checksum in the quote (T-22).
@@ -352,7 +372,9 @@ impl Traffic {
             draft.fragment = 0;
         }
         if self.below(20) == 0 {
-            draft.options = self.one_of(&[&[1, 1, 1, 1][..], &[1, 1, 1, 0], &[1, 1, 1, 1, 0, 0, 0, 0]]).to_vec();
+            draft.options = self
+                .one_of(&[&[1, 1, 1, 1][..], &[1, 1, 1, 0], &[1, 1, 1, 1, 0, 0, 0, 0]])
+                .to_vec();
         }
         draft.build()
     }

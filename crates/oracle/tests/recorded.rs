@@ -1,0 +1,32 @@
+//! What Linux said once, compared without privileges.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+
+use vnetem_oracle::{Ours, Recording, compare};
+
+const LINUX: &[u8] = include_bytes!("../corpus/linux-nat.pcapng");
+
+/// The exchanges of the oracle's recording (see `tests/kernel.rs`), each compared byte for byte.
+#[test]
+fn ours_says_what_linux_said() {
+    let recording = Recording::read(LINUX).unwrap();
+    assert!(recording.0.len() > 1_500, "only {} exchanges", recording.0.len());
+    let mut ours = Ours::new().unwrap();
+    for (exchange, number) in recording.0.iter().zip(1..) {
+        let (verdict, emitted) = ours.send(exchange.from, &exchange.sent, exchange.port());
+        if let Err(difference) =
+            compare(exchange.from, &exchange.sent, &exchange.emitted, &emitted, verdict)
+        {
+            panic!("exchange {number}, {difference}");
+        }
+    }
+}
+
+/// The file says the same when it is written again.
+#[test]
+fn a_recording_survives_writing() {
+    let recording = Recording::read(LINUX).unwrap();
+    let mut bytes = Vec::new();
+    recording.write(&mut bytes).unwrap();
+    assert_eq!(bytes, LINUX);
+}
