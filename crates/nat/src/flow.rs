@@ -137,6 +137,28 @@ pub struct Ended<T> {
 }
 
 impl<T> Flow<T> {
+    /// The same flow with something else in place of the judgement.
+    #[must_use]
+    pub fn with<U>(self, judgement: U) -> Flow<U> {
+        Flow {
+            protocol: self.protocol,
+            inside: self.inside,
+            inside_zone: self.inside_zone,
+            external: self.external,
+            outside_zone: self.outside_zone,
+            remote: self.remote,
+            opener: self.opener,
+            cell: self.cell,
+            generation: self.generation,
+            judgement,
+            state: self.state,
+            opened: self.opened,
+            last: self.last,
+            packets: self.packets,
+            bytes: self.bytes,
+        }
+    }
+
     /// Whether the outside sees another address or port than the inside has.
     #[must_use]
     pub fn is_translated(&self) -> bool {

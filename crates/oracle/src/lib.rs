@@ -9,6 +9,7 @@
 //! - [`compare`]: byte for byte, with a list of the differences that are chosen ([`Chosen`]).
 
 mod compare;
+mod connections;
 mod conversation;
 mod directed;
 mod draft;
@@ -30,6 +31,7 @@ mod run;
 mod tun;
 
 pub use compare::{Chosen, Difference, compare};
+pub use connections::{Connection, Scene, SceneStep, scenes, write_scenes};
 pub use directed::directed;
 pub use draft::Draft;
 pub use ours::Ours;

@@ -20,20 +20,12 @@ pub struct Ours {
 const NEVER: Duration = Duration::from_secs(2_000_000);
 
 impl Ours {
-    /// A data plane whose flows never end by time, but at once when a connection is over.
+    /// For random packets: windows are not judged, and flows never end by time, but at once when a connection is over.
     ///
     /// # Errors
     ///
     /// Never; by the types alone it might.
-    pub fn new() -> Result<Self, Failure> {
-        let mut network = Network::new();
-        let vnet = network.add_vnet("oracle", &["10.0.0.0/16".parse()?])?;
-        let subnet = network.add_subnet(vnet, "inside", "10.0.0.0/24".parse()?)?;
-        let addresses = vec![place::EXTERNAL];
-        network.set_outbound(
-            subnet,
-            Outbound::Pool { addresses, first_port: 1, last_port: u16::MAX },
-        )?;
+    pub fn liberal() -> Result<Self, Failure> {
         let mut settings = Settings::default();
         settings.flows.hold = HoldDown::NONE;
         settings.flows.timers = Timers {
@@ -51,6 +43,31 @@ impl Ours {
             other: NEVER,
             tombstone: NEVER,
         };
+        Self::new(settings)
+    }
+
+    /// For states: windows are judged, and the timers are Linux's.
+    ///
+    /// # Errors
+    ///
+    /// Never; by the types alone it might.
+    pub fn strict() -> Result<Self, Failure> {
+        let mut settings = Settings::default();
+        settings.flows.hold = HoldDown::NONE;
+        settings.flows.timers = Timers::LINUX;
+        settings.flows.strict_windows = true;
+        Self::new(settings)
+    }
+
+    fn new(settings: Settings) -> Result<Self, Failure> {
+        let mut network = Network::new();
+        let vnet = network.add_vnet("oracle", &["10.0.0.0/16".parse()?])?;
+        let subnet = network.add_subnet(vnet, "inside", "10.0.0.0/24".parse()?)?;
+        let addresses = vec![place::EXTERNAL];
+        network.set_outbound(
+            subnet,
+            Outbound::Pool { addresses, first_port: 1, last_port: u16::MAX },
+        )?;
         let plane = DataPlane::new(network.commit(), settings);
         Ok(Self { plane, subnet, now: Time(0) })
     }

@@ -50,7 +50,7 @@ const PATIENCE: u64 = 1000;
 /// What cannot be done, or too many differences.
 pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
     let mut kernel = Kernel::start(Tracking::Liberal)?;
-    let mut ours = Ours::new()?;
+    let mut ours = Ours::liberal()?;
     let mut traffic = Traffic::new(seed);
     let mut ports = Ports::default();
     let mut summary = Summary::default();

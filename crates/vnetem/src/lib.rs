@@ -28,7 +28,7 @@ pub use vnetem_authz::{
     ResourceInstance, RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState,
     SecurityGroup, SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
-pub use vnetem_nat::{Cause, Direction, FlowCounters, Generation, Time};
+pub use vnetem_nat::{Cause, Direction, Flow, FlowCounters, Generation, State, Time};
 pub use vnetem_packet as packet;
 pub use vnetem_packet::{
     FiveTuple, Headers, Identity, Malformed, Protocol, Realm, SiteId, SubnetId, VnetId,

@@ -20,7 +20,9 @@ use crate::outbox::Outbox;
 use crate::pipeline::{Decision, Hit, Judgement, Pipeline, fragment_key, rewrite_error};
 use crate::snapshot::Touched;
 use crate::trace::Trace;
-use crate::{Closing, Counters, DropReason, Edge, Fate, Settings, Snapshot, Transmit, Verdict};
+use crate::{
+    Closing, Counters, DropReason, Edge, Fate, Mark, Settings, Snapshot, Transmit, Verdict,
+};
 
 /// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
 ///
@@ -177,6 +179,14 @@ impl DataPlane {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.snapshot.generation()
+    }
+
+    /// All flows and tombstones, in the order of their slots, each with its mark.
+    pub fn flows(&self) -> impl Iterator<Item = Flow<Mark>> {
+        self.flows.iter().map(|(_, flow)| {
+            let mark = flow.judgement.mark;
+            flow.with(mark)
+        })
     }
 
     /// What went in and out so far.

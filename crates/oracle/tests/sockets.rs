@@ -1,0 +1,307 @@
+//! Closing against real Linux sockets: a client and a server in namespaces of their own, and the data plane between them by TUN devices.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use vnetem::{
+    DataPlane, Edge, Fate, Headers, Network, Outbound, Scope, ServiceId, Settings, SubnetId, Time,
+};
+use vnetem_oracle::{Failure, Namespace, Tun, command, isolated};
+
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+const SERVER: Ipv4Addr = Ipv4Addr::new(52, 239, 1, 9);
+/// In another subnet, whose endpoint nobody touches.
+const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
+const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
+
+/// Two hosts with Linux's sockets, and the data plane between.
+struct World {
+    clients: Namespace,
+    servers: Namespace,
+    client_side: Tun,
+    server_side: Tun,
+    plane: DataPlane,
+    network: Network,
+    subnets: [SubnetId; 2],
+    storage: ServiceId,
+    began: Instant,
+    /// Whether what goes to the client is lost behind the data plane.
+    loses: bool,
+    /// Packets that were made by the data plane itself and handed on: to the client, to the server.
+    made: [Vec<Vec<u8>>; 2],
+}
+
+impl World {
+    fn new() -> Result<Self, Failure> {
+        let mut network = Network::new();
+        let storage = network.add_service("storage", &["52.239.0.0/16".parse()?])?;
+        let vnet = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
+        let web = network.add_subnet(vnet, "web", "10.0.0.0/24".parse()?)?;
+        let other = network.add_subnet(vnet, "other", "10.0.1.0/24".parse()?)?;
+        network.set_outbound(web, Outbound::NatGateway(vec![PUBLIC]))?;
+        network.set_outbound(other, Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 2)]))?;
+        let plane = DataPlane::new(network.commit(), Settings::default());
+        let clients = Namespace::new()?;
+        let client_side = link("tclient", &[CLIENT, OTHER])?;
+        let servers = Namespace::new()?;
+        let server_side = link("tserver", &[SERVER])?;
+        let (subnets, began) = ([web, other], Instant::now());
+        let (loses, made) = (false, [Vec::new(), Vec::new()]);
+        Ok(Self {
+            clients,
+            servers,
+            client_side,
+            server_side,
+            plane,
+            network,
+            subnets,
+            storage,
+            began,
+            loses,
+            made,
+        })
+    }
+
+    fn now(&self) -> Time {
+        Time(0) + self.began.elapsed()
+    }
+
+    /// Carries packets until nothing moves any more.
+    fn carry(&mut self) {
+        let mut idle = 0;
+        while idle < 3 {
+            idle += 1;
+            while let Some(packet) = self.client_side.receive() {
+                let source = Headers::parse(&packet).map_or(CLIENT, |headers| headers.source);
+                let subnet = self.subnets[usize::from(source == OTHER)];
+                self.pass(Edge::Subnet(subnet), packet);
+                idle = 0;
+            }
+            while let Some(packet) = self.server_side.receive() {
+                let edge = self.edge_of_server(&packet);
+                self.pass(edge, packet);
+                idle = 0;
+            }
+            while let Some(made) = self.plane.poll_transmit(self.now()) {
+                let to_server = matches!(made.to, Edge::Service { .. });
+                self.made[usize::from(to_server)].push(made.packet.to_vec());
+                self.deliver(made.to, &made.packet);
+                idle = 0;
+            }
+            // A socket's own work is done in the call that hands it a packet; only timers are later.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// An answer enters by the edge by which the question left: with an identity if it is to a private address.
+    fn edge_of_server(&self, packet: &[u8]) -> Edge {
+        let destination = Headers::parse(packet).map_or(PUBLIC, |headers| headers.destination);
+        let of = |subnet| vnetem::Identity {
+            vnet: self.network.subnet(subnet).map(|subnet| subnet.vnet).unwrap(),
+            subnet,
+            address: destination,
+        };
+        let identity = destination.is_private().then(|| of(self.subnets[0]));
+        Edge::Service { service: self.storage, identity }
+    }
+
+    fn pass(&mut self, edge: Edge, mut packet: Vec<u8>) {
+        let verdict = self.plane.process(self.now(), edge, &mut packet);
+        if let Fate::Forward(forward) = verdict.fate {
+            let lost = self.loses && !matches!(forward.to, Edge::Service { .. });
+            if !lost {
+                self.deliver(forward.to, &packet);
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: Edge, packet: &[u8]) {
+        match to {
+            Edge::Service { .. } => self.server_side.send(packet),
+            _ => self.client_side.send(packet),
+        }
+    }
+
+    fn toggle(&mut self) -> Result<(), Failure> {
+        self.network.enable_endpoint(self.subnets[0], self.storage, Scope::Worldwide)?;
+        let (now, snapshot) = (self.now(), self.network.commit());
+        self.plane.apply(now, snapshot);
+        Ok(())
+    }
+
+    fn listen(&mut self, port: u16) -> Result<TcpListener, Failure> {
+        self.servers.enter()?;
+        let listener = TcpListener::bind(SocketAddrV4::new(SERVER, port))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
+    /// A connection that both ends have used.
+    fn connect(
+        &mut self,
+        from: Ipv4Addr,
+        listener: &TcpListener,
+    ) -> Result<(TcpStream, TcpStream), Failure> {
+        let to = listener.local_addr()?;
+        let mut client = self.dial(from, to)?;
+        self.carry();
+        let (mut server, _) = listener.accept()?;
+        server.set_nonblocking(true)?;
+        client.write_all(b"question")?;
+        self.carry();
+        assert_eq!(read(&mut server)?, b"question");
+        server.write_all(b"answer")?;
+        self.carry();
+        assert_eq!(read(&mut client)?, b"answer");
+        Ok((client, server))
+    }
+
+    /// A socket that has sent its SYN, and waits for nothing.
+    fn dial(&mut self, from: Ipv4Addr, to: SocketAddr) -> Result<TcpStream, Failure> {
+        self.clients.enter()?;
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        // Refused is what it says while it is under way.
+        let _ = socket.connect(&to.into());
+        Ok(socket.into())
+    }
+}
+
+/// A TUN device with addresses, by which all else is reached.
+fn link(name: &str, addresses: &[Ipv4Addr]) -> Result<Tun, Failure> {
+    let device = Tun::open(name)?;
+    command("ip", &["link", "set", "lo", "up"])?;
+    for address in addresses {
+        command("ip", &["address", "add", &format!("{address}/32"), "dev", name])?;
+    }
+    command("ip", &["link", "set", name, "up"])?;
+    command("ip", &["route", "add", "default", "dev", name])?;
+    Ok(device)
+}
+
+fn read(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut buffer = [0; 4096];
+    let length = socket.read(&mut buffer)?;
+    Ok(buffer[..length].to_vec())
+}
+
+/// What a socket says when it is read: an error's kind, or nothing if it lives.
+fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
+    match read(socket) {
+        Ok(bytes) => panic!("it read {bytes:?}"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => Some(error.kind()),
+    }
+}
+
+/// S-17, R1, R3: both ends of a live connection are told, at once and exactly; the flow of another subnet to the same server lives on, and so
+/// does a UDP flow (R10).
+#[test]
+fn a_toggle_resets_both_sockets_and_no_others() {
+    isolated("a_toggle_resets_both_sockets_and_no_others", &["ip"], || {
+        let mut world = World::new()?;
+        let listener = world.listen(443)?;
+        let (mut client, mut server) = world.connect(CLIENT, &listener)?;
+        let (mut other_client, mut other_server) = world.connect(OTHER, &listener)?;
+        world.servers.enter()?;
+        let answering = UdpSocket::bind(SocketAddrV4::new(SERVER, 53))?;
+        answering.set_nonblocking(true)?;
+        world.clients.enter()?;
+        let asking = UdpSocket::bind(SocketAddrV4::new(CLIENT, 0))?;
+        asking.connect(SocketAddrV4::new(SERVER, 53))?;
+        asking.set_nonblocking(true)?;
+        asking.send(b"one")?;
+        world.carry();
+        let mut buffer = [0; 16];
+        let (_, public) = answering.recv_from(&mut buffer)?;
+        assert_eq!(public.ip(), PUBLIC);
+
+        world.toggle()?;
+        world.carry();
+        assert_eq!(error(&mut client), Some(ErrorKind::ConnectionReset));
+        assert_eq!(error(&mut server), Some(ErrorKind::ConnectionReset));
+        assert_eq!(world.made.each_ref().map(Vec::len), [1, 1], "one reset for each end");
+
+        assert_eq!(error(&mut other_client), None);
+        other_server.write_all(b"still there")?;
+        world.carry();
+        assert_eq!(read(&mut other_client)?, b"still there");
+        assert_eq!(error(&mut other_server), None);
+        answering.send_to(b"two", public)?;
+        world.carry();
+        assert_eq!(asking.recv(&mut buffer)?, 3, "the UDP flow goes on");
+        assert!(asking.take_error()?.is_none());
+
+        // A new connection keeps the private source.
+        let (_client, server) = world.connect(CLIENT, &listener)?;
+        assert_eq!(server.peer_addr()?.ip(), CLIENT);
+        Ok(())
+    });
+}
+
+/// R7, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the client expects. Its challenge meets the tombstone, whose
+/// answer is exact.
+#[test]
+fn with_loss_behind_us_the_challenge_ends_it() {
+    isolated("with_loss_behind_us_the_challenge_ends_it", &["ip"], || {
+        let mut world = World::new()?;
+        let listener = world.listen(443)?;
+        let (mut client, mut server) = world.connect(CLIENT, &listener)?;
+        world.loses = true;
+        server.write_all(&[7; 1000])?;
+        world.carry();
+        world.loses = false;
+        world.toggle()?;
+        world.carry();
+        assert_eq!(error(&mut client), Some(ErrorKind::ConnectionReset));
+        assert_eq!(error(&mut server), Some(ErrorKind::ConnectionReset));
+        let sequence = |packet: &Vec<u8>| u32::from_be_bytes(packet[24..28].try_into().unwrap());
+        let to_client: Vec<u32> = world.made[0].iter().map(sequence).collect();
+        let [ahead, exact] = to_client[..] else {
+            panic!("{} resets to the client", to_client.len())
+        };
+        assert_eq!(ahead.wrapping_sub(exact), 1000, "the first lies behind what was lost");
+        Ok(())
+    });
+}
+
+/// R4: a client that waits for an answer to its SYN is refused at once, and does not sit out its timer.
+#[test]
+fn a_socket_that_waits_for_an_answer_is_refused() {
+    isolated("a_socket_that_waits_for_an_answer_is_refused", &["ip"], || {
+        let mut world = World::new()?;
+        let listener = world.listen(443)?;
+        let mut client = world.dial(CLIENT, listener.local_addr()?)?;
+        // The SYN goes no further than the data plane.
+        let mut syn = world.client_side.receive().ok_or("no SYN")?;
+        let (now, subnet) = (world.now(), world.subnets[0]);
+        assert!(world.plane.process(now, Edge::Subnet(subnet), &mut syn).forwarded_to().is_some());
+        world.toggle()?;
+        world.carry();
+        assert_eq!(error(&mut client), Some(ErrorKind::ConnectionRefused));
+        Ok(())
+    });
+}
+
+/// R7: the client sends on before it hears of anything; each of its segments is answered, and it is closed.
+#[test]
+fn a_segment_that_meets_the_tombstone_closes_its_socket() {
+    isolated("a_segment_that_meets_the_tombstone_closes_its_socket", &["ip"], || {
+        let mut world = World::new()?;
+        let listener = world.listen(443)?;
+        let (mut client, _server) = world.connect(CLIENT, &listener)?;
+        world.toggle()?;
+        // The resets are lost on their way.
+        while world.plane.poll_transmit(world.now()).is_some() {}
+        assert_eq!(error(&mut client), None);
+        client.write_all(b"more")?;
+        world.carry();
+        assert_eq!(error(&mut client), Some(ErrorKind::ConnectionReset));
+        Ok(())
+    });
+}
