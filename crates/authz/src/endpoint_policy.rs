@@ -256,6 +256,13 @@ impl EndpointPolicies {
     }
 }
 
+/// Policies that were found attachable one by one.
+impl FromIterator<Arc<EndpointPolicy>> for EndpointPolicies {
+    fn from_iter<T: IntoIterator<Item = Arc<EndpointPolicy>>>(policies: T) -> Self {
+        Self(policies.into_iter().collect())
+    }
+}
+
 impl Coverage<'_> {
     /// Whether the resource may be called.
     #[must_use]

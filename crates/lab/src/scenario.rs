@@ -10,6 +10,7 @@ mod firewall;
 mod gather;
 mod live;
 mod outcome;
+mod policies;
 mod routing;
 mod security;
 mod show;

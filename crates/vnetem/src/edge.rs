@@ -13,6 +13,10 @@ pub struct NicId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u8);
 
+/// Number of an endpoint policy, never reused within one control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointPolicyId(pub u32);
+
 /// Number of a resource (one account, one server) with rules of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(pub u32);
@@ -146,6 +150,12 @@ impl fmt::Display for LoadBalancerId {
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "service#{}", self.0)
+    }
+}
+
+impl fmt::Display for EndpointPolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy#{}", self.0)
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_authz::SecurityRuleError;
+use vnetem_authz::{PolicyError, SecurityRuleError};
 
 /// Why an edit was refused; names what was wrong and what it clashed with (C6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,13 @@ pub enum EditError {
         /// On what.
         on: String,
     },
+    /// An endpoint policy cannot be attached (P-07).
+    EndpointPolicy {
+        /// To what.
+        subnet: String,
+        /// Which policy, and why not.
+        why: PolicyError,
+    },
     /// A rule of a security group cannot stand.
     SecurityRule {
         /// The group.
@@ -203,6 +210,7 @@ impl fmt::Display for EditError {
                 "rules of {service} tie vnet {vnet} to {limit} subscriptions and regions already"
             ),
             Self::NotPermitted { action, on } => write!(f, "{action} is not permitted on {on}"),
+            Self::EndpointPolicy { subnet, why } => write!(f, "{subnet}: {why}"),
             Self::SecurityRule { group, why } => write!(f, "security group {group}: {why}"),
             Self::Ports { first, last } => write!(f, "{first}-{last} is no range of ports"),
             Self::PortCount { count } => {

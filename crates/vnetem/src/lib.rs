@@ -23,10 +23,11 @@ mod verdict;
 
 pub use ipnet::Ipv4Net;
 pub use vnetem_authz::{
-    Access, Action, Admission, Arrival, Caller, DefaultAction, DenyMode, EventHubsVersion,
-    Firewall, Grant, IpRule, OrderedRule, OrderedRules, PortRange, PublicAccess, Refusal,
-    ResourceInstance, RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState,
-    SecurityGroup, SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
+    Access, Action, Admission, Arrival, Caller, DefaultAction, DenyMode, EndpointPolicy,
+    EventHubsVersion, Firewall, Grant, IpRule, OrderedRule, OrderedRules, PolicyDefinition,
+    PolicyError, PolicyResource, PolicyService, PortRange, PublicAccess, Refusal, ResourceInstance,
+    RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
+    SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
 pub use vnetem_nat::{Cause, Direction, Flow, FlowCounters, Generation, State, Time};
 pub use vnetem_packet as packet;
@@ -35,7 +36,9 @@ pub use vnetem_packet::{
 };
 
 pub use counters::{Counters, Tally};
-pub use edge::{Edge, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId};
+pub use edge::{
+    Edge, EndpointPolicyId, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId,
+};
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use network::{

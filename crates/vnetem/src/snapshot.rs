@@ -10,6 +10,7 @@ use vnetem_fib::Table;
 use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+use crate::network::Attached;
 use crate::security::Guards;
 use crate::{Edge, NextHop, NicId, ResourceId, Route, RouteSource, ServiceId, TiePolicy};
 
@@ -24,6 +25,7 @@ pub struct Snapshot {
     pub(crate) services: Arc<ServiceMap>,
     pub(crate) resources: Arc<ResourceMap>,
     pub(crate) guards: Arc<Guards>,
+    pub(crate) policies: Arc<Attached>,
     pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
     /// The network of every subnet there ever was, by number.
     pub(crate) homes: Arc<Vec<Option<VnetId>>>,
@@ -162,6 +164,7 @@ pub(crate) struct ResourceView {
     pub(crate) name: String,
     pub(crate) service: ServiceId,
     pub(crate) secondary: Option<Ipv4Addr>,
+    pub(crate) path: String,
     pub(crate) rules: Firewall,
 }
 
@@ -186,11 +189,19 @@ impl Snapshot {
         self.generation
     }
 
-    /// What the rules of a resource say about a request: for front ends, which alone see the name that the client asked for.
-    /// `None` if there is no such resource.
+    /// What is said of a request to a resource: first by the endpoint policies of the subnet that it comes from (U-06), then by the rules of
+    /// the resource. For front ends, which alone see the name that the client asked for. `None` if there is no such resource.
     #[must_use]
     pub fn judge(&self, resource: ResourceId, arrival: Arrival) -> Option<Access> {
-        self.resources.by_id.get(&resource).map(|resource| resource.rules.judge(arrival))
+        let resource = self.resources.by_id.get(&resource)?;
+        let refused = match arrival {
+            Arrival::Tunnel(identity) => self
+                .policies
+                .get(&(identity.subnet, resource.service))
+                .and_then(|policies| policies.judge(&resource.path).refusal()),
+            _ => None,
+        };
+        Some(refused.map_or_else(|| resource.rules.judge(arrival), Access::Refused))
     }
 
     /// What the service answers to a request that the rules of a resource refused: for front ends. `None` if there is no such resource.

@@ -7,6 +7,7 @@ use vnetem::{DenyMode, Outbound, TiePolicy};
 
 use super::error::Problem;
 use super::firewall::{self, Kind, Rule};
+use super::policies::{self, PolicyEdit};
 use super::routing::RoutingEdit;
 use super::security::{self, SecurityEdit};
 use super::words::Words;
@@ -86,6 +87,7 @@ pub(crate) enum Edit {
     Tie(TiePolicy),
     Deny(DenyMode),
     Security(SecurityEdit),
+    Policy(PolicyEdit),
     RemoveVnet(String),
     RemoveSubnet(String),
     RemoveNic(String),
@@ -136,6 +138,10 @@ impl Edit {
             "guard" => |words| security::guard(words, true),
             "unguard" => |words| security::guard(words, false),
             "tag" => security::tag,
+            "endpoint-policy" => policies::policy,
+            "attach" => |words| policies::attach(words, true),
+            "detach" => |words| policies::attach(words, false),
+            "id" => policies::path,
             "remove" => remove,
             _ => return Ok(None),
         };
@@ -303,7 +309,8 @@ fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, site, gateway or member";
+    const EXPECTED: &str =
+        "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway or member";
     match words.take(EXPECTED)? {
         "route" => RoutingEdit::remove_route(words).map(Edit::Routing),
         "gateway" => RoutingEdit::disconnect(words).map(Edit::Routing),
@@ -315,6 +322,7 @@ fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
         "nic" => name(words, "the name of an interface").map(Edit::RemoveNic),
         "resource" => name(words, "the name of a resource").map(Edit::RemoveResource),
         "nsg" => security::remove(words),
+        "endpoint-policy" => policies::remove(words),
         other => Err(found(other, EXPECTED)),
     }
 }

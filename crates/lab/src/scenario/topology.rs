@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, Endpoint, Identity, Network, NicId, ResourceId, Scope, ServiceId, SiteId, SubnetId,
-    VnetId,
+    Edge, Endpoint, Identity, Network, NicId, Placement, ResourceId, Scope, ServiceId, SiteId,
+    SubnetId, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
@@ -183,6 +183,8 @@ impl Topology {
             Edit::Vnet { name, ranges, region } => {
                 let id = self.network.add_vnet(name, ranges)?;
                 if let Some(region) = region {
+                    let placement = Placement { region: region.clone(), ..Placement::default() };
+                    self.network.place_vnet(id, placement)?;
                     self.regions.insert(id, region.clone());
                 }
             }
@@ -239,6 +241,7 @@ impl Topology {
             Edit::Tie(policy) => self.network.set_tie_policy(*policy),
             Edit::Deny(mode) => self.network.set_deny_mode(*mode),
             Edit::Security(edit) => self.apply_security(edit)?,
+            Edit::Policy(edit) => self.apply_policy(edit)?,
             Edit::RemoveVnet(name) => self.network.remove_vnet(self.vnet(name)?)?,
             Edit::RemoveSubnet(name) => {
                 let id = self.subnet(name)?;

@@ -10,7 +10,7 @@ use vnetem_nat::{Cell, Generation};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
-use super::{Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
+use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::{INTERNET_PLACE, cell};
 use crate::snapshot::{
     EndpointView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap, ResourceView,
@@ -57,6 +57,7 @@ impl Network {
         }
         self.compile_places(old, &mut snapshot, &mut touched);
         snapshot.guards = self.compile_guards(old);
+        snapshot.policies = self.compile_policies(old, &mut touched);
         if !self.dirty.places.is_empty() || !self.dirty.vnets.is_empty() {
             snapshot.public = Arc::new(self.compile_public());
         }
@@ -152,10 +153,14 @@ impl Network {
                     .collect(),
             ),
         };
+        // E-11: with a policy the scope is worldwide.
+        let scope_of = |service, endpoint: &Endpoint| {
+            if self.has_policies(id, service) { None } else { regions_of(&endpoint.scope) }
+        };
         let endpoints = subnet.endpoints.iter().map(|(&service, endpoint)| EndpointView {
             service,
             name: endpoint.name.clone(),
-            regions: regions_of(&endpoint.scope),
+            regions: scope_of(service, endpoint),
         });
         Some(SubnetView {
             id,
@@ -230,8 +235,8 @@ impl Network {
             for address in resource.addresses() {
                 map.by_address.entry(address).or_default().push(id);
             }
-            let Resource { name, service, secondary, rules, .. } = resource.clone();
-            map.by_id.insert(id, ResourceView { name, service, secondary, rules });
+            let Resource { name, service, secondary, path, rules, .. } = resource.clone();
+            map.by_id.insert(id, ResourceView { name, service, secondary, path, rules });
         }
         map
     }
@@ -327,11 +332,11 @@ impl Network {
             .resources
             .by_id
             .iter()
-            .map(|(&id, view)| (id, (view.service, view.secondary, &view.rules)));
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
         let after = self
             .resources
             .iter()
-            .map(|(&id, view)| (id, (view.service, view.secondary, &view.rules)));
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
         let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
         let changed: BTreeSet<ServiceId> = before
             .keys()

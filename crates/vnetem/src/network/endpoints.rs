@@ -93,10 +93,11 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet or the service does not exist.
+    /// The subnet or the service does not exist, or an endpoint policy is attached to the endpoint (D5).
     pub fn disable_endpoint(&mut self, id: SubnetId, service: ServiceId) -> Result<(), EditError> {
         self.subnet(id)?;
         self.service(service)?;
+        self.check_no_policies(id, service)?;
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.remove(&service);
         }

@@ -204,6 +204,8 @@ pub struct Resource {
     pub secondary: Option<Ipv4Addr>,
     /// Where it is placed.
     pub placement: Placement,
+    /// The id by which endpoint policies know it; empty if they do not.
+    pub path: String,
     /// Who may come in, by the rules of its kind of service.
     pub rules: Firewall,
 }

@@ -7,6 +7,7 @@ mod compile_routes;
 mod endpoints;
 mod intent;
 mod places;
+mod policies;
 mod resources;
 mod routes;
 mod security;
@@ -28,6 +29,7 @@ pub use intent::{
     Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Service, Site,
     Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
+pub(crate) use policies::Attached;
 pub use resources::Permissions;
 
 use crate::edge::MAX_PLACES;
@@ -36,6 +38,7 @@ use crate::{
 };
 use check::PublicOwner;
 use compile_routes::Reserved;
+use policies::Policies;
 use security::Security;
 
 /// The model of a cloud network and the only place where it is changed.
@@ -54,6 +57,7 @@ pub struct Network {
     resources: BTreeMap<ResourceId, Resource>,
     security: Security,
     balancers: BTreeMap<LoadBalancerId, LoadBalancer>,
+    policies: Policies,
     tie_policy: TiePolicy,
     deny_mode: DenyMode,
     /// Ranges to which every table has a system route to None.
@@ -117,6 +121,7 @@ impl Network {
             let generation = Generation(self.compiled.generation().0.wrapping_add(1));
             self.compiled = Arc::new(self.compile(generation));
             self.dirty = Dirty::default();
+            self.policies.dirty.clear();
         }
         Arc::clone(&self.compiled)
     }

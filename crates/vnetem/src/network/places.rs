@@ -176,6 +176,7 @@ impl Network {
         self.subnets.remove(&id);
         self.resources.values_mut().for_each(|resource| resource.rules.source_deleted(id));
         self.forget_subnet_security(id);
+        self.forget_subnet_policies(id);
         self.dirty.vnets.insert(vnet);
         self.dirty.places.insert(id.0);
         self.dirty.resources = true;

@@ -46,7 +46,8 @@ impl Network {
         let container = || format!("service {}", holder.name);
         check::inside(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
         let (name, placement, rules) = (name.to_owned(), Placement::default(), rules.into());
-        let resource = Resource { name, service, address, secondary: None, placement, rules };
+        let (secondary, path) = (None, String::new());
+        let resource = Resource { name, service, address, secondary, placement, path, rules };
         self.check_ties(None, &resource)?;
         let id = ResourceId(self.next_resource);
         self.next_resource += 1;
@@ -155,7 +156,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, or a rule for one of its subnets could not stand then (S-11).
+    /// It does not exist, or a rule for one of its subnets (S-11) or an endpoint policy on one (P-07) could not stand then.
     pub fn place_vnet(&mut self, id: VnetId, placement: Placement) -> Result<(), EditError> {
         let name = self.vnet(id)?.name.clone();
         for resource in self.resources.values() {
@@ -164,6 +165,7 @@ impl Network {
                 check_tenant(resource, &name, &placement)?;
             }
         }
+        self.check_policy_regions(id, &placement)?;
         if let Some(vnet) = self.vnets.get_mut(&id) {
             vnet.placement = placement;
         }
