@@ -63,4 +63,4 @@ pub use ordered_rules::{Caller, OrderedRule, OrderedRules};
 pub use rule_set::{DefaultAction, PublicAccess, RuleSet, RuleState};
 pub use security_group::{SecurityGroup, SecurityRuleError};
 pub use security_rule::{Action, PortRange, RuleDirection, RuleProtocol, SecurityRule, Selector};
-pub use tags::{NetworkSpace, Tags};
+pub use tags::{NetworkSpace, PLATFORM_ADDRESSES, Tags};

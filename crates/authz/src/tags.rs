@@ -40,8 +40,8 @@ pub(crate) const PLATFORM_SERVICES: [PlatformService; 3] = [
     PlatformService { tag: "AzurePlatformLKM", address: HOST, port: 1688 },
 ];
 
-/// Where the platform's services are.
-pub(crate) const PLATFORM_ADDRESSES: [Ipv4Addr; 2] = [HOST, METADATA];
+/// Where the platform's services are: 168.63.129.16 and 169.254.169.254 (P-15, R-28).
+pub const PLATFORM_ADDRESSES: [Ipv4Addr; 2] = [HOST, METADATA];
 
 impl Tags {
     /// Says what a name stands for; replaces what it stood for before.

@@ -255,12 +255,14 @@ impl Model {
         complaint: &mut Option<String>,
     ) -> Result<(Forward, Vec<u8>), Fate> {
         let Entered { edge, by, bytes } = *entered;
-        if matches!(edge, Edge::Service { .. })
+        if matches!(edge, Edge::Service { .. } | Edge::SameRegion { .. })
             || edge == Edge::Internet && route::is_ours(&self.network, *packet.destination.ip())
         {
             return self.unsolicited(entered, packet);
         }
-        if !route::is_host(*packet.destination.ip()) {
+        let to_platform =
+            self.subnet_of(edge).is_some() && route::is_platform(*packet.destination.ip());
+        if !to_platform && !route::is_host(*packet.destination.ip()) {
             return drop(DropReason::MartianDestination);
         }
         let path = self.path(edge, packet).map_err(no_path)?;
@@ -482,6 +484,14 @@ impl Model {
             }
             Edge::Internet if !route::is_host(source) => return drop(DropReason::MartianSource),
             Edge::Internet => (edge, route::is_public(source) && !route::is_ours(net, source)),
+            Edge::Platform(id) => {
+                net.subnet(id).map_err(|_| unknown)?;
+                (edge, route::is_platform(source))
+            }
+            Edge::SameRegion { service, .. } => {
+                let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
+                (edge, own)
+            }
             Edge::Service { service, identity } => {
                 let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
                 if own && identity.is_some_and(|identity| identity.address != destination) {
@@ -498,7 +508,8 @@ impl Model {
         match edge {
             Edge::Site(id) => route::from_site(&self.network, id, packet),
             Edge::Internet => route::from_internet(&self.network, packet),
-            Edge::Service { .. } => Err(NoPath::Route),
+            Edge::Platform(id) => route::from_platform(&self.network, id, packet),
+            Edge::Service { .. } | Edge::SameRegion { .. } => Err(NoPath::Route),
             Edge::Subnet(_) | Edge::Nic(_) => {
                 let subnet = self.subnet_of(edge).ok_or(NoPath::Route)?;
                 let own = match edge {
@@ -521,14 +532,15 @@ impl Model {
 
     /// What the rules of the resource at the far side say of the source that it will see.
     fn mark(&self, flow: &Flow) -> Mark {
-        let Edge::Service { identity, .. } = flow.to else { return Mark::Unjudged };
+        let arrival = match flow.to {
+            Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
+            Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
+            Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
+            _ => return Mark::Unjudged,
+        };
         let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());
         let (Some((_, resource)), None) = (there.next(), there.next()) else {
             return Mark::Unjudged;
-        };
-        let arrival = match identity {
-            Some(identity) => Arrival::Tunnel(identity),
-            None => Arrival::Public(*flow.external.ip()),
         };
         match resource.rules.judge(arrival) {
             vnetem::Access::Allowed(_) => Mark::Allowed,

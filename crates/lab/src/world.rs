@@ -138,7 +138,9 @@ impl<'a> World<'a> {
         self.front_ends.serve(name, served);
         let apps = self.front_ends.ports();
         for station in &mut self.stations {
-            if let (Edge::Service { .. }, Body::Host(host)) = (station.edge, &mut station.body) {
+            if let (Edge::Service { .. } | Edge::SameRegion { .. }, Body::Host(host)) =
+                (station.edge, &mut station.body)
+            {
                 apps.iter().for_each(|&(port, app)| host.listen(port, app));
             }
         }
@@ -235,7 +237,7 @@ impl<'a> World<'a> {
     pub fn access_log(&self, resource: &str) -> Vec<&crate::Access> {
         let hosts =
             self.stations.iter().filter_map(|station| match (&station.body, station.edge) {
-                (Body::Host(host), Edge::Service { .. }) => Some(host),
+                (Body::Host(host), Edge::Service { .. } | Edge::SameRegion { .. }) => Some(host),
                 (Body::Host(host), _) if station.name == resource => Some(host),
                 _ => None,
             });
@@ -357,7 +359,9 @@ impl<'a> World<'a> {
         let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
         let id = match (found, to) {
             (Some(at), _) => Some(StationId(at)),
-            (None, Edge::Service { service, .. }) if self.front_ends.has(service) => {
+            (None, Edge::Service { service, .. } | Edge::SameRegion { service, .. })
+                if self.front_ends.has(service) =>
+            {
                 Some(self.add_front_end(to))
             }
             _ => None,

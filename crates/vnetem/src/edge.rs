@@ -41,8 +41,18 @@ pub enum Edge {
         /// What the service learns of the caller (S-04); the identity travels beside the bytes.
         identity: Option<Identity>,
     },
+    /// A service of the subnet's own region, reached without an endpoint over the path inside the region: it sees the private source and
+    /// no identity (C-03). The subnet stands here so that answers find their way.
+    SameRegion {
+        /// The service.
+        service: ServiceId,
+        /// The subnet.
+        subnet: SubnetId,
+    },
     /// An on-premises site.
     Site(SiteId),
+    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names, metadata, health probes.
+    Platform(SubnetId),
 }
 
 /// An edge in 32 bits, as flows store it; the address of an identity is the flow's own.
@@ -57,7 +67,9 @@ pub(crate) enum Place {
     Internet,
     Public(ServiceId),
     Endpoint(ServiceId, SubnetId),
+    SameRegion(ServiceId, SubnetId),
     Site(SiteId),
+    Platform(SubnetId),
 }
 
 /// Services that one control plane can hold: five bits of an edge as flows store it and of a cell, and number 0 stands for none.
@@ -68,6 +80,8 @@ pub const MAX_PLACES: u32 = (1 << 24) - 1;
 
 const KIND: u32 = 29;
 const SERVICE: u32 = 24;
+/// Stands in the place of a service that cannot be.
+const PLATFORM: u32 = 31;
 
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
@@ -94,6 +108,16 @@ impl EdgeCode {
         Self(5 << KIND | (service.0 as u32) << SERVICE | subnet.0)
     }
 
+    /// A service of its own region as a subnet reaches it.
+    pub(crate) const fn same_region(service: ServiceId, subnet: SubnetId) -> Self {
+        Self(6 << KIND | (service.0 as u32) << SERVICE | subnet.0)
+    }
+
+    /// The platform as a subnet sees it.
+    pub(crate) const fn platform(subnet: SubnetId) -> Self {
+        Self(6 << KIND | PLATFORM << SERVICE | subnet.0)
+    }
+
     pub(crate) const fn place(self) -> Place {
         let low = self.0 & MAX_PLACES;
         let service = ServiceId((self.0 >> SERVICE & 0x1f) as u8);
@@ -103,16 +127,21 @@ impl EdgeCode {
             3 => Place::Site(SiteId(low)),
             4 => Place::Public(service),
             5 => Place::Endpoint(service, SubnetId(low)),
+            6 if service.0 as u32 == PLATFORM => Place::Platform(SubnetId(low)),
+            6 => Place::SameRegion(service, SubnetId(low)),
             _ => Place::Internet,
         }
     }
 
     /// The zone in which packets from this edge are looked up: everything public is one zone, so that no two flows share a public
-    /// tuple (N2); a subnet's endpoint has its own, so that overlapping networks never meet (I1).
+    /// tuple (N2); what a subnet reaches by private sources has its own for each subnet, so that overlapping networks never meet (I1).
     pub(crate) const fn zone(self) -> Zone {
         match self.0 >> KIND {
             0 | 4 => Zone::PUBLIC,
             5 => Zone(5 << KIND | self.0 & MAX_PLACES),
+            6 if !matches!(self.place(), Place::Platform(_)) => {
+                Zone(6 << KIND | self.0 & MAX_PLACES)
+            }
             _ => Zone(self.0),
         }
     }
@@ -178,6 +207,11 @@ mod tests {
             (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
             (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
             (EdgeCode::public(ServiceId(30)), Place::Public(ServiceId(30))),
+            (EdgeCode::platform(SubnetId(top)), Place::Platform(SubnetId(top))),
+            (
+                EdgeCode::same_region(ServiceId(30), SubnetId(top)),
+                Place::SameRegion(ServiceId(30), SubnetId(top)),
+            ),
             (
                 EdgeCode::endpoint(ServiceId(30), SubnetId(top)),
                 Place::Endpoint(ServiceId(30), SubnetId(top)),
@@ -201,6 +235,8 @@ mod tests {
             EdgeCode::nic(NicId(5)).zone(),
             EdgeCode::site(SiteId(5)).zone(),
             endpoint(1, 5),
+            EdgeCode::same_region(ServiceId(1), SubnetId(5)).zone(),
+            EdgeCode::platform(SubnetId(5)).zone(),
         ];
         for (i, a) in zones.iter().enumerate() {
             assert!(zones.iter().skip(i + 1).all(|b| a != b));

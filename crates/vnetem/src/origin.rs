@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
@@ -35,6 +36,8 @@ pub(crate) enum Origin<'a> {
     Internet,
     /// A service, which answers and never asks.
     Service,
+    /// The platform, whose health probes ask the hosts of this subnet.
+    Platform(&'a SubnetView),
 }
 
 impl<'a> Pipeline<'a> {
@@ -58,7 +61,16 @@ impl<'a> Pipeline<'a> {
                     return Err(DropReason::SpoofedSource);
                 }
             }
-            Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) => {}
+            Edge::SameRegion { service, .. } => {
+                let owner = self.snapshot.services.prefixes.lookup(source);
+                if owner.is_none_or(|(_, owner)| *owner != service) {
+                    return Err(DropReason::SpoofedSource);
+                }
+            }
+            Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
+                return Err(DropReason::SpoofedSource);
+            }
+            Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) | Edge::Platform(_) => {}
         }
         let entry = self.enter(edge, headers)?;
         match edge {
@@ -99,6 +111,13 @@ impl<'a> Pipeline<'a> {
                 }
                 (EdgeCode::endpoint(service, identity.subnet), Origin::Service)
             }
+            Edge::SameRegion { service, subnet } => {
+                (EdgeCode::same_region(service, subnet), Origin::Service)
+            }
+            Edge::Platform(id) => {
+                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                (EdgeCode::platform(id), Origin::Platform(subnet))
+            }
             Edge::Site(id) => {
                 let site = self.snapshot.site(id).ok_or(DropReason::UnknownEdge)?;
                 if !site.ranges.iter().any(|range| range.contains(&source)) {
@@ -122,7 +141,8 @@ impl<'a> Pipeline<'a> {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
             }
             Place::Site(id) => (near, Origin::Site(self.snapshot.site(id)?)),
-            Place::Public(_) | Place::Endpoint(..) => return None,
+            Place::Platform(id) => (near, Origin::Platform(self.snapshot.subnet(id)?)),
+            Place::Public(_) | Place::Endpoint(..) | Place::SameRegion(..) => return None,
         };
         Some(Entry { code, zone: self.zone(code), origin })
     }
@@ -142,6 +162,8 @@ impl<'a> Pipeline<'a> {
             Place::Nic(id) => Edge::Nic(id),
             Place::Site(id) => Edge::Site(id),
             Place::Public(service) => Edge::Service { service, identity: None },
+            Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
+            Place::Platform(id) => Edge::Platform(id),
             Place::Endpoint(service, _) => {
                 Edge::Service { service, identity: self.identity(code, inside) }
             }
@@ -224,7 +246,7 @@ impl Origin<'_> {
     /// The number of the place among cells.
     pub(crate) fn number(self) -> u32 {
         match self {
-            Self::Subnet(subnet) => subnet.id.0,
+            Self::Subnet(subnet) | Self::Platform(subnet) => subnet.id.0,
             Self::Site(site) => site.id.0,
             Self::Internet | Self::Service => INTERNET_PLACE,
         }

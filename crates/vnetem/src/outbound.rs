@@ -110,7 +110,7 @@ impl<'a> Pipeline<'a> {
                 let mut own = site.outbound.iter().chain(&site.peering);
                 own.find(|own| own.has(external)).map(|own| own.method)
             }
-            Origin::Internet | Origin::Service => None,
+            Origin::Internet | Origin::Service | Origin::Platform(_) => None,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem_authz::{Access, Arrival};
+use vnetem_authz::{Access, Arrival, PLATFORM_ADDRESSES};
 use vnetem_nat::Zone;
-use vnetem_packet::{AddressClass, FiveTuple, Identity, VnetId};
+use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
 
 use crate::edge::{EdgeCode, Place};
 use crate::origin::{Entry, Origin, is_host};
@@ -42,10 +42,21 @@ impl<'a> Pipeline<'a> {
         note: &mut impl Note,
     ) -> Result<Path<'a>, DropReason> {
         let destination = *tuple.destination.ip();
+        if let Origin::Subnet(subnet) = entry.origin
+            && PLATFORM_ADDRESSES.contains(&destination)
+        {
+            // whatever the routes say.
+            let far = EdgeCode::platform(subnet.id);
+            return Ok(Path { far, zone: far.zone(), outbound: None, service: None });
+        }
         if !is_host(destination) {
             return Err(DropReason::MartianDestination);
         }
         match entry.origin {
+            Origin::Platform(subnet) if subnet.prefix.contains(&destination) => {
+                self.path_to_host(subnet.vnet, destination, DropReason::NoSuchHost)
+            }
+            Origin::Platform(_) => Err(DropReason::NoRoute),
             Origin::Service => Err(DropReason::NoFlow),
             Origin::Internet => match self.snapshot.services.prefixes.lookup(destination) {
                 Some((_, &service)) => Ok(Path {
@@ -123,6 +134,12 @@ impl<'a> Pipeline<'a> {
                 let far = EdgeCode::site(site);
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
+            NextHop::Internet if !foreign && self.has_same_region_path(subnet, tuple) => {
+                let far = service.map_or(EdgeCode::INTERNET, |service| {
+                    EdgeCode::same_region(service, subnet.id)
+                });
+                Ok(Path { far, zone: far.zone(), outbound: None, service })
+            }
             NextHop::Internet => {
                 let outbound = self.outbound(entry, subnet);
                 let path = self.path_to_public(outbound, tuple, fragment);
@@ -133,6 +150,20 @@ impl<'a> Pipeline<'a> {
         };
         // The cell names the service of the destination whatever the route, so that a toggle finds the flow.
         path.map(|path| Path { service, ..path })
+    }
+
+    /// C-03: whether the destination's service lets its own region in by private sources, and the subnet is in it. As over an endpoint,
+    /// that is for TCP.
+    fn has_same_region_path(self, subnet: &SubnetView, tuple: &FiveTuple) -> bool {
+        let (services, destination) = (&self.snapshot.services, *tuple.destination.ip());
+        if services.same_region.is_empty() || tuple.protocol != Protocol::TCP {
+            return false;
+        }
+        let owner = services.prefixes.lookup(destination);
+        let region = services.regions.lookup(destination).map(|(_, &region)| region);
+        owner.is_some_and(|(_, service)| services.same_region.contains(service))
+            && region.is_some()
+            && region == subnet.region
     }
 
     fn path_to_host(
@@ -185,6 +216,7 @@ impl<'a> Pipeline<'a> {
                 address: external,
             }),
             (Place::Public(_), _) => Arrival::Public(external),
+            (Place::SameRegion(..), _) => Arrival::PrivateSameRegion(external),
             _ => return (Mark::Unjudged, None),
         };
         // Several resources on one address: only the front end sees the name, so it asks.

@@ -64,9 +64,7 @@ impl Pipeline<'_> {
                 let subnet = self.snapshot.nic(id).and_then(|nic| guards.subnets.get(&nic.subnet));
                 [subnet, guards.nics.get(&id)]
             }
-            Place::Internet | Place::Public(_) | Place::Endpoint(..) | Place::Site(_) => {
-                [None, None]
-            }
+            _ => [None, None],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The compiled configuration: all that the data plane reads.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -67,6 +67,8 @@ pub(crate) struct SubnetView {
     pub(crate) routes: Table<(RouteSource, NextHop)>,
     pub(crate) endpoints: Vec<EndpointView>,
     pub(crate) outbound: Option<OutboundView>,
+    /// The region, by the number that services' regions have; none where no service has a prefix there.
+    pub(crate) region: Option<u16>,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
     pub(crate) keeps: Vec<Ipv4Addr>,
 }
@@ -151,6 +153,8 @@ pub(crate) struct ServiceMap {
     pub(crate) prefixes: Table<ServiceId>,
     pub(crate) regions: Table<u16>,
     pub(crate) region_names: Vec<String>,
+    /// Services that networks of their own region reach by private sources (C-03).
+    pub(crate) same_region: BTreeSet<ServiceId>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -236,6 +240,12 @@ impl Snapshot {
                 Some(nic) => format!("nic {} {}, {}", nic.name, nic.address, in_subnet(nic.subnet)),
                 None => id.to_string(),
             },
+            Edge::SameRegion { service, subnet } => format!(
+                "service {} inside the region of {}",
+                self.service_name(service),
+                self.subnet_name(subnet)
+            ),
+            Edge::Platform(id) => format!("platform for {}", in_subnet(id)),
             Edge::Site(id) => {
                 self.site(id).map_or_else(|| id.to_string(), |view| format!("site {}", view.name))
             }
@@ -287,7 +297,9 @@ impl Snapshot {
                 self.nic(id).and_then(|nic| self.subnet(nic.subnet)).map(|view| view.prefix)
             }
             Edge::Site(id) => self.site(id).and_then(|view| view.ranges.first().copied()),
-            Edge::Internet | Edge::Service { .. } => None,
+            Edge::Internet | Edge::Service { .. } | Edge::SameRegion { .. } | Edge::Platform(_) => {
+                None
+            }
         };
         range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }

@@ -1,6 +1,10 @@
 //! How many ports each outbound method has, who gets which, and what is refused.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot be set up must fail"
+)]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -63,6 +63,8 @@ pub(super) enum Zone {
     Public,
     Subnet(SubnetId),
     Nic(NicId),
+    Platform(SubnetId),
+    SameRegion(SubnetId),
     Endpoint(SubnetId),
     Site(SiteId),
 }
@@ -184,6 +186,8 @@ pub(super) fn zone(net: &Network, edge: Edge) -> Zone {
             _ => Zone::Nic(id),
         },
         Edge::Site(id) => Zone::Site(id),
+        Edge::Platform(id) => Zone::Platform(id),
+        Edge::SameRegion { subnet, .. } => Zone::SameRegion(subnet),
         Edge::Service { identity: Some(identity), .. } => Zone::Endpoint(identity.subnet),
         Edge::Internet | Edge::Service { identity: None, .. } => Zone::Public,
     }

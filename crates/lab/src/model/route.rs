@@ -62,6 +62,10 @@ pub(crate) fn from_subnet(
     let preserved = |to| Ok(Path { to, pool: None });
     // E-13: TCP only. S-37: hosts of the network and of its peers only.
     let served = packet.protocol == TCP && (!foreign || is_at_home(net, subnet, packet));
+    // no route says anything of the platform's own addresses.
+    if is_platform(destination) {
+        return preserved(Edge::Platform(id));
+    }
     match way(net, subnet, destination, served).ok_or(NoPath::Route)? {
         Way::Endpoint(service) => {
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
@@ -116,6 +120,21 @@ pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Pa
         Err(NoPath::Unsupported)
     };
     to_public(net, destination, pool)
+}
+
+/// The path of a packet from the platform: to a host of the subnet.
+pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Result<Path, NoPath> {
+    let to = *packet.destination.ip();
+    let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
+    if !subnet.prefix.contains(&to) {
+        return Err(NoPath::Route);
+    }
+    Ok(Path { to: host_in(net, id, to), pool: None })
+}
+
+/// Whether an address is one of the two at which the platform answers every host.
+pub(crate) fn is_platform(at: Ipv4Addr) -> bool {
+    matches!(at.octets(), [168, 63, 129, 16] | [169, 254, 169, 254])
 }
 
 /// The path of a packet from the internet: to a service, and nowhere else (S-47, N6).

@@ -54,9 +54,9 @@ pub(crate) enum Home {
 }
 
 /// Words that begin a line, and so cannot be the name of a host.
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "from", "answer", "connect", "trace", "wait", "probe", "show", "status", "internet", "nic",
-    "site", "service",
+    "site", "service", "platform",
 ];
 
 impl Declaration {

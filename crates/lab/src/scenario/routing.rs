@@ -21,6 +21,7 @@ pub(crate) enum RoutingEdit {
     Gateway { site: String, vnet: String, express_route: bool, announced: Vec<Ipv4Net> },
     Disconnect { site: String, vnet: String },
     Peering { site: String, peering: Option<Peering> },
+    SameRegion { service: String, on: bool },
     Public { nic: String, address: Option<Ipv4Addr> },
     Balancer { name: String, frontends: Vec<Ipv4Addr>, vnet: String },
     Snat { balancer: String, rule: OutboundRule },
@@ -60,6 +61,7 @@ impl RoutingEdit {
             Some("gateway") => gateway,
             Some("peering") => peering,
             Some("public") => public,
+            Some("same-region") => same_region,
             Some("balancer") => balancer,
             Some("snat") => snat,
             Some("member") => |words| Self::member(words, true),
@@ -155,6 +157,15 @@ fn peering(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
     Ok(RoutingEdit::Peering { site, peering })
 }
 
+fn same_region(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
+    let service = name(words, "the name of a service")?;
+    match words.take("on or off")? {
+        "on" => Ok(RoutingEdit::SameRegion { service, on: true }),
+        "off" => Ok(RoutingEdit::SameRegion { service, on: false }),
+        other => Err(found(other, "on or off")),
+    }
+}
+
 fn public(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
     let nic = name(words, NIC)?;
     let address = if words.accept("none") { None } else { Some(words.parse(ADDRESS)?) };
@@ -246,6 +257,9 @@ impl Topology {
             }
             RoutingEdit::Peering { site, peering } => {
                 self.network.set_peering(self.site(site)?, peering.clone())?;
+            }
+            RoutingEdit::SameRegion { service, on } => {
+                self.network.set_same_region_path(self.service(service)?, *on)?;
             }
             RoutingEdit::Public { nic, address } => {
                 self.network.set_public_address(self.nic(nic)?, *address)?;

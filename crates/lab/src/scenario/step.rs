@@ -98,6 +98,7 @@ pub(crate) enum Place {
     Subnet(String),
     Nic(String),
     Site(String),
+    Platform(String),
     /// Over the endpoint of a subnet, or by public addresses.
     Service {
         name: String,
@@ -183,6 +184,10 @@ impl Place {
             "subnet" => Self::Subnet(name(words, "the name of a subnet")?),
             "nic" => Self::Nic(name(words, "the name of an interface")?),
             "site" => Self::Site(name(words, "the name of a site")?),
+            "platform" => {
+                words.expect("for")?;
+                Self::Platform(name(words, "the name of a subnet")?)
+            }
             "service" => {
                 Self::Service { name: name(words, "the name of a service")?, subnet: None }
             }

@@ -89,6 +89,7 @@ impl Topology {
             Place::Subnet(name) => self.subnet(name).map(Edge::Subnet),
             Place::Nic(name) => self.nic(name).map(Edge::Nic),
             Place::Site(name) => self.site(name).map(Edge::Site),
+            Place::Platform(name) => self.subnet(name).map(Edge::Platform),
             Place::Service { name, subnet } => {
                 let service = self.service(name)?;
                 let identity = match subnet {
@@ -158,6 +159,12 @@ impl Topology {
             Edge::Nic(id) => {
                 format!("nic {}", self.network.nic(id).map_or("?", |nic| nic.name.as_str()))
             }
+            Edge::SameRegion { service, subnet } => {
+                let name =
+                    self.network.service(service).map_or("?", |service| service.name.as_str());
+                format!("service {name} inside the region of {}", self.full_name(subnet))
+            }
+            Edge::Platform(id) => format!("platform for {}", self.short_name(id)),
             Edge::Site(id) => {
                 format!("site {}", self.network.site(id).map_or("?", |site| site.name.as_str()))
             }
@@ -186,6 +193,8 @@ impl Topology {
                     let placement = Placement { region: region.clone(), ..Placement::default() };
                     self.network.place_vnet(id, placement)?;
                     self.regions.insert(id, region.clone());
+                    let placement = Placement { region: region.clone(), ..Placement::default() };
+                    self.network.place_vnet(id, placement)?;
                 }
             }
             Edit::Peer { a, b, on: true } => self.network.peer(self.vnet(a)?, self.vnet(b)?)?,

@@ -49,6 +49,9 @@ impl FrontEnds {
                 let name = snapshot.subnet_name(identity.subnet);
                 (format!("{client} of {name}"), Arrival::Tunnel(identity))
             }
+            Edge::SameRegion { .. } => {
+                (format!("{client} of no subnet"), Arrival::PrivateSameRegion(client))
+            }
             _ => (client.to_string(), Arrival::Public(client)),
         };
         let served = self.served.get(label(&call.host));

@@ -39,6 +39,7 @@ impl Station {
                 Edge::Service { service: mine, identity: Some(own) },
                 Edge::Service { service, identity: Some(other) },
             ) => mine == service && own.subnet == other.subnet,
+            (Edge::SameRegion { .. }, Edge::SameRegion { .. }) => self.edge == to,
             (Edge::Nic(mine), Edge::Nic(nic)) => mine == nic,
             (Edge::Internet, Edge::Internet) => self.address == destination,
             (Edge::Site(mine), Edge::Site(site)) => mine == site && self.address == destination,

@@ -81,6 +81,9 @@ impl World<'_> {
                     _ => format!("{side}:{}", snapshot.describe(edge).replace(' ', "/")),
                 }
             }
+            Edge::SameRegion { .. } | Edge::Platform(_) => {
+                format!("{side}:{}", snapshot.describe(edge).replace(' ', "/"))
+            }
             Edge::Service { service, identity } => {
                 let service = snapshot.service_name(service);
                 match identity {

@@ -172,6 +172,10 @@ impl Network {
             routes,
             endpoints: endpoints.collect(),
             outbound: compile_outbound(&subnet.outbound),
+            region: (0..)
+                .zip(&services.region_names)
+                .find(|(_, name)| **name == vnet.placement.region)
+                .map(|(number, _)| number),
             keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
         })
     }
@@ -226,6 +230,11 @@ impl Network {
             prefixes: prefixes.collect(),
             regions: placed.map(|(&prefix, name)| (prefix, number(name))).collect(),
             region_names: regions.into_iter().cloned().collect(),
+            same_region: self
+                .services()
+                .filter(|(_, service)| service.same_region_path)
+                .map(|(id, _)| id)
+                .collect(),
         }
     }
 
@@ -313,7 +322,9 @@ impl Network {
                     })
                     .collect()
             };
-            !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
+            let same_region = |map: &ServiceMap| map.same_region.contains(&id);
+            same_region(&old.services) != same_region(&new.services)
+                || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
                 || regions(&old.services) != regions(&new.services)
         });
         let changed: Vec<ServiceId> = changed.collect();

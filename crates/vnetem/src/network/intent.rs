@@ -189,6 +189,8 @@ pub struct Service {
     pub prefixes: Vec<Ipv4Net>,
     /// Prefixes whose region is known (regional tags).
     pub regions: BTreeMap<Ipv4Net, String>,
+    /// Whether networks of a prefix's own region reach it by their private sources although they have no endpoint (C-03).
+    pub same_region_path: bool,
 }
 
 /// A resource of a service: one account, one server.

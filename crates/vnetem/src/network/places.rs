@@ -67,10 +67,9 @@ impl Network {
             Some("a peering".into())
         } else if !vnet.gateways.is_empty() {
             Some("a gateway connection".into())
-        } else if let Some(balancer) = self.balancers.values().find(|it| it.vnet == id) {
-            Some(format!("load balancer {}", balancer.name))
         } else {
-            None
+            let balancer = self.balancers.values().find(|it| it.vnet == id);
+            balancer.map(|balancer| format!("load balancer {}", balancer.name))
         };
         if let Some(by) = by {
             return Err(EditError::InUse { name: format!("vnet {}", vnet.name), by });

@@ -32,6 +32,7 @@ impl Network {
             further_names: BTreeSet::new(),
             prefixes: prefixes.to_vec(),
             regions: BTreeMap::new(),
+            same_region_path: false,
         };
         self.services.push(service);
         self.index_service_prefixes(id);
@@ -52,6 +53,21 @@ impl Network {
         if let Some(service) = self.services.get_mut(usize::from(id.0)) {
             service.further_names.insert(name.into());
         }
+        Ok(())
+    }
+
+    /// Lets networks of a prefix's own region reach a service by their private sources without an endpoint, as reports of Storage have
+    /// it, or not, as the founding texts say (the default): the service then sees the private address and no identity (C-03).
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn set_same_region_path(&mut self, id: ServiceId, on: bool) -> Result<(), EditError> {
+        self.service(id)?;
+        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+            service.same_region_path = on;
+        }
+        self.dirty.services = true;
         Ok(())
     }
 
