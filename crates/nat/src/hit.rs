@@ -1,9 +1,8 @@
 //! The hit: a packet of a live flow, which is nearly every packet. Alone, or many looked up together.
 
 use core::hint::black_box;
-use core::net::SocketAddrV4;
 
-use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite, TcpFlags, Transport};
+use vnetem_packet::{Ends, FiveTuple, Plain, Protocol, TcpFlags};
 
 use crate::index::Hash;
 use crate::key::Key;
@@ -17,10 +16,10 @@ pub struct Hit<T> {
     pub side: Side,
     /// Which side opened the flow.
     pub opener: Side,
-    /// The inside end, as the inside knows it.
-    pub inside: SocketAddrV4,
-    /// The inside end, as the outside knows it.
-    pub external: SocketAddrV4,
+    /// The inside end and its remote, as the inside knows them.
+    pub inside: Ends,
+    /// The same two, as the outside knows them: the external tuple and the remote.
+    pub outside: Ends,
     /// What the caller decided when the flow was judged.
     pub judgement: T,
 }
@@ -40,11 +39,11 @@ pub struct Probe {
 const NOWHERE: u32 = u32::MAX;
 
 impl<T: Copy> FlowTable<T> {
-    /// Begins a lookup of a packet with this tuple that came in by this zone.
+    /// Begins a lookup of a packet with these ends that came in by this zone.
     #[must_use]
     #[inline]
-    pub fn probe(&self, zone: Zone, tuple: &FiveTuple) -> Probe {
-        let key = Key::new(zone, tuple);
+    pub fn probe(&self, zone: Zone, ends: Ends, protocol: Protocol) -> Probe {
+        let key = Key::of(zone, ends, protocol);
         Probe { key, hash: self.secret.hash(&key), number: NOWHERE }
     }
 
@@ -72,15 +71,14 @@ impl<T: Copy> FlowTable<T> {
     /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
     ///
     /// `None`, and nothing has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
-    /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, which might start a new connection, or a
-    /// segment that is invalid. [`find`](Self::find) and the rest then tell.
+    /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, or a segment that is invalid.
+    /// [`find`](Self::find) and the rest then tell.
     #[inline(always)] // as a call, what it tells goes through memory
     pub fn hit(
         &mut self,
         now: Time,
         probe: &Probe,
-        headers: &Headers,
-        packet: &[u8],
+        packet: &Plain,
         fits: impl FnOnce(&T, bool) -> bool,
     ) -> Option<Hit<T>> {
         let (slot, side) = self.locate(probe)?;
@@ -91,18 +89,13 @@ impl<T: Copy> FlowTable<T> {
             || self.deadline(record) <= now
             || self.cells.is_stale(record)
             || !fits(&record.judgement, side == opener)
-            || may_open(headers)
+            || packet.segment.is_some_and(|segment| segment.flags.contains(TcpFlags::SYN))
         {
             return None;
         }
-        let hit = Hit {
-            side,
-            opener,
-            inside: record.inside(),
-            external: record.external(),
-            judgement: record.judgement,
-        };
-        match self.note(now, slot, side, headers, packet) {
+        let (inside, outside) = (record.ends(Side::Inside), record.ends(Side::Outside).reversed());
+        let hit = Hit { side, opener, inside, outside, judgement: record.judgement };
+        match self.note(now, slot, side, packet.segment.as_ref(), || None, packet.total_length) {
             Track::Pass => Some(hit),
             Track::Invalid => None,
         }
@@ -114,7 +107,8 @@ impl<T: Copy> FlowTable<T> {
         for (keys, found) in keys.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
             let mut probes = [Probe::default(); STAGE];
             for (probe, (zone, tuple)) in probes.iter_mut().zip(keys) {
-                *probe = self.probe(*zone, tuple);
+                let ends = Ends::new(tuple.source, tuple.destination);
+                *probe = self.probe(*zone, ends, tuple.protocol);
             }
             let probes = probes.get_mut(..keys.len()).unwrap_or_default();
             self.look_ahead(probes);
@@ -138,14 +132,13 @@ impl<T: Copy> FlowTable<T> {
 }
 
 impl<T> Hit<T> {
-    /// The new ends of the packet.
+    /// The ends with which the packet goes on.
     #[must_use]
     #[inline(always)]
-    pub fn rewrite(&self) -> Rewrite {
-        // Where the source is preserved, the external end is the inside one, and nothing changes.
+    pub const fn ends(&self) -> Ends {
         match self.side {
-            Side::Inside => Rewrite { source: Some(self.external), destination: None },
-            Side::Outside => Rewrite { source: None, destination: Some(self.inside) },
+            Side::Inside => self.outside,
+            Side::Outside => self.inside.reversed(),
         }
     }
 }
@@ -155,16 +148,5 @@ impl Default for Probe {
     fn default() -> Self {
         let key = Key { words: [0; 2], protocol: Protocol(0) };
         Self { key, hash: Hash(0), number: NOWHERE }
-    }
-}
-
-/// Whether a packet of a live flow may be the first of a new one.
-#[inline]
-fn may_open(headers: &Headers) -> bool {
-    match headers.transport {
-        Transport::Tcp(segment) => {
-            segment.flags.contains(TcpFlags::SYN) && !segment.flags.contains(TcpFlags::ACK)
-        }
-        _ => false,
     }
 }

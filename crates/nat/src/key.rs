@@ -1,8 +1,6 @@
 //! Keys, their secret hash, and other draws from the seed.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
-
-use vnetem_packet::{FiveTuple, Protocol};
+use vnetem_packet::{Ends, FiveTuple, Protocol};
 
 use crate::index::Hash;
 use crate::{Cell, Zone};
@@ -14,7 +12,7 @@ pub(crate) struct Key {
     pub(crate) protocol: Protocol,
 }
 
-/// The addresses, source first; the ports, source first, and the zone.
+/// The addresses as in [`Ends`]; the ports likewise, and the zone in the upper half.
 pub(crate) type Words = [u64; 2];
 
 /// Secret numbers made from a seed, on which hashes and the choice of ports depend.
@@ -24,16 +22,22 @@ pub(crate) struct Secret([u64; 4]);
 impl Key {
     #[inline]
     pub(crate) const fn new(zone: Zone, tuple: &FiveTuple) -> Self {
-        let FiveTuple { protocol, source, destination } = *tuple;
-        let addresses = (source.ip().to_bits() as u64) << 32 | destination.ip().to_bits() as u64;
-        let ports = (source.port() as u64) << 48 | (destination.port() as u64) << 32;
-        Self { words: [addresses, ports | zone.0 as u64], protocol }
+        Self::of(zone, Ends::new(tuple.source, tuple.destination), tuple.protocol)
+    }
+
+    #[inline]
+    pub(crate) const fn of(zone: Zone, ends: Ends, protocol: Protocol) -> Self {
+        Self { words: [ends.addresses, (zone.0 as u64) << 32 | ends.ports as u64], protocol }
     }
 
     #[inline]
     pub(crate) const fn tuple(&self) -> FiveTuple {
-        let (source, destination) = ends(self.words);
-        FiveTuple { protocol: self.protocol, source, destination }
+        let ends = ends(self.words);
+        FiveTuple {
+            protocol: self.protocol,
+            source: ends.source(),
+            destination: ends.destination(),
+        }
     }
 }
 
@@ -42,34 +46,29 @@ impl Key {
     /// The external port.
     #[inline]
     pub(crate) const fn port(&self) -> u16 {
-        ends(self.words).1.port()
+        ends(self.words).destination().port()
     }
 
     /// The same key with another external port.
     #[inline]
     pub(crate) const fn with_port(&self, port: u16) -> Self {
-        let [addresses, ports] = self.words;
-        let others = ports & !(0xFFFF << 32);
-        Self { words: [addresses, others | (port as u64) << 32], protocol: self.protocol }
+        let Ends { addresses, ports } = ends(self.words);
+        let ports = ports & 0xFFFF | (port.swap_bytes() as u32) << 16;
+        Self::of(zone(self.words), Ends { addresses, ports }, self.protocol)
     }
 }
 
 /// Source and destination.
 #[inline]
-#[allow(clippy::cast_possible_truncation, reason = "each shift leaves the bits of one field")]
-pub(crate) const fn ends([addresses, ports]: Words) -> (SocketAddrV4, SocketAddrV4) {
-    let source = Ipv4Addr::from_bits((addresses >> 32) as u32);
-    let destination = Ipv4Addr::from_bits(addresses as u32);
-    (
-        SocketAddrV4::new(source, (ports >> 48) as u16),
-        SocketAddrV4::new(destination, (ports >> 32) as u16),
-    )
+#[allow(clippy::cast_possible_truncation, reason = "the low half is the ports")]
+pub(crate) const fn ends([addresses, ports]: Words) -> Ends {
+    Ends { addresses, ports: ports as u32 }
 }
 
 #[inline]
-#[allow(clippy::cast_possible_truncation, reason = "the low half is the zone")]
+#[allow(clippy::cast_possible_truncation, reason = "the high half is the zone")]
 pub(crate) const fn zone([_, ports]: Words) -> Zone {
-    Zone(ports as u32)
+    Zone((ports >> 32) as u32)
 }
 
 impl Secret {

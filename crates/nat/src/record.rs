@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_packet::{Protocol, Rewrite};
+use vnetem_packet::{Ends, Protocol, Rewrite};
 
 use crate::key::{Key, Words, ends, zone};
 use crate::slab::Slot;
@@ -123,19 +123,25 @@ impl<T: Copy> Record<T> {
         }
     }
 
+    /// Both ends as packets of a side bear them.
+    #[inline]
+    pub(crate) const fn ends(&self, side: Side) -> Ends {
+        ends(self.keys.of(side))
+    }
+
     #[inline]
     pub(crate) const fn inside(&self) -> SocketAddrV4 {
-        ends(self.keys.inside).0
+        ends(self.keys.inside).source()
     }
 
     #[inline]
     pub(crate) const fn external(&self) -> SocketAddrV4 {
-        ends(self.keys.outside).1
+        ends(self.keys.outside).destination()
     }
 
     #[inline]
     pub(crate) const fn remote(&self) -> SocketAddrV4 {
-        ends(self.keys.inside).1
+        ends(self.keys.inside).destination()
     }
 
     #[inline]

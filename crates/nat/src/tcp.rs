@@ -3,7 +3,7 @@
 //! The state table is Linux's, with two differences that closing needs: a FIN that is sent again by the same end does not count as
 //! the other end's, and new data behind an RST takes the connection back out of `Close` (T-17).
 
-use vnetem_packet::{Headers, TcpFlags, TcpSegment, tcp_options};
+use vnetem_packet::{TcpFlags, TcpSegment};
 
 use crate::record::Record;
 use crate::{Side, State};
@@ -57,14 +57,13 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// What a segment from `side` means; remembers what must be remembered, but for the state.
+    /// What a segment from `side` means; remembers what must be remembered, but for the state. A SYN is asked for its window scale.
     #[inline(always)]
     pub(crate) fn segment(
         &mut self,
         side: Side,
         segment: &TcpSegment,
-        headers: &Headers,
-        packet: &[u8],
+        scale: impl FnOnce() -> Option<u8>,
         strict: bool,
     ) -> Step {
         let Some(class) = Class::of(segment.flags) else { return Step::Invalid };
@@ -78,7 +77,7 @@ impl<T: Copy> Record<T> {
             return if strict { Step::Invalid } else { Step::Passes };
         }
         if handshake {
-            self.synchronise(side, segment, window_scale(packet, *headers));
+            self.synchronise(side, segment, scale());
             return Step::To(next);
         }
         let news = after(segment.end(), self.end.of(side));
@@ -283,13 +282,6 @@ impl<T: Copy> Record<T> {
     fn mark(&mut self, side: Side, mark: u8) {
         self.marks |= mark << side as u8;
     }
-}
-
-/// The window scale that a SYN offers. By value and out of line, so that only a SYN's headers need to be in memory.
-#[cold]
-#[inline(never)]
-fn window_scale(packet: &[u8], headers: Headers) -> Option<u8> {
-    tcp_options(packet, &headers).window_scale
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Packets of a flow.
 
-use vnetem_packet::{Headers, Protocol, Transport};
+use vnetem_packet::{Headers, Protocol, TcpSegment, Transport, tcp_options};
 
 use crate::table::deadline;
 use crate::tcp::Step;
@@ -25,7 +25,12 @@ impl<T: Copy> FlowTable<T> {
         let now = self.advance(now);
         match self.record(id) {
             Some(record) if !record.state.is_tombstone() && self.deadline(record) > now => {
-                self.note(now, id.slot, side, headers, packet)
+                let segment = match &headers.transport {
+                    Transport::Tcp(segment) => Some(segment),
+                    _ => None,
+                };
+                let scale = || tcp_options(packet, headers).window_scale;
+                self.note(now, id.slot, side, segment, scale, headers.total_length)
             }
             _ => Track::Invalid,
         }
@@ -38,20 +43,19 @@ impl<T: Copy> FlowTable<T> {
         now: u64,
         slot: u32,
         side: Side,
-        headers: &Headers,
-        packet: &[u8],
+        segment: Option<&TcpSegment>,
+        scale: impl FnOnce() -> Option<u8>,
+        length: u16,
     ) -> Track {
         let settings = &self.settings;
         let Some(record) = self.records.get_mut(slot) else { return Track::Invalid };
         let (state, before) = (record.state, deadline(&self.timers, record));
-        let step = match headers.transport {
-            Transport::Tcp(segment) => {
-                record.segment(side, &segment, headers, packet, settings.strict_windows)
-            }
+        let step = match segment {
+            Some(segment) => record.segment(side, segment, scale, settings.strict_windows),
             // A later fragment: what it carries is not known.
-            Transport::None if record.protocol() == Protocol::TCP => Step::Passes,
-            _ if side == Side::Outside && !settings.inbound_refreshes => Step::Passes,
-            _ => Step::To(state),
+            None if record.protocol() == Protocol::TCP => Step::Passes,
+            None if side == Side::Outside && !settings.inbound_refreshes => Step::Passes,
+            None => Step::To(state),
         };
         match step {
             Step::Invalid => return Track::Invalid,
@@ -67,7 +71,7 @@ impl<T: Copy> FlowTable<T> {
         let packets = record.packets.of_mut(side);
         *packets = packets.saturating_add(1);
         let bytes = record.bytes.of_mut(side);
-        *bytes = bytes.saturating_add(u64::from(headers.total_length));
+        *bytes = bytes.saturating_add(length.into());
         // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
         if record.state != state && deadline(&self.timers, record) < before {
             self.reschedule(slot);
@@ -92,7 +96,8 @@ impl<T: Copy> FlowTable<T> {
         let Transport::Tcp(segment) = headers.transport else { return Track::Pass };
         let mut record = *record;
         let strict = self.settings.strict_windows;
-        match record.segment(side, &segment, headers, packet, strict) {
+        let scale = || tcp_options(packet, headers).window_scale;
+        match record.segment(side, &segment, scale, strict) {
             Step::Invalid => Track::Invalid,
             Step::To(_) | Step::Passes => Track::Pass,
         }

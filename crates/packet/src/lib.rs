@@ -4,6 +4,7 @@
 
 mod address_class;
 pub mod checksum;
+mod ends;
 mod headers;
 mod icmp;
 mod icmp_error;
@@ -11,6 +12,7 @@ mod identity;
 mod malformed;
 mod options;
 mod parse;
+mod plain;
 mod quote;
 mod reset;
 mod rewrite;
@@ -20,10 +22,12 @@ mod tuple;
 mod verify;
 
 pub use address_class::AddressClass;
+pub use ends::Ends;
 pub use headers::{Fragment, Headers, TcpFlags, TcpSegment, Transport};
 pub use icmp_error::{IcmpError, IcmpErrorKind};
 pub use identity::{Identity, Realm, SiteId, SubnetId, VnetId};
 pub use malformed::Malformed;
+pub use plain::Plain;
 pub use quote::{Quote, rewrite_quoting};
 pub use reset::Reset;
 pub use rewrite::{Delta, Rewrite, rewrite, rewrite_by};

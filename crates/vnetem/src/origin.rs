@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use ipnet::Ipv4Net;
 use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
@@ -72,7 +73,7 @@ impl<'a> Pipeline<'a> {
             }
             Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) | Edge::Platform(_) => {}
         }
-        let entry = self.enter(edge, headers)?;
+        let entry = self.enter(edge, source, headers.destination)?;
         match edge {
             Edge::Nic(_) if !is_host(source) => Err(DropReason::MartianSource),
             _ => Ok(entry),
@@ -82,12 +83,16 @@ impl<'a> Pipeline<'a> {
     /// The part of [`identify`](Self::identify) that every packet needs. The rest is about the source alone: for a packet of a flow whose
     /// end is at this edge it was asked when the flow was judged.
     #[inline(always)]
-    pub(crate) fn enter(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
-        let source = headers.source;
+    pub(crate) fn enter(
+        self,
+        edge: Edge,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> Result<Entry<'a>, DropReason> {
         let (code, origin) = match edge {
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                if !subnet.prefix.contains(&source) {
+                if !holds(subnet.prefix, source) {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
@@ -106,7 +111,7 @@ impl<'a> Pipeline<'a> {
                 (EdgeCode::public(service), Origin::Service)
             }
             Edge::Service { service, identity: Some(identity) } => {
-                if identity.address != headers.destination {
+                if identity.address != destination {
                     return Err(DropReason::WrongEdge);
                 }
                 (EdgeCode::endpoint(service, identity.subnet), Origin::Service)
@@ -261,8 +266,8 @@ impl Parties {
 
     #[inline]
     pub(crate) fn of_hit(hit: &Hit<Judgement>) -> Self {
-        let Hit { opener, inside, external, judgement, .. } = *hit;
-        Self { opener, inside, external, judgement }
+        let Hit { opener, inside, outside, judgement, .. } = *hit;
+        Self { opener, inside: inside.source(), external: outside.source(), judgement }
     }
 
     pub(crate) fn opening(new: &NewFlow<Judgement>) -> Self {
@@ -275,4 +280,11 @@ impl Parties {
 pub(crate) fn is_host(address: Ipv4Addr) -> bool {
     let class = AddressClass::of(address);
     matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public)
+}
+
+/// Whether an address is in a prefix, in fewer steps than by its first and last address.
+#[inline(always)]
+fn holds(prefix: Ipv4Net, address: Ipv4Addr) -> bool {
+    let differs = u64::from(address.to_bits() ^ prefix.addr().to_bits());
+    differs >> (32 - prefix.prefix_len()) == 0
 }

@@ -8,6 +8,7 @@ mod display;
 mod icmp_error;
 mod packets;
 mod parse;
+mod plain;
 mod quote;
 mod reset;
 mod rewrite;

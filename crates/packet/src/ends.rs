@@ -1,0 +1,51 @@
+//! Both ends of a packet in the order of its bytes.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+/// Source and destination of a packet as they stand in it, in words that are compared, kept and written as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// The eight bytes of both addresses, source first, the first byte lowest.
+    pub addresses: u64,
+    /// The four bytes of both ports, likewise.
+    pub ports: u32,
+}
+
+impl Ends {
+    /// These two ends.
+    #[must_use]
+    #[inline]
+    pub const fn new(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
+        let [from, to] = [source.ip().octets(), destination.ip().octets()];
+        let [sp, dp] = [source.port().to_be_bytes(), destination.port().to_be_bytes()];
+        Self {
+            addresses: u64::from_le_bytes([
+                from[0], from[1], from[2], from[3], to[0], to[1], to[2], to[3],
+            ]),
+            ports: u32::from_le_bytes([sp[0], sp[1], dp[0], dp[1]]),
+        }
+    }
+
+    /// The ends of an answer.
+    #[must_use]
+    #[inline]
+    pub const fn reversed(self) -> Self {
+        Self { addresses: self.addresses.rotate_left(32), ports: self.ports.rotate_left(16) }
+    }
+
+    /// The source.
+    #[must_use]
+    #[inline]
+    pub const fn source(self) -> SocketAddrV4 {
+        let [a, b, c, d, ..] = self.addresses.to_le_bytes();
+        let [high, low, ..] = self.ports.to_le_bytes();
+        SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
+    }
+
+    /// The destination.
+    #[must_use]
+    #[inline]
+    pub const fn destination(self) -> SocketAddrV4 {
+        self.reversed().source()
+    }
+}
