@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use vnetem_nat::{
-    Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Pool, Settings, Side, Time, Track, Wanted,
-    Zone,
+    Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Pool, PoolRules, Settings, Sharing, Side,
+    Time, Track, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, rewrite};
 
@@ -33,7 +33,8 @@ const PUBLIC: [Ipv4Addr; 16] = {
     }
     addresses
 };
-const POOL: Pool<'_> = Pool { addresses: &PUBLIC, first_port: 1024, last_port: 65_535 };
+const POOL: Pool<'_> =
+    Pool { addresses: &PUBLIC, first_port: 1024, last_port: 65_535, rules: &PoolRules::AZURE };
 /// Packets of one measurement.
 const RING: usize = 1024;
 const BATCH: usize = 32;
@@ -82,7 +83,7 @@ fn wanted(protocol: Protocol, inside: SocketAddrV4, remote: SocketAddrV4) -> Wan
 
 fn new_flow(table: &FlowTable<u64>, protocol: Protocol, n: u32) -> NewFlow<u64> {
     let (inside, remote) = ends(n);
-    let external = table.choose(Time(0), POOL, &wanted(protocol, inside, remote)).unwrap();
+    let external = table.choose(Time(0), POOL, &wanted(protocol, inside, remote)).unwrap().external;
     NewFlow {
         protocol,
         inside,
@@ -94,6 +95,7 @@ fn new_flow(table: &FlowTable<u64>, protocol: Protocol, n: u32) -> NewFlow<u64> 
         cell: Cell(n % CELLS),
         generation: Generation(1),
         judgement: u64::from(n),
+        sharing: Sharing::default(),
     }
 }
 
@@ -290,7 +292,8 @@ fn opening(criterion: &mut Criterion) {
                         let now = Time(1 << 50);
                         let external = table
                             .choose(now, POOL, &wanted(Protocol::UDP, inside, remote))
-                            .unwrap();
+                            .unwrap()
+                            .external;
                         let new = NewFlow {
                             protocol: Protocol::UDP,
                             inside,
@@ -302,6 +305,7 @@ fn opening(criterion: &mut Criterion) {
                             cell: Cell(n % CELLS),
                             generation: Generation(1),
                             judgement: 0,
+                            sharing: Sharing::default(),
                         };
                         table.open(now, new, &headers, &bytes[..46]).unwrap();
                     }
@@ -351,12 +355,14 @@ fn toggle(criterion: &mut Criterion) {
                             cell: flow.cell,
                             generation: Generation(1),
                             judgement: 0,
+                            sharing: Sharing::default(),
                         };
                         // The tuple may rest: then another port.
                         let external = fixture
                             .table
                             .choose(Time(1), POOL, &wanted(Protocol::TCP, new.inside, new.remote))
-                            .unwrap();
+                            .unwrap()
+                            .external;
                         open(&mut fixture.table, NewFlow { external, ..new });
                     }
                     cell = (cell + 1) % CELLS;

@@ -8,7 +8,7 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use vnetem_nat::{
     Cell, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, NewFlow, OpenError,
-    Pool, Settings, Side, Span, Time, Timers, Track, Wanted, Zone, opens,
+    Pool, PoolRules, Settings, Sharing, Side, Span, Time, Timers, Track, Wanted, Zone, opens,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Rewrite, Transport, rewrite,
@@ -237,7 +237,8 @@ impl Appliance {
         let external = if self.translates {
             let addresses = [self.address];
             let (first_port, last_port) = Self::PORTS;
-            let pool = Pool { addresses: &addresses, first_port, last_port };
+            let pool =
+                Pool { addresses: &addresses, first_port, last_port, rules: &PoolRules::AZURE };
             let zone = Zone::PUBLIC;
             let wanted = Wanted {
                 protocol,
@@ -248,7 +249,7 @@ impl Appliance {
                 suggestion: None,
             };
             let chosen = self.flows.choose(now, pool, &wanted);
-            chosen.map_err(|_| Refused::Exhausted)?
+            chosen.map_err(|_| Refused::Exhausted)?.external
         } else {
             inside
         };
@@ -263,6 +264,7 @@ impl Appliance {
             cell: Cell(0),
             generation: Generation(0),
             judgement: (),
+            sharing: Sharing::default(),
         };
         self.flows.open(now, new, headers, packet).map_err(|error| match error {
             OpenError::TableFull | OpenError::TupleInUse => Refused::Exhausted,

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use vnetem::{
     Cause, DataPlane, DropReason, Edge, EventKind, Fate, Ipv4Net, Network, NextHop, NicId,
-    Outbound, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
+    Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
 };
 use vnetem_lab::Packet;
 
@@ -74,7 +74,7 @@ fn gateway() -> Outbound {
 
 fn pool() -> Outbound {
     let addresses = vec![Ipv4Addr::new(20, 1, 1, 1)];
-    Outbound::Pool { addresses, first_port: 1024, last_port: 65_535 }
+    Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules: PoolRules::AZURE }
 }
 
 const SYN: &str = "10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 100";

@@ -6,7 +6,8 @@ use core::ops::RangeInclusive;
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::key::Key;
-use crate::{FlowTable, Time, Zone};
+use crate::shares::{SocketRule, whole};
+use crate::{Block, Blocks, FlowTable, PoolRules, Sharing, Time, Zone};
 
 /// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Pool<'a> {
     pub first_port: u16,
     /// Last port of each.
     pub last_port: u16,
+    /// How they are given.
+    pub rules: &'a PoolRules,
 }
 
 /// For whom an external tuple is chosen.
@@ -37,87 +40,151 @@ pub struct Wanted {
     pub suggestion: Option<u16>,
 }
 
+/// An external tuple that is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The tuple.
+    pub external: SocketAddrV4,
+    /// What a flow that takes it shares with others of its pool.
+    pub sharing: Sharing,
+}
+
+/// Why a flow gets no external tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTuple {
+    /// No usable one is left in the pool towards this remote (N-17).
+    Exhausted,
+    /// Its inside address has as many flows, ports or blocks as it may (T-10, RFC 6888 REQ-4).
+    Quota,
+    /// Its inside address opens flows faster than it may (T-10, RFC 6888 REQ-4).
+    Rate,
+}
+
 /// Ports that are tried before it is asked what is known of the remote.
 const PATIENCE: usize = 8;
 
-/// No usable tuple is left in the pool towards this remote (N-17).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exhausted;
+/// Ports of one address, all or every other one.
+#[derive(Clone, Copy)]
+struct Ports {
+    first: u16,
+    last: u16,
+    /// 2 for ports of one parity.
+    step: u16,
+}
+
+/// A search for a free tuple of one flow.
+struct Search<'a, T> {
+    table: &'a FlowTable<T>,
+    now: u64,
+    rules: &'a PoolRules,
+    wanted: &'a Wanted,
+    is_whole: bool,
+    draw: u64,
+}
 
 impl<T: Copy> FlowTable<T> {
-    /// An external tuple for a new flow: random among the free ones from the seed (N-13, T-07), and an error only if there is none (N-17).
+    /// An external tuple for a new flow: by the rules of the pool, and where they leave a choice random among the free ones from the seed
+    /// (N-13, T-07); an error only if there is none (N-17), or if the inside address may have no more.
     ///
     /// One port may serve several remotes (N-12): a tuple is taken only if a flow or tombstone has it towards the same `remote`, or if it
-    /// is in hold-down. All flows of one inside address get the same external address while that has a port free (T-08). The randomness
-    /// is that of a keyed hash of both ends and the time, so asking changes nothing. A protocol without ports gets an address and port 0. A
+    /// is in hold-down; with [`Mapping::Independent`](crate::Mapping::Independent) if another inside socket has it towards any (T-01).
+    /// All flows of one inside address get the same external address while that has a port free (T-08). The randomness is that of a
+    /// keyed hash of both ends and the time, so asking changes nothing. A protocol without ports gets an address and port 0. A
     /// [`suggestion`](Wanted::suggestion) that is free goes before all.
     ///
-    /// Work: usually one lookup; never more than there are tuples in the pool.
+    /// Work: usually one lookup; never more than a few for each tuple in the pool.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] if no tuple is free.
-    pub fn choose(
-        &self,
-        now: Time,
-        pool: Pool<'_>,
-        wanted: &Wanted,
-    ) -> Result<SocketAddrV4, Exhausted> {
-        let Wanted { protocol, inside, inside_zone, remote, outside_zone, .. } = *wanted;
+    /// [`NoTuple`], why there is none.
+    pub fn choose(&self, now: Time, pool: Pool<'_>, wanted: &Wanted) -> Result<Chosen, NoTuple> {
         let now = self.at(now);
-        let host = u64::from(inside.ip().to_bits()) << 32 | u64::from(inside_zone.0);
+        let rules = pool.rules;
+        let has_ports = matches!(wanted.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
+        let host = u64::from(wanted.inside.ip().to_bits()) << 32 | u64::from(wanted.inside_zone.0);
         let pairing = self.secret.mix(host, 0, 2).0;
-        let far = u64::from(remote.ip().to_bits()) << 16 | u64::from(remote.port());
+        let far = u64::from(wanted.remote.ip().to_bits()) << 16 | u64::from(wanted.remote.port());
         // Never what others opened: one tenant must not be seen in the ports of another (I1). The time keeps a host that opens the same
         // tuple over and over from walking past all that rest.
-        let draw = self.secret.mix(far ^ now.rotate_left(32), u64::from(inside.port()), pairing).0;
-        let has_ports = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
+        let inside_port = u64::from(wanted.inside.port());
+        let draw = self.secret.mix(far ^ now.rotate_left(32), inside_port, pairing).0;
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
-        let ports =
-            Shuffle::new(u32::from(last).saturating_add(1).saturating_sub(first.into()), draw);
-        let suggested = wanted.suggestion.filter(|port| (first..=last).contains(port));
+        let sharing = if has_ports { Sharing::of(rules) } else { Sharing::default() };
+        let is_whole = matches!(sharing.socket, SocketRule::Whole(_));
+        let search = Search { table: self, now, rules, wanted, is_whole, draw };
+        self.shares.admit(now, &rules.limits, wanted)?;
+        if let Some(external) = self.shares.external(sharing.socket, wanted)
+            && pool.has(external)
+            && (is_whole || search.is_free(*external.ip(), external.port()))
+        {
+            let is_dynamic = matches!(rules.blocks, Blocks::Dynamic { .. });
+            let block = if is_dynamic { pool.block_at(external) } else { None };
+            return Ok(Chosen { external, sharing: Sharing { block, ..sharing } });
+        }
+        self.shares.admit_port(&rules.limits, wanted)?;
         let start = pairing.checked_rem(pool.addresses.len() as u64).unwrap_or(0);
         let (before, from) = pool
             .addresses
             .split_at_checked(usize::try_from(start).unwrap_or(0))
             .unwrap_or_default();
-        for address in from.iter().chain(before) {
-            let destination = SocketAddrV4::new(*address, 0);
-            let key = Key::new(outside_zone, &FiveTuple { protocol, source: remote, destination });
-            if let Some(port) = suggested
-                && self.is_free(now, &key.with_port(port))
-            {
-                return Ok(SocketAddrV4::new(*address, port));
+        let mut addresses = from.iter().chain(before).copied();
+        let chosen = |block: Option<Block>| {
+            move |external| Chosen { external, sharing: Sharing { block, ..sharing } }
+        };
+        let in_block = |block: Block| {
+            let external = search.at(block.address, Ports::all(block.first, block.last))?;
+            Some(chosen(Some(block))(external))
+        };
+        let found = match rules.blocks {
+            _ if !has_ports => {
+                addresses.find_map(|address| search.at(address, Ports::all(0, 0))).map(chosen(None))
             }
-            for (tries, port) in ports.enumerate() {
-                let port = u16::try_from(port).unwrap_or(u16::MAX).saturating_add(first);
-                if self.is_free(now, &key.with_port(port)) {
-                    return Ok(SocketAddrV4::new(*address, port));
-                }
-                if tries == PATIENCE
-                    && let Some(known) = self.known_free(now, &key, first..=last, draw)
-                {
-                    match known {
-                        Some(port) => return Ok(SocketAddrV4::new(*address, port)),
-                        None => break,
-                    }
-                }
+            Blocks::None => addresses
+                .find_map(|address| search.at(address, Ports::all(first, last)))
+                .map(chosen(None)),
+            Blocks::Deterministic { .. } => {
+                let block = pool.block_of(*wanted.inside.ip());
+                block
+                    .and_then(|block| search.at(block.address, Ports::all(block.first, block.last)))
+                    .map(chosen(None))
             }
-        }
-        Err(Exhausted)
+            Blocks::Dynamic { most, size } => {
+                let own = |block: &Block| {
+                    let end = SocketAddrV4::new(block.address, block.first);
+                    pool.block_at(end) == Some(*block)
+                };
+                let mut owned = self.shares.blocks_of(wanted);
+                if let Some(chosen) = owned.by_ref().filter(own).find_map(in_block) {
+                    return Ok(chosen);
+                }
+                if self.shares.blocks_of(wanted).count() >= usize::from(most.min(4)) {
+                    return Err(NoTuple::Quota);
+                }
+                let count = u32::from(last.saturating_sub(first)).saturating_add(1);
+                let count = count.checked_div(size.into()).unwrap_or(0);
+                let unused = addresses.flat_map(|address| {
+                    Shuffle::new(count, draw).filter_map(move |number| pool.block(address, number))
+                });
+                unused
+                    .filter(|block| self.shares.is_unused(wanted.outside_zone, *block))
+                    .find_map(in_block)
+            }
+        };
+        found.ok_or(NoTuple::Exhausted)
     }
 
     /// A free port by what is known of a crowd, or that there is none; nothing if that is not known for certain.
-    fn known_free(
-        &self,
-        now: u64,
-        key: &Key,
-        ports: RangeInclusive<u16>,
-        draw: u64,
-    ) -> Option<Option<u16>> {
+    fn known_free(&self, now: u64, key: &Key, ports: Ports, draw: u64) -> Option<Option<u16>> {
         let crowd = self.crowds.known(key)?;
         let [a, b, c, d, ..] = draw.to_le_bytes();
-        match self.crowds.free(crowd, ports, u32::from_le_bytes([a, b, c, d])) {
+        let parity = (ports.step == 2).then_some(ports.first & 1);
+        let free = self.crowds.free(
+            crowd,
+            ports.first..=ports.last,
+            parity,
+            u32::from_le_bytes([a, b, c, d]),
+        );
+        match free {
             // A flow that keeps its source may have it.
             Some(port) => self.is_free(now, &key.with_port(port)).then_some(Some(port)),
             // What has rested is free, though it was not removed yet.
@@ -128,7 +195,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// Whether no flow has an outside key, and it does not rest. A flow past its deadline rests from then on, removed or not.
+    /// Whether no flow has an outside key, no socket the external tuple as such, and it does not rest. A flow past its deadline rests from
+    /// then on, removed or not.
     fn is_free(&self, now: u64, key: &Key) -> bool {
         let hash = self.secret.hash(key);
         if let Some((slot, _)) = self.lookup(hash, key) {
@@ -136,6 +204,180 @@ impl<T: Copy> FlowTable<T> {
             return self.deadline(record) <= now && !self.must_rest(now, record);
         }
         !self.hold.holds(now, hash, key)
+    }
+}
+
+impl<T: Copy> Search<'_, T> {
+    /// A free tuple of one address.
+    fn at(&self, address: Ipv4Addr, ports: Ports) -> Option<SocketAddrV4> {
+        let external = |port| SocketAddrV4::new(address, port);
+        let own = self.rules.preserve_port.then(|| self.wanted.inside.port());
+        let first_choices = [self.wanted.suggestion, own];
+        let mut first_choices = first_choices.into_iter().flatten();
+        if let Some(port) =
+            first_choices.find(|port| ports.has(*port) && self.is_free(address, *port))
+        {
+            return Some(external(port));
+        }
+        let class = ports.of_class(self.wanted);
+        let classes = [self.rules.preserve_port.then_some(class).flatten(), Some(ports)];
+        for ports in classes.into_iter().flatten() {
+            let same = self.rules.keep_parity.then(|| ports.of_parity(self.wanted.inside.port()));
+            for ports in [same.flatten(), Some(ports)].into_iter().flatten() {
+                if let Some(port) = self.among(address, ports) {
+                    return Some(external(port));
+                }
+            }
+        }
+        None
+    }
+
+    /// A random free port among these.
+    fn among(&self, address: Ipv4Addr, ports: Ports) -> Option<u16> {
+        let mut key = self.key(address, 0);
+        if self.is_whole {
+            key = whole(&key);
+        }
+        for (tries, port) in ports.shuffled(self.draw).enumerate() {
+            if self.is_free(address, port) {
+                return Some(port);
+            }
+            if tries == PATIENCE
+                && let Some(known) = self.table.known_free(self.now, &key, ports, self.draw)
+            {
+                match known {
+                    Some(port) if self.is_free(address, port) => return Some(port),
+                    Some(_) => {}
+                    None => return None,
+                }
+            }
+        }
+        None
+    }
+
+    fn is_free(&self, address: Ipv4Addr, port: u16) -> bool {
+        let (table, key) = (self.table, self.key(address, port));
+        if !table.is_free(self.now, &key) {
+            return false;
+        }
+        if !table.shares.has_whole() {
+            return true;
+        }
+        let whole = whole(&key);
+        !table.shares.has_external(&whole)
+            && !table.hold.holds(self.now, table.secret.hash(&whole), &whole)
+    }
+
+    fn key(&self, address: Ipv4Addr, port: u16) -> Key {
+        let Wanted { protocol, remote, outside_zone, .. } = *self.wanted;
+        let destination = SocketAddrV4::new(address, port);
+        Key::new(outside_zone, &FiveTuple { protocol, source: remote, destination })
+    }
+}
+
+impl Pool<'_> {
+    /// Whether a tuple is one of the pool's.
+    #[must_use]
+    pub fn has(&self, external: SocketAddrV4) -> bool {
+        self.addresses.contains(external.ip())
+            && (self.first_port..=self.last_port).contains(&external.port())
+    }
+
+    /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no such rule, or none for it (T-09).
+    #[must_use]
+    pub fn block_of(&self, inside: Ipv4Addr) -> Option<Block> {
+        let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
+        let number = inside.to_bits().checked_sub(first.to_bits())?;
+        let each = self.blocks_each(size)?;
+        let address = self.addresses.get(usize::try_from(number.checked_div(each)?).ok()?)?;
+        self.block(*address, number.checked_rem(each)?)
+    }
+
+    /// The inside address that has an external tuple by [`Blocks::Deterministic`], found by arithmetic alone (T-09, RFC 7422).
+    #[must_use]
+    pub fn inside_of(&self, external: SocketAddrV4) -> Option<Ipv4Addr> {
+        let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
+        let block = self.block_at(external)?;
+        let each = self.blocks_each(size)?;
+        let place = self.addresses.iter().position(|address| address == external.ip())?;
+        let number = u32::from(block.first.checked_sub(self.first_port)?.checked_div(size)?);
+        let before = u32::try_from(place).ok()?.checked_mul(each)?;
+        let inside = first.to_bits().checked_add(before)?.checked_add(number)?;
+        Some(Ipv4Addr::from_bits(inside))
+    }
+
+    /// The block that an external tuple lies in; `None` if the pool has no blocks.
+    #[must_use]
+    pub fn block_at(&self, external: SocketAddrV4) -> Option<Block> {
+        let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
+        else {
+            return None;
+        };
+        let number = external.port().checked_sub(self.first_port)?.checked_div(size)?;
+        self.has(external).then(|| self.block(*external.ip(), number.into())).flatten()
+    }
+
+    /// The n-th block of an address.
+    fn block(&self, address: Ipv4Addr, number: u32) -> Option<Block> {
+        let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
+        else {
+            return None;
+        };
+        let first = number.checked_mul(size.into())?.checked_add(self.first_port.into())?;
+        let last = first.checked_add(u32::from(size))?.checked_sub(1)?;
+        let (first, last) = (u16::try_from(first).ok()?, u16::try_from(last).ok()?);
+        (first <= last && last <= self.last_port).then_some(Block { address, first, last })
+    }
+
+    /// Blocks of each address.
+    fn blocks_each(&self, size: u16) -> Option<u32> {
+        let ports = u32::from(self.last_port.checked_sub(self.first_port)?).checked_add(1)?;
+        ports.checked_div(size.into()).filter(|blocks| *blocks > 0)
+    }
+}
+
+/// First port that is not a well-known one (T-05).
+const UNPRIVILEGED: u16 = 1024;
+
+impl Ports {
+    const fn all(first: u16, last: u16) -> Self {
+        Self { first, last, step: 1 }
+    }
+
+    fn has(self, port: u16) -> bool {
+        self.range().contains(&port)
+    }
+
+    const fn range(self) -> RangeInclusive<u16> {
+        self.first..=self.last
+    }
+
+    /// Those of the class of the inside port; an identifier has none.
+    fn of_class(self, wanted: &Wanted) -> Option<Self> {
+        let (first, last) = match wanted.inside.port() {
+            _ if wanted.protocol == Protocol::ICMP => return None,
+            0..UNPRIVILEGED => (self.first, self.last.min(UNPRIVILEGED.wrapping_sub(1))),
+            UNPRIVILEGED.. => (self.first.max(UNPRIVILEGED), self.last),
+        };
+        let is_less = (first, last) != (self.first, self.last);
+        (is_less && first <= last).then_some(Self { first, last, ..self })
+    }
+
+    /// Those of the parity of a port.
+    fn of_parity(self, port: u16) -> Option<Self> {
+        let first = self.first.checked_add((self.first ^ port) & 1)?;
+        (first <= self.last).then_some(Self { first, step: 2, ..self })
+    }
+
+    /// All of them, each once, in a random order.
+    fn shuffled(self, draw: u64) -> impl Iterator<Item = u16> {
+        let Self { first, last, step } = self;
+        let span = u32::from(last).saturating_add(1).saturating_sub(first.into());
+        let count = span.div_ceil(u32::from(step).max(1));
+        Shuffle::new(count, draw).map(move |number| {
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            number.saturating_mul(step).saturating_add(first)
+        })
     }
 }
 

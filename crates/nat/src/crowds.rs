@@ -30,6 +30,8 @@ struct Crowd {
 }
 
 const WORDS: usize = 1024;
+/// The bits of even ports.
+const EVEN: u64 = 0x5555_5555_5555_5555;
 const CROWDED: u32 = 1 << 31;
 /// So many tuples of unknown remotes make one a crowd, and a crowd that falls below a quarter is none any more.
 const THRESHOLD: u32 = 2048;
@@ -103,8 +105,19 @@ impl Crowds {
         (crowd.filled == WORDS).then_some(number)
     }
 
-    /// A random one of the ports of a crowd that are free; every one is equally likely.
-    pub(crate) fn free(&self, number: usize, ports: RangeInclusive<u16>, draw: u32) -> Option<u16> {
+    /// A random one of the ports of a crowd that are free, of one parity if it is given; every one is equally likely.
+    pub(crate) fn free(
+        &self,
+        number: usize,
+        ports: RangeInclusive<u16>,
+        parity: Option<u16>,
+        draw: u32,
+    ) -> Option<u16> {
+        let wanted = match parity {
+            None => u64::MAX,
+            Some(0) => EVEN,
+            Some(_) => !EVEN,
+        };
         let words = self.taken.get(number)?;
         let (first, last) = (usize::from(ports.start() >> 6), usize::from(ports.end() >> 6));
         let words = words.get(first..=last)?;
@@ -115,7 +128,7 @@ impl Crowds {
             } else {
                 u64::MAX
             };
-            !word & behind & before
+            !word & behind & before & wanted
         };
         let free = || words.iter().enumerate().map(|(place, word)| (place, free(place, *word)));
         let count: u32 = free().map(|(_, word)| word.count_ones()).sum();
@@ -237,8 +250,8 @@ mod tests {
         }
         assert_eq!(known_at, 2047 + 1023);
         let number = crowds.known(&key(1, 9)).unwrap();
-        assert_eq!(crowds.free(number, 0..=59_999, 7), None);
-        assert_eq!(crowds.free(number, 59_999..=60_000, 7), Some(60_000));
+        assert_eq!(crowds.free(number, 0..=59_999, None, 7), None);
+        assert_eq!(crowds.free(number, 59_999..=60_000, None, 7), Some(60_000));
         assert_eq!(crowds.known(&key(2, 0)), None);
         for port in 0..60_000 {
             crowds.release(&key(1, port));
@@ -265,7 +278,7 @@ mod tests {
         let number = crowds.known(&key(1, 0)).unwrap();
         let draws = (0..10_u32).map(|tenth| tenth * (u32::MAX / 10) + 50);
         let found: Vec<_> =
-            draws.map(|draw| crowds.free(number, 0..=9999, draw).unwrap()).collect();
+            draws.map(|draw| crowds.free(number, 0..=9999, None, draw).unwrap()).collect();
         assert_eq!(found, (0..10).map(|thousand| thousand * 1000 + 7).collect::<Vec<_>>());
     }
 
@@ -294,8 +307,12 @@ mod tests {
                         words[usize::from(port >> 6)] |= 1 << (port & 63);
                     }
                     prop_assert!(crowds.taken[number] == words);
-                    let free = crowds.free(number, 100..=9000, 0);
-                    prop_assert_eq!(free, (100..=9000).find(|port| !taken.contains(&(remote, *port))));
+                    for parity in [None, Some(0), Some(1)] {
+                        let free = crowds.free(number, 100..=9000, parity, 0);
+                        let fits = |port: &u16| parity.is_none_or(|parity| port & 1 == parity);
+                        let is_free = |port: &u16| !taken.contains(&(remote, *port));
+                        prop_assert_eq!(free, (100..=9000).filter(fits).find(is_free));
+                    }
                 }
             }
         }

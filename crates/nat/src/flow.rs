@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
 use crate::key::Key;
-use crate::{Cause, Cell, Generation, Side, Sides, State, Time, Zone};
+use crate::{Cause, Cell, Generation, Sharing, Side, Sides, State, Time, Zone};
 
 /// A flow that is to be opened.
 ///
@@ -34,6 +34,8 @@ pub struct NewFlow<T> {
     pub generation: Generation,
     /// What the caller decided, kept with the flow.
     pub judgement: T,
+    /// What it shares with others of its pool, as [`choose`](crate::FlowTable::choose) said.
+    pub sharing: Sharing,
 }
 
 /// A flow of the table, as it was when asked for.

@@ -107,9 +107,8 @@ impl Hold {
         self.wheel.next()
     }
 
-    /// Lets the outside key of a flow that ended rest, which `crowds` counts as taken.
-    pub(crate) fn add(&mut self, now: u64, ended: u64, kind: Kind, key: &Key, crowds: &mut Crowds) {
-        let until = self.until(kind, ended);
+    /// Lets the outside key of a flow that ended rest until then, which `crowds` counts as taken.
+    pub(crate) fn add(&mut self, now: u64, until: u64, key: &Key, crowds: &mut Crowds) {
         if until <= now {
             return crowds.release(key);
         }

@@ -31,6 +31,11 @@ impl Key {
     }
 
     #[inline]
+    pub(crate) const fn zone(&self) -> Zone {
+        zone(self.words)
+    }
+
+    #[inline]
     pub(crate) const fn tuple(&self) -> FiveTuple {
         let ends = ends(self.words);
         FiveTuple {

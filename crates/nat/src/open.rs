@@ -1,11 +1,13 @@
 //! Opening flows.
 
-use vnetem_packet::{Headers, Transport, tcp_options};
+use vnetem_packet::{FiveTuple, Headers, Transport, tcp_options};
 
 use crate::hold::Kind;
+use crate::key::Key;
 use crate::record::Record;
+use crate::shares::{Unshared, whole};
 use crate::table::number;
-use crate::{Ended, FlowId, FlowTable, NewFlow, OpenError, Side, Time};
+use crate::{Block, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone};
 
 /// Flows that a new one takes the place of: past their deadline, or over.
 #[derive(Clone, Copy, Default)]
@@ -41,6 +43,8 @@ impl<T: Copy> FlowTable<T> {
         let now = self.advance(now);
         let replaced = self.replaced_by(now, &new)?;
         let outside = new.key(Side::Outside);
+        // What is replaced may be the last of a socket that goes on.
+        let (share, takes) = self.shares.join(now, &new).ok_or(OpenError::TableFull)?;
         for slot in replaced.0.into_iter().flatten() {
             if let Some(record) = self.records.get(slot) {
                 let (cause, ended) =
@@ -48,12 +52,11 @@ impl<T: Copy> FlowTable<T> {
                 self.remove(slot, cause, ended, Some(&outside));
             }
         }
-        let slot = self.records.vacant().ok_or(OpenError::TableFull)?;
-        let cell = self.cells.join(new.cell).ok_or(OpenError::TableFull)?;
-        if !self.enter(slot, &new) {
-            self.cells.leave(cell);
+        let Some((slot, cell)) = self.seat(&new) else {
+            self.shares.part(now, share, 0, &outside);
             return Err(OpenError::TableFull);
-        }
+        };
+        self.shares.seat(slot, share);
         let stamp = self.records.get(slot).map_or(0, |old| old.stamp);
         let mut record = Record::new(&new, now, stamp, cell);
         if let Transport::Tcp(segment) = first.transport {
@@ -68,10 +71,11 @@ impl<T: Copy> FlowTable<T> {
         self.wheel.insert(&mut self.chains, slot, deadline);
         self.cells.link(&mut self.chains, &self.records, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
-        if new.inside != new.external
-            && let Some(crowd) = self.crowds.take(&outside)
-        {
-            self.fill(crowd);
+        if new.inside != new.external {
+            self.count(&outside);
+        }
+        if takes {
+            self.count(&whole(&outside));
         }
         Ok(id)
     }
@@ -86,6 +90,26 @@ impl<T: Copy> FlowTable<T> {
         })
     }
 
+    /// The inside socket to which a packet that entered by this zone may come though it has no flow (T-03, RFC 4787 REQ-8): one with
+    /// [`Mapping::Independent`](crate::Mapping::Independent) and a filter that lets the sender in.
+    #[must_use]
+    pub fn inbound(&self, zone: Zone, tuple: &FiveTuple) -> Option<Inbound> {
+        self.shares.inbound(zone, tuple)
+    }
+
+    /// The block of ports that a flow's port is of, and how many flows that has: 1 when this one made it (T-37).
+    #[must_use]
+    pub fn block_of(&self, id: FlowId) -> Option<(Block, u32)> {
+        self.record(id).and_then(|_| self.shares.block_of(id.slot))
+    }
+
+    /// Counts an external tuple that is taken from now on.
+    fn count(&mut self, outside: &Key) {
+        if let Some(crowd) = self.crowds.take(outside) {
+            self.fill(crowd);
+        }
+    }
+
     /// Looks which ports of a crowd are taken: a word at a time, so that no packet waits long.
     fn fill(&mut self, crowd: usize) {
         let Some(first) = self.crowds.next_word(crowd) else { return };
@@ -96,7 +120,7 @@ impl<T: Copy> FlowTable<T> {
                 .lookup(hash, &key)
                 .and_then(|(slot, _)| self.records.get(slot))
                 .is_some_and(Record::is_translated);
-            of_flow || self.hold.has(hash, &key)
+            of_flow || self.hold.has(hash, &key) || self.shares.has_external(&key)
         };
         let word = (0..64).filter(is_taken).fold(0, |word, bit| word | 1_u64 << bit);
         self.crowds.fill(crowd, word);
@@ -116,6 +140,10 @@ impl<T: Copy> FlowTable<T> {
         {
             return Err(OpenError::TupleInUse);
         }
+        self.shares.can_join(now, new).map_err(|why| match why {
+            Unshared::NoRoom => OpenError::TableFull,
+            Unshared::Anothers => OpenError::TupleInUse,
+        })?;
         let first = self.giving_way(now, new, new.opener, None)?;
         let second = self.giving_way(now, new, new.opener.other(), first)?;
         let replaced = Replaced([first, second]);
@@ -151,6 +179,17 @@ impl<T: Copy> FlowTable<T> {
             return Err(OpenError::TupleInUse);
         }
         Ok(Some(slot))
+    }
+
+    /// Slot and cell of a new flow, which is entered in the index.
+    fn seat(&mut self, new: &NewFlow<T>) -> Option<(u32, u32)> {
+        let slot = self.records.vacant()?;
+        let cell = self.cells.join(new.cell)?;
+        if !self.enter(slot, new) {
+            self.cells.leave(cell);
+            return None;
+        }
+        Some((slot, cell))
     }
 
     /// Both keys of a new flow into the index, or none.

@@ -28,6 +28,20 @@ pub struct Settings {
     pub strict_windows: bool,
     /// Whether packets from the outside restart the timer of UDP and ICMP flows as those from the inside do (T-13, N-15).
     pub inbound_refreshes: bool,
+    /// Room for what flows of one pool share.
+    pub shared: Shared,
+}
+
+/// Room for what flows share where the [rules of their pool](crate::PoolRules) want it; a flow that finds none cannot open. None of it
+/// is touched by flows of other pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Inside addresses that are limited or have blocks.
+    pub hosts: u32,
+    /// Inside sockets that keep a port, and as many remote addresses of them where filtering is by address.
+    pub sockets: u32,
+    /// Blocks of ports.
+    pub blocks: u32,
 }
 
 /// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that very instant (T5).
@@ -98,6 +112,7 @@ impl Default for Settings {
             answers: Answers { burst: 16, interval: Duration::from_millis(100) },
             strict_windows: false,
             inbound_refreshes: true,
+            shared: Shared { hosts: 4096, sockets: 16_384, blocks: 4096 },
         }
     }
 }
@@ -175,6 +190,11 @@ impl Timers {
         ]
         .map(nanoseconds)
     }
+}
+
+impl Shared {
+    /// None, for tables whose pools have no rules that share anything; 16 bytes for each flow less.
+    pub const NONE: Self = Self { hosts: 0, sockets: 0, blocks: 0 };
 }
 
 impl HoldDown {

@@ -67,6 +67,11 @@ impl<S: Slot> Slab<S> {
         (0..).zip(&self.slots)
     }
 
+    /// Slots that were ever used.
+    pub(crate) fn used(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// Used slots.
     pub(crate) const fn live(&self) -> u32 {
         self.live

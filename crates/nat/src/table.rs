@@ -10,6 +10,7 @@ use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
 use crate::links::Chains;
 use crate::record::Record;
+use crate::shares::Shares;
 use crate::slab::Slab;
 use crate::tcp::after;
 use crate::wheel::Wheel;
@@ -41,6 +42,7 @@ pub struct FlowTable<T> {
     pub(crate) cells: Cells,
     pub(crate) hold: Hold,
     pub(crate) crowds: Crowds,
+    pub(crate) shares: Shares,
     /// Timer of every state in nanoseconds.
     pub(crate) timers: [u64; State::COUNT],
     pub(crate) settings: Settings,
@@ -64,6 +66,7 @@ impl<T: Copy> FlowTable<T> {
             cells: Cells::new(settings.cells.min(1 << 30), secret),
             hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
             crowds: Crowds::new(capacity, secret),
+            shares: Shares::new(capacity, &settings.shared, secret),
             timers: settings.timers.by_state(),
             settings,
             counters: FlowCounters::default(),
@@ -287,11 +290,18 @@ impl<T: Copy> FlowTable<T> {
         }
         self.cells.leave(record.cell);
         let outside = record.key(Side::Outside);
-        if record.is_translated() && successor != Some(&outside) {
+        if record.is_translated() {
             let kind = Kind::of(record.protocol(), record.state, cause);
-            self.hold.add(self.clock, ended, kind, &outside, &mut self.crowds);
-        } else if record.is_translated() {
-            self.crowds.release(&outside);
+            let until = self.hold.until(kind, ended);
+            // The port of a whole socket rests as such, once it has no flow.
+            if successor == Some(&outside) || self.shares.is_of_whole(slot) {
+                self.crowds.release(&outside);
+            } else {
+                self.hold.add(self.clock, until, &outside, &mut self.crowds);
+            }
+            if let Some(left) = self.shares.leave(self.clock, slot, until, &outside) {
+                self.hold.add(self.clock, left.until, &left.key, &mut self.crowds);
+            }
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();

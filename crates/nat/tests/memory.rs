@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem_nat::{
-    Cause, Cell, FlowTable, FragmentKey, Fragments, Generation, NewFlow, Pool, Settings, Side,
-    Span, Time, Wanted, Zone,
+    Cause, Cell, FlowTable, FragmentKey, Fragments, Generation, NewFlow, Pool, PoolRules, Settings,
+    Shared, Sharing, Side, Span, Time, Wanted, Zone,
 };
 use vnetem_packet::{Headers, Protocol};
 
@@ -41,6 +41,7 @@ fn new_flow(headers: &Headers, external: SocketAddrV4) -> NewFlow<u64> {
         cell: Cell(u32::from(headers.source_port % 7)),
         generation: Generation(1),
         judgement: 0,
+        sharing: Sharing::default(),
     }
 }
 
@@ -62,7 +63,8 @@ fn all_memory_is_taken_by_new() {
     let keys: Vec<_> = headers.iter().map(|headers| (Zone(1), headers.tuple())).collect();
     let mut found = vec![None; keys.len()];
     let public = [Ipv4Addr::new(20, 1, 1, 1)];
-    let pool = Pool { addresses: &public, first_port: 1024, last_port: 1300 };
+    let pool =
+        Pool { addresses: &public, first_port: 1024, last_port: 1300, rules: &PoolRules::AZURE };
     let before = dhat::HeapStats::get();
     let (mut opened, mut refused, mut resets) = (0_u32, 0_u32, 0_u32);
     for round in 0..20_u32 {
@@ -85,7 +87,7 @@ fn all_memory_is_taken_by_new() {
                 outside_zone: Zone::PUBLIC,
                 suggestion: None,
             };
-            let external = table.choose(now, pool, &wanted);
+            let external = table.choose(now, pool, &wanted).map(|chosen| chosen.external);
             let new = external.map(|external| new_flow(headers, external));
             match new.ok().filter(|new| table.can_open(now, new).is_ok()) {
                 Some(new) => {
@@ -123,13 +125,25 @@ fn all_memory_is_taken_by_new() {
 /// The memory of a flow is its record, two index entries and a judgement of 8 bytes.
 fn a_flow_takes_160_bytes_and_a_held_tuple_43() {
     let profiler = dhat::Profiler::builder().testing().build();
-    let settings = Settings { capacity: 100_000, held: 0, cells: 0, ..Settings::default() };
+    let settings = Settings {
+        capacity: 100_000,
+        held: 0,
+        cells: 0,
+        shared: Shared::NONE,
+        ..Settings::default()
+    };
     let before = dhat::HeapStats::get().curr_bytes;
     let table = FlowTable::<u64>::new(settings);
     let flow = (dhat::HeapStats::get().curr_bytes - before) / 100_000;
     assert!(flow <= 160, "{flow} bytes for each flow");
     drop(table);
-    let settings = Settings { capacity: 0, held: 100_000, cells: 0, ..Settings::default() };
+    let settings = Settings {
+        capacity: 0,
+        held: 100_000,
+        cells: 0,
+        shared: Shared::NONE,
+        ..Settings::default()
+    };
     let before = dhat::HeapStats::get().curr_bytes;
     let _table = FlowTable::<u64>::new(settings);
     let held = (dhat::HeapStats::get().curr_bytes - before) / 100_000;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use vnetem::{DataPlane, Edge, Fate, Network, Outbound, Settings, SubnetId, Time, Verdict};
-use vnetem_nat::{HoldDown, Side, Timers};
+use vnetem_nat::{HoldDown, PoolRules, Side, Timers};
 
 use crate::packet::{Emitted, word};
 use crate::{Failure, place};
@@ -66,7 +66,12 @@ impl Ours {
         let addresses = vec![place::EXTERNAL];
         network.set_outbound(
             subnet,
-            Outbound::Pool { addresses, first_port: 1, last_port: u16::MAX },
+            Outbound::Pool {
+                addresses,
+                first_port: 1,
+                last_port: u16::MAX,
+                rules: PoolRules::AZURE,
+            },
         )?;
         let plane = DataPlane::new(network.commit(), settings);
         Ok(Self { plane, subnet, now: Time(0) })

@@ -162,6 +162,13 @@ pub enum EditError {
         /// The timeout as given.
         minutes: u8,
     },
+    /// The rules of a pool contradict each other, or what it has.
+    PoolRules {
+        /// The subnet whose pool it is.
+        subnet: String,
+        /// What must hold.
+        why: &'static str,
+    },
     /// A next hop address cannot be an appliance of this subnet.
     NextHop {
         /// The address.
@@ -222,6 +229,7 @@ impl fmt::Display for EditError {
             Self::IdleMinutes { minutes } => {
                 write!(f, "an idle timeout of {minutes} minutes is not between 4 and 120")
             }
+            Self::PoolRules { subnet, why } => write!(f, "the pool of {subnet}: {why}"),
             Self::NextHop { address, why } => write!(f, "next hop {address}: {why}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{Cause, Cell, Flow, NewFlow, OpenError, Side, Zone, opens};
+use vnetem_nat::{Cause, Cell, Flow, NewFlow, OpenError, Sharing, Side, Zone, opens};
 use vnetem_packet::{FiveTuple, Headers};
 
 use crate::edge::{EdgeCode, cell};
@@ -47,6 +47,7 @@ impl Pipeline<'_> {
             cell: cell_of(nic),
             generation: self.snapshot.generation(),
             judgement: Judgement { near: entry.code, far, mark: Mark::Unjudged },
+            sharing: Sharing::default(),
         };
         match self.flows.can_open(self.now, &new) {
             Ok(()) => Decision::Open(new),

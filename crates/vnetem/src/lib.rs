@@ -29,7 +29,10 @@ pub use vnetem_authz::{
     RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
     SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
-pub use vnetem_nat::{Cause, Direction, Flow, FlowCounters, Generation, State, Time};
+pub use vnetem_nat::{
+    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, Limits, Mapping,
+    MidStream, Notice, PoolRules, Rate, State, Time,
+};
 pub use vnetem_packet as packet;
 pub use vnetem_packet::{
     FiveTuple, Headers, Identity, Malformed, Protocol, Realm, SiteId, SubnetId, VnetId,

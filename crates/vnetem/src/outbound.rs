@@ -2,14 +2,14 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{Exhausted, Flow, Pool, Side, Wanted};
+use vnetem_nat::{Chosen, Flow, NoTuple, Pool, Sharing, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::edge::Place;
 use crate::origin::{Entry, Origin};
 use crate::path::Path;
 use crate::pipeline::{Judgement, Pipeline};
-use crate::snapshot::{Method, NicView, OutboundView, SubnetView};
+use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
 
 impl Method {
     /// Whether the method carries a protocol, or fragments of it (N-11, N-18, T-21, T-28).
@@ -54,7 +54,7 @@ impl<'a> Pipeline<'a> {
         entry: Entry<'_>,
         path: &Path<'_>,
         tuple: &FiveTuple,
-    ) -> Result<SocketAddrV4, Exhausted> {
+    ) -> Result<Chosen, NoTuple> {
         let wanted = Wanted {
             protocol: tuple.protocol,
             inside: tuple.source,
@@ -63,20 +63,24 @@ impl<'a> Pipeline<'a> {
             outside_zone: path.zone,
             suggestion: self.suggestion,
         };
-        let mut pools = outbound.pools.iter();
-        pools
-            .find_map(|pool| {
-                let addresses = pool.addresses.as_slice();
-                // N-11: one to one, so that the port is the interface's own.
-                if outbound.method == Method::Instance {
-                    let address = addresses.first()?;
-                    return Some(SocketAddrV4::new(*address, tuple.source.port()));
-                }
-                let (first_port, last_port) = (pool.first_port, pool.last_port);
-                let pool = Pool { addresses, first_port, last_port };
-                self.flows.choose(self.now, pool, &wanted).ok()
-            })
-            .ok_or(Exhausted)
+        let mut why = NoTuple::Exhausted;
+        for pool in &outbound.pools {
+            let addresses = pool.addresses.as_slice();
+            // N-11: one to one, so that the port is the interface's own.
+            if outbound.method == Method::Instance
+                && let Some(address) = addresses.first()
+            {
+                let external = SocketAddrV4::new(*address, tuple.source.port());
+                return Ok(Chosen { external, sharing: Sharing::default() });
+            }
+            let PortPool { first_port, last_port, .. } = *pool;
+            let pool = Pool { addresses, first_port, last_port, rules: &outbound.rules };
+            match self.flows.choose(self.now, pool, &wanted) {
+                Ok(chosen) => return Ok(chosen),
+                Err(refused) => why = refused,
+            }
+        }
+        Err(why)
     }
 
     /// Whether a live flow of this opener may go on behind a public source: its method need not be the one that a new flow would take

@@ -5,8 +5,8 @@ use core::net::SocketAddrV4;
 
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
-    Cause, Cell, Exhausted, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
-    NewFlow, OpenError, Side, Span, Standing, Time, Zone, opens,
+    Cause, Cell, Chosen, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
+    NewFlow, OpenError, Sharing, Side, Span, Standing, Time, Zone, opens,
 };
 use vnetem_packet::{
     FiveTuple, Fragment, Headers, Quote, Reset, Rewrite, TcpFlags, Transport, verify_icmp_checksum,
@@ -300,11 +300,11 @@ impl<'a> Pipeline<'a> {
             let answer = if resets { Reset::answering(headers) } else { None };
             return Decision::Drop(DropReason::NoFlow, answer);
         }
-        let external = match outbound {
-            None => tuple.source,
+        let Chosen { external, sharing } = match outbound {
+            None => Chosen { external: tuple.source, sharing: Sharing::default() },
             Some(outbound) => match self.external(outbound, entry, &path, &tuple) {
-                Ok(external) => external,
-                Err(Exhausted) => return Decision::Drop(DropReason::SnatExhausted, None),
+                Ok(chosen) => chosen,
+                Err(why) => return Decision::Drop(why.into(), None),
             },
         };
         note.step(|| Step::Source {
@@ -334,6 +334,7 @@ impl<'a> Pipeline<'a> {
             cell: cell(entry.origin.number(), path.service),
             generation: self.snapshot.generation(),
             judgement: Judgement { near: entry.code, far: path.far, mark },
+            sharing,
         };
         match self.flows.can_open(self.now, &new) {
             Ok(()) => Decision::Open(new),

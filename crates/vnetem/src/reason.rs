@@ -3,6 +3,7 @@
 use core::fmt;
 
 use vnetem_authz::{Refusal, RuleDirection};
+use vnetem_nat::NoTuple;
 use vnetem_packet::Malformed;
 
 macro_rules! reasons {
@@ -72,6 +73,10 @@ reasons! {
     Hairpin = "hairpin",
     /// Every public port towards this remote is taken (N-17, N9).
     SnatExhausted = "snat-exhausted",
+    /// Its inside address has as many flows or ports as it may (T-10).
+    PortQuota = "port-quota",
+    /// Its inside address opens flows faster than it may (T-10).
+    FlowRate = "flow-rate",
     /// The flow table is full (T1).
     FlowTableFull = "flow-table-full",
     /// Another live flow has the same tuple on one side (N2).
@@ -90,6 +95,16 @@ reasons! {
     IcmpChecksum = "icmp-checksum",
     /// The segment does not fit the state of its connection.
     TcpInvalid = "tcp-invalid",
+}
+
+impl From<NoTuple> for DropReason {
+    fn from(why: NoTuple) -> Self {
+        match why {
+            NoTuple::Exhausted => Self::SnatExhausted,
+            NoTuple::Quota => Self::PortQuota,
+            NoTuple::Rate => Self::FlowRate,
+        }
+    }
 }
 
 /// Policy said no.

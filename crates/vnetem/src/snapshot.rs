@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Cell, Generation};
+use vnetem_nat::{Cell, Generation, PoolRules};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use crate::network::Attached;
@@ -100,6 +100,8 @@ pub(crate) struct OutboundView {
     pub(crate) method: Method,
     /// Where ports are taken from, one pool after the other.
     pub(crate) pools: Vec<PortPool>,
+    /// How they are given, and what else a plain pool does.
+    pub(crate) rules: PoolRules,
 }
 
 /// The same ports of several public addresses.

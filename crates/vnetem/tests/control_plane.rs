@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vnetem::{
-    DefaultAction, EditError, EffectiveRoute, Ipv4Net, Network, NextHop, Outbound, RouteSource,
-    RouteState, RuleLimits, RuleSet, Scope, ServiceId, SiteId, SubnetId, VnetId,
+    DefaultAction, EditError, EffectiveRoute, Ipv4Net, Network, NextHop, Outbound, PoolRules,
+    RouteSource, RouteState, RuleLimits, RuleSet, Scope, ServiceId, SiteId, SubnetId, VnetId,
 };
 
 fn net(text: &str) -> Ipv4Net {
@@ -122,8 +122,15 @@ fn a_refused_edit_names_both_parts_and_changes_nothing() {
         (
             |w| {
                 let addresses = vec![ip("20.3.3.3")];
-                w.network
-                    .set_outbound(w.web, Outbound::Pool { addresses, first_port: 9, last_port: 8 })
+                w.network.set_outbound(
+                    w.web,
+                    Outbound::Pool {
+                        addresses,
+                        first_port: 9,
+                        last_port: 8,
+                        rules: PoolRules::AZURE,
+                    },
+                )
             },
             "9-8 is no range of ports",
         ),

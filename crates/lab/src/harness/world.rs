@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DefaultAction, DenyMode, Edge, EditError, IpRule, Network, NextHop, NicId, Outbound,
+    DefaultAction, DenyMode, Edge, EditError, IpRule, Network, NextHop, NicId, Outbound, PoolRules,
     ResourceId, RuleLimits, RuleSet, RuleState, Scope, ServiceId, SiteId, SubnetId, TiePolicy,
     VnetId,
 };
@@ -143,13 +143,29 @@ fn outbound(subnet: u8, to: u8) -> Outbound {
         1 => Outbound::Default(address(9)),
         2 => Outbound::NatGateway(vec![address(1)]),
         3 => Outbound::NatGateway(vec![address(1), address(2)]),
-        4 => Outbound::Pool { addresses: vec![address(2)], first_port: 2000, last_port: 2001 },
-        5 => Outbound::Pool { addresses: vec![address(1)], first_port: 1024, last_port: 1027 },
-        6 => Outbound::Pool { addresses: vec![address(3)], first_port: 65_535, last_port: 65_535 },
+        4 => Outbound::Pool {
+            addresses: vec![address(2)],
+            first_port: 2000,
+            last_port: 2001,
+            rules: PoolRules::AZURE,
+        },
+        5 => Outbound::Pool {
+            addresses: vec![address(1)],
+            first_port: 1024,
+            last_port: 1027,
+            rules: PoolRules::AZURE,
+        },
+        6 => Outbound::Pool {
+            addresses: vec![address(3)],
+            first_port: 65_535,
+            last_port: 65_535,
+            rules: PoolRules::AZURE,
+        },
         _ => Outbound::Pool {
             addresses: vec![address(1), address(2)],
             first_port: 1024,
             last_port: 1025,
+            rules: PoolRules::AZURE,
         },
     }
 }

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem::{DenyMode, Outbound, TiePolicy};
+use vnetem::{DenyMode, Outbound, PoolRules, TiePolicy};
 
 use super::error::Problem;
 use super::firewall::{self, Kind, Rule};
@@ -192,7 +192,7 @@ fn method(words: &mut Words<'_>) -> Result<Outbound, Problem> {
         let addresses = words.list(ADDRESSES)?;
         let (first_port, last_port) =
             if words.accept("ports") { ports(words)? } else { (1024, 65535) };
-        Ok(Outbound::Pool { addresses, first_port, last_port })
+        Ok(Outbound::Pool { addresses, first_port, last_port, rules: PoolRules::AZURE })
     } else {
         Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535"))
     }

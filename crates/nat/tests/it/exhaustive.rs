@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use vnetem_nat::{
-    Answers, Cause, Exhausted, FlowTable, HoldDown, NewFlow, Pool, Settings, Side, Time, Timers,
-    Wanted, Zone,
+    Answers, Cause, FlowTable, HoldDown, NewFlow, NoTuple, Pool, PoolRules, Settings, Side, Time,
+    Timers, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Protocol};
 
@@ -30,7 +30,8 @@ fn run(mut sequence: u32) {
         ..Settings::default()
     };
     let public = [Ipv4Addr::new(20, 1, 1, 1)];
-    let pool = Pool { addresses: &public, first_port: 1024, last_port: 1025 };
+    let pool =
+        Pool { addresses: &public, first_port: 1024, last_port: 1025, rules: &PoolRules::AZURE };
     let mut table = FlowTable::new(settings);
     let mut now = Time(0);
     let mut flows = Vec::new();
@@ -52,7 +53,7 @@ fn run(mut sequence: u32) {
                     outside_zone: Zone::PUBLIC,
                     suggestion: None,
                 };
-                let chosen = table.choose(now, pool, &wanted);
+                let chosen = table.choose(now, pool, &wanted).map(|chosen| chosen.external);
                 let held = |port: u16| {
                     flows.iter().map(|(new, _)| new).chain(&resting).any(|other: &NewFlow<u32>| {
                         other.remote == remote && other.external.port() == port
@@ -63,7 +64,8 @@ fn run(mut sequence: u32) {
                         assert!(!held(external.port()), "N1, N10");
                         new.external = external;
                     }
-                    Err(Exhausted) => {
+                    Err(why) => {
+                        assert_eq!(why, NoTuple::Exhausted);
                         assert!((1024..=1025).all(held), "N9");
                         continue;
                     }

@@ -14,6 +14,7 @@ mod fragments;
 mod model;
 mod packets;
 mod ports;
+mod rules;
 mod stale;
 mod tcp;
 mod timers;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, Closing, Exhausted, FlowId, FlowTable, Generation, HoldDown, NewFlow, Pool,
-    Settings, Side, Standing, Time, Timers, Track, Wanted, Zone,
+    Cause, Cell, Closing, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool,
+    PoolRules, Settings, Sharing, Side, Standing, Time, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::{Protocol, Reset};
 
@@ -174,6 +174,7 @@ impl Pair {
             cell: Cell(cell),
             generation: Generation(self.generation),
             judgement: u32::from(shape),
+            sharing: Sharing::default(),
         };
         if from_outside && protocol == Protocol::ICMP {
             // The identifier is the remote's then.
@@ -185,7 +186,7 @@ impl Pair {
             new.outside_zone = Zone::PUBLIC;
             let addresses = &PUBLIC[..self.addresses];
             let (first_port, last_port) = (1024, 1023 + self.ports);
-            let pool = Pool { addresses, first_port, last_port };
+            let pool = Pool { addresses, first_port, last_port, rules: &PoolRules::AZURE };
             let free = self.twin.free(self.now, addresses, first_port..=last_port, &new);
             let wanted = Wanted {
                 protocol,
@@ -195,12 +196,12 @@ impl Pair {
                 outside_zone: Zone::PUBLIC,
                 suggestion: None,
             };
-            let got = self.table.choose(self.now, pool, &wanted);
+            let got = self.table.choose(self.now, pool, &wanted).map(|chosen| chosen.external);
             match got {
                 Ok(external) => {
                     assert!(free.contains(&external), "{external} is not among {free:?}")
                 }
-                Err(Exhausted) => assert_eq!(free, []),
+                Err(why) => assert_eq!((why, free.as_slice()), (NoTuple::Exhausted, &[][..])),
             }
             new.external = match got {
                 Ok(external) if chosen => external,

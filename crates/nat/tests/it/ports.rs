@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Exhausted, FlowTable, HoldDown, NewFlow, OpenError, Pool, Settings, Side, Time, Timers,
-    Track, Wanted, Zone,
+    Cause, FlowTable, HoldDown, NewFlow, NoTuple, OpenError, Pool, PoolRules, Settings, Sharing,
+    Side, Time, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -18,7 +18,7 @@ const PUBLIC: [Ipv4Addr; 3] =
     [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2), Ipv4Addr::new(20, 1, 1, 3)];
 
 fn pool(addresses: &[Ipv4Addr], first_port: u16, last_port: u16) -> Pool<'_> {
-    Pool { addresses, first_port, last_port }
+    Pool { addresses, first_port, last_port, rules: &PoolRules::AZURE }
 }
 
 fn choose(
@@ -26,10 +26,10 @@ fn choose(
     now: Time,
     pool: Pool<'_>,
     new: &NewFlow<u32>,
-) -> Result<SocketAddrV4, Exhausted> {
+) -> Result<SocketAddrV4, NoTuple> {
     let NewFlow { protocol, inside, inside_zone, remote, outside_zone, .. } = *new;
     let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None };
-    table.choose(now, pool, &wanted)
+    table.choose(now, pool, &wanted).map(|chosen| chosen.external)
 }
 
 /// Opens a flow of this inside port behind the pool.
@@ -37,7 +37,7 @@ fn open_behind(
     table: &mut FlowTable<u32>,
     pool: Pool<'_>,
     port: u16,
-) -> Result<SocketAddrV4, Exhausted> {
+) -> Result<SocketAddrV4, NoTuple> {
     let mut new = flow(Protocol::UDP);
     new.inside = at([10, 0, 0, 4], port);
     new.external = choose(table, Time(0), pool, &new)?;
@@ -58,7 +58,7 @@ fn a_suggestion_that_is_free_goes_before_all() {
     let mut open_with = |inside_port, suggestion| {
         let inside = SocketAddrV4::new(*inside.ip(), inside_port);
         let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion };
-        let external = table.choose(Time(0), pool, &wanted).unwrap();
+        let external = table.choose(Time(0), pool, &wanted).unwrap().external;
         open(&mut table, Time(0), NewFlow { inside, external, ..flow(Protocol::UDP) }).unwrap();
         external
     };
@@ -84,7 +84,7 @@ fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
             (1..=size).map(|port| open_behind(&mut table, pool, port).unwrap()).collect();
         assert_eq!(given.len(), usize::from(size), "N1: all different");
         assert!(given.iter().all(|end| (5000..5000 + ports).contains(&end.port())), "N8");
-        assert_eq!(open_behind(&mut table, pool, size + 1), Err(Exhausted));
+        assert_eq!(open_behind(&mut table, pool, size + 1), Err(NoTuple::Exhausted));
         for (id, flow) in table.iter().collect::<Vec<_>>() {
             table.end(Time(0), id, Cause::Evicted);
             assert_eq!(open_behind(&mut table, pool, size + 1), Ok(flow.external), "the one left");
@@ -108,6 +108,7 @@ fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
         cell: flow.cell,
         generation: flow.generation,
         judgement: flow.judgement,
+        sharing: Sharing::default(),
     }
 }
 
@@ -122,7 +123,7 @@ fn the_last_of_64512_ports_is_found() {
     let taken: BTreeSet<_> = table.iter().map(|(_, flow)| flow.external.port()).collect();
     let left = (1024..=65_535).find(|port| !taken.contains(port)).unwrap();
     assert_eq!(open_behind(&mut table, pool, 64_513).unwrap().port(), left);
-    assert_eq!(open_behind(&mut table, pool, 64_514), Err(Exhausted));
+    assert_eq!(open_behind(&mut table, pool, 64_514), Err(NoTuple::Exhausted));
 }
 
 /// N9, N-17, N10 where a remote is so crowded that its ports are kept in a bitmap: exact under churn, swept or not, against a map of ports.
@@ -154,7 +155,8 @@ fn a_crowded_remote_is_exhausted_exactly() {
                     live.insert(port, open(&mut table, now, NewFlow { external, ..new }).unwrap());
                     opened += 1;
                 }
-                Err(Exhausted) => {
+                Err(why) => {
+                    assert_eq!(why, NoTuple::Exhausted);
                     assert_eq!(free, None, "N9 in round {round}");
                     exhausted += 1;
                     break;
@@ -193,7 +195,7 @@ fn one_port_serves_several_remotes() {
         open(&mut table, Time(0), new).unwrap();
     }
     let other = NewFlow { inside: at([10, 0, 0, 5], 50_001), ..first };
-    assert_eq!(choose(&table, Time(0), one, &other), Err(Exhausted));
+    assert_eq!(choose(&table, Time(0), one, &other), Err(NoTuple::Exhausted));
     assert_eq!(open(&mut table, Time(0), other), Err(OpenError::TupleInUse), "N1");
     let datagrams = NewFlow { protocol: Protocol::UDP, ..other };
     assert!(choose(&table, Time(0), one, &datagrams).is_ok(), "N-09: TCP and UDP are apart");
@@ -213,7 +215,7 @@ fn overlapping_networks_never_share_a_tuple() {
     }
     assert_eq!(given.len(), 2);
     let third = NewFlow { inside_zone: Zone(3), ..flow(Protocol::TCP) };
-    assert_eq!(choose(&table, Time(0), two, &third), Err(Exhausted));
+    assert_eq!(choose(&table, Time(0), two, &third), Err(NoTuple::Exhausted));
 }
 
 /// T-21: two hosts that use one identifier get two.
@@ -246,7 +248,7 @@ fn a_protocol_without_ports_takes_an_address() {
                 given.insert(external);
                 open(&mut table, Time(0), NewFlow { external, ..new }).unwrap();
             }
-            Err(Exhausted) => assert_eq!((host, given.len()), (4, 3)),
+            Err(why) => assert_eq!((why, host, given.len()), (NoTuple::Exhausted, 4, 3)),
         }
     }
     assert_eq!(given.len(), 3);
@@ -256,8 +258,8 @@ fn a_protocol_without_ports_takes_an_address() {
 fn a_pool_without_an_address_or_a_port_is_exhausted() {
     let table = without_hold();
     let new = flow(Protocol::TCP);
-    assert_eq!(choose(&table, Time(0), pool(&[], 1024, 65_535), &new), Err(Exhausted));
-    assert_eq!(choose(&table, Time(0), pool(&PUBLIC, 1025, 1024), &new), Err(Exhausted));
+    assert_eq!(choose(&table, Time(0), pool(&[], 1024, 65_535), &new), Err(NoTuple::Exhausted));
+    assert_eq!(choose(&table, Time(0), pool(&PUBLIC, 1025, 1024), &new), Err(NoTuple::Exhausted));
     assert!(choose(&table, Time(0), pool(&PUBLIC, 0, 65_535), &new).is_ok());
 }
 
@@ -441,7 +443,11 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
             let one = pool(&PUBLIC[..1], 1024, 1024);
             world.wait(Duration::from_secs(seconds) - Duration::from_nanos(1));
-            assert_eq!(choose(&world.table, world.now, one, &other), Err(Exhausted), "{name}");
+            assert_eq!(
+                choose(&world.table, world.now, one, &other),
+                Err(NoTuple::Exhausted),
+                "{name}"
+            );
             assert_eq!(
                 world.table.can_open(world.now, &other),
                 Err(OpenError::TupleInUse),
@@ -465,7 +471,7 @@ fn a_tombstone_keeps_its_tuple_from_being_given_again() {
     _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
     let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
     let one = pool(&PUBLIC[..1], 1024, 1024);
-    assert_eq!(choose(&world.table, world.now, one, &other), Err(Exhausted));
+    assert_eq!(choose(&world.table, world.now, one, &other), Err(NoTuple::Exhausted));
     assert_eq!(world.table.can_open(world.now, &other), Err(OpenError::TupleInUse));
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, Generation, NewFlow, OpenError, Settings, Side, State, Time, Track,
-    Zone,
+    Cell, FlowId, FlowTable, Generation, NewFlow, OpenError, Settings, Sharing, Side, State, Time,
+    Track, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -38,6 +38,7 @@ pub(crate) fn flow(protocol: Protocol) -> NewFlow<u32> {
         cell: Cell(1),
         generation: Generation(1),
         judgement: 0,
+        sharing: Sharing::default(),
     }
 }
 

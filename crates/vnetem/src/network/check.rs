@@ -1,9 +1,11 @@
 //! What must hold before an edit is done, and the lookups that edits and readers share.
 
 use core::net::Ipv4Addr;
+use core::time::Duration;
 
 use ipnet::Ipv4Net;
 use vnetem_authz::DenyMode;
+use vnetem_nat::{Blocks, Filtering, PoolRules};
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
 use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
@@ -63,11 +65,42 @@ pub(super) fn inside(
     Err(EditError::Outside { inner, owner: owner.into(), container: container() })
 }
 
+/// What the rules of a pool with so many ports but one must keep to.
+fn pool_rules(rules: &PoolRules, ports: u16) -> Result<(), &'static str> {
+    let fits = |size: u16| size > 0 && size - 1 <= ports;
+    match rules.blocks {
+        Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. } if !fits(size) => {
+            return Err("a block has at least one port and no more than the pool");
+        }
+        Blocks::Dynamic { most, .. } if !(1..=4).contains(&most) => {
+            return Err("an inside address has one to four blocks");
+        }
+        _ => {}
+    }
+    if rules.filtering != Filtering::AddressAndPort && !rules.is_independent() {
+        return Err("only an endpoint-independent mapping can let in what no flow asked for");
+    }
+    if rules.limits.rate.is_some_and(|rate| rate.burst == 0 || rate.interval.is_zero()) {
+        return Err("a rate has a burst of at least one and an interval");
+    }
+    if rules.segment_size == Some(0) {
+        return Err("a segment has at least one byte");
+    }
+    // RFC 5382 REQ-4.
+    if rules.unsolicited_syn.is_some_and(|after| after < Duration::from_secs(6)) {
+        return Err("an unsolicited SYN is not answered before 6 seconds");
+    }
+    Ok(())
+}
+
 pub(super) fn outbound(outbound: &Outbound, name: &str) -> Result<(), EditError> {
-    if let Outbound::Pool { first_port: first, last_port: last, .. } = *outbound
-        && (first == 0 || first > last)
-    {
-        return Err(EditError::Ports { first, last });
+    if let Outbound::Pool { first_port: first, last_port: last, rules, .. } = *outbound {
+        if first == 0 || first > last {
+            return Err(EditError::Ports { first, last });
+        }
+        if let Err(why) = pool_rules(&rules, last - first) {
+            return Err(EditError::PoolRules { subnet: name.into(), why });
+        }
     }
     let addresses = outbound.addresses();
     if addresses.len() > MAX_NAT_ADDRESSES {

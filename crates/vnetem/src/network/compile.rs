@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Generation};
+use vnetem_nat::{Cell, Generation, PoolRules};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
@@ -258,7 +258,8 @@ impl Network {
             first_port: block.first,
             last_port: block.last,
         });
-        Some(OutboundView { method: Method::LoadBalancer, pools: pools.collect() })
+        let (method, pools) = (Method::LoadBalancer, pools.collect());
+        Some(OutboundView { method, pools, rules: PoolRules::AZURE })
     }
 
     fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
@@ -367,17 +368,21 @@ fn pool_of_site(addresses: &[Ipv4Addr]) -> Option<OutboundView> {
 }
 
 fn compile_outbound(outbound: &Outbound) -> Option<OutboundView> {
+    let mut rules = PoolRules::AZURE;
     let (method, ports) = match *outbound {
         Outbound::Private => return None,
         Outbound::Default(_) => (Method::Default, GATEWAY_PORTS),
         Outbound::NatGateway(_) => (Method::NatGateway, GATEWAY_PORTS),
-        Outbound::Pool { first_port, last_port, .. } => (Method::Pool, (first_port, last_port)),
+        Outbound::Pool { first_port, last_port, rules: own, .. } => {
+            rules = own;
+            (Method::Pool, (first_port, last_port))
+        }
     };
-    Some(single(method, outbound.addresses(), ports))
+    Some(OutboundView { rules, ..single(method, outbound.addresses(), ports) })
 }
 
 fn single(method: Method, addresses: &[Ipv4Addr], ports: (u16, u16)) -> OutboundView {
     let addresses = addresses.to_vec();
     let pool = PortPool { addresses, first_port: ports.0, last_port: ports.1 };
-    OutboundView { method, pools: vec![pool] }
+    OutboundView { method, pools: vec![pool], rules: PoolRules::AZURE }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use vnetem_authz::Firewall;
+use vnetem_nat::PoolRules;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::Endpoint;
@@ -119,6 +120,8 @@ pub enum Outbound {
         first_port: u16,
         /// Last port of each.
         last_port: u16,
+        /// How it translates.
+        rules: PoolRules,
     },
 }
 
