@@ -19,6 +19,7 @@ mod security;
 mod settings;
 mod snapshot;
 mod trace;
+mod tunnel_port;
 mod verdict;
 
 pub use ipnet::Ipv4Net;
@@ -59,6 +60,7 @@ pub use security::SecurityGroupId;
 pub use settings::{Closing, Settings};
 pub use snapshot::Snapshot;
 pub use trace::{FlowStep, Step, Trace};
+pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
 
 /// The example of the project's front page compiles.

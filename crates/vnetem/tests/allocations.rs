@@ -1,15 +1,23 @@
 //! T3: no packet makes the data plane allocate, whether it hits a flow, opens one, is refused, dropped or answered. By a counting
 //! allocator, so alone in its process and without a test harness, since all that the process does counts.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail by panic"
+)]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::PacketBuilder;
+use vnetem::packet::tunnel::{
+    Encapsulated, Encapsulation, Fragments, Key, Layout, Overlay, Underlay,
+};
 use vnetem::{
-    Action, DataPlane, DefaultAction, DropReason, Edge, Network, NextHop, Outbound, PortRange,
-    RuleDirection, RuleLimits, RuleProtocol, RuleSet, Scope, SecurityGroup, SecurityRule, Selector,
-    Settings, Time,
+    Action, DataPlane, DefaultAction, DropReason, Edge, Identity, Network, NextHop, Outbound,
+    PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet, Scope, SecurityGroup,
+    SecurityRule, Selector, Settings, Time, TunnelPort, TunnelSettings,
 };
 
 #[global_allocator]
@@ -76,6 +84,36 @@ fn main() {
         packets.push(vec![0x45; 33]);
     }
 
+    // A service tunnel, a packet into it, and the same one with its ends exchanged back out of it.
+    let settings = TunnelSettings {
+        layout: Layout::default(),
+        region: 1,
+        destination: Overlay::prefix("2603:10e1:100:2::".parse().unwrap()),
+        underlay: Underlay {
+            source: Ipv4Addr::new(40, 1, 2, 1),
+            destination: None,
+            encapsulation: Encapsulation::Vxlan,
+            key: Key::SERVICE_TUNNEL,
+            dscp: 0,
+            source_mac: [2, 0, 0, 0, 0, 1],
+            destination_mac: [2, 0, 0, 0, 0, 2],
+        },
+        fragments: Fragments::Carry,
+    };
+    let mut port = TunnelPort::new(storage, settings);
+    let identity = Some(Identity { vnet: alpha, subnet: web, address: Ipv4Addr::new(10, 0, 0, 4) });
+    let (to, plain) =
+        (Edge::Service { service: storage, identity }, packet(true, 1, "52.239.1.9:443", 64, true));
+    let mut wire = [0; 256];
+    let length = port.encapsulate(to, &plain, &mut wire).unwrap();
+    let reply = Encapsulated::parse(&wire[..length]).unwrap().reply();
+    let mut answer = Vec::new();
+    let builder = PacketBuilder::ipv4([52, 239, 1, 9], [10, 0, 0, 4], 64);
+    builder.tcp(443, 1, 1, 4096).ack(1).write(&mut answer, b"").unwrap();
+    let mut back = [0; 256];
+    let headers = vnetem::Headers::parse(&answer).unwrap();
+    let back_length = reply.encapsulate(&answer, &headers, &mut back).unwrap();
+
     let profiler = dhat::Profiler::builder().testing().build();
     let start = dhat::HeapStats::get();
     let mut buffer = [0; 64];
@@ -88,6 +126,12 @@ fn main() {
         if round == 0 {
             plane.apply(Time(1_000_000), after.clone());
         }
+    }
+    for _ in 0..100 {
+        port.encapsulate(to, &plain, &mut wire).unwrap();
+        port.decapsulate(&back[..back_length], &mut wire).unwrap();
+        assert!(port.encapsulate(Edge::Internet, &plain, &mut wire).is_err());
+        assert!(port.decapsulate(&plain, &mut wire).is_err());
     }
     let allocated = dhat::HeapStats::get().total_blocks - start.total_blocks;
     // Taking a snapshot is a control call and may allocate; it does not.
