@@ -231,7 +231,7 @@ fn a_tag_in_a_rule_is_kept_current() {
     assert!(!w.passes("10.0.0.4:2", "40.1.0.1:1433"));
 }
 
-/// P-31: interface and subnet must both allow; on the way out the interface is asked first, on the way in the subnet.
+/// P-16, P-31: interface and subnet must both allow; on the way out the interface is asked first, on the way in the subnet.
 #[test]
 fn interface_and_subnet_must_both_allow() {
     let no_http = [(100, "no-http", OUT, Action::Deny, "*", "*", "80")];

@@ -76,6 +76,21 @@ fn equal_private_addresses_are_told_apart_by_their_subnets() {
     assert!(!rules.judge(other).is_allowed());
 }
 
+/// S-46, C-20, F-04: an account restricts to private addresses only as far as they are within a subnet that a rule names: the address alone
+/// is no rule and lets nobody in.
+#[test]
+fn a_private_address_lets_in_only_within_its_subnet() {
+    assert!(deny().add_ip_rule(VM.to_string().parse().unwrap()).is_err());
+    let restricted = locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap());
+    for account in restricted {
+        assert!(account.judge(tunnel(WEB)).is_allowed(), "{account:?}");
+        for same_address in [tunnel(OTHER), SAME_REGION, Arrival::Public(VM)] {
+            assert_eq!(same_address.address(), Some(VM));
+            assert!(!account.judge(same_address).is_allowed(), "{account:?} {same_address:?}");
+        }
+    }
+}
+
 /// F-12, F-13, F-11: in every service an approved private endpoint comes in, even with public access disabled, which nothing else but a
 /// trusted instance does, and an unapproved one never.
 #[test]

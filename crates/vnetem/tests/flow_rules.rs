@@ -1,0 +1,235 @@
+//! What a flow is in the pipeline: one decision for both directions, judged anew by what it would be told today, ended by its packets.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up must fail")]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use etherparse::PacketBuilder;
+use vnetem::{
+    Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Ipv4Net, Network,
+    NextHop, Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule,
+    Selector, Settings, SubnetId, Time,
+};
+
+const VM: &str = "10.0.0.4:50001";
+const FAR: &str = "8.8.8.8:443";
+
+struct World {
+    network: Network,
+    plane: DataPlane,
+    web: SubnetId,
+    now: Time,
+}
+
+fn world() -> World {
+    let mut network = Network::new();
+    network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+    network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    World { network, plane, web, now: Time(0) }
+}
+
+impl World {
+    fn apply(&mut self) {
+        self.plane.apply(self.now, self.network.commit());
+    }
+
+    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Fate, String) {
+        let mut packet = packet.to_vec();
+        let fate = self.plane.process(self.now, edge, &mut packet).fate;
+        (fate, Headers::parse(&packet).unwrap().to_string())
+    }
+
+    fn out(&mut self, source: &str, destination: &str, flags: &str) -> (Fate, String) {
+        self.send(Edge::Subnet(self.web), &tcp(source, destination, flags))
+    }
+
+    fn back(&mut self, source: &str, destination: &str, flags: &str) -> (Fate, String) {
+        self.send(Edge::Internet, &tcp(source, destination, flags))
+    }
+
+    /// A connection that is open; the public tuple's end.
+    fn open(&mut self, source: &str, destination: &str) -> String {
+        let (_, leaves) = self.out(source, destination, "S");
+        let external = leaves.split(' ').next().unwrap().to_owned();
+        self.back(destination, &external, "SA");
+        self.out(source, destination, "A");
+        external
+    }
+
+    fn live(&self) -> u32 {
+        self.plane.flow_counters().live
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.plane.handle_timeout(self.now);
+    }
+}
+
+fn forwarded(fate: Fate) -> bool {
+    matches!(fate, Fate::Forward(_))
+}
+
+/// P-20: later packets take what was composed for the first one, without a rule, a route or a port being looked for.
+#[test]
+fn later_packets_take_what_the_first_one_was_told() {
+    let mut w = world();
+    let steps = |w: &World| {
+        let packet = tcp(VM, FAR, "S");
+        let trace = w.plane.trace(w.now, Edge::Subnet(w.web), &packet).to_string();
+        let words =
+            trace.lines().skip(1).map(|line| line.split_whitespace().next().unwrap().to_owned());
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&w), ["flow", "route", "source", "verdict"]);
+    let external = w.open(VM, FAR);
+    assert_eq!(steps(&w), ["flow", "verdict"]);
+    for _ in 0..3 {
+        assert_eq!(w.out(VM, FAR, "A").1, format!("{external} > {FAR} tcp A"));
+    }
+    assert_eq!(w.plane.flow_counters().opened, 1);
+}
+
+/// P-26: both directions of a flow come together, the one the inverse of the other, and go together.
+#[test]
+fn both_directions_of_a_flow_come_and_go_together() {
+    let mut w = world();
+    let external = {
+        let (fate, leaves) = w.out(VM, FAR, "S");
+        assert!(forwarded(fate));
+        leaves.split(' ').next().unwrap().to_owned()
+    };
+    // No packet of the other direction was needed to make it.
+    let (fate, arrives) = w.back(FAR, &external, "SA");
+    assert!(forwarded(fate));
+    assert_eq!(arrives, format!("{FAR} > {VM} tcp SA"));
+    w.network.set_route(w.web, net("8.8.8.8/32"), NextHop::None).unwrap();
+    w.apply();
+    assert_eq!(w.out(VM, FAR, "A").0, Fate::Drop(DropReason::PathSwitched));
+    assert!(!forwarded(w.back(FAR, &external, "A").0));
+    assert_eq!(w.live(), 0);
+}
+
+/// P-27, P-11, P-13: a change of rules that would have deleted the pair does not: the answers to an allowed flow still come in, although
+/// nothing would let them in by themselves.
+#[test]
+fn answers_still_come_in_after_a_change_of_rules() {
+    let mut w = world();
+    let external = w.open(VM, FAR);
+    let mut closed = SecurityGroup::default();
+    for (name, direction) in [("in", RuleDirection::Inbound), ("out", RuleDirection::Outbound)] {
+        let rule = SecurityRule {
+            name: name.into(),
+            priority: 100,
+            direction,
+            action: Action::Deny,
+            protocol: RuleProtocol::Any,
+            sources: vec![Selector::Any],
+            source_ports: vec![PortRange::ANY],
+            destinations: vec![Selector::Any],
+            destination_ports: vec![PortRange::ANY],
+        };
+        closed.add_rule(rule).unwrap();
+    }
+    let group = w.network.add_security_group("closed", closed).unwrap();
+    w.network.guard_subnet(w.web, Some(group)).unwrap();
+    w.apply();
+    assert!(w.plane.poll_transmit(w.now).is_none(), "nobody is reset");
+    assert!(forwarded(w.back(FAR, &external, "A").0));
+    assert!(forwarded(w.out(VM, FAR, "A").0));
+    assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Fate::Deny(_)));
+}
+
+/// P-22: whichever packet comes first after a change, what is judged is the flow as its opener would open it; an answer neither widens nor
+/// narrows that.
+#[test]
+fn the_opening_direction_is_judged_whichever_packet_comes_first() {
+    let mut w = world();
+    let stays = w.open(VM, FAR);
+    let leaves = w.open("10.0.0.4:50002", "9.9.9.9:443");
+    // A route that holds for one of the two, and one for the opener's own address, which no packet towards it is judged by.
+    w.network.set_route(w.web, net("9.9.9.9/32"), NextHop::None).unwrap();
+    w.network.set_route(w.web, net("20.1.1.1/32"), NextHop::None).unwrap();
+    w.apply();
+    assert!(forwarded(w.back(FAR, &stays, "A").0));
+    assert_eq!(w.back("9.9.9.9:443", &leaves, "A").0, Fate::Drop(DropReason::PathSwitched));
+    assert_eq!(w.live(), 1);
+}
+
+/// P-23, P-24: a longer user route captures the live flows inside its prefix, which break since the kind of their route changes, and leaves
+/// all others of the subnet alone.
+#[test]
+fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
+    let mut w = world();
+    w.open(VM, FAR);
+    w.open("10.0.0.4:50002", "8.8.4.4:443");
+    w.open("10.0.0.5:50001", "9.9.9.9:443");
+    while w.plane.poll_event().is_some() {}
+    w.network.set_route(w.web, net("8.8.0.0/16"), NextHop::None).unwrap();
+    w.apply();
+    while w.plane.poll_transmit(w.now).is_some() {}
+    let mut closed = Vec::new();
+    while let Some(event) = w.plane.poll_event() {
+        assert_eq!(event.kind, EventKind::Closed(Cause::PathSwitched));
+        closed.push(event.tuple.destination.to_string());
+    }
+    closed.sort();
+    assert_eq!(closed, ["8.8.4.4:443", FAR]);
+    assert_eq!(w.live(), 1);
+    assert!(forwarded(w.out("10.0.0.5:50001", "9.9.9.9:443", "A").0));
+}
+
+/// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset ends it too, and not at once.
+#[test]
+fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
+    let minute = Duration::from_secs(60);
+    let mut w = world();
+    let external = w.open(VM, FAR);
+    assert!(forwarded(w.out(VM, FAR, "FA").0));
+    w.wait(minute * 2);
+    assert!(forwarded(w.back(FAR, &external, "A").0), "half closed and alive");
+    assert!(forwarded(w.back(FAR, &external, "FA").0));
+    assert!(forwarded(w.out(VM, FAR, "A").0));
+    assert_eq!(w.live(), 1, "due, not gone");
+    w.wait(minute * 2);
+    assert_eq!(w.live(), 0);
+
+    let external = w.open("10.0.0.4:50002", FAR);
+    assert!(forwarded(w.back(FAR, &external, "R").0));
+    w.wait(Duration::from_millis(200));
+    assert_eq!(w.live(), 1, "a round trip later it is still known");
+    w.wait(minute);
+    assert_eq!(w.live(), 0);
+}
+
+/// One step further with every segment, so that all of them are in order.
+fn tcp(source: &str, destination: &str, flags: &str) -> Vec<u8> {
+    let [source, destination]: [SocketAddrV4; 2] =
+        [source, destination].map(|end| end.parse().unwrap());
+    let sequence = if flags == "S" || flags == "SA" { 1000 } else { 1001 };
+    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64);
+    let mut builder = builder.tcp(source.port(), destination.port(), sequence, 4096);
+    for flag in flags.chars() {
+        builder = match flag {
+            'S' => builder.syn(),
+            'F' => builder.fin(),
+            'R' => builder.rst(),
+            _ => builder.ack(1001),
+        };
+    }
+    let mut packet = Vec::new();
+    builder.write(&mut packet, b"").unwrap();
+    packet
+}
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
