@@ -6,13 +6,16 @@ mod front_end;
 mod journey;
 mod station;
 mod tap;
+mod wire;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use vnetem::{
-    DataPlane, Edge, Event, EventKind, Fate, Settings, Snapshot, Time, Trace, Transmit, Verdict,
+    DataPlane, Edge, Event, EventKind, Fate, ServiceId, Settings, Snapshot, Time, Trace, Transmit,
+    TunnelSettings, Verdict,
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 
@@ -28,6 +31,7 @@ use front_end::FrontEnds;
 use journey::Journeys;
 pub use station::StationId;
 use station::{Body, Station};
+use wire::Wire;
 
 /// A data plane, hosts, appliances, front ends, the links between them, and one clock.
 ///
@@ -41,6 +45,8 @@ pub struct World<'a> {
     journeys: Journeys,
     link: LinkSettings,
     tap: Option<Box<Tap<'a>>>,
+    /// Services whose front ends read the identity from the bytes.
+    wires: BTreeMap<ServiceId, Wire>,
     numbered: u64,
     closed: Vec<Event>,
     made: Vec<Transmit>,
@@ -84,6 +90,7 @@ impl<'a> World<'a> {
             journeys: Journeys::default(),
             link: LinkSettings::clean(core::time::Duration::from_millis(1)),
             tap: None,
+            wires: BTreeMap::new(),
             numbered: 0,
             closed: Vec::new(),
             made: Vec::new(),
@@ -144,6 +151,17 @@ impl<'a> World<'a> {
                 apps.iter().for_each(|&(port, app)| host.listen(port, app));
             }
         }
+    }
+
+    /// Puts the front ends of a service behind a tunnel, so that they know callers over endpoints by the bytes alone.
+    pub fn set_wire(&mut self, service: ServiceId, settings: TunnelSettings) {
+        self.wires.insert(service, Wire::new(service, settings));
+    }
+
+    /// What the tunnel of a service has carried, in words; empty for a service without one.
+    #[must_use]
+    pub fn wire(&self, service: ServiceId) -> Vec<String> {
+        self.wires.get(&service).map_or_else(Vec::new, Wire::lines)
     }
 
     /// The host of a station, to call others from it or to make it serve.
@@ -298,6 +316,7 @@ impl<'a> World<'a> {
     ) -> (Option<Trace>, Verdict, Bytes) {
         self.numbered += 1;
         let id = self.numbered;
+        let (edge, packet) = self.from_peer(edge, packet);
         let opening = opening(&packet);
         let trace =
             (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
@@ -355,6 +374,7 @@ impl<'a> World<'a> {
 
     /// Hands a packet to the link of whoever is at an edge.
     fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
+        let (to, packet) = self.to_peer(to, packet)?;
         let Ok(headers) = Headers::parse(&packet) else { return None };
         let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
         let id = match (found, to) {
@@ -371,6 +391,32 @@ impl<'a> World<'a> {
             None => self.undelivered += 1,
         }
         id
+    }
+
+    /// A packet as the far side finds it: through the tunnel, if the service has one.
+    fn to_peer(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
+        let Edge::Service { service, identity: Some(_) } = to else { return Some((to, packet)) };
+        let Some(wire) = self.wires.get_mut(&service) else { return Some((to, packet)) };
+        let taken = wire.to_peer(to, &packet);
+        if taken.is_err() {
+            self.undelivered += 1;
+        }
+        taken.ok()
+    }
+
+    /// A packet as the data plane finds it: through the tunnel, if the service that sends it has one.
+    fn from_peer(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
+        let Edge::Service { service, identity: Some(identity) } = edge else {
+            return (edge, packet);
+        };
+        let Some(wire) = self.wires.get_mut(&service) else { return (edge, packet) };
+        match wire.from_peer(identity, &packet) {
+            Ok(unwrapped) => unwrapped,
+            Err(reason) => {
+                self.faults.push(format!("W-06: the peer's packet was lost: {reason}"));
+                (edge, packet)
+            }
+        }
     }
 
     /// The front end of a service for one subnet's endpoint, or for all that is public: overlapping networks never meet in it (S-05).

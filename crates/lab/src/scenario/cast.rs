@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use vnetem::Closing;
+use vnetem_packet::tunnel::Encapsulation;
 
 use super::edit::{Edit, found, name};
 use super::error::Problem;
@@ -29,6 +30,11 @@ pub(crate) enum Declaration {
     Link {
         host: Option<String>,
         settings: LinkSettings,
+    },
+    /// How the identity of callers travels to a service's front ends.
+    Wire {
+        service: String,
+        encapsulation: Encapsulation,
     },
     Seed(u64),
     /// Flows that the data plane can hold.
@@ -78,6 +84,7 @@ impl Declaration {
                 |words: &mut Words<'_>| words.parse("a number").map(Declaration::Flows)
             }
             Some("closing") => closing,
+            Some("wire") => wire,
             _ => return Err(words.wrong(EXPECTED)),
         };
         words.take(EXPECTED)?;
@@ -163,6 +170,17 @@ fn per_mille(words: &mut Words<'_>) -> Result<u16, Problem> {
     let value = words.peek().and_then(read).ok_or_else(|| words.wrong(EXPECTED))?;
     words.take(EXPECTED)?;
     Ok(value)
+}
+
+fn wire(words: &mut Words<'_>) -> Result<Declaration, Problem> {
+    const EXPECTED: &str = "nvgre or vxlan";
+    let service = name(words, "the name of a service")?;
+    let encapsulation = match words.take(EXPECTED)? {
+        "nvgre" => Encapsulation::Nvgre,
+        "vxlan" => Encapsulation::Vxlan,
+        other => return Err(found(other, EXPECTED)),
+    };
+    Ok(Declaration::Wire { service, encapsulation })
 }
 
 fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {

@@ -1,8 +1,9 @@
 //! Puts the cast on the stage: hosts, appliances, and those who serve.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-use vnetem::{Edge, Ipv4Net};
+use vnetem::{Edge, Ipv4Net, TunnelSettings};
+use vnetem_packet::tunnel::{Encapsulation, Fragments, Key, Layout, Overlay, Underlay};
 
 use super::Scenario;
 use super::cast::{DEFAULT_DELAY, Declaration, Home};
@@ -100,6 +101,10 @@ impl Stage<'_> {
                     on_internet: false,
                 });
             }
+            Declaration::Wire { service, encapsulation } => {
+                let id = self.topology.service(service)?;
+                self.world.set_wire(id, tunnel(*encapsulation));
+            }
             _ => {}
         }
         self.link_of("", scenario);
@@ -123,5 +128,24 @@ impl Stage<'_> {
         let taken = self.world.station(name).is_some()
             || self.targets.iter().any(|target| target.name == name);
         if taken { Err(format!("there is a host or server {name} already")) } else { Ok(()) }
+    }
+}
+
+/// A tunnel as the published examples have it: from 40.1.2.1, by key 100 (W-03, W-13).
+fn tunnel(encapsulation: Encapsulation) -> TunnelSettings {
+    TunnelSettings {
+        layout: Layout::default(),
+        region: 1,
+        destination: Overlay::prefix(Ipv6Addr::new(0x2603, 0x10e1, 0x100, 2, 0, 0, 0, 0)),
+        underlay: Underlay {
+            source: Ipv4Addr::new(40, 1, 2, 1),
+            destination: None,
+            encapsulation,
+            key: Key::SERVICE_TUNNEL,
+            dscp: 0,
+            source_mac: [2, 0, 0, 0, 0, 1],
+            destination_mac: [2, 0, 0, 0, 0, 2],
+        },
+        fragments: Fragments::Carry,
     }
 }

@@ -18,6 +18,10 @@ impl Stage<'_> {
             }
             Show::Log { name, last } => self.log(name, last.unwrap_or(usize::MAX)),
             Show::Flows(name) => self.flows(name),
+            Show::Wire(service) => {
+                let id = self.topology.service(service).map_err(Problem::Refused)?;
+                Ok(self.world.wire(id))
+            }
             Show::Counters => Ok(self.counters()),
         }
     }

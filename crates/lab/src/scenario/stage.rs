@@ -72,6 +72,7 @@ impl<'a> Stage<'a> {
                 Declaration::Host(_) | Declaration::Serve { .. } | Declaration::Link { .. } => {
                     Ok(())
                 }
+                Declaration::Wire { service, .. } => topology.service(service).map(drop),
                 Declaration::Seed(number) => {
                     seed = *number;
                     Ok(())

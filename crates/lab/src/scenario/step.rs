@@ -88,6 +88,8 @@ pub(crate) enum Show {
     },
     /// Flow log of an appliance.
     Flows(String),
+    /// The tunnel of a service.
+    Wire(String),
     Counters,
 }
 
@@ -219,7 +221,7 @@ fn path(words: &mut Words<'_>) -> Result<String, Problem> {
 }
 
 fn show(words: &mut Words<'_>) -> Result<Show, Problem> {
-    const EXPECTED: &str = "routes, log, flows or counters";
+    const EXPECTED: &str = "routes, log, flows, wire or counters";
     match words.take(EXPECTED)? {
         "routes" => {
             let subnet = name(words, "the name of a subnet")?;
@@ -231,6 +233,7 @@ fn show(words: &mut Words<'_>) -> Result<Show, Problem> {
             Ok(Show::Log { name, last })
         }
         "flows" => name(words, "the name of an appliance").map(Show::Flows),
+        "wire" => name(words, "the name of a service").map(Show::Wire),
         "counters" => Ok(Show::Counters),
         other => Err(found(other, EXPECTED)),
     }
