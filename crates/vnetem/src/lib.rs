@@ -13,6 +13,7 @@ mod path;
 mod pipeline;
 mod plane;
 mod reason;
+mod rollout;
 mod route;
 mod routing;
 mod security;
@@ -46,13 +47,14 @@ pub use edge::{
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use network::{
-    Circuit, Connection, Endpoint, LoadBalancer, Network, Nic, Outbound, OutboundRule, Peering,
-    Permissions, Placement, PortBlock, ProvisioningState, Resource, RouteTable, Scope, Service,
-    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, Nic, Outbound, OutboundRule,
+    Peering, Permissions, Placement, PortBlock, ProvisioningState, Resource, RouteTable, Scope,
+    Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};
 pub use reason::{DenyReason, DropReason};
+pub use rollout::Rollout;
 pub use route::{
     Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,
 };

@@ -232,9 +232,14 @@ impl<'a> Pipeline<'a> {
 
     /// Whether an interface sends under an address that is not its own, which only one that forwards may.
     pub(crate) fn is_foreign(self, entry: Entry<'_>, source: Ipv4Addr) -> bool {
+        self.own_address(entry).is_some_and(|own| own != source)
+    }
+
+    /// The address of the interface that sends.
+    pub(crate) fn own_address(self, entry: Entry<'_>) -> Option<Ipv4Addr> {
         match entry.code.place() {
-            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.address != source),
-            _ => false,
+            Place::Nic(id) => self.snapshot.nic(id).map(|nic| nic.address),
+            _ => None,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::edge::{EdgeCode, Place};
 use crate::origin::{Entry, Origin, is_host};
 use crate::pipeline::Pipeline;
 use crate::route::Choice;
+use crate::routing::Sender;
 use crate::snapshot::{OutboundView, SiteView, SubnetView};
 use crate::trace::{Note, Step};
 use crate::{DropReason, Mark, NextHop, ResourceId, ServiceId};
@@ -98,9 +99,11 @@ impl<'a> Pipeline<'a> {
         let destination = *tuple.destination.ip();
         let source = *tuple.source.ip();
         let foreign = self.is_foreign(entry, source);
-        // S-37: what an appliance forwards for others than hosts of the network and its peers is no traffic of the network.
-        let served = !foreign || self.snapshot.is_at_home(subnet.vnet, source);
-        let (choice, route) = self.snapshot.choose(subnet, tuple.protocol, destination, served);
+        let sender = match foreign {
+            true if !self.snapshot.is_at_home(subnet.vnet, source) => Sender::Foreign,
+            _ => Sender::Host(self.own_address(entry).unwrap_or(source)),
+        };
+        let (choice, route) = self.snapshot.choose(subnet, tuple.protocol, destination, sender);
         let choice = choice.ok_or(DropReason::NoRoute)?;
         note.step(|| Step::Route { choice, route });
         let route = match choice {

@@ -5,8 +5,20 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{Protocol, SubnetId, VnetId};
 
+use crate::network::wave;
 use crate::snapshot::SubnetView;
 use crate::{Choice, EffectiveRoute, Route, RouteSource, RouteState, ServiceId, Snapshot, choose};
+
+/// For whom a route is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// One host; a change of an endpoint may not have reached it yet (U-13).
+    Host(Ipv4Addr),
+    /// Any host, once every change has reached it.
+    Any,
+    /// An appliance in the name of others than hosts of the network and its peers: no endpoint serves these (S-37).
+    Foreign,
+}
 
 impl Snapshot {
     /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix, winners before what they override, then
@@ -44,23 +56,23 @@ impl Snapshot {
     /// The next hop of a TCP packet from a subnet, as Network Watcher tells it; `None` if there is no route, or no such subnet.
     #[must_use]
     pub fn next_hop(&self, subnet: SubnetId, destination: Ipv4Addr) -> Option<Choice> {
-        self.choose(self.subnet(subnet)?, Protocol::TCP, destination, true).0
+        self.choose(self.subnet(subnet)?, Protocol::TCP, destination, Sender::Any).0
     }
 
-    /// What is chosen for a packet, and the best route of the subnet's own table. Some senders are `served` by no endpoint.
+    /// What is chosen for a packet, and the best route of the subnet's own table.
     pub(crate) fn choose(
         &self,
         subnet: &SubnetView,
         protocol: Protocol,
         destination: Ipv4Addr,
-        served: bool,
+        sender: Sender,
     ) -> (Option<Choice>, Option<Route>) {
         let route = subnet.routes.lookup(destination).map(|(prefix, &(source, next_hop))| Route {
             prefix,
             source,
             next_hop,
         });
-        let endpoint = if served { self.endpoint(subnet, protocol, destination) } else { None };
+        let endpoint = self.endpoint(subnet, protocol, destination, sender);
         (choose(route, endpoint, self.tie_policy), route)
     }
 
@@ -70,13 +82,23 @@ impl Snapshot {
         subnet: &SubnetView,
         protocol: Protocol,
         destination: Ipv4Addr,
+        sender: Sender,
     ) -> Option<(ServiceId, Ipv4Net)> {
-        if protocol != Protocol::TCP || subnet.endpoints.is_empty() {
+        let none = subnet.endpoints.is_empty() && subnet.lags.is_empty();
+        if protocol != Protocol::TCP || none || sender == Sender::Foreign {
             return None;
         }
         let services = &self.services;
         let (prefix, &service) = services.prefixes.lookup(destination)?;
-        let endpoint = subnet.endpoints.iter().find(|endpoint| endpoint.service == service)?;
+        let lags = subnet.lags.iter().filter(|lag| lag.service == service);
+        let late = lags.into_iter().find(|lag| match sender {
+            Sender::Host(host) => wave(lag.seed, subnet.id, host) >= lag.reached,
+            Sender::Any | Sender::Foreign => false,
+        });
+        let endpoint = match late {
+            Some(lag) => lag.before.as_ref()?,
+            None => subnet.endpoints.iter().find(|endpoint| endpoint.service == service)?,
+        };
         if let Some(regions) = &endpoint.regions
             && let Some((_, region)) = services.regions.lookup(destination)
             && !regions.contains(region)

@@ -66,6 +66,8 @@ pub(crate) struct SubnetView {
     /// Winners, shared between subnets that have the same.
     pub(crate) routes: Table<(RouteSource, NextHop)>,
     pub(crate) endpoints: Vec<EndpointView>,
+    /// Changes that have not reached every host.
+    pub(crate) lags: Vec<LagView>,
     pub(crate) outbound: Option<OutboundView>,
     /// The region, by the number that services' regions have; none where no service has a prefix there.
     pub(crate) region: Option<u16>,
@@ -80,6 +82,15 @@ pub(crate) struct EndpointView {
     pub(crate) name: String,
     /// The regions in scope, or `None` for all.
     pub(crate) regions: Option<Vec<u16>>,
+}
+
+/// What hosts still have that a change of an endpoint has not reached (U-13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LagView {
+    pub(crate) service: ServiceId,
+    pub(crate) before: Option<EndpointView>,
+    pub(crate) seed: u64,
+    pub(crate) reached: u8,
 }
 
 #[derive(Clone, Debug, PartialEq)]

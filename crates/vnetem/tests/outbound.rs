@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use vnetem::{EditError, Ipv4Net, LoadBalancerId, Network, NicId, OutboundRule, VnetId};
+use vnetem::{EditError, Ipv4Net, LoadBalancerId, Network, NicId, Outbound, OutboundRule, VnetId};
 
 fn net(text: &str) -> Ipv4Net {
     text.parse().unwrap()
@@ -61,6 +61,19 @@ impl World {
             ports.entry(block.address).or_default().extend(block.first..=block.last);
         }
         ports
+    }
+}
+
+/// N-05: private since 2026-03-31; older versions leave the setting open, which allows default outbound access.
+#[test]
+fn n_05_new_subnets_are_private_by_the_version() {
+    let platform = ip("20.1.1.9");
+    let private = |version: &str| Outbound::of_new_subnet(version, platform) == Outbound::Private;
+    for old in ["2017-10-01", "2025-07-01", "2026-03-31", "2026-03-31-preview"] {
+        assert_eq!(Outbound::of_new_subnet(old, platform), Outbound::Default(platform), "{old}");
+    }
+    for new in ["2026-04-01", "2026-07-01-preview", "2027-01-01"] {
+        assert!(private(new), "{new}");
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) enum Declaration {
     Seed(u64),
     /// Flows that the data plane can hold.
     Flows(u32),
+    Propagation(Duration),
     Closing(Closing),
 }
 
@@ -85,6 +86,9 @@ impl Declaration {
             }
             Some("closing") => closing,
             Some("wire") => wire,
+            Some("propagation") => {
+                |words: &mut Words<'_>| words.duration().map(Declaration::Propagation)
+            }
             _ => return Err(words.wrong(EXPECTED)),
         };
         words.take(EXPECTED)?;

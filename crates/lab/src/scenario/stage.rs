@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Edge, Event, Fate, Settings, Time, Trace, Transmit};
+use vnetem::{Edge, Event, Fate, Rollout, Settings, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, Protocol, TcpFlags};
 
@@ -81,6 +81,10 @@ impl<'a> Stage<'a> {
                     settings.flows.capacity = *number;
                     Ok(())
                 }
+                Declaration::Propagation(time) => {
+                    topology.rollout = Rollout::new(seed, *time, Duration::ZERO);
+                    Ok(())
+                }
                 Declaration::Closing(closing) => {
                     settings.closing = *closing;
                     Ok(())
@@ -125,7 +129,7 @@ impl<'a> Stage<'a> {
             }
         }
         if let Some(end) = end {
-            self.world.run_until(end);
+            self.pass(end);
         }
         self.scenario = scenario;
         played
@@ -152,7 +156,7 @@ impl<'a> Stage<'a> {
     }
 
     fn play_step(&mut self, scheduled: &Scheduled, golden: bool) -> Result<(), Problem> {
-        self.world.run_until(scheduled.at);
+        self.pass(scheduled.at);
         let at = self.world.now();
         let outcome = self.act(scheduled)?;
         self.world.check().map_err(Problem::Broken)?;
@@ -188,10 +192,7 @@ impl<'a> Stage<'a> {
             }
             Step::Act { host, act } => self.perform(host, act),
             Step::Status(name) => self.status(name),
-            Step::Wait(time) => {
-                self.world.run_until(self.world.now() + *time);
-                Ok(Vec::new())
-            }
+            Step::Wait(time) => Ok(self.pass(self.world.now() + *time)),
             Step::Probe(label) => Ok(self.probe(label)),
             Step::Show(show) => self.show(show),
         }
@@ -199,9 +200,28 @@ impl<'a> Stage<'a> {
 
     /// Edits that come into force together, and what they close.
     fn change(&mut self, edits: &[Edit], text: &str) -> Vec<String> {
+        self.topology.now = self.world.now();
         if let Err(why) = self.topology.change(edits) {
             return vec![format!("refused {why}")];
         }
+        self.come_into_force(text)
+    }
+
+    /// Lets time pass, with the changes that reach further hosts meanwhile, and says what these close.
+    fn pass(&mut self, until: Time) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(due) = self.topology.rollout.poll_timeout().filter(|due| *due <= until) {
+            self.world.run_until(due);
+            if self.topology.rollout.handle_timeout(due, &mut self.topology.network) {
+                lines.extend(self.come_into_force("propagation").into_iter().skip(1));
+            }
+        }
+        self.world.run_until(until);
+        lines
+    }
+
+    /// What was edited comes into force, and closes what it closes.
+    fn come_into_force(&mut self, text: &str) -> Vec<String> {
         let before = self.world.data_plane().generation();
         let snapshot = self.topology.network.commit();
         let generation = snapshot.generation();

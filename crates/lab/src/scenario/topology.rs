@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, Endpoint, Identity, Network, NicId, Placement, ResourceId, Scope, ServiceId, SiteId,
-    SubnetId, VnetId,
+    Edge, Endpoint, Identity, Network, NicId, Placement, ResourceId, Rollout, Scope, ServiceId,
+    SiteId, SubnetId, Time, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
@@ -17,6 +17,10 @@ use super::step::Place;
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
     pub(crate) network: Network,
+    /// Makes endpoints reach their hosts over time.
+    pub(crate) rollout: Rollout,
+    /// When an edit is made.
+    pub(crate) now: Time,
     pub(super) tags: Arc<ServiceTags>,
     regions: BTreeMap<VnetId, String>,
     /// Names of subnets that were removed: late packets still say whose they are.
@@ -28,7 +32,15 @@ pub(crate) type Refused = String;
 
 impl Topology {
     pub(crate) fn new(tags: Arc<ServiceTags>) -> Self {
-        Self { network: Network::new(), tags, regions: BTreeMap::new(), removed: BTreeMap::new() }
+        let (rollout, now) = (Rollout::default(), Time(0));
+        Self {
+            network: Network::new(),
+            rollout,
+            now,
+            tags,
+            regions: BTreeMap::new(),
+            removed: BTreeMap::new(),
+        }
     }
 
     /// Makes several edits one: all are done, or none (C2).
@@ -242,10 +254,12 @@ impl Topology {
             Edit::Enable { service, subnet, regions } => {
                 let (id, subnet) = (self.service(service)?, self.subnet(subnet)?);
                 let endpoint = self.endpoint(service, subnet, regions.as_deref());
-                self.network.set_endpoint(subnet, id, endpoint)?;
+                let (now, network) = (self.now, &mut self.network);
+                self.rollout.set_endpoint(now, network, subnet, id, Some(endpoint))?;
             }
             Edit::Disable { service, subnet } => {
-                self.network.disable_endpoint(self.subnet(subnet)?, self.service(service)?)?;
+                let (id, subnet) = (self.service(service)?, self.subnet(subnet)?);
+                self.rollout.set_endpoint(self.now, &mut self.network, subnet, id, None)?;
             }
             Edit::Tie(policy) => self.network.set_tie_policy(*policy),
             Edit::Deny(mode) => self.network.set_deny_mode(*mode),

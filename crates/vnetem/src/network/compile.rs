@@ -13,8 +13,8 @@ use super::compile_routes::Winners;
 use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::edge::{INTERNET_PLACE, cell};
 use crate::snapshot::{
-    EndpointView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap, ResourceView,
-    ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
+    EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
+    ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
 };
 use crate::{NicId, ServiceId, Snapshot};
 
@@ -157,10 +157,18 @@ impl Network {
         let scope_of = |service, endpoint: &Endpoint| {
             if self.has_policies(id, service) { None } else { regions_of(&endpoint.scope) }
         };
-        let endpoints = subnet.endpoints.iter().map(|(&service, endpoint)| EndpointView {
+        let view_of = |service, endpoint: &Endpoint| EndpointView {
             service,
             name: endpoint.name.clone(),
             regions: scope_of(service, endpoint),
+        };
+        let endpoints =
+            subnet.endpoints.iter().map(|(&service, endpoint)| view_of(service, endpoint));
+        let lags = subnet.lags.iter().map(|(&service, lag)| LagView {
+            service,
+            before: lag.before.as_ref().map(|endpoint| view_of(service, endpoint)),
+            seed: lag.seed,
+            reached: lag.reached,
         });
         Some(SubnetView {
             id,
@@ -171,6 +179,7 @@ impl Network {
             losers,
             routes,
             endpoints: endpoints.collect(),
+            lags: lags.collect(),
             outbound: compile_outbound(&subnet.outbound),
             region: (0..)
                 .zip(&services.region_names)
@@ -295,7 +304,10 @@ impl Network {
                     let endpoint = |view: &SubnetView| {
                         view.endpoints.iter().find(|endpoint| endpoint.service == service).cloned()
                     };
-                    if endpoint(before) != endpoint(after) {
+                    let lag = |view: &SubnetView| {
+                        view.lags.iter().find(|lag| lag.service == service).cloned()
+                    };
+                    if endpoint(before) != endpoint(after) || lag(before) != lag(after) {
                         touched.insert(cell(number, Some(service)));
                     }
                 }

@@ -31,7 +31,7 @@ pub enum Scope {
 /// How far an endpoint has come (E-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProvisioningState {
-    /// It was edited, and no snapshot has it yet.
+    /// It was edited, and no snapshot has it yet, or not every host (S-28).
     Updating,
     /// The last snapshot has it.
     Succeeded,
@@ -84,6 +84,7 @@ impl Network {
         }
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.insert(service, endpoint);
+            subnet.lags.remove(&service);
         }
         self.dirty.places.insert(id.0);
         Ok(())
@@ -100,6 +101,7 @@ impl Network {
         self.check_no_policies(id, service)?;
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.remove(&service);
+            subnet.lags.remove(&service);
         }
         self.dirty.places.insert(id.0);
         Ok(())
@@ -111,8 +113,8 @@ impl Network {
     ///
     /// The subnet does not exist.
     pub fn provisioning_state(&self, id: SubnetId) -> Result<ProvisioningState, EditError> {
-        self.subnet(id)?;
-        Ok(if self.dirty.places.contains(&id.0) {
+        let subnet = self.subnet(id)?;
+        Ok(if self.dirty.places.contains(&id.0) || !subnet.lags.is_empty() {
             ProvisioningState::Updating
         } else {
             ProvisioningState::Succeeded

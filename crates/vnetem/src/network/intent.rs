@@ -8,7 +8,7 @@ use vnetem_authz::Firewall;
 use vnetem_nat::PoolRules;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
-use super::Endpoint;
+use super::{Endpoint, Lag};
 use crate::{NextHop, ServiceId};
 
 /// A virtual network.
@@ -52,6 +52,8 @@ pub struct Subnet {
     pub table: RouteTable,
     /// The endpoints that are enabled, by service.
     pub endpoints: BTreeMap<ServiceId, Endpoint>,
+    /// Changes of endpoints that have not reached every host yet (S-28).
+    pub lags: BTreeMap<ServiceId, Lag>,
     /// How flows to public addresses leave.
     pub outbound: Outbound,
     /// Addresses of the platform that were left for an explicit method; live flows keep them until they end (N-07).
@@ -231,6 +233,15 @@ impl Resource {
 }
 
 impl Outbound {
+    /// The method of a subnet for which none was asked, by the version of the interface with which its network was made, `2025-07-01`
+    /// for example: the platform's default with this address, and after 2026-03-31 none (N-05).
+    #[must_use]
+    pub fn of_new_subnet(api_version: &str, platform: Ipv4Addr) -> Self {
+        // Dates of this form stand in the order of their letters.
+        let day = api_version.get(..10).unwrap_or(api_version);
+        if day > "2026-03-31" { Self::Private } else { Self::Default(platform) }
+    }
+
     /// The public addresses of the method.
     #[must_use]
     pub fn addresses(&self) -> &[Ipv4Addr] {

@@ -8,6 +8,7 @@ mod endpoints;
 mod intent;
 mod places;
 mod policies;
+mod propagation;
 mod resources;
 mod routes;
 mod security;
@@ -30,6 +31,8 @@ pub use intent::{
     Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub(crate) use policies::Attached;
+pub use propagation::Lag;
+pub(crate) use propagation::{WAVES, mix, wave};
 pub use resources::Permissions;
 
 use crate::edge::MAX_PLACES;

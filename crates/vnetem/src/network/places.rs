@@ -146,6 +146,7 @@ impl Network {
             prefix,
             table: RouteTable::default(),
             endpoints: BTreeMap::new(),
+            lags: BTreeMap::new(),
             outbound: Outbound::Private,
             former: BTreeSet::new(),
         };

@@ -1,0 +1,74 @@
+//! A change of an endpoint that has not reached every host yet (S-28, U-13).
+
+use core::net::Ipv4Addr;
+
+use vnetem_packet::SubnetId;
+
+use super::{Endpoint, Network};
+use crate::{EditError, ServiceId};
+
+/// What hosts still have that a change has not reached. They follow one after the other, in waves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// What stood before the change: an endpoint, or none.
+    pub before: Option<Endpoint>,
+    /// Decides in which wave a host is.
+    pub seed: u64,
+    /// Waves that have the change.
+    pub reached: u8,
+}
+
+/// Waves of a change.
+pub(crate) const WAVES: u8 = 16;
+
+/// In which of the [`WAVES`] a host of a subnet is.
+pub(crate) fn wave(seed: u64, subnet: SubnetId, host: Ipv4Addr) -> u8 {
+    let place = u64::from(subnet.0) << 32 | u64::from(host.to_bits());
+    let [first, ..] = mix(seed ^ mix(place)).to_be_bytes();
+    first % WAVES
+}
+
+/// SplitMix64's last step: every bit of the result depends on every bit of the number.
+pub(crate) const fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ number >> 31
+}
+
+impl Network {
+    /// Makes the hosts of a subnet keep what stood `before` a change of an endpoint, until [`Network::reach`].
+    pub(crate) fn hold_back(
+        &mut self,
+        id: SubnetId,
+        service: ServiceId,
+        before: Option<Endpoint>,
+        seed: u64,
+    ) -> Result<(), EditError> {
+        self.subnet(id)?;
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            subnet.lags.insert(service, Lag { before, seed, reached: 0 });
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Lets a change reach the first so many waves of hosts.
+    pub(crate) fn reach(
+        &mut self,
+        id: SubnetId,
+        service: ServiceId,
+        waves: u8,
+    ) -> Result<(), EditError> {
+        self.subnet(id)?;
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            if waves >= WAVES {
+                subnet.lags.remove(&service);
+            } else if let Some(lag) = subnet.lags.get_mut(&service) {
+                lag.reached = waves;
+            }
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+}
