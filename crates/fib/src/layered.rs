@@ -1,8 +1,10 @@
 use std::hint::black_box;
 
-use crate::address::{Address, prefix_of};
-use crate::table::{Match, NO_MATCH, Table};
-use crate::tree::{Level, Tree};
+use crate::address::Address;
+use crate::base_table::BaseTable;
+use crate::block::{Cell, Search, rank};
+use crate::id_table::{Hit, IdTable};
+use crate::table::{Match, Table};
 
 /// The longest match over several tables: the longest prefix wins, of equal ones that of the earlier
 /// table.
@@ -26,58 +28,65 @@ pub fn lookup_layered<'a, V: 'a>(
     layers: impl IntoIterator<Item = &'a Table<V>>,
     address: impl Address,
 ) -> Option<Match<'a, V>> {
-    layers.into_iter().fold(None, |best, layer| longer(best, layer.lookup(address)))
-}
-
-/// Of two matches for one address the one with the longer prefix, the first if they are equal.
-#[inline]
-pub fn longer<'a, V>(
-    first: Option<Match<'a, V>>,
-    second: Option<Match<'a, V>>,
-) -> Option<Match<'a, V>> {
-    match (first, second) {
-        (Some(one), Some(other)) if other.0.prefix_len() <= one.0.prefix_len() => Some(one),
-        (one, None) => one,
-        (_, other) => other,
+    let address = address.number();
+    let mut best: Option<(&Table<V>, Cell)> = None;
+    for layer in layers {
+        let cell = layer.block().cell(address);
+        best = match best {
+            Some(best) if rank(cell) <= rank(best.1) => Some(best),
+            _ => Some((layer, cell)),
+        };
     }
+    let (layer, cell) = best?;
+    layer.matched(address, cell)
 }
 
 /// How many pairs go in step.
-const GROUP: usize = 32;
+const GROUP: usize = 64;
 
-/// Looks up many (table, address) pairs, as a burst of packets of many subnets brings them.
+/// Looks up many (table, address) pairs, as a burst of packets of many subnets brings them, each table
+/// over a base that all of them share, if there is one. All are tables of one
+/// [`SharedValues`](crate::SharedValues).
 ///
 /// Each step is taken for a group of pairs before the next step, so that what they fetch from memory
-/// overlaps. `matches` takes the answers, as many as the shorter slice holds; [`longer`] puts them over
-/// those of a shared base.
-pub fn lookup_pairs<'a, V>(
-    pairs: &[(&'a Table<V>, impl Address)],
-    matches: &mut [Option<Match<'a, V>>],
+/// overlaps. `hits` takes the answers, as many as the shorter slice holds.
+pub fn lookup_pairs(
+    pairs: &[(&IdTable, impl Address)],
+    base: Option<&BaseTable>,
+    hits: &mut [Hit],
 ) {
-    for (pairs, matches) in pairs.chunks(GROUP).zip(matches.chunks_mut(GROUP)) {
-        let mut trees = [Tree::default(); GROUP];
-        for (tree, (table, _)) in trees.iter_mut().zip(pairs) {
-            *tree = table.tree();
+    for (pairs, hits) in pairs.chunks(GROUP).zip(hits.chunks_mut(GROUP)) {
+        touch(pairs.iter().map(|(table, _)| table.block.touch()));
+        let mut searches = [Search::default(); GROUP];
+        let mut levels = 0;
+        for (search, (table, address)) in searches.iter_mut().zip(pairs) {
+            *search = table.block.search(address.number());
+            levels = levels.max(search.levels());
         }
-        black_box(trees.iter().fold(0, |all, tree| all | tree.touch_top()));
-        let mut levels = [Level::default(); GROUP];
-        for ((level, tree), (_, address)) in levels.iter_mut().zip(&trees).zip(pairs) {
-            *level = tree.top(address.number());
-        }
-        while !levels.iter().all(|level| level.is_lowest()) {
-            let below = levels.iter().zip(&trees).map(|(level, tree)| tree.touch_below(*level));
-            black_box(below.fold(0, |all, word| all | word));
-            for ((level, tree), (_, address)) in levels.iter_mut().zip(&trees).zip(pairs) {
-                *level = tree.below(*level, address.number());
+        for _ in 0..levels {
+            touch(searches.iter().map(|search| search.touch()));
+            for (search, (_, address)) in searches.iter_mut().zip(pairs) {
+                if !search.is_at_leaf() {
+                    search.below(address.number());
+                }
             }
         }
-        let mut cells = [NO_MATCH; GROUP];
-        for ((cell, level), (table, _)) in cells.iter_mut().zip(levels).zip(pairs) {
-            *cell = table.cell_at(level.interval());
+        touch(searches.iter().map(|search| search.touch()));
+        for ((hit, search), (_, address)) in hits.iter_mut().zip(searches).zip(pairs) {
+            *hit = Hit(search.cell(address.number()));
         }
-        for ((answer, cell), (table, address)) in matches.iter_mut().zip(cells).zip(pairs) {
-            let route = table.route_of(cell);
-            *answer = route.map(|(length, value)| (prefix_of(address.number(), length), value));
+        if let Some(base) = base {
+            touch(pairs.iter().map(|(_, address)| base.touch(address.number())));
+            for (hit, (_, address)) in hits.iter_mut().zip(pairs) {
+                *hit = hit.or_longer(base.lookup(*address));
+            }
         }
     }
+}
+
+/// Loads these words and no more: of many such loads, unlike of whole searches, a processor has dozens
+/// under way.
+#[inline(always)]
+fn touch(words: impl Iterator<Item = u32>) {
+    black_box(words.fold(0, |all, word| all | word));
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 
 use crate::address::{Address, mask, prefix_of};
+use crate::block::{Block, Cell, LENGTH_BITS, cell_of, rank};
 use crate::intern::Interner;
-use crate::sweep::{Rule, sweep};
-use crate::tree::{Tree, levels};
+use crate::sweep::Rule;
 
 /// A match: the prefix of the route and what it says.
 pub type Match<'a, V> = (Ipv4Net, &'a V);
@@ -16,40 +16,29 @@ pub type Match<'a, V> = (Ipv4Net, &'a V);
 /// An immutable table of routes: one flat block, cheap to clone, made for tens of thousands of
 /// tables of 10 to 2,000 routes.
 ///
-/// The block holds the starts of the elementary intervals, sorted, under an implicit 16-way tree, and
-/// behind them one cell per interval: length of the winning prefix and number of its value. A lookup
-/// compares all of up to 64 starts at once, or those of the top level, then one line of 16 per level
-/// below (one level up to 1,024 intervals, two up to 16,384), and reads one cell. Equal values are kept
-/// once.
+/// The block holds the first addresses of the elementary intervals, ten to a cache line, each with a cell
+/// beside it that says the length of the winning prefix and the number of its value. Up to four such lines
+/// stand alone; above more there is an implicit 16-way tree. A lookup touches one line in each level: one
+/// level up to 20 routes or so, two up to 300, three up to 5,000.
 ///
 /// A table is replaced, never edited.
 pub struct Table<V> {
-    /// The levels of the tree from the top down, the cells, two words for each hidden route.
-    block: Arc<[u32]>,
+    block: Block,
+    /// What the numbers in the cells mean, from 1 up.
     values: Arc<[V]>,
-    intervals: u32,
 }
-
-/// The low bits of a cell are the prefix length; this one says that no route matches.
-pub(crate) const NO_MATCH: u32 = 63;
-const LENGTH_BITS: u32 = 6;
-/// Two cells share a word as long as the values can be numbered in what a half leaves.
-const NARROW_VALUES: usize = 1 << (16 - LENGTH_BITS);
 
 impl<V> Table<V> {
     /// A table without routes.
     pub fn empty() -> Self {
-        let (block, intervals) = block_of(&[], true);
-        Self { block, values: Arc::from([]), intervals }
+        Self { block: Block::new(&[]), values: Arc::from([]) }
     }
 
     /// The longest matching route: its prefix and what it says.
     #[inline]
     pub fn lookup(&self, address: impl Address) -> Option<Match<'_, V>> {
         let address = address.number();
-        let cell = self.cell_at(self.tree().search(address));
-        let (length, value) = self.route_of(cell)?;
-        Some((prefix_of(address, length), value))
+        self.matched(address, self.block.cell(address))
     }
 
     /// Looks up each address; `matches` takes the answers, as many as the shorter slice holds.
@@ -76,14 +65,14 @@ impl<V> Table<V> {
     /// The routes that this prefix covers, itself included, in order.
     pub fn covered(&self, prefix: Ipv4Net) -> Iter<'_, V> {
         let (network, length) = (prefix.network().to_bits(), prefix.prefix_len());
-        let mut routes = self.routes_between(network, network | !mask(length));
+        let mut routes = self.block.rules_between(network, network | !mask(length));
         routes.retain(|route| route.length >= length);
         Iter { table: self, routes: routes.into_iter() }
     }
 
     /// All routes in order: by network, then the shorter first.
     pub fn iter(&self) -> Iter<'_, V> {
-        Iter { table: self, routes: self.routes_between(0, u32::MAX).into_iter() }
+        Iter { table: self, routes: self.block.rules_between(0, u32::MAX).into_iter() }
     }
 
     /// How many routes there are. Counts them.
@@ -93,21 +82,36 @@ impl<V> Table<V> {
 
     /// Whether there is no route at all.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.iter().next().is_none()
     }
 
     /// Whether both are one allocation, as clones are.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.block, &other.block) && Arc::ptr_eq(&self.values, &other.values)
+        self.block.same(&other.block)
     }
 
     /// Bytes that this table occupies, counters of its two allocations included, what values own on
     /// the heap left out.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + 4 * size_of::<usize>()
-            + size_of_val(&*self.block)
-            + size_of_val(&*self.values)
+        let values = 2 * size_of::<usize>() + size_of_val(&*self.values);
+        size_of::<Self>() + self.block.bytes() + values
+    }
+
+    #[inline]
+    pub(crate) fn block(&self) -> &Block {
+        &self.block
+    }
+
+    /// The match that a cell stands for.
+    #[inline]
+    pub(crate) fn matched(&self, address: u32, cell: Cell) -> Option<Match<'_, V>> {
+        let length = u8::try_from(rank(cell).checked_sub(1)?).ok()?;
+        Some((prefix_of(address, length), self.value(cell)?))
+    }
+
+    #[inline]
+    fn value(&self, cell: Cell) -> Option<&V> {
+        self.values.get((cell >> LENGTH_BITS).checked_sub(1)? as usize)
     }
 }
 
@@ -115,17 +119,7 @@ impl<V: Clone + Eq + Hash> Table<V> {
     /// Builds a table from routes in any order. Prefixes are taken without their host bits; of equal
     /// ones the last counts.
     pub fn new(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Self {
-        let mut routes: Vec<(Ipv4Net, V)> =
-            routes.into_iter().map(|(prefix, value)| (prefix.trunc(), value)).collect();
-        routes.sort_by_key(|(prefix, _)| *prefix);
-        // The later of two equal prefixes moves into the place of the earlier.
-        routes.dedup_by(|later, kept| {
-            let equal = later.0 == kept.0;
-            if equal {
-                std::mem::swap(later, kept);
-            }
-            equal
-        });
+        let routes = sorted(routes);
         Self::from_sorted(routes.iter().map(|(prefix, value)| (*prefix, value)))
     }
 
@@ -135,103 +129,42 @@ impl<V: Clone + Eq + Hash> Table<V> {
         V: 'a,
     {
         let mut values = Interner::new();
-        let rules: Vec<Rule<u32>> = routes
-            .map(|(prefix, value)| {
-                let length = prefix.prefix_len();
-                let cell = (values.number(value) << LENGTH_BITS) | u32::from(length);
-                Rule { network: prefix.network().to_bits(), length, cell }
-            })
-            .collect();
-        let values: Arc<[V]> = values.into_values().into();
-        let (block, intervals) = block_of(&rules, values.len() <= NARROW_VALUES);
-        Self { block, values, intervals }
+        let rules: Vec<Rule<Cell>> =
+            routes.map(|(prefix, value)| rule(prefix, values.number(value) + 1)).collect();
+        Self { block: Block::new(&rules), values: values.into_values().into() }
     }
 }
 
-impl<V> Table<V> {
-    #[inline]
-    fn is_narrow(&self) -> bool {
-        self.values.len() <= NARROW_VALUES
-    }
-
-    #[inline]
-    pub(crate) fn tree(&self) -> Tree<'_> {
-        Tree { block: &self.block, intervals: self.intervals as usize }
-    }
-
-    /// The cell of an interval.
-    #[inline]
-    pub(crate) fn cell_at(&self, interval: usize) -> u32 {
-        let cells = self.tree().cells();
-        let word = |at: usize| self.block.get(cells + at).copied().unwrap_or(NO_MATCH);
-        if self.is_narrow() {
-            (word(interval / 2) >> (16 * (interval & 1))) & 0xffff
-        } else {
-            word(interval)
-        }
-    }
-
-    /// Prefix length and value of a cell.
-    #[inline]
-    pub(crate) fn route_of(&self, cell: u32) -> Option<(u8, &V)> {
-        let length = cell & NO_MATCH;
-        if length == NO_MATCH {
-            return None;
-        }
-        let value = self.values.get((cell >> LENGTH_BITS) as usize)?;
-        Some((u8::try_from(length).unwrap_or(0), value))
-    }
-
-    /// The routes that start between two addresses, both included, in order.
-    fn routes_between(&self, first: u32, last: u32) -> Vec<Rule<u32>> {
-        let tree = self.tree();
-        let (intervals, cells) = (tree.intervals, tree.cells());
-        let starts = cells - intervals;
-        let mut at = tree.search(first);
-        let mut routes = Vec::new();
-        while at < intervals {
-            let start = self.block.get(starts + at).copied().unwrap_or(u32::MAX);
-            if start > last {
-                break;
+/// Routes without host bits, in order; of equal prefixes the last.
+pub(crate) fn sorted<V>(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Vec<(Ipv4Net, V)> {
+    let mut routes: Vec<(Ipv4Net, V)> =
+        routes.into_iter().map(|(prefix, value)| (prefix.trunc(), value)).collect();
+    // By one number, which orders as the prefixes do and compares faster.
+    let key =
+        |prefix: Ipv4Net| u64::from(prefix.addr().to_bits()) << 8 | u64::from(prefix.prefix_len());
+    if !routes.is_sorted_by(|(one, _), (next, _)| key(*one) < key(*next)) {
+        routes.sort_by_key(|(prefix, _)| key(*prefix));
+        // The later of two equal prefixes moves into the place of the earlier.
+        routes.dedup_by(|later, kept| {
+            let equal = later.0 == kept.0;
+            if equal {
+                std::mem::swap(later, kept);
             }
-            let next = self.block.get(starts + at + 1).filter(|_| at + 1 < intervals);
-            let end = next.map_or(u32::MAX, |next| next - 1);
-            let cell = self.cell_at(at);
-            if let Some((length, _)) = self.route_of(cell) {
-                // Every block of this length that the interval touches is a route.
-                let mut network = start.max(first) & mask(length);
-                loop {
-                    if network >= first && network <= last {
-                        routes.push(Rule { network, length, cell });
-                    }
-                    match (network | !mask(length)).checked_add(1) {
-                        Some(following) if following <= end.min(last) => network = following,
-                        _ => break,
-                    }
-                }
-            }
-            at += 1;
-        }
-        let behind_cells = cells + if self.is_narrow() { intervals.div_ceil(2) } else { intervals };
-        let (hidden, _) = self.block.get(behind_cells..).unwrap_or_default().as_chunks();
-        routes.extend(hidden.iter().filter(|[network, _]| (first..=last).contains(network)).map(
-            |[network, cell]| Rule {
-                network: *network,
-                length: u8::try_from(cell & NO_MATCH).unwrap_or(0),
-                cell: *cell,
-            },
-        ));
-        routes.sort_unstable();
-        // A route that longer ones split shows in several intervals.
-        routes.dedup();
-        routes
+            equal
+        });
     }
+    routes
+}
+
+/// The rule of a prefix whose value has this number.
+pub(crate) fn rule(prefix: Ipv4Net, number: u32) -> Rule<Cell> {
+    let length = prefix.prefix_len();
+    Rule { network: prefix.addr().to_bits(), length, cell: cell_of(number, length) }
 }
 
 impl<V> Clone for Table<V> {
     fn clone(&self) -> Self {
-        let (block, values) = (Arc::clone(&self.block), Arc::clone(&self.values));
-        Self { block, values, intervals: self.intervals }
+        Self { block: self.block.clone(), values: Arc::clone(&self.values) }
     }
 }
 
@@ -245,7 +178,7 @@ impl<V> Default for Table<V> {
 /// memory and walks nothing.
 impl<V: PartialEq> PartialEq for Table<V> {
     fn eq(&self, other: &Self) -> bool {
-        self.same(other) || (self.block == other.block && self.values == other.values)
+        self.block == other.block && self.values == other.values
     }
 }
 
@@ -282,7 +215,7 @@ impl<'a, V> IntoIterator for &'a Table<V> {
 /// Routes of a [`Table`] in order: by network, then the shorter first.
 pub struct Iter<'a, V> {
     table: &'a Table<V>,
-    routes: std::vec::IntoIter<Rule<u32>>,
+    routes: std::vec::IntoIter<Rule<Cell>>,
 }
 
 impl<'a, V> Iterator for Iter<'a, V> {
@@ -290,8 +223,7 @@ impl<'a, V> Iterator for Iter<'a, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let route = self.routes.next()?;
-        let (length, value) = self.table.route_of(route.cell)?;
-        Some((prefix_of(route.network, length), value))
+        Some((prefix_of(route.network, route.length), self.table.value(route.cell)?))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -301,36 +233,3 @@ impl<'a, V> Iterator for Iter<'a, V> {
 
 impl<V> ExactSizeIterator for Iter<'_, V> {}
 impl<V> FusedIterator for Iter<'_, V> {}
-
-/// Lays out the block of a table.
-fn block_of(rules: &[Rule<u32>], narrow: bool) -> (Arc<[u32]>, u32) {
-    let mut starts: Vec<u32> = Vec::with_capacity(2 * rules.len() + 1);
-    let mut cells: Vec<u32> = Vec::with_capacity(2 * rules.len() + 1);
-    let mut hidden = vec![true; rules.len()];
-    sweep(rules, |start, winner| {
-        let mut cell = NO_MATCH;
-        if let Some(winner) = winner {
-            cell = rules.get(winner).map_or(NO_MATCH, |rule| rule.cell);
-            if let Some(hidden) = hidden.get_mut(winner) {
-                *hidden = false;
-            }
-        }
-        if cells.last() != Some(&cell) {
-            starts.push(start);
-            cells.push(cell);
-        }
-    });
-    let hidden: Vec<&Rule<u32>> =
-        rules.iter().zip(hidden).filter(|(_, hidden)| *hidden).map(|(rule, _)| rule).collect();
-
-    let mut block = levels(&starts);
-    if narrow {
-        block.extend(
-            cells.chunks(2).map(|pair| pair.iter().rev().fold(0, |word, cell| (word << 16) | cell)),
-        );
-    } else {
-        block.extend(cells);
-    }
-    block.extend(hidden.iter().flat_map(|rule| [rule.network, rule.cell]));
-    (block.into(), u32::try_from(starts.len()).unwrap_or(u32::MAX))
-}

@@ -14,6 +14,11 @@ impl ValueId {
         self == Self::NONE
     }
 
+    /// The value with this number, as [`number`](Self::number) gave it.
+    pub fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The number itself, to index a caller's own array: from 1 up, without large holes.
     pub fn number(self) -> u32 {
         self.0

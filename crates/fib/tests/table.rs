@@ -4,7 +4,9 @@ mod common;
 
 use common::{Random, Scan, net, prefix, prefixes};
 use proptest::prelude::*;
-use vnetem_fib::{Table, lookup_layered, lookup_pairs};
+use vnetem_fib::{
+    BaseTable, Hit, IdTable, RouteError, SharedValues, Table, ValueId, lookup_layered, lookup_pairs,
+};
 
 fn agree(table: &Table<u16>, scan: &Scan<u16>, random: &mut Random) {
     let probes = scan.boundaries().into_iter().chain((0..64).map(|_| random.address()));
@@ -54,14 +56,96 @@ proptest! {
         for address in &addresses {
             prop_assert_eq!(lookup_layered(&tables, *address), merged.lookup(*address));
         }
-        let pairs: Vec<(&Table<u16>, u32)> =
-            addresses.iter().zip(tables.iter().cycle()).map(|(a, table)| (table, *a)).collect();
-        let mut matches = vec![None; pairs.len()];
-        lookup_pairs(&pairs, &mut matches);
-        for ((table, address), found) in pairs.into_iter().zip(matches) {
-            prop_assert_eq!(found, table.lookup(address));
+    }
+
+    /// A burst for many tables over a base answers as the scan over both does, pair by pair.
+    #[test]
+    fn pairs_over_a_base_answer_as_the_scan_over_both(
+        base in prop::collection::vec((prefixes(), 0u16..6), 0..60),
+        own in prop::collection::vec(prop::collection::vec((prefixes(), 0u16..6), 0..30), 1..5),
+        addresses in prop::collection::vec(any::<u32>(), 20),
+    ) {
+        let mut values = SharedValues::new();
+        let base_table = BaseTable::new(values.table(base.iter().copied()).unwrap());
+        let tables: Vec<IdTable> =
+            own.iter().map(|routes| values.table(routes.iter().copied()).unwrap()).collect();
+        let base: Scan<u16> = Scan(base.into_iter().collect());
+        let scans: Vec<(Scan<u16>, Scan<u16>)> = own
+            .into_iter()
+            .map(|routes| {
+                let own: Scan<u16> = Scan(routes.into_iter().collect());
+                let mut both = base.clone();
+                both.0.extend(own.0.clone());
+                (own, both)
+            })
+            .collect();
+        for over in [None, Some(&base_table)] {
+            let scans: Vec<&Scan<u16>> =
+                scans.iter().map(|(own, both)| if over.is_some() { both } else { own }).collect();
+            let addresses: Vec<u32> = scans.iter().flat_map(|scan| scan.boundaries())
+                .chain(base.boundaries()).chain(addresses.iter().copied()).collect();
+            let asked: Vec<usize> = (0..addresses.len()).map(|n| n % tables.len()).collect();
+            let pairs: Vec<(&IdTable, u32)> =
+                addresses.iter().zip(&asked).map(|(a, table)| (&tables[*table], *a)).collect();
+            let mut hits = vec![Hit::NONE; pairs.len()];
+            lookup_pairs(&pairs, over, &mut hits);
+            for (((table, address), hit), asked) in pairs.into_iter().zip(hits).zip(asked) {
+                let found = hit.prefix(address).zip(values.value_of(hit.id()));
+                prop_assert_eq!(found, scans[asked].lookup(address), "at {:#010x}", address);
+                let single = over.map_or(Hit::NONE, |base| base.lookup(address));
+                prop_assert_eq!(table.lookup(address).or_longer(single), hit);
+            }
+        }
+        let scan = &scans[0].0;
+        prop_assert!(tables[0].iter().map(|(p, id)| (p, values.value_of(id)))
+            .eq(scan.0.iter().map(|(p, v)| (*p, Some(v)))));
+        prop_assert_eq!(&tables[0], &values.table(scan.0.clone()).unwrap());
+    }
+}
+
+/// A base asks its table where a /16 has more than 16 intervals, or a number more than ten bits.
+#[test]
+fn a_base_answers_as_its_table_does() {
+    let mut random = Random(8);
+    let mut values = SharedValues::new();
+    for (routes, numbers) in [(0, 1), (30, 3), (900, 5), (900, u16::MAX)] {
+        let mut list: Vec<(ipnet::Ipv4Net, u16)> = (0..routes)
+            .map(|_| {
+                (
+                    prefix(random.address() & 0xff0f_ffff, random.length(8, 32)),
+                    random.value(numbers),
+                )
+            })
+            .collect();
+        list.extend((0..routes / 10).map(|n| (prefix(0x0a00_0000 + (n << 9), 24), 1)));
+        let scan: Scan<u16> = Scan(list.into_iter().collect());
+        let base = BaseTable::new(values.table(scan.0.clone()).unwrap());
+        for address in scan.boundaries().into_iter().take(2_000) {
+            let hit = base.lookup(address);
+            assert_eq!(hit, base.table().lookup(address), "at {address:#010x}");
+            assert_eq!(hit.prefix(address).zip(values.value_of(hit.id())), scan.lookup(address));
         }
     }
+    assert!(!values.is_empty() && values.value_of(ValueId::NONE).is_none());
+}
+
+#[test]
+fn hits_say_what_matched() {
+    let mut values = SharedValues::new();
+    let table = values.table([(net("10.0.0.0/8"), "vnet")]).unwrap();
+    let hit = table.lookup([10, 1, 1, 1]);
+    assert_eq!((hit.length(), hit.prefix([10, 1, 1, 1])), (Some(8), Some(net("10.0.0.0/8"))));
+    assert_eq!(table.lookup([11, 1, 1, 1]), Hit::NONE);
+    assert_eq!(hit.or_longer(Hit::NONE), hit);
+    assert_eq!(Hit::NONE.or_longer(hit), hit);
+    let other = values.table([(net("10.0.0.0/8"), "peering")]).unwrap();
+    assert_eq!(hit.or_longer(other.lookup([10, 1, 1, 1])), hit);
+    assert_eq!(values.len(), 2);
+    assert_eq!(
+        RouteError::ValuesExhausted { limit: 67_108_863 }.to_string(),
+        "all 67108863 distinct values that the table can hold are in use"
+    );
+    assert!(table.bytes() < 200 && table.same(&table.clone()) && !table.same(&other));
 }
 
 /// Every number of levels and every shape of the last line, with narrow and with wide cells.
@@ -84,11 +168,14 @@ fn tables_of_all_sizes_equal_the_scan() {
             }
             let mut probes = scan.boundaries();
             probes.truncate(600);
-            let pairs: Vec<_> = probes.iter().map(|address| (&table, *address)).collect();
-            let mut matches = vec![None; pairs.len()];
-            lookup_pairs(&pairs, &mut matches);
-            for (address, found) in probes.into_iter().zip(matches) {
+            let mut shared = SharedValues::new();
+            let same = shared.table(scan.0.clone()).unwrap();
+            let pairs: Vec<_> = probes.iter().map(|address| (&same, *address)).collect();
+            let mut hits = vec![Hit::NONE; pairs.len()];
+            lookup_pairs(&pairs, None, &mut hits);
+            for (address, hit) in probes.into_iter().zip(hits) {
                 assert_eq!(table.lookup(address), scan.lookup(address));
+                let found = hit.prefix(address).zip(shared.value_of(hit.id()));
                 assert_eq!(found, scan.lookup(address));
             }
             assert!(table.iter().map(|(p, v)| (p, *v)).eq(scan.0));

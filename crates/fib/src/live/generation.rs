@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use super::group::Group;
 use super::place::{Place, child_of, group_at, node_of};
 use super::plane::Plane;
-use super::values::Values;
+use crate::values::Values;
 
 /// Everything that readers see of a table, for as long as its codes keep their meaning.
 ///

@@ -6,7 +6,6 @@ mod iter;
 mod live_table;
 mod place;
 mod plane;
-mod values;
 mod view;
 mod width;
 mod writer;

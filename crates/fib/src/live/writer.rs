@@ -10,13 +10,13 @@ use super::generation::{Generation, on_plane};
 use super::group::Group;
 use super::live_table::{LiveTable, canonical};
 use super::place::{Place, child_of, group_at, node_of};
-use super::values::Values;
 use super::width::Width;
 use crate::address::mask;
 use crate::error::RouteError;
 use crate::intern::Interner;
 use crate::sweep::Rule;
 use crate::value_id::ValueId;
+use crate::values::Values;
 
 impl<V: Clone + Eq + Hash> LiveTable<V> {
     /// A table of these rules, whose codes number the values from 1 up.

@@ -1,0 +1,118 @@
+use std::hash::Hash;
+
+use ipnet::Ipv4Net;
+
+use crate::block::{Block, Cell, HIGHEST_NUMBER};
+use crate::error::RouteError;
+use crate::id_table::IdTable;
+use crate::intern::Numbers;
+use crate::sweep::Rule;
+use crate::table::{rule, sorted};
+use crate::value_id::ValueId;
+
+/// One list of values for many tables, and what makes those tables.
+///
+/// A lookup in a [`Table`](crate::Table) ends with a fetch from a list that is its own, which nobody else
+/// keeps in the cache. The one list of tens of thousands of tables stays there; a burst needs it once for
+/// each answer that it uses.
+///
+/// ```
+/// use vnetem_fib::{Hit, SharedValues, lookup_pairs};
+///
+/// let mut values = SharedValues::new();
+/// let base = values.table([("52.239.0.0/16".parse()?, "storage")])?;
+/// let web = values.table([("10.0.0.0/8".parse()?, "vnet"), ("0.0.0.0/0".parse()?, "internet")])?;
+/// let data = values.table([("10.0.0.0/8".parse()?, "vnet")])?;
+///
+/// let pairs = [(&web, [52, 239, 1, 9]), (&data, [10, 1, 1, 1]), (&data, [8, 8, 8, 8])];
+/// let mut hits = [Hit::NONE; 3];
+/// lookup_pairs(&pairs, Some(&base), &mut hits);
+/// let said = hits.map(|hit| values.value_of(hit.id()).copied());
+/// assert_eq!(said, [Some("storage"), Some("vnet"), None]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The list only grows: numbers stay what they are as long as there is a table that holds them.
+pub struct SharedValues<V> {
+    numbers: Numbers<V>,
+    values: Vec<V>,
+}
+
+impl<V: Clone + Eq + Hash> SharedValues<V> {
+    /// A list without values.
+    pub fn new() -> Self {
+        Self { numbers: Numbers::default(), values: Vec::new() }
+    }
+
+    /// Builds a table as [`Table::new`](crate::Table::new) does, with its values in this list.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError::ValuesExhausted`] beyond 67,108,863 distinct values.
+    pub fn table(
+        &mut self,
+        routes: impl IntoIterator<Item = (Ipv4Net, V)>,
+    ) -> Result<IdTable, RouteError> {
+        let routes = sorted(routes);
+        let mut rules: Vec<Rule<Cell>> = Vec::with_capacity(routes.len());
+        let mut last: Option<(&V, u32)> = None;
+        for (prefix, value) in &routes {
+            let number = match last {
+                Some((known, number)) if known == value => number,
+                _ => self.number(value)?,
+            };
+            last = Some((value, number));
+            rules.push(rule(*prefix, number));
+        }
+        Ok(IdTable { block: Block::new(&rules) })
+    }
+
+    fn number(&mut self, value: &V) -> Result<u32, RouteError> {
+        if let Some(number) = self.numbers.get(value) {
+            return Ok(*number);
+        }
+        let next = u32::try_from(self.numbers.len() + 1).unwrap_or(u32::MAX);
+        if next > HIGHEST_NUMBER {
+            return Err(RouteError::ValuesExhausted { limit: HIGHEST_NUMBER });
+        }
+        self.values.push(value.clone());
+        self.numbers.insert(value.clone(), next);
+        Ok(next)
+    }
+}
+
+impl<V> SharedValues<V> {
+    /// The value that has this number.
+    #[inline]
+    pub fn value_of(&self, id: ValueId) -> Option<&V> {
+        self.values.get(id.0.checked_sub(1)? as usize)
+    }
+
+    /// How many distinct values there are.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether no table has named a value.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Bytes of the list, what values own on the heap left out.
+    pub fn bytes(&self) -> usize {
+        self.values.capacity() * size_of::<V>()
+            + self.numbers.capacity() * (size_of::<V>() + size_of::<u32>() + 1)
+    }
+}
+
+impl<V: Clone + Eq + Hash> Default for SharedValues<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V> std::fmt::Debug for SharedValues<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedValues").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
