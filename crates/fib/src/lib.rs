@@ -67,7 +67,7 @@
 //! A lookup finds the last start that is not behind the address. The cell says length and value, and the
 //! address cut to that length is the prefix that matched. Ten starts and their cells make one line of
 //! cache, so these seven are one; above more than eight lines there is a tree, whose nodes are lines, too.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -77,6 +77,7 @@ mod address;
 mod base_table;
 mod block;
 mod error;
+mod frozen;
 mod id_table;
 mod intern;
 mod layered;
@@ -91,6 +92,7 @@ mod values;
 pub use address::Address;
 pub use base_table::BaseTable;
 pub use error::RouteError;
+pub use frozen::{FrozenTable, Layout};
 pub use id_table::{Hit, IdTable};
 pub use layered::{lookup_layered, lookup_pairs};
 pub use live::{Contended, LiveTable, Memory, Reader, Routes, View, Width};

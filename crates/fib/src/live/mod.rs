@@ -14,3 +14,4 @@ pub use iter::Routes;
 pub use live_table::{LiveTable, Memory};
 pub use view::{Contended, Reader, View};
 pub use width::Width;
+pub(crate) use writer::number;

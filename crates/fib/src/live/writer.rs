@@ -241,7 +241,7 @@ impl<V: Clone> LiveTable<V> {
 }
 
 /// Numbers the values of routes and checks their prefixes.
-pub(super) fn number<V: Clone + Eq + Hash>(
+pub(crate) fn number<V: Clone + Eq + Hash>(
     routes: impl IntoIterator<Item = (Ipv4Net, V)>,
 ) -> Result<(Vec<Rule<u32>>, Vec<V>), RouteError> {
     let routes = routes.into_iter();

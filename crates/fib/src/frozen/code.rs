@@ -1,0 +1,29 @@
+/// A number of a value, as narrow as it may be: 0 says that nothing matches.
+pub(crate) trait Code: Copy + Send + Sync + 'static {
+    /// Longer prefixes split this place.
+    const SPLIT: u32;
+
+    fn new(number: u32) -> Self;
+    fn number(self) -> u32;
+}
+
+macro_rules! code {
+    ($($number:ty),*) => { $(
+        impl Code for $number {
+            const SPLIT: u32 = <$number>::MAX as u32;
+
+            #[inline]
+            #[allow(clippy::cast_possible_truncation, reason = "a code fits the width it was given")]
+            fn new(number: u32) -> Self {
+                number as $number
+            }
+
+            #[inline(always)]
+            fn number(self) -> u32 {
+                u32::from(self)
+            }
+        }
+    )* };
+}
+
+code!(u8, u16, u32);
