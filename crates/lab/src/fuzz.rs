@@ -14,7 +14,10 @@ use vnetem_packet::{
 
 use crate::Packet;
 
+mod fib;
+
 pub use crate::harness::{pipeline_bytes, pipeline_ops};
+pub use fib::fib_ops;
 
 /// Any bytes through the one door and all that may follow it: parse (P1 to P7), options, quotes, the packet's words.
 pub fn parse_ipv4(bytes: &[u8]) {

@@ -44,3 +44,8 @@ fn pipeline_bytes_finds_nothing_in_its_corpus() -> io::Result<()> {
 fn pipeline_ops_finds_nothing_in_its_corpus() -> io::Result<()> {
     replay("pipeline_ops", fuzz::pipeline_ops)
 }
+
+#[test]
+fn fib_ops_finds_nothing_in_its_corpus() -> io::Result<()> {
+    replay("fib_ops", fuzz::fib_ops)
+}

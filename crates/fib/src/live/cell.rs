@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use super::sync::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// One code that readers load while the writer stores.
 ///

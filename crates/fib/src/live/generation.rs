@@ -1,9 +1,10 @@
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use super::group::Group;
 use super::place::{Place, child_of, group_at, node_of};
 use super::plane::Plane;
+use super::sync::{AtomicU8, AtomicU16, AtomicU32};
+use super::version::Version;
 use crate::values::Values;
 
 /// Everything that readers see of a table, for as long as its codes keep their meaning.
@@ -15,7 +16,7 @@ pub(crate) struct Generation<V> {
     /// The prefixes of up to 24 bits.
     pub(crate) groups: Box<[Group]>,
     pub(crate) values: Values<V>,
-    version: AtomicU64,
+    version: Version,
     pub(crate) next: OnceLock<Arc<Generation<V>>>,
 }
 
@@ -40,36 +41,20 @@ pub(crate) use on_plane;
 
 impl<V> Generation<V> {
     pub(crate) fn new(planes: Planes, groups: Box<[Group]>, values: Values<V>) -> Self {
-        Self { planes, groups, values, version: AtomicU64::new(0), next: OnceLock::new() }
+        Self { planes, groups, values, version: Version::new(), next: OnceLock::new() }
     }
 
-    /// Marks a change for those who ask for one state; the odd numbers mean that one is on its way.
+    /// Marks a change for those who ask for one state.
     pub(crate) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
-        let version = self.version.load(Ordering::Relaxed);
-        self.version.store(version + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        let done = change();
-        self.version.store(version + 2, Ordering::Release);
-        done
+        self.version.change(change)
     }
 
     /// What `read` finds if no change falls into it.
     #[inline]
-    pub(crate) fn undisturbed<T>(&self, mut read: impl FnMut() -> T) -> Option<T> {
+    pub(crate) fn undisturbed<T>(&self, read: impl FnMut() -> T) -> Option<T> {
         /// A change takes well under a microsecond, but for the widest prefixes.
-        const TRIES: usize = 64;
-        for _ in 0..TRIES {
-            let before = self.version.load(Ordering::Acquire);
-            if before.is_multiple_of(2) {
-                let found = read();
-                fence(Ordering::Acquire);
-                if self.version.load(Ordering::Relaxed) == before {
-                    return Some(found);
-                }
-            }
-            std::hint::spin_loop();
-        }
-        None
+        const TRIES: u32 = 64;
+        self.version.undisturbed(TRIES, read)
     }
 
     /// The prefixes that cover the address, the longest first.

@@ -6,6 +6,8 @@ mod iter;
 mod live_table;
 mod place;
 mod plane;
+mod sync;
+mod version;
 mod view;
 mod width;
 mod writer;

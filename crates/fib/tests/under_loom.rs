@@ -1,0 +1,71 @@
+//! L6: what readers and the writer of a live table share, the very source, in every order and with every
+//! weakly ordered memory that loom knows.
+#![allow(dead_code, reason = "the tests use a part of what they include")]
+
+#[path = "../src/live/cell.rs"]
+mod cell;
+#[path = "../src/live/version.rs"]
+mod version;
+
+mod sync {
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::atomic::{
+        AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence,
+    };
+}
+
+use cell::Cell;
+use loom::sync::Arc;
+use loom::thread;
+use sync::{AtomicU8, AtomicU16, Ordering, fence};
+use version::Version;
+
+/// A lookup that asks for one state finds prefix and value of the same one.
+#[test]
+fn no_reader_sees_half_a_change() {
+    loom::model(|| {
+        let table = Arc::new((Version::new(), AtomicU8::new(0), AtomicU16::new(0)));
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                for code in 1..=2 {
+                    table.0.change(|| {
+                        Cell::store(&table.1, code);
+                        Cell::store(&table.2, code);
+                    });
+                }
+            })
+        };
+        let found = table.0.undisturbed(2, || {
+            (Cell::load(&table.1, Ordering::Relaxed), Cell::load(&table.2, Ordering::Relaxed))
+        });
+        assert!(found.is_none_or(|(one, other)| one == other), "{found:?}");
+        writer.join().unwrap();
+        let found = table.0.undisturbed(1, || Cell::load(&table.1, Ordering::Relaxed));
+        assert_eq!(found, Some(2));
+    });
+}
+
+/// A reader that meets the code of a split /24 finds the block as it was filled, and one that meets a new
+/// number finds the value that it stands for.
+#[test]
+fn a_code_is_met_after_what_it_leads_to() {
+    loom::model(|| {
+        let table = Arc::new((AtomicU8::new(1), AtomicU8::new(0)));
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                Cell::store(&table.1, 1);
+                Cell::store(&table.0, <AtomicU8 as Cell>::EXTENDED);
+                Cell::store(&table.1, 2);
+            })
+        };
+        let mut code = Cell::load(&table.0, Ordering::Relaxed);
+        if code == <AtomicU8 as Cell>::EXTENDED {
+            fence(Ordering::Acquire);
+            code = Cell::load(&table.1, Ordering::Relaxed);
+        }
+        assert!(matches!(code, 1 | 2), "{code}");
+        writer.join().unwrap();
+    });
+}
