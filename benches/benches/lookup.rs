@@ -1,14 +1,20 @@
-//! Lookup: the tables of `vnetem-fib` beside `prefix-trie` and beside one bare load, interleaved in one
+//! Lookup: the tables of `vnetem-fib` beside other Rust crates and beside one bare load, interleaved in one
 //! run, answers compared.
 //!
 //! ```text
 //! cargo bench -p vnetem-benches --bench lookup
-//! cargo bench -p vnetem-benches --bench lookup -- --table FILE --values 1000 --rounds 9
+//! cargo bench -p vnetem-benches --bench lookup -- --table FILE --values 1000 --longer 1000 --rounds 9
+//! cargo bench -p vnetem-benches --bench lookup -- --prove 1000000000 --table FILE
 //! ```
 //!
 //! FILE holds lines of `prefix [number]`, gzipped if its name ends in `.gz`; `VNETEM_FIB_TABLE` names it
 //! as well. Without one a seeded table is made that has the lengths of the full table of June 2026.
-//! Figures are nanoseconds by the clock: the median of the rounds and, behind it, the least.
+//! `--longer` adds so many prefixes of 25 to 32 bits. Figures are nanoseconds by the clock: the median of
+//! the rounds and, behind it, the least.
+//!
+//! `--prove` measures nothing: it makes so many lookups in a thousand tables, in those of the embedded
+//! service tags, in the full table and in one that changes, and compares each with a sweep over elementary
+//! intervals, which it first compares with a linear scan.
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::indexing_slicing)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop when its input is wrong")]
 
@@ -18,9 +24,13 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ip_network_table_deps_treebitmap::IpLookupTable;
 use ipnet::Ipv4Net;
 use prefix_trie::PrefixMap;
-use vnetem_fib::{BaseTable, Hit, IdTable, LiveTable, SharedValues, ValueId, lookup_pairs};
+use vnetem_fib::{BaseTable, Hit, IdTable, Layout, LiveTable, SharedValues, ValueId, lookup_pairs};
+
+#[path = "lookup/prove.rs"]
+mod prove;
 
 type Routes = Vec<(Ipv4Net, u32)>;
 
@@ -29,10 +39,19 @@ fn main() {
     let values = option("--values").map_or(120, |values| values.parse().unwrap());
     let rounds = option("--rounds").map_or(if small { 1 } else { 7 }, |n| n.parse().unwrap());
     let path = option("--table").or_else(|| std::env::var("VNETEM_FIB_TABLE").ok());
-    let routes = match path {
+    let mut routes = match path {
         Some(path) => read(&path, values),
         None => seeded(values, if small { 64 } else { 1 }),
     };
+    if let Some(count) = option("--longer") {
+        longer(&mut routes, values, count.parse().unwrap());
+    }
+    if let Some(lookups) = option("--prove") {
+        return prove::prove(&routes, lookups.parse().unwrap());
+    }
+    if small {
+        prove::prove(&routes, 100_000);
+    }
     println!("{} prefixes, {values} values, {rounds} rounds: median (least)\n", routes.len());
     full_table(&routes, rounds, if small { 1 << 14 } else { 1 << 20 });
     updates(&routes, if small { 500 } else { 20_000 });
@@ -51,7 +70,15 @@ type Pass<'a> = Box<dyn Fn(&[u32]) -> u64 + 'a>;
 
 fn full_table(routes: &Routes, rounds: usize, queries: usize) {
     let live = LiveTable::from_routes(routes.iter().copied()).unwrap();
+    let frozen = [Layout::Fast, Layout::Compact].map(|layout| live.freeze(layout));
     let trie: PrefixMap<Ipv4Net, u32> = routes.iter().copied().collect();
+    let mut bits = IpLookupTable::new();
+    for (prefix, value) in routes {
+        bits.insert(prefix.addr(), u32::from(prefix.prefix_len()), *value);
+    }
+    let in_bits = |address: u32| {
+        bits.longest_match(Ipv4Addr::from_bits(address)).map_or(0, |(_, _, value)| *value)
+    };
     let bare: Box<[u8]> = vec![1; 1 << 24].into();
     let bare = bare.first_chunk::<{ 1 << 24 }>().unwrap();
     let view = live.view();
@@ -60,6 +87,14 @@ fn full_table(routes: &Routes, rounds: usize, queries: usize) {
 
     let peers: Vec<(&str, Pass)> = vec![
         ("vnetem batch", Box::new(|queries| batches(queries, |q, ids| view.lookup_batch(q, ids)))),
+        (
+            "vnetem frozen, fast, batch",
+            Box::new(|queries| batches(queries, |q, ids| frozen[0].lookup_batch(q, ids))),
+        ),
+        (
+            "vnetem frozen, compact, batch",
+            Box::new(|queries| batches(queries, |q, ids| frozen[1].lookup_batch(q, ids))),
+        ),
         (
             "vnetem single",
             Box::new(|queries| {
@@ -83,6 +118,7 @@ fn full_table(routes: &Routes, rounds: usize, queries: usize) {
         ),
         ("prefix-trie single", Box::new(|queries| batches_of(queries, in_trie))),
         ("prefix-trie latency", Box::new(|queries| chained(queries, in_trie))),
+        ("treebitmap single", Box::new(|queries| batches_of(queries, in_bits))),
     ];
     let streams: Vec<(&str, Vec<u32>)> =
         STREAMS.map(|name| (name, stream(name, routes, queries))).into();
@@ -91,6 +127,10 @@ fn full_table(routes: &Routes, rounds: usize, queries: usize) {
         for query in queries {
             let found = live.view().value(*query).copied().unwrap_or(0);
             assert_eq!(found, in_trie(*query), "{name}: {}", Ipv4Addr::from_bits(*query));
+            assert_eq!(found, in_bits(*query), "{name}: {}", Ipv4Addr::from_bits(*query));
+            for table in &frozen {
+                assert_eq!(found, table.value(*query).copied().unwrap_or(0));
+            }
         }
     }
 
@@ -112,8 +152,10 @@ fn full_table(routes: &Routes, rounds: usize, queries: usize) {
     }
     let memory = live.memory();
     println!(
-        "\nmemory: {:.1} bytes a prefix with all writer state: {memory:?}; prefix-trie {:.1}\n",
+        "\nmemory: {:.1} bytes a prefix with all writer state: {memory:?}; frozen {:.1}, compact {:.2}, prefix-trie {:.1}\n",
         memory.total() as f64 / routes.len() as f64,
+        frozen[0].bytes() as f64 / routes.len() as f64,
+        frozen[1].bytes() as f64 / routes.len() as f64,
         trie.mem_size() as f64 / routes.len() as f64
     );
 }
@@ -445,6 +487,17 @@ fn seeded(values: u32, part: usize) -> Routes {
         }
     }
     routes.into_iter().collect()
+}
+
+/// Splits /24s here and there, as routers of one network do inside.
+fn longer(routes: &mut Routes, values: u32, count: usize) {
+    let mut random = Random(25);
+    let mut all: BTreeMap<Ipv4Net, u32> = routes.iter().copied().collect();
+    for _ in 0..count {
+        let address = covered(routes, &mut random);
+        all.insert(prefix(address, 25 + random.below(8) as u8), 1 + mixed(address) % values);
+    }
+    *routes = all.into_iter().collect();
 }
 
 fn read(path: &str, values: u32) -> Routes {
