@@ -83,6 +83,13 @@ struct Search<'a, T> {
 }
 
 impl<T: Copy> FlowTable<T> {
+    /// The external tuple that all flows of an inside socket share by these rules, if it has one already: where several pools may be chosen
+    /// from, the one that has it comes first.
+    #[must_use]
+    pub fn mapped(&self, rules: &PoolRules, wanted: &Wanted) -> Option<SocketAddrV4> {
+        self.shares.external(Sharing::of(rules).socket, wanted)
+    }
+
     /// An external tuple for a new flow: by the rules of the pool, and where they leave a choice random among the free ones from the seed
     /// (N-13, T-07); an error only if there is none (N-17), or if the inside address may have no more.
     ///

@@ -28,10 +28,7 @@ impl<T: Copy> FlowTable<T> {
             self.remove(id.slot, cause, now, None);
             return Closing::default();
         }
-        let closing = Closing {
-            to_inside: reset(record, Side::Inside),
-            to_outside: reset(record, Side::Outside),
-        };
+        let closing = resets(record);
         let cell = record.cell;
         self.cells.unlink(&mut self.chains, cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
@@ -81,6 +78,11 @@ impl<T: Copy> FlowTable<T> {
         }
         there
     }
+}
+
+/// The resets that close both ends.
+pub(crate) fn resets<T: Copy>(record: &Record<T>) -> Closing {
+    Closing { to_inside: reset(record, Side::Inside), to_outside: reset(record, Side::Outside) }
 }
 
 /// The reset that closes one end, or none if that end cannot know of the connection.

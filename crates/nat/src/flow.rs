@@ -136,6 +136,8 @@ pub struct Ended<T> {
     pub flow: Flow<T>,
     /// Why it ended.
     pub cause: Cause,
+    /// What would tell both ends, if it was an established connection that idled out (N-23); none otherwise.
+    pub resets: Closing,
 }
 
 impl<T> Flow<T> {

@@ -7,7 +7,9 @@ use crate::key::Key;
 use crate::record::Record;
 use crate::shares::{Unshared, whole};
 use crate::table::number;
-use crate::{Block, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone};
+use crate::{
+    Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
+};
 
 /// Flows that a new one takes the place of: past their deadline, or over.
 #[derive(Clone, Copy, Default)]
@@ -86,7 +88,7 @@ impl<T: Copy> FlowTable<T> {
         replaced.0.into_iter().flatten().filter_map(|slot| {
             let record = self.records.get(slot)?;
             let cause = record.state.cause_of_expiry();
-            Some(Ended { flow: self.view(record), cause })
+            Some(Ended { flow: self.view(record), cause, resets: Closing::default() })
         })
     }
 
@@ -136,7 +138,7 @@ impl<T: Copy> FlowTable<T> {
     fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<Replaced, OpenError> {
         let outside = new.key(Side::Outside);
         if new.key(Side::Inside) == outside
-            || self.hold.holds(now, self.secret.hash(&outside), &outside)
+            || !new.sharing.alone && self.hold.holds(now, self.secret.hash(&outside), &outside)
         {
             return Err(OpenError::TupleInUse);
         }

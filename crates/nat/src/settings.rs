@@ -135,6 +135,16 @@ impl Timers {
         tombstone: Duration::from_secs(60),
     };
 
+    /// Azure's with another idle timeout for TCP, 4 to 120 minutes (N-15, N-23, C-09); UDP's is fixed. `None` outside of that range.
+    #[must_use]
+    pub const fn azure(idle_minutes: u8) -> Option<Self> {
+        if idle_minutes < 4 || idle_minutes > 120 {
+            return None;
+        }
+        let idle = Duration::from_secs(60 * idle_minutes as u64);
+        Some(Self { established: idle, fin_wait: idle, close_wait: idle, ..Self::AZURE })
+    }
+
     /// Linux's defaults as measured.
     pub const LINUX: Self = Self {
         syn_sent: Duration::from_secs(120),

@@ -24,6 +24,15 @@ pub struct Sharing {
     /// Nanoseconds by which its opening delays the next one of its inside address.
     pub(crate) delays: u64,
     pub(crate) block: Option<Block>,
+    /// Whether its external tuple is nobody else's in any case, so that it need not have rested.
+    pub(crate) alone: bool,
+}
+
+impl Sharing {
+    /// For a flow behind an external address that belongs to its inside address alone, port by port: nobody else can be given its tuple, so
+    /// that it may be opened again at once (N-11).
+    pub const ONE_TO_ONE: Self =
+        Self { socket: SocketRule::None, counts: false, delays: 0, block: None, alone: true };
 }
 
 /// What an inside socket has.
@@ -130,7 +139,7 @@ impl Sharing {
         };
         let delays = rules.limits.rate.map_or(0, |rate| nanoseconds(rate.interval));
         let counts = rules.limits != Limits::default();
-        Self { socket, counts, delays, block: None }
+        Self { socket, counts, delays, block: None, alone: false }
     }
 
     fn is_none(&self) -> bool {
@@ -212,6 +221,7 @@ impl Shares {
             counts: self.hosts.get(socket.host).is_some(),
             delays: 0,
             block: self.block(socket.block),
+            alone: false,
         };
         open.then(|| Inbound { inside: inside.tuple().source, zone: inside.zone(), sharing })
     }

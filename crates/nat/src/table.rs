@@ -3,6 +3,7 @@
 use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 
 use crate::cells::Cells;
+use crate::close::resets;
 use crate::counters::FlowCounters;
 use crate::crowds::Crowds;
 use crate::hold::{Hold, Kind};
@@ -15,8 +16,8 @@ use crate::slab::Slab;
 use crate::tcp::after;
 use crate::wheel::Wheel;
 use crate::{
-    Cause, Cell, Ended, Flow, FlowId, Found, Generation, Settings, Side, Standing, State, Time,
-    Zone, opens,
+    Cause, Cell, Closing, Ended, Flow, FlowId, Found, Generation, Settings, Side, Standing, State,
+    Time, Zone, opens,
 };
 
 /// Who talks under which address: all flows, found by their tuple from either side.
@@ -179,8 +180,12 @@ impl<T: Copy> FlowTable<T> {
             }
             let cause = record.state.cause_of_expiry();
             let flow = self.view(record);
+            let resets = match record.state {
+                State::Established => resets(record),
+                _ => Closing::default(),
+            };
             self.remove(slot, cause, deadline, None);
-            sink(Ended { flow, cause });
+            sink(Ended { flow, cause, resets });
         }
         work
     }

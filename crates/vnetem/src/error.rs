@@ -157,11 +157,6 @@ pub enum EditError {
         /// Ports that there are.
         available: usize,
     },
-    /// An idle timeout is out of its range (N-15, N-23).
-    IdleMinutes {
-        /// The timeout as given.
-        minutes: u8,
-    },
     /// The rules of a pool contradict each other, or what it has.
     PoolRules {
         /// The subnet whose pool it is.
@@ -225,9 +220,6 @@ impl fmt::Display for EditError {
             }
             Self::PortSum { name, needed, available } => {
                 write!(f, "the members of {name} would need {needed} ports of {available}")
-            }
-            Self::IdleMinutes { minutes } => {
-                write!(f, "an idle timeout of {minutes} minutes is not between 4 and 120")
             }
             Self::PoolRules { subnet, why } => write!(f, "the pool of {subnet}: {why}"),
             Self::NextHop { address, why } => write!(f, "next hop {address}: {why}"),

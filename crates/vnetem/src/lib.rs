@@ -33,7 +33,7 @@ pub use vnetem_authz::{
 };
 pub use vnetem_nat::{
     Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, Limits, Mapping,
-    MidStream, Notice, PoolRules, Rate, State, Time,
+    MidStream, Notice, PoolRules, Rate, State, Time, Timers,
 };
 pub use vnetem_packet as packet;
 pub use vnetem_packet::{

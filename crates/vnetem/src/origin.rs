@@ -10,7 +10,7 @@ use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::{Judgement, Pipeline};
 use crate::snapshot::{SiteView, SubnetView};
-use crate::{DropReason, Edge, Forward, Mark, NicId, SourceMode};
+use crate::{DropReason, Edge, Forward, Mark, NicId, Snapshot, SourceMode};
 
 /// What of a flow decides how its packets leave.
 #[derive(Clone, Copy, Debug)]
@@ -161,18 +161,7 @@ impl<'a> Pipeline<'a> {
     /// The public form of an edge; an endpoint's identity has the flow's private address.
     #[inline(always)]
     pub(crate) fn edge(self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
-        match code.place() {
-            Place::Internet => Edge::Internet,
-            Place::Subnet(id) => Edge::Subnet(id),
-            Place::Nic(id) => Edge::Nic(id),
-            Place::Site(id) => Edge::Site(id),
-            Place::Public(service) => Edge::Service { service, identity: None },
-            Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
-            Place::Platform(id) => Edge::Platform(id),
-            Place::Endpoint(service, _) => {
-                Edge::Service { service, identity: self.identity(code, inside) }
-            }
-        }
+        self.snapshot.edge(code, inside)
     }
 
     /// How a packet of a flow leaves.
@@ -203,9 +192,7 @@ impl<'a> Pipeline<'a> {
     }
 
     pub(crate) fn identity(self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
-        let Place::Endpoint(_, subnet) = far.place() else { return None };
-        let vnet = self.snapshot.vnet_of(subnet)?;
-        Some(Identity { vnet, subnet, address })
+        self.snapshot.identity(far, address)
     }
 
     /// Where a host of a virtual network is: its declared interface, else its subnet.
@@ -249,6 +236,33 @@ impl<'a> Pipeline<'a> {
             Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.ip_forwarding),
             _ => false,
         }
+    }
+}
+
+/// Edges as the public knows them.
+impl Snapshot {
+    /// The public form of an edge; an endpoint's identity has the flow's private address.
+    #[inline(always)]
+    pub(crate) fn edge(&self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
+        match code.place() {
+            Place::Internet => Edge::Internet,
+            Place::Subnet(id) => Edge::Subnet(id),
+            Place::Nic(id) => Edge::Nic(id),
+            Place::Site(id) => Edge::Site(id),
+            Place::Public(service) => Edge::Service { service, identity: None },
+            Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
+            Place::Platform(id) => Edge::Platform(id),
+            Place::Endpoint(service, _) => {
+                Edge::Service { service, identity: self.identity(code, inside) }
+            }
+        }
+    }
+
+    /// What the service learns of a caller, if the edge is an endpoint.
+    pub(crate) fn identity(&self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+        let Place::Endpoint(_, subnet) = far.place() else { return None };
+        let vnet = self.vnet_of(subnet)?;
+        Some(Identity { vnet, subnet, address })
     }
 }
 

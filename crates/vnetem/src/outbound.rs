@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{Chosen, Flow, NoTuple, Pool, Sharing, Side, Wanted};
+use vnetem_nat::{Chosen, Flow, Mapping, NoTuple, Pool, PoolRules, Sharing, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::edge::Place;
@@ -10,6 +10,9 @@ use crate::origin::{Entry, Origin};
 use crate::path::Path;
 use crate::pipeline::{Judgement, Pipeline};
 use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
+
+/// One port for an inside socket towards all remotes, at which it is reached by those alone that it called.
+const CONE: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
 
 impl Method {
     /// Whether the method carries a protocol, or fragments of it (N-11, N-18, T-21, T-28).
@@ -63,18 +66,26 @@ impl<'a> Pipeline<'a> {
             outside_zone: path.zone,
             suggestion: self.suggestion,
         };
+        // N-22: over UDP a load balancer is a port-restricted cone.
+        let rules = match (outbound.method, tuple.protocol) {
+            (Method::LoadBalancer, Protocol::UDP) => &CONE,
+            _ => &outbound.rules,
+        };
+        let mapped = self.flows.mapped(rules, &wanted);
+        let has_it = |pool: &&PortPool| mapped.is_some_and(|external| pool.has(external));
+        let others = outbound.pools.iter().filter(|pool| !has_it(pool));
         let mut why = NoTuple::Exhausted;
-        for pool in &outbound.pools {
+        for pool in outbound.pools.iter().filter(has_it).chain(others) {
             let addresses = pool.addresses.as_slice();
             // N-11: one to one, so that the port is the interface's own.
             if outbound.method == Method::Instance
                 && let Some(address) = addresses.first()
             {
                 let external = SocketAddrV4::new(*address, tuple.source.port());
-                return Ok(Chosen { external, sharing: Sharing::default() });
+                return Ok(Chosen { external, sharing: Sharing::ONE_TO_ONE });
             }
             let PortPool { first_port, last_port, .. } = *pool;
-            let pool = Pool { addresses, first_port, last_port, rules: &outbound.rules };
+            let pool = Pool { addresses, first_port, last_port, rules };
             match self.flows.choose(self.now, pool, &wanted) {
                 Ok(chosen) => return Ok(chosen),
                 Err(refused) => why = refused,

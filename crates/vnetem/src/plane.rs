@@ -7,7 +7,7 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use closing::touch_everything;
+use closing::{tell_of_idling, touch_everything};
 pub use hit::Slot;
 use vnetem_nat::{
     Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Span, Time, Track,
@@ -229,12 +229,11 @@ impl DataPlane {
         if self.flows.next_deadline().is_none_or(|deadline| deadline > self.now) {
             return;
         }
-        let (events, limit, lost) =
-            (&mut self.events, self.event_limit, &mut self.counters.events_lost);
-        let now = self.now;
-        self.flows.expire(now, budget, &mut |ended: Ended<Judgement>| {
-            let event = Event::of(now, EventKind::Ended(ended.cause), &ended.flow);
-            push_event(events, limit, lost, event);
+        let Self { flows, events, event_limit, counters, outbox, snapshot, now, .. } = self;
+        flows.expire(*now, budget, &mut |ended: Ended<Judgement>| {
+            tell_of_idling(&ended, snapshot, outbox, counters);
+            let event = Event::of(*now, EventKind::Ended(ended.cause), &ended.flow);
+            push_event(events, *event_limit, &mut counters.events_lost, event);
         });
     }
 

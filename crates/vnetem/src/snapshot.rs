@@ -143,6 +143,8 @@ pub(crate) enum Method {
 pub(crate) struct Translator {
     /// Whether a TCP segment without a flow is answered by a reset (N-16).
     pub(crate) resets: bool,
+    /// Whether both ends of an established connection that idles out get a reset (N-23).
+    pub(crate) resets_when_idle: bool,
     /// The interface whose own public address it is: what comes there without a flow goes to it (N-11).
     pub(crate) instance: Option<NicId>,
 }
@@ -361,10 +363,15 @@ impl OutboundView {
 
     /// Whether a public address and port is one of the method's.
     pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
-        self.pools.iter().any(|pool| {
-            (pool.first_port..=pool.last_port).contains(&external.port())
-                && pool.addresses.contains(external.ip())
-        })
+        self.pools.iter().any(|pool| pool.has(external))
+    }
+}
+
+impl PortPool {
+    /// Whether a public address and port is one of the pool's.
+    pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
+        (self.first_port..=self.last_port).contains(&external.port())
+            && self.addresses.contains(external.ip())
     }
 }
 

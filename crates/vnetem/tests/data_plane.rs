@@ -13,9 +13,9 @@ use std::time::Duration;
 use etherparse::PacketBuilder;
 use vnetem::{
     Cause, Closing, DataPlane, DefaultAction, DenyMode, DenyReason, DropReason, Edge, EventKind,
-    Fate, Forward, Headers, IpRule, Ipv4Net, Mark, Network, NextHop, NicId, Outbound, Protocol,
-    Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId, Settings, SourceMode, SubnetId,
-    Time, Transmit, VnetId,
+    Fate, Forward, Headers, IpRule, Ipv4Net, Mark, Network, NextHop, NicId, Outbound, OutboundRule,
+    Protocol, Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId, Settings, SourceMode,
+    SubnetId, Time, Transmit, VnetId,
 };
 
 fn net(text: &str) -> Ipv4Net {
@@ -590,4 +590,42 @@ fn a_removed_subnet_closes_its_connections() {
     assert_eq!(told, [world.vm(), service]);
     let (fate, _) = world.send(service, tcp(end(ACCOUNT), end(VM), "A", 9001, 1001));
     assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+}
+
+/// N-23: behind a rule with resets both ends of a connection that idles out get an exact one; without, and half open, nobody does.
+#[test]
+fn n_23_a_load_balancer_resets_what_idles_out() {
+    for resets in [true, false] {
+        let mut world = World::new(Settings::default());
+        world.network.set_outbound(world.web, Outbound::Private).unwrap();
+        let nic = world.network.add_nic(world.web, "vm", ip("10.0.0.4")).unwrap();
+        let balancer =
+            world.network.add_load_balancer(world.alpha, "lb", &[ip("20.1.1.8")]).unwrap();
+        world.network.add_member(balancer, nic).unwrap();
+        let rule = OutboundRule { ports: 0, resets };
+        world.network.set_outbound_rule(balancer, rule).unwrap();
+        world.apply();
+        let (far, source) = world.connect(Edge::Nic(nic), VM, ACCOUNT);
+        world.forwarded(Edge::Nic(nic), syn("10.0.0.4:50002", ACCOUNT));
+        world.wait(Duration::from_secs(239));
+        world.plane.handle_timeout(world.now);
+        assert_eq!(world.made(), []);
+        world.wait(Duration::from_secs(1));
+        world.plane.handle_timeout(world.now);
+        let made = world.made();
+        let expected =
+            [(Edge::Nic(nic), end(ACCOUNT), end(VM), 9001), (far, source, end(ACCOUNT), 1001)];
+        let seen: Vec<_> = made
+            .iter()
+            .map(|made| {
+                let headers = Headers::parse(&made.packet).unwrap();
+                let vnetem::packet::Transport::Tcp(segment) = headers.transport else {
+                    panic!("not TCP")
+                };
+                let tuple = headers.tuple();
+                (made.to, tuple.source, tuple.destination, segment.sequence)
+            })
+            .collect();
+        assert_eq!(seen, if resets { expected.to_vec() } else { vec![] });
+    }
 }

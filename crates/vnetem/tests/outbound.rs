@@ -8,8 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use vnetem::{EditError, Ipv4Net, LoadBalancerId, Network, NicId, Outbound, OutboundRule, VnetId};
+use vnetem::{
+    EditError, Ipv4Net, LoadBalancerId, Network, NicId, Outbound, OutboundRule, Timers, VnetId,
+};
 
 fn net(text: &str) -> Ipv4Net {
     text.parse().unwrap()
@@ -223,17 +226,16 @@ fn members_keep_their_ports_while_others_come_and_go() {
     assert_eq!(world.ports(1), before[1]);
 }
 
-/// N-15, N-23, C-09: 4 to 120 minutes.
+/// N-15, N-23, C-09: 4 to 120 minutes for TCP, and 4 for UDP.
 #[test]
-fn n_23_idle_timeouts_are_4_to_120_minutes() {
-    let mut world = world(&[ONE], 1);
-    let mut idle = |idle_minutes| {
-        let rule = OutboundRule { idle_minutes, ..OutboundRule::default() };
-        world.network.set_outbound_rule(world.balancer, rule).is_ok()
-    };
-    let allowed: Vec<u8> = (0..=u8::MAX).filter(|minutes| idle(*minutes)).collect();
+fn n_15_idle_timeouts_are_4_to_120_minutes() {
+    let allowed: Vec<u8> =
+        (0..=u8::MAX).filter(|minutes| Timers::azure(*minutes).is_some()).collect();
     assert_eq!(allowed, (4..=120).collect::<Vec<u8>>());
-    assert_eq!(OutboundRule::default().idle_minutes, 4);
+    assert_eq!(Timers::azure(4), Some(Timers::AZURE));
+    let longest = Timers::azure(120).unwrap();
+    assert_eq!(longest.established, Duration::from_secs(7200));
+    assert_eq!(longest.udp_two_way, Duration::from_secs(240));
 }
 
 /// D5, C6: a public address has one owner, and what is used is not removed.

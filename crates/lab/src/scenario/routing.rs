@@ -186,9 +186,6 @@ fn snat(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
     if words.accept("ports") {
         rule.ports = words.parse("a number of ports")?;
     }
-    if words.accept("idle") {
-        rule.idle_minutes = words.parse("a number of minutes")?;
-    }
     rule.resets = words.accept("reset");
     Ok(RoutingEdit::Snat { balancer, rule })
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vnetem_packet::VnetId;
 
 use super::Network;
-use super::check::{self, PublicOwner};
+use super::check::PublicOwner;
 use crate::{EditError, LoadBalancerId, NicId};
 
 /// A load balancer of a virtual network.
@@ -27,13 +27,12 @@ pub struct LoadBalancer {
 }
 
 /// The outbound rule of a load balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboundRule {
     /// Ports for each member, over all addresses together, a multiple of 8; 0 means the table of N-19, for each address.
     pub ports: u16,
-    /// Minutes for which an idle TCP flow lives, 4 to 120 (N-23, C-09).
-    pub idle_minutes: u8,
-    /// Whether both ends of an established TCP flow get a reset when it idles out (N-23).
+    /// Whether both ends of an established TCP flow get a reset when it idles out (N-23). How long that takes is the data plane's setting,
+    /// for all flows alike.
     pub resets: bool,
 }
 
@@ -55,12 +54,6 @@ const MAX_MEMBERS: usize = 1000;
 const FIRST_PORT: usize = 1024;
 const BLOCKS: usize = 8000;
 const BLOCK: usize = 8;
-
-impl Default for OutboundRule {
-    fn default() -> Self {
-        Self { ports: 0, idle_minutes: 4, resets: false }
-    }
-}
 
 impl LoadBalancer {
     /// Ports for each member: of each address by the table of N-19, or of all together as the rule says.
@@ -243,8 +236,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, the count is no multiple of 8, the sum is more than the addresses have (N-20), or the timeout is not
-    /// between 4 and 120 minutes (N-23).
+    /// It does not exist, the count is no multiple of 8, or the sum is more than the addresses have (N-20).
     pub fn set_outbound_rule(
         &mut self,
         id: LoadBalancerId,
@@ -254,7 +246,6 @@ impl Network {
         if !usize::from(rule.ports).is_multiple_of(BLOCK) {
             return Err(EditError::PortCount { count: rule.ports });
         }
-        check::idle(rule.idle_minutes)?;
         self.edit_balancer(id, |balancer| balancer.rule = rule)
     }
 

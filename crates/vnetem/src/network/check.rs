@@ -138,11 +138,6 @@ pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> 
     }
 }
 
-/// N-15, N-23, C-09: the idle timeout of TCP flows behind a public address, in minutes.
-pub(super) fn idle(minutes: u8) -> Result<(), EditError> {
-    if (4..=120).contains(&minutes) { Ok(()) } else { Err(EditError::IdleMinutes { minutes }) }
-}
-
 fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b) || b.contains(&a)
 }

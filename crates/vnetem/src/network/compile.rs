@@ -277,13 +277,19 @@ impl Network {
         for subnet in self.subnets.values() {
             if let Outbound::NatGateway(addresses) = &subnet.outbound {
                 for address in addresses {
-                    public.insert(*address, Translator { resets: true, instance: None });
+                    public.insert(*address, Translator { resets: true, ..Translator::default() });
                 }
+            }
+        }
+        for balancer in self.balancers.values().filter(|balancer| balancer.rule.resets) {
+            for address in &balancer.frontends {
+                let silent = Translator::default();
+                public.insert(*address, Translator { resets_when_idle: true, ..silent });
             }
         }
         for (&id, nic) in &self.nics {
             if let Some(address) = nic.public {
-                public.insert(address, Translator { resets: false, instance: Some(id) });
+                public.insert(address, Translator { instance: Some(id), ..Translator::default() });
             }
         }
         public

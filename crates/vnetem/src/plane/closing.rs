@@ -1,12 +1,13 @@
 //! What a change of configuration does to live flows.
 
-use vnetem_nat::{Cause, FlowId, FlowTable, Generation, Side};
+use vnetem_nat::{Cause, Ended, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
 use crate::edge::cell;
 use crate::event::EventKind;
+use crate::outbox::Outbox;
 use crate::pipeline::Judgement;
-use crate::{Closing, Snapshot};
+use crate::{Closing, Counters, Snapshot};
 
 impl DataPlane {
     /// A flow that a change touched: kept if it would be judged the same, closed if not.
@@ -48,6 +49,27 @@ impl DataPlane {
             Closing::Both => true,
             Closing::Opener => self.flows.flow(id).is_some_and(|flow| flow.opener == side),
             Closing::Silent => false,
+        }
+    }
+}
+
+/// N-23: an established connection that idled out behind a load balancer whose rule says so is reset at both ends.
+pub(super) fn tell_of_idling(
+    ended: &Ended<Judgement>,
+    snapshot: &Snapshot,
+    outbox: &mut Outbox,
+    counters: &mut Counters,
+) {
+    let Ended { flow, cause: Cause::Idle, resets } = ended else { return };
+    let owner = snapshot.public.get(flow.external.ip());
+    if !owner.is_some_and(|owner| owner.resets_when_idle) {
+        return;
+    }
+    for (side, reset) in [(Side::Inside, resets.to_inside), (Side::Outside, resets.to_outside)] {
+        let Judgement { near, far, .. } = flow.judgement;
+        let code = if side == flow.opener { near } else { far };
+        if let Some(reset) = reset {
+            outbox.reset(snapshot.edge(code, *flow.inside.ip()), reset, counters);
         }
     }
 }
