@@ -45,7 +45,8 @@ impl Pipeline<'_> {
         judge([nic, subnet], RuleDirection::Outbound, tuple, note)
     }
 
-    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in (P-10, P-31).
+    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in (P-10, P-31). An appliance's see what it is to
+    /// send on as it is, so that traffic in transit to the internet needs a rule there.
     pub(crate) fn may_arrive(
         self,
         to: EdgeCode,

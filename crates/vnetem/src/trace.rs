@@ -157,11 +157,14 @@ impl fmt::Display for Shown<'_, Step> {
                 match rule {
                     Some(number) => {
                         let rule = snapshot.security_rule_name(group, direction, number);
-                        write!(f, "security {said} by {number} {}", rule.unwrap_or("?"))?;
+                        let rule = rule.unwrap_or("?");
+                        write!(f, "security {said} by {number} {rule} of {name}, {direction}")
                     }
-                    None => write!(f, "security {said} by the platform")?,
+                    None => write!(
+                        f,
+                        "security {said} to the platform whatever {name} says, {direction}"
+                    ),
                 }
-                write!(f, " of {name}, {direction}")
             }
             Step::Route { choice: Choice::Route(route), .. } => write!(f, "route    {route}"),
             Step::Route { choice: Choice::Endpoint { service, prefix }, route } => {

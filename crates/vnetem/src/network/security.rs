@@ -331,3 +331,38 @@ fn check_tags(name: &str, rules: &SecurityGroup, tags: &Tags) -> Result<(), Edit
         Err(why) => Err(EditError::SecurityRule { group: name.into(), why }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
+    use super::*;
+
+    /// Equal groups are one, between subnets of a network and from one generation to the next, and nothing else is.
+    #[test]
+    fn compiled_groups_are_shared_where_they_are_equal() {
+        let mut network = Network::new();
+        let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+        let beta = network.add_vnet("beta", &["10.1.0.0/16".parse().unwrap()]).unwrap();
+        let subnets = [(alpha, "10.0.0.0/24"), (alpha, "10.0.1.0/24"), (beta, "10.1.0.0/24")].map(
+            |(vnet, prefix)| network.add_subnet(vnet, prefix, prefix.parse().unwrap()).unwrap(),
+        );
+        let group = network.add_security_group("web", SecurityGroup::default()).unwrap();
+        for subnet in subnets {
+            network.guard_subnet(subnet, Some(group)).unwrap();
+        }
+        let rules = |network: &mut Network| {
+            let guards = Arc::clone(&network.commit().guards);
+            subnets.map(|subnet| Arc::clone(&guards.subnets.get(&subnet).unwrap().rules))
+        };
+        let [one, two, other] = rules(&mut network);
+        assert!(Arc::ptr_eq(&one, &two) && !Arc::ptr_eq(&one, &other));
+        // Something that they are made of is said again, and comes out the same.
+        network.set_tag("Partner", &["9.9.9.0/24".parse().unwrap()]).unwrap();
+        let [again, ..] = rules(&mut network);
+        assert!(Arc::ptr_eq(&one, &again));
+        network.add_nic(subnets[0], "vm", "10.0.0.4".parse().unwrap()).unwrap();
+        let [again, _, elsewhere] = rules(&mut network);
+        assert!(Arc::ptr_eq(&one, &again) && Arc::ptr_eq(&other, &elsewhere));
+    }
+}
