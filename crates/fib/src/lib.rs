@@ -21,6 +21,8 @@
 //! | you have | take | because |
 //! |---|---|---|
 //! | one or a few tables of more than some 20,000 routes, or routes that change while others look up | [`LiveTable`] | one load a lookup; a change is some hundred nanoseconds and holds no reader up; 30 MB however few routes |
+//! | such a table that is only looked up, many addresses at a time | [`FrozenTable`], [`Layout::Fast`] | nobody writes to it, so sixteen addresses are one instruction; it answers values, not prefixes |
+//! | the same where the cache is crowded, or many of them | [`FrozenTable`], [`Layout::Compact`] | 5 MB for the whole internet; two loads a lookup |
 //! | a small table, or some | [`Table`] | it answers prefix and value; it is replaced whole |
 //! | tens of thousands of tables of 10 to 2,000 routes | [`IdTable`], of [`SharedValues`] | 256 bytes for 10 routes, 384 for 20; one or two lines of cache a lookup; [`lookup_pairs`] takes a burst for many tables |
 //! | such tables over routes that all of them share | [`BaseTable`] under them | the shared ones stand in memory once, under an index |
@@ -56,6 +58,10 @@
 //! could mix up, a prefix and its value, [`View::lookup`] compares with a version counter and repeats.
 //! When 254 values are used up, or the blocks are, the table is copied beside the readers, with wider codes
 //! if need be, and hung on a link that they follow when they next ask for a [`View`].
+//!
+//! A [`FrozenTable`] is the same array without a writer, or, compact, for every /18 a word that says which
+//! of its 64 /24s differ from the one before. Of 10.1.0.0/18 that is the first (2), the second (split) and
+//! the third (2 again): bits 0, 1 and 2. The code of 10.1.2.3 is that of the run number three.
 //!
 //! A [`Table`] cuts the address space where the answer changes and keeps the starts, sorted:
 //!

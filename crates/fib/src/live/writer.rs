@@ -61,8 +61,9 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
 
     /// Makes sure that the place has a block if it needs one. Codes change their meaning with it.
     pub(super) fn make_room_for(&mut self, place: Place) {
-        let room = on_plane!(&self.generation.planes, plane => plane.has_room(place.node));
-        if place.group().is_none() && !room {
+        if place.group().is_none()
+            && !on_plane!(&self.generation.planes, plane => plane.has_room(place.node))
+        {
             self.rebuild(self.width());
         }
     }
