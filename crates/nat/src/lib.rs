@@ -36,7 +36,7 @@ pub use counters::FlowCounters;
 pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
 pub use hit::{Hit, Probe};
-pub use opens::opens;
+pub use opens::{opens, picks_up};
 pub use rules::{Blocks, Filtering, Limits, Mapping, MidStream, Notice, PoolRules, Rate};
 pub use settings::{Answers, HoldDown, Settings, Shared, Timers};
 pub use shares::{Block, Inbound, Sharing};

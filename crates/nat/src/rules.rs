@@ -37,8 +37,6 @@ pub struct PoolRules {
     /// After how long a SYN that no flow asked for is answered with ICMP port unreachable, unless a SYN from the inside opened that
     /// very flow meanwhile (T-16; RFC 5382 REQ-4: at least 6 s). Default: never.
     pub unsolicited_syn: Option<Duration>,
-    /// Whether a packet that would open a flow is dropped if its transport checksum is wrong (T-39). Default: no, its receiver finds out.
-    pub verify_checksums: bool,
 }
 
 /// What a public port belongs to.
@@ -145,7 +143,6 @@ impl PoolRules {
         other_protocols: false,
         segment_size: None,
         unsolicited_syn: None,
-        verify_checksums: false,
     };
 
     /// What the RFCs require and recommend: endpoint-independent mapping, address- and port-dependent filtering, ports preserved with
@@ -166,7 +163,6 @@ impl PoolRules {
         preserve_port: true,
         mid_stream: MidStream::PickUp,
         other_protocols: true,
-        verify_checksums: true,
         ..Self::AZURE
     };
 

@@ -118,6 +118,11 @@ impl EdgeCode {
         Self(6 << KIND | PLATFORM << SERVICE | subnet.0)
     }
 
+    /// The edge that a zone is of; one that forwards stands for the others of its zone.
+    pub(crate) const fn of_zone(zone: Zone) -> Self {
+        Self(zone.0)
+    }
+
     pub(crate) const fn place(self) -> Place {
         let low = self.0 & MAX_PLACES;
         let service = ServiceId((self.0 >> SERVICE & 0x1f) as u8);

@@ -1,8 +1,9 @@
-//! What comes from the internet to an interface's own public address (N-11, S-19).
+//! What comes from the internet without a flow: to an interface's own public address (N-11, S-19), or to the port of a mapping that lets it
+//! in (T-03).
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{Cause, Cell, Flow, NewFlow, OpenError, Sharing, Side, Zone, opens};
+use vnetem_nat::{Cause, Cell, Flow, Inbound, NewFlow, OpenError, Sharing, Side, Zone, opens};
 use vnetem_packet::{FiveTuple, Headers};
 
 use crate::edge::{EdgeCode, cell};
@@ -11,6 +12,15 @@ use crate::pipeline::{Decision, Judgement, Pipeline};
 use crate::snapshot::NicView;
 use crate::trace::{Note, Step};
 use crate::{DropReason, Mark, NicId};
+
+/// An inside end that takes a packet from the public side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    inside: SocketAddrV4,
+    far: EdgeCode,
+    cell: Cell,
+    sharing: Sharing,
+}
 
 impl Pipeline<'_> {
     /// A packet without a flow to the public address of an interface: one to one to its private address.
@@ -27,9 +37,21 @@ impl Pipeline<'_> {
         if !opens(headers) {
             return Decision::Drop(DropReason::NoFlow, None);
         }
+        let inside = SocketAddrV4::new(nic.address, headers.destination_port);
+        let (far, sharing) = (EdgeCode::nic(id), Sharing::default());
+        self.open_inbound(entry, Target { inside, far, cell: cell_of(nic), sharing }, headers, note)
+    }
+
+    /// A packet without a flow from the public side to an inside end that takes it.
+    pub(crate) fn open_inbound(
+        self,
+        entry: Entry<'_>,
+        target: Target,
+        headers: &Headers,
+        note: &mut impl Note,
+    ) -> Decision {
+        let Target { inside, far, cell, sharing } = target;
         let tuple = headers.tuple();
-        let far = EdgeCode::nic(id);
-        let inside = SocketAddrV4::new(nic.address, tuple.destination.port());
         // P-10: what arrives is judged after it was translated to the private address.
         let private = FiveTuple { destination: inside, ..tuple };
         if let Err(reason) = self.may_arrive(far, &private, note) {
@@ -44,10 +66,10 @@ impl Pipeline<'_> {
             outside_zone: Zone::PUBLIC,
             remote: tuple.source,
             opener: Side::Outside,
-            cell: cell_of(nic),
+            cell,
             generation: self.snapshot.generation(),
             judgement: Judgement { near: entry.code, far, mark: Mark::Unjudged },
-            sharing: Sharing::default(),
+            sharing,
         };
         match self.flows.can_open(self.now, &new) {
             Ok(()) => Decision::Open(new),
@@ -56,14 +78,49 @@ impl Pipeline<'_> {
         }
     }
 
+    /// Where a packet to the public port of an inside socket goes (T-03): to that, as long as the socket would have the port today.
+    pub(crate) fn mapped(self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
+        let Inbound { inside, zone, sharing } = *inbound;
+        let entry = self.entry_of(EdgeCode::of_zone(zone), *inside.ip())?;
+        let (far, cell) = self.mapped_today(entry, inside, tuple.reversed())?;
+        (entry.zone == zone).then_some(Target { inside, far, cell, sharing })
+    }
+
+    /// Edge and cell of an inside socket, if what it sends by this public tuple would leave by a pool whose mappings are independent.
+    fn mapped_today(
+        self,
+        entry: Entry<'_>,
+        inside: SocketAddrV4,
+        public: FiveTuple,
+    ) -> Option<(EdgeCode, Cell)> {
+        let private = FiveTuple { source: inside, ..public };
+        let path = self.path(entry, &private, false, &mut ()).ok()?;
+        let outbound = path.outbound?.ok()?;
+        let has = outbound.rules.is_independent() && outbound.has(public.source);
+        has.then(|| (entry.code, cell(entry.origin.number(), path.service)))
+    }
+
     /// Whether a flow that the internet opened would be the same today: it ends with its public address (N-08).
     pub(crate) fn judge_inbound(
         self,
         flow: &Flow<Judgement>,
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
-        let owner = self.snapshot.public.get(flow.external.ip()).and_then(|owner| owner.instance);
-        let nic = owner.and_then(|id| Some((id, self.snapshot.nic(id)?)));
         let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
+        let owner = self.snapshot.public.get(flow.external.ip()).ok_or(withdrawn)?;
+        if owner.instance.is_none() {
+            let (far, cell) = self
+                .entry_of(flow.judgement.far, *flow.inside.ip())
+                .and_then(|entry| {
+                    self.mapped_today(entry, flow.inside, flow.tuple(Side::Outside).reversed())
+                })
+                .ok_or(withdrawn)?;
+            return if far == flow.judgement.far {
+                Ok((cell, flow.judgement))
+            } else {
+                Err((Cause::PathSwitched, DropReason::PathSwitched))
+            };
+        }
+        let nic = owner.instance.and_then(|id| Some((id, self.snapshot.nic(id)?)));
         let (id, nic) = nic.ok_or(withdrawn)?;
         if flow.judgement.far != EdgeCode::nic(id) || nic.address != *flow.inside.ip() {
             return Err(withdrawn);

@@ -5,6 +5,7 @@ mod edge;
 mod error;
 mod event;
 mod inbound;
+mod journal;
 mod network;
 mod origin;
 mod outbound;
@@ -46,6 +47,7 @@ pub use edge::{
 };
 pub use error::EditError;
 pub use event::{Event, EventKind};
+pub use journal::{TranslationEvent, TranslationEventKind};
 pub use network::{
     Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, Nic, Outbound, OutboundRule,
     Peering, Permissions, Placement, PortBlock, ProvisioningState, Resource, RouteTable, Scope,
@@ -59,7 +61,7 @@ pub use route::{
     Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,
 };
 pub use security::SecurityGroupId;
-pub use settings::{Closing, Settings};
+pub use settings::{Closing, Mtu, Settings};
 pub use snapshot::Snapshot;
 pub use trace::{FlowStep, Step, Trace};
 pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};

@@ -107,7 +107,15 @@ impl<'a> Pipeline<'a> {
         }
         let entry = self.entry_of(flow.judgement.near, *flow.inside.ip());
         let method = entry.and_then(|entry| self.method_behind(entry, flow.external));
-        method.is_none_or(|method| method.carries(flow.protocol, true))
+        method.is_none_or(|method| method == Method::Pool || method.carries(flow.protocol, true))
+    }
+
+    /// The largest segment that SYNs of a flow may announce, by the rules of the pool that it is behind (T-36).
+    pub(crate) fn segment_size(self, flow: &Flow<Judgement>) -> Option<u16> {
+        let entry = self.entry_of(self.edge_of(flow, Side::Inside), *flow.inside.ip())?;
+        let Origin::Subnet(subnet) = entry.origin else { return None };
+        let outbound = self.outbound(entry, subnet)?;
+        outbound.rules.segment_size.filter(|_| flow.is_translated() && outbound.has(flow.external))
     }
 
     /// The method that a public source is of.

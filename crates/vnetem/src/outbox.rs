@@ -67,17 +67,18 @@ impl Outbox {
         });
     }
 
-    /// An ICMP time exceeded about a packet, unless it is one that no error may be sent about (P10).
-    pub(crate) fn time_exceeded(
+    /// An ICMP error about a packet, unless it is one that no error may be sent about (P10).
+    pub(crate) fn complain(
         &mut self,
         to: Edge,
+        kind: IcmpErrorKind,
         router: Ipv4Addr,
         about: &[u8],
         headers: &Headers,
         counters: &mut Counters,
     ) {
         if IcmpError::may_answer(headers) {
-            let error = IcmpError { kind: IcmpErrorKind::TimeExceeded, source: router };
+            let error = IcmpError { kind, source: router };
             self.push(to, counters, |buffer| error.write(about, headers, buffer));
         }
     }

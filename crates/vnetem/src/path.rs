@@ -194,7 +194,7 @@ impl<'a> Pipeline<'a> {
         let outbound = match outbound {
             _ if hairpin => Err(DropReason::Hairpin),
             None => Err(DropReason::NoOutbound),
-            Some(outbound) if !outbound.method.carries(tuple.protocol, fragment) => {
+            Some(outbound) if !outbound.carries(tuple.protocol, fragment) => {
                 Err(DropReason::OutboundUnsupported)
             }
             Some(outbound) => Ok(outbound),

@@ -2,21 +2,24 @@
 //! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
 
 use core::net::SocketAddrV4;
+use core::time::Duration;
 
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
     Cause, Cell, Chosen, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
-    NewFlow, OpenError, Sharing, Side, Span, Standing, Time, Zone, opens,
+    MidStream, NewFlow, NoTuple, Notice, OpenError, Sharing, Side, Span, Standing, Time, Zone,
+    opens, picks_up,
 };
 use vnetem_packet::{
-    FiveTuple, Fragment, Headers, Quote, Reset, Rewrite, TcpFlags, Transport, verify_icmp_checksum,
+    Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, Rewrite, TcpFlags,
+    Transport, TransportChecksum, verify_icmp_checksum,
 };
 
 use crate::edge::{EdgeCode, cell};
 use crate::origin::{Entry, Origin};
-use crate::snapshot::Method;
+use crate::snapshot::OutboundView;
 use crate::trace::{FlowStep, Note, Step};
-use crate::{DenyReason, DropReason, Edge, Mark, Snapshot};
+use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Snapshot};
 
 /// What a flow's opening packet was told, kept with the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,12 @@ pub(crate) enum Decision {
     Deny(DenyReason, Option<Reset>),
     /// It goes no further, and perhaps is answered with a reset.
     Drop(DropReason, Option<Reset>),
+    /// It gets no public port, and its sender may hear of it (T-34).
+    Refused(NoTuple, Option<IcmpErrorKind>),
+    /// A SYN that nobody asked for: its sender is told after a while (T-16).
+    Hold(Duration),
+    /// It is longer than this, which is all that the next link takes (T-27).
+    TooLong(u16),
     /// Its time to live is over; the sender is told.
     Expired,
 }
@@ -68,6 +77,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) fragments: &'a Fragments,
     /// The port that a new flow takes if it can.
     pub(crate) suggestion: Option<u16>,
+    pub(crate) mtu: Mtu,
+    pub(crate) verify_checksums: bool,
     pub(crate) now: Time,
 }
 
@@ -85,6 +96,11 @@ impl<'a> Pipeline<'a> {
             Ok(entry) => entry,
             Err(reason) => return Decision::Drop(reason, None),
         };
+        if self.verify_checksums
+            && Checksums::of(packet, headers).transport == TransportChecksum::Wrong
+        {
+            return Decision::Drop(DropReason::TransportChecksum, None);
+        }
         let decision = match headers.transport {
             Transport::IcmpError => self.decide_error(entry, packet, headers),
             _ if matches!(headers.fragment, Fragment::Later { .. }) => {
@@ -107,8 +123,27 @@ impl<'a> Pipeline<'a> {
             {
                 Decision::Expired
             }
-            decision => decision,
+            decision => match self.next_mtu(&decision) {
+                Some(mtu) if headers.total_length > mtu => Decision::TooLong(mtu),
+                _ => decision,
+            },
         }
+    }
+
+    /// The longest packet that the next link takes; `None` for what goes nowhere.
+    fn next_mtu(self, decision: &Decision) -> Option<u16> {
+        if self.mtu == Mtu::default() {
+            return None;
+        }
+        let to = match decision {
+            Decision::Open(new) => new.judgement.far,
+            Decision::Again(far) => *far,
+            Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _) => {
+                self.edge_of(&self.flows.flow(hit.id)?, hit.side.other())
+            }
+            _ => return None,
+        };
+        Some(if to.is_public() { self.mtu.public } else { self.mtu.private })
     }
 
     /// N-18: a flow may be behind a method that carries none.
@@ -269,14 +304,14 @@ impl<'a> Pipeline<'a> {
     /// A packet without a flow: may it open one, and where would it go?
     fn decide_new(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
         if let Origin::Service = entry.origin {
-            return self.unsolicited(entry, headers);
+            return self.unsolicited(entry, headers, note);
         }
         if let Origin::Internet = entry.origin
             && let Some(owner) = self.snapshot.public.get(&headers.destination)
         {
             return match owner.instance {
                 Some(nic) => self.decide_inbound(entry, nic, headers, note),
-                None => self.unsolicited(entry, headers),
+                None => self.unsolicited(entry, headers, note),
             };
         }
         let tuple = headers.tuple();
@@ -296,15 +331,28 @@ impl<'a> Pipeline<'a> {
             Err(reason) => return Decision::Drop(reason, None),
         };
         if !opens(headers) {
-            let resets = outbound.is_some_and(|outbound| outbound.method == Method::NatGateway);
-            let answer = if resets { Reset::answering(headers) } else { None };
-            return Decision::Drop(DropReason::NoFlow, answer);
+            match outbound.map_or(MidStream::Drop, OutboundView::mid_stream) {
+                MidStream::PickUp if picks_up(headers) => {}
+                MidStream::Reset => {
+                    return Decision::Drop(DropReason::NoFlow, Reset::answering(headers));
+                }
+                MidStream::Drop | MidStream::PickUp => {
+                    return Decision::Drop(DropReason::NoFlow, None);
+                }
+            }
         }
         let Chosen { external, sharing } = match outbound {
             None => Chosen { external: tuple.source, sharing: Sharing::default() },
             Some(outbound) => match self.external(outbound, entry, &path, &tuple) {
                 Ok(chosen) => chosen,
-                Err(why) => return Decision::Drop(why.into(), None),
+                Err(why) => {
+                    let notice = match outbound.rules.notice {
+                        Notice::Silence => None,
+                        Notice::Prohibited => Some(IcmpErrorKind::AdministrativelyProhibited),
+                        Notice::HostUnreachable => Some(IcmpErrorKind::HostUnreachable),
+                    };
+                    return Decision::Refused(why, notice);
+                }
             },
         };
         note.step(|| Step::Source {
@@ -349,19 +397,30 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// From the public side, or over an endpoint, without a flow: dropped; a NAT gateway answers segments with a reset (N-16).
-    fn unsolicited(self, entry: Entry<'_>, headers: &Headers) -> Decision {
+    /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in (T-03), else dropped; a NAT gateway answers
+    /// segments with a reset (N-16).
+    fn unsolicited(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
         if !entry.code.is_public() {
             return Decision::Drop(DropReason::NoFlow, None);
         }
-        let resets =
-            self.snapshot.public.get(&headers.destination).is_some_and(|owner| owner.resets);
-        let late = match headers.transport {
-            Transport::Tcp(segment) => segment.flags.0 & TcpFlags::SYN.0 == 0,
-            _ => false,
+        if opens(headers)
+            && let Some(inbound) = self.flows.inbound(entry.zone, &headers.tuple())
+            && let Some(target) = self.mapped(&inbound, &headers.tuple())
+        {
+            return self.open_inbound(entry, target, headers, note);
+        }
+        let unsolicited = Decision::Drop(DropReason::Unsolicited, None);
+        let Some(owner) = self.snapshot.public.get(&headers.destination) else {
+            return unsolicited;
         };
-        let answer = if resets && late { Reset::answering(headers) } else { None };
-        Decision::Drop(DropReason::Unsolicited, answer)
+        let Transport::Tcp(segment) = headers.transport else { return unsolicited };
+        match owner.unsolicited_syn {
+            Some(after) if opens(headers) => Decision::Hold(after),
+            _ if owner.resets && segment.flags.0 & TcpFlags::SYN.0 == 0 => {
+                Decision::Drop(DropReason::Unsolicited, Reset::answering(headers))
+            }
+            _ => unsolicited,
+        }
     }
 }
 

@@ -2,26 +2,31 @@
 
 mod closing;
 mod hit;
+mod unsolicited;
 
 use core::fmt;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use closing::{tell_of_idling, touch_everything};
 pub use hit::Slot;
+use unsolicited::Unsolicited;
 use vnetem_nat::{
     Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Side, Span, Time, Track,
 };
-use vnetem_packet::{Fragment, Headers, Quote, Rewrite, rewrite, rewrite_quoting};
+use vnetem_packet::{
+    Fragment, Headers, IcmpErrorKind, Quote, Rewrite, clamp_maximum_segment_size, rewrite,
+    rewrite_quoting,
+};
 
 use crate::event::{Event, EventKind};
+use crate::journal::{Journal, TranslationEvent};
 use crate::origin::Parties;
 use crate::outbox::Outbox;
 use crate::pipeline::{Decision, Hit, Judgement, Pipeline, fragment_key, rewrite_error};
 use crate::snapshot::Touched;
 use crate::trace::Trace;
 use crate::{
-    Closing, Counters, DropReason, Edge, Fate, Mark, Settings, Snapshot, Transmit, Verdict,
+    Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Snapshot, Transmit, Verdict,
 };
 
 /// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
@@ -45,8 +50,12 @@ pub struct DataPlane {
     flows: FlowTable<Judgement>,
     fragments: Fragments,
     outbox: Outbox,
-    events: VecDeque<Event>,
-    event_limit: usize,
+    journal: Journal,
+    unsolicited: Unsolicited,
+    mtu: Mtu,
+    verify_checksums: bool,
+    /// Length up to which a packet of a live flow takes the short way.
+    longest_hit: u16,
     counters: Counters,
     closing: Closing,
     /// Whether flows that a change touched may still wait to be judged again.
@@ -73,8 +82,14 @@ impl DataPlane {
                 settings.flows.seed,
             ),
             outbox: Outbox::new(settings.queue),
-            events: VecDeque::with_capacity(settings.events),
-            event_limit: settings.events,
+            journal: Journal::new(&settings),
+            unsolicited: Unsolicited::new(settings.unsolicited),
+            mtu: settings.mtu,
+            verify_checksums: settings.verify_checksums,
+            longest_hit: match settings.verify_checksums {
+                true => 0,
+                false => settings.mtu.public.min(settings.mtu.private),
+            },
             counters: Counters::default(),
             closing: settings.closing,
             closes: false,
@@ -146,12 +161,18 @@ impl DataPlane {
                 None => self.closes = false,
             }
         }
+        self.answer_unsolicited();
         self.outbox.take(&mut self.counters)
     }
 
     /// The next thing that happened to a flow, if there is one.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.journal.take_event()
+    }
+
+    /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any (T-37).
+    pub fn poll_translation_event(&mut self) -> Option<TranslationEvent> {
+        self.journal.take_translation()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
@@ -160,13 +181,14 @@ impl DataPlane {
         if !self.outbox.is_empty() || self.closes {
             return Some(self.now);
         }
-        self.flows.next_deadline()
+        self.flows.next_deadline().into_iter().chain(self.unsolicited.next_due()).min()
     }
 
     /// Lets time pass: ends flows whose time is over, a bounded number a call.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = self.now.max(now);
         self.expire(TIMEOUT_BUDGET);
+        self.answer_unsolicited();
     }
 
     /// The configuration in force.
@@ -214,6 +236,8 @@ impl DataPlane {
             flows: &self.flows,
             fragments: &self.fragments,
             suggestion: self.suggestion,
+            mtu: self.mtu,
+            verify_checksums: self.verify_checksums,
             now: self.now,
         }
     }
@@ -229,11 +253,10 @@ impl DataPlane {
         if self.flows.next_deadline().is_none_or(|deadline| deadline > self.now) {
             return;
         }
-        let Self { flows, events, event_limit, counters, outbox, snapshot, now, .. } = self;
+        let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
         flows.expire(*now, budget, &mut |ended: Ended<Judgement>| {
             tell_of_idling(&ended, snapshot, outbox, counters);
-            let event = Event::of(*now, EventKind::Ended(ended.cause), &ended.flow);
-            push_event(events, *event_limit, &mut counters.events_lost, event);
+            journal.ended(*now, &ended, counters);
         });
     }
 
@@ -254,18 +277,12 @@ impl DataPlane {
             }
             Decision::Open(new) => {
                 for ended in self.flows.replaced(self.now, &new) {
-                    let event = Event::of(self.now, EventKind::Ended(ended.cause), &ended.flow);
-                    push_event(
-                        &mut self.events,
-                        self.event_limit,
-                        &mut self.counters.events_lost,
-                        event,
-                    );
+                    self.journal.ended(self.now, &ended, &mut self.counters);
                 }
                 match self.flows.open(self.now, new, headers, packet) {
                     Err(_) => Fate::Drop(DropReason::TupleInUse),
                     Ok(id) => {
-                        self.event(EventKind::Opened, id);
+                        self.opened(id);
                         self.emit(Hit { id, side: new.opener }, packet, headers)
                     }
                 }
@@ -300,12 +317,45 @@ impl DataPlane {
                 }
                 Fate::Drop(reason)
             }
+            Decision::Refused(why, notice) => {
+                let (now, tuple) = (self.now, headers.tuple());
+                self.journal.refused(now, why, &tuple, &mut self.counters);
+                if let Some(kind) = notice {
+                    self.complain(edge, kind, packet, headers);
+                }
+                Fate::Drop(why.into())
+            }
+            Decision::Hold(after) => {
+                self.hold(after, edge, packet, headers);
+                Fate::Drop(DropReason::Unsolicited)
+            }
+            Decision::TooLong(mtu) => {
+                if headers.dont_fragment {
+                    let kind = IcmpErrorKind::FragmentationNeeded { mtu };
+                    self.complain(edge, kind, packet, headers);
+                }
+                Fate::Drop(DropReason::TooLong)
+            }
             Decision::Expired => {
-                let router = self.snapshot.router_at(edge, headers.destination);
-                self.outbox.time_exceeded(edge, router, packet, headers, &mut self.counters);
+                self.complain(edge, IcmpErrorKind::TimeExceeded, packet, headers);
                 Fate::Drop(DropReason::TtlExpired)
             }
         }
+    }
+
+    /// Tells the sender of a packet why it did not go on.
+    fn complain(&mut self, edge: Edge, kind: IcmpErrorKind, about: &[u8], headers: &Headers) {
+        let router = self.snapshot.router_at(edge, headers.destination);
+        self.outbox.complain(edge, kind, router, about, headers, &mut self.counters);
+    }
+
+    /// Notes a flow that has just been opened.
+    fn opened(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.flow(id) else { return };
+        let block = self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
+        let block = block.map(|(block, _)| block);
+        self.journal.opened(self.now, &flow, block, &mut self.counters);
+        self.unsolicited.cancel(&flow.tuple(Side::Outside));
     }
 
     /// A packet of a live flow: tracked, then sent on.
@@ -329,8 +379,18 @@ impl DataPlane {
         if headers.fragment != Fragment::Whole {
             self.note_fragment(&flow, hit, headers);
         }
+        self.clamp(&flow, packet, headers);
         rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
         Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
+    }
+
+    /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
+    fn clamp(&self, flow: &Flow<Judgement>, packet: &mut [u8], headers: &Headers) {
+        if self.snapshot.clamps
+            && let Some(limit) = self.pipeline().segment_size(flow)
+        {
+            clamp_maximum_segment_size(packet, headers, limit);
+        }
     }
 
     fn note_fragment(&mut self, flow: &Flow<Judgement>, hit: Hit, headers: &Headers) {
@@ -387,6 +447,9 @@ impl DataPlane {
             Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),
             Decision::Deny(reason, _) => Fate::Deny(reason),
             Decision::Drop(reason, _) => Fate::Drop(reason),
+            Decision::Refused(why, _) => Fate::Drop(why.into()),
+            Decision::Hold(_) => Fate::Drop(DropReason::Unsolicited),
+            Decision::TooLong(_) => Fate::Drop(DropReason::TooLong),
             Decision::Expired => Fate::Drop(DropReason::TtlExpired),
         }
     }
@@ -394,7 +457,7 @@ impl DataPlane {
     fn event(&mut self, kind: EventKind, id: FlowId) {
         if let Some(flow) = self.flows.flow(id) {
             let event = Event::of(self.now, kind, &flow);
-            push_event(&mut self.events, self.event_limit, &mut self.counters.events_lost, event);
+            self.journal.event(event, &mut self.counters);
         }
     }
 }
@@ -407,13 +470,5 @@ impl fmt::Debug for DataPlane {
             .field("flows", &self.flows.counters())
             .field("counters", &self.counters)
             .finish_non_exhaustive()
-    }
-}
-
-fn push_event(events: &mut VecDeque<Event>, limit: usize, lost: &mut u64, event: Event) {
-    if events.len() < limit {
-        events.push_back(event);
-    } else {
-        *lost += 1;
     }
 }

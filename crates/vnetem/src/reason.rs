@@ -93,6 +93,10 @@ reasons! {
     QuoteUnknown = "quote-unknown",
     /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).
     IcmpChecksum = "icmp-checksum",
+    /// The transport checksum is wrong, and [`Settings::verify_checksums`](crate::Settings::verify_checksums) asks for it (T-39).
+    TransportChecksum = "transport-checksum",
+    /// The packet is longer than the next link takes (T-27).
+    TooLong = "too-long",
     /// The segment does not fit the state of its connection.
     TcpInvalid = "tcp-invalid",
 }

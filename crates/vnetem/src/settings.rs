@@ -17,6 +17,32 @@ pub struct Settings {
     pub events: usize,
     /// How a change closes flows.
     pub closing: Closing,
+    /// The longest packets that leave (default: any, T-27).
+    pub mtu: Mtu,
+    /// Whether a packet whose transport checksum is wrong is dropped, as Linux does (default: no, its receiver finds out; T-39).
+    pub verify_checksums: bool,
+    /// SYNs that nobody asked for that wait for their answer at once (default 64; T-16, RFC 5382 REQ-4).
+    pub unsolicited: usize,
+    /// Events of translations that may wait to be taken (default 0: none are kept; T-37, RFC 8158).
+    pub translation_events: usize,
+    /// Whether these say with whom an inside end talks (default: no; T-37, RFC 6888 REQ-12).
+    pub log_remotes: bool,
+}
+
+/// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is dropped, and its sender is told the size if
+/// it must not be fragmented (T-27, F7; RFC 1191); nothing is ever fragmented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mtu {
+    /// Of the internet, and of services without an endpoint.
+    pub public: u16,
+    /// Of everything else.
+    pub private: u16,
+}
+
+impl Default for Mtu {
+    fn default() -> Self {
+        Self { public: u16::MAX, private: u16::MAX }
+    }
 }
 
 /// Who is told when a change closes a TCP flow (U-01).
@@ -40,6 +66,11 @@ impl Default for Settings {
             queue: 256,
             events: 1024,
             closing: Closing::Both,
+            mtu: Mtu::default(),
+            verify_checksums: false,
+            unsolicited: 64,
+            translation_events: 0,
+            log_remotes: false,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The compiled configuration: all that the data plane reads.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Cell, Generation, PoolRules};
-use vnetem_packet::{SiteId, SubnetId, VnetId};
+use vnetem_nat::{Cell, Generation, MidStream, PoolRules};
+use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
 use crate::network::Attached;
 use crate::security::Guards;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub(crate) guards: Arc<Guards>,
     pub(crate) policies: Arc<Attached>,
     pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
+    /// Whether some pool limits the size of segments, so that SYNs are looked into (T-36).
+    pub(crate) clamps: bool,
     /// The network of every subnet there ever was, by number.
     pub(crate) homes: Arc<Vec<Option<VnetId>>>,
     pub(crate) tie_policy: TiePolicy,
@@ -147,6 +150,8 @@ pub(crate) struct Translator {
     pub(crate) resets_when_idle: bool,
     /// The interface whose own public address it is: what comes there without a flow goes to it (N-11).
     pub(crate) instance: Option<NicId>,
+    /// After how long a SYN that no flow asked for is answered (T-16).
+    pub(crate) unsolicited_syn: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -356,6 +361,20 @@ impl Snapshot {
 }
 
 impl OutboundView {
+    /// Whether the method carries a protocol, or fragments of it.
+    pub(crate) fn carries(&self, protocol: Protocol, fragment: bool) -> bool {
+        let known = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
+        self.method.carries(protocol, fragment) || self.rules.other_protocols && !known
+    }
+
+    /// What becomes of a segment without a flow that is no SYN (N-16, T-19).
+    pub(crate) fn mid_stream(&self) -> MidStream {
+        match self.method {
+            Method::NatGateway => MidStream::Reset,
+            _ => self.rules.mid_stream,
+        }
+    }
+
     /// Whether a public address is one of the method's.
     pub(crate) fn is_at(&self, address: Ipv4Addr) -> bool {
         self.pools.iter().any(|pool| pool.addresses.contains(&address))

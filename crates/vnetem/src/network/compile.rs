@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Generation, PoolRules};
+use vnetem_nat::{Cell, Filtering, Generation, Mapping, PoolRules};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
@@ -60,6 +60,10 @@ impl Network {
         snapshot.policies = self.compile_policies(old, &mut touched);
         if !self.dirty.places.is_empty() || !self.dirty.vnets.is_empty() {
             snapshot.public = Arc::new(self.compile_public());
+            snapshot.clamps = self.subnets.values().any(|subnet| match &subnet.outbound {
+                Outbound::Pool { rules, .. } => rules.segment_size.is_some(),
+                _ => false,
+            });
         }
         let touched = if self.dirty.policies {
             Touched::Everything
@@ -287,6 +291,14 @@ impl Network {
                 public.insert(*address, Translator { resets_when_idle: true, ..silent });
             }
         }
+        for subnet in self.subnets.values() {
+            let Outbound::Pool { addresses, rules, .. } = &subnet.outbound else { continue };
+            for address in addresses {
+                let translator: &mut Translator = public.entry(*address).or_default();
+                // Of several pools with one address the most patient.
+                translator.unsolicited_syn = translator.unsolicited_syn.max(rules.unsolicited_syn);
+            }
+        }
         for (&id, nic) in &self.nics {
             if let Some(address) = nic.public {
                 public.insert(address, Translator { instance: Some(id), ..Translator::default() });
@@ -317,7 +329,17 @@ impl Network {
                         touched.insert(cell(number, Some(service)));
                     }
                 }
+                // What a pool lets in hangs on its rules (T-03, T-33).
+                let opening = |view: &SubnetView| {
+                    let rules = view.outbound.as_ref().map(|outbound| outbound.rules);
+                    rules.map(|rules| (rules.mapping, rules.filtering, rules.hairpin))
+                };
+                let is_open = opening(before).is_some_and(|(mapping, filtering, hairpin)| {
+                    hairpin
+                        || mapping == Mapping::Independent && filtering != Filtering::AddressAndPort
+                });
                 delivery
+                    || is_open && opening(before) != opening(after)
                     || before.routes != after.routes
                     || !before.keeps.iter().all(|address| after.keeps.contains(address))
             }

@@ -1,0 +1,496 @@
+//! What the rules of a pool make of packets: behaviours T-03 to T-39 as docs/nat-conformance.md lists them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up must fail"
+)]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use etherparse::PacketBuilder;
+use vnetem::packet::{Checksums, IcmpError, Quote, Transport, TransportChecksum};
+use vnetem::{
+    Blocks, DataPlane, DropReason, Edge, Fate, Filtering, Headers, Limits, Mapping, MidStream, Mtu,
+    Network, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time, TranslationEventKind,
+    Transmit,
+};
+
+const REMOTE: &str = "8.8.8.8:53";
+const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
+const INDEPENDENT: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
+
+/// A subnet behind a pool of one address.
+struct World {
+    plane: DataPlane,
+    now: Time,
+    web: SubnetId,
+}
+
+fn end(text: &str) -> SocketAddrV4 {
+    text.parse().unwrap()
+}
+
+impl World {
+    fn new(rules: PoolRules) -> Self {
+        Self::with(rules, [1, 65_535], Settings::default())
+    }
+
+    fn with(rules: PoolRules, [first_port, last_port]: [u16; 2], settings: Settings) -> Self {
+        let mut network = Network::new();
+        let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+        let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+        let pool = Outbound::Pool { addresses: vec![PUBLIC], first_port, last_port, rules };
+        network.set_outbound(web, pool).unwrap();
+        Self { plane: DataPlane::new(network.commit(), settings), now: Time(0), web }
+    }
+
+    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Fate {
+        let before = packet.to_vec();
+        let traced = self.plane.trace(self.now, edge, packet).verdict;
+        let verdict = self.plane.process(self.now, edge, packet);
+        assert_eq!(traced, verdict, "O5: the trace is what happens");
+        if !matches!(verdict.fate, Fate::Forward(_)) {
+            assert_eq!(before, packet, "only a forwarded packet's bytes change");
+        }
+        let counters = self.plane.counters();
+        let ends = counters.forwarded.packets + counters.transmitted.packets;
+        let ends = ends + counters.denied.packets + counters.dropped.packets;
+        let queued = self.plane.queued().0 as u64;
+        assert_eq!(counters.received.packets + counters.generated.packets, ends + queued, "O1");
+        verdict.fate
+    }
+
+    fn drop(&mut self, edge: Edge, mut packet: Vec<u8>) -> DropReason {
+        match self.process(edge, &mut packet) {
+            Fate::Drop(reason) => reason,
+            fate => panic!("not dropped: {fate:?}"),
+        }
+    }
+
+    /// Where a packet leaves, and how it looks then.
+    fn forward(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Edge, Vec<u8>) {
+        match self.process(edge, &mut packet) {
+            Fate::Forward(forward) => {
+                let sums = Checksums::of(&packet, &Headers::parse(&packet).unwrap());
+                assert!(sums.none_wrong(), "W1");
+                (forward.to, packet)
+            }
+            fate => panic!("not forwarded: {fate:?}"),
+        }
+    }
+
+    /// The public source under which a packet of the subnet leaves.
+    fn source(&mut self, packet: Vec<u8>) -> SocketAddrV4 {
+        let (to, packet) = self.forward(Edge::Subnet(self.web), packet);
+        assert_eq!(to, Edge::Internet);
+        Headers::parse(&packet).unwrap().tuple().source
+    }
+
+    fn made(&mut self) -> Vec<Transmit> {
+        std::iter::from_fn(|| self.plane.poll_transmit(self.now)).collect()
+    }
+
+    /// The one ICMP error that was made: type and code, the edge, and the packet that it quotes.
+    fn error(&mut self) -> (u8, u8, Edge, Headers, Vec<u8>) {
+        let [made] = self.made().try_into().unwrap();
+        let headers = Headers::parse(&made.packet).unwrap();
+        assert!(Checksums::of(&made.packet, &headers).none_wrong(), "R11");
+        assert!(made.packet.len() <= IcmpError::MAXIMUM_LENGTH);
+        let quote = Quote::parse(&made.packet, &headers).unwrap();
+        (made.packet[20], made.packet[21], made.to, quote.headers, made.packet.to_vec())
+    }
+}
+
+fn tcp(source: &str, destination: &str, flags: &str) -> Vec<u8> {
+    segment(end(source), end(destination), flags, &[])
+}
+
+fn segment(
+    source: SocketAddrV4,
+    destination: SocketAddrV4,
+    flags: &str,
+    options: &[u8],
+) -> Vec<u8> {
+    let mut builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64).tcp(
+        source.port(),
+        destination.port(),
+        1000,
+        4096,
+    );
+    for flag in flags.chars() {
+        builder = match flag {
+            'S' => builder.syn(),
+            'A' => builder.ack(1),
+            'F' => builder.fin(),
+            'R' => builder.rst(),
+            _ => builder,
+        };
+    }
+    let mut packet = Vec::new();
+    builder.options_raw(options).unwrap().write(&mut packet, &[]).unwrap();
+    packet
+}
+
+fn udp(source: &str, destination: &str, length: usize) -> Vec<u8> {
+    let (source, destination) = (end(source), end(destination));
+    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
+        .udp(source.port(), destination.port());
+    let mut packet = Vec::new();
+    builder.write(&mut packet, &vec![7; length]).unwrap();
+    packet
+}
+
+fn mend(packet: &mut [u8]) {
+    packet[10..12].fill(0);
+    let sum: u32 =
+        packet[..20].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+    let sum = !((sum & 0xFFFF) + (sum >> 16)) as u16;
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn dont_fragment(mut packet: Vec<u8>, on: bool) -> Vec<u8> {
+    packet[6] = if on { 0x40 } else { 0 };
+    mend(&mut packet);
+    packet
+}
+
+/// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and T-13 holds for both.
+#[test]
+fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
+    let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
+    let mut world = World::new(rules);
+    let vm = Edge::Subnet(world.web);
+    let source = world.source(udp("10.0.0.4:7", REMOTE, 9));
+    let (to, packet) = world.forward(Edge::Internet, udp("9.9.9.9:1", &source.to_string(), 9));
+    assert_eq!(to, vm);
+    assert_eq!(Headers::parse(&packet).unwrap().tuple().destination, end("10.0.0.4:7"));
+    assert_eq!(world.source(udp("10.0.0.4:7", "9.9.9.9:1", 9)), source);
+    let elsewhere = SocketAddrV4::new(PUBLIC, source.port() ^ 1).to_string();
+    let reason = world.drop(Edge::Internet, udp("9.9.9.9:1", &elsewhere, 9));
+    assert_eq!(reason, DropReason::Unsolicited, "N6");
+}
+
+/// T-03, N7: by default nobody but the remote end itself.
+#[test]
+fn t_03_a_mapping_lets_nobody_else_in_by_default() {
+    let mut world = World::new(INDEPENDENT);
+    let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
+    for other in ["8.8.8.8:54", "9.9.9.9:53"] {
+        let reason = world.drop(Edge::Internet, udp(other, &source, 9));
+        assert_eq!(reason, DropReason::Unsolicited);
+    }
+    world.forward(Edge::Internet, udp(REMOTE, &source, 9));
+}
+
+/// T-03: rules that change take the mapping with them.
+#[test]
+fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    let pool =
+        |rules| Outbound::Pool { addresses: vec![PUBLIC], first_port: 1, last_port: 9, rules };
+    let open = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
+    network.set_outbound(web, pool(open)).unwrap();
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    let mut world = World { plane, now: Time(0), web };
+    let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
+    world.forward(Edge::Internet, udp("9.9.9.9:1", &source, 9));
+    network.set_outbound(web, pool(PoolRules { keep_parity: true, ..open })).unwrap();
+    world.plane.apply(world.now, network.commit());
+    world.forward(Edge::Internet, udp("9.9.9.9:1", &source, 9));
+    network.set_outbound(web, pool(PoolRules::AZURE)).unwrap();
+    world.plane.apply(world.now, network.commit());
+    let reason = world.drop(Edge::Internet, udp("9.9.9.9:1", &source, 9));
+    assert_eq!(reason, DropReason::Withdrawn);
+    world.forward(Edge::Internet, udp(REMOTE, &source, 9));
+}
+
+/// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the inside.
+#[test]
+fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
+    let after = Duration::from_secs(6);
+    let rules = PoolRules { preserve_port: true, unsolicited_syn: Some(after), ..PoolRules::AZURE };
+    let mut world = World::new(rules);
+    for (remote, port) in [("8.8.8.8:53", 7), ("8.8.8.8:54", 8)] {
+        let called = format!("{PUBLIC}:{port}");
+        let reason = world.drop(Edge::Internet, tcp(remote, &called, "S"));
+        assert_eq!(reason, DropReason::Unsolicited);
+        world.drop(Edge::Internet, tcp(remote, &called, "SA"));
+        world.drop(Edge::Internet, udp(remote, &called, 1));
+    }
+    assert_eq!(world.plane.poll_timeout(), Some(world.now + after));
+    // The second one crosses this SYN (T-14).
+    assert_eq!(world.source(tcp("10.0.0.4:8", "8.8.8.8:54", "S")), end("20.1.1.1:8"));
+    world.now = world.now + (after - Duration::from_nanos(1));
+    world.plane.handle_timeout(world.now);
+    assert_eq!(world.made(), []);
+    world.now = world.now + Duration::from_nanos(1);
+    let (kind, code, edge, quoted, _) = world.error();
+    assert_eq!((kind, code, edge), (3, 3, Edge::Internet));
+    assert_eq!(quoted.tuple().destination, end("20.1.1.1:7"));
+}
+
+/// T-19: what is picked up in the middle, where that is wanted.
+#[test]
+fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
+    for (mid_stream, resets, goes_on) in
+        [(MidStream::Drop, 0, false), (MidStream::Reset, 1, false), (MidStream::PickUp, 0, true)]
+    {
+        let mut world = World::new(PoolRules { mid_stream, ..PoolRules::AZURE });
+        let vm = Edge::Subnet(world.web);
+        // T-20: these never open anything.
+        for flags in ["SA", "FA", "R", "RA", "SF", "."] {
+            let reason = world.drop(vm, tcp("10.0.0.4:7", REMOTE, flags));
+            assert_eq!(reason, DropReason::NoFlow, "{flags}");
+        }
+        world.made();
+        let mut packet = tcp("10.0.0.4:7", REMOTE, "A");
+        assert_eq!(matches!(world.process(vm, &mut packet), Fate::Forward(_)), goes_on);
+        assert_eq!(world.made().len(), resets);
+        assert_eq!(world.plane.flow_counters().live, u32::from(goes_on));
+    }
+}
+
+/// T-26, RFC 1812: the gateway of the subnet says so, quotes the inside packet as far as 576 bytes go, and no flow is made.
+#[test]
+fn t_26_time_exceeded_quotes_the_inside_packet_and_makes_no_flow() {
+    for (ttl, length) in [(0, 9), (1, 9), (1, 1200)] {
+        let mut world = World::new(PoolRules::AZURE);
+        let mut packet = udp("10.0.0.4:7", REMOTE, length);
+        packet[8] = ttl;
+        mend(&mut packet);
+        let reason = world.drop(Edge::Subnet(world.web), packet.clone());
+        assert_eq!(reason, DropReason::TtlExpired);
+        let (kind, code, edge, quoted, bytes) = world.error();
+        assert_eq!((kind, code, edge), (11, 0, Edge::Subnet(world.web)));
+        assert_eq!(quoted.tuple(), Headers::parse(&packet).unwrap().tuple());
+        assert_eq!(bytes[12..16], [10, 0, 0, 1]);
+        assert_eq!(bytes[28..], packet[..packet.len().min(548)]);
+        assert_eq!(world.plane.flow_counters().opened, 0);
+    }
+}
+
+/// T-26: inbound, the quote has the external form, which is what the sender knows.
+#[test]
+fn t_26_inbound_time_exceeded_quotes_the_external_form() {
+    let mut world = World::new(PoolRules::AZURE);
+    let source = world.source(udp("10.0.0.4:7", REMOTE, 9));
+    let mut answer = udp(REMOTE, &source.to_string(), 9);
+    answer[8] = 1;
+    mend(&mut answer);
+    assert_eq!(world.drop(Edge::Internet, answer), DropReason::TtlExpired);
+    let (kind, _, edge, quoted, _) = world.error();
+    assert_eq!((kind, edge, quoted.tuple().destination), (11, Edge::Internet, source));
+}
+
+/// T-27, F7, RFC 1191: with the size, and only if it must not be fragmented; the same on the way in.
+#[test]
+fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
+    let mtu = Mtu { public: 1000, private: 900 };
+    let settings = Settings { mtu, ..Settings::default() };
+    let mut world = World::with(PoolRules::AZURE, [1, 65_535], settings);
+    let vm = Edge::Subnet(world.web);
+    let source = world.source(dont_fragment(udp("10.0.0.4:7", REMOTE, 972), true)).to_string();
+    for live in [true, false] {
+        let from = if live { "10.0.0.4:7" } else { "10.0.0.5:7" };
+        let long = dont_fragment(udp(from, REMOTE, 973), true);
+        assert_eq!(world.drop(vm, long), DropReason::TooLong);
+        let (kind, code, edge, quoted, bytes) = world.error();
+        assert_eq!((kind, code, edge, quoted.tuple().source), (3, 4, vm, end(from)));
+        assert_eq!(bytes[26..28], 1000_u16.to_be_bytes());
+        let long = dont_fragment(udp(from, REMOTE, 973), false);
+        assert_eq!(world.drop(vm, long), DropReason::TooLong);
+        assert_eq!(world.made(), []);
+    }
+    world.forward(Edge::Internet, dont_fragment(udp(REMOTE, &source, 872), true));
+    let long = dont_fragment(udp(REMOTE, &source, 873), true);
+    assert_eq!(world.drop(Edge::Internet, long), DropReason::TooLong);
+    let (.., bytes) = world.error();
+    assert_eq!(bytes[26..28], 900_u16.to_be_bytes());
+    assert_eq!(world.plane.flow_counters().opened, 1);
+}
+
+/// T-34, RFC 5508 REQ-8, RFC 6888 REQ-11; T-10: and no live flow is touched to make room.
+#[test]
+fn t_34_a_refusal_is_told_as_the_pool_says() {
+    for (notice, said) in [
+        (Notice::Silence, None),
+        (Notice::Prohibited, Some((3, 13))),
+        (Notice::HostUnreachable, Some((3, 1))),
+    ] {
+        let rules = PoolRules { notice, ..PoolRules::AZURE };
+        let limits = Limits { flows: 1, ..Limits::default() };
+        let rate = Limits {
+            rate: Some(Rate { burst: 1, interval: Duration::from_secs(1) }),
+            ..Limits::default()
+        };
+        for (rules, reason) in [
+            (rules, DropReason::SnatExhausted),
+            (PoolRules { limits, ..rules }, DropReason::PortQuota),
+            (PoolRules { limits: rate, ..rules }, DropReason::FlowRate),
+        ] {
+            let last = if reason == DropReason::SnatExhausted { 5 } else { 50 };
+            let mut world = World::with(rules, [5, last], Settings::default());
+            let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
+            let vm = Edge::Subnet(world.web);
+            assert_eq!(world.drop(vm, udp("10.0.0.4:8", REMOTE, 9)), reason);
+            match said {
+                None => assert_eq!(world.made(), []),
+                Some(said) => {
+                    let (kind, code, edge, quoted, _) = world.error();
+                    assert_eq!(((kind, code), edge), (said, vm));
+                    assert_eq!(quoted.tuple().source, end("10.0.0.4:8"));
+                }
+            }
+            world.forward(Edge::Internet, udp(REMOTE, &source, 9));
+        }
+    }
+}
+
+/// T-35: by address alone, one inside address towards each remote.
+#[test]
+fn t_35_other_protocols_are_dropped_or_translated_by_address() {
+    let gre = |source: &str| {
+        let mut packet = udp(&format!("{source}:0"), REMOTE, 9);
+        packet[9] = 47;
+        mend(&mut packet);
+        packet
+    };
+    let mut world = World::new(PoolRules::AZURE);
+    let reason = world.drop(Edge::Subnet(world.web), gre("10.0.0.4"));
+    assert_eq!(reason, DropReason::OutboundUnsupported);
+    let mut world = World::new(PoolRules { other_protocols: true, ..PoolRules::AZURE });
+    let vm = Edge::Subnet(world.web);
+    let (to, packet) = world.forward(vm, gre("10.0.0.4"));
+    assert_eq!((to, &packet[12..16]), (Edge::Internet, &PUBLIC.octets()[..]));
+    assert_eq!(packet[20..], gre("10.0.0.4")[20..], "nothing else changes");
+    let mut answer = packet.clone();
+    answer[12..20].rotate_left(4);
+    answer[8] = 64;
+    mend(&mut answer);
+    let (to, packet) = world.forward(Edge::Internet, answer);
+    assert_eq!((to, &packet[16..20]), (vm, &[10, 0, 0, 4][..]));
+    assert_eq!(world.drop(vm, gre("10.0.0.5")), DropReason::SnatExhausted);
+}
+
+/// T-36, RFC 6691: on the SYN of either side, at even and odd option offsets, and on nothing else.
+#[test]
+fn t_36_the_segment_size_of_both_sides_is_clamped() {
+    let even = [2, 4, 0x05, 0xB4];
+    let odd = [1, 2, 4, 0x05, 0xB4, 1, 1, 0];
+    for options in [&even[..], &odd] {
+        let mut world = World::new(PoolRules { segment_size: Some(1200), ..PoolRules::AZURE });
+        let vm = Edge::Subnet(world.web);
+        let remote = end(REMOTE);
+        let size = |packet: &[u8]| {
+            let headers = Headers::parse(packet).unwrap();
+            vnetem::packet::tcp_options(packet, &headers).maximum_segment_size
+        };
+        let (_, out) = world.forward(vm, segment(end("10.0.0.4:7"), remote, "S", options));
+        assert_eq!(size(&out), Some(1200));
+        let source = Headers::parse(&out).unwrap().tuple().source;
+        let mut answer = segment(remote, source, "SA", options);
+        answer[28..32].copy_from_slice(&1001_u32.to_be_bytes());
+        let headers = Headers::parse(&answer).unwrap();
+        answer[36..38].fill(0);
+        let sum = |bytes: &[u8]| -> u32 {
+            bytes
+                .chunks(2)
+                .map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)))
+                .sum()
+        };
+        let total = sum(&answer[12..]) + 6 + u32::from(headers.total_length - 20);
+        let total = (total & 0xFFFF) + (total >> 16);
+        answer[36..38].copy_from_slice(&(!((total & 0xFFFF) + (total >> 16)) as u16).to_be_bytes());
+        let (to, back) = world.forward(Edge::Internet, answer);
+        assert_eq!((to, size(&back)), (vm, Some(1200)));
+        let mut small = World::new(PoolRules { segment_size: Some(9000), ..PoolRules::AZURE });
+        let (_, out) = small
+            .forward(Edge::Subnet(small.web), segment(end("10.0.0.4:7"), remote, "S", options));
+        assert_eq!(size(&out), Some(1460), "it is never raised");
+    }
+}
+
+/// T-37, RFC 8158, RFC 6888 REQ-12: sessions, blocks and refusals, and no remote unless it is asked for.
+#[test]
+fn t_37_events_say_what_happened_to_translations() {
+    for log_remotes in [false, true] {
+        let settings = Settings { translation_events: 16, log_remotes, ..Settings::default() };
+        let blocks = Blocks::Dynamic { size: 2, most: 1 };
+        let mut world = World::with(PoolRules { blocks, ..PoolRules::AZURE }, [6, 7], settings);
+        let vm = Edge::Subnet(world.web);
+        for port in 1..=2 {
+            world.source(udp(&format!("10.0.0.4:{port}"), REMOTE, 9));
+        }
+        assert_eq!(world.drop(vm, udp("10.0.0.4:3", REMOTE, 9)), DropReason::PortQuota);
+        assert_eq!(world.drop(vm, udp("10.0.0.5:1", REMOTE, 9)), DropReason::SnatExhausted);
+        world.now = world.now + Duration::from_secs(1000);
+        world.plane.handle_timeout(world.now);
+        let events: Vec<_> = std::iter::from_fn(|| world.plane.poll_translation_event()).collect();
+        let codes: Vec<_> = events.iter().map(|event| event.kind.code()).collect();
+        assert_eq!(codes, [16, 4, 4, 13, 12, 5, 5]);
+        let TranslationEventKind::BlockAllocated(block) = events[0].kind else { panic!() };
+        assert_eq!((block.address, block.first, block.last), (PUBLIC, 6, 7));
+        assert!(events.iter().all(|event| event.remote == log_remotes.then(|| end(REMOTE))));
+        assert_eq!(events[1].inside, end("10.0.0.4:1"));
+        assert!((6..=7).contains(&events[1].external.unwrap().port()));
+    }
+    let mut world = World::new(PoolRules::AZURE);
+    world.source(udp("10.0.0.4:1", REMOTE, 9));
+    assert_eq!(world.plane.poll_translation_event(), None, "by default nothing is kept");
+}
+
+/// T-38, RFC 4787 REQ-11: whatever went before is the same, so is what comes.
+#[test]
+fn t_38_the_same_calls_give_the_same_bytes() {
+    let run = |seed| {
+        let mut settings = Settings::default();
+        settings.flows.seed = seed;
+        let mut world = World::with(PoolRules::RFC, [1, 65_535], settings);
+        let vm = Edge::Subnet(world.web);
+        (0..50)
+            .map(|n| {
+                world.forward(vm, udp(&format!("10.0.0.{}:9", n % 9), &format!("8.8.8.8:{n}"), 9)).1
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2), "T-07: and another seed gives others");
+}
+
+/// T-39: a wrong transport checksum is the receiver's affair, unless it is asked for.
+#[test]
+fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
+    for verify_checksums in [false, true] {
+        let settings = Settings { verify_checksums, ..Settings::default() };
+        let mut world = World::with(PoolRules::AZURE, [1, 65_535], settings);
+        let vm = Edge::Subnet(world.web);
+        let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
+        for (edge, mut packet) in [
+            (vm, udp("10.0.0.4:7", REMOTE, 9)),
+            (vm, tcp("10.0.0.4:8", REMOTE, "S")),
+            (Edge::Internet, udp(REMOTE, &source, 9)),
+        ] {
+            let last = packet.len() - 1;
+            packet[last] ^= 1;
+            let fate = world.process(edge, &mut packet);
+            if verify_checksums {
+                assert_eq!(fate, Fate::Drop(DropReason::TransportChecksum));
+            } else {
+                let headers = Headers::parse(&packet).unwrap();
+                let wrong = Checksums::of(&packet, &headers).transport;
+                assert_eq!(wrong, TransportChecksum::Wrong, "W3: and stays wrong");
+            }
+        }
+        // A checksum of 0 is none (RFC 768).
+        let mut none = udp("10.0.0.4:7", REMOTE, 9);
+        none[26..28].fill(0);
+        let (_, packet) = world.forward(vm, none);
+        assert_eq!(packet[26..28], [0, 0], "T-30");
+        assert_eq!(Headers::parse(&packet).unwrap().transport, Transport::Udp);
+    }
+}
