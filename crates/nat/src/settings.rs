@@ -141,7 +141,7 @@ impl Timers {
         if idle_minutes < 4 || idle_minutes > 120 {
             return None;
         }
-        let idle = Duration::from_secs(60 * idle_minutes as u64);
+        let idle = Duration::from_secs((idle_minutes as u64).saturating_mul(60));
         Some(Self { established: idle, fin_wait: idle, close_wait: idle, ..Self::AZURE })
     }
 
