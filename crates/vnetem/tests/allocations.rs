@@ -16,8 +16,8 @@ use vnetem::packet::tunnel::{
 };
 use vnetem::{
     Action, DataPlane, DefaultAction, DropReason, Edge, Identity, Network, NextHop, Outbound,
-    PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet, Scope, SecurityGroup,
-    SecurityRule, Selector, Settings, Time, TunnelPort, TunnelSettings,
+    OutboundRule, PortRange, RuleDirection, RuleLimits, RuleProtocol, RuleSet, Scope,
+    SecurityGroup, SecurityRule, Selector, Settings, Time, TunnelPort, TunnelSettings,
 };
 
 #[global_allocator]
@@ -35,6 +35,63 @@ fn packet(tcp: bool, port: u16, remote: &str, ttl: u8, syn: bool) -> Vec<u8> {
         ip.udp(port, remote.port()).write(&mut packet, b"data").unwrap();
     }
     packet
+}
+
+/// Interfaces that leave by their own address and by a load balancer, one that forwards, and the platform; with packets for each.
+fn methods() -> (DataPlane, Vec<(Edge, Vec<u8>)>) {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let [(web, own), (_, balanced), (dmz, router)] = [3, 4, 12].map(|at: u8| {
+        let (name, prefix) = (format!("net{at}"), format!("10.0.{at}.0/24"));
+        let subnet = network.add_subnet(alpha, &name, prefix.parse().unwrap()).unwrap();
+        let address = Ipv4Addr::new(10, 0, at, 4);
+        (subnet, network.add_nic(subnet, &format!("nic{at}"), address).unwrap())
+    });
+    network.set_public_address(own, Some(Ipv4Addr::new(20, 1, 1, 4))).unwrap();
+    let balancer = network.add_load_balancer(alpha, "lb", &[Ipv4Addr::new(20, 1, 1, 8)]).unwrap();
+    network.add_member(balancer, balanced).unwrap();
+    network.set_outbound_rule(balancer, OutboundRule { ports: 64, resets: true }).unwrap();
+    network.set_ip_forwarding(router, true).unwrap();
+    let round = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 12, 4));
+    for subnet in [web, dmz] {
+        network.set_route(subnet, "99.0.0.0/8".parse().unwrap(), round).unwrap();
+    }
+    let plane = DataPlane::new(network.commit(), Settings::default());
+
+    let mut packets = Vec::new();
+    for port in 1..=100_u16 {
+        for (edge, source, destination) in [
+            (Edge::Nic(own), [10, 0, 3, 4], [8, 8, 8, 8]),
+            (Edge::Nic(own), [10, 0, 3, 4], [168, 63, 129, 16]),
+            (Edge::Nic(own), [10, 0, 3, 4], [99, 1, 1, 1]),
+            (Edge::Nic(router), [10, 0, 3, 4], [99, 1, 1, 1]),
+            (Edge::Nic(router), [10, 0, 3, 4], [8, 8, 8, 8]),
+            (Edge::Nic(balanced), [10, 0, 4, 4], [8, 8, 8, 8]),
+            (Edge::Internet, [8, 8, 8, 8], [20, 1, 1, 4]),
+        ] {
+            for tcp in [true, false] {
+                let mut packet = Vec::new();
+                let ip = PacketBuilder::ipv4(source, destination, 64);
+                if tcp {
+                    ip.tcp(port, 80, 1000, 4096).syn().write(&mut packet, b"").unwrap();
+                } else {
+                    ip.udp(port, 80).write(&mut packet, b"data").unwrap();
+                }
+                packets.push((edge, packet));
+            }
+        }
+        // The rest of the handshake of those behind the load balancer.
+        let mut packet = Vec::new();
+        let answer = PacketBuilder::ipv4([8, 8, 8, 8], [20, 1, 1, 8], 64);
+        let answer = answer.tcp(80, 1023 + port, 5000, 4096).syn().ack(1001);
+        answer.write(&mut packet, b"").unwrap();
+        packets.push((Edge::Internet, packet));
+        let mut packet = Vec::new();
+        let last = PacketBuilder::ipv4([10, 0, 4, 4], [8, 8, 8, 8], 64);
+        last.tcp(port, 80, 1001, 4096).ack(5001).write(&mut packet, b"").unwrap();
+        packets.push((Edge::Nic(balanced), packet));
+    }
+    (plane, packets)
 }
 
 fn main() {
@@ -114,6 +171,8 @@ fn main() {
     let headers = vnetem::Headers::parse(&answer).unwrap();
     let back_length = reply.encapsulate(&answer, &headers, &mut back).unwrap();
 
+    let (mut outbound, calls) = methods();
+
     let profiler = dhat::Profiler::builder().testing().build();
     let start = dhat::HeapStats::get();
     let mut buffer = [0; 64];
@@ -125,6 +184,15 @@ fn main() {
         }
         if round == 0 {
             plane.apply(Time(1_000_000), after.clone());
+        }
+    }
+    for round in 0..3_u64 {
+        let now = Time(round * 300_000_000_000);
+        outbound.handle_timeout(now);
+        for (edge, packet) in &calls {
+            let buffer = buffer.get_mut(..packet.len()).unwrap();
+            buffer.copy_from_slice(packet);
+            let _ = outbound.process(now, *edge, buffer);
         }
     }
     for _ in 0..100 {
@@ -162,5 +230,12 @@ fn main() {
             && counters.refused.packets > 0
             && counters.queue_full.packets > 0
     );
+    let counters = outbound.counters();
+    assert!(
+        counters.drops(DropReason::SnatExhausted) > 0
+            && counters.drops(DropReason::ForeignSource) > 0
+    );
+    assert!(counters.generated.packets > 0, "nothing idled out");
+    assert!(counters.forwarded.packets > 2000, "{}", counters.forwarded.packets);
     println!("allocations: ok");
 }
