@@ -43,6 +43,7 @@ pub mod harness;
 mod host;
 pub mod http;
 mod link;
+pub mod load;
 pub mod model;
 mod packet;
 mod port;
