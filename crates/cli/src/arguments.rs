@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vnetem::Time;
+use vnetem_lab::load::FrameSize;
 use vnetem_lab::scenario::parse_duration;
 
 /// A packet-level data-plane emulator of cloud VNet service endpoints.
@@ -58,6 +60,8 @@ pub(crate) enum Verb {
     Trace(Trace),
     /// List the effective routes of a subnet
     Routes(Routes),
+    /// Measure the data plane: packets a second, new flows, toggles, expiry
+    Bench(Bench),
 }
 
 /// Which model, and when.
@@ -105,6 +109,78 @@ pub(crate) struct Routes {
     /// List every prefix of an endpoint instead of counting them
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// Lists are measured in every combination that means something. Packets are random over all flows and both directions.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What to measure: packets of open flows, new flows, an endpoint switched under live flows, flows that end by time
+    #[arg(value_enum, default_value = "forward")]
+    pub(crate) modes: Vec<BenchMode>,
+    /// Frame sizes in bytes, as 64, 512 or 1500, or imix
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64")]
+    pub(crate) sizes: Vec<FrameSize>,
+    /// Flows, such as 1k or 10M
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1k,100k,1M", value_parser = count)]
+    pub(crate) flows: Vec<u32>,
+    /// Flows that a toggle closes [default: 1 in 64]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) affected: Option<u32>,
+    /// Routes that a gateway announces; only the first packet of a flow asks for one
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0", value_parser = count)]
+    pub(crate) routes: Vec<u32>,
+    /// Whether the subnets have the service's endpoint; TCP only
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_value = "off")]
+    pub(crate) endpoint: Vec<Switch>,
+    /// Transport
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_value = "tcp")]
+    pub(crate) protocol: Vec<BenchProtocol>,
+    /// Packets that go together; 1 is one at a time
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,32")]
+    pub(crate) batch: Vec<usize>,
+    /// Data planes that work at the same time, each on a core and with as many flows
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1")]
+    pub(crate) cores: Vec<u8>,
+    /// How long each line is measured
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) duration: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchMode {
+    Forward,
+    Open,
+    Toggle,
+    Expire,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchProtocol {
+    Tcp,
+    Udp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    Off,
+    On,
+}
+
+/// A number that may end in k or M.
+fn count(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K', 'M']) {
+        Some(digits) if text.ends_with('M') => (digits, 1_000_000),
+        Some(digits) => (digits, 1_000),
+        None => (text, 1),
+    };
+    let number: Option<u32> = digits.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or("expected a number such as 500, 10k or 1M".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or("expected a time such as 500ms or 3s".into())
 }
 
 fn time(text: &str) -> Result<Time, String> {

@@ -1,8 +1,9 @@
-//! The `vnetem` command: plays scenarios, explains packets, lists effective routes.
+//! The `vnetem` command: plays scenarios, explains packets, lists effective routes, measures.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod capture;
 mod json;
 mod load;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Some(Verb::Run { file }) => run::run(&arguments.common, file.as_deref()),
         Some(Verb::Trace(trace)) => verbs::trace(&arguments.common, trace),
         Some(Verb::Routes(routes)) => verbs::routes(&arguments.common, routes),
+        Some(Verb::Bench(bench)) => bench::bench(&arguments.common, bench),
     };
     match answer {
         Ok(answer) => {

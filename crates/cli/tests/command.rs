@@ -258,3 +258,38 @@ fn bad_files_name_the_line_and_bad_options_are_wrong_usage() {
     }
     assert_eq!(vnetem(&["--help"]).status.code(), Some(0));
 }
+
+#[test]
+fn a_measurement_names_all_that_was_asked_for_and_what_it_found() {
+    let modes = ["forward", "open", "toggle", "expire"];
+    let sizes = ["--flows", "640", "--sizes", "64,imix", "--batch", "1,32", "--duration", "1ms"];
+    let measured = vnetem(&[&["bench"], &modes[..], &sizes, &["-o", "json"]].concat());
+    assert_eq!(measured.status.code(), Some(0), "{}", stderr(&measured));
+    let answer: serde_json::Value = serde_json::from_str(stdout(&measured)).unwrap();
+    let rows = answer["rows"].as_array().unwrap();
+    // Sizes and batches make no difference to a toggle.
+    let of = |mode: &str| rows.iter().filter(|row| row["mode"] == mode).count();
+    assert_eq!(modes.map(of), [4, 2, 1, 1]);
+    for row in rows {
+        assert!(row["nanoseconds"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["count"].as_u64().unwrap() > 0, "{row}");
+        assert_eq!(row["flows"], 640);
+        // T3: packets allocate nothing; a reset that is handed out is one allocation.
+        let allocations = row["allocations"].as_f64().unwrap();
+        assert_eq!(allocations, if row["mode"] == "toggle" { 2.0 } else { 0.0 }, "{row}");
+    }
+    let table = vnetem(&[&["bench"], &sizes[..]].concat());
+    let title: Vec<_> = stdout(&table).lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(title[8..], ["Mpps", "Gb/s", "ns", "allocs"]);
+    assert_eq!(stdout(&table).lines().count(), 6, "{}", stdout(&table));
+}
+
+#[test]
+fn a_measurement_that_cannot_be_is_refused() {
+    let wrong = vnetem(&["bench", "--sizes", "63"]);
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(stderr(&wrong).contains("\"63\" is no frame size: 64 to 9018, or imix"));
+    let nothing = vnetem(&["bench", "--protocol", "udp", "--endpoint", "on"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(stderr(&nothing).contains("an endpoint carries only TCP"));
+}
