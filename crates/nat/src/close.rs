@@ -2,6 +2,7 @@
 
 use vnetem_packet::{Headers, Protocol, Reset};
 
+use crate::detail::Numbers;
 use crate::record::Record;
 use crate::time::nanoseconds;
 use crate::{Cause, Closing, FlowId, FlowTable, Side, State, Time};
@@ -28,13 +29,15 @@ impl<T: Copy> FlowTable<T> {
             self.remove(id.slot, cause, now, None);
             return Closing::default();
         }
-        let closing = resets(record);
+        let closing = self.resets(id.slot, record);
         let cell = record.cell;
         self.cells.unlink(&mut self.chains, cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
             record.last = now;
-            record.bury();
+        }
+        if let Some(detail) = self.details.get_mut(id.slot as usize) {
+            detail.numbers.bury();
         }
         self.counters.tombstones = self.counters.tombstones.saturating_add(1);
         self.reschedule(id.slot);
@@ -66,7 +69,15 @@ impl<T: Copy> FlowTable<T> {
             .checked_div(nanoseconds(answers.interval))
             .unwrap_or(u64::MAX)
             .saturating_add(answers.burst.into());
-        self.records.get_mut(id.slot)?.may_answer(earned).then_some(reset)
+        let detail = self.details.get_mut(id.slot as usize)?;
+        detail.numbers.may_answer(earned).then_some(reset)
+    }
+
+    /// The resets that close both ends.
+    pub(crate) fn resets(&self, slot: u32, record: &Record<T>) -> Closing {
+        let numbers = self.details.get(slot as usize).map(|detail| detail.numbers);
+        let reset = |to| reset(record, &numbers.unwrap_or_default(), to);
+        Closing { to_inside: reset(Side::Inside), to_outside: reset(Side::Outside) }
     }
 
     /// Removes a flow at once, without a word to its ends; says whether it was there. Its external tuple rests by the cause.
@@ -80,19 +91,14 @@ impl<T: Copy> FlowTable<T> {
     }
 }
 
-/// The resets that close both ends.
-pub(crate) fn resets<T: Copy>(record: &Record<T>) -> Closing {
-    Closing { to_inside: reset(record, Side::Inside), to_outside: reset(record, Side::Outside) }
-}
-
 /// The reset that closes one end, or none if that end cannot know of the connection.
-fn reset<T: Copy>(record: &Record<T>, to: Side) -> Option<Reset> {
+fn reset<T: Copy>(record: &Record<T>, numbers: &Numbers, to: Side) -> Option<Reset> {
     let from = to.other();
     let (source, destination) = match to {
         Side::Inside => (record.remote(), record.inside()),
         Side::Outside => (record.external(), record.remote()),
     };
-    let known = |side: Side| record.has_seen(side).then(|| record.end.of(side));
+    let known = |side: Side| record.has_seen(side).then(|| numbers.end.of(side));
     match (known(from), known(to)) {
         (None, None) => None,
         (expected, sent) => Some(Reset {

@@ -63,7 +63,11 @@ impl<T: Copy> FlowTable<T> {
         }
         let mut read = 0;
         for probe in probes.iter() {
-            read |= self.records.get(probe.number >> 1).map_or(0, |record| record.read_ahead());
+            let slot = probe.number >> 1;
+            read |= self.records.get(slot).map_or(0, |record| record.read_ahead());
+            if probe.key.protocol == Protocol::TCP {
+                read |= self.details.get(slot as usize).map_or(0, |detail| detail.stamp);
+            }
         }
         black_box(read);
     }
@@ -93,7 +97,7 @@ impl<T: Copy> FlowTable<T> {
         {
             return None;
         }
-        let (inside, outside) = (record.ends(Side::Inside), record.ends(Side::Outside).reversed());
+        let (inside, outside) = (record.inner(), record.outer());
         let hit = Hit { side, opener, inside, outside, judgement: record.judgement };
         match self.note(now, slot, side, packet.segment.as_ref(), || None, packet.total_length) {
             Track::Pass => Some(hit),

@@ -7,6 +7,7 @@ mod choose;
 mod close;
 mod counters;
 mod crowds;
+mod detail;
 mod flow;
 mod fragments;
 mod hit;

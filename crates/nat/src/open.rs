@@ -2,6 +2,7 @@
 
 use vnetem_packet::{FiveTuple, Headers, Transport, tcp_options};
 
+use crate::detail::Detail;
 use crate::hold::Kind;
 use crate::key::Key;
 use crate::record::Record;
@@ -59,17 +60,21 @@ impl<T: Copy> FlowTable<T> {
             return Err(OpenError::TableFull);
         };
         self.shares.seat(slot, share);
-        let stamp = self.records.get(slot).map_or(0, |old| old.stamp);
-        let mut record = Record::new(&new, now, stamp, cell);
+        let stamp = self.details.get(slot as usize).map_or(0, |old| old.stamp);
+        let mut record = Record::new(&new, now, cell);
+        let mut detail = Detail { stamp, opened: now, ..Detail::default() };
         if let Transport::Tcp(segment) = first.transport {
             let scale = tcp_options(packet, first).window_scale;
-            record.begin(&segment, scale);
+            record.connection(&mut detail).begin(&segment, scale);
         }
-        *record.packets.of_mut(new.opener) = 1;
-        *record.bytes.of_mut(new.opener) = u64::from(first.total_length);
-        let id = record.id(slot);
+        record.count(|| None, new.opener, first.total_length);
+        let id = FlowId { slot, stamp };
         let deadline = self.deadline(&record);
         self.records.insert(record);
+        match self.details.get_mut(slot as usize) {
+            Some(old) => *old = detail,
+            None => self.details.push(detail),
+        }
         self.wheel.insert(&mut self.chains, slot, deadline);
         self.cells.link(&mut self.chains, &self.records, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
@@ -88,7 +93,8 @@ impl<T: Copy> FlowTable<T> {
         replaced.0.into_iter().flatten().filter_map(|slot| {
             let record = self.records.get(slot)?;
             let cause = record.state.cause_of_expiry();
-            Some(Ended { flow: self.view(record), cause, resets: Closing::default() })
+            let flow = self.view(slot, record);
+            Some(Ended { flow, cause, resets: Closing::default() })
         })
     }
 

@@ -1,59 +1,64 @@
-//! What the table keeps of a flow: two cache lines, of which a lookup reads the first.
+//! What nearly every packet of a flow needs: one cache line.
 
 use core::net::SocketAddrV4;
 
 use vnetem_packet::{Ends, Protocol, Rewrite};
 
-use crate::key::{Key, Words, ends, zone};
+use crate::detail::Detail;
+use crate::key::Key;
 use crate::slab::Slot;
-use crate::tcp::{NO_SCALES, OPENED_OUTSIDE};
-use crate::{Cell, Flow, FlowId, Generation, NewFlow, Side, Sides, State, Time};
+use crate::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
+use crate::{Cell, Flow, Generation, NewFlow, Side, Sides, State, Time, Zone};
 
-/// A flow, both directions: one record, so that both keys live and end together (R8).
-#[repr(C, align(128))]
+/// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] has the same number.
+#[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record<T> {
-    keys: Sides<Words>,
+    /// Inside and remote address, as packets from the inside bear them.
+    addresses: u64,
     /// When its timer started.
     pub(crate) last: u64,
-    /// Counts the flows that this slot has held, so that an old id is harmless.
-    pub(crate) stamp: u32,
+    /// Inside and remote port, likewise.
+    ports: u32,
+    /// The external address, in the order of its bytes.
+    external_address: u32,
+    zones: Sides<Zone>,
     pub(crate) generation: Generation,
     /// Slot of the cell; the next free record where there is no flow.
     pub(crate) cell: u32,
-    pub(crate) packets: Sides<u32>,
+    pub(crate) judgement: T,
+    /// The external port, in the order of its bytes.
+    external_port: u16,
+    /// Bytes and packets from each side since they were last added to the detail.
+    recent_bytes: Sides<u16>,
+    recent_packets: Sides<u8>,
     protocol: Protocol,
     pub(crate) state: State,
     /// Window scale of the inside (low four bits) and the outside (high four bits).
     pub(crate) scales: u8,
     pub(crate) marks: u8,
-    // The second line.
-    opened: u64,
-    /// Highest sequence end sent by each side: what the other expects next (R3).
-    pub(crate) end: Sides<u32>,
-    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
-    pub(crate) acknowledged: Sides<u32>,
-    /// Highest sequence end that the other side's window lets each side reach.
-    pub(crate) limit: Sides<u32>,
-    pub(crate) bytes: Sides<u64>,
-    pub(crate) judgement: T,
 }
 
 /// The mark of a record whose flow is gone.
 const VACANT: u8 = 1 << 7;
 
 impl<T: Copy> Record<T> {
-    pub(crate) const fn new(new: &NewFlow<T>, now: u64, stamp: u32, cell: u32) -> Self {
+    #[allow(clippy::cast_possible_truncation, reason = "the low half is the inside's")]
+    pub(crate) const fn new(new: &NewFlow<T>, now: u64, cell: u32) -> Self {
+        let Ends { addresses, ports } = Ends::new(new.inside, new.remote);
+        let external = Ends::new(new.external, new.remote);
         Self {
-            keys: Sides {
-                inside: new.key(Side::Inside).words,
-                outside: new.key(Side::Outside).words,
-            },
+            addresses,
             last: now,
-            stamp,
+            ports,
+            external_address: external.addresses as u32,
+            zones: Sides { inside: new.inside_zone, outside: new.outside_zone },
             generation: new.generation,
             cell,
-            packets: Sides { inside: 0, outside: 0 },
+            judgement: new.judgement,
+            external_port: external.ports as u16,
+            recent_bytes: Sides { inside: 0, outside: 0 },
+            recent_packets: Sides { inside: 0, outside: 0 },
             protocol: new.protocol,
             state: match new.protocol {
                 Protocol::TCP => State::SynSent,
@@ -66,18 +71,11 @@ impl<T: Copy> Record<T> {
                 Side::Inside => 0,
                 Side::Outside => OPENED_OUTSIDE,
             },
-            opened: now,
-            end: Sides { inside: 0, outside: 0 },
-            acknowledged: Sides { inside: 0, outside: 0 },
-            limit: Sides { inside: 0, outside: 0 },
-            bytes: Sides { inside: 0, outside: 0 },
-            judgement: new.judgement,
         }
     }
 
-    /// Marks a record whose flow is gone, and makes its ids useless.
+    /// Marks a record whose flow is gone.
     pub(crate) fn vacate(&mut self) {
-        self.stamp = self.stamp.wrapping_add(1);
         self.marks = VACANT;
     }
 
@@ -89,7 +87,7 @@ impl<T: Copy> Record<T> {
     /// The key of packets from a side: what [`FlowTable::find`](crate::FlowTable::find) is asked.
     #[inline]
     pub(crate) const fn key(&self, side: Side) -> Key {
-        Key { words: self.keys.of(side), protocol: self.protocol }
+        Key::of(self.zones.of(side), self.ends(side), self.protocol)
     }
 
     #[inline]
@@ -97,9 +95,33 @@ impl<T: Copy> Record<T> {
         self.key(side) == *key
     }
 
+    /// Both ends as packets of a side bear them.
+    #[inline]
+    pub(crate) const fn ends(&self, side: Side) -> Ends {
+        match side {
+            Side::Inside => self.inner(),
+            Side::Outside => self.outer().reversed(),
+        }
+    }
+
+    /// The inside end and the remote.
+    #[inline]
+    pub(crate) const fn inner(&self) -> Ends {
+        Ends { addresses: self.addresses, ports: self.ports }
+    }
+
+    /// The external end and the remote.
+    #[inline]
+    pub(crate) const fn outer(&self) -> Ends {
+        Ends {
+            addresses: self.addresses >> 32 << 32 | self.external_address as u64,
+            ports: self.ports >> 16 << 16 | self.external_port as u32,
+        }
+    }
+
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {
-        self.inside() != self.external()
+        self.inner() != self.outer()
     }
 
     #[inline]
@@ -123,25 +145,19 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// Both ends as packets of a side bear them.
-    #[inline]
-    pub(crate) const fn ends(&self, side: Side) -> Ends {
-        ends(self.keys.of(side))
-    }
-
     #[inline]
     pub(crate) const fn inside(&self) -> SocketAddrV4 {
-        ends(self.keys.inside).source()
+        self.inner().source()
     }
 
     #[inline]
     pub(crate) const fn external(&self) -> SocketAddrV4 {
-        ends(self.keys.outside).destination()
+        self.outer().source()
     }
 
     #[inline]
     pub(crate) const fn remote(&self) -> SocketAddrV4 {
-        ends(self.keys.inside).destination()
+        self.inner().destination()
     }
 
     #[inline]
@@ -149,41 +165,70 @@ impl<T: Copy> Record<T> {
         self.protocol
     }
 
-    /// The public view.
+    /// Counts a packet of so many bytes.
     #[inline]
-    pub(crate) fn view(&self, cell: Cell) -> Flow<T> {
+    pub(crate) fn count<'a>(
+        &mut self,
+        detail: impl FnOnce() -> Option<&'a mut Detail>,
+        side: Side,
+        length: u16,
+    ) {
+        let (packets, bytes) = (self.recent_packets.of_mut(side), self.recent_bytes.of_mut(side));
+        match (packets.checked_add(1), bytes.checked_add(length)) {
+            (Some(more), Some(sum)) => (*packets, *bytes) = (more, sum),
+            _ => {
+                if let Some(detail) = detail() {
+                    let total = detail.packets.of_mut(side);
+                    *total = total.saturating_add(u32::from(*packets));
+                    let total = detail.bytes.of_mut(side);
+                    *total = total.saturating_add(u64::from(*bytes));
+                }
+                (*packets, *bytes) = (1, length);
+            }
+        }
+    }
+
+    /// The connection of a TCP flow.
+    #[inline]
+    pub(crate) fn connection<'a>(&'a mut self, detail: &'a mut Detail) -> Connection<'a> {
+        Connection {
+            state: &mut self.state,
+            marks: &mut self.marks,
+            scales: &mut self.scales,
+            numbers: &mut detail.numbers,
+        }
+    }
+
+    /// The public view.
+    pub(crate) fn view(&self, detail: &Detail, cell: Cell) -> Flow<T> {
+        let packets = |side| {
+            let total = detail.packets.of(side).saturating_add(self.recent_packets.of(side).into());
+            u64::from(total)
+        };
+        let bytes = |side| detail.bytes.of(side).saturating_add(self.recent_bytes.of(side).into());
         Flow {
             protocol: self.protocol,
             inside: self.inside(),
-            inside_zone: zone(self.keys.inside),
+            inside_zone: self.zones.inside,
             external: self.external(),
-            outside_zone: zone(self.keys.outside),
+            outside_zone: self.zones.outside,
             remote: self.remote(),
             opener: self.opener(),
             cell,
             generation: self.generation,
             judgement: self.judgement,
             state: self.state,
-            opened: Time(self.opened),
+            opened: Time(detail.opened),
             last: Time(self.last),
-            packets: Sides {
-                inside: u64::from(self.packets.inside),
-                outside: u64::from(self.packets.outside),
-            },
-            bytes: self.bytes,
+            packets: Sides { inside: packets(Side::Inside), outside: packets(Side::Outside) },
+            bytes: Sides { inside: bytes(Side::Inside), outside: bytes(Side::Outside) },
         }
     }
 
-    /// The public handle of this flow in its slot.
-    #[inline]
-    pub(crate) const fn id(&self, slot: u32) -> FlowId {
-        FlowId { slot, stamp: self.stamp }
-    }
-
-    /// Reads both lines, so that they are on their way.
+    /// Reads the line, so that it is on its way.
     #[inline]
     pub(crate) const fn read_ahead(&self) -> u32 {
-        self.stamp | self.end.inside
+        self.ports
     }
 }
 
@@ -198,9 +243,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_two_cache_lines_and_a_lookup_reads_one() {
-        assert_eq!(size_of::<Record<()>>(), 128);
-        assert_eq!(size_of::<Record<[u64; 2]>>(), 128, "with up to 16 bytes of judgement");
-        assert_eq!(core::mem::offset_of!(Record<()>, opened), 64);
+    fn a_record_is_one_cache_line() {
+        assert_eq!(size_of::<Record<()>>(), 64);
+        assert_eq!(size_of::<Record<[u32; 3]>>(), 64, "with up to 12 bytes of judgement");
     }
 }

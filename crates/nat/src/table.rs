@@ -3,9 +3,9 @@
 use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 
 use crate::cells::Cells;
-use crate::close::resets;
 use crate::counters::FlowCounters;
 use crate::crowds::Crowds;
+use crate::detail::Detail;
 use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
@@ -34,6 +34,8 @@ use crate::{
 /// A flow is one record with two index entries, made together and removed together (R8). After [`new`](Self::new) nothing allocates.
 pub struct FlowTable<T> {
     pub(crate) records: Slab<Record<T>>,
+    /// By the same numbers.
+    pub(crate) details: Vec<Detail>,
     /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
     pub(crate) index: Index,
     pub(crate) secret: Secret,
@@ -60,6 +62,7 @@ impl<T: Copy> FlowTable<T> {
         let secret = Secret::new(settings.seed);
         Self {
             records: Slab::new(capacity),
+            details: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity.saturating_mul(2)),
             secret,
             chains: Chains::new(capacity),
@@ -88,7 +91,7 @@ impl<T: Copy> FlowTable<T> {
     #[must_use]
     #[inline]
     pub fn flow(&self, id: FlowId) -> Option<Flow<T>> {
-        self.record(id).map(|record| self.view(record))
+        self.record(id).map(|record| self.view(id.slot, record))
     }
 
     /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every packet needs.
@@ -111,7 +114,8 @@ impl<T: Copy> FlowTable<T> {
     pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
         let Some(record) = self.record(id) else { return false };
         let Transport::Tcp(segment) = headers.transport else { return false };
-        let news = record.state != State::TimeWait || after(segment.sequence, record.end.of(side));
+        let news =
+            record.state != State::TimeWait || after(segment.sequence, self.end_of(id.slot, side));
         record.is_over() && side == record.opener() && opens(headers) && news
     }
 
@@ -157,7 +161,7 @@ impl<T: Copy> FlowTable<T> {
     /// between; the work follows the number of stale flows.
     pub fn next_stale(&mut self) -> Option<FlowId> {
         let slot = self.cells.next_stale(&self.records)?;
-        self.records.get(slot).map(|record| record.id(slot))
+        self.id(slot)
     }
 
     /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first. Returns the work done, which counts a
@@ -179,9 +183,9 @@ impl<T: Copy> FlowTable<T> {
                 continue;
             }
             let cause = record.state.cause_of_expiry();
-            let flow = self.view(record);
+            let flow = self.view(slot, record);
             let resets = match record.state {
-                State::Established => resets(record),
+                State::Established => self.resets(slot, record),
                 _ => Closing::default(),
             };
             self.remove(slot, cause, deadline, None);
@@ -212,7 +216,7 @@ impl<T: Copy> FlowTable<T> {
         self.records
             .iter()
             .filter(|(_, record)| !record.is_vacant())
-            .map(|(slot, record)| (record.id(slot), self.view(record)))
+            .filter_map(|(slot, record)| Some((self.id(slot)?, self.view(slot, record))))
     }
 }
 
@@ -234,7 +238,8 @@ impl<T: Copy> FlowTable<T> {
     /// The flow with this id, if it is still there: a slot that is given back has another stamp at once.
     #[inline]
     pub(crate) fn record(&self, id: FlowId) -> Option<&Record<T>> {
-        self.records.get(id.slot).filter(|record| record.stamp == id.stamp && !record.is_vacant())
+        let detail = self.details.get(id.slot as usize)?;
+        self.records.get(id.slot).filter(|record| detail.stamp == id.stamp && !record.is_vacant())
     }
 
     /// When a flow ends if nothing more is heard.
@@ -263,12 +268,24 @@ impl<T: Copy> FlowTable<T> {
             State::Tombstone(_) => Standing::Tombstone,
             _ => Standing::Live,
         };
-        Some(Found { id: record.id(slot), side, standing })
+        Some(Found { id: self.id(slot)?, side, standing })
+    }
+
+    /// The handle of the flow in a slot.
+    #[inline]
+    pub(crate) fn id(&self, slot: u32) -> Option<FlowId> {
+        self.details.get(slot as usize).map(|detail| FlowId { slot, stamp: detail.stamp })
     }
 
     #[inline]
-    pub(crate) fn view(&self, record: &Record<T>) -> Flow<T> {
-        record.view(self.cells.cell(record.cell))
+    pub(crate) fn view(&self, slot: u32, record: &Record<T>) -> Flow<T> {
+        let detail = self.details.get(slot as usize).copied().unwrap_or_default();
+        record.view(&detail, self.cells.cell(record.cell))
+    }
+
+    /// The highest sequence end that a side has sent.
+    fn end_of(&self, slot: u32, side: Side) -> u32 {
+        self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 
     /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
@@ -310,6 +327,9 @@ impl<T: Copy> FlowTable<T> {
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();
+        }
+        if let Some(detail) = self.details.get_mut(slot as usize) {
+            detail.stamp = detail.stamp.wrapping_add(1);
         }
         self.records.remove(slot);
         if let Some(counter) = self.counters.ended.get_mut(cause as usize) {

@@ -5,6 +5,7 @@
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
+use crate::detail::Numbers;
 use crate::record::Record;
 use crate::{Side, State};
 
@@ -34,7 +35,34 @@ const WINDOW: u32 = 65_535;
 /// How far behind an acknowledgement may lag if the window of its sender is small, as in Linux.
 const LAG: u32 = 66_000;
 
-impl<T: Copy> Record<T> {
+/// A connection under the hand: what record and detail of its flow hold of it.
+pub(crate) struct Connection<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) marks: &'a mut u8,
+    pub(crate) scales: &'a mut u8,
+    pub(crate) numbers: &'a mut Numbers,
+}
+
+/// What the marks of a flow say.
+impl<T> Record<T> {
+    /// Who opened the flow, which need not be TCP.
+    #[inline]
+    pub(crate) fn opener(&self) -> Side {
+        opener(self.marks)
+    }
+
+    /// Whether both ends have finished.
+    pub(crate) fn both_finished(&self) -> bool {
+        has(self.marks, Side::Inside, FINISHED) && has(self.marks, Side::Outside, FINISHED)
+    }
+
+    /// Whether anything of this side is known.
+    pub(crate) fn has_seen(&self, side: Side) -> bool {
+        has(self.marks, side, SEEN)
+    }
+}
+
+impl Connection<'_> {
     /// Takes the first segment of a connection. A segment without SYN is a connection picked up in the middle, about which little is
     /// known (T-19).
     pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) {
@@ -42,17 +70,17 @@ impl<T: Copy> Record<T> {
         if segment.flags.contains(TcpFlags::SYN) {
             return self.synchronise(side, segment, scale);
         }
-        self.state = State::Established;
-        self.scales = 14 << 4 | 14;
+        *self.state = State::Established;
+        *self.scales = 14 << 4 | 14;
         self.mark(side, SEEN);
-        *self.end.of_mut(side) = segment.end();
-        *self.limit.of_mut(side) = segment.end().wrapping_add(WINDOW << 14);
+        *self.numbers.end.of_mut(side) = segment.end();
+        *self.numbers.limit.of_mut(side) = segment.end().wrapping_add(WINDOW << 14);
         if segment.flags.contains(TcpFlags::ACK) {
             self.mark(other, SEEN);
-            *self.end.of_mut(other) = segment.acknowledgement;
-            *self.acknowledged.of_mut(other) = segment.sequence;
-            *self.acknowledged.of_mut(side) = segment.acknowledgement;
-            *self.limit.of_mut(other) = segment.acknowledgement;
+            *self.numbers.end.of_mut(other) = segment.acknowledgement;
+            *self.numbers.acknowledged.of_mut(other) = segment.sequence;
+            *self.numbers.acknowledged.of_mut(side) = segment.acknowledgement;
+            *self.numbers.limit.of_mut(other) = segment.acknowledgement;
             self.acknowledge(side, segment);
         }
     }
@@ -80,8 +108,8 @@ impl<T: Copy> Record<T> {
             self.synchronise(side, segment, scale());
             return Step::To(next);
         }
-        let news = after(segment.end(), self.end.of(side));
-        raise(self.end.of_mut(side), segment.end());
+        let news = after(segment.end(), self.numbers.end.of(side));
+        raise(self.numbers.end.of_mut(side), segment.end());
         if segment.flags.contains(TcpFlags::ACK) {
             self.acknowledge(side, segment);
         }
@@ -94,39 +122,15 @@ impl<T: Copy> Record<T> {
         Step::To(next)
     }
 
-    /// Forgets a connection that was closed. What is left in place of an end counts the resets that it sends.
-    pub(crate) fn bury(&mut self) {
-        self.end.inside = 0;
-    }
-
-    /// Counts one more reset of a tombstone, if it has sent fewer than `limit`.
-    pub(crate) fn may_answer(&mut self, limit: u64) -> bool {
-        let may = u64::from(self.end.inside) < limit;
-        self.end.inside = self.end.inside.saturating_add(may.into());
-        may
-    }
-
-    /// Who opened the flow, which need not be TCP.
-    #[inline]
-    pub(crate) fn opener(&self) -> Side {
-        if self.marks & OPENED_OUTSIDE == 0 { Side::Inside } else { Side::Outside }
-    }
-
-    /// Whether both ends have finished.
-    pub(crate) fn both_finished(&self) -> bool {
-        self.has(Side::Inside, FINISHED) && self.has(Side::Outside, FINISHED)
-    }
-
-    /// Whether anything of this side is known.
-    pub(crate) fn has_seen(&self, side: Side) -> bool {
-        self.has(side, SEEN)
+    fn opener(&self) -> Side {
+        opener(*self.marks)
     }
 
     /// Where Linux's table leads, windows left aside.
     #[inline]
     fn transition(&self, side: Side, class: Class) -> Step {
         use State::*;
-        let (state, forward) = (self.state, side == self.opener());
+        let (state, forward) = (*self.state, side == self.opener());
         let next = match (class, state) {
             (Class::Syn, SynSent) => {
                 if forward {
@@ -161,18 +165,19 @@ impl<T: Copy> Record<T> {
     fn reset(&self, side: Side, segment: &TcpSegment, strict: bool) -> Step {
         let other = side.other();
         let exact = if self.has(side, SEEN) {
-            segment.sequence == self.end.of(side)
-                || self.has(other, ACKNOWLEDGES) && segment.sequence == self.acknowledged.of(other)
+            segment.sequence == self.numbers.end.of(side)
+                || self.has(other, ACKNOWLEDGES)
+                    && segment.sequence == self.numbers.acknowledged.of(other)
         } else {
             segment.flags.contains(TcpFlags::ACK) && self.acknowledges_syn(side, segment)
         };
         if exact {
-            return if self.state == State::Close { Step::Passes } else { Step::To(State::Close) };
+            return if *self.state == State::Close { Step::Passes } else { Step::To(State::Close) };
         }
         let known = self.has(side, SEEN) && self.has(other, SEEN);
         let inside_window = known
-            && !after(self.acknowledged.of(other), segment.sequence)
-            && !after(segment.sequence, self.limit.of(side));
+            && !after(self.numbers.acknowledged.of(other), segment.sequence)
+            && !after(segment.sequence, self.numbers.limit.of(side));
         if strict && !inside_window { Step::Invalid } else { Step::Passes }
     }
 
@@ -194,8 +199,8 @@ impl<T: Copy> Record<T> {
 
     fn acknowledges_syn(&self, side: Side, segment: &TcpSegment) -> bool {
         self.has(side.other(), SEEN)
-            && !after(segment.acknowledgement, self.end.of(side.other()))
-            && !after(self.acknowledged.of(side), segment.acknowledgement)
+            && !after(segment.acknowledgement, self.numbers.end.of(side.other()))
+            && !after(self.numbers.acknowledged.of(side), segment.acknowledgement)
     }
 
     /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real stateful TCP packet filtering"), with the
@@ -203,15 +208,15 @@ impl<T: Copy> Record<T> {
     #[inline]
     fn fits(&self, side: Side, segment: &TcpSegment) -> bool {
         let other = side.other();
-        let oldest = self.end.of(side).wrapping_sub(self.window(other)).wrapping_sub(1);
+        let oldest = self.numbers.end.of(side).wrapping_sub(self.window(other)).wrapping_sub(1);
         let in_order = self.has(side, SEEN)
             && self.has(other, SEEN)
-            && !after(segment.end(), self.limit.of(side))
+            && !after(segment.end(), self.numbers.limit.of(side))
             && !after(oldest, segment.sequence);
-        let oldest = self.end.of(other).wrapping_sub(self.window(side));
+        let oldest = self.numbers.end.of(other).wrapping_sub(self.window(side));
         in_order
             && (!segment.flags.contains(TcpFlags::ACK)
-                || !after(segment.acknowledgement, self.end.of(other))
+                || !after(segment.acknowledgement, self.numbers.end.of(other))
                     && !after(oldest, segment.acknowledgement))
     }
 
@@ -220,42 +225,46 @@ impl<T: Copy> Record<T> {
         let other = side.other();
         self.mark(side, SEEN);
         self.set_scale(side, scale);
-        *self.end.of_mut(side) = segment.end();
-        *self.limit.of_mut(side) = segment.end();
+        *self.numbers.end.of_mut(side) = segment.end();
+        *self.numbers.limit.of_mut(side) = segment.end();
         if self.has(other, SEEN) {
             // How far the other's window reaches, it will say when it acknowledges this.
-            *self.limit.of_mut(side) = segment.end().wrapping_add(WINDOW);
+            *self.numbers.limit.of_mut(side) = segment.end().wrapping_add(WINDOW);
             let window = u32::from(segment.window).max(1);
-            *self.limit.of_mut(other) = self.end.of(other).wrapping_add(window);
+            *self.numbers.limit.of_mut(other) = self.numbers.end.of(other).wrapping_add(window);
         }
         if !self.has(other, ACKNOWLEDGES) {
-            *self.acknowledged.of_mut(other) = segment.sequence.wrapping_add(1);
+            *self.numbers.acknowledged.of_mut(other) = segment.sequence.wrapping_add(1);
         }
         if segment.flags.contains(TcpFlags::ACK) {
-            *self.acknowledged.of_mut(side) = segment.acknowledgement;
+            *self.numbers.acknowledged.of_mut(side) = segment.acknowledgement;
             self.mark(side, ACKNOWLEDGES);
         }
     }
 
     #[inline]
     fn acknowledge(&mut self, side: Side, segment: &TcpSegment) {
-        raise(self.acknowledged.of_mut(side), segment.acknowledgement);
+        raise(self.numbers.acknowledged.of_mut(side), segment.acknowledgement);
         self.mark(side, ACKNOWLEDGES);
         let window = u32::from(segment.window) << self.scale(side);
         let reach = segment.acknowledgement.wrapping_add(window.max(1));
-        raise(self.limit.of_mut(side.other()), reach);
+        raise(self.numbers.limit.of_mut(side.other()), reach);
     }
 
     /// How much a side lets the other send, in bytes; never so little that what was repeated or delayed would not fit.
     #[inline]
     fn window(&self, side: Side) -> u32 {
-        self.limit.of(side.other()).wrapping_sub(self.acknowledged.of(side)).max(LAG)
+        self.numbers
+            .limit
+            .of(side.other())
+            .wrapping_sub(self.numbers.acknowledged.of(side))
+            .max(LAG)
     }
 
     /// Windows are scaled only if both offered it (RFC 7323 2.2).
     #[inline]
     fn scale(&self, side: Side) -> u8 {
-        let (inside, outside) = (self.scales & 15, self.scales >> 4);
+        let (inside, outside) = (*self.scales & 15, *self.scales >> 4);
         if inside == NO_SCALE || outside == NO_SCALE {
             return 0;
         }
@@ -267,20 +276,20 @@ impl<T: Copy> Record<T> {
 
     fn set_scale(&mut self, side: Side, scale: Option<u8>) {
         let scale = scale.map_or(NO_SCALE, |scale| scale.min(14));
-        self.scales = match side {
-            Side::Inside => self.scales & 0xF0 | scale,
-            Side::Outside => self.scales & 0x0F | scale << 4,
+        *self.scales = match side {
+            Side::Inside => *self.scales & 0xF0 | scale,
+            Side::Outside => *self.scales & 0x0F | scale << 4,
         };
     }
 
     #[inline]
     fn has(&self, side: Side, mark: u8) -> bool {
-        self.marks & mark << side as u8 != 0
+        has(*self.marks, side, mark)
     }
 
     #[inline]
     fn mark(&mut self, side: Side, mark: u8) {
-        self.marks |= mark << side as u8;
+        *self.marks |= mark << side as u8;
     }
 }
 
@@ -317,6 +326,16 @@ impl Class {
 /// The bits that make a segment's class; the others (PSH, URG, ECN) may be set.
 pub(crate) const CONTROL: u8 =
     TcpFlags::FIN.0 | TcpFlags::SYN.0 | TcpFlags::RST.0 | TcpFlags::ACK.0;
+
+#[inline]
+const fn has(marks: u8, side: Side, mark: u8) -> bool {
+    marks & mark << side as u8 != 0
+}
+
+#[inline]
+const fn opener(marks: u8) -> Side {
+    if marks & OPENED_OUTSIDE == 0 { Side::Inside } else { Side::Outside }
+}
 
 /// Whether one sequence number is behind another (RFC 9293 3.4: modulo 2^32).
 #[inline]

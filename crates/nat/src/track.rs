@@ -49,9 +49,16 @@ impl<T: Copy> FlowTable<T> {
     ) -> Track {
         let settings = &self.settings;
         let Some(record) = self.records.get_mut(slot) else { return Track::Invalid };
+        let details = &mut self.details;
         let (state, before) = (record.state, deadline(&self.timers, record));
         let step = match segment {
-            Some(segment) => record.segment(side, segment, scale, settings.strict_windows),
+            Some(segment) => match details.get_mut(slot as usize) {
+                None => Step::Invalid,
+                Some(detail) => {
+                    let mut connection = record.connection(detail);
+                    connection.segment(side, segment, scale, settings.strict_windows)
+                }
+            },
             // A later fragment: what it carries is not known.
             None if record.protocol() == Protocol::TCP => Step::Passes,
             None if side == Side::Outside && !settings.inbound_refreshes => Step::Passes,
@@ -68,10 +75,7 @@ impl<T: Copy> FlowTable<T> {
         if state == State::OneWay && side != record.opener() {
             record.state = State::TwoWay;
         }
-        let packets = record.packets.of_mut(side);
-        *packets = packets.saturating_add(1);
-        let bytes = record.bytes.of_mut(side);
-        *bytes = bytes.saturating_add(length.into());
+        record.count(|| details.get_mut(slot as usize), side, length);
         // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
         if record.state != state && deadline(&self.timers, record) < before {
             self.reschedule(slot);
@@ -95,9 +99,12 @@ impl<T: Copy> FlowTable<T> {
         }
         let Transport::Tcp(segment) = headers.transport else { return Track::Pass };
         let mut record = *record;
+        let Some(mut detail) = self.details.get(id.slot as usize).copied() else {
+            return Track::Invalid;
+        };
         let strict = self.settings.strict_windows;
         let scale = || tcp_options(packet, headers).window_scale;
-        match record.segment(side, &segment, scale, strict) {
+        match record.connection(&mut detail).segment(side, &segment, scale, strict) {
             Step::Invalid => Track::Invalid,
             Step::To(_) | Step::Passes => Track::Pass,
         }
