@@ -200,7 +200,9 @@ impl Model {
                     if flow.edges()[side] != entered.edge {
                         return drop(DropReason::WrongEdge);
                     }
-                    self.renew(at, packet.ttl > 1)?;
+                    // What goes no further renews nothing.
+                    let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
+                    self.renew(at, packet.ttl > 1 && !refused)?;
                 }
                 return self.hit(at, side, &entered, &packet);
             }

@@ -19,6 +19,7 @@ mod route;
 mod routing;
 mod security;
 mod settings;
+mod shard;
 mod snapshot;
 mod trace;
 mod tunnel_port;
@@ -62,6 +63,7 @@ pub use route::{
 };
 pub use security::SecurityGroupId;
 pub use settings::{Closing, Mtu, Settings};
+pub use shard::{Shard, Sharding};
 pub use snapshot::Snapshot;
 pub use trace::{FlowStep, Step, Trace};
 pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};

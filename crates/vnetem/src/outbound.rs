@@ -85,6 +85,13 @@ impl<'a> Pipeline<'a> {
                 return Ok(Chosen { external, sharing: Sharing::ONE_TO_ONE });
             }
             let PortPool { first_port, last_port, .. } = *pool;
+            let (first_port, last_port) = match self.shard {
+                Some(shard) if outbound.method != Method::LoadBalancer => {
+                    let Some(slice) = shard.slice(first_port, last_port) else { continue };
+                    slice
+                }
+                _ => (first_port, last_port),
+            };
             let pool = Pool { addresses, first_port, last_port, rules };
             match self.flows.choose(self.now, pool, &wanted) {
                 Ok(chosen) => return Ok(chosen),

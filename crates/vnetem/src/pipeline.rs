@@ -19,7 +19,7 @@ use crate::edge::{EdgeCode, cell};
 use crate::origin::{Entry, Origin};
 use crate::snapshot::OutboundView;
 use crate::trace::{FlowStep, Note, Step};
-use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Snapshot};
+use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Shard, Snapshot};
 
 /// What a flow's opening packet was told, kept with the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) suggestion: Option<u16>,
     pub(crate) mtu: Mtu,
     pub(crate) verify_checksums: bool,
+    pub(crate) shard: Option<Shard>,
     pub(crate) now: Time,
 }
 

@@ -26,7 +26,8 @@ use crate::pipeline::{Decision, Hit, Judgement, Pipeline, fragment_key, rewrite_
 use crate::snapshot::Touched;
 use crate::trace::Trace;
 use crate::{
-    Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Snapshot, Transmit, Verdict,
+    Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Shard, Snapshot, Transmit,
+    Verdict,
 };
 
 /// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
@@ -61,6 +62,7 @@ pub struct DataPlane {
     /// Whether flows that a change touched may still wait to be judged again.
     closes: bool,
     suggestion: Option<u16>,
+    shard: Option<Shard>,
     now: Time,
 }
 
@@ -94,6 +96,7 @@ impl DataPlane {
             closing: settings.closing,
             closes: false,
             suggestion: None,
+            shard: settings.shard,
             now: Time::default(),
         }
     }
@@ -238,6 +241,7 @@ impl DataPlane {
             suggestion: self.suggestion,
             mtu: self.mtu,
             verify_checksums: self.verify_checksums,
+            shard: self.shard,
             now: self.now,
         }
     }

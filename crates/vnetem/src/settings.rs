@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::Shard;
+
 /// Bounds of a data plane. All memory is taken when it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -27,6 +29,8 @@ pub struct Settings {
     pub translation_events: usize,
     /// Whether these say with whom an inside end talks (default: no; T-37, RFC 6888 REQ-12).
     pub log_remotes: bool,
+    /// The shard that this data plane is of; `None` if it has all the traffic.
+    pub shard: Option<Shard>,
 }
 
 /// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is dropped, and its sender is told the size if
@@ -71,6 +75,7 @@ impl Default for Settings {
             unsolicited: 64,
             translation_events: 0,
             log_remotes: false,
+            shard: None,
         }
     }
 }

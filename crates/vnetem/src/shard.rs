@@ -1,0 +1,246 @@
+//! One network on many cores: 64 shards that share nothing, so that no result depends on how many workers there are.
+
+use core::net::Ipv4Addr;
+use std::collections::BTreeMap;
+
+use vnetem_packet::{AddressClass, FiveTuple, Fragment, Headers, Protocol, Quote, Transport};
+
+use crate::snapshot::{Method, OutboundView, PlaceView};
+use crate::{Edge, Snapshot};
+
+/// One of the [64](Self::COUNT) parts into which the traffic of a network falls.
+///
+/// Every host of it belongs to one shard, with all its flows; each shard gives its own slice of the ports of every public address that
+/// several hosts share. So shards need nothing from each other: one [`DataPlane`](crate::DataPlane) for each, with its shard in the
+/// [settings](crate::Settings::shard), and [`Sharding`] in front. A worker owns any number of them, and since there are always 64,
+/// packets come out the same whether one worker has them all or each its own.
+///
+/// What follows from it: a public address is exhausted slice by slice, bounds of [`Settings`](crate::Settings) hold for each shard, and
+/// what hosts of two shards do to each other by a public address of the network (hairpin) is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u8);
+
+/// Says which shard a packet belongs to.
+///
+/// It follows the configuration as data planes do, and remembers first fragments, since later ones from the public side do not say to
+/// whom they go. One that was forgotten goes to a shard where it is dropped as a fragment without its first.
+#[derive(Debug)]
+pub struct Sharding {
+    owners: BTreeMap<Ipv4Addr, Owner>,
+    fragments: Vec<Option<(Datagram, Shard)>>,
+}
+
+/// Whose the ports of a public address are.
+#[derive(Debug)]
+enum Owner {
+    /// Many hosts': a slice for each shard, of the ports from the first to the last.
+    Sliced(u16, u16),
+    /// One host's.
+    Host(Ipv4Addr),
+    /// By first and last port, the members of a load balancer.
+    Members(Vec<(u16, u16, Ipv4Addr)>),
+}
+
+/// What the fragments of a datagram have in common (RFC 791 3.2).
+type Datagram = (Ipv4Addr, Ipv4Addr, u16, Protocol);
+
+impl Shard {
+    /// How many shards there are, on any machine.
+    pub const COUNT: u8 = 64;
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Its first and last port of a range; none if there are fewer ports than shards and this one goes without.
+    pub(crate) fn slice(self, first: u16, last: u16) -> Option<(u16, u16)> {
+        let [start, end] = [self.0, self.0 + 1].map(|shard| border(first, last, shard));
+        (start < end)
+            .then(|| [start, end - 1].map(|port| u16::try_from(port).unwrap_or(u16::MAX)))
+            .map(Into::into)
+    }
+
+    /// The shard whose slice of a range a port is in.
+    fn of_port(port: u16, first: u16, last: u16) -> Option<Self> {
+        let ports = u64::from(last).checked_sub(first.into())? + 1;
+        let at = u64::from(port).checked_sub(first.into()).filter(|at| *at < ports)?;
+        // The last shard that starts no later: the division gives it, or the one before.
+        let near = u8::try_from(at * u64::from(Self::COUNT) / ports).ok()?;
+        let next = near + 1;
+        let is_next = next < Self::COUNT && border(first, last, next) <= u32::from(port);
+        Some(Self(if is_next { next } else { near }))
+    }
+
+    fn of_host(address: Ipv4Addr) -> Self {
+        Self::of_bits(address.to_bits())
+    }
+
+    /// Multiplicative hashing (Knuth, volume 3, 6.4); hosts of a network mostly differ in the lowest bits.
+    fn of_bits(bits: u32) -> Self {
+        let [.., low] = (bits.wrapping_mul(0x9E37_79B1) >> 26).to_be_bytes();
+        Self(low)
+    }
+}
+
+/// Where the slice of a shard starts.
+fn border(first: u16, last: u16, shard: u8) -> u32 {
+    let ports = u32::from(last).saturating_sub(first.into()) + 1;
+    u32::from(first) + ports * u32::from(shard) / u32::from(Shard::COUNT)
+}
+
+impl Sharding {
+    /// Follows `snapshot`, and remembers up to `fragments` first fragments.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, fragments: usize) -> Self {
+        let mut sharding =
+            Self { owners: BTreeMap::new(), fragments: vec![None; fragments.max(1)] };
+        sharding.apply(snapshot);
+        sharding
+    }
+
+    /// Takes a new configuration, when the data planes do.
+    pub fn apply(&mut self, snapshot: &Snapshot) {
+        self.owners.clear();
+        for place in snapshot.places.iter().flatten() {
+            match place {
+                PlaceView::Subnet(subnet) => {
+                    for &address in &subnet.keeps {
+                        self.owners.entry(address).or_insert(Owner::Sliced(1024, u16::MAX));
+                    }
+                    self.own(subnet.outbound.as_ref(), None);
+                }
+                PlaceView::Site(site) => {
+                    self.own(site.outbound.as_ref(), None);
+                    self.own(site.peering.as_ref(), None);
+                }
+            }
+        }
+        for nic in snapshot.nics.iter().flatten() {
+            self.own(nic.balanced.as_ref(), Some(nic.address));
+            self.own(nic.instance.as_ref(), Some(nic.address));
+        }
+    }
+
+    fn own(&mut self, outbound: Option<&OutboundView>, host: Option<Ipv4Addr>) {
+        let Some(outbound) = outbound else { return };
+        for pool in &outbound.pools {
+            for &address in &pool.addresses {
+                let (first, last) = (pool.first_port, pool.last_port);
+                match (outbound.method, host, self.owners.get_mut(&address)) {
+                    (Method::LoadBalancer, Some(host), Some(Owner::Members(members))) => {
+                        members.push((first, last, host));
+                    }
+                    (Method::LoadBalancer, Some(host), _) => {
+                        let members = vec![(first, last, host)];
+                        self.owners.insert(address, Owner::Members(members));
+                    }
+                    (_, Some(host), _) => {
+                        self.owners.insert(address, Owner::Host(host));
+                    }
+                    (_, None, _) => {
+                        self.owners.insert(address, Owner::Sliced(first, last));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The shard of a packet that is about to enter by an edge; malformed ones are the first shard's to count.
+    pub fn shard(&mut self, edge: Edge, packet: &[u8]) -> Shard {
+        let Ok(headers) = Headers::parse(packet) else { return Shard(0) };
+        let tuple = match headers.transport {
+            // It goes the way of the flow whose packet it quotes.
+            Transport::IcmpError => Quote::parse(packet, &headers)
+                .map_or_else(|_| headers.tuple(), |quote| quote.tuple().reversed()),
+            _ => headers.tuple(),
+        };
+        if headers.fragment == Fragment::Whole {
+            return self.of_tuple(edge, &tuple);
+        }
+        let datagram =
+            (headers.source, headers.destination, headers.identification, headers.protocol);
+        let place = usize::from(headers.identification).checked_rem(self.fragments.len());
+        let place = place.and_then(|place| self.fragments.get_mut(place));
+        match (headers.fragment, place) {
+            (Fragment::Later { .. }, Some(Some((first, shard)))) if *first == datagram => *shard,
+            (Fragment::First, _) => {
+                let shard = self.of_tuple(edge, &tuple);
+                let place = usize::from(headers.identification).checked_rem(self.fragments.len());
+                if let Some(place) = place.and_then(|place| self.fragments.get_mut(place)) {
+                    *place = Some((datagram, shard));
+                }
+                shard
+            }
+            _ => self.of_tuple(edge, &tuple),
+        }
+    }
+
+    fn of_tuple(&self, edge: Edge, tuple: &FiveTuple) -> Shard {
+        let (source, destination) = (*tuple.source.ip(), *tuple.destination.ip());
+        let port = tuple.destination.port();
+        let arrives = matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
+        let owner = self.owners.get(&destination).filter(|_| arrives);
+        let known = owner.and_then(|owner| match owner {
+            Owner::Sliced(first, last) => Shard::of_port(port, *first, *last),
+            Owner::Host(host) => Some(Shard::of_host(*host)),
+            Owner::Members(members) => members
+                .iter()
+                .find(|(first, last, _)| (*first..=*last).contains(&port))
+                .map(|(_, _, host)| Shard::of_host(*host)),
+        });
+        known.unwrap_or_else(|| match (is_private(source), is_private(destination)) {
+            (true, false) => Shard::of_host(source),
+            (false, true) => Shard::of_host(destination),
+            // The same for both directions.
+            _ => Shard::of_bits(source.to_bits() ^ destination.to_bits()),
+        })
+    }
+}
+
+fn is_private(address: Ipv4Addr) -> bool {
+    matches!(AddressClass::of(address), AddressClass::Private | AddressClass::Shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DESIGN.md 6: every port of a range is in the slice of exactly the shard that it is looked up under.
+    #[test]
+    fn slices_part_a_range_without_gap_or_overlap() {
+        for (first, last) in [(1024, u16::MAX), (0, u16::MAX), (5000, 5063), (7, 20), (9, 9)] {
+            let slices = Shard::all().filter_map(|shard| Some((shard, shard.slice(first, last)?)));
+            let mut next = u32::from(first);
+            for (shard, (start, end)) in slices {
+                assert_eq!(u32::from(start), next);
+                next = u32::from(end) + 1;
+                for port in [start, end, start + (end - start) / 2] {
+                    assert_eq!(Shard::of_port(port, first, last), Some(shard));
+                }
+            }
+            assert_eq!(next, u32::from(last) + 1);
+        }
+    }
+
+    #[test]
+    fn a_port_outside_of_a_range_is_in_no_slice() {
+        assert_eq!(Shard::of_port(1023, 1024, u16::MAX), None);
+        assert_eq!(Shard::of_port(5064, 5000, 5063), None);
+    }
+
+    #[test]
+    fn hosts_of_a_subnet_spread_over_all_shards() {
+        let mut hosts = [0; Shard::COUNT as usize];
+        for host in 0..6400_u32 {
+            hosts[Shard::of_host((0x0A00_0000 + host).into()).index()] += 1;
+        }
+        assert!(hosts.iter().all(|count| (80..=120).contains(count)), "{hosts:?}");
+    }
+}

@@ -1,0 +1,320 @@
+//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers changes no byte (DESIGN.md 6).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up must fail"
+)]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use etherparse::PacketBuilder;
+use vnetem::{
+    DataPlane, Direction, DropReason, Edge, Fate, Forward, Headers, Ipv4Net, Network, NextHop,
+    Outbound, Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
+};
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+/// A packet and where it enters.
+#[derive(Clone)]
+struct Arrival {
+    edge: Edge,
+    bytes: Vec<u8>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq)]
+struct Departure {
+    verdict: Verdict,
+    bytes: Vec<u8>,
+}
+
+/// Subnets behind a gateway, a plain pool, with an endpoint and with a forced tunnel; a site; an interface with a public address.
+fn network() -> (Arc<Snapshot>, Vec<(Edge, [u8; 3])>) {
+    let mut network = Network::new();
+    let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let subnet =
+        |network: &mut Network, name, prefix| network.add_subnet(alpha, name, net(prefix)).unwrap();
+    let gateway = subnet(&mut network, "gateway", "10.0.1.0/24");
+    let pool = subnet(&mut network, "pool", "10.0.2.0/24");
+    let nva = subnet(&mut network, "nva", "10.0.3.0/24");
+    let tunnelled = subnet(&mut network, "tunnelled", "10.0.4.0/24");
+    let bare = subnet(&mut network, "bare", "10.0.5.0/24");
+    let addresses = vec![ip("20.1.1.1"), ip("20.1.1.2")];
+    network.set_outbound(gateway, Outbound::NatGateway(addresses)).unwrap();
+    network
+        .set_outbound(
+            pool,
+            Outbound::Pool {
+                addresses: vec![ip("20.1.2.1")],
+                first_port: 5000,
+                last_port: 20_000,
+                rules: vnetem::PoolRules::default(),
+            },
+        )
+        .unwrap();
+    network.set_outbound(bare, Outbound::Private).unwrap();
+    network.set_outbound(nva, Outbound::NatGateway(vec![ip("20.1.3.1")])).unwrap();
+    network.enable_endpoint(gateway, storage, Scope::Worldwide).unwrap();
+    let appliance = network.add_nic(nva, "appliance", ip("10.0.3.4")).unwrap();
+    network.set_ip_forwarding(appliance, true).unwrap();
+    let hop = NextHop::VirtualAppliance(ip("10.0.3.4"));
+    network.set_route(tunnelled, net("0.0.0.0/0"), hop).unwrap();
+    let own = network.add_nic(bare, "own", ip("10.0.5.4")).unwrap();
+    network.set_public_address(own, Some(ip("20.1.9.9"))).unwrap();
+    let edges = vec![
+        (Edge::Subnet(gateway), [10, 0, 1]),
+        (Edge::Subnet(pool), [10, 0, 2]),
+        (Edge::Subnet(tunnelled), [10, 0, 4]),
+        (Edge::Nic(own), [10, 0, 5]),
+    ];
+    (network.commit(), edges)
+}
+
+fn udp(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
+        .udp(source.port(), destination.port())
+        .write(&mut bytes, &[7; 18])
+        .unwrap();
+    bytes
+}
+
+fn syn(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
+        .tcp(source.port(), destination.port(), 1000, 60_000)
+        .syn()
+        .write(&mut bytes, &[])
+        .unwrap();
+    bytes
+}
+
+/// Hosts of every place call the internet, a service, and each other.
+fn openings(edges: &[(Edge, [u8; 3])]) -> Vec<Arrival> {
+    let mut arrivals = Vec::new();
+    for &(edge, [a, b, c]) in edges {
+        let hosts = if matches!(edge, Edge::Nic(_)) { 4..=4 } else { 4..=67 };
+        for host in hosts {
+            for port in [40_000, 40_001] {
+                let source = SocketAddrV4::new(Ipv4Addr::new(a, b, c, host), port);
+                let to = |text: &str| text.parse().unwrap();
+                arrivals.push(Arrival { edge, bytes: udp(source, to("8.8.8.8:53")) });
+                arrivals.push(Arrival { edge, bytes: syn(source, to("52.239.1.9:443")) });
+                arrivals.push(Arrival { edge, bytes: udp(source, to("10.0.2.200:9000")) });
+            }
+        }
+    }
+    arrivals
+}
+
+/// The answers to what left, each where its question left.
+fn answers(departures: &[Departure]) -> Vec<Arrival> {
+    let forwarded = departures.iter().filter_map(|departure| match departure.verdict.fate {
+        Fate::Forward(Forward { to, .. }) => Some((to, &departure.bytes)),
+        _ => None,
+    });
+    forwarded
+        .filter_map(|(edge, bytes)| {
+            let tuple = Headers::parse(bytes).unwrap().tuple();
+            let udp = tuple.protocol == vnetem::Protocol::UDP;
+            let bytes = udp.then(|| self::udp(tuple.destination, tuple.source))?;
+            Some(Arrival { edge, bytes })
+        })
+        .collect()
+}
+
+/// One data plane for each shard, shared out among workers.
+struct Fleet {
+    sharding: Sharding,
+    planes: Vec<DataPlane>,
+    workers: usize,
+}
+
+impl Fleet {
+    fn new(snapshot: &Arc<Snapshot>, workers: usize) -> Self {
+        let plane = |shard| {
+            let mut settings = Settings { shard: Some(shard), ..Settings::default() };
+            settings.flows.capacity = 512;
+            settings.flows.held = 64;
+            settings.flows.cells = 64;
+            DataPlane::new(Arc::clone(snapshot), settings)
+        };
+        let planes = Shard::all().map(plane).collect();
+        Self { sharding: Sharding::new(snapshot, 64), planes, workers }
+    }
+
+    /// All packets, by as many threads as there are workers, in the order of the packets.
+    fn process(&mut self, arrivals: &[Arrival]) -> Vec<Departure> {
+        let mut queues = vec![Vec::new(); usize::from(Shard::COUNT)];
+        for (number, arrival) in arrivals.iter().enumerate() {
+            let shard = self.sharding.shard(arrival.edge, &arrival.bytes);
+            queues[shard.index()].push(number);
+        }
+        let mut shares: Vec<Vec<(&mut DataPlane, Vec<usize>)>> =
+            (0..self.workers).map(|_| Vec::new()).collect();
+        for (shard, (plane, queue)) in self.planes.iter_mut().zip(queues).enumerate() {
+            shares[shard % self.workers].push((plane, queue));
+        }
+        let work = |share: Vec<(&mut DataPlane, Vec<usize>)>| {
+            let mut done = Vec::new();
+            for (plane, queue) in share {
+                for number in queue {
+                    let Arrival { edge, mut bytes } = arrivals[number].clone();
+                    let verdict = plane.process(Time(1_000), edge, &mut bytes);
+                    done.push((number, Departure { verdict, bytes }));
+                }
+            }
+            done
+        };
+        let mut departures = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                shares.into_iter().map(|share| scope.spawn(move || work(share))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        departures.sort_by_key(|(number, _)| *number);
+        departures.into_iter().map(|(_, departure)| departure).collect()
+    }
+}
+
+#[test]
+fn every_answer_meets_the_flow_of_its_question() {
+    let (snapshot, edges) = network();
+    let mut fleet = Fleet::new(&snapshot, 1);
+    let opened = fleet.process(&openings(&edges));
+    let mut translated = 0;
+    for departure in &opened {
+        let Fate::Forward(forward) = departure.verdict.fate else {
+            panic!("{departure:?}");
+        };
+        translated += usize::from(forward.source != SourceMode::Preserved);
+    }
+    assert!(translated > 500, "of {}", opened.len());
+    let answered = fleet.process(&answers(&opened));
+    assert!(answered.len() > 700);
+    for departure in &answered {
+        let Fate::Forward(forward) = departure.verdict.fate else {
+            panic!("{departure:?}");
+        };
+        assert_eq!(forward.direction, Direction::Reverse, "{departure:?}");
+    }
+    let busy = fleet.planes.iter().filter(|plane| plane.flow_counters().live > 0).count();
+    assert!(busy > 50, "{busy} shards have flows");
+}
+
+#[test]
+fn the_number_of_workers_changes_no_byte() {
+    let (snapshot, edges) = network();
+    let run = |workers| {
+        let mut fleet = Fleet::new(&snapshot, workers);
+        let opened = fleet.process(&openings(&edges));
+        let answered = fleet.process(&answers(&opened));
+        let again = fleet.process(&openings(&edges));
+        [opened, answered, again].concat()
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(4));
+}
+
+/// No two shards give the same public port towards one remote, and each has its part of every address.
+#[test]
+fn shards_never_share_a_public_tuple() {
+    let (snapshot, edges) = network();
+    let mut fleet = Fleet::new(&snapshot, 1);
+    let mut tuples = std::collections::BTreeSet::new();
+    for departure in fleet.process(&openings(&edges)) {
+        if let Fate::Forward(Forward { source: SourceMode::Translated(_), .. }) =
+            departure.verdict.fate
+        {
+            let tuple = Headers::parse(&departure.bytes).unwrap().tuple();
+            assert!(tuples.insert(tuple), "{tuple} twice");
+        }
+    }
+}
+
+/// N-17, exact for each shard: a pool with one port a shard serves one flow of each towards one remote.
+#[test]
+fn a_slice_is_exhausted_by_itself() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+    network
+        .set_outbound(
+            web,
+            Outbound::Pool {
+                addresses: vec![ip("20.1.1.1")],
+                first_port: 5000,
+                last_port: 5063,
+                rules: vnetem::PoolRules::default(),
+            },
+        )
+        .unwrap();
+    let snapshot = network.commit();
+    let mut fleet = Fleet::new(&snapshot, 1);
+    let remote = "8.8.8.8:53".parse().unwrap();
+    let host = |n: u8| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, n), 40_000);
+    let arrivals: Vec<_> = (4..254)
+        .map(|n| Arrival { edge: Edge::Subnet(web), bytes: udp(host(n), remote) })
+        .collect();
+    let mut shards: Vec<_> =
+        arrivals.iter().map(|it| fleet.sharding.shard(it.edge, &it.bytes)).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    let departures = fleet.process(&arrivals);
+    let forwarded = departures.iter().filter(|it| it.verdict.forwarded_to().is_some()).count();
+    assert_eq!(forwarded, shards.len());
+    assert!(
+        departures
+            .iter()
+            .filter(|it| it.verdict.forwarded_to().is_none())
+            .all(|it| { it.verdict.fate == Fate::Drop(DropReason::SnatExhausted) })
+    );
+}
+
+/// P-30 and T-22 through the shards: later fragments follow the first, errors the packet that they quote.
+#[test]
+fn fragments_and_errors_follow_their_flow() {
+    let (snapshot, edges) = network();
+    let mut fleet = Fleet::new(&snapshot, 1);
+    let (edge, _) = edges[1];
+    let remote = "8.8.8.8:53".parse().unwrap();
+    for host in 4..60 {
+        let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, host), 40_000);
+        let out = fleet.process(&[Arrival { edge, bytes: udp(source, remote) }]);
+        let external = Headers::parse(&out[0].bytes).unwrap().tuple().source;
+        let whole = udp(remote, external);
+        let fragments = [(0_u16, 0x2000_u16), (2, 0)].map(|(offset, more)| {
+            let mut bytes = whole[..20].to_vec();
+            let from = 20 + usize::from(offset) * 8;
+            let to = if more == 0 { whole.len() } else { 36 };
+            bytes.extend(&whole[from..to]);
+            let length = u16::try_from(bytes.len()).unwrap();
+            bytes[2..4].copy_from_slice(&length.to_be_bytes());
+            bytes[4..6].copy_from_slice(&[host, host]);
+            bytes[6..8].copy_from_slice(&(offset | more).to_be_bytes());
+            bytes[10..12].fill(0);
+            let sum = !vnetem::packet::checksum::sum(&bytes[..20]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            Arrival { edge: Edge::Internet, bytes }
+        });
+        let mut error = Vec::new();
+        PacketBuilder::ipv4([8, 8, 8, 8], external.ip().octets(), 64)
+            .icmpv4_raw(3, 3, [0; 4])
+            .write(&mut error, &out[0].bytes)
+            .unwrap();
+        let arrivals = [fragments.to_vec(), vec![Arrival { edge: Edge::Internet, bytes: error }]];
+        for departure in fleet.process(&arrivals.concat()) {
+            assert_eq!(departure.verdict.forwarded_to(), Some(edge), "{departure:?}");
+        }
+    }
+}
