@@ -71,11 +71,8 @@ impl Shard {
     fn of_port(port: u16, first: u16, last: u16) -> Option<Self> {
         let ports = u64::from(last).checked_sub(first.into())? + 1;
         let at = u64::from(port).checked_sub(first.into()).filter(|at| *at < ports)?;
-        // The last shard that starts no later: the division gives it, or the one before.
-        let near = u8::try_from(at * u64::from(Self::COUNT) / ports).ok()?;
-        let next = near + 1;
-        let is_next = next < Self::COUNT && border(first, last, next) <= u32::from(port);
-        Some(Self(if is_next { next } else { near }))
+        // The last shard that starts no later: the greatest with `ports * shard / COUNT <= at`, rounded down.
+        u8::try_from(((at + 1) * u64::from(Self::COUNT) - 1) / ports).ok().map(Self)
     }
 
     fn of_host(address: Ipv4Addr) -> Self {
