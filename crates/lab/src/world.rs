@@ -316,7 +316,7 @@ impl<'a> World<'a> {
     ) -> (Option<Trace>, Verdict, Bytes) {
         self.numbered += 1;
         let id = self.numbered;
-        let (edge, packet) = self.from_peer(edge, packet);
+        let (edge, packet) = self.carry_back(edge, packet);
         let opening = opening(&packet);
         let trace =
             (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
@@ -374,7 +374,7 @@ impl<'a> World<'a> {
 
     /// Hands a packet to the link of whoever is at an edge.
     fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
-        let (to, packet) = self.to_peer(to, packet)?;
+        let (to, packet) = self.carry_forth(to, packet)?;
         let Ok(headers) = Headers::parse(&packet) else { return None };
         let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
         let id = match (found, to) {
@@ -394,10 +394,10 @@ impl<'a> World<'a> {
     }
 
     /// A packet as the far side finds it: through the tunnel, if the service has one.
-    fn to_peer(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
+    fn carry_forth(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
         let Edge::Service { service, identity: Some(_) } = to else { return Some((to, packet)) };
         let Some(wire) = self.wires.get_mut(&service) else { return Some((to, packet)) };
-        let taken = wire.to_peer(to, &packet);
+        let taken = wire.forth(to, &packet);
         if taken.is_err() {
             self.undelivered += 1;
         }
@@ -405,12 +405,12 @@ impl<'a> World<'a> {
     }
 
     /// A packet as the data plane finds it: through the tunnel, if the service that sends it has one.
-    fn from_peer(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
+    fn carry_back(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
         let Edge::Service { service, identity: Some(identity) } = edge else {
             return (edge, packet);
         };
         let Some(wire) = self.wires.get_mut(&service) else { return (edge, packet) };
-        match wire.from_peer(identity, &packet) {
+        match wire.back(identity, &packet) {
             Ok(unwrapped) => unwrapped,
             Err(reason) => {
                 self.faults.push(format!("W-06: the peer's packet was lost: {reason}"));

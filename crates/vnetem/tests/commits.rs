@@ -1,6 +1,10 @@
 //! A snapshot that is compiled from what an edit concerns says the same as one that is compiled from everything.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot be set up must fail"
+)]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -61,7 +61,8 @@ fn only_storage_and_key_vault_cross_tenants() {
         rules.add_rule(OrderedRule { number: 1, action: Action::Allow, caller }).unwrap();
         rules
     };
-    let kinds: [(fn(RuleSet) -> Firewall, bool); 8] = [
+    type Kind = fn(RuleSet) -> Firewall;
+    let kinds: [(Kind, bool); 8] = [
         (Firewall::Storage, true),
         (Firewall::KeyVault, true),
         (Firewall::Sql, false),

@@ -40,6 +40,20 @@ pub(crate) enum Rule {
     },
 }
 
+/// As it stands behind `remove rule`.
+impl core::fmt::Display for Rule {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Ip(rule) => write!(f, "ip {rule}"),
+            Self::Subnet(name, _) => write!(f, "subnet {name}"),
+            Self::Instance(number) => write!(f, "instance {number}"),
+            Self::Ordered { number, .. } => write!(f, "{number}"),
+            Self::Default(_) => f.write_str("default"),
+            Self::Public(_) => f.write_str("public-access"),
+        }
+    }
+}
+
 /// Whom an ordered rule matches, by names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
@@ -207,31 +221,28 @@ impl Topology {
         rule: &Rule,
         remove: bool,
     ) -> Result<(), Box<dyn core::error::Error>> {
-        let (there, rule) = match rule {
-            Rule::Default(action) => return Ok(set.set_default_action(*action)),
-            Rule::Public(access) => return Ok(set.set_public_access(*access)),
-            Rule::Ip(rule) => {
-                let range = rule.parse()?;
-                if !remove {
-                    return Ok(set.add_ip_rule(range)?);
-                }
-                (set.remove_ip_rule(range), format!("ip {rule}"))
+        // What is removed has to be there; the rest is said anew.
+        let there = match rule {
+            Rule::Default(action) => {
+                set.set_default_action(*action);
+                true
             }
+            Rule::Public(access) => {
+                set.set_public_access(*access);
+                true
+            }
+            Rule::Ip(rule) if remove => set.remove_ip_rule(rule.parse()?),
+            Rule::Ip(rule) => set.add_ip_rule(rule.parse()?).map(|()| true)?,
+            Rule::Subnet(name, _) if remove => set.remove_vnet_rule(self.subnet(name)?),
             Rule::Subnet(name, state) => {
-                let subnet = self.subnet(name)?;
-                if !remove {
-                    return Ok(set.set_vnet_rule(subnet, *state)?);
-                }
-                (set.remove_vnet_rule(subnet), format!("subnet {name}"))
+                set.set_vnet_rule(self.subnet(name)?, *state).map(|()| true)?
             }
+            Rule::Instance(number) if remove => set.distrust_instance(ResourceInstance(*number)),
             Rule::Instance(number) => {
-                let instance = ResourceInstance(*number);
-                if !remove {
-                    return Ok(set.trust_instance(instance));
-                }
-                (set.distrust_instance(instance), format!("instance {number}"))
+                set.trust_instance(ResourceInstance(*number));
+                true
             }
-            Rule::Ordered { .. } => return Ok(()),
+            Rule::Ordered { .. } => false,
         };
         if there { Ok(()) } else { Err(format!("there is no rule {rule}").into()) }
     }
@@ -242,15 +253,20 @@ impl Topology {
         rule: &Rule,
         remove: bool,
     ) -> Result<(), Box<dyn core::error::Error>> {
-        let Rule::Ordered { number, action, caller } = rule else {
-            return match rule {
-                Rule::Public(access) => Ok(rules.set_public_access(*access)),
-                Rule::Default(action) => Ok(rules.set_unmatched(Some(match action {
+        let (number, action, caller) = match rule {
+            Rule::Ordered { number, action, caller } => (number, action, caller),
+            Rule::Public(access) => {
+                rules.set_public_access(*access);
+                return Ok(());
+            }
+            Rule::Default(action) => {
+                rules.set_unmatched(Some(match action {
                     DefaultAction::Allow => Action::Allow,
                     DefaultAction::Deny => Action::Deny,
-                }))),
-                _ => Err("rules of an App Service site have numbers".into()),
-            };
+                }));
+                return Ok(());
+            }
+            _ => return Err("rules of an App Service site have numbers".into()),
         };
         let caller = match caller {
             Named::Any => Caller::Any,

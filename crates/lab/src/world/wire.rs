@@ -20,7 +20,7 @@ impl Wire {
     }
 
     /// What the peer finds: from whom, by the bytes alone, and the packet.
-    pub(super) fn to_peer(&mut self, to: Edge, packet: &[u8]) -> Result<(Edge, Bytes), TunnelDrop> {
+    pub(super) fn forth(&mut self, to: Edge, packet: &[u8]) -> Result<(Edge, Bytes), TunnelDrop> {
         let mut wire = room_for(packet);
         let length = self.port.encapsulate(to, packet, &mut wire)?;
         wire.truncate(length);
@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// What the data plane finds when the peer sends a packet back to a caller.
-    pub(super) fn from_peer(
+    pub(super) fn back(
         &mut self,
         to: Identity,
         packet: &[u8],
