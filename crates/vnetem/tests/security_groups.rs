@@ -222,7 +222,10 @@ fn a_tag_in_a_rule_is_kept_current() {
     assert!(w.passes("10.0.0.4:1", "52.239.1.9:443"));
     assert!(w.passes("10.0.0.4:1", "40.1.0.1:1433"));
     assert!(!w.passes("10.0.0.4:1", "52.240.1.9:443"));
+    // Each change by itself.
     w.network.set_service_prefixes(w.storage, &[net("52.240.0.0/16")]).unwrap();
+    w.apply();
+    assert!(w.passes("10.0.0.4:3", "52.240.1.9:443"));
     w.network.set_tag("sql.westeurope", &[net("40.2.0.0/16")]).unwrap();
     w.apply();
     assert!(w.passes("10.0.0.4:2", "52.240.1.9:443"));
