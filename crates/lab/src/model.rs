@@ -484,6 +484,10 @@ impl Model {
                 let site = net.site(id).map_err(|_| unknown)?;
                 (edge, site.ranges.iter().any(|range| range.contains(&source)))
             }
+            Edge::PrivateEndpoint(id) => {
+                let endpoint = net.private_endpoint(id).map_err(|_| unknown)?;
+                (edge, endpoint.address == source)
+            }
             Edge::Internet if !route::is_host(source) => return drop(DropReason::MartianSource),
             Edge::Internet => (edge, route::is_public(source) && !route::is_ours(net, source)),
             Edge::Platform(id) => {
@@ -511,7 +515,9 @@ impl Model {
             Edge::Site(id) => route::from_site(&self.network, id, packet),
             Edge::Internet => route::from_internet(&self.network, packet),
             Edge::Platform(id) => route::from_platform(&self.network, id, packet),
-            Edge::Service { .. } | Edge::SameRegion { .. } => Err(NoPath::Route),
+            Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_) => {
+                Err(NoPath::Route)
+            }
             Edge::Subnet(_) | Edge::Nic(_) => {
                 let subnet = self.subnet_of(edge).ok_or(NoPath::Route)?;
                 let own = match edge {

@@ -145,8 +145,10 @@ impl<'a> World<'a> {
         self.front_ends.serve(name, served);
         let apps = self.front_ends.ports();
         for station in &mut self.stations {
-            if let (Edge::Service { .. } | Edge::SameRegion { .. }, Body::Host(host)) =
-                (station.edge, &mut station.body)
+            if let (
+                Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_),
+                Body::Host(host),
+            ) = (station.edge, &mut station.body)
             {
                 apps.iter().for_each(|&(port, app)| host.listen(port, app));
             }
@@ -255,7 +257,10 @@ impl<'a> World<'a> {
     pub fn access_log(&self, resource: &str) -> Vec<&crate::Access> {
         let hosts =
             self.stations.iter().filter_map(|station| match (&station.body, station.edge) {
-                (Body::Host(host), Edge::Service { .. } | Edge::SameRegion { .. }) => Some(host),
+                (
+                    Body::Host(host),
+                    Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_),
+                ) => Some(host),
                 (Body::Host(host), _) if station.name == resource => Some(host),
                 _ => None,
             });
@@ -379,9 +384,7 @@ impl<'a> World<'a> {
         let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
         let id = match (found, to) {
             (Some(at), _) => Some(StationId(at)),
-            (None, Edge::Service { service, .. } | Edge::SameRegion { service, .. })
-                if self.front_ends.has(service) =>
-            {
+            (None, to) if self.front_ends.are_at(self.data_plane.snapshot(), to) => {
                 Some(self.add_front_end(to))
             }
             _ => None,
@@ -419,7 +422,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The front end of a service for one subnet's endpoint, or for all that is public: overlapping networks never meet in it (S-05).
+    /// The front end of a service for one subnet's endpoint, for a private endpoint, or for all that is public: overlapping networks
+    /// never meet in it (S-05).
     fn add_front_end(&mut self, edge: Edge) -> StationId {
         let seed = self.next_seed();
         let settings =

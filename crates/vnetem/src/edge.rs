@@ -25,6 +25,10 @@ pub struct ResourceId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoadBalancerId(pub u32);
 
+/// Number of a private endpoint, never reused within one control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrivateEndpointId(pub u32);
+
 /// Where a packet enters or leaves. An answer enters at the very edge by which the question left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Edge {
@@ -53,6 +57,8 @@ pub enum Edge {
     Site(SiteId),
     /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names, metadata, health probes.
     Platform(SubnetId),
+    /// The one resource that a private endpoint leads to (L-05).
+    PrivateEndpoint(PrivateEndpointId),
 }
 
 /// An edge in 32 bits, as flows store it; the address of an identity is the flow's own.
@@ -70,6 +76,7 @@ pub(crate) enum Place {
     SameRegion(ServiceId, SubnetId),
     Site(SiteId),
     Platform(SubnetId),
+    Private(PrivateEndpointId),
 }
 
 /// Services that one control plane can hold: five bits of an edge as flows store it and of a cell, and number 0 stands for none.
@@ -123,6 +130,10 @@ impl EdgeCode {
         Self(zone.0)
     }
 
+    pub(crate) const fn private(id: PrivateEndpointId) -> Self {
+        Self(7 << KIND | id.0)
+    }
+
     pub(crate) const fn place(self) -> Place {
         let low = self.0 & MAX_PLACES;
         let service = ServiceId((self.0 >> SERVICE & 0x1f) as u8);
@@ -134,6 +145,7 @@ impl EdgeCode {
             5 => Place::Endpoint(service, SubnetId(low)),
             6 if service.0 as u32 == PLATFORM => Place::Platform(SubnetId(low)),
             6 => Place::SameRegion(service, SubnetId(low)),
+            7 => Place::Private(PrivateEndpointId(low)),
             _ => Place::Internet,
         }
     }
@@ -181,6 +193,12 @@ impl fmt::Display for LoadBalancerId {
     }
 }
 
+impl fmt::Display for PrivateEndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "private-endpoint#{}", self.0)
+    }
+}
+
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "service#{}", self.0)
@@ -211,6 +229,7 @@ mod tests {
             (EdgeCode::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
             (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
             (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
+            (EdgeCode::private(PrivateEndpointId(top)), Place::Private(PrivateEndpointId(top))),
             (EdgeCode::public(ServiceId(30)), Place::Public(ServiceId(30))),
             (EdgeCode::platform(SubnetId(top)), Place::Platform(SubnetId(top))),
             (
@@ -239,6 +258,7 @@ mod tests {
             EdgeCode::subnet(SubnetId(5)).zone(),
             EdgeCode::nic(NicId(5)).zone(),
             EdgeCode::site(SiteId(5)).zone(),
+            EdgeCode::private(PrivateEndpointId(5)).zone(),
             endpoint(1, 5),
             EdgeCode::same_region(ServiceId(1), SubnetId(5)).zone(),
             EdgeCode::platform(SubnetId(5)).zone(),

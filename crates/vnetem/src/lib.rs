@@ -44,15 +44,17 @@ pub use vnetem_packet::{
 
 pub use counters::{Counters, Tally};
 pub use edge::{
-    Edge, EndpointPolicyId, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, ResourceId, ServiceId,
+    Edge, EndpointPolicyId, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, PrivateEndpointId,
+    ResourceId, ServiceId,
 };
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use journal::{TranslationEvent, TranslationEventKind};
 pub use network::{
-    Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, Nic, Outbound, OutboundRule,
-    Peering, Permissions, Placement, PortBlock, ProvisioningState, Resource, RouteTable, Scope,
-    Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, NetworkPolicies, Nic, Outbound,
+    OutboundRule, Peering, Permissions, Placement, PortBlock, PrivateEndpoint,
+    PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service, Site, Subnet,
+    TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};

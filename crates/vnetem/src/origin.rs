@@ -71,7 +71,15 @@ impl<'a> Pipeline<'a> {
             Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) | Edge::Platform(_) => {}
+            // An undeclared host cannot have the address of a private endpoint.
+            Edge::Subnet(id) => {
+                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                let vnet = self.snapshot.vnets.get(&subnet.vnet);
+                if vnet.is_some_and(|vnet| vnet.private.contains_key(&source)) {
+                    return Err(DropReason::SpoofedSource);
+                }
+            }
+            Edge::Nic(_) | Edge::Site(_) | Edge::Platform(_) | Edge::PrivateEndpoint(_) => {}
         }
         let entry = self.enter(edge, source, headers.destination)?;
         match edge {
@@ -130,6 +138,13 @@ impl<'a> Pipeline<'a> {
                 }
                 (EdgeCode::site(id), Origin::Site(site))
             }
+            Edge::PrivateEndpoint(id) => {
+                let endpoint = self.snapshot.private.get(&id).ok_or(DropReason::UnknownEdge)?;
+                if source != endpoint.address {
+                    return Err(DropReason::SpoofedSource);
+                }
+                (EdgeCode::private(id), Origin::Service)
+            }
         };
         Ok(Entry { code, zone: self.zone(code), origin })
     }
@@ -147,7 +162,9 @@ impl<'a> Pipeline<'a> {
             }
             Place::Site(id) => (near, Origin::Site(self.snapshot.site(id)?)),
             Place::Platform(id) => (near, Origin::Platform(self.snapshot.subnet(id)?)),
-            Place::Public(_) | Place::Endpoint(..) | Place::SameRegion(..) => return None,
+            Place::Public(_) | Place::Endpoint(..) | Place::SameRegion(..) | Place::Private(_) => {
+                return None;
+            }
         };
         Some(Entry { code, zone: self.zone(code), origin })
     }
@@ -195,11 +212,14 @@ impl<'a> Pipeline<'a> {
         self.snapshot.identity(far, address)
     }
 
-    /// Where a host of a virtual network is: its declared interface, else its subnet.
+    /// Where a host of a virtual network is: its declared interface or private endpoint, else its subnet.
     pub(crate) fn host(self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
         let view = self.snapshot.vnets.get(&vnet)?;
         if let Some(nic) = view.nic(address) {
             return Some(EdgeCode::nic(nic));
+        }
+        if let Some(&endpoint) = view.private.get(&address) {
+            return Some(EdgeCode::private(endpoint));
         }
         view.subnets.lookup(address).map(|(_, &subnet)| EdgeCode::subnet(subnet))
     }
@@ -249,6 +269,7 @@ impl Snapshot {
             Place::Subnet(id) => Edge::Subnet(id),
             Place::Nic(id) => Edge::Nic(id),
             Place::Site(id) => Edge::Site(id),
+            Place::Private(id) => Edge::PrivateEndpoint(id),
             Place::Public(service) => Edge::Service { service, identity: None },
             Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
             Place::Platform(id) => Edge::Platform(id),

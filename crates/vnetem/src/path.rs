@@ -13,7 +13,7 @@ use crate::route::Choice;
 use crate::routing::Sender;
 use crate::snapshot::{OutboundView, SiteView, SubnetView};
 use crate::trace::{Note, Step};
-use crate::{DropReason, Mark, NextHop, ResourceId, ServiceId};
+use crate::{DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, ServiceId};
 
 /// Where a new flow would go.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,7 @@ impl<'a> Pipeline<'a> {
                 let far = EdgeCode::site(site);
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
+            NextHop::InterfaceEndpoint(id) => self.path_to_private_endpoint(id),
             NextHop::Internet if !foreign && self.has_same_region_path(subnet, tuple) => {
                 let far = service.map_or(EdgeCode::INTERNET, |service| {
                     EdgeCode::same_region(service, subnet.id)
@@ -176,7 +177,21 @@ impl<'a> Pipeline<'a> {
         nowhere: DropReason,
     ) -> Result<Path<'a>, DropReason> {
         let far = self.host(vnet, address).ok_or(nowhere)?;
+        if let Place::Private(id) = far.place() {
+            return self.path_to_private_endpoint(id);
+        }
         Ok(Path { far, zone: self.zone(far), outbound: None, service: None })
+    }
+
+    /// L-05, L-07.
+    fn path_to_private_endpoint(self, id: PrivateEndpointId) -> Result<Path<'a>, DropReason> {
+        match self.snapshot.private.get(&id) {
+            Some(endpoint) if endpoint.approved => {
+                let far = EdgeCode::private(id);
+                Ok(Path { far, zone: far.zone(), outbound: None, service: None })
+            }
+            _ => Err(DropReason::PrivateEndpointUnapproved),
+        }
     }
 
     fn path_to_public(
@@ -220,18 +235,32 @@ impl<'a> Pipeline<'a> {
             }),
             (Place::Public(_), _) => Arrival::Public(external),
             (Place::SameRegion(..), _) => Arrival::PrivateSameRegion(external),
+            (Place::Private(id), _) => {
+                let behind = self.snapshot.private.get(&id);
+                let arrival = Arrival::PrivateEndpoint { approved: true };
+                return self.mark(behind.map(|endpoint| endpoint.resource), arrival);
+            }
             _ => return (Mark::Unjudged, None),
         };
         // Several resources on one address: only the front end sees the name, so it asks.
-        let &[resource] = self.snapshot.resources_at(destination) else {
-            return (Mark::Unjudged, None);
+        let resource = match *self.snapshot.resources_at(destination) {
+            [resource] => Some(resource),
+            _ => None,
         };
-        match self.snapshot.judge(resource, arrival) {
-            None => (Mark::Unjudged, None),
-            Some(access @ Access::Allowed(_)) => (Mark::Allowed, Some((resource, access))),
-            Some(access @ Access::Refused(refusal)) => {
-                (Mark::Refused(refusal), Some((resource, access)))
-            }
-        }
+        self.mark(resource, arrival)
+    }
+
+    fn mark(
+        self,
+        resource: Option<ResourceId>,
+        arrival: Arrival,
+    ) -> (Mark, Option<(ResourceId, Access)>) {
+        let judged = resource.and_then(|id| Some((id, self.snapshot.judge(id, arrival)?)));
+        let mark = match judged {
+            None => Mark::Unjudged,
+            Some((_, Access::Allowed(_))) => Mark::Allowed,
+            Some((_, Access::Refused(refusal))) => Mark::Refused(refusal),
+        };
+        (mark, judged)
     }
 }

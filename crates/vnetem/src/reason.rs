@@ -63,6 +63,8 @@ reasons! {
     NoSuchHost = "no-such-host",
     /// The appliance of the route is in no subnet that can be reached.
     NoNextHop = "no-next-hop",
+    /// The private endpoint is pending, rejected or disconnected (L-07).
+    PrivateEndpointUnapproved = "private-endpoint-unapproved",
     /// The subnet is private: no outbound method (N-03).
     NoOutbound = "no-outbound",
     /// An appliance forwards it to the internet under another's address: outbound methods translate an interface's own.

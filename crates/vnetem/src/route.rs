@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
-use crate::ServiceId;
+use crate::{PrivateEndpointId, ServiceId};
 
 /// Where a route comes from; at equal prefixes the lower one wins: user before BGP before system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub enum NextHop {
     VirtualAppliance(Ipv4Addr),
     /// To the internet, by the outbound method of the subnet.
     Internet,
+    /// To the resource of a private endpoint (L-01).
+    InterfaceEndpoint(PrivateEndpointId),
     /// Nowhere: the packet is dropped and no shorter route is tried.
     None,
 }
@@ -210,6 +212,7 @@ impl NextHop {
             Self::VirtualNetworkGateway(_) => NextHopType::VirtualNetworkGateway,
             Self::VirtualAppliance(_) => NextHopType::VirtualAppliance,
             Self::Internet => NextHopType::Internet,
+            Self::InterfaceEndpoint(_) => NextHopType::InterfaceEndpoint,
             Self::None => NextHopType::None,
         }
     }

@@ -65,6 +65,11 @@ impl Pipeline<'_> {
                 let subnet = self.snapshot.nic(id).and_then(|nic| guards.subnets.get(&nic.subnet));
                 [subnet, guards.nics.get(&id)]
             }
+            // L-04.
+            Place::Private(id) => {
+                let endpoint = self.snapshot.private.get(&id).filter(|endpoint| endpoint.guarded);
+                [endpoint.and_then(|endpoint| guards.subnets.get(&endpoint.subnet)), None]
+            }
             _ => [None, None],
         }
     }

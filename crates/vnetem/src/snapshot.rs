@@ -13,7 +13,9 @@ use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
 use crate::network::Attached;
 use crate::security::Guards;
-use crate::{Edge, NextHop, NicId, ResourceId, Route, RouteSource, ServiceId, TiePolicy};
+use crate::{
+    Edge, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
+};
 
 /// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,7 @@ pub struct Snapshot {
     /// Subnets and sites by the number that they share.
     pub(crate) places: Vec<Option<PlaceView>>,
     pub(crate) nics: Arc<Vec<Option<NicView>>>,
+    pub(crate) private: Arc<BTreeMap<PrivateEndpointId, PrivateEndpointView>>,
     pub(crate) services: Arc<ServiceMap>,
     pub(crate) resources: Arc<ResourceMap>,
     pub(crate) guards: Arc<Guards>,
@@ -47,6 +50,21 @@ pub(crate) struct VnetView {
     pub(crate) peers: Vec<VnetId>,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
+    /// Private endpoints by address.
+    pub(crate) private: BTreeMap<Ipv4Addr, PrivateEndpointId>,
+}
+
+/// A private endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PrivateEndpointView {
+    pub(crate) name: String,
+    pub(crate) subnet: SubnetId,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) resource: ResourceId,
+    /// L-07.
+    pub(crate) approved: bool,
+    /// Whether the subnet's security group judges what comes to it (L-04).
+    pub(crate) guarded: bool,
 }
 
 /// A subnet or a site.
@@ -246,6 +264,12 @@ impl Snapshot {
         self.resources.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
+    /// The resource that a private endpoint leads to (L-05); `None` if there is no such endpoint.
+    #[must_use]
+    pub fn resource_behind(&self, id: PrivateEndpointId) -> Option<ResourceId> {
+        self.private.get(&id).map(|view| view.resource)
+    }
+
     /// An edge in words, with the names of the model: `subnet web (vnet alpha)`, `service storage`.
     #[must_use]
     pub fn describe(&self, edge: Edge) -> String {
@@ -269,6 +293,10 @@ impl Snapshot {
             Edge::Site(id) => {
                 self.site(id).map_or_else(|| id.to_string(), |view| format!("site {}", view.name))
             }
+            Edge::PrivateEndpoint(id) => self
+                .private
+                .get(&id)
+                .map_or_else(|| id.to_string(), |view| format!("private endpoint {}", view.name)),
             Edge::Service { service, identity: None } => {
                 format!("service {}", self.service_name(service))
             }
@@ -317,9 +345,11 @@ impl Snapshot {
                 self.nic(id).and_then(|nic| self.subnet(nic.subnet)).map(|view| view.prefix)
             }
             Edge::Site(id) => self.site(id).and_then(|view| view.ranges.first().copied()),
-            Edge::Internet | Edge::Service { .. } | Edge::SameRegion { .. } | Edge::Platform(_) => {
-                None
-            }
+            Edge::Internet
+            | Edge::Service { .. }
+            | Edge::SameRegion { .. }
+            | Edge::Platform(_)
+            | Edge::PrivateEndpoint(_) => None,
         };
         range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }

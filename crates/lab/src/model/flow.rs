@@ -4,8 +4,8 @@ use core::net::SocketAddrV4;
 use core::time::Duration;
 
 use vnetem::{
-    Cause, Direction, Edge, EventKind, Forward, Mark, Network, NicId, SiteId, SourceMode, SubnetId,
-    Time,
+    Cause, Direction, Edge, EventKind, Forward, Mark, Network, NicId, PrivateEndpointId, SiteId,
+    SourceMode, SubnetId, Time,
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -67,6 +67,7 @@ pub(super) enum Zone {
     SameRegion(SubnetId),
     Endpoint(SubnetId),
     Site(SiteId),
+    PrivateEndpoint(PrivateEndpointId),
 }
 
 impl Flow {
@@ -189,6 +190,7 @@ pub(super) fn zone(net: &Network, edge: Edge) -> Zone {
         Edge::Platform(id) => Zone::Platform(id),
         Edge::SameRegion { subnet, .. } => Zone::SameRegion(subnet),
         Edge::Service { identity: Some(identity), .. } => Zone::Endpoint(identity.subnet),
+        Edge::PrivateEndpoint(id) => Zone::PrivateEndpoint(id),
         Edge::Internet | Edge::Service { identity: None, .. } => Zone::Public,
     }
 }

@@ -88,6 +88,8 @@ pub(crate) fn from_subnet(
         Way::Hop(NextHop::Internet) if foreign => to_public(net, destination, Err(NoPath::Foreign))
             .map(|path| Path { pool: Some(Err(NoPath::Foreign)), ..path }),
         Way::Hop(NextHop::Internet) => to_public(net, destination, pool_of(subnet, packet)),
+        // The sequences make no private endpoints.
+        Way::Hop(NextHop::InterfaceEndpoint(_)) => Err(NoPath::Route),
         Way::Hop(NextHop::None) => Err(NoPath::None),
     }
 }

@@ -8,6 +8,7 @@ use vnetem::{DenyMode, Outbound, PoolRules, TiePolicy};
 use super::error::Problem;
 use super::firewall::{self, Kind, Rule};
 use super::policies::{self, PolicyEdit};
+use super::private::{self, PrivateEdit};
 use super::routing::RoutingEdit;
 use super::security::{self, SecurityEdit};
 use super::words::Words;
@@ -87,6 +88,7 @@ pub(crate) enum Edit {
     Tie(TiePolicy),
     Deny(DenyMode),
     Security(SecurityEdit),
+    Private(PrivateEdit),
     Policy(PolicyEdit),
     RemoveVnet(String),
     RemoveSubnet(String),
@@ -128,6 +130,9 @@ impl Edit {
             "region" => region,
             "resource" => resource,
             "secondary" => secondary,
+            "private-endpoint" => private::endpoint,
+            "names" => private::names,
+            "network-policies" => private::policies,
             "allow" | "default" | "public-access" | "rule" => {
                 return firewall::rule_of(words, false).map(Some);
             }
@@ -309,8 +314,7 @@ fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    const EXPECTED: &str =
-        "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway or member";
+    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway, member or private-endpoint";
     match words.take(EXPECTED)? {
         "route" => RoutingEdit::remove_route(words).map(Edit::Routing),
         "gateway" => RoutingEdit::disconnect(words).map(Edit::Routing),
@@ -322,6 +326,7 @@ fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
         "nic" => name(words, "the name of an interface").map(Edit::RemoveNic),
         "resource" => name(words, "the name of a resource").map(Edit::RemoveResource),
         "nsg" => security::remove(words),
+        "private-endpoint" => private::remove(words),
         "endpoint-policy" => policies::remove(words),
         other => Err(found(other, EXPECTED)),
     }

@@ -53,6 +53,10 @@ impl Stage<'_> {
                 let call = self.call(host, station, &target, query);
                 Ok(self.in_background(name, call, target.app))
             }
+            Act::Resolve { target } => {
+                let target = self.target_named(target)?;
+                Ok(vec![format!("{} is {}", target.host, self.resolve(station, &target).ip())])
+            }
             Act::Ping { address } => Ok(self.ping(station, *address)),
             Act::Datagram { remote } => Ok(self.datagram(station, *remote)),
         }
@@ -125,7 +129,8 @@ impl Stage<'_> {
             App::Http => http::Request::get(&target.host, path).write(),
             App::Sql => sql::conversation(&target.host, path),
         };
-        let connection = self.world.call(station, target.remote, request).ok();
+        let remote = self.resolve(station, target);
+        let connection = self.world.call(station, remote, request).ok();
         // A web server closes by itself; a SQL server waits for its client to do so.
         if target.app == App::Sql
             && let (Some(host), Some(connection)) = (self.world.host(station), connection)
@@ -133,6 +138,22 @@ impl Stage<'_> {
             host.close(connection);
         }
         Pending { from: from.to_owned(), target: target.clone(), station, connection, started }
+    }
+
+    /// What the name of a target means to a host: in a network with a private endpoint whose names hold there, its address (S-50); else
+    /// the public one (S-08).
+    fn resolve(&self, station: StationId, target: &Target) -> SocketAddrV4 {
+        let network = &self.topology.network;
+        let vnet = match self.world.edge(station) {
+            Some(Edge::Nic(id)) => {
+                let subnet = network.nic(id).and_then(|nic| network.subnet(nic.subnet));
+                subnet.ok().map(|subnet| subnet.vnet)
+            }
+            _ => None,
+        };
+        let resource = network.resource_named(&target.name);
+        let address = resource.and_then(|resource| network.resolve(resource, vnet).ok());
+        SocketAddrV4::new(address.unwrap_or(*target.remote.ip()), target.remote.port())
     }
 
     fn wait_for(&mut self, calls: &[Pending]) {

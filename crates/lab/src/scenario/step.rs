@@ -65,6 +65,10 @@ pub(crate) enum Act {
         query: String,
         name: String,
     },
+    /// Asks for the address that a name means where the host stands.
+    Resolve {
+        target: String,
+    },
     Ping {
         address: Ipv4Addr,
     },
@@ -150,7 +154,8 @@ const SOCKET: &str = "an address with a port, such as 10.0.0.4:50001";
 
 impl Act {
     fn parse(words: &mut Words<'_>) -> Result<Self, Problem> {
-        const EXPECTED: &str = "what the host does: gets, downloads, queries, pings or sends";
+        const EXPECTED: &str =
+            "what the host does: gets, downloads, queries, resolves, pings or sends";
         const TARGET: &str = "the name of a resource or of a host that serves";
         match words.take(EXPECTED)? {
             "gets" => {
@@ -172,6 +177,7 @@ impl Act {
                 let name = name(words, "a name for the query")?;
                 Ok(Self::Query { target, query: format!("select {}", query.join(" ")), name })
             }
+            "resolves" => name(words, TARGET).map(|target| Self::Resolve { target }),
             "pings" => words.parse("an IPv4 address").map(|address| Self::Ping { address }),
             "sends" => words.parse(SOCKET).map(|remote| Self::Datagram { remote }),
             other => Err(found(other, EXPECTED)),

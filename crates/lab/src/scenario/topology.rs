@@ -180,6 +180,10 @@ impl Topology {
             Edge::Site(id) => {
                 format!("site {}", self.network.site(id).map_or("?", |site| site.name.as_str()))
             }
+            Edge::PrivateEndpoint(id) => {
+                let name = self.network.private_endpoint(id).map_or("?", |it| it.name.as_str());
+                format!("private-endpoint {name}")
+            }
             Edge::Service { service, identity } => {
                 let name =
                     self.network.service(service).map_or("?", |service| service.name.as_str());
@@ -264,6 +268,7 @@ impl Topology {
             Edit::Tie(policy) => self.network.set_tie_policy(*policy),
             Edit::Deny(mode) => self.network.set_deny_mode(*mode),
             Edit::Security(edit) => self.apply_security(edit)?,
+            Edit::Private(edit) => self.apply_private(edit)?,
             Edit::Policy(edit) => self.apply_policy(edit)?,
             Edit::RemoveVnet(name) => self.network.remove_vnet(self.vnet(name)?)?,
             Edit::RemoveSubnet(name) => {

@@ -87,9 +87,9 @@ impl World<'_> {
                 let edge = station.edge;
                 let snapshot = data_plane.snapshot();
                 host.poll_deciding(now, &mut |call: &Call| match edge {
-                    vnetem::Edge::Service { .. } | vnetem::Edge::SameRegion { .. } => {
-                        front_ends.answer(snapshot, edge, call)
-                    }
+                    vnetem::Edge::Service { .. }
+                    | vnetem::Edge::SameRegion { .. }
+                    | vnetem::Edge::PrivateEndpoint(_) => front_ends.answer(snapshot, edge, call),
                     _ => Answer::allow(call.client.ip().to_string()),
                 });
                 while let Some(packet) = host.transmit() {

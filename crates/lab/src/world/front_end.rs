@@ -31,8 +31,15 @@ impl FrontEnds {
         self.served.insert(name.to_owned(), served);
     }
 
-    pub(super) fn has(&self, service: ServiceId) -> bool {
-        self.served.values().any(|served| served.service == service)
+    /// Whether somebody answers at an edge: at a service, or at a private endpoint.
+    pub(super) fn are_at(&self, snapshot: &Snapshot, edge: Edge) -> bool {
+        self.served.values().any(|served| match edge {
+            Edge::Service { service, .. } | Edge::SameRegion { service, .. } => {
+                served.service == service
+            }
+            Edge::PrivateEndpoint(id) => snapshot.resource_behind(id) == Some(served.resource),
+            _ => false,
+        })
     }
 
     /// The ports at which front ends listen.
@@ -52,10 +59,17 @@ impl FrontEnds {
             Edge::SameRegion { .. } => {
                 (format!("{client} of no subnet"), Arrival::PrivateSameRegion(client))
             }
+            Edge::PrivateEndpoint(_) => {
+                (client.to_string(), Arrival::PrivateEndpoint { approved: true })
+            }
             _ => (client.to_string(), Arrival::Public(client)),
         };
         let served = self.served.get(label(&call.host));
-        let served = served.filter(|served| served.address == *call.server.ip());
+        // L-05: behind a private endpoint there is one resource, whatever name is asked for.
+        let served = served.filter(|served| match edge {
+            Edge::PrivateEndpoint(id) => snapshot.resource_behind(id) == Some(served.resource),
+            _ => snapshot.resources_at(*call.server.ip()).contains(&served.resource),
+        });
         let judged = served.and_then(|served| {
             let access = snapshot.judge(served.resource, arrival)?;
             let told = |refusal| snapshot.answer(served.resource, refusal, arrival);

@@ -41,6 +41,7 @@ impl Station {
             ) => mine == service && own.subnet == other.subnet,
             (Edge::SameRegion { .. }, Edge::SameRegion { .. }) => self.edge == to,
             (Edge::Nic(mine), Edge::Nic(nic)) => mine == nic,
+            (Edge::PrivateEndpoint(mine), Edge::PrivateEndpoint(other)) => mine == other,
             (Edge::Internet, Edge::Internet) => self.address == destination,
             (Edge::Site(mine), Edge::Site(site)) => mine == site && self.address == destination,
             _ => false,

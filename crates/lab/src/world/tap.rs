@@ -74,7 +74,7 @@ impl World<'_> {
         match edge {
             Edge::Internet => format!("{side}:internet"),
             Edge::Subnet(id) => format!("{side}:{}", snapshot.subnet_name(id)),
-            Edge::Nic(_) | Edge::Site(_) => {
+            Edge::Nic(_) | Edge::Site(_) | Edge::PrivateEndpoint(_) => {
                 let station = self.stations.iter().find(|station| station.edge == edge);
                 match (station, edge) {
                     (Some(station), Edge::Nic(_)) => format!("{side}:nic/{}", station.name),

@@ -131,6 +131,10 @@ pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> 
         {
             Err(EditError::Unknown { kind: "VPN connection to", name: site.to_string() })
         }
+        NextHop::InterfaceEndpoint(id) => Err(EditError::Unknown {
+            kind: "user route by private endpoint to",
+            name: id.to_string(),
+        }),
         NextHop::VnetPeering(peer) => {
             Err(EditError::Unknown { kind: "user route by peering to", name: peer.to_string() })
         }

@@ -54,6 +54,7 @@ impl Network {
         if !self.dirty.vnets.is_empty() {
             snapshot.homes = Arc::new(self.homes.clone());
             snapshot.nics = Arc::new(self.compile_nics());
+            snapshot.private = Arc::new(self.compile_private());
         }
         self.compile_places(old, &mut snapshot, &mut touched);
         snapshot.guards = self.compile_guards(old);
@@ -145,7 +146,7 @@ impl Network {
         let vnet = self.vnets.get(&subnet.vnet)?;
         let (routes, losers) = shared
             .entry((subnet.vnet, &subnet.table))
-            .or_insert_with_key(|(_, table)| self.compile_routes(vnet, table))
+            .or_insert_with_key(|(_, table)| self.compile_routes(subnet.vnet, vnet, table))
             .clone();
         let regions_of = |scope: &Scope| match scope {
             Scope::Worldwide => None,
@@ -201,6 +202,7 @@ impl Network {
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
             peers: vnet.peers.iter().copied().collect(),
             nics: self.nics_in(id, Ipv4Net::default()),
+            private: self.private_in(id).map(|(id, endpoint)| (endpoint.address, id)).collect(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_fib::{RouteTable as Candidates, Table};
+use vnetem_packet::VnetId;
 
 use super::{Network, RouteTable, TagLevel, Vnet};
 use crate::{NextHop, Route, RouteSource};
@@ -32,7 +33,7 @@ impl Default for Reserved {
 
 impl Network {
     /// All candidates of a subnet and what becomes of each.
-    pub(super) fn compile_routes(&self, vnet: &Vnet, table: &RouteTable) -> Winners {
+    pub(super) fn compile_routes(&self, id: VnetId, vnet: &Vnet, table: &RouteTable) -> Winners {
         let mut candidates: Candidates<Preference<'_>, NextHop> = Candidates::new();
         let mut losers = Vec::new();
         for (&prefix, route) in &table.routes {
@@ -64,6 +65,17 @@ impl Network {
             .chain(system);
         for (prefix, next_hop) in system {
             candidates.insert(prefix, (RouteSource::Default, None), next_hop);
+        }
+        // L-01: in the endpoint's own network and in those that are peered with it directly.
+        let near = core::iter::once(id).chain(vnet.peers.iter().copied());
+        for (id, endpoint) in near.flat_map(|vnet| self.private_in(vnet)) {
+            let (prefix, source) = (Ipv4Net::from(endpoint.address), RouteSource::Default);
+            let next_hop = NextHop::InterfaceEndpoint(id);
+            if self.is_overridden(endpoint, table) {
+                losers.push((Route { prefix, source, next_hop }, RouteSource::User));
+            } else {
+                candidates.insert(prefix, (source, None), next_hop);
+            }
         }
         let mut winners = Vec::new();
         for (prefix, candidates) in candidates.iter() {

@@ -8,6 +8,7 @@ mod endpoints;
 mod intent;
 mod places;
 mod policies;
+mod private_endpoints;
 mod propagation;
 mod resources;
 mod routes;
@@ -31,6 +32,7 @@ pub use intent::{
     Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub(crate) use policies::Attached;
+pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};
 pub use propagation::Lag;
 pub(crate) use propagation::{WAVES, mix, wave};
 pub use resources::Permissions;
@@ -65,6 +67,8 @@ pub struct Network {
     deny_mode: DenyMode,
     /// Ranges to which every table has a system route to None.
     reserved: Reserved,
+
+    private: private_endpoints::Private,
 
     next_vnet: u32,
     /// Subnets and sites share one sequence of numbers, which also numbers their cells; 0 is the internet.

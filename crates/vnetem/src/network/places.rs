@@ -162,12 +162,16 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, or has interfaces.
+    /// It does not exist, or has interfaces or private endpoints.
     pub fn remove_subnet(&mut self, id: SubnetId) -> Result<(), EditError> {
         let subnet = self.subnet(id)?;
         if let Some(nic) = self.nics.values().find(|nic| nic.subnet == id) {
             let (name, by) = (format!("subnet {}", subnet.name), format!("nic {}", nic.name));
             return Err(EditError::InUse { name, by });
+        }
+        if let Some((_, endpoint)) = self.private_endpoints().find(|(_, it)| it.subnet == id) {
+            let by = format!("private endpoint {}", endpoint.name);
+            return Err(EditError::InUse { name: format!("subnet {}", subnet.name), by });
         }
         let vnet = subnet.vnet;
         let addresses: Vec<_> =
@@ -229,10 +233,7 @@ impl Network {
         let container = || format!("subnet {}", place.name);
         check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
         let vnet = place.vnet;
-        if let Some(holder) = self.hosts.get(&(vnet, address)).and_then(|nic| self.nics.get(nic)) {
-            let holder = format!("nic {}", holder.name);
-            return Err(EditError::AddressTaken { address, owner, holder });
-        }
+        self.check_host(vnet, address, &owner)?;
         if self.next_nic >= MAX_PLACES {
             return Err(EditError::Limit { what: "interfaces", limit: MAX_PLACES as usize });
         }

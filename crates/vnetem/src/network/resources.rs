@@ -176,9 +176,13 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist.
+    /// It does not exist, or a private endpoint leads to it.
     pub fn remove_resource(&mut self, id: ResourceId) -> Result<(), EditError> {
-        self.resource(id)?;
+        let name = format!("resource {}", self.resource(id)?.name);
+        if let Some((_, endpoint)) = self.private_endpoints().find(|(_, it)| it.resource == id) {
+            let by = format!("private endpoint {}", endpoint.name);
+            return Err(EditError::InUse { name, by });
+        }
         self.resources.remove(&id);
         self.dirty.resources = true;
         Ok(())

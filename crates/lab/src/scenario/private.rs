@@ -1,0 +1,125 @@
+//! Words for private endpoints: where they stand, what their owners say, and where names mean them.
+
+use core::net::Ipv4Addr;
+
+use vnetem::{EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState};
+
+use super::edit::{Edit, found, name};
+use super::error::Problem;
+use super::topology::Topology;
+use super::words::Words;
+
+/// One edit of a private endpoint, or of what of a subnet holds for its private endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PrivateEdit {
+    Add {
+        name: String,
+        address: Ipv4Addr,
+        subnet: String,
+        resource: String,
+        state: PrivateEndpointState,
+    },
+    State {
+        name: String,
+        state: PrivateEndpointState,
+    },
+    Remove(String),
+    /// The name of its resource means it in a network.
+    Names {
+        name: String,
+        vnet: String,
+    },
+    Policies {
+        subnet: String,
+        policies: NetworkPolicies,
+    },
+}
+
+const ENDPOINT: &str = "the name of a private endpoint";
+const STATE: &str = "approved, pending, rejected or disconnected";
+
+pub(super) fn endpoint(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, ENDPOINT)?;
+    if words.peek().is_some_and(|word| word.parse::<Ipv4Addr>().is_err()) {
+        return Ok(Edit::Private(PrivateEdit::State { name, state: state(words)? }));
+    }
+    let address = words.parse("an IPv4 address, or approved, pending, rejected, disconnected")?;
+    words.expect("in")?;
+    let subnet = self::name(words, "the name of a subnet")?;
+    words.expect("to")?;
+    let resource = self::name(words, "the name of a resource")?;
+    let state = match words.peek() {
+        Some(word) if word != ";" => state(words)?,
+        _ => PrivateEndpointState::Approved,
+    };
+    Ok(Edit::Private(PrivateEdit::Add { name, address, subnet, resource, state }))
+}
+
+pub(super) fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    name(words, ENDPOINT).map(PrivateEdit::Remove).map(Edit::Private)
+}
+
+pub(super) fn names(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    let name = name(words, ENDPOINT)?;
+    words.expect("in")?;
+    let vnet = self::name(words, "the name of a virtual network")?;
+    Ok(Edit::Private(PrivateEdit::Names { name, vnet }))
+}
+
+pub(super) fn policies(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    const EXPECTED: &str = "routes, security-groups, all or none";
+    let subnet = name(words, "the name of a subnet")?;
+    let (routes, security_groups) = match words.take(EXPECTED)? {
+        "routes" => (true, false),
+        "security-groups" => (false, true),
+        "all" => (true, true),
+        "none" => (false, false),
+        other => return Err(found(other, EXPECTED)),
+    };
+    let policies = NetworkPolicies { routes, security_groups };
+    Ok(Edit::Private(PrivateEdit::Policies { subnet, policies }))
+}
+
+fn state(words: &mut Words<'_>) -> Result<PrivateEndpointState, Problem> {
+    match words.take(STATE)? {
+        "approved" => Ok(PrivateEndpointState::Approved),
+        "pending" => Ok(PrivateEndpointState::Pending),
+        "rejected" => Ok(PrivateEndpointState::Rejected),
+        "disconnected" => Ok(PrivateEndpointState::Disconnected),
+        other => Err(found(other, STATE)),
+    }
+}
+
+impl Topology {
+    pub(super) fn apply_private(
+        &mut self,
+        edit: &PrivateEdit,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        match edit {
+            PrivateEdit::Add { name, address, subnet, resource, state } => {
+                let (subnet, resource) = (self.subnet(subnet)?, self.resource(resource)?);
+                let id = self.network.add_private_endpoint(subnet, name, *address, resource)?;
+                self.network.set_private_endpoint_state(id, *state)?;
+            }
+            PrivateEdit::State { name, state } => {
+                self.network.set_private_endpoint_state(self.private(name)?, *state)?;
+            }
+            PrivateEdit::Remove(name) => {
+                self.network.remove_private_endpoint(self.private(name)?)?;
+            }
+            PrivateEdit::Names { name, vnet } => {
+                self.network.link_names(self.private(name)?, self.vnet(vnet)?, true)?;
+            }
+            PrivateEdit::Policies { subnet, policies } => {
+                self.network.set_network_policies(self.subnet(subnet)?, *policies)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn private(&self, name: &str) -> Result<PrivateEndpointId, EditError> {
+        let found = self.network.private_endpoints().find(|(_, endpoint)| endpoint.name == name);
+        let unknown = || EditError::Unknown { kind: "private endpoint", name: name.to_owned() };
+        found.map(|(id, _)| id).ok_or_else(unknown)
+    }
+}
