@@ -17,10 +17,10 @@ use crate::value_id::ValueId;
 /// each answer that it uses.
 ///
 /// ```
-/// use vnetem_fib::{Hit, SharedValues, lookup_pairs};
+/// use vnetem_fib::{BaseTable, Hit, SharedValues, lookup_pairs};
 ///
 /// let mut values = SharedValues::new();
-/// let base = values.table([("52.239.0.0/16".parse()?, "storage")])?;
+/// let base = BaseTable::new(values.table([("52.239.0.0/16".parse()?, "storage")])?);
 /// let web = values.table([("10.0.0.0/8".parse()?, "vnet"), ("0.0.0.0/0".parse()?, "internet")])?;
 /// let data = values.table([("10.0.0.0/8".parse()?, "vnet")])?;
 ///

@@ -42,7 +42,7 @@ fn main() {
     let mut found = 0;
     let view = reader.view();
     view.lookup_batch(&addresses, &mut ids);
-    view.lookup_batch_at_once(&addresses[..64], &mut ids).unwrap();
+    view.lookup_batch_at_once(addresses.first_chunk::<64>().unwrap(), &mut ids).unwrap();
     frozen.iter().for_each(|table| table.lookup_batch(&addresses, &mut ids));
     lookup_pairs(&pairs, Some(&base), &mut hits);
     for (address, hit) in addresses.iter().zip(&hits) {
