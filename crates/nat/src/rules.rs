@@ -23,9 +23,6 @@ pub struct PoolRules {
     pub blocks: Blocks,
     /// How much one inside address may have (T-10; RFC 6888 REQ-4). Default: no limits.
     pub limits: Limits,
-    /// Whether hosts behind public addresses of this control plane reach each other by these, with their public source (T-33; RFC 4787
-    /// REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7). Default: no.
-    pub hairpin: bool,
     /// What the sender of a packet hears for which no port is left or allowed (T-34; RFC 5508 REQ-8, RFC 6888 REQ-11). Default: nothing.
     pub notice: Notice,
     /// What becomes of a TCP segment without a flow that is no SYN (T-19). Default: it is dropped (P-25).
@@ -137,7 +134,6 @@ impl PoolRules {
         keep_parity: false,
         blocks: Blocks::None,
         limits: Limits { flows: 0, ports: 0, rate: None },
-        hairpin: false,
         notice: Notice::Silence,
         mid_stream: MidStream::Drop,
         other_protocols: false,
@@ -146,12 +142,11 @@ impl PoolRules {
     };
 
     /// What the RFCs require and recommend: endpoint-independent mapping, address- and port-dependent filtering, ports preserved with
-    /// class and parity, hairpins, and a word to everybody who is refused.
+    /// class and parity, and a word to everybody who is refused.
     pub const RFC: Self = Self {
         mapping: Mapping::Independent,
         preserve_port: true,
         keep_parity: true,
-        hairpin: true,
         notice: Notice::Prohibited,
         unsolicited_syn: Some(Duration::from_secs(6)),
         ..Self::AZURE

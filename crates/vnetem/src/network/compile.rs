@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Filtering, Generation, Mapping, PoolRules};
+use vnetem_nat::{Cell, Filtering, Generation, PoolRules};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
@@ -331,17 +331,13 @@ impl Network {
                         touched.insert(cell(number, Some(service)));
                     }
                 }
-                // What a pool lets in hangs on its rules (T-03, T-33).
-                let opening = |view: &SubnetView| {
-                    let rules = view.outbound.as_ref().map(|outbound| outbound.rules);
-                    rules.map(|rules| (rules.mapping, rules.filtering, rules.hairpin))
+                // What a pool lets in hangs on its rules (T-03).
+                let filtering = |view: &SubnetView| {
+                    view.outbound.as_ref().map(|outbound| outbound.rules.filtering)
                 };
-                let is_open = opening(before).is_some_and(|(mapping, filtering, hairpin)| {
-                    hairpin
-                        || mapping == Mapping::Independent && filtering != Filtering::AddressAndPort
-                });
+                let is_open = filtering(before).is_some_and(|it| it != Filtering::AddressAndPort);
                 delivery
-                    || is_open && opening(before) != opening(after)
+                    || is_open && filtering(before) != filtering(after)
                     || before.routes != after.routes
                     || !before.keeps.iter().all(|address| after.keeps.contains(address))
             }
