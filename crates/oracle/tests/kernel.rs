@@ -9,7 +9,7 @@ use std::path::Path;
 
 use vnetem_oracle::{Chosen, PortRule, Summary, isolated, run};
 
-/// Half for each of two tests, so that they share the machine: 100,000 and more packets in every run.
+/// Packets of each of two seeds: 100,000 and more in every run of the test.
 const PACKETS: u64 = 50_000;
 /// Packets of the recording.
 const RECORDED: u64 = 1_500;
@@ -18,8 +18,14 @@ const RECORDED: u64 = 1_500;
 #[test]
 fn linux_and_ours_agree_on_every_byte() {
     isolated("linux_and_ours_agree_on_every_byte", &["ip", "nft"], || {
-        let mut summary = run(1, PACKETS, false)?;
-        summary.add(run(2, PACKETS, false)?);
+        let mut summary = Summary::default();
+        // One that Linux cuts short, which is rare, is made up for.
+        for seed in 1.. {
+            summary.add(run(seed, PACKETS, false)?);
+            if summary.packets >= 2 * PACKETS {
+                break;
+            }
+        }
         println!("{summary}");
         check(&summary);
         Ok(())
