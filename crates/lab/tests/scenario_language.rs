@@ -104,7 +104,7 @@ fn an_error_in_a_step_names_its_line_too() {
     for (step, said) in [
         (
             "  jump",
-            "found the end of the line, expected what the host does: gets, downloads, queries, pings or sends",
+            "found the end of the line, expected what the host does: gets, downloads, queries, resolves, pings or sends",
         ),
         ("  jump gets acct /x", "found \"jump\", expected a verb, or the name of a host (vm)"),
         ("  vm gets moon /x", "found \"moon\", expected somebody who serves (acct)"),
