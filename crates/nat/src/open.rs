@@ -26,22 +26,38 @@ impl<T: Copy> FlowTable<T> {
         self.replaced_by(self.at(now), new).map(|_| ())
     }
 
-    /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
-    /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::opens)).
-    ///
-    /// A tombstone, a reset or a finished connection of the same opener gives way (R9), and so does a flow past its deadline. Neither goes
-    /// to the sink of [`expire`](Self::expire); both count as ended.
+    /// [`open_telling`](Self::open_telling) for callers that do not ask which flows gave way.
     ///
     /// # Errors
     ///
-    /// [`OpenError::TupleInUse`] if one of the two keys belongs to another flow, if they are the same, or if the external tuple is in
-    /// hold-down; [`OpenError::TableFull`] if there is no room. Nothing has changed then.
+    /// The same.
     pub fn open(
         &mut self,
         now: Time,
         new: NewFlow<T>,
         first: &Headers,
         packet: &[u8],
+    ) -> Result<FlowId, OpenError> {
+        self.open_telling(now, new, first, packet, &mut |_| {})
+    }
+
+    /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
+    /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::opens)).
+    ///
+    /// A tombstone, a reset or a finished connection of the same opener gives way (R9), and so does a flow past its deadline: they go to
+    /// `sink`, as those that [`expire`](Self::expire) ends go to its own.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TupleInUse`] if one of the two keys belongs to another flow, if they are the same, or if the external tuple is in
+    /// hold-down; [`OpenError::TableFull`] if there is no room. Nothing has changed then.
+    pub fn open_telling(
+        &mut self,
+        now: Time,
+        new: NewFlow<T>,
+        first: &Headers,
+        packet: &[u8],
+        sink: &mut dyn FnMut(Ended<T>),
     ) -> Result<FlowId, OpenError> {
         let now = self.advance(now);
         let replaced = self.replaced_by(now, &new)?;
@@ -52,6 +68,7 @@ impl<T: Copy> FlowTable<T> {
             if let Some(record) = self.records.get(slot) {
                 let (cause, ended) =
                     (record.state.cause_of_expiry(), self.deadline(record).min(now));
+                sink(Ended { flow: self.view(slot, record), cause, resets: Closing::default() });
                 self.remove(slot, cause, ended, Some(&outside));
             }
         }
@@ -85,17 +102,6 @@ impl<T: Copy> FlowTable<T> {
             self.count(&whole(&outside));
         }
         Ok(id)
-    }
-
-    /// The flows that a new one would take the place of, for callers that account for every flow; none if it cannot be opened.
-    pub fn replaced(&self, now: Time, new: &NewFlow<T>) -> impl Iterator<Item = Ended<T>> {
-        let replaced = self.replaced_by(self.at(now), new).unwrap_or_default();
-        replaced.0.into_iter().flatten().filter_map(|slot| {
-            let record = self.records.get(slot)?;
-            let cause = record.state.cause_of_expiry();
-            let flow = self.view(slot, record);
-            Some(Ended { flow, cause, resets: Closing::default() })
-        })
     }
 
     /// The inside socket to which a packet that entered by this zone may come though it has no flow (T-03, RFC 4787 REQ-8): one with

@@ -280,10 +280,9 @@ impl DataPlane {
                 self.pass(hit, packet, headers)
             }
             Decision::Open(new) => {
-                for ended in self.flows.replaced(self.now, &new) {
-                    self.journal.ended(self.now, &ended, &mut self.counters);
-                }
-                match self.flows.open(self.now, new, headers, packet) {
+                let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
+                let mut tell = |ended| journal.ended(now, &ended, counters);
+                match self.flows.open_telling(now, new, headers, packet, &mut tell) {
                     Err(_) => Fate::Drop(DropReason::TupleInUse),
                     Ok(id) => {
                         self.opened(id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, Closing, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool,
+    Cause, Cell, Closing, Ended, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool,
     PoolRules, Settings, Sharing, Side, Standing, Time, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::{Protocol, Reset};
@@ -211,15 +211,16 @@ impl Pair {
         }
         self.names += 1;
         let could = self.table.can_open(self.now, &new);
-        let replaced: Vec<_> = self.table.replaced(self.now, &new).collect();
+        let mut replaced = Vec::new();
         let ended_before = self.twin.ended.len();
         let packet = first(&new);
-        let opened = self.table.open(self.now, new, &packet.headers, &packet.bytes);
+        let mut tell = |ended: Ended<u32>| replaced.push(ended.cause);
+        let (headers, bytes) = (&packet.headers, &packet.bytes);
+        let opened = self.table.open_telling(self.now, new, headers, bytes, &mut tell);
         assert_eq!(opened.map(|_| ()), could, "can_open is open's twin");
         assert_eq!(could, self.twin.open(self.now, new, self.names), "{new:?}");
         let ended = self.twin.ended[ended_before..].to_vec();
-        let told: Vec<_> = replaced.iter().map(|ended| ended.cause).collect();
-        assert_eq!(told, ended, "who gives way is told beforehand");
+        assert_eq!(replaced, ended, "who gives way is told");
         if let Ok(id) = opened {
             self.ids.insert(self.names, id);
         }
