@@ -379,7 +379,7 @@ impl Model {
     }
 
     /// N-18: behind the platform's methods nothing goes in fragments.
-    fn carries_fragments(&self, flow: &Flow) -> bool {
+    pub(in crate::model) fn carries_fragments(&self, flow: &Flow) -> bool {
         let subnet = self.subnet_of(flow.from).and_then(|id| self.network.subnet(id).ok());
         match subnet {
             Some(subnet) if flow.translated => match &subnet.outbound {

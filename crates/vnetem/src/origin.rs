@@ -50,7 +50,7 @@ impl<'a> Pipeline<'a> {
         }
         match edge {
             Edge::Internet => match AddressClass::of(source) {
-                AddressClass::Public if !self.snapshot.public.contains_key(&source) => {}
+                AddressClass::Public if !self.snapshot.is_ours(source) => {}
                 AddressClass::Public | AddressClass::Private | AddressClass::Shared => {
                     return Err(DropReason::SpoofedSource);
                 }
@@ -113,6 +113,10 @@ impl<'a> Pipeline<'a> {
                     return Err(DropReason::SpoofedSource);
                 }
                 (EdgeCode::nic(id), Origin::Subnet(subnet))
+            }
+            // An address may have become ours while a flow was open to it.
+            Edge::Internet if self.snapshot.is_ours(source) => {
+                return Err(DropReason::SpoofedSource);
             }
             Edge::Internet => (EdgeCode::INTERNET, Origin::Internet),
             Edge::Service { service, identity: None } => {

@@ -205,7 +205,7 @@ impl<'a> Pipeline<'a> {
             return Err(DropReason::NoRoute);
         }
         // Judged with the method, so that a flow which is open when the address becomes ours goes on (N-07).
-        let hairpin = self.snapshot.public.contains_key(&destination);
+        let hairpin = self.snapshot.is_ours(destination);
         let outbound = match outbound {
             _ if hairpin => Err(DropReason::Hairpin),
             None => Err(DropReason::NoOutbound),

@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub(crate) guards: Arc<Guards>,
     pub(crate) policies: Arc<Attached>,
     pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
+    /// The lowest and the highest of them.
+    pub(crate) public_bounds: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether some pool limits the size of segments, so that SYNs are looked into (T-36).
     pub(crate) clamps: bool,
     /// The network of every subnet there ever was, by number.
@@ -357,6 +359,14 @@ impl Snapshot {
     /// The network of a subnet, even of one that is gone: late answers to its flows still carry its identity.
     pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
         self.homes.get(id.0 as usize).copied().flatten()
+    }
+
+    /// Whether a public address is one of the network's own. Every packet from the internet is asked, and few are near them.
+    #[inline]
+    pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
+        self.public_bounds.is_some_and(|(lowest, highest)| {
+            (lowest..=highest).contains(&address) && self.public.contains_key(&address)
+        })
     }
 
     pub(crate) fn subnet(&self, id: SubnetId) -> Option<&SubnetView> {

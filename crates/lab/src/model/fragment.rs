@@ -47,7 +47,12 @@ impl Model {
         if self.flow(flow_at)?.edges()[side] != entered.edge {
             return drop(DropReason::WrongEdge);
         }
-        self.renew(flow_at, packet.ttl > 1)?;
+        // N-18: the method may have changed since the first one passed. What goes no further renews nothing.
+        let refused = !self.carries_fragments(&self.flow(flow_at)?);
+        self.renew(flow_at, packet.ttl > 1 && !refused)?;
+        if refused {
+            return drop(DropReason::OutboundUnsupported);
+        }
         self.check_ttl(entered, packet)?;
         let Some(first) = self.fragments.get_mut(at) else { return Err(missing) };
         first.spans.push((offset, end));

@@ -61,6 +61,8 @@ impl Network {
         snapshot.policies = self.compile_policies(old, &mut touched);
         if !self.dirty.places.is_empty() || !self.dirty.vnets.is_empty() {
             snapshot.public = Arc::new(self.compile_public());
+            let ends = (snapshot.public.first_key_value(), snapshot.public.last_key_value());
+            snapshot.public_bounds = ends.0.zip(ends.1).map(|((low, _), (high, _))| (*low, *high));
             snapshot.clamps = self.subnets.values().any(|subnet| match &subnet.outbound {
                 Outbound::Pool { rules, .. } => rules.segment_size.is_some(),
                 _ => false,
