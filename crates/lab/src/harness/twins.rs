@@ -58,11 +58,14 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
     let run = |toggles: bool| {
         run(sequence, |runner, at, step| {
             let toggle = |kind| Edit { kind, on: 0, to: 0, with: 0 };
-            match at {
-                at if at == on && toggles => runner.change(toggle(0), true)?,
-                at if at == off && toggles => runner.change(toggle(2), true)?,
-                at if at == on || at == off => runner.settle()?,
-                _ => {}
+            if toggles && at == on {
+                runner.change(toggle(0), true)?;
+            } else if toggles && at == off {
+                runner.change(toggle(2), true)?;
+            }
+            // Also where the subnet is gone and the toggle is refused.
+            if at == on || at == off {
+                runner.settle()?;
             }
             let concerned = match step {
                 Step::Change { edit, .. } => edit.is_about_endpoints(),
