@@ -6,9 +6,10 @@ use core::net::SocketAddrV4;
 use vnetem_nat::{Cause, Cell, Flow, Inbound, NewFlow, OpenError, Sharing, Side, Zone, opens};
 use vnetem_packet::{FiveTuple, Headers};
 
+use crate::decision::{Decision, Judgement};
 use crate::edge::{EdgeCode, cell};
 use crate::origin::Entry;
-use crate::pipeline::{Decision, Judgement, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::snapshot::NicView;
 use crate::trace::{Note, Step};
 use crate::{DropReason, Mark, NicId};

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod counters;
+mod decision;
 mod edge;
 mod error;
 mod event;

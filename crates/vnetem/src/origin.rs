@@ -7,8 +7,9 @@ use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
+use crate::decision::Judgement;
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
-use crate::pipeline::{Judgement, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::snapshot::{SiteView, SubnetView};
 use crate::{DropReason, Edge, Forward, Mark, NicId, Snapshot, SourceMode};
 

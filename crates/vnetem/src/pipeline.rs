@@ -1,73 +1,22 @@
 //! The life of a packet, top to bottom: identify, fragment, flow, security, route, source, authorise. Everything here is pure; what was decided
 //! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
 
-use core::net::SocketAddrV4;
-use core::time::Duration;
-
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
-    Cause, Cell, Chosen, Flow, FlowId, FlowTable, Found, FragmentError, FragmentKey, Fragments,
-    MidStream, NewFlow, NoTuple, Notice, OpenError, Sharing, Side, Span, Standing, Time, Zone,
-    opens, picks_up,
+    Cause, Cell, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, MidStream, NewFlow,
+    Notice, OpenError, Sharing, Side, Span, Standing, Time, opens, picks_up,
 };
 use vnetem_packet::{
-    Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, Rewrite, TcpFlags,
-    Transport, TransportChecksum, verify_icmp_checksum,
+    Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, TcpFlags, Transport,
+    TransportChecksum, verify_icmp_checksum,
 };
 
-use crate::edge::{EdgeCode, cell};
+use crate::decision::{Decision, Hit, Judgement, fragment_key};
+use crate::edge::cell;
 use crate::origin::{Entry, Origin};
 use crate::snapshot::OutboundView;
 use crate::trace::{FlowStep, Note, Step};
 use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Shard, Snapshot};
-
-/// What a flow's opening packet was told, kept with the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Judgement {
-    /// Where the opener is.
-    pub(crate) near: EdgeCode,
-    /// Where its packets go.
-    pub(crate) far: EdgeCode,
-    pub(crate) mark: Mark,
-}
-
-/// What is to be done with a packet. Nothing has been done yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// It belongs to a live flow.
-    Hit(Hit),
-    /// It belongs to a live flow whose judgement was renewed and came out the same but for details.
-    Renew(Hit, Cell, Judgement),
-    /// It belongs to a flow that a new configuration closes.
-    Close(FlowId, Cause, DropReason),
-    /// It is a late segment of a closed flow.
-    Late(FlowId, Side),
-    /// It opens a flow.
-    Open(NewFlow<Judgement>),
-    /// It comes round again to an appliance that has it in a flow already, and goes on there without one.
-    Again(EdgeCode),
-    /// It is an ICMP error about a packet of a live flow.
-    Error(Hit, Quote),
-    /// Policy says no, and perhaps answers with a reset.
-    Deny(DenyReason, Option<Reset>),
-    /// It goes no further, and perhaps is answered with a reset.
-    Drop(DropReason, Option<Reset>),
-    /// It gets no public port, and its sender may hear of it (T-34).
-    Refused(NoTuple, Option<IcmpErrorKind>),
-    /// A SYN that nobody asked for: its sender is told after a while (T-16).
-    Hold(Duration),
-    /// It is longer than this, which is all that the next link takes (T-27).
-    TooLong(u16),
-    /// Its time to live is over; the sender is told.
-    Expired,
-}
-
-/// A packet's flow and the side it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub(crate) id: FlowId,
-    pub(crate) side: Side,
-}
 
 /// All that a decision is made from.
 #[derive(Clone, Copy)]
@@ -422,34 +371,5 @@ impl<'a> Pipeline<'a> {
             }
             _ => unsolicited,
         }
-    }
-}
-
-/// How the two halves of an ICMP error from a side of a flow are rewritten: the outer packet like any of that side, the quoted one, which
-/// travelled the other way, at its other end (T-22, T-23).
-pub(crate) fn rewrite_error(flow: &Flow<Judgement>, side: Side) -> (Rewrite, Rewrite) {
-    if !flow.is_translated() {
-        return (Rewrite::default(), Rewrite::default());
-    }
-    let address = |end: SocketAddrV4| Some(SocketAddrV4::new(*end.ip(), 0));
-    match side {
-        Side::Inside => (
-            Rewrite { source: address(flow.external), destination: None },
-            Rewrite { source: None, destination: Some(flow.external) },
-        ),
-        Side::Outside => (
-            Rewrite { source: None, destination: address(flow.inside) },
-            Rewrite { source: Some(flow.inside), destination: None },
-        ),
-    }
-}
-
-pub(crate) fn fragment_key(zone: Zone, headers: &Headers) -> FragmentKey {
-    FragmentKey {
-        zone,
-        source: headers.source,
-        destination: headers.destination,
-        protocol: headers.protocol,
-        identification: headers.identification,
     }
 }

@@ -1,15 +1,20 @@
 //! The compiled configuration: all that the data plane reads.
 
+mod describe;
+mod touch_log;
+
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Cell, Generation, MidStream, PoolRules};
+use vnetem_nat::{Generation, MidStream, PoolRules};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
+
+pub(crate) use touch_log::{TouchLog, Touched};
 
 use crate::network::Attached;
 use crate::security::Guards;
@@ -212,20 +217,6 @@ pub(crate) struct ResourceView {
     pub(crate) rules: Firewall,
 }
 
-/// What the last changes touched, newest last, so that a data plane may skip generations.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TouchLog(VecDeque<(Generation, Touched)>);
-
-/// The flows that a change may concern.
-#[derive(Clone, Debug)]
-pub(crate) enum Touched {
-    Cells(Vec<Cell>),
-    Everything,
-}
-
-/// Generations that a data plane may lag behind before a change counts as touching everything.
-const LOG_LENGTH: usize = 64;
-
 impl Snapshot {
     /// The generation; each [`Network::commit`](crate::Network::commit) that changes something raises it by one.
     #[must_use]
@@ -270,72 +261,6 @@ impl Snapshot {
     #[must_use]
     pub fn resource_behind(&self, id: PrivateEndpointId) -> Option<ResourceId> {
         self.private.get(&id).map(|view| view.resource)
-    }
-
-    /// An edge in words, with the names of the model: `subnet web (vnet alpha)`, `service storage`.
-    #[must_use]
-    pub fn describe(&self, edge: Edge) -> String {
-        let in_subnet = |id: SubnetId| match self.subnet(id) {
-            Some(view) => format!("subnet {} (vnet {})", view.name, self.vnet_name(view.vnet)),
-            None => id.to_string(),
-        };
-        match edge {
-            Edge::Internet => "internet".into(),
-            Edge::Subnet(id) => in_subnet(id),
-            Edge::Nic(id) => match self.nic(id) {
-                Some(nic) => format!("nic {} {}, {}", nic.name, nic.address, in_subnet(nic.subnet)),
-                None => id.to_string(),
-            },
-            Edge::SameRegion { service, subnet } => format!(
-                "service {} inside the region of {}",
-                self.service_name(service),
-                self.subnet_name(subnet)
-            ),
-            Edge::Platform(id) => format!("platform for {}", in_subnet(id)),
-            Edge::Site(id) => {
-                self.site(id).map_or_else(|| id.to_string(), |view| format!("site {}", view.name))
-            }
-            Edge::PrivateEndpoint(id) => self
-                .private
-                .get(&id)
-                .map_or_else(|| id.to_string(), |view| format!("private endpoint {}", view.name)),
-            Edge::Service { service, identity: None } => {
-                format!("service {}", self.service_name(service))
-            }
-            Edge::Service { service, identity: Some(identity) } => format!(
-                "service {} as {} {}",
-                self.service_name(service),
-                self.subnet_name(identity.subnet),
-                identity.address
-            ),
-        }
-    }
-
-    /// The name of a subnet with that of its network, `alpha/web`; its number if it is gone.
-    #[must_use]
-    pub fn subnet_name(&self, id: SubnetId) -> String {
-        match self.subnet(id) {
-            Some(view) => format!("{}/{}", self.vnet_name(view.vnet), view.name),
-            None => id.to_string(),
-        }
-    }
-
-    /// The name of a service; its number if there is none.
-    #[must_use]
-    pub fn service_name(&self, id: ServiceId) -> String {
-        let name = self.services.names.get(usize::from(id.0)).cloned();
-        name.unwrap_or_else(|| id.to_string())
-    }
-
-    /// The name of a resource; its number if it is gone.
-    #[must_use]
-    pub fn resource_name(&self, id: ResourceId) -> String {
-        let view = self.resources.by_id.get(&id);
-        view.map_or_else(|| id.to_string(), |view| view.name.clone())
-    }
-
-    fn vnet_name(&self, id: VnetId) -> String {
-        self.vnets.get(&id).map_or_else(|| id.to_string(), |view| view.name.clone())
     }
 
     /// The address from which an ICMP error goes back to an edge: the default gateway where there is one, on the public side the
@@ -457,25 +382,5 @@ fn nic_at(nics: &[(Ipv4Addr, NicId)], address: Ipv4Addr) -> Option<NicId> {
 impl ServiceMap {
     pub(crate) fn prefixes_of(&self, service: ServiceId) -> impl Iterator<Item = Ipv4Net> {
         self.prefixes.iter().filter(move |(_, owner)| **owner == service).map(|(prefix, _)| prefix)
-    }
-}
-
-impl TouchLog {
-    pub(crate) fn with(&self, generation: Generation, touched: Touched) -> Self {
-        let kept = self.0.iter().rev().take(LOG_LENGTH - 1).rev().cloned();
-        Self(kept.chain([(generation, touched)]).collect())
-    }
-
-    fn since(
-        &self,
-        generation: Generation,
-    ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
-        let (oldest, _) = self.0.front()?;
-        (oldest.0 <= generation.0.saturating_add(1)).then(|| {
-            self.0
-                .iter()
-                .filter(move |(at, _)| at.0 > generation.0)
-                .map(|(at, touched)| (*at, touched))
-        })
     }
 }

@@ -3,10 +3,10 @@
 use vnetem_nat::{Cause, Ended, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
+use crate::decision::Judgement;
 use crate::edge::cell;
 use crate::event::EventKind;
 use crate::outbox::Outbox;
-use crate::pipeline::Judgement;
 use crate::{Closing, Counters, Snapshot};
 
 impl DataPlane {

@@ -2,7 +2,7 @@
 //! (`decide`, `commit`), which knows hits too and comes to the same.
 
 use vnetem_nat::{Probe, Time};
-use vnetem_packet::{Headers, Plain, TcpFlags};
+use vnetem_packet::{Headers, Plain};
 
 use super::DataPlane;
 use crate::edge::EdgeCode;
@@ -75,9 +75,6 @@ impl DataPlane {
     fn approach(&self, edge: Edge, packet: &[u8]) -> Option<(Plain, EdgeCode, Probe)> {
         let plain = Plain::parse(packet)
             .filter(|plain| plain.ttl > 1 && plain.total_length <= self.longest_hit)?;
-        if self.snapshot.clamps && is_handshake(&plain) {
-            return None;
-        }
         let entry = self.pipeline().enter(edge, plain.source(), plain.destination()).ok()?;
         Some((plain, entry.code, self.flows.probe(entry.zone, plain.ends, plain.protocol)))
     }
@@ -119,11 +116,6 @@ impl DataPlane {
         self.counters.count(&fate, packet.len());
         Verdict { generation: self.snapshot.generation(), fate }
     }
-}
-
-/// Whether a segment announces how long segments may be (T-36).
-fn is_handshake(plain: &Plain) -> bool {
-    plain.segment.is_some_and(|segment| segment.flags.contains(TcpFlags::SYN))
 }
 
 impl<'a> Slot<'a> {

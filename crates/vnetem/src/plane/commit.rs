@@ -1,0 +1,219 @@
+//! A decision is done: recorded, and the packet rewritten if it goes on.
+
+use vnetem_nat::{Flow, FlowId, Side, Span, Time, Track};
+use vnetem_packet::{
+    Fragment, Headers, IcmpErrorKind, Quote, Rewrite, clamp_maximum_segment_size, rewrite,
+    rewrite_quoting,
+};
+
+use super::DataPlane;
+use crate::decision::{Decision, Hit, Judgement, fragment_key, rewrite_error};
+use crate::origin::Parties;
+use crate::{DropReason, Edge, Fate};
+
+impl DataPlane {
+    /// Records a decision, rewrites the packet if it goes on, and says what became of it.
+    #[inline]
+    pub(super) fn commit(
+        &mut self,
+        edge: Edge,
+        packet: &mut [u8],
+        headers: &Headers,
+        decision: Decision,
+    ) -> Fate {
+        match decision {
+            Decision::Hit(hit) => self.pass(hit, packet, headers),
+            Decision::Renew(hit, cell, judgement) => {
+                self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
+                self.pass(hit, packet, headers)
+            }
+            Decision::Open(new) => {
+                let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
+                let mut tell = |ended| journal.ended(now, &ended, counters);
+                match self.flows.open_telling(now, new, headers, packet, &mut tell) {
+                    Err(_) => Fate::Drop(DropReason::TupleInUse),
+                    Ok(id) => {
+                        self.opened(id);
+                        self.emit(Hit { id, side: new.opener }, packet, headers)
+                    }
+                }
+            }
+            Decision::Again(far) => {
+                let ttl = headers.ttl.saturating_sub(1);
+                rewrite(packet, headers, Rewrite::default(), ttl);
+                Fate::Forward(self.pipeline().again(far, headers.source))
+            }
+            Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
+            Decision::Close(id, cause, reason) => {
+                self.close(id, cause);
+                Fate::Drop(reason)
+            }
+            Decision::Late(id, side) => {
+                if self.answers(id, side)
+                    && let Some(reset) = self.flows.answer(self.now, id, side, headers)
+                {
+                    self.outbox.reset(edge, reset, &mut self.counters);
+                }
+                Fate::Drop(DropReason::FlowClosed)
+            }
+            Decision::Deny(reason, answer) => {
+                if let Some(reset) = answer {
+                    self.outbox.reset(edge, reset, &mut self.counters);
+                }
+                Fate::Deny(reason)
+            }
+            Decision::Drop(reason, answer) => {
+                if let Some(reset) = answer {
+                    self.outbox.reset(edge, reset, &mut self.counters);
+                }
+                Fate::Drop(reason)
+            }
+            Decision::Refused(why, notice) => {
+                let (now, tuple) = (self.now, headers.tuple());
+                self.journal.refused(now, why, &tuple, &mut self.counters);
+                if let Some(kind) = notice {
+                    self.complain(edge, kind, packet, headers);
+                }
+                Fate::Drop(why.into())
+            }
+            Decision::Hold(after) => {
+                self.hold(after, edge, packet, headers);
+                Fate::Drop(DropReason::Unsolicited)
+            }
+            Decision::TooLong(mtu) => {
+                if headers.dont_fragment {
+                    let kind = IcmpErrorKind::FragmentationNeeded { mtu };
+                    self.complain(edge, kind, packet, headers);
+                }
+                Fate::Drop(DropReason::TooLong)
+            }
+            Decision::Expired => {
+                self.complain(edge, IcmpErrorKind::TimeExceeded, packet, headers);
+                Fate::Drop(DropReason::TtlExpired)
+            }
+        }
+    }
+
+    /// Tells the sender of a packet why it did not go on.
+    pub(super) fn complain(
+        &mut self,
+        edge: Edge,
+        kind: IcmpErrorKind,
+        about: &[u8],
+        headers: &Headers,
+    ) {
+        let router = self.snapshot.router_at(edge, headers.destination);
+        self.outbox.complain(edge, kind, router, about, headers, &mut self.counters);
+    }
+
+    /// Notes a flow that has just been opened.
+    fn opened(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.flow(id) else { return };
+        let block = self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
+        let block = block.map(|(block, _)| block);
+        self.journal.opened(self.now, &flow, block, &mut self.counters);
+        self.unsolicited.cancel(&flow.tuple(Side::Outside));
+    }
+
+    /// A packet of a live flow: tracked, then sent on.
+    #[inline]
+    fn pass(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
+        // What a later fragment carries is not known, so there is nothing to track.
+        let later = matches!(headers.fragment, Fragment::Later { .. });
+        if !later && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
+        {
+            return Fate::Drop(DropReason::TcpInvalid);
+        }
+        self.emit(hit, packet, headers)
+    }
+
+    /// Rewrites a packet of a flow and lets it leave.
+    #[inline]
+    fn emit(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
+        let Some(flow) = self.flows.flow(hit.id) else {
+            return Fate::Drop(DropReason::NoFlow);
+        };
+        if headers.fragment != Fragment::Whole {
+            self.note_fragment(&flow, hit, headers);
+        }
+        self.clamp(&flow, packet, headers);
+        rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
+        Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
+    }
+
+    /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
+    fn clamp(&self, flow: &Flow<Judgement>, packet: &mut [u8], headers: &Headers) {
+        if self.snapshot.clamps
+            && let Some(limit) = self.pipeline().segment_size(flow)
+        {
+            clamp_maximum_segment_size(packet, headers, limit);
+        }
+    }
+
+    fn note_fragment(&mut self, flow: &Flow<Judgement>, hit: Hit, headers: &Headers) {
+        let zone = match hit.side {
+            Side::Inside => flow.inside_zone,
+            Side::Outside => flow.outside_zone,
+        };
+        let (key, span) = (fragment_key(zone, headers), Span::of(headers));
+        if headers.fragment == Fragment::First {
+            self.fragments.note(self.now, key, span, hit.id, hit.side);
+        } else {
+            self.fragments.pass(self.now, &key, span);
+        }
+    }
+
+    fn pass_error(
+        &mut self,
+        hit: Hit,
+        quote: &Quote,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) -> Fate {
+        let Some(flow) = self.flows.flow(hit.id) else {
+            return Fate::Drop(DropReason::QuoteUnknown);
+        };
+        let (outer, inner) = rewrite_error(&flow, hit.side);
+        rewrite_quoting(packet, headers, quote, outer, inner, headers.ttl.saturating_sub(1));
+        Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
+    }
+
+    /// What `commit` would say, without doing anything.
+    pub(super) fn foresee(
+        &self,
+        now: Time,
+        decision: Decision,
+        packet: &[u8],
+        headers: &Headers,
+    ) -> Fate {
+        let of = |hit: Hit, renewed: Option<Judgement>| {
+            let Some(flow) = self.flows.flow(hit.id) else {
+                return Fate::Drop(DropReason::NoFlow);
+            };
+            let later = matches!(headers.fragment, Fragment::Later { .. });
+            let track = self.flows.would_track(now, hit.id, hit.side, headers, packet);
+            if !later && track == Track::Invalid {
+                return Fate::Drop(DropReason::TcpInvalid);
+            }
+            let judgement = renewed.unwrap_or(flow.judgement);
+            let parties = Parties::of(&Flow { judgement, ..flow });
+            Fate::Forward(self.pipeline().forward(&parties, hit.side))
+        };
+        match decision {
+            Decision::Hit(hit) | Decision::Error(hit, _) => of(hit, None),
+            Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
+            Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
+            Decision::Open(new) => {
+                Fate::Forward(self.pipeline().forward(&Parties::opening(&new), new.opener))
+            }
+            Decision::Close(_, _, reason) => Fate::Drop(reason),
+            Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),
+            Decision::Deny(reason, _) => Fate::Deny(reason),
+            Decision::Drop(reason, _) => Fate::Drop(reason),
+            Decision::Refused(why, _) => Fate::Drop(why.into()),
+            Decision::Hold(_) => Fate::Drop(DropReason::Unsolicited),
+            Decision::TooLong(_) => Fate::Drop(DropReason::TooLong),
+            Decision::Expired => Fate::Drop(DropReason::TtlExpired),
+        }
+    }
+}
