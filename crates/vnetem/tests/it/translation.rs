@@ -1,23 +1,16 @@
 //! What the rules of a pool make of packets: behaviours T-03 to T-39 as docs/nat-conformance.md lists them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::cast_possible_truncation,
-    reason = "a test that cannot be set up must fail, and folded sums have 16 bits"
-)]
-
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
 use vnetem::packet::{Checksums, IcmpError, Quote, Transport, TransportChecksum};
 use vnetem::{
     Blocks, DataPlane, DropReason, Edge, Fate, Filtering, Headers, Limits, Mapping, MidStream, Mtu,
     Network, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time, TranslationEventKind,
     Transmit,
 };
+
+use crate::packets::{datagram, end, segment};
 
 const REMOTE: &str = "8.8.8.8:53";
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
@@ -28,10 +21,6 @@ struct World {
     plane: DataPlane,
     now: Time,
     web: SubnetId,
-}
-
-fn end(text: &str) -> SocketAddrV4 {
-    text.parse().unwrap()
 }
 
 impl World {
@@ -106,42 +95,11 @@ impl World {
 }
 
 fn tcp(source: &str, destination: &str, flags: &str) -> Vec<u8> {
-    segment(end(source), end(destination), flags, &[])
-}
-
-fn segment(
-    source: SocketAddrV4,
-    destination: SocketAddrV4,
-    flags: &str,
-    options: &[u8],
-) -> Vec<u8> {
-    let mut builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64).tcp(
-        source.port(),
-        destination.port(),
-        1000,
-        4096,
-    );
-    for flag in flags.chars() {
-        builder = match flag {
-            'S' => builder.syn(),
-            'A' => builder.ack(1),
-            'F' => builder.fin(),
-            'R' => builder.rst(),
-            _ => builder,
-        };
-    }
-    let mut packet = Vec::new();
-    builder.options_raw(options).unwrap().write(&mut packet, &[]).unwrap();
-    packet
+    segment(end(source), end(destination), flags, (1000, 1), &[])
 }
 
 fn udp(source: &str, destination: &str, length: usize) -> Vec<u8> {
-    let (source, destination) = (end(source), end(destination));
-    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
-        .udp(source.port(), destination.port());
-    let mut packet = Vec::new();
-    builder.write(&mut packet, &vec![7; length]).unwrap();
-    packet
+    datagram(end(source), end(destination), &vec![7; length])
 }
 
 fn mend(packet: &mut [u8]) {
@@ -391,10 +349,11 @@ fn t_36_the_segment_size_of_both_sides_is_clamped() {
             let headers = Headers::parse(packet).unwrap();
             vnetem::packet::tcp_options(packet, &headers).maximum_segment_size
         };
-        let (_, out) = world.forward(vm, segment(end("10.0.0.4:7"), remote, "S", options));
+        let (_, out) =
+            world.forward(vm, segment(end("10.0.0.4:7"), remote, "S", (1000, 1), options));
         assert_eq!(size(&out), Some(1200));
         let source = Headers::parse(&out).unwrap().tuple().source;
-        let mut answer = segment(remote, source, "SA", options);
+        let mut answer = segment(remote, source, "SA", (1000, 1), options);
         answer[28..32].copy_from_slice(&1001_u32.to_be_bytes());
         let headers = Headers::parse(&answer).unwrap();
         answer[36..38].fill(0);
@@ -410,8 +369,10 @@ fn t_36_the_segment_size_of_both_sides_is_clamped() {
         let (to, back) = world.forward(Edge::Internet, answer);
         assert_eq!((to, size(&back)), (vm, Some(1200)));
         let mut small = World::new(PoolRules { segment_size: Some(9000), ..PoolRules::AZURE });
-        let (_, out) = small
-            .forward(Edge::Subnet(small.web), segment(end("10.0.0.4:7"), remote, "S", options));
+        let (_, out) = small.forward(
+            Edge::Subnet(small.web),
+            segment(end("10.0.0.4:7"), remote, "S", (1000, 1), options),
+        );
         assert_eq!(size(&out), Some(1460), "it is never raised");
     }
 }

@@ -1,16 +1,14 @@
 //! What a flow is in the pipeline: one decision for both directions, judged anew by what it would be told today, ended by its packets.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up must fail")]
-
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
 use vnetem::{
-    Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Ipv4Net, Network,
-    NextHop, Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule,
-    Selector, Settings, SubnetId, Time,
+    Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Network, NextHop,
+    Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
+    Settings, SubnetId, Time,
 };
+
+use crate::packets::{end, ip, net, segment};
 
 const VM: &str = "10.0.0.4:50001";
 const FAR: &str = "8.8.8.8:443";
@@ -208,28 +206,6 @@ fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
 
 /// One step further with every segment, so that all of them are in order.
 fn tcp(source: &str, destination: &str, flags: &str) -> Vec<u8> {
-    let [source, destination]: [SocketAddrV4; 2] =
-        [source, destination].map(|end| end.parse().unwrap());
     let sequence = if flags == "S" || flags == "SA" { 1000 } else { 1001 };
-    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64);
-    let mut builder = builder.tcp(source.port(), destination.port(), sequence, 4096);
-    for flag in flags.chars() {
-        builder = match flag {
-            'S' => builder.syn(),
-            'F' => builder.fin(),
-            'R' => builder.rst(),
-            _ => builder.ack(1001),
-        };
-    }
-    let mut packet = Vec::new();
-    builder.write(&mut packet, b"").unwrap();
-    packet
-}
-
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
+    segment(end(source), end(destination), flags, (sequence, 1001), &[])
 }

@@ -1,7 +1,5 @@
 //! Endpoint policies on the endpoints of subnets: who judges, what else they change, and what is refused.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
-
 use std::net::Ipv4Addr;
 
 use vnetem::{

@@ -1,21 +1,16 @@
 //! A snapshot that is compiled from what an edit concerns says the same as one that is compiled from everything.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot be set up must fail"
-)]
+use std::net::Ipv4Addr;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-
-use etherparse::PacketBuilder;
 use proptest::prelude::*;
 use vnetem::{
-    Action, DataPlane, DefaultAction, Edge, EndpointPolicy, EndpointPolicyId, Firewall, Ipv4Net,
-    Network, NextHop, NicId, Outbound, PolicyDefinition, PolicyService, PortRange, ResourceId,
+    Action, DataPlane, DefaultAction, Edge, EndpointPolicy, EndpointPolicyId, Firewall, Network,
+    NextHop, NicId, Outbound, PolicyDefinition, PolicyService, PortRange, ResourceId,
     RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, Scope, SecurityGroup,
     SecurityGroupId, SecurityRule, ServiceId, Settings, SiteId, SubnetId, Time, VnetId,
 };
+
+use crate::packets::{end, net, segment};
 
 /// One edit of who may talk to whom, by small numbers.
 #[derive(Clone, Copy, Debug)]
@@ -233,15 +228,11 @@ fn rules(selector: usize, deny: bool, inbound: bool) -> SecurityGroup {
 }
 
 fn syn(source: &str, destination: &str) -> Vec<u8> {
-    let [source, destination] = [format!("{source}:50001"), format!("{destination}:443")]
-        .map(|end| end.parse::<SocketAddrV4>().unwrap());
-    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64);
-    let mut packet = Vec::new();
-    let tcp = builder.tcp(source.port(), destination.port(), 1000, 4096).syn();
-    tcp.write(&mut packet, b"").unwrap();
-    packet
-}
-
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
+    segment(
+        end(&format!("{source}:50001")),
+        end(&format!("{destination}:443")),
+        "S",
+        (1000, 0),
+        &[],
+    )
 }

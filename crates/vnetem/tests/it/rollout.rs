@@ -1,12 +1,5 @@
 //! Changes that take their time: which hosts have an endpoint when, and from when on new rules are asked.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot be set up must fail"
-)]
-
 use std::net::Ipv4Addr;
 use std::time::Duration;
 

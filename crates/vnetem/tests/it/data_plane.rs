@@ -1,16 +1,8 @@
 //! The data plane as its users call it: what becomes of packets, flows and counters when the configuration changes under them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that cannot be set up must fail"
-)]
-
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
 use vnetem::{
     Cause, Closing, DataPlane, DefaultAction, DenyMode, DenyReason, DropReason, Edge, EventKind,
     Fate, Forward, Headers, IpRule, Ipv4Net, Mark, Network, NextHop, NicId, Outbound, OutboundRule,
@@ -18,17 +10,7 @@ use vnetem::{
     SubnetId, Time, Transmit, VnetId,
 };
 
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
-}
-
-fn end(text: &str) -> SocketAddrV4 {
-    text.parse().unwrap()
-}
+use crate::packets::{datagram, end, ip, net, segment};
 
 struct World {
     network: Network,
@@ -149,32 +131,11 @@ fn tcp(
     sequence: u32,
     acknowledgement: u32,
 ) -> Vec<u8> {
-    let mut builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64).tcp(
-        source.port(),
-        destination.port(),
-        sequence,
-        4096,
-    );
-    for flag in flags.chars() {
-        builder = match flag {
-            'S' => builder.syn(),
-            'A' => builder.ack(acknowledgement),
-            'F' => builder.fin(),
-            _ => builder.rst(),
-        };
-    }
-    let mut packet = Vec::new();
-    builder.write(&mut packet, &[]).unwrap();
-    packet
+    segment(source, destination, flags, (sequence, acknowledgement), &[])
 }
 
 fn udp(source: &str, destination: &str) -> Vec<u8> {
-    let (source, destination) = (end(source), end(destination));
-    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
-        .udp(source.port(), destination.port());
-    let mut packet = Vec::new();
-    builder.write(&mut packet, b"question").unwrap();
-    packet
+    datagram(end(source), end(destination), b"question")
 }
 
 fn syn(client: &str, server: &str) -> Vec<u8> {

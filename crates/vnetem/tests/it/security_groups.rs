@@ -1,15 +1,12 @@
 //! Security groups on the way of packets: who is judged, when, on which addresses, and what an edit does to live flows.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up must fail")]
-
-use std::net::{Ipv4Addr, SocketAddrV4};
-
-use etherparse::PacketBuilder;
 use vnetem::{
-    Action, DataPlane, DenyReason, Edge, EditError, Fate, Headers, Ipv4Net, Network, NextHop,
-    NicId, Outbound, PortRange, RuleDirection, RuleProtocol, Scope, SecurityGroup, SecurityGroupId,
+    Action, DataPlane, DenyReason, Edge, EditError, Fate, Ipv4Net, Network, NextHop, NicId,
+    Outbound, PortRange, RuleDirection, RuleProtocol, Scope, SecurityGroup, SecurityGroupId,
     SecurityRule, SecurityRuleError, ServiceId, Settings, SubnetId, Time, VnetId,
 };
+
+use crate::packets::{end, ip, net, segment};
 
 const OUT: RuleDirection = RuleDirection::Outbound;
 const IN: RuleDirection = RuleDirection::Inbound;
@@ -362,22 +359,5 @@ fn group(rules: &[Rule<'_>]) -> SecurityGroup {
 }
 
 fn tcp(source: &str, destination: &str, opens: bool) -> Vec<u8> {
-    let [source, destination]: [SocketAddrV4; 2] =
-        [source, destination].map(|end| end.parse().unwrap());
-    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
-        .tcp(source.port(), destination.port(), 1000, 4096)
-        .syn();
-    let builder = if opens { builder } else { builder.ack(1001) };
-    let mut packet = Vec::new();
-    builder.write(&mut packet, b"").unwrap();
-    assert!(Headers::parse(&packet).is_ok());
-    packet
-}
-
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
+    segment(end(source), end(destination), if opens { "S" } else { "SA" }, (1000, 1001), &[])
 }

@@ -1,7 +1,5 @@
 //! The control plane: each wrong edit is refused with both parts named and changes nothing; routes stand as the statements say.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
-
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -10,13 +8,7 @@ use vnetem::{
     RouteSource, RouteState, RuleLimits, RuleSet, Scope, ServiceId, SiteId, SubnetId, VnetId,
 };
 
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
-}
+use crate::packets::{ip, net};
 
 fn open_rules() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)

@@ -1,7 +1,5 @@
 //! Which way a subnet's packets take: routes of all sources, what overrides what, and what an engineer is told of it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
-
 use std::net::Ipv4Addr;
 
 use vnetem::{
@@ -9,13 +7,7 @@ use vnetem::{
     ServiceId, SiteId, SubnetId, TagLevel, VnetId,
 };
 
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
-}
+use crate::packets::{ip, net};
 
 const FIREWALL: NextHop = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 9, 4));
 const OTHER: NextHop = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 9, 5));

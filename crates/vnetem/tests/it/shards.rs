@@ -1,28 +1,15 @@
 //! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers changes no byte (DESIGN.md 6).
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that cannot be set up must fail"
-)]
-
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, Direction, DropReason, Edge, Fate, Forward, Headers, Ipv4Net, Network, NextHop,
-    Outbound, Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
+    DataPlane, Direction, DropReason, Edge, Fate, Forward, Headers, Network, NextHop, Outbound,
+    Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
 };
 
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
-}
+use crate::packets::{datagram, ip, net, segment};
 
 /// A packet and where it enters.
 #[derive(Clone)]
@@ -82,22 +69,11 @@ fn network() -> (Arc<Snapshot>, Vec<(Edge, [u8; 3])>) {
 }
 
 fn udp(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
-        .udp(source.port(), destination.port())
-        .write(&mut bytes, &[7; 18])
-        .unwrap();
-    bytes
+    datagram(source, destination, &[7; 18])
 }
 
 fn syn(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
-        .tcp(source.port(), destination.port(), 1000, 60_000)
-        .syn()
-        .write(&mut bytes, &[])
-        .unwrap();
-    bytes
+    segment(source, destination, "S", (1000, 0), &[])
 }
 
 /// Hosts of every place call the internet, a service, and each other.

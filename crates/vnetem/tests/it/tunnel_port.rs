@@ -1,12 +1,5 @@
 //! A peer that speaks the service tunnel behind a service's edge: what it reads from the bytes, what it may send, and what is dropped.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot be set up must fail"
-)]
-
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::PacketBuilder;
@@ -19,6 +12,8 @@ use vnetem::{
     DataPlane, DropReason, Edge, Fate, Headers, Identity, Network, Outbound, Scope, ServiceId,
     Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
 };
+
+use crate::packets::{end, segment};
 
 const VM: &str = "10.0.0.4:50001";
 const ACCOUNT: &str = "52.239.1.9:443";
@@ -315,14 +310,7 @@ fn a_fixed_destination_comes_back_by_the_outer_address() {
 }
 
 fn tcp(source: SocketAddrV4, destination: SocketAddrV4, flags: &str) -> Vec<u8> {
-    let builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64);
-    let mut builder = builder.tcp(source.port(), destination.port(), 1000, 4096);
-    for flag in flags.chars() {
-        builder = if flag == 'S' { builder.syn() } else { builder.ack(1001) };
-    }
-    let mut packet = Vec::new();
-    builder.write(&mut packet, b"").unwrap();
-    packet
+    segment(source, destination, flags, (1000, 1001), &[])
 }
 
 /// With a right header checksum (RFC 1071).
@@ -335,8 +323,4 @@ fn summed(mut packet: Vec<u8>) -> Vec<u8> {
     let checksum = !u16::try_from((folded & 0xFFFF) + (folded >> 16)).unwrap();
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     packet
-}
-
-fn end(text: &str) -> SocketAddrV4 {
-    text.parse().unwrap()
 }

@@ -1,7 +1,5 @@
 //! Who may tie a resource to a subnet, and from where: tenants, subscriptions, permissions, limits, the classic model.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
-
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 

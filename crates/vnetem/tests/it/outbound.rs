@@ -1,26 +1,12 @@
 //! How many ports each outbound method has, who gets which, and what is refused.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot be set up must fail"
-)]
-
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use vnetem::{
-    EditError, Ipv4Net, LoadBalancerId, Network, NicId, Outbound, OutboundRule, Timers, VnetId,
-};
+use vnetem::{EditError, LoadBalancerId, Network, NicId, Outbound, OutboundRule, Timers, VnetId};
 
-fn net(text: &str) -> Ipv4Net {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
-}
+use crate::packets::{ip, net};
 
 const ONE: &str = "20.1.1.1";
 const TWO: &str = "20.1.1.2";

@@ -1,0 +1,24 @@
+//! The library as its users call it, one claim a test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot be set up must fail, and folded sums have 16 bits"
+)]
+
+mod commits;
+mod control_plane;
+mod data_plane;
+mod endpoint_policies;
+mod flow_rules;
+mod outbound;
+mod ownership;
+mod packets;
+mod rollout;
+mod routing;
+mod security_groups;
+mod shards;
+mod translation;
+mod tunnel_port;
