@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::key::Key;
-use crate::shares::{SocketRule, whole};
+use crate::sharing::{SocketRule, whole};
 use crate::{Block, Blocks, FlowTable, PoolRules, Sharing, Time, Zone};
 
 /// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are identifiers.

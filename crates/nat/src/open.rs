@@ -6,7 +6,8 @@ use crate::detail::Detail;
 use crate::hold::Kind;
 use crate::key::Key;
 use crate::record::Record;
-use crate::shares::{Unshared, whole};
+use crate::shares::Unshared;
+use crate::sharing::whole;
 use crate::table::number;
 use crate::{
     Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,

@@ -2,72 +2,20 @@
 //! talked to, the block of ports that it has. Touched when a flow opens and when it ends, and by no packet in between; flows of pools
 //! that want none of it cost nothing here.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddrV4;
 
-use vnetem_packet::{FiveTuple, Protocol};
+use vnetem_packet::FiveTuple;
 
 use crate::choose::{NoTuple, Wanted};
 use crate::key::{Key, Secret};
 use crate::keyed::Keyed;
-use crate::rules::{Filtering, Limits, PoolRules};
+use crate::rules::{Filtering, Limits};
 use crate::settings::Shared;
+use crate::sharing::{Block, Inbound, Sharing, SocketRule};
+use crate::sharing::{contact, host_key, socket_key, whole};
 use crate::slab::NIL;
 use crate::time::nanoseconds;
 use crate::{NewFlow, Side, Zone};
-
-/// What a new flow shares with others of its pool; made by [`FlowTable::choose`](crate::FlowTable::choose). The default is nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sharing {
-    pub(crate) socket: SocketRule,
-    /// Whether it counts for its inside address.
-    pub(crate) counts: bool,
-    /// Nanoseconds by which its opening delays the next one of its inside address.
-    pub(crate) delays: u64,
-    pub(crate) block: Option<Block>,
-    /// Whether its external tuple is nobody else's in any case, so that it need not have rested.
-    pub(crate) alone: bool,
-}
-
-impl Sharing {
-    /// For a flow behind an external address that belongs to its inside address alone, port by port: nobody else can be given its tuple, so
-    /// that it may be opened again at once (N-11).
-    pub const ONE_TO_ONE: Self =
-        Self { socket: SocketRule::None, counts: false, delays: 0, block: None, alone: true };
-}
-
-/// What an inside socket has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum SocketRule {
-    /// Nothing beyond its flows.
-    #[default]
-    None,
-    /// A port that it tries first (T-02).
-    Kept,
-    /// A port of its own (T-01), at which it is reached so (T-03).
-    Whole(Filtering),
-}
-
-/// Ports of one external address that belong to one inside address (T-09).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Block {
-    /// The external address.
-    pub address: Ipv4Addr,
-    /// First port.
-    pub first: u16,
-    /// Last port.
-    pub last: u16,
-}
-
-/// The inside socket to which a packet from the outside may come without a flow (T-03).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inbound {
-    /// The socket.
-    pub inside: SocketAddrV4,
-    /// Where its packets enter.
-    pub zone: Zone,
-    /// What the flow that the packet opens shares with the others of the socket.
-    pub sharing: Sharing,
-}
 
 pub(crate) struct Shares {
     /// By the slot of the flow; shorter than the table as long as no later flow shares anything.
@@ -127,24 +75,6 @@ pub(crate) struct Left {
     /// Its external tuple, towards all remotes.
     pub(crate) key: Key,
     pub(crate) until: u64,
-}
-
-impl Sharing {
-    /// What flows of a pool with these rules share, but for the block.
-    pub(crate) fn of(rules: &PoolRules) -> Self {
-        let socket = match rules.is_independent() {
-            true => SocketRule::Whole(rules.filtering),
-            false if rules.keep_port || rules.limits.ports > 0 => SocketRule::Kept,
-            false => SocketRule::None,
-        };
-        let delays = rules.limits.rate.map_or(0, |rate| nanoseconds(rate.interval));
-        let counts = rules.limits != Limits::default();
-        Self { socket, counts, delays, block: None, alone: false }
-    }
-
-    fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Shares {
@@ -476,47 +406,4 @@ impl Share {
     fn is_none(self) -> bool {
         self == Self::NONE
     }
-}
-
-impl Block {
-    fn key(&self, zone: Zone) -> Key {
-        let destination = SocketAddrV4::new(self.address, self.first);
-        Key::new(zone, &FiveTuple { protocol: Protocol(0), source: NOWHERE, destination })
-    }
-}
-
-const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-
-fn host_key(zone: Zone, inside: SocketAddrV4) -> Key {
-    let source = SocketAddrV4::new(*inside.ip(), 0);
-    Key::new(zone, &FiveTuple { protocol: Protocol(0), source, destination: NOWHERE })
-}
-
-/// Whole sockets and those that only keep a port stand apart, since the rules of a pool may change.
-fn socket_key(
-    rule: SocketRule,
-    zone: Zone,
-    protocol: Protocol,
-    source: SocketAddrV4,
-) -> Option<Key> {
-    let mark = match rule {
-        SocketRule::None => return None,
-        SocketRule::Kept => 0,
-        SocketRule::Whole(_) => 1,
-    };
-    let destination = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, mark);
-    Some(Key::new(zone, &FiveTuple { protocol, source, destination }))
-}
-
-/// The outside key of a flow without its remote: the external tuple as such.
-pub(crate) fn whole(outside: &Key) -> Key {
-    let FiveTuple { protocol, destination, .. } = outside.tuple();
-    Key::new(outside.zone(), &FiveTuple { protocol, source: NOWHERE, destination })
-}
-
-/// The outside key of a flow without the remote's port.
-fn contact(outside: &Key) -> Key {
-    let FiveTuple { protocol, source, destination } = outside.tuple();
-    let source = SocketAddrV4::new(*source.ip(), 0);
-    Key::new(outside.zone(), &FiveTuple { protocol, source, destination })
 }
