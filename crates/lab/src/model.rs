@@ -9,12 +9,13 @@
 mod change;
 mod flow;
 mod fragment;
+mod open;
+mod places;
 mod route;
 mod tcp;
 pub(crate) mod wire;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use std::collections::BTreeSet;
 
 use vnetem::{
     Arrival, Cause, DenyMode, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark,
@@ -25,6 +26,7 @@ pub use flow::Happening;
 
 use flow::{Flow, Stage, is_public, zone};
 use fragment::FirstFragment;
+use open::opens;
 use route::{NoPath, Path, Pool};
 use tcp::{Connection, Meaning};
 use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
@@ -72,12 +74,6 @@ struct Entered<'a> {
     /// The edge at which its sender is.
     edge: Edge,
     bytes: &'a [u8],
-}
-
-/// The public sources of a pool that are not taken.
-struct Free {
-    pool: Pool,
-    taken: BTreeSet<SocketAddrV4>,
 }
 
 /// A public tuple that may not be chosen yet (N-14).
@@ -248,312 +244,8 @@ impl Model {
         Ok(forwarded)
     }
 
-    /// A packet that may open a flow.
-    fn open(
-        &mut self,
-        entered: &Entered<'_>,
-        packet: &Packet,
-        observed: Observed,
-        complaint: &mut Option<String>,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
-        let Entered { edge, by, bytes } = *entered;
-        if matches!(edge, Edge::Service { .. } | Edge::SameRegion { .. })
-            || edge == Edge::Internet && route::is_ours(&self.network, *packet.destination.ip())
-        {
-            return self.unsolicited(entered, packet);
-        }
-        let to_platform =
-            self.subnet_of(edge).is_some() && route::is_platform(*packet.destination.ip());
-        if !to_platform && !route::is_host(*packet.destination.ip()) {
-            return drop(DropReason::MartianDestination);
-        }
-        let path = self.path(edge, packet).map_err(no_path)?;
-        let pool = path.pool.transpose().map_err(no_path)?;
-        if !opens(packet) {
-            // N-16: behind a NAT gateway a segment of no flow is answered by a reset.
-            if pool.is_some() && self.is_behind_gateway(edge) {
-                self.originate(by, wire::reset_answering(packet));
-            }
-            return drop(DropReason::NoFlow);
-        }
-        let replaced = self.find(edge, packet.ends()).map(|(at, _)| at);
-        let mut flow = Flow {
-            number: self.flows_made,
-            protocol: packet.protocol,
-            from: edge,
-            to: path.to,
-            zones: [zone(&self.network, edge), zone(&self.network, path.to)],
-            inside: packet.source,
-            external: packet.source,
-            remote: packet.destination,
-            translated: pool.is_some(),
-            mark: Mark::Unjudged,
-            stage: match packet.segment() {
-                Some(segment) => Stage::Tcp(Connection::opened_by(&segment)),
-                None => Stage::Datagrams(false),
-            },
-            deadline: self.now,
-            touched: false,
-        };
-        if let Some(pool) = &pool {
-            let free = self.free(pool, packet);
-            if free.is_empty() {
-                return drop(DropReason::SnatExhausted);
-            }
-            flow.external = match observed.chosen {
-                Some(chosen) => match free.check(chosen) {
-                    Ok(()) => chosen,
-                    Err(why) => {
-                        *complaint = Some(why);
-                        return drop(DropReason::SnatExhausted);
-                    }
-                },
-                // What was chosen is not seen: it must be one that is free and that the rules treat as they did.
-                None => {
-                    let judged_so = |external: &SocketAddrV4| {
-                        let mark = self.mark(&Flow { external: *external, ..flow.clone() });
-                        matches!(mark, Mark::Refused(_)) == observed.denied
-                    };
-                    let candidates = free.one_of_each_address();
-                    let chosen =
-                        candidates.iter().find(|one| judged_so(one)).or(candidates.first());
-                    chosen.copied().unwrap_or(packet.source)
-                }
-            };
-        }
-        flow.mark = self.mark(&flow);
-        if let Mark::Refused(refusal) = flow.mark
-            && self.network.deny_mode() != DenyMode::Deliver
-        {
-            if self.network.deny_mode() == DenyMode::Reset {
-                self.originate(by, wire::reset_answering(packet));
-            }
-            return Err(Fate::Deny(DenyReason::Refused(refusal)));
-        }
-        let reverse = (packet.protocol, flow.remote, flow.external);
-        if self.find(flow.to, reverse).is_some_and(|(at, _)| Some(at) != replaced) {
-            if flow.translated || !self.forwards(edge) || !self.forwards(flow.to) {
-                return drop(DropReason::TupleInUse);
-            }
-            // a circle of appliances, until the time to live is over.
-            self.check_ttl(entered, packet)?;
-            flow.mark = Mark::Unjudged;
-            return Ok(flow.carry(0, bytes, packet));
-        }
-        if self.flows.len() - usize::from(replaced.is_some())
-            >= self.settings.flows.capacity as usize
-        {
-            return drop(DropReason::FlowTableFull);
-        }
-        self.check_ttl(entered, packet)?;
-        if let Some(at) = replaced {
-            let cause = self.flow(at)?.cause_of_expiry();
-            self.end(at, cause, self.now);
-        }
-        flow.deadline = self.now + flow.timer(&self.settings.flows.timers);
-        self.flows_made += 1;
-        self.happenings.push(flow.happening(EventKind::Opened));
-        let (number, forwarded) = (flow.number, flow.carry(0, bytes, packet));
-        self.flows.push(flow);
-        self.note_first(entered, packet, number, 0);
-        Ok(forwarded)
-    }
-
-    /// From a service, or to an address that we translate to: what no flow asked for (N6). A NAT gateway answers segments (N-16).
-    fn unsolicited(
-        &mut self,
-        entered: &Entered<'_>,
-        packet: &Packet,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
-        if !is_public(entered.edge) {
-            return drop(DropReason::NoFlow);
-        }
-        let destination = packet.destination.ip();
-        let gateway = self.network.subnets().any(|(_, subnet)| {
-            matches!(&subnet.outbound, Outbound::NatGateway(all) if all.contains(destination))
-        });
-        if gateway && packet.segment().is_some_and(|segment| !segment.has(SYN)) {
-            self.originate(entered.by, wire::reset_answering(packet));
-        }
-        drop(DropReason::Unsolicited)
-    }
-
-    /// N-18: behind the platform's methods nothing goes in fragments.
-    pub(in crate::model) fn carries_fragments(&self, flow: &Flow) -> bool {
-        let subnet = self.subnet_of(flow.from).and_then(|id| self.network.subnet(id).ok());
-        match subnet {
-            Some(subnet) if flow.translated => match &subnet.outbound {
-                Outbound::Pool { addresses, .. } => addresses.contains(flow.external.ip()),
-                _ => false,
-            },
-            _ => true,
-        }
-    }
-
-    fn is_behind_gateway(&self, edge: Edge) -> bool {
-        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
-        subnet.is_some_and(|subnet| matches!(subnet.outbound, Outbound::NatGateway(_)))
-    }
-
-    fn forwards(&self, edge: Edge) -> bool {
-        let nic = match edge {
-            Edge::Nic(id) => self.network.nic(id).ok(),
-            _ => None,
-        };
-        nic.is_some_and(|nic| nic.ip_forwarding)
-    }
-
     fn originate(&mut self, to: Edge, packet: Option<Vec<u8>>) {
         self.originated.extend(packet.map(|packet| (to, packet)));
-    }
-
-    /// The public sources that may be chosen for a packet: the pool's, less those in use or resting towards its destination (N8, N-12,
-    /// N-14, N10).
-    fn free(&self, pool: &Pool, packet: &Packet) -> Free {
-        let (protocol, remote) = (packet.protocol, packet.destination);
-        let flows = self.flows.iter().filter(|flow| flow.translated);
-        let flows = flows.map(|flow| (flow.protocol, flow.remote, flow.external));
-        let rests = self.rests.iter().map(|rest| (rest.protocol, rest.remote, rest.external));
-        let taken = flows
-            .chain(rests)
-            .filter(|(of, to, external)| *of == protocol && *to == remote && pool.has(*external))
-            .map(|(.., external)| external)
-            .collect();
-        Free { pool: pool.clone(), taken }
-    }
-
-    /// An ICMP error: the way of the flow whose packet it quotes (W9, T-22 to T-25). It may come from a router on the way, and so by
-    /// another public edge; it never ends, judges or refreshes a flow (T-24, P-22).
-    fn error(
-        &mut self,
-        entered: &Entered<'_>,
-        packet: &Packet,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
-        let (edge, bytes) = (entered.edge, entered.bytes);
-        if wire::transport_sum_is_right(bytes, packet) == Some(false) {
-            return drop(DropReason::IcmpChecksum);
-        }
-        let (quoted, _) = wire::quoted(bytes, packet)
-            .map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
-        let unknown = Fate::Drop(DropReason::QuoteUnknown);
-        let answer = (quoted.protocol, quoted.destination, quoted.source);
-        let (at, side) = self.find(edge, answer).ok_or(unknown)?;
-        let flow = self.flow(at)?;
-        let came_by = flow.edges()[side];
-        let fits = came_by == edge || is_public(came_by) && is_public(edge);
-        let switched = flow.touched && self.judge(&flow).is_err();
-        let to_sender = packet.destination.ip() == quoted.source.ip();
-        if flow.is_tombstone() || switched || !fits || !to_sender {
-            return Err(unknown);
-        }
-        self.check_ttl(entered, packet)?;
-        let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
-        let (outer, inner) = if side == 0 {
-            // From the inside, about a packet from the remote: the inside is not shown (N5).
-            let source = if flow.translated { *flow.external.ip() } else { source };
-            ((source, destination), (quoted.source, flow.external))
-        } else {
-            ((source, *flow.inside.ip()), (flow.inside, quoted.destination))
-        };
-        let ttl = packet.ttl - 1;
-        let bytes = wire::readdress_error(bytes, packet, outer, inner, ttl).ok_or(unknown)?;
-        Ok((flow.forward(side), bytes))
-    }
-
-    /// Who sends: the edge with the interface that has the source address, if the source may come from there (P8, P9, R-24).
-    fn entry(&self, edge: Edge, packet: &Packet) -> Result<Edge, Fate> {
-        let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
-        let net = &self.network;
-        let unknown = Fate::Drop(DropReason::UnknownEdge);
-        if source == destination {
-            return drop(DropReason::MartianDestination);
-        }
-        let (resolved, may_send) = match edge {
-            Edge::Subnet(id) => {
-                let subnet = net.subnet(id).map_err(|_| unknown)?;
-                (route::host_in(net, id, source), subnet.prefix.contains(&source))
-            }
-            Edge::Nic(id) => {
-                let nic = net.nic(id).map_err(|_| unknown)?;
-                if nic.ip_forwarding && !route::is_host(source) {
-                    return drop(DropReason::MartianSource);
-                }
-                (edge, nic.ip_forwarding || nic.address == source)
-            }
-            Edge::Site(id) => {
-                let site = net.site(id).map_err(|_| unknown)?;
-                (edge, site.ranges.iter().any(|range| range.contains(&source)))
-            }
-            Edge::PrivateEndpoint(id) => {
-                let endpoint = net.private_endpoint(id).map_err(|_| unknown)?;
-                (edge, endpoint.address == source)
-            }
-            Edge::Internet if !route::is_host(source) => return drop(DropReason::MartianSource),
-            Edge::Internet => (edge, route::is_public(source) && !route::is_ours(net, source)),
-            Edge::Platform(id) => {
-                net.subnet(id).map_err(|_| unknown)?;
-                (edge, route::is_platform(source))
-            }
-            Edge::SameRegion { service, .. } => {
-                let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
-                (edge, own)
-            }
-            Edge::Service { service, identity } => {
-                let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
-                if own && identity.is_some_and(|identity| identity.address != destination) {
-                    return drop(DropReason::WrongEdge);
-                }
-                (edge, own)
-            }
-        };
-        if may_send { Ok(resolved) } else { drop(DropReason::SpoofedSource) }
-    }
-
-    /// The path that a packet would take if it opened a flow.
-    fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
-        match edge {
-            Edge::Site(id) => route::from_site(&self.network, id, packet),
-            Edge::Internet => route::from_internet(&self.network, packet),
-            Edge::Platform(id) => route::from_platform(&self.network, id, packet),
-            Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_) => {
-                Err(NoPath::Route)
-            }
-            Edge::Subnet(_) | Edge::Nic(_) => {
-                let subnet = self.subnet_of(edge).ok_or(NoPath::Route)?;
-                let own = match edge {
-                    Edge::Nic(id) => self.network.nic(id).ok().map(|nic| nic.address),
-                    _ => None,
-                };
-                let foreign = own.is_some_and(|own| own != *packet.source.ip());
-                route::from_subnet(&self.network, subnet, packet, foreign)
-            }
-        }
-    }
-
-    fn subnet_of(&self, edge: Edge) -> Option<SubnetId> {
-        match edge {
-            Edge::Subnet(id) => Some(id),
-            Edge::Nic(id) => self.network.nic(id).ok().map(|nic| nic.subnet),
-            _ => None,
-        }
-    }
-
-    /// What the rules of the resource at the far side say of the source that it will see.
-    fn mark(&self, flow: &Flow) -> Mark {
-        let arrival = match flow.to {
-            Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
-            Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
-            Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
-            _ => return Mark::Unjudged,
-        };
-        let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());
-        let (Some((_, resource)), None) = (there.next(), there.next()) else {
-            return Mark::Unjudged;
-        };
-        match resource.rules.judge(arrival) {
-            vnetem::Access::Allowed(_) => Mark::Allowed,
-            vnetem::Access::Refused(refusal) => Mark::Refused(refusal),
-        }
     }
 
     /// P10, T-26: with a time to live of 0 or 1 a packet goes no further, and its sender is told.
@@ -566,19 +258,6 @@ impl Model {
             self.originate(entered.by, Some(wire::time_exceeded(router, entered.bytes, packet)));
         }
         drop(DropReason::TtlExpired)
-    }
-
-    /// The address of the router next to an edge: the first of its range; on the public side, where none is known, the address that
-    /// was called.
-    fn router(&self, edge: Edge, called: Ipv4Addr) -> Ipv4Addr {
-        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
-        let range = match edge {
-            Edge::Site(id) => {
-                self.network.site(id).ok().and_then(|site| site.ranges.first().copied())
-            }
-            _ => subnet.map(|subnet| subnet.prefix),
-        };
-        range.map_or(called, |range| Ipv4Addr::from_bits(range.network().to_bits() + 1))
     }
 
     /// Time passes: whatever has run out is gone at its own instant (T4, T5).
@@ -627,40 +306,6 @@ impl Model {
 
     fn flow(&self, at: usize) -> Result<Flow, Fate> {
         self.flows.get(at).cloned().ok_or(Fate::Drop(DropReason::NoFlow))
-    }
-}
-
-impl Free {
-    fn is_empty(&self) -> bool {
-        self.pool.addresses.len() * self.pool.ports.len() == self.taken.len()
-    }
-
-    fn check(&self, chosen: SocketAddrV4) -> Result<(), String> {
-        if !self.pool.has(chosen) {
-            return Err(format!("{chosen} is none of the pool's (N8)"));
-        }
-        if self.taken.contains(&chosen) {
-            return Err(format!("{chosen} is taken or rests towards this remote (N1, N10)"));
-        }
-        Ok(())
-    }
-
-    fn one_of_each_address(&self) -> Vec<SocketAddrV4> {
-        let all = self.pool.addresses.iter().filter_map(|address| {
-            let mut ports = self.pool.ports.clone().map(|port| SocketAddrV4::new(*address, port));
-            ports.find(|external| !self.taken.contains(external))
-        });
-        all.collect()
-    }
-}
-
-/// Which first packets open a flow (P-25, T-20).
-fn opens(packet: &Packet) -> bool {
-    match packet.kind {
-        Kind::Tcp(segment) => segment.flags & (SYN | ACK | RST | FIN) == SYN,
-        Kind::Udp | Kind::IcmpRequest => true,
-        Kind::Other => packet.protocol != TCP,
-        Kind::IcmpReply | Kind::IcmpError | Kind::IcmpOther => false,
     }
 }
 

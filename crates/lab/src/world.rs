@@ -4,6 +4,7 @@ mod check;
 mod clock;
 mod front_end;
 mod journey;
+mod passing;
 mod station;
 mod tap;
 mod wire;
@@ -310,129 +311,6 @@ impl<'a> World<'a> {
         self.stations.push(Station { name: name.to_owned(), edge, address, body, up, down });
         id
     }
-
-    /// A packet enters the data plane: decided, shown to the tap, delivered.
-    fn enter(
-        &mut self,
-        from: Option<StationId>,
-        edge: Edge,
-        packet: Bytes,
-        explain: bool,
-    ) -> (Option<Trace>, Verdict, Bytes) {
-        self.numbered += 1;
-        let id = self.numbered;
-        let (edge, packet) = self.carry_back(edge, packet);
-        let opening = opening(&packet);
-        let trace =
-            (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
-        let came = self.tap.is_some().then(|| packet.clone());
-        let mut packet = BytesMut::from(packet);
-        let verdict = self.data_plane.process(self.now, edge, &mut packet);
-        let packet = packet.freeze();
-        if let Some(came) = came {
-            self.show(id, edge, &came, &packet, &verdict);
-        }
-        if let (Some(tuple), Some(trace)) = (opening, &trace) {
-            if trace.verdict != verdict {
-                self.faults.push(format!("O5: traced {:?}, decided {:?}", trace.verdict, verdict));
-            }
-            self.journeys.leg(from, tuple, trace, &verdict);
-        }
-        if let Fate::Forward(forward) = verdict.fate {
-            self.watch(forward.to, &packet);
-            let to = self.deliver(forward.to, packet.clone());
-            if let (Some(tuple), Some(to)) = (opening, to) {
-                let arrived = Headers::parse(&packet).map_or(tuple, |headers| headers.tuple());
-                self.journeys.arrived(from, tuple, to, arrived);
-            }
-        }
-        self.drain();
-        (trace, verdict, packet)
-    }
-
-    /// N5, E2: what leaves by a public edge has a public source.
-    fn watch(&mut self, to: Edge, packet: &[u8]) {
-        if let (Edge::Internet | Edge::Service { identity: None, .. }, Ok(headers)) =
-            (to, Headers::parse(packet))
-            && AddressClass::of(headers.source) != AddressClass::Public
-        {
-            self.faults
-                .push(format!("N5: {headers} left to {}", self.data_plane.snapshot().describe(to)));
-        }
-    }
-
-    /// Takes what the data plane has made, and what it says of flows.
-    fn drain(&mut self) {
-        while let Some(transmit) = self.data_plane.poll_transmit(self.now) {
-            self.numbered += 1;
-            self.show_made(self.numbered, &transmit);
-            self.watch(transmit.to, &transmit.packet);
-            self.deliver(transmit.to, transmit.packet.clone());
-            self.made.push(transmit);
-        }
-        while let Some(event) = self.data_plane.poll_event() {
-            if let EventKind::Closed(_) = event.kind {
-                self.closed.push(event);
-            }
-        }
-    }
-
-    /// Hands a packet to the link of whoever is at an edge.
-    fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
-        let (to, packet) = self.carry_forth(to, packet)?;
-        let Ok(headers) = Headers::parse(&packet) else { return None };
-        let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
-        let id = match (found, to) {
-            (Some(at), _) => Some(StationId(at)),
-            (None, to) if self.front_ends.are_at(self.data_plane.snapshot(), to) => {
-                Some(self.add_front_end(to))
-            }
-            _ => None,
-        };
-        match id.and_then(|id| self.stations.get_mut(id.0)) {
-            Some(station) => station.down.send(self.now, packet),
-            None => self.undelivered += 1,
-        }
-        id
-    }
-
-    /// A packet as the far side finds it: through the tunnel, if the service has one.
-    fn carry_forth(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
-        let Edge::Service { service, identity: Some(_) } = to else { return Some((to, packet)) };
-        let Some(wire) = self.wires.get_mut(&service) else { return Some((to, packet)) };
-        let taken = wire.forth(to, &packet);
-        if taken.is_err() {
-            self.undelivered += 1;
-        }
-        taken.ok()
-    }
-
-    /// A packet as the data plane finds it: through the tunnel, if the service that sends it has one.
-    fn carry_back(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
-        let Edge::Service { service, identity: Some(identity) } = edge else {
-            return (edge, packet);
-        };
-        let Some(wire) = self.wires.get_mut(&service) else { return (edge, packet) };
-        match wire.back(identity, &packet) {
-            Ok(unwrapped) => unwrapped,
-            Err(reason) => {
-                self.faults.push(format!("W-06: the peer's packet was lost: {reason}"));
-                (edge, packet)
-            }
-        }
-    }
-
-    /// The front end of a service for one subnet's endpoint, for a private endpoint, or for all that is public: overlapping networks
-    /// never meet in it (S-05).
-    fn add_front_end(&mut self, edge: Edge) -> StationId {
-        let seed = self.next_seed();
-        let settings =
-            HostSettings { any_address: true, ..HostSettings::new(Ipv4Addr::UNSPECIFIED, seed) };
-        let mut host = Host::new(settings);
-        self.front_ends.ports().into_iter().for_each(|(port, app)| host.listen(port, app));
-        let name = self.data_plane.snapshot().describe(edge);
-        self.add_station(&name, edge, Ipv4Addr::UNSPECIFIED, Body::Host(Box::new(host)))
-    }
 }
 
 impl core::fmt::Debug for World<'_> {
@@ -441,19 +319,6 @@ impl core::fmt::Debug for World<'_> {
             .field("now", &self.now)
             .field("stations", &self.stations.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The tuple of a packet that opens a TCP connection.
-fn opening(packet: &[u8]) -> Option<FiveTuple> {
-    let headers = Headers::parse(packet).ok()?;
-    match headers.transport {
-        vnetem_packet::Transport::Tcp(segment)
-            if segment.flags.0 & 0x17 == vnetem_packet::TcpFlags::SYN.0 =>
-        {
-            Some(headers.tuple())
-        }
-        _ => None,
     }
 }
 

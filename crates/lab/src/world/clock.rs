@@ -5,8 +5,9 @@ use core::time::Duration;
 use vnetem::Time;
 use vnetem_packet::Headers;
 
+use super::passing::opening;
 use super::station::Body;
-use super::{StationId, World, opening};
+use super::{StationId, World};
 use crate::{Answer, Call};
 
 /// The smallest step of the clock where somebody wants to go on at once for ever.

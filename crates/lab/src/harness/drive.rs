@@ -1,0 +1,148 @@
+//! Both are driven alike, and compared after each step.
+
+use super::*;
+
+impl Runner {
+    /// One packet through both.
+    pub(super) fn send(
+        &mut self,
+        edge: Edge,
+        bytes: Vec<u8>,
+        twist: Twist,
+    ) -> Result<Option<(Forward, Packet)>, String> {
+        let edge =
+            if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
+        let before = twisted(bytes, twist);
+        self.transcript.push(format!("    in   {edge:?} {}", shown(&before)));
+        self.calls.push(Call::Packet(self.now, edge, before.clone()));
+        let mut after = before.clone();
+        let traced = self.plane.trace(self.now, edge, &before).verdict;
+        let verdict = self.plane.process(self.now, edge, &mut after);
+        self.transcript.push(format!("    out  {:?} {}", verdict.fate, shown(&after)));
+        let line = format!("{:?} {after:02x?}", verdict.fate);
+        self.outputs.push(Output { edge, line, bytes: after.clone() });
+        if traced != verdict {
+            return Err(format!("the trace said {traced:?} (O5)"));
+        }
+        if verdict.generation != self.plane.generation() {
+            return Err("decided by another generation than the present one (C1)".into());
+        }
+        let chosen = match verdict.fate {
+            Fate::Forward(Forward { source: SourceMode::Translated(chosen), .. }) => Some(chosen),
+            _ => None,
+        };
+        let observed = Observed { chosen, denied: matches!(verdict.fate, Fate::Deny(_)) };
+        let Expected { fate, bytes } = self.model.process(self.now, edge, &before, observed)?;
+        if fate != verdict.fate {
+            return Err(format!("fate: the model says {fate:?}"));
+        }
+        if bytes != after {
+            return Err(format!("bytes: the model says {}", shown(&bytes)));
+        }
+        self.count(&verdict.fate);
+        self.ledger.packet(&verdict.fate, &before, &after)?;
+        self.after()?;
+        let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
+        Ok(Packet::read(&after).ok().map(|packet| (forward, packet)))
+    }
+
+    pub(super) fn count(&mut self, fate: &Fate) {
+        let Fate::Forward(forward) = fate else {
+            self.coverage.stopped += 1;
+            return;
+        };
+        match forward.direction {
+            vnetem::Direction::Forward => self.coverage.forward += 1,
+            vnetem::Direction::Reverse => self.coverage.reverse += 1,
+        }
+        self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
+        self.coverage.endpoint +=
+            u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
+    }
+
+    pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
+        let (before, shown) = (self.network.commit(), format!("{:?}", self.network));
+        let done = edit.make(&mut self.network, &self.world);
+        if let Err(error) = done {
+            self.coverage.refused += 1;
+            self.transcript.push(format!("    refused: {error}"));
+            if format!("{:?}", self.network) != shown
+                || !Arc::ptr_eq(&self.network.commit(), &before)
+            {
+                return Err("a refused edit changed something (C2)".into());
+            }
+            return Ok(());
+        }
+        let snapshot = self.network.commit();
+        if !Arc::ptr_eq(&snapshot, &before) && snapshot.generation() <= before.generation() {
+            return Err("a change did not raise the generation".into());
+        }
+        self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
+        self.plane.apply(self.now, snapshot);
+        self.model.apply(self.now, &self.network);
+        self.unsettled = true;
+        if settle { self.settle() } else { self.after() }
+    }
+
+    /// Takes everything: what a change closes is closed, and what was originated goes out.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        self.model.settle(self.now);
+        self.unsettled = false;
+        self.after()
+    }
+
+    /// Lets both end what has run out.
+    pub(super) fn sweep(&mut self) -> Result<(), String> {
+        let due = |plane: &DataPlane, now| plane.poll_timeout().is_some_and(|at| at <= now);
+        for _ in 0..10_000 {
+            if self.unsettled || !due(&self.plane, self.now) {
+                break;
+            }
+            self.plane.handle_timeout(self.now);
+            self.drain()?;
+        }
+        if !self.unsettled && due(&self.plane, self.now) {
+            return Err("handle_timeout never comes to an end".into());
+        }
+        self.calls.push(Call::Timeout(self.now));
+        self.plane.handle_timeout(self.now);
+        self.model.expire(self.now);
+        self.after()
+    }
+
+    /// After each step: what was originated, what happened to flows, and every sum that must add up.
+    pub(super) fn after(&mut self) -> Result<(), String> {
+        if !self.unsettled {
+            self.drain()?;
+            let expected = self.model.take_originated();
+            self.ledger.compare_originated(expected)?;
+        }
+        let mut events = Vec::new();
+        while let Some(event) = self.plane.poll_event() {
+            self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
+            let tuple = event.tuple;
+            let opener = (tuple.protocol.0, tuple.source, tuple.destination);
+            events.push(Happening { kind: event.kind, opener, external: event.external });
+        }
+        if !self.unsettled {
+            self.ledger.happened(&events, &self.model.take_happenings())?;
+            self.ledger.flows(&self.plane, &self.model)?;
+        } else {
+            self.ledger.hold(events);
+        }
+        self.ledger.conservation(&self.plane)
+    }
+
+    /// Takes what the data plane originated.
+    pub(super) fn drain(&mut self) -> Result<(), String> {
+        while let Some(transmit) = self.plane.poll_transmit(self.now) {
+            self.coverage.originated += 1;
+            let line = format!("    made {:?} {}", transmit.to, shown(&transmit.packet));
+            self.transcript.push(line);
+            let line = format!("{:?} {:02x?}", transmit.to, transmit.packet);
+            self.outputs.push(Output { edge: transmit.to, line, bytes: transmit.packet.to_vec() });
+            self.ledger.originated(transmit.to, &transmit.packet)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Who sent a packet, where it would go, and what an ICMP error belongs to.
+
+use super::*;
+
+impl Model {
+    /// Who sends: the edge with the interface that has the source address, if the source may come from there (P8, P9, R-24).
+    pub(super) fn entry(&self, edge: Edge, packet: &Packet) -> Result<Edge, Fate> {
+        let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
+        let net = &self.network;
+        let unknown = Fate::Drop(DropReason::UnknownEdge);
+        if source == destination {
+            return drop(DropReason::MartianDestination);
+        }
+        let (resolved, may_send) = match edge {
+            Edge::Subnet(id) => {
+                let subnet = net.subnet(id).map_err(|_| unknown)?;
+                (route::host_in(net, id, source), subnet.prefix.contains(&source))
+            }
+            Edge::Nic(id) => {
+                let nic = net.nic(id).map_err(|_| unknown)?;
+                if nic.ip_forwarding && !route::is_host(source) {
+                    return drop(DropReason::MartianSource);
+                }
+                (edge, nic.ip_forwarding || nic.address == source)
+            }
+            Edge::Site(id) => {
+                let site = net.site(id).map_err(|_| unknown)?;
+                (edge, site.ranges.iter().any(|range| range.contains(&source)))
+            }
+            Edge::PrivateEndpoint(id) => {
+                let endpoint = net.private_endpoint(id).map_err(|_| unknown)?;
+                (edge, endpoint.address == source)
+            }
+            Edge::Internet if !route::is_host(source) => return drop(DropReason::MartianSource),
+            Edge::Internet => (edge, route::is_public(source) && !route::is_ours(net, source)),
+            Edge::Platform(id) => {
+                net.subnet(id).map_err(|_| unknown)?;
+                (edge, route::is_platform(source))
+            }
+            Edge::SameRegion { service, .. } => {
+                let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
+                (edge, own)
+            }
+            Edge::Service { service, identity } => {
+                let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
+                if own && identity.is_some_and(|identity| identity.address != destination) {
+                    return drop(DropReason::WrongEdge);
+                }
+                (edge, own)
+            }
+        };
+        if may_send { Ok(resolved) } else { drop(DropReason::SpoofedSource) }
+    }
+
+    /// The path that a packet would take if it opened a flow.
+    pub(super) fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
+        match edge {
+            Edge::Site(id) => route::from_site(&self.network, id, packet),
+            Edge::Internet => route::from_internet(&self.network, packet),
+            Edge::Platform(id) => route::from_platform(&self.network, id, packet),
+            Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_) => {
+                Err(NoPath::Route)
+            }
+            Edge::Subnet(_) | Edge::Nic(_) => {
+                let subnet = self.subnet_of(edge).ok_or(NoPath::Route)?;
+                let own = match edge {
+                    Edge::Nic(id) => self.network.nic(id).ok().map(|nic| nic.address),
+                    _ => None,
+                };
+                let foreign = own.is_some_and(|own| own != *packet.source.ip());
+                route::from_subnet(&self.network, subnet, packet, foreign)
+            }
+        }
+    }
+
+    pub(super) fn subnet_of(&self, edge: Edge) -> Option<SubnetId> {
+        match edge {
+            Edge::Subnet(id) => Some(id),
+            Edge::Nic(id) => self.network.nic(id).ok().map(|nic| nic.subnet),
+            _ => None,
+        }
+    }
+
+    /// What the rules of the resource at the far side say of the source that it will see.
+    pub(super) fn mark(&self, flow: &Flow) -> Mark {
+        let arrival = match flow.to {
+            Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
+            Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
+            Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
+            _ => return Mark::Unjudged,
+        };
+        let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());
+        let (Some((_, resource)), None) = (there.next(), there.next()) else {
+            return Mark::Unjudged;
+        };
+        match resource.rules.judge(arrival) {
+            vnetem::Access::Allowed(_) => Mark::Allowed,
+            vnetem::Access::Refused(refusal) => Mark::Refused(refusal),
+        }
+    }
+
+    /// The address of the router next to an edge: the first of its range; on the public side, where none is known, the address that
+    /// was called.
+    pub(super) fn router(&self, edge: Edge, called: Ipv4Addr) -> Ipv4Addr {
+        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
+        let range = match edge {
+            Edge::Site(id) => {
+                self.network.site(id).ok().and_then(|site| site.ranges.first().copied())
+            }
+            _ => subnet.map(|subnet| subnet.prefix),
+        };
+        range.map_or(called, |range| Ipv4Addr::from_bits(range.network().to_bits() + 1))
+    }
+
+    pub(super) fn forwards(&self, edge: Edge) -> bool {
+        let nic = match edge {
+            Edge::Nic(id) => self.network.nic(id).ok(),
+            _ => None,
+        };
+        nic.is_some_and(|nic| nic.ip_forwarding)
+    }
+
+    /// N-18: behind the platform's methods nothing goes in fragments.
+    pub(in crate::model) fn carries_fragments(&self, flow: &Flow) -> bool {
+        let subnet = self.subnet_of(flow.from).and_then(|id| self.network.subnet(id).ok());
+        match subnet {
+            Some(subnet) if flow.translated => match &subnet.outbound {
+                Outbound::Pool { addresses, .. } => addresses.contains(flow.external.ip()),
+                _ => false,
+            },
+            _ => true,
+        }
+    }
+
+    /// An ICMP error: the way of the flow whose packet it quotes (W9, T-22 to T-25). It may come from a router on the way, and so by
+    /// another public edge; it never ends, judges or refreshes a flow (T-24, P-22).
+    pub(super) fn error(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+    ) -> Result<(Forward, Vec<u8>), Fate> {
+        let (edge, bytes) = (entered.edge, entered.bytes);
+        if wire::transport_sum_is_right(bytes, packet) == Some(false) {
+            return drop(DropReason::IcmpChecksum);
+        }
+        let (quoted, _) = wire::quoted(bytes, packet)
+            .map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
+        let unknown = Fate::Drop(DropReason::QuoteUnknown);
+        let answer = (quoted.protocol, quoted.destination, quoted.source);
+        let (at, side) = self.find(edge, answer).ok_or(unknown)?;
+        let flow = self.flow(at)?;
+        let came_by = flow.edges()[side];
+        let fits = came_by == edge || is_public(came_by) && is_public(edge);
+        let switched = flow.touched && self.judge(&flow).is_err();
+        let to_sender = packet.destination.ip() == quoted.source.ip();
+        if flow.is_tombstone() || switched || !fits || !to_sender {
+            return Err(unknown);
+        }
+        self.check_ttl(entered, packet)?;
+        let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
+        let (outer, inner) = if side == 0 {
+            // From the inside, about a packet from the remote: the inside is not shown (N5).
+            let source = if flow.translated { *flow.external.ip() } else { source };
+            ((source, destination), (quoted.source, flow.external))
+        } else {
+            ((source, *flow.inside.ip()), (flow.inside, quoted.destination))
+        };
+        let ttl = packet.ttl - 1;
+        let bytes = wire::readdress_error(bytes, packet, outer, inner, ttl).ok_or(unknown)?;
+        Ok((flow.forward(side), bytes))
+    }
+}
