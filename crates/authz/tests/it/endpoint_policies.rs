@@ -45,6 +45,22 @@ fn several_policies_allow_their_union_and_deny_the_rest() {
     assert_eq!(policies.judge(&account("stlogs")), Coverage::NoPolicy);
 }
 
+/// P-02: a set of policies that were found attachable judges as one to which they were attached one by one.
+#[test]
+fn collected_policies_judge_as_attached_ones() {
+    let one = policy("logs", &[&account("stlogs")]);
+    let definition = &one.definitions[0];
+    assert_eq!((definition.service(), definition.resources().len()), (PolicyService::Storage, 1));
+    let collected: EndpointPolicies = [one].into_iter().collect();
+    let attached = attached(&[("logs", &[&account("stlogs")])]);
+    for name in ["stlogs", "stother"] {
+        let (collected, attached) =
+            (collected.judge(&account(name)), attached.judge(&account(name)));
+        assert_eq!(collected, attached, "{name}");
+    }
+    assert!(collected.judge(&account("stlogs")).is_allowed());
+}
+
 /// P-03: a subscription, a resource group and an account each cover what is below them and nothing beside them.
 #[test]
 fn an_entry_covers_all_below_it_and_nothing_beside_it() {
@@ -95,6 +111,12 @@ fn an_alias_stands_for_its_services_own_accounts() {
         (PolicyService::Global, SUBSCRIPTION.to_owned()),
     ] {
         let refused = PolicyDefinition::new(service, vec![resource(&entry)]).unwrap_err();
+        let named = match service {
+            PolicyService::Storage => "Microsoft.Storage",
+            PolicyService::Global => "Global",
+        };
+        let text = format!("{entry} does not belong in a definition for {named}");
+        assert_eq!(refused.to_string(), text);
         assert_eq!(refused, PolicyError::OtherService { resource: entry, service });
     }
 }

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use vnetem_authz::{
     Access, Admission, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, Grant, IpRule,
-    OrderedRule, OrderedRules, PublicAccess, Refusal, ResourceInstance, RuleLimits, RuleSet,
-    RuleState, ServiceAnswer,
+    OrderedRule, OrderedRules, PublicAccess, Refusal, ResourceInstance, RuleError, RuleLimits,
+    RuleSet, RuleState, ServiceAnswer,
 };
 use vnetem_packet::{Identity, SubnetId, VnetId};
 
@@ -30,6 +30,38 @@ fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
         assert!(firewall.judge(tunnel(WEB)).is_allowed(), "{firewall:?}");
         assert!(!firewall.judge(tunnel(OTHER)).is_allowed(), "{firewall:?}");
         assert!(!firewall.judge(PUBLIC).is_allowed(), "{firewall:?}");
+    }
+}
+
+/// E-17, E-18: a firewall of any kind names the subnets of its rules, and notes that one is gone; ordered rules have no states to note it in.
+#[test]
+fn a_firewall_names_its_subnets_and_notes_that_one_is_gone() {
+    let letting_in = |rules: &mut RuleSet| {
+        for subnet in [WEB, OTHER] {
+            rules.set_vnet_rule(subnet, RuleState::Succeeded).unwrap();
+        }
+    };
+    for mut firewall in locked(letting_in) {
+        let both = [(WEB, RuleState::Succeeded), (OTHER, RuleState::Succeeded)];
+        assert_eq!(firewall.subnets().collect::<Vec<_>>(), both, "{firewall:?}");
+        let before = firewall.clone();
+        firewall.source_deleted(SubnetId(9));
+        assert_eq!(firewall, before);
+        firewall.source_deleted(WEB);
+        let ordered = matches!(firewall, Firewall::AppService(_));
+        let noted = if ordered { RuleState::Succeeded } else { RuleState::NetworkSourceDeleted };
+        let after = [(WEB, noted), (OTHER, RuleState::Succeeded)];
+        assert_eq!(firewall.subnets().collect::<Vec<_>>(), after, "{firewall:?}");
+    }
+}
+
+/// S-11, C-13: Storage and Key Vault, and nobody else.
+#[test]
+fn two_kinds_of_service_serve_other_tenants() {
+    for firewall in locked(|_| ()) {
+        let crosses = matches!(firewall, Firewall::Storage(_) | Firewall::KeyVault(_));
+        assert_eq!(firewall.crosses_tenants(), crosses, "{firewall:?}");
+        assert_eq!(firewall.rule_set().is_none(), matches!(firewall, Firewall::AppService(_)));
     }
 }
 
@@ -329,8 +361,35 @@ fn an_event_hubs_version_is_known_by_its_date() {
         assert_eq!(text.parse::<EventHubsVersion>().unwrap().default_action(), default_action);
     }
     for text in ["", "2021", "2021-06-01-beta", "2021/06/01", "21-06-01", "latest"] {
-        assert!(text.parse::<EventHubsVersion>().is_err(), "{text}");
+        let error = text.parse::<EventHubsVersion>().unwrap_err().to_string();
+        assert_eq!(error, format!("\"{text}\" is no version such as 2021-06-01-preview"));
     }
+}
+
+/// C-10, F-20: as many subnet rules as each service takes, and not one more.
+#[test]
+fn each_service_takes_as_many_subnet_rules_as_it_says() {
+    for (limits, most) in [
+        (RuleLimits::STORAGE, 400),
+        (RuleLimits::SQL, 128),
+        (RuleLimits::COSMOS_DB, 64),
+        (RuleLimits::KEY_VAULT, 200),
+        (RuleLimits::SERVICE_BUS, 128),
+        (RuleLimits::EVENT_HUBS, 128),
+        (RuleLimits::APP_SERVICE, 512),
+    ] {
+        let mut rules = RuleSet::new(limits, DefaultAction::Deny);
+        for subnet in 0..most {
+            rules.set_vnet_rule(SubnetId(subnet), RuleState::Succeeded).unwrap();
+        }
+        assert!(rules.set_vnet_rule(SubnetId(most), RuleState::Succeeded).is_err(), "{limits:?}");
+    }
+    let mut vault = RuleSet::new(RuleLimits::KEY_VAULT, DefaultAction::Deny);
+    let address = |number: u32| IpRule::Address(Ipv4Addr::from(u32::from(CLIENT) + number));
+    for number in 0..1000 {
+        vault.add_ip_rule(address(number)).unwrap();
+    }
+    assert_eq!(vault.add_ip_rule(address(1000)), Err(RuleError::TooManyIpRules { limit: 1000 }));
 }
 
 /// F-25: an endpoint reaches a Cosmos DB account, or a SQL server, only while its public access is enabled.

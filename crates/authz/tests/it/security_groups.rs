@@ -66,6 +66,21 @@ fn the_first_match_in_the_order_of_numbers_ends_it() {
     expect(&group, Inbound, PEER, "10.0.0.4:443", Allow, "65000 AllowVnetInBound");
 }
 
+/// P-08, P-09: a number names one rule of its direction, and no other.
+#[test]
+fn a_number_names_a_rule_of_its_direction() {
+    let group = compiled([(100, rule("own", Deny, "*", "*", "*"))]);
+    for (direction, priority, name) in [
+        (Outbound, 100, Some("own")),
+        (Inbound, 100, None),
+        (Outbound, 65500, Some("DenyAllOutBound")),
+        (Inbound, 65500, Some("DenyAllInBound")),
+        (Outbound, 101, None),
+    ] {
+        assert_eq!(group.rule_name(direction, priority), name, "{direction} {priority}");
+    }
+}
+
 /// P-09, S-43: what the default rules let through, on either side, by number and name; service traffic leaves by them.
 #[test]
 fn the_default_rules_stand_behind_all_others() {
@@ -324,6 +339,9 @@ fn expect(
     let ruling = group.judge(direction, &tuple(source, destination));
     let verb = if action == Allow { "allowed" } else { "denied" };
     assert_eq!(ruling.to_string(), format!("{verb} by {by}"), "{source} > {destination}");
+    if let Decider::Rule { priority, name } = ruling.by {
+        assert_eq!(group.rule_name(direction, priority), Some(name));
+    }
 }
 
 fn compiled<const N: usize>(rules: [(u16, SecurityRule); N]) -> CompiledGroup {
