@@ -5,10 +5,10 @@ use std::time::Duration;
 use vnetem::{
     Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Network, NextHop,
     Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
-    Settings, SubnetId, Time,
+    Settings, SubnetId, Time, VnetId,
 };
 
-use crate::packets::{end, ip, net, segment};
+use crate::packets::{end, fragments, ip, net, segment};
 
 const VM: &str = "10.0.0.4:50001";
 const FAR: &str = "8.8.8.8:443";
@@ -16,6 +16,7 @@ const FAR: &str = "8.8.8.8:443";
 struct World {
     network: Network,
     plane: DataPlane,
+    alpha: VnetId,
     web: SubnetId,
     now: Time,
 }
@@ -27,7 +28,7 @@ fn world() -> World {
     let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let plane = DataPlane::new(network.commit(), Settings::default());
-    World { network, plane, web, now: Time(0) }
+    World { network, plane, alpha, web, now: Time(0) }
 }
 
 impl World {
@@ -179,6 +180,28 @@ fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
     assert_eq!(closed, ["8.8.4.4:443", FAR]);
     assert_eq!(w.live(), 1);
     assert!(forwarded(w.out("10.0.0.5:50001", "9.9.9.9:443", "A").0));
+}
+
+/// F4, R7: what is left of a datagram does not follow its first fragment once the flow is closed, although its tombstone stands.
+#[test]
+fn a_later_fragment_ends_with_its_flow() {
+    let mut w = world();
+    let db = w.network.add_subnet(w.alpha, "db", net("10.0.1.0/24")).unwrap();
+    w.apply();
+    let server = "10.0.1.4:443";
+    assert!(forwarded(w.out(VM, server, "S").0));
+    assert!(forwarded(w.send(Edge::Subnet(db), &tcp(server, VM, "SA")).0));
+    let whole = [tcp(VM, server, "A"), vec![7; 40]].concat();
+    let datagrams = [1, 2].map(|identification| fragments(&whole, 40, identification));
+    assert!(datagrams.iter().all(|[first, _]| forwarded(w.send(Edge::Subnet(w.web), first).0)));
+    assert!(forwarded(w.send(Edge::Subnet(w.web), &datagrams[0][1]).0));
+
+    w.network.set_route(w.web, net("10.0.1.4/32"), NextHop::None).unwrap();
+    w.apply();
+    while w.plane.poll_transmit(w.now).is_some() {}
+    assert_eq!(w.plane.flow_counters().tombstones, 1);
+    let late = w.send(Edge::Subnet(w.web), &datagrams[1][1]).0;
+    assert_eq!(late, Fate::Drop(DropReason::FragmentWithoutFirst));
 }
 
 /// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset ends it too, and not at once.

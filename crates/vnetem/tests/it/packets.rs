@@ -51,3 +51,27 @@ pub(crate) fn datagram(source: SocketAddrV4, destination: SocketAddrV4, data: &[
         .unwrap();
     packet
 }
+
+/// The packet with the header checksum that its header wants.
+pub(crate) fn summed(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[10..12].fill(0);
+    let header = usize::from(packet[0] & 0xF) * 4;
+    let checksum = !vnetem::packet::checksum::sum(&packet[..header]);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// A packet without options in two fragments, the first with so many bytes of the payload, a multiple of eight.
+pub(crate) fn fragments(whole: &[u8], first: usize, identification: u16) -> [Vec<u8>; 2] {
+    let (header, payload) = whole.split_at(20);
+    let (first, later) = payload.split_at(first);
+    let word = u16::try_from(first.len() / 8).unwrap();
+    [(first, 0x2000), (later, word)].map(|(part, word): (&[u8], u16)| {
+        let mut packet = [header, part].concat();
+        let length = u16::try_from(packet.len()).unwrap();
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        packet[4..6].copy_from_slice(&identification.to_be_bytes());
+        packet[6..8].copy_from_slice(&word.to_be_bytes());
+        summed(packet)
+    })
+}

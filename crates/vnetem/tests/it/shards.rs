@@ -9,7 +9,7 @@ use vnetem::{
     Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
 };
 
-use crate::packets::{datagram, ip, net, segment};
+use crate::packets::{datagram, fragments, ip, net, segment};
 
 /// A packet and where it enters.
 #[derive(Clone)]
@@ -269,20 +269,8 @@ fn fragments_and_errors_follow_their_flow() {
         let out = fleet.process(&[Arrival { edge, bytes: udp(source, remote) }]);
         let external = Headers::parse(&out[0].bytes).unwrap().tuple().source;
         let whole = udp(remote, external);
-        let fragments = [(0_u16, 0x2000_u16), (2, 0)].map(|(offset, more)| {
-            let mut bytes = whole[..20].to_vec();
-            let from = 20 + usize::from(offset) * 8;
-            let to = if more == 0 { whole.len() } else { 36 };
-            bytes.extend(&whole[from..to]);
-            let length = u16::try_from(bytes.len()).unwrap();
-            bytes[2..4].copy_from_slice(&length.to_be_bytes());
-            bytes[4..6].copy_from_slice(&[host, host]);
-            bytes[6..8].copy_from_slice(&(offset | more).to_be_bytes());
-            bytes[10..12].fill(0);
-            let sum = !vnetem::packet::checksum::sum(&bytes[..20]);
-            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
-            Arrival { edge: Edge::Internet, bytes }
-        });
+        let fragments = fragments(&whole, 16, u16::from_be_bytes([host, host]));
+        let fragments = fragments.map(|bytes| Arrival { edge: Edge::Internet, bytes });
         let mut error = Vec::new();
         PacketBuilder::ipv4([8, 8, 8, 8], external.ip().octets(), 64)
             .icmpv4_raw(3, 3, [0; 4])

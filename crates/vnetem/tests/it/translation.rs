@@ -10,7 +10,7 @@ use vnetem::{
     Transmit,
 };
 
-use crate::packets::{datagram, end, segment};
+use crate::packets::{datagram, end, segment, summed};
 
 const REMOTE: &str = "8.8.8.8:53";
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
@@ -102,18 +102,9 @@ fn udp(source: &str, destination: &str, length: usize) -> Vec<u8> {
     datagram(end(source), end(destination), &vec![7; length])
 }
 
-fn mend(packet: &mut [u8]) {
-    packet[10..12].fill(0);
-    let sum: u32 =
-        packet[..20].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
-    let sum = !((sum & 0xFFFF) + (sum >> 16)) as u16;
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
-}
-
 fn dont_fragment(mut packet: Vec<u8>, on: bool) -> Vec<u8> {
     packet[6] = if on { 0x40 } else { 0 };
-    mend(&mut packet);
-    packet
+    summed(packet)
 }
 
 /// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and T-13 holds for both.
@@ -221,7 +212,7 @@ fn t_26_time_exceeded_quotes_the_inside_packet_and_makes_no_flow() {
         let mut world = World::new(PoolRules::AZURE);
         let mut packet = udp("10.0.0.4:7", REMOTE, length);
         packet[8] = ttl;
-        mend(&mut packet);
+        let packet = summed(packet);
         let reason = world.drop(Edge::Subnet(world.web), packet.clone());
         assert_eq!(reason, DropReason::TtlExpired);
         let (kind, code, edge, quoted, bytes) = world.error();
@@ -240,8 +231,7 @@ fn t_26_inbound_time_exceeded_quotes_the_external_form() {
     let source = world.source(udp("10.0.0.4:7", REMOTE, 9));
     let mut answer = udp(REMOTE, &source.to_string(), 9);
     answer[8] = 1;
-    mend(&mut answer);
-    assert_eq!(world.drop(Edge::Internet, answer), DropReason::TtlExpired);
+    assert_eq!(world.drop(Edge::Internet, summed(answer)), DropReason::TtlExpired);
     let (kind, _, edge, quoted, _) = world.error();
     assert_eq!((kind, edge, quoted.tuple().destination), (11, Edge::Internet, source));
 }
@@ -316,8 +306,7 @@ fn t_35_other_protocols_are_dropped_or_translated_by_address() {
     let gre = |source: &str| {
         let mut packet = udp(&format!("{source}:0"), REMOTE, 9);
         packet[9] = 47;
-        mend(&mut packet);
-        packet
+        summed(packet)
     };
     let mut world = World::new(PoolRules::AZURE);
     let reason = world.drop(Edge::Subnet(world.web), gre("10.0.0.4"));
@@ -330,8 +319,7 @@ fn t_35_other_protocols_are_dropped_or_translated_by_address() {
     let mut answer = packet.clone();
     answer[12..20].rotate_left(4);
     answer[8] = 64;
-    mend(&mut answer);
-    let (to, packet) = world.forward(Edge::Internet, answer);
+    let (to, packet) = world.forward(Edge::Internet, summed(answer));
     assert_eq!((to, &packet[16..20]), (vm, &[10, 0, 0, 4][..]));
     assert_eq!(world.drop(vm, gre("10.0.0.5")), DropReason::SnatExhausted);
 }

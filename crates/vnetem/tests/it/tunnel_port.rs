@@ -13,7 +13,7 @@ use vnetem::{
     Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
 };
 
-use crate::packets::{end, segment};
+use crate::packets::{end, segment, summed};
 
 const VM: &str = "10.0.0.4:50001";
 const ACCOUNT: &str = "52.239.1.9:443";
@@ -311,16 +311,4 @@ fn a_fixed_destination_comes_back_by_the_outer_address() {
 
 fn tcp(source: SocketAddrV4, destination: SocketAddrV4, flags: &str) -> Vec<u8> {
     segment(source, destination, flags, (1000, 1001), &[])
-}
-
-/// With a right header checksum (RFC 1071).
-fn summed(mut packet: Vec<u8>) -> Vec<u8> {
-    packet[10..12].fill(0);
-    let length = usize::from(packet[0] & 0xF) * 4;
-    let words = packet[..length].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xFFFF) + (sum >> 16);
-    let checksum = !u16::try_from((folded & 0xFFFF) + (folded >> 16)).unwrap();
-    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    packet
 }
