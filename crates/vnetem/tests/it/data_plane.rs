@@ -461,6 +461,20 @@ fn an_answer_by_another_edge_is_dropped() {
     world.forwarded(service, answer());
 }
 
+/// E10, N4: nor does whoever opened a flow go on by another edge.
+#[test]
+fn an_opener_stays_at_its_edge() {
+    let mut world = World::new(Settings::default());
+    let nic = world.network.add_nic(world.web, "vm", ip("10.0.0.4")).unwrap();
+    world.network.set_public_address(nic, Some(ip("20.2.2.2"))).unwrap();
+    world.apply();
+    let question = || datagram(end(ACCOUNT), end("20.2.2.2:53"), b"who?");
+    assert_eq!(world.forwarded(Edge::Internet, question()).0.to, Edge::Nic(nic));
+    let service = Edge::Service { service: world.storage, identity: None };
+    assert_eq!(world.send(service, question()).0, Fate::Drop(DropReason::WrongEdge));
+    world.forwarded(Edge::Internet, question());
+}
+
 /// P10, T-26: nothing is forwarded with a time to live that is over; the sender is told once, from its gateway, and no flow is made.
 #[test]
 fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
