@@ -3,6 +3,7 @@ use std::fmt;
 
 use crate::address::Address;
 use crate::block::Cell;
+use crate::compare::last_in_16;
 use crate::id_table::{Hit, IdTable};
 
 /// A table that many tables stand over, such as the prefixes of a cloud's services: an [`IdTable`] with an
@@ -75,12 +76,6 @@ impl BaseTable {
         self.table.bytes() + size_of_val(&*self.index) + size_of_val(&*self.lines)
     }
 
-    /// Loads a word of the line that a lookup reads.
-    #[inline(always)]
-    pub(crate) fn touch(&self, address: u32) -> u32 {
-        u32::from(self.line(address).starts.first().copied().unwrap_or(0))
-    }
-
     #[inline(always)]
     fn line(&self, address: u32) -> &Line {
         const ASKING: &Line = &Line::uniform(ASK);
@@ -108,8 +103,7 @@ impl Line {
         if intervals.first().is_none_or(|(start, _)| start & 0xffff != 0) {
             all.push((0, before));
         }
-        let low = |start: &u32| u16::try_from(start & 0xffff).unwrap_or(0);
-        all.extend(intervals.iter().map(|(start, cell)| (low(start), narrowed(*cell))));
+        all.extend(intervals.iter().map(|(start, cell)| (low_half(*start), narrowed(*cell))));
         match all.as_slice() {
             [(_, cell)] => return Ok(*cell),
             all if all.len() > Self::INTERVALS => return Ok(ASK),
@@ -125,13 +119,15 @@ impl Line {
     /// The cell of the last interval that does not begin behind the address.
     #[inline(always)]
     fn cell_of(&self, address: u32) -> u16 {
-        let mut at = 0;
-        for step in [8, 4, 2, 1] {
-            let start = self.starts.get(at + step).copied().unwrap_or(0);
-            at += step * usize::from(u32::from(start) <= address & 0xffff);
-        }
+        let at = last_in_16(&self.starts, low_half(address)) as usize;
         self.cells.get(at).copied().unwrap_or(ASK)
     }
+}
+
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+fn low_half(address: u32) -> u16 {
+    address as u16
 }
 
 /// A cell in 16 bits, if it fits.

@@ -2,25 +2,35 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::address::mask;
+use crate::compare::{below_in_8, below_in_16};
 use crate::sweep::{Rule, sweep};
 
 /// The elementary intervals of a table, in cache lines under an implicit 16-way tree.
 ///
-/// A leaf holds the first addresses of ten intervals and their cells (eight, if a cell needs 32 bits), so
-/// that finding the interval and reading what it says is one line. Above more than eight leaves there are
-/// lines of 16 addresses, one for each line below, until eight are left or fewer; which of those it is,
-/// the block itself says.
+/// A leaf says where ten intervals begin and has their cells (eight, if a cell needs 32 bits), so that
+/// finding the interval and reading what it says is one line. Above more than eight leaves there are lines
+/// that say where 16 lines below begin, until eight are left or fewer; which of those it is, the block
+/// itself says.
+///
+/// Where something begins is told by the address before it, so that what an address lies in is how many
+/// of those are below it. The first of a line is not compared: whoever comes here is not before it. Places
+/// left over hold [`NOWHERE`].
 #[repr(align(64))]
 pub(crate) struct Block {
-    /// The levels from the top down, then two words for each hidden route.
+    /// The levels from the leaves up, then two words for each hidden route.
     lines: Arc<[Line]>,
-    /// The first addresses of the lines of the top level but the first.
-    top: [u32; TOP - 1],
+    /// Where the lines of the top level begin.
+    top: [u32; TOP],
+    /// Position of the top level.
+    first: u32,
     leaves: u32,
     /// An entry of the top level stands for `1 << shift` leaves.
     shift: u8,
     wide: bool,
 }
+
+/// Below no address.
+const NOWHERE: u32 = u32::MAX;
 
 /// What wins in an interval: the number of the value, and in the low bits the prefix length plus one.
 pub(crate) type Cell = u32;
@@ -80,21 +90,16 @@ impl Block {
         while entries(leaves, shift) as usize > TOP {
             shift += FAN_BITS;
         }
-        let mut top = [u32::MAX; TOP - 1];
-        let tops = starts.iter().step_by(per_leaf << shift).skip(1);
-        top.iter_mut().zip(tops).for_each(|(first, start)| *first = *start);
         let mut lines = Vec::with_capacity(leaves as usize * 9 / 8 + 8);
-        for shift in (FAN_BITS..=shift).rev().step_by(FAN_BITS.into()) {
-            let step = per_leaf << (shift - FAN_BITS);
-            let firsts: Vec<u32> = starts.iter().step_by(step).copied().collect();
-            lines.extend(firsts.chunks(WORDS).map(|firsts| {
-                let mut line = [u32::MAX; WORDS];
-                line.iter_mut().zip(firsts).for_each(|(word, first)| *word = *first);
-                Line(line)
-            }));
-        }
         let leaf = if wide { wide_leaf } else { narrow_leaf };
         lines.extend(starts.chunks(per_leaf).zip(cells.chunks(per_leaf)).map(|(s, c)| leaf(s, c)));
+        for shift in (0..shift).step_by(FAN_BITS.into()) {
+            let below: Vec<u32> = starts.iter().step_by(per_leaf << shift).copied().collect();
+            lines.extend(below.chunks(WORDS).map(|starts| Line(beginnings(starts))));
+        }
+        let tops: Vec<u32> = starts.iter().step_by(per_leaf << shift).copied().collect();
+        let first = u32::try_from(lines.len() - tops.len()).unwrap_or(u32::MAX);
+        let top = beginnings(&tops);
         let mut rest = rules.iter().zip(hidden).filter(|(_, hidden)| *hidden).peekable();
         while rest.peek().is_some() {
             let mut line = [NO_MATCH; WORDS];
@@ -103,7 +108,7 @@ impl Block {
             }
             lines.push(Line(line));
         }
-        Self { lines: lines.into(), top, leaves, shift, wide }
+        Self { lines: lines.into(), top, first, leaves, shift, wide }
     }
 
     /// What wins at an address.
@@ -119,15 +124,9 @@ impl Block {
     /// A search that has found its line of the top level.
     #[inline]
     pub(crate) fn search(&self, address: u32) -> Search<'_> {
-        let Self { lines, top, leaves, shift, wide } = self;
-        let mut at = 0;
-        for step in [4, 2, 1] {
-            let first = top.get(at as usize + step as usize - 1).copied().unwrap_or(u32::MAX);
-            at += step * u32::from(first <= address);
-        }
-        let (leaves, shift, wide) = (*leaves, *shift, *wide);
-        // The last address is not below what stands for lines that do not exist.
-        Search { lines, leaves, shift, wide, first: 0, at: at.min(entries(leaves, shift) - 1) }
+        let Self { lines, top, first, leaves, shift, wide } = self;
+        let (first, leaves, shift, wide) = (*first, *leaves, *shift, *wide);
+        Search { lines, first, at: below_in_8(top, address), leaves, shift, wide }
     }
 
     /// Loads a word of the block itself.
@@ -148,7 +147,7 @@ impl Block {
 
     /// The rules whose network lies between two addresses, both included, in order.
     pub(crate) fn rules_between(&self, first: u32, last: u32) -> Vec<Rule<Cell>> {
-        let behind = self.first_leaf() + self.leaves as usize;
+        let behind = self.first as usize + entries(self.leaves, self.shift) as usize;
         let hidden = self.lines.get(behind..).unwrap_or_default().iter();
         let hidden =
             hidden.flat_map(|line| line.0.as_chunks().0).map(|[network, cell]| (*network, *cell));
@@ -184,20 +183,17 @@ impl Block {
 
     /// First addresses and cells, rising.
     pub(crate) fn intervals(&self) -> impl Iterator<Item = (u32, Cell)> {
-        let first = self.first_leaf();
-        let leaves = self.lines.get(first..first + self.leaves as usize).unwrap_or_default();
+        let leaves = self.lines.get(..self.leaves as usize).unwrap_or_default();
         let slots = if self.wide { WIDE } else { NARROW };
-        let listed = leaves.iter().flat_map(move |line| {
-            (0..slots).map(move |slot| (line.word(slot), line.cell(slot, self.wide)))
-        });
-        let mut last = None;
-        // The last leaf is filled up with its last interval.
-        listed.filter(move |(start, _)| last.replace(*start) != Some(*start))
-    }
-
-    fn first_leaf(&self) -> usize {
-        let above = (1..=self.shift / FAN_BITS).map(|level| entries(self.leaves, level * FAN_BITS));
-        above.sum::<u32>() as usize
+        leaves.iter().flat_map(move |line| {
+            (0..slots).filter_map(move |slot| {
+                let start = match line.word(slot) {
+                    start if slot == 0 => start,
+                    before => before.checked_add(1)?,
+                };
+                Some((start, line.cell(slot, self.wide)))
+            })
+        })
     }
 }
 
@@ -228,12 +224,12 @@ impl Hash for Block {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Search<'a> {
     lines: &'a [Line],
-    leaves: u32,
-    shift: u8,
-    wide: bool,
     /// Where the level begins, and the line of it that the address belongs to.
     first: u32,
     at: u32,
+    leaves: u32,
+    shift: u8,
+    wide: bool,
 }
 
 impl Search<'_> {
@@ -257,20 +253,20 @@ impl Search<'_> {
     /// Goes down one level, from a line of addresses to one that it leads to.
     #[inline]
     pub(crate) fn below(&mut self, address: u32) {
-        let child = self.at * 16 + self.line(self.first + self.at).last_of_16(address);
-        self.first += entries(self.leaves, self.shift);
+        let line = self.line(self.first + self.at);
+        self.at = self.at * 16 + below_in_16::<WORDS>(&line.0, address);
         self.shift -= FAN_BITS;
-        self.at = child.min(entries(self.leaves, self.shift) - 1);
+        self.first -= entries(self.leaves, self.shift);
     }
 
     /// The cell of the leaf.
     #[inline]
     pub(crate) fn cell(self, address: u32) -> Cell {
-        let line = self.line(self.first + self.at);
+        let line = self.line(self.at);
         if self.wide {
-            line.cell(line.last_of_8(address), true)
+            line.cell(below_in_16::<WIDE>(&line.0, address) as usize, true)
         } else {
-            line.cell(line.last_of_10(address), false)
+            line.cell(below_in_16::<NARROW>(&line.0, address) as usize, false)
         }
     }
 
@@ -295,35 +291,6 @@ impl Line {
             (self.word(NARROW + slot / 2) >> (16 * (slot & 1))) & 0xffff
         }
     }
-
-    /// The last of the first 16 words that is not above the address; a halving whose steps are fixed, in
-    /// place of comparing whole vectors, which no compiler does well for every processor.
-    #[inline(always)]
-    fn last_of_16(&self, address: u32) -> u32 {
-        let mut at = 0;
-        for step in [8, 4, 2, 1] {
-            at += step * u32::from(self.word(at as usize + step as usize) <= address);
-        }
-        at
-    }
-
-    #[inline(always)]
-    fn last_of_10(&self, address: u32) -> usize {
-        let mut at = 0;
-        for step in [5, 2, 1, 1] {
-            at += step * usize::from(self.word(at + step) <= address);
-        }
-        at
-    }
-
-    #[inline(always)]
-    fn last_of_8(&self, address: u32) -> usize {
-        let mut at = 0;
-        for step in [4, 2, 1] {
-            at += step * usize::from(self.word(at + step) <= address);
-        }
-        at
-    }
 }
 
 /// How many lines the level has whose lines stand for `1 << shift` leaves.
@@ -337,29 +304,33 @@ fn rule(network: u32, cell: Cell) -> Option<Rule<Cell>> {
     Some(Rule { network, length, cell })
 }
 
-/// Up to ten intervals with their cells. What is left over repeats the last one, so that an address beyond
-/// it finds its cell whichever of them is taken.
+/// What tells lines or intervals apart that begin at these addresses; the first as it is.
+fn beginnings<const PLACES: usize>(starts: &[u32]) -> [u32; PLACES] {
+    let mut words = [NOWHERE; PLACES];
+    for (place, (word, start)) in words.iter_mut().zip(starts).enumerate() {
+        *word = if place == 0 { *start } else { start - 1 };
+    }
+    words
+}
+
+/// Up to ten intervals with their cells.
 fn narrow_leaf(starts: &[u32], cells: &[Cell]) -> Line {
     let mut line = [0; WORDS];
     let (words, halves) = line.split_at_mut(NARROW);
-    let last = (starts.last(), cells.last());
-    for (slot, word) in words.iter_mut().enumerate() {
-        *word = starts.get(slot).or(last.0).copied().unwrap_or(0);
+    words.copy_from_slice(&beginnings::<NARROW>(starts));
+    for (slot, cell) in cells.iter().enumerate() {
         if let Some(half) = halves.get_mut(slot / 2) {
-            *half |= cells.get(slot).or(last.1).copied().unwrap_or(NO_MATCH) << (16 * (slot & 1));
+            *half |= cell << (16 * (slot & 1));
         }
     }
     Line(line)
 }
 
-/// The same for eight intervals.
+/// Up to eight intervals with their cells.
 fn wide_leaf(starts: &[u32], cells: &[Cell]) -> Line {
-    let mut line = [0; WORDS];
+    let mut line = [NO_MATCH; WORDS];
     let (words, wide) = line.split_at_mut(WIDE);
-    for (half, given) in [(words, starts), (wide, cells)] {
-        for (slot, word) in half.iter_mut().enumerate() {
-            *word = given.get(slot).or(given.last()).copied().unwrap_or(0);
-        }
-    }
+    words.copy_from_slice(&beginnings::<WIDE>(starts));
+    wide.iter_mut().zip(cells).for_each(|(word, cell)| *word = *cell);
     Line(line)
 }

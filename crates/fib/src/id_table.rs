@@ -9,9 +9,9 @@ use crate::value_id::ValueId;
 /// An immutable table that answers numbers of values which it shares with other tables: see
 /// [`SharedValues`](crate::SharedValues), which makes it.
 ///
-/// It is made for tens of thousands of tables of 10 to 2,000 routes: a handle of 48 bytes and one block of
-/// cache lines. A line holds the first addresses of ten elementary intervals and, beside each, the length of
-/// the winning prefix and the number of its value. The handle says which of up to eight lines it is; above
+/// It is made for tens of thousands of tables of 10 to 2,000 routes: a handle of one cache line and one
+/// block of several. A line says where ten elementary intervals begin and, beside each, the length of the
+/// winning prefix and the number of its value. The handle says which of up to eight lines it is; above
 /// more there is an implicit 16-way tree. So a lookup fetches the handle and one line up to some 40 routes,
 /// one more up to 600, one more up to 10,000.
 ///

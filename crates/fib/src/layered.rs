@@ -72,11 +72,10 @@ pub fn lookup_pairs(
             }
         }
         touch(searches.iter().map(|search| search.touch()));
-        for ((hit, search), (_, address)) in hits.iter_mut().zip(searches).zip(pairs) {
+        for ((hit, search), (_, address)) in hits.iter_mut().zip(&searches).zip(pairs) {
             *hit = Hit(search.cell(address.number()));
         }
         if let Some(base) = base {
-            touch(pairs.iter().map(|(_, address)| base.touch(address.number())));
             for (hit, (_, address)) in hits.iter_mut().zip(pairs) {
                 *hit = hit.or_longer(base.lookup(*address));
             }

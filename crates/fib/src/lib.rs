@@ -80,8 +80,11 @@
 struct Readme;
 
 mod address;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod base_table;
 mod block;
+mod compare;
 mod error;
 mod frozen;
 mod id_table;

@@ -16,10 +16,10 @@ pub type Match<'a, V> = (Ipv4Net, &'a V);
 /// An immutable table of routes: one flat block, cheap to clone, made for tens of thousands of
 /// tables of 10 to 2,000 routes.
 ///
-/// The block holds the first addresses of the elementary intervals, ten to a cache line, each with a cell
-/// beside it that says the length of the winning prefix and the number of its value. Up to four such lines
-/// stand alone; above more there is an implicit 16-way tree. A lookup touches one line in each level: one
-/// level up to 20 routes or so, two up to 300, three up to 5,000.
+/// The block says where the elementary intervals begin, ten to a cache line, each with a cell beside it
+/// that says the length of the winning prefix and the number of its value. Up to eight such lines stand
+/// alone; above more there is an implicit 16-way tree. A lookup touches one line up to some 40 routes, one
+/// more up to 600, one more up to 10,000.
 ///
 /// A table is replaced, never edited.
 pub struct Table<V> {

@@ -34,7 +34,7 @@ impl<C: Code> Array<C> {
     #[inline]
     pub(crate) fn codes(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
         #[cfg(target_arch = "x86_64")]
-        let (addresses, ids) = super::gather::codes(&self.0, addresses, ids);
+        let (addresses, ids) = crate::avx512::codes(&self.0, addresses, ids);
         self.codes_one_by_one(addresses, ids);
     }
 

@@ -1,10 +1,12 @@
 mod array;
 mod code;
 mod frozen_table;
-#[cfg(target_arch = "x86_64")]
-mod gather;
 mod runs;
 mod spans;
 mod splits;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use array::LENGTH;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use code::Code;
 pub use frozen_table::{FrozenTable, Layout};

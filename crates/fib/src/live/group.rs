@@ -1,5 +1,7 @@
+use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Which prefixes exist among the eight lengths below one node of the address space: one cache line.
 ///
@@ -24,7 +26,7 @@ pub(crate) type Children = [u64; 4];
 impl Group {
     #[inline]
     fn word(&self, word: usize) -> u64 {
-        self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.0.get(word).map_or(0, |word| word.load(Relaxed))
     }
 
     #[inline]
@@ -42,7 +44,7 @@ impl Group {
     pub(crate) fn add(&self, number: u32) {
         let (word, bit) = Self::locate(number);
         if let Some(word) = self.0.get(word) {
-            word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
+            word.store(word.load(Relaxed) | bit, Relaxed);
         }
     }
 
@@ -50,21 +52,26 @@ impl Group {
     pub(crate) fn remove(&self, number: u32) {
         let (word, bit) = Self::locate(number);
         if let Some(word) = self.0.get(word) {
-            word.store(word.load(Ordering::Relaxed) & !bit, Ordering::Relaxed);
+            word.store(word.load(Relaxed) & !bit, Relaxed);
         }
     }
 
-    /// How many prefixes have a lower number: where this one's code stands.
+    /// How many prefixes have a lower number: where this one's code stands. All words are counted, so that
+    /// no branch depends on the number.
     #[inline]
     pub(crate) fn rank(&self, number: u32) -> usize {
         let (word, bit) = Self::locate(number);
-        let before: u32 = (0..word).map(|word| self.word(word).count_ones()).sum();
-        (before + (self.word(word) & (bit - 1)).count_ones()) as usize
+        let lower = |at| match usize::cmp(&at, &word) {
+            Ordering::Less => u64::MAX,
+            Ordering::Equal => bit - 1,
+            Ordering::Greater => 0,
+        };
+        (0..WORDS).map(|at| (self.word(at) & lower(at)).count_ones() as usize).sum()
     }
 
     /// The numbers of the prefixes that exist, rising.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.iter().zip(0u32..).flat_map(|(word, at)| ones(word.load(Ordering::Relaxed), at * 64))
+        self.0.iter().zip(0u32..).flat_map(|(word, at)| ones(word.load(Relaxed), at * 64))
     }
 
     /// The longest prefix above this child that exists, from the eighth length up to the first.
@@ -120,7 +127,7 @@ impl Clone for Group {
     fn clone(&self) -> Self {
         let copy = Self::default();
         for (to, from) in copy.0.iter().zip(&self.0) {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+            to.store(from.load(Relaxed), Relaxed);
         }
         copy
     }

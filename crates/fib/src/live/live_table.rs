@@ -83,8 +83,12 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
     ///
     /// As [`insert`](Self::insert).
     pub fn replace(&mut self, prefix: Ipv4Net, value: V) -> Result<Option<V>, RouteError> {
-        canonical(prefix)?;
-        if self.get(prefix).is_none() { Ok(None) } else { self.insert(prefix, value) }
+        let (network, length) = canonical(prefix)?;
+        if self.contains(Place::of(network, length)) {
+            self.insert(prefix, value)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Removes the route of exactly this prefix and returns what it said.

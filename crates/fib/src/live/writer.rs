@@ -159,6 +159,17 @@ impl<V> LiveTable<V> {
         Some(taken)
     }
 
+    /// Whether there is a route of exactly this prefix.
+    pub(super) fn contains(&self, place: Place) -> bool {
+        let group = |group: &Group| group.contains(place.number);
+        match place.group() {
+            Some(at) => self.generation.groups.get(at).is_some_and(group),
+            None => on_plane!(&self.generation.planes, plane => {
+                plane.block(place.node).is_some_and(|block| group(block.group))
+            }),
+        }
+    }
+
     /// The code of exactly this prefix.
     pub(super) fn code_of(&self, place: Place) -> Option<u32> {
         let code = |group: &Group, codes: &[u32]| {

@@ -1,0 +1,191 @@
+//! The one file with `unsafe`: what AVX-512 does for sixteen numbers at once.
+//!
+//! Codes of addresses are fetched by one gather, which keeps more loads under way than sixteen loads:
+//! frozen tables only, to whose memory nobody writes. Asked for at run time, once for each batch.
+//!
+//! A cache line of numbers is compared with an address. That is too little work to be asked for each time,
+//! so only a program built for such a processor (`-C target-cpu=native`) does it.
+#![allow(
+    unsafe_code,
+    reason = "half the time of the same in safe code, both of them, see docs/performance.md"
+)]
+
+#[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
+use std::arch::x86_64::{
+    _mm256_cmple_epu16_mask, _mm256_cmplt_epu32_mask, _mm256_loadu_si256, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm512_cmplt_epu32_mask,
+};
+use std::arch::x86_64::{
+    _mm512_and_si512, _mm512_i32gather_epi32, _mm512_loadu_si512, _mm512_set1_epi32,
+    _mm512_srli_epi32, _mm512_storeu_si512,
+};
+
+use crate::address::Address;
+use crate::frozen::{Code, LENGTH};
+use crate::value_id::ValueId;
+
+const LANES: usize = 16;
+
+/// Stores the codes of addresses in sixteens, if the processor can, and returns what is left to do.
+#[inline]
+pub(crate) fn codes<'a, 'i, C: Code, A: Address>(
+    slots: &[C; LENGTH],
+    addresses: &'a [A],
+    ids: &'i mut [ValueId],
+) -> (&'a [A], &'i mut [ValueId]) {
+    if !is_x86_feature_detected!("avx512f") {
+        return (addresses, ids);
+    }
+    let whole = addresses.len().min(ids.len()) / LANES * LANES;
+    let (in_sixteens, addresses) = addresses.split_at(whole);
+    let (ids_in_sixteens, ids) = ids.split_at_mut(whole);
+    // SAFETY: the processor has AVX-512F, as asked above.
+    unsafe { sixteens(slots, in_sixteens.as_chunks().0, ids_in_sixteens.as_chunks_mut().0) };
+    (addresses, ids)
+}
+
+#[target_feature(enable = "avx512f")]
+fn sixteens<C: Code, A: Address>(
+    slots: &[C; LENGTH],
+    addresses: &[[A; LANES]],
+    ids: &mut [[ValueId; LANES]],
+) {
+    const { assert!(matches!(size_of::<C>(), 1 | 2 | 4)) }
+    let mask = _mm512_set1_epi32(match size_of::<C>() {
+        1 => 0xff,
+        2 => 0xffff,
+        _ => -1,
+    });
+    for (addresses, ids) in addresses.iter().zip(ids) {
+        let addresses: [u32; LANES] = addresses.map(Address::number);
+        let first = slots.as_ptr().cast();
+        // SAFETY: the load reads the 64 bytes of `addresses`, the store writes the 64 bytes of `ids`
+        // (`ValueId` is a transparent u32); neither needs alignment. An index is an address without its low
+        // eight bits, so below 2^24; times the size of a code it is where a slot begins. The gather reads
+        // four bytes there. The last of them is less than four slots behind it, so before the end of
+        // `slots`, which has 2^24 + 4. They are shared, hold plain integers, and nobody writes to them.
+        unsafe {
+            let slots_at = _mm512_srli_epi32::<8>(_mm512_loadu_si512(addresses.as_ptr().cast()));
+            let codes = match size_of::<C>() {
+                1 => _mm512_i32gather_epi32::<1>(slots_at, first),
+                2 => _mm512_i32gather_epi32::<2>(slots_at, first),
+                _ => _mm512_i32gather_epi32::<4>(slots_at, first),
+            };
+            _mm512_storeu_si512(ids.as_mut_ptr().cast(), _mm512_and_si512(codes, mask));
+        }
+    }
+}
+
+/// [`crate::compare`] for a processor that is known to have what it takes.
+#[cfg(all(target_feature = "avx512bw", target_feature = "avx512vl"))]
+pub(crate) mod known {
+    #[inline(always)]
+    pub(crate) fn below_in_8(words: &[u32; 8], number: u32) -> u32 {
+        // SAFETY: the program is built for processors that have AVX-512BW and VL.
+        unsafe { super::below_in_8(words, number) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn below_in_16<const COUNT: usize>(words: &[u32; 16], number: u32) -> u32 {
+        // SAFETY: as above.
+        unsafe { super::below_in_16::<COUNT>(words, number) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn last_in_16(halves: &[u16; 16], number: u16) -> u32 {
+        // SAFETY: as above.
+        unsafe { super::last_in_16(halves, number) }
+    }
+}
+
+#[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
+#[target_feature(enable = "avx512bw,avx512vl,popcnt")]
+#[inline]
+fn below_in_8(words: &[u32; 8], number: u32) -> u32 {
+    // SAFETY: the load reads the 32 bytes of `words` and needs no alignment.
+    let words = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
+    let below = _mm256_cmplt_epu32_mask(words, _mm256_set1_epi32(number.cast_signed()));
+    (below & !1).count_ones()
+}
+
+#[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
+#[target_feature(enable = "avx512bw,avx512vl,popcnt")]
+#[inline]
+fn below_in_16<const COUNT: usize>(words: &[u32; 16], number: u32) -> u32 {
+    // SAFETY: the load reads the 64 bytes of `words` and needs no alignment.
+    let words = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
+    let below = _mm512_cmplt_epu32_mask(words, _mm512_set1_epi32(number.cast_signed()));
+    (u32::from(below) & ((1 << COUNT) - 2)).count_ones()
+}
+
+#[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
+#[target_feature(enable = "avx512bw,avx512vl,popcnt")]
+#[inline]
+fn last_in_16(halves: &[u16; 16], number: u16) -> u32 {
+    // SAFETY: the load reads the 32 bytes of `halves` and needs no alignment.
+    let halves = unsafe { _mm256_loadu_si256(halves.as_ptr().cast()) };
+    let not_above = _mm256_cmple_epu16_mask(halves, _mm256_set1_epi16(number.cast_signed()));
+    (not_above & !1).count_ones()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compare::halving;
+
+    /// Sorted numbers, many of them at the ends of the range, and one to compare with near them.
+    fn line() -> impl Strategy<Value = ([u32; 16], u32)> {
+        let number =
+            || prop_oneof![any::<u32>(), 0u32..4, (0u32..4).prop_map(|below| u32::MAX - below)];
+        (prop::array::uniform16(number()), number(), 0usize..16, -1i32..=1).prop_map(
+            |(mut words, other, at, off)| {
+                words[1..].sort_unstable();
+                let near = words[at].wrapping_add_signed(off);
+                (words, if off == 0 && at == 0 { other } else { near })
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// At once, by halves and one by one, on a processor that can.
+        #[test]
+        fn a_line_at_once_is_a_line_by_halves((words, number) in line()) {
+            let count =
+                |words: &[u32]| words[1..].iter().map(|word| u32::from(*word < number)).sum::<u32>();
+            let of_8 = words.first_chunk().unwrap();
+            let one_by_one = [8, 8, 10, 16].map(|length| count(&words[..length]));
+            let by_halves = [
+                halving::below_in_8(of_8, number),
+                halving::below_in_16::<8>(&words, number),
+                halving::below_in_16::<10>(&words, number),
+                halving::below_in_16::<16>(&words, number),
+            ];
+            prop_assert_eq!(by_halves, one_by_one);
+            let mut halves = words.map(|word| (word >> 16) as u16);
+            halves[0] = 0;
+            let half = (number >> 16) as u16;
+            let last: u32 = halves[1..].iter().map(|word| u32::from(*word <= half)).sum();
+            prop_assert_eq!(halving::last_in_16(&halves, half), last);
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+                // SAFETY: the processor has both, as asked above.
+                let (at_once, last_at_once) = unsafe {
+                    (
+                        [
+                            below_in_8(of_8, number),
+                            below_in_16::<8>(&words, number),
+                            below_in_16::<10>(&words, number),
+                            below_in_16::<16>(&words, number),
+                        ],
+                        last_in_16(&halves, half),
+                    )
+                };
+                prop_assert_eq!(at_once, one_by_one);
+                prop_assert_eq!(last_at_once, last);
+            }
+        }
+    }
+}
