@@ -14,6 +14,7 @@ pub(crate) struct Rule<C> {
 ///
 /// `rules` must be sorted by (network, length) and free of duplicates. A rule that is never named is
 /// hidden: longer ones cover it whole.
+#[inline]
 pub(crate) fn sweep<C>(rules: &[Rule<C>], mut emit: impl FnMut(u32, Option<usize>)) {
     // Held back until it is sure that no other interval starts at the same address.
     let mut pending = (0, None);
@@ -25,25 +26,20 @@ pub(crate) fn sweep<C>(rules: &[Rule<C>], mut emit: impl FnMut(u32, Option<usize
     };
     // The rules that cover where we are, by last address, the longest on top; at most 33 deep.
     let mut open: Vec<(u32, usize)> = Vec::with_capacity(33);
-    for (at, rule) in rules.iter().enumerate() {
-        close(&mut open, Some(rule.network), &mut cut);
-        cut(rule.network, Some(at));
-        open.push((rule.network | !mask(rule.length), at));
-    }
-    close(&mut open, None, &mut cut);
-    emit(pending.0, pending.1);
-}
-
-/// Closes the rules that end before the next one starts, all of them if there is no next.
-fn close(
-    open: &mut Vec<(u32, usize)>,
-    next: Option<u32>,
-    cut: &mut impl FnMut(u32, Option<usize>),
-) {
-    while let Some((end, _)) = open.pop_if(|(end, _)| next.is_none_or(|next| *end < next)) {
-        // Beyond the last address nothing starts.
-        if let Some(start) = end.checked_add(1) {
-            cut(start, open.last().map(|(_, rule)| *rule));
+    for (at, next) in rules.iter().map(Some).chain([None]).enumerate() {
+        // Those that end before the next one starts; all of them if there is no next.
+        while let Some((end, _)) =
+            open.pop_if(|(end, _)| next.is_none_or(|next| *end < next.network))
+        {
+            // Beyond the last address nothing starts.
+            if let Some(start) = end.checked_add(1) {
+                cut(start, open.last().map(|(_, rule)| *rule));
+            }
+        }
+        if let Some(rule) = next {
+            cut(rule.network, Some(at));
+            open.push((rule.network | !mask(rule.length), at));
         }
     }
+    emit(pending.0, pending.1);
 }

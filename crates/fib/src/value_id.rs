@@ -24,3 +24,9 @@ impl ValueId {
         self.0
     }
 }
+
+/// Whether one of these is this number. All are compared, so that compilers make vectors of it.
+#[inline(always)]
+pub(crate) fn any(ids: &[ValueId], number: u32) -> bool {
+    ids.iter().fold(false, |any, id| any | (id.0 == number))
+}

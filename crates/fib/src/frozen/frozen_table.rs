@@ -13,7 +13,7 @@ use crate::error::RouteError;
 use crate::intern::Interner;
 use crate::live::{LiveTable, Width, number};
 use crate::sweep::Rule;
-use crate::value_id::ValueId;
+use crate::value_id::{ValueId, any};
 
 /// A large table that never changes, for lookups of values alone.
 ///
@@ -164,6 +164,8 @@ impl<V> fmt::Debug for FrozenTable<V> {
 
 /// How many codes a batch loads before it looks at the first of them.
 const STRETCH: usize = 512;
+/// And how many it looks at together, if one of those is split.
+const FEW: usize = 16;
 
 impl<C: Code> Form<C> {
     fn new(rules: &[Rule<u32>], values: u32, layout: Layout) -> Self {
@@ -191,8 +193,7 @@ impl<C: Code> Form<C> {
                 Slots::Array(array) => array.codes(addresses, ids),
                 Slots::Runs(runs) => runs.codes(addresses, ids),
             }
-            let split = ids.iter().fold(false, |any, id| any | (id.0 == C::SPLIT));
-            if split {
+            if any(ids, C::SPLIT) {
                 self.batch_split(addresses, ids);
             }
         }
@@ -200,9 +201,14 @@ impl<C: Code> Form<C> {
 
     #[cold]
     fn batch_split(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
-        for (id, address) in ids.iter_mut().zip(addresses) {
-            if id.0 == C::SPLIT {
-                *id = ValueId(self.splits.code(address.number()));
+        for (addresses, ids) in addresses.chunks(FEW).zip(ids.chunks_mut(FEW)) {
+            if !any(ids, C::SPLIT) {
+                continue;
+            }
+            for (id, address) in ids.iter_mut().zip(addresses) {
+                if id.0 == C::SPLIT {
+                    *id = ValueId(self.splits.code(address.number()));
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use super::cell::Cell;
 use super::group::{FAN, Group, WHOLE, runs};
 use super::place::{Place, group_at};
 use crate::address::Address;
-use crate::value_id::ValueId;
+use crate::value_id::{ValueId, any};
 
 /// Slots of the array: one for each /24.
 pub(crate) const SLOTS: usize = 1 << 24;
@@ -17,6 +17,8 @@ const LEAST_PAGES: usize = 1 << 10;
 const LEAST_BLOCKS: usize = 1 << 12;
 /// How many codes a batch loads before it looks at the first of them.
 const STRETCH: usize = 512;
+/// And how many it looks at together, if one of those leads into a block.
+const FEW: usize = 16;
 /// Where the first page and the first block begin; nothing leads to what lies before.
 const FIRST: u32 = 256;
 
@@ -60,9 +62,14 @@ impl<C: Cell> Lookup<'_, C> {
     /// Follows the codes of split /24s into their blocks.
     #[cold]
     fn batch_split(self, addresses: &[impl Address], ids: &mut [ValueId]) {
-        for (id, address) in ids.iter_mut().zip(addresses) {
-            if id.0 == C::EXTENDED {
-                *id = ValueId(self.extended(address.number()));
+        for (addresses, ids) in addresses.chunks(FEW).zip(ids.chunks_mut(FEW)) {
+            if !any(ids, C::EXTENDED) {
+                continue;
+            }
+            for (id, address) in ids.iter_mut().zip(addresses) {
+                if id.0 == C::EXTENDED {
+                    *id = ValueId(self.extended(address.number()));
+                }
             }
         }
     }
@@ -93,8 +100,7 @@ impl<C: Cell> Lookup<'_, C> {
             for (id, address) in ids.iter_mut().zip(addresses) {
                 *id = ValueId(self.slot(address.number()));
             }
-            let split = ids.iter().fold(false, |any, id| any | (id.0 == C::EXTENDED));
-            if split {
+            if any(ids, C::EXTENDED) {
                 self.batch_split(addresses, ids);
             }
         }
