@@ -9,7 +9,8 @@ use vnetem_fib::{
     BaseTable, Hit, IdTable, Layout, LiveTable, SharedValues, Table, ValueId, lookup_pairs,
 };
 
-use super::{Random, Routes, option, prefix};
+use super::option;
+use super::tables::{Random, Routes, prefix};
 
 /// Compares so many lookups, and says how many there were.
 pub(crate) fn prove(full: &Routes, lookups: u64) {
