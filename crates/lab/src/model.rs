@@ -222,8 +222,7 @@ impl Model {
             return drop(DropReason::OutboundUnsupported);
         }
         self.check_ttl(entered, packet)?;
-        let (now, timers, refreshes) =
-            (self.now, self.settings.flows.timers, self.settings.flows.inbound_refreshes);
+        let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
         let restarts = match (&mut flow.stage, packet.segment()) {
             (Stage::Tcp(connection), Some(segment)) => match connection.take(side, &segment) {
@@ -237,7 +236,7 @@ impl Model {
             _ => false,
         };
         if restarts {
-            flow.deadline = now + flow.timer(&timers);
+            flow.deadline = now + flow.timer();
         }
         let (number, forwarded) = (flow.number, flow.carry(side, entered.bytes, packet));
         self.note_first(entered, packet, number, side);

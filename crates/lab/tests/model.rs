@@ -124,5 +124,5 @@ fn sequences_reach_every_kind_of_outcome() {
         sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
-    assert!(closed > 150 && originated > 500 && refused > 300, "{sum:?}");
+    assert!(closed > 150 && originated > 500 && refused > 250, "{sum:?}");
 }

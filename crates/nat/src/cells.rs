@@ -77,7 +77,7 @@ impl Cells {
     /// Puts a flow into the list of its cell, behind all that are not newer.
     pub(crate) fn link<T>(&mut self, chains: &mut Chains, records: &Slab<Record<T>>, number: u32) {
         let Some(record) = records.get(number) else { return };
-        let Some(entry) = self.cells.get_mut(record.cell) else { return };
+        let Some(entry) = self.cells.get_mut(record.cell()) else { return };
         let mut previous = entry.last;
         // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
         while records.get(previous).is_some_and(|other| other.generation > record.generation) {
@@ -96,7 +96,7 @@ impl Cells {
         }
         // It may be stale from the start.
         if record.generation < entry.generation {
-            self.queue(record.cell);
+            self.queue(record.cell());
         }
     }
 
@@ -127,7 +127,7 @@ impl Cells {
 
     #[inline]
     pub(crate) fn is_stale<T>(&self, record: &Record<T>) -> bool {
-        self.cells.get(record.cell).is_some_and(|entry| record.generation < entry.generation)
+        self.cells.get(record.cell()).is_some_and(|entry| record.generation < entry.generation)
     }
 
     /// A stale flow, if there is one.

@@ -116,7 +116,11 @@ impl<T: Copy> FlowTable<T> {
         let inside_port = u64::from(wanted.inside.port());
         let draw = self.secret.mix(far ^ now.rotate_left(32), inside_port, pairing).0;
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
-        let sharing = if has_ports { Sharing::of(rules) } else { Sharing::default() };
+        let sharing = if has_ports {
+            Sharing::of(rules)
+        } else {
+            Sharing::default().with_timers(rules.timers)
+        };
         let is_whole = matches!(sharing.socket, SocketRule::Whole(_));
         let search = Search { table: self, now, rules, wanted, is_whole, draw };
         self.shares.admit(now, &rules.limits, wanted)?;

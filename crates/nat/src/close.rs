@@ -30,7 +30,7 @@ impl<T: Copy> FlowTable<T> {
             return Closing::default();
         }
         let closing = self.resets(id.slot, record);
-        let cell = record.cell;
+        let cell = record.cell();
         self.cells.unlink(&mut self.chains, cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);

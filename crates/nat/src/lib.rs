@@ -18,6 +18,7 @@ mod keyed;
 mod links;
 mod open;
 mod opens;
+mod profile;
 mod record;
 mod rules;
 mod settings;
@@ -39,6 +40,7 @@ pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
 pub use hit::{Hit, Probe};
 pub use opens::{opens, picks_up};
+pub use profile::{IdleMinutes, TimerProfile};
 pub use rules::{Blocks, Filtering, Limits, Mapping, MidStream, Notice, PoolRules, Rate};
 pub use settings::{Answers, HoldDown, Settings, Shared, Timers};
 pub use sharing::{Block, Inbound, Sharing};

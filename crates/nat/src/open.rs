@@ -165,7 +165,7 @@ impl<T: Copy> FlowTable<T> {
         let mut slots = replaced.0.iter().flatten().filter_map(|slot| self.records.get(*slot));
         let full = self.records.is_full() && slots.clone().next().is_none();
         let no_cell = !self.cells.has_room(new.cell)
-            && !slots.any(|record| self.cells.goes_with_its_last(record.cell));
+            && !slots.any(|record| self.cells.goes_with_its_last(record.cell()));
         if full || no_cell {
             return Err(OpenError::TableFull);
         }

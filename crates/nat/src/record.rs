@@ -24,8 +24,8 @@ pub(crate) struct Record<T> {
     external_address: u32,
     zones: Sides<Zone>,
     pub(crate) generation: Generation,
-    /// Slot of the cell; the next free record where there is no flow.
-    pub(crate) cell: u32,
+    /// Slot of the cell, and above it the row of the timers; the next free record where there is no flow.
+    cell_and_timers: u32,
     pub(crate) judgement: T,
     /// The external port, in the order of its bytes.
     external_port: u16,
@@ -38,6 +38,10 @@ pub(crate) struct Record<T> {
     pub(crate) scales: u8,
     pub(crate) marks: u8,
 }
+
+/// Cells that records can name.
+pub(crate) const MAX_CELLS: u32 = 1 << CELL_BITS;
+const CELL_BITS: u32 = 24;
 
 /// The mark of a record whose flow is gone.
 const VACANT: u8 = 1 << 7;
@@ -54,7 +58,7 @@ impl<T: Copy> Record<T> {
             external_address: external.addresses as u32,
             zones: Sides { inside: new.inside_zone, outside: new.outside_zone },
             generation: new.generation,
-            cell,
+            cell_and_timers: (new.sharing.timers.row() as u32) << CELL_BITS | cell,
             judgement: new.judgement,
             external_port: external.ports as u16,
             recent_bytes: Sides { inside: 0, outside: 0 },
@@ -232,9 +236,29 @@ impl<T: Copy> Record<T> {
     }
 }
 
+/// What stands in one word.
+impl<T> Record<T> {
+    /// Slot of the cell.
+    #[inline]
+    pub(crate) const fn cell(&self) -> u32 {
+        self.cell_and_timers & (MAX_CELLS - 1)
+    }
+
+    pub(crate) fn set_cell(&mut self, cell: u32) {
+        self.cell_and_timers = self.cell_and_timers >> CELL_BITS << CELL_BITS | cell;
+    }
+
+    /// The row of its timers, which stays the same as long as it lives.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "eight bits are left")]
+    pub(crate) const fn timers(&self) -> u8 {
+        (self.cell_and_timers >> CELL_BITS) as u8
+    }
+}
+
 impl<T> Slot for Record<T> {
     fn next_mut(&mut self) -> &mut u32 {
-        &mut self.cell
+        &mut self.cell_and_timers
     }
 }
 

@@ -3,6 +3,8 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
+use crate::TimerProfile;
+
 /// How a pool translates. The default is what Azure's NAT gateway does as far as the two can be compared: a random port for every
 /// flow, which may serve several remotes (N-12, N-13), nothing let in that no flow asked for, and no word to whom is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +36,8 @@ pub struct PoolRules {
     /// After how long a SYN that no flow asked for is answered with ICMP port unreachable, unless a SYN from the inside opened that
     /// very flow meanwhile (T-16; RFC 5382 REQ-4: at least 6 s). Default: never.
     pub unsolicited_syn: Option<Duration>,
+    /// How long its flows live without a packet (T-13, T-15, N-15). Default: as the flow table says. Flows that are open keep theirs.
+    pub timers: TimerProfile,
 }
 
 /// What a public port belongs to.
@@ -139,6 +143,7 @@ impl PoolRules {
         other_protocols: false,
         segment_size: None,
         unsolicited_syn: None,
+        timers: TimerProfile::Table,
     };
 
     /// What the RFCs require and recommend: endpoint-independent mapping, address- and port-dependent filtering, ports preserved with
@@ -149,6 +154,7 @@ impl PoolRules {
         keep_parity: true,
         notice: Notice::Prohibited,
         unsolicited_syn: Some(Duration::from_secs(6)),
+        timers: TimerProfile::Rfc,
         ..Self::AZURE
     };
 
@@ -158,6 +164,7 @@ impl PoolRules {
         preserve_port: true,
         mid_stream: MidStream::PickUp,
         other_protocols: true,
+        timers: TimerProfile::Linux,
         ..Self::AZURE
     };
 

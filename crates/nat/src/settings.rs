@@ -13,11 +13,11 @@ pub struct Settings {
     /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are taken, one of those whose time is nearest is
     /// given free early, and counted.
     pub held: u32,
-    /// Different cells that flows of the table may have at one time; a flow with one more finds the table full.
+    /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one more finds the table full.
     pub cells: u32,
     /// Where the choice of ports and the hash of the index start from: same seed and same calls, same results.
     pub seed: u64,
-    /// How long a flow lives without a packet.
+    /// How long a flow lives without a packet, where its pool does not say (N-15).
     pub timers: Timers,
     /// How long an external tuple rests after its flow.
     pub hold: HoldDown,
@@ -118,7 +118,7 @@ impl Default for Settings {
 }
 
 impl Timers {
-    /// Azure's NAT gateway: 4 minutes idle for TCP (configurable up to 120) and UDP (N-15).
+    /// Azure's NAT gateway: 4 minutes idle for TCP and UDP (N-15).
     pub const AZURE: Self = Self {
         syn_sent: Duration::from_secs(30),
         syn_received: Duration::from_secs(30),
@@ -134,16 +134,6 @@ impl Timers {
         other: Duration::from_secs(240),
         tombstone: Duration::from_secs(60),
     };
-
-    /// Azure's with another idle timeout for TCP, 4 to 120 minutes (N-15, N-23, C-09); UDP's is fixed. `None` outside of that range.
-    #[must_use]
-    pub const fn azure(idle_minutes: u8) -> Option<Self> {
-        if idle_minutes < 4 || idle_minutes > 120 {
-            return None;
-        }
-        let idle = Duration::from_secs((idle_minutes as u64).saturating_mul(60));
-        Some(Self { established: idle, fin_wait: idle, close_wait: idle, ..Self::AZURE })
-    }
 
     /// Linux's defaults as measured.
     pub const LINUX: Self = Self {

@@ -151,7 +151,7 @@ impl Shares {
             counts: self.hosts.get(socket.host).is_some(),
             delays: 0,
             block: self.block(socket.block),
-            alone: false,
+            ..Sharing::default()
         };
         open.then(|| Inbound { inside: inside.tuple().source, zone: inside.zone(), sharing })
     }

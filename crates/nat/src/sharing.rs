@@ -4,10 +4,10 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
 
-use crate::Zone;
 use crate::key::Key;
 use crate::rules::{Filtering, Limits, PoolRules};
 use crate::time::nanoseconds;
+use crate::{TimerProfile, Zone};
 
 /// What a new flow shares with others of its pool; made by [`FlowTable::choose`](crate::FlowTable::choose). The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,13 +20,28 @@ pub struct Sharing {
     pub(crate) block: Option<Block>,
     /// Whether its external tuple is nobody else's in any case, so that it need not have rested.
     pub(crate) alone: bool,
+    /// Its timers, which stand in its own record.
+    pub(crate) timers: TimerProfile,
 }
 
 impl Sharing {
     /// For a flow behind an external address that belongs to its inside address alone, port by port: nobody else can be given its tuple, so
     /// that it may be opened again at once (N-11).
-    pub const ONE_TO_ONE: Self =
-        Self { socket: SocketRule::None, counts: false, delays: 0, block: None, alone: true };
+    pub const ONE_TO_ONE: Self = Self { alone: true, ..Self::NONE };
+    const NONE: Self = Self {
+        socket: SocketRule::None,
+        counts: false,
+        delays: 0,
+        block: None,
+        alone: false,
+        timers: TimerProfile::Table,
+    };
+
+    /// The same, with other timers.
+    #[must_use]
+    pub const fn with_timers(self, timers: TimerProfile) -> Self {
+        Self { timers, ..self }
+    }
 }
 
 /// What an inside socket has.
@@ -73,11 +88,11 @@ impl Sharing {
         };
         let delays = rules.limits.rate.map_or(0, |rate| nanoseconds(rate.interval));
         let counts = rules.limits != Limits::default();
-        Self { socket, counts, delays, block: None, alone: false }
+        Self { socket, counts, delays, block: None, alone: false, timers: rules.timers }
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        *self == Self::default()
+        self.with_timers(TimerProfile::Table) == Self::NONE
     }
 }
 

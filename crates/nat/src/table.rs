@@ -10,7 +10,8 @@ use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
 use crate::links::Chains;
-use crate::record::Record;
+use crate::profile::Clocks;
+use crate::record::{MAX_CELLS, Record};
 use crate::shares::Shares;
 use crate::slab::Slab;
 use crate::tcp::after;
@@ -46,8 +47,7 @@ pub struct FlowTable<T> {
     pub(crate) hold: Hold,
     pub(crate) crowds: Crowds,
     pub(crate) shares: Shares,
-    /// Timer of every state in nanoseconds.
-    pub(crate) timers: [u64; State::COUNT],
+    pub(crate) clocks: Clocks,
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
@@ -67,11 +67,11 @@ impl<T: Copy> FlowTable<T> {
             secret,
             chains: Chains::new(capacity),
             wheel: Wheel::new(),
-            cells: Cells::new(settings.cells.min(1 << 30), secret),
+            cells: Cells::new(settings.cells.min(MAX_CELLS), secret),
             hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
             crowds: Crowds::new(capacity, secret),
             shares: Shares::new(capacity, &settings.shared, secret),
-            timers: settings.timers.by_state(),
+            clocks: Clocks::new(&settings),
             settings,
             counters: FlowCounters::default(),
             clock: 0,
@@ -140,7 +140,7 @@ impl<T: Copy> FlowTable<T> {
         if record.state.is_tombstone() {
             return false;
         }
-        let old = record.cell;
+        let old = record.cell();
         // With all cells taken the flow stays in its old one: still judged again when that is touched.
         let new = self
             .cells
@@ -149,7 +149,7 @@ impl<T: Copy> FlowTable<T> {
         self.cells.unlink(&mut self.chains, old, id.slot);
         self.cells.leave(old);
         if let Some(record) = self.records.get_mut(id.slot) {
-            record.cell = new;
+            record.set_cell(new);
             record.generation = generation;
             record.judgement = judgement;
         }
@@ -245,7 +245,7 @@ impl<T: Copy> FlowTable<T> {
     /// When a flow ends if nothing more is heard.
     #[inline]
     pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
-        deadline(&self.timers, record)
+        deadline(&self.clocks, record)
     }
 
     #[inline]
@@ -280,7 +280,7 @@ impl<T: Copy> FlowTable<T> {
     #[inline]
     pub(crate) fn view(&self, slot: u32, record: &Record<T>) -> Flow<T> {
         let detail = self.details.get(slot as usize).copied().unwrap_or_default();
-        record.view(&detail, self.cells.cell(record.cell))
+        record.view(&detail, self.cells.cell(record.cell()))
     }
 
     /// The highest sequence end that a side has sent.
@@ -308,9 +308,9 @@ impl<T: Copy> FlowTable<T> {
         if record.state.is_tombstone() {
             self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
         } else {
-            self.cells.unlink(&mut self.chains, record.cell, slot);
+            self.cells.unlink(&mut self.chains, record.cell(), slot);
         }
-        self.cells.leave(record.cell);
+        self.cells.leave(record.cell());
         let outside = record.key(Side::Outside);
         if record.is_translated() {
             let kind = Kind::of(record.protocol(), record.state, cause);
@@ -340,8 +340,8 @@ impl<T: Copy> FlowTable<T> {
 
 /// When a flow ends by these timers if nothing more is heard.
 #[inline]
-pub(crate) fn deadline<T>(timers: &[u64; State::COUNT], record: &Record<T>) -> u64 {
-    record.last.saturating_add(timers.get(record.state.index()).copied().unwrap_or(0))
+pub(crate) fn deadline<T>(clocks: &Clocks, record: &Record<T>) -> u64 {
+    record.last.saturating_add(clocks.of(record.timers(), record.state))
 }
 
 /// The number of a key in the index.

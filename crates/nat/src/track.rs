@@ -50,7 +50,7 @@ impl<T: Copy> FlowTable<T> {
         let settings = &self.settings;
         let Some(record) = self.records.get_mut(slot) else { return Track::Invalid };
         let details = &mut self.details;
-        let (state, before) = (record.state, deadline(&self.timers, record));
+        let (state, before) = (record.state, deadline(&self.clocks, record));
         let step = match segment {
             Some(segment) => match details.get_mut(slot as usize) {
                 None => Step::Invalid,
@@ -77,7 +77,7 @@ impl<T: Copy> FlowTable<T> {
         }
         record.count(|| details.get_mut(slot as usize), side, length);
         // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
-        if record.state != state && deadline(&self.timers, record) < before {
+        if record.state != state && deadline(&self.clocks, record) < before {
             self.reschedule(slot);
         }
         Track::Pass

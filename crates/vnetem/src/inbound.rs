@@ -3,7 +3,9 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{Cause, Cell, Flow, Inbound, NewFlow, OpenError, Sharing, Side, Zone, opens};
+use vnetem_nat::{
+    Cause, Cell, Flow, Inbound, NewFlow, OpenError, Sharing, Side, TimerProfile, Zone, opens,
+};
 use vnetem_packet::{FiveTuple, Headers};
 
 use crate::decision::{Decision, Judgement};
@@ -39,7 +41,8 @@ impl Pipeline<'_> {
             return Decision::Drop(DropReason::NoFlow, None);
         }
         let inside = SocketAddrV4::new(nic.address, headers.destination_port);
-        let (far, sharing) = (EdgeCode::nic(id), Sharing::default());
+        let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
+        let (far, sharing) = (EdgeCode::nic(id), Sharing::default().with_timers(timers));
         self.open_inbound(entry, Target { inside, far, cell: cell_of(nic), sharing }, headers, note)
     }
 
@@ -83,22 +86,24 @@ impl Pipeline<'_> {
     pub(crate) fn mapped(self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
         let Inbound { inside, zone, sharing } = *inbound;
         let entry = self.entry_of(EdgeCode::of_zone(zone), *inside.ip())?;
-        let (far, cell) = self.mapped_today(entry, inside, tuple.reversed())?;
+        let (far, cell, timers) = self.mapped_today(entry, inside, tuple.reversed())?;
+        let sharing = sharing.with_timers(timers);
         (entry.zone == zone).then_some(Target { inside, far, cell, sharing })
     }
 
-    /// Edge and cell of an inside socket, if what it sends by this public tuple would leave by a pool whose mappings are independent.
+    /// Edge, cell and timers of an inside socket, if what it sends by this public tuple would leave by a pool whose mappings are independent.
     fn mapped_today(
         self,
         entry: Entry<'_>,
         inside: SocketAddrV4,
         public: FiveTuple,
-    ) -> Option<(EdgeCode, Cell)> {
+    ) -> Option<(EdgeCode, Cell, TimerProfile)> {
         let private = FiveTuple { source: inside, ..public };
         let path = self.path(entry, &private, false, &mut ()).ok()?;
         let outbound = path.outbound?.ok()?;
         let has = outbound.rules.is_independent() && outbound.has(public.source);
-        has.then(|| (entry.code, cell(entry.origin.number(), path.service)))
+        let cell = cell(entry.origin.number(), path.service);
+        has.then_some((entry.code, cell, outbound.rules.timers))
     }
 
     /// Whether a flow that the internet opened would be the same today: it ends with its public address (N-08).
@@ -109,7 +114,7 @@ impl Pipeline<'_> {
         let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
         let owner = self.snapshot.public.get(flow.external.ip()).ok_or(withdrawn)?;
         if owner.instance.is_none() {
-            let (far, cell) = self
+            let (far, cell, _) = self
                 .entry_of(flow.judgement.far, *flow.inside.ip())
                 .and_then(|entry| {
                     self.mapped_today(entry, flow.inside, flow.tuple(Side::Outside).reversed())

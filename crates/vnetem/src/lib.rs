@@ -35,8 +35,8 @@ pub use vnetem_authz::{
     SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
 pub use vnetem_nat::{
-    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, Limits, Mapping,
-    MidStream, Notice, PoolRules, Rate, State, Time, Timers,
+    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, IdleMinutes,
+    Limits, Mapping, MidStream, Notice, PoolRules, Rate, State, Time, TimerProfile, Timers,
 };
 pub use vnetem_packet as packet;
 pub use vnetem_packet::{

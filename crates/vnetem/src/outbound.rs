@@ -68,8 +68,9 @@ impl<'a> Pipeline<'a> {
             suggestion: self.suggestion,
         };
         // N-22: over UDP a load balancer is a port-restricted cone.
+        let cone = PoolRules { timers: outbound.rules.timers, ..CONE };
         let rules = match (outbound.method, tuple.protocol) {
-            (Method::LoadBalancer, Protocol::UDP) => &CONE,
+            (Method::LoadBalancer, Protocol::UDP) => &cone,
             _ => &outbound.rules,
         };
         let mapped = self.flows.mapped(rules, &wanted);
@@ -83,7 +84,8 @@ impl<'a> Pipeline<'a> {
                 && let Some(address) = addresses.first()
             {
                 let external = SocketAddrV4::new(*address, tuple.source.port());
-                return Ok(Chosen { external, sharing: Sharing::ONE_TO_ONE });
+                let sharing = Sharing::ONE_TO_ONE.with_timers(rules.timers);
+                return Ok(Chosen { external, sharing });
             }
             let PortPool { first_port, last_port, .. } = *pool;
             let (first_port, last_port) = match self.shard {

@@ -50,7 +50,9 @@ fn methods() -> (DataPlane, Vec<(Edge, Vec<u8>)>) {
     network.set_public_address(own, Some(Ipv4Addr::new(20, 1, 1, 4))).unwrap();
     let balancer = network.add_load_balancer(alpha, "lb", &[Ipv4Addr::new(20, 1, 1, 8)]).unwrap();
     network.add_member(balancer, balanced).unwrap();
-    network.set_outbound_rule(balancer, OutboundRule { ports: 64, resets: true }).unwrap();
+    network
+        .set_outbound_rule(balancer, OutboundRule { ports: 64, resets: true, idle: None })
+        .unwrap();
     network.set_ip_forwarding(router, true).unwrap();
     let round = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 12, 4));
     for subnet in [web, dmz] {

@@ -84,7 +84,7 @@ pub struct Twist {
 }
 
 /// Steps of the clock: nothing, a little, around every timer, leaps, and back.
-pub(crate) const TICKS: [i64; 24] = {
+pub(crate) const TICKS: [i64; 27] = {
     const S: i64 = 1_000_000_000;
     [
         1_000_000,
@@ -107,6 +107,9 @@ pub(crate) const TICKS: [i64; 24] = {
         240 * S - 1,
         240 * S,
         240 * S + 1,
+        300 * S - 1,
+        300 * S,
+        7200 * S,
         -5 * S,
         -1_000 * S,
         1_000_000 * S,

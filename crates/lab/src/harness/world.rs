@@ -5,9 +5,9 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DefaultAction, DenyMode, Edge, EditError, IpRule, Network, NextHop, NicId, Outbound, PoolRules,
-    ResourceId, RuleLimits, RuleSet, RuleState, Scope, ServiceId, SiteId, SubnetId, TiePolicy,
-    VnetId,
+    DefaultAction, DenyMode, Edge, EditError, IdleMinutes, IpRule, Network, NextHop, NicId,
+    Outbound, PoolRules, ResourceId, RuleLimits, RuleSet, RuleState, Scope, ServiceId, SiteId,
+    SubnetId, TiePolicy, VnetId,
 };
 
 use super::pick;
@@ -190,11 +190,11 @@ fn rules(world: &World, to: u8) -> RuleSet {
 
 impl Edit {
     /// Number of kinds.
-    pub(crate) const KINDS: u8 = 22;
+    pub(crate) const KINDS: u8 = 23;
 
     /// Whether the edit concerns beta, or things that only beta could see.
     pub(crate) fn is_betas(&self) -> bool {
-        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16);
+        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19);
         let on = if self.on < 128 { self.on % 3 } else { self.on };
         subnet && matches!(on % 5, 2 | 3)
     }
@@ -260,12 +260,13 @@ impl Edit {
                 let at = Ipv4Addr::new(52, 239, 0, 9);
                 net.add_resource(world.services[0], "second", at, rules(world, with)).map(drop)
             }
+            19 => net.set_gateway_idle(subnet, idle(to)),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
-            19 => net.edit(|net| {
+            20 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
                 net.set_outbound(subnet, Outbound::NatGateway(vec![Ipv4Addr::new(10, 0, 0, 1)]))
             }),
-            20 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
+            21 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
             _ => match to % 4 {
                 0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
                 1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
@@ -274,6 +275,15 @@ impl Edit {
             },
         }
     }
+}
+
+/// Idle timeouts of a gateway.
+fn idle(to: u8) -> Option<IdleMinutes> {
+    [None, Some(4), Some(5), Some(120)]
+        .get(usize::from(to % 4))
+        .copied()
+        .flatten()
+        .and_then(IdleMinutes::new)
 }
 
 fn scope(with: u8) -> Scope {
@@ -340,6 +350,7 @@ impl fmt::Display for Edit {
             16 => write!(f, "remove subnet {subnet}"),
             17 => write!(f, "{} nic {on} at {}", pick(&["remove", "add"], to), with % 2),
             18 => write!(f, "{} resource {on} rules {}", pick(&["remove", "add"], to), with % 8),
+            19 => write!(f, "idle timeout of {subnet}: {:?}", idle(to)),
             _ => write!(f, "refused edit {} {to} on {subnet}", kind % Self::KINDS),
         }
     }

@@ -95,7 +95,7 @@ impl Model {
             Closing::Opener => self.originated.push((flow.from, to_opener)),
             Closing::Silent => {}
         }
-        let deadline = self.now + self.settings.flows.timers.tombstone;
+        let deadline = self.now + flow.timers.tombstone;
         if let Some(flow) = self.flows.get_mut(at) {
             flow.stage = Stage::Tombstone { cause, at: self.now, answers: 0 };
             flow.deadline = deadline;

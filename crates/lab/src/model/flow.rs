@@ -28,6 +28,8 @@ pub(super) struct Flow {
     pub(super) mark: Mark,
     pub(super) stage: Stage,
     pub(super) deadline: Time,
+    /// N-15, N-23: those of the method behind which it opened.
+    pub(super) timers: Timers,
     /// A change of configuration came and the flow has not been judged by it.
     pub(super) touched: bool,
 }
@@ -131,7 +133,8 @@ impl Flow {
         }
     }
 
-    pub(super) fn timer(&self, timers: &Timers) -> Duration {
+    pub(super) fn timer(&self) -> Duration {
+        let timers = &self.timers;
         match &self.stage {
             Stage::Tombstone { .. } => timers.tombstone,
             Stage::Datagrams(answered) => match self.protocol {

@@ -1,7 +1,10 @@
 //! What opens a flow, and what becomes of a packet that has none.
 
 use core::net::SocketAddrV4;
+use core::time::Duration;
 use std::collections::BTreeSet;
+
+use vnetem_nat::Timers;
 
 use super::*;
 
@@ -51,6 +54,7 @@ impl Model {
                 None => Stage::Datagrams(false),
             },
             deadline: self.now,
+            timers: self.timers(edge, pool.is_some()),
             touched: false,
         };
         if let Some(pool) = &pool {
@@ -108,7 +112,7 @@ impl Model {
             let cause = self.flow(at)?.cause_of_expiry();
             self.end(at, cause, self.now);
         }
-        flow.deadline = self.now + flow.timer(&self.settings.flows.timers);
+        flow.deadline = self.now + flow.timer();
         self.flows_made += 1;
         self.happenings.push(flow.happening(EventKind::Opened));
         let (number, forwarded) = (flow.number, flow.carry(0, bytes, packet));
@@ -134,6 +138,17 @@ impl Model {
             self.originate(entered.by, wire::reset_answering(packet));
         }
         drop(DropReason::Unsolicited)
+    }
+
+    /// N-15: the timers of a flow that opens now; a NAT gateway may have an idle timeout of its own, for TCP alone.
+    fn timers(&self, edge: Edge, translated: bool) -> Timers {
+        let own = self.settings.flows.timers;
+        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
+        let Some(minutes) = subnet.filter(|_| translated).and_then(|subnet| subnet.idle) else {
+            return own;
+        };
+        let idle = Duration::from_secs(60 * u64::from(minutes.minutes()));
+        Timers { established: idle, fin_wait: idle, close_wait: idle, ..Timers::AZURE }
     }
 
     pub(super) fn is_behind_gateway(&self, edge: Edge) -> bool {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use vnetem_nat::{Cause, FlowTable, HoldDown, NewFlow, Settings, Side, State, Time, Timers, Track};
+use vnetem_nat::{
+    Cause, Cell, FlowTable, Generation, HoldDown, IdleMinutes, NewFlow, Settings, Sharing, Side,
+    State, Time, TimerProfile, Timers, Track,
+};
 use vnetem_packet::Protocol;
 
 use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
@@ -95,9 +98,20 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
         ),
         (Protocol::ICMP, |_| {}, |t| t.icmp, Cause::Idle),
     ];
-    for timers in [Timers::AZURE, Timers::LINUX, Timers::RFC] {
+    let own = Timers { established: Duration::from_secs(77), ..Timers::AZURE };
+    let idle = IdleMinutes::new(17).unwrap();
+    for (profile, timers) in [
+        (TimerProfile::Table, own),
+        (TimerProfile::Linux, Timers::LINUX),
+        (TimerProfile::Rfc, Timers::RFC),
+        (TimerProfile::Azure(IdleMinutes::MIN), Timers::AZURE),
+        (TimerProfile::Azure(idle), Timers::azure(idle)),
+        (TimerProfile::Azure(IdleMinutes::MAX), Timers::azure(IdleMinutes::MAX)),
+    ] {
         for (protocol, prepare, timer, cause) in cases {
-            let mut world = World::new(Settings { timers, ..Settings::default() }, flow(protocol));
+            let sharing = Sharing::default().with_timers(profile);
+            let settings = Settings { timers: own, ..Settings::default() };
+            let mut world = World::new(settings, NewFlow { sharing, ..flow(protocol) });
             prepare(&mut world);
             let state = world.state();
             let earliest = world.table.next_deadline().unwrap();
@@ -147,6 +161,22 @@ fn profiles_hold_the_published_figures() {
         [hold.fin, hold.reset, hold.half_open, hold.datagram],
         [seconds(65), seconds(16), seconds(30), seconds(65)]
     );
+}
+
+/// N-15: whatever is decided of a flow later, its timers stay.
+#[test]
+fn a_flow_that_is_judged_again_keeps_its_timers() {
+    let idle = IdleMinutes::new(9).unwrap();
+    let sharing = Sharing::default().with_timers(TimerProfile::Azure(idle));
+    let mut world = World::new(Settings::default(), NewFlow { sharing, ..flow(Protocol::TCP) });
+    world.handshake();
+    world.table.touch(Cell(1), Generation(2));
+    assert!(world.table.adopt(world.id, Cell(2), Generation(2), 7));
+    assert_eq!(world.table.flow(world.id).unwrap().cell, Cell(2));
+    world.wait(Duration::from_secs(9 * 60) - NANOSECOND);
+    assert!(world.is_found());
+    world.wait(NANOSECOND);
+    assert_eq!(world.expire(), [Cause::Idle]);
 }
 
 /// N-15: traffic restarts the timer; T-13: from the outside only if so set.

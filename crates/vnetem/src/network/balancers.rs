@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
+use vnetem_nat::IdleMinutes;
 use vnetem_packet::VnetId;
 
 use super::Network;
@@ -31,9 +32,10 @@ pub struct LoadBalancer {
 pub struct OutboundRule {
     /// Ports for each member, over all addresses together, a multiple of 8; 0 means the table of N-19, for each address.
     pub ports: u16,
-    /// Whether both ends of an established TCP flow get a reset when it idles out (N-23). How long that takes is the data plane's setting,
-    /// for all flows alike.
+    /// Whether both ends of an established TCP flow get a reset when it idles out (N-23).
     pub resets: bool,
+    /// After how long TCP flows idle out, if not as the data plane says (N-23). Flows that are open keep what they have.
+    pub idle: Option<IdleMinutes>,
 }
 
 /// Ports of one public address, in one piece.

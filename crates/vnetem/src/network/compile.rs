@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Filtering, Generation, PoolRules};
+use vnetem_nat::{Cell, Filtering, Generation, IdleMinutes, PoolRules, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
@@ -187,7 +187,7 @@ impl Network {
             routes,
             endpoints: endpoints.collect(),
             lags: lags.collect(),
-            outbound: compile_outbound(&subnet.outbound),
+            outbound: compile_outbound(&subnet.outbound, subnet.idle),
             region: (0..)
                 .zip(&services.region_names)
                 .find(|(_, name)| **name == vnet.placement.region)
@@ -223,9 +223,9 @@ impl Network {
                     subnet: nic.subnet,
                     address: nic.address,
                     ip_forwarding: nic.ip_forwarding,
-                    instance: nic
-                        .public
-                        .map(|address| single(Method::Instance, &[address], ALL_PORTS)),
+                    instance: nic.public.map(|address| {
+                        single(Method::Instance, &[address], ALL_PORTS).idling(nic.idle)
+                    }),
                     balanced: self.compile_balanced(NicId(id)),
                 });
             }
@@ -276,7 +276,8 @@ impl Network {
             last_port: block.last,
         });
         let (method, pools) = (Method::LoadBalancer, pools.collect());
-        Some(OutboundView { method, pools, rules: PoolRules::AZURE })
+        let view = OutboundView { method, pools, rules: PoolRules::AZURE };
+        Some(view.idling(balancer.rule.idle))
     }
 
     fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
@@ -407,7 +408,7 @@ fn pool_of_site(addresses: &[Ipv4Addr]) -> Option<OutboundView> {
     (!addresses.is_empty()).then(|| single(Method::Pool, addresses, GATEWAY_PORTS))
 }
 
-fn compile_outbound(outbound: &Outbound) -> Option<OutboundView> {
+fn compile_outbound(outbound: &Outbound, idle: Option<IdleMinutes>) -> Option<OutboundView> {
     let mut rules = PoolRules::AZURE;
     let (method, ports) = match *outbound {
         Outbound::Private => return None,
@@ -418,7 +419,15 @@ fn compile_outbound(outbound: &Outbound) -> Option<OutboundView> {
             (Method::Pool, (first_port, last_port))
         }
     };
-    Some(OutboundView { rules, ..single(method, outbound.addresses(), ports) })
+    Some(OutboundView { rules, ..single(method, outbound.addresses(), ports) }.idling(idle))
+}
+
+impl OutboundView {
+    /// The method with an idle timeout of its own (N-15, N-23).
+    fn idling(self, idle: Option<IdleMinutes>) -> Self {
+        let timers = idle.map_or(self.rules.timers, TimerProfile::Azure);
+        Self { rules: PoolRules { timers, ..self.rules }, ..self }
+    }
 }
 
 fn single(method: Method, addresses: &[Ipv4Addr], ports: (u16, u16)) -> OutboundView {

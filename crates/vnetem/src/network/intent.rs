@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use vnetem_authz::Firewall;
-use vnetem_nat::PoolRules;
+use vnetem_nat::{IdleMinutes, PoolRules};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::{Endpoint, Lag};
@@ -56,6 +56,8 @@ pub struct Subnet {
     pub lags: BTreeMap<ServiceId, Lag>,
     /// How flows to public addresses leave.
     pub outbound: Outbound,
+    /// The idle timeout of its NAT gateway, if it is not the data plane's (N-15).
+    pub idle: Option<IdleMinutes>,
     /// Addresses of the platform that were left for an explicit method; live flows keep them until they end (N-07).
     pub former: BTreeSet<Ipv4Addr>,
 }
@@ -140,6 +142,8 @@ pub struct Nic {
     pub ip_forwarding: bool,
     /// Its own public address (N-11).
     pub public: Option<Ipv4Addr>,
+    /// The idle timeout of that, if it is not the data plane's.
+    pub idle: Option<IdleMinutes>,
 }
 
 /// An on-premises site with its own private addresses and its own translation to a public one.

@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
+use vnetem_nat::IdleMinutes;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::check::{self, PublicOwner};
@@ -148,6 +149,7 @@ impl Network {
             endpoints: BTreeMap::new(),
             lags: BTreeMap::new(),
             outbound: Outbound::Private,
+            idle: None,
             former: BTreeSet::new(),
         };
         self.subnets.insert(id, subnet);
@@ -204,12 +206,41 @@ impl Network {
         let Some(subnet) = self.subnets.get_mut(&id) else {
             return Err(EditError::Unknown { kind: "subnet", name: id.to_string() });
         };
+        if !matches!(
+            (&subnet.outbound, &outbound),
+            (Outbound::NatGateway(_), Outbound::NatGateway(_))
+        ) {
+            subnet.idle = None;
+        }
         let explicit = !matches!(outbound, Outbound::Private | Outbound::Default(_));
         let released = match core::mem::replace(&mut subnet.outbound, outbound) {
             Outbound::Default(address) if explicit && subnet.former.insert(address) => vec![],
             old => old.addresses().to_vec(),
         };
         self.release_public(&released);
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Sets after how long TCP flows behind a subnet's NAT gateway idle out, or leaves it to the data plane (the default, N-15). Flows that
+    /// are open keep what they have, as they keep their method when another is attached (N-07); another method takes the setting away.
+    ///
+    /// # Errors
+    ///
+    /// The subnet does not exist, or has no NAT gateway.
+    pub fn set_gateway_idle(
+        &mut self,
+        id: SubnetId,
+        idle: Option<IdleMinutes>,
+    ) -> Result<(), EditError> {
+        let subnet = self.subnet(id)?;
+        if !matches!(subnet.outbound, Outbound::NatGateway(_)) {
+            let (kind, name) = ("NAT gateway of subnet", subnet.name.clone());
+            return Err(EditError::Unknown { kind, name });
+        }
+        if let Some(subnet) = self.subnets.get_mut(&id) {
+            subnet.idle = idle;
+        }
         self.dirty.places.insert(id.0);
         Ok(())
     }
@@ -239,7 +270,8 @@ impl Network {
         }
         self.next_nic += 1;
         let id = NicId(self.next_nic);
-        let nic = Nic { name: name.into(), subnet, address, ip_forwarding: false, public: None };
+        let name = name.into();
+        let nic = Nic { name, subnet, address, ip_forwarding: false, public: None, idle: None };
         self.nics.insert(id, nic);
         self.hosts.insert((vnet, address), id);
         self.dirty.vnets.insert(vnet);
@@ -286,7 +318,32 @@ impl Network {
         self.take_public(address.as_slice(), owner);
         if let Some(nic) = self.nics.get_mut(&id) {
             let old = core::mem::replace(&mut nic.public, address);
+            nic.idle = nic.idle.filter(|_| address.is_some());
             self.release_public(old.as_slice());
+        }
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Sets after how long flows behind an interface's own public address idle out, or leaves it to the data plane (the default). Flows
+    /// that are open keep what they have.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or has no public address.
+    pub fn set_address_idle(
+        &mut self,
+        id: NicId,
+        idle: Option<IdleMinutes>,
+    ) -> Result<(), EditError> {
+        let nic = self.nic(id)?;
+        let vnet = self.subnet(nic.subnet)?.vnet;
+        if nic.public.is_none() {
+            let (kind, name) = ("public address of nic", nic.name.clone());
+            return Err(EditError::Unknown { kind, name });
+        }
+        if let Some(nic) = self.nics.get_mut(&id) {
+            nic.idle = idle;
         }
         self.dirty.vnets.insert(vnet);
         Ok(())

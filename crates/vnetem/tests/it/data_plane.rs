@@ -577,7 +577,7 @@ fn n_23_a_load_balancer_resets_what_idles_out() {
         let balancer =
             world.network.add_load_balancer(world.alpha, "lb", &[ip("20.1.1.8")]).unwrap();
         world.network.add_member(balancer, nic).unwrap();
-        let rule = OutboundRule { ports: 0, resets };
+        let rule = OutboundRule { resets, ..OutboundRule::default() };
         world.network.set_outbound_rule(balancer, rule).unwrap();
         world.apply();
         let (far, source) = world.connect(Edge::Nic(nic), VM, ACCOUNT);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use vnetem::{EditError, LoadBalancerId, Network, NicId, Outbound, OutboundRule, Timers, VnetId};
+use vnetem::{
+    EditError, IdleMinutes, LoadBalancerId, Network, NicId, Outbound, OutboundRule, Timers, VnetId,
+};
 
 use crate::packets::{ip, net};
 
@@ -216,10 +218,10 @@ fn members_keep_their_ports_while_others_come_and_go() {
 #[test]
 fn n_15_idle_timeouts_are_4_to_120_minutes() {
     let allowed: Vec<u8> =
-        (0..=u8::MAX).filter(|minutes| Timers::azure(*minutes).is_some()).collect();
+        (0..=u8::MAX).filter(|minutes| IdleMinutes::new(*minutes).is_some()).collect();
     assert_eq!(allowed, (4..=120).collect::<Vec<u8>>());
-    assert_eq!(Timers::azure(4), Some(Timers::AZURE));
-    let longest = Timers::azure(120).unwrap();
+    assert_eq!(Timers::azure(IdleMinutes::default()), Timers::AZURE);
+    let longest = Timers::azure(IdleMinutes::MAX);
     assert_eq!(longest.established, Duration::from_secs(7200));
     assert_eq!(longest.udp_two_way, Duration::from_secs(240));
 }
