@@ -164,6 +164,8 @@ impl Model {
         self.advance(now);
         let mut complaint = None;
         let result = self.receive(edge, bytes, observed, &mut complaint);
+        // A connection that was refused ends at this very instant.
+        self.advance(now);
         if let Some(complaint) = complaint {
             return Err(complaint);
         }

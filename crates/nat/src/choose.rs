@@ -6,8 +6,9 @@ use core::ops::RangeInclusive;
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::key::Key;
+use crate::record::Record;
 use crate::sharing::{SocketRule, whole};
-use crate::{Block, Blocks, FlowTable, PoolRules, Sharing, Time, Zone};
+use crate::{Block, Blocks, FlowTable, PoolRules, Sharing, Side, Time, Zone};
 
 /// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +186,14 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// A free port by what is known of a crowd, or that there is none; nothing if that is not known for certain.
-    fn known_free(&self, now: u64, key: &Key, ports: Ports, draw: u64) -> Option<Option<u16>> {
+    fn known_free(
+        &self,
+        now: u64,
+        key: &Key,
+        ports: Ports,
+        draw: u64,
+        wanted: &Wanted,
+    ) -> Option<Option<u16>> {
         let crowd = self.crowds.known(key)?;
         let [a, b, c, d, ..] = draw.to_le_bytes();
         let parity = (ports.step == 2).then_some(ports.first & 1);
@@ -197,7 +205,7 @@ impl<T: Copy> FlowTable<T> {
         );
         match free {
             // A flow that keeps its source may have it.
-            Some(port) => self.is_free(now, &key.with_port(port)).then_some(Some(port)),
+            Some(port) => self.is_free(now, &key.with_port(port), wanted).then_some(Some(port)),
             // What has rested is free, though it was not removed yet.
             None => {
                 let flows = self.wheel.next().saturating_add(self.hold.shortest());
@@ -207,14 +215,23 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Whether no flow has an outside key, no socket the external tuple as such, and it does not rest. A flow past its deadline rests from
-    /// then on, removed or not.
-    fn is_free(&self, now: u64, key: &Key) -> bool {
+    /// then on, removed or not; one that gives way to who asks rests from now on.
+    fn is_free(&self, now: u64, key: &Key, wanted: &Wanted) -> bool {
         let hash = self.secret.hash(key);
         if let Some((slot, _)) = self.lookup(hash, key) {
             let Some(record) = self.records.get(slot) else { return true };
-            return self.deadline(record) <= now && !self.must_rest(now, record);
+            return self.deadline(record) <= now && !self.must_rest(now, record)
+                || self.gives_up(now, record, wanted);
         }
         !self.hold.holds(now, hash, key)
+    }
+
+    /// Whether a flow is over, gives way to the very one that is wanted, and leaves it an external tuple that need not rest (T-18, T-05).
+    fn gives_up(&self, now: u64, record: &Record<T>, wanted: &Wanted) -> bool {
+        record.is_over()
+            && record.opener() == Side::Inside
+            && record.has_key(Side::Inside, &wanted.key())
+            && self.hold.until(self.rest_of(record), now) <= now
     }
 }
 
@@ -240,7 +257,15 @@ impl<T: Copy> Search<'_, T> {
                 }
             }
         }
-        None
+        self.given_up().filter(|old| *old.ip() == address && ports.has(old.port()))
+    }
+
+    /// The external tuple of a flow that gives way to this one, and is not counted among the free ones.
+    fn given_up(&self) -> Option<SocketAddrV4> {
+        let (table, key) = (self.table, self.wanted.key());
+        let (slot, _) = table.lookup(table.secret.hash(&key), &key)?;
+        let record = table.records.get(slot)?;
+        table.gives_up(self.now, record, self.wanted).then(|| record.external())
     }
 
     /// A random free port among these.
@@ -254,7 +279,8 @@ impl<T: Copy> Search<'_, T> {
                 return Some(port);
             }
             if tries == PATIENCE
-                && let Some(known) = self.table.known_free(self.now, &key, ports, self.draw)
+                && let Some(known) =
+                    self.table.known_free(self.now, &key, ports, self.draw, self.wanted)
             {
                 match known {
                     Some(port) if self.is_free(address, port) => return Some(port),
@@ -268,7 +294,7 @@ impl<T: Copy> Search<'_, T> {
 
     fn is_free(&self, address: Ipv4Addr, port: u16) -> bool {
         let (table, key) = (self.table, self.key(address, port));
-        if !table.is_free(self.now, &key) {
+        if !table.is_free(self.now, &key, self.wanted) {
             return false;
         }
         if !table.shares.has_whole() {
@@ -283,6 +309,14 @@ impl<T: Copy> Search<'_, T> {
         let Wanted { protocol, remote, outside_zone, .. } = *self.wanted;
         let destination = SocketAddrV4::new(address, port);
         Key::new(outside_zone, &FiveTuple { protocol, source: remote, destination })
+    }
+}
+
+impl Wanted {
+    /// The key of its packets from the inside.
+    fn key(&self) -> Key {
+        let Self { protocol, inside: source, remote: destination, .. } = *self;
+        Key::new(self.inside_zone, &FiveTuple { protocol, source, destination })
     }
 }
 

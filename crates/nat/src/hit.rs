@@ -35,6 +35,9 @@ pub struct Probe {
     number: u32,
 }
 
+/// Flags that begin or end a connection.
+const RARE: u8 = TcpFlags::SYN.0 | TcpFlags::RST.0;
+
 /// The number of no key.
 const NOWHERE: u32 = u32::MAX;
 
@@ -75,7 +78,7 @@ impl<T: Copy> FlowTable<T> {
     /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
     ///
     /// `None`, and nothing has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
-    /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, or a segment that is invalid.
+    /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, an RST, or a segment that is invalid.
     /// [`find`](Self::find) and the rest then tell.
     #[inline(always)] // as a call, what it tells goes through memory
     pub fn hit(
@@ -93,7 +96,7 @@ impl<T: Copy> FlowTable<T> {
             || self.deadline(record) <= now
             || self.cells.is_stale(record)
             || !fits(&record.judgement, side == opener)
-            || packet.segment.is_some_and(|segment| segment.flags.contains(TcpFlags::SYN))
+            || packet.segment.is_some_and(|segment| segment.flags.0 & RARE != 0)
         {
             return None;
         }

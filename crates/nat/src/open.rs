@@ -143,8 +143,12 @@ impl<T: Copy> FlowTable<T> {
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
     pub(crate) fn must_rest(&self, now: u64, record: &Record<T>) -> bool {
-        let kind = Kind::of(record.protocol(), record.state, record.state.cause_of_expiry());
-        record.is_translated() && self.hold.until(kind, self.deadline(record)) > now
+        record.is_translated() && self.hold.until(self.rest_of(record), self.deadline(record)) > now
+    }
+
+    /// What kind of rest follows a flow that ends as it is.
+    pub(crate) fn rest_of(&self, record: &Record<T>) -> Kind {
+        Kind::of(record.protocol(), record.state, record.state.cause_of_expiry())
     }
 
     /// Which flows a new one would take the place of, if it may be opened.

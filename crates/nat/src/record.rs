@@ -143,7 +143,7 @@ impl<T: Copy> Record<T> {
     /// Whether the connection is over and what remains of the flow only waits: a new one may take its place (R9).
     pub(crate) fn is_over(&self) -> bool {
         match self.state {
-            State::Tombstone(_) | State::Close => true,
+            State::Tombstone(_) | State::Close | State::Refused => true,
             State::TimeWait => self.both_finished(),
             _ => false,
         }

@@ -187,6 +187,7 @@ impl Timers {
             self.icmp,
             self.other,
             self.tombstone,
+            Duration::ZERO,
         ]
         .map(nanoseconds)
     }

@@ -23,6 +23,8 @@ pub enum State {
     TimeWait,
     /// TCP: an exact RST passed (R6, T-17).
     Close,
+    /// TCP: the SYN was answered by an exact RST. Linux forgets such a connection at once, and here it is over at that very instant.
+    Refused,
     /// UDP: only the opener has sent.
     OneWay,
     /// UDP: both have sent.
@@ -38,7 +40,7 @@ pub enum State {
 
 impl State {
     /// Number of timers.
-    pub(crate) const COUNT: usize = 14;
+    pub(crate) const COUNT: usize = 15;
 
     /// Which timer runs in this state.
     #[inline]
@@ -58,6 +60,7 @@ impl State {
             Self::Query => 11,
             Self::Opaque => 12,
             Self::Tombstone(_) => 13,
+            Self::Refused => 14,
         }
     }
 
@@ -73,7 +76,7 @@ impl State {
         match self {
             Self::SynSent | Self::SynSent2 | Self::SynReceived => Cause::HalfOpen,
             Self::FinWait | Self::CloseWait | Self::LastAck | Self::TimeWait => Cause::Fin,
-            Self::Close => Cause::Reset,
+            Self::Close | Self::Refused => Cause::Reset,
             Self::Tombstone(cause) => cause,
             Self::Established | Self::OneWay | Self::TwoWay | Self::Query | Self::Opaque => {
                 Cause::Idle

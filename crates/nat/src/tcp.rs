@@ -1,7 +1,8 @@
 //! TCP connection tracking: states, ends and windows (nothing is kept of the data).
 //!
 //! The state table is Linux's, with two differences that closing needs: a FIN that is sent again by the same end does not count as
-//! the other end's, and new data behind an RST takes the connection back out of `Close` (T-17).
+//! the other end's, and new data behind an RST takes the connection back out of `Close` (T-17). A connection that an RST refuses is
+//! forgotten at once, which Linux does outside of its table.
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
@@ -150,7 +151,10 @@ impl Connection<'_> {
             (Class::Fin, FinWait | CloseWait) if self.has(side.other(), FINISHED) => LastAck,
             (Class::Fin, FinWait | CloseWait | LastAck | TimeWait | Close) => state,
             (Class::Ack, SynSent | SynSent2) if !forward => return Step::Passes,
-            (Class::Ack, SynReceived) if !forward => SynReceived,
+            // Where both have begun, the opener has acknowledged too.
+            (Class::Ack, SynReceived) if !forward && !self.has(self.opener(), ACKNOWLEDGES) => {
+                SynReceived
+            }
             (Class::Ack, SynReceived | Established) => Established,
             (Class::Ack, FinWait | CloseWait) => CloseWait,
             (Class::Ack, LastAck | TimeWait) => TimeWait,
@@ -164,13 +168,17 @@ impl Connection<'_> {
     /// acknowledged; in answer to a SYN, the acknowledgement of that.
     fn reset(&self, side: Side, segment: &TcpSegment, strict: bool) -> Step {
         let other = side.other();
-        let exact = if self.has(side, SEEN) {
+        let answers_syn = !self.has(side, SEEN);
+        let exact = if !answers_syn {
             segment.sequence == self.numbers.end.of(side)
                 || self.has(other, ACKNOWLEDGES)
                     && segment.sequence == self.numbers.acknowledged.of(other)
         } else {
             segment.flags.contains(TcpFlags::ACK) && self.acknowledges_syn(side, segment)
         };
+        if exact && answers_syn {
+            return Step::To(State::Refused);
+        }
         if exact {
             return if *self.state == State::Close { Step::Passes } else { Step::To(State::Close) };
         }
@@ -220,9 +228,13 @@ impl Connection<'_> {
                     && !after(oldest, segment.acknowledgement))
     }
 
-    /// Takes a SYN: the latest one is the truth about its sender.
+    /// Takes a SYN: the latest one is the truth about its sender, unless it is one that is sent again, behind which data may have gone (R3).
     fn synchronise(&mut self, side: Side, segment: &TcpSegment, scale: Option<u8>) {
         let other = side.other();
+        if *self.state == State::SynReceived && !after(segment.end(), self.numbers.end.of(side)) {
+            raise(self.numbers.acknowledged.of_mut(side), segment.acknowledgement);
+            return self.mark(side, ACKNOWLEDGES);
+        }
         self.mark(side, SEEN);
         self.set_scale(side, scale);
         *self.numbers.end.of_mut(side) = segment.end();

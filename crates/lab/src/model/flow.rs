@@ -152,6 +152,7 @@ impl Flow {
                 State::LastAck => timers.last_ack,
                 State::TimeWait => timers.time_wait,
                 State::Close => timers.close,
+                State::Refused => Duration::ZERO,
             },
         }
     }
@@ -163,7 +164,7 @@ impl Flow {
             Stage::Tcp(connection) => match connection.state {
                 State::SynSent | State::SynSent2 | State::SynReceived => Cause::HalfOpen,
                 State::Established => Cause::Idle,
-                State::Close => Cause::Reset,
+                State::Close | State::Refused => Cause::Reset,
                 _ => Cause::Fin,
             },
         }

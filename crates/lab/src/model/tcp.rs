@@ -14,6 +14,8 @@ pub(crate) enum State {
     LastAck,
     TimeWait,
     Close,
+    /// The opening SYN was answered by a reset: nothing is left to remember.
+    Refused,
 }
 
 /// A connection. Index 0 is who opened it, 1 the other end.
@@ -68,13 +70,13 @@ impl Connection {
 
     /// Whether nothing more can come of it.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.state, State::TimeWait | State::Close)
+        matches!(self.state, State::TimeWait | State::Close | State::Refused)
     }
 
     /// Whether an opening SYN begins a new connection in place of this one (T-18).
     pub(crate) fn gives_way_to(&self, syn: &Segment) -> bool {
         match self.state {
-            State::Close => true,
+            State::Close | State::Refused => true,
             State::TimeWait => is_before(self.ends[0].end, syn.sequence),
             _ => false,
         }
@@ -89,9 +91,11 @@ impl Connection {
         let next = match (segment.flags & (SYN | ACK | FIN | RST), self.state) {
             // RST, with or without ACK
             (RST | 0x14, state) => {
-                let counts = self.is_exact(from, segment) && state != Close;
+                // One that answers a SYN leaves nothing behind, as in Linux.
+                let refuses = !self.ends[from].seen;
+                let counts = self.is_exact(from, segment) && (refuses || state != Close);
                 if counts {
-                    self.state = Close;
+                    self.state = if refuses { Refused } else { Close };
                 }
                 return if counts { Fits } else { Nothing };
             }
@@ -111,7 +115,8 @@ impl Connection {
             (0x11, state) => state,
             // ACK
             (ACK, SynSent | SynSent2) => return if opener { Invalid } else { Nothing },
-            (ACK, SynReceived) if !opener => SynReceived,
+            // RFC 9293 3.5: established once each end's SYN is acknowledged; the opener's ACK is that, the other's only if both began.
+            (ACK, SynReceived) if !opener && !self.ends[0].acknowledges => SynReceived,
             (ACK, SynReceived | Established) => Established,
             (ACK, FinWait | CloseWait) => CloseWait,
             (ACK, LastAck | TimeWait) => TimeWait,
@@ -167,6 +172,12 @@ impl Connection {
     fn greet(&mut self, from: usize, syn: &Segment) {
         let other = 1 - from;
         let sender = &mut self.ends[from];
+        if self.state == State::SynReceived && !is_before(sender.end, syn.end()) {
+            // Sent again: what was sent since then is not taken back (R3).
+            sender.acknowledged = latest(sender.acknowledged, syn.acknowledgement);
+            sender.acknowledges = true;
+            return;
+        }
         sender.seen = true;
         sender.end = syn.end();
         sender.limit = syn.end();

@@ -248,7 +248,7 @@ impl Pair {
             }
             (Stage::Opening { answered: false }, 0) => {
                 let refusal = segment(RST | ACK, 0, expects, 0);
-                (Packet::tcp(tuple.source, tuple.destination, refusal), Stage::Reset, 0)
+                (Packet::tcp(tuple.source, tuple.destination, refusal), Stage::Refused, 0)
             }
             (Stage::Opening { answered: false }, _) => {
                 let answer = plain(SYN | ACK, 0);
@@ -293,7 +293,7 @@ impl Pair {
                 (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
             }
             // A stray acknowledgement: passes, and neither refreshes nor revives (R9).
-            (Stage::Reset, _) => {
+            (Stage::Reset | Stage::Refused, _) => {
                 let packet = Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0));
                 let track = self.track(id, side, &packet);
                 assert_eq!(track == Track::Pass, alive);

@@ -222,6 +222,35 @@ fn t_05_a_port_is_preserved_and_else_of_its_class() {
     assert!(high.external(vm(4, 80), remote).port() >= 2000, "a pool without its class");
 }
 
+/// T-05, T-18, N-14: a connection that is opened anew gets the port that it had, once that need not rest.
+#[test]
+fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
+    let preserve = PoolRules { preserve_port: true, ..PoolRules::AZURE };
+    let keep = PoolRules { keep_port: true, ..PoolRules::AZURE };
+    for (rules, ports) in
+        [(preserve, [1024, 65_535]), (keep, [1024, 65_535]), (PoolRules::AZURE, [5000, 5000])]
+    {
+        for (hold, expected) in [(HoldDown::NONE, true), (HoldDown::AZURE, false)] {
+            let mut nat = Nat::new(&PUBLIC[..1], ports, &rules);
+            nat.table = FlowTable::new(Settings { hold, ..Settings::default() });
+            nat.protocol = Protocol::TCP;
+            let (inside, remote) = (vm(4, 5000), server(1, 443));
+            let (before, id) = nat.open(inside, remote).unwrap();
+            let _ = nat.table.close(nat.now, id, Cause::SourceSwitched);
+            assert_eq!(
+                nat.choose(vm(5, 5000), remote).map(|chosen| chosen.external) == Ok(before),
+                false,
+                "another host does not get it"
+            );
+            let after = nat.choose(inside, remote).map(|chosen| chosen.external);
+            assert_eq!(after == Ok(before), expected, "{rules:?} {hold:?}");
+            if expected {
+                assert_eq!(nat.external(inside, remote), before);
+            }
+        }
+    }
+}
+
 /// T-06, RFC 4787 REQ-4.
 #[test]
 fn t_06_parity_is_kept_while_the_pool_has_such_ports() {

@@ -248,13 +248,66 @@ fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
         (segment(RST, 0, 0, 0), State::SynSent),
         (segment(RST | ACK, 0, CLIENT, 0), State::SynSent),
         (segment(RST | ACK, 0, C + 1, 0), State::SynSent),
-        (segment(RST | ACK, 77, C, 0), State::Close),
+        (segment(RST | ACK, 77, C, 0), State::Refused),
     ];
     for (segment, state) in cases {
         let mut world = World::opened(Protocol::TCP);
         assert_eq!(world.outside(segment), Track::Pass);
         assert_eq!(world.state(), state, "{segment:?}");
     }
+}
+
+/// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port rests as after any RST (N-14).
+#[test]
+fn a_refused_connection_is_gone_at_once() {
+    let mut world = World::opened(Protocol::TCP);
+    assert_eq!(world.outside(segment(RST | ACK, 0, C, 0)), Track::Pass);
+    assert!(!world.is_found());
+    assert_eq!(world.table.next_deadline().map(|next| next <= world.now), Some(true));
+    assert_eq!(world.expire(), [Cause::Reset]);
+    let mut again = world.new;
+    again.generation = vnetem_nat::Generation(2);
+    let same = crate::world::open(&mut world.table, world.now, again);
+    assert_eq!(same, Err(vnetem_nat::OpenError::TupleInUse), "its port rests");
+    world.wait(Duration::from_secs(16));
+    assert!(crate::world::open(&mut world.table, world.now, again).is_ok());
+}
+
+/// R3: the highest end that was forwarded counts, also when a SYN and ACK is sent again behind data.
+#[test]
+fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
+    let mut world = World::opened(Protocol::TCP);
+    let syn_ack = Segment { window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
+    assert_eq!(world.outside(syn_ack), Track::Pass);
+    // The client's acknowledgement took another way.
+    assert_eq!(world.outside(segment(ACK, S, C, 300)), Track::Pass);
+    assert_eq!(world.state(), State::SynReceived);
+    assert_eq!(world.outside(syn_ack), Track::Pass);
+    assert_eq!(world.state(), State::SynReceived);
+    let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+    assert_eq!(closing.to_inside.unwrap().sequence, S + 300);
+    // One with a higher number is another attempt.
+    let mut world = World::opened(Protocol::TCP);
+    assert_eq!(world.outside(syn_ack), Track::Pass);
+    assert_eq!(world.outside(segment(SYN | ACK, SERVER + 7000, C, 0)), Track::Pass);
+    let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+    assert_eq!(closing.to_inside.unwrap().sequence, S + 7000);
+}
+
+/// T-14, RFC 9293 3.5: where both ends have begun, the acknowledgement of either one establishes; where only the opener has, its own.
+#[test]
+fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
+    let mut world = World::opened(Protocol::TCP);
+    assert_eq!(world.outside(segment(SYN, SERVER, 0, 0)), Track::Pass);
+    assert_eq!(world.inside(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
+    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.state(), State::SynReceived);
+    assert_eq!(world.outside(segment(ACK, S, C, 0)), Track::Pass);
+    assert_eq!(world.state(), State::Established);
+    let mut world = World::opened(Protocol::TCP);
+    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.outside(segment(ACK, S, C, 0)), Track::Pass);
+    assert_eq!(world.state(), State::SynReceived, "the opener has acknowledged nothing");
 }
 
 /// T-17 and R9: new data shows that an RST did not count; a stray acknowledgement or old data shows nothing.

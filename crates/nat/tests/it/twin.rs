@@ -1,6 +1,7 @@
 //! The obvious twin of the table: a list of flows, looked through from the front. Shares nothing with it but the words.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use vnetem_nat::{Cause, HoldDown, NewFlow, OpenError, Side, State, Time, Timers, Zone};
 use vnetem_packet::{FiveTuple, Protocol};
@@ -31,11 +32,19 @@ pub(crate) struct TwinFlow {
 /// How far a flow has come, as its ends see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    Datagrams { answered: bool },
-    Opening { answered: bool },
-    Open { finished: [bool; 2] },
+    Datagrams {
+        answered: bool,
+    },
+    Opening {
+        answered: bool,
+    },
+    Open {
+        finished: [bool; 2],
+    },
     Finished,
     Reset,
+    /// The SYN was answered by an RST: gone at once.
+    Refused,
     Tombstone(Cause),
 }
 
@@ -51,7 +60,7 @@ pub(crate) fn key(new: &NewFlow<u32>, side: Side) -> Key {
 
 impl TwinFlow {
     fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Finished | Stage::Reset | Stage::Tombstone(_))
+        matches!(self.stage, Stage::Finished | Stage::Reset | Stage::Refused | Stage::Tombstone(_))
     }
 
     pub(crate) fn is_tombstone(&self) -> bool {
@@ -77,6 +86,7 @@ impl TwinFlow {
             Stage::Open { .. } => matches!(state, State::FinWait | State::CloseWait),
             Stage::Finished => state == State::TimeWait,
             Stage::Reset => state == State::Close,
+            Stage::Refused => state == State::Refused,
             Stage::Tombstone(cause) => state == State::Tombstone(cause),
         }
     }
@@ -87,7 +97,7 @@ impl TwinFlow {
             Stage::Datagrams { .. } | Stage::Open { finished: [false, false] } => Cause::Idle,
             Stage::Opening { .. } => Cause::HalfOpen,
             Stage::Open { .. } | Stage::Finished => Cause::Fin,
-            Stage::Reset => Cause::Reset,
+            Stage::Reset | Stage::Refused => Cause::Reset,
             Stage::Tombstone(cause) => cause,
         }
     }
@@ -113,6 +123,7 @@ impl Twin {
             Stage::Open { .. } => timers.fin_wait,
             Stage::Finished => timers.time_wait,
             Stage::Reset => timers.close,
+            Stage::Refused => Duration::ZERO,
             Stage::Tombstone(_) => timers.tombstone,
         };
         flow.last + timer

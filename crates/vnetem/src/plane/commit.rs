@@ -1,9 +1,9 @@
 //! A decision is done: recorded, and the packet rewritten if it goes on.
 
-use vnetem_nat::{Flow, FlowId, Side, Span, Time, Track};
+use vnetem_nat::{Cause, Closing, Ended, Flow, FlowId, Side, Span, State, Time, Track};
 use vnetem_packet::{
-    Fragment, Headers, IcmpErrorKind, Quote, Rewrite, clamp_maximum_segment_size, rewrite,
-    rewrite_quoting,
+    Fragment, Headers, IcmpErrorKind, Quote, Rewrite, TcpFlags, Transport,
+    clamp_maximum_segment_size, rewrite, rewrite_quoting,
 };
 
 use super::DataPlane;
@@ -124,7 +124,22 @@ impl DataPlane {
         {
             return Fate::Drop(DropReason::TcpInvalid);
         }
-        self.emit(hit, packet, headers)
+        let fate = self.emit(hit, packet, headers);
+        self.forget_if_refused(hit.id, headers);
+        fate
+    }
+
+    /// Ends a flow whose opening an RST has just refused.
+    fn forget_if_refused(&mut self, id: FlowId, headers: &Headers) {
+        if let Transport::Tcp(segment) = headers.transport
+            && segment.flags.contains(TcpFlags::RST)
+            && let Some(flow) = self.flows.flow(id)
+            && flow.state == State::Refused
+        {
+            let ended = Ended { flow, cause: Cause::Reset, resets: Closing::default() };
+            self.journal.ended(self.now, &ended, &mut self.counters);
+            self.flows.end(self.now, id, Cause::Reset);
+        }
     }
 
     /// Rewrites a packet of a flow and lets it leave.

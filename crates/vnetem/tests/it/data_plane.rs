@@ -567,6 +567,22 @@ fn a_removed_subnet_closes_its_connections() {
     assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
 }
 
+/// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the packet that says so.
+#[test]
+fn a_refused_connection_is_forgotten_at_once() {
+    let mut world = World::new(Settings::default());
+    let web = Edge::Subnet(world.web);
+    let (out, packet) = world.forwarded(web, syn(VM, ACCOUNT));
+    let source = Headers::parse(&packet).unwrap().tuple().source;
+    while world.plane.poll_event().is_some() {}
+    let refusal = segment(end(ACCOUNT), source, "RA", (0, 1001), &[]);
+    let (back, _) = world.forwarded(out.to, refusal);
+    assert_eq!((back.to, world.plane.flows().count()), (web, 0));
+    let kinds: Vec<_> =
+        std::iter::from_fn(|| world.plane.poll_event()).map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Ended(Cause::Reset)]);
+}
+
 /// N-23: behind a rule with resets both ends of a connection that idles out get an exact one; without, and half open, nobody does.
 #[test]
 fn n_23_a_load_balancer_resets_what_idles_out() {
