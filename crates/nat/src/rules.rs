@@ -36,6 +36,9 @@ pub struct PoolRules {
     /// After how long a SYN that no flow asked for is answered with ICMP port unreachable, unless a SYN from the inside opened that
     /// very flow meanwhile (T-16; RFC 5382 REQ-4: at least 6 s). Default: never.
     pub unsolicited_syn: Option<Duration>,
+    /// Whether hosts behind the pool reach each other by its public addresses, each seen under its own (T-33; RFC 4787 REQ-9, RFC 5382
+    /// REQ-8). What comes so is let in as from the internet. Default: no.
+    pub hairpin: bool,
     /// How long its flows live without a packet (T-13, T-15, N-15). Default: as the flow table says. Flows that are open keep theirs.
     pub timers: TimerProfile,
 }
@@ -143,17 +146,19 @@ impl PoolRules {
         other_protocols: false,
         segment_size: None,
         unsolicited_syn: None,
+        hairpin: false,
         timers: TimerProfile::Table,
     };
 
     /// What the RFCs require and recommend: endpoint-independent mapping, address- and port-dependent filtering, ports preserved with
-    /// class and parity, and a word to everybody who is refused.
+    /// class and parity, hairpin, and a word to everybody who is refused.
     pub const RFC: Self = Self {
         mapping: Mapping::Independent,
         preserve_port: true,
         keep_parity: true,
         notice: Notice::Prohibited,
         unsolicited_syn: Some(Duration::from_secs(6)),
+        hairpin: true,
         timers: TimerProfile::Rfc,
         ..Self::AZURE
     };

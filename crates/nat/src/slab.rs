@@ -77,6 +77,10 @@ impl<S: Slot> Slab<S> {
         self.live
     }
 
+    pub(crate) const fn vacancies(&self) -> u32 {
+        self.capacity.saturating_sub(self.live)
+    }
+
     pub(crate) const fn is_full(&self) -> bool {
         self.live >= self.capacity
     }

@@ -203,6 +203,12 @@ impl<T: Copy> FlowTable<T> {
         any.then(|| Time(self.wheel.next().min(self.hold.next())))
     }
 
+    /// How many more flows fit.
+    #[must_use]
+    pub const fn vacancies(&self) -> u32 {
+        self.records.vacancies()
+    }
+
     /// What the table has seen so far.
     #[must_use]
     pub fn counters(&self) -> FlowCounters {

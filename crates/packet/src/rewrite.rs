@@ -49,6 +49,29 @@ impl Rewrite {
         Delta { addresses: u16::from_be(fold_wide(addresses)), ports: fold(ports) }
     }
 
+    /// What a packet's headers say once it is rewritten.
+    #[must_use]
+    pub fn applied(self, headers: &Headers) -> Headers {
+        let (source, destination) = self.ends(headers);
+        let mut new = Headers { source: *source.ip(), destination: *destination.ip(), ..*headers };
+        if matches!(
+            headers.transport,
+            Transport::Tcp(_) | Transport::Udp | Transport::IcmpRequest | Transport::IcmpReply
+        ) {
+            (new.source_port, new.destination_port) = (source.port(), destination.port());
+        }
+        new
+    }
+
+    /// This rewrite and behind it another.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            source: next.source.or(self.source),
+            destination: next.destination.or(self.destination),
+        }
+    }
+
     /// Both ends after the rewrite.
     #[inline]
     fn ends(self, headers: &Headers) -> (SocketAddrV4, SocketAddrV4) {

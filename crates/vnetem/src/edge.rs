@@ -92,6 +92,8 @@ const PLATFORM: u32 = 31;
 
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
+    /// A public address of our own, where packets turn round (T-33). To the public it is the internet, from where they come in again.
+    pub(crate) const OURS: Self = Self(1);
 
     pub(crate) const fn subnet(id: SubnetId) -> Self {
         Self(1 << KIND | id.0)
@@ -165,7 +167,7 @@ impl EdgeCode {
 
     /// Whether packets reach this edge by public addresses: the internet, or a service without an endpoint.
     pub(crate) const fn is_public(self) -> bool {
-        matches!(self.0 >> KIND, 0 | 4)
+        self.0 == Self::INTERNET.0 || self.0 >> KIND == 4
     }
 }
 
@@ -226,6 +228,7 @@ mod tests {
         let top = MAX_PLACES;
         for (code, place) in [
             (EdgeCode::INTERNET, Place::Internet),
+            (EdgeCode::OURS, Place::Internet),
             (EdgeCode::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
             (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
             (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
@@ -251,6 +254,8 @@ mod tests {
         let endpoint =
             |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
         assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::public(ServiceId(3)).zone());
+        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::OURS.zone());
+        assert!(!EdgeCode::OURS.is_public(), "nothing else comes in there");
         assert_eq!(endpoint(1, 5), endpoint(2, 5));
         assert_ne!(endpoint(1, 5), endpoint(1, 6));
         let zones = [

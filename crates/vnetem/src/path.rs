@@ -205,9 +205,11 @@ impl<'a> Pipeline<'a> {
             return Err(DropReason::NoRoute);
         }
         // Judged with the method, so that a flow which is open when the address becomes ours goes on (N-07).
-        let hairpin = self.snapshot.is_ours(destination);
+        let is_ours = self.snapshot.is_ours(destination);
+        let turns =
+            is_ours && outbound.is_some_and(|own| own.rules.hairpin && own.is_at(destination));
         let outbound = match outbound {
-            _ if hairpin => Err(DropReason::Hairpin),
+            _ if is_ours && !turns => Err(DropReason::Hairpin),
             None => Err(DropReason::NoOutbound),
             Some(outbound) if !outbound.carries(tuple.protocol, fragment) => {
                 Err(DropReason::OutboundUnsupported)
@@ -215,7 +217,11 @@ impl<'a> Pipeline<'a> {
             Some(outbound) => Ok(outbound),
         };
         let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);
-        let far = service.map_or(EdgeCode::INTERNET, EdgeCode::public);
+        let far = match service {
+            _ if turns => EdgeCode::OURS,
+            Some(service) => EdgeCode::public(service),
+            None => EdgeCode::INTERNET,
+        };
         Ok(Path { far, zone: Zone::PUBLIC, outbound: Some(outbound), service })
     }
 

@@ -1,10 +1,12 @@
 //! The life of a packet, top to bottom: identify, fragment, flow, security, route, source, authorise. Everything here is pure; what was decided
 //! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
 
+use core::net::Ipv4Addr;
+
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
     Cause, Cell, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, MidStream, NewFlow,
-    Notice, OpenError, Sharing, Side, Span, Standing, Time, opens, picks_up,
+    Notice, OpenError, Sharing, Side, Span, Standing, Time, Zone, opens, picks_up,
 };
 use vnetem_packet::{
     Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, TcpFlags, Transport,
@@ -109,7 +111,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// A later fragment takes its first one's judgement or is dropped (P-30, F1, F2).
-    fn decide_later_fragment(
+    pub(crate) fn decide_later_fragment(
         self,
         entry: Entry<'_>,
         headers: &Headers,
@@ -139,26 +141,38 @@ impl<'a> Pipeline<'a> {
             Ok(quote) => quote,
             Err(cause) => return Decision::Drop(DropReason::Malformed(cause), None),
         };
-        // The sender of the error saw the packet arrive, so its own packets of the flow would have the reversed tuple.
-        let unknown = Decision::Drop(DropReason::QuoteUnknown, None);
-        let Some(found) = self.flows.find(self.now, entry.zone, &quote.tuple().reversed()) else {
-            return unknown;
-        };
-        let Some(flow) = self.flows.flow(found.id) else { return unknown };
-        let came_from = self.edge_of(&flow, found.side);
-        // It goes to whoever sent the quoted packet, and no one else.
-        let to_sender = headers.destination == *quote.tuple().source.ip();
-        let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
-        let goes_on = !self.flows.is_stale(found.id) || self.judge_again(&flow).is_ok();
-        if found.standing == Standing::Live && to_sender && fits && goes_on {
-            Decision::Error(Hit { id: found.id, side: found.side }, quote)
-        } else {
-            unknown
+        match self.quoted(entry, headers.destination, &quote.tuple()) {
+            None => Decision::Drop(DropReason::QuoteUnknown, None),
+            Some((hit, _)) => Decision::Error(hit, quote),
         }
     }
 
+    /// The live flow whose packet an ICMP error quotes, if the error may go on to `destination`.
+    pub(crate) fn quoted(
+        self,
+        entry: Entry<'_>,
+        destination: Ipv4Addr,
+        quoted: &FiveTuple,
+    ) -> Option<(Hit, Flow<Judgement>)> {
+        // The sender of the error saw the packet arrive, so its own packets of the flow would have the reversed tuple.
+        let found = self.flows.find(self.now, entry.zone, &quoted.reversed())?;
+        let flow = self.flows.flow(found.id)?;
+        let came_from = self.edge_of(&flow, found.side);
+        // It goes to whoever sent the quoted packet, and no one else.
+        let to_sender = destination == *quoted.source.ip();
+        let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
+        let goes_on = !self.flows.is_stale(found.id) || self.judge_again(&flow).is_ok();
+        let may = found.standing == Standing::Live && to_sender && fits && goes_on;
+        may.then_some((Hit { id: found.id, side: found.side }, flow))
+    }
+
     #[inline]
-    fn decide_flow(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
+    pub(crate) fn decide_flow(
+        self,
+        entry: Entry<'_>,
+        headers: &Headers,
+        note: &mut impl Note,
+    ) -> Decision {
         let tuple = headers.tuple();
         let Some(found) = self.flows.find(self.now, entry.zone, &tuple) else {
             note.step(|| Step::Flow(FlowStep::Miss));
@@ -350,7 +364,7 @@ impl<'a> Pipeline<'a> {
     /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in (T-03), else dropped; a NAT gateway answers
     /// segments with a reset (N-16).
     fn unsolicited(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
-        if !entry.code.is_public() {
+        if entry.zone != Zone::PUBLIC {
             return Decision::Drop(DropReason::NoFlow, None);
         }
         if opens(headers)

@@ -2,6 +2,7 @@
 
 mod closing;
 mod commit;
+mod hairpin;
 mod hit;
 mod unsolicited;
 

@@ -71,7 +71,7 @@ reasons! {
     ForeignSource = "foreign-source",
     /// The outbound method does not carry this protocol, or no fragments (N-18).
     OutboundUnsupported = "outbound-unsupported",
-    /// To a public address that is ours: hairpinning is not done.
+    /// To a public address that is ours, and not of a pool of the sender's that lets packets turn round (T-33).
     Hairpin = "hairpin",
     /// Every public port towards this remote is taken (N-17, N9).
     SnatExhausted = "snat-exhausted",

@@ -339,7 +339,12 @@ impl Network {
                     view.outbound.as_ref().map(|outbound| outbound.rules.filtering)
                 };
                 let is_open = filtering(before).is_some_and(|it| it != Filtering::AddressAndPort);
+                // T-33.
+                let turns = |view: &SubnetView| {
+                    view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
+                };
                 delivery
+                    || turns(before) != turns(after)
                     || is_open && filtering(before) != filtering(after)
                     || before.routes != after.routes
                     || !before.keeps.iter().all(|address| after.keeps.contains(address))

@@ -4,7 +4,7 @@ use vnetem_nat::{Cause, Ended, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
 use crate::decision::Judgement;
-use crate::edge::cell;
+use crate::edge::{EdgeCode, cell};
 use crate::event::EventKind;
 use crate::outbox::Outbox;
 use crate::{Closing, Counters, Snapshot};
@@ -25,6 +25,7 @@ impl DataPlane {
     pub(super) fn close(&mut self, id: FlowId, cause: Cause) {
         self.event(EventKind::Closed(cause), id);
         let Some(flow) = self.flows.flow(id) else { return };
+        let other = self.other_half(&flow);
         let pipeline = self.pipeline();
         let inside = pipeline.edge(pipeline.edge_of(&flow, Side::Inside), *flow.inside.ip());
         let outside = pipeline.edge(pipeline.edge_of(&flow, Side::Outside), *flow.inside.ip());
@@ -32,7 +33,10 @@ impl DataPlane {
         for (side, edge, reset) in
             [(Side::Inside, inside, resets.to_inside), (Side::Outside, outside, resets.to_outside)]
         {
+            // What turns round has its other end behind another flow, which is closed with this one.
+            let turns = self.pipeline().edge_of(&flow, side) == EdgeCode::OURS;
             let told = match self.closing {
+                _ if turns => false,
                 Closing::Both => true,
                 Closing::Opener => side == flow.opener,
                 Closing::Silent => false,
@@ -40,6 +44,9 @@ impl DataPlane {
             if let Some(reset) = reset.filter(|_| told) {
                 self.outbox.reset(edge, reset, &mut self.counters);
             }
+        }
+        if let Some(other) = other {
+            self.close(other, cause);
         }
     }
 

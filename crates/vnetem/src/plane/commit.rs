@@ -7,8 +7,10 @@ use vnetem_packet::{
 };
 
 use super::DataPlane;
-use crate::decision::{Decision, Hit, Judgement, fragment_key, rewrite_error};
+use crate::decision::{Decision, Hit, Judgement, fragment_key};
+use crate::edge::EdgeCode;
 use crate::origin::Parties;
+use crate::pipeline::Pipeline;
 use crate::{DropReason, Edge, Fate};
 
 impl DataPlane {
@@ -107,7 +109,7 @@ impl DataPlane {
     }
 
     /// Notes a flow that has just been opened.
-    fn opened(&mut self, id: FlowId) {
+    pub(super) fn opened(&mut self, id: FlowId) {
         let Some(flow) = self.flows.flow(id) else { return };
         let block = self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
         let block = block.map(|(block, _)| block);
@@ -130,7 +132,7 @@ impl DataPlane {
     }
 
     /// Ends a flow whose opening an RST has just refused.
-    fn forget_if_refused(&mut self, id: FlowId, headers: &Headers) {
+    pub(super) fn forget_if_refused(&mut self, id: FlowId, headers: &Headers) {
         if let Transport::Tcp(segment) = headers.transport
             && segment.flags.contains(TcpFlags::RST)
             && let Some(flow) = self.flows.flow(id)
@@ -151,13 +153,16 @@ impl DataPlane {
         if headers.fragment != Fragment::Whole {
             self.note_fragment(&flow, hit, headers);
         }
+        if self.pipeline().turns_round(&flow, hit.side) {
+            return self.turn(&flow, hit.side, packet, headers);
+        }
         self.clamp(&flow, packet, headers);
         rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
         Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
     }
 
     /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
-    fn clamp(&self, flow: &Flow<Judgement>, packet: &mut [u8], headers: &Headers) {
+    pub(super) fn clamp(&self, flow: &Flow<Judgement>, packet: &mut [u8], headers: &Headers) {
         if self.snapshot.clamps
             && let Some(limit) = self.pipeline().segment_size(flow)
         {
@@ -165,7 +170,7 @@ impl DataPlane {
         }
     }
 
-    fn note_fragment(&mut self, flow: &Flow<Judgement>, hit: Hit, headers: &Headers) {
+    pub(super) fn note_fragment(&mut self, flow: &Flow<Judgement>, hit: Hit, headers: &Headers) {
         let zone = match hit.side {
             Side::Inside => flow.inside_zone,
             Side::Outside => flow.outside_zone,
@@ -185,12 +190,11 @@ impl DataPlane {
         packet: &mut [u8],
         headers: &Headers,
     ) -> Fate {
-        let Some(flow) = self.flows.flow(hit.id) else {
+        let Some((outer, inner, forward)) = self.pipeline().error_of(hit, quote, headers) else {
             return Fate::Drop(DropReason::QuoteUnknown);
         };
-        let (outer, inner) = rewrite_error(&flow, hit.side);
         rewrite_quoting(packet, headers, quote, outer, inner, headers.ttl.saturating_sub(1));
-        Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
+        Fate::Forward(forward)
     }
 
     /// What `commit` would say, without doing anything.
@@ -211,15 +215,31 @@ impl DataPlane {
                 return Fate::Drop(DropReason::TcpInvalid);
             }
             let judgement = renewed.unwrap_or(flow.judgement);
-            let parties = Parties::of(&Flow { judgement, ..flow });
-            Fate::Forward(self.pipeline().forward(&parties, hit.side))
+            let flow = Flow { judgement, ..flow };
+            let forward = self.pipeline().forward(&Parties::of(&flow), hit.side);
+            if self.pipeline().turns_round(&flow, hit.side) {
+                let turned = flow.rewrite(hit.side).applied(headers);
+                return self.foresee_turned(now, forward, false, &turned, packet);
+            }
+            Fate::Forward(forward)
         };
         match decision {
-            Decision::Hit(hit) | Decision::Error(hit, _) => of(hit, None),
+            Decision::Hit(hit) => of(hit, None),
+            Decision::Error(hit, quote) => {
+                match (Pipeline { now, ..self.pipeline() }).error_of(hit, &quote, headers) {
+                    Some((.., forward)) => Fate::Forward(forward),
+                    None => Fate::Drop(DropReason::QuoteUnknown),
+                }
+            }
             Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
             Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
             Decision::Open(new) => {
-                Fate::Forward(self.pipeline().forward(&Parties::opening(&new), new.opener))
+                let forward = self.pipeline().forward(&Parties::opening(&new), new.opener);
+                if new.judgement.far != EdgeCode::OURS {
+                    return Fate::Forward(forward);
+                }
+                let turned = Rewrite { source: Some(new.external), destination: None };
+                self.foresee_turned(now, forward, true, &turned.applied(headers), packet)
             }
             Decision::Close(_, _, reason) => Fate::Drop(reason),
             Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),

@@ -5,6 +5,7 @@ use vnetem_nat::{Probe, Time};
 use vnetem_packet::{Headers, Plain};
 
 use super::DataPlane;
+use crate::decision::Judgement;
 use crate::edge::EdgeCode;
 use crate::origin::Parties;
 use crate::{DropReason, Edge, Fate, Forward, Verdict};
@@ -89,7 +90,9 @@ impl DataPlane {
         packet: &mut [u8],
     ) -> Option<Forward> {
         let hit = self.flows.hit(self.now, probe, plain, |judgement, from_opener| {
-            code == if from_opener { judgement.near } else { judgement.far }
+            let Judgement { near, far, .. } = *judgement;
+            let (from, to) = if from_opener { (near, far) } else { (far, near) };
+            code == from && to != EdgeCode::OURS
         })?;
         plain.rewrite(packet, hit.ends(), plain.ttl.saturating_sub(1));
         Some(self.pipeline().forward(&Parties::of_hit(&hit), hit.side))

@@ -13,6 +13,7 @@ mod control_plane;
 mod data_plane;
 mod endpoint_policies;
 mod flow_rules;
+mod hairpin;
 mod idle;
 mod outbound;
 mod ownership;

@@ -1,0 +1,67 @@
+//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7): what a host sends to the public address of its own pool turns round at the
+//! translator, and comes in again as from the internet. So it goes by two flows, one after the other: that of its sender, under whose public
+//! address its receiver sees it, and that of its receiver. What lets it in is asked as of any packet from outside; the first flow stands
+//! whatever the answer, as that of a packet whose receiver refuses it (RFC 5128 3.3: so two hosts open the way for each other).
+
+use vnetem_nat::{Flow, Side, Zone};
+use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
+
+use crate::decision::{Decision, Hit, Judgement, rewrite_error};
+use crate::edge::EdgeCode;
+use crate::origin::{Entry, Origin, Parties};
+use crate::pipeline::Pipeline;
+use crate::trace::Note;
+use crate::{DropReason, Forward};
+
+impl<'a> Pipeline<'a> {
+    /// Whether packets from a side of a flow turn round.
+    pub(crate) fn turns_round(self, flow: &Flow<Judgement>, side: Side) -> bool {
+        self.edge_of(flow, side.other()) == EdgeCode::OURS
+    }
+
+    /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is told of a refusal.
+    pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
+        let tuple = headers.tuple();
+        if tuple.source == tuple.destination {
+            return Decision::Drop(DropReason::MartianDestination, None);
+        }
+        let entry = turned();
+        let decision = match headers.fragment {
+            Fragment::Later { .. } => self.decide_later_fragment(entry, headers, note),
+            Fragment::Whole | Fragment::First => self.decide_flow(entry, headers, note),
+        };
+        match decision {
+            Decision::Drop(reason, _) => Decision::Drop(reason, None),
+            Decision::Deny(reason, _) => Decision::Deny(reason, None),
+            Decision::Late(..) => Decision::Drop(DropReason::FlowClosed, None),
+            Decision::Hold(_) => Decision::Drop(DropReason::Unsolicited, None),
+            decision => decision,
+        }
+    }
+
+    /// How an ICMP error about a packet of a flow is rewritten, outside and in its quote, and how it leaves; `None` if it turns round and its
+    /// receiver knows nothing of it.
+    pub(crate) fn error_of(
+        self,
+        hit: Hit,
+        quote: &Quote,
+        headers: &Headers,
+    ) -> Option<(Rewrite, Rewrite, Forward)> {
+        let flow = self.flows.flow(hit.id)?;
+        let (outer, inner) = rewrite_error(&flow, hit.side);
+        let forward = self.forward(&Parties::of(&flow), hit.side);
+        if !self.turns_round(&flow, hit.side) {
+            return Some((outer, inner, forward));
+        }
+        let quoted = inner.applied(&quote.headers).tuple();
+        let (landing, flow) = self.quoted(turned(), headers.destination, &quoted)?;
+        let (last_outer, last_inner) = rewrite_error(&flow, landing.side);
+        let to = self.forward(&Parties::of(&flow), landing.side).to;
+        Some((outer.then(last_outer), inner.then(last_inner), Forward { to, ..forward }))
+    }
+}
+
+/// Who sends a packet that turned round, as its receiver can know.
+const fn turned<'a>() -> Entry<'a> {
+    Entry { code: EdgeCode::OURS, zone: Zone::PUBLIC, origin: Origin::Internet }
+}

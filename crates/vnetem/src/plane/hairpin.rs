@@ -1,0 +1,125 @@
+//! A packet that turns round is done: the second of its two flows, and one rewrite by both (T-33).
+
+use vnetem_nat::{Flow, FlowId, Side, Standing, Time, Track, Zone};
+use vnetem_packet::{FiveTuple, Fragment, Headers, rewrite};
+
+use super::DataPlane;
+use crate::decision::{Decision, Hit, Judgement};
+use crate::origin::Parties;
+use crate::pipeline::Pipeline;
+use crate::{DropReason, Fate, Forward};
+
+impl DataPlane {
+    /// A packet from a side of a flow that turns round there.
+    pub(super) fn turn(
+        &mut self,
+        flow: &Flow<Judgement>,
+        side: Side,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) -> Fate {
+        let turned = flow.rewrite(side).applied(headers);
+        let decision = self.pipeline().decide_turned(&turned, &mut ());
+        let (landing, is_new) = match decision {
+            Decision::Hit(hit) => (hit, false),
+            Decision::Renew(hit, cell, judgement) => {
+                self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
+                (hit, false)
+            }
+            Decision::Open(new) => {
+                let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
+                let mut tell = |ended| journal.ended(now, &ended, counters);
+                match self.flows.open_telling(now, new, &turned, packet, &mut tell) {
+                    Err(_) => return Fate::Drop(DropReason::TupleInUse),
+                    Ok(id) => {
+                        self.opened(id);
+                        (Hit { id, side: new.opener }, true)
+                    }
+                }
+            }
+            Decision::Close(id, cause, reason) => {
+                self.close(id, cause);
+                return Fate::Drop(reason);
+            }
+            refused => return refusal(&refused),
+        };
+        let later = matches!(headers.fragment, Fragment::Later { .. });
+        if !is_new
+            && !later
+            && self.flows.track(self.now, landing.id, landing.side, &turned, packet)
+                == Track::Invalid
+        {
+            return Fate::Drop(DropReason::TcpInvalid);
+        }
+        let Some(last) = self.flows.flow(landing.id) else {
+            return Fate::Drop(DropReason::NoFlow);
+        };
+        if headers.fragment != Fragment::Whole {
+            self.note_fragment(&last, landing, &turned);
+        }
+        self.clamp(flow, packet, headers);
+        self.clamp(&last, packet, headers);
+        let both = flow.rewrite(side).then(last.rewrite(landing.side));
+        rewrite(packet, headers, both, headers.ttl.saturating_sub(1));
+        self.forget_if_refused(landing.id, headers);
+        let pipeline = self.pipeline();
+        let to = pipeline.forward(&Parties::of(&last), landing.side).to;
+        Fate::Forward(Forward { to, ..pipeline.forward(&Parties::of(flow), side) })
+    }
+
+    /// What `turn` would say, without doing anything, of a packet that `first` says how leaves; `turned` is what it bears by then.
+    pub(super) fn foresee_turned(
+        &self,
+        now: Time,
+        first: Forward,
+        opens: bool,
+        turned: &Headers,
+        packet: &[u8],
+    ) -> Fate {
+        let pipeline = Pipeline { now, ..self.pipeline() };
+        let parties = match pipeline.decide_turned(turned, &mut ()) {
+            Decision::Hit(hit) | Decision::Renew(hit, ..) => {
+                let Some(flow) = self.flows.flow(hit.id) else {
+                    return Fate::Drop(DropReason::NoFlow);
+                };
+                let later = matches!(turned.fragment, Fragment::Later { .. });
+                let track = self.flows.would_track(now, hit.id, hit.side, turned, packet);
+                if !later && track == Track::Invalid {
+                    return Fate::Drop(DropReason::TcpInvalid);
+                }
+                (Parties::of(&flow), hit.side)
+            }
+            Decision::Open(_) if opens && self.flows.vacancies() < 2 => {
+                return Fate::Drop(DropReason::FlowTableFull);
+            }
+            Decision::Open(new) => (Parties::opening(&new), new.opener),
+            Decision::Close(_, _, reason) => return Fate::Drop(reason),
+            refused => return refusal(&refused),
+        };
+        let to = pipeline.forward(&parties.0, parties.1).to;
+        Fate::Forward(Forward { to, ..first })
+    }
+
+    /// The other of the two flows that a packet from the inside of this one goes by, if it turns round and that is live.
+    pub(super) fn other_half(&self, flow: &Flow<Judgement>) -> Option<FlowId> {
+        let pipeline = self.pipeline();
+        if !pipeline.turns_round(flow, Side::Inside) {
+            return None;
+        }
+        let Flow { protocol, external: source, remote: destination, .. } = *flow;
+        let turned = FiveTuple { protocol, source, destination };
+        let found = self.flows.find(self.now, Zone::PUBLIC, &turned)?;
+        let other = self.flows.flow(found.id)?;
+        let ours = pipeline.turns_round(&other, found.side.other());
+        (ours && found.standing == Standing::Live).then_some(found.id)
+    }
+}
+
+/// What became of a packet that turned round and found nobody who takes it.
+fn refusal(decision: &Decision) -> Fate {
+    match *decision {
+        Decision::Deny(reason, _) => Fate::Deny(reason),
+        Decision::Drop(reason, _) => Fate::Drop(reason),
+        _ => Fate::Drop(DropReason::Hairpin),
+    }
+}
