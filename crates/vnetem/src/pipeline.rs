@@ -20,6 +20,9 @@ use crate::snapshot::OutboundView;
 use crate::trace::{FlowStep, Note, Step};
 use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Shard, Snapshot};
 
+/// The ICMP type of a redirect.
+const REDIRECT: u8 = 5;
+
 /// All that a decision is made from.
 #[derive(Clone, Copy)]
 pub(crate) struct Pipeline<'a> {
@@ -141,8 +144,12 @@ impl<'a> Pipeline<'a> {
             Ok(quote) => quote,
             Err(cause) => return Decision::Drop(DropReason::Malformed(cause), None),
         };
+        let is_redirect = packet.get(usize::from(headers.header_length)) == Some(&REDIRECT);
         match self.quoted(entry, headers.destination, &quote.tuple()) {
             None => Decision::Drop(DropReason::QuoteUnknown, None),
+            Some((_, flow)) if is_redirect && flow.is_translated() => {
+                Decision::Drop(DropReason::Redirect, None)
+            }
             Some((hit, _)) => Decision::Error(hit, quote),
         }
     }

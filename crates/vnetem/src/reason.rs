@@ -93,6 +93,8 @@ reasons! {
     FlowClosed = "flow-closed",
     /// An ICMP error about a packet of no live flow (W9).
     QuoteUnknown = "quote-unknown",
+    /// An ICMP redirect about a packet of a translated flow: the gateway that it names is on another link (RFC 1122 3.2.2.2, T-22).
+    Redirect = "icmp-redirect",
     /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).
     IcmpChecksum = "icmp-checksum",
     /// The transport checksum is wrong, and [`Settings::verify_checksums`](crate::Settings::verify_checksums) asks for it (T-39).

@@ -156,6 +156,10 @@ impl Model {
         if flow.is_tombstone() || switched || !fits || !to_sender {
             return Err(unknown);
         }
+        // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow goes over two.
+        if bytes.get(packet.header) == Some(&5) && flow.translated {
+            return drop(DropReason::Redirect);
+        }
         self.check_ttl(entered, packet)?;
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use vnetem::packet::{Checksums, IcmpError, Quote, Transport, TransportChecksum};
+use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Transport, TransportChecksum};
 use vnetem::{
     Blocks, DataPlane, DropReason, Edge, Fate, Filtering, Headers, Limits, Mapping, MidStream, Mtu,
     Network, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time, TranslationEventKind,
@@ -234,6 +234,47 @@ fn t_26_inbound_time_exceeded_quotes_the_external_form() {
     assert_eq!(world.drop(Edge::Internet, summed(answer)), DropReason::TtlExpired);
     let (kind, _, edge, quoted, _) = world.error();
     assert_eq!((kind, edge, quoted.tuple().destination), (11, Edge::Internet, source));
+}
+
+/// T-22, RFC 1122 3.2.2.2: a redirect names a gateway on its own link, so that it goes to hosts of the same network and no further.
+#[test]
+fn t_22_a_redirect_does_not_cross_a_translation() {
+    let mut world = World::new(PoolRules::AZURE);
+    let vm = Edge::Subnet(world.web);
+    let error = |source: SocketAddrV4, about: &[u8], kind: u8| {
+        let error = IcmpError { kind: IcmpErrorKind::HostUnreachable, source: *source.ip() };
+        let mut buffer = [0; IcmpError::MAXIMUM_LENGTH];
+        let length = error.write(about, &Headers::parse(about).unwrap(), &mut buffer);
+        let mut packet = buffer[..length].to_vec();
+        packet[20] = kind;
+        packet[22..24].fill(0);
+        let sum = !vnetem::packet::checksum::sum(&packet[20..]);
+        packet[22..24].copy_from_slice(&sum.to_be_bytes());
+        packet
+    };
+    let (_, arrived) = world.forward(vm, udp("10.0.0.4:7", REMOTE, 9));
+    let external = Headers::parse(&arrived).unwrap().tuple().source;
+    let answer = datagram(end(REMOTE), external, b"x");
+    let (_, answered) = world.forward(Edge::Internet, answer);
+    let (_, beside) = world.forward(vm, udp("10.0.0.4:7", "10.0.0.5:7", 9));
+    for (kind, passes) in [(3, true), (5, false), (11, true)] {
+        let mut outcomes = [false, false, true];
+        for (at, (edge, sender, about)) in [
+            (Edge::Internet, end(REMOTE), &arrived),
+            (vm, end("10.0.0.4:7"), &answered),
+            (vm, end("10.0.0.5:7"), &beside),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            outcomes[at] = match world.process(edge, &mut error(sender, about, kind)) {
+                Fate::Drop(DropReason::Redirect) => false,
+                Fate::Forward(_) => true,
+                fate => panic!("{fate:?}"),
+            };
+        }
+        assert_eq!(outcomes, [passes, passes, true], "type {kind}");
+    }
 }
 
 /// T-27, F7, RFC 1191: with the size, and only if it must not be fragmented; the same on the way in.
