@@ -11,6 +11,7 @@ mod gather;
 mod live;
 mod outcome;
 mod policies;
+mod pool;
 mod private;
 mod routing;
 mod security;

@@ -58,6 +58,18 @@ fn an_error_names_file_line_what_was_found_and_what_was_expected() {
         ),
         ("vnet beta 10.1.0.1/16", "10.1.0.1/16 has host bits set; did you mean 10.1.0.0/16?"),
         ("subnet app 10.0.1.0/24 alpha", "found \"alpha\", expected \"in\""),
+        (
+            "subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 mapping sometimes",
+            "found \"sometimes\", expected dependent or independent",
+        ),
+        (
+            "subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 blocks 64 of 2",
+            "found \"of\", expected \"most\"",
+        ),
+        (
+            "subnet app 10.0.1.0/24 in alpha nat 20.1.1.9 idle 3min",
+            "found \"3min\", expected an idle timeout of whole minutes, 4min to 120min",
+        ),
         ("subnet app 10.0.1.0/24 in gamma", "there is no vnet gamma"),
         (
             "subnet app 10.0.0.0/25 in alpha",

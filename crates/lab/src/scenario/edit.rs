@@ -3,11 +3,12 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem::{DenyMode, Outbound, PoolRules, TiePolicy};
+use vnetem::{DenyMode, IdleMinutes, Outbound, TiePolicy};
 
 use super::error::Problem;
 use super::firewall::{self, Kind, Rule};
 use super::policies::{self, PolicyEdit};
+use super::pool::pool;
 use super::private::{self, PrivateEdit};
 use super::routing::RoutingEdit;
 use super::security::{self, SecurityEdit};
@@ -30,11 +31,11 @@ pub(crate) enum Edit {
         name: String,
         prefix: Ipv4Net,
         vnet: String,
-        outbound: Outbound,
+        method: Method,
     },
     Outbound {
         subnet: String,
-        outbound: Outbound,
+        method: Method,
     },
     Nic {
         name: String,
@@ -94,6 +95,13 @@ pub(crate) enum Edit {
     RemoveSubnet(String),
     RemoveNic(String),
     RemoveResource(String),
+}
+
+/// How a subnet's flows leave, and when they idle out if its gateway says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Method {
+    pub(crate) outbound: Outbound,
+    pub(crate) idle: Option<IdleMinutes>,
 }
 
 /// Where the prefixes of a service come from.
@@ -177,41 +185,41 @@ fn subnet(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let prefix = words.parse(PREFIX)?;
     words.expect("in")?;
     let vnet = self::name(words, "the name of a virtual network")?;
-    let outbound = if words.peek().is_some() { method(words)? } else { Outbound::Private };
-    Ok(Edit::Subnet { name, prefix, vnet, outbound })
+    let method = if words.peek().is_some() { method(words)? } else { Method::default() };
+    Ok(Edit::Subnet { name, prefix, vnet, method })
 }
 
 fn outbound(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let subnet = name(words, "the name of a subnet")?;
-    Ok(Edit::Outbound { subnet, outbound: method(words)? })
+    Ok(Edit::Outbound { subnet, method: method(words)? })
 }
 
-fn method(words: &mut Words<'_>) -> Result<Outbound, Problem> {
-    if words.accept("private") {
-        Ok(Outbound::Private)
+fn method(words: &mut Words<'_>) -> Result<Method, Problem> {
+    let outbound = if words.accept("private") {
+        Outbound::Private
     } else if words.accept("default") {
-        Ok(Outbound::Default(words.parse(ADDRESS)?))
+        Outbound::Default(words.parse(ADDRESS)?)
     } else if words.accept("nat") {
-        Ok(Outbound::NatGateway(words.list(ADDRESSES)?))
+        let outbound = Outbound::NatGateway(words.list(ADDRESSES)?);
+        return Ok(Method { outbound, idle: idle(words)? });
     } else if words.accept("pool") {
-        let addresses = words.list(ADDRESSES)?;
-        let (first_port, last_port) =
-            if words.accept("ports") { ports(words)? } else { (1024, 65535) };
-        Ok(Outbound::Pool { addresses, first_port, last_port, rules: PoolRules::AZURE })
+        pool(words)?
     } else {
-        Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535"))
-    }
+        return Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535"));
+    };
+    Ok(Method { outbound, idle: None })
 }
 
-fn ports(words: &mut Words<'_>) -> Result<(u16, u16), Problem> {
-    let expected = "ports such as 1024-1027";
-    let read = |word: &str| {
-        let (first, last) = word.split_once('-')?;
-        Some((first.parse().ok()?, last.parse().ok()?))
-    };
-    let ports = words.peek().and_then(read).ok_or_else(|| words.wrong(expected))?;
-    words.take(expected)?;
-    Ok(ports)
+/// `idle 10min`, if it is there (N-15, N-23).
+pub(crate) fn idle(words: &mut Words<'_>) -> Result<Option<IdleMinutes>, Problem> {
+    const EXPECTED: &str = "an idle timeout of whole minutes, 4min to 120min";
+    if !words.accept("idle") {
+        return Ok(None);
+    }
+    let minutes = |word: &str| IdleMinutes::new(word.strip_suffix("min")?.parse().ok()?);
+    let idle = words.peek().and_then(minutes).ok_or_else(|| words.wrong(EXPECTED))?;
+    words.take(EXPECTED)?;
+    Ok(Some(idle))
 }
 
 fn nic(words: &mut Words<'_>) -> Result<Edit, Problem> {

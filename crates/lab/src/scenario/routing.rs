@@ -3,9 +3,9 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
-use vnetem::{LoadBalancerId, NextHop, OutboundRule, Peering, TagLevel};
+use vnetem::{IdleMinutes, LoadBalancerId, NextHop, OutboundRule, Peering, TagLevel};
 
-use super::edit::{ADDRESS, ADDRESSES, PREFIX, PREFIXES, found, name};
+use super::edit::{ADDRESS, ADDRESSES, PREFIX, PREFIXES, found, idle, name};
 use super::error::Problem;
 use super::topology::{Refused, Topology};
 use super::words::Words;
@@ -22,7 +22,7 @@ pub(crate) enum RoutingEdit {
     Disconnect { site: String, vnet: String },
     Peering { site: String, peering: Option<Peering> },
     SameRegion { service: String, on: bool },
-    Public { nic: String, address: Option<Ipv4Addr> },
+    Public { nic: String, address: Option<(Ipv4Addr, Option<IdleMinutes>)> },
     Balancer { name: String, frontends: Vec<Ipv4Addr>, vnet: String },
     Snat { balancer: String, rule: OutboundRule },
     Member { nic: String, balancer: String, on: bool },
@@ -168,7 +168,8 @@ fn same_region(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
 
 fn public(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
     let nic = name(words, NIC)?;
-    let address = if words.accept("none") { None } else { Some(words.parse(ADDRESS)?) };
+    let address =
+        if words.accept("none") { None } else { Some((words.parse(ADDRESS)?, idle(words)?)) };
     Ok(RoutingEdit::Public { nic, address })
 }
 
@@ -187,6 +188,7 @@ fn snat(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
         rule.ports = words.parse("a number of ports")?;
     }
     rule.resets = words.accept("reset");
+    rule.idle = idle(words)?;
     Ok(RoutingEdit::Snat { balancer, rule })
 }
 
@@ -259,7 +261,11 @@ impl Topology {
                 self.network.set_same_region_path(self.service(service)?, *on)?;
             }
             RoutingEdit::Public { nic, address } => {
-                self.network.set_public_address(self.nic(nic)?, *address)?;
+                let nic = self.nic(nic)?;
+                self.network.set_public_address(nic, address.map(|(address, _)| address))?;
+                if let Some((_, idle)) = *address {
+                    self.network.set_address_idle(nic, idle)?;
+                }
             }
             RoutingEdit::Balancer { name, frontends, vnet } => {
                 self.network.add_load_balancer(self.vnet(vnet)?, name, frontends)?;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, Endpoint, Identity, Network, NicId, Placement, ResourceId, Rollout, Scope, ServiceId,
-    SiteId, SubnetId, Time, VnetId,
+    Edge, EditError, Endpoint, Identity, Network, NicId, Outbound, Placement, ResourceId, Rollout,
+    Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
-use super::edit::{Edit, Prefixes};
+use super::edit::{Edit, Method, Prefixes};
 use super::step::Place;
 
 /// The model, and what names mean in it.
@@ -215,13 +215,11 @@ impl Topology {
             }
             Edit::Peer { a, b, on: true } => self.network.peer(self.vnet(a)?, self.vnet(b)?)?,
             Edit::Peer { a, b, on: false } => self.network.unpeer(self.vnet(a)?, self.vnet(b)?)?,
-            Edit::Subnet { name, prefix, vnet, outbound } => {
+            Edit::Subnet { name, prefix, vnet, method } => {
                 let id = self.network.add_subnet(self.vnet(vnet)?, name, *prefix)?;
-                self.network.set_outbound(id, outbound.clone())?;
+                self.set_method(id, method)?;
             }
-            Edit::Outbound { subnet, outbound } => {
-                self.network.set_outbound(self.subnet(subnet)?, outbound.clone())?;
-            }
+            Edit::Outbound { subnet, method } => self.set_method(self.subnet(subnet)?, method)?,
             Edit::Nic { name, address, subnet, forwarding } => {
                 let id = self.network.add_nic(self.subnet(subnet)?, name, *address)?;
                 self.network.set_ip_forwarding(id, *forwarding)?;
@@ -281,6 +279,14 @@ impl Topology {
             Edit::RemoveResource(name) => self.network.remove_resource(self.resource(name)?)?,
         }
         Ok(())
+    }
+
+    fn set_method(&mut self, subnet: SubnetId, method: &Method) -> Result<(), EditError> {
+        self.network.set_outbound(subnet, method.outbound.clone())?;
+        match method.outbound {
+            Outbound::NatGateway(_) => self.network.set_gateway_idle(subnet, method.idle),
+            _ => Ok(()),
+        }
     }
 
     fn add_service(
