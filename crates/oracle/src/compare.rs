@@ -17,8 +17,6 @@ pub enum Chosen {
     ExpiredThoughRefused,
     /// Linux lets an ICMP error through whose quoted header has a wrong checksum; RFC 5508 REQ-3 wants it dropped (T-22).
     QuoteChecksum,
-    /// Linux drops redirects about translated flows; here they are translated like any other error.
-    Redirect,
     /// Linux leaves the checksum of a quoted segment as it is unless the whole TCP header is quoted; here it is kept right wherever it is
     /// quoted (T-25).
     QuotedChecksum,
@@ -26,8 +24,8 @@ pub enum Chosen {
 
 impl Chosen {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::ExpiredThoughRefused, Self::QuoteChecksum, Self::Redirect, Self::QuotedChecksum];
+    pub const ALL: [Self; 3] =
+        [Self::ExpiredThoughRefused, Self::QuoteChecksum, Self::QuotedChecksum];
 }
 
 /// A difference that nobody chose.
@@ -89,10 +87,6 @@ fn chosen(
     fate: Fate,
 ) -> Option<Chosen> {
     let Fate::Drop(reason) = fate else {
-        let is_redirect = byte(sent, 9) == ICMP && byte(payload(sent), 0) == 5;
-        if is_redirect && kernel.is_empty() {
-            return Some(Chosen::Redirect);
-        }
         let mut ours = ours.to_vec();
         ours.iter_mut().for_each(|one| leave_quoted_checksum(&mut one.bytes, sent));
         return (ours == kernel).then_some(Chosen::QuotedChecksum);
@@ -104,6 +98,7 @@ fn chosen(
         DropReason::NoFlow
         | DropReason::TcpInvalid
         | DropReason::QuoteUnknown
+        | DropReason::Redirect
         | DropReason::IcmpChecksum
             if byte(sent, 8) <= 1 && told && ours.is_empty() =>
         {

@@ -28,6 +28,8 @@ mod namespace;
 #[cfg(target_os = "linux")]
 mod run;
 #[cfg(target_os = "linux")]
+mod special;
+#[cfg(target_os = "linux")]
 mod tun;
 
 pub use compare::{Chosen, Difference, compare};
@@ -48,6 +50,8 @@ pub use kernel::{Kernel, Tracking, command};
 pub use namespace::Namespace;
 #[cfg(target_os = "linux")]
 pub use run::{Summary, run};
+#[cfg(target_os = "linux")]
+pub use special::{fragments, toggles};
 #[cfg(target_os = "linux")]
 pub use tun::Tun;
 

@@ -1,18 +1,25 @@
 //! A data plane that is set up as the kernel is.
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use vnetem::{DataPlane, Edge, Fate, Network, Outbound, Settings, SubnetId, Time, Verdict};
+use vnetem::{
+    DataPlane, Edge, Fate, Identity, Network, Outbound, Scope, ServiceId, Settings, SubnetId, Time,
+    Verdict,
+};
 use vnetem_nat::{HoldDown, PoolRules, Side, Timers};
 
-use crate::packet::{Emitted, word};
+use crate::packet::{Emitted, double, word};
 use crate::{Failure, place};
 
 /// A data plane with one subnet behind a plain pool of one address.
 #[derive(Debug)]
 pub struct Ours {
+    network: Network,
     plane: DataPlane,
     subnet: SubnetId,
+    /// A service at the remote hosts, if the comparison has one.
+    service: Option<ServiceId>,
     now: Time,
 }
 
@@ -46,6 +53,38 @@ impl Ours {
         Self::new(settings)
     }
 
+    /// As [`liberal`](Self::liberal), with a service at the remote hosts, to which an endpoint can be switched on.
+    ///
+    /// # Errors
+    ///
+    /// Never; by the types alone it might.
+    pub fn with_service() -> Result<Self, Failure> {
+        let mut ours = Self::liberal()?;
+        ours.service = Some(ours.network.add_service("service", &["52.239.1.0/24".parse()?])?);
+        ours.apply();
+        Ok(ours)
+    }
+
+    /// Switches the endpoint on or off.
+    ///
+    /// # Errors
+    ///
+    /// There is no service.
+    pub fn switch(&mut self, on: bool) -> Result<(), Failure> {
+        let service = self.service.ok_or("there is no service")?;
+        match on {
+            true => self.network.enable_endpoint(self.subnet, service, Scope::Worldwide)?,
+            false => self.network.disable_endpoint(self.subnet, service)?,
+        }
+        self.apply();
+        Ok(())
+    }
+
+    fn apply(&mut self) {
+        self.plane.apply(self.now, self.network.commit());
+        while self.plane.poll_transmit(self.now).is_some() {}
+    }
+
     /// For states: windows are judged, and the timers are Linux's.
     ///
     /// # Errors
@@ -74,7 +113,7 @@ impl Ours {
             },
         )?;
         let plane = DataPlane::new(network.commit(), settings);
-        Ok(Self { plane, subnet, now: Time(0) })
+        Ok(Self { network, plane, subnet, service: None, now: Time(0) })
     }
 
     /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and what comes out on both sides.
@@ -88,7 +127,7 @@ impl Ours {
         self.plane.suggest_port(port);
         let edge = match from {
             Side::Inside => Edge::Subnet(self.subnet),
-            Side::Outside => Edge::Internet,
+            Side::Outside => self.outside(packet),
         };
         let mut bytes = packet.to_vec();
         let verdict = self.plane.process(self.now, edge, &mut bytes);
@@ -104,6 +143,22 @@ impl Ours {
         (verdict, emitted)
     }
 
+    /// The edge by which a packet from outside comes in: by its subnet's endpoint if it is for a private address.
+    fn outside(&self, packet: &[u8]) -> Edge {
+        let address = |at| Ipv4Addr::from_bits(double(packet, at));
+        let (source, destination) = (address(12), address(16));
+        let vnet = self.network.subnet(self.subnet).map(|subnet| subnet.vnet);
+        match (self.service, vnet) {
+            (Some(service), Ok(vnet)) if source.octets()[..3] == [52, 239, 1] => {
+                let subnet = self.subnet;
+                let identity = Identity { vnet, subnet, address: destination };
+                let identity = destination.is_private().then_some(identity);
+                Edge::Service { service, identity }
+            }
+            _ => Edge::Internet,
+        }
+    }
+
     /// The data plane itself.
     #[must_use]
     pub fn plane(&self) -> &DataPlane {
@@ -112,5 +167,5 @@ impl Ours {
 }
 
 fn side(edge: Edge) -> Side {
-    if matches!(edge, Edge::Internet) { Side::Outside } else { Side::Inside }
+    if matches!(edge, Edge::Subnet(_) | Edge::Nic(_)) { Side::Inside } else { Side::Outside }
 }

@@ -226,10 +226,8 @@ impl Traffic {
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
         let data = if flags & SYN != 0 { Vec::new() } else { data };
         let flags = if known.is_finished() && flags & SYN != 0 { ACK } else { flags };
-        // A SYN and ACK that is sent again has the number that it had; behind data it is rare, and here it takes back what was known of
-        // the data. The inside, which began, sends none.
-        let has_sent = own.is_some_and(|own| own != known.first[index(from)].wrapping_add(1));
-        let answers = from == Side::Outside && !has_sent;
+        // A SYN and ACK that is sent again has the number that it had. The inside, which began, sends none.
+        let answers = from == Side::Outside;
         let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };
         let begun = own.is_some() && other.is_some();
         let own = own.unwrap_or_else(|| self.random.next_u32());
