@@ -1,5 +1,7 @@
 //! What a service endpoint can be enabled for.
 
+use core::time::Duration;
+
 use crate::paired_regions;
 
 /// The IPv4 protocol number that takes an endpoint's path: TCP, and no other (E-13).
@@ -29,6 +31,17 @@ pub struct Product {
     pub domain: &'static str,
     /// Whether Azure's own list of 2025 does not name it any more (C-17).
     pub legacy: bool,
+    /// How long its changes take, where that is published (E-15): for a `vnetem::Rollout`.
+    pub rollout: Option<RolloutTimes>,
+}
+
+/// How long a change takes at most until it holds everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolloutTimes {
+    /// An endpoint that is switched on or off.
+    pub endpoint: Duration,
+    /// New rules of a firewall.
+    pub firewall: Duration,
 }
 
 /// What of an entry of the catalogue is assumed.
@@ -56,7 +69,13 @@ impl EndpointService {
     pub const ALL: [Self; 11] = [
         // The store, not the directory: who signs in is not restricted by it (S-33, S-34).
         Self::seen("Microsoft.AzureActiveDirectory", "AzureActiveDirectory", Scope::Worldwide)
-            .with(&[legacy("Data Lake Storage Gen1", "azuredatalakestore.net")]),
+            .with(&[Product {
+                rollout: Some(RolloutTimes {
+                    endpoint: Duration::from_secs(15 * 60),
+                    firewall: Duration::from_secs(5 * 60),
+                }),
+                ..legacy("Data Lake Storage Gen1", "azuredatalakestore.net")
+            }]),
         Self::seen("Microsoft.AzureCosmosDB", "AzureCosmosDB", Scope::Worldwide)
             .with(&[product("Cosmos DB", "documents.azure.com")]),
         Self::seen("Microsoft.CognitiveServices", "CognitiveServicesManagement", Scope::Worldwide)
@@ -121,7 +140,7 @@ const STORAGE: &[Product] = &[
 ];
 
 const fn product(name: &'static str, domain: &'static str) -> Product {
-    Product { name, domain, legacy: false }
+    Product { name, domain, legacy: false, rollout: None }
 }
 
 const fn legacy(name: &'static str, domain: &'static str) -> Product {

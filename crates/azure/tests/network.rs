@@ -1,6 +1,11 @@
 //! The catalogue put into a network: names, endpoints, and lists that replace each other.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up must fail"
+)]
 
 use std::collections::BTreeSet;
 
@@ -50,6 +55,42 @@ fn every_service_of_the_catalogue_can_be_enabled_but_for_one_of_the_two_storages
         network.service_named("Microsoft.Storage.Global"),
         network.service_named("Microsoft.Storage")
     );
+}
+
+/// E-15, S-28, S-29: Data Lake Gen1 takes up to 15 minutes for an endpoint and up to 5 for its firewall; nothing is published of others.
+#[test]
+fn e_15_data_lake_takes_its_time() {
+    let products = EndpointService::ALL.iter().flat_map(|service| service.products);
+    let slow: Vec<_> = products.filter(|product| product.rollout.is_some()).collect();
+    let [lake] = slow[..] else { panic!("{slow:?}") };
+    assert_eq!(lake.name, "Data Lake Storage Gen1");
+    let times = lake.rollout.unwrap();
+    let minutes = |minutes: u64| std::time::Duration::from_secs(60 * minutes);
+    let (mut network, web) = world();
+    let service = named("Microsoft.AzureActiveDirectory");
+    let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();
+    let rules = |action| {
+        let rules = vnetem::RuleSet::new(vnetem::RuleLimits::UNSTATED, action);
+        vnetem::Firewall::Storage(rules)
+    };
+    let allow = rules(vnetem::DefaultAction::Allow);
+    let address = network.service(id).unwrap().prefixes[0].hosts().next().unwrap();
+    let lake = network.add_resource(id, "lake", address, allow).unwrap();
+    let mut rollout = vnetem::Rollout::new(7, times.endpoint, times.firewall);
+    let now = vnetem::Time(0);
+    rollout.set_endpoint(now, &mut network, web, id, Some(service.endpoint(None))).unwrap();
+    let deny = rules(vnetem::DefaultAction::Deny);
+    rollout.set_rules(now, &mut network, lake, deny.clone()).unwrap();
+    let (mut last, mut denies) = (now, None);
+    while let Some(due) = rollout.poll_timeout() {
+        rollout.handle_timeout(due, &mut network);
+        if denies.is_none() && network.resource(lake).unwrap().rules == deny {
+            denies = Some(due);
+        }
+        last = due;
+    }
+    assert!(last > now && last <= now + minutes(15), "{last:?}");
+    assert!(denies.is_some_and(|at| at > now && at <= now + minutes(5)), "{denies:?}");
 }
 
 /// E-05, U-18: an endpoint is being updated until a snapshot has it, and gives back the identifier that it was given.

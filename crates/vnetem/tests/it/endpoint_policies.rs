@@ -3,10 +3,12 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Access, Arrival, DefaultAction, EndpointPolicy, EndpointPolicyId, Firewall, Grant, Identity,
-    Network, Placement, PolicyDefinition, PolicyService, Refusal, RuleLimits, RuleSet, RuleState,
-    Scope, ServiceId, SubnetId, VnetId,
+    Access, Arrival, DataPlane, DefaultAction, Edge, EndpointPolicy, EndpointPolicyId, Firewall,
+    Grant, Identity, Network, Outbound, Placement, PolicyDefinition, PolicyService, Refusal,
+    RuleLimits, RuleSet, RuleState, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
 };
+
+use crate::packets::segment;
 
 struct World {
     network: Network,
@@ -37,6 +39,34 @@ impl World {
     fn policy(&mut self, name: &str, ids: &[&str]) -> EndpointPolicyId {
         self.network.add_endpoint_policy("7", policy(name, "westeurope", ids)).unwrap()
     }
+}
+
+/// E-11, E-09: with a policy the endpoint leads to the service in every region, and without one where its scope says.
+#[test]
+fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
+    let mut w = world();
+    let regions = [("52.239.0.0/24", "westeurope"), ("52.239.1.0/24", "eastus")];
+    let regions = regions.map(|(prefix, region)| (prefix.parse().unwrap(), region.to_owned()));
+    w.network.set_service_regions(w.storage, regions).unwrap();
+    let scope = Scope::Regions(["westeurope".to_owned()].into());
+    w.network.enable_endpoint(w.web, w.storage, scope).unwrap();
+    let gateway = Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)]);
+    w.network.set_outbound(w.web, gateway).unwrap();
+    let by_endpoint = |w: &mut World, to: [u8; 4]| {
+        let plane = DataPlane::new(w.network.commit(), Settings::default());
+        let ends = [([10, 0, 0, 4], 50_000), (to, 443)]
+            .map(|(address, port)| std::net::SocketAddrV4::new(Ipv4Addr::from(address), port));
+        let syn = segment(ends[0], ends[1], "S", (1000, 0), &[]);
+        let verdict = plane.trace(Time(0), Edge::Subnet(w.web), &syn).verdict;
+        matches!(verdict.forwarded_to(), Some(Edge::Service { identity: Some(_), .. }))
+    };
+    let (near, far) = ([52, 239, 0, 9], [52, 239, 1, 9]);
+    assert_eq!([near, far].map(|to| by_endpoint(&mut w, to)), [true, false]);
+    let logs = w.policy("logs", &["/subscriptions/7/resourceGroups/logs"]);
+    w.network.attach_policy(w.web, w.storage, logs).unwrap();
+    assert_eq!([near, far].map(|to| by_endpoint(&mut w, to)), [true, true]);
+    w.network.detach_policy(w.web, w.storage, logs).unwrap();
+    assert_eq!([near, far].map(|to| by_endpoint(&mut w, to)), [true, false]);
 }
 
 /// U-06: a policy is bound to the identity of the subnet, and speaks before the rules of the resource; it says nothing of who comes otherwise.

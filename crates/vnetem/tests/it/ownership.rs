@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Action, Caller, DefaultAction, EventHubsVersion, Firewall, Network, OrderedRule, OrderedRules,
-    Permissions, Placement, RuleLimits, RuleSet, RuleState, Scope, ServiceId, SubnetId, VnetId,
+    Access, Action, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, Network,
+    OrderedRule, OrderedRules, Permissions, Placement, PublicAccess, RuleLimits, RuleSet,
+    RuleState, Scope, ServiceId, SubnetId, VnetId,
 };
 
 struct World {
@@ -46,6 +47,33 @@ fn a_classic_network_has_no_endpoints() {
     assert_eq!(refused.to_string(), "vnet old is of the classic model and has no endpoints");
     assert!(w.network.subnet(app).unwrap().endpoints.is_empty());
     assert_eq!(w.network.enable_endpoint(w.web, w.storage, Scope::Worldwide), Ok(()));
+}
+
+/// F-15: rules that let nobody in keep data requests out, and no call of the control plane: whoever may make it opens and closes the account,
+/// gives it a copy and takes it away.
+#[test]
+fn f_15_the_firewall_does_not_concern_control_plane_calls() {
+    let mut w = world();
+    let mut nobody = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
+    nobody.set_public_access(PublicAccess::Disabled);
+    let id = w.network.add_resource(w.storage, "acct", ACCOUNT, nobody.clone()).unwrap();
+    let client = Arrival::Public(Ipv4Addr::new(198, 51, 100, 7));
+    let is_let_in = |network: &mut Network| {
+        matches!(network.commit().judge(id, client), Some(Access::Allowed(_)))
+    };
+    assert!(!is_let_in(&mut w.network));
+    let user = Permissions { join: BTreeSet::from([w.web]), ..Permissions::default() };
+    for round in 0..2 {
+        let mut open = letting_in(w.web);
+        open.add_ip_rule("198.51.100.7".parse().unwrap()).unwrap();
+        assert_eq!(w.network.set_rules_as(&user, id, open), Ok(()), "{round}");
+        assert!(is_let_in(&mut w.network));
+        assert_eq!(w.network.set_rules_as(&user, id, nobody.clone()), Ok(()), "{round}");
+        assert!(!is_let_in(&mut w.network));
+    }
+    let copy = Ipv4Addr::new(52, 239, 2, 9);
+    assert_eq!(w.network.set_secondary(id, Some(copy)), Ok(()));
+    assert_eq!(w.network.remove_resource(id), Ok(()));
 }
 
 /// S-10, S-11, C-13: another subscription is no hindrance for any service; another tenant is none for Storage and Key Vault, and one for all
