@@ -82,7 +82,7 @@ pub fn fragments() -> Result<usize, Failure> {
     let mut identification = 1;
     for length in 17..80 {
         for order in [&[0, 1][..], &[0, 1, 2], &[0, 2, 1], &[1, 0], &[2, 1, 0], &[1, 2, 0]] {
-            let host = place::host(u8::try_from(length % 8)?);
+            let host = place::host(length % 8);
             let ends = (host, place::remote(0));
             let data: Vec<u8> = (0..length).collect();
             for protocol in [17, ICMP] {
