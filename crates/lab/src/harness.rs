@@ -156,6 +156,18 @@ enum Call {
     Timeout(Time),
 }
 
+impl Call {
+    fn time(&self) -> Time {
+        match *self {
+            Self::Packet(now, ..) | Self::Apply(now, _) | Self::Timeout(now) => now,
+        }
+    }
+
+    fn is_packet(&self) -> bool {
+        matches!(self, Self::Packet(..))
+    }
+}
+
 /// Something that left: a packet with its fate, by the edge where it came in, or one of the data plane's own making, by the edge where it
 /// goes.
 struct Output {

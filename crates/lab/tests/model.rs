@@ -108,9 +108,12 @@ fn sequences_reach_every_kind_of_outcome() {
         (state >> 56) as u8
     };
     let mut sum = Coverage::default();
+    let mut batches = Vec::new();
     for _ in 0..300 {
         let bytes: Vec<u8> = (0..1 + 64 * 8).map(|_| byte()).collect();
-        let one = check(&Sequence::decode(&bytes)).unwrap();
+        let sequence = Sequence::decode(&bytes);
+        batches.push(a_batch_is_its_packets_in_order(&sequence, 64).unwrap());
+        let one = check(&sequence).unwrap();
         sum.forward += one.forward;
         sum.reverse += one.reverse;
         sum.translated += one.translated;
@@ -125,4 +128,6 @@ fn sequences_reach_every_kind_of_outcome() {
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
     assert!(closed > 150 && originated > 500 && refused > 250, "{sum:?}");
+    batches.sort_unstable();
+    assert!(batches[150] >= 8 && batches[299] >= 16, "the largest batch of each: {batches:?}");
 }
