@@ -495,6 +495,26 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     assert_eq!(world.plane.flow_counters().opened, 0);
 }
 
+/// T8: one call closes a bounded number of flows, so that other packets need not wait until all are closed.
+#[test]
+fn one_call_closes_a_bounded_number_of_flows() {
+    let mut world = World::new(Settings::default());
+    for port in 1..=3000 {
+        let client = SocketAddrV4::new(ip("10.0.0.4"), port);
+        world.forwarded(world.vm(), datagram(client, end("8.8.8.8:53"), b"?"));
+    }
+    world.network.set_route(world.web, net("8.8.8.8/32"), NextHop::None).unwrap();
+    world.apply();
+    let mut left = 3000;
+    while left > 0 {
+        assert_eq!(world.plane.poll_timeout(), Some(world.now), "there is more to do");
+        assert!(world.plane.poll_transmit(world.now).is_none(), "nobody is told of datagrams");
+        let live = world.plane.flow_counters().live;
+        assert!(live < left && left - live <= 1024, "{} of {left} in one call", left - live);
+        left = live;
+    }
+}
+
 /// T9: a queue that nobody empties is bounded, and what found no room is counted.
 #[test]
 fn a_full_queue_drops_and_counts() {
