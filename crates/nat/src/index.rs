@@ -1,6 +1,6 @@
 //! The hash index: where a key's slot is. One cache line tells of twelve keys.
 //!
-//! A bucket holds the signatures of its keys, ten bits each, compared all at once, and the numbers that belong to them. Every key has two
+//! A bucket holds the signatures of its keys, a byte each, compared eight at a time, and the numbers that belong to them. Every key has two
 //! buckets, one in each half of the index, and stands in the first unless that was full. Which two depends on a keyed hash, so that
 //! nobody outside can choose keys that meet (I4). A bucket counts the keys that should be here and are in their second bucket, so that a
 //! miss usually reads one line. The caller compares keys: the index knows only hashes.
@@ -18,21 +18,20 @@ pub(crate) struct Index {
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// Twelve signatures, the first in the lowest bits, 0 where the place is free; and in the highest byte the number of keys whose first
-    /// bucket is this one and that stand in their second. From 255 on that is not counted down again.
-    signatures: u128,
+    /// Signatures of the first eight ways, the first in the lowest byte, 0 where the way is free.
+    low: u64,
+    /// Those of the other four.
+    high: u32,
+    /// Keys whose first bucket is this one and that stand in their second.
+    displaced: u32,
     /// The numbers, and [`DISPLACED`] where this is the key's second bucket.
     numbers: [u32; WAYS],
 }
 
 const WAYS: usize = 12;
-const BITS: usize = 10;
-/// All bits of the first signature.
-const SIGNATURE: u128 = 0x3FF;
-/// The lowest bit of each signature, and the highest.
-const LOWEST: u128 = 1 | 1 << 10 | 1 << 20 | 1 << 30 | 1 << 40 | FROM_50;
-const FROM_50: u128 = 1 << 50 | 1 << 60 | 1 << 70 | 1 << 80 | 1 << 90 | 1 << 100 | 1 << 110;
-const HIGHEST: u128 = LOWEST << (BITS - 1);
+/// The lowest bit of each byte, and the highest.
+const LOWEST: u64 = 0x0101_0101_0101_0101;
+const HIGHEST: u64 = LOWEST << 7;
 const DISPLACED: u32 = 1 << 31;
 
 impl Index {
@@ -52,7 +51,7 @@ impl Index {
         if let Some(number) = first.find(signature, &mut is_it) {
             return Some(number);
         }
-        if first.displaced() == 0 {
+        if first.displaced == 0 {
             return None;
         }
         self.bucket(self.second(place, signature))?.find(signature, &mut is_it)
@@ -65,7 +64,7 @@ impl Index {
         let place = self.first(hash);
         let likely = |place| {
             let bucket = self.bucket(place)?;
-            let way = place_of(bucket.ways(signature))?;
+            let way = way_of(bucket.ways(signature))?;
             bucket.numbers.get(way).map(|number| number & !DISPLACED)
         };
         likely(place).or_else(|| likely(self.second(place, signature))).unwrap_or(u32::MAX)
@@ -92,7 +91,7 @@ impl Index {
         if place != first
             && let Some(bucket) = self.bucket_mut(first)
         {
-            bucket.displace();
+            bucket.displaced = bucket.displaced.saturating_add(1);
         }
         true
     }
@@ -109,7 +108,7 @@ impl Index {
             .bucket_mut(second)
             .is_some_and(|bucket| bucket.take(signature, number | DISPLACED));
         if found && let Some(bucket) = self.bucket_mut(first) {
-            bucket.replace();
+            bucket.displaced = bucket.displaced.saturating_sub(1);
         }
         found
     }
@@ -152,13 +151,13 @@ impl Index {
         if let Some(bucket) = self.bucket_mut(other) {
             bucket.put(room, signature, number ^ DISPLACED);
             if number & DISPLACED != 0 {
-                bucket.replace();
+                bucket.displaced = bucket.displaced.saturating_sub(1);
             }
         }
         if let Some(bucket) = self.bucket_mut(place) {
             bucket.put(way, 0, 0);
             if number & DISPLACED == 0 {
-                bucket.displace();
+                bucket.displaced = bucket.displaced.saturating_add(1);
             }
         }
         true
@@ -182,7 +181,7 @@ impl Index {
 
     /// The other bucket of a key that is in this one. It is in the other half, so it is never the same.
     #[inline]
-    fn second(&self, place: usize, signature: u16) -> usize {
+    fn second(&self, place: usize, signature: u8) -> usize {
         let half = self.half as usize;
         let step = scale(u32::from(signature).wrapping_mul(0x9E37_79B1), self.half);
         if place < half {
@@ -196,12 +195,12 @@ impl Index {
 }
 
 impl Bucket {
-    const EMPTY: Self = Self { signatures: 0, numbers: [0; WAYS] };
+    const EMPTY: Self = Self { low: 0, high: 0, displaced: 0, numbers: [0; WAYS] };
 
     #[inline]
-    fn find(&self, signature: u16, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+    fn find(&self, signature: u8, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
         let mut ways = self.ways(signature);
-        while let Some(way) = place_of(ways) {
+        while let Some(way) = way_of(ways) {
             let number = self.numbers.get(way)? & !DISPLACED;
             if is_it(number) {
                 return Some(number);
@@ -211,83 +210,76 @@ impl Bucket {
         None
     }
 
-    /// The highest bit of every place with this signature. Above the lowest such place there may be a wrong one.
+    /// A bit for every way with this signature, for [`way_of`]. Above the lowest there may be wrong ones, whose signatures differ in the
+    /// lowest bit alone.
     #[inline]
-    fn ways(&self, signature: u16) -> u128 {
-        let differences = self.signatures ^ LOWEST.wrapping_mul(signature.into());
-        differences.wrapping_sub(LOWEST) & !differences & HIGHEST
+    fn ways(&self, signature: u8) -> u64 {
+        let all = LOWEST.wrapping_mul(signature.into());
+        let equal = |signatures: u64| {
+            let differences = signatures ^ all;
+            differences.wrapping_sub(LOWEST) & !differences & HIGHEST
+        };
+        // What stands above the four is no signature, nor may it look like one.
+        let high = equal(u64::from(self.high)) & (HIGHEST >> 32);
+        equal(self.low) >> 7 | high >> 3
     }
 
     fn free(&self) -> Option<usize> {
-        place_of(self.ways(0))
+        way_of(self.ways(0))
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "ten bits are left")]
-    fn get(&self, way: usize) -> Option<(u16, u32)> {
-        let signature = (self.signatures >> bit(way)) & SIGNATURE;
-        Some((signature as u16, *self.numbers.get(way)?))
+    #[allow(clippy::cast_possible_truncation, reason = "one byte of them is asked for")]
+    fn get(&self, way: usize) -> Option<(u8, u32)> {
+        let signature = if way < 8 {
+            self.low >> (way << 3)
+        } else {
+            u64::from(self.high) >> (way.wrapping_sub(8) << 3)
+        };
+        Some((signature as u8, *self.numbers.get(way)?))
     }
 
-    fn put(&mut self, way: usize, signature: u16, number: u32) {
-        if let Some(old) = self.numbers.get_mut(way) {
-            *old = number;
-            let others = self.signatures & !(SIGNATURE << bit(way));
-            self.signatures = others | u128::from(signature) << bit(way);
+    fn put(&mut self, way: usize, signature: u8, number: u32) {
+        let Some(old) = self.numbers.get_mut(way) else { return };
+        *old = number;
+        if way < 8 {
+            let shift = way << 3;
+            self.low = self.low & !(0xFF << shift) | u64::from(signature) << shift;
+        } else {
+            let shift = way.wrapping_sub(8) << 3;
+            self.high = self.high & !(0xFF << shift) | u32::from(signature) << shift;
         }
     }
 
-    fn take(&mut self, signature: u16, number: u32) -> bool {
-        let way = (0..WAYS).find(|way| self.get(*way) == Some((signature, number)));
-        if let Some(way) = way {
-            self.put(way, 0, 0);
+    fn take(&mut self, signature: u8, number: u32) -> bool {
+        let mut ways = self.ways(signature);
+        while let Some(way) = way_of(ways) {
+            if self.get(way) == Some((signature, number)) {
+                self.put(way, 0, 0);
+                return true;
+            }
+            ways &= ways.wrapping_sub(1);
         }
-        way.is_some()
-    }
-
-    /// How many keys are in their second bucket instead of here.
-    #[inline]
-    const fn displaced(&self) -> u8 {
-        self.signatures.to_be_bytes()[0]
-    }
-
-    /// Counts a key that went to its second bucket.
-    fn displace(&mut self) {
-        self.count_displaced(self.displaced().saturating_add(1));
-    }
-
-    /// Counts a key that came back, or is no more.
-    fn replace(&mut self) {
-        if self.displaced() < u8::MAX {
-            self.count_displaced(self.displaced().saturating_sub(1));
-        }
-    }
-
-    fn count_displaced(&mut self, count: u8) {
-        let mut bytes = self.signatures.to_be_bytes();
-        bytes[0] = count;
-        self.signatures = u128::from_be_bytes(bytes);
+        false
     }
 }
 
-/// The lowest bit of a signature.
+/// The way of the lowest bit: bit 8 n stands for way n, bit 8 n + 4 for way 8 + n.
 #[inline]
-const fn bit(way: usize) -> usize {
-    way.wrapping_mul(BITS)
-}
-
-/// The place that the lowest of the bits stands for.
-#[inline]
-const fn place_of(ways: u128) -> Option<usize> {
-    if ways == 0 { None } else { Some(ways.trailing_zeros() as usize / BITS) }
+const fn way_of(ways: u64) -> Option<usize> {
+    if ways == 0 {
+        return None;
+    }
+    let bit = ways.trailing_zeros() as usize;
+    Some(bit >> 3 | (bit & 4) << 1)
 }
 
 impl Hash {
-    /// The lowest bits, but never 0, which marks free places.
+    /// The lowest bits, but never 0, which marks free ways, nor 1, for which a free way may be taken for one of the wrong ones.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "ten bits are left")]
-    const fn signature(self) -> u16 {
-        let signature = self.0 as u16 & 0x3FF;
-        if signature == 0 { 1 } else { signature }
+    #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is wanted")]
+    const fn signature(self) -> u8 {
+        let signature = self.0 as u8;
+        if signature < 2 { signature | 2 } else { signature }
     }
 
     #[inline]
@@ -331,7 +323,13 @@ mod tests {
             }
             assert_eq!(index.find(hash(keys), |found| found == keys), None);
             assert!((0..keys).all(|number| index.remove(hash(number), number)));
-            assert!(index.buckets.iter().all(|bucket| bucket.signatures == 0), "nothing is left");
+            assert!(
+                index
+                    .buckets
+                    .iter()
+                    .all(|bucket| bucket.low == 0 && bucket.high == 0 && bucket.displaced == 0),
+                "nothing is left"
+            );
         }
     }
 
@@ -348,12 +346,38 @@ mod tests {
         assert!(index.insert(Hash(1), 77));
     }
 
+    /// Against each signature by itself; of ways beyond the lowest one may be wrong.
     #[test]
-    fn the_count_of_displaced_keys_never_loses_one() {
+    fn the_first_way_with_a_signature_is_right() {
         let mut bucket = Bucket::EMPTY;
-        (0..1000).for_each(|_| bucket.displace());
-        (0..1000).for_each(|_| bucket.replace());
-        assert_eq!(bucket.displaced(), u8::MAX);
+        for way in 0..WAYS {
+            bucket.put(way, [0, 1, 0x80, 0xFF, 2, 1, 0, 0x7F, 0x80, 0xFF, 0, 3][way], 7);
+        }
+        for signature in 0..=u8::MAX {
+            let mut is_there =
+                (0..WAYS).filter(|way| bucket.get(*way).unwrap().0 == signature).peekable();
+            match way_of(bucket.ways(signature)) {
+                Some(way) => assert!(is_there.any(|there| there == way), "{signature}"),
+                None => assert_eq!(is_there.peek(), None, "{signature}"),
+            }
+        }
+    }
+
+    /// A way that is free again holds a number that was not taken out.
+    #[test]
+    fn a_free_way_is_never_found() {
+        for signature in 0..=u8::MAX {
+            let hash = Hash(signature.into());
+            let mut index = Index::new(24);
+            assert!((1..4).all(|number| index.insert(hash, number)));
+            index.remove(hash, 2);
+            let mut seen = Vec::new();
+            index.find(hash, |number| {
+                seen.push(number);
+                false
+            });
+            assert_eq!(seen, [1, 3], "{signature}");
+        }
     }
 
     proptest! {
@@ -383,7 +407,7 @@ mod tests {
             for (hash, number) in list {
                 prop_assert!(index.remove(hash, number));
             }
-            prop_assert!(index.buckets.iter().all(|bucket| bucket.signatures == 0));
+            prop_assert!(index.buckets.iter().all(|bucket| bucket.low == 0 && bucket.high == 0 && bucket.displaced == 0));
         }
     }
 }
