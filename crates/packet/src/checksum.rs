@@ -76,7 +76,11 @@ pub(crate) fn header_is_right(header: &[u8]) -> bool {
         }
         None => 0,
     };
-    fold_wide(total) == 0xFFFF
+    // A sum of 16-bit words folds to 0xFFFF if it is a multiple of that, and multiples of an odd number are those whose product with its
+    // inverse (modulo 2^64) is small.
+    const INVERSE: u64 = 0xFFFE_FFFE_FFFE_FFFF;
+    const { assert!(INVERSE.wrapping_mul(0xFFFF) == 1) };
+    total != 0 && total.wrapping_mul(INVERSE) <= u64::MAX / 0xFFFF
 }
 
 /// Adds up 32-bit words as they stand in memory.
