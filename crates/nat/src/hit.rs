@@ -2,12 +2,14 @@
 
 use core::hint::black_box;
 
-use vnetem_packet::{Ends, FiveTuple, Plain, Protocol, TcpFlags};
+use vnetem_packet::{Ends, FiveTuple, Protocol, TcpFlags, TcpSegment};
 
 use crate::index::Hash;
 use crate::key::Key;
-use crate::table::side_of;
-use crate::{FlowTable, Found, Side, Time, Track, Zone};
+use crate::record::Record;
+use crate::table::{deadline, side_of};
+use crate::tcp::is_plain;
+use crate::{FlowTable, Found, Side, State, Time, Track, Zone};
 
 /// A packet of a live flow, taken note of: all that is needed to send it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,12 @@ impl<T: Copy> FlowTable<T> {
         black_box(read);
     }
 
+    /// The part of [`look_ahead`](Self::look_ahead) that a single lookup needs.
+    #[inline(always)]
+    pub fn look(&self, probe: &mut Probe) {
+        probe.number = self.index.candidate(probe.hash);
+    }
+
     /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
     ///
     /// `None`, and nothing has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
@@ -85,25 +93,58 @@ impl<T: Copy> FlowTable<T> {
         &mut self,
         now: Time,
         probe: &Probe,
-        packet: &Plain,
+        segment: impl FnOnce() -> Option<TcpSegment>,
+        length: u16,
         fits: impl FnOnce(&T, bool) -> bool,
     ) -> Option<Hit<T>> {
         let (slot, side) = self.locate(probe)?;
         let now = self.advance(now);
-        let record = self.records.get(slot)?;
-        let opener = record.opener();
-        if record.state.is_tombstone()
-            || self.deadline(record) <= now
+        let record = self.records.get_mut(slot)?;
+        let (state, opener) = (record.state, record.opener());
+        if state.is_tombstone()
+            || deadline(&self.clocks, record) <= now
             || self.cells.is_stale(record)
             || !fits(&record.judgement, side == opener)
-            || packet.segment.is_some_and(|segment| segment.flags.0 & RARE != 0)
         {
             return None;
         }
-        let (inside, outside) = (record.inner(), record.outer());
-        let hit = Hit { side, opener, inside, outside, judgement: record.judgement };
-        match self.note(now, slot, side, packet.segment.as_ref(), || None, packet.total_length) {
-            Track::Pass => Some(hit),
+        if probe.key.protocol == Protocol::TCP {
+            let segment = segment()?;
+            let detail = self.details.get_mut(slot as usize)?;
+            if state != State::Established || !is_plain(segment.flags) {
+                return self.hit_otherwise(now, slot, side, Some(&segment), length);
+            }
+            if !record.connection(detail).continues(side, &segment) {
+                return None;
+            }
+            record.last = now;
+        } else {
+            if state == State::OneWay && side != opener {
+                return self.hit_otherwise(now, slot, side, None, length);
+            }
+            if self.settings.inbound_refreshes || side == Side::Inside {
+                record.last = now;
+            }
+        }
+        record.count(|| self.details.get_mut(slot as usize), side, length);
+        Some(record.hit(side))
+    }
+
+    /// The same for a packet that changes the state of its flow.
+    #[inline(never)]
+    fn hit_otherwise(
+        &mut self,
+        now: u64,
+        slot: u32,
+        side: Side,
+        segment: Option<&TcpSegment>,
+        length: u16,
+    ) -> Option<Hit<T>> {
+        if segment.is_some_and(|segment| segment.flags.0 & RARE != 0) {
+            return None;
+        }
+        match self.note(now, slot, side, segment, || None, length) {
+            Track::Pass => self.records.get(slot).map(|record| record.hit(side)),
             Track::Invalid => None,
         }
     }
@@ -133,8 +174,22 @@ impl<T: Copy> FlowTable<T> {
             Some(record) if record.has_key(side, &probe.key) && !record.is_vacant() => {
                 Some((slot, side))
             }
-            _ => self.lookup(probe.hash, &probe.key),
+            _ => self.locate_otherwise(probe),
         }
+    }
+
+    #[cold]
+    fn locate_otherwise(&self, probe: &Probe) -> Option<(u32, Side)> {
+        self.lookup(probe.hash, &probe.key)
+    }
+}
+
+impl<T: Copy> Record<T> {
+    /// What a packet from a side needs to go on.
+    #[inline(always)]
+    fn hit(&self, side: Side) -> Hit<T> {
+        let (inside, outside) = (self.inner(), self.outer());
+        Hit { side, opener: self.opener(), inside, outside, judgement: self.judgement }
     }
 }
 
@@ -142,10 +197,11 @@ impl<T> Hit<T> {
     /// The ends with which the packet goes on.
     #[must_use]
     #[inline(always)]
-    pub const fn ends(&self) -> Ends {
-        match self.side {
-            Side::Inside => self.outside,
-            Side::Outside => self.inside.reversed(),
+    pub fn ends(&self) -> Ends {
+        let (outside, inside) = (self.outside, self.inside.reversed());
+        Ends {
+            addresses: self.side.choose(outside.addresses, inside.addresses),
+            ports: self.side.choose(outside.ports, inside.ports),
         }
     }
 }

@@ -90,7 +90,7 @@ impl<T: Copy> Record<T> {
 
     /// The key of packets from a side: what [`FlowTable::find`](crate::FlowTable::find) is asked.
     #[inline]
-    pub(crate) const fn key(&self, side: Side) -> Key {
+    pub(crate) fn key(&self, side: Side) -> Key {
         Key::of(self.zones.of(side), self.ends(side), self.protocol)
     }
 
@@ -101,10 +101,11 @@ impl<T: Copy> Record<T> {
 
     /// Both ends as packets of a side bear them.
     #[inline]
-    pub(crate) const fn ends(&self, side: Side) -> Ends {
-        match side {
-            Side::Inside => self.inner(),
-            Side::Outside => self.outer().reversed(),
+    pub(crate) fn ends(&self, side: Side) -> Ends {
+        let (inner, outer) = (self.inner(), self.outer().reversed());
+        Ends {
+            addresses: side.choose(inner.addresses, outer.addresses),
+            ports: side.choose(inner.ports, outer.ports),
         }
     }
 

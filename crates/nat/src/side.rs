@@ -1,5 +1,7 @@
 //! The small numbers and words in which flows are spoken of.
 
+use core::hint::select_unpredictable;
+
 /// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the place of entry.
 ///
 /// Every key holds one, so that overlapping networks are no special case (I2).
@@ -59,6 +61,13 @@ impl Side {
         }
     }
 
+    /// The first value for the inside, the other for the outside. Packets come from both sides as they like, so that a branch would be
+    /// guessed wrong half the time, and the processor would wait for the flow to find out.
+    #[inline(always)]
+    pub(crate) fn choose<V>(self, inside: V, outside: V) -> V {
+        select_unpredictable(self as u8 == 0, inside, outside)
+    }
+
     /// The direction of packets from this side, if `opener` opened the flow.
     #[must_use]
     pub fn direction(self, opener: Self) -> Direction {
@@ -70,18 +79,12 @@ impl<V: Copy> Sides<V> {
     /// The value of one side.
     #[must_use]
     #[inline]
-    pub const fn of(&self, side: Side) -> V {
-        match side {
-            Side::Inside => self.inside,
-            Side::Outside => self.outside,
-        }
+    pub fn of(&self, side: Side) -> V {
+        *side.choose(&self.inside, &self.outside)
     }
 
-    #[inline]
-    pub(crate) const fn of_mut(&mut self, side: Side) -> &mut V {
-        match side {
-            Side::Inside => &mut self.inside,
-            Side::Outside => &mut self.outside,
-        }
+    #[inline(always)]
+    pub(crate) fn of_mut(&mut self, side: Side) -> &mut V {
+        side.choose(&mut self.inside, &mut self.outside)
     }
 }

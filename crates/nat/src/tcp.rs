@@ -87,7 +87,7 @@ impl Connection<'_> {
     }
 
     /// What a segment from `side` means; remembers what must be remembered, but for the state. A SYN is asked for its window scale.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn segment(
         &mut self,
         side: Side,
@@ -110,10 +110,7 @@ impl Connection<'_> {
             return Step::To(next);
         }
         let news = after(segment.end(), self.numbers.end.of(side));
-        raise(self.numbers.end.of_mut(side), segment.end());
-        if segment.flags.contains(TcpFlags::ACK) {
-            self.acknowledge(side, segment);
-        }
+        self.goes_on(side, segment);
         if segment.flags.contains(TcpFlags::FIN) {
             self.mark(side, FINISHED);
         }
@@ -121,6 +118,26 @@ impl Connection<'_> {
             return self.revive(segment, news);
         }
         Step::To(next)
+    }
+
+    /// Takes a segment with nothing but an acknowledgement on an established connection, as [`segment`](Self::segment) does: nearly all
+    /// are of this kind. Says no, and changes nothing, if it lies outside of the windows.
+    #[inline(always)]
+    pub(crate) fn continues(&mut self, side: Side, segment: &TcpSegment) -> bool {
+        let fits = self.fits(side, segment);
+        if fits {
+            self.goes_on(side, segment);
+        }
+        fits
+    }
+
+    /// Takes what a segment inside of the windows sends and acknowledges.
+    #[inline(always)]
+    fn goes_on(&mut self, side: Side, segment: &TcpSegment) {
+        raise(self.numbers.end.of_mut(side), segment.end());
+        if segment.flags.contains(TcpFlags::ACK) {
+            self.acknowledge(side, segment);
+        }
     }
 
     fn opener(&self) -> Side {
@@ -213,7 +230,7 @@ impl Connection<'_> {
 
     /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real stateful TCP packet filtering"), with the
     /// present windows in place of the largest ones seen.
-    #[inline]
+    #[inline(always)]
     fn fits(&self, side: Side, segment: &TcpSegment) -> bool {
         let other = side.other();
         let oldest = self.numbers.end.of(side).wrapping_sub(self.window(other)).wrapping_sub(1);
@@ -254,7 +271,7 @@ impl Connection<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn acknowledge(&mut self, side: Side, segment: &TcpSegment) {
         raise(self.numbers.acknowledged.of_mut(side), segment.acknowledgement);
         self.mark(side, ACKNOWLEDGES);
@@ -303,6 +320,12 @@ impl Connection<'_> {
     fn mark(&mut self, side: Side, mark: u8) {
         *self.marks |= mark << side as u8;
     }
+}
+
+/// Whether a segment goes on with a connection: it has an acknowledgement, and neither SYN nor FIN nor RST.
+#[inline]
+pub(crate) const fn is_plain(flags: TcpFlags) -> bool {
+    flags.0 & CONTROL == TcpFlags::ACK.0
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -37,7 +37,6 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The packet of a live flow in this slot, noted.
-    #[inline(always)]
     pub(crate) fn note(
         &mut self,
         now: u64,
@@ -61,7 +60,7 @@ impl<T: Copy> FlowTable<T> {
             },
             // A later fragment: what it carries is not known.
             None if record.protocol() == Protocol::TCP => Step::Passes,
-            None if side == Side::Outside && !settings.inbound_refreshes => Step::Passes,
+            None if !settings.inbound_refreshes && side == Side::Outside => Step::Passes,
             None => Step::To(state),
         };
         match step {

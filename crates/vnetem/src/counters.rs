@@ -2,7 +2,7 @@
 
 use vnetem_authz::Refusal;
 
-use crate::{DenyReason, DropReason, Fate, Forward, Mark};
+use crate::{DenyReason, DropReason, Fate, Mark};
 
 /// Packets and the bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,9 +70,9 @@ impl Counters {
 
     /// Counts a received packet that leaves.
     #[inline]
-    pub(crate) fn forward(&mut self, forward: &Forward, bytes: usize) {
+    pub(crate) fn forward(&mut self, mark: Mark, bytes: usize) {
         self.forwarded.add(bytes);
-        if let Mark::Refused(refusal) = forward.mark {
+        if let Mark::Refused(refusal) = mark {
             self.refused.add(bytes);
             bump(&mut self.refusals, refusal_index(refusal));
         }
@@ -81,7 +81,7 @@ impl Counters {
     /// Counts the end of a received packet.
     pub(crate) fn count(&mut self, fate: &Fate, bytes: usize) {
         match *fate {
-            Fate::Forward(forward) => self.forward(&forward, bytes),
+            Fate::Forward(forward) => self.forward(forward.mark, bytes),
             Fate::Deny(reason) => {
                 self.denied.add(bytes);
                 bump(&mut self.denies, reason.index());

@@ -1,5 +1,6 @@
 //! What is to be done with a packet, as the pipeline says it and the data plane does it.
 
+use core::hint::select_unpredictable;
 use core::net::SocketAddrV4;
 use core::time::Duration;
 
@@ -17,6 +18,14 @@ pub(crate) struct Judgement {
     /// Where its packets go.
     pub(crate) far: EdgeCode,
     pub(crate) mark: Mark,
+}
+
+impl Judgement {
+    /// Where the opener is, or else the other end. No branch: packets go both ways as they like.
+    #[inline(always)]
+    pub(crate) fn of(&self, opener: bool) -> EdgeCode {
+        select_unpredictable(opener, self.near, self.far)
+    }
 }
 
 /// What is to be done with a packet. Nothing has been done yet.

@@ -1,6 +1,7 @@
 //! Where packets enter and leave the emulated network.
 
 use core::fmt;
+use core::hint::select_unpredictable;
 
 use vnetem_nat::{Cell, Zone};
 use vnetem_packet::{Identity, SiteId, SubnetId};
@@ -62,7 +63,7 @@ pub enum Edge {
 }
 
 /// An edge in 32 bits, as flows store it; the address of an identity is the flow's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EdgeCode(u32);
 
 /// What an [`EdgeCode`] says.
@@ -94,6 +95,9 @@ impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
     /// A public address of our own, where packets turn round (T-33). To the public it is the internet, from where they come in again.
     pub(crate) const OURS: Self = Self(1);
+
+    /// No edge.
+    pub(crate) const NOWHERE: Self = Self(u32::MAX);
 
     pub(crate) const fn subnet(id: SubnetId) -> Self {
         Self(1 << KIND | id.0)
@@ -134,6 +138,33 @@ impl EdgeCode {
 
     pub(crate) const fn private(id: PrivateEndpointId) -> Self {
         Self(7 << KIND | id.0)
+    }
+
+    /// The code of an edge that a [`Gate`](crate::gate::Gate) may stand for, and one without a gate for any other. The parts are taken
+    /// alone and then chosen from, since a branch would often be guessed wrong: packets come from both ends as they like.
+    #[inline(always)]
+    pub(crate) fn of_gate(edge: Edge) -> Self {
+        let number = match edge {
+            Edge::Subnet(SubnetId(number)) => number,
+            _ => 0,
+        };
+        let service = match edge {
+            Edge::Service { service, .. } => service,
+            _ => ServiceId(0),
+        };
+        let is_public = matches!(edge, Edge::Service { identity: None, .. });
+        let code = select_unpredictable(is_public, Self::public(service), Self::NOWHERE);
+        let code = select_unpredictable(matches!(edge, Edge::Internet), Self::INTERNET, code);
+        let subnet = Self::subnet(SubnetId(number));
+        select_unpredictable(matches!(edge, Edge::Subnet(_)), subnet, code)
+    }
+
+    /// The place of its gate: services that are reached by public addresses come first, then the internet and subnets by number.
+    #[inline(always)]
+    pub(crate) fn gate(self) -> usize {
+        let (service, number) = (self.0 >> SERVICE & 0x1F, self.0 & MAX_PLACES);
+        let place = (number as usize).wrapping_add(MAX_SERVICES);
+        select_unpredictable(self.0 >> KIND == 4, service as usize, place)
     }
 
     pub(crate) const fn place(self) -> Place {

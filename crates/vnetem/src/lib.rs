@@ -5,6 +5,7 @@ mod decision;
 mod edge;
 mod error;
 mod event;
+mod gate;
 mod hairpin;
 mod inbound;
 mod journal;

@@ -190,14 +190,13 @@ impl<'a> Pipeline<'a> {
     #[inline(always)]
     pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
         let Parties { opener, inside, external, judgement } = *parties;
-        let to = if side == opener { judgement.far } else { judgement.near };
+        let to = judgement.of(side != opener);
         Forward {
             to: self.edge(to, *inside.ip()),
             direction: side.direction(opener),
-            source: if external == inside || opener == Side::Outside {
-                SourceMode::Preserved
-            } else {
-                SourceMode::Translated(external)
+            source: match external == inside || opener == Side::Outside {
+                true => SourceMode::Preserved,
+                false => SourceMode::Translated(external),
             },
             mark: judgement.mark,
         }
@@ -269,6 +268,19 @@ impl Snapshot {
     /// The public form of an edge; an endpoint's identity has the flow's private address.
     #[inline(always)]
     pub(crate) fn edge(&self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
+        // By reference, so that an edge that has a gate is copied once, to where the verdict is.
+        let other;
+        *match self.gates.get(code) {
+            Some(gate) => &gate.edge,
+            None => {
+                other = self.edge_of(code, inside);
+                &other
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn edge_of(&self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
         match code.place() {
             Place::Internet => Edge::Internet,
             Place::Subnet(id) => Edge::Subnet(id),

@@ -16,6 +16,7 @@ use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
 pub(crate) use touch_log::{TouchLog, Touched};
 
+use crate::gate::Gates;
 use crate::network::Attached;
 use crate::security::Guards;
 use crate::{
@@ -29,6 +30,7 @@ pub struct Snapshot {
     pub(crate) vnets: BTreeMap<VnetId, Arc<VnetView>>,
     /// Subnets and sites by the number that they share.
     pub(crate) places: Vec<Option<PlaceView>>,
+    pub(crate) gates: Gates,
     pub(crate) nics: Arc<Vec<Option<NicView>>>,
     pub(crate) private: Arc<BTreeMap<PrivateEndpointId, PrivateEndpointView>>,
     pub(crate) services: Arc<ServiceMap>,

@@ -63,6 +63,7 @@ impl Network {
             snapshot.public = Arc::new(self.compile_public());
             let ends = (snapshot.public.first_key_value(), snapshot.public.last_key_value());
             snapshot.public_bounds = ends.0.zip(ends.1).map(|((low, _), (high, _))| (*low, *high));
+            snapshot.gates.set_internet(snapshot.public_bounds);
             snapshot.clamps = self.subnets.values().any(|subnet| match &subnet.outbound {
                 Outbound::Pool { rules, .. } => rules.segment_size.is_some(),
                 _ => false,
@@ -96,6 +97,7 @@ impl Network {
             places.extend(self.subnets.keys().map(|id| id.0));
         }
         new.places.resize(self.next_place as usize + 1, None);
+        new.gates.resize(new.places.len());
         let mut shared = Shared::new();
         for number in places {
             let view = self.compile_place(number, &new.services, &mut shared);
@@ -107,6 +109,7 @@ impl Network {
                 };
                 self.touch_place(number, before, view.as_ref(), delivery, touched);
             }
+            new.gates.set(number, view.as_ref());
             if let Some(slot) = new.places.get_mut(number as usize) {
                 *slot = view;
             }

@@ -1,14 +1,16 @@
 //! The hit path: a packet of a live flow, from bytes to verdict, alone or many together. Whatever is not a plain hit takes the long way
 //! (`decide`, `commit`), which knows hits too and comes to the same.
 
-use vnetem_nat::{Probe, Time};
+use core::net::Ipv4Addr;
+
+use vnetem_nat::{Hit, Probe, Time, Zone};
 use vnetem_packet::{Headers, Plain};
 
 use super::DataPlane;
 use crate::decision::Judgement;
 use crate::edge::EdgeCode;
 use crate::origin::Parties;
-use crate::{DropReason, Edge, Fate, Forward, Verdict};
+use crate::{DropReason, Edge, Fate, Verdict};
 
 /// A packet of a batch: where it enters, its bytes, and what became of it.
 #[derive(Debug)]
@@ -32,11 +34,15 @@ impl DataPlane {
     #[inline]
     pub fn process(&mut self, now: Time, edge: Edge, packet: &mut [u8]) -> Verdict {
         self.advance(now);
-        let Some((plain, code, probe)) = self.approach(edge, packet) else {
-            return self.take(edge, packet);
+        let hit = match self.approach(&edge, packet) {
+            Some((code, mut probe)) => {
+                self.flows.look(&mut probe);
+                self.hit(code, &probe, packet)
+            }
+            None => None,
         };
-        match self.hit(&plain, code, &probe, packet) {
-            Some(forward) => self.passed(packet, forward),
+        match hit {
+            Some(hit) => self.pass_on(&hit, packet),
             None => self.take(edge, packet),
         }
     }
@@ -48,60 +54,66 @@ impl DataPlane {
     /// waits for memory once and not for each. Then one after the other is decided and rewritten.
     pub fn process_batch(&mut self, now: Time, slots: &mut [Slot<'_>]) {
         for slots in slots.chunks_mut(STAGE) {
-            let mut approaches = [None; STAGE];
             let mut probes = [Probe::default(); STAGE];
-            for ((slot, approach), probe) in slots.iter().zip(&mut approaches).zip(&mut probes) {
-                if let Some((plain, code, ahead)) = self.approach(slot.edge, slot.packet) {
-                    *approach = Some((plain, code));
-                    *probe = ahead;
+            let mut codes = [EdgeCode::NOWHERE; STAGE];
+            for ((slot, probe), code) in slots.iter().zip(&mut probes).zip(&mut codes) {
+                if let Some(approach) = self.approach(&slot.edge, slot.packet) {
+                    (*code, *probe) = approach;
                 }
             }
             self.flows.look_ahead(probes.get_mut(..slots.len()).unwrap_or_default());
-            for ((slot, approach), probe) in slots.iter_mut().zip(&approaches).zip(&probes) {
+            for ((slot, code), probe) in slots.iter_mut().zip(codes).zip(&probes) {
                 self.advance(now);
-                let hit = match approach {
-                    Some((plain, code)) => self.hit(plain, *code, probe, slot.packet),
-                    None => None,
-                };
-                slot.verdict = Some(match hit {
-                    Some(forward) => self.passed(slot.packet, forward),
-                    None => self.take(slot.edge, slot.packet),
-                });
+                match self.hit(code, probe, slot.packet) {
+                    Some(hit) => slot.verdict = Some(self.pass_on(&hit, slot.packet)),
+                    None => slot.verdict = Some(self.take(slot.edge, slot.packet)),
+                }
             }
         }
     }
 
-    /// Where the flow of a packet would be, if it may be a hit.
+    /// Where the flow of a packet would be, if it may be a hit, and the edge by which it came.
     #[inline(always)]
-    fn approach(&self, edge: Edge, packet: &[u8]) -> Option<(Plain, EdgeCode, Probe)> {
+    fn approach(&self, edge: &Edge, packet: &[u8]) -> Option<(EdgeCode, Probe)> {
         let plain = Plain::parse(packet)
             .filter(|plain| plain.ttl > 1 && plain.total_length <= self.longest_hit)?;
-        let entry = self.pipeline().enter(edge, plain.source(), plain.destination()).ok()?;
-        Some((plain, entry.code, self.flows.probe(entry.zone, plain.ends, plain.protocol)))
+        let code = EdgeCode::of_gate(*edge);
+        let (code, zone) = match self.snapshot.gates.get(code) {
+            Some(gate) if gate.lets_in(plain.source()) => (code, gate.zone),
+            _ => self.enter(*edge, plain.source(), plain.destination())?,
+        };
+        Some((code, self.flows.probe(zone, plain.ends, plain.protocol)))
     }
 
-    /// A packet of a live flow whose judgement stands and whose end is at this edge.
-    #[inline(always)]
-    fn hit(
-        &mut self,
-        plain: &Plain,
-        code: EdgeCode,
-        probe: &Probe,
-        packet: &mut [u8],
-    ) -> Option<Forward> {
-        let hit = self.flows.hit(self.now, probe, plain, |judgement, from_opener| {
-            let Judgement { near, far, .. } = *judgement;
-            let (from, to) = if from_opener { (near, far) } else { (far, near) };
-            code == from && to != EdgeCode::OURS
-        })?;
-        plain.rewrite(packet, hit.ends(), plain.ttl.saturating_sub(1));
-        Some(self.pipeline().forward(&Parties::of_hit(&hit), hit.side))
+    /// How a packet enters by an edge without a gate, or that looks closer.
+    #[inline(never)]
+    fn enter(
+        &self,
+        edge: Edge,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> Option<(EdgeCode, Zone)> {
+        let entry = self.pipeline().enter(edge, source, destination).ok()?;
+        Some((entry.code, entry.zone))
     }
 
+    /// A packet of a live flow whose judgement stands and whose end is at this edge, taken note of.
     #[inline(always)]
-    fn passed(&mut self, packet: &[u8], forward: Forward) -> Verdict {
+    fn hit(&mut self, code: EdgeCode, probe: &Probe, packet: &[u8]) -> Option<Hit<Judgement>> {
+        let (segment, length) = (|| Plain::segment(packet), Plain::total_length(packet));
+        let fits = |judgement: &Judgement, from_opener: bool| {
+            code == judgement.of(from_opener) && judgement.of(!from_opener) != EdgeCode::OURS
+        };
+        self.flows.hit(self.now, probe, segment, length, fits)
+    }
+
+    /// Rewrites and counts a hit.
+    #[inline(always)]
+    fn pass_on(&mut self, hit: &Hit<Judgement>, packet: &mut [u8]) -> Verdict {
+        Plain::forward(packet, hit.ends());
         self.counters.received.add(packet.len());
-        self.counters.forward(&forward, packet.len());
+        self.counters.forward(hit.judgement.mark, packet.len());
+        let forward = self.pipeline().forward(&Parties::of_hit(hit), hit.side);
         Verdict { generation: self.snapshot.generation(), fate: Fate::Forward(forward) }
     }
 

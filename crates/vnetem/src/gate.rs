@@ -1,0 +1,135 @@
+//! Gates: what nearly every packet needs to know of its edges, in one place for each, so that neither kind nor number costs a branch.
+
+use core::net::Ipv4Addr;
+
+use vnetem_nat::Zone;
+
+use crate::edge::{EdgeCode, MAX_SERVICES};
+use crate::snapshot::{PlaceView, SubnetView};
+use crate::{Edge, ServiceId};
+
+/// The gate of a subnet, the internet, or a service that is reached by public addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// Whose gate it is.
+    code: EdgeCode,
+    /// Where its packets are looked up.
+    pub(crate) zone: Zone,
+    /// The edge as the public knows it.
+    pub(crate) edge: Edge,
+    /// Sources from here on, so many more than one, are let in; or are not, and all others are. Who is not let in need not be refused:
+    /// others look closer.
+    first: u32,
+    more: u32,
+    except: bool,
+}
+
+/// The gates of a configuration, in the order of [`EdgeCode::gate`].
+#[derive(Clone, Debug)]
+pub(crate) struct Gates(Vec<Gate>);
+
+impl Gates {
+    /// The gate of an edge, if it has one.
+    #[inline(always)]
+    pub(crate) fn get(&self, code: EdgeCode) -> Option<&Gate> {
+        self.0.get(code.gate()).filter(|gate| gate.code == code)
+    }
+
+    /// Makes room for the gates of so many places, the internet among them.
+    pub(crate) fn resize(&mut self, places: usize) {
+        self.0.resize(MAX_SERVICES.saturating_add(places), Gate::SHUT);
+    }
+
+    /// Sets the gate of a place, which only a subnet has.
+    pub(crate) fn set(&mut self, number: u32, place: Option<&PlaceView>) {
+        if let Some(gate) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
+            *gate = match place {
+                Some(PlaceView::Subnet(subnet)) => Gate::of(subnet),
+                Some(PlaceView::Site(_)) | None => Gate::SHUT,
+            };
+        }
+    }
+
+    /// Sets the gate of the internet, from where nothing may come that has one of our own addresses.
+    pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
+        let gate = Gate::new(EdgeCode::INTERNET, Edge::Internet);
+        if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.gate()) {
+            *place = match ours {
+                Some((first, last)) => gate.with(first.to_bits(), last.to_bits(), true),
+                None => gate.with(0, u32::MAX, false),
+            };
+        }
+    }
+}
+
+/// Of the services alone, which are the same always.
+impl Default for Gates {
+    fn default() -> Self {
+        let gate = |service| {
+            let edge = Edge::Service { service, identity: None };
+            Gate::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
+        };
+        Self((0..).take(MAX_SERVICES).map(|number| gate(ServiceId(number))).collect())
+    }
+}
+
+impl Gate {
+    /// Of no place.
+    const SHUT: Self = Self::new(EdgeCode::INTERNET, Edge::Internet);
+
+    /// A gate that lets nobody in.
+    const fn new(code: EdgeCode, edge: Edge) -> Self {
+        Self { code, zone: code.zone(), edge, first: 0, more: u32::MAX, except: true }
+    }
+
+    const fn with(self, first: u32, last: u32, except: bool) -> Self {
+        Self { first, more: last.wrapping_sub(first), except, ..self }
+    }
+
+    fn of(subnet: &SubnetView) -> Self {
+        let gate = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
+        let (first, last) = (subnet.prefix.network(), subnet.prefix.broadcast());
+        // A declared interface has an edge of its own.
+        match subnet.nics.is_empty() {
+            true => gate.with(first.to_bits(), last.to_bits(), false),
+            false => gate,
+        }
+    }
+
+    /// Whether a source may come in, for certain.
+    #[inline(always)]
+    pub(crate) const fn lets_in(&self, source: Ipv4Addr) -> bool {
+        (source.to_bits().wrapping_sub(self.first) <= self.more) != self.except
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vnetem_packet::SubnetId;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_is_found_by_the_code_of_its_edge_alone() {
+        let mut gates = Gates::default();
+        gates.resize(3);
+        gates.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
+        let subnet = EdgeCode::subnet(SubnetId(2));
+        assert!(gates.get(subnet).is_none(), "of a place that is not there");
+        let internet = gates.get(EdgeCode::of_gate(Edge::Internet)).unwrap();
+        assert_eq!((internet.edge, internet.zone), (Edge::Internet, Zone::PUBLIC));
+        for (last, is_in) in [(0, true), (1, false), (9, false), (10, true)] {
+            assert_eq!(internet.lets_in([20, 0, 0, last].into()), is_in, "{last}");
+        }
+        for number in (0..).take(MAX_SERVICES) {
+            let edge = Edge::Service { service: ServiceId(number), identity: None };
+            let gate = gates.get(EdgeCode::of_gate(edge)).unwrap();
+            assert_eq!((gate.edge, gate.zone), (edge, Zone::PUBLIC));
+            assert!(gate.lets_in([1, 2, 3, 4].into()));
+            assert_eq!(gates.get(EdgeCode::public(ServiceId(number))), Some(gate));
+            let beyond = EdgeCode::endpoint(ServiceId(number), SubnetId(2));
+            assert!(gates.get(beyond).is_none());
+        }
+        assert!(gates.get(EdgeCode::NOWHERE).is_none());
+    }
+}
