@@ -2,7 +2,12 @@
 //!
 //! They run on stable, too: the tests replay the corpora and every input that once failed.
 
-#![allow(clippy::panic, reason = "a fuzz body says by a panic that it has found something")]
+#![allow(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a fuzz body says by a panic that it has found something; lists are constants, and indices are taken modulo their length"
+)]
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -15,9 +20,19 @@ use vnetem_packet::{
 use crate::Packet;
 
 mod fib;
+mod fragments;
+mod inner;
+mod ports;
+mod round_trip;
+mod rules;
 
 pub use crate::harness::{pipeline_bytes, pipeline_ops};
 pub use fib::fib_ops;
+pub use fragments::frag_tracker;
+pub use inner::icmp_inner;
+pub use ports::port_pool_ops;
+pub use round_trip::rewrite_roundtrip;
+pub use rules::authz_rules;
 
 /// Any bytes through the one door and all that may follow it: parse (P1 to P7), options, quotes, the packet's words.
 pub fn parse_ipv4(bytes: &[u8]) {
@@ -187,7 +202,22 @@ mod tests {
             ],
         ) {
             parse_ipv4(&bytes);
-            checksum_incremental(&[&choice[..], &bytes].concat());
+            let chosen = [&choice[..], &bytes].concat();
+            checksum_incremental(&chosen);
+            rewrite_roundtrip(&chosen);
+            icmp_inner(&chosen);
+        }
+
+        #[test]
+        fn nothing_is_found_in_generated_events(
+            fragments in prop::collection::vec(any::<u8>(), 0..400),
+            ports in prop::collection::vec(any::<u8>(), 0..260),
+            kind in 0..4_u8,
+            rules in prop::collection::vec(any::<u8>(), 0..500),
+        ) {
+            frag_tracker(&fragments);
+            port_pool_ops(&ports);
+            authz_rules(&[&[kind][..], &rules].concat());
         }
     }
 

@@ -5,18 +5,21 @@ use std::{fs, io};
 
 use vnetem_lab::fuzz;
 
-/// Runs a body over every file of `fuzz/corpus/NAME` and `fuzz/regressions/NAME`, by name.
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+}
+
+/// Runs a body over every file of `fuzz/corpus/NAME` and `fuzz/crashes/NAME`, by name.
 fn replay(name: &str, body: fn(&[u8])) -> io::Result<()> {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
     let mut files = Vec::<PathBuf>::new();
-    for kind in ["corpus", "regressions"] {
+    for kind in ["corpus", "crashes"] {
         // A package without its repository has neither.
-        let Ok(directory) = fs::read_dir(fuzz.join(kind).join(name)) else { continue };
+        let Ok(directory) = fs::read_dir(home().join(kind).join(name)) else { continue };
         for entry in directory {
             files.push(entry?.path());
         }
     }
-    assert!(!files.is_empty() || !fuzz.is_dir(), "nothing to replay for {name}");
+    assert!(!files.is_empty() || !home().is_dir(), "nothing to replay for {name}");
     files.sort();
     for file in files {
         println!("{}", file.display());
@@ -25,27 +28,60 @@ fn replay(name: &str, body: fn(&[u8])) -> io::Result<()> {
     Ok(())
 }
 
-#[test]
-fn parse_ipv4_finds_nothing_in_its_corpus() -> io::Result<()> {
-    replay("parse_ipv4", fuzz::parse_ipv4)
+macro_rules! targets {
+    ($($target:ident $test:ident)*) => {
+        const TARGETS: &[&str] = &[$(stringify!($target)),*];
+
+        $(#[test]
+        fn $test() -> io::Result<()> {
+            replay(stringify!($target), fuzz::$target)
+        })*
+    };
 }
 
-#[test]
-fn checksum_incremental_finds_nothing_in_its_corpus() -> io::Result<()> {
-    replay("checksum_incremental", fuzz::checksum_incremental)
+targets! {
+    parse_ipv4 parse_ipv4_finds_nothing_in_its_corpus
+    rewrite_roundtrip rewrite_roundtrip_finds_nothing_in_its_corpus
+    checksum_incremental checksum_incremental_finds_nothing_in_its_corpus
+    icmp_inner icmp_inner_finds_nothing_in_its_corpus
+    frag_tracker frag_tracker_finds_nothing_in_its_corpus
+    fib_ops fib_ops_finds_nothing_in_its_corpus
+    port_pool_ops port_pool_ops_finds_nothing_in_its_corpus
+    authz_rules authz_rules_finds_nothing_in_its_corpus
+    pipeline_bytes pipeline_bytes_finds_nothing_in_its_corpus
+    pipeline_ops pipeline_ops_finds_nothing_in_its_corpus
 }
 
+/// A target that is not replayed here would only be tried by who fuzzes.
 #[test]
-fn pipeline_bytes_finds_nothing_in_its_corpus() -> io::Result<()> {
-    replay("pipeline_bytes", fuzz::pipeline_bytes)
+fn every_target_has_a_corpus_and_is_replayed() -> io::Result<()> {
+    let Ok(directory) = fs::read_dir(home().join("fuzz_targets")) else { return Ok(()) };
+    let mut found = Vec::new();
+    for entry in directory {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        found.push(name.trim_end_matches(".rs").to_owned());
+    }
+    found.sort();
+    let mut known = TARGETS.to_vec();
+    known.sort_unstable();
+    assert_eq!(found, known);
+    for target in known {
+        assert!(home().join("corpus").join(target).is_dir(), "{target} has no seeds");
+    }
+    Ok(())
 }
 
+/// What broke something says what it broke.
 #[test]
-fn pipeline_ops_finds_nothing_in_its_corpus() -> io::Result<()> {
-    replay("pipeline_ops", fuzz::pipeline_ops)
-}
-
-#[test]
-fn fib_ops_finds_nothing_in_its_corpus() -> io::Result<()> {
-    replay("fib_ops", fuzz::fib_ops)
+fn every_crash_has_its_line() -> io::Result<()> {
+    let crashes = home().join("crashes");
+    let Ok(lines) = fs::read_to_string(crashes.join("README.md")) else { return Ok(()) };
+    for target in TARGETS {
+        let Ok(directory) = fs::read_dir(crashes.join(target)) else { continue };
+        for entry in directory {
+            let name = format!("| {target}/{} |", entry?.file_name().to_string_lossy());
+            assert!(lines.contains(&name), "no line says what {name} broke");
+        }
+    }
+    Ok(())
 }

@@ -238,6 +238,10 @@ pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Ma
     if inner.len() < 20 {
         return Err(Malformed::QuoteTruncated);
     }
+    let first = inner.first().copied().unwrap_or_default();
+    if first >= 0x45 && first < 0x50 && inner.len() < usize::from(first & 15) * 4 {
+        return Err(Malformed::QuoteTruncated);
+    }
     let ip = Ipv4HeaderSlice::from_slice(inner).map_err(|_| Malformed::QuoteHeader)?;
     let header = ip.slice().len();
     if !header_sum_is_right(ip.slice()) || usize::from(ip.total_len()) < header {
