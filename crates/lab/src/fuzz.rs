@@ -28,6 +28,7 @@ mod rules;
 
 pub use crate::harness::{pipeline_bytes, pipeline_ops};
 pub use fib::fib_ops;
+pub(crate) use fragments::first_packet;
 pub use fragments::frag_tracker;
 pub use inner::icmp_inner;
 pub use ports::port_pool_ops;

@@ -11,6 +11,8 @@ mod craft;
 mod drive;
 mod fuzz;
 mod invariants;
+mod replay;
+mod soak;
 mod step;
 mod twins;
 mod world;
@@ -22,8 +24,8 @@ use std::sync::Arc;
 
 use proptest::prelude::{Strategy, any};
 use vnetem::{
-    Closing, DataPlane, Edge, EventKind, Fate, Forward, Network, Settings, Snapshot, SourceMode,
-    Time,
+    Closing, DataPlane, Edge, EditError, EventKind, Fate, Forward, Network, Settings, Snapshot,
+    SourceMode, Time,
 };
 
 use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
@@ -33,6 +35,8 @@ use invariants::Ledger;
 use world::{DESTINATIONS, HostAt, World};
 
 pub use fuzz::{pipeline_bytes, pipeline_ops};
+pub use replay::{Replay, Replayed, Setup};
+pub use soak::{Soak, SoakError, Sums};
 pub use step::{Step, Twist};
 pub use twins::{
     a_batch_is_its_packets_in_order, betas_presence_changes_nothing,
@@ -178,13 +182,20 @@ struct Output {
 
 impl Runner {
     fn new(setup: u8) -> Self {
-        let (mut network, world) = match world::build() {
+        let (network, world) = match world::build() {
             Ok(built) => built,
             // The world is a constant, which every run builds alike.
             Err(error) => unreachable_world(&error),
         };
-        let plane = DataPlane::new(network.commit(), settings(setup));
-        let model = Model::new(network.clone(), settings(setup));
+        let mut runner = Self::over(network, world, settings(setup));
+        runner.transcript.push(format!("setup {setup}: {:?}", settings(setup).closing));
+        runner
+    }
+
+    /// Over a network that may hold more than the world.
+    fn over(mut network: Network, world: World, settings: Settings) -> Self {
+        let plane = DataPlane::new(network.commit(), settings);
+        let model = Model::new(network.clone(), settings);
         Self {
             network,
             world,
@@ -194,11 +205,18 @@ impl Runner {
             unsettled: false,
             conversations: Vec::new(),
             ledger: Ledger::default(),
-            transcript: vec![format!("setup {setup}: {:?}", settings(setup).closing)],
+            transcript: Vec::new(),
             outputs: Vec::new(),
             calls: Vec::new(),
             coverage: Coverage::default(),
         }
+    }
+
+    /// Forgets how it came to this, for runs that are longer than anybody reads.
+    fn forget(&mut self) {
+        self.transcript.clear();
+        self.outputs.clear();
+        self.calls.clear();
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {

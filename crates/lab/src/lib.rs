@@ -38,6 +38,7 @@
 
 mod appliance;
 mod blob;
+pub mod captures;
 pub mod fuzz;
 pub mod harness;
 mod host;
@@ -49,10 +50,12 @@ mod packet;
 mod port;
 pub mod report;
 pub mod scenario;
+pub mod scopes;
 mod service;
 mod session;
 pub mod sql;
 pub mod strategies;
+pub mod toggling;
 pub mod world;
 
 pub use appliance::{Appliance, ApplianceCounters, FlowRecord};

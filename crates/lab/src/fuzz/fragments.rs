@@ -24,7 +24,7 @@ pub fn frag_tracker(bytes: &[u8]) {
     let mut tracker =
         Fragments::new(CAPACITY as usize, Duration::from_nanos(LIFE), u64::from(bytes.len() as u8));
     let mut list = List::default();
-    for event in bytes.as_chunks::<6>().0.iter().take(512) {
+    for event in bytes.as_chunks::<6>().0.iter().take(96) {
         let [kind, flow, high, low, length, wait] = *event;
         // Now and then the clock goes back, which counts as standing still.
         let now = if wait == 255 {
@@ -56,10 +56,10 @@ pub fn frag_tracker(bytes: &[u8]) {
                 list.pass(&key, span);
             }
         }
-        for key in (0..32).map(self::key) {
-            let found = list.first(&key).map(|first| (first.id, first.side));
-            assert_eq!(tracker.find(now, &key), found, "{key:?} {list:?}");
-        }
+        list.agrees(&tracker, now, key);
+    }
+    for key in (0..32).map(key) {
+        list.agrees(&tracker, Time(list.now), key);
     }
 }
 
@@ -88,6 +88,11 @@ impl List {
     fn first(&self, key: &FragmentKey) -> Option<&First> {
         let newest = self.firsts.iter().rev().take(CAPACITY as usize);
         newest.into_iter().find(|first| first.key == *key && !first.over && first.until > self.now)
+    }
+
+    fn agrees(&self, tracker: &Fragments, now: Time, key: FragmentKey) {
+        let found = self.first(&key).map(|first| (first.id, first.side));
+        assert_eq!(tracker.find(now, &key), found, "{key:?} {self:?}");
     }
 
     fn note(&mut self, key: FragmentKey, span: Span, id: FlowId, side: Side) {
@@ -208,7 +213,7 @@ fn flows() -> Vec<FlowId> {
 }
 
 /// The packet with which a flow begins.
-pub(super) fn first_packet(tuple: &FiveTuple) -> Vec<u8> {
+pub(crate) fn first_packet(tuple: &FiveTuple) -> Vec<u8> {
     use crate::{Content, Echo, Segment};
     use vnetem_packet::TcpFlags;
 

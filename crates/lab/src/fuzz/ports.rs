@@ -7,7 +7,7 @@ use vnetem_nat::{
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
-use super::fragments::first_packet;
+use super::first_packet;
 
 const SECOND: u64 = 1_000_000_000;
 const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2)];
@@ -22,7 +22,7 @@ const CAPACITY: usize = 24;
 pub fn port_pool_ops(bytes: &[u8]) {
     let [how, size, events @ ..] = bytes else { return };
     let mut nat = Nat::new(*how, *size);
-    for event in events.as_chunks::<4>().0.iter().take(256) {
+    for event in events.as_chunks::<4>().0.iter().take(96) {
         nat.event(*event);
     }
 }
@@ -71,7 +71,7 @@ impl Nat {
         let last = first.saturating_add(ports - 1);
         let settings = Settings {
             capacity: CAPACITY as u32,
-            held: 4096,
+            held: 256,
             cells: 1,
             seed: u64::from(size),
             timers: Timers {

@@ -15,7 +15,7 @@ use vnetem_packet::{FiveTuple, Identity, Protocol, SubnetId, VnetId};
 /// The first byte chooses which. Each eight bytes behind it are an edit, or somebody who asks.
 pub fn authz_rules(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    let events = bytes.as_chunks::<8>().0.iter().take(256);
+    let events = bytes.as_chunks::<8>().0.iter().take(96);
     match kind % 4 {
         0 => unordered(events, RuleLimits::UNSTATED),
         1 => {

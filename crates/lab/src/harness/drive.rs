@@ -61,8 +61,16 @@ impl Runner {
     }
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
+        self.change_by(settle, |network, world| edit.make(network, world))
+    }
+
+    pub(super) fn change_by(
+        &mut self,
+        settle: bool,
+        edit: impl FnOnce(&mut Network, &World) -> Result<(), EditError>,
+    ) -> Result<(), String> {
         let (before, shown) = (self.network.commit(), format!("{:?}", self.network));
-        let done = edit.make(&mut self.network, &self.world);
+        let done = edit(&mut self.network, &self.world);
         if let Err(error) = done {
             self.coverage.refused += 1;
             self.transcript.push(format!("    refused: {error}"));

@@ -68,6 +68,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Forgets what was originated, where nothing is held against the model.
+    pub(crate) fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
     /// The same packets by the same edges, in any order.
     pub(crate) fn compare_originated(
         &mut self,

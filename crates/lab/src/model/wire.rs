@@ -239,7 +239,7 @@ pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Ma
         return Err(Malformed::QuoteTruncated);
     }
     let first = inner.first().copied().unwrap_or_default();
-    if first >= 0x45 && first < 0x50 && inner.len() < usize::from(first & 15) * 4 {
+    if (0x45..0x50).contains(&first) && inner.len() < usize::from(first & 15) * 4 {
         return Err(Malformed::QuoteTruncated);
     }
     let ip = Ipv4HeaderSlice::from_slice(inner).map_err(|_| Malformed::QuoteHeader)?;
