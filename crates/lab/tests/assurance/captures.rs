@@ -1,0 +1,46 @@
+//! Packets that others captured, through five setups.
+
+use std::path::PathBuf;
+
+use vnetem_lab::captures::{Compared, check_manifest, read_captures};
+use vnetem_lab::harness::{Replay, Setup};
+
+/// O1 to O3, O5, N1, N5, W1, W5, I1 after each packet, and whatever the model says: of every capture, in every setup.
+#[test]
+fn every_capture_goes_through_every_setup() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus/captures");
+    // A package without its repository has none.
+    if !root.is_dir() {
+        return;
+    }
+    let captures = read_captures(&root).unwrap();
+    let expected = Compared { equal: captures.len() as u64, differing: Vec::new() };
+    assert_eq!(check_manifest(&root, &captures), Ok(Some(expected)));
+    for setup in Setup::ALL {
+        let mut replay = Replay::new(setup, 1).unwrap();
+        for capture in &captures {
+            let packets = capture.packets.iter().map(|(at, bytes)| (*at, bytes.as_slice()));
+            if let Err(found) = replay.capture(packets) {
+                panic!("{} {}: {found}", setup.name(), capture.name);
+            }
+        }
+        let replayed = replay.replayed();
+        let networks = if setup == Setup::Sixteen { 16 } else { 1 };
+        assert_eq!(replayed.packets, 1994 * networks);
+        assert!(replayed.coverage.forward > 50 && replayed.coverage.reverse > 20, "{replayed:?}");
+        assert_eq!(replayed.coverage.translated == 0, setup == Setup::Plain, "{replayed:?}");
+    }
+}
+
+/// A count that differs is named.
+#[test]
+fn a_manifest_that_says_something_else_is_named() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus/captures");
+    let Ok(mut captures) = read_captures(&root) else { return };
+    captures[0].packets.pop();
+    let differing = check_manifest(&root, &captures).unwrap().unwrap().differing;
+    assert_eq!(differing.len(), 1);
+    assert!(differing[0].starts_with(&captures[0].name), "{differing:?}");
+    captures.pop();
+    assert!(check_manifest(&root, &captures).is_err());
+}
