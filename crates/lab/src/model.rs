@@ -12,10 +12,12 @@ mod fragment;
 mod open;
 mod places;
 mod route;
+mod rules;
 mod tcp;
 pub(crate) mod wire;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 
 use vnetem::{
     Arrival, Cause, DenyMode, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark,
@@ -28,6 +30,7 @@ use flow::{Flow, Stage, is_public, zone};
 use fragment::FirstFragment;
 use open::opens;
 use route::{NoPath, Path, Pool};
+use rules::{Debt, Mapping};
 use tcp::{Connection, Meaning};
 use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
 
@@ -39,6 +42,8 @@ pub struct Model {
     now: Time,
     flows: Vec<Flow>,
     rests: Vec<Rest>,
+    mappings: Vec<Mapping>,
+    debts: Vec<Debt>,
     fragments: Vec<FirstFragment>,
     /// Makes the next flow's number.
     flows_made: u64,
@@ -76,12 +81,12 @@ struct Entered<'a> {
     bytes: &'a [u8],
 }
 
-/// A public tuple that may not be chosen yet (N-14).
+/// A public tuple that may not be chosen yet (N-14), towards one remote or, after a socket that had it for itself, towards any (T-01).
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     protocol: u8,
     external: SocketAddrV4,
-    remote: SocketAddrV4,
+    remote: Option<SocketAddrV4>,
     until: Time,
 }
 
@@ -95,6 +100,8 @@ impl Model {
             now: Time(0),
             flows: Vec::new(),
             rests: Vec::new(),
+            mappings: Vec::new(),
+            debts: Vec::new(),
             fragments: Vec::new(),
             flows_made: 0,
             originated: Vec::new(),
@@ -286,8 +293,7 @@ impl Model {
         let flow = self.flows.remove(at);
         if flow.translated {
             let until = when + flow.rest(&self.settings.flows.hold, cause);
-            let Flow { protocol, external, remote, .. } = flow;
-            self.rests.push(Rest { protocol, external, remote, until });
+            self.rest(&flow, until);
         }
         self.rests.retain(|rest| rest.until > self.now);
     }

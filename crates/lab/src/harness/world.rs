@@ -2,12 +2,13 @@
 
 use core::fmt;
 use core::net::Ipv4Addr;
+use core::time::Duration;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DefaultAction, DenyMode, Edge, EditError, IdleMinutes, IpRule, Network, NextHop, NicId,
-    Outbound, PoolRules, ResourceId, RuleLimits, RuleSet, RuleState, Scope, ServiceId, SiteId,
-    SubnetId, TiePolicy, VnetId,
+    DefaultAction, DenyMode, Edge, EditError, IdleMinutes, IpRule, Limits, Mapping, MidStream,
+    Network, NextHop, NicId, Notice, Outbound, PoolRules, Rate, ResourceId, RuleLimits, RuleSet,
+    RuleState, Scope, ServiceId, SiteId, SubnetId, TiePolicy, TimerProfile, VnetId,
 };
 
 use super::pick;
@@ -138,7 +139,13 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 18] = [
 fn outbound(subnet: u8, to: u8) -> Outbound {
     let vnet = [1, 1, 2, 2, 3].get(usize::from(subnet % 5)).copied().unwrap_or(1);
     let address = |last| Ipv4Addr::new(20, vnet, 1, last);
-    match to % 8 {
+    let with = |ports: core::ops::RangeInclusive<u16>, rules| Outbound::Pool {
+        addresses: vec![address(1)],
+        first_port: *ports.start(),
+        last_port: *ports.end(),
+        rules,
+    };
+    match to % 12 {
         0 => Outbound::Private,
         1 => Outbound::Default(address(9)),
         2 => Outbound::NatGateway(vec![address(1)]),
@@ -161,6 +168,31 @@ fn outbound(subnet: u8, to: u8) -> Outbound {
             last_port: 65_535,
             rules: PoolRules::AZURE,
         },
+        8 => with(3000..=3003, PoolRules { notice: Notice::Prohibited, ..INDEPENDENT }),
+        9 => with(
+            1000..=1030,
+            PoolRules {
+                preserve_port: true,
+                keep_parity: true,
+                mid_stream: MidStream::Reset,
+                timers: TimerProfile::Linux,
+                ..PoolRules::AZURE
+            },
+        ),
+        10 => with(
+            1024..=1027,
+            PoolRules {
+                limits: Limits {
+                    flows: 3,
+                    ports: 0,
+                    rate: Some(Rate { burst: 4, interval: Duration::from_secs(1) }),
+                },
+                notice: Notice::HostUnreachable,
+                timers: TimerProfile::Rfc,
+                ..PoolRules::AZURE
+            },
+        ),
+        11 => with(1022..=1027, PoolRules { preserve_port: true, ..INDEPENDENT }),
         _ => Outbound::Pool {
             addresses: vec![address(1), address(2)],
             first_port: 1024,
@@ -169,6 +201,9 @@ fn outbound(subnet: u8, to: u8) -> Outbound {
         },
     }
 }
+
+/// One port of a socket towards everybody.
+const INDEPENDENT: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
 
 fn open() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)

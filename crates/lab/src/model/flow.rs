@@ -1,6 +1,6 @@
 //! A flow as the model keeps it, and where tuples mean one thing.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem::{
@@ -9,6 +9,7 @@ use vnetem::{
 };
 use vnetem_nat::{HoldDown, Timers};
 
+use super::rules::Socket;
 use super::tcp::{Connection, State};
 use super::wire::{self, Kind, Packet, Part, UDP};
 
@@ -30,6 +31,10 @@ pub(super) struct Flow {
     pub(super) deadline: Time,
     /// N-15, N-23: those of the method behind which it opened.
     pub(super) timers: Timers,
+    /// Its socket has its port for itself (T-01).
+    pub(super) whole: bool,
+    /// It counts for its inside address (T-10).
+    pub(super) limited: bool,
     /// A change of configuration came and the flow has not been judged by it.
     pub(super) touched: bool,
 }
@@ -75,6 +80,16 @@ pub(super) enum Zone {
 impl Flow {
     pub(super) const fn edges(&self) -> [Edge; 2] {
         [self.from, self.to]
+    }
+
+    /// The inside socket.
+    pub(super) fn socket(&self) -> Socket {
+        (self.zones[0], self.protocol, self.inside)
+    }
+
+    /// The inside address.
+    pub(super) fn host(&self) -> (Zone, Ipv4Addr) {
+        (self.zones[0], *self.inside.ip())
     }
 
     pub(super) const fn is_tombstone(&self) -> bool {

@@ -1,10 +1,9 @@
 //! What opens a flow, and what becomes of a packet that has none.
 
 use core::net::SocketAddrV4;
-use core::time::Duration;
-use std::collections::BTreeSet;
 
-use vnetem_nat::Timers;
+use vnetem::MidStream;
+use vnetem_nat::Limits;
 
 use super::*;
 
@@ -31,13 +30,15 @@ impl Model {
         let path = self.path(edge, packet).map_err(no_path)?;
         let pool = path.pool.transpose().map_err(no_path)?;
         if !opens(packet) {
-            // N-16: behind a NAT gateway a segment of no flow is answered by a reset.
-            if pool.is_some() && self.is_behind_gateway(edge) {
+            // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and behind a pool that says so.
+            let resets = self.rules(edge, pool.is_some()).mid_stream == MidStream::Reset;
+            if pool.is_some() && (resets || self.is_behind_gateway(edge)) {
                 self.originate(by, wire::reset_answering(packet));
             }
             return drop(DropReason::NoFlow);
         }
         let replaced = self.find(edge, packet.ends()).map(|(at, _)| at);
+        let rules = self.rules(edge, pool.is_some());
         let mut flow = Flow {
             number: self.flows_made,
             protocol: packet.protocol,
@@ -56,11 +57,16 @@ impl Model {
             deadline: self.now,
             timers: self.timers(edge, pool.is_some()),
             touched: false,
+            whole: pool.is_some() && rules.is_independent(),
+            limited: pool.is_some() && rules.limits != Limits::default(),
         };
         if let Some(pool) = &pool {
-            let free = self.free(pool, packet);
+            if let Some(why) = self.over_limits(&rules.limits, flow.host()) {
+                return self.refuse(why, rules.notice, entered, packet);
+            }
+            let free = self.free(pool, &rules, &flow);
             if free.is_empty() {
-                return drop(DropReason::SnatExhausted);
+                return self.refuse(DropReason::SnatExhausted, rules.notice, entered, packet);
             }
             flow.external = match observed.chosen {
                 Some(chosen) => match free.check(chosen) {
@@ -92,6 +98,12 @@ impl Model {
             }
             return Err(Fate::Deny(DenyReason::Refused(refusal)));
         }
+        // T-01: a socket has one port, and one that it has from another pool is in the way; so is one that rests towards this remote.
+        let has_another = flow.whole
+            && self.mapping(flow.socket()).is_some_and(|mapping| mapping.external != flow.external);
+        if has_another || flow.translated && self.is_resting(&flow) {
+            return drop(DropReason::TupleInUse);
+        }
         let reverse = (packet.protocol, flow.remote, flow.external);
         if self.find(flow.to, reverse).is_some_and(|(at, _)| Some(at) != replaced) {
             if flow.translated || !self.forwards(edge) || !self.forwards(flow.to) {
@@ -108,6 +120,7 @@ impl Model {
             return drop(DropReason::FlowTableFull);
         }
         self.check_ttl(entered, packet)?;
+        self.join(&flow, &rules);
         if let Some(at) = replaced {
             let cause = self.flow(at)?.cause_of_expiry();
             self.end(at, cause, self.now);
@@ -140,65 +153,17 @@ impl Model {
         drop(DropReason::Unsolicited)
     }
 
-    /// N-15: the timers of a flow that opens now; a NAT gateway may have an idle timeout of its own, for TCP alone.
-    fn timers(&self, edge: Edge, translated: bool) -> Timers {
-        let own = self.settings.flows.timers;
-        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
-        let Some(minutes) = subnet.filter(|_| translated).and_then(|subnet| subnet.idle) else {
-            return own;
-        };
-        let idle = Duration::from_secs(60 * u64::from(minutes.minutes()));
-        Timers { established: idle, fin_wait: idle, close_wait: idle, ..Timers::AZURE }
+    /// N10: whether the public tuple of a flow rests towards its remote.
+    fn is_resting(&self, flow: &Flow) -> bool {
+        self.rests.iter().any(|rest| {
+            (rest.protocol, rest.external, rest.remote)
+                == (flow.protocol, flow.external, Some(flow.remote))
+        })
     }
 
     pub(super) fn is_behind_gateway(&self, edge: Edge) -> bool {
         let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
         subnet.is_some_and(|subnet| matches!(subnet.outbound, Outbound::NatGateway(_)))
-    }
-
-    /// The public sources that may be chosen for a packet: the pool's, less those in use or resting towards its destination (N8, N-12,
-    /// N-14, N10).
-    fn free(&self, pool: &Pool, packet: &Packet) -> Free {
-        let (protocol, remote) = (packet.protocol, packet.destination);
-        let flows = self.flows.iter().filter(|flow| flow.translated);
-        let flows = flows.map(|flow| (flow.protocol, flow.remote, flow.external));
-        let rests = self.rests.iter().map(|rest| (rest.protocol, rest.remote, rest.external));
-        let taken = flows
-            .chain(rests)
-            .filter(|(of, to, external)| *of == protocol && *to == remote && pool.has(*external))
-            .map(|(.., external)| external)
-            .collect();
-        Free { pool: pool.clone(), taken }
-    }
-}
-
-/// The public sources of a pool that are not taken.
-struct Free {
-    pool: Pool,
-    taken: BTreeSet<SocketAddrV4>,
-}
-
-impl Free {
-    fn is_empty(&self) -> bool {
-        self.pool.addresses.len() * self.pool.ports.len() == self.taken.len()
-    }
-
-    fn check(&self, chosen: SocketAddrV4) -> Result<(), String> {
-        if !self.pool.has(chosen) {
-            return Err(format!("{chosen} is none of the pool's (N8)"));
-        }
-        if self.taken.contains(&chosen) {
-            return Err(format!("{chosen} is taken or rests towards this remote (N1, N10)"));
-        }
-        Ok(())
-    }
-
-    fn one_of_each_address(&self) -> Vec<SocketAddrV4> {
-        let all = self.pool.addresses.iter().filter_map(|address| {
-            let mut ports = self.pool.ports.clone().map(|port| SocketAddrV4::new(*address, port));
-            ports.find(|external| !self.taken.contains(external))
-        });
-        all.collect()
     }
 }
 

@@ -8,7 +8,8 @@ use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 use vnetem::Malformed;
 
 pub(crate) use write::{
-    finish, finish_header, readdress, readdress_error, reset, reset_answering, time_exceeded,
+    error_about, finish, finish_header, readdress, readdress_error, reset, reset_answering,
+    time_exceeded,
 };
 
 /// ICMP, TCP and UDP by number.

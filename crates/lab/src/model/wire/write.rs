@@ -137,12 +137,22 @@ pub(crate) fn reset_answering(packet: &Packet) -> Option<Vec<u8>> {
     }
 }
 
-/// ICMP time exceeded about a packet (P10, T-26): 576 bytes at most, with the packet's own identification.
+/// ICMP time exceeded about a packet (P10, T-26).
 pub(crate) fn time_exceeded(from: Ipv4Addr, about: &[u8], packet: &Packet) -> Vec<u8> {
+    error_about(from, (11, 0), about, packet)
+}
+
+/// An ICMP error about a packet: 576 bytes at most, with the packet's own identification.
+pub(crate) fn error_about(
+    from: Ipv4Addr,
+    (kind, code): (u8, u8),
+    about: &[u8],
+    packet: &Packet,
+) -> Vec<u8> {
     let quote = about.get(..packet.total.min(576 - 28)).unwrap_or_default();
     let mut bytes = header(ICMP, from, *packet.source.ip(), 28 + quote.len());
     put(&mut bytes, 4, &packet.identification.to_be_bytes());
-    put(&mut bytes, 20, &[11, 0]);
+    put(&mut bytes, 20, &[kind, code]);
     put(&mut bytes, 28, quote);
     put(&mut bytes, 1, &[0xc0]);
     put(&mut bytes, 6, &[0, 0]);
