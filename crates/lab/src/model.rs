@@ -13,6 +13,7 @@ mod open;
 mod places;
 mod route;
 mod rules;
+mod security;
 mod tcp;
 pub(crate) mod wire;
 

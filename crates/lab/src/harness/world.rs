@@ -6,9 +6,11 @@ use core::time::Duration;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DefaultAction, DenyMode, Edge, EditError, IdleMinutes, IpRule, Limits, Mapping, MidStream,
-    Network, NextHop, NicId, Notice, Outbound, PoolRules, Rate, ResourceId, RuleLimits, RuleSet,
-    RuleState, Scope, ServiceId, SiteId, SubnetId, TiePolicy, TimerProfile, VnetId,
+    Action, DefaultAction, DenyMode, Edge, EditError, IdleMinutes, IpRule, Limits, Mapping,
+    MidStream, Network, NextHop, NicId, Notice, Outbound, PoolRules, PortRange, Rate, ResourceId,
+    RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, Scope, SecurityGroup,
+    SecurityGroupId, SecurityRule, Selector, ServiceId, SiteId, SubnetId, TiePolicy, TimerProfile,
+    VnetId,
 };
 
 use super::pick;
@@ -24,6 +26,7 @@ pub(crate) struct World {
     pub(crate) site: SiteId,
     pub(crate) services: [ServiceId; 2],
     pub(crate) resources: [ResourceId; 2],
+    pub(crate) groups: [SecurityGroupId; 3],
 }
 
 /// Who can send: an edge and an address that is at home there.
@@ -88,7 +91,10 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
         net.set_outbound(subnet, outbound(at, 2))?;
     }
     let vnets = [alpha, beta, gamma];
-    Ok((net, World { vnets, subnets, nics, site, services: [storage, sql], resources }))
+    let groups = groups().map(|(name, group)| net.add_security_group(name, group));
+    let [first, second, third] = groups;
+    let (groups, services) = ([first?, second?, third?], [storage, sql]);
+    Ok((net, World { vnets, subnets, nics, site, services, resources, groups }))
 }
 
 /// Hosts that open flows. The last ones are an appliance that sends in the name of others.
@@ -202,6 +208,53 @@ fn outbound(subnet: u8, to: u8) -> Outbound {
     }
 }
 
+/// Security groups, each with a last rule for all.
+fn groups() -> [(&'static str, SecurityGroup); 3] {
+    use Action::{Allow, Deny};
+    use RuleDirection::{Inbound, Outbound};
+    use RuleProtocol::{Any, Icmp, Tcp, Udp};
+    let all = "0.0.0.0/0";
+    let web = PortRange::single(443);
+    let rules = [
+        ("no-storage", vec![(Outbound, Deny, Tcp, all, "52.239.0.0/18", web)]),
+        (
+            "no-neighbour",
+            vec![
+                (Inbound, Deny, Any, "10.0.0.5/32", all, PortRange::ANY),
+                (Outbound, Deny, Udp, all, all, PortRange::ANY),
+            ],
+        ),
+        (
+            "one-account",
+            vec![
+                (Outbound, Allow, Tcp, all, "52.239.0.9/32", web),
+                (Outbound, Deny, Any, all, "52.0.0.0/8", PortRange::ANY),
+                (Inbound, Deny, Icmp, all, all, PortRange::ANY),
+            ],
+        ),
+    ];
+    rules.map(|(name, mut rules)| {
+        let rest = [Inbound, Outbound];
+        rules.extend(rest.map(|direction| (direction, Allow, Any, all, all, PortRange::ANY)));
+        let mut group = SecurityGroup::default();
+        for (number, (direction, action, protocol, from, to, ports)) in (1..).zip(rules) {
+            // The numbers and names are all different, so that none is refused.
+            _ = group.add_rule(SecurityRule {
+                name: format!("rule{number}"),
+                priority: 100 * number,
+                direction,
+                action,
+                protocol,
+                sources: vec![Selector::Prefix(net4(from))],
+                source_ports: vec![PortRange::ANY],
+                destinations: vec![Selector::Prefix(net4(to))],
+                destination_ports: vec![ports],
+            });
+        }
+        (name, group)
+    })
+}
+
 /// One port of a socket towards everybody.
 const INDEPENDENT: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
 
@@ -225,11 +278,11 @@ fn rules(world: &World, to: u8) -> RuleSet {
 
 impl Edit {
     /// Number of kinds.
-    pub(crate) const KINDS: u8 = 23;
+    pub(crate) const KINDS: u8 = 25;
 
     /// Whether the edit concerns beta, or things that only beta could see.
     pub(crate) fn is_betas(&self) -> bool {
-        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19);
+        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20);
         let on = if self.on < 128 { self.on % 3 } else { self.on };
         subnet && matches!(on % 5, 2 | 3)
     }
@@ -296,12 +349,14 @@ impl Edit {
                 net.add_resource(world.services[0], "second", at, rules(world, with)).map(drop)
             }
             19 => net.set_gateway_idle(subnet, idle(to)),
+            20 => net.guard_subnet(subnet, world.groups.get(usize::from(to % 4)).copied()),
+            21 => net.guard_nic(nic, world.groups.get(usize::from(to % 4)).copied()),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
-            20 => net.edit(|net| {
+            22 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
                 net.set_outbound(subnet, Outbound::NatGateway(vec![Ipv4Addr::new(10, 0, 0, 1)]))
             }),
-            21 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
+            23 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
             _ => match to % 4 {
                 0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
                 1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
@@ -386,6 +441,8 @@ impl fmt::Display for Edit {
             17 => write!(f, "{} nic {on} at {}", pick(&["remove", "add"], to), with % 2),
             18 => write!(f, "{} resource {on} rules {}", pick(&["remove", "add"], to), with % 8),
             19 => write!(f, "idle timeout of {subnet}: {:?}", idle(to)),
+            20 => write!(f, "group {} guards {subnet}", to % 4),
+            21 => write!(f, "group {} guards nic {on}", to % 4),
             _ => write!(f, "refused edit {} {to} on {subnet}", kind % Self::KINDS),
         }
     }

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem::MidStream;
+use vnetem::{MidStream, RuleDirection};
 use vnetem_nat::Limits;
 
 use super::*;
@@ -22,12 +22,14 @@ impl Model {
         {
             return self.unsolicited(entered, packet);
         }
+        self.guard(edge, RuleDirection::Outbound, packet)?;
         let to_platform =
             self.subnet_of(edge).is_some() && route::is_platform(*packet.destination.ip());
         if !to_platform && !route::is_host(*packet.destination.ip()) {
             return drop(DropReason::MartianDestination);
         }
         let path = self.path(edge, packet).map_err(no_path)?;
+        self.guard(path.to, RuleDirection::Inbound, packet)?;
         let pool = path.pool.transpose().map_err(no_path)?;
         if !opens(packet) {
             // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and behind a pool that says so.
