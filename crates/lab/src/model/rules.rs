@@ -207,7 +207,7 @@ impl Free {
         let parity = |port: u16| !self.rules.keep_parity || port % 2 == self.inside % 2;
         let tiers: [&dyn Fn(u16) -> bool; 4] =
             [&|port| class(port) && parity(port), &class, &parity, &|_| true];
-        let best = tiers.iter().find(|tier| ports().any(|port| tier(port)));
+        let best = tiers.iter().find(|tier| ports().any(tier));
         match best.is_none_or(|tier| tier(chosen.port())) {
             true => Ok(()),
             false => Err(format!("{chosen} is of the wrong class or parity (T-05, T-06)")),
