@@ -127,7 +127,7 @@ impl<V> FrozenTable<V> {
     }
 
     /// The number of the value of the longest match.
-    #[inline]
+    #[inline(always)]
     pub fn id(&self, address: impl Address) -> ValueId {
         ValueId(on_form!(&self.codes, form => form.code(address.number())))
     }
@@ -177,7 +177,7 @@ impl<C: Code> Form<C> {
         Self { slots, splits: Splits::new(&spans.blocks) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn code(&self, address: u32) -> u32 {
         let code = match &self.slots {
             Slots::Array(array) => array.code(address),

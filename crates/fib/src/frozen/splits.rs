@@ -44,9 +44,8 @@ impl<C: Code> Splits<C> {
         Self { pages, blocks, cells }
     }
 
-    /// The code of an address whose /24 is split. Not inlined, so that a loop of lookups stays small
-    /// enough to be unrolled.
-    #[cold]
+    /// The code of an address whose /24 is split. No call, so that loops over it can be unrolled.
+    #[inline(always)]
     pub(crate) fn code(&self, address: u32) -> u32 {
         let page = self.pages.get((address >> 16) as usize).copied().unwrap_or(0);
         let block = self.blocks.get((page | address >> 8 & 0xff) as usize).copied().unwrap_or(0);
