@@ -142,3 +142,25 @@ fn push(lines: &mut Vec<Line>, line: Line) -> u16 {
     lines.push(line);
     number
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared_values::SharedValues;
+
+    #[test]
+    fn only_a_crowded_16_asks_the_table() {
+        let mut values = SharedValues::new();
+        let wide = [("10.0.0.0/8", 1), ("10.1.0.0/16", 2)];
+        let wide = wide.map(|(prefix, value)| (prefix.parse().unwrap(), value));
+        let crowd = (0..20u32).map(|n| (crate::address::prefix_of(0x0a02_0000 | n << 8, 28), 3));
+        let base = BaseTable::new(values.table(wide.into_iter().chain(crowd)).unwrap());
+        let asks = |address| base.line(address).cell_of(address) == ASK;
+        let asking: Vec<u32> = (0..1 << 16).filter(|node| asks(node << 16)).collect();
+        assert_eq!(asking, [0x0a02]);
+        assert_eq!(base.lookup(0x0a02_0101u32), base.table().lookup(0x0a02_0101u32));
+        // The index, and a line for the crowded, for no match, for the /8 and for the /16.
+        assert_eq!(base.bytes(), base.table().bytes() + 2 * NODES + 4 * 64);
+        assert_eq!(format!("{base:?}"), format!("{:?}", base.table()));
+    }
+}

@@ -334,3 +334,57 @@ fn wide_leaf(starts: &[u32], cells: &[Cell]) -> Line {
     wide.iter_mut().zip(cells).for_each(|(word, cell)| *word = *cell);
     Line(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_has_room_for_67_million_values() {
+        assert_eq!(HIGHEST_NUMBER, 67_108_863);
+        let cell = cell_of(HIGHEST_NUMBER, 32);
+        assert_eq!((cell >> LENGTH_BITS, rank(cell)), (HIGHEST_NUMBER, 33));
+    }
+
+    /// Lines of ten intervals, of sixteen of those above more than eight, a line for eight hidden routes:
+    /// nothing more.
+    #[test]
+    fn a_block_is_as_large_as_its_intervals_ask_for() {
+        let lines = |routes: u32, value: u32| {
+            // Every second /24, so two intervals each, and one before the first.
+            let rule = |n: u32| Rule {
+                network: 0x0a00_0100 + (n << 9),
+                length: 24,
+                cell: cell_of(value, 24),
+            };
+            let rules: Vec<Rule<Cell>> = (0..routes).map(rule).collect();
+            let block = Block::new(&rules);
+            assert_eq!(block.intervals().count() as u32, 2 * routes + 1);
+            assert_eq!(block.rules_between(0, u32::MAX), rules);
+            (block.lines.len(), block.shift, block.bytes() - 64 * (1 + block.lines.len()))
+        };
+        assert_eq!(lines(0, 1), (1, 0, 0));
+        assert_eq!(lines(4, 1), (1, 0, 0));
+        assert_eq!(lines(5, 1), (2, 0, 0));
+        assert_eq!(lines(39, 1), (8, 0, 0));
+        assert_eq!(lines(40, 1), (9 + 1, 4, 0));
+        assert_eq!(lines(639, 1), (128 + 8, 4, 0));
+        assert_eq!(lines(640, 1), (129 + 9 + 1, 8, 0));
+        assert_eq!(lines(4, 70_000), (2, 0, 0));
+        let hidden = |network| Rule { network, length: 8, cell: cell_of(1, 8) };
+        let halves = |network| [9u8, 9].into_iter().zip([network, network | 1 << 23]);
+        let rules: Vec<Rule<Cell>> = (0..9u32)
+            .flat_map(|n| {
+                let halves = halves(n << 24).map(|(length, network)| Rule {
+                    network,
+                    length,
+                    cell: cell_of(2, length),
+                });
+                std::iter::once(hidden(n << 24)).chain(halves)
+            })
+            .collect();
+        let block = Block::new(&rules);
+        assert_eq!((block.intervals().count(), block.lines.len()), (2, 1 + 2));
+        assert_eq!(block.rules_between(0, u32::MAX), rules);
+    }
+}
