@@ -359,7 +359,7 @@ mod tests {
             };
             let rules: Vec<Rule<Cell>> = (0..routes).map(rule).collect();
             let block = Block::new(&rules);
-            assert_eq!(block.intervals().count() as u32, 2 * routes + 1);
+            assert_eq!(block.intervals().count(), 2 * rules.len() + 1);
             assert_eq!(block.rules_between(0, u32::MAX), rules);
             (block.lines.len(), block.shift, block.bytes() - 64 * (1 + block.lines.len()))
         };

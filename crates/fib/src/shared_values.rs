@@ -7,7 +7,7 @@ use crate::error::RouteError;
 use crate::id_table::IdTable;
 use crate::intern::Numbers;
 use crate::sweep::Rule;
-use crate::table::{rule, sorted};
+use crate::table::{rule, sort};
 use crate::value_id::ValueId;
 
 /// One list of values for many tables, and what makes those tables.
@@ -53,17 +53,18 @@ impl<V: Clone + Eq + Hash> SharedValues<V> {
         &mut self,
         routes: impl IntoIterator<Item = (Ipv4Net, V)>,
     ) -> Result<IdTable, RouteError> {
-        let routes = sorted(routes);
-        let mut rules: Vec<Rule<Cell>> = Vec::with_capacity(routes.len());
-        let mut last: Option<(&V, u32)> = None;
-        for (prefix, value) in &routes {
-            let number = match last {
-                Some((known, number)) if known == value => number,
-                _ => self.number(value)?,
+        let routes = routes.into_iter();
+        let mut rules: Vec<Rule<Cell>> = Vec::with_capacity(routes.size_hint().0);
+        let mut last: Option<(V, u32)> = None;
+        for (prefix, value) in routes {
+            let number = match &last {
+                Some((known, number)) if *known == value => *number,
+                _ => self.number(&value)?,
             };
             last = Some((value, number));
-            rules.push(rule(*prefix, number));
+            rules.push(rule(prefix.trunc(), number));
         }
+        sort(&mut rules, |rule| (rule.network, rule.length));
         Ok(IdTable { block: Block::new(&rules) })
     }
 

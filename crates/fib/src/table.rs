@@ -136,24 +136,31 @@ impl<V: Clone + Eq + Hash> Table<V> {
 }
 
 /// Routes without host bits, in order; of equal prefixes the last.
-pub(crate) fn sorted<V>(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Vec<(Ipv4Net, V)> {
+fn sorted<V>(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Vec<(Ipv4Net, V)> {
     let mut routes: Vec<(Ipv4Net, V)> =
         routes.into_iter().map(|(prefix, value)| (prefix.trunc(), value)).collect();
-    // By one number, which orders as the prefixes do and compares faster.
-    let key =
-        |prefix: Ipv4Net| u64::from(prefix.addr().to_bits()) << 8 | u64::from(prefix.prefix_len());
-    if !routes.is_sorted_by(|(one, _), (next, _)| key(*one) < key(*next)) {
-        routes.sort_by_key(|(prefix, _)| key(*prefix));
-        // The later of two equal prefixes moves into the place of the earlier.
-        routes.dedup_by(|later, kept| {
-            let equal = later.0 == kept.0;
+    sort(&mut routes, |(prefix, _)| (prefix.addr().to_bits(), prefix.prefix_len()));
+    routes
+}
+
+/// Sorts by network and length, and leaves the last of those that are equal in both.
+pub(crate) fn sort<T>(items: &mut Vec<T>, place: impl Fn(&T) -> (u32, u8)) {
+    // One number, which orders as the prefixes do and compares faster.
+    let key = |item: &T| {
+        let (network, length) = place(item);
+        u64::from(network) << 8 | u64::from(length)
+    };
+    if !items.is_sorted_by(|one, next| key(one) < key(next)) {
+        items.sort_by_key(key);
+        // The later of two equal ones moves into the place of the earlier.
+        items.dedup_by(|later, kept| {
+            let equal = key(later) == key(kept);
             if equal {
                 std::mem::swap(later, kept);
             }
             equal
         });
     }
-    routes
 }
 
 /// The rule of a prefix whose value has this number.
