@@ -246,8 +246,10 @@ impl Model {
             _ => false,
         };
         if restarts {
-            flow.deadline = now + flow.timer();
+            flow.started = now;
         }
+        // An answer changes the timer of datagrams also where it does not start it anew (T-13).
+        flow.deadline = flow.started + flow.timer();
         let (number, forwarded) = (flow.number, flow.carry(side, entered.bytes, packet));
         self.note_first(entered, packet, number, side);
         Ok(forwarded)

@@ -124,7 +124,7 @@ impl<T: Copy> FlowTable<T> {
         };
         let is_whole = matches!(sharing.socket, SocketRule::Whole(_));
         let search = Search { table: self, now, rules, wanted, is_whole, draw };
-        self.shares.admit(now, &rules.limits, wanted)?;
+        self.shares.admit(now, &rules.limits, wanted, || self.gives_way(wanted))?;
         if let Some(external) = self.shares.external(sharing.socket, wanted)
             && pool.has(external)
             && (is_whole || search.is_free(*external.ip(), external.port()))
@@ -224,6 +224,14 @@ impl<T: Copy> FlowTable<T> {
                 || self.gives_up(now, record, wanted);
         }
         !self.hold.holds(now, hash, key)
+    }
+
+    /// The flow that is over and gives way to the one that is wanted.
+    fn gives_way(&self, wanted: &Wanted) -> Option<u32> {
+        let key = wanted.key();
+        let (slot, side) = self.lookup(self.secret.hash(&key), &key)?;
+        let record = self.records.get(slot)?;
+        (record.is_over() && side == Side::Inside && record.opener() == side).then_some(slot)
     }
 
     /// Whether a flow is over, gives way to the very one that is wanted, and leaves it an external tuple that need not rest (T-18, T-05).

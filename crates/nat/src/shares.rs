@@ -94,11 +94,22 @@ impl Shares {
         }
     }
 
-    /// Whether an inside address may open one more flow by these limits (T-10).
-    pub(crate) fn admit(&self, now: u64, limits: &Limits, wanted: &Wanted) -> Result<(), NoTuple> {
+    /// Whether an inside address may open one more flow by these limits (T-10). Whoever is at the limit may open anew what is over:
+    /// `gives_way` is the slot of that, if there is one.
+    pub(crate) fn admit(
+        &self,
+        now: u64,
+        limits: &Limits,
+        wanted: &Wanted,
+        gives_way: impl FnOnce() -> Option<u32>,
+    ) -> Result<(), NoTuple> {
         let Some(host) = self.host(wanted) else { return Ok(()) };
         if limits.flows > 0 && host.flows >= limits.flows {
-            return Err(NoTuple::Quota);
+            let counts =
+                |slot: u32| self.of.get(slot as usize).is_some_and(|share| share.host != NIL);
+            if host.flows > limits.flows || !gives_way().is_some_and(counts) {
+                return Err(NoTuple::Quota);
+            }
         }
         let Some(rate) = limits.rate else { return Ok(()) };
         let interval = nanoseconds(rate.interval);

@@ -174,7 +174,7 @@ fn outbound(subnet: u8, to: u8) -> Outbound {
             last_port: 65_535,
             rules: PoolRules::AZURE,
         },
-        8 => with(3000..=3003, PoolRules { notice: Notice::Prohibited, ..INDEPENDENT }),
+        8 => with(3000..=3001, PoolRules { notice: Notice::Prohibited, ..INDEPENDENT }),
         9 => with(
             1000..=1030,
             PoolRules {
@@ -189,9 +189,9 @@ fn outbound(subnet: u8, to: u8) -> Outbound {
             1024..=1027,
             PoolRules {
                 limits: Limits {
-                    flows: 3,
+                    flows: 4,
                     ports: 0,
-                    rate: Some(Rate { burst: 4, interval: Duration::from_secs(1) }),
+                    rate: Some(Rate { burst: 3, interval: Duration::from_secs(1) }),
                 },
                 notice: Notice::HostUnreachable,
                 timers: TimerProfile::Rfc,

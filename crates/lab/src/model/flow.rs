@@ -28,6 +28,8 @@ pub(super) struct Flow {
     pub(super) translated: bool,
     pub(super) mark: Mark,
     pub(super) stage: Stage,
+    /// When the timer started.
+    pub(super) started: Time,
     pub(super) deadline: Time,
     /// N-15, N-23: those of the method behind which it opened.
     pub(super) timers: Timers,

@@ -56,6 +56,7 @@ impl Model {
                 Some(segment) => Stage::Tcp(Connection::opened_by(&segment)),
                 None => Stage::Datagrams(false),
             },
+            started: self.now,
             deadline: self.now,
             timers: self.timers(edge, pool.is_some()),
             touched: false,
@@ -63,7 +64,7 @@ impl Model {
             limited: pool.is_some() && rules.limits != Limits::default(),
         };
         if let Some(pool) = &pool {
-            if let Some(why) = self.over_limits(&rules.limits, flow.host()) {
+            if let Some(why) = self.over_limits(&rules.limits, flow.host(), replaced) {
                 return self.refuse(why, rules.notice, entered, packet);
             }
             let free = self.free(pool, &rules, &flow);

@@ -53,13 +53,15 @@ impl Model {
         }
     }
 
-    /// T-10: why an inside address may open no more.
+    /// T-10: why an inside address may open no more. What is replaced by the new flow counts no more.
     pub(super) fn over_limits(
         &self,
         limits: &Limits,
         host: (Zone, Ipv4Addr),
+        replaced: Option<usize>,
     ) -> Option<DropReason> {
-        let counted = self.flows.iter().filter(|flow| flow.limited && flow.host() == host).count();
+        let others = self.flows.iter().enumerate().filter(|(at, _)| Some(*at) != replaced);
+        let counted = others.filter(|(_, flow)| flow.limited && flow.host() == host).count();
         if limits.flows > 0 && counted >= limits.flows as usize {
             return Some(DropReason::PortQuota);
         }

@@ -248,6 +248,27 @@ fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
     }
 }
 
+/// T-10, T-18: who has as many flows as it may opens anew what is over, and no other.
+#[test]
+fn t_10_what_is_opened_anew_counts_once() {
+    let limits = Limits { flows: 2, ..Limits::default() };
+    let rules = PoolRules { limits, ..PoolRules::AZURE };
+    let mut nat = Nat::new(&PUBLIC[..1], [5000, 5009], &rules);
+    nat.protocol = Protocol::TCP;
+    let remote = server(1, 443);
+    let (_, over) = nat.open(vm(4, 1), remote).unwrap();
+    nat.open(vm(4, 2), remote).unwrap();
+    assert_eq!(nat.choose(vm(4, 1), remote), Err(NoTuple::Quota), "it is not over");
+    let _ = nat.table.close(nat.now, over, Cause::SourceSwitched);
+    assert_eq!(nat.choose(vm(4, 3), remote), Err(NoTuple::Quota));
+    for _ in 0..3 {
+        let (_, id) = nat.open(vm(4, 1), remote).unwrap();
+        assert_eq!(nat.choose(vm(4, 3), remote), Err(NoTuple::Quota));
+        let _ = nat.table.close(nat.now, id, Cause::SourceSwitched);
+    }
+    nat.external(vm(5, 1), remote);
+}
+
 /// T-06, RFC 4787 REQ-4.
 #[test]
 fn t_06_parity_is_kept_while_the_pool_has_such_ports() {
