@@ -213,3 +213,29 @@ fn a_clone_is_the_same_table_and_an_equal_one_is_not() {
     assert!(!table.same(&build()));
     assert_eq!(table, build());
 }
+
+/// Hidden ones too, in a range that begins where shorter routes before it could have begun as well.
+#[test]
+fn covered_routes_are_those_inside() {
+    let routes = [
+        ("10.0.0.0/8", 1),
+        ("10.0.0.0/9", 2),
+        ("10.128.0.0/9", 3),
+        ("20.0.0.0/8", 4),
+        ("20.0.0.0/9", 5),
+        ("20.128.0.0/9", 6),
+        ("30.0.0.0/8", 7),
+    ]
+    .map(|(prefix, value)| (net(prefix), value));
+    let table = Table::new(routes);
+    let inside = |prefix: &str| -> Vec<i32> {
+        table.covered(net(prefix)).map(|(_, value)| *value).collect()
+    };
+    assert_eq!(inside("0.0.0.0/0"), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(inside("10.0.0.0/8"), [1, 2, 3]);
+    assert_eq!(inside("20.0.0.0/8"), [4, 5, 6]);
+    assert_eq!(inside("20.128.0.0/9"), [6]);
+    assert_eq!(inside("20.64.0.0/10"), []);
+    assert_eq!(inside("16.0.0.0/5"), [4, 5, 6]);
+    assert_eq!(inside("40.0.0.0/8"), []);
+}
