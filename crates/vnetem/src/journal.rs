@@ -75,9 +75,9 @@ impl Journal {
         }
     }
 
-    pub(crate) fn event(&mut self, event: Event, counters: &mut Counters) {
+    pub(crate) fn event(&mut self, event: impl FnOnce() -> Event, counters: &mut Counters) {
         if self.events.len() < self.event_limit {
-            self.events.push_back(event);
+            self.events.push_back(event());
         } else {
             counters.events_lost += 1;
         }
@@ -99,7 +99,7 @@ impl Journal {
         block: Option<Block>,
         counters: &mut Counters,
     ) {
-        self.event(Event::of(at, EventKind::Opened, flow), counters);
+        self.event(|| Event::of(at, EventKind::Opened, flow), counters);
         if let Some(block) = block {
             self.session(at, TranslationEventKind::BlockAllocated(block), flow, counters);
         }
@@ -108,7 +108,7 @@ impl Journal {
 
     /// A flow is gone.
     pub(crate) fn ended(&mut self, at: Time, ended: &Ended<Judgement>, counters: &mut Counters) {
-        self.event(Event::of(at, EventKind::Ended(ended.cause), &ended.flow), counters);
+        self.event(|| Event::of(at, EventKind::Ended(ended.cause), &ended.flow), counters);
         self.session(at, TranslationEventKind::SessionDeleted, &ended.flow, counters);
     }
 
@@ -137,7 +137,7 @@ impl Journal {
         flow: &Flow<Judgement>,
         counters: &mut Counters,
     ) {
-        if !flow.is_translated() {
+        if self.translation_limit == 0 || !flow.is_translated() {
             return;
         }
         let Flow { protocol, inside, external, remote, .. } = *flow;

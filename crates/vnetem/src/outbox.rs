@@ -19,15 +19,17 @@ pub struct Transmit {
 
 /// A bounded queue of packets that the data plane made. It never allocates after it is made.
 pub(crate) struct Outbox {
-    queue: VecDeque<Answer>,
+    queue: VecDeque<(Edge, Answer)>,
+    /// The errors of the queue.
+    errors: VecDeque<[u8; IcmpError::MAXIMUM_LENGTH]>,
     limit: usize,
 }
 
-/// A packet in place.
-struct Answer {
-    to: Edge,
-    length: usize,
-    bytes: [u8; IcmpError::MAXIMUM_LENGTH],
+/// A reset is written when it is taken, since a change of configuration makes many at once; an error quotes a packet that is gone by then.
+enum Answer {
+    Reset(Reset),
+    /// The first of the errors, and its length.
+    Error(usize),
 }
 
 /// Time to live of packets of our own making (W-11).
@@ -38,7 +40,8 @@ const IDENTIFICATION: u16 = 0;
 
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::with_capacity(limit), limit }
+        let (queue, errors) = (VecDeque::with_capacity(limit), VecDeque::with_capacity(limit));
+        Self { queue, errors, limit }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -47,24 +50,24 @@ impl Outbox {
 
     /// Packets that wait, and the bytes in them.
     pub(crate) fn held(&self) -> (usize, usize) {
-        (self.queue.len(), self.queue.iter().map(|answer| answer.length).sum())
+        (self.queue.len(), self.queue.iter().map(|(_, answer)| answer.length()).sum())
     }
 
     pub(crate) fn take(&mut self, counters: &mut Counters) -> Option<Transmit> {
-        let answer = self.queue.pop_front()?;
-        counters.transmitted.add(answer.length);
-        let packet = answer.bytes.get(..answer.length).unwrap_or_default();
-        Some(Transmit { to: answer.to, packet: Bytes::copy_from_slice(packet) })
+        let (to, answer) = self.queue.pop_front()?;
+        counters.transmitted.add(answer.length());
+        let packet = match answer {
+            Answer::Reset(reset) => Bytes::copy_from_slice(&reset.write(IDENTIFICATION, TTL)),
+            Answer::Error(length) => {
+                let bytes = self.errors.pop_front()?;
+                Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default())
+            }
+        };
+        Some(Transmit { to, packet })
     }
 
     pub(crate) fn reset(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
-        let packet = reset.write(IDENTIFICATION, TTL);
-        self.push(to, counters, |buffer| {
-            if let Some(start) = buffer.first_chunk_mut() {
-                *start = packet;
-            }
-            packet.len()
-        });
+        self.push(to, Answer::Reset(reset), counters);
     }
 
     /// An ICMP error about a packet, unless it is one that no error may be sent about (P10).
@@ -79,24 +82,34 @@ impl Outbox {
     ) {
         if IcmpError::may_answer(headers) {
             let error = IcmpError { kind, source: router };
-            self.push(to, counters, |buffer| error.write(about, headers, buffer));
+            let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
+            let length = error.write(about, headers, &mut bytes);
+            if self.push(to, Answer::Error(length), counters) {
+                self.errors.push_back(bytes);
+            }
         }
     }
 
-    fn push(
-        &mut self,
-        to: Edge,
-        counters: &mut Counters,
-        write: impl FnOnce(&mut [u8; IcmpError::MAXIMUM_LENGTH]) -> usize,
-    ) {
-        let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
-        let length = write(&mut bytes);
+    /// Counts a packet, and says whether there is room for it.
+    fn push(&mut self, to: Edge, answer: Answer, counters: &mut Counters) -> bool {
+        let length = answer.length();
         counters.generated.add(length);
-        if self.queue.len() < self.limit {
-            self.queue.push_back(Answer { to, length, bytes });
+        let has_room = self.queue.len() < self.limit;
+        if has_room {
+            self.queue.push_back((to, answer));
         } else {
             counters.dropped.add(length);
             counters.queue_full.add(length);
+        }
+        has_room
+    }
+}
+
+impl Answer {
+    fn length(&self) -> usize {
+        match self {
+            Self::Reset(_) => Reset::LENGTH,
+            Self::Error(length) => *length,
         }
     }
 }

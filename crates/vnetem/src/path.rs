@@ -83,9 +83,9 @@ impl<'a> Pipeline<'a> {
         tuple: &FiveTuple,
         fragment: bool,
     ) -> Result<Path<'a>, DropReason> {
-        let to_service = self.snapshot.services.prefixes.lookup(*tuple.destination.ip()).is_some();
-        let outbound = site.peering.as_ref().filter(|_| to_service).or(site.outbound.as_ref());
-        self.path_to_public(outbound, tuple, fragment)
+        let service = self.snapshot.service_at(*tuple.destination.ip());
+        let peering = site.peering.as_ref().filter(|_| service.is_some());
+        self.path_to_public(peering.or(site.outbound.as_ref()), service, tuple, fragment)
     }
 
     fn path_from_subnet(
@@ -113,7 +113,7 @@ impl<'a> Pipeline<'a> {
             }
             Choice::Route(route) => route,
         };
-        let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);
+        let service = self.snapshot.service_at(destination);
         let path = match route.next_hop {
             NextHop::None => Err(DropReason::RouteNone),
             NextHop::VnetLocal => {
@@ -138,7 +138,7 @@ impl<'a> Pipeline<'a> {
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
             NextHop::InterfaceEndpoint(id) => self.path_to_private_endpoint(id),
-            NextHop::Internet if !foreign && self.has_same_region_path(subnet, tuple) => {
+            NextHop::Internet if !foreign && self.has_same_region_path(subnet, service, tuple) => {
                 let far = service.map_or(EdgeCode::INTERNET, |service| {
                     EdgeCode::same_region(service, subnet.id)
                 });
@@ -146,7 +146,7 @@ impl<'a> Pipeline<'a> {
             }
             NextHop::Internet => {
                 let outbound = self.outbound(entry, subnet);
-                let path = self.path_to_public(outbound, tuple, fragment);
+                let path = self.path_to_public(outbound, service, tuple, fragment);
                 path.map(
                     |path| if foreign { path.without(DropReason::ForeignSource) } else { path },
                 )
@@ -158,14 +158,18 @@ impl<'a> Pipeline<'a> {
 
     /// C-03: whether the destination's service lets its own region in by private sources, and the subnet is in it. As over an endpoint,
     /// that is for TCP.
-    fn has_same_region_path(self, subnet: &SubnetView, tuple: &FiveTuple) -> bool {
+    fn has_same_region_path(
+        self,
+        subnet: &SubnetView,
+        service: Option<ServiceId>,
+        tuple: &FiveTuple,
+    ) -> bool {
         let (services, destination) = (&self.snapshot.services, *tuple.destination.ip());
         if services.same_region.is_empty() || tuple.protocol != Protocol::TCP {
             return false;
         }
-        let owner = services.prefixes.lookup(destination);
         let region = services.regions.lookup(destination).map(|(_, &region)| region);
-        owner.is_some_and(|(_, service)| services.same_region.contains(service))
+        service.is_some_and(|service| services.same_region.contains(&service))
             && region.is_some()
             && region == subnet.region
     }
@@ -197,6 +201,7 @@ impl<'a> Pipeline<'a> {
     fn path_to_public(
         self,
         outbound: Option<&'a OutboundView>,
+        service: Option<ServiceId>,
         tuple: &FiveTuple,
         fragment: bool,
     ) -> Result<Path<'a>, DropReason> {
@@ -216,7 +221,6 @@ impl<'a> Pipeline<'a> {
             }
             Some(outbound) => Ok(outbound),
         };
-        let service = self.snapshot.services.prefixes.lookup(destination).map(|(_, &id)| id);
         let far = match service {
             _ if turns => EdgeCode::OURS,
             Some(service) => EdgeCode::public(service),

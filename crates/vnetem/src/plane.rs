@@ -12,11 +12,11 @@ use std::sync::Arc;
 use closing::{tell_of_idling, touch_everything};
 pub use hit::Slot;
 use unsolicited::Unsolicited;
-use vnetem_nat::{Ended, Flow, FlowCounters, FlowId, FlowTable, Fragments, Generation, Time};
+use vnetem_nat::{Ended, Flow, FlowCounters, FlowTable, Fragments, Generation, Time};
 use vnetem_packet::Headers;
 
 use crate::decision::Judgement;
-use crate::event::{Event, EventKind};
+use crate::event::Event;
 use crate::journal::{Journal, TranslationEvent};
 use crate::outbox::Outbox;
 use crate::pipeline::Pipeline;
@@ -259,13 +259,6 @@ impl DataPlane {
             tell_of_idling(&ended, snapshot, outbox, counters);
             journal.ended(*now, &ended, counters);
         });
-    }
-
-    fn event(&mut self, kind: EventKind, id: FlowId) {
-        if let Some(flow) = self.flows.flow(id) {
-            let event = Event::of(self.now, kind, &flow);
-            self.journal.event(event, &mut self.counters);
-        }
     }
 }
 

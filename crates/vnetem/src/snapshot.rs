@@ -303,6 +303,11 @@ impl Snapshot {
         }
     }
 
+    /// The service to which an address belongs.
+    pub(crate) fn service_at(&self, address: Ipv4Addr) -> Option<ServiceId> {
+        self.services.prefixes.lookup(address).map(|(_, &service)| service)
+    }
+
     pub(crate) fn site(&self, id: SiteId) -> Option<&SiteView> {
         match self.place(id.0) {
             Some(PlaceView::Site(view)) => Some(view),

@@ -1,11 +1,11 @@
 //! What a change of configuration does to live flows.
 
-use vnetem_nat::{Cause, Ended, FlowId, FlowTable, Generation, Side};
+use vnetem_nat::{Cause, Ended, Flow, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
 use crate::decision::Judgement;
 use crate::edge::{EdgeCode, cell};
-use crate::event::EventKind;
+use crate::event::{Event, EventKind};
 use crate::outbox::Outbox;
 use crate::{Closing, Counters, Snapshot};
 
@@ -17,31 +17,35 @@ impl DataPlane {
             Ok((cell, judgement)) => {
                 self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
             }
-            Err((cause, _)) => self.close(id, cause),
+            Err((cause, _)) => self.close_flow(id, &flow, cause),
         }
     }
 
-    /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (nat.md 4.3, R3).
+    /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (R3).
     pub(super) fn close(&mut self, id: FlowId, cause: Cause) {
-        self.event(EventKind::Closed(cause), id);
-        let Some(flow) = self.flows.flow(id) else { return };
-        let other = self.other_half(&flow);
-        let pipeline = self.pipeline();
-        let inside = pipeline.edge(pipeline.edge_of(&flow, Side::Inside), *flow.inside.ip());
-        let outside = pipeline.edge(pipeline.edge_of(&flow, Side::Outside), *flow.inside.ip());
-        let resets = self.flows.close(self.now, id, cause);
-        for (side, edge, reset) in
-            [(Side::Inside, inside, resets.to_inside), (Side::Outside, outside, resets.to_outside)]
+        if let Some(flow) = self.flows.flow(id) {
+            self.close_flow(id, &flow, cause);
+        }
+    }
+
+    fn close_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
+        let now = self.now;
+        let closed = || Event::of(now, EventKind::Closed(cause), flow);
+        self.journal.event(closed, &mut self.counters);
+        let other = self.other_half(flow);
+        let resets = self.flows.close(now, id, cause);
+        for (side, reset) in [(Side::Inside, resets.to_inside), (Side::Outside, resets.to_outside)]
         {
-            // What turns round has its other end behind another flow, which is closed with this one.
-            let turns = self.pipeline().edge_of(&flow, side) == EdgeCode::OURS;
+            let code = self.pipeline().edge_of(flow, side);
             let told = match self.closing {
-                _ if turns => false,
+                // What turns round has its other end behind another flow, which is closed with this one.
+                _ if code == EdgeCode::OURS => false,
                 Closing::Both => true,
                 Closing::Opener => side == flow.opener,
                 Closing::Silent => false,
             };
             if let Some(reset) = reset.filter(|_| told) {
+                let edge = self.snapshot.edge(code, *flow.inside.ip());
                 self.outbox.reset(edge, reset, &mut self.counters);
             }
         }

@@ -34,10 +34,13 @@ impl DataPlane {
                 let mut tell = |ended| journal.ended(now, &ended, counters);
                 match self.flows.open_telling(now, new, headers, packet, &mut tell) {
                     Err(_) => Fate::Drop(DropReason::TupleInUse),
-                    Ok(id) => {
-                        self.opened(id);
-                        self.emit(Hit { id, side: new.opener }, packet, headers)
-                    }
+                    Ok(id) => match self.opened(id) {
+                        Some(flow) => {
+                            let hit = Hit { id, side: new.opener };
+                            self.emit(&flow, hit, packet, headers)
+                        }
+                        None => Fate::Drop(DropReason::NoFlow),
+                    },
                 }
             }
             Decision::Again(far) => {
@@ -109,12 +112,13 @@ impl DataPlane {
     }
 
     /// Notes a flow that has just been opened.
-    pub(super) fn opened(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.flow(id) else { return };
+    pub(super) fn opened(&mut self, id: FlowId) -> Option<Flow<Judgement>> {
+        let flow = self.flows.flow(id)?;
         let block = self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
         let block = block.map(|(block, _)| block);
         self.journal.opened(self.now, &flow, block, &mut self.counters);
         self.unsolicited.cancel(&flow.tuple(Side::Outside));
+        Some(flow)
     }
 
     /// A packet of a live flow: tracked, then sent on.
@@ -126,7 +130,10 @@ impl DataPlane {
         {
             return Fate::Drop(DropReason::TcpInvalid);
         }
-        let fate = self.emit(hit, packet, headers);
+        let fate = match self.flows.flow(hit.id) {
+            Some(flow) => self.emit(&flow, hit, packet, headers),
+            None => Fate::Drop(DropReason::NoFlow),
+        };
         self.forget_if_refused(hit.id, headers);
         fate
     }
@@ -146,19 +153,22 @@ impl DataPlane {
 
     /// Rewrites a packet of a flow and lets it leave.
     #[inline]
-    fn emit(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
-        let Some(flow) = self.flows.flow(hit.id) else {
-            return Fate::Drop(DropReason::NoFlow);
-        };
+    fn emit(
+        &mut self,
+        flow: &Flow<Judgement>,
+        hit: Hit,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) -> Fate {
         if headers.fragment != Fragment::Whole {
-            self.note_fragment(&flow, hit, headers);
+            self.note_fragment(flow, hit, headers);
         }
-        if self.pipeline().turns_round(&flow, hit.side) {
-            return self.turn(&flow, hit.side, packet, headers);
+        if self.pipeline().turns_round(flow, hit.side) {
+            return self.turn(flow, hit.side, packet, headers);
         }
-        self.clamp(&flow, packet, headers);
+        self.clamp(flow, packet, headers);
         rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
-        Fate::Forward(self.pipeline().forward(&Parties::of(&flow), hit.side))
+        Fate::Forward(self.pipeline().forward(&Parties::of(flow), hit.side))
     }
 
     /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
