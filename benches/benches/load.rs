@@ -126,5 +126,32 @@ fn expire(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, forward, open, toggle, expire);
+/// Connections from SYN to the last acknowledgement.
+fn connect(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("connect");
+    group.sample_size(10);
+    for flows in FLOWS {
+        let mut load = Load::connecting(shape(flows)).unwrap();
+        let mut made = 0;
+        let mut connections = 0;
+        while made < 2 * u64::from(flows) {
+            connections = load.connect(&mut |work| work()).unwrap();
+            made += connections;
+        }
+        group.throughput(Throughput::Elements(connections)).bench_function(
+            flows.to_string(),
+            |bencher| {
+                bencher.iter_custom(|rounds| {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..rounds {
+                        load.connect(&mut clock(&mut spent)).unwrap();
+                    }
+                    spent
+                });
+            },
+        );
+    }
+}
+
+criterion_group!(benches, forward, open, toggle, expire, connect);
 criterion_main!(benches);

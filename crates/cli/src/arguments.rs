@@ -114,7 +114,8 @@ pub(crate) struct Routes {
 /// Lists are measured in every combination that means something. Packets are random over all flows and both directions.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// What to measure: packets of open flows, new flows, an endpoint switched under live flows, flows that end by time
+    /// What to measure: packets of open flows, new flows, an endpoint switched under live flows, flows that end by time,
+    /// connections from SYN to the last ACK while as many tuples as flows stand in hold-down
     #[arg(value_enum, default_value = "forward")]
     pub(crate) modes: Vec<BenchMode>,
     /// Frame sizes in bytes, as 64, 512 or 1500, or imix
@@ -152,6 +153,7 @@ pub(crate) enum BenchMode {
     Open,
     Toggle,
     Expire,
+    Connect,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

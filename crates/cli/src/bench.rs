@@ -67,7 +67,7 @@ fn points(common: &Common, asked: &Bench) -> Result<Vec<Point>, Failure> {
         }
     }
     if points.is_empty() {
-        return Err("nothing to measure: an endpoint carries only TCP, and only TCP flows are closed by a toggle".into());
+        return Err("nothing to measure: an endpoint carries only TCP, and only TCP flows are closed by a toggle or connect".into());
     }
     Ok(points)
 }
@@ -91,6 +91,9 @@ impl Point {
         if self.mode != BenchMode::Forward {
             self.shape.size = FrameSize::Bytes(64);
         }
+        if self.mode == BenchMode::Connect {
+            self.shape.affected = 0;
+        }
         if matches!(self.mode, BenchMode::Toggle | BenchMode::Expire) {
             self.shape.batch = 32;
         }
@@ -99,7 +102,8 @@ impl Point {
 
     fn is_possible(&self) -> bool {
         let tcp = self.shape.protocol == Protocol::TCP;
-        (tcp || !self.shape.endpoint && self.mode != BenchMode::Toggle) && self.shape.flows > 0
+        let udp = !matches!(self.mode, BenchMode::Toggle | BenchMode::Connect);
+        (tcp || !self.shape.endpoint && udp) && self.shape.flows > 0
     }
 
     /// Name, then value, of all that was asked for.
@@ -129,6 +133,7 @@ impl Point {
             BenchMode::Open => "open",
             BenchMode::Toggle => "toggle",
             BenchMode::Expire => "expire",
+            BenchMode::Connect => "connect",
         }
     }
 
@@ -185,8 +190,13 @@ fn table(rows: &[(Point, Measured)]) -> String {
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    text.push_str("Mpps: millions of packets (open, toggle, expire: of flows) a second, all cores. ns: median for one, on each core.\n");
+    text.push_str("Mpps: millions of packets (open, toggle, expire: of flows; connect: of connections) a second, all cores. ns: median for one, on each core.\n");
     for (point, measured) in rows {
+        if let Some(resting) = measured.resting {
+            let flows = short(point.shape.flows.into());
+            let _ =
+                writeln!(text, "connect over {flows}: {resting} tuples in hold-down at the end");
+        }
         if let Some(toggle) = measured.toggle {
             let _ = writeln!(
                 text,
@@ -211,6 +221,9 @@ fn json(rows: &[(Point, Measured)]) -> String {
         row.insert("millionPerSecond".to_owned(), json!(measured.million_a_second()));
         row.insert("nanoseconds".to_owned(), json!(measured.nanoseconds));
         row.insert("allocations".to_owned(), json!(measured.allocations));
+        if let Some(resting) = measured.resting {
+            row.insert("resting".to_owned(), json!(resting));
+        }
         if let Some(toggle) = measured.toggle {
             row.insert("commitNanoseconds".to_owned(), nanoseconds(toggle.commit));
             row.insert("applyNanoseconds".to_owned(), nanoseconds(toggle.apply));

@@ -261,7 +261,7 @@ fn bad_files_name_the_line_and_bad_options_are_wrong_usage() {
 
 #[test]
 fn a_measurement_names_all_that_was_asked_for_and_what_it_found() {
-    let modes = ["forward", "open", "toggle", "expire"];
+    let modes = ["forward", "open", "toggle", "expire", "connect"];
     let sizes = ["--flows", "640", "--sizes", "64,imix", "--batch", "1,32", "--duration", "1ms"];
     let measured = vnetem(&[&["bench"], &modes[..], &sizes, &["-o", "json"]].concat());
     assert_eq!(measured.status.code(), Some(0), "{}", stderr(&measured));
@@ -269,7 +269,7 @@ fn a_measurement_names_all_that_was_asked_for_and_what_it_found() {
     let rows = answer["rows"].as_array().unwrap();
     // Sizes and batches make no difference to a toggle.
     let of = |mode: &str| rows.iter().filter(|row| row["mode"] == mode).count();
-    assert_eq!(modes.map(of), [4, 2, 1, 1]);
+    assert_eq!(modes.map(of), [4, 2, 1, 1, 2]);
     for row in rows {
         assert!(row["nanoseconds"].as_f64().unwrap() > 0.0, "{row}");
         assert!(row["count"].as_u64().unwrap() > 0, "{row}");

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod connect;
 mod frame;
 mod talk;
 
@@ -75,6 +76,8 @@ pub struct Load {
     talks: Talks,
     frames: Frames,
     edges: Vec<Edge>,
+    /// The next connection of [`connect`](Load::connect).
+    next: u32,
     now: Time,
 }
 
@@ -146,6 +149,10 @@ impl Load {
     ///
     /// [`LoadError::EndpointOfTcpOnly`], or what the network says to such a size.
     pub fn new(shape: Shape) -> Result<Self, LoadError> {
+        Self::with(shape, &settings(&shape))
+    }
+
+    fn with(shape: Shape, settings: &Settings) -> Result<Self, LoadError> {
         if shape.endpoint && shape.protocol != Protocol::TCP {
             return Err(LoadError::EndpointOfTcpOnly);
         }
@@ -174,7 +181,7 @@ impl Load {
             }
             subnets.push(subnet);
         }
-        let plane = DataPlane::new(network.commit(), settings(&shape));
+        let plane = DataPlane::new(network.commit(), *settings);
         let talks = Talks::new(&shape);
         let (frames, edges) = (Frames::new(&shape), Vec::new());
         Ok(Self {
@@ -187,6 +194,7 @@ impl Load {
             talks,
             frames,
             edges,
+            next: 0,
             now: Time(1),
         })
     }

@@ -19,6 +19,8 @@ pub(super) struct Measured {
     pub(super) allocations: f64,
     cores: u8,
     pub(super) toggle: Option<Toggle>,
+    /// Tuples in hold-down when connections were measured.
+    pub(super) resting: Option<u32>,
 }
 
 /// The parts of a toggle beside the closing of flows.
@@ -41,6 +43,7 @@ struct Work {
     /// For how many.
     allocated_for: u64,
     toggle: Option<Toggle>,
+    resting: Option<u32>,
 }
 
 /// Measures one line for about so long, preparation left aside.
@@ -67,6 +70,7 @@ pub(super) fn measure(
         all.allocations += work.allocations;
         all.allocated_for += work.allocated_for;
         all.toggle = all.toggle.or(work.toggle);
+        all.resting = all.resting.or(work.resting);
     }
     let mut each: Vec<f64> = all
         .rounds
@@ -84,6 +88,7 @@ pub(super) fn measure(
         allocations: f64::from(u32::try_from(all.allocations).unwrap_or(u32::MAX)) / allocated_for,
         cores,
         toggle: all.toggle,
+        resting: all.resting,
     })
 }
 
@@ -115,6 +120,7 @@ fn work(
         };
         let count = match mode {
             BenchMode::Forward => load.forward(&mut clock)?,
+            BenchMode::Connect => load.connect(&mut clock)?,
             BenchMode::Open => {
                 let count = load.open(&mut clock)?;
                 load.expire(&mut |work| work());
@@ -150,9 +156,19 @@ fn work(
 
 /// Flows open and memory touched, so that what is measured is the second time.
 fn prepare(mode: BenchMode, shape: Shape) -> Result<Load, LoadError> {
+    if mode == BenchMode::Connect {
+        let mut load = Load::connecting(shape)?;
+        let mut made = 0;
+        // Once more than it takes until as many tuples are given free as begin to rest.
+        while made < 2 * u64::from(shape.flows) {
+            made += load.connect(&mut |work| work())?;
+        }
+        return Ok(load);
+    }
     let mut load = Load::new(shape)?;
     load.open(&mut |work| work())?;
     match mode {
+        BenchMode::Connect => {}
         BenchMode::Forward => {
             load.forward(&mut |work| work())?;
         }
@@ -175,6 +191,10 @@ fn finish(mode: BenchMode, load: &mut Load, work: &mut Work) -> Result<(), LoadE
     work.allocated_for = match mode {
         BenchMode::Forward => load.forward(&mut counted)?,
         BenchMode::Open => load.open(&mut counted)?,
+        BenchMode::Connect => {
+            work.resting = Some(load.resting());
+            load.connect(&mut counted)?
+        }
         BenchMode::Expire => {
             load.open(&mut |work| work())?;
             load.expire(&mut counted)

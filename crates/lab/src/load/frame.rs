@@ -27,6 +27,12 @@ pub(super) enum Kind {
     Answer,
     /// It is one of many.
     Data,
+    /// An acknowledgement alone.
+    Acknowledgement,
+    /// A FIN; the outside's acknowledges the inside's.
+    Finish,
+    /// The acknowledgement of the last FIN.
+    Last,
 }
 
 /// A ring of packets that lie one behind the other.
@@ -86,6 +92,7 @@ impl Frames {
         let length = match kind {
             Kind::Data => self.lengths.iter().cycle().nth(self.ring.len() % self.lengths.len()),
             Kind::First | Kind::Answer => Some(&46),
+            Kind::Acknowledgement | Kind::Finish | Kind::Last => Some(&40),
         };
         let length = length.copied().unwrap_or(46);
         let mut header = [0; 40];
@@ -102,7 +109,9 @@ impl Frames {
                 Kind::First => (own, 0, 0x02),
                 // What was sent with the SYN is acknowledged with it.
                 Kind::Answer => (own, other + 7, 0x12),
-                Kind::Data => (own + 7, other + 7, 0x10),
+                Kind::Data | Kind::Acknowledgement => (own + 7, other + 7, 0x10),
+                Kind::Finish => (own + 7, other + 7 + u32::from(side == Side::Outside), 0x11),
+                Kind::Last => (own + 8, other + 8, 0x10),
             };
             header[24..28].copy_from_slice(&sequence.to_be_bytes());
             header[28..32].copy_from_slice(&acknowledgement.to_be_bytes());
