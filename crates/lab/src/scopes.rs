@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use vnetem_nat::{
     Cell, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool, PoolRules, Settings,
-    Side, Time, Timers, Wanted, Zone,
+    Shared, Side, Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::checksum::update;
 use vnetem_packet::{FiveTuple, Headers, Malformed, Protocol, Reset, TcpFlags};
@@ -261,6 +261,7 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
         capacity: 128,
         held: 128,
         cells: 1,
+        shared: Shared::NONE,
         hold: HoldDown::NONE,
         seed: u64::from(size),
         ..Settings::default()
@@ -370,6 +371,7 @@ fn deadlines(extent: Extent) -> u64 {
                 capacity: 2,
                 held: 2,
                 cells: 1,
+                shared: Shared::NONE,
                 timers: Timers { udp_one_way: life, udp_two_way: life, ..Timers::AZURE },
                 ..Settings::default()
             };

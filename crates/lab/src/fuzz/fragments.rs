@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use vnetem_nat::{
     Cell, FlowId, FlowTable, FragmentError, FragmentKey, Fragments, Generation, NewFlow, Settings,
-    Sharing, Side, Span, Time, Zone,
+    Shared, Sharing, Side, Span, Time, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
@@ -183,7 +183,9 @@ fn key(bits: u8) -> FragmentKey {
 
 /// Handles of three flows.
 fn flows() -> Vec<FlowId> {
-    let mut table = FlowTable::new(Settings { capacity: 4, held: 4, ..Settings::default() });
+    let (cells, shared) = (1, Shared::NONE);
+    let settings = Settings { capacity: 4, held: 4, cells, shared, ..Settings::default() };
+    let mut table = FlowTable::new(settings);
     let ids = (1..=3).map(|port| {
         let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), port);
         let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 53);

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use vnetem_nat::{
     Cause, Cell, FlowId, FlowTable, Generation, HoldDown, Mapping, NewFlow, NoTuple, OpenError,
-    Pool, PoolRules, Settings, Side, Time, Timers, Wanted, Zone,
+    Pool, PoolRules, Settings, Shared, Side, Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
@@ -73,6 +73,7 @@ impl Nat {
             capacity: CAPACITY as u32,
             held: 256,
             cells: 1,
+            shared: Shared { hosts: 8, sockets: 64, blocks: 0 },
             seed: u64::from(size),
             timers: Timers {
                 syn_sent: Duration::from_secs(10),

@@ -275,7 +275,7 @@ fn group<'a>(events: impl Iterator<Item = &'a [u8; 8]>, routes: u8) {
     tags.insert("Storage", TAGGED.map(net));
     let mut group = SecurityGroup::default();
     let mut written: Vec<SecurityRule> = Vec::new();
-    let mut compiled = group.compile(&space, &tags);
+    let mut compiled = None;
     for event in events {
         let [what, a, b, c, d, e, f, g] = *event;
         if what < 0x80 {
@@ -316,10 +316,12 @@ fn group<'a>(events: impl Iterator<Item = &'a [u8; 8]>, routes: u8) {
                     written.push(rule);
                 }
             }
-            compiled = group.compile(&space, &tags);
+            compiled = None;
             continue;
         }
-        let Ok(compiled) = &compiled else { panic!("{compiled:?}") };
+        let compiled = compiled.get_or_insert_with(|| {
+            group.compile(&space, &tags).unwrap_or_else(|error| panic!("{error}"))
+        });
         let protocol = [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol(47)];
         let protocol = protocol[usize::from(a & 3)];
         let ported = matches!(protocol, Protocol::TCP | Protocol::UDP);
