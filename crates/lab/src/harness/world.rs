@@ -87,8 +87,9 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
         net.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 0, 9), open())?,
         net.add_resource(sql, "server", Ipv4Addr::new(52, 239, 64, 9), open())?,
     ];
-    for (at, subnet) in [0, 2, 4].into_iter().zip([subnets[0], subnets[2], subnets[4]]) {
-        net.set_outbound(subnet, outbound(at, 2))?;
+    // Two behind gateways, and one behind a pool whose sockets have a port for themselves.
+    for (at, to) in [(0_u8, 2), (2, 2), (4, 8)] {
+        net.set_outbound(subnets[usize::from(at)], outbound(at, to))?;
     }
     let vnets = [alpha, beta, gamma];
     let groups = groups().map(|(name, group)| net.add_security_group(name, group));
