@@ -387,4 +387,15 @@ mod tests {
         assert_eq!((block.intervals().count(), block.lines.len()), (2, 1 + 2));
         assert_eq!(block.rules_between(0, u32::MAX), rules);
     }
+
+    #[test]
+    fn blocks_are_equal_by_what_they_hold() {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let block = |network| Block::new(&[Rule { network, length: 8, cell: cell_of(1, 8) }]);
+        let (one, again, other) = (block(10 << 24), block(10 << 24), block(11 << 24));
+        assert!(one == again && one == one.clone() && one != other);
+        let hash = |block: &Block| BuildHasherDefault::<DefaultHasher>::default().hash_one(block);
+        assert_eq!(hash(&one), hash(&again));
+        assert_ne!(hash(&one), hash(&other));
+    }
 }

@@ -28,6 +28,11 @@
 //! | such tables over routes that all of them share | [`BaseTable`] under them | the shared ones stand in memory once, under an index |
 //! | several sources for one prefix, of which the best forwards | [`RouteTable`] | it keeps the losers, and compiles the winners into a [`Table`] |
 //!
+//! A batch is always faster than as many single lookups; those of a [`FrozenTable`] take what those of a
+//! [`LiveTable`] take. A program built for the processor that it runs on (`-C target-cpu=native`) compares a
+//! cache line of a small table by one instruction where there is AVX-512, and takes half to four fifths of
+//! the time.
+//!
 //! An address is an [`Ipv4Addr`](std::net::Ipv4Addr), its octets, or a `u32`. A value is any
 //! `Clone + Eq + Hash`: equal values are kept once, under a number that is as narrow as their count
 //! allows.
