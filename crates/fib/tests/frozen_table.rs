@@ -78,3 +78,27 @@ fn wrong_input_is_refused_and_a_compact_table_is_small() {
     let none = FrozenTable::from_routes([(net("10.0.0.0/8"), 1)], Layout::Compact).unwrap();
     assert_eq!(none.value([11, 0, 0, 0]), None);
 }
+
+#[test]
+fn bytes_are_those_of_codes_nodes_blocks_and_values() {
+    let bytes = |routes: &[(&str, u32)], layout| {
+        let routes = routes.iter().map(|(text, value)| (net(text), *value));
+        FrozenTable::from_routes(routes, layout).unwrap().bytes()
+    };
+    let (fast, compact) = ((1 << 24) + 4, 16 << 18);
+    let values = |count: usize| count * size_of::<u32>();
+    assert_eq!(bytes(&[], Layout::Fast), fast);
+    assert_eq!(bytes(&[], Layout::Compact), compact + 1);
+    let wide = ("10.0.0.0/8", 7);
+    assert_eq!(bytes(&[wide], Layout::Fast), fast + values(1));
+    assert_eq!(bytes(&[wide], Layout::Compact), compact + 2 + values(1));
+    // Where each /16 has its page, two pages, two blocks; two runs in the /18.
+    let split = 4 * (65_536 + 512) + 512;
+    let host = ("10.0.0.1/32", 8);
+    assert_eq!(bytes(&[wide, host], Layout::Fast), fast + split + values(2));
+    assert_eq!(bytes(&[wide, host], Layout::Compact), compact + 5 + split + values(2));
+    let many = || (0..300u32).map(|n| (prefix(n << 16, 16), n));
+    let table = |layout| FrozenTable::from_routes(many(), layout).unwrap().bytes();
+    assert_eq!(table(Layout::Fast), 2 * fast + values(300));
+    assert_eq!(table(Layout::Compact), compact + 2 * 301 + values(300));
+}
