@@ -50,7 +50,7 @@ fn sixteens<C: Code, A: Address>(
     addresses: &[[A; LANES]],
     ids: &mut [[ValueId; LANES]],
 ) {
-    const { assert!(matches!(size_of::<C>(), 1 | 2 | 4)) }
+    const { assert!(matches!(size_of::<C>(), 1 | 2 | 4) && LENGTH >= (1 << 24) + 3) }
     let mask = _mm512_set1_epi32(match size_of::<C>() {
         1 => 0xff,
         2 => 0xffff,
