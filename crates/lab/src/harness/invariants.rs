@@ -114,10 +114,10 @@ impl Ledger {
                 let kinds = flows.entry((event.opener, event.external)).or_default();
                 kinds.push(format!("{:?}", event.kind));
             }
-            // Flows in different zones can have the same ends, and which of them runs out first is nobody's business.
-            for kinds in
-                flows.values_mut().filter(|kinds| kinds.iter().all(|it| it.starts_with("Ended")))
-            {
+            // Flows in different zones can have the same ends, and which of them goes first is nobody's business.
+            for kinds in flows.values_mut().filter(|kinds| {
+                ["Ended", "Closed"].iter().any(|what| kinds.iter().all(|it| it.starts_with(what)))
+            }) {
                 kinds.sort();
             }
             flows
