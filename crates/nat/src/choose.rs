@@ -1,27 +1,14 @@
 //! Which external tuple a new flow gets.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use core::ops::RangeInclusive;
 
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::key::Key;
+use crate::ports::{Ports, Shuffle};
 use crate::record::Record;
 use crate::sharing::{SocketRule, whole};
-use crate::{Block, Blocks, FlowTable, PoolRules, Sharing, Side, Time, Zone};
-
-/// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are identifiers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool<'a> {
-    /// The addresses.
-    pub addresses: &'a [Ipv4Addr],
-    /// First port of each.
-    pub first_port: u16,
-    /// Last port of each.
-    pub last_port: u16,
-    /// How they are given.
-    pub rules: &'a PoolRules,
-}
+use crate::{Block, Blocks, FlowTable, Pool, PoolRules, Sharing, Side, Time, Zone};
 
 /// For whom an external tuple is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +50,6 @@ pub enum NoTuple {
 
 /// Ports that are tried before it is asked what is known of the remote.
 const PATIENCE: usize = 8;
-
-/// Ports of one address, all or every other one.
-#[derive(Clone, Copy)]
-struct Ports {
-    first: u16,
-    last: u16,
-    /// 2 for ports of one parity.
-    step: u16,
-}
 
 /// A search for a free tuple of one flow.
 struct Search<'a, T> {
@@ -325,164 +303,5 @@ impl Wanted {
     fn key(&self) -> Key {
         let Self { protocol, inside: source, remote: destination, .. } = *self;
         Key::new(self.inside_zone, &FiveTuple { protocol, source, destination })
-    }
-}
-
-impl Pool<'_> {
-    /// Whether a tuple is one of the pool's.
-    #[must_use]
-    pub fn has(&self, external: SocketAddrV4) -> bool {
-        self.addresses.contains(external.ip())
-            && (self.first_port..=self.last_port).contains(&external.port())
-    }
-
-    /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no such rule, or none for it (T-09).
-    #[must_use]
-    pub fn block_of(&self, inside: Ipv4Addr) -> Option<Block> {
-        let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
-        let number = inside.to_bits().checked_sub(first.to_bits())?;
-        let each = self.blocks_each(size)?;
-        let address = self.addresses.get(usize::try_from(number.checked_div(each)?).ok()?)?;
-        self.block(*address, number.checked_rem(each)?)
-    }
-
-    /// The inside address that has an external tuple by [`Blocks::Deterministic`], found by arithmetic alone (T-09, RFC 7422).
-    #[must_use]
-    pub fn inside_of(&self, external: SocketAddrV4) -> Option<Ipv4Addr> {
-        let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
-        let block = self.block_at(external)?;
-        let each = self.blocks_each(size)?;
-        let place = self.addresses.iter().position(|address| address == external.ip())?;
-        let number = u32::from(block.first.checked_sub(self.first_port)?.checked_div(size)?);
-        let before = u32::try_from(place).ok()?.checked_mul(each)?;
-        let inside = first.to_bits().checked_add(before)?.checked_add(number)?;
-        Some(Ipv4Addr::from_bits(inside))
-    }
-
-    /// The block that an external tuple lies in; `None` if the pool has no blocks.
-    #[must_use]
-    pub fn block_at(&self, external: SocketAddrV4) -> Option<Block> {
-        let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
-        else {
-            return None;
-        };
-        let number = external.port().checked_sub(self.first_port)?.checked_div(size)?;
-        self.has(external).then(|| self.block(*external.ip(), number.into())).flatten()
-    }
-
-    /// The n-th block of an address.
-    fn block(&self, address: Ipv4Addr, number: u32) -> Option<Block> {
-        let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
-        else {
-            return None;
-        };
-        let first = number.checked_mul(size.into())?.checked_add(self.first_port.into())?;
-        let last = first.checked_add(u32::from(size))?.checked_sub(1)?;
-        let (first, last) = (u16::try_from(first).ok()?, u16::try_from(last).ok()?);
-        (first <= last && last <= self.last_port).then_some(Block { address, first, last })
-    }
-
-    /// Blocks of each address.
-    fn blocks_each(&self, size: u16) -> Option<u32> {
-        let ports = u32::from(self.last_port.checked_sub(self.first_port)?).checked_add(1)?;
-        ports.checked_div(size.into()).filter(|blocks| *blocks > 0)
-    }
-}
-
-/// First port that is not a well-known one (T-05).
-const UNPRIVILEGED: u16 = 1024;
-
-impl Ports {
-    const fn all(first: u16, last: u16) -> Self {
-        Self { first, last, step: 1 }
-    }
-
-    fn has(self, port: u16) -> bool {
-        self.range().contains(&port)
-    }
-
-    const fn range(self) -> RangeInclusive<u16> {
-        self.first..=self.last
-    }
-
-    /// Those of the class of the inside port; an identifier has none.
-    fn of_class(self, wanted: &Wanted) -> Option<Self> {
-        let (first, last) = match wanted.inside.port() {
-            _ if wanted.protocol == Protocol::ICMP => return None,
-            0..UNPRIVILEGED => (self.first, self.last.min(UNPRIVILEGED.wrapping_sub(1))),
-            UNPRIVILEGED.. => (self.first.max(UNPRIVILEGED), self.last),
-        };
-        let is_less = (first, last) != (self.first, self.last);
-        (is_less && first <= last).then_some(Self { first, last, ..self })
-    }
-
-    /// Those of the parity of a port.
-    fn of_parity(self, port: u16) -> Option<Self> {
-        let first = self.first.checked_add((self.first ^ port) & 1)?;
-        (first <= self.last).then_some(Self { first, step: 2, ..self })
-    }
-
-    /// All of them, each once, in a random order.
-    fn shuffled(self, draw: u64) -> impl Iterator<Item = u16> {
-        let Self { first, last, step } = self;
-        let span = u32::from(last).saturating_add(1).saturating_sub(first.into());
-        let count = span.div_ceil(u32::from(step).max(1));
-        Shuffle::new(count, draw).map(move |number| {
-            let number = u16::try_from(number).unwrap_or(u16::MAX);
-            number.saturating_mul(step).saturating_add(first)
-        })
-    }
-}
-
-/// All numbers below a limit, each once, in a random order: a keyed permutation of the next even power of two (Luby and Rackoff's
-/// Feistel network), less what is beyond the limit.
-#[derive(Clone, Copy)]
-struct Shuffle {
-    limit: u32,
-    /// Half the bits of a number.
-    bits: u32,
-    keys: [u32; 4],
-    next: u32,
-}
-
-impl Shuffle {
-    fn new(limit: u32, draw: u64) -> Self {
-        let bits =
-            u32::BITS.wrapping_sub(limit.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
-        let [a, b, c, d, e, f, g, h] = draw.to_be_bytes();
-        let (left, right) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-        Self {
-            limit,
-            bits,
-            keys: [left, right, left.rotate_left(16), right.rotate_left(16)],
-            next: 0,
-        }
-    }
-
-    fn permute(&self, number: u32) -> u32 {
-        let mask = (1_u32 << self.bits).wrapping_sub(1);
-        let (mut left, mut right) = (number >> self.bits, number & mask);
-        for key in self.keys {
-            let mixed = (right ^ key).wrapping_mul(0x9E37_79B1);
-            let mixed = (mixed ^ mixed >> 15 ^ key).wrapping_mul(0x85EB_CA77);
-            (left, right) = (right, left ^ (mixed >> 16 & mask));
-        }
-        left << self.bits | right
-    }
-}
-
-impl Iterator for Shuffle {
-    type Item = u32;
-
-    #[inline]
-    fn next(&mut self) -> Option<u32> {
-        while self.next >> self.bits >> self.bits == 0 {
-            let number = self.permute(self.next);
-            self.next = self.next.wrapping_add(1);
-            if number < self.limit {
-                return Some(number);
-            }
-        }
-        None
     }
 }
