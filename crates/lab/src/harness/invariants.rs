@@ -115,10 +115,11 @@ impl Ledger {
                 kinds.push(format!("{:?}", event.kind));
             }
             // Flows in different zones can have the same ends, and which of them goes first is nobody's business.
-            for kinds in flows.values_mut().filter(|kinds| {
-                ["Ended", "Closed"].iter().any(|what| kinds.iter().all(|it| it.starts_with(what)))
-            }) {
-                kinds.sort();
+            let what = |kind: &String| kind.split('(').next().map(str::to_owned);
+            for kinds in flows.values_mut() {
+                for alike in kinds.chunk_by_mut(|kind, next| what(kind) == what(next)) {
+                    alike.sort();
+                }
             }
             flows
         };

@@ -254,6 +254,14 @@ fn adding_and_deleting_are_idempotent() {
     }
 }
 
+/// E-05, E-06: an endpoint shows the regions for which it holds, or a star for all.
+#[test]
+fn an_endpoint_shows_its_locations() {
+    let regions = Scope::Regions(["north".to_owned(), "south".to_owned()].into());
+    assert_eq!(Scope::Worldwide.locations().collect::<Vec<_>>(), ["*"]);
+    assert_eq!(regions.locations().collect::<Vec<_>>(), ["north", "south"]);
+}
+
 /// E-17, U-04: a number is never used again, so a recreated subnet is another one.
 #[test]
 fn a_recreated_subnet_is_another_one() {
