@@ -112,13 +112,17 @@ pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, 
             sums.ends += 1;
             sums.resets += u64::from(end == Status::Reset);
         }
-        // Loss alone may make the film give up, but nobody resets it; then it is called again.
+        // Loss alone may make either end of the film give up, of which the other may learn by a reset; then it is called again.
         let film_ends = status(&world, elsewhere);
-        if !matches!(film_ends, Status::Connecting | Status::Open | Status::TimedOut) {
+        let server = world.host(www).and_then(|host| host.connections().last());
+        let gave_up = server.is_some_and(|(_, it)| it.status == Status::TimedOut);
+        if !(matches!(film_ends, Status::Connecting | Status::Open | Status::TimedOut)
+            || film_ends == Status::Reset && gave_up)
+        {
             return Err(said(&format!("the other download is {film_ends:?} (S-18)")));
         }
         sums.elsewhere += received(&world, elsewhere);
-        if film_ends == Status::TimedOut {
+        if film_ends.is_over() {
             elsewhere = world.call(vm, FILM, film()).map_err(refused)?;
         }
         sums.toggles += 1;
