@@ -7,7 +7,7 @@
 //! so only a program built for such a processor (`-C target-cpu=native`) does it.
 #![allow(
     unsafe_code,
-    reason = "half the time of the same in safe code, both of them, see docs/performance.md"
+    reason = "0.5 to 0.6 of the time in safe code, on random batches and on single lookups of small tables: docs/performance.md"
 )]
 
 #[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
@@ -99,7 +99,7 @@ pub(crate) mod known {
 }
 
 #[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
-#[target_feature(enable = "avx512bw,avx512vl,popcnt")]
+#[target_feature(enable = "avx512bw,avx512vl")]
 #[inline]
 fn below_in_8(words: &[u32; 8], number: u32) -> u32 {
     // SAFETY: the load reads the 32 bytes of `words` and needs no alignment.
@@ -109,7 +109,7 @@ fn below_in_8(words: &[u32; 8], number: u32) -> u32 {
 }
 
 #[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
-#[target_feature(enable = "avx512bw,avx512vl,popcnt")]
+#[target_feature(enable = "avx512bw,avx512vl")]
 #[inline]
 fn below_in_16<const COUNT: usize>(words: &[u32; 16], number: u32) -> u32 {
     // SAFETY: the load reads the 64 bytes of `words` and needs no alignment.
@@ -119,7 +119,7 @@ fn below_in_16<const COUNT: usize>(words: &[u32; 16], number: u32) -> u32 {
 }
 
 #[cfg(any(test, all(target_feature = "avx512bw", target_feature = "avx512vl")))]
-#[target_feature(enable = "avx512bw,avx512vl,popcnt")]
+#[target_feature(enable = "avx512bw,avx512vl")]
 #[inline]
 fn last_in_16(halves: &[u16; 16], number: u16) -> u32 {
     // SAFETY: the load reads the 32 bytes of `halves` and needs no alignment.
@@ -146,6 +146,44 @@ mod tests {
                 (words, if off == 0 && at == 0 { other } else { near })
             },
         )
+    }
+
+    /// However many words of a line are below a number, equal to it and above it, at both ends of the range and around the sign.
+    #[test]
+    fn every_order_of_a_line_and_a_number() {
+        if !is_x86_feature_detected!("avx512bw") || !is_x86_feature_detected!("avx512vl") {
+            return;
+        }
+        const SIGN: u32 = 1 << 31;
+        for number in [0, 1, 2, SIGN - 1, SIGN, SIGN + 1, u32::MAX - 1, u32::MAX] {
+            let half = (number >> 16) as u16;
+            for (below, equal) in
+                (0..16).flat_map(|below| (0..16 - below).map(move |equal| (below, equal)))
+            {
+                let order =
+                    |at: usize| if at <= below { -1_i16 } else { i16::from(at > below + equal) };
+                // The first does not count, whatever it is.
+                for first in [0, number, u32::MAX] {
+                    let mut words =
+                        core::array::from_fn(|at| number.saturating_add_signed(order(at).into()));
+                    let mut halves =
+                        core::array::from_fn(|at| half.saturating_add_signed(order(at)));
+                    (words[0], halves[0]) = (first, (first >> 16) as u16);
+                    let count = |length: usize| {
+                        words[1..length].iter().map(|word| u32::from(*word < number)).sum::<u32>()
+                    };
+                    let not_above =
+                        halves[1..].iter().map(|it| u32::from(*it <= half)).sum::<u32>();
+                    // SAFETY: the processor has both, as asked above.
+                    unsafe {
+                        assert_eq!(below_in_8(words.first_chunk().unwrap(), number), count(8));
+                        assert_eq!(below_in_16::<10>(&words, number), count(10));
+                        assert_eq!(below_in_16::<16>(&words, number), count(16));
+                        assert_eq!(last_in_16(&halves, half), not_above);
+                    }
+                }
+            }
+        }
     }
 
     proptest! {
