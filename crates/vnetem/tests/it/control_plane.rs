@@ -39,7 +39,8 @@ fn world() -> World {
     World { network, alpha, beta, web, office, storage }
 }
 
-/// C2, C6: every kind of wrong edit, the words in which it is refused, and that nothing has changed afterwards.
+/// C2, C6, R-21: every kind of wrong edit, the words in which it is refused, and that nothing has changed afterwards; among them that an
+/// address would be of two services.
 #[test]
 fn a_refused_edit_names_both_parts_and_changes_nothing() {
     type Edit = fn(&mut World) -> Result<(), EditError>;

@@ -1,14 +1,15 @@
 //! How many ports each outbound method has, who gets which, and what is refused.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    EditError, IdleMinutes, LoadBalancerId, Network, NicId, Outbound, OutboundRule, Timers, VnetId,
+    DataPlane, DropReason, Edge, EditError, Fate, IdleMinutes, LoadBalancerId, Network, NicId,
+    Outbound, OutboundRule, Settings, SourceMode, Time, Timers, VnetId,
 };
 
-use crate::packets::{ip, net};
+use crate::packets::{datagram, end, ip, net};
 
 const ONE: &str = "20.1.1.1";
 const TWO: &str = "20.1.1.2";
@@ -136,7 +137,34 @@ fn n_20_explicit_counts_are_multiples_of_eight_within_the_sum() {
     assert_eq!(last, [(ip(ONE), 64_000 - 7 * 9136), (ip(TWO), 8 * 9136 - 64_000)]);
 }
 
-/// N-10, C-08: 64,000 ports of an address, 1024 to 65023, and no port twice.
+/// N-09, N-17, C-08: an address of a gateway has 64,512 ports towards one remote, 1024 to 65535, each once and no more.
+#[test]
+fn n_09_an_address_of_a_gateway_has_64_512_ports() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+    network.set_outbound(web, Outbound::NatGateway(vec![ip(ONE)])).unwrap();
+    let mut plane = DataPlane::new(network.commit(), Settings::default());
+    let remote = end("203.0.113.80:443");
+    let mut open = |host: u8, port: u16| {
+        let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), port);
+        plane.process(Time(0), Edge::Subnet(web), &mut datagram(source, remote, &[])).fate
+    };
+    let mut ports: Vec<u16> = (0..64_512)
+        .map(|port| match open(4, port) {
+            Fate::Forward(forward) => match forward.source {
+                SourceMode::Translated(external) => external.port(),
+                SourceMode::Preserved => panic!("not translated"),
+            },
+            other => panic!("{port}: {other:?}"),
+        })
+        .collect();
+    assert_eq!(open(5, 1), Fate::Drop(DropReason::SnatExhausted));
+    ports.sort_unstable();
+    assert_eq!(ports, (1024..=65_535).collect::<Vec<u16>>());
+}
+
+/// N-10, C-08: 64,000 ports of an address, 1024 to 65023, no port twice, and not one more.
 #[test]
 fn n_10_an_address_of_a_load_balancer_has_64_000_ports() {
     let mut world = world(&[ONE], 10);
@@ -145,6 +173,8 @@ fn n_10_an_address_of_a_load_balancer_has_64_000_ports() {
         (0..10).flat_map(|member| world.ports(member)[&ip(ONE)].clone()).collect();
     all.sort_unstable();
     assert_eq!(all, (1024..=65_023).collect::<Vec<u16>>());
+    let sum = "the members of load balancer lb would need 64080 ports of 64000";
+    assert_eq!(world.rule(6408).unwrap_err().to_string(), sum);
 }
 
 /// N-21: each aligned block of eight that a rule for arriving traffic touches is lost, once.

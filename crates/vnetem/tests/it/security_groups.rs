@@ -306,6 +306,22 @@ fn virtual_network_follows_routes_peerings_and_sites() {
     assert!(w.passes("10.0.0.4:1", "8.8.8.8:80"));
 }
 
+/// P-19: the rules of a group are replaced as a whole: an old one that is not among the new ones is gone, even if nothing has its number.
+#[test]
+fn new_rules_of_a_group_take_the_place_of_all_old_ones() {
+    let mut w = world();
+    let no_http = [(100, "no-http", OUT, Action::Deny, "*", "*", "80")];
+    let no_https = [(200, "no-https", OUT, Action::Deny, "*", "*", "443")];
+    let group = w.group("web", &no_http);
+    w.network.guard_subnet(w.web, Some(group)).unwrap();
+    for (rules, closed, open) in [(no_http, 80, 443), (no_https, 443, 80), (no_http, 80, 443)] {
+        w.network.set_security_rules(group, self::group(&rules)).unwrap();
+        w.apply();
+        assert!(!w.passes("10.0.0.4:1", &format!("8.8.8.8:{closed}")));
+        assert!(w.passes("10.0.0.4:1", &format!("8.8.4.4:{open}")));
+    }
+}
+
 /// P-19, C6: an edit is refused whole, by name, and nothing is deleted that is used.
 #[test]
 fn a_refused_edit_of_a_group_names_what_was_wrong() {
