@@ -37,21 +37,23 @@ impl BaseTable {
         let intervals: Vec<(u32, Cell)> = table.block.intervals().collect();
         let mut lines = vec![Line::uniform(ASK)];
         let mut uniform = BTreeMap::from([(ASK, 0)]);
+        let mut line_of = |line: Result<u16, Line>, lines: &mut Vec<Line>| match line {
+            Ok(cell) => *uniform.entry(cell).or_insert_with(|| push(lines, Line::uniform(cell))),
+            Err(line) => push(lines, line),
+        };
         let mut index = Vec::with_capacity(NODES);
-        let mut left = intervals.as_slice();
         let mut cell = ASK;
-        for node in 0..NODES {
-            let inside = left.partition_point(|(start, _)| (start >> 16) as usize <= node);
-            let (own, others) = left.split_at(inside);
-            left = others;
-            let line = Line::new(cell, own);
-            cell = own.last().map_or(cell, |(_, cell)| narrowed(*cell));
-            index.push(match line {
-                Ok(cell) => {
-                    *uniform.entry(cell).or_insert_with(|| push(&mut lines, Line::uniform(cell)))
-                }
-                Err(line) => push(&mut lines, line),
-            });
+        for own in intervals.chunk_by(|(one, _), (next, _)| one >> 16 == next >> 16) {
+            let Some(((start, _), (_, last))) = own.first().zip(own.last()) else { continue };
+            let node = (start >> 16) as usize;
+            if index.len() < node {
+                index.resize(node, line_of(Ok(cell), &mut lines));
+            }
+            index.push(line_of(Line::new(cell, own), &mut lines));
+            cell = narrowed(*last);
+        }
+        if index.len() < NODES {
+            index.resize(NODES, line_of(Ok(cell), &mut lines));
         }
         // One for each node.
         let index = index.into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; NODES]));
