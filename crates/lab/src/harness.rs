@@ -14,13 +14,14 @@ mod invariants;
 mod replay;
 mod soak;
 mod step;
+mod transcript;
 mod twins;
 mod world;
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::{Strategy, any};
 use vnetem::{
@@ -32,6 +33,7 @@ use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
 use crate::model::{Expected, Happening, Model, Observed};
 use craft::{Conversation, twisted};
 use invariants::Ledger;
+use transcript::{Line, Transcript};
 use world::{DESTINATIONS, HostAt, World};
 
 pub use fuzz::{pipeline_bytes, pipeline_ops};
@@ -111,7 +113,7 @@ pub fn check(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
     let mut runner = Runner::new(sequence.setup);
     for step in &sequence.steps {
         if let Err(what) = runner.step(step) {
-            return Err(Box::new(Mismatch { transcript: runner.transcript, what }));
+            return Err(runner.mismatch(what));
         }
     }
     Ok(runner.coverage)
@@ -145,7 +147,7 @@ struct Runner {
     unsettled: bool,
     conversations: Vec<Conversation>,
     ledger: Ledger,
-    transcript: Vec<String>,
+    transcript: Transcript,
     /// What left since it was last looked at, and where.
     outputs: Vec<Output>,
     /// What the data plane was asked, drains left out.
@@ -176,19 +178,19 @@ impl Call {
 /// goes.
 struct Output {
     edge: Edge,
-    line: String,
+    fate: Option<Fate>,
     bytes: Vec<u8>,
 }
 
 impl Runner {
     fn new(setup: u8) -> Self {
-        let (network, world) = match world::build() {
-            Ok(built) => built,
-            // The world is a constant, which every run builds alike.
-            Err(error) => unreachable_world(&error),
-        };
+        // The world is a constant, and every run begins with a copy of it.
+        static WORLD: LazyLock<(Network, World)> =
+            LazyLock::new(|| world::build().unwrap_or_else(|error| unreachable_world(&error)));
+        let (network, world) = WORLD.clone();
         let mut runner = Self::over(network, world, settings(setup));
-        runner.transcript.push(format!("setup {setup}: {:?}", settings(setup).closing));
+        let closing = settings(setup).closing;
+        runner.transcript.push(Line::Text(format!("setup {setup}: {closing:?}")));
         runner
     }
 
@@ -205,11 +207,15 @@ impl Runner {
             unsettled: false,
             conversations: Vec::new(),
             ledger: Ledger::default(),
-            transcript: Vec::new(),
+            transcript: Transcript::default(),
             outputs: Vec::new(),
             calls: Vec::new(),
             coverage: Coverage::default(),
         }
+    }
+
+    fn mismatch(&self, what: String) -> Box<Mismatch> {
+        Box::new(Mismatch { transcript: self.transcript.lines(), what })
     }
 
     /// Forgets how it came to this, for runs that are longer than anybody reads.
@@ -220,7 +226,7 @@ impl Runner {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
-        self.transcript.push(format!("[{} ns] {step}", self.now.0));
+        self.transcript.push(Line::Step(self.now, *step));
         self.sweep()?;
         match *step {
             Step::Open { host, to, ports, flags, twist } => {

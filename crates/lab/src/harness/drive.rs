@@ -13,14 +13,13 @@ impl Runner {
         let edge =
             if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
         let before = twisted(bytes, twist);
-        self.transcript.push(format!("    in   {edge:?} {}", shown(&before)));
+        self.transcript.push(Line::In(edge, before.clone()));
         self.calls.push(Call::Packet(self.now, edge, before.clone()));
         let mut after = before.clone();
         let traced = self.plane.trace(self.now, edge, &before).verdict;
         let verdict = self.plane.process(self.now, edge, &mut after);
-        self.transcript.push(format!("    out  {:?} {}", verdict.fate, shown(&after)));
-        let line = format!("{:?} {after:02x?}", verdict.fate);
-        self.outputs.push(Output { edge, line, bytes: after.clone() });
+        self.transcript.push(Line::Out(verdict.fate, after.clone()));
+        self.outputs.push(Output { edge, fate: Some(verdict.fate), bytes: after.clone() });
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (O5)"));
         }
@@ -69,12 +68,13 @@ impl Runner {
         settle: bool,
         edit: impl FnOnce(&mut Network, &World) -> Result<(), EditError>,
     ) -> Result<(), String> {
-        let (before, shown) = (self.network.commit(), format!("{:?}", self.network));
+        let before = self.network.commit();
+        let untouched = self.network.clone();
         let done = edit(&mut self.network, &self.world);
         if let Err(error) = done {
             self.coverage.refused += 1;
-            self.transcript.push(format!("    refused: {error}"));
-            if format!("{:?}", self.network) != shown
+            self.transcript.push(Line::Text(format!("    refused: {error}")));
+            if format!("{:?}", self.network) != format!("{untouched:?}")
                 || !Arc::ptr_eq(&self.network.commit(), &before)
             {
                 return Err("a refused edit changed something (C2)".into());
@@ -148,10 +148,9 @@ impl Runner {
     pub(super) fn drain(&mut self) -> Result<(), String> {
         while let Some(transmit) = self.plane.poll_transmit(self.now) {
             self.coverage.originated += 1;
-            let line = format!("    made {:?} {}", transmit.to, shown(&transmit.packet));
-            self.transcript.push(line);
-            let line = format!("{:?} {:02x?}", transmit.to, transmit.packet);
-            self.outputs.push(Output { edge: transmit.to, line, bytes: transmit.packet.to_vec() });
+            let (edge, bytes) = (transmit.to, transmit.packet.to_vec());
+            self.transcript.push(Line::Made(edge, bytes.clone()));
+            self.outputs.push(Output { edge, fate: None, bytes });
             self.ledger.originated(transmit.to, &transmit.packet)?;
         }
         Ok(())

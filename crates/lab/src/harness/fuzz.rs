@@ -15,7 +15,7 @@ pub fn pipeline_bytes(bytes: &[u8]) {
     let populated = populate().iter().try_for_each(|step| runner.step(step));
     let played = populated.and_then(|()| play(&mut runner, bytes.get(1..).unwrap_or_default()));
     if let Err(what) = played {
-        panic!("{what}\n{}", runner.transcript.join("\n"));
+        panic!("{what}\n{}", runner.transcript.lines().join("\n"));
     }
 }
 

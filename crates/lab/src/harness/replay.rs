@@ -177,10 +177,7 @@ impl Replay {
         step: impl FnOnce(&mut Self) -> Result<(), String>,
     ) -> Result<(), Box<Mismatch>> {
         self.runner.forget();
-        step(self).map_err(|what| {
-            let transcript = core::mem::take(&mut self.runner.transcript);
-            Box::new(Mismatch { transcript, what })
-        })
+        step(self).map_err(|what| self.runner.mismatch(what))
     }
 
     fn packet(&mut self, bytes: &[u8]) -> Result<(), String> {

@@ -9,7 +9,7 @@ use vnetem::{DataPlane, Edge, Slot, SubnetId};
 
 use super::craft::Conversation;
 use super::world::{Edit, HostAt, hosts};
-use super::{Call, Mismatch, Output, Runner, Sequence, Step};
+use super::{Call, Mismatch, Output, Runner, Sequence, Step, Transcript};
 use crate::model::wire::{Packet, TCP};
 
 /// What left the data plane at a step: fates with the bytes, and packets of its own making.
@@ -102,7 +102,7 @@ pub fn a_batch_is_its_packets_in_order(
     let mut runner = Runner::new(sequence.setup);
     for step in &sequence.steps {
         if let Err(what) = runner.step(step) {
-            return Err(Box::new(Mismatch { transcript: runner.transcript, what }));
+            return Err(runner.mismatch(what));
         }
     }
     let calls = core::mem::take(&mut runner.calls);
@@ -172,7 +172,7 @@ enum Part {
 fn run(
     sequence: &Sequence,
     mut part: impl FnMut(&mut Runner, usize, &Step) -> Result<Part, String>,
-) -> Result<(Outputs, Vec<String>), Box<Mismatch>> {
+) -> Result<(Outputs, Transcript), Box<Mismatch>> {
     let mut runner = Runner::new(sequence.setup);
     let mut outputs = Outputs::new();
     for (at, step) in sequence.steps.iter().enumerate() {
@@ -188,26 +188,27 @@ fn run(
             Ok(Part::Seen) => {
                 let seen = core::mem::take(&mut runner.outputs);
                 let seen = seen.into_iter().filter(|output| !runner.is_at_betas(output));
-                outputs.extend(seen.map(|Output { line, .. }| (at, line)));
+                outputs.extend(seen.map(|output| (at, output.line())));
             }
             Ok(Part::Unseen | Part::Absent) => {}
             Err(what) => {
-                return Err(Box::new(Mismatch { transcript: runner.transcript, what }));
+                return Err(runner.mismatch(what));
             }
         }
     }
     Ok((outputs, runner.transcript))
 }
 
-fn agree(one: (Outputs, Vec<String>), other: (Outputs, Vec<String>)) -> Result<(), Box<Mismatch>> {
-    let ((one, mut transcript), (other, second)) = (one, other);
+fn agree(one: (Outputs, Transcript), other: (Outputs, Transcript)) -> Result<(), Box<Mismatch>> {
+    let ((one, first), (other, second)) = (one, other);
     if one == other {
         return Ok(());
     }
     let at = one.iter().zip(&other).position(|(a, b)| a != b).unwrap_or(one.len().min(other.len()));
     let what = format!("one run: {:?}\nthe other: {:?}", one.get(at), other.get(at));
+    let mut transcript = first.lines();
     transcript.push("--- the other run".into());
-    transcript.extend(second);
+    transcript.extend(second.lines());
     Err(Box::new(Mismatch { transcript, what }))
 }
 
@@ -263,6 +264,15 @@ impl Runner {
     }
 }
 
+impl Output {
+    fn line(&self) -> String {
+        match &self.fate {
+            Some(fate) => format!("{fate:?} {:02x?}", self.bytes),
+            None => format!("{:?} {:02x?}", self.edge, self.bytes),
+        }
+    }
+}
+
 impl Step {
     /// What is done to the step's packet, if it has one.
     fn twist(&self) -> Option<super::Twist> {
@@ -283,9 +293,9 @@ mod tests {
     /// The comparison sees a difference, so that the twins cannot agree by looking away.
     #[test]
     fn runs_that_differ_do_not_agree() {
-        let run = |line: &str| (vec![(0, line.to_owned())], Vec::new());
+        let run = |line: &str| (vec![(0, line.to_owned())], Transcript::default());
         assert!(agree(run("a"), run("a")).is_ok());
         assert!(agree(run("a"), run("b")).is_err());
-        assert!(agree(run("a"), (Vec::new(), Vec::new())).is_err());
+        assert!(agree(run("a"), (Vec::new(), Transcript::default())).is_err());
     }
 }
