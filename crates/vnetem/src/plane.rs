@@ -98,7 +98,8 @@ impl DataPlane {
         }
     }
 
-    /// Explains what would become of a packet, by the code that forwards it. Nothing changes.
+    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so what has run out and was not removed yet
+    /// still has its place: [`process`](Self::process) removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
         let mut steps = Vec::new();

@@ -485,3 +485,19 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
         assert_eq!(Headers::parse(&packet).unwrap().transport, Transport::Udp);
     }
 }
+
+/// T5, O5: a trace changes nothing, so that it does not remove what has run out either; once that is done it tells what happens.
+#[test]
+fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
+    let mut world = World::with(INDEPENDENT, [1024, 1024], Settings::default());
+    assert_eq!(world.source(udp("10.0.0.4:5000", REMOTE, 1)).port(), 1024);
+    world.now = Time(world.now.0 + 3_600_000_000_000);
+    let other = udp("10.0.0.5:5000", REMOTE, 1);
+    let traced =
+        |world: &World| world.plane.trace(world.now, Edge::Subnet(world.web), &other).verdict.fate;
+    assert_eq!(traced(&world), Fate::Drop(DropReason::SnatExhausted));
+    while world.plane.poll_timeout().is_some_and(|due| due <= world.now) {
+        world.plane.handle_timeout(world.now);
+    }
+    assert_eq!(world.source(other.clone()).port(), 1024);
+}
