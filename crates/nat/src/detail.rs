@@ -1,6 +1,6 @@
 //! What few packets of a flow need: kept apart from its record, in a cache line of its own.
 
-use crate::Sides;
+use crate::side::Pair;
 
 /// The part of a flow that TCP tracking and closing read, and what is added up now and then.
 #[repr(C, align(64))]
@@ -11,31 +11,32 @@ pub(crate) struct Detail {
     pub(crate) stamp: u32,
     pub(crate) opened: u64,
     /// Packets and bytes from each side, but for the latest, which the record counts.
-    pub(crate) packets: Sides<u32>,
-    pub(crate) bytes: Sides<u64>,
+    pub(crate) packets: Pair<u32>,
+    pub(crate) bytes: Pair<u64>,
 }
 
 /// The sequence numbers of a connection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Numbers {
     /// Highest sequence end sent by each side: what the other expects next (R3).
-    pub(crate) end: Sides<u32>,
+    pub(crate) end: Pair<u32>,
     /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
-    pub(crate) acknowledged: Sides<u32>,
+    pub(crate) acknowledged: Pair<u32>,
     /// Highest sequence end that the other side's window lets each side reach.
-    pub(crate) limit: Sides<u32>,
+    pub(crate) limit: Pair<u32>,
 }
 
 impl Numbers {
     /// Forgets a connection that was closed. What is left in place of an end counts the resets that it sends.
     pub(crate) fn bury(&mut self) {
-        self.end.inside = 0;
+        self.end = Pair::default();
     }
 
     /// Counts one more reset of a tombstone, if it has sent fewer than `limit`.
     pub(crate) fn may_answer(&mut self, limit: u64) -> bool {
-        let may = u64::from(self.end.inside) < limit;
-        self.end.inside = self.end.inside.saturating_add(may.into());
+        let [sent, _] = &mut self.end.0;
+        let may = u64::from(*sent) < limit;
+        *sent = sent.saturating_add(may.into());
         may
     }
 }

@@ -143,6 +143,7 @@ pub struct Ended<T> {
 impl<T> Flow<T> {
     /// The same flow with something else in place of the judgement.
     #[must_use]
+    #[inline]
     pub fn with<U>(self, judgement: U) -> Flow<U> {
         Flow {
             protocol: self.protocol,
@@ -165,6 +166,7 @@ impl<T> Flow<T> {
 
     /// Whether the outside sees another address or port than the inside has.
     #[must_use]
+    #[inline]
     pub fn is_translated(&self) -> bool {
         self.inside != self.external
     }
@@ -184,6 +186,7 @@ impl<T> Flow<T> {
 
     /// The tuple of packets from a side, as that side sends them.
     #[must_use]
+    #[inline]
     pub const fn tuple(&self, side: Side) -> FiveTuple {
         let (source, destination) = match side {
             Side::Inside => (self.inside, self.remote),

@@ -1,12 +1,12 @@
 //! The hit: a packet of a live flow, which is nearly every packet. Alone, or many looked up together.
 
-use core::hint::black_box;
+use core::hint::{black_box, select_unpredictable};
+use core::net::SocketAddrV4;
 
 use vnetem_packet::{Ends, FiveTuple, Protocol, TcpFlags, TcpSegment};
 
 use crate::index::Hash;
 use crate::key::Key;
-use crate::record::Record;
 use crate::table::{deadline, side_of};
 use crate::tcp::is_plain;
 use crate::{FlowTable, Found, Side, State, Time, Track, Zone};
@@ -18,10 +18,12 @@ pub struct Hit<T> {
     pub side: Side,
     /// Which side opened the flow.
     pub opener: Side,
-    /// The inside end and its remote, as the inside knows them.
-    pub inside: Ends,
-    /// The same two, as the outside knows them: the external tuple and the remote.
-    pub outside: Ends,
+    /// The ends with which the packet goes on.
+    pub ends: Ends,
+    /// The inside end.
+    pub inside: SocketAddrV4,
+    /// The same as the outside knows it.
+    pub external: SocketAddrV4,
     /// What the caller decided when the flow was judged.
     pub judgement: T,
 }
@@ -112,41 +114,45 @@ impl<T: Copy> FlowTable<T> {
             let segment = segment()?;
             let detail = self.details.get_mut(slot as usize)?;
             if state != State::Established || !is_plain(segment.flags) {
-                return self.hit_otherwise(now, slot, side, Some(&segment), length);
-            }
-            if !record.connection(detail).continues(side, &segment) {
+                if !self.notes(now, slot, side, Some(&segment), length) {
+                    return None;
+                }
+            } else if record.connection(detail).continues(side, &segment) {
+                record.last = now;
+                record.count(|| Some(detail), side, length);
+            } else {
                 return None;
             }
-            record.last = now;
+        } else if state == State::OneWay && side != opener {
+            self.notes(now, slot, side, None, length);
         } else {
-            if state == State::OneWay && side != opener {
-                return self.hit_otherwise(now, slot, side, None, length);
-            }
-            if self.settings.inbound_refreshes || side == Side::Inside {
-                record.last = now;
-            }
+            let refreshes = self.settings.inbound_refreshes | (side == Side::Inside);
+            record.last = select_unpredictable(refreshes, now, record.last);
+            record.count(|| self.details.get_mut(slot as usize), side, length);
         }
-        record.count(|| self.details.get_mut(slot as usize), side, length);
-        Some(record.hit(side))
+        let record = self.records.get(slot)?;
+        Some(Hit {
+            side,
+            opener,
+            ends: record.new_ends(side),
+            inside: record.inside(),
+            external: record.external(),
+            judgement: record.judgement,
+        })
     }
 
-    /// The same for a packet that changes the state of its flow.
+    /// The same for a packet that changes the state of its flow. Says whether it is taken note of; more would go through memory.
     #[inline(never)]
-    fn hit_otherwise(
+    fn notes(
         &mut self,
         now: u64,
         slot: u32,
         side: Side,
         segment: Option<&TcpSegment>,
         length: u16,
-    ) -> Option<Hit<T>> {
-        if segment.is_some_and(|segment| segment.flags.0 & RARE != 0) {
-            return None;
-        }
-        match self.note(now, slot, side, segment, || None, length) {
-            Track::Pass => self.records.get(slot).map(|record| record.hit(side)),
-            Track::Invalid => None,
-        }
+    ) -> bool {
+        segment.is_none_or(|segment| segment.flags.0 & RARE == 0)
+            && self.note(now, slot, side, segment, || None, length) == Track::Pass
     }
 
     /// [`find`](Self::find) for many packets: the same answers, sooner. Keys beyond the shorter of the two slices are left alone.
@@ -181,28 +187,6 @@ impl<T: Copy> FlowTable<T> {
     #[cold]
     fn locate_otherwise(&self, probe: &Probe) -> Option<(u32, Side)> {
         self.lookup(probe.hash, &probe.key)
-    }
-}
-
-impl<T: Copy> Record<T> {
-    /// What a packet from a side needs to go on.
-    #[inline(always)]
-    fn hit(&self, side: Side) -> Hit<T> {
-        let (inside, outside) = (self.inner(), self.outer());
-        Hit { side, opener: self.opener(), inside, outside, judgement: self.judgement }
-    }
-}
-
-impl<T> Hit<T> {
-    /// The ends with which the packet goes on.
-    #[must_use]
-    #[inline(always)]
-    pub fn ends(&self) -> Ends {
-        let (outside, inside) = (self.outside, self.inside.reversed());
-        Ends {
-            addresses: self.side.choose(outside.addresses, inside.addresses),
-            ports: self.side.choose(outside.ports, inside.ports),
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The hash index: where a key's slot is. One cache line tells of twelve keys.
 //!
-//! A bucket holds the signatures of its keys, a byte each, compared eight at a time, and the numbers that belong to them. Every key has two
+//! A bucket holds the signatures of its keys, a byte each, compared all at once, and the numbers that belong to them. Every key has two
 //! buckets, one in each half of the index, and stands in the first unless that was full. Which two depends on a keyed hash, so that
 //! nobody outside can choose keys that meet (I4). A bucket counts the keys that should be here and are in their second bucket, so that a
 //! miss usually reads one line. The caller compares keys: the index knows only hashes.
+
+use wide::u8x16;
 
 /// The keyed hash of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +20,14 @@ pub(crate) struct Index {
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// Signatures of the first eight ways, the first in the lowest byte, 0 where the way is free.
-    low: u64,
-    /// Those of the other four.
-    high: u32,
-    /// Keys whose first bucket is this one and that stand in their second.
-    displaced: u32,
+    /// The signature of each way, 0 where it is free. Behind them, as a number, keys whose first bucket is this one and that stand in
+    /// their second.
+    signatures: [u8; 16],
     /// The numbers, and [`DISPLACED`] where this is the key's second bucket.
     numbers: [u32; WAYS],
 }
 
 const WAYS: usize = 12;
-/// The lowest bit of each byte, and the highest.
-const LOWEST: u64 = 0x0101_0101_0101_0101;
-const HIGHEST: u64 = LOWEST << 7;
 const DISPLACED: u32 = 1 << 31;
 
 impl Index {
@@ -51,7 +47,7 @@ impl Index {
         if let Some(number) = first.find(signature, &mut is_it) {
             return Some(number);
         }
-        if first.displaced == 0 {
+        if first.displaced() == 0 {
             return None;
         }
         self.bucket(self.second(place, signature))?.find(signature, &mut is_it)
@@ -91,7 +87,7 @@ impl Index {
         if place != first
             && let Some(bucket) = self.bucket_mut(first)
         {
-            bucket.displaced = bucket.displaced.saturating_add(1);
+            bucket.displace(1);
         }
         true
     }
@@ -108,7 +104,7 @@ impl Index {
             .bucket_mut(second)
             .is_some_and(|bucket| bucket.take(signature, number | DISPLACED));
         if found && let Some(bucket) = self.bucket_mut(first) {
-            bucket.displaced = bucket.displaced.saturating_sub(1);
+            bucket.displace(-1);
         }
         found
     }
@@ -151,13 +147,13 @@ impl Index {
         if let Some(bucket) = self.bucket_mut(other) {
             bucket.put(room, signature, number ^ DISPLACED);
             if number & DISPLACED != 0 {
-                bucket.displaced = bucket.displaced.saturating_sub(1);
+                bucket.displace(-1);
             }
         }
         if let Some(bucket) = self.bucket_mut(place) {
             bucket.put(way, 0, 0);
             if number & DISPLACED == 0 {
-                bucket.displaced = bucket.displaced.saturating_add(1);
+                bucket.displace(1);
             }
         }
         true
@@ -195,7 +191,7 @@ impl Index {
 }
 
 impl Bucket {
-    const EMPTY: Self = Self { low: 0, high: 0, displaced: 0, numbers: [0; WAYS] };
+    const EMPTY: Self = Self { signatures: [0; 16], numbers: [0; WAYS] };
 
     #[inline]
     fn find(&self, signature: u8, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
@@ -210,43 +206,25 @@ impl Bucket {
         None
     }
 
-    /// A bit for every way with this signature, for [`way_of`]. Above the lowest there may be wrong ones, whose signatures differ in the
-    /// lowest bit alone.
-    #[inline]
-    fn ways(&self, signature: u8) -> u64 {
-        let all = LOWEST.wrapping_mul(signature.into());
-        let equal = |signatures: u64| {
-            let differences = signatures ^ all;
-            differences.wrapping_sub(LOWEST) & !differences & HIGHEST
-        };
-        // What stands above the four is no signature, nor may it look like one.
-        let high = equal(u64::from(self.high)) & (HIGHEST >> 32);
-        equal(self.low) >> 7 | high >> 3
+    /// A bit for every way with this signature.
+    #[inline(always)]
+    fn ways(&self, signature: u8) -> u32 {
+        let equal = u8x16::new(self.signatures).simd_eq(u8x16::splat(signature));
+        equal.to_bitmask() & ((1 << WAYS) - 1)
     }
 
     fn free(&self) -> Option<usize> {
         way_of(self.ways(0))
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "one byte of them is asked for")]
     fn get(&self, way: usize) -> Option<(u8, u32)> {
-        let signature = if way < 8 {
-            self.low >> (way << 3)
-        } else {
-            u64::from(self.high) >> (way.wrapping_sub(8) << 3)
-        };
-        Some((signature as u8, *self.numbers.get(way)?))
+        Some((*self.signatures.get(way)?, *self.numbers.get(way)?))
     }
 
     fn put(&mut self, way: usize, signature: u8, number: u32) {
-        let Some(old) = self.numbers.get_mut(way) else { return };
-        *old = number;
-        if way < 8 {
-            let shift = way << 3;
-            self.low = self.low & !(0xFF << shift) | u64::from(signature) << shift;
-        } else {
-            let shift = way.wrapping_sub(8) << 3;
-            self.high = self.high & !(0xFF << shift) | u32::from(signature) << shift;
+        if let (Some(old), Some(place)) = (self.numbers.get_mut(way), self.signatures.get_mut(way))
+        {
+            (*old, *place) = (number, signature);
         }
     }
 
@@ -261,25 +239,33 @@ impl Bucket {
         }
         false
     }
+
+    #[inline]
+    fn displaced(&self) -> u32 {
+        self.signatures.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
+    fn displace(&mut self, more: i32) {
+        let displaced = self.displaced().saturating_add_signed(more);
+        if let Some(place) = self.signatures.last_chunk_mut() {
+            *place = displaced.to_le_bytes();
+        }
+    }
 }
 
-/// The way of the lowest bit: bit 8 n stands for way n, bit 8 n + 4 for way 8 + n.
-#[inline]
-const fn way_of(ways: u64) -> Option<usize> {
-    if ways == 0 {
-        return None;
-    }
-    let bit = ways.trailing_zeros() as usize;
-    Some(bit >> 3 | (bit & 4) << 1)
+/// The lowest way of some.
+#[inline(always)]
+const fn way_of(ways: u32) -> Option<usize> {
+    if ways == 0 { None } else { Some(ways.trailing_zeros() as usize) }
 }
 
 impl Hash {
-    /// The lowest bits, but never 0, which marks free ways, nor 1, for which a free way may be taken for one of the wrong ones.
+    /// The lowest bits, but never 0, which marks free ways.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is wanted")]
     const fn signature(self) -> u8 {
         let signature = self.0 as u8;
-        if signature < 2 { signature | 2 } else { signature }
+        if signature == 0 { 1 } else { signature }
     }
 
     #[inline]
@@ -323,13 +309,7 @@ mod tests {
             }
             assert_eq!(index.find(hash(keys), |found| found == keys), None);
             assert!((0..keys).all(|number| index.remove(hash(number), number)));
-            assert!(
-                index
-                    .buckets
-                    .iter()
-                    .all(|bucket| bucket.low == 0 && bucket.high == 0 && bucket.displaced == 0),
-                "nothing is left"
-            );
+            assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
         }
     }
 
@@ -346,20 +326,24 @@ mod tests {
         assert!(index.insert(Hash(1), 77));
     }
 
-    /// Against each signature by itself; of ways beyond the lowest one may be wrong.
+    impl Bucket {
+        fn is_empty(&self) -> bool {
+            self.signatures == [0; 16]
+        }
+    }
+
+    /// Against each signature by itself; what stands behind them is none.
     #[test]
-    fn the_first_way_with_a_signature_is_right() {
+    fn the_ways_with_a_signature_are_all_compared_at_once() {
         let mut bucket = Bucket::EMPTY;
         for way in 0..WAYS {
             bucket.put(way, [0, 1, 0x80, 0xFF, 2, 1, 0, 0x7F, 0x80, 0xFF, 0, 3][way], 7);
         }
+        bucket.displace(0x0101_8002);
         for signature in 0..=u8::MAX {
-            let mut is_there =
-                (0..WAYS).filter(|way| bucket.get(*way).unwrap().0 == signature).peekable();
-            match way_of(bucket.ways(signature)) {
-                Some(way) => assert!(is_there.any(|there| there == way), "{signature}"),
-                None => assert_eq!(is_there.peek(), None, "{signature}"),
-            }
+            let ways = (0..WAYS).filter(|way| bucket.get(*way).unwrap().0 == signature);
+            let ways = ways.fold(0, |ways, way| ways | 1 << way);
+            assert_eq!(bucket.ways(signature), ways, "{signature}");
         }
     }
 
@@ -407,7 +391,7 @@ mod tests {
             for (hash, number) in list {
                 prop_assert!(index.remove(hash, number));
             }
-            prop_assert!(index.buckets.iter().all(|bucket| bucket.low == 0 && bucket.high == 0 && bucket.displaced == 0));
+            prop_assert!(index.buckets.iter().all(Bucket::is_empty));
         }
     }
 }

@@ -6,6 +6,7 @@ use vnetem_packet::{Ends, Protocol, Rewrite};
 
 use crate::detail::Detail;
 use crate::key::Key;
+use crate::side::Pair;
 use crate::slab::Slot;
 use crate::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
 use crate::{Cell, Flow, Generation, NewFlow, Side, Sides, State, Time, Zone};
@@ -14,24 +15,22 @@ use crate::{Cell, Flow, Generation, NewFlow, Side, Sides, State, Time, Zone};
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record<T> {
-    /// Inside and remote address, as packets from the inside bear them.
-    addresses: u64,
     /// When its timer started.
     pub(crate) last: u64,
-    /// Inside and remote port, likewise.
-    ports: u32,
-    /// The external address, in the order of its bytes.
-    external_address: u32,
-    zones: Sides<Zone>,
+    /// What stands for the inside end: its own address to the inside, the external one to the outside. In the order of their bytes, as
+    /// are all addresses and ports here.
+    addresses: Pair<u32>,
+    remote_address: u32,
+    zones: Pair<Zone>,
     pub(crate) generation: Generation,
     /// Slot of the cell, and above it the row of the timers; the next free record where there is no flow.
     cell_and_timers: u32,
     pub(crate) judgement: T,
-    /// The external port, in the order of its bytes.
-    external_port: u16,
+    ports: Pair<u16>,
+    remote_port: u16,
     /// Bytes and packets from each side since they were last added to the detail.
-    recent_bytes: Sides<u16>,
-    recent_packets: Sides<u8>,
+    recent_bytes: Pair<u16>,
+    recent_packets: Pair<u8>,
     protocol: Protocol,
     pub(crate) state: State,
     /// Window scale of the inside (low four bits) and the outside (high four bits).
@@ -47,22 +46,25 @@ const CELL_BITS: u32 = 24;
 const VACANT: u8 = 1 << 7;
 
 impl<T: Copy> Record<T> {
-    #[allow(clippy::cast_possible_truncation, reason = "the low half is the inside's")]
-    pub(crate) const fn new(new: &NewFlow<T>, now: u64, cell: u32) -> Self {
-        let Ends { addresses, ports } = Ends::new(new.inside, new.remote);
-        let external = Ends::new(new.external, new.remote);
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the low half is the inside's, the high one the remote's"
+    )]
+    pub(crate) fn new(new: &NewFlow<T>, now: u64, cell: u32) -> Self {
+        let inner = Ends::new(new.inside, new.remote);
+        let outer = Ends::new(new.external, new.remote);
         Self {
-            addresses,
             last: now,
-            ports,
-            external_address: external.addresses as u32,
-            zones: Sides { inside: new.inside_zone, outside: new.outside_zone },
+            addresses: Pair([inner.addresses as u32, outer.addresses as u32]),
+            remote_address: (inner.addresses >> 32) as u32,
+            zones: Pair([new.inside_zone, new.outside_zone]),
             generation: new.generation,
             cell_and_timers: (new.sharing.timers.row() as u32) << CELL_BITS | cell,
             judgement: new.judgement,
-            external_port: external.ports as u16,
-            recent_bytes: Sides { inside: 0, outside: 0 },
-            recent_packets: Sides { inside: 0, outside: 0 },
+            ports: Pair([inner.ports as u16, outer.ports as u16]),
+            remote_port: (inner.ports >> 16) as u16,
+            recent_bytes: Pair::default(),
+            recent_packets: Pair::default(),
             protocol: new.protocol,
             state: match new.protocol {
                 Protocol::TCP => State::SynSent,
@@ -94,39 +96,53 @@ impl<T: Copy> Record<T> {
         Key::of(self.zones.of(side), self.ends(side), self.protocol)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_key(&self, side: Side, key: &Key) -> bool {
         self.key(side) == *key
     }
 
-    /// Both ends as packets of a side bear them.
-    #[inline]
+    /// Both ends as packets from a side bear them when they come.
+    #[inline(always)]
     pub(crate) fn ends(&self, side: Side) -> Ends {
-        let (inner, outer) = (self.inner(), self.outer().reversed());
+        self.towards_remote(self.addresses.of(side), self.ports.of(side)).turned(side as u8)
+    }
+
+    /// Both ends as packets from a side bear them when they go on.
+    #[inline(always)]
+    pub(crate) fn new_ends(&self, side: Side) -> Ends {
+        let other = side.other();
+        self.towards_remote(self.addresses.of(other), self.ports.of(other)).turned(side as u8)
+    }
+
+    #[inline(always)]
+    const fn towards_remote(&self, address: u32, port: u16) -> Ends {
         Ends {
-            addresses: side.choose(inner.addresses, outer.addresses),
-            ports: side.choose(inner.ports, outer.ports),
+            addresses: (self.remote_address as u64) << 32 | address as u64,
+            ports: (self.remote_port as u32) << 16 | port as u32,
         }
     }
 
-    /// The inside end and the remote.
     #[inline]
-    pub(crate) const fn inner(&self) -> Ends {
-        Ends { addresses: self.addresses, ports: self.ports }
+    pub(crate) const fn inside(&self) -> SocketAddrV4 {
+        let (Pair([address, _]), Pair([port, _])) = (self.addresses, self.ports);
+        self.towards_remote(address, port).source()
     }
 
-    /// The external end and the remote.
     #[inline]
-    pub(crate) const fn outer(&self) -> Ends {
-        Ends {
-            addresses: self.addresses >> 32 << 32 | self.external_address as u64,
-            ports: self.ports >> 16 << 16 | self.external_port as u32,
-        }
+    pub(crate) const fn external(&self) -> SocketAddrV4 {
+        let (Pair([_, address]), Pair([_, port])) = (self.addresses, self.ports);
+        self.towards_remote(address, port).source()
+    }
+
+    #[inline]
+    pub(crate) const fn remote(&self) -> SocketAddrV4 {
+        self.towards_remote(0, 0).destination()
     }
 
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {
-        self.inner() != self.outer()
+        let (Pair([inside, external]), Pair([port, external_port])) = (self.addresses, self.ports);
+        inside != external || port != external_port
     }
 
     #[inline]
@@ -148,21 +164,6 @@ impl<T: Copy> Record<T> {
             State::TimeWait => self.both_finished(),
             _ => false,
         }
-    }
-
-    #[inline]
-    pub(crate) const fn inside(&self) -> SocketAddrV4 {
-        self.inner().source()
-    }
-
-    #[inline]
-    pub(crate) const fn external(&self) -> SocketAddrV4 {
-        self.outer().source()
-    }
-
-    #[inline]
-    pub(crate) const fn remote(&self) -> SocketAddrV4 {
-        self.inner().destination()
     }
 
     #[inline]
@@ -211,12 +212,13 @@ impl<T: Copy> Record<T> {
             u64::from(total)
         };
         let bytes = |side| detail.bytes.of(side).saturating_add(self.recent_bytes.of(side).into());
+        let Pair([inside_zone, outside_zone]) = self.zones;
         Flow {
             protocol: self.protocol,
             inside: self.inside(),
-            inside_zone: self.zones.inside,
+            inside_zone,
             external: self.external(),
-            outside_zone: self.zones.outside,
+            outside_zone,
             remote: self.remote(),
             opener: self.opener(),
             cell,
@@ -233,7 +235,7 @@ impl<T: Copy> Record<T> {
     /// Reads the line, so that it is on its way.
     #[inline]
     pub(crate) const fn read_ahead(&self) -> u32 {
-        self.ports
+        self.remote_address
     }
 }
 

@@ -175,6 +175,7 @@ impl PoolRules {
 
     /// Whether a public port belongs to one inside socket alone.
     #[must_use]
+    #[inline]
     pub fn is_independent(&self) -> bool {
         self.mapping == Mapping::Independent
     }

@@ -39,6 +39,7 @@ impl Sharing {
 
     /// The same, with other timers.
     #[must_use]
+    #[inline]
     pub const fn with_timers(self, timers: TimerProfile) -> Self {
         Self { timers, ..self }
     }

@@ -5,7 +5,7 @@ use core::hint::select_unpredictable;
 /// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the place of entry.
 ///
 /// Every key holds one, so that overlapping networks are no special case (I2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Zone(pub u32);
 
 impl Zone {
@@ -70,6 +70,7 @@ impl Side {
 
     /// The direction of packets from this side, if `opener` opened the flow.
     #[must_use]
+    #[inline]
     pub fn direction(self, opener: Self) -> Direction {
         if self == opener { Direction::Forward } else { Direction::Reverse }
     }
@@ -82,9 +83,25 @@ impl<V: Copy> Sides<V> {
     pub fn of(&self, side: Side) -> V {
         *side.choose(&self.inside, &self.outside)
     }
+}
+
+/// [`Sides`] where every packet asks for one of them: found by the number of the side, which takes neither branch nor choice.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pair<V>(pub(crate) [V; 2]);
+
+impl<V: Copy + Default> Pair<V> {
+    #[inline(always)]
+    pub(crate) fn of(&self, side: Side) -> V {
+        self.0.get(side as usize).copied().unwrap_or_default()
+    }
 
     #[inline(always)]
     pub(crate) fn of_mut(&mut self, side: Side) -> &mut V {
-        side.choose(&mut self.inside, &mut self.outside)
+        let [inside, outside] = &mut self.0;
+        match side {
+            Side::Inside => inside,
+            Side::Outside => outside,
+        }
     }
 }

@@ -203,6 +203,13 @@ impl<T: Copy> FlowTable<T> {
         any.then(|| Time(self.wheel.next().min(self.hold.next())))
     }
 
+    /// Whether [`expire`](Self::expire) may have something to do.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_due(&self, now: Time) -> bool {
+        self.wheel.next() <= now.0 || self.hold.next() <= now.0
+    }
+
     /// How many more flows fit.
     #[must_use]
     pub const fn vacancies(&self) -> u32 {

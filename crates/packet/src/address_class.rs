@@ -29,6 +29,7 @@ pub enum AddressClass {
 impl AddressClass {
     /// The class of an address.
     #[must_use]
+    #[inline]
     pub const fn of(address: Ipv4Addr) -> Self {
         match address.octets() {
             [0, ..] => Self::ThisNetwork,

@@ -93,6 +93,7 @@ pub struct TcpFlags(pub u8);
 impl Headers {
     /// The five-tuple in the direction the packet travels.
     #[must_use]
+    #[inline]
     pub const fn tuple(&self) -> FiveTuple {
         FiveTuple {
             protocol: self.protocol,
@@ -105,6 +106,7 @@ impl Headers {
 impl TcpSegment {
     /// How much sequence space the segment takes: its data, and one each for SYN and FIN (RFC 9293 3.4).
     #[must_use]
+    #[inline]
     pub fn length(&self) -> u32 {
         let [syn, fin] =
             [TcpFlags::SYN, TcpFlags::FIN].map(|flag| u32::from(self.flags.contains(flag)));
@@ -113,6 +115,7 @@ impl TcpSegment {
 
     /// The sequence number behind the segment: what its receiver expects next once it has it.
     #[must_use]
+    #[inline]
     pub fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.length())
     }
@@ -134,6 +137,7 @@ impl TcpFlags {
 
     /// Whether all bits of `other` are set.
     #[must_use]
+    #[inline]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }

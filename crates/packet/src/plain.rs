@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use crate::checksum::header_is_right;
+use crate::checksum::fixed_header_is_right;
 use crate::{Ends, Protocol, TcpFlags, TcpSegment};
 
 /// A whole TCP segment or UDP datagram behind an IPv4 header without options: exactly the packets of which
@@ -33,7 +33,7 @@ impl Plain {
         let total_length = u16::from_be_bytes([header[2], header[3]]);
         let payload = bytes.get(20..usize::from(total_length))?;
         let first = u64::from_le_bytes(*header.first_chunk()?);
-        if first & KIND != PLAIN || !header_is_right(header) {
+        if first & KIND != PLAIN || !fixed_header_is_right(header) {
             return None;
         }
         let fixed = payload.first_chunk::<8>()?;

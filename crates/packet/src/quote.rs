@@ -41,6 +41,7 @@ impl Quote {
 
     /// The tuple of the quoted packet, in the direction in which it travelled.
     #[must_use]
+    #[inline]
     pub const fn tuple(&self) -> FiveTuple {
         self.headers.tuple()
     }

@@ -46,6 +46,7 @@ pub struct FiveTuple {
 impl FiveTuple {
     /// The tuple of an answer to this packet.
     #[must_use]
+    #[inline]
     pub const fn reversed(self) -> Self {
         Self { protocol: self.protocol, source: self.destination, destination: self.source }
     }

@@ -140,25 +140,6 @@ impl EdgeCode {
         Self(7 << KIND | id.0)
     }
 
-    /// The code of an edge that a [`Gate`](crate::gate::Gate) may stand for, and one without a gate for any other. The parts are taken
-    /// alone and then chosen from, since a branch would often be guessed wrong: packets come from both ends as they like.
-    #[inline(always)]
-    pub(crate) fn of_gate(edge: Edge) -> Self {
-        let number = match edge {
-            Edge::Subnet(SubnetId(number)) => number,
-            _ => 0,
-        };
-        let service = match edge {
-            Edge::Service { service, .. } => service,
-            _ => ServiceId(0),
-        };
-        let is_public = matches!(edge, Edge::Service { identity: None, .. });
-        let code = select_unpredictable(is_public, Self::public(service), Self::NOWHERE);
-        let code = select_unpredictable(matches!(edge, Edge::Internet), Self::INTERNET, code);
-        let subnet = Self::subnet(SubnetId(number));
-        select_unpredictable(matches!(edge, Edge::Subnet(_)), subnet, code)
-    }
-
     /// The place of its gate: services that are reached by public addresses come first, then the internet and subnets by number.
     #[inline(always)]
     pub(crate) fn gate(self) -> usize {

@@ -1,8 +1,10 @@
 //! Gates: what nearly every packet needs to know of its edges, in one place for each, so that neither kind nor number costs a branch.
 
+use core::hint::select_unpredictable;
 use core::net::Ipv4Addr;
 
 use vnetem_nat::Zone;
+use vnetem_packet::SubnetId;
 
 use crate::edge::{EdgeCode, MAX_SERVICES};
 use crate::snapshot::{PlaceView, SubnetView};
@@ -12,7 +14,7 @@ use crate::{Edge, ServiceId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gate {
     /// Whose gate it is.
-    code: EdgeCode,
+    pub(crate) code: EdgeCode,
     /// Where its packets are looked up.
     pub(crate) zone: Zone,
     /// The edge as the public knows it.
@@ -29,6 +31,27 @@ pub(crate) struct Gate {
 pub(crate) struct Gates(Vec<Gate>);
 
 impl Gates {
+    /// The gate at which packets from an edge come in, if it has one; perhaps one that lets nobody in. The parts of the edge are taken
+    /// alone and then chosen from, since a branch would often be guessed wrong: packets come from both ends as they like.
+    #[inline(always)]
+    pub(crate) fn at(&self, edge: &Edge) -> Option<&Gate> {
+        let subnet = match edge {
+            Edge::Subnet(SubnetId(number)) => *number as usize,
+            _ => 0,
+        };
+        let service = match edge {
+            Edge::Service { service, .. } => usize::from(service.0),
+            _ => 0,
+        };
+        let is_public = matches!(edge, Edge::Service { identity: None, .. });
+        let place = select_unpredictable(is_public, service, usize::MAX);
+        let internet = EdgeCode::INTERNET.gate();
+        let place = select_unpredictable(matches!(edge, Edge::Internet), internet, place);
+        let subnet = subnet.saturating_add(MAX_SERVICES);
+        let place = select_unpredictable(matches!(edge, Edge::Subnet(_)), subnet, place);
+        self.0.get(place)
+    }
+
     /// The gate of an edge, if it has one.
     #[inline(always)]
     pub(crate) fn get(&self, code: EdgeCode) -> Option<&Gate> {
@@ -105,8 +128,6 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use vnetem_packet::SubnetId;
-
     use super::*;
 
     #[test]
@@ -116,14 +137,17 @@ mod tests {
         gates.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
         let subnet = EdgeCode::subnet(SubnetId(2));
         assert!(gates.get(subnet).is_none(), "of a place that is not there");
-        let internet = gates.get(EdgeCode::of_gate(Edge::Internet)).unwrap();
+        assert!(!gates.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into()));
+        assert!(gates.at(&Edge::Subnet(SubnetId(3))).is_none(), "beyond all places");
+        let internet = gates.at(&Edge::Internet).unwrap();
+        assert_eq!(gates.get(EdgeCode::INTERNET), Some(internet));
         assert_eq!((internet.edge, internet.zone), (Edge::Internet, Zone::PUBLIC));
         for (last, is_in) in [(0, true), (1, false), (9, false), (10, true)] {
             assert_eq!(internet.lets_in([20, 0, 0, last].into()), is_in, "{last}");
         }
         for number in (0..).take(MAX_SERVICES) {
             let edge = Edge::Service { service: ServiceId(number), identity: None };
-            let gate = gates.get(EdgeCode::of_gate(edge)).unwrap();
+            let gate = gates.at(&edge).unwrap();
             assert_eq!((gate.edge, gate.zone), (edge, Zone::PUBLIC));
             assert!(gate.lets_in([1, 2, 3, 4].into()));
             assert_eq!(gates.get(EdgeCode::public(ServiceId(number))), Some(gate));

@@ -181,25 +181,14 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The public form of an edge; an endpoint's identity has the flow's private address.
-    #[inline(always)]
     pub(crate) fn edge(self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
         self.snapshot.edge(code, inside)
     }
 
     /// How a packet of a flow leaves.
-    #[inline(always)]
     pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
-        let Parties { opener, inside, external, judgement } = *parties;
-        let to = judgement.of(side != opener);
-        Forward {
-            to: self.edge(to, *inside.ip()),
-            direction: side.direction(opener),
-            source: match external == inside || opener == Side::Outside {
-                true => SourceMode::Preserved,
-                false => SourceMode::Translated(external),
-            },
-            mark: judgement.mark,
-        }
+        let to = parties.judgement.of(side != parties.opener);
+        parties.forward(self.edge(to, *parties.inside.ip()), side)
     }
 
     /// How a packet leaves that comes round again to an appliance.
@@ -266,21 +255,7 @@ impl<'a> Pipeline<'a> {
 /// Edges as the public knows them.
 impl Snapshot {
     /// The public form of an edge; an endpoint's identity has the flow's private address.
-    #[inline(always)]
     pub(crate) fn edge(&self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
-        // By reference, so that an edge that has a gate is copied once, to where the verdict is.
-        let other;
-        *match self.gates.get(code) {
-            Some(gate) => &gate.edge,
-            None => {
-                other = self.edge_of(code, inside);
-                &other
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn edge_of(&self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
         match code.place() {
             Place::Internet => Edge::Internet,
             Place::Subnet(id) => Edge::Subnet(id),
@@ -323,8 +298,23 @@ impl Parties {
 
     #[inline]
     pub(crate) fn of_hit(hit: &Hit<Judgement>) -> Self {
-        let Hit { opener, inside, outside, judgement, .. } = *hit;
-        Self { opener, inside: inside.source(), external: outside.source(), judgement }
+        let Hit { opener, inside, external, judgement, .. } = *hit;
+        Self { opener, inside, external, judgement }
+    }
+
+    /// How a packet from a side leaves by this edge.
+    #[inline(always)]
+    pub(crate) fn forward(&self, to: Edge, side: Side) -> Forward {
+        let Self { opener, inside, external, judgement } = *self;
+        Forward {
+            to,
+            direction: side.direction(opener),
+            source: match external == inside || opener == Side::Outside {
+                true => SourceMode::Preserved,
+                false => SourceMode::Translated(external),
+            },
+            mark: judgement.mark,
+        }
     }
 
     pub(crate) fn opening(new: &NewFlow<Judgement>) -> Self {

@@ -252,7 +252,7 @@ impl DataPlane {
 
     #[inline]
     fn expire(&mut self, budget: usize) {
-        if self.flows.next_deadline().is_none_or(|deadline| deadline > self.now) {
+        if !self.flows.is_due(self.now) {
             return;
         }
         let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;

@@ -3,7 +3,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem_nat::{Hit, Probe, Time, Zone};
+use vnetem_nat::{Hit, Probe, Side, Time, Zone};
 use vnetem_packet::{Headers, Plain};
 
 use super::DataPlane;
@@ -77,9 +77,8 @@ impl DataPlane {
     fn approach(&self, edge: &Edge, packet: &[u8]) -> Option<(EdgeCode, Probe)> {
         let plain = Plain::parse(packet)
             .filter(|plain| plain.ttl > 1 && plain.total_length <= self.longest_hit)?;
-        let code = EdgeCode::of_gate(*edge);
-        let (code, zone) = match self.snapshot.gates.get(code) {
-            Some(gate) if gate.lets_in(plain.source()) => (code, gate.zone),
+        let (code, zone) = match self.snapshot.gates.at(edge) {
+            Some(gate) if gate.lets_in(plain.source()) => (gate.code, gate.zone),
             _ => self.enter(*edge, plain.source(), plain.destination())?,
         };
         Some((code, self.flows.probe(zone, plain.ends, plain.protocol)))
@@ -110,10 +109,25 @@ impl DataPlane {
     /// Rewrites and counts a hit.
     #[inline(always)]
     fn pass_on(&mut self, hit: &Hit<Judgement>, packet: &mut [u8]) -> Verdict {
-        Plain::forward(packet, hit.ends());
+        Plain::forward(packet, hit.ends);
         self.counters.received.add(packet.len());
         self.counters.forward(hit.judgement.mark, packet.len());
-        let forward = self.pipeline().forward(&Parties::of_hit(hit), hit.side);
+        let (generation, parties) = (self.snapshot.generation(), Parties::of_hit(hit));
+        let to = hit.judgement.of(hit.side != hit.opener);
+        match self.snapshot.gates.get(to) {
+            Some(gate) => {
+                let fate = Fate::Forward(parties.forward(gate.edge, hit.side));
+                Verdict { generation, fate }
+            }
+            None => self.verdict(&parties, hit.side),
+        }
+    }
+
+    /// The verdict on a packet that leaves by an edge without a gate. A call of its own, since an edge that may come from either way goes
+    /// through memory.
+    #[inline(never)]
+    fn verdict(&self, parties: &Parties, side: Side) -> Verdict {
+        let forward = self.pipeline().forward(parties, side);
         Verdict { generation: self.snapshot.generation(), fate: Fate::Forward(forward) }
     }
 
