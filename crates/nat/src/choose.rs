@@ -225,19 +225,20 @@ impl<T: Copy> Search<'_, T> {
     /// A free tuple of one address.
     fn at(&self, address: Ipv4Addr, ports: Ports) -> Option<SocketAddrV4> {
         let external = |port| SocketAddrV4::new(address, port);
-        let own = self.rules.preserve_port.then(|| self.wanted.inside.port());
-        let first_choices = [self.wanted.suggestion, own];
-        let mut first_choices = first_choices.into_iter().flatten();
-        if let Some(port) =
-            first_choices.find(|port| ports.has(*port) && self.is_free(address, *port))
-        {
+        let PoolRules { preserve_port, keep_parity, .. } = *self.rules;
+        let inside = self.wanted.inside.port();
+        let is_free = |port: &u16| ports.has(*port) && self.is_free(address, *port);
+        if let Some(port) = self.wanted.suggestion.filter(is_free) {
             return Some(external(port));
         }
-        let class = ports.of_class(self.wanted);
-        let classes = [self.rules.preserve_port.then_some(class).flatten(), Some(ports)];
-        for ports in classes.into_iter().flatten() {
-            let same = self.rules.keep_parity.then(|| ports.of_parity(self.wanted.inside.port()));
-            for ports in [same.flatten(), Some(ports)].into_iter().flatten() {
+        if preserve_port && is_free(&inside) {
+            return Some(external(inside));
+        }
+        // Those of the class of its own port before others, and of these each time those of its parity.
+        let class = if preserve_port { ports.of_class(self.wanted) } else { None };
+        for ports in class.into_iter().chain([ports]) {
+            let same = if keep_parity { ports.of_parity(inside) } else { None };
+            for ports in same.into_iter().chain([ports]) {
                 if let Some(port) = self.among(address, ports) {
                     return Some(external(port));
                 }

@@ -119,7 +119,7 @@ impl<T: Copy> FlowTable<T> {
                 }
             } else if record.connection(detail).continues(side, &segment) {
                 record.last = now;
-                record.count(|| Some(detail), side, length);
+                record.count(|| self.totals.get_mut(slot as usize), side, length);
             } else {
                 return None;
             }
@@ -128,7 +128,7 @@ impl<T: Copy> FlowTable<T> {
         } else {
             let refreshes = self.settings.inbound_refreshes | (side == Side::Inside);
             record.last = select_unpredictable(refreshes, now, record.last);
-            record.count(|| self.details.get_mut(slot as usize), side, length);
+            record.count(|| self.totals.get_mut(slot as usize), side, length);
         }
         let record = self.records.get(slot)?;
         Some(Hit {

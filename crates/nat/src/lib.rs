@@ -41,6 +41,7 @@ pub use counters::FlowCounters;
 pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
 pub use hit::{Hit, Probe};
+pub use open::Opening;
 pub use opens::{opens, picks_up};
 pub use pool::Pool;
 pub use profile::{IdleMinutes, TimerProfile};

@@ -2,36 +2,72 @@
 
 use vnetem_packet::{FiveTuple, Headers, Transport, tcp_options};
 
-use crate::detail::Detail;
+use crate::detail::{Detail, Totals};
 use crate::hold::Kind;
+use crate::index::Hash;
 use crate::key::Key;
 use crate::record::Record;
 use crate::shares::Unshared;
 use crate::sharing::whole;
+use crate::slab::NIL;
 use crate::table::number;
 use crate::{
-    Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
+    Block, Cell, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
 };
 
-/// Flows that a new one takes the place of: past their deadline, or over.
-#[derive(Clone, Copy, Default)]
-struct Replaced([Option<u32>; 2]);
+/// A flow that may be opened, as [`FlowTable::may_open`] found: what [`FlowTable::enter`] need not ask again.
+///
+/// It may be used at any later time: if anything has happened to the table meanwhile, `enter` does ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening<T> {
+    new: NewFlow<T>,
+    /// Of its keys.
+    hashes: [Hash; 2],
+    replaced: Replaced,
+    /// When it was found so.
+    at: u64,
+    changes: u64,
+}
+
+/// The slots of flows that a new one takes the place of, past their deadline or over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Replaced([u32; 2]);
+
+/// What a new flow will be found by, from the inside and the outside.
+#[derive(Clone, Copy)]
+struct Names {
+    keys: [Key; 2],
+    hashes: [Hash; 2],
+}
+
+impl<T: Copy> Opening<T> {
+    /// The flow.
+    #[must_use]
+    #[inline]
+    pub const fn flow(&self) -> &NewFlow<T> {
+        &self.new
+    }
+}
 
 impl<T: Copy> FlowTable<T> {
-    /// Whether [`open`](Self::open) would succeed.
+    /// Whether a flow may be opened.
     ///
     /// # Errors
     ///
-    /// The error that `open` would give.
-    pub fn can_open(&self, now: Time, new: &NewFlow<T>) -> Result<(), OpenError> {
-        self.replaced_by(self.at(now), new).map(|_| ())
+    /// [`OpenError::TupleInUse`] if one of the two keys belongs to another flow, if they are the same, or if the external tuple is in
+    /// hold-down; [`OpenError::TableFull`] if there is no room.
+    #[inline]
+    pub fn may_open(&self, now: Time, new: NewFlow<T>) -> Result<Opening<T>, OpenError> {
+        let at = self.at(now);
+        let (hashes, replaced) = self.replaced_by(at, &new)?;
+        Ok(Opening { new, hashes, replaced, at, changes: self.changes() })
     }
 
-    /// [`open_telling`](Self::open_telling) for callers that do not ask which flows gave way.
+    /// [`may_open`](Self::may_open) and [`enter`](Self::enter) at once, for callers that do not ask which flows gave way.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// Those of `may_open`. Nothing has changed then.
     pub fn open(
         &mut self,
         now: Time,
@@ -39,7 +75,8 @@ impl<T: Copy> FlowTable<T> {
         first: &Headers,
         packet: &[u8],
     ) -> Result<FlowId, OpenError> {
-        self.open_telling(now, new, first, packet, &mut |_| {})
+        let opening = self.may_open(now, new)?;
+        self.enter(now, &opening, first, packet, &mut |_| {})
     }
 
     /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
@@ -50,22 +87,26 @@ impl<T: Copy> FlowTable<T> {
     ///
     /// # Errors
     ///
-    /// [`OpenError::TupleInUse`] if one of the two keys belongs to another flow, if they are the same, or if the external tuple is in
-    /// hold-down; [`OpenError::TableFull`] if there is no room. Nothing has changed then.
-    pub fn open_telling(
+    /// Those of [`may_open`](Self::may_open). Nothing has changed then.
+    pub fn enter(
         &mut self,
         now: Time,
-        new: NewFlow<T>,
+        opening: &Opening<T>,
         first: &Headers,
         packet: &[u8],
         sink: &mut dyn FnMut(Ended<T>),
     ) -> Result<FlowId, OpenError> {
+        let new = &opening.new;
+        let stands = opening.changes == self.changes() && opening.at == self.at(now);
         let now = self.advance(now);
-        let replaced = self.replaced_by(now, &new)?;
+        let (hashes, replaced) = match stands {
+            true => (opening.hashes, opening.replaced),
+            false => self.replaced_by(now, new)?,
+        };
         let outside = new.key(Side::Outside);
         // What is replaced may be the last of a socket that goes on.
-        let (share, takes) = self.shares.join(now, &new).ok_or(OpenError::TableFull)?;
-        for slot in replaced.0.into_iter().flatten() {
+        let (share, takes) = self.shares.join(now, new).ok_or(OpenError::TableFull)?;
+        for slot in replaced.0 {
             if let Some(record) = self.records.get(slot) {
                 let (cause, ended) =
                     (record.state.cause_of_expiry(), self.deadline(record).min(now));
@@ -73,14 +114,15 @@ impl<T: Copy> FlowTable<T> {
                 self.remove(slot, cause, ended, Some(&outside));
             }
         }
-        let Some((slot, cell)) = self.seat(&new) else {
+        let Some((slot, cell)) = self.seat(new.cell, hashes) else {
             self.shares.part(now, share, 0, &outside);
             return Err(OpenError::TableFull);
         };
         self.shares.seat(slot, share);
         let stamp = self.details.get(slot as usize).map_or(0, |old| old.stamp);
-        let mut record = Record::new(&new, now, cell);
-        let mut detail = Detail { stamp, opened: now, ..Detail::default() };
+        let mut record = Record::new(new, now, cell);
+        let mut detail = Detail { stamp, ..Detail::default() };
+        let totals = Totals { opened: now, ..Totals::default() };
         if let Transport::Tcp(segment) = first.transport {
             let scale = tcp_options(packet, first).window_scale;
             record.connection(&mut detail).begin(&segment, scale);
@@ -92,6 +134,10 @@ impl<T: Copy> FlowTable<T> {
         match self.details.get_mut(slot as usize) {
             Some(old) => *old = detail,
             None => self.details.push(detail),
+        }
+        match self.totals.get_mut(slot as usize) {
+            Some(old) => *old = totals,
+            None => self.totals.push(totals),
         }
         self.wheel.insert(&mut self.chains, slot, deadline);
         self.cells.link(&mut self.chains, &self.records, slot);
@@ -152,76 +198,68 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Which flows a new one would take the place of, if it may be opened.
-    fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<Replaced, OpenError> {
-        let outside = new.key(Side::Outside);
-        if new.key(Side::Inside) == outside
-            || !new.sharing.alone && self.hold.holds(now, self.secret.hash(&outside), &outside)
-        {
+    fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<([Hash; 2], Replaced), OpenError> {
+        let keys = [new.key(Side::Inside), new.key(Side::Outside)];
+        let [inside, outside] = keys;
+        let hashes = [self.secret.hash(&inside), self.secret.hash(&outside)];
+        if inside == outside || !new.sharing.alone && self.hold.holds(now, hashes[1], &outside) {
             return Err(OpenError::TupleInUse);
         }
         self.shares.can_join(now, new).map_err(|why| match why {
             Unshared::NoRoom => OpenError::TableFull,
             Unshared::Anothers => OpenError::TupleInUse,
         })?;
-        let first = self.giving_way(now, new, new.opener, None)?;
-        let second = self.giving_way(now, new, new.opener.other(), first)?;
-        let replaced = Replaced([first, second]);
-        let mut slots = replaced.0.iter().flatten().filter_map(|slot| self.records.get(*slot));
-        let full = self.records.is_full() && slots.clone().next().is_none();
+        let names = Names { keys, hashes };
+        let first = self.giving_way(now, &names, new.opener, true, NIL)?;
+        let second = self.giving_way(now, &names, new.opener.other(), false, first)?;
+        let slots = [first, second];
+        let mut records = slots.into_iter().filter_map(|slot| self.records.get(slot));
+        let full = self.records.is_full() && slots == [NIL, NIL];
         let no_cell = !self.cells.has_room(new.cell)
-            && !slots.any(|record| self.cells.goes_with_its_last(record.cell()));
+            && !records.any(|record| self.cells.goes_with_its_last(record.cell()));
         if full || no_cell {
             return Err(OpenError::TableFull);
         }
-        Ok(replaced)
+        Ok((hashes, Replaced(slots)))
     }
 
     /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.
-    /// What it held as its external tuple goes without rest only to the host that had it (N10).
+    /// [`NIL`] if there is none. What it held as its external tuple goes without rest only to the host that had it (N10).
     fn giving_way(
         &self,
         now: u64,
-        new: &NewFlow<T>,
+        names: &Names,
         side: Side,
-        already: Option<u32>,
-    ) -> Result<Option<u32>, OpenError> {
-        let key = new.key(side);
-        let found = self.lookup(self.secret.hash(&key), &key);
-        let Some((slot, found)) = found.filter(|(slot, _)| already != Some(*slot)) else {
-            return Ok(None);
+        is_opener: bool,
+        already: u32,
+    ) -> Result<u32, OpenError> {
+        let Names { keys: [inside, outside], hashes } = *names;
+        let key = side.choose(&inside, &outside);
+        let found = self.lookup(side.choose(hashes[0], hashes[1]), key);
+        let Some((slot, found)) = found.filter(|(slot, _)| already != *slot) else {
+            return Ok(NIL);
         };
-        let Some(record) = self.records.get(slot) else { return Ok(None) };
-        let reopens = side == new.opener && found == record.opener() && record.is_over();
-        let takes_over = record.key(Side::Outside) == new.key(Side::Outside)
-            && record.key(Side::Inside) != new.key(Side::Inside);
+        let Some(record) = self.records.get(slot) else { return Ok(NIL) };
+        let reopens = is_opener && found == record.opener() && record.is_over();
+        let takes_over =
+            record.has_key(Side::Outside, &outside) && !record.has_key(Side::Inside, &inside);
         if self.deadline(record) > now && !reopens || takes_over && self.must_rest(now, record) {
             return Err(OpenError::TupleInUse);
         }
-        Ok(Some(slot))
+        Ok(slot)
     }
 
-    /// Slot and cell of a new flow, which is entered in the index.
-    fn seat(&mut self, new: &NewFlow<T>) -> Option<(u32, u32)> {
+    /// Slot and cell of a new flow, which is entered in the index: both keys, or none.
+    fn seat(&mut self, cell: Cell, [inside, outside]: [Hash; 2]) -> Option<(u32, u32)> {
         let slot = self.records.vacant()?;
-        let cell = self.cells.join(new.cell)?;
-        if !self.enter(slot, new) {
-            self.cells.leave(cell);
-            return None;
+        let cell = self.cells.join(cell)?;
+        if self.index.insert(inside, number(slot, Side::Inside)) {
+            if self.index.insert(outside, number(slot, Side::Outside)) {
+                return Some((slot, cell));
+            }
+            self.index.remove(inside, number(slot, Side::Inside));
         }
-        Some((slot, cell))
-    }
-
-    /// Both keys of a new flow into the index, or none.
-    fn enter(&mut self, slot: u32, new: &NewFlow<T>) -> bool {
-        let [inside, outside] = [Side::Inside, Side::Outside]
-            .map(|side| (self.secret.hash(&new.key(side)), number(slot, side)));
-        if !self.index.insert(inside.0, inside.1) {
-            return false;
-        }
-        if !self.index.insert(outside.0, outside.1) {
-            self.index.remove(inside.0, inside.1);
-            return false;
-        }
-        true
+        self.cells.leave(cell);
+        None
     }
 }

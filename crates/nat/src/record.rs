@@ -4,14 +4,14 @@ use core::net::SocketAddrV4;
 
 use vnetem_packet::{Ends, Protocol, Rewrite};
 
-use crate::detail::Detail;
+use crate::detail::{Detail, Totals};
 use crate::key::Key;
 use crate::side::Pair;
 use crate::slab::Slot;
 use crate::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
 use crate::{Cell, Flow, Generation, NewFlow, Side, Sides, State, Time, Zone};
 
-/// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] has the same number.
+/// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] and [`Totals`] have the same number.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record<T> {
@@ -28,7 +28,7 @@ pub(crate) struct Record<T> {
     pub(crate) judgement: T,
     ports: Pair<u16>,
     remote_port: u16,
-    /// Bytes and packets from each side since they were last added to the detail.
+    /// Bytes and packets from each side since they were last added to the totals.
     recent_bytes: Pair<u16>,
     recent_packets: Pair<u8>,
     protocol: Protocol,
@@ -175,7 +175,7 @@ impl<T: Copy> Record<T> {
     #[inline]
     pub(crate) fn count<'a>(
         &mut self,
-        detail: impl FnOnce() -> Option<&'a mut Detail>,
+        totals: impl FnOnce() -> Option<&'a mut Totals>,
         side: Side,
         length: u16,
     ) {
@@ -183,10 +183,10 @@ impl<T: Copy> Record<T> {
         match (packets.checked_add(1), bytes.checked_add(length)) {
             (Some(more), Some(sum)) => (*packets, *bytes) = (more, sum),
             _ => {
-                if let Some(detail) = detail() {
-                    let total = detail.packets.of_mut(side);
+                if let Some(totals) = totals() {
+                    let total = totals.packets.of_mut(side);
                     *total = total.saturating_add(u32::from(*packets));
-                    let total = detail.bytes.of_mut(side);
+                    let total = totals.bytes.of_mut(side);
                     *total = total.saturating_add(u64::from(*bytes));
                 }
                 (*packets, *bytes) = (1, length);
@@ -206,12 +206,12 @@ impl<T: Copy> Record<T> {
     }
 
     /// The public view.
-    pub(crate) fn view(&self, detail: &Detail, cell: Cell) -> Flow<T> {
+    pub(crate) fn view(&self, totals: &Totals, cell: Cell) -> Flow<T> {
         let packets = |side| {
-            let total = detail.packets.of(side).saturating_add(self.recent_packets.of(side).into());
+            let total = totals.packets.of(side).saturating_add(self.recent_packets.of(side).into());
             u64::from(total)
         };
-        let bytes = |side| detail.bytes.of(side).saturating_add(self.recent_bytes.of(side).into());
+        let bytes = |side| totals.bytes.of(side).saturating_add(self.recent_bytes.of(side).into());
         let Pair([inside_zone, outside_zone]) = self.zones;
         Flow {
             protocol: self.protocol,
@@ -225,7 +225,7 @@ impl<T: Copy> Record<T> {
             generation: self.generation,
             judgement: self.judgement,
             state: self.state,
-            opened: Time(detail.opened),
+            opened: Time(totals.opened),
             last: Time(self.last),
             packets: Sides { inside: packets(Side::Inside), outside: packets(Side::Outside) },
             bytes: Sides { inside: bytes(Side::Inside), outside: bytes(Side::Outside) },

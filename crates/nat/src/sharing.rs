@@ -92,8 +92,9 @@ impl Sharing {
         Self { socket, counts, delays, block: None, alone: false, timers: rules.timers }
     }
 
-    pub(crate) fn is_none(&self) -> bool {
-        self.with_timers(TimerProfile::Table) == Self::NONE
+    pub(crate) const fn is_none(&self) -> bool {
+        let Self { socket, counts, delays, block, alone, timers: _ } = self;
+        matches!(socket, SocketRule::None) && !*counts && *delays == 0 && block.is_none() && !*alone
     }
 }
 

@@ -5,7 +5,7 @@ use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 use crate::cells::Cells;
 use crate::counters::FlowCounters;
 use crate::crowds::Crowds;
-use crate::detail::Detail;
+use crate::detail::{Detail, Totals};
 use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
@@ -27,7 +27,7 @@ use crate::{
 /// record afterwards:
 ///
 /// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or [`answer`](Self::answer) for a tombstone;
-/// - **no flow**: [`choose`](Self::choose) an external tuple, [`can_open`](Self::can_open), then [`open`](Self::open);
+/// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then [`enter`](Self::enter);
 /// - **a change**: [`touch`](Self::touch) the cells, then for every [`next_stale`](Self::next_stale) flow [`adopt`](Self::adopt) or
 ///   [`close`](Self::close) it; a packet that meets one earlier asks [`is_stale`](Self::is_stale);
 /// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
@@ -37,6 +37,7 @@ pub struct FlowTable<T> {
     pub(crate) records: Slab<Record<T>>,
     /// By the same numbers.
     pub(crate) details: Vec<Detail>,
+    pub(crate) totals: Vec<Totals>,
     /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
     pub(crate) index: Index,
     pub(crate) secret: Secret,
@@ -52,6 +53,8 @@ pub struct FlowTable<T> {
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
     clock: u64,
+    /// Calls that may have changed anything.
+    changes: u64,
 }
 
 impl<T: Copy> FlowTable<T> {
@@ -63,6 +66,7 @@ impl<T: Copy> FlowTable<T> {
         Self {
             records: Slab::new(capacity),
             details: Vec::with_capacity(capacity as usize),
+            totals: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity.saturating_mul(2)),
             secret,
             chains: Chains::new(capacity),
@@ -75,6 +79,7 @@ impl<T: Copy> FlowTable<T> {
             settings,
             counters: FlowCounters::default(),
             clock: 0,
+            changes: 0,
         }
     }
 
@@ -235,11 +240,18 @@ impl<T: Copy> FlowTable<T> {
 
 /// What the other files of the table build on.
 impl<T: Copy> FlowTable<T> {
-    /// The latest time, from now on.
+    /// The latest time, from now on: whatever changes a flow begins with it.
     #[inline]
     pub(crate) fn advance(&mut self, now: Time) -> u64 {
         self.clock = self.clock.max(now.0);
+        self.changes = self.changes.wrapping_add(1);
         self.clock
+    }
+
+    /// What is not the same again once a flow has changed.
+    #[inline]
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The latest time.
@@ -292,8 +304,8 @@ impl<T: Copy> FlowTable<T> {
 
     #[inline]
     pub(crate) fn view(&self, slot: u32, record: &Record<T>) -> Flow<T> {
-        let detail = self.details.get(slot as usize).copied().unwrap_or_default();
-        record.view(&detail, self.cells.cell(record.cell()))
+        let totals = self.totals.get(slot as usize).copied().unwrap_or_default();
+        record.view(&totals, self.cells.cell(record.cell()))
     }
 
     /// The highest sequence end that a side has sent.

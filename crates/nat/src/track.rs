@@ -48,10 +48,9 @@ impl<T: Copy> FlowTable<T> {
     ) -> Track {
         let settings = &self.settings;
         let Some(record) = self.records.get_mut(slot) else { return Track::Invalid };
-        let details = &mut self.details;
         let (state, before) = (record.state, deadline(&self.clocks, record));
         let step = match segment {
-            Some(segment) => match details.get_mut(slot as usize) {
+            Some(segment) => match self.details.get_mut(slot as usize) {
                 None => Step::Invalid,
                 Some(detail) => {
                     let mut connection = record.connection(detail);
@@ -74,7 +73,7 @@ impl<T: Copy> FlowTable<T> {
         if state == State::OneWay && side != record.opener() {
             record.state = State::TwoWay;
         }
-        record.count(|| details.get_mut(slot as usize), side, length);
+        record.count(|| self.totals.get_mut(slot as usize), side, length);
         // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
         if record.state != state && deadline(&self.clocks, record) < before {
             self.reschedule(slot);

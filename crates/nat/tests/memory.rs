@@ -89,7 +89,7 @@ fn all_memory_is_taken_by_new() {
             };
             let external = table.choose(now, pool, &wanted).map(|chosen| chosen.external);
             let new = external.map(|external| new_flow(headers, external));
-            match new.ok().filter(|new| table.can_open(now, new).is_ok()) {
+            match new.ok().filter(|new| table.may_open(now, *new).is_ok()) {
                 Some(new) => {
                     let id = table.open(now, new, headers, packet).unwrap();
                     opened += 1;

@@ -4,7 +4,7 @@ use core::hint::select_unpredictable;
 use core::net::SocketAddrV4;
 use core::time::Duration;
 
-use vnetem_nat::{Cause, Cell, Flow, FlowId, FragmentKey, NewFlow, NoTuple, Side, Zone};
+use vnetem_nat::{Cause, Cell, Flow, FlowId, FragmentKey, NoTuple, Opening, Side, Zone};
 use vnetem_packet::{Headers, IcmpErrorKind, Quote, Reset, Rewrite};
 
 use crate::edge::EdgeCode;
@@ -40,7 +40,7 @@ pub(crate) enum Decision {
     /// It is a late segment of a closed flow.
     Late(FlowId, Side),
     /// It opens a flow.
-    Open(NewFlow<Judgement>),
+    Open(Opening<Judgement>),
     /// It comes round again to an appliance that has it in a flow already, and goes on there without one.
     Again(EdgeCode),
     /// It is an ICMP error about a packet of a live flow.

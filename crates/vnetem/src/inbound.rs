@@ -75,8 +75,8 @@ impl Pipeline<'_> {
             judgement: Judgement { near: entry.code, far, mark: Mark::Unjudged },
             sharing,
         };
-        match self.flows.can_open(self.now, &new) {
-            Ok(()) => Decision::Open(new),
+        match self.flows.may_open(self.now, new) {
+            Ok(opening) => Decision::Open(opening),
             Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
             Err(OpenError::TupleInUse) => Decision::Drop(DropReason::TupleInUse, None),
         }

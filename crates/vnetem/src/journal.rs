@@ -96,11 +96,14 @@ impl Journal {
         &mut self,
         at: Time,
         flow: &Flow<Judgement>,
-        block: Option<Block>,
+        block: impl FnOnce() -> Option<(Block, u32)>,
         counters: &mut Counters,
     ) {
         self.event(|| Event::of(at, EventKind::Opened, flow), counters);
-        if let Some(block) = block {
+        if self.translation_limit == 0 {
+            return;
+        }
+        if let Some((block, _)) = block() {
             self.session(at, TranslationEventKind::BlockAllocated(block), flow, counters);
         }
         self.session(at, TranslationEventKind::SessionCreated, flow, counters);

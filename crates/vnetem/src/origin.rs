@@ -75,8 +75,10 @@ impl<'a> Pipeline<'a> {
             // An undeclared host cannot have the address of a private endpoint.
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                let vnet = self.snapshot.vnets.get(&subnet.vnet);
-                if vnet.is_some_and(|vnet| vnet.private.contains_key(&source)) {
+                let vnet = || self.snapshot.vnets.get(&subnet.vnet);
+                if !self.snapshot.private.is_empty()
+                    && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
+                {
                     return Err(DropReason::SpoofedSource);
                 }
             }

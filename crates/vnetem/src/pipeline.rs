@@ -91,7 +91,7 @@ impl<'a> Pipeline<'a> {
             return None;
         }
         let to = match decision {
-            Decision::Open(new) => new.judgement.far,
+            Decision::Open(opening) => opening.flow().judgement.far,
             Decision::Again(far) => *far,
             Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _) => {
                 self.edge_of(&self.flows.flow(hit.id)?, hit.side.other())
@@ -355,8 +355,8 @@ impl<'a> Pipeline<'a> {
             judgement: Judgement { near: entry.code, far: path.far, mark },
             sharing,
         };
-        match self.flows.can_open(self.now, &new) {
-            Ok(()) => Decision::Open(new),
+        match self.flows.may_open(self.now, new) {
+            Ok(opening) => Decision::Open(opening),
             Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
             // appliances that send a packet round in a circle. Its time to live ends that.
             Err(OpenError::TupleInUse)

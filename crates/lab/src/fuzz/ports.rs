@@ -176,10 +176,11 @@ impl Nat {
         };
         let packet = first_packet(&FiveTuple { protocol, source: inside, destination: remote });
         let headers = Headers::parse(&packet).unwrap_or_else(|cause| panic!("{cause}"));
-        let could = self.table.can_open(self.now, &new);
+        let opening = self.table.may_open(self.now, new);
         let mut told = 0;
-        let opened = self.table.open_telling(self.now, new, &headers, &packet, &mut |_| told += 1);
-        assert_eq!(opened.map(drop), could);
+        let opened = opening
+            .and_then(|it| self.table.enter(self.now, &it, &headers, &packet, &mut |_| told += 1));
+        assert_eq!(opened.map(drop), opening.map(drop));
         self.told += told;
         let alive = |had: &Had| {
             (had.protocol, had.inside, had.remote) == (protocol, inside, remote)

@@ -99,7 +99,7 @@ fn a_key_belongs_to_one_flow() {
         ..new
     };
     for other in [new, same_inside, same_outside, crossed] {
-        assert_eq!(world.table.can_open(world.now, &other), Err(OpenError::TupleInUse));
+        assert_eq!(world.table.may_open(world.now, other), Err(OpenError::TupleInUse));
         assert_eq!(open(&mut world.table, world.now, other), Err(OpenError::TupleInUse));
         assert_eq!(world.table.counters().opened, 1);
         assert_eq!(world.table.iter().count(), 1);
@@ -141,7 +141,7 @@ fn a_full_table_refuses_and_changes_nothing() {
     };
     let ids: Vec<_> = (1..=3).map(|port| open(&mut table, Time(0), nth(port)).unwrap()).collect();
     let before: Vec<_> = table.iter().collect();
-    assert_eq!(table.can_open(Time(0), &nth(4)), Err(OpenError::TableFull));
+    assert_eq!(table.may_open(Time(0), nth(4)), Err(OpenError::TableFull));
     assert_eq!(open(&mut table, Time(0), nth(4)), Err(OpenError::TableFull));
     assert_eq!(table.iter().collect::<Vec<_>>(), before);
     assert!(table.end(Time(0), ids[1], Cause::Evicted));
@@ -334,4 +334,21 @@ proptest! {
             prop_assert_eq!(&found, &one_by_one);
         }
     }
+}
+
+/// What was found before is not taken for granted afterwards: another flow has come between, or time has passed and brought one back.
+#[test]
+fn an_opening_is_asked_again_after_a_change() {
+    let new = flow(Protocol::TCP);
+    let rival = NewFlow { inside: at([10, 0, 0, 9], 9), ..new };
+    let mut table = FlowTable::new(Settings::default());
+    let now = Time(1_000_000_000);
+    let openings = [new, rival].map(|new| (table.may_open(now, new).unwrap(), first(&new)));
+    let mut results = Vec::new();
+    for (opening, packet) in openings.iter().chain(&openings) {
+        let opened = table.enter(now, opening, &packet.headers, &packet.bytes, &mut |_| {});
+        results.push(opened.map(|_| ()));
+    }
+    let refused = Err(OpenError::TupleInUse);
+    assert_eq!(results, [Ok(()), refused, refused, refused]);
 }

@@ -210,14 +210,16 @@ impl Pair {
             };
         }
         self.names += 1;
-        let could = self.table.can_open(self.now, &new);
+        let opening = self.table.may_open(self.now, new);
+        let could = opening.map(|_| ());
         let mut replaced = Vec::new();
         let ended_before = self.twin.ended.len();
         let packet = first(&new);
         let mut tell = |ended: Ended<u32>| replaced.push(ended.cause);
         let (headers, bytes) = (&packet.headers, &packet.bytes);
-        let opened = self.table.open_telling(self.now, new, headers, bytes, &mut tell);
-        assert_eq!(opened.map(|_| ()), could, "can_open is open's twin");
+        let opened =
+            opening.and_then(|it| self.table.enter(self.now, &it, headers, bytes, &mut tell));
+        assert_eq!(opened.map(|_| ()), could, "what may open does");
         assert_eq!(could, self.twin.open(self.now, new, self.names), "{new:?}");
         let ended = self.twin.ended[ended_before..].to_vec();
         assert_eq!(replaced, ended, "who gives way is told");

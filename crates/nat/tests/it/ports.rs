@@ -449,7 +449,7 @@ fn a_tuple_rests_by_how_its_flow_ended() {
                 "{name}"
             );
             assert_eq!(
-                world.table.can_open(world.now, &other),
+                world.table.may_open(world.now, other),
                 Err(OpenError::TupleInUse),
                 "{name}"
             );
@@ -472,7 +472,7 @@ fn a_tombstone_keeps_its_tuple_from_being_given_again() {
     let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
     let one = pool(&PUBLIC[..1], 1024, 1024);
     assert_eq!(choose(&world.table, world.now, one, &other), Err(NoTuple::Exhausted));
-    assert_eq!(world.table.can_open(world.now, &other), Err(OpenError::TupleInUse));
+    assert_eq!(world.table.may_open(world.now, other), Err(OpenError::TupleInUse));
 }
 
 /// E5: a preserved source takes nothing from a pool, and nothing rests after it.
@@ -512,7 +512,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
     }
     let counters = table.counters();
     assert_eq!((counters.held, counters.released_early), (2, 1));
-    let free = |port| table.can_open(Time(4), &tuple(port)).is_ok();
+    let free = |port| table.may_open(Time(4), tuple(port)).is_ok();
     assert!(!free(1) && (free(2) || free(3)));
 }
 

@@ -202,7 +202,7 @@ fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     let sharing = nat.choose(vm(5, 1), server(2, 443)).unwrap().sharing;
     let (inside, remote) = (vm(5, 1), server(2, 443));
     let stolen = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
-    assert_eq!(nat.table.can_open(nat.now, &stolen), Err(OpenError::TupleInUse));
+    assert_eq!(nat.table.may_open(nat.now, stolen), Err(OpenError::TupleInUse));
     assert_eq!(open(&mut nat.table, nat.now, stolen), Err(OpenError::TupleInUse));
 }
 
@@ -427,7 +427,7 @@ fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
         let Chosen { external, sharing } = nat.choose(vm(5, 1), server(2, 443)).unwrap();
         let (inside, remote) = (vm(5, 1), server(2, 443));
         let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
-        assert_eq!(nat.table.can_open(nat.now, &new), Err(OpenError::TableFull));
+        assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::TableFull));
         assert_eq!(open(&mut nat.table, nat.now, new), Err(OpenError::TableFull));
         assert!(nat.open(vm(4, 1), server(2, 443)).is_ok(), "the one that has room goes on");
     }

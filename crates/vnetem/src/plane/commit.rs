@@ -1,6 +1,6 @@
 //! A decision is done: recorded, and the packet rewritten if it goes on.
 
-use vnetem_nat::{Cause, Closing, Ended, Flow, FlowId, Side, Span, State, Time, Track};
+use vnetem_nat::{Cause, Closing, Ended, Flow, FlowId, Opening, Side, Span, State, Time, Track};
 use vnetem_packet::{
     Fragment, Headers, IcmpErrorKind, Quote, Rewrite, TcpFlags, Transport,
     clamp_maximum_segment_size, rewrite, rewrite_quoting,
@@ -29,20 +29,10 @@ impl DataPlane {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 self.pass(hit, packet, headers)
             }
-            Decision::Open(new) => {
-                let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
-                let mut tell = |ended| journal.ended(now, &ended, counters);
-                match self.flows.open_telling(now, new, headers, packet, &mut tell) {
-                    Err(_) => Fate::Drop(DropReason::TupleInUse),
-                    Ok(id) => match self.opened(id) {
-                        Some(flow) => {
-                            let hit = Hit { id, side: new.opener };
-                            self.emit(&flow, hit, packet, headers)
-                        }
-                        None => Fate::Drop(DropReason::NoFlow),
-                    },
-                }
-            }
+            Decision::Open(opening) => match self.open(&opening, headers, packet) {
+                Some((hit, flow)) => self.emit(&flow, hit, packet, headers),
+                None => Fate::Drop(DropReason::TupleInUse),
+            },
             Decision::Again(far) => {
                 let ttl = headers.ttl.saturating_sub(1);
                 rewrite(packet, headers, Rewrite::default(), ttl);
@@ -111,14 +101,21 @@ impl DataPlane {
         self.outbox.complain(edge, kind, router, about, headers, &mut self.counters);
     }
 
-    /// Notes a flow that has just been opened.
-    pub(super) fn opened(&mut self, id: FlowId) -> Option<Flow<Judgement>> {
+    /// Opens a flow with its first packet.
+    pub(super) fn open(
+        &mut self,
+        opening: &Opening<Judgement>,
+        headers: &Headers,
+        packet: &[u8],
+    ) -> Option<(Hit, Flow<Judgement>)> {
+        let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
+        let mut tell = |ended| journal.ended(now, &ended, counters);
+        let id = self.flows.enter(now, opening, headers, packet, &mut tell).ok()?;
         let flow = self.flows.flow(id)?;
-        let block = self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
-        let block = block.map(|(block, _)| block);
-        self.journal.opened(self.now, &flow, block, &mut self.counters);
-        self.unsolicited.cancel(&flow.tuple(Side::Outside));
-        Some(flow)
+        let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
+        self.journal.opened(now, &flow, block, &mut self.counters);
+        self.unsolicited.cancel(|| flow.tuple(Side::Outside));
+        Some((Hit { id, side: flow.opener }, flow))
     }
 
     /// A packet of a live flow: tracked, then sent on.
@@ -243,8 +240,9 @@ impl DataPlane {
             }
             Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
             Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
-            Decision::Open(new) => {
-                let forward = self.pipeline().forward(&Parties::opening(&new), new.opener);
+            Decision::Open(opening) => {
+                let new = opening.flow();
+                let forward = self.pipeline().forward(&Parties::opening(new), new.opener);
                 if new.judgement.far != EdgeCode::OURS {
                     return Fate::Forward(forward);
                 }

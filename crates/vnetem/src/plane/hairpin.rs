@@ -4,7 +4,7 @@ use vnetem_nat::{Flow, FlowId, Side, Standing, Time, Track, Zone};
 use vnetem_packet::{FiveTuple, Fragment, Headers, rewrite};
 
 use super::DataPlane;
-use crate::decision::{Decision, Hit, Judgement};
+use crate::decision::{Decision, Judgement};
 use crate::origin::Parties;
 use crate::pipeline::Pipeline;
 use crate::{DropReason, Fate, Forward};
@@ -26,17 +26,10 @@ impl DataPlane {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 (hit, false)
             }
-            Decision::Open(new) => {
-                let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
-                let mut tell = |ended| journal.ended(now, &ended, counters);
-                match self.flows.open_telling(now, new, &turned, packet, &mut tell) {
-                    Err(_) => return Fate::Drop(DropReason::TupleInUse),
-                    Ok(id) => {
-                        self.opened(id);
-                        (Hit { id, side: new.opener }, true)
-                    }
-                }
-            }
+            Decision::Open(opening) => match self.open(&opening, &turned, packet) {
+                Some((hit, _)) => (hit, true),
+                None => return Fate::Drop(DropReason::TupleInUse),
+            },
             Decision::Close(id, cause, reason) => {
                 self.close(id, cause);
                 return Fate::Drop(reason);
@@ -92,7 +85,7 @@ impl DataPlane {
             Decision::Open(_) if opens && self.flows.vacancies() < 2 => {
                 return Fate::Drop(DropReason::FlowTableFull);
             }
-            Decision::Open(new) => (Parties::opening(&new), new.opener),
+            Decision::Open(opening) => (Parties::opening(opening.flow()), opening.flow().opener),
             Decision::Close(_, _, reason) => return Fate::Drop(reason),
             refused => return refusal(&refused),
         };

@@ -41,9 +41,10 @@ impl Unsolicited {
     }
 
     /// A flow opens: a SYN of its other end was no intruder's.
-    pub(crate) fn cancel(&mut self, answer: &FiveTuple) {
+    pub(crate) fn cancel(&mut self, answer: impl FnOnce() -> FiveTuple) {
         if !self.waiting.is_empty() {
-            self.waiting.retain(|waiting| waiting.headers.tuple() != *answer);
+            let answer = answer();
+            self.waiting.retain(|waiting| waiting.headers.tuple() != answer);
         }
     }
 
