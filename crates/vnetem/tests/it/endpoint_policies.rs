@@ -4,26 +4,18 @@ use std::net::Ipv4Addr;
 
 use vnetem::{
     Access, Arrival, DataPlane, DefaultAction, Edge, EndpointPolicy, EndpointPolicyId, Firewall,
-    Grant, Identity, Network, Outbound, Placement, PolicyDefinition, PolicyService, Refusal,
-    RuleLimits, RuleSet, RuleState, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
+    Grant, Identity, Outbound, Placement, PolicyDefinition, PolicyService, Refusal, RuleLimits,
+    RuleSet, RuleState, Scope, Settings, Time, VnetId,
 };
 
+use crate::ownership::{self, World};
 use crate::packets::segment;
 
-struct World {
-    network: Network,
-    alpha: VnetId,
-    web: SubnetId,
-    storage: ServiceId,
-}
-
+/// The world of ownership, with the endpoint.
 fn world() -> World {
-    let mut network = Network::new();
-    let storage = network.add_service("storage", &["52.239.0.0/16".parse().unwrap()]).unwrap();
-    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
-    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
-    network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
-    World { network, alpha, web, storage }
+    let mut w = ownership::world();
+    w.network.enable_endpoint(w.web, w.storage, Scope::Worldwide).unwrap();
+    w
 }
 
 fn policy(name: &str, region: &str, ids: &[&str]) -> EndpointPolicy {

@@ -9,14 +9,15 @@ use vnetem::{
     RuleState, Scope, ServiceId, SubnetId, VnetId,
 };
 
-struct World {
-    network: Network,
-    alpha: VnetId,
-    web: SubnetId,
-    storage: ServiceId,
+/// A network with one subnet, and a service.
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) alpha: VnetId,
+    pub(crate) web: SubnetId,
+    pub(crate) storage: ServiceId,
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let mut network = Network::new();
     let storage = network.add_service("storage", &["52.239.0.0/16".parse().unwrap()]).unwrap();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
