@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
     Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Network, NextHop,
     Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
     Settings, SubnetId, Time, VnetId,
 };
 
-use crate::packets::{end, fragments, ip, net, segment};
+use crate::packets::{end, fragments, ip, net, segment, summed};
 
 const VM: &str = "10.0.0.4:50001";
 const FAR: &str = "8.8.8.8:443";
@@ -204,6 +205,31 @@ fn a_later_fragment_ends_with_its_flow() {
     assert_eq!(late, Fate::Drop(DropReason::FragmentWithoutFirst));
 }
 
+/// W9, T-22: an ICMP error goes to the sender of the packet that it quotes, whoever else it names as its own destination.
+#[test]
+fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
+    let mut w = world();
+    let external = w.open(VM, FAR);
+    let mut error = unreachable(&tcp(&external, FAR, "A"));
+    assert!(forwarded(w.send(Edge::Internet, &error).0));
+    error[16..20].copy_from_slice(&ip("20.1.1.2").octets());
+    let fate = w.send(Edge::Internet, &summed(error)).0;
+    assert_eq!(fate, Fate::Drop(DropReason::QuoteUnknown));
+}
+
+/// R7: an ICMP error about a closed flow goes nowhere, although its tombstone stands.
+#[test]
+fn an_icmp_error_ends_with_its_flow() {
+    let mut w = world();
+    let external = w.open(VM, FAR);
+    let error = unreachable(&tcp(&external, FAR, "A"));
+    w.network.set_route(w.web, net("8.8.8.8/32"), NextHop::None).unwrap();
+    w.apply();
+    while w.plane.poll_transmit(w.now).is_some() {}
+    assert_eq!(w.plane.flow_counters().tombstones, 1);
+    assert_eq!(w.send(Edge::Internet, &error).0, Fate::Drop(DropReason::QuoteUnknown));
+}
+
 /// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset ends it too, and not at once.
 #[test]
 fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
@@ -231,4 +257,12 @@ fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
 fn tcp(source: &str, destination: &str, flags: &str) -> Vec<u8> {
     let sequence = if flags == "S" || flags == "SA" { 1000 } else { 1001 };
     segment(end(source), end(destination), flags, (sequence, 1001), &[])
+}
+
+/// What a router says of a packet that it cannot deliver.
+fn unreachable(about: &[u8]) -> Vec<u8> {
+    let error = IcmpError { kind: IcmpErrorKind::HostUnreachable, source: ip("8.8.8.1") };
+    let mut buffer = [0; IcmpError::MAXIMUM_LENGTH];
+    let length = error.write(about, &Headers::parse(about).unwrap(), &mut buffer);
+    buffer[..length].to_vec()
 }
