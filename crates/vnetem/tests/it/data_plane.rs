@@ -542,6 +542,11 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
     world.forwarded(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
     world.now = Time(0);
     world.forwarded(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
+    // What happens meanwhile is told as of when the clock stood highest.
+    world.connect(world.vm(), "10.0.0.4:50002", ACCOUNT);
+    let times: Vec<_> =
+        std::iter::from_fn(|| world.plane.poll_event()).map(|event| event.at).collect();
+    assert_eq!(times, [Time(0), Time(0) + Duration::from_secs(200)]);
     world.now = Time(0) + Duration::from_secs(200 + 239);
     world.forwarded(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
     world.wait(Duration::from_secs(240));
