@@ -392,6 +392,7 @@ fn sources_that_cannot_be_are_dropped() {
     let fixed = world.network.add_nic(world.web, "fixed", ip("10.0.0.9")).unwrap();
     let router = world.network.add_nic(world.web, "router", ip("10.0.0.10")).unwrap();
     world.network.set_ip_forwarding(router, true).unwrap();
+    let another = world.network.add_service("another", &[net("52.240.0.0/16")]).unwrap();
     world.apply();
     let storage = world.storage;
     let forged =
@@ -416,6 +417,11 @@ fn sources_that_cannot_be_are_dropped() {
         (
             Edge::Service { service: storage, identity: None },
             syn("8.8.8.8:1", "20.1.1.1:80"),
+            DropReason::SpoofedSource,
+        ),
+        (
+            Edge::Service { service: another, identity: None },
+            syn(ACCOUNT, "20.1.1.1:80"),
             DropReason::SpoofedSource,
         ),
         (
