@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,9 @@ const KINDS: [(char, u8); 8] =
     [('S', 50), ('E', 20), ('R', 29), ('N', 26), ('F', 26), ('P', 32), ('W', 20), ('L', 9)];
 
 const PAGE: &str = "docs/conformance.md";
+
+/// Patches that break one rule each, which docs/assurance.md lists.
+const BREAKS: &str = ".ci/breaks";
 
 /// `(kind, number)`, written `S-01`.
 type Number = (char, u8);
@@ -47,6 +50,36 @@ fn the_conformance_page_is_current_and_leaves_no_statement_out() {
         fs::write(&path, &page).unwrap();
     } else if fs::read_to_string(&path).unwrap_or_default() != page {
         wrong.push(format!("{PAGE} is stale: VNETEM_BLESS=1 cargo test -p vnetem-lab"));
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Each patch of `.ci/breaks` says in its first line which statements it breaks, and below it what catches it.
+#[test]
+fn every_modelled_statement_is_broken_on_purpose_under_a_test_that_names_it() {
+    let tests = tests_of_the_workspace();
+    let (mut broken, mut wrong) = (BTreeSet::new(), Vec::new());
+    for patch in fs::read_dir(root().join(BREAKS)).unwrap() {
+        let patch = patch.unwrap().path();
+        let text = fs::read_to_string(&patch).unwrap();
+        let catching = catching(&text);
+        let (claim, _) = text.split_once(": ").unwrap();
+        for number in named(claim) {
+            let names = tests.get(&number).map_or(&[][..], Vec::as_slice);
+            if names.iter().any(|test| catching.iter().any(|end| test.ends_with(end))) {
+                broken.insert(number);
+            } else {
+                let patch = patch.file_stem().unwrap().display();
+                wrong.push(format!("{patch}: what catches it names {} nowhere", show(number)));
+            }
+        }
+    }
+    let chapters = chapters(include_str!("conformance/statements.txt"));
+    for statement in chapters.iter().flat_map(|chapter| &chapter.statements) {
+        let outside = matches!(statement.remark, Remark::NotModelled(_));
+        if !outside && !broken.contains(&statement.number) {
+            wrong.push(format!("{} is broken by no patch", show(statement.number)));
+        }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -132,7 +165,8 @@ fn page(chapters: &[Chapter], tests: &mut BTreeMap<Number, Vec<String>>) -> Stri
         "# Conformance\n\n\
          What a service endpoint does, in numbered statements, whether vnetem models it, and which tests hold it. Code, tests and docs\n\
          name the statements by these numbers. Written by `crates/lab/tests/conformance.rs` from the comments of the tests; a file's name\n\
-         is below `crates/`.\n\n",
+         is below `crates/`. Each modelled statement was also broken on purpose, and a test that is listed for it failed\n\
+         ([docs/assurance.md](assurance.md#broken-on-purpose)).\n\n",
     );
     writeln!(
         page,
@@ -159,6 +193,15 @@ fn page(chapters: &[Chapter], tests: &mut BTreeMap<Number, Vec<String>>) -> Stri
         }
     }
     page
+}
+
+/// What catches a break, as the names of tests end: the test that its patch names, and the scenarios where that is the one that plays them.
+fn catching(patch: &str) -> Vec<String> {
+    let line = |start| patch.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
+    let test = line("Caught by: cargo test ").rsplit([':', ' ']).next().unwrap_or_default();
+    let scenarios = line("Scenarios: ").split(", ").filter(|name| !name.is_empty());
+    let scenarios = scenarios.map(|name| format!("/{name}.scn"));
+    scenarios.chain([format!("::{test}")]).collect()
 }
 
 /// The tests that name each statement, in the order of files and lines.
