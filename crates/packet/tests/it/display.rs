@@ -1,4 +1,4 @@
-use vnetem_packet::{Headers, TcpFlags};
+use vnetem_packet::{Headers, Malformed, SiteId, SubnetId, TcpFlags, VnetId};
 
 use crate::packets::{Body, Packet};
 
@@ -37,4 +37,11 @@ fn flags_read_from_the_lowest_bit_up() {
     let shown = [0x00, 0x02, 0x12, 0x10, 0x14, 0x04, 0x11, 0x18, 0x3F, 0xC2]
         .map(|flags| TcpFlags(flags).to_string());
     assert_eq!(shown, [".", "S", "SA", "A", "RA", "R", "FA", "PA", "FSRPAU", "SEC"]);
+}
+
+#[test]
+fn numbers_and_causes_are_named() {
+    let shown = [VnetId(1).to_string(), SubnetId(2).to_string(), SiteId(3).to_string()];
+    assert_eq!(shown, ["vnet#1", "subnet#2", "site#3"]);
+    assert_eq!(Malformed::TotalLength.to_string(), Malformed::TotalLength.name());
 }

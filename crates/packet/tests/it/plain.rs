@@ -64,6 +64,9 @@ proptest! {
         }
         let plain = Plain::parse(&bytes).map(|plain| (plain, Plain::segment(&bytes)));
         prop_assert_eq!(plain, by_headers(&bytes));
+        if let (Some(_), Ok(headers)) = (plain, Headers::parse(&bytes)) {
+            prop_assert_eq!(Plain::total_length(&bytes), headers.total_length);
+        }
     }
 
     /// W1, W3, W4: the same bytes as the rewrite that knows every kind of packet.

@@ -121,6 +121,15 @@ proptest! {
         prop_assert_eq!(rewritten(&packet, to, ttl), twin::rewrite(&packet, to, ttl));
     }
 
+    /// What the headers say of a packet once it is rewritten is what its bytes say.
+    #[test]
+    fn headers_follow_their_packet(packet in packet(), to in rewrites()) {
+        let packet = packet.bytes();
+        let (to, headers) = (keep_identifier_apart(to, &packet), Headers::parse(&packet).unwrap());
+        let rewritten = rewritten(&packet, to, headers.ttl);
+        prop_assert_eq!(Ok(to.applied(&headers)), Headers::parse(&rewritten));
+    }
+
     /// W1 by a judge of its own, and what the judge says of absent checksums.
     #[test]
     fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
