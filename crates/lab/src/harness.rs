@@ -25,8 +25,8 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::{Strategy, any};
 use vnetem::{
-    Closing, DataPlane, Edge, EditError, EventKind, Fate, Forward, Network, Settings, Snapshot,
-    SourceMode, Time,
+    Closing, DataPlane, Edge, EditError, EventKind, Fate, Forward, Mtu, Network, Settings,
+    Snapshot, SourceMode, Time,
 };
 
 use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
@@ -76,6 +76,10 @@ pub struct Coverage {
     pub endpoint: u64,
     /// Packets that were not forwarded.
     pub stopped: u64,
+    /// Packets that were longer than the next link takes.
+    pub too_long: u64,
+    /// Packets that an endpoint policy refused.
+    pub policed: u64,
     /// Flows that a change closed.
     pub closed: u64,
     /// Packets of the data plane's own making.
@@ -127,6 +131,10 @@ fn settings(setup: u8) -> Settings {
     settings.flows.held = 1024;
     settings.flows.cells = 4096;
     settings.flows.inbound_refreshes = setup % 4 != 2;
+    // Links so narrow that the longer packets do not fit, most of all the public ones.
+    if setup / 32 % 2 == 1 {
+        settings.mtu = Mtu { public: 60, private: 300 };
+    }
     settings.fragment_life = Duration::from_secs(30);
     settings.closing = match setup / 8 % 4 {
         2 => Closing::Opener,

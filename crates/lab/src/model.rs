@@ -208,7 +208,8 @@ impl Model {
                     }
                     // What goes no further renews nothing.
                     let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
-                    self.renew(at, packet.ttl > 1 && !refused)?;
+                    let fits = self.fits(&packet, flow.edges()[1 - side]);
+                    self.renew(at, packet.ttl > 1 && !refused && fits)?;
                 }
                 return self.hit(at, side, &entered, &packet);
             }
@@ -232,6 +233,8 @@ impl Model {
             return drop(DropReason::OutboundUnsupported);
         }
         self.check_ttl(entered, packet)?;
+        let to = self.flow(at)?.edges()[1 - side];
+        self.check_size(entered, packet, to)?;
         let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
         let restarts = match (&mut flow.stage, packet.segment()) {
@@ -269,6 +272,31 @@ impl Model {
             self.originate(entered.by, Some(wire::time_exceeded(router, entered.bytes, packet)));
         }
         drop(DropReason::TtlExpired)
+    }
+
+    /// F7, T-27: what is longer than the next link takes goes no further, is never cut into fragments, and where it must not be cut its
+    /// sender is told the size.
+    fn check_size(&mut self, entered: &Entered<'_>, packet: &Packet, to: Edge) -> Result<(), Fate> {
+        if self.fits(packet, to) {
+            return Ok(());
+        }
+        let is_told = packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
+        if packet.dont_fragment && is_told {
+            let router = self.router(entered.by, *packet.destination.ip());
+            let size = self.size(to);
+            let error = wire::too_long(router, size, entered.bytes, packet);
+            self.originate(entered.by, Some(error));
+        }
+        drop(DropReason::TooLong)
+    }
+
+    fn fits(&self, packet: &Packet, to: Edge) -> bool {
+        packet.total <= usize::from(self.size(to))
+    }
+
+    fn size(&self, to: Edge) -> u16 {
+        let sizes = self.settings.mtu;
+        if is_public(to) { sizes.public } else { sizes.private }
     }
 
     /// Time passes: whatever has run out is gone at its own instant (T4, T5).

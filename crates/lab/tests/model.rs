@@ -119,15 +119,18 @@ fn sequences_reach_every_kind_of_outcome() {
         sum.translated += one.translated;
         sum.endpoint += one.endpoint;
         sum.stopped += one.stopped;
+        sum.too_long += one.too_long;
+        sum.policed += one.policed;
         sum.closed += one.closed;
         sum.originated += one.originated;
         sum.refused += one.refused;
     }
-    let Coverage { forward, reverse, translated, endpoint, stopped, closed, originated, refused } =
-        sum;
+    let Coverage { forward, reverse, translated, endpoint, stopped, .. } = sum;
+    let Coverage { too_long, policed, closed, originated, refused, .. } = sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
-    assert!(closed > 150 && originated > 500 && refused > 250, "{sum:?}");
+    assert!(too_long > 100 && policed > 5, "{sum:?}");
+    assert!(closed > 150 && originated > 500 && refused > 200, "{sum:?}");
     batches.sort_unstable();
     assert!(batches[150] >= 8 && batches[299] >= 16, "the largest batch of each: {batches:?}");
 }

@@ -84,7 +84,8 @@ impl Conversation {
     pub(crate) fn packet(&self, far: bool, make: Make) -> Vec<u8> {
         let (source, destination) = self.ends(far);
         let body = self.message(far, source, destination, make);
-        ip(self.protocol, *source.ip(), *destination.ip(), 0x1234, 0, &body)
+        let dont_fragment = if make.scaled { 0x4000 } else { 0 };
+        ip(self.protocol, *source.ip(), *destination.ip(), 0x1234, dont_fragment, &body)
     }
 
     fn message(&self, far: bool, from: SocketAddrV4, to: SocketAddrV4, make: Make) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! Both are driven alike, and compared after each step.
 
+use vnetem::{DenyReason, DropReason, Mark, Refusal};
+
 use super::*;
 
 impl Runner {
@@ -46,10 +48,14 @@ impl Runner {
     }
 
     pub(super) fn count(&mut self, fate: &Fate) {
+        let by_policy = Refusal::NotInEndpointPolicy;
         let Fate::Forward(forward) = fate else {
             self.coverage.stopped += 1;
+            self.coverage.too_long += u64::from(*fate == Fate::Drop(DropReason::TooLong));
+            self.coverage.policed += u64::from(*fate == Fate::Deny(DenyReason::Refused(by_policy)));
             return;
         };
+        self.coverage.policed += u64::from(forward.mark == Mark::Refused(by_policy));
         match forward.direction {
             vnetem::Direction::Forward => self.coverage.forward += 1,
             vnetem::Direction::Reverse => self.coverage.reverse += 1,

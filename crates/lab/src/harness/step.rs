@@ -133,6 +133,7 @@ impl Step {
                 let kind = match a {
                     0..=79 => 0,
                     80..=103 => 2,
+                    104..=111 => 23,
                     other => other % Edit::KINDS,
                 };
                 let edit = Edit { kind, on: b, to: c, with: d };

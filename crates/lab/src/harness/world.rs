@@ -6,11 +6,11 @@ use core::time::Duration;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Action, DefaultAction, DenyMode, Edge, EditError, IdleMinutes, IpRule, Limits, Mapping,
-    MidStream, Network, NextHop, NicId, Notice, Outbound, PoolRules, PortRange, Rate, ResourceId,
-    RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, Scope, SecurityGroup,
-    SecurityGroupId, SecurityRule, Selector, ServiceId, SiteId, SubnetId, TiePolicy, TimerProfile,
-    VnetId,
+    Action, DefaultAction, DenyMode, Edge, EditError, EndpointPolicy, EndpointPolicyId,
+    IdleMinutes, IpRule, Limits, Mapping, MidStream, Network, NextHop, NicId, Notice, Outbound,
+    PolicyDefinition, PolicyService, PoolRules, PortRange, Rate, ResourceId, RuleDirection,
+    RuleLimits, RuleProtocol, RuleSet, RuleState, Scope, SecurityGroup, SecurityGroupId,
+    SecurityRule, Selector, ServiceId, SiteId, SubnetId, TiePolicy, TimerProfile, VnetId,
 };
 
 use super::pick;
@@ -27,6 +27,7 @@ pub(crate) struct World {
     pub(crate) services: [ServiceId; 2],
     pub(crate) resources: [ResourceId; 2],
     pub(crate) groups: [SecurityGroupId; 3],
+    pub(crate) policies: [EndpointPolicyId; 2],
 }
 
 /// Who can send: an edge and an address that is at home there.
@@ -95,8 +96,24 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
     let groups = groups().map(|(name, group)| net.add_security_group(name, group));
     let [first, second, third] = groups;
     let (groups, services) = ([first?, second?, third?], [storage, sql]);
-    Ok((net, World { vnets, subnets, nics, site, services, resources, groups }))
+    // A policy that names nothing, and one that names both accounts by what is above them; the second is a classic one (P-06).
+    for (resource, provider) in resources.into_iter().zip(["Storage", "ClassicStorage"]) {
+        let path = format!("{GROUP}/providers/Microsoft.{provider}/storageAccounts/st{resource}");
+        net.set_resource_path(resource, &path)?;
+    }
+    let policies = [None, GROUP.parse().ok()].map(|group| {
+        let name = format!("policy{}", u8::from(group.is_some()));
+        let named = PolicyDefinition::new(PolicyService::Storage, group.into_iter().collect());
+        let definitions = named.into_iter().collect();
+        net.add_endpoint_policy("7", EndpointPolicy { name, region: String::new(), definitions })
+    });
+    let [nothing, accounts] = policies;
+    let policies = [nothing?, accounts?];
+    Ok((net, World { vnets, subnets, nics, site, services, resources, groups, policies }))
 }
+
+/// The resource group that has the accounts.
+const GROUP: &str = "/subscriptions/7/resourceGroups/Lab";
 
 /// Hosts that open flows. The last ones are an appliance that sends in the name of others.
 pub(crate) fn hosts(world: &World) -> [HostAt; 13] {
@@ -283,14 +300,19 @@ impl Edit {
 
     /// Whether the edit concerns beta, or things that only beta could see.
     pub(crate) fn is_betas(&self) -> bool {
-        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20);
+        let subnet =
+            matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20) || self.is_about_policies();
         let on = if self.on < 128 { self.on % 3 } else { self.on };
         subnet && matches!(on % 5, 2 | 3)
     }
 
     /// Whether it enables, disables or feeds endpoints.
     pub(crate) fn is_about_endpoints(&self) -> bool {
-        matches!(self.kind % Self::KINDS, 0..=3 | 11)
+        matches!(self.kind % Self::KINDS, 0..=3 | 11) || self.is_about_policies()
+    }
+
+    fn is_about_policies(&self) -> bool {
+        self.kind % Self::KINDS == 23 && self.to >= 32
     }
 
     /// Makes the edit.
@@ -352,6 +374,15 @@ impl Edit {
             19 => net.set_gateway_idle(subnet, idle(to)),
             20 => net.guard_subnet(subnet, world.groups.get(usize::from(to % 4)).copied()),
             21 => net.guard_nic(nic, world.groups.get(usize::from(to % 4)).copied()),
+            // With the endpoint that it needs.
+            23 if to >= 128 => net.edit(|net| {
+                net.enable_endpoint(subnet, service, scope(with))?;
+                net.attach_policy(subnet, service, *pick(&world.policies, with))
+            }),
+            23 if to >= 32 => world
+                .policies
+                .iter()
+                .try_for_each(|policy| net.detach_policy(subnet, service, *policy)),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
             22 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
@@ -444,6 +475,10 @@ impl fmt::Display for Edit {
             19 => write!(f, "idle timeout of {subnet}: {:?}", idle(to)),
             20 => write!(f, "group {} guards {subnet}", to % 4),
             21 => write!(f, "group {} guards nic {on}", to % 4),
+            23 if to >= 128 => {
+                write!(f, "endpoint with policy {} for {service} on {subnet}", with % 2)
+            }
+            23 if to >= 32 => write!(f, "no policies for {service} on {subnet}"),
             _ => write!(f, "refused edit {} {to} on {subnet}", kind % Self::KINDS),
         }
     }

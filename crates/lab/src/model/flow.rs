@@ -135,6 +135,7 @@ impl Flow {
             protocol: self.protocol,
             ttl: 64,
             identification: 0,
+            dont_fragment: false,
             header: 20,
             total: 20,
             part: Part::Whole,

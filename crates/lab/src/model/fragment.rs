@@ -49,11 +49,14 @@ impl Model {
         }
         // N-18: the method may have changed since the first one passed. What goes no further renews nothing.
         let refused = !self.carries_fragments(&self.flow(flow_at)?);
-        self.renew(flow_at, packet.ttl > 1 && !refused)?;
+        let to = self.flow(flow_at)?.edges()[1 - side];
+        let fits = self.fits(packet, to);
+        self.renew(flow_at, packet.ttl > 1 && !refused && fits)?;
         if refused {
             return drop(DropReason::OutboundUnsupported);
         }
         self.check_ttl(entered, packet)?;
+        self.check_size(entered, packet, to)?;
         let Some(first) = self.fragments.get_mut(at) else { return Err(missing) };
         first.spans.push((offset, end));
         first.length = first.length.or(last.then_some(end));

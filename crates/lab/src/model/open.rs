@@ -114,6 +114,7 @@ impl Model {
             }
             // a circle of appliances, until the time to live is over.
             self.check_ttl(entered, packet)?;
+            self.check_size(entered, packet, flow.to)?;
             flow.mark = Mark::Unjudged;
             return Ok(flow.carry(0, bytes, packet));
         }
@@ -123,6 +124,7 @@ impl Model {
             return drop(DropReason::FlowTableFull);
         }
         self.check_ttl(entered, packet)?;
+        self.check_size(entered, packet, flow.to)?;
         self.join(&flow, &rules);
         if let Some(at) = replaced {
             let cause = self.flow(at)?.cause_of_expiry();

@@ -1,5 +1,7 @@
 //! Who sent a packet, where it would go, and what an ICMP error belongs to.
 
+use vnetem::{Refusal, ServiceId};
+
 use super::*;
 
 impl Model {
@@ -93,10 +95,32 @@ impl Model {
         let (Some((_, resource)), None) = (there.next(), there.next()) else {
             return Mark::Unjudged;
         };
+        // The policies of the subnet speak first (U-06).
+        if let Edge::Service { service, identity: Some(identity) } = flow.to
+            && !self.policies_allow(identity.subnet, service, &resource.path)
+        {
+            return Mark::Refused(Refusal::NotInEndpointPolicy);
+        }
         match resource.rules.judge(arrival) {
             vnetem::Access::Allowed(_) => Mark::Allowed,
             vnetem::Access::Refused(refusal) => Mark::Refused(refusal),
         }
+    }
+
+    /// S-45, P-01 to P-03, P-06: without a policy everything may be called, with some what one of them names, or something above it; never a
+    /// classic account.
+    fn policies_allow(&self, subnet: SubnetId, service: ServiceId, path: &str) -> bool {
+        let mut policies = self.network.policies_of(subnet, service).peekable();
+        let parts =
+            |path: &str| -> Vec<String> { path.split('/').map(str::to_ascii_lowercase).collect() };
+        let path = parts(path);
+        if policies.peek().is_none() {
+            return true;
+        }
+        let mut entries =
+            policies.flat_map(|policy| &policy.definitions).flat_map(|part| part.resources());
+        !path.contains(&"microsoft.classicstorage".to_owned())
+            && entries.any(|entry| path.starts_with(&parts(&entry.to_string())))
     }
 
     /// The address of the router next to an edge: the first of its range; on the public side, where none is known, the address that
@@ -161,6 +185,7 @@ impl Model {
             return drop(DropReason::Redirect);
         }
         self.check_ttl(entered, packet)?;
+        self.check_size(entered, packet, flow.edges()[1 - side])?;
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {
             // From the inside, about a packet from the remote: the inside is not shown (N5).

@@ -66,7 +66,7 @@ pub(crate) fn from_subnet(
     if is_platform(destination) {
         return preserved(Edge::Platform(id));
     }
-    match way(net, subnet, destination, served).ok_or(NoPath::Route)? {
+    match way(net, id, destination, served).ok_or(NoPath::Route)? {
         Way::Endpoint(service) => {
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
             preserved(Edge::Service { service, identity: Some(identity) })
@@ -180,10 +180,11 @@ fn translatable(packet: &Packet, everything: bool) -> bool {
 }
 
 /// The choice between the subnet's best route and the endpoint's prefix.
-fn way(net: &Network, subnet: &Subnet, to: Ipv4Addr, served: bool) -> Option<Way> {
+fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: bool) -> Option<Way> {
+    let subnet = net.subnet(id).ok()?;
     let own = best(net, subnet, to);
     let endpoint =
-        service_at(net, to).filter(|(service, _)| served && in_scope(net, subnet, *service, to));
+        service_at(net, to).filter(|(service, _)| served && in_scope(net, id, *service, to));
     let Some((service, prefix)) = endpoint else {
         return own.map(|(_, hop, _)| Way::Hop(hop));
     };
@@ -236,8 +237,13 @@ fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHo
     Some((prefix, hop, rank == 2))
 }
 
-/// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known.
-fn in_scope(net: &Network, subnet: &Subnet, service: ServiceId, to: Ipv4Addr) -> bool {
+/// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
+/// (E-11).
+fn in_scope(net: &Network, id: SubnetId, service: ServiceId, to: Ipv4Addr) -> bool {
+    let Ok(subnet) = net.subnet(id) else { return false };
+    if net.policies_of(id, service).next().is_some() {
+        return true;
+    }
     match subnet.endpoints.get(&service).map(|endpoint| &endpoint.scope) {
         None => false,
         Some(Scope::Worldwide) => true,

@@ -9,7 +9,7 @@ use vnetem::Malformed;
 
 pub(crate) use write::{
     error_about, finish, finish_header, readdress, readdress_error, reset, reset_answering,
-    time_exceeded,
+    time_exceeded, too_long,
 };
 
 /// ICMP, TCP and UDP by number.
@@ -30,6 +30,7 @@ pub(crate) struct Packet {
     pub(crate) protocol: u8,
     pub(crate) ttl: u8,
     pub(crate) identification: u16,
+    pub(crate) dont_fragment: bool,
     /// Lengths in bytes of the IPv4 header and of all.
     pub(crate) header: usize,
     pub(crate) total: usize,
@@ -127,6 +128,7 @@ impl Packet {
             protocol,
             ttl: ip.ttl(),
             identification: ip.identification(),
+            dont_fragment: ip.dont_fragment(),
             header,
             total,
             part,
@@ -276,6 +278,7 @@ pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Ma
         protocol,
         ttl: ip.ttl(),
         identification: ip.identification(),
+        dont_fragment: ip.dont_fragment(),
         header,
         total,
         part,

@@ -151,6 +151,16 @@ impl Network {
         policies.find(|(_, owned)| owned.policy.name == name).map(|(&id, _)| id)
     }
 
+    /// The policies that are attached to the endpoint of a subnet for a service, by their numbers.
+    pub fn policies_of(
+        &self,
+        subnet: SubnetId,
+        service: ServiceId,
+    ) -> impl Iterator<Item = &EndpointPolicy> {
+        let attached = self.policies.attached.get(&(subnet, service)).into_iter().flatten();
+        attached.filter_map(|id| self.endpoint_policy(*id).ok().map(AsRef::as_ref))
+    }
+
     /// P-07: policies are in the region of the network whose subnets they are attached to.
     pub(super) fn check_policy_regions(
         &self,

@@ -142,6 +142,14 @@ pub(crate) fn time_exceeded(from: Ipv4Addr, about: &[u8], packet: &Packet) -> Ve
     error_about(from, (11, 0), about, packet)
 }
 
+/// ICMP fragmentation needed, with the size that the next link takes (T-27, RFC 1191 4).
+pub(crate) fn too_long(from: Ipv4Addr, size: u16, about: &[u8], packet: &Packet) -> Vec<u8> {
+    let mut bytes = error_about(from, (3, 4), about, packet);
+    put(&mut bytes, 26, &size.to_be_bytes());
+    finish(&mut bytes, 2);
+    bytes
+}
+
 /// An ICMP error about a packet: 576 bytes at most, with the packet's own identification.
 pub(crate) fn error_about(
     from: Ipv4Addr,
