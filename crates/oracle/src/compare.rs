@@ -20,12 +20,14 @@ pub enum Chosen {
     /// Linux leaves the checksum of a quoted segment as it is unless the whole TCP header is quoted; here it is kept right wherever it is
     /// quoted (T-25).
     QuotedChecksum,
+    /// Linux tells the sender of a header whose options cannot be read that it has a problem; here nothing malformed is answered.
+    BadOptions,
 }
 
 impl Chosen {
     /// All of them.
-    pub const ALL: [Self; 3] =
-        [Self::ExpiredThoughRefused, Self::QuoteChecksum, Self::QuotedChecksum];
+    pub const ALL: [Self; 4] =
+        [Self::ExpiredThoughRefused, Self::QuoteChecksum, Self::QuotedChecksum, Self::BadOptions];
 }
 
 /// A difference that nobody chose.
@@ -92,6 +94,7 @@ fn chosen(
         return (ours == kernel).then_some(Chosen::QuotedChecksum);
     };
     let told = matches!(kernel, [one] if one.to == from && is_time_exceeded(one));
+    let has_problem = matches!(kernel, [one] if one.to == from && is_parameter_problem(one));
     let quote = payload(sent).get(8..).unwrap_or_default();
     let quoted_header = quote.get(..header(quote)).unwrap_or_default();
     match reason {
@@ -108,6 +111,9 @@ fn chosen(
             if ours.is_empty() && sum(quoted_header) != 0xFFFF =>
         {
             Some(Chosen::QuoteChecksum)
+        }
+        DropReason::Malformed(Malformed::HeaderOptions) if ours.is_empty() && has_problem => {
+            Some(Chosen::BadOptions)
         }
         _ => None,
     }
@@ -126,6 +132,10 @@ fn leave_quoted_checksum(packet: &mut [u8], sent: &[u8]) {
     put(packet, error + 2, 0);
     let checksum = !sum(payload(packet));
     put(packet, error + 2, checksum);
+}
+
+fn is_parameter_problem(emitted: &Emitted) -> bool {
+    byte(&emitted.bytes, 9) == ICMP && byte(payload(&emitted.bytes), 0) == 12
 }
 
 fn is_time_exceeded(emitted: &Emitted) -> bool {

@@ -14,7 +14,15 @@ pub fn directed() -> Vec<(Side, Vec<u8>)> {
     packets.extend(sums_that_fold_to_zero());
     packets.extend(odd_options());
     packets.extend(lengths());
+    packets.push(bad_options());
     packets
+}
+
+/// A datagram whose header has an option of no length.
+fn bad_options() -> (Side, Vec<u8>) {
+    let mut draft = Draft::udp((place::host(3), place::remote(3)), (33_400, 53), b"", true);
+    draft.options = vec![7, 0, 0, 0];
+    (Side::Inside, draft.build())
 }
 
 /// UDP datagrams whose checksum comes to 0 before or after translation, and is sent as 0xFFFF (T-30, RFC 768); from both sides.

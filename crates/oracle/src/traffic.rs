@@ -225,7 +225,10 @@ impl Traffic {
         // A second FIN of one end counts as the other end's in Linux, not here.
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
         let data = if flags & SYN != 0 { Vec::new() } else { data };
-        let flags = if known.is_finished() && flags & SYN != 0 { ACK } else { flags };
+        // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and forgets the FIN; ours keeps the highest
+        // ends, behind which a reset has to lie (R3).
+        let finishes = [Side::Inside, Side::Outside].into_iter().any(|end| known.has_finished(end));
+        let flags = if finishes && flags & SYN != 0 { ACK } else { flags };
         // A SYN and ACK that is sent again has the number that it had. The inside, which began, sends none.
         let answers = from == Side::Outside;
         let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };

@@ -36,6 +36,7 @@ pub const fn shift(checksum: u16, difference: u16) -> u16 {
 
 /// The sum of all words of `bytes`, an odd last byte padded with zero (RFC 1071 1).
 #[must_use]
+#[inline]
 pub fn sum(bytes: &[u8]) -> u16 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut last = [0; 4];
@@ -55,6 +56,7 @@ pub const fn add(left: u16, right: u16) -> u16 {
 
 /// The sum of the pseudo-header that TCP and UDP checksums cover (RFC 9293 3.1, RFC 768); `length` is the segment's in bytes.
 #[must_use]
+#[inline]
 pub fn pseudo_header(source: [u8; 4], destination: [u8; 4], protocol: u8, length: u16) -> u16 {
     let source = u64::from(u32::from_be_bytes(source));
     let destination = u64::from(u32::from_be_bytes(destination));
