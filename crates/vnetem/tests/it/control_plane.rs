@@ -8,6 +8,7 @@ use vnetem::{
     RouteSource, RouteState, RuleLimits, RuleSet, Scope, ServiceId, SiteId, SubnetId, VnetId,
 };
 
+use crate::base;
 use crate::packets::{ip, net};
 
 fn open_rules() -> RuleSet {
@@ -25,15 +26,12 @@ struct World {
 
 /// Two networks with the same range, a subnet behind a gateway, a site and a service.
 fn world() -> World {
-    let mut network = Network::new();
-    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let base::World { mut network, alpha, web, storage } = base::world();
     let beta = network.add_vnet("beta", &[net("10.0.0.0/16")]).unwrap();
-    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
     let office =
         network.add_site("office", &[net("192.168.1.0/24")], &[ip("203.0.113.50")]).unwrap();
-    let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
     network.add_resource(storage, "acct", ip("52.239.1.9"), open_rules()).unwrap();
     network.commit();
     World { network, alpha, beta, web, office, storage }

@@ -8,12 +8,12 @@ use vnetem::{
     RuleSet, RuleState, Scope, Settings, Time, VnetId,
 };
 
-use crate::ownership::{self, World};
+use crate::base::{self, World};
 use crate::packets::segment;
 
-/// The world of ownership, with the endpoint.
+/// With the endpoint.
 fn world() -> World {
-    let mut w = ownership::world();
+    let mut w = base::world();
     w.network.enable_endpoint(w.web, w.storage, Scope::Worldwide).unwrap();
     w
 }

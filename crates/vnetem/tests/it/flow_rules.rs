@@ -9,6 +9,7 @@ use vnetem::{
     Settings, SubnetId, Time, VnetId,
 };
 
+use crate::base;
 use crate::packets::{end, fragments, ip, net, segment, summed};
 
 const VM: &str = "10.0.0.4:50001";
@@ -23,10 +24,7 @@ struct World {
 }
 
 fn world() -> World {
-    let mut network = Network::new();
-    network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
-    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
-    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+    let base::World { mut network, alpha, web, .. } = base::world();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let plane = DataPlane::new(network.commit(), Settings::default());
     World { network, plane, alpha, web, now: Time(0) }

@@ -8,6 +8,7 @@
     reason = "a test that cannot be set up must fail, and folded sums have 16 bits"
 )]
 
+mod base;
 mod commits;
 mod control_plane;
 mod data_plane;

@@ -6,24 +6,10 @@ use std::net::Ipv4Addr;
 use vnetem::{
     Access, Action, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, Network,
     OrderedRule, OrderedRules, Permissions, Placement, PublicAccess, RuleLimits, RuleSet,
-    RuleState, Scope, ServiceId, SubnetId, VnetId,
+    RuleState, Scope, SubnetId,
 };
 
-/// A network with one subnet, and a service.
-pub(crate) struct World {
-    pub(crate) network: Network,
-    pub(crate) alpha: VnetId,
-    pub(crate) web: SubnetId,
-    pub(crate) storage: ServiceId,
-}
-
-pub(crate) fn world() -> World {
-    let mut network = Network::new();
-    let storage = network.add_service("storage", &["52.239.0.0/16".parse().unwrap()]).unwrap();
-    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
-    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
-    World { network, alpha, web, storage }
-}
+use crate::base::{World, world};
 
 const ACCOUNT: Ipv4Addr = Ipv4Addr::new(52, 239, 1, 9);
 

@@ -7,6 +7,7 @@ use vnetem::{
     ServiceId, SiteId, SubnetId, TagLevel, VnetId,
 };
 
+use crate::base;
 use crate::packets::{ip, net};
 
 const FIREWALL: NextHop = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 9, 4));
@@ -23,14 +24,11 @@ struct World {
 
 /// A network with a subnet, a peer, a site and a service.
 fn world() -> World {
-    let mut network = Network::new();
-    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let base::World { mut network, alpha, web, storage } = base::world();
     let gamma = network.add_vnet("gamma", &[net("10.1.0.0/16")]).unwrap();
     network.peer(alpha, gamma).unwrap();
-    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let office = network.add_site("office", &[net("192.168.1.0/24")], &[]).unwrap();
-    let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
     World { network, alpha, gamma, web, office, storage }
 }
 

@@ -6,6 +6,7 @@ use vnetem::{
     SecurityRule, SecurityRuleError, ServiceId, Settings, SubnetId, Time, VnetId,
 };
 
+use crate::base;
 use crate::packets::{end, ip, net, segment};
 
 const OUT: RuleDirection = RuleDirection::Outbound;
@@ -23,10 +24,7 @@ struct World {
 
 /// A network with two subnets behind a gateway, a declared host in one of them, and a service.
 fn world() -> World {
-    let mut network = Network::new();
-    let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
-    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
-    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+    let base::World { mut network, alpha, web, storage } = base::world();
     let db = network.add_subnet(alpha, "db", net("10.0.1.0/24")).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let vm = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
