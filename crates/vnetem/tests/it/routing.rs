@@ -132,6 +132,11 @@ fn r_09_a_route_that_overrides_bgp_beats_longer_bgp_routes() {
         world.lines("172.20.1.0/24"),
         [(RouteSource::VirtualNetworkGateway, RouteState::Invalid(RouteSource::User), gateway)]
     );
+    assert_eq!(
+        world.lines("172.21.1.0/24"),
+        [(RouteSource::VirtualNetworkGateway, RouteState::Active, gateway)],
+        "outside of the prefix, and inside of another that leads to the gateway too"
+    );
     world.network.set_bgp_override(web, prefix, false).unwrap();
     assert_eq!(world.hop("172.20.1.7"), NextHopType::VirtualNetworkGateway);
     let unknown = world.network.set_bgp_override(web, net("9.0.0.0/8"), true).unwrap_err();
