@@ -10,7 +10,7 @@ use vnetem::{
 };
 
 use crate::base;
-use crate::packets::{end, fragments, ip, net, segment, summed};
+use crate::packets::{datagram, end, fragments, ip, net, segment, summed};
 
 const VM: &str = "10.0.0.4:50001";
 const FAR: &str = "8.8.8.8:443";
@@ -201,6 +201,29 @@ fn a_later_fragment_ends_with_its_flow() {
     assert_eq!(w.plane.flow_counters().tombstones, 1);
     let late = w.send(Edge::Subnet(w.web), &datagrams[1][1]).0;
     assert_eq!(late, Fate::Drop(DropReason::FragmentWithoutFirst));
+}
+
+/// P-30: a later fragment follows the first one of its own datagram, which is known by identification, both ends and protocol together.
+#[test]
+fn a_later_fragment_follows_no_other_datagram() {
+    let mut w = world();
+    w.network.add_subnet(w.alpha, "db", net("10.0.1.0/24")).unwrap();
+    w.apply();
+    let vm = Edge::Subnet(w.web);
+    let server = "10.0.1.4:443";
+    let of = |source: &str, destination: &str, identification| {
+        let whole = datagram(end(source), end(destination), &[7; 40]);
+        fragments(&whole, 24, identification)
+    };
+    let [first, later] = of(VM, server, 1);
+    assert!(forwarded(w.send(vm, &first).0));
+    let segment = fragments(&[tcp(VM, server, "A"), vec![7; 40]].concat(), 24, 1);
+    let others =
+        [of(VM, server, 2), of("10.0.0.5:50001", server, 1), of(VM, "10.0.1.5:443", 1), segment];
+    for [_, later] in others {
+        assert_eq!(w.send(vm, &later).0, Fate::Drop(DropReason::FragmentWithoutFirst));
+    }
+    assert!(forwarded(w.send(vm, &later).0));
 }
 
 /// W9, T-22: an ICMP error goes to the sender of the packet that it quotes, whoever else it names as its own destination.

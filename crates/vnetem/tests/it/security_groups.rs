@@ -302,6 +302,13 @@ fn virtual_network_follows_routes_peerings_and_sites() {
         .unwrap();
     w.apply();
     assert!(w.passes("10.0.0.4:1", "8.8.8.8:80"));
+    // So does one that the gateway learns.
+    w.network.remove_route(w.web, Ipv4Net::default()).unwrap();
+    w.apply();
+    assert_eq!(w.open("10.0.0.4:2", "8.8.8.8:80"), denied);
+    w.network.connect(w.alpha, office, &[Ipv4Net::default()]).unwrap();
+    w.apply();
+    assert!(w.passes("10.0.0.4:2", "8.8.8.8:80"));
 }
 
 /// P-19: the rules of a group are replaced as a whole: an old one that is not among the new ones is gone, even if nothing has its number.
