@@ -185,9 +185,20 @@ impl Linked for Slab<Held> {
     }
 
     fn set_links(&mut self, number: u32, links: Links) {
-        let [low, middle, high, _] = links.next.to_le_bytes();
+        self.set_previous(number, links.previous);
+        self.set_next(number, links.next);
+    }
+
+    fn set_previous(&mut self, number: u32, previous: u32) {
         if let Some(held) = self.get_mut(number) {
-            (held.previous, held.next) = (links.previous, [low, middle, high]);
+            held.previous = previous;
+        }
+    }
+
+    fn set_next(&mut self, number: u32, next: u32) {
+        let [low, middle, high, _] = next.to_le_bytes();
+        if let Some(held) = self.get_mut(number) {
+            held.next = [low, middle, high];
         }
     }
 }

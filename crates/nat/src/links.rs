@@ -14,6 +14,12 @@ pub(crate) trait Linked {
     fn links(&self, number: u32) -> Option<Links>;
 
     fn set_links(&mut self, number: u32, links: Links);
+
+    /// Nothing if there is no such entry.
+    fn set_previous(&mut self, number: u32, previous: u32);
+
+    /// Nothing if there is no such entry.
+    fn set_next(&mut self, number: u32, next: u32);
 }
 
 /// Two places for every flow, in the timer wheel and among the flows of its cell. Kept apart from the records, since packets need those
@@ -51,6 +57,18 @@ impl Linked for Chains {
         match self.0.get_mut(number as usize) {
             Some(chained) => chained.timer = timer,
             None => self.0.push(Chained { timer, sibling: Links { previous: NIL, next: NIL } }),
+        }
+    }
+
+    fn set_previous(&mut self, number: u32, previous: u32) {
+        if let Some(chained) = self.0.get_mut(number as usize) {
+            chained.timer.previous = previous;
+        }
+    }
+
+    fn set_next(&mut self, number: u32, next: u32) {
+        if let Some(chained) = self.0.get_mut(number as usize) {
+            chained.timer.next = next;
         }
     }
 }

@@ -47,9 +47,7 @@ impl Wheel {
         let next = core::mem::replace(head, number);
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
         entries.set_links(number, Links { previous, next });
-        if let Some(links) = entries.links(next) {
-            entries.set_links(next, Links { previous: number, ..links });
-        }
+        entries.set_previous(next, number);
         if let Some(word) = self.word_mut(level, slot) {
             *word |= 1 << (slot % 64);
         }
@@ -59,14 +57,9 @@ impl Wheel {
     /// Takes an entry out, wherever it is.
     pub(crate) fn remove(&mut self, entries: &mut impl Linked, number: u32) {
         let Some(Links { previous, next }) = entries.links(number) else { return };
-        if let Some(links) = entries.links(next) {
-            entries.set_links(next, Links { previous, ..links });
-        }
+        entries.set_previous(next, previous);
         if previous & SLOT == 0 {
-            if let Some(links) = entries.links(previous) {
-                entries.set_links(previous, Links { next, ..links });
-            }
-            return;
+            return entries.set_next(previous, next);
         }
         let place = (previous & !SLOT) as usize;
         if let Some(head) = self.heads.get_mut(place) {
