@@ -99,9 +99,6 @@ impl<V: Copy + Default> Pair<V> {
     #[inline(always)]
     pub(crate) fn of_mut(&mut self, side: Side) -> &mut V {
         let [inside, outside] = &mut self.0;
-        match side {
-            Side::Inside => inside,
-            Side::Outside => outside,
-        }
+        side.choose(inside, outside)
     }
 }

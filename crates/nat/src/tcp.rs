@@ -297,10 +297,7 @@ impl Connection<'_> {
         if inside == NO_SCALE || outside == NO_SCALE {
             return 0;
         }
-        match side {
-            Side::Inside => inside,
-            Side::Outside => outside,
-        }
+        side.choose(inside, outside)
     }
 
     fn set_scale(&mut self, side: Side, scale: Option<u8>) {

@@ -1,6 +1,6 @@
 //! Gates: what nearly every packet needs to know of its edges, in one place for each, so that neither kind nor number costs a branch.
 
-use core::hint::select_unpredictable;
+use core::hint::black_box;
 use core::net::Ipv4Addr;
 
 use vnetem_nat::Zone;
@@ -35,21 +35,21 @@ impl Gates {
     /// alone and then chosen from, since a branch would often be guessed wrong: packets come from both ends as they like.
     #[inline(always)]
     pub(crate) fn at(&self, edge: &Edge) -> Option<&Gate> {
-        let subnet = match edge {
-            Edge::Subnet(SubnetId(number)) => *number as usize,
-            _ => 0,
+        // Of copies that the compiler does not know to be the same, so that it cannot make one branch of all the questions.
+        let [subnet, service] = [black_box(*edge), black_box(*edge)];
+        let subnet = match subnet {
+            Edge::Subnet(SubnetId(number)) => (number as usize).wrapping_add(MAX_SERVICES),
+            _ => usize::MAX,
         };
-        let service = match edge {
-            Edge::Service { service, .. } => usize::from(service.0),
-            _ => 0,
+        let service = match service {
+            Edge::Service { service, identity: None } => usize::from(service.0),
+            _ => usize::MAX,
         };
-        let is_public = matches!(edge, Edge::Service { identity: None, .. });
-        let place = select_unpredictable(is_public, service, usize::MAX);
-        let internet = EdgeCode::INTERNET.gate();
-        let place = select_unpredictable(matches!(edge, Edge::Internet), internet, place);
-        let subnet = subnet.saturating_add(MAX_SERVICES);
-        let place = select_unpredictable(matches!(edge, Edge::Subnet(_)), subnet, place);
-        self.0.get(place)
+        let internet = match edge {
+            Edge::Internet => EdgeCode::INTERNET.gate(),
+            _ => usize::MAX,
+        };
+        self.0.get(subnet.min(service).min(internet))
     }
 
     /// The gate of an edge, if it has one.
