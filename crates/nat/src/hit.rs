@@ -99,9 +99,16 @@ impl<T: Copy> FlowTable<T> {
         length: u16,
         fits: impl FnOnce(&T, bool) -> bool,
     ) -> Option<Hit<T>> {
-        let (slot, side) = self.locate(probe)?;
         let now = self.advance(now);
-        let record = self.records.get_mut(slot)?;
+        let (mut slot, mut side) = probe.candidate();
+        // Looked at once; most candidates are right.
+        let record = match self.records.get_mut(slot) {
+            Some(record) if record.is_at(side, &probe.key) => record,
+            _ => {
+                (slot, side) = self.locate_otherwise(probe)?;
+                self.records.get_mut(slot)?
+            }
+        };
         let (state, opener) = (record.state, record.opener());
         if state.is_tombstone()
             || deadline(&self.clocks, record) <= now
@@ -110,27 +117,30 @@ impl<T: Copy> FlowTable<T> {
         {
             return None;
         }
-        if probe.key.protocol == Protocol::TCP {
+        let record = if probe.key.protocol == Protocol::TCP {
             let segment = segment()?;
-            let detail = self.details.get_mut(slot as usize)?;
-            if state != State::Established || !is_plain(segment.flags) {
-                if !self.notes(now, slot, side, Some(&segment), length) {
+            if state == State::Established && is_plain(segment.flags) {
+                let detail = self.details.get_mut(slot as usize)?;
+                if !record.connection(detail).continues(side, &segment) {
                     return None;
                 }
-            } else if record.connection(detail).continues(side, &segment) {
                 record.last = now;
                 record.count(|| self.totals.get_mut(slot as usize), side, length);
+                record
             } else {
-                return None;
+                self.note_otherwise(now, slot, side, Some(&segment), length)?;
+                self.records.get_mut(slot)?
             }
-        } else if state == State::OneWay && side != opener {
-            self.notes(now, slot, side, None, length);
+        // One question, lest the side be asked first, which nobody can guess.
+        } else if black_box(state == State::OneWay && side != opener) {
+            self.note_otherwise(now, slot, side, None, length)?;
+            self.records.get_mut(slot)?
         } else {
             let refreshes = self.settings.inbound_refreshes | (side == Side::Inside);
             record.last = select_unpredictable(refreshes, now, record.last);
             record.count(|| self.totals.get_mut(slot as usize), side, length);
-        }
-        let record = self.records.get(slot)?;
+            record
+        };
         Some(Hit {
             side,
             opener,
@@ -141,18 +151,20 @@ impl<T: Copy> FlowTable<T> {
         })
     }
 
-    /// The same for a packet that changes the state of its flow. Says whether it is taken note of; more would go through memory.
+    /// Takes note of a packet that changes the state of its flow; nothing if it is for others to do. What is more than that would go
+    /// through memory.
     #[inline(never)]
-    fn notes(
+    fn note_otherwise(
         &mut self,
         now: u64,
         slot: u32,
         side: Side,
         segment: Option<&TcpSegment>,
         length: u16,
-    ) -> bool {
-        segment.is_none_or(|segment| segment.flags.0 & RARE == 0)
-            && self.note(now, slot, side, segment, || None, length) == Track::Pass
+    ) -> Option<()> {
+        let is_rare = segment.is_some_and(|segment| segment.flags.0 & RARE != 0);
+        let mut track = || self.note(now, slot, side, segment, || None, length);
+        (!is_rare && track() == Track::Pass).then_some(())
     }
 
     /// [`find`](Self::find) for many packets: the same answers, sooner. Keys beyond the shorter of the two slices are left alone.
@@ -172,14 +184,12 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// The end of a lookup: most candidates are right.
-    #[inline(always)]
+    /// The end of a lookup.
+    #[inline]
     fn locate(&self, probe: &Probe) -> Option<(u32, Side)> {
-        let (slot, side) = (probe.number >> 1, side_of(probe.number));
+        let (slot, side) = probe.candidate();
         match self.records.get(slot) {
-            Some(record) if record.has_key(side, &probe.key) && !record.is_vacant() => {
-                Some((slot, side))
-            }
+            Some(record) if record.is_at(side, &probe.key) => Some((slot, side)),
             _ => self.locate_otherwise(probe),
         }
     }
@@ -187,6 +197,14 @@ impl<T: Copy> FlowTable<T> {
     #[cold]
     fn locate_otherwise(&self, probe: &Probe) -> Option<(u32, Side)> {
         self.lookup(probe.hash, &probe.key)
+    }
+}
+
+impl Probe {
+    /// Where the key is, if its number is right.
+    #[inline(always)]
+    const fn candidate(&self) -> (u32, Side) {
+        (self.number >> 1, side_of(self.number))
     }
 }
 

@@ -101,6 +101,12 @@ impl<T: Copy> Record<T> {
         self.key(side) == *key
     }
 
+    /// Whether this is the live flow, or tombstone, with the key.
+    #[inline(always)]
+    pub(crate) fn is_at(&self, side: Side, key: &Key) -> bool {
+        self.has_key(side, key) && !self.is_vacant()
+    }
+
     /// Both ends as packets from a side bear them when they come.
     #[inline(always)]
     pub(crate) fn ends(&self, side: Side) -> Ends {
