@@ -130,6 +130,15 @@ proptest! {
         prop_assert_eq!(Ok(to.applied(&headers)), Headers::parse(&rewritten));
     }
 
+    /// One rewrite behind another is their join, as where a packet turns round at a public address of ours.
+    #[test]
+    fn two_rewrites_are_one(packet in packet(), first in rewrites(), second in rewrites(), ttl: u8) {
+        let packet = packet.bytes();
+        let [first, second] = [first, second].map(|to| keep_identifier_apart(to, &packet));
+        let one_by_one = rewritten(&rewritten(&packet, first, ttl), second, ttl);
+        prop_assert_eq!(rewritten(&packet, first.then(second), ttl), one_by_one);
+    }
+
     /// W1 by a judge of its own, and what the judge says of absent checksums.
     #[test]
     fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
