@@ -6,8 +6,8 @@ use std::time::Duration;
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Transport, TransportChecksum};
 use vnetem::{
     Blocks, DataPlane, DropReason, Edge, Fate, Filtering, Headers, Limits, Mapping, MidStream, Mtu,
-    Network, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time, TranslationEventKind,
-    Transmit,
+    Network, NextHop, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time,
+    TranslationEventKind, Transmit,
 };
 
 use crate::packets::{datagram, end, process, segment, summed};
@@ -488,4 +488,38 @@ fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
         world.plane.handle_timeout(world.now);
     }
     assert_eq!(world.source(other.clone()).port(), 1024);
+}
+
+/// N-08, S-18: what the internet opened to an interface's own address goes on through changes that leave the address where it is, and ends
+/// with it, or where the interface begins to forward.
+#[test]
+fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    let nics = [4, 5, 6].map(|last| {
+        network.add_nic(web, &format!("nic{last}"), Ipv4Addr::new(10, 0, 0, last)).unwrap()
+    });
+    let own = [Ipv4Addr::new(20, 9, 9, 4), Ipv4Addr::new(20, 9, 9, 5)];
+    for (nic, address) in nics.into_iter().zip(own) {
+        network.set_public_address(nic, Some(address)).unwrap();
+    }
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    let mut world = World { plane, now: Time(0), web };
+    let calls = own.map(|address| udp("9.9.9.9:5", &format!("{address}:53"), 9));
+    for (call, nic) in calls.iter().zip(nics) {
+        assert_eq!(world.forward(Edge::Internet, call.clone()).0, Edge::Nic(nic));
+    }
+    // Its answers would go nowhere now, if it were they that had opened the flow.
+    network.set_route(web, "9.9.9.0/24".parse().unwrap(), NextHop::None).unwrap();
+    world.plane.apply(world.now, network.commit());
+    for (call, nic) in calls.iter().zip(nics) {
+        assert_eq!(world.forward(Edge::Internet, call.clone()).0, Edge::Nic(nic));
+    }
+    network.set_ip_forwarding(nics[0], true).unwrap();
+    network.set_public_address(nics[1], None).unwrap();
+    network.set_public_address(nics[2], Some(own[1])).unwrap();
+    world.plane.apply(world.now, network.commit());
+    let reasons = calls.map(|call| world.drop(Edge::Internet, call));
+    assert_eq!(reasons, [DropReason::PathSwitched, DropReason::Withdrawn]);
 }
