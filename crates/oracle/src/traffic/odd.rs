@@ -51,8 +51,11 @@ impl Traffic {
     /// A packet from the outside that nobody asked for: to a port that no flow has, or from one that no flow asked (T-03).
     pub(super) fn unsolicited(&mut self) -> Vec<u8> {
         let ends = (self.remote(), place::EXTERNAL);
+        // Linux may have given any to a flow.
+        let has = |port| self.conversations.values().any(|known| known.external == port);
+        let nobodys = (20_000..u16::MAX).find(|port| !has(*port)).unwrap_or(u16::MAX);
         let ports = if self.below(2) == 0 {
-            (self.one_of(&SERVER_PORTS), 20_000)
+            (self.one_of(&SERVER_PORTS), nobodys)
         } else {
             (9, self.one_of(&SOURCE_PORTS))
         };
@@ -66,7 +69,7 @@ impl Traffic {
             _ => {
                 // A request, or an answer to none.
                 let kind = self.one_of(&[0, 8]);
-                let identifier = if kind == 0 { 20_000 } else { ports.1 };
+                let identifier = if kind == 0 { nobodys } else { ports.1 };
                 Draft::icmp(ends, (kind, 0), u32::from(identifier) << 16, &data)
             }
         };
