@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, Direction, FlowTable, NewFlow, OpenError, Settings, Side, Standing, State, Time,
-    Track, Zone, opens,
+    Cause, Cell, Direction, FlowTable, Generation, NewFlow, OpenError, Settings, Side, Standing,
+    State, Time, Track, Zone, opens,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite};
 
@@ -351,4 +351,30 @@ fn an_opening_is_asked_again_after_a_change() {
     }
     let refused = Err(OpenError::TupleInUse);
     assert_eq!(results, [Ok(()), refused, refused, refused]);
+}
+
+/// T1: with all cells taken, a flow of another cell finds room where the flow that it takes the place of leaves one: as the last of its
+/// cell, which no change waits to look at.
+#[test]
+fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
+    let settings = Settings { cells: 1, ..Settings::default() };
+    let later = Time(u64::MAX / 2);
+    let old = flow(Protocol::UDP);
+    let sibling =
+        NewFlow { inside: at([10, 0, 0, 4], 50_002), external: at([20, 1, 1, 1], 1025), ..old };
+    let successor = NewFlow { cell: Cell(2), ..old };
+    let full = Err(OpenError::TableFull);
+    for (others, touched, expected) in [(0, false, Ok(())), (1, false, full), (0, true, full)] {
+        let mut table = FlowTable::new(settings);
+        for new in [old, sibling].into_iter().take(1 + others) {
+            open(&mut table, Time(1), new).unwrap();
+        }
+        if touched {
+            table.touch(old.cell, Generation(2));
+        }
+        let may_open = table.may_open(later, successor).map(|_| ());
+        assert_eq!(may_open, expected, "{others} others, touched: {touched}");
+        assert_eq!(open(&mut table, later, successor).map(|_| ()), expected);
+        assert_eq!(table.iter().count(), 1 + others, "nobody has gone for nothing");
+    }
 }
