@@ -541,3 +541,19 @@ proptest! {
         prop_assert_eq!(choose(&table, Time(0), pool, &new), Ok(free));
     }
 }
+
+/// N-08: by both, so that a socket whose port was of another pool gets one of this.
+#[test]
+fn a_tuple_is_of_a_pool_by_its_address_and_its_port() {
+    let pool = pool(&PUBLIC, 1024, 2047);
+    for (last, port, is_in) in [
+        (1, 1024, true),
+        (3, 2047, true),
+        (2, 1023, false),
+        (2, 2048, false),
+        (4, 1024, false),
+        (4, 1, false),
+    ] {
+        assert_eq!(pool.has(at([20, 1, 1, last], port)), is_in, "20.1.1.{last}:{port}");
+    }
+}
