@@ -38,13 +38,17 @@ impl Gates {
         // Of copies that the compiler does not know to be the same, so that it cannot make one branch of all the questions.
         let [subnet, service] = [black_box(*edge), black_box(*edge)];
         let subnet = match subnet {
-            Edge::Subnet(SubnetId(number)) => (number as usize).wrapping_add(MAX_SERVICES),
+            // There is no subnet 0, whose place is the internet's.
+            Edge::Subnet(SubnetId(number)) => {
+                (number.wrapping_sub(1) as usize).saturating_add(MAX_SERVICES + 1)
+            }
             _ => usize::MAX,
         };
         let service = match service {
             Edge::Service { service, identity: None } => usize::from(service.0),
             _ => usize::MAX,
         };
+        let service = if service < MAX_SERVICES { service } else { usize::MAX };
         let internet = match edge {
             Edge::Internet => EdgeCode::INTERNET.gate(),
             _ => usize::MAX,
@@ -138,7 +142,13 @@ mod tests {
         let subnet = EdgeCode::subnet(SubnetId(2));
         assert!(gates.get(subnet).is_none(), "of a place that is not there");
         assert!(!gates.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into()));
-        assert!(gates.at(&Edge::Subnet(SubnetId(3))).is_none(), "beyond all places");
+        for beyond in [0, 3, u32::MAX] {
+            assert!(gates.at(&Edge::Subnet(SubnetId(beyond))).is_none(), "{beyond}");
+        }
+        for beyond in 31..=u8::MAX {
+            let edge = Edge::Service { service: ServiceId(beyond), identity: None };
+            assert!(gates.at(&edge).is_none(), "{beyond}");
+        }
         let internet = gates.at(&Edge::Internet).unwrap();
         assert_eq!(gates.get(EdgeCode::INTERNET), Some(internet));
         assert_eq!((internet.edge, internet.zone), (Edge::Internet, Zone::PUBLIC));

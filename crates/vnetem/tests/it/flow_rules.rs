@@ -6,11 +6,11 @@ use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
     Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Network, NextHop,
     Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
-    Settings, SubnetId, Time, VnetId,
+    ServiceId, Settings, SubnetId, Time, VnetId,
 };
 
 use crate::base;
-use crate::packets::{datagram, end, fragments, ip, net, segment, summed};
+use crate::packets::{datagram, end, fragments, ip, net, process, segment, summed};
 
 const VM: &str = "10.0.0.4:50001";
 const FAR: &str = "8.8.8.8:443";
@@ -249,6 +249,27 @@ fn an_icmp_error_ends_with_its_flow() {
     while w.plane.poll_transmit(w.now).is_some() {}
     assert_eq!(w.plane.flow_counters().tombstones, 1);
     assert_eq!(w.send(Edge::Internet, &error).0, Fate::Drop(DropReason::QuoteUnknown));
+}
+
+/// E10: numbers that no subnet and no service has are nobody's, however near they are to those of others.
+#[test]
+fn an_edge_that_is_nobodys_carries_nobodys_packets() {
+    let mut w = world();
+    let external = w.open(VM, FAR);
+    let (answer, own) = (tcp(FAR, &external, "SA"), tcp(VM, FAR, "A"));
+    let service = |number| Edge::Service { service: ServiceId(number), identity: None };
+    let subnet = u8::try_from(w.web.0).unwrap();
+    for (edge, packet) in [
+        (Edge::Subnet(SubnetId(0)), &answer),
+        (Edge::Subnet(SubnetId(u32::MAX)), &answer),
+        (service(31), &answer),
+        (service(31 + subnet), &own),
+        (service(u8::MAX), &own),
+    ] {
+        let fate = process(&mut w.plane, w.now, edge, &mut packet.clone());
+        assert!(matches!(fate, Fate::Drop(_)), "{edge:?}: {fate:?}");
+    }
+    assert!(forwarded(w.send(Edge::Internet, &answer).0));
 }
 
 /// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset ends it too, and not at once.
