@@ -87,7 +87,7 @@ impl<T: Copy> FlowTable<T> {
 
     /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
     ///
-    /// `None`, and nothing has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
+    /// `None`, and no flow has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
     /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, an RST, or a segment that is invalid.
     /// [`find`](Self::find) and the rest then tell.
     #[inline(always)] // as a call, what it tells goes through memory

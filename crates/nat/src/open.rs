@@ -23,15 +23,12 @@ pub struct Opening<T> {
     new: NewFlow<T>,
     /// Of its keys.
     hashes: [Hash; 2],
-    replaced: Replaced,
+    /// The slots of flows that it takes the place of, past their deadline or over.
+    replaced: [u32; 2],
     /// When it was found so.
     at: u64,
     changes: u64,
 }
-
-/// The slots of flows that a new one takes the place of, past their deadline or over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Replaced([u32; 2]);
 
 /// What a new flow will be found by, from the inside and the outside.
 #[derive(Clone, Copy)]
@@ -60,7 +57,7 @@ impl<T: Copy> FlowTable<T> {
     pub fn may_open(&self, now: Time, new: NewFlow<T>) -> Result<Opening<T>, OpenError> {
         let at = self.at(now);
         let (hashes, replaced) = self.replaced_by(at, &new)?;
-        Ok(Opening { new, hashes, replaced, at, changes: self.changes() })
+        Ok(Opening { new, hashes, replaced, at, changes: self.changes })
     }
 
     /// [`may_open`](Self::may_open) and [`enter`](Self::enter) at once, for callers that do not ask which flows gave way.
@@ -97,7 +94,7 @@ impl<T: Copy> FlowTable<T> {
         sink: &mut dyn FnMut(Ended<T>),
     ) -> Result<FlowId, OpenError> {
         let new = &opening.new;
-        let stands = opening.changes == self.changes() && opening.at == self.at(now);
+        let stands = opening.changes == self.changes && opening.at == self.at(now);
         let now = self.advance(now);
         let (hashes, replaced) = match stands {
             true => (opening.hashes, opening.replaced),
@@ -106,7 +103,7 @@ impl<T: Copy> FlowTable<T> {
         let outside = new.key(Side::Outside);
         // What is replaced may be the last of a socket that goes on.
         let (share, takes) = self.shares.join(now, new).ok_or(OpenError::TableFull)?;
-        for slot in replaced.0 {
+        for slot in replaced {
             if let Some(record) = self.records.get(slot) {
                 let (cause, ended) =
                     (record.state.cause_of_expiry(), self.deadline(record).min(now));
@@ -197,8 +194,8 @@ impl<T: Copy> FlowTable<T> {
         Kind::of(record.protocol(), record.state, record.state.cause_of_expiry())
     }
 
-    /// Which flows a new one would take the place of, if it may be opened.
-    fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<([Hash; 2], Replaced), OpenError> {
+    /// The hashes of a new flow's keys, and which flows it would take the place of, if it may be opened.
+    fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<([Hash; 2], [u32; 2]), OpenError> {
         let keys = [new.key(Side::Inside), new.key(Side::Outside)];
         let [inside, outside] = keys;
         let hashes = [self.secret.hash(&inside), self.secret.hash(&outside)];
@@ -220,7 +217,7 @@ impl<T: Copy> FlowTable<T> {
         if full || no_cell {
             return Err(OpenError::TableFull);
         }
-        Ok((hashes, Replaced(slots)))
+        Ok((hashes, slots))
     }
 
     /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.

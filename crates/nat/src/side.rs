@@ -86,7 +86,6 @@ impl<V: Copy> Sides<V> {
 }
 
 /// [`Sides`] where every packet asks for one of them: found by the number of the side, which takes neither branch nor choice.
-#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pair<V>(pub(crate) [V; 2]);
 

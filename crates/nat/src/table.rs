@@ -53,8 +53,8 @@ pub struct FlowTable<T> {
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
     clock: u64,
-    /// Calls that may have changed anything.
-    changes: u64,
+    /// Calls that may have changed anything: not the same again once a flow has changed.
+    pub(crate) changes: u64,
 }
 
 impl<T: Copy> FlowTable<T> {
@@ -246,12 +246,6 @@ impl<T: Copy> FlowTable<T> {
         self.clock = self.clock.max(now.0);
         self.changes = self.changes.wrapping_add(1);
         self.clock
-    }
-
-    /// What is not the same again once a flow has changed.
-    #[inline]
-    pub(crate) const fn changes(&self) -> u64 {
-        self.changes
     }
 
     /// The latest time.

@@ -87,8 +87,8 @@ pub(crate) fn fixed_header_is_right(header: &[u8; 20]) -> bool {
     is_all_ones(sum.wrapping_add(carry.into()))
 }
 
-/// Whether a sum of 16-bit words, or of words that are several of them side by side, folds to 0xFFFF: it does if it is a multiple of that, and multiples of an
-/// odd number are those whose product with its inverse (modulo 2^64) is small.
+/// Whether a sum of 16-bit words, or of words that are several of them side by side, folds to 0xFFFF: it does if it is a multiple of that,
+/// and multiples of an odd number are those whose product with its inverse (modulo 2^64) is small.
 #[inline(always)]
 const fn is_all_ones(sum: u64) -> bool {
     const INVERSE: u64 = 0xFFFE_FFFE_FFFE_FFFF;
