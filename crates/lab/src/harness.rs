@@ -9,6 +9,7 @@
 
 mod craft;
 mod drive;
+mod edit;
 mod fuzz;
 mod invariants;
 mod replay;
@@ -36,6 +37,7 @@ use invariants::Ledger;
 use transcript::{Line, Transcript};
 use world::{DESTINATIONS, HostAt, World};
 
+pub use edit::Edit;
 pub use fuzz::{pipeline_bytes, pipeline_ops};
 pub use replay::{Replay, Replayed, Setup};
 pub use soak::{Soak, SoakError, Sums};
@@ -44,7 +46,6 @@ pub use twins::{
     a_batch_is_its_packets_in_order, betas_presence_changes_nothing,
     the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
 };
-pub use world::Edit;
 
 /// A sequence: how the data plane is set up, and what happens to it.
 #[derive(Clone, Debug)]

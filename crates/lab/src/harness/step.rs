@@ -4,8 +4,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::edit::Edit;
 use super::pick;
-use super::world::Edit;
 
 /// One step of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use vnetem::{DataPlane, Edge, Slot, SubnetId};
 
 use super::craft::Conversation;
-use super::world::{Edit, HostAt, hosts};
+use super::edit::Edit;
+use super::world::{HostAt, hosts};
 use super::{Call, Mismatch, Output, Runner, Sequence, Step, Transcript};
 use crate::model::wire::{Packet, TCP};
 

@@ -1,0 +1,221 @@
+//! Every edit that the control plane knows, on the [`World`] of the harness.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem::{DenyMode, EditError, IdleMinutes, Network, NextHop, Outbound, Scope, TiePolicy};
+
+use super::pick;
+use super::world::{World, net4, outbound, rules};
+
+/// One edit of the control plane, in numbers that are taken modulo what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Which edit.
+    pub kind: u8,
+    /// On which thing.
+    pub on: u8,
+    /// To which value.
+    pub to: u8,
+    /// And to which other value.
+    pub with: u8,
+}
+
+const PREFIXES: [&str; 9] = [
+    "0.0.0.0/0",
+    "52.239.0.0/18",
+    "52.239.0.0/24",
+    "52.0.0.0/8",
+    "198.51.100.0/24",
+    "10.0.1.0/24",
+    "10.9.0.0/16",
+    "52.239.64.0/18",
+    "10.1.0.0/16",
+];
+
+impl Edit {
+    /// Number of kinds.
+    pub(crate) const KINDS: u8 = 25;
+
+    /// Whether the edit concerns beta, or things that only beta could see.
+    pub(crate) fn is_betas(&self) -> bool {
+        let subnet =
+            matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20) || self.is_about_policies();
+        let on = if self.on < 128 { self.on % 3 } else { self.on };
+        subnet && matches!(on % 5, 2 | 3)
+    }
+
+    /// Whether it enables, disables or feeds endpoints.
+    pub(crate) fn is_about_endpoints(&self) -> bool {
+        matches!(self.kind % Self::KINDS, 0..=3 | 11) || self.is_about_policies()
+    }
+
+    fn is_about_policies(&self) -> bool {
+        self.kind % Self::KINDS == 23 && self.to >= 32
+    }
+
+    /// Makes the edit.
+    pub(crate) fn make(&self, net: &mut Network, world: &World) -> Result<(), EditError> {
+        let Self { kind, on, to, with } = *self;
+        let on = if on < 128 { on % 3 } else { on };
+        let (index, subnet) = (on % 5, *pick(&world.subnets, on));
+        let service = *pick(&world.services, to);
+        let resource = *pick(&world.resources, on);
+        let nic = *pick(&world.nics, on);
+        let text: &&str = pick(&PREFIXES, to);
+        let prefix = net4(text);
+        match kind % Self::KINDS {
+            0 | 1 => net.enable_endpoint(subnet, service, scope(with)),
+            2 | 3 => net.disable_endpoint(subnet, service),
+            4 | 5 => net.set_outbound(subnet, outbound(index, to)),
+            6 => net.set_route(subnet, prefix, hop(world, with)),
+            7 => net.remove_route(subnet, prefix),
+            8 => net.set_ip_forwarding(nic, to % 2 == 0),
+            9 | 10 => net.set_rules(resource, rules(world, to)),
+            11 => net.set_service_prefixes(
+                service,
+                &service_prefixes(service == world.services[0], with),
+            ),
+            12 => {
+                net.set_tie_policy(
+                    [TiePolicy::Documented, TiePolicy::Observed][usize::from(to % 2)],
+                );
+                Ok(())
+            }
+            13 => {
+                let modes = [DenyMode::Deliver, DenyMode::Reset, DenyMode::Drop];
+                net.set_deny_mode(*pick(&modes, to));
+                Ok(())
+            }
+            14 if to % 2 == 0 => net.peer(world.vnets[0], world.vnets[2]),
+            14 => net.unpeer(world.vnets[0], world.vnets[2]),
+            15 => {
+                let announced = [
+                    vec!["192.168.1.0/24"],
+                    vec!["52.239.0.0/20", "192.168.0.0/16"],
+                    vec!["0.0.0.0/0"],
+                ];
+                let announced: Vec<_> =
+                    pick(&announced, to).iter().map(|text| net4(text)).collect();
+                net.connect(world.vnets[0], world.site, &announced)
+            }
+            16 => net.remove_subnet(subnet),
+            17 if to % 2 == 0 => net.remove_nic(nic),
+            17 => {
+                let address = [Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(10, 0, 0, 4)];
+                net.add_nic(world.subnets[0], "late", *pick(&address, with)).map(drop)
+            }
+            18 if to % 2 == 0 => net.remove_resource(resource),
+            18 => {
+                let at = Ipv4Addr::new(52, 239, 0, 9);
+                net.add_resource(world.services[0], "second", at, rules(world, with)).map(drop)
+            }
+            19 => net.set_gateway_idle(subnet, idle(to)),
+            20 => net.guard_subnet(subnet, world.groups.get(usize::from(to % 4)).copied()),
+            21 => net.guard_nic(nic, world.groups.get(usize::from(to % 4)).copied()),
+            // With the endpoint that it needs.
+            23 if to >= 128 => net.edit(|net| {
+                net.enable_endpoint(subnet, service, scope(with))?;
+                net.attach_policy(subnet, service, *pick(&world.policies, with))
+            }),
+            23 if to >= 32 => world
+                .policies
+                .iter()
+                .try_for_each(|policy| net.detach_policy(subnet, service, *policy)),
+            // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
+            22 => net.edit(|net| {
+                net.enable_endpoint(subnet, service, Scope::Worldwide)?;
+                net.set_outbound(subnet, Outbound::NatGateway(vec![Ipv4Addr::new(10, 0, 0, 1)]))
+            }),
+            23 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
+            _ => match to % 4 {
+                0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
+                1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
+                2 => net.set_route(subnet, prefix, NextHop::VnetPeering(world.vnets[1])),
+                _ => net.remove_vnet(world.vnets[0]),
+            },
+        }
+    }
+}
+
+/// Idle timeouts of a gateway.
+fn idle(to: u8) -> Option<IdleMinutes> {
+    [None, Some(4), Some(5), Some(120)]
+        .get(usize::from(to % 4))
+        .copied()
+        .flatten()
+        .and_then(IdleMinutes::new)
+}
+
+fn scope(with: u8) -> Scope {
+    match with % 4 {
+        0 | 1 => Scope::Worldwide,
+        2 => Scope::Regions(["east".to_owned()].into()),
+        _ => Scope::Regions(["west".to_owned(), "north".to_owned()].into()),
+    }
+}
+
+fn hop(world: &World, with: u8) -> NextHop {
+    match with % 8 {
+        0 | 1 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 1, 4)),
+        2 => NextHop::Internet,
+        3 => NextHop::None,
+        4 => NextHop::VirtualNetworkGateway(world.site),
+        5 => NextHop::VnetLocal,
+        6 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 1, 0, 4)),
+        _ => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 77, 4)),
+    }
+}
+
+fn service_prefixes(storage: bool, with: u8) -> Vec<Ipv4Net> {
+    let texts: &[&str] = match (storage, with % 3) {
+        (true, 0) => &["52.239.0.0/18", "52.239.128.0/24"],
+        (true, 1) => &["52.239.0.0/19", "52.239.128.0/24"],
+        (true, _) => &["52.239.0.0/18", "198.51.100.21/32"],
+        (false, 0 | 1) => &["52.239.64.0/18"],
+        (false, _) => &["52.239.64.0/20"],
+    };
+    texts.iter().map(|text| net4(text)).collect()
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, on, to, with } = *self;
+        let on = if on < 128 { on % 3 } else { on };
+        let subnet = *pick(&["alpha/web", "alpha/db", "beta/web", "beta/db", "gamma/app"], on);
+        let service = *pick(&["storage", "sql"], to);
+        let prefix = *pick(&PREFIXES, to);
+        let hop = *pick(
+            &["fw", "fw", "internet", "none", "gateway", "vnet", "10.1.0.4", "10.0.77.4"],
+            with,
+        );
+        match kind % Self::KINDS {
+            0 | 1 => write!(f, "enable {service} on {subnet} scope {:?}", scope(with)),
+            2 | 3 => write!(f, "disable {service} on {subnet}"),
+            4 | 5 => write!(f, "outbound of {subnet}: {:?}", outbound(on % 5, to)),
+            6 => write!(f, "route {subnet} {prefix} to {hop}"),
+            7 => write!(f, "remove route {subnet} {prefix}"),
+            8 => {
+                write!(f, "forwarding of {} {}", pick(&["vm", "fw"], on), pick(&["on", "off"], to))
+            }
+            9 | 10 => write!(f, "rules of {} number {}", pick(&["acct", "server"], on), to % 8),
+            11 => write!(f, "prefixes of {service} number {}", with % 3),
+            12 => write!(f, "tie policy {}", pick(&["documented", "observed"], to)),
+            13 => write!(f, "deny mode {}", pick(&["deliver", "reset", "drop"], to)),
+            14 => write!(f, "{} alpha gamma", pick(&["peer", "unpeer"], to)),
+            15 => write!(f, "connect alpha office, announcing set {}", to % 3),
+            16 => write!(f, "remove subnet {subnet}"),
+            17 => write!(f, "{} nic {on} at {}", pick(&["remove", "add"], to), with % 2),
+            18 => write!(f, "{} resource {on} rules {}", pick(&["remove", "add"], to), with % 8),
+            19 => write!(f, "idle timeout of {subnet}: {:?}", idle(to)),
+            20 => write!(f, "group {} guards {subnet}", to % 4),
+            21 => write!(f, "group {} guards nic {on}", to % 4),
+            23 if to >= 128 => {
+                write!(f, "endpoint with policy {} for {service} on {subnet}", with % 2)
+            }
+            23 if to >= 32 => write!(f, "no policies for {service} on {subnet}"),
+            _ => write!(f, "refused edit {} {to} on {subnet}", kind % Self::KINDS),
+        }
+    }
+}
