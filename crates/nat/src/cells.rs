@@ -3,10 +3,10 @@
 //! The flows of a cell form a list in order of generation. So those that a change made stale are always at its front, whatever was
 //! opened, closed or judged again meanwhile, and the walk needs no memory of where it was.
 
+use crate::detail::Detail;
 use crate::index::Index;
 use crate::key::Secret;
 use crate::links::{Chains, Links};
-use crate::record::Record;
 use crate::slab::{NIL, Slab, Slot};
 use crate::{Cell, Generation};
 
@@ -14,7 +14,7 @@ use crate::{Cell, Generation};
 pub(crate) struct Cells {
     cells: Slab<Entry>,
     index: Index,
-    /// First cell with flows that may be stale, and last.
+    /// First cell with flows that may be stale, and last: whoever has a stale flow is on the list.
     touched: (u32, u32),
     secret: Secret,
 }
@@ -75,12 +75,12 @@ impl Cells {
     }
 
     /// Puts a flow into the list of its cell, behind all that are not newer.
-    pub(crate) fn link<T>(&mut self, chains: &mut Chains, records: &Slab<Record<T>>, number: u32) {
-        let Some(record) = records.get(number) else { return };
-        let Some(entry) = self.cells.get_mut(record.cell()) else { return };
+    pub(crate) fn link(&mut self, chains: &mut Chains, details: &[Detail], cell: u32, number: u32) {
+        let Some(generation) = generation(details, number) else { return };
+        let Some(entry) = self.cells.get_mut(cell) else { return };
         let mut previous = entry.last;
         // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
-        while records.get(previous).is_some_and(|other| other.generation > record.generation) {
+        while self::generation(details, previous).is_some_and(|other| other > generation) {
             previous = chains.sibling(previous).map_or(NIL, |links| links.previous);
         }
         let next = match chains.sibling_mut(previous) {
@@ -95,8 +95,8 @@ impl Cells {
             *links = Links { previous, next };
         }
         // It may be stale from the start.
-        if record.generation < entry.generation {
-            self.queue(record.cell());
+        if generation < entry.generation {
+            self.queue(cell);
         }
     }
 
@@ -125,17 +125,22 @@ impl Cells {
         }
     }
 
-    #[inline]
-    pub(crate) fn is_stale<T>(&self, record: &Record<T>) -> bool {
-        self.cells.get(record.cell()).is_some_and(|entry| record.generation < entry.generation)
+    /// Whether a flow of this cell is stale. No flow is unless a cell is on the list of the touched.
+    #[inline(always)]
+    pub(crate) fn is_stale(&self, details: &[Detail], cell: u32, number: u32) -> bool {
+        self.touched.0 != NIL && self.is_behind(details, cell, number)
+    }
+
+    #[inline(never)]
+    fn is_behind(&self, details: &[Detail], cell: u32, number: u32) -> bool {
+        let (entry, generation) = (self.cells.get(cell), generation(details, number));
+        entry.zip(generation).is_some_and(|(entry, generation)| generation < entry.generation)
     }
 
     /// A stale flow, if there is one.
-    pub(crate) fn next_stale<T>(&mut self, records: &Slab<Record<T>>) -> Option<u32> {
+    pub(crate) fn next_stale(&mut self, details: &[Detail]) -> Option<u32> {
         while let Some(entry) = self.cells.get_mut(self.touched.0) {
-            if let Some(record) = records.get(entry.first)
-                && record.generation < entry.generation
-            {
+            if generation(details, entry.first).is_some_and(|first| first < entry.generation) {
                 return Some(entry.first);
             }
             let number = self.touched.0;
@@ -197,6 +202,11 @@ impl Entry {
             next: NIL,
         }
     }
+}
+
+/// The generation of the flow in a slot.
+fn generation(details: &[Detail], slot: u32) -> Option<Generation> {
+    details.get(slot as usize).map(|detail| detail.generation)
 }
 
 impl Slot for Entry {

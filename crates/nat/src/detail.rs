@@ -1,6 +1,7 @@
 //! What a flow has beside its record: what tracking and closing read, and what is added up now and then, each by itself, so that the caches
 //! hold more of what is read more.
 
+use crate::Generation;
 use crate::side::Pair;
 
 /// The part of a flow that TCP tracking and closing read: half a cache line.
@@ -8,6 +9,8 @@ use crate::side::Pair;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Detail {
     pub(crate) numbers: Numbers,
+    /// The configuration that judged the flow, which is asked only while a change is worked off.
+    pub(crate) generation: Generation,
     /// Counts the flows that this slot has held, so that an old id is harmless.
     pub(crate) stamp: u32,
 }

@@ -112,7 +112,7 @@ impl<T: Copy> FlowTable<T> {
         let (state, opener) = (record.state, record.opener());
         if state.is_tombstone()
             || deadline(&self.clocks, record) <= now
-            || self.cells.is_stale(record)
+            || self.cells.is_stale(&self.details, record.cell(), slot)
             || !fits(&record.judgement, side == opener)
         {
             return None;

@@ -118,7 +118,7 @@ impl<T: Copy> FlowTable<T> {
         self.shares.seat(slot, share);
         let stamp = self.details.get(slot as usize).map_or(0, |old| old.stamp);
         let mut record = Record::new(new, now, cell);
-        let mut detail = Detail { stamp, ..Detail::default() };
+        let mut detail = Detail { generation: new.generation, stamp, ..Detail::default() };
         let totals = Totals { opened: now, ..Totals::default() };
         if let Transport::Tcp(segment) = first.transport {
             let scale = tcp_options(packet, first).window_scale;
@@ -137,7 +137,7 @@ impl<T: Copy> FlowTable<T> {
             None => self.totals.push(totals),
         }
         self.wheel.insert(&mut self.chains, slot, deadline);
-        self.cells.link(&mut self.chains, &self.records, slot);
+        self.cells.link(&mut self.chains, &self.details, cell, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
         if new.inside != new.external {
             self.count(&outside);

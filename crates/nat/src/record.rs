@@ -5,32 +5,26 @@ use core::net::SocketAddrV4;
 use vnetem_packet::{Ends, Protocol, Rewrite};
 
 use crate::detail::{Detail, Totals};
-use crate::key::Key;
+use crate::key::{Key, Words, ends};
 use crate::side::Pair;
 use crate::slab::Slot;
 use crate::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
-use crate::{Cell, Flow, Generation, NewFlow, Side, Sides, State, Time, Zone};
+use crate::{Cell, Flow, NewFlow, Side, Sides, State, Time};
 
 /// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] and [`Totals`] have the same number.
-#[repr(C, align(64))]
+#[repr(align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record<T> {
     /// When its timer started.
     pub(crate) last: u64,
-    /// What stands for the inside end: its own address to the inside, the external one to the outside. In the order of their bytes, as
-    /// are all addresses and ports here.
-    addresses: Pair<u32>,
-    remote_address: u32,
-    zones: Pair<Zone>,
-    pub(crate) generation: Generation,
+    /// The key of packets from each side. They have the remote end in common, which stands twice so that nothing need be put together.
+    keys: Pair<Words>,
     /// Slot of the cell, and above it the row of the timers; the next free record where there is no flow.
     cell_and_timers: u32,
-    pub(crate) judgement: T,
-    ports: Pair<u16>,
-    remote_port: u16,
     /// Bytes and packets from each side since they were last added to the totals.
     recent_bytes: Pair<u16>,
     recent_packets: Pair<u8>,
+    pub(crate) judgement: T,
     protocol: Protocol,
     pub(crate) state: State,
     /// Window scale of the inside (low four bits) and the outside (high four bits).
@@ -46,25 +40,14 @@ const CELL_BITS: u32 = 24;
 const VACANT: u8 = 1 << 7;
 
 impl<T: Copy> Record<T> {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the low half is the inside's, the high one the remote's"
-    )]
     pub(crate) fn new(new: &NewFlow<T>, now: u64, cell: u32) -> Self {
-        let inner = Ends::new(new.inside, new.remote);
-        let outer = Ends::new(new.external, new.remote);
         Self {
             last: now,
-            addresses: Pair([inner.addresses as u32, outer.addresses as u32]),
-            remote_address: (inner.addresses >> 32) as u32,
-            zones: Pair([new.inside_zone, new.outside_zone]),
-            generation: new.generation,
+            keys: Pair([Side::Inside, Side::Outside].map(|side| new.key(side).words)),
             cell_and_timers: (new.sharing.timers.row() as u32) << CELL_BITS | cell,
-            judgement: new.judgement,
-            ports: Pair([inner.ports as u16, outer.ports as u16]),
-            remote_port: (inner.ports >> 16) as u16,
             recent_bytes: Pair::default(),
             recent_packets: Pair::default(),
+            judgement: new.judgement,
             protocol: new.protocol,
             state: match new.protocol {
                 Protocol::TCP => State::SynSent,
@@ -93,7 +76,7 @@ impl<T: Copy> Record<T> {
     /// The key of packets from a side: what [`FlowTable::find`](crate::FlowTable::find) is asked.
     #[inline]
     pub(crate) fn key(&self, side: Side) -> Key {
-        Key::of(self.zones.of(side), self.ends(side), self.protocol)
+        Key { words: self.keys.of(side), protocol: self.protocol }
     }
 
     #[inline(always)]
@@ -110,45 +93,33 @@ impl<T: Copy> Record<T> {
     /// Both ends as packets from a side bear them when they come.
     #[inline(always)]
     pub(crate) fn ends(&self, side: Side) -> Ends {
-        self.towards_remote(self.addresses.of(side), self.ports.of(side)).turned(side as u8)
+        ends(self.keys.of(side))
     }
 
-    /// Both ends as packets from a side bear them when they go on.
+    /// Both ends as packets from a side bear them when they go on: those of an answer, turned round.
     #[inline(always)]
     pub(crate) fn new_ends(&self, side: Side) -> Ends {
-        let other = side.other();
-        self.towards_remote(self.addresses.of(other), self.ports.of(other)).turned(side as u8)
-    }
-
-    #[inline(always)]
-    const fn towards_remote(&self, address: u32, port: u16) -> Ends {
-        Ends {
-            addresses: (self.remote_address as u64) << 32 | address as u64,
-            ports: (self.remote_port as u32) << 16 | port as u32,
-        }
+        self.ends(side.other()).reversed()
     }
 
     #[inline]
-    pub(crate) const fn inside(&self) -> SocketAddrV4 {
-        let (Pair([address, _]), Pair([port, _])) = (self.addresses, self.ports);
-        self.towards_remote(address, port).source()
+    pub(crate) fn inside(&self) -> SocketAddrV4 {
+        self.ends(Side::Inside).source()
     }
 
     #[inline]
-    pub(crate) const fn external(&self) -> SocketAddrV4 {
-        let (Pair([_, address]), Pair([_, port])) = (self.addresses, self.ports);
-        self.towards_remote(address, port).source()
+    pub(crate) fn external(&self) -> SocketAddrV4 {
+        self.ends(Side::Outside).destination()
     }
 
     #[inline]
-    pub(crate) const fn remote(&self) -> SocketAddrV4 {
-        self.towards_remote(0, 0).destination()
+    pub(crate) fn remote(&self) -> SocketAddrV4 {
+        self.ends(Side::Inside).destination()
     }
 
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {
-        let (Pair([inside, external]), Pair([port, external_port])) = (self.addresses, self.ports);
-        inside != external || port != external_port
+        self.inside() != self.external()
     }
 
     #[inline]
@@ -185,19 +156,21 @@ impl<T: Copy> Record<T> {
         side: Side,
         length: u16,
     ) {
-        let (packets, bytes) = (self.recent_packets.of_mut(side), self.recent_bytes.of_mut(side));
-        match (packets.checked_add(1), bytes.checked_add(length)) {
-            (Some(more), Some(sum)) => (*packets, *bytes) = (more, sum),
+        let (packets, bytes) = (self.recent_packets.of(side), self.recent_bytes.of(side));
+        let (more, sum) = match (packets.checked_add(1), bytes.checked_add(length)) {
+            (Some(more), Some(sum)) => (more, sum),
             _ => {
                 if let Some(totals) = totals() {
-                    let total = totals.packets.of_mut(side);
-                    *total = total.saturating_add(u32::from(*packets));
-                    let total = totals.bytes.of_mut(side);
-                    *total = total.saturating_add(u64::from(*bytes));
+                    let all = totals.packets.of(side).saturating_add(u32::from(packets));
+                    totals.packets.set(side, all);
+                    let all = totals.bytes.of(side).saturating_add(u64::from(bytes));
+                    totals.bytes.set(side, all);
                 }
-                (*packets, *bytes) = (1, length);
+                (1, length)
             }
-        }
+        };
+        self.recent_packets.set(side, more);
+        self.recent_bytes.set(side, sum);
     }
 
     /// The connection of a TCP flow.
@@ -212,23 +185,22 @@ impl<T: Copy> Record<T> {
     }
 
     /// The public view.
-    pub(crate) fn view(&self, totals: &Totals, cell: Cell) -> Flow<T> {
+    pub(crate) fn view(&self, detail: &Detail, totals: &Totals, cell: Cell) -> Flow<T> {
         let packets = |side| {
             let total = totals.packets.of(side).saturating_add(self.recent_packets.of(side).into());
             u64::from(total)
         };
         let bytes = |side| totals.bytes.of(side).saturating_add(self.recent_bytes.of(side).into());
-        let Pair([inside_zone, outside_zone]) = self.zones;
         Flow {
             protocol: self.protocol,
             inside: self.inside(),
-            inside_zone,
+            inside_zone: self.key(Side::Inside).zone(),
             external: self.external(),
-            outside_zone,
+            outside_zone: self.key(Side::Outside).zone(),
             remote: self.remote(),
             opener: self.opener(),
             cell,
-            generation: self.generation,
+            generation: detail.generation,
             judgement: self.judgement,
             state: self.state,
             opened: Time(totals.opened),
@@ -241,7 +213,7 @@ impl<T: Copy> Record<T> {
     /// Reads the line, so that it is on its way.
     #[inline]
     pub(crate) const fn read_ahead(&self) -> u32 {
-        self.remote_address
+        self.cell_and_timers
     }
 }
 
@@ -278,6 +250,7 @@ mod tests {
     #[test]
     fn a_record_is_one_cache_line() {
         assert_eq!(size_of::<Record<()>>(), 64);
-        assert_eq!(size_of::<Record<[u32; 3]>>(), 64, "with up to 12 bytes of judgement");
+        assert_eq!(size_of::<Record<u64>>(), 64);
+        assert_eq!(size_of::<Record<[u16; 5]>>(), 64, "with up to ten bytes of judgement");
     }
 }

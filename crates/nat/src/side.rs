@@ -96,8 +96,9 @@ impl<V: Copy + Default> Pair<V> {
     }
 
     #[inline(always)]
-    pub(crate) fn of_mut(&mut self, side: Side) -> &mut V {
-        let [inside, outside] = &mut self.0;
-        side.choose(inside, outside)
+    pub(crate) fn set(&mut self, side: Side, value: V) {
+        if let Some(place) = self.0.get_mut(side as usize) {
+            *place = value;
+        }
     }
 }

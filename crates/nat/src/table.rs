@@ -135,8 +135,10 @@ impl<T: Copy> FlowTable<T> {
     #[must_use]
     #[inline]
     pub fn is_stale(&self, id: FlowId) -> bool {
-        self.record(id)
-            .is_some_and(|record| !record.state.is_tombstone() && self.cells.is_stale(record))
+        self.record(id).is_some_and(|record| {
+            let is_stale = self.cells.is_stale(&self.details, record.cell(), id.slot);
+            !record.state.is_tombstone() && is_stale
+        })
     }
 
     /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the flow was there to be kept.
@@ -155,17 +157,19 @@ impl<T: Copy> FlowTable<T> {
         self.cells.leave(old);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.set_cell(new);
-            record.generation = generation;
             record.judgement = judgement;
         }
-        self.cells.link(&mut self.chains, &self.records, id.slot);
+        if let Some(detail) = self.details.get_mut(id.slot as usize) {
+            detail.generation = generation;
+        }
+        self.cells.link(&mut self.chains, &self.details, new, id.slot);
         true
     }
 
     /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or ended, so any calls may come in
     /// between; the work follows the number of stale flows.
     pub fn next_stale(&mut self) -> Option<FlowId> {
-        let slot = self.cells.next_stale(&self.records)?;
+        let slot = self.cells.next_stale(&self.details)?;
         self.id(slot)
     }
 
@@ -298,8 +302,9 @@ impl<T: Copy> FlowTable<T> {
 
     #[inline]
     pub(crate) fn view(&self, slot: u32, record: &Record<T>) -> Flow<T> {
+        let detail = self.details.get(slot as usize).copied().unwrap_or_default();
         let totals = self.totals.get(slot as usize).copied().unwrap_or_default();
-        record.view(&totals, self.cells.cell(record.cell()))
+        record.view(&detail, &totals, self.cells.cell(record.cell()))
     }
 
     /// The highest sequence end that a side has sent.

@@ -8,6 +8,7 @@ use vnetem_packet::{TcpFlags, TcpSegment};
 
 use crate::detail::Numbers;
 use crate::record::Record;
+use crate::side::Pair;
 use crate::{Side, State};
 
 /// What a segment means to a flow.
@@ -74,14 +75,14 @@ impl Connection<'_> {
         *self.state = State::Established;
         *self.scales = 14 << 4 | 14;
         self.mark(side, SEEN);
-        *self.numbers.end.of_mut(side) = segment.end();
-        *self.numbers.limit.of_mut(side) = segment.end().wrapping_add(WINDOW << 14);
+        self.numbers.end.set(side, segment.end());
+        self.numbers.limit.set(side, segment.end().wrapping_add(WINDOW << 14));
         if segment.flags.contains(TcpFlags::ACK) {
             self.mark(other, SEEN);
-            *self.numbers.end.of_mut(other) = segment.acknowledgement;
-            *self.numbers.acknowledged.of_mut(other) = segment.sequence;
-            *self.numbers.acknowledged.of_mut(side) = segment.acknowledgement;
-            *self.numbers.limit.of_mut(other) = segment.acknowledgement;
+            self.numbers.end.set(other, segment.acknowledgement);
+            self.numbers.acknowledged.set(other, segment.sequence);
+            self.numbers.acknowledged.set(side, segment.acknowledgement);
+            self.numbers.limit.set(other, segment.acknowledgement);
             self.acknowledge(side, segment);
         }
     }
@@ -134,7 +135,7 @@ impl Connection<'_> {
     /// Takes what a segment inside of the windows sends and acknowledges.
     #[inline(always)]
     fn goes_on(&mut self, side: Side, segment: &TcpSegment) {
-        raise(self.numbers.end.of_mut(side), segment.end());
+        raise(&mut self.numbers.end, side, segment.end());
         if segment.flags.contains(TcpFlags::ACK) {
             self.acknowledge(side, segment);
         }
@@ -249,35 +250,35 @@ impl Connection<'_> {
     fn synchronise(&mut self, side: Side, segment: &TcpSegment, scale: Option<u8>) {
         let other = side.other();
         if *self.state == State::SynReceived && !after(segment.end(), self.numbers.end.of(side)) {
-            raise(self.numbers.acknowledged.of_mut(side), segment.acknowledgement);
+            raise(&mut self.numbers.acknowledged, side, segment.acknowledgement);
             return self.mark(side, ACKNOWLEDGES);
         }
         self.mark(side, SEEN);
         self.set_scale(side, scale);
-        *self.numbers.end.of_mut(side) = segment.end();
-        *self.numbers.limit.of_mut(side) = segment.end();
+        self.numbers.end.set(side, segment.end());
+        self.numbers.limit.set(side, segment.end());
         if self.has(other, SEEN) {
             // How far the other's window reaches, it will say when it acknowledges this.
-            *self.numbers.limit.of_mut(side) = segment.end().wrapping_add(WINDOW);
+            self.numbers.limit.set(side, segment.end().wrapping_add(WINDOW));
             let window = u32::from(segment.window).max(1);
-            *self.numbers.limit.of_mut(other) = self.numbers.end.of(other).wrapping_add(window);
+            self.numbers.limit.set(other, self.numbers.end.of(other).wrapping_add(window));
         }
         if !self.has(other, ACKNOWLEDGES) {
-            *self.numbers.acknowledged.of_mut(other) = segment.sequence.wrapping_add(1);
+            self.numbers.acknowledged.set(other, segment.sequence.wrapping_add(1));
         }
         if segment.flags.contains(TcpFlags::ACK) {
-            *self.numbers.acknowledged.of_mut(side) = segment.acknowledgement;
+            self.numbers.acknowledged.set(side, segment.acknowledgement);
             self.mark(side, ACKNOWLEDGES);
         }
     }
 
     #[inline(always)]
     fn acknowledge(&mut self, side: Side, segment: &TcpSegment) {
-        raise(self.numbers.acknowledged.of_mut(side), segment.acknowledgement);
+        raise(&mut self.numbers.acknowledged, side, segment.acknowledgement);
         self.mark(side, ACKNOWLEDGES);
         let window = u32::from(segment.window) << self.scale(side);
         let reach = segment.acknowledgement.wrapping_add(window.max(1));
-        raise(self.numbers.limit.of_mut(side.other()), reach);
+        raise(&mut self.numbers.limit, side.other(), reach);
     }
 
     /// How much a side lets the other send, in bytes; never so little that what was repeated or delayed would not fit.
@@ -375,9 +376,9 @@ pub(crate) const fn after(left: u32, right: u32) -> bool {
     (right.wrapping_sub(left) as i32) < 0
 }
 
-#[inline]
-fn raise(highest: &mut u32, number: u32) {
-    if after(number, *highest) {
-        *highest = number;
-    }
+/// Sets the number of a side if this one is higher.
+#[inline(always)]
+fn raise(highest: &mut Pair<u32>, side: Side, number: u32) {
+    let old = highest.of(side);
+    highest.set(side, if after(number, old) { number } else { old });
 }

@@ -10,7 +10,7 @@ use vnetem_packet::{Headers, IcmpErrorKind, Quote, Reset, Rewrite};
 use crate::edge::EdgeCode;
 use crate::{DenyReason, DropReason, Mark};
 
-/// What a flow's opening packet was told, kept with the flow.
+/// What a flow's opening packet was told, kept with the flow, which has room for ten bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Judgement {
     /// Where the opener is.

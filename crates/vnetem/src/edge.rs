@@ -62,7 +62,8 @@ pub enum Edge {
     PrivateEndpoint(PrivateEndpointId),
 }
 
-/// An edge in 32 bits, as flows store it; the address of an identity is the flow's own.
+/// An edge in 32 bits, as flows store it, where they find room; the address of an identity is the flow's own.
+#[repr(C, packed(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EdgeCode(u32);
 

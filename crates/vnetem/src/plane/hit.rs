@@ -62,9 +62,9 @@ impl DataPlane {
                 }
             }
             self.flows.look_ahead(probes.get_mut(..slots.len()).unwrap_or_default());
-            for ((slot, code), probe) in slots.iter_mut().zip(codes).zip(&probes) {
+            for ((slot, code), probe) in slots.iter_mut().zip(&codes).zip(&probes) {
                 self.advance(now);
-                match self.hit(code, probe, slot.packet) {
+                match self.hit(*code, probe, slot.packet) {
                     Some(hit) => slot.verdict = Some(self.pass_on(&hit, slot.packet)),
                     None => slot.verdict = Some(self.take(slot.edge, slot.packet)),
                 }
