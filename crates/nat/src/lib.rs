@@ -22,6 +22,7 @@ mod pool;
 mod ports;
 mod profile;
 mod record;
+mod restart;
 mod rules;
 mod settings;
 mod shares;

@@ -173,6 +173,11 @@ impl<T: Copy> Record<T> {
         self.recent_bytes.set(side, sum);
     }
 
+    /// Bytes that packets from a side had.
+    pub(crate) fn carried(&self, totals: &Totals, side: Side) -> u64 {
+        totals.bytes.of(side).saturating_add(self.recent_bytes.of(side).into())
+    }
+
     /// The connection of a TCP flow.
     #[inline]
     pub(crate) fn connection<'a>(&'a mut self, detail: &'a mut Detail) -> Connection<'a> {
@@ -190,7 +195,7 @@ impl<T: Copy> Record<T> {
             let total = totals.packets.of(side).saturating_add(self.recent_packets.of(side).into());
             u64::from(total)
         };
-        let bytes = |side| totals.bytes.of(side).saturating_add(self.recent_bytes.of(side).into());
+        let bytes = |side| self.carried(totals, side);
         Flow {
             protocol: self.protocol,
             inside: self.inside(),

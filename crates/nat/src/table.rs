@@ -12,6 +12,7 @@ use crate::key::{Key, Secret};
 use crate::links::Chains;
 use crate::profile::Clocks;
 use crate::record::{MAX_CELLS, Record};
+use crate::restart::Restarts;
 use crate::shares::Shares;
 use crate::slab::Slab;
 use crate::tcp::after;
@@ -48,6 +49,7 @@ pub struct FlowTable<T> {
     pub(crate) hold: Hold,
     pub(crate) crowds: Crowds,
     pub(crate) shares: Shares,
+    pub(crate) restarts: Restarts,
     pub(crate) clocks: Clocks,
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
@@ -75,6 +77,7 @@ impl<T: Copy> FlowTable<T> {
             hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
             crowds: Crowds::new(capacity, secret),
             shares: Shares::new(capacity, &settings.shared, secret),
+            restarts: Restarts::new(),
             clocks: Clocks::new(&settings),
             settings,
             counters: FlowCounters::default(),

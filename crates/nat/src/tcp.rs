@@ -87,6 +87,22 @@ impl Connection<'_> {
         }
     }
 
+    /// Begins anew with a SYN of the opener.
+    pub(crate) fn restart(&mut self, syn: &TcpSegment, scale: Option<u8>) {
+        *self.state = State::SynSent;
+        *self.marks &= OPENED_OUTSIDE;
+        *self.scales = NO_SCALES;
+        *self.numbers = Numbers::default();
+        self.begin(syn, scale);
+    }
+
+    /// Whether a segment of the opener that means nothing is a SYN, and not one that was sent before: no further back than the bytes that
+    /// its side has sent does the number of such a one lie.
+    pub(crate) fn is_new_syn(&self, segment: &TcpSegment, sent: u64) -> bool {
+        let back = self.numbers.end.of(self.opener()).wrapping_sub(segment.end());
+        segment.flags.0 & CONTROL == TcpFlags::SYN.0 && u64::from(back) > sent
+    }
+
     /// What a segment from `side` means; remembers what must be remembered, but for the state. A SYN is asked for its window scale.
     #[inline]
     pub(crate) fn segment(
@@ -141,7 +157,7 @@ impl Connection<'_> {
         }
     }
 
-    fn opener(&self) -> Side {
+    pub(crate) fn opener(&self) -> Side {
         opener(*self.marks)
     }
 

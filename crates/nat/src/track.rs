@@ -1,9 +1,10 @@
 //! Packets of a flow.
 
-use vnetem_packet::{Headers, Protocol, TcpSegment, Transport, tcp_options};
+use vnetem_packet::{Headers, Protocol, TcpFlags, TcpSegment, Transport, tcp_options};
 
+use crate::restart::Restarts;
 use crate::table::deadline;
-use crate::tcp::Step;
+use crate::tcp::{Connection, Step};
 use crate::{FlowId, FlowTable, Side, State, Time, Track};
 
 impl<T: Copy> FlowTable<T> {
@@ -53,8 +54,16 @@ impl<T: Copy> FlowTable<T> {
             Some(segment) => match self.details.get_mut(slot as usize) {
                 None => Step::Invalid,
                 Some(detail) => {
-                    let mut connection = record.connection(detail);
-                    connection.segment(side, segment, scale, settings.strict_windows)
+                    let id = FlowId { slot, stamp: detail.stamp };
+                    let sent = self.totals.get(slot as usize).map(|all| record.carried(all, side));
+                    let connection = &mut record.connection(detail);
+                    let strict = settings.strict_windows;
+                    if segment.flags.contains(TcpFlags::SYN) {
+                        let news = (side, segment, scale());
+                        greet(&mut self.restarts, id, connection, news, sent.unwrap_or(0), strict)
+                    } else {
+                        connection.segment(side, segment, || None, strict)
+                    }
                 }
             },
             // A later fragment: what it carries is not known.
@@ -102,9 +111,40 @@ impl<T: Copy> FlowTable<T> {
         };
         let strict = self.settings.strict_windows;
         let scale = || tcp_options(packet, headers).window_scale;
+        let is_openers = side == record.opener();
         match record.connection(&mut detail).segment(side, &segment, scale, strict) {
-            Step::Invalid => Track::Invalid,
-            Step::To(_) | Step::Passes => Track::Pass,
+            Step::Invalid if is_openers || !self.restarts.has_answer(id, &segment) => {
+                Track::Invalid
+            }
+            Step::Invalid | Step::To(_) | Step::Passes => Track::Pass,
         }
+    }
+}
+
+/// What a segment with SYN means: it has a place in the connection as it is, or it begins another one under the same tuple, or answers what
+/// does.
+fn greet(
+    restarts: &mut Restarts,
+    id: FlowId,
+    connection: &mut Connection<'_>,
+    (side, segment, scale): (Side, &TcpSegment, Option<u8>),
+    sent: u64,
+    strict: bool,
+) -> Step {
+    let step = connection.segment(side, segment, || scale, strict);
+    let is_openers = side == connection.opener();
+    match step {
+        Step::Passes if is_openers && connection.is_new_syn(segment, sent) => {
+            restarts.note(id, segment, scale);
+            step
+        }
+        Step::Passes | Step::Invalid if !is_openers => match restarts.take(id, segment) {
+            Some(restart) => {
+                connection.restart(&restart.syn, restart.scale);
+                connection.segment(side, segment, || scale, strict)
+            }
+            None => step,
+        },
+        _ => step,
     }
 }

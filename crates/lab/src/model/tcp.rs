@@ -23,6 +23,10 @@ pub(crate) enum State {
 pub(crate) struct Connection {
     pub(crate) state: State,
     ends: [End; 2],
+    /// Bytes of the packets from each end.
+    carried: [u64; 2],
+    /// A SYN of the opener that means nothing unless it is answered.
+    again: Option<Segment>,
 }
 
 /// What is known of one end.
@@ -57,7 +61,12 @@ pub(crate) enum Meaning {
 
 impl Connection {
     pub(crate) fn opened_by(syn: &Segment) -> Self {
-        let mut new = Self { state: State::SynSent, ends: [End::default(); 2] };
+        let mut new = Self {
+            state: State::SynSent,
+            ends: [End::default(); 2],
+            carried: [syn.packet, 0],
+            again: None,
+        };
         new.greet(0, syn);
         new
     }
@@ -84,6 +93,31 @@ impl Connection {
 
     /// Takes a segment from the opener (0) or the other end (1).
     pub(crate) fn take(&mut self, from: usize, segment: &Segment) -> Meaning {
+        let mut meaning = self.judge(from, segment);
+        let is = |flags| segment.flags & (SYN | ACK | FIN | RST) == flags;
+        if meaning == Meaning::Nothing && from == 0 && is(SYN) {
+            // Linux, too, goes with both ends if the far one answers such a SYN; not if it is one of before, sent again, whose number lies
+            // among what its end has sent.
+            let back = self.ends[0].end.wrapping_sub(segment.end());
+            if u64::from(back) > self.carried[0] {
+                self.again = Some(*segment);
+            }
+        }
+        if meaning != Meaning::Fits
+            && from == 1
+            && is(SYN | ACK)
+            && let Some(syn) = self.again.filter(|syn| syn.end() == segment.acknowledgement)
+        {
+            *self = Self { carried: self.carried, ..Self::opened_by(&syn) };
+            meaning = self.judge(from, segment);
+        }
+        if meaning != Meaning::Invalid {
+            self.carried[from & 1] += segment.packet;
+        }
+        meaning
+    }
+
+    fn judge(&mut self, from: usize, segment: &Segment) -> Meaning {
         use Meaning::{Fits, Invalid, Nothing};
         use State::*;
         let (from, opener) = (from & 1, from & 1 == 0);

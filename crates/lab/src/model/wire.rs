@@ -69,6 +69,8 @@ pub(crate) struct Segment {
     pub(crate) scale: Option<u8>,
     /// Sequence space taken: data, SYN and FIN.
     pub(crate) length: u32,
+    /// Bytes of the packet that it is in.
+    pub(crate) packet: u64,
 }
 
 impl Segment {
@@ -120,7 +122,7 @@ impl Packet {
         }
         let (kind, source_port, destination_port) = match part {
             Part::Later { .. } => (Kind::Other, 0, 0),
-            _ => transport(protocol, payload, part == Part::First)?,
+            _ => transport(protocol, payload, part == Part::First, total)?,
         };
         Ok(Self {
             source: SocketAddrV4::new(ip.source_addr(), source_port),
@@ -147,7 +149,12 @@ impl Packet {
     }
 }
 
-fn transport(protocol: u8, payload: &[u8], first: bool) -> Result<(Kind, u16, u16), Malformed> {
+fn transport(
+    protocol: u8,
+    payload: &[u8],
+    first: bool,
+    total: usize,
+) -> Result<(Kind, u16, u16), Malformed> {
     match protocol {
         TCP => {
             let tcp = TcpHeaderSlice::from_slice(payload).map_err(|_| {
@@ -170,6 +177,7 @@ fn transport(protocol: u8, payload: &[u8], first: bool) -> Result<(Kind, u16, u1
                 length: u32::try_from(data).unwrap_or_default()
                     + u32::from(tcp.syn())
                     + u32::from(tcp.fin()),
+                packet: total as u64,
             };
             Ok((Kind::Tcp(segment), tcp.source_port(), tcp.destination_port()))
         }
@@ -266,7 +274,7 @@ pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Ma
         (TCP | UDP, &[a, b, c, d, ..]) => {
             (Kind::Udp, u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
         }
-        (ICMP, _) => transport(ICMP, payload, false)?,
+        (ICMP, _) => transport(ICMP, payload, false, total)?,
         _ => (Kind::Other, 0, 0),
     };
     if kind == Kind::IcmpError {

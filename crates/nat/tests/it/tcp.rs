@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use vnetem_nat::{Cause, Settings, Side, State, Track};
+use vnetem_nat::{Cause, FlowId, NewFlow, Settings, Side, State, Track};
 use vnetem_packet::{Protocol, TcpFlags};
 
-use crate::packets::{ACK, FIN, Packet, RST, SYN, Segment, segment};
-use crate::world::{CLIENT, SERVER, World, flow};
+use crate::packets::{ACK, FIN, Packet, RST, SYN, Segment, at, segment};
+use crate::world::{CLIENT, SERVER, World, ends, flow, open};
 
 const C: u32 = CLIENT + 1;
 const S: u32 = SERVER + 1;
@@ -443,4 +443,79 @@ fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     let closing = world.table.close(now, id, Cause::PathSwitched);
     assert_eq!(closing.to_inside.unwrap().sequence, 60_090);
     assert_eq!(closing.to_outside.unwrap().sequence, 100);
+}
+
+/// R3: who begins anew on a connection that it has forgotten, and is answered as new, is followed, as in Linux; the resets that close the
+/// connection later are exact.
+#[test]
+fn a_connection_that_both_ends_begin_anew_is_followed() {
+    for mut world in [World::opened(Protocol::TCP), strict()] {
+        world.handshake();
+        assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+        let again = [
+            (Side::Inside, segment(SYN, C - 1000, 0, 0), State::Established),
+            (Side::Outside, segment(SYN | ACK, 70_000, C - 999, 0), State::SynReceived),
+            (Side::Inside, segment(ACK, C - 999, 70_001, 0), State::Established),
+            (Side::Outside, segment(ACK, 70_001, C - 999, 50), State::Established),
+        ];
+        let answer_again = segment(SYN | ACK, 70_000, C - 999, 0);
+        for (side, segment, state) in again {
+            let packet = world.packet(side, segment);
+            assert_eq!(world.send(side, &packet), Track::Pass);
+            assert_eq!(world.state(), state);
+        }
+        _ = world.outside(answer_again);
+        assert_eq!(world.state(), State::Established, "once");
+        let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+        assert_eq!(closing.to_inside.map(|reset| reset.sequence), Some(70_051));
+        assert_eq!(closing.to_outside.map(|reset| reset.sequence), Some(C - 999));
+    }
+}
+
+/// R3: the connection's own handshake, sent again, takes nothing back; nor does an answer to a SYN that nobody sent.
+#[test]
+fn a_handshake_that_is_sent_again_is_not_a_new_one() {
+    for (syn, answer) in [(CLIENT, C), (C + 99, C + 100), (C + 5000, C + 5002)] {
+        let mut world = World::opened(Protocol::TCP);
+        world.handshake();
+        assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+        assert_eq!(world.inside(segment(SYN, syn, 0, 0)), Track::Pass);
+        assert_eq!(world.outside(segment(SYN | ACK, 70_000, answer, 0)), Track::Pass);
+        assert_eq!(world.state(), State::Established, "{syn}");
+        let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+        assert_eq!(closing.to_inside.map(|reset| reset.sequence), Some(S));
+        assert_eq!(closing.to_outside.map(|reset| reset.sequence), Some(C + 100));
+    }
+}
+
+/// Of the SYNs that begin anew the latest 256 are remembered: one a flow, so that nobody's own repetitions make another's forgotten.
+#[test]
+fn the_latest_new_syns_are_remembered() {
+    let state_after = |others: u16| {
+        let mut world = World::established();
+        assert_eq!(world.inside(segment(SYN, 900_000, 0, 0)), Track::Pass);
+        for port in 1..=others {
+            let inside = at([10, 0, 0, 5], port);
+            let new = NewFlow { inside, external: at([20, 1, 1, 2], port), ..world.new };
+            let id = open(&mut world.table, world.now, new).unwrap();
+            for made in [segment(SYN | ACK, SERVER, C, 0), segment(ACK, C, S, 0)] {
+                let side = if made.flags & SYN == 0 { Side::Inside } else { Side::Outside };
+                track(&mut world, id, &new, side, made);
+            }
+            for number in [800_000, 900_000] {
+                track(&mut world, id, &new, Side::Inside, segment(SYN, number, 0, 0));
+            }
+        }
+        assert_eq!(world.outside(segment(SYN | ACK, 70_000, 900_001, 0)), Track::Pass);
+        world.state()
+    };
+    assert_eq!(state_after(255), State::SynReceived);
+    assert_eq!(state_after(256), State::Established);
+}
+
+fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Segment) {
+    let (source, destination) = ends(new, side);
+    let packet = Packet::tcp(source, destination, made);
+    let track = world.table.track(world.now, id, side, &packet.headers, &packet.bytes);
+    assert_eq!(track, Track::Pass);
 }
