@@ -260,6 +260,42 @@ mod tests {
         assert!(crowds.counts.iter().all(|count| *count == 0));
     }
 
+    /// What is counted of a remote goes up and down by one.
+    #[test]
+    fn a_remote_is_crowded_by_what_is_taken_at_one_time() {
+        let mut crowds = Crowds::new(8192, Secret::new(7));
+        let below = u16::try_from(THRESHOLD - 1).unwrap();
+        for port in 0..below {
+            assert_eq!(crowds.take(&key(1, port)), None);
+        }
+        (0..1000).for_each(|port| crowds.release(&key(1, port)));
+        for port in 0..1000 {
+            assert_eq!(crowds.take(&key(1, port)), None);
+        }
+        assert_eq!(crowds.take(&key(1, below)), Some(0));
+    }
+
+    /// Two remotes may share a count, and what one has taken makes no crowd of the other.
+    #[test]
+    fn who_shares_a_count_with_a_crowd_is_none() {
+        let shared =
+            |crowds: &Crowds, other: &u8| crowds.place(&key(*other, 0)) == crowds.place(&key(1, 0));
+        let (mut crowds, other) = (0..100)
+            .map(|seed| Crowds::new(2 * 8192, Secret::new(seed)))
+            .find_map(|crowds| {
+                let other = (2..=u8::MAX).find(|other| shared(&crowds, other))?;
+                Some((crowds, other))
+            })
+            .unwrap();
+        let mut taken = BTreeSet::new();
+        (0..4000).for_each(|port| take(&mut crowds, &mut taken, 1, port));
+        assert!(crowds.known(&key(1, 0)).is_some());
+        assert_eq!(crowds.take(&key(other, 0)), None);
+        assert_eq!(crowds.known(&key(other, 0)), None);
+        crowds.release(&key(other, 0));
+        assert!(crowds.known(&key(1, 0)).is_some());
+    }
+
     #[test]
     fn a_small_table_has_no_crowds() {
         let mut crowds = Crowds::new(8191, Secret::new(1));

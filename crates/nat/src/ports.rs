@@ -112,3 +112,60 @@ impl Iterator for Shuffle {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{Ipv4Addr, SocketAddrV4};
+
+    use super::*;
+    use crate::Zone;
+
+    fn of_class(ports: Ports, protocol: Protocol, inside: u16) -> Option<RangeInclusive<u16>> {
+        let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 443);
+        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), inside);
+        let (inside_zone, outside_zone) = (Zone(1), Zone::PUBLIC);
+        let wanted =
+            Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None };
+        ports.of_class(&wanted).map(Ports::range)
+    }
+
+    /// T-05: a class is named only where it leaves something out, so that no port is looked at twice, and leaves something over.
+    #[test]
+    fn a_class_is_some_of_the_ports_and_never_all() {
+        let both = Ports::all(1000, 2000);
+        assert_eq!(of_class(both, Protocol::UDP, 80), Some(1000..=1023));
+        assert_eq!(of_class(both, Protocol::UDP, 1023), Some(1000..=1023));
+        assert_eq!(of_class(both, Protocol::TCP, 1024), Some(1024..=2000));
+        let (low, high) = (Ports::all(1, 1023), Ports::all(1024, 65_535));
+        for ports in [low, high] {
+            assert_eq!([80, 5000].map(|port| of_class(ports, Protocol::TCP, port)), [None, None]);
+        }
+        assert_eq!(of_class(both, Protocol::ICMP, 80), None, "an identifier has no class");
+    }
+
+    /// T-06.
+    #[test]
+    fn ports_of_a_parity_are_every_other_one() {
+        for (ports, port, expected) in [
+            (Ports::all(6, 11), 40, vec![6, 8, 10]),
+            (Ports::all(6, 11), 41, vec![7, 9, 11]),
+            (Ports::all(7, 11), 40, vec![8, 10]),
+            (Ports::all(7, 11), 41, vec![7, 9, 11]),
+        ] {
+            let mut found: Vec<_> = ports.of_parity(port).unwrap().shuffled(9).collect();
+            found.sort_unstable();
+            assert_eq!(found, expected);
+        }
+        assert!(Ports::all(7, 7).of_parity(8).is_none());
+        assert!(Ports::all(u16::MAX, u16::MAX).of_parity(8).is_none());
+    }
+
+    /// One seed, one output, in every release: a recorded run is repeated by it.
+    #[test]
+    fn the_order_of_a_draw_stays_what_it_is() {
+        let order: Vec<_> = Shuffle::new(20, 0x0123_4567_89AB_CDEF).collect();
+        assert_eq!(order, [13, 4, 1, 17, 8, 15, 16, 10, 2, 5, 11, 7, 19, 18, 0, 14, 3, 12, 9, 6]);
+        let order: Vec<_> = Shuffle::new(64_512, 0xFEDC_BA98_7654_3210).take(8).collect();
+        assert_eq!(order, [3864, 22_642, 54_785, 29_271, 27_345, 29_767, 17_640, 6827]);
+    }
+}

@@ -8,6 +8,7 @@
 )]
 
 mod closing;
+mod crowded;
 mod exhaustive;
 mod flows;
 mod fragments;

@@ -339,6 +339,28 @@ fn a_hosts_own_packets_do_not_foretell_its_ports() {
     assert_ne!(given(0), given(1_000_000_000));
 }
 
+/// N-13, T-07: who is called, from where and when, each changes the draw.
+#[test]
+fn a_draw_depends_on_both_ends_and_the_time() {
+    let pool = pool(&PUBLIC[..1], 1024, 65_535);
+    let (table, new) = (without_hold(), flow(Protocol::TCP));
+    let of = |remote, inside, now| {
+        choose(&table, Time(now), pool, &NewFlow { remote, inside, ..new }).unwrap().port()
+    };
+    let (remote, inside) = (at([52, 239, 1, 9], 443), at([10, 0, 0, 4], 50_001));
+    let drawn = [
+        of(remote, inside, 0),
+        of(at([52, 239, 1, 8], 443), inside, 0),
+        of(at([53, 239, 1, 9], 443), inside, 0),
+        of(at([52, 239, 1, 9], 444), inside, 0),
+        of(at([52, 239, 1, 9], 443 ^ 1 << 15), inside, 0),
+        of(remote, at([10, 0, 0, 4], 50_002), 0),
+        of(remote, at([10, 0, 0, 5], 50_001), 0),
+        of(remote, inside, 1),
+    ];
+    assert_eq!(BTreeSet::from(drawn).len(), drawn.len(), "{drawn:?}");
+}
+
 /// I1: what others open behind other addresses is not seen in what a host is given.
 #[test]
 fn what_others_open_does_not_change_a_hosts_ports() {

@@ -367,6 +367,51 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
     }
 }
 
+/// T-09, T-01: a block is somebody's for as long as any flow has a port of it, the second of a socket as the first.
+#[test]
+fn t_09_a_block_stays_with_every_flow_of_a_socket() {
+    let blocks = Blocks::Dynamic { size: 10, most: 1 };
+    for rules in [
+        PoolRules { blocks, ..INDEPENDENT },
+        PoolRules { blocks, keep_port: true, ..PoolRules::AZURE },
+    ] {
+        let mut nat = Nat::new(&PUBLIC[..1], [5000, 5009], &rules);
+        let (external, first) = nat.open(vm(4, 1), server(1, 443)).unwrap();
+        assert_eq!(nat.external(vm(4, 1), server(2, 443)), external);
+        nat.table.end(nat.now, first, Cause::Idle);
+        assert_eq!(nat.choose(vm(5, 1), server(1, 443)), Err(NoTuple::Exhausted), "{rules:?}");
+    }
+}
+
+/// A protocol without ports takes no block of them.
+#[test]
+fn t_09_a_protocol_without_ports_has_no_block() {
+    for blocks in [
+        Blocks::Dynamic { size: 10, most: 1 },
+        Blocks::Deterministic { first: Ipv4Addr::new(10, 0, 0, 4), size: 10 },
+    ] {
+        let rules = PoolRules { blocks, ..PoolRules::AZURE };
+        let mut nat = Nat::new(&PUBLIC[..1], [5000, 5009], &rules);
+        nat.protocol = Protocol(47);
+        let Chosen { external, .. } = nat.choose(vm(4, 0), server(1, 0)).unwrap();
+        assert_eq!(external, SocketAddrV4::new(PUBLIC[0], 0));
+    }
+}
+
+/// T-01: a socket that has an external tuple is asked for it by the rules under which it has it.
+#[test]
+fn t_01_a_mapping_is_named_while_it_lasts() {
+    let mut nat = Nat::new(&PUBLIC, [5000, 5999], &INDEPENDENT);
+    let mapped =
+        |nat: &Nat<'_>, rules| nat.table.mapped(rules, &nat.wanted(vm(4, 1), server(2, 443)));
+    assert_eq!(mapped(&nat, &INDEPENDENT), None);
+    let (external, id) = nat.open(vm(4, 1), server(1, 443)).unwrap();
+    assert_eq!(mapped(&nat, &INDEPENDENT), Some(external));
+    assert_eq!(mapped(&nat, &PoolRules::AZURE), None);
+    nat.table.end(nat.now, id, Cause::Idle);
+    assert_eq!(mapped(&nat, &INDEPENDENT), None);
+}
+
 /// T-10, RFC 6888 REQ-4: flows and ports of one inside address, and of no other.
 #[test]
 fn t_10_quotas_bind_one_inside_address_and_are_given_back() {

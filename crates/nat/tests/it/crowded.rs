@@ -1,0 +1,146 @@
+//! What is chosen towards a remote that has nearly all ports of a pool: there they are known and not tried one after the other.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use vnetem_nat::{
+    Cause, Chosen, FlowId, FlowTable, HoldDown, Mapping, NewFlow, NoTuple, Pool, PoolRules,
+    Settings, Time, Timers, Wanted,
+};
+use vnetem_packet::Protocol;
+
+use crate::packets::at;
+use crate::world::{flow, open};
+
+const PUBLIC: [Ipv4Addr; 1] = [Ipv4Addr::new(20, 1, 1, 1)];
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A table large enough for crowds, and what it gives towards one remote.
+struct Crowd {
+    table: FlowTable<u32>,
+    protocol: Protocol,
+    rules: PoolRules,
+    ports: [u16; 2],
+    hosts: u32,
+}
+
+impl Crowd {
+    fn new(protocol: Protocol, rules: PoolRules, hold: HoldDown) -> Self {
+        let timers = Timers { udp_one_way: SECOND * 100, ..Timers::AZURE };
+        let settings = Settings { capacity: 20_000, timers, hold, ..Settings::default() };
+        let table = FlowTable::new(settings);
+        Self { table, protocol, rules, ports: [2000, 5999], hosts: 0 }
+    }
+
+    fn choose(
+        &self,
+        now: Time,
+        inside: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Result<Chosen, NoTuple> {
+        let [first_port, last_port] = self.ports;
+        let pool = Pool { addresses: &PUBLIC, first_port, last_port, rules: &self.rules };
+        let NewFlow { inside_zone, outside_zone, .. } = flow(self.protocol);
+        let protocol = self.protocol;
+        let suggestion = None;
+        let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion };
+        self.table.choose(now, pool, &wanted)
+    }
+
+    /// A host that has no flow yet opens one from this port.
+    fn open(
+        &mut self,
+        now: Time,
+        port: u16,
+    ) -> Result<(SocketAddrV4, NewFlow<u32>, FlowId), NoTuple> {
+        self.hosts += 1;
+        let inside = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | self.hosts), port);
+        let new = NewFlow { inside, ..flow(self.protocol) };
+        let Chosen { external, sharing } = self.choose(now, inside, new.remote)?;
+        let new = NewFlow { external, sharing, ..new };
+        let id = open(&mut self.table, now, new).unwrap();
+        Ok((external, new, id))
+    }
+
+    /// Opens flows until there is no port for one more.
+    fn fill(&mut self, port: u16) -> Vec<(SocketAddrV4, NewFlow<u32>, FlowId)> {
+        let opened: Vec<_> = core::iter::from_fn(|| self.open(Time(0), port).ok()).collect();
+        assert_eq!(self.open(Time(0), port).map(|_| ()), Err(NoTuple::Exhausted));
+        opened
+    }
+}
+
+/// N9, N10, N-14: a port has rested at a nanosecond, and not before; nobody needs to have swept.
+#[test]
+fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
+    let rest = SECOND * 5;
+    let hold = HoldDown { fin: rest, reset: rest, half_open: rest, idle: rest, datagram: rest };
+    let mut crowd = Crowd::new(Protocol::UDP, PoolRules::AZURE, hold);
+    let opened = crowd.fill(1);
+    assert_eq!(opened.len(), 4000);
+    let is_free = |crowd: &Crowd, now| {
+        let new = flow(Protocol::UDP);
+        crowd.choose(now, new.inside, new.remote).map(|chosen| chosen.external)
+    };
+    let (external, _, id) = opened[1234];
+    let ended = Time(0) + SECOND;
+    assert!(crowd.table.end(ended, id, Cause::Evicted));
+    assert_eq!(is_free(&crowd, Time((ended + rest).0 - 1)), Err(NoTuple::Exhausted));
+    assert_eq!(is_free(&crowd, ended + rest), Ok(external));
+
+    // All others run out at one time.
+    let mut crowd = Crowd::new(Protocol::UDP, PoolRules::AZURE, hold);
+    crowd.fill(1);
+    let over = Time(0) + SECOND * 100 + rest;
+    assert_eq!(is_free(&crowd, Time(over.0 - 1)), Err(NoTuple::Exhausted));
+    assert!(is_free(&crowd, over).is_ok());
+    assert!(is_free(&crowd, over + SECOND).is_ok());
+}
+
+/// T-06, N9: of an even port while one is left, though all are known.
+#[test]
+fn a_crowd_keeps_parity_to_its_last_port() {
+    let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
+    for inside in [40_000, 40_001] {
+        let mut crowd = Crowd::new(Protocol::UDP, rules, HoldDown::NONE);
+        let given: Vec<_> = crowd.fill(inside).iter().map(|opened| opened.0.port()).collect();
+        assert_eq!(given.len(), 4000);
+        let (same, other) = given.split_at(2000);
+        assert!(same.iter().all(|port| port % 2 == inside % 2));
+        assert!(other.iter().all(|port| port % 2 != inside % 2));
+    }
+}
+
+/// T-01, N1: what a socket has towards all remotes is taken, though it never called the one of the crowd.
+#[test]
+fn a_crowd_leaves_a_sockets_port_alone() {
+    let independent = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
+    let mut crowd = Crowd::new(Protocol::UDP, independent, HoldDown::NONE);
+    let (inside, remote) = (at([10, 0, 9, 9], 1), at([52, 239, 1, 8], 443));
+    let Chosen { external, sharing } = crowd.choose(Time(0), inside, remote).unwrap();
+    let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+    open(&mut crowd.table, Time(0), new).unwrap();
+    crowd.rules = PoolRules::AZURE;
+    let given: BTreeSet<_> = crowd.fill(1).iter().map(|opened| opened.0).collect();
+    assert_eq!(given.len(), 3999);
+    assert!(!given.contains(&external));
+}
+
+/// T-18, T-05: what is over gives its port to the same connection, though no other port is left.
+#[test]
+fn a_connection_is_opened_anew_in_a_full_crowd() {
+    let mut crowd = Crowd::new(Protocol::TCP, PoolRules::AZURE, HoldDown::NONE);
+    let opened = crowd.fill(1);
+    let (external, new, id) = opened[777];
+    let again = |crowd: &Crowd| crowd.choose(Time(0), new.inside, new.remote);
+    assert_eq!(again(&crowd), Err(NoTuple::Exhausted));
+    let _ = crowd.table.close(Time(0), id, Cause::SourceSwitched);
+    assert_eq!(again(&crowd).map(|chosen| chosen.external), Ok(external));
+    // But not where the pool has that port no more (N8).
+    let others = [[2000, external.port() - 1], [external.port() + 1, 5999]];
+    for ports in others {
+        crowd.ports = ports;
+        assert_eq!(again(&crowd), Err(NoTuple::Exhausted));
+    }
+}
