@@ -51,6 +51,7 @@ mod port;
 pub mod report;
 pub mod scenario;
 pub mod scopes;
+pub mod seeds;
 mod service;
 mod session;
 pub mod sql;
