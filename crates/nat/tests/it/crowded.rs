@@ -135,9 +135,11 @@ fn a_connection_is_opened_anew_in_a_full_crowd() {
     let mut crowd = Crowd::new(Protocol::TCP, PoolRules::AZURE, HoldDown::NONE);
     let opened = crowd.fill(1);
     let (external, new, id) = opened[777];
-    let again = |crowd: &Crowd| crowd.choose(Time(0), new.inside, new.remote);
+    // At another time, so that other ports are tried than when it opened.
+    let now = Time(0) + SECOND;
+    let again = |crowd: &Crowd| crowd.choose(now, new.inside, new.remote);
     assert_eq!(again(&crowd), Err(NoTuple::Exhausted));
-    let _ = crowd.table.close(Time(0), id, Cause::SourceSwitched);
+    let _ = crowd.table.close(now, id, Cause::SourceSwitched);
     assert_eq!(again(&crowd).map(|chosen| chosen.external), Ok(external));
     // But not where the pool has that port no more (N8).
     let others = [[2000, external.port() - 1], [external.port() + 1, 5999]];
