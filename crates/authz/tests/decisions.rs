@@ -64,6 +64,21 @@ fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
     }
 }
 
+/// F-11: trust in an instance is listed in order, once, and ends; only an end of what there was is one.
+#[test]
+fn trust_in_an_instance_is_listed_and_ends() {
+    let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+    for number in [7, 3, 7] {
+        rules.trust_instance(ResourceInstance(number));
+    }
+    assert_eq!(rules.instances(), [ResourceInstance(3), ResourceInstance(7)]);
+    assert!(rules.distrust_instance(ResourceInstance(7)));
+    assert!(!rules.distrust_instance(ResourceInstance(7)));
+    assert_eq!(rules.instances(), [ResourceInstance(3)]);
+    assert!(!rules.judge(Arrival::Instance(ResourceInstance(7))).is_allowed());
+    assert!(rules.judge(Arrival::Instance(ResourceInstance(3))).is_allowed());
+}
+
 /// L-07: an unapproved private endpoint carries nothing, even to a resource that is open to all.
 #[test]
 fn an_unapproved_private_endpoint_is_refused_whatever_the_default() {
