@@ -75,6 +75,7 @@ impl Cells {
     }
 
     /// Puts a flow into the list of its cell, behind all that are not newer.
+    #[inline]
     pub(crate) fn link(&mut self, chains: &mut Chains, details: &[Detail], cell: u32, number: u32) {
         let Some(generation) = generation(details, number) else { return };
         let Some(entry) = self.cells.get_mut(cell) else { return };
@@ -138,6 +139,7 @@ impl Cells {
     }
 
     /// A stale flow, if there is one.
+    #[inline]
     pub(crate) fn next_stale(&mut self, details: &[Detail]) -> Option<u32> {
         while let Some(entry) = self.cells.get_mut(self.touched.0) {
             if generation(details, entry.first).is_some_and(|first| first < entry.generation) {
@@ -205,6 +207,7 @@ impl Entry {
 }
 
 /// The generation of the flow in a slot.
+#[inline]
 fn generation(details: &[Detail], slot: u32) -> Option<Generation> {
     details.get(slot as usize).map(|detail| detail.generation)
 }
