@@ -1,6 +1,6 @@
 //! A load to count instructions by: `.ci/instructions` runs it under valgrind, once with the work and once without, and takes the
-//! difference. Arguments: `forward-tcp-1`, `forward-tcp-32`, `forward-udp-32`, `open`, `toggle-2k` or `toggle-20k`, and `with` or
-//! `without`. Prints for how many packets, or flows, the work is.
+//! difference. Arguments: `forward-tcp-1`, `forward-tcp-32`, `forward-udp-32`, `open`, `toggle-2k` or another number of thousands, and
+//! `with` or `without`. Prints for how many packets, or flows, the work is.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "wrong use ends it")]
 
@@ -21,9 +21,13 @@ fn main() {
         "forward-tcp-32" => forward(shape(FLOWS), with),
         "forward-udp-32" => forward(Shape { protocol: Protocol::UDP, ..shape(FLOWS) }, with),
         "open" => open(shape(5_000), with),
-        "toggle-2k" => toggle(shape(2_000), with),
-        "toggle-20k" => toggle(shape(20_000), with),
-        _ => panic!("no load {name}"),
+        _ => {
+            let thousands = name.strip_prefix("toggle-").and_then(|name| name.strip_suffix('k'));
+            match thousands.map(str::parse::<u32>) {
+                Some(Ok(thousands)) => toggle(shape(thousands * 1000), with),
+                _ => panic!("no load {name}"),
+            }
+        }
     };
     println!("{count}");
 }
