@@ -321,6 +321,19 @@ fn a_rule_that_could_match_nothing_is_refused() {
     assert_eq!(refused.to_string(), said);
 }
 
+/// P-15: those of the platform are known from the beginning, those that depend on the place never.
+#[test]
+fn a_tag_is_known_by_its_name_in_any_case() {
+    let mut tags = Tags::default();
+    tags.insert("Sql.WestEurope", ["52.239.64.0/18".parse().unwrap()]);
+    for known in ["Sql.WestEurope", "sql.westeurope", "AzurePlatformDNS"] {
+        assert!(tags.contains(known), "{known}");
+    }
+    for unknown in ["Sql", "Storage", "VirtualNetwork", "Internet", ""] {
+        assert!(!tags.contains(unknown), "{unknown}");
+    }
+}
+
 #[test]
 fn an_unknown_tag_is_named_with_its_rule() {
     let group = group([(100, rule("odd", Deny, "*", "Storrage", "*"))]);
