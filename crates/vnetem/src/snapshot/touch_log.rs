@@ -37,3 +37,27 @@ impl TouchLog {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C4: who lags by no more than the log is long is told of each generation behind its own, oldest first; who lags by more, of none.
+    #[test]
+    fn a_log_tells_of_the_last_64_generations() {
+        let mut log = TouchLog::default();
+        assert!(log.since(Generation(0)).is_none());
+        for number in 1..=100 {
+            log = log.with(Generation(number), Touched::Cells(vec![Cell(7)]));
+        }
+        let since = |generation| {
+            let told = log.since(Generation(generation))?;
+            Some(told.map(|(at, _)| at.0).collect::<Vec<_>>())
+        };
+        assert_eq!(since(35), None);
+        assert_eq!(since(36), Some((37..=100).collect()));
+        assert_eq!(since(37), Some((38..=100).collect()));
+        assert_eq!(since(99), Some(vec![100]));
+        assert_eq!(since(100), Some(vec![]));
+    }
+}
