@@ -523,3 +523,27 @@ fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
     let reasons = calls.map(|call| world.drop(Edge::Internet, call));
     assert_eq!(reasons, [DropReason::PathSwitched, DropReason::Withdrawn]);
 }
+
+/// an interface that begins to forward, or ends it, speaks from another place, so that what it opened itself is closed, and nothing else.
+#[test]
+fn what_an_interface_opened_ends_where_it_begins_to_forward() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    let [router, other] = [4, 5].map(|last| {
+        network.add_nic(web, &format!("nic{last}"), Ipv4Addr::new(10, 0, 0, last)).unwrap()
+    });
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    let mut world = World { plane, now: Time(0), web };
+    for is_on in [true, false] {
+        for (nic, from) in [(router, "10.0.0.4:5"), (other, "10.0.0.5:5")] {
+            world.forward(Edge::Nic(nic), udp(from, "10.0.0.9:53", 9));
+        }
+        assert_eq!(world.plane.flow_counters().live, 2);
+        network.set_ip_forwarding(router, is_on).unwrap();
+        world.plane.apply(world.now, network.commit());
+        while world.plane.poll_transmit(world.now).is_some() {}
+        let left: Vec<_> = world.plane.flows().map(|flow| *flow.inside.ip()).collect();
+        assert_eq!(left, [Ipv4Addr::new(10, 0, 0, 5)], "{is_on}");
+    }
+}
