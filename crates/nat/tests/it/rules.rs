@@ -269,6 +269,80 @@ fn t_10_what_is_opened_anew_counts_once() {
     nat.external(vm(5, 1), remote);
 }
 
+/// T-10: who has more than a limit that was lowered opens nothing anew.
+#[test]
+fn t_10_a_lowered_limit_binds_what_is_opened_anew() {
+    let limits =
+        |flows| PoolRules { limits: Limits { flows, ..Limits::default() }, ..PoolRules::AZURE };
+    let (many, few) = (limits(3), limits(1));
+    let mut nat = Nat::new(&PUBLIC[..1], [5000, 5009], &many);
+    nat.protocol = Protocol::TCP;
+    let remote = server(1, 443);
+    let (_, over) = nat.open(vm(4, 1), remote).unwrap();
+    nat.open(vm(4, 2), remote).unwrap();
+    let _ = nat.table.close(nat.now, over, Cause::SourceSwitched);
+    assert!(nat.choose(vm(4, 1), remote).is_ok());
+    nat.pool.rules = &few;
+    assert_eq!(nat.choose(vm(4, 1), remote), Err(NoTuple::Quota));
+}
+
+/// T-10, T-03: a flow that the outside opened counts as one of its inside address.
+#[test]
+fn t_10_a_flow_from_the_outside_counts() {
+    let limits = Limits { flows: 2, ..Limits::default() };
+    let rules = PoolRules { limits, filtering: Filtering::Independent, ..INDEPENDENT };
+    let mut nat = Nat::new(&PUBLIC[..1], [5000, 5009], &rules);
+    let external = nat.external(vm(4, 1), server(1, 443));
+    assert!(nat.choose(vm(4, 2), server(1, 443)).is_ok());
+    let tuple = FiveTuple { protocol: nat.protocol, source: server(9, 9), destination: external };
+    let inbound = nat.table.inbound(Zone::PUBLIC, &tuple).unwrap();
+    let new = NewFlow {
+        inside: inbound.inside,
+        inside_zone: inbound.zone,
+        remote: server(9, 9),
+        external,
+        opener: Side::Outside,
+        sharing: inbound.sharing,
+        ..flow(nat.protocol)
+    };
+    open(&mut nat.table, nat.now, new).unwrap();
+    assert_eq!(nat.choose(vm(4, 2), server(1, 443)), Err(NoTuple::Quota));
+}
+
+/// T1: room for what is shared is given back with the last flow of it, and by a host that only had to wait once it need not wait any more.
+#[test]
+fn room_for_hosts_sockets_and_blocks_is_given_back() {
+    let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
+    let rate = Limits { rate: Some(Rate { burst: 1, interval: SECOND }), ..Limits::default() };
+    let rate = PoolRules { limits: rate, ..PoolRules::AZURE };
+    for (rules, wait) in [(INDEPENDENT, 0), (block, 0), (rate, 1)] {
+        let mut nat = Nat::new(&PUBLIC, [5000, 5999], &rules);
+        let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
+        nat.table =
+            FlowTable::new(Settings { shared, hold: HoldDown::NONE, ..Settings::default() });
+        for host in 4..9 {
+            let (_, id) = nat.open(vm(host, 1), server(1, 443)).unwrap();
+            assert!(nat.table.end(nat.now, id, Cause::Idle));
+            nat.now = nat.now + SECOND * wait;
+        }
+    }
+}
+
+/// T-03, T1: a socket that is reached by known addresses needs room for each of them.
+#[test]
+fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
+    let rules = PoolRules { filtering: Filtering::Address, ..INDEPENDENT };
+    let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &rules);
+    let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
+    nat.table = FlowTable::new(Settings { shared, ..Settings::default() });
+    nat.open(vm(4, 1), server(1, 443)).unwrap();
+    nat.open(vm(4, 1), server(1, 444)).unwrap();
+    let (inside, remote) = (vm(4, 1), server(2, 443));
+    let Chosen { external, sharing } = nat.choose(inside, remote).unwrap();
+    let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+    assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::TableFull));
+}
+
 /// T-06, RFC 4787 REQ-4.
 #[test]
 fn t_06_parity_is_kept_while_the_pool_has_such_ports() {
