@@ -119,7 +119,11 @@ impl Plain {
         if Protocol(protocol) == Protocol::TCP {
             let Some(fixed) = payload.first_chunk_mut::<18>() else { return };
             [fixed[0], fixed[1], fixed[2], fixed[3]] = ports;
-            [fixed[16], fixed[17]] = grow([fixed[16], fixed[17]], growth);
+            let checksum = [fixed[16], fixed[17]];
+            // To equation 3 a checksum of 0xFFFF is one of 0, which it must not become where nothing changes.
+            if checksum != [0xFF, 0xFF] || ends != old {
+                [fixed[16], fixed[17]] = grow(checksum, growth);
+            }
         } else {
             let Some(fixed) = payload.first_chunk_mut::<8>() else { return };
             [fixed[0], fixed[1], fixed[2], fixed[3]] = ports;

@@ -84,8 +84,8 @@ impl Rewrite {
 /// Gives a packet new ends and a new time to live, and updates the checksums of IPv4, TCP, UDP and ICMP (W1, N-26).
 ///
 /// `headers` must be what [`Headers::parse`] said of this packet. Of a later fragment only the IPv4 header changes. A wrong
-/// transport checksum stays wrong by the same amount (W3); a UDP checksum of 0 stays 0, and one that becomes 0 is written
-/// 0xFFFF (W4, T-30). Other protocols get new addresses and nothing else (T-35).
+/// transport checksum stays wrong by the same amount (W3), and that of a packet that keeps its ends as it is (W5); a UDP checksum
+/// of 0 stays 0, and one that becomes 0 is written 0xFFFF (W4, T-30). Other protocols get new addresses and nothing else (T-35).
 #[inline(always)]
 pub fn rewrite(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, ttl: u8) {
     rewrite_by(packet, headers, rewrite, rewrite.delta(headers), ttl);
@@ -103,6 +103,10 @@ pub fn rewrite_by(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, delta:
     let (source, destination) = rewrite.ends(headers);
     let (addresses, ports) = (u32::from(delta.addresses.to_be()), u32::from(delta.ports.to_be()));
     write_header(header, [source, destination], addresses, ttl);
+    // To equation 3 a checksum of 0xFFFF is one of 0.
+    if (source, destination) == Rewrite::default().ends(headers) {
+        return;
+    }
     let all = addresses.wrapping_add(ports);
     let new = [source.port(), destination.port()].map(u16::to_be_bytes);
     match headers.transport {

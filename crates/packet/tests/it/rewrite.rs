@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use vnetem_packet::{
-    Checksums, Fragment, Headers, Rewrite, Transport, TransportChecksum, rewrite, rewrite_by,
+    Checksums, Fragment, Headers, Plain, Rewrite, Transport, TransportChecksum, rewrite, rewrite_by,
 };
 
 use crate::packets::{Body, Packet, body, bytes, packet, packet_of, query, rewrites};
@@ -204,6 +204,22 @@ proptest! {
                 || (10..20).contains(&offset)
                 || offset.checked_sub(header).is_some_and(|offset| transport.contains(&offset));
             prop_assert!(old == new || allowed, "offset {offset}");
+        }
+    }
+
+    /// W5: a packet that keeps its ends keeps its transport checksum, also one that is another zero, by either path.
+    #[test]
+    fn what_keeps_its_ends_keeps_its_checksum(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), checksum in prop_oneof![Just(0), Just(0xFFFF), any::<u16>()]) {
+        let mut packet = packet.bytes();
+        let headers = Headers::parse(&packet).unwrap();
+        let header = usize::from(headers.header_length);
+        put(&mut packet, header + checksum_offset(headers.protocol.0).unwrap(), checksum);
+        let bytes = rewritten(&packet, Rewrite::default(), headers.ttl.saturating_sub(1));
+        prop_assert_eq!(&bytes[header..], &packet[header..]);
+        if let Some(plain) = Plain::parse(&packet) {
+            let mut forwarded = packet.clone();
+            Plain::forward(&mut forwarded, plain.ends);
+            prop_assert_eq!(forwarded, bytes);
         }
     }
 
