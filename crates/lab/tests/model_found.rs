@@ -252,3 +252,32 @@ fn what_a_network_sees_does_not_depend_on_another() {
     assert!(outputs(true).1.is_some());
     assert_eq!(outputs(true), outputs(false));
 }
+
+/// N-11, R9: what closed as an interface became one that forwards is opened anew at once by whoever opened it.
+#[test]
+fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
+    let mut world = World::new(gateway());
+    world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
+    world.apply();
+    let syn = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 100");
+    assert!(matches!(world.send(Edge::Internet, &syn).0, Fate::Forward(_)));
+    world.network.set_ip_forwarding(world.fw, false).unwrap();
+    world.apply();
+    assert_eq!(world.settle().0, 2, "both ends hear of it");
+    let again = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 200");
+    assert!(matches!(world.send(Edge::Internet, &again).0, Fate::Forward(_)));
+}
+
+/// N-11, T-17: nobody else has a port of an interface's own address, so that who was refused may call again at once.
+#[test]
+fn the_internet_calls_an_interface_again_at_once() {
+    let mut world = World::new(gateway());
+    world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
+    world.apply();
+    for sequence in [100, 200] {
+        let syn = format!("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq {sequence}");
+        assert!(matches!(world.send(Edge::Internet, &bytes(&syn)).0, Fate::Forward(_)));
+        let no = format!("10.1.9.4:443 > 198.51.100.20:1004 tcp RA ack {}", sequence + 1);
+        assert!(matches!(world.send(Edge::Nic(world.fw), &bytes(&no)).0, Fate::Forward(_)));
+    }
+}

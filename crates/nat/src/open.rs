@@ -35,6 +35,8 @@ pub struct Opening<T> {
 struct Names {
     keys: [Key; 2],
     hashes: [Hash; 2],
+    /// Its external tuple is nobody else's in any case.
+    alone: bool,
 }
 
 impl<T: Copy> Opening<T> {
@@ -43,6 +45,12 @@ impl<T: Copy> Opening<T> {
     #[inline]
     pub const fn flow(&self) -> &NewFlow<T> {
         &self.new
+    }
+
+    /// Flows that give way to it.
+    #[must_use]
+    pub fn replaces(&self) -> u32 {
+        self.replaced.iter().map(|slot| u32::from(*slot != NIL)).sum()
     }
 }
 
@@ -206,7 +214,7 @@ impl<T: Copy> FlowTable<T> {
             Unshared::NoRoom => OpenError::TableFull,
             Unshared::Anothers => OpenError::TupleInUse,
         })?;
-        let names = Names { keys, hashes };
+        let names = Names { keys, hashes, alone: new.sharing.alone };
         let first = self.giving_way(now, &names, new.opener, true, NIL)?;
         let second = self.giving_way(now, &names, new.opener.other(), false, first)?;
         let slots = [first, second];
@@ -230,7 +238,7 @@ impl<T: Copy> FlowTable<T> {
         is_opener: bool,
         already: u32,
     ) -> Result<u32, OpenError> {
-        let Names { keys: [inside, outside], hashes } = *names;
+        let Names { keys: [inside, outside], hashes, alone } = *names;
         let key = side.choose(&inside, &outside);
         let found = self.lookup(side.choose(hashes[0], hashes[1]), key);
         let Some((slot, found)) = found.filter(|(slot, _)| already != *slot) else {
@@ -238,8 +246,9 @@ impl<T: Copy> FlowTable<T> {
         };
         let Some(record) = self.records.get(slot) else { return Ok(NIL) };
         let reopens = is_opener && found == record.opener() && record.is_over();
-        let takes_over =
-            record.has_key(Side::Outside, &outside) && !record.has_key(Side::Inside, &inside);
+        let takes_over = !alone
+            && record.has_key(Side::Outside, &outside)
+            && !record.has_key(Side::Inside, &inside);
         if self.deadline(record) > now && !reopens || takes_over && self.must_rest(now, record) {
             return Err(OpenError::TupleInUse);
         }

@@ -21,13 +21,13 @@ impl<'a> Pipeline<'a> {
 
     /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is told of a refusal.
     pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
-        let tuple = headers.tuple();
-        if tuple.source == tuple.destination {
-            return Decision::Drop(DropReason::MartianDestination, None);
-        }
-        let entry = turned();
+        let (entry, tuple) = (turned(), headers.tuple());
         let decision = match headers.fragment {
+            // Without ports, two hosts behind one public address have the same end.
             Fragment::Later { .. } => self.decide_later_fragment(entry, headers, note),
+            _ if tuple.source == tuple.destination => {
+                return Decision::Drop(DropReason::MartianDestination, None);
+            }
             Fragment::Whole | Fragment::First => self.decide_flow(entry, headers, note),
         };
         match decision {

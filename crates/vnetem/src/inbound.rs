@@ -40,9 +40,12 @@ impl Pipeline<'_> {
         if !opens(headers) {
             return Decision::Drop(DropReason::NoFlow, None);
         }
+        if nic.instance.as_ref().is_some_and(|own| !own.carries(headers.protocol, false)) {
+            return Decision::Drop(DropReason::OutboundUnsupported, None);
+        }
         let inside = SocketAddrV4::new(nic.address, headers.destination_port);
         let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
-        let (far, sharing) = (EdgeCode::nic(id), Sharing::default().with_timers(timers));
+        let (far, sharing) = (EdgeCode::nic(id), Sharing::ONE_TO_ONE.with_timers(timers));
         self.open_inbound(entry, Target { inside, far, cell: cell_of(nic), sharing }, headers, note)
     }
 

@@ -337,18 +337,20 @@ impl Network {
                         touched.insert(cell(number, Some(service)));
                     }
                 }
-                // What a pool lets in hangs on its rules (T-03).
-                let filtering = |view: &SubnetView| {
-                    view.outbound.as_ref().map(|outbound| outbound.rules.filtering)
+                // What a pool lets in hangs on its rules and ports (T-03).
+                let lets_in = |view: &SubnetView| {
+                    let outbound = view.outbound.clone()?;
+                    Some((outbound.rules.filtering, outbound.pools))
                 };
-                let is_open = filtering(before).is_some_and(|it| it != Filtering::AddressAndPort);
+                let is_open =
+                    lets_in(before).is_some_and(|(it, _)| it != Filtering::AddressAndPort);
                 // T-33.
                 let turns = |view: &SubnetView| {
                     view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
                 };
                 delivery
                     || turns(before) != turns(after)
-                    || is_open && filtering(before) != filtering(after)
+                    || is_open && lets_in(before) != lets_in(after)
                     || before.routes != after.routes
                     || !before.keeps.iter().all(|address| after.keeps.contains(address))
             }

@@ -32,7 +32,8 @@ impl DataPlane {
         let now = self.now;
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
         self.journal.event(closed, &mut self.counters);
-        let other = self.other_half(flow);
+        // Who sends to its own public end has but one.
+        let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
         for (side, reset) in [(Side::Inside, resets.to_inside), (Side::Outside, resets.to_outside)]
         {

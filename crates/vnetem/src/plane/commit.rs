@@ -226,7 +226,7 @@ impl DataPlane {
             let forward = self.pipeline().forward(&Parties::of(&flow), hit.side);
             if self.pipeline().turns_round(&flow, hit.side) {
                 let turned = flow.rewrite(hit.side).applied(headers);
-                return self.foresee_turned(now, forward, false, &turned, packet);
+                return self.foresee_turned(now, forward, None, &turned, packet);
             }
             Fate::Forward(forward)
         };
@@ -247,7 +247,8 @@ impl DataPlane {
                     return Fate::Forward(forward);
                 }
                 let turned = Rewrite { source: Some(new.external), destination: None };
-                self.foresee_turned(now, forward, true, &turned.applied(headers), packet)
+                let replaced = Some(opening.replaces());
+                self.foresee_turned(now, forward, replaced, &turned.applied(headers), packet)
             }
             Decision::Close(_, _, reason) => Fate::Drop(reason),
             Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),

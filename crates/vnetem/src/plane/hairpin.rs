@@ -60,12 +60,13 @@ impl DataPlane {
         Fate::Forward(Forward { to, ..pipeline.forward(&Parties::of(flow), side) })
     }
 
-    /// What `turn` would say, without doing anything, of a packet that `first` says how leaves; `turned` is what it bears by then.
+    /// What `turn` would say, without doing anything, of a packet that `first` says how leaves; `turned` is what it bears by then, and
+    /// `replaced` the flows that give way to the one that it opens.
     pub(super) fn foresee_turned(
         &self,
         now: Time,
         first: Forward,
-        opens: bool,
+        replaced: Option<u32>,
         turned: &Headers,
         packet: &[u8],
     ) -> Fate {
@@ -82,7 +83,11 @@ impl DataPlane {
                 }
                 (Parties::of(&flow), hit.side)
             }
-            Decision::Open(_) if opens && self.flows.vacancies() < 2 => {
+            Decision::Open(second)
+                if second.replaces() == 0
+                    && replaced
+                        .is_some_and(|first| self.flows.vacancies().saturating_add(first) < 2) =>
+            {
                 return Fate::Drop(DropReason::FlowTableFull);
             }
             Decision::Open(opening) => (Parties::opening(opening.flow()), opening.flow().opener),

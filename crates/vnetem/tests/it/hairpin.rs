@@ -362,3 +362,73 @@ fn t_33_a_full_table_turns_nothing_round() {
     let public_b = world.public(b, B);
     assert_eq!(world.forward(a, datagram(end(A), public_b, b"x")).0, b);
 }
+
+/// T-33, T-28: also between hosts behind one public address, whose later fragments have the same address at both ends.
+#[test]
+fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
+    let mut world = World::new(OPEN);
+    let one = Outbound::Pool {
+        addresses: vec![ip("20.1.1.1")],
+        first_port: 1024,
+        last_port: 65_535,
+        rules: OPEN,
+    };
+    for subnet in world.subnets {
+        world.network.set_outbound(subnet, one.clone()).unwrap();
+    }
+    world.apply();
+    let (a, b) = (world.a, world.b);
+    let public_b = world.public(b, B);
+    let whole = datagram(end(A), public_b, &[7; 24]);
+    for fragment in [piece(&whole, 0, true), piece(&whole, 16, false)] {
+        assert_eq!(world.forward(a, fragment).0, b);
+    }
+}
+
+/// T-33, O6: what a host sends to its own public end turns round into nothing, and its one flow closes once.
+#[test]
+fn t_33_a_flow_to_its_own_public_end_closes_once() {
+    let mut world = World::new(OPEN);
+    let a = world.a;
+    let public = world.public(a, A);
+    assert_eq!(world.drop(a, datagram(end(A), public, b"x")), DropReason::MartianDestination);
+    let (_, syn) = world.forward(a, segment(end(A), end("8.8.8.8:80"), "S", (1, 0), &[]));
+    let public = Headers::parse(&syn).unwrap().tuple().source;
+    let to_itself = segment(end(A), public, "S", (1000, 0), &[]);
+    assert_eq!(world.drop(a, to_itself), DropReason::MartianDestination);
+    while world.plane.poll_event().is_some() {}
+    world.network.set_route(world.subnets[0], net("20.1.1.0/24"), NextHop::None).unwrap();
+    world.apply();
+    assert_eq!(world.made().len(), 1, "its sender hears of it");
+    let closed: Vec<_> = std::iter::from_fn(|| world.plane.poll_event())
+        .filter(|event| matches!(event.kind, EventKind::Closed(_)))
+        .map(|event| event.tuple.protocol.0)
+        .collect();
+    assert_eq!(closed.len(), 2, "{closed:?}: the datagrams and the connection, each once");
+}
+
+/// T-33, O5, R9: a trace of a full table knows that closed flows give way.
+#[test]
+fn t_33_a_trace_knows_that_closed_flows_give_way() {
+    let mut settings = Settings::default();
+    settings.flows.capacity = 5;
+    let mut world = World::with(OPEN, settings);
+    let (_, public_b) = world.connection();
+    let (a, b) = (world.a, world.b);
+    let away = net("20.1.1.0/24");
+    world.network.set_route(world.subnets[0], away, NextHop::None).unwrap();
+    world.apply();
+    world.made();
+    world.network.remove_route(world.subnets[0], away).unwrap();
+    world.apply();
+    world.made();
+    for remote in ["8.8.8.8:81", "8.8.8.8:82"] {
+        world.forward(b, segment(end(B), end(remote), "S", (1, 0), &[]));
+    }
+    assert_eq!(world.plane.flow_counters().live + world.plane.flow_counters().tombstones, 5);
+    let mut syn = segment(end(A), public_b, "S", (9000, 0), &[]);
+    let traced = world.plane.trace(world.now, a, &syn).verdict;
+    let verdict = world.plane.process(world.now, a, &mut syn);
+    assert!(matches!(verdict.fate, Fate::Forward(_)));
+    assert_eq!(traced, verdict);
+}

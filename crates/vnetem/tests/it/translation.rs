@@ -147,6 +147,30 @@ fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
     world.forward(Edge::Internet, udp(REMOTE, &source, 9));
 }
 
+/// T-03, R1: and so do ports that are the pool's no more.
+#[test]
+fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
+    let pool = |first_port| Outbound::Pool {
+        addresses: vec![PUBLIC],
+        first_port,
+        last_port: first_port + 8,
+        rules,
+    };
+    network.set_outbound(web, pool(1000)).unwrap();
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    let mut world = World { plane, now: Time(0), web };
+    let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
+    world.forward(Edge::Internet, udp("9.9.9.9:1", &source, 9));
+    network.set_outbound(web, pool(2000)).unwrap();
+    world.plane.apply(world.now, network.commit());
+    let reason = world.drop(Edge::Internet, udp("9.9.9.9:1", &source, 9));
+    assert_eq!(reason, DropReason::Withdrawn);
+}
+
 /// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the inside.
 #[test]
 fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
