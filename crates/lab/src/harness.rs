@@ -75,6 +75,16 @@ pub struct Coverage {
     pub translated: u64,
     /// Packets over an endpoint.
     pub endpoint: u64,
+    /// Packets from the public side on flows that it opened itself.
+    pub inbound: u64,
+    /// Packets that turned round at a public address.
+    pub turned: u64,
+    /// Packets behind the addresses of a load balancer.
+    pub balanced: u64,
+    /// Packets behind an interface's own public address.
+    pub one_to_one: u64,
+    /// Packets behind a port of a block.
+    pub blocks: u64,
     /// Packets that were not forwarded.
     pub stopped: u64,
     /// Packets that were longer than the next link takes.
@@ -136,6 +146,7 @@ fn settings(setup: u8) -> Settings {
     if setup / 32 % 2 == 1 {
         settings.mtu = Mtu { public: 60, private: 300 };
     }
+    settings.verify_checksums = setup / 64 % 4 == 3;
     settings.fragment_life = Duration::from_secs(30);
     settings.closing = match setup / 8 % 4 {
         2 => Closing::Opener,
@@ -161,6 +172,8 @@ struct Runner {
     outputs: Vec<Output>,
     /// What the data plane was asked, drains left out.
     calls: Vec<Call>,
+    /// What happened to flows and was not looked at yet.
+    heard: Vec<Happening>,
     coverage: Coverage,
 }
 
@@ -193,10 +206,12 @@ struct Output {
 
 impl Runner {
     fn new(setup: u8) -> Self {
-        // The world is a constant, and every run begins with a copy of it.
-        static WORLD: LazyLock<(Network, World)> =
-            LazyLock::new(|| world::build().unwrap_or_else(|error| unreachable_world(&error)));
-        let (network, world) = WORLD.clone();
+        // The worlds are constants, and every run begins with a copy of one.
+        static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| {
+            let all = world::METHODS.iter().map(world::build);
+            all.collect::<Result<_, _>>().unwrap_or_else(|error| unreachable_world(&error))
+        });
+        let (network, world) = pick(&WORLDS, setup).clone();
         let mut runner = Self::over(network, world, settings(setup));
         let closing = settings(setup).closing;
         runner.transcript.push(Line::Text(format!("setup {setup}: {closing:?}")));
@@ -219,6 +234,7 @@ impl Runner {
             transcript: Transcript::default(),
             outputs: Vec::new(),
             calls: Vec::new(),
+            heard: Vec::new(),
             coverage: Coverage::default(),
         }
     }
@@ -232,6 +248,7 @@ impl Runner {
         self.transcript.clear();
         self.outputs.clear();
         self.calls.clear();
+        self.heard.clear();
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -281,24 +298,41 @@ impl Runner {
     /// The conversation that a host begins.
     fn begin(&self, host: u8, to: u8, ports: u8) -> Conversation {
         let hosts = world::hosts(&self.world);
-        let HostAt(edge, address) = *pick_mostly(&hosts, 3, host);
+        let HostAt(edge, address) = match host {
+            0..=143 => *pick(&hosts[..3], host),
+            144..=191 => *pick(&hosts[13..], host),
+            _ => *pick(&hosts, host),
+        };
         let (protocol, port) = match ports % 8 {
             0..=4 => (TCP, [443, 443, 443, 80][usize::from(ports / 8 % 4)]),
             5 => (UDP, 53),
             6 => (ICMP, 0),
-            _ if (ports / 8).is_multiple_of(4) => (47, 0),
+            _ if (ports / 8).is_multiple_of(4) => (if ports / 32 % 4 == 3 { 50 } else { 47 }, 0),
             _ => (UDP, 443),
         };
-        let from = if protocol == 47 { 0 } else { 1000 + u16::from(ports / 32) };
+        let from = if matches!(protocol, 47 | 50) { 0 } else { 1000 + u16::from(ports / 32) };
         let opener = SocketAddrV4::new(address, from);
         let remote = SocketAddrV4::new(Ipv4Addr::from(*pick_mostly(&DESTINATIONS, 4, to)), port);
-        Conversation {
+        let conversation = Conversation {
             protocol,
             edges: [Some(edge), None],
             opener: [opener; 2],
-            remote,
+            remote: [remote; 2],
+            callee: None,
             next: [u32::MAX - 200, 7_000 + u32::from(ports)],
             stage: 0,
+        };
+        // Whom another conversation may have made known to the outside may be called back by anybody.
+        let here = self.world.network_of(edge);
+        let may_call = |known: &&Conversation| {
+            let there = known.edges[0].and_then(|edge| self.world.network_of(edge));
+            known.protocol == protocol && there.is_some() && (here.is_none() || here == there)
+        };
+        let calls = if edge == Edge::Internet { 48..=255 } else { 160..=231 };
+        let calls = calls.contains(&to) && matches!(protocol, TCP | UDP);
+        match self.conversations.iter().rev().filter(may_call).nth(usize::from(to % 4)) {
+            Some(known) if calls => conversation.calling(known),
+            _ => conversation,
         }
     }
 
@@ -335,6 +369,7 @@ impl Runner {
         if !far {
             conversation.edges[1] = Some(forward.to);
             conversation.opener[1] = packet.source;
+            conversation.remote[1] = packet.destination;
         }
         let length = make.data as u32
             + u32::from(make.flags & SYN != 0)

@@ -9,12 +9,16 @@
 mod change;
 mod flow;
 mod fragment;
+mod free;
+mod inbound;
 mod open;
+mod outbound;
 mod places;
 mod route;
 mod rules;
 mod security;
 mod tcp;
+mod turn;
 pub(crate) mod wire;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -27,10 +31,13 @@ use vnetem::{
 
 pub use flow::Happening;
 
-use flow::{Flow, Stage, is_public, zone};
+use flow::{Flow, Share, Stage, Zone, is_public, zone};
 use fragment::FirstFragment;
+use free::Pair;
+use inbound::Waiting;
 use open::opens;
-use route::{NoPath, Path, Pool};
+use outbound::{Method, MethodKind, method_behind, methods};
+use route::{NoPath, Path};
 use rules::{Debt, Mapping};
 use tcp::{Connection, Meaning};
 use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
@@ -45,6 +52,9 @@ pub struct Model {
     rests: Vec<Rest>,
     mappings: Vec<Mapping>,
     debts: Vec<Debt>,
+    pairs: Vec<Pair>,
+    /// SYNs that nobody asked for, until they are answered (T-16).
+    waiting: Vec<Waiting>,
     fragments: Vec<FirstFragment>,
     /// Makes the next flow's number.
     flows_made: u64,
@@ -57,7 +67,7 @@ pub struct Model {
 /// What the data plane did to a packet, as far as the model does not predict it.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed {
-    /// The public source of a flow, where the data plane chose one.
+    /// The public source of the flow that it opened, where the data plane chose one.
     pub chosen: Option<SocketAddrV4>,
     /// It denied the packet, under a public source that is not seen.
     pub denied: bool,
@@ -80,6 +90,24 @@ struct Entered<'a> {
     /// The edge at which its sender is.
     edge: Edge,
     bytes: &'a [u8],
+    /// It turned round at a public address of ours, and comes in as from the internet (T-33). Its sender hears nothing more of it.
+    turned: bool,
+}
+
+/// A packet that goes on.
+#[derive(Clone, Debug)]
+struct Passed {
+    forward: Forward,
+    bytes: Vec<u8>,
+    /// It turns round (T-33).
+    turns: bool,
+}
+
+impl Entered<'_> {
+    /// Whether a side of a flow is where the packet came in.
+    fn is_at(&self, flow: &Flow, side: usize) -> bool {
+        flow.edges[side] == self.edge && (flow.turns && side == 1) == self.turned
+    }
 }
 
 /// A public tuple that may not be chosen yet (N-14), towards one remote or, after a socket that had it for itself, towards any (T-01).
@@ -103,6 +131,8 @@ impl Model {
             rests: Vec::new(),
             mappings: Vec::new(),
             debts: Vec::new(),
+            pairs: Vec::new(),
+            waiting: Vec::new(),
             fragments: Vec::new(),
             flows_made: 0,
             originated: Vec::new(),
@@ -178,7 +208,7 @@ impl Model {
             return Err(complaint);
         }
         Ok(match result {
-            Ok((forward, bytes)) => Expected { fate: Fate::Forward(forward), bytes },
+            Ok(Passed { forward, bytes, .. }) => Expected { fate: Fate::Forward(forward), bytes },
             Err(fate) => Expected { fate, bytes: bytes.to_vec() },
         })
     }
@@ -189,32 +219,50 @@ impl Model {
         bytes: &[u8],
         observed: Observed,
         complaint: &mut Option<String>,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
+    ) -> Result<Passed, Fate> {
         let packet =
             Packet::read(bytes).map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
-        let entered = Entered { by: edge, edge: self.entry(edge, &packet)?, bytes };
+        let entered = Entered { by: edge, edge: self.entry(edge, &packet)?, bytes, turned: false };
+        // T-39.
+        if self.settings.verify_checksums
+            && wire::transport_sum_is_right(bytes, &packet) == Some(false)
+        {
+            return drop(DropReason::TransportChecksum);
+        }
+        let passed = self.pass(&entered, &packet, observed, complaint)?;
+        if passed.turns { self.turn(&passed, &packet, complaint) } else { Ok(passed) }
+    }
+
+    /// A packet that may be at its edge.
+    fn pass(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+        observed: Observed,
+        complaint: &mut Option<String>,
+    ) -> Result<Passed, Fate> {
         if packet.kind == Kind::IcmpError {
-            return self.error(&entered, &packet);
+            return self.error(entered, packet);
         }
         if matches!(packet.part, Part::Later { .. }) {
-            return self.later_fragment(&entered, &packet);
+            return self.later_fragment(entered, packet);
         }
         if let Some((at, side)) = self.find(entered.edge, packet.ends()) {
             let flow = self.flow(at)?;
-            if !(side == 0 && opens(&packet) && flow.gives_way_to(&packet)) {
+            if !(side == flow.opener && opens(packet) && flow.gives_way_to(packet)) {
                 if !flow.is_tombstone() {
-                    if flow.edges()[side] != entered.edge {
+                    if !entered.is_at(&flow, side) {
                         return drop(DropReason::WrongEdge);
                     }
                     // What goes no further renews nothing.
                     let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
-                    let fits = self.fits(&packet, flow.edges()[1 - side]);
+                    let fits = packet.total <= usize::from(self.size_behind(&flow, side));
                     self.renew(at, packet.ttl > 1 && !refused && fits)?;
                 }
-                return self.hit(at, side, &entered, &packet);
+                return self.hit(at, side, entered, packet);
             }
         }
-        self.open(&entered, &packet, observed, complaint)
+        self.open(entered, packet, observed, complaint)
     }
 
     /// A packet of a known flow.
@@ -224,26 +272,29 @@ impl Model {
         side: usize,
         entered: &Entered<'_>,
         packet: &Packet,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
-        if self.flow(at)?.is_tombstone() {
-            self.answer(at, side, entered.by, packet);
+    ) -> Result<Passed, Fate> {
+        let flow = self.flow(at)?;
+        if flow.is_tombstone() {
+            if !entered.turned {
+                self.answer(at, side, entered.by, packet);
+            }
             return drop(DropReason::FlowClosed);
         }
-        if packet.part != Part::Whole && !self.carries_fragments(&self.flow(at)?) {
+        if packet.part != Part::Whole && !self.carries_fragments(&flow) {
             return drop(DropReason::OutboundUnsupported);
         }
         self.check_ttl(entered, packet)?;
-        let to = self.flow(at)?.edges()[1 - side];
-        self.check_size(entered, packet, to)?;
+        self.check_size(entered, packet, self.size_behind(&flow, side))?;
         let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
+        let (opener, from) = (flow.opener, side ^ flow.opener);
         let restarts = match (&mut flow.stage, packet.segment()) {
-            (Stage::Tcp(connection), Some(segment)) => match connection.take(side, &segment) {
+            (Stage::Tcp(connection), Some(segment)) => match connection.take(from, &segment) {
                 Meaning::Invalid => return drop(DropReason::TcpInvalid),
                 meaning => meaning == Meaning::Fits,
             },
             (Stage::Datagrams(answered), _) => {
-                *answered |= side == 1;
+                *answered |= side != opener;
                 side == 0 || refreshes
             }
             _ => false,
@@ -253,9 +304,23 @@ impl Model {
         }
         // An answer changes the timer of datagrams also where it does not start it anew (T-13).
         flow.deadline = flow.started + flow.timer();
-        let (number, forwarded) = (flow.number, flow.carry(side, entered.bytes, packet));
-        self.note_first(entered, packet, number, side);
-        Ok(forwarded)
+        let flow = flow.clone();
+        self.note_first(entered, packet, flow.number, side);
+        Ok(self.carry(&flow, side, entered.bytes, packet))
+    }
+
+    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool that it is behind (T-36).
+    fn carry(&self, flow: &Flow, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
+        let passed = flow.carry(side, bytes, packet);
+        if !flow.translated || !packet.segment().is_some_and(|segment| segment.has(SYN)) {
+            return passed;
+        }
+        let method = methods(&self.network, flow.edges[0]).into_iter().next();
+        let method = method.filter(|method| method.has(flow.external));
+        match method.and_then(|method| method.rules(flow.protocol).segment_size) {
+            Some(limit) => Passed { bytes: wire::clamp(passed.bytes, packet, limit), ..passed },
+            None => passed,
+        }
     }
 
     fn originate(&mut self, to: Edge, packet: Option<Vec<u8>>) {
@@ -276,27 +341,31 @@ impl Model {
 
     /// F7, T-27: what is longer than the next link takes goes no further, is never cut into fragments, and where it must not be cut its
     /// sender is told the size.
-    fn check_size(&mut self, entered: &Entered<'_>, packet: &Packet, to: Edge) -> Result<(), Fate> {
-        if self.fits(packet, to) {
+    fn check_size(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+        size: u16,
+    ) -> Result<(), Fate> {
+        // A packet that turned round was asked before it did.
+        if packet.total <= usize::from(size) || entered.turned {
             return Ok(());
         }
         let is_told = packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
         if packet.dont_fragment && is_told {
             let router = self.router(entered.by, *packet.destination.ip());
-            let size = self.size(to);
             let error = wire::too_long(router, size, entered.bytes, packet);
             self.originate(entered.by, Some(error));
         }
         drop(DropReason::TooLong)
     }
 
-    fn fits(&self, packet: &Packet, to: Edge) -> bool {
-        packet.total <= usize::from(self.size(to))
-    }
-
-    fn size(&self, to: Edge) -> u16 {
+    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what turns round leaves by a private one.
+    fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
         let sizes = self.settings.mtu;
-        if is_public(to) { sizes.public } else { sizes.private }
+        let turns = flow.turns && side == 0;
+        let is_out = !turns && is_public(flow.edges[1 - side]);
+        if is_out { sizes.public } else { sizes.private }
     }
 
     /// Time passes: whatever has run out is gone at its own instant (T4, T5).
@@ -305,8 +374,10 @@ impl Model {
         let now = self.now;
         while let Some(at) = self.flows.iter().position(|flow| flow.deadline <= now) {
             let Ok(flow) = self.flow(at) else { return };
+            self.tell_of_idling(&flow);
             self.end(at, flow.cause_of_expiry(), flow.deadline);
         }
+        self.answer_waiting();
         self.rests.retain(|rest| rest.until > now);
         self.fragments.retain(|first| first.deadline > now);
     }
@@ -329,9 +400,16 @@ impl Model {
         self.rests.retain(|rest| rest.until > self.now);
     }
 
-    /// The flow of a tuple that is seen at an edge, and the side from which it comes: 0 is the opener's.
+    /// The flow of a tuple that is seen at an edge, and the side from which it comes.
     fn find(&self, edge: Edge, ends: (u8, SocketAddrV4, SocketAddrV4)) -> Option<(usize, usize)> {
-        let here = zone(&self.network, edge);
+        self.find_in(zone(&self.network, edge), ends)
+    }
+
+    fn find_in(
+        &self,
+        here: Zone,
+        ends: (u8, SocketAddrV4, SocketAddrV4),
+    ) -> Option<(usize, usize)> {
         self.flows.iter().enumerate().find_map(|(at, flow)| {
             let tuples = [
                 (flow.protocol, flow.inside, flow.remote),

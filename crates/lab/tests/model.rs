@@ -23,7 +23,8 @@ proptest! {
     #![proptest_config(sequences_of(8_000))]
 
     /// Equal fates and bytes, and after each step O1 to O6, N1 to N5, N8 to N10, E1, E2, E5, E9, E10, R1 to R9, F1 to F5, P1 to P10, W1, W3 to
-    /// W5, W9, T4, T5, C1, C2 and C4.
+    /// W5, W9, T4, T5, C1, C2 and C4; the public ports are such as N-01, N-10 to N-23 and T-01 to T-10 allow, and what comes in unasked,
+    /// turns round or is clamped does so by N-11, T-03, T-16, T-33, T-35, T-36 and T-39.
     #[test]
     fn the_data_plane_does_what_the_model_says(sequence in sequences(64)) {
         if let Err(mismatch) = check(&sequence) {
@@ -118,6 +119,11 @@ fn sequences_reach_every_kind_of_outcome() {
         sum.reverse += one.reverse;
         sum.translated += one.translated;
         sum.endpoint += one.endpoint;
+        sum.inbound += one.inbound;
+        sum.turned += one.turned;
+        sum.balanced += one.balanced;
+        sum.one_to_one += one.one_to_one;
+        sum.blocks += one.blocks;
         sum.stopped += one.stopped;
         sum.too_long += one.too_long;
         sum.policed += one.policed;
@@ -126,11 +132,14 @@ fn sequences_reach_every_kind_of_outcome() {
         sum.refused += one.refused;
     }
     let Coverage { forward, reverse, translated, endpoint, stopped, .. } = sum;
+    let Coverage { inbound, turned, balanced, one_to_one, blocks, .. } = sum;
     let Coverage { too_long, policed, closed, originated, refused, .. } = sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
-    assert!(too_long > 100 && policed > 5, "{sum:?}");
-    assert!(closed > 150 && originated > 500 && refused > 200, "{sum:?}");
+    assert!(inbound > 10 && turned > 10 && one_to_one > 20, "{sum:?}");
+    assert!(balanced > 50 && blocks > 300, "{sum:?}");
+    assert!(too_long > 50 && policed > 1, "{sum:?}");
+    assert!(closed > 100 && originated > 300 && refused > 200, "{sum:?}");
     batches.sort_unstable();
     assert!(batches[150] >= 8 && batches[299] >= 16, "the largest batch of each: {batches:?}");
 }

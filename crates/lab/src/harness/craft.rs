@@ -2,6 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use vnetem::Edge;
+
 use super::step::Twist;
 use crate::model::wire::{ACK, FIN, ICMP, RST, SYN, TCP, UDP, finish, finish_header};
 
@@ -9,10 +11,13 @@ use crate::model::wire::{ACK, FIN, ICMP, RST, SYN, TCP, UDP, finish, finish_head
 #[derive(Clone, Debug)]
 pub(crate) struct Conversation {
     pub(crate) protocol: u8,
-    pub(crate) edges: [Option<vnetem::Edge>; 2],
+    pub(crate) edges: [Option<Edge>; 2],
     /// The opener as it knows itself, and as the far end knows it.
     pub(crate) opener: [SocketAddrV4; 2],
-    pub(crate) remote: SocketAddrV4,
+    /// The far end as the opener knows it, and as it knows itself.
+    pub(crate) remote: [SocketAddrV4; 2],
+    /// Where that is whose public end was called.
+    pub(crate) callee: Option<Edge>,
     /// The next sequence number of each end.
     pub(crate) next: [u32; 2],
     /// How far a tidy connection has come.
@@ -33,8 +38,13 @@ pub(crate) struct Make {
 impl Conversation {
     /// Source and destination of packets from an end, as that end writes them.
     pub(crate) fn ends(&self, far: bool) -> (SocketAddrV4, SocketAddrV4) {
-        let [near, external] = self.opener;
-        if far { (self.remote, external) } else { (near, self.remote) }
+        let ([near, external], [remote, inside]) = (self.opener, self.remote);
+        if far { (inside, external) } else { (near, remote) }
+    }
+
+    /// The same conversation, but with the public end of the opener of another.
+    pub(crate) fn calling(self, known: &Self) -> Self {
+        Self { remote: [known.opener[1]; 2], callee: known.edges[0], ..self }
     }
 
     /// The next segment that a tidy end would send, or another, and by how much its number is off.
@@ -92,7 +102,7 @@ impl Conversation {
         match self.protocol {
             TCP => tcp(from, to, make),
             UDP => udp(from, to, make.data),
-            ICMP => echo(far, self.remote.port() | self.opener[usize::from(far)].port(), make.data),
+            ICMP => echo(far, from.port() | to.port(), make.data),
             _ => vec![0xab; 12],
         }
     }
@@ -183,8 +193,15 @@ fn tcp(from: SocketAddrV4, to: SocketAddrV4, make: Make) -> Vec<u8> {
     bytes.extend(to.port().to_be_bytes());
     bytes.extend(make.sequence.to_be_bytes());
     bytes.extend(make.acknowledgement.to_be_bytes());
-    let options: &[u8] = if make.scaled && make.flags & SYN != 0 { &[1, 3, 3, 7] } else { &[] };
-    let words = if options.is_empty() { 5 } else { 6 };
+    let options: &[u8] = match (make.flags & SYN, make.scaled, make.window) {
+        (0, ..) => &[],
+        (_, true, _) => &[1, 3, 3, 7],
+        (_, _, 65_535) => &[2, 4, 5, 180],
+        // At an odd place.
+        (_, _, 1000) => &[1, 2, 4, 5, 180, 1, 1, 0],
+        _ => &[],
+    };
+    let words = 5 + options.len() as u8 / 4;
     bytes.extend([words << 4, make.flags]);
     bytes.extend(make.window.to_be_bytes());
     bytes.extend([0; 4]);

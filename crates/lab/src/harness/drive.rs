@@ -1,6 +1,6 @@
 //! Both are driven alike, and compared after each step.
 
-use vnetem::{DenyReason, DropReason, Mark, Refusal};
+use vnetem::{DenyReason, Direction, DropReason, Mark, Refusal};
 
 use super::*;
 
@@ -28,10 +28,8 @@ impl Runner {
         if verdict.generation != self.plane.generation() {
             return Err("decided by another generation than the present one (C1)".into());
         }
-        let chosen = match verdict.fate {
-            Fate::Forward(Forward { source: SourceMode::Translated(chosen), .. }) => Some(chosen),
-            _ => None,
-        };
+        self.listen();
+        let chosen = self.chosen_for(&before);
         let observed = Observed { chosen, denied: matches!(verdict.fate, Fate::Deny(_)) };
         let Expected { fate, bytes } = self.model.process(self.now, edge, &before, observed)?;
         if fate != verdict.fate {
@@ -41,6 +39,7 @@ impl Runner {
             return Err(format!("bytes: the model says {}", shown(&bytes)));
         }
         self.count(&verdict.fate);
+        self.count_translation(edge, &verdict.fate);
         self.ledger.packet(&verdict.fate, &before, &after)?;
         self.after()?;
         let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
@@ -57,12 +56,29 @@ impl Runner {
         };
         self.coverage.policed += u64::from(forward.mark == Mark::Refused(by_policy));
         match forward.direction {
-            vnetem::Direction::Forward => self.coverage.forward += 1,
-            vnetem::Direction::Reverse => self.coverage.reverse += 1,
+            Direction::Forward => self.coverage.forward += 1,
+            Direction::Reverse => self.coverage.reverse += 1,
         }
         self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
         self.coverage.endpoint +=
             u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
+    }
+
+    /// By which door a packet went.
+    fn count_translation(&mut self, edge: Edge, fate: &Fate) {
+        let Fate::Forward(Forward { to, direction, source, .. }) = *fate else { return };
+        let private = |edge| matches!(edge, Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_));
+        let coverage = &mut self.coverage;
+        let public = matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
+        if direction == Direction::Forward && public && private(to) {
+            coverage.inbound += 1;
+        }
+        let SourceMode::Translated(external) = source else { return };
+        coverage.turned += u64::from(private(edge) && private(to));
+        let of = |all: &[Ipv4Addr]| u64::from(all.contains(external.ip()));
+        coverage.balanced += of(&world::FRONTENDS);
+        coverage.one_to_one += of(&world::INSTANCES);
+        coverage.blocks += u64::from(world::BLOCKS.contains(&external.port()));
     }
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
@@ -134,13 +150,8 @@ impl Runner {
             let expected = self.model.take_originated();
             self.ledger.compare_originated(expected)?;
         }
-        let mut events = Vec::new();
-        while let Some(event) = self.plane.poll_event() {
-            self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
-            let tuple = event.tuple;
-            let opener = (tuple.protocol.0, tuple.source, tuple.destination);
-            events.push(Happening { kind: event.kind, opener, external: event.external });
-        }
+        self.listen();
+        let events = core::mem::take(&mut self.heard);
         if !self.unsettled {
             self.ledger.happened(&events, &self.model.take_happenings())?;
             self.ledger.flows(&self.plane, &self.model)?;
@@ -148,6 +159,23 @@ impl Runner {
             self.ledger.hold(events);
         }
         self.ledger.conservation(&self.plane)
+    }
+
+    /// Takes what happened to flows.
+    fn listen(&mut self) {
+        while let Some(event) = self.plane.poll_event() {
+            self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
+            let tuple = event.tuple;
+            let opener = (tuple.protocol.0, tuple.source, tuple.destination);
+            self.heard.push(Happening { kind: event.kind, opener, external: event.external });
+        }
+    }
+
+    /// The public source of the flow that a packet has just opened.
+    fn chosen_for(&self, packet: &[u8]) -> Option<SocketAddrV4> {
+        let ends = Packet::read(packet).ok()?.ends();
+        let opened = |event: &&Happening| event.kind == EventKind::Opened && event.opener == ends;
+        Some(self.heard.iter().rfind(opened)?.external)
     }
 
     /// Takes what the data plane originated.

@@ -4,10 +4,12 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem::{DenyMode, EditError, IdleMinutes, Network, NextHop, Outbound, Scope, TiePolicy};
+use vnetem::{
+    DenyMode, EditError, IdleMinutes, Network, NextHop, NicId, Outbound, Scope, TagLevel, TiePolicy,
+};
 
 use super::pick;
-use super::world::{World, net4, outbound, rules};
+use super::world::{FRONTENDS, INSTANCES, World, net4, outbound, outbound_rule, rules};
 
 /// One edit of the control plane, in numbers that are taken modulo what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +38,12 @@ const PREFIXES: [&str; 9] = [
 
 impl Edit {
     /// Number of kinds.
-    pub(crate) const KINDS: u8 = 25;
+    pub(crate) const KINDS: u8 = 32;
 
     /// Whether the edit concerns beta, or things that only beta could see.
     pub(crate) fn is_betas(&self) -> bool {
-        let subnet =
-            matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20) || self.is_about_policies();
+        let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20 | 29 | 30)
+            || self.is_about_policies();
         let on = if self.on < 128 { self.on % 3 } else { self.on };
         subnet && matches!(on % 5, 2 | 3)
     }
@@ -69,7 +71,10 @@ impl Edit {
             0 | 1 => net.enable_endpoint(subnet, service, scope(with)),
             2 | 3 => net.disable_endpoint(subnet, service),
             4 | 5 => net.set_outbound(subnet, outbound(index, to)),
-            6 => net.set_route(subnet, prefix, hop(world, with)),
+            6 => net.edit(|net| {
+                net.set_route(subnet, prefix, hop(world, with))?;
+                net.set_bgp_override(subnet, prefix, with >= 128)
+            }),
             7 => net.remove_route(subnet, prefix),
             8 => net.set_ip_forwarding(nic, to % 2 == 0),
             9 | 10 => net.set_rules(resource, rules(world, to)),
@@ -123,6 +128,19 @@ impl Edit {
                 .policies
                 .iter()
                 .try_for_each(|policy| net.detach_policy(subnet, service, *policy)),
+            25 | 26 => balance(net, world, nic, to, with),
+            27 => net.set_public_address(nic, instance(to)),
+            28 => net.set_address_idle(nic, idle(to)),
+            29 => {
+                let (tag, level, prefixes) = tag(to);
+                net.set_tag_route(subnet, tag, level, &prefixes.map(net4), hop(world, with))
+            }
+            30 => match with % 4 {
+                0 => net.remove_tag_route(subnet, tag(to).0),
+                1 => net.set_bgp_propagation(subnet, to % 2 == 0),
+                _ => net.set_bgp_override(subnet, prefix, to % 4 != 3),
+            },
+            31 => net.set_same_region_path(service, with % 2 == 0),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
             22 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
@@ -137,6 +155,41 @@ impl Edit {
             },
         }
     }
+}
+
+/// Edits of the load balancer.
+fn balance(
+    net: &mut Network,
+    world: &World,
+    nic: NicId,
+    to: u8,
+    with: u8,
+) -> Result<(), EditError> {
+    let balancer = world.balancer;
+    match to % 8 {
+        0..=2 => net.add_member(balancer, nic),
+        3 => net.remove_member(balancer, nic),
+        4 | 5 => net.set_outbound_rule(balancer, outbound_rule(with)),
+        6 => net.set_frontends(
+            balancer,
+            [&FRONTENDS[..1], &FRONTENDS[1..], &FRONTENDS][usize::from(with % 3)],
+        ),
+        _ => net.add_inbound_rule(balancer, *pick(&FRONTENDS, with), 1020 + u16::from(with) / 4),
+    }
+}
+
+/// Service tags whose routes overlap.
+fn tag(to: u8) -> (&'static str, TagLevel, [&'static str; 2]) {
+    match to % 4 {
+        0 => ("Storage.East", TagLevel::Regional, ["52.239.0.0/18", "52.239.0.0/24"]),
+        1 => ("Storage", TagLevel::Service, ["52.239.0.0/18", "52.239.128.0/24"]),
+        2 => ("AzureCloud.east", TagLevel::CloudRegion, ["52.239.0.0/18", "52.239.64.0/18"]),
+        _ => ("AzureCloud", TagLevel::Cloud, ["52.0.0.0/8", "52.239.64.0/18"]),
+    }
+}
+
+fn instance(to: u8) -> Option<Ipv4Addr> {
+    INSTANCES.get(usize::from(to % 3)).copied()
 }
 
 /// Idle timeouts of a gateway.
@@ -197,7 +250,12 @@ impl fmt::Display for Edit {
             6 => write!(f, "route {subnet} {prefix} to {hop}"),
             7 => write!(f, "remove route {subnet} {prefix}"),
             8 => {
-                write!(f, "forwarding of {} {}", pick(&["vm", "fw"], on), pick(&["on", "off"], to))
+                write!(
+                    f,
+                    "forwarding of {} {}",
+                    pick(&["vm", "fw", "member"], on),
+                    pick(&["on", "off"], to)
+                )
             }
             9 | 10 => write!(f, "rules of {} number {}", pick(&["acct", "server"], on), to % 8),
             11 => write!(f, "prefixes of {service} number {}", with % 3),
@@ -211,6 +269,12 @@ impl fmt::Display for Edit {
             19 => write!(f, "idle timeout of {subnet}: {:?}", idle(to)),
             20 => write!(f, "group {} guards {subnet}", to % 4),
             21 => write!(f, "group {} guards nic {on}", to % 4),
+            25 | 26 => write!(f, "balancer {} {with} of nic {on}", to % 8),
+            27 => write!(f, "public address of nic {on}: {:?}", instance(to)),
+            29 => write!(f, "route {subnet} {:?} to {hop}", tag(to)),
+            30 => write!(f, "routes of {subnet}: {} {} {prefix} {to}", with % 4, tag(to).0),
+            31 => write!(f, "path of the same region to {service}: {}", with % 2 == 0),
+            28 => write!(f, "idle timeout of nic {on}: {:?}", idle(to)),
             23 if to >= 128 => {
                 write!(f, "endpoint with policy {} for {service} on {subnet}", with % 2)
             }

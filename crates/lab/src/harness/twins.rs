@@ -236,7 +236,8 @@ impl Runner {
 
     fn is_betas(&self, conversation: Conversation) -> bool {
         let [_, _, HostAt(web, _), _, _, HostAt(db, _), ..] = hosts(&self.world);
-        conversation.edges.first().is_some_and(|edge| [Some(web), Some(db)].contains(edge))
+        let betas = [Some(web), Some(db)];
+        betas.contains(&conversation.edges[0]) || betas.contains(&conversation.callee)
     }
 
     /// Whether something left for beta, or from its public addresses.
@@ -260,7 +261,7 @@ impl Runner {
         };
         let [HostAt(web, _), HostAt(vm, _), ..] = hosts(&self.world);
         conversation.protocol == TCP
-            && storage(conversation.remote.ip())
+            && storage(conversation.remote[0].ip())
             && conversation.edges.first().is_some_and(|edge| [Some(web), Some(vm)].contains(edge))
     }
 }

@@ -5,11 +5,11 @@ use core::time::Duration;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Action, DefaultAction, Edge, EditError, EndpointPolicy, EndpointPolicyId, IpRule, Limits,
-    Mapping, MidStream, Network, NicId, Notice, Outbound, PolicyDefinition, PolicyService,
-    PoolRules, PortRange, Rate, ResourceId, RuleDirection, RuleLimits, RuleProtocol, RuleSet,
-    RuleState, SecurityGroup, SecurityGroupId, SecurityRule, Selector, ServiceId, SiteId, SubnetId,
-    TimerProfile, VnetId,
+    Action, Blocks, DefaultAction, Edge, EditError, EndpointPolicy, EndpointPolicyId, Filtering,
+    IdleMinutes, IpRule, Limits, LoadBalancerId, Mapping, MidStream, Network, NicId, Notice,
+    Outbound, OutboundRule, Placement, PolicyDefinition, PolicyService, PoolRules, PortRange, Rate,
+    ResourceId, RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
+    SecurityGroupId, SecurityRule, Selector, ServiceId, SiteId, SubnetId, TimerProfile, VnetId,
 };
 
 /// The numbers of what [`build`] makes. Alpha and beta have the same ranges and the same subnets.
@@ -18,8 +18,9 @@ pub(crate) struct World {
     pub(crate) vnets: [VnetId; 3],
     /// Alpha's web and db, beta's web and db, gamma's app.
     pub(crate) subnets: [SubnetId; 5],
-    /// In alpha: a host in web, and an appliance in db.
-    pub(crate) nics: [NicId; 2],
+    /// In alpha: a host in web, an appliance in db, and a member of the load balancer's pool beside it.
+    pub(crate) nics: [NicId; 3],
+    pub(crate) balancer: LoadBalancerId,
     pub(crate) site: SiteId,
     pub(crate) services: [ServiceId; 2],
     pub(crate) resources: [ResourceId; 2],
@@ -31,7 +32,19 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostAt(pub(crate) Edge, pub(crate) Ipv4Addr);
 
-pub(crate) fn build() -> Result<(Network, World), EditError> {
+/// How subnets leave at first, in each world: subnet and method.
+pub(crate) const METHODS: [&[(u8, u8)]; 5] = [
+    // Two behind gateways, and one behind a pool that lets anybody in.
+    &[(0, 2), (2, 2), (4, 12)],
+    // Who share a pool and reach each other by its addresses.
+    &[(0, 13), (1, 13), (2, 12), (4, 14)],
+    &[(0, 16), (1, 17), (2, 16), (4, 17)],
+    // Interfaces leave by their own address, and by the load balancer.
+    &[(0, 15), (1, 1), (2, 15), (4, 20)],
+    &[(0, 8), (1, 10), (2, 19), (4, 18)],
+];
+
+pub(crate) fn build(methods: &&[(u8, u8)]) -> Result<(Network, World), EditError> {
     let mut net = Network::new();
     let storage = net.add_service("storage", &[net4("52.239.0.0/18"), net4("52.239.128.0/24")])?;
     let sql = net.add_service("sql", &[net4("52.239.64.0/18")])?;
@@ -39,6 +52,7 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
         [("52.239.0.0/20", "east"), ("52.239.16.0/20", "west")].map(|(p, r)| (net4(p), r.into()));
     net.set_service_regions(storage, regions)?;
     let alpha = net.add_vnet("alpha", &[net4("10.0.0.0/16")])?;
+    net.place_vnet(alpha, Placement { region: "east".into(), ..Placement::default() })?;
     let beta = net.add_vnet("beta", &[net4("10.0.0.0/16")])?;
     let gamma = net.add_vnet("gamma", &[net4("10.1.0.0/16")])?;
     let subnets = [
@@ -51,8 +65,13 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
     let nics = [
         net.add_nic(subnets[0], "vm", Ipv4Addr::new(10, 0, 0, 4))?,
         net.add_nic(subnets[1], "fw", Ipv4Addr::new(10, 0, 1, 4))?,
+        net.add_nic(subnets[1], "member", Ipv4Addr::new(10, 0, 1, 6))?,
     ];
     net.set_ip_forwarding(nics[1], true)?;
+    net.set_public_address(nics[1], Some(INSTANCES[0]))?;
+    let balancer = net.add_load_balancer(alpha, "lb", &FRONTENDS)?;
+    net.set_outbound_rule(balancer, outbound_rule(0))?;
+    net.add_member(balancer, nics[2])?;
     let site =
         net.add_site("office", &[net4("192.168.1.0/24")], &[Ipv4Addr::new(203, 0, 113, 50)])?;
     net.connect(alpha, site, &[net4("192.168.1.0/24")])?;
@@ -60,14 +79,14 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
         net.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 0, 9), open())?,
         net.add_resource(sql, "server", Ipv4Addr::new(52, 239, 64, 9), open())?,
     ];
-    // Two behind gateways, and one behind a pool whose sockets have a port for themselves.
-    for (at, to) in [(0_u8, 2), (2, 2), (4, 8)] {
+    for &(at, to) in *methods {
         net.set_outbound(subnets[usize::from(at)], outbound(at, to))?;
     }
     let vnets = [alpha, beta, gamma];
     let groups = groups().map(|(name, group)| net.add_security_group(name, group));
     let [first, second, third] = groups;
     let (groups, services) = ([first?, second?, third?], [storage, sql]);
+    net.guard_subnet(subnets[4], Some(groups[2]))?;
     // A policy that names nothing, and one that names both accounts by what is above them; the second is a classic one (P-06).
     for (resource, provider) in resources.into_iter().zip(["Storage", "ClassicStorage"]) {
         let path = format!("{GROUP}/providers/Microsoft.{provider}/storageAccounts/st{resource}");
@@ -81,17 +100,42 @@ pub(crate) fn build() -> Result<(Network, World), EditError> {
     });
     let [nothing, accounts] = policies;
     let policies = [nothing?, accounts?];
-    Ok((net, World { vnets, subnets, nics, site, services, resources, groups, policies }))
+    Ok((net, World { vnets, subnets, nics, balancer, site, services, resources, groups, policies }))
+}
+
+impl World {
+    /// The network of a host's edge, by its place among all.
+    pub(crate) fn network_of(&self, edge: Edge) -> Option<usize> {
+        match edge {
+            Edge::Nic(id) => self.nics.contains(&id).then_some(0),
+            Edge::Subnet(id) => {
+                let at = self.subnets.iter().position(|subnet| *subnet == id)?;
+                Some(at / 2)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The resource group that has the accounts.
 const GROUP: &str = "/subscriptions/7/resourceGroups/Lab";
 
-/// Hosts that open flows. The last ones are an appliance that sends in the name of others.
-pub(crate) fn hosts(world: &World) -> [HostAt; 13] {
+/// The public addresses of the load balancer.
+pub(crate) const FRONTENDS: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(20, 1, 1, 40), Ipv4Addr::new(20, 1, 1, 41)];
+
+/// Public addresses of interfaces.
+pub(crate) const INSTANCES: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(20, 1, 1, 50), Ipv4Addr::new(20, 1, 1, 51)];
+
+/// The ports of the pools that give them out in blocks.
+pub(crate) const BLOCKS: core::ops::RangeInclusive<u16> = 5000..=5011;
+
+/// Hosts that open flows. The last ones are an appliance that sends in the name of others, and who may reach others by public addresses.
+pub(crate) fn hosts(world: &World) -> [HostAt; 19] {
     let at = |edge, octets: [u8; 4]| HostAt(edge, Ipv4Addr::from(octets));
     let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);
-    let [vm, fw] = world.nics.map(Edge::Nic);
+    let [vm, fw, member] = world.nics.map(Edge::Nic);
     [
         at(web, [10, 0, 0, 5]),
         at(vm, [10, 0, 0, 4]),
@@ -106,11 +150,17 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 13] {
         at(fw, [10, 0, 0, 5]),
         at(fw, [10, 0, 0, 4]),
         at(fw, [127, 0, 0, 1]),
+        at(member, [10, 0, 1, 6]),
+        at(Edge::Internet, [198, 51, 100, 20]),
+        at(app, [10, 1, 0, 5]),
+        at(Edge::Internet, [198, 51, 100, 22]),
+        at(app, [10, 1, 0, 4]),
+        at(Edge::Platform(world.subnets[0]), [168, 63, 129, 16]),
     ]
 }
 
 /// Addresses to which flows are opened.
-pub(crate) const DESTINATIONS: [[u8; 4]; 18] = [
+pub(crate) const DESTINATIONS: [[u8; 4]; 21] = [
     [52, 239, 0, 9],
     [52, 239, 64, 9],
     [198, 51, 100, 21],
@@ -123,6 +173,9 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 18] = [
     [10, 1, 0, 4],
     [192, 168, 1, 10],
     [20, 1, 1, 1],
+    [20, 1, 1, 50],
+    [20, 1, 1, 51],
+    [168, 63, 129, 16],
     [10, 0, 7, 7],
     [10, 9, 9, 9],
     [203, 0, 113, 50],
@@ -141,7 +194,13 @@ pub(super) fn outbound(subnet: u8, to: u8) -> Outbound {
         last_port: *ports.end(),
         rules,
     };
-    match to % 12 {
+    let both = |ports: core::ops::RangeInclusive<u16>, rules| Outbound::Pool {
+        addresses: vec![address(1), address(2)],
+        first_port: *ports.start(),
+        last_port: *ports.end(),
+        rules,
+    };
+    match to % 22 {
         0 => Outbound::Private,
         1 => Outbound::Default(address(9)),
         2 => Outbound::NatGateway(vec![address(1)]),
@@ -184,11 +243,60 @@ pub(super) fn outbound(subnet: u8, to: u8) -> Outbound {
                     rate: Some(Rate { burst: 3, interval: Duration::from_secs(1) }),
                 },
                 notice: Notice::HostUnreachable,
+                keep_port: true,
                 timers: TimerProfile::Rfc,
                 ..PoolRules::AZURE
             },
         ),
         11 => with(1022..=1027, PoolRules { preserve_port: true, ..INDEPENDENT }),
+        // Who let anybody in, or anybody at a known address, and reach each other.
+        12 => both(4000..=4007, OPEN),
+        13 => both(4000..=4007, PoolRules { segment_size: Some(1200), ..OPEN }),
+        14 => both(4000..=4007, PoolRules { filtering: Filtering::Address, ..OPEN }),
+        15 => with(
+            1000..=1010,
+            PoolRules {
+                filtering: Filtering::Address,
+                preserve_port: true,
+                unsolicited_syn: Some(Duration::from_secs(10)),
+                other_protocols: true,
+                ..OPEN
+            },
+        ),
+        16 => {
+            with(BLOCKS, PoolRules { blocks: PAIRS, segment_size: Some(536), ..PoolRules::AZURE })
+        }
+        17 => both(
+            BLOCKS,
+            PoolRules {
+                blocks: PAIRS,
+                limits: Limits { flows: 0, ports: 5, rate: None },
+                notice: Notice::Prohibited,
+                ..OPEN
+            },
+        ),
+        18 => {
+            let first = Ipv4Addr::new(10, u8::from(vnet == 3), subnet % 2, 4);
+            both(
+                5000..=5005,
+                PoolRules {
+                    blocks: Blocks::Deterministic { first, size: 3 },
+                    hairpin: true,
+                    ..PoolRules::AZURE
+                },
+            )
+        }
+        19 => both(
+            1000..=1003,
+            PoolRules {
+                keep_port: true,
+                limits: Limits { flows: 0, ports: 2, rate: None },
+                unsolicited_syn: Some(Duration::from_secs(10)),
+                other_protocols: true,
+                ..PoolRules::AZURE
+            },
+        ),
+        20 => both(1000..=1030, PoolRules { unsolicited_syn: None, ..PoolRules::RFC }),
         _ => Outbound::Pool {
             addresses: vec![address(1), address(2)],
             first_port: 1024,
@@ -220,6 +328,7 @@ fn groups() -> [(&'static str, SecurityGroup); 3] {
                 (Outbound, Allow, Tcp, all, "52.239.0.9/32", web),
                 (Outbound, Deny, Any, all, "52.0.0.0/8", PortRange::ANY),
                 (Inbound, Deny, Icmp, all, all, PortRange::ANY),
+                (Inbound, Deny, Tcp, "198.51.100.22/32", "10.0.0.0/8", PortRange::ANY),
             ],
         ),
     ];
@@ -243,6 +352,19 @@ fn groups() -> [(&'static str, SecurityGroup); 3] {
         }
         (name, group)
     })
+}
+
+/// At most two blocks of two ports for each inside address.
+const PAIRS: Blocks = Blocks::Dynamic { size: 2, most: 2 };
+
+/// Anybody is let in, from inside too.
+const OPEN: PoolRules =
+    PoolRules { filtering: Filtering::Independent, hairpin: true, ..INDEPENDENT };
+
+/// Rules of the load balancer.
+pub(super) fn outbound_rule(with: u8) -> OutboundRule {
+    let ports = [8, 16, 0, 32_000, 8][usize::from(with % 5)];
+    OutboundRule { ports, resets: with % 3 != 1, idle: IdleMinutes::new(4 + with % 2) }
 }
 
 /// One port of a socket towards everybody.

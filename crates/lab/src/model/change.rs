@@ -3,8 +3,9 @@
 use vnetem::{Cause, Closing, DenyMode, DropReason, Edge, EventKind, Fate, Mark};
 
 use super::flow::{Flow, Stage, is_public, zone};
+use super::outbound::method_behind;
 use super::wire::{self, Packet};
-use super::{Model, drop, route};
+use super::{Model, drop};
 
 impl Model {
     /// Judges a flow that a change may concern: it goes on if the same source and path would be chosen today, and is closed if not
@@ -19,7 +20,7 @@ impl Model {
             Ok((to, mark)) => {
                 if let Some(flow) = self.flows.get_mut(at).filter(|_| goes_on) {
                     flow.touched = false;
-                    (flow.to, flow.mark) = (to, mark);
+                    (flow.edges[1 - flow.opener], flow.mark) = (to, mark);
                 }
                 Ok(())
             }
@@ -37,41 +38,36 @@ impl Model {
     /// Whether a flow may go on, and if so towards what and with which mark. A service's public address may become the internet's and
     /// the reverse, since nothing of the flow's packets changes by it.
     pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, Mark), Cause> {
-        let first = flow.first_packet();
-        let is_there = match flow.from {
-            Edge::Subnet(id) => self.network.subnet(id).is_ok(),
+        if flow.opener == 1 {
+            return self.judge_inbound(flow);
+        }
+        let (from, first) = (flow.edges[0], flow.first_packet());
+        let is_there = match from {
+            Edge::Subnet(id) | Edge::Platform(id) => self.network.subnet(id).is_ok(),
             Edge::Nic(id) => self.network.nic(id).is_ok(),
             _ => true,
         };
         if !is_there {
             return Err(Cause::Withdrawn);
         }
-        let path = self.path(flow.from, &first).map_err(|_| Cause::PathSwitched)?;
-        if path.pool.is_some() != flow.translated {
+        let path = self.path(from, &first).map_err(|_| Cause::PathSwitched)?;
+        if path.method.is_some() != flow.translated {
             return Err(Cause::SourceSwitched);
         }
-        let address = *flow.external.ip();
-        let keeps = match flow.from {
-            _ if !flow.translated => true,
-            Edge::Site(id) => self.network.site(id).is_ok_and(|site| site.nat.contains(&address)),
-            edge => self
-                .subnet_of(edge)
-                .and_then(|id| self.network.subnet(id).ok())
-                .is_some_and(|subnet| route::may_keep(subnet, address)),
-        };
-        if !keeps {
+        if flow.translated && method_behind(&self.network, from, flow.external).is_none() {
             return Err(Cause::Withdrawn);
         }
-        let same_entry = self.entry(flow.from, &first) == Ok(flow.from);
-        let same_way = path.to == flow.to || is_public(path.to) && is_public(flow.to);
+        let same_entry = self.entry(from, &first) == Ok(from);
+        let same_way = path.to == flow.edges[1] || is_public(path.to) && is_public(flow.edges[1]);
         if !same_entry
             || !same_way
-            || [flow.from, path.to].map(|edge| zone(&self.network, edge)) != flow.zones
+            || path.turns != flow.turns
+            || [from, path.to].map(|edge| zone(&self.network, edge)) != flow.zones
         {
             return Err(Cause::PathSwitched);
         }
         let mark = match self.network.deny_mode() {
-            DenyMode::Deliver => self.mark(&Flow { to: path.to, ..flow.clone() }),
+            DenyMode::Deliver => self.mark(&Flow { edges: [from, path.to], ..flow.clone() }),
             // Whoever was let in stays in: a denial is for those who ask to come in.
             DenyMode::Reset | DenyMode::Drop => flow.mark,
         };
@@ -79,21 +75,25 @@ impl Model {
     }
 
     /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by the old path, and a tombstone;
-    /// what has no open connection ends in silence (nat.md 4.3, R3, U-01).
+    /// what has no open connection ends in silence (R3, U-01). What turns round has two flows, which are closed together (T-33).
     pub(super) fn close(&mut self, at: usize, cause: Cause) {
         let Ok(flow) = self.flow(at) else { return };
+        let other = self.other_half(&flow).map(|other| other.number);
+        self.close_one(at, cause);
+        if let Some(at) = self.flows.iter().position(|flow| Some(flow.number) == other) {
+            self.close_one(at, cause);
+        }
+    }
+
+    fn close_one(&mut self, at: usize, cause: Cause) {
+        let Ok(flow) = self.flow(at) else { return };
         self.happenings.push(flow.happening(EventKind::Closed(cause)));
-        let connection = match &flow.stage {
-            Stage::Tcp(connection) if !connection.is_over() => connection,
-            _ => return self.remove(at, cause, self.now),
-        };
-        let (inside, outside) = (connection.end_of(0), connection.end_of(1));
-        let to_opener = wire::reset((flow.remote, flow.inside), outside.unwrap_or(0), inside);
-        let to_far = wire::reset((flow.external, flow.remote), inside.unwrap_or(0), outside);
-        match self.settings.closing {
-            Closing::Both => self.originated.extend([(flow.from, to_opener), (flow.to, to_far)]),
-            Closing::Opener => self.originated.push((flow.from, to_opener)),
-            Closing::Silent => {}
+        let Some(resets) = flow.resets() else { return self.remove(at, cause, self.now) };
+        for (side, reset) in resets.into_iter().enumerate() {
+            // What turns round has its far end behind another flow, which is closed with this one.
+            if self.is_told(&flow, side) && !(flow.turns && side == 1) {
+                self.originated.push((flow.edges[side], reset));
+            }
         }
         let deadline = self.now + flow.timers.tombstone;
         if let Some(flow) = self.flows.get_mut(at) {
@@ -105,11 +105,8 @@ impl Model {
     /// R4, R7: a tombstone answers each later segment but a reset, at a bounded rate.
     pub(super) fn answer(&mut self, at: usize, side: usize, edge: Edge, packet: &Packet) {
         let (now, rate) = (self.now, self.settings.flows.answers);
-        let told = match self.settings.closing {
-            Closing::Both => true,
-            Closing::Opener => side == 0,
-            Closing::Silent => false,
-        };
+        let Ok(flow) = self.flow(at) else { return };
+        let told = self.is_told(&flow, side);
         let Some(reset) = wire::reset_answering(packet).filter(|_| told) else { return };
         if let Some(Flow { stage: Stage::Tombstone { at, answers, .. }, .. }) =
             self.flows.get_mut(at)
@@ -119,6 +116,14 @@ impl Model {
                 *answers += 1;
                 self.originated.push((edge, reset));
             }
+        }
+    }
+
+    fn is_told(&self, flow: &Flow, side: usize) -> bool {
+        match self.settings.closing {
+            Closing::Both => true,
+            Closing::Opener => side == flow.opener,
+            Closing::Silent => false,
         }
     }
 }

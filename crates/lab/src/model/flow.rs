@@ -4,22 +4,26 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem::{
-    Cause, Direction, Edge, EventKind, Forward, Mark, Network, NicId, PrivateEndpointId, SiteId,
-    SourceMode, SubnetId, Time,
+    Cause, Direction, Edge, EventKind, Filtering, Forward, Mark, Network, NicId, PrivateEndpointId,
+    SiteId, SourceMode, SubnetId, Time,
 };
 use vnetem_nat::{HoldDown, Timers};
 
+use super::Passed;
 use super::rules::Socket;
 use super::tcp::{Connection, State};
 use super::wire::{self, Kind, Packet, Part, UDP};
 
-/// A flow; who opened it is its inside.
+/// A flow. Of two sides 0 is its inside, whose source may be translated, and 1 its outside.
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
     pub(super) number: u64,
     pub(super) protocol: u8,
-    pub(super) from: Edge,
-    pub(super) to: Edge,
+    /// The side that opened it: the inside, but for what the internet may open (N-11, T-03).
+    pub(super) opener: usize,
+    pub(super) edges: [Edge; 2],
+    /// Packets turn round at its outside, whose edge says nothing then (T-33).
+    pub(super) turns: bool,
     /// Where packets of either side are looked up: as it was when the flow opened.
     pub(super) zones: [Zone; 2],
     pub(super) inside: SocketAddrV4,
@@ -33,12 +37,28 @@ pub(super) struct Flow {
     pub(super) deadline: Time,
     /// N-15, N-23: those of the method behind which it opened.
     pub(super) timers: Timers,
-    /// Its socket has its port for itself (T-01).
-    pub(super) whole: bool,
+    /// What its socket has beyond this flow (T-01, T-02).
+    pub(super) share: Share,
+    /// Its public address belongs to its inside address alone, port by port (N-11).
+    pub(super) one_to_one: bool,
     /// It counts for its inside address (T-10).
     pub(super) limited: bool,
+    /// For how long its opening delays the next one of its inside address (T-10).
+    pub(super) pays: Option<Duration>,
+    /// The block of ports that its port is of, which its inside address has for itself (T-09).
+    pub(super) block: Option<SocketAddrV4>,
     /// A change of configuration came and the flow has not been judged by it.
     pub(super) touched: bool,
+}
+
+/// What an inside socket has beyond its flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    Nothing,
+    /// A port that it tries first (T-02).
+    Kept,
+    /// A port for itself (T-01), and who may reach it there (T-03).
+    Whole(Filtering),
 }
 
 /// How far a flow has come.
@@ -80,10 +100,6 @@ pub(super) enum Zone {
 }
 
 impl Flow {
-    pub(super) const fn edges(&self) -> [Edge; 2] {
-        [self.from, self.to]
-    }
-
     /// The inside socket.
     pub(super) fn socket(&self) -> Socket {
         (self.zones[0], self.protocol, self.inside)
@@ -109,46 +125,45 @@ impl Flow {
     }
 
     /// The packet of a side between its new ends, and how it leaves.
-    pub(super) fn carry(&self, side: usize, bytes: &[u8], packet: &Packet) -> (Forward, Vec<u8>) {
+    pub(super) fn carry(&self, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
         let (source, destination) =
             if side == 0 { (self.external, self.remote) } else { (self.remote, self.inside) };
-        (self.forward(side), wire::readdress(bytes, packet, source, destination, packet.ttl - 1))
+        let bytes = wire::readdress(bytes, packet, source, destination, packet.ttl - 1);
+        Passed { forward: self.forward(side), bytes, turns: self.turns && side == 0 }
     }
 
     pub(super) fn forward(&self, side: usize) -> Forward {
-        let (to, direction) = match side {
-            0 => (self.to, Direction::Forward),
-            _ => (self.from, Direction::Reverse),
-        };
-        let source = match self.translated {
+        let direction = if side == self.opener { Direction::Forward } else { Direction::Reverse };
+        // The opener of what comes in is outside, under its own address.
+        let source = match self.translated && self.opener == 0 {
             true => SourceMode::Translated(self.external),
             false => SourceMode::Preserved,
         };
-        Forward { to, direction, source, mark: self.mark }
+        Forward { to: self.edges[1 - side], direction, source, mark: self.mark }
     }
 
-    /// The packet that opened the flow, as far as routes care.
     pub(super) fn first_packet(&self) -> Packet {
-        Packet {
-            source: self.inside,
-            destination: self.remote,
-            protocol: self.protocol,
-            ttl: 64,
-            identification: 0,
-            dont_fragment: false,
-            header: 20,
-            total: 20,
-            part: Part::Whole,
-            kind: Kind::IcmpRequest,
-        }
+        first_packet(self.protocol, self.inside, self.remote)
     }
 
     pub(super) fn happening(&self, kind: EventKind) -> Happening {
-        Happening {
-            kind,
-            opener: (self.protocol, self.inside, self.remote),
-            external: self.external,
+        let (from, to) = match self.opener {
+            0 => (self.inside, self.remote),
+            _ => (self.remote, self.external),
+        };
+        Happening { kind, opener: (self.protocol, from, to), external: self.external }
+    }
+
+    /// The resets that both sides take for the other's, if its connection is open (nat.md 4.3, R3).
+    pub(super) fn resets(&self) -> Option<[Vec<u8>; 2]> {
+        let Stage::Tcp(connection) = &self.stage else { return None };
+        if connection.is_over() {
+            return None;
         }
+        let [inside, outside] = [0, 1].map(|side| connection.end_of(side ^ self.opener));
+        let to_inside = wire::reset((self.remote, self.inside), outside.unwrap_or(0), inside);
+        let to_outside = wire::reset((self.external, self.remote), inside.unwrap_or(0), outside);
+        Some([to_inside, to_outside])
     }
 
     pub(super) fn timer(&self) -> Duration {
@@ -197,6 +212,22 @@ impl Flow {
             (_, Cause::Idle) => hold.idle,
             _ => hold.reset,
         }
+    }
+}
+
+/// A packet from the inside, as far as routes care.
+pub(super) fn first_packet(protocol: u8, inside: SocketAddrV4, remote: SocketAddrV4) -> Packet {
+    Packet {
+        source: inside,
+        destination: remote,
+        protocol,
+        ttl: 64,
+        identification: 0,
+        dont_fragment: false,
+        header: 20,
+        total: 20,
+        part: Part::Whole,
+        kind: Kind::IcmpRequest,
     }
 }
 

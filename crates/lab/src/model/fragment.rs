@@ -2,11 +2,11 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{DropReason, Edge, Fate, Forward, Time};
+use vnetem::{DropReason, Edge, Fate, Time};
 
 use super::flow::{Flow, Zone, zone};
 use super::wire::{Packet, Part};
-use super::{Entered, Model, drop};
+use super::{Entered, Model, Passed, drop};
 
 /// A first fragment, which speaks for the later ones (P-30).
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Model {
         &mut self,
         entered: &Entered<'_>,
         packet: &Packet,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
+    ) -> Result<Passed, Fate> {
         let missing = Fate::Drop(DropReason::FragmentWithoutFirst);
         let Part::Later { offset, last } = packet.part else { return Err(missing) };
         let key = self.fragment_key(entered.edge, packet);
@@ -44,19 +44,19 @@ impl Model {
         }
         let carries = |flow: &Flow| flow.number == number && !flow.is_tombstone();
         let flow_at = self.flows.iter().position(carries).ok_or(missing)?;
-        if self.flow(flow_at)?.edges()[side] != entered.edge {
+        let flow = self.flow(flow_at)?;
+        if !entered.is_at(&flow, side) {
             return drop(DropReason::WrongEdge);
         }
         // N-18: the method may have changed since the first one passed. What goes no further renews nothing.
-        let refused = !self.carries_fragments(&self.flow(flow_at)?);
-        let to = self.flow(flow_at)?.edges()[1 - side];
-        let fits = self.fits(packet, to);
-        self.renew(flow_at, packet.ttl > 1 && !refused && fits)?;
+        let refused = !self.carries_fragments(&flow);
+        let size = self.size_behind(&flow, side);
+        self.renew(flow_at, packet.ttl > 1 && !refused && packet.total <= usize::from(size))?;
         if refused {
             return drop(DropReason::OutboundUnsupported);
         }
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, to)?;
+        self.check_size(entered, packet, size)?;
         let Some(first) = self.fragments.get_mut(at) else { return Err(missing) };
         first.spans.push((offset, end));
         first.length = first.length.or(last.then_some(end));

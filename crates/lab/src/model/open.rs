@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem::{MidStream, RuleDirection};
+use vnetem::{MidStream, RuleDirection, TimerProfile};
 use vnetem_nat::Limits;
 
 use super::*;
@@ -15,12 +15,12 @@ impl Model {
         packet: &Packet,
         observed: Observed,
         complaint: &mut Option<String>,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
-        let Entered { edge, by, bytes } = *entered;
+    ) -> Result<Passed, Fate> {
+        let Entered { edge, by, .. } = *entered;
         if matches!(edge, Edge::Service { .. } | Edge::SameRegion { .. })
             || edge == Edge::Internet && route::is_ours(&self.network, *packet.destination.ip())
         {
-            return self.unsolicited(entered, packet);
+            return self.uninvited(entered, packet);
         }
         self.guard(edge, RuleDirection::Outbound, packet)?;
         let to_platform =
@@ -30,67 +30,46 @@ impl Model {
         }
         let path = self.path(edge, packet).map_err(no_path)?;
         self.guard(path.to, RuleDirection::Inbound, packet)?;
-        let pool = path.pool.transpose().map_err(no_path)?;
+        let method = path.method.transpose().map_err(no_path)?;
         if !opens(packet) {
             // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and behind a pool that says so.
-            let resets = self.rules(edge, pool.is_some()).mid_stream == MidStream::Reset;
-            if pool.is_some() && (resets || self.is_behind_gateway(edge)) {
+            let resets = method.as_ref().is_some_and(|method| {
+                method.kind == MethodKind::NatGateway
+                    || method.rules(packet.protocol).mid_stream == MidStream::Reset
+            });
+            if resets {
                 self.originate(by, wire::reset_answering(packet));
             }
             return drop(DropReason::NoFlow);
         }
         let replaced = self.find(edge, packet.ends()).map(|(at, _)| at);
-        let rules = self.rules(edge, pool.is_some());
         let mut flow = Flow {
-            number: self.flows_made,
-            protocol: packet.protocol,
-            from: edge,
-            to: path.to,
-            zones: [zone(&self.network, edge), zone(&self.network, path.to)],
-            inside: packet.source,
-            external: packet.source,
-            remote: packet.destination,
-            translated: pool.is_some(),
-            mark: Mark::Unjudged,
-            stage: match packet.segment() {
-                Some(segment) => Stage::Tcp(Connection::opened_by(&segment)),
-                None => Stage::Datagrams(false),
-            },
-            started: self.now,
-            deadline: self.now,
-            timers: self.timers(edge, pool.is_some()),
-            touched: false,
-            whole: pool.is_some() && rules.is_independent(),
-            limited: pool.is_some() && rules.limits != Limits::default(),
+            edges: [edge, path.to],
+            turns: path.turns,
+            zones: [edge, path.to].map(|edge| zone(&self.network, edge)),
+            translated: method.is_some(),
+            ..self.new_flow(packet)
         };
-        if let Some(pool) = &pool {
-            if let Some(why) = self.over_limits(&rules.limits, flow.host(), replaced) {
-                return self.refuse(why, rules.notice, entered, packet);
+        if let Some(method) = &method {
+            let rules = method.rules(packet.protocol);
+            flow.timers = self.timers_of(method.timers(packet.protocol));
+            flow.one_to_one = method.kind == MethodKind::Instance;
+            // What has no ports has nothing to share.
+            if matches!(packet.protocol, TCP | wire::UDP | wire::ICMP) && !flow.one_to_one {
+                flow.share = rules::share_of(&rules);
+                flow.limited = rules.limits != Limits::default();
+                flow.pays = rules.limits.rate.map(|rate| rate.interval);
             }
-            let free = self.free(pool, &rules, &flow);
-            if free.is_empty() {
-                return self.refuse(DropReason::SnatExhausted, rules.notice, entered, packet);
-            }
-            flow.external = match observed.chosen {
-                Some(chosen) => match free.check(chosen) {
-                    Ok(()) => chosen,
-                    Err(why) => {
-                        *complaint = Some(why);
-                        return drop(DropReason::SnatExhausted);
-                    }
-                },
-                // What was chosen is not seen: it must be one that is free and that the rules treat as they did.
-                None => {
-                    let judged_so = |external: &SocketAddrV4| {
-                        let mark = self.mark(&Flow { external: *external, ..flow.clone() });
-                        matches!(mark, Mark::Refused(_)) == observed.denied
-                    };
-                    let candidates = free.one_of_each_address();
-                    let chosen =
-                        candidates.iter().find(|one| judged_so(one)).or(candidates.first());
-                    chosen.copied().unwrap_or(packet.source)
+            match self.choose(method, &mut flow, replaced, observed) {
+                Ok(()) => {}
+                Err(Unchosen::Refused(why)) => {
+                    return self.refuse(why, rules.notice, entered, packet);
                 }
-            };
+                Err(Unchosen::Wrong(why)) => {
+                    *complaint = Some(why);
+                    return drop(DropReason::SnatExhausted);
+                }
+            }
         }
         flow.mark = self.mark(&flow);
         if let Mark::Refused(refusal) = flow.mark
@@ -101,22 +80,87 @@ impl Model {
             }
             return Err(Fate::Deny(DenyReason::Refused(refusal)));
         }
+        self.enter(entered, packet, flow, replaced)
+    }
+
+    /// Gives a flow its public source: the one that the data plane chose, if it may be chosen.
+    fn choose(
+        &mut self,
+        method: &Method,
+        flow: &mut Flow,
+        replaced: Option<usize>,
+        observed: Observed,
+    ) -> Result<(), Unchosen> {
+        // N-11: one to one, so that the port is the interface's own.
+        if flow.one_to_one {
+            let address = method.pieces.first().map(|piece| piece.0);
+            let address = address.ok_or(Unchosen::Refused(DropReason::SnatExhausted))?;
+            flow.external = SocketAddrV4::new(address, flow.inside.port());
+            return Ok(());
+        }
+        let limits = method.rules(flow.protocol).limits;
+        if let Some(why) = self.over_limits(&limits, flow.host(), replaced) {
+            return Err(Unchosen::Refused(why));
+        }
+        let free = self.free(method, flow).map_err(Unchosen::Refused)?;
+        if !free.has_own() && self.has_all_ports(&limits, flow.host()) {
+            return Err(Unchosen::Refused(DropReason::PortQuota));
+        }
+        if free.is_empty() {
+            return Err(Unchosen::Refused(DropReason::SnatExhausted));
+        }
+        flow.external = match observed.chosen {
+            Some(chosen) => {
+                free.check(chosen).map_err(Unchosen::Wrong)?;
+                self.note_pair(&free, chosen);
+                chosen
+            }
+            // What was chosen is not seen: it must be one that is free and that the rules treat as they did.
+            None => {
+                let judged_so = |external: &SocketAddrV4| {
+                    let mark = self.mark(&Flow { external: *external, ..flow.clone() });
+                    matches!(mark, Mark::Refused(_)) == observed.denied
+                };
+                let candidates = free.one_of_each_address();
+                let chosen = candidates.iter().find(|one| judged_so(one)).or(candidates.first());
+                chosen.copied().unwrap_or(flow.inside)
+            }
+        };
+        flow.block = free.block_of(method, flow.external);
+        // Who has a block is known, as who is limited.
+        flow.limited |= flow.block.is_some();
+        Ok(())
+    }
+
+    /// A flow opens with its first packet, unless there is no room for it.
+    pub(super) fn enter(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+        mut flow: Flow,
+        replaced: Option<usize>,
+    ) -> Result<Passed, Fate> {
+        let opener = flow.opener;
         // T-01: a socket has one port, and one that it has from another pool is in the way; so is one that rests towards this remote.
-        let has_another = flow.whole
-            && self.mapping(flow.socket()).is_some_and(|mapping| mapping.external != flow.external);
-        if has_another || flow.translated && self.is_resting(&flow) {
+        let has_another = rules::is_whole(flow.share)
+            && self.mapping(&flow).is_some_and(|mapping| mapping.external != flow.external);
+        if has_another || flow.translated && !flow.one_to_one && self.is_resting(&flow) {
             return drop(DropReason::TupleInUse);
         }
-        let reverse = (packet.protocol, flow.remote, flow.external);
-        if self.find(flow.to, reverse).is_some_and(|(at, _)| Some(at) != replaced) {
-            if flow.translated || !self.forwards(edge) || !self.forwards(flow.to) {
+        let far = [
+            (flow.zones[1], (flow.protocol, flow.remote, flow.external)),
+            (flow.zones[0], (flow.protocol, flow.inside, flow.remote)),
+        ];
+        let (zone, ends) = far[opener];
+        if self.find_in(zone, ends).is_some_and(|(at, _)| Some(at) != replaced) {
+            if flow.translated || !flow.edges.iter().all(|edge| self.forwards(*edge)) {
                 return drop(DropReason::TupleInUse);
             }
             // a circle of appliances, until the time to live is over.
             self.check_ttl(entered, packet)?;
-            self.check_size(entered, packet, flow.to)?;
+            self.check_size(entered, packet, self.size_behind(&flow, opener))?;
             flow.mark = Mark::Unjudged;
-            return Ok(flow.carry(0, bytes, packet));
+            return Ok(flow.carry(opener, entered.bytes, packet));
         }
         if self.flows.len() - usize::from(replaced.is_some())
             >= self.settings.flows.capacity as usize
@@ -124,38 +168,51 @@ impl Model {
             return drop(DropReason::FlowTableFull);
         }
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, flow.to)?;
-        self.join(&flow, &rules);
+        self.check_size(entered, packet, self.size_behind(&flow, opener))?;
+        self.join(&flow);
         if let Some(at) = replaced {
             let cause = self.flow(at)?.cause_of_expiry();
             self.end(at, cause, self.now);
         }
         flow.deadline = self.now + flow.timer();
         self.flows_made += 1;
+        self.forgive(&flow);
         self.happenings.push(flow.happening(EventKind::Opened));
-        let (number, forwarded) = (flow.number, flow.carry(0, bytes, packet));
+        let number = flow.number;
+        let passed = self.carry(&flow, opener, entered.bytes, packet);
         self.flows.push(flow);
-        self.note_first(entered, packet, number, 0);
-        Ok(forwarded)
+        self.note_first(entered, packet, number, opener);
+        Ok(passed)
     }
 
-    /// From a service, or to an address that we translate to: what no flow asked for (N6). A NAT gateway answers segments (N-16).
-    pub(super) fn unsolicited(
-        &mut self,
-        entered: &Entered<'_>,
-        packet: &Packet,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
-        if !is_public(entered.edge) {
-            return drop(DropReason::NoFlow);
+    /// A flow from the inside by its first packet, with nothing translated.
+    pub(super) fn new_flow(&self, packet: &Packet) -> Flow {
+        Flow {
+            number: self.flows_made,
+            protocol: packet.protocol,
+            opener: 0,
+            edges: [Edge::Internet; 2],
+            turns: false,
+            zones: [Zone::Public; 2],
+            inside: packet.source,
+            external: packet.source,
+            remote: packet.destination,
+            translated: false,
+            mark: Mark::Unjudged,
+            stage: match packet.segment() {
+                Some(segment) => Stage::Tcp(Connection::opened_by(&segment)),
+                None => Stage::Datagrams(false),
+            },
+            started: self.now,
+            deadline: self.now,
+            timers: self.timers_of(TimerProfile::Table),
+            share: Share::Nothing,
+            one_to_one: false,
+            limited: false,
+            pays: None,
+            block: None,
+            touched: false,
         }
-        let destination = packet.destination.ip();
-        let gateway = self.network.subnets().any(|(_, subnet)| {
-            matches!(&subnet.outbound, Outbound::NatGateway(all) if all.contains(destination))
-        });
-        if gateway && packet.segment().is_some_and(|segment| !segment.has(SYN)) {
-            self.originate(entered.by, wire::reset_answering(packet));
-        }
-        drop(DropReason::Unsolicited)
     }
 
     /// N10: whether the public tuple of a flow rests towards its remote.
@@ -165,11 +222,12 @@ impl Model {
                 == (flow.protocol, flow.external, Some(flow.remote))
         })
     }
+}
 
-    pub(super) fn is_behind_gateway(&self, edge: Edge) -> bool {
-        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
-        subnet.is_some_and(|subnet| matches!(subnet.outbound, Outbound::NatGateway(_)))
-    }
+/// Why a flow gets no public source: it is refused, or the data plane chose one that it must not.
+enum Unchosen {
+    Refused(DropReason),
+    Wrong(String),
 }
 
 /// Which first packets open a flow (P-25, T-20).

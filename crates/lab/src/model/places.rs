@@ -35,9 +35,10 @@ impl Model {
             }
             Edge::Internet if !route::is_host(source) => return drop(DropReason::MartianSource),
             Edge::Internet => (edge, route::is_public(source) && !route::is_ours(net, source)),
+            Edge::Platform(_) if !route::is_platform(source) => (edge, false),
             Edge::Platform(id) => {
                 net.subnet(id).map_err(|_| unknown)?;
-                (edge, route::is_platform(source))
+                (edge, true)
             }
             Edge::SameRegion { service, .. } => {
                 let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
@@ -70,7 +71,7 @@ impl Model {
                     _ => None,
                 };
                 let foreign = own.is_some_and(|own| own != *packet.source.ip());
-                route::from_subnet(&self.network, subnet, packet, foreign)
+                route::from_subnet(&self.network, edge, subnet, packet, foreign)
             }
         }
     }
@@ -85,7 +86,8 @@ impl Model {
 
     /// What the rules of the resource at the far side say of the source that it will see.
     pub(super) fn mark(&self, flow: &Flow) -> Mark {
-        let arrival = match flow.to {
+        let to = flow.edges[1 - flow.opener];
+        let arrival = match to {
             Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
             Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
             Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
@@ -96,7 +98,7 @@ impl Model {
             return Mark::Unjudged;
         };
         // The policies of the subnet speak first (U-06).
-        if let Edge::Service { service, identity: Some(identity) } = flow.to
+        if let Edge::Service { service, identity: Some(identity) } = to
             && !self.policies_allow(identity.subnet, service, &resource.path)
         {
             return Mark::Refused(Refusal::NotInEndpointPolicy);
@@ -146,23 +148,17 @@ impl Model {
 
     /// N-18: behind the platform's methods nothing goes in fragments.
     pub(in crate::model) fn carries_fragments(&self, flow: &Flow) -> bool {
-        let subnet = self.subnet_of(flow.from).and_then(|id| self.network.subnet(id).ok());
-        match subnet {
-            Some(subnet) if flow.translated => match &subnet.outbound {
-                Outbound::Pool { addresses, .. } => addresses.contains(flow.external.ip()),
-                _ => false,
-            },
-            _ => true,
-        }
+        let of_platform = |kind| {
+            matches!(kind, MethodKind::Default | MethodKind::NatGateway | MethodKind::Balancer)
+        };
+        let asks = flow.translated && flow.opener == 0;
+        let method = asks.then(|| method_behind(&self.network, flow.edges[0], flow.external));
+        !method.flatten().is_some_and(of_platform)
     }
 
     /// An ICMP error: the way of the flow whose packet it quotes (W9, T-22 to T-25). It may come from a router on the way, and so by
     /// another public edge; it never ends, judges or refreshes a flow (T-24, P-22).
-    pub(super) fn error(
-        &mut self,
-        entered: &Entered<'_>,
-        packet: &Packet,
-    ) -> Result<(Forward, Vec<u8>), Fate> {
+    pub(super) fn error(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<Passed, Fate> {
         let (edge, bytes) = (entered.edge, entered.bytes);
         if wire::transport_sum_is_right(bytes, packet) == Some(false) {
             return drop(DropReason::IcmpChecksum);
@@ -173,8 +169,9 @@ impl Model {
         let answer = (quoted.protocol, quoted.destination, quoted.source);
         let (at, side) = self.find(edge, answer).ok_or(unknown)?;
         let flow = self.flow(at)?;
-        let came_by = flow.edges()[side];
-        let fits = came_by == edge || is_public(came_by) && is_public(edge);
+        let came_by = flow.edges[side];
+        let same_end = (flow.turns && side == 1) == entered.turned;
+        let fits = same_end && (came_by == edge || is_public(came_by) && is_public(edge));
         let switched = flow.touched && self.judge(&flow).is_err();
         let to_sender = packet.destination.ip() == quoted.source.ip();
         if flow.is_tombstone() || switched || !fits || !to_sender {
@@ -185,7 +182,7 @@ impl Model {
             return drop(DropReason::Redirect);
         }
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, flow.edges()[1 - side])?;
+        self.check_size(entered, packet, self.size_behind(&flow, side))?;
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {
             // From the inside, about a packet from the remote: the inside is not shown (N5).
@@ -196,6 +193,6 @@ impl Model {
         };
         let ttl = packet.ttl - 1;
         let bytes = wire::readdress_error(bytes, packet, outer, inner, ttl).ok_or(unknown)?;
-        Ok((flow.forward(side), bytes))
+        Ok(Passed { forward: flow.forward(side), bytes, turns: flow.turns && side == 0 })
     }
 }

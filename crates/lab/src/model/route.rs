@@ -1,34 +1,24 @@
 //! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, DESIGN.md section 5).
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Edge, Identity, Network, NextHop, Outbound, Scope, ServiceId, SiteId, Subnet, SubnetId,
-    TiePolicy, VnetId,
+    Edge, Identity, Network, NextHop, Scope, Service, ServiceId, SiteId, Subnet, SubnetId,
+    TagLevel, TiePolicy, VnetId,
 };
 
-use super::wire::{ICMP, Packet, Part, TCP, UDP};
+use super::outbound::{Method, methods};
+use super::wire::{Packet, TCP};
 
 /// Where a flow goes and under which address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) to: Edge,
+    /// It turns round at a public address of the sender's own pool, and comes in again (T-33); `to` says nothing then.
+    pub(crate) turns: bool,
     /// What gives the public source, or why nothing does; `None` if the private one is preserved.
-    pub(crate) pool: Option<Result<Pool, NoPath>>,
-}
-
-/// Addresses and ports of an outbound method.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pool {
-    pub(crate) addresses: Vec<Ipv4Addr>,
-    pub(crate) ports: core::ops::RangeInclusive<u16>,
-}
-
-impl Pool {
-    pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
-        self.addresses.contains(external.ip()) && self.ports.contains(&external.port())
-    }
+    pub(crate) method: Option<Result<Method, NoPath>>,
 }
 
 /// Why there is no path.
@@ -50,16 +40,23 @@ enum Way {
     Hop(NextHop),
 }
 
+impl Path {
+    fn preserved(to: Edge) -> Self {
+        Self { to, turns: false, method: None }
+    }
+}
+
 /// The path of a packet from a subnet, sent by any host or interface of it. An appliance's is foreign if it carries another's address.
 pub(crate) fn from_subnet(
     net: &Network,
+    edge: Edge,
     id: SubnetId,
     packet: &Packet,
     foreign: bool,
 ) -> Result<Path, NoPath> {
     let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
     let destination = *packet.destination.ip();
-    let preserved = |to| Ok(Path { to, pool: None });
+    let preserved = |to| Ok(Path::preserved(to));
     // E-13: TCP only. S-37: hosts of the network and of its peers only.
     let served = packet.protocol == TCP && (!foreign || is_at_home(net, subnet, packet));
     // no route says anything of the platform's own addresses.
@@ -85,13 +82,31 @@ pub(crate) fn from_subnet(
             preserved(reachable.find_map(|vnet| host(net, vnet, address)).ok_or(NoPath::NextHop)?)
         }
         // what is not the sender's own address is not translated.
-        Way::Hop(NextHop::Internet) if foreign => to_public(net, destination, Err(NoPath::Foreign))
-            .map(|path| Path { pool: Some(Err(NoPath::Foreign)), ..path }),
-        Way::Hop(NextHop::Internet) => to_public(net, destination, pool_of(subnet, packet)),
+        Way::Hop(NextHop::Internet) if foreign => to_public(net, edge, packet)
+            .map(|path| Path { method: Some(Err(NoPath::Foreign)), ..path }),
+        Way::Hop(NextHop::Internet) => match same_region(net, subnet, packet) {
+            Some(service) => preserved(Edge::SameRegion { service, subnet: id }),
+            None => to_public(net, edge, packet),
+        },
         // The sequences make no private endpoints.
         Way::Hop(NextHop::InterfaceEndpoint(_)) => Err(NoPath::Route),
         Way::Hop(NextHop::None) => Err(NoPath::None),
     }
+}
+
+/// C-03: the service, if it lets its own region in by private sources and both are in one; as over an endpoint, for TCP.
+fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<ServiceId> {
+    let (id, _) = service_at(net, *packet.destination.ip())?;
+    let service = net.service(id).ok()?;
+    let here = &net.vnet(subnet.vnet).ok()?.placement.region;
+    let there = region_of(service, *packet.destination.ip())?;
+    (service.same_region_path && packet.protocol == TCP && there == here).then_some(id)
+}
+
+/// The region of an address of a service, if it is known.
+fn region_of(service: &Service, at: Ipv4Addr) -> Option<&String> {
+    let covering = service.regions.iter().filter(|(prefix, _)| prefix.contains(&at));
+    covering.max_by_key(|(prefix, _)| prefix.prefix_len()).map(|(_, region)| region)
 }
 
 /// Whether the source is an address of the subnet's network or of one that is peered with it.
@@ -111,17 +126,9 @@ pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Pa
     });
     if let Some((vnet, _)) = connected {
         let to = host(net, vnet, destination).ok_or(NoPath::Host)?;
-        return Ok(Path { to, pool: None });
+        return Ok(Path::preserved(to));
     }
-    let nat = net.site(id).map(|site| site.nat.clone()).unwrap_or_default();
-    let pool = if nat.is_empty() {
-        Err(NoPath::Outbound)
-    } else if translatable(packet, true) {
-        Ok(Pool { addresses: nat, ports: 1024..=65_535 })
-    } else {
-        Err(NoPath::Unsupported)
-    };
-    to_public(net, destination, pool)
+    to_public(net, Edge::Site(id), packet)
 }
 
 /// The path of a packet from the platform: to a host of the subnet.
@@ -131,7 +138,7 @@ pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Res
     if !subnet.prefix.contains(&to) {
         return Err(NoPath::Route);
     }
-    Ok(Path { to: host_in(net, id, to), pool: None })
+    Ok(Path::preserved(host_in(net, id, to)))
 }
 
 /// Whether an address is one of the two at which the platform answers every host.
@@ -142,41 +149,30 @@ pub(crate) fn is_platform(at: Ipv4Addr) -> bool {
 /// The path of a packet from the internet: to a service, and nowhere else (S-47, N6).
 pub(crate) fn from_internet(net: &Network, packet: &Packet) -> Result<Path, NoPath> {
     let service = service_at(net, *packet.destination.ip()).ok_or(NoPath::Route)?;
-    Ok(Path { to: Edge::Service { service: service.0, identity: None }, pool: None })
+    Ok(Path::preserved(Edge::Service { service: service.0, identity: None }))
 }
 
-fn to_public(net: &Network, to: Ipv4Addr, pool: Result<Pool, NoPath>) -> Result<Path, NoPath> {
-    if !is_public(to) {
+/// Out to the public side, by the first method of the sender (N-01, N-03, N-18), or round to whoever has the public address (T-33).
+fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
+    let at = *packet.destination.ip();
+    if !is_public(at) {
         return Err(NoPath::Route);
     }
-    let pool = if is_ours(net, to) { Err(NoPath::Hairpin) } else { pool };
-    let to = match service_at(net, to) {
+    let own = methods(net, edge).into_iter().next();
+    let is_ours = is_ours(net, at);
+    let turns = is_ours
+        && own.as_ref().is_some_and(|own| own.rules(packet.protocol).hairpin && own.is_at(at));
+    let method = match own {
+        _ if is_ours && !turns => Err(NoPath::Hairpin),
+        None => Err(NoPath::Outbound),
+        Some(own) if !own.carries(packet) => Err(NoPath::Unsupported),
+        Some(own) => Ok(own),
+    };
+    let to = match service_at(net, at) {
         Some((service, _)) => Edge::Service { service, identity: None },
         None => Edge::Internet,
     };
-    Ok(Path { to, pool: Some(pool) })
-}
-
-/// The outbound method's pool, if it carries the packet (N-03, N-09, N-18).
-fn pool_of(subnet: &Subnet, packet: &Packet) -> Result<Pool, NoPath> {
-    let (ports, everything) = match subnet.outbound {
-        Outbound::Private => return Err(NoPath::Outbound),
-        Outbound::Default(_) | Outbound::NatGateway(_) => (1024..=65_535, false),
-        Outbound::Pool { first_port, last_port, .. } => (first_port..=last_port, true),
-    };
-    if !translatable(packet, everything) {
-        return Err(NoPath::Unsupported);
-    }
-    Ok(Pool { addresses: subnet.outbound.addresses().to_vec(), ports })
-}
-
-/// N-18: the platform's methods carry whole TCP and UDP datagrams; a plain pool ICMP queries and fragments too (T-21, T-28).
-fn translatable(packet: &Packet, everything: bool) -> bool {
-    match packet.protocol {
-        TCP | UDP => everything || packet.part == Part::Whole,
-        ICMP => everything,
-        _ => false,
-    }
+    Ok(Path { to, turns, method: Some(method) })
 }
 
 /// The choice between the subnet's best route and the endpoint's prefix.
@@ -201,6 +197,9 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: bool) -> Option<Way> {
     }
 }
 
+/// Where explicit user routes stand among all.
+const USER: u8 = 6;
+
 /// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user before BGP before system (R-05,
 /// R-06), where no BGP route takes anything from the virtual network or a peering.
 fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHop, bool)> {
@@ -224,17 +223,34 @@ fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHo
             system.push((reserved, NextHop::None));
         }
     }
-    let bgp = vnet.gateways.iter().filter(|_| !inside).flat_map(|(site, connection)| {
+    let table = &subnet.table;
+    // a user route that says so takes all BGP routes inside its prefix.
+    let beaten = |prefix: &Ipv4Net| {
+        table.routes.iter().any(|(own, route)| route.overrides_bgp && own.contains(prefix))
+    };
+    let learns = table.bgp_propagation && !inside;
+    let bgp = vnet.gateways.iter().filter(|_| learns).flat_map(|(site, connection)| {
         let prefixes = connection.announced.iter();
         prefixes.map(|prefix| (*prefix, NextHop::VirtualNetworkGateway(*site)))
     });
-    let user = subnet.table.routes.iter().map(|(prefix, route)| (*prefix, route.next_hop));
+    let bgp = bgp.filter(|(prefix, _)| !beaten(prefix));
+    let user = table.routes.iter().map(|(prefix, route)| ((*prefix, route.next_hop), USER));
+    // explicit before tags, and of these the more specific kind.
+    let tags = table.tags.values().flat_map(|route| {
+        let rank = match route.level {
+            TagLevel::Regional => 5,
+            TagLevel::Service => 4,
+            TagLevel::CloudRegion => 3,
+            TagLevel::Cloud => 2,
+        };
+        route.prefixes.iter().map(move |prefix| ((*prefix, route.next_hop), rank))
+    });
     let ranked = system.into_iter().map(|route| (route, 0));
-    let ranked = ranked.chain(bgp.map(|route| (route, 1))).chain(user.map(|route| (route, 2)));
+    let ranked = ranked.chain(bgp.map(|route| (route, 1))).chain(tags).chain(user);
     let covering = ranked.filter(|((prefix, _), _)| prefix.contains(&to));
     let ((prefix, hop), rank) =
         covering.max_by_key(|((prefix, _), rank)| (prefix.prefix_len(), *rank))?;
-    Some((prefix, hop, rank == 2))
+    Some((prefix, hop, rank >= 2))
 }
 
 /// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
@@ -248,11 +264,9 @@ fn in_scope(net: &Network, id: SubnetId, service: ServiceId, to: Ipv4Addr) -> bo
         None => false,
         Some(Scope::Worldwide) => true,
         Some(Scope::Regions(regions)) => {
-            let known = net.service(service).ok().and_then(|service| {
-                let covering = service.regions.iter().filter(|(prefix, _)| prefix.contains(&to));
-                covering.max_by_key(|(prefix, _)| prefix.prefix_len())
-            });
-            known.is_none_or(|(_, region)| regions.contains(region))
+            let service = net.service(service).ok();
+            let known = service.and_then(|service| region_of(service, to));
+            known.is_none_or(|region| regions.contains(region))
         }
     }
 }
@@ -277,15 +291,14 @@ pub(crate) fn host_in(net: &Network, id: SubnetId, at: Ipv4Addr) -> Edge {
     nic.map_or(Edge::Subnet(id), |(nic, _)| Edge::Nic(nic))
 }
 
-/// Whether a public address is one of those that subnets or sites translate to.
+/// Whether a public address is one of those that stand for somebody inside.
 pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
-    net.subnets().any(|(_, subnet)| may_keep(subnet, at))
+    let of_subnet =
+        |subnet: &Subnet| subnet.outbound.addresses().contains(&at) || subnet.former.contains(&at);
+    net.subnets().any(|(_, subnet)| of_subnet(subnet))
         || net.sites().any(|(_, site)| site.nat.contains(&at))
-}
-
-/// Whether flows of a subnet may be behind an address: its method's, or one left for an explicit method (N-07).
-pub(crate) fn may_keep(subnet: &Subnet, at: Ipv4Addr) -> bool {
-    subnet.outbound.addresses().contains(&at) || subnet.former.contains(&at)
+        || net.nics().any(|(_, nic)| nic.public == Some(at))
+        || net.load_balancers().any(|(_, balancer)| balancer.frontends.contains(&at))
 }
 
 /// Whether an address can be a host's on the public internet.

@@ -1,6 +1,4 @@
-//! What the rules of a plain pool make of the public source of a new flow (T-01, T-05, T-06, T-10), by looking through all that there is.
-
-use std::collections::BTreeSet;
+//! What flows have in common by the rules of their pool: limits of an inside address, ports of an inside socket (T-01 to T-03, T-10).
 
 use vnetem::{Notice, PoolRules, TimerProfile};
 use vnetem_nat::{Limits, Timers};
@@ -11,11 +9,15 @@ use super::*;
 /// An inside socket: where its packets are looked up, protocol and end.
 pub(super) type Socket = (Zone, u8, SocketAddrV4);
 
-/// The port that an inside socket has for itself, towards everybody, as long as it has a flow (T-01).
+/// The port that an inside socket has as long as it has a flow: for itself, towards everybody (T-01), or to try first (T-02).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mapping {
-    socket: Socket,
+    pub(super) socket: Socket,
+    pub(super) share: Share,
     pub(super) external: SocketAddrV4,
+    /// Of the first of its flows.
+    pub(super) limited: bool,
+    pub(super) block: Option<SocketAddrV4>,
     flows: usize,
     /// When the last of its tuples that was given back will have rested.
     rests_until: Time,
@@ -29,27 +31,15 @@ pub(super) struct Debt {
 }
 
 impl Model {
-    /// The rules behind which a flow of an edge is translated: those of a plain pool are its own.
-    pub(super) fn rules(&self, edge: Edge, translated: bool) -> PoolRules {
-        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
-        match subnet.map(|subnet| &subnet.outbound) {
-            Some(Outbound::Pool { rules, .. }) if translated => *rules,
-            _ => PoolRules::AZURE,
-        }
-    }
-
-    /// N-15: the timers of a flow that opens now; a NAT gateway may have an idle timeout of its own, for TCP alone.
-    pub(super) fn timers(&self, edge: Edge, translated: bool) -> Timers {
-        let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
-        let gateways = subnet.filter(|_| translated).and_then(|subnet| subnet.idle);
-        match (gateways, self.rules(edge, translated).timers) {
-            (Some(idle), _) | (None, TimerProfile::Azure(idle)) => {
+    pub(super) fn timers_of(&self, profile: TimerProfile) -> Timers {
+        match profile {
+            TimerProfile::Azure(idle) => {
                 let idle = Duration::from_secs(60 * u64::from(idle.minutes()));
                 Timers { established: idle, fin_wait: idle, close_wait: idle, ..Timers::AZURE }
             }
-            (None, TimerProfile::Linux) => Timers::LINUX,
-            (None, TimerProfile::Rfc) => Timers::RFC,
-            (None, TimerProfile::Table) => self.settings.flows.timers,
+            TimerProfile::Linux => Timers::LINUX,
+            TimerProfile::Rfc => Timers::RFC,
+            TimerProfile::Table => self.settings.flows.timers,
         }
     }
 
@@ -92,138 +82,85 @@ impl Model {
         drop(why)
     }
 
-    pub(super) fn mapping(&self, socket: Socket) -> Option<Mapping> {
-        self.mappings.iter().find(|mapping| mapping.socket == socket).copied()
-    }
-
-    /// The public sources that may be chosen for a flow: the pool's, less those in use or resting towards its destination (N8, N-12, N-14,
-    /// N10), and less those that another socket has or had towards everybody (T-01).
-    pub(super) fn free(&self, pool: &Pool, rules: &PoolRules, flow: &Flow) -> Free {
-        let (protocol, remote) = (flow.protocol, flow.remote);
-        let flows = self.flows.iter().filter(|flow| flow.translated);
-        let flows = flows.map(|flow| (flow.protocol, Some(flow.remote), flow.external));
-        let rests = self.rests.iter().map(|rest| (rest.protocol, rest.remote, rest.external));
-        let mappings = self.mappings.iter().map(|it| (it.socket.1, None, it.external));
-        let taken = flows
-            .chain(rests)
-            .chain(mappings)
-            .filter(|(of, to, external)| {
-                *of == protocol && to.is_none_or(|to| to == remote) && pool.has(*external)
-            })
-            .map(|(.., external)| external)
-            .collect();
-        let own = match self.mapping(flow.socket()) {
-            Some(mapping) if rules.is_independent() && pool.has(mapping.external) => {
-                Some(mapping.external)
-            }
-            _ => None,
+    /// T-10: whether an inside address has as many sockets with a port as it may.
+    pub(super) fn has_all_ports(&self, limits: &Limits, host: (Zone, Ipv4Addr)) -> bool {
+        let of_host = |mapping: &&Mapping| {
+            mapping.limited && (mapping.socket.0, *mapping.socket.2.ip()) == host
         };
-        let inside = flow.inside.port();
-        let has_class = rules.preserve_port && protocol != wire::ICMP;
-        Free { pool: pool.clone(), taken, own, rules: *rules, inside, has_class }
+        limits.ports > 0 && self.mappings.iter().filter(of_host).count() >= limits.ports as usize
     }
 
-    /// A flow opens: its socket has its port for itself, and its inside address pays.
-    pub(super) fn join(&mut self, flow: &Flow, rules: &PoolRules) {
-        if flow.whole {
-            let socket = flow.socket();
-            match self.mappings.iter_mut().find(|mapping| mapping.socket == socket) {
-                Some(mapping) => mapping.flows += 1,
-                None => self.mappings.push(Mapping {
-                    socket,
-                    external: flow.external,
-                    flows: 1,
-                    rests_until: self.now,
-                }),
-            }
+    /// What the socket of a flow has already, of the kind that the flow is to share.
+    pub(super) fn mapping(&self, flow: &Flow) -> Option<Mapping> {
+        let (socket, share) = (flow.socket(), flow.share);
+        self.mappings.iter().find(|it| it.socket == socket && is_alike(it.share, share)).copied()
+    }
+
+    /// A flow opens: its socket has its port, and its inside address pays if it opened it itself.
+    pub(super) fn join(&mut self, flow: &Flow) {
+        let (socket, share) = (flow.socket(), flow.share);
+        let same = |it: &&mut Mapping| it.socket == socket && is_alike(it.share, share);
+        match self.mappings.iter_mut().find(same) {
+            _ if share == Share::Nothing => {}
+            Some(mapping) => mapping.flows += 1,
+            None => self.mappings.push(Mapping {
+                socket,
+                share,
+                external: flow.external,
+                limited: flow.limited,
+                block: flow.block,
+                flows: 1,
+                rests_until: self.now,
+            }),
         }
-        let (Some(rate), host) = (rules.limits.rate.filter(|_| flow.limited), flow.host()) else {
-            return;
-        };
+        let (Some(interval), host) = (flow.pays, flow.host()) else { return };
         self.debts.retain(|debt| debt.until > self.now);
         match self.debts.iter_mut().find(|debt| debt.host == host) {
-            Some(debt) => debt.until = debt.until + rate.interval,
-            None => self.debts.push(Debt { host, until: self.now + rate.interval }),
+            Some(debt) => debt.until = debt.until + interval,
+            None => self.debts.push(Debt { host, until: self.now + interval }),
         }
     }
 
     /// The tuple of a flow that is gone rests: its own towards its remote, or its socket's towards everybody once that has no flow.
     pub(super) fn rest(&mut self, flow: &Flow, until: Time) {
-        let Flow { protocol, external, remote, .. } = *flow;
-        if !flow.whole {
-            self.rests.push(Rest { protocol, external, remote: Some(remote), until });
-            return;
-        }
+        let Flow { protocol, external, remote, share, .. } = *flow;
         let socket = flow.socket();
-        let Some(at) = self.mappings.iter().position(|mapping| mapping.socket == socket) else {
-            return;
+        let same = |it: &Mapping| it.socket == socket && is_alike(it.share, share);
+        let mut until = until;
+        let mut is_last = false;
+        if let Some(at) = self.mappings.iter().position(same) {
+            let mapping = &mut self.mappings[at];
+            mapping.flows -= 1;
+            mapping.rests_until = mapping.rests_until.max(until);
+            is_last = mapping.flows == 0;
+            if is_last {
+                let rests_until = self.mappings.remove(at).rests_until;
+                until = if is_whole(share) { rests_until } else { until };
+            }
+        }
+        let remote = match is_whole(share) {
+            true if !is_last => return,
+            true => None,
+            false => Some(remote),
         };
-        let mapping = &mut self.mappings[at];
-        mapping.flows -= 1;
-        mapping.rests_until = mapping.rests_until.max(until);
-        if mapping.flows == 0 {
-            let until = self.mappings.remove(at).rests_until;
-            self.rests.push(Rest { protocol, external, remote: None, until });
-        }
+        self.rests.push(Rest { protocol, external, remote, until });
     }
 }
 
-/// The public sources of a pool that are not taken.
-pub(super) struct Free {
-    pool: Pool,
-    taken: BTreeSet<SocketAddrV4>,
-    /// What the socket has already.
-    own: Option<SocketAddrV4>,
-    rules: PoolRules,
-    inside: u16,
-    /// Ports below 1024 and others are kept apart (T-05).
-    has_class: bool,
+pub(super) const fn is_whole(share: Share) -> bool {
+    matches!(share, Share::Whole(_))
 }
 
-impl Free {
-    pub(super) fn is_empty(&self) -> bool {
-        let all = self.pool.addresses.len() * self.pool.ports.len();
-        self.own.is_none() && all == self.taken.len()
-    }
+/// Ports that sockets have for themselves and ports that they only try first are apart.
+fn is_alike(one: Share, other: Share) -> bool {
+    one != Share::Nothing && other != Share::Nothing && is_whole(one) == is_whole(other)
+}
 
-    pub(super) fn check(&self, chosen: SocketAddrV4) -> Result<(), String> {
-        if let Some(own) = self.own {
-            return if own == chosen { Ok(()) } else { Err(format!("not {own} (T-01)")) };
-        }
-        if !self.pool.has(chosen) {
-            return Err(format!("{chosen} is none of the pool's (N8)"));
-        }
-        if self.taken.contains(&chosen) {
-            return Err(format!("{chosen} is taken or rests towards this remote (N1, N10, T-01)"));
-        }
-        let at = |port| SocketAddrV4::new(*chosen.ip(), port);
-        let is_free = |port: &u16| !self.taken.contains(&at(*port));
-        let ports = || self.pool.ports.clone().filter(is_free);
-        if self.rules.preserve_port && ports().any(|port| port == self.inside) {
-            return match chosen.port() == self.inside {
-                true => Ok(()),
-                false => Err(format!("{chosen} is not the socket's own port (T-05)")),
-            };
-        }
-        let class = |port: u16| !self.has_class || (port < 1024) == (self.inside < 1024);
-        let parity = |port: u16| !self.rules.keep_parity || port % 2 == self.inside % 2;
-        let tiers: [&dyn Fn(u16) -> bool; 4] =
-            [&|port| class(port) && parity(port), &class, &parity, &|_| true];
-        let best = tiers.iter().find(|tier| ports().any(tier));
-        match best.is_none_or(|tier| tier(chosen.port())) {
-            true => Ok(()),
-            false => Err(format!("{chosen} is of the wrong class or parity (T-05, T-06)")),
-        }
-    }
-
-    pub(super) fn one_of_each_address(&self) -> Vec<SocketAddrV4> {
-        if let Some(own) = self.own {
-            return vec![own];
-        }
-        let all = self.pool.addresses.iter().filter_map(|address| {
-            let mut ports = self.pool.ports.clone().map(|port| SocketAddrV4::new(*address, port));
-            ports.find(|external| !self.taken.contains(external))
-        });
-        all.collect()
+/// What a flow shares by the rules of its pool. Whose ports are limited keeps those that it has (T-10).
+pub(super) fn share_of(rules: &PoolRules) -> Share {
+    match rules.is_independent() {
+        true => Share::Whole(rules.filtering),
+        false if rules.keep_port || rules.limits.ports > 0 => Share::Kept,
+        false => Share::Nothing,
     }
 }

@@ -14,9 +14,8 @@ impl Model {
         direction: RuleDirection,
         packet: &Packet,
     ) -> Result<(), Fate> {
-        // P-15.
-        let platform = [packet.source, packet.destination].map(|end| route::is_platform(*end.ip()));
-        if platform.contains(&true) {
+        // P-15; what the platform itself sends, its probes for example, is judged as any (P-09).
+        if route::is_platform(*packet.destination.ip()) {
             return Ok(());
         }
         let subnet = self.subnet_of(edge).and_then(|id| self.network.security_group_of(id));

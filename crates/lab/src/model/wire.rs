@@ -8,7 +8,7 @@ use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 use vnetem::Malformed;
 
 pub(crate) use write::{
-    error_about, finish, finish_header, readdress, readdress_error, reset, reset_answering,
+    clamp, error_about, finish, finish_header, readdress, readdress_error, reset, reset_answering,
     time_exceeded, too_long,
 };
 

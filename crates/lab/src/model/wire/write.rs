@@ -35,6 +35,36 @@ pub(crate) fn readdress_error(
     Some(readdress(&new, error, ends.0, ends.1, ttl))
 }
 
+/// The same SYN with no more than so many bytes announced for a segment (T-36, RFC 6691); other packets as they are.
+pub(crate) fn clamp(bytes: Vec<u8>, packet: &Packet, limit: u16) -> Vec<u8> {
+    if !packet.segment().is_some_and(|segment| segment.has(SYN)) {
+        return bytes;
+    }
+    let at = packet.header;
+    let words = bytes.get(at + 12).map_or(0, |byte| usize::from(byte >> 4));
+    let mut option = at + 20;
+    let end = (at + words * 4).min(packet.total);
+    while option < end {
+        match bytes.get(option..end) {
+            Some(&[1, ..]) => option += 1,
+            Some(&[2, 4, high, low, ..]) if u16::from_be_bytes([high, low]) > limit => {
+                let mut new = bytes.clone();
+                put(&mut new, option + 2, &limit.to_be_bytes());
+                let segment = at..end_of_segment(&bytes, packet);
+                let (before, after) = (bytes.get(segment.clone()), new.get(segment.clone()));
+                let ends = total(bytes.get(12..20).unwrap_or_default());
+                let pseudo = ends + u64::from(TCP) + segment.len() as u64;
+                let sum = before.zip(after).map(|(old, new)| carried(old, new, 16, pseudo, pseudo));
+                put(&mut new, at + 16, &sum.unwrap_or_default().to_be_bytes());
+                return new;
+            }
+            Some(&[kind, length, ..]) if kind != 0 && length >= 2 => option += usize::from(length),
+            _ => return bytes,
+        }
+    }
+    bytes
+}
+
 /// Writes ends and sums into a packet that may be cut short.
 fn put_ends(bytes: &mut [u8], packet: &Packet, source: SocketAddrV4, destination: SocketAddrV4) {
     let old = bytes.to_vec();
