@@ -292,8 +292,9 @@ impl Hostile {
             if !seen.insert(outside) {
                 return Err(format!("two flows have {outside:?} (N1)"));
             }
-            if flow.is_translated() && flow.external.port() == 0 && flow.protocol != Protocol::ICMP
-            {
+            // Who leaves one to one keeps its port, whatever it is.
+            let has_ports = matches!(flow.protocol, Protocol::TCP | Protocol::UDP);
+            if has_ports && flow.external.port() == 0 && flow.inside.port() != 0 {
                 return Err(format!("port 0 was given: {flow:?} (N8)"));
             }
         }
