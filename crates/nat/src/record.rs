@@ -79,9 +79,11 @@ impl<T: Copy> Record<T> {
         Key { words: self.keys.of(side), protocol: self.protocol }
     }
 
+    /// A word after the other: a key that was just put together is still on its way to memory, from where all of it at once would be read.
     #[inline(always)]
     pub(crate) fn has_key(&self, side: Side, key: &Key) -> bool {
-        self.key(side) == *key
+        let ([first, second], [other_first, other_second]) = (self.keys.of(side), key.words);
+        first == other_first && second == other_second && self.protocol == key.protocol
     }
 
     /// Whether this is the live flow, or tombstone, with the key.
