@@ -53,17 +53,17 @@ impl<T: Copy> FlowTable<T> {
         let step = match segment {
             Some(segment) => match self.details.get_mut(slot as usize) {
                 None => Step::Invalid,
-                Some(detail) => {
+                Some(detail) if segment.flags.contains(TcpFlags::SYN) => {
                     let id = FlowId { slot, stamp: detail.stamp };
-                    let sent = self.totals.get(slot as usize).map(|all| record.carried(all, side));
+                    let sent = self.totals.get(slot as usize);
+                    let sent = sent.map_or(0, |totals| record.carried(totals, side));
                     let connection = &mut record.connection(detail);
-                    let strict = settings.strict_windows;
-                    if segment.flags.contains(TcpFlags::SYN) {
-                        let news = (side, segment, scale());
-                        greet(&mut self.restarts, id, connection, news, sent.unwrap_or(0), strict)
-                    } else {
-                        connection.segment(side, segment, || None, strict)
-                    }
+                    let news = (side, segment, scale());
+                    greet(&mut self.restarts, id, connection, news, sent, settings.strict_windows)
+                }
+                Some(detail) => {
+                    let mut connection = record.connection(detail);
+                    connection.segment(side, segment, || None, settings.strict_windows)
                 }
             },
             // A later fragment: what it carries is not known.

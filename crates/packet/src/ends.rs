@@ -33,17 +33,6 @@ impl Ends {
         Self { addresses: self.addresses.rotate_left(32), ports: self.ports.rotate_left(16) }
     }
 
-    /// These ends, turned round so many times: no branch, since packets come from both sides as they like.
-    #[must_use]
-    #[inline(always)]
-    pub const fn turned(self, times: u8) -> Self {
-        let times = times as u32;
-        Self {
-            addresses: self.addresses.rotate_left(times << 5),
-            ports: self.ports.rotate_left(times << 4),
-        }
-    }
-
     /// The source.
     #[must_use]
     #[inline]

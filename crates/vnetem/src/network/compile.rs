@@ -338,19 +338,18 @@ impl Network {
                     }
                 }
                 // What a pool lets in hangs on its rules and ports (T-03).
-                let lets_in = |view: &SubnetView| {
-                    let outbound = view.outbound.clone()?;
-                    Some((outbound.rules.filtering, outbound.pools))
-                };
-                let is_open =
-                    lets_in(before).is_some_and(|(it, _)| it != Filtering::AddressAndPort);
+                let [lets_in, lets_in_now] = [before, after].map(|view| {
+                    let outbound = view.outbound.as_ref()?;
+                    Some((outbound.rules.filtering, &outbound.pools))
+                });
+                let is_open = lets_in.is_some_and(|(it, _)| it != Filtering::AddressAndPort);
                 // T-33.
                 let turns = |view: &SubnetView| {
                     view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
                 };
                 delivery
                     || turns(before) != turns(after)
-                    || is_open && lets_in(before) != lets_in(after)
+                    || is_open && lets_in != lets_in_now
                     || before.routes != after.routes
                     || !before.keeps.iter().all(|address| after.keeps.contains(address))
             }
