@@ -10,7 +10,7 @@ use vnetem_packet::{FiveTuple, Headers};
 
 use crate::decision::{Decision, Judgement};
 use crate::edge::{EdgeCode, cell};
-use crate::origin::Entry;
+use crate::origin::{Entry, Origin};
 use crate::pipeline::Pipeline;
 use crate::snapshot::NicView;
 use crate::trace::{Note, Step};
@@ -89,7 +89,7 @@ impl Pipeline<'_> {
     pub(crate) fn mapped(self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
         let Inbound { inside, zone, sharing } = *inbound;
         let entry = self.entry_of(EdgeCode::of_zone(zone), *inside.ip())?;
-        let (far, cell, timers) = self.mapped_today(entry, inside, tuple.reversed())?;
+        let (far, cell, timers) = self.mapped_today(entry, inside, tuple.reversed(), false)?;
         let sharing = sharing.with_timers(timers);
         (entry.zone == zone).then_some(Target { inside, far, cell, sharing })
     }
@@ -100,10 +100,17 @@ impl Pipeline<'_> {
         entry: Entry<'_>,
         inside: SocketAddrV4,
         public: FiveTuple,
+        open: bool,
     ) -> Option<(EdgeCode, Cell, TimerProfile)> {
         let private = FiveTuple { source: inside, ..public };
         let path = self.path(entry, &private, false, &mut ()).ok()?;
-        let outbound = path.outbound?.ok()?;
+        let outbound = match (path.outbound?, entry.origin) {
+            // A flow that is open goes on when the address of its far end becomes ours, as one from inside does (N-07).
+            (Err(DropReason::Hairpin), Origin::Subnet(subnet)) if open => {
+                self.outbound(entry, subnet)?
+            }
+            (outbound, _) => outbound.ok()?,
+        };
         let has = outbound.rules.is_independent() && outbound.has(public.source);
         let cell = cell(entry.origin.number(), path.service);
         has.then_some((entry.code, cell, outbound.rules.timers))
@@ -120,7 +127,8 @@ impl Pipeline<'_> {
             let (far, cell, _) = self
                 .entry_of(flow.judgement.far, *flow.inside.ip())
                 .and_then(|entry| {
-                    self.mapped_today(entry, flow.inside, flow.tuple(Side::Outside).reversed())
+                    let public = flow.tuple(Side::Outside).reversed();
+                    self.mapped_today(entry, flow.inside, public, true)
                 })
                 .ok_or(withdrawn)?;
             return if far == flow.judgement.far {

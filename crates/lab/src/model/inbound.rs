@@ -118,7 +118,8 @@ impl Model {
         };
         let (zone, protocol, inside) = mapping.socket;
         let edge = self.network_edge(zone, *inside.ip()).filter(|_| open)?;
-        let timers = self.keeps_port(edge, (protocol, inside, packet.source), mapping.external)?;
+        let timers =
+            self.keeps_port(edge, (protocol, inside, packet.source), mapping.external, false)?;
         let (share, limited, block) = (mapping.share, mapping.limited, mapping.block);
         Some(Taker { edge, inside, share, limited, block, timers, one_to_one: false })
     }
@@ -129,9 +130,14 @@ impl Model {
         edge: Edge,
         (protocol, inside, remote): (u8, SocketAddrV4, SocketAddrV4),
         external: SocketAddrV4,
+        open: bool,
     ) -> Option<TimerProfile> {
         let first = first_packet(protocol, inside, remote);
-        let method = self.path(edge, &first).ok()?.method?.ok()?;
+        let method = match self.path(edge, &first).ok()?.method? {
+            // N-07: what is open goes on when the remote's address becomes one of ours.
+            Err(NoPath::Hairpin) if open => methods(&self.network, edge).into_iter().next()?,
+            method => method.ok()?,
+        };
         let rules = method.rules(protocol);
         (rules.is_independent() && method.has(external)).then(|| method.timers(protocol))
     }
@@ -208,7 +214,7 @@ impl Model {
             _ => inside,
         };
         let ends = (flow.protocol, flow.inside, flow.remote);
-        self.keeps_port(today, ends, flow.external).ok_or(Cause::Withdrawn)?;
+        self.keeps_port(today, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
         if today == inside { Ok((inside, flow.mark)) } else { Err(Cause::PathSwitched) }
     }
 

@@ -171,6 +171,35 @@ fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
     assert_eq!(reason, DropReason::Withdrawn);
 }
 
+/// N-07, T-03: an open flow goes on when the address of its far end becomes one of ours, whichever end has opened it; N4: under that
+/// address nobody speaks from outside any more.
+#[test]
+fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    let other = network.add_subnet(alpha, "other", "10.0.1.0/24".parse().unwrap()).unwrap();
+    let nic = network.add_nic(other, "nic", Ipv4Addr::new(10, 0, 1, 4)).unwrap();
+    let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
+    let addresses = vec![PUBLIC];
+    let pool = Outbound::Pool { addresses, first_port: 1024, last_port: 2047, rules };
+    network.set_outbound(web, pool).unwrap();
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    let mut world = World { plane, now: Time(0), web };
+    let source = world.source(udp("10.0.0.4:7", REMOTE, 9));
+    world.forward(Edge::Internet, udp("9.9.9.9:1", &source.to_string(), 9));
+    network.set_public_address(nic, Some(Ipv4Addr::new(9, 9, 9, 9))).unwrap();
+    world.plane.apply(world.now, network.commit());
+    // Another change makes sure that the flow is judged.
+    network.set_route(web, "172.20.0.0/16".parse().unwrap(), NextHop::None).unwrap();
+    world.plane.apply(world.now, network.commit());
+    while world.plane.poll_transmit(world.now).is_some() {}
+    assert_eq!(world.plane.flows().count(), 2);
+    assert_eq!(world.source(udp("10.0.0.4:7", "9.9.9.9:1", 9)), source);
+    let reason = world.drop(Edge::Internet, udp("9.9.9.9:1", &source.to_string(), 9));
+    assert_eq!(reason, DropReason::SpoofedSource);
+}
+
 /// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the inside.
 #[test]
 fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
