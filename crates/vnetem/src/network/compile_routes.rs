@@ -11,7 +11,7 @@ use super::{Network, RouteTable, TagLevel, Vnet};
 use crate::{NextHop, Route, RouteSource};
 
 /// Ranges that lead nowhere until something else is said of them; by default those of R-01.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reserved(pub(super) Vec<Ipv4Net>);
 
 /// Routes in force, and those that are not with the source that overrides each.

@@ -12,7 +12,7 @@ use super::{Endpoint, Lag};
 use crate::{NextHop, ServiceId};
 
 /// A virtual network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vnet {
     /// Its name, unique among virtual networks.
     pub name: String,
@@ -40,7 +40,7 @@ pub struct Placement {
 }
 
 /// A subnet of a virtual network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet {
     /// Its name, unique within the virtual network.
     pub name: String,
@@ -130,7 +130,7 @@ pub enum Outbound {
 }
 
 /// A declared network interface.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
     /// Its name, unique among interfaces.
     pub name: String,
@@ -147,7 +147,7 @@ pub struct Nic {
 }
 
 /// An on-premises site with its own private addresses and its own translation to a public one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Its name, unique among sites.
     pub name: String,
@@ -188,7 +188,7 @@ pub enum Peering {
 }
 
 /// A service that endpoints can be enabled for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its name, `Microsoft.Storage` for example.
     pub name: String,
@@ -203,7 +203,7 @@ pub struct Service {
 }
 
 /// A resource of a service: one account, one server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// Its name, unique among resources.
     pub name: String,

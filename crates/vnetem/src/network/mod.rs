@@ -98,10 +98,21 @@ struct Dirty {
     services: bool,
     resources: bool,
     policies: bool,
+    /// Endpoints to which other endpoint policies are attached, or changed ones.
+    policed: BTreeSet<(SubnetId, ServiceId)>,
     /// Security groups whose rules, or what they guard, have changed.
     security: BTreeSet<SecurityGroupId>,
     tags: bool,
 }
+
+/// The same intent, under the same numbers; what of it is compiled does not count.
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        self.intent() == other.intent()
+    }
+}
+
+impl Eq for Network {}
 
 impl Network {
     /// An empty network: the internet and nothing else.
@@ -128,7 +139,6 @@ impl Network {
             let generation = Generation(self.compiled.generation().0.wrapping_add(1));
             self.compiled = Arc::new(self.compile(generation));
             self.dirty = Dirty::default();
-            self.policies.dirty.clear();
         }
         Arc::clone(&self.compiled)
     }
@@ -143,6 +153,42 @@ impl Network {
     pub fn set_deny_mode(&mut self, mode: DenyMode) {
         self.deny_mode = mode;
         self.dirty.policies = true;
+    }
+
+    /// All that the network is, but for what of it is compiled.
+    fn intent(&self) -> impl PartialEq + '_ {
+        let Self {
+            vnets,
+            subnets,
+            nics,
+            sites,
+            services,
+            resources,
+            security,
+            balancers,
+            policies,
+            tie_policy,
+            deny_mode,
+            reserved,
+            private,
+            next_vnet,
+            next_place,
+            next_nic,
+            next_resource,
+            next_balancer,
+            homes,
+            hosts,
+            public,
+            service_prefixes,
+            dirty: _,
+            compiled: _,
+        } = self;
+        (
+            (vnets, subnets, nics, sites, services, resources, security),
+            (balancers, policies, tie_policy, deny_mode, reserved, private),
+            (next_vnet, next_place, next_nic, next_resource, next_balancer),
+            (homes, hosts, public, service_prefixes),
+        )
     }
 
     fn take_place(&mut self) -> Result<u32, EditError> {
@@ -161,6 +207,7 @@ impl Dirty {
             && !self.services
             && !self.resources
             && !self.policies
+            && self.policed.is_empty()
             && self.security.is_empty()
             && !self.tags
     }

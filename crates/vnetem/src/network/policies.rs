@@ -12,16 +12,14 @@ use crate::edge::cell;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
 
 /// Endpoint policies, and to which endpoints they are attached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policies {
     policies: BTreeMap<EndpointPolicyId, Owned>,
     attached: BTreeMap<(SubnetId, ServiceId), BTreeSet<EndpointPolicyId>>,
-    /// Endpoints whose policies have changed since the last commit.
-    pub(super) dirty: BTreeSet<(SubnetId, ServiceId)>,
     next: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Owned {
     policy: Arc<EndpointPolicy>,
     subscription: String,
@@ -200,7 +198,7 @@ impl Network {
 
     pub(super) fn forget_subnet_policies(&mut self, subnet: SubnetId) {
         let gone = self.policies.attached.extract_if(.., |(of, _), _| *of == subnet);
-        self.policies.dirty.extend(gone.map(|(key, _)| key));
+        self.dirty.policed.extend(gone.map(|(key, _)| key));
     }
 
     /// Whether an endpoint has policies, which makes its scope worldwide (E-11).
@@ -214,11 +212,11 @@ impl Network {
         old: &Snapshot,
         touched: &mut BTreeSet<Cell>,
     ) -> Arc<Attached> {
-        if self.policies.dirty.is_empty() {
+        if self.dirty.policed.is_empty() {
             return Arc::clone(&old.policies);
         }
         touched.extend(
-            self.policies.dirty.iter().map(|&(subnet, service)| cell(subnet.0, Some(service))),
+            self.dirty.policed.iter().map(|&(subnet, service)| cell(subnet.0, Some(service))),
         );
         let attached = self.policies.attached.keys();
         Arc::new(attached.map(|&key| (key, self.attached_policies(key))).collect())
@@ -236,7 +234,7 @@ impl Network {
     }
 
     fn touch_policies(&mut self, key: (SubnetId, ServiceId)) {
-        self.policies.dirty.insert(key);
+        self.dirty.policed.insert(key);
         self.dirty.places.insert(key.0.0);
     }
 }

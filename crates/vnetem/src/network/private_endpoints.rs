@@ -259,7 +259,7 @@ impl Network {
 }
 
 /// All private endpoints, and what of their subnets holds for them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Private {
     endpoints: BTreeMap<PrivateEndpointId, PrivateEndpoint>,
     policies: BTreeMap<SubnetId, NetworkPolicies>,

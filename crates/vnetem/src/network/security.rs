@@ -12,7 +12,7 @@ use crate::security::{Guard, Guards};
 use crate::{EditError, NicId, SecurityGroupId, Snapshot};
 
 /// Security groups, what they guard, and what service tags and application security groups stand for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Security {
     groups: BTreeMap<SecurityGroupId, Named>,
     subnets: BTreeMap<SubnetId, SecurityGroupId>,
@@ -22,10 +22,10 @@ pub(super) struct Security {
     next: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
     name: String,
-    rules: SecurityGroup,
+    rules: Arc<SecurityGroup>,
 }
 
 impl Network {
@@ -47,7 +47,7 @@ impl Network {
         check_tags(name, &rules, &self.meanings())?;
         let id = SecurityGroupId(self.security.next);
         self.security.next += 1;
-        self.security.groups.insert(id, Named { name: name.into(), rules });
+        self.security.groups.insert(id, Named { name: name.into(), rules: Arc::new(rules) });
         self.dirty.security.insert(id);
         Ok(id)
     }
@@ -64,7 +64,7 @@ impl Network {
     ) -> Result<(), EditError> {
         check_tags(&self.named(id)?.name, &rules, &self.meanings())?;
         if let Some(group) = self.security.groups.get_mut(&id) {
-            group.rules = rules;
+            group.rules = Arc::new(rules);
         }
         self.dirty.security.insert(id);
         Ok(())
@@ -155,7 +155,7 @@ impl Network {
     ///
     /// It does not exist.
     pub fn security_rules(&self, id: SecurityGroupId) -> Result<&SecurityGroup, EditError> {
-        self.named(id).map(|group| &group.rules)
+        self.named(id).map(|group| &*group.rules)
     }
 
     /// The security group of a name.

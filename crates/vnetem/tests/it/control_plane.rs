@@ -211,7 +211,7 @@ fn a_refused_edit_names_both_parts_and_changes_nothing() {
 fn a_bulk_edit_is_whole_or_not_at_all() {
     for failing in 0..4 {
         let mut world = world();
-        let before = world.network.commit();
+        let (before, untouched) = (world.network.commit(), world.network.clone());
         let result = world.network.edit(|network| {
             for item in 0..4 {
                 let name = if item == failing { "alpha".into() } else { format!("vnet-{item}") };
@@ -221,7 +221,7 @@ fn a_bulk_edit_is_whole_or_not_at_all() {
         });
         assert!(result.is_err());
         assert!(Arc::ptr_eq(&before, &world.network.commit()));
-        assert_eq!(world.network.vnets().count(), 2);
+        assert_eq!(world.network, untouched);
     }
 }
 
@@ -405,4 +405,16 @@ fn a_commit_makes_a_generation_only_if_something_changed() {
     world.network.set_route(world.web, net("1.0.0.0/8"), NextHop::None).unwrap();
     let second = world.network.commit();
     assert_eq!(second.generation().0, first.generation().0 + 1);
+}
+
+/// Two networks are equal if the same has been asked of them, whether it is compiled or not.
+#[test]
+fn networks_are_equal_by_their_intent() {
+    let [mut one, mut other] = [world(), world()];
+    assert_eq!(one.network, other.network);
+    one.network.set_route(one.web, net("1.0.0.0/8"), NextHop::None).unwrap();
+    assert_ne!(one.network, other.network);
+    other.network.set_route(other.web, net("1.0.0.0/8"), NextHop::None).unwrap();
+    one.network.commit();
+    assert_eq!(one.network, other.network);
 }
