@@ -168,6 +168,8 @@ struct Runner {
     conversations: Vec<Conversation>,
     ledger: Ledger,
     transcript: Transcript,
+    /// Whether calls and outputs are kept, for who compares runs.
+    records: bool,
     /// What left since it was last looked at, and where.
     outputs: Vec<Output>,
     /// What the data plane was asked, drains left out.
@@ -218,6 +220,11 @@ impl Runner {
         runner
     }
 
+    /// One that keeps what it calls and what comes out.
+    fn recording(setup: u8) -> Self {
+        Self { records: true, ..Self::new(setup) }
+    }
+
     /// Over a network that may hold more than the world.
     fn over(mut network: Network, world: World, settings: Settings) -> Self {
         let plane = DataPlane::new(network.commit(), settings);
@@ -232,6 +239,7 @@ impl Runner {
             conversations: Vec::new(),
             ledger: Ledger::default(),
             transcript: Transcript::default(),
+            records: false,
             outputs: Vec::new(),
             calls: Vec::new(),
             heard: Vec::new(),

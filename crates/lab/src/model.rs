@@ -140,6 +140,11 @@ impl Model {
         }
     }
 
+    /// The configuration by which the model decides.
+    pub(crate) const fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// The configuration changes.
     pub fn apply(&mut self, now: Time, network: &Network) {
         self.advance(now);

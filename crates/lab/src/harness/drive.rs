@@ -16,12 +16,16 @@ impl Runner {
             if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
         let before = twisted(bytes, twist);
         self.transcript.push(Line::In(edge, before.clone()));
-        self.calls.push(Call::Packet(self.now, edge, before.clone()));
+        if self.records {
+            self.calls.push(Call::Packet(self.now, edge, before.clone()));
+        }
         let mut after = before.clone();
         let traced = self.plane.trace(self.now, edge, &before).verdict;
         let verdict = self.plane.process(self.now, edge, &mut after);
         self.transcript.push(Line::Out(verdict.fate, after.clone()));
-        self.outputs.push(Output { edge, fate: Some(verdict.fate), bytes: after.clone() });
+        if self.records {
+            self.outputs.push(Output { edge, fate: Some(verdict.fate), bytes: after.clone() });
+        }
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (O5)"));
         }
@@ -91,12 +95,11 @@ impl Runner {
         edit: impl FnOnce(&mut Network, &World) -> Result<(), EditError>,
     ) -> Result<(), String> {
         let before = self.network.commit();
-        let untouched = self.network.clone();
         let done = edit(&mut self.network, &self.world);
         if let Err(error) = done {
             self.coverage.refused += 1;
             self.transcript.push(Line::Text(format!("    refused: {error}")));
-            if format!("{:?}", self.network) != format!("{untouched:?}")
+            if self.network != *self.model.network()
                 || !Arc::ptr_eq(&self.network.commit(), &before)
             {
                 return Err("a refused edit changed something (C2)".into());
@@ -107,7 +110,9 @@ impl Runner {
         if !Arc::ptr_eq(&snapshot, &before) && snapshot.generation() <= before.generation() {
             return Err("a change did not raise the generation".into());
         }
-        self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
+        if self.records {
+            self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
+        }
         self.plane.apply(self.now, snapshot);
         self.model.apply(self.now, &self.network);
         self.unsettled = true;
@@ -135,7 +140,7 @@ impl Runner {
             return Err("handle_timeout never comes to an end".into());
         }
         // Only where time has passed, so that packets of one time stand side by side and make a batch.
-        if self.calls.last().is_none_or(|call| call.time() != self.now) {
+        if self.records && self.calls.last().is_none_or(|call| call.time() != self.now) {
             self.calls.push(Call::Timeout(self.now));
         }
         self.plane.handle_timeout(self.now);
@@ -183,8 +188,10 @@ impl Runner {
         while let Some(transmit) = self.plane.poll_transmit(self.now) {
             self.coverage.originated += 1;
             let (edge, bytes) = (transmit.to, transmit.packet.to_vec());
-            self.transcript.push(Line::Made(edge, bytes.clone()));
-            self.outputs.push(Output { edge, fate: None, bytes });
+            if self.records {
+                self.outputs.push(Output { edge, fate: None, bytes: bytes.clone() });
+            }
+            self.transcript.push(Line::Made(edge, bytes));
             self.ledger.originated(transmit.to, &transmit.packet)?;
         }
         Ok(())

@@ -100,7 +100,7 @@ pub fn a_batch_is_its_packets_in_order(
     sequence: &Sequence,
     size: usize,
 ) -> Result<usize, Box<Mismatch>> {
-    let mut runner = Runner::new(sequence.setup);
+    let mut runner = Runner::recording(sequence.setup);
     for step in &sequence.steps {
         if let Err(what) = runner.step(step) {
             return Err(runner.mismatch(what));
@@ -174,7 +174,7 @@ fn run(
     sequence: &Sequence,
     mut part: impl FnMut(&mut Runner, usize, &Step) -> Result<Part, String>,
 ) -> Result<(Outputs, Transcript), Box<Mismatch>> {
-    let mut runner = Runner::new(sequence.setup);
+    let mut runner = Runner::recording(sequence.setup);
     let mut outputs = Outputs::new();
     for (at, step) in sequence.steps.iter().enumerate() {
         let done = part(&mut runner, at, step).and_then(|part| {
