@@ -211,7 +211,13 @@ impl Runner {
         // The worlds are constants, and every run begins with a copy of one.
         static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| {
             let all = world::METHODS.iter().map(world::build);
-            all.collect::<Result<_, _>>().unwrap_or_else(|error| unreachable_world(&error))
+            let mut all: Vec<(Network, World)> =
+                all.collect::<Result<_, _>>().unwrap_or_else(|error| unreachable_world(&error));
+            // Compiled once, for all.
+            for (network, _) in &mut all {
+                network.commit();
+            }
+            all
         });
         let (network, world) = pick(&WORLDS, setup).clone();
         let mut runner = Self::over(network, world, settings(setup));
