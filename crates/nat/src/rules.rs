@@ -12,7 +12,7 @@ pub struct PoolRules {
     /// What a public port belongs to (T-01; RFC 4787 REQ-1, RFC 5382 REQ-1).
     pub mapping: Mapping,
     /// From whom a mapping lets packets in (T-03; RFC 4787 REQ-8, RFC 5382 REQ-3). Anything but the default needs
-    /// [`Mapping::Independent`].
+    /// [`Mapping::Independent`]. A port keeps the filter with which it was given until it is given back.
     pub filtering: Filtering,
     /// Whether an inside socket keeps its public port towards a new remote, while that is free there (T-02). Default: no.
     pub keep_port: bool,

@@ -194,9 +194,12 @@ impl Shares {
             if is_whole && owner != number.as_ref() {
                 return Err(Unshared::Anothers);
             }
-        }
-        if sharing.socket == SocketRule::Whole(Filtering::Address) {
-            room(self.contacts.find(&contact(&outside)).is_none(), self.contacts.is_full())?;
+            let socket = number.and_then(|number| self.sockets.get(number));
+            if socket.map_or(sharing.filtering(), |socket| socket.filtering)
+                == Some(Filtering::Address)
+            {
+                room(self.contacts.find(&contact(&outside)).is_none(), self.contacts.is_full())?;
+            }
         }
         Ok(())
     }
@@ -261,10 +264,7 @@ impl Shares {
         let outside = new.key(Side::Outside);
         let mut takes = false;
         if let Some(key) = socket_key(sharing.socket, new.inside_zone, new.protocol, new.inside) {
-            let filtering = match sharing.socket {
-                SocketRule::Whole(filtering) => Some(filtering),
-                SocketRule::None | SocketRule::Kept => None,
-            };
+            let filtering = sharing.filtering();
             let Share { host, block, .. } = *share;
             let external = new.external;
             let socket = Socket { external, filtering, flows: 0, host, block, rests_until: 0 };
@@ -272,7 +272,7 @@ impl Shares {
             let number = share.socket;
             let socket = self.sockets.get_mut(number)?;
             socket.flows = socket.flows.saturating_add(1);
-            let is_new = socket.flows == 1;
+            let (is_new, filtering) = (socket.flows == 1, socket.filtering);
             if is_new && let Some(host) = self.hosts.get_mut(share.host) {
                 host.ports = host.ports.saturating_add(1);
             }
@@ -281,11 +281,12 @@ impl Shares {
                 self.has_whole = true;
                 takes = true;
             }
-        }
-        if sharing.socket == SocketRule::Whole(Filtering::Address) {
-            share.contact = self.contacts.find_or_insert(contact(&outside), 0)?;
-            let flows = self.contacts.get_mut(share.contact)?;
-            *flows = flows.saturating_add(1);
+            // A port keeps the filter with which it was given.
+            if filtering == Some(Filtering::Address) {
+                share.contact = self.contacts.find_or_insert(contact(&outside), 0)?;
+                let flows = self.contacts.get_mut(share.contact)?;
+                *flows = flows.saturating_add(1);
+            }
         }
         Some(takes)
     }

@@ -92,6 +92,14 @@ impl Sharing {
         Self { socket, counts, delays, block: None, alone: false, timers: rules.timers }
     }
 
+    /// Whom the port of the inside socket lets in, if it is the socket's own.
+    pub(crate) const fn filtering(&self) -> Option<Filtering> {
+        match self.socket {
+            SocketRule::Whole(filtering) => Some(filtering),
+            SocketRule::None | SocketRule::Kept => None,
+        }
+    }
+
     pub(crate) const fn is_none(&self) -> bool {
         let Self { socket, counts, delays, block, alone, timers: _ } = self;
         matches!(socket, SocketRule::None) && !*counts && *delays == 0 && block.is_none() && !*alone

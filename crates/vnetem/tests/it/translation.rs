@@ -200,6 +200,36 @@ fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
     assert_eq!(reason, DropReason::SpoofedSource);
 }
 
+/// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket calls after a change; a port that is given
+/// after it has the new one.
+#[test]
+fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
+    let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
+    let pool = |filtering| {
+        let rules = PoolRules { filtering, ..INDEPENDENT };
+        Outbound::Pool { addresses: vec![PUBLIC], first_port: 1024, last_port: 2047, rules }
+    };
+    network.set_outbound(web, pool(Filtering::Address)).unwrap();
+    let plane = DataPlane::new(network.commit(), Settings::default());
+    let mut world = World { plane, now: Time(0), web };
+    let old = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
+    network.set_outbound(web, pool(Filtering::AddressAndPort)).unwrap();
+    world.plane.apply(world.now, network.commit());
+    assert_eq!(world.source(udp("10.0.0.4:7", "9.9.9.9:1", 9)).to_string(), old);
+    world.forward(Edge::Internet, udp("9.9.9.9:2", &old, 9));
+    let new = world.source(udp("10.0.0.4:8", "9.9.9.9:1", 9)).to_string();
+    let reason = world.drop(Edge::Internet, udp("9.9.9.9:2", &new, 9));
+    assert_eq!(reason, DropReason::Unsolicited);
+    // And the reverse: what was given a narrow port gets no wider one.
+    network.set_outbound(web, pool(Filtering::Address)).unwrap();
+    world.plane.apply(world.now, network.commit());
+    assert_eq!(world.source(udp("10.0.0.4:8", "9.9.9.8:1", 9)).to_string(), new);
+    let reason = world.drop(Edge::Internet, udp("9.9.9.8:2", &new, 9));
+    assert_eq!(reason, DropReason::Unsolicited);
+}
+
 /// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the inside.
 #[test]
 fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
