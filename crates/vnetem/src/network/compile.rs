@@ -1,4 +1,4 @@
-//! From intent to snapshot: only what an edit concerns is compiled anew, and the cells it touches are found by comparing.
+//! From intent to snapshot: only what an edit concerns is compiled anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,17 +6,16 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Filtering, Generation, IdleMinutes, PoolRules, TimerProfile};
+use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
 use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
-use crate::edge::{INTERNET_PLACE, cell};
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
     ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
 };
-use crate::{NicId, ServiceId, Snapshot};
+use crate::{NicId, Snapshot};
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
 const GATEWAY_PORTS: (u16, u16) = (1024, u16::MAX);
@@ -313,102 +312,6 @@ impl Network {
             }
         }
         public
-    }
-
-    fn touch_place(
-        &self,
-        number: u32,
-        before: &PlaceView,
-        after: Option<&PlaceView>,
-        delivery: bool,
-        touched: &mut BTreeSet<Cell>,
-    ) {
-        let all = match (before, after) {
-            (PlaceView::Subnet(before), Some(PlaceView::Subnet(after))) => {
-                for service in 0..self.services.len() {
-                    let service = ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
-                    let endpoint = |view: &SubnetView| {
-                        view.endpoints.iter().find(|endpoint| endpoint.service == service).cloned()
-                    };
-                    let lag = |view: &SubnetView| {
-                        view.lags.iter().find(|lag| lag.service == service).cloned()
-                    };
-                    if endpoint(before) != endpoint(after) || lag(before) != lag(after) {
-                        touched.insert(cell(number, Some(service)));
-                    }
-                }
-                // What a pool lets in hangs on its rules and ports (T-03).
-                let [lets_in, lets_in_now] = [before, after].map(|view| {
-                    let outbound = view.outbound.as_ref()?;
-                    Some((outbound.rules.filtering, &outbound.pools))
-                });
-                let is_open = lets_in.is_some_and(|(it, _)| it != Filtering::AddressAndPort);
-                // T-33.
-                let turns = |view: &SubnetView| {
-                    view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
-                };
-                delivery
-                    || turns(before) != turns(after)
-                    || is_open && lets_in != lets_in_now
-                    || before.routes != after.routes
-                    || !before.keeps.iter().all(|address| after.keeps.contains(address))
-            }
-            (PlaceView::Site(before), Some(PlaceView::Site(after))) => delivery || before != after,
-            _ => true,
-        };
-        if all {
-            touched.insert(cell(number, None));
-            touched.extend(self.services().map(|(id, _)| cell(number, Some(id))));
-        }
-    }
-
-    /// E9, U-02: a change of prefixes concerns flows to that service, and flows to addresses that were nobody's before.
-    fn touch_services(&self, old: &Snapshot, new: &Snapshot, touched: &mut BTreeSet<Cell>) {
-        let changed = self.services().map(|(id, _)| id).filter(|&id| {
-            let regions = |map: &ServiceMap| -> Vec<(Ipv4Net, Option<String>)> {
-                map.prefixes_of(id)
-                    .flat_map(|prefix| map.regions.covered(prefix))
-                    .map(|(prefix, &region)| {
-                        (prefix, map.region_names.get(usize::from(region)).cloned())
-                    })
-                    .collect()
-            };
-            let same_region = |map: &ServiceMap| map.same_region.contains(&id);
-            same_region(&old.services) != same_region(&new.services)
-                || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
-                || regions(&old.services) != regions(&new.services)
-        });
-        let changed: Vec<ServiceId> = changed.collect();
-        if changed.is_empty() {
-            return;
-        }
-        for number in INTERNET_PLACE..=self.next_place {
-            touched.insert(cell(number, None));
-            touched.extend(changed.iter().map(|&service| cell(number, Some(service))));
-        }
-    }
-
-    /// Rules are judged again for every flow to a service whose resources changed.
-    fn touch_resources(&self, old: &Snapshot, touched: &mut BTreeSet<Cell>) {
-        let before = old
-            .resources
-            .by_id
-            .iter()
-            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
-        let after = self
-            .resources
-            .iter()
-            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
-        let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
-        let changed: BTreeSet<ServiceId> = before
-            .keys()
-            .chain(after.keys())
-            .filter(|id| before.get(id) != after.get(id))
-            .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, ..)| *service))
-            .collect();
-        for number in INTERNET_PLACE..=self.next_place {
-            touched.extend(changed.iter().map(|&service| cell(number, Some(service))));
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod routes;
 mod security;
 mod services;
 mod sites;
+mod touch;
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};

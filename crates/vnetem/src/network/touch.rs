@@ -1,0 +1,114 @@
+//! Which cells a change touches, found by comparing the old snapshot with the new one: their flows are judged again (R1, P-21).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use vnetem_nat::{Cell, Filtering};
+
+use super::Network;
+use crate::edge::{INTERNET_PLACE, cell};
+use crate::snapshot::{PlaceView, ServiceMap, SubnetView};
+use crate::{ServiceId, Snapshot};
+
+impl Network {
+    pub(super) fn touch_place(
+        &self,
+        number: u32,
+        before: &PlaceView,
+        after: Option<&PlaceView>,
+        delivery: bool,
+        touched: &mut BTreeSet<Cell>,
+    ) {
+        let all = match (before, after) {
+            (PlaceView::Subnet(before), Some(PlaceView::Subnet(after))) => {
+                for service in 0..self.services.len() {
+                    let service = ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
+                    let endpoint = |view: &SubnetView| {
+                        view.endpoints.iter().find(|endpoint| endpoint.service == service).cloned()
+                    };
+                    let lag = |view: &SubnetView| {
+                        view.lags.iter().find(|lag| lag.service == service).cloned()
+                    };
+                    if endpoint(before) != endpoint(after) || lag(before) != lag(after) {
+                        touched.insert(cell(number, Some(service)));
+                    }
+                }
+                // What a pool lets in hangs on its rules and ports (T-03).
+                let [lets_in, lets_in_now] = [before, after].map(|view| {
+                    let outbound = view.outbound.as_ref()?;
+                    Some((outbound.rules.filtering, &outbound.pools))
+                });
+                let is_open = lets_in.is_some_and(|(it, _)| it != Filtering::AddressAndPort);
+                // T-33.
+                let turns = |view: &SubnetView| {
+                    view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
+                };
+                delivery
+                    || turns(before) != turns(after)
+                    || is_open && lets_in != lets_in_now
+                    || before.routes != after.routes
+                    || !before.keeps.iter().all(|address| after.keeps.contains(address))
+            }
+            (PlaceView::Site(before), Some(PlaceView::Site(after))) => delivery || before != after,
+            _ => true,
+        };
+        if all {
+            touched.insert(cell(number, None));
+            touched.extend(self.services().map(|(id, _)| cell(number, Some(id))));
+        }
+    }
+
+    /// E9, U-02: a change of prefixes concerns flows to that service, and flows to addresses that were nobody's before.
+    pub(super) fn touch_services(
+        &self,
+        old: &Snapshot,
+        new: &Snapshot,
+        touched: &mut BTreeSet<Cell>,
+    ) {
+        let changed = self.services().map(|(id, _)| id).filter(|&id| {
+            let regions = |map: &ServiceMap| -> Vec<(Ipv4Net, Option<String>)> {
+                map.prefixes_of(id)
+                    .flat_map(|prefix| map.regions.covered(prefix))
+                    .map(|(prefix, &region)| {
+                        (prefix, map.region_names.get(usize::from(region)).cloned())
+                    })
+                    .collect()
+            };
+            let same_region = |map: &ServiceMap| map.same_region.contains(&id);
+            same_region(&old.services) != same_region(&new.services)
+                || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
+                || regions(&old.services) != regions(&new.services)
+        });
+        let changed: Vec<ServiceId> = changed.collect();
+        if changed.is_empty() {
+            return;
+        }
+        for number in INTERNET_PLACE..=self.next_place {
+            touched.insert(cell(number, None));
+            touched.extend(changed.iter().map(|&service| cell(number, Some(service))));
+        }
+    }
+
+    /// Rules are judged again for every flow to a service whose resources changed.
+    pub(super) fn touch_resources(&self, old: &Snapshot, touched: &mut BTreeSet<Cell>) {
+        let before = old
+            .resources
+            .by_id
+            .iter()
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
+        let after = self
+            .resources
+            .iter()
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
+        let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
+        let changed: BTreeSet<ServiceId> = before
+            .keys()
+            .chain(after.keys())
+            .filter(|id| before.get(id) != after.get(id))
+            .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, ..)| *service))
+            .collect();
+        for number in INTERNET_PLACE..=self.next_place {
+            touched.extend(changed.iter().map(|&service| cell(number, Some(service))));
+        }
+    }
+}
