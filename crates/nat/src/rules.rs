@@ -87,12 +87,16 @@ pub enum Blocks {
     },
 }
 
-/// How much one inside address may have at one time; 0 is no limit.
+/// How much one inside address may have at one time; 0 is no limit (T-10; RFC 6888 REQ-4, REQ-5).
+///
+/// What the outside opens by a filter that lets it in counts, and is refused by none of these. A flow that is over counts until it is swept,
+/// which [`FlowTable::expire`](crate::FlowTable::expire) does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Limits {
     /// Flows.
     pub flows: u32,
-    /// Inside sockets with a public port.
+    /// Inside sockets with a public port. As with [`PoolRules::keep_port`] a socket then has one port and keeps it towards further remotes
+    /// where that is free.
     pub ports: u32,
     /// How often it may open a flow.
     pub rate: Option<Rate>,
