@@ -56,7 +56,8 @@ pub(crate) fn clamp(bytes: Vec<u8>, packet: &Packet, limit: u16) -> Vec<u8> {
                 let pseudo = ends + u64::from(TCP) + segment.len() as u64;
                 let sum = before.zip(after).map(|(old, new)| carried(old, new, 16, pseudo, pseudo));
                 put(&mut new, at + 16, &sum.unwrap_or_default().to_be_bytes());
-                return new;
+                // The option may stand once more.
+                return clamp(new, packet, limit);
             }
             Some(&[kind, length, ..]) if kind != 0 && length >= 2 => option += usize::from(length),
             _ => return bytes,
