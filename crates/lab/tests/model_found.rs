@@ -5,8 +5,9 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Cause, DataPlane, DropReason, Edge, EventKind, Fate, Ipv4Net, Network, NextHop, NicId,
-    Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
+    Cause, DataPlane, DefaultAction, DropReason, Edge, EventKind, Fate, Ipv4Net, Network, NextHop,
+    NicId, Outbound, PoolRules, RuleLimits, RuleSet, Scope, ServiceId, Settings, SubnetId, Time,
+    TranslationEventKind, VnetId,
 };
 use vnetem_lab::Packet;
 
@@ -190,6 +191,24 @@ fn declaring_an_interface_closes_the_flows_of_its_address() {
     );
 }
 
+/// R8, D6: so is a host whose address a private endpoint takes.
+#[test]
+fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
+    let mut world = World::new(gateway());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    let address = Ipv4Addr::new(52, 239, 1, 9);
+    let rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+    let account = world.network.add_resource(world.storage, "acct", address, rules).unwrap();
+    let private = Ipv4Addr::new(10, 0, 0, 5);
+    world.network.add_private_endpoint(world.web, "pe", private, account).unwrap();
+    world.apply();
+    assert_eq!(
+        world.settle(),
+        (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)])
+    );
+    assert_eq!(world.web_sends(SYN).0, Fate::Drop(DropReason::SpoofedSource));
+}
+
 /// O6: of a flow that a new one replaces it is told that it ended, and before the new one is told of.
 #[test]
 fn reopening_tells_of_the_flow_that_ended() {
@@ -208,6 +227,21 @@ fn the_trace_foresees_segments_that_do_not_fit() {
     assert!(is_forwarded(world.web_sends(SYN).0));
     let (fate, _) = world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
     assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
+}
+
+/// T-37, RFC 6888 REQ-12: whoever reads who had a port must learn when it was given back, also where a change ended its flow.
+#[test]
+fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
+    use TranslationEventKind::{SessionCreated, SessionDeleted};
+    let mut world = World::new(gateway());
+    let settings = Settings { translation_events: 8, ..Settings::default() };
+    world.plane = DataPlane::new(world.network.commit(), settings);
+    assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 198.51.100.1:53 udp len 8").0));
+    world.network.set_outbound(world.web, Outbound::Private).unwrap();
+    world.apply();
+    world.settle();
+    let told = std::iter::from_fn(|| world.plane.poll_translation_event());
+    assert_eq!(told.map(|event| event.kind).collect::<Vec<_>>(), [SessionCreated, SessionDeleted]);
 }
 
 /// P9: an interface that forwards sends for other hosts, and these addresses are no host's.

@@ -162,7 +162,11 @@ impl<'a> Pipeline<'a> {
             Place::Internet => (near, Origin::Internet),
             Place::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id)?;
-                (subnet.nic(opener).map_or(near, EdgeCode::nic), Origin::Subnet(subnet))
+                // Whoever has the address by now: an interface, a private endpoint, or any host.
+                let view = self.snapshot.vnets.get(&subnet.vnet);
+                let private = view.and_then(|vnet| vnet.private.get(&opener).copied());
+                let private = private.map_or(near, EdgeCode::private);
+                (subnet.nic(opener).map_or(private, EdgeCode::nic), Origin::Subnet(subnet))
             }
             Place::Nic(id) => {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))

@@ -50,6 +50,10 @@ impl DataPlane {
                 self.outbox.reset(edge, reset, &mut self.counters);
             }
         }
+        // T-37: what leaves no tombstone is gone.
+        if self.flows.flow(id).is_none() {
+            self.journal.deleted(now, flow, &mut self.counters);
+        }
         if let Some(other) = other {
             self.close(other, cause);
         }
