@@ -7,6 +7,7 @@
     reason = "a tool of tests: lists are constants, indices are taken modulo their length, and packets are short"
 )]
 
+mod coverage;
 mod craft;
 mod drive;
 mod edit;
@@ -15,6 +16,7 @@ mod invariants;
 mod replay;
 mod soak;
 mod step;
+mod talk;
 mod transcript;
 mod twins;
 mod world;
@@ -31,12 +33,13 @@ use vnetem::{
 };
 
 use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
-use crate::model::{Expected, Happening, Model, Observed};
+use crate::model::{Expected, Happening, Model, Observed, Translation};
 use craft::{Conversation, twisted};
 use invariants::Ledger;
 use transcript::{Line, Transcript};
 use world::{DESTINATIONS, HostAt, World};
 
+pub use coverage::Coverage;
 pub use edit::Edit;
 pub use fuzz::{pipeline_bytes, pipeline_ops};
 pub use replay::{Replay, Replayed, Setup};
@@ -62,41 +65,6 @@ pub struct Mismatch {
     pub transcript: Vec<String>,
     /// What is wrong.
     pub what: String,
-}
-
-/// What a sequence exercised, so that a generator that hits nothing is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Coverage {
-    /// Packets that were forwarded, in the direction of the opener.
-    pub forward: u64,
-    /// Packets that were forwarded back.
-    pub reverse: u64,
-    /// Packets with a translated source.
-    pub translated: u64,
-    /// Packets over an endpoint.
-    pub endpoint: u64,
-    /// Packets from the public side on flows that it opened itself.
-    pub inbound: u64,
-    /// Packets that turned round at a public address.
-    pub turned: u64,
-    /// Packets behind the addresses of a load balancer.
-    pub balanced: u64,
-    /// Packets behind an interface's own public address.
-    pub one_to_one: u64,
-    /// Packets behind a port of a block.
-    pub blocks: u64,
-    /// Packets that were not forwarded.
-    pub stopped: u64,
-    /// Packets that were longer than the next link takes.
-    pub too_long: u64,
-    /// Packets that an endpoint policy refused.
-    pub policed: u64,
-    /// Flows that a change closed.
-    pub closed: u64,
-    /// Packets of the data plane's own making.
-    pub originated: u64,
-    /// Edits that were refused.
-    pub refused: u64,
 }
 
 /// Sequences of up to `length` steps.
@@ -147,6 +115,9 @@ fn settings(setup: u8) -> Settings {
         settings.mtu = Mtu { public: 60, private: 300 };
     }
     settings.verify_checksums = setup / 64 % 4 == 3;
+    settings.flows.strict_windows = setup.is_multiple_of(3);
+    settings.translation_events = if setup % 5 == 4 { 0 } else { 1024 };
+    settings.log_remotes = setup % 5 < 2;
     settings.fragment_life = Duration::from_secs(30);
     settings.closing = match setup / 8 % 4 {
         2 => Closing::Opener,
@@ -174,8 +145,9 @@ struct Runner {
     outputs: Vec<Output>,
     /// What the data plane was asked, drains left out.
     calls: Vec<Call>,
-    /// What happened to flows and was not looked at yet.
+    /// What happened to flows and translations and was not looked at yet.
     heard: Vec<Happening>,
+    translations: Vec<Translation>,
     coverage: Coverage,
 }
 
@@ -210,7 +182,7 @@ impl Runner {
     fn new(setup: u8) -> Self {
         // The worlds are constants, and every run begins with a copy of one.
         static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| {
-            let all = world::METHODS.iter().map(world::build);
+            let all = world::BEGINNINGS.iter().map(world::build);
             let mut all: Vec<(Network, World)> =
                 all.collect::<Result<_, _>>().unwrap_or_else(|error| unreachable_world(&error));
             // Compiled once, for all.
@@ -249,6 +221,7 @@ impl Runner {
             outputs: Vec::new(),
             calls: Vec::new(),
             heard: Vec::new(),
+            translations: Vec::new(),
             coverage: Coverage::default(),
         }
     }
@@ -263,6 +236,7 @@ impl Runner {
         self.outputs.clear();
         self.calls.clear();
         self.heard.clear();
+        self.translations.clear();
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -308,108 +282,11 @@ impl Runner {
             Step::Settle => self.settle(),
         }
     }
-
-    /// The conversation that a host begins.
-    fn begin(&self, host: u8, to: u8, ports: u8) -> Conversation {
-        let hosts = world::hosts(&self.world);
-        let HostAt(edge, address) = match host {
-            0..=143 => *pick(&hosts[..3], host),
-            144..=191 => *pick(&hosts[13..], host),
-            _ => *pick(&hosts, host),
-        };
-        let (protocol, port) = match ports % 8 {
-            0..=4 => (TCP, [443, 443, 443, 80][usize::from(ports / 8 % 4)]),
-            5 => (UDP, 53),
-            6 => (ICMP, 0),
-            _ if (ports / 8).is_multiple_of(4) => (if ports / 32 % 4 == 3 { 50 } else { 47 }, 0),
-            _ => (UDP, 443),
-        };
-        let from = if matches!(protocol, 47 | 50) { 0 } else { 1000 + u16::from(ports / 32) };
-        let opener = SocketAddrV4::new(address, from);
-        let remote = SocketAddrV4::new(Ipv4Addr::from(*pick_mostly(&DESTINATIONS, 4, to)), port);
-        let conversation = Conversation {
-            protocol,
-            edges: [Some(edge), None],
-            opener: [opener; 2],
-            remote: [remote; 2],
-            callee: None,
-            next: [u32::MAX - 200, 7_000 + u32::from(ports)],
-            stage: 0,
-        };
-        // Whom another conversation may have made known to the outside may be called back by anybody.
-        let here = self.world.network_of(edge);
-        let may_call = |known: &&Conversation| {
-            let there = known.edges[0].and_then(|edge| self.world.network_of(edge));
-            known.protocol == protocol && there.is_some() && (here.is_none() || here == there)
-        };
-        let calls = if edge == Edge::Internet { 48..=255 } else { 160..=231 };
-        let calls = calls.contains(&to) && matches!(protocol, TCP | UDP);
-        match self.conversations.iter().rev().filter(may_call).nth(usize::from(to % 4)) {
-            Some(known) if calls => conversation.calling(known),
-            _ => conversation,
-        }
-    }
-
-    fn open(&mut self, host: u8, to: u8, ports: u8, flags: u8, twist: Twist) -> Result<(), String> {
-        let conversation = self.begin(host, to, ports);
-        let [Some(edge), _] = conversation.edges else { return Ok(()) };
-        let says = if flags < 230 { 200 } else { flags };
-        let make = conversation.segment(false, says, 0);
-        let bytes = conversation.packet(false, make);
-        self.conversations.push(conversation);
-        let forwarded = self.send(edge, bytes, twist)?;
-        self.remember(self.conversations.len() - 1, false, make, forwarded);
-        Ok(())
-    }
-
-    /// A conversation, counted back from the latest, and the edge at which one of its ends is.
-    fn speaker(&self, of: u8, far: bool) -> Option<(usize, Edge)> {
-        let back = usize::from(of) % self.conversations.len().clamp(1, 12);
-        let at = self.conversations.len().checked_sub(1 + back)?;
-        let edge = (*self.conversations.get(at)?.edges.get(usize::from(far))?)?;
-        Some((at, edge))
-    }
-
-    /// What the hosts learn from a packet that arrived.
-    fn remember(
-        &mut self,
-        at: usize,
-        far: bool,
-        make: craft::Make,
-        forwarded: Option<(Forward, Packet)>,
-    ) {
-        let Some(conversation) = self.conversations.get_mut(at) else { return };
-        let Some((forward, packet)) = forwarded else { return };
-        if !far {
-            conversation.edges[1] = Some(forward.to);
-            conversation.opener[1] = packet.source;
-            conversation.remote[1] = packet.destination;
-        }
-        let length = make.data as u32
-            + u32::from(make.flags & SYN != 0)
-            + u32::from(make.flags & crate::model::wire::FIN != 0);
-        if let Some(next) = conversation.next.get_mut(usize::from(far)) {
-            *next = make.sequence.wrapping_add(length);
-        }
-        conversation.stage = match (conversation.stage, far, make.flags & SYN != 0) {
-            (_, false, true) => 0,
-            (0, true, true) => 1,
-            (1, false, _) => 2,
-            (stage, ..) if make.flags & crate::model::wire::FIN != 0 => stage.max(3),
-            (stage, ..) => stage,
-        };
-    }
 }
 
 /// An element by a number that is taken modulo the length; `all` must not be empty.
 pub(crate) fn pick<T>(all: &[T], number: u8) -> &T {
     &all[usize::from(number) % all.len()]
-}
-
-/// An element by a number, more often than not one of the first.
-fn pick_mostly<T>(all: &[T], first: usize, number: u8) -> &T {
-    let all = if number < 160 { all.get(..first).unwrap_or(all) } else { all };
-    pick(all, number)
 }
 
 #[allow(clippy::panic, reason = "the world of the harness is a constant")]

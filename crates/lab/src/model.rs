@@ -8,9 +8,11 @@
 
 mod change;
 mod flow;
+mod forward;
 mod fragment;
 mod free;
 mod inbound;
+mod journal;
 mod open;
 mod outbound;
 mod places;
@@ -26,10 +28,11 @@ use core::time::Duration;
 
 use vnetem::{
     Arrival, Cause, DenyMode, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark,
-    Network, Outbound, Settings, SubnetId, Time,
+    Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
 };
 
 pub use flow::Happening;
+pub use journal::Translation;
 
 use flow::{Flow, Share, Stage, Zone, is_public, zone};
 use fragment::FirstFragment;
@@ -62,6 +65,8 @@ pub struct Model {
     originated: Vec<(Edge, Vec<u8>)>,
     /// What must have happened to flows since it was last taken.
     happenings: Vec<Happening>,
+    /// What must have been told of translations since it was last taken.
+    translations: Vec<Translation>,
 }
 
 /// What the data plane did to a packet, as far as the model does not predict it.
@@ -137,6 +142,7 @@ impl Model {
             flows_made: 0,
             originated: Vec::new(),
             happenings: Vec::new(),
+            translations: Vec::new(),
         }
     }
 
@@ -177,6 +183,11 @@ impl Model {
     /// What must have happened to flows since this was last asked.
     pub fn take_happenings(&mut self) -> Vec<Happening> {
         core::mem::take(&mut self.happenings)
+    }
+
+    /// What must have been told of translations since this was last asked.
+    pub fn take_translations(&mut self) -> Vec<Translation> {
+        core::mem::take(&mut self.translations)
     }
 
     /// Live flows, and flows that are closed and still answer.
@@ -270,109 +281,6 @@ impl Model {
         self.open(entered, packet, observed, complaint)
     }
 
-    /// A packet of a known flow.
-    fn hit(
-        &mut self,
-        at: usize,
-        side: usize,
-        entered: &Entered<'_>,
-        packet: &Packet,
-    ) -> Result<Passed, Fate> {
-        let flow = self.flow(at)?;
-        if flow.is_tombstone() {
-            if !entered.turned {
-                self.answer(at, side, entered.by, packet);
-            }
-            return drop(DropReason::FlowClosed);
-        }
-        if packet.part != Part::Whole && !self.carries_fragments(&flow) {
-            return drop(DropReason::OutboundUnsupported);
-        }
-        self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, self.size_behind(&flow, side))?;
-        let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
-        let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
-        let (opener, from) = (flow.opener, side ^ flow.opener);
-        let restarts = match (&mut flow.stage, packet.segment()) {
-            (Stage::Tcp(connection), Some(segment)) => match connection.take(from, &segment) {
-                Meaning::Invalid => return drop(DropReason::TcpInvalid),
-                meaning => meaning == Meaning::Fits,
-            },
-            (Stage::Datagrams(answered), _) => {
-                *answered |= side != opener;
-                side == 0 || refreshes
-            }
-            _ => false,
-        };
-        if restarts {
-            flow.started = now;
-        }
-        // An answer changes the timer of datagrams also where it does not start it anew (T-13).
-        flow.deadline = flow.started + flow.timer();
-        let flow = flow.clone();
-        self.note_first(entered, packet, flow.number, side);
-        Ok(self.carry(&flow, side, entered.bytes, packet))
-    }
-
-    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool that it is behind (T-36).
-    fn carry(&self, flow: &Flow, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
-        let passed = flow.carry(side, bytes, packet);
-        if !flow.translated || !packet.segment().is_some_and(|segment| segment.has(SYN)) {
-            return passed;
-        }
-        let method = methods(&self.network, flow.edges[0]).into_iter().next();
-        let method = method.filter(|method| method.has(flow.external));
-        match method.and_then(|method| method.rules(flow.protocol).segment_size) {
-            Some(limit) => Passed { bytes: wire::clamp(passed.bytes, packet, limit), ..passed },
-            None => passed,
-        }
-    }
-
-    fn originate(&mut self, to: Edge, packet: Option<Vec<u8>>) {
-        self.originated.extend(packet.map(|packet| (to, packet)));
-    }
-
-    /// P10, T-26: with a time to live of 0 or 1 a packet goes no further, and its sender is told.
-    fn check_ttl(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<(), Fate> {
-        if packet.ttl > 1 {
-            return Ok(());
-        }
-        if packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. }) {
-            let router = self.router(entered.by, *packet.destination.ip());
-            self.originate(entered.by, Some(wire::time_exceeded(router, entered.bytes, packet)));
-        }
-        drop(DropReason::TtlExpired)
-    }
-
-    /// F7, T-27: what is longer than the next link takes goes no further, is never cut into fragments, and where it must not be cut its
-    /// sender is told the size.
-    fn check_size(
-        &mut self,
-        entered: &Entered<'_>,
-        packet: &Packet,
-        size: u16,
-    ) -> Result<(), Fate> {
-        // A packet that turned round was asked before it did.
-        if packet.total <= usize::from(size) || entered.turned {
-            return Ok(());
-        }
-        let is_told = packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
-        if packet.dont_fragment && is_told {
-            let router = self.router(entered.by, *packet.destination.ip());
-            let error = wire::too_long(router, size, entered.bytes, packet);
-            self.originate(entered.by, Some(error));
-        }
-        drop(DropReason::TooLong)
-    }
-
-    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what turns round leaves by a private one.
-    fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
-        let sizes = self.settings.mtu;
-        let turns = flow.turns && side == 0;
-        let is_out = !turns && is_public(flow.edges[1 - side]);
-        if is_out { sizes.public } else { sizes.private }
-    }
-
     /// Time passes: whatever has run out is gone at its own instant (T4, T5).
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
@@ -398,6 +306,7 @@ impl Model {
     /// Removes a flow; its public tuple rests (N-14).
     fn remove(&mut self, at: usize, cause: Cause, when: Time) {
         let flow = self.flows.remove(at);
+        self.tell_of(&flow, TranslationEventKind::SessionDeleted);
         if flow.translated {
             let until = when + flow.rest(&self.settings.flows.hold, cause);
             self.rest(&flow, until);
@@ -440,6 +349,7 @@ const fn no_path(why: NoPath) -> Fate {
         NoPath::Unsupported => DropReason::OutboundUnsupported,
         NoPath::Hairpin => DropReason::Hairpin,
         NoPath::Foreign => DropReason::ForeignSource,
+        NoPath::Unapproved => DropReason::PrivateEndpointUnapproved,
     })
 }
 

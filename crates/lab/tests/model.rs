@@ -115,31 +115,22 @@ fn sequences_reach_every_kind_of_outcome() {
         let sequence = Sequence::decode(&bytes);
         batches.push(a_batch_is_its_packets_in_order(&sequence, 64).unwrap());
         let one = check(&sequence).unwrap();
-        sum.forward += one.forward;
-        sum.reverse += one.reverse;
-        sum.translated += one.translated;
-        sum.endpoint += one.endpoint;
-        sum.inbound += one.inbound;
-        sum.turned += one.turned;
-        sum.balanced += one.balanced;
-        sum.one_to_one += one.one_to_one;
-        sum.blocks += one.blocks;
-        sum.stopped += one.stopped;
-        sum.too_long += one.too_long;
-        sum.policed += one.policed;
-        sum.closed += one.closed;
-        sum.originated += one.originated;
-        sum.refused += one.refused;
+        sum += one;
     }
     let Coverage { forward, reverse, translated, endpoint, stopped, .. } = sum;
     let Coverage { inbound, turned, balanced, one_to_one, blocks, .. } = sum;
     let Coverage { too_long, policed, closed, originated, refused, .. } = sum;
+    let Coverage { by_tag, by_default_rule, translations, picked_up, unfit, .. } = sum;
+    let Coverage { private, circuit, .. } = sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
     assert!(inbound > 10 && turned > 10 && one_to_one > 20, "{sum:?}");
     assert!(balanced > 50 && blocks > 300, "{sum:?}");
-    assert!(too_long > 50 && policed > 1, "{sum:?}");
+    assert!(too_long > 50 && policed > 30, "{sum:?}");
     assert!(closed > 100 && originated > 300 && refused > 200, "{sum:?}");
+    assert!(by_tag > 30 && by_default_rule > 300, "{sum:?}");
+    assert!(translations > 1_000 && picked_up > 20 && unfit > 50, "{sum:?}");
+    assert!(private > 30 && circuit > 30, "{sum:?}");
     batches.sort_unstable();
     assert!(batches[150] >= 8 && batches[299] >= 16, "the largest batch of each: {batches:?}");
 }

@@ -1,6 +1,8 @@
 //! Both are driven alike, and compared after each step.
 
-use vnetem::{DenyReason, Direction, DropReason, Mark, Refusal};
+use vnetem::{
+    DenyReason, Direction, DropReason, Mark, Refusal, Step as TraceStep, Trace, TranslationEvent,
+};
 
 use super::*;
 
@@ -20,7 +22,8 @@ impl Runner {
             self.calls.push(Call::Packet(self.now, edge, before.clone()));
         }
         let mut after = before.clone();
-        let traced = self.plane.trace(self.now, edge, &before).verdict;
+        let trace = self.plane.trace(self.now, edge, &before);
+        let traced = trace.verdict;
         let verdict = self.plane.process(self.now, edge, &mut after);
         self.transcript.push(Line::Out(verdict.fate, after.clone()));
         if self.records {
@@ -44,6 +47,8 @@ impl Runner {
         }
         self.count(&verdict.fate);
         self.count_translation(edge, &verdict.fate);
+        self.count_rules(&trace);
+        self.coverage.picked_up += u64::from(chosen.is_some() && is_mid_stream(&before));
         self.ledger.packet(&verdict.fate, &before, &after)?;
         self.after()?;
         let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
@@ -54,6 +59,7 @@ impl Runner {
         let by_policy = Refusal::NotInEndpointPolicy;
         let Fate::Forward(forward) = fate else {
             self.coverage.stopped += 1;
+            self.coverage.unfit += u64::from(*fate == Fate::Drop(DropReason::TcpInvalid));
             self.coverage.too_long += u64::from(*fate == Fate::Drop(DropReason::TooLong));
             self.coverage.policed += u64::from(*fate == Fate::Deny(DenyReason::Refused(by_policy)));
             return;
@@ -64,6 +70,7 @@ impl Runner {
             Direction::Reverse => self.coverage.reverse += 1,
         }
         self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
+        self.coverage.private += u64::from(matches!(forward.to, Edge::PrivateEndpoint(_)));
         self.coverage.endpoint +=
             u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
     }
@@ -83,10 +90,30 @@ impl Runner {
         coverage.balanced += of(&world::FRONTENDS);
         coverage.one_to_one += of(&world::INSTANCES);
         coverage.blocks += u64::from(world::BLOCKS.contains(&external.port()));
+        coverage.circuit += u64::from(matches!(external.ip().octets(), [203, 0, 113, 60..=255]));
+    }
+
+    /// Which rules of security groups decided.
+    fn count_rules(&mut self, trace: &Trace) {
+        for step in &trace.steps {
+            if let TraceStep::Security { rule: Some(rule), .. } = step {
+                self.coverage.by_tag += u64::from((world::FIRST_OF_TAGS..=4096).contains(rule));
+                self.coverage.by_default_rule += u64::from(*rule > 4096);
+            }
+        }
     }
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
-        self.change_by(settle, |network, world| edit.make(network, world))
+        let mut is_done = false;
+        self.change_by(settle, |network, world| {
+            let done = edit.make(network, world);
+            is_done = done.is_ok();
+            done
+        })?;
+        match is_done && edit.is_illegal() {
+            true => Err("an edit was taken that must be refused (C2, D6)".into()),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn change_by(
@@ -157,11 +184,13 @@ impl Runner {
         }
         self.listen();
         let events = core::mem::take(&mut self.heard);
+        let translations = core::mem::take(&mut self.translations);
         if !self.unsettled {
             self.ledger.happened(&events, &self.model.take_happenings())?;
+            self.ledger.translated(&translations, &self.model.take_translations())?;
             self.ledger.flows(&self.plane, &self.model)?;
         } else {
-            self.ledger.hold(events);
+            self.ledger.hold(events, translations);
         }
         self.ledger.conservation(&self.plane)
     }
@@ -173,6 +202,12 @@ impl Runner {
             let tuple = event.tuple;
             let opener = (tuple.protocol.0, tuple.source, tuple.destination);
             self.heard.push(Happening { kind: event.kind, opener, external: event.external });
+        }
+        while let Some(event) = self.plane.poll_translation_event() {
+            self.coverage.translations += 1;
+            let TranslationEvent { kind, inside, external, remote, .. } = event;
+            let protocol = event.protocol.0;
+            self.translations.push(Translation { kind, protocol, inside, external, remote });
         }
     }
 
@@ -196,4 +231,10 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// Whether a packet can open a flow only where connections are picked up in the middle.
+fn is_mid_stream(packet: &[u8]) -> bool {
+    let segment = Packet::read(packet).ok().and_then(|packet| packet.segment());
+    segment.is_some_and(|segment| !segment.has(SYN))
 }

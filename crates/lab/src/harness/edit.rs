@@ -5,11 +5,15 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DenyMode, EditError, IdleMinutes, Network, NextHop, NicId, Outbound, Scope, TagLevel, TiePolicy,
+    DenyMode, EditError, IdleMinutes, Network, NetworkPolicies, NextHop, NicId, Outbound,
+    OutboundRule, Peering, PrivateEndpointState, Scope, TagLevel, TiePolicy,
 };
 
 use super::pick;
-use super::world::{FRONTENDS, INSTANCES, World, net4, outbound, outbound_rule, rules};
+use super::world::{
+    FRONTENDS, GROUPS, INSTANCES, PRIVATE, World, net4, outbound, outbound_rule, peering, rules,
+    said, security_group,
+};
 
 /// One edit of the control plane, in numbers that are taken modulo what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ const PREFIXES: [&str; 9] = [
 
 impl Edit {
     /// Number of kinds.
-    pub(crate) const KINDS: u8 = 32;
+    pub(crate) const KINDS: u8 = 39;
 
     /// Whether the edit concerns beta, or things that only beta could see.
     pub(crate) fn is_betas(&self) -> bool {
@@ -51,6 +55,16 @@ impl Edit {
     /// Whether it enables, disables or feeds endpoints.
     pub(crate) fn is_about_endpoints(&self) -> bool {
         matches!(self.kind % Self::KINDS, 0..=3 | 11) || self.is_about_policies()
+    }
+
+    /// Whether nothing may come of it, whatever was edited before.
+    pub(crate) fn is_illegal(&self) -> bool {
+        match self.kind % Self::KINDS {
+            22 => true,
+            23 => self.to < 32,
+            24 => matches!(self.to % 8, 0..=2 | 4 | 5),
+            _ => false,
+        }
     }
 
     fn is_about_policies(&self) -> bool {
@@ -95,16 +109,7 @@ impl Edit {
             }
             14 if to % 2 == 0 => net.peer(world.vnets[0], world.vnets[2]),
             14 => net.unpeer(world.vnets[0], world.vnets[2]),
-            15 => {
-                let announced = [
-                    vec!["192.168.1.0/24"],
-                    vec!["52.239.0.0/20", "192.168.0.0/16"],
-                    vec!["0.0.0.0/0"],
-                ];
-                let announced: Vec<_> =
-                    pick(&announced, to).iter().map(|text| net4(text)).collect();
-                net.connect(world.vnets[0], world.site, &announced)
-            }
+            15 => net.connect(world.vnets[0], world.site, &announced(to)),
             16 => net.remove_subnet(subnet),
             17 if to % 2 == 0 => net.remove_nic(nic),
             17 => {
@@ -117,10 +122,10 @@ impl Edit {
                 net.add_resource(world.services[0], "second", at, rules(world, with)).map(drop)
             }
             19 => net.set_gateway_idle(subnet, idle(to)),
-            20 => net.guard_subnet(subnet, world.groups.get(usize::from(to % 4)).copied()),
-            21 => net.guard_nic(nic, world.groups.get(usize::from(to % 4)).copied()),
+            20 => net.guard_subnet(subnet, world.groups.get(usize::from(to % 8)).copied()),
+            21 => net.guard_nic(nic, world.groups.get(usize::from(to % 8)).copied()),
             // With the endpoint that it needs.
-            23 if to >= 128 => net.edit(|net| {
+            23 if to >= 96 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, scope(with))?;
                 net.attach_policy(subnet, service, *pick(&world.policies, with))
             }),
@@ -141,17 +146,64 @@ impl Edit {
                 _ => net.set_bgp_override(subnet, prefix, to % 4 != 3),
             },
             31 => net.set_same_region_path(service, with % 2 == 0),
+            32 => net.set_peering(world.site, peering(to)),
+            33 => net.set_private_endpoint_state(*pick(&world.private, on), state(to)),
+            34 => {
+                let policies =
+                    NetworkPolicies { routes: to % 2 == 0, security_groups: with % 2 == 0 };
+                net.set_network_policies(*pick(&world.subnets[..2], on), policies)
+            }
+            35 if to % 2 == 0 => net.remove_private_endpoint(*pick(&world.private, on)),
+            35 => {
+                let address = *pick(&[Ipv4Addr::new(10, 0, 0, 5), PRIVATE[1]], with);
+                net.edit(|net| {
+                    let id =
+                        net.add_private_endpoint(world.subnets[0], "late", address, world.vault)?;
+                    net.set_private_endpoint_state(id, state(with))
+                })
+            }
+            36 => {
+                let (name, prefixes) = said(to, with);
+                net.set_tag(name, &prefixes.iter().map(|text| net4(text)).collect::<Vec<_>>())
+            }
+            37 => net.set_security_rules(*pick(&world.groups, to), security_group(with)),
+            // A forced tunnel, or the opposite of one, over whatever the site announces.
+            38 => net.edit(|net| {
+                let prefix = net4(PREFIXES[if to % 2 == 0 { 0 } else { 3 }]);
+                let subnet = *pick(&world.subnets[..2], on);
+                net.set_route(subnet, prefix, hop(world, with))?;
+                net.set_bgp_override(subnet, prefix, true)?;
+                net.connect(world.vnets[0], world.site, &announced(1 + 2 * (to / 2 % 2)))
+            }),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
             22 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
                 net.set_outbound(subnet, Outbound::NatGateway(vec![Ipv4Addr::new(10, 0, 0, 1)]))
             }),
             23 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
-            _ => match to % 4 {
+            _ => match to % 8 {
                 0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
                 1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
                 2 => net.set_route(subnet, prefix, NextHop::VnetPeering(world.vnets[1])),
-                _ => net.remove_vnet(world.vnets[0]),
+                3 => net.remove_vnet(world.vnets[0]),
+                // N-20: no multiple of 8, and more than there are.
+                4 => net.set_outbound_rule(
+                    world.balancer,
+                    OutboundRule { ports: 12, ..outbound_rule(with) },
+                ),
+                5 => net.edit(|net| {
+                    net.set_frontends(world.balancer, &FRONTENDS[..1])?;
+                    net.set_outbound_rule(world.balancer, outbound_rule(0))?;
+                    net.add_member(world.balancer, nic)?;
+                    let rule = OutboundRule { ports: 64_008, ..outbound_rule(with) };
+                    net.set_outbound_rule(world.balancer, rule)
+                }),
+                // Addresses of a subnet's gateway.
+                6 => net.edit(|net| {
+                    let addresses = FRONTENDS.to_vec();
+                    net.set_peering(world.site, Some(Peering::Microsoft(addresses)))
+                }),
+                _ => net.remove_resource(world.vault),
             },
         }
     }
@@ -186,6 +238,23 @@ fn tag(to: u8) -> (&'static str, TagLevel, [&'static str; 2]) {
         2 => ("AzureCloud.east", TagLevel::CloudRegion, ["52.239.0.0/18", "52.239.64.0/18"]),
         _ => ("AzureCloud", TagLevel::Cloud, ["52.0.0.0/8", "52.239.64.0/18"]),
     }
+}
+
+/// What the site announces by BGP.
+fn announced(to: u8) -> Vec<Ipv4Net> {
+    let sets: [&[&str]; 4] = [
+        &["192.168.1.0/24"],
+        &["52.239.0.0/20", "192.168.0.0/16"],
+        &["0.0.0.0/0"],
+        &["198.51.100.0/25", "52.239.16.0/20"],
+    ];
+    pick(&sets, to).iter().map(|text| net4(text)).collect()
+}
+
+/// What the owner of a resource says to a private endpoint; more often than not yes.
+fn state(to: u8) -> PrivateEndpointState {
+    use PrivateEndpointState::{Approved, Disconnected, Pending, Rejected};
+    *pick(&[Approved, Approved, Approved, Pending, Rejected, Disconnected], to)
 }
 
 fn instance(to: u8) -> Option<Ipv4Addr> {
@@ -262,20 +331,33 @@ impl fmt::Display for Edit {
             12 => write!(f, "tie policy {}", pick(&["documented", "observed"], to)),
             13 => write!(f, "deny mode {}", pick(&["deliver", "reset", "drop"], to)),
             14 => write!(f, "{} alpha gamma", pick(&["peer", "unpeer"], to)),
-            15 => write!(f, "connect alpha office, announcing set {}", to % 3),
+            15 => write!(f, "connect alpha office, announcing set {}", to % 4),
             16 => write!(f, "remove subnet {subnet}"),
             17 => write!(f, "{} nic {on} at {}", pick(&["remove", "add"], to), with % 2),
             18 => write!(f, "{} resource {on} rules {}", pick(&["remove", "add"], to), with % 8),
             19 => write!(f, "idle timeout of {subnet}: {:?}", idle(to)),
-            20 => write!(f, "group {} guards {subnet}", to % 4),
-            21 => write!(f, "group {} guards nic {on}", to % 4),
+            20 => write!(f, "group {:?} guards {subnet}", GROUPS.get(usize::from(to % 8))),
+            21 => write!(f, "group {:?} guards nic {on}", GROUPS.get(usize::from(to % 8))),
             25 | 26 => write!(f, "balancer {} {with} of nic {on}", to % 8),
             27 => write!(f, "public address of nic {on}: {:?}", instance(to)),
             29 => write!(f, "route {subnet} {:?} to {hop}", tag(to)),
             30 => write!(f, "routes of {subnet}: {} {} {prefix} {to}", with % 4, tag(to).0),
             31 => write!(f, "path of the same region to {service}: {}", with % 2 == 0),
             28 => write!(f, "idle timeout of nic {on}: {:?}", idle(to)),
-            23 if to >= 128 => {
+            32 => write!(f, "peering of office: {:?}", peering(to)),
+            33 => write!(f, "private endpoint {}: {:?}", pick(&PRIVATE, on), state(to)),
+            34 => write!(
+                f,
+                "policies of {}: routes {} groups {}",
+                pick(&["web", "db"], on),
+                to % 2 == 0,
+                with % 2 == 0
+            ),
+            35 => write!(f, "{} private endpoint {on} {with}", pick(&["remove", "add"], to)),
+            36 => write!(f, "tag {:?}", said(to, with)),
+            37 => write!(f, "rules of {} as of {}", pick(&GROUPS, to), pick(&GROUPS, with)),
+            38 => write!(f, "override {to} {} to {hop}", pick(&["web", "db"], on)),
+            23 if to >= 96 => {
                 write!(f, "endpoint with policy {} for {service} on {subnet}", with % 2)
             }
             23 if to >= 32 => write!(f, "no policies for {service} on {subnet}"),

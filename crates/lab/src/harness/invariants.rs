@@ -12,7 +12,7 @@ use vnetem::{
 use crate::model::wire::{
     ICMP, Packet, Part, SYN, TCP, UDP, sums_are_right, transport_sum_is_right,
 };
-use crate::model::{Happening, Model};
+use crate::model::{Happening, Model, Translation};
 
 /// The harness's own books.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,7 @@ pub(crate) struct Ledger {
     refused: u64,
     waiting: Vec<(Edge, Vec<u8>)>,
     held: Vec<Happening>,
+    held_translations: Vec<Translation>,
     opened: u64,
 }
 
@@ -105,8 +106,28 @@ impl Ledger {
     }
 
     /// Events that came while a change was not settled.
-    pub(crate) fn hold(&mut self, events: Vec<Happening>) {
+    pub(crate) fn hold(&mut self, events: Vec<Happening>, translations: Vec<Translation>) {
         self.held.extend(events);
+        self.held_translations.extend(translations);
+    }
+
+    /// T-37: the same of each translation, in the same order.
+    pub(crate) fn translated(
+        &mut self,
+        events: &[Translation],
+        expected: &[Translation],
+    ) -> Result<(), String> {
+        let mut seen = core::mem::take(&mut self.held_translations);
+        seen.extend(events);
+        let of_one = |event: &Translation| (event.protocol, event.inside, event.external);
+        let mut expected = expected.to_vec();
+        // Which of several goes first is nobody's business.
+        seen.sort_by_key(|event| (of_one(event), event.remote));
+        expected.sort_by_key(|event| (of_one(event), event.remote));
+        if seen == expected {
+            return Ok(());
+        }
+        Err(format!("translations {seen:?}\nby the model {expected:?}"))
     }
 
     /// The same events, in the same order for each flow (O6).

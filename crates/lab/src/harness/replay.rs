@@ -99,7 +99,7 @@ impl Replay {
     ///
     /// The networks cannot be built, which would be a fault of this function.
     pub fn new(setup: Setup, seed: u64) -> Result<Self, EditError> {
-        let (mut network, world) = world::build(&world::METHODS[0])?;
+        let (mut network, world) = world::build(&world::BEGINNINGS[0])?;
         let service = network.add_service("captured", &[net4("52.200.0.0/16")])?;
         let count = if setup == Setup::Sixteen { 16 } else { 1 };
         let mut networks = Vec::new();

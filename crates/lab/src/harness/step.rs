@@ -131,9 +131,9 @@ impl Step {
             25..=28 => {
                 // Endpoints are switched on more often than anything else happens, and rather on than off.
                 let kind = match a {
-                    0..=79 => 0,
-                    80..=103 => 2,
-                    104..=111 => 23,
+                    0..=67 => 0,
+                    68..=91 => 2,
+                    92..=107 => 23,
                     other => other % Edit::KINDS,
                 };
                 let edit = Edit { kind, on: b, to: c, with: d };

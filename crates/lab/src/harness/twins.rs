@@ -155,6 +155,9 @@ fn replay(mut plane: DataPlane, calls: &[Call], size: usize, at_once: bool) -> O
         while let Some(event) = plane.poll_event() {
             outputs.push((at, format!("{event:?}")));
         }
+        while let Some(event) = plane.poll_translation_event() {
+            outputs.push((at, format!("{event:?}")));
+        }
         outputs.push((at, format!("{:?} {:?}", plane.counters(), plane.flow_counters())));
     }
     outputs

@@ -1,16 +1,21 @@
 //! The small world of the harness: networks with equal ranges, and narrow pools.
 
+mod groups;
+mod pools;
+
 use core::net::Ipv4Addr;
-use core::time::Duration;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Action, Blocks, DefaultAction, Edge, EditError, EndpointPolicy, EndpointPolicyId, Filtering,
-    IdleMinutes, IpRule, Limits, LoadBalancerId, Mapping, MidStream, Network, NicId, Notice,
-    Outbound, OutboundRule, Placement, PolicyDefinition, PolicyService, PoolRules, PortRange, Rate,
-    ResourceId, RuleDirection, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
-    SecurityGroupId, SecurityRule, Selector, ServiceId, SiteId, SubnetId, TimerProfile, VnetId,
+    Edge, EditError, EndpointPolicy, EndpointPolicyId, LoadBalancerId, Network, NicId, Placement,
+    PolicyDefinition, PolicyService, PrivateEndpointId, PrivateEndpointState, ResourceId, Scope,
+    SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
 };
+
+pub(crate) use groups::{FIRST_OF_TAGS, GROUPS, rules, said, security_group};
+pub(crate) use pools::{BLOCKS, outbound, outbound_rule, peering};
+
+use groups::{open, shut};
 
 /// The numbers of what [`build`] makes. Alpha and beta have the same ranges and the same subnets.
 #[derive(Clone, Debug)]
@@ -24,27 +29,107 @@ pub(crate) struct World {
     pub(crate) site: SiteId,
     pub(crate) services: [ServiceId; 2],
     pub(crate) resources: [ResourceId; 2],
-    pub(crate) groups: [SecurityGroupId; 3],
+    /// What the private endpoints lead to.
+    pub(crate) vault: ResourceId,
+    /// In alpha's db and web.
+    pub(crate) private: [PrivateEndpointId; 2],
+    pub(crate) groups: [SecurityGroupId; GROUPS.len()],
     pub(crate) policies: [EndpointPolicyId; 2],
+    pub(crate) beginning: &'static Beginning,
 }
 
 /// Who can send: an edge and an address that is at home there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostAt(pub(crate) Edge, pub(crate) Ipv4Addr);
 
-/// How subnets leave at first, in each world: subnet and method.
-pub(crate) const METHODS: [&[(u8, u8)]; 5] = [
+/// What a world begins with, and who speaks in it.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// How subnets leave: subnet and method.
+    methods: &'static [(u8, u8)],
+    /// Subnets and the groups that guard them.
+    guards: &'static [(u8, u8)],
+    /// Subnets with an endpoint of storage, and its policy.
+    policies: &'static [(u8, u8)],
+    /// The outbound rule of the load balancer, and the peering of the site's circuit.
+    rule: u8,
+    peering: u8,
+    /// Who speaks most of the time.
+    pub(crate) from: [usize; 3],
+    /// Whom they call most of the time.
+    pub(crate) towards: [usize; 4],
+    /// From which number on they call whom others made known.
+    pub(crate) known: u8,
+    /// From which number on they begin in the middle.
+    pub(crate) middle: u8,
+}
+
+const PLAIN: Beginning = Beginning {
+    methods: &[],
+    guards: &[(4, 2)],
+    policies: &[],
+    rule: 0,
+    peering: 0,
+    from: [0, 1, 2],
+    towards: [0, 1, 2, 3],
+    known: 160,
+    middle: 230,
+};
+
+pub(crate) const BEGINNINGS: [Beginning; 7] = [
     // Two behind gateways, and one behind a pool that lets anybody in.
-    &[(0, 2), (2, 2), (4, 12)],
+    Beginning { methods: &[(0, 2), (2, 2), (4, 12)], ..PLAIN },
     // Who share a pool and reach each other by its addresses.
-    &[(0, 13), (1, 13), (2, 12), (4, 14)],
-    &[(0, 16), (1, 17), (2, 16), (4, 17)],
+    Beginning {
+        methods: &[(0, 13), (1, 13), (2, 12), (4, 14)],
+        policies: &[(0, 0)],
+        from: [0, 3, 14],
+        known: 96,
+        ..PLAIN
+    },
+    Beginning {
+        methods: &[(0, 16), (1, 17), (2, 16), (4, 17)],
+        guards: &[(4, 2), (1, 3)],
+        towards: [0, 2, 2, 1],
+        ..PLAIN
+    },
     // Interfaces leave by their own address, and by the load balancer.
-    &[(0, 15), (1, 1), (2, 15), (4, 20)],
-    &[(0, 8), (1, 10), (2, 19), (4, 18)],
+    Beginning {
+        methods: &[(0, 15), (1, 1), (2, 15), (4, 20)],
+        policies: &[(0, 1), (2, 0)],
+        rule: 2,
+        from: [0, 13, 2],
+        ..PLAIN
+    },
+    Beginning {
+        methods: &[(0, 8), (1, 10), (2, 19), (4, 18)],
+        guards: &[(0, 3), (4, 4)],
+        from: [0, 1, 6],
+        ..PLAIN
+    },
+    // Connections are picked up in the middle, and private endpoints are called.
+    Beginning {
+        methods: &[(0, 22), (1, 2), (2, 23), (4, 23)],
+        guards: &[(0, 5), (4, 2)],
+        peering: 1,
+        from: [0, 7, 2],
+        towards: [0, 21, 2, 22],
+        middle: 150,
+        ..PLAIN
+    },
+    // A member of the load balancer, the site, and who gets single ports.
+    Beginning {
+        methods: &[(0, 1), (2, 21), (4, 21)],
+        guards: &[(0, 4)],
+        policies: &[(1, 0)],
+        peering: 3,
+        from: [13, 7, 6],
+        towards: [0, 2, 21, 1],
+        ..PLAIN
+    },
 ];
 
-pub(crate) fn build(methods: &&[(u8, u8)]) -> Result<(Network, World), EditError> {
+pub(crate) fn build(beginning: &'static Beginning) -> Result<(Network, World), EditError> {
     let mut net = Network::new();
     let storage = net.add_service("storage", &[net4("52.239.0.0/18"), net4("52.239.128.0/24")])?;
     let sql = net.add_service("sql", &[net4("52.239.64.0/18")])?;
@@ -54,6 +139,7 @@ pub(crate) fn build(methods: &&[(u8, u8)]) -> Result<(Network, World), EditError
     let alpha = net.add_vnet("alpha", &[net4("10.0.0.0/16")])?;
     net.place_vnet(alpha, Placement { region: "east".into(), ..Placement::default() })?;
     let beta = net.add_vnet("beta", &[net4("10.0.0.0/16")])?;
+    net.place_vnet(beta, Placement { region: "east".into(), ..Placement::default() })?;
     let gamma = net.add_vnet("gamma", &[net4("10.1.0.0/16")])?;
     let subnets = [
         net.add_subnet(alpha, "web", net4("10.0.0.0/24"))?,
@@ -70,23 +156,26 @@ pub(crate) fn build(methods: &&[(u8, u8)]) -> Result<(Network, World), EditError
     net.set_ip_forwarding(nics[1], true)?;
     net.set_public_address(nics[1], Some(INSTANCES[0]))?;
     let balancer = net.add_load_balancer(alpha, "lb", &FRONTENDS)?;
-    net.set_outbound_rule(balancer, outbound_rule(0))?;
+    net.set_outbound_rule(balancer, outbound_rule(beginning.rule))?;
     net.add_member(balancer, nics[2])?;
     let site =
         net.add_site("office", &[net4("192.168.1.0/24")], &[Ipv4Addr::new(203, 0, 113, 50)])?;
     net.connect(alpha, site, &[net4("192.168.1.0/24")])?;
+    net.set_peering(site, peering(beginning.peering))?;
     let resources = [
         net.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 0, 9), open())?,
         net.add_resource(sql, "server", Ipv4Addr::new(52, 239, 64, 9), open())?,
     ];
-    for &(at, to) in *methods {
-        net.set_outbound(subnets[usize::from(at)], outbound(at, to))?;
+    let vault = net.add_resource(storage, "vault", Ipv4Addr::new(52, 239, 0, 77), shut())?;
+    let mut private = Vec::new();
+    for (subnet, address) in subnets.into_iter().take(2).rev().zip(PRIVATE) {
+        let id = net.add_private_endpoint(subnet, &address.to_string(), address, vault)?;
+        net.set_private_endpoint_state(id, PrivateEndpointState::Approved)?;
+        private.push(id);
     }
+    net.set_tag("Partner", &[net4("198.51.100.0/27")])?;
     let vnets = [alpha, beta, gamma];
-    let groups = groups().map(|(name, group)| net.add_security_group(name, group));
-    let [first, second, third] = groups;
-    let (groups, services) = ([first?, second?, third?], [storage, sql]);
-    net.guard_subnet(subnets[4], Some(groups[2]))?;
+    let services = [storage, sql];
     // A policy that names nothing, and one that names both accounts by what is above them; the second is a classic one (P-06).
     for (resource, provider) in resources.into_iter().zip(["Storage", "ClassicStorage"]) {
         let path = format!("{GROUP}/providers/Microsoft.{provider}/storageAccounts/st{resource}");
@@ -96,11 +185,47 @@ pub(crate) fn build(methods: &&[(u8, u8)]) -> Result<(Network, World), EditError
         let name = format!("policy{}", u8::from(group.is_some()));
         let named = PolicyDefinition::new(PolicyService::Storage, group.into_iter().collect());
         let definitions = named.into_iter().collect();
-        net.add_endpoint_policy("7", EndpointPolicy { name, region: String::new(), definitions })
+        net.add_endpoint_policy("7", EndpointPolicy { name, region: "east".into(), definitions })
     });
     let [nothing, accounts] = policies;
     let policies = [nothing?, accounts?];
-    Ok((net, World { vnets, subnets, nics, balancer, site, services, resources, groups, policies }))
+    let mut groups = Vec::new();
+    for (number, name) in (0..).zip(GROUPS) {
+        groups.push(net.add_security_group(name, security_group(number))?);
+    }
+    let unfinished = || EditError::Limit { what: "things of the world", limit: 0 };
+    let world = World {
+        vnets,
+        subnets,
+        nics,
+        balancer,
+        site,
+        services,
+        resources,
+        vault,
+        private: private.try_into().map_err(|_| unfinished())?,
+        groups: groups.try_into().map_err(|_| unfinished())?,
+        policies,
+        beginning,
+    };
+    begin(&mut net, &world)?;
+    Ok((net, world))
+}
+
+/// What differs between worlds.
+fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
+    let subnet = |at: u8| world.subnets[usize::from(at)];
+    for &(at, to) in world.beginning.methods {
+        net.set_outbound(subnet(at), outbound(at, to))?;
+    }
+    for &(at, group) in world.beginning.guards {
+        net.guard_subnet(subnet(at), Some(world.groups[usize::from(group)]))?;
+    }
+    for &(at, policy) in world.beginning.policies {
+        net.enable_endpoint(subnet(at), world.services[0], Scope::Worldwide)?;
+        net.attach_policy(subnet(at), world.services[0], world.policies[usize::from(policy)])?;
+    }
+    Ok(())
 }
 
 impl World {
@@ -120,6 +245,9 @@ impl World {
 /// The resource group that has the accounts.
 const GROUP: &str = "/subscriptions/7/resourceGroups/Lab";
 
+/// The addresses of the private endpoints.
+pub(crate) const PRIVATE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 1, 9), Ipv4Addr::new(10, 0, 0, 9)];
+
 /// The public addresses of the load balancer.
 pub(crate) const FRONTENDS: [Ipv4Addr; 2] =
     [Ipv4Addr::new(20, 1, 1, 40), Ipv4Addr::new(20, 1, 1, 41)];
@@ -128,14 +256,12 @@ pub(crate) const FRONTENDS: [Ipv4Addr; 2] =
 pub(crate) const INSTANCES: [Ipv4Addr; 2] =
     [Ipv4Addr::new(20, 1, 1, 50), Ipv4Addr::new(20, 1, 1, 51)];
 
-/// The ports of the pools that give them out in blocks.
-pub(crate) const BLOCKS: core::ops::RangeInclusive<u16> = 5000..=5011;
-
-/// Hosts that open flows. The last ones are an appliance that sends in the name of others, and who may reach others by public addresses.
-pub(crate) fn hosts(world: &World) -> [HostAt; 19] {
+/// Hosts that open flows. Some are an appliance that sends in the name of others, and who may reach others by public addresses.
+pub(crate) fn hosts(world: &World) -> [HostAt; 20] {
     let at = |edge, octets: [u8; 4]| HostAt(edge, Ipv4Addr::from(octets));
     let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);
     let [vm, fw, member] = world.nics.map(Edge::Nic);
+    let site = Edge::Site(world.site);
     [
         at(web, [10, 0, 0, 5]),
         at(vm, [10, 0, 0, 4]),
@@ -144,7 +270,7 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 19] {
         at(fw, [10, 0, 1, 4]),
         at(beta_db, [10, 0, 1, 5]),
         at(app, [10, 1, 0, 4]),
-        at(Edge::Site(world.site), [192, 168, 1, 10]),
+        at(site, [192, 168, 1, 10]),
         at(Edge::Internet, [198, 51, 100, 20]),
         at(web, [10, 0, 0, 4]),
         at(fw, [10, 0, 0, 5]),
@@ -156,11 +282,12 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 19] {
         at(Edge::Internet, [198, 51, 100, 22]),
         at(app, [10, 1, 0, 4]),
         at(Edge::Platform(world.subnets[0]), [168, 63, 129, 16]),
+        at(site, [192, 168, 1, 11]),
     ]
 }
 
 /// Addresses to which flows are opened.
-pub(crate) const DESTINATIONS: [[u8; 4]; 21] = [
+pub(crate) const DESTINATIONS: [[u8; 4]; 24] = [
     [52, 239, 0, 9],
     [52, 239, 64, 9],
     [198, 51, 100, 21],
@@ -182,211 +309,10 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 21] = [
     [172, 16, 3, 3],
     [224, 0, 0, 1],
     [127, 0, 0, 1],
+    PRIVATE[0].octets(),
+    PRIVATE[1].octets(),
+    [169, 254, 169, 254],
 ];
-
-/// The outbound methods of a subnet: addresses differ between networks and are shared inside one.
-pub(super) fn outbound(subnet: u8, to: u8) -> Outbound {
-    let vnet = [1, 1, 2, 2, 3].get(usize::from(subnet % 5)).copied().unwrap_or(1);
-    let address = |last| Ipv4Addr::new(20, vnet, 1, last);
-    let with = |ports: core::ops::RangeInclusive<u16>, rules| Outbound::Pool {
-        addresses: vec![address(1)],
-        first_port: *ports.start(),
-        last_port: *ports.end(),
-        rules,
-    };
-    let both = |ports: core::ops::RangeInclusive<u16>, rules| Outbound::Pool {
-        addresses: vec![address(1), address(2)],
-        first_port: *ports.start(),
-        last_port: *ports.end(),
-        rules,
-    };
-    match to % 22 {
-        0 => Outbound::Private,
-        1 => Outbound::Default(address(9)),
-        2 => Outbound::NatGateway(vec![address(1)]),
-        3 => Outbound::NatGateway(vec![address(1), address(2)]),
-        4 => Outbound::Pool {
-            addresses: vec![address(2)],
-            first_port: 2000,
-            last_port: 2001,
-            rules: PoolRules::AZURE,
-        },
-        5 => Outbound::Pool {
-            addresses: vec![address(1)],
-            first_port: 1024,
-            last_port: 1027,
-            rules: PoolRules::AZURE,
-        },
-        6 => Outbound::Pool {
-            addresses: vec![address(3)],
-            first_port: 65_535,
-            last_port: 65_535,
-            rules: PoolRules::AZURE,
-        },
-        8 => with(3000..=3001, PoolRules { notice: Notice::Prohibited, ..INDEPENDENT }),
-        9 => with(
-            1000..=1030,
-            PoolRules {
-                preserve_port: true,
-                keep_parity: true,
-                mid_stream: MidStream::Reset,
-                timers: TimerProfile::Linux,
-                ..PoolRules::AZURE
-            },
-        ),
-        10 => with(
-            1024..=1027,
-            PoolRules {
-                limits: Limits {
-                    flows: 4,
-                    ports: 0,
-                    rate: Some(Rate { burst: 3, interval: Duration::from_secs(1) }),
-                },
-                notice: Notice::HostUnreachable,
-                keep_port: true,
-                timers: TimerProfile::Rfc,
-                ..PoolRules::AZURE
-            },
-        ),
-        11 => with(1022..=1027, PoolRules { preserve_port: true, ..INDEPENDENT }),
-        // Who let anybody in, or anybody at a known address, and reach each other.
-        12 => both(4000..=4007, OPEN),
-        13 => both(4000..=4007, PoolRules { segment_size: Some(1200), ..OPEN }),
-        14 => both(4000..=4007, PoolRules { filtering: Filtering::Address, ..OPEN }),
-        15 => with(
-            1000..=1010,
-            PoolRules {
-                filtering: Filtering::Address,
-                preserve_port: true,
-                unsolicited_syn: Some(Duration::from_secs(10)),
-                other_protocols: true,
-                ..OPEN
-            },
-        ),
-        16 => {
-            with(BLOCKS, PoolRules { blocks: PAIRS, segment_size: Some(536), ..PoolRules::AZURE })
-        }
-        17 => both(
-            BLOCKS,
-            PoolRules {
-                blocks: PAIRS,
-                limits: Limits { flows: 0, ports: 5, rate: None },
-                notice: Notice::Prohibited,
-                ..OPEN
-            },
-        ),
-        18 => {
-            let first = Ipv4Addr::new(10, u8::from(vnet == 3), subnet % 2, 4);
-            both(
-                5000..=5005,
-                PoolRules {
-                    blocks: Blocks::Deterministic { first, size: 3 },
-                    hairpin: true,
-                    ..PoolRules::AZURE
-                },
-            )
-        }
-        19 => both(
-            1000..=1003,
-            PoolRules {
-                keep_port: true,
-                limits: Limits { flows: 0, ports: 2, rate: None },
-                unsolicited_syn: Some(Duration::from_secs(10)),
-                other_protocols: true,
-                ..PoolRules::AZURE
-            },
-        ),
-        20 => both(1000..=1030, PoolRules { unsolicited_syn: None, ..PoolRules::RFC }),
-        _ => Outbound::Pool {
-            addresses: vec![address(1), address(2)],
-            first_port: 1024,
-            last_port: 1025,
-            rules: PoolRules::AZURE,
-        },
-    }
-}
-
-/// Security groups, each with a last rule for all.
-fn groups() -> [(&'static str, SecurityGroup); 3] {
-    use Action::{Allow, Deny};
-    use RuleDirection::{Inbound, Outbound};
-    use RuleProtocol::{Any, Icmp, Tcp, Udp};
-    let all = "0.0.0.0/0";
-    let web = PortRange::single(443);
-    let rules = [
-        ("no-storage", vec![(Outbound, Deny, Tcp, all, "52.239.0.0/18", web)]),
-        (
-            "no-neighbour",
-            vec![
-                (Inbound, Deny, Any, "10.0.0.5/32", all, PortRange::ANY),
-                (Outbound, Deny, Udp, all, all, PortRange::ANY),
-            ],
-        ),
-        (
-            "one-account",
-            vec![
-                (Outbound, Allow, Tcp, all, "52.239.0.9/32", web),
-                (Outbound, Deny, Any, all, "52.0.0.0/8", PortRange::ANY),
-                (Inbound, Deny, Icmp, all, all, PortRange::ANY),
-                (Inbound, Deny, Tcp, "198.51.100.22/32", "10.0.0.0/8", PortRange::ANY),
-            ],
-        ),
-    ];
-    rules.map(|(name, mut rules)| {
-        let rest = [Inbound, Outbound];
-        rules.extend(rest.map(|direction| (direction, Allow, Any, all, all, PortRange::ANY)));
-        let mut group = SecurityGroup::default();
-        for (number, (direction, action, protocol, from, to, ports)) in (1..).zip(rules) {
-            // The numbers and names are all different, so that none is refused.
-            _ = group.add_rule(SecurityRule {
-                name: format!("rule{number}"),
-                priority: 100 * number,
-                direction,
-                action,
-                protocol,
-                sources: vec![Selector::Prefix(net4(from))],
-                source_ports: vec![PortRange::ANY],
-                destinations: vec![Selector::Prefix(net4(to))],
-                destination_ports: vec![ports],
-            });
-        }
-        (name, group)
-    })
-}
-
-/// At most two blocks of two ports for each inside address.
-const PAIRS: Blocks = Blocks::Dynamic { size: 2, most: 2 };
-
-/// Anybody is let in, from inside too.
-const OPEN: PoolRules =
-    PoolRules { filtering: Filtering::Independent, hairpin: true, ..INDEPENDENT };
-
-/// Rules of the load balancer.
-pub(super) fn outbound_rule(with: u8) -> OutboundRule {
-    let ports = [8, 16, 0, 32_000, 8][usize::from(with % 5)];
-    OutboundRule { ports, resets: with % 3 != 1, idle: IdleMinutes::new(4 + with % 2) }
-}
-
-/// One port of a socket towards everybody.
-const INDEPENDENT: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
-
-fn open() -> RuleSet {
-    RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
-}
-
-pub(super) fn rules(world: &World, to: u8) -> RuleSet {
-    let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
-    match to % 8 {
-        0 | 1 => return open(),
-        2 => {}
-        3 => _ = rules.set_vnet_rule(world.subnets[0], RuleState::Succeeded),
-        4 => _ = rules.add_ip_rule(IpRule::Address(Ipv4Addr::new(20, 1, 1, 1))),
-        5 => _ = rules.set_vnet_rule(world.subnets[2], RuleState::Succeeded),
-        6 => _ = rules.set_vnet_rule(world.subnets[1], RuleState::Provisioning),
-        _ => _ = rules.add_ip_rule(IpRule::Address(Ipv4Addr::new(203, 0, 113, 50))),
-    }
-    rules
-}
 
 pub(super) fn net4(text: &str) -> Ipv4Net {
     text.parse().unwrap_or_default()

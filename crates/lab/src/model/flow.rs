@@ -4,8 +4,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem::{
-    Cause, Direction, Edge, EventKind, Filtering, Forward, Mark, Network, NicId, PrivateEndpointId,
-    SiteId, SourceMode, SubnetId, Time,
+    Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Mark, Network, NicId,
+    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time,
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -46,7 +46,7 @@ pub(super) struct Flow {
     /// For how long its opening delays the next one of its inside address (T-10).
     pub(super) pays: Option<Duration>,
     /// The block of ports that its port is of, which its inside address has for itself (T-09).
-    pub(super) block: Option<SocketAddrV4>,
+    pub(super) block: Option<Block>,
     /// A change of configuration came and the flow has not been judged by it.
     pub(super) touched: bool,
 }

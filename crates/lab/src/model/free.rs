@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vnetem::{Blocks, PoolRules};
+use vnetem::{Block, Blocks, PoolRules};
 
 use super::flow::Zone;
 use super::outbound::Piece;
@@ -65,14 +65,15 @@ impl Model {
                 let mine: BTreeSet<_> =
                     self.flows.iter().filter(|flow| flow.host() == host).filter_map(of).collect();
                 let others: BTreeSet<_> = self.flows.iter().filter_map(of).collect();
-                let at = |piece: &Piece| SocketAddrV4::new(piece.0, *piece.1.start());
                 let has_free = |piece: &&Piece| free_of(piece, &taken).next().is_some();
-                let have = all.iter().filter(|piece| mine.contains(&at(piece)));
+                let have = all.iter().filter(|piece| mine.contains(&block(piece)));
                 let have: Vec<Piece> = have.filter(has_free).cloned().collect();
                 match have.is_empty() {
                     false => have,
                     true if mine.len() >= usize::from(most) => return Err(DropReason::PortQuota),
-                    true => all.into_iter().filter(|piece| !others.contains(&at(piece))).collect(),
+                    true => {
+                        all.into_iter().filter(|piece| !others.contains(&block(piece))).collect()
+                    }
                 }
             }
             Blocks::Dynamic { .. } => Vec::new(),
@@ -128,6 +129,10 @@ fn blocks(pieces: &[Piece], size: u16) -> Vec<Piece> {
     pieces.iter().flat_map(of).collect()
 }
 
+fn block(piece: &Piece) -> Block {
+    Block { address: piece.0, first: *piece.1.start(), last: *piece.1.end() }
+}
+
 impl Free {
     pub(super) fn has_own(&self) -> bool {
         self.own.is_some()
@@ -139,13 +144,13 @@ impl Free {
     }
 
     /// The block that a public source is of.
-    pub(super) fn block_of(&self, method: &Method, external: SocketAddrV4) -> Option<SocketAddrV4> {
+    pub(super) fn block_of(&self, method: &Method, external: SocketAddrV4) -> Option<Block> {
         let Blocks::Dynamic { size, .. } = self.rules.blocks else { return None };
         let all = blocks(&method.pieces, size);
         let has = |(address, ports): &&Piece| {
             address == external.ip() && ports.contains(&external.port())
         };
-        all.iter().find(has).map(|(address, ports)| SocketAddrV4::new(*address, *ports.start()))
+        all.iter().find(has).map(block)
     }
 
     pub(super) fn check(&self, chosen: SocketAddrV4) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! What comes from the public side without a flow: to an interface's own address, to the port of a socket that lets it in, or to nobody
 //! (N-11, N-16, T-03, T-16, N6).
 
-use vnetem::{Filtering, RuleDirection, TimerProfile};
+use vnetem::{Block, Filtering, RuleDirection, TimerProfile};
 
 use super::flow::first_packet;
 use super::*;
@@ -21,7 +21,7 @@ struct Taker {
     inside: SocketAddrV4,
     share: Share,
     limited: bool,
-    block: Option<SocketAddrV4>,
+    block: Option<Block>,
     timers: TimerProfile,
     one_to_one: bool,
 }
@@ -213,6 +213,10 @@ impl Model {
             }
             _ => inside,
         };
+        // A private endpoint has the address now (R8).
+        if matches!(today, Edge::PrivateEndpoint(_)) {
+            return Err(Cause::PathSwitched);
+        }
         let ends = (flow.protocol, flow.inside, flow.remote);
         self.keeps_port(today, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
         if today == inside { Ok((inside, flow.mark)) } else { Err(Cause::PathSwitched) }

@@ -17,7 +17,11 @@ impl Model {
         complaint: &mut Option<String>,
     ) -> Result<Passed, Fate> {
         let Entered { edge, by, .. } = *entered;
-        if matches!(edge, Edge::Service { .. } | Edge::SameRegion { .. })
+        let only_answers = matches!(
+            edge,
+            Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_)
+        );
+        if only_answers
             || edge == Edge::Internet && route::is_ours(&self.network, *packet.destination.ip())
         {
             return self.uninvited(entered, packet);
@@ -31,11 +35,12 @@ impl Model {
         let path = self.path(edge, packet).map_err(no_path)?;
         self.guard(path.to, RuleDirection::Inbound, packet)?;
         let method = path.method.transpose().map_err(no_path)?;
-        if !opens(packet) {
+        let mid_stream = method.as_ref().map(|method| method.rules(packet.protocol).mid_stream);
+        let picks_up = mid_stream == Some(MidStream::PickUp) && is_acknowledgement(packet);
+        if !opens(packet) && !picks_up {
             // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and behind a pool that says so.
             let resets = method.as_ref().is_some_and(|method| {
-                method.kind == MethodKind::NatGateway
-                    || method.rules(packet.protocol).mid_stream == MidStream::Reset
+                method.kind == MethodKind::NatGateway || mid_stream == Some(MidStream::Reset)
             });
             if resets {
                 self.originate(by, wire::reset_answering(packet));
@@ -63,6 +68,7 @@ impl Model {
             match self.choose(method, &mut flow, replaced, observed) {
                 Ok(()) => {}
                 Err(Unchosen::Refused(why)) => {
+                    self.tell_of_refusal(why, packet);
                     return self.refuse(why, rules.notice, entered, packet);
                 }
                 Err(Unchosen::Wrong(why)) => {
@@ -178,6 +184,7 @@ impl Model {
         self.flows_made += 1;
         self.forgive(&flow);
         self.happenings.push(flow.happening(EventKind::Opened));
+        self.tell_of_opening(&flow);
         let number = flow.number;
         let passed = self.carry(&flow, opener, entered.bytes, packet);
         self.flows.push(flow);
@@ -200,7 +207,9 @@ impl Model {
             translated: false,
             mark: Mark::Unjudged,
             stage: match packet.segment() {
-                Some(segment) => Stage::Tcp(Connection::opened_by(&segment)),
+                Some(segment) => {
+                    Stage::Tcp(Connection::opened_by(&segment, self.settings.flows.strict_windows))
+                }
                 None => Stage::Datagrams(false),
             },
             started: self.now,
@@ -238,4 +247,9 @@ pub(super) fn opens(packet: &Packet) -> bool {
         Kind::Other => packet.protocol != TCP,
         Kind::IcmpReply | Kind::IcmpError | Kind::IcmpOther => false,
     }
+}
+
+/// What shows that a connection is open, and may be picked up in the middle where the pool says so (T-19); no FIN, no SYN and ACK (T-20).
+fn is_acknowledgement(packet: &Packet) -> bool {
+    packet.segment().is_some_and(|segment| segment.flags & (SYN | ACK | RST | FIN) == ACK)
 }

@@ -4,9 +4,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::RangeInclusive;
 
 use vnetem::{
-    Edge, IdleMinutes, LoadBalancer, Mapping, Network, NicId, Outbound, PoolRules, TimerProfile,
+    Edge, IdleMinutes, LoadBalancer, Mapping, Network, NicId, Outbound, Peering, PoolRules,
+    TimerProfile,
 };
 
+use super::route::service_at;
 use super::wire::{ICMP, Packet, Part, TCP, UDP};
 
 const ESP: u8 = 50;
@@ -31,6 +33,8 @@ pub(crate) enum MethodKind {
     Instance,
     Balancer,
     Pool,
+    /// The peering of a site's circuit, to services alone (S-38).
+    Circuit,
 }
 
 impl Method {
@@ -43,9 +47,11 @@ impl Method {
     pub(crate) fn carries(&self, packet: &Packet) -> bool {
         let whole = packet.part == Part::Whole;
         match (self.kind, packet.protocol) {
-            (MethodKind::Instance | MethodKind::Pool, TCP | UDP | ICMP) => true,
+            (MethodKind::Instance | MethodKind::Pool | MethodKind::Circuit, TCP | UDP | ICMP) => {
+                true
+            }
             (MethodKind::Instance, protocol) => protocol == ESP,
-            (MethodKind::Pool, _) => self.rules.other_protocols,
+            (MethodKind::Pool | MethodKind::Circuit, _) => self.rules.other_protocols,
             (_, TCP | UDP) => whole,
             _ => false,
         }
@@ -86,9 +92,11 @@ pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
             Err(_) => return Vec::new(),
         },
         Edge::Site(id) => {
-            let nat = net.site(id).map(|site| site.nat.clone()).unwrap_or_default();
-            let own = Method::new(MethodKind::Pool, &nat, &(1024..=65_535));
-            return if nat.is_empty() { Vec::new() } else { vec![own] };
+            let Ok(site) = net.site(id) else { return Vec::new() };
+            let circuit = site.peering.as_ref().map_or(&[][..], Peering::addresses);
+            let all = [(MethodKind::Circuit, circuit), (MethodKind::Pool, &site.nat)];
+            let all = all.into_iter().filter(|(_, addresses)| !addresses.is_empty());
+            return all.map(|(kind, at)| Method::new(kind, at, &(1024..=65_535))).collect();
         }
         _ => return Vec::new(),
     };
@@ -115,6 +123,13 @@ pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
         Some(Method { pieces: ports_of(balancer, id), idle: balancer.rule.idle, ..none })
     });
     [first, instance, balanced, last].into_iter().flatten().collect()
+}
+
+/// The method that new flows of a sender to a public address take (N-01); a circuit's peering leads to services alone (S-38).
+pub(crate) fn method_to(net: &Network, edge: Edge, at: Ipv4Addr) -> Option<Method> {
+    let leads =
+        |method: &Method| method.kind != MethodKind::Circuit || service_at(net, at).is_some();
+    methods(net, edge).into_iter().find(leads)
 }
 
 /// The method behind which a public source of a sender is, whichever new flows take: of the subnet's by the address, of the interface's

@@ -16,7 +16,10 @@ impl Model {
         let (resolved, may_send) = match edge {
             Edge::Subnet(id) => {
                 let subnet = net.subnet(id).map_err(|_| unknown)?;
-                (route::host_in(net, id, source), subnet.prefix.contains(&source))
+                let host = route::host_in(net, id, source);
+                // The address of a private endpoint is nobody else's.
+                let is_free = !matches!(host, Edge::PrivateEndpoint(_));
+                (host, is_free && subnet.prefix.contains(&source))
             }
             Edge::Nic(id) => {
                 let nic = net.nic(id).map_err(|_| unknown)?;
@@ -91,6 +94,8 @@ impl Model {
             Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
             Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
             Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
+            // F-13: no rules apply to what comes through an approved one.
+            Edge::PrivateEndpoint(_) => return Mark::Allowed,
             _ => return Mark::Unjudged,
         };
         let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());

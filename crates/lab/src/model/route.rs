@@ -1,14 +1,14 @@
-//! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, DESIGN.md section 5).
+//! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, L-01 to L-03, L-07).
 
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Edge, Identity, Network, NextHop, Scope, Service, ServiceId, SiteId, Subnet, SubnetId,
-    TagLevel, TiePolicy, VnetId,
+    Edge, Identity, Network, NextHop, Peering, PrivateEndpoint, PrivateEndpointState, Scope,
+    Service, ServiceId, Site, SiteId, Subnet, SubnetId, TagLevel, TiePolicy, VnetId,
 };
 
-use super::outbound::{Method, methods};
+use super::outbound::{Method, method_to};
 use super::wire::{Packet, TCP};
 
 /// Where a flow goes and under which address.
@@ -32,6 +32,8 @@ pub(crate) enum NoPath {
     Unsupported,
     Hairpin,
     Foreign,
+    /// L-07: to a private endpoint that is not approved.
+    Unapproved,
 }
 
 /// What a subnet's routes say of a destination.
@@ -68,18 +70,16 @@ pub(crate) fn from_subnet(
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
             preserved(Edge::Service { service, identity: Some(identity) })
         }
-        Way::Hop(NextHop::VnetLocal) => {
-            preserved(host(net, subnet.vnet, destination).ok_or(NoPath::Host)?)
-        }
-        Way::Hop(NextHop::VnetPeering(peer)) => {
-            preserved(host(net, peer, destination).ok_or(NoPath::Host)?)
-        }
+        Way::Hop(NextHop::VnetLocal) => delivered(net, subnet.vnet, destination),
+        Way::Hop(NextHop::VnetPeering(peer)) => delivered(net, peer, destination),
         Way::Hop(NextHop::VirtualNetworkGateway(site)) => preserved(Edge::Site(site)),
         Way::Hop(NextHop::VirtualAppliance(address)) => {
             let peers =
                 net.vnet(subnet.vnet).into_iter().flat_map(|vnet| vnet.peers.iter().copied());
             let mut reachable = core::iter::once(subnet.vnet).chain(peers);
-            preserved(reachable.find_map(|vnet| host(net, vnet, address)).ok_or(NoPath::NextHop)?)
+            let found = reachable.find_map(|vnet| host(net, vnet, address));
+            let is_machine = |edge: &Edge| !matches!(edge, Edge::PrivateEndpoint(_));
+            preserved(found.filter(is_machine).ok_or(NoPath::NextHop)?)
         }
         // what is not the sender's own address is not translated.
         Way::Hop(NextHop::Internet) if foreign => to_public(net, edge, packet)
@@ -88,8 +88,7 @@ pub(crate) fn from_subnet(
             Some(service) => preserved(Edge::SameRegion { service, subnet: id }),
             None => to_public(net, edge, packet),
         },
-        // The sequences make no private endpoints.
-        Way::Hop(NextHop::InterfaceEndpoint(_)) => Err(NoPath::Route),
+        Way::Hop(NextHop::InterfaceEndpoint(id)) => approved(net, Edge::PrivateEndpoint(id)),
         Way::Hop(NextHop::None) => Err(NoPath::None),
     }
 }
@@ -125,8 +124,7 @@ pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Pa
             && vnet.ranges.iter().any(|range| range.contains(&destination))
     });
     if let Some((vnet, _)) = connected {
-        let to = host(net, vnet, destination).ok_or(NoPath::Host)?;
-        return Ok(Path::preserved(to));
+        return delivered(net, vnet, destination);
     }
     to_public(net, Edge::Site(id), packet)
 }
@@ -138,7 +136,7 @@ pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Res
     if !subnet.prefix.contains(&to) {
         return Err(NoPath::Route);
     }
-    Ok(Path::preserved(host_in(net, id, to)))
+    approved(net, host_in(net, id, to))
 }
 
 /// Whether an address is one of the two at which the platform answers every host.
@@ -158,7 +156,7 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
     if !is_public(at) {
         return Err(NoPath::Route);
     }
-    let own = methods(net, edge).into_iter().next();
+    let own = method_to(net, edge, at);
     let is_ours = is_ours(net, at);
     let turns = is_ours
         && own.as_ref().is_some_and(|own| own.rules(packet.protocol).hairpin && own.is_at(at));
@@ -173,6 +171,24 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
         None => Edge::Internet,
     };
     Ok(Path { to, turns, method: Some(method) })
+}
+
+/// To whoever has an address of a network.
+fn delivered(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Result<Path, NoPath> {
+    approved(net, host(net, vnet, at).ok_or(NoPath::Host)?)
+}
+
+/// L-07: through a private endpoint only if that is approved.
+fn approved(net: &Network, to: Edge) -> Result<Path, NoPath> {
+    match to {
+        Edge::PrivateEndpoint(id)
+            if net.private_endpoint(id).ok().map(|it| it.state)
+                != Some(PrivateEndpointState::Approved) =>
+        {
+            Err(NoPath::Unapproved)
+        }
+        _ => Ok(Path::preserved(to)),
+    }
 }
 
 /// The choice between the subnet's best route and the endpoint's prefix.
@@ -212,6 +228,13 @@ fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHo
         other.ranges.iter().map(move |range| (*range, NextHop::VnetPeering(peer)))
     }));
     let inside = system.iter().any(|(range, _)| range.contains(&to));
+    // L-01: of the network's own and those of its peers.
+    system.extend(net.private_endpoints().filter_map(|(id, endpoint)| {
+        let there = net.subnet(endpoint.subnet).ok()?.vnet;
+        let is_near = there == subnet.vnet || vnet.peers.contains(&there);
+        let stands = is_near && !is_overridden(net, endpoint, subnet);
+        stands.then_some((Ipv4Net::from(endpoint.address), NextHop::InterfaceEndpoint(id)))
+    }));
     let default = Ipv4Net::default();
     system.push((default, NextHop::Internet));
     for reserved in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] {
@@ -253,6 +276,20 @@ fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHo
     Some((prefix, hop, rank >= 2))
 }
 
+/// L-03: where the policies of an endpoint's subnet say so, a user route that covers it takes the place of its own if it is as long as
+/// the network's range.
+fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bool {
+    let home = net.subnet(endpoint.subnet).and_then(|subnet| net.vnet(subnet.vnet));
+    let Ok(home) = home else { return false };
+    let mut around = home.ranges.iter().filter(|range| range.contains(&endpoint.address));
+    let Some(around) = around.next() else { return false };
+    let tags = from.table.tags.values().flat_map(|route| &route.prefixes);
+    let takes = |prefix: &Ipv4Net| {
+        prefix.contains(&endpoint.address) && prefix.prefix_len() >= around.prefix_len()
+    };
+    net.network_policies(endpoint.subnet).routes && from.table.routes.keys().chain(tags).any(takes)
+}
+
 /// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
 /// (E-11).
 fn in_scope(net: &Network, id: SubnetId, service: ServiceId, to: Ipv4Addr) -> bool {
@@ -278,15 +315,19 @@ pub(crate) fn service_at(net: &Network, at: Ipv4Addr) -> Option<(ServiceId, Ipv4
     all.into_iter().find(|(_, prefix)| prefix.contains(&at))
 }
 
-/// Where a private address of a network lives: at a declared interface, or at any host of a subnet.
+/// Where a private address of a network lives: at a private endpoint, at a declared interface, or at any host of a subnet.
 fn host(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Option<Edge> {
     let (id, _) =
         net.subnets().find(|(_, subnet)| subnet.vnet == vnet && subnet.prefix.contains(&at))?;
     Some(host_in(net, id, at))
 }
 
-/// The declared interface of an address of a subnet, or the subnet.
+/// The private endpoint or the declared interface of an address of a subnet, or the subnet.
 pub(crate) fn host_in(net: &Network, id: SubnetId, at: Ipv4Addr) -> Edge {
+    let mut private = net.private_endpoints();
+    if let Some((id, _)) = private.find(|(_, it)| it.subnet == id && it.address == at) {
+        return Edge::PrivateEndpoint(id);
+    }
     let nic = net.nics().find(|(_, nic)| nic.subnet == id && nic.address == at);
     nic.map_or(Edge::Subnet(id), |(nic, _)| Edge::Nic(nic))
 }
@@ -295,8 +336,12 @@ pub(crate) fn host_in(net: &Network, id: SubnetId, at: Ipv4Addr) -> Edge {
 pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
     let of_subnet =
         |subnet: &Subnet| subnet.outbound.addresses().contains(&at) || subnet.former.contains(&at);
+    let of_site = |site: &Site| {
+        let circuit = site.peering.as_ref().map_or(&[][..], Peering::addresses);
+        site.nat.contains(&at) || circuit.contains(&at)
+    };
     net.subnets().any(|(_, subnet)| of_subnet(subnet))
-        || net.sites().any(|(_, site)| site.nat.contains(&at))
+        || net.sites().any(|(_, site)| of_site(site))
         || net.nics().any(|(_, nic)| nic.public == Some(at))
         || net.load_balancers().any(|(_, balancer)| balancer.frontends.contains(&at))
 }

@@ -1,6 +1,6 @@
 //! What flows have in common by the rules of their pool: limits of an inside address, ports of an inside socket (T-01 to T-03, T-10).
 
-use vnetem::{Notice, PoolRules, TimerProfile};
+use vnetem::{Block, Notice, PoolRules, TimerProfile};
 use vnetem_nat::{Limits, Timers};
 
 use super::flow::Zone;
@@ -17,7 +17,7 @@ pub(super) struct Mapping {
     pub(super) external: SocketAddrV4,
     /// Of the first of its flows.
     pub(super) limited: bool,
-    pub(super) block: Option<SocketAddrV4>,
+    pub(super) block: Option<Block>,
     flows: usize,
     /// When the last of its tuples that was given back will have rested.
     rests_until: Time,

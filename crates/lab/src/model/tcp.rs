@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     carried: [u64; 2],
     /// A SYN of the opener that means nothing unless it is answered.
     again: Option<Segment>,
+    /// What does not fit the windows has no place, where else it passes and means nothing.
+    strict: bool,
 }
 
 /// What is known of one end.
@@ -60,15 +62,45 @@ pub(crate) enum Meaning {
 }
 
 impl Connection {
-    pub(crate) fn opened_by(syn: &Segment) -> Self {
+    /// By a SYN, or in the middle by an acknowledgement (T-19).
+    pub(crate) fn opened_by(first: &Segment, strict: bool) -> Self {
         let mut new = Self {
             state: State::SynSent,
             ends: [End::default(); 2],
-            carried: [syn.packet, 0],
+            carried: [first.packet, 0],
             again: None,
+            strict,
         };
-        new.greet(0, syn);
+        if first.has(SYN) {
+            new.greet(0, first);
+        } else {
+            new.pick_up(first);
+        }
         new
+    }
+
+    /// All that is known of a connection in the middle is in the segment: how far its sender has come, and how far the other had when it
+    /// was sent. Windows are as large as they can be, since nobody knows whether they are scaled (RFC 7323 2.3).
+    fn pick_up(&mut self, segment: &Segment) {
+        self.state = State::Established;
+        let end = End { seen: true, scale: Some(14), ..End::default() };
+        let largest = 65_535 << 14;
+        let window = (u32::from(segment.window) << 14).max(1);
+        self.ends = [
+            End {
+                end: segment.end(),
+                limit: segment.end().wrapping_add(largest),
+                acknowledged: segment.acknowledgement,
+                acknowledges: true,
+                ..end
+            },
+            End {
+                end: segment.acknowledgement,
+                limit: segment.acknowledgement.wrapping_add(window),
+                acknowledged: segment.sequence,
+                ..end
+            },
+        ];
     }
 
     /// Highest sequence end that an end sent: exactly what the other expects next (R3).
@@ -108,7 +140,7 @@ impl Connection {
             && is(SYN | ACK)
             && let Some(syn) = self.again.filter(|syn| syn.end() == segment.acknowledgement)
         {
-            *self = Self { carried: self.carried, ..Self::opened_by(&syn) };
+            *self = Self { carried: self.carried, ..Self::opened_by(&syn, self.strict) };
             meaning = self.judge(from, segment);
         }
         if meaning != Meaning::Invalid {
@@ -122,16 +154,26 @@ impl Connection {
         use State::*;
         let (from, opener) = (from & 1, from & 1 == 0);
         let other_finished = self.ends[1 - from].finished;
+        let unfit = if self.strict { Invalid } else { Nothing };
         let next = match (segment.flags & (SYN | ACK | FIN | RST), self.state) {
             // RST, with or without ACK
             (RST | 0x14, state) => {
                 // One that answers a SYN leaves nothing behind, as in Linux.
                 let refuses = !self.ends[from].seen;
-                let counts = self.is_exact(from, segment) && (refuses || state != Close);
+                let is_exact = self.is_exact(from, segment);
+                let counts = is_exact && (refuses || state != Close);
                 if counts {
                     self.state = if refuses { Refused } else { Close };
                 }
-                return if counts { Fits } else { Nothing };
+                let known = self.ends.iter().all(|end| end.seen);
+                let passes = !self.strict || known && self.may_be_a_reset(from, segment);
+                return if counts {
+                    Fits
+                } else if is_exact || passes {
+                    Nothing
+                } else {
+                    Invalid
+                };
             }
             // SYN
             (SYN, SynSent) if opener => SynSent,
@@ -160,12 +202,12 @@ impl Connection {
         };
         if segment.has(SYN) {
             if segment.has(ACK) && !self.answers_syn(from, segment) {
-                return Nothing;
+                return unfit;
             }
             self.greet(from, segment);
         } else {
             if !self.is_in_window(from, segment) {
-                return Nothing;
+                return unfit;
             }
             let is_news = is_before(self.ends[from].end, segment.end());
             self.remember(from, segment);
@@ -192,6 +234,14 @@ impl Connection {
         }
         reset.sequence == sender.end
             || receiver.acknowledges && reset.sequence == receiver.acknowledged
+    }
+
+    /// Whether a reset lies where its receiver would ask for another one: from what it last acknowledged to what it has room for
+    /// (RFC 5961 3.2).
+    fn may_be_a_reset(&self, from: usize, reset: &Segment) -> bool {
+        let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
+        !is_before(reset.sequence, receiver.acknowledged)
+            && !is_before(sender.limit, reset.sequence)
     }
 
     /// Whether a segment acknowledges the other end's SYN and nothing that it has not sent (RFC 9293 3.10.7.3).

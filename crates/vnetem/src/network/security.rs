@@ -177,6 +177,12 @@ impl Network {
         self.security.nics.get(&id).copied()
     }
 
+    /// What [`Network::set_tag`] said that a name stands for.
+    #[must_use]
+    pub fn tag_prefixes(&self, name: &str) -> Option<&[Ipv4Net]> {
+        self.security.tags.get(&name.to_ascii_lowercase()).map(Vec::as_slice)
+    }
+
     /// Whether somebody has said what a tag stands for.
     #[must_use]
     pub fn has_tag(&self, name: &str) -> bool {

@@ -1,0 +1,104 @@
+//! What sequences exercise.
+
+use core::ops::AddAssign;
+
+/// What a sequence exercised, so that a generator that hits nothing is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Packets that were forwarded, in the direction of the opener.
+    pub forward: u64,
+    /// Packets that were forwarded back.
+    pub reverse: u64,
+    /// Packets with a translated source.
+    pub translated: u64,
+    /// Packets over an endpoint.
+    pub endpoint: u64,
+    /// Packets from the public side on flows that it opened itself.
+    pub inbound: u64,
+    /// Packets that turned round at a public address.
+    pub turned: u64,
+    /// Packets behind the addresses of a load balancer.
+    pub balanced: u64,
+    /// Packets behind an interface's own public address.
+    pub one_to_one: u64,
+    /// Packets behind a port of a block.
+    pub blocks: u64,
+    /// Packets that were not forwarded.
+    pub stopped: u64,
+    /// Packets that were longer than the next link takes.
+    pub too_long: u64,
+    /// Packets that an endpoint policy refused.
+    pub policed: u64,
+    /// Flows that a change closed.
+    pub closed: u64,
+    /// Packets of the data plane's own making.
+    pub originated: u64,
+    /// Edits that were refused.
+    pub refused: u64,
+    /// Packets that a rule of a security group with a tag decided about.
+    pub by_tag: u64,
+    /// Packets that a default rule decided about.
+    pub by_default_rule: u64,
+    /// Events of translations.
+    pub translations: u64,
+    /// Connections that were picked up in the middle.
+    pub picked_up: u64,
+    /// Segments without a place in their connection.
+    pub unfit: u64,
+    /// Packets to private endpoints.
+    pub private: u64,
+    /// Packets behind the addresses of a circuit.
+    pub circuit: u64,
+}
+
+impl AddAssign for Coverage {
+    fn add_assign(&mut self, other: Self) {
+        // All of them, or it does not compile.
+        let Self {
+            forward,
+            reverse,
+            translated,
+            endpoint,
+            inbound,
+            turned,
+            balanced,
+            one_to_one,
+            blocks,
+            stopped,
+            too_long,
+            policed,
+            closed,
+            originated,
+            refused,
+            by_tag,
+            by_default_rule,
+            translations,
+            picked_up,
+            unfit,
+            private,
+            circuit,
+        } = other;
+        self.forward += forward;
+        self.reverse += reverse;
+        self.translated += translated;
+        self.endpoint += endpoint;
+        self.inbound += inbound;
+        self.turned += turned;
+        self.balanced += balanced;
+        self.one_to_one += one_to_one;
+        self.blocks += blocks;
+        self.stopped += stopped;
+        self.too_long += too_long;
+        self.policed += policed;
+        self.closed += closed;
+        self.originated += originated;
+        self.refused += refused;
+        self.by_tag += by_tag;
+        self.by_default_rule += by_default_rule;
+        self.translations += translations;
+        self.picked_up += picked_up;
+        self.unfit += unfit;
+        self.private += private;
+        self.circuit += circuit;
+    }
+}

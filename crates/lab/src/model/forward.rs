@@ -1,0 +1,108 @@
+//! How a packet of a known flow goes on: tracking, the time to live, the size of the next link, the new ends.
+
+use super::*;
+
+impl Model {
+    /// A packet of a known flow.
+    pub(super) fn hit(
+        &mut self,
+        at: usize,
+        side: usize,
+        entered: &Entered<'_>,
+        packet: &Packet,
+    ) -> Result<Passed, Fate> {
+        let flow = self.flow(at)?;
+        if flow.is_tombstone() {
+            if !entered.turned {
+                self.answer(at, side, entered.by, packet);
+            }
+            return drop(DropReason::FlowClosed);
+        }
+        if packet.part != Part::Whole && !self.carries_fragments(&flow) {
+            return drop(DropReason::OutboundUnsupported);
+        }
+        self.check_ttl(entered, packet)?;
+        self.check_size(entered, packet, self.size_behind(&flow, side))?;
+        let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
+        let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
+        let (opener, from) = (flow.opener, side ^ flow.opener);
+        let restarts = match (&mut flow.stage, packet.segment()) {
+            (Stage::Tcp(connection), Some(segment)) => match connection.take(from, &segment) {
+                Meaning::Invalid => return drop(DropReason::TcpInvalid),
+                meaning => meaning == Meaning::Fits,
+            },
+            (Stage::Datagrams(answered), _) => {
+                *answered |= side != opener;
+                side == 0 || refreshes
+            }
+            _ => false,
+        };
+        if restarts {
+            flow.started = now;
+        }
+        // An answer changes the timer of datagrams also where it does not start it anew (T-13).
+        flow.deadline = flow.started + flow.timer();
+        let flow = flow.clone();
+        self.note_first(entered, packet, flow.number, side);
+        Ok(self.carry(&flow, side, entered.bytes, packet))
+    }
+
+    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool that it is behind (T-36).
+    pub(super) fn carry(&self, flow: &Flow, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
+        let passed = flow.carry(side, bytes, packet);
+        if !flow.translated || !packet.segment().is_some_and(|segment| segment.has(SYN)) {
+            return passed;
+        }
+        let method = methods(&self.network, flow.edges[0]).into_iter().next();
+        let method = method.filter(|method| method.has(flow.external));
+        match method.and_then(|method| method.rules(flow.protocol).segment_size) {
+            Some(limit) => Passed { bytes: wire::clamp(passed.bytes, packet, limit), ..passed },
+            None => passed,
+        }
+    }
+
+    pub(super) fn originate(&mut self, to: Edge, packet: Option<Vec<u8>>) {
+        self.originated.extend(packet.map(|packet| (to, packet)));
+    }
+
+    /// P10, T-26: with a time to live of 0 or 1 a packet goes no further, and its sender is told.
+    pub(super) fn check_ttl(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<(), Fate> {
+        if packet.ttl > 1 {
+            return Ok(());
+        }
+        if packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. }) {
+            let router = self.router(entered.by, *packet.destination.ip());
+            self.originate(entered.by, Some(wire::time_exceeded(router, entered.bytes, packet)));
+        }
+        drop(DropReason::TtlExpired)
+    }
+
+    /// F7, T-27: what is longer than the next link takes goes no further, is never cut into fragments, and where it must not be cut its
+    /// sender is told the size.
+    pub(super) fn check_size(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+        size: u16,
+    ) -> Result<(), Fate> {
+        // A packet that turned round was asked before it did.
+        if packet.total <= usize::from(size) || entered.turned {
+            return Ok(());
+        }
+        let is_told = packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
+        if packet.dont_fragment && is_told {
+            let router = self.router(entered.by, *packet.destination.ip());
+            let error = wire::too_long(router, size, entered.bytes, packet);
+            self.originate(entered.by, Some(error));
+        }
+        drop(DropReason::TooLong)
+    }
+
+    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what turns round leaves by a private one.
+    pub(super) fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
+        let sizes = self.settings.mtu;
+        let turns = flow.turns && side == 0;
+        let is_out = !turns && is_public(flow.edges[1 - side]);
+        if is_out { sizes.public } else { sizes.private }
+    }
+}
