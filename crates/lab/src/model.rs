@@ -265,6 +265,11 @@ impl Model {
         }
         if let Some((at, side)) = self.find(entered.edge, packet.ends()) {
             let flow = self.flow(at)?;
+            // RFC 792: the opener asks, the other answers; with the identifier 0 both have the same ends.
+            let asks = side == flow.opener;
+            if matches!((packet.kind, asks), (Kind::IcmpRequest, false) | (Kind::IcmpReply, true)) {
+                return drop(DropReason::NoFlow);
+            }
             if !(side == flow.opener && opens(packet) && flow.gives_way_to(packet)) {
                 if !flow.is_tombstone() {
                     if !entered.is_at(&flow, side) {

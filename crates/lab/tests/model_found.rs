@@ -315,3 +315,21 @@ fn the_internet_calls_an_interface_again_at_once() {
         assert!(matches!(world.send(Edge::Nic(world.fw), &bytes(&no)).0, Fate::Forward(_)));
     }
 }
+
+/// RFC 792: of a flow of queries the opener asks and the other end answers, also with the identifier 0, where both look up the same.
+#[test]
+fn who_asks_does_not_answer_under_the_same_identifier() {
+    for id in [0, 7] {
+        let mut world = World::new(pool());
+        let reply = |ends: &str| format!("{ends} icmp reply id {id}");
+        assert!(is_forwarded(world.web_sends(&format!("10.0.0.4 > 8.8.8.8 icmp echo id {id}")).0));
+        let (fate, _) = world.web_sends(&reply("10.0.0.4 > 8.8.8.8"));
+        assert_eq!(fate, Fate::Drop(DropReason::NoFlow), "identifier {id}");
+        let between = "10.0.0.4 > 10.0.0.5";
+        assert!(is_forwarded(world.web_sends(&format!("{between} icmp echo id {id}")).0));
+        let (fate, _) = world.web_sends(&reply(between));
+        assert_eq!(fate, Fate::Drop(DropReason::NoFlow), "identifier {id}");
+        let answer = reply("10.0.0.5 > 10.0.0.4");
+        assert!(is_forwarded(world.web_sends(&answer).0));
+    }
+}

@@ -190,6 +190,10 @@ impl<'a> Pipeline<'a> {
             return self.decide_new(entry, headers, note);
         };
         match standing {
+            Standing::Live if !asks_and_is_answered(headers, side == flow.opener) => {
+                note.step(|| Step::Flow(FlowStep::Miss));
+                Decision::Drop(DropReason::NoFlow, None)
+            }
             Standing::Live if self.flows.may_reopen(id, side, headers) => {
                 note.step(|| Step::Flow(FlowStep::Reopen));
                 self.decide_new(entry, headers, note)
@@ -392,5 +396,14 @@ impl<'a> Pipeline<'a> {
             }
             _ => unsolicited,
         }
+    }
+}
+
+/// Whether the opener of a flow of ICMP queries asks and the other end answers. With the identifier 0 both look up the same tuple.
+const fn asks_and_is_answered(headers: &Headers, from_opener: bool) -> bool {
+    match headers.transport {
+        Transport::IcmpRequest => from_opener,
+        Transport::IcmpReply => !from_opener,
+        _ => true,
     }
 }

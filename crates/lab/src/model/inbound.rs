@@ -213,12 +213,10 @@ impl Model {
             }
             _ => inside,
         };
-        // A private endpoint has the address now (R8).
-        if matches!(today, Edge::PrivateEndpoint(_)) {
-            return Err(Cause::PathSwitched);
-        }
+        // Where a private endpoint has the address now, the subnet's rules are those of its neighbours (R8).
+        let sender = if matches!(today, Edge::PrivateEndpoint(_)) { inside } else { today };
         let ends = (flow.protocol, flow.inside, flow.remote);
-        self.keeps_port(today, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
+        self.keeps_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
         if today == inside { Ok((inside, flow.mark)) } else { Err(Cause::PathSwitched) }
     }
 
