@@ -12,6 +12,7 @@ mod base;
 mod commits;
 mod control_plane;
 mod data_plane;
+mod edges;
 mod endpoint_policies;
 mod flow_rules;
 mod hairpin;

@@ -1,0 +1,261 @@
+//! Every kind of edge: what enters there goes on, its answer comes back by the edge that it left by, and nobody else speaks for it.
+
+use vnetem::{
+    Arrival, DataPlane, DefaultAction, DropReason, Edge, Fate, Headers, Identity, Network, NextHop,
+    Outbound, Placement, PrivateEndpointId, PrivateEndpointState, Refusal, ResourceId, RuleLimits,
+    RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy, Time,
+};
+
+use crate::base::{World, world};
+use crate::packets::{datagram, end, ip, net, process, segment, summed};
+
+const ACCOUNT: &str = "52.239.1.9:443";
+
+fn syn(source: &str, destination: &str) -> Vec<u8> {
+    segment(end(source), end(destination), "S", (1, 0), &[])
+}
+
+fn plane(network: &mut Network) -> DataPlane {
+    DataPlane::new(network.commit(), Settings::default())
+}
+
+/// Where a packet leaves, and its source then.
+#[track_caller]
+fn forward(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> (Edge, String) {
+    match process(plane, Time(0), edge, &mut packet) {
+        Fate::Forward(forward) => {
+            (forward.to, Headers::parse(&packet).unwrap().tuple().source.to_string())
+        }
+        fate => panic!("{fate:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> DropReason {
+    match process(plane, Time(0), edge, &mut packet) {
+        Fate::Drop(reason) => reason,
+        fate => panic!("{fate:?}"),
+    }
+}
+
+/// A SYN goes from one edge to another, and the answer back.
+#[track_caller]
+fn talk(plane: &mut DataPlane, from: Edge, client: &str, to: Edge, server: &str) -> String {
+    let (left, source) = forward(plane, from, syn(client, server));
+    assert_eq!(left, to);
+    let answer = segment(end(server), end(&source), "SA", (9, 2), &[]);
+    assert_eq!(forward(plane, to, answer), (from, server.to_owned()));
+    source
+}
+
+fn open() -> RuleSet {
+    RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
+}
+
+/// S-36, P8: hosts of a site talk with the networks that it is connected to and, behind its own address, with everybody else; another's
+/// address is nobody's there.
+#[test]
+fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one() {
+    let World { mut network, alpha, web, storage, .. } = world();
+    let office =
+        network.add_site("office", &[net("192.168.1.0/24")], &[ip("203.0.113.50")]).unwrap();
+    network.connect(alpha, office, &[net("192.168.1.0/24")]).unwrap();
+    let mut plane = plane(&mut network);
+    let (site, subnet) = (Edge::Site(office), Edge::Subnet(web));
+    talk(&mut plane, site, "192.168.1.7:50001", subnet, "10.0.0.4:443");
+    talk(&mut plane, subnet, "10.0.0.4:50001", site, "192.168.1.7:443");
+    let source = talk(&mut plane, site, "192.168.1.7:50001", Edge::Internet, "8.8.8.8:443");
+    assert_eq!(end(&source).ip(), &ip("203.0.113.50"));
+    let service = Edge::Service { service: storage, identity: None };
+    let source = talk(&mut plane, site, "192.168.1.7:50001", service, ACCOUNT);
+    assert_eq!(end(&source).ip(), &ip("203.0.113.50"));
+    let spoofed = refused(&mut plane, site, syn("192.168.2.7:50001", "10.0.0.4:443"));
+    assert_eq!(spoofed, DropReason::SpoofedSource);
+    let unknown = refused(&mut plane, Edge::Site(SiteId(99)), syn("192.168.1.7:1", "10.0.0.4:4"));
+    assert_eq!(unknown, DropReason::UnknownEdge);
+}
+
+/// R1: a change of a network touches the flows of the sites that it is connected to, which close where their far end has another edge now.
+#[test]
+fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
+    let World { mut network, alpha, web, .. } = world();
+    let office = network.add_site("office", &[net("192.168.1.0/24")], &[]).unwrap();
+    network.connect(alpha, office, &[net("192.168.1.0/24")]).unwrap();
+    let mut plane = plane(&mut network);
+    let site = Edge::Site(office);
+    talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.4:443");
+    talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.5:443");
+    let nic = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
+    plane.apply(Time(0), network.commit());
+    let told: Vec<Edge> =
+        core::iter::from_fn(|| plane.poll_transmit(Time(0))).map(|reset| reset.to).collect();
+    assert_eq!(told, [site, Edge::Subnet(web)]);
+    talk(&mut plane, site, "192.168.1.7:50002", Edge::Nic(nic), "10.0.0.4:443");
+}
+
+/// T-26: an error comes from the first address of where it goes, which of a range of one is that one.
+#[test]
+fn an_error_comes_from_the_first_address_of_where_it_goes() {
+    let World { mut network, alpha, web, .. } = world();
+    let nic = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
+    let [office, host] = [("office", "192.168.1.0/24"), ("host", "192.168.9.9/32")].map(|site| {
+        let site = network.add_site(site.0, &[net(site.1)], &[]).unwrap();
+        network.connect(alpha, site, &[]).unwrap();
+        site
+    });
+    let mut plane = plane(&mut network);
+    for (edge, source, router) in [
+        (Edge::Subnet(web), "10.0.0.5:7", "10.0.0.1"),
+        (Edge::Nic(nic), "10.0.0.4:7", "10.0.0.1"),
+        (Edge::Site(office), "192.168.1.7:7", "192.168.1.1"),
+        (Edge::Site(host), "192.168.9.9:7", "192.168.9.9"),
+    ] {
+        let mut packet = datagram(end(source), end("10.0.0.77:9"), b"x");
+        packet[8] = 1;
+        assert_eq!(refused(&mut plane, edge, summed(packet)), DropReason::TtlExpired);
+        let error = plane.poll_transmit(Time(0)).unwrap();
+        assert_eq!((error.to, &error.packet[12..16]), (edge, &ip(router).octets()[..]));
+    }
+}
+
+/// hosts ask the platform under its addresses, and its probes ask them; nobody else's address comes from there.
+#[test]
+fn the_platform_asks_and_is_asked_under_its_own_addresses() {
+    let World { mut network, web, .. } = world();
+    let mut plane = plane(&mut network);
+    let (subnet, platform) = (Edge::Subnet(web), Edge::Platform(web));
+    talk(&mut plane, subnet, "10.0.0.4:50001", platform, "168.63.129.16:53");
+    talk(&mut plane, subnet, "10.0.0.4:50001", platform, "169.254.169.254:80");
+    talk(&mut plane, platform, "168.63.129.16:50001", subnet, "10.0.0.4:80");
+    let spoofed = refused(&mut plane, platform, syn("168.63.129.17:50001", "10.0.0.4:80"));
+    assert_eq!(spoofed, DropReason::SpoofedSource);
+    let nowhere = Edge::Platform(SubnetId(99));
+    let unknown = refused(&mut plane, nowhere, syn("168.63.129.16:50001", "10.0.0.4:80"));
+    assert_eq!(unknown, DropReason::UnknownEdge);
+}
+
+/// C-03: with the switch on, a service of the own region is reached under the private source, and its answer by that path.
+#[test]
+fn inside_the_region_the_private_source_reaches_the_service() {
+    let World { mut network, alpha, web, storage } = world();
+    let placement = Placement { region: "westeurope".into(), ..Placement::default() };
+    network.place_vnet(alpha, placement).unwrap();
+    let regions = [("52.239.1.0/24", "westeurope"), ("52.239.2.0/24", "eastus")];
+    let regions = regions.map(|(prefix, region)| (net(prefix), region.to_owned()));
+    network.set_service_regions(storage, regions).unwrap();
+    network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
+    network.set_same_region_path(storage, true).unwrap();
+    let mut plane = plane(&mut network);
+    let inside = Edge::SameRegion { service: storage, subnet: web };
+    let subnet = Edge::Subnet(web);
+    let source = talk(&mut plane, subnet, "10.0.0.4:50001", inside, ACCOUNT);
+    assert_eq!(source, "10.0.0.4:50001");
+    let outside = Edge::Service { service: storage, identity: None };
+    let source = talk(&mut plane, subnet, "10.0.0.4:50001", outside, "52.239.2.9:443");
+    assert_eq!(end(&source).ip(), &ip("20.1.1.1"));
+    let spoofed = refused(&mut plane, inside, syn("8.8.8.8:443", "10.0.0.4:50001"));
+    assert_eq!(spoofed, DropReason::SpoofedSource);
+}
+
+/// L-05, L-07: an approved private endpoint leads to its resource, which front ends ask for by its edge.
+#[test]
+fn a_private_endpoint_leads_to_its_resource() {
+    let World { mut network, alpha, web, storage } = world();
+    let resource = network.add_resource(storage, "acct", ip("52.239.1.9"), open()).unwrap();
+    let links = network.add_subnet(alpha, "links", net("10.0.1.0/24")).unwrap();
+    let id = network.add_private_endpoint(links, "pe", ip("10.0.1.5"), resource).unwrap();
+    network.set_private_endpoint_state(id, PrivateEndpointState::Approved).unwrap();
+    let snapshot = network.commit();
+    assert_eq!(snapshot.resource_behind(id), Some(resource));
+    assert_eq!(snapshot.resource_behind(PrivateEndpointId(99)), None);
+    let mut plane = DataPlane::new(snapshot, Settings::default());
+    let private = Edge::PrivateEndpoint(id);
+    talk(&mut plane, Edge::Subnet(web), "10.0.0.4:50001", private, "10.0.1.5:443");
+    let spoofed = refused(&mut plane, private, syn("10.0.1.6:443", "10.0.0.4:50001"));
+    assert_eq!(spoofed, DropReason::SpoofedSource);
+    let spoofed = refused(&mut plane, Edge::Subnet(links), syn("10.0.1.5:443", "10.0.0.4:50001"));
+    assert_eq!(spoofed, DropReason::SpoofedSource);
+    let nowhere = Edge::PrivateEndpoint(PrivateEndpointId(99));
+    let unknown = refused(&mut plane, nowhere, syn("10.0.1.5:443", "10.0.0.4:50001"));
+    assert_eq!(unknown, DropReason::UnknownEdge);
+}
+
+/// F-16: a front end gets the words of the very resource, and none of one that there is not.
+#[test]
+fn a_front_end_answers_in_the_words_of_its_resource() {
+    let World { mut network, storage, .. } = world();
+    let closed = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+    let id = network.add_resource(storage, "acct", ip("52.239.1.9"), closed).unwrap();
+    let snapshot = network.commit();
+    let client = Arrival::Public(ip("198.51.100.7"));
+    let answer = snapshot.answer(id, Refusal::AddressNotListed, client).unwrap();
+    assert!(matches!(answer, ServiceAnswer::Http { status: 403, .. }), "{answer:?}");
+    assert_eq!(snapshot.answer(ResourceId(99), Refusal::AddressNotListed, client), None);
+}
+
+/// P8: an address between the lowest and the highest of ours is anybody's.
+#[test]
+fn an_address_between_two_of_ours_is_anybodys() {
+    let World { mut network, web, .. } = world();
+    let addresses = vec![ip("20.1.1.1"), ip("20.1.1.9")];
+    network.set_outbound(web, Outbound::NatGateway(addresses)).unwrap();
+    let mut plane = plane(&mut network);
+    for (source, reason) in [
+        ("20.1.1.0:7", DropReason::Unsolicited),
+        ("20.1.1.1:7", DropReason::SpoofedSource),
+        ("20.1.1.5:7", DropReason::Unsolicited),
+        ("20.1.1.9:7", DropReason::SpoofedSource),
+        ("20.1.1.10:7", DropReason::Unsolicited),
+    ] {
+        let destination =
+            if source.starts_with("20.1.1.1:") { "20.1.1.9:80" } else { "20.1.1.1:80" };
+        assert_eq!(
+            refused(&mut plane, Edge::Internet, syn(source, destination)),
+            reason,
+            "{source}"
+        );
+    }
+}
+
+/// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands, from either side, and by no other
+/// method; a SYN from outside never.
+#[test]
+fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
+    let address = ip("20.1.1.1");
+    for (outbound, flags, answered) in [
+        (Outbound::NatGateway(vec![address]), "A", [true, true]),
+        (Outbound::NatGateway(vec![address]), "SA", [false, true]),
+        (Outbound::Default(address), "A", [false, false]),
+    ] {
+        let World { mut network, web, .. } = world();
+        network.set_outbound(web, outbound).unwrap();
+        let mut plane = plane(&mut network);
+        let outside = (Edge::Internet, "8.8.8.8:443", "20.1.1.1:5000");
+        let inside = (Edge::Subnet(web), "10.0.0.4:50001", "8.8.8.8:443");
+        for ((edge, source, destination), answered) in [outside, inside].into_iter().zip(answered) {
+            refused(&mut plane, edge, segment(end(source), end(destination), flags, (5, 7), &[]));
+            let reset = plane.poll_transmit(Time(0));
+            assert_eq!(reset.map(|reset| reset.to), answered.then_some(edge), "{flags} {edge:?}");
+        }
+    }
+}
+
+/// C-01: equal prefixes of a user's route and an endpoint are decided as the network was last told.
+#[test]
+fn the_tie_policy_of_the_network_decides_equal_prefixes() {
+    let World { mut network, web, storage, alpha } = world();
+    network.set_route(web, net("52.239.0.0/16"), NextHop::None).unwrap();
+    network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
+    let mut plane = plane(&mut network);
+    let subnet = Edge::Subnet(web);
+    let identity = Some(Identity { vnet: alpha, subnet: web, address: ip("10.0.0.4") });
+    let endpoint = Edge::Service { service: storage, identity };
+    talk(&mut plane, subnet, "10.0.0.4:50001", endpoint, ACCOUNT);
+    network.set_tie_policy(TiePolicy::Observed);
+    plane.apply(Time(0), network.commit());
+    let reason = refused(&mut plane, subnet, syn("10.0.0.4:50002", ACCOUNT));
+    assert_eq!(reason, DropReason::RouteNone);
+    network.set_tie_policy(TiePolicy::Documented);
+    plane.apply(Time(0), network.commit());
+    talk(&mut plane, subnet, "10.0.0.4:50003", endpoint, ACCOUNT);
+}
