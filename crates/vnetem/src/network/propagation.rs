@@ -72,3 +72,28 @@ impl Network {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_mixed_as_splitmix64_does() {
+        assert_eq!(mix(0), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(mix(0x9E37_79B9_7F4A_7C15), 0x6E78_9E6A_A1B9_65F4);
+    }
+
+    /// U-13: seed, subnet and host together decide, and the same ones always alike.
+    #[test]
+    fn the_waves_of_hosts_are_those_of_seed_and_subnet() {
+        for (seed, subnet, waves) in [
+            (1, 1, [7, 8, 10, 11, 2, 8, 8, 0]),
+            (1, 2, [0, 1, 6, 15, 10, 2, 8, 15]),
+            (2, 1, [15, 4, 15, 11, 10, 12, 4, 1]),
+        ] {
+            let hosts = (4..12).map(|host| Ipv4Addr::new(10, 0, 0, host));
+            let found: Vec<u8> = hosts.map(|host| wave(seed, SubnetId(subnet), host)).collect();
+            assert_eq!(found, waves, "seed {seed} subnet {subnet}");
+        }
+    }
+}
