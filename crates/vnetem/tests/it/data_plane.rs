@@ -45,7 +45,10 @@ impl World {
 
     fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Fate, Vec<u8>) {
         let before = packet.clone();
-        let fate = self.plane.process(self.now, edge, &mut packet).fate;
+        let traced = self.plane.trace(self.now, edge, &packet).verdict;
+        let verdict = self.plane.process(self.now, edge, &mut packet);
+        assert_eq!(traced, verdict, "O5: the trace is what happens");
+        let fate = verdict.fate;
         if !matches!(fate, Fate::Forward(_)) {
             assert_eq!(packet, before, "only a forwarded packet's bytes change");
         }
@@ -281,6 +284,36 @@ fn a_change_of_prefixes_switches_exactly_their_flows() {
     assert_eq!(world.made().len(), 2);
     assert_eq!(world.closed(), [(end("10.0.0.4:1"), Cause::SourceSwitched)]);
     world.forwarded(world.vm(), tcp(end("10.0.0.4:3"), end("8.8.8.8:443"), "A", 1001, 9001));
+}
+
+/// E9, C-06: so does a prefix that moves out of the scope of an endpoint, into another region.
+#[test]
+fn a_change_of_regions_switches_exactly_their_flows() {
+    let mut world = World::new(Settings::default());
+    let place = |world: &mut World, region: &str| {
+        let regions = [(net("52.239.1.0/24"), region), (net("52.239.2.0/24"), "westeurope")];
+        let regions = regions.map(|(prefix, region)| (prefix, region.to_owned()));
+        world.network.set_service_regions(world.storage, regions).unwrap();
+    };
+    place(&mut world, "westeurope");
+    let scope = Scope::Regions(["westeurope".to_owned()].into());
+    world.network.enable_endpoint(world.web, world.storage, scope).unwrap();
+    world.apply();
+    world.connect(world.vm(), "10.0.0.4:1", "52.239.1.9:443");
+    world.connect(world.vm(), "10.0.0.4:2", "52.239.2.9:443");
+    place(&mut world, "eastus");
+    world.apply();
+    assert_eq!(world.made().len(), 2);
+    assert_eq!(world.closed(), [(end("10.0.0.4:1"), Cause::SourceSwitched)]);
+}
+
+/// O5: a segment without place in its connection, foreseen by the trace, too.
+#[test]
+fn a_segment_that_does_not_fit_is_dropped() {
+    let mut world = World::new(Settings::default());
+    world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
+    let (fate, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
+    assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
 }
 
 /// E9: where no endpoint is enabled, a tag update closes nothing, though the packets now leave by the service's edge.

@@ -2,8 +2,8 @@
 
 use vnetem::{
     Arrival, DataPlane, DefaultAction, DropReason, Edge, Fate, Headers, Identity, Network, NextHop,
-    Outbound, Placement, PrivateEndpointId, PrivateEndpointState, Refusal, ResourceId, RuleLimits,
-    RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy, Time,
+    Outbound, Peering, Placement, PrivateEndpointId, PrivateEndpointState, Refusal, ResourceId,
+    RuleLimits, RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy, Time,
 };
 
 use crate::base::{World, world};
@@ -48,6 +48,12 @@ fn talk(plane: &mut DataPlane, from: Edge, client: &str, to: Edge, server: &str)
     source
 }
 
+/// Who gets a reset by a change.
+fn told(plane: &mut DataPlane, network: &mut Network) -> Vec<Edge> {
+    plane.apply(Time(0), network.commit());
+    core::iter::from_fn(|| plane.poll_transmit(Time(0))).map(|reset| reset.to).collect()
+}
+
 fn open() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
 }
@@ -86,11 +92,32 @@ fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
     talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.4:443");
     talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.5:443");
     let nic = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
-    plane.apply(Time(0), network.commit());
-    let told: Vec<Edge> =
-        core::iter::from_fn(|| plane.poll_transmit(Time(0))).map(|reset| reset.to).collect();
-    assert_eq!(told, [site, Edge::Subnet(web)]);
+    assert_eq!(told(&mut plane, &mut network), [site, Edge::Subnet(web)]);
     talk(&mut plane, site, "192.168.1.7:50002", Edge::Nic(nic), "10.0.0.4:443");
+}
+
+/// S-38, R1: a peering's addresses are for services, and what was open under them ends with them; the rest of the site goes on.
+#[test]
+fn what_was_open_under_a_peering_ends_with_its_addresses() {
+    let World { mut network, alpha, storage, .. } = world();
+    let own = ip("203.0.113.50");
+    let office = network.add_site("office", &[net("192.168.1.0/24")], &[own]).unwrap();
+    network.connect_express_route(alpha, office, &[]).unwrap();
+    let peer = |network: &mut Network, address| {
+        network.set_peering(office, Some(Peering::Microsoft(vec![ip(address)]))).unwrap();
+    };
+    peer(&mut network, "203.0.113.60");
+    let mut plane = plane(&mut network);
+    let site = Edge::Site(office);
+    let service = Edge::Service { service: storage, identity: None };
+    let source = talk(&mut plane, site, "192.168.1.7:50001", service, ACCOUNT);
+    assert_eq!(end(&source).ip(), &ip("203.0.113.60"));
+    let source = talk(&mut plane, site, "192.168.1.7:50001", Edge::Internet, "8.8.8.8:443");
+    assert_eq!(end(&source).ip(), &own);
+    peer(&mut network, "203.0.113.61");
+    assert_eq!(told(&mut plane, &mut network), [site, service]);
+    let source = talk(&mut plane, site, "192.168.1.7:50002", service, ACCOUNT);
+    assert_eq!(end(&source).ip(), &ip("203.0.113.61"));
 }
 
 /// T-26: an error comes from the first address of where it goes, which of a range of one is that one.
@@ -144,13 +171,15 @@ fn inside_the_region_the_private_source_reaches_the_service() {
     let regions = regions.map(|(prefix, region)| (net(prefix), region.to_owned()));
     network.set_service_regions(storage, regions).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
-    network.set_same_region_path(storage, true).unwrap();
     let mut plane = plane(&mut network);
     let inside = Edge::SameRegion { service: storage, subnet: web };
+    let outside = Edge::Service { service: storage, identity: None };
     let subnet = Edge::Subnet(web);
+    talk(&mut plane, subnet, "10.0.0.4:50001", outside, ACCOUNT);
+    network.set_same_region_path(storage, true).unwrap();
+    assert_eq!(told(&mut plane, &mut network), [subnet, outside], "R1: what was open");
     let source = talk(&mut plane, subnet, "10.0.0.4:50001", inside, ACCOUNT);
     assert_eq!(source, "10.0.0.4:50001");
-    let outside = Edge::Service { service: storage, identity: None };
     let source = talk(&mut plane, subnet, "10.0.0.4:50001", outside, "52.239.2.9:443");
     assert_eq!(end(&source).ip(), &ip("20.1.1.1"));
     let spoofed = refused(&mut plane, inside, syn("8.8.8.8:443", "10.0.0.4:50001"));
