@@ -113,7 +113,7 @@ impl Plain {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 2_000,
+        cases: if cfg!(miri) { 4 } else { 2_000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

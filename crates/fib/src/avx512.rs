@@ -187,7 +187,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 64 } else { 4096 }, failure_persistence: None, ..ProptestConfig::default() })]
 
         /// At once, by halves and one by one, on a processor that can.
         #[test]

@@ -4,12 +4,14 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{net, prefixes};
+use common::{cases, net, prefixes};
 use ipnet::Ipv4Net;
 use proptest::prelude::*;
 use vnetem_fib::{RouteTable, Table};
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     /// L2, L4: whatever the order of changes, the lowest preference that is left wins.
     #[test]
     fn the_lowest_preference_left_wins(

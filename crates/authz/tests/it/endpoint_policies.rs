@@ -10,6 +10,8 @@ use vnetem_authz::{
     PolicyService, Refusal,
 };
 
+use crate::cases;
+
 const SUBSCRIPTION: &str = "/subscriptions/11111111-2222-3333-4444-555555555555";
 
 /// P-01: without a policy every resource may be called.
@@ -209,7 +211,7 @@ fn a_policy_wants_the_endpoint_and_its_own_region() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(500))]
 
     /// P-02, P-03, P-06: as a twin that compares lower-case paths part by part, over all policies.
     #[test]

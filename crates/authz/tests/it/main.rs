@@ -7,3 +7,11 @@ mod firewalls;
 mod ordered_rules;
 mod security_groups;
 mod security_twin;
+
+use proptest::prelude::ProptestConfig;
+
+/// So many cases of a property; four for Miri, which takes a thousand times as long for each.
+fn cases(count: u32) -> ProptestConfig {
+    let cases = if cfg!(miri) { 4 } else { count };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}

@@ -11,6 +11,8 @@ use vnetem_authz::{
 };
 use vnetem_packet::{Identity, SubnetId, VnetId};
 
+use crate::cases;
+
 use Action::{Allow, Deny};
 
 const WEB: SubnetId = SubnetId(1);
@@ -101,7 +103,7 @@ fn a_range_with_host_bits_is_no_rule() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
     /// F-20: as a twin that looks for the lowest number among all that match.
     #[test]

@@ -12,6 +12,8 @@ use vnetem_authz::{
 };
 use vnetem_packet::{FiveTuple, Protocol};
 
+use crate::cases;
+
 /// What tags stand for, as lists.
 #[derive(Clone, Debug)]
 struct World {
@@ -122,7 +124,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(600))]
 
     /// P-08, P-09, P-12, P-14, P-15.
     #[test]

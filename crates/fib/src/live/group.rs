@@ -176,6 +176,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
+
         /// The doubling cascade against walking up from every child.
         #[test]
         fn uncovered_children_are_those_without_a_longer_prefix(

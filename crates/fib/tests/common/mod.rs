@@ -40,6 +40,12 @@ pub(crate) fn prefix(address: u32, length: u8) -> Ipv4Net {
     Ipv4Net::new(Ipv4Addr::from_bits(address), length).unwrap().trunc()
 }
 
+/// So many cases of a property; four for Miri, which takes a thousand times as long for each.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let cases = if cfg!(miri) { 4 } else { count };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Prefixes that nest, touch and repeat: few distinct bits at every length.
 pub(crate) fn prefixes() -> impl Strategy<Value = Ipv4Net> {
     let crowded = (prop::bits::u32::masked(0xc0c1_81c3), 0u8..=32);

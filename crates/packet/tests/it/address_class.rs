@@ -33,7 +33,10 @@ fn every_boundary_has_its_class() {
         .flat_map(|(first, last, _)| [first, last])
         .map(|end| end.parse::<Ipv4Addr>().unwrap().to_bits());
     let beside = ends.flat_map(|end| [end.wrapping_sub(1), end, end.wrapping_add(1)]);
-    for address in beside.chain((0..=u32::MAX).step_by(0x7FFF)).map(Ipv4Addr::from_bits) {
+    for address in beside
+        .chain((0..=u32::MAX).step_by(if cfg!(miri) { 0x1111_1111 } else { 0x7FFF }))
+        .map(Ipv4Addr::from_bits)
+    {
         assert_eq!(AddressClass::of(address), slow(address), "{address}");
     }
 }

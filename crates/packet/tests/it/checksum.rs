@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use vnetem_packet::checksum::{add, difference, fold, pseudo_header, shift, sum, update};
 
-use crate::packets::data;
+use crate::packets::{cases, data, words};
 use crate::twin;
 
 /// W2, every case: all 2^32 pairs of a changed word and the sum of the rest, and with them all pairs of a checksum and a
@@ -12,11 +12,12 @@ use crate::twin;
 #[test]
 fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     let old = 0x1234;
-    for rest in 0..=u16::MAX {
+    for rest in words() {
         let checksum = !add(rest, old);
         let agree = |new| update(checksum, old, new) == !add(rest, new) || (rest | new) == 0;
         // Without a way out of the loop it runs in vectors, and all 2^32 cases in seconds.
-        let all = (0..=u16::MAX).fold(true, |all, new| all & agree(new));
+        let last = u16::MAX >> if cfg!(miri) { 8 } else { 0 };
+        let all = (0..=last).fold(true, |all, new| all & agree(new));
         assert!(all, "rest {rest:#06x}");
     }
 }
@@ -24,7 +25,7 @@ fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
 /// `add` is judged by plain arithmetic, so that the exhaustive test above rests on something else than itself.
 #[test]
 fn a_sum_of_two_is_their_remainder_and_zero_only_if_both_are() {
-    for left in 0..=u16::MAX {
+    for left in words() {
         for right in (0..=u16::MAX).step_by(251).chain([1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]) {
             let sum = u32::from(add(left, right));
             let plain = u32::from(left) + u32::from(right);
@@ -55,7 +56,7 @@ fn large_sums_are_exact() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn the_sum_equals_the_sum_word_by_word(bytes in data(100)) {

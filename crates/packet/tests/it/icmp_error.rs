@@ -5,7 +5,7 @@ use vnetem_packet::{
     Checksums, Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Transport, TransportChecksum,
 };
 
-use crate::packets::{Body, Packet, address, bytes, packet};
+use crate::packets::{Body, Packet, address, bytes, cases, octets, packet};
 
 const KINDS: [(IcmpErrorKind, u8, u8, u16); 5] = [
     (IcmpErrorKind::TimeExceeded, 11, 0, 0),
@@ -56,7 +56,7 @@ fn no_error_is_sent_about_ends_that_are_no_single_host() {
 /// P10: about every ICMP message but the errors, and about first fragments but no later ones.
 #[test]
 fn no_error_is_sent_about_errors_and_later_fragments() {
-    for message in 0..=u8::MAX {
+    for message in octets() {
         let body = Body::Icmp { message, code: 0, rest: [0; 4], data: vec![7; 40] };
         let fragments = Packet::new("10.0.0.4", "52.239.1.9", body).fragments(24);
         let [first, later] =
@@ -87,7 +87,7 @@ fn as_much_is_quoted_as_fits() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(cases(1000))]
 
     /// R11, T-26: an error reads back with right checksums, from and to whom it should, and quotes what it is about.
     #[test]

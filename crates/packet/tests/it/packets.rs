@@ -7,6 +7,22 @@ use vnetem_packet::{FiveTuple, Rewrite};
 
 use crate::twin::{checksum, put};
 
+/// So many cases of a property; four for Miri, which takes a thousand times as long for each.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let cases = if cfg!(miri) { 4 } else { count };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// All octets; for Miri the first, among them every ICMP message that is an error.
+pub(crate) fn octets() -> impl Iterator<Item = u8> {
+    0..=if cfg!(miri) { 16 } else { u8::MAX }
+}
+
+/// All words; for Miri sixteen of them, the ends among them.
+pub(crate) fn words() -> impl Iterator<Item = u16> {
+    (0..=u16::MAX).step_by(if cfg!(miri) { 0x1111 } else { 1 })
+}
+
 /// A whole datagram as its fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {

@@ -4,7 +4,7 @@ use vnetem_packet::{
     Checksums, Fragment, Headers, Malformed, TcpFlags, Transport, TransportChecksum,
 };
 
-use crate::packets::{Body, Packet, bytes, packet_of};
+use crate::packets::{Body, Packet, bytes, cases, packet_of, words};
 use crate::twin::{self, mend, put};
 
 fn whole(body: Body) -> Vec<u8> {
@@ -46,7 +46,7 @@ fn every_first_byte_is_judged_as_the_twin_does() {
 #[test]
 fn every_total_length_is_judged_as_the_twin_does() {
     for mut packet in [tcp(), udp(), icmp()] {
-        for length in 0..=u16::MAX {
+        for length in words() {
             put(&mut packet, 2, length);
             mend(&mut packet);
             agrees(&packet);
@@ -62,7 +62,7 @@ fn every_fragment_word_is_judged_as_the_twin_does() {
             let mut packet = packet[..length.min(packet.len())].to_vec();
             let length = u16::try_from(packet.len()).unwrap();
             put(&mut packet, 2, length);
-            for word in 0..=u16::MAX {
+            for word in words() {
                 put(&mut packet, 6, word);
                 mend(&mut packet);
                 agrees(&packet);
@@ -83,7 +83,7 @@ fn every_transport_length_is_judged_as_the_twin_does() {
             put(packet, 6, fragmentation);
             mend(packet);
         }
-        for value in 0..=u16::MAX {
+        for value in words() {
             put(&mut udp, 24, value);
             agrees(&udp);
             [tcp[32], icmp[20]] = [value.to_be_bytes()[0]; 2];
@@ -114,7 +114,7 @@ fn every_cut_is_judged_as_the_twin_does() {
 fn only_the_right_header_checksum_passes() {
     let mut packet = tcp();
     let right = twin::word(&packet, 10);
-    for checksum in 0..=u16::MAX {
+    for checksum in words() {
         put(&mut packet, 10, checksum);
         let expected = (checksum != right).then_some(Malformed::HeaderChecksum);
         assert_eq!(Headers::parse(&packet).err(), expected, "{checksum:#06x}");
@@ -272,7 +272,7 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases(4000))]
 
     /// P1.
     #[test]

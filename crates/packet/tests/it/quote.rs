@@ -6,7 +6,9 @@ use vnetem_packet::{
     verify_icmp_checksum,
 };
 
-use crate::packets::{Body, Packet, body, bytes, message, packet, packet_of, rewrites};
+use crate::packets::{
+    Body, Packet, body, bytes, cases, message, octets, packet, packet_of, rewrites,
+};
 use crate::twin::{self, is_cut_to_zeros, keep_identifier_apart, mend, put, word};
 
 /// An ICMP error about the first `length` bytes of `about`.
@@ -100,7 +102,7 @@ fn a_quote_that_is_no_header_is_refused() {
 /// RFC 1122 3.2.2: an error about an error is none; about a query it is one.
 #[test]
 fn an_error_about_an_error_is_refused() {
-    for message in 0..=u8::MAX {
+    for message in octets() {
         let body = Body::Icmp { message, code: 0, rest: [0, 7, 0, 1], data: vec![] };
         let about = Packet::new("20.1.1.1", "52.239.1.9", body).bytes();
         let quote = parse(&error(3, 3, &about, 28).bytes());
@@ -113,7 +115,7 @@ fn an_error_about_an_error_is_refused() {
 
 #[test]
 fn only_errors_quote() {
-    for message in 0..=u8::MAX {
+    for message in octets() {
         let quotes = parse(&error(message, 0, &udp(), 28).bytes()).is_ok();
         assert_eq!(quotes, matches!(message, 3 | 4 | 5 | 11 | 12), "type {message}");
     }
@@ -166,7 +168,7 @@ fn an_icmp_checksum_is_verified_unless_a_part_is_missing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases(4000))]
 
     /// W9, T-22, T-23: the quote comes out as the quoted packet itself would, had it been rewritten before it was quoted; all
     /// checksums are those from scratch, wherever the quote ends.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use vnetem_packet::{Checksums, Headers, Reset, TcpFlags, Transport, TransportChecksum};
 
-use crate::packets::{Body, Packet, end};
+use crate::packets::{Body, Packet, cases, end};
 
 const SEQUENCE: u32 = 0xFFFF_FFF8;
 const ACKNOWLEDGEMENT: u32 = 77;
@@ -23,7 +23,7 @@ fn segment(flags: u8, length: usize) -> Packet {
 /// RFC 9293 3.10.7.1, CLOSED.
 #[test]
 fn every_segment_is_answered_as_rfc_9293_says() {
-    for flags in 0..64 {
+    for flags in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {
         let [fin, syn, reset, _, acknowledges, _] =
             [0, 1, 2, 3, 4, 5].map(|bit| flags >> bit & 1 == 1);
         for length in [0, 1, 9, 1400] {
@@ -70,6 +70,8 @@ fn what_is_no_segment_is_not_answered() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     /// R11, R2: what is written reads back as what was asked for, with right checksums, and is never answered.
     #[test]
     fn a_reset_reads_back(source in end(), destination in end(), sequence: u32, acknowledgement: Option<u32>, identification: u16, ttl: u8) {

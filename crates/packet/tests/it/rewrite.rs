@@ -3,7 +3,7 @@ use vnetem_packet::{
     Checksums, Fragment, Headers, Plain, Rewrite, Transport, TransportChecksum, rewrite, rewrite_by,
 };
 
-use crate::packets::{Body, Packet, body, bytes, packet, packet_of, query, rewrites};
+use crate::packets::{Body, Packet, body, bytes, cases, packet, packet_of, query, rewrites, words};
 use crate::twin::{
     self, checksum_offset, is_cut_to_zeros, keep_identifier_apart, put, transport_sum, word,
 };
@@ -39,7 +39,7 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
     for (body, offset, zero) in [(udp, 26, 0xFFFF), (tcp, 36, 0)] {
         let packet = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
         let mut seen = 0;
-        for port in 0..=u16::MAX {
+        for port in words() {
             let to = Rewrite {
                 source: Some(format!("20.1.1.1:{port}").parse().unwrap()),
                 destination: None,
@@ -48,7 +48,7 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
             assert_eq!(bytes, twin::rewrite(&packet, to, 63), "port {port}");
             seen += usize::from(word(&bytes, offset) == zero);
         }
-        assert!(seen > 0, "no port made the checksum zero");
+        assert!(seen > 0 || cfg!(miri), "no port made the checksum zero");
     }
 }
 
@@ -111,7 +111,7 @@ fn long() -> impl Strategy<Value = Packet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases(4000))]
 
     /// W1, N-26, T-31: all bytes, checksums included, are those of a rewrite that computes everything anew.
     #[test]

@@ -2,7 +2,7 @@ use etherparse::TcpOptionElement;
 use proptest::prelude::*;
 use vnetem_packet::{Checksums, Headers, TcpOptions, clamp_maximum_segment_size, tcp_options};
 
-use crate::packets::{Body, Packet, padded};
+use crate::packets::{Body, Packet, cases, octets, padded, words};
 
 fn segment(flags: u8, options: &[u8]) -> Vec<u8> {
     let (options, data) = (padded(options.to_vec()), vec![2, 4, 0xFF, 0xFF]);
@@ -36,7 +36,7 @@ fn options_are_read_up_to_the_end_mark_or_the_first_broken_one() {
 #[test]
 fn clamping_keeps_the_checksum_right_at_every_offset() {
     for padding in 0..8 {
-        for size in (0..=u16::MAX).step_by(7).chain([1399, 1400, 1401, u16::MAX]) {
+        for size in words().step_by(7).chain([1399, 1400, 1401, u16::MAX]) {
             let [high, low] = size.to_be_bytes();
             let options = [vec![1; padding], vec![2, 4, high, low, 3, 3, 7]].concat();
             let packet = segment(2, &options);
@@ -59,7 +59,7 @@ fn every_maximum_segment_size_of_a_syn_is_clamped_and_no_other_segment_is_touche
     assert!(clamp_maximum_segment_size(&mut packet, &headers, 1200));
     assert_eq!(packet, segment(0x12, &[2, 4, 0x04, 0xB0, 1, 2, 4, 0x04, 0xB0]));
     assert!(!clamp_maximum_segment_size(&mut packet, &headers, 1200), "a second time");
-    for flags in (0..=u8::MAX).filter(|flags| flags & 2 == 0) {
+    for flags in octets().filter(|flags| flags & 2 == 0) {
         let packet = segment(flags, &options);
         let mut bytes = packet.clone();
         assert!(!clamp_maximum_segment_size(&mut bytes, &Headers::parse(&packet).unwrap(), 1200));
@@ -68,7 +68,7 @@ fn every_maximum_segment_size_of_a_syn_is_clamped_and_no_other_segment_is_touche
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases(4000))]
 
     /// P1: any bytes for options; what a parser that is not ours reads up to its first complaint, we read too.
     #[test]

@@ -11,7 +11,7 @@ use vnetem_packet::tunnel::{
 };
 use vnetem_packet::{Headers, Identity, Malformed, Rewrite, SubnetId, VnetId, rewrite};
 
-use crate::packets::{Body, Packet, address, body, packet_of, tcp, udp};
+use crate::packets::{Body, Packet, address, body, cases, packet_of, tcp, udp};
 use crate::twin::{checksum, checksum_offset, mend, put, transport_sum, word as word_at};
 
 const CALLER: &str = "fd00:108:0:d204:0:200::";
@@ -494,7 +494,7 @@ fn a_key_has_24_bits() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
     /// W-08: bit by bit, what is under the mask is the prefix's and what is not is the address's.
     #[test]
