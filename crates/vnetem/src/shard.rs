@@ -10,13 +10,15 @@ use crate::{Edge, Snapshot};
 
 /// One of the [64](Self::COUNT) parts into which the traffic of a network falls.
 ///
-/// Every host of it belongs to one shard, with all its flows; each shard gives its own slice of the ports of every public address that
-/// several hosts share. So shards need nothing from each other: one [`DataPlane`](crate::DataPlane) for each, with its shard in the
+/// Every host of it belongs to one shard, with all its flows, but for protocols without ports, which belong with their far end; each
+/// shard gives its own slice of the ports of every public address that several hosts share. So shards need nothing from each other: one [`DataPlane`](crate::DataPlane) for each, with its shard in the
 /// [settings](crate::Settings::shard), and [`Sharding`] in front. A worker owns any number of them, and since there are always 64,
 /// packets come out the same whether one worker has them all or each its own.
 ///
 /// What follows from it: a public address is exhausted slice by slice, bounds of [`Settings`](crate::Settings) hold for each shard, and
-/// what hosts of two shards do to each other by a public address of the network (hairpin) is not seen.
+/// what hosts of two shards do to each other by a public address of the network (hairpin) is not seen. The slices of an address follow
+/// from the ports of its pool: pools that share one must have the same ports, and where these change, flows that were given others lose
+/// their way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u8);
 
@@ -183,6 +185,17 @@ impl Sharding {
         let (source, destination) = (*tuple.source.ip(), *tuple.destination.ip());
         let port = tuple.destination.port();
         let arrives = matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
+        // T-35: without ports the far end alone says whose a public address is.
+        if !has_ports(tuple.protocol) {
+            match (is_private(source), is_private(destination)) {
+                (true, false) => return Shard::of_bits(destination.to_bits()),
+                (false, true) => return Shard::of_bits(source.to_bits()),
+                (false, false) if arrives && self.owners.contains_key(&destination) => {
+                    return Shard::of_bits(source.to_bits());
+                }
+                _ => {}
+            }
+        }
         let owner = self.owners.get(&destination).filter(|_| arrives);
         let known = owner.and_then(|owner| match owner {
             Owner::Sliced(first, last) => Shard::of_port(port, *first, *last),
@@ -199,6 +212,10 @@ impl Sharding {
             _ => Shard::of_bits(source.to_bits() ^ destination.to_bits()),
         })
     }
+}
+
+fn has_ports(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
 }
 
 fn is_private(address: Ipv4Addr) -> bool {

@@ -188,6 +188,38 @@ fn every_answer_meets_the_flow_of_its_question() {
     assert!(busy > 50, "{busy} shards have flows");
 }
 
+/// T-35, T-04: without ports a public address is somebody's towards one far end, which therefore says the shard; nobody else gets it there.
+#[test]
+fn t_35_answers_without_ports_meet_the_flow_of_their_question() {
+    let gre = |source: Ipv4Addr, destination: Ipv4Addr| {
+        let mut bytes = Vec::new();
+        let packet = PacketBuilder::ipv4(source.octets(), destination.octets(), 64);
+        packet.write(&mut bytes, 47.into(), &[7; 12]).unwrap();
+        bytes
+    };
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+    let rules = vnetem::PoolRules { other_protocols: true, ..vnetem::PoolRules::default() };
+    let (addresses, first_port, last_port) = (vec![ip("20.1.1.1")], 1024, 65_535);
+    let pool = Outbound::Pool { addresses, first_port, last_port, rules };
+    network.set_outbound(web, pool).unwrap();
+    let mut fleet = Fleet::new(&network.commit(), 1);
+    let host = |last| Ipv4Addr::new(10, 0, 0, last);
+    let far = |last| Ipv4Addr::new(8, 8, 8, last);
+    let edge = Edge::Subnet(web);
+    for last in 4..=67 {
+        let asked = fleet.process(&[Arrival { edge, bytes: gre(host(last), far(last)) }]);
+        assert!(matches!(asked[0].verdict.fate, Fate::Forward(_)), "{asked:?}");
+        let answer = gre(far(last), ip("20.1.1.1"));
+        let answered = fleet.process(&[Arrival { edge: Edge::Internet, bytes: answer }]);
+        let Fate::Forward(forward) = answered[0].verdict.fate else { panic!("{answered:?}") };
+        assert_eq!((forward.to, forward.direction), (edge, Direction::Reverse));
+        let other = fleet.process(&[Arrival { edge, bytes: gre(host(last + 64), far(last)) }]);
+        assert_eq!(other[0].verdict.fate, Fate::Drop(DropReason::SnatExhausted));
+    }
+}
+
 #[test]
 fn the_number_of_workers_changes_no_byte() {
     let (snapshot, edges) = network();
