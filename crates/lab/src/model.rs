@@ -76,6 +76,8 @@ pub struct Observed {
     pub chosen: Option<SocketAddrV4>,
     /// It denied the packet, under a public source that is not seen.
     pub denied: bool,
+    /// The shard of the network that the packet went to, if there are several data planes.
+    pub shard: Option<usize>,
 }
 
 /// What must become of a packet.

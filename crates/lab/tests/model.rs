@@ -5,7 +5,8 @@
 use proptest::prelude::*;
 use vnetem_lab::harness::{
     Coverage, Sequence, a_batch_is_its_packets_in_order, betas_presence_changes_nothing, check,
-    sequences, the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
+    sequences, shards_are_one_data_plane, the_endpoint_changes_nothing_else,
+    the_same_calls_give_the_same_bytes,
 };
 use vnetem_lab::{fuzz, strategies};
 
@@ -48,6 +49,18 @@ proptest! {
     #[test]
     fn a_toggle_changes_only_the_traffic_of_its_pair(sequence in sequences(64)) {
         if let Err(mismatch) = the_endpoint_changes_nothing_else(&sequence) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(sequences_of(200))]
+
+    /// Several data planes of one network, one for each shard, behave as one.
+    #[test]
+    fn the_shards_of_a_network_do_what_the_model_says_of_one(sequence in sequences(64)) {
+        if let Err(mismatch) = shards_are_one_data_plane(&sequence) {
             prop_assert!(false, "{mismatch}");
         }
     }
@@ -121,7 +134,7 @@ fn sequences_reach_every_kind_of_outcome() {
     let Coverage { inbound, turned, balanced, one_to_one, blocks, .. } = sum;
     let Coverage { too_long, policed, closed, originated, refused, .. } = sum;
     let Coverage { by_tag, by_default_rule, translations, picked_up, unfit, .. } = sum;
-    let Coverage { private, circuit, .. } = sum;
+    let Coverage { private, circuit, stages, delayed, tunnelled, .. } = sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
     assert!(inbound > 10 && turned > 10 && one_to_one > 20, "{sum:?}");
@@ -131,6 +144,7 @@ fn sequences_reach_every_kind_of_outcome() {
     assert!(by_tag > 30 && by_default_rule > 300, "{sum:?}");
     assert!(translations > 1_000 && picked_up > 20 && unfit > 50, "{sum:?}");
     assert!(private > 30 && circuit > 30, "{sum:?}");
+    assert!(stages > 40 && delayed > 100 && tunnelled > 50, "{sum:?}");
     batches.sort_unstable();
     assert!(batches[150] >= 8 && batches[299] >= 16, "the largest batch of each: {batches:?}");
 }

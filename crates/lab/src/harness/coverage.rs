@@ -49,6 +49,12 @@ pub struct Coverage {
     pub private: u64,
     /// Packets behind the addresses of a circuit.
     pub circuit: u64,
+    /// Stages of changes that take time.
+    pub stages: u64,
+    /// Packets from subnets that such a change has not reached everywhere.
+    pub delayed: u64,
+    /// Packets that went through a service tunnel.
+    pub tunnelled: u64,
 }
 
 impl AddAssign for Coverage {
@@ -77,6 +83,9 @@ impl AddAssign for Coverage {
             unfit,
             private,
             circuit,
+            stages,
+            delayed,
+            tunnelled,
         } = other;
         self.forward += forward;
         self.reverse += reverse;
@@ -100,5 +109,8 @@ impl AddAssign for Coverage {
         self.unfit += unfit;
         self.private += private;
         self.circuit += circuit;
+        self.stages += stages;
+        self.delayed += delayed;
+        self.tunnelled += tunnelled;
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Conversation {
     pub(crate) next: [u32; 2],
     /// How far a tidy connection has come.
     pub(crate) stage: u8,
+    /// Added to the identification of its fragments, those from the far end 512 more, where no two may have the same.
+    pub(crate) datagrams: Option<u16>,
 }
 
 /// A TCP segment to be made.
@@ -129,7 +131,9 @@ impl Conversation {
         };
         let cut = body.get(from..to.min(body.len())).map_or_else(|| vec![7; 8], <[u8]>::to_vec);
         let field = u16::try_from(from / 8).unwrap_or_default() | if more { 0x2000 } else { 0 };
-        ip(self.protocol, *source.ip(), *destination.ip(), 1 + u16::from(part / 64), field, &cut)
+        let apart = self.datagrams.map_or(0, |own| own + 512 * u16::from(far));
+        let id = 1 + apart + u16::from(part / 64);
+        ip(self.protocol, *source.ip(), *destination.ip(), id, field, &cut)
     }
 
     /// An ICMP error from an end about a packet that it got.

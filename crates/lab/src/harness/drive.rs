@@ -17,14 +17,16 @@ impl Runner {
         let edge =
             if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
         let before = twisted(bytes, twist);
+        let before = self.tunnels.come(edge, &before)?.unwrap_or(before);
         self.transcript.push(Line::In(edge, before.clone()));
         if self.records {
             self.calls.push(Call::Packet(self.now, edge, before.clone()));
         }
         let mut after = before.clone();
-        let trace = self.plane.trace(self.now, edge, &before);
+        let (at, shard) = self.planes.place(edge, &before);
+        let trace = self.planes.trace(at, self.now, edge, &before);
         let traced = trace.verdict;
-        let verdict = self.plane.process(self.now, edge, &mut after);
+        let verdict = self.planes.process(at, self.now, edge, &mut after);
         self.transcript.push(Line::Out(verdict.fate, after.clone()));
         if self.records {
             self.outputs.push(Output { edge, fate: Some(verdict.fate), bytes: after.clone() });
@@ -32,12 +34,12 @@ impl Runner {
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (O5)"));
         }
-        if verdict.generation != self.plane.generation() {
+        if verdict.generation != self.planes.generation() {
             return Err("decided by another generation than the present one (C1)".into());
         }
         self.listen();
         let chosen = self.chosen_for(&before);
-        let observed = Observed { chosen, denied: matches!(verdict.fate, Fate::Deny(_)) };
+        let observed = Observed { chosen, denied: matches!(verdict.fate, Fate::Deny(_)), shard };
         let Expected { fate, bytes } = self.model.process(self.now, edge, &before, observed)?;
         if fate != verdict.fate {
             return Err(format!("fate: the model says {fate:?}"));
@@ -48,10 +50,12 @@ impl Runner {
         self.count(&verdict.fate);
         self.count_translation(edge, &verdict.fate);
         self.count_rules(&trace);
+        self.coverage.delayed += u64::from(self.is_delayed(edge));
         self.coverage.picked_up += u64::from(chosen.is_some() && is_mid_stream(&before));
         self.ledger.packet(&verdict.fate, &before, &after)?;
         self.after()?;
         let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
+        self.coverage.tunnelled += u64::from(self.tunnels.leave(forward.to, &after)?);
         Ok(Packet::read(&after).ok().map(|packet| (forward, packet)))
     }
 
@@ -93,6 +97,17 @@ impl Runner {
         coverage.circuit += u64::from(matches!(external.ip().octets(), [203, 0, 113, 60..=255]));
     }
 
+    /// Whether a change of an endpoint is on its way to the hosts at an edge.
+    fn is_delayed(&self, edge: Edge) -> bool {
+        let subnet = match edge {
+            Edge::Subnet(id) => Some(id),
+            Edge::Nic(id) => self.network.nic(id).ok().map(|nic| nic.subnet),
+            _ => None,
+        };
+        let subnet = subnet.and_then(|id| self.network.subnet(id).ok());
+        subnet.is_some_and(|subnet| !subnet.lags.is_empty())
+    }
+
     /// Which rules of security groups decided.
     fn count_rules(&mut self, trace: &Trace) {
         for step in &trace.steps {
@@ -105,15 +120,33 @@ impl Runner {
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
         let mut is_done = false;
-        self.change_by(settle, |network, world| {
-            let done = edit.make(network, world);
+        let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
+        let made = self.change_by(settle, |network, world| {
+            let done = edit.make(network, world, (now, &mut rollout));
             is_done = done.is_ok();
             done
-        })?;
+        });
+        self.rollout = rollout;
+        made?;
         match is_done && edit.is_illegal() {
             true => Err("an edit was taken that must be refused (C2, D6)".into()),
             false => Ok(()),
         }
+    }
+
+    /// Lets changes that take time go on: each of their stages is a change like any other (S-28, S-29).
+    pub(super) fn roll_out(&mut self) -> Result<(), String> {
+        while self.rollout.poll_timeout().is_some_and(|due| due <= self.now) {
+            let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
+            let made = self.change_by(false, |network, _| {
+                rollout.handle_timeout(now, network);
+                Ok(())
+            });
+            self.rollout = rollout;
+            made?;
+            self.coverage.stages += 1;
+        }
+        Ok(())
     }
 
     pub(super) fn change_by(
@@ -140,7 +173,7 @@ impl Runner {
         if self.records {
             self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
         }
-        self.plane.apply(self.now, snapshot);
+        self.planes.apply(self.now, &snapshot);
         self.model.apply(self.now, &self.network);
         self.unsettled = true;
         if settle { self.settle() } else { self.after() }
@@ -155,22 +188,21 @@ impl Runner {
 
     /// Lets both end what has run out.
     pub(super) fn sweep(&mut self) -> Result<(), String> {
-        let due = |plane: &DataPlane, now| plane.poll_timeout().is_some_and(|at| at <= now);
         for _ in 0..10_000 {
-            if self.unsettled || !due(&self.plane, self.now) {
+            if self.unsettled || !self.planes.is_due(self.now) {
                 break;
             }
-            self.plane.handle_timeout(self.now);
+            self.planes.handle_timeout(self.now);
             self.drain()?;
         }
-        if !self.unsettled && due(&self.plane, self.now) {
+        if !self.unsettled && self.planes.is_due(self.now) {
             return Err("handle_timeout never comes to an end".into());
         }
         // Only where time has passed, so that packets of one time stand side by side and make a batch.
         if self.records && self.calls.last().is_none_or(|call| call.time() != self.now) {
             self.calls.push(Call::Timeout(self.now));
         }
-        self.plane.handle_timeout(self.now);
+        self.planes.handle_timeout(self.now);
         self.model.expire(self.now);
         self.after()
     }
@@ -188,22 +220,22 @@ impl Runner {
         if !self.unsettled {
             self.ledger.happened(&events, &self.model.take_happenings())?;
             self.ledger.translated(&translations, &self.model.take_translations())?;
-            self.ledger.flows(&self.plane, &self.model)?;
+            self.ledger.flows(&self.planes, &self.model)?;
         } else {
             self.ledger.hold(events, translations);
         }
-        self.ledger.conservation(&self.plane)
+        self.ledger.conservation(&self.planes)
     }
 
     /// Takes what happened to flows.
     fn listen(&mut self) {
-        while let Some(event) = self.plane.poll_event() {
+        while let Some(event) = self.planes.poll_event() {
             self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
             let tuple = event.tuple;
             let opener = (tuple.protocol.0, tuple.source, tuple.destination);
             self.heard.push(Happening { kind: event.kind, opener, external: event.external });
         }
-        while let Some(event) = self.plane.poll_translation_event() {
+        while let Some(event) = self.planes.poll_translation_event() {
             self.coverage.translations += 1;
             let TranslationEvent { kind, inside, external, remote, .. } = event;
             let protocol = event.protocol.0;
@@ -220,7 +252,7 @@ impl Runner {
 
     /// Takes what the data plane originated.
     pub(super) fn drain(&mut self) -> Result<(), String> {
-        while let Some(transmit) = self.plane.poll_transmit(self.now) {
+        while let Some(transmit) = self.planes.poll_transmit(self.now) {
             self.coverage.originated += 1;
             let (edge, bytes) = (transmit.to, transmit.packet.to_vec());
             if self.records {
@@ -228,6 +260,7 @@ impl Runner {
             }
             self.transcript.push(Line::Made(edge, bytes));
             self.ledger.originated(transmit.to, &transmit.packet)?;
+            self.tunnels.leave(transmit.to, &transmit.packet)?;
         }
         Ok(())
     }

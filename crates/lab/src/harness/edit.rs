@@ -5,8 +5,8 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DenyMode, EditError, IdleMinutes, Network, NetworkPolicies, NextHop, NicId, Outbound,
-    OutboundRule, Peering, PrivateEndpointState, Scope, TagLevel, TiePolicy,
+    DenyMode, EditError, Endpoint, IdleMinutes, Network, NetworkPolicies, NextHop, NicId, Outbound,
+    OutboundRule, Peering, PrivateEndpointState, Rollout, Scope, TagLevel, TiePolicy, Time,
 };
 
 use super::pick;
@@ -71,8 +71,13 @@ impl Edit {
         self.kind % Self::KINDS == 23 && self.to >= 32
     }
 
-    /// Makes the edit.
-    pub(crate) fn make(&self, net: &mut Network, world: &World) -> Result<(), EditError> {
+    /// Makes the edit, or lets it be made later where that takes time (S-28, S-29).
+    pub(crate) fn make(
+        &self,
+        net: &mut Network,
+        world: &World,
+        (now, rollout): (Time, &mut Rollout),
+    ) -> Result<(), EditError> {
         let Self { kind, on, to, with } = *self;
         let on = if on < 128 { on % 3 } else { on };
         let (index, subnet) = (on % 5, *pick(&world.subnets, on));
@@ -82,16 +87,20 @@ impl Edit {
         let text: &&str = pick(&PREFIXES, to);
         let prefix = net4(text);
         match kind % Self::KINDS {
-            0 | 1 => net.enable_endpoint(subnet, service, scope(with)),
-            2 | 3 => net.disable_endpoint(subnet, service),
-            4 | 5 => net.set_outbound(subnet, outbound(index, to)),
+            0 | 1 => {
+                let (name, scope) = (net.service(service)?.name.clone(), scope(with));
+                let endpoint = Some(Endpoint { name, scope, network_identifier: None });
+                rollout.set_endpoint(now, net, subnet, service, endpoint)
+            }
+            2 | 3 => rollout.set_endpoint(now, net, subnet, service, None),
+            4 | 5 => net.set_outbound(subnet, world.outbound(index, to)),
             6 => net.edit(|net| {
                 net.set_route(subnet, prefix, hop(world, with))?;
                 net.set_bgp_override(subnet, prefix, with >= 128)
             }),
             7 => net.remove_route(subnet, prefix),
             8 => net.set_ip_forwarding(nic, to % 2 == 0),
-            9 | 10 => net.set_rules(resource, rules(world, to)),
+            9 | 10 => rollout.set_rules(now, net, resource, rules(world, to)),
             11 => net.set_service_prefixes(
                 service,
                 &service_prefixes(service == world.services[0], with),
@@ -172,7 +181,7 @@ impl Edit {
                 let prefix = net4(PREFIXES[if to % 2 == 0 { 0 } else { 3 }]);
                 let subnet = *pick(&world.subnets[..2], on);
                 net.set_route(subnet, prefix, hop(world, with))?;
-                net.set_bgp_override(subnet, prefix, true)?;
+                net.set_bgp_override(subnet, prefix, to / 4 % 4 > 0)?;
                 net.connect(world.vnets[0], world.site, &announced(1 + 2 * (to / 2 % 2)))
             }),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use core::net::Ipv4Addr;
 
-use vnetem::{
-    Cause, Counters, DataPlane, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark,
-};
+use vnetem::{Cause, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark};
 
+use super::planes::Planes;
 use crate::model::wire::{
     ICMP, Packet, Part, SYN, TCP, UDP, sums_are_right, transport_sum_is_right,
 };
@@ -167,68 +166,61 @@ impl Ledger {
     }
 
     /// O3: opened less ended is live and closed; both as many as the model has.
-    pub(crate) fn flows(&self, plane: &DataPlane, model: &Model) -> Result<(), String> {
-        let counters = plane.flow_counters();
+    pub(crate) fn flows(&self, planes: &Planes, model: &Model) -> Result<(), String> {
+        let [counted_live, counted_closed, opened, ended] = planes.flows();
         let (live, closed) = model.flow_counts();
-        let counted = (u64::from(counters.live), u64::from(counters.tombstones));
+        let counted = (counted_live, counted_closed);
         if counted != (live, closed) {
             return Err(format!(
                 "{counted:?} flows and tombstones, {live} and {closed} by the model"
             ));
         }
-        if counters.opened - counters.total_ended() != live + closed
-            || counters.opened != self.opened
-        {
-            return Err(format!("{counters:?}, yet {} were opened (O3)", self.opened));
+        if opened - ended != live + closed || opened != self.opened {
+            return Err(format!("{opened} opened, {ended} ended, yet {} opened (O3)", self.opened));
         }
         Ok(())
     }
 
     /// O1, O2: every packet and every byte is counted once, each drop under one cause.
-    pub(crate) fn conservation(&self, plane: &DataPlane) -> Result<(), String> {
-        let counters: &Counters = plane.counters();
-        let pair = |tally: vnetem::Tally| [tally.packets, tally.bytes];
-        let queued = plane.queued();
-        let queued = [queued.0 as u64, queued.1 as u64];
+    pub(crate) fn conservation(&self, planes: &Planes) -> Result<(), String> {
+        let [received, generated] =
+            [planes.tally(|of| of.received), planes.tally(|of| of.generated)];
+        let [forwarded, transmitted] =
+            [planes.tally(|of| of.forwarded), planes.tally(|of| of.transmitted)];
+        let [denied, dropped] = [planes.tally(|of| of.denied), planes.tally(|of| of.dropped)];
+        let queued = planes.queued();
         for at in [0, 1] {
-            let of = |tally: vnetem::Tally| pair(tally).get(at).copied().unwrap_or_default();
-            let waiting = queued.get(at).copied().unwrap_or_default();
-            let came = of(counters.received) + of(counters.generated);
-            let went = of(counters.forwarded)
-                + of(counters.transmitted)
-                + of(counters.denied)
-                + of(counters.dropped);
-            if came != went + waiting {
-                return Err(format!("{came} came, {went} went, {waiting} wait (O1)"));
+            let came = received[at] + generated[at];
+            let went = forwarded[at] + transmitted[at] + denied[at] + dropped[at];
+            if came != went + queued[at] {
+                return Err(format!("{came} came, {went} went, {} wait (O1)", queued[at]));
             }
         }
         let own = [self.received, self.forwarded, self.denied, self.taken];
-        let theirs = [counters.received, counters.forwarded, counters.denied, counters.transmitted]
-            .map(pair);
+        let theirs = [received, forwarded, denied, transmitted];
         if own != theirs {
             return Err(format!(
                 "received, forwarded, denied, taken: {theirs:?}, not {own:?} (O1)"
             ));
         }
-        let full = pair(counters.queue_full);
-        if pair(counters.dropped) != [self.dropped[0] + full[0], self.dropped[1] + full[1]] {
+        let full = planes.tally(|of| of.queue_full);
+        if dropped != [self.dropped[0] + full[0], self.dropped[1] + full[1]] {
             return Err("dropped packets are miscounted (O1)".into());
         }
-        if counters.refused.packets != self.refused {
+        if planes.tally(|of| of.refused)[0] != self.refused {
             return Err("delivered refusals are miscounted".into());
         }
         let own = self.drops.iter().copied().chain(core::iter::repeat(0));
         for (reason, own) in DropReason::all().zip(own) {
-            if counters.drops(reason) != own {
-                return Err(format!(
-                    "{} dropped as {reason}, not {own} (O2)",
-                    counters.drops(reason)
-                ));
+            let dropped = planes.count(|of| of.drops(reason));
+            if dropped != own {
+                return Err(format!("{dropped} dropped as {reason}, not {own} (O2)"));
             }
         }
         for (reason, own) in &self.denies {
-            if counters.denies(*reason) != *own {
-                return Err(format!("{} denied as {reason} (O2)", counters.denies(*reason)));
+            let denied = planes.count(|of| of.denies(*reason));
+            if denied != *own {
+                return Err(format!("{denied} denied as {reason} (O2)"));
             }
         }
         Ok(())

@@ -99,7 +99,7 @@ impl Replay {
     ///
     /// The networks cannot be built, which would be a fault of this function.
     pub fn new(setup: Setup, seed: u64) -> Result<Self, EditError> {
-        let (mut network, world) = world::build(&world::BEGINNINGS[0])?;
+        let (mut network, world) = world::build(&world::BEGINNINGS[0], false)?;
         let service = network.add_service("captured", &[net4("52.200.0.0/16")])?;
         let count = if setup == Setup::Sixteen { 16 } else { 1 };
         let mut networks = Vec::new();
@@ -160,14 +160,14 @@ impl Replay {
     /// What came of all packets so far.
     #[must_use]
     pub fn replayed(&self) -> Replayed {
-        let opened = self.runner.plane.flow_counters().opened;
+        let opened = self.runner.planes.only().flow_counters().opened;
         Replayed { coverage: self.runner.coverage, opened, ..self.replayed }
     }
 
     /// How many packets went no further, and why.
     #[must_use]
     pub fn drops(&self) -> Vec<(DropReason, u64)> {
-        let counters = self.runner.plane.counters();
+        let counters = self.runner.planes.only().counters();
         let all = DropReason::all().map(|why| (why, counters.drops(why)));
         all.filter(|(_, count)| *count > 0).collect()
     }

@@ -160,13 +160,13 @@ impl Hostile {
                 _ => self.packet(draw, sums)?,
             }
             self.drain(sums)?;
-            self.runner.ledger.conservation(&self.runner.plane)?;
+            self.runner.ledger.conservation(&self.runner.planes)?;
             if number % 1024 == 0 {
                 self.flows()?;
             }
         }
         self.flows()?;
-        sums.opened += self.runner.plane.flow_counters().opened;
+        sums.opened += self.runner.planes.only().flow_counters().opened;
         Ok(())
     }
 
@@ -207,9 +207,10 @@ impl Hostile {
         let before = twisted(bytes, twist);
         let mut after = before.clone();
         let runner = &mut self.runner;
-        let traced = (e < 16).then(|| runner.plane.trace(runner.now, edge, &before).verdict);
-        let is_swept = runner.plane.poll_timeout().is_none_or(|due| due > runner.now);
-        let verdict = runner.plane.process(runner.now, edge, &mut after);
+        let traced =
+            (e < 16).then(|| runner.planes.only().trace(runner.now, edge, &before).verdict);
+        let is_swept = runner.planes.only().poll_timeout().is_none_or(|due| due > runner.now);
+        let verdict = runner.planes.only_mut().process(runner.now, edge, &mut after);
         let told = |what: &str| {
             format!("{what}\n{edge:?} {}\n{:?} {}", shown(&before), verdict.fate, shown(&after))
         };
@@ -249,13 +250,16 @@ impl Hostile {
             other => other % Edit::KINDS,
         };
         let edit = Edit { kind, on: b, to: c, with: d };
+        let (now, mut at_once) = (runner.now, Rollout::default());
         // What is taken away for good would leave less and less to talk about.
-        if matches!(kind, 16..=18) || edit.make(&mut runner.network, &runner.world).is_err() {
+        if matches!(kind, 16..=18)
+            || edit.make(&mut runner.network, &runner.world, (now, &mut at_once)).is_err()
+        {
             return Ok(());
         }
         let snapshot = runner.network.commit();
-        sums.swaps += u64::from(snapshot.generation() != runner.plane.generation());
-        runner.plane.apply(runner.now, snapshot);
+        sums.swaps += u64::from(snapshot.generation() != runner.planes.only().generation());
+        runner.planes.only_mut().apply(runner.now, snapshot);
         Ok(())
     }
 
@@ -265,17 +269,17 @@ impl Hostile {
         // Long leaps end everything, which is met often enough.
         let by = if draw[2] < 200 { by.clamp(-5_000_000_000, 1_000_000_000) } else { by };
         runner.now = Time(runner.now.0.saturating_add_signed(by));
-        runner.plane.handle_timeout(runner.now);
+        runner.planes.only_mut().handle_timeout(runner.now);
     }
 
     fn drain(&mut self, sums: &mut Sums) -> Result<(), String> {
         let runner = &mut self.runner;
-        while let Some(transmit) = runner.plane.poll_transmit(runner.now) {
+        while let Some(transmit) = runner.planes.only_mut().poll_transmit(runner.now) {
             sums.originated += 1;
             runner.ledger.originated(transmit.to, &transmit.packet)?;
         }
         runner.ledger.forget();
-        while let Some(event) = runner.plane.poll_event() {
+        while let Some(event) = runner.planes.only_mut().poll_event() {
             sums.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
         }
         Ok(())
@@ -283,7 +287,7 @@ impl Hostile {
 
     /// N1, N2: no two flows have one tuple on the outside; O3: what was opened and has not ended is there.
     fn flows(&self) -> Result<(), String> {
-        let plane = &self.runner.plane;
+        let plane = self.runner.planes.only();
         let counters = plane.flow_counters();
         let (mut count, mut seen) = (0_u64, BTreeSet::new());
         for flow in plane.flows() {

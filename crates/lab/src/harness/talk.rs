@@ -32,6 +32,7 @@ impl Runner {
             callee: None,
             next: [u32::MAX - 200, 7_000 + u32::from(ports)],
             stage: 0,
+            datagrams: self.world.wide.then_some(4 * self.conversations.len() as u16),
         };
         // Whom another conversation may have made known to the outside may be called back by anybody.
         let here = self.world.network_of(edge);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{DataPlane, Edge, Slot, SubnetId};
+use vnetem::{Edge, Rollout, Slot, SubnetId};
 
 use super::craft::Conversation;
 use super::edit::Edit;
+use super::planes::Planes;
 use super::world::{HostAt, hosts};
-use super::{Call, Mismatch, Output, Runner, Sequence, Step, Transcript};
+use super::{Call, Coverage, Mismatch, Output, Runner, Sequence, Step, Transcript};
 use crate::model::wire::{Packet, TCP};
 
 /// What left the data plane at a step: fates with the bytes, and packets of its own making.
@@ -109,15 +110,33 @@ pub fn a_batch_is_its_packets_in_order(
     let calls = core::mem::take(&mut runner.calls);
     let replay = |at_once| {
         let fresh = Runner::new(sequence.setup);
-        (replay(fresh.plane, &calls, size, at_once), runner.transcript.clone())
+        (replay(fresh.planes, &calls, size, at_once), runner.transcript.clone())
     };
     agree(replay(true), replay(false))?;
     let batches = calls.chunk_by(|call, next| call.is_packet() && next.is_packet());
     Ok(batches.map(|batch| batch.len().min(size)).max().unwrap_or(0))
 }
 
+/// The 64 shards of a network, each with its slice of the ports, do together what the model says of one data plane, but for the
+/// ports that are given: a flow is in one shard with both its directions, errors about it and fragments, public tuples of two shards
+/// never meet, and a slice is exhausted for itself.
+///
+/// # Errors
+///
+/// They do not; the transcript says how it came to that.
+pub fn shards_are_one_data_plane(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
+    let mut runner = Runner::sharded(sequence.setup);
+    for step in &sequence.steps {
+        if let Err(what) = runner.step(step) {
+            return Err(runner.mismatch(what));
+        }
+    }
+    Ok(runner.coverage)
+}
+
 /// Makes the calls again, with packets in groups of up to `size` at one time, and drains between the groups.
-fn replay(mut plane: DataPlane, calls: &[Call], size: usize, at_once: bool) -> Outputs {
+fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Outputs {
+    let plane = planes.only_mut();
     let mut outputs = Outputs::new();
     let mut rest = calls;
     while let Some(call) = rest.first() {
@@ -178,6 +197,8 @@ fn run(
     mut part: impl FnMut(&mut Runner, usize, &Step) -> Result<Part, String>,
 ) -> Result<(Outputs, Transcript), Box<Mismatch>> {
     let mut runner = Runner::recording(sequence.setup);
+    // What takes time would come into force between the steps of one run, and nowhere in the other.
+    runner.rollout = Rollout::default();
     let mut outputs = Outputs::new();
     for (at, step) in sequence.steps.iter().enumerate() {
         let done = part(&mut runner, at, step).and_then(|part| {

@@ -7,15 +7,16 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Edge, EditError, EndpointPolicy, EndpointPolicyId, LoadBalancerId, Network, NicId, Placement,
-    PolicyDefinition, PolicyService, PrivateEndpointId, PrivateEndpointState, ResourceId, Scope,
-    SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
+    Edge, EditError, EndpointPolicy, EndpointPolicyId, LoadBalancerId, Network, NextHop, NicId,
+    Outbound, Placement, PolicyDefinition, PolicyService, PrivateEndpointId, PrivateEndpointState,
+    ResourceId, Scope, SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
 };
 
 pub(crate) use groups::{FIRST_OF_TAGS, GROUPS, rules, said, security_group};
 pub(crate) use pools::{BLOCKS, outbound, outbound_rule, peering};
 
 use groups::{open, shut};
+use pools::widened;
 
 /// The numbers of what [`build`] makes. Alpha and beta have the same ranges and the same subnets.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct World {
     pub(crate) groups: [SecurityGroupId; GROUPS.len()],
     pub(crate) policies: [EndpointPolicyId; 2],
     pub(crate) beginning: &'static Beginning,
+    /// Pools are wide enough for all shards.
+    pub(crate) wide: bool,
 }
 
 /// Who can send: an edge and an address that is at home there.
@@ -54,6 +57,8 @@ pub(crate) struct Beginning {
     /// The outbound rule of the load balancer, and the peering of the site's circuit.
     rule: u8,
     peering: u8,
+    /// Alpha and gamma are peered, and gamma's route to alpha's db leads nowhere.
+    peered: bool,
     /// Who speaks most of the time.
     pub(crate) from: [usize; 3],
     /// Whom they call most of the time.
@@ -70,6 +75,7 @@ const PLAIN: Beginning = Beginning {
     policies: &[],
     rule: 0,
     peering: 0,
+    peered: false,
     from: [0, 1, 2],
     towards: [0, 1, 2, 3],
     known: 160,
@@ -123,13 +129,17 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
         guards: &[(0, 4)],
         policies: &[(1, 0)],
         peering: 3,
+        peered: true,
         from: [13, 7, 6],
         towards: [0, 2, 21, 1],
         ..PLAIN
     },
 ];
 
-pub(crate) fn build(beginning: &'static Beginning) -> Result<(Network, World), EditError> {
+pub(crate) fn build(
+    beginning: &'static Beginning,
+    wide: bool,
+) -> Result<(Network, World), EditError> {
     let mut net = Network::new();
     let storage = net.add_service("storage", &[net4("52.239.0.0/18"), net4("52.239.128.0/24")])?;
     let sql = net.add_service("sql", &[net4("52.239.64.0/18")])?;
@@ -207,6 +217,7 @@ pub(crate) fn build(beginning: &'static Beginning) -> Result<(Network, World), E
         groups: groups.try_into().map_err(|_| unfinished())?,
         policies,
         beginning,
+        wide,
     };
     begin(&mut net, &world)?;
     Ok((net, world))
@@ -216,10 +227,14 @@ pub(crate) fn build(beginning: &'static Beginning) -> Result<(Network, World), E
 fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
     let subnet = |at: u8| world.subnets[usize::from(at)];
     for &(at, to) in world.beginning.methods {
-        net.set_outbound(subnet(at), outbound(at, to))?;
+        net.set_outbound(subnet(at), world.outbound(at, to))?;
     }
     for &(at, group) in world.beginning.guards {
         net.guard_subnet(subnet(at), Some(world.groups[usize::from(group)]))?;
+    }
+    if world.beginning.peered {
+        net.peer(world.vnets[0], world.vnets[2])?;
+        net.set_route(subnet(4), net4("10.0.1.0/24"), NextHop::None)?;
     }
     for &(at, policy) in world.beginning.policies {
         net.enable_endpoint(subnet(at), world.services[0], Scope::Worldwide)?;
@@ -229,6 +244,12 @@ fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
 }
 
 impl World {
+    /// The outbound methods of a subnet.
+    pub(crate) fn outbound(&self, subnet: u8, to: u8) -> Outbound {
+        let outbound = outbound(subnet, to);
+        if self.wide { widened(outbound, subnet, to) } else { outbound }
+    }
+
     /// The network of a host's edge, by its place among all.
     pub(crate) fn network_of(&self, edge: Edge) -> Option<usize> {
         match edge {

@@ -35,6 +35,7 @@ impl Model {
         let path = self.path(edge, packet).map_err(no_path)?;
         self.guard(path.to, RuleDirection::Inbound, packet)?;
         let method = path.method.transpose().map_err(no_path)?;
+        let method = method.map(|method| method.of_shard(observed.shard));
         let mid_stream = method.as_ref().map(|method| method.rules(packet.protocol).mid_stream);
         let picks_up = mid_stream == Some(MidStream::PickUp) && is_acknowledgement(packet);
         if !opens(packet) && !picks_up {

@@ -43,6 +43,22 @@ impl Method {
         Self { kind, pieces, rules: PoolRules::AZURE, idle: None }
     }
 
+    /// What one of 64 shards has of it: the addresses that many hosts share are parted evenly, port by port from the first one on; a port
+    /// of an interface goes with the interface.
+    pub(crate) fn of_shard(self, shard: Option<usize>) -> Self {
+        let is_shared = !matches!(self.kind, MethodKind::Instance | MethodKind::Balancer);
+        let Some(shard) = shard.filter(|_| is_shared) else { return self };
+        let part = |(address, ports): &Piece| {
+            let count = usize::from(*ports.end()) - usize::from(*ports.start()) + 1;
+            let mut own = ports.clone().skip(count * shard / 64);
+            let many = count * (shard + 1) / 64 - count * shard / 64;
+            let more = u16::try_from(many.checked_sub(1)?).ok()?;
+            let first = own.next()?;
+            Some((*address, first..=first + more))
+        };
+        Self { pieces: self.pieces.iter().filter_map(part).collect(), ..self }
+    }
+
     /// N-11, N-18, T-21, T-28, T-35.
     pub(crate) fn carries(&self, packet: &Packet) -> bool {
         let whole = packet.part == Part::Whole;

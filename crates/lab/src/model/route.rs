@@ -65,7 +65,11 @@ pub(crate) fn from_subnet(
     if is_platform(destination) {
         return preserved(Edge::Platform(id));
     }
-    match way(net, id, destination, served).ok_or(NoPath::Route)? {
+    let sender = match edge {
+        Edge::Nic(nic) => net.nic(nic).map_or(*packet.source.ip(), |nic| nic.address),
+        _ => *packet.source.ip(),
+    };
+    match way(net, id, destination, served.then_some(sender)).ok_or(NoPath::Route)? {
         Way::Endpoint(service) => {
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
             preserved(Edge::Service { service, identity: Some(identity) })
@@ -191,12 +195,12 @@ fn approved(net: &Network, to: Edge) -> Result<Path, NoPath> {
     }
 }
 
-/// The choice between the subnet's best route and the endpoint's prefix.
-fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: bool) -> Option<Way> {
+/// The choice between the subnet's best route and the prefix of an endpoint, for a host that one may serve.
+fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> Option<Way> {
     let subnet = net.subnet(id).ok()?;
     let own = best(net, subnet, to);
-    let endpoint =
-        service_at(net, to).filter(|(service, _)| served && in_scope(net, id, *service, to));
+    let endpoint = service_at(net, to)
+        .filter(|(service, _)| served.is_some_and(|host| in_scope(net, id, *service, (host, to))));
     let Some((service, prefix)) = endpoint else {
         return own.map(|(_, hop, _)| Way::Hop(hop));
     };
@@ -291,15 +295,23 @@ fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bo
 }
 
 /// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
-/// (E-11).
-fn in_scope(net: &Network, id: SubnetId, service: ServiceId, to: Ipv4Addr) -> bool {
+/// (E-11). A host that a change has not reached has what stood before (S-28, U-13).
+fn in_scope(
+    net: &Network,
+    id: SubnetId,
+    service: ServiceId,
+    (host, to): (Ipv4Addr, Ipv4Addr),
+) -> bool {
     let Ok(subnet) = net.subnet(id) else { return false };
-    if net.policies_of(id, service).next().is_some() {
-        return true;
-    }
-    match subnet.endpoints.get(&service).map(|endpoint| &endpoint.scope) {
+    let late = subnet.lags.get(&service).filter(|lag| !lag.has_reached(id, host));
+    let endpoint = match late {
+        Some(lag) => lag.before.as_ref(),
+        None => subnet.endpoints.get(&service),
+    };
+    match endpoint.map(|endpoint| &endpoint.scope) {
         None => false,
         Some(Scope::Worldwide) => true,
+        Some(_) if net.policies_of(id, service).next().is_some() => true,
         Some(Scope::Regions(regions)) => {
             let service = net.service(service).ok();
             let known = service.and_then(|service| region_of(service, to));

@@ -23,7 +23,7 @@ impl Model {
         }
         let (by, edge) = (Edge::Internet, Edge::Internet);
         let entered = Entered { by, edge, bytes: &passed.bytes, turned: true };
-        let nothing = Observed { chosen: None, denied: false };
+        let nothing = Observed { chosen: None, denied: false, shard: None };
         let last = self.pass(&entered, &turned, nothing, complaint)?;
         Ok(Passed { forward: Forward { to: last.forward.to, ..passed.forward }, ..last })
     }

@@ -324,7 +324,7 @@ fn word(bytes: &[u8], at: usize) -> u16 {
 }
 
 /// The plain sum of all words, an odd last byte padded with zero.
-fn total(bytes: &[u8]) -> u64 {
+pub(crate) fn total(bytes: &[u8]) -> u64 {
     let pair = |pair: &[u8]| match *pair {
         [high, low] => u64::from(u16::from_be_bytes([high, low])),
         [high] => u64::from(high) << 8,
@@ -333,7 +333,7 @@ fn total(bytes: &[u8]) -> u64 {
     bytes.chunks(2).map(pair).sum()
 }
 
-fn folded(mut sum: u64) -> u16 {
+pub(crate) fn folded(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

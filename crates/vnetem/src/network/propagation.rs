@@ -18,6 +18,15 @@ pub struct Lag {
     pub reached: u8,
 }
 
+impl Lag {
+    /// Whether a host of the subnet has the change already, and not what stood before. Which host comes when follows from the seed alone
+    /// (U-13).
+    #[must_use]
+    pub fn has_reached(&self, subnet: SubnetId, host: Ipv4Addr) -> bool {
+        wave(self.seed, subnet, host) < self.reached
+    }
+}
+
 /// Waves of a change.
 pub(crate) const WAVES: u8 = 16;
 

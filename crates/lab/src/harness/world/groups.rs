@@ -45,6 +45,7 @@ pub(crate) fn security_group(number: u8) -> SecurityGroup {
             vec![
                 (Outbound, Allow, Tcp, "*", "Storage", web),
                 (Outbound, Deny, Any, "VirtualNetwork", "sql", low),
+                (Outbound, Allow, Udp, "*", "STORAGE", any),
                 (Outbound, Deny, Udp, "*", "Internet", any),
                 (Inbound, Allow, Tcp, "Internet", "*", web),
                 (Inbound, Deny, Udp, "VirtualNetwork", "*", any),
@@ -90,7 +91,7 @@ pub(crate) fn security_group(number: u8) -> SecurityGroup {
 
 /// What a name may stand for; that of a service goes before its prefixes then.
 pub(crate) fn said(to: u8, with: u8) -> (&'static str, &'static [&'static str]) {
-    let name = ["Partner", "PARTNER", "Partner", "storage"][usize::from(to % 4)];
+    let name = ["Partner", "PARTNER", "Storage", "sql"][usize::from(to % 4)];
     let prefixes: &[&str] = match with % 3 {
         0 => &["198.51.100.0/27"],
         1 => &["52.239.0.0/24", "10.1.0.0/16"],

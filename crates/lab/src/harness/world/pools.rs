@@ -144,6 +144,33 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
     }
 }
 
+/// A method that has as many ports for each shard as it had for all, at addresses of its own, and nothing that hosts of two shards
+/// would share (hairpin, blocks).
+///
+/// Shards divide the ports of an address as its last pool has them, so that an address must not go from one pool to another.
+pub(crate) fn widened(outbound: Outbound, subnet: u8, to: u8) -> Outbound {
+    let apart = |address: &Ipv4Addr| {
+        let [first, vnet, _, last] = address.octets();
+        Ipv4Addr::new(first, vnet, 100 + to % 25, last + 100 * (subnet % 2))
+    };
+    let addresses: Vec<_> = outbound.addresses().iter().map(apart).collect();
+    match outbound {
+        Outbound::Private => Outbound::Private,
+        Outbound::Default(address) => Outbound::Default(apart(&address)),
+        Outbound::NatGateway(_) => Outbound::NatGateway(addresses),
+        Outbound::Pool { first_port, last_port, rules, .. } => {
+            let count = 64 * (u32::from(last_port - first_port) + 1);
+            let first = u32::from(first_port).min(65_536 - count) as u16;
+            Outbound::Pool {
+                addresses,
+                first_port: first,
+                last_port: (u32::from(first) + count - 1) as u16,
+                rules: PoolRules { hairpin: false, blocks: Blocks::None, ..rules },
+            }
+        }
+    }
+}
+
 /// At most two blocks of two ports for each inside address.
 const PAIRS: Blocks = Blocks::Dynamic { size: 2, most: 2 };
 
