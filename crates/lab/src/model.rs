@@ -192,6 +192,12 @@ impl Model {
         core::mem::take(&mut self.translations)
     }
 
+    /// Whether a public address stands for somebody inside.
+    #[must_use]
+    pub fn is_ours(&self, at: Ipv4Addr) -> bool {
+        route::is_ours(&self.network, at)
+    }
+
     /// Live flows, and flows that are closed and still answer.
     #[must_use]
     pub fn flow_counts(&self) -> (u64, u64) {

@@ -38,7 +38,9 @@ impl Runner {
         let here = self.world.network_of(edge);
         let may_call = |known: &&Conversation| {
             let there = known.edges[0].and_then(|edge| self.world.network_of(edge));
-            known.protocol == protocol && there.is_some() && (here.is_none() || here == there)
+            known.protocol == protocol
+                && there.is_some()
+                && (edge == Edge::Internet || here == there)
         };
         let calls =
             if edge == Edge::Internet { 48..=255 } else { self.world.beginning.known..=231 };

@@ -60,6 +60,8 @@ impl Tunnels {
         }
         let length = wrapped.map_err(|why| format!("it did not enter the tunnel: {why}"))?;
         let wire = buffer.get(..length).unwrap_or_default();
+        // An error about a flow may come from another host of the caller's subnet.
+        let identity = Identity { address: *read.source.ip(), ..identity };
         let ends = [caller(identity), over(PREFIX, *read.destination.ip())];
         let inner = translated(packet, &read, ends);
         outer(wire, *read.destination.ip(), inner.len())?;
