@@ -12,6 +12,7 @@ mod crowded;
 mod exhaustive;
 mod flows;
 mod fragments;
+mod hits;
 mod model;
 mod packets;
 mod ports;

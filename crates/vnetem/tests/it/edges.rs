@@ -246,6 +246,22 @@ fn an_address_between_two_of_ours_is_anybodys() {
     }
 }
 
+/// S-37, R-25: the endpoint of an appliance's subnet serves what it forwards for hosts of the network, and nobody from outside of it.
+#[test]
+fn an_endpoint_serves_no_source_from_outside_of_the_network() {
+    let World { mut network, alpha, web, storage } = world();
+    let router = network.add_nic(web, "router", ip("10.0.0.10")).unwrap();
+    network.set_ip_forwarding(router, true).unwrap();
+    network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
+    let mut plane = plane(&mut network);
+    let address = ip("10.0.7.7");
+    let identity = Some(Identity { vnet: alpha, subnet: web, address });
+    let endpoint = Edge::Service { service: storage, identity };
+    talk(&mut plane, Edge::Nic(router), "10.0.7.7:50001", endpoint, ACCOUNT);
+    let reason = refused(&mut plane, Edge::Nic(router), syn("172.16.0.1:50001", ACCOUNT));
+    assert_eq!(reason, DropReason::ForeignSource);
+}
+
 /// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands, from either side, and by no other
 /// method; a SYN from outside never.
 #[test]

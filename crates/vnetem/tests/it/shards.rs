@@ -163,6 +163,25 @@ impl Fleet {
     }
 }
 
+/// N-19: the ports of a load balancer's member are its own, so that its shard has all of them and not a 64th.
+#[test]
+fn a_member_has_all_its_ports_in_its_shard() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let pool = network.add_subnet(alpha, "pool", net("10.0.0.0/24")).unwrap();
+    let balancer = network.add_load_balancer(alpha, "lb", &[ip("20.1.1.1")]).unwrap();
+    let member = network.add_nic(pool, "member", ip("10.0.0.4")).unwrap();
+    network.add_member(balancer, member).unwrap();
+    let settings = Settings { shard: Shard::all().nth(9), ..Settings::default() };
+    let mut plane = DataPlane::new(network.commit(), settings);
+    for port in 1..=1024 {
+        let source = SocketAddrV4::new(ip("10.0.0.4"), port);
+        let mut packet = syn(source, "8.8.8.8:443".parse().unwrap());
+        let fate = plane.process(Time(0), Edge::Nic(member), &mut packet).fate;
+        assert!(matches!(fate, Fate::Forward(_)), "{port}: {fate:?}");
+    }
+}
+
 #[test]
 fn every_answer_meets_the_flow_of_its_question() {
     let (snapshot, edges) = network();

@@ -1,0 +1,116 @@
+//! The short way of a packet of a live flow, against the long one.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use vnetem_nat::{FlowTable, Side, Standing, State, Time, Track, Zone};
+use vnetem_packet::{Ends, Protocol, Transport};
+
+use crate::packets::{ACK, FIN, Packet, RST, SYN, segment};
+use crate::world::{CLIENT, SERVER, SUBNET, World, ends};
+
+/// The side that a packet is found to come from, if it is a hit.
+fn hit(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> Option<Side> {
+    let tuple = packet.headers.tuple();
+    let zone = if side == Side::Inside { SUBNET } else { Zone::PUBLIC };
+    let mut probe = table.probe(zone, Ends::new(tuple.source, tuple.destination), tuple.protocol);
+    table.look(&mut probe);
+    let segment = || match packet.headers.transport {
+        Transport::Tcp(segment) => Some(segment),
+        _ => None,
+    };
+    let length = u16::try_from(packet.bytes.len()).unwrap();
+    table.hit(now, &probe, segment, length, |_, _| true).map(|hit| hit.side)
+}
+
+/// What the long way says: whether the packet passes.
+fn passes(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> bool {
+    let zone = if side == Side::Inside { SUBNET } else { Zone::PUBLIC };
+    let found = table.find(now, zone, &packet.headers.tuple());
+    let Some(found) = found.filter(|found| found.standing == Standing::Live) else { return false };
+    assert_eq!(found.side, side);
+    table.track(now, found.id, side, &packet.headers, &packet.bytes) == Track::Pass
+}
+
+/// R6, T3: whatever begins or ends a connection is for the long way, and changes nothing on the short one.
+#[test]
+fn a_hit_leaves_syn_and_rst_to_others() {
+    let mut world = World::established();
+    for side in [Side::Inside, Side::Outside] {
+        let (sequence, acknowledgement) = match side {
+            Side::Inside => (CLIENT + 1, SERVER + 1),
+            Side::Outside => (SERVER + 1, CLIENT + 1),
+        };
+        for flags in [SYN, SYN | ACK, RST, RST | ACK] {
+            let packet = world.packet(side, segment(flags, sequence, acknowledgement, 0));
+            let before = world.table.flow(world.id);
+            assert_eq!(hit(&mut world.table, world.now, side, &packet), None, "{flags:06b}");
+            assert_eq!(world.table.flow(world.id), before);
+        }
+        let packet = world.packet(side, segment(ACK, sequence, acknowledgement, 0));
+        assert_eq!(hit(&mut world.table, world.now, side, &packet), Some(side));
+    }
+}
+
+/// RFC 4787 4.3: the first answer makes a flow of datagrams one of both ways, on the short way too.
+#[test]
+fn a_hit_notes_the_first_answer() {
+    let mut world = World::opened(Protocol::UDP);
+    let (source, destination) = ends(&world.new, Side::Inside);
+    assert_eq!(
+        hit(&mut world.table, world.now, Side::Inside, &Packet::udp(source, destination)),
+        Some(Side::Inside)
+    );
+    assert_eq!(world.state(), State::OneWay);
+    let (source, destination) = ends(&world.new, Side::Outside);
+    assert_eq!(
+        hit(&mut world.table, world.now, Side::Outside, &Packet::udp(source, destination)),
+        Some(Side::Outside)
+    );
+    assert_eq!(world.state(), State::TwoWay);
+}
+
+#[test]
+fn vacancies_are_what_still_fits() {
+    let world = World::opened(Protocol::UDP);
+    let empty = FlowTable::<u32>::new(vnetem_nat::Settings::default());
+    assert_eq!(world.table.vacancies() + 1, empty.vacancies());
+}
+
+proptest! {
+    /// A hit is what the long way lets pass, and both know the same of the flow afterwards.
+    #[test]
+    fn a_hit_notes_what_the_long_way_notes(
+        protocol in select(vec![Protocol::TCP, Protocol::UDP]),
+        steps in proptest::collection::vec(
+            (any::<bool>(), select(vec![ACK, ACK, ACK, FIN | ACK, SYN, SYN | ACK, RST]), 0_u32..3, 0_u16..40, 0_u64..20),
+            1..40,
+        ),
+    ) {
+        let world = || match protocol {
+            Protocol::TCP => World::established(),
+            _ => World::opened(protocol),
+        };
+        let [mut short, mut long] = [world(), world()];
+        let mut next = [CLIENT + 1, SERVER + 1];
+        for (outside, flags, ahead, payload, seconds) in steps {
+            let side = if outside { Side::Outside } else { Side::Inside };
+            let (source, destination) = ends(&long.new, side);
+            let numbers = if outside { [next[1], next[0]] } else { next };
+            let packet = match protocol {
+                Protocol::TCP => Packet::tcp(source, destination, segment(flags, numbers[0] + ahead, numbers[1], payload)),
+                _ => Packet::udp(source, destination),
+            };
+            next[usize::from(outside)] += u32::from(payload);
+            let now = long.now + Duration::from_secs(seconds);
+            (short.now, long.now) = (now, now);
+            let passed = passes(&mut long.table, now, side, &packet);
+            match hit(&mut short.table, now, side, &packet) {
+                Some(found) => prop_assert!(passed && found == side),
+                None => prop_assert_eq!(passes(&mut short.table, now, side, &packet), passed),
+            }
+            prop_assert_eq!(short.table.flow(short.id), long.table.flow(long.id));
+        }
+    }
+}
