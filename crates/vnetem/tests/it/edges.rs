@@ -262,6 +262,19 @@ fn an_endpoint_serves_no_source_from_outside_of_the_network() {
     assert_eq!(reason, DropReason::ForeignSource);
 }
 
+/// only what goes round between appliances goes on without a flow of its own; what one repeats of a host's connection does not.
+#[test]
+fn an_appliance_does_not_repeat_the_connection_of_a_host() {
+    let World { mut network, web, .. } = world();
+    let router = network.add_nic(web, "router", ip("10.0.0.10")).unwrap();
+    network.set_ip_forwarding(router, true).unwrap();
+    let mut plane = plane(&mut network);
+    let subnet = Edge::Subnet(web);
+    talk(&mut plane, subnet, "10.0.0.4:50001", subnet, "10.0.0.77:443");
+    let repeated = syn("10.0.0.4:50001", "10.0.0.77:443");
+    assert_eq!(refused(&mut plane, Edge::Nic(router), repeated), DropReason::TupleInUse);
+}
+
 /// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands, from either side, and by no other
 /// method; a SYN from outside never.
 #[test]
