@@ -7,7 +7,7 @@ use vnetem::{
 };
 
 use crate::base::{World, world};
-use crate::packets::{datagram, end, ip, net, process, segment, summed};
+use crate::packets::{datagram, end, fragments, ip, net, process, segment, summed};
 
 const ACCOUNT: &str = "52.239.1.9:443";
 
@@ -182,6 +182,8 @@ fn inside_the_region_the_private_source_reaches_the_service() {
     assert_eq!(source, "10.0.0.4:50001");
     let source = talk(&mut plane, subnet, "10.0.0.4:50001", outside, "52.239.2.9:443");
     assert_eq!(end(&source).ip(), &ip("20.1.1.1"));
+    let question = datagram(end("10.0.0.4:50001"), end(ACCOUNT), b"x");
+    assert_eq!(forward(&mut plane, subnet, question).0, outside, "TCP alone");
     let spoofed = refused(&mut plane, inside, syn("8.8.8.8:443", "10.0.0.4:50001"));
     assert_eq!(spoofed, DropReason::SpoofedSource);
 }
@@ -273,6 +275,19 @@ fn an_appliance_does_not_repeat_the_connection_of_a_host() {
     talk(&mut plane, subnet, "10.0.0.4:50001", subnet, "10.0.0.77:443");
     let repeated = syn("10.0.0.4:50001", "10.0.0.77:443");
     assert_eq!(refused(&mut plane, Edge::Nic(router), repeated), DropReason::TupleInUse);
+}
+
+/// N-18: nor does a gateway carry a fragment of a flow that whole packets have opened.
+#[test]
+fn a_gateway_carries_no_fragment_of_a_live_flow() {
+    let World { mut network, web, .. } = world();
+    network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
+    let mut plane = plane(&mut network);
+    let whole = datagram(end("10.0.0.4:50001"), end("8.8.8.8:53"), &[7; 40]);
+    assert_eq!(forward(&mut plane, Edge::Subnet(web), whole.clone()).0, Edge::Internet);
+    let [first, _] = fragments(&whole, 24, 9);
+    let reason = refused(&mut plane, Edge::Subnet(web), first);
+    assert_eq!(reason, DropReason::OutboundUnsupported);
 }
 
 /// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands, from either side, and by no other
