@@ -101,9 +101,12 @@ impl World {
 
     fn made(&mut self) -> Vec<Transmit> {
         let mut all = Vec::new();
+        let before = self.plane.counters().transmitted.bytes;
         while let Some(made) = self.plane.poll_transmit(self.now) {
             all.push(made);
         }
+        let bytes: usize = all.iter().map(|made: &Transmit| made.packet.len()).sum();
+        assert_eq!(self.plane.counters().transmitted.bytes - before, bytes as u64);
         self.check_accounts();
         all
     }
@@ -291,8 +294,10 @@ fn a_change_of_prefixes_switches_exactly_their_flows() {
 fn a_change_of_regions_switches_exactly_their_flows() {
     let mut world = World::new(Settings::default());
     let place = |world: &mut World, region: &str| {
-        let regions = [(net("52.239.1.0/24"), region), (net("52.239.2.0/24"), "westeurope")];
-        let regions = regions.map(|(prefix, region)| (prefix, region.to_owned()));
+        // Both are there before and after, so that they keep their numbers.
+        let others = [("52.239.2.0/24", "westeurope"), ("52.239.3.0/24", "eastus")];
+        let regions = [("52.239.1.0/24", region)].into_iter().chain(others);
+        let regions = regions.map(|(prefix, region)| (net(prefix), region.to_owned()));
         world.network.set_service_regions(world.storage, regions).unwrap();
     };
     place(&mut world, "westeurope");
