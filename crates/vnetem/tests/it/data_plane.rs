@@ -101,6 +101,9 @@ impl World {
 
     fn made(&mut self) -> Vec<Transmit> {
         let mut all = Vec::new();
+        if self.plane.queued().0 > 0 {
+            assert_eq!(self.plane.poll_timeout(), Some(self.now), "at once if packets wait");
+        }
         let before = self.plane.counters().transmitted.bytes;
         while let Some(made) = self.plane.poll_transmit(self.now) {
             all.push(made);
