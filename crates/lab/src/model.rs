@@ -192,10 +192,11 @@ impl Model {
         core::mem::take(&mut self.translations)
     }
 
-    /// Whether a public address stands for somebody inside.
+    /// Whether a public address is nobody's any more, or is of flows that are closed or may be.
     #[must_use]
-    pub fn is_ours(&self, at: Ipv4Addr) -> bool {
-        route::is_ours(&self.network, at)
+    pub fn is_given_up(&self, at: Ipv4Addr) -> bool {
+        let goes = |flow: &Flow| *flow.external.ip() == at && (flow.touched || flow.is_tombstone());
+        !route::is_ours(&self.network, at) || self.flows.iter().any(goes)
     }
 
     /// Live flows, and flows that are closed and still answer.
