@@ -11,9 +11,10 @@ use crate::{Edge, Snapshot};
 /// One of the [64](Self::COUNT) parts into which the traffic of a network falls.
 ///
 /// Every host of it belongs to one shard, with all its flows, but for protocols without ports, which belong with their far end; each
-/// shard gives its own slice of the ports of every public address that several hosts share. So shards need nothing from each other: one [`DataPlane`](crate::DataPlane) for each, with its shard in the
-/// [settings](crate::Settings::shard), and [`Sharding`] in front. A worker owns any number of them, and since there are always 64,
-/// packets come out the same whether one worker has them all or each its own.
+/// shard gives its own slice of the ports of every public address that several hosts share. So shards need nothing from each other: one
+/// [`DataPlane`](crate::DataPlane) for each, with its shard in the [settings](crate::Settings::shard), and [`Sharding`] in front. A
+/// worker owns any number of them, and since there are always 64, packets come out the same whether one worker has them all or each its
+/// own.
 ///
 /// What follows from it: a public address is exhausted slice by slice, bounds of [`Settings`](crate::Settings) hold for each shard, and
 /// what hosts of two shards do to each other by a public address of the network (hairpin) is not seen. The slices of an address follow
@@ -105,8 +106,10 @@ impl Sharding {
     }
 
     /// Takes a new configuration, when the data planes do.
+    ///
+    /// Whose a public address was that nobody has any more stays known, since its tombstones answer (R7).
     pub fn apply(&mut self, snapshot: &Snapshot) {
-        self.owners.clear();
+        let former = core::mem::take(&mut self.owners);
         for place in snapshot.places.iter().flatten() {
             match place {
                 PlaceView::Subnet(subnet) => {
@@ -124,6 +127,9 @@ impl Sharding {
         for nic in snapshot.nics.iter().flatten() {
             self.own(nic.balanced.as_ref(), Some(nic.address));
             self.own(nic.instance.as_ref(), Some(nic.address));
+        }
+        for (address, owner) in former {
+            self.owners.entry(address).or_insert(owner);
         }
     }
 

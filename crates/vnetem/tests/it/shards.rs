@@ -333,3 +333,41 @@ fn fragments_and_errors_follow_their_flow() {
         }
     }
 }
+
+/// R7: what comes to an address that was taken away finds the shard whose tombstone answers.
+#[test]
+fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
+    let mut network = Network::new();
+    let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+    let web = network.add_subnet(alpha, "web", net("10.0.1.0/24")).unwrap();
+    let gateway = |address| Outbound::NatGateway(vec![ip(address)]);
+    network.set_outbound(web, gateway("20.1.1.1")).unwrap();
+    let mut sharding = Sharding::new(&network.commit(), 8);
+    for host in 4..20 {
+        network.set_outbound(web, gateway("20.1.1.1")).unwrap();
+        sharding.apply(&network.commit());
+        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, host), 50_000);
+        let far = SocketAddrV4::new(ip("9.9.9.9"), 443);
+        let mut opens = syn(inside, far);
+        let shard = sharding.shard(Edge::Subnet(web), &opens);
+        let settings = Settings { shard: Some(shard), ..Settings::default() };
+        let mut plane = DataPlane::new(network.commit(), settings);
+        let fate = plane.process(Time(0), Edge::Subnet(web), &mut opens).fate;
+        let Fate::Forward(Forward { source: SourceMode::Translated(external), .. }) = fate else {
+            panic!("not forwarded: {fate:?}");
+        };
+        let mut answer = segment(far, external, "SA", (7, 1001), &[]);
+        assert_eq!(sharding.shard(Edge::Internet, &answer), shard);
+        let fate = plane.process(Time(0), Edge::Internet, &mut answer).fate;
+        assert!(matches!(fate, Fate::Forward(_)));
+        network.set_outbound(web, gateway("20.1.1.2")).unwrap();
+        plane.apply(Time(0), network.commit());
+        sharding.apply(&network.commit());
+        assert_eq!(std::iter::from_fn(|| plane.poll_transmit(Time(0))).count(), 2, "both hear");
+        let mut late = segment(far, external, "A", (8, 1001), &[]);
+        assert_eq!(sharding.shard(Edge::Internet, &late), shard, "host {host}");
+        let fate = plane.process(Time(0), Edge::Internet, &mut late).fate;
+        assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+        assert!(plane.poll_transmit(Time(0)).is_some(), "the tombstone answers");
+    }
+}
