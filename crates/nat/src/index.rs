@@ -326,6 +326,28 @@ mod tests {
         assert!(index.insert(Hash(1), 77));
     }
 
+    /// As full as it gets, when nearly every key that comes moves others, in both directions.
+    #[test]
+    fn an_index_that_takes_no_more_finds_all_that_it_took() {
+        for keys in [100, 1000, 10_000] {
+            let mut index = Index::new(keys);
+            let taken: Vec<u32> =
+                (0..2 * keys).filter(|number| index.insert(hash(*number), *number)).collect();
+            assert!(taken.len() * 100 > index.buckets.len() * WAYS * 98, "{}", taken.len());
+            for (at, number) in taken.iter().enumerate() {
+                for number in taken.iter().skip(at) {
+                    let found = index.find(hash(*number), |found| found == *number);
+                    assert_eq!(found, Some(*number));
+                    if keys > 1000 {
+                        break;
+                    }
+                }
+                assert!(index.remove(hash(*number), *number));
+            }
+            assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
+        }
+    }
+
     impl Bucket {
         fn is_empty(&self) -> bool {
             self.signatures == [0; 16]
