@@ -472,6 +472,23 @@ fn a_connection_that_both_ends_begin_anew_is_followed() {
     }
 }
 
+/// R3: and also who does so once more before the far end was heard.
+#[test]
+fn who_begins_anew_twice_is_followed_to_the_second_time() {
+    for mut world in [World::opened(Protocol::TCP), strict()] {
+        world.handshake();
+        assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+        for (client, server) in [(2_000_000_000, 70_000), (3_000_000_000, 2_500_000_000)] {
+            assert_eq!(world.inside(segment(SYN, client, 0, 0)), Track::Pass);
+            assert_eq!(world.outside(segment(SYN | ACK, server, client + 1, 0)), Track::Pass);
+            assert_eq!(world.state(), State::SynReceived);
+        }
+        let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
+        assert_eq!(closing.to_inside.map(|reset| reset.sequence), Some(2_500_000_001));
+        assert_eq!(closing.to_outside.map(|reset| reset.sequence), Some(3_000_000_001));
+    }
+}
+
 /// R3: the connection's own handshake, sent again, takes nothing back; nor does an answer to a SYN that nobody sent.
 #[test]
 fn a_handshake_that_is_sent_again_is_not_a_new_one() {
