@@ -115,8 +115,10 @@ impl Replay {
         let mut settings = settings(0);
         settings.flows.capacity = 1 << 14;
         settings.flows.held = 1 << 14;
+        // Many captures begin in the middle.
+        settings.flows.strict_windows = false;
         // All flows of a capture may end at one time.
-        settings.events = 1 << 16;
+        (settings.events, settings.translation_events) = (1 << 16, 1 << 16);
         let runner = Runner::over(network, world, settings);
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
         Ok(Self { setup, runner, service, networks, replayed: Replayed::default(), random })
