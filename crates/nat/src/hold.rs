@@ -107,42 +107,44 @@ impl Hold {
         self.wheel.next()
     }
 
-    /// Lets the outside key of a flow that ended rest until then, which `crowds` counts as taken. One that is here already, rested or not,
-    /// stays once, until the later time: the index has room for few keys that are the same.
+    /// Lets the outside key of a flow that ended rest until then, which `crowds` counts as taken.
     pub(crate) fn add(&mut self, now: u64, until: u64, key: &Key, crowds: &mut Crowds) {
         if until <= now {
             return crowds.release(key);
         }
-        let hash = self.secret.hash(key);
-        let is_it = |number| self.tuples.get(number).is_some_and(|held| held.key() == *key);
-        let mut until = until;
-        if let Some(number) = self.index.find(hash, is_it) {
-            until = until.max(self.tuples.get(number).map_or(0, |held| held.until));
-            self.wheel.remove(&mut self.tuples, number);
-            self.release(number, crowds);
-        } else if self.tuples.is_full()
+        if self.tuples.is_full()
             && let Some(number) = self.wheel.nearest()
         {
             self.wheel.remove(&mut self.tuples, number);
             self.release(number, crowds);
             self.released_early = self.released_early.saturating_add(1);
         }
+        if !self.place(until, key) && !self.place_instead(until, key, crowds) {
+            crowds.release(key);
+        }
+    }
+
+    /// Puts a tuple into the wheel and the index, if they have room.
+    fn place(&mut self, until: u64, key: &Key) -> bool {
         let held =
             Held { until, words: key.words, previous: NIL, next: [0; 3], protocol: key.protocol };
-        let placed = self.tuples.insert(held).filter(|number| {
-            let found_room = self.index.insert(hash, *number);
-            if !found_room {
-                self.tuples.remove(*number);
-            }
-            found_room
-        });
-        match placed {
-            Some(number) => self.wheel.insert(&mut self.tuples, number, until),
-            None => {
-                self.released_early = self.released_early.saturating_add(1);
-                crowds.release(key);
-            }
+        let Some(number) = self.tuples.insert(held) else { return false };
+        if !self.index.insert(self.secret.hash(key), number) {
+            self.tuples.remove(number);
+            return false;
         }
+        self.wheel.insert(&mut self.tuples, number, until);
+        true
+    }
+
+    /// The index has room for few keys that are the same: one that has rested and was not removed yet gives way.
+    fn place_instead(&mut self, until: u64, key: &Key, crowds: &mut Crowds) -> bool {
+        let is_it = |number| self.tuples.get(number).is_some_and(|held| held.key() == *key);
+        let Some(number) = self.index.find(self.secret.hash(key), is_it) else { return false };
+        let until = until.max(self.tuples.get(number).map_or(0, |held| held.until));
+        self.wheel.remove(&mut self.tuples, number);
+        self.release(number, crowds);
+        self.place(until, key)
     }
 
     /// Gives free what has rested, in at most `budget` steps; says how many it took.

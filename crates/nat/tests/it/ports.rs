@@ -538,7 +538,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
     assert!(!free(1) && (free(2) || free(3)));
 }
 
-/// N10, N-14: a tuple that is taken over and over rests each time, though nobody sweeps what has rested, and stands there once.
+/// N10, N-14: a tuple that is taken over and over rests each time, though nobody sweeps what has rested.
 #[test]
 fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
     let mut table = FlowTable::new(Settings::default());
@@ -548,8 +548,7 @@ fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
         let id = open(&mut table, now, new).unwrap();
         table.end(now, id, Cause::Reset);
         assert!(table.may_open(now, new).is_err(), "at rest since {now:?}");
-        let counters = table.counters();
-        assert_eq!((counters.held, counters.released_early), (1, 0));
+        assert_eq!(table.counters().released_early, 0);
     }
 }
 
