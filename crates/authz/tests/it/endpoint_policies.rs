@@ -173,6 +173,7 @@ fn a_classic_account_is_denied_by_any_policy() {
 
 /// P-07: 200 resources in a definition, 100 policies on a subnet, 500 in a subscription.
 #[test]
+#[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn resources_and_policies_have_their_limits() {
     let resources = |count: usize| vec![resource(&account("stlogs")); count];
     assert!(PolicyDefinition::new(PolicyService::Storage, resources(200)).is_ok());

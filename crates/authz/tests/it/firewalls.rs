@@ -368,6 +368,7 @@ fn an_event_hubs_version_is_known_by_its_date() {
 
 /// C-10, F-20: as many subnet rules as each service takes, and not one more.
 #[test]
+#[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn each_service_takes_as_many_subnet_rules_as_it_says() {
     for (limits, most) in [
         (RuleLimits::STORAGE, 400),
