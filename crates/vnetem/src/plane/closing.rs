@@ -51,7 +51,7 @@ impl DataPlane {
             }
         }
         // T-37: what leaves no tombstone is gone.
-        if self.flows.flow(id).is_none() {
+        if self.flows.judgement(id).is_none() {
             self.journal.deleted(now, flow, &mut self.counters);
         }
         if let Some(other) = other {
