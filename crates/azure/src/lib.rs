@@ -24,6 +24,7 @@
 
 mod date;
 mod error;
+pub mod import;
 mod json;
 mod network;
 mod regions;
