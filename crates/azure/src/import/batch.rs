@@ -1,6 +1,6 @@
 //! What one file says: resources in one shape, whatever the file's own, and what it leaves open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::value::{Object, Value, field};
@@ -245,6 +245,8 @@ pub(crate) struct Records {
     pub(crate) by_id: BTreeMap<Id, Record>,
     /// The ids in the order in which the files have them.
     pub(crate) order: Vec<Id>,
+    /// The ids that `order` has.
+    ordered: BTreeSet<Id>,
     /// Subnets whose ranges two files say differently: both places, and what they say.
     pub(crate) differ: Vec<(Place, Place, String)>,
 }
@@ -275,7 +277,9 @@ impl Records {
 
     fn merge(&mut self, record: &Record) {
         let Some(held) = self.by_id.get_mut(&record.id) else {
-            self.order.push(record.id.clone());
+            if self.ordered.insert(record.id.clone()) {
+                self.order.push(record.id.clone());
+            }
             self.by_id.insert(record.id.clone(), record.clone());
             return;
         };

@@ -69,7 +69,7 @@ impl Importer {
         if flow_log::is_one(bytes) {
             return Ok(FileKind::FlowLog);
         }
-        let value = text::read(bytes).map_err(wrong)?;
+        let value = unpacked(text::read(bytes).map_err(wrong)?).map_err(wrong)?;
         let Some(kind) = recognise::kind(&value) else {
             return Err(wrong(ImportProblem::NotOurs(not_ours::json(&value))));
         };
@@ -189,5 +189,21 @@ impl Importer {
         }
         inventory.assumptions.sort();
         inventory
+    }
+}
+
+/// Takes a recorded answer out of its wrapping: `{ "body": { "string": "..." } }`.
+fn unpacked(value: Value) -> Result<Value, ImportProblem> {
+    let inner = match value.at("body") {
+        Value::Null => &value,
+        body => body,
+    };
+    let json = match inner {
+        Value::Object(fields) if fields.len() == 1 => inner.at("string").as_text(),
+        _ => None,
+    };
+    match json {
+        Some(json) => text::read(json.as_bytes()),
+        None => Ok(value),
     }
 }

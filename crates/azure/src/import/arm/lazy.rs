@@ -248,10 +248,13 @@ impl Evaluator {
         }
         let scope = scope(frame);
         self.once(&scope.parameters, &key, || {
-            if let Some(value) = scope.given.get(&key) {
+            let declared = scope.template.at("parameters").at(name);
+            // A null that is given counts as not given where there is a default.
+            let defaults = !declared.at("defaultValue").is_null();
+            if let Some(value) = scope.given.get(&key).filter(|value| !value.is_null() || !defaults)
+            {
                 return Ok(value.clone());
             }
-            let declared = scope.template.at("parameters").at(name);
             if declared.is_null() {
                 return Ok(unknown(format!("the template has no parameter {name}")));
             }

@@ -323,6 +323,10 @@ impl Evaluator {
         for (name, given) in properties.at("parameters").as_object().into_iter().flatten() {
             let path = format!("{}.properties.parameters.{name}.value", instance.path);
             let value = match given.at("reference") {
+                // A loop may make the value: `copy` with the name `value`.
+                Value::Null if !given.at("copy").is_null() => {
+                    self.value(frame, &instance.local, given, &path)?.at("value").clone()
+                }
                 Value::Null => self.value(frame, &instance.local, given.at("value"), &path)?,
                 _ => unknown(format!("the parameter {name} is a secret of a key vault")),
             };

@@ -22,6 +22,9 @@ pub(super) struct Plan<'a> {
     pub(super) modules: BTreeMap<Vec<String>, &'a Value>,
     pub(super) variables: &'a Value,
     pub(super) has_configuration: bool,
+    /// Ids that resources of a type, group and name have already: one that is replaced by another of
+    /// its name keeps its id in Azure.
+    former: BTreeMap<[String; 4], String>,
     /// What stands before each address, for plans under `mock`.
     prefix: String,
     /// References that may still be followed, so that no file takes for ever.
@@ -56,6 +59,7 @@ impl<'a> Plan<'a> {
             modules: BTreeMap::new(),
             variables: value.at("variables"),
             has_configuration: !root.is_null(),
+            former: BTreeMap::new(),
             prefix: prefix.to_owned(),
             steps: Cell::new(MAX_STEPS),
         };
@@ -82,6 +86,13 @@ impl<'a> Plan<'a> {
     /// The state as it will be.
     pub(super) fn after(value: &'a Value, prefix: &str) -> Self {
         let mut plan = Self::new(value, prefix);
+        for change in value.at("resource_changes").items() {
+            let before = change.at("change").at("before");
+            if let Some(id) = before.at("id").as_text().filter(|id| !id.is_empty()) {
+                let kind = change.at("type").as_text().unwrap_or_default();
+                plan.former.extend(identity(kind, before).map(|key| (key, id.to_owned())));
+            }
+        }
         plan.walk(value.at("planned_values").at("root_module"), "", 0);
         plan.data_sources(value.at("prior_state").at("values").at("root_module"), "", 0);
         for change in value.at("resource_changes").items() {
@@ -203,6 +214,12 @@ impl<'a> Plan<'a> {
         });
     }
 
+    /// The id that a resource of the same type, group and name has already.
+    pub(super) fn former_id(&self, instance: &Instance) -> Option<&str> {
+        let key = identity(&instance.kind, &instance.values)?;
+        self.former.get(&key).map(String::as_str)
+    }
+
     /// Counts a reference that is followed; false once there have been too many.
     pub(super) fn may_follow(&self) -> bool {
         let left = self.steps.get().saturating_sub(1);
@@ -256,4 +273,12 @@ fn local_of(resource: &Value) -> String {
     let word = |name: &str| resource.at(name).as_text().unwrap_or_default();
     let data = if word("mode") == "data" { "data." } else { "" };
     format!("{data}{}.{}", word("type"), word("name"))
+}
+
+/// What Azure tells resources of one subscription apart by: type, group, whole, name.
+fn identity(kind: &str, values: &Value) -> Option<[String; 4]> {
+    let word = |name: &str| values.at(name).as_text().unwrap_or_default().to_ascii_lowercase();
+    let (group, name) = (word("resource_group_name"), word("name"));
+    let key = [kind.to_owned(), group.clone(), word("virtual_network_name"), name.clone()];
+    (!group.is_empty() && !name.is_empty()).then_some(key)
 }

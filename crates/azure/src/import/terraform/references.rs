@@ -20,12 +20,13 @@ struct From<'a> {
 impl Plan<'_> {
     /// The id of an instance: its own, or its address while that is not known.
     pub(super) fn id_of(&self, instance: &Instance) -> String {
-        match instance.values.at("id").as_text() {
+        let known = match instance.values.at("id").as_text() {
             Some(id) if !id.is_empty() && instance.unknown.at("id").as_bool() != Some(true) => {
-                id.to_owned()
+                Some(id)
             }
-            _ => format!("terraform:{}", instance.address),
-        }
+            _ => self.former_id(instance),
+        };
+        known.map_or_else(|| format!("terraform:{}", instance.address), str::to_owned)
     }
 
     /// An attribute of an instance; what is known after apply only is looked up in the configuration.
