@@ -103,7 +103,8 @@ fn page_says_how_files_are_read() {
                 (kind.name(), counted(&inventory), inventory.unresolved.len())
             }
         };
-        writeln!(page, "| `{file}` | {kind} | {} | {unresolved} |", what.replace('|', "/")).unwrap();
+        writeln!(page, "| `{file}` | {kind} | {} | {unresolved} |", what.replace('|', "/"))
+            .unwrap();
     }
     let mut wrong = Vec::new();
     hold(&root().join("../../../docs/importers.md"), &page, &mut wrong);
@@ -157,8 +158,11 @@ fn most_templates_load_alone() {
         }
         all += 1;
         let missing = |path: &str| path.starts_with("parameters.");
-        let open: Vec<_> =
-            inventory.unresolved.iter().map(|one| (one.place.path.clone(), one.why.clone())).collect();
+        let open: Vec<_> = inventory
+            .unresolved
+            .iter()
+            .map(|one| (one.place.path.clone(), one.why.clone()))
+            .collect();
         if open.is_empty() || run_time(&open) {
             alone.push(file);
         } else if open.iter().all(|(path, _)| missing(path)) {

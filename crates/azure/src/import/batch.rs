@@ -176,11 +176,21 @@ impl Batch {
             let Some(Value::List(items)) = field(&fields, name).cloned() else { continue };
             let mut left = Vec::new();
             for (place, item) in items.iter().enumerate() {
-                let Some(own) = part_id(&id, part, item) else {
-                    if item.is_unknown() || item.get("name").is_unknown() {
-                        left.push(item.clone());
+                let own = match part_id(&id, part, item) {
+                    Some(own) => own,
+                    // Its neighbours and the rest of it still count.
+                    None if item.get("name").is_unknown() && item.as_object().is_some() => {
+                        if let Value::Unknown(unknown) = item.get("name") {
+                            self.unresolved(&unknown.path, &unknown.why);
+                        }
+                        id.child(part, &format!("<{name}[{place}]>"))
                     }
-                    continue;
+                    None => {
+                        if item.is_unknown() {
+                            left.push(item.clone());
+                        }
+                        continue;
+                    }
                 };
                 let path = format!("{path}.{name}[{place}]");
                 parts.push((

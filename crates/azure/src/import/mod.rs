@@ -37,6 +37,7 @@ mod id;
 mod importer;
 mod inventory;
 mod model;
+mod model_more;
 mod names;
 mod not_ours;
 mod notes;

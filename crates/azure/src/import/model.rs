@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::model_more::More;
 use super::{
     Assumption, Contradiction, DefaultAction, Inventory, IpConfiguration, Names, PublicAccess,
     Resource, Route, RoutePrefix, RouteTarget, Subnet, Unresolved, VirtualNetwork,
@@ -18,6 +19,8 @@ pub struct Model {
     subnets: Vec<SubnetModel>,
     resources: Vec<ResourceModel>,
     nics: Vec<NicModel>,
+    #[serde(flatten)]
+    more: More,
     unresolved: Vec<Unresolved>,
     ignored: BTreeMap<String, usize>,
     assumptions: Vec<Assumption>,
@@ -38,6 +41,7 @@ struct SubnetModel {
     name: String,
     prefixes: Vec<String>,
     endpoints: Vec<String>,
+    endpoint_locations: BTreeMap<String, Vec<String>>,
     policies: Vec<String>,
     outbound: OutboundModel,
     route_table: Option<String>,
@@ -52,7 +56,7 @@ struct OutboundModel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct RouteModel {
+pub(super) struct RouteModel {
     name: String,
     prefix: Option<String>,
     next_hop: String,
@@ -68,6 +72,7 @@ struct ResourceModel {
     default: Option<&'static str>,
     ip_rules: Vec<String>,
     subnet_rules: Vec<String>,
+    bypass: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,6 +116,7 @@ impl Inventory {
             subnets: self.subnets.iter().map(|subnet| self.subnet_model(subnet, &names)).collect(),
             resources: self.resources.iter().map(|one| resource_model(one, &names)).collect(),
             nics: nics.collect(),
+            more: More::new(self, &names),
             unresolved: self.unresolved.clone(),
             ignored: self.ignored.clone(),
             assumptions: self.assumptions.clone(),
@@ -133,10 +139,13 @@ impl Inventory {
         let table = subnet.route_table.id();
         let table = table.and_then(|id| self.route_tables.iter().find(|table| table.id == *id));
         let routes = table.map(|table| table.routes.iter().map(route_model).collect());
+        let located = subnet.endpoints.iter().filter(|one| !one.locations.is_empty());
+        let located = located.map(|one| (one.service.clone(), one.locations.clone()));
         SubnetModel {
             name: names.of(&subnet.id),
             prefixes: subnet.prefixes.iter().map(ToString::to_string).collect(),
             endpoints: subnet.endpoints.iter().map(|one| one.service.clone()).collect(),
+            endpoint_locations: located.collect(),
             policies: subnet.policies.iter().filter_map(|link| names.linked(link)).collect(),
             outbound: self.outbound_model(subnet),
             route_table: names.linked(&subnet.route_table),
@@ -187,7 +196,7 @@ impl Inventory {
     }
 }
 
-fn route_model(route: &Route) -> RouteModel {
+pub(super) fn route_model(route: &Route) -> RouteModel {
     let (next_hop, addresses) = match &route.next_hop {
         RouteTarget::VirtualAppliance(addresses) => ("VirtualAppliance", addresses.as_slice()),
         RouteTarget::VirtualNetworkGateway => ("VirtualNetworkGateway", &[][..]),
@@ -234,5 +243,6 @@ fn resource_model(one: &Resource, names: &Names) -> ResourceModel {
         },
         ip_rules: rules.collect(),
         subnet_rules: subnets.collect(),
+        bypass: one.bypass.clone(),
     }
 }

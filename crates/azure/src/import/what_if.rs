@@ -121,24 +121,36 @@ fn put(batch: &mut Batch, resource: Option<&Value>, path: &str) {
     }
 }
 
-/// Keeps what the platform set itself and only seems to go.
+/// Keeps what the platform set itself and only seems to go: the address of an interface, for one.
 fn kept(old: &Value, new: &Value) -> Value {
-    let (Some(inner), Some(fields)) = (old.at("properties").as_object(), new.as_object()) else {
-        return new.clone();
-    };
-    let mut properties = new.at("properties").as_object().cloned().unwrap_or_default();
-    for (name, value) in inner {
-        let toggles = SETTINGS.iter().any(|setting| setting.eq_ignore_ascii_case(name));
-        let lists = ["subnets", "routes", "securityRules", "virtualNetworkPeerings"];
-        let gone = super::value::field(&properties, name).is_none();
-        if gone && !toggles && !lists.contains(&name.as_str()) {
-            properties.insert(name.clone(), value.clone());
+    const PARTS: [&str; 4] = ["subnets", "routes", "securityRules", "virtualNetworkPeerings"];
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut fields = (**new).clone();
+            for (name, value) in old.iter() {
+                let toggles =
+                    SETTINGS.iter().chain(&PARTS).any(|one| one.eq_ignore_ascii_case(name));
+                match super::value::field(new, name) {
+                    Some(own) if !toggles => _ = fields.insert(name.clone(), kept(value, own)),
+                    None if !toggles => _ = fields.insert(name.clone(), value.clone()),
+                    _ => {}
+                }
+            }
+            Value::object(fields)
         }
+        // Items that are gone are gone; of those that stay, the settings that are not said stay.
+        (Value::List(old), Value::List(new)) => {
+            let named = |item: &Value| item.at("name").as_text().map(str::to_ascii_lowercase);
+            let items = new.iter().map(|item| {
+                let name = named(item).filter(|_| old.len() <= 1_000);
+                let same =
+                    name.and_then(|name| old.iter().find(|one| named(one).as_ref() == Some(&name)));
+                same.map_or_else(|| item.clone(), |old| kept(old, item))
+            });
+            Value::list(items.collect())
+        }
+        _ => new.clone(),
     }
-    let mut fields = fields.clone();
-    fields.retain(|name, _| !name.eq_ignore_ascii_case("properties"));
-    fields.insert("properties".to_owned(), Value::object(properties));
-    Value::object(fields)
 }
 
 /// Reads a change that only says what differs.

@@ -316,7 +316,7 @@ fn hash(text: &str, seed: u64) -> u64 {
 }
 
 /// Thirteen letters and digits that stand in for what the platform would make.
-fn unique(text: &str) -> String {
+pub(super) fn unique(text: &str) -> String {
     let mut hash = hash(text, 0);
     let mut letters = String::new();
     for _ in 0..13 {

@@ -20,11 +20,10 @@ impl Extract<'_> {
             self.missing(record, "addressSpace", space, "the address space");
         }
         for field in ["subnets", "virtualNetworkPeerings"] {
-            // What is left here are parts without a known name; the others are records.
+            // What is left here is not known as a whole; the others are records.
             let left = record.fields.get(field).clone();
-            for item in left.items() {
-                let item = if item.is_unknown() { item } else { item.get("name") };
-                self.missing(record, field, item, "a name");
+            for item in left.items().iter().filter(|item| item.is_unknown()) {
+                self.missing(record, field, item, "a part");
             }
         }
         inventory.vnets.push(VirtualNetwork {
@@ -185,14 +184,31 @@ impl Extract<'_> {
 
     /// Says which subnets stand in a network that no file has.
     pub(super) fn network_parts(&mut self, inventory: &mut Inventory) {
-        for subnet in &inventory.subnets {
-            let Some(vnet) = subnet.vnet.id() else { continue };
-            if self.records.by_id.contains_key(vnet) {
+        const PARTS: [&str; 6] = [
+            "microsoft.network/virtualnetworks/subnets",
+            "microsoft.network/virtualnetworks/virtualnetworkpeerings",
+            "microsoft.network/routetables/routes",
+            "microsoft.network/networksecuritygroups/securityrules",
+            "microsoft.network/privatednszones/a",
+            "microsoft.network/privatednszones/virtualnetworklinks",
+        ];
+        let records = self.records;
+        for id in &records.order {
+            let Some(record) = records.by_id.get(id) else { continue };
+            let parent = record.parent.clone().or_else(|| id.parent());
+            let Some(parent) = parent.filter(|_| PARTS.contains(&record.kind.as_str())) else {
                 continue;
+            };
+            if !records.by_id.contains_key(&parent) {
+                let what = match record.kind.split('/').nth(1) {
+                    Some("virtualnetworks") => "virtual network",
+                    Some("routetables") => "route table",
+                    Some("networksecuritygroups") => "network security group",
+                    _ => "private DNS zone",
+                };
+                let why = format!("no file has the {what} {}", parent.name());
+                self.missing(record, "", &Value::unknown("", why), "");
             }
-            let Some(record) = self.records.by_id.get(&subnet.id) else { continue };
-            let why = format!("no file has the virtual network {}", vnet.name());
-            self.missing(record, "", &Value::unknown("", why), "");
         }
         let located = |endpoint: &ServiceEndpoint| endpoint.locations.is_empty();
         let subnets = &inventory.subnets;

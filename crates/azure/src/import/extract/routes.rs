@@ -14,8 +14,7 @@ use crate::import::{
 impl Extract<'_> {
     pub(super) fn route_table(&mut self, record: &Record, inventory: &mut Inventory) {
         let left = record.fields.get("routes").clone();
-        for item in left.items() {
-            let item = if item.is_unknown() { item } else { item.get("name") };
+        for item in left.items().iter().filter(|item| item.is_unknown()) {
             self.missing(record, "routes", item, "a route");
         }
         let parts = self.parts_of(record, "routes");

@@ -12,8 +12,7 @@ use crate::import::{Inventory, Link};
 impl Extract<'_> {
     pub(super) fn security_group(&mut self, record: &Record, inventory: &mut Inventory) {
         let left = record.fields.get("securityRules").clone();
-        for item in left.items() {
-            let item = if item.is_unknown() { item } else { item.get("name") };
+        for item in left.items().iter().filter(|item| item.is_unknown()) {
             self.missing(record, "securityRules", item, "a rule");
         }
         let parts = self.parts_of(record, "securityRules");
