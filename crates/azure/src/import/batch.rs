@@ -17,6 +17,9 @@ pub(crate) struct Record {
     pub(crate) parent: Option<Id>,
     pub(crate) fields: Value,
     pub(crate) place: Place,
+    /// What stands between the place and the name of a field; none where the file has other names
+    /// for the fields.
+    pub(crate) inner: Option<&'static str>,
 }
 
 /// What a file says of one resource.
@@ -34,6 +37,8 @@ pub(crate) enum Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     file: Arc<str>,
+    /// Whether it is a file of Terraform, whose fields have other names.
+    pub(crate) terraform: bool,
     pub(crate) entries: Vec<Entry>,
     pub(crate) unresolved: Vec<Unresolved>,
     pub(crate) ignored: BTreeMap<String, usize>,
@@ -115,6 +120,7 @@ impl Batch {
     pub(crate) fn new(file: &Arc<str>) -> Self {
         Self {
             file: Arc::clone(file),
+            terraform: false,
             entries: Vec::new(),
             unresolved: Vec::new(),
             ignored: BTreeMap::new(),
@@ -171,6 +177,8 @@ impl Batch {
         whole: bool,
     ) {
         let mut fields = flatten(resource);
+        let wrapped = resource.at("properties").as_object();
+        let inner = if wrapped.is_some() { "properties." } else { "" };
         let mut parts = Vec::new();
         for (_, name, part) in PARTS.iter().filter(|(of, ..)| *of == kind) {
             let Some(Value::List(items)) = field(&fields, name).cloned() else { continue };
@@ -192,12 +200,18 @@ impl Batch {
                         continue;
                     }
                 };
-                let path = format!("{path}.{name}[{place}]");
+                let dot = if path.is_empty() { "" } else { "." };
+                let own_path =
+                    match (self.terraform, wrapped.and_then(|fields| field(fields, name))) {
+                        (true, _) => format!("{path}.{}[{place}]", singular(name)),
+                        (false, Some(_)) => format!("{path}{dot}properties.{name}[{place}]"),
+                        (false, None) => format!("{path}{dot}{name}[{place}]"),
+                    };
                 parts.push((
                     format!("{kind}/{}", part.to_ascii_lowercase()),
                     own,
                     item.clone(),
-                    path,
+                    own_path,
                 ));
             }
             fields.retain(|key, _| !key.eq_ignore_ascii_case(name));
@@ -211,6 +225,7 @@ impl Batch {
             parent,
             fields: Value::object(fields),
             place: self.place(path),
+            inner: (!self.terraform).then_some(inner),
             id: id.clone(),
         };
         let entry = |record| if whole { Entry::Replace(record) } else { Entry::Merge(record) };
@@ -221,6 +236,18 @@ impl Batch {
             self.record(&kind, own, &name, Some(id.clone()), &item, &path, false);
         }
     }
+}
+
+/// The name of Terraform's block for a field: `securityRules` is `security_rule`.
+fn singular(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.trim_end_matches('s').chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// The id of a part: its own, or one made of the whole's and the part's name.

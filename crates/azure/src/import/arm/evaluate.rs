@@ -11,7 +11,7 @@ use super::frame::{Frame, Local, Memo, scope};
 use super::{lists, values};
 
 /// Steps that a file may take. A template of 150 kB takes some thousands.
-const MAX_STEPS: u64 = 5_000_000;
+const MAX_STEPS: u64 = 2_000_000;
 
 /// How deep values may hang on values.
 const MAX_DEPTH: usize = 64;

@@ -152,7 +152,7 @@ impl Evaluator {
             (format!("{}/{kind}", whole.kind), name)
         };
         let place = self.place_of(frame, raw, local, path)?;
-        let text = name.as_text().map_or_else(|| symbol_of(path), str::to_owned);
+        let text = name.as_text().map_or_else(|| symbol_of(path, &kind), str::to_owned);
         let id = match kind.to_ascii_lowercase().as_str() {
             "microsoft.resources/resourcegroups" => {
                 format!("/subscriptions/{}/resourceGroups/{text}", frame.subscription)
@@ -370,9 +370,15 @@ impl Evaluator {
     }
 }
 
-/// The name of a resource whose name is not known.
-fn symbol_of(path: &str) -> String {
-    format!("<{}.name>", path.replace(['/', ' '], "."))
+/// The name of a resource whose name is not known, with as many words as its type has.
+fn symbol_of(path: &str, kind: &str) -> String {
+    let path = path.replace(['/', ' '], ".");
+    let last = kind.matches('/').count().max(1) - 1;
+    let words = (0..=last).map(|place| match place {
+        _ if place == last => format!("<{path}.name>"),
+        _ => format!("<{path}.name.{place}>"),
+    });
+    words.collect::<Vec<_>>().join("/")
 }
 
 fn placeholder(path: &str, text: &str) -> ImportProblem {

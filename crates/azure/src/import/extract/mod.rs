@@ -94,10 +94,15 @@ impl<'a> Extract<'a> {
     /// Notes a value that was needed and is not there, or is not what it should be.
     fn missing(&mut self, record: &Record, field: &str, value: &Value, expected: &str) {
         let file = Arc::clone(&record.place.file);
-        let own = || match field {
-            "" => record.place.path.clone(),
-            _ if record.place.path.is_empty() => field.to_owned(),
-            _ => format!("{}.{field}", record.place.path),
+        let outside = ["location", "sku", "name", "kind", ""].contains(&field);
+        let own = || match record.inner {
+            None => record.place.path.clone(),
+            Some(_) if field.is_empty() => record.place.path.clone(),
+            Some(inner) => {
+                let inner = if outside { "" } else { inner };
+                let dot = if record.place.path.is_empty() { "" } else { "." };
+                format!("{}{dot}{inner}{field}", record.place.path)
+            }
         };
         let (path, why) = match value {
             Value::Unknown(unknown) if unknown.path.is_empty() => (own(), unknown.why.clone()),

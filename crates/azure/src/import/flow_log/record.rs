@@ -120,7 +120,7 @@ pub(super) fn read(json: &[u8], found: &mut Found, depth: usize) {
 }
 
 fn is_flow(value: &Value) -> bool {
-    !value.at("flowRecords").is_null() || !value.at("properties").at("flows").is_null()
+    !value.at("flowRecords").is_null() || value.at("properties").at("flows").as_list().is_some()
 }
 
 fn other(category: Option<&str>, found: &mut Found) {

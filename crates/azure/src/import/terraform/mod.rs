@@ -43,6 +43,7 @@ pub(super) fn state(file: &Arc<str>, value: &Value) -> Batch {
 }
 
 fn convert(plan: &Plan<'_>, batch: &mut Batch) {
+    batch.terraform = true;
     let mut links = Vec::new();
     for place in 0..plan.instances.len() {
         azurerm::convert(plan, place, batch, &mut links);
