@@ -27,6 +27,7 @@
 
 mod arm;
 mod batch;
+mod build;
 mod check;
 mod effective;
 mod error;
@@ -49,6 +50,7 @@ mod text;
 mod value;
 mod what_if;
 
+pub use build::LoadedNetwork;
 pub use effective::ShownRoute;
 pub use error::{ImportError, ImportProblem};
 pub use id::Id;

@@ -1,0 +1,372 @@
+//! Resources with their firewalls, endpoint policies, private endpoints.
+
+use core::net::Ipv4Addr;
+
+use ipnet::{Ipv4Net, Ipv4Subnets};
+use vnetem::{
+    Action, Caller, EventHubsVersion, Firewall, OrderedRule, OrderedRules, PrivateEndpointState,
+    RuleLimits, RuleSet, RuleState,
+};
+
+use super::LoadedNetwork;
+use super::places::placement;
+use crate::EndpointService;
+use crate::import::{
+    DefaultAction, EndpointPolicy, Inventory, IpRule, PublicAccess, Resource, ResourceKind,
+    SubnetRule,
+};
+
+impl LoadedNetwork {
+    pub(super) fn add_resources(&mut self, inventory: &Inventory) {
+        for resource in &inventory.resources {
+            let rules = self.firewall(resource);
+            let id = match self.resources.get(&resource.id) {
+                Some(&id) => {
+                    if self.network.resource(id).is_ok_and(|held| held.rules != rules) {
+                        let set = self.network.set_rules(id, rules);
+                        self.done(&resource.place, set);
+                    }
+                    id
+                }
+                None => match self.add_resource(resource, rules) {
+                    Some(id) => id,
+                    None => continue,
+                },
+            };
+            let placement = placement(&resource.id, &resource.region);
+            if self.network.resource(id).is_ok_and(|held| held.placement != placement) {
+                let placed = self.network.place_resource(id, placement);
+                self.done(&resource.place, placed);
+            }
+        }
+    }
+
+    fn add_resource(&mut self, resource: &Resource, rules: Firewall) -> Option<vnetem::ResourceId> {
+        let service = EndpointService::named(resource.kind.service())?;
+        let Some(&id) = self.services.get(service.name) else {
+            self.leave_out(&resource.place, format!("the list of tags has no tag {}", service.tag));
+            return None;
+        };
+        let name = self.names.of(&resource.id);
+        let given = [resource.id.as_str(), &name, &resource.name].into_iter();
+        let mut given = given.filter_map(|key| self.addresses.get(&key.to_ascii_lowercase()));
+        let address = match given.next().copied() {
+            Some(address) => address,
+            None => self.stand_in_for(resource, service)?,
+        };
+        let added = self.network.add_resource(id, &name, address, rules);
+        let made = self.done(&resource.place, added)?;
+        self.resources.insert(resource.id.clone(), made);
+        let set = self.network.set_resource_path(made, resource.id.as_str());
+        self.done(&resource.place, set);
+        Some(made)
+    }
+
+    /// An address of the service, in the region of the resource if the list has one there.
+    fn stand_in_for(&mut self, resource: &Resource, service: &EndpointService) -> Option<Ipv4Addr> {
+        self.assume(
+            "address-of-resource-unknown",
+            "Where a resource answers is in no file: an address of its service and region stands in.",
+        );
+        let mut parts = self.tags.sub_tags(service.tag);
+        let local = parts.find(|part| part.region() == Some(resource.region.as_str()));
+        let all = self.tags.tag(service.tag);
+        let ranges: Vec<Ipv4Net> =
+            local.or(all).map(|tag| tag.prefixes().to_vec()).unwrap_or_default();
+        // What a regional tag lists is the service's only if the service's own tag covers it.
+        let whole: Vec<Ipv4Net> = all.map(|tag| tag.prefixes().to_vec()).unwrap_or_default();
+        let inside = |range: &Ipv4Net| whole.iter().any(|other| other.contains(range));
+        let mut ranges: Vec<Ipv4Net> = ranges.into_iter().filter(inside).collect();
+        if ranges.is_empty() {
+            ranges = whole;
+        }
+        self.stand_ins.of_service(&format!("resource {}", resource.id), &ranges)
+    }
+
+    fn firewall(&mut self, resource: &Resource) -> Firewall {
+        if resource.kind == ResourceKind::AppService {
+            return Firewall::AppService(self.ordered(resource));
+        }
+        let limits = match resource.kind {
+            ResourceKind::Storage => RuleLimits::STORAGE,
+            ResourceKind::KeyVault => RuleLimits::KEY_VAULT,
+            ResourceKind::Sql => RuleLimits::SQL,
+            ResourceKind::CosmosDb => RuleLimits::COSMOS_DB,
+            ResourceKind::EventHubs => RuleLimits::EVENT_HUBS,
+            ResourceKind::ServiceBus => RuleLimits::SERVICE_BUS,
+            _ => RuleLimits::UNSTATED,
+        };
+        if resource.default == DefaultAction::Unresolved {
+            self.assume(
+                "default-action-unknown",
+                "Of a resource whose rules are not known, everybody is taken to be let in.",
+            );
+        }
+        let default = match resource.default {
+            DefaultAction::Deny => vnetem::DefaultAction::Deny,
+            _ => vnetem::DefaultAction::Allow,
+        };
+        let mut rules = RuleSet::new(limits, default);
+        if resource.public_access != PublicAccess::Enabled {
+            rules.set_public_access(vnetem::PublicAccess::Disabled);
+        }
+        if resource.public_access == PublicAccess::SecuredByPerimeter {
+            self.leave_out(&resource.place, "a network security perimeter is not modelled");
+        }
+        for rule in &resource.ip_rules {
+            if rule.is_azure_services() {
+                self.leave_out(
+                    &resource.place,
+                    "the rule that lets in services of Azure is not modelled",
+                );
+                continue;
+            }
+            for range in ranges(rule) {
+                let rule = match range.prefix_len() {
+                    32 => vnetem::IpRule::Address(range.network()),
+                    _ => vnetem::IpRule::Prefix(range),
+                };
+                let added = rules.add_ip_rule(rule);
+                self.done(&resource.place, added);
+            }
+        }
+        for rule in &resource.subnet_rules {
+            let state = match rule.state.to_ascii_lowercase().as_str() {
+                "provisioning" => RuleState::Provisioning,
+                "deprovisioning" => RuleState::Deprovisioning,
+                "failed" => RuleState::Failed,
+                "networksourcedeleted" => RuleState::NetworkSourceDeleted,
+                _ => RuleState::Succeeded,
+            };
+            for subnet in self.subnets_of_rule(resource, rule) {
+                let set = rules.set_vnet_rule(subnet, state);
+                self.done(&resource.place, set);
+            }
+        }
+        match resource.kind {
+            ResourceKind::Storage => Firewall::Storage(rules),
+            ResourceKind::KeyVault => Firewall::KeyVault(rules),
+            ResourceKind::Sql => Firewall::Sql(rules),
+            ResourceKind::CosmosDb => Firewall::CosmosDb(rules),
+            ResourceKind::EventHubs => Firewall::EventHubs(EventHubsVersion::DenyCounts, rules),
+            ResourceKind::ServiceBus => Firewall::ServiceBus(rules),
+            ResourceKind::ContainerRegistry => Firewall::ContainerRegistry(rules),
+            _ => Firewall::Other(rules),
+        }
+    }
+
+    fn subnets_of_rule(&mut self, resource: &Resource, rule: &SubnetRule) -> Vec<vnetem::SubnetId> {
+        let found = rule.subnet.id().map(|id| (id, self.subnets.get(id).cloned()));
+        match found {
+            Some((_, Some(places))) => places,
+            Some((id, None)) => {
+                let why = format!(
+                    "a rule for the subnet {}, which is not in the model",
+                    self.names.of(id)
+                );
+                self.leave_out(&resource.place, why);
+                Vec::new()
+            }
+            None => {
+                self.leave_out(&resource.place, "a rule for a subnet that is not known");
+                Vec::new()
+            }
+        }
+    }
+
+    fn ordered(&mut self, resource: &Resource) -> OrderedRules {
+        let mut rules = OrderedRules::new();
+        if resource.public_access != PublicAccess::Enabled {
+            rules.set_public_access(vnetem::PublicAccess::Disabled);
+        }
+        let number = |priority: Option<i64>| {
+            priority.and_then(|priority| u32::try_from(priority).ok()).unwrap_or(65_000)
+        };
+        let action = |deny: bool| if deny { Action::Deny } else { Action::Allow };
+        for rule in &resource.ip_rules {
+            for range in ranges(rule) {
+                let caller = Caller::Addresses(range);
+                let rule = OrderedRule {
+                    number: number(rule.priority),
+                    action: action(rule.deny),
+                    caller,
+                };
+                let added = rules.add_rule(rule);
+                self.done(&resource.place, added);
+            }
+        }
+        for rule in &resource.subnet_rules {
+            for subnet in self.subnets_of_rule(resource, rule) {
+                let caller = Caller::Subnet(subnet);
+                let rule = OrderedRule {
+                    number: number(rule.priority),
+                    action: action(rule.deny),
+                    caller,
+                };
+                let added = rules.add_rule(rule);
+                self.done(&resource.place, added);
+            }
+        }
+        rules.set_unmatched(match resource.default {
+            DefaultAction::Allow => Some(Action::Allow),
+            DefaultAction::Deny => Some(Action::Deny),
+            DefaultAction::Unresolved => None,
+        });
+        rules
+    }
+
+    /// Attaches endpoint policies to the endpoints of their subnets, or takes off those that go.
+    pub(super) fn set_policies(&mut self, inventory: &Inventory, take_off: bool) {
+        let Some(&storage) = self.services.get("Microsoft.Storage") else { return };
+        if take_off {
+            self.drop_policies(inventory, storage);
+            return;
+        }
+        for subnet in &inventory.subnets {
+            for link in &subnet.policies {
+                let policy = link.id().and_then(|id| self.policies.get(id)).map(|(id, _)| *id);
+                let Some(policy) = policy else {
+                    self.leave_out(&subnet.place, "an endpoint policy that is not in the model");
+                    continue;
+                };
+                for place in self.subnets.get(&subnet.id).cloned().unwrap_or_default() {
+                    let attached = self.network.attach_policy(place, storage, policy);
+                    self.done(&subnet.place, attached);
+                }
+            }
+        }
+    }
+
+    /// Takes off what is not attached any more, and makes or renews the policies.
+    fn drop_policies(&mut self, inventory: &Inventory, storage: vnetem::ServiceId) {
+        let wanted: Vec<(crate::import::Id, Option<vnetem::EndpointPolicy>)> = inventory
+            .endpoint_policies
+            .iter()
+            .map(|policy| (policy.id.clone(), self.policy(policy, inventory)))
+            .collect();
+        let stays = |id: &crate::import::Id, held: &vnetem::EndpointPolicy| {
+            wanted.iter().any(|(other, made)| other == id && made.as_ref() == Some(held))
+        };
+        let mut gone = Vec::new();
+        for (id, (place, held)) in &self.policies {
+            let stays = stays(id, held);
+            for subnet in &inventory.subnets {
+                let named = subnet.policies.iter().any(|link| link.id() == Some(id));
+                if !stays || !named {
+                    for &at in self.subnets.get(&subnet.id).into_iter().flatten() {
+                        _ = self.network.detach_policy(at, storage, *place);
+                    }
+                }
+            }
+            if !stays {
+                _ = self.network.remove_endpoint_policy(*place);
+                gone.push(id.clone());
+            }
+        }
+        for id in gone {
+            self.policies.remove(&id);
+        }
+        for (policy, (id, made)) in inventory.endpoint_policies.iter().zip(wanted) {
+            if let (Some(made), false) = (made, self.policies.contains_key(&id)) {
+                let subscription = id.part("subscriptions").unwrap_or_default().to_owned();
+                let added = self.network.add_endpoint_policy(&subscription, made.clone());
+                if let Some(place) = self.done(&policy.place, added) {
+                    self.policies.insert(id, (place, made));
+                }
+            }
+        }
+    }
+
+    fn policy(
+        &mut self,
+        policy: &EndpointPolicy,
+        inventory: &Inventory,
+    ) -> Option<vnetem::EndpointPolicy> {
+        let mut definitions = Vec::new();
+        for definition in &policy.definitions {
+            let service = if definition.service.eq_ignore_ascii_case("Global") {
+                vnetem::PolicyService::Global
+            } else {
+                vnetem::PolicyService::Storage
+            };
+            let mut resources = Vec::new();
+            for text in &definition.resources {
+                let parsed = text.parse::<vnetem::PolicyResource>();
+                resources.extend(self.done(&policy.place, parsed));
+            }
+            let made = vnetem::PolicyDefinition::new(service, resources);
+            definitions.extend(self.done(&policy.place, made));
+        }
+        // A policy is in the region of the networks that it is attached to.
+        let subnet = inventory
+            .subnets
+            .iter()
+            .find(|subnet| subnet.policies.iter().any(|link| link.id() == Some(&policy.id)));
+        let vnet = subnet.and_then(|subnet| {
+            inventory.vnets.iter().find(|vnet| subnet.vnet.id() == Some(&vnet.id))
+        });
+        let region = vnet.map(|vnet| placement(&vnet.id, &vnet.region).region).unwrap_or_default();
+        Some(vnetem::EndpointPolicy { name: self.names.of(&policy.id), region, definitions })
+    }
+
+    pub(super) fn add_private_endpoints(&mut self, inventory: &Inventory) {
+        for endpoint in &inventory.private_endpoints {
+            let subnet = endpoint.subnet.id().and_then(|id| self.subnets.get(id)).cloned();
+            let target = endpoint.target.id().and_then(|id| self.resources.get(id)).copied();
+            let (Some(subnets), Some(target)) = (subnet, target) else {
+                self.leave_out(
+                    &endpoint.place,
+                    "its subnet or what it leads to is not in the model",
+                );
+                continue;
+            };
+            let Some(&address) = endpoint.addresses.first() else {
+                self.leave_out(&endpoint.place, "a private endpoint whose address is not known");
+                continue;
+            };
+            let inside = |place: &&vnetem::SubnetId| {
+                self.network.subnet(**place).is_ok_and(|held| held.prefix.contains(&address))
+            };
+            let Some(&place) = subnets.iter().find(inside).or_else(|| subnets.first()) else {
+                continue;
+            };
+            let name = self.names.of(&endpoint.id);
+            let id = match self.private_endpoints.get(&endpoint.id) {
+                Some(&id) => id,
+                None => {
+                    let added = self.network.add_private_endpoint(place, &name, address, target);
+                    let Some(id) = self.done(&endpoint.place, added) else { continue };
+                    self.private_endpoints.insert(endpoint.id.clone(), id);
+                    id
+                }
+            };
+            let state = match endpoint.state.to_ascii_lowercase().as_str() {
+                "pending" => PrivateEndpointState::Pending,
+                "rejected" => PrivateEndpointState::Rejected,
+                "disconnected" => PrivateEndpointState::Disconnected,
+                _ => PrivateEndpointState::Approved,
+            };
+            let Ok(held) = self.network.private_endpoint(id).cloned() else { continue };
+            if held.state != state {
+                let set = self.network.set_private_endpoint_state(id, state);
+                self.done(&endpoint.place, set);
+            }
+            for zone in endpoint.zones.iter().filter_map(|link| link.id()) {
+                let linked = inventory.private_zones.iter().filter(|one| one.id == *zone);
+                let vnets: Vec<_> = linked
+                    .flat_map(|zone| &zone.vnets)
+                    .filter_map(|link| self.vnets.get(link.id()?).copied())
+                    .collect();
+                for vnet in vnets.into_iter().filter(|vnet| !held.names_in.contains(vnet)) {
+                    let linked = self.network.link_names(id, vnet, true);
+                    self.done(&endpoint.place, linked);
+                }
+            }
+        }
+    }
+}
+
+/// The prefixes that make up a range.
+fn ranges(rule: &IpRule) -> Vec<Ipv4Net> {
+    Ipv4Subnets::new(rule.first, rule.last, 0).collect()
+}
