@@ -1,5 +1,12 @@
 //! ARM templates are reckoned as a deployment would, as far as no running platform is needed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 use serde_json::{Value, json};
 use vnetem_azure::import::{
     DeploymentScope, ImportProblem, Importer, Inventory, Link, RouteTarget,

@@ -1,5 +1,12 @@
 //! Flow logs of three versions, in any wrapping.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::io::Read;
 
 use vnetem_azure::import::flow_log::{self, FlowLogError, FlowState, FlowTuple, Traffic};
@@ -118,7 +125,7 @@ fn versions_differ_in_their_lines() {
 #[test]
 fn repeated_records_count_once() {
     let one = v4("1", "A", &[BEGIN]);
-    let spaced = one.replace(':', ": ").replace("\"1733975962447", "\"1733975962447");
+    let spaced = one.replace(":{", ": {").replace(",\"", ", \"");
     let log = [
         &one,
         &spaced,

@@ -9,6 +9,9 @@ use super::evaluate::{Evaluator, unknown};
 use super::frame::{Frame, Instance};
 use super::values::string;
 
+/// The resources of a frame, and the place of one among them.
+type Found = (Rc<Vec<Instance>>, usize);
+
 impl Evaluator {
     /// Calls a function that hangs on the place of the deployment; none if it is not one of these.
     pub(super) fn ambient(
@@ -79,17 +82,20 @@ impl Evaluator {
                 ])
             }
             "environment" => environment(),
-            "resourceinfo" => match self.find(frame, texts.first().copied().unwrap_or_default())? {
-                Some((_, _, instance)) => Value::fields([
-                    ("id", Value::text(&instance.id)),
-                    (
-                        "name",
-                        Value::text(string(&instance.name).rsplit('/').next().unwrap_or_default()),
-                    ),
-                    ("type", Value::text(&instance.kind)),
-                ]),
-                None => unknown("a resource that the template does not have"),
-            },
+            "resourceinfo" => {
+                let found = self.find(frame, texts.first().copied().unwrap_or_default())?;
+                match found.as_ref().and_then(|(instances, place)| instances.get(*place)) {
+                    Some(instance) => {
+                        let name = string(&instance.name);
+                        Value::fields([
+                            ("id", Value::text(&instance.id)),
+                            ("name", Value::text(name.rsplit('/').next().unwrap_or_default())),
+                            ("type", Value::text(&instance.kind)),
+                        ])
+                    }
+                    None => unknown("a resource that the template does not have"),
+                }
+            }
             "reference" => {
                 let full = texts.last().is_some_and(|text| text.eq_ignore_ascii_case("full"));
                 self.reference(frame, texts.first().copied().unwrap_or_default(), full)?
@@ -105,7 +111,7 @@ impl Evaluator {
         &self,
         frame: &Rc<Frame>,
         wanted: &str,
-    ) -> Result<Option<(Rc<Vec<Instance>>, usize, FoundInstance)>, ImportProblem> {
+    ) -> Result<Option<Found>, ImportProblem> {
         let scope = frame;
         let instances = self.instances(scope)?;
         let id = Id::new(wanted);
@@ -116,15 +122,7 @@ impl Evaluator {
         };
         self.step(instances.len())?;
         let place = instances.iter().position(matches);
-        Ok(place.and_then(|place| {
-            let instance = instances.get(place)?;
-            let found = FoundInstance {
-                id: instance.id.clone(),
-                name: instance.name.clone(),
-                kind: instance.kind.clone(),
-            };
-            Some((Rc::clone(&instances), place, found))
-        }))
+        Ok(place.map(|place| (instances, place)))
     }
 
     /// What a running deployment would say of a resource: what its template says of it, and nothing
@@ -135,7 +133,7 @@ impl Evaluator {
         wanted: &str,
         full: bool,
     ) -> Result<Value, ImportProblem> {
-        let Some((instances, place, _)) = self.find(frame, wanted)? else {
+        let Some((instances, place)) = self.find(frame, wanted)? else {
             return match &frame.outer {
                 Some(outer) if frame.open => self.reference(outer, wanted, full),
                 _ => Ok(unknown("known only at run time")),
@@ -168,13 +166,6 @@ impl Evaluator {
         frame.properties.borrow_mut().insert(place, super::frame::Memo::Done(value.clone()));
         Ok(if full { wrapped(&value, instance) } else { value })
     }
-}
-
-/// An instance that was found, without its frame.
-pub(super) struct FoundInstance {
-    pub(super) id: String,
-    pub(super) name: Value,
-    pub(super) kind: String,
 }
 
 pub(super) fn is_deployment(kind: &str) -> bool {
