@@ -456,7 +456,7 @@ fn stand_ins_and_scope_are_assumed() {
         json!({ "$schema": SCHEMA, "resources": [network("[uniqueString('a')]", "10.0.0.0/16")] });
     importer.read("t.json", template.to_string().as_bytes()).unwrap();
     let inventory = importer.inventory();
-    let codes: Vec<_> = inventory.assumptions.iter().map(|one| one.code).collect();
+    let codes: Vec<_> = inventory.assumptions.iter().map(|one| one.code.clone()).collect();
     assert_eq!(codes, ["deployment-scope-unknown", "stand-in-values"]);
     assert_eq!(inventory.vnets[0].name.len(), 13);
 }

@@ -426,3 +426,72 @@ fn references_without_end_are_given_up() {
     );
     assert_eq!(importer.inventory().nics[0].configurations[0].subnet, Link::Unresolved);
 }
+
+/// Version 2 names the account and the server; later ones hold their ids.
+#[test]
+fn rules_find_their_owner_by_name() {
+    let importer = plan(
+        &[
+            (
+                "azurerm_storage_account.s",
+                json!({ "name": "st", "resource_group_name": "g" }),
+                json!({ "id": true }),
+            ),
+            (
+                "azurerm_storage_account_network_rules.r",
+                json!({ "storage_account_name": "ST", "resource_group_name": "G", "default_action": "Deny" }),
+                json!({ "id": true }),
+            ),
+            (
+                "azurerm_sql_server.d",
+                json!({ "name": "db", "resource_group_name": "g" }),
+                json!({ "id": true }),
+            ),
+            (
+                "azurerm_sql_firewall_rule.f",
+                json!({ "name": "f", "server_name": "db", "resource_group_name": "g", "start_ip_address": "1.1.1.1", "end_ip_address": "1.1.1.1" }),
+                json!({ "id": true }),
+            ),
+            (
+                "azurerm_mssql_server.m",
+                json!({ "name": "ms", "resource_group_name": "g" }),
+                json!({ "id": true }),
+            ),
+            (
+                "azurerm_mssql_virtual_network_rule.v",
+                json!({ "name": "v", "server_id": "terraform:azurerm_mssql_server.m", "subnet_id": "/x/subnets/a" }),
+                json!({ "id": true }),
+            ),
+        ],
+        &Value::Null,
+    );
+    let inventory = importer.inventory();
+    assert_eq!(inventory.unresolved, []);
+    let json = serde_json::to_value(inventory.model()).unwrap();
+    let resources = json["resources"].as_array().unwrap();
+    assert_eq!(resources.len(), 3);
+    assert_eq!((&resources[0]["name"], &resources[0]["default"]), (&json!("st"), &json!("deny")));
+    assert_eq!(resources[1]["ip_rules"], json!(["1.1.1.1"]));
+    assert_eq!(resources[2]["subnet_rules"], json!(["a"]));
+}
+
+/// A data source has the id and the ranges of what is there, and not the rules.
+#[test]
+fn data_sources_are_read() {
+    let start = "/subscriptions/s/resourceGroups/g/providers";
+    let data = |kind: &str, values: &Value| json!({ "address": format!("data.{kind}.x"), "mode": "data", "type": kind, "name": "x", "values": values });
+    let text = json!({ "format_version": "1.2",
+        "prior_state": { "values": { "root_module": { "resources": [
+            data("azurerm_virtual_network", &json!({ "id": format!("{start}/Microsoft.Network/virtualNetworks/hub"), "name": "hub", "address_space": ["10.0.0.0/16"], "subnets": ["a"] })),
+            data("azurerm_storage_account", &json!({ "id": format!("{start}/Microsoft.Storage/storageAccounts/st"), "name": "st" })),
+        ] } } },
+        "planned_values": { "root_module": { "resources": [ { "address": "azurerm_subnet.s", "mode": "managed", "type": "azurerm_subnet", "name": "s",
+            "values": { "name": "s", "virtual_network_name": "hub", "resource_group_name": "g", "address_prefixes": ["10.0.1.0/24"] } } ] } },
+        "resource_changes": [ { "address": "azurerm_subnet.s", "type": "azurerm_subnet", "name": "s", "change": { "after": {}, "after_unknown": { "id": true } } } ],
+        "configuration": { "root_module": { "resources": [ expressions("azurerm_subnet.s", &json!({ "virtual_network_name": refers("data.azurerm_virtual_network.x.name") })) ] } } });
+    let inventory = importer(&text).inventory();
+    assert_eq!(inventory.subnets[0].vnet, Link::To(inventory.vnets[0].id.clone()));
+    let open: Vec<_> = inventory.unresolved.iter().map(|one| one.why.as_str()).collect();
+    assert_eq!(open, ["a data source does not say its rules"]);
+    assert!(serde_json::to_value(inventory.model()).unwrap()["resources"][0]["default"].is_null());
+}

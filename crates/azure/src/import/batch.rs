@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::notes::assume;
 use super::value::{Object, Value, field};
 use super::{Assumption, Id, Place, Unresolved};
 
@@ -142,9 +143,7 @@ impl Batch {
     }
 
     pub(crate) fn assume(&mut self, code: &'static str, text: impl Into<String>) {
-        if self.assumptions.iter().all(|assumption| assumption.code != code) {
-            self.assumptions.push(Assumption { code, text: text.into() });
-        }
+        assume(&mut self.assumptions, code, text.into());
     }
 
     /// Takes a resource as ARM or `az` writes it. Its parts become resources of their own.

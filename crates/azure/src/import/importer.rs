@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, Records};
+use super::notes::{Missing, assume};
 use super::value::{Object, Value};
 use super::{
     FileKind, ImportError, ImportProblem, Inventory, ShownRoute, arm, effective, exported, extract,
@@ -172,21 +173,19 @@ impl Importer {
             records.apply(entry);
         }
         let mut inventory = extract::inventory(&records);
+        let mut missing = Missing::default();
+        let found = core::mem::take(&mut inventory.unresolved);
+        found.into_iter().for_each(|one| missing.add(one));
         for batch in batches {
-            for unresolved in &batch.unresolved {
-                if !inventory.unresolved.contains(unresolved) {
-                    inventory.unresolved.push(unresolved.clone());
-                }
-            }
+            batch.unresolved.iter().for_each(|one| missing.add(one.clone()));
             for (name, count) in &batch.ignored {
                 *inventory.ignored.entry(name.clone()).or_default() += count;
             }
-            for assumption in &batch.assumptions {
-                if inventory.assumptions.iter().all(|other| other.code != assumption.code) {
-                    inventory.assumptions.push(assumption.clone());
-                }
+            for one in &batch.assumptions {
+                assume(&mut inventory.assumptions, one.code.clone(), one.text.clone());
             }
         }
+        inventory.unresolved = missing.into_list();
         inventory.assumptions.sort();
         inventory
     }

@@ -1,6 +1,8 @@
 //! What an answer has beside its network: what is missing, what was passed over, what was assumed.
 
 use core::fmt;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -28,7 +30,7 @@ pub struct Unresolved {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Assumption {
     /// A name that never changes, `endpoint-is-worldwide`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What is assumed, in a sentence.
     pub text: String,
 }
@@ -42,6 +44,33 @@ pub struct Contradiction {
     pub first: Place,
     /// Where the other stands.
     pub second: Place,
+}
+
+/// Notes of what is missing, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Missing {
+    list: Vec<Unresolved>,
+    known: BTreeSet<Unresolved>,
+}
+
+impl Missing {
+    pub(crate) fn add(&mut self, one: Unresolved) {
+        if self.known.insert(one.clone()) {
+            self.list.push(one);
+        }
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Unresolved> {
+        self.list
+    }
+}
+
+/// Adds an assumption that is not there yet.
+pub(crate) fn assume(list: &mut Vec<Assumption>, code: impl Into<Cow<'static, str>>, text: String) {
+    let code = code.into();
+    if list.iter().all(|one| one.code != code) {
+        list.push(Assumption { code, text });
+    }
 }
 
 impl fmt::Display for Place {

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vnetem::{Network, NicId, PrivateEndpointId, ResourceId, ServiceId, SubnetId, VnetId};
 
+use super::notes::{Missing, assume};
 use super::{Assumption, Id, Inventory, Names, Place, Unresolved};
 use crate::{EndpointService, ServiceTags};
 use stand_ins::StandIns;
@@ -51,6 +52,7 @@ pub struct LoadedNetwork {
     pub left_out: Vec<Unresolved>,
     /// What it takes for granted beside the inventory's own assumptions.
     pub assumptions: Vec<Assumption>,
+    missing: Missing,
     tags: ServiceTags,
     names: Names,
     /// Where resources answer, by name in small letters or by id.
@@ -74,6 +76,7 @@ impl LoadedNetwork {
             network: Network::new(),
             left_out: Vec::new(),
             assumptions: Vec::new(),
+            missing: Missing::default(),
             tags,
             names: Names::default(),
             addresses: BTreeMap::new(),
@@ -103,7 +106,6 @@ impl LoadedNetwork {
 
     /// Edits the network to be as an inventory says.
     pub fn update(&mut self, inventory: &Inventory) {
-        self.left_out.clear();
         self.assumptions.clear();
         self.names = inventory.names();
         self.stand_ins.keep_free(used_addresses(inventory, &self.addresses));
@@ -120,7 +122,25 @@ impl LoadedNetwork {
         self.set_endpoints(inventory);
         self.set_policies(inventory, false);
         self.add_private_endpoints(inventory);
+        self.left_out = core::mem::take(&mut self.missing).into_list();
+        self.assume_tags();
         self.assumptions.sort();
+    }
+
+    /// Names the day of the list of tags: an old list sends traffic astray.
+    fn assume_tags(&mut self) {
+        let (code, text) = match self.tags.date() {
+            Some(date) => {
+                (format!("tags-of-{date}"), format!("Services have the addresses of {date}."))
+            }
+            None => {
+                let change = self.tags.change_number();
+                let text =
+                    format!("Services have the addresses of change {change}, of no known day.");
+                (format!("tags-of-change-{change}"), text)
+            }
+        };
+        assume(&mut self.assumptions, code, text);
     }
 
     /// The virtual network of an id.
@@ -167,16 +187,11 @@ impl LoadedNetwork {
     }
 
     fn leave_out(&mut self, place: &Place, why: impl fmt::Display) {
-        let left_out = Unresolved { place: place.clone(), why: why.to_string() };
-        if !self.left_out.contains(&left_out) {
-            self.left_out.push(left_out);
-        }
+        self.missing.add(Unresolved { place: place.clone(), why: why.to_string() });
     }
 
     fn assume(&mut self, code: &'static str, text: &str) {
-        if self.assumptions.iter().all(|assumption| assumption.code != code) {
-            self.assumptions.push(Assumption { code, text: text.to_owned() });
-        }
+        assume(&mut self.assumptions, code, text.to_owned());
     }
 
     /// Takes the outcome of an edit; one that the network refuses is left out.

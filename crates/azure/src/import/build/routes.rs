@@ -164,6 +164,13 @@ impl LoadedNetwork {
                 continue;
             }
             let mut endpoint: Endpoint = service.endpoint(region.as_deref());
+            if one.locations.is_empty() && region.is_none() {
+                self.assume(
+                    "endpoint-is-worldwide",
+                    "An endpoint without locations, on a network whose region is not known, is \
+                     taken to hold worldwide.",
+                );
+            }
             if !one.locations.is_empty() {
                 let all = one.locations.iter().any(|location| location == "*");
                 endpoint.scope = if all {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::batch::{Record, Records};
+use super::notes::{Missing, assume};
 use super::value::Value;
 use super::{Assumption, Id, Inventory, Link, Place, Unresolved, check};
 
@@ -30,7 +31,7 @@ pub(crate) fn inventory(records: &Records) -> Inventory {
     extract.back_references(&mut inventory);
     extract.service_parts(&mut inventory);
     extract.private_parts(&mut inventory);
-    inventory.unresolved = extract.unresolved;
+    inventory.unresolved = extract.unresolved.into_list();
     inventory.assumptions = extract.assumptions;
     check::contradictions(records, &mut inventory);
     inventory
@@ -41,7 +42,7 @@ struct Extract<'a> {
     records: &'a Records,
     /// The parts of each resource, in the order of the files.
     parts: BTreeMap<&'a Id, Vec<&'a Record>>,
-    unresolved: Vec<Unresolved>,
+    unresolved: Missing,
     assumptions: Vec<Assumption>,
 }
 
@@ -55,7 +56,7 @@ impl<'a> Extract<'a> {
                 parts.entry(parent).or_default().push(record);
             }
         }
-        Self { records, parts, unresolved: Vec::new(), assumptions: Vec::new() }
+        Self { records, parts, unresolved: Missing::default(), assumptions: Vec::new() }
     }
 
     fn one(&mut self, record: &Record, inventory: &mut Inventory) {
@@ -86,9 +87,7 @@ impl<'a> Extract<'a> {
     }
 
     fn assume(&mut self, code: &'static str, text: &str) {
-        if self.assumptions.iter().all(|assumption| assumption.code != code) {
-            self.assumptions.push(Assumption { code, text: text.to_owned() });
-        }
+        assume(&mut self.assumptions, code, text.to_owned());
     }
 
     /// Notes a value that was needed and is not there, or is not what it should be.
@@ -114,10 +113,7 @@ impl<'a> Extract<'a> {
             },
             other => (own(), format!("{other} stands where {expected} is expected")),
         };
-        let missing = Unresolved { place: Place { file, path }, why };
-        if !self.unresolved.contains(&missing) {
-            self.unresolved.push(missing);
-        }
+        self.unresolved.add(Unresolved { place: Place { file, path }, why });
     }
 
     /// Reads text; null is empty.

@@ -59,7 +59,10 @@ fn acls(rules: &Value) -> Value {
     ])
 }
 
-fn common(source: &Source<'_>, rules: (&'static str, Value)) -> Value {
+fn common(source: &Source<'_>, mut rules: (&'static str, Value)) -> Value {
+    if source.instance.data && rules.1.is_null() {
+        rules.1 = Value::unknown(&source.instance.address, "a data source does not say its rules");
+    }
     object([("location", source.get("location")), ("publicNetworkAccess", access(source)), rules])
 }
 
