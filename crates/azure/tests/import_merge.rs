@@ -261,3 +261,21 @@ fn parts_without_a_whole_are_said() {
     let inventory = all(&[&peering]);
     assert_eq!(inventory.unresolved[0].why, "no file has the virtual network v");
 }
+
+#[test]
+fn rules_under_allow_are_said() {
+    let account = |name: &str, action: &str| {
+        format!(
+            r#"{{ "id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.{name}/x", "networkAcls": {{
+                "defaultAction": "{action}", "ipRules": [ {{ "value": "1.2.3.4" }} ] }} }}"#
+        )
+    };
+    let (account, vault) =
+        (account("Storage/storageAccounts", "Allow"), account("KeyVault/vaults", "Deny"));
+    let inventory = all(&[&account, &vault]);
+    assert_eq!(inventory.assumptions[0].code, "rules-have-no-effect");
+    let names = inventory.names();
+    let names: Vec<_> = inventory.resources.iter().map(|one| names.of(&one.id)).collect();
+    assert_eq!(names, ["storage/x", "key-vault/x"]);
+    assert!(all(&[&vault]).assumptions.is_empty());
+}

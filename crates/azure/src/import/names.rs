@@ -38,7 +38,28 @@ impl Names {
         }
         add!(route_tables, security_groups, nics, public_ips, public_ip_prefixes, nat_gateways);
         add!(load_balancers, gateways, firewalls, private_endpoints, private_zones);
-        add!(endpoint_policies, resources);
+        add!(endpoint_policies);
+        // An account and a vault may have one name: the kind tells them apart before the group does.
+        let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut by_kind: BTreeMap<(&str, super::ResourceKind), usize> = BTreeMap::new();
+        for one in &inventory.resources {
+            *by_name.entry(one.name.as_str()).or_default() += 1;
+            *by_kind.entry((one.name.as_str(), one.kind)).or_default() += 1;
+        }
+        let kinds: Vec<_> = inventory
+            .resources
+            .iter()
+            .map(|one| {
+                let shared = by_name.get(one.name.as_str()) != Some(&1);
+                let only = by_kind.get(&(one.name.as_str(), one.kind)) == Some(&1);
+                let name = match (shared, only) {
+                    (true, true) => format!("{}/{}", one.kind.name(), one.name),
+                    _ => one.name.clone(),
+                };
+                (&one.id, name, &one.place.path)
+            })
+            .collect();
+        names.add(kinds.iter().map(|(id, name, path)| (*id, name.as_str(), *path)));
         names
     }
 

@@ -111,6 +111,22 @@ impl<'a> Extract<'a> {
                 }
             }
         }
+        self.idle_rules(inventory);
+    }
+
+    /// Says where rules let nobody in who is not in anyway.
+    fn idle_rules(&mut self, inventory: &Inventory) {
+        let idle = |one: &Resource| {
+            let rules = !one.ip_rules.is_empty() || !one.subnet_rules.is_empty();
+            one.default == DefaultAction::Allow && rules && one.kind != ResourceKind::AppService
+        };
+        if inventory.resources.iter().any(idle) {
+            self.assume(
+                "rules-have-no-effect",
+                "A resource has rules, and its default action is Allow, also where its file does not \
+                 say one: its rules keep nobody out.",
+            );
+        }
     }
 
     /// The parts of a resource, also of one that no file has itself.
