@@ -279,3 +279,27 @@ fn rules_under_allow_are_said() {
     assert_eq!(names, ["storage/x", "key-vault/x"]);
     assert!(all(&[&vault]).assumptions.is_empty());
 }
+
+/// `az resource list` names everything and says nothing of it.
+#[test]
+fn bare_lists_are_not_settings() {
+    let bare = |kind: &str| {
+        format!(
+            r#"{{ "id": "/subscriptions/s/resourceGroups/g/providers/{kind}/x", "name": "x", "type": "{kind}", "location": "westeurope", "tags": null, "plan": null }}"#
+        )
+    };
+    let list = format!(
+        "[{},{}]",
+        bare("Microsoft.Storage/storageAccounts"),
+        bare("Microsoft.Network/routeTables")
+    );
+    let inventory = all(&[&list]);
+    assert_eq!(inventory.resources[0].default, DefaultAction::Unresolved);
+    assert_eq!(inventory.unresolved.len(), 2);
+    // What `show` prints beside it says the rest.
+    let shown = bare("Microsoft.Storage/storageAccounts")
+        .replace("\"plan\": null", "\"networkRuleSet\": { \"defaultAction\": \"Deny\" }");
+    let inventory = all(&[&list, &shown]);
+    assert_eq!(inventory.resources[0].default, DefaultAction::Deny);
+    assert_eq!(inventory.unresolved.len(), 1);
+}

@@ -21,6 +21,8 @@ pub(crate) struct Record {
     /// What stands between the place and the name of a field; none where the file has other names
     /// for the fields.
     pub(crate) inner: Option<&'static str>,
+    /// Whether a running platform shows it, and shows no setting of it.
+    pub(crate) bare: bool,
 }
 
 /// What a file says of one resource.
@@ -38,6 +40,8 @@ pub(crate) enum Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     file: Arc<str>,
+    /// Whether it says what a running platform has.
+    pub(crate) live: bool,
     /// Whether it is a file of Terraform, whose fields have other names.
     pub(crate) terraform: bool,
     pub(crate) entries: Vec<Entry>,
@@ -121,6 +125,7 @@ impl Batch {
     pub(crate) fn new(file: &Arc<str>) -> Self {
         Self {
             file: Arc::clone(file),
+            live: false,
             terraform: false,
             entries: Vec::new(),
             unresolved: Vec::new(),
@@ -221,6 +226,7 @@ impl Batch {
         let record = Record {
             kind: kind.to_owned(),
             name: name.to_owned(),
+            bare: self.live && parent.is_none() && wrapped.is_none() && is_bare(resource),
             parent,
             fields: Value::object(fields),
             place: self.place(path),
@@ -235,6 +241,33 @@ impl Batch {
             self.record(&kind, own, &name, Some(id.clone()), &item, &path, false);
         }
     }
+}
+
+/// Whether a resource has nothing but what every resource has, as lists of all resources show it.
+fn is_bare(resource: &Value) -> bool {
+    const COMMON: [&str; 17] = [
+        "id",
+        "name",
+        "type",
+        "location",
+        "tags",
+        "kind",
+        "sku",
+        "identity",
+        "resourceGroup",
+        "managedBy",
+        "plan",
+        "zones",
+        "extendedLocation",
+        "createdTime",
+        "changedTime",
+        "provisioningState",
+        "systemData",
+    ];
+    let common = |name: &String| COMMON.iter().any(|one| one.eq_ignore_ascii_case(name));
+    resource
+        .as_object()
+        .is_some_and(|fields| fields.iter().all(|(name, value)| value.is_null() || common(name)))
 }
 
 /// The name of Terraform's block for a field: `securityRules` is `security_rule`.
@@ -328,6 +361,7 @@ impl Records {
                 self.differ.push((held.place.clone(), record.place.clone(), what));
             }
         }
+        held.bare &= record.bare;
         let mut fields = held.fields.as_object().cloned().unwrap_or_default();
         let mut place = held.place.clone();
         let says = |fields: &Object| fields.len();

@@ -10,6 +10,7 @@ use super::{Id, not_ours};
 /// Reads resources in any of their wrappings.
 pub(crate) fn read(file: &Arc<str>, value: &Value) -> Batch {
     let mut batch = Batch::new(file);
+    batch.live = true;
     let wrapping = if value.at("value").as_list().is_some() && !is_resource(value) {
         "value"
     } else if value.at("data").as_list().is_some() {

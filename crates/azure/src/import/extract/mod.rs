@@ -60,6 +60,10 @@ impl<'a> Extract<'a> {
     }
 
     fn one(&mut self, record: &Record, inventory: &mut Inventory) {
+        if record.bare {
+            let why = "the file lists it and says nothing of its settings: give what `show` prints";
+            self.missing(record, "", &Value::unknown("", why), "");
+        }
         match record.kind.as_str() {
             "microsoft.network/virtualnetworks" => self.vnet(record, inventory),
             "microsoft.network/virtualnetworks/subnets" => self.subnet(record, inventory),

@@ -67,6 +67,9 @@ impl<'a> Extract<'a> {
                 resource.default = DefaultAction::Deny;
             }
         }
+        if record.bare {
+            resource.default = DefaultAction::Unresolved;
+        }
         inventory.resources.push(resource);
     }
 
