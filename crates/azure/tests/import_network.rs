@@ -228,3 +228,39 @@ fn given_address_places_a_resource() {
     assert!(whys[1].contains("v/gone, which is not in the model"), "{whys:?}");
     assert!(loaded.assumptions.iter().all(|one| one.code != "address-of-resource-unknown"));
 }
+
+#[test]
+fn balancer_gives_its_members_a_path() {
+    let network = format!("{START}/Microsoft.Network");
+    let with = |pool: &str, ports: u32| {
+        inventory(&json!([
+            { "id": format!("{network}/virtualNetworks/v"), "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
+              "subnets": [ { "name": "a", "addressPrefix": "10.0.0.0/24" } ] },
+            { "id": format!("{network}/networkInterfaces/n"), "ipConfigurations": [ { "name": "i", "privateIPAddress": "10.0.0.4",
+              "subnet": { "id": format!("{network}/virtualNetworks/v/subnets/a") },
+              "loadBalancerBackendAddressPools": [ { "id": format!("{network}/loadBalancers/b/backendAddressPools/{pool}") } ] } ] },
+            { "id": format!("{network}/publicIPAddresses/p"), "ipAddress": "52.1.2.3" },
+            { "id": format!("{network}/loadBalancers/b"), "properties": {
+              "frontendIPConfigurations": [ { "name": "f", "properties": { "publicIPAddress": { "id": format!("{network}/publicIPAddresses/p") } } } ],
+              "backendAddressPools": [ { "name": "one" }, { "name": "two" } ],
+              "outboundRules": [ { "name": "o", "properties": { "allocatedOutboundPorts": ports,
+                "backendAddressPool": { "id": format!("{network}/loadBalancers/b/backendAddressPools/one") } } } ] } },
+        ]))
+    };
+    let one = with("one", 1024);
+    let mut loaded = loaded(&one);
+    assert_eq!(loaded.left_out, []);
+    let nic = loaded.nics_of(&one.nics[0].id)[0];
+    let balancer = |loaded: &LoadedNetwork| {
+        loaded.network.load_balancers().next().map(|(_, one)| one.clone()).unwrap()
+    };
+    assert_eq!(balancer(&loaded).frontends, ["52.1.2.3".parse::<std::net::Ipv4Addr>().unwrap()]);
+    assert!(balancer(&loaded).members.contains_key(&nic));
+    assert_eq!(balancer(&loaded).rule.ports, 1024);
+    loaded.update(&with("one", 2048));
+    assert_eq!(balancer(&loaded).rule.ports, 2048);
+    // In the other pool, to which no outbound rule belongs.
+    loaded.update(&with("two", 2048));
+    assert_eq!(loaded.left_out[0].why, "no member of its pools is in the model");
+    assert_eq!(loaded.network.load_balancers().count(), 0);
+}

@@ -495,3 +495,47 @@ fn data_sources_are_read() {
     assert_eq!(open, ["a data source does not say its rules"]);
     assert!(serde_json::to_value(inventory.model()).unwrap()["resources"][0]["default"].is_null());
 }
+
+/// Pools and groups are joined by resources of their own.
+#[test]
+fn interfaces_join_pools_and_groups() {
+    let importer = plan(
+        &[
+            (
+                "azurerm_network_interface.n",
+                json!({ "name": "n", "ip_configuration": [ { "name": "i" }, { "name": "j" } ] }),
+                json!({ "id": true }),
+            ),
+            ("azurerm_lb.b", json!({ "name": "b" }), json!({ "id": true })),
+            (
+                "azurerm_lb_backend_address_pool.p",
+                json!({ "name": "p" }),
+                json!({ "id": true, "loadbalancer_id": true }),
+            ),
+            (
+                "azurerm_network_interface_backend_address_pool_association.x",
+                json!({ "ip_configuration_name": "j" }),
+                json!({ "network_interface_id": true, "backend_address_pool_id": true }),
+            ),
+            (
+                "azurerm_network_interface_application_security_group_association.y",
+                json!({ "application_security_group_id": "/g" }),
+                json!({ "network_interface_id": true }),
+            ),
+        ],
+        &json!({ "resources": [
+            expressions("azurerm_network_interface.n", &json!({})),
+            expressions("azurerm_lb.b", &json!({})),
+            expressions("azurerm_lb_backend_address_pool.p", &json!({ "loadbalancer_id": refers("azurerm_lb.b.id") })),
+            expressions("azurerm_network_interface_backend_address_pool_association.x", &json!({
+                "network_interface_id": refers("azurerm_network_interface.n.id"), "backend_address_pool_id": refers("azurerm_lb_backend_address_pool.p.id") })),
+            expressions("azurerm_network_interface_application_security_group_association.y", &json!({ "network_interface_id": refers("azurerm_network_interface.n.id") })),
+        ] }),
+    );
+    let inventory = importer.inventory();
+    assert_eq!(inventory.unresolved, []);
+    let [first, second] = &inventory.nics[0].configurations[..] else { panic!() };
+    assert_eq!(first.backend_pools, []);
+    assert_eq!(second.backend_pools, [Link::To(inventory.load_balancers[0].pools[0].clone())]);
+    assert_eq!((first.application_groups.len(), second.application_groups.len()), (1, 1));
+}

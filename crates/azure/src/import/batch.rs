@@ -51,7 +51,7 @@ pub(crate) struct Batch {
 }
 
 /// Types that are read, in small letters.
-const READ: [&str; 47] = [
+const READ: [&str; 48] = [
     "microsoft.app/managedenvironments",
     "microsoft.cognitiveservices/accounts",
     "microsoft.containerregistry/registries",
@@ -72,6 +72,7 @@ const READ: [&str; 47] = [
     "microsoft.network/applicationsecuritygroups",
     "microsoft.network/azurefirewalls",
     "microsoft.network/loadbalancers",
+    "microsoft.network/loadbalancers/backendaddresspools",
     "microsoft.network/natgateways",
     "microsoft.network/networkinterfaces",
     "microsoft.network/networksecuritygroups",

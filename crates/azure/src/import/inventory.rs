@@ -293,6 +293,10 @@ pub struct LoadBalancer {
     pub name: String,
     /// Its public frontends.
     pub frontends: Vec<Link>,
+    /// Its backend pools.
+    pub pools: Vec<Id>,
+    /// Whether its load-balancing rules give members an outbound path where no outbound rule does.
+    pub implicit_outbound: bool,
     /// Its outbound rules.
     pub outbound_rules: Vec<OutboundRule>,
     /// Where the file has it.

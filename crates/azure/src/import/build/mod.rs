@@ -1,5 +1,6 @@
 //! From an inventory to a network that packets can be sent through.
 
+mod balancers;
 mod outbound;
 mod places;
 mod resources;
@@ -66,6 +67,7 @@ pub struct LoadedNetwork {
     private_endpoints: BTreeMap<Id, PrivateEndpointId>,
     policies: BTreeMap<Id, (vnetem::EndpointPolicyId, vnetem::EndpointPolicy)>,
     groups: BTreeMap<Id, vnetem::SecurityGroupId>,
+    balancers: BTreeMap<Id, vnetem::LoadBalancerId>,
 }
 
 impl LoadedNetwork {
@@ -89,6 +91,7 @@ impl LoadedNetwork {
             private_endpoints: BTreeMap::new(),
             policies: BTreeMap::new(),
             groups: BTreeMap::new(),
+            balancers: BTreeMap::new(),
         };
         for service in &EndpointService::ALL {
             // A list that lacks a tag has no such service; what uses it is left out below.
@@ -109,12 +112,14 @@ impl LoadedNetwork {
         self.assumptions.clear();
         self.names = inventory.names();
         self.stand_ins.keep_free(used_addresses(inventory, &self.addresses));
+        self.remove_balancers(inventory);
         self.remove_what_is_gone(inventory);
         self.add_places(inventory);
         self.add_peerings(inventory);
         self.add_gateways(inventory);
         self.add_nics(inventory);
         self.set_outbound(inventory);
+        self.add_balancers(inventory);
         self.set_routes(inventory);
         self.set_security(inventory);
         self.add_resources(inventory);

@@ -105,7 +105,7 @@ impl LoadedNetwork {
     }
 
     /// The address of a public address; a stand-in if it is given at run time.
-    fn public_address(
+    pub(super) fn public_address(
         &mut self,
         id: &crate::import::Id,
         inventory: &Inventory,

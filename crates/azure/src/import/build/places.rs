@@ -79,6 +79,10 @@ impl LoadedNetwork {
         }
         for id in gone_nics {
             for place in self.nics.remove(&id).unwrap_or_default() {
+                let pools: Vec<_> = self.balancers.values().copied().collect();
+                for pool in pools {
+                    _ = self.network.remove_member(pool, place);
+                }
                 _ = self.network.remove_nic(place);
             }
         }

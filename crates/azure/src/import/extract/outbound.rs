@@ -6,7 +6,7 @@ use super::{Extract, net};
 use crate::import::batch::Record;
 use crate::import::value::Value;
 use crate::import::{
-    AzureFirewall, Gateway, Inventory, Link, LoadBalancer, NatGateway, OutboundRule, PublicIp,
+    AzureFirewall, Gateway, Id, Inventory, Link, LoadBalancer, NatGateway, OutboundRule, PublicIp,
     PublicIpPrefix,
 };
 
@@ -85,10 +85,21 @@ impl Extract<'_> {
                 idle_minutes: number("idleTimeoutInMinutes"),
             });
         }
+        let named = record.fields.get("backendAddressPools").items().iter();
+        let named = named.filter_map(|pool| pool.get("name").as_text());
+        let mut pools: Vec<Id> =
+            named.map(|name| record.id.child("backendAddressPools", name)).collect();
+        let parts = self.parts_of(record, "backendAddressPools");
+        pools.extend(parts.into_iter().map(|part| part.id.clone()));
+        let mut rules = record.fields.get("loadBalancingRules").items().iter();
+        let implicit_outbound =
+            rules.any(|rule| rule.get("disableOutboundSnat").as_bool() != Some(true));
         inventory.load_balancers.push(LoadBalancer {
             id: record.id.clone(),
             name: record.name.clone(),
             frontends,
+            pools,
+            implicit_outbound,
             outbound_rules,
             place: record.place.clone(),
         });

@@ -23,6 +23,8 @@ pub(super) fn convert(plan: &Plan<'_>, place: usize, batch: &mut Batch, links: &
         "azurerm_public_ip_prefix" => outbound::public_ip_prefix(&source, batch),
         "azurerm_nat_gateway" => outbound::nat_gateway(&source, batch),
         "azurerm_lb" => outbound::load_balancer(&source, batch),
+        "azurerm_lb_backend_address_pool" => outbound::backend_pool(&source, batch),
+        "azurerm_lb_rule" => links.push(place),
         "azurerm_virtual_network_gateway" => outbound::gateway(&source, batch),
         "azurerm_firewall" => outbound::firewall(&source, batch),
         "azurerm_private_endpoint" => outbound::private_endpoint(&source, batch),
@@ -66,6 +68,7 @@ pub(super) fn convert(plan: &Plan<'_>, place: usize, batch: &mut Batch, links: &
         | "azurerm_subnet_network_security_group_association"
         | "azurerm_network_interface_security_group_association"
         | "azurerm_network_interface_backend_address_pool_association"
+        | "azurerm_network_interface_application_security_group_association"
         | "azurerm_nat_gateway_public_ip_association"
         | "azurerm_nat_gateway_public_ip_prefix_association"
         | "azurerm_lb_outbound_rule"
@@ -94,8 +97,16 @@ pub(super) fn link(plan: &Plan<'_>, place: usize, batch: &mut Batch) {
             network::guard_nic(&source, batch);
         }
         "azurerm_network_interface_backend_address_pool_association" => {
-            network::pool_member(&source, batch);
+            let pool = source.get("backend_address_pool_id");
+            let field = "loadBalancerBackendAddressPools";
+            network::add_to_nic(&source, batch, Some("ip_configuration_name"), field, &pool);
         }
+        "azurerm_network_interface_application_security_group_association" => {
+            let group = source.get("application_security_group_id");
+            let field = "applicationSecurityGroups";
+            network::add_to_nic(&source, batch, None, field, &group);
+        }
+        "azurerm_lb_rule" => outbound::balancing_rule(&source, batch),
         "azurerm_nat_gateway_public_ip_association" => {
             outbound::gateway_address(&source, batch, "public_ip_address_id", "publicIpAddresses");
         }

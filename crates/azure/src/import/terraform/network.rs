@@ -333,12 +333,22 @@ pub(super) fn amend(source: &Source<'_>, batch: &mut Batch, by: &str, kind: &str
     }
 }
 
-/// Puts an address of an interface into a backend pool.
-pub(super) fn pool_member(source: &Source<'_>, batch: &mut Batch) {
-    let (nic, pool) = (source.get("network_interface_id"), source.get("backend_address_pool_id"));
-    let name = source.get("ip_configuration_name");
+/// Puts an address of an interface, or all of them, into a pool or group.
+pub(super) fn add_to_nic(
+    source: &Source<'_>,
+    batch: &mut Batch,
+    by_name: Option<&str>,
+    field: &'static str,
+    to: &Value,
+) {
+    let nic = source.get("network_interface_id");
+    let name = by_name.map(|attribute| source.get(attribute));
     let Some(nic) = nic.as_text().map(Id::new) else {
-        return batch.unresolved(source.path("network_interface_id"), "known after apply");
+        let why = match &nic {
+            Value::Unknown(unknown) => unknown.why.clone(),
+            _ => "it is not said what it belongs to".to_owned(),
+        };
+        return batch.unresolved(source.path("network_interface_id"), why);
     };
     let held = batch.entries.iter_mut().rev().find_map(|entry| match entry {
         Entry::Merge(record) if record.id == nic => Some(record),
@@ -349,11 +359,10 @@ pub(super) fn pool_member(source: &Source<'_>, batch: &mut Batch) {
     };
     let configurations = each(record.fields.get("ipConfigurations"), |one| {
         let mut fields = one.as_object().cloned().unwrap_or_default();
-        if one.at("name") == &name {
-            let link = Value::reference(pool.clone());
-            let mut pools = one.at("loadBalancerBackendAddressPools").items().to_vec();
-            pools.push(link);
-            fields.insert("loadBalancerBackendAddressPools".to_owned(), Value::list(pools));
+        if name.as_ref().is_none_or(|name| one.at("name") == name) {
+            let mut links = one.at(field).items().to_vec();
+            links.push(Value::reference(to.clone()));
+            fields.insert(field.to_owned(), Value::list(links));
         }
         Value::object(fields)
     });

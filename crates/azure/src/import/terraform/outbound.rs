@@ -114,6 +114,29 @@ pub(super) fn outbound_rule(source: &Source<'_>, batch: &mut Batch) {
     add(source, batch, to, rule);
 }
 
+const BALANCER: Owner = Owner {
+    ids: &["loadbalancer_id"],
+    name: "loadbalancer_name",
+    kinds: &["azurerm_lb"],
+    arm: "Microsoft.Network/loadBalancers",
+};
+
+pub(super) fn backend_pool(source: &Source<'_>, batch: &mut Batch) {
+    let Some(balancer) = source.owner(&BALANCER, batch) else { return };
+    let kind = "microsoft.network/loadbalancers/backendaddresspools";
+    source.record(batch, kind, Some(balancer), &object([]));
+}
+
+/// Adds a rule to a load balancer: it gives an outbound path unless it says otherwise.
+pub(super) fn balancing_rule(source: &Source<'_>, batch: &mut Batch) {
+    let rule = object([
+        ("name", source.get("name")),
+        ("disableOutboundSnat", source.get("disable_outbound_snat")),
+    ]);
+    let balancer = source.get("loadbalancer_id");
+    add(source, batch, (&balancer, "microsoft.network/loadbalancers", "loadBalancingRules"), rule);
+}
+
 pub(super) fn gateway(source: &Source<'_>, batch: &mut Batch) {
     let configurations = each(&source.get("ip_configuration"), |one| {
         object([
