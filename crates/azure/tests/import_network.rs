@@ -264,3 +264,21 @@ fn balancer_gives_its_members_a_path() {
     assert_eq!(loaded.left_out[0].why, "no member of its pools is in the model");
     assert_eq!(loaded.network.load_balancers().count(), 0);
 }
+
+/// An interface with one address that is known and one that is not.
+#[test]
+fn what_is_left_out_stays_said() {
+    let subnet = json!({ "id": format!("{START}/Microsoft.Network/virtualNetworks/v/subnets/a") });
+    let inventory = inventory(&json!([
+        { "id": format!("{START}/Microsoft.Network/virtualNetworks/v"), "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
+          "subnets": [ { "name": "a", "addressPrefix": "10.0.0.0/24" } ] },
+        { "id": format!("{START}/Microsoft.Network/networkInterfaces/n"), "ipConfigurations": [
+            { "name": "i", "privateIPAddress": "10.0.0.4", "subnet": subnet }, { "name": "j", "subnet": subnet } ] },
+    ]));
+    let mut loaded = loaded(&inventory);
+    assert_eq!(loaded.left_out.len(), 1);
+    let before = loaded.left_out.clone();
+    loaded.update(&inventory);
+    assert_eq!(loaded.left_out, before);
+    assert_eq!(loaded.nics_of(&inventory.nics[0].id).len(), 1);
+}

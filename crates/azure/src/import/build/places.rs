@@ -8,6 +8,9 @@ use vnetem::{Outbound, Placement, VnetId};
 use super::LoadedNetwork;
 use crate::import::{Id, Inventory, Link, NetworkInterface, Subnet, VirtualNetwork};
 
+/// Why an interface is left out, or one of its addresses.
+const NO_ADDRESS: &str = "an interface whose address is not known";
+
 impl LoadedNetwork {
     /// Removes what the inventory does not have, and what it has otherwise in a way that no edit makes.
     pub(super) fn remove_what_is_gone(&mut self, inventory: &Inventory) {
@@ -273,7 +276,11 @@ impl LoadedNetwork {
 
     pub(super) fn add_nics(&mut self, inventory: &Inventory) {
         for nic in &inventory.nics {
-            if !self.nics.contains_key(&nic.id) {
+            if self.nics.contains_key(&nic.id) {
+                if nic.configurations.iter().any(|one| one.address.is_none()) {
+                    self.leave_out(&nic.place, NO_ADDRESS);
+                }
+            } else {
                 self.add_nic(nic);
             }
             let places = self.nics.get(&nic.id).cloned().unwrap_or_default();
@@ -295,7 +302,7 @@ impl LoadedNetwork {
                 continue;
             };
             let Some(address) = one.address else {
-                self.leave_out(&nic.place, "an interface whose address is not known");
+                self.leave_out(&nic.place, NO_ADDRESS);
                 continue;
             };
             let inside = |place: &&vnetem::SubnetId| {
