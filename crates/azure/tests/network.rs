@@ -76,7 +76,7 @@ fn e_15_data_lake_takes_its_time() {
     let allow = rules(vnetem::DefaultAction::Allow);
     let address = network.service(id).unwrap().prefixes[0].hosts().next().unwrap();
     let lake = network.add_resource(id, "lake", address, allow).unwrap();
-    let mut rollout = vnetem::Rollout::new(7, times.endpoint, times.firewall);
+    let mut rollout = vnetem::Rollout::new(7, times.endpoint, times.firewall).unwrap();
     let now = vnetem::Time(0);
     rollout.set_endpoint(now, &mut network, web, id, Some(service.endpoint(None))).unwrap();
     let deny = rules(vnetem::DefaultAction::Deny);

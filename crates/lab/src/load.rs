@@ -402,10 +402,9 @@ impl Load {
 }
 
 fn settings(shape: &Shape) -> Settings {
-    let mut settings = Settings::default();
+    let mut settings = Settings::replayable(shape.seed);
     settings.flows.capacity = shape.flows;
     settings.flows.held = 1;
-    settings.flows.seed = shape.seed;
     settings.flows.hold = HoldDown::NONE;
     settings.flows.timers = Timers {
         syn_sent: LONG,

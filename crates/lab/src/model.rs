@@ -19,6 +19,7 @@ mod places;
 mod route;
 mod rules;
 mod security;
+mod shares;
 mod tcp;
 mod turn;
 pub(crate) mod wire;

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use vnetem::{
-    DataPlane, Edge, Event, EventKind, Fate, ServiceId, Settings, Snapshot, Time, Trace, Transmit,
-    TunnelSettings, Verdict,
+    DataPlane, Edge, Event, EventKind, Fate, Keys, ServiceId, Settings, Snapshot, Time, Trace,
+    Transmit, TunnelSettings, Verdict,
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 
@@ -81,7 +81,7 @@ impl<'a> World<'a> {
     /// A world with nobody in it, at time 0.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, mut settings: Settings, seed: u64) -> Self {
-        settings.flows.seed = mix(seed, 0);
+        settings.flows.keys = Keys::replayable(mix(seed, 0));
         Self {
             now: Time(0),
             seed,

@@ -269,3 +269,17 @@ fn a_stage_stands_as_it_is_at_a_time() {
     assert!(verdict(Some(1)).contains("subnet-not-listed"));
     assert_eq!(verdict(Some(2)), "  verdict  forward to service storage as alpha/web 10.0.0.9");
 }
+
+/// A size from a file is refused with its limit, before any memory is taken for it.
+#[test]
+fn sizes_beyond_their_limits_are_refused() {
+    for (line, said) in [
+        ("flows 4294967295", "there can be at most 16777216 flows"),
+        (
+            "propagation 99999999999min",
+            "there can be at most 604800 seconds until an endpoint reaches the last host",
+        ),
+    ] {
+        assert!(complaint(&format!("{MODEL}{line}\n")).contains(said), "{line}");
+    }
+}

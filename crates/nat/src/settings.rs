@@ -2,21 +2,27 @@
 
 use core::time::Duration;
 
-use crate::State;
 use crate::time::nanoseconds;
+use crate::{Keys, State};
 
-/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable). The default is a table of 65,536 flows with Azure's timers.
+/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable): of 65,536 flows with Azure's
+/// timers, unless said otherwise.
+///
+/// There is no default, since somebody has to choose: [`Settings::secret`] between programs that do
+/// not trust each other, [`Settings::replayable`] for what must come out the same again. See
+/// [`Keys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Flows that fit, tombstones included; at most 2^30. All memory is taken when the table is made.
+    /// Flows that fit, tombstones included; at most [`Settings::MOST_FLOWS`]. All memory is taken
+    /// when the table is made.
     pub capacity: u32,
     /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are taken, one of those whose time is nearest is
     /// given free early, and counted.
     pub held: u32,
     /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one more finds the table full.
     pub cells: u32,
-    /// Where the choice of ports and the hash of the index start from: same seed and same calls, same results.
-    pub seed: u64,
+    /// Where the choice of ports and the hash of the index start from.
+    pub keys: Keys,
     /// How long a flow lives without a packet, where its pool does not say (N-15).
     pub timers: Timers,
     /// How long an external tuple rests after its flow.
@@ -100,13 +106,32 @@ pub struct Answers {
     pub interval: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// The most flows that a table holds, whatever is asked for.
+    pub const MOST_FLOWS: u32 = 1 << 29;
+
+    /// Settings under which the same calls give the same bytes, on any machine (W10). Whoever knows
+    /// the seed can say which port comes next and choose tuples that meet in the index: they are
+    /// slower to find, but none is ever refused for it.
+    #[must_use]
+    pub const fn replayable(seed: u64) -> Self {
+        Self::with_keys(Keys::replayable(seed))
+    }
+
+    /// Settings under which nobody outside can say which port comes next (T-07) nor choose tuples
+    /// that meet in the index (I4): by 128 bits of entropy, which the caller draws anew for each
+    /// table and tells nobody.
+    #[must_use]
+    pub const fn secret(entropy: [u8; 16]) -> Self {
+        Self::with_keys(Keys::secret(entropy))
+    }
+
+    const fn with_keys(keys: Keys) -> Self {
         Self {
             capacity: 65_536,
             held: 65_536,
             cells: 65_536,
-            seed: 0,
+            keys,
             timers: Timers::AZURE,
             hold: HoldDown::AZURE,
             answers: Answers { burst: 16, interval: Duration::from_millis(100) },

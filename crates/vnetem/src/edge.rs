@@ -193,6 +193,11 @@ pub(crate) const fn cell(place: u32, service: Option<ServiceId>) -> Cell {
     Cell(place << 5 | service)
 }
 
+/// The place whose flows have a cell.
+pub(crate) const fn place_of(cell: Cell) -> u32 {
+    cell.0 >> 5
+}
+
 /// The place number of the internet among cells; subnets and sites share the numbers from 1 on.
 pub(crate) const INTERNET_PLACE: u32 = 0;
 

@@ -3,9 +3,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{
-    Cause, Cell, Flow, Inbound, NewFlow, OpenError, Sharing, Side, TimerProfile, Zone, opens,
-};
+use vnetem_nat::{Cause, Cell, Flow, Inbound, NewFlow, Sharing, Side, TimerProfile, Zone, opens};
 use vnetem_packet::{FiveTuple, Headers};
 
 use crate::decision::{Decision, Judgement};
@@ -74,14 +72,14 @@ impl Pipeline<'_> {
             remote: tuple.source,
             opener: Side::Outside,
             cell,
+            tenant: self.snapshot.tenant_of(cell),
             generation: self.snapshot.generation(),
             judgement: Judgement { near: entry.code, far, mark: Mark::Unjudged },
             sharing,
         };
-        match self.flows.may_open(self.now, new) {
+        match self.flows.may_open_after(self.now, new, self.opens_first) {
             Ok(opening) => Decision::Open(opening),
-            Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
-            Err(OpenError::TupleInUse) => Decision::Drop(DropReason::TupleInUse, None),
+            Err(why) => Decision::Drop(why.into(), None),
         }
     }
 

@@ -9,6 +9,7 @@ mod gate;
 mod hairpin;
 mod inbound;
 mod journal;
+mod lineage;
 mod network;
 mod origin;
 mod outbound;
@@ -24,6 +25,7 @@ mod security;
 mod settings;
 mod shard;
 mod snapshot;
+mod tenant;
 mod trace;
 mod tunnel_port;
 mod verdict;
@@ -37,7 +39,7 @@ pub use vnetem_authz::{
     SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
 pub use vnetem_nat::{
-    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, IdleMinutes,
+    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, IdleMinutes, Keys,
     Limits, Mapping, MidStream, Notice, PoolRules, Rate, State, Time, TimerProfile, Timers,
 };
 pub use vnetem_packet as packet;
@@ -53,6 +55,7 @@ pub use edge::{
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use journal::{TranslationEvent, TranslationEventKind};
+pub use lineage::Applied;
 pub use network::{
     Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, NetworkPolicies, Nic, Outbound,
     OutboundRule, Peering, Permissions, Placement, PortBlock, PrivateEndpoint,

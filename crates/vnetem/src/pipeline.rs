@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
     Cause, Cell, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, MidStream, NewFlow,
-    Notice, OpenError, Sharing, Side, Span, Standing, Time, Zone, opens, picks_up,
+    Notice, OpenError, Opening, Sharing, Side, Span, Standing, Time, Zone, opens, picks_up,
 };
 use vnetem_packet::{
     Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, TcpFlags, Transport,
@@ -34,6 +34,9 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) mtu: Mtu,
     pub(crate) verify_checksums: bool,
     pub(crate) shard: Option<Shard>,
+    /// A flow that will have opened before the one that is decided on, and will have taken its
+    /// room: for a trace.
+    pub(crate) opens_first: Option<&'a Opening<Judgement>>,
     pub(crate) now: Time,
 }
 
@@ -346,6 +349,7 @@ impl<'a> Pipeline<'a> {
                 DenyMode::Drop => return Decision::Deny(reason, None),
             }
         }
+        let cell = cell(entry.origin.number(), path.service);
         let new = NewFlow {
             protocol: tuple.protocol,
             inside: tuple.source,
@@ -354,21 +358,21 @@ impl<'a> Pipeline<'a> {
             outside_zone: path.zone,
             remote: tuple.destination,
             opener: Side::Inside,
-            cell: cell(entry.origin.number(), path.service),
+            cell,
+            tenant: self.snapshot.tenant_of(cell),
             generation: self.snapshot.generation(),
             judgement: Judgement { near: entry.code, far: path.far, mark },
             sharing,
         };
-        match self.flows.may_open(self.now, new) {
+        match self.flows.may_open_after(self.now, new, self.opens_first) {
             Ok(opening) => Decision::Open(opening),
-            Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
             // appliances that send a packet round in a circle. Its time to live ends that.
             Err(OpenError::TupleInUse)
                 if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
             {
                 Decision::Again(path.far)
             }
-            Err(OpenError::TupleInUse) => Decision::Drop(DropReason::TupleInUse, None),
+            Err(why) => Decision::Drop(why.into(), None),
         }
     }
 

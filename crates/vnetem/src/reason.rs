@@ -3,7 +3,7 @@
 use core::fmt;
 
 use vnetem_authz::{Refusal, RuleDirection};
-use vnetem_nat::NoTuple;
+use vnetem_nat::{NoTuple, OpenError};
 use vnetem_packet::Malformed;
 
 macro_rules! reasons {
@@ -81,8 +81,18 @@ reasons! {
     FlowRate = "flow-rate",
     /// The flow table is full (T1).
     FlowTableFull = "flow-table-full",
+    /// What is free of the flow table is guaranteed to other tenants (docs/shares.md).
+    FlowShareUsed = "flow-share-used",
+    /// The table of cells is full, or what is free of it is guaranteed to other tenants
+    /// (docs/shares.md).
+    CellTableFull = "cell-table-full",
+    /// What flows of a pool share finds no room: inside addresses, sockets, remotes, blocks; or
+    /// what is free is guaranteed to other tenants (docs/shares.md).
+    MappingTableFull = "mapping-table-full",
     /// Another live flow has the same tuple on one side (N2).
     TupleInUse = "tuple-in-use",
+    /// The public tuple is in hold-down (N10).
+    TupleHeld = "tuple-in-hold-down",
     /// The flow's source would change by a new configuration: it is closed (S-17).
     SourceSwitched = "source-switched",
     /// The flow's path would change by a new configuration: it is closed.
@@ -111,6 +121,19 @@ impl From<NoTuple> for DropReason {
             NoTuple::Exhausted => Self::SnatExhausted,
             NoTuple::Quota => Self::PortQuota,
             NoTuple::Rate => Self::FlowRate,
+        }
+    }
+}
+
+impl From<OpenError> for DropReason {
+    fn from(why: OpenError) -> Self {
+        match why {
+            OpenError::TableFull => Self::FlowTableFull,
+            OpenError::ShareUsed => Self::FlowShareUsed,
+            OpenError::CellsFull => Self::CellTableFull,
+            OpenError::MappingsFull => Self::MappingTableFull,
+            OpenError::TupleInUse => Self::TupleInUse,
+            OpenError::TupleHeld => Self::TupleHeld,
         }
     }
 }
@@ -196,6 +219,13 @@ impl fmt::Display for DenyReason {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    /// O2: no refusal of the flow table goes by the name of another.
+    #[test]
+    fn every_refusal_has_its_own_reason() {
+        let reasons: BTreeSet<_> = OpenError::ALL.into_iter().map(DropReason::from).collect();
+        assert_eq!(reasons.len(), OpenError::ALL.len());
+    }
 
     /// O2: each reason has a counter and a name of its own.
     #[test]

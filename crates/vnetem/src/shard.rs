@@ -44,6 +44,9 @@ enum Owner {
     Members(Vec<(u16, u16, Ipv4Addr)>),
 }
 
+/// First fragments that are remembered at most, whatever is asked for.
+const MOST_FRAGMENTS: usize = 1 << 20;
+
 /// What the fragments of a datagram have in common (RFC 791 3.2).
 type Datagram = (Ipv4Addr, Ipv4Addr, u16, Protocol);
 
@@ -96,11 +99,13 @@ fn border(first: u16, last: u16, shard: u8) -> u32 {
 }
 
 impl Sharding {
-    /// Follows `snapshot`, and remembers up to `fragments` first fragments.
+    /// Follows `snapshot`, and remembers up to `fragments` first fragments, but no more than 2^20.
     #[must_use]
     pub fn new(snapshot: &Snapshot, fragments: usize) -> Self {
-        let mut sharding =
-            Self { owners: BTreeMap::new(), fragments: vec![None; fragments.max(1)] };
+        let mut sharding = Self {
+            owners: BTreeMap::new(),
+            fragments: vec![None; fragments.clamp(1, MOST_FRAGMENTS)],
+        };
         sharding.apply(snapshot);
         sharding
     }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Generation, MidStream, PoolRules};
+use vnetem_nat::{Generation, MidStream, PoolRules, Tenant};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
 pub(crate) use touch_log::{TouchLog, Touched};
 
 use crate::gate::Gates;
+use crate::lineage::Lineage;
 use crate::network::Attached;
 use crate::security::Guards;
 use crate::{
@@ -42,6 +43,10 @@ pub struct Snapshot {
     pub(crate) public_bounds: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether some pool limits the size of segments, so that SYNs are looked into (T-36).
     pub(crate) clamps: bool,
+    /// All networks and sites, by number (docs/shares.md).
+    pub(crate) tenants: Arc<Vec<Tenant>>,
+    /// Which configurations it came of.
+    pub(crate) lineage: Lineage,
     /// The network of every subnet there ever was, by number.
     pub(crate) homes: Arc<Vec<Option<VnetId>>>,
     pub(crate) tie_policy: TiePolicy,
@@ -171,6 +176,8 @@ pub(crate) enum Method {
 /// Who translates to a public address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Translator {
+    /// For whom it counts what comes there and what is answered.
+    pub(crate) tenant: Tenant,
     /// Whether a TCP segment without a flow is answered by a reset (N-16).
     pub(crate) resets: bool,
     /// Whether both ends of an established connection that idles out get a reset (N-23).

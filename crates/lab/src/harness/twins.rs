@@ -146,7 +146,9 @@ fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Out
         rest = after;
         let now = call.time();
         match call {
-            Call::Apply(now, snapshot) => plane.apply(*now, Arc::clone(snapshot)),
+            Call::Apply(now, snapshot) => {
+                plane.apply(*now, Arc::clone(snapshot));
+            }
             Call::Timeout(now) => plane.handle_timeout(*now),
             Call::Packet(..) => {
                 let packets = group.iter().filter_map(|call| match call {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use vnetem::{
     Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Mark, Network, NicId,
-    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time,
+    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -22,6 +22,8 @@ pub(super) struct Flow {
     /// The side that opened it: the inside, but for what the internet may open (N-11, T-03).
     pub(super) opener: usize,
     pub(super) edges: [Edge; 2],
+    /// For whom it counts: the network or site of its inside, as that was when it opened.
+    pub(super) tenant: Option<Tenant>,
     /// Packets turn round at its outside, whose edge says nothing then (T-33).
     pub(super) turns: bool,
     /// Where packets of either side are looked up: as it was when the flow opened.
@@ -59,6 +61,13 @@ pub(super) enum Share {
     Kept,
     /// A port for itself (T-01), and who may reach it there (T-03).
     Whole(Filtering),
+}
+
+/// Who has a share of what is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenant {
+    Vnet(VnetId),
+    Site(SiteId),
 }
 
 /// How far a flow has come.

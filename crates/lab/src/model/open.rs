@@ -148,10 +148,14 @@ impl Model {
         replaced: Option<usize>,
     ) -> Result<Passed, Fate> {
         let opener = flow.opener;
-        // T-01: a socket has one port, and one that it has from another pool is in the way; so is one that rests towards this remote.
+        // T-01: a socket has one port, and one that rests towards this remote is in the way; so is
+        // one that it has from another pool.
+        if flow.translated && !flow.one_to_one && self.is_resting(&flow) {
+            return drop(DropReason::TupleHeld);
+        }
         let has_another = rules::is_whole(flow.share)
             && self.mapping(&flow).is_some_and(|mapping| mapping.external != flow.external);
-        if has_another || flow.translated && !flow.one_to_one && self.is_resting(&flow) {
+        if has_another {
             return drop(DropReason::TupleInUse);
         }
         let far = [
@@ -169,11 +173,8 @@ impl Model {
             flow.mark = Mark::Unjudged;
             return Ok(flow.carry(opener, entered.bytes, packet));
         }
-        if self.flows.len() - usize::from(replaced.is_some())
-            >= self.settings.flows.capacity as usize
-        {
-            return drop(DropReason::FlowTableFull);
-        }
+        flow.tenant = self.tenant(flow.edges[0]);
+        self.find_place(&flow, replaced)?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, self.size_behind(&flow, opener))?;
         self.join(&flow);
@@ -200,6 +201,7 @@ impl Model {
             protocol: packet.protocol,
             opener: 0,
             edges: [Edge::Internet; 2],
+            tenant: None,
             turns: false,
             zones: [Zone::Public; 2],
             inside: packet.source,

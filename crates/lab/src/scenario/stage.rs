@@ -55,7 +55,7 @@ impl<'a> Stage<'a> {
     /// Sets the stage: everything that is declared stands, nothing has happened.
     pub(super) fn new(scenario: &Scenario, options: Options<'a>) -> Result<Self, ScenarioError> {
         let mut topology = Topology::new(Arc::clone(&options.tags));
-        let mut settings = Settings::default();
+        let mut settings = Settings::replayable(0);
         settings.flows.capacity = 4096;
         settings.flows.held = 4096;
         settings.flows.cells = 4096;
@@ -79,12 +79,11 @@ impl<'a> Stage<'a> {
                 }
                 Declaration::Flows(number) => {
                     settings.flows.capacity = *number;
-                    Ok(())
+                    within(*number)
                 }
-                Declaration::Propagation(time) => {
-                    topology.rollout = Rollout::new(seed, *time, Duration::ZERO);
-                    Ok(())
-                }
+                Declaration::Propagation(time) => Rollout::new(seed, *time, Duration::ZERO)
+                    .map(|rollout| topology.rollout = rollout)
+                    .map_err(|error| error.to_string()),
                 Declaration::Closing(closing) => {
                     settings.closing = *closing;
                     Ok(())
@@ -381,6 +380,16 @@ fn parse(words: &str) -> Result<Packet, Problem> {
 
 fn build(words: &str) -> Result<Bytes, Problem> {
     parse(words).map(|packet| packet.build())
+}
+
+/// Flows that a scenario may have room for: 3 GiB.
+const MOST_FLOWS: u32 = 1 << 24;
+
+fn within(flows: u32) -> Result<(), String> {
+    match flows <= MOST_FLOWS {
+        true => Ok(()),
+        false => Err(format!("there can be at most {MOST_FLOWS} flows")),
+    }
 }
 
 fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &World<'_>) -> Report {

@@ -127,7 +127,7 @@ fn datagrams_end_at_once_and_nobody_is_told() {
             (new.inside, new.external) = (zero_port(new.inside), zero_port(new.external));
             new.remote = zero_port(new.remote);
         }
-        let mut world = World::new(Settings::default(), new);
+        let mut world = World::new(Settings::replayable(0), new);
         assert_eq!(close(&mut world), Closing::default());
         assert!(world.table.flow(world.id).is_none());
         assert_eq!(world.table.counters().ended(Cause::SourceSwitched), 1);
@@ -188,7 +188,7 @@ fn a_live_flow_answers_nothing() {
 #[test]
 fn a_tombstone_answers_at_a_limited_rate() {
     let answers = Answers { burst: 3, interval: Duration::from_secs(1) };
-    let settings = Settings { answers, ..Settings::default() };
+    let settings = Settings { answers, ..Settings::replayable(0) };
     let mut world = World::new(settings, flow(Protocol::TCP));
     _ = close(&mut world);
     let data = world.packet(Side::Inside, segment(ACK, C, S, 10));
@@ -269,7 +269,7 @@ fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
 #[test]
 fn a_tombstone_gives_way_to_its_opener_only() {
     let mut world = World::new(
-        Settings::default(),
+        Settings::replayable(0),
         NewFlow {
             external: flow(Protocol::TCP).inside,
             outside_zone: Zone(8),
@@ -311,7 +311,7 @@ proptest! {
     ) {
         let new = flow(Protocol::TCP);
         let first = Packet::tcp(new.inside, new.remote, segment(SYN, starts.0, 0, 0));
-        let mut table = vnetem_nat::FlowTable::new(Settings::default());
+        let mut table = vnetem_nat::FlowTable::new(Settings::replayable(0));
         let now = Time(0);
         let id = table.open(now, new, &first.headers, &first.bytes).unwrap();
         let mut world = World { table, now, new, id };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vnetem_nat::{
     Cause, FlowTable, HoldDown, NewFlow, NoTuple, OpenError, Pool, PoolRules, Settings, Sharing,
-    Side, Time, Timers, Track, Wanted, Zone,
+    Side, Tenant, Time, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -46,7 +46,7 @@ fn open_behind(
 }
 
 fn without_hold() -> FlowTable<u32> {
-    FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::default() })
+    FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::replayable(0) })
 }
 
 /// A suggested port is given whenever the pool has it and it is free, and never otherwise.
@@ -106,6 +106,7 @@ fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
         remote: flow.remote,
         opener: flow.opener,
         cell: flow.cell,
+        tenant: Tenant::NOBODY,
         generation: flow.generation,
         judgement: flow.judgement,
         sharing: Sharing::default(),
@@ -132,7 +133,8 @@ fn a_crowded_remote_is_exhausted_exactly() {
     use std::collections::BTreeMap;
     let pool = pool(&PUBLIC[..1], 2000, 5999);
     let timers = Timers { udp_one_way: Duration::from_secs(86_400), ..Timers::AZURE };
-    let mut table = FlowTable::new(Settings { capacity: 20_000, timers, ..Settings::default() });
+    let mut table =
+        FlowTable::new(Settings { capacity: 20_000, timers, ..Settings::replayable(0) });
     let mut live = BTreeMap::new();
     let mut resting: BTreeMap<u16, Time> = BTreeMap::new();
     let (mut now, mut host, mut random) = (Time(0), 0_u32, 1_u32);
@@ -287,7 +289,7 @@ fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
 #[test]
 fn ports_are_random_and_reproducible() {
     let given = |seed| {
-        let mut table = FlowTable::new(Settings { seed, ..Settings::default() });
+        let mut table = FlowTable::new(Settings::replayable(seed));
         let pool = pool(&PUBLIC[..1], 1024, 65_535);
         (1..=200)
             .map(|port| open_behind(&mut table, pool, port).unwrap().port())
@@ -308,7 +310,7 @@ fn every_free_port_is_equally_likely() {
     let taken = [1, 2, 3, 4, 8, 9, 12, 15];
     let mut hits = [0_u32; 16];
     for seed in 0..4000 {
-        let settings = Settings { seed, capacity: 16, held: 1, cells: 1, ..Settings::default() };
+        let settings = Settings { capacity: 16, held: 1, cells: 1, ..Settings::replayable(seed) };
         let mut table = FlowTable::new(settings);
         for port in taken {
             let mut new = flow(Protocol::UDP);
@@ -365,8 +367,8 @@ fn a_draw_depends_on_both_ends_and_the_time() {
 #[test]
 fn what_others_open_does_not_change_a_hosts_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
-    let mut quiet = FlowTable::new(Settings::default());
-    let mut busy = FlowTable::new(Settings::default());
+    let mut quiet = FlowTable::new(Settings::replayable(0));
+    let mut busy = FlowTable::new(Settings::replayable(0));
     let other = NewFlow { inside: at([10, 0, 0, 9], 9), ..flow(Protocol::TCP) };
     open(&mut busy, Time(0), other).unwrap();
     assert_eq!(open_behind(&mut quiet, pool, 1), open_behind(&mut busy, pool, 1));
@@ -470,11 +472,7 @@ fn a_tuple_rests_by_how_its_flow_ended() {
                 Err(NoTuple::Exhausted),
                 "{name}"
             );
-            assert_eq!(
-                world.table.may_open(world.now, other),
-                Err(OpenError::TupleInUse),
-                "{name}"
-            );
+            assert_eq!(world.table.may_open(world.now, other), Err(OpenError::TupleHeld), "{name}");
             let elsewhere = NewFlow { remote: at([52, 239, 1, 10], 443), ..other };
             assert!(choose(&world.table, world.now, one, &elsewhere).is_ok(), "N-12 {name}");
             world.wait(Duration::from_nanos(1));
@@ -501,7 +499,7 @@ fn a_tombstone_keeps_its_tuple_from_being_given_again() {
 #[test]
 fn a_preserved_source_leaves_no_hold() {
     let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
-    let mut world = World::new(Settings::default(), new);
+    let mut world = World::new(Settings::replayable(0), new);
     world.table.end(world.now, world.id, Cause::Evicted);
     assert_eq!(world.table.counters().held, 0);
     assert!(open(&mut world.table, world.now, new).is_ok());
@@ -519,7 +517,7 @@ fn a_host_that_reopens_may_keep_its_tuple() {
 /// What happens when hold-down is full: the tuple nearest to its time goes free, and is counted.
 #[test]
 fn a_full_hold_down_gives_the_nearest_tuple_free() {
-    let settings = Settings { held: 2, ..Settings::default() };
+    let settings = Settings { held: 2, ..Settings::replayable(0) };
     let mut table = FlowTable::new(settings);
     let tuple = |port| {
         let mut new = flow(Protocol::TCP);
@@ -541,7 +539,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
 /// N10, N-14: a tuple that is taken over and over rests each time, though nobody sweeps what has rested.
 #[test]
 fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let new = flow(Protocol::TCP);
     for minute in 0..100 {
         let now = Time(minute * 60_000_000_000);
@@ -562,7 +560,7 @@ proptest! {
         free in any::<prop::sample::Index>(),
     ) {
         let pool = pool(&PUBLIC[..addresses], 3000, 3000 + ports - 1);
-        let mut table = FlowTable::new(Settings { seed, ..Settings::default() });
+        let mut table = FlowTable::new(Settings::replayable(seed));
         let all: Vec<_> = PUBLIC[..addresses]
             .iter()
             .flat_map(|address| (3000..3000 + ports).map(|port| SocketAddrV4::new(*address, port)))

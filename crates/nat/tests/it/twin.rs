@@ -199,6 +199,12 @@ impl Twin {
     ) -> Result<(), OpenError> {
         let outside = key(&new, Side::Outside);
         let mut give_way = Vec::new();
+        if key(&new, Side::Inside) == outside {
+            return Err(OpenError::TupleInUse);
+        }
+        if self.rests(now, outside) {
+            return Err(OpenError::TupleHeld);
+        }
         for side in [new.opener, new.opener.other()] {
             let Some((flow, found)) = self.holder(key(&new, side)) else { continue };
             let reopens = side == new.opener && flow.is_over() && found == flow.new.opener;
@@ -211,14 +217,11 @@ impl Twin {
             let rested = self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
             let translated = flow.new.external != flow.new.inside;
             if key(&flow.new, Side::Outside) == outside && !same_host && translated && !rested {
-                return Err(OpenError::TupleInUse);
+                return Err(OpenError::TupleHeld);
             }
             if !given {
                 give_way.push((flow.name, flow.cause()));
             }
-        }
-        if key(&new, Side::Inside) == outside || self.rests(now, outside) {
-            return Err(OpenError::TupleInUse);
         }
         if self.flows.len() - give_way.len() >= self.capacity {
             return Err(OpenError::TableFull);

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, TimerProfile};
+use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, Tenant, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+use super::check::PublicOwner;
 use super::compile_routes::Winners;
 use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
     ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
 };
+use crate::tenant::{tenant_of_site, tenant_of_vnet};
 use crate::{NicId, Snapshot};
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
@@ -32,6 +34,7 @@ impl Network {
         let mut touched = BTreeSet::new();
         let mut snapshot = Snapshot {
             generation,
+            lineage: old.lineage.next(generation),
             tie_policy: self.tie_policy,
             deny_mode: self.deny_mode,
             ..old.clone()
@@ -54,6 +57,13 @@ impl Network {
             snapshot.homes = Arc::new(self.homes.clone());
             snapshot.nics = Arc::new(self.compile_nics());
             snapshot.private = Arc::new(self.compile_private());
+        }
+        let is_subnet = |number: &u32| self.subnets.contains_key(&SubnetId(*number));
+        if !self.dirty.vnets.is_empty() || !self.dirty.places.iter().all(is_subnet) {
+            let tenants = self.tenants();
+            if *snapshot.tenants != tenants {
+                snapshot.tenants = Arc::new(tenants);
+            }
         }
         self.compile_places(old, &mut snapshot, &mut touched);
         snapshot.guards = self.compile_guards(old);
@@ -311,7 +321,37 @@ impl Network {
                 public.insert(address, Translator { instance: Some(id), ..Translator::default() });
             }
         }
+        for (address, translator) in &mut public {
+            translator.tenant = self.tenant_behind(*address);
+        }
         public
+    }
+
+    /// All networks and sites, by number.
+    fn tenants(&self) -> Vec<Tenant> {
+        let networks = self.vnets.keys().map(|id| tenant_of_vnet(*id));
+        let mut all: Vec<_> =
+            networks.chain(self.sites.keys().map(|id| tenant_of_site(*id))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The network or site that has a public address.
+    fn tenant_behind(&self, address: Ipv4Addr) -> Tenant {
+        let of_nic = |id| {
+            let subnet = self.nics.get(&id).and_then(|nic| self.subnets.get(&nic.subnet));
+            subnet.map(|subnet| subnet.vnet)
+        };
+        match self.public.get(&address).map(|(owner, _)| *owner) {
+            Some(PublicOwner::Vnet(id)) => tenant_of_vnet(id),
+            Some(PublicOwner::Site(id)) => tenant_of_site(id),
+            Some(PublicOwner::Nic(id)) => of_nic(id).map_or(Tenant::NOBODY, tenant_of_vnet),
+            Some(PublicOwner::LoadBalancer(id)) => {
+                let balancer = self.balancers.get(&id);
+                balancer.map_or(Tenant::NOBODY, |balancer| tenant_of_vnet(balancer.vnet))
+            }
+            None => Tenant::NOBODY,
+        }
     }
 }
 

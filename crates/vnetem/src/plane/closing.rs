@@ -21,8 +21,16 @@ impl DataPlane {
         }
     }
 
-    /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (R3).
-    pub(super) fn close(&mut self, id: FlowId, cause: Cause) {
+    /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
+    /// old path (R3). Where there is no room for their resets the flow stays as it is, stale, until
+    /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
+        if self.outbox.may_close() {
+            self.close(id, cause);
+        }
+    }
+
+    fn close(&mut self, id: FlowId, cause: Cause) {
         if let Some(flow) = self.flows.flow(id) {
             self.close_flow(id, &flow, cause);
         }
@@ -30,8 +38,9 @@ impl DataPlane {
 
     fn close_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
         let now = self.now;
+        let tenant = self.snapshot.tenant_of(flow.cell);
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
-        self.journal.event(closed, &mut self.counters);
+        self.journal.event(closed, tenant, &mut self.counters);
         // Who sends to its own public end has but one.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
@@ -47,12 +56,12 @@ impl DataPlane {
             };
             if let Some(reset) = reset.filter(|_| told) {
                 let edge = self.snapshot.edge(code, *flow.inside.ip());
-                self.outbox.reset(edge, reset, &mut self.counters);
+                self.outbox.close(edge, reset, &mut self.counters);
             }
         }
         // T-37: what leaves no tombstone is gone.
         if self.flows.judgement(id).is_none() {
-            self.journal.deleted(now, flow, &mut self.counters);
+            self.journal.deleted(now, flow, tenant, &mut self.counters);
         }
         if let Some(other) = other {
             self.close(other, cause);
@@ -85,7 +94,8 @@ pub(super) fn tell_of_idling(
         let Judgement { near, far, .. } = flow.judgement;
         let code = if side == flow.opener { near } else { far };
         if let Some(reset) = reset {
-            outbox.reset(snapshot.edge(code, *flow.inside.ip()), reset, counters);
+            let edge = snapshot.edge(code, *flow.inside.ip());
+            outbox.reset(edge, reset, snapshot.tenant_of(flow.cell), counters);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A decision is done: recorded, and the packet rewritten if it goes on.
 
-use vnetem_nat::{Cause, Closing, Ended, Flow, FlowId, Opening, Side, Span, State, Time, Track};
+use vnetem_nat::{
+    Cause, Closing, Ended, Flow, FlowId, OpenError, Opening, Side, Span, State, Time, Track,
+};
 use vnetem_packet::{
-    Fragment, Headers, IcmpErrorKind, Quote, Rewrite, TcpFlags, Transport,
+    Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, Rewrite, TcpFlags, Transport,
     clamp_maximum_segment_size, rewrite, rewrite_quoting,
 };
 
@@ -30,8 +32,8 @@ impl DataPlane {
                 self.pass(hit, packet, headers)
             }
             Decision::Open(opening) => match self.open(&opening, headers, packet) {
-                Some((hit, flow)) => self.emit(&flow, hit, packet, headers),
-                None => Fate::Drop(DropReason::TupleInUse),
+                Ok((hit, flow)) => self.emit(&flow, hit, packet, headers),
+                Err(why) => Fate::Drop(why.into()),
             },
             Decision::Again(far) => {
                 let ttl = headers.ttl.saturating_sub(1);
@@ -40,32 +42,30 @@ impl DataPlane {
             }
             Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
             Decision::Close(id, cause, reason) => {
-                self.close(id, cause);
+                self.close_on_the_way(id, cause);
                 Fate::Drop(reason)
             }
             Decision::Late(id, side) => {
                 if self.answers(id, side)
                     && let Some(reset) = self.flows.answer(self.now, id, side, headers)
                 {
-                    self.outbox.reset(edge, reset, &mut self.counters);
+                    let tenant = self.flows.tenant(id).unwrap_or_default();
+                    self.outbox.reset(edge, reset, tenant, &mut self.counters);
                 }
                 Fate::Drop(DropReason::FlowClosed)
             }
             Decision::Deny(reason, answer) => {
-                if let Some(reset) = answer {
-                    self.outbox.reset(edge, reset, &mut self.counters);
-                }
+                self.answer(edge, answer, headers);
                 Fate::Deny(reason)
             }
             Decision::Drop(reason, answer) => {
-                if let Some(reset) = answer {
-                    self.outbox.reset(edge, reset, &mut self.counters);
-                }
+                self.answer(edge, answer, headers);
                 Fate::Drop(reason)
             }
             Decision::Refused(why, notice) => {
                 let (now, tuple) = (self.now, headers.tuple());
-                self.journal.refused(now, why, &tuple, &mut self.counters);
+                let tenant = self.snapshot.tenant_at(edge, headers.destination);
+                self.journal.refused(now, why, &tuple, tenant, &mut self.counters);
                 if let Some(kind) = notice {
                     self.complain(edge, kind, packet, headers);
                 }
@@ -97,8 +97,18 @@ impl DataPlane {
         about: &[u8],
         headers: &Headers,
     ) {
-        let router = self.snapshot.router_at(edge, headers.destination);
-        self.outbox.complain(edge, kind, router, about, headers, &mut self.counters);
+        let source = self.snapshot.router_at(edge, headers.destination);
+        let to = (edge, self.snapshot.tenant_at(edge, headers.destination));
+        let error = IcmpError { kind, source };
+        self.outbox.complain(to, &error, about, headers, &mut self.counters);
+    }
+
+    /// Answers a packet that went no further with a reset, if it gets one.
+    fn answer(&mut self, edge: Edge, answer: Option<Reset>, headers: &Headers) {
+        if let Some(reset) = answer {
+            let tenant = self.snapshot.tenant_at(edge, headers.destination);
+            self.outbox.reset(edge, reset, tenant, &mut self.counters);
+        }
     }
 
     /// Opens a flow with its first packet.
@@ -107,15 +117,19 @@ impl DataPlane {
         opening: &Opening<Judgement>,
         headers: &Headers,
         packet: &[u8],
-    ) -> Option<(Hit, Flow<Judgement>)> {
-        let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
-        let mut tell = |ended| journal.ended(now, &ended, counters);
-        let id = self.flows.enter(now, opening, headers, packet, &mut tell).ok()?;
-        let flow = self.flows.flow(id)?;
+    ) -> Result<(Hit, Flow<Judgement>), OpenError> {
+        let (now, snapshot) = (self.now, &self.snapshot);
+        let (journal, counters) = (&mut self.journal, &mut self.counters);
+        let mut tell = |ended: Ended<Judgement>| {
+            journal.ended(now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        };
+        let id = self.flows.enter(now, opening, headers, packet, &mut tell)?;
+        let flow = self.flows.flow(id).ok_or(OpenError::TableFull)?;
         let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
-        self.journal.opened(now, &flow, block, &mut self.counters);
+        let tenant = opening.flow().tenant;
+        self.journal.opened(now, &flow, block, tenant, &mut self.counters);
         self.unsolicited.cancel(|| flow.tuple(Side::Outside));
-        Some((Hit { id, side: flow.opener }, flow))
+        Ok((Hit { id, side: flow.opener }, flow))
     }
 
     /// A packet of a live flow: tracked, then sent on.
@@ -143,7 +157,8 @@ impl DataPlane {
             && flow.state == State::Refused
         {
             let ended = Ended { flow, cause: Cause::Reset, resets: Closing::default() };
-            self.journal.ended(self.now, &ended, &mut self.counters);
+            let tenant = self.snapshot.tenant_of(flow.cell);
+            self.journal.ended(self.now, &ended, tenant, &mut self.counters);
             self.flows.end(self.now, id, Cause::Reset);
         }
     }
@@ -184,7 +199,8 @@ impl DataPlane {
         };
         let (key, span) = (fragment_key(zone, headers), Span::of(headers));
         if headers.fragment == Fragment::First {
-            self.fragments.note(self.now, key, span, hit.id, hit.side);
+            let tenant = self.snapshot.tenant_of(flow.cell);
+            self.fragments.note(self.now, key, span, hit.id, hit.side, tenant);
         } else {
             self.fragments.pass(self.now, &key, span);
         }
@@ -247,8 +263,8 @@ impl DataPlane {
                     return Fate::Forward(forward);
                 }
                 let turned = Rewrite { source: Some(new.external), destination: None };
-                let replaced = Some(opening.replaces());
-                self.foresee_turned(now, forward, replaced, &turned.applied(headers), packet)
+                let turned = turned.applied(headers);
+                self.foresee_turned(now, forward, Some(&opening), &turned, packet)
             }
             Decision::Close(_, _, reason) => Fate::Drop(reason),
             Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),

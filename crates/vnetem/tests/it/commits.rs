@@ -133,7 +133,7 @@ impl World {
 
     /// What a data plane says of every packet that could be told apart, without the generation.
     fn said(&mut self) -> Vec<String> {
-        let plane = DataPlane::new(self.network.commit(), Settings::default());
+        let plane = DataPlane::new(self.network.commit(), Settings::replayable(0));
         let mut said = Vec::new();
         let sources = ["10.0.0.4", "10.0.0.5", "10.0.1.4", "10.1.0.4"];
         let destinations = [

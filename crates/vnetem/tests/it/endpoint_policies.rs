@@ -45,7 +45,7 @@ fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
     let gateway = Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)]);
     w.network.set_outbound(w.web, gateway).unwrap();
     let by_endpoint = |w: &mut World, to: [u8; 4]| {
-        let plane = DataPlane::new(w.network.commit(), Settings::default());
+        let plane = DataPlane::new(w.network.commit(), Settings::replayable(0));
         let ends = [([10, 0, 0, 4], 50_000), (to, 443)]
             .map(|(address, port)| std::net::SocketAddrV4::new(Ipv4Addr::from(address), port));
         let syn = segment(ends[0], ends[1], "S", (1000, 0), &[]);

@@ -26,7 +26,7 @@ struct World {
 fn world() -> World {
     let base::World { mut network, alpha, web, .. } = base::world();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     World { network, plane, alpha, web, now: Time(0) }
 }
 

@@ -38,7 +38,7 @@ fn pool(rules: PoolRules) -> Outbound {
 
 impl World {
     fn new(rules: PoolRules) -> Self {
-        Self::with(rules, Settings::default())
+        Self::with(rules, Settings::replayable(0))
     }
 
     fn with(rules: PoolRules, settings: Settings) -> Self {
@@ -351,7 +351,7 @@ fn t_33_the_rule_taken_away_ends_what_turned_round() {
 /// T-33, T1: with room for one flow the first stands and the second does not.
 #[test]
 fn t_33_a_full_table_turns_nothing_round() {
-    let mut settings = Settings::default();
+    let mut settings = Settings::replayable(0);
     settings.flows.capacity = 3;
     let mut world = World::with(OPEN, settings);
     let (a, b) = (world.a, world.b);
@@ -410,7 +410,7 @@ fn t_33_a_flow_to_its_own_public_end_closes_once() {
 /// T-33, O5, R9: a trace of a full table knows that closed flows give way.
 #[test]
 fn t_33_a_trace_knows_that_closed_flows_give_way() {
-    let mut settings = Settings::default();
+    let mut settings = Settings::replayable(0);
     settings.flows.capacity = 5;
     let mut world = World::with(OPEN, settings);
     let (_, public_b) = world.connection();

@@ -144,7 +144,7 @@ fn n_09_an_address_of_a_gateway_has_64_512_ports() {
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip(ONE)])).unwrap();
-    let mut plane = DataPlane::new(network.commit(), Settings::default());
+    let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let remote = end("203.0.113.80:443");
     let mut open = |host: u8, port: u16| {
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), port);

@@ -32,7 +32,7 @@ fn world() -> World {
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![GATEWAY])).unwrap();
     network.add_nic(web, "vm", Ipv4Addr::new(10, 0, 0, 4)).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     World { network, plane, now: Time(0), web, storage, account }
 }
 
@@ -98,7 +98,7 @@ fn s_28_an_endpoint_reaches_one_host_after_the_other() {
         .into_iter()
         .map(|seed| {
             let mut world = world();
-            let mut rollout = Rollout::new(seed, QUARTER, Duration::ZERO);
+            let mut rollout = Rollout::new(seed, QUARTER, Duration::ZERO).unwrap();
             let (web, storage) = (world.web, world.storage);
             rollout.set_endpoint(Time(0), &mut world.network, web, storage, endpoint()).unwrap();
             world.apply();
@@ -133,7 +133,7 @@ fn s_28_an_endpoint_reaches_one_host_after_the_other() {
 #[test]
 fn u_13_a_flow_is_closed_when_its_host_switches() {
     let mut world = world();
-    let mut rollout = Rollout::new(7, QUARTER, Duration::ZERO);
+    let mut rollout = Rollout::new(7, QUARTER, Duration::ZERO).unwrap();
     assert_eq!(world.hosts_with_endpoint(1), []);
     let (web, storage) = (world.web, world.storage);
     rollout.set_endpoint(Time(0), &mut world.network, web, storage, endpoint()).unwrap();
@@ -160,7 +160,7 @@ fn u_13_a_flow_is_closed_when_its_host_switches() {
 #[test]
 fn a_later_change_begins_where_the_earlier_one_would_have_ended() {
     let mut world = world();
-    let mut rollout = Rollout::new(7, QUARTER, Duration::ZERO);
+    let mut rollout = Rollout::new(7, QUARTER, Duration::ZERO).unwrap();
     let (web, storage) = (world.web, world.storage);
     rollout.set_endpoint(Time(0), &mut world.network, web, storage, endpoint()).unwrap();
     world.run(&mut rollout, Time(0) + QUARTER / 2);
@@ -187,7 +187,7 @@ fn without_a_time_a_change_is_there_at_once() {
     assert_eq!(world.hosts_with_endpoint(1).len(), 64);
     assert_eq!(rollout.poll_timeout(), None);
 
-    let mut rollout = Rollout::new(7, QUARTER, QUARTER);
+    let mut rollout = Rollout::new(7, QUARTER, QUARTER).unwrap();
     rollout.set_endpoint(Time(0), &mut world.network, web, storage, None).unwrap();
     world.network.disable_endpoint(web, storage).unwrap();
     world.apply();
@@ -209,7 +209,7 @@ fn s_29_the_old_rules_decide_for_a_while() {
         matches!(judged, Access::Allowed(_))
     };
     let most = Duration::from_secs(5 * 60);
-    let mut rollout = Rollout::new(7, Duration::ZERO, most);
+    let mut rollout = Rollout::new(7, Duration::ZERO, most).unwrap();
     let (account, now) = (world.account, world.now);
     rollout.set_rules(now, &mut world.network, account, rules(GATEWAY)).unwrap();
     let due = rollout.poll_timeout().unwrap();

@@ -120,7 +120,7 @@ struct Fleet {
 impl Fleet {
     fn new(snapshot: &Arc<Snapshot>, workers: usize) -> Self {
         let plane = |shard| {
-            let mut settings = Settings { shard: Some(shard), ..Settings::default() };
+            let mut settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
             settings.flows.capacity = 512;
             settings.flows.held = 64;
             settings.flows.cells = 64;
@@ -172,7 +172,7 @@ fn a_member_has_all_its_ports_in_its_shard() {
     let balancer = network.add_load_balancer(alpha, "lb", &[ip("20.1.1.1")]).unwrap();
     let member = network.add_nic(pool, "member", ip("10.0.0.4")).unwrap();
     network.add_member(balancer, member).unwrap();
-    let settings = Settings { shard: Shard::all().nth(9), ..Settings::default() };
+    let settings = Settings { shard: Shard::all().nth(9), ..Settings::replayable(0) };
     let mut plane = DataPlane::new(network.commit(), settings);
     for port in 1..=1024 {
         let source = SocketAddrV4::new(ip("10.0.0.4"), port);
@@ -350,7 +350,7 @@ fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
         let far = SocketAddrV4::new(ip("9.9.9.9"), 443);
         let mut opens = syn(inside, far);
         let shard = sharding.shard(Edge::Subnet(web), &opens);
-        let settings = Settings { shard: Some(shard), ..Settings::default() };
+        let settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
         let mut plane = DataPlane::new(network.commit(), settings);
         let fate = plane.process(Time(0), Edge::Subnet(web), &mut opens).fate;
         let Fate::Forward(Forward { source: SourceMode::Translated(external), .. }) = fate else {
