@@ -59,6 +59,9 @@ impl Pipeline<'_> {
     ) -> Decision {
         let Target { inside, far, cell, sharing } = target;
         let tuple = headers.tuple();
+        if self.is_spoofed(entry, far, headers.source) {
+            return Decision::Drop(DropReason::SpoofedSource, None);
+        }
         // P-10: what arrives is judged after it was translated to the private address.
         let private = FiveTuple { destination: inside, ..tuple };
         if let Err(reason) = self.may_arrive(far, &private, note) {

@@ -8,6 +8,7 @@ mod event;
 mod gate;
 mod hairpin;
 mod inbound;
+mod inside;
 mod journal;
 mod network;
 mod origin;

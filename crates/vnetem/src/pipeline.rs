@@ -147,6 +147,18 @@ impl<'a> Pipeline<'a> {
         let is_redirect = packet.get(usize::from(headers.header_length)) == Some(&REDIRECT);
         match self.quoted(entry, headers.destination, &quote.tuple()) {
             None => Decision::Drop(DropReason::QuoteUnknown, None),
+            // A router on the way may report, but none of the receiver's neighbours does from
+            // there.
+            Some((hit, flow))
+                if headers.source != end_of(&flow, hit.side)
+                    && self.is_spoofed(
+                        entry,
+                        self.edge_of(&flow, hit.side.other()),
+                        headers.source,
+                    ) =>
+            {
+                Decision::Drop(DropReason::SpoofedSource, None)
+            }
             Some((_, flow)) if is_redirect && flow.is_translated() => {
                 Decision::Drop(DropReason::Redirect, None)
             }
@@ -298,6 +310,9 @@ impl<'a> Pipeline<'a> {
             Ok(path) => path,
             Err(reason) => return Decision::Drop(reason, None),
         };
+        if self.is_spoofed(entry, path.far, headers.source) {
+            return Decision::Drop(DropReason::SpoofedSource, None);
+        }
         if let Err(reason) = self.may_arrive(path.far, &tuple, note) {
             return Decision::Deny(reason, None);
         }
@@ -396,6 +411,14 @@ impl<'a> Pipeline<'a> {
             }
             _ => unsolicited,
         }
+    }
+}
+
+/// The address of the end of a flow that is at a side.
+const fn end_of(flow: &Flow<Judgement>, side: Side) -> Ipv4Addr {
+    match side {
+        Side::Inside => *flow.inside.ip(),
+        Side::Outside => *flow.remote.ip(),
     }
 }
 

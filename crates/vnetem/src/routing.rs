@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_packet::{Protocol, SubnetId, VnetId};
+use vnetem_packet::{Protocol, SubnetId};
 
 use crate::network::wave;
 use crate::snapshot::SubnetView;
@@ -106,13 +106,5 @@ impl Snapshot {
             return None;
         }
         Some((service, prefix))
-    }
-
-    /// Whether an address is one of a virtual network or of a peered one.
-    pub(crate) fn is_at_home(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
-        let Some(view) = self.vnets.get(&vnet) else { return false };
-        let peers = view.peers.iter().filter_map(|peer| self.vnets.get(peer));
-        let mut ranges = view.ranges.iter().chain(peers.flat_map(|peer| &peer.ranges));
-        ranges.any(|range| range.contains(&address))
     }
 }

@@ -17,6 +17,7 @@ use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 pub(crate) use touch_log::{TouchLog, Touched};
 
 use crate::gate::Gates;
+use crate::inside::Ranges;
 use crate::network::Attached;
 use crate::security::Guards;
 use crate::{
@@ -57,6 +58,10 @@ pub(crate) struct VnetView {
     pub(crate) subnets: Table<SubnetId>,
     /// Networks whose appliances can be next hops.
     pub(crate) peers: Vec<VnetId>,
+    /// Sites that a gateway connects.
+    pub(crate) sites: Vec<SiteId>,
+    /// What is behind these gateways: the ranges of the sites, and what they announce.
+    pub(crate) learned: Ranges,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Private endpoints by address.

@@ -162,6 +162,9 @@ impl Model {
         packet: &Packet,
         taker: &Taker,
     ) -> Result<Passed, Fate> {
+        if self.is_spoofed(entered, taker.edge, *packet.source.ip()) {
+            return drop(DropReason::SpoofedSource);
+        }
         // P-10: judged once it is translated.
         let private = Packet { destination: taker.inside, ..*packet };
         self.guard(taker.edge, RuleDirection::Inbound, &private)?;

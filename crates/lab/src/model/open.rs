@@ -33,6 +33,9 @@ impl Model {
             return drop(DropReason::MartianDestination);
         }
         let path = self.path(edge, packet).map_err(no_path)?;
+        if self.is_spoofed(entered, path.to, *packet.source.ip()) {
+            return drop(DropReason::SpoofedSource);
+        }
         self.guard(path.to, RuleDirection::Inbound, packet)?;
         let method = path.method.transpose().map_err(no_path)?;
         let method = method.map(|method| method.of_shard(observed.shard));

@@ -58,6 +58,36 @@ impl Model {
         if may_send { Ok(resolved) } else { drop(DropReason::SpoofedSource) }
     }
 
+    /// Whether a packet that no flow carries has the source of somebody who would not come in there
+    /// (P8): on the public side an address of the receiver's network, of a peered one or of a
+    /// connected site; at a site's gateway one of the first two.
+    pub(super) fn is_spoofed(&self, entered: &Entered<'_>, to: Edge, source: Ipv4Addr) -> bool {
+        let from_site = match entered.edge {
+            Edge::Internet | Edge::Service { identity: None, .. } => false,
+            Edge::Site(_) => true,
+            _ => return false,
+        };
+        let net = &self.network;
+        let subnet = match to {
+            Edge::PrivateEndpoint(id) => net.private_endpoint(id).ok().map(|it| it.subnet),
+            _ => self.subnet_of(to),
+        };
+        let home = subnet.and_then(|id| net.subnet(id).ok()).map(|subnet| subnet.vnet);
+        let Some(own) = home.and_then(|id| net.vnet(id).ok()) else { return false };
+        let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
+        let mut near = core::iter::once(own).chain(peers).flat_map(|vnet| &vnet.ranges);
+        if near.any(|range| range.contains(&source)) {
+            return !entered.turned;
+        }
+        // What is shorter than a /8 is a default route, and nobody's own.
+        let behind = own.gateways.iter().flat_map(|(site, gateway)| {
+            let ranges = net.site(*site).map_or(&[][..], |site| &site.ranges);
+            ranges.iter().chain(&gateway.announced)
+        });
+        let mut behind = behind.filter(|prefix| prefix.prefix_len() >= 8);
+        !from_site && !entered.turned && behind.any(|prefix| prefix.contains(&source))
+    }
+
     /// The path that a packet would take if it opened a flow.
     pub(super) fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
         match edge {
@@ -181,6 +211,11 @@ impl Model {
         let to_sender = packet.destination.ip() == quoted.source.ip();
         if flow.is_tombstone() || switched || !fits || !to_sender {
             return Err(unknown);
+        }
+        let reporter = *packet.source.ip();
+        let own_end = if side == 0 { *flow.inside.ip() } else { *flow.remote.ip() };
+        if reporter != own_end && self.is_spoofed(entered, flow.edges[1 - side], reporter) {
+            return drop(DropReason::SpoofedSource);
         }
         // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow goes over two.
         if bytes.get(packet.header) == Some(&5) && flow.translated {

@@ -115,14 +115,21 @@ pub(super) fn outbound(outbound: &Outbound, name: &str) -> Result<(), EditError>
     Ok(())
 }
 
-/// an appliance by its private address, the internet, the network, none, or a VPN gateway that is there; never a peering.
-pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> {
+/// an appliance by its private address or by one of the network's or a peer's, the internet,
+/// the network, none, or a VPN gateway that is there; never a peering.
+pub(super) fn next_hop<'a>(
+    next_hop: NextHop,
+    vnet: &'a Vnet,
+    peers: impl Iterator<Item = &'a Vnet>,
+) -> Result<(), EditError> {
     match next_hop {
         NextHop::VirtualAppliance(address)
             if !matches!(
                 AddressClass::of(address),
                 AddressClass::Private | AddressClass::Shared
-            ) && !vnet.ranges.iter().any(|range| range.contains(&address)) =>
+            ) && !peers
+                .chain([vnet])
+                .any(|near| near.ranges.iter().any(|range| range.contains(&address))) =>
         {
             Err(EditError::NextHop { address, why: "an appliance needs a private address" })
         }

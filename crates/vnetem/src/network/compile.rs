@@ -200,11 +200,15 @@ impl Network {
 
     fn compile_vnet(&self, id: VnetId, vnet: &Vnet) -> VnetView {
         let subnets = self.subnets.iter().filter(|(_, subnet)| subnet.vnet == id);
+        let sites = vnet.gateways.keys().filter_map(|site| self.sites.get(site));
+        let announced = vnet.gateways.values().flat_map(|gateway| &gateway.announced);
         VnetView {
             name: vnet.name.clone(),
             ranges: vnet.ranges.clone(),
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
             peers: vnet.peers.iter().copied().collect(),
+            sites: vnet.gateways.keys().copied().collect(),
+            learned: sites.flat_map(|site| &site.ranges).chain(announced).copied().collect(),
             nics: self.nics_in(id, Ipv4Net::default()),
             private: self.private_in(id).map(|(id, endpoint)| (endpoint.address, id)).collect(),
         }
