@@ -286,8 +286,10 @@ impl Model {
                     }
                     // What goes no further renews nothing.
                     let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
-                    let fits = packet.total <= usize::from(self.size_behind(&flow, side));
-                    self.renew(at, packet.ttl > 1 && !refused && fits)?;
+                    let way = self.way_of_answer(&flow, side);
+                    let size = self.size_of_way(&flow, side, way.ok().flatten());
+                    let goes_on = packet.ttl > 1 && !refused && way.is_ok();
+                    self.renew(at, goes_on && packet.total <= usize::from(size))?;
                 }
                 return self.hit(at, side, entered, packet);
             }

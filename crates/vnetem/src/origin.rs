@@ -183,7 +183,7 @@ impl<'a> Pipeline<'a> {
     /// The edge at which a side of a flow stands.
     #[inline]
     pub(crate) fn edge_of(self, flow: &Flow<Judgement>, side: Side) -> EdgeCode {
-        if side == flow.opener { flow.judgement.near } else { flow.judgement.far }
+        if side == flow.opener { flow.judgement.near } else { flow.judgement.far.plain() }
     }
 
     /// The public form of an edge; an endpoint's identity has the flow's private address.
@@ -195,6 +195,12 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
         let to = parties.judgement.of(side != parties.opener);
         parties.forward(self.edge(to, *parties.inside.ip()), side)
+    }
+
+    /// How an answer leaves that does not go back the way the question came.
+    pub(crate) fn elsewhere(self, flow: &Flow<Judgement>, side: Side, to: EdgeCode) -> Forward {
+        let to = self.edge(to, *flow.tuple(side).source.ip());
+        Parties::of(flow).forward(to, side)
     }
 
     /// How a packet leaves that comes round again to an appliance.

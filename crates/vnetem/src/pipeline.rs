@@ -14,7 +14,7 @@ use vnetem_packet::{
 };
 
 use crate::decision::{Decision, Hit, Judgement, fragment_key};
-use crate::edge::cell;
+use crate::edge::{EdgeCode, cell};
 use crate::origin::{Entry, Origin};
 use crate::snapshot::OutboundView;
 use crate::trace::{FlowStep, Note, Step};
@@ -57,7 +57,7 @@ impl<'a> Pipeline<'a> {
             return Decision::Drop(DropReason::TransportChecksum, None);
         }
         let decision = match headers.transport {
-            Transport::IcmpError => self.decide_error(entry, packet, headers),
+            Transport::IcmpError => self.decide_error(entry, packet, headers, note),
             _ if matches!(headers.fragment, Fragment::Later { .. }) => {
                 self.decide_later_fragment(entry, headers, note)
             }
@@ -71,6 +71,7 @@ impl<'a> Pipeline<'a> {
         match decision {
             Decision::Hit(_)
             | Decision::Renew(..)
+            | Decision::Answer(..)
             | Decision::Open(_)
             | Decision::Again(_)
             | Decision::Error(..)
@@ -92,7 +93,7 @@ impl<'a> Pipeline<'a> {
         }
         let to = match decision {
             Decision::Open(opening) => opening.flow().judgement.far,
-            Decision::Again(far) => *far,
+            Decision::Again(to) | Decision::Answer(_, _, to) => *to,
             Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _) => {
                 self.edge_of(&self.flows.flow(hit.id)?, hit.side.other())
             }
@@ -136,7 +137,13 @@ impl<'a> Pipeline<'a> {
     }
 
     /// An ICMP error goes the way of the flow whose packet it quotes (W9, T-22 to T-25).
-    fn decide_error(self, entry: Entry<'_>, packet: &[u8], headers: &Headers) -> Decision {
+    fn decide_error(
+        self,
+        entry: Entry<'_>,
+        packet: &[u8],
+        headers: &Headers,
+        note: &mut impl Note,
+    ) -> Decision {
         if !verify_icmp_checksum(packet, headers) {
             return Decision::Drop(DropReason::IcmpChecksum, None);
         }
@@ -161,6 +168,9 @@ impl<'a> Pipeline<'a> {
             }
             Some((_, flow)) if is_redirect && flow.is_translated() => {
                 Decision::Drop(DropReason::Redirect, None)
+            }
+            Some((hit, flow)) if self.is_answer_elsewhere(&flow, hit.side) => {
+                self.decide_answer(entry, hit, &flow, None, note)
             }
             Some((hit, _)) => Decision::Error(hit, quote),
         }
@@ -235,13 +245,20 @@ impl<'a> Pipeline<'a> {
         if came_from != entry.code {
             return Decision::Drop(DropReason::WrongEdge, None);
         }
+        let goes_elsewhere = |far: EdgeCode| hit.side != flow.opener && far.answers_elsewhere();
         if !self.flows.is_stale(hit.id) {
             note.step(|| Step::Flow(FlowStep::Hit { opened_by: flow.generation }));
+            if goes_elsewhere(flow.judgement.far) {
+                return self.decide_answer(entry, hit, flow, None, note);
+            }
             return Decision::Hit(hit);
         }
         match self.judge_again(flow) {
             Ok((cell, judgement)) => {
                 note.step(|| Step::Flow(FlowStep::Renewed { opened_by: flow.generation }));
+                if goes_elsewhere(judgement.far) {
+                    return self.decide_answer(entry, hit, flow, Some((cell, judgement)), note);
+                }
                 Decision::Renew(hit, cell, judgement)
             }
             Err((cause, reason)) => {
@@ -272,7 +289,7 @@ impl<'a> Pipeline<'a> {
         if translated && !self.may_keep(entry, flow.external) {
             return Err(withdrawn);
         }
-        let Judgement { near, far, .. } = flow.judgement;
+        let (near, far) = (flow.judgement.near, flow.judgement.far.plain());
         let same_far = far == path.far || far.is_public() && path.far.is_public();
         if near != entry.code
             || !same_far
@@ -284,7 +301,8 @@ impl<'a> Pipeline<'a> {
         let (mark, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         let mark =
             if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
-        let judgement = Judgement { near, far: path.far, mark };
+        let far = self.far_of(near, path.far, &tuple.reversed(), &mut ());
+        let judgement = Judgement { near, far, mark };
         Ok((cell(entry.origin.number(), path.service), judgement))
     }
 
@@ -361,6 +379,7 @@ impl<'a> Pipeline<'a> {
                 DenyMode::Drop => return Decision::Deny(reason, None),
             }
         }
+        let far = self.far_of(entry.code, path.far, &tuple.reversed(), note);
         let new = NewFlow {
             protocol: tuple.protocol,
             inside: tuple.source,
@@ -371,7 +390,7 @@ impl<'a> Pipeline<'a> {
             opener: Side::Inside,
             cell: cell(entry.origin.number(), path.service),
             generation: self.snapshot.generation(),
-            judgement: Judgement { near: entry.code, far: path.far, mark },
+            judgement: Judgement { near: entry.code, far, mark },
             sharing,
         };
         match self.flows.may_open(self.now, new) {

@@ -50,6 +50,12 @@ pub enum Step {
         /// The best route of the subnet's own table.
         route: Option<Route>,
     },
+    /// Answers of the flow do not leave by the edge that the question came by, but as the next step
+    /// says.
+    Answer {
+        /// Where the question came from.
+        question: Edge,
+    },
     /// Under which source the far side will see the flow.
     Source {
         /// The public address and port, if the source is translated.
@@ -174,6 +180,10 @@ impl fmt::Display for Shown<'_, Step> {
                     Some(route) => write!(f, "   (else {route})"),
                     None => f.write_str("   (else no route)"),
                 }
+            }
+            Step::Answer { question } => {
+                let from = snapshot.describe(question);
+                write!(f, "answer   goes another way than the question came, which was from {from}")
             }
             Step::Source { translated: Some(external), .. } => {
                 write!(f, "source   translated to {external}")

@@ -132,6 +132,19 @@ impl Flow {
         Passed { forward: self.forward(side), bytes, turns: self.turns && side == 0 }
     }
 
+    /// An answer that leaves as it is, by another edge than the question came by.
+    pub(super) fn carry_elsewhere(
+        &self,
+        side: usize,
+        to: Edge,
+        bytes: &[u8],
+        packet: &Packet,
+    ) -> Passed {
+        let (source, destination) = (packet.source, packet.destination);
+        let bytes = wire::readdress(bytes, packet, source, destination, packet.ttl - 1);
+        Passed { forward: Forward { to, ..self.forward(side) }, bytes, turns: false }
+    }
+
     pub(super) fn forward(&self, side: usize) -> Forward {
         let direction = if side == self.opener { Direction::Forward } else { Direction::Reverse };
         // The opener of what comes in is outside, under its own address.

@@ -133,10 +133,14 @@ impl Model {
         open: bool,
     ) -> Option<TimerProfile> {
         let first = first_packet(protocol, inside, remote);
-        let method = match self.path(edge, &first).ok()?.method? {
+        self.subnet_of(edge)?;
+        let own = || methods(&self.network, edge).into_iter().next();
+        let method = match self.path(edge, &first).map(|path| path.method) {
             // N-07: what is open goes on when the remote's address becomes one of ours.
-            Err(NoPath::Hairpin) if open => methods(&self.network, edge).into_iter().next()?,
-            method => method.ok()?,
+            Ok(Some(Err(NoPath::Hairpin))) if open => own()?,
+            Ok(Some(method)) => method.ok()?,
+            // the port is the socket's wherever its answers go.
+            Ok(None) | Err(_) => own().filter(|own| own.carries(&first))?,
         };
         let rules = method.rules(protocol);
         (rules.is_independent() && method.has(external)).then(|| method.timers(protocol))

@@ -221,8 +221,12 @@ impl Model {
         if bytes.get(packet.header) == Some(&5) && flow.translated {
             return drop(DropReason::Redirect);
         }
+        let elsewhere = self.way_of_answer(&flow, side)?;
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, self.size_behind(&flow, side))?;
+        self.check_size(entered, packet, self.size_of_way(&flow, side, elsewhere))?;
+        if let Some(to) = elsewhere {
+            return Ok(flow.carry_elsewhere(side, to, bytes, packet));
+        }
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {
             // From the inside, about a packet from the remote: the inside is not shown (N5).
