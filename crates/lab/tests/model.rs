@@ -138,6 +138,8 @@ fn sequences_reach_every_kind_of_outcome() {
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
     assert!(inbound > 10 && turned > 10 && one_to_one > 20, "{sum:?}");
+    let Coverage { elsewhere, spoofed, .. } = sum;
+    assert!(elsewhere > 30 && spoofed > 100, "{sum:?}");
     assert!(balanced > 50 && blocks > 300, "{sum:?}");
     assert!(too_long > 50 && policed > 30, "{sum:?}");
     assert!(closed > 100 && originated > 300 && refused > 200, "{sum:?}");

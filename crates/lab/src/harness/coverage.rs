@@ -15,6 +15,10 @@ pub struct Coverage {
     pub endpoint: u64,
     /// Packets from the public side on flows that it opened itself.
     pub inbound: u64,
+    /// Packets of flows from outside whose answers take another way than the question.
+    pub elsewhere: u64,
+    /// Packets from the public side under an address of the receiver's neighbours.
+    pub spoofed: u64,
     /// Packets that turned round at a public address.
     pub turned: u64,
     /// Packets behind the addresses of a load balancer.
@@ -66,6 +70,8 @@ impl AddAssign for Coverage {
             translated,
             endpoint,
             inbound,
+            elsewhere,
+            spoofed,
             turned,
             balanced,
             one_to_one,
@@ -92,6 +98,8 @@ impl AddAssign for Coverage {
         self.translated += translated;
         self.endpoint += endpoint;
         self.inbound += inbound;
+        self.elsewhere += elsewhere;
+        self.spoofed += spoofed;
         self.turned += turned;
         self.balanced += balanced;
         self.one_to_one += one_to_one;

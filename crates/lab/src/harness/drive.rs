@@ -58,7 +58,7 @@ impl Runner {
         self.count_rules(&trace);
         self.coverage.delayed += u64::from(self.is_delayed(edge));
         self.coverage.picked_up += u64::from(chosen.is_some() && is_mid_stream(&before));
-        self.ledger.packet(&verdict.fate, &before, &after)?;
+        self.ledger.packet(&verdict.fate, edge, &before, &after)?;
         self.after()?;
         let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
         self.coverage.tunnelled += u64::from(self.tunnels.leave(forward.to, &after)?);
@@ -70,6 +70,7 @@ impl Runner {
         let Fate::Forward(forward) = fate else {
             self.coverage.stopped += 1;
             self.coverage.unfit += u64::from(*fate == Fate::Drop(DropReason::TcpInvalid));
+            self.coverage.spoofed += u64::from(*fate == Fate::Drop(DropReason::SpoofedSource));
             self.coverage.too_long += u64::from(*fate == Fate::Drop(DropReason::TooLong));
             self.coverage.policed += u64::from(*fate == Fate::Deny(DenyReason::Refused(by_policy)));
             return;
@@ -117,6 +118,7 @@ impl Runner {
     /// Which rules of security groups decided.
     fn count_rules(&mut self, trace: &Trace) {
         for step in &trace.steps {
+            self.coverage.elsewhere += u64::from(matches!(step, TraceStep::Answer { .. }));
             if let TraceStep::Security { rule: Some(rule), .. } = step {
                 self.coverage.by_tag += u64::from((world::FIRST_OF_TAGS..=4096).contains(rule));
                 self.coverage.by_default_rule += u64::from(*rule > 4096);

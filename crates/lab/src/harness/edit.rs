@@ -28,7 +28,7 @@ pub struct Edit {
     pub with: u8,
 }
 
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 10] = [
     "0.0.0.0/0",
     "52.239.0.0/18",
     "52.239.0.0/24",
@@ -38,6 +38,7 @@ const PREFIXES: [&str; 9] = [
     "10.9.0.0/16",
     "52.239.64.0/18",
     "10.1.0.0/16",
+    "192.168.1.0/24",
 ];
 
 impl Edit {
@@ -85,7 +86,8 @@ impl Edit {
         let resource = *pick(&world.resources, on);
         let nic = *pick(&world.nics, on);
         let text: &&str = pick(&PREFIXES, to);
-        let prefix = net4(text);
+        let prefix = world.space.prefix(net4(text));
+        let at = |octets: [u8; 4]| world.space.address(octets.into());
         match kind % Self::KINDS {
             0 | 1 => {
                 let (name, scope) = (net.service(service)?.name.clone(), scope(with));
@@ -118,11 +120,11 @@ impl Edit {
             }
             14 if to % 2 == 0 => net.peer(world.vnets[0], world.vnets[2]),
             14 => net.unpeer(world.vnets[0], world.vnets[2]),
-            15 => net.connect(world.vnets[0], world.site, &announced(to)),
+            15 => net.connect(world.vnets[0], world.site, &announced(world, to)),
             16 => net.remove_subnet(subnet),
             17 if to % 2 == 0 => net.remove_nic(nic),
             17 => {
-                let address = [Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(10, 0, 0, 4)];
+                let address = [at([10, 0, 0, 5]), at([10, 0, 0, 4])];
                 net.add_nic(world.subnets[0], "late", *pick(&address, with)).map(drop)
             }
             18 if to % 2 == 0 => net.remove_resource(resource),
@@ -164,7 +166,7 @@ impl Edit {
             }
             35 if to % 2 == 0 => net.remove_private_endpoint(*pick(&world.private, on)),
             35 => {
-                let address = *pick(&[Ipv4Addr::new(10, 0, 0, 5), PRIVATE[1]], with);
+                let address = at(*pick(&[[10, 0, 0, 5], PRIVATE[1].octets()], with));
                 net.edit(|net| {
                     let id =
                         net.add_private_endpoint(world.subnets[0], "late", address, world.vault)?;
@@ -182,7 +184,7 @@ impl Edit {
                 let subnet = *pick(&world.subnets[..2], on);
                 net.set_route(subnet, prefix, hop(world, with))?;
                 net.set_bgp_override(subnet, prefix, to / 4 % 4 > 0)?;
-                net.connect(world.vnets[0], world.site, &announced(1 + 2 * (to / 2 % 2)))
+                net.connect(world.vnets[0], world.site, &announced(world, 1 + 2 * (to / 2 % 2)))
             }),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
             22 => net.edit(|net| {
@@ -250,14 +252,14 @@ fn tag(to: u8) -> (&'static str, TagLevel, [&'static str; 2]) {
 }
 
 /// What the site announces by BGP.
-fn announced(to: u8) -> Vec<Ipv4Net> {
+fn announced(world: &World, to: u8) -> Vec<Ipv4Net> {
     let sets: [&[&str]; 4] = [
         &["192.168.1.0/24"],
         &["52.239.0.0/20", "192.168.0.0/16"],
         &["0.0.0.0/0"],
         &["198.51.100.0/25", "52.239.16.0/20"],
     ];
-    pick(&sets, to).iter().map(|text| net4(text)).collect()
+    pick(&sets, to).iter().map(|text| world.space.prefix(net4(text))).collect()
 }
 
 /// What the owner of a resource says to a private endpoint; more often than not yes.
@@ -288,14 +290,15 @@ fn scope(with: u8) -> Scope {
 }
 
 fn hop(world: &World, with: u8) -> NextHop {
+    let at = |octets: [u8; 4]| world.space.address(octets.into());
     match with % 8 {
-        0 | 1 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 1, 4)),
+        0 | 1 => NextHop::VirtualAppliance(at([10, 0, 1, 4])),
         2 => NextHop::Internet,
         3 => NextHop::None,
         4 => NextHop::VirtualNetworkGateway(world.site),
         5 => NextHop::VnetLocal,
-        6 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 1, 0, 4)),
-        _ => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 77, 4)),
+        6 => NextHop::VirtualAppliance(at([10, 1, 0, 4])),
+        _ => NextHop::VirtualAppliance(at([10, 0, 77, 4])),
     }
 }
 

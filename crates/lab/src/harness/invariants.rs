@@ -8,6 +8,7 @@ use core::net::Ipv4Addr;
 use vnetem::{Cause, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark};
 
 use super::planes::Planes;
+use super::world::is_inside;
 use crate::model::wire::{
     ICMP, Packet, Part, SYN, TCP, UDP, sums_are_right, transport_sum_is_right,
 };
@@ -36,6 +37,7 @@ impl Ledger {
     pub(crate) fn packet(
         &mut self,
         fate: &Fate,
+        edge: Edge,
         before: &[u8],
         after: &[u8],
     ) -> Result<(), String> {
@@ -44,7 +46,7 @@ impl Ledger {
             Fate::Forward(forward) => {
                 add(&mut self.forwarded, after);
                 self.refused += u64::from(matches!(forward.mark, Mark::Refused(_)));
-                outside(forward, before, after)?;
+                outside(edge, forward, before, after)?;
                 changes(before, after)
             }
             Fate::Deny(reason) => {
@@ -232,7 +234,7 @@ impl Ledger {
 fn settled(event: &Happening) -> EventKind {
     let (_, from, to) = event.opener;
     let ours = |address: &Ipv4Addr| matches!(address.octets(), [20, ..]);
-    let turns = ours(to.ip()) && (ours(from.ip()) || from.ip().is_private());
+    let turns = ours(to.ip()) && (ours(from.ip()) || is_inside(*from.ip()));
     match event.kind {
         EventKind::Closed(_) if turns => EventKind::Closed(Cause::Withdrawn),
         EventKind::Ended(Cause::SourceSwitched | Cause::PathSwitched) if turns => {
@@ -252,13 +254,20 @@ fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
 }
 
 /// N5, E1, E2: no private source on the public side; over an endpoint the source stays as it is.
-fn outside(forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
+fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
     };
+    let is_public = |edge| matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
     match forward.to {
-        Edge::Internet | Edge::Service { identity: None, .. } if new.source.ip().is_private() => {
-            Err("a private source left for the public side (N5)".into())
+        to if is_public(to) => {
+            // Somebody on the internet may have an address that others have inside.
+            let shows = match is_public(edge) {
+                true => new.source.ip().is_private(),
+                false => is_inside(*new.source.ip()),
+            };
+            let what = "a private source left for the public side (N5)";
+            if shows { Err(what.into()) } else { Ok(()) }
         }
         Edge::Service { identity: Some(identity), .. } => {
             if new.protocol != TCP && new.protocol != ICMP {
