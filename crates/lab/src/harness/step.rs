@@ -135,7 +135,7 @@ impl Step {
                     68..=91 => 2,
                     92..=107 => 23,
                     // Routes, since each concerns a part of the flows only.
-                    108..=127 => 6,
+                    108..=115 => 6,
                     other => other % Edit::KINDS,
                 };
                 let edit = Edit { kind, on: b, to: c, with: d };

@@ -9,7 +9,8 @@ impl Runner {
         let HostAt(edge, address) = match host {
             0..=143 => hosts[*pick(&self.world.beginning.from, host)],
             144..=191 => *pick(&hosts[13..20], host),
-            _ => *pick(&hosts, host),
+            192..=247 => *pick(&hosts[..20], host),
+            _ => *pick(&hosts[20..], host),
         };
         let (protocol, port) = match ports % 8 {
             0..=4 => (TCP, [443, 443, 443, 80][usize::from(ports / 8 % 4)]),

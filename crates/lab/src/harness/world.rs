@@ -117,7 +117,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
         methods: &[(0, 1), (1, 1), (2, 15), (4, 20)],
         policies: &[(0, 1), (2, 0)],
         rule: 2,
-        from: [1, 16, 8],
+        from: [1, 13, 16],
         called: true,
         ..PLAIN
     },

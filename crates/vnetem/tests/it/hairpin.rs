@@ -307,7 +307,13 @@ fn t_33_a_change_closes_both_flows_and_tells_each_host_once() {
         let (public_a, public_b) = world.connection();
         let (a, b) = (world.a, world.b);
         while world.plane.poll_event().is_some() {}
-        world.network.set_route(world.subnets[which], net("20.1.1.0/24"), NextHop::None).unwrap();
+        // For who was called, a route concerns its answers alone.
+        if which == 0 {
+            let there = net("20.1.1.0/24");
+            world.network.set_route(world.subnets[0], there, NextHop::None).unwrap();
+        } else {
+            world.network.set_outbound(world.subnets[1], Outbound::Private).unwrap();
+        }
         world.apply();
         let mut resets: Vec<_> = world
             .made()

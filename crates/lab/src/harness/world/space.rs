@@ -40,6 +40,11 @@ impl Space {
         Self { far, site: PRIVATE_RANGES.site, ..self }
     }
 
+    /// Whether alpha's addresses could be met on the internet, too.
+    pub(crate) const fn looks_public(&self) -> bool {
+        self.home[0] != PRIVATE_RANGES.home[0]
+    }
+
     /// An address at its place in this space.
     pub(crate) const fn address(&self, at: Ipv4Addr) -> Ipv4Addr {
         let ([a, b], [c, d], [e, f, g]) = (self.home, self.far, self.site);
