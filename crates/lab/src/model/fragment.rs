@@ -50,11 +50,14 @@ impl Model {
         }
         // N-18: the method may have changed since the first one passed. What goes no further renews nothing.
         let refused = !self.carries_fragments(&flow);
-        let size = self.size_behind(&flow, side);
-        self.renew(flow_at, packet.ttl > 1 && !refused && packet.total <= usize::from(size))?;
+        let way = self.way_of_answer(&flow, side);
+        let size = self.size_of_way(&flow, side, way.ok().flatten());
+        let goes_on = packet.ttl > 1 && !refused && way.is_ok();
+        self.renew(flow_at, goes_on && packet.total <= usize::from(size))?;
         if refused {
             return drop(DropReason::OutboundUnsupported);
         }
+        let elsewhere = way?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, size)?;
         let Some(first) = self.fragments.get_mut(at) else { return Err(missing) };
@@ -64,7 +67,11 @@ impl Model {
         if first.length == Some(seen) {
             self.fragments.remove(at);
         }
-        Ok(self.flow(flow_at)?.carry(side, entered.bytes, packet))
+        let flow = self.flow(flow_at)?;
+        Ok(match elsewhere {
+            Some(to) => flow.carry_elsewhere(side, to, entered.bytes, packet),
+            None => flow.carry(side, entered.bytes, packet),
+        })
     }
 
     /// A first fragment went on: it speaks for the later ones. The same once more changes nothing, another begins another datagram.
