@@ -28,9 +28,9 @@ use crate::{Edge, Snapshot};
 /// A host is inside where the configuration says so: in the ranges of the networks and sites that
 /// peerings and gateways connect, directly or one behind the other, with the place where the packet
 /// enters. What two of them say to each other belongs to both addresses together; what one says to
-/// anybody else belongs to that one. So a host that reaches an address of a connected network by the
-/// internet has ports of its own for it. Where networks are connected whose hosts met by the internet
-/// before, late segments of the flows that this closes are answered no more.
+/// anybody else belongs to that one. So a host that reaches an address of a connected network by
+/// the internet has ports of its own for it. Where networks are connected whose hosts met by the
+/// internet before, late segments of the flows that this closes are answered no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u8);
 

@@ -15,6 +15,7 @@ mod data_plane;
 mod edges;
 mod endpoint_policies;
 mod flow_rules;
+mod from_outside;
 mod hairpin;
 mod idle;
 mod outbound;

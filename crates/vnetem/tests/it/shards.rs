@@ -415,7 +415,8 @@ fn ranges_of_any_class_keep_their_shards() {
         let mut asked = Vec::new();
         for &(edge, address) in &senders {
             let from = SocketAddrV4::new(address, 40_000);
-            // The public, an address that an unconnected network has too, the endpoint, a neighbour.
+            // The public, an address that an unconnected network has too, the endpoint, a
+            // neighbour.
             for to in ["9.9.9.9:53", "8.8.8.8:53", "52.239.1.9:443"] {
                 asked.push(Arrival { edge, bytes: udp(from, to.parse().unwrap()) });
             }

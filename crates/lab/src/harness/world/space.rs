@@ -1,10 +1,12 @@
-//! Which addresses the networks and the site of a world have: ranges of every class, since none of them says who is inside.
+//! Which addresses the networks and the site of a world have: ranges of every class, since none of
+//! them says who is inside.
 
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// The ranges of a world. What is written for 10.0.0.0/16, 10.1.0.0/16 and 192.168.1.0/24 lies in them at the same place.
+/// The ranges of a world. What is written for 10.0.0.0/16, 10.1.0.0/16 and 192.168.1.0/24 lies in
+/// them at the same place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Space {
     /// Of alpha and of beta.
@@ -33,7 +35,8 @@ pub(crate) const PUBLIC_AROUND: Space = Space { home: [10, 0], far: [30, 2], sit
 const ALL: [Space; 5] = [PRIVATE_RANGES, PUBLIC_RANGES, MEASURING, AROUND_TEST_NET, PUBLIC_AROUND];
 
 impl Space {
-    /// The same, with such ranges around alpha and beta as nobody meets on the internet before they are connected.
+    /// The same, with such ranges around alpha and beta as nobody meets on the internet before they
+    /// are connected.
     pub(crate) const fn with_private_neighbours(self) -> Self {
         let Self { far: [first, _], .. } = self;
         let far = if first == 30 { PRIVATE_RANGES.far } else { self.far };
