@@ -95,7 +95,7 @@ impl Pipeline<'_> {
     /// Whether a host of a virtual network was asked from outside: from the public side, by a site,
     /// or by an appliance for somebody who is neither in the network nor in a peered one.
     fn is_from_outside(self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
-        let is_host = matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
+        let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
         let from_outside = match near.place() {
             Place::Internet | Place::Public(_) | Place::Site(_) => true,
             Place::Nic(_) if self.forwards(near) => {
@@ -104,7 +104,7 @@ impl Pipeline<'_> {
             }
             _ => false,
         };
-        is_host && from_outside
+        from_outside && is_host()
     }
 
     /// Tells by which route an answer leaves.

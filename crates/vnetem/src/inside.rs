@@ -81,13 +81,13 @@ impl Pipeline<'_> {
     /// elsewhere: from the public side one that is inside, from a site one of the receiver's own
     /// network or of a peered one (P8). No security group may take it for a neighbour's.
     pub(crate) fn is_spoofed(self, entry: Entry<'_>, to: EdgeCode, source: Ipv4Addr) -> bool {
-        let Some(vnet) = self.snapshot.vnet_at(to) else { return false };
+        let receiver = || self.snapshot.vnet_at(to);
         match entry.code.place() {
             // What turned round has been translated by us.
-            Place::Internet | Place::Public(_) => {
-                entry.code != EdgeCode::OURS && self.snapshot.is_inside(vnet, source)
+            Place::Internet | Place::Public(_) if entry.code != EdgeCode::OURS => {
+                receiver().is_some_and(|vnet| self.snapshot.is_inside(vnet, source))
             }
-            Place::Site(_) => self.snapshot.is_at_home(vnet, source),
+            Place::Site(_) => receiver().is_some_and(|vnet| self.snapshot.is_at_home(vnet, source)),
             _ => false,
         }
     }
