@@ -12,9 +12,11 @@ use crate::origin::Entry;
 use crate::pipeline::Pipeline;
 use crate::snapshot::VnetView;
 
-/// Nobody was ever given more than a /8. A shorter prefix that a site announces says which way the
-/// rest of the world is, not who lives there.
-const SHORTEST: u8 = 8;
+/// Returns whether a prefix of a site says who lives there. Nobody was ever given more than a /8: a
+/// shorter one is a default route, and says which way the rest of the world is.
+pub(crate) fn is_somebodys(prefix: &Ipv4Net) -> bool {
+    prefix.prefix_len() >= 8
+}
 
 /// A set of addresses, as ranges in order that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,9 +35,8 @@ impl Ranges {
 
 impl FromIterator<Ipv4Net> for Ranges {
     fn from_iter<I: IntoIterator<Item = Ipv4Net>>(prefixes: I) -> Self {
-        let prefixes = prefixes.into_iter().filter(|prefix| prefix.prefix_len() >= SHORTEST);
         let ends = |prefix: Ipv4Net| (prefix.network().to_bits(), prefix.broadcast().to_bits());
-        let mut all: Vec<(u32, u32)> = prefixes.map(ends).collect();
+        let mut all: Vec<(u32, u32)> = prefixes.into_iter().map(ends).collect();
         all.sort_unstable();
         let mut joined: Vec<(u32, u32)> = Vec::with_capacity(all.len());
         for (first, last) in all {
@@ -121,9 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn default_routes_hold_nobody() {
-        let ranges = ranges(&["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1"]);
-        assert_eq!(ranges, Ranges::default());
+    fn default_routes_are_nobodys() {
+        for (prefix, is) in [("0.0.0.0/0", false), ("128.0.0.0/1", false), ("30.0.0.0/8", true)] {
+            assert_eq!(is_somebodys(&prefix.parse().unwrap()), is, "{prefix}");
+        }
+        let wide = ranges(&["30.0.0.0/7"]);
+        assert!(wide.contains(Ipv4Addr::new(31, 0, 0, 1)), "a network may be as wide as it likes");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
 use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
+use crate::inside::is_somebodys;
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
     ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
@@ -208,7 +209,12 @@ impl Network {
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
             peers: vnet.peers.iter().copied().collect(),
             sites: vnet.gateways.keys().copied().collect(),
-            learned: sites.flat_map(|site| &site.ranges).chain(announced).copied().collect(),
+            learned: sites
+                .flat_map(|site| &site.ranges)
+                .chain(announced)
+                .filter(|prefix| is_somebodys(prefix))
+                .copied()
+                .collect(),
             nics: self.nics_in(id, Ipv4Net::default()),
             private: self.private_in(id).map(|(id, endpoint)| (endpoint.address, id)).collect(),
         }

@@ -7,7 +7,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
-use crate::inside::Ranges;
+use crate::inside::{Ranges, is_somebodys};
 use crate::snapshot::PlaceView;
 use crate::{Edge, PrivateEndpointId, Snapshot};
 
@@ -52,7 +52,8 @@ impl Realms {
         }
         for place in snapshot.places.iter().flatten() {
             if let PlaceView::Site(site) = place {
-                ranges.insert(Node::Site(site.id), site.ranges.clone());
+                let own = site.ranges.iter().filter(|range| is_somebodys(range));
+                ranges.insert(Node::Site(site.id), own.copied().collect());
             }
         }
         self.joints.retain(|(one, other)| ranges.contains_key(one) && ranges.contains_key(other));

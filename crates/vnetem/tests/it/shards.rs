@@ -376,10 +376,11 @@ fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
 /// network of any range: none of them says who is inside.
 #[test]
 fn ranges_of_any_class_keep_their_shards() {
-    for range in ["30.1", "192.0", "198.18", "100.64", "10.0", "172.20", "1.1"] {
+    for range in ["30.1", "192.0", "198.18", "100.64", "10.0", "172.20", "1.1", "32.0"] {
+        let length = if range == "32.0" { 7 } else { 16 };
         let mut network = Network::new();
         let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
-        let vnet = network.add_vnet("net", &[net(&format!("{range}.0.0/16"))]).unwrap();
+        let vnet = network.add_vnet("net", &[net(&format!("{range}.0.0/{length}"))]).unwrap();
         // Who has the same addresses elsewhere, and who has those of the internet.
         network.add_vnet("twin", &[net(&format!("{range}.0.0/16"))]).unwrap();
         network.add_vnet("squatter", &[net("8.8.0.0/16")]).unwrap();
