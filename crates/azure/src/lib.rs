@@ -36,4 +36,6 @@ pub use error::{Place, Problem, TagsError};
 pub use network::ServiceError;
 pub use regions::{paired_regions, region_name};
 pub use service_tags::{ServiceTag, ServiceTags};
-pub use services::{Assumption, ENDPOINT_PROTOCOL, EndpointService, Product, RolloutTimes, Scope};
+pub use services::{
+    Assumption, ENDPOINT_PROTOCOL, EndpointService, Product, RolloutTimes, RuleCheck, Scope,
+};

@@ -87,6 +87,31 @@ pub enum EditError {
         /// Where it stands.
         on: String,
     },
+    /// A rule would name subnets that have no endpoint for the service, which asks for it first (E-14).
+    EndpointMissing {
+        /// The service.
+        service: String,
+        /// The subnet.
+        subnet: String,
+        /// Whether the rule may be told to ignore that the endpoint is missing.
+        may_ignore: bool,
+    },
+    /// Endpoint policies cannot be attached to the endpoints of this service (P-33).
+    NoPolicies {
+        /// The policy.
+        policy: String,
+        /// The service.
+        service: String,
+    },
+    /// An endpoint policy needs the endpoint of the subnet first (P-07).
+    PolicyNeedsEndpoint {
+        /// The policy.
+        policy: String,
+        /// The service.
+        service: String,
+        /// The subnet.
+        subnet: String,
+    },
     /// A bound of the model is reached.
     Limit {
         /// What there would be too many of.
@@ -200,6 +225,24 @@ impl fmt::Display for EditError {
             Self::Excluded { new, standing, on } => {
                 write!(f, "{new} cannot stand on {on} beside {standing}")
             }
+            Self::EndpointMissing { service, subnet, may_ignore } => {
+                write!(
+                    f,
+                    "SubnetsHaveNoServiceEndpointsConfigured: subnet {subnet} has no endpoint for {service}, so no rule of {service} can name it; enable the endpoint first"
+                )?;
+                if *may_ignore {
+                    f.write_str(", or let the rule ignore that it is missing")?;
+                }
+                Ok(())
+            }
+            Self::NoPolicies { policy, service } => write!(
+                f,
+                "endpoint policy {policy} cannot be attached for {service}: endpoint policies are for Storage only"
+            ),
+            Self::PolicyNeedsEndpoint { policy, service, subnet } => write!(
+                f,
+                "{subnet}: policy {policy} needs the subnet's endpoint for {service} first"
+            ),
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
             Self::Classic { vnet } => {
                 write!(f, "vnet {vnet} is of the classic model and has no endpoints")

@@ -54,10 +54,10 @@ pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use journal::{TranslationEvent, TranslationEventKind};
 pub use network::{
-    Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, NetworkPolicies, Nic, Outbound,
-    OutboundRule, Peering, Permissions, Placement, PortBlock, PrivateEndpoint,
-    PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service, Site, Subnet,
-    TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Endpoint, EndpointFirst, Lag, LoadBalancer, MissingEndpoint, Network,
+    NetworkPolicies, Nic, Outbound, OutboundRule, Peering, Permissions, Placement, PortBlock,
+    PrivateEndpoint, PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service,
+    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};

@@ -146,6 +146,8 @@ pub(crate) fn build(
     let regions =
         [("52.239.0.0/20", "east"), ("52.239.16.0/20", "west")].map(|(p, r)| (net4(p), r.into()));
     net.set_service_regions(storage, regions)?;
+    net.set_takes_policies(storage, true)?;
+    net.set_takes_policies(sql, true)?;
     let alpha = net.add_vnet("alpha", &[net4("10.0.0.0/16")])?;
     net.place_vnet(alpha, Placement { region: "east".into(), ..Placement::default() })?;
     let beta = net.add_vnet("beta", &[net4("10.0.0.0/16")])?;

@@ -103,7 +103,8 @@ fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<Servic
     let service = net.service(id).ok()?;
     let here = &net.vnet(subnet.vnet).ok()?.placement.region;
     let there = region_of(service, *packet.destination.ip())?;
-    (service.same_region_path && packet.protocol == TCP && there == here).then_some(id)
+    (service.same_region_path == Some(true) && packet.protocol == TCP && there == here)
+        .then_some(id)
 }
 
 /// The region of an address of a service, if it is known.

@@ -60,9 +60,14 @@ impl<'a> Stage<'a> {
         settings.flows.held = 4096;
         settings.flows.cells = 4096;
         let mut seed = 1;
+        let mut rules_for_subnets = Vec::new();
         for (line, declaration) in &scenario.declarations {
             let done = match declaration {
-                Declaration::Edit(edit) => topology.change(core::slice::from_ref(edit)),
+                Declaration::Edit(edit) => {
+                    let (edit, later) = edit.without_subnet_rules();
+                    rules_for_subnets.extend(later.into_iter().map(|rule| (*line, rule)));
+                    topology.change(edit.as_slice())
+                }
                 Declaration::Host(HostSpec {
                     name, address, home: Home::Subnet(subnet), ..
                 }) => topology.change(&[nic(name, *address, subnet, false)]),
@@ -91,6 +96,10 @@ impl<'a> Stage<'a> {
                 }
             };
             done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
+        }
+        for (line, rule) in rules_for_subnets {
+            let done = topology.change(core::slice::from_ref(&rule));
+            done.map_err(|why| Problem::Refused(why).at(&scenario.file, line))?;
         }
         let (own_seed, seed) = (seed, options.seed.unwrap_or(seed));
         let mut world = World::new(topology.network.commit(), settings, seed);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, EditError, Endpoint, Identity, Network, NicId, Outbound, Placement, ResourceId, Rollout,
-    Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
+    Edge, EditError, Endpoint, Identity, MissingEndpoint, Network, NicId, Outbound, Placement,
+    ResourceId, Rollout, Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
@@ -242,16 +242,23 @@ impl Topology {
                 let service = self.service(service)?;
                 let mut firewall = self.firewall(service, *kind);
                 rules.iter().try_for_each(|rule| self.change_rule(&mut firewall, rule, false))?;
-                self.network.add_resource(service, name, *address, firewall)?;
+                self.check_rules(service, rules, None)?;
+                let missing = MissingEndpoint::Ignore;
+                self.network.add_resource_with(service, name, *address, firewall, missing)?;
             }
             Edit::Secondary { resource, address } => {
                 self.network.set_secondary(self.resource(resource)?, Some(*address))?;
             }
             Edit::Rule { resource, rule, remove } => {
                 let id = self.resource(resource)?;
-                let mut set = self.network.resource(id)?.rules.clone();
+                let standing = self.network.resource(id)?;
+                let mut set = standing.rules.clone();
+                if !remove {
+                    let rules = core::slice::from_ref(rule);
+                    self.check_rules(standing.service, rules, Some(&standing.rules))?;
+                }
                 self.change_rule(&mut set, rule, *remove)?;
-                self.network.set_rules(id, set)?;
+                self.network.set_rules_with(id, set, MissingEndpoint::Ignore)?;
             }
             Edit::Enable { service, subnet, regions } => {
                 let (id, subnet) = (self.service(service)?, self.subnet(subnet)?);

@@ -251,7 +251,7 @@ impl Network {
             region_names: regions.into_iter().cloned().collect(),
             same_region: self
                 .services()
-                .filter(|(_, service)| service.same_region_path)
+                .filter(|(_, service)| service.same_region_path == Some(true))
                 .map(|(id, _)| id)
                 .collect(),
         }

@@ -29,8 +29,8 @@ use vnetem_packet::{SiteId, SubnetId, VnetId};
 pub use balancers::{LoadBalancer, OutboundRule, PortBlock};
 pub use endpoints::{Endpoint, ProvisioningState, Scope};
 pub use intent::{
-    Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Service, Site,
-    Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, EndpointFirst, MissingEndpoint, Nic, Outbound, Peering, Placement,
+    Resource, RouteTable, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
 pub(crate) use policies::Attached;
 pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};

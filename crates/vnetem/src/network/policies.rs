@@ -72,17 +72,28 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// One does not exist, the subnet has no such endpoint, the policy is in another region than the network, or there are 100 policies
-    /// already (P-07).
+    /// One does not exist, the service takes no policies (P-33), the subnet has no such endpoint, the policy is in another region
+    /// than the network, or there are 100 policies already (P-07).
     pub fn attach_policy(
         &mut self,
         subnet: SubnetId,
         service: ServiceId,
         id: EndpointPolicyId,
     ) -> Result<(), EditError> {
-        self.service(service)?;
+        let asked = self.service(service)?;
         let place = self.subnet(subnet)?;
         let policy = self.endpoint_policy(id)?;
+        let (policy_name, service_name) = (policy.name.clone(), asked.name.clone());
+        if !asked.takes_policies {
+            return Err(EditError::NoPolicies { policy: policy_name, service: service_name });
+        }
+        if !place.endpoints.contains_key(&service) {
+            return Err(EditError::PolicyNeedsEndpoint {
+                policy: policy_name,
+                service: service_name,
+                subnet: format!("subnet {}", place.name),
+            });
+        }
         // Of a network that is placed nowhere nothing is known that a policy could contradict.
         let region = match self.vnet(place.vnet)?.placement.region.as_str() {
             "" => policy.region.clone(),
@@ -93,9 +104,8 @@ impl Network {
         if self.policies.attached.get(&key).is_some_and(|attached| attached.contains(&id)) {
             return Ok(());
         }
-        let endpoint = place.endpoints.contains_key(&service);
         standing
-            .attach(Arc::clone(policy), &region, endpoint)
+            .attach(Arc::clone(policy), &region, true)
             .map_err(|why| not_attached(place, why))?;
         self.policies.attached.entry(key).or_default().insert(id);
         self.touch_policies(key);
@@ -194,6 +204,14 @@ impl Network {
         let name = format!("the endpoint of subnet {}", self.subnet(subnet)?.name);
         let by = format!("endpoint policy {}", self.endpoint_policy(*id)?.name);
         Err(EditError::InUse { name, by })
+    }
+
+    /// A policy that is attached to some endpoint of a service.
+    pub(super) fn policy_on(&self, service: ServiceId) -> Option<String> {
+        let mut attached = self.policies.attached.iter();
+        let (_, policies) = attached.find(|((_, of), _)| *of == service)?;
+        let policy = self.endpoint_policy(*policies.first()?).ok()?;
+        Some(format!("endpoint policy {}", policy.name))
     }
 
     pub(super) fn forget_subnet_policies(&mut self, subnet: SubnetId) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::{Network, Service, check};
+use super::{EndpointFirst, Network, Service, check};
 use crate::edge::MAX_SERVICES;
 use crate::{EditError, ServiceId};
 
@@ -32,7 +32,9 @@ impl Network {
             further_names: BTreeSet::new(),
             prefixes: prefixes.to_vec(),
             regions: BTreeMap::new(),
-            same_region_path: false,
+            same_region_path: None,
+            endpoint_first: EndpointFirst::default(),
+            takes_policies: false,
         };
         self.services.push(service);
         self.index_service_prefixes(id);
@@ -56,8 +58,9 @@ impl Network {
         Ok(())
     }
 
-    /// Lets networks of a prefix's own region reach a service by their private sources without an endpoint, as reports of Storage have
-    /// it, or not, as the founding texts say (the default): the service then sees the private address and no identity (C-03).
+    /// Says whether networks of a prefix's own region reach a service by their private sources without an endpoint. The
+    /// service then sees the private address and no identity, so that no rule matches (F-07, F-09). The catalogue of
+    /// Azure's services turns it on for Storage, where it is documented; a service of your own has it off (C-03).
     ///
     /// # Errors
     ///
@@ -65,9 +68,43 @@ impl Network {
     pub fn set_same_region_path(&mut self, id: ServiceId, on: bool) -> Result<(), EditError> {
         self.service(id)?;
         if let Some(service) = self.services.get_mut(usize::from(id.0)) {
-            service.same_region_path = on;
+            service.same_region_path = Some(on);
         }
         self.dirty.services = true;
+        Ok(())
+    }
+
+    /// Says what a service asks of a subnet before it takes a rule for it (E-14). Rules that stand are not asked again.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn set_endpoint_first(
+        &mut self,
+        id: ServiceId,
+        asks: EndpointFirst,
+    ) -> Result<(), EditError> {
+        self.service(id)?;
+        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+            service.endpoint_first = asks;
+        }
+        Ok(())
+    }
+
+    /// Says whether endpoint policies can be attached to the endpoints of a service: to those of Storage they can, and to no
+    /// others of Azure (P-33).
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or a policy is attached to one of its endpoints and could not stay.
+    pub fn set_takes_policies(&mut self, id: ServiceId, on: bool) -> Result<(), EditError> {
+        let name = format!("service {}", self.service(id)?.name);
+        if !on && let Some(by) = self.policy_on(id) {
+            return Err(EditError::InUse { name, by });
+        }
+        if let Some(service) = self.services.get_mut(usize::from(id.0)) {
+            service.takes_policies = on;
+        }
         Ok(())
     }
 
