@@ -111,6 +111,7 @@ fn routes_value(routes: &Routes) -> Value {
         let (state, overridden) = match route.state {
             RouteState::Active => ("Active", None),
             RouteState::Invalid(by) => ("Invalid", Some(by.to_string())),
+            RouteState::OutOfScope => ("Invalid", None),
         };
         let next_hop: Vec<String> = match route.next_hop {
             Some(NextHop::VirtualAppliance(address)) => vec![address.to_string()],
@@ -124,6 +125,7 @@ fn routes_value(routes: &Routes) -> Value {
             "nextHopType": route.next_hop_type(),
             "nextHopIpAddress": next_hop,
             "service": route.service,
+            "remark": vnetem_lab::route_remark(route),
         })
     });
     json!({

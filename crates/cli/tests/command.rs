@@ -196,7 +196,7 @@ fn routes_are_those_of_the_model_at_a_time() {
     assert!(!stdout(&before).contains("VirtualNetworkServiceEndpoint"));
     let after = vnetem(&["routes", "--at", "8s", "net-a/app"]);
     assert!(
-        stdout(&after).contains("495 prefixes        VirtualNetworkServiceEndpoint"),
+        stdout(&after).contains("104 prefixes        VirtualNetworkServiceEndpoint"),
         "{}",
         stdout(&after)
     );

@@ -15,6 +15,7 @@ mod inbound;
 mod journal;
 mod open;
 mod outbound;
+mod passed;
 mod places;
 mod route;
 mod rules;
@@ -33,6 +34,8 @@ use vnetem::{
 
 pub use flow::Happening;
 pub use journal::Translation;
+pub(crate) use passed::Missed;
+pub(crate) use route::next_hop;
 
 use flow::{Flow, Share, Stage, Zone, is_public, zone};
 use fragment::FirstFragment;

@@ -27,7 +27,7 @@ use vnetem::Time;
 use vnetem_azure::ServiceTags;
 
 pub use error::{Problem, ScenarioError};
-pub use show::route_table;
+pub use show::{route_remark, route_table};
 pub use stage::Stage;
 pub use words::parse_duration;
 

@@ -64,13 +64,14 @@ pub use plane::{DataPlane, Slot};
 pub use reason::{DenyReason, DropReason};
 pub use rollout::Rollout;
 pub use route::{
-    Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,
+    Choice, EffectiveRoute, NextHop, NextHopType, PassedOver, Route, RouteRemark, RouteSource,
+    RouteState, TiePolicy, choose, is_tie,
 };
 pub use security::SecurityGroupId;
 pub use settings::{Closing, Mtu, Settings};
 pub use shard::{Shard, Sharding};
 pub use snapshot::Snapshot;
-pub use trace::{FlowStep, Step, Trace};
+pub use trace::{FlowStep, RegionChoice, Step, Trace};
 pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
 

@@ -5,7 +5,7 @@ mod touch_log;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -101,6 +101,8 @@ pub(crate) struct SubnetView {
     pub(crate) outbound: Option<OutboundView>,
     /// The region, by the number that services' regions have; none where no service has a prefix there.
     pub(crate) region: Option<u16>,
+    /// Whether the network's region is known at all.
+    pub(crate) is_placed: bool,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
     pub(crate) keeps: Vec<Ipv4Addr>,
 }
@@ -200,8 +202,8 @@ pub(crate) struct ServiceMap {
     pub(crate) prefixes: Table<ServiceId>,
     pub(crate) regions: Table<u16>,
     pub(crate) region_names: Vec<String>,
-    /// Services that networks of their own region reach by private sources (C-03).
-    pub(crate) same_region: BTreeSet<ServiceId>,
+    /// Services of which it is known whether networks of their own region reach them by private sources, and whether they do (C-03).
+    pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -1,16 +1,17 @@
 //! One packet, explained by the very code that forwards it. `Step` is typed; text exists only in `Display`.
 
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use vnetem_authz::{Access, Action, Grant, RuleDirection};
 use vnetem_nat::Generation;
-use vnetem_packet::{Headers, Identity, Malformed};
+use vnetem_packet::{Headers, Identity, Malformed, SubnetId};
 
 use crate::route::Choice;
 use crate::{
-    DropReason, Edge, Fate, Mark, ResourceId, Route, SecurityGroupId, Snapshot, SourceMode, Verdict,
+    DropReason, Edge, Fate, Mark, PassedOver, ResourceId, Route, SecurityGroupId, ServiceId,
+    Snapshot, SourceMode, TiePolicy, Verdict,
 };
 
 /// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all counters stay as they are (O5).
@@ -50,6 +51,35 @@ pub enum Step {
         /// The best route of the subnet's own table.
         route: Option<Route>,
     },
+    /// An endpoint that the subnet has for the service of the destination, and that does not take the packet.
+    PassedOver {
+        /// The subnet.
+        subnet: SubnetId,
+        /// The service.
+        service: ServiceId,
+        /// Where the packet goes.
+        destination: Ipv4Addr,
+        /// Why the endpoint does not take it.
+        why: PassedOver,
+    },
+    /// A user route and the prefix of an endpoint are of equal length, and the policy chose (C-01).
+    Tie {
+        /// The subnet.
+        subnet: SubnetId,
+        /// The service.
+        service: ServiceId,
+        /// The policy; the other one chooses the other.
+        policy: TiePolicy,
+    },
+    /// Whether a service sees the caller's private source without an endpoint hangs on the regions of both (C-03).
+    Region {
+        /// The subnet of the caller.
+        subnet: SubnetId,
+        /// The address of the service.
+        destination: Ipv4Addr,
+        /// What the regions say.
+        choice: RegionChoice,
+    },
     /// Under which source the far side will see the flow.
     Source {
         /// The public address and port, if the source is translated.
@@ -64,6 +94,18 @@ pub enum Step {
         /// The answer.
         access: Access,
     },
+}
+
+/// What the regions of a network and of a service's address say of the path between them; each with whether the path inside one
+/// region is on, which it is for Storage unless it is switched off (C-03).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RegionChoice {
+    /// They are one. With the path on the service sees the private source and no identity.
+    Same(bool),
+    /// The network's is not known, so the service sees a public source (S-14).
+    NetworkUnknown(bool),
+    /// The address's is not known, so the service sees a public source (S-14).
+    AddressUnknown(bool),
 }
 
 /// What the flow table said.
@@ -173,6 +215,67 @@ impl fmt::Display for Shown<'_, Step> {
                 match route {
                     Some(route) => write!(f, "   (else {route})"),
                     None => f.write_str("   (else no route)"),
+                }
+            }
+            Step::PassedOver { subnet, service, destination, why } => {
+                let name = snapshot.endpoint_name(subnet, service);
+                write!(f, "passed   endpoint {name}: ")?;
+                match why {
+                    PassedOver::NotTcp => f.write_str("it carries TCP only"),
+                    PassedOver::ForeignSource => {
+                        f.write_str("it serves no source from outside of the network and its peers")
+                    }
+                    PassedOver::NotReached => f.write_str("it has not reached this host yet"),
+                    PassedOver::UserRoute => f.write_str("the user route is longer"),
+                    PassedOver::OutOfScope => {
+                        let there = snapshot.region_of(destination).unwrap_or("?");
+                        let scope = snapshot.scope_of(subnet, service).join(", ");
+                        write!(f, "{destination} is in {there}, out of its scope ({scope})")
+                    }
+                }
+            }
+            Step::Tie { subnet, service, policy } => {
+                let name = snapshot.endpoint_name(subnet, service);
+                let (chosen, other) = match policy {
+                    TiePolicy::Documented => ("documented: the endpoint", "observed: the route"),
+                    TiePolicy::Observed => ("observed: the route", "documented: the endpoint"),
+                };
+                write!(f, "tie      of the user route and endpoint {name}, {chosen}   ({other})")
+            }
+            Step::Region { subnet, destination, choice } => {
+                let there = snapshot.region_of(destination);
+                let on = match choice {
+                    RegionChoice::Same(on)
+                    | RegionChoice::NetworkUnknown(on)
+                    | RegionChoice::AddressUnknown(on) => on,
+                };
+                let off = if on { "" } else { ", were the same-region path on" };
+                match (choice, there) {
+                    (RegionChoice::Same(true), _) => write!(
+                        f,
+                        "region   both in {}: private source, no identity   (same-region path off: a public source)",
+                        there.unwrap_or("?")
+                    ),
+                    (RegionChoice::Same(false), _) => write!(
+                        f,
+                        "region   both in {}, same-region path off: a public source   (on: private source, no identity)",
+                        there.unwrap_or("?")
+                    ),
+                    (RegionChoice::NetworkUnknown(_), Some(there)) => write!(
+                        f,
+                        "region   of {} not known: a public source   (in {there}: private source, no identity{off})",
+                        snapshot.network_name(subnet)
+                    ),
+                    (RegionChoice::NetworkUnknown(_), None) => write!(
+                        f,
+                        "region   of {} and of {destination} not known: a public source   (in one region: private source, no identity{off})",
+                        snapshot.network_name(subnet)
+                    ),
+                    (RegionChoice::AddressUnknown(_), _) => write!(
+                        f,
+                        "region   of {destination} not known: a public source   (in that of {}: private source, no identity{off})",
+                        snapshot.network_name(subnet)
+                    ),
                 }
             }
             Step::Source { translated: Some(external), .. } => {

@@ -40,6 +40,7 @@ impl Runner {
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (O5)"));
         }
+        self.compare_missed(edge, &before, &trace)?;
         if verdict.generation != self.planes.generation() {
             return Err("decided by another generation than the present one (C1)".into());
         }
@@ -126,6 +127,7 @@ impl Runner {
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
         let mut is_done = false;
+        let lacks = edit.lacks_an_endpoint(&self.network, &self.world);
         let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
         let made = self.change_by(settle, |network, world| {
             let done = edit.make(network, world, (now, &mut rollout));
@@ -134,6 +136,9 @@ impl Runner {
         });
         self.rollout = rollout;
         made?;
+        if is_done && lacks {
+            return Err("a rule was taken for a subnet without the endpoint (E-14)".into());
+        }
         match is_done && edit.is_illegal() {
             true => Err("an edit was taken that must be refused (C2, D6)".into()),
             false => Ok(()),
@@ -182,6 +187,7 @@ impl Runner {
         self.planes.apply(self.now, &snapshot);
         self.model.apply(self.now, &self.network);
         self.unsettled = true;
+        self.compare_routes()?;
         if settle { self.settle() } else { self.after() }
     }
 

@@ -5,8 +5,9 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DenyMode, EditError, Endpoint, IdleMinutes, Network, NetworkPolicies, NextHop, NicId, Outbound,
-    OutboundRule, Peering, PrivateEndpointState, Rollout, Scope, TagLevel, TiePolicy, Time,
+    DenyMode, EditError, Endpoint, EndpointFirst, IdleMinutes, Network, NetworkPolicies, NextHop,
+    NicId, Outbound, OutboundRule, Peering, Placement, PrivateEndpointState, Rollout, Scope,
+    TagLevel, TiePolicy, Time,
 };
 
 use super::pick;
@@ -40,6 +41,9 @@ const PREFIXES: [&str; 9] = [
     "10.1.0.0/16",
 ];
 
+const ASKS: [EndpointFirst; 3] =
+    [EndpointFirst::NotAsked, EndpointFirst::UnlessIgnored, EndpointFirst::Always];
+
 impl Edit {
     /// Number of kinds.
     pub(crate) const KINDS: u8 = 39;
@@ -65,6 +69,22 @@ impl Edit {
             24 => matches!(self.to % 8, 0..=2 | 4 | 5),
             _ => false,
         }
+    }
+
+    /// Whether it is a new rule for a subnet that lacks the endpoint which its service asks for first (E-14).
+    pub(crate) fn lacks_an_endpoint(&self, net: &Network, world: &World) -> bool {
+        let on = if self.on < 128 { self.on % 3 } else { self.on };
+        let (9 | 10, id) = (self.kind % Self::KINDS, *pick(&world.resources, on)) else {
+            return false;
+        };
+        let Ok(resource) = net.resource(id) else { return false };
+        let asks = net.service(resource.service).map(|service| service.endpoint_first);
+        let before: Vec<_> = resource.rules.subnets().map(|(subnet, _)| subnet).collect();
+        let lacks = |subnet: &vnetem::Subnet| !subnet.endpoints.contains_key(&resource.service);
+        asks != Ok(EndpointFirst::NotAsked)
+            && rules(world, self.to)
+                .vnet_rules()
+                .any(|(id, _)| !before.contains(&id) && net.subnet(id).is_ok_and(lacks))
     }
 
     fn is_about_policies(&self) -> bool {
@@ -154,7 +174,15 @@ impl Edit {
                 1 => net.set_bgp_propagation(subnet, to % 2 == 0),
                 _ => net.set_bgp_override(subnet, prefix, to % 4 != 3),
             },
-            31 => net.set_same_region_path(service, with % 2 == 0),
+            31 => match on % 4 {
+                2 => {
+                    let region = (*pick(&["east", "west", ""], with)).to_owned();
+                    let vnet = *pick(&world.vnets, to);
+                    net.place_vnet(vnet, Placement { region, ..Placement::default() })
+                }
+                3 => net.set_endpoint_first(service, *pick(&ASKS, with)),
+                _ => net.set_same_region_path(service, with % 2 == 0),
+            },
             32 => net.set_peering(world.site, peering(to)),
             33 => net.set_private_endpoint_state(*pick(&world.private, on), state(to)),
             34 => {
@@ -351,7 +379,13 @@ impl fmt::Display for Edit {
             27 => write!(f, "public address of nic {on}: {:?}", instance(to)),
             29 => write!(f, "route {subnet} {:?} to {hop}", tag(to)),
             30 => write!(f, "routes of {subnet}: {} {} {prefix} {to}", with % 4, tag(to).0),
-            31 => write!(f, "path of the same region to {service}: {}", with % 2 == 0),
+            31 => match on % 4 {
+                2 => {
+                    write!(f, "region of network {}: {}", to % 3, pick(&["east", "west", ""], with))
+                }
+                3 => write!(f, "rules of {service} ask for endpoints: {:?}", pick(&ASKS, with)),
+                _ => write!(f, "path of the same region to {service}: {}", with % 2 == 0),
+            },
             28 => write!(f, "idle timeout of nic {on}: {:?}", idle(to)),
             32 => write!(f, "peering of office: {:?}", peering(to)),
             33 => write!(f, "private endpoint {}: {:?}", pick(&PRIVATE, on), state(to)),

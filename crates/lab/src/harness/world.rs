@@ -235,6 +235,7 @@ fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
         net.guard_subnet(subnet(at), Some(world.groups[usize::from(group)]))?;
     }
     if world.beginning.peered {
+        net.set_same_region_path(world.services[0], true)?;
         net.peer(world.vnets[0], world.vnets[2])?;
         net.set_route(subnet(4), net4("10.0.1.0/24"), NextHop::None)?;
     }

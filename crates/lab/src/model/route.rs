@@ -114,7 +114,7 @@ fn region_of(service: &Service, at: Ipv4Addr) -> Option<&String> {
 }
 
 /// Whether the source is an address of the subnet's network or of one that is peered with it.
-fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> bool {
+pub(crate) fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> bool {
     let Ok(own) = net.vnet(subnet.vnet) else { return false };
     let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
     let mut ranges = core::iter::once(own).chain(peers).flat_map(|vnet| &vnet.ranges);
@@ -218,12 +218,30 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> O
     }
 }
 
+/// Where TCP to an address goes from a subnet once every change has reached it: a next hop, or the endpoint of a service.
+pub(crate) fn next_hop(
+    net: &Network,
+    id: SubnetId,
+    to: Ipv4Addr,
+) -> Option<Result<NextHop, ServiceId>> {
+    // Any host of the subnet; which one matters only while a change is on its way.
+    let host = net.subnet(id).ok()?.prefix.addr();
+    Some(match way(net, id, to, Some(host))? {
+        Way::Hop(hop) => Ok(hop),
+        Way::Endpoint(service) => Err(service),
+    })
+}
+
 /// Where explicit user routes stand among all.
 const USER: u8 = 6;
 
 /// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user before BGP before system (R-05,
 /// R-06), where no BGP route takes anything from the virtual network or a peering.
-fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHop, bool)> {
+pub(crate) fn best(
+    net: &Network,
+    subnet: &Subnet,
+    to: Ipv4Addr,
+) -> Option<(Ipv4Net, NextHop, bool)> {
     let vnet = net.vnet(subnet.vnet).ok()?;
     let peers =
         vnet.peers.iter().filter_map(|peer| net.vnet(*peer).ok().map(|other| (*peer, other)));
@@ -297,7 +315,7 @@ fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bo
 
 /// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
 /// (E-11). A host that a change has not reached has what stood before (S-28, U-13).
-fn in_scope(
+pub(crate) fn in_scope(
     net: &Network,
     id: SubnetId,
     service: ServiceId,

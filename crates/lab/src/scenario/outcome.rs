@@ -1,6 +1,8 @@
 //! Outcome lines: what a network engineer reads below a step, and what golden files assert.
 
-use vnetem::{Access, Event, EventKind, Fate, Grant, Mark, Step, Trace, Transmit, Verdict};
+use vnetem::{
+    Access, Event, EventKind, Fate, Grant, Mark, RegionChoice, Step, Trace, Transmit, Verdict,
+};
 
 use super::topology::Topology;
 use crate::Packet;
@@ -15,7 +17,10 @@ pub(super) fn passage(
 ) -> String {
     match verdict.fate {
         Fate::Forward(forward) => {
-            let said = access(topology, trace, forward.mark);
+            let mut said = access(topology, trace, forward.mark);
+            if let Some(region) = region(trace) {
+                said = format!("{said}    {region}").trim().to_owned();
+            }
             let packet = forwarded(came, went);
             line(&topology.place(forward.to), &packet, &said)
         }
@@ -76,6 +81,19 @@ pub(super) fn access(topology: &Topology, trace: &Trace, mark: Mark) -> String {
         (None, Mark::Allowed) => "allow".into(),
         (None, Mark::Refused(refusal)) => format!("refuse {refusal}"),
     }
+}
+
+/// That a region which is not known decides under which source the service sees the caller (C-03).
+fn region(trace: &Trace) -> Option<&'static str> {
+    trace.steps.iter().find_map(|step| match step {
+        Step::Region { choice: RegionChoice::NetworkUnknown(true), .. } => {
+            Some("(region of the network unknown)")
+        }
+        Step::Region { choice: RegionChoice::AddressUnknown(true), .. } => {
+            Some("(region of the address unknown)")
+        }
+        _ => None,
+    })
 }
 
 /// A packet that was sent on, in words; that its time to live is one less is not said.

@@ -1,6 +1,8 @@
 //! Steps that only look: routes, logs, flows, counters.
 
-use vnetem::{DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteState};
+use vnetem::{
+    DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteRemark, RouteState, TiePolicy,
+};
 
 use super::error::Problem;
 use super::stage::Stage;
@@ -113,11 +115,14 @@ pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
     let mut lines =
         vec![row(["Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP", "Service"])];
     for route in routes {
-        let (state, overridden) = match route.state {
-            RouteState::Active => ("Active", String::new()),
-            RouteState::Invalid(by) => ("Invalid", format!("overridden by {by}")),
+        let (state, why) = match route.state {
+            RouteState::Active => ("Active", None),
+            RouteState::Invalid(by) => ("Invalid", Some(format!("overridden by {by}"))),
+            RouteState::OutOfScope => ("Invalid", None),
         };
-        let service = route.service.clone().unwrap_or(overridden);
+        let service: Vec<String> =
+            [route.service.clone(), why, route_remark(route)].into_iter().flatten().collect();
+        let service = service.join(", ");
         let source = route.source.to_string();
         let next_hop = match route.next_hop {
             Some(vnetem::NextHop::VirtualAppliance(address)) => address.to_string(),
@@ -134,6 +139,26 @@ pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What else decides about an effective route, in words; nothing of most.
+#[must_use]
+pub fn route_remark(route: &EffectiveRoute) -> Option<String> {
+    if route.state == RouteState::OutOfScope {
+        return Some("out of the endpoint's scope".to_owned());
+    }
+    Some(match (route.remark.as_ref()?, route.service.is_some()) {
+        (RouteRemark::Endpoint(name), _) => format!("TCP by {name}"),
+        (RouteRemark::Tie(TiePolicy::Documented, name), _) => {
+            format!("TCP by {name} (tie documented; observed: this route)")
+        }
+        (RouteRemark::Tie(TiePolicy::Observed, name), false) => {
+            format!("before {name} (tie observed; documented: TCP by {name})")
+        }
+        (RouteRemark::Tie(TiePolicy::Observed, _), true) => {
+            "tie observed (documented: the endpoint)".to_owned()
+        }
+    })
 }
 
 /// A time in milliseconds, `12.004ms`.

@@ -194,6 +194,7 @@ impl Network {
                 .zip(&services.region_names)
                 .find(|(_, name)| **name == vnet.placement.region)
                 .map(|(number, _)| number),
+            is_placed: !vnet.placement.region.is_empty(),
             keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
         })
     }
@@ -251,8 +252,7 @@ impl Network {
             region_names: regions.into_iter().cloned().collect(),
             same_region: self
                 .services()
-                .filter(|(_, service)| service.same_region_path == Some(true))
-                .map(|(id, _)| id)
+                .filter_map(|(id, service)| Some((id, service.same_region_path?)))
                 .collect(),
         }
     }

@@ -247,6 +247,10 @@ impl Network {
         }
         self.check_policy_regions(id, &placement)?;
         if let Some(vnet) = self.vnets.get_mut(&id) {
+            // The region decides who reaches services of its own region by private sources (C-03).
+            if vnet.placement.region != placement.region {
+                self.dirty.vnets.insert(id);
+            }
             vnet.placement = placement;
         }
         Ok(())

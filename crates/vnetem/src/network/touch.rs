@@ -74,7 +74,7 @@ impl Network {
                     })
                     .collect()
             };
-            let same_region = |map: &ServiceMap| map.same_region.contains(&id);
+            let same_region = |map: &ServiceMap| map.same_region.get(&id).copied();
             same_region(&old.services) != same_region(&new.services)
                 || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
                 || regions(&old.services) != regions(&new.services)
