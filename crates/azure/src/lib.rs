@@ -34,7 +34,7 @@ mod text;
 pub use date::Date;
 pub use error::{Place, Problem, TagsError};
 pub use network::ServiceError;
-pub use regions::{paired_regions, region_name};
+pub use regions::{known_region, nearest, nearest_region, paired_regions, region_name};
 pub use service_tags::{ServiceTag, ServiceTags};
 pub use services::{
     Assumption, ENDPOINT_PROTOCOL, EndpointService, Product, RolloutTimes, RuleCheck, Scope,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use vnetem::{EditError, Endpoint, Ipv4Net, Network, ServiceId};
 
-use crate::{EndpointService, Scope, ServiceTag, ServiceTags};
+use crate::{EndpointService, Scope, ServiceTag, ServiceTags, known_region};
 
 /// Why a service was not put into a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ impl EndpointService {
     /// known (E-05, E-06).
     #[must_use]
     pub fn endpoint(&self, region: Option<&str>) -> Endpoint {
+        let region = region.map(|region| known_region(region).unwrap_or(region));
         let scope = match region.filter(|_| self.scope != Scope::Worldwide) {
             None => vnetem::Scope::Worldwide,
             Some(region) => {

@@ -96,6 +96,15 @@ pub enum EditError {
         /// Whether the rule may be told to ignore that the endpoint is missing.
         may_ignore: bool,
     },
+    /// An endpoint would catch no address of its service: all lie in regions outside its scope.
+    CatchesNothing {
+        /// The name of the endpoint.
+        endpoint: String,
+        /// The regions in its scope.
+        scope: Vec<String>,
+        /// Where it would stand.
+        on: String,
+    },
     /// Endpoint policies cannot be attached to the endpoints of this service (P-33).
     NoPolicies {
         /// The policy.
@@ -235,6 +244,11 @@ impl fmt::Display for EditError {
                 }
                 Ok(())
             }
+            Self::CatchesNothing { endpoint, scope, on } => write!(
+                f,
+                "{endpoint} on {on} would catch nothing: none of its addresses is in {}",
+                scope.join(", ")
+            ),
             Self::NoPolicies { policy, service } => write!(
                 f,
                 "endpoint policy {policy} cannot be attached for {service}: endpoint policies are for Storage only"

@@ -41,6 +41,9 @@ const PREFIXES: [&str; 9] = [
     "10.1.0.0/16",
 ];
 
+/// Regions of networks, also as people spell them.
+const REGIONS: [&str; 5] = ["east", "East", "west", "We st", ""];
+
 const ASKS: [EndpointFirst; 3] =
     [EndpointFirst::NotAsked, EndpointFirst::UnlessIgnored, EndpointFirst::Always];
 
@@ -176,7 +179,7 @@ impl Edit {
             },
             31 => match on % 4 {
                 2 => {
-                    let region = (*pick(&["east", "west", ""], with)).to_owned();
+                    let region = (*pick(&REGIONS, with)).to_owned();
                     let vnet = *pick(&world.vnets, to);
                     net.place_vnet(vnet, Placement { region, ..Placement::default() })
                 }
@@ -311,7 +314,7 @@ fn scope(with: u8) -> Scope {
     match with % 4 {
         0 | 1 => Scope::Worldwide,
         2 => Scope::Regions(["east".to_owned()].into()),
-        _ => Scope::Regions(["west".to_owned(), "north".to_owned()].into()),
+        _ => Scope::Regions(["West".to_owned(), "north".to_owned()].into()),
     }
 }
 
@@ -381,7 +384,7 @@ impl fmt::Display for Edit {
             30 => write!(f, "routes of {subnet}: {} {} {prefix} {to}", with % 4, tag(to).0),
             31 => match on % 4 {
                 2 => {
-                    write!(f, "region of network {}: {}", to % 3, pick(&["east", "west", ""], with))
+                    write!(f, "region of network {}: {}", to % 3, pick(&REGIONS, with))
                 }
                 3 => write!(f, "rules of {service} ask for endpoints: {:?}", pick(&ASKS, with)),
                 _ => write!(f, "path of the same region to {service}: {}", with % 2 == 0),

@@ -101,10 +101,15 @@ pub(crate) fn from_subnet(
 fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<ServiceId> {
     let (id, _) = service_at(net, *packet.destination.ip())?;
     let service = net.service(id).ok()?;
-    let here = &net.vnet(subnet.vnet).ok()?.placement.region;
+    let here = spelled(&net.vnet(subnet.vnet).ok()?.placement.region);
     let there = region_of(service, *packet.destination.ip())?;
-    (service.same_region_path == Some(true) && packet.protocol == TCP && there == here)
+    (service.same_region_path == Some(true) && packet.protocol == TCP && spelled(there) == here)
         .then_some(id)
+}
+
+/// A region's name in the one spelling that all others come down to.
+fn spelled(region: &str) -> String {
+    region.replace(' ', "").to_lowercase()
 }
 
 /// The region of an address of a service, if it is known.
@@ -334,7 +339,8 @@ pub(crate) fn in_scope(
         Some(Scope::Regions(regions)) => {
             let service = net.service(service).ok();
             let known = service.and_then(|service| region_of(service, to));
-            known.is_none_or(|region| regions.contains(region))
+            let names = |region: &String| regions.iter().any(|it| spelled(it) == spelled(region));
+            known.is_none_or(names)
         }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) enum Edit {
         region: String,
         prefixes: Vec<Ipv4Net>,
     },
+    /// Regions that are none of Azure's.
+    OwnRegions(Vec<String>),
     Resource {
         name: String,
         address: Ipv4Addr,
@@ -136,6 +138,9 @@ impl Edit {
             "service" => service,
             "prefixes" => prefixes,
             "region" => region,
+            "own-region" => |words| {
+                words.list("names of regions with commas between them").map(Edit::OwnRegions)
+            },
             "resource" => resource,
             "secondary" => secondary,
             "private-endpoint" => private::endpoint,
@@ -170,7 +175,7 @@ pub(crate) fn name(words: &mut Words<'_>, what: &str) -> Result<String, Problem>
 fn vnet(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let name = name(words, "the name of a virtual network")?;
     let ranges = words.list(PREFIXES)?;
-    let region = if words.accept("region") { Some(self::name(words, "a region")?) } else { None };
+    let region = if words.accept("region") { Some(words.region()?) } else { None };
     Ok(Edit::Vnet { name, ranges, region })
 }
 
@@ -261,7 +266,7 @@ fn prefixes(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn region(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    let region = name(words, "the name of a region")?;
+    let region = words.region()?;
     words.expect("of")?;
     let service = name(words, "the name of a service")?;
     Ok(Edit::Regions { service, region, prefixes: words.list(PREFIXES)? })
@@ -290,11 +295,7 @@ fn enable(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let service = name(words, "the name of a service")?;
     words.expect("on")?;
     let subnet = name(words, "the name of a subnet")?;
-    let regions = if words.accept("regions") {
-        Some(words.list("regions with commas between them")?)
-    } else {
-        None
-    };
+    let regions = if words.accept("regions") { Some(words.regions()?) } else { None };
     Ok(Edit::Enable { service, subnet, regions })
 }
 

@@ -95,7 +95,7 @@ pub(crate) enum Named {
 /// Behind `as`.
 pub(super) fn kind(words: &mut Words<'_>) -> Result<Kind, Problem> {
     const KINDS: &str = "storage, sql, cosmos-db, key-vault, event-hubs, service-bus, app-service or container-registry";
-    Ok(match words.take(KINDS)? {
+    Ok(match words.take(KINDS)?.to_ascii_lowercase().as_str() {
         "storage" => Kind::Storage,
         "sql" => Kind::Sql,
         "cosmos-db" => Kind::CosmosDb,
@@ -161,7 +161,7 @@ fn who(words: &mut Words<'_>) -> Result<Rule, Problem> {
 
 fn state(words: &mut Words<'_>) -> Result<RuleState, Problem> {
     const STATES: &str = "provisioning, deprovisioning, succeeded or failed";
-    Ok(match words.take(STATES)? {
+    Ok(match words.take(STATES)?.to_ascii_lowercase().as_str() {
         "provisioning" => RuleState::Provisioning,
         "deprovisioning" => RuleState::Deprovisioning,
         "succeeded" => RuleState::Succeeded,

@@ -81,7 +81,7 @@ pub(super) fn policies(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn state(words: &mut Words<'_>) -> Result<PrivateEndpointState, Problem> {
-    match words.take(STATE)? {
+    match words.take(STATE)?.to_ascii_lowercase().as_str() {
         "approved" => Ok(PrivateEndpointState::Approved),
         "pending" => Ok(PrivateEndpointState::Pending),
         "rejected" => Ok(PrivateEndpointState::Rejected),

@@ -245,8 +245,9 @@ impl Topology {
                         self.network.set_bgp_override(subnet, *prefix, *over_bgp)?;
                     }
                     Target::Tag(name) => {
-                        let unknown = || format!("the list of tags has no tag {name}");
-                        let tag = self.tags.tag(name).ok_or_else(unknown)?;
+                        let tags = std::sync::Arc::clone(&self.tags);
+                        let tag = self.tag(name)?.name().to_owned();
+                        let Some(tag) = tags.tag(&tag) else { return Ok(()) };
                         let level = level(tag.name(), tag.region().is_some());
                         let prefixes = tag.prefixes();
                         self.network.set_tag_route(subnet, tag.name(), level, prefixes, hop)?;

@@ -61,6 +61,13 @@ impl<'a> Stage<'a> {
         settings.flows.cells = 4096;
         let mut seed = 1;
         let mut rules_for_subnets = Vec::new();
+        // Whatever names a region may stand above the line that declares it.
+        for (line, declaration) in &scenario.declarations {
+            if let Declaration::Edit(edit @ Edit::OwnRegions(_)) = declaration {
+                let done = topology.change(core::slice::from_ref(edit));
+                done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
+            }
+        }
         for (line, declaration) in &scenario.declarations {
             let done = match declaration {
                 Declaration::Edit(edit) => {

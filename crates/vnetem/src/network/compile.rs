@@ -10,6 +10,7 @@ use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
+use super::services::region_key;
 use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
@@ -157,7 +158,7 @@ impl Network {
             Scope::Regions(names) => Some(
                 (0..)
                     .zip(&services.region_names)
-                    .filter(|(_, name)| names.contains(*name))
+                    .filter(|(_, name)| names.iter().any(|it| region_key(it) == region_key(name)))
                     .map(|(number, _)| number)
                     .collect(),
             ),
@@ -192,7 +193,7 @@ impl Network {
             outbound: compile_outbound(&subnet.outbound, subnet.idle),
             region: (0..)
                 .zip(&services.region_names)
-                .find(|(_, name)| **name == vnet.placement.region)
+                .find(|(_, name)| region_key(name) == region_key(&vnet.placement.region))
                 .map(|(number, _)| number),
             is_placed: !vnet.placement.region.is_empty(),
             keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
@@ -237,10 +238,16 @@ impl Network {
     }
 
     fn compile_services(&self) -> ServiceMap {
-        let regions: BTreeSet<&String> =
-            self.services.iter().flat_map(|service| service.regions.values()).collect();
-        let numbers: BTreeMap<&String, u16> = regions.iter().copied().zip(0..).collect();
-        let number = |name| numbers.get(name).copied().unwrap_or(u16::MAX);
+        // One region may be spelled in several ways; the first spelling is shown.
+        let mut spellings: BTreeMap<String, &String> = BTreeMap::new();
+        let mut keys: BTreeMap<&String, String> = BTreeMap::new();
+        for name in self.services.iter().flat_map(|service| service.regions.values()) {
+            let key = keys.entry(name).or_insert_with(|| region_key(name));
+            spellings.entry(key.clone()).or_insert(name);
+        }
+        let numbers: BTreeMap<&String, u16> = spellings.keys().zip(0..).collect();
+        let number =
+            |name| keys.get(name).and_then(|key| numbers.get(key)).copied().unwrap_or(u16::MAX);
         let prefixes = self
             .services()
             .flat_map(|(id, service)| service.prefixes.iter().map(move |&prefix| (prefix, id)));
@@ -249,7 +256,7 @@ impl Network {
             names: self.services.iter().map(|service| service.name.clone()).collect(),
             prefixes: prefixes.collect(),
             regions: placed.map(|(&prefix, name)| (prefix, number(name))).collect(),
-            region_names: regions.into_iter().cloned().collect(),
+            region_names: spellings.values().map(|name| (*name).clone()).collect(),
             same_region: self
                 .services()
                 .filter_map(|(id, service)| Some((id, service.same_region_path?)))

@@ -1,5 +1,6 @@
 //! Edits of services.
 
+use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
@@ -153,5 +154,35 @@ impl Network {
         }
         self.dirty.services = true;
         Ok(())
+    }
+}
+
+/// A region's name without what differs between spellings of one: `West Europe`, `WestEurope` and `westeurope` are the same.
+pub(super) fn region_key(name: &str) -> String {
+    name.split_whitespace().flat_map(str::chars).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+impl Service {
+    /// Whether an endpoint of this scope would catch no address of the service at all: all lie in regions, and in others (C-06).
+    pub(super) fn is_outside(&self, scope: &BTreeSet<String>) -> bool {
+        let scope: BTreeSet<String> = scope.iter().map(|name| region_key(name)).collect();
+        let region_at = |address: Ipv4Addr| {
+            let around = (0..=32).rev().filter_map(|length| Ipv4Net::new(address, length).ok());
+            around.map(|net| net.trunc()).find_map(|net| self.regions.get(&net))
+        };
+        let is_outside =
+            |address| region_at(address).is_some_and(|region| !scope.contains(&region_key(region)));
+        // The region of an address can change where a part begins and behind its end.
+        let turns = |prefix: &Ipv4Net| {
+            let prefix = *prefix;
+            let behind =
+                |part: &Ipv4Net| Ipv4Addr::from_bits(part.broadcast().to_bits().wrapping_add(1));
+            let parts = self.regions.keys().filter(move |part| prefix.contains(*part));
+            parts
+                .flat_map(move |part| [part.network(), behind(part)])
+                .chain([prefix.network()])
+                .filter(move |at| prefix.contains(at))
+        };
+        !self.prefixes.is_empty() && self.prefixes.iter().flat_map(turns).all(is_outside)
     }
 }
