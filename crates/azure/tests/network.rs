@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use vnetem::{Ipv4Net, Network, ProvisioningState, ServiceId, SubnetId};
+use vnetem::{EndpointFirst, Ipv4Net, Network, ProvisioningState, ServiceId, SubnetId};
 use vnetem_azure::{Assumption, EndpointService, Scope, ServiceError, ServiceTag, ServiceTags};
 
 /// A network with one subnet.
@@ -247,4 +247,34 @@ fn nets(texts: &[&str]) -> Vec<Ipv4Net> {
 
 fn covered(prefix: &Ipv4Net, by: &[Ipv4Net]) -> bool {
     by.iter().any(|whole| whole.contains(prefix))
+}
+
+/// E-14, P-33, C-03: each service of the catalogue has its facts with their source, and the page of services says the same.
+#[test]
+fn every_service_states_its_facts() {
+    let page = include_str!("../../../docs/services.md");
+    for service in &EndpointService::ALL {
+        let asks = match service.rules.endpoint_first {
+            EndpointFirst::Always => "refused",
+            EndpointFirst::UnlessIgnored => "with the flag",
+            EndpointFirst::NotAsked => panic!("{} asks nothing", service.name),
+        };
+        let is_storage = service.tag == "Storage";
+        let [path, policies] = if is_storage { ["on", "yes"] } else { ["off", "no"] };
+        let source = service.rules.source;
+        assert!(!source.is_empty());
+        let row = format!("| {} | {asks} | {source} | {path} | {policies} |\n", service.name);
+        assert!(page.contains(&row), "{row}");
+
+        let mut network = Network::new();
+        let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();
+        let added = network.service(id).unwrap();
+        assert_eq!(added.endpoint_first, service.rules.endpoint_first);
+        assert_eq!(added.takes_policies, is_storage);
+        assert_eq!(added.same_region_path, is_storage.then_some(true));
+    }
+    // A service of one's own name with the tag of Storage is Storage.
+    let mut network = Network::new();
+    let id = ServiceTags::embedded().add_service(&mut network, "blobs", "Storage").unwrap();
+    assert!(network.service(id).unwrap().takes_policies);
 }

@@ -367,6 +367,7 @@ const fn no_path(why: NoPath) -> Fate {
         NoPath::Hairpin => DropReason::Hairpin,
         NoPath::Foreign => DropReason::ForeignSource,
         NoPath::Unapproved => DropReason::PrivateEndpointUnapproved,
+        NoPath::PrivateRoute => DropReason::PrivateEndpointRoute,
     })
 }
 

@@ -64,6 +64,15 @@ pub enum EditError {
         /// Whose it is.
         holder: String,
     },
+    /// The platform keeps the first four addresses of a subnet and the last.
+    Reserved {
+        /// The address.
+        address: Ipv4Addr,
+        /// Whose it would be.
+        owner: String,
+        /// The subnet.
+        subnet: String,
+    },
     /// A public address is needed and this one is not.
     NotPublic {
         /// The address.
@@ -227,6 +236,10 @@ impl fmt::Display for EditError {
             Self::AddressTaken { address, owner, holder } => {
                 write!(f, "{address} cannot be given to {owner}: it belongs to {holder}")
             }
+            Self::Reserved { address, owner, subnet } => write!(
+                f,
+                "{address} cannot be given to {owner}: Azure keeps the first four addresses and the last of {subnet}"
+            ),
             Self::NotPublic { address, owner } => {
                 write!(f, "{address} of {owner} is not a public address")
             }

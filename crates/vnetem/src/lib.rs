@@ -57,7 +57,7 @@ pub use network::{
     Circuit, Connection, Endpoint, EndpointFirst, Lag, LoadBalancer, MissingEndpoint, Network,
     NetworkPolicies, Nic, Outbound, OutboundRule, Peering, Permissions, Placement, PortBlock,
     PrivateEndpoint, PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service,
-    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet, VnetEndpointPolicy,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};

@@ -72,9 +72,12 @@ impl<'a> Pipeline<'a> {
             Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            // An undeclared host cannot have the address of a private endpoint.
+            // An undeclared host cannot have the address of a private endpoint, nor one that the platform keeps.
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                if is_reserved(subnet.prefix, source) {
+                    return Err(DropReason::SpoofedSource);
+                }
                 let vnet = || self.snapshot.vnets.get(&subnet.vnet);
                 if !self.snapshot.private.is_empty()
                     && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
@@ -220,7 +223,8 @@ impl<'a> Pipeline<'a> {
         if let Some(&endpoint) = view.private.get(&address) {
             return Some(EdgeCode::private(endpoint));
         }
-        view.subnets.lookup(address).map(|(_, &subnet)| EdgeCode::subnet(subnet))
+        let (prefix, &subnet) = view.subnets.lookup(address)?;
+        (!is_reserved(prefix, address)).then_some(EdgeCode::subnet(subnet))
     }
 
     /// The zone of an edge. An interface that forwards has its own, since what it emits for others is judged afresh; any other
@@ -327,6 +331,13 @@ impl Parties {
         let NewFlow { opener, inside, external, judgement, .. } = *new;
         Self { opener, inside, external, judgement }
     }
+}
+
+/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of subnets as Azure has them, which
+/// are /29 at least (P9; virtual network FAQ). No host has one.
+pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
+    let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
+    subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
 /// Whether an address can be a single host's (P9).

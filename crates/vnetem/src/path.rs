@@ -13,7 +13,9 @@ use crate::route::Choice;
 use crate::routing::{Chosen, Sender};
 use crate::snapshot::{OutboundView, SiteView, SubnetView};
 use crate::trace::{Note, RegionChoice, Step};
-use crate::{DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, ServiceId};
+use crate::{
+    DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId,
+};
 
 /// Where a new flow would go.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +125,9 @@ impl<'a> Pipeline<'a> {
         let service = self.snapshot.service_at(destination);
         let path = match route.next_hop {
             NextHop::None => Err(DropReason::RouteNone),
+            NextHop::VnetLocal if !self.reaches(subnet.vnet, destination, route, note) => {
+                Err(DropReason::PrivateEndpointRoute)
+            }
             NextHop::VnetLocal => {
                 self.path_to_host(subnet.vnet, destination, DropReason::NoSuchHost)
             }
@@ -189,6 +194,20 @@ impl<'a> Pipeline<'a> {
             _ => return None,
         };
         Some((service, choice))
+    }
+
+    /// Whether a route to the network itself carries to an address: a user's may not carry to a private endpoint (L-11).
+    fn reaches(self, vnet: VnetId, to: Ipv4Addr, route: Route, note: &mut impl Note) -> bool {
+        if route.source != RouteSource::User || self.snapshot.private.is_empty() {
+            return true;
+        }
+        let private = self.snapshot.vnets.get(&vnet).and_then(|view| view.private.get(&to));
+        let Some((&id, view)) = private.and_then(|id| self.snapshot.private.get_key_value(id))
+        else {
+            return true;
+        };
+        note.step(|| Step::PrivateRoute { endpoint: id, carries: view.by_vnet_routes });
+        view.by_vnet_routes
     }
 
     fn path_to_host(
@@ -269,6 +288,14 @@ impl<'a> Pipeline<'a> {
             }
             _ => return (Mark::Unjudged, None),
         };
+        if let (Place::Endpoint(service, subnet), []) =
+            (path.far.place(), self.snapshot.resources_at(destination))
+            && let Some(policies) = self.snapshot.policies.get(&(subnet, service))
+        {
+            // S-45: what is declared nowhere has no id that a policy could name.
+            let refusal = policies.judge("").refusal();
+            return (refusal.map_or(Mark::Unjudged, Mark::Refused), None);
+        }
         // Several resources on one address: only the front end sees the name, so it asks.
         let resource = match *self.snapshot.resources_at(destination) {
             [resource] => Some(resource),

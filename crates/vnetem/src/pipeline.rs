@@ -335,8 +335,13 @@ impl<'a> Pipeline<'a> {
             identity: self.identity(path.far, *tuple.source.ip()),
         });
         let (mark, access) = self.authorise(entry, &path, *external.ip(), headers.destination);
-        if let Some((resource, access)) = access {
-            note.step(|| Step::Access { resource, access });
+        match (access, mark) {
+            (Some((resource, access)), _) => note.step(|| Step::Access { resource, access }),
+            (None, Mark::Refused(refusal)) => {
+                let destination = headers.destination;
+                note.step(|| Step::Undeclared { destination, refusal });
+            }
+            (None, _) => {}
         }
         if let Mark::Refused(refusal) = mark {
             let reason = DenyReason::Refused(refusal);

@@ -65,6 +65,8 @@ reasons! {
     NoNextHop = "no-next-hop",
     /// The private endpoint is pending, rejected or disconnected (L-07).
     PrivateEndpointUnapproved = "private-endpoint-unapproved",
+    /// A user route to the network itself took the private endpoint's own route away, and carries nothing to it (L-11).
+    PrivateEndpointRoute = "private-endpoint-route",
     /// The subnet is private: no outbound method (N-03).
     NoOutbound = "no-outbound",
     /// An appliance forwards it to the internet under another's address: outbound methods translate an interface's own.

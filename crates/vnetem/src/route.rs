@@ -147,6 +147,8 @@ pub enum RouteRemark {
     Endpoint(String),
     /// A user route and a prefix of the endpoint of this name are of equal length, and this policy chose (C-01).
     Tie(TiePolicy, String),
+    /// The user route to the network itself stands in the place of that of this private endpoint, and carries nothing to it (L-11).
+    PrivateEndpoint(String),
 }
 
 /// Whether a route is in force.

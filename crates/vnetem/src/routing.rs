@@ -8,8 +8,8 @@ use vnetem_packet::{Protocol, SubnetId, VnetId};
 use crate::network::wave;
 use crate::snapshot::{EndpointView, ServiceMap, SubnetView};
 use crate::{
-    Choice, EffectiveRoute, PassedOver, Route, RouteRemark, RouteSource, RouteState, ServiceId,
-    Snapshot, choose, is_tie,
+    Choice, EffectiveRoute, NextHop, PassedOver, Route, RouteRemark, RouteSource, RouteState,
+    ServiceId, Snapshot, choose, is_tie,
 };
 
 /// For whom a route is chosen.
@@ -109,8 +109,26 @@ impl Snapshot {
         })
     }
 
-    /// What an endpoint does to a route of the subnet's own table that lies inside one of its prefixes.
+    /// A private endpoint whose place a user route to the network itself takes without carrying to it (L-11).
+    fn lost(&self, view: &SubnetView, route: Route) -> Option<String> {
+        if route.source != RouteSource::User || route.next_hop != NextHop::VnetLocal {
+            return None;
+        }
+        let private = &self.vnets.get(&view.vnet)?.private;
+        let taken = |at: Ipv4Addr| {
+            let best = view.routes.lookup(at);
+            best.is_some_and(|(prefix, _)| prefix == route.prefix)
+        };
+        let mut all = private.iter().filter(|(at, _)| route.prefix.contains(*at) && taken(**at));
+        let lost = all.find_map(|(_, id)| self.private.get(id).filter(|it| !it.by_vnet_routes));
+        lost.map(|endpoint| endpoint.name.clone())
+    }
+
+    /// What else there is to say of a route: what an endpoint does to a route of the subnet's own table that lies inside one of its prefixes.
     fn remark(&self, view: &SubnetView, route: Route) -> Option<RouteRemark> {
+        if let Some(endpoint) = self.lost(view, route) {
+            return Some(RouteRemark::PrivateEndpoint(endpoint));
+        }
         let (prefix, &service) = self.services.prefixes.lookup(route.prefix.network())?;
         let endpoint = view.endpoints.iter().find(|endpoint| endpoint.service == service)?;
         let (inside, _) = self.services.scoped(endpoint, route.prefix);

@@ -74,6 +74,8 @@ pub(crate) struct PrivateEndpointView {
     pub(crate) approved: bool,
     /// Whether the subnet's security group judges what comes to it (L-04).
     pub(crate) guarded: bool,
+    /// Whether a user route to the network itself carries to it (L-11).
+    pub(crate) by_vnet_routes: bool,
 }
 
 /// A subnet or a site.

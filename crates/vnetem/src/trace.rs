@@ -4,14 +4,14 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use vnetem_authz::{Access, Action, Grant, RuleDirection};
+use vnetem_authz::{Access, Action, Grant, Refusal, RuleDirection};
 use vnetem_nat::Generation;
 use vnetem_packet::{Headers, Identity, Malformed, SubnetId};
 
 use crate::route::Choice;
 use crate::{
-    DropReason, Edge, Fate, Mark, PassedOver, ResourceId, Route, SecurityGroupId, ServiceId,
-    Snapshot, SourceMode, TiePolicy, Verdict,
+    DropReason, Edge, Fate, Mark, PassedOver, PrivateEndpointId, ResourceId, Route,
+    SecurityGroupId, ServiceId, Snapshot, SourceMode, TiePolicy, Verdict,
 };
 
 /// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all counters stay as they are (O5).
@@ -71,6 +71,13 @@ pub enum Step {
         /// The policy; the other one chooses the other.
         policy: TiePolicy,
     },
+    /// A user route to the network itself stands in the place of a private endpoint's own route (L-11).
+    PrivateRoute {
+        /// The private endpoint.
+        endpoint: PrivateEndpointId,
+        /// Whether the route carries to it.
+        carries: bool,
+    },
     /// Whether a service sees the caller's private source without an endpoint hangs on the regions of both (C-03).
     Region {
         /// The subnet of the caller.
@@ -86,6 +93,13 @@ pub enum Step {
         translated: Option<SocketAddrV4>,
         /// What the service learns of the caller, if the flow goes over an endpoint.
         identity: Option<Identity>,
+    },
+    /// The endpoint policies of the subnet refuse an address at which no resource is declared: they name it nowhere (S-45).
+    Undeclared {
+        /// The address.
+        destination: Ipv4Addr,
+        /// What the service says.
+        refusal: Refusal,
     },
     /// What the rules of the resource said.
     Access {
@@ -242,6 +256,16 @@ impl fmt::Display for Shown<'_, Step> {
                 };
                 write!(f, "tie      of the user route and endpoint {name}, {chosen}   ({other})")
             }
+            Step::PrivateRoute { endpoint, carries } => {
+                let name = snapshot.describe(Edge::PrivateEndpoint(endpoint));
+                write!(f, "private  the user route stands in the place of that of {name} and ")?;
+                f.write_str(match carries {
+                    true => "carries to it",
+                    false => {
+                        "carries nothing to it, as observed   (with the network's policy basic: it does)"
+                    }
+                })
+            }
             Step::Region { subnet, destination, choice } => {
                 let there = snapshot.region_of(destination);
                 let on = match choice {
@@ -286,6 +310,9 @@ impl fmt::Display for Shown<'_, Step> {
                 write!(f, "source   preserved, identity {subnet} {}", identity.address)
             }
             Step::Source { .. } => f.write_str("source   preserved"),
+            Step::Undeclared { destination, refusal } => {
+                write!(f, "access   refused, no resource is declared at {destination}: {refusal}")
+            }
             Step::Access { resource, access } => {
                 let name = snapshot.resource_name(resource);
                 match access {

@@ -55,6 +55,10 @@ pub struct Coverage {
     pub delayed: u64,
     /// Packets that went through a service tunnel.
     pub tunnelled: u64,
+    /// Packets by private sources to a service of the own region.
+    pub same_region: u64,
+    /// Packets that an endpoint of their subnet did not take, or took by the policy of ties.
+    pub missed: u64,
 }
 
 impl AddAssign for Coverage {
@@ -86,6 +90,8 @@ impl AddAssign for Coverage {
             stages,
             delayed,
             tunnelled,
+            same_region,
+            missed,
         } = other;
         self.forward += forward;
         self.reverse += reverse;
@@ -112,5 +118,7 @@ impl AddAssign for Coverage {
         self.stages += stages;
         self.delayed += delayed;
         self.tunnelled += tunnelled;
+        self.same_region += same_region;
+        self.missed += missed;
     }
 }

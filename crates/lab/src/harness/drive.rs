@@ -82,6 +82,7 @@ impl Runner {
         }
         self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
         self.coverage.private += u64::from(matches!(forward.to, Edge::PrivateEndpoint(_)));
+        self.coverage.same_region += u64::from(matches!(forward.to, Edge::SameRegion { .. }));
         self.coverage.endpoint +=
             u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
     }

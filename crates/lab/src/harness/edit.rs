@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use vnetem::{
     DenyMode, EditError, Endpoint, EndpointFirst, IdleMinutes, Network, NetworkPolicies, NextHop,
     NicId, Outbound, OutboundRule, Peering, Placement, PrivateEndpointState, Rollout, Scope,
-    TagLevel, TiePolicy, Time,
+    TagLevel, TiePolicy, Time, VnetEndpointPolicy,
 };
 
 use super::pick;
@@ -188,6 +188,10 @@ impl Edit {
             },
             32 => net.set_peering(world.site, peering(to)),
             33 => net.set_private_endpoint_state(*pick(&world.private, on), state(to)),
+            34 if with % 8 == 7 => {
+                let all = [VnetEndpointPolicy::Basic, VnetEndpointPolicy::Disabled];
+                net.set_private_endpoint_policy(world.vnets[0], *pick(&all, to))
+            }
             34 => {
                 let policies =
                     NetworkPolicies { routes: to % 2 == 0, security_groups: with % 2 == 0 };
@@ -223,7 +227,15 @@ impl Edit {
             23 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
             _ => match to % 8 {
                 0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
-                1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
+                1 if with % 2 == 0 => {
+                    net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop)
+                }
+                // The platform keeps it.
+                1 => {
+                    let first = net.subnet(subnet)?.prefix.network().to_bits();
+                    let kept = Ipv4Addr::from_bits(first + u32::from(with / 2 % 4));
+                    net.add_nic(subnet, "far", kept).map(drop)
+                }
                 2 => net.set_route(subnet, prefix, NextHop::VnetPeering(world.vnets[1])),
                 3 => net.remove_vnet(world.vnets[0]),
                 // N-20: no multiple of 8, and more than there are.
@@ -392,6 +404,9 @@ impl fmt::Display for Edit {
             28 => write!(f, "idle timeout of nic {on}: {:?}", idle(to)),
             32 => write!(f, "peering of office: {:?}", peering(to)),
             33 => write!(f, "private endpoint {}: {:?}", pick(&PRIVATE, on), state(to)),
+            34 if with % 8 == 7 => {
+                write!(f, "private endpoints of alpha: {}", pick(&["basic", "disabled"], to))
+            }
             34 => write!(
                 f,
                 "policies of {}: routes {} groups {}",

@@ -33,7 +33,7 @@ impl Runner {
 
     /// Expects a trace to name the endpoint that was passed over, and why, or the tie that decided.
     pub(super) fn compare_missed(
-        &self,
+        &mut self,
         edge: Edge,
         bytes: &[u8],
         trace: &Trace,
@@ -50,6 +50,7 @@ impl Runner {
             _ => None,
         });
         let expected = self.model.missed(edge, &packet);
+        self.coverage.missed += u64::from(said.is_some());
         if said == expected {
             return Ok(());
         }

@@ -59,6 +59,8 @@ pub(crate) struct Beginning {
     peering: u8,
     /// Alpha and gamma are peered, and gamma's route to alpha's db leads nowhere.
     peered: bool,
+    /// Storage is reached by private sources from its own region.
+    same_region: bool,
     /// Who speaks most of the time.
     pub(crate) from: [usize; 3],
     /// Whom they call most of the time.
@@ -76,6 +78,7 @@ const PLAIN: Beginning = Beginning {
     rule: 0,
     peering: 0,
     peered: false,
+    same_region: false,
     from: [0, 1, 2],
     towards: [0, 1, 2, 3],
     known: 160,
@@ -96,6 +99,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
     Beginning {
         methods: &[(0, 16), (1, 17), (2, 16), (4, 17)],
         guards: &[(4, 2), (1, 3)],
+        same_region: true,
         towards: [0, 2, 2, 1],
         ..PLAIN
     },
@@ -234,8 +238,10 @@ fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
     for &(at, group) in world.beginning.guards {
         net.guard_subnet(subnet(at), Some(world.groups[usize::from(group)]))?;
     }
-    if world.beginning.peered {
+    if world.beginning.same_region {
         net.set_same_region_path(world.services[0], true)?;
+    }
+    if world.beginning.peered {
         net.peer(world.vnets[0], world.vnets[2])?;
         net.set_route(subnet(4), net4("10.0.1.0/24"), NextHop::None)?;
     }
@@ -304,7 +310,7 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 20] {
         at(Edge::Internet, [198, 51, 100, 20]),
         at(app, [10, 1, 0, 5]),
         at(Edge::Internet, [198, 51, 100, 22]),
-        at(app, [10, 1, 0, 4]),
+        at(web, [10, 0, 0, 3]),
         at(Edge::Platform(world.subnets[0]), [168, 63, 129, 16]),
         at(site, [192, 168, 1, 11]),
     ]
@@ -332,7 +338,7 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 24] = [
     [203, 0, 113, 50],
     [172, 16, 3, 3],
     [224, 0, 0, 1],
-    [127, 0, 0, 1],
+    [10, 0, 1, 255],
     PRIVATE[0].octets(),
     PRIVATE[1].octets(),
     [169, 254, 169, 254],

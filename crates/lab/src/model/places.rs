@@ -18,7 +18,8 @@ impl Model {
                 let subnet = net.subnet(id).map_err(|_| unknown)?;
                 let host = route::host_in(net, id, source);
                 // The address of a private endpoint is nobody else's.
-                let is_free = !matches!(host, Edge::PrivateEndpoint(_));
+                let is_free =
+                    !matches!(host, Edge::PrivateEndpoint(_)) && !route::is_kept(subnet, source);
                 (host, is_free && subnet.prefix.contains(&source))
             }
             Edge::Nic(id) => {
@@ -98,6 +99,16 @@ impl Model {
             Edge::PrivateEndpoint(_) => return Mark::Allowed,
             _ => return Mark::Unjudged,
         };
+        // S-45: at an address where nothing is declared a policy names nothing.
+        if let Edge::Service { service, identity: Some(identity) } = to
+            && !self
+                .network
+                .resources()
+                .any(|(_, it)| it.addresses().any(|at| at == *flow.remote.ip()))
+            && self.network.policies_of(identity.subnet, service).next().is_some()
+        {
+            return Mark::Refused(Refusal::NotInEndpointPolicy);
+        }
         let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());
         let (Some((_, resource)), None) = (there.next(), there.next()) else {
             return Mark::Unjudged;

@@ -5,7 +5,8 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem::{
     Edge, Identity, Network, NextHop, Peering, PrivateEndpoint, PrivateEndpointState, Scope,
-    Service, ServiceId, Site, SiteId, Subnet, SubnetId, TagLevel, TiePolicy, VnetId,
+    Service, ServiceId, Site, SiteId, Subnet, SubnetId, TagLevel, TiePolicy, VnetEndpointPolicy,
+    VnetId,
 };
 
 use super::outbound::{Method, method_to};
@@ -34,6 +35,8 @@ pub(crate) enum NoPath {
     Foreign,
     /// L-07: to a private endpoint that is not approved.
     Unapproved,
+    /// L-11: by a user route to the network itself, which carries nothing to a private endpoint.
+    PrivateRoute,
 }
 
 /// What a subnet's routes say of a destination.
@@ -74,6 +77,9 @@ pub(crate) fn from_subnet(
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
             preserved(Edge::Service { service, identity: Some(identity) })
         }
+        Way::Hop(NextHop::VnetLocal) if is_lost(net, subnet, destination) => {
+            Err(NoPath::PrivateRoute)
+        }
         Way::Hop(NextHop::VnetLocal) => delivered(net, subnet.vnet, destination),
         Way::Hop(NextHop::VnetPeering(peer)) => delivered(net, peer, destination),
         Way::Hop(NextHop::VirtualNetworkGateway(site)) => preserved(Edge::Site(site)),
@@ -95,6 +101,18 @@ pub(crate) fn from_subnet(
         Way::Hop(NextHop::InterfaceEndpoint(id)) => approved(net, Edge::PrivateEndpoint(id)),
         Way::Hop(NextHop::None) => Err(NoPath::None),
     }
+}
+
+/// L-11: whether a user route leads to a private endpoint of the own network whose subnet lets user routes take the place of its own,
+/// in a network whose policy does not make them carry.
+fn is_lost(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> bool {
+    let is_users = best(net, subnet, to).is_some_and(|(_, _, is_users)| is_users);
+    let Some(Edge::PrivateEndpoint(id)) = host(net, subnet.vnet, to) else { return false };
+    let policies = net.private_endpoint(id).map(|it| net.network_policies(it.subnet));
+    let basic = net.vnet(subnet.vnet).map(|vnet| vnet.private_endpoint_policy);
+    is_users
+        && policies.is_ok_and(|policies| policies.routes)
+        && basic != Ok(VnetEndpointPolicy::Basic)
 }
 
 /// C-03: the service, if it lets its own region in by private sources and both are in one; as over an endpoint, for TCP.
@@ -145,6 +163,9 @@ pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Res
     let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
     if !subnet.prefix.contains(&to) {
         return Err(NoPath::Route);
+    }
+    if is_kept(subnet, to) {
+        return Err(NoPath::Host);
     }
     approved(net, host_in(net, id, to))
 }
@@ -354,9 +375,16 @@ pub(crate) fn service_at(net: &Network, at: Ipv4Addr) -> Option<(ServiceId, Ipv4
 
 /// Where a private address of a network lives: at a private endpoint, at a declared interface, or at any host of a subnet.
 fn host(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Option<Edge> {
-    let (id, _) =
+    let (id, subnet) =
         net.subnets().find(|(_, subnet)| subnet.vnet == vnet && subnet.prefix.contains(&at))?;
-    Some(host_in(net, id, at))
+    (!is_kept(subnet, at)).then(|| host_in(net, id, at))
+}
+
+/// Whether the platform keeps an address of a subnet for itself: the network's own, the gateway, two for names, and the last.
+pub(crate) fn is_kept(subnet: &Subnet, at: Ipv4Addr) -> bool {
+    let mut all = subnet.prefix.subnets(32).into_iter().flatten().map(|host| host.addr());
+    subnet.prefix.prefix_len() <= 29
+        && (all.by_ref().take(4).any(|first| first == at) || at == subnet.prefix.broadcast())
 }
 
 /// The private endpoint or the declared interface of an address of a subnet, or the subnet.

@@ -146,6 +146,7 @@ impl Edit {
             "private-endpoint" => private::endpoint,
             "names" => private::names,
             "network-policies" => private::policies,
+            "private-endpoint-policy" => private::vnet_policy,
             "allow" | "default" | "public-access" | "rule" => {
                 return firewall::rule_of(words, false).map(Some);
             }

@@ -2,7 +2,9 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState};
+use vnetem::{
+    EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState, VnetEndpointPolicy,
+};
 
 use super::edit::{Edit, found, name};
 use super::error::Problem;
@@ -28,6 +30,10 @@ pub(crate) enum PrivateEdit {
     Names {
         name: String,
         vnet: String,
+    },
+    VnetPolicy {
+        vnet: String,
+        policy: VnetEndpointPolicy,
     },
     Policies {
         subnet: String,
@@ -80,6 +86,17 @@ pub(super) fn policies(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Private(PrivateEdit::Policies { subnet, policies }))
 }
 
+pub(super) fn vnet_policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    const EXPECTED: &str = "basic or disabled";
+    let vnet = name(words, "the name of a virtual network")?;
+    let policy = match words.take(EXPECTED)? {
+        "basic" => VnetEndpointPolicy::Basic,
+        "disabled" => VnetEndpointPolicy::Disabled,
+        other => return Err(found(other, EXPECTED)),
+    };
+    Ok(Edit::Private(PrivateEdit::VnetPolicy { vnet, policy }))
+}
+
 fn state(words: &mut Words<'_>) -> Result<PrivateEndpointState, Problem> {
     match words.take(STATE)?.to_ascii_lowercase().as_str() {
         "approved" => Ok(PrivateEndpointState::Approved),
@@ -109,6 +126,9 @@ impl Topology {
             }
             PrivateEdit::Names { name, vnet } => {
                 self.network.link_names(self.private(name)?, self.vnet(vnet)?, true)?;
+            }
+            PrivateEdit::VnetPolicy { vnet, policy } => {
+                self.network.set_private_endpoint_policy(self.vnet(vnet)?, *policy)?;
             }
             PrivateEdit::Policies { subnet, policies } => {
                 self.network.set_network_policies(self.subnet(subnet)?, *policies)?;

@@ -148,6 +148,9 @@ pub fn route_remark(route: &EffectiveRoute) -> Option<String> {
         return Some("out of the endpoint's scope".to_owned());
     }
     Some(match (route.remark.as_ref()?, route.service.is_some()) {
+        (RouteRemark::PrivateEndpoint(name), _) => {
+            format!("carries nothing to private endpoint {name} (observed)")
+        }
         (RouteRemark::Endpoint(name), _) => format!("TCP by {name}"),
         (RouteRemark::Tie(TiePolicy::Documented, name), _) => {
             format!("TCP by {name} (tie documented; observed: this route)")

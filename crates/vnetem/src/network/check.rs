@@ -9,6 +9,7 @@ use vnetem_nat::{Blocks, Filtering, PoolRules};
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
 use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
+use crate::origin::is_reserved;
 use crate::{EditError, LoadBalancerId, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
 /// Whose a public address is.
@@ -63,6 +64,15 @@ pub(super) fn inside(
         return Ok(());
     }
     Err(EditError::Outside { inner, owner: owner.into(), container: container() })
+}
+
+/// A host of a subnet cannot have an address that the platform keeps.
+pub(super) fn free(address: Ipv4Addr, owner: &str, subnet: &Subnet) -> Result<(), EditError> {
+    if !is_reserved(subnet.prefix, address) {
+        return Ok(());
+    }
+    let (owner, subnet) = (owner.into(), format!("{} of subnet {}", subnet.prefix, subnet.name));
+    Err(EditError::Reserved { address, owner, subnet })
 }
 
 /// What the rules of a pool with so many ports but one must keep to.

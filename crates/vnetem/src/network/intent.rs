@@ -26,6 +26,19 @@ pub struct Vnet {
     pub peers: BTreeSet<VnetId>,
     /// On-premises sites that its gateways connect.
     pub gateways: BTreeMap<SiteId, Connection>,
+    /// What it says of user routes that lead to the network itself and cover a private endpoint of it (L-11).
+    pub private_endpoint_policy: VnetEndpointPolicy,
+}
+
+/// The policy of a virtual network for its private endpoints, as Azure's `privateEndpointVNetPolicies` has it (L-11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VnetEndpointPolicy {
+    /// A user route to the network itself takes an endpoint's own route away and carries nothing to it. That is observed, in one
+    /// detailed report, and in no text of Azure's.
+    #[default]
+    Disabled,
+    /// Such a route carries.
+    Basic,
 }
 
 /// Where a network or a resource is placed: in no place that is known by default, and all such places are one.

@@ -31,6 +31,7 @@ pub use endpoints::{Endpoint, ProvisioningState, Scope};
 pub use intent::{
     Circuit, Connection, EndpointFirst, MissingEndpoint, Nic, Outbound, Peering, Placement,
     Resource, RouteTable, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    VnetEndpointPolicy,
 };
 pub(crate) use policies::Attached;
 pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};

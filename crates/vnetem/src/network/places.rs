@@ -8,7 +8,7 @@ use vnetem_nat::IdleMinutes;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::check::{self, PublicOwner};
-use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet};
+use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet, VnetEndpointPolicy};
 use crate::edge::MAX_PLACES;
 use crate::{EditError, NicId};
 
@@ -32,6 +32,7 @@ impl Network {
             ranges: ranges.to_vec(),
             peers: BTreeSet::new(),
             gateways: BTreeMap::new(),
+            private_endpoint_policy: VnetEndpointPolicy::default(),
         };
         self.vnets.insert(id, vnet);
         self.dirty.vnets.insert(id);
@@ -249,7 +250,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, the name or the address is taken, the address is outside of the subnet, or too many were made.
+    /// The subnet does not exist, the name or the address is taken, the address is outside of the subnet or one of the five that the
+    /// platform keeps there, or too many were made.
     pub fn add_nic(
         &mut self,
         subnet: SubnetId,
@@ -263,6 +265,7 @@ impl Network {
         let owner = format!("nic {name}");
         let container = || format!("subnet {}", place.name);
         check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::free(address, &owner, place)?;
         let vnet = place.vnet;
         self.check_host(vnet, address, &owner)?;
         if self.next_nic >= MAX_PLACES {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use vnetem_packet::{SubnetId, VnetId};
 
-use super::{Network, RouteTable, check};
+use super::{Network, RouteTable, VnetEndpointPolicy, check};
 use crate::edge::MAX_PLACES;
 use crate::snapshot::PrivateEndpointView;
 use crate::{EditError, PrivateEndpointId, ResourceId};
@@ -56,8 +56,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet or the resource does not exist, the name or the address is taken, the address is outside of the subnet, or too many were
-    /// made.
+    /// The subnet or the resource does not exist, the name or the address is taken, the address is outside of the subnet or one of the
+    /// five that the platform keeps there, or too many were made.
     pub fn add_private_endpoint(
         &mut self,
         subnet: SubnetId,
@@ -73,6 +73,7 @@ impl Network {
         let owner = format!("private endpoint {name}");
         let container = || format!("subnet {}", place.name);
         check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::free(address, &owner, place)?;
         let vnet = place.vnet;
         self.check_host(vnet, address, &owner)?;
         if self.private.next >= MAX_PLACES {
@@ -162,6 +163,25 @@ impl Network {
         Ok(())
     }
 
+    /// Says what a virtual network says of user routes that lead to the network itself and cover a private endpoint of it (L-11).
+    /// It decides where the policies of the endpoint's subnet let user routes take the place of its own (L-03).
+    ///
+    /// # Errors
+    ///
+    /// The network does not exist.
+    pub fn set_private_endpoint_policy(
+        &mut self,
+        id: VnetId,
+        policy: VnetEndpointPolicy,
+    ) -> Result<(), EditError> {
+        self.vnet(id)?;
+        if let Some(vnet) = self.vnets.get_mut(&id) {
+            vnet.private_endpoint_policy = policy;
+        }
+        self.dirty.vnets.insert(id);
+        Ok(())
+    }
+
     /// A private endpoint.
     ///
     /// # Errors
@@ -245,6 +265,15 @@ impl Network {
             && by.routes.keys().chain(tagged).any(overrides)
     }
 
+    /// Whether a user route to the network itself carries to an endpoint. Where user routes take the place of its own, only the
+    /// policy of its network lets it (L-11).
+    fn is_reached_by_vnet_routes(&self, endpoint: &PrivateEndpoint) -> bool {
+        let home = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
+        let is_basic =
+            home.is_some_and(|it| it.private_endpoint_policy == VnetEndpointPolicy::Basic);
+        !self.network_policies(endpoint.subnet).routes || is_basic
+    }
+
     pub(super) fn compile_private(&self) -> BTreeMap<PrivateEndpointId, PrivateEndpointView> {
         let view = |endpoint: &PrivateEndpoint| PrivateEndpointView {
             name: endpoint.name.clone(),
@@ -253,6 +282,7 @@ impl Network {
             resource: endpoint.resource,
             approved: endpoint.state == PrivateEndpointState::Approved,
             guarded: self.network_policies(endpoint.subnet).security_groups,
+            by_vnet_routes: self.is_reached_by_vnet_routes(endpoint),
         };
         self.private_endpoints().map(|(id, endpoint)| (id, view(endpoint))).collect()
     }

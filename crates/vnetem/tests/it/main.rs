@@ -23,6 +23,7 @@ mod packets;
 mod rollout;
 mod routing;
 mod security_groups;
+mod service_facts;
 mod shards;
 mod translation;
 mod tunnel_port;
