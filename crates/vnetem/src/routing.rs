@@ -76,19 +76,26 @@ impl Snapshot {
     ) -> impl Iterator<Item = EffectiveRoute> {
         let (mut caught, mut taken, mut outside) = (Vec::new(), Vec::new(), Vec::new());
         for prefix in self.services.prefixes_of(endpoint.service) {
-            let user = view.routes.get(prefix).map(|&(source, next_hop)| Route {
-                prefix,
-                source,
-                next_hop,
-            });
-            let chosen = choose(user, Some((endpoint.service, prefix)), self.tie_policy);
-            if let Some(Choice::Route(_)) = chosen {
+            let yields = |route: Option<Route>| {
+                let chosen = choose(route, Some((endpoint.service, prefix)), self.tie_policy);
+                matches!(chosen, Some(Choice::Route(_)))
+            };
+            let route = |prefix: Ipv4Net, &(source, next_hop): &(RouteSource, NextHop)| {
+                Some(Route { prefix, source, next_hop })
+            };
+            let mut catches = vec![prefix];
+            if yields(view.routes.get(prefix).and_then(|own| route(prefix, own))) {
                 taken.push(prefix);
-                continue;
+                // Where a longer route is best that the endpoint beats, such as one of BGP, the endpoint takes the packet after all.
+                let longer = view.routes.covered(prefix).filter(|(part, _)| *part != prefix);
+                let beaten = longer.filter(|&(part, own)| !yields(route(part, own)));
+                catches = beaten.map(|(part, _)| part).collect();
             }
-            let (inside, out) = self.services.scoped(endpoint, prefix);
-            caught.extend(inside);
-            outside.extend(out);
+            for part in catches {
+                let (inside, out) = self.services.scoped(endpoint, part);
+                caught.extend(inside);
+                outside.extend(out);
+            }
         }
         let tie = RouteRemark::Tie(self.tie_policy, endpoint.name.clone());
         let name = endpoint.name.clone();

@@ -203,7 +203,10 @@ pub(crate) struct ServiceMap {
     pub(crate) names: Vec<String>,
     pub(crate) prefixes: Table<ServiceId>,
     pub(crate) regions: Table<u16>,
+    /// Names of regions as the first service spells them, in the order of `region_keys`.
     pub(crate) region_names: Vec<String>,
+    /// The same without what differs between spellings, ascending.
+    pub(crate) region_keys: Vec<String>,
     /// Services of which it is known whether networks of their own region reach them by private sources, and whether they do (C-03).
     pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }

@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem::{Edge, Fate, Mark, Time};
+use vnetem_packet::TcpFlags;
 
 use super::error::Problem;
 use super::stage::{PATIENCE, Stage, Target};
@@ -41,7 +42,14 @@ impl Stage<'_> {
                 self.wait_for(core::slice::from_ref(&call));
                 let seen = self.seen(&call);
                 self.note_refusal(&seen, &call);
-                Ok(vec![in_words(&seen, self.bytes_of(&call))])
+                let mut line = in_words(&seen, self.bytes_of(&call));
+                // What leads to a private endpoint hangs on none of these choices.
+                if seen.path.iter().any(|hop| hop.starts_with("service"))
+                    && let Some(choice) = self.hangs_on(station, target.remote)
+                {
+                    line = format!("{line}   {choice}");
+                }
+                Ok(vec![line])
             }
             Act::Download { target, path, name } => {
                 let target = self.target_named(target)?;
@@ -121,6 +129,15 @@ impl Stage<'_> {
         let lines = lines.collect();
         self.report.probes.push(Probe { at, label: label.to_owned(), calls: seen });
         lines
+    }
+
+    /// On which choice of the model a call of a host hangs, if it hangs on one.
+    fn hangs_on(&self, station: StationId, remote: SocketAddrV4) -> Option<&'static str> {
+        let edge @ Edge::Nic(id) = self.world.edge(station)? else { return None };
+        let source = SocketAddrV4::new(self.topology.network.nic(id).ok()?.address, 1);
+        let question = crate::Packet::tcp(source, remote, TcpFlags::SYN).build();
+        let trace = self.world.data_plane().trace(self.world.now(), edge, &question);
+        super::outcome::hangs_on(&trace)
     }
 
     fn call(&mut self, from: &str, station: StationId, target: &Target, path: &str) -> Pending {

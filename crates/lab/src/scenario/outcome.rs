@@ -1,7 +1,8 @@
 //! Outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
-    Access, Event, EventKind, Fate, Grant, Mark, RegionChoice, Step, Trace, Transmit, Verdict,
+    Access, Event, EventKind, Fate, Grant, Mark, RegionChoice, Step, TiePolicy, Trace, Transmit,
+    Verdict,
 };
 
 use super::topology::Topology;
@@ -18,8 +19,8 @@ pub(super) fn passage(
     match verdict.fate {
         Fate::Forward(forward) => {
             let mut said = access(topology, trace, forward.mark);
-            if let Some(region) = region(trace) {
-                said = format!("{said}    {region}").trim().to_owned();
+            if let Some(choice) = hangs_on(trace) {
+                said = format!("{said}    {choice}").trim().to_owned();
             }
             let packet = forwarded(came, went);
             line(&topology.place(forward.to), &packet, &said)
@@ -83,9 +84,15 @@ pub(super) fn access(topology: &Topology, trace: &Trace, mark: Mark) -> String {
     }
 }
 
-/// That a region which is not known decides under which source the service sees the caller (C-03).
-fn region(trace: &Trace) -> Option<&'static str> {
+/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not known (C-03).
+pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
     trace.steps.iter().find_map(|step| match step {
+        Step::Tie { policy: TiePolicy::Documented, .. } => {
+            Some("(tie documented; observed: the user route)")
+        }
+        Step::Tie { policy: TiePolicy::Observed, .. } => {
+            Some("(tie observed; documented: the endpoint)")
+        }
         Step::Region { choice: RegionChoice::NetworkUnknown(true), .. } => {
             Some("(region of the network unknown)")
         }

@@ -155,13 +155,13 @@ impl Network {
             .clone();
         let regions_of = |scope: &Scope| match scope {
             Scope::Worldwide => None,
-            Scope::Regions(names) => Some(
-                (0..)
-                    .zip(&services.region_names)
-                    .filter(|(_, name)| names.iter().any(|it| region_key(it) == region_key(name)))
-                    .map(|(number, _)| number)
-                    .collect(),
-            ),
+            Scope::Regions(names) => {
+                let mut numbers: Vec<u16> =
+                    names.iter().filter_map(|name| services.region_number(name)).collect();
+                numbers.sort_unstable();
+                numbers.dedup();
+                Some(numbers)
+            }
         };
         // E-11: with a policy the scope is worldwide.
         let scope_of = |service, endpoint: &Endpoint| {
@@ -191,10 +191,7 @@ impl Network {
             endpoints: endpoints.collect(),
             lags: lags.collect(),
             outbound: compile_outbound(&subnet.outbound, subnet.idle),
-            region: (0..)
-                .zip(&services.region_names)
-                .find(|(_, name)| region_key(name) == region_key(&vnet.placement.region))
-                .map(|(number, _)| number),
+            region: services.region_number(&vnet.placement.region),
             is_placed: !vnet.placement.region.is_empty(),
             keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
         })
@@ -257,6 +254,7 @@ impl Network {
             prefixes: prefixes.collect(),
             regions: placed.map(|(&prefix, name)| (prefix, number(name))).collect(),
             region_names: spellings.values().map(|name| (*name).clone()).collect(),
+            region_keys: spellings.into_keys().collect(),
             same_region: self
                 .services()
                 .filter_map(|(id, service)| Some((id, service.same_region_path?)))
@@ -319,6 +317,14 @@ impl Network {
             }
         }
         public
+    }
+}
+
+impl ServiceMap {
+    /// The number of a region in any spelling; `None` if no service has a prefix there.
+    fn region_number(&self, name: &str) -> Option<u16> {
+        let at = self.region_keys.binary_search(&region_key(name)).ok()?;
+        u16::try_from(at).ok()
     }
 }
 

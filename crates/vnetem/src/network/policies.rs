@@ -7,6 +7,7 @@ use vnetem_authz::{EndpointPolicies, EndpointPolicy, PolicyError};
 use vnetem_nat::Cell;
 use vnetem_packet::{SubnetId, VnetId};
 
+use super::services::region_key;
 use super::{Network, Placement, Subnet};
 use crate::edge::cell;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
@@ -97,7 +98,7 @@ impl Network {
         // Of a network that is placed nowhere nothing is known that a policy could contradict.
         let region = match self.vnet(place.vnet)?.placement.region.as_str() {
             "" => policy.region.clone(),
-            region => region.to_owned(),
+            region => in_spelling_of(&policy.region, region),
         };
         let key = (subnet, service);
         let mut standing = self.attached_policies(key);
@@ -183,8 +184,9 @@ impl Network {
             for id in policies {
                 let policy = Arc::clone(self.endpoint_policy(*id)?);
                 let endpoint = subnet.endpoints.contains_key(&service);
+                let region = in_spelling_of(&policy.region, &placement.region);
                 EndpointPolicies::default()
-                    .attach(policy, &placement.region, endpoint)
+                    .attach(policy, &region, endpoint)
                     .map_err(|why| not_attached(subnet, why))?;
             }
         }
@@ -255,6 +257,12 @@ impl Network {
         self.dirty.policed.insert(key);
         self.dirty.places.insert(key.0.0);
     }
+}
+
+/// A region as a policy spells it, if it is the policy's.
+fn in_spelling_of(policy: &str, region: &str) -> String {
+    let is_one = region_key(policy) == region_key(region);
+    if is_one { policy } else { region }.to_owned()
 }
 
 fn not_attached(subnet: &Subnet, why: PolicyError) -> EditError {

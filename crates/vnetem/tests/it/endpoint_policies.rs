@@ -113,7 +113,7 @@ fn a_policy_wants_endpoint_region_and_room() {
     w.network.place_vnet(w.alpha, place("eastus")).unwrap();
     let elsewhere = "subnet web: policy logs is in westeurope, the virtual network in eastus";
     assert_eq!(said(w.network.attach_policy(w.web, w.storage, logs)), elsewhere);
-    w.network.place_vnet(w.alpha, place("WestEurope")).unwrap();
+    w.network.place_vnet(w.alpha, place("West Europe")).unwrap();
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()));
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "D4");
     assert_eq!(said(w.network.place_vnet(w.alpha, place("eastus"))), elsewhere);
