@@ -125,7 +125,7 @@ fn routes_value(routes: &Routes) -> Value {
             "nextHopType": route.next_hop_type(),
             "nextHopIpAddress": next_hop,
             "service": route.service,
-            "remark": vnetem_lab::route_remark(route),
+            "remark": vnetem_lab::scenario::route_remark(route),
         })
     });
     json!({
