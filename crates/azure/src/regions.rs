@@ -66,6 +66,7 @@ fn distance(one: &str, other: &str) -> usize {
 /// A pair may be one-way: West US 3 is paired with East US, East US with West US. An endpoint in East US has all three in its locations
 /// (E-06), so both directions count.
 pub fn paired_regions(region: &str) -> impl Iterator<Item = &str> {
+    let region = known_region(region).unwrap_or(region);
     PAIRS.iter().filter_map(move |&(one, other)| match region {
         _ if one.eq_ignore_ascii_case(region) => Some(other),
         _ if other.eq_ignore_ascii_case(region) => Some(one),
@@ -216,6 +217,10 @@ mod tests {
         assert_eq!(known_region("France Central"), Some("francecentral"));
         assert_eq!(known_region("centralfrance"), Some("francecentral"));
         assert_eq!(known_region("West US 3"), Some("westus3"));
+        assert_eq!(paired_regions("West Europe").collect::<Vec<_>>(), ["northeurope"]);
+        let scope = crate::Scope::OwnRegionAndPairs;
+        assert_eq!(scope.locations("North Europe"), ["northeurope", "westeurope"]);
+        assert!(scope.covers("NorthEurope", "West Europe"));
         for text in ["", "west-europe", "westeurop", "Mars", "westeuropewesteurope"] {
             assert_eq!(known_region(text), None, "{text}");
         }

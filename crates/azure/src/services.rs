@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use vnetem::EndpointFirst;
 
-use crate::paired_regions;
+use crate::{known_region, paired_regions};
 
 /// The IPv4 protocol number that takes an endpoint's path: TCP, and no other (E-13).
 pub const ENDPOINT_PROTOCOL: u8 = 6;
@@ -202,6 +202,7 @@ impl Scope {
     /// The locations that a subnet in `region` shows for an endpoint of this scope: names of regions, or `*` for all (E-06).
     #[must_use]
     pub fn locations(self, region: &str) -> Vec<&str> {
+        let region = known_region(region).unwrap_or(region);
         match self {
             Self::OwnRegion => vec![region],
             Self::OwnRegionAndPairs => {
@@ -214,6 +215,7 @@ impl Scope {
     /// Whether an endpoint of a subnet in `region` leads to resources in the region `other`.
     #[must_use]
     pub fn covers(self, region: &str, other: &str) -> bool {
+        let other = known_region(other).unwrap_or(other);
         self.locations(region)
             .into_iter()
             .any(|location| location == "*" || location.eq_ignore_ascii_case(other))

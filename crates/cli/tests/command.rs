@@ -201,14 +201,23 @@ fn routes_are_those_of_the_model_at_a_time() {
         stdout(&after)
     );
     let all = vnetem(&["routes", "--at", "8s", "--all", "net-a/app"]);
-    let listed =
-        stdout(&all).lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint")).count();
-    assert_eq!(listed, 495);
+    let listed = |state: &str| {
+        let all = stdout(&all);
+        let endpoint = all.lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint"));
+        endpoint.filter(|line| line.contains(state)).count()
+    };
+    assert_eq!([listed(" Active "), listed("out of the endpoint's scope")], [104, 1487]);
     let json = vnetem(&["routes", "--at", "8s", "net-a/app", "-o", "json"]);
     let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    let endpoint = value["routes"].as_array().unwrap().last().unwrap();
-    assert_eq!(endpoint["nextHopType"], "VirtualNetworkServiceEndpoint");
-    assert_eq!(endpoint["addressPrefix"].as_array().unwrap().len(), 495);
+    let [.., endpoint, outside] = value["routes"].as_array().unwrap().as_slice() else {
+        panic!("{value}")
+    };
+    for (entry, state, count) in [(endpoint, "Active", 104), (outside, "Invalid", 1487)] {
+        assert_eq!(entry["nextHopType"], "VirtualNetworkServiceEndpoint");
+        assert_eq!(entry["state"], state);
+        assert_eq!(entry["addressPrefix"].as_array().unwrap().len(), count);
+    }
+    assert_eq!(outside["remark"], "out of the endpoint's scope");
 }
 
 #[test]
