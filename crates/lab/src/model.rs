@@ -304,6 +304,7 @@ impl Model {
             self.tell_of_idling(&flow);
             self.end(at, flow.cause_of_expiry(), flow.deadline);
         }
+        self.release_tombstones();
         self.answer_waiting();
         self.rests.retain(|rest| rest.until > now);
         self.fragments.retain(|first| first.deadline > now);
@@ -321,11 +322,25 @@ impl Model {
     fn remove(&mut self, at: usize, cause: Cause, when: Time) {
         let flow = self.flows.remove(at);
         self.tell_of(&flow, TranslationEventKind::SessionDeleted);
-        if flow.translated {
-            let until = when + flow.rest(&self.settings.flows.hold, cause);
-            self.rest(&flow, until);
+        if flow.has_tuple() {
+            self.rest(&flow, flow.rested_at(cause, when));
         }
         self.rests.retain(|rest| rest.until > self.now);
+    }
+
+    /// U-12: the tuple of a connection that a change closed rests as after a reset, though the
+    /// tombstone may stand longer.
+    fn release_tombstones(&mut self) {
+        for at in 0..self.flows.len() {
+            let Some(flow) = self.flows.get(at) else { return };
+            if flow.is_tombstone() && flow.has_tuple() && flow.rested_if_left() <= self.now {
+                let flow = flow.clone();
+                self.rest(&flow, self.now);
+                let flow = &mut self.flows[at];
+                (flow.released, flow.share, flow.limited, flow.block) =
+                    (true, Share::Nothing, false, None);
+            }
+        }
     }
 
     /// The flow of a tuple that is seen at an edge, and the side from which it comes.

@@ -11,7 +11,8 @@ impl<T: Copy> FlowTable<T> {
     /// Closes a flow because it may not go on.
     ///
     /// TCP: a reset for each end, with exactly the sequence number that it expects next, which is the highest end forwarded to it (R3); a
-    /// tombstone stays in place, keeps both keys, and [answers](Self::answer) later segments (R5, R7). An opener whose SYN was not answered
+    /// tombstone stays in place, and [answers](Self::answer) later segments (R5, R7). It keeps both keys until its external tuple has rested:
+    /// from then on a flow that takes the tuple takes its place (N-14, U-12). An opener whose SYN was not answered
     /// yet gets RST and ACK of its SYN (R4), the other end a plain RST behind the SYN. A connection that is over already, a tombstone's
     /// included, and one past its deadline, is not reset. UDP, ICMP and other flows end at once (R10).
     pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Closing {
@@ -34,6 +35,7 @@ impl<T: Copy> FlowTable<T> {
         self.cells.unlink(&mut self.chains, cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
+            record.forget_finished();
             record.last = now;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {

@@ -10,7 +10,7 @@ use crate::hold::{Hold, Kind};
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
 use crate::links::Chains;
-use crate::profile::Clocks;
+use crate::profile::{Clocks, Rests};
 use crate::record::{MAX_CELLS, Record};
 use crate::restart::Restarts;
 use crate::shares::Shares;
@@ -51,6 +51,7 @@ pub struct FlowTable<T> {
     pub(crate) shares: Shares,
     pub(crate) restarts: Restarts,
     pub(crate) clocks: Clocks,
+    pub(crate) rests: Rests,
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
@@ -74,11 +75,12 @@ impl<T: Copy> FlowTable<T> {
             chains: Chains::new(capacity),
             wheel: Wheel::new(),
             cells: Cells::new(settings.cells.min(MAX_CELLS), secret),
-            hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
+            hold: Hold::new(settings.held.min(1 << 30), secret),
             crowds: Crowds::new(capacity, secret),
             shares: Shares::new(capacity, &settings.shared, secret),
             restarts: Restarts::new(),
             clocks: Clocks::new(&settings),
+            rests: Rests::new(&settings),
             settings,
             counters: FlowCounters::default(),
             clock: 0,
@@ -191,7 +193,10 @@ impl<T: Copy> FlowTable<T> {
             let deadline = self.deadline(record);
             // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
             if deadline > self.wheel.elapsed() {
-                self.wheel.insert(&mut self.chains, slot, deadline);
+                if self.due(record) <= self.wheel.elapsed() {
+                    self.release(slot);
+                }
+                self.reinsert(slot);
                 continue;
             }
             let cause = record.state.cause_of_expiry();
@@ -317,11 +322,57 @@ impl<T: Copy> FlowTable<T> {
 
     /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
     pub(crate) fn reschedule(&mut self, slot: u32) {
+        self.wheel.remove(&mut self.chains, slot);
+        self.reinsert(slot);
+    }
+
+    /// Puts a flow that is out of the wheel back into it.
+    fn reinsert(&mut self, slot: u32) {
         if let Some(record) = self.records.get(slot) {
-            let deadline = self.deadline(record);
-            self.wheel.remove(&mut self.chains, slot);
-            self.wheel.insert(&mut self.chains, slot, deadline);
+            let due = self.due(record);
+            self.wheel.insert(&mut self.chains, slot, due);
         }
+    }
+
+    /// When a flow is to be looked at: at its deadline, and a tombstone before that when its tuple
+    /// has rested.
+    fn due(&self, record: &Record<T>) -> u64 {
+        let deadline = self.deadline(record);
+        match self.gives_tuple_back(record) {
+            Some(freed) => freed.min(deadline),
+            None => deadline,
+        }
+    }
+
+    /// When a tombstone gives its external tuple back, if it still has one: it answers late segments
+    /// beyond that, as long as no other flow takes the tuple (N-14, U-12).
+    fn gives_tuple_back(&self, record: &Record<T>) -> Option<u64> {
+        let has_one =
+            record.state.is_tombstone() && record.is_translated() && !record.is_released();
+        has_one.then(|| self.freed(record, record.state.cause_of_expiry(), self.deadline(record)))
+    }
+
+    /// Gives the external tuple of a tombstone back.
+    fn release(&mut self, slot: u32) {
+        let Some(record) = self.records.get_mut(slot) else { return };
+        let tombstone = *record;
+        record.mark_released();
+        self.leave_tuple(slot, &tombstone, self.wheel.elapsed(), None);
+    }
+
+    /// When the external tuple of a flow is free that goes at `ended` by a cause: after the rest of
+    /// its kind from the end of the connection, which is when the timer of a closing state started
+    /// (N-14).
+    pub(crate) fn freed(&self, record: &Record<T>, cause: Cause, ended: u64) -> u64 {
+        let kind = Kind::of(record.protocol(), record.state, cause);
+        let rest = self.rests.of(record.timers(), kind);
+        let was_over = match record.state {
+            // Where nothing rests, the tombstone itself keeps its tuple.
+            State::Tombstone(_) => rest > 0,
+            State::TimeWait | State::Close => true,
+            _ => kind == Kind::HalfOpen || kind == Kind::Fin,
+        };
+        if was_over { record.last } else { ended }.saturating_add(rest)
     }
 
     /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
@@ -338,19 +389,9 @@ impl<T: Copy> FlowTable<T> {
             self.cells.unlink(&mut self.chains, record.cell(), slot);
         }
         self.cells.leave(record.cell());
-        let outside = record.key(Side::Outside);
-        if record.is_translated() {
-            let kind = Kind::of(record.protocol(), record.state, cause);
-            let until = self.hold.until(kind, ended);
-            // The port of a whole socket rests as such, once it has no flow.
-            if successor == Some(&outside) || self.shares.is_of_whole(slot) {
-                self.crowds.release(&outside);
-            } else {
-                self.hold.add(self.clock, until, &outside, &mut self.crowds);
-            }
-            if let Some(left) = self.shares.leave(self.clock, slot, until, &outside) {
-                self.hold.add(self.clock, left.until, &left.key, &mut self.crowds);
-            }
+        if record.is_translated() && !record.is_released() {
+            let until = self.freed(&record, cause, ended);
+            self.leave_tuple(slot, &record, until, successor);
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();
@@ -361,6 +402,22 @@ impl<T: Copy> FlowTable<T> {
         self.records.remove(slot);
         if let Some(counter) = self.counters.ended.get_mut(cause as usize) {
             *counter = counter.saturating_add(1);
+        }
+    }
+}
+
+impl<T: Copy> FlowTable<T> {
+    /// The external tuple of a flow rests until then, unless the flow that takes its place has the same.
+    fn leave_tuple(&mut self, slot: u32, record: &Record<T>, until: u64, successor: Option<&Key>) {
+        let outside = record.key(Side::Outside);
+        // The port of a whole socket rests as such, once it has no flow.
+        if successor == Some(&outside) || self.shares.is_of_whole(slot) {
+            self.crowds.release(&outside);
+        } else {
+            self.hold.add(self.clock, until, &outside, &mut self.crowds);
+        }
+        if let Some(left) = self.shares.leave(self.clock, slot, until, &outside) {
+            self.hold.add(self.clock, left.until, &left.key, &mut self.crowds);
         }
     }
 }

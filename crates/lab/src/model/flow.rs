@@ -37,6 +37,10 @@ pub(super) struct Flow {
     pub(super) deadline: Time,
     /// N-15, N-23: those of the method behind which it opened.
     pub(super) timers: Timers,
+    /// N-14: how long its public tuple rests, by the same.
+    pub(super) hold: HoldDown,
+    /// A tombstone whose public tuple has rested and is anybody's (U-12).
+    pub(super) released: bool,
     /// What its socket has beyond this flow (T-01, T-02).
     pub(super) share: Share,
     /// Its public address belongs to its inside address alone, port by port (N-11).
@@ -203,15 +207,34 @@ impl Flow {
         }
     }
 
-    pub(super) fn rest(&self, hold: &HoldDown, cause: Cause) -> Duration {
-        match (&self.stage, cause) {
-            (Stage::Datagrams(_), _) => hold.datagram,
-            (Stage::Tcp(connection), _) if connection.state == State::TimeWait => hold.fin,
-            (_, Cause::Fin) => hold.fin,
-            (_, Cause::HalfOpen) => hold.half_open,
-            (_, Cause::Idle) => hold.idle,
-            _ => hold.reset,
+    /// When the public tuple is free of a flow that goes at `when` by a cause: so long after the end
+    /// of the connection, which was before that if the flow only waited since then (N-14).
+    pub(super) fn rested_at(&self, cause: Cause, when: Time) -> Time {
+        let (hold, over) = (&self.hold, self.started);
+        match &self.stage {
+            Stage::Datagrams(_) => when + hold.datagram,
+            // U-12: as after a reset, or for its own life where nothing rests.
+            Stage::Tombstone { .. } if hold.reset.is_zero() => when,
+            Stage::Tombstone { at, .. } => *at + hold.reset,
+            Stage::Tcp(connection) => match (connection.state, cause) {
+                (State::TimeWait, _) | (State::LastAck, Cause::Fin) => over + hold.fin,
+                (State::Close, _) => over + hold.reset,
+                (_, Cause::HalfOpen) => over + hold.half_open,
+                // One end finished, and then nothing was heard.
+                (_, Cause::Idle | Cause::Fin) => when + hold.idle,
+                _ => when + hold.reset,
+            },
         }
+    }
+
+    /// The same for a flow that is left to its timer.
+    pub(super) fn rested_if_left(&self) -> Time {
+        self.rested_at(self.cause_of_expiry(), self.deadline)
+    }
+
+    /// Whether it takes a public tuple from others.
+    pub(super) const fn has_tuple(&self) -> bool {
+        self.translated && !self.released
     }
 }
 

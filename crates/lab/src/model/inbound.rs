@@ -179,6 +179,7 @@ impl Model {
             limited: taker.limited,
             block: taker.block,
             timers: self.timers_of(taker.timers),
+            hold: self.hold_of(taker.timers),
             ..self.new_flow(packet)
         };
         let replaced = self.find(entered.edge, packet.ends()).map(|(at, _)| at);

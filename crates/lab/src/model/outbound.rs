@@ -85,6 +85,10 @@ impl Method {
 
     /// N-15: an idle timeout of its own is for TCP alone.
     pub(crate) fn timers(&self, protocol: u8) -> TimerProfile {
+        // N-14, N-23: a load balancer's times are apart from the gateway's.
+        if self.kind == MethodKind::Balancer {
+            return TimerProfile::Balancer(self.idle.unwrap_or_default());
+        }
         self.idle.map_or(self.rules(protocol).timers, TimerProfile::Azure)
     }
 

@@ -34,7 +34,7 @@ pub struct OutboundRule {
     pub ports: u16,
     /// Whether both ends of an established TCP flow get a reset when it idles out (N-23).
     pub resets: bool,
-    /// After how long TCP flows idle out, if not as the data plane says (N-23). Flows that are open keep what they have.
+    /// After how long TCP flows idle out, if not after 4 minutes (N-23). Flows that are open keep what they have.
     pub idle: Option<IdleMinutes>,
 }
 

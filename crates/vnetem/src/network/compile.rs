@@ -278,8 +278,10 @@ impl Network {
             last_port: block.last,
         });
         let (method, pools) = (Method::LoadBalancer, pools.collect());
-        let view = OutboundView { method, pools, rules: PoolRules::AZURE };
-        Some(view.idling(balancer.rule.idle))
+        // N-14, N-23: a load balancer has times of its own.
+        let timers = TimerProfile::Balancer(balancer.rule.idle.unwrap_or_default());
+        let rules = PoolRules { timers, ..PoolRules::AZURE };
+        Some(OutboundView { method, pools, rules })
     }
 
     fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
