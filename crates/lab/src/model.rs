@@ -6,6 +6,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
 
+mod blocks;
 mod change;
 mod flow;
 mod forward;
@@ -31,6 +32,7 @@ use vnetem::{
     Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
 };
 
+pub use blocks::check as check_ports;
 pub use flow::Happening;
 pub use journal::Translation;
 
@@ -154,12 +156,23 @@ impl Model {
     }
 
     /// The configuration changes.
-    pub fn apply(&mut self, now: Time, network: &Network) {
+    ///
+    /// # Errors
+    ///
+    /// The control plane gave the members of a load balancer ports that they must not have (N-28).
+    pub fn apply(&mut self, now: Time, network: &Network) -> Result<(), String> {
         self.advance(now);
+        for (id, after) in network.load_balancers() {
+            let before = self.network.load_balancer(id).ok();
+            if before != Some(after) {
+                check_ports(before, after)?;
+            }
+        }
         self.network = network.clone();
         for flow in &mut self.flows {
             flow.touched = true;
         }
+        Ok(())
     }
 
     /// Time passes, and everything that a change closes is closed.

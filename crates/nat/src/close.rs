@@ -5,7 +5,7 @@ use vnetem_packet::{Headers, Protocol, Reset};
 use crate::detail::Numbers;
 use crate::record::Record;
 use crate::time::nanoseconds;
-use crate::{Cause, Closing, FlowId, FlowTable, Side, State, Time};
+use crate::{Cause, Closing, Ended, FlowId, FlowTable, Side, State, Time};
 
 impl<T: Copy> FlowTable<T> {
     /// Closes a flow because it may not go on.
@@ -48,7 +48,7 @@ impl<T: Copy> FlowTable<T> {
 
     /// The reset with which a tombstone answers a late segment: exact, since the segment itself says what its sender expects (R4, R7). It
     /// goes back to the sender in the tuple that the sender used. None for an RST (R2), for a flow that is no tombstone, and once the
-    /// tombstone has answered too often ([`Answers`](crate::Answers)).
+    /// tombstone has answered this side too often ([`Answers`](crate::Answers)).
     pub fn answer(
         &mut self,
         now: Time,
@@ -72,7 +72,20 @@ impl<T: Copy> FlowTable<T> {
             .unwrap_or(u64::MAX)
             .saturating_add(answers.burst.into());
         let detail = self.details.get_mut(id.slot as usize)?;
-        detail.numbers.may_answer(earned).then_some(reset)
+        detail.numbers.may_answer(side, earned).then_some(reset)
+    }
+
+    /// Removes a flow whose time has come, whatever waits before it, and hands it to `sink` as
+    /// [`expire`](Self::expire) does; says whether it did.
+    pub fn expire_flow(&mut self, now: Time, id: FlowId, sink: &mut dyn FnMut(Ended<T>)) -> bool {
+        let now = self.advance(now);
+        let due = self.record(id).map(|record| self.deadline(record)).filter(|due| *due <= now);
+        if let Some(deadline) = due {
+            let ended = self.ended(id.slot);
+            self.remove(id.slot, ended.map_or(Cause::Idle, |it| it.cause), deadline, None);
+            ended.into_iter().for_each(sink);
+        }
+        due.is_some()
     }
 
     /// The resets that close both ends.

@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol};
+use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, TcpFlags, Transport};
 
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
@@ -74,6 +74,8 @@ struct Entry {
     until: u64,
     /// Length of the datagram, once its last fragment has passed.
     end: Option<u16>,
+    /// Of a TCP segment: the sequence number behind it, less the length of the datagram.
+    base: Option<u32>,
     passed: Passed,
 }
 
@@ -103,6 +105,30 @@ impl Fragments {
     /// Notes that the first fragment of a datagram went on, as a packet of a flow from a side. Once more the same changes nothing; another
     /// first with the same key begins another datagram.
     pub fn note(&mut self, now: Time, key: FragmentKey, span: Span, id: FlowId, side: Side) {
+        self.note_segment(now, key, span, (id, side), None);
+    }
+
+    /// [`note`](Self::note) for the first fragment of a TCP segment: `headers` are its own, so that
+    /// [`pass`](Self::pass) can tell where the segment ends once all of it went on.
+    pub fn note_first(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        headers: &Headers,
+        id: FlowId,
+        side: Side,
+    ) {
+        self.note_segment(now, key, Span::of(headers), (id, side), base(headers));
+    }
+
+    fn note_segment(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        span: Span,
+        (id, side): (FlowId, Side),
+        base: Option<u32>,
+    ) {
         self.clock = self.clock.max(now.0);
         if self.capacity == 0 {
             return;
@@ -110,7 +136,7 @@ impl Fragments {
         let mut passed = Passed::default();
         passed.0[0] = (0, span.length.min(LONGEST));
         let until = self.clock.saturating_add(self.life);
-        let entry = Entry { key, id, side, until, end: None, passed };
+        let entry = Entry { key, id, side, until, end: None, base, passed };
         if let Some(number) = self.number(&key) {
             if self.get(now, &key).is_some_and(|old| old.is_of(&entry)) {
                 return;
@@ -155,16 +181,28 @@ impl Fragments {
     }
 
     /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes nothing.
-    pub fn pass(&mut self, now: Time, key: &FragmentKey, span: Span) {
+    ///
+    /// Says whose TCP segment is whole by it, and the sequence number behind that: its receiver
+    /// expects this number next, and knew nothing of the segment before
+    /// ([`FlowTable::reach`](crate::FlowTable::reach)).
+    pub fn pass(
+        &mut self,
+        now: Time,
+        key: &FragmentKey,
+        span: Span,
+    ) -> Option<(FlowId, Side, u32)> {
         self.clock = self.clock.max(now.0);
-        let Some(number) = self.number(key) else { return };
-        let Some(Ok(entry)) = self.get(now, key).map(|entry| entry.with(span)) else { return };
-        if entry.end.is_some_and(|end| entry.passed.is_all_up_to(end)) {
+        let number = self.number(key)?;
+        let entry = self.get(now, key)?.with(span).ok()?;
+        let whole = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if whole.is_some() {
             self.index.remove(self.hash(key), number);
         }
         if let Some(old) = self.entries.get_mut(number as usize) {
             *old = entry;
         }
+        let (base, length) = entry.base.zip(whole)?;
+        Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 
     fn get(&self, now: Time, key: &FragmentKey) -> Option<&Entry> {
@@ -264,6 +302,17 @@ impl Passed {
     fn is_all_up_to(&self, end: u16) -> bool {
         self.0[0] == (0, end)
     }
+}
+
+/// The sequence number behind a TCP segment of which these are the first fragment's headers, less the
+/// length of its datagram. A reset takes no part in the numbers.
+fn base(headers: &Headers) -> Option<u32> {
+    let Transport::Tcp(segment) = headers.transport else { return None };
+    let controls = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| segment.flags.contains(flag));
+    let controls: u32 = controls.map(u32::from).iter().sum();
+    let number = segment.sequence.wrapping_add(controls);
+    let is_counted = !segment.flags.contains(TcpFlags::RST);
+    is_counted.then(|| number.wrapping_sub(segment.header_length.into()))
 }
 
 fn number_of(place: usize) -> u32 {

@@ -1,6 +1,6 @@
 //! Opening flows.
 
-use vnetem_packet::{FiveTuple, Headers, Transport, tcp_options};
+use vnetem_packet::{FiveTuple, Headers, tcp_options};
 
 use crate::detail::{Detail, Totals};
 use crate::index::Hash;
@@ -10,6 +10,7 @@ use crate::shares::Unshared;
 use crate::sharing::whole;
 use crate::slab::NIL;
 use crate::table::number;
+use crate::track::segment_of;
 use crate::{
     Block, Cell, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
 };
@@ -127,7 +128,7 @@ impl<T: Copy> FlowTable<T> {
         let mut record = Record::new(new, now, cell);
         let mut detail = Detail { generation: new.generation, stamp, ..Detail::default() };
         let totals = Totals { opened: now, ..Totals::default() };
-        if let Transport::Tcp(segment) = first.transport {
+        if let Some(segment) = segment_of(first) {
             let scale = tcp_options(packet, first).window_scale;
             record.connection(&mut detail).begin(&segment, scale);
         }

@@ -199,14 +199,9 @@ impl<T: Copy> FlowTable<T> {
                 self.reinsert(slot);
                 continue;
             }
-            let cause = record.state.cause_of_expiry();
-            let flow = self.view(slot, record);
-            let resets = match record.state {
-                State::Established => self.resets(slot, record),
-                _ => Closing::default(),
-            };
-            self.remove(slot, cause, deadline, None);
-            sink(Ended { flow, cause, resets });
+            let Some(ended) = self.ended(slot) else { continue };
+            self.remove(slot, ended.cause, deadline, None);
+            sink(ended);
         }
         work
     }
@@ -273,6 +268,17 @@ impl<T: Copy> FlowTable<T> {
         self.records.get(id.slot).filter(|record| detail.stamp == id.stamp && !record.is_vacant())
     }
 
+    /// What is told of a flow whose timer has run out.
+    pub(crate) fn ended(&self, slot: u32) -> Option<Ended<T>> {
+        let record = self.records.get(slot)?;
+        let resets = match record.state {
+            State::Established => self.resets(slot, record),
+            _ => Closing::default(),
+        };
+        let (flow, cause) = (self.view(slot, record), record.state.cause_of_expiry());
+        Some(Ended { flow, cause, resets })
+    }
+
     /// When a flow ends if nothing more is heard.
     #[inline]
     pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
@@ -316,7 +322,7 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The highest sequence end that a side has sent.
-    fn end_of(&self, slot: u32, side: Side) -> u32 {
+    pub(crate) fn end_of(&self, slot: u32, side: Side) -> u32 {
         self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 

@@ -60,6 +60,11 @@ impl<T> Record<T> {
         has(self.marks, Side::Inside, FINISHED) && has(self.marks, Side::Outside, FINISHED)
     }
 
+    /// Whether this side has acknowledged anything.
+    pub(crate) fn has_acknowledged(&self, side: Side) -> bool {
+        has(self.marks, side, ACKNOWLEDGES)
+    }
+
     /// Whether this is a tombstone that has given its external tuple back.
     #[inline]
     pub(crate) fn is_released(&self) -> bool {
@@ -411,7 +416,7 @@ pub(crate) const fn after(left: u32, right: u32) -> bool {
 
 /// Sets the number of a side if this one is higher.
 #[inline(always)]
-fn raise(highest: &mut Pair<u32>, side: Side, number: u32) {
+pub(crate) fn raise(highest: &mut Pair<u32>, side: Side, number: u32) {
     let old = highest.of(side);
     highest.set(side, if after(number, old) { number } else { old });
 }

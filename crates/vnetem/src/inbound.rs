@@ -34,7 +34,7 @@ impl Pipeline<'_> {
         headers: &Headers,
         note: &mut impl Note,
     ) -> Decision {
-        let Some(nic) = self.snapshot.nic(id) else {
+        let Some(nic) = self.snapshot.nic(id).filter(|nic| !nic.deallocated) else {
             return Decision::Drop(DropReason::NoSuchHost, None);
         };
         if !opens(headers) {

@@ -112,12 +112,7 @@ impl Journal {
     /// A flow is gone.
     pub(crate) fn ended(&mut self, at: Time, ended: &Ended<Judgement>, counters: &mut Counters) {
         self.event(|| Event::of(at, EventKind::Ended(ended.cause), &ended.flow), counters);
-        self.deleted(at, &ended.flow, counters);
-    }
-
-    /// A flow was closed and is gone.
-    pub(crate) fn deleted(&mut self, at: Time, flow: &Flow<Judgement>, counters: &mut Counters) {
-        self.session(at, TranslationEventKind::SessionDeleted, flow, counters);
+        self.session(at, TranslationEventKind::SessionDeleted, &ended.flow, counters);
     }
 
     /// A flow got no port.

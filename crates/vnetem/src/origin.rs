@@ -107,6 +107,9 @@ impl<'a> Pipeline<'a> {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
+                if self.is_deallocated(code) {
+                    return Err(DropReason::NoSuchHost);
+                }
                 (code, Origin::Subnet(subnet))
             }
             Edge::Nic(id) => {
@@ -114,6 +117,9 @@ impl<'a> Pipeline<'a> {
                 let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
                 if source != nic.address && !nic.ip_forwarding {
                     return Err(DropReason::SpoofedSource);
+                }
+                if nic.deallocated {
+                    return Err(DropReason::NoSuchHost);
                 }
                 (EdgeCode::nic(id), Origin::Subnet(subnet))
             }
@@ -246,6 +252,14 @@ impl<'a> Pipeline<'a> {
         match entry.code.place() {
             Place::Nic(id) => self.snapshot.nic(id).map(|nic| nic.address),
             _ => None,
+        }
+    }
+
+    /// Whether an edge is an interface whose machine is deallocated (N-29).
+    pub(crate) fn is_deallocated(self, code: EdgeCode) -> bool {
+        match code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.deallocated),
+            _ => false,
         }
     }
 

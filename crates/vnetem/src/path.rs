@@ -181,6 +181,9 @@ impl<'a> Pipeline<'a> {
         nowhere: DropReason,
     ) -> Result<Path<'a>, DropReason> {
         let far = self.host(vnet, address).ok_or(nowhere)?;
+        if self.is_deallocated(far) {
+            return Err(nowhere);
+        }
         if let Place::Private(id) = far.place() {
             return self.path_to_private_endpoint(id);
         }

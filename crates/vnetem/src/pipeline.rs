@@ -150,8 +150,18 @@ impl<'a> Pipeline<'a> {
             Some((_, flow)) if is_redirect && flow.is_translated() => {
                 Decision::Drop(DropReason::Redirect, None)
             }
+            Some((hit, _)) if !self.may_be_about(hit, &quote) => {
+                Decision::Drop(DropReason::QuoteOutOfWindow, None)
+            }
             Some((hit, _)) => Decision::Error(hit, quote),
         }
+    }
+
+    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes: the
+    /// addresses and ports of a connection are easily guessed (RFC 5927 4.1).
+    pub(crate) fn may_be_about(self, hit: Hit, quote: &Quote) -> bool {
+        let Transport::Tcp(segment) = quote.headers.transport else { return true };
+        self.flows.is_under_way(hit.id, hit.side.other(), segment.sequence)
     }
 
     /// The live flow whose packet an ICMP error quotes, if the error may go on to `destination`.
@@ -244,6 +254,10 @@ impl<'a> Pipeline<'a> {
         self,
         flow: &Flow<Judgement>,
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
+        let Judgement { near, far, .. } = flow.judgement;
+        if self.is_deallocated(near) || self.is_deallocated(far) {
+            return Err((Cause::Deallocated, DropReason::NoSuchHost));
+        }
         if flow.opener == Side::Outside {
             return self.judge_inbound(flow);
         }
@@ -258,9 +272,10 @@ impl<'a> Pipeline<'a> {
             return Err((Cause::SourceSwitched, DropReason::SourceSwitched));
         }
         if translated && !self.may_keep(entry, flow.external) {
-            return Err(withdrawn);
+            let reclaimed = self.is_reclaimed(entry, flow.external);
+            let lost = (Cause::PortReclaimed, DropReason::PortReclaimed);
+            return Err(if reclaimed { lost } else { withdrawn });
         }
-        let Judgement { near, far, .. } = flow.judgement;
         let same_far = far == path.far || far.is_public() && path.far.is_public();
         if near != entry.code
             || !same_far

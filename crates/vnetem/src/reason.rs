@@ -59,7 +59,8 @@ reasons! {
     NoRoute = "no-route",
     /// The route's next hop is None.
     RouteNone = "route-none",
-    /// The destination is inside the virtual network but in no subnet.
+    /// The destination is inside the virtual network but in no subnet, or a machine at either end is
+    /// deallocated (N-29).
     NoSuchHost = "no-such-host",
     /// The appliance of the route is in no subnet that can be reached.
     NoNextHop = "no-next-hop",
@@ -89,10 +90,14 @@ reasons! {
     PathSwitched = "path-switched",
     /// The flow's public address was taken away: it is closed (N-08).
     Withdrawn = "withdrawn",
+    /// The flow's port was taken back from its machine: it is lost (N-28).
+    PortReclaimed = "port-reclaimed",
     /// A later segment of a closed flow (R7).
     FlowClosed = "flow-closed",
     /// An ICMP error about a packet of no live flow (W9).
     QuoteUnknown = "quote-unknown",
+    /// An ICMP error quotes a TCP sequence number that is not under way in its flow (RFC 5927 4.1).
+    QuoteOutOfWindow = "quote-out-of-window",
     /// An ICMP redirect about a packet of a translated flow: the gateway that it names is on another link (RFC 1122 3.2.2.2, T-22).
     Redirect = "icmp-redirect",
     /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).

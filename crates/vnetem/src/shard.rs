@@ -127,6 +127,7 @@ impl Sharding {
         for nic in snapshot.nics.iter().flatten() {
             self.own(nic.balanced.as_ref(), Some(nic.address));
             self.own(nic.instance.as_ref(), Some(nic.address));
+            self.own(nic.kept.as_ref(), None);
         }
         for (address, owner) in former {
             self.owners.entry(address).or_insert(owner);

@@ -191,6 +191,11 @@ pub(crate) struct NicView {
     pub(crate) instance: Option<OutboundView>,
     /// The ports that a load balancer gives it.
     pub(crate) balanced: Option<OutboundView>,
+    /// The addresses of that load balancer.
+    pub(crate) frontends: Vec<Ipv4Addr>,
+    /// The platform's address that it keeps (N-29).
+    pub(crate) kept: Option<OutboundView>,
+    pub(crate) deallocated: bool,
 }
 
 /// All services' prefixes, once for all subnets.

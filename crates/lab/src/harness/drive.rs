@@ -180,7 +180,7 @@ impl Runner {
             self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
         }
         self.planes.apply(self.now, &snapshot);
-        self.model.apply(self.now, &self.network);
+        self.model.apply(self.now, &self.network)?;
         self.unsettled = true;
         if settle { self.settle() } else { self.after() }
     }
@@ -239,7 +239,8 @@ impl Runner {
             self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
             let tuple = event.tuple;
             let opener = (tuple.protocol.0, tuple.source, tuple.destination);
-            self.heard.push(Happening { kind: event.kind, opener, external: event.external });
+            let vnetem::Event { kind, external, state, .. } = event;
+            self.heard.push(Happening { kind, opener, external, state });
         }
         while let Some(event) = self.planes.poll_translation_event() {
             self.coverage.translations += 1;

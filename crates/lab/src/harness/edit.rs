@@ -99,6 +99,8 @@ impl Edit {
                 net.set_bgp_override(subnet, prefix, with >= 128)
             }),
             7 => net.remove_route(subnet, prefix),
+            8 if with >= 192 => net.deallocate(nic),
+            8 if with >= 128 => net.start(nic),
             8 => net.set_ip_forwarding(nic, to % 2 == 0),
             9 | 10 => rollout.set_rules(now, net, resource, rules(world, to)),
             11 => net.set_service_prefixes(
@@ -327,6 +329,10 @@ impl fmt::Display for Edit {
             4 | 5 => write!(f, "outbound of {subnet}: {:?}", outbound(on % 5, to)),
             6 => write!(f, "route {subnet} {prefix} to {hop}"),
             7 => write!(f, "remove route {subnet} {prefix}"),
+            8 if with >= 128 => {
+                let what = if with >= 192 { "deallocate" } else { "start" };
+                write!(f, "{what} {}", pick(&["vm", "fw", "member"], on))
+            }
             8 => {
                 write!(
                     f,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem::{Cause, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark};
 
@@ -29,7 +29,12 @@ pub(crate) struct Ledger {
     held: Vec<Happening>,
     held_translations: Vec<Translation>,
     opened: u64,
+    /// Flows by their ends that were opened and have not ended.
+    open: BTreeMap<Ends, u64>,
 }
+
+/// A flow as its opener sends it, and the source that the far side sees.
+type Ends = ((u8, SocketAddrV4, SocketAddrV4), SocketAddrV4);
 
 impl Ledger {
     /// Books a packet that was processed.
@@ -139,7 +144,15 @@ impl Ledger {
         seen.extend(events);
         for event in &seen {
             self.opened += u64::from(event.kind == EventKind::Opened);
+            let open = self.open.entry((event.opener, event.external)).or_default();
+            match event.kind {
+                EventKind::Opened => *open += 1,
+                EventKind::Closed(_) if *open > 0 => {}
+                EventKind::Ended(_) if *open > 0 => *open -= 1,
+                _ => return Err(format!("{event:?} of a flow that is not open (O6)")),
+            }
         }
+        self.open.retain(|_, open| *open > 0);
         if seen == expected {
             return Ok(());
         }
@@ -147,7 +160,7 @@ impl Ledger {
             let mut flows: BTreeMap<_, Vec<String>> = BTreeMap::new();
             for event in all {
                 let kinds = flows.entry((event.opener, event.external)).or_default();
-                kinds.push(format!("{:?}", settled(event)));
+                kinds.push(format!("{:?} {:?}", settled(event), event.state));
             }
             // Flows in different zones can have the same ends, and which of them goes first is nobody's business.
             let what = |kind: &String| kind.split('(').next().map(str::to_owned);
@@ -174,6 +187,10 @@ impl Ledger {
             return Err(format!(
                 "{counted:?} flows and tombstones, {live} and {closed} by the model"
             ));
+        }
+        let open: u64 = self.open.values().sum();
+        if open != live + closed {
+            return Err(format!("by the events {open} flows are open, not {}", live + closed));
         }
         if opened - ended != live + closed || opened != self.opened {
             return Err(format!("{opened} opened, {ended} ended, yet {} opened (O3)", self.opened));

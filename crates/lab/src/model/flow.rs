@@ -75,7 +75,8 @@ pub(super) enum Stage {
     Tombstone {
         cause: Cause,
         at: Time,
-        answers: u64,
+        /// To each side.
+        answers: [u64; 2],
     },
 }
 
@@ -88,6 +89,8 @@ pub struct Happening {
     pub opener: (u8, SocketAddrV4, SocketAddrV4),
     /// The source that the far side sees.
     pub external: SocketAddrV4,
+    /// How far it had come.
+    pub state: vnetem::State,
 }
 
 /// Where a tuple means one thing.
@@ -155,7 +158,34 @@ impl Flow {
             0 => (self.inside, self.remote),
             _ => (self.remote, self.external),
         };
-        Happening { kind, opener: (self.protocol, from, to), external: self.external }
+        let opener = (self.protocol, from, to);
+        Happening { kind, opener, external: self.external, state: self.state() }
+    }
+
+    /// How far it has come, in the words of events.
+    fn state(&self) -> vnetem::State {
+        use vnetem::State as Told;
+        match &self.stage {
+            Stage::Tombstone { cause, .. } => Told::Tombstone(*cause),
+            Stage::Datagrams(answered) => match self.protocol {
+                UDP if *answered => Told::TwoWay,
+                UDP => Told::OneWay,
+                wire::ICMP => Told::Query,
+                _ => Told::Opaque,
+            },
+            Stage::Tcp(connection) => match connection.state {
+                State::SynSent => Told::SynSent,
+                State::SynSent2 => Told::SynSent2,
+                State::SynReceived => Told::SynReceived,
+                State::Established => Told::Established,
+                State::FinWait => Told::FinWait,
+                State::CloseWait => Told::CloseWait,
+                State::LastAck => Told::LastAck,
+                State::TimeWait => Told::TimeWait,
+                State::Close => Told::Close,
+                State::Refused => Told::Refused,
+            },
+        }
     }
 
     /// The resets that both sides take for the other's, if its connection is open (nat.md 4.3, R3).

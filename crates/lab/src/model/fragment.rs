@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 
 use vnetem::{DropReason, Edge, Fate, Time};
 
-use super::flow::{Flow, Zone, zone};
-use super::wire::{Packet, Part};
+use super::flow::{Flow, Stage, Zone, zone};
+use super::wire::{Packet, Part, RST};
 use super::{Entered, Model, Passed, drop};
 
 /// A first fragment, which speaks for the later ones (P-30).
@@ -18,6 +18,8 @@ pub(super) struct FirstFragment {
     spans: Vec<(usize, usize)>,
     /// Where the datagram ends, once its last fragment was seen.
     length: Option<usize>,
+    /// The sequence number with which its TCP segment would end if the datagram had no bytes.
+    base: Option<u32>,
     pub(super) deadline: Time,
 }
 
@@ -62,7 +64,12 @@ impl Model {
         first.length = first.length.or(last.then_some(end));
         let seen: usize = first.spans.iter().map(|span| span.1 - span.0).sum();
         if first.length == Some(seen) {
-            self.fragments.remove(at);
+            let base = self.fragments.remove(at).base;
+            let flow = &mut self.flows[flow_at];
+            if let (Some(base), Stage::Tcp(connection)) = (base, &mut flow.stage) {
+                let end = base.wrapping_add(u32::try_from(seen).unwrap_or_default());
+                connection.reach(side ^ flow.opener, end);
+            }
         }
         Ok(self.flow(flow_at)?.carry(side, entered.bytes, packet))
     }
@@ -90,7 +97,14 @@ impl Model {
         self.fragments.retain(|first| first.key != key);
         let deadline = self.now + self.settings.fragment_life;
         let spans = vec![(0, length)];
-        self.fragments.push(FirstFragment { key, flow, side, spans, length: None, deadline });
+        // Of a SYN and a FIN each takes a number, and the TCP header none; a reset says nothing of numbers.
+        let base = packet.segment().filter(|segment| !segment.has(RST)).map(|segment| {
+            let at = packet.header + 12;
+            let header = entered.bytes.get(at).map_or(0, |byte| u32::from(byte >> 4) * 4);
+            segment.end().wrapping_sub(header)
+        });
+        let length = None;
+        self.fragments.push(FirstFragment { key, flow, side, spans, length, base, deadline });
     }
 
     fn fragment_key(&self, edge: Edge, packet: &Packet) -> FragmentKey {

@@ -39,6 +39,9 @@ impl Model {
         let address = *packet.destination.ip();
         let of_nic = self.network.nics().find(|(_, nic)| nic.public == Some(address));
         if let Some((id, nic)) = of_nic.filter(|_| entered.edge == Edge::Internet) {
+            if nic.deallocated {
+                return drop(DropReason::NoSuchHost);
+            }
             if !opens(packet) {
                 return drop(DropReason::NoFlow);
             }

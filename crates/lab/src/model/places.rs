@@ -19,10 +19,17 @@ impl Model {
                 let host = route::host_in(net, id, source);
                 // The address of a private endpoint is nobody else's.
                 let is_free = !matches!(host, Edge::PrivateEndpoint(_));
-                (host, is_free && subnet.prefix.contains(&source))
+                let may_send = is_free && subnet.prefix.contains(&source);
+                if may_send && route::is_deallocated(net, host) {
+                    return drop(DropReason::NoSuchHost);
+                }
+                (host, may_send)
             }
             Edge::Nic(id) => {
                 let nic = net.nic(id).map_err(|_| unknown)?;
+                if nic.deallocated && (nic.ip_forwarding || nic.address == source) {
+                    return drop(DropReason::NoSuchHost);
+                }
                 if nic.ip_forwarding && !route::is_host(source) {
                     return drop(DropReason::MartianSource);
                 }
@@ -168,7 +175,7 @@ impl Model {
         if wire::transport_sum_is_right(bytes, packet) == Some(false) {
             return drop(DropReason::IcmpChecksum);
         }
-        let (quoted, _) = wire::quoted(bytes, packet)
+        let (quoted, begin) = wire::quoted(bytes, packet)
             .map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
         let unknown = Fate::Drop(DropReason::QuoteUnknown);
         let answer = (quoted.protocol, quoted.destination, quoted.source);
@@ -185,6 +192,16 @@ impl Model {
         // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow goes over two.
         if bytes.get(packet.header) == Some(&5) && flow.translated {
             return drop(DropReason::Redirect);
+        }
+        // RFC 5927 4.1: about a segment that is under way.
+        if let Stage::Tcp(connection) = &flow.stage
+            && !entered.turned
+        {
+            let (sender, sequence) =
+                ((1 - side) ^ flow.opener, wire::quoted_sequence(bytes, begin));
+            if !connection.is_under_way(sender, sequence) {
+                return drop(DropReason::QuoteOutOfWindow);
+            }
         }
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, self.size_behind(&flow, side))?;

@@ -83,7 +83,8 @@ pub(crate) fn from_subnet(
             let mut reachable = core::iter::once(subnet.vnet).chain(peers);
             let found = reachable.find_map(|vnet| host(net, vnet, address));
             let is_machine = |edge: &Edge| !matches!(edge, Edge::PrivateEndpoint(_));
-            preserved(found.filter(is_machine).ok_or(NoPath::NextHop)?)
+            let runs = |edge: &Edge| is_machine(edge) && !is_deallocated(net, *edge);
+            preserved(found.filter(runs).ok_or(NoPath::NextHop)?)
         }
         // what is not the sender's own address is not translated.
         Way::Hop(NextHop::Internet) if foreign => to_public(net, edge, packet)
@@ -140,7 +141,8 @@ pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Res
     if !subnet.prefix.contains(&to) {
         return Err(NoPath::Route);
     }
-    approved(net, host_in(net, id, to))
+    let host = host_in(net, id, to);
+    if is_deallocated(net, host) { Err(NoPath::Host) } else { approved(net, host) }
 }
 
 /// Whether an address is one of the two at which the platform answers every host.
@@ -179,7 +181,16 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
 
 /// To whoever has an address of a network.
 fn delivered(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Result<Path, NoPath> {
-    approved(net, host(net, vnet, at).ok_or(NoPath::Host)?)
+    let to = host(net, vnet, at).filter(|edge| !is_deallocated(net, *edge));
+    approved(net, to.ok_or(NoPath::Host)?)
+}
+
+/// Whether a machine is stopped and deallocated (N-29).
+pub(crate) fn is_deallocated(net: &Network, edge: Edge) -> bool {
+    match edge {
+        Edge::Nic(id) => net.nic(id).is_ok_and(|nic| nic.deallocated),
+        _ => false,
+    }
 }
 
 /// L-07: through a private endpoint only if that is approved.
@@ -354,7 +365,7 @@ pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
     };
     net.subnets().any(|(_, subnet)| of_subnet(subnet))
         || net.sites().any(|(_, site)| of_site(site))
-        || net.nics().any(|(_, nic)| nic.public == Some(at))
+        || net.nics().any(|(_, nic)| nic.public == Some(at) || nic.kept == Some(at))
         || net.load_balancers().any(|(_, balancer)| balancer.frontends.contains(&at))
 }
 

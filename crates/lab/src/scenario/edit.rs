@@ -43,6 +43,10 @@ pub(crate) enum Edit {
         subnet: String,
         forwarding: bool,
     },
+    Deallocated {
+        nic: String,
+        deallocated: bool,
+    },
     Forwarding {
         nic: String,
         on: bool,
@@ -133,6 +137,8 @@ impl Edit {
             "outbound" => outbound,
             "nic" => nic,
             "forwarding" => forwarding,
+            "deallocate" => |words| deallocated(words, true),
+            "start" => |words| deallocated(words, false),
             "service" => service,
             "prefixes" => prefixes,
             "region" => region,
@@ -229,6 +235,11 @@ fn nic(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let subnet = self::name(words, "the name of a subnet")?;
     let forwarding = words.accept("forwarding");
     Ok(Edit::Nic { name, address, subnet, forwarding })
+}
+
+fn deallocated(words: &mut Words<'_>, deallocated: bool) -> Result<Edit, Problem> {
+    let nic = name(words, "the name of an interface")?;
+    Ok(Edit::Deallocated { nic, deallocated })
 }
 
 fn forwarding(words: &mut Words<'_>) -> Result<Edit, Problem> {

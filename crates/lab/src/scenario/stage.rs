@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Edge, Event, Fate, Rollout, Settings, Time, Trace, Transmit};
+use vnetem::{Edge, Event, Fate, Rollout, Settings, State, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
-use vnetem_packet::{FiveTuple, Headers, Protocol, TcpFlags};
+use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
 use super::cast::{Declaration, Home, HostSpec};
 use super::edit::Edit;
@@ -34,7 +34,6 @@ pub struct Stage<'a> {
     pub(super) background: BTreeMap<String, Background>,
     /// The last packet that was sent on, and where it left.
     last: Option<(Edge, Bytes)>,
-    closing: vnetem::Closing,
     /// Whether outcomes can be as the file says: not with another seed.
     compares: bool,
     pub(super) report: Report,
@@ -106,7 +105,6 @@ impl<'a> Stage<'a> {
             targets: Vec::new(),
             background: BTreeMap::new(),
             last: None,
-            closing: settings.closing,
             compares: seed == own_seed,
             report,
         };
@@ -234,9 +232,8 @@ impl<'a> Stage<'a> {
         let mut over = 0;
         for event in &changed.closed {
             let told = self.told(event, &changed.made);
-            // A live TCP connection is never closed without a word, so this one was over and only waited out its time.
-            let speaks = self.closing != vnetem::Closing::Silent;
-            if told.is_empty() && speaks && event.tuple.protocol == Protocol::TCP {
+            // It only waited out its time.
+            if matches!(event.state, State::TimeWait | State::Close | State::Refused) {
                 over += 1;
                 continue;
             }

@@ -224,6 +224,10 @@ impl Topology {
                 let id = self.network.add_nic(self.subnet(subnet)?, name, *address)?;
                 self.network.set_ip_forwarding(id, *forwarding)?;
             }
+            Edit::Deallocated { nic, deallocated: true } => {
+                self.network.deallocate(self.nic(nic)?)?;
+            }
+            Edit::Deallocated { nic, deallocated: false } => self.network.start(self.nic(nic)?)?,
             Edit::Forwarding { nic, on } => {
                 self.network.set_ip_forwarding(self.nic(nic)?, *on)?;
             }

@@ -517,7 +517,8 @@ fn each_profile_has_its_own_rests() {
         (TimerProfile::Rfc, [240, 240, 240, 7440 + 120, 300 + 120]),
         (TimerProfile::Linux, [120, 10, 120, 432_000, 30]),
     ];
-    let ends: [(Protocol, fn(&mut World)); 5] = [
+    type End = fn(&mut World);
+    let ends: [(Protocol, End); 5] = [
         (Protocol::TCP, finish),
         (Protocol::TCP, |world| {
             world.handshake();

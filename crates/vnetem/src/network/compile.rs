@@ -10,7 +10,7 @@ use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::compile_routes::Winners;
-use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
+use super::{Endpoint, LoadBalancer, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
     ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
@@ -229,6 +229,13 @@ impl Network {
                         single(Method::Instance, &[address], ALL_PORTS).idling(nic.idle)
                     }),
                     balanced: self.compile_balanced(NicId(id)),
+                    frontends: self
+                        .balancer_of(NicId(id))
+                        .map_or_else(Vec::new, |balancer| balancer.frontends.clone()),
+                    kept: nic
+                        .kept
+                        .map(|address| single(Method::Default, &[address], GATEWAY_PORTS)),
+                    deallocated: nic.deallocated,
                 });
             }
         }
@@ -269,9 +276,13 @@ impl Network {
         map
     }
 
+    fn balancer_of(&self, member: NicId) -> Option<&LoadBalancer> {
+        self.balancers.values().find(|balancer| balancer.members.contains_key(&member))
+    }
+
     /// The ports of a member of a load balancer's pool (N-25).
     fn compile_balanced(&self, nic: NicId) -> Option<OutboundView> {
-        let balancer = self.balancers.values().find(|it| it.members.contains_key(&nic))?;
+        let balancer = self.balancer_of(nic)?;
         let pools = balancer.blocks_of(nic).map(|block| PortPool {
             addresses: vec![block.address],
             first_port: block.first,

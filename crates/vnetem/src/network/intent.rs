@@ -144,6 +144,11 @@ pub struct Nic {
     pub public: Option<Ipv4Addr>,
     /// The idle timeout of that, if it is not the data plane's.
     pub idle: Option<IdleMinutes>,
+    /// The platform's address that it keeps though its subnet has lost default outbound access, until it
+    /// is deallocated (N-29).
+    pub kept: Option<Ipv4Addr>,
+    /// Whether its machine is stopped and deallocated: it neither sends nor receives.
+    pub deallocated: bool,
 }
 
 /// An on-premises site with its own private addresses and its own translation to a public one.

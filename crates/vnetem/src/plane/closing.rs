@@ -12,7 +12,7 @@ use crate::{Closing, Counters, Snapshot};
 impl DataPlane {
     /// A flow that a change touched: kept if it would be judged the same, closed if not.
     pub(super) fn judge_stale(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.flow(id) else { return };
+        let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) else { return };
         match self.pipeline().judge_again(&flow) {
             Ok((cell, judgement)) => {
                 self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
@@ -23,15 +23,27 @@ impl DataPlane {
 
     /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (R3).
     pub(super) fn close(&mut self, id: FlowId, cause: Cause) {
-        if let Some(flow) = self.flows.flow(id) {
+        if let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) {
             self.close_flow(id, &flow, cause);
         }
+    }
+
+    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that (T5).
+    fn runs_out(&mut self, id: FlowId) -> bool {
+        let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
+        flows.expire_flow(*now, id, &mut |ended: Ended<Judgement>| {
+            tell_of_idling(&ended, snapshot, outbox, counters);
+            journal.ended(*now, &ended, counters);
+        })
     }
 
     fn close_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
         let now = self.now;
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
         self.journal.event(closed, &mut self.counters);
+        if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
+            return self.lose_flow(id, flow, cause);
+        }
         // Who sends to its own public end has but one.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
@@ -50,10 +62,22 @@ impl DataPlane {
                 self.outbox.reset(edge, reset, &mut self.counters);
             }
         }
-        // T-37: what leaves no tombstone is gone.
+        // What leaves no tombstone is gone (T-37).
         if self.flows.judgement(id).is_none() {
-            self.journal.deleted(now, flow, &mut self.counters);
+            let ended = Ended { flow: *flow, cause, resets };
+            self.journal.ended(now, &ended, &mut self.counters);
         }
+        if let Some(other) = other {
+            self.close(other, cause);
+        }
+    }
+
+    /// Ends a flow of which neither end hears (N-28, N-29). What turns round has two.
+    fn lose_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
+        let other = self.other_half(flow).filter(|other| *other != id);
+        self.flows.end(self.now, id, cause);
+        let ended = Ended { flow: *flow, cause, resets: vnetem_nat::Closing::default() };
+        self.journal.ended(self.now, &ended, &mut self.counters);
         if let Some(other) = other {
             self.close(other, cause);
         }

@@ -184,9 +184,9 @@ impl DataPlane {
         };
         let (key, span) = (fragment_key(zone, headers), Span::of(headers));
         if headers.fragment == Fragment::First {
-            self.fragments.note(self.now, key, span, hit.id, hit.side);
-        } else {
-            self.fragments.pass(self.now, &key, span);
+            self.fragments.note_first(self.now, key, headers, hit.id, hit.side);
+        } else if let Some((id, side, end)) = self.fragments.pass(self.now, &key, span) {
+            self.flows.reach(self.now, id, side, end);
         }
     }
 

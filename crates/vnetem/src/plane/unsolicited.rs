@@ -9,7 +9,8 @@ use vnetem_packet::{FiveTuple, Headers, IcmpErrorKind};
 use super::DataPlane;
 use crate::Edge;
 
-/// A bounded queue. A SYN that finds it full is never answered, which RFC 5382 REQ-4 allows.
+/// A bounded queue in the order in which its SYNs are due, which is not that in which they came: pools
+/// are patient in different ways. A SYN that finds it full is never answered, as RFC 5382 REQ-4 allows.
 pub(crate) struct Unsolicited {
     waiting: VecDeque<Waiting>,
     limit: usize,
@@ -37,7 +38,8 @@ impl Unsolicited {
         let packet = packet.get(..usize::from(headers.total_length)).unwrap_or(packet);
         let length = packet.len().min(bytes.len());
         bytes.iter_mut().zip(packet).for_each(|(to, from)| *to = *from);
-        self.waiting.push_back(Waiting { due, edge, headers: *headers, bytes, length });
+        let at = self.waiting.partition_point(|other| other.due <= due);
+        self.waiting.insert(at, Waiting { due, edge, headers: *headers, bytes, length });
     }
 
     /// A flow opens: a SYN of its other end was no intruder's.

@@ -14,6 +14,7 @@ mod control_plane;
 mod data_plane;
 mod edges;
 mod endpoint_policies;
+mod flow_ends;
 mod flow_rules;
 mod hairpin;
 mod idle;
