@@ -190,7 +190,7 @@ proptest! {
     }
 }
 
-/// With no room for its new cell a flow counts on in the old one, however often it is judged again.
+/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged again.
 #[test]
 fn a_flow_without_a_new_cell_stays() {
     let mut table = FlowTable::new(Settings { cells: 1, ..Settings::default() });
