@@ -190,6 +190,13 @@ impl Model {
         self.advance(now);
     }
 
+    /// When something happens next if no packet comes: a flow ends, or a SYN is answered.
+    #[must_use]
+    pub fn due(&self) -> Option<Time> {
+        let flows = self.flows.iter().map(|flow| flow.deadline);
+        flows.chain(self.waiting.iter().map(Waiting::due)).min()
+    }
+
     /// What the data plane must have originated since this was last asked.
     pub fn take_originated(&mut self) -> Vec<(Edge, Vec<u8>)> {
         core::mem::take(&mut self.originated)

@@ -210,7 +210,13 @@ impl Runner {
         }
         self.planes.handle_timeout(self.now);
         self.model.expire(self.now);
-        self.after()
+        self.after()?;
+        // Who calls only when asked to must not come late.
+        let (due, asked) = (self.model.due(), self.planes.due());
+        match due.is_some_and(|due| asked.is_none_or(|asked| asked > due)) {
+            true => Err(format!("something is due at {due:?}, and poll_timeout says {asked:?}")),
+            false => Ok(()),
+        }
     }
 
     /// After each step: what was originated, what happened to flows, and every sum that must add up.

@@ -15,6 +15,12 @@ pub(super) struct Waiting {
     packet: Packet,
 }
 
+impl Waiting {
+    pub(super) const fn due(&self) -> Time {
+        self.due
+    }
+}
+
 /// Who takes a packet.
 struct Taker {
     edge: Edge,

@@ -407,7 +407,11 @@ impl Network {
     }
 
     fn set_deallocated(&mut self, id: NicId, deallocated: bool) -> Result<(), EditError> {
-        let vnet = self.subnet(self.nic(id)?.subnet)?.vnet;
+        let nic = self.nic(id)?;
+        if nic.deallocated == deallocated {
+            return Ok(());
+        }
+        let vnet = self.subnet(nic.subnet)?.vnet;
         if let Some(nic) = self.nics.get_mut(&id) {
             nic.deallocated = deallocated;
             let kept = if deallocated { nic.kept.take() } else { None };

@@ -179,3 +179,39 @@ fn an_error_must_quote_what_is_under_way() {
     let fate = world.send(Edge::Internet, &mut error_about(&datagram(public, remote, b"x")));
     assert!(matches!(fate, Fate::Forward(_)), "{fate:?}");
 }
+
+/// N-29: the platform's address is the machine's until it is deallocated, and then anybody's.
+#[test]
+fn a_kept_address_is_freed_by_deallocation() {
+    let mut network = Network::new();
+    let [alpha, beta] = ["alpha", "beta"].map(|name| {
+        let vnet = network.add_vnet(name, &[net("10.0.0.0/16")]).unwrap();
+        network.add_subnet(vnet, "web", net("10.0.0.0/24")).unwrap()
+    });
+    let nic = network.add_nic(alpha, "vm", ip("10.0.0.4")).unwrap();
+    let address = ip("20.1.1.9");
+    network.set_outbound(alpha, Outbound::Default(address)).unwrap();
+    network.set_outbound(alpha, Outbound::Private).unwrap();
+    assert_eq!(network.nic(nic).unwrap().kept, Some(address));
+    let take = |network: &mut Network| network.set_outbound(beta, Outbound::Default(address));
+    assert!(take(&mut network).is_err(), "the machine has it");
+    let before = network.commit();
+    network.start(nic).unwrap();
+    assert_eq!(network.commit().generation(), before.generation(), "it runs");
+    network.deallocate(nic).unwrap();
+    assert_eq!(network.nic(nic).unwrap().kept, None);
+    let gone = network.commit();
+    assert_ne!(gone.generation(), before.generation());
+    network.deallocate(nic).unwrap();
+    assert_eq!(network.commit().generation(), gone.generation(), "it is gone already");
+    take(&mut network).unwrap();
+    // Taken away before and after an explicit method, it is kept once.
+    network.start(nic).unwrap();
+    network.set_outbound(alpha, Outbound::Default(ip("20.1.1.8"))).unwrap();
+    network.set_outbound(alpha, Outbound::NatGateway(vec![ip("20.1.1.7")])).unwrap();
+    network.set_outbound(alpha, Outbound::Private).unwrap();
+    assert_eq!(network.nic(nic).unwrap().kept, Some(ip("20.1.1.8")));
+    network.remove_nic(nic).unwrap();
+    network.remove_subnet(alpha).unwrap();
+    network.set_outbound(beta, Outbound::Default(ip("20.1.1.8"))).unwrap();
+}
