@@ -23,6 +23,7 @@
 mod error;
 mod link;
 mod reader;
+mod records;
 mod writer;
 
 pub use error::CaptureError;
