@@ -36,6 +36,11 @@ pub(crate) fn report(name: &str, report: &Report) -> String {
             "expected": difference.expected,
             "found": difference.found,
         })).collect::<Vec<_>>(),
+        "refusedChanges": report.refused_changes.iter().map(|refused| json!({
+            "line": refused.line,
+            "step": refused.step,
+            "why": refused.why,
+        })).collect::<Vec<_>>(),
         "endNanoseconds": report.end.0,
     }))
 }

@@ -182,7 +182,6 @@ fn record<R: Read>(
 }
 
 /// The next block of a pcapng file, nothing at its end, and of a block without a packet nothing inside.
-#[expect(clippy::type_complexity, reason = "the end of the file, another block, a frame skipped")]
 fn block<R: Read>(
     parser: &mut PcapNgParser,
     records: &mut Records<R>,

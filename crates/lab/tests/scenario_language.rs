@@ -269,3 +269,93 @@ fn a_stage_stands_as_it_is_at_a_time() {
     assert!(verdict(Some(1)).contains("subnet-not-listed"));
     assert_eq!(verdict(Some(2)), "  verdict  forward to service storage as alpha/web 10.0.0.9");
 }
+
+/// The mark by which some editors begin a file, tabs and carriage returns change nothing.
+#[test]
+fn files_of_any_editor_are_read() {
+    let text = format!("{MODEL}at 1s\n  enable storage on web\n    generation 2\n");
+    let plain = play(&text).timeline;
+    assert_eq!(play(&format!("\u{feff}{text}")).timeline, plain);
+    assert_eq!(play(&text.replace('\n', "\r\n")).timeline, plain);
+    let tabs = text.replace("    gen", "\t\tgen").replace("  enable", "\tenable");
+    let report = play(&tabs);
+    assert!(report.is_as_expected(), "{:?}", report.differences);
+    assert_eq!(report.timeline, plain);
+}
+
+/// A step that is indented like an outcome would be compared with one, and never played.
+#[test]
+fn steps_indented_by_four_are_refused() {
+    let expected = "expected an outcome of the step above, or a step behind two spaces";
+    for (lines, line, step) in [
+        ("at 1s\n    enable storage on web\n    wait 1s\n", 9, "wait 1s"),
+        ("at 1s\n  wait 1s\n      vm gets acct /a\n", 9, "vm gets acct /a"),
+        ("at 1s\n  wait 1s\n    disable storage on web  # now\n", 9, "disable storage on web"),
+        ("at 1s\n\twait 1s\n\t\tprobe all\n", 9, "probe all"),
+    ] {
+        let found = format!("found the step \"{step}\" behind 4 spaces or more");
+        assert_eq!(
+            complaint(&format!("{MODEL}{lines}")),
+            format!("a.scn:{line}: {found}, {expected}")
+        );
+    }
+}
+
+/// What a terminal would obey is no part of a scenario, in comments neither.
+#[test]
+fn hidden_characters_are_named_not_echoed() {
+    for (line, code) in [
+        ("vnet \u{1b}[31mred 10.9.0.0/16", "001B"),
+        ("# a title \u{1b}]0;mine\u{7}", "001B"),
+        ("vnet a\u{0}b 10.9.0.0/16", "0000"),
+        ("vnet a\u{202e}b 10.9.0.0/16", "202E"),
+        ("vnet a\u{9b}b 10.9.0.0/16", "009B"),
+    ] {
+        let said = complaint(&format!("{MODEL}{line}\n"));
+        let named =
+            format!("found the invisible character U+{code}, expected text that can be seen");
+        assert_eq!(said, format!("a.scn:7: {named}"));
+    }
+    let endless = "x".repeat(1_000_000);
+    for line in
+        [format!("{endless} y"), format!("vnet beta {endless}"), format!("serve {endless} http")]
+    {
+        let said = complaint(&format!("{MODEL}{line}\n"));
+        assert!(said.len() < 400 && said.contains("xxx..."), "{}", said.len());
+    }
+}
+
+/// Without outcomes nobody says that the refusal is meant.
+#[test]
+fn refused_changes_are_told_unless_expected() {
+    let step = "at 1s\n  subnet app 10.0.0.0/25 in alpha\n";
+    let why = "10.0.0.0/25 of subnet app overlaps 10.0.0.0/24 of subnet web";
+    let report = play(&format!("{MODEL}{step}"));
+    assert!(!report.is_as_expected());
+    let told: Vec<_> = report.refused_changes.iter().map(ToString::to_string).collect();
+    assert_eq!(told, [format!("line 8: subnet app 10.0.0.0/25 in alpha: refused: {why}")]);
+    let expected = format!("{MODEL}{step}    refused {why}\n");
+    let report = play(&expected);
+    assert!(report.is_as_expected() && report.refused_changes.is_empty());
+    // With another seed outcomes are not compared, but this one is as the file says.
+    let other = Scenario::parse("a.scn", &expected).unwrap().play(options(Some(99))).unwrap();
+    assert!(other.is_as_expected(), "{:?}", other.refused_changes);
+    // In a file with outcomes it is a difference, once.
+    let golden = play(&format!("{MODEL}{step}  enable storage on web\n    generation 2\n"));
+    assert_eq!((golden.differences.len(), golden.refused_changes.len()), (1, 0));
+}
+
+/// A server of the simulation is never busy: all that a probe shows is the network's doing.
+#[test]
+fn probes_of_many_hosts_reach_everybody() {
+    let mut text = MODEL.replace("default deny", "default allow");
+    text.push_str("subnet many 10.0.4.0/22 in alpha  nat 20.1.1.2\nhost www 198.51.100.1 on internet serves http\n");
+    for n in 0..600 {
+        text.push_str(&format!("host h{n} 10.0.{}.{} in many\n", 4 + n / 200, 10 + n % 200));
+    }
+    let report = play(&format!("{text}at 1s\n  probe\n"));
+    let calls = &report.probes[0].calls;
+    assert_eq!(calls.len(), 601 * 2);
+    let refused: Vec<_> = calls.iter().filter(|call| !call.reached).collect();
+    assert!(refused.is_empty(), "{} of them, first {:?}", refused.len(), refused[0]);
+}

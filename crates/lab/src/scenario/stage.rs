@@ -17,7 +17,7 @@ use super::live::Background;
 use super::step::{Place, Step};
 use super::topology::Topology;
 use super::{Options, Scenario, Scheduled, outcome};
-use crate::report::{Closing, Difference, Moment, Report, TagList};
+use crate::report::{Closing, Difference, Moment, RefusedChange, Report, TagList};
 use crate::world::{StationId, World};
 use crate::{App, Packet};
 
@@ -135,6 +135,12 @@ impl<'a> Stage<'a> {
         played
     }
 
+    /// Changes so far that the model refused although the file does not say that it would.
+    #[must_use]
+    pub fn refused_changes(&self) -> &[RefusedChange] {
+        &self.report.refused_changes
+    }
+
     /// What has been seen so far.
     #[must_use]
     pub fn report(mut self) -> Report {
@@ -169,6 +175,16 @@ impl<'a> Stage<'a> {
                 found,
             });
         }
+        // A file that expects the refusal says so, and one that is compared has it among the differences.
+        if let (Step::Change(_), Some(why), false) = (
+            &scheduled.step,
+            outcome.first().and_then(|line| line.strip_prefix(REFUSED)),
+            golden || outcome.first() == scheduled.expected.first(),
+        ) {
+            let (line, step) = (scheduled.line, scheduled.text.clone());
+            let why = why.to_owned();
+            self.report.refused_changes.push(RefusedChange { line, step, why });
+        }
         let (line, step) = (scheduled.line, scheduled.text.clone());
         self.report.timeline.push(Moment { line, at, step, outcome });
         Ok(())
@@ -202,7 +218,7 @@ impl<'a> Stage<'a> {
     fn change(&mut self, edits: &[Edit], text: &str) -> Vec<String> {
         self.topology.now = self.world.now();
         if let Err(why) = self.topology.change(edits) {
-            return vec![format!("refused {why}")];
+            return vec![format!("{REFUSED}{why}")];
         }
         self.come_into_force(text)
     }
@@ -405,8 +421,12 @@ fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &Worl
         generation: world.data_plane().generation(),
         end: Time(0),
         differences: Vec::new(),
+        refused_changes: Vec::new(),
     }
 }
+
+/// How the outcome of a change begins that the model refuses.
+const REFUSED: &str = "refused ";
 
 /// How long a call may take before it counts as unanswered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

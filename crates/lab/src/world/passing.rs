@@ -118,8 +118,7 @@ impl World<'_> {
     /// never meet in it (S-05).
     pub(super) fn add_front_end(&mut self, edge: Edge) -> StationId {
         let seed = self.next_seed();
-        let settings =
-            HostSettings { any_address: true, ..HostSettings::new(Ipv4Addr::UNSPECIFIED, seed) };
+        let settings = HostSettings { any_address: true, ..settings(Ipv4Addr::UNSPECIFIED, seed) };
         let mut host = Host::new(settings);
         self.front_ends.ports().into_iter().for_each(|(port, app)| host.listen(port, app));
         let name = self.data_plane.snapshot().describe(edge);
