@@ -46,7 +46,7 @@ fn the_conformance_page_is_current_and_leaves_no_statement_out() {
     }
     let page = page(&chapters, &mut tests);
     let path = root().join(PAGE);
-    if std::env::var_os("VNETEM_BLESS").is_some() {
+    if vnetem_checks::flag("VNETEM_BLESS") {
         fs::write(&path, &page).unwrap();
     } else if fs::read_to_string(&path).unwrap_or_default() != page {
         wrong.push(format!("{PAGE} is stale: VNETEM_BLESS=1 cargo test -p vnetem-lab"));

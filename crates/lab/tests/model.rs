@@ -11,7 +11,7 @@ use vnetem_lab::harness::{
 use vnetem_lab::{fuzz, strategies};
 
 fn sequences_of(everyday: u32) -> ProptestConfig {
-    let told = std::env::var("VNETEM_SEQUENCES").ok().and_then(|text| text.parse().ok());
+    let told = vnetem_checks::number("VNETEM_SEQUENCES");
     ProptestConfig {
         cases: told.unwrap_or(everyday),
         failure_persistence: None,

@@ -29,7 +29,7 @@ fn name(path: &Path) -> &str {
 
 #[test]
 fn every_scenario_comes_out_as_its_file_says() {
-    let bless = std::env::var_os("VNETEM_BLESS").is_some();
+    let bless = vnetem_checks::flag("VNETEM_BLESS");
     let tags = Arc::new(ServiceTags::embedded());
     let mut wrong = Vec::new();
     for path in files() {
