@@ -74,7 +74,7 @@ pub use trace::{FlowStep, Step, Trace};
 pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
 
-/// The example of the project's front page compiles.
+/// Runs the example of the project's front page.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;

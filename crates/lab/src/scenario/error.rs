@@ -76,6 +76,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+impl core::error::Error for ScenarioError {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +94,3 @@ mod tests {
         assert_eq!(words.to_string().len(), 500, "many words are no endless one");
     }
 }
-
-impl core::error::Error for ScenarioError {}
