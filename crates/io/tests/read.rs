@@ -187,6 +187,7 @@ fn long_records_cost_no_later_packet() {
 }
 
 /// Three packets, of which the second may be too long.
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 fn expect_packets(file: &[u8], too_long: u64, at: impl Fn(&CapturedPacket) -> u64, what: &str) {
     let mut reader = CaptureReader::new(file).unwrap();
     let packets: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
