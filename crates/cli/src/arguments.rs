@@ -44,7 +44,8 @@ impl Arguments {
             Some(_) if pcap.is_some() => return refuse("--pcap is for run: nothing is sent here"),
             Some(
                 Verb::Trace(Trace { model: Model { list, .. }, .. })
-                | Verb::Routes(Routes { model: Model { list, .. }, .. }),
+                | Verb::Routes(Routes { model: Model { list, .. }, .. })
+                | Verb::Tags(Tags { list, .. }),
             ) => list.tags = list.tags.take().or(tags),
             Some(Verb::Bench(_)) if tags.is_some() => {
                 return refuse("--tags is for models: a measurement has none");
@@ -107,6 +108,8 @@ pub(crate) enum Verb {
     Trace(Trace),
     /// List the effective routes of a subnet
     Routes(Routes),
+    /// List service tags, or the prefixes of a service in a region
+    Tags(Tags),
     /// Measure the data plane: packets a second, new flows, toggles, expiry
     Bench(Bench),
 }
@@ -158,6 +161,16 @@ pub(crate) struct Routes {
     /// List every prefix of an endpoint instead of counting them
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tags {
+    /// A service with endpoints (Microsoft.Storage) or a service tag (AzureCloud); all tags without one
+    pub(crate) name: Option<String>,
+    /// A region, such as westeurope; the whole service without one
+    pub(crate) region: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: TagList,
 }
 
 /// Lists are measured in every combination that means something. Packets are random over all flows and both directions.

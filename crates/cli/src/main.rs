@@ -1,4 +1,4 @@
-//! The `vnetem` command: plays scenarios, explains packets, lists effective routes, measures.
+//! The `vnetem` command: plays scenarios, explains packets, lists effective routes and service tags, measures.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ mod capture;
 mod json;
 mod load;
 mod run;
+mod tags;
 mod text;
 mod verbs;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Some(Verb::Run { file, capture, list }) => run::run(common, file.as_deref(), capture, list),
         Some(Verb::Trace(trace)) => verbs::trace(common, trace),
         Some(Verb::Routes(routes)) => verbs::routes(common, routes),
+        Some(Verb::Tags(tags)) => tags::tags(common, tags),
         Some(Verb::Bench(bench)) => bench::bench(common, bench),
     };
     match answer {

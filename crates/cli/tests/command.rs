@@ -327,6 +327,7 @@ fn options_stand_where_they_work() {
         (&["run"], true, true),
         (&["trace"], false, true),
         (&["routes"], false, true),
+        (&["tags"], false, true),
         (&["bench"], false, false),
     ] {
         let help = help(verb);
@@ -462,4 +463,56 @@ fn byte_order_marks_are_passed_over() {
     let tags = file("marked.json", &format!("\u{feff}{tags}"));
     let played = vnetem(&["run", path.to_str().unwrap(), "--tags", tags.to_str().unwrap()]);
     assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+}
+
+/// A service's prefixes in one region, by either name and in any spelling.
+#[test]
+fn tags_list_prefixes_of_a_region() {
+    let listed = vnetem(&["tags", "Microsoft.Storage", "westeurope"]);
+    assert_eq!(listed.status.code(), Some(0), "{}", stderr(&listed));
+    let lines: Vec<&str> = stdout(&listed).lines().collect();
+    assert_eq!(lines.len(), 97, "as many as were published");
+    assert!(lines.iter().all(|line| line.parse::<vnetem::Ipv4Net>().is_ok()));
+    for (name, region) in [
+        ("storage", "West Europe"),
+        ("Microsoft.Storage.Global", "WestEurope"),
+        ("STORAGE", "west-europe"),
+    ] {
+        assert_eq!(vnetem(&["tags", name, region]).stdout, listed.stdout, "{name} {region}");
+    }
+    assert_eq!(vnetem(&["tags", "Storage.WestEurope"]).stdout, listed.stdout);
+    assert_eq!(stdout(&vnetem(&["tags", "AzureCloud"])).lines().count(), 9_585);
+    let all = vnetem(&["tags"]);
+    assert!(stdout(&all).contains("\nStorage "), "{}", stdout(&all));
+    assert_eq!(stdout(&all).lines().filter(|line| line.ends_with("service endpoint")).count(), 9);
+    let json = vnetem(&["tags", "Microsoft.Sql", "northeurope", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["tags"][0]["region"], "northeurope");
+    assert_eq!(value["tags"][0]["addressPrefixes"].as_array().unwrap().len(), 41);
+    for (arguments, said) in [
+        (
+            &["tags", "Microsoft.Moon"][..],
+            "has no service or tag Microsoft.Moon; \"vnetem tags\" lists all",
+        ),
+        (&["tags", "FrontDoor"], "there is AzureFrontDoor.Backend, AzureFrontDoor.FirstParty"),
+        (&["tags", "Storage", "moon"], "Storage has no region moon; it has australiacentral, "),
+        (&["tags", "AzureMonitor", "westeurope"], "it is not parted by regions"),
+    ] {
+        let failed = vnetem(arguments);
+        assert_eq!(failed.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&failed).contains(said), "{arguments:?}: {}", stderr(&failed));
+    }
+}
+
+/// As the outcome of the step has it.
+#[test]
+fn reports_list_all_prefixes_where_asked() {
+    let text = "vnet a 10.0.0.0/16 region westeurope\nsubnet web 10.0.0.0/24 in a\nservice Microsoft.KeyVault\nendpoint Microsoft.KeyVault on web\nat 1s\n  show routes web all\n  show routes web\n";
+    let path = file("all.scn", text);
+    let played = vnetem(&["run", path.to_str().unwrap()]);
+    assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+    let endpoint =
+        stdout(&played).lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint"));
+    assert_eq!(endpoint.clone().count(), 335 + 1);
+    assert_eq!(endpoint.filter(|line| line.contains("335 prefixes")).count(), 1);
 }

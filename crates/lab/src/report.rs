@@ -111,6 +111,8 @@ pub struct Routes {
     pub generation: Generation,
     /// The subnet, with its network.
     pub subnet: String,
+    /// Whether every prefix of an endpoint is wanted, instead of their number.
+    pub all: bool,
     /// The routes, as Azure lists them.
     pub routes: Vec<EffectiveRoute>,
 }

@@ -198,7 +198,7 @@ impl Scenario {
                 self.declarations.push((number, Declaration::parse(&mut words)?));
             }
             (Some(time), 1..) => {
-                let step = Step::parse(&mut words)?;
+                let step = self.step(&mut words)?;
                 let place = self.lines.len() - 1;
                 let text = text.trim().to_owned();
                 self.steps.push(Scheduled {
@@ -220,6 +220,27 @@ impl Scenario {
         words.end()
     }
 }
+
+impl Scenario {
+    /// Reads a step. Where it goes wrong and begins with neither a verb nor a host of the file, that is what is wrong.
+    fn step(&self, words: &mut Words<'_>) -> Result<Step, Problem> {
+        let first = words.peek().unwrap_or_default().to_owned();
+        let hosts: Vec<&str> = self.declarations.iter().filter_map(|(_, it)| it.caller()).collect();
+        Step::parse(words).map_err(|problem| match Step::begins_with_host(&first) {
+            true if !hosts.contains(&first.as_str()) => no_host(&first, &hosts),
+            _ => problem,
+        })
+    }
+}
+
+/// Says that there is no such host that calls, and which there are.
+fn no_host(name: &str, hosts: &[&str]) -> Problem {
+    let hosts = if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") };
+    Problem::Refused(format!("there is no host {name} that calls; there are {hosts}, and {VERBS}"))
+}
+
+/// What may begin a step beside a host.
+const VERBS: &str = "the steps from, answer, connect, trace, wait, probe, status, show and changes";
 
 impl Options<'_> {
     /// The embedded tags, the file's own seed, and no tap.

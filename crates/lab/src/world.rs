@@ -200,8 +200,11 @@ impl<'a> World<'a> {
     ) -> Option<&Connection> {
         let station = self.stations.iter().find(|station| station.is_at(edge, *server.ip()))?;
         let Body::Host(host) = &station.body else { return None };
-        let ours =
-            |connection: &&Connection| connection.local == server && connection.remote == client;
+        // Who is called by the public address of its interface knows only its own.
+        let own = SocketAddrV4::new(station.address, server.port());
+        let ours = |connection: &&Connection| {
+            [server, own].contains(&connection.local) && connection.remote == client
+        };
         host.connections().map(|(_, connection)| connection).filter(ours).last()
     }
 

@@ -63,6 +63,22 @@ fn an_error_names_file_line_what_was_found_and_what_was_expected() {
             "found \"sometimes\", expected dependent or independent",
         ),
         (
+            "subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 likely linux",
+            "found \"likely\", expected a rule of the pool: like (before all others), mapping, filtering, keep-port, preserve-port, keep-parity, blocks, limit, refuse, mid-stream, other-protocols, segment, unsolicited, hairpin, timers or idle",
+        ),
+        (
+            "subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 like windows",
+            "found \"windows\", expected azure, linux or rfc",
+        ),
+        (
+            "subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 hairpin like linux",
+            "found \"like\", expected \"like\" before all other rules, since it sets them all",
+        ),
+        (
+            "subnet app 10.0.1.0/24 in alpha none",
+            "found \"none\", expected how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535 like linux",
+        ),
+        (
             "subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 blocks 64 of 2",
             "found \"of\", expected \"most\"",
         ),
@@ -115,10 +131,22 @@ fn an_error_names_file_line_what_was_found_and_what_was_expected() {
 fn an_error_in_a_step_names_its_line_too() {
     for (step, said) in [
         (
-            "  jump",
-            "found the end of the line, expected what the host does: gets, downloads, queries, resolves, pings or sends",
+            "  vm jumps",
+            "found \"jumps\", expected what the host does: gets, downloads, queries, resolves, pings or sends",
         ),
-        ("  jump gets acct /x", "found \"jump\", expected a verb, or the name of a host (vm)"),
+        (
+            "  jump",
+            "there is no host jump that calls; there are vm, and the steps from, answer, connect, trace, wait, probe, status, show and changes",
+        ),
+        (
+            "  jump gets acct /x",
+            "there is no host jump that calls; there are vm, and the steps from, answer, connect, trace, wait, probe, status, show and changes",
+        ),
+        (
+            "  wget http://acct/x",
+            "there is no host wget that calls; there are vm, and the steps from, answer, connect, trace, wait, probe, status, show and changes",
+        ),
+        ("  show rules moon", "there is no resource moon"),
         ("  vm gets moon /x", "found \"moon\", expected somebody who serves (acct)"),
         ("  vm gets acct x", "found \"x\", expected a path such as /report.csv"),
         (
@@ -358,4 +386,56 @@ fn probes_of_many_hosts_reach_everybody() {
     assert_eq!(calls.len(), 601 * 2);
     let refused: Vec<_> = calls.iter().filter(|call| !call.reached).collect();
     assert!(refused.is_empty(), "{} of them, first {:?}", refused.len(), refused[0]);
+}
+
+/// Ports may stand before the profile or behind it.
+#[test]
+fn pools_are_like_a_known_one() {
+    let run = |pool: &str| {
+        let subnet = format!("subnet app 10.0.1.0/24 in alpha pool 20.1.1.9 {pool}");
+        play(&format!("{MODEL}{subnet}\nat 0s\n  from app 10.0.1.4:4242 > 8.8.8.8:53 udp\n"))
+            .timeline
+    };
+    let linux = run("ports 4000-5000 like linux");
+    assert!(linux[0].outcome[0].contains("20.1.1.9:4242 > 8.8.8.8:53"), "{linux:?}");
+    assert_eq!(run("like linux ports 4000-5000"), linux);
+    assert_eq!(run("like linux hairpin ports 4000-5000"), linux);
+}
+
+/// Each answers the packet that was sent, not the answer before.
+#[test]
+fn answers_in_a_row_keep_their_direction() {
+    let text = "at 0s\n  from web 10.0.0.4:5000 > 203.0.113.80:53 udp\n  answer udp\n  answer udp\n  answer icmp unreachable port\n";
+    let timeline = play(&format!("{MODEL}{text}")).timeline;
+    let [_, first, second, error] = timeline.as_slice() else { panic!("{timeline:?}") };
+    assert_eq!(first.outcome, second.outcome);
+    assert!(first.outcome[0].contains("203.0.113.80:53 > 10.0.0.4:5000 udp"), "{first:?}");
+    assert!(
+        error.outcome[0].contains("203.0.113.80 > 10.0.0.4 icmp unreachable port about"),
+        "{error:?}"
+    );
+}
+
+/// What is embedded is not all, and says where the rest is to be had.
+#[test]
+fn tags_of_rules_are_known_or_hinted_at() {
+    let rule =
+        |tag: &str| format!("{MODEL}nsg shut\nnsg shut rule 100 out outbound deny * * > {tag}\n");
+    for tag in [
+        "AzureCloud",
+        "AzureCloud.westeurope",
+        "Internet",
+        "Storage.WestEurope",
+        "Sql",
+        "AzureActiveDirectory",
+        "AzureMonitor",
+        "AzureFrontDoor.Backend",
+        "GatewayManager",
+    ] {
+        assert!(play(&format!("{}at 0s\n  wait 1s\n", rule(tag))).is_as_expected(), "{tag}");
+    }
+    assert_eq!(
+        complaint(&rule("AzureMoon")),
+        "a.scn:8: security group shut: rule out: there is no tag AzureMoon; \"tag AzureMoon PREFIXES\" says what it stands for, --tags FILE a list that has it"
+    );
 }

@@ -6,6 +6,7 @@ mod edge;
 mod error;
 mod event;
 mod gate;
+mod given;
 mod hairpin;
 mod inbound;
 mod journal;
@@ -57,7 +58,7 @@ pub use network::{
     Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, NetworkPolicies, Nic, Outbound,
     OutboundRule, Peering, Permissions, Placement, PortBlock, PrivateEndpoint,
     PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service, Site, Subnet,
-    TagLevel, TagRoute, UserRoute, Vnet,
+    TagLevel, TagRoute, UserRoute, Vnet, ZoneLink,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};

@@ -23,6 +23,8 @@ pub struct Trace {
     pub headers: Result<Headers, Malformed>,
     /// What was decided, in order.
     pub steps: Vec<Step>,
+    /// The reasons that the packet's live flow was given when it was judged last; its packets do not ask again.
+    pub given: Vec<Step>,
     /// The final word.
     pub verdict: Verdict,
 }
@@ -116,9 +118,10 @@ impl Trace {
         edge: Edge,
         headers: Result<Headers, Malformed>,
         steps: Vec<Step>,
+        given: Vec<Step>,
         verdict: Verdict,
     ) -> Self {
-        Self { snapshot, edge, headers, steps, verdict }
+        Self { snapshot, edge, headers, steps, given, verdict }
     }
 }
 
@@ -132,6 +135,9 @@ impl fmt::Display for Trace {
         writeln!(f, "   from {from}   generation {}", self.verdict.generation.0)?;
         for step in &self.steps {
             writeln!(f, "  {}", Shown { snapshot: &self.snapshot, item: step })?;
+        }
+        for step in &self.given {
+            writeln!(f, "  given    {}", Shown { snapshot: &self.snapshot, item: step })?;
         }
         write!(f, "  verdict  {}", Shown { snapshot: &self.snapshot, item: &self.verdict })
     }

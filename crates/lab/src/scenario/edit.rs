@@ -119,6 +119,11 @@ pub(crate) const ADDRESS: &str = "an IPv4 address";
 pub(crate) const PREFIX: &str = "a prefix such as 10.0.0.0/24";
 
 impl Edit {
+    /// Whether it is about what names mean in a network, which no packet notices.
+    pub(crate) const fn is_of_names(&self) -> bool {
+        matches!(self, Self::Private(PrivateEdit::Names { .. } | PrivateEdit::Zone { .. }))
+    }
+
     /// Reads one edit; nothing if the line begins with another word.
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
         let Some(verb) = words.peek() else { return Ok(None) };
@@ -140,6 +145,7 @@ impl Edit {
             "secondary" => secondary,
             "private-endpoint" => private::endpoint,
             "names" => private::names,
+            "zone" => |words| private::zone(words, true),
             "network-policies" => private::policies,
             "allow" | "default" | "public-access" | "rule" => {
                 return firewall::rule_of(words, false).map(Some);
@@ -205,7 +211,7 @@ fn method(words: &mut Words<'_>) -> Result<Method, Problem> {
     } else if words.accept("pool") {
         pool(words)?
     } else {
-        return Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535"));
+        return Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535 like linux"));
     };
     Ok(Method { outbound, idle: None })
 }
@@ -322,7 +328,7 @@ fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway, member or private-endpoint";
+    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway, member, private-endpoint or zone";
     match words.take(EXPECTED)? {
         "route" => RoutingEdit::remove_route(words).map(Edit::Routing),
         "gateway" => RoutingEdit::disconnect(words).map(Edit::Routing),
@@ -335,6 +341,7 @@ fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
         "resource" => name(words, "the name of a resource").map(Edit::RemoveResource),
         "nsg" => security::remove(words),
         "private-endpoint" => private::remove(words),
+        "zone" => private::zone(words, false),
         "endpoint-policy" => policies::remove(words),
         other => Err(found(other, EXPECTED)),
     }

@@ -157,6 +157,24 @@ fn ordered(words: &mut Words<'_>) -> Result<Rule, Problem> {
     Ok(Rule::Ordered { number, action, caller })
 }
 
+fn public_access(access: PublicAccess) -> String {
+    match access {
+        PublicAccess::Enabled => "public-access  enabled".to_owned(),
+        PublicAccess::Disabled => "public-access  disabled".to_owned(),
+    }
+}
+
+/// As a scenario writes it, and the service itself calls what no scenario can write (E-17, E-18).
+const fn state_name(state: RuleState) -> &'static str {
+    match state {
+        RuleState::Provisioning => "provisioning",
+        RuleState::Deprovisioning => "deprovisioning",
+        RuleState::Succeeded => "succeeded",
+        RuleState::Failed => "failed",
+        RuleState::NetworkSourceDeleted => "networkSourceDeleted",
+    }
+}
+
 impl Topology {
     /// A resource that is open to everybody, of the given kind or of that which its service is known to be.
     pub(super) fn firewall(&self, service: ServiceId, kind: Option<Kind>) -> Firewall {
@@ -195,6 +213,49 @@ impl Topology {
             }
             None => Firewall::Other(open(RuleLimits::UNSTATED)),
         }
+    }
+
+    /// Who may come in to a resource, a line each, with the state of each rule.
+    pub(super) fn rules(&self, resource: &str) -> Result<Vec<String>, String> {
+        let resource = self.resource(resource)?;
+        let firewall = &self.network.resource(resource).map_err(|error| error.to_string())?.rules;
+        if let Firewall::AppService(rules) = firewall {
+            return Ok(self.ordered_rules(rules));
+        }
+        let Some(rules) = firewall.rule_set() else { return Ok(Vec::new()) };
+        let mut lines = vec![public_access(rules.public_access())];
+        lines.push(match rules.default_action() {
+            DefaultAction::Deny => "default        deny".to_owned(),
+            DefaultAction::Allow if rules.has_rules() => {
+                "default        allow, so that the rules below have no effect".to_owned()
+            }
+            DefaultAction::Allow => "default        allow".to_owned(),
+        });
+        lines.extend(rules.ip_rules().iter().map(|range| format!("ip             {range}")));
+        lines.extend(rules.vnet_rules().map(|(subnet, state)| {
+            format!("subnet         {}   {}", self.full_name(subnet), state_name(state))
+        }));
+        let instances = rules.instances().iter();
+        lines.extend(instances.map(|instance| format!("instance       {}", instance.0)));
+        Ok(lines)
+    }
+
+    fn ordered_rules(&self, rules: &OrderedRules) -> Vec<String> {
+        let word = |action| match action {
+            Action::Allow => "allow",
+            Action::Deny => "deny",
+        };
+        let mut lines = vec![public_access(rules.public_access())];
+        lines.extend(rules.rules().iter().map(|rule| {
+            let caller = match rule.caller {
+                Caller::Any => "any".to_owned(),
+                Caller::Subnet(subnet) => format!("subnet {}", self.full_name(subnet)),
+                Caller::Addresses(range) => format!("ip {range}"),
+            };
+            format!("rule {:<9} {:<7} {caller}", rule.number, word(rule.action))
+        }));
+        lines.push(format!("default        {}", word(rules.unmatched())));
+        lines
     }
 
     pub(super) fn change_rule(

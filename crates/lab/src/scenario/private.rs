@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState};
+use vnetem::{EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState, ZoneLink};
 
 use super::edit::{Edit, found, name};
 use super::error::Problem;
@@ -28,6 +28,12 @@ pub(crate) enum PrivateEdit {
     Names {
         name: String,
         vnet: String,
+    },
+    /// The zone of a service's private names is linked to a network, or is no more.
+    Zone {
+        service: String,
+        vnet: String,
+        link: Option<ZoneLink>,
     },
     Policies {
         subnet: String,
@@ -64,6 +70,15 @@ pub(super) fn names(words: &mut Words<'_>) -> Result<Edit, Problem> {
     words.expect("in")?;
     let vnet = self::name(words, "the name of a virtual network")?;
     Ok(Edit::Private(PrivateEdit::Names { name, vnet }))
+}
+
+/// `zone SERVICE in VNET [fallback]`, or behind `remove`.
+pub(super) fn zone(words: &mut Words<'_>, linked: bool) -> Result<Edit, Problem> {
+    let service = name(words, "the name of a service")?;
+    words.expect("in")?;
+    let vnet = name(words, "the name of a virtual network")?;
+    let link = if linked { Some(ZoneLink { fallback: words.accept("fallback") }) } else { None };
+    Ok(Edit::Private(PrivateEdit::Zone { service, vnet, link }))
 }
 
 pub(super) fn policies(words: &mut Words<'_>) -> Result<Edit, Problem> {
@@ -109,6 +124,13 @@ impl Topology {
             }
             PrivateEdit::Names { name, vnet } => {
                 self.network.link_names(self.private(name)?, self.vnet(vnet)?, true)?;
+            }
+            PrivateEdit::Zone { service, vnet, link } => {
+                let (service, vnet) = (self.service(service)?, self.vnet(vnet)?);
+                match link {
+                    Some(link) => self.network.link_zone(service, vnet, *link)?,
+                    None => self.network.unlink_zone(service, vnet)?,
+                }
             }
             PrivateEdit::Policies { subnet, policies } => {
                 self.network.set_network_policies(self.subnet(subnet)?, *policies)?;

@@ -218,7 +218,11 @@ impl Topology {
                         self.network.set_bgp_override(subnet, *prefix, *over_bgp)?;
                     }
                     Target::Tag(name) => {
-                        let unknown = || format!("the list of tags has no tag {name}");
+                        let unknown = || {
+                            format!(
+                                "the list of tags has no tag {name}; --tags FILE gives another list"
+                            )
+                        };
                         let tag = self.tags.tag(name).ok_or_else(unknown)?;
                         let level = level(tag.name(), tag.region().is_some());
                         let prefixes = tag.prefixes();

@@ -11,12 +11,13 @@ impl Stage<'_> {
     pub(super) fn show(&mut self, show: &Show) -> Result<Vec<String>, Problem> {
         match show {
             Show::Routes { subnet, all } => {
-                let routes = self.routes(subnet)?;
+                let routes = Routes { all: *all, ..self.routes(subnet)? };
                 let lines = route_table(&routes.routes, *all);
                 self.report.routes.push(routes);
                 Ok(lines)
             }
             Show::Log { name, last } => self.log(name, last.unwrap_or(usize::MAX)),
+            Show::Rules(resource) => self.topology.rules(resource).map_err(Problem::Refused),
             Show::Flows(name) => self.flows(name),
             Show::Wire(service) => {
                 let id = self.topology.service(service).map_err(Problem::Refused)?;
@@ -38,6 +39,7 @@ impl Stage<'_> {
             at: self.world.now(),
             generation: snapshot.generation(),
             subnet: self.topology.full_name(id),
+            all: false,
             routes: snapshot.effective_routes(id),
         })
     }

@@ -220,7 +220,15 @@ impl<'a> Stage<'a> {
         if let Err(why) = self.topology.change(edits) {
             return vec![format!("{REFUSED}{why}")];
         }
-        self.come_into_force(text)
+        let mut lines = self.come_into_force(text);
+        // What names mean is no part of a snapshot.
+        if let [line] = lines.as_mut_slice()
+            && line == NOTHING
+            && edits.iter().any(Edit::is_of_names)
+        {
+            "names change, packets go on as before".clone_into(line);
+        }
+        lines
     }
 
     /// Lets time pass, with the changes that reach further hosts meanwhile, and says what these close.
@@ -243,7 +251,7 @@ impl<'a> Stage<'a> {
         let generation = snapshot.generation();
         let changed = self.world.apply(snapshot);
         let mut lines = vec![if generation == before {
-            "nothing changes".to_owned()
+            NOTHING.to_owned()
         } else {
             format!("generation {}", generation.0)
         }];
@@ -311,7 +319,10 @@ impl<'a> Stage<'a> {
             }
             _ => format!("{} > {} {words}", headers.destination, headers.source),
         };
-        Ok(self.send(edge, build(&packet)?))
+        let sent = self.send(edge, build(&packet)?);
+        // A further answer is one to the same packet.
+        self.last = Some((edge, last));
+        Ok(sent)
     }
 
     /// A whole handshake: SYN, SYN and ACK, ACK; the next bytes of the opener are 1001, those of the other end 5001.
@@ -424,6 +435,9 @@ fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &Worl
         refused_changes: Vec::new(),
     }
 }
+
+/// The outcome of a change that no packet notices.
+const NOTHING: &str = "nothing changes";
 
 /// How the outcome of a change begins that the model refuses.
 const REFUSED: &str = "refused ";

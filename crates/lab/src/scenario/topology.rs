@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, EditError, Endpoint, Identity, Network, NicId, Outbound, Placement, ResourceId, Rollout,
-    Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
+    Edge, EditError, Endpoint, Firewall, Identity, Network, NicId, Outbound, Placement, Resource,
+    ResourceId, Rollout, Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
 };
 use vnetem_azure::{EndpointService, ServiceTags};
 
@@ -326,6 +326,27 @@ impl Topology {
                 network_identifier: None,
             },
         }
+    }
+
+    /// What the name of a resource ends with: the suffix of its own kind of service, of the first product that the catalogue has for
+    /// the service, or the service's name where nothing is known.
+    pub(super) fn domain(&self, resource: &Resource) -> String {
+        let service = self.network.service(resource.service);
+        let own = service.map_or("", |service| service.name.as_str());
+        let known = match &resource.rules {
+            Firewall::Storage(_) => Some("Microsoft.Storage"),
+            Firewall::Sql(_) => Some("Microsoft.Sql"),
+            Firewall::CosmosDb(_) => Some("Microsoft.AzureCosmosDB"),
+            Firewall::KeyVault(_) => Some("Microsoft.KeyVault"),
+            Firewall::EventHubs(..) => Some("Microsoft.EventHub"),
+            Firewall::ServiceBus(_) => Some("Microsoft.ServiceBus"),
+            Firewall::AppService(_) => Some("Microsoft.Web"),
+            Firewall::ContainerRegistry(_) => Some("Microsoft.ContainerRegistry"),
+            Firewall::Other(_) => None,
+        };
+        let known = EndpointService::named(known.unwrap_or(own));
+        let product = known.and_then(|known| known.products.first());
+        product.map_or_else(|| own.to_ascii_lowercase(), |product| product.domain.to_owned())
     }
 
     /// The service tag of a service, where that is known.

@@ -6,6 +6,7 @@ mod compile;
 mod compile_routes;
 mod endpoints;
 mod intent;
+mod names;
 mod places;
 mod policies;
 mod private_endpoints;
@@ -32,6 +33,7 @@ pub use intent::{
     Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Service, Site,
     Subnet, TagLevel, TagRoute, UserRoute, Vnet,
 };
+pub use names::ZoneLink;
 pub(crate) use policies::Attached;
 pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};
 pub use propagation::Lag;

@@ -76,6 +76,7 @@ impl Network {
             return Err(EditError::InUse { name: format!("vnet {}", vnet.name), by });
         }
         self.vnets.remove(&id);
+        self.forget_names(id);
         self.dirty.vnets.insert(id);
         Ok(())
     }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use vnetem_packet::{SubnetId, VnetId};
 
-use super::{Network, RouteTable, check};
+use super::{Network, RouteTable, ZoneLink, check};
 use crate::edge::MAX_PLACES;
 use crate::snapshot::PrivateEndpointView;
-use crate::{EditError, PrivateEndpointId, ResourceId};
+use crate::{EditError, PrivateEndpointId, ResourceId, ServiceId};
 
 /// A private endpoint: packets to its address go to the one resource that it is for, whose firewall does not apply (L-05, F-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,26 +183,6 @@ impl Network {
         self.private.policies.get(&id).copied().unwrap_or_default()
     }
 
-    /// The address that the name of a resource resolves to, for a client in a virtual network or, with `None`, anywhere else: that of an
-    /// approved private endpoint whose names hold there (S-50), or else the public one, with and without service endpoints (S-08).
-    ///
-    /// # Errors
-    ///
-    /// The resource does not exist.
-    pub fn resolve(
-        &self,
-        resource: ResourceId,
-        client: Option<VnetId>,
-    ) -> Result<Ipv4Addr, EditError> {
-        let public = self.resource(resource)?.address;
-        let private = self.private.endpoints.values().find(|endpoint| {
-            endpoint.resource == resource
-                && endpoint.state == PrivateEndpointState::Approved
-                && client.is_some_and(|vnet| endpoint.names_in.contains(&vnet))
-        });
-        Ok(private.map_or(public, |endpoint| endpoint.address))
-    }
-
     /// An address of a virtual network can have one holder.
     pub(super) fn check_host(
         &self,
@@ -261,7 +241,18 @@ impl Network {
 /// All private endpoints, and what of their subnets holds for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Private {
+    /// Zones of private names that are linked to virtual networks by hand.
+    pub(super) zones: BTreeMap<(VnetId, ServiceId), ZoneLink>,
     endpoints: BTreeMap<PrivateEndpointId, PrivateEndpoint>,
     policies: BTreeMap<SubnetId, NetworkPolicies>,
     next: u32,
+}
+
+impl Private {
+    /// No name holds in a virtual network that is gone.
+    pub(super) fn forget(&mut self, gone: VnetId) {
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.names_in.remove(&gone);
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod endpoint_policies;
 mod flow_rules;
 mod hairpin;
 mod idle;
+mod names;
 mod outbound;
 mod ownership;
 mod packets;
