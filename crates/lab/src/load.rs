@@ -499,9 +499,9 @@ mod tests {
     #[test]
     fn toggles_go_on_when_flows_age() -> Result<(), LoadError> {
         for endpoint in [false, true] {
-            let mut load = Load::new(Shape { endpoint, ..FEW })?;
-            load.open(&mut |work| work())?;
             for age in [LONG / 2, LONG - SHORT / 2, LONG, LONG + LONG, Duration::MAX] {
+                let mut load = Load::new(Shape { endpoint, ..FEW })?;
+                load.open(&mut |work| work())?;
                 load.now = load.opened + age;
                 for _ in 0..2 {
                     assert_eq!(load.toggle(&mut |_, work| work())?, 2, "{age:?}");
