@@ -223,7 +223,7 @@ impl Appliance {
             }
         };
         if headers.fragment == Fragment::First {
-            self.fragments.note(now, key(headers), Span::of(headers), id, side, Tenant::NOBODY);
+            self.fragments.note_first(now, key(headers), headers, id, side, Tenant::NOBODY);
         }
         Ok(Way::Flow(id, side))
     }
@@ -276,7 +276,9 @@ impl Appliance {
         if self.flows.flow(id).is_none() {
             return Err(Refused::NoFlow);
         }
-        self.fragments.pass(now, &key, span);
+        if let Some((id, side, end)) = self.fragments.pass(now, &key, span) {
+            self.flows.reach(now, id, side, end);
+        }
         Ok(Way::Flow(id, side))
     }
 

@@ -15,6 +15,7 @@ mod fuzz;
 mod invariants;
 mod planes;
 mod replay;
+mod routes;
 mod soak;
 mod step;
 mod talk;

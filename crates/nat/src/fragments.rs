@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol};
+use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, TcpFlags, Transport};
 
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
@@ -91,6 +91,8 @@ struct Entry {
     until: u64,
     /// Length of the datagram, once its last fragment has passed.
     end: Option<u16>,
+    /// Of a TCP segment: the sequence number behind it, less the length of the datagram.
+    base: Option<u32>,
     passed: Passed,
 }
 
@@ -143,6 +145,32 @@ impl Fragments {
         side: Side,
         tenant: Tenant,
     ) {
+        self.note_segment(now, key, span, (id, side), None, tenant);
+    }
+
+    /// [`note`](Self::note) for the first fragment of a TCP segment: `headers` are its own, so that
+    /// [`pass`](Self::pass) can tell where the segment ends once all of it went on.
+    pub fn note_first(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        headers: &Headers,
+        id: FlowId,
+        side: Side,
+        tenant: Tenant,
+    ) {
+        self.note_segment(now, key, Span::of(headers), (id, side), base(headers), tenant);
+    }
+
+    fn note_segment(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        span: Span,
+        (id, side): (FlowId, Side),
+        base: Option<u32>,
+        tenant: Tenant,
+    ) {
         self.clock = self.clock.max(now.0);
         let mut passed = Passed::default();
         passed.0[0] = (0, span.length.min(LONGEST));
@@ -150,7 +178,7 @@ impl Fragments {
         // Whom nobody told of has no row of its own.
         let tenant = if self.row(tenant).is_ok() { tenant } else { Tenant::NOBODY };
         let (previous, next) = (NIL, NIL);
-        let entry = Entry { tenant, previous, next, key, id, side, until, end: None, passed };
+        let entry = Entry { tenant, previous, next, key, id, side, until, end: None, base, passed };
         if let Some(number) = self.number(&key) {
             if self.get(now, &key).is_some_and(|old| old.is_of(&entry)) {
                 return;
@@ -190,15 +218,27 @@ impl Fragments {
     }
 
     /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes nothing.
-    pub fn pass(&mut self, now: Time, key: &FragmentKey, span: Span) {
+    ///
+    /// Says whose TCP segment is whole by it, and the sequence number behind that: its receiver
+    /// expects this number next, and knew nothing of the segment before
+    /// ([`FlowTable::reach`](crate::FlowTable::reach)).
+    pub fn pass(
+        &mut self,
+        now: Time,
+        key: &FragmentKey,
+        span: Span,
+    ) -> Option<(FlowId, Side, u32)> {
         self.clock = self.clock.max(now.0);
-        let Some(number) = self.number(key) else { return };
-        let Some(Ok(entry)) = self.get(now, key).map(|entry| entry.with(span)) else { return };
-        if entry.end.is_some_and(|end| entry.passed.is_all_up_to(end)) {
+        let number = self.number(key)?;
+        let entry = self.get(now, key)?.with(span).ok()?;
+        let whole = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if whole.is_some() {
             self.remove(number);
         } else if let Some(old) = self.entries.get_mut(number) {
             *old = entry;
         }
+        let (base, length) = entry.base.zip(whole)?;
+        Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 
     fn get(&self, now: Time, key: &FragmentKey) -> Option<&Entry> {
@@ -350,4 +390,15 @@ impl Passed {
     fn is_all_up_to(&self, end: u16) -> bool {
         self.0[0] == (0, end)
     }
+}
+
+/// The sequence number behind a TCP segment of which these are the first fragment's headers, less the
+/// length of its datagram. A reset takes no part in the numbers.
+fn base(headers: &Headers) -> Option<u32> {
+    let Transport::Tcp(segment) = headers.transport else { return None };
+    let controls = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| segment.flags.contains(flag));
+    let controls: u32 = controls.map(u32::from).iter().sum();
+    let number = segment.sequence.wrapping_add(controls);
+    let is_counted = !segment.flags.contains(TcpFlags::RST);
+    is_counted.then(|| number.wrapping_sub(segment.header_length.into()))
 }

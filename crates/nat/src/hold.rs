@@ -6,10 +6,8 @@ use crate::crowds::Crowds;
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret, Words};
 use crate::links::{Linked, Links};
-use crate::settings::HoldDown;
 use crate::slab::{NIL, Slab, Slot};
 use crate::table::{HELD, TableQuota};
-use crate::time::nanoseconds;
 use crate::wheel::Wheel;
 use crate::{Cause, State, Tenant};
 
@@ -22,8 +20,6 @@ pub(crate) struct Hold {
     tenants: Vec<Tenant>,
     index: Index,
     wheel: Wheel,
-    /// How long each kind rests, in nanoseconds.
-    rests: [u64; 5],
     released_early: u64,
     secret: Secret,
 }
@@ -46,7 +42,7 @@ struct Held {
     protocol: Protocol,
 }
 
-/// What kind of rest follows a flow.
+/// What kind of rest follows a flow, in the order of [`HoldDown`](crate::HoldDown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Fin,
@@ -57,14 +53,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kind for a flow that ends in a state by a cause. What is left of a finished connection rests as such whatever removes it.
+    pub(crate) const COUNT: usize = 5;
+
+    /// The kind for a flow that ends in a state by a cause. What is left of a finished connection
+    /// rests as such whatever removes it. One that only one end has finished went silent.
     pub(crate) const fn of(protocol: Protocol, state: State, cause: Cause) -> Self {
         match (protocol, state, cause) {
             (Protocol::TCP, State::TimeWait, _) => Self::Fin,
             (Protocol::TCP, State::Close, _) => Self::Reset,
-            (Protocol::TCP, _, Cause::Fin) => Self::Fin,
+            (Protocol::TCP, State::LastAck, Cause::Fin) => Self::Fin,
             (Protocol::TCP, _, Cause::HalfOpen) => Self::HalfOpen,
-            (Protocol::TCP, _, Cause::Idle) => Self::Idle,
+            (Protocol::TCP, _, Cause::Idle | Cause::Fin) => Self::Idle,
             (Protocol::TCP, ..) => Self::Reset,
             _ => Self::Datagram,
         }
@@ -73,28 +72,16 @@ impl Kind {
 
 impl Hold {
     /// Room for so many tuples, but fewer than 2^24.
-    pub(crate) fn new(capacity: u32, rests: &HoldDown, secret: Secret) -> Self {
+    pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
         let capacity = capacity.min(NO_NUMBER);
-        let rests = [rests.fin, rests.reset, rests.half_open, rests.idle, rests.datagram];
         Self {
             tuples: Slab::new(capacity),
             tenants: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity),
             wheel: Wheel::new(),
-            rests: rests.map(nanoseconds),
             released_early: 0,
             secret,
         }
-    }
-
-    /// Until when the tuple of a flow rests that ended at `ended`.
-    pub(crate) fn until(&self, kind: Kind, ended: u64) -> u64 {
-        ended.saturating_add(self.rests.get(kind as usize).copied().unwrap_or(0))
-    }
-
-    /// The shortest time that anything rests.
-    pub(crate) fn shortest(&self) -> u64 {
-        self.rests.into_iter().min().unwrap_or(0)
     }
 
     /// Whether the outside key of a flow rests.

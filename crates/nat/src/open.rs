@@ -1,15 +1,15 @@
 //! Opening flows.
 
-use vnetem_packet::{FiveTuple, Headers, Transport, tcp_options};
+use vnetem_packet::{FiveTuple, Headers, tcp_options};
 
 use crate::detail::{Detail, Totals};
-use crate::hold::Kind;
 use crate::index::Hash;
 use crate::key::Key;
 use crate::record::Record;
 use crate::sharing::whole;
 use crate::slab::NIL;
 use crate::table::{CELLS, FLOWS, number};
+use crate::track::segment_of;
 use crate::{
     Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
 };
@@ -143,7 +143,7 @@ impl<T: Copy> FlowTable<T> {
         let mut record = Record::new(new, now, cell);
         let mut detail = Detail { generation: new.generation, stamp, ..Detail::default() };
         let totals = Totals { opened: now, ..Totals::default() };
-        if let Transport::Tcp(segment) = first.transport {
+        if let Some(segment) = segment_of(first) {
             let scale = tcp_options(packet, first).window_scale;
             record.connection(&mut detail).begin(&segment, scale);
         }
@@ -200,7 +200,7 @@ impl<T: Copy> FlowTable<T> {
             let of_flow = self
                 .lookup(hash, &key)
                 .and_then(|(slot, _)| self.records.get(slot))
-                .is_some_and(Record::is_translated);
+                .is_some_and(|record| record.is_translated() && !record.is_released());
             of_flow || self.hold.has(hash, &key) || self.shares.has_external(&key)
         };
         let word = (0..64).filter(is_taken).fold(0, |word, bit| word | 1_u64 << bit);
@@ -209,12 +209,19 @@ impl<T: Copy> FlowTable<T> {
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
     pub(crate) fn must_rest(&self, now: u64, record: &Record<T>) -> bool {
-        record.is_translated() && self.hold.until(self.rest_of(record), self.deadline(record)) > now
+        record.is_translated() && self.rested_at(record) > now
     }
 
-    /// What kind of rest follows a flow that ends as it is.
-    pub(crate) fn rest_of(&self, record: &Record<T>) -> Kind {
-        Kind::of(record.protocol(), record.state, record.state.cause_of_expiry())
+    /// When the external tuple of a flow has rested that ends as it is.
+    pub(crate) fn rested_at(&self, record: &Record<T>) -> u64 {
+        self.freed(record, record.state.cause_of_expiry(), self.deadline(record))
+    }
+
+    /// Whether a flow leaves its external tuple to others: it is past its deadline, or a tombstone,
+    /// and the tuple has rested.
+    pub(crate) fn leaves_tuple(&self, now: u64, record: &Record<T>) -> bool {
+        let is_tombstone = record.state.is_tombstone() && record.is_translated();
+        (self.deadline(record) <= now || is_tombstone) && !self.must_rest(now, record)
     }
 
     /// The hashes of a new flow's keys, and which flows it would take the place of, if it may be
@@ -336,7 +343,10 @@ impl<T: Copy> FlowTable<T> {
         let takes_over = !alone
             && record.has_key(Side::Outside, &outside)
             && !record.has_key(Side::Inside, &inside);
-        if self.deadline(record) > now && !reopens {
+        // A tombstone whose tuple has rested keeps nobody from it.
+        let left = found == Side::Outside && self.leaves_tuple(now, record);
+        let over = self.deadline(record) <= now || reopens || left;
+        if !over {
             return Err(OpenError::TupleInUse);
         }
         if takes_over && self.must_rest(now, record) {

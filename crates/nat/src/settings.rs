@@ -25,7 +25,7 @@ pub struct Settings {
     pub keys: Keys,
     /// How long a flow lives without a packet, where its pool does not say (N-15).
     pub timers: Timers,
-    /// How long an external tuple rests after its flow.
+    /// How long an external tuple rests after its flow, where its pool does not say (N-14).
     pub hold: HoldDown,
     /// How often a tombstone answers.
     pub answers: Answers,
@@ -81,8 +81,12 @@ pub struct Timers {
     pub tombstone: Duration,
 }
 
-/// How long an external tuple may not be given again after its flow, by how that ended (N-14, T-11). Flows that keep their source
-/// take no tuple from a pool, and theirs do not rest.
+/// How long an external tuple may not be given again, counted from the end of its connection, by how that ended (N-14, T-11).
+///
+/// The end is the last segment that closed the connection, the reset, the closing by a change, or
+/// the last SYN of one that was never opened. So the timer of such a state is a part of the rest,
+/// and adds nothing to it. A flow that goes silent ends when its timer runs out. Flows that keep
+/// their source take no tuple from a pool, and theirs do not rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldDown {
     /// TCP closed by FIN.
@@ -91,7 +95,7 @@ pub struct HoldDown {
     pub reset: Duration,
     /// TCP never opened.
     pub half_open: Duration,
-    /// TCP idle.
+    /// TCP idle, also after the FIN of one end alone.
     pub idle: Duration,
     /// UDP and everything else.
     pub datagram: Duration,
@@ -233,7 +237,27 @@ impl HoldDown {
         datagram: Duration::from_secs(65),
     };
 
-    /// A port may be given again at once, as in Linux.
+    /// Azure's load balancer: 240 s after a FIN and 15 s after an RST; what idles out is free at
+    /// once, UDP too (N-14).
+    pub const BALANCER: Self = Self {
+        fin: Duration::from_secs(240),
+        reset: Duration::from_secs(15),
+        half_open: Duration::from_secs(30),
+        idle: Duration::ZERO,
+        datagram: Duration::ZERO,
+    };
+
+    /// The transitory timeout of RFC 5382 REQ-5 and RFC 7857 2.2 for TCP that was closed; 120 s for
+    /// what went silent (RFC 6888 REQ-8).
+    pub const RFC: Self = Self {
+        fin: Duration::from_secs(240),
+        reset: Duration::from_secs(240),
+        half_open: Duration::from_secs(240),
+        idle: Duration::from_secs(120),
+        datagram: Duration::from_secs(120),
+    };
+
+    /// A port may be given again once its flow is gone, as in Linux. A tombstone keeps its port.
     pub const NONE: Self = Self {
         fin: Duration::ZERO,
         reset: Duration::ZERO,

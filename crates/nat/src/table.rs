@@ -11,7 +11,7 @@ use crate::index::{Hash, Index};
 use crate::key::{Draws, Key, Secret};
 use crate::keys::Purpose;
 use crate::links::Chains;
-use crate::profile::Clocks;
+use crate::profile::{Clocks, Rests};
 use crate::record::{MAX_CELLS, Record};
 use crate::restart::Restarts;
 use crate::shares::Shares;
@@ -55,6 +55,7 @@ pub struct FlowTable<T> {
     /// What each tenant has of all this.
     pub(crate) quota: TableQuota,
     pub(crate) clocks: Clocks,
+    pub(crate) rests: Rests,
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
@@ -85,12 +86,13 @@ impl<T: Copy> FlowTable<T> {
             chains: Chains::new(capacity),
             wheel: Wheel::new(),
             cells: Cells::new(cells, secret),
-            hold: Hold::new(held, &settings.hold, secret),
+            hold: Hold::new(held, secret),
             crowds: Crowds::new(capacity, secret),
             shares,
             restarts: Restarts::new(capacity),
             quota: Quota::new(totals),
             clocks: Clocks::new(&settings),
+            rests: Rests::new(&settings),
             settings,
             counters: FlowCounters::default(),
             clock: 0,
@@ -229,17 +231,15 @@ impl<T: Copy> FlowTable<T> {
             let deadline = self.deadline(record);
             // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
             if deadline > self.wheel.elapsed() {
-                self.wheel.insert(&mut self.chains, slot, deadline);
+                if self.due(record) <= self.wheel.elapsed() {
+                    self.release(slot);
+                }
+                self.reinsert(slot);
                 continue;
             }
-            let cause = record.state.cause_of_expiry();
-            let flow = self.view(slot, record);
-            let resets = match record.state {
-                State::Established => self.resets(slot, record),
-                _ => Closing::default(),
-            };
-            self.remove(slot, cause, deadline, None);
-            sink(Ended { flow, cause, resets });
+            let Some(ended) = self.ended(slot) else { continue };
+            self.remove(slot, ended.cause, deadline, None);
+            sink(ended);
         }
         work
     }
@@ -306,6 +306,17 @@ impl<T: Copy> FlowTable<T> {
         self.records.get(id.slot).filter(|record| detail.stamp == id.stamp && !record.is_vacant())
     }
 
+    /// What is told of a flow whose timer has run out.
+    pub(crate) fn ended(&self, slot: u32) -> Option<Ended<T>> {
+        let record = self.records.get(slot)?;
+        let resets = match record.state {
+            State::Established => self.resets(slot, record),
+            _ => Closing::default(),
+        };
+        let (flow, cause) = (self.view(slot, record), record.state.cause_of_expiry());
+        Some(Ended { flow, cause, resets })
+    }
+
     /// When a flow ends if nothing more is heard.
     #[inline]
     pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
@@ -349,17 +360,64 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The highest sequence end that a side has sent.
-    fn end_of(&self, slot: u32, side: Side) -> u32 {
+    pub(crate) fn end_of(&self, slot: u32, side: Side) -> u32 {
         self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 
     /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
     pub(crate) fn reschedule(&mut self, slot: u32) {
+        self.wheel.remove(&mut self.chains, slot);
+        self.reinsert(slot);
+    }
+
+    /// Puts a flow that is out of the wheel back into it.
+    fn reinsert(&mut self, slot: u32) {
         if let Some(record) = self.records.get(slot) {
-            let deadline = self.deadline(record);
-            self.wheel.remove(&mut self.chains, slot);
-            self.wheel.insert(&mut self.chains, slot, deadline);
+            let due = self.due(record);
+            self.wheel.insert(&mut self.chains, slot, due);
         }
+    }
+
+    /// When a flow is to be looked at: at its deadline, and a tombstone before that when its tuple
+    /// has rested.
+    fn due(&self, record: &Record<T>) -> u64 {
+        let deadline = self.deadline(record);
+        match self.gives_tuple_back(record) {
+            Some(freed) => freed.min(deadline),
+            None => deadline,
+        }
+    }
+
+    /// When a tombstone gives its external tuple back, if it still has one: it answers late segments
+    /// beyond that, as long as no other flow takes the tuple (N-14, U-12).
+    fn gives_tuple_back(&self, record: &Record<T>) -> Option<u64> {
+        let has_one =
+            record.state.is_tombstone() && record.is_translated() && !record.is_released();
+        has_one.then(|| self.freed(record, record.state.cause_of_expiry(), self.deadline(record)))
+    }
+
+    /// Gives the external tuple of a tombstone back.
+    fn release(&mut self, slot: u32) {
+        let Some(record) = self.records.get_mut(slot) else { return };
+        let tombstone = *record;
+        record.mark_released();
+        let tenant = self.cells.tenant(tombstone.cell());
+        self.leave_tuple(slot, &tombstone, tenant, self.wheel.elapsed(), None);
+    }
+
+    /// When the external tuple of a flow is free that goes at `ended` by a cause: after the rest of
+    /// its kind from the end of the connection, which is when the timer of a closing state started
+    /// (N-14).
+    pub(crate) fn freed(&self, record: &Record<T>, cause: Cause, ended: u64) -> u64 {
+        let kind = Kind::of(record.protocol(), record.state, cause);
+        let rest = self.rests.of(record.timers(), kind);
+        let was_over = match record.state {
+            // Where nothing rests, the tombstone itself keeps its tuple.
+            State::Tombstone(_) => rest > 0,
+            State::TimeWait | State::Close => true,
+            _ => kind == Kind::HalfOpen || kind == Kind::Fin,
+        };
+        if was_over { record.last } else { ended }.saturating_add(rest)
     }
 
     /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
@@ -378,20 +436,9 @@ impl<T: Copy> FlowTable<T> {
         let tenant = self.cells.tenant(record.cell());
         self.quota.give_back(FLOWS, tenant);
         self.cells.leave(record.cell(), &mut self.quota);
-        let outside = record.key(Side::Outside);
-        if record.is_translated() {
-            let kind = Kind::of(record.protocol(), record.state, cause);
-            let until = self.hold.until(kind, ended);
-            // The port of a whole socket rests as such, once it has no flow.
-            let mut beside = Beside { crowds: &mut self.crowds, quota: &mut self.quota };
-            if successor == Some(&outside) || self.shares.is_of_whole(slot) {
-                beside.crowds.release(&outside);
-            } else {
-                self.hold.add(self.clock, until, &outside, tenant, &mut beside);
-            }
-            if let Some(left) = self.shares.leave(self.clock, slot, until, &outside, beside.quota) {
-                self.hold.add(self.clock, left.until, &left.key, tenant, &mut beside);
-            }
+        if record.is_translated() && !record.is_released() {
+            let until = self.freed(&record, cause, ended);
+            self.leave_tuple(slot, &record, tenant, until, successor);
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();
@@ -402,6 +449,30 @@ impl<T: Copy> FlowTable<T> {
         self.records.remove(slot);
         if let Some(counter) = self.counters.ended.get_mut(cause as usize) {
             *counter = counter.saturating_add(1);
+        }
+    }
+}
+
+impl<T: Copy> FlowTable<T> {
+    /// The external tuple of a flow rests until then, unless the flow that takes its place has the same.
+    fn leave_tuple(
+        &mut self,
+        slot: u32,
+        record: &Record<T>,
+        tenant: Tenant,
+        until: u64,
+        successor: Option<&Key>,
+    ) {
+        let outside = record.key(Side::Outside);
+        let mut beside = Beside { crowds: &mut self.crowds, quota: &mut self.quota };
+        // The port of a whole socket rests as such, once it has no flow.
+        if successor == Some(&outside) || self.shares.is_of_whole(slot) {
+            beside.crowds.release(&outside);
+        } else {
+            self.hold.add(self.clock, until, &outside, tenant, &mut beside);
+        }
+        if let Some(left) = self.shares.leave(self.clock, slot, until, &outside, beside.quota) {
+            self.hold.add(self.clock, left.until, &left.key, tenant, &mut beside);
         }
     }
 }

@@ -142,18 +142,7 @@ impl Journal {
         counters: &mut Counters,
     ) {
         self.event(|| Event::of(at, EventKind::Ended(ended.cause), &ended.flow), tenant, counters);
-        self.deleted(at, &ended.flow, tenant, counters);
-    }
-
-    /// A flow was closed and is gone.
-    pub(crate) fn deleted(
-        &mut self,
-        at: Time,
-        flow: &Flow<Judgement>,
-        tenant: Tenant,
-        counters: &mut Counters,
-    ) {
-        self.session(at, TranslationEventKind::SessionDeleted, flow, tenant, counters);
+        self.session(at, TranslationEventKind::SessionDeleted, &ended.flow, tenant, counters);
     }
 
     /// A flow got no port.

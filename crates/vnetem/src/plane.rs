@@ -107,18 +107,19 @@ impl DataPlane {
     /// still has its place: [`process`](Self::process) removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
-        let mut steps = Vec::new();
+        let (mut steps, mut given) = (Vec::new(), Vec::new());
         let headers = Headers::parse(packet);
         let fate = match &headers {
             Err(cause) => Fate::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
                 let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
                 let decision = pipeline.decide(edge, packet, headers, &mut steps);
+                pipeline.note_given(&decision, &mut given);
                 self.foresee(pipeline.now, decision, packet, headers)
             }
         };
         let verdict = Verdict { generation: self.snapshot.generation(), fate };
-        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, verdict)
+        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, given, verdict)
     }
 
     /// Takes a new configuration, and says whether it did. It is in force for the next packet (C4);

@@ -59,12 +59,15 @@ reasons! {
     NoRoute = "no-route",
     /// The route's next hop is None.
     RouteNone = "route-none",
-    /// The destination is inside the virtual network but in no subnet.
+    /// The destination is inside the virtual network but in no subnet, or a machine at either end is
+    /// deallocated (N-29).
     NoSuchHost = "no-such-host",
     /// The appliance of the route is in no subnet that can be reached.
     NoNextHop = "no-next-hop",
     /// The private endpoint is pending, rejected or disconnected (L-07).
     PrivateEndpointUnapproved = "private-endpoint-unapproved",
+    /// A user route to the network itself took the private endpoint's own route away, and carries nothing to it (L-11).
+    PrivateEndpointRoute = "private-endpoint-route",
     /// The subnet is private: no outbound method (N-03).
     NoOutbound = "no-outbound",
     /// An appliance forwards it to the internet under another's address: outbound methods translate an interface's own.
@@ -99,10 +102,14 @@ reasons! {
     PathSwitched = "path-switched",
     /// The flow's public address was taken away: it is closed (N-08).
     Withdrawn = "withdrawn",
+    /// The flow's port was taken back from its machine: it is lost (N-28).
+    PortReclaimed = "port-reclaimed",
     /// A later segment of a closed flow (R7).
     FlowClosed = "flow-closed",
     /// An ICMP error about a packet of no live flow (W9).
     QuoteUnknown = "quote-unknown",
+    /// An ICMP error quotes a TCP sequence number that is not under way in its flow (RFC 5927 4.1).
+    QuoteOutOfWindow = "quote-out-of-window",
     /// An ICMP redirect about a packet of a translated flow: the gateway that it names is on another link (RFC 1122 3.2.2.2, T-22).
     Redirect = "icmp-redirect",
     /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).

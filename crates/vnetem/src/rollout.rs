@@ -156,7 +156,7 @@ impl Rollout {
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 <= now) {
             let done = match entry.remove() {
                 Step::Reach(subnet, service, waves) => network.reach(subnet, service, waves),
-                Step::Rules(resource, rules) => network.set_rules(resource, *rules),
+                Step::Rules(resource, rules) => network.set_accepted_rules(resource, *rules),
             };
             edited |= done.is_ok();
         }

@@ -5,7 +5,7 @@ mod touch_log;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -17,6 +17,7 @@ use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 pub(crate) use touch_log::{TouchLog, Touched};
 
 use crate::gate::Gates;
+use crate::inside::Ranges;
 use crate::lineage::Lineage;
 use crate::network::Attached;
 use crate::security::Guards;
@@ -62,6 +63,10 @@ pub(crate) struct VnetView {
     pub(crate) subnets: Table<SubnetId>,
     /// Networks whose appliances can be next hops.
     pub(crate) peers: Vec<VnetId>,
+    /// Sites that a gateway connects.
+    pub(crate) sites: Vec<SiteId>,
+    /// What is behind these gateways: the ranges of the sites, and what they announce.
+    pub(crate) learned: Ranges,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Private endpoints by address.
@@ -79,6 +84,8 @@ pub(crate) struct PrivateEndpointView {
     pub(crate) approved: bool,
     /// Whether the subnet's security group judges what comes to it (L-04).
     pub(crate) guarded: bool,
+    /// Whether a user route to the network itself carries to it (L-11).
+    pub(crate) by_vnet_routes: bool,
 }
 
 /// A subnet or a site.
@@ -106,6 +113,8 @@ pub(crate) struct SubnetView {
     pub(crate) outbound: Option<OutboundView>,
     /// The region, by the number that services' regions have; none where no service has a prefix there.
     pub(crate) region: Option<u16>,
+    /// Whether the network's region is known at all.
+    pub(crate) is_placed: bool,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
     pub(crate) keeps: Vec<Ipv4Addr>,
 }
@@ -198,6 +207,11 @@ pub(crate) struct NicView {
     pub(crate) instance: Option<OutboundView>,
     /// The ports that a load balancer gives it.
     pub(crate) balanced: Option<OutboundView>,
+    /// The addresses of that load balancer.
+    pub(crate) frontends: Vec<Ipv4Addr>,
+    /// The platform's address that it keeps (N-29).
+    pub(crate) kept: Option<OutboundView>,
+    pub(crate) deallocated: bool,
 }
 
 /// All services' prefixes, once for all subnets.
@@ -206,9 +220,12 @@ pub(crate) struct ServiceMap {
     pub(crate) names: Vec<String>,
     pub(crate) prefixes: Table<ServiceId>,
     pub(crate) regions: Table<u16>,
+    /// Names of regions as the first service spells them, in the order of `region_keys`.
     pub(crate) region_names: Vec<String>,
-    /// Services that networks of their own region reach by private sources (C-03).
-    pub(crate) same_region: BTreeSet<ServiceId>,
+    /// The same without what differs between spellings, ascending.
+    pub(crate) region_keys: Vec<String>,
+    /// Services of which it is known whether networks of their own region reach them by private sources, and whether they do (C-03).
+    pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -187,7 +187,8 @@ impl Nat {
                 assert!(!self.had.iter().any(alive), "two flows have one inside tuple (N2)");
                 self.opened += 1;
                 let [life, rest] = match protocol {
-                    Protocol::TCP => [10, 2],
+                    // The timer of a half-open one is all its rest (N-14).
+                    Protocol::TCP => [10, 0],
                     Protocol::UDP => [7, 6],
                     _ => [5, 6],
                 };

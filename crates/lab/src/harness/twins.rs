@@ -286,6 +286,10 @@ impl Runner {
             octets => octets == [198, 51, 100, 21],
         };
         let [HostAt(web, _), HostAt(vm, _), ..] = hosts(&self.world);
+        // What a machine answers to an address of the service goes by its endpoint, too.
+        if conversation.protocol == TCP && storage(conversation.opener[0].ip()) {
+            return true;
+        }
         conversation.protocol == TCP
             && storage(conversation.remote[0].ip())
             && conversation.edges.first().is_some_and(|edge| [Some(web), Some(vm)].contains(edge))

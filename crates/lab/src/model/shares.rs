@@ -18,14 +18,14 @@ impl Model {
         }
     }
 
-    /// Whether a flow finds a place in the table, perhaps that of the one whose place it takes.
-    pub(super) fn find_place(&self, flow: &Flow, replaced: Option<usize>) -> Result<(), Fate> {
-        let old = replaced.and_then(|at| self.flows.get(at));
+    /// Checks that a flow finds a place in the table, perhaps one of those that are `gone` for it.
+    pub(super) fn find_place(&self, flow: &Flow, gone: &[usize]) -> Result<(), Fate> {
+        let mut old = gone.iter().filter_map(|at| self.flows.get(*at));
         let capacity = self.settings.flows.capacity as usize;
-        if old.is_none() && self.flows.len() >= capacity {
+        if gone.is_empty() && self.flows.len() >= capacity {
             return drop(DropReason::FlowTableFull);
         }
-        if old.is_some_and(|old| old.tenant == flow.tenant) {
+        if old.any(|old| old.tenant == flow.tenant) {
             return Ok(());
         }
         let networks = self.network.vnets().map(|(id, _)| Tenant::Vnet(id));

@@ -189,3 +189,22 @@ proptest! {
         prop_assert!(stale.is_empty());
     }
 }
+
+/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged again.
+#[test]
+fn a_flow_without_a_new_cell_stays() {
+    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::replayable(0) });
+    let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
+    for generation in 2..5 {
+        assert!(table.adopt(id, Cell(2), Generation(generation), 7));
+        assert_eq!(table.flow(id).unwrap().cell, Cell(1));
+    }
+    table.touch(Cell(1), Generation(5));
+    assert_eq!(table.next_stale(), Some(id), "its cell was forgotten");
+    assert!(table.adopt(id, Cell(1), Generation(5), 7));
+    assert_eq!(table.next_stale(), None);
+    let full = open(&mut table, Time(0), nth(2, 2, 5));
+    assert_eq!(full, Err(vnetem_nat::OpenError::CellsFull));
+    assert!(table.end(Time(0), id, Cause::Evicted));
+    assert!(open(&mut table, Time(0), nth(2, 2, 5)).is_ok());
+}

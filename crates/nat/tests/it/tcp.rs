@@ -537,3 +537,44 @@ fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Se
     let track = world.table.track(world.now, id, side, &packet.headers, &packet.bytes);
     assert_eq!(track, Track::Pass);
 }
+
+/// RFC 7323 2.2: the window of a SYN, and of a SYN with ACK, is never scaled.
+#[test]
+fn the_window_of_a_syn_ack_is_unscaled() {
+    let mut new = flow(Protocol::TCP);
+    new.judgement = 1;
+    for (reach, expected) in [(1000, Track::Pass), (1001, Track::Invalid)] {
+        let settings = Settings { strict_windows: true, ..Settings::replayable(0) };
+        let mut table = vnetem_nat::FlowTable::new(settings);
+        let syn = Segment { scale: Some(7), ..segment(SYN, CLIENT, 0, 0) };
+        let packet = Packet::tcp(new.inside, new.remote, syn);
+        let now = vnetem_nat::Time(0);
+        let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
+        let mut world = World { table, now, new, id };
+        let answer = Segment { scale: Some(7), window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
+        assert_eq!(world.outside(answer), Track::Pass);
+        assert_eq!(world.inside(segment(ACK, C, S, reach)), expected, "{reach} bytes");
+    }
+}
+
+/// RFC 5927 4.1: from the oldest number that is not acknowledged to the next one, on either side.
+#[test]
+fn a_quoted_number_must_be_under_way() {
+    let mut world = World::opened(Protocol::TCP);
+    let is = |world: &World, side, sequence| world.table.is_under_way(world.id, side, sequence);
+    let window = |world: &World, side, first: u32, last: u32| {
+        assert!(is(world, side, first) && is(world, side, last), "{first} to {last}");
+        assert!(!is(world, side, first.wrapping_sub(1)) && !is(world, side, last.wrapping_add(1)));
+    };
+    window(&world, Side::Inside, CLIENT, C);
+    assert!(!is(&world, Side::Outside, SERVER), "it has sent nothing");
+    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    window(&world, Side::Inside, C, C);
+    window(&world, Side::Outside, SERVER, S);
+    assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+    window(&world, Side::Inside, C, C + 100);
+    window(&world, Side::Outside, S, S);
+    assert_eq!(world.outside(segment(ACK, S, C + 40, 10)), Track::Pass);
+    window(&world, Side::Inside, C + 40, C + 100);
+    window(&world, Side::Outside, S, S + 10);
+}

@@ -107,6 +107,7 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
         (TimerProfile::Azure(IdleMinutes::MIN), Timers::AZURE),
         (TimerProfile::Azure(idle), Timers::azure(idle)),
         (TimerProfile::Azure(IdleMinutes::MAX), Timers::azure(IdleMinutes::MAX)),
+        (TimerProfile::Balancer(idle), Timers::balancer(idle)),
     ] {
         for (protocol, prepare, timer, cause) in cases {
             let sharing = Sharing::default().with_timers(profile);
@@ -123,7 +124,7 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
             assert!(!world.is_found(), "{state:?}");
             assert_eq!(world.expire(), [cause], "{state:?}");
             assert!(world.table.flow(world.id).is_none());
-            let end = world.now + Duration::from_secs(65);
+            let end = world.now + Duration::from_secs(240);
             while let Some(next) = world.table.next_deadline() {
                 assert!(next > world.now && next <= end, "only its tuple rests");
                 world.now = next;

@@ -12,7 +12,7 @@ use crate::{Closing, Counters, Snapshot};
 impl DataPlane {
     /// A flow that a change touched: kept if it would be judged the same, closed if not.
     pub(super) fn judge_stale(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.flow(id) else { return };
+        let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) else { return };
         match self.pipeline().judge_again(&flow) {
             Ok((cell, judgement)) => {
                 self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
@@ -31,9 +31,22 @@ impl DataPlane {
     }
 
     fn close(&mut self, id: FlowId, cause: Cause) {
-        if let Some(flow) = self.flows.flow(id) {
+        if let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) {
             self.close_flow(id, &flow, cause);
         }
+    }
+
+    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that (T5).
+    fn runs_out(&mut self, id: FlowId) -> bool {
+        // Nobody's time has come: no flow need be looked at.
+        if !self.flows.is_due(self.now) {
+            return false;
+        }
+        let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
+        flows.expire_flow(*now, id, &mut |ended: Ended<Judgement>| {
+            tell_of_idling(&ended, snapshot, outbox, counters);
+            journal.ended(*now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        })
     }
 
     fn close_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
@@ -41,6 +54,9 @@ impl DataPlane {
         let tenant = self.snapshot.tenant_of(flow.cell);
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
         self.journal.event(closed, tenant, &mut self.counters);
+        if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
+            return self.lose_flow(id, flow, cause);
+        }
         // Who sends to its own public end has but one.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
@@ -59,10 +75,23 @@ impl DataPlane {
                 self.outbox.close(edge, reset, &mut self.counters);
             }
         }
-        // T-37: what leaves no tombstone is gone.
+        // What leaves no tombstone is gone (T-37).
         if self.flows.judgement(id).is_none() {
-            self.journal.deleted(now, flow, tenant, &mut self.counters);
+            let ended = Ended { flow: *flow, cause, resets };
+            self.journal.ended(now, &ended, tenant, &mut self.counters);
         }
+        if let Some(other) = other {
+            self.close(other, cause);
+        }
+    }
+
+    /// Ends a flow of which neither end hears (N-28, N-29). What turns round has two.
+    fn lose_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
+        let other = self.other_half(flow).filter(|other| *other != id);
+        self.flows.end(self.now, id, cause);
+        let ended = Ended { flow: *flow, cause, resets: vnetem_nat::Closing::default() };
+        let tenant = self.snapshot.tenant_of(flow.cell);
+        self.journal.ended(self.now, &ended, tenant, &mut self.counters);
         if let Some(other) = other {
             self.close(other, cause);
         }

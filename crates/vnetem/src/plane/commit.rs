@@ -31,6 +31,12 @@ impl DataPlane {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 self.pass(hit, packet, headers)
             }
+            Decision::Answer(hit, renewed, to) => {
+                if let Some((cell, judgement)) = renewed {
+                    self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
+                }
+                self.answer_elsewhere(hit, to, packet, headers)
+            }
             Decision::Open(opening) => match self.open(&opening, headers, packet) {
                 Ok((hit, flow)) => self.emit(&flow, hit, packet, headers),
                 Err(why) => Fate::Drop(why.into()),
@@ -149,6 +155,29 @@ impl DataPlane {
         fate
     }
 
+    /// An answer that leaves as it is by another edge than the question came by: tracked,
+    /// then sent on.
+    fn answer_elsewhere(
+        &mut self,
+        hit: Hit,
+        to: EdgeCode,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) -> Fate {
+        if is_tracked(headers)
+            && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
+        {
+            return Fate::Drop(DropReason::TcpInvalid);
+        }
+        let Some(flow) = self.flows.flow(hit.id) else { return Fate::Drop(DropReason::NoFlow) };
+        if headers.fragment != Fragment::Whole {
+            self.note_fragment(&flow, hit, headers);
+        }
+        rewrite(packet, headers, Rewrite::default(), headers.ttl.saturating_sub(1));
+        self.forget_if_refused(hit.id, headers);
+        Fate::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
+    }
+
     /// Ends a flow whose opening an RST has just refused.
     pub(super) fn forget_if_refused(&mut self, id: FlowId, headers: &Headers) {
         if let Transport::Tcp(segment) = headers.transport
@@ -200,9 +229,9 @@ impl DataPlane {
         let (key, span) = (fragment_key(zone, headers), Span::of(headers));
         if headers.fragment == Fragment::First {
             let tenant = self.snapshot.tenant_of(flow.cell);
-            self.fragments.note(self.now, key, span, hit.id, hit.side, tenant);
-        } else {
-            self.fragments.pass(self.now, &key, span);
+            self.fragments.note_first(self.now, key, headers, hit.id, hit.side, tenant);
+        } else if let Some((id, side, end)) = self.fragments.pass(self.now, &key, span) {
+            self.flows.reach(self.now, id, side, end);
         }
     }
 
@@ -255,6 +284,18 @@ impl DataPlane {
                 }
             }
             Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
+            Decision::Answer(hit, renewed, to) => {
+                let Some(flow) = self.flows.flow(hit.id) else {
+                    return Fate::Drop(DropReason::NoFlow);
+                };
+                let track = || self.flows.would_track(now, hit.id, hit.side, headers, packet);
+                if is_tracked(headers) && track() == Track::Invalid {
+                    return Fate::Drop(DropReason::TcpInvalid);
+                }
+                let judgement = renewed.map_or(flow.judgement, |(_, judgement)| judgement);
+                let flow = Flow { judgement, ..flow };
+                Fate::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
+            }
             Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
             Decision::Open(opening) => {
                 let new = opening.flow();
@@ -276,4 +317,11 @@ impl DataPlane {
             Decision::Expired => Fate::Drop(DropReason::TtlExpired),
         }
     }
+}
+
+/// Whether a packet of a flow says where its connection is: what a later fragment carries is not
+/// known, and an error speaks of another.
+const fn is_tracked(headers: &Headers) -> bool {
+    !matches!(headers.fragment, Fragment::Later { .. })
+        && !matches!(headers.transport, Transport::IcmpError)
 }

@@ -9,8 +9,9 @@ use vnetem_packet::{FiveTuple, Headers, IcmpErrorKind};
 use super::DataPlane;
 use crate::Edge;
 
-/// A bounded queue, which the owners of public addresses share (docs/shares.md). A SYN that finds
-/// no room is never answered, which RFC 5382 REQ-4 allows.
+/// A bounded queue in the order in which its SYNs are due, which is not that in which they came: pools
+/// are patient in different ways. The owners of public addresses share it (docs/shares.md). A SYN that
+/// finds no room is never answered, as RFC 5382 REQ-4 allows.
 pub(crate) struct Unsolicited {
     waiting: VecDeque<Waiting>,
     quota: Quota<1>,
@@ -45,7 +46,8 @@ impl Unsolicited {
         let packet = packet.get(..usize::from(headers.total_length)).unwrap_or(packet);
         let length = packet.len().min(bytes.len());
         bytes.iter_mut().zip(packet).for_each(|(to, from)| *to = *from);
-        self.waiting.push_back(Waiting { due, tenant, edge, headers: *headers, bytes, length });
+        let at = self.waiting.partition_point(|other| other.due <= due);
+        self.waiting.insert(at, Waiting { due, tenant, edge, headers: *headers, bytes, length });
     }
 
     /// A flow opens: a SYN of its other end was no intruder's.

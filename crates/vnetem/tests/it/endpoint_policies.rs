@@ -15,6 +15,7 @@ use crate::packets::segment;
 fn world() -> World {
     let mut w = base::world();
     w.network.enable_endpoint(w.web, w.storage, Scope::Worldwide).unwrap();
+    w.network.set_takes_policies(w.storage, true).unwrap();
     w
 }
 
@@ -106,13 +107,13 @@ fn a_policy_wants_endpoint_region_and_room() {
     let said = |refused: Result<(), vnetem::EditError>| refused.unwrap_err().to_string();
     assert_eq!(
         said(w.network.attach_policy(db, w.storage, logs)),
-        "subnet db: policy logs needs the subnet's endpoint for Microsoft.Storage first"
+        "subnet db: policy logs needs the subnet's endpoint for storage first"
     );
     let place = |region: &str| Placement { region: region.into(), ..Placement::default() };
     w.network.place_vnet(w.alpha, place("eastus")).unwrap();
     let elsewhere = "subnet web: policy logs is in westeurope, the virtual network in eastus";
     assert_eq!(said(w.network.attach_policy(w.web, w.storage, logs)), elsewhere);
-    w.network.place_vnet(w.alpha, place("WestEurope")).unwrap();
+    w.network.place_vnet(w.alpha, place("West Europe")).unwrap();
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()));
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "D4");
     assert_eq!(said(w.network.place_vnet(w.alpha, place("eastus"))), elsewhere);

@@ -515,7 +515,12 @@ fn t_38_the_same_calls_give_the_same_bytes() {
         let vm = Edge::Subnet(world.web);
         (0..50)
             .map(|n| {
-                world.forward(vm, udp(&format!("10.0.0.{}:9", n % 9), &format!("8.8.8.8:{n}"), 9)).1
+                world
+                    .forward(
+                        vm,
+                        udp(&format!("10.0.0.{}:9", 4 + n % 9), &format!("8.8.8.8:{n}"), 9),
+                    )
+                    .1
             })
             .collect::<Vec<_>>()
     };
