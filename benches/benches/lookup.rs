@@ -57,6 +57,10 @@ fn main() {
     }
     println!("{} prefixes, {values} values, {rounds} rounds: median (least)\n", routes.len());
     let part = option("--part");
+    let parts = ["full", "changes", "small"];
+    if let Some(part) = part.as_deref().filter(|part| !parts.contains(part)) {
+        panic!("--part is {part:?}, expected one of {parts:?}");
+    }
     let asked = |name: &str| part.as_deref().is_none_or(|part| part == name);
     if asked("full") {
         full::full_table(&routes, rounds, if small { 1 << 14 } else { 1 << 20 });

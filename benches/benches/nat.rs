@@ -19,7 +19,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use vnetem_nat::{
     Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Pool, PoolRules, Settings, Sharing, Side,
-    Time, Track, Wanted, Zone,
+    Tenant, Time, Track, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, rewrite};
 
@@ -93,6 +93,7 @@ fn new_flow(table: &FlowTable<u64>, protocol: Protocol, n: u32) -> NewFlow<u64> 
         remote,
         opener: Side::Inside,
         cell: Cell(n % CELLS),
+        tenant: Tenant::NOBODY,
         generation: Generation(1),
         judgement: u64::from(n),
         sharing: Sharing::default(),
@@ -133,7 +134,8 @@ fn open(table: &mut FlowTable<u64>, new: NewFlow<u64>) -> FlowId {
 
 impl Fixture {
     fn new(protocol: Protocol, count: u32) -> Self {
-        let settings = Settings { capacity: count, held: 1, cells: CELLS, ..Settings::default() };
+        let settings =
+            Settings { capacity: count, held: 1, cells: CELLS, ..Settings::replayable(0) };
         let mut table = FlowTable::new(settings);
         let mut flows = Vec::new();
         for n in 0..count {
@@ -275,8 +277,12 @@ fn opening(criterion: &mut Criterion) {
             bencher.iter_custom(|rounds| {
                 let mut total = Duration::ZERO;
                 for _ in 0..rounds {
-                    let settings =
-                        Settings { capacity: count, held: 1, cells: CELLS, ..Settings::default() };
+                    let settings = Settings {
+                        capacity: count,
+                        held: 1,
+                        cells: CELLS,
+                        ..Settings::replayable(0)
+                    };
                     let mut table = FlowTable::new(settings);
                     // The memory is there before the clock runs.
                     for n in 0..count {
@@ -303,6 +309,7 @@ fn opening(criterion: &mut Criterion) {
                             remote,
                             opener: Side::Inside,
                             cell: Cell(n % CELLS),
+                            tenant: Tenant::NOBODY,
                             generation: Generation(1),
                             judgement: 0,
                             sharing: Sharing::default(),
@@ -353,6 +360,7 @@ fn toggle(criterion: &mut Criterion) {
                             remote: flow.remote,
                             opener: flow.opener,
                             cell: flow.cell,
+                            tenant: Tenant::NOBODY,
                             generation: Generation(1),
                             judgement: 0,
                             sharing: Sharing::default(),
@@ -387,7 +395,7 @@ fn expiry(criterion: &mut Criterion) {
                         capacity: count,
                         held: count,
                         cells: CELLS,
-                        ..Settings::default()
+                        ..Settings::replayable(0)
                     });
                     for n in 0..count {
                         let new = new_flow(&table, Protocol::UDP, n);
@@ -410,7 +418,7 @@ fn exhaustion(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/choose");
     let pool = Pool { addresses: &PUBLIC[..1], ..POOL };
     for free in [0, 1, 64, 6451, 64_512_u32] {
-        let settings = Settings { capacity: 64_512, held: 1, cells: 1, ..Settings::default() };
+        let settings = Settings { capacity: 64_512, held: 1, cells: 1, ..Settings::replayable(0) };
         let mut table = FlowTable::new(settings);
         let remote = ends(0).1;
         for n in 0..64_512 - free {

@@ -188,7 +188,7 @@ fn crowded(random: &mut Random) -> Routes {
 
 /// All prefixes of the embedded service tags, and of published files that `--tags` names, by commas.
 fn service_tags() -> Vec<Routes> {
-    let mut clouds = vec![ServiceTags::embedded()];
+    let mut clouds = vec![ServiceTags::embedded().endpoint_tags()];
     for file in option("--tags").iter().flat_map(|files| files.split(',')) {
         clouds.push(ServiceTags::from_json(&std::fs::read_to_string(file).unwrap(), None).unwrap());
     }

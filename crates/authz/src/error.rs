@@ -15,11 +15,11 @@ pub enum RuleError {
     Ipv6(String),
     /// The prefix has bits set behind its length.
     HostBits(Ipv4Net),
-    /// The range is inside a private one (F-04).
+    /// The range is inside a private one, or contains one (F-04).
     Private {
         /// The range that was offered.
         rule: Ipv4Net,
-        /// The private range that contains it.
+        /// The private range.
         range: Ipv4Net,
     },
     /// The service wants a single address or a pair written as addresses, not as /32 or /31 (F-05).
@@ -54,7 +54,8 @@ impl fmt::Display for RuleError {
                 write!(f, "{rule} has bits behind its length; {} is meant", rule.trunc())
             }
             Self::Private { rule, range } => {
-                write!(f, "{rule} is inside the private range {range}; IP rules take public ones")
+                let inside = if range.contains(rule) { "is inside" } else { "contains" };
+                write!(f, "{rule} {inside} the private range {range}; IP rules take public ones")
             }
             Self::HostPrefix(rule) => {
                 let mut addresses = rule.hosts().map(|address: Ipv4Addr| address.to_string());

@@ -109,6 +109,20 @@ impl Firewall {
         self.rule_set().into_iter().flat_map(RuleSet::vnet_rules).chain(allowed)
     }
 
+    /// Subnets that rules name, whether they let them in or not.
+    pub fn named_subnets(&self) -> impl Iterator<Item = SubnetId> {
+        let ordered = match self {
+            Self::AppService(rules) => rules.rules(),
+            _ => &[],
+        };
+        let ordered = ordered.iter().filter_map(|rule| match rule.caller {
+            Caller::Subnet(subnet) => Some(subnet),
+            _ => None,
+        });
+        let unordered = self.rule_set().into_iter().flat_map(RuleSet::vnet_rules);
+        unordered.map(|(subnet, _)| subnet).chain(ordered)
+    }
+
     /// Tells the rule that names a subnet, if there is one, that the subnet is gone (E-17, E-18).
     pub fn source_deleted(&mut self, subnet: SubnetId) {
         if let Some(rules) = self.rule_set_mut()

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use ipnet::Ipv4Net;
 
-use crate::RuleError;
+use crate::{RuleError, RuleLimits};
 
 /// An IP rule as it is written: some services tell an address from a prefix that holds only it (F-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,15 +27,18 @@ impl IpRule {
     }
 
     /// The range, if the rule may be taken at all.
-    pub(crate) fn checked_range(self, host_prefixes: bool) -> Result<Ipv4Net, RuleError> {
+    pub(crate) fn checked_range(self, limits: &RuleLimits) -> Result<Ipv4Net, RuleError> {
         let rule = self.range();
         if rule != rule.trunc() {
             return Err(RuleError::HostBits(rule));
         }
-        if let Some(range) = PRIVATE.into_iter().find(|range| range.contains(&rule)) {
+        let overlaps = |range: &Ipv4Net| {
+            range.contains(&rule) || rule.contains(range) && !limits.around_private
+        };
+        if let Some(range) = PRIVATE.into_iter().find(overlaps) {
             return Err(RuleError::Private { rule, range });
         }
-        if matches!(self, Self::Prefix(_)) && rule.prefix_len() > 30 && !host_prefixes {
+        if matches!(self, Self::Prefix(_)) && rule.prefix_len() > 30 && !limits.host_prefixes {
             return Err(RuleError::HostPrefix(rule));
         }
         Ok(rule)
@@ -153,22 +156,33 @@ mod tests {
             ("10.1.2.3", "10.0.0.0/8"),
             ("172.31.255.255", "172.16.0.0/12"),
             ("192.168.1.0/24", "192.168.0.0/16"),
+            ("0.0.0.0/0", "10.0.0.0/8"),
+            ("10.0.0.0/7", "10.0.0.0/8"),
+            ("172.0.0.0/8", "172.16.0.0/12"),
+            ("192.0.0.0/8", "192.168.0.0/16"),
         ] {
             let error =
                 RuleError::Private { rule: rule(text).range(), range: range.parse().unwrap() };
-            assert_eq!(rule(text).checked_range(true), Err(error));
+            assert_eq!(rule(text).checked_range(&RuleLimits::UNSTATED), Err(error));
         }
         for text in
             ["9.255.255.255", "11.0.0.0/8", "172.32.0.0/12", "172.15.0.0/16", "192.169.0.0/16"]
         {
-            assert_eq!(rule(text).checked_range(true), Ok(rule(text).range()));
+            assert_eq!(rule(text).checked_range(&RuleLimits::UNSTATED), Ok(rule(text).range()));
         }
+        // A SQL server takes every address there is, and no private one.
+        let all = rule("0.0.0.0/0");
+        assert_eq!(all.checked_range(&RuleLimits::SQL), Ok(all.range()));
+        assert!(rule("10.0.0.0/9").checked_range(&RuleLimits::SQL).is_err());
     }
 
     #[test]
     fn host_bits_are_refused() {
         let written = rule("20.1.1.1/24");
-        assert_eq!(written.checked_range(true), Err(RuleError::HostBits(written.range())));
+        assert_eq!(
+            written.checked_range(&RuleLimits::UNSTATED),
+            Err(RuleError::HostBits(written.range()))
+        );
     }
 
     #[test]

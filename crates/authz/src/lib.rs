@@ -10,21 +10,23 @@
 //! use vnetem_authz::{Access, Arrival, DefaultAction, Grant, Refusal, RuleLimits, RuleSet, RuleState};
 //! use vnetem_packet::{Identity, SubnetId, VnetId};
 //!
-//! let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
-//! rules.add_ip_rule("20.1.1.1".parse()?)?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+//!     rules.add_ip_rule("20.1.1.1".parse()?)?;
 //!
-//! // Without an endpoint the caller shows a public address, and the rule lets it in.
-//! let public = Arrival::Public("20.1.1.1".parse()?);
-//! assert_eq!(rules.judge(public), Access::Allowed(Grant::IpRule("20.1.1.1/32".parse()?)));
+//!     // Without an endpoint the caller shows a public address, and the rule lets it in.
+//!     let public = Arrival::Public("20.1.1.1".parse()?);
+//!     assert_eq!(rules.judge(public), Access::Allowed(Grant::IpRule("20.1.1.1/32".parse()?)));
 //!
-//! // With one it shows its subnet, and the same rule no longer helps (S-16).
-//! let web = SubnetId(7);
-//! let tunnel = Arrival::Tunnel(Identity { vnet: VnetId(1), subnet: web, address: "10.0.0.4".parse()? });
-//! assert_eq!(rules.judge(tunnel), Access::Refused(Refusal::SubnetNotListed));
+//!     // With one it shows its subnet, and the same rule no longer helps (S-16).
+//!     let web = SubnetId(7);
+//!     let tunnel = Arrival::Tunnel(Identity { vnet: VnetId(1), subnet: web, address: "10.0.0.4".parse()? });
+//!     assert_eq!(rules.judge(tunnel), Access::Refused(Refusal::SubnetNotListed));
 //!
-//! rules.set_vnet_rule(web, RuleState::Succeeded)?;
-//! assert_eq!(rules.judge(tunnel), Access::Allowed(Grant::SubnetRule(web)));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!     rules.set_vnet_rule(web, RuleState::Succeeded)?;
+//!     assert_eq!(rules.judge(tunnel), Access::Allowed(Grant::SubnetRule(web)));
+//!     Ok(())
+//! }
 //! ```
 //!
 //! [`Firewall`] has the kinds of services that judge or answer in ways of their own, and says what a refused client hears. Two more things

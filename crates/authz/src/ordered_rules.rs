@@ -67,8 +67,7 @@ impl OrderedRules {
                 Action::Deny => Access::Refused(Refusal::DeniedByRule),
             };
         }
-        let otherwise = if self.rules.is_empty() { Action::Allow } else { Action::Deny };
-        match self.unmatched.unwrap_or(otherwise) {
+        match self.unmatched() {
             Action::Allow => Access::Allowed(Grant::DefaultAllow),
             Action::Deny => Access::Refused(arrival.not_listed()),
         }
@@ -82,6 +81,19 @@ impl OrderedRules {
     /// Says what happens to requests that no rule matches; `None` leaves it to F-20.
     pub fn set_unmatched(&mut self, unmatched: Option<Action>) {
         self.unmatched = unmatched;
+    }
+
+    /// What happens to requests that no rule matches, by what was set or else by F-20.
+    #[must_use]
+    pub fn unmatched(&self) -> Action {
+        let otherwise = if self.rules.is_empty() { Action::Allow } else { Action::Deny };
+        self.unmatched.unwrap_or(otherwise)
+    }
+
+    /// Whether public access is enabled.
+    #[must_use]
+    pub fn public_access(&self) -> PublicAccess {
+        self.public_access
     }
 
     /// Adds a rule behind those of its number.

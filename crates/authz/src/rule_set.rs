@@ -161,7 +161,7 @@ impl RuleSet {
     /// If the range is private (F-04), is a host written as a prefix where the service refuses that (F-05), has host bits, or is one more
     /// than the service permits (C-10).
     pub fn add_ip_rule(&mut self, rule: IpRule) -> Result<(), RuleError> {
-        let range = rule.checked_range(self.limits.host_prefixes)?;
+        let range = rule.checked_range(&self.limits)?;
         if !self.ip_rules.contains(range) {
             below(self.limits.ip_rules, self.ip_rules.as_slice().len())
                 .map_err(|limit| RuleError::TooManyIpRules { limit })?;

@@ -198,6 +198,75 @@ impl FromStr for PortRange {
     }
 }
 
+/// As templates write it, in lower case.
+impl fmt::Display for RuleProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "*",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Esp => "esp",
+            Self::Ah => "ah",
+        })
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Prefix(prefix) => prefix.fmt(f),
+            Self::Tag(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.last) {
+            _ if *self == Self::ANY => f.write_str("*"),
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+/// In one line: `200 no-internet outbound deny * * > Internet:80,443`.
+impl fmt::Display for SecurityRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, priority, direction, protocol, .. } = self;
+        let action = match self.action {
+            Action::Allow => "allow",
+            Action::Deny => "deny",
+        };
+        write!(f, "{priority} {name} {direction} {action} {protocol} ")?;
+        ends(f, &self.sources, &self.source_ports)?;
+        f.write_str(" > ")?;
+        ends(f, &self.destinations, &self.destination_ports)
+    }
+}
+
+/// Writes addresses, and ports behind a colon unless they are all.
+fn ends(f: &mut fmt::Formatter<'_>, addresses: &[Selector], ports: &[PortRange]) -> fmt::Result {
+    list(f, addresses)?;
+    if ports == [PortRange::ANY] {
+        return Ok(());
+    }
+    f.write_str(":")?;
+    list(f, ports)
+}
+
+fn list(f: &mut fmt::Formatter<'_>, parts: &[impl fmt::Display]) -> fmt::Result {
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            f.write_str(",")?;
+        }
+        part.fmt(f)?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for RuleDirection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -207,6 +276,28 @@ impl fmt::Display for RuleDirection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_written_as_read() {
+        let selectors = |text: &str| text.split(',').map(|part| part.parse().unwrap()).collect();
+        let ports = |text: &str| text.split(',').map(|part| part.parse().unwrap()).collect();
+        let rule = SecurityRule {
+            name: "r".to_owned(),
+            priority: 200,
+            direction: RuleDirection::Outbound,
+            action: Action::Deny,
+            protocol: "Tcp".parse().unwrap(),
+            sources: selectors("*"),
+            source_ports: ports("*"),
+            destinations: selectors("Internet,10.0.0.0/8"),
+            destination_ports: ports("80,443-445"),
+        };
+        let text = "200 r outbound deny tcp * > Internet,10.0.0.0/8:80,443-445";
+        assert_eq!(rule.to_string(), text);
+        for text in ["*", "tcp", "udp", "icmp", "esp", "ah"] {
+            assert_eq!(text.parse::<RuleProtocol>().unwrap().to_string(), text);
+        }
+    }
 
     #[test]
     fn rules_read_as_templates_write_them() {

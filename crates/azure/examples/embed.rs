@@ -9,6 +9,6 @@ use vnetem_azure::{Date, ServiceTags};
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).ok_or("which published list?")?;
     let tags = ServiceTags::from_json(&fs::read_to_string(&path)?, Date::in_file_name(&path))?;
-    print!("{}", tags.endpoint_tags());
+    print!("{}", tags.common_tags());
     Ok(())
 }

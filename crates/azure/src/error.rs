@@ -51,7 +51,7 @@ impl fmt::Display for TagsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Path(path) if path.is_empty() => write!(f, "{}", self.problem),
-            Place::Path(path) => write!(f, "{path}: {}", self.problem),
+            Place::Path(path) => write!(f, "{}: {}", Shown(path), self.problem),
             Place::Line(line) => write!(f, "line {line}: {}", self.problem),
         }
     }
@@ -60,19 +60,42 @@ impl fmt::Display for TagsError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(words) => write!(f, "not JSON: {words}"),
+            Self::Syntax(words) => write!(f, "not JSON: {}", Shown(words)),
             Self::Expected(what) => write!(f, "expected {what}"),
             Self::Missing(field) => write!(f, "\"{field}\" is missing"),
-            Self::Prefix(text) => write!(f, "\"{text}\" is not a prefix"),
+            Self::Prefix(text) => write!(f, "\"{}\" is not a prefix", Shown(text)),
             Self::HostBits(prefix) => {
                 write!(f, "{prefix} has bits behind its length; {} is meant", prefix.trunc())
             }
-            Self::Name(text) => write!(f, "\"{text}\" is not a name"),
-            Self::Date(text) => write!(f, "\"{text}\" is not a day such as 2025-10-28"),
-            Self::Repeated(name) => write!(f, "there is a tag {name} already"),
-            Self::Incomplete(link) => write!(f, "one page only, the next is at {link}"),
-            Self::Line(text) => write!(f, "\"{text}\" is neither a prefix nor a known word"),
+            Self::Name(text) => write!(f, "\"{}\" is not a name", Shown(text)),
+            Self::Date(text) => {
+                write!(f, "\"{}\" is not a day such as 2025-10-28", Shown(text))
+            }
+            Self::Repeated(name) => write!(f, "there is a tag {} already", Shown(name)),
+            Self::Incomplete(link) => write!(f, "one page only, the next is at {}", Shown(link)),
+            Self::Line(text) => {
+                write!(f, "\"{}\" is neither a prefix nor a known word", Shown(text))
+            }
         }
+    }
+}
+
+/// Text of a list as a terminal may have it: without control characters, and cut where it is endless.
+struct Shown<'a>(&'a str);
+
+/// Letters that are shown.
+const LETTERS: usize = 200;
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.chars().take(LETTERS) {
+            if letter.is_control() {
+                write!(f, "{}", letter.escape_default())?;
+            } else {
+                write!(f, "{letter}")?;
+            }
+        }
+        if self.0.chars().nth(LETTERS).is_some() { f.write_str("...") } else { Ok(()) }
     }
 }
 

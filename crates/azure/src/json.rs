@@ -12,7 +12,7 @@ impl ServiceTags {
     /// Reads the list as it is published for download, or as the API and `az network list-service-tags` give it.
     ///
     /// The list itself does not say its day; [`Date::in_file_name`] finds it in the name of a published file. IPv6 prefixes are passed
-    /// over; fields that are not needed may be absent or unknown.
+    /// over; fields that are not needed may be absent or unknown, and so may the number of the last change, which is 0 then.
     ///
     /// # Errors
     ///
@@ -29,11 +29,7 @@ impl ServiceTags {
                 text => return Err(link.error(Problem::Incomplete(text.to_owned()))),
             }
         }
-        let mut tags = Self::new(
-            list.required("cloud")?.name()?,
-            list.required("changeNumber")?.number()?,
-            date,
-        );
+        let mut tags = Self::new(list.required("cloud")?.name()?, list.change_number()?, date);
         for tag in list.required("values")?.items()? {
             tags.insert(tag.service_tag()?).map_err(|problem| tag.error(problem))?;
         }
@@ -78,7 +74,7 @@ impl Node<'_> {
         Ok(ServiceTag::new(
             self.required("name")?.name()?,
             region,
-            properties.required("changeNumber")?.number()?,
+            properties.change_number()?,
             endpoint,
             prefixes,
         ))
@@ -105,6 +101,14 @@ impl Node<'_> {
 
     fn text(&self) -> Result<&str, TagsError> {
         self.value.as_str().ok_or_else(|| self.expected("text"))
+    }
+
+    /// The number of the last change, which some lists leave out or leave empty: 0 then.
+    fn change_number(&self) -> Result<u64, TagsError> {
+        match self.field("changeNumber") {
+            Some(number) if number.value != "" => number.number(),
+            _ => Ok(0),
+        }
     }
 
     /// The API writes numbers as text.

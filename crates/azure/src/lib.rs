@@ -6,20 +6,22 @@
 //! ```
 //! use vnetem_azure::{EndpointService, ServiceTags};
 //!
-//! let tags = ServiceTags::embedded();
-//! assert_eq!(tags.to_string().lines().nth(2), Some("date 2025-10-28"));
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let tags = ServiceTags::embedded();
+//!     assert_eq!(tags.to_string().lines().nth(2), Some("date 2025-10-28"));
 //!
-//! let storage = EndpointService::named("microsoft.storage").ok_or("no such service")?;
-//! let prefixes = tags.tag(storage.tag).ok_or("no such tag")?.prefixes();
-//! assert_eq!(prefixes.len(), 495);
-//! assert_eq!(storage.scope.locations("eastus"), ["eastus", "westus", "westus3"]);
+//!     let storage = EndpointService::named("microsoft.storage").ok_or("no such service")?;
+//!     let prefixes = tags.tag(storage.tag).ok_or("no such tag")?.prefixes();
+//!     assert_eq!(prefixes.len(), 495);
+//!     assert_eq!(storage.scope.locations("eastus"), ["eastus", "westus", "westus3"]);
 //!
-//! let mut network = vnetem::Network::new();
-//! let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
-//! let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse()?)?;
-//! let service = storage.add_to(&mut network, &tags)?;
-//! network.set_endpoint(web, service, storage.endpoint(Some("eastus")))?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!     let mut network = vnetem::Network::new();
+//!     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
+//!     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse()?)?;
+//!     let service = storage.add_to(&mut network, &tags)?;
+//!     network.set_endpoint(web, service, storage.endpoint(Some("eastus")))?;
+//!     Ok(())
+//! }
 //! ```
 
 mod date;
@@ -35,6 +37,8 @@ mod text;
 pub use date::Date;
 pub use error::{Place, Problem, TagsError};
 pub use network::ServiceError;
-pub use regions::{paired_regions, region_name};
+pub use regions::{known_region, nearest, nearest_region, paired_regions, region_name};
 pub use service_tags::{ServiceTag, ServiceTags};
-pub use services::{Assumption, ENDPOINT_PROTOCOL, EndpointService, Product, RolloutTimes, Scope};
+pub use services::{
+    Assumption, ENDPOINT_PROTOCOL, EndpointService, Product, RolloutTimes, RuleCheck, Scope,
+};

@@ -4,7 +4,7 @@ use core::fmt;
 
 use vnetem::{EditError, Endpoint, Ipv4Net, Network, ServiceId};
 
-use crate::{EndpointService, Scope, ServiceTag, ServiceTags};
+use crate::{EndpointService, Scope, ServiceTag, ServiceTags, known_region};
 
 /// Why a service was not put into a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +37,26 @@ impl EndpointService {
             network.add_service_name(id, self.name)?;
             return Ok(id);
         }
-        tags.add_service(network, self.name, self.tag)
+        let id = tags.add_plain_service(network, self.name, self.tag)?;
+        self.describe(network, id)?;
+        Ok(id)
+    }
+
+    /// Tells a network what is known of the service beyond its prefixes.
+    fn describe(&self, network: &mut Network, id: ServiceId) -> Result<(), EditError> {
+        network.set_endpoint_first(id, self.rules.endpoint_first)?;
+        network.set_takes_policies(id, self.takes_policies)?;
+        if self.same_region_path {
+            network.set_same_region_path(id, true)?;
+        }
+        Ok(())
     }
 
     /// The endpoint that a subnet in `region` gets: its locations are those of the service's scope, or all where the region is not
     /// known (E-05, E-06).
     #[must_use]
     pub fn endpoint(&self, region: Option<&str>) -> Endpoint {
+        let region = region.map(|region| known_region(region).unwrap_or(region));
         let scope = match region.filter(|_| self.scope != Scope::Worldwide) {
             None => vnetem::Scope::Worldwide,
             Some(region) => {
@@ -56,12 +69,25 @@ impl EndpointService {
 }
 
 impl ServiceTags {
-    /// Makes a service in a network from a tag: its prefixes, and the regions of its sub-tags (E-03, C-06).
+    /// Makes a service in a network from a tag: its prefixes, and the regions of its sub-tags (E-03, C-06). Where the tag is
+    /// that of a service of the catalogue, what is known of that service holds for this one too.
     ///
     /// # Errors
     ///
     /// There is no such tag, or the network refuses the service. The network is then as it was.
     pub fn add_service(
+        &self,
+        network: &mut Network,
+        name: &str,
+        tag: &str,
+    ) -> Result<ServiceId, ServiceError> {
+        let id = self.add_plain_service(network, name, tag)?;
+        let known = EndpointService::ALL.iter().find(|it| it.tag.eq_ignore_ascii_case(tag));
+        known.map_or(Ok(()), |known| known.describe(network, id))?;
+        Ok(id)
+    }
+
+    fn add_plain_service(
         &self,
         network: &mut Network,
         name: &str,

@@ -30,7 +30,8 @@ pub struct ServiceTag {
 }
 
 impl ServiceTags {
-    /// The list that this crate carries: the tags of service endpoints and their sub-tags, public cloud, 2025-10-28.
+    /// The list that this crate carries, public cloud, 2025-10-28: the tags of service endpoints with their sub-tags, and the
+    /// [common tags](Self::common_tags) of security rules and routes.
     #[must_use]
     pub fn embedded() -> Self {
         #[allow(clippy::expect_used, reason = "the text is a part of the crate, and tests read it")]
@@ -56,7 +57,7 @@ impl ServiceTags {
         &self.cloud
     }
 
-    /// The number of the list's last change.
+    /// The number of the list's last change; 0 where the list does not say it.
     #[must_use]
     pub fn change_number(&self) -> u64 {
         self.change_number
@@ -107,6 +108,24 @@ impl ServiceTags {
         kept
     }
 
+    /// Keeps what security rules and routes of users often name: the tags of endpoint services and their sub-tags, `AzureCloud` with
+    /// its regions, and of some others the whole tag. So much is embedded; any other tag needs a published list.
+    #[must_use]
+    pub fn common_tags(&self) -> Self {
+        let mut kept = self.endpoint_tags();
+        for tag in self.tags() {
+            let name = tag.name.as_str();
+            let (parent, part) = name.split_once('.').unwrap_or((name, ""));
+            let whole = COMMON.iter().any(|common| common.eq_ignore_ascii_case(name));
+            let part =
+                !part.is_empty() && WITH_PARTS.iter().any(|it| it.eq_ignore_ascii_case(parent));
+            if whole || part {
+                kept.tags.entry(name.to_ascii_lowercase()).or_insert_with(|| tag.clone());
+            }
+        }
+        kept
+    }
+
     /// The addresses of a service that an endpoint does not serve from a subnet in `region`: those in regional tags of regions outside
     /// the endpoint's scope. What lies in no regional tag is in scope (C-06, E-09).
     #[must_use]
@@ -142,7 +161,7 @@ impl ServiceTag {
         self.region.as_deref()
     }
 
-    /// The number of the tag's last change.
+    /// The number of the tag's last change; 0 where the list does not say it.
     #[must_use]
     pub fn change_number(&self) -> u64 {
         self.change_number
@@ -169,6 +188,34 @@ impl ServiceTag {
         self.prefixes = sorted(core::mem::take(&mut self.prefixes));
     }
 }
+
+/// Tags without an endpoint that documentation asks for in security rules and routes most often: of the cloud as a whole, of what
+/// machines need to be managed, monitored, backed up and updated, and of what stands before applications.
+const COMMON: [&str; 20] = [
+    "ActionGroup",
+    "ApiManagement",
+    "AppServiceManagement",
+    "AzureActiveDirectoryDomainServices",
+    "AzureBackup",
+    "AzureCloud",
+    "AzureDevOps",
+    "AzureMonitor",
+    "AzureResourceManager",
+    "AzureSiteRecovery",
+    "AzureTrafficManager",
+    "AzureUpdateDelivery",
+    "BatchNodeManagement",
+    "GatewayManager",
+    "GuestAndHybridManagement",
+    "HDInsight",
+    "MicrosoftContainerRegistry",
+    "SqlManagement",
+    "StorageSyncService",
+    "WindowsVirtualDesktop",
+];
+
+/// Those whose parts are common too: of `AzureCloud` they are its regions, `AzureFrontDoor` has nothing but parts.
+const WITH_PARTS: [&str; 2] = ["AzureCloud", "AzureFrontDoor"];
 
 /// A name that the text form can carry.
 pub(crate) fn name(text: &str) -> Result<String, Problem> {

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use crate::paired_regions;
+use vnetem::EndpointFirst;
+
+use crate::{known_region, paired_regions};
 
 /// The IPv4 protocol number that takes an endpoint's path: TCP, and no other (E-13).
 pub const ENDPOINT_PROTOCOL: u8 = 6;
@@ -20,6 +22,22 @@ pub struct EndpointService {
     pub assumption: Option<Assumption>,
     /// What it switches, all at once (E-12, S-35).
     pub products: &'static [Product],
+    /// What it asks of a subnet before it takes a rule for it (E-14).
+    pub rules: RuleCheck,
+    /// Whether networks of a resource's own region reach it privately without an endpoint. That is documented for Storage
+    /// alone (F-07, N-04, N-06); of every other service nothing of the kind is said, so it is off (C-03).
+    pub same_region_path: bool,
+    /// Whether endpoint policies can be attached to its endpoints: to those of Storage alone (P-33).
+    pub takes_policies: bool,
+}
+
+/// What a service asks of a subnet before it takes a rule for it, and how that is known (E-14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleCheck {
+    /// What it asks.
+    pub endpoint_first: EndpointFirst,
+    /// Where that is said: public issues, by repository and number, and pages of the services' interfaces.
+    pub source: &'static str,
 }
 
 /// Something that a customer buys, and that goes by the endpoint of a service.
@@ -75,22 +93,32 @@ impl EndpointService {
                     firewall: Duration::from_secs(5 * 60),
                 }),
                 ..legacy("Data Lake Storage Gen1", "azuredatalakestore.net")
-            }]),
+            }])
+            .asking(Always, "assumed: a rule of Data Lake Storage Gen1 has no flag"),
         Self::seen("Microsoft.AzureCosmosDB", "AzureCosmosDB", Scope::Worldwide)
-            .with(&[product("Cosmos DB", "documents.azure.com")]),
+            .with(&[product("Cosmos DB", "documents.azure.com")])
+            .asking(UnlessIgnored, "terraform-provider-azurerm 6712, 7348; its rule has the flag"),
         Self::seen("Microsoft.CognitiveServices", "CognitiveServicesManagement", Scope::Worldwide)
             .with(&[product("AI services", "cognitiveservices.azure.com")])
+            .asking(UnlessIgnored, "arm-cognitiveservices: its VirtualNetworkRule has the flag")
             .assuming(Assumption::Tag),
         Self::seen("Microsoft.ContainerRegistry", "AzureContainerRegistry", Scope::Worldwide)
             .with(&[product("Container Registry", "azurecr.io")])
+            .asking(Always, "assumed: a rule of a registry has an action and an id, and no flag")
             .assuming(Assumption::Scope),
         Self::seen("Microsoft.EventHub", "EventHub", Scope::Worldwide)
             .with(&[product("Event Hubs", "servicebus.windows.net")])
+            .asking(UnlessIgnored, "network rule sets of Event Hubs: their rules have the flag")
             .assuming(Assumption::Scope),
         Self::seen("Microsoft.KeyVault", "AzureKeyVault", Scope::Worldwide)
-            .with(&[product("Key Vault", "vault.azure.net")]),
+            .with(&[product("Key Vault", "vault.azure.net")])
+            .asking(
+                Always,
+                "terraform-provider-azurerm 11759; the flag of 2021-10-01 had no effect: azure-rest-api-specs 22128",
+            ),
         Self::seen("Microsoft.ServiceBus", "ServiceBus", Scope::Worldwide)
             .with(&[product("Service Bus", "servicebus.windows.net")])
+            .asking(UnlessIgnored, "network rule sets of Service Bus: their rules have the flag")
             .assuming(Assumption::Scope),
         Self::seen("Microsoft.Sql", "Sql", Scope::OwnRegion).with(&[
             product("SQL Database", "database.windows.net"),
@@ -98,11 +126,13 @@ impl EndpointService {
             legacy("Database for PostgreSQL", "postgres.database.azure.com"),
             legacy("Database for MySQL", "mysql.database.azure.com"),
             product("Database for MariaDB", "mariadb.database.azure.com"),
-        ]),
-        Self::seen("Microsoft.Storage", "Storage", Scope::OwnRegionAndPairs).with(STORAGE),
-        Self::seen("Microsoft.Storage.Global", "Storage", Scope::Worldwide).with(STORAGE),
+        ])
+        .asking(UnlessIgnored, "virtualNetworkRules of servers: ignoreMissingVnetServiceEndpoint"),
+        Self::seen("Microsoft.Storage", "Storage", Scope::OwnRegionAndPairs).storage(),
+        Self::seen("Microsoft.Storage.Global", "Storage", Scope::Worldwide).storage(),
         Self::seen("Microsoft.Web", "AppService", Scope::Worldwide)
-            .with(&[product("App Service", "azurewebsites.net")]),
+            .with(&[product("App Service", "azurewebsites.net")])
+            .asking(UnlessIgnored, "access restrictions: --ignore-missing-endpoint"),
     ];
 
     /// The service of this name, without regard to case.
@@ -119,7 +149,26 @@ impl EndpointService {
     }
 
     const fn seen(name: &'static str, tag: &'static str, scope: Scope) -> Self {
-        Self { name, tag, scope, assumption: None, products: &[] }
+        Self {
+            name,
+            tag,
+            scope,
+            assumption: None,
+            products: &[],
+            rules: RuleCheck { endpoint_first: EndpointFirst::NotAsked, source: "" },
+            same_region_path: false,
+            takes_policies: false,
+        }
+    }
+
+    const fn asking(self, endpoint_first: EndpointFirst, source: &'static str) -> Self {
+        Self { rules: RuleCheck { endpoint_first, source }, ..self }
+    }
+
+    /// What is true of both names of Storage.
+    const fn storage(self) -> Self {
+        let asking = self.with(STORAGE).asking(Always, "terraform-provider-azurerm 3730, 16547");
+        Self { same_region_path: true, takes_policies: true, ..asking }
     }
 
     const fn with(self, products: &'static [Product]) -> Self {
@@ -130,6 +179,8 @@ impl EndpointService {
         Self { assumption: Some(assumption), ..self }
     }
 }
+
+use EndpointFirst::{Always, UnlessIgnored};
 
 const STORAGE: &[Product] = &[
     product("Blob storage", "blob.core.windows.net"),
@@ -151,6 +202,7 @@ impl Scope {
     /// The locations that a subnet in `region` shows for an endpoint of this scope: names of regions, or `*` for all (E-06).
     #[must_use]
     pub fn locations(self, region: &str) -> Vec<&str> {
+        let region = known_region(region).unwrap_or(region);
         match self {
             Self::OwnRegion => vec![region],
             Self::OwnRegionAndPairs => {
@@ -163,6 +215,7 @@ impl Scope {
     /// Whether an endpoint of a subnet in `region` leads to resources in the region `other`.
     #[must_use]
     pub fn covers(self, region: &str, other: &str) -> bool {
+        let other = known_region(other).unwrap_or(other);
         self.locations(region)
             .into_iter()
             .any(|location| location == "*" || location.eq_ignore_ascii_case(other))

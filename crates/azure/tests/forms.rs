@@ -128,6 +128,52 @@ fn a_wrong_line_is_named_by_its_number() {
     }
 }
 
+/// Where the number of the last change is left out, null, empty or text, the list is read all the same.
+#[test]
+fn change_numbers_may_be_missing() {
+    let published: Value = serde_json::from_str(PUBLISHED).unwrap();
+    let read = |list: &Value| ServiceTags::from_json(&list.to_string(), None).unwrap();
+    let whole = read(&published);
+    for value in [None, Some(Value::Null), Some(json!("")), Some(json!("0")), Some(json!(0))] {
+        let mut list = published.clone();
+        let set = |fields: &mut Value| match &value {
+            None => {
+                fields.as_object_mut().unwrap().remove("changeNumber");
+            }
+            Some(value) => fields["changeNumber"] = value.clone(),
+        };
+        set(&mut list);
+        list["values"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .for_each(|tag| set(&mut tag["properties"]));
+        let tags = read(&list);
+        assert_eq!(tags.change_number(), 0, "{value:?}");
+        assert!(tags.tags().all(|tag| tag.change_number() == 0), "{value:?}");
+        let prefixes = |tags: &ServiceTags| {
+            tags.tags()
+                .map(|tag| (tag.name().to_owned(), tag.prefixes().to_vec()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(prefixes(&tags), prefixes(&whole), "{value:?}");
+        assert_eq!(ServiceTags::from_text(&tags.to_string()), Ok(tags));
+    }
+    let mut list = published.clone();
+    list["changeNumber"] = json!("375");
+    assert_eq!(read(&list), whole);
+}
+
+/// Names of a list are not echoed as they are.
+#[test]
+fn errors_show_no_escapes_of_lists() {
+    let mut list: Value = serde_json::from_str(PUBLISHED).unwrap();
+    list["values"][0]["name"] = json!(format!("\u{1b}[31m {}", "x".repeat(100_000)));
+    let error = ServiceTags::from_json(&list.to_string(), None).unwrap_err().to_string();
+    assert!(error.starts_with("values[0].name: \"\\u{1b}[31m xxx"), "{error}");
+    assert!(error.len() < 300 && error.ends_with("...\" is not a name"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

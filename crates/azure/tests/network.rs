@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use vnetem::{Ipv4Net, Network, ProvisioningState, ServiceId, SubnetId};
+use vnetem::{EndpointFirst, Ipv4Net, Network, ProvisioningState, ServiceId, SubnetId};
 use vnetem_azure::{Assumption, EndpointService, Scope, ServiceError, ServiceTag, ServiceTags};
 
 /// A network with one subnet.
@@ -76,7 +76,7 @@ fn e_15_data_lake_takes_its_time() {
     let allow = rules(vnetem::DefaultAction::Allow);
     let address = network.service(id).unwrap().prefixes[0].hosts().next().unwrap();
     let lake = network.add_resource(id, "lake", address, allow).unwrap();
-    let mut rollout = vnetem::Rollout::new(7, times.endpoint, times.firewall);
+    let mut rollout = vnetem::Rollout::new(7, times.endpoint, times.firewall).unwrap();
     let now = vnetem::Time(0);
     rollout.set_endpoint(now, &mut network, web, id, Some(service.endpoint(None))).unwrap();
     let deny = rules(vnetem::DefaultAction::Deny);
@@ -117,7 +117,7 @@ fn an_endpoint_shows_its_state_and_gives_back_its_identifier() {
     );
 }
 
-/// E-03, E-04: the routes hold the worldwide list of the tag, whatever the locations.
+/// E-03, E-04: the routes hold the worldwide list of the tag, whatever the locations: what these leave out is listed as such.
 #[test]
 fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
@@ -126,15 +126,13 @@ fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
         let id = service.add_to(&mut network, &tags).unwrap();
         network.set_endpoint(web, id, service.endpoint(Some("eastus"))).unwrap();
         let routes = network.commit().effective_routes(web);
-        let [entry] = Vec::from_iter(
-            routes.into_iter().filter(|route| route.service.as_deref() == Some(name)),
-        )
-        .try_into()
-        .unwrap();
-        assert_eq!(entry.prefixes, tags.tag(service.tag).unwrap().prefixes());
+        let entries = routes.iter().filter(|route| route.service.as_deref() == Some(name));
+        let listed: Vec<Ipv4Net> = entries.flat_map(|entry| entry.prefixes.clone()).collect();
+        let missing = |prefix: &&Ipv4Net| !covered(prefix, &listed);
+        assert_eq!(tags.tag(service.tag).unwrap().prefixes().iter().find(missing), None);
         let regions: BTreeSet<_> = tags
             .sub_tags(service.tag)
-            .filter(|part| part.prefixes().iter().any(|prefix| covered(prefix, &entry.prefixes)))
+            .filter(|part| part.prefixes().iter().any(|prefix| covered(prefix, &listed)))
             .filter_map(ServiceTag::region)
             .collect();
         assert!(regions.len() > 9, "{name} {}", regions.len());
@@ -249,4 +247,34 @@ fn nets(texts: &[&str]) -> Vec<Ipv4Net> {
 
 fn covered(prefix: &Ipv4Net, by: &[Ipv4Net]) -> bool {
     by.iter().any(|whole| whole.contains(prefix))
+}
+
+/// E-14, P-33, C-03: each service of the catalogue has its facts with their source, and the page of services says the same.
+#[test]
+fn every_service_states_its_facts() {
+    let page = include_str!("../../../docs/services.md");
+    for service in &EndpointService::ALL {
+        let asks = match service.rules.endpoint_first {
+            EndpointFirst::Always => "refused",
+            EndpointFirst::UnlessIgnored => "with the flag",
+            EndpointFirst::NotAsked => panic!("{} asks nothing", service.name),
+        };
+        let is_storage = service.tag == "Storage";
+        let [path, policies] = if is_storage { ["on", "yes"] } else { ["off", "no"] };
+        let source = service.rules.source;
+        assert!(!source.is_empty());
+        let row = format!("| {} | {asks} | {source} | {path} | {policies} |\n", service.name);
+        assert!(page.contains(&row), "{row}");
+
+        let mut network = Network::new();
+        let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();
+        let added = network.service(id).unwrap();
+        assert_eq!(added.endpoint_first, service.rules.endpoint_first);
+        assert_eq!(added.takes_policies, is_storage);
+        assert_eq!(added.same_region_path, is_storage.then_some(true));
+    }
+    // A service of one's own name with the tag of Storage is Storage.
+    let mut network = Network::new();
+    let id = ServiceTags::embedded().add_service(&mut network, "blobs", "Storage").unwrap();
+    assert!(network.service(id).unwrap().takes_policies);
 }

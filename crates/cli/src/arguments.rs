@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use vnetem::Time;
 use vnetem_lab::load::FrameSize;
 use vnetem_lab::scenario::parse_duration;
@@ -18,8 +19,41 @@ use vnetem_lab::scenario::parse_duration;
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) capture: CaptureFile,
+    #[command(flatten)]
+    pub(crate) list: TagList,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
+}
+
+impl Arguments {
+    /// Hands options that stand before the verb to it, and refuses those that mean nothing to it.
+    pub(crate) fn settled(mut self) -> Result<Self, clap::Error> {
+        let (pcap, tags) = (self.capture.pcap.take(), self.list.tags.take());
+        let refuse = |what: &str| {
+            let message = format!("{what}\n");
+            Err(Self::command().error(ErrorKind::ArgumentConflict, message))
+        };
+        match &mut self.verb {
+            None => (self.capture.pcap, self.list.tags) = (pcap, tags),
+            Some(Verb::Run { capture, list, .. }) => {
+                capture.pcap = capture.pcap.take().or(pcap);
+                list.tags = list.tags.take().or(tags);
+            }
+            Some(_) if pcap.is_some() => return refuse("--pcap is for run: nothing is sent here"),
+            Some(
+                Verb::Trace(Trace { model: Model { list, .. }, .. })
+                | Verb::Routes(Routes { model: Model { list, .. }, .. })
+                | Verb::Tags(Tags { list, .. }),
+            ) => list.tags = list.tags.take().or(tags),
+            Some(Verb::Bench(_)) if tags.is_some() => {
+                return refuse("--tags is for models: a measurement has none");
+            }
+            Some(Verb::Bench(_)) => {}
+        }
+        Ok(self)
+    }
 }
 
 /// Options of every verb.
@@ -28,14 +62,24 @@ pub(crate) struct Common {
     /// Seed of all that is random, instead of the scenario's own
     #[arg(long, global = true, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Write every packet of a run to this file, as pcapng
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) pcap: Option<PathBuf>,
     /// How to answer
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub(crate) output: Output,
+}
+
+/// Where the packets of a run are written, for the verbs that send any.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CaptureFile {
+    /// Write every packet of a run to this file, as pcapng
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+/// Which service tags hold, for the verbs that ask a model.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TagList {
     /// A list of service tags (JSON as published) instead of the embedded one
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) tags: Option<PathBuf>,
 }
 
@@ -55,11 +99,17 @@ pub(crate) enum Verb {
     Run {
         /// The scenario; the founding story without one
         file: Option<PathBuf>,
+        #[command(flatten)]
+        capture: CaptureFile,
+        #[command(flatten)]
+        list: TagList,
     },
     /// Explain where a packet goes, and why; nothing is sent
     Trace(Trace),
     /// List the effective routes of a subnet
     Routes(Routes),
+    /// List service tags, or the prefixes of a service in a region
+    Tags(Tags),
     /// Measure the data plane: packets a second, new flows, toggles, expiry
     Bench(Bench),
 }
@@ -73,6 +123,8 @@ pub(crate) struct Model {
     /// Play the scenario up to this time first, such as 5s; without it only what is declared stands
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) at: Option<Time>,
+    #[command(flatten)]
+    pub(crate) list: TagList,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +163,16 @@ pub(crate) struct Routes {
     pub(crate) all: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Tags {
+    /// A service with endpoints (Microsoft.Storage) or a service tag (AzureCloud); all tags without one
+    pub(crate) name: Option<String>,
+    /// A region, such as westeurope; the whole service without one
+    pub(crate) region: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: TagList,
+}
+
 /// Lists are measured in every combination that means something. Packets are random over all flows and both directions.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -122,10 +184,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64")]
     pub(crate) sizes: Vec<FrameSize>,
     /// Flows, such as 1k or 10M
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1k,100k,1M", value_parser = count)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1k,100k,1M", value_parser = flows)]
     pub(crate) flows: Vec<u32>,
     /// Flows that a toggle closes [default: 1 in 64]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = flows)]
     pub(crate) affected: Option<u32>,
     /// Routes that a gateway announces; only the first packet of a flow asks for one
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0", value_parser = count)]
@@ -137,10 +199,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum, default_value = "tcp")]
     pub(crate) protocol: Vec<BenchProtocol>,
     /// Packets that go together; 1 is one at a time
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,32")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,32", value_parser = batch)]
     pub(crate) batch: Vec<usize>,
     /// Data planes that work at the same time, each on a core and with as many flows
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) cores: Vec<u8>,
     /// How long each line is measured
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = duration)]
@@ -181,8 +243,26 @@ fn count(text: &str) -> Result<u32, String> {
         .ok_or("expected a number such as 500, 10k or 1M".into())
 }
 
+/// Flows of a measurement: at least one, and no more than its addresses and any memory have room for.
+fn flows(text: &str) -> Result<u32, String> {
+    let flows = count(text)?;
+    if (1..=MOST_FLOWS).contains(&flows) {
+        Ok(flows)
+    } else {
+        Err("expected 1 to 100M flows".to_owned())
+    }
+}
+
+const MOST_FLOWS: u32 = 100_000_000;
+
+fn batch(text: &str) -> Result<usize, String> {
+    let batch = text.parse().ok().filter(|batch| *batch > 0);
+    batch.ok_or("expected a number of packets from 1 on".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or("expected a time such as 500ms or 3s".into())
+    let duration = parse_duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or("expected a time such as 500ms or 3s, and more than nothing".into())
 }
 
 fn time(text: &str) -> Result<Time, String> {

@@ -22,9 +22,6 @@ struct Point {
 }
 
 pub(crate) fn bench(common: &Common, asked: &Bench) -> Result<Answer, Failure> {
-    if common.pcap.is_some() {
-        return Err("--pcap is for run: nothing is sent here".into());
-    }
     let points = points(common, asked)?;
     let mut rows = Vec::new();
     for (point, n) in points.iter().zip(1..) {
@@ -54,12 +51,13 @@ fn points(common: &Common, asked: &Bench) -> Result<Vec<Point>, Failure> {
     let all = each(all, &asked.sizes, |point, size| point.shape.size = size);
     let all = each(all, &asked.flows, |point, flows| {
         point.shape.flows = flows;
-        point.shape.affected = asked.affected.unwrap_or(flows / 64).min(flows);
+        // One at least, or a toggle would have nothing to close.
+        point.shape.affected = asked.affected.unwrap_or((flows / 64).max(1)).min(flows);
     });
     let all = each(all, &asked.routes, |point, routes| point.shape.routes = routes);
     let all = each(all, &asked.endpoint, |point, on| point.shape.endpoint = on == Switch::On);
-    let all = each(all, &asked.batch, |point, batch| point.shape.batch = batch.max(1));
-    let all = each(all, &asked.cores, |point, cores| point.cores = cores.max(1));
+    let all = each(all, &asked.batch, |point, batch| point.shape.batch = batch);
+    let all = each(all, &asked.cores, |point, cores| point.cores = cores);
     let mut points: Vec<Point> = Vec::new();
     for point in all.into_iter().map(Point::plain).filter(Point::is_possible) {
         if !points.contains(&point) {
@@ -103,7 +101,7 @@ impl Point {
     fn is_possible(&self) -> bool {
         let tcp = self.shape.protocol == Protocol::TCP;
         let udp = !matches!(self.mode, BenchMode::Toggle | BenchMode::Connect);
-        (tcp || !self.shape.endpoint && udp) && self.shape.flows > 0
+        tcp || !self.shape.endpoint && udp
     }
 
     /// Name, then value, of all that was asked for.

@@ -36,6 +36,11 @@ pub(crate) fn report(name: &str, report: &Report) -> String {
             "expected": difference.expected,
             "found": difference.found,
         })).collect::<Vec<_>>(),
+        "refusedChanges": report.refused_changes.iter().map(|refused| json!({
+            "line": refused.line,
+            "step": refused.step,
+            "why": refused.why,
+        })).collect::<Vec<_>>(),
         "endNanoseconds": report.end.0,
     }))
 }
@@ -111,6 +116,7 @@ fn routes_value(routes: &Routes) -> Value {
         let (state, overridden) = match route.state {
             RouteState::Active => ("Active", None),
             RouteState::Invalid(by) => ("Invalid", Some(by.to_string())),
+            RouteState::OutOfScope => ("Invalid", None),
         };
         let next_hop: Vec<String> = match route.next_hop {
             Some(NextHop::VirtualAppliance(address)) => vec![address.to_string()],
@@ -124,6 +130,7 @@ fn routes_value(routes: &Routes) -> Value {
             "nextHopType": route.next_hop_type(),
             "nextHopIpAddress": next_hop,
             "service": route.service,
+            "remark": vnetem_lab::scenario::route_remark(route),
         })
     });
     json!({

@@ -7,7 +7,7 @@ use vnetem_azure::{Date, ServiceTags};
 use vnetem_lab::Scenario;
 
 use crate::Failure;
-use crate::arguments::Common;
+use crate::arguments::TagList;
 
 /// A scenario from a file, or the founding story.
 pub(crate) fn scenario(path: Option<&Path>) -> Result<Scenario, Failure> {
@@ -18,8 +18,8 @@ pub(crate) fn scenario(path: Option<&Path>) -> Result<Scenario, Failure> {
 }
 
 /// The list of service tags that the command line asks for.
-pub(crate) fn tags(common: &Common) -> Result<Arc<ServiceTags>, Failure> {
-    let Some(path) = &common.tags else {
+pub(crate) fn tags(list: &TagList) -> Result<Arc<ServiceTags>, Failure> {
+    let Some(path) = &list.tags else {
         return Ok(Arc::new(ServiceTags::embedded()));
     };
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -27,6 +27,44 @@ pub(crate) fn tags(common: &Common) -> Result<Arc<ServiceTags>, Failure> {
     Ok(Arc::new(tags.map_err(|error| format!("{}: {error}", path.display()))?))
 }
 
+/// The text of a file, without the mark by which some editors say that it is UTF-8.
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Refuses to write to a file that is read in the same run, under whatever name.
+pub(crate) fn not_read_too(written: &Path, read: &[Option<&Path>]) -> Result<(), Failure> {
+    let here = std::fs::canonicalize(written).ok();
+    for read in read.iter().flatten() {
+        let same = here.is_some() && here == std::fs::canonicalize(read).ok();
+        if same || is_linked(written, read) {
+            return Err(format!(
+                "{}: --pcap would overwrite {}, which this run reads",
+                written.display(),
+                read.display()
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether two names are hard links of one file.
+#[cfg(unix)]
+fn is_linked(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => {
+            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+        }
+        _ => false,
+    }
+}
+
+/// Whether two names are hard links of one file, which only Unix tells by the standard library.
+#[cfg(not(unix))]
+fn is_linked(_: &Path, _: &Path) -> bool {
+    false
 }

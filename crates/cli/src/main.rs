@@ -1,4 +1,4 @@
-//! The `vnetem` command: plays scenarios, explains packets, lists effective routes, measures.
+//! The `vnetem` command: plays scenarios, explains packets, lists effective routes and service tags, measures.
 
 #![forbid(unsafe_code)]
 
@@ -8,10 +8,11 @@ mod capture;
 mod json;
 mod load;
 mod run;
+mod tags;
 mod text;
 mod verbs;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -39,31 +40,65 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse().and_then(Arguments::settled) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are answers, everything else is wrong usage. If even that cannot be written nobody reads it.
-            let _ = error.print();
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return refuse(&error),
     };
-    let answer = match &arguments.verb {
-        None => run::run(&arguments.common, None),
-        Some(Verb::Run { file }) => run::run(&arguments.common, file.as_deref()),
-        Some(Verb::Trace(trace)) => verbs::trace(&arguments.common, trace),
-        Some(Verb::Routes(routes)) => verbs::routes(&arguments.common, routes),
-        Some(Verb::Bench(bench)) => bench::bench(&arguments.common, bench),
+    let Arguments { common, capture, list, verb } = &arguments;
+    let answer = match verb {
+        None => run::run(common, None, capture, list),
+        Some(Verb::Run { file, capture, list }) => run::run(common, file.as_deref(), capture, list),
+        Some(Verb::Trace(trace)) => verbs::trace(common, trace),
+        Some(Verb::Routes(routes)) => verbs::routes(common, routes),
+        Some(Verb::Tags(tags)) => tags::tags(common, tags),
+        Some(Verb::Bench(bench)) => bench::bench(common, bench),
     };
     match answer {
         Ok(answer) => {
-            answer.notes.iter().for_each(|note| eprintln!("{note}"));
-            // A reader that has seen enough closes the pipe; that is no error.
-            let _ = std::io::stdout().write_all(answer.text.as_bytes());
-            if answer.good { ExitCode::SUCCESS } else { DIFFERENT.into() }
+            answer.notes.iter().for_each(|note| complain(note));
+            match write_out(&answer.text) {
+                Ok(()) if answer.good => ExitCode::SUCCESS,
+                Ok(()) => DIFFERENT.into(),
+                Err(error) => unwritten(&error),
+            }
         }
         Err(failure) => {
-            eprintln!("vnetem: {failure}");
+            complain(&format!("vnetem: {failure}"));
             FAILED.into()
         }
     }
+}
+
+/// Prints help and version, which are answers, or says what is wrong with the command line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // Nobody can be told that nobody can be told.
+        let _ = error.print();
+        return USAGE.into();
+    }
+    match error.print().or_else(unless_closed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unwritten(&error),
+    }
+}
+
+/// Writes an answer to standard output.
+fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).or_else(unless_closed)
+}
+
+/// Lets a reader that has seen enough close the pipe. Every other failure is one.
+fn unless_closed(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
+
+fn unwritten(error: &io::Error) -> ExitCode {
+    complain(&format!("vnetem: standard output: {error}"));
+    FAILED.into()
+}
+
+/// Writes a line to standard error. `eprintln!` would panic where that cannot be written.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -5,20 +5,28 @@ use std::path::Path;
 use vnetem_lab::scenario::Options;
 use vnetem_lab::world::{Tap, Tapped};
 
-use crate::arguments::{Common, Output};
+use crate::arguments::{CaptureFile, Common, Output, TagList};
 use crate::capture::Capture;
 use crate::{Answer, Failure, json, load, text};
 
-pub(crate) fn run(common: &Common, file: Option<&Path>) -> Result<Answer, Failure> {
+pub(crate) fn run(
+    common: &Common,
+    file: Option<&Path>,
+    to: &CaptureFile,
+    list: &TagList,
+) -> Result<Answer, Failure> {
     let scenario = load::scenario(file)?;
-    let tags = load::tags(common)?;
-    let capture = common.pcap.as_deref().map(Capture::create).transpose()?;
+    let tags = load::tags(list)?;
+    if let Some(path) = &to.pcap {
+        load::not_read_too(path, &[file, list.tags.as_deref()])?;
+    }
+    let capture = to.pcap.as_deref().map(Capture::create).transpose()?;
     let tap = capture
         .as_ref()
         .map(|capture| Box::new(|tapped: &Tapped<'_>| capture.take(tapped)) as Box<Tap<'_>>);
     let report = scenario.play(Options { seed: common.seed, tags, tap })?;
     let mut notes = Vec::new();
-    if let (Some(capture), Some(path)) = (capture, &common.pcap) {
+    if let (Some(capture), Some(path)) = (capture, &to.pcap) {
         capture.finish().map_err(|error| format!("{}: {error}", path.display()))?;
         notes.push(format!(
             "every packet is in {}; in Wireshark, what was dropped: frame.interface_name == \"drop\"; one packet: frame.packet_id == 7",
@@ -29,7 +37,10 @@ pub(crate) fn run(common: &Common, file: Option<&Path>) -> Result<Answer, Failur
     for difference in &report.differences {
         notes.push(format!("{name} {difference}"));
     }
-    if !report.is_as_expected() {
+    for refused in &report.refused_changes {
+        notes.push(format!("{name} {refused}"));
+    }
+    if !report.differences.is_empty() {
         notes.push(format!(
             "{name}: {} steps did not come out as the file says",
             report.differences.len()

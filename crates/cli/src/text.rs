@@ -88,7 +88,7 @@ fn matrix(out: &mut String, report: &Report) -> core::fmt::Result {
 
 fn cell(call: &ProbeCall) -> String {
     let answer = call.answer.split(' ').next().unwrap_or_default();
-    let answer = if call.answer.starts_with("no ") { "no answer" } else { answer };
+    let answer = if call.answer.starts_with("no ") { call.answer.as_str() } else { answer };
     let answer = if answer == "error" { call.answer.as_str() } else { answer };
     let mut text = if call.reached { answer.to_owned() } else { format!("{answer} NO") };
     if let Some(source) = call.source {
@@ -125,9 +125,10 @@ fn columns(out: &mut String, table: &[Vec<String>]) -> core::fmt::Result {
 
 /// Each table that differs from the one before it of the same subnet.
 fn routes(out: &mut String, report: &Report) -> core::fmt::Result {
-    let mut shown: BTreeMap<&str, &[vnetem::EffectiveRoute]> = BTreeMap::new();
+    let mut shown: BTreeMap<&str, (&[vnetem::EffectiveRoute], bool)> = BTreeMap::new();
     for routes in &report.routes {
-        if shown.insert(&routes.subnet, &routes.routes) == Some(&routes.routes) {
+        let table = (routes.routes.as_slice(), routes.all);
+        if shown.insert(&routes.subnet, table) == Some(table) {
             continue;
         }
         writeln!(
@@ -137,7 +138,7 @@ fn routes(out: &mut String, report: &Report) -> core::fmt::Result {
             seconds(routes.at),
             routes.generation.0
         )?;
-        for line in route_table(&routes.routes, false) {
+        for line in route_table(&routes.routes, routes.all) {
             writeln!(out, "  {line}")?;
         }
     }

@@ -196,19 +196,28 @@ fn routes_are_those_of_the_model_at_a_time() {
     assert!(!stdout(&before).contains("VirtualNetworkServiceEndpoint"));
     let after = vnetem(&["routes", "--at", "8s", "net-a/app"]);
     assert!(
-        stdout(&after).contains("495 prefixes        VirtualNetworkServiceEndpoint"),
+        stdout(&after).contains("104 prefixes        VirtualNetworkServiceEndpoint"),
         "{}",
         stdout(&after)
     );
     let all = vnetem(&["routes", "--at", "8s", "--all", "net-a/app"]);
-    let listed =
-        stdout(&all).lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint")).count();
-    assert_eq!(listed, 495);
+    let listed = |state: &str| {
+        let all = stdout(&all);
+        let endpoint = all.lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint"));
+        endpoint.filter(|line| line.contains(state)).count()
+    };
+    assert_eq!([listed(" Active "), listed("out of the endpoint's scope")], [104, 1487]);
     let json = vnetem(&["routes", "--at", "8s", "net-a/app", "-o", "json"]);
     let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    let endpoint = value["routes"].as_array().unwrap().last().unwrap();
-    assert_eq!(endpoint["nextHopType"], "VirtualNetworkServiceEndpoint");
-    assert_eq!(endpoint["addressPrefix"].as_array().unwrap().len(), 495);
+    let [.., endpoint, outside] = value["routes"].as_array().unwrap().as_slice() else {
+        panic!("{value}")
+    };
+    for (entry, state, count) in [(endpoint, "Active", 104), (outside, "Invalid", 1487)] {
+        assert_eq!(entry["nextHopType"], "VirtualNetworkServiceEndpoint");
+        assert_eq!(entry["state"], state);
+        assert_eq!(entry["addressPrefix"].as_array().unwrap().len(), count);
+    }
+    assert_eq!(outside["remark"], "out of the endpoint's scope");
 }
 
 #[test]
@@ -289,7 +298,230 @@ fn a_measurement_that_cannot_be_is_refused() {
     let wrong = vnetem(&["bench", "--sizes", "63"]);
     assert_eq!(wrong.status.code(), Some(64));
     assert!(stderr(&wrong).contains("\"63\" is no frame size: 64 to 9018, or imix"));
+    for (option, value) in [
+        ("--batch", "0"),
+        ("--batch", "1,0"),
+        ("--cores", "0"),
+        ("-d", "0s"),
+        ("-d", "0"),
+        ("--flows", "0"),
+        ("--flows", "101M"),
+        ("--affected", "0"),
+    ] {
+        let refused = vnetem(&["bench", "toggle", option, value]);
+        assert_eq!(refused.status.code(), Some(64), "{option} {value}");
+        assert!(stderr(&refused).contains("invalid value"), "{}", stderr(&refused));
+    }
     let nothing = vnetem(&["bench", "--protocol", "udp", "--endpoint", "on"]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(stderr(&nothing).contains("an endpoint carries only TCP"));
+}
+
+/// A toggle of fewer than 64 flows still has one to close.
+#[test]
+fn toggles_of_few_flows_end() {
+    let measured = vnetem(&["bench", "toggle", "--flows", "1,10", "-d", "1ms", "-o", "json"]);
+    assert_eq!(measured.status.code(), Some(0), "{}", stderr(&measured));
+    let answer: serde_json::Value = serde_json::from_str(stdout(&measured)).unwrap();
+    let affected: Vec<_> =
+        answer["rows"].as_array().unwrap().iter().map(|row| row["affected"].as_u64()).collect();
+    assert_eq!(affected, [Some(1), Some(1)]);
+}
+
+#[test]
+fn options_stand_where_they_work() {
+    let help = |verb: &[&str]| stdout(&vnetem(&[verb, &["--help"]].concat())).to_owned();
+    for (verb, pcap, tags) in [
+        (&[][..], true, true),
+        (&["run"], true, true),
+        (&["trace"], false, true),
+        (&["routes"], false, true),
+        (&["tags"], false, true),
+        (&["bench"], false, false),
+    ] {
+        let help = help(verb);
+        assert_eq!(help.contains("--pcap"), pcap, "{verb:?}");
+        assert_eq!(help.contains("--tags"), tags, "{verb:?}");
+        assert!(help.contains("--seed") && help.contains("--output"), "{verb:?}");
+    }
+    for arguments in [
+        &["routes", "net-a/app", "--pcap", "x.pcapng"][..],
+        &["--pcap", "x.pcapng", "routes", "net-a/app"],
+        &["--tags", "x.json", "bench"],
+    ] {
+        let refused = vnetem(arguments);
+        assert_eq!(refused.status.code(), Some(64), "{arguments:?}: {}", stderr(&refused));
+    }
+    // Before the verb and behind it are the same.
+    let path = file("placed.scn", MODEL);
+    let (path, to) = (path.to_str().unwrap(), file("placed.pcapng", ""));
+    for arguments in [
+        &["--pcap", to.to_str().unwrap(), "run", path][..],
+        &["run", "--pcap", to.to_str().unwrap(), path],
+    ] {
+        std::fs::write(&to, "").unwrap();
+        assert_eq!(vnetem(arguments).status.code(), Some(0), "{arguments:?}");
+        assert!(std::fs::metadata(&to).unwrap().len() > 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn captures_never_overwrite_what_is_read() {
+    let path = file("kept.scn", MODEL);
+    let tags =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../azure/tests/lists/published.json");
+    let tags = file("kept.json", &std::fs::read_to_string(tags).unwrap());
+    let folder = path.parent().unwrap();
+    let roundabout = folder.join("../").join(folder.file_name().unwrap()).join("kept.scn");
+    let mut names = vec![path.clone(), roundabout, tags.clone()];
+    #[cfg(unix)]
+    {
+        let (soft, hard) = (folder.join("soft.pcapng"), folder.join("hard.pcapng"));
+        let _ = (std::fs::remove_file(&soft), std::fs::remove_file(&hard));
+        std::os::unix::fs::symlink(&path, &soft).unwrap();
+        std::fs::hard_link(&path, &hard).unwrap();
+        names.extend([soft, hard]);
+    }
+    for to in names {
+        let arguments = ["run", path.to_str().unwrap(), "--tags", tags.to_str().unwrap()];
+        let refused = vnetem(&[&arguments[..], &["--pcap", to.to_str().unwrap()]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{}", to.display());
+        assert!(stderr(&refused).contains("--pcap would overwrite"), "{}", stderr(&refused));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), MODEL);
+        assert!(std::fs::read_to_string(&tags).unwrap().starts_with('{'));
+    }
+}
+
+#[test]
+fn trace_names_the_port_that_is_missing() {
+    for (source, destination, said) in [
+        ("10.0.0.4", "20.60.0.4:443", "the source 10.0.0.4 has no port: tcp goes"),
+        ("10.0.0.4:5", "20.60.0.4", "the destination 20.60.0.4 has no port: tcp goes"),
+        (
+            "10.0.0.4",
+            "20.60.0.4",
+            "the source 10.0.0.4 has no port, and the destination 20.60.0.4 has no port: tcp goes",
+        ),
+    ] {
+        let traced = vnetem(&["trace", "--from", "net-a/app", "tcp", source, destination]);
+        assert_eq!(traced.status.code(), Some(1));
+        assert!(stderr(&traced).contains(said), "{}", stderr(&traced));
+        assert!(!stderr(&traced).contains("\"S\""), "nobody typed that");
+    }
+    let udp = vnetem(&["trace", "--from", "net-a/app", "udp", "10.0.0.4", "20.60.0.4"]);
+    assert!(stderr(&udp).contains("udp goes from a port to a port"), "{}", stderr(&udp));
+    let typed = vnetem(&["trace", "--from", "net-a/app", "tcp", "10.0.0.4", "20.60.0.4", "SA"]);
+    assert!(stderr(&typed).contains("found \"SA\", expected ports"), "{}", stderr(&typed));
+    let icmp = vnetem(&["trace", "--from", "net-a/app", "icmp", "10.0.0.4", "20.60.0.4"]);
+    assert!(stdout(&icmp).contains("verdict"), "{}", stderr(&icmp));
+}
+
+/// Where what is asked for cannot be written, that is the answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn full_outputs_are_failures() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for arguments in [&["run"][..], &["routes", "net-a/app"], &["--help"], &["--version"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vnetem"));
+        let output = command.args(arguments).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains("standard output: No space left"), "{}", stderr(&output));
+    }
+    // Nobody can be told, but the status says it.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vnetem"));
+    let output = command.args(["routes", "moon"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vnetem"));
+    let closed = command.args(["routes", "net-a/app"]).stdout(writer).output().unwrap();
+    assert_eq!((closed.status.code(), stderr(&closed)), (Some(0), ""));
+}
+
+/// What the file does not expect is not passed over, by no verb that plays it.
+#[test]
+fn refused_changes_are_no_success() {
+    let text =
+        "vnet a 10.0.0.0/16\nsubnet web 10.0.0.0/24 in a\nat 1s\n  subnet app 10.0.0.0/25 in a\n";
+    let path = file("refused.scn", text);
+    let path = path.to_str().unwrap();
+    let played = vnetem(&["run", path]);
+    assert_eq!(played.status.code(), Some(2));
+    let said = "refused.scn line 4: subnet app 10.0.0.0/25 in a: refused: 10.0.0.0/25";
+    assert!(stderr(&played).contains(said), "{}", stderr(&played));
+    let json = vnetem(&["run", path, "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["refusedChanges"][0]["line"], 4);
+    assert_eq!(value["asExpected"], false);
+    let routes = vnetem(&["routes", "-m", path, "--at", "2s", "web"]);
+    assert_eq!(routes.status.code(), Some(1));
+    assert!(stderr(&routes).contains(said), "{}", stderr(&routes));
+    assert_eq!(vnetem(&["routes", "-m", path, "web"]).status.code(), Some(0));
+}
+
+/// Files of editors that begin with a byte order mark.
+#[test]
+fn byte_order_marks_are_passed_over() {
+    let path = file("marked.scn", &format!("\u{feff}{MODEL}"));
+    let played = vnetem(&["run", path.to_str().unwrap()]);
+    assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+    assert!(stdout(&played).contains("\nA model. S-01\n"), "{}", stdout(&played));
+    let tags =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../azure/tests/lists/published.json");
+    let tags = std::fs::read_to_string(tags).unwrap();
+    let tags = file("marked.json", &format!("\u{feff}{tags}"));
+    let played = vnetem(&["run", path.to_str().unwrap(), "--tags", tags.to_str().unwrap()]);
+    assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+}
+
+/// A service's prefixes in one region, by either name and in any spelling.
+#[test]
+fn tags_list_prefixes_of_a_region() {
+    let listed = vnetem(&["tags", "Microsoft.Storage", "westeurope"]);
+    assert_eq!(listed.status.code(), Some(0), "{}", stderr(&listed));
+    let lines: Vec<&str> = stdout(&listed).lines().collect();
+    assert_eq!(lines.len(), 97, "as many as were published");
+    assert!(lines.iter().all(|line| line.parse::<vnetem::Ipv4Net>().is_ok()));
+    for (name, region) in [
+        ("storage", "West Europe"),
+        ("Microsoft.Storage.Global", "WestEurope"),
+        ("STORAGE", "west-europe"),
+    ] {
+        assert_eq!(vnetem(&["tags", name, region]).stdout, listed.stdout, "{name} {region}");
+    }
+    assert_eq!(vnetem(&["tags", "Storage.WestEurope"]).stdout, listed.stdout);
+    assert_eq!(stdout(&vnetem(&["tags", "AzureCloud"])).lines().count(), 9_585);
+    let all = vnetem(&["tags"]);
+    assert!(stdout(&all).contains("\nStorage "), "{}", stdout(&all));
+    assert_eq!(stdout(&all).lines().filter(|line| line.ends_with("service endpoint")).count(), 9);
+    let json = vnetem(&["tags", "Microsoft.Sql", "northeurope", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["tags"][0]["region"], "northeurope");
+    assert_eq!(value["tags"][0]["addressPrefixes"].as_array().unwrap().len(), 41);
+    for (arguments, said) in [
+        (
+            &["tags", "Microsoft.Moon"][..],
+            "has no service or tag Microsoft.Moon; \"vnetem tags\" lists all",
+        ),
+        (&["tags", "FrontDoor"], "there is AzureFrontDoor.Backend, AzureFrontDoor.FirstParty"),
+        (&["tags", "Storage", "moon"], "Storage has no region moon; it has australiacentral, "),
+        (&["tags", "AzureMonitor", "westeurope"], "it is not parted by regions"),
+    ] {
+        let failed = vnetem(arguments);
+        assert_eq!(failed.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&failed).contains(said), "{arguments:?}: {}", stderr(&failed));
+    }
+}
+
+/// As the outcome of the step has it.
+#[test]
+fn reports_list_all_prefixes_where_asked() {
+    let text = "vnet a 10.0.0.0/16 region westeurope\nsubnet web 10.0.0.0/24 in a\nservice Microsoft.KeyVault\nendpoint Microsoft.KeyVault on web\nat 1s\n  show routes web all\n  show routes web\n";
+    let path = file("all.scn", text);
+    let played = vnetem(&["run", path.to_str().unwrap()]);
+    assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
+    let endpoint =
+        stdout(&played).lines().filter(|line| line.contains("VirtualNetworkServiceEndpoint"));
+    assert_eq!(endpoint.clone().count(), 335 + 1);
+    assert_eq!(endpoint.filter(|line| line.contains("335 prefixes")).count(), 1);
 }

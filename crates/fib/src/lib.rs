@@ -3,17 +3,19 @@
 //! ```
 //! use vnetem_fib::LiveTable;
 //!
-//! let mut table = LiveTable::new();
-//! table.insert("10.0.0.0/8".parse()?, "vnet")?;
-//! table.insert("10.1.0.0/16".parse()?, "peering")?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut table = LiveTable::new();
+//!     table.insert("10.0.0.0/8".parse()?, "vnet")?;
+//!     table.insert("10.1.0.0/16".parse()?, "peering")?;
 //!
-//! let (prefix, value) = table.lookup([10, 1, 2, 3]).unwrap();
-//! assert_eq!((prefix.to_string().as_str(), *value), ("10.1.0.0/16", "peering"));
+//!     let (prefix, value) = table.lookup([10, 1, 2, 3]).unwrap();
+//!     assert_eq!((prefix.to_string().as_str(), *value), ("10.1.0.0/16", "peering"));
 //!
-//! let mut reader = table.reader(); // may go to another thread
-//! table.remove("10.1.0.0/16".parse()?);
-//! assert_eq!(reader.view().value([10, 1, 2, 3]), Some(&"vnet"));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!     let mut reader = table.reader(); // may go to another thread
+//!     table.remove("10.1.0.0/16".parse()?);
+//!     assert_eq!(reader.view().value([10, 1, 2, 3]), Some(&"vnet"));
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # Which table

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use pcap_file::pcap::PcapReadError;
-use pcap_file::pcapng::{PcapNgReadError, PcapNgWriteError};
+use pcap_file::pcap::PcapParseError;
+use pcap_file::pcapng::{PcapNgParseError, PcapNgWriteError};
 
 /// Why a capture could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -25,19 +25,19 @@ pub enum CaptureError {
     Io(#[from] io::Error),
 }
 
-impl From<PcapReadError> for CaptureError {
-    fn from(error: PcapReadError) -> Self {
+impl From<PcapParseError> for CaptureError {
+    fn from(error: PcapParseError) -> Self {
         match error {
-            PcapReadError::Io(error) => of_reading(error),
-            PcapReadError::Validation(error) => Self::Malformed(error.to_string()),
+            PcapParseError::IncompleteBuffer(..) => Self::Truncated,
+            PcapParseError::Validation(error) => Self::Malformed(error.to_string()),
         }
     }
 }
 
-impl From<PcapNgReadError> for CaptureError {
-    fn from(error: PcapNgReadError) -> Self {
+impl From<PcapNgParseError> for CaptureError {
+    fn from(error: PcapNgParseError) -> Self {
         match error {
-            PcapNgReadError::Io(error) => of_reading(error),
+            PcapNgParseError::IncompleteBuffer(..) => Self::Truncated,
             other => Self::Malformed(chain(&other)),
         }
     }
@@ -49,13 +49,6 @@ impl From<PcapNgWriteError> for CaptureError {
             PcapNgWriteError::Io(error) => Self::Io(error),
             other => Self::Unwritable(chain(&other)),
         }
-    }
-}
-
-fn of_reading(error: io::Error) -> CaptureError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => CaptureError::Truncated,
-        _ => CaptureError::Io(error),
     }
 }
 

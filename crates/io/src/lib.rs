@@ -6,23 +6,26 @@
 //! ```
 //! use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};
 //!
-//! let packet = [69, 0, 0, 20, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 4, 52, 239, 1, 9];
-//! let mut writer = CaptureWriter::new(Vec::new())?;
-//! let record = Record { time: 1_500, packet_id: 7, direction: Direction::Inbound, comment: "", bytes: &packet };
-//! writer.write("in:web/vm1", &record)?;
-//! writer.write("drop", &Record { comment: "vnetem verdict=drop reason=no-route stage=route", ..record })?;
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let packet = [69, 0, 0, 20, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 4, 52, 239, 1, 9];
+//!     let mut writer = CaptureWriter::new(Vec::new())?;
+//!     let record = Record { time: 1_500, packet_id: 7, direction: Direction::Inbound, comment: "", bytes: &packet };
+//!     writer.write("in:web/vm1", &record)?;
+//!     writer.write("drop", &Record { comment: "vnetem verdict=drop reason=no-route stage=route", ..record })?;
 //!
-//! let file = writer.finish()?;
-//! let mut reader = CaptureReader::new(file.as_slice())?;
-//! let first = reader.next().ok_or("an empty file")??;
-//! assert_eq!((first.time, first.bytes.as_slice()), (1_500, packet.as_slice()));
-//! assert_eq!(reader.interface_name(first.interface), Some("in:web/vm1"));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!     let file = writer.finish()?;
+//!     let mut reader = CaptureReader::new(file.as_slice())?;
+//!     let first = reader.next().ok_or("an empty file")??;
+//!     assert_eq!((first.time, first.bytes.as_slice()), (1_500, packet.as_slice()));
+//!     assert_eq!(reader.interface_name(first.interface), Some("in:web/vm1"));
+//!     Ok(())
+//! }
 //! ```
 
 mod error;
 mod link;
 mod reader;
+mod records;
 mod writer;
 
 pub use error::CaptureError;

@@ -15,16 +15,19 @@ pub enum Skip {
     CutFrame,
     /// The packet's block breaks the rules of pcapng, though the file can be read on.
     MalformedBlock,
+    /// The record or block is longer than 16 MiB; no IPv4 packet needs that.
+    TooLong,
 }
 
 impl Skip {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UnknownLink,
         Self::OtherProtocol,
         Self::NotIpv4,
         Self::CutFrame,
         Self::MalformedBlock,
+        Self::TooLong,
     ];
 
     /// The stable kebab-case name.
@@ -36,6 +39,7 @@ impl Skip {
             Self::NotIpv4 => "not-ipv4",
             Self::CutFrame => "cut-frame",
             Self::MalformedBlock => "malformed-block",
+            Self::TooLong => "too-long",
         }
     }
 }

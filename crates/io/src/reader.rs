@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::io::{Chain, Cursor, Read};
 
-use pcap_file::pcap::{PcapReader, PcapTsResolution};
+use pcap_file::Endianness;
+use pcap_file::pcap::{PcapParser, PcapTsResolution};
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
-use pcap_file::pcapng::{Block, PcapNgReader, PcapNgState, RawBlock};
+use pcap_file::pcapng::{Block, PcapNgParser, PcapNgState, RawBlock};
 
 use crate::CaptureError;
 use crate::link::{Skip, ipv4_packet};
+use crate::records::{Length, Records};
 
 /// Reads the IPv4 packets of a pcap or pcapng file, in the order of the file.
 ///
@@ -45,11 +47,11 @@ impl<R: Read> CaptureReader<R> {
         reader.by_ref().take(4).read_to_end(&mut magic)?;
         let whole = |magic: &[u8], reader| Cursor::new(magic.to_vec()).chain(reader);
         let format = match *magic.as_slice() {
-            [0x0a, 0x0d, 0x0d, 0x0a] => Format::PcapNg(PcapNgReader::new(whole(&magic, reader))?),
+            [0x0a, 0x0d, 0x0d, 0x0a] => Format::pcapng(Records::new(whole(&magic, reader)))?,
             [0xa1, 0xb2, 0xc3, 0xd4]
             | [0xa1, 0xb2, 0x3c, 0x4d]
             | [0xd4, 0xc3, 0xb2, 0xa1]
-            | [0x4d, 0x3c, 0xb2, 0xa1] => Format::Pcap(PcapReader::new(whole(&magic, reader))?),
+            | [0x4d, 0x3c, 0xb2, 0xa1] => Format::pcap(Records::new(whole(&magic, reader)))?,
             _ => return Err(CaptureError::NotACapture(magic)),
         };
         Ok(Self { format, skipped: Skipped::default(), failed: false })
@@ -64,8 +66,8 @@ impl<R: Read> CaptureReader<R> {
     /// The name of an interface of the section that is being read, where the file has one.
     #[must_use]
     pub fn interface_name(&self, interface: u32) -> Option<&str> {
-        let Format::PcapNg(reader) = &self.format else { return None };
-        let block = reader.interfaces().get(usize::try_from(interface).ok()?)?;
+        let Format::PcapNg { parser, .. } = &self.format else { return None };
+        let block = parser.interfaces().get(usize::try_from(interface).ok()?)?;
         block.options.iter().find_map(|option| match option {
             InterfaceDescriptionOption::IfName(name) => Some(name.as_ref()),
             _ => None,
@@ -112,45 +114,159 @@ impl<R: Read> Iterator for CaptureReader<R> {
 }
 
 enum Format<R: Read> {
-    Pcap(PcapReader<Whole<R>>),
-    PcapNg(PcapNgReader<Whole<R>>),
+    Pcap { parser: PcapParser, records: Records<Whole<R>> },
+    PcapNg { parser: PcapNgParser, records: Records<Whole<R>> },
 }
 
 /// The first bytes, which told the format, and then the rest.
 type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
 impl<R: Read> Format<R> {
+    fn pcap(mut records: Records<Whole<R>>) -> Result<Self, CaptureError> {
+        records.begin(FILE_HEADER)?;
+        let (_, parser) = PcapParser::new(records.bytes())?;
+        Ok(Self::Pcap { parser, records })
+    }
+
+    fn pcapng(mut records: Records<Whole<R>>) -> Result<Self, CaptureError> {
+        // The first block is a section header, which says the byte order itself.
+        match read_block(&mut records, Endianness::Big)? {
+            Some(Length::Kept) => {}
+            Some(Length::TooLong) => return Err(too_long(records.bytes(), Endianness::Big)),
+            None => return Err(CaptureError::Truncated),
+        }
+        let (_, parser) = PcapNgParser::new(records.bytes())?;
+        Ok(Self::PcapNg { parser, records })
+    }
+
     /// The next frame's packet, or why it has none.
     fn next_packet(&mut self) -> Option<Result<Result<CapturedPacket, Skip>, CaptureError>> {
         match self {
-            Self::Pcap(reader) => {
-                let header = reader.header();
-                // Lengths and times that contradict the header are passed on: the frame's bytes are what counts.
-                let frame = match reader.next_raw_packet()? {
-                    Ok(frame) => frame,
-                    Err(error) => return Some(Err(error.into())),
-                };
-                let unit = match header.ts_resolution {
-                    PcapTsResolution::MicroSecond => 1_000,
-                    PcapTsResolution::NanoSecond => 1,
-                };
-                let time =
-                    u64::from(frame.ts_sec) * 1_000_000_000 + u64::from(frame.ts_frac) * unit;
-                Some(Ok(captured(link_type(header.datalink), time, 0, &frame.data)))
-            }
-            Self::PcapNg(reader) => loop {
-                match reader.next_raw_block()? {
-                    Ok((block, state)) => {
-                        if let Some(packet) = packet_of_block(block, state) {
-                            return Some(Ok(packet));
-                        }
-                    }
-                    Err(error) => return Some(Err(error.into())),
+            Self::Pcap { parser, records } => record(parser, records).transpose(),
+            Self::PcapNg { parser, records } => loop {
+                match block(parser, records) {
+                    Ok(Some(Some(packet))) => return Some(Ok(packet)),
+                    Ok(Some(None)) => {}
+                    Ok(None) => return None,
+                    Err(error) => return Some(Err(error)),
                 }
             },
         }
     }
 }
+
+/// The next record of a pcap file, or nothing at its end.
+fn record<R: Read>(
+    parser: &PcapParser,
+    records: &mut Records<R>,
+) -> Result<Option<Result<CapturedPacket, Skip>>, CaptureError> {
+    if records.begin(RECORD_HEADER)? == 0 {
+        return Ok(None);
+    }
+    let header = parser.header();
+    let length = word(records.bytes(), 8, header.endianness).ok_or(CaptureError::Truncated)?;
+    if word(records.bytes(), 12, header.endianness).is_none() {
+        return Err(CaptureError::Truncated);
+    }
+    if records.finish(RECORD_HEADER + u64::from(length), 0)? == Length::TooLong {
+        return Ok(Some(Err(Skip::TooLong)));
+    }
+    // Lengths and times that contradict the header are passed on: the frame's bytes are what counts.
+    let (_, frame) = parser.next_raw_packet(records.bytes())?;
+    let unit = match header.ts_resolution {
+        PcapTsResolution::MicroSecond => 1_000,
+        PcapTsResolution::NanoSecond => 1,
+    };
+    let time = u64::from(frame.ts_sec) * 1_000_000_000 + u64::from(frame.ts_frac) * unit;
+    Ok(Some(captured(link_type(header.datalink), time, 0, &frame.data)))
+}
+
+/// The next block of a pcapng file, nothing at its end, and of a block without a packet nothing inside.
+fn block<R: Read>(
+    parser: &mut PcapNgParser,
+    records: &mut Records<R>,
+) -> Result<Option<Option<Result<CapturedPacket, Skip>>>, CaptureError> {
+    let order = parser.section().endianness;
+    match read_block(records, order)? {
+        None => Ok(None),
+        Some(Length::Kept) => {
+            let (_, block) = parser.next_raw_block(records.bytes())?;
+            Ok(Some(packet_of_block(block, parser.state())))
+        }
+        Some(Length::TooLong) => {
+            let bytes = records.bytes();
+            let kind = word(bytes, 0, order).unwrap_or_default();
+            let order = section_order(bytes).unwrap_or(order);
+            let length = word(bytes, 4, order);
+            let repeated = word(bytes, bytes.len().saturating_sub(4), order);
+            if length != repeated {
+                let length = length.unwrap_or_default();
+                let text = format!("a block of {length} bytes ends with another length");
+                return Err(CaptureError::Malformed(text));
+            }
+            match kind {
+                PACKET_BLOCK | SIMPLE_PACKET_BLOCK | ENHANCED_PACKET_BLOCK => {
+                    Ok(Some(Some(Err(Skip::TooLong))))
+                }
+                // Without these the packets that follow cannot be understood.
+                SECTION_BLOCK | INTERFACE_BLOCK => Err(too_long(bytes, order)),
+                _ => Ok(Some(None)),
+            }
+        }
+    }
+}
+
+/// Reads the next block, or nothing at the end of the file.
+fn read_block<R: Read>(
+    records: &mut Records<R>,
+    order: Endianness,
+) -> Result<Option<Length>, CaptureError> {
+    match records.begin(BLOCK_HEADER)? {
+        0 => return Ok(None),
+        12 => {}
+        _ => return Err(CaptureError::Truncated),
+    }
+    let order = section_order(records.bytes()).unwrap_or(order);
+    let length = word(records.bytes(), 4, order).unwrap_or_default();
+    // What is wrong with a length that no block can have is the parser's to say.
+    let strange = records.bytes().starts_with(&SECTION) && section_order(records.bytes()).is_none();
+    let possible = length >= 12 && length.is_multiple_of(4) && !strange;
+    let length = if possible { u64::from(length) } else { BLOCK_HEADER };
+    records.finish(length, 4.min(length - BLOCK_HEADER)).map(Some)
+}
+
+/// The byte order that a section header says by its magic number; nothing for another block.
+fn section_order(bytes: &[u8]) -> Option<Endianness> {
+    match bytes {
+        [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x4d, 0x3c, 0x2b, 0x1a, ..] => {
+            Some(Endianness::Little)
+        }
+        [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x1a, 0x2b, 0x3c, 0x4d, ..] => Some(Endianness::Big),
+        _ => None,
+    }
+}
+
+/// Says that a block without which no packet can be understood is too long to be kept.
+fn too_long(block: &[u8], order: Endianness) -> CaptureError {
+    let order = section_order(block).unwrap_or(order);
+    let length = word(block, 4, order).unwrap_or_default();
+    CaptureError::Malformed(format!("a block of {length} bytes describes a section or interface"))
+}
+
+fn word(bytes: &[u8], at: usize, order: Endianness) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    Some(match order {
+        Endianness::Big => u32::from_be_bytes(bytes),
+        Endianness::Little => u32::from_le_bytes(bytes),
+    })
+}
+
+/// How a pcapng file begins.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+const FILE_HEADER: u64 = 24;
+const RECORD_HEADER: u64 = 16;
+/// Type and length of a block, and either the byte order of a section or its first word.
+const BLOCK_HEADER: u64 = 12;
 
 /// The packet of a block, why it has none, or nothing if it is a block of another kind.
 fn packet_of_block(block: RawBlock, state: &PcapNgState) -> Option<Result<CapturedPacket, Skip>> {
@@ -174,6 +290,8 @@ fn packet_of_block(block: RawBlock, state: &PcapNgState) -> Option<Result<Captur
     Some(captured(link_type(described.linktype), time, interface, &data))
 }
 
+const SECTION_BLOCK: u32 = 0x0a0d_0d0a;
+const INTERFACE_BLOCK: u32 = 1;
 const PACKET_BLOCK: u32 = 2;
 const SIMPLE_PACKET_BLOCK: u32 = 3;
 const ENHANCED_PACKET_BLOCK: u32 = 6;

@@ -138,6 +138,120 @@ fn what_is_no_capture_is_told_by_its_first_bytes() {
     assert!(matches!(error, CaptureError::Truncated), "{error}");
 }
 
+/// Whatever is longer than 16 MiB is counted under its own reason, what is shorter is read, and the next
+/// packet is there in any case.
+#[test]
+fn long_records_cost_no_later_packet() {
+    const MIB: usize = 1 << 20;
+    for (length, too_long) in [
+        (100, 0),
+        (65_535, 0),
+        (262_144, 0),
+        (8_000_000 - 16, 0),
+        (8_000_000, 0),
+        (8 * MIB, 0),
+        (16 * MIB - 64, 0),
+        (16 * MIB, 1),
+        (40 * MIB + 4, 1),
+    ] {
+        let mut frame = PACKET.to_vec();
+        frame.resize(length, 0);
+        let long = u32::try_from(length).unwrap();
+        for big in [false, true] {
+            let word = |word: u32| if big { word.to_be_bytes() } else { word.to_le_bytes() };
+            let magic = if big { [0xa1, 0xb2, 0xc3, 0xd4] } else { [0xd4, 0xc3, 0xb2, 0xa1] };
+            let mut file = pcap(magic, big, 101, &[(1, 0)]);
+            file.extend([word(2), word(0), word(long), word(long)].concat());
+            file.extend(&frame);
+            file.extend(&pcap(magic, big, 101, &[(3, 0)])[24..]);
+            let at = |packet: &CapturedPacket| packet.time / 1_000_000_000;
+            expect_packets(&file, too_long, at, &format!("pcap {length}"));
+        }
+        let simple = [&words(&[long])[..], &frame].concat();
+        let obsolete = [&words(&[0, 0, 2, long, long])[..], &frame].concat();
+        for (kind, body) in [(6, None), (3, Some(simple)), (2, Some(obsolete))] {
+            let block = body.map_or_else(|| enhanced(0, 2, &frame), |body| block(kind, &body));
+            let file = [
+                section(),
+                interface(101, &[]),
+                enhanced(0, 1, &PACKET),
+                block,
+                enhanced(0, 3, &PACKET),
+            ]
+            .concat();
+            let at =
+                |packet: &CapturedPacket| if packet.time == 0 { 2 } else { packet.time / 1_000 };
+            expect_packets(&file, too_long, at, &format!("block {kind} of {length}"));
+        }
+    }
+}
+
+/// Three packets, of which the second may be too long.
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+fn expect_packets(file: &[u8], too_long: u64, at: impl Fn(&CapturedPacket) -> u64, what: &str) {
+    let mut reader = CaptureReader::new(file).unwrap();
+    let packets: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
+    let times: Vec<_> = packets.iter().map(at).collect();
+    let expected: &[u64] = if too_long == 0 { &[1, 2, 3] } else { &[1, 3] };
+    assert_eq!(times, expected, "{what}");
+    assert!(packets.iter().all(|packet| packet.bytes == PACKET), "{what}");
+    assert_eq!(reader.skipped().count(Skip::TooLong), too_long, "{what}");
+    assert_eq!(reader.skipped().total(), too_long, "{what}");
+}
+
+/// Options of a packet, names and blocks of unknown kinds may be long too, and are no frames.
+#[test]
+fn long_blocks_beside_packets_are_passed_over() {
+    let comment = option(1, &[b'x'; 65_532]);
+    let options = comment.repeat(130);
+    let commented = [&words(&[0, 0, 2, 20, 20])[..], &PACKET, &options].concat();
+    for length in [9 << 20, 20 << 20] {
+        let file = [
+            section(),
+            interface(101, &[]),
+            block(4, &vec![0; length]),
+            block(0x0bad_cafe, &vec![1; length]),
+            block(6, &commented),
+            enhanced(0, 3, &PACKET),
+        ]
+        .concat();
+        let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+        let packets: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
+        let times: Vec<_> = packets.iter().map(|packet| packet.time).collect();
+        assert_eq!((times, reader.skipped().total()), (vec![2_000, 3_000], 0));
+    }
+}
+
+/// A section or an interface that is too long ends the reading, and so does a file that ends in a long
+/// record: each under its own reason.
+#[test]
+fn long_records_end_reading_by_their_reason() {
+    let long = vec![0; 17 << 20];
+    let packet = enhanced(0, 1, &PACKET);
+    for (block, said) in [
+        (block(0x0a0d_0d0a, &[&words(&[0x1a2b_3c4d])[..], &long].concat()), "describes a section"),
+        (block(1, &long), "describes a section or interface"),
+    ] {
+        let file = [section(), interface(101, &[]), packet.clone(), block].concat();
+        let mut reader = CaptureReader::new(file.as_slice()).unwrap();
+        assert!(reader.next().unwrap().is_ok());
+        let error = reader.next().unwrap().unwrap_err();
+        assert!(matches!(error, CaptureError::Malformed(_)), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(reader.next().is_none());
+    }
+    let whole = [section(), interface(101, &[]), enhanced(0, 1, &long)].concat();
+    let mut otherwise = whole.clone();
+    let last = otherwise.len() - 4;
+    otherwise[last] ^= 4;
+    let error = CaptureReader::new(otherwise.as_slice()).unwrap().next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("ends with another length"), "{error}");
+    for cut in [whole.len() - 1, whole.len() - 4, whole.len() - (1 << 20), 100] {
+        let error = CaptureReader::new(&whole[..cut]).unwrap().next().unwrap().unwrap_err();
+        assert!(matches!(error, CaptureError::Truncated), "{cut}: {error}");
+    }
+}
+
 fn all(file: &[u8]) -> Vec<CapturedPacket> {
     CaptureReader::new(file)
         .map(|reader| reader.map_while(Result::ok).collect())

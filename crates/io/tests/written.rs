@@ -131,7 +131,7 @@ fn pcap_file_reads_places_ids_directions_and_comments() {
     }
 }
 
-/// If Wireshark's `tshark` is here; otherwise the test says that it is not, and shows nothing.
+/// If Wireshark's `tshark` is here; otherwise the test says that it is skipped.
 #[test]
 fn wireshark_shows_places_ids_directions_and_comments() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("story.pcapng");
@@ -160,8 +160,7 @@ fn wireshark_shows_places_ids_directions_and_comments() {
     };
     let shown = match tshark(&[]) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("skipped: tshark is not installed");
-            return;
+            return vnetem_checks::skip("what Wireshark shows", "there is no tshark");
         }
         output => String::from_utf8(output.unwrap().stdout).unwrap(),
     };

@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse()?)?;
     network.set_outbound(web, Outbound::NatGateway(vec!["20.1.1.1".parse()?]))?;
-    let mut plane = DataPlane::new(network.commit(), Settings::default());
+    let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
 
     let (mut client, mut server) = (host(vm)?, host(account)?);
     let mut far = Edge::Service { service: storage, identity: None };

@@ -88,7 +88,7 @@ fn oracle() -> Result<(DataPlane, NicId), EditError> {
     let subnet = network.add_subnet(vnet, "inside", net("10.0.0.0/24"))?;
     let nic = network.add_nic(subnet, "host", Ipv4Addr::from(INSIDE))?;
     network.set_public_address(nic, Some(Ipv4Addr::from(OUTSIDE)))?;
-    Ok((DataPlane::new(network.commit(), Settings::default()), nic))
+    Ok((DataPlane::new(network.commit(), Settings::replayable(0)), nic))
 }
 
 /// What must hold of any packet. The same function serves proptest and libFuzzer:

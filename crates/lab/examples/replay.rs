@@ -25,6 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let captures = read_captures(&root)?;
     let packets: usize = captures.iter().map(|capture| capture.packets.len()).sum();
     println!("{} captures, {packets} IPv4 packets", captures.len());
+    for capture in &captures {
+        if let Some(why) = &capture.broken {
+            println!("{}: read up to packet {}: {why}", capture.name, capture.packets.len());
+        }
+    }
     match check_manifest(&root, &captures)? {
         Some(Compared { equal, differing }) => {
             println!(

@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, NewFlow, OpenError,
-    Pool, PoolRules, Settings, Sharing, Side, Span, Time, Timers, Track, Wanted, Zone, opens,
+    Cell, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, Keys, NewFlow, Pool,
+    PoolRules, Settings, Sharing, Side, Span, Tenant, Time, Timers, Track, Wanted, Zone, opens,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Rewrite, Transport, rewrite,
@@ -101,21 +101,21 @@ impl Appliance {
     }
 
     fn new(address: Ipv4Addr, translates: bool) -> Self {
-        let seed = u64::from(address.to_bits());
+        let keys = Keys::replayable(u64::from(address.to_bits()));
         let settings = Settings {
             capacity: Self::CAPACITY,
             cells: 1,
             held: 1,
-            seed,
+            keys,
             timers: Timers::LINUX,
             hold: HoldDown::NONE,
-            ..Settings::default()
+            ..Settings::replayable(0)
         };
         Self {
             address,
             translates,
             flows: FlowTable::new(settings),
-            fragments: Fragments::new(256, Duration::from_secs(30), seed),
+            fragments: Fragments::new(256, Duration::from_secs(30), keys),
             ended: Vec::new(),
             counters: ApplianceCounters::default(),
         }
@@ -223,7 +223,7 @@ impl Appliance {
             }
         };
         if headers.fragment == Fragment::First {
-            self.fragments.note(now, key(headers), Span::of(headers), id, side);
+            self.fragments.note_first(now, key(headers), headers, id, side, Tenant::NOBODY);
         }
         Ok(Way::Flow(id, side))
     }
@@ -262,13 +262,12 @@ impl Appliance {
             remote,
             opener: Side::Inside,
             cell: Cell(0),
+            tenant: Tenant::NOBODY,
             generation: Generation(0),
             judgement: (),
             sharing: Sharing::default(),
         };
-        self.flows.open(now, new, headers, packet).map_err(|error| match error {
-            OpenError::TableFull | OpenError::TupleInUse => Refused::Exhausted,
-        })
+        self.flows.open(now, new, headers, packet).map_err(|_| Refused::Exhausted)
     }
 
     fn behind(&mut self, now: Time, headers: &Headers) -> Result<Way, Refused> {
@@ -277,7 +276,9 @@ impl Appliance {
         if self.flows.flow(id).is_none() {
             return Err(Refused::NoFlow);
         }
-        self.fragments.pass(now, &key, span);
+        if let Some((id, side, end)) = self.fragments.pass(now, &key, span) {
+            self.flows.reach(now, id, side, end);
+        }
         Ok(Way::Flow(id, side))
     }
 

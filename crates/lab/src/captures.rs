@@ -17,6 +17,8 @@ pub struct Capture {
     pub not_ipv4: u64,
     /// Records that gave no packet, those included.
     pub skipped: u64,
+    /// Why it breaks off, if it does.
+    pub broken: Option<String>,
 }
 
 /// What was compared with a manifest.
@@ -137,9 +139,14 @@ fn read(root: &Path, file: &Path) -> io::Result<Capture> {
     let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy().replace('\\', "/");
     let mut reader = CaptureReader::new(bytes.as_slice())
         .map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-    let read = reader.by_ref().map_while(Result::ok);
-    let packets = read.map(|CapturedPacket { time, bytes, .. }| (time, bytes)).collect();
+    let (mut packets, mut broken) = (Vec::new(), None);
+    for packet in reader.by_ref() {
+        match packet {
+            Ok(CapturedPacket { time, bytes, .. }) => packets.push((time, bytes)),
+            Err(error) => broken = Some(error.to_string()),
+        }
+    }
     let skipped = reader.skipped();
     let not_ipv4 = skipped.count(Skip::NotIpv4);
-    Ok(Capture { name, packets, not_ipv4, skipped: skipped.total() })
+    Ok(Capture { name, packets, not_ipv4, skipped: skipped.total(), broken })
 }

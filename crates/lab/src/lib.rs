@@ -8,32 +8,34 @@
 //! use vnetem_lab::{App, Host, HostSettings, Link, LinkSettings, Status, http::Request};
 //! use vnetem_nat::Time;
 //!
-//! let (a, b) = (Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(52, 239, 1, 9));
-//! let (mut client, mut server) = (Host::new(HostSettings::new(a, 1)), Host::new(HostSettings::new(b, 2)));
-//! let lossy = LinkSettings { loss: 100, ..LinkSettings::clean(Duration::from_millis(5)) };
-//! let (mut there, mut back) = (Link::new(lossy, 3), Link::new(lossy, 4));
-//! server.listen(80, App::Http);
-//! let request = Request::get("stdata", "/photo?bytes=50000").write();
-//! let id = client.connect(Time(0), SocketAddrV4::new(b, 80), request, None)?;
-//! for millisecond in 0..60_000 {
-//!     let now = Time(millisecond * 1_000_000);
-//!     while let Some(packet) = there.poll(now) {
-//!         server.receive(packet);
+//! fn main() -> Result<(), vnetem_lab::ConnectError> {
+//!     let (a, b) = (Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(52, 239, 1, 9));
+//!     let (mut client, mut server) = (Host::new(HostSettings::new(a, 1)), Host::new(HostSettings::new(b, 2)));
+//!     let lossy = LinkSettings { loss: 100, ..LinkSettings::clean(Duration::from_millis(5)) };
+//!     let (mut there, mut back) = (Link::new(lossy, 3), Link::new(lossy, 4));
+//!     server.listen(80, App::Http);
+//!     let request = Request::get("stdata", "/photo?bytes=50000").write();
+//!     let id = client.connect(Time(0), SocketAddrV4::new(b, 80), request, None)?;
+//!     for millisecond in 0..60_000 {
+//!         let now = Time(millisecond * 1_000_000);
+//!         while let Some(packet) = there.poll(now) {
+//!             server.receive(packet);
+//!         }
+//!         while let Some(packet) = back.poll(now) {
+//!             client.receive(packet);
+//!         }
+//!         client.poll(now);
+//!         server.poll(now);
+//!         while let Some(packet) = client.transmit() {
+//!             there.send(now, packet);
+//!         }
+//!         while let Some(packet) = server.transmit() {
+//!             back.send(now, packet);
+//!         }
 //!     }
-//!     while let Some(packet) = back.poll(now) {
-//!         client.receive(packet);
-//!     }
-//!     client.poll(now);
-//!     server.poll(now);
-//!     while let Some(packet) = client.transmit() {
-//!         there.send(now, packet);
-//!     }
-//!     while let Some(packet) = server.transmit() {
-//!         back.send(now, packet);
-//!     }
+//!     assert_eq!(client.connection(id).map(|connection| connection.status), Some(Status::Finished));
+//!     Ok(())
 //! }
-//! assert_eq!(client.connection(id).map(|connection| connection.status), Some(Status::Finished));
-//! # Ok::<(), vnetem_lab::ConnectError>(())
 //! ```
 
 mod appliance;

@@ -83,7 +83,7 @@ impl Link {
         let mut arrival = self.last_arrival.max(now + self.settings.delay + self.jitter(fate));
         let held_back = fate.hits(fate.reorder, self.settings.reorder);
         if held_back {
-            let held = self.settings.delay + self.settings.jitter;
+            let held = self.settings.delay.saturating_add(self.settings.jitter);
             arrival = arrival + held.max(Duration::from_millis(1));
         } else {
             self.last_arrival = arrival;
@@ -343,6 +343,16 @@ mod tests {
         assert!(some.len() < 250);
         // What survives is what would have been delivered without loss, byte for byte and at the same time.
         assert!(some.iter().all(|arrival| all.contains(arrival)));
+    }
+
+    /// What adds up to more than time has stops at its end.
+    #[test]
+    fn the_longest_delay_and_jitter_add_up() {
+        let (delay, jitter) = (Duration::MAX, Duration::MAX);
+        let mut link =
+            Link::new(LinkSettings { jitter, reorder: 1000, ..LinkSettings::clean(delay) }, 1);
+        link.send(Time(1), Bytes::from_static(b"x"));
+        assert_eq!(link.next_arrival(), Some(Time(u64::MAX)));
     }
 
     proptest! {

@@ -7,16 +7,18 @@
 //! use std::time::{Duration, Instant};
 //! use vnetem_lab::load::{Load, Shape};
 //!
-//! let mut load = Load::new(Shape { flows: 1000, ..Shape::default() })?;
-//! load.open(&mut |work| work())?;
-//! let mut spent = Duration::ZERO;
-//! let packets = load.forward(&mut |work| {
-//!     let start = Instant::now();
-//!     work();
-//!     spent += start.elapsed();
-//! })?;
-//! assert!(packets > 0);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut load = Load::new(Shape { flows: 1000, ..Shape::default() })?;
+//!     load.open(&mut |work| work())?;
+//!     let mut spent = Duration::ZERO;
+//!     let packets = load.forward(&mut |work| {
+//!         let start = Instant::now();
+//!         work();
+//!         spent += start.elapsed();
+//!     })?;
+//!     assert!(packets > 0);
+//!     Ok(())
+//! }
 //! ```
 
 mod connect;
@@ -79,6 +81,10 @@ pub struct Load {
     /// The next connection of [`connect`](Load::connect).
     next: u32,
     now: Time,
+    /// When all flows were opened last.
+    opened: Time,
+    /// What a fresh data plane is made with.
+    settings: Settings,
 }
 
 /// Why nothing could be measured.
@@ -125,6 +131,8 @@ pub enum TogglePart {
 const LONG: Duration = Duration::from_secs(1_000_000);
 /// Longer than a tombstone stands.
 const SHORT: Duration = Duration::from_secs(2);
+/// Virtual time is counted in 64 bits of nanoseconds. From here on a load begins anew at time 1.
+const LATE: Time = Time(u64::MAX / 2);
 
 impl Default for Shape {
     fn default() -> Self {
@@ -196,10 +204,12 @@ impl Load {
             edges,
             next: 0,
             now: Time(1),
+            opened: Time(1),
+            settings: *settings,
         })
     }
 
-    /// The data plane, for its counters.
+    /// The data plane, for its counters. They begin anew whenever virtual time does, after some hundred years.
     #[must_use]
     pub fn plane(&self) -> &DataPlane {
         &self.plane
@@ -212,6 +222,12 @@ impl Load {
     ///
     /// [`LoadError::Dropped`].
     pub fn open(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
+        self.renew_if_late()?;
+        self.open_all(timed)
+    }
+
+    fn open_all(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
+        self.opened = self.now;
         let mut opened = 0;
         for first in (0..self.shape.flows).step_by(self.frames.ring()) {
             let ring = u32::try_from(self.frames.ring()).unwrap_or(u32::MAX);
@@ -284,11 +300,34 @@ impl Load {
         u64::from(before)
     }
 
+    /// Replaces the data plane by a fresh one at time 1 if virtual time nears its end. Its memory is
+    /// touched once, so that nothing is measured on pages that were never there.
+    fn renew_if_late(&mut self) -> Result<(), LoadError> {
+        if self.now < LATE || self.plane.flow_counters().live > 0 {
+            return Ok(());
+        }
+        self.renew();
+        self.open_all(&mut |work| work())?;
+        self.expire(&mut |work| work());
+        Ok(())
+    }
+
+    fn renew(&mut self) {
+        self.plane = DataPlane::new(self.network.commit(), self.settings);
+        self.now = Time(1);
+        self.opened = Time(1);
+    }
+
     fn toggle_by(
         &mut self,
         timed: &mut dyn FnMut(TogglePart, &mut dyn FnMut()),
         close: impl FnOnce(&mut DataPlane, Time, &mut dyn FnMut(TogglePart, &mut dyn FnMut())),
     ) -> Result<u64, LoadError> {
+        // Flows that no toggle touches would time out after half a million of them.
+        if self.now >= self.opened + LONG / 2 {
+            self.expire(&mut |work| work());
+            self.open(&mut |work| work())?;
+        }
         let before = self.plane.counters().generated.packets;
         self.switch(!self.shape.endpoint)?;
         let (network, plane, now) = (&mut self.network, &mut self.plane, self.now);
@@ -402,10 +441,11 @@ impl Load {
 }
 
 fn settings(shape: &Shape) -> Settings {
-    let mut settings = Settings::default();
-    settings.flows.capacity = shape.flows;
+    let mut settings = Settings::replayable(shape.seed);
+    // The site that announces routes is a tenant too, with a quarter of the places for itself.
+    let reserved = if shape.routes > 0 { shape.flows / 3 + 1 } else { 0 };
+    settings.flows.capacity = shape.flows.saturating_add(reserved);
     settings.flows.held = 1;
-    settings.flows.seed = shape.seed;
     settings.flows.hold = HoldDown::NONE;
     settings.flows.timers = Timers {
         syn_sent: LONG,
@@ -419,4 +459,58 @@ fn settings(shape: &Shape) -> Settings {
     // Nobody listens.
     settings.events = 0;
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEW: Shape = Shape {
+        size: FrameSize::Bytes(64),
+        protocol: Protocol::TCP,
+        flows: 8,
+        affected: 2,
+        routes: 0,
+        endpoint: false,
+        batch: 32,
+        shard: 0,
+        seed: 7,
+    };
+
+    #[test]
+    fn loads_go_on_when_time_ends() -> Result<(), LoadError> {
+        let mut load = Load::new(FEW)?;
+        for late in [LATE, Time(u64::MAX - 1), Time(u64::MAX)] {
+            for _ in 0..3 {
+                assert_eq!(load.open(&mut |work| work())?, 8, "{late:?}");
+                assert_eq!(load.expire(&mut |work| work()), 8, "{late:?}");
+                load.now = late;
+            }
+        }
+        let mut load = Load::connecting(FEW)?;
+        for _ in 0..3 {
+            assert!(load.connect(&mut |work| work())? > 0);
+            load.now = LATE;
+        }
+        assert!(load.resting() > 0, "tuples rest after the new beginning as before");
+        Ok(())
+    }
+
+    /// Flows that no toggle touches are as old as the first packet.
+    #[test]
+    fn toggles_go_on_when_flows_age() -> Result<(), LoadError> {
+        for endpoint in [false, true] {
+            for age in [LONG / 2, LONG - SHORT / 2, LONG, LONG + LONG, Duration::MAX] {
+                let mut load = Load::new(Shape { endpoint, ..FEW })?;
+                load.open(&mut |work| work())?;
+                load.now = load.opened + age;
+                for _ in 0..2 {
+                    assert_eq!(load.toggle(&mut |_, work| work())?, 2, "{age:?}");
+                    assert_eq!(load.plane.flow_counters().live, 8, "{age:?}");
+                }
+                load.forward(&mut |work| work())?;
+            }
+        }
+        Ok(())
+    }
 }

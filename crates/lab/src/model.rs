@@ -6,6 +6,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
 
+mod blocks;
 mod change;
 mod flow;
 mod forward;
@@ -15,10 +16,12 @@ mod inbound;
 mod journal;
 mod open;
 mod outbound;
+mod passed;
 mod places;
 mod route;
 mod rules;
 mod security;
+mod shares;
 mod tcp;
 mod turn;
 pub(crate) mod wire;
@@ -31,8 +34,11 @@ use vnetem::{
     Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
 };
 
+pub use blocks::check as check_ports;
 pub use flow::Happening;
 pub use journal::Translation;
+pub(crate) use passed::Missed;
+pub(crate) use route::next_hop;
 
 use flow::{Flow, Share, Stage, Zone, is_public, zone};
 use fragment::FirstFragment;
@@ -154,12 +160,23 @@ impl Model {
     }
 
     /// The configuration changes.
-    pub fn apply(&mut self, now: Time, network: &Network) {
+    ///
+    /// # Errors
+    ///
+    /// The control plane gave the members of a load balancer ports that they must not have (N-28).
+    pub fn apply(&mut self, now: Time, network: &Network) -> Result<(), String> {
         self.advance(now);
+        for (id, after) in network.load_balancers() {
+            let before = self.network.load_balancer(id).ok();
+            if before != Some(after) {
+                check_ports(before, after)?;
+            }
+        }
         self.network = network.clone();
         for flow in &mut self.flows {
             flow.touched = true;
         }
+        Ok(())
     }
 
     /// Time passes, and everything that a change closes is closed.
@@ -175,6 +192,13 @@ impl Model {
     /// Time passes.
     pub fn expire(&mut self, now: Time) {
         self.advance(now);
+    }
+
+    /// When something happens next if no packet comes: a flow ends, or a SYN is answered.
+    #[must_use]
+    pub fn due(&self) -> Option<Time> {
+        let flows = self.flows.iter().map(|flow| flow.deadline);
+        flows.chain(self.waiting.iter().map(Waiting::due)).min()
     }
 
     /// What the data plane must have originated since this was last asked.
@@ -286,8 +310,10 @@ impl Model {
                     }
                     // What goes no further renews nothing.
                     let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
-                    let fits = packet.total <= usize::from(self.size_behind(&flow, side));
-                    self.renew(at, packet.ttl > 1 && !refused && fits)?;
+                    let way = self.way_of_answer(&flow, side);
+                    let size = self.size_of_way(&flow, side, way.ok().flatten());
+                    let goes_on = packet.ttl > 1 && !refused && way.is_ok();
+                    self.renew(at, goes_on && packet.total <= usize::from(size))?;
                 }
                 return self.hit(at, side, entered, packet);
             }
@@ -304,6 +330,7 @@ impl Model {
             self.tell_of_idling(&flow);
             self.end(at, flow.cause_of_expiry(), flow.deadline);
         }
+        self.release_tombstones();
         self.answer_waiting();
         self.rests.retain(|rest| rest.until > now);
         self.fragments.retain(|first| first.deadline > now);
@@ -321,11 +348,25 @@ impl Model {
     fn remove(&mut self, at: usize, cause: Cause, when: Time) {
         let flow = self.flows.remove(at);
         self.tell_of(&flow, TranslationEventKind::SessionDeleted);
-        if flow.translated {
-            let until = when + flow.rest(&self.settings.flows.hold, cause);
-            self.rest(&flow, until);
+        if flow.has_tuple() {
+            self.rest(&flow, flow.rested_at(cause, when));
         }
         self.rests.retain(|rest| rest.until > self.now);
+    }
+
+    /// U-12: the tuple of a connection that a change closed rests as after a reset, though the
+    /// tombstone may stand longer.
+    fn release_tombstones(&mut self) {
+        for at in 0..self.flows.len() {
+            let Some(flow) = self.flows.get(at) else { return };
+            if flow.is_tombstone() && flow.has_tuple() && flow.rested_if_left() <= self.now {
+                let flow = flow.clone();
+                self.rest(&flow, self.now);
+                let flow = &mut self.flows[at];
+                (flow.released, flow.share, flow.limited, flow.block) =
+                    (true, Share::Nothing, false, None);
+            }
+        }
     }
 
     /// The flow of a tuple that is seen at an edge, and the side from which it comes.
@@ -364,6 +405,7 @@ const fn no_path(why: NoPath) -> Fate {
         NoPath::Hairpin => DropReason::Hairpin,
         NoPath::Foreign => DropReason::ForeignSource,
         NoPath::Unapproved => DropReason::PrivateEndpointUnapproved,
+        NoPath::PrivateRoute => DropReason::PrivateEndpointRoute,
     })
 }
 

@@ -38,6 +38,8 @@ pub struct Report {
     pub end: Time,
     /// Steps whose outcome is not what the file says; none if it says nothing at all.
     pub differences: Vec<Difference>,
+    /// Changes that the model refused although the file does not say that it would.
+    pub refused_changes: Vec<RefusedChange>,
 }
 
 /// The list of service tags of a run.
@@ -109,6 +111,8 @@ pub struct Routes {
     pub generation: Generation,
     /// The subnet, with its network.
     pub subnet: String,
+    /// Whether every prefix of an endpoint is wanted, instead of their number.
+    pub all: bool,
     /// The routes, as Azure lists them.
     pub routes: Vec<EffectiveRoute>,
 }
@@ -139,6 +143,23 @@ pub struct Closing {
     pub event: Event,
     /// Places to which a reset went.
     pub told: Vec<String>,
+}
+
+/// A change that the model refused, which the file does not expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedChange {
+    /// The line of the step.
+    pub line: usize,
+    /// The step.
+    pub step: String,
+    /// Why, in the model's words.
+    pub why: String,
+}
+
+impl core::fmt::Display for RefusedChange {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "line {}: {}: refused: {}", self.line, self.step, self.why)
+    }
 }
 
 /// A step whose outcome is not what the file says.
@@ -181,10 +202,10 @@ impl core::fmt::Display for Difference {
 }
 
 impl Report {
-    /// Whether the outcome is what the file says, or the file says nothing.
+    /// Whether the outcome is what the file says, or the file says nothing and no change was refused.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
-        self.differences.is_empty()
+        self.differences.is_empty() && self.refused_changes.is_empty()
     }
 }
 

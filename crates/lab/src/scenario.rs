@@ -27,7 +27,7 @@ use vnetem::Time;
 use vnetem_azure::ServiceTags;
 
 pub use error::{Problem, ScenarioError};
-pub use show::route_table;
+pub use show::{route_remark, route_table};
 pub use stage::Stage;
 pub use words::parse_duration;
 
@@ -93,6 +93,8 @@ impl Scenario {
             steps: Vec::new(),
         };
         let mut at = None;
+        // Some editors begin a file with a mark that says that it is UTF-8.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (number, raw) in (1..).zip(text.lines()) {
             scenario.read_line(number, raw, &mut at).map_err(|problem| problem.at(file, number))?;
         }
@@ -164,13 +166,15 @@ impl Scenario {
         raw: &str,
         at: &mut Option<Time>,
     ) -> Result<(), Problem> {
+        clean(raw)?;
         let text = without_comment(raw);
-        let indent = raw.len() - raw.trim_start().len();
+        let indent = indentation(raw);
         if indent >= OUTCOME
             && !text.trim().is_empty()
             && let Some(step) = self.steps.last_mut()
             && step.place + 1 == self.lines.len()
         {
+            no_step(text)?;
             step.expected.push(raw.trim().to_owned());
             return Ok(());
         }
@@ -194,7 +198,7 @@ impl Scenario {
                 self.declarations.push((number, Declaration::parse(&mut words)?));
             }
             (Some(time), 1..) => {
-                let step = Step::parse(&mut words)?;
+                let step = self.step(&mut words)?;
                 let place = self.lines.len() - 1;
                 let text = text.trim().to_owned();
                 self.steps.push(Scheduled {
@@ -217,6 +221,27 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// Reads a step. Where it goes wrong and begins with neither a verb nor a host of the file, that is what is wrong.
+    fn step(&self, words: &mut Words<'_>) -> Result<Step, Problem> {
+        let first = words.peek().unwrap_or_default().to_owned();
+        let hosts: Vec<&str> = self.declarations.iter().filter_map(|(_, it)| it.caller()).collect();
+        Step::parse(words).map_err(|problem| match Step::begins_with_host(&first) {
+            true if !hosts.contains(&first.as_str()) => no_host(&first, &hosts),
+            _ => problem,
+        })
+    }
+}
+
+/// Says that there is no such host that calls, and which there are.
+fn no_host(name: &str, hosts: &[&str]) -> Problem {
+    let hosts = if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") };
+    Problem::Refused(format!("there is no host {name} that calls; there are {hosts}, and {VERBS}"))
+}
+
+/// What may begin a step beside a host.
+const VERBS: &str = "the steps from, answer, connect, trace, wait, probe, status, show and changes";
+
 impl Options<'_> {
     /// The embedded tags, the file's own seed, and no tap.
     #[must_use]
@@ -233,6 +258,40 @@ impl core::fmt::Debug for Options<'_> {
 
 /// Spaces before an outcome line, at least.
 const OUTCOME: usize = 4;
+
+/// Columns before the first letter; a tab counts for two, so that one stands before a step and two before
+/// its outcome.
+fn indentation(line: &str) -> usize {
+    let blank = line.chars().take_while(|letter| letter.is_whitespace());
+    blank.map(|letter| if letter == '\t' { OUTCOME / 2 } else { 1 }).sum()
+}
+
+/// Refuses letters that would not be seen as they are: a terminal obeys some of them.
+fn clean(line: &str) -> Result<(), Problem> {
+    let hidden = |letter: &char| {
+        letter.is_control() && *letter != '\t'
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    match line.chars().find(hidden) {
+        None => Ok(()),
+        Some(letter) => Err(Problem::Expected {
+            found: format!("the invisible character U+{:04X}", u32::from(letter)),
+            expected: "text that can be seen".to_owned(),
+        }),
+    }
+}
+
+/// Refuses an outcome that is a step: who indents steps by four would have them compared, not played.
+fn no_step(text: &str) -> Result<(), Problem> {
+    let mut words = Words::new(text);
+    if Step::parse(&mut words).and_then(|_| words.end()).is_err() {
+        return Ok(());
+    }
+    Err(Problem::Expected {
+        found: format!("the step \"{}\" behind {OUTCOME} spaces or more", text.trim()),
+        expected: "an outcome of the step above, or a step behind two spaces".to_owned(),
+    })
+}
 
 /// A line up to its comment, which begins with a `#` at the start or behind a space.
 fn without_comment(line: &str) -> &str {

@@ -11,8 +11,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool, PoolRules, Settings,
-    Shared, Side, Time, Timers, Wanted, Zone,
+    Cell, FlowId, FlowTable, Generation, HoldDown, Keys, NewFlow, NoTuple, Pool, PoolRules,
+    Settings, Shared, Side, Tenant, Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::checksum::update;
 use vnetem_packet::{FiveTuple, Headers, Malformed, Protocol, Reset, TcpFlags};
@@ -263,8 +263,8 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
         cells: 1,
         shared: Shared::NONE,
         hold: HoldDown::NONE,
-        seed: u64::from(size),
-        ..Settings::default()
+        keys: Keys::replayable(u64::from(size)),
+        ..Settings::replayable(0)
     };
     let mut table: FlowTable<()> = FlowTable::new(settings);
     let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 53);
@@ -373,7 +373,7 @@ fn deadlines(extent: Extent) -> u64 {
                 cells: 1,
                 shared: Shared::NONE,
                 timers: Timers { udp_one_way: life, udp_two_way: life, ..Timers::AZURE },
-                ..Settings::default()
+                ..Settings::replayable(0)
             };
             let mut table: FlowTable<()> = FlowTable::new(settings);
             let id = open(&mut table, Time(start), Protocol::UDP, ends(5));
@@ -416,6 +416,7 @@ fn open(
         remote,
         opener: Side::Inside,
         cell: Cell(0),
+        tenant: Tenant::NOBODY,
         generation: Generation(1),
         judgement: (),
         sharing: vnetem_nat::Sharing::default(),

@@ -41,7 +41,7 @@ const FILM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 80)
 pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, String> {
     let Built { mut network, storage, web, nic, resource } =
         build().map_err(|error| format!("the network is a constant: {error}"))?;
-    let mut world = World::new(network.commit(), Settings::default(), seed);
+    let mut world = World::new(network.commit(), Settings::replayable(0), seed);
     world.set_link(LinkSettings { loss, ..LinkSettings::clean(Duration::from_millis(5)) });
     let vm = world.add_host("vm", Edge::Nic(nic), Ipv4Addr::new(10, 0, 0, 4));
     let www = world.add_host("www", Edge::Internet, *FILM.ip());

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use vnetem::{
-    DataPlane, Edge, Event, EventKind, Fate, ServiceId, Settings, Snapshot, Time, Trace, Transmit,
-    TunnelSettings, Verdict,
+    DataPlane, Edge, Event, EventKind, Fate, Keys, ServiceId, Settings, Snapshot, Time, Trace,
+    Transmit, TunnelSettings, Verdict,
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 
@@ -81,7 +81,7 @@ impl<'a> World<'a> {
     /// A world with nobody in it, at time 0.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, mut settings: Settings, seed: u64) -> Self {
-        settings.flows.seed = mix(seed, 0);
+        settings.flows.keys = Keys::replayable(mix(seed, 0));
         Self {
             now: Time(0),
             seed,
@@ -131,7 +131,7 @@ impl<'a> World<'a> {
     /// Puts a host at an edge: the internet, a site or a declared interface.
     pub fn add_host(&mut self, name: &str, edge: Edge, address: Ipv4Addr) -> StationId {
         let seed = self.next_seed();
-        let host = Host::new(HostSettings::new(address, seed));
+        let host = Host::new(settings(address, seed));
         self.add_station(name, edge, address, Body::Host(Box::new(host)))
     }
 
@@ -200,8 +200,11 @@ impl<'a> World<'a> {
     ) -> Option<&Connection> {
         let station = self.stations.iter().find(|station| station.is_at(edge, *server.ip()))?;
         let Body::Host(host) = &station.body else { return None };
-        let ours =
-            |connection: &&Connection| connection.local == server && connection.remote == client;
+        // Who is called by the public address of its interface knows only its own.
+        let own = SocketAddrV4::new(station.address, server.port());
+        let ours = |connection: &&Connection| {
+            [server, own].contains(&connection.local) && connection.remote == client
+        };
         host.connections().map(|(_, connection)| connection).filter(ours).last()
     }
 
@@ -320,6 +323,12 @@ impl core::fmt::Debug for World<'_> {
             .field("stations", &self.stations.len())
             .finish_non_exhaustive()
     }
+}
+
+/// What hosts and front ends of a world are. They serve everybody who calls: a server that is too busy would
+/// look like a network that refuses.
+fn settings(address: Ipv4Addr, seed: u64) -> HostSettings {
+    HostSettings { serve_limit: usize::MAX, ..HostSettings::new(address, seed) }
 }
 
 /// One seed of many from one (SplitMix64).

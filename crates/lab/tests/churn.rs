@@ -196,7 +196,7 @@ impl World {
             network.enable_endpoint(web, service, Scope::Worldwide).unwrap();
             services.insert((*tag).to_owned(), service);
         }
-        let plane = DataPlane::new(network.commit(), Settings::default());
+        let plane = DataPlane::new(network.commit(), Settings::replayable(0));
         Self { network, plane, web, plain, services, opened: 0 }
     }
 

@@ -9,6 +9,15 @@ fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
+/// Whether the fuzz package is there, which a package without its repository lacks.
+fn is_here(what: &str) -> bool {
+    let here = home().is_dir();
+    if !here {
+        vnetem_checks::skip(what, format!("there is no {}", home().display()));
+    }
+    here
+}
+
 /// Runs a body over every file of `fuzz/corpus/NAME` and `fuzz/crashes/NAME`, by name.
 fn replay(name: &str, body: fn(&[u8])) -> io::Result<()> {
     let mut files = Vec::<PathBuf>::new();
@@ -19,7 +28,10 @@ fn replay(name: &str, body: fn(&[u8])) -> io::Result<()> {
             files.push(entry?.path());
         }
     }
-    assert!(!files.is_empty() || !home().is_dir(), "nothing to replay for {name}");
+    if !is_here(name) {
+        return Ok(());
+    }
+    assert!(!files.is_empty(), "nothing to replay for {name}");
     files.sort();
     for file in files {
         println!("{}", file.display());
@@ -55,9 +67,11 @@ targets! {
 /// A target that is not replayed here would only be tried by who fuzzes.
 #[test]
 fn every_target_has_a_corpus_and_is_replayed() -> io::Result<()> {
-    let Ok(directory) = fs::read_dir(home().join("fuzz_targets")) else { return Ok(()) };
+    if !is_here("targets have a corpus") {
+        return Ok(());
+    }
     let mut found = Vec::new();
-    for entry in directory {
+    for entry in fs::read_dir(home().join("fuzz_targets"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         found.push(name.trim_end_matches(".rs").to_owned());
     }
@@ -74,8 +88,11 @@ fn every_target_has_a_corpus_and_is_replayed() -> io::Result<()> {
 /// What broke something says what it broke.
 #[test]
 fn every_crash_has_its_line() -> io::Result<()> {
+    if !is_here("crashes have their lines") {
+        return Ok(());
+    }
     let crashes = home().join("crashes");
-    let Ok(lines) = fs::read_to_string(crashes.join("README.md")) else { return Ok(()) };
+    let lines = fs::read_to_string(crashes.join("README.md"))?;
     for target in TARGETS {
         let Ok(directory) = fs::read_dir(crashes.join(target)) else { continue };
         for entry in directory {

@@ -98,3 +98,13 @@ fn packets_that_are_not_forwarded_are_an_error() {
     let udp = Shape { protocol: Protocol::UDP, endpoint: true, ..SMALL };
     assert!(matches!(Load::new(udp), Err(LoadError::EndpointOfTcpOnly)));
 }
+
+/// A round of opening and expiring takes two million seconds of virtual time, which ends after 9,223 of them.
+#[test]
+fn rounds_go_on_past_virtual_time() {
+    let mut load = Load::new(Shape { flows: 1, affected: 1, ..SMALL }).unwrap();
+    for round in 0..20_000 {
+        assert_eq!(load.open(&mut |work| work()).unwrap(), 1, "round {round}");
+        assert_eq!(load.expire(&mut |work| work()), 1, "round {round}");
+    }
+}

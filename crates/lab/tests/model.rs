@@ -11,7 +11,7 @@ use vnetem_lab::harness::{
 use vnetem_lab::{fuzz, strategies};
 
 fn sequences_of(everyday: u32) -> ProptestConfig {
-    let told = std::env::var("VNETEM_SEQUENCES").ok().and_then(|text| text.parse().ok());
+    let told = vnetem_checks::number("VNETEM_SEQUENCES");
     ProptestConfig {
         cases: told.unwrap_or(everyday),
         failure_persistence: None,
@@ -134,10 +134,13 @@ fn sequences_reach_every_kind_of_outcome() {
     let Coverage { inbound, turned, balanced, one_to_one, blocks, .. } = sum;
     let Coverage { too_long, policed, closed, originated, refused, .. } = sum;
     let Coverage { by_tag, by_default_rule, translations, picked_up, unfit, .. } = sum;
-    let Coverage { private, circuit, stages, delayed, tunnelled, .. } = sum;
+    let Coverage { private, circuit, stages, delayed, tunnelled, same_region, missed, .. } = sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
-    assert!(translated > 3_000 && endpoint > 50, "{sum:?}");
+    assert!(translated > 2_500 && endpoint > 50, "{sum:?}");
+    assert!(same_region > 20 && missed > 20, "{sum:?}");
     assert!(inbound > 10 && turned > 10 && one_to_one > 20, "{sum:?}");
+    let Coverage { elsewhere, spoofed, .. } = sum;
+    assert!(elsewhere > 30 && spoofed > 100, "{sum:?}");
     assert!(balanced > 50 && blocks > 300, "{sum:?}");
     assert!(too_long > 50 && policed > 30, "{sum:?}");
     assert!(closed > 100 && originated > 300 && refused > 200, "{sum:?}");

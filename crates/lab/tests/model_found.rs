@@ -38,7 +38,7 @@ impl World {
         let fw = network.add_nic(dmz, "fw", Ipv4Addr::new(10, 1, 9, 4)).unwrap();
         network.set_ip_forwarding(fw, true).unwrap();
         network.set_outbound(web, outbound).unwrap();
-        let plane = DataPlane::new(network.commit(), Settings::default());
+        let plane = DataPlane::new(network.commit(), Settings::replayable(0));
         Self { network, plane, storage, vnets: [alpha, hub], web, dmz, fw }
     }
 
@@ -234,7 +234,7 @@ fn the_trace_foresees_segments_that_do_not_fit() {
 fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     use TranslationEventKind::{SessionCreated, SessionDeleted};
     let mut world = World::new(gateway());
-    let settings = Settings { translation_events: 8, ..Settings::default() };
+    let settings = Settings { translation_events: 8, ..Settings::replayable(0) };
     world.plane = DataPlane::new(world.network.commit(), settings);
     assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 198.51.100.1:53 udp len 8").0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();

@@ -34,7 +34,7 @@ fn behind_a_private_endpoint_no_other_name_is_known() {
     let endpoint = network.add_private_endpoint(links, "pe", PRIVATE, acct).unwrap();
     network.set_private_endpoint_state(endpoint, PrivateEndpointState::Approved).unwrap();
 
-    let mut world = World::new(network.commit(), Settings::default(), 1);
+    let mut world = World::new(network.commit(), Settings::replayable(0), 1);
     let vm = world.add_host("vm", Edge::Nic(nic), VM);
     for (name, resource) in [("acct", acct), ("other", other)] {
         let served = Served { resource, service: storage, address: ACCOUNTS, app: App::Http };

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use vnetem_azure::ServiceTags;
 use vnetem_lab::Scenario;
@@ -29,7 +30,7 @@ fn name(path: &Path) -> &str {
 
 #[test]
 fn every_scenario_comes_out_as_its_file_says() {
-    let bless = std::env::var_os("VNETEM_BLESS").is_some();
+    let bless = vnetem_checks::flag("VNETEM_BLESS");
     let tags = Arc::new(ServiceTags::embedded());
     let mut wrong = Vec::new();
     for path in files() {
@@ -85,4 +86,53 @@ fn every_scenario_names_its_claim_and_its_statements() {
         );
         assert!(name(&path).contains('-'), "{}", name(&path));
     }
+}
+
+/// A time that the claim names is a time of the story: two of its steps are so far apart, or one of
+/// its lines says it.
+#[test]
+fn every_scenario_takes_the_times_it_claims() {
+    let mut named = 0;
+    for path in files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (claim, story) = text.split_once('\n').unwrap();
+        let mut now = Duration::ZERO;
+        let mut moments = vec![now];
+        let mut said = Vec::new();
+        for line in story.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let times = times(line);
+            match line.split_whitespace().next() {
+                Some("at") => now = times.first().copied().unwrap_or(now),
+                Some("wait") => now += times.iter().sum(),
+                _ => said.extend(times),
+            }
+            moments.push(now);
+        }
+        for time in times(claim) {
+            named += 1;
+            let is_apart = moments.iter().any(|one| moments.contains(&(*one + time)));
+            assert!(is_apart || said.contains(&time), "{}: no {time:?} in it", name(&path));
+        }
+    }
+    assert!(named > 1, "{named} times in all claims");
+}
+
+/// The times in a line: a number with its unit, together or apart.
+fn times(line: &str) -> Vec<Duration> {
+    let words: Vec<&str> =
+        line.split_whitespace().map(|word| word.trim_end_matches([',', '.', ':', ';'])).collect();
+    let numbered = words.iter().enumerate().filter_map(|(at, word)| {
+        let digits = word.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(word.len());
+        let (number, unit) = word.split_at(digits);
+        let unit = if unit.is_empty() { words.get(at + 1).copied()? } else { unit };
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" | "second" | "seconds" => 1000,
+            "min" | "minute" | "minutes" => 60_000,
+            "h" | "hour" | "hours" => 3_600_000,
+            _ => return None,
+        };
+        Some(Duration::from_millis(number.parse::<u64>().ok()? * milliseconds))
+    });
+    numbered.collect()
 }

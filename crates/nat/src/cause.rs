@@ -19,13 +19,17 @@ pub enum Cause {
     PathSwitched,
     /// What it stood on is gone: a public address, a subnet, a network (N-08, N13).
     Withdrawn,
+    /// Its port was taken back from its machine: it is lost without a word (N-28).
+    PortReclaimed,
+    /// A machine at one of its ends was deallocated: it is lost without a word (N-29).
+    Deallocated,
     /// Somebody took it out by hand.
     Evicted,
 }
 
 impl Cause {
     /// All causes, in the order of the counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Fin,
         Self::Reset,
         Self::HalfOpen,
@@ -33,6 +37,8 @@ impl Cause {
         Self::SourceSwitched,
         Self::PathSwitched,
         Self::Withdrawn,
+        Self::PortReclaimed,
+        Self::Deallocated,
         Self::Evicted,
     ];
 
@@ -47,6 +53,8 @@ impl Cause {
             Self::SourceSwitched => "source-switched",
             Self::PathSwitched => "path-switched",
             Self::Withdrawn => "withdrawn",
+            Self::PortReclaimed => "port-reclaimed",
+            Self::Deallocated => "deallocated",
             Self::Evicted => "evicted",
         }
     }

@@ -8,7 +8,8 @@ use crate::index::Index;
 use crate::key::Secret;
 use crate::links::{Chains, Links};
 use crate::slab::{NIL, Slab, Slot};
-use crate::{Cell, Generation};
+use crate::table::{CELLS, TableQuota};
+use crate::{Cell, Generation, Tenant};
 
 /// The cells that flows of the table have.
 pub(crate) struct Cells {
@@ -22,6 +23,8 @@ pub(crate) struct Cells {
 #[derive(Clone, Copy)]
 struct Entry {
     cell: Cell,
+    /// For whom its flows count: for whom the first one did.
+    tenant: Tenant,
     /// Flows of older generations are stale.
     generation: Generation,
     flows: u32,
@@ -38,9 +41,9 @@ impl Cells {
         Self { cells, index, touched: (NIL, NIL), secret }
     }
 
-    /// Whether a flow of this cell finds room.
-    pub(crate) fn has_room(&self, cell: Cell) -> bool {
-        !self.cells.is_full() || self.find(cell).is_some()
+    /// For whom the flows of the cell in a slot count.
+    pub(crate) fn tenant(&self, number: u32) -> Tenant {
+        self.cells.get(number).map_or(Tenant::NOBODY, |entry| entry.tenant)
     }
 
     /// Whether a cell is forgotten, and makes room, with the one flow that it still has.
@@ -48,16 +51,26 @@ impl Cells {
         self.cells.get(number).is_some_and(|entry| entry.flows == 1 && !entry.is_touched)
     }
 
-    /// Counts one more flow of a cell, and says in which slot it is.
-    pub(crate) fn join(&mut self, cell: Cell) -> Option<u32> {
+    /// Counts one more flow of a cell, and says in which slot it is. A cell that is not there yet
+    /// is a tenant's, if that finds room.
+    pub(crate) fn join(
+        &mut self,
+        cell: Cell,
+        tenant: Tenant,
+        quota: &mut TableQuota,
+    ) -> Option<u32> {
         let number = match self.find(cell) {
             Some(number) => number,
             None => {
-                let number = self.cells.insert(Entry::new(cell))?;
+                if !quota.has_room(CELLS, tenant) {
+                    return None;
+                }
+                let number = self.cells.insert(Entry::new(cell, tenant))?;
                 if !self.index.insert(self.secret.hash_cell(cell), number) {
                     self.cells.remove(number);
                     return None;
                 }
+                quota.take(CELLS, tenant);
                 number
             }
         };
@@ -67,10 +80,10 @@ impl Cells {
     }
 
     /// Counts one flow less.
-    pub(crate) fn leave(&mut self, number: u32) {
+    pub(crate) fn leave(&mut self, number: u32, quota: &mut TableQuota) {
         if let Some(entry) = self.cells.get_mut(number) {
             entry.flows = entry.flows.saturating_sub(1);
-            self.drop_if_unused(number);
+            self.drop_if_unused(number, quota);
         }
     }
 
@@ -140,7 +153,7 @@ impl Cells {
 
     /// A stale flow, if there is one.
     #[inline]
-    pub(crate) fn next_stale(&mut self, details: &[Detail]) -> Option<u32> {
+    pub(crate) fn next_stale(&mut self, details: &[Detail], quota: &mut TableQuota) -> Option<u32> {
         while let Some(entry) = self.cells.get_mut(self.touched.0) {
             if generation(details, entry.first).is_some_and(|first| first < entry.generation) {
                 return Some(entry.first);
@@ -151,7 +164,7 @@ impl Cells {
             if self.touched.0 == NIL {
                 self.touched.1 = NIL;
             }
-            self.drop_if_unused(number);
+            self.drop_if_unused(number, quota);
         }
         None
     }
@@ -160,7 +173,8 @@ impl Cells {
         self.cells.get(number).map_or(Cell(0), |entry| entry.cell)
     }
 
-    fn find(&self, cell: Cell) -> Option<u32> {
+    /// The slot of a cell that flows have.
+    pub(crate) fn find(&self, cell: Cell) -> Option<u32> {
         self.index.find(self.secret.hash_cell(cell), |number| {
             self.cells.get(number).is_some_and(|entry| entry.cell == cell)
         })
@@ -181,11 +195,12 @@ impl Cells {
     }
 
     /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does so in passing.
-    fn drop_if_unused(&mut self, number: u32) {
+    fn drop_if_unused(&mut self, number: u32, quota: &mut TableQuota) {
         if let Some(entry) = self.cells.get(number)
             && entry.flows == 0
             && !entry.is_touched
         {
+            quota.give_back(CELLS, entry.tenant);
             self.index.remove(self.secret.hash_cell(entry.cell), number);
             self.cells.remove(number);
         }
@@ -193,9 +208,10 @@ impl Cells {
 }
 
 impl Entry {
-    const fn new(cell: Cell) -> Self {
+    const fn new(cell: Cell, tenant: Tenant) -> Self {
         Self {
             cell,
+            tenant,
             generation: Generation(0),
             flows: 0,
             first: NIL,

@@ -88,12 +88,12 @@ impl<T: Copy> FlowTable<T> {
         let rules = pool.rules;
         let has_ports = matches!(wanted.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
         let host = u64::from(wanted.inside.ip().to_bits()) << 32 | u64::from(wanted.inside_zone.0);
-        let pairing = self.secret.mix(host, 0, 2).0;
+        let pairing = self.draws.draw(host, 0, 2);
         let far = u64::from(wanted.remote.ip().to_bits()) << 16 | u64::from(wanted.remote.port());
         // Never what others opened: one tenant must not be seen in the ports of another (I1). The time keeps a host that opens the same
         // tuple over and over from walking past all that rest.
         let inside_port = u64::from(wanted.inside.port());
-        let draw = self.secret.mix(far ^ now.rotate_left(32), inside_port, pairing).0;
+        let draw = self.draws.draw(far ^ now.rotate_left(32), inside_port, pairing);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
         let sharing = if has_ports {
             Sharing::of(rules)
@@ -185,10 +185,7 @@ impl<T: Copy> FlowTable<T> {
             // A flow that keeps its source may have it.
             Some(port) => self.is_free(now, &key.with_port(port), wanted).then_some(Some(port)),
             // What has rested is free, though it was not removed yet.
-            None => {
-                let flows = self.wheel.next().saturating_add(self.hold.shortest());
-                (self.hold.next() > now && flows > now).then_some(None)
-            }
+            None => (self.hold.next() > now && self.wheel.next() > now).then_some(None),
         }
     }
 
@@ -198,8 +195,7 @@ impl<T: Copy> FlowTable<T> {
         let hash = self.secret.hash(key);
         if let Some((slot, _)) = self.lookup(hash, key) {
             let Some(record) = self.records.get(slot) else { return true };
-            return self.deadline(record) <= now && !self.must_rest(now, record)
-                || self.gives_up(now, record, wanted);
+            return self.leaves_tuple(now, record) || self.gives_up(now, record, wanted);
         }
         !self.hold.holds(now, hash, key)
     }
@@ -217,7 +213,7 @@ impl<T: Copy> FlowTable<T> {
         record.is_over()
             && record.opener() == Side::Inside
             && record.has_key(Side::Inside, &wanted.key())
-            && self.hold.until(self.rest_of(record), now) <= now
+            && self.freed(record, record.state.cause_of_expiry(), now) <= now
     }
 }
 

@@ -5,13 +5,14 @@ use vnetem_packet::{Headers, Protocol, Reset};
 use crate::detail::Numbers;
 use crate::record::Record;
 use crate::time::nanoseconds;
-use crate::{Cause, Closing, FlowId, FlowTable, Side, State, Time};
+use crate::{Cause, Closing, Ended, FlowId, FlowTable, Side, State, Time};
 
 impl<T: Copy> FlowTable<T> {
     /// Closes a flow because it may not go on.
     ///
     /// TCP: a reset for each end, with exactly the sequence number that it expects next, which is the highest end forwarded to it (R3); a
-    /// tombstone stays in place, keeps both keys, and [answers](Self::answer) later segments (R5, R7). An opener whose SYN was not answered
+    /// tombstone stays in place, and [answers](Self::answer) later segments (R5, R7). It keeps both keys until its external tuple has rested:
+    /// from then on a flow that takes the tuple takes its place (N-14, U-12). An opener whose SYN was not answered
     /// yet gets RST and ACK of its SYN (R4), the other end a plain RST behind the SYN. A connection that is over already, a tombstone's
     /// included, and one past its deadline, is not reset. UDP, ICMP and other flows end at once (R10).
     pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Closing {
@@ -34,6 +35,7 @@ impl<T: Copy> FlowTable<T> {
         self.cells.unlink(&mut self.chains, cell, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
+            record.forget_finished();
             record.last = now;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {
@@ -46,7 +48,7 @@ impl<T: Copy> FlowTable<T> {
 
     /// The reset with which a tombstone answers a late segment: exact, since the segment itself says what its sender expects (R4, R7). It
     /// goes back to the sender in the tuple that the sender used. None for an RST (R2), for a flow that is no tombstone, and once the
-    /// tombstone has answered too often ([`Answers`](crate::Answers)).
+    /// tombstone has answered this side too often ([`Answers`](crate::Answers)).
     pub fn answer(
         &mut self,
         now: Time,
@@ -70,7 +72,20 @@ impl<T: Copy> FlowTable<T> {
             .unwrap_or(u64::MAX)
             .saturating_add(answers.burst.into());
         let detail = self.details.get_mut(id.slot as usize)?;
-        detail.numbers.may_answer(earned).then_some(reset)
+        detail.numbers.may_answer(side, earned).then_some(reset)
+    }
+
+    /// Removes a flow whose time has come, whatever waits before it, and hands it to `sink` as
+    /// [`expire`](Self::expire) does; says whether it did.
+    pub fn expire_flow(&mut self, now: Time, id: FlowId, sink: &mut dyn FnMut(Ended<T>)) -> bool {
+        let now = self.advance(now);
+        let due = self.record(id).map(|record| self.deadline(record)).filter(|due| *due <= now);
+        if let Some(deadline) = due {
+            let ended = self.ended(id.slot);
+            self.remove(id.slot, ended.map_or(Cause::Idle, |it| it.cause), deadline, None);
+            ended.into_iter().for_each(sink);
+        }
+        due.is_some()
     }
 
     /// The resets that close both ends.

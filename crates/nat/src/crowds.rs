@@ -219,7 +219,12 @@ mod tests {
     use vnetem_packet::{FiveTuple, Protocol};
 
     use super::*;
-    use crate::Zone;
+    use crate::keys::Purpose;
+    use crate::{Keys, Zone};
+
+    fn secret(seed: u64) -> Secret {
+        Secret::new(Keys::replayable(seed), Purpose::Index)
+    }
 
     fn key(remote: u8, port: u16) -> Key {
         let source = SocketAddrV4::new(Ipv4Addr::new(52, 0, 0, remote), 443);
@@ -239,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_crowd_is_known_once_all_its_words_are_filled_and_dispersed_when_small() {
-        let mut crowds = Crowds::new(100_000, Secret::new(1));
+        let mut crowds = Crowds::new(100_000, secret(1));
         let mut taken = BTreeSet::new();
         let mut known_at = 0;
         for port in 0..60_000 {
@@ -263,7 +268,7 @@ mod tests {
     /// What is counted of a remote goes up and down by one.
     #[test]
     fn a_remote_is_crowded_by_what_is_taken_at_one_time() {
-        let mut crowds = Crowds::new(8192, Secret::new(7));
+        let mut crowds = Crowds::new(8192, secret(7));
         let below = u16::try_from(THRESHOLD - 1).unwrap();
         for port in 0..below {
             assert_eq!(crowds.take(&key(1, port)), None);
@@ -281,7 +286,7 @@ mod tests {
         let shared =
             |crowds: &Crowds, other: &u8| crowds.place(&key(*other, 0)) == crowds.place(&key(1, 0));
         let (mut crowds, other) = (0..100)
-            .map(|seed| Crowds::new(2 * 8192, Secret::new(seed)))
+            .map(|seed| Crowds::new(2 * 8192, secret(seed)))
             .find_map(|crowds| {
                 let other = (2..=u8::MAX).find(|other| shared(&crowds, other))?;
                 Some((crowds, other))
@@ -298,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_small_table_has_no_crowds() {
-        let mut crowds = Crowds::new(8191, Secret::new(1));
+        let mut crowds = Crowds::new(8191, secret(1));
         assert!((0..u16::MAX).all(|port| crowds.take(&key(1, port)).is_none()));
         crowds.release(&key(1, 0));
         assert_eq!(crowds.known(&key(1, 0)), None);
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_free_port_is_equally_likely() {
-        let mut crowds = Crowds::new(100_000, Secret::new(1));
+        let mut crowds = Crowds::new(100_000, secret(1));
         let mut taken = BTreeSet::new();
         for port in (0..10_000).filter(|port| port % 1000 != 7) {
             take(&mut crowds, &mut taken, 1, port);
@@ -326,7 +331,7 @@ mod tests {
         fn a_known_crowd_agrees_with_a_set(
             moves in proptest::collection::vec((0_u8..3, 0_u16..9000, 1_usize..3000, any::<bool>()), 1..20),
         ) {
-            let mut crowds = Crowds::new(20_000, Secret::new(1));
+            let mut crowds = Crowds::new(20_000, secret(1));
             let mut taken = BTreeSet::new();
             for (remote, start, length, add) in moves {
                 for port in (start..).take(length) {

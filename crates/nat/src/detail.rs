@@ -1,8 +1,8 @@
 //! What a flow has beside its record: what tracking and closing read, and what is added up now and then, each by itself, so that the caches
 //! hold more of what is read more.
 
-use crate::Generation;
 use crate::side::Pair;
+use crate::{Generation, Side};
 
 /// The part of a flow that TCP tracking and closing read: half a cache line.
 #[repr(C, align(32))]
@@ -36,16 +36,17 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// Forgets a connection that was closed. What is left in place of an end counts the resets that it sends.
+    /// Forgets a connection that was closed. What is left in place of each end counts the resets that
+    /// it was sent.
     pub(crate) fn bury(&mut self) {
         self.end = Pair::default();
     }
 
-    /// Counts one more reset of a tombstone, if it has sent fewer than `limit`.
-    pub(crate) fn may_answer(&mut self, limit: u64) -> bool {
-        let [sent, _] = &mut self.end.0;
-        let may = u64::from(*sent) < limit;
-        *sent = sent.saturating_add(may.into());
+    /// Counts one more reset of a tombstone to a side, if that was sent fewer than `limit`.
+    pub(crate) fn may_answer(&mut self, side: Side, limit: u64) -> bool {
+        let sent = self.end.of(side);
+        let may = u64::from(sent) < limit;
+        self.end.set(side, sent.saturating_add(may.into()));
         may
     }
 }

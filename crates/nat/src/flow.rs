@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
 use crate::key::Key;
-use crate::{Cause, Cell, Generation, Sharing, Side, Sides, State, Time, Zone};
+use crate::{Cause, Cell, Generation, Sharing, Side, Sides, State, Tenant, Time, Zone};
 
 /// A flow that is to be opened.
 ///
@@ -30,6 +30,8 @@ pub struct NewFlow<T> {
     pub opener: Side,
     /// What the judgement hangs on.
     pub cell: Cell,
+    /// For whom it counts where room is short; all flows of a cell count for the same tenant.
+    pub tenant: Tenant,
     /// The configuration that judged.
     pub generation: Generation,
     /// What the caller decided, kept with the flow.
@@ -113,10 +115,32 @@ pub enum Track {
 /// Why a flow could not be opened. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// No room for a flow, or for one more cell (T1).
+    /// No room for a flow (T1).
     TableFull,
-    /// A live flow, or a tuple in hold-down, has one of the two keys (N1, N2, N10).
+    /// No room for a flow of this tenant: what is free is the others' (docs/shares.md).
+    ShareUsed,
+    /// No room for one more cell, or none for this tenant.
+    CellsFull,
+    /// No room for what it shares with others of its pool, or none for this tenant: inside address,
+    /// socket, remote or block.
+    MappingsFull,
+    /// A live flow has one of the two keys, or another socket the external tuple; or the two keys
+    /// are the same (N1, N2).
     TupleInUse,
+    /// The external tuple is in hold-down (N10).
+    TupleHeld,
+}
+
+impl OpenError {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::TableFull,
+        Self::ShareUsed,
+        Self::CellsFull,
+        Self::MappingsFull,
+        Self::TupleInUse,
+        Self::TupleHeld,
+    ];
 }
 
 /// The resets that tell both ends that their connection is closed; each in the tuple that its receiver knows (R11).

@@ -3,24 +3,28 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol};
+use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, TcpFlags, Transport};
 
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret};
+use crate::keys::Purpose;
+use crate::slab::{NIL, Slab, Slot};
 use crate::time::nanoseconds;
-use crate::{FlowId, Side, Time, Zone};
+use crate::{FlowId, Keys, Quota, Side, Tenant, Time, Zone};
 
 /// The first fragments seen lately, and the flow that each belongs to (P-30).
 ///
 /// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet and [noted](Self::note); a later one
 /// takes its judgement (F1) or is refused: before the first one, when it overlaps what has passed, duplicates included, or when it
 /// reaches beyond the end (F2, F3, T-28). An entry ends with the datagram's last byte, with its life, with its flow (the id is stale then),
-/// or when `capacity` other firsts have come: the oldest goes (F4).
+/// or for another of the same tenant that finds no room: its oldest goes (F4). No tenant's goes for
+/// another's (docs/shares.md).
 pub struct Fragments {
-    /// A ring.
-    entries: Vec<Entry>,
-    next: usize,
-    capacity: usize,
+    entries: Slab<Entry>,
+    /// The entries of each tenant in the order in which they came, by its number. Nobody's are the
+    /// first.
+    rows: Vec<Row>,
+    quota: Quota<1>,
     index: Index,
     secret: Secret,
     life: u64,
@@ -66,14 +70,29 @@ pub enum FragmentError {
     Scattered,
 }
 
+/// First and last entry of a tenant.
+#[derive(Clone, Copy)]
+struct Row {
+    tenant: Tenant,
+    first: u32,
+    last: u32,
+}
+
 #[derive(Clone, Copy)]
 struct Entry {
+    tenant: Tenant,
+    /// Its neighbours in the row.
+    previous: u32,
+    /// The next free slot where there is no entry.
+    next: u32,
     key: FragmentKey,
     id: FlowId,
     side: Side,
     until: u64,
     /// Length of the datagram, once its last fragment has passed.
     end: Option<u16>,
+    /// Of a TCP segment: the sequence number behind it, less the length of the datagram.
+    base: Option<u32>,
     passed: Passed,
 }
 
@@ -85,51 +104,95 @@ struct Passed([(u16, u16); 8]);
 const LONGEST: u16 = u16::MAX - 20;
 
 impl Fragments {
-    /// Room for `capacity` datagrams, each for at most `life`. All memory is taken here; the seed makes the hash unknown to senders (I4).
+    /// Room for `capacity` datagrams, each for at most `life`. All memory is taken here; secret
+    /// keys make the hash unknown to senders (I4).
     #[must_use]
-    pub fn new(capacity: usize, life: Duration, seed: u64) -> Self {
-        let capacity = capacity.min(1 << 24);
+    pub fn new(capacity: usize, life: Duration, keys: Keys) -> Self {
+        let capacity = u32::try_from(capacity.min(1 << 24)).unwrap_or(1 << 24);
         Self {
-            entries: Vec::with_capacity(capacity),
-            next: 0,
-            capacity,
-            index: Index::new(u32::try_from(capacity).unwrap_or(u32::MAX)),
-            secret: Secret::new(seed),
+            entries: Slab::new(capacity),
+            rows: vec![Row::of(Tenant::NOBODY)],
+            quota: Quota::new([capacity]),
+            index: Index::new(capacity),
+            secret: Secret::new(keys, Purpose::Fragments),
             life: nanoseconds(life),
             clock: 0,
         }
     }
 
-    /// Notes that the first fragment of a datagram went on, as a packet of a flow from a side. Once more the same changes nothing; another
-    /// first with the same key begins another datagram.
-    pub fn note(&mut self, now: Time, key: FragmentKey, span: Span, id: FlowId, side: Side) {
-        self.clock = self.clock.max(now.0);
-        if self.capacity == 0 {
-            return;
+    /// Parts the room among these tenants from now on (docs/shares.md). Allocates, so it is for
+    /// changes of configuration.
+    pub fn share_among(&mut self, tenants: impl IntoIterator<Item = Tenant>) {
+        let tenants: Vec<Tenant> = tenants.into_iter().collect();
+        self.quota.share_among(tenants.iter().copied());
+        self.rows.retain(|row| row.first != NIL || row.tenant == Tenant::NOBODY);
+        for tenant in tenants {
+            if let Err(at) = self.row(tenant) {
+                self.rows.insert(at, Row::of(tenant));
+            }
         }
+    }
+
+    /// Notes that the first fragment of a datagram went on, as a packet of a tenant's flow from a
+    /// side. Once more the same changes nothing; another first with the same key begins another
+    /// datagram. A tenant that finds no room loses its own oldest.
+    pub fn note(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        span: Span,
+        id: FlowId,
+        side: Side,
+        tenant: Tenant,
+    ) {
+        self.note_segment(now, key, span, (id, side), None, tenant);
+    }
+
+    /// [`note`](Self::note) for the first fragment of a TCP segment: `headers` are its own, so that
+    /// [`pass`](Self::pass) can tell where the segment ends once all of it went on.
+    pub fn note_first(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        headers: &Headers,
+        id: FlowId,
+        side: Side,
+        tenant: Tenant,
+    ) {
+        self.note_segment(now, key, Span::of(headers), (id, side), base(headers), tenant);
+    }
+
+    fn note_segment(
+        &mut self,
+        now: Time,
+        key: FragmentKey,
+        span: Span,
+        (id, side): (FlowId, Side),
+        base: Option<u32>,
+        tenant: Tenant,
+    ) {
+        self.clock = self.clock.max(now.0);
         let mut passed = Passed::default();
         passed.0[0] = (0, span.length.min(LONGEST));
         let until = self.clock.saturating_add(self.life);
-        let entry = Entry { key, id, side, until, end: None, passed };
+        // Whom nobody told of has no row of its own.
+        let tenant = if self.row(tenant).is_ok() { tenant } else { Tenant::NOBODY };
+        let (previous, next) = (NIL, NIL);
+        let entry = Entry { tenant, previous, next, key, id, side, until, end: None, base, passed };
         if let Some(number) = self.number(&key) {
             if self.get(now, &key).is_some_and(|old| old.is_of(&entry)) {
                 return;
             }
-            self.index.remove(self.hash(&key), number);
+            self.remove(number);
         }
-        let place = self.next;
-        match self.entries.get_mut(place) {
-            Some(old) => {
-                let old = core::mem::replace(old, entry);
-                let hash = self.hash(&old.key);
-                self.index.remove(hash, number_of(place));
-            }
-            None => self.entries.push(entry),
+        if !self.quota.has_room(0, tenant) {
+            let oldest = self.row(tenant).ok().and_then(|at| self.rows.get(at));
+            let Some(oldest) = oldest.map(|row| row.first).filter(|oldest| *oldest != NIL) else {
+                return;
+            };
+            self.remove(oldest);
         }
-        self.next = place.wrapping_add(1).checked_rem(self.capacity).unwrap_or(0);
-        if !self.index.insert(self.hash(&key), number_of(place)) {
-            self.forget(place);
-        }
+        self.add(entry);
     }
 
     /// The flow and side of a later fragment's first one.
@@ -155,32 +218,83 @@ impl Fragments {
     }
 
     /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes nothing.
-    pub fn pass(&mut self, now: Time, key: &FragmentKey, span: Span) {
+    ///
+    /// Says whose TCP segment is whole by it, and the sequence number behind that: its receiver
+    /// expects this number next, and knew nothing of the segment before
+    /// ([`FlowTable::reach`](crate::FlowTable::reach)).
+    pub fn pass(
+        &mut self,
+        now: Time,
+        key: &FragmentKey,
+        span: Span,
+    ) -> Option<(FlowId, Side, u32)> {
         self.clock = self.clock.max(now.0);
-        let Some(number) = self.number(key) else { return };
-        let Some(Ok(entry)) = self.get(now, key).map(|entry| entry.with(span)) else { return };
-        if entry.end.is_some_and(|end| entry.passed.is_all_up_to(end)) {
-            self.index.remove(self.hash(key), number);
-        }
-        if let Some(old) = self.entries.get_mut(number as usize) {
+        let number = self.number(key)?;
+        let entry = self.get(now, key)?.with(span).ok()?;
+        let whole = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if whole.is_some() {
+            self.remove(number);
+        } else if let Some(old) = self.entries.get_mut(number) {
             *old = entry;
         }
+        let (base, length) = entry.base.zip(whole)?;
+        Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 
     fn get(&self, now: Time, key: &FragmentKey) -> Option<&Entry> {
         let number = self.number(key)?;
-        self.entries.get(number as usize).filter(|entry| entry.until > self.clock.max(now.0))
+        self.entries.get(number).filter(|entry| entry.until > self.clock.max(now.0))
     }
 
     fn number(&self, key: &FragmentKey) -> Option<u32> {
         self.index.find(self.hash(key), |number| {
-            self.entries.get(number as usize).is_some_and(|entry| entry.key == *key)
+            self.entries.get(number).is_some_and(|entry| entry.key == *key)
         })
     }
 
-    fn forget(&mut self, place: usize) {
-        if let Some(entry) = self.entries.get_mut(place) {
-            entry.until = 0;
+    /// Adds an entry to the end of its tenant's row.
+    fn add(&mut self, entry: Entry) {
+        let Ok(at) = self.row(entry.tenant) else { return };
+        let Some(last) = self.rows.get(at).map(|row| row.last) else { return };
+        let Some(number) = self.entries.insert(Entry { previous: last, ..entry }) else { return };
+        if !self.index.insert(self.hash(&entry.key), number) {
+            self.entries.remove(number);
+            return;
+        }
+        self.quota.take(0, entry.tenant);
+        match self.entries.get_mut(last) {
+            Some(before) => before.next = number,
+            None => self.set_row(at, |row| row.first = number),
+        }
+        self.set_row(at, |row| row.last = number);
+    }
+
+    fn remove(&mut self, number: u32) {
+        let Some(&Entry { tenant, previous, next, ref key, .. }) = self.entries.get(number) else {
+            return;
+        };
+        let hash = self.hash(key);
+        self.index.remove(hash, number);
+        self.quota.give_back(0, tenant);
+        let Ok(at) = self.row(tenant) else { return };
+        match self.entries.get_mut(previous) {
+            Some(before) => before.next = next,
+            None => self.set_row(at, |row| row.first = next),
+        }
+        match self.entries.get_mut(next) {
+            Some(behind) => behind.previous = previous,
+            None => self.set_row(at, |row| row.last = previous),
+        }
+        self.entries.remove(number);
+    }
+
+    fn row(&self, tenant: Tenant) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&tenant, |row| row.tenant)
+    }
+
+    fn set_row(&mut self, at: usize, set: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.get_mut(at) {
+            set(row);
         }
     }
 
@@ -202,6 +316,18 @@ impl Span {
             Fragment::First => Self { offset: 0, length, last: false },
             Fragment::Later { offset, last } => Self { offset, length, last },
         }
+    }
+}
+
+impl Row {
+    const fn of(tenant: Tenant) -> Self {
+        Self { tenant, first: NIL, last: NIL }
+    }
+}
+
+impl Slot for Entry {
+    fn next_mut(&mut self) -> &mut u32 {
+        &mut self.next
     }
 }
 
@@ -266,6 +392,13 @@ impl Passed {
     }
 }
 
-fn number_of(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+/// The sequence number behind a TCP segment of which these are the first fragment's headers, less the
+/// length of its datagram. A reset takes no part in the numbers.
+fn base(headers: &Headers) -> Option<u32> {
+    let Transport::Tcp(segment) = headers.transport else { return None };
+    let controls = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| segment.flags.contains(flag));
+    let controls: u32 = controls.map(u32::from).iter().sum();
+    let number = segment.sequence.wrapping_add(controls);
+    let is_counted = !segment.flags.contains(TcpFlags::RST);
+    is_counted.then(|| number.wrapping_sub(segment.header_length.into()))
 }

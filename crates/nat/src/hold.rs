@@ -6,22 +6,28 @@ use crate::crowds::Crowds;
 use crate::index::{Hash, Index};
 use crate::key::{Key, Secret, Words};
 use crate::links::{Linked, Links};
-use crate::settings::HoldDown;
 use crate::slab::{NIL, Slab, Slot};
-use crate::time::nanoseconds;
+use crate::table::{HELD, TableQuota};
 use crate::wheel::Wheel;
-use crate::{Cause, State};
+use crate::{Cause, State, Tenant};
 
-/// A bounded set of tuples, each until its time. When it is full, one of those whose time is nearest is given free early: a shorter rest
-/// harms less than a refused flow, which one busy tenant could cause for all (I3).
+/// A bounded set of tuples, each until its time. A tenant that finds no room in it gives one of its
+/// own free early, one whose time is nearest if that comes first of all, else the new one: a
+/// shorter rest harms less than a refused flow, and no other's rest is shorter for it (I3).
 pub(crate) struct Hold {
     tuples: Slab<Held>,
+    /// For whom each counts, by the same numbers.
+    tenants: Vec<Tenant>,
     index: Index,
     wheel: Wheel,
-    /// How long each kind rests, in nanoseconds.
-    rests: [u64; 5],
     released_early: u64,
     secret: Secret,
+}
+
+/// What else of the table changes with a tuple in hold-down.
+pub(crate) struct Beside<'a> {
+    pub(crate) crowds: &'a mut Crowds,
+    pub(crate) quota: &'a mut TableQuota,
 }
 
 /// Thirty-two bytes.
@@ -36,7 +42,7 @@ struct Held {
     protocol: Protocol,
 }
 
-/// What kind of rest follows a flow.
+/// What kind of rest follows a flow, in the order of [`HoldDown`](crate::HoldDown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Fin,
@@ -47,14 +53,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kind for a flow that ends in a state by a cause. What is left of a finished connection rests as such whatever removes it.
+    pub(crate) const COUNT: usize = 5;
+
+    /// The kind for a flow that ends in a state by a cause. What is left of a finished connection
+    /// rests as such whatever removes it. One that only one end has finished went silent.
     pub(crate) const fn of(protocol: Protocol, state: State, cause: Cause) -> Self {
         match (protocol, state, cause) {
             (Protocol::TCP, State::TimeWait, _) => Self::Fin,
             (Protocol::TCP, State::Close, _) => Self::Reset,
-            (Protocol::TCP, _, Cause::Fin) => Self::Fin,
+            (Protocol::TCP, State::LastAck, Cause::Fin) => Self::Fin,
             (Protocol::TCP, _, Cause::HalfOpen) => Self::HalfOpen,
-            (Protocol::TCP, _, Cause::Idle) => Self::Idle,
+            (Protocol::TCP, _, Cause::Idle | Cause::Fin) => Self::Idle,
             (Protocol::TCP, ..) => Self::Reset,
             _ => Self::Datagram,
         }
@@ -63,27 +72,16 @@ impl Kind {
 
 impl Hold {
     /// Room for so many tuples, but fewer than 2^24.
-    pub(crate) fn new(capacity: u32, rests: &HoldDown, secret: Secret) -> Self {
+    pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
         let capacity = capacity.min(NO_NUMBER);
-        let rests = [rests.fin, rests.reset, rests.half_open, rests.idle, rests.datagram];
         Self {
             tuples: Slab::new(capacity),
+            tenants: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity),
             wheel: Wheel::new(),
-            rests: rests.map(nanoseconds),
             released_early: 0,
             secret,
         }
-    }
-
-    /// Until when the tuple of a flow rests that ended at `ended`.
-    pub(crate) fn until(&self, kind: Kind, ended: u64) -> u64 {
-        ended.saturating_add(self.rests.get(kind as usize).copied().unwrap_or(0))
-    }
-
-    /// The shortest time that anything rests.
-    pub(crate) fn shortest(&self) -> u64 {
-        self.rests.into_iter().min().unwrap_or(0)
     }
 
     /// Whether the outside key of a flow rests.
@@ -107,48 +105,86 @@ impl Hold {
         self.wheel.next()
     }
 
-    /// Lets the outside key of a flow that ended rest until then, which `crowds` counts as taken.
-    pub(crate) fn add(&mut self, now: u64, until: u64, key: &Key, crowds: &mut Crowds) {
+    /// Lets the outside key of a tenant's flow that ended rest until then, which `crowds` counts as
+    /// taken.
+    pub(crate) fn add(
+        &mut self,
+        now: u64,
+        until: u64,
+        key: &Key,
+        tenant: Tenant,
+        beside: &mut Beside<'_>,
+    ) {
         if until <= now {
-            return crowds.release(key);
+            return beside.crowds.release(key);
         }
-        if self.tuples.is_full()
-            && let Some(number) = self.wheel.nearest()
-        {
-            self.wheel.remove(&mut self.tuples, number);
-            self.release(number, crowds);
+        if !beside.quota.has_room(HELD, tenant) {
             self.released_early = self.released_early.saturating_add(1);
+            let nearest = self.wheel.nearest().filter(|number| {
+                let owner = self.tenant(*number);
+                owner == tenant || beside.quota.is_over(HELD, owner)
+            });
+            let Some(number) = nearest else { return beside.crowds.release(key) };
+            self.wheel.remove(&mut self.tuples, number);
+            self.release(number, beside);
         }
-        if !self.place(until, key) && !self.place_instead(until, key, crowds) {
-            crowds.release(key);
+        let placed = self.place(until, key, tenant, false, beside.quota)
+            || self.place_instead(until, key, tenant, beside)
+            || self.place(until, key, tenant, true, beside.quota);
+        if !placed {
+            beside.crowds.release(key);
         }
     }
 
     /// Puts a tuple into the wheel and the index, if they have room.
-    fn place(&mut self, until: u64, key: &Key) -> bool {
+    fn place(
+        &mut self,
+        until: u64,
+        key: &Key,
+        tenant: Tenant,
+        strays: bool,
+        quota: &mut TableQuota,
+    ) -> bool {
         let held =
             Held { until, words: key.words, previous: NIL, next: [0; 3], protocol: key.protocol };
         let Some(number) = self.tuples.insert(held) else { return false };
-        if !self.index.insert(self.secret.hash(key), number) {
+        let hash = self.secret.hash(key);
+        let placed = match strays {
+            true => self.index.insert(hash, number),
+            false => self.index.insert_near(hash, number),
+        };
+        if !placed {
             self.tuples.remove(number);
             return false;
         }
+        match self.tenants.get_mut(number as usize) {
+            Some(place) => *place = tenant,
+            None => self.tenants.push(tenant),
+        }
+        quota.take(HELD, tenant);
         self.wheel.insert(&mut self.tuples, number, until);
         true
     }
 
-    /// The index has room for few keys that are the same: one that has rested and was not removed yet gives way.
-    fn place_instead(&mut self, until: u64, key: &Key, crowds: &mut Crowds) -> bool {
+    /// Two buckets of the index have room for few keys that are the same: one that has rested and
+    /// was not removed yet gives way.
+    fn place_instead(
+        &mut self,
+        until: u64,
+        key: &Key,
+        tenant: Tenant,
+        beside: &mut Beside<'_>,
+    ) -> bool {
         let is_it = |number| self.tuples.get(number).is_some_and(|held| held.key() == *key);
         let Some(number) = self.index.find(self.secret.hash(key), is_it) else { return false };
         let until = until.max(self.tuples.get(number).map_or(0, |held| held.until));
         self.wheel.remove(&mut self.tuples, number);
-        self.release(number, crowds);
-        self.place(until, key)
+        self.release(number, beside);
+        self.place(until, key, tenant, true, beside.quota)
     }
 
     /// Gives free what has rested, in at most `budget` steps; says how many it took.
-    pub(crate) fn expire(&mut self, now: u64, budget: usize, crowds: &mut Crowds) -> usize {
+    pub(crate) fn expire(&mut self, now: u64, budget: usize, beside: &mut Beside<'_>) -> usize {
         let mut work = 0_usize;
         while work < budget
             && let Some(number) = self.wheel.pop(&mut self.tuples, now)
@@ -159,7 +195,7 @@ impl Hold {
                     let until = held.until;
                     self.wheel.insert(&mut self.tuples, number, until);
                 }
-                _ => self.release(number, crowds),
+                _ => self.release(number, beside),
             }
         }
         work
@@ -174,11 +210,16 @@ impl Hold {
     }
 
     /// Gives free a tuple that is out of the wheel.
-    fn release(&mut self, number: u32, crowds: &mut Crowds) {
+    fn release(&mut self, number: u32, beside: &mut Beside<'_>) {
         let Some(key) = self.tuples.get(number).map(Held::key) else { return };
         self.index.remove(self.secret.hash(&key), number);
         self.tuples.remove(number);
-        crowds.release(&key);
+        beside.crowds.release(&key);
+        beside.quota.give_back(HELD, self.tenant(number));
+    }
+
+    fn tenant(&self, number: u32) -> Tenant {
+        self.tenants.get(number as usize).copied().unwrap_or_default()
     }
 }
 

@@ -4,6 +4,10 @@
 //! buckets, one in each half of the index, and stands in the first unless that was full. Which two depends on a keyed hash, so that
 //! nobody outside can choose keys that meet (I4). A bucket counts the keys that should be here and are in their second bucket, so that a
 //! miss usually reads one line. The caller compares keys: the index knows only hashes.
+//!
+//! Keys that meet all the same, by chance or because somebody knows the key of the hash, are never
+//! refused: one that finds no room in its two buckets strays into the next bucket that has some,
+//! from a third place on. Only those whose first bucket has strays look there.
 
 use wide::u8x16;
 
@@ -11,31 +15,41 @@ use wide::u8x16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hash(pub(crate) u64);
 
-/// Hashes to numbers below 2^31.
+/// Hashes to numbers below 2^30.
 pub(crate) struct Index {
     buckets: Vec<Bucket>,
     half: u32,
+    /// Keys in neither of their two buckets.
+    strays: u32,
+    /// How many buckets behind its third place the farthest of them stands, or stood.
+    reach: u32,
 }
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// The signature of each way, 0 where it is free. Behind them, as a number, keys whose first bucket is this one and that stand in
-    /// their second.
+    /// The signature of each way, 0 where it is free. Behind them two numbers of two bytes: of keys
+    /// whose first bucket is this one, those that stand in their second, and those that have
+    /// strayed. One that is at its highest stays there.
     signatures: [u8; 16],
-    /// The numbers, and [`DISPLACED`] where this is the key's second bucket.
+    /// The numbers, and [`DISPLACED`] where this is the key's second bucket, [`STRAY`] where it is
+    /// neither.
     numbers: [u32; WAYS],
 }
 
 const WAYS: usize = 12;
 const DISPLACED: u32 = 1 << 31;
+const STRAY: u32 = 1 << 30;
+/// The rest: the number itself.
+const NUMBER: u32 = STRAY - 1;
 
 impl Index {
     /// Room for `keys` keys at a load of at most 0.8.
     pub(crate) fn new(keys: u32) -> Self {
         let half = u64::from(keys).saturating_mul(5).div_ceil(4 * 12 * 2).saturating_add(1);
         let half = u32::try_from(half).unwrap_or(u32::MAX / 2);
-        Self { buckets: vec![Bucket::EMPTY; (half as usize).saturating_mul(2)], half }
+        let buckets = vec![Bucket::EMPTY; (half as usize).saturating_mul(2)];
+        Self { buckets, half, strays: 0, reach: 0 }
     }
 
     /// The number of the key with this hash for which `is_it` says yes.
@@ -47,10 +61,14 @@ impl Index {
         if let Some(number) = first.find(signature, &mut is_it) {
             return Some(number);
         }
-        if first.displaced() == 0 {
+        if first.has_all() {
             return None;
         }
-        self.bucket(self.second(place, signature))?.find(signature, &mut is_it)
+        let second = self.bucket(self.second(place, signature))?.find(signature, &mut is_it);
+        if second.is_some() || first.strays() == 0 {
+            return second;
+        }
+        self.stray_places(hash).find_map(|place| self.bucket(place)?.find(signature, &mut is_it))
     }
 
     /// The number that a lookup is likely to find, right or wrong: what a batch reads ahead. `u32::MAX` if it will find none.
@@ -61,7 +79,7 @@ impl Index {
         let likely = |place| {
             let bucket = self.bucket(place)?;
             let way = way_of(bucket.ways(signature))?;
-            bucket.numbers.get(way).map(|number| number & !DISPLACED)
+            bucket.numbers.get(way).map(|number| number & NUMBER)
         };
         likely(place).or_else(|| likely(self.second(place, signature))).unwrap_or(u32::MAX)
     }
@@ -72,10 +90,17 @@ impl Index {
         self.bucket(self.first(hash)).map_or(0, |bucket| bucket.numbers[0])
     }
 
-    /// Adds a key. Fails, and changes nothing, if there is no room for it within two moves of other keys, which at this load is a
-    /// matter of theory.
+    /// Adds a key. Fails only where all buckets are full, which those of the keys that the index
+    /// was made for do not fill.
     #[must_use]
     pub(crate) fn insert(&mut self, hash: Hash, number: u32) -> bool {
+        self.insert_near(hash, number) || self.insert_stray(hash, number)
+    }
+
+    /// Adds a key to one of its two buckets. Fails, and changes nothing, if there is no room for it
+    /// within two moves of other keys, which by chance does not happen at this load.
+    #[must_use]
+    pub(crate) fn insert_near(&mut self, hash: Hash, number: u32) -> bool {
         let signature = hash.signature();
         let first = self.first(hash);
         let second = self.second(first, signature);
@@ -92,6 +117,65 @@ impl Index {
         true
     }
 
+    /// Adds a key to the next bucket from its third place on that has room.
+    #[cold]
+    fn insert_stray(&mut self, hash: Hash, number: u32) -> bool {
+        let first = self.first(hash);
+        let mut free = self
+            .places_from(self.third(hash))
+            .zip(0..)
+            .filter_map(|(place, step)| Some((place, step, self.bucket(place)?.free()?)));
+        let Some((place, step, way)) = free.next() else { return false };
+        if let Some(bucket) = self.bucket_mut(place) {
+            bucket.put(way, hash.signature(), number | STRAY);
+        }
+        if let Some(bucket) = self.bucket_mut(first) {
+            bucket.stray(1);
+        }
+        self.strays = self.strays.saturating_add(1);
+        self.reach = self.reach.max(step);
+        true
+    }
+
+    /// Takes out a key that has strayed; says whether it was there.
+    #[cold]
+    fn remove_stray(&mut self, hash: Hash, number: u32) -> bool {
+        let mark = number | STRAY;
+        let has_it = |place: &usize| {
+            self.bucket(*place).is_some_and(|bucket| bucket.holds(hash.signature(), mark))
+        };
+        let Some(place) = self.stray_places(hash).find(has_it) else { return false };
+        if let Some(bucket) = self.bucket_mut(place) {
+            bucket.take(hash.signature(), mark);
+        }
+        let first = self.first(hash);
+        if let Some(bucket) = self.bucket_mut(first) {
+            bucket.stray(-1);
+        }
+        self.strays = self.strays.saturating_sub(1);
+        if self.strays == 0 {
+            self.reach = 0;
+        }
+        true
+    }
+
+    /// The buckets in which a key may have strayed.
+    fn stray_places(&self, hash: Hash) -> impl Iterator<Item = usize> {
+        self.places_from(self.third(hash)).take((self.reach as usize).saturating_add(1))
+    }
+
+    /// All buckets, in a circle.
+    fn places_from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = self.buckets.len();
+        (start..count).chain(0..start.min(count))
+    }
+
+    /// Where a key strays.
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+    fn third(&self, hash: Hash) -> usize {
+        scale(hash.0 as u32, self.half.wrapping_mul(2))
+    }
+
     /// Takes a key out; says whether it was there.
     pub(crate) fn remove(&mut self, hash: Hash, number: u32) -> bool {
         let signature = hash.signature();
@@ -106,7 +190,7 @@ impl Index {
         if found && let Some(bucket) = self.bucket_mut(first) {
             bucket.displace(-1);
         }
-        found
+        found || self.strays != 0 && self.remove_stray(hash, number)
     }
 
     /// A free place in one of two buckets; keys move to their other bucket where needed.
@@ -134,6 +218,10 @@ impl Index {
         else {
             return false;
         };
+        // One that has strayed does not say which its two buckets are.
+        if number & STRAY != 0 {
+            return false;
+        }
         let other = self.second(place, signature);
         let Some(target) = self.bucket(other) else { return false };
         let room = match target.free() {
@@ -197,7 +285,7 @@ impl Bucket {
     fn find(&self, signature: u8, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
         let mut ways = self.ways(signature);
         while let Some(way) = way_of(ways) {
-            let number = self.numbers.get(way)? & !DISPLACED;
+            let number = self.numbers.get(way)? & NUMBER;
             if is_it(number) {
                 return Some(number);
             }
@@ -229,28 +317,71 @@ impl Bucket {
     }
 
     fn take(&mut self, signature: u8, number: u32) -> bool {
+        match self.way_with(signature, number) {
+            Some(way) => {
+                self.put(way, 0, 0);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn holds(&self, signature: u8, number: u32) -> bool {
+        self.way_with(signature, number).is_some()
+    }
+
+    fn way_with(&self, signature: u8, number: u32) -> Option<usize> {
         let mut ways = self.ways(signature);
         while let Some(way) = way_of(ways) {
             if self.get(way) == Some((signature, number)) {
-                self.put(way, 0, 0);
-                return true;
+                return Some(way);
             }
             ways &= ways.wrapping_sub(1);
         }
-        false
+        None
+    }
+
+    /// Whether all keys whose first bucket this is are here.
+    #[inline]
+    fn has_all(&self) -> bool {
+        self.signatures.last_chunk() == Some(&[0; 4])
+    }
+
+    /// Of the keys whose first bucket this is, those that stand in their second, and those that
+    /// have strayed.
+    #[inline]
+    fn elsewhere(&self) -> [u16; 2] {
+        let [a, b, c, d] = self.signatures.last_chunk().copied().unwrap_or_default();
+        [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])]
     }
 
     #[inline]
-    fn displaced(&self) -> u32 {
-        self.signatures.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    fn strays(&self) -> u16 {
+        let [_, strays] = self.elsewhere();
+        strays
     }
 
-    fn displace(&mut self, more: i32) {
-        let displaced = self.displaced().saturating_add_signed(more);
+    fn displace(&mut self, more: i16) {
+        let [displaced, strays] = self.elsewhere();
+        self.set_elsewhere([count(displaced, more), strays]);
+    }
+
+    fn stray(&mut self, more: i16) {
+        let [displaced, strays] = self.elsewhere();
+        self.set_elsewhere([displaced, count(strays, more)]);
+    }
+
+    fn set_elsewhere(&mut self, numbers: [u16; 2]) {
+        let [[a, b], [c, d]] = numbers.map(u16::to_le_bytes);
         if let Some(place) = self.signatures.last_chunk_mut() {
-            *place = displaced.to_le_bytes();
+            *place = [a, b, c, d];
         }
     }
+}
+
+/// One that has reached its highest stays there: how many more there were is not known.
+const fn count(number: u16, more: i16) -> u16 {
+    if number == u16::MAX { number } else { number.saturating_add_signed(more) }
 }
 
 /// The lowest way of some.
@@ -317,13 +448,13 @@ mod tests {
     fn a_key_that_cannot_be_placed_changes_nothing() {
         let mut index = Index::new(24);
         // All with one signature and one first bucket: two buckets' worth fit.
-        let placed = (0..100).take_while(|number| index.insert(Hash(1), *number)).count();
+        let placed = (0..100).take_while(|number| index.insert_near(Hash(1), *number)).count();
         assert_eq!(placed, 2 * WAYS);
         let found =
             (0..100).filter(|number| index.find(Hash(1), |other| other == *number).is_some());
         assert_eq!(found.count(), 2 * WAYS);
         assert!(index.remove(Hash(1), 5) && !index.remove(Hash(1), 5));
-        assert!(index.insert(Hash(1), 77));
+        assert!(index.insert_near(Hash(1), 77));
     }
 
     /// As full as it gets, when nearly every key that comes moves others, in both directions.
@@ -332,7 +463,7 @@ mod tests {
         for keys in [100, 1000, 10_000] {
             let mut index = Index::new(keys);
             let taken: Vec<u32> =
-                (0..2 * keys).filter(|number| index.insert(hash(*number), *number)).collect();
+                (0..2 * keys).filter(|number| index.insert_near(hash(*number), *number)).collect();
             assert!(taken.len() * 100 > index.buckets.len() * WAYS * 98, "{}", taken.len());
             for (at, number) in taken.iter().enumerate() {
                 for number in taken.iter().skip(at) {
@@ -345,6 +476,14 @@ mod tests {
                 assert!(index.remove(hash(*number), *number));
             }
             assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
+        }
+    }
+
+    impl Index {
+        /// The two buckets of a key.
+        pub(crate) fn buckets_of(&self, hash: Hash) -> [usize; 2] {
+            let first = self.first(hash);
+            [first, self.second(first, hash.signature())]
         }
     }
 
@@ -361,12 +500,57 @@ mod tests {
         for way in 0..WAYS {
             bucket.put(way, [0, 1, 0x80, 0xFF, 2, 1, 0, 0x7F, 0x80, 0xFF, 0, 3][way], 7);
         }
-        bucket.displace(0x0101_8002);
+        bucket.set_elsewhere([0x8002, 0x0101]);
         for signature in 0..=u8::MAX {
             let ways = (0..WAYS).filter(|way| bucket.get(*way).unwrap().0 == signature);
             let ways = ways.fold(0, |ways, way| ways | 1 << way);
             assert_eq!(bucket.ways(signature), ways, "{signature}");
         }
+    }
+
+    /// I4: whatever keys somebody chooses, an index takes as many as it was made for. All with one
+    /// hash are the worst that there is.
+    #[test]
+    fn keys_that_meet_are_never_refused() {
+        for keys in [1, 24, 500] {
+            let mut index = Index::new(keys);
+            assert!((0..keys).all(|number| index.insert(Hash(7 << 40 | 1), number)), "{keys}");
+            let others: Vec<_> = (0..index.buckets.len() * WAYS - keys as usize)
+                .map(|number| {
+                    let number = u32::try_from(number).unwrap();
+                    assert!(index.insert(hash(number), keys + number));
+                    number
+                })
+                .collect();
+            assert!(!index.insert(hash(1), 1), "and no more than fit");
+            for number in 0..keys {
+                let found = index.find(Hash(7 << 40 | 1), |found| found == number);
+                assert_eq!(found, Some(number));
+            }
+            for number in &others {
+                let found = index.find(hash(*number), |found| found == keys + number);
+                assert_eq!(found, Some(keys + number));
+            }
+            assert!((0..keys).all(|number| index.remove(Hash(7 << 40 | 1), number)));
+            assert!(others.iter().all(|number| index.remove(hash(*number), keys + number)));
+            assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
+            assert_eq!((index.strays, index.reach), (0, 0));
+        }
+    }
+
+    /// More than 65,535 keys of one bucket may have strayed: then it is looked for strays for good.
+    #[test]
+    fn a_count_at_its_highest_stays_there() {
+        let mut bucket = Bucket::EMPTY;
+        bucket.stray(i16::MAX);
+        bucket.stray(i16::MAX);
+        bucket.stray(1);
+        assert_eq!(bucket.strays(), u16::MAX);
+        bucket.stray(-1);
+        assert_eq!(bucket.strays(), u16::MAX);
+        bucket.displace(1);
+        bucket.displace(-1);
+        assert_eq!(bucket.elsewhere(), [0, u16::MAX]);
     }
 
     /// A way that is free again holds a number that was not taken out.

@@ -27,10 +27,6 @@ impl<V> Keyed<V> {
         self.slots.live() == 0
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.slots.is_full()
-    }
-
     /// Slots that were ever used: all numbers are below.
     pub(crate) fn used(&self) -> u32 {
         self.slots.used()

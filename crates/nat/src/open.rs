@@ -1,18 +1,17 @@
 //! Opening flows.
 
-use vnetem_packet::{FiveTuple, Headers, Transport, tcp_options};
+use vnetem_packet::{FiveTuple, Headers, tcp_options};
 
 use crate::detail::{Detail, Totals};
-use crate::hold::Kind;
 use crate::index::Hash;
 use crate::key::Key;
 use crate::record::Record;
-use crate::shares::Unshared;
 use crate::sharing::whole;
 use crate::slab::NIL;
-use crate::table::number;
+use crate::table::{CELLS, FLOWS, number};
+use crate::track::segment_of;
 use crate::{
-    Block, Cell, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
+    Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
 };
 
 /// A flow that may be opened, as [`FlowTable::may_open`] found: what [`FlowTable::enter`] need not ask again.
@@ -59,12 +58,26 @@ impl<T: Copy> FlowTable<T> {
     ///
     /// # Errors
     ///
-    /// [`OpenError::TupleInUse`] if one of the two keys belongs to another flow, if they are the same, or if the external tuple is in
-    /// hold-down; [`OpenError::TableFull`] if there is no room.
+    /// See [`OpenError`]. Nothing else is in the way of [`enter`](Self::enter).
     #[inline]
     pub fn may_open(&self, now: Time, new: NewFlow<T>) -> Result<Opening<T>, OpenError> {
+        self.may_open_after(now, new, None)
+    }
+
+    /// Whether a flow may be opened right after another one that may be, with the room that this
+    /// one leaves. Nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`may_open`](Self::may_open).
+    pub fn may_open_after(
+        &self,
+        now: Time,
+        new: NewFlow<T>,
+        before: Option<&Opening<T>>,
+    ) -> Result<Opening<T>, OpenError> {
         let at = self.at(now);
-        let (hashes, replaced) = self.replaced_by(at, &new)?;
+        let (hashes, replaced) = self.replaced_by(at, &new, before)?;
         Ok(Opening { new, hashes, replaced, at, changes: self.changes })
     }
 
@@ -106,11 +119,12 @@ impl<T: Copy> FlowTable<T> {
         let now = self.advance(now);
         let (hashes, replaced) = match stands {
             true => (opening.hashes, opening.replaced),
-            false => self.replaced_by(now, new)?,
+            false => self.replaced_by(now, new, None)?,
         };
         let outside = new.key(Side::Outside);
         // What is replaced may be the last of a socket that goes on.
-        let (share, takes) = self.shares.join(now, new).ok_or(OpenError::TableFull)?;
+        let joined = self.shares.join(now, new, &mut self.quota);
+        let (share, takes) = joined.ok_or(OpenError::MappingsFull)?;
         for slot in replaced {
             if let Some(record) = self.records.get(slot) {
                 let (cause, ended) =
@@ -119,16 +133,17 @@ impl<T: Copy> FlowTable<T> {
                 self.remove(slot, cause, ended, Some(&outside));
             }
         }
-        let Some((slot, cell)) = self.seat(new.cell, hashes) else {
-            self.shares.part(now, share, 0, &outside);
+        let Some((slot, cell)) = self.seat(new, hashes) else {
+            self.shares.part(now, share, 0, &outside, &mut self.quota);
             return Err(OpenError::TableFull);
         };
+        self.quota.take(FLOWS, self.cells.tenant(cell));
         self.shares.seat(slot, share);
         let stamp = self.details.get(slot as usize).map_or(0, |old| old.stamp);
         let mut record = Record::new(new, now, cell);
         let mut detail = Detail { generation: new.generation, stamp, ..Detail::default() };
         let totals = Totals { opened: now, ..Totals::default() };
-        if let Transport::Tcp(segment) = first.transport {
+        if let Some(segment) = segment_of(first) {
             let scale = tcp_options(packet, first).window_scale;
             record.connection(&mut detail).begin(&segment, scale);
         }
@@ -185,7 +200,7 @@ impl<T: Copy> FlowTable<T> {
             let of_flow = self
                 .lookup(hash, &key)
                 .and_then(|(slot, _)| self.records.get(slot))
-                .is_some_and(Record::is_translated);
+                .is_some_and(|record| record.is_translated() && !record.is_released());
             of_flow || self.hold.has(hash, &key) || self.shares.has_external(&key)
         };
         let word = (0..64).filter(is_taken).fold(0, |word, bit| word | 1_u64 << bit);
@@ -194,38 +209,117 @@ impl<T: Copy> FlowTable<T> {
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
     pub(crate) fn must_rest(&self, now: u64, record: &Record<T>) -> bool {
-        record.is_translated() && self.hold.until(self.rest_of(record), self.deadline(record)) > now
+        record.is_translated() && self.rested_at(record) > now
     }
 
-    /// What kind of rest follows a flow that ends as it is.
-    pub(crate) fn rest_of(&self, record: &Record<T>) -> Kind {
-        Kind::of(record.protocol(), record.state, record.state.cause_of_expiry())
+    /// When the external tuple of a flow has rested that ends as it is.
+    pub(crate) fn rested_at(&self, record: &Record<T>) -> u64 {
+        self.freed(record, record.state.cause_of_expiry(), self.deadline(record))
     }
 
-    /// The hashes of a new flow's keys, and which flows it would take the place of, if it may be opened.
-    fn replaced_by(&self, now: u64, new: &NewFlow<T>) -> Result<([Hash; 2], [u32; 2]), OpenError> {
+    /// Whether a flow leaves its external tuple to others: it is past its deadline, or a tombstone,
+    /// and the tuple has rested.
+    pub(crate) fn leaves_tuple(&self, now: u64, record: &Record<T>) -> bool {
+        let is_tombstone = record.state.is_tombstone() && record.is_translated();
+        (self.deadline(record) <= now || is_tombstone) && !self.must_rest(now, record)
+    }
+
+    /// The hashes of a new flow's keys, and which flows it would take the place of, if it may be
+    /// opened; perhaps after another.
+    fn replaced_by(
+        &self,
+        now: u64,
+        new: &NewFlow<T>,
+        before: Option<&Opening<T>>,
+    ) -> Result<([Hash; 2], [u32; 2]), OpenError> {
         let keys = [new.key(Side::Inside), new.key(Side::Outside)];
         let [inside, outside] = keys;
         let hashes = [self.secret.hash(&inside), self.secret.hash(&outside)];
-        if inside == outside || !new.sharing.alone && self.hold.holds(now, hashes[1], &outside) {
+        if inside == outside {
             return Err(OpenError::TupleInUse);
         }
-        self.shares.can_join(now, new).map_err(|why| match why {
-            Unshared::NoRoom => OpenError::TableFull,
-            Unshared::Anothers => OpenError::TupleInUse,
-        })?;
+        if !new.sharing.alone && self.hold.holds(now, hashes[1], &outside) {
+            return Err(OpenError::TupleHeld);
+        }
+        if self.shares.is_anothers(new) {
+            return Err(OpenError::TupleInUse);
+        }
         let names = Names { keys, hashes, alone: new.sharing.alone };
         let first = self.giving_way(now, &names, new.opener, true, NIL)?;
         let second = self.giving_way(now, &names, new.opener.other(), false, first)?;
         let slots = [first, second];
-        let mut records = slots.into_iter().filter_map(|slot| self.records.get(slot));
-        let full = self.records.is_full() && slots == [NIL, NIL];
-        let no_cell = !self.cells.has_room(new.cell)
-            && !records.any(|record| self.cells.goes_with_its_last(record.cell()));
-        if full || no_cell {
-            return Err(OpenError::TableFull);
+        self.has_room(new, slots, before)?;
+        if !self.shares.has_room(now, new, &self.quota, before.map(|before| &before.new)) {
+            return Err(OpenError::MappingsFull);
         }
         Ok((hashes, slots))
+    }
+
+    /// Whether the table has room for a new flow in place of others, and its tenant may have it
+    /// (docs/shares.md); perhaps after another.
+    #[inline]
+    fn has_room(
+        &self,
+        new: &NewFlow<T>,
+        replaced: [u32; 2],
+        before: Option<&Opening<T>>,
+    ) -> Result<(), OpenError> {
+        // Nearly every flow.
+        if replaced == [NIL, NIL] && before.is_none() {
+            return if self.records.vacancies() == 0 {
+                Err(OpenError::TableFull)
+            } else if !self.quota.has_room(FLOWS, new.tenant) {
+                Err(OpenError::ShareUsed)
+            } else if self.quota.has_room(CELLS, new.tenant) || self.cells.find(new.cell).is_some()
+            {
+                Ok(())
+            } else {
+                Err(OpenError::CellsFull)
+            };
+        }
+        self.has_room_beside(new, replaced, before)
+    }
+
+    #[inline(never)]
+    fn has_room_beside(
+        &self,
+        new: &NewFlow<T>,
+        replaced: [u32; 2],
+        before: Option<&Opening<T>>,
+    ) -> Result<(), OpenError> {
+        let gives_way = |slots: [u32; 2]| {
+            slots.into_iter().filter_map(|slot| self.records.get(slot).map(Record::cell))
+        };
+        // A flow takes a place and gives free those of the flows that it replaces.
+        let other = before.filter(|before| before.replaces() == 0).map(|before| before.new.tenant);
+        let freed = before.map_or(0, |before| before.replaces().saturating_sub(1));
+        let vacant = self.records.vacancies().saturating_add(freed);
+        if replaced == [NIL, NIL] && vacant <= u32::from(other.is_some()) {
+            return Err(OpenError::TableFull);
+        }
+        let known = self.cells.find(new.cell);
+        let tenant = known.map_or(new.tenant, |cell| self.cells.tenant(cell));
+        let is_own = |cell| self.cells.tenant(cell) == tenant;
+        if !gives_way(replaced).any(is_own)
+            && !before.is_some_and(|before| {
+                before.replaces() > 1 && gives_way(before.replaced).any(is_own)
+            })
+            && !self.quota.has_room_beside(FLOWS, tenant, other)
+        {
+            return Err(OpenError::ShareUsed);
+        }
+        if known.is_some() || before.is_some_and(|before| before.new.cell == new.cell) {
+            return Ok(());
+        }
+        let goes = |cell| self.cells.goes_with_its_last(cell);
+        let is_made = |before: &&Opening<T>| {
+            self.cells.find(before.new.cell).is_none() && !gives_way(before.replaced).any(goes)
+        };
+        let other = before.filter(is_made).map(|before| before.new.tenant);
+        match gives_way(replaced).any(goes) || self.quota.has_room_beside(CELLS, tenant, other) {
+            true => Ok(()),
+            false => Err(OpenError::CellsFull),
+        }
     }
 
     /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.
@@ -249,23 +343,106 @@ impl<T: Copy> FlowTable<T> {
         let takes_over = !alone
             && record.has_key(Side::Outside, &outside)
             && !record.has_key(Side::Inside, &inside);
-        if self.deadline(record) > now && !reopens || takes_over && self.must_rest(now, record) {
+        // A tombstone whose tuple has rested keeps nobody from it.
+        let left = found == Side::Outside && self.leaves_tuple(now, record);
+        let over = self.deadline(record) <= now || reopens || left;
+        if !over {
             return Err(OpenError::TupleInUse);
+        }
+        if takes_over && self.must_rest(now, record) {
+            return Err(OpenError::TupleHeld);
         }
         Ok(slot)
     }
 
     /// Slot and cell of a new flow, which is entered in the index: both keys, or none.
-    fn seat(&mut self, cell: Cell, [inside, outside]: [Hash; 2]) -> Option<(u32, u32)> {
+    fn seat(&mut self, new: &NewFlow<T>, [inside, outside]: [Hash; 2]) -> Option<(u32, u32)> {
         let slot = self.records.vacant()?;
-        let cell = self.cells.join(cell)?;
+        let cell = self.cells.join(new.cell, new.tenant, &mut self.quota)?;
         if self.index.insert(inside, number(slot, Side::Inside)) {
             if self.index.insert(outside, number(slot, Side::Outside)) {
                 return Some((slot, cell));
             }
             self.index.remove(inside, number(slot, Side::Inside));
         }
-        self.cells.leave(cell);
+        self.cells.leave(cell, &mut self.quota);
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{Ipv4Addr, SocketAddrV4};
+
+    use vnetem_packet::Protocol;
+
+    use super::*;
+    use crate::{Generation, Keys, Settings, Sharing, Tenant};
+
+    /// A datagram that nobody looks into.
+    const PACKET: [u8; 28] = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0x66, 0xC9, 10, 0, 0, 4, 10, 0, 0, 5, 0, 9, 0, 9, 0, 8,
+        0, 0,
+    ];
+
+    /// From a host of one network to another, as nothing of it is translated.
+    fn inside_one_network(number: u32) -> NewFlow<()> {
+        let [_, _, high, low] = number.to_be_bytes();
+        let [_, host, ..] = number.to_be_bytes();
+        let inside =
+            SocketAddrV4::new(Ipv4Addr::new(10, 0, host, 4), u16::from_be_bytes([high, low]));
+        NewFlow {
+            protocol: Protocol::UDP,
+            inside,
+            inside_zone: Zone(7),
+            external: inside,
+            outside_zone: Zone(8),
+            remote: SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, 5), 9),
+            opener: Side::Inside,
+            cell: crate::Cell(1),
+            tenant: Tenant::NOBODY,
+            generation: Generation(1),
+            judgement: (),
+            sharing: Sharing::default(),
+        }
+    }
+
+    fn table(keys: Keys) -> FlowTable<()> {
+        FlowTable::new(Settings { capacity: 64, keys, ..Settings::replayable(0) })
+    }
+
+    /// Flows that an attacker who knows the keys finds by trying, whose keys from the inside all
+    /// have the two buckets of the victim's.
+    fn colliding(known: &FlowTable<()>, victim: &NewFlow<()>, count: usize) -> Vec<NewFlow<()>> {
+        let buckets = |new: &NewFlow<()>| {
+            let hash = known.secret.hash(&new.key(Side::Inside));
+            known.index.buckets_of(hash)
+        };
+        let tries = (1..).map(inside_one_network);
+        tries.filter(|new| buckets(new) == buckets(victim)).take(count).collect()
+    }
+
+    /// I4: with more colliding flows than two buckets hold, the victim still finds room, and all
+    /// are found.
+    #[test]
+    fn known_collisions_refuse_nobody() {
+        let headers = Headers::parse(&PACKET).unwrap();
+        let mut known = table(Keys::replayable(0));
+        let victim = inside_one_network(0);
+        let attack = colliding(&known, &victim, 40);
+        for new in attack.iter().chain([&victim]) {
+            assert!(known.open(Time(1), *new, &headers, &PACKET).is_ok());
+        }
+        for new in attack.iter().chain([&victim]) {
+            let tuple = new.key(Side::Inside).tuple();
+            assert!(known.find(Time(1), new.inside_zone, &tuple).is_some());
+        }
+        // Which buckets they would have under a key that the attacker does not know is another
+        // question.
+        let secret = table(Keys::secret([0x5A; 16]));
+        let buckets =
+            |new: &NewFlow<()>| secret.index.buckets_of(secret.secret.hash(&new.key(Side::Inside)));
+        let meet = attack.iter().filter(|new| buckets(new) == buckets(&victim)).count();
+        assert!(meet <= 2, "{meet} of 40 still meet the victim");
     }
 }

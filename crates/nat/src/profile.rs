@@ -2,21 +2,26 @@
 
 use core::time::Duration;
 
-use crate::settings::Timers;
+use crate::hold::Kind;
+use crate::settings::{HoldDown, Timers};
+use crate::time::nanoseconds;
 use crate::{Settings, State};
 
-/// Which timers a flow has, for all its life (N-15, N-23): those of the gateway or pool behind which it opened. Default: the table's own.
+/// Which timers a flow has, for all its life (N-15, N-23), and how long its external tuple rests afterwards (N-14): those of the
+/// gateway or pool behind which it opened. Default: the table's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerProfile {
-    /// [`Settings::timers`].
+    /// [`Settings::timers`] and [`Settings::hold`].
     #[default]
     Table,
-    /// [`Timers::LINUX`].
+    /// [`Timers::LINUX`] and [`HoldDown::NONE`].
     Linux,
-    /// [`Timers::RFC`].
+    /// [`Timers::RFC`] and [`HoldDown::RFC`].
     Rfc,
-    /// [`Timers::AZURE`] with this idle timeout of TCP.
+    /// [`Timers::AZURE`] with this idle timeout of TCP, and [`HoldDown::AZURE`].
     Azure(IdleMinutes),
+    /// [`Timers::balancer`] with this idle timeout of TCP, and [`HoldDown::BALANCER`].
+    Balancer(IdleMinutes),
 }
 
 /// The idle timeout of TCP behind Azure's methods: 4 to 120 minutes, 4 by default (N-15, N-23, C-09).
@@ -49,13 +54,14 @@ impl Default for IdleMinutes {
 }
 
 impl TimerProfile {
-    /// Its row among all; Azure's profiles have the rows of their minutes.
+    /// Its row among all; Azure's profiles have the rows of their minutes, load balancers' beyond.
     pub(crate) const fn row(self) -> u8 {
         match self {
             Self::Table => 0,
             Self::Linux => 1,
             Self::Rfc => 2,
             Self::Azure(idle) => idle.0,
+            Self::Balancer(idle) => BALANCERS | idle.0,
         }
     }
 }
@@ -63,16 +69,21 @@ impl TimerProfile {
 /// The timers of every profile, one row of 16 for each, as flat as the hit path wants them.
 pub(crate) struct Clocks(Box<[u64; ROWS << WIDTH]>);
 
-const ROWS: usize = 128;
+const ROWS: usize = 256;
+/// The first row of load balancers.
+const BALANCERS: u8 = 128;
 const WIDTH: u32 = 4;
 
-const _: () = assert!(State::COUNT <= 1 << WIDTH && (IdleMinutes::MAX.0 as usize) < ROWS);
+const _: () = assert!(State::COUNT <= 1 << WIDTH && IdleMinutes::MAX.0 < BALANCERS);
 
 impl Clocks {
     pub(crate) fn new(settings: &Settings) -> Self {
         let mut all = Box::new([0; ROWS << WIDTH]);
         let azure = (IdleMinutes::MIN.0..=IdleMinutes::MAX.0).filter_map(IdleMinutes::new);
-        let rows = azure.map(|idle| (TimerProfile::Azure(idle), Timers::azure(idle)));
+        let rows = azure.flat_map(|idle| {
+            let balancer = (TimerProfile::Balancer(idle), Timers::balancer(idle));
+            [(TimerProfile::Azure(idle), Timers::azure(idle)), balancer]
+        });
         let others = [
             (TimerProfile::Table, settings.timers),
             (TimerProfile::Linux, Timers::LINUX),
@@ -103,6 +114,14 @@ impl Timers {
         Self { established: idle, fin_wait: idle, close_wait: idle, ..Self::AZURE }
     }
 
+    /// Those of a load balancer with this idle timeout of TCP: after the FIN of either end the port
+    /// is given back in 240 s, whatever the timeout (N-14, N-23).
+    #[must_use]
+    pub const fn balancer(idle: IdleMinutes) -> Self {
+        let closing = Duration::from_secs(240);
+        Self { fin_wait: closing, close_wait: closing, ..Self::azure(idle) }
+    }
+
     /// The timers of a profile, where the table's own are these.
     #[must_use]
     pub const fn of(profile: TimerProfile, table: &Self) -> Self {
@@ -111,6 +130,53 @@ impl Timers {
             TimerProfile::Linux => Self::LINUX,
             TimerProfile::Rfc => Self::RFC,
             TimerProfile::Azure(idle) => Self::azure(idle),
+            TimerProfile::Balancer(idle) => Self::balancer(idle),
         }
+    }
+}
+
+impl HoldDown {
+    /// The hold-down of a profile, where the table's own is this.
+    #[must_use]
+    pub const fn of(profile: TimerProfile, table: &Self) -> Self {
+        match profile {
+            TimerProfile::Table => *table,
+            TimerProfile::Linux => Self::NONE,
+            TimerProfile::Rfc => Self::RFC,
+            TimerProfile::Azure(_) => Self::AZURE,
+            TimerProfile::Balancer(_) => Self::BALANCER,
+        }
+    }
+}
+
+/// How long tuples rest by every profile, in nanoseconds.
+pub(crate) struct Rests([[u64; Kind::COUNT]; 5]);
+
+impl Rests {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let idle = IdleMinutes::MIN;
+        let profiles = [
+            TimerProfile::Table,
+            TimerProfile::Linux,
+            TimerProfile::Rfc,
+            TimerProfile::Azure(idle),
+            TimerProfile::Balancer(idle),
+        ];
+        Self(profiles.map(|profile| {
+            let HoldDown { fin, reset, half_open, idle, datagram } =
+                HoldDown::of(profile, &settings.hold);
+            [fin, reset, half_open, idle, datagram].map(nanoseconds)
+        }))
+    }
+
+    /// How long a tuple rests after a flow with the timers of this row.
+    pub(crate) fn of(&self, row: u8, kind: Kind) -> u64 {
+        let profile = match row {
+            0..=2 => usize::from(row),
+            3..BALANCERS => 3,
+            BALANCERS.. => 4,
+        };
+        let rests = self.0.get(profile);
+        rests.and_then(|rests| rests.get(kind as usize)).copied().unwrap_or(0)
     }
 }

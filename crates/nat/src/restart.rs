@@ -7,32 +7,35 @@ use vnetem_packet::{TcpFlags, TcpSegment};
 use crate::FlowId;
 use crate::tcp::CONTROL;
 
-/// The latest SYNs on connections under way, the oldest first. One that is forgotten is as if it had never been noticed.
-pub(crate) struct Restarts(Vec<Restart>);
+/// The latest SYN on each connection under way, by the slot of its flow, so that nobody's is
+/// forgotten for another's: its sequence number, what else of it counts, and the stamp of its flow.
+/// Zeros, which cost no memory until they are written, are none.
+pub(crate) struct Restarts(Vec<[u32; 3]>);
 
 /// A SYN by which an opener begins anew, if it is answered.
 #[derive(Clone, Copy)]
 pub(crate) struct Restart {
-    id: FlowId,
     pub(crate) syn: TcpSegment,
     pub(crate) scale: Option<u8>,
 }
 
-/// SYNs that are remembered.
-const MOST: usize = 256;
+/// Marks a SYN that is there, and one that offers a window scale.
+const IS_THERE: u32 = 1 << 31;
+const HAS_SCALE: u32 = 1 << 30;
 
 impl Restarts {
-    pub(crate) fn new() -> Self {
-        Self(Vec::with_capacity(MOST))
+    /// For so many flows.
+    pub(crate) fn new(flows: u32) -> Self {
+        Self(vec![[0; 3]; flows as usize])
     }
 
-    /// Remembers the SYN of a flow's opener, in place of an earlier one of the flow or, where there is no room, of the oldest of all.
+    /// Remembers the SYN of a flow's opener, in place of an earlier one.
     pub(crate) fn note(&mut self, id: FlowId, syn: &TcpSegment, scale: Option<u8>) {
-        let same = self.0.iter().position(|other| other.id == id);
-        if let Some(at) = same.or((self.0.len() == MOST).then_some(0)) {
-            self.0.remove(at);
+        if let Some(place) = self.0.get_mut(id.slot as usize) {
+            let scale = scale.map_or(0, |scale| HAS_SCALE | u32::from(scale) << 16);
+            let rest = IS_THERE | scale | u32::from(syn.payload_length);
+            *place = [syn.sequence, rest, id.stamp];
         }
-        self.0.push(Restart { id, syn: *syn, scale });
     }
 
     /// Whether a segment from the far end answers a SYN as a new one.
@@ -42,14 +45,28 @@ impl Restarts {
 
     /// The SYN that a segment from the far end answers as a new one, which is then the connection's own.
     pub(crate) fn take(&mut self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
-        self.answered(id, segment).map(|at| self.0.remove(at))
+        let restart = self.answered(id, segment)?;
+        *self.0.get_mut(id.slot as usize)? = [0; 3];
+        Some(restart)
     }
 
-    fn answered(&self, id: FlowId, segment: &TcpSegment) -> Option<usize> {
+    fn answered(&self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
         let is_answer = segment.flags.0 & CONTROL == TcpFlags::SYN.0 | TcpFlags::ACK.0;
-        let acknowledged = segment.acknowledgement;
-        self.0.iter().position(|Restart { id: of, syn, .. }| {
-            is_answer && *of == id && syn.end() == acknowledged
-        })
+        let &[sequence, rest, stamp] = self.0.get(id.slot as usize)?;
+        if !is_answer || rest & IS_THERE == 0 || stamp != id.stamp {
+            return None;
+        }
+        let [low, high, scale, _] = rest.to_le_bytes();
+        // What else a SYN says, a connection that begins does not ask.
+        let syn = TcpSegment {
+            sequence,
+            acknowledgement: 0,
+            window: 0,
+            payload_length: u16::from_le_bytes([low, high]),
+            header_length: 20,
+            flags: TcpFlags::SYN,
+        };
+        let scale = (rest & HAS_SCALE != 0).then_some(scale);
+        (syn.end() == segment.acknowledgement).then_some(Restart { syn, scale })
     }
 }

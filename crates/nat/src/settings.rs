@@ -2,24 +2,30 @@
 
 use core::time::Duration;
 
-use crate::State;
 use crate::time::nanoseconds;
+use crate::{Keys, State};
 
-/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable). The default is a table of 65,536 flows with Azure's timers.
+/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable): of 65,536 flows with Azure's
+/// timers, unless said otherwise.
+///
+/// There is no default, since somebody has to choose: [`Settings::secret`] between programs that do
+/// not trust each other, [`Settings::replayable`] for what must come out the same again. See
+/// [`Keys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Flows that fit, tombstones included; at most 2^30. All memory is taken when the table is made.
+    /// Flows that fit, tombstones included; at most [`Settings::MOST_FLOWS`]. All memory is taken
+    /// when the table is made.
     pub capacity: u32,
     /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are taken, one of those whose time is nearest is
     /// given free early, and counted.
     pub held: u32,
     /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one more finds the table full.
     pub cells: u32,
-    /// Where the choice of ports and the hash of the index start from: same seed and same calls, same results.
-    pub seed: u64,
+    /// Where the choice of ports and the hash of the index start from.
+    pub keys: Keys,
     /// How long a flow lives without a packet, where its pool does not say (N-15).
     pub timers: Timers,
-    /// How long an external tuple rests after its flow.
+    /// How long an external tuple rests after its flow, where its pool does not say (N-14).
     pub hold: HoldDown,
     /// How often a tombstone answers.
     pub answers: Answers,
@@ -75,8 +81,12 @@ pub struct Timers {
     pub tombstone: Duration,
 }
 
-/// How long an external tuple may not be given again after its flow, by how that ended (N-14, T-11). Flows that keep their source
-/// take no tuple from a pool, and theirs do not rest.
+/// How long an external tuple may not be given again, counted from the end of its connection, by how that ended (N-14, T-11).
+///
+/// The end is the last segment that closed the connection, the reset, the closing by a change, or
+/// the last SYN of one that was never opened. So the timer of such a state is a part of the rest,
+/// and adds nothing to it. A flow that goes silent ends when its timer runs out. Flows that keep
+/// their source take no tuple from a pool, and theirs do not rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldDown {
     /// TCP closed by FIN.
@@ -85,7 +95,7 @@ pub struct HoldDown {
     pub reset: Duration,
     /// TCP never opened.
     pub half_open: Duration,
-    /// TCP idle.
+    /// TCP idle, also after the FIN of one end alone.
     pub idle: Duration,
     /// UDP and everything else.
     pub datagram: Duration,
@@ -100,13 +110,32 @@ pub struct Answers {
     pub interval: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// The most flows that a table holds, whatever is asked for.
+    pub const MOST_FLOWS: u32 = 1 << 29;
+
+    /// Settings under which the same calls give the same bytes, on any machine (W10). Whoever knows
+    /// the seed can say which port comes next and choose tuples that meet in the index: they are
+    /// slower to find, but none is ever refused for it.
+    #[must_use]
+    pub const fn replayable(seed: u64) -> Self {
+        Self::with_keys(Keys::replayable(seed))
+    }
+
+    /// Settings under which nobody outside can say which port comes next (T-07) nor choose tuples
+    /// that meet in the index (I4): by 128 bits of entropy, which the caller draws anew for each
+    /// table and tells nobody.
+    #[must_use]
+    pub const fn secret(entropy: [u8; 16]) -> Self {
+        Self::with_keys(Keys::secret(entropy))
+    }
+
+    const fn with_keys(keys: Keys) -> Self {
         Self {
             capacity: 65_536,
             held: 65_536,
             cells: 65_536,
-            seed: 0,
+            keys,
             timers: Timers::AZURE,
             hold: HoldDown::AZURE,
             answers: Answers { burst: 16, interval: Duration::from_millis(100) },
@@ -208,7 +237,27 @@ impl HoldDown {
         datagram: Duration::from_secs(65),
     };
 
-    /// A port may be given again at once, as in Linux.
+    /// Azure's load balancer: 240 s after a FIN and 15 s after an RST; what idles out is free at
+    /// once, UDP too (N-14).
+    pub const BALANCER: Self = Self {
+        fin: Duration::from_secs(240),
+        reset: Duration::from_secs(15),
+        half_open: Duration::from_secs(30),
+        idle: Duration::ZERO,
+        datagram: Duration::ZERO,
+    };
+
+    /// The transitory timeout of RFC 5382 REQ-5 and RFC 7857 2.2 for TCP that was closed; 120 s for
+    /// what went silent (RFC 6888 REQ-8).
+    pub const RFC: Self = Self {
+        fin: Duration::from_secs(240),
+        reset: Duration::from_secs(240),
+        half_open: Duration::from_secs(240),
+        idle: Duration::from_secs(120),
+        datagram: Duration::from_secs(120),
+    };
+
+    /// A port may be given again once its flow is gone, as in Linux. A tombstone keeps its port.
     pub const NONE: Self = Self {
         fin: Duration::ZERO,
         reset: Duration::ZERO,

@@ -14,8 +14,9 @@ use crate::settings::Shared;
 use crate::sharing::{Block, Inbound, Sharing, SocketRule};
 use crate::sharing::{contact, host_key, socket_key, whole};
 use crate::slab::NIL;
+use crate::table::{BLOCKS, CONTACTS, HOSTS, SOCKETS, TableQuota};
 use crate::time::nanoseconds;
-use crate::{NewFlow, Side, Zone};
+use crate::{NewFlow, Side, Tenant, Zone};
 
 pub(crate) struct Shares {
     /// By the slot of the flow; shorter than the table as long as no later flow shares anything.
@@ -25,7 +26,7 @@ pub(crate) struct Shares {
     /// Whole sockets by their external tuple.
     externals: Keyed<u32>,
     /// Flows of whole sockets by external tuple and remote address.
-    contacts: Keyed<u32>,
+    contacts: Keyed<Contact>,
     blocks: Keyed<BlockUse>,
     /// Whether there ever was a whole socket.
     has_whole: bool,
@@ -45,6 +46,7 @@ pub(crate) struct Share {
 
 #[derive(Clone, Copy, Default)]
 struct Host {
+    tenant: Tenant,
     flows: u32,
     ports: u32,
     /// When the next flow may open if no burst is left; behind the present by as much as the burst has left.
@@ -53,7 +55,14 @@ struct Host {
 }
 
 #[derive(Clone, Copy)]
+struct Contact {
+    tenant: Tenant,
+    flows: u32,
+}
+
+#[derive(Clone, Copy)]
 struct Socket {
+    tenant: Tenant,
     external: SocketAddrV4,
     filtering: Option<Filtering>,
     flows: u32,
@@ -65,6 +74,7 @@ struct Socket {
 
 #[derive(Clone, Copy)]
 struct BlockUse {
+    tenant: Tenant,
     flows: u32,
     host: u32,
     last: u16,
@@ -92,6 +102,11 @@ impl Shares {
             hand: 0,
             capacity: flows as usize,
         }
+    }
+
+    /// Flows that may share something.
+    pub(crate) fn flows(&self) -> u32 {
+        u32::try_from(self.capacity).unwrap_or(u32::MAX)
     }
 
     /// Whether an inside address may open one more flow by these limits (T-10). Whoever is at the limit may open anew what is over:
@@ -167,54 +182,86 @@ impl Shares {
         open.then(|| Inbound { inside: inside.tuple().source, zone: inside.zone(), sharing })
     }
 
-    /// Whether [`join`](Self::join) would succeed, and whether what it takes is not another's.
-    pub(crate) fn can_join<T: Copy>(&self, now: u64, new: &NewFlow<T>) -> Result<(), Unshared> {
+    /// What a flow would have to make that it shares with others: the keys of its inside address,
+    /// its socket, whom it talks to, and its block.
+    fn wants<T: Copy>(&self, new: &NewFlow<T>) -> [Option<Key>; 4] {
         let sharing = &new.sharing;
+        let mut wants = [None; 4];
         if sharing.is_none() {
-            return Ok(());
+            return wants;
         }
-        let room = |missing: bool, full: bool| {
-            if missing && full { Err(Unshared::NoRoom) } else { Ok(()) }
-        };
+        let [host, socket, contacted, block] = &mut wants;
         if sharing.counts || sharing.block.is_some() {
-            room(
-                self.hosts.find(&host_key(new.inside_zone, new.inside)).is_none(),
-                self.hosts.is_full() && self.idle(now).is_none(),
-            )?;
+            let key = host_key(new.inside_zone, new.inside);
+            *host = Some(key).filter(|key| self.hosts.find(key).is_none());
         }
-        if let Some(block) = sharing.block {
-            room(self.blocks.find(&block.key(new.outside_zone)).is_none(), self.blocks.is_full())?;
+        if let Some(wanted) = sharing.block {
+            let key = wanted.key(new.outside_zone);
+            *block = Some(key).filter(|key| self.blocks.find(key).is_none());
         }
-        let outside = new.key(Side::Outside);
         if let Some(key) = socket_key(sharing.socket, new.inside_zone, new.protocol, new.inside) {
             let number = self.sockets.find(&key);
-            room(number.is_none(), self.sockets.is_full())?;
-            let owner = self.externals.find(&whole(&outside)).and_then(|at| self.externals.get(at));
-            let is_whole = matches!(sharing.socket, SocketRule::Whole(_));
-            if is_whole && owner != number.as_ref() {
-                return Err(Unshared::Anothers);
-            }
-            let socket = number.and_then(|number| self.sockets.get(number));
-            if socket.map_or(sharing.filtering(), |socket| socket.filtering)
-                == Some(Filtering::Address)
-            {
-                room(self.contacts.find(&contact(&outside)).is_none(), self.contacts.is_full())?;
+            *socket = Some(key).filter(|_| number.is_none());
+            let known = number.and_then(|number| self.sockets.get(number));
+            let filtering = known.map_or(sharing.filtering(), |socket| socket.filtering);
+            if filtering == Some(Filtering::Address) {
+                let key = contact(&new.key(Side::Outside));
+                *contacted = Some(key).filter(|key| self.contacts.find(key).is_none());
             }
         }
-        Ok(())
+        wants
+    }
+
+    /// Whether there is room for what [`join`](Self::join) would make; if it is asked for a flow
+    /// that opens after another, with what that will have made.
+    pub(crate) fn has_room<T: Copy>(
+        &self,
+        now: u64,
+        new: &NewFlow<T>,
+        quota: &TableQuota,
+        before: Option<&NewFlow<T>>,
+    ) -> bool {
+        if new.sharing.is_none() {
+            return true;
+        }
+        let made = before.map_or([None; 4], |before| self.wants(before));
+        let tables = [HOSTS, SOCKETS, CONTACTS, BLOCKS];
+        tables.into_iter().zip(self.wants(new)).zip(made).all(|((table, wanted), made)| {
+            if wanted.is_none() || wanted == made {
+                return true;
+            }
+            let other = before.filter(|_| made.is_some()).map(|before| before.tenant);
+            quota.has_room_beside(table, new.tenant, other)
+                || table == HOSTS && self.idle(now, new.tenant).is_some()
+        })
+    }
+
+    /// Whether the external tuple that a flow's socket is to have for itself belongs to another.
+    pub(crate) fn is_anothers<T: Copy>(&self, new: &NewFlow<T>) -> bool {
+        let SocketRule::Whole(_) = new.sharing.socket else { return false };
+        let key = socket_key(new.sharing.socket, new.inside_zone, new.protocol, new.inside);
+        let number = key.and_then(|key| self.sockets.find(&key));
+        let outside = whole(&new.key(Side::Outside));
+        let owner = self.externals.find(&outside).and_then(|at| self.externals.get(at));
+        owner != number.as_ref()
     }
 
     /// Lets a new flow share what it is to, before it has a slot. Whether its socket takes the external tuple as such, towards all
     /// remotes, is the second answer.
-    pub(crate) fn join<T: Copy>(&mut self, now: u64, new: &NewFlow<T>) -> Option<(Share, bool)> {
+    pub(crate) fn join<T: Copy>(
+        &mut self,
+        now: u64,
+        new: &NewFlow<T>,
+        quota: &mut TableQuota,
+    ) -> Option<(Share, bool)> {
         let mut share = Share::NONE;
         if new.sharing.is_none() {
             return Some((share, false));
         }
-        match self.enter(now, new, &mut share) {
+        match self.enter(now, new, &mut share, quota) {
             Some(takes) => Some((share, takes)),
             None => {
-                self.part(now, share, 0, &new.key(Side::Outside));
+                self.part(now, share, 0, &new.key(Side::Outside), quota);
                 None
             }
         }
@@ -234,28 +281,33 @@ impl Shares {
         }
     }
 
-    fn enter<T: Copy>(&mut self, now: u64, new: &NewFlow<T>, share: &mut Share) -> Option<bool> {
-        let sharing = new.sharing;
+    fn enter<T: Copy>(
+        &mut self,
+        now: u64,
+        new: &NewFlow<T>,
+        share: &mut Share,
+        quota: &mut TableQuota,
+    ) -> Option<bool> {
+        let (sharing, tenant) = (new.sharing, new.tenant);
         if sharing.counts || sharing.block.is_some() {
             let key = host_key(new.inside_zone, new.inside);
-            if self.hosts.is_full()
-                && self.hosts.find(&key).is_none()
-                && let Some(idle) = self.idle(now)
-            {
-                self.hosts.remove(idle);
-                self.hand = idle.wrapping_add(1);
-            }
-            share.host = self.hosts.find_or_insert(key, Host::default())?;
+            share.host = match self.hosts.find(&key) {
+                Some(number) => number,
+                None => self.add_host(now, key, tenant, quota)?,
+            };
             let host = self.hosts.get_mut(share.host)?;
             host.flows = host.flows.saturating_add(1);
             host.paid_until = host.paid_until.max(now).saturating_add(sharing.delays);
         }
         if let Some(block) = sharing.block {
-            let owner = BlockUse { flows: 0, host: share.host, last: block.last };
+            let owner = BlockUse { tenant, flows: 0, host: share.host, last: block.last };
             share.block = self.blocks.find_or_insert(block.key(new.outside_zone), owner)?;
             let used = self.blocks.get_mut(share.block)?;
             used.flows = used.flows.saturating_add(1);
             let (is_new, number) = (used.flows == 1, share.block);
+            if is_new {
+                quota.take(BLOCKS, tenant);
+            }
             let host = self.hosts.get_mut(share.host)?;
             if is_new && let Some(place) = host.blocks.iter_mut().find(|place| place.is_none()) {
                 *place = Some(number);
@@ -267,12 +319,16 @@ impl Shares {
             let filtering = sharing.filtering();
             let Share { host, block, .. } = *share;
             let external = new.external;
-            let socket = Socket { external, filtering, flows: 0, host, block, rests_until: 0 };
+            let socket =
+                Socket { tenant, external, filtering, flows: 0, host, block, rests_until: 0 };
             share.socket = self.sockets.find_or_insert(key, socket)?;
             let number = share.socket;
             let socket = self.sockets.get_mut(number)?;
             socket.flows = socket.flows.saturating_add(1);
             let (is_new, filtering) = (socket.flows == 1, socket.filtering);
+            if is_new {
+                quota.take(SOCKETS, tenant);
+            }
             if is_new && let Some(host) = self.hosts.get_mut(share.host) {
                 host.ports = host.ports.saturating_add(1);
             }
@@ -283,12 +339,35 @@ impl Shares {
             }
             // A port keeps the filter with which it was given.
             if filtering == Some(Filtering::Address) {
-                share.contact = self.contacts.find_or_insert(contact(&outside), 0)?;
-                let flows = self.contacts.get_mut(share.contact)?;
-                *flows = flows.saturating_add(1);
+                let none = Contact { tenant, flows: 0 };
+                share.contact = self.contacts.find_or_insert(contact(&outside), none)?;
+                let contact = self.contacts.get_mut(share.contact)?;
+                contact.flows = contact.flows.saturating_add(1);
+                if contact.flows == 1 {
+                    quota.take(CONTACTS, tenant);
+                }
             }
         }
         Some(takes)
+    }
+
+    /// Adds an inside address, in place of one that may be forgotten if there is no room.
+    fn add_host(
+        &mut self,
+        now: u64,
+        key: Key,
+        tenant: Tenant,
+        quota: &mut TableQuota,
+    ) -> Option<u32> {
+        if !quota.has_room(HOSTS, tenant) {
+            let idle = self.idle(now, tenant)?;
+            quota.give_back(HOSTS, self.hosts.get(idle)?.tenant);
+            self.hosts.remove(idle);
+            self.hand = idle.wrapping_add(1);
+        }
+        let number = self.hosts.find_or_insert(key, Host { tenant, ..Host::default() })?;
+        quota.take(HOSTS, tenant);
+        Some(number)
     }
 
     /// Whether the flow in a slot has its external tuple from a whole socket, and so leaves the rest to that.
@@ -306,10 +385,17 @@ impl Shares {
     }
 
     /// The flow in a slot has ended, and its tuple would rest until then. A whole socket that has no other flow is gone.
-    pub(crate) fn leave(&mut self, now: u64, slot: u32, until: u64, outside: &Key) -> Option<Left> {
+    pub(crate) fn leave(
+        &mut self,
+        now: u64,
+        slot: u32,
+        until: u64,
+        outside: &Key,
+        quota: &mut TableQuota,
+    ) -> Option<Left> {
         let place = self.of.get_mut(slot as usize)?;
         let share = core::mem::replace(place, Share::NONE);
-        self.part(now, share, until, outside)
+        self.part(now, share, until, outside, quota)
     }
 
     /// Undoes [`join`](Self::join).
@@ -319,17 +405,20 @@ impl Shares {
         share: Share,
         until: u64,
         outside: &Key,
+        quota: &mut TableQuota,
     ) -> Option<Left> {
-        if let Some(flows) = self.contacts.get_mut(share.contact) {
-            *flows = flows.saturating_sub(1);
-            if *flows == 0 {
+        if let Some(contact) = self.contacts.get_mut(share.contact) {
+            contact.flows = contact.flows.saturating_sub(1);
+            if contact.flows == 0 {
+                quota.give_back(CONTACTS, contact.tenant);
                 self.contacts.remove(share.contact);
             }
         }
-        let left = self.leave_socket(share.socket, until, outside);
+        let left = self.leave_socket(share.socket, until, outside, quota);
         if let Some(used) = self.blocks.get_mut(share.block) {
             used.flows = used.flows.saturating_sub(1);
             if used.flows == 0 {
+                quota.give_back(BLOCKS, used.tenant);
                 if let Some(host) = self.hosts.get_mut(used.host) {
                     host.blocks
                         .iter_mut()
@@ -342,20 +431,28 @@ impl Shares {
         if let Some(host) = self.hosts.get_mut(share.host) {
             host.flows = host.flows.saturating_sub(1);
             if host.is_idle(now) {
+                quota.give_back(HOSTS, host.tenant);
                 self.hosts.remove(share.host);
             }
         }
         left
     }
 
-    fn leave_socket(&mut self, number: u32, until: u64, outside: &Key) -> Option<Left> {
+    fn leave_socket(
+        &mut self,
+        number: u32,
+        until: u64,
+        outside: &Key,
+        quota: &mut TableQuota,
+    ) -> Option<Left> {
         let socket = self.sockets.get_mut(number)?;
         socket.flows = socket.flows.saturating_sub(1);
         socket.rests_until = socket.rests_until.max(until);
         if socket.flows > 0 {
             return None;
         }
-        let Socket { filtering, host, rests_until: until, .. } = *socket;
+        let Socket { tenant, filtering, host, rests_until: until, .. } = *socket;
+        quota.give_back(SOCKETS, tenant);
         self.sockets.remove(number);
         if let Some(host) = self.hosts.get_mut(host) {
             host.ports = host.ports.saturating_sub(1);
@@ -389,20 +486,15 @@ impl Shares {
         self.hosts.get(self.hosts.find(&host_key(wanted.inside_zone, wanted.inside))?)
     }
 
-    /// A host that may be forgotten to make room, of the next few: those that only still had to wait for their next flow.
-    fn idle(&self, now: u64) -> Option<u32> {
+    /// A host of a tenant that may be forgotten to make room, of the next few: those that only
+    /// still had to wait for their next flow.
+    fn idle(&self, now: u64, tenant: Tenant) -> Option<u32> {
         let all = self.hosts.used();
         let mut next = (0..8).filter_map(|step| self.hand.wrapping_add(step).checked_rem(all));
-        next.find(|&at| self.hosts.get(at).is_some_and(|host| host.is_idle(now)))
+        next.find(|&at| {
+            self.hosts.get(at).is_some_and(|host| host.tenant == tenant && host.is_idle(now))
+        })
     }
-}
-
-/// Why a flow cannot share what it is to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unshared {
-    NoRoom,
-    /// Its external tuple belongs to another inside socket.
-    Anothers,
 }
 
 impl Host {

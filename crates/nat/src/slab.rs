@@ -80,8 +80,4 @@ impl<S: Slot> Slab<S> {
     pub(crate) const fn vacancies(&self) -> u32 {
         self.capacity.saturating_sub(self.live)
     }
-
-    pub(crate) const fn is_full(&self) -> bool {
-        self.live >= self.capacity
-    }
 }

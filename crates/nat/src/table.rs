@@ -6,11 +6,12 @@ use crate::cells::Cells;
 use crate::counters::FlowCounters;
 use crate::crowds::Crowds;
 use crate::detail::{Detail, Totals};
-use crate::hold::{Hold, Kind};
+use crate::hold::{Beside, Hold, Kind};
 use crate::index::{Hash, Index};
-use crate::key::{Key, Secret};
+use crate::key::{Draws, Key, Secret};
+use crate::keys::Purpose;
 use crate::links::Chains;
-use crate::profile::Clocks;
+use crate::profile::{Clocks, Rests};
 use crate::record::{MAX_CELLS, Record};
 use crate::restart::Restarts;
 use crate::shares::Shares;
@@ -18,8 +19,8 @@ use crate::slab::Slab;
 use crate::tcp::after;
 use crate::wheel::Wheel;
 use crate::{
-    Cause, Cell, Closing, Ended, Flow, FlowId, Found, Generation, Settings, Side, Standing, State,
-    Time, Zone, opens,
+    Cause, Cell, Closing, Ended, Flow, FlowId, Found, Generation, Quota, Settings, Side, Standing,
+    State, Tenant, Time, Zone, opens,
 };
 
 /// Who talks under which address: all flows, found by their tuple from either side.
@@ -42,6 +43,7 @@ pub struct FlowTable<T> {
     /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
     pub(crate) index: Index,
     pub(crate) secret: Secret,
+    pub(crate) draws: Draws,
     /// Places of the flows in the wheel and among the flows of their cells.
     pub(crate) chains: Chains,
     pub(crate) wheel: Wheel,
@@ -50,7 +52,10 @@ pub struct FlowTable<T> {
     pub(crate) crowds: Crowds,
     pub(crate) shares: Shares,
     pub(crate) restarts: Restarts,
+    /// What each tenant has of all this.
+    pub(crate) quota: TableQuota,
     pub(crate) clocks: Clocks,
+    pub(crate) rests: Rests,
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
@@ -63,22 +68,31 @@ impl<T: Copy> FlowTable<T> {
     /// An empty table. It takes all its memory here.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let capacity = settings.capacity.min(1 << 30);
-        let secret = Secret::new(settings.seed);
+        let capacity = settings.capacity.min(Settings::MOST_FLOWS);
+        let (keys, room) = (settings.keys, &settings.shared);
+        let secret = Secret::new(keys, Purpose::Index);
+        let shares = Shares::new(capacity, room, secret);
+        let sockets = room.sockets.min(shares.flows());
+        let held = settings.held.min((1 << 24) - 1);
+        let cells = settings.cells.min(MAX_CELLS);
+        let totals = [capacity, cells, room.hosts, sockets, sockets, room.blocks, held];
         Self {
             records: Slab::new(capacity),
             details: Vec::with_capacity(capacity as usize),
             totals: Vec::with_capacity(capacity as usize),
             index: Index::new(capacity.saturating_mul(2)),
             secret,
+            draws: Draws::new(keys),
             chains: Chains::new(capacity),
             wheel: Wheel::new(),
-            cells: Cells::new(settings.cells.min(MAX_CELLS), secret),
-            hold: Hold::new(settings.held.min(1 << 30), &settings.hold, secret),
+            cells: Cells::new(cells, secret),
+            hold: Hold::new(held, secret),
             crowds: Crowds::new(capacity, secret),
-            shares: Shares::new(capacity, &settings.shared, secret),
-            restarts: Restarts::new(),
+            shares,
+            restarts: Restarts::new(capacity),
+            quota: Quota::new(totals),
             clocks: Clocks::new(&settings),
+            rests: Rests::new(&settings),
             settings,
             counters: FlowCounters::default(),
             clock: 0,
@@ -144,6 +158,25 @@ impl<T: Copy> FlowTable<T> {
         })
     }
 
+    /// Parts all that is bounded among these tenants from now on (docs/shares.md): flows, cells,
+    /// and what flows share. Flows of others are guaranteed nothing. Allocates, so it is for
+    /// changes of configuration. Where no flow names a tenant nothing is parted.
+    pub fn share_among(&mut self, tenants: impl IntoIterator<Item = Tenant>) {
+        self.quota.share_among(tenants);
+    }
+
+    /// For whom a flow counts.
+    #[must_use]
+    pub fn tenant(&self, id: FlowId) -> Option<Tenant> {
+        self.record(id).map(|record| self.cells.tenant(record.cell()))
+    }
+
+    /// How many flows count for a tenant, and how many are guaranteed to each.
+    #[must_use]
+    pub fn share_of(&self, tenant: Tenant) -> (u32, u32) {
+        (self.quota.used(FLOWS, tenant), self.quota.part_of_each(FLOWS))
+    }
+
     /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the flow was there to be kept.
     pub fn adopt(&mut self, id: FlowId, cell: Cell, generation: Generation, judgement: T) -> bool {
         let Some(record) = self.record(id) else { return false };
@@ -151,13 +184,19 @@ impl<T: Copy> FlowTable<T> {
             return false;
         }
         let old = record.cell();
+        let (before, quota) = (self.cells.tenant(old), &mut self.quota);
         // With all cells taken the flow stays in its old one: still judged again when that is touched.
         let new = self
             .cells
-            .join(cell)
-            .unwrap_or_else(|| self.cells.join(self.cells.cell(old)).unwrap_or(old));
+            .join(cell, before, quota)
+            .unwrap_or_else(|| self.cells.join(self.cells.cell(old), before, quota).unwrap_or(old));
+        let after = self.cells.tenant(new);
+        if before != after {
+            quota.give_back(FLOWS, before);
+            quota.take(FLOWS, after);
+        }
         self.cells.unlink(&mut self.chains, old, id.slot);
-        self.cells.leave(old);
+        self.cells.leave(old, quota);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.set_cell(new);
             record.judgement = judgement;
@@ -172,7 +211,7 @@ impl<T: Copy> FlowTable<T> {
     /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or ended, so any calls may come in
     /// between; the work follows the number of stale flows.
     pub fn next_stale(&mut self) -> Option<FlowId> {
-        let slot = self.cells.next_stale(&self.details)?;
+        let slot = self.cells.next_stale(&self.details, &mut self.quota)?;
         self.id(slot)
     }
 
@@ -184,24 +223,23 @@ impl<T: Copy> FlowTable<T> {
         while work < budget {
             let Some(slot) = self.wheel.pop(&mut self.chains, now) else {
                 let rest = budget.saturating_sub(work);
-                return work.saturating_add(self.hold.expire(now, rest, &mut self.crowds));
+                let beside = &mut Beside { crowds: &mut self.crowds, quota: &mut self.quota };
+                return work.saturating_add(self.hold.expire(now, rest, beside));
             };
             work = work.saturating_add(1);
             let Some(record) = self.records.get(slot) else { continue };
             let deadline = self.deadline(record);
             // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
             if deadline > self.wheel.elapsed() {
-                self.wheel.insert(&mut self.chains, slot, deadline);
+                if self.due(record) <= self.wheel.elapsed() {
+                    self.release(slot);
+                }
+                self.reinsert(slot);
                 continue;
             }
-            let cause = record.state.cause_of_expiry();
-            let flow = self.view(slot, record);
-            let resets = match record.state {
-                State::Established => self.resets(slot, record),
-                _ => Closing::default(),
-            };
-            self.remove(slot, cause, deadline, None);
-            sink(Ended { flow, cause, resets });
+            let Some(ended) = self.ended(slot) else { continue };
+            self.remove(slot, ended.cause, deadline, None);
+            sink(ended);
         }
         work
     }
@@ -268,6 +306,17 @@ impl<T: Copy> FlowTable<T> {
         self.records.get(id.slot).filter(|record| detail.stamp == id.stamp && !record.is_vacant())
     }
 
+    /// What is told of a flow whose timer has run out.
+    pub(crate) fn ended(&self, slot: u32) -> Option<Ended<T>> {
+        let record = self.records.get(slot)?;
+        let resets = match record.state {
+            State::Established => self.resets(slot, record),
+            _ => Closing::default(),
+        };
+        let (flow, cause) = (self.view(slot, record), record.state.cause_of_expiry());
+        Some(Ended { flow, cause, resets })
+    }
+
     /// When a flow ends if nothing more is heard.
     #[inline]
     pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
@@ -311,17 +360,64 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The highest sequence end that a side has sent.
-    fn end_of(&self, slot: u32, side: Side) -> u32 {
+    pub(crate) fn end_of(&self, slot: u32, side: Side) -> u32 {
         self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 
     /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
     pub(crate) fn reschedule(&mut self, slot: u32) {
+        self.wheel.remove(&mut self.chains, slot);
+        self.reinsert(slot);
+    }
+
+    /// Puts a flow that is out of the wheel back into it.
+    fn reinsert(&mut self, slot: u32) {
         if let Some(record) = self.records.get(slot) {
-            let deadline = self.deadline(record);
-            self.wheel.remove(&mut self.chains, slot);
-            self.wheel.insert(&mut self.chains, slot, deadline);
+            let due = self.due(record);
+            self.wheel.insert(&mut self.chains, slot, due);
         }
+    }
+
+    /// When a flow is to be looked at: at its deadline, and a tombstone before that when its tuple
+    /// has rested.
+    fn due(&self, record: &Record<T>) -> u64 {
+        let deadline = self.deadline(record);
+        match self.gives_tuple_back(record) {
+            Some(freed) => freed.min(deadline),
+            None => deadline,
+        }
+    }
+
+    /// When a tombstone gives its external tuple back, if it still has one: it answers late segments
+    /// beyond that, as long as no other flow takes the tuple (N-14, U-12).
+    fn gives_tuple_back(&self, record: &Record<T>) -> Option<u64> {
+        let has_one =
+            record.state.is_tombstone() && record.is_translated() && !record.is_released();
+        has_one.then(|| self.freed(record, record.state.cause_of_expiry(), self.deadline(record)))
+    }
+
+    /// Gives the external tuple of a tombstone back.
+    fn release(&mut self, slot: u32) {
+        let Some(record) = self.records.get_mut(slot) else { return };
+        let tombstone = *record;
+        record.mark_released();
+        let tenant = self.cells.tenant(tombstone.cell());
+        self.leave_tuple(slot, &tombstone, tenant, self.wheel.elapsed(), None);
+    }
+
+    /// When the external tuple of a flow is free that goes at `ended` by a cause: after the rest of
+    /// its kind from the end of the connection, which is when the timer of a closing state started
+    /// (N-14).
+    pub(crate) fn freed(&self, record: &Record<T>, cause: Cause, ended: u64) -> u64 {
+        let kind = Kind::of(record.protocol(), record.state, cause);
+        let rest = self.rests.of(record.timers(), kind);
+        let was_over = match record.state {
+            // Where nothing rests, the tombstone itself keeps its tuple.
+            State::Tombstone(_) => rest > 0,
+            State::TimeWait | State::Close => true,
+            _ => kind == Kind::HalfOpen || kind == Kind::Fin,
+        };
+        if was_over { record.last } else { ended }.saturating_add(rest)
     }
 
     /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
@@ -337,20 +433,12 @@ impl<T: Copy> FlowTable<T> {
         } else {
             self.cells.unlink(&mut self.chains, record.cell(), slot);
         }
-        self.cells.leave(record.cell());
-        let outside = record.key(Side::Outside);
-        if record.is_translated() {
-            let kind = Kind::of(record.protocol(), record.state, cause);
-            let until = self.hold.until(kind, ended);
-            // The port of a whole socket rests as such, once it has no flow.
-            if successor == Some(&outside) || self.shares.is_of_whole(slot) {
-                self.crowds.release(&outside);
-            } else {
-                self.hold.add(self.clock, until, &outside, &mut self.crowds);
-            }
-            if let Some(left) = self.shares.leave(self.clock, slot, until, &outside) {
-                self.hold.add(self.clock, left.until, &left.key, &mut self.crowds);
-            }
+        let tenant = self.cells.tenant(record.cell());
+        self.quota.give_back(FLOWS, tenant);
+        self.cells.leave(record.cell(), &mut self.quota);
+        if record.is_translated() && !record.is_released() {
+            let until = self.freed(&record, cause, ended);
+            self.leave_tuple(slot, &record, tenant, until, successor);
         }
         if let Some(record) = self.records.get_mut(slot) {
             record.vacate();
@@ -361,6 +449,30 @@ impl<T: Copy> FlowTable<T> {
         self.records.remove(slot);
         if let Some(counter) = self.counters.ended.get_mut(cause as usize) {
             *counter = counter.saturating_add(1);
+        }
+    }
+}
+
+impl<T: Copy> FlowTable<T> {
+    /// The external tuple of a flow rests until then, unless the flow that takes its place has the same.
+    fn leave_tuple(
+        &mut self,
+        slot: u32,
+        record: &Record<T>,
+        tenant: Tenant,
+        until: u64,
+        successor: Option<&Key>,
+    ) {
+        let outside = record.key(Side::Outside);
+        let mut beside = Beside { crowds: &mut self.crowds, quota: &mut self.quota };
+        // The port of a whole socket rests as such, once it has no flow.
+        if successor == Some(&outside) || self.shares.is_of_whole(slot) {
+            beside.crowds.release(&outside);
+        } else {
+            self.hold.add(self.clock, until, &outside, tenant, &mut beside);
+        }
+        if let Some(left) = self.shares.leave(self.clock, slot, until, &outside, beside.quota) {
+            self.hold.add(self.clock, left.until, &left.key, tenant, &mut beside);
         }
     }
 }
@@ -381,3 +493,15 @@ pub(crate) const fn number(slot: u32, side: Side) -> u32 {
 pub(crate) const fn side_of(number: u32) -> Side {
     if number & 1 == 0 { Side::Inside } else { Side::Outside }
 }
+
+/// What each tenant has of what is bounded in a table.
+pub(crate) type TableQuota = Quota<7>;
+
+/// The bounded tables by their place in a [`TableQuota`].
+pub(crate) const FLOWS: usize = 0;
+pub(crate) const CELLS: usize = 1;
+pub(crate) const HOSTS: usize = 2;
+pub(crate) const SOCKETS: usize = 3;
+pub(crate) const CONTACTS: usize = 4;
+pub(crate) const BLOCKS: usize = 5;
+pub(crate) const HELD: usize = 6;

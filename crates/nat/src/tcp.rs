@@ -26,6 +26,8 @@ pub(crate) enum Step {
 const SEEN: u8 = 1;
 const FINISHED: u8 = 1 << 2;
 const ACKNOWLEDGES: u8 = 1 << 4;
+/// Of a tombstone: its external tuple is not its own any more.
+const RELEASED: u8 = FINISHED;
 /// The outside opened the flow.
 pub(crate) const OPENED_OUTSIDE: u8 = 1 << 6;
 /// The scale of a side that offered none.
@@ -56,6 +58,26 @@ impl<T> Record<T> {
     /// Whether both ends have finished.
     pub(crate) fn both_finished(&self) -> bool {
         has(self.marks, Side::Inside, FINISHED) && has(self.marks, Side::Outside, FINISHED)
+    }
+
+    /// Whether this side has acknowledged anything.
+    pub(crate) fn has_acknowledged(&self, side: Side) -> bool {
+        has(self.marks, side, ACKNOWLEDGES)
+    }
+
+    /// Whether this is a tombstone that has given its external tuple back.
+    #[inline]
+    pub(crate) fn is_released(&self) -> bool {
+        self.state.is_tombstone() && self.marks & RELEASED != 0
+    }
+
+    pub(crate) fn mark_released(&mut self) {
+        self.marks |= RELEASED;
+    }
+
+    /// Forgets what was known of a connection that is a tombstone from now on.
+    pub(crate) fn forget_finished(&mut self) {
+        self.marks &= !(FINISHED | FINISHED << 1);
     }
 
     /// Whether anything of this side is known.
@@ -394,7 +416,7 @@ pub(crate) const fn after(left: u32, right: u32) -> bool {
 
 /// Sets the number of a side if this one is higher.
 #[inline(always)]
-fn raise(highest: &mut Pair<u32>, side: Side, number: u32) {
+pub(crate) fn raise(highest: &mut Pair<u32>, side: Side, number: u32) {
     let old = highest.of(side);
     highest.set(side, if after(number, old) { number } else { old });
 }

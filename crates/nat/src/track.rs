@@ -1,10 +1,10 @@
 //! Packets of a flow.
 
-use vnetem_packet::{Headers, Protocol, TcpFlags, TcpSegment, Transport, tcp_options};
+use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, TcpSegment, Transport, tcp_options};
 
 use crate::restart::Restarts;
 use crate::table::deadline;
-use crate::tcp::{Connection, Step};
+use crate::tcp::{Connection, Step, after, raise};
 use crate::{FlowId, FlowTable, Side, State, Time, Track};
 
 impl<T: Copy> FlowTable<T> {
@@ -26,15 +26,55 @@ impl<T: Copy> FlowTable<T> {
         let now = self.advance(now);
         match self.record(id) {
             Some(record) if !record.state.is_tombstone() && self.deadline(record) > now => {
-                let segment = match &headers.transport {
-                    Transport::Tcp(segment) => Some(segment),
-                    _ => None,
-                };
+                let segment = segment_of(headers);
                 let scale = || tcp_options(packet, headers).window_scale;
-                self.note(now, id.slot, side, segment, scale, headers.total_length)
+                // Of a segment in fragments its receiver knows nothing until it has them all.
+                let is_part = headers.fragment == Fragment::First
+                    && segment.is_some_and(|segment| !segment.flags.contains(TcpFlags::SYN));
+                let end = is_part.then(|| self.end_of(id.slot, side));
+                let length = headers.total_length;
+                let track = self.note(now, id.slot, side, segment.as_ref(), scale, length);
+                if let Some(end) = end
+                    && let Some(detail) = self.details.get_mut(id.slot as usize)
+                {
+                    detail.numbers.end.set(side, end);
+                }
+                track
             }
             _ => Track::Invalid,
         }
+    }
+
+    /// Takes note that all fragments of a TCP segment of a flow went on, which ends at this sequence
+    /// number: its receiver expects that next (R3). Beyond the window it expects no such number.
+    pub fn reach(&mut self, now: Time, id: FlowId, side: Side, end: u32) {
+        self.advance(now);
+        let is_live = self.record(id).is_some_and(|record| {
+            !record.state.is_tombstone() && record.has_seen(side) && self.deadline(record) > now.0
+        });
+        if is_live
+            && let Some(detail) = self.details.get_mut(id.slot as usize)
+            && !after(end, detail.numbers.limit.of(side))
+        {
+            raise(&mut detail.numbers.end, side, end);
+        }
+    }
+
+    /// Whether a side has sent a TCP segment with this number that the other has not acknowledged: an
+    /// ICMP error about any other was made up, or comes too late to matter (RFC 5927 4.1). Between
+    /// both numbers, each included, as Linux asks it of its own sockets.
+    #[must_use]
+    pub fn is_under_way(&self, id: FlowId, side: Side, sequence: u32) -> bool {
+        let Some(record) = self.record(id) else { return false };
+        let Some(detail) = self.details.get(id.slot as usize) else { return false };
+        // Before the first acknowledgement the SYN itself is under way.
+        let oldest = detail.numbers.acknowledged.of(side.other());
+        let oldest = match record.has_acknowledged(side.other()) {
+            true => oldest,
+            false => oldest.wrapping_sub(1),
+        };
+        let newest = detail.numbers.end.of(side);
+        record.has_seen(side) && !after(oldest, sequence) && !after(sequence, newest)
     }
 
     /// The packet of a live flow in this slot, noted.
@@ -104,7 +144,7 @@ impl<T: Copy> FlowTable<T> {
         if record.state.is_tombstone() || self.deadline(record) <= now {
             return Track::Invalid;
         }
-        let Transport::Tcp(segment) = headers.transport else { return Track::Pass };
+        let Some(segment) = segment_of(headers) else { return Track::Pass };
         let mut record = *record;
         let Some(mut detail) = self.details.get(id.slot as usize).copied() else {
             return Track::Invalid;
@@ -118,6 +158,16 @@ impl<T: Copy> FlowTable<T> {
             }
             Step::Invalid | Step::To(_) | Step::Passes => Track::Pass,
         }
+    }
+}
+
+/// The segment as far as it counts: what only a first fragment carries of its data does not, until the
+/// others have gone on too.
+pub(crate) fn segment_of(headers: &Headers) -> Option<TcpSegment> {
+    let Transport::Tcp(segment) = headers.transport else { return None };
+    match headers.fragment {
+        Fragment::First => Some(TcpSegment { payload_length: 0, ..segment }),
+        Fragment::Whole | Fragment::Later { .. } => Some(segment),
     }
 }
 

@@ -20,14 +20,22 @@ pub enum Chosen {
     /// Linux leaves the checksum of a quoted segment as it is unless the whole TCP header is quoted; here it is kept right wherever it is
     /// quoted (T-25).
     QuotedChecksum,
+    /// Linux lets an ICMP error through whatever sequence number it quotes; here it must quote a
+    /// segment under way, since addresses and ports are easily guessed (RFC 5927 4.1).
+    QuotedNumber,
     /// Linux tells the sender of a header whose options cannot be read that it has a problem; here nothing malformed is answered.
     BadOptions,
 }
 
 impl Chosen {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::ExpiredThoughRefused, Self::QuoteChecksum, Self::QuotedChecksum, Self::BadOptions];
+    pub const ALL: [Self; 5] = [
+        Self::ExpiredThoughRefused,
+        Self::QuoteChecksum,
+        Self::QuotedChecksum,
+        Self::QuotedNumber,
+        Self::BadOptions,
+    ];
 }
 
 /// A difference that nobody chose.
@@ -101,6 +109,7 @@ fn chosen(
         DropReason::NoFlow
         | DropReason::TcpInvalid
         | DropReason::QuoteUnknown
+        | DropReason::QuoteOutOfWindow
         | DropReason::Redirect
         | DropReason::IcmpChecksum
             if byte(sent, 8) <= 1 && told && ours.is_empty() =>
@@ -111,6 +120,9 @@ fn chosen(
             if ours.is_empty() && sum(quoted_header) != 0xFFFF =>
         {
             Some(Chosen::QuoteChecksum)
+        }
+        DropReason::QuoteOutOfWindow if ours.is_empty() && kernel.len() == 1 => {
+            Some(Chosen::QuotedNumber)
         }
         DropReason::Malformed(Malformed::HeaderOptions) if ours.is_empty() && has_problem => {
             Some(Chosen::BadOptions)

@@ -1,9 +1,9 @@
 //! Tests that need namespaces: run where they can, said to be skipped where they cannot.
 
-use std::io::Write;
 use std::process::Command;
 
 use nix::unistd::geteuid;
+use vnetem_checks::{flag, skip};
 
 use crate::{Failure, Namespace, Tun, command};
 
@@ -13,11 +13,11 @@ const REQUIRE: &str = "VNETEM_REQUIRE_KERNEL";
 const INSIDE: &str = "VNETEM_INSIDE_NAMESPACE";
 
 /// Runs a test in a thread that may make network namespaces and has these commands; a user that is not root gets a user namespace, in
-/// another process that runs this one test. Where that cannot be, a line on standard error says that it is skipped, and why.
+/// another process that runs this one test. Where that cannot be, [`vnetem_checks::skip`] says that it is skipped, and why.
 ///
 /// # Panics
 ///
-/// If the test fails; and if it cannot run although the variable `VNETEM_REQUIRE_KERNEL` is 1.
+/// If the test fails; and if it cannot run although the variable `VNETEM_REQUIRE_KERNEL` or `VNETEM_NO_SKIPS` is 1.
 #[expect(clippy::panic, reason = "a test fails by panic")]
 pub fn isolated(name: &str, commands: &[&str], test: fn() -> Result<(), Failure>) {
     let outcome = if geteuid().is_root() || std::env::var_os(INSIDE).is_some() {
@@ -29,10 +29,8 @@ pub fn isolated(name: &str, commands: &[&str], test: fn() -> Result<(), Failure>
         in_user_namespace(name).map(|passed| assert!(passed, "{name} failed in its namespace"))
     };
     if let Err(missing) = outcome {
-        let required = std::env::var(REQUIRE).is_ok_and(|value| value == "1");
-        assert!(!required, "{name} cannot run, but {REQUIRE} is 1: {missing}");
-        // Not by a macro, whose text the test harness would keep to itself.
-        let _ = writeln!(std::io::stderr(), "skipped {name}: {missing}");
+        assert!(!flag(REQUIRE), "{name} cannot run, but {REQUIRE} is 1: {missing}");
+        skip(name, missing);
     }
 }
 

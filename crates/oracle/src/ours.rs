@@ -33,7 +33,7 @@ impl Ours {
     ///
     /// Never; by the types alone it might.
     pub fn liberal() -> Result<Self, Failure> {
-        let mut settings = Settings::default();
+        let mut settings = Settings::replayable(0);
         settings.flows.hold = HoldDown::NONE;
         settings.flows.timers = Timers {
             syn_sent: NEVER,
@@ -91,7 +91,7 @@ impl Ours {
     ///
     /// Never; by the types alone it might.
     pub fn strict() -> Result<Self, Failure> {
-        let mut settings = Settings::default();
+        let mut settings = Settings::replayable(0);
         settings.flows.hold = HoldDown::NONE;
         settings.flows.timers = Timers::LINUX;
         settings.flows.strict_windows = true;

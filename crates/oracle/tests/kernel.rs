@@ -38,7 +38,7 @@ fn a_recording_is_what_linux_says() {
     isolated("a_recording_is_what_linux_says", &["ip", "nft"], || {
         let summary = run(3, RECORDED, true)?;
         assert!(summary.differences.is_empty(), "{summary}");
-        if std::env::var_os("VNETEM_BLESS").is_some() {
+        if vnetem_checks::flag("VNETEM_BLESS") {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/linux-nat.pcapng");
             summary.recording.write(BufWriter::new(File::create(path)?))?;
         }

@@ -49,7 +49,7 @@ impl World {
         let other = network.add_subnet(vnet, "other", "10.0.1.0/24".parse()?)?;
         network.set_outbound(web, Outbound::NatGateway(vec![PUBLIC]))?;
         network.set_outbound(other, Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 2)]))?;
-        let plane = DataPlane::new(network.commit(), Settings::default());
+        let plane = DataPlane::new(network.commit(), Settings::replayable(0));
         let clients = Namespace::new()?;
         let client_side = link("tclient", &[CLIENT, OTHER])?;
         let servers = Namespace::new()?;

@@ -66,7 +66,7 @@ mod linux {
             let text = golden();
             let mut scenes = scenes(&text)?;
             play_linux(&mut scenes)?;
-            if std::env::var_os("VNETEM_BLESS").is_some() {
+            if vnetem_checks::flag("VNETEM_BLESS") {
                 play_ours(&mut scenes);
                 std::fs::write(path(), write_scenes(&text, &scenes))?;
             } else {

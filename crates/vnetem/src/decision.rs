@@ -15,7 +15,7 @@ use crate::{DenyReason, DropReason, Mark};
 pub(crate) struct Judgement {
     /// Where the opener is.
     pub(crate) near: EdgeCode,
-    /// Where its packets go.
+    /// Where its packets go; marked if answers leave there another way.
     pub(crate) far: EdgeCode,
     pub(crate) mark: Mark,
 }
@@ -28,6 +28,9 @@ impl Judgement {
     }
 }
 
+/// What a flow gets whose judgement was renewed.
+pub(crate) type Renewal = (Cell, Judgement);
+
 /// What is to be done with a packet. Nothing has been done yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -35,6 +38,9 @@ pub(crate) enum Decision {
     Hit(Hit),
     /// It belongs to a live flow whose judgement was renewed and came out the same but for details.
     Renew(Hit, Cell, Judgement),
+    /// It belongs to a live flow and leaves as it is by this edge, since its sender's routes do not
+    /// lead back to where the question came from.
+    Answer(Hit, Option<Renewal>, EdgeCode),
     /// It belongs to a flow that a new configuration closes.
     Close(FlowId, Cause, DropReason),
     /// It is a late segment of a closed flow.

@@ -91,6 +91,8 @@ const KIND: u32 = 29;
 const SERVICE: u32 = 24;
 /// Stands in the place of a service that cannot be.
 const PLATFORM: u32 = 31;
+/// Stands in the edge of a host, which names no service.
+const ELSEWHERE: u32 = 1 << 28;
 
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
@@ -130,6 +132,22 @@ impl EdgeCode {
     /// The platform as a subnet sees it.
     pub(crate) const fn platform(subnet: SubnetId) -> Self {
         Self(6 << KIND | PLATFORM << SERVICE | subnet.0)
+    }
+
+    /// The edge of a host whose answers in a flow leave by another edge than the question came by
+    /// . It equals no edge by which packets enter, and names the same place.
+    pub(crate) const fn answering_elsewhere(self) -> Self {
+        Self(self.0 | ELSEWHERE)
+    }
+
+    /// Returns whether the edge bears this mark.
+    pub(crate) const fn answers_elsewhere(self) -> bool {
+        matches!(self.0 >> KIND, 1 | 2) && self.0 & ELSEWHERE != 0
+    }
+
+    /// The same edge without the mark.
+    pub(crate) const fn plain(self) -> Self {
+        if self.answers_elsewhere() { Self(self.0 & !ELSEWHERE) } else { self }
     }
 
     /// The edge that a zone is of; one that forwards stands for the others of its zone.
@@ -191,6 +209,11 @@ pub(crate) const fn cell(place: u32, service: Option<ServiceId>) -> Cell {
         None => 0,
     };
     Cell(place << 5 | service)
+}
+
+/// The place whose flows have a cell.
+pub(crate) const fn place_of(cell: Cell) -> u32 {
+    cell.0 >> 5
 }
 
 /// The place number of the internet among cells; subnets and sites share the numbers from 1 on.
@@ -258,6 +281,22 @@ mod tests {
             ),
         ] {
             assert_eq!(code.place(), place);
+        }
+    }
+
+    #[test]
+    fn a_marked_edge_names_the_same_place() {
+        for code in [EdgeCode::subnet(SubnetId(MAX_PLACES)), EdgeCode::nic(NicId(1))] {
+            let marked = code.answering_elsewhere();
+            assert!(marked != code && marked.answers_elsewhere() && !code.answers_elsewhere());
+            assert_eq!((marked.place(), marked.plain()), (code.place(), code));
+        }
+        // Service 16 and those behind it have the same bit.
+        for code in
+            [EdgeCode::public(ServiceId(16)), EdgeCode::endpoint(ServiceId(30), SubnetId(1))]
+        {
+            assert!(!code.answers_elsewhere());
+            assert_eq!(code.plain(), code);
         }
     }
 

@@ -64,6 +64,15 @@ pub enum EditError {
         /// Whose it is.
         holder: String,
     },
+    /// The platform keeps the first four addresses of a subnet and the last.
+    Reserved {
+        /// The address.
+        address: Ipv4Addr,
+        /// Whose it would be.
+        owner: String,
+        /// The subnet.
+        subnet: String,
+    },
     /// A public address is needed and this one is not.
     NotPublic {
         /// The address.
@@ -86,6 +95,40 @@ pub enum EditError {
         standing: String,
         /// Where it stands.
         on: String,
+    },
+    /// A rule would name subnets that have no endpoint for the service, which asks for it first (E-14).
+    EndpointMissing {
+        /// The service.
+        service: String,
+        /// The subnet.
+        subnet: String,
+        /// Whether the rule may be told to ignore that the endpoint is missing.
+        may_ignore: bool,
+    },
+    /// An endpoint would catch no address of its service: all lie in regions outside its scope.
+    CatchesNothing {
+        /// The name of the endpoint.
+        endpoint: String,
+        /// The regions in its scope.
+        scope: Vec<String>,
+        /// Where it would stand.
+        on: String,
+    },
+    /// Endpoint policies cannot be attached to the endpoints of this service (P-33).
+    NoPolicies {
+        /// The policy.
+        policy: String,
+        /// The service.
+        service: String,
+    },
+    /// An endpoint policy needs the endpoint of the subnet first (P-07).
+    PolicyNeedsEndpoint {
+        /// The policy.
+        policy: String,
+        /// The service.
+        service: String,
+        /// The subnet.
+        subnet: String,
     },
     /// A bound of the model is reached.
     Limit {
@@ -193,6 +236,10 @@ impl fmt::Display for EditError {
             Self::AddressTaken { address, owner, holder } => {
                 write!(f, "{address} cannot be given to {owner}: it belongs to {holder}")
             }
+            Self::Reserved { address, owner, subnet } => write!(
+                f,
+                "{address} cannot be given to {owner}: Azure keeps the first four addresses and the last of {subnet}"
+            ),
             Self::NotPublic { address, owner } => {
                 write!(f, "{address} of {owner} is not a public address")
             }
@@ -200,6 +247,29 @@ impl fmt::Display for EditError {
             Self::Excluded { new, standing, on } => {
                 write!(f, "{new} cannot stand on {on} beside {standing}")
             }
+            Self::EndpointMissing { service, subnet, may_ignore } => {
+                write!(
+                    f,
+                    "SubnetsHaveNoServiceEndpointsConfigured: subnet {subnet} has no endpoint for {service}, so no rule of {service} can name it; enable the endpoint first"
+                )?;
+                if *may_ignore {
+                    f.write_str(", or let the rule ignore that it is missing")?;
+                }
+                Ok(())
+            }
+            Self::CatchesNothing { endpoint, scope, on } => write!(
+                f,
+                "{endpoint} on {on} would catch nothing: none of its addresses is in {}",
+                scope.join(", ")
+            ),
+            Self::NoPolicies { policy, service } => write!(
+                f,
+                "endpoint policy {policy} cannot be attached for {service}: endpoint policies are for Storage only"
+            ),
+            Self::PolicyNeedsEndpoint { policy, service, subnet } => write!(
+                f,
+                "{subnet}: policy {policy} needs the subnet's endpoint for {service} first"
+            ),
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
             Self::Classic { vnet } => {
                 write!(f, "vnet {vnet} is of the classic model and has no endpoints")

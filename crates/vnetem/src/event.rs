@@ -1,6 +1,6 @@
 //! What happened to flows.
 
-use vnetem_nat::{Cause, Flow, Time};
+use vnetem_nat::{Cause, Flow, State, Time};
 use vnetem_packet::FiveTuple;
 
 use core::net::SocketAddrV4;
@@ -18,6 +18,8 @@ pub struct Event {
     pub tuple: FiveTuple,
     /// The source that the far side sees; the opener's own if it is preserved.
     pub external: SocketAddrV4,
+    /// How far the flow had come: for TCP the state of its connection before it closed or ended.
+    pub state: State,
 }
 
 /// What happened to a flow.
@@ -25,14 +27,16 @@ pub struct Event {
 pub enum EventKind {
     /// It was opened.
     Opened,
-    /// A change of the configuration closed it; TCP flows then stay for a while as tombstones, and their end is one more event.
+    /// A change of the configuration closed it. A connection that is not over then stays for a while as
+    /// a tombstone; its end is one more event, as that of every flow.
     Closed(Cause),
-    /// It is gone.
+    /// It is gone: the last event of every flow that was opened.
     Ended(Cause),
 }
 
 impl Event {
     pub(crate) fn of(at: Time, kind: EventKind, flow: &Flow<Judgement>) -> Self {
-        Self { at, kind, tuple: flow.tuple(flow.opener), external: flow.external }
+        let (tuple, external, state) = (flow.tuple(flow.opener), flow.external, flow.state);
+        Self { at, kind, tuple, external, state }
     }
 }

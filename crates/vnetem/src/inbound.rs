@@ -1,16 +1,15 @@
 //! What comes from the internet without a flow: to an interface's own public address (N-11, S-19), or to the port of a mapping that lets it
 //! in (T-03).
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem_nat::{
-    Cause, Cell, Flow, Inbound, NewFlow, OpenError, Sharing, Side, TimerProfile, Zone, opens,
-};
+use vnetem_nat::{Cause, Cell, Flow, Inbound, NewFlow, Sharing, Side, TimerProfile, Zone, opens};
 use vnetem_packet::{FiveTuple, Headers};
 
 use crate::decision::{Decision, Judgement};
 use crate::edge::{EdgeCode, cell};
 use crate::origin::{Entry, Origin};
+use crate::path::Path;
 use crate::pipeline::Pipeline;
 use crate::snapshot::NicView;
 use crate::trace::{Note, Step};
@@ -34,7 +33,7 @@ impl Pipeline<'_> {
         headers: &Headers,
         note: &mut impl Note,
     ) -> Decision {
-        let Some(nic) = self.snapshot.nic(id) else {
+        let Some(nic) = self.snapshot.nic(id).filter(|nic| !nic.deallocated) else {
             return Decision::Drop(DropReason::NoSuchHost, None);
         };
         if !opens(headers) {
@@ -46,7 +45,8 @@ impl Pipeline<'_> {
         let inside = SocketAddrV4::new(nic.address, headers.destination_port);
         let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
         let (far, sharing) = (EdgeCode::nic(id), Sharing::ONE_TO_ONE.with_timers(timers));
-        self.open_inbound(entry, Target { inside, far, cell: cell_of(nic), sharing }, headers, note)
+        let cell = self.cell_of(nic, headers.source);
+        self.open_inbound(entry, Target { inside, far, cell, sharing }, headers, note)
     }
 
     /// A packet without a flow from the public side to an inside end that takes it.
@@ -59,12 +59,16 @@ impl Pipeline<'_> {
     ) -> Decision {
         let Target { inside, far, cell, sharing } = target;
         let tuple = headers.tuple();
+        if self.is_spoofed(entry, far, headers.source) {
+            return Decision::Drop(DropReason::SpoofedSource, None);
+        }
         // P-10: what arrives is judged after it was translated to the private address.
         let private = FiveTuple { destination: inside, ..tuple };
         if let Err(reason) = self.may_arrive(far, &private, note) {
             return Decision::Deny(reason, None);
         }
         note.step(|| Step::Source { translated: None, identity: None });
+        let marked = self.far_of(entry.code, far, &private.reversed(), note);
         let new = NewFlow {
             protocol: tuple.protocol,
             inside,
@@ -74,14 +78,14 @@ impl Pipeline<'_> {
             remote: tuple.source,
             opener: Side::Outside,
             cell,
+            tenant: self.snapshot.tenant_of(cell),
             generation: self.snapshot.generation(),
-            judgement: Judgement { near: entry.code, far, mark: Mark::Unjudged },
+            judgement: Judgement { near: entry.code, far: marked, mark: Mark::Unjudged },
             sharing,
         };
-        match self.flows.may_open(self.now, new) {
+        match self.flows.may_open_after(self.now, new, self.opens_first) {
             Ok(opening) => Decision::Open(opening),
-            Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
-            Err(OpenError::TupleInUse) => Decision::Drop(DropReason::TupleInUse, None),
+            Err(why) => Decision::Drop(why.into(), None),
         }
     }
 
@@ -94,7 +98,9 @@ impl Pipeline<'_> {
         (entry.zone == zone).then_some(Target { inside, far, cell, sharing })
     }
 
-    /// Edge, cell and timers of an inside socket, if what it sends by this public tuple would leave by a pool whose mappings are independent.
+    /// Edge, cell and timers of an inside socket, if its pool would give it this public end today
+    /// and its mappings are independent. Whether its routes lead to the pool at all concerns its
+    /// answers alone.
     fn mapped_today(
         self,
         entry: Entry<'_>,
@@ -102,18 +108,23 @@ impl Pipeline<'_> {
         public: FiveTuple,
         open: bool,
     ) -> Option<(EdgeCode, Cell, TimerProfile)> {
+        let Origin::Subnet(subnet) = entry.origin else { return None };
         let private = FiveTuple { source: inside, ..public };
-        let path = self.path(entry, &private, false, &mut ()).ok()?;
-        let outbound = match (path.outbound?, entry.origin) {
+        let own = || {
+            let own = self.outbound(entry, subnet)?;
+            own.carries(private.protocol, false).then_some(own)
+        };
+        let outbound = match self.path(entry, &private, false, &mut ()) {
             // A flow that is open goes on when the address of its far end becomes ours, as one from inside does (N-07).
-            (Err(DropReason::Hairpin), Origin::Subnet(subnet)) if open => {
+            Ok(Path { outbound: Some(Err(DropReason::Hairpin)), .. }) if open => {
                 self.outbound(entry, subnet)?
             }
-            (outbound, _) => outbound.ok()?,
+            Ok(Path { outbound: Some(outbound), .. }) => outbound.ok()?,
+            Ok(Path { outbound: None, .. }) | Err(_) => own()?,
         };
         let has = outbound.rules.is_independent() && outbound.has(public.source);
-        let cell = cell(entry.origin.number(), path.service);
-        has.then_some((entry.code, cell, outbound.rules.timers))
+        let service = self.snapshot.service_at(*public.destination.ip());
+        has.then_some((entry.code, cell(subnet.id.0, service), outbound.rules.timers))
     }
 
     /// Whether a flow that the internet opened would be the same today: it ends with its public address (N-08).
@@ -123,33 +134,38 @@ impl Pipeline<'_> {
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
         let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
         let owner = self.snapshot.public.get(flow.external.ip()).ok_or(withdrawn)?;
+        let Judgement { near, far: marked, mark } = flow.judgement;
+        let (before, answer) = (marked.plain(), flow.tuple(Side::Inside));
+        let judgement =
+            || Judgement { near, far: self.far_of(near, before, &answer, &mut ()), mark };
         if owner.instance.is_none() {
             let (far, cell, _) = self
-                .entry_of(flow.judgement.far, *flow.inside.ip())
+                .entry_of(before, *flow.inside.ip())
                 .and_then(|entry| {
                     let public = flow.tuple(Side::Outside).reversed();
                     self.mapped_today(entry, flow.inside, public, true)
                 })
                 .ok_or(withdrawn)?;
-            return if far == flow.judgement.far {
-                Ok((cell, flow.judgement))
+            return if far == before {
+                Ok((cell, judgement()))
             } else {
                 Err((Cause::PathSwitched, DropReason::PathSwitched))
             };
         }
         let nic = owner.instance.and_then(|id| Some((id, self.snapshot.nic(id)?)));
         let (id, nic) = nic.ok_or(withdrawn)?;
-        if flow.judgement.far != EdgeCode::nic(id) || nic.address != *flow.inside.ip() {
+        if before != EdgeCode::nic(id) || nic.address != *flow.inside.ip() {
             return Err(withdrawn);
         }
-        if self.zone(flow.judgement.far) != flow.inside_zone {
+        if self.zone(before) != flow.inside_zone {
             return Err((Cause::PathSwitched, DropReason::PathSwitched));
         }
-        Ok((cell_of(nic), flow.judgement))
+        Ok((self.cell_of(nic, *flow.remote.ip()), judgement()))
     }
-}
 
-/// Whatever changes about the interface touches its subnet.
-fn cell_of(nic: &NicView) -> Cell {
-    cell(nic.subnet.0, None)
+    /// The cell of a flow that somebody opened to an interface. Whatever changes about the
+    /// interface touches its subnet; an endpoint there concerns answers to its service.
+    fn cell_of(self, nic: &NicView, caller: Ipv4Addr) -> Cell {
+        cell(nic.subnet.0, self.snapshot.service_at(caller))
+    }
 }

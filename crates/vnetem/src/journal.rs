@@ -3,7 +3,7 @@
 use core::net::SocketAddrV4;
 use std::collections::VecDeque;
 
-use vnetem_nat::{Block, Ended, Flow, NoTuple, Time};
+use vnetem_nat::{Block, Ended, Flow, NoTuple, Quota, Tenant, Time};
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::decision::Judgement;
@@ -41,14 +41,18 @@ pub enum TranslationEventKind {
     BlockAllocated(Block),
 }
 
-/// Two bounded queues.
+/// Two bounded queues, which tenants share (docs/shares.md).
 pub(crate) struct Journal {
-    events: VecDeque<Event>,
-    event_limit: usize,
-    translations: VecDeque<TranslationEvent>,
+    events: VecDeque<(Tenant, Event)>,
+    translations: VecDeque<(Tenant, TranslationEvent)>,
+    quota: Quota<2>,
     translation_limit: usize,
     log_remotes: bool,
 }
+
+/// The two queues by their place in the quota.
+const EVENTS: usize = 0;
+const TRANSLATIONS: usize = 1;
 
 impl TranslationEventKind {
     /// The value of natEvent (RFC 8158 8.1).
@@ -68,27 +72,45 @@ impl Journal {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             events: VecDeque::with_capacity(settings.events),
-            event_limit: settings.events,
             translations: VecDeque::with_capacity(settings.translation_events),
+            quota: Quota::new(
+                [settings.events, settings.translation_events]
+                    .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+            ),
             translation_limit: settings.translation_events,
             log_remotes: settings.log_remotes,
         }
     }
 
-    pub(crate) fn event(&mut self, event: impl FnOnce() -> Event, counters: &mut Counters) {
-        if self.events.len() < self.event_limit {
-            self.events.push_back(event());
+    pub(crate) fn share_among(&mut self, tenants: impl Iterator<Item = Tenant>) {
+        self.quota.share_among(tenants);
+    }
+
+    /// Something happened to a flow of a tenant.
+    pub(crate) fn event(
+        &mut self,
+        event: impl FnOnce() -> Event,
+        tenant: Tenant,
+        counters: &mut Counters,
+    ) {
+        if self.quota.has_room(EVENTS, tenant) {
+            self.quota.take(EVENTS, tenant);
+            self.events.push_back((tenant, event()));
         } else {
             counters.events_lost += 1;
         }
     }
 
     pub(crate) fn take_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let (tenant, event) = self.events.pop_front()?;
+        self.quota.give_back(EVENTS, tenant);
+        Some(event)
     }
 
     pub(crate) fn take_translation(&mut self) -> Option<TranslationEvent> {
-        self.translations.pop_front()
+        let (tenant, event) = self.translations.pop_front()?;
+        self.quota.give_back(TRANSLATIONS, tenant);
+        Some(event)
     }
 
     /// A flow was opened, with the first port of a block if that is given.
@@ -97,27 +119,30 @@ impl Journal {
         at: Time,
         flow: &Flow<Judgement>,
         block: impl FnOnce() -> Option<(Block, u32)>,
+        tenant: Tenant,
         counters: &mut Counters,
     ) {
-        self.event(|| Event::of(at, EventKind::Opened, flow), counters);
+        self.event(|| Event::of(at, EventKind::Opened, flow), tenant, counters);
         if self.translation_limit == 0 {
             return;
         }
         if let Some((block, _)) = block() {
-            self.session(at, TranslationEventKind::BlockAllocated(block), flow, counters);
+            let kind = TranslationEventKind::BlockAllocated(block);
+            self.session(at, kind, flow, tenant, counters);
         }
-        self.session(at, TranslationEventKind::SessionCreated, flow, counters);
+        self.session(at, TranslationEventKind::SessionCreated, flow, tenant, counters);
     }
 
     /// A flow is gone.
-    pub(crate) fn ended(&mut self, at: Time, ended: &Ended<Judgement>, counters: &mut Counters) {
-        self.event(|| Event::of(at, EventKind::Ended(ended.cause), &ended.flow), counters);
-        self.deleted(at, &ended.flow, counters);
-    }
-
-    /// A flow was closed and is gone.
-    pub(crate) fn deleted(&mut self, at: Time, flow: &Flow<Judgement>, counters: &mut Counters) {
-        self.session(at, TranslationEventKind::SessionDeleted, flow, counters);
+    pub(crate) fn ended(
+        &mut self,
+        at: Time,
+        ended: &Ended<Judgement>,
+        tenant: Tenant,
+        counters: &mut Counters,
+    ) {
+        self.event(|| Event::of(at, EventKind::Ended(ended.cause), &ended.flow), tenant, counters);
+        self.session(at, TranslationEventKind::SessionDeleted, &ended.flow, tenant, counters);
     }
 
     /// A flow got no port.
@@ -126,6 +151,7 @@ impl Journal {
         at: Time,
         why: NoTuple,
         tuple: &FiveTuple,
+        tenant: Tenant,
         counters: &mut Counters,
     ) {
         let kind = match why {
@@ -135,7 +161,7 @@ impl Journal {
         let FiveTuple { protocol, source: inside, destination } = *tuple;
         let remote = Some(destination);
         let event = TranslationEvent { at, kind, protocol, inside, external: None, remote };
-        self.translation(event, counters);
+        self.translation(event, tenant, counters);
     }
 
     fn session(
@@ -143,6 +169,7 @@ impl Journal {
         at: Time,
         kind: TranslationEventKind,
         flow: &Flow<Judgement>,
+        tenant: Tenant,
         counters: &mut Counters,
     ) {
         if self.translation_limit == 0 || !flow.is_translated() {
@@ -151,17 +178,18 @@ impl Journal {
         let Flow { protocol, inside, external, remote, .. } = *flow;
         let (external, remote) = (Some(external), Some(remote));
         let event = TranslationEvent { at, kind, protocol, inside, external, remote };
-        self.translation(event, counters);
+        self.translation(event, tenant, counters);
     }
 
-    fn translation(&mut self, event: TranslationEvent, counters: &mut Counters) {
+    fn translation(&mut self, event: TranslationEvent, tenant: Tenant, counters: &mut Counters) {
         // None are wanted.
         if self.translation_limit == 0 {
             return;
         }
         let remote = event.remote.filter(|_| self.log_remotes);
-        if self.translations.len() < self.translation_limit {
-            self.translations.push_back(TranslationEvent { remote, ..event });
+        if self.quota.has_room(TRANSLATIONS, tenant) {
+            self.quota.take(TRANSLATIONS, tenant);
+            self.translations.push_back((tenant, TranslationEvent { remote, ..event }));
         } else {
             counters.events_lost += 1;
         }

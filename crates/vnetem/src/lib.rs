@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
 mod counters;
 mod decision;
 mod edge;
 mod error;
 mod event;
 mod gate;
+mod given;
 mod hairpin;
 mod inbound;
+mod inside;
 mod journal;
+mod lineage;
 mod network;
 mod origin;
 mod outbound;
@@ -24,6 +28,7 @@ mod security;
 mod settings;
 mod shard;
 mod snapshot;
+mod tenant;
 mod trace;
 mod tunnel_port;
 mod verdict;
@@ -37,7 +42,7 @@ pub use vnetem_authz::{
     SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };
 pub use vnetem_nat::{
-    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, IdleMinutes,
+    Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, IdleMinutes, Keys,
     Limits, Mapping, MidStream, Notice, PoolRules, Rate, State, Time, TimerProfile, Timers,
 };
 pub use vnetem_packet as packet;
@@ -53,28 +58,30 @@ pub use edge::{
 pub use error::EditError;
 pub use event::{Event, EventKind};
 pub use journal::{TranslationEvent, TranslationEventKind};
+pub use lineage::Applied;
 pub use network::{
-    Circuit, Connection, Endpoint, Lag, LoadBalancer, Network, NetworkPolicies, Nic, Outbound,
-    OutboundRule, Peering, Permissions, Placement, PortBlock, PrivateEndpoint,
-    PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service, Site, Subnet,
-    TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, Endpoint, EndpointFirst, Lag, LoadBalancer, MissingEndpoint, Network,
+    NetworkPolicies, Nic, Outbound, OutboundRule, Peering, Permissions, Placement, PortBlock,
+    PrivateEndpoint, PrivateEndpointState, ProvisioningState, Resource, RouteTable, Scope, Service,
+    Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet, VnetEndpointPolicy, ZoneLink,
 };
 pub use outbox::Transmit;
 pub use plane::{DataPlane, Slot};
 pub use reason::{DenyReason, DropReason};
 pub use rollout::Rollout;
 pub use route::{
-    Choice, EffectiveRoute, NextHop, NextHopType, Route, RouteSource, RouteState, TiePolicy, choose,
+    Choice, EffectiveRoute, NextHop, NextHopType, PassedOver, Route, RouteRemark, RouteSource,
+    RouteState, TiePolicy, choose, is_tie,
 };
 pub use security::SecurityGroupId;
 pub use settings::{Closing, Mtu, Settings};
 pub use shard::{Shard, Sharding};
 pub use snapshot::Snapshot;
-pub use trace::{FlowStep, Step, Trace};
+pub use trace::{FlowStep, RegionChoice, Step, Trace};
 pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
 
-/// The example of the project's front page compiles.
+/// Runs the example of the project's front page.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;

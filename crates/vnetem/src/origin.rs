@@ -72,9 +72,12 @@ impl<'a> Pipeline<'a> {
             Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            // An undeclared host cannot have the address of a private endpoint.
+            // An undeclared host cannot have the address of a private endpoint, nor one that the platform keeps.
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                if is_reserved(subnet.prefix, source) {
+                    return Err(DropReason::SpoofedSource);
+                }
                 let vnet = || self.snapshot.vnets.get(&subnet.vnet);
                 if !self.snapshot.private.is_empty()
                     && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
@@ -107,6 +110,9 @@ impl<'a> Pipeline<'a> {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
+                if self.is_deallocated(code) {
+                    return Err(DropReason::NoSuchHost);
+                }
                 (code, Origin::Subnet(subnet))
             }
             Edge::Nic(id) => {
@@ -114,6 +120,9 @@ impl<'a> Pipeline<'a> {
                 let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
                 if source != nic.address && !nic.ip_forwarding {
                     return Err(DropReason::SpoofedSource);
+                }
+                if nic.deallocated {
+                    return Err(DropReason::NoSuchHost);
                 }
                 (EdgeCode::nic(id), Origin::Subnet(subnet))
             }
@@ -183,7 +192,7 @@ impl<'a> Pipeline<'a> {
     /// The edge at which a side of a flow stands.
     #[inline]
     pub(crate) fn edge_of(self, flow: &Flow<Judgement>, side: Side) -> EdgeCode {
-        if side == flow.opener { flow.judgement.near } else { flow.judgement.far }
+        if side == flow.opener { flow.judgement.near } else { flow.judgement.far.plain() }
     }
 
     /// The public form of an edge; an endpoint's identity has the flow's private address.
@@ -195,6 +204,12 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
         let to = parties.judgement.of(side != parties.opener);
         parties.forward(self.edge(to, *parties.inside.ip()), side)
+    }
+
+    /// How an answer leaves that does not go back the way the question came.
+    pub(crate) fn elsewhere(self, flow: &Flow<Judgement>, side: Side, to: EdgeCode) -> Forward {
+        let to = self.edge(to, *flow.tuple(side).source.ip());
+        Parties::of(flow).forward(to, side)
     }
 
     /// How a packet leaves that comes round again to an appliance.
@@ -220,7 +235,8 @@ impl<'a> Pipeline<'a> {
         if let Some(&endpoint) = view.private.get(&address) {
             return Some(EdgeCode::private(endpoint));
         }
-        view.subnets.lookup(address).map(|(_, &subnet)| EdgeCode::subnet(subnet))
+        let (prefix, &subnet) = view.subnets.lookup(address)?;
+        (!is_reserved(prefix, address)).then_some(EdgeCode::subnet(subnet))
     }
 
     /// The zone of an edge. An interface that forwards has its own, since what it emits for others is judged afresh; any other
@@ -246,6 +262,14 @@ impl<'a> Pipeline<'a> {
         match entry.code.place() {
             Place::Nic(id) => self.snapshot.nic(id).map(|nic| nic.address),
             _ => None,
+        }
+    }
+
+    /// Whether an edge is an interface whose machine is deallocated (N-29).
+    pub(crate) fn is_deallocated(self, code: EdgeCode) -> bool {
+        match code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.deallocated),
+            _ => false,
         }
     }
 
@@ -327,6 +351,13 @@ impl Parties {
         let NewFlow { opener, inside, external, judgement, .. } = *new;
         Self { opener, inside, external, judgement }
     }
+}
+
+/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of subnets as Azure has them, which
+/// are /29 at least (P9; virtual network FAQ). No host has one.
+pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
+    let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
+    subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
 /// Whether an address can be a single host's (P9).

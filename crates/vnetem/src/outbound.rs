@@ -36,7 +36,8 @@ impl Method {
 }
 
 impl<'a> Pipeline<'a> {
-    /// N-01, C-07: a NAT gateway, else the interface's own address, else the load balancer's rule, else the platform's default. A plain
+    /// N-01, C-07: a NAT gateway, else the interface's own address, else the load balancer's rule, else the platform's default, which a
+    /// machine keeps that had it (N-29). A plain
     /// pool stands where a NAT gateway would.
     pub(crate) fn outbound(
         self,
@@ -48,6 +49,7 @@ impl<'a> Pipeline<'a> {
         own.filter(|outbound| outbound.method.is_first())
             .or_else(|| nic.and_then(|nic| nic.instance.as_ref()))
             .or_else(|| nic.and_then(|nic| nic.balanced.as_ref()))
+            .or_else(|| nic.and_then(|nic| nic.kept.as_ref()))
             .or(own)
     }
 
@@ -110,6 +112,12 @@ impl<'a> Pipeline<'a> {
         self.method_behind(entry, external).is_some()
     }
 
+    /// Whether a public source is at an address of the load balancer of whose pool the opener is a
+    /// member: without [`may_keep`](Self::may_keep) its port was taken back (N-28).
+    pub(crate) fn is_reclaimed(self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
+        self.nic_of(entry).is_some_and(|nic| nic.frontends.contains(external.ip()))
+    }
+
     /// Whether the method behind which a live flow is carries a fragment of it (N-18).
     pub(crate) fn carries_fragments(self, flow: &Flow<Judgement>) -> bool {
         if !flow.is_translated() || flow.opener == Side::Outside {
@@ -134,7 +142,8 @@ impl<'a> Pipeline<'a> {
             Origin::Subnet(subnet) => {
                 let nic = self.nic_of(entry);
                 let own = subnet.outbound.iter().filter(|own| own.is_at(*external.ip()));
-                let of_nic = nic.into_iter().flat_map(|nic| [&nic.instance, &nic.balanced]);
+                let of_nic =
+                    nic.into_iter().flat_map(|nic| [&nic.instance, &nic.balanced, &nic.kept]);
                 let of_nic = of_nic.flatten().filter(|view| view.has(external));
                 let found = own.chain(of_nic).next().map(|view| view.method);
                 found.or(subnet.keeps.contains(external.ip()).then_some(Method::Default))

@@ -1,10 +1,10 @@
 //! Packets of our own making, until the caller takes them.
 
-use core::net::Ipv4Addr;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use vnetem_packet::{Headers, IcmpError, IcmpErrorKind, Reset};
+use vnetem_nat::{Quota, Tenant};
+use vnetem_packet::{Headers, IcmpError, Reset};
 
 use crate::{Counters, Edge};
 
@@ -17,13 +17,35 @@ pub struct Transmit {
     pub packet: Bytes,
 }
 
-/// A bounded queue of packets that the data plane made. It never allocates after it is made.
+/// Packets that the data plane made, in the order in which it made them. It never allocates after
+/// it is made.
+///
+/// What a change of configuration has to say is kept apart, and is never lost: whoever closes a
+/// flow [waits](Self::may_close) for room. Everything else answers packets, and finds room by the
+/// share of its tenant (docs/shares.md).
 pub(crate) struct Outbox {
-    queue: VecDeque<(Edge, Answer)>,
+    /// Answers to packets.
+    queue: VecDeque<Waiting>,
     /// The errors of the queue.
     errors: VecDeque<[u8; IcmpError::MAXIMUM_LENGTH]>,
-    limit: usize,
+    quota: Quota<1>,
+    /// Resets of flows that a change closed.
+    closings: VecDeque<Waiting>,
+    closing_limit: usize,
+    /// Packets made so far.
+    made: u64,
 }
+
+struct Waiting {
+    /// Its place among all.
+    number: u64,
+    to: Edge,
+    answer: Answer,
+    tenant: Tenant,
+}
+
+/// Resets of two flows, which a packet that turns round goes by.
+const MOST_OF_A_CLOSING: usize = 4;
 
 /// A reset is written when it is taken, since a change of configuration makes many at once; an error quotes a packet that is gone by then.
 enum Answer {
@@ -40,21 +62,46 @@ const IDENTIFICATION: u16 = 0;
 
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
-        let (queue, errors) = (VecDeque::with_capacity(limit), VecDeque::with_capacity(limit));
-        Self { queue, errors, limit }
+        let total = u32::try_from(limit).unwrap_or(u32::MAX);
+        let closing_limit = limit.max(MOST_OF_A_CLOSING);
+        Self {
+            queue: VecDeque::with_capacity(limit),
+            errors: VecDeque::with_capacity(limit),
+            quota: Quota::new([total]),
+            closings: VecDeque::with_capacity(closing_limit),
+            closing_limit,
+            made: 0,
+        }
+    }
+
+    pub(crate) fn share_among(&mut self, tenants: impl Iterator<Item = Tenant>) {
+        self.quota.share_among(tenants);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.closings.is_empty()
+    }
+
+    /// Whether a flow may be closed: there is room for all resets of that.
+    pub(crate) fn may_close(&self) -> bool {
+        self.closings.len().saturating_add(MOST_OF_A_CLOSING) <= self.closing_limit
     }
 
     /// Packets that wait, and the bytes in them.
     pub(crate) fn held(&self) -> (usize, usize) {
-        (self.queue.len(), self.queue.iter().map(|(_, answer)| answer.length()).sum())
+        let all = || self.queue.iter().chain(&self.closings);
+        (all().count(), all().map(|waiting| waiting.answer.length()).sum())
     }
 
     pub(crate) fn take(&mut self, counters: &mut Counters) -> Option<Transmit> {
-        let (to, answer) = self.queue.pop_front()?;
+        let number = |queue: &VecDeque<Waiting>| queue.front().map_or(u64::MAX, |it| it.number);
+        let Waiting { to, answer, .. } = if number(&self.closings) < number(&self.queue) {
+            self.closings.pop_front()?
+        } else {
+            let waiting = self.queue.pop_front()?;
+            self.quota.give_back(0, waiting.tenant);
+            waiting
+        };
         counters.transmitted.add(answer.length());
         let packet = match answer {
             Answer::Reset(reset) => Bytes::copy_from_slice(&reset.write(IDENTIFICATION, TTL)),
@@ -66,42 +113,63 @@ impl Outbox {
         Some(Transmit { to, packet })
     }
 
-    pub(crate) fn reset(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
-        self.push(to, Answer::Reset(reset), counters);
+    /// A reset that closes a flow, for which [`may_close`](Self::may_close) has said that there is
+    /// room.
+    pub(crate) fn close(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
+        counters.generated.add(Reset::LENGTH);
+        let number = self.count();
+        let (answer, tenant) = (Answer::Reset(reset), Tenant::NOBODY);
+        self.closings.push_back(Waiting { number, to, answer, tenant });
+    }
+
+    /// A reset that answers a packet, or tells that a connection idled out.
+    pub(crate) fn reset(
+        &mut self,
+        to: Edge,
+        reset: Reset,
+        tenant: Tenant,
+        counters: &mut Counters,
+    ) {
+        self.push(to, Answer::Reset(reset), tenant, counters);
     }
 
     /// An ICMP error about a packet, unless it is one that no error may be sent about (P10).
     pub(crate) fn complain(
         &mut self,
-        to: Edge,
-        kind: IcmpErrorKind,
-        router: Ipv4Addr,
+        (to, tenant): (Edge, Tenant),
+        error: &IcmpError,
         about: &[u8],
         headers: &Headers,
         counters: &mut Counters,
     ) {
         if IcmpError::may_answer(headers) {
-            let error = IcmpError { kind, source: router };
             let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
             let length = error.write(about, headers, &mut bytes);
-            if self.push(to, Answer::Error(length), counters) {
+            if self.push(to, Answer::Error(length), tenant, counters) {
                 self.errors.push_back(bytes);
             }
         }
     }
 
     /// Counts a packet, and says whether there is room for it.
-    fn push(&mut self, to: Edge, answer: Answer, counters: &mut Counters) -> bool {
+    fn push(&mut self, to: Edge, answer: Answer, tenant: Tenant, counters: &mut Counters) -> bool {
         let length = answer.length();
         counters.generated.add(length);
-        let has_room = self.queue.len() < self.limit;
+        let has_room = self.quota.has_room(0, tenant);
         if has_room {
-            self.queue.push_back((to, answer));
+            self.quota.take(0, tenant);
+            let number = self.count();
+            self.queue.push_back(Waiting { number, to, answer, tenant });
         } else {
             counters.dropped.add(length);
             counters.queue_full.add(length);
         }
         has_room
+    }
+
+    fn count(&mut self) -> u64 {
+        self.made = self.made.wrapping_add(1);
+        self.made
     }
 }
 

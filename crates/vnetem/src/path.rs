@@ -10,10 +10,12 @@ use crate::edge::{EdgeCode, Place};
 use crate::origin::{Entry, Origin, is_host};
 use crate::pipeline::Pipeline;
 use crate::route::Choice;
-use crate::routing::Sender;
+use crate::routing::{Chosen, Sender};
 use crate::snapshot::{OutboundView, SiteView, SubnetView};
-use crate::trace::{Note, Step};
-use crate::{DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, ServiceId};
+use crate::trace::{Note, RegionChoice, Step};
+use crate::{
+    DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId,
+};
 
 /// Where a new flow would go.
 #[derive(Clone, Copy, Debug)]
@@ -103,9 +105,16 @@ impl<'a> Pipeline<'a> {
             true if !self.snapshot.is_at_home(subnet.vnet, source) => Sender::Foreign,
             _ => Sender::Host(self.own_address(entry).unwrap_or(source)),
         };
-        let (choice, route) = self.snapshot.choose(subnet, tuple.protocol, destination, sender);
+        let Chosen { choice, route, passed, tie } =
+            self.snapshot.choose(subnet, tuple.protocol, destination, sender);
         let choice = choice.ok_or(DropReason::NoRoute)?;
         note.step(|| Step::Route { choice, route });
+        if let Some(service) = tie {
+            let policy = self.snapshot.tie_policy;
+            note.step(|| Step::Tie { subnet: subnet.id, service, policy });
+        } else if let Some((service, why)) = passed {
+            note.step(|| Step::PassedOver { subnet: subnet.id, service, destination, why });
+        }
         let route = match choice {
             Choice::Endpoint { service, .. } => {
                 let far = EdgeCode::endpoint(service, subnet.id);
@@ -116,6 +125,9 @@ impl<'a> Pipeline<'a> {
         let service = self.snapshot.service_at(destination);
         let path = match route.next_hop {
             NextHop::None => Err(DropReason::RouteNone),
+            NextHop::VnetLocal if !self.reaches(subnet.vnet, destination, route, note) => {
+                Err(DropReason::PrivateEndpointRoute)
+            }
             NextHop::VnetLocal => {
                 self.path_to_host(subnet.vnet, destination, DropReason::NoSuchHost)
             }
@@ -138,13 +150,17 @@ impl<'a> Pipeline<'a> {
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
             NextHop::InterfaceEndpoint(id) => self.path_to_private_endpoint(id),
-            NextHop::Internet if !foreign && self.has_same_region_path(subnet, service, tuple) => {
-                let far = service.map_or(EdgeCode::INTERNET, |service| {
-                    EdgeCode::same_region(service, subnet.id)
-                });
-                Ok(Path { far, zone: far.zone(), outbound: None, service })
-            }
             NextHop::Internet => {
+                if let Some((service, region)) = self.region_choice(subnet, service, tuple)
+                    && !foreign
+                {
+                    note.step(|| Step::Region { subnet: subnet.id, destination, choice: region });
+                    if region == RegionChoice::Same(true) {
+                        let far = EdgeCode::same_region(service, subnet.id);
+                        let service = Some(service);
+                        return Ok(Path { far, zone: far.zone(), outbound: None, service });
+                    }
+                }
                 let outbound = self.outbound(entry, subnet);
                 let path = self.path_to_public(outbound, service, tuple, fragment);
                 path.map(
@@ -156,22 +172,42 @@ impl<'a> Pipeline<'a> {
         path.map(|path| Path { service, ..path })
     }
 
-    /// C-03: whether the destination's service lets its own region in by private sources, and the subnet is in it. As over an endpoint,
-    /// that is for TCP.
-    fn has_same_region_path(
+    /// What the regions of network and destination decide, where it is known whether the service lets its own region in by private
+    /// sources (C-03); `None` where they decide nothing. As over an endpoint, that is for TCP.
+    fn region_choice(
         self,
         subnet: &SubnetView,
         service: Option<ServiceId>,
         tuple: &FiveTuple,
-    ) -> bool {
-        let (services, destination) = (&self.snapshot.services, *tuple.destination.ip());
+    ) -> Option<(ServiceId, RegionChoice)> {
+        let services = &self.snapshot.services;
         if services.same_region.is_empty() || tuple.protocol != Protocol::TCP {
-            return false;
+            return None;
         }
-        let region = services.regions.lookup(destination).map(|(_, &region)| region);
-        service.is_some_and(|service| services.same_region.contains(&service))
-            && region.is_some()
-            && region == subnet.region
+        let service = service?;
+        let on = *services.same_region.get(&service)?;
+        let there = services.regions.lookup(*tuple.destination.ip()).map(|(_, &region)| region);
+        let choice = match (subnet.region, there) {
+            _ if !subnet.is_placed => RegionChoice::NetworkUnknown(on),
+            (_, None) => RegionChoice::AddressUnknown(on),
+            (here, there) if here == there => RegionChoice::Same(on),
+            _ => return None,
+        };
+        Some((service, choice))
+    }
+
+    /// Whether a route to the network itself carries to an address: a user's may not carry to a private endpoint (L-11).
+    fn reaches(self, vnet: VnetId, to: Ipv4Addr, route: Route, note: &mut impl Note) -> bool {
+        if route.source != RouteSource::User || self.snapshot.private.is_empty() {
+            return true;
+        }
+        let private = self.snapshot.vnets.get(&vnet).and_then(|view| view.private.get(&to));
+        let Some((&id, view)) = private.and_then(|id| self.snapshot.private.get_key_value(id))
+        else {
+            return true;
+        };
+        note.step(|| Step::PrivateRoute { endpoint: id, carries: view.by_vnet_routes });
+        view.by_vnet_routes
     }
 
     fn path_to_host(
@@ -181,6 +217,9 @@ impl<'a> Pipeline<'a> {
         nowhere: DropReason,
     ) -> Result<Path<'a>, DropReason> {
         let far = self.host(vnet, address).ok_or(nowhere)?;
+        if self.is_deallocated(far) {
+            return Err(nowhere);
+        }
         if let Place::Private(id) = far.place() {
             return self.path_to_private_endpoint(id);
         }
@@ -252,6 +291,14 @@ impl<'a> Pipeline<'a> {
             }
             _ => return (Mark::Unjudged, None),
         };
+        if let (Place::Endpoint(service, subnet), []) =
+            (path.far.place(), self.snapshot.resources_at(destination))
+            && let Some(policies) = self.snapshot.policies.get(&(subnet, service))
+        {
+            // S-45: what is declared nowhere has no id that a policy could name.
+            let refusal = policies.judge("").refusal();
+            return (refusal.map_or(Mark::Unjudged, Mark::Refused), None);
+        }
         // Several resources on one address: only the front end sees the name, so it asks.
         let resource = match *self.snapshot.resources_at(destination) {
             [resource] => Some(resource),

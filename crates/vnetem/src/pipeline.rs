@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
     Cause, Cell, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, MidStream, NewFlow,
-    Notice, OpenError, Sharing, Side, Span, Standing, Time, Zone, opens, picks_up,
+    Notice, OpenError, Opening, Sharing, Side, Span, Standing, Time, Zone, opens, picks_up,
 };
 use vnetem_packet::{
     Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, TcpFlags, Transport,
@@ -14,7 +14,7 @@ use vnetem_packet::{
 };
 
 use crate::decision::{Decision, Hit, Judgement, fragment_key};
-use crate::edge::cell;
+use crate::edge::{EdgeCode, cell};
 use crate::origin::{Entry, Origin};
 use crate::snapshot::OutboundView;
 use crate::trace::{FlowStep, Note, Step};
@@ -34,6 +34,9 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) mtu: Mtu,
     pub(crate) verify_checksums: bool,
     pub(crate) shard: Option<Shard>,
+    /// A flow that will have opened before the one that is decided on, and will have taken its
+    /// room: for a trace.
+    pub(crate) opens_first: Option<&'a Opening<Judgement>>,
     pub(crate) now: Time,
 }
 
@@ -57,7 +60,7 @@ impl<'a> Pipeline<'a> {
             return Decision::Drop(DropReason::TransportChecksum, None);
         }
         let decision = match headers.transport {
-            Transport::IcmpError => self.decide_error(entry, packet, headers),
+            Transport::IcmpError => self.decide_error(entry, packet, headers, note),
             _ if matches!(headers.fragment, Fragment::Later { .. }) => {
                 self.decide_later_fragment(entry, headers, note)
             }
@@ -71,6 +74,7 @@ impl<'a> Pipeline<'a> {
         match decision {
             Decision::Hit(_)
             | Decision::Renew(..)
+            | Decision::Answer(..)
             | Decision::Open(_)
             | Decision::Again(_)
             | Decision::Error(..)
@@ -92,7 +96,7 @@ impl<'a> Pipeline<'a> {
         }
         let to = match decision {
             Decision::Open(opening) => opening.flow().judgement.far,
-            Decision::Again(far) => *far,
+            Decision::Again(to) | Decision::Answer(_, _, to) => *to,
             Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _) => {
                 self.edge_of(&self.flows.flow(hit.id)?, hit.side.other())
             }
@@ -136,7 +140,13 @@ impl<'a> Pipeline<'a> {
     }
 
     /// An ICMP error goes the way of the flow whose packet it quotes (W9, T-22 to T-25).
-    fn decide_error(self, entry: Entry<'_>, packet: &[u8], headers: &Headers) -> Decision {
+    fn decide_error(
+        self,
+        entry: Entry<'_>,
+        packet: &[u8],
+        headers: &Headers,
+        note: &mut impl Note,
+    ) -> Decision {
         if !verify_icmp_checksum(packet, headers) {
             return Decision::Drop(DropReason::IcmpChecksum, None);
         }
@@ -147,11 +157,36 @@ impl<'a> Pipeline<'a> {
         let is_redirect = packet.get(usize::from(headers.header_length)) == Some(&REDIRECT);
         match self.quoted(entry, headers.destination, &quote.tuple()) {
             None => Decision::Drop(DropReason::QuoteUnknown, None),
+            // A router on the way may report, but none of the receiver's neighbours does from
+            // there.
+            Some((hit, flow))
+                if headers.source != end_of(&flow, hit.side)
+                    && self.is_spoofed(
+                        entry,
+                        self.edge_of(&flow, hit.side.other()),
+                        headers.source,
+                    ) =>
+            {
+                Decision::Drop(DropReason::SpoofedSource, None)
+            }
             Some((_, flow)) if is_redirect && flow.is_translated() => {
                 Decision::Drop(DropReason::Redirect, None)
             }
+            Some((hit, _)) if !self.may_be_about(hit, &quote) => {
+                Decision::Drop(DropReason::QuoteOutOfWindow, None)
+            }
+            Some((hit, flow)) if self.is_answer_elsewhere(&flow, hit.side) => {
+                self.decide_answer(entry, hit, &flow, None, note)
+            }
             Some((hit, _)) => Decision::Error(hit, quote),
         }
+    }
+
+    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes: the
+    /// addresses and ports of a connection are easily guessed (RFC 5927 4.1).
+    pub(crate) fn may_be_about(self, hit: Hit, quote: &Quote) -> bool {
+        let Transport::Tcp(segment) = quote.headers.transport else { return true };
+        self.flows.is_under_way(hit.id, hit.side.other(), segment.sequence)
     }
 
     /// The live flow whose packet an ICMP error quotes, if the error may go on to `destination`.
@@ -223,13 +258,20 @@ impl<'a> Pipeline<'a> {
         if came_from != entry.code {
             return Decision::Drop(DropReason::WrongEdge, None);
         }
+        let goes_elsewhere = |far: EdgeCode| hit.side != flow.opener && far.answers_elsewhere();
         if !self.flows.is_stale(hit.id) {
             note.step(|| Step::Flow(FlowStep::Hit { opened_by: flow.generation }));
+            if goes_elsewhere(flow.judgement.far) {
+                return self.decide_answer(entry, hit, flow, None, note);
+            }
             return Decision::Hit(hit);
         }
         match self.judge_again(flow) {
             Ok((cell, judgement)) => {
                 note.step(|| Step::Flow(FlowStep::Renewed { opened_by: flow.generation }));
+                if goes_elsewhere(judgement.far) {
+                    return self.decide_answer(entry, hit, flow, Some((cell, judgement)), note);
+                }
                 Decision::Renew(hit, cell, judgement)
             }
             Err((cause, reason)) => {
@@ -244,6 +286,10 @@ impl<'a> Pipeline<'a> {
         self,
         flow: &Flow<Judgement>,
     ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
+        let Judgement { near, far, .. } = flow.judgement;
+        if self.is_deallocated(near) || self.is_deallocated(far) {
+            return Err((Cause::Deallocated, DropReason::NoSuchHost));
+        }
         if flow.opener == Side::Outside {
             return self.judge_inbound(flow);
         }
@@ -258,9 +304,11 @@ impl<'a> Pipeline<'a> {
             return Err((Cause::SourceSwitched, DropReason::SourceSwitched));
         }
         if translated && !self.may_keep(entry, flow.external) {
-            return Err(withdrawn);
+            let reclaimed = self.is_reclaimed(entry, flow.external);
+            let lost = (Cause::PortReclaimed, DropReason::PortReclaimed);
+            return Err(if reclaimed { lost } else { withdrawn });
         }
-        let Judgement { near, far, .. } = flow.judgement;
+        let (near, far) = (flow.judgement.near, flow.judgement.far.plain());
         let same_far = far == path.far || far.is_public() && path.far.is_public();
         if near != entry.code
             || !same_far
@@ -272,7 +320,8 @@ impl<'a> Pipeline<'a> {
         let (mark, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         let mark =
             if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
-        let judgement = Judgement { near, far: path.far, mark };
+        let far = self.far_of(near, path.far, &tuple.reversed(), &mut ());
+        let judgement = Judgement { near, far, mark };
         Ok((cell(entry.origin.number(), path.service), judgement))
     }
 
@@ -298,6 +347,9 @@ impl<'a> Pipeline<'a> {
             Ok(path) => path,
             Err(reason) => return Decision::Drop(reason, None),
         };
+        if self.is_spoofed(entry, path.far, headers.source) {
+            return Decision::Drop(DropReason::SpoofedSource, None);
+        }
         if let Err(reason) = self.may_arrive(path.far, &tuple, note) {
             return Decision::Deny(reason, None);
         }
@@ -335,8 +387,13 @@ impl<'a> Pipeline<'a> {
             identity: self.identity(path.far, *tuple.source.ip()),
         });
         let (mark, access) = self.authorise(entry, &path, *external.ip(), headers.destination);
-        if let Some((resource, access)) = access {
-            note.step(|| Step::Access { resource, access });
+        match (access, mark) {
+            (Some((resource, access)), _) => note.step(|| Step::Access { resource, access }),
+            (None, Mark::Refused(refusal)) => {
+                let destination = headers.destination;
+                note.step(|| Step::Undeclared { destination, refusal });
+            }
+            (None, _) => {}
         }
         if let Mark::Refused(refusal) = mark {
             let reason = DenyReason::Refused(refusal);
@@ -346,6 +403,8 @@ impl<'a> Pipeline<'a> {
                 DenyMode::Drop => return Decision::Deny(reason, None),
             }
         }
+        let far = self.far_of(entry.code, path.far, &tuple.reversed(), note);
+        let cell = cell(entry.origin.number(), path.service);
         let new = NewFlow {
             protocol: tuple.protocol,
             inside: tuple.source,
@@ -354,21 +413,21 @@ impl<'a> Pipeline<'a> {
             outside_zone: path.zone,
             remote: tuple.destination,
             opener: Side::Inside,
-            cell: cell(entry.origin.number(), path.service),
+            cell,
+            tenant: self.snapshot.tenant_of(cell),
             generation: self.snapshot.generation(),
-            judgement: Judgement { near: entry.code, far: path.far, mark },
+            judgement: Judgement { near: entry.code, far, mark },
             sharing,
         };
-        match self.flows.may_open(self.now, new) {
+        match self.flows.may_open_after(self.now, new, self.opens_first) {
             Ok(opening) => Decision::Open(opening),
-            Err(OpenError::TableFull) => Decision::Drop(DropReason::FlowTableFull, None),
             // appliances that send a packet round in a circle. Its time to live ends that.
             Err(OpenError::TupleInUse)
                 if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
             {
                 Decision::Again(path.far)
             }
-            Err(OpenError::TupleInUse) => Decision::Drop(DropReason::TupleInUse, None),
+            Err(why) => Decision::Drop(why.into(), None),
         }
     }
 
@@ -396,6 +455,14 @@ impl<'a> Pipeline<'a> {
             }
             _ => unsolicited,
         }
+    }
+}
+
+/// The address of the end of a flow that is at a side.
+const fn end_of(flow: &Flow<Judgement>, side: Side) -> Ipv4Addr {
+    match side {
+        Side::Inside => *flow.inside.ip(),
+        Side::Outside => *flow.remote.ip(),
     }
 }
 

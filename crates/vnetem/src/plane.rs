@@ -13,7 +13,7 @@ use closing::{tell_of_idling, touch_everything};
 pub use hit::Slot;
 use unsolicited::Unsolicited;
 use vnetem_nat::{Ended, Flow, FlowCounters, FlowTable, Fragments, Generation, Time};
-use vnetem_packet::Headers;
+use vnetem_packet::{Headers, VnetId};
 
 use crate::decision::Judgement;
 use crate::event::Event;
@@ -21,10 +21,11 @@ use crate::journal::{Journal, TranslationEvent};
 use crate::outbox::Outbox;
 use crate::pipeline::Pipeline;
 use crate::snapshot::Touched;
+use crate::tenant::tenant_of_vnet;
 use crate::trace::Trace;
 use crate::{
-    Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Shard, Snapshot, Transmit,
-    Verdict,
+    Applied, Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Shard, Snapshot,
+    Transmit, Verdict,
 };
 
 /// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
@@ -69,16 +70,18 @@ const EXPIRY_BUDGET: usize = 4;
 const TIMEOUT_BUDGET: usize = 4096;
 
 impl DataPlane {
-    /// A data plane with nothing in it that follows `snapshot`.
+    /// A data plane with nothing in it that follows `snapshot`. Of what is asked for beyond the
+    /// limits of [`Settings::check`] it has as much as they say.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, settings: Settings) -> Self {
-        Self {
+        let settings = settings.bounded();
+        let mut plane = Self {
             snapshot,
             flows: FlowTable::new(settings.flows),
             fragments: Fragments::new(
                 settings.fragments,
                 settings.fragment_life,
-                settings.flows.seed,
+                settings.flows.keys,
             ),
             outbox: Outbox::new(settings.queue),
             journal: Journal::new(&settings),
@@ -95,36 +98,45 @@ impl DataPlane {
             suggestion: None,
             shard: settings.shard,
             now: Time::default(),
-        }
+        };
+        plane.share();
+        plane
     }
 
     /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so what has run out and was not removed yet
     /// still has its place: [`process`](Self::process) removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
-        let mut steps = Vec::new();
+        let (mut steps, mut given) = (Vec::new(), Vec::new());
         let headers = Headers::parse(packet);
         let fate = match &headers {
             Err(cause) => Fate::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
                 let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
                 let decision = pipeline.decide(edge, packet, headers, &mut steps);
+                pipeline.note_given(&decision, &mut given);
                 self.foresee(pipeline.now, decision, packet, headers)
             }
         };
         let verdict = Verdict { generation: self.snapshot.generation(), fate };
-        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, verdict)
+        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, given, verdict)
     }
 
-    /// Takes a new configuration. It is in force for the next packet (C4); flows that it closes are closed at their next packet or by
-    /// [`poll_transmit`](Self::poll_transmit), whichever comes first. A snapshot that is not newer than the present one is ignored.
-    pub fn apply(&mut self, now: Time, snapshot: Arc<Snapshot>) {
+    /// Takes a new configuration, and says whether it did. It is in force for the next packet (C4);
+    /// flows that it closes are closed at their next packet or by
+    /// [`poll_transmit`](Self::poll_transmit), whichever comes first.
+    ///
+    /// Only what came of the present configuration by edits and commits is taken. An older one is
+    /// ignored, and so is one of another network, a copy that went its own way included: its
+    /// numbers mean other subnets, whose flows would be mistaken for each other's.
+    pub fn apply(&mut self, now: Time, snapshot: Arc<Snapshot>) -> Applied {
         self.advance(now);
+        let applied = snapshot.lineage.follows(&self.snapshot.lineage);
+        if applied != Applied::Taken {
+            return applied;
+        }
         let before = self.snapshot.generation();
         let generation = snapshot.generation();
-        if generation <= before {
-            return;
-        }
         match snapshot.touched_since(before) {
             Some(changes) => {
                 for (at, touched) in changes {
@@ -138,8 +150,24 @@ impl DataPlane {
             }
             None => touch_everything(&mut self.flows, &snapshot, generation),
         }
+        let same_tenants = Arc::ptr_eq(&self.snapshot.tenants, &snapshot.tenants);
         self.snapshot = snapshot;
         self.closes = true;
+        if !same_tenants {
+            self.share();
+        }
+        Applied::Taken
+    }
+
+    /// Parts all that is bounded among the tenants of the configuration (docs/shares.md).
+    fn share(&mut self) {
+        let tenants = Arc::clone(&self.snapshot.tenants);
+        let tenants = || tenants.iter().copied();
+        self.flows.share_among(tenants());
+        self.fragments.share_among(tenants());
+        self.outbox.share_among(tenants());
+        self.unsolicited.share_among(tenants());
+        self.journal.share_among(tenants());
     }
 
     /// Suggests the public port, or identifier, of flows that are translated from now on: it goes before the port that would be drawn,
@@ -174,6 +202,13 @@ impl DataPlane {
     /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any (T-37).
     pub fn poll_translation_event(&mut self) -> Option<TranslationEvent> {
         self.journal.take_translation()
+    }
+
+    /// How many flows a virtual network has in the table, and how many are guaranteed to each
+    /// (docs/shares.md).
+    #[must_use]
+    pub fn share_of(&self, vnet: VnetId) -> (u32, u32) {
+        self.flows.share_of(tenant_of_vnet(vnet))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
@@ -240,6 +275,7 @@ impl DataPlane {
             mtu: self.mtu,
             verify_checksums: self.verify_checksums,
             shard: self.shard,
+            opens_first: None,
             now: self.now,
         }
     }
@@ -258,7 +294,7 @@ impl DataPlane {
         let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
         flows.expire(*now, budget, &mut |ended: Ended<Judgement>| {
             tell_of_idling(&ended, snapshot, outbox, counters);
-            journal.ended(*now, &ended, counters);
+            journal.ended(*now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
         });
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use vnetem_authz::{Refusal, RuleDirection};
-use vnetem_nat::NoTuple;
+use vnetem_nat::{NoTuple, OpenError};
 use vnetem_packet::Malformed;
 
 macro_rules! reasons {
@@ -59,12 +59,15 @@ reasons! {
     NoRoute = "no-route",
     /// The route's next hop is None.
     RouteNone = "route-none",
-    /// The destination is inside the virtual network but in no subnet.
+    /// The destination is inside the virtual network but in no subnet, or a machine at either end is
+    /// deallocated (N-29).
     NoSuchHost = "no-such-host",
     /// The appliance of the route is in no subnet that can be reached.
     NoNextHop = "no-next-hop",
     /// The private endpoint is pending, rejected or disconnected (L-07).
     PrivateEndpointUnapproved = "private-endpoint-unapproved",
+    /// A user route to the network itself took the private endpoint's own route away, and carries nothing to it (L-11).
+    PrivateEndpointRoute = "private-endpoint-route",
     /// The subnet is private: no outbound method (N-03).
     NoOutbound = "no-outbound",
     /// An appliance forwards it to the internet under another's address: outbound methods translate an interface's own.
@@ -81,18 +84,32 @@ reasons! {
     FlowRate = "flow-rate",
     /// The flow table is full (T1).
     FlowTableFull = "flow-table-full",
+    /// What is free of the flow table is guaranteed to other tenants (docs/shares.md).
+    FlowShareUsed = "flow-share-used",
+    /// The table of cells is full, or what is free of it is guaranteed to other tenants
+    /// (docs/shares.md).
+    CellTableFull = "cell-table-full",
+    /// What flows of a pool share finds no room: inside addresses, sockets, remotes, blocks; or
+    /// what is free is guaranteed to other tenants (docs/shares.md).
+    MappingTableFull = "mapping-table-full",
     /// Another live flow has the same tuple on one side (N2).
     TupleInUse = "tuple-in-use",
+    /// The public tuple is in hold-down (N10).
+    TupleHeld = "tuple-in-hold-down",
     /// The flow's source would change by a new configuration: it is closed (S-17).
     SourceSwitched = "source-switched",
     /// The flow's path would change by a new configuration: it is closed.
     PathSwitched = "path-switched",
     /// The flow's public address was taken away: it is closed (N-08).
     Withdrawn = "withdrawn",
+    /// The flow's port was taken back from its machine: it is lost (N-28).
+    PortReclaimed = "port-reclaimed",
     /// A later segment of a closed flow (R7).
     FlowClosed = "flow-closed",
     /// An ICMP error about a packet of no live flow (W9).
     QuoteUnknown = "quote-unknown",
+    /// An ICMP error quotes a TCP sequence number that is not under way in its flow (RFC 5927 4.1).
+    QuoteOutOfWindow = "quote-out-of-window",
     /// An ICMP redirect about a packet of a translated flow: the gateway that it names is on another link (RFC 1122 3.2.2.2, T-22).
     Redirect = "icmp-redirect",
     /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).
@@ -111,6 +128,19 @@ impl From<NoTuple> for DropReason {
             NoTuple::Exhausted => Self::SnatExhausted,
             NoTuple::Quota => Self::PortQuota,
             NoTuple::Rate => Self::FlowRate,
+        }
+    }
+}
+
+impl From<OpenError> for DropReason {
+    fn from(why: OpenError) -> Self {
+        match why {
+            OpenError::TableFull => Self::FlowTableFull,
+            OpenError::ShareUsed => Self::FlowShareUsed,
+            OpenError::CellsFull => Self::CellTableFull,
+            OpenError::MappingsFull => Self::MappingTableFull,
+            OpenError::TupleInUse => Self::TupleInUse,
+            OpenError::TupleHeld => Self::TupleHeld,
         }
     }
 }
@@ -196,6 +226,13 @@ impl fmt::Display for DenyReason {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    /// O2: no refusal of the flow table goes by the name of another.
+    #[test]
+    fn every_refusal_has_its_own_reason() {
+        let reasons: BTreeSet<_> = OpenError::ALL.into_iter().map(DropReason::from).collect();
+        assert_eq!(reasons.len(), OpenError::ALL.len());
+    }
 
     /// O2: each reason has a counter and a name of its own.
     #[test]

@@ -27,7 +27,7 @@ use crate::{EditError, Endpoint, Network, ResourceId, ServiceId};
 /// let storage = network.add_service("Microsoft.Storage", &["52.239.0.0/16".parse()?])?;
 /// let vnet = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
 /// let web = network.add_subnet(vnet, "web", "10.0.0.0/24".parse()?)?;
-/// let mut rollout = Rollout::new(7, Duration::from_secs(15 * 60), Duration::from_secs(5 * 60));
+/// let mut rollout = Rollout::new(7, Duration::from_secs(15 * 60), Duration::from_secs(5 * 60))?;
 /// let endpoint = Endpoint {
 ///     name: "Microsoft.Storage".into(),
 ///     scope: Scope::Worldwide,
@@ -59,11 +59,26 @@ enum Step {
 }
 
 impl Rollout {
+    /// The longest that a change may take: a week.
+    pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
     /// Endpoints reach the last host after `endpoints` (up to about 15 minutes, S-28), rules come into force within `rules` (a few
     /// minutes, S-29).
-    #[must_use]
-    pub fn new(seed: u64, endpoints: Duration, rules: Duration) -> Self {
-        Self { seed, endpoints, rules, begun: 0, pending: BTreeMap::new() }
+    ///
+    /// # Errors
+    ///
+    /// [`EditError::Limit`] where one of them is longer than [`Rollout::LONGEST`].
+    pub fn new(seed: u64, endpoints: Duration, rules: Duration) -> Result<Self, EditError> {
+        for (time, what) in [
+            (endpoints, "seconds until an endpoint reaches the last host"),
+            (rules, "seconds until rules come into force"),
+        ] {
+            if time > Self::LONGEST {
+                let limit = usize::try_from(Self::LONGEST.as_secs()).unwrap_or(usize::MAX);
+                return Err(EditError::Limit { what, limit });
+            }
+        }
+        Ok(Self { seed, endpoints, rules, begun: 0, pending: BTreeMap::new() })
     }
 
     /// Enables an endpoint, replaces it, or with `None` disables it. Where an earlier change of the same endpoint is still on its way, that
@@ -141,7 +156,7 @@ impl Rollout {
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 <= now) {
             let done = match entry.remove() {
                 Step::Reach(subnet, service, waves) => network.reach(subnet, service, waves),
-                Step::Rules(resource, rules) => network.set_rules(resource, *rules),
+                Step::Rules(resource, rules) => network.set_accepted_rules(resource, *rules),
             };
             edited |= done.is_ok();
         }

@@ -92,16 +92,35 @@ pub fn choose(
     };
     match route {
         Some(user)
-            if user.source == RouteSource::User
-                && user.next_hop != NextHop::Internet
+            if user.may_beat_endpoints()
                 && (user.prefix.prefix_len() > prefix.prefix_len()
-                    || user.prefix.prefix_len() == prefix.prefix_len()
-                        && tie == TiePolicy::Observed) =>
+                    || is_tie(user, prefix) && tie == TiePolicy::Observed) =>
         {
             Some(Choice::Route(user))
         }
         _ => Some(Choice::Endpoint { service, prefix }),
     }
+}
+
+/// Whether the policy of ties decides between a route and the prefix of an endpoint that covers the same address (C-01).
+#[must_use]
+pub fn is_tie(route: Route, endpoint: Ipv4Net) -> bool {
+    route.may_beat_endpoints() && route.prefix.prefix_len() == endpoint.prefix_len()
+}
+
+/// Why the endpoint that a subnet has for a service does not take a packet to that service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PassedOver {
+    /// The packet is not TCP (E-13).
+    NotTcp,
+    /// An appliance sends it in the name of somebody outside the network and its peers (S-37).
+    ForeignSource,
+    /// The endpoint was enabled and has not reached the host yet (S-28).
+    NotReached,
+    /// The address lies in a region outside the endpoint's scope (E-09).
+    OutOfScope,
+    /// A user route to it is longer than the service's prefix, or as long and the policy prefers it (C-01).
+    UserRoute,
 }
 
 /// One line of a subnet's effective routes, as Azure lists them (R-10, R-29, S-22).
@@ -117,6 +136,19 @@ pub struct EffectiveRoute {
     pub next_hop: Option<NextHop>,
     /// The service, if this is the entry of an endpoint.
     pub service: Option<String>,
+    /// What else decides about these prefixes.
+    pub remark: Option<RouteRemark>,
+}
+
+/// What of an effective route does not stand in Azure's columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteRemark {
+    /// TCP takes the endpoint of this name all the same: the route carries the rest.
+    Endpoint(String),
+    /// A user route and a prefix of the endpoint of this name are of equal length, and this policy chose (C-01).
+    Tie(TiePolicy, String),
+    /// The user route to the network itself stands in the place of that of this private endpoint, and carries nothing to it (L-11).
+    PrivateEndpoint(String),
 }
 
 /// Whether a route is in force.
@@ -126,6 +158,8 @@ pub enum RouteState {
     Active,
     /// Overridden by a route from this source.
     Invalid(RouteSource),
+    /// Of an endpoint whose scope leaves out the regions of these prefixes: it catches nothing there (E-09, C-06).
+    OutOfScope,
 }
 
 /// The types of next hops in Azure's words.
@@ -179,6 +213,13 @@ impl NextHopType {
             Self::MicrosoftEdge => "MicrosoftEdge",
             Self::None => "None",
         }
+    }
+}
+
+impl Route {
+    /// Whether the route may be preferred to an endpoint: only a user's may, and not one to the internet.
+    const fn may_beat_endpoints(self) -> bool {
+        matches!(self.source, RouteSource::User) && !matches!(self.next_hop, NextHop::Internet)
     }
 }
 

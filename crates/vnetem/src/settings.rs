@@ -2,12 +2,16 @@
 
 use core::time::Duration;
 
-use crate::Shard;
+use crate::{EditError, Shard};
 
-/// Bounds of a data plane. All memory is taken when it is made.
+/// Bounds of a data plane. All memory is taken when it is made. What each tenant has of them for
+/// certain is in `docs/shares.md`.
+///
+/// There is no default, since somebody has to choose between [`Settings::secret`] and
+/// [`Settings::replayable`].
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Settings of the flow table: capacity, seed, timers, hold-down.
+    /// Settings of the flow table: capacity, keys, timers, hold-down.
     pub flows: vnetem_nat::Settings,
     /// First fragments that are remembered at once (default 1,024).
     pub fragments: usize,
@@ -61,10 +65,64 @@ pub enum Closing {
     Silent,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// Settings under which the same calls give the same bytes, on any machine (W10): for tests,
+    /// scenarios and recorded runs. Whoever knows the seed can say which public port comes next,
+    /// and choose tuples that are slow to find, though none is refused for it.
+    #[must_use]
+    pub fn replayable(seed: u64) -> Self {
+        Self::of(vnetem_nat::Settings::replayable(seed))
+    }
+
+    /// Settings for traffic of programs that do not trust each other: nobody outside can say which
+    /// public port comes next (T-07) nor choose tuples that meet in the index (I4). By 128 bits of
+    /// entropy, which the caller draws anew for each data plane and tells nobody.
+    #[must_use]
+    pub fn secret(entropy: [u8; 16]) -> Self {
+        Self::of(vnetem_nat::Settings::secret(entropy))
+    }
+
+    /// The most of anything that waits in a queue, or of first fragments: what is asked for beyond
+    /// is not given.
+    pub const MOST_WAITING: usize = 1 << 20;
+
+    /// Says what is asked for beyond what a data plane gives, for settings that come from a user. A
+    /// data plane takes its memory when it is made, so less than this may be more than the machine
+    /// has.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError::Limit`] with what there would be too many of.
+    pub fn check(&self) -> Result<(), EditError> {
+        let flows = vnetem_nat::Settings::MOST_FLOWS as usize;
+        let limits = [
+            ("flows", self.flows.capacity as usize, flows),
+            ("first fragments", self.fragments, Self::MOST_WAITING),
+            ("packets in the queue", self.queue, Self::MOST_WAITING),
+            ("events", self.events, Self::MOST_WAITING),
+            ("events of translations", self.translation_events, Self::MOST_WAITING),
+            ("unsolicited SYNs", self.unsolicited, Self::MOST_WAITING),
+        ];
+        let beyond = limits.into_iter().find(|(_, wanted, limit)| wanted > limit);
+        beyond.map_or(Ok(()), |(what, _, limit)| Err(EditError::Limit { what, limit }))
+    }
+
+    /// The same, with no more of anything than is given.
+    pub(crate) fn bounded(self) -> Self {
+        let most = |wanted: usize| wanted.min(Self::MOST_WAITING);
         Self {
-            flows: vnetem_nat::Settings::default(),
+            fragments: most(self.fragments),
+            queue: most(self.queue),
+            events: most(self.events),
+            translation_events: most(self.translation_events),
+            unsolicited: most(self.unsolicited),
+            ..self
+        }
+    }
+
+    fn of(flows: vnetem_nat::Settings) -> Self {
+        Self {
+            flows,
             fragments: 1024,
             fragment_life: Duration::from_secs(30),
             queue: 256,

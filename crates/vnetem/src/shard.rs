@@ -1,9 +1,13 @@
 //! One network on many cores: 64 shards that share nothing, so that no result depends on how many workers there are.
 
+mod realms;
+
 use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
 
-use vnetem_packet::{AddressClass, FiveTuple, Fragment, Headers, Protocol, Quote, Transport};
+use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, Quote, Transport};
+
+use realms::{RealmId, Realms};
 
 use crate::snapshot::{Method, OutboundView, PlaceView};
 use crate::{Edge, Snapshot};
@@ -20,6 +24,13 @@ use crate::{Edge, Snapshot};
 /// what hosts of two shards do to each other by a public address of the network (hairpin) is not seen. The slices of an address follow
 /// from the ports of its pool: pools that share one must have the same ports, and where these change, flows that were given others lose
 /// their way back.
+///
+/// A host is inside where the configuration says so: in the ranges of the networks and sites that
+/// peerings and gateways connect, directly or one behind the other, with the place where the packet
+/// enters. What two of them say to each other belongs to both addresses together; what one says to
+/// anybody else belongs to that one. So a host that reaches an address of a connected network by
+/// the internet has ports of its own for it. Where networks are connected whose hosts met by the
+/// internet before, late segments of the flows that this closes are answered no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u8);
 
@@ -30,6 +41,7 @@ pub struct Shard(u8);
 #[derive(Debug)]
 pub struct Sharding {
     owners: BTreeMap<Ipv4Addr, Owner>,
+    realms: Realms,
     fragments: Vec<Option<(Datagram, Shard)>>,
 }
 
@@ -39,10 +51,20 @@ enum Owner {
     /// Many hosts': a slice for each shard, of the ports from the first to the last.
     Sliced(u16, u16),
     /// One host's.
-    Host(Ipv4Addr),
+    Host(Host),
     /// By first and last port, the members of a load balancer.
-    Members(Vec<(u16, u16, Ipv4Addr)>),
+    Members(Vec<(u16, u16, Host)>),
 }
+
+/// A host with a public address or ports of its own, and where it is.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    address: Ipv4Addr,
+    realm: RealmId,
+}
+
+/// First fragments that are remembered at most, whatever is asked for.
+const MOST_FRAGMENTS: usize = 1 << 20;
 
 /// What the fragments of a datagram have in common (RFC 791 3.2).
 type Datagram = (Ipv4Addr, Ipv4Addr, u16, Protocol);
@@ -96,19 +118,24 @@ fn border(first: u16, last: u16, shard: u8) -> u32 {
 }
 
 impl Sharding {
-    /// Follows `snapshot`, and remembers up to `fragments` first fragments.
+    /// Follows `snapshot`, and remembers up to `fragments` first fragments, but no more than 2^20.
     #[must_use]
     pub fn new(snapshot: &Snapshot, fragments: usize) -> Self {
-        let mut sharding =
-            Self { owners: BTreeMap::new(), fragments: vec![None; fragments.max(1)] };
+        let mut sharding = Self {
+            owners: BTreeMap::new(),
+            realms: Realms::default(),
+            fragments: vec![None; fragments.clamp(1, MOST_FRAGMENTS)],
+        };
         sharding.apply(snapshot);
         sharding
     }
 
     /// Takes a new configuration, when the data planes do.
     ///
-    /// Whose a public address was that nobody has any more stays known, since its tombstones answer (R7).
+    /// Whose a public address was that nobody has any more stays known, since its tombstones answer
+    /// (R7). So does what was connected, as long as both ends are there.
     pub fn apply(&mut self, snapshot: &Snapshot) {
+        self.realms.apply(snapshot);
         let former = core::mem::take(&mut self.owners);
         for place in snapshot.places.iter().flatten() {
             match place {
@@ -125,15 +152,18 @@ impl Sharding {
             }
         }
         for nic in snapshot.nics.iter().flatten() {
-            self.own(nic.balanced.as_ref(), Some(nic.address));
-            self.own(nic.instance.as_ref(), Some(nic.address));
+            let Some(realm) = self.realms.of_place(nic.subnet.0) else { continue };
+            let host = Some(Host { address: nic.address, realm });
+            self.own(nic.balanced.as_ref(), host);
+            self.own(nic.instance.as_ref(), host);
+            self.own(nic.kept.as_ref(), None);
         }
         for (address, owner) in former {
             self.owners.entry(address).or_insert(owner);
         }
     }
 
-    fn own(&mut self, outbound: Option<&OutboundView>, host: Option<Ipv4Addr>) {
+    fn own(&mut self, outbound: Option<&OutboundView>, host: Option<Host>) {
         let Some(outbound) = outbound else { return };
         for pool in &outbound.pools {
             for &address in &pool.addresses {
@@ -187,45 +217,60 @@ impl Sharding {
         }
     }
 
+    /// The same for both directions of a flow, and for all flows of a host that leave its realm.
     fn of_tuple(&self, edge: Edge, tuple: &FiveTuple) -> Shard {
-        let (source, destination) = (*tuple.source.ip(), *tuple.destination.ip());
-        let port = tuple.destination.port();
-        let arrives = matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
-        // T-35: without ports the far end alone says whose a public address is.
-        if !has_ports(tuple.protocol) {
-            match (is_private(source), is_private(destination)) {
-                (true, false) => return Shard::of_bits(destination.to_bits()),
-                (false, true) => return Shard::of_bits(source.to_bits()),
-                (false, false) if arrives && self.owners.contains_key(&destination) => {
-                    return Shard::of_bits(source.to_bits());
-                }
-                _ => {}
-            }
+        let ends @ [source, destination] = [*tuple.source.ip(), *tuple.destination.ip()];
+        let by_port = has_ports(tuple.protocol);
+        if !matches!(edge, Edge::Internet | Edge::Service { identity: None, .. }) {
+            let is_inside = match self.realms.at(edge) {
+                Some(realm) => ends.map(|end| self.realms.contains(realm, end)),
+                // A subnet or an interface that is gone: nothing that enters there is taken.
+                None => [false, false],
+            };
+            return match is_inside {
+                [true, false] => of_pair(source, destination, by_port),
+                [false, true] => of_pair(destination, source, by_port),
+                _ => of_both(ends),
+            };
         }
-        let owner = self.owners.get(&destination).filter(|_| arrives);
-        let known = owner.and_then(|owner| match owner {
-            Owner::Sliced(first, last) => Shard::of_port(port, *first, *last),
-            Owner::Host(host) => Some(Shard::of_host(*host)),
-            Owner::Members(members) => members
-                .iter()
-                .find(|(first, last, _)| (*first..=*last).contains(&port))
-                .map(|(_, _, host)| Shard::of_host(*host)),
-        });
-        known.unwrap_or_else(|| match (is_private(source), is_private(destination)) {
-            (true, false) => Shard::of_host(source),
-            (false, true) => Shard::of_host(destination),
-            // The same for both directions.
-            _ => Shard::of_bits(source.to_bits() ^ destination.to_bits()),
-        })
+        let Some(owner) = self.owners.get(&destination) else { return of_both(ends) };
+        let port = tuple.destination.port();
+        let host = match owner {
+            // T-35: without ports the far end alone says whose the address is.
+            Owner::Sliced(..) if !by_port => return Shard::of_bits(source.to_bits()),
+            Owner::Sliced(first, last) => match Shard::of_port(port, *first, *last) {
+                Some(shard) => return shard,
+                None => None,
+            },
+            Owner::Host(host) => Some(host),
+            Owner::Members(members) => {
+                let has = |(first, last, _): &&(u16, u16, Host)| (*first..=*last).contains(&port);
+                members.iter().find(has).map(|(.., host)| host)
+            }
+        };
+        match host {
+            // By a user route, an address of its own realm may be one of the internet's to it.
+            Some(host) if self.realms.contains(host.realm, source) => {
+                of_both([source, host.address])
+            }
+            Some(host) => of_pair(host.address, source, by_port),
+            None => of_both(ends),
+        }
     }
+}
+
+/// The shard of what a host says to somebody beyond its realm, and hears.
+fn of_pair(host: Ipv4Addr, beyond: Ipv4Addr, by_port: bool) -> Shard {
+    if by_port { Shard::of_host(host) } else { Shard::of_bits(beyond.to_bits()) }
+}
+
+/// The shard of what two addresses say to each other.
+fn of_both([one, other]: [Ipv4Addr; 2]) -> Shard {
+    Shard::of_bits(one.to_bits() ^ other.to_bits())
 }
 
 fn has_ports(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
-}
-
-fn is_private(address: Ipv4Addr) -> bool {
-    matches!(AddressClass::of(address), AddressClass::Private | AddressClass::Shared)
 }
 
 #[cfg(test)]

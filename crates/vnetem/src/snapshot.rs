@@ -5,18 +5,20 @@ mod touch_log;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Generation, MidStream, PoolRules};
+use vnetem_nat::{Generation, MidStream, PoolRules, Tenant};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
 pub(crate) use touch_log::{TouchLog, Touched};
 
 use crate::gate::Gates;
+use crate::inside::Ranges;
+use crate::lineage::Lineage;
 use crate::network::Attached;
 use crate::security::Guards;
 use crate::{
@@ -42,6 +44,10 @@ pub struct Snapshot {
     pub(crate) public_bounds: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Whether some pool limits the size of segments, so that SYNs are looked into (T-36).
     pub(crate) clamps: bool,
+    /// All networks and sites, by number (docs/shares.md).
+    pub(crate) tenants: Arc<Vec<Tenant>>,
+    /// Which configurations it came of.
+    pub(crate) lineage: Lineage,
     /// The network of every subnet there ever was, by number.
     pub(crate) homes: Arc<Vec<Option<VnetId>>>,
     pub(crate) tie_policy: TiePolicy,
@@ -57,6 +63,10 @@ pub(crate) struct VnetView {
     pub(crate) subnets: Table<SubnetId>,
     /// Networks whose appliances can be next hops.
     pub(crate) peers: Vec<VnetId>,
+    /// Sites that a gateway connects.
+    pub(crate) sites: Vec<SiteId>,
+    /// What is behind these gateways: the ranges of the sites, and what they announce.
+    pub(crate) learned: Ranges,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Private endpoints by address.
@@ -74,6 +84,8 @@ pub(crate) struct PrivateEndpointView {
     pub(crate) approved: bool,
     /// Whether the subnet's security group judges what comes to it (L-04).
     pub(crate) guarded: bool,
+    /// Whether a user route to the network itself carries to it (L-11).
+    pub(crate) by_vnet_routes: bool,
 }
 
 /// A subnet or a site.
@@ -101,6 +113,8 @@ pub(crate) struct SubnetView {
     pub(crate) outbound: Option<OutboundView>,
     /// The region, by the number that services' regions have; none where no service has a prefix there.
     pub(crate) region: Option<u16>,
+    /// Whether the network's region is known at all.
+    pub(crate) is_placed: bool,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
     pub(crate) keeps: Vec<Ipv4Addr>,
 }
@@ -171,6 +185,8 @@ pub(crate) enum Method {
 /// Who translates to a public address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Translator {
+    /// For whom it counts what comes there and what is answered.
+    pub(crate) tenant: Tenant,
     /// Whether a TCP segment without a flow is answered by a reset (N-16).
     pub(crate) resets: bool,
     /// Whether both ends of an established connection that idles out get a reset (N-23).
@@ -191,6 +207,11 @@ pub(crate) struct NicView {
     pub(crate) instance: Option<OutboundView>,
     /// The ports that a load balancer gives it.
     pub(crate) balanced: Option<OutboundView>,
+    /// The addresses of that load balancer.
+    pub(crate) frontends: Vec<Ipv4Addr>,
+    /// The platform's address that it keeps (N-29).
+    pub(crate) kept: Option<OutboundView>,
+    pub(crate) deallocated: bool,
 }
 
 /// All services' prefixes, once for all subnets.
@@ -199,9 +220,12 @@ pub(crate) struct ServiceMap {
     pub(crate) names: Vec<String>,
     pub(crate) prefixes: Table<ServiceId>,
     pub(crate) regions: Table<u16>,
+    /// Names of regions as the first service spells them, in the order of `region_keys`.
     pub(crate) region_names: Vec<String>,
-    /// Services that networks of their own region reach by private sources (C-03).
-    pub(crate) same_region: BTreeSet<ServiceId>,
+    /// The same without what differs between spellings, ascending.
+    pub(crate) region_keys: Vec<String>,
+    /// Services of which it is known whether networks of their own region reach them by private sources, and whether they do (C-03).
+    pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -1,16 +1,17 @@
 //! One packet, explained by the very code that forwards it. `Step` is typed; text exists only in `Display`.
 
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use vnetem_authz::{Access, Action, Grant, RuleDirection};
+use vnetem_authz::{Access, Action, Grant, Refusal, RuleDirection};
 use vnetem_nat::Generation;
-use vnetem_packet::{Headers, Identity, Malformed};
+use vnetem_packet::{Headers, Identity, Malformed, SubnetId};
 
 use crate::route::Choice;
 use crate::{
-    DropReason, Edge, Fate, Mark, ResourceId, Route, SecurityGroupId, Snapshot, SourceMode, Verdict,
+    DropReason, Edge, Fate, Mark, PassedOver, PrivateEndpointId, ResourceId, Route,
+    SecurityGroupId, ServiceId, Snapshot, SourceMode, TiePolicy, Verdict,
 };
 
 /// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all counters stay as they are (O5).
@@ -23,6 +24,8 @@ pub struct Trace {
     pub headers: Result<Headers, Malformed>,
     /// What was decided, in order.
     pub steps: Vec<Step>,
+    /// The reasons that the packet's live flow was given when it was judged last; its packets do not ask again.
+    pub given: Vec<Step>,
     /// The final word.
     pub verdict: Verdict,
 }
@@ -50,12 +53,61 @@ pub enum Step {
         /// The best route of the subnet's own table.
         route: Option<Route>,
     },
+    /// Answers of the flow do not leave by the edge that the question came by, but as the next step
+    /// says.
+    Answer {
+        /// Where the question came from.
+        question: Edge,
+    },
+    /// An endpoint that the subnet has for the service of the destination, and that does not take the packet.
+    PassedOver {
+        /// The subnet.
+        subnet: SubnetId,
+        /// The service.
+        service: ServiceId,
+        /// Where the packet goes.
+        destination: Ipv4Addr,
+        /// Why the endpoint does not take it.
+        why: PassedOver,
+    },
+    /// A user route and the prefix of an endpoint are of equal length, and the policy chose (C-01).
+    Tie {
+        /// The subnet.
+        subnet: SubnetId,
+        /// The service.
+        service: ServiceId,
+        /// The policy; the other one chooses the other.
+        policy: TiePolicy,
+    },
+    /// A user route to the network itself stands in the place of a private endpoint's own route (L-11).
+    PrivateRoute {
+        /// The private endpoint.
+        endpoint: PrivateEndpointId,
+        /// Whether the route carries to it.
+        carries: bool,
+    },
+    /// Whether a service sees the caller's private source without an endpoint hangs on the regions of both (C-03).
+    Region {
+        /// The subnet of the caller.
+        subnet: SubnetId,
+        /// The address of the service.
+        destination: Ipv4Addr,
+        /// What the regions say.
+        choice: RegionChoice,
+    },
     /// Under which source the far side will see the flow.
     Source {
         /// The public address and port, if the source is translated.
         translated: Option<SocketAddrV4>,
         /// What the service learns of the caller, if the flow goes over an endpoint.
         identity: Option<Identity>,
+    },
+    /// The endpoint policies of the subnet refuse an address at which no resource is declared: they name it nowhere (S-45).
+    Undeclared {
+        /// The address.
+        destination: Ipv4Addr,
+        /// What the service says.
+        refusal: Refusal,
     },
     /// What the rules of the resource said.
     Access {
@@ -64,6 +116,18 @@ pub enum Step {
         /// The answer.
         access: Access,
     },
+}
+
+/// What the regions of a network and of a service's address say of the path between them; each with whether the path inside one
+/// region is on, which it is for Storage unless it is switched off (C-03).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RegionChoice {
+    /// They are one. With the path on the service sees the private source and no identity.
+    Same(bool),
+    /// The network's is not known, so the service sees a public source (S-14).
+    NetworkUnknown(bool),
+    /// The address's is not known, so the service sees a public source (S-14).
+    AddressUnknown(bool),
 }
 
 /// What the flow table said.
@@ -116,9 +180,10 @@ impl Trace {
         edge: Edge,
         headers: Result<Headers, Malformed>,
         steps: Vec<Step>,
+        given: Vec<Step>,
         verdict: Verdict,
     ) -> Self {
-        Self { snapshot, edge, headers, steps, verdict }
+        Self { snapshot, edge, headers, steps, given, verdict }
     }
 }
 
@@ -132,6 +197,9 @@ impl fmt::Display for Trace {
         writeln!(f, "   from {from}   generation {}", self.verdict.generation.0)?;
         for step in &self.steps {
             writeln!(f, "  {}", Shown { snapshot: &self.snapshot, item: step })?;
+        }
+        for step in &self.given {
+            writeln!(f, "  given    {}", Shown { snapshot: &self.snapshot, item: step })?;
         }
         write!(f, "  verdict  {}", Shown { snapshot: &self.snapshot, item: &self.verdict })
     }
@@ -175,6 +243,81 @@ impl fmt::Display for Shown<'_, Step> {
                     None => f.write_str("   (else no route)"),
                 }
             }
+            Step::Answer { question } => {
+                let from = snapshot.describe(question);
+                write!(f, "reply    goes another way than the question came, which was from {from}")
+            }
+            Step::PassedOver { subnet, service, destination, why } => {
+                let name = snapshot.endpoint_name(subnet, service);
+                write!(f, "passed   endpoint {name}: ")?;
+                match why {
+                    PassedOver::NotTcp => f.write_str("it carries TCP only"),
+                    PassedOver::ForeignSource => {
+                        f.write_str("it serves no source from outside of the network and its peers")
+                    }
+                    PassedOver::NotReached => f.write_str("it has not reached this host yet"),
+                    PassedOver::UserRoute => f.write_str("the user route is longer"),
+                    PassedOver::OutOfScope => {
+                        let there = snapshot.region_of(destination).unwrap_or("?");
+                        let scope = snapshot.scope_of(subnet, service).join(", ");
+                        write!(f, "{destination} is in {there}, out of its scope ({scope})")
+                    }
+                }
+            }
+            Step::Tie { subnet, service, policy } => {
+                let name = snapshot.endpoint_name(subnet, service);
+                let (chosen, other) = match policy {
+                    TiePolicy::Documented => ("documented: the endpoint", "observed: the route"),
+                    TiePolicy::Observed => ("observed: the route", "documented: the endpoint"),
+                };
+                write!(f, "tie      of the user route and endpoint {name}, {chosen}   ({other})")
+            }
+            Step::PrivateRoute { endpoint, carries } => {
+                let name = snapshot.describe(Edge::PrivateEndpoint(endpoint));
+                write!(f, "private  the user route stands in the place of that of {name} and ")?;
+                f.write_str(match carries {
+                    true => "carries to it",
+                    false => {
+                        "carries nothing to it, as observed   (with the network's policy basic: it does)"
+                    }
+                })
+            }
+            Step::Region { subnet, destination, choice } => {
+                let there = snapshot.region_of(destination);
+                let on = match choice {
+                    RegionChoice::Same(on)
+                    | RegionChoice::NetworkUnknown(on)
+                    | RegionChoice::AddressUnknown(on) => on,
+                };
+                let off = if on { "" } else { ", were the same-region path on" };
+                match (choice, there) {
+                    (RegionChoice::Same(true), _) => write!(
+                        f,
+                        "region   both in {}: private source, no identity   (same-region path off: a public source)",
+                        there.unwrap_or("?")
+                    ),
+                    (RegionChoice::Same(false), _) => write!(
+                        f,
+                        "region   both in {}, same-region path off: a public source   (on: private source, no identity)",
+                        there.unwrap_or("?")
+                    ),
+                    (RegionChoice::NetworkUnknown(_), Some(there)) => write!(
+                        f,
+                        "region   of {} not known: a public source   (in {there}: private source, no identity{off})",
+                        snapshot.network_name(subnet)
+                    ),
+                    (RegionChoice::NetworkUnknown(_), None) => write!(
+                        f,
+                        "region   of {} and of {destination} not known: a public source   (in one region: private source, no identity{off})",
+                        snapshot.network_name(subnet)
+                    ),
+                    (RegionChoice::AddressUnknown(_), _) => write!(
+                        f,
+                        "region   of {destination} not known: a public source   (in that of {}: private source, no identity{off})",
+                        snapshot.network_name(subnet)
+                    ),
+                }
+            }
             Step::Source { translated: Some(external), .. } => {
                 write!(f, "source   translated to {external}")
             }
@@ -183,6 +326,9 @@ impl fmt::Display for Shown<'_, Step> {
                 write!(f, "source   preserved, identity {subnet} {}", identity.address)
             }
             Step::Source { .. } => f.write_str("source   preserved"),
+            Step::Undeclared { destination, refusal } => {
+                write!(f, "access   refused, no resource is declared at {destination}: {refusal}")
+            }
             Step::Access { resource, access } => {
                 let name = snapshot.resource_name(resource);
                 match access {

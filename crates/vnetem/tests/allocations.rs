@@ -58,7 +58,7 @@ fn methods() -> (DataPlane, Vec<(Edge, Vec<u8>)>) {
     for subnet in [web, dmz] {
         network.set_route(subnet, "99.0.0.0/8".parse().unwrap(), round).unwrap();
     }
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
 
     let mut packets = Vec::new();
     for port in 1..=100_u16 {
@@ -125,7 +125,7 @@ fn main() {
     network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
     let after = network.commit();
 
-    let mut settings = Settings::default();
+    let mut settings = Settings::replayable(0);
     settings.flows.capacity = 1000;
     let mut plane = DataPlane::new(before, settings);
     let mut packets = Vec::new();

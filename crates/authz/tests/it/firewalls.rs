@@ -71,7 +71,7 @@ fn two_kinds_of_service_serve_other_tenants() {
 fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
     let mut rules = deny();
     rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
-    rules.add_ip_rule("0.0.0.0/0".parse().unwrap()).unwrap();
+    assert!(rules.add_ip_rule("0.0.0.0/0".parse().unwrap()).is_err(), "F-04");
     let storage = Firewall::Storage(rules);
     assert_eq!(storage.judge(SAME_REGION), Access::Refused(Refusal::PrivateWithoutIdentity));
     let answer = storage.answer(Refusal::PrivateWithoutIdentity, SAME_REGION, "stlogs");

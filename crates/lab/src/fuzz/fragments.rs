@@ -2,8 +2,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, FragmentError, FragmentKey, Fragments, Generation, NewFlow, Settings,
-    Shared, Sharing, Side, Span, Time, Zone,
+    Cell, FlowId, FlowTable, FragmentError, FragmentKey, Fragments, Generation, Keys, NewFlow,
+    Settings, Shared, Sharing, Side, Span, Tenant, Time, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
@@ -21,8 +21,11 @@ const LONGEST: u64 = 65_515;
 /// waited before it. Keys and offsets are few, so that fragments meet.
 pub fn frag_tracker(bytes: &[u8]) {
     let flows = flows();
-    let mut tracker =
-        Fragments::new(CAPACITY as usize, Duration::from_nanos(LIFE), u64::from(bytes.len() as u8));
+    let mut tracker = Fragments::new(
+        CAPACITY as usize,
+        Duration::from_nanos(LIFE),
+        Keys::replayable(u64::from(bytes.len() as u8)),
+    );
     let mut list = List::default();
     for event in bytes.as_chunks::<6>().0.iter().take(96) {
         let [kind, flow, high, low, length, wait] = *event;
@@ -43,7 +46,7 @@ pub fn frag_tracker(bytes: &[u8]) {
         if kind & 0x80 != 0 {
             // The parser lets no empty fragment pass, nor a first one that is the last.
             let span = Span { offset: 0, length: length.max(8), last: false };
-            tracker.note(now, key, span, id, side);
+            tracker.note(now, key, span, id, side, Tenant::NOBODY);
             list.note(key, span, id, side);
         } else {
             let last = kind & 0x40 != 0;
@@ -86,7 +89,7 @@ struct First {
 impl List {
     /// The latest first with this key, unless something has ended it.
     fn first(&self, key: &FragmentKey) -> Option<&First> {
-        let newest = self.firsts.iter().rev().take(CAPACITY as usize);
+        let newest = self.firsts.iter().rev().filter(|first| !first.over).take(CAPACITY as usize);
         newest.into_iter().find(|first| first.key == *key && !first.over && first.until > self.now)
     }
 
@@ -133,7 +136,8 @@ impl List {
     }
 
     fn pass(&mut self, key: &FragmentKey, span: Span) {
-        let newest = self.firsts.iter_mut().rev().take(CAPACITY as usize);
+        let newest = self.firsts.iter_mut().rev().filter(|first| !first.over);
+        let newest = newest.take(CAPACITY as usize);
         let Some(first) = newest.into_iter().find(|first| first.key == *key && !first.over) else {
             return;
         };
@@ -184,7 +188,7 @@ fn key(bits: u8) -> FragmentKey {
 /// Handles of three flows.
 fn flows() -> Vec<FlowId> {
     let (cells, shared) = (1, Shared::NONE);
-    let settings = Settings { capacity: 4, held: 4, cells, shared, ..Settings::default() };
+    let settings = Settings { capacity: 4, held: 4, cells, shared, ..Settings::replayable(0) };
     let mut table = FlowTable::new(settings);
     let ids = (1..=3).map(|port| {
         let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), port);
@@ -198,6 +202,7 @@ fn flows() -> Vec<FlowId> {
             remote,
             opener: Side::Inside,
             cell: Cell(0),
+            tenant: Tenant::NOBODY,
             generation: Generation(1),
             judgement: (),
             sharing: Sharing::default(),

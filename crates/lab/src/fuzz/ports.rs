@@ -2,8 +2,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem_nat::{
-    Cause, Cell, FlowId, FlowTable, Generation, HoldDown, Mapping, NewFlow, NoTuple, OpenError,
-    Pool, PoolRules, Settings, Shared, Side, Time, Timers, Wanted, Zone,
+    Cause, Cell, FlowId, FlowTable, Generation, HoldDown, Keys, Mapping, NewFlow, NoTuple,
+    OpenError, Pool, PoolRules, Settings, Shared, Side, Tenant, Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
@@ -74,7 +74,7 @@ impl Nat {
             held: 256,
             cells: 1,
             shared: Shared { hosts: 8, sockets: 64, blocks: 0 },
-            seed: u64::from(size),
+            keys: Keys::replayable(u64::from(size)),
             timers: Timers {
                 syn_sent: Duration::from_secs(10),
                 udp_one_way: Duration::from_secs(7),
@@ -87,7 +87,7 @@ impl Nat {
                 datagram: Duration::from_secs(6),
                 ..HoldDown::NONE
             },
-            ..Settings::default()
+            ..Settings::replayable(0)
         };
         Self {
             table: FlowTable::new(settings),
@@ -165,6 +165,7 @@ impl Nat {
             remote,
             opener: Side::Inside,
             cell: Cell(0),
+            tenant: Tenant::NOBODY,
             generation: Generation(1),
             judgement: (),
             sharing: chosen.sharing,
@@ -186,7 +187,8 @@ impl Nat {
                 assert!(!self.had.iter().any(alive), "two flows have one inside tuple (N2)");
                 self.opened += 1;
                 let [life, rest] = match protocol {
-                    Protocol::TCP => [10, 2],
+                    // The timer of a half-open one is all its rest (N-14).
+                    Protocol::TCP => [10, 0],
                     Protocol::UDP => [7, 6],
                     _ => [5, 6],
                 };
@@ -201,6 +203,7 @@ impl Nat {
             Err(OpenError::TableFull) => {
                 assert_eq!(self.opened - self.told, CAPACITY as u64, "the table had room");
             }
+            Err(why) => panic!("{why:?} of what was chosen"),
         }
     }
 

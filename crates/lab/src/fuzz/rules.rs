@@ -181,7 +181,10 @@ impl Written {
         }
         let private =
             ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find_map(inside);
-        if let Some(outer) = private {
+        // F-04: nor a range that holds private addresses, but for a SQL server.
+        let holds = |text: &&str| range.contains(&net(text)) && !self.limits.around_private;
+        let around = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find(holds);
+        if let Some(outer) = private.or(around.map(net)) {
             return Err(RuleError::Private { rule: range, range: outer });
         }
         let long = matches!(rule, IpRule::Prefix(_)) && range.prefix_len() >= 31;

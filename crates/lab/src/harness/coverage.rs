@@ -15,6 +15,10 @@ pub struct Coverage {
     pub endpoint: u64,
     /// Packets from the public side on flows that it opened itself.
     pub inbound: u64,
+    /// Packets of flows from outside whose answers take another way than the question.
+    pub elsewhere: u64,
+    /// Packets from the public side under an address of the receiver's neighbours.
+    pub spoofed: u64,
     /// Packets that turned round at a public address.
     pub turned: u64,
     /// Packets behind the addresses of a load balancer.
@@ -55,6 +59,10 @@ pub struct Coverage {
     pub delayed: u64,
     /// Packets that went through a service tunnel.
     pub tunnelled: u64,
+    /// Packets by private sources to a service of the own region.
+    pub same_region: u64,
+    /// Packets that an endpoint of their subnet did not take, or took by the policy of ties.
+    pub missed: u64,
 }
 
 impl AddAssign for Coverage {
@@ -66,6 +74,8 @@ impl AddAssign for Coverage {
             translated,
             endpoint,
             inbound,
+            elsewhere,
+            spoofed,
             turned,
             balanced,
             one_to_one,
@@ -86,12 +96,16 @@ impl AddAssign for Coverage {
             stages,
             delayed,
             tunnelled,
+            same_region,
+            missed,
         } = other;
         self.forward += forward;
         self.reverse += reverse;
         self.translated += translated;
         self.endpoint += endpoint;
         self.inbound += inbound;
+        self.elsewhere += elsewhere;
+        self.spoofed += spoofed;
         self.turned += turned;
         self.balanced += balanced;
         self.one_to_one += one_to_one;
@@ -112,5 +126,7 @@ impl AddAssign for Coverage {
         self.stages += stages;
         self.delayed += delayed;
         self.tunnelled += tunnelled;
+        self.same_region += same_region;
+        self.missed += missed;
     }
 }

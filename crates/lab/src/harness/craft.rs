@@ -151,6 +151,13 @@ impl Conversation {
         {
             *port ^= 1;
         }
+        // About a segment that was never sent, or that is long acknowledged.
+        if self.protocol == TCP
+            && how & 0xC0 == 0xC0
+            && let Some(byte) = quote.get_mut(if how & 8 == 8 { 24 } else { 27 })
+        {
+            *byte ^= 0x40;
+        }
         let reporter =
             if far && how & 2 == 2 { Ipv4Addr::new(198, 51, 100, 254) } else { *me.ip() };
         let mut body = vec![[3, 11, 12, 4][usize::from(how / 4 % 4)], 1, 0, 0, 0, 0, 0, 0];

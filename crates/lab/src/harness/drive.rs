@@ -40,6 +40,7 @@ impl Runner {
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (O5)"));
         }
+        self.compare_missed(edge, &before, &trace)?;
         if verdict.generation != self.planes.generation() {
             return Err("decided by another generation than the present one (C1)".into());
         }
@@ -58,7 +59,7 @@ impl Runner {
         self.count_rules(&trace);
         self.coverage.delayed += u64::from(self.is_delayed(edge));
         self.coverage.picked_up += u64::from(chosen.is_some() && is_mid_stream(&before));
-        self.ledger.packet(&verdict.fate, &before, &after)?;
+        self.ledger.packet(&verdict.fate, edge, &before, &after)?;
         self.after()?;
         let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
         self.coverage.tunnelled += u64::from(self.tunnels.leave(forward.to, &after)?);
@@ -70,6 +71,7 @@ impl Runner {
         let Fate::Forward(forward) = fate else {
             self.coverage.stopped += 1;
             self.coverage.unfit += u64::from(*fate == Fate::Drop(DropReason::TcpInvalid));
+            self.coverage.spoofed += u64::from(*fate == Fate::Drop(DropReason::SpoofedSource));
             self.coverage.too_long += u64::from(*fate == Fate::Drop(DropReason::TooLong));
             self.coverage.policed += u64::from(*fate == Fate::Deny(DenyReason::Refused(by_policy)));
             return;
@@ -81,6 +83,7 @@ impl Runner {
         }
         self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
         self.coverage.private += u64::from(matches!(forward.to, Edge::PrivateEndpoint(_)));
+        self.coverage.same_region += u64::from(matches!(forward.to, Edge::SameRegion { .. }));
         self.coverage.endpoint +=
             u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
     }
@@ -117,6 +120,7 @@ impl Runner {
     /// Which rules of security groups decided.
     fn count_rules(&mut self, trace: &Trace) {
         for step in &trace.steps {
+            self.coverage.elsewhere += u64::from(matches!(step, TraceStep::Answer { .. }));
             if let TraceStep::Security { rule: Some(rule), .. } = step {
                 self.coverage.by_tag += u64::from((world::FIRST_OF_TAGS..=4096).contains(rule));
                 self.coverage.by_default_rule += u64::from(*rule > 4096);
@@ -126,6 +130,7 @@ impl Runner {
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
         let mut is_done = false;
+        let lacks = edit.lacks_an_endpoint(&self.network, &self.world);
         let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
         let made = self.change_by(settle, |network, world| {
             let done = edit.make(network, world, (now, &mut rollout));
@@ -134,6 +139,9 @@ impl Runner {
         });
         self.rollout = rollout;
         made?;
+        if is_done && lacks {
+            return Err("a rule was taken for a subnet without the endpoint (E-14)".into());
+        }
         match is_done && edit.is_illegal() {
             true => Err("an edit was taken that must be refused (C2, D6)".into()),
             false => Ok(()),
@@ -180,8 +188,9 @@ impl Runner {
             self.calls.push(Call::Apply(self.now, Arc::clone(&snapshot)));
         }
         self.planes.apply(self.now, &snapshot);
-        self.model.apply(self.now, &self.network);
+        self.model.apply(self.now, &self.network)?;
         self.unsettled = true;
+        self.compare_routes()?;
         if settle { self.settle() } else { self.after() }
     }
 
@@ -210,7 +219,13 @@ impl Runner {
         }
         self.planes.handle_timeout(self.now);
         self.model.expire(self.now);
-        self.after()
+        self.after()?;
+        // Who calls only when asked to must not come late.
+        let (due, asked) = (self.model.due(), self.planes.due());
+        match due.is_some_and(|due| asked.is_none_or(|asked| asked > due)) {
+            true => Err(format!("something is due at {due:?}, and poll_timeout says {asked:?}")),
+            false => Ok(()),
+        }
     }
 
     /// After each step: what was originated, what happened to flows, and every sum that must add up.
@@ -239,7 +254,8 @@ impl Runner {
             self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
             let tuple = event.tuple;
             let opener = (tuple.protocol.0, tuple.source, tuple.destination);
-            self.heard.push(Happening { kind: event.kind, opener, external: event.external });
+            let vnetem::Event { kind, external, state, .. } = event;
+            self.heard.push(Happening { kind, opener, external, state });
         }
         while let Some(event) = self.planes.poll_translation_event() {
             self.coverage.translations += 1;

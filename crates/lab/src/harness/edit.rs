@@ -5,8 +5,9 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    DenyMode, EditError, Endpoint, IdleMinutes, Network, NetworkPolicies, NextHop, NicId, Outbound,
-    OutboundRule, Peering, PrivateEndpointState, Rollout, Scope, TagLevel, TiePolicy, Time,
+    DenyMode, EditError, Endpoint, EndpointFirst, IdleMinutes, Network, NetworkPolicies, NextHop,
+    NicId, Outbound, OutboundRule, Peering, Placement, PrivateEndpointState, Rollout, Scope,
+    TagLevel, TiePolicy, Time, VnetEndpointPolicy,
 };
 
 use super::pick;
@@ -28,7 +29,7 @@ pub struct Edit {
     pub with: u8,
 }
 
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 10] = [
     "0.0.0.0/0",
     "52.239.0.0/18",
     "52.239.0.0/24",
@@ -38,7 +39,14 @@ const PREFIXES: [&str; 9] = [
     "10.9.0.0/16",
     "52.239.64.0/18",
     "10.1.0.0/16",
+    "192.168.1.0/24",
 ];
+
+/// Regions of networks, also as people spell them.
+const REGIONS: [&str; 5] = ["east", "East", "west", "We st", ""];
+
+const ASKS: [EndpointFirst; 3] =
+    [EndpointFirst::NotAsked, EndpointFirst::UnlessIgnored, EndpointFirst::Always];
 
 impl Edit {
     /// Number of kinds.
@@ -67,6 +75,22 @@ impl Edit {
         }
     }
 
+    /// Whether it is a new rule for a subnet that lacks the endpoint which its service asks for first (E-14).
+    pub(crate) fn lacks_an_endpoint(&self, net: &Network, world: &World) -> bool {
+        let on = if self.on < 128 { self.on % 3 } else { self.on };
+        let (9 | 10, id) = (self.kind % Self::KINDS, *pick(&world.resources, on)) else {
+            return false;
+        };
+        let Ok(resource) = net.resource(id) else { return false };
+        let asks = net.service(resource.service).map(|service| service.endpoint_first);
+        let before: Vec<_> = resource.rules.subnets().map(|(subnet, _)| subnet).collect();
+        let lacks = |subnet: &vnetem::Subnet| !subnet.endpoints.contains_key(&resource.service);
+        asks != Ok(EndpointFirst::NotAsked)
+            && rules(world, self.to)
+                .vnet_rules()
+                .any(|(id, _)| !before.contains(&id) && net.subnet(id).is_ok_and(lacks))
+    }
+
     fn is_about_policies(&self) -> bool {
         self.kind % Self::KINDS == 23 && self.to >= 32
     }
@@ -85,7 +109,8 @@ impl Edit {
         let resource = *pick(&world.resources, on);
         let nic = *pick(&world.nics, on);
         let text: &&str = pick(&PREFIXES, to);
-        let prefix = net4(text);
+        let prefix = world.space.prefix(net4(text));
+        let at = |octets: [u8; 4]| world.space.address(octets.into());
         match kind % Self::KINDS {
             0 | 1 => {
                 let (name, scope) = (net.service(service)?.name.clone(), scope(with));
@@ -99,6 +124,8 @@ impl Edit {
                 net.set_bgp_override(subnet, prefix, with >= 128)
             }),
             7 => net.remove_route(subnet, prefix),
+            8 if with >= 192 => net.deallocate(nic),
+            8 if with >= 128 => net.start(nic),
             8 => net.set_ip_forwarding(nic, to % 2 == 0),
             9 | 10 => rollout.set_rules(now, net, resource, rules(world, to)),
             11 => net.set_service_prefixes(
@@ -116,13 +143,15 @@ impl Edit {
                 net.set_deny_mode(*pick(&modes, to));
                 Ok(())
             }
+            // Shards forget what was closed between networks that had met on the internet before.
+            14 if world.wide && world.space.looks_public() => Ok(()),
             14 if to % 2 == 0 => net.peer(world.vnets[0], world.vnets[2]),
             14 => net.unpeer(world.vnets[0], world.vnets[2]),
-            15 => net.connect(world.vnets[0], world.site, &announced(to)),
+            15 => net.connect(world.vnets[0], world.site, &announced(world, to)),
             16 => net.remove_subnet(subnet),
             17 if to % 2 == 0 => net.remove_nic(nic),
             17 => {
-                let address = [Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(10, 0, 0, 4)];
+                let address = [at([10, 0, 0, 5]), at([10, 0, 0, 4])];
                 net.add_nic(world.subnets[0], "late", *pick(&address, with)).map(drop)
             }
             18 if to % 2 == 0 => net.remove_resource(resource),
@@ -154,9 +183,21 @@ impl Edit {
                 1 => net.set_bgp_propagation(subnet, to % 2 == 0),
                 _ => net.set_bgp_override(subnet, prefix, to % 4 != 3),
             },
-            31 => net.set_same_region_path(service, with % 2 == 0),
+            31 => match on % 4 {
+                2 => {
+                    let region = (*pick(&REGIONS, with)).to_owned();
+                    let vnet = *pick(&world.vnets, to);
+                    net.place_vnet(vnet, Placement { region, ..Placement::default() })
+                }
+                3 => net.set_endpoint_first(service, *pick(&ASKS, with)),
+                _ => net.set_same_region_path(service, with % 2 == 0),
+            },
             32 => net.set_peering(world.site, peering(to)),
             33 => net.set_private_endpoint_state(*pick(&world.private, on), state(to)),
+            34 if with % 8 == 7 => {
+                let all = [VnetEndpointPolicy::Basic, VnetEndpointPolicy::Disabled];
+                net.set_private_endpoint_policy(world.vnets[0], *pick(&all, to))
+            }
             34 => {
                 let policies =
                     NetworkPolicies { routes: to % 2 == 0, security_groups: with % 2 == 0 };
@@ -164,7 +205,7 @@ impl Edit {
             }
             35 if to % 2 == 0 => net.remove_private_endpoint(*pick(&world.private, on)),
             35 => {
-                let address = *pick(&[Ipv4Addr::new(10, 0, 0, 5), PRIVATE[1]], with);
+                let address = at(*pick(&[[10, 0, 0, 5], PRIVATE[1].octets()], with));
                 net.edit(|net| {
                     let id =
                         net.add_private_endpoint(world.subnets[0], "late", address, world.vault)?;
@@ -182,7 +223,7 @@ impl Edit {
                 let subnet = *pick(&world.subnets[..2], on);
                 net.set_route(subnet, prefix, hop(world, with))?;
                 net.set_bgp_override(subnet, prefix, to / 4 % 4 > 0)?;
-                net.connect(world.vnets[0], world.site, &announced(1 + 2 * (to / 2 % 2)))
+                net.connect(world.vnets[0], world.site, &announced(world, 1 + 2 * (to / 2 % 2)))
             }),
             // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
             22 => net.edit(|net| {
@@ -192,7 +233,15 @@ impl Edit {
             23 => net.add_service("other", &[net4("52.239.0.0/19")]).map(drop),
             _ => match to % 8 {
                 0 => net.set_outbound(subnet, Outbound::Default(Ipv4Addr::new(52, 239, 0, 1))),
-                1 => net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop),
+                1 if with % 2 == 0 => {
+                    net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop)
+                }
+                // The platform keeps it.
+                1 => {
+                    let first = net.subnet(subnet)?.prefix.network().to_bits();
+                    let kept = Ipv4Addr::from_bits(first + u32::from(with / 2 % 4));
+                    net.add_nic(subnet, "far", kept).map(drop)
+                }
                 2 => net.set_route(subnet, prefix, NextHop::VnetPeering(world.vnets[1])),
                 3 => net.remove_vnet(world.vnets[0]),
                 // N-20: no multiple of 8, and more than there are.
@@ -250,14 +299,14 @@ fn tag(to: u8) -> (&'static str, TagLevel, [&'static str; 2]) {
 }
 
 /// What the site announces by BGP.
-fn announced(to: u8) -> Vec<Ipv4Net> {
+fn announced(world: &World, to: u8) -> Vec<Ipv4Net> {
     let sets: [&[&str]; 4] = [
         &["192.168.1.0/24"],
         &["52.239.0.0/20", "192.168.0.0/16"],
         &["0.0.0.0/0"],
         &["198.51.100.0/25", "52.239.16.0/20"],
     ];
-    pick(&sets, to).iter().map(|text| net4(text)).collect()
+    pick(&sets, to).iter().map(|text| world.space.prefix(net4(text))).collect()
 }
 
 /// What the owner of a resource says to a private endpoint; more often than not yes.
@@ -283,19 +332,20 @@ fn scope(with: u8) -> Scope {
     match with % 4 {
         0 | 1 => Scope::Worldwide,
         2 => Scope::Regions(["east".to_owned()].into()),
-        _ => Scope::Regions(["west".to_owned(), "north".to_owned()].into()),
+        _ => Scope::Regions(["West".to_owned(), "north".to_owned()].into()),
     }
 }
 
 fn hop(world: &World, with: u8) -> NextHop {
+    let at = |octets: [u8; 4]| world.space.address(octets.into());
     match with % 8 {
-        0 | 1 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 1, 4)),
+        0 | 1 => NextHop::VirtualAppliance(at([10, 0, 1, 4])),
         2 => NextHop::Internet,
         3 => NextHop::None,
         4 => NextHop::VirtualNetworkGateway(world.site),
         5 => NextHop::VnetLocal,
-        6 => NextHop::VirtualAppliance(Ipv4Addr::new(10, 1, 0, 4)),
-        _ => NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 77, 4)),
+        6 => NextHop::VirtualAppliance(at([10, 1, 0, 4])),
+        _ => NextHop::VirtualAppliance(at([10, 0, 77, 4])),
     }
 }
 
@@ -327,6 +377,10 @@ impl fmt::Display for Edit {
             4 | 5 => write!(f, "outbound of {subnet}: {:?}", outbound(on % 5, to)),
             6 => write!(f, "route {subnet} {prefix} to {hop}"),
             7 => write!(f, "remove route {subnet} {prefix}"),
+            8 if with >= 128 => {
+                let what = if with >= 192 { "deallocate" } else { "start" };
+                write!(f, "{what} {}", pick(&["vm", "fw", "member"], on))
+            }
             8 => {
                 write!(
                     f,
@@ -351,10 +405,19 @@ impl fmt::Display for Edit {
             27 => write!(f, "public address of nic {on}: {:?}", instance(to)),
             29 => write!(f, "route {subnet} {:?} to {hop}", tag(to)),
             30 => write!(f, "routes of {subnet}: {} {} {prefix} {to}", with % 4, tag(to).0),
-            31 => write!(f, "path of the same region to {service}: {}", with % 2 == 0),
+            31 => match on % 4 {
+                2 => {
+                    write!(f, "region of network {}: {}", to % 3, pick(&REGIONS, with))
+                }
+                3 => write!(f, "rules of {service} ask for endpoints: {:?}", pick(&ASKS, with)),
+                _ => write!(f, "path of the same region to {service}: {}", with % 2 == 0),
+            },
             28 => write!(f, "idle timeout of nic {on}: {:?}", idle(to)),
             32 => write!(f, "peering of office: {:?}", peering(to)),
             33 => write!(f, "private endpoint {}: {:?}", pick(&PRIVATE, on), state(to)),
+            34 if with % 8 == 7 => {
+                write!(f, "private endpoints of alpha: {}", pick(&["basic", "disabled"], to))
+            }
             34 => write!(
                 f,
                 "policies of {}: routes {} groups {}",

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem::{Cause, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark};
 
 use super::planes::Planes;
+use super::world::is_inside;
 use crate::model::wire::{
     ICMP, Packet, Part, SYN, TCP, UDP, sums_are_right, transport_sum_is_right,
 };
@@ -29,13 +30,19 @@ pub(crate) struct Ledger {
     held: Vec<Happening>,
     held_translations: Vec<Translation>,
     opened: u64,
+    /// Flows by their ends that were opened and have not ended.
+    open: BTreeMap<Ends, u64>,
 }
+
+/// A flow as its opener sends it, and the source that the far side sees.
+type Ends = ((u8, SocketAddrV4, SocketAddrV4), SocketAddrV4);
 
 impl Ledger {
     /// Books a packet that was processed.
     pub(crate) fn packet(
         &mut self,
         fate: &Fate,
+        edge: Edge,
         before: &[u8],
         after: &[u8],
     ) -> Result<(), String> {
@@ -44,7 +51,7 @@ impl Ledger {
             Fate::Forward(forward) => {
                 add(&mut self.forwarded, after);
                 self.refused += u64::from(matches!(forward.mark, Mark::Refused(_)));
-                outside(forward, before, after)?;
+                outside(edge, forward, before, after)?;
                 changes(before, after)
             }
             Fate::Deny(reason) => {
@@ -139,7 +146,15 @@ impl Ledger {
         seen.extend(events);
         for event in &seen {
             self.opened += u64::from(event.kind == EventKind::Opened);
+            let open = self.open.entry((event.opener, event.external)).or_default();
+            match event.kind {
+                EventKind::Opened => *open += 1,
+                EventKind::Closed(_) if *open > 0 => {}
+                EventKind::Ended(_) if *open > 0 => *open -= 1,
+                _ => return Err(format!("{event:?} of a flow that is not open (O6)")),
+            }
         }
+        self.open.retain(|_, open| *open > 0);
         if seen == expected {
             return Ok(());
         }
@@ -147,7 +162,7 @@ impl Ledger {
             let mut flows: BTreeMap<_, Vec<String>> = BTreeMap::new();
             for event in all {
                 let kinds = flows.entry((event.opener, event.external)).or_default();
-                kinds.push(format!("{:?}", settled(event)));
+                kinds.push(format!("{:?} {:?}", settled(event), event.state));
             }
             // Flows in different zones can have the same ends, and which of them goes first is nobody's business.
             let what = |kind: &String| kind.split('(').next().map(str::to_owned);
@@ -174,6 +189,10 @@ impl Ledger {
             return Err(format!(
                 "{counted:?} flows and tombstones, {live} and {closed} by the model"
             ));
+        }
+        let open: u64 = self.open.values().sum();
+        if open != live + closed {
+            return Err(format!("by the events {open} flows are open, not {}", live + closed));
         }
         if opened - ended != live + closed || opened != self.opened {
             return Err(format!("{opened} opened, {ended} ended, yet {} opened (O3)", self.opened));
@@ -232,7 +251,7 @@ impl Ledger {
 fn settled(event: &Happening) -> EventKind {
     let (_, from, to) = event.opener;
     let ours = |address: &Ipv4Addr| matches!(address.octets(), [20, ..]);
-    let turns = ours(to.ip()) && (ours(from.ip()) || from.ip().is_private());
+    let turns = ours(to.ip()) && (ours(from.ip()) || is_inside(*from.ip()));
     match event.kind {
         EventKind::Closed(_) if turns => EventKind::Closed(Cause::Withdrawn),
         EventKind::Ended(Cause::SourceSwitched | Cause::PathSwitched) if turns => {
@@ -252,13 +271,20 @@ fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
 }
 
 /// N5, E1, E2: no private source on the public side; over an endpoint the source stays as it is.
-fn outside(forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
+fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
     };
+    let is_public = |edge| matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
     match forward.to {
-        Edge::Internet | Edge::Service { identity: None, .. } if new.source.ip().is_private() => {
-            Err("a private source left for the public side (N5)".into())
+        to if is_public(to) => {
+            // Somebody on the internet may have an address that others have inside.
+            let shows = match is_public(edge) {
+                true => new.source.ip().is_private(),
+                false => is_inside(*new.source.ip()),
+            };
+            let what = "a private source left for the public side (N5)";
+            if shows { Err(what.into()) } else { Ok(()) }
         }
         Edge::Service { identity: Some(identity), .. } => {
             if new.protocol != TCP && new.protocol != ICMP {

@@ -76,6 +76,11 @@ impl Planes {
         self.all.iter().filter_map(DataPlane::poll_timeout).any(|due| due <= now)
     }
 
+    /// When the first of them wants to be asked.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.all.iter().filter_map(DataPlane::poll_timeout).min()
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         for plane in &mut self.all {
             plane.handle_timeout(now);

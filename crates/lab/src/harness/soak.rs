@@ -230,7 +230,7 @@ impl Hostile {
         sums.stopped += stopped;
         sums.translated += translated;
         sums.endpoint += endpoint;
-        runner.ledger.packet(&verdict.fate, &before, &after).map_err(|what| told(&what))?;
+        runner.ledger.packet(&verdict.fate, edge, &before, &after).map_err(|what| told(&what))?;
         if let Fate::Forward(forward) = verdict.fate {
             sums.hash = after.iter().fold(sums.hash, |hash, byte| {
                 (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -134,6 +134,8 @@ impl Step {
                     0..=67 => 0,
                     68..=91 => 2,
                     92..=107 => 23,
+                    // Routes, since each concerns a part of the flows only.
+                    108..=115 => 6,
                     other => other % Edit::KINDS,
                 };
                 let edit = Edit { kind, on: b, to: c, with: d };

@@ -8,8 +8,9 @@ impl Runner {
         let hosts = world::hosts(&self.world);
         let HostAt(edge, address) = match host {
             0..=143 => hosts[*pick(&self.world.beginning.from, host)],
-            144..=191 => *pick(&hosts[13..], host),
-            _ => *pick(&hosts, host),
+            144..=191 => *pick(&hosts[13..20], host),
+            192..=247 => *pick(&hosts[..20], host),
+            _ => *pick(&hosts[20..], host),
         };
         let (protocol, port) = match ports % 8 {
             0..=4 => (TCP, [443, 443, 443, 80][usize::from(ports / 8 % 4)]),
@@ -21,9 +22,13 @@ impl Runner {
         let from = if matches!(protocol, 47 | 50) { 0 } else { 1000 + u16::from(ports / 32) };
         let opener = SocketAddrV4::new(address, from);
         let often = &self.world.beginning.towards;
-        let there =
-            if to < 160 { DESTINATIONS[*pick(often, to)] } else { *pick(&DESTINATIONS, to) };
-        let remote = SocketAddrV4::new(Ipv4Addr::from(there), port);
+        let there = match to {
+            0..=31 if edge == Edge::Internet => pick(&world::INSTANCES, to).octets(),
+            0..=159 => DESTINATIONS[*pick(often, to)],
+            _ => *pick(&DESTINATIONS, to),
+        };
+        let there = self.world.space.address(there.into());
+        let remote = SocketAddrV4::new(there, port);
         let conversation = Conversation {
             protocol,
             edges: [Some(edge), None],

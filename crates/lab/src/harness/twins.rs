@@ -146,7 +146,9 @@ fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Out
         rest = after;
         let now = call.time();
         match call {
-            Call::Apply(now, snapshot) => plane.apply(*now, Arc::clone(snapshot)),
+            Call::Apply(now, snapshot) => {
+                plane.apply(*now, Arc::clone(snapshot));
+            }
             Call::Timeout(now) => plane.handle_timeout(*now),
             Call::Packet(..) => {
                 let packets = group.iter().filter_map(|call| match call {
@@ -284,6 +286,10 @@ impl Runner {
             octets => octets == [198, 51, 100, 21],
         };
         let [HostAt(web, _), HostAt(vm, _), ..] = hosts(&self.world);
+        // What a machine answers to an address of the service goes by its endpoint, too.
+        if conversation.protocol == TCP && storage(conversation.opener[0].ip()) {
+            return true;
+        }
         conversation.protocol == TCP
             && storage(conversation.remote[0].ip())
             && conversation.edges.first().is_some_and(|edge| [Some(web), Some(vm)].contains(edge))

@@ -2,21 +2,24 @@
 
 mod groups;
 mod pools;
+mod space;
 
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Edge, EditError, EndpointPolicy, EndpointPolicyId, LoadBalancerId, Network, NextHop, NicId,
-    Outbound, Placement, PolicyDefinition, PolicyService, PrivateEndpointId, PrivateEndpointState,
-    ResourceId, Scope, SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
+    Blocks, Edge, EditError, EndpointPolicy, EndpointPolicyId, LoadBalancerId, Network, NextHop,
+    NicId, Outbound, Placement, PolicyDefinition, PolicyService, PoolRules, PrivateEndpointId,
+    PrivateEndpointState, ResourceId, Scope, SecurityGroupId, ServiceId, SiteId, SubnetId, VnetId,
 };
 
 pub(crate) use groups::{FIRST_OF_TAGS, GROUPS, rules, said, security_group};
 pub(crate) use pools::{BLOCKS, outbound, outbound_rule, peering};
+pub(crate) use space::is_inside;
 
 use groups::{open, shut};
 use pools::widened;
+use space::Space;
 
 /// The numbers of what [`build`] makes. Alpha and beta have the same ranges and the same subnets.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct World {
     pub(crate) groups: [SecurityGroupId; GROUPS.len()],
     pub(crate) policies: [EndpointPolicyId; 2],
     pub(crate) beginning: &'static Beginning,
+    /// Where its networks and the site are.
+    pub(crate) space: Space,
     /// Pools are wide enough for all shards.
     pub(crate) wide: bool,
 }
@@ -48,6 +53,7 @@ pub(crate) struct HostAt(pub(crate) Edge, pub(crate) Ipv4Addr);
 /// What a world begins with, and who speaks in it.
 #[derive(Debug)]
 pub(crate) struct Beginning {
+    space: Space,
     /// How subnets leave: subnet and method.
     methods: &'static [(u8, u8)],
     /// Subnets and the groups that guard them.
@@ -57,8 +63,12 @@ pub(crate) struct Beginning {
     /// The outbound rule of the load balancer, and the peering of the site's circuit.
     rule: u8,
     peering: u8,
+    /// The internet may call a host in web, which answers some by the appliance.
+    called: bool,
     /// Alpha and gamma are peered, and gamma's route to alpha's db leads nowhere.
     peered: bool,
+    /// Storage is reached by private sources from its own region.
+    same_region: bool,
     /// Who speaks most of the time.
     pub(crate) from: [usize; 3],
     /// Whom they call most of the time.
@@ -70,12 +80,15 @@ pub(crate) struct Beginning {
 }
 
 const PLAIN: Beginning = Beginning {
+    space: space::PRIVATE_RANGES,
     methods: &[],
     guards: &[(4, 2)],
     policies: &[],
     rule: 0,
     peering: 0,
+    called: false,
     peered: false,
+    same_region: false,
     from: [0, 1, 2],
     towards: [0, 1, 2, 3],
     known: 160,
@@ -87,6 +100,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
     Beginning { methods: &[(0, 2), (2, 2), (4, 12)], ..PLAIN },
     // Who share a pool and reach each other by its addresses.
     Beginning {
+        space: space::PUBLIC_RANGES,
         methods: &[(0, 13), (1, 13), (2, 12), (4, 14)],
         policies: &[(0, 0)],
         from: [0, 3, 14],
@@ -94,17 +108,21 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
         ..PLAIN
     },
     Beginning {
+        space: space::MEASURING,
         methods: &[(0, 16), (1, 17), (2, 16), (4, 17)],
         guards: &[(4, 2), (1, 3)],
+        same_region: true,
         towards: [0, 2, 2, 1],
         ..PLAIN
     },
     // Interfaces leave by their own address, and by the load balancer.
     Beginning {
-        methods: &[(0, 15), (1, 1), (2, 15), (4, 20)],
+        space: space::PUBLIC_RANGES,
+        methods: &[(0, 1), (1, 1), (2, 15), (4, 20)],
         policies: &[(0, 1), (2, 0)],
         rule: 2,
-        from: [0, 13, 2],
+        from: [1, 13, 16],
+        called: true,
         ..PLAIN
     },
     Beginning {
@@ -115,6 +133,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
     },
     // Connections are picked up in the middle, and private endpoints are called.
     Beginning {
+        space: space::AROUND_TEST_NET,
         methods: &[(0, 22), (1, 2), (2, 23), (4, 23)],
         guards: &[(0, 5), (4, 2)],
         peering: 1,
@@ -125,6 +144,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
     },
     // A member of the load balancer, the site, and who gets single ports.
     Beginning {
+        space: space::PUBLIC_AROUND,
         methods: &[(0, 1), (2, 21), (4, 21)],
         guards: &[(0, 4)],
         policies: &[(1, 0)],
@@ -140,37 +160,43 @@ pub(crate) fn build(
     beginning: &'static Beginning,
     wide: bool,
 ) -> Result<(Network, World), EditError> {
+    let space = match wide {
+        true => beginning.space.with_private_neighbours(),
+        false => beginning.space,
+    };
+    let at = |text| space.prefix(net4(text));
     let mut net = Network::new();
     let storage = net.add_service("storage", &[net4("52.239.0.0/18"), net4("52.239.128.0/24")])?;
     let sql = net.add_service("sql", &[net4("52.239.64.0/18")])?;
     let regions =
         [("52.239.0.0/20", "east"), ("52.239.16.0/20", "west")].map(|(p, r)| (net4(p), r.into()));
     net.set_service_regions(storage, regions)?;
-    let alpha = net.add_vnet("alpha", &[net4("10.0.0.0/16")])?;
+    net.set_takes_policies(storage, true)?;
+    net.set_takes_policies(sql, true)?;
+    let alpha = net.add_vnet("alpha", &[at("10.0.0.0/16")])?;
     net.place_vnet(alpha, Placement { region: "east".into(), ..Placement::default() })?;
-    let beta = net.add_vnet("beta", &[net4("10.0.0.0/16")])?;
+    let beta = net.add_vnet("beta", &[at("10.0.0.0/16")])?;
     net.place_vnet(beta, Placement { region: "east".into(), ..Placement::default() })?;
-    let gamma = net.add_vnet("gamma", &[net4("10.1.0.0/16")])?;
+    let gamma = net.add_vnet("gamma", &[at("10.1.0.0/16")])?;
     let subnets = [
-        net.add_subnet(alpha, "web", net4("10.0.0.0/24"))?,
-        net.add_subnet(alpha, "db", net4("10.0.1.0/24"))?,
-        net.add_subnet(beta, "web", net4("10.0.0.0/24"))?,
-        net.add_subnet(beta, "db", net4("10.0.1.0/24"))?,
-        net.add_subnet(gamma, "app", net4("10.1.0.0/24"))?,
+        net.add_subnet(alpha, "web", at("10.0.0.0/24"))?,
+        net.add_subnet(alpha, "db", at("10.0.1.0/24"))?,
+        net.add_subnet(beta, "web", at("10.0.0.0/24"))?,
+        net.add_subnet(beta, "db", at("10.0.1.0/24"))?,
+        net.add_subnet(gamma, "app", at("10.1.0.0/24"))?,
     ];
     let nics = [
-        net.add_nic(subnets[0], "vm", Ipv4Addr::new(10, 0, 0, 4))?,
-        net.add_nic(subnets[1], "fw", Ipv4Addr::new(10, 0, 1, 4))?,
-        net.add_nic(subnets[1], "member", Ipv4Addr::new(10, 0, 1, 6))?,
+        net.add_nic(subnets[0], "vm", space.address(Ipv4Addr::new(10, 0, 0, 4)))?,
+        net.add_nic(subnets[1], "fw", space.address(Ipv4Addr::new(10, 0, 1, 4)))?,
+        net.add_nic(subnets[1], "member", space.address(Ipv4Addr::new(10, 0, 1, 6)))?,
     ];
     net.set_ip_forwarding(nics[1], true)?;
     net.set_public_address(nics[1], Some(INSTANCES[0]))?;
     let balancer = net.add_load_balancer(alpha, "lb", &FRONTENDS)?;
     net.set_outbound_rule(balancer, outbound_rule(beginning.rule))?;
     net.add_member(balancer, nics[2])?;
-    let site =
-        net.add_site("office", &[net4("192.168.1.0/24")], &[Ipv4Addr::new(203, 0, 113, 50)])?;
-    net.connect(alpha, site, &[net4("192.168.1.0/24")])?;
+    let site = net.add_site("office", &[at("192.168.1.0/24"), at("10.0.7.0/24")], &OFFICE)?;
+    net.connect(alpha, site, &[at("192.168.1.0/24")])?;
     net.set_peering(site, peering(beginning.peering))?;
     let resources = [
         net.add_resource(storage, "acct", Ipv4Addr::new(52, 239, 0, 9), open())?,
@@ -179,6 +205,7 @@ pub(crate) fn build(
     let vault = net.add_resource(storage, "vault", Ipv4Addr::new(52, 239, 0, 77), shut())?;
     let mut private = Vec::new();
     for (subnet, address) in subnets.into_iter().take(2).rev().zip(PRIVATE) {
+        let address = space.address(address);
         let id = net.add_private_endpoint(subnet, &address.to_string(), address, vault)?;
         net.set_private_endpoint_state(id, PrivateEndpointState::Approved)?;
         private.push(id);
@@ -217,6 +244,7 @@ pub(crate) fn build(
         groups: groups.try_into().map_err(|_| unfinished())?,
         policies,
         beginning,
+        space,
         wide,
     };
     begin(&mut net, &world)?;
@@ -232,9 +260,18 @@ fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
     for &(at, group) in world.beginning.guards {
         net.guard_subnet(subnet(at), Some(world.groups[usize::from(group)]))?;
     }
+    if world.beginning.called {
+        net.set_public_address(world.nics[0], Some(INSTANCES[1]))?;
+        let hop = NextHop::VirtualAppliance(world.space.address(Ipv4Addr::new(10, 0, 1, 4)));
+        net.set_route(subnet(0), net4("198.51.100.22/32"), hop)?;
+    }
+    if world.beginning.same_region {
+        net.set_same_region_path(world.services[0], true)?;
+    }
     if world.beginning.peered {
         net.peer(world.vnets[0], world.vnets[2])?;
-        net.set_route(subnet(4), net4("10.0.1.0/24"), NextHop::None)?;
+        let there = world.space.prefix(net4("10.0.1.0/24"));
+        net.set_route(subnet(4), there, NextHop::None)?;
     }
     for &(at, policy) in world.beginning.policies {
         net.enable_endpoint(subnet(at), world.services[0], Scope::Worldwide)?;
@@ -246,7 +283,12 @@ fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
 impl World {
     /// The outbound methods of a subnet.
     pub(crate) fn outbound(&self, subnet: u8, to: u8) -> Outbound {
-        let outbound = outbound(subnet, to);
+        let mut outbound = outbound(subnet, to);
+        if let Outbound::Pool { rules: PoolRules { blocks, .. }, .. } = &mut outbound
+            && let Blocks::Deterministic { first, .. } = blocks
+        {
+            *first = self.space.address(*first);
+        }
         if self.wide { widened(outbound, subnet, to) } else { outbound }
     }
 
@@ -266,6 +308,9 @@ impl World {
 /// The resource group that has the accounts.
 const GROUP: &str = "/subscriptions/7/resourceGroups/Lab";
 
+/// The public address of the site.
+const OFFICE: [Ipv4Addr; 1] = [Ipv4Addr::new(203, 0, 113, 50)];
+
 /// The addresses of the private endpoints.
 pub(crate) const PRIVATE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 1, 9), Ipv4Addr::new(10, 0, 0, 9)];
 
@@ -278,8 +323,8 @@ pub(crate) const INSTANCES: [Ipv4Addr; 2] =
     [Ipv4Addr::new(20, 1, 1, 50), Ipv4Addr::new(20, 1, 1, 51)];
 
 /// Hosts that open flows. Some are an appliance that sends in the name of others, and who may reach others by public addresses.
-pub(crate) fn hosts(world: &World) -> [HostAt; 20] {
-    let at = |edge, octets: [u8; 4]| HostAt(edge, Ipv4Addr::from(octets));
+pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
+    let at = |edge, octets: [u8; 4]| HostAt(edge, world.space.address(octets.into()));
     let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);
     let [vm, fw, member] = world.nics.map(Edge::Nic);
     let site = Edge::Site(world.site);
@@ -301,9 +346,16 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 20] {
         at(Edge::Internet, [198, 51, 100, 20]),
         at(app, [10, 1, 0, 5]),
         at(Edge::Internet, [198, 51, 100, 22]),
-        at(app, [10, 1, 0, 4]),
+        at(web, [10, 0, 0, 3]),
         at(Edge::Platform(world.subnets[0]), [168, 63, 129, 16]),
         at(site, [192, 168, 1, 11]),
+        // Who pretends to be inside, or comes by an appliance, or has the address of a service.
+        at(Edge::Internet, [10, 0, 0, 77]),
+        at(Edge::Internet, [10, 1, 0, 4]),
+        at(Edge::Internet, [192, 168, 1, 10]),
+        at(fw, [198, 51, 100, 20]),
+        at(Edge::Internet, [52, 239, 16, 7]),
+        at(site, [10, 0, 7, 7]),
     ]
 }
 
@@ -329,7 +381,7 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 24] = [
     [203, 0, 113, 50],
     [172, 16, 3, 3],
     [224, 0, 0, 1],
-    [127, 0, 0, 1],
+    [10, 0, 1, 255],
     PRIVATE[0].octets(),
     PRIVATE[1].octets(),
     [169, 254, 169, 254],

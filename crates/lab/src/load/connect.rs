@@ -5,7 +5,7 @@ use core::time::Duration;
 use vnetem_nat::{HoldDown, Side, Timers};
 
 use super::frame::Kind;
-use super::{Load, LoadError, Shape, Timed, settings};
+use super::{LATE, Load, LoadError, Shape, Timed, settings};
 
 /// What a finished connection leaves behind goes to hold-down after this.
 const TIME_WAIT: Duration = Duration::from_secs(1);
@@ -44,6 +44,18 @@ impl Load {
     ///
     /// [`LoadError::Dropped`].
     pub fn connect(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
+        if self.now >= LATE {
+            self.renew();
+            let mut made = 0;
+            // As many tuples rest again as before.
+            while made < 2 * u64::from(self.shape.flows) {
+                made += self.connect_ring(&mut |work| work())?;
+            }
+        }
+        self.connect_ring(timed)
+    }
+
+    fn connect_ring(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
         let flows = self.shape.flows.max(1);
         let ring = u32::try_from(self.frames.ring()).unwrap_or(u32::MAX).min(flows);
         let connections: Vec<u32> = (0..ring).map(|n| (self.next + n) % flows).collect();

@@ -1,11 +1,11 @@
 //! What a change of configuration does to live flows: nothing, or an end that both sides hear of (S-17, S-18, R1 to R8).
 
-use vnetem::{Cause, Closing, DenyMode, DropReason, Edge, EventKind, Fate, Mark};
+use vnetem::{Cause, Closing, DenyMode, DropReason, Edge, EventKind, Fate, LoadBalancer, Mark};
 
 use super::flow::{Flow, Stage, is_public, zone};
 use super::outbound::method_behind;
 use super::wire::{self, Packet};
-use super::{Model, drop};
+use super::{Model, drop, route};
 
 impl Model {
     /// Judges a flow that a change may concern: it goes on if the same source and path would be chosen today, and is closed if not
@@ -29,6 +29,8 @@ impl Model {
                 drop(match cause {
                     Cause::SourceSwitched => DropReason::SourceSwitched,
                     Cause::Withdrawn => DropReason::Withdrawn,
+                    Cause::PortReclaimed => DropReason::PortReclaimed,
+                    Cause::Deallocated => DropReason::NoSuchHost,
                     _ => DropReason::PathSwitched,
                 })
             }
@@ -38,6 +40,10 @@ impl Model {
     /// Whether a flow may go on, and if so towards what and with which mark. A service's public address may become the internet's and
     /// the reverse, since nothing of the flow's packets changes by it.
     pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, Mark), Cause> {
+        // N-29.
+        if flow.edges.into_iter().any(|edge| route::is_deallocated(&self.network, edge)) {
+            return Err(Cause::Deallocated);
+        }
         if flow.opener == 1 {
             return self.judge_inbound(flow);
         }
@@ -55,7 +61,13 @@ impl Model {
             return Err(Cause::SourceSwitched);
         }
         if flow.translated && method_behind(&self.network, from, flow.external).is_none() {
-            return Err(Cause::Withdrawn);
+            // N-28: still a member of the balancer that has the address.
+            let has_both = |balancer: &LoadBalancer| {
+                let is_member = balancer.members.keys().any(|member| from == Edge::Nic(*member));
+                is_member && balancer.frontends.contains(flow.external.ip())
+            };
+            let reclaimed = self.network.load_balancers().any(|(_, balancer)| has_both(balancer));
+            return Err(if reclaimed { Cause::PortReclaimed } else { Cause::Withdrawn });
         }
         let same_entry = self.entry(from, &first) == Ok(from);
         let same_way = path.to == flow.edges[1] || is_public(path.to) && is_public(flow.edges[1]);
@@ -88,7 +100,12 @@ impl Model {
     fn close_one(&mut self, at: usize, cause: Cause) {
         let Ok(flow) = self.flow(at) else { return };
         self.happenings.push(flow.happening(EventKind::Closed(cause)));
-        let Some(resets) = flow.resets() else { return self.remove(at, cause, self.now) };
+        // N-28, N-29: without a word.
+        let resets = match cause {
+            Cause::PortReclaimed | Cause::Deallocated => None,
+            _ => flow.resets(),
+        };
+        let Some(resets) = resets else { return self.end(at, cause, self.now) };
         for (side, reset) in resets.into_iter().enumerate() {
             // What turns round has its far end behind another flow, which is closed with this one.
             if self.is_told(&flow, side) && !(flow.turns && side == 1) {
@@ -97,7 +114,7 @@ impl Model {
         }
         let deadline = self.now + flow.timers.tombstone;
         if let Some(flow) = self.flows.get_mut(at) {
-            flow.stage = Stage::Tombstone { cause, at: self.now, answers: 0 };
+            flow.stage = Stage::Tombstone { cause, at: self.now, answers: [0; 2] };
             flow.deadline = deadline;
         }
     }
@@ -112,8 +129,8 @@ impl Model {
             self.flows.get_mut(at)
         {
             let earned = now.since(*at).as_nanos() / rate.interval.as_nanos().max(1);
-            if u128::from(*answers) < u128::from(rate.burst) + earned {
-                *answers += 1;
+            if u128::from(answers[side]) < u128::from(rate.burst) + earned {
+                answers[side] += 1;
                 self.originated.push((edge, reset));
             }
         }

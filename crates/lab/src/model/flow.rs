@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use vnetem::{
     Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Mark, Network, NicId,
-    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time,
+    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -22,6 +22,8 @@ pub(super) struct Flow {
     /// The side that opened it: the inside, but for what the internet may open (N-11, T-03).
     pub(super) opener: usize,
     pub(super) edges: [Edge; 2],
+    /// For whom it counts: the network or site of its inside, as that was when it opened.
+    pub(super) tenant: Option<Tenant>,
     /// Packets turn round at its outside, whose edge says nothing then (T-33).
     pub(super) turns: bool,
     /// Where packets of either side are looked up: as it was when the flow opened.
@@ -37,6 +39,10 @@ pub(super) struct Flow {
     pub(super) deadline: Time,
     /// N-15, N-23: those of the method behind which it opened.
     pub(super) timers: Timers,
+    /// N-14: how long its public tuple rests, by the same.
+    pub(super) hold: HoldDown,
+    /// A tombstone whose public tuple has rested and is anybody's (U-12).
+    pub(super) released: bool,
     /// What its socket has beyond this flow (T-01, T-02).
     pub(super) share: Share,
     /// Its public address belongs to its inside address alone, port by port (N-11).
@@ -61,6 +67,13 @@ pub(super) enum Share {
     Whole(Filtering),
 }
 
+/// Who has a share of what is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenant {
+    Vnet(VnetId),
+    Site(SiteId),
+}
+
 /// How far a flow has come.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
@@ -71,7 +84,8 @@ pub(super) enum Stage {
     Tombstone {
         cause: Cause,
         at: Time,
-        answers: u64,
+        /// To each side.
+        answers: [u64; 2],
     },
 }
 
@@ -84,6 +98,8 @@ pub struct Happening {
     pub opener: (u8, SocketAddrV4, SocketAddrV4),
     /// The source that the far side sees.
     pub external: SocketAddrV4,
+    /// How far it had come.
+    pub state: vnetem::State,
 }
 
 /// Where a tuple means one thing.
@@ -132,6 +148,19 @@ impl Flow {
         Passed { forward: self.forward(side), bytes, turns: self.turns && side == 0 }
     }
 
+    /// An answer that leaves as it is, by another edge than the question came by.
+    pub(super) fn carry_elsewhere(
+        &self,
+        side: usize,
+        to: Edge,
+        bytes: &[u8],
+        packet: &Packet,
+    ) -> Passed {
+        let (source, destination) = (packet.source, packet.destination);
+        let bytes = wire::readdress(bytes, packet, source, destination, packet.ttl - 1);
+        Passed { forward: Forward { to, ..self.forward(side) }, bytes, turns: false }
+    }
+
     pub(super) fn forward(&self, side: usize) -> Forward {
         let direction = if side == self.opener { Direction::Forward } else { Direction::Reverse };
         // The opener of what comes in is outside, under its own address.
@@ -151,7 +180,34 @@ impl Flow {
             0 => (self.inside, self.remote),
             _ => (self.remote, self.external),
         };
-        Happening { kind, opener: (self.protocol, from, to), external: self.external }
+        let opener = (self.protocol, from, to);
+        Happening { kind, opener, external: self.external, state: self.state() }
+    }
+
+    /// How far it has come, in the words of events.
+    fn state(&self) -> vnetem::State {
+        use vnetem::State as Told;
+        match &self.stage {
+            Stage::Tombstone { cause, .. } => Told::Tombstone(*cause),
+            Stage::Datagrams(answered) => match self.protocol {
+                UDP if *answered => Told::TwoWay,
+                UDP => Told::OneWay,
+                wire::ICMP => Told::Query,
+                _ => Told::Opaque,
+            },
+            Stage::Tcp(connection) => match connection.state {
+                State::SynSent => Told::SynSent,
+                State::SynSent2 => Told::SynSent2,
+                State::SynReceived => Told::SynReceived,
+                State::Established => Told::Established,
+                State::FinWait => Told::FinWait,
+                State::CloseWait => Told::CloseWait,
+                State::LastAck => Told::LastAck,
+                State::TimeWait => Told::TimeWait,
+                State::Close => Told::Close,
+                State::Refused => Told::Refused,
+            },
+        }
     }
 
     /// The resets that both sides take for the other's, if its connection is open (nat.md 4.3, R3).
@@ -203,15 +259,34 @@ impl Flow {
         }
     }
 
-    pub(super) fn rest(&self, hold: &HoldDown, cause: Cause) -> Duration {
-        match (&self.stage, cause) {
-            (Stage::Datagrams(_), _) => hold.datagram,
-            (Stage::Tcp(connection), _) if connection.state == State::TimeWait => hold.fin,
-            (_, Cause::Fin) => hold.fin,
-            (_, Cause::HalfOpen) => hold.half_open,
-            (_, Cause::Idle) => hold.idle,
-            _ => hold.reset,
+    /// When the public tuple is free of a flow that goes at `when` by a cause: so long after the end
+    /// of the connection, which was before that if the flow only waited since then (N-14).
+    pub(super) fn rested_at(&self, cause: Cause, when: Time) -> Time {
+        let (hold, over) = (&self.hold, self.started);
+        match &self.stage {
+            Stage::Datagrams(_) => when + hold.datagram,
+            // U-12: as after a reset, or for its own life where nothing rests.
+            Stage::Tombstone { .. } if hold.reset.is_zero() => when,
+            Stage::Tombstone { at, .. } => *at + hold.reset,
+            Stage::Tcp(connection) => match (connection.state, cause) {
+                (State::TimeWait, _) | (State::LastAck, Cause::Fin) => over + hold.fin,
+                (State::Close, _) => over + hold.reset,
+                (_, Cause::HalfOpen) => over + hold.half_open,
+                // One end finished, and then nothing was heard.
+                (_, Cause::Idle | Cause::Fin) => when + hold.idle,
+                _ => when + hold.reset,
+            },
         }
+    }
+
+    /// The same for a flow that is left to its timer.
+    pub(super) fn rested_if_left(&self) -> Time {
+        self.rested_at(self.cause_of_expiry(), self.deadline)
+    }
+
+    /// Whether it takes a public tuple from others.
+    pub(super) const fn has_tuple(&self) -> bool {
+        self.translated && !self.released
     }
 }
 

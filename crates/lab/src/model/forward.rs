@@ -1,5 +1,8 @@
 //! How a packet of a known flow goes on: tracking, the time to live, the size of the next link, the new ends.
 
+use vnetem::RuleDirection;
+
+use super::flow::first_packet;
 use super::*;
 
 impl Model {
@@ -21,8 +24,9 @@ impl Model {
         if packet.part != Part::Whole && !self.carries_fragments(&flow) {
             return drop(DropReason::OutboundUnsupported);
         }
+        let elsewhere = self.way_of_answer(&flow, side)?;
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, self.size_behind(&flow, side))?;
+        self.check_size(entered, packet, self.size_of_way(&flow, side, elsewhere))?;
         let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
         let (opener, from) = (flow.opener, side ^ flow.opener);
@@ -44,7 +48,10 @@ impl Model {
         flow.deadline = flow.started + flow.timer();
         let flow = flow.clone();
         self.note_first(entered, packet, flow.number, side);
-        Ok(self.carry(&flow, side, entered.bytes, packet))
+        Ok(match elsewhere {
+            Some(to) => flow.carry_elsewhere(side, to, entered.bytes, packet),
+            None => self.carry(&flow, side, entered.bytes, packet),
+        })
     }
 
     /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool that it is behind (T-36).
@@ -96,6 +103,54 @@ impl Model {
             self.originate(entered.by, Some(error));
         }
         drop(DropReason::TooLong)
+    }
+
+    /// where an answer leaves if the sender's routes do not lead back to where the question
+    /// came from, and why it goes nowhere if they lead nowhere. `None` where it goes back:
+    /// everywhere but at hosts that were asked from outside.
+    pub(super) fn way_of_answer(&self, flow: &Flow, side: usize) -> Result<Option<Edge>, Fate> {
+        let (from, back) = (flow.edges[side], flow.edges[flow.opener]);
+        let Some(subnet) = self.subnet_of(from).filter(|_| side != flow.opener) else {
+            return Ok(None);
+        };
+        let ends = if side == 0 { (flow.inside, flow.remote) } else { (flow.remote, flow.inside) };
+        let answer = first_packet(flow.protocol, ends.0, ends.1);
+        let by_appliance = self.forwards(back) && !self.is_near(subnet, *ends.1.ip());
+        if flow.opener == 0 && !matches!(back, Edge::Site(_)) && !by_appliance {
+            return Ok(None);
+        }
+        let path = self.path(from, &answer).map_err(no_path)?;
+        match path.method {
+            // What was translated on its way in is translated by the same flow on its way out.
+            Some(_) if flow.opener == 1 => Ok(None),
+            Some(Err(why)) => Err(no_path(why)),
+            Some(Ok(_)) => drop(DropReason::NoFlow),
+            None if flow.opener == 0 && path.to == back => Ok(None),
+            None => {
+                self.guard(path.to, RuleDirection::Inbound, &answer)?;
+                Ok(Some(path.to))
+            }
+        }
+    }
+
+    /// Whether an address is in the range of a subnet's network or of a peered one.
+    fn is_near(&self, subnet: SubnetId, at: Ipv4Addr) -> bool {
+        let own = self.network.subnet(subnet).and_then(|subnet| self.network.vnet(subnet.vnet));
+        let Ok(own) = own else { return false };
+        let peers = own.peers.iter().filter_map(|peer| self.network.vnet(*peer).ok());
+        let mut all = peers.chain([own]).flat_map(|vnet| &vnet.ranges);
+        all.any(|range| range.contains(&at))
+    }
+
+    /// The longest packet that the link takes by which a packet from a side of a flow leaves, which
+    /// may be another than the flow's.
+    pub(super) fn size_of_way(&self, flow: &Flow, side: usize, elsewhere: Option<Edge>) -> u16 {
+        let sizes = self.settings.mtu;
+        match elsewhere {
+            Some(to) if is_public(to) => sizes.public,
+            Some(_) => sizes.private,
+            None => self.size_behind(flow, side),
+        }
     }
 
     /// The longest packet that the link takes by which a packet from a side of a flow leaves; what turns round leaves by a private one.

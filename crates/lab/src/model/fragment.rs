@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 
 use vnetem::{DropReason, Edge, Fate, Time};
 
-use super::flow::{Flow, Zone, zone};
-use super::wire::{Packet, Part};
+use super::flow::{Flow, Stage, Zone, zone};
+use super::wire::{Packet, Part, RST};
 use super::{Entered, Model, Passed, drop};
 
 /// A first fragment, which speaks for the later ones (P-30).
@@ -18,6 +18,8 @@ pub(super) struct FirstFragment {
     spans: Vec<(usize, usize)>,
     /// Where the datagram ends, once its last fragment was seen.
     length: Option<usize>,
+    /// The sequence number with which its TCP segment would end if the datagram had no bytes.
+    base: Option<u32>,
     pub(super) deadline: Time,
 }
 
@@ -50,11 +52,14 @@ impl Model {
         }
         // N-18: the method may have changed since the first one passed. What goes no further renews nothing.
         let refused = !self.carries_fragments(&flow);
-        let size = self.size_behind(&flow, side);
-        self.renew(flow_at, packet.ttl > 1 && !refused && packet.total <= usize::from(size))?;
+        let way = self.way_of_answer(&flow, side);
+        let size = self.size_of_way(&flow, side, way.ok().flatten());
+        let goes_on = packet.ttl > 1 && !refused && way.is_ok();
+        self.renew(flow_at, goes_on && packet.total <= usize::from(size))?;
         if refused {
             return drop(DropReason::OutboundUnsupported);
         }
+        let elsewhere = way?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, size)?;
         let Some(first) = self.fragments.get_mut(at) else { return Err(missing) };
@@ -62,9 +67,18 @@ impl Model {
         first.length = first.length.or(last.then_some(end));
         let seen: usize = first.spans.iter().map(|span| span.1 - span.0).sum();
         if first.length == Some(seen) {
-            self.fragments.remove(at);
+            let base = self.fragments.remove(at).base;
+            let flow = &mut self.flows[flow_at];
+            if let (Some(base), Stage::Tcp(connection)) = (base, &mut flow.stage) {
+                let end = base.wrapping_add(u32::try_from(seen).unwrap_or_default());
+                connection.reach(side ^ flow.opener, end);
+            }
         }
-        Ok(self.flow(flow_at)?.carry(side, entered.bytes, packet))
+        let flow = self.flow(flow_at)?;
+        Ok(match elsewhere {
+            Some(to) => flow.carry_elsewhere(side, to, entered.bytes, packet),
+            None => flow.carry(side, entered.bytes, packet),
+        })
     }
 
     /// A first fragment went on: it speaks for the later ones. The same once more changes nothing, another begins another datagram.
@@ -90,7 +104,14 @@ impl Model {
         self.fragments.retain(|first| first.key != key);
         let deadline = self.now + self.settings.fragment_life;
         let spans = vec![(0, length)];
-        self.fragments.push(FirstFragment { key, flow, side, spans, length: None, deadline });
+        // Of a SYN and a FIN each takes a number, and the TCP header none; a reset says nothing of numbers.
+        let base = packet.segment().filter(|segment| !segment.has(RST)).map(|segment| {
+            let at = packet.header + 12;
+            let header = entered.bytes.get(at).map_or(0, |byte| u32::from(byte >> 4) * 4);
+            segment.end().wrapping_sub(header)
+        });
+        let length = None;
+        self.fragments.push(FirstFragment { key, flow, side, spans, length, base, deadline });
     }
 
     fn fragment_key(&self, edge: Edge, packet: &Packet) -> FragmentKey {

@@ -40,10 +40,15 @@ impl Model {
     /// # Errors
     ///
     /// T-09: it would need one more block than its inside address may have.
-    pub(super) fn free(&self, method: &Method, flow: &Flow) -> Result<Free, DropReason> {
+    pub(super) fn free(
+        &self,
+        method: &Method,
+        flow: &Flow,
+        replaced: Option<usize>,
+    ) -> Result<Free, DropReason> {
         let rules = method.rules(flow.protocol);
         let has_ports = matches!(flow.protocol, TCP | wire::UDP | wire::ICMP);
-        let taken = self.taken(flow);
+        let taken = self.taken(flow, replaced);
         let is_free = |external: SocketAddrV4| !taken.contains(&external);
         let own = self.mapping(flow).map(|mapping| mapping.external).filter(|own| {
             let whole = matches!(flow.share, Share::Whole(_));
@@ -87,10 +92,16 @@ impl Model {
         Ok(Free { own, pieces, taken, host, paired, rules, inside, has_class })
     }
 
-    /// Public sources that are nobody's to take towards the remote of a flow.
-    fn taken(&self, flow: &Flow) -> BTreeSet<SocketAddrV4> {
+    /// Public sources that are nobody's to take towards the remote of a flow. One that begins anew in
+    /// place of its own old one may have that one's, once it has rested (T-18).
+    fn taken(&self, flow: &Flow, replaced: Option<usize>) -> BTreeSet<SocketAddrV4> {
         let (protocol, remote) = (flow.protocol, flow.remote);
-        let flows = self.flows.iter().filter(|flow| flow.translated);
+        let has_rested = |old: &Flow| old.rested_at(old.cause_of_expiry(), self.now) <= self.now;
+        let is_own = |at: usize, old: &Flow| {
+            Some(at) == replaced && old.opener == 0 && old.inside == flow.inside && has_rested(old)
+        };
+        let flows = self.flows.iter().enumerate().filter(|(at, old)| !is_own(*at, old));
+        let flows = flows.map(|(_, flow)| flow).filter(|flow| flow.has_tuple());
         let flows = flows.map(|flow| (flow.protocol, Some(flow.remote), flow.external));
         let rests = self.rests.iter().map(|rest| (rest.protocol, rest.remote, rest.external));
         let whole = self.mappings.iter().filter(|it| matches!(it.share, Share::Whole(_)));

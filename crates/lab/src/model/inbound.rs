@@ -15,6 +15,12 @@ pub(super) struct Waiting {
     packet: Packet,
 }
 
+impl Waiting {
+    pub(super) const fn due(&self) -> Time {
+        self.due
+    }
+}
+
 /// Who takes a packet.
 struct Taker {
     edge: Edge,
@@ -39,6 +45,9 @@ impl Model {
         let address = *packet.destination.ip();
         let of_nic = self.network.nics().find(|(_, nic)| nic.public == Some(address));
         if let Some((id, nic)) = of_nic.filter(|_| entered.edge == Edge::Internet) {
+            if nic.deallocated {
+                return drop(DropReason::NoSuchHost);
+            }
             if !opens(packet) {
                 return drop(DropReason::NoFlow);
             }
@@ -133,10 +142,14 @@ impl Model {
         open: bool,
     ) -> Option<TimerProfile> {
         let first = first_packet(protocol, inside, remote);
-        let method = match self.path(edge, &first).ok()?.method? {
+        self.subnet_of(edge)?;
+        let own = || methods(&self.network, edge).into_iter().next();
+        let method = match self.path(edge, &first).map(|path| path.method) {
             // N-07: what is open goes on when the remote's address becomes one of ours.
-            Err(NoPath::Hairpin) if open => methods(&self.network, edge).into_iter().next()?,
-            method => method.ok()?,
+            Ok(Some(Err(NoPath::Hairpin))) if open => own()?,
+            Ok(Some(method)) => method.ok()?,
+            // the port is the socket's wherever its answers go.
+            Ok(None) | Err(_) => own().filter(|own| own.carries(&first))?,
         };
         let rules = method.rules(protocol);
         (rules.is_independent() && method.has(external)).then(|| method.timers(protocol))
@@ -162,6 +175,9 @@ impl Model {
         packet: &Packet,
         taker: &Taker,
     ) -> Result<Passed, Fate> {
+        if self.is_spoofed(entered, taker.edge, *packet.source.ip()) {
+            return drop(DropReason::SpoofedSource);
+        }
         // P-10: judged once it is translated.
         let private = Packet { destination: taker.inside, ..*packet };
         self.guard(taker.edge, RuleDirection::Inbound, &private)?;
@@ -179,6 +195,7 @@ impl Model {
             limited: taker.limited,
             block: taker.block,
             timers: self.timers_of(taker.timers),
+            hold: self.hold_of(taker.timers),
             ..self.new_flow(packet)
         };
         let replaced = self.find(entered.edge, packet.ends()).map(|(at, _)| at);

@@ -33,6 +33,9 @@ impl Model {
             return drop(DropReason::MartianDestination);
         }
         let path = self.path(edge, packet).map_err(no_path)?;
+        if self.is_spoofed(entered, path.to, *packet.source.ip()) {
+            return drop(DropReason::SpoofedSource);
+        }
         self.guard(path.to, RuleDirection::Inbound, packet)?;
         let method = path.method.transpose().map_err(no_path)?;
         let method = method.map(|method| method.of_shard(observed.shard));
@@ -58,7 +61,8 @@ impl Model {
         };
         if let Some(method) = &method {
             let rules = method.rules(packet.protocol);
-            flow.timers = self.timers_of(method.timers(packet.protocol));
+            let profile = method.timers(packet.protocol);
+            (flow.timers, flow.hold) = (self.timers_of(profile), self.hold_of(profile));
             flow.one_to_one = method.kind == MethodKind::Instance;
             // What has no ports has nothing to share.
             if matches!(packet.protocol, TCP | wire::UDP | wire::ICMP) && !flow.one_to_one {
@@ -109,7 +113,7 @@ impl Model {
         if let Some(why) = self.over_limits(&limits, flow.host(), replaced) {
             return Err(Unchosen::Refused(why));
         }
-        let free = self.free(method, flow).map_err(Unchosen::Refused)?;
+        let free = self.free(method, flow, replaced).map_err(Unchosen::Refused)?;
         if !free.has_own() && self.has_all_ports(&limits, flow.host()) {
             return Err(Unchosen::Refused(DropReason::PortQuota));
         }
@@ -148,10 +152,14 @@ impl Model {
         replaced: Option<usize>,
     ) -> Result<Passed, Fate> {
         let opener = flow.opener;
-        // T-01: a socket has one port, and one that it has from another pool is in the way; so is one that rests towards this remote.
+        // T-01: a socket has one port, and one that rests towards this remote is in the way; so is
+        // one that it has from another pool.
+        if flow.translated && !flow.one_to_one && self.is_resting(&flow) {
+            return drop(DropReason::TupleHeld);
+        }
         let has_another = rules::is_whole(flow.share)
             && self.mapping(&flow).is_some_and(|mapping| mapping.external != flow.external);
-        if has_another || flow.translated && !flow.one_to_one && self.is_resting(&flow) {
+        if has_another {
             return drop(DropReason::TupleInUse);
         }
         let far = [
@@ -159,7 +167,12 @@ impl Model {
             (flow.zones[0], (flow.protocol, flow.inside, flow.remote)),
         ];
         let (zone, ends) = far[opener];
-        if self.find_in(zone, ends).is_some_and(|(at, _)| Some(at) != replaced) {
+        let in_the_way =
+            self.find_in(zone, ends).map(|(at, _)| at).filter(|at| Some(*at) != replaced);
+        // U-12: a tombstone whose tuple has rested keeps nobody from it.
+        let is_left = |at: usize| opener == 0 && self.flows[at].released;
+        let displaced = in_the_way.filter(|at| is_left(*at));
+        if in_the_way != displaced {
             if flow.translated || !flow.edges.iter().all(|edge| self.forwards(*edge)) {
                 return drop(DropReason::TupleInUse);
             }
@@ -169,15 +182,14 @@ impl Model {
             flow.mark = Mark::Unjudged;
             return Ok(flow.carry(opener, entered.bytes, packet));
         }
-        if self.flows.len() - usize::from(replaced.is_some())
-            >= self.settings.flows.capacity as usize
-        {
-            return drop(DropReason::FlowTableFull);
-        }
+        let mut gone: Vec<usize> = [replaced, displaced].into_iter().flatten().collect();
+        flow.tenant = self.tenant(flow.edges[0]);
+        self.find_place(&flow, &gone)?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, self.size_behind(&flow, opener))?;
         self.join(&flow);
-        if let Some(at) = replaced {
+        gone.sort_unstable();
+        for at in gone.into_iter().rev() {
             let cause = self.flow(at)?.cause_of_expiry();
             self.end(at, cause, self.now);
         }
@@ -200,6 +212,7 @@ impl Model {
             protocol: packet.protocol,
             opener: 0,
             edges: [Edge::Internet; 2],
+            tenant: None,
             turns: false,
             zones: [Zone::Public; 2],
             inside: packet.source,
@@ -216,6 +229,8 @@ impl Model {
             started: self.now,
             deadline: self.now,
             timers: self.timers_of(TimerProfile::Table),
+            hold: self.hold_of(TimerProfile::Table),
+            released: false,
             share: Share::Nothing,
             one_to_one: false,
             limited: false,

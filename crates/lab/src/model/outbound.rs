@@ -85,6 +85,10 @@ impl Method {
 
     /// N-15: an idle timeout of its own is for TCP alone.
     pub(crate) fn timers(&self, protocol: u8) -> TimerProfile {
+        // N-14, N-23: a load balancer's times are apart from the gateway's.
+        if self.kind == MethodKind::Balancer {
+            return TimerProfile::Balancer(self.idle.unwrap_or_default());
+        }
         self.idle.map_or(self.rules(protocol).timers, TimerProfile::Azure)
     }
 
@@ -138,7 +142,11 @@ pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
         let none = Method::new(MethodKind::Balancer, &[], &(1..=1));
         Some(Method { pieces: ports_of(balancer, id), idle: balancer.rule.idle, ..none })
     });
-    [first, instance, balanced, last].into_iter().flatten().collect()
+    // N-29: what the machine keeps of the platform goes before what the subnet has of it.
+    let kept = nic.and_then(|(_, nic)| {
+        Some(Method::new(MethodKind::Default, &[nic.kept?], &(1024..=65_535)))
+    });
+    [first, instance, balanced, kept, last].into_iter().flatten().collect()
 }
 
 /// The method that new flows of a sender to a public address take (N-01); a circuit's peering leads to services alone (S-38).
@@ -171,30 +179,9 @@ pub(crate) fn method_behind(
     found.or(is_former.then_some(MethodKind::Default))
 }
 
-/// The ports of a member: of 64,000 of each address from 1024 on, without the eights that rules for arriving traffic touch, so many as its
-/// place among the members gives it (N-10, N-19 to N-21, N-25).
+/// The ports of a member, in the order in which its flows take them. Which they are is the control
+/// plane's choice, which [`check`](super::blocks::check) judges.
 fn ports_of(balancer: &LoadBalancer, member: NicId) -> Vec<Piece> {
-    let Some(&place) = balancer.members.get(&member) else { return Vec::new() };
-    let eights = |address: Ipv4Addr| {
-        let all = (1024..65_024_u16).step_by(8).map(|first| first..=first + 7);
-        let lost = move |ports: &RangeInclusive<u16>| {
-            balancer.inbound.iter().any(|(of, port)| *of == address && ports.contains(port))
-        };
-        all.filter(move |ports| !lost(ports)).map(move |ports| (address, ports))
-    };
-    let each = match balancer.members.len() {
-        0..=50 => 1024,
-        51..=100 => 512,
-        101..=200 => 256,
-        201..=400 => 128,
-        401..=800 => 64,
-        _ => 32,
-    };
-    let frontends = balancer.frontends.iter().copied();
-    if balancer.rule.ports == 0 {
-        let (skip, take) = (place * each / 8, each / 8);
-        return frontends.flat_map(|address| eights(address).skip(skip).take(take)).collect();
-    }
-    let each = usize::from(balancer.rule.ports) / 8;
-    frontends.flat_map(eights).skip(place * each).take(each).collect()
+    let blocks = balancer.members.get(&member).into_iter().flatten();
+    blocks.map(|block| (block.address, block.first..=block.last)).collect()
 }

@@ -18,11 +18,19 @@ impl Model {
                 let subnet = net.subnet(id).map_err(|_| unknown)?;
                 let host = route::host_in(net, id, source);
                 // The address of a private endpoint is nobody else's.
-                let is_free = !matches!(host, Edge::PrivateEndpoint(_));
-                (host, is_free && subnet.prefix.contains(&source))
+                let is_free =
+                    !matches!(host, Edge::PrivateEndpoint(_)) && !route::is_kept(subnet, source);
+                let may_send = is_free && subnet.prefix.contains(&source);
+                if may_send && route::is_deallocated(net, host) {
+                    return drop(DropReason::NoSuchHost);
+                }
+                (host, may_send)
             }
             Edge::Nic(id) => {
                 let nic = net.nic(id).map_err(|_| unknown)?;
+                if nic.deallocated && (nic.ip_forwarding || nic.address == source) {
+                    return drop(DropReason::NoSuchHost);
+                }
                 if nic.ip_forwarding && !route::is_host(source) {
                     return drop(DropReason::MartianSource);
                 }
@@ -56,6 +64,36 @@ impl Model {
             }
         };
         if may_send { Ok(resolved) } else { drop(DropReason::SpoofedSource) }
+    }
+
+    /// Whether a packet that no flow carries has the source of somebody who would not come in there
+    /// (P8): on the public side an address of the receiver's network, of a peered one or of a
+    /// connected site; at a site's gateway one of the first two.
+    pub(super) fn is_spoofed(&self, entered: &Entered<'_>, to: Edge, source: Ipv4Addr) -> bool {
+        let from_site = match entered.edge {
+            Edge::Internet | Edge::Service { identity: None, .. } => false,
+            Edge::Site(_) => true,
+            _ => return false,
+        };
+        let net = &self.network;
+        let subnet = match to {
+            Edge::PrivateEndpoint(id) => net.private_endpoint(id).ok().map(|it| it.subnet),
+            _ => self.subnet_of(to),
+        };
+        let home = subnet.and_then(|id| net.subnet(id).ok()).map(|subnet| subnet.vnet);
+        let Some(own) = home.and_then(|id| net.vnet(id).ok()) else { return false };
+        let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
+        let mut near = core::iter::once(own).chain(peers).flat_map(|vnet| &vnet.ranges);
+        if near.any(|range| range.contains(&source)) {
+            return !entered.turned;
+        }
+        // What is shorter than a /8 is a default route, and nobody's own.
+        let behind = own.gateways.iter().flat_map(|(site, gateway)| {
+            let ranges = net.site(*site).map_or(&[][..], |site| &site.ranges);
+            ranges.iter().chain(&gateway.announced)
+        });
+        let mut behind = behind.filter(|prefix| prefix.prefix_len() >= 8);
+        !from_site && !entered.turned && behind.any(|prefix| prefix.contains(&source))
     }
 
     /// The path that a packet would take if it opened a flow.
@@ -98,6 +136,16 @@ impl Model {
             Edge::PrivateEndpoint(_) => return Mark::Allowed,
             _ => return Mark::Unjudged,
         };
+        // S-45: at an address where nothing is declared a policy names nothing.
+        if let Edge::Service { service, identity: Some(identity) } = to
+            && !self
+                .network
+                .resources()
+                .any(|(_, it)| it.addresses().any(|at| at == *flow.remote.ip()))
+            && self.network.policies_of(identity.subnet, service).next().is_some()
+        {
+            return Mark::Refused(Refusal::NotInEndpointPolicy);
+        }
         let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());
         let (Some((_, resource)), None) = (there.next(), there.next()) else {
             return Mark::Unjudged;
@@ -168,7 +216,7 @@ impl Model {
         if wire::transport_sum_is_right(bytes, packet) == Some(false) {
             return drop(DropReason::IcmpChecksum);
         }
-        let (quoted, _) = wire::quoted(bytes, packet)
+        let (quoted, begin) = wire::quoted(bytes, packet)
             .map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
         let unknown = Fate::Drop(DropReason::QuoteUnknown);
         let answer = (quoted.protocol, quoted.destination, quoted.source);
@@ -182,12 +230,31 @@ impl Model {
         if flow.is_tombstone() || switched || !fits || !to_sender {
             return Err(unknown);
         }
+        let reporter = *packet.source.ip();
+        let own_end = if side == 0 { *flow.inside.ip() } else { *flow.remote.ip() };
+        if reporter != own_end && self.is_spoofed(entered, flow.edges[1 - side], reporter) {
+            return drop(DropReason::SpoofedSource);
+        }
         // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow goes over two.
         if bytes.get(packet.header) == Some(&5) && flow.translated {
             return drop(DropReason::Redirect);
         }
+        // RFC 5927 4.1: about a segment that is under way.
+        if let Stage::Tcp(connection) = &flow.stage
+            && !entered.turned
+        {
+            let (sender, sequence) =
+                ((1 - side) ^ flow.opener, wire::quoted_sequence(bytes, begin));
+            if !connection.is_under_way(sender, sequence) {
+                return drop(DropReason::QuoteOutOfWindow);
+            }
+        }
+        let elsewhere = self.way_of_answer(&flow, side)?;
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, self.size_behind(&flow, side))?;
+        self.check_size(entered, packet, self.size_of_way(&flow, side, elsewhere))?;
+        if let Some(to) = elsewhere {
+            return Ok(flow.carry_elsewhere(side, to, bytes, packet));
+        }
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {
             // From the inside, about a packet from the remote: the inside is not shown (N5).

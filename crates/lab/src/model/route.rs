@@ -5,7 +5,8 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem::{
     Edge, Identity, Network, NextHop, Peering, PrivateEndpoint, PrivateEndpointState, Scope,
-    Service, ServiceId, Site, SiteId, Subnet, SubnetId, TagLevel, TiePolicy, VnetId,
+    Service, ServiceId, Site, SiteId, Subnet, SubnetId, TagLevel, TiePolicy, VnetEndpointPolicy,
+    VnetId,
 };
 
 use super::outbound::{Method, method_to};
@@ -34,6 +35,8 @@ pub(crate) enum NoPath {
     Foreign,
     /// L-07: to a private endpoint that is not approved.
     Unapproved,
+    /// L-11: by a user route to the network itself, which carries nothing to a private endpoint.
+    PrivateRoute,
 }
 
 /// What a subnet's routes say of a destination.
@@ -74,6 +77,9 @@ pub(crate) fn from_subnet(
             let identity = Identity { vnet: subnet.vnet, subnet: id, address: *packet.source.ip() };
             preserved(Edge::Service { service, identity: Some(identity) })
         }
+        Way::Hop(NextHop::VnetLocal) if is_lost(net, subnet, destination) => {
+            Err(NoPath::PrivateRoute)
+        }
         Way::Hop(NextHop::VnetLocal) => delivered(net, subnet.vnet, destination),
         Way::Hop(NextHop::VnetPeering(peer)) => delivered(net, peer, destination),
         Way::Hop(NextHop::VirtualNetworkGateway(site)) => preserved(Edge::Site(site)),
@@ -83,7 +89,8 @@ pub(crate) fn from_subnet(
             let mut reachable = core::iter::once(subnet.vnet).chain(peers);
             let found = reachable.find_map(|vnet| host(net, vnet, address));
             let is_machine = |edge: &Edge| !matches!(edge, Edge::PrivateEndpoint(_));
-            preserved(found.filter(is_machine).ok_or(NoPath::NextHop)?)
+            let runs = |edge: &Edge| is_machine(edge) && !is_deallocated(net, *edge);
+            preserved(found.filter(runs).ok_or(NoPath::NextHop)?)
         }
         // what is not the sender's own address is not translated.
         Way::Hop(NextHop::Internet) if foreign => to_public(net, edge, packet)
@@ -97,13 +104,31 @@ pub(crate) fn from_subnet(
     }
 }
 
+/// L-11: whether a user route leads to a private endpoint of the own network whose subnet lets user routes take the place of its own,
+/// in a network whose policy does not make them carry.
+fn is_lost(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> bool {
+    let is_users = best(net, subnet, to).is_some_and(|(_, _, is_users)| is_users);
+    let Some(Edge::PrivateEndpoint(id)) = host(net, subnet.vnet, to) else { return false };
+    let policies = net.private_endpoint(id).map(|it| net.network_policies(it.subnet));
+    let basic = net.vnet(subnet.vnet).map(|vnet| vnet.private_endpoint_policy);
+    is_users
+        && policies.is_ok_and(|policies| policies.routes)
+        && basic != Ok(VnetEndpointPolicy::Basic)
+}
+
 /// C-03: the service, if it lets its own region in by private sources and both are in one; as over an endpoint, for TCP.
 fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<ServiceId> {
     let (id, _) = service_at(net, *packet.destination.ip())?;
     let service = net.service(id).ok()?;
-    let here = &net.vnet(subnet.vnet).ok()?.placement.region;
+    let here = spelled(&net.vnet(subnet.vnet).ok()?.placement.region);
     let there = region_of(service, *packet.destination.ip())?;
-    (service.same_region_path && packet.protocol == TCP && there == here).then_some(id)
+    (service.same_region_path == Some(true) && packet.protocol == TCP && spelled(there) == here)
+        .then_some(id)
+}
+
+/// A region's name in the one spelling that all others come down to.
+fn spelled(region: &str) -> String {
+    region.replace(' ', "").to_lowercase()
 }
 
 /// The region of an address of a service, if it is known.
@@ -113,7 +138,7 @@ fn region_of(service: &Service, at: Ipv4Addr) -> Option<&String> {
 }
 
 /// Whether the source is an address of the subnet's network or of one that is peered with it.
-fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> bool {
+pub(crate) fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> bool {
     let Ok(own) = net.vnet(subnet.vnet) else { return false };
     let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
     let mut ranges = core::iter::once(own).chain(peers).flat_map(|vnet| &vnet.ranges);
@@ -140,7 +165,11 @@ pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Res
     if !subnet.prefix.contains(&to) {
         return Err(NoPath::Route);
     }
-    approved(net, host_in(net, id, to))
+    if is_kept(subnet, to) {
+        return Err(NoPath::Host);
+    }
+    let host = host_in(net, id, to);
+    if is_deallocated(net, host) { Err(NoPath::Host) } else { approved(net, host) }
 }
 
 /// Whether an address is one of the two at which the platform answers every host.
@@ -179,7 +208,16 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
 
 /// To whoever has an address of a network.
 fn delivered(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Result<Path, NoPath> {
-    approved(net, host(net, vnet, at).ok_or(NoPath::Host)?)
+    let to = host(net, vnet, at).filter(|edge| !is_deallocated(net, *edge));
+    approved(net, to.ok_or(NoPath::Host)?)
+}
+
+/// Whether a machine is stopped and deallocated (N-29).
+pub(crate) fn is_deallocated(net: &Network, edge: Edge) -> bool {
+    match edge {
+        Edge::Nic(id) => net.nic(id).is_ok_and(|nic| nic.deallocated),
+        _ => false,
+    }
 }
 
 /// L-07: through a private endpoint only if that is approved.
@@ -217,12 +255,30 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> O
     }
 }
 
+/// Where TCP to an address goes from a subnet once every change has reached it: a next hop, or the endpoint of a service.
+pub(crate) fn next_hop(
+    net: &Network,
+    id: SubnetId,
+    to: Ipv4Addr,
+) -> Option<Result<NextHop, ServiceId>> {
+    // Any host of the subnet; which one matters only while a change is on its way.
+    let host = net.subnet(id).ok()?.prefix.addr();
+    Some(match way(net, id, to, Some(host))? {
+        Way::Hop(hop) => Ok(hop),
+        Way::Endpoint(service) => Err(service),
+    })
+}
+
 /// Where explicit user routes stand among all.
 const USER: u8 = 6;
 
 /// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user before BGP before system (R-05,
 /// R-06), where no BGP route takes anything from the virtual network or a peering.
-fn best(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> Option<(Ipv4Net, NextHop, bool)> {
+pub(crate) fn best(
+    net: &Network,
+    subnet: &Subnet,
+    to: Ipv4Addr,
+) -> Option<(Ipv4Net, NextHop, bool)> {
     let vnet = net.vnet(subnet.vnet).ok()?;
     let peers =
         vnet.peers.iter().filter_map(|peer| net.vnet(*peer).ok().map(|other| (*peer, other)));
@@ -296,7 +352,7 @@ fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bo
 
 /// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
 /// (E-11). A host that a change has not reached has what stood before (S-28, U-13).
-fn in_scope(
+pub(crate) fn in_scope(
     net: &Network,
     id: SubnetId,
     service: ServiceId,
@@ -315,7 +371,8 @@ fn in_scope(
         Some(Scope::Regions(regions)) => {
             let service = net.service(service).ok();
             let known = service.and_then(|service| region_of(service, to));
-            known.is_none_or(|region| regions.contains(region))
+            let names = |region: &String| regions.iter().any(|it| spelled(it) == spelled(region));
+            known.is_none_or(names)
         }
     }
 }
@@ -329,9 +386,16 @@ pub(crate) fn service_at(net: &Network, at: Ipv4Addr) -> Option<(ServiceId, Ipv4
 
 /// Where a private address of a network lives: at a private endpoint, at a declared interface, or at any host of a subnet.
 fn host(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Option<Edge> {
-    let (id, _) =
+    let (id, subnet) =
         net.subnets().find(|(_, subnet)| subnet.vnet == vnet && subnet.prefix.contains(&at))?;
-    Some(host_in(net, id, at))
+    (!is_kept(subnet, at)).then(|| host_in(net, id, at))
+}
+
+/// Whether the platform keeps an address of a subnet for itself: the network's own, the gateway, two for names, and the last.
+pub(crate) fn is_kept(subnet: &Subnet, at: Ipv4Addr) -> bool {
+    let mut all = subnet.prefix.subnets(32).into_iter().flatten().map(|host| host.addr());
+    subnet.prefix.prefix_len() <= 29
+        && (all.by_ref().take(4).any(|first| first == at) || at == subnet.prefix.broadcast())
 }
 
 /// The private endpoint or the declared interface of an address of a subnet, or the subnet.
@@ -354,7 +418,7 @@ pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
     };
     net.subnets().any(|(_, subnet)| of_subnet(subnet))
         || net.sites().any(|(_, site)| of_site(site))
-        || net.nics().any(|(_, nic)| nic.public == Some(at))
+        || net.nics().any(|(_, nic)| nic.public == Some(at) || nic.kept == Some(at))
         || net.load_balancers().any(|(_, balancer)| balancer.frontends.contains(&at))
 }
 

@@ -1,7 +1,7 @@
 //! What flows have in common by the rules of their pool: limits of an inside address, ports of an inside socket (T-01 to T-03, T-10).
 
 use vnetem::{Block, Notice, PoolRules, TimerProfile};
-use vnetem_nat::{Limits, Timers};
+use vnetem_nat::{HoldDown, Limits, Timers};
 
 use super::flow::Zone;
 use super::*;
@@ -37,9 +37,30 @@ impl Model {
                 let idle = Duration::from_secs(60 * u64::from(idle.minutes()));
                 Timers { established: idle, fin_wait: idle, close_wait: idle, ..Timers::AZURE }
             }
+            // Four minutes after the FIN of either end, however long it may be idle (N-14).
+            TimerProfile::Balancer(idle) => {
+                let established = Duration::from_secs(60 * u64::from(idle.minutes()));
+                Timers { established, ..Timers::AZURE }
+            }
             TimerProfile::Linux => Timers::LINUX,
             TimerProfile::Rfc => Timers::RFC,
             TimerProfile::Table => self.settings.flows.timers,
+        }
+    }
+
+    /// How long public tuples rest by a profile (N-14, T-11).
+    pub(super) fn hold_of(&self, profile: TimerProfile) -> HoldDown {
+        let rests = |[fin, reset, half_open, idle, datagram]: [u64; 5]| {
+            let [fin, reset, half_open, idle, datagram] =
+                [fin, reset, half_open, idle, datagram].map(Duration::from_secs);
+            HoldDown { fin, reset, half_open, idle, datagram }
+        };
+        match profile {
+            TimerProfile::Table => self.settings.flows.hold,
+            TimerProfile::Azure(_) => rests([65, 16, 30, 65, 65]),
+            TimerProfile::Balancer(_) => rests([240, 15, 30, 0, 0]),
+            TimerProfile::Rfc => rests([240, 240, 240, 120, 120]),
+            TimerProfile::Linux => rests([0; 5]),
         }
     }
 

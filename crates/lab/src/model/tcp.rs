@@ -109,6 +109,23 @@ impl Connection {
         end.seen.then_some(end.end)
     }
 
+    /// All fragments of a segment went on: its receiver expects what is behind it, if the window
+    /// reaches so far (R3).
+    pub(crate) fn reach(&mut self, from: usize, end: u32) {
+        let sender = &mut self.ends[from & 1];
+        if sender.seen && !is_before(sender.limit, end) {
+            sender.end = latest(sender.end, end);
+        }
+    }
+
+    /// Whether an end has sent a segment with this number that the other has not acknowledged (RFC 5927
+    /// 4.1); before the first acknowledgement that is its SYN.
+    pub(crate) fn is_under_way(&self, from: usize, sequence: u32) -> bool {
+        let (sender, receiver) = (self.ends[from & 1], self.ends[1 - (from & 1)]);
+        let oldest = receiver.acknowledged.wrapping_sub(u32::from(!receiver.acknowledges));
+        sender.seen && !is_before(sequence, oldest) && !is_before(sender.end, sequence)
+    }
+
     /// Whether nothing more can come of it.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, State::TimeWait | State::Close | State::Refused)
@@ -298,7 +315,9 @@ impl Connection {
     fn remember(&mut self, from: usize, segment: &Segment) {
         let scale = self.scale_of(from);
         let sender = &mut self.ends[from];
-        sender.end = latest(sender.end, segment.end());
+        if !segment.partial {
+            sender.end = latest(sender.end, segment.end());
+        }
         sender.acknowledged = latest(sender.acknowledged, segment.acknowledgement);
         sender.acknowledges = true;
         sender.finished |= segment.has(FIN);

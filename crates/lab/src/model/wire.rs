@@ -71,6 +71,8 @@ pub(crate) struct Segment {
     pub(crate) length: u32,
     /// Bytes of the packet that it is in.
     pub(crate) packet: u64,
+    /// Only the first fragment of it: none of its data counts yet.
+    pub(crate) partial: bool,
 }
 
 impl Segment {
@@ -174,10 +176,11 @@ fn transport(
                 flags,
                 window: tcp.window_size(),
                 scale: window_scale(tcp.options()),
-                length: u32::try_from(data).unwrap_or_default()
+                length: if first { 0 } else { u32::try_from(data).unwrap_or_default() }
                     + u32::from(tcp.syn())
                     + u32::from(tcp.fin()),
                 packet: total as u64,
+                partial: first && !tcp.syn(),
             };
             Ok((Kind::Tcp(segment), tcp.source_port(), tcp.destination_port()))
         }
@@ -293,6 +296,14 @@ pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Ma
         kind,
     };
     Ok((packet, at))
+}
+
+/// The sequence number of the TCP segment that an ICMP error quotes from this byte on.
+pub(crate) fn quoted_sequence(bytes: &[u8], begin: usize) -> u32 {
+    let at = begin + bytes.get(begin).map_or(0, |first| usize::from(first & 15) * 4) + 4;
+    bytes
+        .get(at..at + 4)
+        .map_or(0, |four| four.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {

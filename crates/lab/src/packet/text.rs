@@ -308,6 +308,9 @@ fn parse_word(word: &str, words: &mut Words<'_>, packet: &mut Packet) -> Result<
                 Content::Udp(_) => "a word of a UDP datagram, or the end of the line",
                 Content::Echo(_) => "a word of an ICMP echo, or the end of the line",
                 Content::Error(_) => "a word of an ICMP error, or `about`",
+                Content::Data { protocol: Protocol::TCP, .. } if parse_flags(other).is_some() => {
+                    "ports behind both addresses, since TCP flags follow"
+                }
                 Content::Data { .. } => "a word of any packet, `len`, or the end of the line",
             };
             return Err(wrong(Some(other), expected));

@@ -67,6 +67,14 @@ const VERBS: [&str; 13] = [
 ];
 
 impl Declaration {
+    /// The name of a host that calls others.
+    pub(crate) fn caller(&self) -> Option<&str> {
+        match self {
+            Self::Host(host) if host.serves.is_none() => Some(&host.name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Self, Problem> {
         const EXPECTED: &str =
             "a declaration (vnet, subnet, service, resource, host, ...) or \"at TIME\"";

@@ -43,6 +43,10 @@ pub(crate) enum Edit {
         subnet: String,
         forwarding: bool,
     },
+    Deallocated {
+        nic: String,
+        deallocated: bool,
+    },
     Forwarding {
         nic: String,
         on: bool,
@@ -61,6 +65,8 @@ pub(crate) enum Edit {
         region: String,
         prefixes: Vec<Ipv4Net>,
     },
+    /// Regions that are none of Azure's.
+    OwnRegions(Vec<String>),
     Resource {
         name: String,
         address: Ipv4Addr,
@@ -119,6 +125,11 @@ pub(crate) const ADDRESS: &str = "an IPv4 address";
 pub(crate) const PREFIX: &str = "a prefix such as 10.0.0.0/24";
 
 impl Edit {
+    /// Whether it is about what names mean in a network, which no packet notices.
+    pub(crate) const fn is_of_names(&self) -> bool {
+        matches!(self, Self::Private(PrivateEdit::Names { .. } | PrivateEdit::Zone { .. }))
+    }
+
     /// Reads one edit; nothing if the line begins with another word.
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
         let Some(verb) = words.peek() else { return Ok(None) };
@@ -133,14 +144,21 @@ impl Edit {
             "outbound" => outbound,
             "nic" => nic,
             "forwarding" => forwarding,
+            "deallocate" => |words| deallocated(words, true),
+            "start" => |words| deallocated(words, false),
             "service" => service,
             "prefixes" => prefixes,
             "region" => region,
+            "own-region" => |words| {
+                words.list("names of regions with commas between them").map(Edit::OwnRegions)
+            },
             "resource" => resource,
             "secondary" => secondary,
             "private-endpoint" => private::endpoint,
             "names" => private::names,
+            "zone" => |words| private::zone(words, true),
             "network-policies" => private::policies,
+            "private-endpoint-policy" => private::vnet_policy,
             "allow" | "default" | "public-access" | "rule" => {
                 return firewall::rule_of(words, false).map(Some);
             }
@@ -170,7 +188,7 @@ pub(crate) fn name(words: &mut Words<'_>, what: &str) -> Result<String, Problem>
 fn vnet(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let name = name(words, "the name of a virtual network")?;
     let ranges = words.list(PREFIXES)?;
-    let region = if words.accept("region") { Some(self::name(words, "a region")?) } else { None };
+    let region = if words.accept("region") { Some(words.region()?) } else { None };
     Ok(Edit::Vnet { name, ranges, region })
 }
 
@@ -205,7 +223,7 @@ fn method(words: &mut Words<'_>) -> Result<Method, Problem> {
     } else if words.accept("pool") {
         pool(words)?
     } else {
-        return Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535"));
+        return Err(words.wrong("how packets leave: private, default ADDRESS, nat ADDRESS or pool ADDRESS ports 1024-65535 like linux"));
     };
     Ok(Method { outbound, idle: None })
 }
@@ -229,6 +247,11 @@ fn nic(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let subnet = self::name(words, "the name of a subnet")?;
     let forwarding = words.accept("forwarding");
     Ok(Edit::Nic { name, address, subnet, forwarding })
+}
+
+fn deallocated(words: &mut Words<'_>, deallocated: bool) -> Result<Edit, Problem> {
+    let nic = name(words, "the name of an interface")?;
+    Ok(Edit::Deallocated { nic, deallocated })
 }
 
 fn forwarding(words: &mut Words<'_>) -> Result<Edit, Problem> {
@@ -261,7 +284,7 @@ fn prefixes(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn region(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    let region = name(words, "the name of a region")?;
+    let region = words.region()?;
     words.expect("of")?;
     let service = name(words, "the name of a service")?;
     Ok(Edit::Regions { service, region, prefixes: words.list(PREFIXES)? })
@@ -290,11 +313,7 @@ fn enable(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let service = name(words, "the name of a service")?;
     words.expect("on")?;
     let subnet = name(words, "the name of a subnet")?;
-    let regions = if words.accept("regions") {
-        Some(words.list("regions with commas between them")?)
-    } else {
-        None
-    };
+    let regions = if words.accept("regions") { Some(words.regions()?) } else { None };
     Ok(Edit::Enable { service, subnet, regions })
 }
 
@@ -322,7 +341,7 @@ fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
 }
 
 fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
-    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway, member or private-endpoint";
+    const EXPECTED: &str = "route, rule, vnet, subnet, nic, resource, nsg, endpoint-policy, site, gateway, member, private-endpoint or zone";
     match words.take(EXPECTED)? {
         "route" => RoutingEdit::remove_route(words).map(Edit::Routing),
         "gateway" => RoutingEdit::disconnect(words).map(Edit::Routing),
@@ -335,6 +354,7 @@ fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
         "resource" => name(words, "the name of a resource").map(Edit::RemoveResource),
         "nsg" => security::remove(words),
         "private-endpoint" => private::remove(words),
+        "zone" => private::zone(words, false),
         "endpoint-policy" => policies::remove(words),
         other => Err(found(other, EXPECTED)),
     }

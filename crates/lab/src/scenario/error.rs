@@ -44,11 +44,53 @@ impl fmt::Display for ScenarioError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expected { found, expected } => write!(f, "found {found}, expected {expected}"),
-            Self::Refused(why) => f.write_str(why),
-            Self::Broken(what) => write!(f, "vnetem itself is at fault: {what}"),
+            Self::Expected { found, expected } => {
+                write!(f, "found {}, expected {}", Shown(found), Shown(expected))
+            }
+            Self::Refused(why) => Shown(why).fmt(f),
+            Self::Broken(what) => write!(f, "vnetem itself is at fault: {}", Shown(what)),
         }
     }
 }
 
+/// Words of a file as a terminal may have them: without control characters, and each cut where it is endless.
+struct Shown<'a>(&'a str);
+
+/// Letters of a word that are shown.
+const LETTERS: usize = 100;
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut length = 0;
+        for letter in self.0.chars() {
+            length = if letter == ' ' { 0 } else { length + 1 };
+            match length {
+                ..=LETTERS if letter == '\n' => f.write_str("\n")?,
+                ..=LETTERS if letter.is_control() => write!(f, "{}", letter.escape_default())?,
+                ..=LETTERS => write!(f, "{letter}")?,
+                _ if length == LETTERS + 1 => f.write_str("...")?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl core::error::Error for ScenarioError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_show_no_escapes_nor_endless_words() {
+        let found = format!("\"\u{1b}[31m{}\"", "x".repeat(1_000_000));
+        let problem = Problem::Expected { found, expected: "a name".to_owned() };
+        let text = problem.to_string();
+        assert!(text.starts_with("found \"\\u{1b}[31mxxx"), "{text}");
+        assert!(text.ends_with("xxx..., expected a name"), "{text}");
+        assert!(text.len() < 200, "{}", text.len());
+        let words = Problem::Refused("word ".repeat(100));
+        assert_eq!(words.to_string().len(), 500, "many words are no endless one");
+    }
+}

@@ -2,8 +2,8 @@
 
 use ipnet::Ipv4Net;
 use vnetem::{
-    Action, Caller, DefaultAction, EventHubsVersion, Firewall, OrderedRule, OrderedRules,
-    PublicAccess, ResourceInstance, RuleLimits, RuleSet, RuleState, ServiceId,
+    Action, Caller, DefaultAction, EventHubsVersion, Firewall, MissingEndpoint, OrderedRule,
+    OrderedRules, PublicAccess, ResourceInstance, RuleLimits, RuleSet, RuleState, ServiceId,
 };
 
 use super::edit::{Edit, found, name};
@@ -31,7 +31,7 @@ pub(crate) enum Rule {
     Public(PublicAccess),
     /// As written, since the model judges how it is written (F-05, F-06).
     Ip(String),
-    Subnet(String, RuleState),
+    Subnet(String, RuleState, MissingEndpoint),
     Instance(u64),
     Ordered {
         number: u32,
@@ -45,7 +45,7 @@ impl core::fmt::Display for Rule {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Ip(rule) => write!(f, "ip {rule}"),
-            Self::Subnet(name, _) => write!(f, "subnet {name}"),
+            Self::Subnet(name, ..) => write!(f, "subnet {name}"),
             Self::Instance(number) => write!(f, "instance {number}"),
             Self::Ordered { number, .. } => write!(f, "{number}"),
             Self::Default(_) => f.write_str("default"),
@@ -54,18 +54,48 @@ impl core::fmt::Display for Rule {
     }
 }
 
+impl Rule {
+    fn names_a_subnet(&self) -> bool {
+        matches!(self, Self::Subnet(..) | Self::Ordered { caller: Named::Subnet(..), .. })
+    }
+}
+
+impl Edit {
+    /// The declaration without its rules for subnets, and these as edits of their own. They come after all other declarations,
+    /// since a service may ask whether the subnet has an endpoint, and that may be declared further down (E-14).
+    pub(super) fn without_subnet_rules(&self) -> (Option<Self>, Vec<Self>) {
+        match self {
+            Self::Resource { name, address, service, kind, rules } => {
+                let (later, rules) = rules.iter().cloned().partition(Rule::names_a_subnet);
+                let later: Vec<Rule> = later;
+                let rule = |rule| Self::Rule { resource: name.clone(), rule, remove: false };
+                let resource = Self::Resource {
+                    name: name.clone(),
+                    address: *address,
+                    service: service.clone(),
+                    kind: *kind,
+                    rules,
+                };
+                (Some(resource), later.into_iter().map(rule).collect())
+            }
+            Self::Rule { rule, .. } if rule.names_a_subnet() => (None, vec![self.clone()]),
+            _ => (Some(self.clone()), Vec::new()),
+        }
+    }
+}
+
 /// Whom an ordered rule matches, by names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     Any,
-    Subnet(String),
+    Subnet(String, MissingEndpoint),
     Addresses(Ipv4Net),
 }
 
 /// Behind `as`.
 pub(super) fn kind(words: &mut Words<'_>) -> Result<Kind, Problem> {
     const KINDS: &str = "storage, sql, cosmos-db, key-vault, event-hubs, service-bus, app-service or container-registry";
-    Ok(match words.take(KINDS)? {
+    Ok(match words.take(KINDS)?.to_ascii_lowercase().as_str() {
         "storage" => Kind::Storage,
         "sql" => Kind::Sql,
         "cosmos-db" => Kind::CosmosDb,
@@ -122,7 +152,7 @@ fn who(words: &mut Words<'_>) -> Result<Rule, Problem> {
         "subnet" => {
             let name = name(words, "the name of a subnet")?;
             let state = if words.accept("state") { state(words)? } else { RuleState::Succeeded };
-            Ok(Rule::Subnet(name, state))
+            Ok(Rule::Subnet(name, state, missing(words)))
         }
         "instance" => words.parse("the number of an instance").map(Rule::Instance),
         other => Err(found(other, "ip or subnet")),
@@ -131,13 +161,22 @@ fn who(words: &mut Words<'_>) -> Result<Rule, Problem> {
 
 fn state(words: &mut Words<'_>) -> Result<RuleState, Problem> {
     const STATES: &str = "provisioning, deprovisioning, succeeded or failed";
-    Ok(match words.take(STATES)? {
+    Ok(match words.take(STATES)?.to_ascii_lowercase().as_str() {
         "provisioning" => RuleState::Provisioning,
         "deprovisioning" => RuleState::Deprovisioning,
         "succeeded" => RuleState::Succeeded,
         "failed" => RuleState::Failed,
         other => return Err(found(other, STATES)),
     })
+}
+
+/// What becomes of the rule if its subnet has no endpoint (E-14).
+fn missing(words: &mut Words<'_>) -> MissingEndpoint {
+    if words.accept("ignoring-missing-endpoint") {
+        MissingEndpoint::Ignore
+    } else {
+        MissingEndpoint::Refuse
+    }
 }
 
 /// `100 deny ip 20.1.1.0/24`.
@@ -150,11 +189,32 @@ fn ordered(words: &mut Words<'_>) -> Result<Rule, Problem> {
     };
     let caller = match words.take("ip, subnet or any")? {
         "ip" => Named::Addresses(words.parse("a range such as 20.1.1.0/24")?),
-        "subnet" => Named::Subnet(name(words, "the name of a subnet")?),
+        "subnet" => {
+            let name = name(words, "the name of a subnet")?;
+            Named::Subnet(name, missing(words))
+        }
         "any" => Named::Any,
         other => return Err(found(other, "ip, subnet or any")),
     };
     Ok(Rule::Ordered { number, action, caller })
+}
+
+fn public_access(access: PublicAccess) -> String {
+    match access {
+        PublicAccess::Enabled => "public-access  enabled".to_owned(),
+        PublicAccess::Disabled => "public-access  disabled".to_owned(),
+    }
+}
+
+/// As a scenario writes it, and the service itself calls what no scenario can write (E-17, E-18).
+const fn state_name(state: RuleState) -> &'static str {
+    match state {
+        RuleState::Provisioning => "provisioning",
+        RuleState::Deprovisioning => "deprovisioning",
+        RuleState::Succeeded => "succeeded",
+        RuleState::Failed => "failed",
+        RuleState::NetworkSourceDeleted => "networkSourceDeleted",
+    }
 }
 
 impl Topology {
@@ -197,6 +257,72 @@ impl Topology {
         }
     }
 
+    /// Asks of rules what the service of their resource asks of a subnet first (E-14). Rules that the resource has already are
+    /// not asked again.
+    pub(super) fn check_rules(
+        &self,
+        service: ServiceId,
+        rules: &[Rule],
+        before: Option<&Firewall>,
+    ) -> Result<(), Box<dyn core::error::Error>> {
+        for rule in rules {
+            let (Rule::Subnet(name, _, missing)
+            | Rule::Ordered { caller: Named::Subnet(name, missing), .. }) = rule
+            else {
+                continue;
+            };
+            let subnet = self.subnet(name)?;
+            let stands = |before: &Firewall| before.named_subnets().any(|named| named == subnet);
+            if !before.is_some_and(stands) {
+                self.network.check_rule(service, subnet, *missing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who may come in to a resource, a line each, with the state of each rule.
+    pub(super) fn rules(&self, resource: &str) -> Result<Vec<String>, String> {
+        let resource = self.resource(resource)?;
+        let firewall = &self.network.resource(resource).map_err(|error| error.to_string())?.rules;
+        if let Firewall::AppService(rules) = firewall {
+            return Ok(self.ordered_rules(rules));
+        }
+        let Some(rules) = firewall.rule_set() else { return Ok(Vec::new()) };
+        let mut lines = vec![public_access(rules.public_access())];
+        lines.push(match rules.default_action() {
+            DefaultAction::Deny => "default        deny".to_owned(),
+            DefaultAction::Allow if rules.has_rules() => {
+                "default        allow, so that the rules below have no effect".to_owned()
+            }
+            DefaultAction::Allow => "default        allow".to_owned(),
+        });
+        lines.extend(rules.ip_rules().iter().map(|range| format!("ip             {range}")));
+        lines.extend(rules.vnet_rules().map(|(subnet, state)| {
+            format!("subnet         {}   {}", self.full_name(subnet), state_name(state))
+        }));
+        let instances = rules.instances().iter();
+        lines.extend(instances.map(|instance| format!("instance       {}", instance.0)));
+        Ok(lines)
+    }
+
+    fn ordered_rules(&self, rules: &OrderedRules) -> Vec<String> {
+        let word = |action| match action {
+            Action::Allow => "allow",
+            Action::Deny => "deny",
+        };
+        let mut lines = vec![public_access(rules.public_access())];
+        lines.extend(rules.rules().iter().map(|rule| {
+            let caller = match rule.caller {
+                Caller::Any => "any".to_owned(),
+                Caller::Subnet(subnet) => format!("subnet {}", self.full_name(subnet)),
+                Caller::Addresses(range) => format!("ip {range}"),
+            };
+            format!("rule {:<9} {:<7} {caller}", rule.number, word(rule.action))
+        }));
+        lines.push(format!("default        {}", word(rules.unmatched())));
+        lines
+    }
+
     pub(super) fn change_rule(
         &self,
         firewall: &mut Firewall,
@@ -233,8 +359,8 @@ impl Topology {
             }
             Rule::Ip(rule) if remove => set.remove_ip_rule(rule.parse()?),
             Rule::Ip(rule) => set.add_ip_rule(rule.parse()?).map(|()| true)?,
-            Rule::Subnet(name, _) if remove => set.remove_vnet_rule(self.subnet(name)?),
-            Rule::Subnet(name, state) => {
+            Rule::Subnet(name, ..) if remove => set.remove_vnet_rule(self.subnet(name)?),
+            Rule::Subnet(name, state, _) => {
                 set.set_vnet_rule(self.subnet(name)?, *state).map(|()| true)?
             }
             Rule::Instance(number) if remove => set.distrust_instance(ResourceInstance(*number)),
@@ -270,7 +396,7 @@ impl Topology {
         };
         let caller = match caller {
             Named::Any => Caller::Any,
-            Named::Subnet(name) => Caller::Subnet(self.subnet(name)?),
+            Named::Subnet(name, _) => Caller::Subnet(self.subnet(name)?),
             Named::Addresses(range) => Caller::Addresses(*range),
         };
         let rule = OrderedRule { number: *number, action: *action, caller };

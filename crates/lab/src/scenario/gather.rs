@@ -10,7 +10,7 @@ use super::cast::{DEFAULT_DELAY, Declaration, Home};
 use super::error::{Problem, ScenarioError};
 use super::stage::{Stage, Target};
 use crate::world::{Served, port};
-use crate::{App, Appliance, LinkSettings};
+use crate::{Appliance, LinkSettings};
 
 impl Stage<'_> {
     /// Puts hosts, appliances and servers in their places.
@@ -89,10 +89,7 @@ impl Stage<'_> {
                     self.topology.network.resource(id).map_err(|error| error.to_string())?;
                 let (service, address) = (found.service, found.address);
                 self.world.serve(resource, Served { resource: id, service, address, app: *app });
-                let domain = match app {
-                    App::Http => "blob.core.windows.net",
-                    App::Sql => "database.windows.net",
-                };
+                let domain = self.topology.domain(found);
                 self.targets.push(Target {
                     name: resource.clone(),
                     remote: SocketAddrV4::new(address, port(*app)),

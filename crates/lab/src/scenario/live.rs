@@ -2,7 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Edge, Fate, Mark, Time};
+use vnetem::{Edge, Fate, Mark, Time, VnetId};
+use vnetem_packet::TcpFlags;
 
 use super::error::Problem;
 use super::stage::{PATIENCE, Stage, Target};
@@ -24,9 +25,14 @@ struct Pending {
     from: String,
     target: Target,
     station: StationId,
+    /// Whether the caller's name service knows the target.
+    named: bool,
     connection: Option<ConnectionId>,
     started: Time,
 }
+
+/// What a caller learns whose name service does not know a target.
+const NO_NAME: &str = "no such name";
 
 /// Bytes of the answer that a probe asks for.
 const PROBE_BYTES: u32 = 16;
@@ -41,7 +47,14 @@ impl Stage<'_> {
                 self.wait_for(core::slice::from_ref(&call));
                 let seen = self.seen(&call);
                 self.note_refusal(&seen, &call);
-                Ok(vec![in_words(&seen, self.bytes_of(&call))])
+                let mut line = in_words(&seen, self.bytes_of(&call));
+                // What leads to a private endpoint hangs on none of these choices.
+                if seen.path.iter().any(|hop| hop.starts_with("service"))
+                    && let Some(choice) = self.hangs_on(station, target.remote)
+                {
+                    line = format!("{line}   {choice}");
+                }
+                Ok(vec![line])
             }
             Act::Download { target, path, name } => {
                 let target = self.target_named(target)?;
@@ -55,7 +68,10 @@ impl Stage<'_> {
             }
             Act::Resolve { target } => {
                 let target = self.target_named(target)?;
-                Ok(vec![format!("{} is {}", target.host, self.resolve(station, &target).ip())])
+                Ok(vec![match self.resolve(station, &target) {
+                    Some(remote) => format!("{} is {}", target.host, remote.ip()),
+                    None => format!("{}: {NO_NAME}", target.host),
+                }])
             }
             Act::Ping { address } => Ok(self.ping(station, *address)),
             Act::Datagram { remote } => Ok(self.datagram(station, *remote)),
@@ -123,6 +139,15 @@ impl Stage<'_> {
         lines
     }
 
+    /// On which choice of the model a call of a host hangs, if it hangs on one.
+    fn hangs_on(&self, station: StationId, remote: SocketAddrV4) -> Option<&'static str> {
+        let edge @ Edge::Nic(id) = self.world.edge(station)? else { return None };
+        let source = SocketAddrV4::new(self.topology.network.nic(id).ok()?.address, 1);
+        let question = crate::Packet::tcp(source, remote, TcpFlags::SYN).build();
+        let trace = self.world.data_plane().trace(self.world.now(), edge, &question);
+        super::outcome::hangs_on(&trace)
+    }
+
     fn call(&mut self, from: &str, station: StationId, target: &Target, path: &str) -> Pending {
         let started = self.world.now();
         let request = match target.app {
@@ -130,19 +155,22 @@ impl Stage<'_> {
             App::Sql => sql::conversation(&target.host, path),
         };
         let remote = self.resolve(station, target);
-        let connection = self.world.call(station, remote, request).ok();
+        let connection = remote.and_then(|remote| self.world.call(station, remote, request).ok());
         // A web server closes by itself; a SQL server waits for its client to do so.
         if target.app == App::Sql
             && let (Some(host), Some(connection)) = (self.world.host(station), connection)
         {
             host.close(connection);
         }
-        Pending { from: from.to_owned(), target: target.clone(), station, connection, started }
+        let named = remote.is_some();
+        let (from, target) = (from.to_owned(), target.clone());
+        Pending { from, target, station, named, connection, started }
     }
 
-    /// What the name of a target means to a host: in a network with a private endpoint whose names hold there, its address (S-50); else
-    /// the public one (S-08).
-    fn resolve(&self, station: StationId, target: &Target) -> SocketAddrV4 {
+    /// What the name of a target means to a host: of a resource what its network says (S-08, S-50, L-10); of a host that serves its own
+    /// address inside its network, the peered ones and the sites that are connected to it, and elsewhere the public one of its
+    /// interface if it has one. Nothing if there is no such name there.
+    fn resolve(&self, station: StationId, target: &Target) -> Option<SocketAddrV4> {
         let network = &self.topology.network;
         let vnet = match self.world.edge(station) {
             Some(Edge::Nic(id)) => {
@@ -151,9 +179,31 @@ impl Stage<'_> {
             }
             _ => None,
         };
-        let resource = network.resource_named(&target.name);
-        let address = resource.and_then(|resource| network.resolve(resource, vnet).ok());
-        SocketAddrV4::new(address.unwrap_or(*target.remote.ip()), target.remote.port())
+        let own = *target.remote.ip();
+        let address = match network.resource_named(&target.name) {
+            Some(resource) => network.resolve(resource, vnet).unwrap_or(Some(own))?,
+            None => self.public_address(station, vnet, target).unwrap_or(own),
+        };
+        Some(SocketAddrV4::new(address, target.remote.port()))
+    }
+
+    /// The public address of a host that serves, for who does not reach its own.
+    fn public_address(
+        &self,
+        station: StationId,
+        vnet: Option<VnetId>,
+        target: &Target,
+    ) -> Option<Ipv4Addr> {
+        let network = &self.topology.network;
+        let nic = network.nic(self.topology.nic(&target.name).ok()?).ok()?;
+        let home = network.subnet(nic.subnet).ok()?.vnet;
+        let home_view = network.vnet(home).ok()?;
+        let reaches = match (vnet, self.world.edge(station)) {
+            (Some(vnet), _) => vnet == home || home_view.peers.contains(&vnet),
+            (None, Some(Edge::Site(site))) => home_view.gateways.contains_key(&site),
+            _ => false,
+        };
+        nic.public.filter(|_| !reaches)
     }
 
     fn wait_for(&mut self, calls: &[Pending]) {
@@ -178,6 +228,7 @@ impl Stage<'_> {
         let connection = call.connection.and_then(|id| self.world.connection(call.station, id));
         let journey = call.connection.and_then(|id| self.world.journey(call.station, id));
         let answer = match connection {
+            None if !call.named => NO_NAME.to_owned(),
             None => "no port".to_owned(),
             Some(connection) => match (answer_of(call.target.app, connection), connection.status) {
                 (answer, _) if !answer.is_empty() => answer,
@@ -244,7 +295,9 @@ impl Stage<'_> {
     }
 
     fn in_background(&mut self, name: &str, call: Pending, app: App) -> Vec<String> {
-        let Some(connection) = call.connection else { return vec!["no port".into()] };
+        let Some(connection) = call.connection else {
+            return vec![if call.named { "no port".into() } else { NO_NAME.into() }];
+        };
         let station = call.station;
         self.background.insert(name.to_owned(), Background { station, connection, app });
         match self.world.connection(station, connection) {
@@ -317,8 +370,7 @@ impl Stage<'_> {
         let found = self.world.station(name).filter(|id| self.world.host(*id).is_some());
         found.ok_or_else(|| {
             let known: Vec<&str> = self.clients.iter().map(|(name, _)| name.as_str()).collect();
-            let expected = format!("a verb, or the name of a host ({})", known.join(", "));
-            Problem::Expected { found: format!("\"{name}\""), expected }
+            super::no_host(name, &known)
         })
     }
 

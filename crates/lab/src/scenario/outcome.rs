@@ -1,6 +1,9 @@
 //! Outcome lines: what a network engineer reads below a step, and what golden files assert.
 
-use vnetem::{Access, Event, EventKind, Fate, Grant, Mark, Step, Trace, Transmit, Verdict};
+use vnetem::{
+    Access, Event, EventKind, Fate, Grant, Mark, RegionChoice, Step, TiePolicy, Trace, Transmit,
+    Verdict,
+};
 
 use super::topology::Topology;
 use crate::Packet;
@@ -15,7 +18,10 @@ pub(super) fn passage(
 ) -> String {
     match verdict.fate {
         Fate::Forward(forward) => {
-            let said = access(topology, trace, forward.mark);
+            let mut said = access(topology, trace, forward.mark);
+            if let Some(choice) = hangs_on(trace) {
+                said = format!("{said}    {choice}").trim().to_owned();
+            }
             let packet = forwarded(came, went);
             line(&topology.place(forward.to), &packet, &said)
         }
@@ -76,6 +82,25 @@ pub(super) fn access(topology: &Topology, trace: &Trace, mark: Mark) -> String {
         (None, Mark::Allowed) => "allow".into(),
         (None, Mark::Refused(refusal)) => format!("refuse {refusal}"),
     }
+}
+
+/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not known (C-03).
+pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
+    trace.steps.iter().find_map(|step| match step {
+        Step::Tie { policy: TiePolicy::Documented, .. } => {
+            Some("(tie documented; observed: the user route)")
+        }
+        Step::Tie { policy: TiePolicy::Observed, .. } => {
+            Some("(tie observed; documented: the endpoint)")
+        }
+        Step::Region { choice: RegionChoice::NetworkUnknown(true), .. } => {
+            Some("(region of the network unknown)")
+        }
+        Step::Region { choice: RegionChoice::AddressUnknown(true), .. } => {
+            Some("(region of the address unknown)")
+        }
+        _ => None,
+    })
 }
 
 /// A packet that was sent on, in words; that its time to live is one less is not said.

@@ -20,11 +20,12 @@ const POLICY: &str = "the name of an endpoint policy";
 
 pub(super) fn policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let name = name(words, POLICY)?;
-    let mut optional = |word: &str, what: &str| -> Result<String, Problem> {
-        if words.accept(word) { self::name(words, what) } else { Ok(String::new()) }
+    let region = if words.accept("region") { words.region()? } else { String::new() };
+    let subscription = if words.accept("subscription") {
+        self::name(words, "a subscription")?
+    } else {
+        String::new()
     };
-    let region = optional("region", "a region")?;
-    let subscription = optional("subscription", "a subscription")?;
     let resources = if words.accept("allow") {
         words.list("ids or aliases with commas between them")?
     } else {
@@ -61,7 +62,7 @@ impl Topology {
             PolicyEdit::Policy { name, region, subscription, resources } => {
                 let policy = EndpointPolicy {
                     name: name.clone(),
-                    region: region.clone(),
+                    region: if region.is_empty() { String::new() } else { self.region(region)? },
                     definitions: definitions(resources)?,
                 };
                 self.network.add_endpoint_policy(subscription, policy)?;

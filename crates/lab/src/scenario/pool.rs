@@ -11,10 +11,23 @@ use super::words::Words;
 /// What stands behind `pool`.
 pub(crate) fn pool(words: &mut Words<'_>) -> Result<Outbound, Problem> {
     let addresses = words.list(ADDRESSES)?;
-    let (first_port, last_port) = if words.accept("ports") { ports(words)? } else { (1024, 65535) };
-    let mut rules = if words.accept("like") { profile(words)? } else { PoolRules::AZURE };
-    while words.peek().is_some() {
-        rule(words, &mut rules)?;
+    let (mut first_port, mut last_port) = (1024, 65535);
+    let mut rules = PoolRules::AZURE;
+    let mut begun = false;
+    while let Some(word) = words.peek() {
+        if words.accept("ports") {
+            (first_port, last_port) = ports(words)?;
+            continue;
+        }
+        if word == "like" && begun {
+            return Err(words.wrong("\"like\" before all other rules, since it sets them all"));
+        }
+        begun = true;
+        if words.accept("like") {
+            rules = profile(words)?;
+        } else {
+            rule(words, &mut rules)?;
+        }
     }
     Ok(Outbound::Pool { addresses, first_port, last_port, rules })
 }
@@ -39,7 +52,7 @@ fn profile(words: &mut Words<'_>) -> Result<PoolRules, Problem> {
 
 /// One more rule.
 fn rule(words: &mut Words<'_>, rules: &mut PoolRules) -> Result<(), Problem> {
-    const EXPECTED: &str = "a rule of the pool: mapping, filtering, keep-port, preserve-port, keep-parity, blocks, limit, refuse, mid-stream, other-protocols, segment, unsolicited, hairpin, timers or idle";
+    const EXPECTED: &str = "a rule of the pool: like (before all others), mapping, filtering, keep-port, preserve-port, keep-parity, blocks, limit, refuse, mid-stream, other-protocols, segment, unsolicited, hairpin, timers or idle";
     if let Some(minutes) = idle(words)? {
         rules.timers = TimerProfile::Azure(minutes);
         return Ok(());

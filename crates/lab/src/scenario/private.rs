@@ -2,7 +2,10 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState};
+use vnetem::{
+    EditError, NetworkPolicies, PrivateEndpointId, PrivateEndpointState, VnetEndpointPolicy,
+    ZoneLink,
+};
 
 use super::edit::{Edit, found, name};
 use super::error::Problem;
@@ -28,6 +31,16 @@ pub(crate) enum PrivateEdit {
     Names {
         name: String,
         vnet: String,
+    },
+    VnetPolicy {
+        vnet: String,
+        policy: VnetEndpointPolicy,
+    },
+    /// The zone of a service's private names is linked to a network, or is no more.
+    Zone {
+        service: String,
+        vnet: String,
+        link: Option<ZoneLink>,
     },
     Policies {
         subnet: String,
@@ -66,6 +79,15 @@ pub(super) fn names(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Private(PrivateEdit::Names { name, vnet }))
 }
 
+/// `zone SERVICE in VNET [fallback]`, or behind `remove`.
+pub(super) fn zone(words: &mut Words<'_>, linked: bool) -> Result<Edit, Problem> {
+    let service = name(words, "the name of a service")?;
+    words.expect("in")?;
+    let vnet = name(words, "the name of a virtual network")?;
+    let link = if linked { Some(ZoneLink { fallback: words.accept("fallback") }) } else { None };
+    Ok(Edit::Private(PrivateEdit::Zone { service, vnet, link }))
+}
+
 pub(super) fn policies(words: &mut Words<'_>) -> Result<Edit, Problem> {
     const EXPECTED: &str = "routes, security-groups, all or none";
     let subnet = name(words, "the name of a subnet")?;
@@ -80,8 +102,19 @@ pub(super) fn policies(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Private(PrivateEdit::Policies { subnet, policies }))
 }
 
+pub(super) fn vnet_policy(words: &mut Words<'_>) -> Result<Edit, Problem> {
+    const EXPECTED: &str = "basic or disabled";
+    let vnet = name(words, "the name of a virtual network")?;
+    let policy = match words.take(EXPECTED)? {
+        "basic" => VnetEndpointPolicy::Basic,
+        "disabled" => VnetEndpointPolicy::Disabled,
+        other => return Err(found(other, EXPECTED)),
+    };
+    Ok(Edit::Private(PrivateEdit::VnetPolicy { vnet, policy }))
+}
+
 fn state(words: &mut Words<'_>) -> Result<PrivateEndpointState, Problem> {
-    match words.take(STATE)? {
+    match words.take(STATE)?.to_ascii_lowercase().as_str() {
         "approved" => Ok(PrivateEndpointState::Approved),
         "pending" => Ok(PrivateEndpointState::Pending),
         "rejected" => Ok(PrivateEndpointState::Rejected),
@@ -109,6 +142,16 @@ impl Topology {
             }
             PrivateEdit::Names { name, vnet } => {
                 self.network.link_names(self.private(name)?, self.vnet(vnet)?, true)?;
+            }
+            PrivateEdit::VnetPolicy { vnet, policy } => {
+                self.network.set_private_endpoint_policy(self.vnet(vnet)?, *policy)?;
+            }
+            PrivateEdit::Zone { service, vnet, link } => {
+                let (service, vnet) = (self.service(service)?, self.vnet(vnet)?);
+                match link {
+                    Some(link) => self.network.link_zone(service, vnet, *link)?,
+                    None => self.network.unlink_zone(service, vnet)?,
+                }
             }
             PrivateEdit::Policies { subnet, policies } => {
                 self.network.set_network_policies(self.subnet(subnet)?, *policies)?;

@@ -3,7 +3,9 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
-use vnetem::{IdleMinutes, LoadBalancerId, NextHop, OutboundRule, Peering, TagLevel};
+use vnetem::{
+    EndpointFirst, IdleMinutes, LoadBalancerId, NextHop, OutboundRule, Peering, TagLevel,
+};
 
 use super::edit::{ADDRESS, ADDRESSES, PREFIX, PREFIXES, found, idle, name};
 use super::error::Problem;
@@ -22,6 +24,8 @@ pub(crate) enum RoutingEdit {
     Disconnect { site: String, vnet: String },
     Peering { site: String, peering: Option<Peering> },
     SameRegion { service: String, on: bool },
+    EndpointFirst { service: String, asks: EndpointFirst },
+    TakesPolicies { service: String, on: bool },
     Public { nic: String, address: Option<(Ipv4Addr, Option<IdleMinutes>)> },
     Balancer { name: String, frontends: Vec<Ipv4Addr>, vnet: String },
     Snat { balancer: String, rule: OutboundRule },
@@ -62,6 +66,8 @@ impl RoutingEdit {
             Some("peering") => peering,
             Some("public") => public,
             Some("same-region") => same_region,
+            Some("rules-need-endpoint") => endpoint_first,
+            Some("endpoint-policies") => takes_policies,
             Some("balancer") => balancer,
             Some("snat") => snat,
             Some("member") => |words| Self::member(words, true),
@@ -166,6 +172,27 @@ fn same_region(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
     }
 }
 
+fn endpoint_first(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
+    const EXPECTED: &str = "always, unless-ignored or no";
+    let service = name(words, "the name of a service")?;
+    let asks = match words.take(EXPECTED)? {
+        "always" => EndpointFirst::Always,
+        "unless-ignored" => EndpointFirst::UnlessIgnored,
+        "no" => EndpointFirst::NotAsked,
+        other => return Err(found(other, EXPECTED)),
+    };
+    Ok(RoutingEdit::EndpointFirst { service, asks })
+}
+
+fn takes_policies(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
+    let service = name(words, "the name of a service")?;
+    match words.take("on or off")? {
+        "on" => Ok(RoutingEdit::TakesPolicies { service, on: true }),
+        "off" => Ok(RoutingEdit::TakesPolicies { service, on: false }),
+        other => Err(found(other, "on or off")),
+    }
+}
+
 fn public(words: &mut Words<'_>) -> Result<RoutingEdit, Problem> {
     let nic = name(words, NIC)?;
     let address =
@@ -218,8 +245,9 @@ impl Topology {
                         self.network.set_bgp_override(subnet, *prefix, *over_bgp)?;
                     }
                     Target::Tag(name) => {
-                        let unknown = || format!("the list of tags has no tag {name}");
-                        let tag = self.tags.tag(name).ok_or_else(unknown)?;
+                        let tags = std::sync::Arc::clone(&self.tags);
+                        let tag = self.tag(name)?.name().to_owned();
+                        let Some(tag) = tags.tag(&tag) else { return Ok(()) };
                         let level = level(tag.name(), tag.region().is_some());
                         let prefixes = tag.prefixes();
                         self.network.set_tag_route(subnet, tag.name(), level, prefixes, hop)?;
@@ -259,6 +287,12 @@ impl Topology {
             }
             RoutingEdit::SameRegion { service, on } => {
                 self.network.set_same_region_path(self.service(service)?, *on)?;
+            }
+            RoutingEdit::EndpointFirst { service, asks } => {
+                self.network.set_endpoint_first(self.service(service)?, *asks)?;
+            }
+            RoutingEdit::TakesPolicies { service, on } => {
+                self.network.set_takes_policies(self.service(service)?, *on)?;
             }
             RoutingEdit::Public { nic, address } => {
                 let nic = self.nic(nic)?;

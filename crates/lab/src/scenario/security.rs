@@ -3,7 +3,10 @@
 use core::str::FromStr;
 
 use ipnet::Ipv4Net;
-use vnetem::{Action, PortRange, RuleDirection, SecurityGroup, SecurityRule, Selector};
+use vnetem::{
+    Action, EditError, PortRange, RuleDirection, SecurityGroup, SecurityRule, SecurityRuleError,
+    Selector,
+};
 
 use super::edit::{Edit, found, name};
 use super::error::Problem;
@@ -121,6 +124,30 @@ fn ends(words: &mut Words<'_>) -> Result<(Vec<Selector>, Vec<PortRange>), Proble
     Ok(ends)
 }
 
+/// The rule that has the name of a new one, or its number and direction.
+fn repeated<'a>(rules: &'a SecurityGroup, rule: &SecurityRule) -> Option<&'a SecurityRule> {
+    let place = (rule.direction, rule.priority);
+    let same = |there: &&SecurityRule| {
+        there.name.eq_ignore_ascii_case(&rule.name) || (there.direction, there.priority) == place
+    };
+    rules.rules().find(same)
+}
+
+/// Says where a tag may come from that nobody knows.
+fn hint_at_tags(error: Box<dyn core::error::Error>) -> Box<dyn core::error::Error> {
+    match error.downcast_ref() {
+        Some(EditError::SecurityRule {
+            why: SecurityRuleError::UnknownTag { tag, .. }, ..
+        }) => {
+            let hint = format!(
+                "\"tag {tag} PREFIXES\" says what it stands for, --tags FILE a list that has it"
+            );
+            format!("{error}; {hint}").into()
+        }
+        _ => error,
+    }
+}
+
 impl Topology {
     pub(super) fn apply_security(
         &mut self,
@@ -132,7 +159,14 @@ impl Topology {
             }
             SecurityEdit::Rule { group, rule } => {
                 self.learn_tags(rule)?;
-                self.edit_group(group, |rules| Ok(rules.add_rule(rule.clone())?))?;
+                self.edit_group(group, |rules| match repeated(rules, rule) {
+                    None => Ok(rules.add_rule(rule.clone())?),
+                    Some(there) => {
+                        let replace = format!("remove nsg {group} rule {} ; nsg {group} rule {rule}", there.name);
+                        Err(format!("security group {group} has \"{there}\" already; \"{replace}\" replaces it").into())
+                    }
+                })
+                .map_err(|error| hint_at_tags(error))?;
             }
             SecurityEdit::RemoveRule { group, rule } => {
                 self.edit_group(group, |rules| {

@@ -1,6 +1,8 @@
 //! Steps that only look: routes, logs, flows, counters.
 
-use vnetem::{DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteState};
+use vnetem::{
+    DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteRemark, RouteState, TiePolicy,
+};
 
 use super::error::Problem;
 use super::stage::Stage;
@@ -11,12 +13,13 @@ impl Stage<'_> {
     pub(super) fn show(&mut self, show: &Show) -> Result<Vec<String>, Problem> {
         match show {
             Show::Routes { subnet, all } => {
-                let routes = self.routes(subnet)?;
+                let routes = Routes { all: *all, ..self.routes(subnet)? };
                 let lines = route_table(&routes.routes, *all);
                 self.report.routes.push(routes);
                 Ok(lines)
             }
             Show::Log { name, last } => self.log(name, last.unwrap_or(usize::MAX)),
+            Show::Rules(resource) => self.topology.rules(resource).map_err(Problem::Refused),
             Show::Flows(name) => self.flows(name),
             Show::Wire(service) => {
                 let id = self.topology.service(service).map_err(Problem::Refused)?;
@@ -38,6 +41,7 @@ impl Stage<'_> {
             at: self.world.now(),
             generation: snapshot.generation(),
             subnet: self.topology.full_name(id),
+            all: false,
             routes: snapshot.effective_routes(id),
         })
     }
@@ -113,11 +117,14 @@ pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
     let mut lines =
         vec![row(["Source", "State", "Address Prefix", "Next Hop Type", "Next Hop IP", "Service"])];
     for route in routes {
-        let (state, overridden) = match route.state {
-            RouteState::Active => ("Active", String::new()),
-            RouteState::Invalid(by) => ("Invalid", format!("overridden by {by}")),
+        let (state, why) = match route.state {
+            RouteState::Active => ("Active", None),
+            RouteState::Invalid(by) => ("Invalid", Some(format!("overridden by {by}"))),
+            RouteState::OutOfScope => ("Invalid", None),
         };
-        let service = route.service.clone().unwrap_or(overridden);
+        let service: Vec<String> =
+            [route.service.clone(), why, route_remark(route)].into_iter().flatten().collect();
+        let service = service.join(", ");
         let source = route.source.to_string();
         let next_hop = match route.next_hop {
             Some(vnetem::NextHop::VirtualAppliance(address)) => address.to_string(),
@@ -134,6 +141,29 @@ pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What else decides about an effective route, in words; nothing of most.
+#[must_use]
+pub fn route_remark(route: &EffectiveRoute) -> Option<String> {
+    if route.state == RouteState::OutOfScope {
+        return Some("out of the endpoint's scope".to_owned());
+    }
+    Some(match (route.remark.as_ref()?, route.service.is_some()) {
+        (RouteRemark::PrivateEndpoint(name), _) => {
+            format!("carries nothing to private endpoint {name} (observed)")
+        }
+        (RouteRemark::Endpoint(name), _) => format!("TCP by {name}"),
+        (RouteRemark::Tie(TiePolicy::Documented, name), _) => {
+            format!("TCP by {name} (tie documented; observed: this route)")
+        }
+        (RouteRemark::Tie(TiePolicy::Observed, name), false) => {
+            format!("before {name} (tie observed; documented: TCP by {name})")
+        }
+        (RouteRemark::Tie(TiePolicy::Observed, _), true) => {
+            "tie observed (documented: the endpoint)".to_owned()
+        }
+    })
 }
 
 /// A time in milliseconds, `12.004ms`.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Edge, Event, Fate, Rollout, Settings, Time, Trace, Transmit};
+use vnetem::{Edge, Event, Fate, Rollout, Settings, State, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
-use vnetem_packet::{FiveTuple, Headers, Protocol, TcpFlags};
+use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
 use super::cast::{Declaration, Home, HostSpec};
 use super::edit::Edit;
@@ -17,7 +17,7 @@ use super::live::Background;
 use super::step::{Place, Step};
 use super::topology::Topology;
 use super::{Options, Scenario, Scheduled, outcome};
-use crate::report::{Closing, Difference, Moment, Report, TagList};
+use crate::report::{Closing, Difference, Moment, RefusedChange, Report, TagList};
 use crate::world::{StationId, World};
 use crate::{App, Packet};
 
@@ -34,7 +34,6 @@ pub struct Stage<'a> {
     pub(super) background: BTreeMap<String, Background>,
     /// The last packet that was sent on, and where it left.
     last: Option<(Edge, Bytes)>,
-    closing: vnetem::Closing,
     /// Whether outcomes can be as the file says: not with another seed.
     compares: bool,
     pub(super) report: Report,
@@ -55,14 +54,26 @@ impl<'a> Stage<'a> {
     /// Sets the stage: everything that is declared stands, nothing has happened.
     pub(super) fn new(scenario: &Scenario, options: Options<'a>) -> Result<Self, ScenarioError> {
         let mut topology = Topology::new(Arc::clone(&options.tags));
-        let mut settings = Settings::default();
+        let mut settings = Settings::replayable(0);
         settings.flows.capacity = 4096;
         settings.flows.held = 4096;
         settings.flows.cells = 4096;
         let mut seed = 1;
+        let mut rules_for_subnets = Vec::new();
+        // Whatever names a region may stand above the line that declares it.
+        for (line, declaration) in &scenario.declarations {
+            if let Declaration::Edit(edit @ Edit::OwnRegions(_)) = declaration {
+                let done = topology.change(core::slice::from_ref(edit));
+                done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
+            }
+        }
         for (line, declaration) in &scenario.declarations {
             let done = match declaration {
-                Declaration::Edit(edit) => topology.change(core::slice::from_ref(edit)),
+                Declaration::Edit(edit) => {
+                    let (edit, later) = edit.without_subnet_rules();
+                    rules_for_subnets.extend(later.into_iter().map(|rule| (*line, rule)));
+                    topology.change(edit.as_slice())
+                }
                 Declaration::Host(HostSpec {
                     name, address, home: Home::Subnet(subnet), ..
                 }) => topology.change(&[nic(name, *address, subnet, false)]),
@@ -79,18 +90,21 @@ impl<'a> Stage<'a> {
                 }
                 Declaration::Flows(number) => {
                     settings.flows.capacity = *number;
-                    Ok(())
+                    within(*number)
                 }
-                Declaration::Propagation(time) => {
-                    topology.rollout = Rollout::new(seed, *time, Duration::ZERO);
-                    Ok(())
-                }
+                Declaration::Propagation(time) => Rollout::new(seed, *time, Duration::ZERO)
+                    .map(|rollout| topology.rollout = rollout)
+                    .map_err(|error| error.to_string()),
                 Declaration::Closing(closing) => {
                     settings.closing = *closing;
                     Ok(())
                 }
             };
             done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
+        }
+        for (line, rule) in rules_for_subnets {
+            let done = topology.change(core::slice::from_ref(&rule));
+            done.map_err(|why| Problem::Refused(why).at(&scenario.file, line))?;
         }
         let (own_seed, seed) = (seed, options.seed.unwrap_or(seed));
         let mut world = World::new(topology.network.commit(), settings, seed);
@@ -106,7 +120,6 @@ impl<'a> Stage<'a> {
             targets: Vec::new(),
             background: BTreeMap::new(),
             last: None,
-            closing: settings.closing,
             compares: seed == own_seed,
             report,
         };
@@ -133,6 +146,12 @@ impl<'a> Stage<'a> {
         }
         self.scenario = scenario;
         played
+    }
+
+    /// Changes so far that the model refused although the file does not say that it would.
+    #[must_use]
+    pub fn refused_changes(&self) -> &[RefusedChange] {
+        &self.report.refused_changes
     }
 
     /// What has been seen so far.
@@ -169,6 +188,16 @@ impl<'a> Stage<'a> {
                 found,
             });
         }
+        // A file that expects the refusal says so, and one that is compared has it among the differences.
+        if let (Step::Change(_), Some(why), false) = (
+            &scheduled.step,
+            outcome.first().and_then(|line| line.strip_prefix(REFUSED)),
+            golden || outcome.first() == scheduled.expected.first(),
+        ) {
+            let (line, step) = (scheduled.line, scheduled.text.clone());
+            let why = why.to_owned();
+            self.report.refused_changes.push(RefusedChange { line, step, why });
+        }
         let (line, step) = (scheduled.line, scheduled.text.clone());
         self.report.timeline.push(Moment { line, at, step, outcome });
         Ok(())
@@ -202,9 +231,17 @@ impl<'a> Stage<'a> {
     fn change(&mut self, edits: &[Edit], text: &str) -> Vec<String> {
         self.topology.now = self.world.now();
         if let Err(why) = self.topology.change(edits) {
-            return vec![format!("refused {why}")];
+            return vec![format!("{REFUSED}{why}")];
         }
-        self.come_into_force(text)
+        let mut lines = self.come_into_force(text);
+        // What names mean is no part of a snapshot.
+        if let [line] = lines.as_mut_slice()
+            && line == NOTHING
+            && edits.iter().any(Edit::is_of_names)
+        {
+            "names change, packets go on as before".clone_into(line);
+        }
+        lines
     }
 
     /// Lets time pass, with the changes that reach further hosts meanwhile, and says what these close.
@@ -227,16 +264,15 @@ impl<'a> Stage<'a> {
         let generation = snapshot.generation();
         let changed = self.world.apply(snapshot);
         let mut lines = vec![if generation == before {
-            "nothing changes".to_owned()
+            NOTHING.to_owned()
         } else {
             format!("generation {}", generation.0)
         }];
         let mut over = 0;
         for event in &changed.closed {
             let told = self.told(event, &changed.made);
-            // A live TCP connection is never closed without a word, so this one was over and only waited out its time.
-            let speaks = self.closing != vnetem::Closing::Silent;
-            if told.is_empty() && speaks && event.tuple.protocol == Protocol::TCP {
+            // It only waited out its time.
+            if matches!(event.state, State::TimeWait | State::Close | State::Refused) {
                 over += 1;
                 continue;
             }
@@ -295,7 +331,10 @@ impl<'a> Stage<'a> {
             }
             _ => format!("{} > {} {words}", headers.destination, headers.source),
         };
-        Ok(self.send(edge, build(&packet)?))
+        let sent = self.send(edge, build(&packet)?);
+        // A further answer is one to the same packet.
+        self.last = Some((edge, last));
+        Ok(sent)
     }
 
     /// A whole handshake: SYN, SYN and ACK, ACK; the next bytes of the opener are 1001, those of the other end 5001.
@@ -383,6 +422,16 @@ fn build(words: &str) -> Result<Bytes, Problem> {
     parse(words).map(|packet| packet.build())
 }
 
+/// Flows that a scenario may have room for: 3 GiB.
+const MOST_FLOWS: u32 = 1 << 24;
+
+fn within(flows: u32) -> Result<(), String> {
+    match flows <= MOST_FLOWS {
+        true => Ok(()),
+        false => Err(format!("there can be at most {MOST_FLOWS} flows")),
+    }
+}
+
 fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &World<'_>) -> Report {
     let services: Vec<_> = tags.tags().filter(|tag| tag.is_endpoint()).collect();
     Report {
@@ -405,8 +454,15 @@ fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &Worl
         generation: world.data_plane().generation(),
         end: Time(0),
         differences: Vec::new(),
+        refused_changes: Vec::new(),
     }
 }
+
+/// The outcome of a change that no packet notices.
+const NOTHING: &str = "nothing changes";
+
+/// How the outcome of a change begins that the model refuses.
+const REFUSED: &str = "refused ";
 
 /// How long a call may take before it counts as unanswered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

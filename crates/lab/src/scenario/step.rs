@@ -90,6 +90,8 @@ pub(crate) enum Show {
         name: String,
         last: Option<usize>,
     },
+    /// Who may come in to a resource.
+    Rules(String),
     /// Flow log of an appliance.
     Flows(String),
     /// The tunnel of a service.
@@ -115,6 +117,13 @@ pub(crate) enum Place {
 }
 
 impl Step {
+    /// Whether a step that begins with this word is what a host does.
+    pub(crate) fn begins_with_host(word: &str) -> bool {
+        let verbs =
+            ["from", "answer", "connect", "trace", "wait", "probe", "status", "show", "at", ""];
+        !verbs.contains(&word) && matches!(Edit::parse(&mut Words::new(word)), Ok(None))
+    }
+
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Self, Problem> {
         const EXPECTED: &str = "a step: a change, from, answer, connect, trace, wait, probe, status, show, or a host's name";
         if let Some(first) = Edit::parse(words)? {
@@ -227,7 +236,7 @@ fn path(words: &mut Words<'_>) -> Result<String, Problem> {
 }
 
 fn show(words: &mut Words<'_>) -> Result<Show, Problem> {
-    const EXPECTED: &str = "routes, log, flows, wire or counters";
+    const EXPECTED: &str = "routes, rules, log, flows, wire or counters";
     match words.take(EXPECTED)? {
         "routes" => {
             let subnet = name(words, "the name of a subnet")?;
@@ -238,6 +247,7 @@ fn show(words: &mut Words<'_>) -> Result<Show, Problem> {
             let last = words.peek().is_some().then(|| words.parse("how many lines")).transpose()?;
             Ok(Show::Log { name, last })
         }
+        "rules" => name(words, "the name of a resource").map(Show::Rules),
         "flows" => name(words, "the name of an appliance").map(Show::Flows),
         "wire" => name(words, "the name of a service").map(Show::Wire),
         "counters" => Ok(Show::Counters),

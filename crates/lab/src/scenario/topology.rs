@@ -1,14 +1,16 @@
 //! The model that a scenario edits, by names.
 
 use core::net::Ipv4Addr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vnetem::{
-    Edge, EditError, Endpoint, Identity, Network, NicId, Outbound, Placement, ResourceId, Rollout,
-    Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
+    Edge, EditError, Endpoint, Firewall, Identity, MissingEndpoint, Network, NicId, Outbound,
+    Placement, Resource, ResourceId, Rollout, Scope, ServiceId, SiteId, SubnetId, Time, VnetId,
 };
-use vnetem_azure::{EndpointService, ServiceTags};
+use vnetem_azure::{
+    EndpointService, ServiceTag, ServiceTags, known_region, nearest, nearest_region,
+};
 
 use super::edit::{Edit, Method, Prefixes};
 use super::step::Place;
@@ -23,6 +25,8 @@ pub(crate) struct Topology {
     pub(crate) now: Time,
     pub(super) tags: Arc<ServiceTags>,
     regions: BTreeMap<VnetId, String>,
+    /// Regions that are none of Azure's, as they were declared.
+    own_regions: BTreeSet<String>,
     /// Names of subnets that were removed: late packets still say whose they are.
     removed: BTreeMap<SubnetId, String>,
 }
@@ -39,6 +43,7 @@ impl Topology {
             now,
             tags,
             regions: BTreeMap::new(),
+            own_regions: BTreeSet::new(),
             removed: BTreeMap::new(),
         }
     }
@@ -86,8 +91,41 @@ impl Topology {
         found.map(|(id, _)| id).ok_or_else(|| format!("there is no site {name}"))
     }
 
+    /// A service by its name, which for those of Azure may be written in any case.
     pub(crate) fn service(&self, name: &str) -> Result<ServiceId, Refused> {
-        self.network.service_named(name).ok_or_else(|| format!("there is no service {name}"))
+        let known = || EndpointService::named(name).map(|known| known.name);
+        let found = self.network.service_named(name);
+        let found = found.or_else(|| self.network.service_named(known()?));
+        found.ok_or_else(|| {
+            if let Some(known) = known() {
+                return format!("there is no service {name}; declare it: \"service {known}\"");
+            }
+            let names = self.network.services().flat_map(|(_, service)| {
+                core::iter::once(&service.name).chain(&service.further_names)
+            });
+            format!("there is no service {name}{}", meant(name, names.map(String::as_str)))
+        })
+    }
+
+    /// A region in the spelling that resources use: one of Azure's, of the list of tags, or one that was declared.
+    pub(crate) fn region(&self, text: &str) -> Result<String, Refused> {
+        if self.own_regions.contains(text) {
+            return Ok(text.to_owned());
+        }
+        if let Some(known) = known_region(text) {
+            return Ok(known.to_owned());
+        }
+        // Other clouds have regions of their own.
+        let mut listed = self.tags.tags().filter_map(ServiceTag::region);
+        if let Some(region) = listed.find(|region| region.eq_ignore_ascii_case(text)) {
+            return Ok(region.to_owned());
+        }
+        let own = self.own_regions.iter().map(String::as_str);
+        let near = nearest_region(text).or_else(|| nearest(text, own));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        Err(format!(
+            "there is no region {text}{near} (a region of your own is declared by \"own-region {text}\")"
+        ))
     }
 
     pub(crate) fn resource(&self, name: &str) -> Result<ResourceId, Refused> {
@@ -206,11 +244,9 @@ impl Topology {
             Edit::Vnet { name, ranges, region } => {
                 let id = self.network.add_vnet(name, ranges)?;
                 if let Some(region) = region {
-                    let placement = Placement { region: region.clone(), ..Placement::default() };
-                    self.network.place_vnet(id, placement)?;
+                    let region = self.region(region)?;
                     self.regions.insert(id, region.clone());
-                    let placement = Placement { region: region.clone(), ..Placement::default() };
-                    self.network.place_vnet(id, placement)?;
+                    self.network.place_vnet(id, Placement { region, ..Placement::default() })?;
                 }
             }
             Edit::Peer { a, b, on: true } => self.network.peer(self.vnet(a)?, self.vnet(b)?)?,
@@ -224,6 +260,10 @@ impl Topology {
                 let id = self.network.add_nic(self.subnet(subnet)?, name, *address)?;
                 self.network.set_ip_forwarding(id, *forwarding)?;
             }
+            Edit::Deallocated { nic, deallocated: true } => {
+                self.network.deallocate(self.nic(nic)?)?;
+            }
+            Edit::Deallocated { nic, deallocated: false } => self.network.start(self.nic(nic)?)?,
             Edit::Forwarding { nic, on } => {
                 self.network.set_ip_forwarding(self.nic(nic)?, *on)?;
             }
@@ -233,29 +273,40 @@ impl Topology {
                 self.network.set_service_prefixes(self.service(service)?, prefixes)?;
             }
             Edit::Regions { service, region, prefixes } => {
-                let id = self.service(service)?;
+                let (id, region) = (self.service(service)?, self.region(region)?);
                 let mut regions = self.network.service(id)?.regions.clone();
                 regions.extend(prefixes.iter().map(|prefix| (*prefix, region.clone())));
                 self.network.set_service_regions(id, regions)?;
             }
+            Edit::OwnRegions(regions) => self.own_regions.extend(regions.iter().cloned()),
             Edit::Resource { name, address, service, kind, rules } => {
                 let service = self.service(service)?;
                 let mut firewall = self.firewall(service, *kind);
                 rules.iter().try_for_each(|rule| self.change_rule(&mut firewall, rule, false))?;
-                self.network.add_resource(service, name, *address, firewall)?;
+                self.check_rules(service, rules, None)?;
+                let missing = MissingEndpoint::Ignore;
+                self.network.add_resource_with(service, name, *address, firewall, missing)?;
             }
             Edit::Secondary { resource, address } => {
                 self.network.set_secondary(self.resource(resource)?, Some(*address))?;
             }
             Edit::Rule { resource, rule, remove } => {
                 let id = self.resource(resource)?;
-                let mut set = self.network.resource(id)?.rules.clone();
+                let standing = self.network.resource(id)?;
+                let mut set = standing.rules.clone();
+                if !remove {
+                    let rules = core::slice::from_ref(rule);
+                    self.check_rules(standing.service, rules, Some(&standing.rules))?;
+                }
                 self.change_rule(&mut set, rule, *remove)?;
-                self.network.set_rules(id, set)?;
+                self.network.set_rules_with(id, set, MissingEndpoint::Ignore)?;
             }
             Edit::Enable { service, subnet, regions } => {
                 let (id, subnet) = (self.service(service)?, self.subnet(subnet)?);
-                let endpoint = self.endpoint(service, subnet, regions.as_deref());
+                let regions: Option<Result<BTreeSet<_>, _>> = regions
+                    .as_ref()
+                    .map(|all| all.iter().map(|region| self.region(region)).collect());
+                let endpoint = self.endpoint(service, subnet, regions.transpose()?);
                 let (now, network) = (self.now, &mut self.network);
                 self.rollout.set_endpoint(now, network, subnet, id, Some(endpoint))?;
             }
@@ -299,11 +350,13 @@ impl Topology {
                 self.network.add_service(name, prefixes)?;
             }
             Prefixes::Tag(tag) => {
-                self.tags.add_service(&mut self.network, name, tag)?;
+                let (tags, tag) = (Arc::clone(&self.tags), self.tag(tag)?.name().to_owned());
+                tags.add_service(&mut self.network, name, &tag)?;
             }
             Prefixes::Known => {
                 let known = EndpointService::named(name).ok_or_else(|| {
-                    format!("{name} is no endpoint service that is known; write \"service {name} tag TAG\" or give its prefixes")
+                    let near = meant(name, EndpointService::ALL.iter().map(|known| known.name));
+                    format!("{name} is no endpoint service that is known{near}; write \"service {name} tag TAG\" or give its prefixes")
                 })?;
                 known.add_to(&mut self.network, &self.tags)?;
             }
@@ -313,19 +366,51 @@ impl Topology {
 
     /// The endpoint that a file means: for the regions that it says, else those of the service as seen from the network's region
     /// (E-06), else all.
-    fn endpoint(&self, name: &str, subnet: SubnetId, regions: Option<&[String]>) -> Endpoint {
+    fn endpoint(
+        &self,
+        name: &str,
+        subnet: SubnetId,
+        regions: Option<BTreeSet<String>>,
+    ) -> Endpoint {
         let region =
             self.network.subnet(subnet).ok().and_then(|subnet| self.regions.get(&subnet.vnet));
         match (regions, EndpointService::named(name)) {
             (None, Some(known)) => known.endpoint(region.map(String::as_str)),
-            (regions, _) => Endpoint {
-                name: name.to_owned(),
-                scope: regions.map_or(Scope::Worldwide, |regions| {
-                    Scope::Regions(regions.iter().cloned().collect())
-                }),
+            (regions, known) => Endpoint {
+                name: known.map_or(name, |known| known.name).to_owned(),
+                scope: regions.map_or(Scope::Worldwide, Scope::Regions),
                 network_identifier: None,
             },
         }
+    }
+
+    /// A tag of the list of service tags.
+    pub(super) fn tag(&self, name: &str) -> Result<&ServiceTag, Refused> {
+        self.tags.tag(name).ok_or_else(|| {
+            let near = meant(name, self.tags.tags().map(ServiceTag::name));
+            format!("the list of tags has no tag {name} (--tags FILE gives another list){near}")
+        })
+    }
+
+    /// What the name of a resource ends with: the suffix of its own kind of service, of the first product that the catalogue has for
+    /// the service, or the service's name where nothing is known.
+    pub(super) fn domain(&self, resource: &Resource) -> String {
+        let service = self.network.service(resource.service);
+        let own = service.map_or("", |service| service.name.as_str());
+        let known = match &resource.rules {
+            Firewall::Storage(_) => Some("Microsoft.Storage"),
+            Firewall::Sql(_) => Some("Microsoft.Sql"),
+            Firewall::CosmosDb(_) => Some("Microsoft.AzureCosmosDB"),
+            Firewall::KeyVault(_) => Some("Microsoft.KeyVault"),
+            Firewall::EventHubs(..) => Some("Microsoft.EventHub"),
+            Firewall::ServiceBus(_) => Some("Microsoft.ServiceBus"),
+            Firewall::AppService(_) => Some("Microsoft.Web"),
+            Firewall::ContainerRegistry(_) => Some("Microsoft.ContainerRegistry"),
+            Firewall::Other(_) => None,
+        };
+        let known = EndpointService::named(known.unwrap_or(own));
+        let product = known.and_then(|known| known.products.first());
+        product.map_or_else(|| own.to_ascii_lowercase(), |product| product.domain.to_owned())
     }
 
     /// The service tag of a service, where that is known.
@@ -333,4 +418,9 @@ impl Topology {
         let name = self.network.service(service).ok()?.name.as_str();
         EndpointService::named(name).map(|known| known.tag)
     }
+}
+
+/// The nearest of some names, for those who mistyped one.
+fn meant<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    nearest(name, names).map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }

@@ -61,6 +61,31 @@ impl<'a> Words<'a> {
         Ok(values)
     }
 
+    /// A region in one word, or in the several in which Azure writes it: `West Europe`.
+    pub(crate) fn region(&mut self) -> Result<String, Problem> {
+        let mut region = self.take("a region")?.to_owned();
+        let (mut text, mut ahead) = (region.clone(), self.clone());
+        while let Some(word) = ahead.peek().filter(|_| text.len() < 32) {
+            ahead.take("a word")?;
+            text = format!("{text} {word}");
+            if vnetem_azure::known_region(&text).is_some() {
+                region.clone_from(&text);
+                *self = ahead.clone();
+            }
+        }
+        Ok(region)
+    }
+
+    /// Regions with commas between them, up to the end of the edit.
+    pub(crate) fn regions(&mut self) -> Result<Vec<String>, Problem> {
+        let mut text = self.take("regions with commas between them")?.to_owned();
+        while let Some(word) = self.peek().filter(|word| *word != ";") {
+            self.take("a region")?;
+            text = format!("{text} {word}");
+        }
+        Ok(text.split(',').map(|region| region.trim().to_owned()).collect())
+    }
+
     /// A length of time such as `5ms`.
     pub(crate) fn duration(&mut self) -> Result<Duration, Problem> {
         const EXPECTED: &str = "a time such as 10ms, 5s or 4min";

@@ -17,6 +17,13 @@ impl World<'_> {
         let opening = opening(&packet);
         let trace =
             (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
+        // What its sender may not show by a public edge.
+        let own = match edge {
+            Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) => {
+                Headers::parse(&packet).ok().map(|headers| headers.source)
+            }
+            _ => None,
+        };
         let came = self.tap.is_some().then(|| packet.clone());
         let mut packet = BytesMut::from(packet);
         let verdict = self.data_plane.process(self.now, edge, &mut packet);
@@ -31,7 +38,7 @@ impl World<'_> {
             self.journeys.leg(from, tuple, trace, &verdict);
         }
         if let Fate::Forward(forward) = verdict.fate {
-            self.watch(forward.to, &packet);
+            self.watch(forward.to, &packet, own);
             let to = self.deliver(forward.to, packet.clone());
             if let (Some(tuple), Some(to)) = (opening, to) {
                 let arrived = Headers::parse(&packet).map_or(tuple, |headers| headers.tuple());
@@ -42,11 +49,13 @@ impl World<'_> {
         (trace, verdict, packet)
     }
 
-    /// N5, E2: what leaves by a public edge has a public source.
-    pub(super) fn watch(&mut self, to: Edge, packet: &[u8]) {
+    /// N5, E2: what leaves by a public edge has a public source, and not its sender's own, which
+    /// may look like one.
+    pub(super) fn watch(&mut self, to: Edge, packet: &[u8], own: Option<Ipv4Addr>) {
         if let (Edge::Internet | Edge::Service { identity: None, .. }, Ok(headers)) =
             (to, Headers::parse(packet))
-            && AddressClass::of(headers.source) != AddressClass::Public
+            && (AddressClass::of(headers.source) != AddressClass::Public
+                || own == Some(headers.source))
         {
             self.faults
                 .push(format!("N5: {headers} left to {}", self.data_plane.snapshot().describe(to)));
@@ -58,7 +67,7 @@ impl World<'_> {
         while let Some(transmit) = self.data_plane.poll_transmit(self.now) {
             self.numbered += 1;
             self.show_made(self.numbered, &transmit);
-            self.watch(transmit.to, &transmit.packet);
+            self.watch(transmit.to, &transmit.packet, None);
             self.deliver(transmit.to, transmit.packet.clone());
             self.made.push(transmit);
         }
@@ -118,8 +127,7 @@ impl World<'_> {
     /// never meet in it (S-05).
     pub(super) fn add_front_end(&mut self, edge: Edge) -> StationId {
         let seed = self.next_seed();
-        let settings =
-            HostSettings { any_address: true, ..HostSettings::new(Ipv4Addr::UNSPECIFIED, seed) };
+        let settings = HostSettings { any_address: true, ..settings(Ipv4Addr::UNSPECIFIED, seed) };
         let mut host = Host::new(settings);
         self.front_ends.ports().into_iter().for_each(|(port, app)| host.listen(port, app));
         let name = self.data_plane.snapshot().describe(edge);

@@ -14,7 +14,7 @@ use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, goes_on, net, po
 /// C1, R1, S-18: a thousand toggles, one a millisecond, under traffic: each packet is decided by the newest, and only service flows close.
 #[test]
 fn fault_27_toggles_at_a_thousand_a_second() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let mut closed = 0;
     for toggle in 0..1_000_u16 {
         let on = toggle % 2 == 0;
@@ -43,7 +43,7 @@ fn fault_27_toggles_at_a_thousand_a_second() {
 /// C1, D2: all routes of a subnet are replaced, in one edit, again and again; a flow whose path stays the same stays.
 #[test]
 fn fault_28_all_routes_replaced_under_load() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let web = rig.web;
     let route = |round: u32, at: u32| net(&format!("{}.{}.0.0/16", 60 + round % 3, at));
     for round in 0..50 {
@@ -75,7 +75,7 @@ fn fault_28_all_routes_replaced_under_load() {
 /// I5, C3: a network is deleted under its flows and made again under the same names: the old one's packets, flows and timers are nobody's.
 #[test]
 fn fault_29_a_network_is_deleted_and_made_again() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let old = rig.beta;
     let seen = rig.connect(old, BYSTANDER, FILM);
     let vnet = rig.network.subnet(old).unwrap().vnet;
@@ -101,7 +101,7 @@ fn fault_29_a_network_is_deleted_and_made_again() {
 /// N13, N-08: an address is taken out of a pool in use: its flows end, both ends hear of it, and nothing leaves under it any more.
 #[test]
 fn fault_30_a_public_address_is_withdrawn_in_use() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let seen = rig.connect(rig.beta, "10.0.0.5:40000", FILM);
     assert_eq!(seen.ip().octets(), [20, 2, 2, 2]);
     rig.network.set_outbound(rig.beta, pool([20, 2, 2, 3], 1024, 65_535)).unwrap();
@@ -117,7 +117,7 @@ fn fault_30_a_public_address_is_withdrawn_in_use() {
 /// C2, D3: a bulk edit that fails at its k-th item, for each k: nothing of it is done, nobody notices.
 #[test]
 fn fault_31_a_bulk_edit_fails_at_each_item() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let (web, alpha, storage) = (rig.web, rig.alpha, rig.storage);
     for fails_at in 0..6 {
         let (before, snapshot) = (rig.network.clone(), rig.network.commit());
@@ -157,13 +157,13 @@ fn network_refuses() -> Result<(), EditError> {
 /// came in between.
 #[test]
 fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let (web, storage) = (rig.web, rig.storage);
     let (old, barrier) = (rig.network.commit(), Arc::new(Barrier::new(2)));
     let (paused, mailbox) = (Arc::clone(&barrier), Arc::new(std::sync::Mutex::new(None)));
     let mail = Arc::clone(&mailbox);
     let reader = thread::spawn(move || {
-        let mut plane = DataPlane::new(Arc::clone(&old), Settings::default());
+        let mut plane = DataPlane::new(Arc::clone(&old), Settings::replayable(0));
         let decide = |plane: &mut DataPlane, port: u16| {
             let mut packet = bytes(&format!("10.0.0.9:{port} > {ACCOUNT} tcp S"));
             let verdict = plane.process(Time(1), Edge::Subnet(web), &mut packet);

@@ -27,7 +27,7 @@ fn kinds() -> [Vec<u8>; 6] {
 /// P1: any bytes, half of them dressed as IPv4, from every side.
 #[test]
 fn fault_01_any_bytes() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let mut random = random(1);
     for number in 0..20_000 {
         let length = random() as usize % 100;
@@ -49,7 +49,7 @@ fn fault_01_any_bytes() {
 /// P2, P4: cut anywhere, a packet is refused and nothing has changed.
 #[test]
 fn fault_02_truncated_at_every_length() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let mut cuts = 0;
     for packet in kinds() {
         for length in 0..packet.len() {
@@ -67,7 +67,7 @@ fn fault_02_truncated_at_every_length() {
 /// P6, W3: a flip in the header is seen; one behind it is carried to whom it concerns, and never mended.
 #[test]
 fn fault_03_single_bit_flips() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let [mut carried, mut refused] = [0, 0];
     for packet in &kinds()[..3] {
         for bit in 0..packet.len() * 8 {
@@ -93,7 +93,7 @@ fn fault_03_single_bit_flips() {
 /// Every packet twice: the same bytes leave twice, and nothing is opened twice.
 #[test]
 fn fault_04_duplicated() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let near = Edge::Subnet(rig.web);
     let mut external = None;
     for (far, line) in [
@@ -126,7 +126,7 @@ fn fault_04_duplicated() {
 /// R3: segments that overtake each other pass, and the reset of a later toggle is behind the highest.
 #[test]
 fn fault_05_reordered() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let seen = rig.connect(rig.web, "10.0.0.5:40000", ACCOUNT);
     for sequence in [4001, 2001, 3001, 1001] {
         let line = format!("10.0.0.5:40000 > {ACCOUNT} tcp A seq {sequence} ack 9001 len 1000");
@@ -151,7 +151,7 @@ fn bytes_of(packet: &[u8]) -> (std::net::SocketAddrV4, u32) {
 /// T5, P-25, R7: what comes after its flow's time finds nothing, and does not leave untranslated.
 #[test]
 fn fault_06_delayed_past_expiry() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let (seen, [mine, theirs]) = (rig.seen(), rig.numbers());
     rig.wait(Duration::from_secs(240));
     assert_eq!(rig.live(), 0);
@@ -177,7 +177,7 @@ fn fault_07_thirty_percent_lost() {
 fn fault_08_trailers_and_padding() {
     for packet in kinds() {
         let [mut bare, mut trailed] =
-            [Rig::new(Settings::default()), Rig::new(Settings::default())];
+            [Rig::new(Settings::replayable(0)), Rig::new(Settings::replayable(0))];
         for length in [1, 6, 18, 46] {
             let mut longer = packet.clone();
             longer.extend((0..length).map(|byte| byte as u8 ^ 0xa5));
@@ -195,7 +195,7 @@ fn fault_08_trailers_and_padding() {
 /// P6, W3: a wrong header checksum ends here, under its own name; a wrong transport checksum is the receiver's to find.
 #[test]
 fn fault_09_wrong_checksums() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let near = Edge::Subnet(rig.web);
     let wrong = DropReason::Malformed(Malformed::HeaderChecksum);
     for kind in ["tcp S", "udp len 9"] {

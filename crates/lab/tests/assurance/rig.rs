@@ -185,7 +185,7 @@ impl Rig {
 }
 
 pub(crate) fn small(capacity: u32) -> Settings {
-    let mut settings = Settings::default();
+    let mut settings = Settings::replayable(0);
     settings.flows.capacity = capacity;
     settings
 }

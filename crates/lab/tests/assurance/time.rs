@@ -9,7 +9,7 @@ use crate::rig::{ACCOUNT, FILM, Rig, dropped, goes_on};
 /// T4: with a clock that stands still everything works and nothing ends.
 #[test]
 fn fault_23_clock_stands_still() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     for number in 0..2_000 {
         let line = format!("10.0.0.5:{} > {FILM} udp len 4", 2_000 + number);
         assert!(goes_on(rig.says(Edge::Subnet(rig.web), &line).0));
@@ -23,7 +23,7 @@ fn fault_23_clock_stands_still() {
 /// T4: a clock that goes back is one that stands still: nothing ends early, nothing lives longer.
 #[test]
 fn fault_24_clock_goes_back() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     rig.wait(Duration::from_secs(100));
     rig.bystander_goes_on();
     let latest = rig.now;
@@ -45,7 +45,7 @@ fn fault_24_clock_goes_back() {
 /// T4: a leap of 2^62 ns, and another to the end of time: everything ends, once, and what is opened then works.
 #[test]
 fn fault_25_clock_leaps() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     for port in 2_000..2_100 {
         rig.connect(rig.web, &format!("10.0.0.5:{port}"), ACCOUNT);
     }
@@ -66,7 +66,7 @@ fn fault_25_clock_leaps() {
 /// T5, T7: 20,000 flows end in one tick: packets in between do a bounded part of it, none meets a flow that is over, and every one is told once.
 #[test]
 fn fault_26_everything_expires_in_one_tick() {
-    let mut rig = Rig::new(Settings::default());
+    let mut rig = Rig::new(Settings::replayable(0));
     let web = Edge::Subnet(rig.web);
     for number in 0..20_000_u32 {
         let line =

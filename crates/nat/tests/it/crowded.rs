@@ -28,7 +28,7 @@ struct Crowd {
 impl Crowd {
     fn new(protocol: Protocol, rules: PoolRules, hold: HoldDown) -> Self {
         let timers = Timers { udp_one_way: SECOND * 100, ..Timers::AZURE };
-        let settings = Settings { capacity: 20_000, timers, hold, ..Settings::default() };
+        let settings = Settings { capacity: 20_000, timers, hold, ..Settings::replayable(0) };
         let table = FlowTable::new(settings);
         Self { table, protocol, rules, ports: [2000, 5999], hosts: 0 }
     }

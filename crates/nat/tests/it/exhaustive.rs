@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use vnetem_nat::{
-    Answers, Cause, FlowTable, HoldDown, NewFlow, NoTuple, Pool, PoolRules, Settings, Side, Time,
-    Timers, Wanted, Zone,
+    Answers, Cause, FlowTable, HoldDown, Keys, NewFlow, NoTuple, Pool, PoolRules, Settings, Side,
+    Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Protocol};
 
@@ -23,11 +23,11 @@ fn run(mut sequence: u32) {
         capacity: 8,
         held: 8,
         cells: 1,
-        seed: u64::from(sequence),
+        keys: Keys::replayable(u64::from(sequence)),
         timers: Timers { tombstone: second, ..Timers::RFC },
         hold: HoldDown { reset: second, ..HoldDown::NONE },
         answers: Answers { burst: 1, interval: second },
-        ..Settings::default()
+        ..Settings::replayable(0)
     };
     let public = [Ipv4Addr::new(20, 1, 1, 1)];
     let pool =

@@ -52,7 +52,7 @@ fn the_reply_to_a_ping_is_found_by_its_identifier() {
 #[test]
 fn a_preserved_source_is_not_rewritten() {
     let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
-    let world = World::new(Settings::default(), new);
+    let world = World::new(Settings::replayable(0), new);
     let flow = world.table.flow(world.id).unwrap();
     assert!(!flow.is_translated());
     for side in [Side::Inside, Side::Outside] {
@@ -126,14 +126,14 @@ fn a_flow_to_itself_is_refused() {
         outside_zone: SUBNET,
         ..flow(Protocol::UDP)
     };
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     assert_eq!(open(&mut table, Time(0), new), Err(OpenError::TupleInUse));
 }
 
 /// T1, Vigor's 9: at the limit new flows are refused and live ones go on.
 #[test]
 fn a_full_table_refuses_and_changes_nothing() {
-    let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::default() });
+    let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::replayable(0) });
     let nth = |port| NewFlow {
         inside: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
@@ -151,7 +151,7 @@ fn a_full_table_refuses_and_changes_nothing() {
 /// T1: and so for cells.
 #[test]
 fn a_flow_with_one_cell_too_many_finds_the_table_full() {
-    let mut table = FlowTable::new(Settings { cells: 2, ..Settings::default() });
+    let mut table = FlowTable::new(Settings { cells: 2, ..Settings::replayable(0) });
     let nth = |port, cell| NewFlow {
         inside: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
@@ -160,7 +160,7 @@ fn a_flow_with_one_cell_too_many_finds_the_table_full() {
     };
     let first = open(&mut table, Time(0), nth(1, 1)).unwrap();
     open(&mut table, Time(0), nth(2, 2)).unwrap();
-    assert_eq!(open(&mut table, Time(0), nth(3, 3)), Err(OpenError::TableFull));
+    assert_eq!(open(&mut table, Time(0), nth(3, 3)), Err(OpenError::CellsFull));
     open(&mut table, Time(0), nth(4, 2)).unwrap();
     table.end(Time(0), first, Cause::Evicted);
     assert!(open(&mut table, Time(0), nth(3, 3)).is_ok(), "a cell goes with its last flow");
@@ -253,7 +253,7 @@ fn a_flow_may_be_opened_from_the_outside() {
         opener: Side::Outside,
         ..flow(Protocol::TCP)
     };
-    let mut world = World::new(Settings::default(), new);
+    let mut world = World::new(Settings::replayable(0), new);
     assert_eq!(world.inside(segment(SYN | ACK, 5, 1001, 0)), Track::Pass);
     assert_eq!(world.outside(segment(ACK, 1001, 6, 0)), Track::Pass);
     assert_eq!(world.state(), State::Established);
@@ -276,7 +276,7 @@ fn a_flow_past_its_deadline_gives_way() {
 
 #[test]
 fn flows_are_listed_in_the_order_of_their_slots() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let nth = |port| NewFlow {
         inside: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
@@ -308,7 +308,7 @@ proptest! {
         flows in proptest::collection::vec((0_u8..20, 0_u16..20), 0..200),
         asked in proptest::collection::vec((0_u8..25, 0_u16..25, any::<bool>()), 0..150),
     ) {
-        let mut table = FlowTable::new(Settings::default());
+        let mut table = FlowTable::new(Settings::replayable(0));
         let nth = |host, port| NewFlow {
             inside: at([10, 0, 0, host], port),
             external: at([20, 1, 1, host], port),
@@ -341,7 +341,7 @@ proptest! {
 fn an_opening_is_asked_again_after_a_change() {
     let new = flow(Protocol::TCP);
     let rival = NewFlow { inside: at([10, 0, 0, 9], 9), ..new };
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let now = Time(1_000_000_000);
     let openings = [new, rival].map(|new| (table.may_open(now, new).unwrap(), first(&new)));
     let mut results = Vec::new();
@@ -357,13 +357,13 @@ fn an_opening_is_asked_again_after_a_change() {
 /// cell, which no change waits to look at.
 #[test]
 fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
-    let settings = Settings { cells: 1, ..Settings::default() };
+    let settings = Settings { cells: 1, ..Settings::replayable(0) };
     let later = Time(u64::MAX / 2);
     let old = flow(Protocol::UDP);
     let sibling =
         NewFlow { inside: at([10, 0, 0, 4], 50_002), external: at([20, 1, 1, 1], 1025), ..old };
     let successor = NewFlow { cell: Cell(2), ..old };
-    let full = Err(OpenError::TableFull);
+    let full = Err(OpenError::CellsFull);
     for (others, touched, expected) in [(0, false, Ok(())), (1, false, full), (0, true, full)] {
         let mut table = FlowTable::new(settings);
         for new in [old, sibling].into_iter().take(1 + others) {

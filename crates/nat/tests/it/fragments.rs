@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use vnetem_nat::{FlowId, FragmentError, FragmentKey, Fragments, Side, Span, Time, Zone};
+use vnetem_nat::{
+    FlowId, FragmentError, FragmentKey, Fragments, Keys, Side, Span, Tenant, Time, Zone,
+};
 use vnetem_packet::Protocol;
 
 use crate::packets::at;
@@ -30,8 +32,15 @@ fn span(offset: u16, length: u16, last: bool) -> Span {
 }
 
 fn noted(identification: u16) -> Fragments {
-    let mut fragments = Fragments::new(4, LIFE, 0);
-    fragments.note(Time(0), key(identification), span(0, 1480, false), id(), Side::Inside);
+    let mut fragments = Fragments::new(4, LIFE, Keys::replayable(0));
+    fragments.note(
+        Time(0),
+        key(identification),
+        span(0, 1480, false),
+        id(),
+        Side::Inside,
+        Tenant::NOBODY,
+    );
     fragments
 }
 
@@ -74,7 +83,14 @@ fn an_entry_lives_for_its_life_and_no_longer() {
 #[test]
 fn a_clock_that_steps_back_revives_nothing() {
     let mut fragments = noted(1);
-    fragments.note(Time(LIFE.as_nanos() as u64), key(2), span(0, 8, false), id(), Side::Inside);
+    fragments.note(
+        Time(LIFE.as_nanos() as u64),
+        key(2),
+        span(0, 8, false),
+        id(),
+        Side::Inside,
+        Tenant::NOBODY,
+    );
     assert_eq!(fragments.find(Time(0), &key(1)), None);
 }
 
@@ -138,11 +154,11 @@ fn the_oldest_entry_gives_way() {
     let mut fragments = noted(1);
     for identification in 2..=5 {
         let first = span(0, 8, false);
-        fragments.note(Time(1), key(identification), first, id(), Side::Inside);
+        fragments.note(Time(1), key(identification), first, id(), Side::Inside, Tenant::NOBODY);
     }
     let alive = [1, 2, 3, 4, 5].map(|n| fragments.find(Time(1), &key(n)).is_some());
     assert_eq!(alive, [false, true, true, true, true]);
-    assert_eq!(Fragments::new(0, LIFE, 0).find(Time(0), &key(1)), None);
+    assert_eq!(Fragments::new(0, LIFE, Keys::replayable(0)).find(Time(0), &key(1)), None);
 }
 
 /// F4: the same first fragment again neither prolongs nor forgets; another first with the key is another datagram.
@@ -150,11 +166,11 @@ fn the_oldest_entry_gives_way() {
 fn a_repeated_first_fragment_changes_nothing() {
     let mut fragments = noted(1);
     fragments.pass(Time(1), &key(1), span(1480, 8, false));
-    fragments.note(Time(9), key(1), span(0, 1480, false), id(), Side::Inside);
+    fragments.note(Time(9), key(1), span(0, 1480, false), id(), Side::Inside, Tenant::NOBODY);
     let repeated = fragments.admit(Time(9), &key(1), span(1480, 8, false));
     assert_eq!(repeated, Err(FragmentError::Overlap));
     assert_eq!(fragments.find(Time(LIFE.as_nanos() as u64), &key(1)), None);
-    fragments.note(Time(10), key(1), span(0, 1480, false), id(), Side::Outside);
+    fragments.note(Time(10), key(1), span(0, 1480, false), id(), Side::Outside, Tenant::NOBODY);
     assert_eq!(fragments.find(Time(10), &key(1)), Some((id(), Side::Outside)));
     assert!(fragments.admit(Time(10), &key(1), span(1480, 8, false)).is_ok());
 }
@@ -165,8 +181,8 @@ proptest! {
     fn pieces_agree_with_a_flag_for_each_byte(
         parts in proptest::collection::vec((0_u16..40, 1_u16..9, any::<bool>()), 0..30),
     ) {
-        let mut fragments = Fragments::new(4, LIFE, 0);
-        fragments.note(Time(0), key(1), span(0, 16, false), id(), Side::Inside);
+        let mut fragments = Fragments::new(4, LIFE, Keys::replayable(0));
+        fragments.note(Time(0), key(1), span(0, 16, false), id(), Side::Inside, Tenant::NOBODY);
         let (mut bytes, mut end) = ([false; 400], None);
         bytes[..16].fill(true);
         for (offset, length, last) in parts {

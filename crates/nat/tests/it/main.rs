@@ -19,6 +19,7 @@ mod ports;
 mod rules;
 mod stale;
 mod tcp;
+mod tenants;
 mod timers;
 mod twin;
 mod world;

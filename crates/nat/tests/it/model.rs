@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use vnetem_nat::{
     Cause, Cell, Closing, Ended, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool,
-    PoolRules, Settings, Sharing, Side, Standing, Time, Timers, Track, Wanted, Zone,
+    PoolRules, Settings, Sharing, Side, Standing, Tenant, Time, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::{Protocol, Reset};
 
@@ -95,7 +95,7 @@ impl Pair {
             udp_two_way: Duration::from_secs(120),
             ..Timers::AZURE
         };
-        let settings = Settings { capacity, seed, timers, ..Settings::default() };
+        let settings = Settings { capacity, timers, ..Settings::replayable(seed) };
         Self {
             table: FlowTable::new(settings),
             twin: Twin::new(capacity as usize, timers, HoldDown::AZURE),
@@ -172,6 +172,7 @@ impl Pair {
             remote,
             opener: if from_outside { Side::Outside } else { Side::Inside },
             cell: Cell(cell),
+            tenant: Tenant::NOBODY,
             generation: Generation(self.generation),
             judgement: u32::from(shape),
             sharing: Sharing::default(),

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, FlowTable, HoldDown, NewFlow, NoTuple, OpenError, Pool, PoolRules, Settings, Sharing,
-    Side, Time, Timers, Track, Wanted, Zone,
+    Cause, Ended, FlowTable, HoldDown, IdleMinutes, NewFlow, NoTuple, OpenError, Pool, PoolRules,
+    Settings, Sharing, Side, Tenant, Time, TimerProfile, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::Protocol;
 
 use crate::packets::{ACK, FIN, RST, at, segment};
-use crate::world::{CLIENT, SERVER, SUBNET, World, flow, open};
+use crate::world::{CLIENT, SERVER, SUBNET, World, first, flow, open};
 
 const PUBLIC: [Ipv4Addr; 3] =
     [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2), Ipv4Addr::new(20, 1, 1, 3)];
@@ -46,7 +46,7 @@ fn open_behind(
 }
 
 fn without_hold() -> FlowTable<u32> {
-    FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::default() })
+    FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::replayable(0) })
 }
 
 /// A suggested port is given whenever the pool has it and it is free, and never otherwise.
@@ -106,6 +106,7 @@ fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
         remote: flow.remote,
         opener: flow.opener,
         cell: flow.cell,
+        tenant: Tenant::NOBODY,
         generation: flow.generation,
         judgement: flow.judgement,
         sharing: Sharing::default(),
@@ -132,7 +133,8 @@ fn a_crowded_remote_is_exhausted_exactly() {
     use std::collections::BTreeMap;
     let pool = pool(&PUBLIC[..1], 2000, 5999);
     let timers = Timers { udp_one_way: Duration::from_secs(86_400), ..Timers::AZURE };
-    let mut table = FlowTable::new(Settings { capacity: 20_000, timers, ..Settings::default() });
+    let mut table =
+        FlowTable::new(Settings { capacity: 20_000, timers, ..Settings::replayable(0) });
     let mut live = BTreeMap::new();
     let mut resting: BTreeMap<u16, Time> = BTreeMap::new();
     let (mut now, mut host, mut random) = (Time(0), 0_u32, 1_u32);
@@ -287,7 +289,7 @@ fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
 #[test]
 fn ports_are_random_and_reproducible() {
     let given = |seed| {
-        let mut table = FlowTable::new(Settings { seed, ..Settings::default() });
+        let mut table = FlowTable::new(Settings::replayable(seed));
         let pool = pool(&PUBLIC[..1], 1024, 65_535);
         (1..=200)
             .map(|port| open_behind(&mut table, pool, port).unwrap().port())
@@ -308,7 +310,7 @@ fn every_free_port_is_equally_likely() {
     let taken = [1, 2, 3, 4, 8, 9, 12, 15];
     let mut hits = [0_u32; 16];
     for seed in 0..4000 {
-        let settings = Settings { seed, capacity: 16, held: 1, cells: 1, ..Settings::default() };
+        let settings = Settings { capacity: 16, held: 1, cells: 1, ..Settings::replayable(seed) };
         let mut table = FlowTable::new(settings);
         for port in taken {
             let mut new = flow(Protocol::UDP);
@@ -365,8 +367,8 @@ fn a_draw_depends_on_both_ends_and_the_time() {
 #[test]
 fn what_others_open_does_not_change_a_hosts_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
-    let mut quiet = FlowTable::new(Settings::default());
-    let mut busy = FlowTable::new(Settings::default());
+    let mut quiet = FlowTable::new(Settings::replayable(0));
+    let mut busy = FlowTable::new(Settings::replayable(0));
     let other = NewFlow { inside: at([10, 0, 0, 9], 9), ..flow(Protocol::TCP) };
     open(&mut busy, Time(0), other).unwrap();
     assert_eq!(open_behind(&mut quiet, pool, 1), open_behind(&mut busy, pool, 1));
@@ -381,25 +383,82 @@ fn choosing_is_pure() {
     assert_eq!(choose(&table, Time(0), pool, &new), choose(&table, Time(0), pool, &new));
 }
 
-/// N-14, N10, U-12: how long a tuple rests, to the nanosecond, by how its flow ended.
+const C: u32 = CLIENT + 1;
+const S: u32 = SERVER + 1;
+
+/// Closes a connection by the FIN of both ends.
+fn finish(world: &mut World) {
+    world.handshake();
+    _ = world.inside(segment(FIN | ACK, C, S, 0));
+    _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+    _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+}
+
+/// Another host behind the one port that is left.
+fn other_of(world: &World) -> NewFlow<u32> {
+    NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new }
+}
+
+/// The tuple of a flow that has just ended is given to another host so long after, to the
+/// nanosecond, whether anybody sweeps meanwhile or not.
+fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
+    let (nanosecond, tick) = (Duration::from_nanos(1), rest / 16);
+    let mut left = rest - nanosecond;
+    while swept && left > tick && !tick.is_zero() {
+        world.wait(tick);
+        world.expire();
+        left -= tick;
+    }
+    world.wait(left);
+    let (other, one) = (other_of(&world), pool(&PUBLIC[..1], 1024, 1024));
+    assert_eq!(choose(&world.table, world.now, one, &other), Err(NoTuple::Exhausted), "{name}");
+    let kept = world.table.may_open(world.now, other);
+    assert!(matches!(kept, Err(OpenError::TupleHeld | OpenError::TupleInUse)), "{name}: {kept:?}");
+    let elsewhere = NewFlow { remote: at([52, 239, 1, 10], 443), ..other };
+    assert!(choose(&world.table, world.now, one, &elsewhere).is_ok(), "N-12 {name}");
+    world.wait(nanosecond);
+    assert_eq!(choose(&world.table, world.now, one, &other), Ok(other.external), "{name}");
+    assert!(open(&mut world.table, world.now, other).is_ok(), "{name}");
+    world.expire();
+    assert_eq!(world.table.counters().held, 0, "{name}");
+}
+
+/// N-14, N10, U-12: how long a tuple rests by how its flow ended, all from the end of the connection.
 #[test]
 fn a_tuple_rests_by_how_its_flow_ended() {
-    const C: u32 = CLIENT + 1;
-    const S: u32 = SERVER + 1;
     type End = fn(&mut World);
     let tcp = Protocol::TCP;
-    let cases: [(&str, Protocol, End, u64); 8] = [
+    let cases: [(&str, Protocol, End, u64); 11] = [
+        ("fin", tcp, finish, 65),
         (
-            "fin",
+            "last fin sent again",
+            tcp,
+            |world| {
+                finish(world);
+                world.wait(Duration::from_secs(20));
+                _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+                _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+            },
+            65,
+        ),
+        (
+            "last fin never acknowledged",
             tcp,
             |world| {
                 world.handshake();
                 _ = world.inside(segment(FIN | ACK, C, S, 0));
                 _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
-                _ = world.inside(segment(ACK, C + 1, S + 1, 0));
-                world.wait(Duration::from_secs(60));
             },
             65,
+        ),
+        (
+            "fin of one end",
+            tcp,
+            |world| {
+                world.handshake();
+                _ = world.inside(segment(FIN | ACK, C, S, 0));
+            },
+            240 + 65,
         ),
         (
             "reset",
@@ -407,28 +466,18 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             |world| {
                 world.handshake();
                 assert_eq!(world.inside(segment(RST, C, 0, 0)), Track::Pass);
-                world.wait(Duration::from_secs(10));
             },
             16,
         ),
-        ("half open", tcp, |world| world.wait(Duration::from_secs(30)), 30),
-        (
-            "idle",
-            tcp,
-            |world| {
-                world.handshake();
-                world.wait(Duration::from_secs(240));
-            },
-            65,
-        ),
-        ("udp", Protocol::UDP, |world| world.wait(Duration::from_secs(240)), 65),
+        ("half open", tcp, |_| {}, 30),
+        ("idle", tcp, World::handshake, 240 + 65),
+        ("udp", Protocol::UDP, |_| {}, 240 + 65),
         (
             "toggle",
             tcp,
             |world| {
                 world.handshake();
                 _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
-                world.wait(Duration::from_secs(60));
             },
             16,
         ),
@@ -436,10 +485,7 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             "toggle of a finished one",
             tcp,
             |world| {
-                world.handshake();
-                _ = world.inside(segment(FIN | ACK, C, S, 0));
-                _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
-                _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+                finish(world);
                 _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
             },
             65,
@@ -458,50 +504,123 @@ fn a_tuple_rests_by_how_its_flow_ended() {
         for (name, protocol, end, seconds) in cases {
             let mut world = World::opened(protocol);
             end(&mut world);
-            if swept {
-                world.expire();
-                assert_eq!(world.table.counters().held, 1, "{name}");
-            }
-            let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
-            let one = pool(&PUBLIC[..1], 1024, 1024);
-            world.wait(Duration::from_secs(seconds) - Duration::from_nanos(1));
-            assert_eq!(
-                choose(&world.table, world.now, one, &other),
-                Err(NoTuple::Exhausted),
-                "{name}"
-            );
-            assert_eq!(
-                world.table.may_open(world.now, other),
-                Err(OpenError::TupleInUse),
-                "{name}"
-            );
-            let elsewhere = NewFlow { remote: at([52, 239, 1, 10], 443), ..other };
-            assert!(choose(&world.table, world.now, one, &elsewhere).is_ok(), "N-12 {name}");
-            world.wait(Duration::from_nanos(1));
-            assert_eq!(choose(&world.table, world.now, one, &other), Ok(other.external), "{name}");
-            assert!(open(&mut world.table, world.now, other).is_ok(), "{name}");
-            world.expire();
-            assert_eq!(world.table.counters().held, 0, "{name}");
+            is_given_after(world, Duration::from_secs(seconds), swept, name);
         }
     }
 }
 
-/// A tombstone holds its tuple, and N-14 begins when it ends.
+/// N-14, N-23, T-11, T-15: after FIN, RST, a SYN without an answer, in silence, and for UDP.
 #[test]
-fn a_tombstone_keeps_its_tuple_from_being_given_again() {
-    let mut world = World::established();
-    _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
-    let other = NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new };
-    let one = pool(&PUBLIC[..1], 1024, 1024);
-    assert_eq!(choose(&world.table, world.now, one, &other), Err(NoTuple::Exhausted));
-    assert_eq!(world.table.may_open(world.now, other), Err(OpenError::TupleInUse));
+fn each_profile_has_its_own_rests() {
+    let idle = IdleMinutes::new(30).unwrap();
+    let profiles = [
+        (TimerProfile::Table, [65, 16, 30, 240 + 65, 240 + 65]),
+        (TimerProfile::Azure(idle), [65, 16, 30, 1800 + 65, 240 + 65]),
+        (TimerProfile::Balancer(idle), [240, 15, 30, 1800, 240]),
+        (TimerProfile::Rfc, [240, 240, 240, 7440 + 120, 300 + 120]),
+        (TimerProfile::Linux, [120, 10, 120, 432_000, 30]),
+    ];
+    type End = fn(&mut World);
+    let ends: [(Protocol, End); 5] = [
+        (Protocol::TCP, finish),
+        (Protocol::TCP, |world| {
+            world.handshake();
+            assert_eq!(world.outside(segment(RST, S, 0, 0)), Track::Pass);
+        }),
+        (Protocol::TCP, |_| {}),
+        (Protocol::TCP, World::handshake),
+        (Protocol::UDP, |_| {}),
+    ];
+    for (profile, rests) in profiles {
+        for ((protocol, end), seconds) in ends.into_iter().zip(rests) {
+            let sharing = Sharing::default().with_timers(profile);
+            let mut world =
+                World::new(Settings::replayable(0), NewFlow { sharing, ..flow(protocol) });
+            end(&mut world);
+            let name = format!("{profile:?} {protocol:?} {:?}", world.state());
+            is_given_after(world, Duration::from_secs(seconds), true, &name);
+        }
+    }
+}
+
+/// N-23: behind a load balancer the FIN of one end is enough.
+#[test]
+fn one_fin_frees_a_balancers_port() {
+    let balancer = TimerProfile::Balancer(IdleMinutes::new(30).unwrap());
+    for side in [Side::Inside, Side::Outside] {
+        let sharing = Sharing::default().with_timers(balancer);
+        let new = NewFlow { sharing, ..flow(Protocol::TCP) };
+        let mut world = World::new(Settings::replayable(0), new);
+        world.handshake();
+        let track = match side {
+            Side::Inside => world.inside(segment(FIN | ACK, C, S, 0)),
+            Side::Outside => world.outside(segment(FIN | ACK, S, C, 0)),
+        };
+        assert_eq!(track, Track::Pass);
+        is_given_after(world, Duration::from_secs(240), true, "one fin");
+    }
+}
+
+/// N-14, U-12, R7: a tombstone keeps its tuple for 16 s. Then it still answers both ends, until a flow
+/// takes the tuple.
+#[test]
+fn a_tombstone_gives_its_tuple_way() {
+    for swept in [true, false] {
+        let mut world = World::established();
+        _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
+        let (other, one) = (other_of(&world), pool(&PUBLIC[..1], 1024, 1024));
+        assert_eq!(choose(&world.table, world.now, one, &other), Err(NoTuple::Exhausted));
+        assert_eq!(world.table.may_open(world.now, other), Err(OpenError::TupleInUse));
+        world.wait(Duration::from_secs(16));
+        if swept {
+            assert!(world.expire().is_empty(), "the tombstone stands");
+        }
+        assert!(world.is_found());
+        let opening = world.table.may_open(world.now, other).unwrap();
+        let (packet, mut gone) = (first(&other), Vec::new());
+        let mut tell = |ended: Ended<u32>| gone.push((ended.flow.inside, ended.cause));
+        world.table.enter(world.now, &opening, &packet.headers, &packet.bytes, &mut tell).unwrap();
+        assert_eq!(gone, [(world.new.inside, Cause::SourceSwitched)]);
+        assert!(world.table.flow(world.id).is_none());
+        assert_eq!(world.table.counters().tombstones, 0);
+    }
+}
+
+/// N9, N-14: a port whose tombstone stands is found in a crowd too.
+#[test]
+fn a_rested_tombstone_is_found_in_a_crowd() {
+    let pool = pool(&PUBLIC[..1], 2000, 5999);
+    let mut table = FlowTable::new(Settings { capacity: 20_000, ..Settings::replayable(0) });
+    let mut host = 0_u32;
+    let mut next = || {
+        host += 1;
+        NewFlow {
+            inside: SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | host), 1),
+            ..flow(Protocol::TCP)
+        }
+    };
+    let mut opened = Vec::new();
+    let (start, mut new) = (Time(0), next());
+    while let Ok(external) = choose(&table, start, pool, &new) {
+        opened.push((open(&mut table, start, NewFlow { external, ..new }).unwrap(), external));
+        new = next();
+    }
+    let (id, external) = opened[1234];
+    _ = table.close(start, id, Cause::PathSwitched);
+    let rested = start + Duration::from_secs(16);
+    assert_eq!(choose(&table, Time(rested.0 - 1), pool, &new), Err(NoTuple::Exhausted));
+    assert_eq!(choose(&table, rested, pool, &new), Ok(external), "not swept");
+    table.expire(rested, usize::MAX, &mut |_| panic!("nothing ends"));
+    assert_eq!(choose(&table, rested, pool, &new), Ok(external), "swept");
+    open(&mut table, rested, NewFlow { external, ..new }).unwrap();
+    assert_eq!(choose(&table, rested, pool, &next()), Err(NoTuple::Exhausted));
 }
 
 /// E5: a preserved source takes nothing from a pool, and nothing rests after it.
 #[test]
 fn a_preserved_source_leaves_no_hold() {
     let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
-    let mut world = World::new(Settings::default(), new);
+    let mut world = World::new(Settings::replayable(0), new);
     world.table.end(world.now, world.id, Cause::Evicted);
     assert_eq!(world.table.counters().held, 0);
     assert!(open(&mut world.table, world.now, new).is_ok());
@@ -519,7 +638,7 @@ fn a_host_that_reopens_may_keep_its_tuple() {
 /// What happens when hold-down is full: the tuple nearest to its time goes free, and is counted.
 #[test]
 fn a_full_hold_down_gives_the_nearest_tuple_free() {
-    let settings = Settings { held: 2, ..Settings::default() };
+    let settings = Settings { held: 2, ..Settings::replayable(0) };
     let mut table = FlowTable::new(settings);
     let tuple = |port| {
         let mut new = flow(Protocol::TCP);
@@ -541,7 +660,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
 /// N10, N-14: a tuple that is taken over and over rests each time, though nobody sweeps what has rested.
 #[test]
 fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let new = flow(Protocol::TCP);
     for minute in 0..100 {
         let now = Time(minute * 60_000_000_000);
@@ -562,7 +681,7 @@ proptest! {
         free in any::<prop::sample::Index>(),
     ) {
         let pool = pool(&PUBLIC[..addresses], 3000, 3000 + ports - 1);
-        let mut table = FlowTable::new(Settings { seed, ..Settings::default() });
+        let mut table = FlowTable::new(Settings::replayable(seed));
         let all: Vec<_> = PUBLIC[..addresses]
             .iter()
             .flat_map(|address| (3000..3000 + ports).map(|port| SocketAddrV4::new(*address, port)))

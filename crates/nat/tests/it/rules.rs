@@ -29,7 +29,7 @@ struct Nat<'a> {
 
 impl<'a> Nat<'a> {
     fn new(addresses: &'a [Ipv4Addr], ports: [u16; 2], rules: &'a PoolRules) -> Self {
-        let settings = Settings { hold: HoldDown::NONE, ..Settings::default() };
+        let settings = Settings { hold: HoldDown::NONE, ..Settings::replayable(0) };
         let [first_port, last_port] = ports;
         let pool = Pool { addresses, first_port, last_port, rules };
         Self { table: FlowTable::new(settings), pool, protocol: Protocol::UDP, now: Time(0) }
@@ -106,7 +106,7 @@ fn the_port_of_an_independent_mapping_rests_towards_everybody() {
     let rules = INDEPENDENT;
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5000], &rules);
     let hold = HoldDown { datagram: SECOND * 60, ..HoldDown::NONE };
-    nat.table = FlowTable::new(Settings { hold, ..Settings::default() });
+    nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
     let (external, first) = nat.open(vm(4, 1), server(1, 443)).unwrap();
     let (_, second) = nat.open(vm(4, 1), server(2, 443)).unwrap();
     assert!(nat.table.end(nat.now, first, Cause::Evicted));
@@ -123,7 +123,7 @@ fn the_port_of_an_independent_mapping_rests_towards_everybody() {
 #[test]
 fn an_independent_mapping_outlives_a_connection_that_is_opened_again() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
-    nat.table = FlowTable::new(Settings::default());
+    nat.table = FlowTable::new(Settings::replayable(0));
     nat.protocol = Protocol::TCP;
     let (external, id) = nat.open(vm(4, 1), server(1, 443)).unwrap();
     let _ = nat.table.close(nat.now, id, Cause::SourceSwitched);
@@ -232,7 +232,7 @@ fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
     {
         for (hold, expected) in [(HoldDown::NONE, true), (HoldDown::AZURE, false)] {
             let mut nat = Nat::new(&PUBLIC[..1], ports, &rules);
-            nat.table = FlowTable::new(Settings { hold, ..Settings::default() });
+            nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
             nat.protocol = Protocol::TCP;
             let (inside, remote) = (vm(4, 5000), server(1, 443));
             let (before, id) = nat.open(inside, remote).unwrap();
@@ -319,7 +319,7 @@ fn room_for_hosts_sockets_and_blocks_is_given_back() {
         let mut nat = Nat::new(&PUBLIC, [5000, 5999], &rules);
         let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
         nat.table =
-            FlowTable::new(Settings { shared, hold: HoldDown::NONE, ..Settings::default() });
+            FlowTable::new(Settings { shared, hold: HoldDown::NONE, ..Settings::replayable(0) });
         for host in 4..9 {
             let (_, id) = nat.open(vm(host, 1), server(1, 443)).unwrap();
             assert!(nat.table.end(nat.now, id, Cause::Idle));
@@ -334,13 +334,13 @@ fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
     let rules = PoolRules { filtering: Filtering::Address, ..INDEPENDENT };
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &rules);
     let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
-    nat.table = FlowTable::new(Settings { shared, ..Settings::default() });
+    nat.table = FlowTable::new(Settings { shared, ..Settings::replayable(0) });
     nat.open(vm(4, 1), server(1, 443)).unwrap();
     nat.open(vm(4, 1), server(1, 444)).unwrap();
     let (inside, remote) = (vm(4, 1), server(2, 443));
     let Chosen { external, sharing } = nat.choose(inside, remote).unwrap();
     let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
-    assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::TableFull));
+    assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::MappingsFull));
 }
 
 /// T-06, RFC 4787 REQ-4.
@@ -541,13 +541,13 @@ fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
     for rules in [INDEPENDENT, block, limit] {
         let mut nat = Nat::new(&PUBLIC, [5000, 5999], &rules);
         let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
-        nat.table = FlowTable::new(Settings { shared, ..Settings::default() });
+        nat.table = FlowTable::new(Settings { shared, ..Settings::replayable(0) });
         nat.open(vm(4, 1), server(1, 443)).unwrap();
         let Chosen { external, sharing } = nat.choose(vm(5, 1), server(2, 443)).unwrap();
         let (inside, remote) = (vm(5, 1), server(2, 443));
         let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
-        assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::TableFull));
-        assert_eq!(open(&mut nat.table, nat.now, new), Err(OpenError::TableFull));
+        assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::MappingsFull));
+        assert_eq!(open(&mut nat.table, nat.now, new), Err(OpenError::MappingsFull));
         assert!(nat.open(vm(4, 1), server(2, 443)).is_ok(), "the one that has room goes on");
     }
 }
@@ -582,7 +582,7 @@ proptest! {
         let rules = PoolRules { preserve_port, keep_parity, ..INDEPENDENT };
         let mut nat = Nat::new(&PUBLIC[..1], [1022, 1021 + ports], &rules);
         let hold = HoldDown { datagram: SECOND * 2, ..HoldDown::NONE };
-        nat.table = FlowTable::new(Settings { hold, ..Settings::default() });
+        nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
         let mut flows: Vec<(SocketAddrV4, SocketAddrV4, SocketAddrV4, FlowId)> = Vec::new();
         let mut rests: Vec<(SocketAddrV4, Time)> = Vec::new();
         for op in ops {

@@ -22,7 +22,7 @@ fn nth(port: u16, cell: u32, generation: u32) -> NewFlow<u32> {
 /// R1, P-21: the flows of the touched cell, and no other.
 #[test]
 fn a_change_touches_exactly_the_flows_of_its_cell() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let ids: Vec<_> = (0..30)
         .map(|port| open(&mut table, Time(0), nth(port, u32::from(port % 3), 1)).unwrap())
         .collect();
@@ -44,7 +44,7 @@ fn a_change_touches_exactly_the_flows_of_its_cell() {
 /// A flow that was opened by the new configuration is not stale, and one by an older is.
 #[test]
 fn generations_are_compared_not_the_time_of_opening() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let keeps_the_cell = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
     table.touch(Cell(1), Generation(4));
     assert!(!table.is_stale(keeps_the_cell));
@@ -57,7 +57,7 @@ fn generations_are_compared_not_the_time_of_opening() {
 /// Also when the walk over the change that made it stale is long over.
 #[test]
 fn a_flow_opened_by_an_old_configuration_is_walked_to() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     table.touch(Cell(1), Generation(4));
     let first = table.next_stale().unwrap();
@@ -70,7 +70,7 @@ fn a_flow_opened_by_an_old_configuration_is_walked_to() {
 /// The same flow until it is dealt with, whatever else happens.
 #[test]
 fn the_walk_goes_on_whatever_happens_between() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let ids: Vec<_> =
         (0..6).map(|port| open(&mut table, Time(0), nth(port, 1, 1)).unwrap()).collect();
     table.touch(Cell(1), Generation(2));
@@ -93,7 +93,7 @@ fn the_walk_goes_on_whatever_happens_between() {
 /// Judged again by a configuration that is itself out of date, a flow stays stale.
 #[test]
 fn adopting_an_old_generation_leaves_a_flow_stale() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     table.touch(Cell(1), Generation(3));
     assert!(table.adopt(id, Cell(1), Generation(2), 0));
@@ -103,7 +103,7 @@ fn adopting_an_old_generation_leaves_a_flow_stale() {
 /// Judged again, a flow may hang on something else.
 #[test]
 fn an_adopted_flow_may_change_its_cell() {
-    let mut table = FlowTable::new(Settings::default());
+    let mut table = FlowTable::new(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     table.touch(Cell(1), Generation(2));
     assert!(table.adopt(id, Cell(2), Generation(2), 7));
@@ -117,7 +117,7 @@ fn an_adopted_flow_may_change_its_cell() {
 /// With no room for another cell a flow keeps its old one.
 #[test]
 fn without_room_for_its_new_cell_a_flow_keeps_the_old_one() {
-    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::default() });
+    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::replayable(0) });
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     open(&mut table, Time(0), nth(2, 1, 1)).unwrap();
     assert!(table.adopt(id, Cell(2), Generation(2), 7));
@@ -141,7 +141,7 @@ proptest! {
     fn the_walk_finds_exactly_the_stale_flows(
         moves in proptest::collection::vec((0_u8..7, 0_u32..3, any::<prop::sample::Index>()), 1..120),
     ) {
-        let mut table = FlowTable::new(Settings { cells: 3, ..Settings::default() });
+        let mut table = FlowTable::new(Settings { cells: 3, ..Settings::replayable(0) });
         let mut twin: Vec<(FlowId, u32, u32)> = Vec::new();
         let (mut touched, mut generation) = ([0; 3], 1);
         for (port, (kind, cell, which)) in (1..).zip(moves) {
@@ -188,4 +188,23 @@ proptest! {
         }
         prop_assert!(stale.is_empty());
     }
+}
+
+/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged again.
+#[test]
+fn a_flow_without_a_new_cell_stays() {
+    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::replayable(0) });
+    let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
+    for generation in 2..5 {
+        assert!(table.adopt(id, Cell(2), Generation(generation), 7));
+        assert_eq!(table.flow(id).unwrap().cell, Cell(1));
+    }
+    table.touch(Cell(1), Generation(5));
+    assert_eq!(table.next_stale(), Some(id), "its cell was forgotten");
+    assert!(table.adopt(id, Cell(1), Generation(5), 7));
+    assert_eq!(table.next_stale(), None);
+    let full = open(&mut table, Time(0), nth(2, 2, 5));
+    assert_eq!(full, Err(vnetem_nat::OpenError::CellsFull));
+    assert!(table.end(Time(0), id, Cause::Evicted));
+    assert!(open(&mut table, Time(0), nth(2, 2, 5)).is_ok());
 }

@@ -13,7 +13,7 @@ const C: u32 = CLIENT + 1;
 const S: u32 = SERVER + 1;
 
 fn strict() -> World {
-    let settings = Settings { strict_windows: true, ..Settings::default() };
+    let settings = Settings { strict_windows: true, ..Settings::replayable(0) };
     World::new(settings, flow(Protocol::TCP))
 }
 
@@ -268,7 +268,7 @@ fn a_refused_connection_is_gone_at_once() {
     let mut again = world.new;
     again.generation = vnetem_nat::Generation(2);
     let same = crate::world::open(&mut world.table, world.now, again);
-    assert_eq!(same, Err(vnetem_nat::OpenError::TupleInUse), "its port rests");
+    assert_eq!(same, Err(vnetem_nat::OpenError::TupleHeld), "its port rests");
     world.wait(Duration::from_secs(16));
     assert!(crate::world::open(&mut world.table, world.now, again).is_ok());
 }
@@ -335,7 +335,7 @@ fn windows_are_scaled_if_both_ends_offer_it() {
     {
         let mut new = flow(Protocol::TCP);
         new.judgement = 1;
-        let settings = Settings { strict_windows: true, ..Settings::default() };
+        let settings = Settings { strict_windows: true, ..Settings::replayable(0) };
         let mut table = vnetem_nat::FlowTable::new(settings);
         let syn = Segment { scale: client, ..segment(SYN, CLIENT, 0, 0) };
         let packet = Packet::tcp(new.inside, new.remote, syn);
@@ -434,7 +434,7 @@ proptest! {
 fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     let new = flow(Protocol::TCP);
     let packet = Packet::tcp(new.inside, new.remote, segment(ACK, 70, 90, 30));
-    let mut table = vnetem_nat::FlowTable::new(Settings::default());
+    let mut table = vnetem_nat::FlowTable::new(Settings::replayable(0));
     let now = vnetem_nat::Time(0);
     let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
     let mut world = World { table, now, new, id };
@@ -505,9 +505,9 @@ fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     }
 }
 
-/// Of the SYNs that begin anew the latest 256 are remembered: one a flow, so that nobody's own repetitions make another's forgotten.
+/// R3: the latest SYN that begins a connection anew is remembered, however many others' do.
 #[test]
-fn the_latest_new_syns_are_remembered() {
+fn every_flows_new_syn_is_remembered() {
     let state_after = |others: u16| {
         let mut world = World::established();
         assert_eq!(world.inside(segment(SYN, 900_000, 0, 0)), Track::Pass);
@@ -519,15 +519,16 @@ fn the_latest_new_syns_are_remembered() {
                 let side = if made.flags & SYN == 0 { Side::Inside } else { Side::Outside };
                 track(&mut world, id, &new, side, made);
             }
-            for number in [800_000, 900_000] {
+            for number in [700_000, 800_000] {
                 track(&mut world, id, &new, Side::Inside, segment(SYN, number, 0, 0));
             }
         }
         assert_eq!(world.outside(segment(SYN | ACK, 70_000, 900_001, 0)), Track::Pass);
         world.state()
     };
-    assert_eq!(state_after(255), State::SynReceived);
-    assert_eq!(state_after(256), State::Established);
+    for others in [0, 256, 1000] {
+        assert_eq!(state_after(others), State::SynReceived, "{others}");
+    }
 }
 
 fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Segment) {
@@ -535,4 +536,45 @@ fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Se
     let packet = Packet::tcp(source, destination, made);
     let track = world.table.track(world.now, id, side, &packet.headers, &packet.bytes);
     assert_eq!(track, Track::Pass);
+}
+
+/// RFC 7323 2.2: the window of a SYN, and of a SYN with ACK, is never scaled.
+#[test]
+fn the_window_of_a_syn_ack_is_unscaled() {
+    let mut new = flow(Protocol::TCP);
+    new.judgement = 1;
+    for (reach, expected) in [(1000, Track::Pass), (1001, Track::Invalid)] {
+        let settings = Settings { strict_windows: true, ..Settings::replayable(0) };
+        let mut table = vnetem_nat::FlowTable::new(settings);
+        let syn = Segment { scale: Some(7), ..segment(SYN, CLIENT, 0, 0) };
+        let packet = Packet::tcp(new.inside, new.remote, syn);
+        let now = vnetem_nat::Time(0);
+        let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
+        let mut world = World { table, now, new, id };
+        let answer = Segment { scale: Some(7), window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
+        assert_eq!(world.outside(answer), Track::Pass);
+        assert_eq!(world.inside(segment(ACK, C, S, reach)), expected, "{reach} bytes");
+    }
+}
+
+/// RFC 5927 4.1: from the oldest number that is not acknowledged to the next one, on either side.
+#[test]
+fn a_quoted_number_must_be_under_way() {
+    let mut world = World::opened(Protocol::TCP);
+    let is = |world: &World, side, sequence| world.table.is_under_way(world.id, side, sequence);
+    let window = |world: &World, side, first: u32, last: u32| {
+        assert!(is(world, side, first) && is(world, side, last), "{first} to {last}");
+        assert!(!is(world, side, first.wrapping_sub(1)) && !is(world, side, last.wrapping_add(1)));
+    };
+    window(&world, Side::Inside, CLIENT, C);
+    assert!(!is(&world, Side::Outside, SERVER), "it has sent nothing");
+    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    window(&world, Side::Inside, C, C);
+    window(&world, Side::Outside, SERVER, S);
+    assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+    window(&world, Side::Inside, C, C + 100);
+    window(&world, Side::Outside, S, S);
+    assert_eq!(world.outside(segment(ACK, S, C + 40, 10)), Track::Pass);
+    window(&world, Side::Inside, C + 40, C + 100);
+    window(&world, Side::Outside, S, S + 10);
 }

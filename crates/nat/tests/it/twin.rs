@@ -146,15 +146,24 @@ impl Twin {
 
     /// Until when the external tuple of a flow rests that ends now, by what ended it.
     fn rest(&self, flow: &TwinFlow, cause: Cause, ended: Time) -> Time {
-        let hold = &self.hold;
-        let rest = match (flow.stage, cause) {
-            (Stage::Datagrams { .. }, _) => hold.datagram,
-            (Stage::Finished, _) | (_, Cause::Fin) => hold.fin,
-            (_, Cause::HalfOpen) => hold.half_open,
-            (_, Cause::Idle) => hold.idle,
-            _ => hold.reset,
-        };
-        ended + rest
+        let (hold, over) = (&self.hold, flow.last);
+        // From the end of the connection on, which is before the end of a flow that only waits.
+        match (flow.stage, cause) {
+            (Stage::Datagrams { .. }, _) => ended + hold.datagram,
+            (Stage::Finished, _) => over + hold.fin,
+            (Stage::Open { finished: [true, true] }, Cause::Fin) => over + hold.fin,
+            (Stage::Reset | Stage::Tombstone(_), _) => over + hold.reset,
+            (_, Cause::HalfOpen) => over + hold.half_open,
+            (_, Cause::Idle | Cause::Fin) => ended + hold.idle,
+            _ => ended + hold.reset,
+        }
+    }
+
+    /// Whether a flow leaves its external tuple to others.
+    fn leaves(&self, now: Time, flow: &TwinFlow) -> bool {
+        let translated = flow.new.external != flow.new.inside;
+        let rested = !translated || self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
+        (self.deadline(flow) <= now || flow.is_tombstone() && translated) && rested
     }
 
     fn rests(&self, now: Time, wanted: Key) -> bool {
@@ -199,11 +208,18 @@ impl Twin {
     ) -> Result<(), OpenError> {
         let outside = key(&new, Side::Outside);
         let mut give_way = Vec::new();
+        if key(&new, Side::Inside) == outside {
+            return Err(OpenError::TupleInUse);
+        }
+        if self.rests(now, outside) {
+            return Err(OpenError::TupleHeld);
+        }
         for side in [new.opener, new.opener.other()] {
             let Some((flow, found)) = self.holder(key(&new, side)) else { continue };
             let reopens = side == new.opener && flow.is_over() && found == flow.new.opener;
             let given = give_way.iter().any(|(name, _)| *name == flow.name);
-            if self.deadline(flow) > now && !reopens && !given {
+            let left = found == Side::Outside && self.leaves(now, flow);
+            if self.deadline(flow) > now && !reopens && !given && !left {
                 return Err(OpenError::TupleInUse);
             }
             // Another host's tuple must have rested.
@@ -211,14 +227,11 @@ impl Twin {
             let rested = self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
             let translated = flow.new.external != flow.new.inside;
             if key(&flow.new, Side::Outside) == outside && !same_host && translated && !rested {
-                return Err(OpenError::TupleInUse);
+                return Err(OpenError::TupleHeld);
             }
             if !given {
                 give_way.push((flow.name, flow.cause()));
             }
-        }
-        if key(&new, Side::Inside) == outside || self.rests(now, outside) {
-            return Err(OpenError::TupleInUse);
         }
         if self.flows.len() - give_way.len() >= self.capacity {
             return Err(OpenError::TableFull);
@@ -258,11 +271,7 @@ impl Twin {
             .flat_map(|address| ports.clone().map(|port| SocketAddrV4::new(*address, port)));
         all.filter(|external| {
             let wanted = key(&NewFlow { external: *external, ..*new }, Side::Outside);
-            let taken = self.holder(wanted).is_some_and(|(flow, _)| {
-                let rested = flow.new.external == flow.new.inside
-                    || self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
-                self.deadline(flow) > now || !rested
-            });
+            let taken = self.holder(wanted).is_some_and(|(flow, _)| !self.leaves(now, flow));
             !taken && !self.rests(now, wanted)
         })
         .collect()

@@ -4,8 +4,8 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, Generation, NewFlow, OpenError, Settings, Sharing, Side, State, Time,
-    Track, Zone,
+    Cell, FlowId, FlowTable, Generation, NewFlow, OpenError, Settings, Sharing, Side, State,
+    Tenant, Time, Track, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -36,6 +36,7 @@ pub(crate) fn flow(protocol: Protocol) -> NewFlow<u32> {
         remote: at([52, 239, 1, 9], if protocol == Protocol::ICMP { 0 } else { 443 }),
         opener: Side::Inside,
         cell: Cell(1),
+        tenant: Tenant::NOBODY,
         generation: Generation(1),
         judgement: 0,
         sharing: Sharing::default(),
@@ -75,7 +76,7 @@ impl World {
     }
 
     pub(crate) fn opened(protocol: Protocol) -> Self {
-        Self::new(Settings::default(), flow(protocol))
+        Self::new(Settings::replayable(0), flow(protocol))
     }
 
     /// A TCP connection whose handshake is complete.

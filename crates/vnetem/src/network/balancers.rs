@@ -23,8 +23,9 @@ pub struct LoadBalancer {
     pub rule: OutboundRule,
     /// Ports of its addresses that load-balancing and inbound rules listen on; each costs the eight ports around it (N-21).
     pub inbound: BTreeSet<(Ipv4Addr, u16)>,
-    /// The members of the pool, each with the number of its block of ports.
-    pub members: BTreeMap<NicId, usize>,
+    /// The members of the pool, each with its ports in the order in which its flows take them: all of
+    /// the first address before any of the next (N-27).
+    pub members: BTreeMap<NicId, Vec<PortBlock>>,
 }
 
 /// The outbound rule of a load balancer.
@@ -34,7 +35,7 @@ pub struct OutboundRule {
     pub ports: u16,
     /// Whether both ends of an established TCP flow get a reset when it idles out (N-23).
     pub resets: bool,
-    /// After how long TCP flows idle out, if not as the data plane says (N-23). Flows that are open keep what they have.
+    /// After how long TCP flows idle out, if not after 4 minutes (N-23). Flows that are open keep what they have.
     pub idle: Option<IdleMinutes>,
 }
 
@@ -74,34 +75,16 @@ impl LoadBalancer {
 
     /// The ports of a member, in order; none for an interface that is no member.
     pub fn blocks_of(&self, member: NicId) -> impl Iterator<Item = PortBlock> {
-        let size = self.ports_per_member() / BLOCK;
-        let mine = self.members.get(&member).map(|slot| (slot * size, size));
-        let mut pieces = Vec::new();
-        let Some((mut start, mut left)) = mine else { return pieces.into_iter() };
-        for &address in &self.frontends {
-            let lost = self.lost(address);
-            let usable = BLOCKS - lost.len();
-            let taken = usable.saturating_sub(start).min(left);
-            pieces.extend(runs(&lost, start, taken).into_iter().filter_map(|(first, count)| {
-                let port = |block: usize| u16::try_from(FIRST_PORT + block * BLOCK).ok();
-                let last = port(first + count)?.checked_sub(1)?;
-                Some(PortBlock { address, first: port(first)?, last })
-            }));
-            if self.rule.ports > 0 {
-                start = start.saturating_sub(usable);
-                left -= taken;
-            }
-        }
-        pieces.into_iter()
+        self.members.get(&member).into_iter().flatten().copied()
     }
 
     /// To whom the multiplexer gives what arrives at a public address and port (N-25).
     #[must_use]
     pub fn member_behind(&self, address: Ipv4Addr, port: u16) -> Option<NicId> {
-        let has = |block: PortBlock| {
+        let has = |block: &PortBlock| {
             block.address == address && (block.first..=block.last).contains(&port)
         };
-        self.members.keys().copied().find(|member| self.blocks_of(*member).any(has))
+        self.members.iter().find(|(_, blocks)| blocks.iter().any(has)).map(|(nic, _)| *nic)
     }
 
     /// Blocks of eight that rules for arriving traffic cost an address (N-21).
@@ -113,46 +96,115 @@ impl LoadBalancer {
             .collect()
     }
 
-    /// Numbers the members anew if the size of their blocks has changed, and says whether all have room.
-    fn arrange(&mut self, before: usize) -> Result<(), EditError> {
-        if self.ports_per_member() != before {
-            for (slot, number) in self.members.values_mut().zip(0..) {
-                *slot = number;
-            }
-        }
+    /// Gives every member the ports that it may have today, and says whether all have room. Whoever may
+    /// have as many as before keeps all that are still there; whoever may have fewer gives back the
+    /// last ones; whoever may have more gets free ones beside its own (N-28).
+    fn arrange(&mut self) -> Result<(), EditError> {
         if self.members.len() > MAX_MEMBERS {
             return Err(EditError::Limit { what: "members of a pool", limit: MAX_MEMBERS });
         }
-        let blocks = self.frontends.iter().map(|address| BLOCKS - self.lost(*address).len());
-        let available = BLOCK * blocks.sum::<usize>();
-        let slots = self.members.values().max().map_or(0, |slot| slot + 1);
-        let needed = slots * self.ports_per_member();
+        let each = self.ports_per_member() / BLOCK;
+        let mut free: Vec<Vec<bool>> =
+            self.frontends.iter().map(|address| self.usable(*address)).collect();
+        let available = BLOCK * free.iter().flatten().filter(|usable| **usable).count();
+        let needed = self.members.len() * self.ports_per_member();
         if self.rule.ports > 0 && needed > available {
             let name = format!("load balancer {}", self.name);
             return Err(EditError::PortSum { name, needed, available });
         }
+        // N-27: all addresses have a part of every member, so that nobody has all of the first.
+        let count = self.frontends.len();
+        let share = |at: usize| match self.rule.ports {
+            0 => each,
+            _ => (each + count - 1 - at) / count.max(1),
+        };
+        let total = if self.rule.ports == 0 { each * count } else { each };
+        let mut kept: BTreeMap<NicId, Vec<Vec<usize>>> = BTreeMap::new();
+        for (nic, blocks) in &self.members {
+            let held = self.frontends.iter().zip(&free);
+            let mut held: Vec<Vec<usize>> =
+                held.map(|(address, usable)| eights_of(blocks, *address, usable)).collect();
+            let mut surplus = held.iter().map(Vec::len).sum::<usize>().saturating_sub(total);
+            for (at, eights) in held.iter_mut().enumerate().rev() {
+                let over = eights.len().saturating_sub(share(at));
+                let back = if self.rule.ports == 0 { over } else { over.min(surplus) };
+                eights.truncate(eights.len() - back);
+                surplus -= back.min(surplus);
+            }
+            kept.insert(*nic, held);
+        }
+        for (at, eight) in kept
+            .values()
+            .flat_map(|held| held.iter().enumerate())
+            .flat_map(|(at, eights)| eights.iter().map(move |eight| (at, *eight)))
+        {
+            if let Some(place) = free.get_mut(at).and_then(|free| free.get_mut(eight)) {
+                *place = false;
+            }
+        }
+        // First its part of every address; where one has not as much, another one makes up for it.
+        for makes_up in [false, true] {
+            for held in kept.values_mut().filter(|_| !makes_up || self.rule.ports > 0) {
+                for at in 0..count {
+                    let missing = total.saturating_sub(held.iter().map(Vec::len).sum());
+                    if let (Some(eights), Some(free)) = (held.get_mut(at), free.get_mut(at)) {
+                        let all = eights.len() + missing;
+                        fill(eights, free, if makes_up { all } else { all.min(share(at)) });
+                    }
+                }
+            }
+        }
+        for (nic, held) in kept {
+            let pieces = self.frontends.iter().zip(held);
+            let blocks = pieces.flat_map(|(address, eights)| runs(*address, &eights)).collect();
+            self.members.insert(nic, blocks);
+        }
         Ok(())
+    }
+
+    /// Which blocks of eight of an address members may have.
+    fn usable(&self, address: Ipv4Addr) -> Vec<bool> {
+        let lost = self.lost(address);
+        (0..BLOCKS).map(|eight| !lost.contains(&eight)).collect()
     }
 }
 
-/// So many blocks from `start` on, not counting those that are lost, as runs of neighbours: first and count.
-fn runs(lost: &BTreeSet<usize>, start: usize, count: usize) -> Vec<(usize, usize)> {
-    let (mut at, mut left) = (start, count);
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for &hole in lost {
-        if hole <= at {
-            at += 1;
-        } else if left > 0 {
-            let run = left.min(hole - at);
-            runs.push((at, run));
-            left -= run;
-            at = hole + 1;
+/// The blocks of eight of an address that lie in blocks of ports and are usable, in their order.
+fn eights_of(blocks: &[PortBlock], address: Ipv4Addr, usable: &[bool]) -> Vec<usize> {
+    let here = blocks.iter().filter(|block| block.address == address);
+    let eights = here.flat_map(|block| {
+        let at = |port: u16| usize::from(port).saturating_sub(FIRST_PORT) / BLOCK;
+        at(block.first)..=at(block.last)
+    });
+    eights.filter(|eight| usable.get(*eight) == Some(&true)).collect()
+}
+
+/// Takes free blocks of eight until there are so many: those behind the last one first.
+fn fill(eights: &mut Vec<usize>, free: &mut [bool], wanted: usize) {
+    let start = eights.last().map_or(0, |last| last + 1);
+    for at in (start..free.len()).chain(0..start) {
+        if eights.len() >= wanted {
+            break;
+        }
+        if let Some(is_free) = free.get_mut(at).filter(|is_free| **is_free) {
+            *is_free = false;
+            eights.push(at);
         }
     }
-    if left > 0 {
-        runs.push((at, left));
-    }
-    runs
+    eights.sort_unstable();
+}
+
+/// Blocks of eight in their order as blocks of ports.
+fn runs(address: Ipv4Addr, eights: &[usize]) -> Vec<PortBlock> {
+    let port = |eight: usize| u16::try_from(FIRST_PORT + eight * BLOCK).unwrap_or(u16::MAX);
+    let next_to = |one: &usize, other: &usize| one + 1 == *other;
+    let runs = eights.chunk_by(next_to).filter_map(|run| run.first().zip(run.last()));
+    runs.map(|(first, last)| PortBlock {
+        address,
+        first: port(*first),
+        last: port(last + 1).saturating_sub(1),
+    })
+    .collect()
 }
 
 impl Network {
@@ -233,8 +285,8 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the outbound rule of a load balancer. With another number of ports members get other blocks, and flows behind ports that
-    /// their member has no more are ended.
+    /// Replaces the outbound rule of a load balancer. With fewer ports members give the last ones back,
+    /// and the flows behind these are lost without a word (N-28).
     ///
     /// # Errors
     ///
@@ -251,7 +303,9 @@ impl Network {
         self.edit_balancer(id, |balancer| balancer.rule = rule)
     }
 
-    /// Puts an interface into the pool of a load balancer; in it already, nothing changes (D4).
+    /// Puts an interface into the pool of a load balancer; in it already, nothing changes (D4). Beyond a
+    /// step of the table each member gives half of its ports back, and the flows behind these are lost
+    /// without a word (N-19, N-28).
     ///
     /// # Errors
     ///
@@ -272,9 +326,7 @@ impl Network {
             None => {}
         }
         self.edit_balancer(id, |balancer| {
-            let taken: BTreeSet<usize> = balancer.members.values().copied().collect();
-            let free = (0..).find(|slot| !taken.contains(slot)).unwrap_or(taken.len());
-            balancer.members.insert(nic, free);
+            balancer.members.insert(nic, Vec::new());
         })
     }
 
@@ -291,7 +343,7 @@ impl Network {
     }
 
     /// Notes that a load-balancing or inbound rule listens on a port of one of the addresses: outbound flows lose the block of eight around
-    /// it (N-21). What arrives there is not balanced.
+    /// it (N-21), and those behind its ports are lost without a word. What arrives there is not balanced.
     ///
     /// # Errors
     ///
@@ -332,9 +384,8 @@ impl Network {
         edit: impl FnOnce(&mut LoadBalancer),
     ) -> Result<(), EditError> {
         let mut draft = self.load_balancer(id)?.clone();
-        let before = draft.ports_per_member();
         edit(&mut draft);
-        draft.arrange(before)?;
+        draft.arrange()?;
         self.dirty.vnets.insert(draft.vnet);
         self.balancers.insert(id, draft);
         Ok(())

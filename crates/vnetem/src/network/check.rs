@@ -9,6 +9,7 @@ use vnetem_nat::{Blocks, Filtering, PoolRules};
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
 use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
+use crate::origin::is_reserved;
 use crate::{EditError, LoadBalancerId, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
 /// Whose a public address is.
@@ -65,6 +66,15 @@ pub(super) fn inside(
     Err(EditError::Outside { inner, owner: owner.into(), container: container() })
 }
 
+/// A host of a subnet cannot have an address that the platform keeps.
+pub(super) fn free(address: Ipv4Addr, owner: &str, subnet: &Subnet) -> Result<(), EditError> {
+    if !is_reserved(subnet.prefix, address) {
+        return Ok(());
+    }
+    let (owner, subnet) = (owner.into(), format!("{} of subnet {}", subnet.prefix, subnet.name));
+    Err(EditError::Reserved { address, owner, subnet })
+}
+
 /// What the rules of a pool with so many ports but one must keep to.
 fn pool_rules(rules: &PoolRules, ports: u16) -> Result<(), &'static str> {
     let fits = |size: u16| size > 0 && size - 1 <= ports;
@@ -115,14 +125,21 @@ pub(super) fn outbound(outbound: &Outbound, name: &str) -> Result<(), EditError>
     Ok(())
 }
 
-/// an appliance by its private address, the internet, the network, none, or a VPN gateway that is there; never a peering.
-pub(super) fn next_hop(next_hop: NextHop, vnet: &Vnet) -> Result<(), EditError> {
+/// an appliance by its private address or by one of the network's or a peer's, the internet,
+/// the network, none, or a VPN gateway that is there; never a peering.
+pub(super) fn next_hop<'a>(
+    next_hop: NextHop,
+    vnet: &'a Vnet,
+    peers: impl Iterator<Item = &'a Vnet>,
+) -> Result<(), EditError> {
     match next_hop {
         NextHop::VirtualAppliance(address)
             if !matches!(
                 AddressClass::of(address),
                 AddressClass::Private | AddressClass::Shared
-            ) && !vnet.ranges.iter().any(|range| range.contains(&address)) =>
+            ) && !peers
+                .chain([vnet])
+                .any(|near| near.ranges.iter().any(|range| range.contains(&address))) =>
         {
             Err(EditError::NextHop { address, why: "an appliance needs a private address" })
         }

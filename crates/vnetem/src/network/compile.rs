@@ -6,15 +6,19 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, TimerProfile};
+use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, Tenant, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
+use super::check::PublicOwner;
 use super::compile_routes::Winners;
-use super::{Endpoint, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
+use super::services::region_key;
+use super::{Endpoint, LoadBalancer, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
+use crate::inside::is_somebodys;
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
     ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
 };
+use crate::tenant::{tenant_of_site, tenant_of_vnet};
 use crate::{NicId, Snapshot};
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
@@ -32,6 +36,7 @@ impl Network {
         let mut touched = BTreeSet::new();
         let mut snapshot = Snapshot {
             generation,
+            lineage: old.lineage.next(generation),
             tie_policy: self.tie_policy,
             deny_mode: self.deny_mode,
             ..old.clone()
@@ -54,6 +59,13 @@ impl Network {
             snapshot.homes = Arc::new(self.homes.clone());
             snapshot.nics = Arc::new(self.compile_nics());
             snapshot.private = Arc::new(self.compile_private());
+        }
+        let is_subnet = |number: &u32| self.subnets.contains_key(&SubnetId(*number));
+        if !self.dirty.vnets.is_empty() || !self.dirty.places.iter().all(is_subnet) {
+            let tenants = self.tenants();
+            if *snapshot.tenants != tenants {
+                snapshot.tenants = Arc::new(tenants);
+            }
         }
         self.compile_places(old, &mut snapshot, &mut touched);
         snapshot.guards = self.compile_guards(old);
@@ -154,13 +166,13 @@ impl Network {
             .clone();
         let regions_of = |scope: &Scope| match scope {
             Scope::Worldwide => None,
-            Scope::Regions(names) => Some(
-                (0..)
-                    .zip(&services.region_names)
-                    .filter(|(_, name)| names.contains(*name))
-                    .map(|(number, _)| number)
-                    .collect(),
-            ),
+            Scope::Regions(names) => {
+                let mut numbers: Vec<u16> =
+                    names.iter().filter_map(|name| services.region_number(name)).collect();
+                numbers.sort_unstable();
+                numbers.dedup();
+                Some(numbers)
+            }
         };
         // E-11: with a policy the scope is worldwide.
         let scope_of = |service, endpoint: &Endpoint| {
@@ -190,21 +202,28 @@ impl Network {
             endpoints: endpoints.collect(),
             lags: lags.collect(),
             outbound: compile_outbound(&subnet.outbound, subnet.idle),
-            region: (0..)
-                .zip(&services.region_names)
-                .find(|(_, name)| **name == vnet.placement.region)
-                .map(|(number, _)| number),
+            region: services.region_number(&vnet.placement.region),
+            is_placed: !vnet.placement.region.is_empty(),
             keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
         })
     }
 
     fn compile_vnet(&self, id: VnetId, vnet: &Vnet) -> VnetView {
         let subnets = self.subnets.iter().filter(|(_, subnet)| subnet.vnet == id);
+        let sites = vnet.gateways.keys().filter_map(|site| self.sites.get(site));
+        let announced = vnet.gateways.values().flat_map(|gateway| &gateway.announced);
         VnetView {
             name: vnet.name.clone(),
             ranges: vnet.ranges.clone(),
             subnets: subnets.map(|(&id, subnet)| (subnet.prefix, id)).collect(),
             peers: vnet.peers.iter().copied().collect(),
+            sites: vnet.gateways.keys().copied().collect(),
+            learned: sites
+                .flat_map(|site| &site.ranges)
+                .chain(announced)
+                .filter(|prefix| is_somebodys(prefix))
+                .copied()
+                .collect(),
             nics: self.nics_in(id, Ipv4Net::default()),
             private: self.private_in(id).map(|(id, endpoint)| (endpoint.address, id)).collect(),
         }
@@ -229,6 +248,13 @@ impl Network {
                         single(Method::Instance, &[address], ALL_PORTS).idling(nic.idle)
                     }),
                     balanced: self.compile_balanced(NicId(id)),
+                    frontends: self
+                        .balancer_of(NicId(id))
+                        .map_or_else(Vec::new, |balancer| balancer.frontends.clone()),
+                    kept: nic
+                        .kept
+                        .map(|address| single(Method::Default, &[address], GATEWAY_PORTS)),
+                    deallocated: nic.deallocated,
                 });
             }
         }
@@ -236,10 +262,16 @@ impl Network {
     }
 
     fn compile_services(&self) -> ServiceMap {
-        let regions: BTreeSet<&String> =
-            self.services.iter().flat_map(|service| service.regions.values()).collect();
-        let numbers: BTreeMap<&String, u16> = regions.iter().copied().zip(0..).collect();
-        let number = |name| numbers.get(name).copied().unwrap_or(u16::MAX);
+        // One region may be spelled in several ways; the first spelling is shown.
+        let mut spellings: BTreeMap<String, &String> = BTreeMap::new();
+        let mut keys: BTreeMap<&String, String> = BTreeMap::new();
+        for name in self.services.iter().flat_map(|service| service.regions.values()) {
+            let key = keys.entry(name).or_insert_with(|| region_key(name));
+            spellings.entry(key.clone()).or_insert(name);
+        }
+        let numbers: BTreeMap<&String, u16> = spellings.keys().zip(0..).collect();
+        let number =
+            |name| keys.get(name).and_then(|key| numbers.get(key)).copied().unwrap_or(u16::MAX);
         let prefixes = self
             .services()
             .flat_map(|(id, service)| service.prefixes.iter().map(move |&prefix| (prefix, id)));
@@ -248,11 +280,11 @@ impl Network {
             names: self.services.iter().map(|service| service.name.clone()).collect(),
             prefixes: prefixes.collect(),
             regions: placed.map(|(&prefix, name)| (prefix, number(name))).collect(),
-            region_names: regions.into_iter().cloned().collect(),
+            region_names: spellings.values().map(|name| (*name).clone()).collect(),
+            region_keys: spellings.into_keys().collect(),
             same_region: self
                 .services()
-                .filter(|(_, service)| service.same_region_path)
-                .map(|(id, _)| id)
+                .filter_map(|(id, service)| Some((id, service.same_region_path?)))
                 .collect(),
         }
     }
@@ -269,17 +301,23 @@ impl Network {
         map
     }
 
+    fn balancer_of(&self, member: NicId) -> Option<&LoadBalancer> {
+        self.balancers.values().find(|balancer| balancer.members.contains_key(&member))
+    }
+
     /// The ports of a member of a load balancer's pool (N-25).
     fn compile_balanced(&self, nic: NicId) -> Option<OutboundView> {
-        let balancer = self.balancers.values().find(|it| it.members.contains_key(&nic))?;
+        let balancer = self.balancer_of(nic)?;
         let pools = balancer.blocks_of(nic).map(|block| PortPool {
             addresses: vec![block.address],
             first_port: block.first,
             last_port: block.last,
         });
         let (method, pools) = (Method::LoadBalancer, pools.collect());
-        let view = OutboundView { method, pools, rules: PoolRules::AZURE };
-        Some(view.idling(balancer.rule.idle))
+        // N-14, N-23: a load balancer has times of its own.
+        let timers = TimerProfile::Balancer(balancer.rule.idle.unwrap_or_default());
+        let rules = PoolRules { timers, ..PoolRules::AZURE };
+        Some(OutboundView { method, pools, rules })
     }
 
     fn compile_public(&self) -> BTreeMap<Ipv4Addr, Translator> {
@@ -311,7 +349,45 @@ impl Network {
                 public.insert(address, Translator { instance: Some(id), ..Translator::default() });
             }
         }
+        for (address, translator) in &mut public {
+            translator.tenant = self.tenant_behind(*address);
+        }
         public
+    }
+
+    /// All networks and sites, by number.
+    fn tenants(&self) -> Vec<Tenant> {
+        let networks = self.vnets.keys().map(|id| tenant_of_vnet(*id));
+        let mut all: Vec<_> =
+            networks.chain(self.sites.keys().map(|id| tenant_of_site(*id))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The network or site that has a public address.
+    fn tenant_behind(&self, address: Ipv4Addr) -> Tenant {
+        let of_nic = |id| {
+            let subnet = self.nics.get(&id).and_then(|nic| self.subnets.get(&nic.subnet));
+            subnet.map(|subnet| subnet.vnet)
+        };
+        match self.public.get(&address).map(|(owner, _)| *owner) {
+            Some(PublicOwner::Vnet(id)) => tenant_of_vnet(id),
+            Some(PublicOwner::Site(id)) => tenant_of_site(id),
+            Some(PublicOwner::Nic(id)) => of_nic(id).map_or(Tenant::NOBODY, tenant_of_vnet),
+            Some(PublicOwner::LoadBalancer(id)) => {
+                let balancer = self.balancers.get(&id);
+                balancer.map_or(Tenant::NOBODY, |balancer| tenant_of_vnet(balancer.vnet))
+            }
+            None => Tenant::NOBODY,
+        }
+    }
+}
+
+impl ServiceMap {
+    /// The number of a region in any spelling; `None` if no service has a prefix there.
+    fn region_number(&self, name: &str) -> Option<u16> {
+        let at = self.region_keys.binary_search(&region_key(name)).ok()?;
+        u16::try_from(at).ok()
     }
 }
 

@@ -57,8 +57,9 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet or the service does not exist, the network is of the classic model (S-09), the service has no such name, or it is enabled under another of its names: two
-    /// endpoints for the same addresses cannot stand on one subnet (E-07, U-17).
+    /// The subnet or the service does not exist, the network is of the classic model (S-09), or the service has no such name. It is
+    /// enabled under another of its names: two endpoints for the same addresses cannot stand on one subnet (E-07, U-17). Or all
+    /// addresses of the service lie in regions outside the scope, so that the endpoint would catch nothing.
     pub fn set_endpoint(
         &mut self,
         id: SubnetId,
@@ -81,6 +82,14 @@ impl Network {
                 standing: standing.name.clone(),
                 on: format!("subnet {}", subnet.name),
             });
+        }
+        if let Scope::Regions(regions) = &endpoint.scope
+            && !self.has_policies(id, service)
+            && self.service(service)?.is_outside(regions)
+        {
+            let scope = regions.iter().cloned().collect();
+            let on = format!("subnet {}", subnet.name);
+            return Err(EditError::CatchesNothing { endpoint: endpoint.name, scope, on });
         }
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.insert(service, endpoint);

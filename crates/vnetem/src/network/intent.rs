@@ -26,6 +26,19 @@ pub struct Vnet {
     pub peers: BTreeSet<VnetId>,
     /// On-premises sites that its gateways connect.
     pub gateways: BTreeMap<SiteId, Connection>,
+    /// What it says of user routes that lead to the network itself and cover a private endpoint of it (L-11).
+    pub private_endpoint_policy: VnetEndpointPolicy,
+}
+
+/// The policy of a virtual network for its private endpoints, as Azure's `privateEndpointVNetPolicies` has it (L-11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VnetEndpointPolicy {
+    /// A user route to the network itself takes an endpoint's own route away and carries nothing to it. That is observed, in one
+    /// detailed report, and in no text of Azure's.
+    #[default]
+    Disabled,
+    /// Such a route carries.
+    Basic,
 }
 
 /// Where a network or a resource is placed: in no place that is known by default, and all such places are one.
@@ -144,6 +157,11 @@ pub struct Nic {
     pub public: Option<Ipv4Addr>,
     /// The idle timeout of that, if it is not the data plane's.
     pub idle: Option<IdleMinutes>,
+    /// The platform's address that it keeps though its subnet has lost default outbound access, until it
+    /// is deallocated (N-29).
+    pub kept: Option<Ipv4Addr>,
+    /// Whether its machine is stopped and deallocated: it neither sends nor receives.
+    pub deallocated: bool,
 }
 
 /// An on-premises site with its own private addresses and its own translation to a public one.
@@ -198,8 +216,35 @@ pub struct Service {
     pub prefixes: Vec<Ipv4Net>,
     /// Prefixes whose region is known (regional tags).
     pub regions: BTreeMap<Ipv4Net, String>,
-    /// Whether networks of a prefix's own region reach it by their private sources although they have no endpoint (C-03).
-    pub same_region_path: bool,
+    /// Whether networks of a prefix's own region reach it by their private sources although they have no endpoint (C-03);
+    /// `None` where nothing is known of that, which is as if they did not.
+    pub same_region_path: Option<bool>,
+    /// What it asks of a subnet before it takes a rule for it (E-14).
+    pub endpoint_first: EndpointFirst,
+    /// Whether endpoint policies can be attached to its endpoints (P-33).
+    pub takes_policies: bool,
+}
+
+/// What a service asks of a subnet before a resource of it takes a rule for that subnet (E-14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointFirst {
+    /// Nothing: the rule may come before the endpoint. A service of your own asks no more unless it is told to.
+    #[default]
+    NotAsked,
+    /// An endpoint for the service, unless the rule is told to ignore that it is missing.
+    UnlessIgnored,
+    /// An endpoint for the service, always.
+    Always,
+}
+
+/// What becomes of a rule for a subnet that has no endpoint for the service (E-14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MissingEndpoint {
+    /// The service refuses it, if it asks for the endpoint.
+    #[default]
+    Refuse,
+    /// It is taken where the service knows the flag for that, and matches nothing until the endpoint is there.
+    Ignore,
 }
 
 /// A resource of a service: one account, one server.

@@ -6,6 +6,7 @@ mod compile;
 mod compile_routes;
 mod endpoints;
 mod intent;
+mod names;
 mod places;
 mod policies;
 mod private_endpoints;
@@ -29,9 +30,11 @@ use vnetem_packet::{SiteId, SubnetId, VnetId};
 pub use balancers::{LoadBalancer, OutboundRule, PortBlock};
 pub use endpoints::{Endpoint, ProvisioningState, Scope};
 pub use intent::{
-    Circuit, Connection, Nic, Outbound, Peering, Placement, Resource, RouteTable, Service, Site,
-    Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    Circuit, Connection, EndpointFirst, MissingEndpoint, Nic, Outbound, Peering, Placement,
+    Resource, RouteTable, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    VnetEndpointPolicy,
 };
+pub use names::ZoneLink;
 pub(crate) use policies::Attached;
 pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};
 pub use propagation::Lag;

@@ -8,7 +8,7 @@ use vnetem_nat::IdleMinutes;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::check::{self, PublicOwner};
-use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet};
+use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet, VnetEndpointPolicy};
 use crate::edge::MAX_PLACES;
 use crate::{EditError, NicId};
 
@@ -32,6 +32,7 @@ impl Network {
             ranges: ranges.to_vec(),
             peers: BTreeSet::new(),
             gateways: BTreeMap::new(),
+            private_endpoint_policy: VnetEndpointPolicy::default(),
         };
         self.vnets.insert(id, vnet);
         self.dirty.vnets.insert(id);
@@ -76,6 +77,7 @@ impl Network {
             return Err(EditError::InUse { name: format!("vnet {}", vnet.name), by });
         }
         self.vnets.remove(&id);
+        self.forget_names(id);
         self.dirty.vnets.insert(id);
         Ok(())
     }
@@ -192,6 +194,10 @@ impl Network {
     /// Chooses how the subnet's flows to public addresses leave. Flows on another method go on until they end (N-07), those behind an
     /// address that nobody has any more are ended (N-08).
     ///
+    /// Where default outbound access is taken away, declared interfaces keep the platform's address
+    /// until they are [deallocated](Self::deallocate), for new flows too if nothing goes before it
+    /// (N-29). Hosts without an interface lose it at once: nobody could deallocate them.
+    ///
     /// # Errors
     ///
     /// The subnet does not exist, there are no addresses or more than 16, one is not public, lies in a service's prefixes or belongs to
@@ -203,6 +209,7 @@ impl Network {
         check::outbound(&outbound, &name)?;
         self.check_public(outbound.addresses(), owner, &name)?;
         self.take_public(outbound.addresses(), owner);
+        let before = self.subnets.get(&id).map(|subnet| (subnet.vnet, subnet.outbound.clone()));
         let Some(subnet) = self.subnets.get_mut(&id) else {
             return Err(EditError::Unknown { kind: "subnet", name: id.to_string() });
         };
@@ -217,9 +224,31 @@ impl Network {
             Outbound::Default(address) if explicit && subnet.former.insert(address) => vec![],
             old => old.addresses().to_vec(),
         };
+        self.keep_default(id, before.as_ref());
         self.release_public(&released);
         self.dirty.places.insert(id.0);
         Ok(())
+    }
+
+    /// Lets the machines of a subnet keep the address of the platform that the subnet had (N-29).
+    fn keep_default(&mut self, id: SubnetId, before: Option<&(VnetId, Outbound)>) {
+        let after = self.subnets.get(&id).map(|subnet| &subnet.outbound);
+        let Some((vnet, Outbound::Default(address))) = before else { return };
+        if matches!(after, Some(Outbound::Default(_))) {
+            return;
+        }
+        let running = self.nics.values_mut().filter(|nic| nic.subnet == id && !nic.deallocated);
+        let mut keepers = 0;
+        for nic in running.filter(|nic| nic.kept.is_none()) {
+            nic.kept = Some(*address);
+            keepers += 1;
+        }
+        for _ in 0..keepers {
+            self.take_public(&[*address], PublicOwner::Vnet(*vnet));
+        }
+        if keepers > 0 {
+            self.dirty.vnets.insert(*vnet);
+        }
     }
 
     /// Sets after how long TCP flows behind a subnet's NAT gateway idle out, or leaves it to the data plane (the default, N-15). Flows that
@@ -249,7 +278,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, the name or the address is taken, the address is outside of the subnet, or too many were made.
+    /// The subnet does not exist, the name or the address is taken, the address is outside of the subnet or one of the five that the
+    /// platform keeps there, or too many were made.
     pub fn add_nic(
         &mut self,
         subnet: SubnetId,
@@ -263,6 +293,7 @@ impl Network {
         let owner = format!("nic {name}");
         let container = || format!("subnet {}", place.name);
         check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::free(address, &owner, place)?;
         let vnet = place.vnet;
         self.check_host(vnet, address, &owner)?;
         if self.next_nic >= MAX_PLACES {
@@ -271,7 +302,16 @@ impl Network {
         self.next_nic += 1;
         let id = NicId(self.next_nic);
         let name = name.into();
-        let nic = Nic { name, subnet, address, ip_forwarding: false, public: None, idle: None };
+        let nic = Nic {
+            name,
+            subnet,
+            address,
+            ip_forwarding: false,
+            public: None,
+            idle: None,
+            kept: None,
+            deallocated: false,
+        };
         self.nics.insert(id, nic);
         self.hosts.insert((vnet, address), id);
         self.dirty.vnets.insert(vnet);
@@ -292,8 +332,9 @@ impl Network {
             let by = format!("load balancer {}", balancer.name);
             return Err(EditError::InUse { name: format!("nic {}", nic.name), by });
         }
-        let public = nic.public;
+        let (public, kept) = (nic.public, nic.kept);
         self.release_public(public.as_slice());
+        self.release_public(kept.as_slice());
         self.nics.remove(&id);
         self.forget_nic_security(id);
         self.hosts.remove(&(vnet, address));
@@ -344,6 +385,41 @@ impl Network {
         }
         if let Some(nic) = self.nics.get_mut(&id) {
             nic.idle = idle;
+        }
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Stops and deallocates the machine of an interface: nothing comes from it or reaches it, and its
+    /// flows are lost without a word. It keeps its addresses and its place in a load balancer's pool,
+    /// but not default outbound access that its subnet has lost (N-29). Deallocated, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn deallocate(&mut self, id: NicId) -> Result<(), EditError> {
+        self.set_deallocated(id, true)
+    }
+
+    /// Starts the machine of an interface again. Running, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn start(&mut self, id: NicId) -> Result<(), EditError> {
+        self.set_deallocated(id, false)
+    }
+
+    fn set_deallocated(&mut self, id: NicId, deallocated: bool) -> Result<(), EditError> {
+        let nic = self.nic(id)?;
+        if nic.deallocated == deallocated {
+            return Ok(());
+        }
+        let vnet = self.subnet(nic.subnet)?.vnet;
+        if let Some(nic) = self.nics.get_mut(&id) {
+            nic.deallocated = deallocated;
+            let kept = if deallocated { nic.kept.take() } else { None };
+            self.release_public(kept.as_slice());
         }
         self.dirty.vnets.insert(vnet);
         Ok(())

@@ -7,6 +7,7 @@ use vnetem_authz::{EndpointPolicies, EndpointPolicy, PolicyError};
 use vnetem_nat::Cell;
 use vnetem_packet::{SubnetId, VnetId};
 
+use super::services::region_key;
 use super::{Network, Placement, Subnet};
 use crate::edge::cell;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
@@ -72,30 +73,40 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// One does not exist, the subnet has no such endpoint, the policy is in another region than the network, or there are 100 policies
-    /// already (P-07).
+    /// One does not exist, the service takes no policies (P-33), the subnet has no such endpoint, the policy is in another region
+    /// than the network, or there are 100 policies already (P-07).
     pub fn attach_policy(
         &mut self,
         subnet: SubnetId,
         service: ServiceId,
         id: EndpointPolicyId,
     ) -> Result<(), EditError> {
-        self.service(service)?;
+        let asked = self.service(service)?;
         let place = self.subnet(subnet)?;
         let policy = self.endpoint_policy(id)?;
+        let (policy_name, service_name) = (policy.name.clone(), asked.name.clone());
+        if !asked.takes_policies {
+            return Err(EditError::NoPolicies { policy: policy_name, service: service_name });
+        }
+        if !place.endpoints.contains_key(&service) {
+            return Err(EditError::PolicyNeedsEndpoint {
+                policy: policy_name,
+                service: service_name,
+                subnet: format!("subnet {}", place.name),
+            });
+        }
         // Of a network that is placed nowhere nothing is known that a policy could contradict.
         let region = match self.vnet(place.vnet)?.placement.region.as_str() {
             "" => policy.region.clone(),
-            region => region.to_owned(),
+            region => in_spelling_of(&policy.region, region),
         };
         let key = (subnet, service);
         let mut standing = self.attached_policies(key);
         if self.policies.attached.get(&key).is_some_and(|attached| attached.contains(&id)) {
             return Ok(());
         }
-        let endpoint = place.endpoints.contains_key(&service);
         standing
-            .attach(Arc::clone(policy), &region, endpoint)
+            .attach(Arc::clone(policy), &region, true)
             .map_err(|why| not_attached(place, why))?;
         self.policies.attached.entry(key).or_default().insert(id);
         self.touch_policies(key);
@@ -173,8 +184,9 @@ impl Network {
             for id in policies {
                 let policy = Arc::clone(self.endpoint_policy(*id)?);
                 let endpoint = subnet.endpoints.contains_key(&service);
+                let region = in_spelling_of(&policy.region, &placement.region);
                 EndpointPolicies::default()
-                    .attach(policy, &placement.region, endpoint)
+                    .attach(policy, &region, endpoint)
                     .map_err(|why| not_attached(subnet, why))?;
             }
         }
@@ -194,6 +206,14 @@ impl Network {
         let name = format!("the endpoint of subnet {}", self.subnet(subnet)?.name);
         let by = format!("endpoint policy {}", self.endpoint_policy(*id)?.name);
         Err(EditError::InUse { name, by })
+    }
+
+    /// A policy that is attached to some endpoint of a service.
+    pub(super) fn policy_on(&self, service: ServiceId) -> Option<String> {
+        let mut attached = self.policies.attached.iter();
+        let (_, policies) = attached.find(|((_, of), _)| *of == service)?;
+        let policy = self.endpoint_policy(*policies.first()?).ok()?;
+        Some(format!("endpoint policy {}", policy.name))
     }
 
     pub(super) fn forget_subnet_policies(&mut self, subnet: SubnetId) {
@@ -237,6 +257,12 @@ impl Network {
         self.dirty.policed.insert(key);
         self.dirty.places.insert(key.0.0);
     }
+}
+
+/// A region as a policy spells it, if it is the policy's.
+fn in_spelling_of(policy: &str, region: &str) -> String {
+    let is_one = region_key(policy) == region_key(region);
+    if is_one { policy } else { region }.to_owned()
 }
 
 fn not_attached(subnet: &Subnet, why: PolicyError) -> EditError {

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use vnetem_packet::{SubnetId, VnetId};
 
-use super::{Network, RouteTable, check};
+use super::{Network, RouteTable, VnetEndpointPolicy, ZoneLink, check};
 use crate::edge::MAX_PLACES;
 use crate::snapshot::PrivateEndpointView;
-use crate::{EditError, PrivateEndpointId, ResourceId};
+use crate::{EditError, PrivateEndpointId, ResourceId, ServiceId};
 
 /// A private endpoint: packets to its address go to the one resource that it is for, whose firewall does not apply (L-05, F-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet or the resource does not exist, the name or the address is taken, the address is outside of the subnet, or too many were
-    /// made.
+    /// The subnet or the resource does not exist, the name or the address is taken, the address is outside of the subnet or one of the
+    /// five that the platform keeps there, or too many were made.
     pub fn add_private_endpoint(
         &mut self,
         subnet: SubnetId,
@@ -73,6 +73,7 @@ impl Network {
         let owner = format!("private endpoint {name}");
         let container = || format!("subnet {}", place.name);
         check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::free(address, &owner, place)?;
         let vnet = place.vnet;
         self.check_host(vnet, address, &owner)?;
         if self.private.next >= MAX_PLACES {
@@ -162,6 +163,25 @@ impl Network {
         Ok(())
     }
 
+    /// Says what a virtual network says of user routes that lead to the network itself and cover a private endpoint of it (L-11).
+    /// It decides where the policies of the endpoint's subnet let user routes take the place of its own (L-03).
+    ///
+    /// # Errors
+    ///
+    /// The network does not exist.
+    pub fn set_private_endpoint_policy(
+        &mut self,
+        id: VnetId,
+        policy: VnetEndpointPolicy,
+    ) -> Result<(), EditError> {
+        self.vnet(id)?;
+        if let Some(vnet) = self.vnets.get_mut(&id) {
+            vnet.private_endpoint_policy = policy;
+        }
+        self.dirty.vnets.insert(id);
+        Ok(())
+    }
+
     /// A private endpoint.
     ///
     /// # Errors
@@ -181,26 +201,6 @@ impl Network {
     #[must_use]
     pub fn network_policies(&self, id: SubnetId) -> NetworkPolicies {
         self.private.policies.get(&id).copied().unwrap_or_default()
-    }
-
-    /// The address that the name of a resource resolves to, for a client in a virtual network or, with `None`, anywhere else: that of an
-    /// approved private endpoint whose names hold there (S-50), or else the public one, with and without service endpoints (S-08).
-    ///
-    /// # Errors
-    ///
-    /// The resource does not exist.
-    pub fn resolve(
-        &self,
-        resource: ResourceId,
-        client: Option<VnetId>,
-    ) -> Result<Ipv4Addr, EditError> {
-        let public = self.resource(resource)?.address;
-        let private = self.private.endpoints.values().find(|endpoint| {
-            endpoint.resource == resource
-                && endpoint.state == PrivateEndpointState::Approved
-                && client.is_some_and(|vnet| endpoint.names_in.contains(&vnet))
-        });
-        Ok(private.map_or(public, |endpoint| endpoint.address))
     }
 
     /// An address of a virtual network can have one holder.
@@ -245,6 +245,15 @@ impl Network {
             && by.routes.keys().chain(tagged).any(overrides)
     }
 
+    /// Whether a user route to the network itself carries to an endpoint. Where user routes take the place of its own, only the
+    /// policy of its network lets it (L-11).
+    fn is_reached_by_vnet_routes(&self, endpoint: &PrivateEndpoint) -> bool {
+        let home = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
+        let is_basic =
+            home.is_some_and(|it| it.private_endpoint_policy == VnetEndpointPolicy::Basic);
+        !self.network_policies(endpoint.subnet).routes || is_basic
+    }
+
     pub(super) fn compile_private(&self) -> BTreeMap<PrivateEndpointId, PrivateEndpointView> {
         let view = |endpoint: &PrivateEndpoint| PrivateEndpointView {
             name: endpoint.name.clone(),
@@ -253,6 +262,7 @@ impl Network {
             resource: endpoint.resource,
             approved: endpoint.state == PrivateEndpointState::Approved,
             guarded: self.network_policies(endpoint.subnet).security_groups,
+            by_vnet_routes: self.is_reached_by_vnet_routes(endpoint),
         };
         self.private_endpoints().map(|(id, endpoint)| (id, view(endpoint))).collect()
     }
@@ -261,7 +271,18 @@ impl Network {
 /// All private endpoints, and what of their subnets holds for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Private {
+    /// Zones of private names that are linked to virtual networks by hand.
+    pub(super) zones: BTreeMap<(VnetId, ServiceId), ZoneLink>,
     endpoints: BTreeMap<PrivateEndpointId, PrivateEndpoint>,
     policies: BTreeMap<SubnetId, NetworkPolicies>,
     next: u32,
+}
+
+impl Private {
+    /// No name holds in a virtual network that is gone.
+    pub(super) fn forget(&mut self, gone: VnetId) {
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.names_in.remove(&gone);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use vnetem_authz::{Firewall, RuleState};
 use vnetem_packet::{SubnetId, VnetId};
 
-use super::{Network, Placement, Resource, Scope, check};
+use super::{EndpointFirst, MissingEndpoint, Network, Placement, Resource, Scope, check};
 use crate::{EditError, ResourceId, ServiceId};
 
 /// What a user may do. Edits without permissions are an owner's, who may do everything.
@@ -30,13 +30,30 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The service does not exist, the name is taken, the address is none of the service's, or a rule is for a subnet of another tenant.
+    /// The service does not exist, the name is taken, the address is none of the service's, or a rule is for a subnet of another
+    /// tenant or, where the service asks for it first, for one without its endpoint (E-14).
     pub fn add_resource(
         &mut self,
         service: ServiceId,
         name: &str,
         address: Ipv4Addr,
         rules: impl Into<Firewall>,
+    ) -> Result<ResourceId, EditError> {
+        self.add_resource_with(service, name, address, rules, MissingEndpoint::Refuse)
+    }
+
+    /// Makes a resource as [`Network::add_resource`], and says what becomes of its rules for subnets without the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::add_resource`].
+    pub fn add_resource_with(
+        &mut self,
+        service: ServiceId,
+        name: &str,
+        address: Ipv4Addr,
+        rules: impl Into<Firewall>,
+        missing: MissingEndpoint,
     ) -> Result<ResourceId, EditError> {
         let holder = self.service(service)?;
         if self.resource_named(name).is_some() {
@@ -48,6 +65,7 @@ impl Network {
         let (name, placement, rules) = (name.to_owned(), Placement::default(), rules.into());
         let (secondary, path) = (None, String::new());
         let resource = Resource { name, service, address, secondary, placement, path, rules };
+        resource.rules.named_subnets().try_for_each(|it| self.check_rule(service, it, missing))?;
         self.check_ties(None, &resource)?;
         let id = ResourceId(self.next_resource);
         self.next_resource += 1;
@@ -81,14 +99,76 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, or a rule is for a subnet of another tenant (S-11) or ties its network to too many places (S-13).
+    /// It does not exist, or a rule is for a subnet of another tenant (S-11), ties its network to too many places (S-13), or is
+    /// a new one for a subnet without the endpoint that the service asks for first (E-14).
     pub fn set_rules(
         &mut self,
         id: ResourceId,
         rules: impl Into<Firewall>,
     ) -> Result<(), EditError> {
-        let changed = Resource { rules: rules.into(), ..self.resource(id)?.clone() };
+        self.set_rules_with(id, rules, MissingEndpoint::Refuse)
+    }
+
+    /// Replaces the rules as [`Network::set_rules`], and says what becomes of new ones for subnets without the endpoint. A rule
+    /// that names a subnet already is not asked again: it stays when the subnet loses its endpoint, and matches nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::set_rules`].
+    pub fn set_rules_with(
+        &mut self,
+        id: ResourceId,
+        rules: impl Into<Firewall>,
+        missing: MissingEndpoint,
+    ) -> Result<(), EditError> {
+        let rules = rules.into();
+        let resource = self.resource(id)?;
+        let before: BTreeSet<_> = resource.rules.named_subnets().collect();
+        rules
+            .named_subnets()
+            .filter(|subnet| !before.contains(subnet))
+            .try_for_each(|subnet| self.check_rule(resource.service, subnet, missing))?;
+        self.set_accepted_rules(id, rules)
+    }
+
+    /// Replaces the rules by those that were found acceptable when they were asked for.
+    pub(crate) fn set_accepted_rules(
+        &mut self,
+        id: ResourceId,
+        rules: Firewall,
+    ) -> Result<(), EditError> {
+        let changed = Resource { rules, ..self.resource(id)?.clone() };
         self.replace_resource(id, changed)
+    }
+
+    /// Says whether a resource of a service would take a new rule for a subnet as things stand: some services ask for the
+    /// subnet's endpoint first (E-14).
+    ///
+    /// # Errors
+    ///
+    /// The service does not exist, or asks for an endpoint that the subnet does not have.
+    pub fn check_rule(
+        &self,
+        service: ServiceId,
+        subnet: SubnetId,
+        missing: MissingEndpoint,
+    ) -> Result<(), EditError> {
+        let asked = self.service(service)?;
+        let Some(named) = self.subnets.get(&subnet) else { return Ok(()) };
+        let is_taken = match (asked.endpoint_first, missing) {
+            (EndpointFirst::NotAsked, _) => true,
+            (EndpointFirst::UnlessIgnored, MissingEndpoint::Ignore) => true,
+            _ => named.endpoints.contains_key(&service),
+        };
+        if is_taken {
+            return Ok(());
+        }
+        let vnet = self.vnet(named.vnet)?;
+        Err(EditError::EndpointMissing {
+            service: asked.name.clone(),
+            subnet: format!("{}/{}", vnet.name, named.name),
+            may_ignore: asked.endpoint_first == EndpointFirst::UnlessIgnored,
+        })
     }
 
     /// Replaces the rules of a resource for a user, who needs to be permitted to join each subnet that gets a rule (S-12).
@@ -167,6 +247,10 @@ impl Network {
         }
         self.check_policy_regions(id, &placement)?;
         if let Some(vnet) = self.vnets.get_mut(&id) {
+            // The region decides who reaches services of its own region by private sources (C-03).
+            if vnet.placement.region != placement.region {
+                self.dirty.vnets.insert(id);
+            }
             vnet.placement = placement;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Edits of route tables. A table belongs to one subnet.
 
 use ipnet::Ipv4Net;
-use vnetem_packet::SubnetId;
+use vnetem_packet::{SubnetId, VnetId};
 
 use super::compile_routes::Reserved;
 use super::{Network, RouteTable, TagLevel, TagRoute, UserRoute, check};
@@ -28,12 +28,18 @@ impl Network {
     ) -> Result<(), EditError> {
         let subnet = self.subnet(id)?;
         check::canonical(prefix)?;
-        check::next_hop(next_hop, self.vnet(subnet.vnet)?)?;
+        self.check_next_hop(next_hop, subnet.vnet)?;
         check_room(&subnet.table, subnet.table.routes.contains_key(&prefix))?;
         self.edit_table(id, |table| {
             table.routes.insert(prefix, UserRoute { next_hop, overrides_bgp: false });
         });
         Ok(())
+    }
+
+    fn check_next_hop(&self, next_hop: NextHop, vnet: VnetId) -> Result<(), EditError> {
+        let own = self.vnet(vnet)?;
+        let peers = own.peers.iter().filter_map(|peer| self.vnets.get(peer));
+        check::next_hop(next_hop, own, peers)
     }
 
     /// Removes a user-defined route; without one nothing changes (D4).
@@ -88,7 +94,7 @@ impl Network {
     ) -> Result<(), EditError> {
         let subnet = self.subnet(id)?;
         prefixes.iter().try_for_each(|&prefix| check::canonical(prefix))?;
-        check::next_hop(next_hop, self.vnet(subnet.vnet)?)?;
+        self.check_next_hop(next_hop, subnet.vnet)?;
         let replaces = subnet.table.tags.contains_key(tag);
         check_room(&subnet.table, replaces)?;
         if !replaces && subnet.table.tags.len() >= MAX_TAG_ROUTES {

@@ -1,9 +1,11 @@
 //! Which cells a change touches, found by comparing the old snapshot with the new one: their flows are judged again (R1, P-21).
 
+use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use vnetem_nat::{Cell, Filtering};
+use vnetem_packet::VnetId;
 
 use super::Network;
 use crate::edge::{INTERNET_PLACE, cell};
@@ -19,6 +21,7 @@ impl Network {
         delivery: bool,
         touched: &mut BTreeSet<Cell>,
     ) {
+        let mut answers = false;
         let all = match (before, after) {
             (PlaceView::Subnet(before), Some(PlaceView::Subnet(after))) => {
                 for service in 0..self.services.len() {
@@ -31,6 +34,7 @@ impl Network {
                     };
                     if endpoint(before) != endpoint(after) || lag(before) != lag(after) {
                         touched.insert(cell(number, Some(service)));
+                        answers = true;
                     }
                 }
                 // What a pool lets in hangs on its rules and ports (T-03).
@@ -53,8 +57,31 @@ impl Network {
             _ => true,
         };
         if all {
-            touched.insert(cell(number, None));
-            touched.extend(self.services().map(|(id, _)| cell(number, Some(id))));
+            self.touch_all_of(number, touched);
+        }
+        if let PlaceView::Subnet(subnet) = before
+            && (all || answers)
+        {
+            self.touch_callers(subnet.vnet, touched);
+        }
+    }
+
+    fn touch_all_of(&self, number: u32, touched: &mut BTreeSet<Cell>) {
+        touched.insert(cell(number, None));
+        touched.extend(self.services().map(|(id, _)| cell(number, Some(id))));
+    }
+
+    /// The routes of a subnet also say how it answers what sites and appliances near it opened
+    ///
+    fn touch_callers(&self, vnet: VnetId, touched: &mut BTreeSet<Cell>) {
+        let Some(own) = self.vnets.get(&vnet) else { return };
+        own.gateways.keys().for_each(|site| self.touch_all_of(site.0, touched));
+        for near in own.peers.iter().chain([&vnet]) {
+            let hosts =
+                self.hosts.range((*near, Ipv4Addr::UNSPECIFIED)..=(*near, Ipv4Addr::BROADCAST));
+            let nics = hosts.filter_map(|(_, nic)| self.nics.get(nic));
+            nics.filter(|nic| nic.ip_forwarding)
+                .for_each(|nic| self.touch_all_of(nic.subnet.0, touched));
         }
     }
 
@@ -74,7 +101,7 @@ impl Network {
                     })
                     .collect()
             };
-            let same_region = |map: &ServiceMap| map.same_region.contains(&id);
+            let same_region = |map: &ServiceMap| map.same_region.get(&id).copied();
             same_region(&old.services) != same_region(&new.services)
                 || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
                 || regions(&old.services) != regions(&new.services)

@@ -12,7 +12,7 @@ use crate::{Closing, Counters, Snapshot};
 impl DataPlane {
     /// A flow that a change touched: kept if it would be judged the same, closed if not.
     pub(super) fn judge_stale(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.flow(id) else { return };
+        let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) else { return };
         match self.pipeline().judge_again(&flow) {
             Ok((cell, judgement)) => {
                 self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
@@ -21,17 +21,42 @@ impl DataPlane {
         }
     }
 
-    /// Closes a flow; both ends learn of it as the mode says, the far one by the old path (R3).
-    pub(super) fn close(&mut self, id: FlowId, cause: Cause) {
-        if let Some(flow) = self.flows.flow(id) {
+    /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
+    /// old path (R3). Where there is no room for their resets the flow stays as it is, stale, until
+    /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
+        if self.outbox.may_close() {
+            self.close(id, cause);
+        }
+    }
+
+    fn close(&mut self, id: FlowId, cause: Cause) {
+        if let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) {
             self.close_flow(id, &flow, cause);
         }
     }
 
+    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that (T5).
+    fn runs_out(&mut self, id: FlowId) -> bool {
+        // Nobody's time has come: no flow need be looked at.
+        if !self.flows.is_due(self.now) {
+            return false;
+        }
+        let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
+        flows.expire_flow(*now, id, &mut |ended: Ended<Judgement>| {
+            tell_of_idling(&ended, snapshot, outbox, counters);
+            journal.ended(*now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        })
+    }
+
     fn close_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
         let now = self.now;
+        let tenant = self.snapshot.tenant_of(flow.cell);
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
-        self.journal.event(closed, &mut self.counters);
+        self.journal.event(closed, tenant, &mut self.counters);
+        if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
+            return self.lose_flow(id, flow, cause);
+        }
         // Who sends to its own public end has but one.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
@@ -47,13 +72,26 @@ impl DataPlane {
             };
             if let Some(reset) = reset.filter(|_| told) {
                 let edge = self.snapshot.edge(code, *flow.inside.ip());
-                self.outbox.reset(edge, reset, &mut self.counters);
+                self.outbox.close(edge, reset, &mut self.counters);
             }
         }
-        // T-37: what leaves no tombstone is gone.
+        // What leaves no tombstone is gone (T-37).
         if self.flows.judgement(id).is_none() {
-            self.journal.deleted(now, flow, &mut self.counters);
+            let ended = Ended { flow: *flow, cause, resets };
+            self.journal.ended(now, &ended, tenant, &mut self.counters);
         }
+        if let Some(other) = other {
+            self.close(other, cause);
+        }
+    }
+
+    /// Ends a flow of which neither end hears (N-28, N-29). What turns round has two.
+    fn lose_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
+        let other = self.other_half(flow).filter(|other| *other != id);
+        self.flows.end(self.now, id, cause);
+        let ended = Ended { flow: *flow, cause, resets: vnetem_nat::Closing::default() };
+        let tenant = self.snapshot.tenant_of(flow.cell);
+        self.journal.ended(self.now, &ended, tenant, &mut self.counters);
         if let Some(other) = other {
             self.close(other, cause);
         }
@@ -85,7 +123,8 @@ pub(super) fn tell_of_idling(
         let Judgement { near, far, .. } = flow.judgement;
         let code = if side == flow.opener { near } else { far };
         if let Some(reset) = reset {
-            outbox.reset(snapshot.edge(code, *flow.inside.ip()), reset, counters);
+            let edge = snapshot.edge(code, *flow.inside.ip());
+            outbox.reset(edge, reset, snapshot.tenant_of(flow.cell), counters);
         }
     }
 }

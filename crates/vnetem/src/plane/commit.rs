@@ -1,8 +1,10 @@
 //! A decision is done: recorded, and the packet rewritten if it goes on.
 
-use vnetem_nat::{Cause, Closing, Ended, Flow, FlowId, Opening, Side, Span, State, Time, Track};
+use vnetem_nat::{
+    Cause, Closing, Ended, Flow, FlowId, OpenError, Opening, Side, Span, State, Time, Track,
+};
 use vnetem_packet::{
-    Fragment, Headers, IcmpErrorKind, Quote, Rewrite, TcpFlags, Transport,
+    Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, Rewrite, TcpFlags, Transport,
     clamp_maximum_segment_size, rewrite, rewrite_quoting,
 };
 
@@ -29,9 +31,15 @@ impl DataPlane {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
                 self.pass(hit, packet, headers)
             }
+            Decision::Answer(hit, renewed, to) => {
+                if let Some((cell, judgement)) = renewed {
+                    self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
+                }
+                self.answer_elsewhere(hit, to, packet, headers)
+            }
             Decision::Open(opening) => match self.open(&opening, headers, packet) {
-                Some((hit, flow)) => self.emit(&flow, hit, packet, headers),
-                None => Fate::Drop(DropReason::TupleInUse),
+                Ok((hit, flow)) => self.emit(&flow, hit, packet, headers),
+                Err(why) => Fate::Drop(why.into()),
             },
             Decision::Again(far) => {
                 let ttl = headers.ttl.saturating_sub(1);
@@ -40,32 +48,30 @@ impl DataPlane {
             }
             Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
             Decision::Close(id, cause, reason) => {
-                self.close(id, cause);
+                self.close_on_the_way(id, cause);
                 Fate::Drop(reason)
             }
             Decision::Late(id, side) => {
                 if self.answers(id, side)
                     && let Some(reset) = self.flows.answer(self.now, id, side, headers)
                 {
-                    self.outbox.reset(edge, reset, &mut self.counters);
+                    let tenant = self.flows.tenant(id).unwrap_or_default();
+                    self.outbox.reset(edge, reset, tenant, &mut self.counters);
                 }
                 Fate::Drop(DropReason::FlowClosed)
             }
             Decision::Deny(reason, answer) => {
-                if let Some(reset) = answer {
-                    self.outbox.reset(edge, reset, &mut self.counters);
-                }
+                self.answer(edge, answer, headers);
                 Fate::Deny(reason)
             }
             Decision::Drop(reason, answer) => {
-                if let Some(reset) = answer {
-                    self.outbox.reset(edge, reset, &mut self.counters);
-                }
+                self.answer(edge, answer, headers);
                 Fate::Drop(reason)
             }
             Decision::Refused(why, notice) => {
                 let (now, tuple) = (self.now, headers.tuple());
-                self.journal.refused(now, why, &tuple, &mut self.counters);
+                let tenant = self.snapshot.tenant_at(edge, headers.destination);
+                self.journal.refused(now, why, &tuple, tenant, &mut self.counters);
                 if let Some(kind) = notice {
                     self.complain(edge, kind, packet, headers);
                 }
@@ -97,8 +103,18 @@ impl DataPlane {
         about: &[u8],
         headers: &Headers,
     ) {
-        let router = self.snapshot.router_at(edge, headers.destination);
-        self.outbox.complain(edge, kind, router, about, headers, &mut self.counters);
+        let source = self.snapshot.router_at(edge, headers.destination);
+        let to = (edge, self.snapshot.tenant_at(edge, headers.destination));
+        let error = IcmpError { kind, source };
+        self.outbox.complain(to, &error, about, headers, &mut self.counters);
+    }
+
+    /// Answers a packet that went no further with a reset, if it gets one.
+    fn answer(&mut self, edge: Edge, answer: Option<Reset>, headers: &Headers) {
+        if let Some(reset) = answer {
+            let tenant = self.snapshot.tenant_at(edge, headers.destination);
+            self.outbox.reset(edge, reset, tenant, &mut self.counters);
+        }
     }
 
     /// Opens a flow with its first packet.
@@ -107,15 +123,19 @@ impl DataPlane {
         opening: &Opening<Judgement>,
         headers: &Headers,
         packet: &[u8],
-    ) -> Option<(Hit, Flow<Judgement>)> {
-        let (now, journal, counters) = (self.now, &mut self.journal, &mut self.counters);
-        let mut tell = |ended| journal.ended(now, &ended, counters);
-        let id = self.flows.enter(now, opening, headers, packet, &mut tell).ok()?;
-        let flow = self.flows.flow(id)?;
+    ) -> Result<(Hit, Flow<Judgement>), OpenError> {
+        let (now, snapshot) = (self.now, &self.snapshot);
+        let (journal, counters) = (&mut self.journal, &mut self.counters);
+        let mut tell = |ended: Ended<Judgement>| {
+            journal.ended(now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        };
+        let id = self.flows.enter(now, opening, headers, packet, &mut tell)?;
+        let flow = self.flows.flow(id).ok_or(OpenError::TableFull)?;
         let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
-        self.journal.opened(now, &flow, block, &mut self.counters);
+        let tenant = opening.flow().tenant;
+        self.journal.opened(now, &flow, block, tenant, &mut self.counters);
         self.unsolicited.cancel(|| flow.tuple(Side::Outside));
-        Some((Hit { id, side: flow.opener }, flow))
+        Ok((Hit { id, side: flow.opener }, flow))
     }
 
     /// A packet of a live flow: tracked, then sent on.
@@ -135,6 +155,29 @@ impl DataPlane {
         fate
     }
 
+    /// An answer that leaves as it is by another edge than the question came by: tracked,
+    /// then sent on.
+    fn answer_elsewhere(
+        &mut self,
+        hit: Hit,
+        to: EdgeCode,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) -> Fate {
+        if is_tracked(headers)
+            && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
+        {
+            return Fate::Drop(DropReason::TcpInvalid);
+        }
+        let Some(flow) = self.flows.flow(hit.id) else { return Fate::Drop(DropReason::NoFlow) };
+        if headers.fragment != Fragment::Whole {
+            self.note_fragment(&flow, hit, headers);
+        }
+        rewrite(packet, headers, Rewrite::default(), headers.ttl.saturating_sub(1));
+        self.forget_if_refused(hit.id, headers);
+        Fate::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
+    }
+
     /// Ends a flow whose opening an RST has just refused.
     pub(super) fn forget_if_refused(&mut self, id: FlowId, headers: &Headers) {
         if let Transport::Tcp(segment) = headers.transport
@@ -143,7 +186,8 @@ impl DataPlane {
             && flow.state == State::Refused
         {
             let ended = Ended { flow, cause: Cause::Reset, resets: Closing::default() };
-            self.journal.ended(self.now, &ended, &mut self.counters);
+            let tenant = self.snapshot.tenant_of(flow.cell);
+            self.journal.ended(self.now, &ended, tenant, &mut self.counters);
             self.flows.end(self.now, id, Cause::Reset);
         }
     }
@@ -184,9 +228,10 @@ impl DataPlane {
         };
         let (key, span) = (fragment_key(zone, headers), Span::of(headers));
         if headers.fragment == Fragment::First {
-            self.fragments.note(self.now, key, span, hit.id, hit.side);
-        } else {
-            self.fragments.pass(self.now, &key, span);
+            let tenant = self.snapshot.tenant_of(flow.cell);
+            self.fragments.note_first(self.now, key, headers, hit.id, hit.side, tenant);
+        } else if let Some((id, side, end)) = self.fragments.pass(self.now, &key, span) {
+            self.flows.reach(self.now, id, side, end);
         }
     }
 
@@ -239,6 +284,18 @@ impl DataPlane {
                 }
             }
             Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
+            Decision::Answer(hit, renewed, to) => {
+                let Some(flow) = self.flows.flow(hit.id) else {
+                    return Fate::Drop(DropReason::NoFlow);
+                };
+                let track = || self.flows.would_track(now, hit.id, hit.side, headers, packet);
+                if is_tracked(headers) && track() == Track::Invalid {
+                    return Fate::Drop(DropReason::TcpInvalid);
+                }
+                let judgement = renewed.map_or(flow.judgement, |(_, judgement)| judgement);
+                let flow = Flow { judgement, ..flow };
+                Fate::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
+            }
             Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
             Decision::Open(opening) => {
                 let new = opening.flow();
@@ -247,8 +304,8 @@ impl DataPlane {
                     return Fate::Forward(forward);
                 }
                 let turned = Rewrite { source: Some(new.external), destination: None };
-                let replaced = Some(opening.replaces());
-                self.foresee_turned(now, forward, replaced, &turned.applied(headers), packet)
+                let turned = turned.applied(headers);
+                self.foresee_turned(now, forward, Some(&opening), &turned, packet)
             }
             Decision::Close(_, _, reason) => Fate::Drop(reason),
             Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),
@@ -260,4 +317,11 @@ impl DataPlane {
             Decision::Expired => Fate::Drop(DropReason::TtlExpired),
         }
     }
+}
+
+/// Whether a packet of a flow says where its connection is: what a later fragment carries is not
+/// known, and an error speaks of another.
+const fn is_tracked(headers: &Headers) -> bool {
+    !matches!(headers.fragment, Fragment::Later { .. })
+        && !matches!(headers.transport, Transport::IcmpError)
 }

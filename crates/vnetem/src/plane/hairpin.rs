@@ -1,6 +1,6 @@
 //! A packet that turns round is done: the second of its two flows, and one rewrite by both (T-33).
 
-use vnetem_nat::{Flow, FlowId, Side, Standing, Time, Track, Zone};
+use vnetem_nat::{Flow, FlowId, Opening, Side, Standing, Time, Track, Zone};
 use vnetem_packet::{FiveTuple, Fragment, Headers, rewrite};
 
 use super::DataPlane;
@@ -27,11 +27,11 @@ impl DataPlane {
                 (hit, false)
             }
             Decision::Open(opening) => match self.open(&opening, &turned, packet) {
-                Some((hit, _)) => (hit, true),
-                None => return Fate::Drop(DropReason::TupleInUse),
+                Ok((hit, _)) => (hit, true),
+                Err(why) => return Fate::Drop(why.into()),
             },
             Decision::Close(id, cause, reason) => {
-                self.close(id, cause);
+                self.close_on_the_way(id, cause);
                 return Fate::Drop(reason);
             }
             refused => return refusal(&refused),
@@ -61,16 +61,16 @@ impl DataPlane {
     }
 
     /// What `turn` would say, without doing anything, of a packet that `first` says how leaves; `turned` is what it bears by then, and
-    /// `replaced` the flows that give way to the one that it opens.
+    /// `opening` the flow that it opens.
     pub(super) fn foresee_turned(
         &self,
         now: Time,
         first: Forward,
-        replaced: Option<u32>,
+        opening: Option<&Opening<Judgement>>,
         turned: &Headers,
         packet: &[u8],
     ) -> Fate {
-        let pipeline = Pipeline { now, ..self.pipeline() };
+        let pipeline = Pipeline { now, opens_first: opening, ..self.pipeline() };
         let parties = match pipeline.decide_turned(turned, &mut ()) {
             Decision::Hit(hit) | Decision::Renew(hit, ..) => {
                 let Some(flow) = self.flows.flow(hit.id) else {
@@ -82,13 +82,6 @@ impl DataPlane {
                     return Fate::Drop(DropReason::TcpInvalid);
                 }
                 (Parties::of(&flow), hit.side)
-            }
-            Decision::Open(second)
-                if second.replaces() == 0
-                    && replaced
-                        .is_some_and(|first| self.flows.vacancies().saturating_add(first) < 2) =>
-            {
-                return Fate::Drop(DropReason::FlowTableFull);
             }
             Decision::Open(opening) => (Parties::opening(opening.flow()), opening.flow().opener),
             Decision::Close(_, _, reason) => return Fate::Drop(reason),

@@ -3,20 +3,23 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use vnetem_nat::Time;
+use vnetem_nat::{Quota, Tenant, Time};
 use vnetem_packet::{FiveTuple, Headers, IcmpErrorKind};
 
 use super::DataPlane;
 use crate::Edge;
 
-/// A bounded queue. A SYN that finds it full is never answered, which RFC 5382 REQ-4 allows.
+/// A bounded queue in the order in which its SYNs are due, which is not that in which they came: pools
+/// are patient in different ways. The owners of public addresses share it (docs/shares.md). A SYN that
+/// finds no room is never answered, as RFC 5382 REQ-4 allows.
 pub(crate) struct Unsolicited {
     waiting: VecDeque<Waiting>,
-    limit: usize,
+    quota: Quota<1>,
 }
 
 struct Waiting {
     due: Time,
+    tenant: Tenant,
     edge: Edge,
     headers: Headers,
     /// Its beginning: of a SYN all.
@@ -26,25 +29,39 @@ struct Waiting {
 
 impl Unsolicited {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { waiting: VecDeque::with_capacity(limit), limit }
+        let total = u32::try_from(limit).unwrap_or(u32::MAX);
+        Self { waiting: VecDeque::with_capacity(limit), quota: Quota::new([total]) }
     }
 
-    pub(crate) fn hold(&mut self, due: Time, edge: Edge, packet: &[u8], headers: &Headers) {
-        if self.waiting.len() >= self.limit {
+    pub(crate) fn share_among(&mut self, tenants: impl Iterator<Item = Tenant>) {
+        self.quota.share_among(tenants);
+    }
+
+    fn hold(&mut self, due: Time, edge: Edge, tenant: Tenant, packet: &[u8], headers: &Headers) {
+        if !self.quota.has_room(0, tenant) {
             return;
         }
+        self.quota.take(0, tenant);
         let mut bytes = [0; 128];
         let packet = packet.get(..usize::from(headers.total_length)).unwrap_or(packet);
         let length = packet.len().min(bytes.len());
         bytes.iter_mut().zip(packet).for_each(|(to, from)| *to = *from);
-        self.waiting.push_back(Waiting { due, edge, headers: *headers, bytes, length });
+        let at = self.waiting.partition_point(|other| other.due <= due);
+        self.waiting.insert(at, Waiting { due, tenant, edge, headers: *headers, bytes, length });
     }
 
     /// A flow opens: a SYN of its other end was no intruder's.
     pub(crate) fn cancel(&mut self, answer: impl FnOnce() -> FiveTuple) {
         if !self.waiting.is_empty() {
             let answer = answer();
-            self.waiting.retain(|waiting| waiting.headers.tuple() != answer);
+            let Self { waiting, quota } = self;
+            waiting.retain(|waiting| {
+                let stays = waiting.headers.tuple() != answer;
+                if !stays {
+                    quota.give_back(0, waiting.tenant);
+                }
+                stays
+            });
         }
     }
 
@@ -56,7 +73,8 @@ impl Unsolicited {
 impl DataPlane {
     /// Holds a SYN that nobody asked for.
     pub(super) fn hold(&mut self, after: Duration, edge: Edge, packet: &[u8], headers: &Headers) {
-        self.unsolicited.hold(self.now + after, edge, packet, headers);
+        let tenant = self.snapshot.tenant_at(edge, headers.destination);
+        self.unsolicited.hold(self.now + after, edge, tenant, packet, headers);
     }
 
     /// Answers the SYNs that have waited long enough.
@@ -64,7 +82,8 @@ impl DataPlane {
         while self.unsolicited.next_due().is_some_and(|due| due <= self.now)
             && let Some(waiting) = self.unsolicited.waiting.pop_front()
         {
-            let Waiting { edge, headers, bytes, length, .. } = waiting;
+            let Waiting { tenant, edge, headers, bytes, length, .. } = waiting;
+            self.unsolicited.quota.give_back(0, tenant);
             let about = bytes.get(..length).unwrap_or_default();
             self.complain(edge, IcmpErrorKind::PortUnreachable, about, &headers);
         }

@@ -1,8 +1,10 @@
 //! Edges and things by their names.
 
+use core::net::Ipv4Addr;
+
 use vnetem_packet::{SubnetId, VnetId};
 
-use super::Snapshot;
+use super::{EndpointView, Snapshot};
 use crate::{Edge, ResourceId, ServiceId};
 
 impl Snapshot {
@@ -66,6 +68,42 @@ impl Snapshot {
     pub fn resource_name(&self, id: ResourceId) -> String {
         let view = self.resources.by_id.get(&id);
         view.map_or_else(|| id.to_string(), |view| view.name.clone())
+    }
+
+    /// The name under which the endpoint of a service stands on a subnet; the service's where none does.
+    pub(crate) fn endpoint_name(&self, subnet: SubnetId, service: ServiceId) -> String {
+        let endpoint = self.endpoint_view(subnet, service);
+        endpoint.map_or_else(|| self.service_name(service), |endpoint| endpoint.name.clone())
+    }
+
+    /// The regions in the scope of an endpoint; none where the scope is worldwide.
+    pub(crate) fn scope_of(&self, subnet: SubnetId, service: ServiceId) -> Vec<&str> {
+        let regions = self.endpoint_view(subnet, service).and_then(|it| it.regions.as_ref());
+        let names = regions.into_iter().flatten();
+        names.filter_map(|region| self.region_name(*region)).collect()
+    }
+
+    /// The region of an address of a service, where it is known.
+    pub(crate) fn region_of(&self, address: Ipv4Addr) -> Option<&str> {
+        let (_, &region) = self.services.regions.lookup(address)?;
+        self.region_name(region)
+    }
+
+    /// The network of a subnet, `vnet alpha`.
+    pub(crate) fn network_name(&self, subnet: SubnetId) -> String {
+        let vnet = self.vnet_of(subnet).map(|vnet| self.vnet_name(vnet));
+        format!("vnet {}", vnet.unwrap_or_else(|| "?".into()))
+    }
+
+    fn endpoint_view(&self, subnet: SubnetId, service: ServiceId) -> Option<&EndpointView> {
+        let subnet = self.subnet(subnet)?;
+        let own = subnet.endpoints.iter().find(|endpoint| endpoint.service == service);
+        let before = subnet.lags.iter().filter(|lag| lag.service == service);
+        own.or_else(|| before.filter_map(|lag| lag.before.as_ref()).next())
+    }
+
+    fn region_name(&self, number: u16) -> Option<&str> {
+        self.services.region_names.get(usize::from(number)).map(String::as_str)
     }
 
     fn vnet_name(&self, id: VnetId) -> String {

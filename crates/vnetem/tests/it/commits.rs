@@ -50,6 +50,7 @@ const PATHS: [&str; 2] = ["/subscriptions/7", "/subscriptions/8"];
 fn world() -> World {
     let mut network = Network::new();
     let storage = network.add_service("storage", &[net(PREFIXES[0])]).unwrap();
+    network.set_takes_policies(storage, true).unwrap();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let beta = network.add_vnet("beta", &[net("10.1.0.0/16")]).unwrap();
     let subnets =
@@ -133,7 +134,7 @@ impl World {
 
     /// What a data plane says of every packet that could be told apart, without the generation.
     fn said(&mut self) -> Vec<String> {
-        let plane = DataPlane::new(self.network.commit(), Settings::default());
+        let plane = DataPlane::new(self.network.commit(), Settings::replayable(0));
         let mut said = Vec::new();
         let sources = ["10.0.0.4", "10.0.0.5", "10.0.1.4", "10.1.0.4"];
         let destinations = [

@@ -273,6 +273,7 @@ fn a_recreated_subnet_is_another_one() {
 fn lines(routes: &[EffectiveRoute]) -> Vec<String> {
     let line = |route: &EffectiveRoute| {
         let state = match route.state {
+            RouteState::OutOfScope => "OutOfScope".to_owned(),
             RouteState::Active => "Active".to_string(),
             RouteState::Invalid(by) => format!("Invalid by {by}"),
         };

@@ -10,7 +10,7 @@ use vnetem::{
     SubnetId, Time, Transmit, VnetId,
 };
 
-use crate::packets::{datagram, end, ip, net, segment};
+use crate::packets::{datagram, end, ip, net, segment, summed};
 
 struct World {
     network: Network,
@@ -165,7 +165,7 @@ fn reset_of(made: &Transmit) -> (u32, u32) {
 /// S-17, S-18, R1, R3, U-01: both ends are reset with the exact sequence; the internet connection and UDP to the service live on.
 #[test]
 fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     let (internet, elsewhere) = world.connect(world.vm(), "10.0.0.4:50002", "8.8.8.8:443");
     let (fate, _) = world.send(world.vm(), udp("10.0.0.4:50003", "52.239.1.9:53"));
@@ -189,7 +189,7 @@ fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
 /// The same, but at the flow's next packet rather than by `poll_transmit`: whichever comes first.
 #[test]
 fn a_stale_flow_is_closed_at_its_next_packet() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     world.enable();
     let (fate, _) = world.send(service, tcp(end(ACCOUNT), public, "A", 9001, 1001));
@@ -210,7 +210,7 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
 #[test]
 fn closing_modes_say_who_is_told() {
     for (closing, told) in [(Closing::Both, 2), (Closing::Opener, 1), (Closing::Silent, 0)] {
-        let mut world = World::new(Settings { closing, ..Settings::default() });
+        let mut world = World::new(Settings { closing, ..Settings::replayable(0) });
         let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
         world.enable();
         let made = world.made();
@@ -229,7 +229,7 @@ fn closing_modes_say_who_is_told() {
 /// E7: there and back with no packet between leaves every flow as it was.
 #[test]
 fn enabling_and_disabling_with_no_traffic_between_closes_nothing() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.connect(world.vm(), VM, ACCOUNT);
     world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
     let on = world.network.commit();
@@ -245,7 +245,7 @@ fn enabling_and_disabling_with_no_traffic_between_closes_nothing() {
 #[test]
 fn skipped_generations_are_caught_up_with() {
     for skipped in [1, 30, 200] {
-        let mut world = World::new(Settings::default());
+        let mut world = World::new(Settings::replayable(0));
         world.connect(world.vm(), VM, ACCOUNT);
         world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
         world.network.commit();
@@ -263,7 +263,7 @@ fn skipped_generations_are_caught_up_with() {
         world.apply();
         assert_eq!(world.made().len(), 2, "{skipped} skipped");
         // An older snapshot is ignored.
-        let old = World::new(Settings::default()).network.commit();
+        let old = World::new(Settings::replayable(0)).network.commit();
         let generation = world.plane.generation();
         world.plane.apply(world.now, old);
         assert_eq!(world.plane.generation(), generation);
@@ -273,7 +273,7 @@ fn skipped_generations_are_caught_up_with() {
 /// E9, U-02: a prefix that joins or leaves an enabled service switches exactly the flows to it.
 #[test]
 fn a_change_of_prefixes_switches_exactly_their_flows() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.enable();
     world.connect(world.vm(), "10.0.0.4:1", "52.239.1.9:443");
     world.connect(world.vm(), "10.0.0.4:2", "40.0.0.1:443");
@@ -295,7 +295,7 @@ fn a_change_of_prefixes_switches_exactly_their_flows() {
 /// E9, C-06: so does a prefix that moves out of the scope of an endpoint, into another region.
 #[test]
 fn a_change_of_regions_switches_exactly_their_flows() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let place = |world: &mut World, region: &str| {
         // Both are there before and after, so that they keep their numbers.
         let others = [("52.239.2.0/24", "westeurope"), ("52.239.3.0/24", "eastus")];
@@ -318,7 +318,7 @@ fn a_change_of_regions_switches_exactly_their_flows() {
 /// O5: a segment without place in its connection, foreseen by the trace, too.
 #[test]
 fn a_segment_that_does_not_fit_is_dropped() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
     let (fate, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
     assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
@@ -327,7 +327,7 @@ fn a_segment_that_does_not_fit_is_dropped() {
 /// E9: where no endpoint is enabled, a tag update closes nothing, though the packets now leave by the service's edge.
 #[test]
 fn a_tag_update_without_an_endpoint_closes_nothing() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.connect(world.vm(), VM, "40.0.0.1:443");
     world
         .network
@@ -343,7 +343,7 @@ fn a_tag_update_without_an_endpoint_closes_nothing() {
 /// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away ends its flows and no others.
 #[test]
 fn attaching_a_gateway_keeps_flows_and_removing_an_address_ends_them() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.network.set_outbound(world.web, Outbound::Default(ip("20.9.9.9"))).unwrap();
     world.apply();
@@ -371,7 +371,7 @@ fn rules(default: DefaultAction) -> RuleSet {
 /// S-06, S-16, A4, D1: what the service is told follows the rules of the moment, without closing the flow.
 #[test]
 fn marks_follow_the_rules_and_flows_stay_open() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let mut selected = rules(DefaultAction::Deny);
     selected.add_ip_rule(IpRule::Address(ip("20.1.1.1"))).unwrap();
     let account = world
@@ -402,7 +402,7 @@ fn marks_follow_the_rules_and_flows_stay_open() {
 #[test]
 fn deny_modes_deliver_reset_or_drop() {
     for mode in [DenyMode::Deliver, DenyMode::Reset, DenyMode::Drop] {
-        let mut world = World::new(Settings::default());
+        let mut world = World::new(Settings::replayable(0));
         world
             .network
             .add_resource(world.storage, "acct", ip("52.239.1.9"), rules(DefaultAction::Deny))
@@ -429,7 +429,7 @@ fn deny_modes_deliver_reset_or_drop() {
 /// P8, P9, R-24, E6: who may send what from where.
 #[test]
 fn sources_that_cannot_be_are_dropped() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let fixed = world.network.add_nic(world.web, "fixed", ip("10.0.0.9")).unwrap();
     let router = world.network.add_nic(world.web, "router", ip("10.0.0.10")).unwrap();
     world.network.set_ip_forwarding(router, true).unwrap();
@@ -494,7 +494,7 @@ fn sources_that_cannot_be_are_dropped() {
 /// An answer enters at the very edge by which the question left, or not at all.
 #[test]
 fn an_answer_by_another_edge_is_dropped() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let (forward, packet) = world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
     assert_eq!(forward.to, Edge::Internet);
     let source = Headers::parse(&packet).unwrap().tuple().source;
@@ -511,7 +511,7 @@ fn an_answer_by_another_edge_is_dropped() {
 /// E10, N4: nor does whoever opened a flow go on by another edge.
 #[test]
 fn an_opener_stays_at_its_edge() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let nic = world.network.add_nic(world.web, "vm", ip("10.0.0.4")).unwrap();
     world.network.set_public_address(nic, Some(ip("20.2.2.2"))).unwrap();
     world.apply();
@@ -525,7 +525,7 @@ fn an_opener_stays_at_its_edge() {
 /// P10, T-26: nothing is forwarded with a time to live that is over; the sender is told once, from its gateway, and no flow is made.
 #[test]
 fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let mut packet = syn(VM, ACCOUNT);
     packet[8] = 1;
     packet[10..12].fill(0);
@@ -545,7 +545,7 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
 /// T8: one call closes a bounded number of flows, so that other packets need not wait until all are closed.
 #[test]
 fn one_call_closes_a_bounded_number_of_flows() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     for port in 1..=3000 {
         let client = SocketAddrV4::new(ip("10.0.0.4"), port);
         world.forwarded(world.vm(), datagram(client, end("8.8.8.8:53"), b"?"));
@@ -565,7 +565,7 @@ fn one_call_closes_a_bounded_number_of_flows() {
 /// T9: a queue that nobody empties is bounded, and what found no room is counted.
 #[test]
 fn a_full_queue_drops_and_counts() {
-    let mut world = World::new(Settings { queue: 3, events: 2, ..Settings::default() });
+    let mut world = World::new(Settings { queue: 3, events: 2, ..Settings::replayable(0) });
     for port in 1..=5 {
         world.connect(world.vm(), &format!("10.0.0.4:{port}"), ACCOUNT);
     }
@@ -574,16 +574,24 @@ fn a_full_queue_drops_and_counts() {
         world
             .send(world.vm(), tcp(end(&format!("10.0.0.4:{port}")), end(ACCOUNT), "A", 1001, 9001));
     }
+    // What a change has to say waits for room and is never lost.
     let counters = world.plane.counters();
-    assert_eq!((counters.generated.packets, counters.queue_full.packets), (10, 7));
-    assert_eq!(counters.events_lost, 8);
+    assert_eq!((counters.generated.packets, counters.queue_full.packets), (2, 0));
+    assert_eq!(world.made().len(), 10);
+    assert_eq!(world.plane.counters().events_lost, 8);
+    for port in 1..=5 {
+        let mut late = udp(&format!("10.0.0.4:{port}"), "8.8.8.8:53");
+        late[8] = 1;
+        assert_eq!(world.send(world.vm(), summed(late)).0, Fate::Drop(DropReason::TtlExpired));
+    }
+    assert_eq!(world.plane.counters().queue_full.packets, 2);
     assert_eq!(world.made().len(), 3);
 }
 
 /// T4: a clock that steps back ends nothing early and brings nothing back.
 #[test]
 fn a_clock_that_steps_back_counts_as_standing_still() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.connect(world.vm(), VM, ACCOUNT);
     world.wait(Duration::from_secs(200));
     world.forwarded(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
@@ -606,7 +614,7 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
 /// I1, S-05: two networks with the same addresses, hosts, ports and remotes never meet, with and without endpoints.
 #[test]
 fn overlapping_networks_never_meet() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let beta = world.network.add_vnet("beta", &[net("10.0.0.0/16")]).unwrap();
     let other = world.network.add_subnet(beta, "web", net("10.0.0.0/24")).unwrap();
     world.network.set_outbound(other, Outbound::NatGateway(vec![ip("20.2.2.2")])).unwrap();
@@ -628,7 +636,7 @@ fn overlapping_networks_never_meet() {
 /// A removed subnet's connections are closed, and late answers still carry its identity (A7, I5).
 #[test]
 fn a_removed_subnet_closes_its_connections() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     world.enable();
     let (service, _) = world.connect(world.vm(), VM, ACCOUNT);
     world.network.remove_subnet(world.web).unwrap();
@@ -642,7 +650,7 @@ fn a_removed_subnet_closes_its_connections() {
 /// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the packet that says so.
 #[test]
 fn a_refused_connection_is_forgotten_at_once() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::new(Settings::replayable(0));
     let web = Edge::Subnet(world.web);
     let (out, packet) = world.forwarded(web, syn(VM, ACCOUNT));
     let source = Headers::parse(&packet).unwrap().tuple().source;
@@ -659,7 +667,7 @@ fn a_refused_connection_is_forgotten_at_once() {
 #[test]
 fn n_23_a_load_balancer_resets_what_idles_out() {
     for resets in [true, false] {
-        let mut world = World::new(Settings::default());
+        let mut world = World::new(Settings::replayable(0));
         world.network.set_outbound(world.web, Outbound::Private).unwrap();
         let nic = world.network.add_nic(world.web, "vm", ip("10.0.0.4")).unwrap();
         let balancer =

@@ -16,7 +16,7 @@ fn syn(source: &str, destination: &str) -> Vec<u8> {
 }
 
 fn plane(network: &mut Network) -> DataPlane {
-    DataPlane::new(network.commit(), Settings::default())
+    DataPlane::new(network.commit(), Settings::replayable(0))
 }
 
 /// Where a packet leaves, and its source then.
@@ -199,7 +199,7 @@ fn a_private_endpoint_leads_to_its_resource() {
     let snapshot = network.commit();
     assert_eq!(snapshot.resource_behind(id), Some(resource));
     assert_eq!(snapshot.resource_behind(PrivateEndpointId(99)), None);
-    let mut plane = DataPlane::new(snapshot, Settings::default());
+    let mut plane = DataPlane::new(snapshot, Settings::replayable(0));
     let private = Edge::PrivateEndpoint(id);
     talk(&mut plane, Edge::Subnet(web), "10.0.0.4:50001", private, "10.0.1.5:443");
     let spoofed = refused(&mut plane, private, syn("10.0.1.6:443", "10.0.0.4:50001"));

@@ -15,6 +15,7 @@ use crate::packets::segment;
 fn world() -> World {
     let mut w = base::world();
     w.network.enable_endpoint(w.web, w.storage, Scope::Worldwide).unwrap();
+    w.network.set_takes_policies(w.storage, true).unwrap();
     w
 }
 
@@ -45,7 +46,7 @@ fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
     let gateway = Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)]);
     w.network.set_outbound(w.web, gateway).unwrap();
     let by_endpoint = |w: &mut World, to: [u8; 4]| {
-        let plane = DataPlane::new(w.network.commit(), Settings::default());
+        let plane = DataPlane::new(w.network.commit(), Settings::replayable(0));
         let ends = [([10, 0, 0, 4], 50_000), (to, 443)]
             .map(|(address, port)| std::net::SocketAddrV4::new(Ipv4Addr::from(address), port));
         let syn = segment(ends[0], ends[1], "S", (1000, 0), &[]);
@@ -106,13 +107,13 @@ fn a_policy_wants_endpoint_region_and_room() {
     let said = |refused: Result<(), vnetem::EditError>| refused.unwrap_err().to_string();
     assert_eq!(
         said(w.network.attach_policy(db, w.storage, logs)),
-        "subnet db: policy logs needs the subnet's endpoint for Microsoft.Storage first"
+        "subnet db: policy logs needs the subnet's endpoint for storage first"
     );
     let place = |region: &str| Placement { region: region.into(), ..Placement::default() };
     w.network.place_vnet(w.alpha, place("eastus")).unwrap();
     let elsewhere = "subnet web: policy logs is in westeurope, the virtual network in eastus";
     assert_eq!(said(w.network.attach_policy(w.web, w.storage, logs)), elsewhere);
-    w.network.place_vnet(w.alpha, place("WestEurope")).unwrap();
+    w.network.place_vnet(w.alpha, place("West Europe")).unwrap();
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()));
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "D4");
     assert_eq!(said(w.network.place_vnet(w.alpha, place("eastus"))), elsewhere);

@@ -26,7 +26,7 @@ struct World {
 fn world() -> World {
     let base::World { mut network, alpha, web, .. } = base::world();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     World { network, plane, alpha, web, now: Time(0) }
 }
 
@@ -85,7 +85,7 @@ fn later_packets_take_what_the_first_one_was_told() {
     };
     assert_eq!(steps(&w), ["flow", "route", "source", "verdict"]);
     let external = w.open(VM, FAR);
-    assert_eq!(steps(&w), ["flow", "verdict"]);
+    assert_eq!(steps(&w), ["flow", "given", "given", "verdict"]);
     for _ in 0..3 {
         assert_eq!(w.out(VM, FAR, "A").1, format!("{external} > {FAR} tcp A"));
     }

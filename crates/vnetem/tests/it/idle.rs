@@ -53,7 +53,7 @@ impl World {
         network.add_member(balancer, nics[1]).unwrap();
         let rule = OutboundRule { idle: minutes(30), ..OutboundRule::default() };
         network.set_outbound_rule(balancer, rule).unwrap();
-        let plane = DataPlane::new(network.commit(), Settings::default());
+        let plane = DataPlane::new(network.commit(), Settings::replayable(0));
         Self { network, plane, now: Time(0), subnets, balancer, nics }
     }
 

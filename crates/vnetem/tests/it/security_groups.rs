@@ -28,7 +28,7 @@ fn world() -> World {
     let db = network.add_subnet(alpha, "db", net("10.0.1.0/24")).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let vm = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     World { network, plane, alpha, web, db, vm, storage }
 }
 

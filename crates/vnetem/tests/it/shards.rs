@@ -120,7 +120,7 @@ struct Fleet {
 impl Fleet {
     fn new(snapshot: &Arc<Snapshot>, workers: usize) -> Self {
         let plane = |shard| {
-            let mut settings = Settings { shard: Some(shard), ..Settings::default() };
+            let mut settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
             settings.flows.capacity = 512;
             settings.flows.held = 64;
             settings.flows.cells = 64;
@@ -172,7 +172,7 @@ fn a_member_has_all_its_ports_in_its_shard() {
     let balancer = network.add_load_balancer(alpha, "lb", &[ip("20.1.1.1")]).unwrap();
     let member = network.add_nic(pool, "member", ip("10.0.0.4")).unwrap();
     network.add_member(balancer, member).unwrap();
-    let settings = Settings { shard: Shard::all().nth(9), ..Settings::default() };
+    let settings = Settings { shard: Shard::all().nth(9), ..Settings::replayable(0) };
     let mut plane = DataPlane::new(network.commit(), settings);
     for port in 1..=1024 {
         let source = SocketAddrV4::new(ip("10.0.0.4"), port);
@@ -350,7 +350,7 @@ fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
         let far = SocketAddrV4::new(ip("9.9.9.9"), 443);
         let mut opens = syn(inside, far);
         let shard = sharding.shard(Edge::Subnet(web), &opens);
-        let settings = Settings { shard: Some(shard), ..Settings::default() };
+        let settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
         let mut plane = DataPlane::new(network.commit(), settings);
         let fate = plane.process(Time(0), Edge::Subnet(web), &mut opens).fate;
         let Fate::Forward(Forward { source: SourceMode::Translated(external), .. }) = fate else {
@@ -370,4 +370,156 @@ fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
         assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
         assert!(plane.poll_transmit(Time(0)).is_some(), "the tombstone answers");
     }
+}
+
+/// What the internet and a service's public edge answer, and GRE, meet the shard of their flow in a
+/// network of any range: none of them says who is inside.
+#[test]
+fn ranges_of_any_class_keep_their_shards() {
+    for range in ["30.1", "192.0", "198.18", "100.64", "10.0", "172.20", "1.1", "32.0"] {
+        let length = if range == "32.0" { 7 } else { 16 };
+        let mut network = Network::new();
+        let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
+        let vnet = network.add_vnet("net", &[net(&format!("{range}.0.0/{length}"))]).unwrap();
+        // Who has the same addresses elsewhere, and who has those of the internet.
+        network.add_vnet("twin", &[net(&format!("{range}.0.0/16"))]).unwrap();
+        network.add_vnet("squatter", &[net("8.8.0.0/16")]).unwrap();
+        let subnet = |network: &mut Network, name, third| {
+            network.add_subnet(vnet, name, net(&format!("{range}.{third}.0/24"))).unwrap()
+        };
+        let pool = subnet(&mut network, "pool", 1);
+        let own = subnet(&mut network, "own", 2);
+        let members = subnet(&mut network, "members", 3);
+        let rules = vnetem::PoolRules { other_protocols: true, ..vnetem::PoolRules::LINUX };
+        let outbound = Outbound::Pool {
+            addresses: vec![ip("20.1.1.1")],
+            first_port: 1024,
+            last_port: 65_535,
+            rules,
+        };
+        network.set_outbound(pool, outbound).unwrap();
+        let at = |third: u8, host: u8| ip(&format!("{range}.{third}.{host}"));
+        let balancer = network.add_load_balancer(vnet, "lb", &[ip("20.1.4.4")]).unwrap();
+        let mut senders: Vec<(Edge, Ipv4Addr)> = Vec::new();
+        for host in 4..32 {
+            senders.push((Edge::Subnet(pool), at(1, host)));
+            let nic = network.add_nic(own, &format!("own{host}"), at(2, host)).unwrap();
+            let public = Ipv4Addr::new(20, 1, 9, host);
+            network.set_public_address(nic, Some(public)).unwrap();
+            senders.push((Edge::Nic(nic), at(2, host)));
+            let nic = network.add_nic(members, &format!("member{host}"), at(3, host)).unwrap();
+            network.add_member(balancer, nic).unwrap();
+            senders.push((Edge::Nic(nic), at(3, host)));
+        }
+        network.enable_endpoint(own, storage, Scope::Worldwide).unwrap();
+        let mut fleet = Fleet::new(&network.commit(), 1);
+        let mut asked = Vec::new();
+        for &(edge, address) in &senders {
+            let from = SocketAddrV4::new(address, 40_000);
+            // The public, an address that an unconnected network has too, the endpoint, a
+            // neighbour.
+            for to in ["9.9.9.9:53", "8.8.8.8:53", "52.239.1.9:443"] {
+                asked.push(Arrival { edge, bytes: udp(from, to.parse().unwrap()) });
+            }
+            let service = "52.239.1.9:443".parse().unwrap();
+            asked.push(Arrival { edge, bytes: syn(from, service) });
+            let neighbour = SocketAddrV4::new(at(1, 200), 9000);
+            asked.push(Arrival { edge, bytes: udp(from, neighbour) });
+        }
+        let mut gre = Vec::new();
+        for far in 1..28 {
+            let (_, source) = senders[3 * usize::from(far)];
+            let to = Ipv4Addr::new(9, 9, 8, far);
+            gre.push(Arrival { edge: Edge::Subnet(pool), bytes: bare(source, to) });
+        }
+        for (asked, answer) in
+            [(asked, answers as fn(&[Departure]) -> Vec<Arrival>), (gre, bare_answers)]
+        {
+            let departures = fleet.process(&asked);
+            assert!(departures.iter().all(is_forwarded), "{range}: {departures:?}");
+            let came = answer(&departures);
+            assert!(came.len() * 5 >= departures.len() * 4, "{range}: {}", came.len());
+            let back = fleet.process(&came);
+            let lost = back.iter().filter(|departure| !is_forwarded(departure)).count();
+            assert_eq!(lost, 0, "{range}: answers lost of {}", back.len());
+        }
+    }
+}
+
+/// What sites, appliances and peers say to each other meets one shard at every edge on its way.
+#[test]
+fn connected_networks_share_their_shards() {
+    let mut network = Network::new();
+    let [spoke, hub, other] = [("spoke", "30.1"), ("hub", "198.18"), ("other", "10.3")]
+        .map(|(name, range)| network.add_vnet(name, &[net(&format!("{range}.0.0/16"))]).unwrap());
+    let site = network.add_site("office", &[net("150.1.0.0/16")], &[ip("20.3.3.3")]).unwrap();
+    network.peer(spoke, hub).unwrap();
+    network.peer(hub, other).unwrap();
+    network.connect(hub, site, &[net("150.1.0.0/16")]).unwrap();
+    let web = network.add_subnet(spoke, "web", net("30.1.0.0/24")).unwrap();
+    let mid = network.add_subnet(hub, "mid", net("198.18.0.0/24")).unwrap();
+    let db = network.add_subnet(other, "db", net("10.3.0.0/24")).unwrap();
+    let [one, two] = [4, 5].map(|last| {
+        let nic = network.add_nic(mid, &format!("fw{last}"), Ipv4Addr::new(198, 18, 0, last));
+        network.set_ip_forwarding(*nic.as_ref().unwrap(), true).unwrap();
+        nic.unwrap()
+    });
+    let to_one = NextHop::VirtualAppliance(ip("198.18.0.4"));
+    for subnet in [web, db] {
+        network.set_route(subnet, net("0.0.0.0/0"), to_one).unwrap();
+    }
+    let mut fleet = Fleet::new(&network.commit(), 1);
+    let mut passed = 0;
+    for host in 4..=67 {
+        let [a, b] = [[30, 1, 0, host], [10, 3, 0, host]].map(|it| SocketAddrV4::new(it.into(), 7));
+        let c = SocketAddrV4::new(Ipv4Addr::new(150, 1, 0, host), 7);
+        let (d, e) = (SocketAddrV4::new(*b.ip(), 8), SocketAddrV4::new(ip("198.18.0.5"), 7));
+        // Both ways over each hop, the question first.
+        for (from, to, source, destination) in [
+            (Edge::Subnet(web), Edge::Nic(one), a, b),
+            (Edge::Nic(one), Edge::Subnet(db), a, b),
+            (Edge::Subnet(web), Edge::Nic(one), a, c),
+            (Edge::Nic(one), Edge::Site(site), a, c),
+            (Edge::Nic(one), Edge::Subnet(web), d, a),
+            (Edge::Nic(one), Edge::Nic(two), b, e),
+        ] {
+            let ask = Arrival { edge: from, bytes: udp(source, destination) };
+            let answer = Arrival { edge: to, bytes: udp(destination, source) };
+            let done = fleet.process(&[ask, answer]);
+            let edges: Vec<_> = done.iter().map(|it| it.verdict.forwarded_to()).collect();
+            assert_eq!(edges, [Some(to), Some(from)], "{source} > {destination} from {from:?}");
+            passed += 1;
+        }
+    }
+    assert_eq!(passed, 64 * 6);
+}
+
+fn is_forwarded(departure: &Departure) -> bool {
+    matches!(departure.verdict.fate, Fate::Forward(_))
+}
+
+/// A packet without ports (GRE).
+fn bare(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+    let mut bytes = vec![0; 28];
+    etherparse::Ipv4Header::new(
+        8,
+        64,
+        etherparse::IpNumber::GRE,
+        source.octets(),
+        destination.octets(),
+    )
+    .unwrap()
+    .write(&mut &mut bytes[..20])
+    .unwrap();
+    bytes
+}
+
+/// The answers to packets without ports.
+fn bare_answers(departures: &[Departure]) -> Vec<Arrival> {
+    let answer = |departure: &Departure| {
+        let headers = Headers::parse(&departure.bytes).unwrap();
+        let bytes = bare(headers.destination, headers.source);
+        Some(Arrival { edge: departure.verdict.forwarded_to()?, bytes })
+    };
+    departures.iter().filter_map(answer).collect()
 }

@@ -25,7 +25,7 @@ struct World {
 
 impl World {
     fn new(rules: PoolRules) -> Self {
-        Self::with(rules, [1, 65_535], Settings::default())
+        Self::with(rules, [1, 65_535], Settings::replayable(0))
     }
 
     fn with(rules: PoolRules, [first_port, last_port]: [u16; 2], settings: Settings) -> Self {
@@ -133,7 +133,7 @@ fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
         |rules| Outbound::Pool { addresses: vec![PUBLIC], first_port: 1, last_port: 9, rules };
     let open = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
     network.set_outbound(web, pool(open)).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut world = World { plane, now: Time(0), web };
     let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
     world.forward(Edge::Internet, udp("9.9.9.9:1", &source, 9));
@@ -161,7 +161,7 @@ fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
         rules,
     };
     network.set_outbound(web, pool(1000)).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut world = World { plane, now: Time(0), web };
     let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
     world.forward(Edge::Internet, udp("9.9.9.9:1", &source, 9));
@@ -184,7 +184,7 @@ fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
     let addresses = vec![PUBLIC];
     let pool = Outbound::Pool { addresses, first_port: 1024, last_port: 2047, rules };
     network.set_outbound(web, pool).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut world = World { plane, now: Time(0), web };
     let source = world.source(udp("10.0.0.4:7", REMOTE, 9));
     world.forward(Edge::Internet, udp("9.9.9.9:1", &source.to_string(), 9));
@@ -212,7 +212,7 @@ fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
         Outbound::Pool { addresses: vec![PUBLIC], first_port: 1024, last_port: 2047, rules }
     };
     network.set_outbound(web, pool(Filtering::Address)).unwrap();
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut world = World { plane, now: Time(0), web };
     let old = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
     network.set_outbound(web, pool(Filtering::AddressAndPort)).unwrap();
@@ -352,7 +352,7 @@ fn t_22_a_redirect_does_not_cross_a_translation() {
 #[test]
 fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
     let mtu = Mtu { public: 1000, private: 900 };
-    let settings = Settings { mtu, ..Settings::default() };
+    let settings = Settings { mtu, ..Settings::replayable(0) };
     let mut world = World::with(PoolRules::AZURE, [1, 65_535], settings);
     let vm = Edge::Subnet(world.web);
     let source = world.source(dont_fragment(udp("10.0.0.4:7", REMOTE, 972), true)).to_string();
@@ -395,7 +395,7 @@ fn t_34_a_refusal_is_told_as_the_pool_says() {
             (PoolRules { limits: rate, ..rules }, DropReason::FlowRate),
         ] {
             let last = if reason == DropReason::SnatExhausted { 5 } else { 50 };
-            let mut world = World::with(rules, [5, last], Settings::default());
+            let mut world = World::with(rules, [5, last], Settings::replayable(0));
             let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
             let vm = Edge::Subnet(world.web);
             assert_eq!(world.drop(vm, udp("10.0.0.4:8", REMOTE, 9)), reason);
@@ -481,7 +481,7 @@ fn t_36_the_segment_size_of_both_sides_is_clamped() {
 #[test]
 fn t_37_events_say_what_happened_to_translations() {
     for log_remotes in [false, true] {
-        let settings = Settings { translation_events: 16, log_remotes, ..Settings::default() };
+        let settings = Settings { translation_events: 16, log_remotes, ..Settings::replayable(0) };
         let blocks = Blocks::Dynamic { size: 2, most: 1 };
         let mut world = World::with(PoolRules { blocks, ..PoolRules::AZURE }, [6, 7], settings);
         let vm = Edge::Subnet(world.web);
@@ -510,13 +510,17 @@ fn t_37_events_say_what_happened_to_translations() {
 #[test]
 fn t_38_the_same_calls_give_the_same_bytes() {
     let run = |seed| {
-        let mut settings = Settings::default();
-        settings.flows.seed = seed;
+        let settings = Settings::replayable(seed);
         let mut world = World::with(PoolRules::RFC, [1, 65_535], settings);
         let vm = Edge::Subnet(world.web);
         (0..50)
             .map(|n| {
-                world.forward(vm, udp(&format!("10.0.0.{}:9", n % 9), &format!("8.8.8.8:{n}"), 9)).1
+                world
+                    .forward(
+                        vm,
+                        udp(&format!("10.0.0.{}:9", 4 + n % 9), &format!("8.8.8.8:{n}"), 9),
+                    )
+                    .1
             })
             .collect::<Vec<_>>()
     };
@@ -528,7 +532,7 @@ fn t_38_the_same_calls_give_the_same_bytes() {
 #[test]
 fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
     for verify_checksums in [false, true] {
-        let settings = Settings { verify_checksums, ..Settings::default() };
+        let settings = Settings { verify_checksums, ..Settings::replayable(0) };
         let mut world = World::with(PoolRules::AZURE, [1, 65_535], settings);
         let vm = Edge::Subnet(world.web);
         let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
@@ -560,7 +564,7 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
 /// T5, O5: a trace changes nothing, so that it does not remove what has run out either; once that is done it tells what happens.
 #[test]
 fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
-    let mut world = World::with(INDEPENDENT, [1024, 1024], Settings::default());
+    let mut world = World::with(INDEPENDENT, [1024, 1024], Settings::replayable(0));
     assert_eq!(world.source(udp("10.0.0.4:5000", REMOTE, 1)).port(), 1024);
     world.now = Time(world.now.0 + 3_600_000_000_000);
     let other = udp("10.0.0.5:5000", REMOTE, 1);
@@ -587,7 +591,7 @@ fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
     for (nic, address) in nics.into_iter().zip(own) {
         network.set_public_address(nic, Some(address)).unwrap();
     }
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut world = World { plane, now: Time(0), web };
     let calls = own.map(|address| udp("9.9.9.9:5", &format!("{address}:53"), 9));
     for (call, nic) in calls.iter().zip(nics) {
@@ -616,7 +620,7 @@ fn what_an_interface_opened_ends_where_it_begins_to_forward() {
     let [router, other] = [4, 5].map(|last| {
         network.add_nic(web, &format!("nic{last}"), Ipv4Addr::new(10, 0, 0, last)).unwrap()
     });
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut world = World { plane, now: Time(0), web };
     for is_on in [true, false] {
         for (nic, from) in [(router, "10.0.0.4:5"), (other, "10.0.0.5:5")] {

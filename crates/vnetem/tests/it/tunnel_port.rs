@@ -38,7 +38,7 @@ fn world() -> World {
         network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();
         (vnet, web)
     });
-    let plane = DataPlane::new(network.commit(), Settings::default());
+    let plane = DataPlane::new(network.commit(), Settings::replayable(0));
     World { network, plane, storage, subnets }
 }
 

@@ -118,7 +118,8 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             PoolRules {
                 keep_port: true,
                 limits: Limits { flows: 0, ports: 2, rate: None },
-                unsolicited_syn: Some(Duration::from_secs(10)),
+                // Less patient than another pool, which may have the same address.
+                unsolicited_syn: Some(Duration::from_secs(7)),
                 other_protocols: true,
                 ..PoolRules::AZURE
             },

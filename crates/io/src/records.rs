@@ -1,0 +1,67 @@
+//! Records of a capture as they lie in the file, one after the other, whatever their length.
+
+use std::io::{self, BufReader, Read};
+
+use crate::CaptureError;
+
+/// Bytes of a record or block that are kept. An IPv4 packet has 65,535 at most; the rest is room for
+/// what a link and the format put around it.
+const LONGEST: u64 = 16 << 20;
+
+/// A file that is read record by record.
+pub(crate) struct Records<R: Read> {
+    reader: BufReader<R>,
+    /// The record that was read last.
+    bytes: Vec<u8>,
+}
+
+/// How a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// It is whole.
+    Kept,
+    /// It is too long to be kept: only its head is here, and behind that its last bytes where the
+    /// format repeats the length there.
+    TooLong,
+}
+
+impl<R: Read> Records<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader: BufReader::new(reader), bytes: Vec::new() }
+    }
+
+    /// The bytes of the record that was read last.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads so many bytes, which begin a record. Gives fewer than four, such as none, only at the end of
+    /// the file.
+    pub(crate) fn begin(&mut self, head: u64) -> io::Result<usize> {
+        self.bytes.clear();
+        self.extend(head)
+    }
+
+    /// Reads on until the record has so many bytes, of which the last `tail` are kept in any case.
+    pub(crate) fn finish(&mut self, length: u64, tail: u64) -> Result<Length, CaptureError> {
+        let have = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
+        if length <= LONGEST {
+            return self.extend_exactly(length.saturating_sub(have)).map(|()| Length::Kept);
+        }
+        let between = length.saturating_sub(have).saturating_sub(tail);
+        if io::copy(&mut self.reader.by_ref().take(between), &mut io::sink())? < between {
+            return Err(CaptureError::Truncated);
+        }
+        self.extend_exactly(tail).map(|()| Length::TooLong)
+    }
+
+    fn extend_exactly(&mut self, count: u64) -> Result<(), CaptureError> {
+        let read = u64::try_from(self.extend(count)?).unwrap_or(u64::MAX);
+        if read < count { Err(CaptureError::Truncated) } else { Ok(()) }
+    }
+
+    /// Memory grows with what the file has, not with what it promises.
+    fn extend(&mut self, count: u64) -> io::Result<usize> {
+        self.reader.by_ref().take(count).read_to_end(&mut self.bytes)
+    }
+}

@@ -1,0 +1,125 @@
+//! How hosts answer what was opened from outside: by the best route of their own subnet, which need
+//! not lead back to where the question came from.
+
+use vnetem_nat::{Flow, Side};
+use vnetem_packet::FiveTuple;
+
+use crate::decision::{Decision, Hit, Judgement, Renewal};
+use crate::edge::{EdgeCode, Place};
+use crate::origin::Entry;
+use crate::path::Path;
+use crate::pipeline::Pipeline;
+use crate::trace::{Note, Step};
+use crate::{DenyReason, DropReason};
+
+/// Why an answer goes nowhere.
+pub(crate) enum Lost {
+    Drop(DropReason),
+    Deny(DenyReason),
+}
+
+impl Pipeline<'_> {
+    /// The edge of a flow's far end, with a mark if that is a host which answers another way than
+    /// the question came.
+    ///
+    /// The mark makes its edge equal to none by which packets enter, so that its answers never are
+    /// plain hits. The opener's packets are.
+    pub(crate) fn far_of(
+        self,
+        near: EdgeCode,
+        far: EdgeCode,
+        answer: &FiveTuple,
+        note: &mut impl Note,
+    ) -> EdgeCode {
+        if !self.is_from_outside(near, far, answer) {
+            return far;
+        }
+        let Some(entry) = self.entry_of(far, *answer.source.ip()) else { return far };
+        let path = self.path(entry, answer, false, &mut ());
+        if path.as_ref().is_ok_and(|path| leads_back(path, near)) {
+            return far;
+        }
+        self.explain(entry, near, answer, note);
+        far.answering_elsewhere()
+    }
+
+    /// What becomes of an answer that does not go back the way the question came. It is no part of
+    /// what translated the question, so it leaves as it is, and whoever guards the next host judges
+    /// it as any packet of no flow.
+    pub(crate) fn decide_answer(
+        self,
+        entry: Entry<'_>,
+        hit: Hit,
+        flow: &Flow<Judgement>,
+        renewed: Option<Renewal>,
+        note: &mut impl Note,
+    ) -> Decision {
+        let answer = flow.tuple(hit.side);
+        self.explain(entry, flow.judgement.near, &answer, note);
+        match self.answer_path(entry, &answer, note) {
+            Ok(to) => Decision::Answer(hit, renewed, to),
+            Err(Lost::Drop(reason)) => Decision::Drop(reason, None),
+            Err(Lost::Deny(reason)) => Decision::Deny(reason, None),
+        }
+    }
+
+    /// Whether what comes from a side of a flow is an answer that does not go back the way the
+    /// question came.
+    pub(crate) fn is_answer_elsewhere(self, flow: &Flow<Judgement>, side: Side) -> bool {
+        let Flow { opener, judgement, .. } = *flow;
+        let far = || {
+            let answer = flow.tuple(side);
+            self.far_of(judgement.near, judgement.far.plain(), &answer, &mut ())
+        };
+        side != opener && far().answers_elsewhere()
+    }
+
+    /// Where such an answer leaves.
+    fn answer_path(
+        self,
+        entry: Entry<'_>,
+        answer: &FiveTuple,
+        note: &mut impl Note,
+    ) -> Result<EdgeCode, Lost> {
+        let path = self.path(entry, answer, false, &mut ()).map_err(Lost::Drop)?;
+        match path.outbound {
+            None => {}
+            Some(Err(reason)) => return Err(Lost::Drop(reason)),
+            // It opens nothing, and what it answers was not translated.
+            Some(Ok(_)) => return Err(Lost::Drop(DropReason::NoFlow)),
+        }
+        self.may_arrive(path.far, answer, note).map_err(Lost::Deny)?;
+        Ok(path.far)
+    }
+
+    /// Whether a host of a virtual network was asked from outside: from the public side, by a site,
+    /// or by an appliance for somebody who is neither in the network nor in a peered one.
+    fn is_from_outside(self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
+        let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
+        let from_outside = match near.place() {
+            Place::Internet | Place::Public(_) | Place::Site(_) => true,
+            Place::Nic(_) if self.forwards(near) => {
+                let vnet = self.snapshot.vnet_at(far);
+                !vnet.is_some_and(|vnet| self.snapshot.is_at_home(vnet, *answer.destination.ip()))
+            }
+            _ => false,
+        };
+        from_outside && is_host()
+    }
+
+    /// Tells by which route an answer leaves.
+    fn explain(self, entry: Entry<'_>, near: EdgeCode, answer: &FiveTuple, note: &mut impl Note) {
+        note.step(|| Step::Answer { question: self.edge(near, *answer.destination.ip()) });
+        // Whatever comes of it is said by the verdict.
+        let _ = self.path(entry, answer, false, note);
+    }
+}
+
+/// Whether answers take the way that the question came. Who translated the question on its way from
+/// the public side does so with whatever goes there.
+fn leads_back(path: &Path<'_>, near: EdgeCode) -> bool {
+    match near.place() {
+        Place::Internet | Place::Public(_) => path.outbound.is_some(),
+        _ => path.outbound.is_none() && path.far == near,
+    }
+}

@@ -1,0 +1,133 @@
+//! Which networks and sites are connected, and which addresses are theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem_packet::{SiteId, VnetId};
+
+use crate::inside::{Ranges, is_somebodys};
+use crate::snapshot::PlaceView;
+use crate::{Edge, PrivateEndpointId, Snapshot};
+
+/// What is connected, one behind the other, by its number in one configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RealmId(usize);
+
+/// All that is connected with each other is one realm.
+///
+/// Finding the realm of an edge is one read of a list; asking it for an address is a search in its
+/// ranges, of which touching ones are one. A realm of a network with a peer and a site has three,
+/// so two steps.
+#[derive(Debug, Default)]
+pub(super) struct Realms {
+    realms: Vec<Ranges>,
+    vnets: BTreeMap<VnetId, RealmId>,
+    /// By the number that subnets and sites share.
+    places: Vec<Option<RealmId>>,
+    /// The subnet of each interface.
+    nics: Vec<Option<u32>>,
+    /// The subnet of each private endpoint.
+    private: BTreeMap<PrivateEndpointId, u32>,
+    /// Peerings and gateways, also those that are no more (R7).
+    joints: BTreeSet<(Node, Node)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Vnet(VnetId),
+    Site(SiteId),
+}
+
+impl Realms {
+    /// Follows a configuration.
+    pub(super) fn apply(&mut self, snapshot: &Snapshot) {
+        let mut ranges: BTreeMap<Node, Vec<Ipv4Net>> = BTreeMap::new();
+        for (&id, vnet) in &snapshot.vnets {
+            ranges.insert(Node::Vnet(id), vnet.ranges.clone());
+            let peers = vnet.peers.iter().map(|&peer| Node::Vnet(peer));
+            let sites = vnet.sites.iter().map(|&site| Node::Site(site));
+            self.joints.extend(peers.chain(sites).map(|other| (Node::Vnet(id), other)));
+        }
+        for place in snapshot.places.iter().flatten() {
+            if let PlaceView::Site(site) = place {
+                let own = site.ranges.iter().filter(|range| is_somebodys(range));
+                ranges.insert(Node::Site(site.id), own.copied().collect());
+            }
+        }
+        self.joints.retain(|(one, other)| ranges.contains_key(one) && ranges.contains_key(other));
+        let realm_of = self.number(ranges.keys().copied());
+        let count = realm_of.values().map(|realm| realm.0 + 1).max().unwrap_or(0);
+        let mut all: Vec<Vec<Ipv4Net>> = vec![Vec::new(); count];
+        for (node, realm) in &realm_of {
+            if let (Some(all), Some(ranges)) = (all.get_mut(realm.0), ranges.get(node)) {
+                all.extend(ranges);
+            }
+        }
+        self.realms = all.into_iter().map(Ranges::from_iter).collect();
+        let vnets = snapshot.vnets.keys();
+        let vnet = |id: &VnetId| Some((*id, *realm_of.get(&Node::Vnet(*id))?));
+        self.vnets = vnets.filter_map(vnet).collect();
+        let home = |place: &Option<PlaceView>| match place.as_ref()? {
+            PlaceView::Subnet(subnet) => realm_of.get(&Node::Vnet(subnet.vnet)).copied(),
+            PlaceView::Site(site) => realm_of.get(&Node::Site(site.id)).copied(),
+        };
+        self.places = snapshot.places.iter().map(home).collect();
+        let nics = snapshot.nics.iter();
+        self.nics = nics.map(|nic| nic.as_ref().map(|nic| nic.subnet.0)).collect();
+        self.private = snapshot.private.iter().map(|(&id, view)| (id, view.subnet.0)).collect();
+    }
+
+    /// Numbers what is connected, the same for all of it.
+    fn number(&self, nodes: impl Iterator<Item = Node>) -> BTreeMap<Node, RealmId> {
+        let mut beside: BTreeMap<Node, Vec<Node>> = nodes.map(|node| (node, Vec::new())).collect();
+        for &(one, other) in &self.joints {
+            beside.entry(one).or_default().push(other);
+            beside.entry(other).or_default().push(one);
+        }
+        let mut numbers = BTreeMap::new();
+        let mut realms = 0..;
+        for &start in beside.keys() {
+            if numbers.contains_key(&start) {
+                continue;
+            }
+            let realm = RealmId(realms.next().unwrap_or_default());
+            let mut waiting = vec![start];
+            while let Some(node) = waiting.pop() {
+                if numbers.insert(node, realm).is_none() {
+                    waiting.extend(beside.get(&node).into_iter().flatten());
+                }
+            }
+        }
+        numbers
+    }
+
+    /// The realm of a subnet or a site.
+    pub(super) fn of_place(&self, number: u32) -> Option<RealmId> {
+        self.places.get(number as usize).copied().flatten()
+    }
+
+    /// The realm in which an edge is that is not public.
+    #[inline]
+    pub(super) fn at(&self, edge: Edge) -> Option<RealmId> {
+        match edge {
+            Edge::Subnet(id) | Edge::Platform(id) | Edge::SameRegion { subnet: id, .. } => {
+                self.of_place(id.0)
+            }
+            Edge::Site(id) => self.of_place(id.0),
+            Edge::Nic(id) => self.of_place((*self.nics.get(id.0 as usize)?)?),
+            Edge::Service { identity: Some(identity), .. } => {
+                self.vnets.get(&identity.vnet).copied()
+            }
+            Edge::PrivateEndpoint(id) => self.of_place(*self.private.get(&id)?),
+            Edge::Internet | Edge::Service { identity: None, .. } => None,
+        }
+    }
+
+    /// Whether an address is one of a realm's.
+    #[inline]
+    pub(super) fn contains(&self, realm: RealmId, address: Ipv4Addr) -> bool {
+        self.realms.get(realm.0).is_some_and(|ranges| ranges.contains(address))
+    }
+}
