@@ -122,9 +122,10 @@ impl LoadedNetwork {
         self.add_balancers(inventory);
         self.set_routes(inventory);
         self.set_security(inventory);
-        self.add_resources(inventory);
         self.set_policies(inventory, true);
         self.set_endpoints(inventory);
+        // Storage and Key Vault take a rule only where the endpoint is there (E-14).
+        self.add_resources(inventory);
         self.set_policies(inventory, false);
         self.add_private_endpoints(inventory);
         self.left_out = core::mem::take(&mut self.missing).into_list();
