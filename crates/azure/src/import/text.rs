@@ -3,8 +3,7 @@
 //! Three in a hundred real files have a byte order mark, comments, trailing commas or raw line
 //! breaks in strings. `serde_json` refuses them, and reads all others fast: it is asked first. What
 //! it refuses is read by `jsonc-parser`, which takes these four, has a limit of depth and says line
-//! and column. (`json5` and `serde_json_lenient` were compared: the first refuses raw line breaks,
-//! the second has had no release for two years. `json-strip-comments` leaves raw line breaks.)
+//! and column.
 
 use std::borrow::Cow;
 
