@@ -95,11 +95,16 @@ impl DataPlane {
     }
 
     /// The other of the two flows that a packet from the inside of this one goes by, if it turns round and that is live.
+    #[inline(always)] // hardly any flow has another half
     pub(super) fn other_half(&self, flow: &Flow<Judgement>) -> Option<FlowId> {
-        let pipeline = self.pipeline();
-        if !pipeline.turns_round(flow, Side::Inside) {
-            return None;
+        match self.pipeline().turns_round(flow, Side::Inside) {
+            true => self.half_behind(flow),
+            false => None,
         }
+    }
+
+    fn half_behind(&self, flow: &Flow<Judgement>) -> Option<FlowId> {
+        let pipeline = self.pipeline();
         let Flow { protocol, external: source, remote: destination, .. } = *flow;
         let turned = FiveTuple { protocol, source, destination };
         let found = self.flows.find(self.now, Zone::PUBLIC, &turned)?;
