@@ -69,7 +69,7 @@ impl<T: Copy> FlowTable<T> {
     /// # Errors
     ///
     /// Those of [`may_open`](Self::may_open).
-    #[inline]
+    #[inline(always)] // an opening is long, and would be copied once more
     pub fn may_open_after(
         &self,
         now: Time,
