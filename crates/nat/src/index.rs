@@ -93,6 +93,7 @@ impl Index {
     /// Adds a key. Fails only where all buckets are full, which those of the keys that the index
     /// was made for do not fill.
     #[must_use]
+    #[inline]
     pub(crate) fn insert(&mut self, hash: Hash, number: u32) -> bool {
         self.insert_near(hash, number) || self.insert_stray(hash, number)
     }

@@ -32,10 +32,12 @@ impl<V> Keyed<V> {
         self.slots.used()
     }
 
+    #[inline]
     pub(crate) fn find(&self, key: &Key) -> Option<u32> {
-        if self.is_empty() {
-            return None;
-        }
+        if self.is_empty() { None } else { self.look_up(key) }
+    }
+
+    fn look_up(&self, key: &Key) -> Option<u32> {
         self.index.find(self.secret.hash(key), |number| self.key(number) == Some(*key))
     }
 

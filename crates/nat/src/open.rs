@@ -33,7 +33,6 @@ pub struct Opening<T> {
 #[derive(Clone, Copy)]
 struct Names {
     keys: [Key; 2],
-    hashes: [Hash; 2],
     /// Its external tuple is nobody else's in any case.
     alone: bool,
 }
@@ -70,6 +69,7 @@ impl<T: Copy> FlowTable<T> {
     /// # Errors
     ///
     /// Those of [`may_open`](Self::may_open).
+    #[inline(always)] // an opening is long, and would be copied once more
     pub fn may_open_after(
         &self,
         now: Time,
@@ -244,9 +244,21 @@ impl<T: Copy> FlowTable<T> {
         if self.shares.is_anothers(new) {
             return Err(OpenError::TupleInUse);
         }
-        let names = Names { keys, hashes, alone: new.sharing.alone };
-        let first = self.giving_way(now, &names, new.opener, true, NIL)?;
-        let second = self.giving_way(now, &names, new.opener.other(), false, first)?;
+        let names = Names { keys, alone: new.sharing.alone };
+        let inside = self.lookup(hashes[0], &inside);
+        let outside = self.lookup(hashes[1], &outside);
+        let (own, other) = match new.opener {
+            Side::Inside => (inside, outside),
+            Side::Outside => (outside, inside),
+        };
+        let first = match own {
+            Some(found) => self.giving_way(now, &names, found, true)?,
+            None => NIL,
+        };
+        let second = match other {
+            Some(found) if found.0 != first => self.giving_way(now, &names, found, false)?,
+            _ => NIL,
+        };
         let slots = [first, second];
         self.has_room(new, slots, before)?;
         if !self.shares.has_room(now, new, &self.quota, before.map(|before| &before.new)) {
@@ -323,21 +335,15 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.
-    /// [`NIL`] if there is none. What it held as its external tuple goes without rest only to the host that had it (N10).
+    /// What it held as its external tuple goes without rest only to the host that had it (N10).
     fn giving_way(
         &self,
         now: u64,
         names: &Names,
-        side: Side,
+        (slot, found): (u32, Side),
         is_opener: bool,
-        already: u32,
     ) -> Result<u32, OpenError> {
-        let Names { keys: [inside, outside], hashes, alone } = *names;
-        let key = side.choose(&inside, &outside);
-        let found = self.lookup(side.choose(hashes[0], hashes[1]), key);
-        let Some((slot, found)) = found.filter(|(slot, _)| already != *slot) else {
-            return Ok(NIL);
-        };
+        let Names { keys: [inside, outside], alone } = *names;
         let Some(record) = self.records.get(slot) else { return Ok(NIL) };
         let reopens = is_opener && found == record.opener() && record.is_over();
         let takes_over = !alone

@@ -170,6 +170,7 @@ impl Rests {
     }
 
     /// How long a tuple rests after a flow with the timers of this row.
+    #[inline]
     pub(crate) fn of(&self, row: u8, kind: Kind) -> u64 {
         let profile = match row {
             0..=2 => usize::from(row),

@@ -118,6 +118,10 @@ impl Shares {
         wanted: &Wanted,
         gives_way: impl FnOnce() -> Option<u32>,
     ) -> Result<(), NoTuple> {
+        // Nearly every pool.
+        if limits.flows == 0 && limits.rate.is_none() {
+            return Ok(());
+        }
         let Some(host) = self.host(wanted) else { return Ok(()) };
         if limits.flows > 0 && host.flows >= limits.flows {
             let counts =
@@ -136,14 +140,19 @@ impl Shares {
     }
 
     /// Whether an inside address may have one more port.
+    #[inline]
     pub(crate) fn admit_port(&self, limits: &Limits, wanted: &Wanted) -> Result<(), NoTuple> {
+        if limits.ports == 0 {
+            return Ok(());
+        }
         match self.host(wanted) {
-            Some(host) if limits.ports > 0 && host.ports >= limits.ports => Err(NoTuple::Quota),
+            Some(host) if host.ports >= limits.ports => Err(NoTuple::Quota),
             _ => Ok(()),
         }
     }
 
     /// The external tuple that an inside socket has.
+    #[inline]
     pub(crate) fn external(&self, rule: SocketRule, wanted: &Wanted) -> Option<SocketAddrV4> {
         let key = socket_key(rule, wanted.inside_zone, wanted.protocol, wanted.inside)?;
         let socket = self.sockets.get(self.sockets.find(&key)?)?;
@@ -268,6 +277,7 @@ impl Shares {
     }
 
     /// Notes what the flow in a slot shares.
+    #[inline]
     pub(crate) fn seat(&mut self, slot: u32, share: Share) {
         let at = slot as usize;
         if share.is_none() || at >= self.capacity {

@@ -24,6 +24,7 @@ impl Pipeline<'_> {
     ///
     /// The mark makes its edge equal to none by which packets enter, so that its answers never are
     /// plain hits. The opener's packets are.
+    #[inline(always)] // of nearly every flow it is the far edge itself
     pub(crate) fn far_of(
         self,
         near: EdgeCode,
@@ -94,6 +95,7 @@ impl Pipeline<'_> {
 
     /// Whether a host of a virtual network was asked from outside: from the public side, by a site,
     /// or by an appliance for somebody who is neither in the network nor in a peered one.
+    #[inline(always)]
     fn is_from_outside(self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
         let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
         let from_outside = match near.place() {

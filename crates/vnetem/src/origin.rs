@@ -172,10 +172,15 @@ impl<'a> Pipeline<'a> {
             Place::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id)?;
                 // Whoever has the address by now: an interface, a private endpoint, or any host.
-                let view = self.snapshot.vnets.get(&subnet.vnet);
-                let private = view.and_then(|vnet| vnet.private.get(&opener).copied());
-                let private = private.map_or(near, EdgeCode::private);
-                (subnet.nic(opener).map_or(private, EdgeCode::nic), Origin::Subnet(subnet))
+                let private = || {
+                    if self.snapshot.private.is_empty() {
+                        return near;
+                    }
+                    let view = self.snapshot.vnets.get(&subnet.vnet);
+                    let private = view.and_then(|vnet| vnet.private.get(&opener).copied());
+                    private.map_or(near, EdgeCode::private)
+                };
+                (subnet.nic(opener).map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
             }
             Place::Nic(id) => {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))

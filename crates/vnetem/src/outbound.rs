@@ -70,12 +70,19 @@ impl<'a> Pipeline<'a> {
             suggestion: self.suggestion,
         };
         // N-22: over UDP a load balancer is a port-restricted cone.
-        let cone = PoolRules { timers: outbound.rules.timers, ..CONE };
+        let cone;
         let rules = match (outbound.method, tuple.protocol) {
-            (Method::LoadBalancer, Protocol::UDP) => &cone,
+            (Method::LoadBalancer, Protocol::UDP) => {
+                cone = PoolRules { timers: outbound.rules.timers, ..CONE };
+                &cone
+            }
             _ => &outbound.rules,
         };
-        let mapped = self.flows.mapped(rules, &wanted);
+        // Of one pool there is nothing to choose.
+        let mapped = match outbound.pools.len() {
+            0 | 1 => None,
+            _ => self.flows.mapped(rules, &wanted),
+        };
         let has_it = |pool: &&PortPool| mapped.is_some_and(|external| pool.has(external));
         let others = outbound.pools.iter().filter(|pool| !has_it(pool));
         let mut why = NoTuple::Exhausted;

@@ -30,7 +30,7 @@ pub(crate) struct Outbox {
     errors: VecDeque<[u8; IcmpError::MAXIMUM_LENGTH]>,
     quota: Quota<1>,
     /// Resets of flows that a change closed.
-    closings: VecDeque<Waiting>,
+    closings: VecDeque<LastWord>,
     closing_limit: usize,
     /// Packets made so far.
     made: u64,
@@ -42,6 +42,14 @@ struct Waiting {
     to: Edge,
     answer: Answer,
     tenant: Tenant,
+}
+
+/// A reset of a flow that a change closed.
+struct LastWord {
+    /// Its place among all packets.
+    number: u64,
+    to: Edge,
+    reset: Reset,
 }
 
 /// Resets of two flows, which a packet that turns round goes by.
@@ -89,22 +97,28 @@ impl Outbox {
 
     /// Packets that wait, and the bytes in them.
     pub(crate) fn held(&self) -> (usize, usize) {
-        let all = || self.queue.iter().chain(&self.closings);
-        (all().count(), all().map(|waiting| waiting.answer.length()).sum())
+        let answers: usize = self.queue.iter().map(|waiting| waiting.answer.length()).sum();
+        let closings = self.closings.len();
+        let bytes = answers.saturating_add(closings.saturating_mul(Reset::LENGTH));
+        (self.queue.len().saturating_add(closings), bytes)
     }
 
     pub(crate) fn take(&mut self, counters: &mut Counters) -> Option<Transmit> {
-        let number = |queue: &VecDeque<Waiting>| queue.front().map_or(u64::MAX, |it| it.number);
-        let Waiting { to, answer, .. } = if number(&self.closings) < number(&self.queue) {
-            self.closings.pop_front()?
-        } else {
-            let waiting = self.queue.pop_front()?;
-            self.quota.give_back(0, waiting.tenant);
-            waiting
-        };
+        let answer = self.queue.front().map_or(u64::MAX, |waiting| waiting.number);
+        if self.closings.front().is_none_or(|closing| closing.number > answer) {
+            return self.take_answer(counters);
+        }
+        let LastWord { to, reset, .. } = self.closings.pop_front()?;
+        counters.transmitted.add(Reset::LENGTH);
+        Some(Transmit { to, packet: written(&reset) })
+    }
+
+    fn take_answer(&mut self, counters: &mut Counters) -> Option<Transmit> {
+        let Waiting { to, answer, tenant, .. } = self.queue.pop_front()?;
+        self.quota.give_back(0, tenant);
         counters.transmitted.add(answer.length());
         let packet = match answer {
-            Answer::Reset(reset) => Bytes::copy_from_slice(&reset.write(IDENTIFICATION, TTL)),
+            Answer::Reset(reset) => written(&reset),
             Answer::Error(length) => {
                 let bytes = self.errors.pop_front()?;
                 Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default())
@@ -118,8 +132,7 @@ impl Outbox {
     pub(crate) fn close(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
         counters.generated.add(Reset::LENGTH);
         let number = self.count();
-        let (answer, tenant) = (Answer::Reset(reset), Tenant::NOBODY);
-        self.closings.push_back(Waiting { number, to, answer, tenant });
+        self.closings.push_back(LastWord { number, to, reset });
     }
 
     /// A reset that answers a packet, or tells that a connection idled out.
@@ -171,6 +184,10 @@ impl Outbox {
         self.made = self.made.wrapping_add(1);
         self.made
     }
+}
+
+fn written(reset: &Reset) -> Bytes {
+    Bytes::copy_from_slice(&reset.write(IDENTIFICATION, TTL))
 }
 
 impl Answer {

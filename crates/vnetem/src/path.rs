@@ -151,7 +151,8 @@ impl<'a> Pipeline<'a> {
             }
             NextHop::InterfaceEndpoint(id) => self.path_to_private_endpoint(id),
             NextHop::Internet => {
-                if let Some((service, region)) = self.region_choice(subnet, service, tuple)
+                if !self.snapshot.services.same_region.is_empty()
+                    && let Some((service, region)) = self.region_choice(subnet, service, tuple)
                     && !foreign
                 {
                     note.step(|| Step::Region { subnet: subnet.id, destination, choice: region });
@@ -181,7 +182,7 @@ impl<'a> Pipeline<'a> {
         tuple: &FiveTuple,
     ) -> Option<(ServiceId, RegionChoice)> {
         let services = &self.snapshot.services;
-        if services.same_region.is_empty() || tuple.protocol != Protocol::TCP {
+        if tuple.protocol != Protocol::TCP {
             return None;
         }
         let service = service?;

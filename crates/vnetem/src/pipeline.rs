@@ -82,6 +82,7 @@ impl<'a> Pipeline<'a> {
             {
                 Decision::Expired
             }
+            decision if self.mtu == Mtu::default() => decision,
             decision => match self.next_mtu(&decision) {
                 Some(mtu) if headers.total_length > mtu => Decision::TooLong(mtu),
                 _ => decision,
@@ -91,9 +92,6 @@ impl<'a> Pipeline<'a> {
 
     /// The longest packet that the next link takes; `None` for what goes nowhere.
     fn next_mtu(self, decision: &Decision) -> Option<u16> {
-        if self.mtu == Mtu::default() {
-            return None;
-        }
         let to = match decision {
             Decision::Open(opening) => opening.flow().judgement.far,
             Decision::Again(to) | Decision::Answer(_, _, to) => *to,

@@ -158,6 +158,7 @@ impl Snapshot {
     }
 
     /// Chooses between the subnet's own best route and an endpoint, and says what was passed over.
+    #[inline(always)] // who asks for the choice alone pays for no more
     pub(crate) fn choose(
         &self,
         subnet: &SubnetView,
@@ -185,6 +186,7 @@ impl Snapshot {
 
     /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06); or else the service whose
     /// endpoint stands on the subnet, and why it does not take the packet.
+    #[inline(always)]
     fn endpoint(
         &self,
         subnet: &SubnetView,

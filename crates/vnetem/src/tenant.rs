@@ -24,6 +24,7 @@ pub(crate) const fn tenant_of_site(id: SiteId) -> Tenant {
 impl Snapshot {
     /// For whom flows of a cell count: for the network or site that it is a place of, even if the
     /// place is gone.
+    #[inline]
     pub(crate) fn tenant_of(&self, cell: Cell) -> Tenant {
         let number = place_of(cell);
         match self.place(number) {

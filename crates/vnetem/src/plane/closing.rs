@@ -12,7 +12,10 @@ use crate::{Closing, Counters, Snapshot};
 impl DataPlane {
     /// A flow that a change touched: kept if it would be judged the same, closed if not.
     pub(super) fn judge_stale(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) else { return };
+        if self.runs_out(id) {
+            return;
+        }
+        let Some(flow) = self.flows.flow(id) else { return };
         match self.pipeline().judge_again(&flow) {
             Ok((cell, judgement)) => {
                 self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
@@ -31,17 +34,21 @@ impl DataPlane {
     }
 
     fn close(&mut self, id: FlowId, cause: Cause) {
-        if let Some(flow) = self.flows.flow(id).filter(|_| !self.runs_out(id)) {
+        if !self.runs_out(id)
+            && let Some(flow) = self.flows.flow(id)
+        {
             self.close_flow(id, &flow, cause);
         }
     }
 
     /// Ends a flow that is past its deadline and was not swept yet: nothing closes that (T5).
+    #[inline]
     fn runs_out(&mut self, id: FlowId) -> bool {
         // Nobody's time has come: no flow need be looked at.
-        if !self.flows.is_due(self.now) {
-            return false;
-        }
+        self.flows.is_due(self.now) && self.ran_out(id)
+    }
+
+    fn ran_out(&mut self, id: FlowId) -> bool {
         let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
         flows.expire_flow(*now, id, &mut |ended: Ended<Judgement>| {
             tell_of_idling(&ended, snapshot, outbox, counters);

@@ -1,7 +1,7 @@
 //! A decision is done: recorded, and the packet rewritten if it goes on.
 
 use vnetem_nat::{
-    Cause, Closing, Ended, Flow, FlowId, OpenError, Opening, Side, Span, State, Time, Track,
+    Cause, Closing, Ended, Flow, FlowId, OpenError, Opening, Side, Span, State, Tenant, Time, Track,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, Rewrite, TcpFlags, Transport,
@@ -38,7 +38,13 @@ impl DataPlane {
                 self.answer_elsewhere(hit, to, packet, headers)
             }
             Decision::Open(opening) => match self.open(&opening, headers, packet) {
-                Ok((hit, flow)) => self.emit(&flow, hit, packet, headers),
+                Ok(hit) => match self.flows.flow(hit.id) {
+                    Some(flow) => {
+                        self.opened(&flow, hit.id, opening.flow().tenant);
+                        self.emit(&flow, hit, packet, headers)
+                    }
+                    None => Fate::Drop(DropReason::NoFlow),
+                },
                 Err(why) => Fate::Drop(why.into()),
             },
             Decision::Again(far) => {
@@ -117,25 +123,27 @@ impl DataPlane {
         }
     }
 
-    /// Opens a flow with its first packet.
+    /// Opens a flow with its first packet. The journal is still to hear of it.
     pub(super) fn open(
         &mut self,
         opening: &Opening<Judgement>,
         headers: &Headers,
         packet: &[u8],
-    ) -> Result<(Hit, Flow<Judgement>), OpenError> {
+    ) -> Result<Hit, OpenError> {
         let (now, snapshot) = (self.now, &self.snapshot);
         let (journal, counters) = (&mut self.journal, &mut self.counters);
         let mut tell = |ended: Ended<Judgement>| {
             journal.ended(now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
         };
         let id = self.flows.enter(now, opening, headers, packet, &mut tell)?;
-        let flow = self.flows.flow(id).ok_or(OpenError::TableFull)?;
+        Ok(Hit { id, side: opening.flow().opener })
+    }
+
+    /// Tells of a flow that was opened.
+    pub(super) fn opened(&mut self, flow: &Flow<Judgement>, id: FlowId, tenant: Tenant) {
         let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
-        let tenant = opening.flow().tenant;
-        self.journal.opened(now, &flow, block, tenant, &mut self.counters);
+        self.journal.opened(self.now, flow, block, tenant, &mut self.counters);
         self.unsolicited.cancel(|| flow.tuple(Side::Outside));
-        Ok((Hit { id, side: flow.opener }, flow))
     }
 
     /// A packet of a live flow: tracked, then sent on.
@@ -213,6 +221,7 @@ impl DataPlane {
     }
 
     /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
+    #[inline]
     pub(super) fn clamp(&self, flow: &Flow<Judgement>, packet: &mut [u8], headers: &Headers) {
         if self.snapshot.clamps
             && let Some(limit) = self.pipeline().segment_size(flow)

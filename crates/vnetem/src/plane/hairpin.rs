@@ -20,14 +20,14 @@ impl DataPlane {
     ) -> Fate {
         let turned = flow.rewrite(side).applied(headers);
         let decision = self.pipeline().decide_turned(&turned, &mut ());
-        let (landing, is_new) = match decision {
-            Decision::Hit(hit) => (hit, false),
+        let (landing, tenant) = match decision {
+            Decision::Hit(hit) => (hit, None),
             Decision::Renew(hit, cell, judgement) => {
                 self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
-                (hit, false)
+                (hit, None)
             }
             Decision::Open(opening) => match self.open(&opening, &turned, packet) {
-                Ok((hit, _)) => (hit, true),
+                Ok(hit) => (hit, Some(opening.flow().tenant)),
                 Err(why) => return Fate::Drop(why.into()),
             },
             Decision::Close(id, cause, reason) => {
@@ -37,7 +37,7 @@ impl DataPlane {
             refused => return refusal(&refused),
         };
         let later = matches!(headers.fragment, Fragment::Later { .. });
-        if !is_new
+        if tenant.is_none()
             && !later
             && self.flows.track(self.now, landing.id, landing.side, &turned, packet)
                 == Track::Invalid
@@ -47,6 +47,9 @@ impl DataPlane {
         let Some(last) = self.flows.flow(landing.id) else {
             return Fate::Drop(DropReason::NoFlow);
         };
+        if let Some(tenant) = tenant {
+            self.opened(&last, landing.id, tenant);
+        }
         if headers.fragment != Fragment::Whole {
             self.note_fragment(&last, landing, &turned);
         }
@@ -92,11 +95,16 @@ impl DataPlane {
     }
 
     /// The other of the two flows that a packet from the inside of this one goes by, if it turns round and that is live.
+    #[inline(always)] // hardly any flow has another half
     pub(super) fn other_half(&self, flow: &Flow<Judgement>) -> Option<FlowId> {
-        let pipeline = self.pipeline();
-        if !pipeline.turns_round(flow, Side::Inside) {
-            return None;
+        match self.pipeline().turns_round(flow, Side::Inside) {
+            true => self.half_behind(flow),
+            false => None,
         }
+    }
+
+    fn half_behind(&self, flow: &Flow<Judgement>) -> Option<FlowId> {
+        let pipeline = self.pipeline();
         let Flow { protocol, external: source, remote: destination, .. } = *flow;
         let turned = FiveTuple { protocol, source, destination };
         let found = self.flows.find(self.now, Zone::PUBLIC, &turned)?;

@@ -78,6 +78,7 @@ impl DataPlane {
     }
 
     /// Answers the SYNs that have waited long enough.
+    #[inline]
     pub(super) fn answer_unsolicited(&mut self) {
         while self.unsolicited.next_due().is_some_and(|due| due <= self.now)
             && let Some(waiting) = self.unsolicited.waiting.pop_front()
