@@ -51,7 +51,7 @@ fn blocks_shrink_and_grow_at_their_ends() {
 
 /// N-27: with an explicit count each member has an equal part of every address.
 #[test]
-fn every_member_has_ports_of_the_first_address() {
+fn members_share_the_first_address() {
     let (mut network, lb, nics) = pool(3);
     network.set_outbound_rule(lb, OutboundRule { ports: 64_000, ..Default::default() }).unwrap();
     for nic in &nics[..2] {

@@ -421,7 +421,7 @@ fn answers_in_a_row_keep_their_direction() {
 
 /// What is embedded is not all, and says where the rest is to be had.
 #[test]
-fn tags_of_rules_are_known_or_hinted_at() {
+fn rule_tags_are_known_or_hinted() {
     let rule =
         |tag: &str| format!("{MODEL}nsg shut\nnsg shut rule 100 out outbound deny * * > {tag}\n");
     for tag in [

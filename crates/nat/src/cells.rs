@@ -23,7 +23,7 @@ pub(crate) struct Cells {
 #[derive(Clone, Copy)]
 struct Entry {
     cell: Cell,
-    /// For whom its flows count: for whom the first one did.
+    /// The tenant charged for its flows: that of the first one.
     tenant: Tenant,
     /// Flows of older generations are stale.
     generation: Generation,
@@ -41,7 +41,7 @@ impl Cells {
         Self { cells, index, touched: (NIL, NIL), secret }
     }
 
-    /// For whom the flows of the cell in a slot count.
+    /// Returns the tenant charged for the flows of the cell in a slot.
     pub(crate) fn tenant(&self, number: u32) -> Tenant {
         self.cells.get(number).map_or(Tenant::NOBODY, |entry| entry.tenant)
     }

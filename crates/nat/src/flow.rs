@@ -30,7 +30,7 @@ pub struct NewFlow<T> {
     pub opener: Side,
     /// What the judgement hangs on.
     pub cell: Cell,
-    /// For whom it counts where room is short; all flows of a cell count for the same tenant.
+    /// The tenant charged where room is short; all flows of a cell have the same one.
     pub tenant: Tenant,
     /// The configuration that judged.
     pub generation: Generation,

@@ -16,7 +16,7 @@ use crate::{Cause, State, Tenant};
 /// shorter rest harms less than a refused flow, and no other's rest is shorter for it (I3).
 pub(crate) struct Hold {
     tuples: Slab<Held>,
-    /// For whom each counts, by the same numbers.
+    /// The tenant charged for each, by the same numbers.
     tenants: Vec<Tenant>,
     index: Index,
     wheel: Wheel,

@@ -1,6 +1,6 @@
 //! Shares: what a tenant has of a bounded table, whatever the others do.
 
-/// For whom a flow counts, or anything else that takes room. A number that the caller chooses.
+/// Who is charged for a flow, or for anything else that takes room. The caller chooses the number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(pub u32);
 
@@ -223,7 +223,7 @@ mod tests {
 
     /// What was taken counts for a tenant that is gone, until it is given back.
     #[test]
-    fn a_tenant_that_is_gone_is_guaranteed_nothing() {
+    fn removed_tenant_is_guaranteed_nothing() {
         let mut quota = Quota::new([8]);
         quota.share_among([ALICE, BOB]);
         quota.take(0, ALICE);

@@ -165,7 +165,7 @@ impl<T: Copy> FlowTable<T> {
         self.quota.share_among(tenants);
     }
 
-    /// For whom a flow counts.
+    /// Returns the tenant charged for a flow.
     #[must_use]
     pub fn tenant(&self, id: FlowId) -> Option<Tenant> {
         self.record(id).map(|record| self.cells.tenant(record.cell()))

@@ -48,7 +48,7 @@ fn new_flow(headers: &Headers, external: SocketAddrV4) -> NewFlow<u64> {
 
 fn main() {
     all_memory_is_taken_by_new();
-    a_flow_takes_172_bytes_and_a_held_tuple_47();
+    flow_takes_172_bytes_tuple_47();
     println!("memory: ok");
 }
 
@@ -132,7 +132,7 @@ fn all_memory_is_taken_by_new() {
 
 /// The memory of a flow is its record, two index entries, a judgement of 8 bytes, and the SYN by
 /// which it may begin anew.
-fn a_flow_takes_172_bytes_and_a_held_tuple_47() {
+fn flow_takes_172_bytes_tuple_47() {
     let profiler = dhat::Profiler::builder().testing().build();
     let settings = Settings {
         capacity: 100_000,

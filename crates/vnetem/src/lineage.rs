@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_that_go_their_own_ways_are_strangers() {
+    fn diverged_copies_are_other_networks() {
         let root = Lineage::default();
         let first = root.next(Generation(1));
         let (one, other) = (first.next(Generation(2)), first.next(Generation(2)));

@@ -185,7 +185,7 @@ pub(crate) enum Method {
 /// Who translates to a public address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Translator {
-    /// For whom it counts what comes there and what is answered.
+    /// The tenant charged for what comes there and for its answers.
     pub(crate) tenant: Tenant,
     /// Whether a TCP segment without a flow is answered by a reset (N-16).
     pub(crate) resets: bool,

@@ -22,7 +22,7 @@ pub(super) struct Flow {
     /// The side that opened it: the inside, but for what the internet may open (N-11, T-03).
     pub(super) opener: usize,
     pub(super) edges: [Edge; 2],
-    /// For whom it counts: the network or site of its inside, as that was when it opened.
+    /// The tenant charged: the network or site of its inside when it opened.
     pub(super) tenant: Option<Tenant>,
     /// Packets turn round at its outside, whose edge says nothing then (T-33).
     pub(super) turns: bool,

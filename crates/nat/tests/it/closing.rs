@@ -385,7 +385,7 @@ fn a_reset_counts_all_fragments() {
 
 /// R3: fragments may come in any order behind the first, and a FIN takes a number.
 #[test]
-fn the_last_missing_fragment_makes_the_segment_whole() {
+fn last_missing_fragment_completes_segment() {
     let world = World::established();
     let mut fragments = Fragments::new(4, Duration::from_secs(30), Keys::replayable(0));
     let mut first = world.packet(Side::Inside, segment(FIN | ACK, C, S, 28));

@@ -588,7 +588,7 @@ fn a_tombstone_gives_its_tuple_way() {
 
 /// N9, N-14: a port whose tombstone stands is found in a crowd too.
 #[test]
-fn a_rested_tombstone_is_found_in_a_crowd() {
+fn rested_tombstone_is_found_when_dense() {
     let pool = pool(&PUBLIC[..1], 2000, 5999);
     let mut table = FlowTable::new(Settings { capacity: 20_000, ..Settings::replayable(0) });
     let mut host = 0_u32;

@@ -540,7 +540,7 @@ fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Se
 
 /// RFC 7323 2.2: the window of a SYN, and of a SYN with ACK, is never scaled.
 #[test]
-fn the_window_of_a_syn_ack_is_unscaled() {
+fn syn_ack_window_is_unscaled() {
     let mut new = flow(Protocol::TCP);
     new.judgement = 1;
     for (reach, expected) in [(1000, Track::Pass), (1001, Track::Invalid)] {

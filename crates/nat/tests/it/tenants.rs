@@ -84,7 +84,7 @@ fn cells_are_shared_like_flows() {
 }
 
 #[test]
-fn a_flow_counts_for_the_tenant_of_its_cell() {
+fn flow_counts_for_its_cells_tenant() {
     let mut table = shared(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(ATTACKER, 1)).unwrap();
     open(&mut table, Time(0), nth(VICTIM, 1)).unwrap();

@@ -158,7 +158,7 @@ fn error_about(packet: &[u8]) -> Vec<u8> {
 /// T-22, RFC 5927 4.1: an error about a TCP segment that is not under way goes no further; of UDP
 /// nothing is asked.
 #[test]
-fn an_error_must_quote_what_is_under_way() {
+fn icmp_error_must_quote_sent_segment() {
     let mut world = World::new();
     let remote = end(REMOTE);
     let public = world.connect("10.0.0.4:1");

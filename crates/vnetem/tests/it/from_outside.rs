@@ -238,7 +238,7 @@ fn answers_elsewhere_meet_the_next_hop() {
 
 /// an appliance's address is private where the configuration says so, also in a peer's range.
 #[test]
-fn a_next_hop_may_be_in_a_peers_range() {
+fn next_hop_may_be_in_peer() {
     let mut network = Network::new();
     let spoke = network.add_vnet("spoke", &[net("30.1.0.0/16")]).unwrap();
     let hub = network.add_vnet("hub", &[net("198.18.0.0/16")]).unwrap();

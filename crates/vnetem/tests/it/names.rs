@@ -46,7 +46,7 @@ impl Named {
 
 /// S-08, S-50, L-10: own zone, another's, no zone, and from outside.
 #[test]
-fn names_end_in_the_zone_of_the_network() {
+fn names_follow_the_networks_zone() {
     let named = world();
     let [mine, theirs, plain] = named.vnets;
     for (name, [in_mine, in_theirs]) in [

@@ -84,7 +84,7 @@ fn a_copy_of_a_network_is_another() {
 
 /// C2: an edit that is tried in a copy and given up leaves no trace.
 #[test]
-fn a_draft_that_is_given_up_is_no_fork() {
+fn dropped_draft_is_no_fork() {
     let (mut network, _) = network();
     let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let given_up: Result<(), ()> = network.edit(|draft| {

@@ -81,7 +81,7 @@ fn a_rule_waits_for_its_endpoint() {
 
 /// E-14, S-29: a rule that was taken when it was asked for comes into force although the endpoint has gone meanwhile.
 #[test]
-fn a_rule_under_way_is_not_asked_again() {
+fn pending_rule_is_not_checked_again() {
     let mut w = world();
     let acct = account(&mut w);
     w.network.set_endpoint_first(w.storage, EndpointFirst::Always).unwrap();

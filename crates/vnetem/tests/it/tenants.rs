@@ -290,7 +290,7 @@ fn the_attack_fills_everything_but_the_share() {
 
 /// D6: as many flows as the table has room for beyond the other's part, with plain rules.
 #[test]
-fn a_flood_of_flows_stops_at_the_share() {
+fn flow_flood_stops_at_the_share() {
     let mut world = World::new(tiny(), PoolRules::AZURE);
     let flood = |world: &mut World, tenant: usize| {
         let edge = world.edge(tenant);

@@ -20,7 +20,7 @@ pub struct FlowKey {
     pub interface: u32,
     /// Who opened the flow.
     pub source: Ipv4Addr,
-    /// Whom it is to.
+    /// Its receiver.
     pub destination: Ipv4Addr,
     /// The port of the opener.
     pub source_port: u16,

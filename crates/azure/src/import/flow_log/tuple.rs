@@ -12,7 +12,7 @@ pub struct FlowTuple {
     pub millis: u64,
     /// Who opened the flow.
     pub source: Ipv4Addr,
-    /// Whom it is to.
+    /// Its receiver.
     pub destination: Ipv4Addr,
     /// The port of the opener.
     pub source_port: u16,
