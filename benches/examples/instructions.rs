@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "wrong use ends it")]
 
 use vnetem::Protocol;
-use vnetem_lab::load::{Load, Shape, TogglePart};
+use vnetem_load::{Load, Shape, TogglePart};
 
 /// Rings of packets, and flows: enough that beginnings do not count.
 const RINGS: u32 = 20;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use vnetem::Time;
-use vnetem_lab::load::FrameSize;
-use vnetem_lab::scenario::parse_duration;
+use vnetem_load::FrameSize;
+use vnetem_scenario::parse_duration;
 
 /// A packet-level data-plane emulator of cloud VNet service endpoints.
 ///

@@ -6,7 +6,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use vnetem_io::{CaptureError, CaptureWriter, Direction, Record};
-use vnetem_lab::world::Tapped;
+use vnetem_sim::world::Tapped;
 
 use crate::Failure;
 

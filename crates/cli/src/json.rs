@@ -5,7 +5,7 @@ use vnetem::{
     DenyReason, DropReason, EffectiveRoute, EventKind, Fate, Mark, NextHop, Refusal, RouteState,
     SourceMode, Tally, Time, Trace,
 };
-use vnetem_lab::report::{Closing, Moment, Probe, Refused, Report, Routes};
+use vnetem_scenario::report::{Closing, Moment, Probe, Refused, Report, Routes};
 
 const SCHEMA: &str = "vnetem/1";
 
@@ -130,7 +130,7 @@ fn routes_value(routes: &Routes) -> Value {
             "nextHopType": route.next_hop_type(),
             "nextHopIpAddress": next_hop,
             "service": route.service,
-            "remark": vnetem_lab::scenario::route_remark(route),
+            "remark": vnetem_scenario::route_remark(route),
         })
     });
     json!({

@@ -1,7 +1,7 @@
 //! `vnetem trace` and `vnetem routes`: questions to a model.
 
 use vnetem::{Fate, Mark, Verdict};
-use vnetem_lab::scenario::{Options, Stage, route_table};
+use vnetem_scenario::{Options, Stage, route_table};
 
 use crate::arguments::{Common, Model, Output, Protocol, Routes, Trace};
 use crate::{Answer, Failure, json, load};

@@ -171,6 +171,6 @@ fn manifest() -> Vec<Row> {
 
 #[allow(clippy::unwrap_used, reason = "without its captures the test would show nothing")]
 fn capture(file: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../lab/corpus/captures");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../verify/corpus/captures");
     fs::read(folder.join(file)).unwrap()
 }

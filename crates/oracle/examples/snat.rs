@@ -126,7 +126,7 @@ mod linux {
 #[cfg(target_os = "linux")]
 mod ours {
     use vnetem::Protocol;
-    use vnetem_lab::load::{Load, Shape};
+    use vnetem_load::{Load, Shape};
     use vnetem_oracle::Failure;
 
     use super::{median, spent};

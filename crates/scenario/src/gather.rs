@@ -1,0 +1,148 @@
+//! Puts the cast on the stage: hosts, appliances, and those who serve.
+
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+use vnetem::{Edge, Ipv4Net, TunnelSettings};
+use vnetem_packet::tunnel::{Encapsulation, Fragments, Key, Layout, Overlay, Underlay};
+
+use super::Scenario;
+use super::cast::{DEFAULT_DELAY, Declaration, Home};
+use super::error::{Problem, ScenarioError};
+use super::stage::{Stage, Target};
+use vnetem_sim::world::Served;
+use vnetem_sim::{Appliance, LinkSettings};
+
+impl Stage<'_> {
+    /// Puts hosts, appliances and servers in their places.
+    pub(super) fn gather(&mut self) -> Result<(), ScenarioError> {
+        let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
+        let mut done = Ok(());
+        for (line, declaration) in &scenario.declarations {
+            done = self
+                .gather_one(declaration, &scenario)
+                .map_err(|why| Problem::Refused(why).at(&scenario.file, *line));
+            if done.is_err() {
+                break;
+            }
+        }
+        self.scenario = scenario;
+        done
+    }
+
+    fn gather_one(&mut self, declaration: &Declaration, scenario: &Scenario) -> Result<(), String> {
+        match declaration {
+            Declaration::Host(host) => {
+                self.link_of(&host.name, scenario);
+                let edge = match &host.home {
+                    Home::Internet => Edge::Internet,
+                    Home::Subnet(_) => Edge::Nic(self.topology.nic(&host.name)?),
+                    Home::Site(site) => {
+                        let id = self.topology.site(site)?;
+                        let ranges = &self
+                            .topology
+                            .network
+                            .site(id)
+                            .map_err(|error| error.to_string())?
+                            .ranges;
+                        if !ranges.iter().any(|range: &Ipv4Net| range.contains(&host.address)) {
+                            return Err(format!("{} is in no range of site {site}", host.address));
+                        }
+                        Edge::Site(id)
+                    }
+                };
+                self.free_name(&host.name)?;
+                let id = self.world.add_host(&host.name, edge, host.address);
+                match host.serves {
+                    Some(app) => {
+                        let port = app.port();
+                        if let Some(server) = self.world.host(id) {
+                            server.listen(port, app);
+                            server.echo_datagrams(7);
+                        }
+                        self.targets.push(Target {
+                            name: host.name.clone(),
+                            remote: SocketAddrV4::new(host.address, port),
+                            app,
+                            host: host.name.clone(),
+                            on_internet: edge == Edge::Internet,
+                        });
+                    }
+                    None => self.clients.push((host.name.clone(), id)),
+                }
+            }
+            Declaration::Appliance { name, address, translates, .. } => {
+                self.link_of(name, scenario);
+                self.free_name(name)?;
+                let edge = Edge::Nic(self.topology.nic(name)?);
+                let appliance = if *translates {
+                    Appliance::translating(*address)
+                } else {
+                    Appliance::forwarding(*address)
+                };
+                self.world.add_appliance(name, edge, appliance);
+            }
+            Declaration::Serve { resource, app } => {
+                self.link_of("", scenario);
+                self.free_name(resource)?;
+                let id = self.topology.resource(resource)?;
+                let found =
+                    self.topology.network.resource(id).map_err(|error| error.to_string())?;
+                let (service, address) = (found.service, found.address);
+                self.world.serve(resource, Served { resource: id, service, address, app: *app });
+                let domain = self.topology.domain(found);
+                self.targets.push(Target {
+                    name: resource.clone(),
+                    remote: SocketAddrV4::new(address, app.port()),
+                    app: *app,
+                    host: format!("{resource}.{domain}"),
+                    on_internet: false,
+                });
+            }
+            Declaration::Wire { service, encapsulation } => {
+                let id = self.topology.service(service)?;
+                self.world.set_wire(id, tunnel(*encapsulation));
+            }
+            _ => {}
+        }
+        self.link_of("", scenario);
+        Ok(())
+    }
+
+    /// The link of the host that comes next: its own, else the one for all.
+    fn link_of(&mut self, host: &str, scenario: &Scenario) {
+        let links = scenario.declarations.iter().filter_map(|(_, declaration)| match declaration {
+            Declaration::Link { host, settings } => Some((host.as_deref(), *settings)),
+            _ => None,
+        });
+        let all: Vec<_> = links.collect();
+        let own = all.iter().rfind(|(name, _)| *name == Some(host));
+        let found = own.or_else(|| all.iter().rfind(|(name, _)| name.is_none()));
+        let clean = LinkSettings::clean(DEFAULT_DELAY);
+        self.world.set_link(found.map_or(clean, |(_, settings)| *settings));
+    }
+
+    fn free_name(&self, name: &str) -> Result<(), String> {
+        let taken = self.world.station(name).is_some()
+            || self.targets.iter().any(|target| target.name == name);
+        if taken { Err(format!("there is a host or server {name} already")) } else { Ok(()) }
+    }
+}
+
+/// A tunnel as the published examples have it: from 40.1.2.1, by key 100 (W-03, W-13).
+fn tunnel(encapsulation: Encapsulation) -> TunnelSettings {
+    TunnelSettings {
+        layout: Layout::default(),
+        region: 1,
+        destination: Overlay::prefix(Ipv6Addr::new(0x2603, 0x10e1, 0x100, 2, 0, 0, 0, 0)),
+        underlay: Underlay {
+            source: Ipv4Addr::new(40, 1, 2, 1),
+            destination: None,
+            encapsulation,
+            key: Key::SERVICE_TUNNEL,
+            dscp: 0,
+            source_mac: [2, 0, 0, 0, 0, 1],
+            destination_mac: [2, 0, 0, 0, 0, 2],
+        },
+        fragments: Fragments::Carry,
+    }
+}
