@@ -1,6 +1,18 @@
 //! The life of a packet, top to bottom: identify, fragment, flow, security, route, source, authorise. Everything here is pure; what was decided
 //! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
 
+mod answer;
+pub(crate) mod decision;
+mod given;
+mod hairpin;
+mod inbound;
+pub(crate) mod origin;
+mod outbound;
+mod path;
+mod security;
+mod spoof;
+pub(crate) mod trace;
+
 use core::net::Ipv4Addr;
 
 use vnetem_authz::DenyMode;
@@ -13,11 +25,11 @@ use vnetem_packet::{
     TransportChecksum, verify_icmp_checksum,
 };
 
-use crate::decision::{Decision, Hit, Judgement, fragment_key};
 use crate::edge::{EdgeCode, cell};
-use crate::origin::{Entry, Origin};
+use crate::pipeline::decision::{Decision, Hit, Judgement, fragment_key};
+use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::trace::{FlowStep, Note, Step};
 use crate::snapshot::OutboundView;
-use crate::trace::{FlowStep, Note, Step};
 use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Shard, Snapshot};
 
 /// The ICMP type of a redirect.

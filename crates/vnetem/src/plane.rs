@@ -2,8 +2,13 @@
 
 mod closing;
 mod commit;
+pub(crate) mod counters;
+pub(crate) mod event;
 mod hairpin;
 mod hit;
+pub(crate) mod journal;
+pub(crate) mod outbox;
+pub(crate) mod tunnel_port;
 mod unsolicited;
 
 use core::fmt;
@@ -15,14 +20,14 @@ use unsolicited::Unsolicited;
 use vnetem_nat::{Ended, Flow, FlowCounters, FlowTable, Fragments, Generation, Time};
 use vnetem_packet::{Headers, VnetId};
 
-use crate::decision::Judgement;
-use crate::event::Event;
-use crate::journal::{Journal, TranslationEvent};
-use crate::outbox::Outbox;
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision::Judgement;
+use crate::pipeline::trace::Trace;
+use crate::plane::event::Event;
+use crate::plane::journal::{Journal, TranslationEvent};
+use crate::plane::outbox::Outbox;
 use crate::snapshot::Touched;
-use crate::tenant::tenant_of_vnet;
-use crate::trace::Trace;
+use crate::snapshot::tenant::tenant_of_vnet;
 use crate::{
     Applied, Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Shard, Snapshot,
     Transmit, Verdict,

@@ -1,7 +1,14 @@
 //! The compiled configuration: all that the data plane reads.
 
 mod describe;
+pub(crate) mod gate;
+pub(crate) mod guard;
+pub(crate) mod lineage;
+pub(crate) mod ranges;
+pub(crate) mod routing;
+pub(crate) mod tenant;
 mod touch_log;
+pub(crate) mod wave;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -9,18 +16,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
+use vnetem_authz::{Access, Arrival, DenyMode, EndpointPolicies, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
 use vnetem_nat::{Generation, MidStream, PoolRules, Tenant};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
 pub(crate) use touch_log::{TouchLog, Touched};
 
-use crate::gate::Gates;
-use crate::inside::Ranges;
-use crate::lineage::Lineage;
-use crate::network::Attached;
-use crate::security::Guards;
+use gate::Gates;
+use guard::Guards;
+use lineage::Lineage;
+use ranges::Ranges;
+
 use crate::{
     Edge, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
 };
@@ -54,6 +61,9 @@ pub struct Snapshot {
     pub(crate) deny_mode: DenyMode,
     pub(crate) log: Arc<TouchLog>,
 }
+
+/// The policies of endpoints that have any.
+pub(crate) type Attached = BTreeMap<(SubnetId, ServiceId), EndpointPolicies>;
 
 /// What a virtual network needs for delivery.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,10 +3,10 @@
 use vnetem_nat::{Cause, Ended, Flow, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
-use crate::decision::Judgement;
 use crate::edge::{EdgeCode, cell};
-use crate::event::{Event, EventKind};
-use crate::outbox::Outbox;
+use crate::pipeline::decision::Judgement;
+use crate::plane::event::{Event, EventKind};
+use crate::plane::outbox::Outbox;
 use crate::{Closing, Counters, Snapshot};
 
 impl DataPlane {

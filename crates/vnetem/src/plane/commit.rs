@@ -9,10 +9,10 @@ use vnetem_packet::{
 };
 
 use super::DataPlane;
-use crate::decision::{Decision, Hit, Judgement, fragment_key};
 use crate::edge::EdgeCode;
-use crate::origin::Parties;
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision::{Decision, Hit, Judgement, fragment_key};
+use crate::pipeline::origin::Parties;
 use crate::{DropReason, Edge, Fate};
 
 impl DataPlane {

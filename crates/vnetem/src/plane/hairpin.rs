@@ -4,9 +4,9 @@ use vnetem_nat::{Flow, FlowId, Opening, Side, Standing, Time, Track, Zone};
 use vnetem_packet::{FiveTuple, Fragment, Headers, rewrite};
 
 use super::DataPlane;
-use crate::decision::{Decision, Judgement};
-use crate::origin::Parties;
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision::{Decision, Judgement};
+use crate::pipeline::origin::Parties;
 use crate::{DropReason, Fate, Forward};
 
 impl DataPlane {

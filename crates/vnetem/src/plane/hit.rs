@@ -7,9 +7,9 @@ use vnetem_nat::{Hit, Probe, Side, Time, Zone};
 use vnetem_packet::{Headers, Plain};
 
 use super::DataPlane;
-use crate::decision::Judgement;
 use crate::edge::EdgeCode;
-use crate::origin::Parties;
+use crate::pipeline::decision::Judgement;
+use crate::pipeline::origin::Parties;
 use crate::{DropReason, Edge, Fate, Verdict};
 
 /// A packet of a batch: where it enters, its bytes, and what became of it.

@@ -7,8 +7,8 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
-use crate::inside::{Ranges, is_somebodys};
 use crate::snapshot::PlaceView;
+use crate::snapshot::ranges::{Ranges, is_somebodys};
 use crate::{Edge, PrivateEndpointId, Snapshot};
 
 /// What is connected, one behind the other, by its number in one configuration.

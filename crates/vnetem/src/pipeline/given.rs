@@ -3,9 +3,9 @@
 use vnetem_nat::{Flow, Side};
 use vnetem_packet::FiveTuple;
 
-use crate::decision::{Decision, Judgement};
 use crate::pipeline::Pipeline;
-use crate::trace::{Note, Step};
+use crate::pipeline::decision::{Decision, Judgement};
+use crate::pipeline::trace::{Note, Step};
 
 impl Pipeline<'_> {
     /// Notes why the flow of a decision goes where it goes. Its packets take the cached decision and ask

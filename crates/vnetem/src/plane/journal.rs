@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use vnetem_nat::{Block, Ended, Flow, NoTuple, Quota, Tenant, Time};
 use vnetem_packet::{FiveTuple, Protocol};
 
-use crate::decision::Judgement;
+use crate::pipeline::decision::Judgement;
 use crate::{Counters, Event, EventKind, Settings};
 
 /// Something that happened to a translation: the events of RFC 8158 that concern this translator (T-37; RFC 6888 REQ-12).

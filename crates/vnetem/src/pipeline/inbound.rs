@@ -6,13 +6,13 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use vnetem_nat::{Cause, Cell, Flow, Inbound, NewFlow, Sharing, Side, TimerProfile, Zone, opens};
 use vnetem_packet::{FiveTuple, Headers};
 
-use crate::decision::{Decision, Judgement};
 use crate::edge::{EdgeCode, cell};
-use crate::origin::{Entry, Origin};
-use crate::path::Path;
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision::{Decision, Judgement};
+use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::path::Path;
+use crate::pipeline::trace::{Note, Step};
 use crate::snapshot::NicView;
-use crate::trace::{Note, Step};
 use crate::{DropReason, Mark, NicId};
 
 /// An inside end that takes a packet from the public side.

@@ -7,7 +7,7 @@ use vnetem_authz::Firewall;
 use vnetem_nat::Time;
 use vnetem_packet::SubnetId;
 
-use crate::network::{WAVES, mix};
+use crate::snapshot::wave::{WAVES, mix};
 use crate::{EditError, Endpoint, Network, ResourceId, ServiceId};
 
 /// Makes edits of a [`Network`] as slowly as the platform does.

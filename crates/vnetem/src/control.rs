@@ -12,6 +12,7 @@ mod policies;
 mod private_endpoints;
 mod propagation;
 mod resources;
+mod rollout;
 mod routes;
 mod security;
 mod services;
@@ -35,11 +36,10 @@ pub use intent::{
     VnetEndpointPolicy,
 };
 pub use names::ZoneLink;
-pub(crate) use policies::Attached;
 pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};
 pub use propagation::Lag;
-pub(crate) use propagation::{WAVES, mix, wave};
 pub use resources::Permissions;
+pub use rollout::Rollout;
 
 use crate::edge::MAX_PLACES;
 use crate::{

@@ -7,9 +7,10 @@ use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
-use crate::decision::Judgement;
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision::Judgement;
+use crate::snapshot::ranges::is_reserved;
 use crate::snapshot::{SiteView, SubnetView};
 use crate::{DropReason, Edge, Forward, Mark, NicId, Snapshot, SourceMode};
 
@@ -356,13 +357,6 @@ impl Parties {
         let NewFlow { opener, inside, external, judgement, .. } = *new;
         Self { opener, inside, external, judgement }
     }
-}
-
-/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of subnets as Azure has them, which
-/// are /29 at least (P9; virtual network FAQ). No host has one.
-pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
-    let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
-    subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
 /// Whether an address can be a single host's (P9).

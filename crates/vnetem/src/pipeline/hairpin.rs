@@ -6,11 +6,11 @@
 use vnetem_nat::{Flow, Side, Zone};
 use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
 
-use crate::decision::{Decision, Hit, Judgement, rewrite_error};
 use crate::edge::EdgeCode;
-use crate::origin::{Entry, Origin, Parties};
 use crate::pipeline::Pipeline;
-use crate::trace::Note;
+use crate::pipeline::decision::{Decision, Hit, Judgement, rewrite_error};
+use crate::pipeline::origin::{Entry, Origin, Parties};
+use crate::pipeline::trace::Note;
 use crate::{DropReason, Forward};
 
 impl<'a> Pipeline<'a> {

@@ -7,12 +7,12 @@ use vnetem_nat::Zone;
 use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
 
 use crate::edge::{EdgeCode, Place};
-use crate::origin::{Entry, Origin, is_host};
 use crate::pipeline::Pipeline;
+use crate::pipeline::origin::{Entry, Origin, is_host};
+use crate::pipeline::trace::{Note, RegionChoice, Step};
 use crate::route::Choice;
-use crate::routing::{Chosen, Sender};
+use crate::snapshot::routing::{Chosen, Sender};
 use crate::snapshot::{OutboundView, SiteView, SubnetView};
-use crate::trace::{Note, RegionChoice, Step};
 use crate::{
     DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId,
 };

@@ -5,11 +5,11 @@ use core::net::SocketAddrV4;
 use vnetem_nat::{Chosen, Flow, Mapping, NoTuple, Pool, PoolRules, Sharing, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
 
-use crate::decision::Judgement;
 use crate::edge::Place;
-use crate::origin::{Entry, Origin};
-use crate::path::Path;
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision::Judgement;
+use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::path::Path;
 use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
 
 /// One port for an inside socket towards all remotes, at which it is reached by those alone that it called.

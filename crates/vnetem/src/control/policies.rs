@@ -10,6 +10,7 @@ use vnetem_packet::{SubnetId, VnetId};
 use super::services::region_key;
 use super::{Network, Placement, Subnet};
 use crate::edge::cell;
+use crate::snapshot::Attached;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
 
 /// Endpoint policies, and to which endpoints they are attached.
@@ -268,6 +269,3 @@ fn in_spelling_of(policy: &str, region: &str) -> String {
 fn not_attached(subnet: &Subnet, why: PolicyError) -> EditError {
     EditError::EndpointPolicy { subnet: format!("subnet {}", subnet.name), why }
 }
-
-/// The policies of endpoints that have any.
-pub(crate) type Attached = BTreeMap<(SubnetId, ServiceId), EndpointPolicies>;

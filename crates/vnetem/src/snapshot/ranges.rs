@@ -6,16 +6,20 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::VnetId;
 
-use crate::Snapshot;
+use super::{Snapshot, VnetView};
 use crate::edge::{EdgeCode, Place};
-use crate::origin::Entry;
-use crate::pipeline::Pipeline;
-use crate::snapshot::VnetView;
 
 /// Returns whether a prefix of a site says who lives there. Nobody was ever given more than a /8: a
 /// shorter one is a default route, and says which way the rest of the world is.
 pub(crate) fn is_somebodys(prefix: &Ipv4Net) -> bool {
     prefix.prefix_len() >= 8
+}
+
+/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of subnets as Azure has them, which
+/// are /29 at least (P9; virtual network FAQ). No host has one.
+pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
+    let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
+    subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
 /// A set of addresses, as ranges in order that neither touch nor overlap.
@@ -60,7 +64,7 @@ impl Snapshot {
 
     /// Returns whether an address is inside, seen from a virtual network: its own, a peer's, or
     /// behind one of its gateways.
-    fn is_inside(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
+    pub(crate) fn is_inside(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
         self.is_at_home(vnet, address)
             || self.vnets.get(&vnet).is_some_and(|view| view.learned.contains(address))
     }
@@ -74,24 +78,6 @@ impl Snapshot {
             _ => return None,
         };
         self.vnet_of(subnet)
-    }
-}
-
-impl Pipeline<'_> {
-    /// Returns whether a packet without a flow has a source that its receiver knows to be
-    /// elsewhere: from the public side one that is inside, from a site one of the receiver's own
-    /// network or of a peered one (P8). No security group may take it for a neighbour's.
-    #[inline(always)] // what a subnet sends is no question
-    pub(crate) fn is_spoofed(self, entry: Entry<'_>, to: EdgeCode, source: Ipv4Addr) -> bool {
-        let receiver = || self.snapshot.vnet_at(to);
-        match entry.code.place() {
-            // What turned round has been translated by us.
-            Place::Internet | Place::Public(_) if entry.code != EdgeCode::OURS => {
-                receiver().is_some_and(|vnet| self.snapshot.is_inside(vnet, source))
-            }
-            Place::Site(_) => receiver().is_some_and(|vnet| self.snapshot.is_at_home(vnet, source)),
-            _ => false,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use vnetem_nat::{Blocks, Filtering, PoolRules};
 use vnetem_packet::{AddressClass, SiteId, SubnetId, VnetId};
 
 use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vnet};
-use crate::origin::is_reserved;
+use crate::snapshot::ranges::is_reserved;
 use crate::{EditError, LoadBalancerId, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
 /// Whose a public address is.

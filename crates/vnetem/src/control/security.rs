@@ -8,7 +8,7 @@ use vnetem_authz::{CompiledGroup, NetworkSpace, SecurityGroup, Tags};
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::{Network, Subnet, check};
-use crate::security::{Guard, Guards};
+use crate::snapshot::guard::{Guard, Guards};
 use crate::{EditError, NicId, SecurityGroupId, Snapshot};
 
 /// Security groups, what they guard, and what service tags and application security groups stand for.

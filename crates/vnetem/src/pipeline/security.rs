@@ -1,37 +1,14 @@
 //! Security groups on the way of a packet that opens a flow (step 4 of its life, U-08): the sender's before anything is translated, the
 //! receiver's once it is known who that is. Replies and later packets belong to the flow and are not judged (P-11, P-28).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use vnetem_authz::{Action, Decider, RuleDirection};
+use vnetem_packet::FiveTuple;
 
-use core::fmt;
-
-use vnetem_authz::{Action, CompiledGroup, Decider, RuleDirection};
-use vnetem_packet::{FiveTuple, SubnetId};
-
+use super::Pipeline;
+use super::trace::{Note, Step};
+use crate::DenyReason;
 use crate::edge::{EdgeCode, Place};
-use crate::pipeline::Pipeline;
-use crate::trace::{Note, Step};
-use crate::{DenyReason, NicId, Snapshot};
-
-/// Number of a security group, never reused within one control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecurityGroupId(pub u32);
-
-/// Security groups as they judge packets, by the place that they guard.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Guards {
-    pub(crate) names: BTreeMap<SecurityGroupId, String>,
-    pub(crate) subnets: BTreeMap<SubnetId, Guard>,
-    pub(crate) nics: BTreeMap<NicId, Guard>,
-}
-
-/// A group with its names resolved as they are seen from one subnet; equal ones are one.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Guard {
-    pub(crate) group: SecurityGroupId,
-    pub(crate) rules: Arc<CompiledGroup>,
-}
+use crate::snapshot::guard::Guard;
 
 impl Pipeline<'_> {
     /// Whether the groups of the interface and of its subnet, in this order, let a packet out (P-10, P-31).
@@ -75,26 +52,6 @@ impl Pipeline<'_> {
     }
 }
 
-impl Snapshot {
-    /// The name of a security group; its number if it is gone.
-    #[must_use]
-    pub fn security_group_name(&self, id: SecurityGroupId) -> String {
-        self.guards.names.get(&id).cloned().unwrap_or_else(|| id.to_string())
-    }
-
-    /// The name of a rule in a group that guards something.
-    pub(crate) fn security_rule_name(
-        &self,
-        group: SecurityGroupId,
-        direction: RuleDirection,
-        priority: u16,
-    ) -> Option<&str> {
-        let guards = self.guards.subnets.values().chain(self.guards.nics.values());
-        let guard = guards.into_iter().find(|guard| guard.group == group)?;
-        guard.rules.rule_name(direction, priority)
-    }
-}
-
 /// All must allow; the first that denies ends the matter (P-31).
 fn judge(
     guards: [Option<&Guard>; 2],
@@ -118,10 +75,4 @@ fn judge(
         }
     }
     Ok(())
-}
-
-impl fmt::Display for SecurityGroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nsg#{}", self.0)
-    }
 }

@@ -5,7 +5,7 @@ use vnetem_packet::FiveTuple;
 
 use core::net::SocketAddrV4;
 
-use crate::decision::Judgement;
+use crate::pipeline::decision::Judgement;
 
 /// Something that happened to a flow; events come in the order in which things happened (O6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 use vnetem_nat::{Flow, Side};
 use vnetem_packet::FiveTuple;
 
-use crate::decision::{Decision, Hit, Judgement, Renewal};
 use crate::edge::{EdgeCode, Place};
-use crate::origin::Entry;
-use crate::path::Path;
 use crate::pipeline::Pipeline;
-use crate::trace::{Note, Step};
+use crate::pipeline::decision::{Decision, Hit, Judgement, Renewal};
+use crate::pipeline::origin::Entry;
+use crate::pipeline::path::Path;
+use crate::pipeline::trace::{Note, Step};
 use crate::{DenyReason, DropReason};
 
 /// Why an answer goes nowhere.

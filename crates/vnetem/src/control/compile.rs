@@ -13,12 +13,12 @@ use super::check::PublicOwner;
 use super::compile_routes::Winners;
 use super::services::region_key;
 use super::{Endpoint, LoadBalancer, Network, Outbound, Resource, RouteTable, Scope, Subnet, Vnet};
-use crate::inside::is_somebodys;
+use crate::snapshot::ranges::is_somebodys;
+use crate::snapshot::tenant::{tenant_of_site, tenant_of_vnet};
 use crate::snapshot::{
     EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
     ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
 };
-use crate::tenant::{tenant_of_site, tenant_of_vnet};
 use crate::{NicId, Snapshot};
 
 /// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{Protocol, SubnetId};
 
-use crate::network::wave;
+use super::wave::wave;
 use crate::snapshot::{EndpointView, ServiceMap, SubnetView};
 use crate::{
     Choice, EffectiveRoute, NextHop, PassedOver, Route, RouteRemark, RouteSource, RouteState,
