@@ -1,10 +1,21 @@
 //! Flows as callers see them.
 
+pub(crate) mod cause;
+pub(crate) mod close;
+pub(crate) mod hit;
+pub(crate) mod open;
+pub(crate) mod opens;
+pub(crate) mod restart;
+pub(crate) mod side;
+pub(crate) mod state;
+pub(crate) mod tcp;
+pub(crate) mod track;
+
 use core::net::SocketAddrV4;
 
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
-use crate::key::Key;
+use crate::table::key::Key;
 use crate::{Cause, Cell, Generation, Sharing, Side, Sides, State, Tenant, Time, Zone};
 
 /// A flow that is to be opened.

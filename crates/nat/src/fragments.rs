@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, TcpFlags, Transport};
 
-use crate::index::{Hash, Index};
-use crate::key::{Key, Secret};
-use crate::keys::Purpose;
-use crate::slab::{NIL, Slab, Slot};
+use crate::table::index::{Hash, Index};
+use crate::table::key::{Key, Secret};
+use crate::table::keys::Purpose;
+use crate::table::slab::{NIL, Slab, Slot};
 use crate::time::nanoseconds;
 use crate::{FlowId, Keys, Quota, Side, Tenant, Time, Zone};
 

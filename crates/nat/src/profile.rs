@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::hold::Kind;
 use crate::settings::{HoldDown, Timers};
+use crate::table::hold::Kind;
 use crate::time::nanoseconds;
 use crate::{Settings, State};
 

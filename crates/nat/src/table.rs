@@ -1,23 +1,37 @@
 //! The flow table.
 
+pub(crate) mod cells;
+pub(crate) mod counters;
+pub(crate) mod detail;
+pub(crate) mod hold;
+pub(crate) mod index;
+pub(crate) mod key;
+pub(crate) mod keyed;
+pub(crate) mod keys;
+pub(crate) mod links;
+pub(crate) mod quota;
+pub(crate) mod record;
+pub(crate) mod slab;
+pub(crate) mod wheel;
+
 use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 
-use crate::cells::Cells;
-use crate::counters::FlowCounters;
-use crate::crowds::Crowds;
-use crate::detail::{Detail, Totals};
-use crate::hold::{Beside, Hold, Kind};
-use crate::index::{Hash, Index};
-use crate::key::{Draws, Key, Secret};
-use crate::keys::Purpose;
-use crate::links::Chains;
+use crate::flow::restart::Restarts;
+use crate::flow::tcp::after;
+use crate::mapping::crowds::Crowds;
+use crate::mapping::shares::Shares;
 use crate::profile::{Clocks, Rests};
-use crate::record::{MAX_CELLS, Record};
-use crate::restart::Restarts;
-use crate::shares::Shares;
-use crate::slab::Slab;
-use crate::tcp::after;
-use crate::wheel::Wheel;
+use crate::table::cells::Cells;
+use crate::table::counters::FlowCounters;
+use crate::table::detail::{Detail, Totals};
+use crate::table::hold::{Beside, Hold, Kind};
+use crate::table::index::{Hash, Index};
+use crate::table::key::{Draws, Key, Secret};
+use crate::table::keys::Purpose;
+use crate::table::links::Chains;
+use crate::table::record::{MAX_CELLS, Record};
+use crate::table::slab::Slab;
+use crate::table::wheel::Wheel;
 use crate::{
     Cause, Cell, Closing, Ended, Flow, FlowId, Found, Generation, Quota, Settings, Side, Standing,
     State, Tenant, Time, Zone, opens,

@@ -4,10 +4,10 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
 
-use crate::key::Key;
-use crate::ports::{Ports, Shuffle};
-use crate::record::Record;
-use crate::sharing::{SocketRule, whole};
+use crate::mapping::ports::{Ports, Shuffle};
+use crate::mapping::sharing::{SocketRule, whole};
+use crate::table::key::Key;
+use crate::table::record::Record;
 use crate::{Block, Blocks, FlowTable, Pool, PoolRules, Sharing, Side, Time, Zone};
 
 /// For whom an external tuple is chosen.

@@ -2,8 +2,8 @@
 
 use vnetem_packet::{Ends, FiveTuple, Protocol};
 
-use crate::index::Hash;
-use crate::keys::{Keys, Purpose, sip_hash};
+use crate::table::index::Hash;
+use crate::table::keys::{Keys, Purpose, sip_hash};
 use crate::{Cell, Zone};
 
 /// Zone and tuple, in the form in which they are hashed, kept and compared.

@@ -6,14 +6,14 @@ use core::net::SocketAddrV4;
 
 use vnetem_packet::FiveTuple;
 
-use crate::choose::{NoTuple, Wanted};
-use crate::key::{Key, Secret};
-use crate::keyed::Keyed;
-use crate::rules::{Filtering, Limits};
+use crate::mapping::choose::{NoTuple, Wanted};
+use crate::mapping::rules::{Filtering, Limits};
+use crate::mapping::sharing::{Block, Inbound, Sharing, SocketRule};
+use crate::mapping::sharing::{contact, host_key, socket_key, whole};
 use crate::settings::Shared;
-use crate::sharing::{Block, Inbound, Sharing, SocketRule};
-use crate::sharing::{contact, host_key, socket_key, whole};
-use crate::slab::NIL;
+use crate::table::key::{Key, Secret};
+use crate::table::keyed::Keyed;
+use crate::table::slab::NIL;
 use crate::table::{BLOCKS, CONTACTS, HOSTS, SOCKETS, TableQuota};
 use crate::time::nanoseconds;
 use crate::{NewFlow, Side, Tenant, Zone};

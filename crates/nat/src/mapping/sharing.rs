@@ -4,8 +4,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
 
-use crate::key::Key;
-use crate::rules::{Filtering, Limits, PoolRules};
+use crate::mapping::rules::{Filtering, Limits, PoolRules};
+use crate::table::key::Key;
 use crate::time::nanoseconds;
 use crate::{TimerProfile, Zone};
 

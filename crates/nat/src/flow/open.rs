@@ -2,14 +2,14 @@
 
 use vnetem_packet::{FiveTuple, Headers, tcp_options};
 
-use crate::detail::{Detail, Totals};
-use crate::index::Hash;
-use crate::key::Key;
-use crate::record::Record;
-use crate::sharing::whole;
-use crate::slab::NIL;
+use crate::flow::track::segment_of;
+use crate::mapping::sharing::whole;
+use crate::table::detail::{Detail, Totals};
+use crate::table::index::Hash;
+use crate::table::key::Key;
+use crate::table::record::Record;
+use crate::table::slab::NIL;
 use crate::table::{CELLS, FLOWS, number};
-use crate::track::segment_of;
 use crate::{
     Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
 };
@@ -98,7 +98,7 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
-    /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::opens)).
+    /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::flow::opens)).
     ///
     /// A tombstone, a reset or a finished connection of the same opener gives way (R9), and so does a flow past its deadline: they go to
     /// `sink`, as those that [`expire`](Self::expire) ends go to its own.

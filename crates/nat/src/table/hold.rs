@@ -2,13 +2,13 @@
 
 use vnetem_packet::Protocol;
 
-use crate::crowds::Crowds;
-use crate::index::{Hash, Index};
-use crate::key::{Key, Secret, Words};
-use crate::links::{Linked, Links};
-use crate::slab::{NIL, Slab, Slot};
+use crate::mapping::crowds::Crowds;
+use crate::table::index::{Hash, Index};
+use crate::table::key::{Key, Secret, Words};
+use crate::table::links::{Linked, Links};
+use crate::table::slab::{NIL, Slab, Slot};
+use crate::table::wheel::Wheel;
 use crate::table::{HELD, TableQuota};
-use crate::wheel::Wheel;
 use crate::{Cause, State, Tenant};
 
 /// A bounded set of tuples, each until its time. A tenant that finds no room in it gives one of its

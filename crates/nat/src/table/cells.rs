@@ -3,11 +3,11 @@
 //! The flows of a cell form a list in order of generation. So those that a change made stale are always at its front, whatever was
 //! opened, closed or judged again meanwhile, and the walk needs no memory of where it was.
 
-use crate::detail::Detail;
-use crate::index::Index;
-use crate::key::Secret;
-use crate::links::{Chains, Links};
-use crate::slab::{NIL, Slab, Slot};
+use crate::table::detail::Detail;
+use crate::table::index::Index;
+use crate::table::key::Secret;
+use crate::table::links::{Chains, Links};
+use crate::table::slab::{NIL, Slab, Slot};
 use crate::table::{CELLS, TableQuota};
 use crate::{Cell, Generation, Tenant};
 

@@ -1,7 +1,7 @@
 //! What a flow has beside its record: what tracking and closing read, and what is added up now and then, each by itself, so that the caches
 //! hold more of what is read more.
 
-use crate::side::Pair;
+use crate::flow::side::Pair;
 use crate::{Generation, Side};
 
 /// The part of a flow that TCP tracking and closing read: half a cache line.

@@ -5,10 +5,10 @@ use core::net::SocketAddrV4;
 
 use vnetem_packet::{Ends, FiveTuple, Protocol, TcpFlags, TcpSegment};
 
-use crate::index::Hash;
-use crate::key::Key;
+use crate::flow::tcp::is_plain;
+use crate::table::index::Hash;
+use crate::table::key::Key;
 use crate::table::{deadline, side_of};
-use crate::tcp::is_plain;
 use crate::{FlowTable, Found, Side, State, Time, Track, Zone};
 
 /// A packet of a live flow, taken note of: all that is needed to send it on.

@@ -4,8 +4,8 @@
 //! under a later one if it was refreshed meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
 //! refreshing is free, and an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at once.
 
-use crate::links::{Linked, Links};
-use crate::slab::NIL;
+use crate::table::links::{Linked, Links};
+use crate::table::slab::NIL;
 
 const BITS: u32 = 8;
 const SLOTS: usize = 256;

@@ -2,9 +2,9 @@
 
 use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, TcpSegment, Transport, tcp_options};
 
-use crate::restart::Restarts;
+use crate::flow::restart::Restarts;
+use crate::flow::tcp::{Connection, Step, after, raise};
 use crate::table::deadline;
-use crate::tcp::{Connection, Step, after, raise};
 use crate::{FlowId, FlowTable, Side, State, Time, Track};
 
 impl<T: Copy> FlowTable<T> {

@@ -1,8 +1,8 @@
 //! Numbered values that are found by a key.
 
-use crate::index::Index;
-use crate::key::{Key, Secret};
-use crate::slab::{NIL, Slab, Slot};
+use crate::table::index::Index;
+use crate::table::key::{Key, Secret};
+use crate::table::slab::{NIL, Slab, Slot};
 
 /// At most `capacity` values by key. All memory is taken when it is made.
 pub(crate) struct Keyed<V> {

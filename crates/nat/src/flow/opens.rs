@@ -2,7 +2,7 @@
 
 use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, Transport};
 
-use crate::tcp::CONTROL;
+use crate::flow::tcp::CONTROL;
 
 /// Whether a packet without a flow may pick one up in the middle where that is wanted (T-19): a TCP segment with ACK and none of SYN, RST,
 /// FIN, as in Linux.

@@ -5,7 +5,7 @@
 use vnetem_packet::{TcpFlags, TcpSegment};
 
 use crate::FlowId;
-use crate::tcp::CONTROL;
+use crate::flow::tcp::CONTROL;
 
 /// The latest SYN on each connection under way, by the slot of its flow, so that nobody's is
 /// forgotten for another's: its sequence number, what else of it counts, and the stamp of its flow.

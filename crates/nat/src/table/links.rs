@@ -1,6 +1,6 @@
 //! Places in doubly linked lists.
 
-use crate::slab::NIL;
+use crate::table::slab::NIL;
 
 /// A place in a doubly linked list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use vnetem_packet::{Headers, Protocol, Reset};
 
-use crate::detail::Numbers;
-use crate::record::Record;
+use crate::table::detail::Numbers;
+use crate::table::record::Record;
 use crate::time::nanoseconds;
 use crate::{Cause, Closing, Ended, FlowId, FlowTable, Side, State, Time};
 

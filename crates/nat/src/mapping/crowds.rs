@@ -7,7 +7,7 @@
 
 use core::ops::RangeInclusive;
 
-use crate::key::{Key, Secret};
+use crate::table::key::{Key, Secret};
 
 /// Counts how many tuples are taken, roughly for all remotes and exactly for crowds. A tuple is taken by a flow or by hold-down.
 pub(crate) struct Crowds {
@@ -219,7 +219,7 @@ mod tests {
     use vnetem_packet::{FiveTuple, Protocol};
 
     use super::*;
-    use crate::keys::Purpose;
+    use crate::table::keys::Purpose;
     use crate::{Keys, Zone};
 
     fn secret(seed: u64) -> Secret {

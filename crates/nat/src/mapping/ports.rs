@@ -4,7 +4,7 @@ use core::ops::RangeInclusive;
 
 use vnetem_packet::Protocol;
 
-use crate::choose::Wanted;
+use crate::mapping::choose::Wanted;
 
 /// Ports of one address, all or every other one.
 #[derive(Clone, Copy)]

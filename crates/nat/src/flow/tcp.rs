@@ -6,9 +6,9 @@
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
-use crate::detail::Numbers;
-use crate::record::Record;
-use crate::side::Pair;
+use crate::flow::side::Pair;
+use crate::table::detail::Numbers;
+use crate::table::record::Record;
 use crate::{Side, State};
 
 /// What a segment means to a flow.

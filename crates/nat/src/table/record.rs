@@ -4,11 +4,11 @@ use core::net::SocketAddrV4;
 
 use vnetem_packet::{Ends, Protocol, Rewrite};
 
-use crate::detail::{Detail, Totals};
-use crate::key::{Key, Words, ends};
-use crate::side::Pair;
-use crate::slab::Slot;
-use crate::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
+use crate::flow::side::Pair;
+use crate::flow::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
+use crate::table::detail::{Detail, Totals};
+use crate::table::key::{Key, Words, ends};
+use crate::table::slab::Slot;
 use crate::{Cell, Flow, NewFlow, Side, Sides, State, Time};
 
 /// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] and [`Totals`] have the same number.
