@@ -80,13 +80,13 @@ impl Sweep {
         let step = (1u64 << 32) / more.max(1);
         let mut next = if more == 0 { 1 << 32 } else { offset % step };
         self.0.iter().zip(ends).flat_map(move |((start, value), end)| {
-            let mut inside =
+            let mut internal =
                 vec![*start, start + u32::from(start < &end), end - u32::from(start < &end), end];
             while next <= u64::from(end) {
-                inside.push(next as u32);
+                internal.push(next as u32);
                 next += step;
             }
-            inside.into_iter().map(|address| (address, *value))
+            internal.into_iter().map(|address| (address, *value))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `vnetem trace` and `vnetem routes`: questions to a model.
 
-use vnetem::{Fate, Mark, Verdict};
-use vnetem_scenario::{Options, Stage, route_table};
+use vnetem::{AccessVerdict, Disposition, Verdict};
+use vnetem_scenario::{Options, Runner, route_table};
 
 use crate::arguments::{Common, Model, Output, Protocol, Routes, Trace};
 use crate::{Answer, Failure, json, load};
@@ -56,7 +56,7 @@ fn ports(asked: &Trace) -> Result<(), Failure> {
     Err(format!("{lacking}: {protocol} goes from a port to a port, such as 10.0.0.4:50000").into())
 }
 
-fn stage(common: &Common, model: &Model) -> Result<Stage<'static>, Failure> {
+fn stage(common: &Common, model: &Model) -> Result<Runner<'static>, Failure> {
     let scenario = load::scenario(model.model.as_deref())?;
     let options = Options { seed: common.seed, tags: load::tags(&model.list)?, tap: None };
     let stage = scenario.play_until(model.at, options)?;
@@ -71,5 +71,5 @@ fn stage(common: &Common, model: &Model) -> Result<Stage<'static>, Failure> {
 
 /// Whether a packet is forwarded, and nobody at its far side refuses it.
 fn comes_in(verdict: &Verdict) -> bool {
-    matches!(verdict.fate, Fate::Forward(forward) if !matches!(forward.mark, Mark::Refused(_)))
+    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access, AccessVerdict::Refused(_)))
 }

@@ -12,12 +12,12 @@ const TIME_WAIT: Duration = Duration::from_secs(1);
 
 /// From the first packet to the last.
 const LIFE: [(Side, Kind); 6] = [
-    (Side::Inside, Kind::First),
-    (Side::Outside, Kind::Answer),
-    (Side::Inside, Kind::Acknowledgement),
-    (Side::Inside, Kind::Finish),
-    (Side::Outside, Kind::Finish),
-    (Side::Inside, Kind::Last),
+    (Side::Internal, Kind::First),
+    (Side::External, Kind::Answer),
+    (Side::Internal, Kind::Acknowledgement),
+    (Side::Internal, Kind::Finish),
+    (Side::External, Kind::Finish),
+    (Side::Internal, Kind::Last),
 ];
 
 impl Load {

@@ -104,13 +104,13 @@ impl Frames {
         header[22..24].copy_from_slice(&tuple.destination.port().to_be_bytes());
         if tuple.protocol == Protocol::TCP {
             let (own, other): (u32, u32) =
-                if side == Side::Inside { (1000, 5000) } else { (5000, 1000) };
+                if side == Side::Internal { (1000, 5000) } else { (5000, 1000) };
             let (sequence, acknowledgement, flags) = match kind {
                 Kind::First => (own, 0, 0x02),
                 // What was sent with the SYN is acknowledged with it.
                 Kind::Answer => (own, other + 7, 0x12),
                 Kind::Data | Kind::Acknowledgement => (own + 7, other + 7, 0x10),
-                Kind::Finish => (own + 7, other + 7 + u32::from(side == Side::Outside), 0x11),
+                Kind::Finish => (own + 7, other + 7 + u32::from(side == Side::External), 0x11),
                 Kind::Last => (own + 8, other + 8, 0x10),
             };
             header[24..28].copy_from_slice(&sequence.to_be_bytes());

@@ -31,8 +31,8 @@ use core::time::Duration;
 use ipnet::Ipv4Net;
 use thiserror::Error;
 use vnetem::{
-    DataPlane, Edge, EditError, Fate, Identity, Network, Outbound, Protocol, Scope, ServiceId,
-    Settings, Slot, SubnetId, Time, VnetId,
+    BatchPacket, DataPlane, Disposition, Edge, EditError, Identity, Network, Outbound, Protocol,
+    Scope, ServiceId, Settings, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Side, Timers};
 
@@ -377,7 +377,7 @@ impl Load {
         self.frames.begin();
         self.edges.clear();
         for n in flows.clone() {
-            self.put(n, Side::Inside, frame::Kind::First);
+            self.put(n, Side::Internal, frame::Kind::First);
         }
         let opened = self.pass(timed)?;
         for (n, packet) in flows.clone().zip(self.frames.packets()) {
@@ -385,7 +385,7 @@ impl Load {
         }
         if self.shape.protocol == Protocol::TCP {
             for (side, kind) in
-                [(Side::Outside, frame::Kind::Answer), (Side::Inside, frame::Kind::Data)]
+                [(Side::External, frame::Kind::Answer), (Side::Internal, frame::Kind::Data)]
             {
                 self.frames.begin();
                 self.edges.clear();
@@ -401,13 +401,13 @@ impl Load {
         let talk = self.talks.ends(n);
         let subnet = self.subnets.get(usize::from(talk.subnet)).copied().unwrap_or(SubnetId(0));
         self.edges.push(match side {
-            Side::Inside => Edge::Subnet(subnet),
-            Side::Outside => Edge::Service {
+            Side::Internal => Edge::Subnet(subnet),
+            Side::External => Edge::Service {
                 service: self.service,
                 identity: self.shape.endpoint.then_some(Identity {
                     vnet: self.vnet,
                     subnet,
-                    address: *talk.inside.ip(),
+                    address: *talk.internal.ip(),
                 }),
             },
         });
@@ -418,8 +418,8 @@ impl Load {
     fn pass(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
         let (now, batch, plane) = (self.now, self.shape.batch, &mut self.plane);
         let frames = self.frames.packets_mut().zip(&self.edges);
-        let mut slots: Vec<Slot<'_>> =
-            frames.map(|(packet, &edge)| Slot::new(edge, packet)).collect();
+        let mut slots: Vec<BatchPacket<'_>> =
+            frames.map(|(packet, &edge)| BatchPacket::new(edge, packet)).collect();
         timed(&mut || {
             if batch <= 1 {
                 for slot in &mut slots {
@@ -431,7 +431,8 @@ impl Load {
         });
         let packets = slots.len();
         let forwarded = slots.iter().filter(|slot| {
-            slot.verdict.is_some_and(|verdict| matches!(verdict.fate, Fate::Forward(_)))
+            slot.verdict
+                .is_some_and(|verdict| matches!(verdict.disposition, Disposition::Forward(_)))
         });
         match packets - forwarded.count() {
             0 => Ok(u64::try_from(packets).unwrap_or(u64::MAX)),

@@ -25,7 +25,7 @@ pub(super) struct Talks {
 #[derive(Clone, Copy)]
 pub(super) struct Talk {
     pub(super) subnet: u8,
-    pub(super) inside: SocketAddrV4,
+    pub(super) internal: SocketAddrV4,
     external: SocketAddrV4,
     remote: SocketAddrV4,
     protocol: Protocol,
@@ -50,14 +50,14 @@ impl Talks {
             None => (0, n),
             Some(n) => (n % others + 1, n / others),
         };
-        let inside = Ipv4Addr::from_bits(0x0A00_0000 | subnet << 16 | (k >> 9).wrapping_add(4));
+        let internal = Ipv4Addr::from_bits(0x0A00_0000 | subnet << 16 | (k >> 9).wrapping_add(4));
         let port = 1024 + u16::try_from(k & 511).unwrap_or(0);
         let remote = Ipv4Addr::from_bits(0x34EF_0000 | n.wrapping_mul(0x9E37_79B1) >> 18);
         let external = self.external.get(n as usize).copied();
         Talk {
             subnet: u8::try_from(subnet).unwrap_or(0),
-            inside: SocketAddrV4::new(inside, port),
-            external: external.unwrap_or(SocketAddrV4::new(inside, port)),
+            internal: SocketAddrV4::new(internal, port),
+            external: external.unwrap_or(SocketAddrV4::new(internal, port)),
             remote: SocketAddrV4::new(remote, 443),
             protocol: self.protocol,
         }
@@ -79,7 +79,7 @@ impl Talks {
     }
 
     pub(super) fn random_side(&mut self) -> Side {
-        if self.random.next_u32() & 1 == 0 { Side::Inside } else { Side::Outside }
+        if self.random.next_u32() & 1 == 0 { Side::Internal } else { Side::External }
     }
 }
 
@@ -87,8 +87,8 @@ impl Talk {
     /// The tuple of packets from a side, as that side sends them.
     pub(super) fn tuple(&self, side: Side) -> FiveTuple {
         let (source, destination) = match side {
-            Side::Inside => (self.inside, self.remote),
-            Side::Outside => (self.remote, self.external),
+            Side::Internal => (self.internal, self.remote),
+            Side::External => (self.remote, self.external),
         };
         FiveTuple { protocol: self.protocol, source, destination }
     }

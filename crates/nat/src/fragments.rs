@@ -231,13 +231,13 @@ impl Fragments {
         self.clock = self.clock.max(now.0);
         let number = self.number(key)?;
         let entry = self.get(now, key)?.with(span).ok()?;
-        let whole = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
-        if whole.is_some() {
+        let endpoint_independent = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if endpoint_independent.is_some() {
             self.remove(number);
         } else if let Some(old) = self.entries.get_mut(number) {
             *old = entry;
         }
-        let (base, length) = entry.base.zip(whole)?;
+        let (base, length) = entry.base.zip(endpoint_independent)?;
         Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 

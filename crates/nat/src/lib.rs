@@ -10,17 +10,19 @@ mod table;
 mod time;
 
 pub use flow::cause::Cause;
-pub use flow::hit::{Hit, Probe};
+pub use flow::hit::{Hit, Lookup};
 pub use flow::open::Opening;
 pub use flow::opens::{opens, picks_up};
-pub use flow::side::{Cell, Direction, Generation, Side, Sides, Zone};
+pub use flow::side::{Direction, Generation, RevalidationKey, Side, Sides, Zone};
 pub use flow::state::State;
-pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
+pub use flow::{Ended, Flow, FlowId, Found, NewFlow, OpenError, Resets, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
 pub use mapping::choose::{Chosen, NoTuple, Wanted};
+pub use mapping::mapping_policy::{Block, Inbound, MappingPolicy};
 pub use mapping::pool::Pool;
-pub use mapping::rules::{Blocks, Filtering, Limits, Mapping, MidStream, Notice, PoolRules, Rate};
-pub use mapping::sharing::{Block, Inbound, Sharing};
+pub use mapping::rules::{
+    Blocks, Filtering, Limits, LoosePickup, Mapping, OnExhaustion, PoolRules, Rate,
+};
 pub use profile::{IdleMinutes, TimerProfile};
 pub use settings::{Answers, HoldDown, Settings, Shared, Timers};
 pub use table::FlowTable;

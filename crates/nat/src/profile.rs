@@ -150,9 +150,9 @@ impl HoldDown {
 }
 
 /// How long tuples rest by every profile, in nanoseconds.
-pub(crate) struct Rests([[u64; Kind::COUNT]; 5]);
+pub(crate) struct HoldDownTimes([[u64; Kind::COUNT]; 5]);
 
-impl Rests {
+impl HoldDownTimes {
     pub(crate) fn new(settings: &Settings) -> Self {
         let idle = IdleMinutes::MIN;
         let profiles = [
@@ -177,7 +177,10 @@ impl Rests {
             3..BALANCERS => 3,
             BALANCERS.. => 4,
         };
-        let rests = self.0.get(profile);
-        rests.and_then(|rests| rests.get(kind as usize)).copied().unwrap_or(0)
+        let hold_down_times = self.0.get(profile);
+        hold_down_times
+            .and_then(|hold_down_times| hold_down_times.get(kind as usize))
+            .copied()
+            .unwrap_or(0)
     }
 }

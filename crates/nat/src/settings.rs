@@ -20,7 +20,7 @@ pub struct Settings {
     /// given free early, and counted.
     pub held: u32,
     /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one more finds the table full.
-    pub cells: u32,
+    pub revalidation_keys: u32,
     /// Where the choice of ports and the hash of the index start from.
     pub keys: Keys,
     /// How long a flow lives without a packet, where its pool does not say (N-15).
@@ -134,7 +134,7 @@ impl Settings {
         Self {
             capacity: 65_536,
             held: 65_536,
-            cells: 65_536,
+            revalidation_keys: 65_536,
             keys,
             timers: Timers::AZURE,
             hold: HoldDown::AZURE,

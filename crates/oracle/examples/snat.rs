@@ -78,7 +78,7 @@ mod linux {
 
     pub(super) fn nanoseconds(rules: &str, flows: u32) -> Result<f64, Failure> {
         let _namespace = Namespace::new()?;
-        let (mut inside, _outside) = (Tun::open("tin")?, Tun::open("tout")?);
+        let (mut internal, _outside) = (Tun::open("tin")?, Tun::open("tout")?);
         command("ip", &["address", "add", "10.255.255.1/8", "dev", "tin"])?;
         command("ip", &["address", "add", "203.0.113.1/24", "dev", "tout"])?;
         for device in ["lo", "tin", "tout"] {
@@ -90,7 +90,7 @@ mod linux {
         // There is none before something is to be tracked.
         let _ = std::fs::write("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", "900");
         for flow in 0..flows {
-            inside.send(&packet(flow));
+            internal.send(&packet(flow));
         }
         let mut drawn = 1_u64;
         let median = median(|| {
@@ -101,7 +101,7 @@ mod linux {
                 })
                 .collect();
             let before = spent();
-            packets.iter().for_each(|packet| inside.send(packet));
+            packets.iter().for_each(|packet| internal.send(packet));
             (spent() - before) / f64::from(PACKETS)
         });
         Ok(median)

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use vnetem::packet::checksum::sum;
-use vnetem::{DropReason, Fate, Malformed, Verdict};
+use vnetem::{Disposition, DropReason, Malformed, Verdict};
 use vnetem_nat::Side;
 
 use crate::draft::put;
@@ -76,7 +76,7 @@ pub fn compare(
     if plain(kernel) == plain(ours) {
         return Ok(None);
     }
-    if let Some(chosen) = chosen(from, sent, kernel, ours, verdict.fate) {
+    if let Some(chosen) = chosen(from, sent, kernel, ours, verdict.disposition) {
         return Ok(Some(chosen));
     }
     Err(Difference {
@@ -94,9 +94,9 @@ fn chosen(
     sent: &[u8],
     kernel: &[Emitted],
     ours: &[Emitted],
-    fate: Fate,
+    disposition: Disposition,
 ) -> Option<Chosen> {
-    let Fate::Drop(reason) = fate else {
+    let Disposition::Drop(reason) = disposition else {
         let mut ours = ours.to_vec();
         ours.iter_mut().for_each(|one| leave_quoted_checksum(&mut one.bytes, sent));
         return (ours == kernel).then_some(Chosen::QuotedChecksum);
@@ -176,7 +176,7 @@ impl fmt::Display for Difference {
                 writeln!(f, "    {:02x?}", one.bytes)?;
             }
         }
-        write!(f, "  our verdict: {:?}", self.verdict.fate)
+        write!(f, "  our verdict: {:?}", self.verdict.disposition)
     }
 }
 

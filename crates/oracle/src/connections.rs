@@ -91,8 +91,8 @@ impl SceneStep {
     pub fn packet(&self, port: u16) -> Vec<u8> {
         let (server, remote) = (443, place::remote(0));
         let (ends, ports) = match self.from {
-            Side::Inside => ((place::host(0), remote), (port, server)),
-            Side::Outside => ((remote, place::EXTERNAL), (server, port)),
+            Side::Internal => ((place::host(0), remote), (port, server)),
+            Side::External => ((remote, place::EXTERNAL), (server, port)),
         };
         let flags = self.flags.chars().filter_map(|letter| FLAGS.find(letter));
         let segment = Segment {
@@ -116,7 +116,7 @@ impl SceneStep {
         let linux = parts.next().map_or(Some(Connection::NONE), Connection::read)?;
         let ours = parts.next().and_then(|part| part.strip_prefix("ours "));
         Some(Self {
-            from: if direction == ">" { Side::Inside } else { Side::Outside },
+            from: if direction == ">" { Side::Internal } else { Side::External },
             flags: flags.to_owned(),
             sequence: sequence.parse().ok()?,
             acknowledgement: acknowledgement.parse().ok()?,
@@ -128,7 +128,7 @@ impl SceneStep {
 
     fn line(&self) -> String {
         let Self { flags, sequence, acknowledgement, length, linux, ours, .. } = self;
-        let arrow = if self.from == Side::Inside { '>' } else { '<' };
+        let arrow = if self.from == Side::Internal { '>' } else { '<' };
         let segment = format!("{arrow} {flags} seq {sequence} ack {acknowledgement} len {length}");
         let mut line = format!("  {segment:<42} | {}", linux.words());
         if linux != ours {

@@ -14,8 +14,8 @@ use crate::{Failure, Namespace, Tun};
 /// No packet needs waiting for: a write to a TUN device runs the whole stack before it returns.
 #[derive(Debug)]
 pub struct Kernel {
-    inside: Tun,
-    outside: Tun,
+    internal: Tun,
+    external: Tun,
     _namespace: Namespace,
 }
 
@@ -66,7 +66,7 @@ impl Kernel {
             // There may be no IPv6 at all.
             let _ = set(&format!("ipv6/conf/{interface}/disable_ipv6"), "1");
         }
-        let (inside, outside) = (Tun::open("tin")?, Tun::open("tout")?);
+        let (internal, external) = (Tun::open("tin")?, Tun::open("tout")?);
         command("ip", &["address", "add", "10.0.0.1/24", "dev", "tin"])?;
         command("ip", &["address", "add", "20.1.1.1/24", "dev", "tout"])?;
         for device in ["lo", "tin", "tout"] {
@@ -97,7 +97,7 @@ impl Kernel {
             set("netfilter/nf_conntrack_tcp_timeout_close", "0")?;
             set("netfilter/nf_conntrack_tcp_timeout_time_wait", "0")?;
         }
-        let mut kernel = Self { inside, outside, _namespace: namespace };
+        let mut kernel = Self { internal, external, _namespace: namespace };
         kernel.late();
         Ok(kernel)
     }
@@ -105,8 +105,8 @@ impl Kernel {
     /// Sends a packet from a side, and collects what comes out on both.
     pub fn send(&mut self, from: Side, packet: &[u8]) -> Vec<Emitted> {
         match from {
-            Side::Inside => self.inside.send(packet),
-            Side::Outside => self.outside.send(packet),
+            Side::Internal => self.internal.send(packet),
+            Side::External => self.external.send(packet),
         }
         self.drain()
     }
@@ -119,7 +119,9 @@ impl Kernel {
 
     fn drain(&mut self) -> Vec<Emitted> {
         let mut emitted = Vec::new();
-        for (to, device) in [(Side::Inside, &mut self.inside), (Side::Outside, &mut self.outside)] {
+        for (to, device) in
+            [(Side::Internal, &mut self.internal), (Side::External, &mut self.external)]
+        {
             while let Some(mut bytes) = device.receive() {
                 bytes.truncate(word(&bytes, 2).into());
                 emitted.push(Emitted { to, bytes });

@@ -55,13 +55,13 @@ impl Traffic {
     pub fn packet(&mut self) -> (Side, Vec<u8>) {
         let of_known = !self.keys.is_empty();
         let (from, packet) = match self.below(100) {
-            0..35 => (Side::Inside, self.opening()),
+            0..35 => (Side::Internal, self.opening()),
             35..72 if of_known => self.continuing(),
             72..86 if of_known => self.error(),
-            86..92 => (Side::Outside, self.unsolicited()),
-            92..96 => (Side::Inside, self.stray()),
+            86..92 => (Side::External, self.unsolicited()),
+            92..96 => (Side::Internal, self.stray()),
             96..100 if of_known => self.flawed(),
-            _ => (Side::Inside, self.opening()),
+            _ => (Side::Internal, self.opening()),
         };
         (from, packet)
     }
@@ -73,7 +73,7 @@ impl Traffic {
             return;
         }
         let arrived = &arrived.bytes;
-        if from == Side::Inside {
+        if from == Side::Internal {
             let key = key(sent);
             let known = self.conversations.entry(key).or_insert_with(|| {
                 self.keys.push(key);
@@ -101,7 +101,7 @@ impl Traffic {
         if is_error(sent) {
             return self.flow(from, &reversed(payload(sent).get(8..).unwrap_or_default()));
         }
-        if from == Side::Inside {
+        if from == Side::Internal {
             return key(sent);
         }
         let port = if byte(sent, 9) == ICMP { 0 } else { source_port(sent) };
@@ -162,16 +162,16 @@ impl Traffic {
         let known = self.known();
         let from = match self.side() {
             // The inside begins.
-            _ if known.protocol == TCP && known.next[0].is_none() => Side::Inside,
+            _ if known.protocol == TCP && known.next[0].is_none() => Side::Internal,
             side => side,
         };
         let ends = match from {
-            Side::Inside => (known.inside.0, known.remote.0),
-            Side::Outside => (known.remote.0, place::EXTERNAL),
+            Side::Internal => (known.internal.0, known.remote.0),
+            Side::External => (known.remote.0, place::EXTERNAL),
         };
         let ports = match from {
-            Side::Inside => (known.inside.1, known.remote.1),
-            Side::Outside => (known.remote.1, known.external),
+            Side::Internal => (known.internal.1, known.remote.1),
+            Side::External => (known.remote.1, known.external),
         };
         let draft = match known.protocol {
             TCP => {
@@ -186,11 +186,12 @@ impl Traffic {
                 let asked = known.arrived[1].clone().unwrap_or_default();
                 let request = byte(payload(&asked), 0);
                 let kind = match (from, request) {
-                    (Side::Inside, _) => request,
-                    (Side::Outside, 13) => 14,
-                    (Side::Outside, _) => 0,
+                    (Side::Internal, _) => request,
+                    (Side::External, 13) => 14,
+                    (Side::External, _) => 0,
                 };
-                let identifier = if from == Side::Inside { known.inside.1 } else { known.external };
+                let identifier =
+                    if from == Side::Internal { known.internal.1 } else { known.external };
                 let rest = u32::from(identifier) << 16 | self.below(9);
                 let data = if request == 13 { vec![0; 12] } else { self.data() };
                 Draft::icmp(ends, (kind, 0), rest, &data)
@@ -210,7 +211,7 @@ impl Traffic {
         let data = self.data();
         let (flags, data) = match (own, self.below(100)) {
             // Who has said nothing yet begins, or answers.
-            (None, _) if from == Side::Inside => (SYN, Vec::new()),
+            (None, _) if from == Side::Internal => (SYN, Vec::new()),
             (None, 0..85) => (SYN | ACK, Vec::new()),
             (None, _) => (RST | ACK, Vec::new()),
             (_, 0..40) => (ACK, Vec::new()),
@@ -227,10 +228,11 @@ impl Traffic {
         let data = if flags & SYN != 0 { Vec::new() } else { data };
         // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and forgets the FIN; ours keeps the highest
         // ends, behind which a reset has to lie (R3).
-        let finishes = [Side::Inside, Side::Outside].into_iter().any(|end| known.has_finished(end));
+        let finishes =
+            [Side::Internal, Side::External].into_iter().any(|end| known.has_finished(end));
         let flags = if finishes && flags & SYN != 0 { ACK } else { flags };
         // A SYN and ACK that is sent again has the number that it had. The inside, which began, sends none.
-        let answers = from == Side::Outside;
+        let answers = from == Side::External;
         let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };
         let begun = own.is_some() && other.is_some();
         let own = own.unwrap_or_else(|| self.random.next_u32());
@@ -308,7 +310,7 @@ impl Traffic {
     }
 
     fn side(&mut self) -> Side {
-        if self.below(2) == 0 { Side::Inside } else { Side::Outside }
+        if self.below(2) == 0 { Side::Internal } else { Side::External }
     }
 
     /// Up to 40 bytes, all alike.

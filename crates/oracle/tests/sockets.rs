@@ -13,7 +13,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSo
 use std::time::{Duration, Instant};
 
 use vnetem::{
-    DataPlane, Edge, Fate, Headers, Network, Outbound, Scope, ServiceId, Settings, SubnetId, Time,
+    DataPlane, Disposition, Edge, Headers, Network, Outbound, Scope, ServiceId, Settings, SubnetId,
+    Time,
 };
 use vnetem_oracle::{Failure, Namespace, Tun, command, isolated};
 
@@ -116,7 +117,7 @@ impl World {
 
     fn pass(&mut self, edge: Edge, mut packet: Vec<u8>) {
         let verdict = self.plane.process(self.now(), edge, &mut packet);
-        if let Fate::Forward(forward) = verdict.fate {
+        if let Disposition::Forward(forward) = verdict.disposition {
             let lost = self.loses && !matches!(forward.to, Edge::Service { .. });
             if !lost {
                 self.deliver(forward.to, &packet);

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use bytes::{BufMut, Bytes, BytesMut};
 use vnetem_packet::Protocol;
 
-use super::{Complaint, Content, Datagram, Echo, Packet, Part, Segment};
+use super::{Content, Datagram, Echo, IcmpError, Packet, Part, Segment};
 
 /// Longest datum: what is left of the longest packet when the longest headers are off.
 pub(super) const LENGTH_LIMIT: u16 = 65_535 - 20 - 60;
@@ -45,7 +45,7 @@ impl Packet {
             Content::Tcp(segment) => tcp(segment, ends),
             Content::Udp(datagram) => udp(datagram, ends),
             Content::Echo(echo) => icmp_echo(echo),
-            Content::Error(complaint) => icmp_error(complaint),
+            Content::Error(icmp_error) => write_icmp_error(icmp_error),
             Content::Data { length, .. } => {
                 let mut out = BytesMut::new();
                 put_data(&mut out, *length);
@@ -173,18 +173,18 @@ fn icmp_echo(echo: &Echo) -> BytesMut {
     out
 }
 
-fn icmp_error(complaint: &Complaint) -> BytesMut {
-    let (kind, code) = complaint.problem.number();
+fn write_icmp_error(icmp_error: &IcmpError) -> BytesMut {
+    let (kind, code) = icmp_error.problem.number();
     let mut out = BytesMut::new();
     out.put_u8(kind);
     out.put_u8(code);
     out.put_u32(0);
-    out.put_u16(match complaint.problem {
+    out.put_u16(match icmp_error.problem {
         super::Problem::FragmentationNeeded { mtu } => mtu,
         _ => 0,
     });
-    let quoted = complaint.about.build();
-    let behind = complaint.quoted.map_or(usize::MAX, usize::from).saturating_add(20);
+    let quoted = icmp_error.about.build();
+    let behind = icmp_error.quoted.map_or(usize::MAX, usize::from).saturating_add(20);
     let room = behind.min(ERROR_LIMIT - 28);
     out.put_slice(quoted.get(..room).unwrap_or(&quoted));
     let sum = checksum(&out);

@@ -75,7 +75,7 @@ pub enum Content {
     /// An ICMP echo request or reply.
     Echo(Echo),
     /// An ICMP error.
-    Error(Complaint),
+    Error(IcmpError),
     /// Bytes without a header.
     Data {
         /// Protocol number.
@@ -136,7 +136,7 @@ pub struct Echo {
 
 /// An ICMP error and the packet that it quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
+pub struct IcmpError {
     /// What went wrong.
     pub problem: Problem,
     /// The quoted packet.
@@ -224,8 +224,8 @@ impl Packet {
     #[must_use]
     pub fn error(source: Ipv4Addr, problem: Problem, about: Self) -> Self {
         let destination = about.source;
-        let complaint = Complaint { problem, about: Box::new(about), quoted: None };
-        Self::new(source, destination, Content::Error(complaint))
+        let icmp_error = IcmpError { problem, about: Box::new(about), quoted: None };
+        Self::new(source, destination, Content::Error(icmp_error))
     }
 }
 

@@ -4,7 +4,7 @@ use vnetem_packet::{
     Checksums, Fragment, Headers, Malformed, Quote, Transport, TransportChecksum, tcp_options,
 };
 
-use super::{Complaint, Content, Datagram, Echo, Flaws, Packet, Part, Problem, Segment};
+use super::{Content, Datagram, Echo, Flaws, IcmpError, Packet, Part, Problem, Segment};
 
 impl Packet {
     /// Says in words what bytes are.
@@ -74,7 +74,9 @@ fn content(bytes: &[u8], headers: &Headers) -> Content {
         Transport::IcmpRequest | Transport::IcmpReply => {
             echo(payload, length).map_or(data, Content::Echo)
         }
-        Transport::IcmpError => complaint(bytes, headers, payload).map_or(data, Content::Error),
+        Transport::IcmpError => {
+            write_icmp_error(bytes, headers, payload).map_or(data, Content::Error)
+        }
         Transport::IcmpOther | Transport::None => data,
     }
 }
@@ -90,16 +92,16 @@ fn echo(message: &[u8], length: u16) -> Option<Echo> {
     })
 }
 
-fn complaint(bytes: &[u8], headers: &Headers, message: &[u8]) -> Option<Complaint> {
+fn write_icmp_error(bytes: &[u8], headers: &Headers, message: &[u8]) -> Option<IcmpError> {
     let (fixed, quoted) = message.split_first_chunk::<8>()?;
     let problem = Problem::of((fixed[0], fixed[1]), u16::from_be_bytes([fixed[6], fixed[7]]))?;
     if let Ok(about) = Packet::read(quoted) {
-        return Some(Complaint { problem, about: Box::new(about), quoted: None });
+        return Some(IcmpError { problem, about: Box::new(about), quoted: None });
     }
     let quote = Quote::parse(bytes, headers).ok()?;
     let behind = quote.headers.total_length.saturating_sub(u16::from(quote.headers.header_length));
     let about = Box::new(Packet::of(quoted, &quote.headers));
-    Some(Complaint { problem, about, quoted: Some(behind) })
+    Some(IcmpError { problem, about, quoted: Some(behind) })
 }
 
 fn with_header_checksum(bytes: &[u8]) -> Vec<u8> {

@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use vnetem_packet::{FiveTuple, Protocol, TcpFlags};
 
-use crate::{Complaint, Content, Datagram, Echo, Flaws, Packet, Part, Problem, Segment, fragments};
+use crate::{Content, Datagram, Echo, Flaws, IcmpError, Packet, Part, Problem, Segment, fragments};
 
 /// One of eight private addresses in two subnets, the same in every VNet.
 pub fn private_address() -> impl Strategy<Value = Ipv4Addr> {
@@ -145,8 +145,8 @@ pub fn error_about(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     (packet_of(tuple), address(), select(Problem::ALL.to_vec()), option_of(8_u16..40)).prop_map(
         |(about, source, problem, quoted)| {
             let destination = about.source;
-            let complaint = Complaint { problem, about: Box::new(about), quoted };
-            Packet::new(source, destination, Content::Error(complaint))
+            let icmp_error = IcmpError { problem, about: Box::new(about), quoted };
+            Packet::new(source, destination, Content::Error(icmp_error))
         },
     )
 }

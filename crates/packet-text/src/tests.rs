@@ -173,8 +173,8 @@ fn other_icmp_messages_read_as_data() {
 
 fn quoted_whole(packet: &Packet) -> bool {
     match &packet.content {
-        Content::Error(complaint) => {
-            complaint.quoted.is_none() && complaint.about.build().len() <= 548
+        Content::Error(icmp_error) => {
+            icmp_error.quoted.is_none() && icmp_error.about.build().len() <= 548
         }
         _ => true,
     }

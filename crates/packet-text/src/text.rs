@@ -8,7 +8,7 @@ use thiserror::Error;
 use vnetem_packet::{Protocol, TcpFlags};
 
 use super::build::LENGTH_LIMIT;
-use super::{Complaint, Content, Datagram, Echo, Packet, Part, Problem, Segment};
+use super::{Content, Datagram, Echo, IcmpError, Packet, Part, Problem, Segment};
 
 /// What is wrong with the line of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -59,9 +59,9 @@ impl fmt::Display for Packet {
                 print_number(f, "seq", echo.sequence)?;
                 print_number(f, "len", echo.length)?;
             }
-            Content::Error(complaint) => {
-                write!(f, " icmp {}", complaint.problem)?;
-                print_option(f, "quote", complaint.quoted)?;
+            Content::Error(icmp_error) => {
+                write!(f, " icmp {}", icmp_error.problem)?;
+                print_option(f, "quote", icmp_error.quoted)?;
             }
             Content::Data { protocol, length } => {
                 write!(f, " {protocol}")?;
@@ -79,7 +79,7 @@ impl fmt::Display for Packet {
         print_flag(f, self.flaws.checksum, "bad-checksum")?;
         print_flag(f, self.flaws.header_checksum, "bad-ip-checksum")?;
         match &self.content {
-            Content::Error(complaint) => write!(f, " about {}", complaint.about),
+            Content::Error(icmp_error) => write!(f, " about {}", icmp_error.about),
             _ => Ok(()),
         }
     }
@@ -210,12 +210,12 @@ fn parse(words: &mut Words<'_>, depth: u8) -> Result<Packet, PacketError> {
         }
         parse_word(word, words, &mut packet)?;
     }
-    if let Content::Error(complaint) = &mut packet.content {
+    if let Content::Error(icmp_error) = &mut packet.content {
         if !about {
             return Err(wrong(None, "`about`"));
         }
         let deeper = depth.checked_sub(1).ok_or_else(|| wrong(words.peek(), "no deeper quote"))?;
-        *complaint.about = parse(words, deeper)?;
+        *icmp_error.about = parse(words, deeper)?;
     }
     Ok(packet)
 }
@@ -260,7 +260,7 @@ fn parse_without_ports(
     if let Some(problem) = parse_problem(words)? {
         // What it is about stands at the end of the line.
         let about = Box::new(Packet::new(destination, source, data));
-        return Ok(Content::Error(Complaint { problem, about, quoted: None }));
+        return Ok(Content::Error(IcmpError { problem, about, quoted: None }));
     }
     let reply = words.take("reply");
     if !reply && !words.take("echo") {
@@ -292,8 +292,8 @@ fn parse_word(word: &str, words: &mut Words<'_>, packet: &mut Packet) -> Result<
             segment.window_scale = Some(words.read("a shift up to 255")?);
         }
         ("no-checksum", Content::Udp(datagram)) => datagram.checksum = false,
-        ("quote", Content::Error(complaint)) => {
-            complaint.quoted = Some(words.read("a length up to 65535")?);
+        ("quote", Content::Error(icmp_error)) => {
+            icmp_error.quoted = Some(words.read("a length up to 65535")?);
         }
         (
             "len",

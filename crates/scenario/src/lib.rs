@@ -3,21 +3,21 @@
 //! The language is described in `SCENARIOS.md` beside this crate. A scenario is played by [`Scenario::play`]; the outcome lines that a
 //! file carries must come out again, byte for byte, and [`Scenario::with_outcomes`] writes them.
 
-mod cast;
+mod actions;
+mod declarations;
 mod edit;
 mod error;
 mod firewall;
-mod gather;
-mod live;
 mod outcome;
 mod policies;
 mod pool;
 mod private;
 pub mod report;
 mod routing;
+mod runner;
 mod security;
+mod setup;
 mod show;
-mod stage;
 mod step;
 mod topology;
 mod words;
@@ -28,12 +28,12 @@ use vnetem::Time;
 use vnetem_azure::ServiceTags;
 
 pub use error::{Problem, ScenarioError};
+pub use runner::Runner;
 pub use show::{route_remark, route_table};
-pub use stage::Stage;
 pub use words::parse_duration;
 
 use crate::report::Report;
-use cast::Declaration;
+use declarations::Declaration;
 use step::Step;
 use vnetem_sim::world::Tap;
 use words::Words;
@@ -121,7 +121,7 @@ impl Scenario {
     ///
     /// A declaration or a name in a step that the model refuses, or an invariant of the data plane that does not hold.
     pub fn play(&self, options: Options<'_>) -> Result<Report, ScenarioError> {
-        let mut stage = Stage::new(self, options)?;
+        let mut stage = Runner::new(self, options)?;
         stage.play(None)?;
         Ok(stage.report())
     }
@@ -135,8 +135,8 @@ impl Scenario {
         &self,
         end: Option<Time>,
         options: Options<'a>,
-    ) -> Result<Stage<'a>, ScenarioError> {
-        let mut stage = Stage::new(self, options)?;
+    ) -> Result<Runner<'a>, ScenarioError> {
+        let mut stage = Runner::new(self, options)?;
         if end.is_some() {
             stage.play(end)?;
         }

@@ -1,8 +1,8 @@
 //! Outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
-    Access, Event, EventKind, Fate, Grant, Mark, RegionChoice, Step, TiePolicy, Trace, Transmit,
-    Verdict,
+    Access, AccessVerdict, Disposition, Event, EventKind, Grant, RegionChoice, Step, TiePolicy,
+    Trace, Transmit, Verdict,
 };
 
 use super::topology::Topology;
@@ -16,17 +16,17 @@ pub(super) fn passage(
     came: &[u8],
     went: &[u8],
 ) -> String {
-    match verdict.fate {
-        Fate::Forward(forward) => {
-            let mut said = access(topology, trace, forward.mark);
+    match verdict.disposition {
+        Disposition::Forward(forward) => {
+            let mut said = access(topology, trace, forward.access);
             if let Some(choice) = hangs_on(trace) {
                 said = format!("{said}    {choice}").trim().to_owned();
             }
             let packet = forwarded(came, went);
             line(&topology.place(forward.to), &packet, &said)
         }
-        Fate::Deny(reason) => format!("deny {reason}"),
-        Fate::Drop(reason) => format!("drop {reason}"),
+        Disposition::Deny(reason) => format!("deny {reason}"),
+        Disposition::Drop(reason) => format!("drop {reason}"),
     }
 }
 
@@ -68,19 +68,19 @@ pub(super) fn closed(event: &Event) -> String {
 }
 
 /// What the rules of the resource say, with the rule that says it.
-pub(super) fn access(topology: &Topology, trace: &Trace, mark: Mark) -> String {
+pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessVerdict) -> String {
     let judged = trace.steps.iter().find_map(|step| match step {
         Step::Access { access, .. } => Some(*access),
         _ => None,
     });
-    match (judged, mark) {
+    match (judged, access_verdict) {
         (Some(Access::Allowed(Grant::SubnetRule(subnet))), _) => {
             format!("allow subnet-rule {}", topology.full_name(subnet))
         }
         (Some(access), _) => access.to_string(),
-        (None, Mark::Unjudged) => String::new(),
-        (None, Mark::Allowed) => "allow".into(),
-        (None, Mark::Refused(refusal)) => format!("refuse {refusal}"),
+        (None, AccessVerdict::Unjudged) => String::new(),
+        (None, AccessVerdict::Allowed) => "allow".into(),
+        (None, AccessVerdict::Refused(refusal)) => format!("refuse {refusal}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The words of a plain pool: how it translates (`PoolRules`).
 
 use vnetem::{
-    Blocks, Filtering, Mapping, MidStream, Notice, Outbound, PoolRules, Rate, TimerProfile,
+    Blocks, Filtering, LoosePickup, Mapping, OnExhaustion, Outbound, PoolRules, Rate, TimerProfile,
 };
 
 use super::edit::{ADDRESS, ADDRESSES, found, idle};
@@ -79,19 +79,19 @@ fn rule(words: &mut Words<'_>, rules: &mut PoolRules) -> Result<(), Problem> {
         "limit" => limit(words, rules)?,
         "refuse" => {
             let all = [
-                ("silent", Notice::Silence),
-                ("prohibited", Notice::Prohibited),
-                ("host-unreachable", Notice::HostUnreachable),
+                ("silent", OnExhaustion::Silence),
+                ("prohibited", OnExhaustion::Prohibited),
+                ("host-unreachable", OnExhaustion::HostUnreachable),
             ];
-            rules.notice = one_of(words, &all)?;
+            rules.on_exhaustion = one_of(words, &all)?;
         }
         "mid-stream" => {
             let all = [
-                ("drop", MidStream::Drop),
-                ("reset", MidStream::Reset),
-                ("pick-up", MidStream::PickUp),
+                ("drop", LoosePickup::Drop),
+                ("reset", LoosePickup::Reset),
+                ("pick-up", LoosePickup::PickUp),
             ];
-            rules.mid_stream = one_of(words, &all)?;
+            rules.loose_pickup = one_of(words, &all)?;
         }
         "segment" => rules.segment_size = Some(words.parse("a number of bytes")?),
         "unsolicited" => rules.unsolicited_syn = Some(words.duration()?),

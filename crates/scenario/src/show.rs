@@ -5,11 +5,11 @@ use vnetem::{
 };
 
 use super::error::Problem;
-use super::stage::Stage;
+use super::runner::Runner;
 use super::step::Show;
 use crate::report::Routes;
 
-impl Stage<'_> {
+impl Runner<'_> {
     pub(super) fn show(&mut self, show: &Show) -> Result<Vec<String>, Problem> {
         match show {
             Show::Routes { subnet, all } => {

@@ -37,7 +37,7 @@ fn play(text: &str) -> Report {
 }
 
 /// What is said of a file that is not well formed, or that the model refuses.
-fn complaint(text: &str) -> String {
+fn icmp_error(text: &str) -> String {
     let played = Scenario::parse("a.scn", text).and_then(|scenario| scenario.play(options(None)));
     match played {
         Ok(_) => panic!("it was played: {text}"),
@@ -126,7 +126,7 @@ fn an_error_names_file_line_what_was_found_and_what_was_expected() {
         ),
         ("at noon", "found \"noon\", expected a time such as 10ms, 5s or 4min"),
     ] {
-        assert_eq!(complaint(&format!("{MODEL}{line}\n")), format!("a.scn:7: {said}"));
+        assert_eq!(icmp_error(&format!("{MODEL}{line}\n")), format!("a.scn:7: {said}"));
     }
 }
 
@@ -172,7 +172,7 @@ fn an_error_in_a_step_names_its_line_too() {
         ),
         ("at 500ms", "found \"at 500ms\", expected a time that is not before the last one"),
     ] {
-        let text = complaint(&format!("{MODEL}at 1s\n{step}\n"));
+        let text = icmp_error(&format!("{MODEL}at 1s\n{step}\n"));
         assert_eq!(text, format!("a.scn:8: {said}"));
     }
 }
@@ -326,7 +326,7 @@ fn steps_indented_by_four_are_refused() {
     ] {
         let found = format!("found the step \"{step}\" behind 4 spaces or more");
         assert_eq!(
-            complaint(&format!("{MODEL}{lines}")),
+            icmp_error(&format!("{MODEL}{lines}")),
             format!("a.scn:{line}: {found}, {expected}")
         );
     }
@@ -342,7 +342,7 @@ fn hidden_characters_are_named_not_echoed() {
         ("vnet a\u{202e}b 10.9.0.0/16", "202E"),
         ("vnet a\u{9b}b 10.9.0.0/16", "009B"),
     ] {
-        let said = complaint(&format!("{MODEL}{line}\n"));
+        let said = icmp_error(&format!("{MODEL}{line}\n"));
         let named =
             format!("found the invisible character U+{code}, expected text that can be seen");
         assert_eq!(said, format!("a.scn:7: {named}"));
@@ -351,7 +351,7 @@ fn hidden_characters_are_named_not_echoed() {
     for line in
         [format!("{endless} y"), format!("vnet beta {endless}"), format!("serve {endless} http")]
     {
-        let said = complaint(&format!("{MODEL}{line}\n"));
+        let said = icmp_error(&format!("{MODEL}{line}\n"));
         assert!(said.len() < 400 && said.contains("xxx..."), "{}", said.len());
     }
 }
@@ -438,7 +438,7 @@ fn rule_tags_are_known_or_hinted() {
         assert!(play(&format!("{}at 0s\n  wait 1s\n", rule(tag))).is_as_expected(), "{tag}");
     }
     assert_eq!(
-        complaint(&rule("AzureMoon")),
+        icmp_error(&rule("AzureMoon")),
         "a.scn:8: security group shut: rule out: there is no tag AzureMoon; \"tag AzureMoon PREFIXES\" says what it stands for, --tags FILE a list that has it"
     );
 }
@@ -453,6 +453,6 @@ fn sizes_beyond_their_limits_are_refused() {
             "there can be at most 604800 seconds until an endpoint reaches the last host",
         ),
     ] {
-        assert!(complaint(&format!("{MODEL}{line}\n")).contains(said), "{line}");
+        assert!(icmp_error(&format!("{MODEL}{line}\n")).contains(said), "{line}");
     }
 }

@@ -7,8 +7,9 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, Keys, NewFlow, Pool,
-    PoolRules, Settings, Sharing, Side, Span, Tenant, Time, Timers, Track, Wanted, Zone, opens,
+    FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, Keys, MappingPolicy, NewFlow,
+    Pool, PoolRules, RevalidationKey, Settings, Side, Span, Tenant, Time, Timers, Track, Wanted,
+    Zone, opens,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Rewrite, Transport, rewrite,
@@ -105,7 +106,7 @@ impl Appliance {
         let keys = Keys::replayable(u64::from(address.to_bits()));
         let settings = Settings {
             capacity: Self::CAPACITY,
-            cells: 1,
+            revalidation_keys: 1,
             held: 1,
             keys,
             timers: Timers::LINUX,
@@ -220,7 +221,7 @@ impl Appliance {
                 let over = found.and_then(|found| self.flows.flow(found.id));
                 let id = self.open(now, headers, packet)?;
                 self.ended.extend(over.map(|flow| FlowRecord::of(&flow, None)));
-                (id, Side::Inside)
+                (id, Side::Internal)
             }
         };
         if headers.fragment == Fragment::First {
@@ -234,7 +235,7 @@ impl Appliance {
         if !opens(headers) || (self.translates && headers.destination == self.address) {
             return Err(Refused::NoFlow);
         }
-        let (protocol, inside, remote) = (tuple.protocol, tuple.source, tuple.destination);
+        let (protocol, internal, remote) = (tuple.protocol, tuple.source, tuple.destination);
         let external = if self.translates {
             let addresses = [self.address];
             let (first_port, last_port) = Self::PORTS;
@@ -243,30 +244,30 @@ impl Appliance {
             let zone = Zone::PUBLIC;
             let wanted = Wanted {
                 protocol,
-                inside,
-                inside_zone: zone,
+                internal,
+                internal_zone: zone,
                 remote,
-                outside_zone: zone,
+                external_zone: zone,
                 suggestion: None,
             };
             let chosen = self.flows.choose(now, pool, &wanted);
             chosen.map_err(|_| Refused::Exhausted)?.external
         } else {
-            inside
+            internal
         };
         let new = NewFlow {
             protocol,
-            inside,
-            inside_zone: Zone::PUBLIC,
+            internal,
+            internal_zone: Zone::PUBLIC,
             external,
-            outside_zone: Zone::PUBLIC,
+            external_zone: Zone::PUBLIC,
             remote,
-            opener: Side::Inside,
-            cell: Cell(0),
+            initiator: Side::Internal,
+            revalidation_key: RevalidationKey(0),
             tenant: Tenant::NOBODY,
             generation: Generation(0),
-            judgement: (),
-            sharing: Sharing::default(),
+            cached: (),
+            mapping_policy: MappingPolicy::default(),
         };
         self.flows.open(now, new, headers, packet).map_err(|_| Refused::Exhausted)
     }

@@ -78,28 +78,29 @@ impl Link {
 
     /// Puts a packet on its way.
     pub fn send(&mut self, now: Time, packet: Bytes) {
-        let fate = Fate::draw(&mut self.generator);
+        let disposition = Disposition::draw(&mut self.generator);
         self.counters.sent += 1;
-        let mut arrival = self.last_arrival.max(now + self.settings.delay + self.jitter(fate));
-        let held_back = fate.hits(fate.reorder, self.settings.reorder);
+        let mut arrival =
+            self.last_arrival.max(now + self.settings.delay + self.jitter(disposition));
+        let held_back = disposition.hits(disposition.reorder, self.settings.reorder);
         if held_back {
             let held = self.settings.delay.saturating_add(self.settings.jitter);
             arrival = arrival + held.max(Duration::from_millis(1));
         } else {
             self.last_arrival = arrival;
         }
-        if fate.hits(fate.loss, self.settings.loss) {
+        if disposition.hits(disposition.loss, self.settings.loss) {
             self.counters.lost += 1;
             return;
         }
         self.counters.reordered += u64::from(held_back);
-        let packet = if fate.hits(fate.corrupt, self.settings.corrupt) {
+        let packet = if disposition.hits(disposition.corrupt, self.settings.corrupt) {
             self.counters.corrupted += 1;
-            flip_bit(packet, fate.bit)
+            flip_bit(packet, disposition.bit)
         } else {
             packet
         };
-        if fate.hits(fate.duplicate, self.settings.duplicate) {
+        if disposition.hits(disposition.duplicate, self.settings.duplicate) {
             self.counters.duplicated += 1;
             self.enqueue(arrival, packet.clone());
         }
@@ -145,9 +146,11 @@ impl Link {
         self.counters
     }
 
-    fn jitter(&self, fate: Fate) -> Duration {
+    fn jitter(&self, disposition: Disposition) -> Duration {
         let most = u64::try_from(self.settings.jitter.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(most.checked_add(1).map_or(fate.jitter, |span| fate.jitter % span))
+        Duration::from_nanos(
+            most.checked_add(1).map_or(disposition.jitter, |span| disposition.jitter % span),
+        )
     }
 
     fn enqueue(&mut self, arrival: Time, packet: Bytes) {
@@ -171,7 +174,7 @@ impl LinkSettings {
 
 /// All draws of one packet.
 #[derive(Clone, Copy)]
-struct Fate {
+struct Disposition {
     loss: u64,
     duplicate: u64,
     reorder: u64,
@@ -180,7 +183,7 @@ struct Fate {
     jitter: u64,
 }
 
-impl Fate {
+impl Disposition {
     fn draw(generator: &mut Xoshiro256PlusPlus) -> Self {
         let mut next = || generator.next_u64();
         Self {

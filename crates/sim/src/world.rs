@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use vnetem::{
-    DataPlane, Edge, Event, EventKind, Fate, Keys, ServiceId, Settings, Snapshot, Time, Trace,
-    Transmit, TunnelSettings, Verdict,
+    DataPlane, Disposition, Edge, Event, EventKind, Keys, ServiceId, Settings, Snapshot, Time,
+    Trace, Transmit, TunnelSettings, Verdict,
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 

@@ -5,8 +5,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem::{
-    DefaultAction, DropReason, Edge, Fate, Network, PrivateEndpointState, RuleLimits, RuleSet,
-    Settings, Time,
+    DefaultAction, Disposition, DropReason, Edge, Network, PrivateEndpointState, RuleLimits,
+    RuleSet, Settings, Time,
 };
 use vnetem_packet::TcpFlags;
 use vnetem_packet_text::Packet;
@@ -63,6 +63,6 @@ fn behind_a_private_endpoint_no_other_name_is_known() {
     for (packet, reason) in
         [(sent(PRIVATE, VM), DropReason::NoFlow), (sent(ACCOUNTS, VM), DropReason::SpoofedSource)]
     {
-        assert_eq!(world.inject(edge, packet).verdict.fate, Fate::Drop(reason));
+        assert_eq!(world.inject(edge, packet).verdict.disposition, Disposition::Drop(reason));
     }
 }

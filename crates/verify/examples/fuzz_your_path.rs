@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use vnetem::packet::Checksums;
-use vnetem::{DataPlane, Edge, EditError, Fate, Headers, Network, NicId, Settings, Time};
+use vnetem::{DataPlane, Disposition, Edge, EditError, Headers, Network, NicId, Settings, Time};
 use vnetem_packet_text::strategies;
 
 const INSIDE: [u8; 4] = [10, 0, 0, 4];
@@ -113,8 +113,8 @@ fn holds(path: YourPath, bytes: &[u8]) -> Result<(), String> {
     // And the whole data plane: where both forward, they write the same bytes.
     let (mut plane, nic) = oracle().map_err(|error| error.to_string())?;
     let mut ours = bytes.to_vec();
-    match plane.process(Time(0), Edge::Nic(nic), &mut ours).fate {
-        Fate::Forward(_) if ours != yours => {
+    match plane.process(Time(0), Edge::Nic(nic), &mut ours).disposition {
+        Disposition::Forward(_) if ours != yours => {
             Err(format!("{headers}: {ours:02x?}, not {yours:02x?}"))
         }
         // What has no flow, or goes to where nothing goes, is not forwarded there; this path has no such rules.

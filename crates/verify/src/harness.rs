@@ -31,8 +31,8 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::{Strategy, any};
 use vnetem::{
-    Closing, Edge, EditError, EventKind, Fate, Forward, Mtu, Network, Rollout, Settings, Snapshot,
-    SourceMode, Time,
+    CloseMode, Disposition, Edge, EditError, EventKind, Forward, Mtu, Network, Rollout, Settings,
+    Snapshot, SourceMode, Time,
 };
 
 use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
@@ -114,7 +114,7 @@ fn settings(setup: u8) -> Settings {
     let is_small = setup % 8 == 7 || setup % 7 == 1 && setup % 2 == 1;
     settings.flows.capacity = if is_small { 8 } else { 1024 };
     settings.flows.held = 1024;
-    settings.flows.cells = 4096;
+    settings.flows.revalidation_keys = 4096;
     settings.flows.inbound_refreshes = setup % 4 != 2;
     // Links so narrow that the longer packets do not fit, most of all the public ones.
     if setup / 32 % 2 == 1 {
@@ -126,9 +126,9 @@ fn settings(setup: u8) -> Settings {
     settings.log_remotes = setup % 5 < 2;
     settings.fragment_life = Duration::from_secs(30);
     settings.closing = match setup / 8 % 4 {
-        2 => Closing::Opener,
-        3 => Closing::Silent,
-        _ => Closing::Both,
+        2 => CloseMode::Opener,
+        3 => CloseMode::Silent,
+        _ => CloseMode::Both,
     };
     settings
 }
@@ -183,7 +183,7 @@ impl Call {
 /// goes.
 struct Output {
     edge: Edge,
-    fate: Option<Fate>,
+    disposition: Option<Disposition>,
     bytes: Vec<u8>,
 }
 
@@ -213,7 +213,7 @@ impl Runner {
         let mut runner = Self::over(network, world, settings);
         let mut small = Settings { queue: 64, events: 256, fragments: 64, ..settings };
         small.translation_events = settings.translation_events.min(256);
-        (small.flows.capacity, small.flows.held, small.flows.cells) = (128, 128, 256);
+        (small.flows.capacity, small.flows.held, small.flows.revalidation_keys) = (128, 128, 256);
         runner.planes = Planes::shards(&runner.network.commit(), small);
         runner.transcript.push(Line::Text(format!("setup {setup}, sharded")));
         runner

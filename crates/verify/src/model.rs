@@ -30,8 +30,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem::{
-    Arrival, Cause, DenyMode, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark,
-    Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
+    AccessVerdict, Arrival, Cause, DenyMode, DenyReason, Disposition, DropReason, Edge, EventKind,
+    Forward, Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
 };
 
 pub use blocks::check as check_ports;
@@ -90,7 +90,7 @@ pub struct Observed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Its fate.
-    pub fate: Fate,
+    pub disposition: Disposition,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -174,7 +174,7 @@ impl Model {
         }
         self.network = network.clone();
         for flow in &mut self.flows {
-            flow.touched = true;
+            flow.invalidated = true;
         }
         Ok(())
     }
@@ -219,7 +219,8 @@ impl Model {
     /// Whether a public address is nobody's any more, or is of flows that are closed or may be.
     #[must_use]
     pub fn is_given_up(&self, at: Ipv4Addr) -> bool {
-        let goes = |flow: &Flow| *flow.external.ip() == at && (flow.touched || flow.is_tombstone());
+        let goes =
+            |flow: &Flow| *flow.external.ip() == at && (flow.invalidated || flow.is_tombstone());
         !route::is_ours(&self.network, at) || self.flows.iter().any(goes)
     }
 
@@ -249,16 +250,18 @@ impl Model {
         observed: Observed,
     ) -> Result<Expected, String> {
         self.advance(now);
-        let mut complaint = None;
-        let result = self.receive(edge, bytes, observed, &mut complaint);
+        let mut icmp_error = None;
+        let result = self.receive(edge, bytes, observed, &mut icmp_error);
         // A connection that was refused ends at this very instant.
         self.advance(now);
-        if let Some(complaint) = complaint {
-            return Err(complaint);
+        if let Some(icmp_error) = icmp_error {
+            return Err(icmp_error);
         }
         Ok(match result {
-            Ok(Passed { forward, bytes, .. }) => Expected { fate: Fate::Forward(forward), bytes },
-            Err(fate) => Expected { fate, bytes: bytes.to_vec() },
+            Ok(Passed { forward, bytes, .. }) => {
+                Expected { disposition: Disposition::Forward(forward), bytes }
+            }
+            Err(disposition) => Expected { disposition, bytes: bytes.to_vec() },
         })
     }
 
@@ -267,10 +270,10 @@ impl Model {
         edge: Edge,
         bytes: &[u8],
         observed: Observed,
-        complaint: &mut Option<String>,
-    ) -> Result<Passed, Fate> {
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
         let packet =
-            Packet::read(bytes).map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
+            Packet::read(bytes).map_err(|cause| Disposition::Drop(DropReason::Malformed(cause)))?;
         let entered = Entered { by: edge, edge: self.entry(edge, &packet)?, bytes, turned: false };
         // T-39.
         if self.settings.verify_checksums
@@ -278,8 +281,8 @@ impl Model {
         {
             return drop(DropReason::TransportChecksum);
         }
-        let passed = self.pass(&entered, &packet, observed, complaint)?;
-        if passed.turns { self.turn(&passed, &packet, complaint) } else { Ok(passed) }
+        let passed = self.pass(&entered, &packet, observed, icmp_error)?;
+        if passed.turns { self.turn(&passed, &packet, icmp_error) } else { Ok(passed) }
     }
 
     /// A packet that may be at its edge.
@@ -288,8 +291,8 @@ impl Model {
         entered: &Entered<'_>,
         packet: &Packet,
         observed: Observed,
-        complaint: &mut Option<String>,
-    ) -> Result<Passed, Fate> {
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
         if packet.kind == Kind::IcmpError {
             return self.error(entered, packet);
         }
@@ -299,11 +302,11 @@ impl Model {
         if let Some((at, side)) = self.find(entered.edge, packet.ends()) {
             let flow = self.flow(at)?;
             // RFC 792: the opener asks, the other answers; with the identifier 0 both have the same ends.
-            let asks = side == flow.opener;
+            let asks = side == flow.initiator;
             if matches!((packet.kind, asks), (Kind::IcmpRequest, false) | (Kind::IcmpReply, true)) {
                 return drop(DropReason::NoFlow);
             }
-            if !(side == flow.opener && opens(packet) && flow.gives_way_to(packet)) {
+            if !(side == flow.initiator && opens(packet) && flow.gives_way_to(packet)) {
                 if !flow.is_tombstone() {
                     if !entered.is_at(&flow, side) {
                         return drop(DropReason::WrongEdge);
@@ -318,7 +321,7 @@ impl Model {
                 return self.hit(at, side, entered, packet);
             }
         }
-        self.open(entered, packet, observed, complaint)
+        self.open(entered, packet, observed, icmp_error)
     }
 
     /// Time passes: whatever has run out is gone at its own instant (T4, T5).
@@ -381,7 +384,7 @@ impl Model {
     ) -> Option<(usize, usize)> {
         self.flows.iter().enumerate().find_map(|(at, flow)| {
             let tuples = [
-                (flow.protocol, flow.inside, flow.remote),
+                (flow.protocol, flow.internal, flow.remote),
                 (flow.protocol, flow.remote, flow.external),
             ];
             let mut keys = flow.zones.into_iter().zip(tuples);
@@ -389,13 +392,13 @@ impl Model {
         })
     }
 
-    fn flow(&self, at: usize) -> Result<Flow, Fate> {
-        self.flows.get(at).cloned().ok_or(Fate::Drop(DropReason::NoFlow))
+    fn flow(&self, at: usize) -> Result<Flow, Disposition> {
+        self.flows.get(at).cloned().ok_or(Disposition::Drop(DropReason::NoFlow))
     }
 }
 
-const fn no_path(why: NoPath) -> Fate {
-    Fate::Drop(match why {
+const fn no_path(why: NoPath) -> Disposition {
+    Disposition::Drop(match why {
         NoPath::Route => DropReason::NoRoute,
         NoPath::None => DropReason::RouteNone,
         NoPath::Host => DropReason::NoSuchHost,
@@ -409,6 +412,6 @@ const fn no_path(why: NoPath) -> Fate {
     })
 }
 
-const fn drop<T>(reason: DropReason) -> Result<T, Fate> {
-    Err(Fate::Drop(reason))
+const fn drop<T>(reason: DropReason) -> Result<T, Disposition> {
+    Err(Disposition::Drop(reason))
 }

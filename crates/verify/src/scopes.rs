@@ -11,8 +11,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, Generation, HoldDown, Keys, NewFlow, NoTuple, Pool, PoolRules,
-    Settings, Shared, Side, Tenant, Time, Timers, Wanted, Zone,
+    FlowId, FlowTable, Generation, HoldDown, Keys, NewFlow, NoTuple, Pool, PoolRules,
+    RevalidationKey, Settings, Shared, Side, Tenant, Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::checksum::update;
 use vnetem_packet::{FiveTuple, Headers, Malformed, Protocol, Reset, TcpFlags};
@@ -260,7 +260,7 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
     let settings = Settings {
         capacity: 128,
         held: 128,
-        cells: 1,
+        revalidation_keys: 1,
         shared: Shared::NONE,
         hold: HoldDown::NONE,
         keys: Keys::replayable(u64::from(size)),
@@ -270,21 +270,21 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
     let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 53);
     let mut flows: Vec<(SocketAddrV4, FlowId)> = Vec::new();
     let choose = |table: &FlowTable<()>, number: u16| {
-        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), 2000 + number);
+        let internal = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), 2000 + number);
         let wanted = Wanted {
             protocol: Protocol::UDP,
-            inside,
-            inside_zone: Zone(7),
+            internal,
+            internal_zone: Zone(7),
             remote,
-            outside_zone: Zone::PUBLIC,
+            external_zone: Zone::PUBLIC,
             suggestion: None,
         };
-        (inside, table.choose(Time(1), pool, &wanted))
+        (internal, table.choose(Time(1), pool, &wanted))
     };
     let give = |table: &mut FlowTable<()>, number: u16| {
-        let (inside, chosen) = choose(table, number);
+        let (internal, chosen) = choose(table, number);
         let chosen = chosen.unwrap_or_else(|why| panic!("{why:?} of {size} ports (N9)"));
-        let id = open(table, Time(1), Protocol::UDP, [inside, chosen.external, remote]);
+        let id = open(table, Time(1), Protocol::UDP, [internal, chosen.external, remote]);
         (chosen.external, id)
     };
     for number in 0..size {
@@ -358,8 +358,8 @@ fn deadlines(extent: Extent) -> u64 {
     let last = if extent == Extent::Whole { 62 } else { 44 };
     let mut states = 0;
     let ends = |port| {
-        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), port);
-        [inside, inside, SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 53)]
+        let internal = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), port);
+        [internal, internal, SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 53)]
     };
     for start in (0..=last).flat_map(|bit| {
         let power = 1_u64 << bit;
@@ -370,15 +370,16 @@ fn deadlines(extent: Extent) -> u64 {
             let settings = Settings {
                 capacity: 2,
                 held: 2,
-                cells: 1,
+                revalidation_keys: 1,
                 shared: Shared::NONE,
                 timers: Timers { udp_one_way: life, udp_two_way: life, ..Timers::AZURE },
                 ..Settings::replayable(0)
             };
             let mut table: FlowTable<()> = FlowTable::new(settings);
             let id = open(&mut table, Time(start), Protocol::UDP, ends(5));
-            let [inside, _, remote] = ends(5);
-            let tuple = FiveTuple { protocol: Protocol::UDP, source: inside, destination: remote };
+            let [internal, _, remote] = ends(5);
+            let tuple =
+                FiveTuple { protocol: Protocol::UDP, source: internal, destination: remote };
             let deadline = start + timer;
             for (at, lives) in
                 [(start, true), (deadline - 1, true), (deadline, false), (deadline + 1, false)]
@@ -405,24 +406,24 @@ fn open(
     table: &mut FlowTable<()>,
     now: Time,
     protocol: Protocol,
-    [inside, external, remote]: [SocketAddrV4; 3],
+    [internal, external, remote]: [SocketAddrV4; 3],
 ) -> FlowId {
     let new = NewFlow {
         protocol,
-        inside,
-        inside_zone: Zone(7),
+        internal,
+        internal_zone: Zone(7),
         external,
-        outside_zone: if inside == external { Zone(9) } else { Zone::PUBLIC },
+        external_zone: if internal == external { Zone(9) } else { Zone::PUBLIC },
         remote,
-        opener: Side::Inside,
-        cell: Cell(0),
+        initiator: Side::Internal,
+        revalidation_key: RevalidationKey(0),
         tenant: Tenant::NOBODY,
         generation: Generation(1),
-        judgement: (),
-        sharing: vnetem_nat::Sharing::default(),
+        cached: (),
+        mapping_policy: vnetem_nat::MappingPolicy::default(),
     };
-    let packet = first_packet(&FiveTuple { protocol, source: inside, destination: remote });
+    let packet = first_packet(&FiveTuple { protocol, source: internal, destination: remote });
     let headers = Headers::parse(&packet).unwrap_or_else(|cause| panic!("{cause}"));
     let id = table.open(now, new, &headers, &packet);
-    id.unwrap_or_else(|error| panic!("{error:?}: {inside} to {remote}"))
+    id.unwrap_or_else(|error| panic!("{error:?}: {internal} to {remote}"))
 }

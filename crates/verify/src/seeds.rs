@@ -65,7 +65,7 @@ fn error(number: usize, bytes: &[u8]) -> Vec<u8> {
 /// Packets between two hosts, of which the first to speak is in the network, and whom it calls at its other end or, by the parity of the
 /// port, on the internet. What cannot be read comes in as it is.
 fn pipeline(packets: &[&[u8]]) -> Vec<u8> {
-    let [near, inside, outside] = HOSTS;
+    let [near, internal, external] = HOSTS;
     let mut begun: Vec<FiveTuple> = Vec::new();
     let mut input = vec![0];
     for bytes in packets {
@@ -78,7 +78,7 @@ fn pipeline(packets: &[&[u8]]) -> Vec<u8> {
                 begun.push(tuple);
             }
             let client = if is_answer { tuple.destination } else { tuple.source };
-            let far = if client.port() & 1 == 0 { inside } else { outside };
+            let far = if client.port() & 1 == 0 { internal } else { external };
             let (from, to) = if is_answer { (far, near) } else { (near, far) };
             let at = |address, end: SocketAddrV4| Some(SocketAddrV4::new(address, end.port()));
             let (source, destination) = (at(from.1, tuple.source), at(to.1, tuple.destination));

@@ -39,8 +39,8 @@ fn the_conformance_page_is_current_and_leaves_no_statement_out() {
         }
     }
     for statement in chapters.iter().flat_map(|chapter| &chapter.statements) {
-        let outside = matches!(statement.remark, Remark::NotModelled(_));
-        if !outside && !tests.contains_key(&statement.number) {
+        let external = matches!(statement.remark, Remark::NotModelled(_));
+        if !external && !tests.contains_key(&statement.number) {
             wrong.push(format!("{} is named by no test", show(statement.number)));
         }
     }
@@ -76,8 +76,8 @@ fn every_modelled_statement_is_broken_on_purpose_under_a_test_that_names_it() {
     }
     let chapters = chapters(include_str!("conformance/statements.txt"));
     for statement in chapters.iter().flat_map(|chapter| &chapter.statements) {
-        let outside = matches!(statement.remark, Remark::NotModelled(_));
-        if !outside && !broken.contains(&statement.number) {
+        let external = matches!(statement.remark, Remark::NotModelled(_));
+        if !external && !broken.contains(&statement.number) {
             wrong.push(format!("{} is broken by no patch", show(statement.number)));
         }
     }

@@ -12,9 +12,9 @@ use vnetem_verify::harness::{
 };
 
 fn sequences_of(everyday: u32) -> ProptestConfig {
-    let told = vnetem_checks::number("VNETEM_SEQUENCES");
+    let notified = vnetem_checks::number("VNETEM_SEQUENCES");
     ProptestConfig {
-        cases: told.unwrap_or(everyday),
+        cases: notified.unwrap_or(everyday),
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..ProptestConfig::default()

@@ -5,9 +5,9 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Cause, DataPlane, DefaultAction, DropReason, Edge, EventKind, Fate, Ipv4Net, Network, NextHop,
-    NicId, Outbound, PoolRules, RuleLimits, RuleSet, Scope, ServiceId, Settings, SubnetId, Time,
-    TranslationEventKind, VnetId,
+    Cause, DataPlane, DefaultAction, Disposition, DropReason, Edge, EventKind, Ipv4Net, Network,
+    NextHop, NicId, Outbound, PoolRules, RuleLimits, RuleSet, Scope, ServiceId, Settings, SubnetId,
+    Time, TranslationEventKind, VnetId,
 };
 use vnetem_packet_text::Packet;
 
@@ -42,15 +42,15 @@ impl World {
         Self { network, plane, storage, vnets: [alpha, hub], web, dmz, fw }
     }
 
-    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Fate, Vec<u8>) {
+    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Disposition, Vec<u8>) {
         let mut packet = packet.to_vec();
         let traced = self.plane.trace(Time(1), edge, &packet).verdict;
         let verdict = self.plane.process(Time(1), edge, &mut packet);
         assert_eq!(traced, verdict, "the trace explains what happens (O5)");
-        (verdict.fate, packet)
+        (verdict.disposition, packet)
     }
 
-    fn web_sends(&mut self, line: &str) -> (Fate, Vec<u8>) {
+    fn web_sends(&mut self, line: &str) -> (Disposition, Vec<u8>) {
         self.send(Edge::Subnet(self.web), &bytes(line))
     }
 
@@ -80,8 +80,8 @@ fn pool() -> Outbound {
 
 const SYN: &str = "10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 100";
 
-fn is_forwarded(fate: Fate) -> bool {
-    matches!(fate, Fate::Forward(_))
+fn is_forwarded(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Forward(_))
 }
 
 /// F4, R7: a closed flow answers, and carries nothing.
@@ -94,8 +94,8 @@ fn later_fragments_of_a_closed_flow_are_dropped() {
     world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
     world.apply();
     world.settle();
-    let (fate, _) = world.web_sends("10.0.0.5 > 52.239.1.9 tcp len 16 frag id 7 offset 56");
-    assert_eq!(fate, Fate::Drop(DropReason::FragmentWithoutFirst));
+    let (disposition, _) = world.web_sends("10.0.0.5 > 52.239.1.9 tcp len 16 frag id 7 offset 56");
+    assert_eq!(disposition, Disposition::Drop(DropReason::FragmentWithoutFirst));
 }
 
 /// S-18: between a change and its settling, what belongs to a flow that goes on is not lost.
@@ -127,7 +127,7 @@ fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
         *sum ^= 1;
     }
     let edge = Edge::Subnet(world.web);
-    assert_eq!(world.send(edge, &damaged).0, Fate::Drop(DropReason::IcmpChecksum));
+    assert_eq!(world.send(edge, &damaged).0, Disposition::Drop(DropReason::IcmpChecksum));
     assert!(is_forwarded(world.web_sends(error).0));
 }
 
@@ -139,10 +139,10 @@ fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
     world.network.set_route(world.web, net("0.0.0.0/0"), fw).unwrap();
     world.network.set_route(world.web, net("10.1.0.0/16"), fw).unwrap();
     world.apply();
-    let (fate, _) = world.web_sends(SYN);
+    let (disposition, _) = world.web_sends(SYN);
     assert!(
-        matches!(fate, Fate::Forward(forward) if forward.to == Edge::Nic(world.fw)),
-        "{fate:?}"
+        matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Nic(world.fw)),
+        "{disposition:?}"
     );
 }
 
@@ -157,7 +157,7 @@ fn live_flows_keep_an_address_that_is_still_there() {
     assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
     assert!(is_forwarded(world.web_sends(ping).0));
     let another = world.web_sends("10.0.0.5 > 52.239.1.9 icmp echo id 8").0;
-    assert_eq!(another, Fate::Drop(DropReason::OutboundUnsupported));
+    assert_eq!(another, Disposition::Drop(DropReason::OutboundUnsupported));
 
     let mut world = World::new(Outbound::Default(Ipv4Addr::new(20, 1, 1, 9)));
     assert!(is_forwarded(world.web_sends(SYN).0));
@@ -206,7 +206,7 @@ fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
         world.settle(),
         (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)])
     );
-    assert_eq!(world.web_sends(SYN).0, Fate::Drop(DropReason::SpoofedSource));
+    assert_eq!(world.web_sends(SYN).0, Disposition::Drop(DropReason::SpoofedSource));
 }
 
 /// O6: of a flow that a new one replaces it is told that it ended, and before the new one is told of.
@@ -216,8 +216,8 @@ fn reopening_tells_of_the_flow_that_ended() {
     assert!(is_forwarded(world.web_sends(SYN).0));
     assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp R seq 101").0));
     assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 900").0));
-    let told = [EventKind::Opened, EventKind::Ended(Cause::Reset), EventKind::Opened];
-    assert_eq!(world.settle(), (0, told.to_vec()));
+    let notified = [EventKind::Opened, EventKind::Ended(Cause::Reset), EventKind::Opened];
+    assert_eq!(world.settle(), (0, notified.to_vec()));
 }
 
 /// O5: a segment without place in its connection is seen coming; `send` compares.
@@ -225,8 +225,8 @@ fn reopening_tells_of_the_flow_that_ended() {
 fn the_trace_foresees_segments_that_do_not_fit() {
     let mut world = World::new(gateway());
     assert!(is_forwarded(world.web_sends(SYN).0));
-    let (fate, _) = world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
-    assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
+    let (disposition, _) = world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
+    assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
 }
 
 /// T-37, RFC 6888 REQ-12: whoever reads who had a port must learn when it was given back, also where a change ended its flow.
@@ -240,8 +240,11 @@ fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.apply();
     world.settle();
-    let told = std::iter::from_fn(|| world.plane.poll_translation_event());
-    assert_eq!(told.map(|event| event.kind).collect::<Vec<_>>(), [SessionCreated, SessionDeleted]);
+    let notified = std::iter::from_fn(|| world.plane.poll_translation_event());
+    assert_eq!(
+        notified.map(|event| event.kind).collect::<Vec<_>>(),
+        [SessionCreated, SessionDeleted]
+    );
 }
 
 /// P9: an interface that forwards sends for other hosts, and these addresses are no host's.
@@ -254,8 +257,9 @@ fn a_forwarding_interface_sends_no_martian_sources() {
     for martian in
         ["127.0.0.1", "0.1.2.3", "224.0.0.9", "240.1.1.1", "255.255.255.255", "169.254.1.1"]
     {
-        let (fate, _) = world.send(edge, &bytes(&format!("{martian}:7 > 52.239.1.9:53 udp len 8")));
-        assert_eq!(fate, Fate::Drop(DropReason::MartianSource), "{martian}");
+        let (disposition, _) =
+            world.send(edge, &bytes(&format!("{martian}:7 > 52.239.1.9:53 udp len 8")));
+        assert_eq!(disposition, Disposition::Drop(DropReason::MartianSource), "{martian}");
     }
     assert!(is_forwarded(world.send(edge, &bytes("10.0.0.5:7 > 10.0.0.6:53 udp len 8")).0));
 }
@@ -294,12 +298,12 @@ fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
     world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
     world.apply();
     let syn = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 100");
-    assert!(matches!(world.send(Edge::Internet, &syn).0, Fate::Forward(_)));
+    assert!(matches!(world.send(Edge::Internet, &syn).0, Disposition::Forward(_)));
     world.network.set_ip_forwarding(world.fw, false).unwrap();
     world.apply();
     assert_eq!(world.settle().0, 2, "both ends hear of it");
     let again = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 200");
-    assert!(matches!(world.send(Edge::Internet, &again).0, Fate::Forward(_)));
+    assert!(matches!(world.send(Edge::Internet, &again).0, Disposition::Forward(_)));
 }
 
 /// N-11, T-17: nobody else has a port of an interface's own address, so that who was refused may call again at once.
@@ -310,9 +314,9 @@ fn the_internet_calls_an_interface_again_at_once() {
     world.apply();
     for sequence in [100, 200] {
         let syn = format!("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq {sequence}");
-        assert!(matches!(world.send(Edge::Internet, &bytes(&syn)).0, Fate::Forward(_)));
+        assert!(matches!(world.send(Edge::Internet, &bytes(&syn)).0, Disposition::Forward(_)));
         let no = format!("10.1.9.4:443 > 198.51.100.20:1004 tcp RA ack {}", sequence + 1);
-        assert!(matches!(world.send(Edge::Nic(world.fw), &bytes(&no)).0, Fate::Forward(_)));
+        assert!(matches!(world.send(Edge::Nic(world.fw), &bytes(&no)).0, Disposition::Forward(_)));
     }
 }
 
@@ -323,12 +327,12 @@ fn who_asks_does_not_answer_under_the_same_identifier() {
         let mut world = World::new(pool());
         let reply = |ends: &str| format!("{ends} icmp reply id {id}");
         assert!(is_forwarded(world.web_sends(&format!("10.0.0.4 > 8.8.8.8 icmp echo id {id}")).0));
-        let (fate, _) = world.web_sends(&reply("10.0.0.4 > 8.8.8.8"));
-        assert_eq!(fate, Fate::Drop(DropReason::NoFlow), "identifier {id}");
+        let (disposition, _) = world.web_sends(&reply("10.0.0.4 > 8.8.8.8"));
+        assert_eq!(disposition, Disposition::Drop(DropReason::NoFlow), "identifier {id}");
         let between = "10.0.0.4 > 10.0.0.5";
         assert!(is_forwarded(world.web_sends(&format!("{between} icmp echo id {id}")).0));
-        let (fate, _) = world.web_sends(&reply(between));
-        assert_eq!(fate, Fate::Drop(DropReason::NoFlow), "identifier {id}");
+        let (disposition, _) = world.web_sends(&reply(between));
+        assert_eq!(disposition, Disposition::Drop(DropReason::NoFlow), "identifier {id}");
         let answer = reply("10.0.0.5 > 10.0.0.4");
         assert!(is_forwarded(world.web_sends(&answer).0));
     }

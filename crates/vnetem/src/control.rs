@@ -6,6 +6,7 @@ mod compile;
 mod compile_routes;
 mod endpoints;
 mod intent;
+mod invalidate;
 mod names;
 mod places;
 mod policies;
@@ -17,7 +18,6 @@ mod routes;
 mod security;
 mod services;
 mod sites;
-mod touch;
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ pub use intent::{
 };
 pub use names::ZoneLink;
 pub use private_endpoints::{NetworkPolicies, PrivateEndpoint, PrivateEndpointState};
-pub use propagation::Lag;
+pub use propagation::RolloutState;
 pub use resources::Permissions;
 pub use rollout::Rollout;
 
@@ -82,7 +82,7 @@ pub struct Network {
     next_balancer: u32,
 
     /// The network of every subnet there ever was, by number.
-    homes: Vec<Option<VnetId>>,
+    vnet_by_subnet: Vec<Option<VnetId>>,
     /// Which interface has an address of a virtual network.
     hosts: BTreeMap<(VnetId, Ipv4Addr), NicId>,
     /// Whose a public address is, and how many uses it has.
@@ -180,7 +180,7 @@ impl Network {
             next_nic,
             next_resource,
             next_balancer,
-            homes,
+            vnet_by_subnet,
             hosts,
             public,
             service_prefixes,
@@ -191,7 +191,7 @@ impl Network {
             (vnets, subnets, nics, sites, services, resources, security),
             (balancers, policies, tie_policy, deny_mode, reserved, private),
             (next_vnet, next_place, next_nic, next_resource, next_balancer),
-            (homes, hosts, public, service_prefixes),
+            (vnet_by_subnet, hosts, public, service_prefixes),
         )
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::hint::select_unpredictable;
 
-use vnetem_nat::{Cell, Zone};
+use vnetem_nat::{RevalidationKey, Zone};
 use vnetem_packet::{Identity, SiteId, SubnetId};
 
 /// Number of a network interface, never reused within one control plane.
@@ -97,7 +97,7 @@ const ELSEWHERE: u32 = 1 << 28;
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
     /// A public address of our own, where packets turn round (T-33). To the public it is the internet, from where they come in again.
-    pub(crate) const OURS: Self = Self(1);
+    pub(crate) const HAIRPIN: Self = Self(1);
 
     /// No edge.
     pub(crate) const NOWHERE: Self = Self(u32::MAX);
@@ -161,7 +161,7 @@ impl EdgeCode {
 
     /// The place of its gate: services that are reached by public addresses come first, then the internet and subnets by number.
     #[inline(always)]
-    pub(crate) fn gate(self) -> usize {
+    pub(crate) fn ingress(self) -> usize {
         let (service, number) = (self.0 >> SERVICE & 0x1F, self.0 & MAX_PLACES);
         let place = (number as usize).wrapping_add(MAX_SERVICES);
         select_unpredictable(self.0 >> KIND == 4, service as usize, place)
@@ -203,17 +203,17 @@ impl EdgeCode {
 }
 
 /// The cell of flows that a place opened towards a service, or towards anything else.
-pub(crate) const fn cell(place: u32, service: Option<ServiceId>) -> Cell {
+pub(crate) const fn revalidation_key(place: u32, service: Option<ServiceId>) -> RevalidationKey {
     let service = match service {
         Some(service) => service.0 as u32 + 1,
         None => 0,
     };
-    Cell(place << 5 | service)
+    RevalidationKey(place << 5 | service)
 }
 
 /// The place whose flows have a cell.
-pub(crate) const fn place_of(cell: Cell) -> u32 {
-    cell.0 >> 5
+pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
+    revalidation_key.0 >> 5
 }
 
 /// The place number of the internet among cells; subnets and sites share the numbers from 1 on.
@@ -264,7 +264,7 @@ mod tests {
         let top = MAX_PLACES;
         for (code, place) in [
             (EdgeCode::INTERNET, Place::Internet),
-            (EdgeCode::OURS, Place::Internet),
+            (EdgeCode::HAIRPIN, Place::Internet),
             (EdgeCode::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
             (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
             (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
@@ -306,8 +306,8 @@ mod tests {
         let endpoint =
             |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
         assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::public(ServiceId(3)).zone());
-        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::OURS.zone());
-        assert!(!EdgeCode::OURS.is_public(), "nothing else comes in there");
+        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::HAIRPIN.zone());
+        assert!(!EdgeCode::HAIRPIN.is_public(), "nothing else comes in there");
         assert_eq!(endpoint(1, 5), endpoint(2, 5));
         assert_ne!(endpoint(1, 5), endpoint(1, 6));
         let zones = [
@@ -327,8 +327,8 @@ mod tests {
 
     #[test]
     fn cells_of_a_place_are_distinct_by_service() {
-        assert_eq!(cell(3, None), Cell(96));
-        assert_eq!(cell(3, Some(ServiceId(0))), Cell(97));
-        assert_eq!(cell(3, Some(ServiceId(30))), Cell(127));
+        assert_eq!(revalidation_key(3, None), RevalidationKey(96));
+        assert_eq!(revalidation_key(3, Some(ServiceId(0))), RevalidationKey(97));
+        assert_eq!(revalidation_key(3, Some(ServiceId(30))), RevalidationKey(127));
     }
 }

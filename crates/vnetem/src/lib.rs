@@ -22,7 +22,7 @@ pub use vnetem_authz::{
 };
 pub use vnetem_nat::{
     Block, Blocks, Cause, Direction, Filtering, Flow, FlowCounters, Generation, IdleMinutes, Keys,
-    Limits, Mapping, MidStream, Notice, PoolRules, Rate, State, Time, TimerProfile, Timers,
+    Limits, LoosePickup, Mapping, OnExhaustion, PoolRules, Rate, State, Time, TimerProfile, Timers,
 };
 pub use vnetem_packet as packet;
 pub use vnetem_packet::{
@@ -30,10 +30,11 @@ pub use vnetem_packet::{
 };
 
 pub use control::{
-    Circuit, Connection, Endpoint, EndpointFirst, Lag, LoadBalancer, MissingEndpoint, Network,
+    Circuit, Connection, Endpoint, EndpointFirst, LoadBalancer, MissingEndpoint, Network,
     NetworkPolicies, Nic, Outbound, OutboundRule, Peering, Permissions, Placement, PortBlock,
-    PrivateEndpoint, PrivateEndpointState, ProvisioningState, Resource, Rollout, RouteTable, Scope,
-    Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet, VnetEndpointPolicy, ZoneLink,
+    PrivateEndpoint, PrivateEndpointState, ProvisioningState, Resource, Rollout, RolloutState,
+    RouteTable, Scope, Service, Site, Subnet, TagLevel, TagRoute, UserRoute, Vnet,
+    VnetEndpointPolicy, ZoneLink,
 };
 pub use edge::{
     Edge, EndpointPolicyId, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, PrivateEndpointId,
@@ -41,23 +42,23 @@ pub use edge::{
 };
 pub use error::EditError;
 pub use pipeline::trace::{FlowStep, RegionChoice, Step, Trace};
-pub use plane::counters::{Counters, Tally};
+pub use plane::counters::{Counters, TrafficCount};
 pub use plane::event::{Event, EventKind};
-pub use plane::journal::{TranslationEvent, TranslationEventKind};
-pub use plane::outbox::Transmit;
+pub use plane::event_queue::{TranslationEvent, TranslationEventKind};
+pub use plane::transmit_queue::Transmit;
 pub use plane::tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};
-pub use plane::{DataPlane, Slot};
+pub use plane::{BatchPacket, DataPlane};
 pub use reason::{DenyReason, DropReason};
 pub use route::{
     Choice, EffectiveRoute, NextHop, NextHopType, PassedOver, Route, RouteRemark, RouteSource,
     RouteState, TiePolicy, choose, is_tie,
 };
-pub use settings::{Closing, Mtu, Settings};
+pub use settings::{CloseMode, Mtu, Settings};
 pub use shard::{Shard, Sharding};
 pub use snapshot::Snapshot;
 pub use snapshot::guard::SecurityGroupId;
 pub use snapshot::lineage::Applied;
-pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
+pub use verdict::{AccessVerdict, Disposition, Forward, SourceMode, Verdict};
 
 /// Runs the example of the project's front page.
 #[cfg(doctest)]

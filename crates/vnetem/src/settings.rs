@@ -22,7 +22,7 @@ pub struct Settings {
     /// Events that may wait to be taken (default 1,024); more are dropped and counted.
     pub events: usize,
     /// How a change closes flows.
-    pub closing: Closing,
+    pub closing: CloseMode,
     /// The longest packets that leave (default: any, T-27).
     pub mtu: Mtu,
     /// Whether a packet whose transport checksum is wrong is dropped, as Linux does (default: no, its receiver finds out; T-39).
@@ -55,7 +55,7 @@ impl Default for Mtu {
 
 /// Who is told when a change closes a TCP flow (U-01).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Closing {
+pub enum CloseMode {
     /// Both ends get a reset at once, and an answer to each later segment.
     #[default]
     Both,
@@ -127,7 +127,7 @@ impl Settings {
             fragment_life: Duration::from_secs(30),
             queue: 256,
             events: 1024,
-            closing: Closing::Both,
+            closing: CloseMode::Both,
             mtu: Mtu::default(),
             verify_checksums: false,
             unsolicited: 64,

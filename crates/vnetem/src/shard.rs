@@ -140,7 +140,7 @@ impl Sharding {
         for place in snapshot.places.iter().flatten() {
             match place {
                 PlaceView::Subnet(subnet) => {
-                    for &address in &subnet.keeps {
+                    for &address in &subnet.retained {
                         self.owners.entry(address).or_insert(Owner::Sliced(1024, u16::MAX));
                     }
                     self.own(subnet.outbound.as_ref(), None);

@@ -1,14 +1,14 @@
 //! The compiled configuration: all that the data plane reads.
 
 mod describe;
-pub(crate) mod gate;
 pub(crate) mod guard;
+pub(crate) mod ingress;
+mod invalidation_log;
 pub(crate) mod lineage;
 pub(crate) mod ranges;
 pub(crate) mod routing;
+pub(crate) mod stage;
 pub(crate) mod tenant;
-mod touch_log;
-pub(crate) mod wave;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -18,13 +18,13 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use vnetem_authz::{Access, Arrival, DenyMode, EndpointPolicies, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Generation, MidStream, PoolRules, Tenant};
+use vnetem_nat::{Generation, LoosePickup, PoolRules, Tenant};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
-pub(crate) use touch_log::{TouchLog, Touched};
+pub(crate) use invalidation_log::{Invalidated, InvalidationLog};
 
-use gate::Gates;
 use guard::Guards;
+use ingress::IngressTable;
 use lineage::Lineage;
 use ranges::Ranges;
 
@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub(crate) vnets: BTreeMap<VnetId, Arc<VnetView>>,
     /// Subnets and sites by the number that they share.
     pub(crate) places: Vec<Option<PlaceView>>,
-    pub(crate) gates: Gates,
+    pub(crate) ingress_table: IngressTable,
     pub(crate) nics: Arc<Vec<Option<NicView>>>,
     pub(crate) private: Arc<BTreeMap<PrivateEndpointId, PrivateEndpointView>>,
     pub(crate) services: Arc<ServiceMap>,
@@ -56,10 +56,10 @@ pub struct Snapshot {
     /// Which configurations it came of.
     pub(crate) lineage: Lineage,
     /// The network of every subnet there ever was, by number.
-    pub(crate) homes: Arc<Vec<Option<VnetId>>>,
+    pub(crate) vnet_by_subnet: Arc<Vec<Option<VnetId>>>,
     pub(crate) tie_policy: TiePolicy,
     pub(crate) deny_mode: DenyMode,
-    pub(crate) log: Arc<TouchLog>,
+    pub(crate) log: Arc<InvalidationLog>,
 }
 
 /// The policies of endpoints that have any.
@@ -114,19 +114,19 @@ pub(crate) struct SubnetView {
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Candidates that lost, for the list of effective routes.
-    pub(crate) losers: Arc<Vec<(Route, RouteSource)>>,
+    pub(crate) overridden: Arc<Vec<(Route, RouteSource)>>,
     /// Winners, shared between subnets that have the same.
     pub(crate) routes: Table<(RouteSource, NextHop)>,
     pub(crate) endpoints: Vec<EndpointView>,
     /// Changes that have not reached every host.
-    pub(crate) lags: Vec<LagView>,
+    pub(crate) rollout_states: Vec<RolloutStateView>,
     pub(crate) outbound: Option<OutboundView>,
     /// The region, by the number that services' regions have; none where no service has a prefix there.
     pub(crate) region: Option<u16>,
     /// Whether the network's region is known at all.
     pub(crate) is_placed: bool,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
-    pub(crate) keeps: Vec<Ipv4Addr>,
+    pub(crate) retained: Vec<Ipv4Addr>,
 }
 
 /// An endpoint that is enabled.
@@ -140,7 +140,7 @@ pub(crate) struct EndpointView {
 
 /// What hosts still have that a change of an endpoint has not reached (U-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LagView {
+pub(crate) struct RolloutStateView {
     pub(crate) service: ServiceId,
     pub(crate) before: Option<EndpointView>,
     pub(crate) seed: u64,
@@ -319,7 +319,7 @@ impl Snapshot {
 
     /// The network of a subnet, even of one that is gone: late answers to its flows still carry its identity.
     pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
-        self.homes.get(id.0 as usize).copied().flatten()
+        self.vnet_by_subnet.get(id.0 as usize).copied().flatten()
     }
 
     /// Whether a public address is one of the network's own. Every packet from the internet is asked, and few are near them.
@@ -361,7 +361,7 @@ impl Snapshot {
     pub(crate) fn touched_since(
         &self,
         generation: Generation,
-    ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
+    ) -> Option<impl Iterator<Item = (Generation, &Invalidated)>> {
         self.log.since(generation)
     }
 }
@@ -374,10 +374,10 @@ impl OutboundView {
     }
 
     /// What becomes of a segment without a flow that is no SYN (N-16, T-19).
-    pub(crate) fn mid_stream(&self) -> MidStream {
+    pub(crate) fn loose_pickup(&self) -> LoosePickup {
         match self.method {
-            Method::NatGateway => MidStream::Reset,
-            _ => self.rules.mid_stream,
+            Method::NatGateway => LoosePickup::Reset,
+            _ => self.rules.loose_pickup,
         }
     }
 

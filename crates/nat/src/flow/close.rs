@@ -5,7 +5,7 @@ use vnetem_packet::{Headers, Protocol, Reset};
 use crate::table::detail::Numbers;
 use crate::table::record::Record;
 use crate::time::nanoseconds;
-use crate::{Cause, Closing, Ended, FlowId, FlowTable, Side, State, Time};
+use crate::{Cause, Ended, FlowId, FlowTable, Resets, Side, State, Time};
 
 impl<T: Copy> FlowTable<T> {
     /// Closes a flow because it may not go on.
@@ -15,31 +15,31 @@ impl<T: Copy> FlowTable<T> {
     /// from then on a flow that takes the tuple takes its place (N-14, U-12). An opener whose SYN was not answered
     /// yet gets RST and ACK of its SYN (R4), the other end a plain RST behind the SYN. A connection that is over already, a tombstone's
     /// included, and one past its deadline, is not reset. UDP, ICMP and other flows end at once (R10).
-    pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Closing {
+    pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Resets {
         let now = self.advance(now);
-        let Some(record) = self.record(id) else { return Closing::default() };
+        let Some(record) = self.record(id) else { return Resets::default() };
         if record.state.is_tombstone() {
-            return Closing::default();
+            return Resets::default();
         }
         let deadline = self.deadline(record);
         if deadline <= now {
             self.remove(id.slot, record.state.cause_of_expiry(), deadline, None);
-            return Closing::default();
+            return Resets::default();
         }
         if record.protocol() != Protocol::TCP || record.is_over() {
             self.remove(id.slot, cause, now, None);
-            return Closing::default();
+            return Resets::default();
         }
         let closing = self.resets(id.slot, record);
-        let cell = record.cell();
-        self.cells.unlink(&mut self.chains, cell, id.slot);
+        let revalidation_key = record.revalidation_key();
+        self.revalidation_keys.unlink(&mut self.chains, revalidation_key, id.slot);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.state = State::Tombstone(cause);
             record.forget_finished();
             record.last = now;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {
-            detail.numbers.bury();
+            detail.numbers.to_tombstone();
         }
         self.counters.tombstones = self.counters.tombstones.saturating_add(1);
         self.reschedule(id.slot);
@@ -89,10 +89,10 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The resets that close both ends.
-    pub(crate) fn resets(&self, slot: u32, record: &Record<T>) -> Closing {
+    pub(crate) fn resets(&self, slot: u32, record: &Record<T>) -> Resets {
         let numbers = self.details.get(slot as usize).map(|detail| detail.numbers);
         let reset = |to| reset(record, &numbers.unwrap_or_default(), to);
-        Closing { to_inside: reset(Side::Inside), to_outside: reset(Side::Outside) }
+        Resets { to_internal: reset(Side::Internal), to_external: reset(Side::External) }
     }
 
     /// Removes a flow at once, without a word to its ends; says whether it was there. Its external tuple rests by the cause.
@@ -110,8 +110,8 @@ impl<T: Copy> FlowTable<T> {
 fn reset<T: Copy>(record: &Record<T>, numbers: &Numbers, to: Side) -> Option<Reset> {
     let from = to.other();
     let (source, destination) = match to {
-        Side::Inside => (record.remote(), record.inside()),
-        Side::Outside => (record.external(), record.remote()),
+        Side::Internal => (record.remote(), record.internal()),
+        Side::External => (record.external(), record.remote()),
     };
     let known = |side: Side| record.has_seen(side).then(|| numbers.end.of(side));
     match (known(from), known(to)) {

@@ -3,7 +3,7 @@
 use core::hint::{black_box, select_unpredictable};
 use core::net::SocketAddrV4;
 
-use vnetem_packet::{Ends, FiveTuple, Protocol, TcpFlags, TcpSegment};
+use vnetem_packet::{AddressPair, FiveTuple, Protocol, TcpFlags, TcpSegment};
 
 use crate::flow::tcp::is_plain;
 use crate::table::index::Hash;
@@ -17,22 +17,22 @@ pub struct Hit<T> {
     /// The side from which the packet comes.
     pub side: Side,
     /// Which side opened the flow.
-    pub opener: Side,
+    pub initiator: Side,
     /// The ends with which the packet goes on.
-    pub ends: Ends,
+    pub ends: AddressPair,
     /// The inside end.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// The same as the outside knows it.
     pub external: SocketAddrV4,
     /// What the caller decided when the flow was judged.
-    pub judgement: T,
+    pub cached: T,
 }
 
-/// A lookup under way: made by [`FlowTable::probe`], and by [`FlowTable::look_ahead`] brought to where only the comparison is left.
+/// A lookup under way: made by [`FlowTable::lookup`], and by [`FlowTable::look_ahead`] brought to where only the comparison is left.
 ///
 /// It may be used at any later time: what it knows is where to look first, and no answer depends on that.
 #[derive(Clone, Copy, Debug)]
-pub struct Probe {
+pub struct Lookup {
     key: Key,
     hash: Hash,
     /// The key's number if the index was asked, right or wrong.
@@ -49,30 +49,30 @@ impl<T: Copy> FlowTable<T> {
     /// Begins a lookup of a packet with these ends that came in by this zone.
     #[must_use]
     #[inline]
-    pub fn probe(&self, zone: Zone, ends: Ends, protocol: Protocol) -> Probe {
+    pub fn prepare_lookup(&self, zone: Zone, ends: AddressPair, protocol: Protocol) -> Lookup {
         let key = Key::of(zone, ends, protocol);
-        Probe { key, hash: self.secret.hash(&key), number: NOWHERE }
+        Lookup { key, hash: self.secret.hash(&key), number: NOWHERE }
     }
 
     /// Moves many lookups forward together, so that the processor waits for all their cache lines at the same time: first the lines of
     /// the index, then those of the flows. Several times sooner than one after the other when the table is larger than the caches; 32
     /// at once are enough.
     #[inline]
-    pub fn look_ahead(&self, probes: &mut [Probe]) {
+    pub fn look_ahead(&self, lookups: &mut [Lookup]) {
         // Loops that do nothing but read: the shorter they are, the more of them the processor has under way.
         let mut read = 0;
-        for probe in probes.iter() {
-            read |= self.index.read_ahead(probe.hash);
+        for lookup in lookups.iter() {
+            read |= self.index.read_ahead(lookup.hash);
         }
         black_box(read);
-        for probe in probes.iter_mut() {
-            probe.number = self.index.candidate(probe.hash);
+        for lookup in lookups.iter_mut() {
+            lookup.number = self.index.candidate(lookup.hash);
         }
         let mut read = 0;
-        for probe in probes.iter() {
-            let slot = probe.number >> 1;
+        for lookup in lookups.iter() {
+            let slot = lookup.number >> 1;
             read |= self.records.get(slot).map_or(0, |record| record.read_ahead());
-            if probe.key.protocol == Protocol::TCP {
+            if lookup.key.protocol == Protocol::TCP {
                 read |= self.details.get(slot as usize).map_or(0, |detail| detail.stamp);
             }
         }
@@ -81,8 +81,8 @@ impl<T: Copy> FlowTable<T> {
 
     /// The part of [`look_ahead`](Self::look_ahead) that a single lookup needs.
     #[inline(always)]
-    pub fn look(&self, probe: &mut Probe) {
-        probe.number = self.index.candidate(probe.hash);
+    pub fn look(&self, lookup: &mut Lookup) {
+        lookup.number = self.index.candidate(lookup.hash);
     }
 
     /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
@@ -94,30 +94,30 @@ impl<T: Copy> FlowTable<T> {
     pub fn hit(
         &mut self,
         now: Time,
-        probe: &Probe,
+        lookup: &Lookup,
         segment: impl FnOnce() -> Option<TcpSegment>,
         length: u16,
         fits: impl FnOnce(&T, bool) -> bool,
     ) -> Option<Hit<T>> {
         let now = self.advance(now);
-        let (mut slot, mut side) = probe.candidate();
+        let (mut slot, mut side) = lookup.candidate();
         // Looked at once; most candidates are right.
         let record = match self.records.get_mut(slot) {
-            Some(record) if record.is_at(side, &probe.key) => record,
+            Some(record) if record.is_at(side, &lookup.key) => record,
             _ => {
-                (slot, side) = self.locate_otherwise(probe)?;
+                (slot, side) = self.locate_otherwise(lookup)?;
                 self.records.get_mut(slot)?
             }
         };
-        let (state, opener) = (record.state, record.opener());
+        let (state, initiator) = (record.state, record.initiator());
         if state.is_tombstone()
             || deadline(&self.clocks, record) <= now
-            || self.cells.is_stale(&self.details, record.cell(), slot)
-            || !fits(&record.judgement, side == opener)
+            || self.revalidation_keys.is_stale(&self.details, record.revalidation_key(), slot)
+            || !fits(&record.cached, side == initiator)
         {
             return None;
         }
-        let record = if probe.key.protocol == Protocol::TCP {
+        let record = if lookup.key.protocol == Protocol::TCP {
             let segment = segment()?;
             if state == State::Established && is_plain(segment.flags) {
                 let detail = self.details.get_mut(slot as usize)?;
@@ -132,22 +132,22 @@ impl<T: Copy> FlowTable<T> {
                 self.records.get_mut(slot)?
             }
         // One question, lest the side be asked first, which nobody can guess.
-        } else if black_box(state == State::OneWay && side != opener) {
+        } else if black_box(state == State::OneWay && side != initiator) {
             self.note_otherwise(now, slot, side, None, length)?;
             self.records.get_mut(slot)?
         } else {
-            let refreshes = self.settings.inbound_refreshes | (side == Side::Inside);
+            let refreshes = self.settings.inbound_refreshes | (side == Side::Internal);
             record.last = select_unpredictable(refreshes, now, record.last);
             record.count(|| self.totals.get_mut(slot as usize), side, length);
             record
         };
         Some(Hit {
             side,
-            opener,
+            initiator,
             ends: record.new_ends(side),
-            inside: record.inside(),
+            internal: record.internal(),
             external: record.external(),
-            judgement: record.judgement,
+            cached: record.cached,
         })
     }
 
@@ -171,36 +171,36 @@ impl<T: Copy> FlowTable<T> {
     pub fn find_batch(&self, now: Time, keys: &[(Zone, FiveTuple)], found: &mut [Option<Found>]) {
         const STAGE: usize = 32;
         for (keys, found) in keys.chunks(STAGE).zip(found.chunks_mut(STAGE)) {
-            let mut probes = [Probe::default(); STAGE];
-            for (probe, (zone, tuple)) in probes.iter_mut().zip(keys) {
-                let ends = Ends::new(tuple.source, tuple.destination);
-                *probe = self.probe(*zone, ends, tuple.protocol);
+            let mut lookups = [Lookup::default(); STAGE];
+            for (lookup, (zone, tuple)) in lookups.iter_mut().zip(keys) {
+                let ends = AddressPair::new(tuple.source, tuple.destination);
+                *lookup = self.prepare_lookup(*zone, ends, tuple.protocol);
             }
-            let probes = probes.get_mut(..keys.len()).unwrap_or_default();
-            self.look_ahead(probes);
-            for (found, probe) in found.iter_mut().zip(probes) {
-                *found = self.locate(probe).and_then(|(slot, side)| self.found(now, slot, side));
+            let lookups = lookups.get_mut(..keys.len()).unwrap_or_default();
+            self.look_ahead(lookups);
+            for (found, lookup) in found.iter_mut().zip(lookups) {
+                *found = self.locate(lookup).and_then(|(slot, side)| self.found(now, slot, side));
             }
         }
     }
 
     /// The end of a lookup.
     #[inline]
-    fn locate(&self, probe: &Probe) -> Option<(u32, Side)> {
-        let (slot, side) = probe.candidate();
+    fn locate(&self, lookup: &Lookup) -> Option<(u32, Side)> {
+        let (slot, side) = lookup.candidate();
         match self.records.get(slot) {
-            Some(record) if record.is_at(side, &probe.key) => Some((slot, side)),
-            _ => self.locate_otherwise(probe),
+            Some(record) if record.is_at(side, &lookup.key) => Some((slot, side)),
+            _ => self.locate_otherwise(lookup),
         }
     }
 
     #[cold]
-    fn locate_otherwise(&self, probe: &Probe) -> Option<(u32, Side)> {
-        self.lookup(probe.hash, &probe.key)
+    fn locate_otherwise(&self, lookup: &Lookup) -> Option<(u32, Side)> {
+        self.lookup(lookup.hash, &lookup.key)
     }
 }
 
-impl Probe {
+impl Lookup {
     /// Where the key is, if its number is right.
     #[inline(always)]
     const fn candidate(&self) -> (u32, Side) {
@@ -209,7 +209,7 @@ impl Probe {
 }
 
 /// Looks nowhere.
-impl Default for Probe {
+impl Default for Lookup {
     fn default() -> Self {
         let key = Key { words: [0; 2], protocol: Protocol(0) };
         Self { key, hash: Hash(0), number: NOWHERE }

@@ -3,15 +3,15 @@
 use vnetem_packet::{FiveTuple, Headers, tcp_options};
 
 use crate::flow::track::segment_of;
-use crate::mapping::sharing::whole;
+use crate::mapping::mapping_policy::endpoint_independent;
 use crate::table::detail::{Detail, Totals};
 use crate::table::index::Hash;
 use crate::table::key::Key;
 use crate::table::record::Record;
 use crate::table::slab::NIL;
-use crate::table::{CELLS, FLOWS, number};
+use crate::table::{FLOWS, REVALIDATION_KEYS, number};
 use crate::{
-    Block, Closing, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Side, Time, Zone,
+    Block, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Resets, Side, Time, Zone,
 };
 
 /// A flow that may be opened, as [`FlowTable::may_open`] found: what [`FlowTable::enter`] need not ask again.
@@ -121,33 +121,33 @@ impl<T: Copy> FlowTable<T> {
             true => (opening.hashes, opening.replaced),
             false => self.replaced_by(now, new, None)?,
         };
-        let outside = new.key(Side::Outside);
+        let external_side = new.key(Side::External);
         // What is replaced may be the last of a socket that goes on.
-        let joined = self.shares.join(now, new, &mut self.quota);
+        let joined = self.mappings.join(now, new, &mut self.quota);
         let (share, takes) = joined.ok_or(OpenError::MappingsFull)?;
         for slot in replaced {
             if let Some(record) = self.records.get(slot) {
                 let (cause, ended) =
                     (record.state.cause_of_expiry(), self.deadline(record).min(now));
-                sink(Ended { flow: self.view(slot, record), cause, resets: Closing::default() });
-                self.remove(slot, cause, ended, Some(&outside));
+                sink(Ended { flow: self.view(slot, record), cause, resets: Resets::default() });
+                self.remove(slot, cause, ended, Some(&external_side));
             }
         }
-        let Some((slot, cell)) = self.seat(new, hashes) else {
-            self.shares.part(now, share, 0, &outside, &mut self.quota);
+        let Some((slot, revalidation_key)) = self.seat(new, hashes) else {
+            self.mappings.part(now, share, 0, &external_side, &mut self.quota);
             return Err(OpenError::TableFull);
         };
-        self.quota.take(FLOWS, self.cells.tenant(cell));
-        self.shares.seat(slot, share);
+        self.quota.take(FLOWS, self.revalidation_keys.tenant(revalidation_key));
+        self.mappings.seat(slot, share);
         let stamp = self.details.get(slot as usize).map_or(0, |old| old.stamp);
-        let mut record = Record::new(new, now, cell);
+        let mut record = Record::new(new, now, revalidation_key);
         let mut detail = Detail { generation: new.generation, stamp, ..Detail::default() };
         let totals = Totals { opened: now, ..Totals::default() };
         if let Some(segment) = segment_of(first) {
             let scale = tcp_options(packet, first).window_scale;
             record.connection(&mut detail).begin(&segment, scale);
         }
-        record.count(|| None, new.opener, first.total_length);
+        record.count(|| None, new.initiator, first.total_length);
         let id = FlowId { slot, stamp };
         let deadline = self.deadline(&record);
         self.records.insert(record);
@@ -160,13 +160,13 @@ impl<T: Copy> FlowTable<T> {
             None => self.totals.push(totals),
         }
         self.wheel.insert(&mut self.chains, slot, deadline);
-        self.cells.link(&mut self.chains, &self.details, cell, slot);
+        self.revalidation_keys.link(&mut self.chains, &self.details, revalidation_key, slot);
         self.counters.opened = self.counters.opened.saturating_add(1);
-        if new.inside != new.external {
-            self.count(&outside);
+        if new.internal != new.external {
+            self.count(&external_side);
         }
         if takes {
-            self.count(&whole(&outside));
+            self.count(&endpoint_independent(&external_side));
         }
         Ok(id)
     }
@@ -175,25 +175,25 @@ impl<T: Copy> FlowTable<T> {
     /// [`Mapping::Independent`](crate::Mapping::Independent) and a filter that lets the sender in.
     #[must_use]
     pub fn inbound(&self, zone: Zone, tuple: &FiveTuple) -> Option<Inbound> {
-        self.shares.inbound(zone, tuple)
+        self.mappings.inbound(zone, tuple)
     }
 
     /// The block of ports that a flow's port is of, and how many flows that has: 1 when this one made it (T-37).
     #[must_use]
     pub fn block_of(&self, id: FlowId) -> Option<(Block, u32)> {
-        self.record(id).and_then(|_| self.shares.block_of(id.slot))
+        self.record(id).and_then(|_| self.mappings.block_of(id.slot))
     }
 
     /// Counts an external tuple that is taken from now on.
-    fn count(&mut self, outside: &Key) {
-        if let Some(crowd) = self.crowds.take(outside) {
-            self.fill(crowd);
+    fn count(&mut self, external: &Key) {
+        if let Some(port_bitmap) = self.port_bitmaps.take(external) {
+            self.fill(port_bitmap);
         }
     }
 
     /// Looks which ports of a crowd are taken: a word at a time, so that no packet waits long.
-    fn fill(&mut self, crowd: usize) {
-        let Some(first) = self.crowds.next_word(crowd) else { return };
+    fn fill(&mut self, port_bitmap: usize) {
+        let Some(first) = self.port_bitmaps.next_word(port_bitmap) else { return };
         let is_taken = |bit: &u16| {
             let key = first.with_port(first.port() | bit);
             let hash = self.secret.hash(&key);
@@ -201,10 +201,10 @@ impl<T: Copy> FlowTable<T> {
                 .lookup(hash, &key)
                 .and_then(|(slot, _)| self.records.get(slot))
                 .is_some_and(|record| record.is_translated() && !record.is_released());
-            of_flow || self.hold.has(hash, &key) || self.shares.has_external(&key)
+            of_flow || self.hold.has(hash, &key) || self.mappings.has_external(&key)
         };
         let word = (0..64).filter(is_taken).fold(0, |word, bit| word | 1_u64 << bit);
-        self.crowds.fill(crowd, word);
+        self.port_bitmaps.fill(port_bitmap, word);
     }
 
     /// Whether the external tuple of a flow still has to rest after its deadline.
@@ -232,24 +232,24 @@ impl<T: Copy> FlowTable<T> {
         new: &NewFlow<T>,
         before: Option<&Opening<T>>,
     ) -> Result<([Hash; 2], [u32; 2]), OpenError> {
-        let keys = [new.key(Side::Inside), new.key(Side::Outside)];
-        let [inside, outside] = keys;
-        let hashes = [self.secret.hash(&inside), self.secret.hash(&outside)];
-        if inside == outside {
+        let keys = [new.key(Side::Internal), new.key(Side::External)];
+        let [internal, external] = keys;
+        let hashes = [self.secret.hash(&internal), self.secret.hash(&external)];
+        if internal == external {
             return Err(OpenError::TupleInUse);
         }
-        if !new.sharing.alone && self.hold.holds(now, hashes[1], &outside) {
+        if !new.mapping_policy.alone && self.hold.holds(now, hashes[1], &external) {
             return Err(OpenError::TupleHeld);
         }
-        if self.shares.is_anothers(new) {
+        if self.mappings.is_anothers(new) {
             return Err(OpenError::TupleInUse);
         }
-        let names = Names { keys, alone: new.sharing.alone };
-        let inside = self.lookup(hashes[0], &inside);
-        let outside = self.lookup(hashes[1], &outside);
-        let (own, other) = match new.opener {
-            Side::Inside => (inside, outside),
-            Side::Outside => (outside, inside),
+        let names = Names { keys, alone: new.mapping_policy.alone };
+        let internal = self.lookup(hashes[0], &internal);
+        let external = self.lookup(hashes[1], &external);
+        let (own, other) = match new.initiator {
+            Side::Internal => (internal, external),
+            Side::External => (external, internal),
         };
         let first = match own {
             Some(found) => self.giving_way(now, &names, found, true)?,
@@ -261,7 +261,7 @@ impl<T: Copy> FlowTable<T> {
         };
         let slots = [first, second];
         self.has_room(new, slots, before)?;
-        if !self.shares.has_room(now, new, &self.quota, before.map(|before| &before.new)) {
+        if !self.mappings.has_room(now, new, &self.quota, before.map(|before| &before.new)) {
             return Err(OpenError::MappingsFull);
         }
         Ok((hashes, slots))
@@ -282,7 +282,8 @@ impl<T: Copy> FlowTable<T> {
                 Err(OpenError::TableFull)
             } else if !self.quota.has_room(FLOWS, new.tenant) {
                 Err(OpenError::ShareUsed)
-            } else if self.quota.has_room(CELLS, new.tenant) || self.cells.find(new.cell).is_some()
+            } else if self.quota.has_room(REVALIDATION_KEYS, new.tenant)
+                || self.revalidation_keys.find(new.revalidation_key).is_some()
             {
                 Ok(())
             } else {
@@ -300,7 +301,9 @@ impl<T: Copy> FlowTable<T> {
         before: Option<&Opening<T>>,
     ) -> Result<(), OpenError> {
         let gives_way = |slots: [u32; 2]| {
-            slots.into_iter().filter_map(|slot| self.records.get(slot).map(Record::cell))
+            slots
+                .into_iter()
+                .filter_map(|slot| self.records.get(slot).map(Record::revalidation_key))
         };
         // A flow takes a place and gives free those of the flows that it replaces.
         let other = before.filter(|before| before.replaces() == 0).map(|before| before.new.tenant);
@@ -309,9 +312,10 @@ impl<T: Copy> FlowTable<T> {
         if replaced == [NIL, NIL] && vacant <= u32::from(other.is_some()) {
             return Err(OpenError::TableFull);
         }
-        let known = self.cells.find(new.cell);
-        let tenant = known.map_or(new.tenant, |cell| self.cells.tenant(cell));
-        let is_own = |cell| self.cells.tenant(cell) == tenant;
+        let known = self.revalidation_keys.find(new.revalidation_key);
+        let tenant = known
+            .map_or(new.tenant, |revalidation_key| self.revalidation_keys.tenant(revalidation_key));
+        let is_own = |revalidation_key| self.revalidation_keys.tenant(revalidation_key) == tenant;
         if !gives_way(replaced).any(is_own)
             && !before.is_some_and(|before| {
                 before.replaces() > 1 && gives_way(before.replaced).any(is_own)
@@ -320,15 +324,20 @@ impl<T: Copy> FlowTable<T> {
         {
             return Err(OpenError::ShareUsed);
         }
-        if known.is_some() || before.is_some_and(|before| before.new.cell == new.cell) {
+        if known.is_some()
+            || before.is_some_and(|before| before.new.revalidation_key == new.revalidation_key)
+        {
             return Ok(());
         }
-        let goes = |cell| self.cells.goes_with_its_last(cell);
+        let goes = |revalidation_key| self.revalidation_keys.goes_with_its_last(revalidation_key);
         let is_made = |before: &&Opening<T>| {
-            self.cells.find(before.new.cell).is_none() && !gives_way(before.replaced).any(goes)
+            self.revalidation_keys.find(before.new.revalidation_key).is_none()
+                && !gives_way(before.replaced).any(goes)
         };
         let other = before.filter(is_made).map(|before| before.new.tenant);
-        match gives_way(replaced).any(goes) || self.quota.has_room_beside(CELLS, tenant, other) {
+        match gives_way(replaced).any(goes)
+            || self.quota.has_room_beside(REVALIDATION_KEYS, tenant, other)
+        {
             true => Ok(()),
             false => Err(OpenError::CellsFull),
         }
@@ -343,14 +352,14 @@ impl<T: Copy> FlowTable<T> {
         (slot, found): (u32, Side),
         is_opener: bool,
     ) -> Result<u32, OpenError> {
-        let Names { keys: [inside, outside], alone } = *names;
+        let Names { keys: [internal, external], alone } = *names;
         let Some(record) = self.records.get(slot) else { return Ok(NIL) };
-        let reopens = is_opener && found == record.opener() && record.is_over();
+        let reopens = is_opener && found == record.initiator() && record.is_over();
         let takes_over = !alone
-            && record.has_key(Side::Outside, &outside)
-            && !record.has_key(Side::Inside, &inside);
+            && record.has_key(Side::External, &external)
+            && !record.has_key(Side::Internal, &internal);
         // A tombstone whose tuple has rested keeps nobody from it.
-        let left = found == Side::Outside && self.leaves_tuple(now, record);
+        let left = found == Side::External && self.leaves_tuple(now, record);
         let over = self.deadline(record) <= now || reopens || left;
         if !over {
             return Err(OpenError::TupleInUse);
@@ -362,16 +371,17 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Slot and cell of a new flow, which is entered in the index: both keys, or none.
-    fn seat(&mut self, new: &NewFlow<T>, [inside, outside]: [Hash; 2]) -> Option<(u32, u32)> {
+    fn seat(&mut self, new: &NewFlow<T>, [internal, external]: [Hash; 2]) -> Option<(u32, u32)> {
         let slot = self.records.vacant()?;
-        let cell = self.cells.join(new.cell, new.tenant, &mut self.quota)?;
-        if self.index.insert(inside, number(slot, Side::Inside)) {
-            if self.index.insert(outside, number(slot, Side::Outside)) {
-                return Some((slot, cell));
+        let revalidation_key =
+            self.revalidation_keys.join(new.revalidation_key, new.tenant, &mut self.quota)?;
+        if self.index.insert(internal, number(slot, Side::Internal)) {
+            if self.index.insert(external, number(slot, Side::External)) {
+                return Some((slot, revalidation_key));
             }
-            self.index.remove(inside, number(slot, Side::Inside));
+            self.index.remove(internal, number(slot, Side::Internal));
         }
-        self.cells.leave(cell, &mut self.quota);
+        self.revalidation_keys.leave(revalidation_key, &mut self.quota);
         None
     }
 }
@@ -383,7 +393,7 @@ mod tests {
     use vnetem_packet::Protocol;
 
     use super::*;
-    use crate::{Generation, Keys, Settings, Sharing, Tenant};
+    use crate::{Generation, Keys, MappingPolicy, Settings, Tenant};
 
     /// A datagram that nobody looks into.
     const PACKET: [u8; 28] = [
@@ -395,21 +405,21 @@ mod tests {
     fn inside_one_network(number: u32) -> NewFlow<()> {
         let [_, _, high, low] = number.to_be_bytes();
         let [_, host, ..] = number.to_be_bytes();
-        let inside =
+        let internal =
             SocketAddrV4::new(Ipv4Addr::new(10, 0, host, 4), u16::from_be_bytes([high, low]));
         NewFlow {
             protocol: Protocol::UDP,
-            inside,
-            inside_zone: Zone(7),
-            external: inside,
-            outside_zone: Zone(8),
+            internal,
+            internal_zone: Zone(7),
+            external: internal,
+            external_zone: Zone(8),
             remote: SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, 5), 9),
-            opener: Side::Inside,
-            cell: crate::Cell(1),
+            initiator: Side::Internal,
+            revalidation_key: crate::RevalidationKey(1),
             tenant: Tenant::NOBODY,
             generation: Generation(1),
-            judgement: (),
-            sharing: Sharing::default(),
+            cached: (),
+            mapping_policy: MappingPolicy::default(),
         }
     }
 
@@ -421,7 +431,7 @@ mod tests {
     /// have the two buckets of the victim's.
     fn colliding(known: &FlowTable<()>, victim: &NewFlow<()>, count: usize) -> Vec<NewFlow<()>> {
         let buckets = |new: &NewFlow<()>| {
-            let hash = known.secret.hash(&new.key(Side::Inside));
+            let hash = known.secret.hash(&new.key(Side::Internal));
             known.index.buckets_of(hash)
         };
         let tries = (1..).map(inside_one_network);
@@ -440,14 +450,15 @@ mod tests {
             assert!(known.open(Time(1), *new, &headers, &PACKET).is_ok());
         }
         for new in attack.iter().chain([&victim]) {
-            let tuple = new.key(Side::Inside).tuple();
-            assert!(known.find(Time(1), new.inside_zone, &tuple).is_some());
+            let tuple = new.key(Side::Internal).tuple();
+            assert!(known.find(Time(1), new.internal_zone, &tuple).is_some());
         }
         // Which buckets they would have under a key that the attacker does not know is another
         // question.
         let secret = table(Keys::secret([0x5A; 16]));
-        let buckets =
-            |new: &NewFlow<()>| secret.index.buckets_of(secret.secret.hash(&new.key(Side::Inside)));
+        let buckets = |new: &NewFlow<()>| {
+            secret.index.buckets_of(secret.secret.hash(&new.key(Side::Internal)))
+        };
         let meet = attack.iter().filter(|new| buckets(new) == buckets(&victim)).count();
         assert!(meet <= 2, "{meet} of 40 still meet the victim");
     }

@@ -17,7 +17,7 @@ impl Zone {
 ///
 /// A change of policy touches cells, and so the flows that it may concern and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cell(pub u32);
+pub struct RevalidationKey(pub u32);
 
 /// The number of a configuration; a later one is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,27 +27,27 @@ pub struct Generation(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// Whose source is rewritten if the flow is translated.
-    Inside,
+    Internal,
     /// The other one, which sees the external tuple.
-    Outside,
+    External,
 }
 
 /// The direction of a packet as seen from who opened its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// From the opener.
-    Forward,
+    Original,
     /// To the opener.
-    Reverse,
+    Reply,
 }
 
 /// One value for each side of a flow: what was seen *from* that side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sides<V> {
     /// Of the inside.
-    pub inside: V,
+    pub internal: V,
     /// Of the outside.
-    pub outside: V,
+    pub external: V,
 }
 
 impl Side {
@@ -56,23 +56,23 @@ impl Side {
     #[inline]
     pub const fn other(self) -> Self {
         match self {
-            Self::Inside => Self::Outside,
-            Self::Outside => Self::Inside,
+            Self::Internal => Self::External,
+            Self::External => Self::Internal,
         }
     }
 
     /// The first value for the inside, the other for the outside. Packets come from both sides as they like, so that a branch would be
     /// guessed wrong half the time, and the processor would wait for the flow to find out.
     #[inline(always)]
-    pub(crate) fn choose<V>(self, inside: V, outside: V) -> V {
-        select_unpredictable(self as u8 == 0, inside, outside)
+    pub(crate) fn choose<V>(self, internal: V, external: V) -> V {
+        select_unpredictable(self as u8 == 0, internal, external)
     }
 
-    /// The direction of packets from this side, if `opener` opened the flow.
+    /// The direction of packets from this side, if `initiator` opened the flow.
     #[must_use]
     #[inline]
-    pub fn direction(self, opener: Self) -> Direction {
-        if self == opener { Direction::Forward } else { Direction::Reverse }
+    pub fn direction(self, initiator: Self) -> Direction {
+        if self == initiator { Direction::Original } else { Direction::Reply }
     }
 }
 
@@ -81,7 +81,7 @@ impl<V: Copy> Sides<V> {
     #[must_use]
     #[inline]
     pub fn of(&self, side: Side) -> V {
-        *side.choose(&self.inside, &self.outside)
+        *side.choose(&self.internal, &self.external)
     }
 }
 

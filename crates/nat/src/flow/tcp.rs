@@ -51,13 +51,13 @@ pub(crate) struct Connection<'a> {
 impl<T> Record<T> {
     /// Who opened the flow, which need not be TCP.
     #[inline]
-    pub(crate) fn opener(&self) -> Side {
-        opener(self.marks)
+    pub(crate) fn initiator(&self) -> Side {
+        initiator(self.marks)
     }
 
     /// Whether both ends have finished.
     pub(crate) fn both_finished(&self) -> bool {
-        has(self.marks, Side::Inside, FINISHED) && has(self.marks, Side::Outside, FINISHED)
+        has(self.marks, Side::Internal, FINISHED) && has(self.marks, Side::External, FINISHED)
     }
 
     /// Whether this side has acknowledged anything.
@@ -90,7 +90,7 @@ impl Connection<'_> {
     /// Takes the first segment of a connection. A segment without SYN is a connection picked up in the middle, about which little is
     /// known (T-19).
     pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) {
-        let (side, other) = (self.opener(), self.opener().other());
+        let (side, other) = (self.initiator(), self.initiator().other());
         if segment.flags.contains(TcpFlags::SYN) {
             return self.synchronise(side, segment, scale);
         }
@@ -110,7 +110,7 @@ impl Connection<'_> {
     }
 
     /// Begins anew with a SYN of the opener.
-    pub(crate) fn restart(&mut self, syn: &TcpSegment, scale: Option<u8>) {
+    pub(crate) fn pending_reopen(&mut self, syn: &TcpSegment, scale: Option<u8>) {
         *self.state = State::SynSent;
         *self.marks &= OPENED_OUTSIDE;
         *self.scales = NO_SCALES;
@@ -121,7 +121,7 @@ impl Connection<'_> {
     /// Whether a segment of the opener that means nothing is a SYN, and not one that was sent before: no further back than the bytes that
     /// its side has sent does the number of such a one lie.
     pub(crate) fn is_new_syn(&self, segment: &TcpSegment, sent: u64) -> bool {
-        let back = self.numbers.end.of(self.opener()).wrapping_sub(segment.end());
+        let back = self.numbers.end.of(self.initiator()).wrapping_sub(segment.end());
         segment.flags.0 & CONTROL == TcpFlags::SYN.0 && u64::from(back) > sent
     }
 
@@ -141,7 +141,11 @@ impl Connection<'_> {
         let step = self.transition(side, class);
         let Step::To(next) = step else { return step };
         let handshake = matches!(class, Class::Syn | Class::SynAck);
-        if !(if handshake { self.greets(side, segment) } else { self.fits(side, segment) }) {
+        if !(if handshake {
+            self.is_handshake_segment(side, segment)
+        } else {
+            self.fits(side, segment)
+        }) {
             return if strict { Step::Invalid } else { Step::Passes };
         }
         if handshake {
@@ -149,7 +153,7 @@ impl Connection<'_> {
             return Step::To(next);
         }
         let news = after(segment.end(), self.numbers.end.of(side));
-        self.goes_on(side, segment);
+        self.advance(side, segment);
         if segment.flags.contains(TcpFlags::FIN) {
             self.mark(side, FINISHED);
         }
@@ -165,29 +169,29 @@ impl Connection<'_> {
     pub(crate) fn continues(&mut self, side: Side, segment: &TcpSegment) -> bool {
         let fits = self.fits(side, segment);
         if fits {
-            self.goes_on(side, segment);
+            self.advance(side, segment);
         }
         fits
     }
 
     /// Takes what a segment inside of the windows sends and acknowledges.
     #[inline(always)]
-    fn goes_on(&mut self, side: Side, segment: &TcpSegment) {
+    fn advance(&mut self, side: Side, segment: &TcpSegment) {
         raise(&mut self.numbers.end, side, segment.end());
         if segment.flags.contains(TcpFlags::ACK) {
             self.acknowledge(side, segment);
         }
     }
 
-    pub(crate) fn opener(&self) -> Side {
-        opener(*self.marks)
+    pub(crate) fn initiator(&self) -> Side {
+        initiator(*self.marks)
     }
 
     /// Where Linux's table leads, windows left aside.
     #[inline]
     fn transition(&self, side: Side, class: Class) -> Step {
         use State::*;
-        let (state, forward) = (*self.state, side == self.opener());
+        let (state, forward) = (*self.state, side == self.initiator());
         let next = match (class, state) {
             (Class::Syn, SynSent) => {
                 if forward {
@@ -208,7 +212,7 @@ impl Connection<'_> {
             (Class::Fin, FinWait | CloseWait | LastAck | TimeWait | Close) => state,
             (Class::Ack, SynSent | SynSent2) if !forward => return Step::Passes,
             // Where both have begun, the opener has acknowledged too.
-            (Class::Ack, SynReceived) if !forward && !self.has(self.opener(), ACKNOWLEDGES) => {
+            (Class::Ack, SynReceived) if !forward && !self.has(self.initiator(), ACKNOWLEDGES) => {
                 SynReceived
             }
             (Class::Ack, SynReceived | Established) => Established,
@@ -248,7 +252,7 @@ impl Connection<'_> {
     /// New data behind an RST, on a connection that nobody finished, shows that the RST did not count (T-17). A stray ACK shows nothing
     /// (R9).
     fn revive(&self, segment: &TcpSegment, news: bool) -> Step {
-        let finished = self.has(Side::Inside, FINISHED) || self.has(Side::Outside, FINISHED);
+        let finished = self.has(Side::Internal, FINISHED) || self.has(Side::External, FINISHED);
         if news && segment.payload_length > 0 && !finished {
             Step::To(State::Established)
         } else {
@@ -257,7 +261,7 @@ impl Connection<'_> {
     }
 
     /// Whether a SYN or SYN+ACK may be taken: one that acknowledges must acknowledge the other's SYN (RFC 9293 3.10.7.3).
-    fn greets(&self, side: Side, segment: &TcpSegment) -> bool {
+    fn is_handshake_segment(&self, side: Side, segment: &TcpSegment) -> bool {
         !segment.flags.contains(TcpFlags::ACK) || self.acknowledges_syn(side, segment)
     }
 
@@ -332,18 +336,18 @@ impl Connection<'_> {
     /// Windows are scaled only if both offered it (RFC 7323 2.2).
     #[inline]
     fn scale(&self, side: Side) -> u8 {
-        let (inside, outside) = (*self.scales & 15, *self.scales >> 4);
-        if inside == NO_SCALE || outside == NO_SCALE {
+        let (internal, external) = (*self.scales & 15, *self.scales >> 4);
+        if internal == NO_SCALE || external == NO_SCALE {
             return 0;
         }
-        side.choose(inside, outside)
+        side.choose(internal, external)
     }
 
     fn set_scale(&mut self, side: Side, scale: Option<u8>) {
         let scale = scale.map_or(NO_SCALE, |scale| scale.min(14));
         *self.scales = match side {
-            Side::Inside => *self.scales & 0xF0 | scale,
-            Side::Outside => *self.scales & 0x0F | scale << 4,
+            Side::Internal => *self.scales & 0xF0 | scale,
+            Side::External => *self.scales & 0x0F | scale << 4,
         };
     }
 
@@ -404,8 +408,8 @@ const fn has(marks: u8, side: Side, mark: u8) -> bool {
 }
 
 #[inline]
-const fn opener(marks: u8) -> Side {
-    if marks & OPENED_OUTSIDE == 0 { Side::Inside } else { Side::Outside }
+const fn initiator(marks: u8) -> Side {
+    if marks & OPENED_OUTSIDE == 0 { Side::Internal } else { Side::External }
 }
 
 /// Whether one sequence number is behind another (RFC 9293 3.4: modulo 2^32).

@@ -2,7 +2,7 @@
 
 use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, TcpSegment, Transport, tcp_options};
 
-use crate::flow::restart::Restarts;
+use crate::flow::pending_reopen::PendingReopens;
 use crate::flow::tcp::{Connection, Step, after, raise};
 use crate::table::deadline;
 use crate::{FlowId, FlowTable, Side, State, Time, Track};
@@ -99,7 +99,14 @@ impl<T: Copy> FlowTable<T> {
                     let sent = sent.map_or(0, |totals| record.carried(totals, side));
                     let connection = &mut record.connection(detail);
                     let news = (side, segment, scale());
-                    greet(&mut self.restarts, id, connection, news, sent, settings.strict_windows)
+                    greet(
+                        &mut self.pending_reopens,
+                        id,
+                        connection,
+                        news,
+                        sent,
+                        settings.strict_windows,
+                    )
                 }
                 Some(detail) => {
                     let mut connection = record.connection(detail);
@@ -108,7 +115,7 @@ impl<T: Copy> FlowTable<T> {
             },
             // A later fragment: what it carries is not known.
             None if record.protocol() == Protocol::TCP => Step::Passes,
-            None if !settings.inbound_refreshes && side == Side::Outside => Step::Passes,
+            None if !settings.inbound_refreshes && side == Side::External => Step::Passes,
             None => Step::To(state),
         };
         match step {
@@ -119,7 +126,7 @@ impl<T: Copy> FlowTable<T> {
                 record.last = now;
             }
         }
-        if state == State::OneWay && side != record.opener() {
+        if state == State::OneWay && side != record.initiator() {
             record.state = State::TwoWay;
         }
         record.count(|| self.totals.get_mut(slot as usize), side, length);
@@ -151,9 +158,9 @@ impl<T: Copy> FlowTable<T> {
         };
         let strict = self.settings.strict_windows;
         let scale = || tcp_options(packet, headers).window_scale;
-        let is_openers = side == record.opener();
+        let is_openers = side == record.initiator();
         match record.connection(&mut detail).segment(side, &segment, scale, strict) {
-            Step::Invalid if is_openers || !self.restarts.has_answer(id, &segment) => {
+            Step::Invalid if is_openers || !self.pending_reopens.has_answer(id, &segment) => {
                 Track::Invalid
             }
             Step::Invalid | Step::To(_) | Step::Passes => Track::Pass,
@@ -174,7 +181,7 @@ pub(crate) fn segment_of(headers: &Headers) -> Option<TcpSegment> {
 /// What a segment with SYN means: it has a place in the connection as it is, or it begins another one under the same tuple, or answers what
 /// does.
 fn greet(
-    restarts: &mut Restarts,
+    pending_reopens: &mut PendingReopens,
     id: FlowId,
     connection: &mut Connection<'_>,
     (side, segment, scale): (Side, &TcpSegment, Option<u8>),
@@ -182,15 +189,15 @@ fn greet(
     strict: bool,
 ) -> Step {
     let step = connection.segment(side, segment, || scale, strict);
-    let is_openers = side == connection.opener();
+    let is_openers = side == connection.initiator();
     match step {
         Step::Passes if is_openers && connection.is_new_syn(segment, sent) => {
-            restarts.note(id, segment, scale);
+            pending_reopens.note(id, segment, scale);
             step
         }
-        Step::Passes | Step::Invalid if !is_openers => match restarts.take(id, segment) {
-            Some(restart) => {
-                connection.restart(&restart.syn, restart.scale);
+        Step::Passes | Step::Invalid if !is_openers => match pending_reopens.take(id, segment) {
+            Some(pending_reopen) => {
+                connection.pending_reopen(&pending_reopen.syn, pending_reopen.scale);
                 connection.segment(side, segment, || scale, strict)
             }
             None => step,

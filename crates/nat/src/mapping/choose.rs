@@ -4,11 +4,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
 
+use crate::mapping::mapping_policy::{SocketRule, endpoint_independent};
 use crate::mapping::ports::{Ports, Shuffle};
-use crate::mapping::sharing::{SocketRule, whole};
 use crate::table::key::Key;
 use crate::table::record::Record;
-use crate::{Block, Blocks, FlowTable, Pool, PoolRules, Sharing, Side, Time, Zone};
+use crate::{Block, Blocks, FlowTable, MappingPolicy, Pool, PoolRules, Side, Time, Zone};
 
 /// For whom an external tuple is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,13 @@ pub struct Wanted {
     /// The protocol.
     pub protocol: Protocol,
     /// The inside end.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// Where packets from the inside enter.
-    pub inside_zone: Zone,
+    pub internal_zone: Zone,
     /// The outside end.
     pub remote: SocketAddrV4,
     /// Where packets from the outside enter.
-    pub outside_zone: Zone,
+    pub external_zone: Zone,
     /// A port, or identifier, to take before any is drawn, if the pool has it and it is free: for an oracle that repeats the choice of
     /// another translator, and for a fuzzer that chooses itself.
     pub suggestion: Option<u16>,
@@ -34,7 +34,7 @@ pub struct Chosen {
     /// The tuple.
     pub external: SocketAddrV4,
     /// What a flow that takes it shares with others of its pool.
-    pub sharing: Sharing,
+    pub mapping_policy: MappingPolicy,
 }
 
 /// Why a flow gets no external tuple.
@@ -66,7 +66,7 @@ impl<T: Copy> FlowTable<T> {
     /// from, the one that has it comes first.
     #[must_use]
     pub fn mapped(&self, rules: &PoolRules, wanted: &Wanted) -> Option<SocketAddrV4> {
-        self.shares.external(Sharing::of(rules).socket, wanted)
+        self.mappings.external(MappingPolicy::of(rules).socket, wanted)
     }
 
     /// An external tuple for a new flow: by the rules of the pool, and where they leave a choice random among the free ones from the seed
@@ -87,31 +87,35 @@ impl<T: Copy> FlowTable<T> {
         let now = self.at(now);
         let rules = pool.rules;
         let has_ports = matches!(wanted.protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
-        let host = u64::from(wanted.inside.ip().to_bits()) << 32 | u64::from(wanted.inside_zone.0);
+        let host =
+            u64::from(wanted.internal.ip().to_bits()) << 32 | u64::from(wanted.internal_zone.0);
         let pairing = self.draws.draw(host, 0, 2);
         let far = u64::from(wanted.remote.ip().to_bits()) << 16 | u64::from(wanted.remote.port());
         // Never what others opened: one tenant must not be seen in the ports of another (I1). The time keeps a host that opens the same
         // tuple over and over from walking past all that rest.
-        let inside_port = u64::from(wanted.inside.port());
+        let inside_port = u64::from(wanted.internal.port());
         let draw = self.draws.draw(far ^ now.rotate_left(32), inside_port, pairing);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
-        let sharing = if has_ports {
-            Sharing::of(rules)
+        let mapping_policy = if has_ports {
+            MappingPolicy::of(rules)
         } else {
-            Sharing::default().with_timers(rules.timers)
+            MappingPolicy::default().with_timers(rules.timers)
         };
-        let is_whole = matches!(sharing.socket, SocketRule::Whole(_));
+        let is_whole = matches!(mapping_policy.socket, SocketRule::Whole(_));
         let search = Search { table: self, now, rules, wanted, is_whole, draw };
-        self.shares.admit(now, &rules.limits, wanted, || self.gives_way(wanted))?;
-        if let Some(external) = self.shares.external(sharing.socket, wanted)
+        self.mappings.admit(now, &rules.limits, wanted, || self.gives_way(wanted))?;
+        if let Some(external) = self.mappings.external(mapping_policy.socket, wanted)
             && pool.has(external)
             && (is_whole || search.is_free(*external.ip(), external.port()))
         {
             let is_dynamic = matches!(rules.blocks, Blocks::Dynamic { .. });
             let block = if is_dynamic { pool.block_at(external) } else { None };
-            return Ok(Chosen { external, sharing: Sharing { block, ..sharing } });
+            return Ok(Chosen {
+                external,
+                mapping_policy: MappingPolicy { block, ..mapping_policy },
+            });
         }
-        self.shares.admit_port(&rules.limits, wanted)?;
+        self.mappings.admit_port(&rules.limits, wanted)?;
         let start = pairing.checked_rem(pool.addresses.len() as u64).unwrap_or(0);
         let (before, from) = pool
             .addresses
@@ -119,7 +123,10 @@ impl<T: Copy> FlowTable<T> {
             .unwrap_or_default();
         let mut addresses = from.iter().chain(before).copied();
         let chosen = |block: Option<Block>| {
-            move |external| Chosen { external, sharing: Sharing { block, ..sharing } }
+            move |external| Chosen {
+                external,
+                mapping_policy: MappingPolicy { block, ..mapping_policy },
+            }
         };
         let in_block = |block: Block| {
             let external = search.at(block.address, Ports::all(block.first, block.last))?;
@@ -133,7 +140,7 @@ impl<T: Copy> FlowTable<T> {
                 .find_map(|address| search.at(address, Ports::all(first, last)))
                 .map(chosen(None)),
             Blocks::Deterministic { .. } => {
-                let block = pool.block_of(*wanted.inside.ip());
+                let block = pool.block_of(*wanted.internal.ip());
                 block
                     .and_then(|block| search.at(block.address, Ports::all(block.first, block.last)))
                     .map(chosen(None))
@@ -143,11 +150,11 @@ impl<T: Copy> FlowTable<T> {
                     let end = SocketAddrV4::new(block.address, block.first);
                     pool.block_at(end) == Some(*block)
                 };
-                let mut owned = self.shares.blocks_of(wanted);
+                let mut owned = self.mappings.blocks_of(wanted);
                 if let Some(chosen) = owned.by_ref().filter(own).find_map(in_block) {
                     return Ok(chosen);
                 }
-                if self.shares.blocks_of(wanted).count() >= usize::from(most.min(4)) {
+                if self.mappings.blocks_of(wanted).count() >= usize::from(most.min(4)) {
                     return Err(NoTuple::Quota);
                 }
                 let count = u32::from(last.saturating_sub(first)).saturating_add(1);
@@ -156,7 +163,7 @@ impl<T: Copy> FlowTable<T> {
                     Shuffle::new(count, draw).filter_map(move |number| pool.block(address, number))
                 });
                 unused
-                    .filter(|block| self.shares.is_unused(wanted.outside_zone, *block))
+                    .filter(|block| self.mappings.is_unused(wanted.external_zone, *block))
                     .find_map(in_block)
             }
         };
@@ -172,11 +179,11 @@ impl<T: Copy> FlowTable<T> {
         draw: u64,
         wanted: &Wanted,
     ) -> Option<Option<u16>> {
-        let crowd = self.crowds.known(key)?;
+        let port_bitmap = self.port_bitmaps.known(key)?;
         let [a, b, c, d, ..] = draw.to_le_bytes();
         let parity = (ports.step == 2).then_some(ports.first & 1);
-        let free = self.crowds.free(
-            crowd,
+        let free = self.port_bitmaps.free(
+            port_bitmap,
             ports.first..=ports.last,
             parity,
             u32::from_le_bytes([a, b, c, d]),
@@ -205,14 +212,14 @@ impl<T: Copy> FlowTable<T> {
         let key = wanted.key();
         let (slot, side) = self.lookup(self.secret.hash(&key), &key)?;
         let record = self.records.get(slot)?;
-        (record.is_over() && side == Side::Inside && record.opener() == side).then_some(slot)
+        (record.is_over() && side == Side::Internal && record.initiator() == side).then_some(slot)
     }
 
     /// Whether a flow is over, gives way to the very one that is wanted, and leaves it an external tuple that need not rest (T-18, T-05).
     fn gives_up(&self, now: u64, record: &Record<T>, wanted: &Wanted) -> bool {
         record.is_over()
-            && record.opener() == Side::Inside
-            && record.has_key(Side::Inside, &wanted.key())
+            && record.initiator() == Side::Internal
+            && record.has_key(Side::Internal, &wanted.key())
             && self.freed(record, record.state.cause_of_expiry(), now) <= now
     }
 }
@@ -222,18 +229,18 @@ impl<T: Copy> Search<'_, T> {
     fn at(&self, address: Ipv4Addr, ports: Ports) -> Option<SocketAddrV4> {
         let external = |port| SocketAddrV4::new(address, port);
         let PoolRules { preserve_port, keep_parity, .. } = *self.rules;
-        let inside = self.wanted.inside.port();
+        let internal = self.wanted.internal.port();
         let is_free = |port: &u16| ports.has(*port) && self.is_free(address, *port);
         if let Some(port) = self.wanted.suggestion.filter(is_free) {
             return Some(external(port));
         }
-        if preserve_port && is_free(&inside) {
-            return Some(external(inside));
+        if preserve_port && is_free(&internal) {
+            return Some(external(internal));
         }
         // Those of the class of its own port before others, and of these each time those of its parity.
         let class = if preserve_port { ports.of_class(self.wanted) } else { None };
         for ports in class.into_iter().chain([ports]) {
-            let same = if keep_parity { ports.of_parity(inside) } else { None };
+            let same = if keep_parity { ports.of_parity(internal) } else { None };
             for ports in same.into_iter().chain([ports]) {
                 if let Some(port) = self.among(address, ports) {
                     return Some(external(port));
@@ -255,7 +262,7 @@ impl<T: Copy> Search<'_, T> {
     fn among(&self, address: Ipv4Addr, ports: Ports) -> Option<u16> {
         let mut key = self.key(address, 0);
         if self.is_whole {
-            key = whole(&key);
+            key = endpoint_independent(&key);
         }
         for (tries, port) in ports.shuffled(self.draw).enumerate() {
             if self.is_free(address, port) {
@@ -280,25 +287,29 @@ impl<T: Copy> Search<'_, T> {
         if !table.is_free(self.now, &key, self.wanted) {
             return false;
         }
-        if !table.shares.has_whole() {
+        if !table.mappings.has_whole() {
             return true;
         }
-        let whole = whole(&key);
-        !table.shares.has_external(&whole)
-            && !table.hold.holds(self.now, table.secret.hash(&whole), &whole)
+        let endpoint_independent = endpoint_independent(&key);
+        !table.mappings.has_external(&endpoint_independent)
+            && !table.hold.holds(
+                self.now,
+                table.secret.hash(&endpoint_independent),
+                &endpoint_independent,
+            )
     }
 
     fn key(&self, address: Ipv4Addr, port: u16) -> Key {
-        let Wanted { protocol, remote, outside_zone, .. } = *self.wanted;
+        let Wanted { protocol, remote, external_zone, .. } = *self.wanted;
         let destination = SocketAddrV4::new(address, port);
-        Key::new(outside_zone, &FiveTuple { protocol, source: remote, destination })
+        Key::new(external_zone, &FiveTuple { protocol, source: remote, destination })
     }
 }
 
 impl Wanted {
     /// The key of its packets from the inside.
     fn key(&self) -> Key {
-        let Self { protocol, inside: source, remote: destination, .. } = *self;
-        Key::new(self.inside_zone, &FiveTuple { protocol, source, destination })
+        let Self { protocol, internal: source, remote: destination, .. } = *self;
+        Key::new(self.internal_zone, &FiveTuple { protocol, source, destination })
     }
 }

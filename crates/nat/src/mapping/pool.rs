@@ -27,9 +27,9 @@ impl Pool<'_> {
 
     /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no such rule, or none for it (T-09).
     #[must_use]
-    pub fn block_of(&self, inside: Ipv4Addr) -> Option<Block> {
+    pub fn block_of(&self, internal: Ipv4Addr) -> Option<Block> {
         let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
-        let number = inside.to_bits().checked_sub(first.to_bits())?;
+        let number = internal.to_bits().checked_sub(first.to_bits())?;
         let each = self.blocks_each(size)?;
         let address = self.addresses.get(usize::try_from(number.checked_div(each)?).ok()?)?;
         self.block(*address, number.checked_rem(each)?)
@@ -44,8 +44,8 @@ impl Pool<'_> {
         let place = self.addresses.iter().position(|address| address == external.ip())?;
         let number = u32::from(block.first.checked_sub(self.first_port)?.checked_div(size)?);
         let before = u32::try_from(place).ok()?.checked_mul(each)?;
-        let inside = first.to_bits().checked_add(before)?.checked_add(number)?;
-        Some(Ipv4Addr::from_bits(inside))
+        let internal = first.to_bits().checked_add(before)?.checked_add(number)?;
+        Some(Ipv4Addr::from_bits(internal))
     }
 
     /// The block that an external tuple lies in; `None` if the pool has no blocks.

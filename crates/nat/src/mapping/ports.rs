@@ -33,7 +33,7 @@ impl Ports {
 
     /// Those of the class of the inside port; an identifier has none.
     pub(crate) fn of_class(self, wanted: &Wanted) -> Option<Self> {
-        let (first, last) = match wanted.inside.port() {
+        let (first, last) = match wanted.internal.port() {
             _ if wanted.protocol == Protocol::ICMP => return None,
             0..UNPRIVILEGED => (self.first, self.last.min(UNPRIVILEGED.wrapping_sub(1))),
             UNPRIVILEGED.. => (self.first.max(UNPRIVILEGED), self.last),
@@ -120,12 +120,12 @@ mod tests {
     use super::*;
     use crate::Zone;
 
-    fn of_class(ports: Ports, protocol: Protocol, inside: u16) -> Option<RangeInclusive<u16>> {
+    fn of_class(ports: Ports, protocol: Protocol, internal: u16) -> Option<RangeInclusive<u16>> {
         let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 443);
-        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), inside);
-        let (inside_zone, outside_zone) = (Zone(1), Zone::PUBLIC);
+        let internal = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), internal);
+        let (internal_zone, external_zone) = (Zone(1), Zone::PUBLIC);
         let wanted =
-            Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None };
+            Wanted { protocol, internal, internal_zone, remote, external_zone, suggestion: None };
         ports.of_class(&wanted).map(Ports::range)
     }
 

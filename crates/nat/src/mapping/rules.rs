@@ -26,9 +26,9 @@ pub struct PoolRules {
     /// How much one inside address may have (T-10; RFC 6888 REQ-4). Default: no limits.
     pub limits: Limits,
     /// What the sender of a packet hears for which no port is left or allowed (T-34; RFC 5508 REQ-8, RFC 6888 REQ-11). Default: nothing.
-    pub notice: Notice,
+    pub on_exhaustion: OnExhaustion,
     /// What becomes of a TCP segment without a flow that is no SYN (T-19). Default: it is dropped (P-25).
-    pub mid_stream: MidStream,
+    pub loose_pickup: LoosePickup,
     /// Whether protocols other than TCP, UDP and ICMP are carried, by address alone (T-35). Default: no.
     pub other_protocols: bool,
     /// The largest segment in bytes that a SYN of either side may announce (T-36, RFC 6691). Default: any.
@@ -113,7 +113,7 @@ pub struct Rate {
 
 /// What the sender of a packet hears for which no port is left or allowed. RFC 5508 REQ-8 and RFC 6888 REQ-11 contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Notice {
+pub enum OnExhaustion {
     /// Nothing.
     #[default]
     Silence,
@@ -125,7 +125,7 @@ pub enum Notice {
 
 /// What becomes of a TCP segment without a flow that is no SYN. Where a tombstone stands it is always answered or dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MidStream {
+pub enum LoosePickup {
     /// It is dropped.
     #[default]
     Drop,
@@ -145,8 +145,8 @@ impl PoolRules {
         keep_parity: false,
         blocks: Blocks::None,
         limits: Limits { flows: 0, ports: 0, rate: None },
-        notice: Notice::Silence,
-        mid_stream: MidStream::Drop,
+        on_exhaustion: OnExhaustion::Silence,
+        loose_pickup: LoosePickup::Drop,
         other_protocols: false,
         segment_size: None,
         unsolicited_syn: None,
@@ -160,7 +160,7 @@ impl PoolRules {
         mapping: Mapping::Independent,
         preserve_port: true,
         keep_parity: true,
-        notice: Notice::Prohibited,
+        on_exhaustion: OnExhaustion::Prohibited,
         unsolicited_syn: Some(Duration::from_secs(6)),
         hairpin: true,
         timers: TimerProfile::Rfc,
@@ -171,7 +171,7 @@ impl PoolRules {
     pub const LINUX: Self = Self {
         keep_port: true,
         preserve_port: true,
-        mid_stream: MidStream::PickUp,
+        loose_pickup: LoosePickup::PickUp,
         other_protocols: true,
         timers: TimerProfile::Linux,
         ..Self::AZURE

@@ -38,7 +38,7 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Forgets a connection that was closed. What is left in place of each end counts the resets that
     /// it was sent.
-    pub(crate) fn bury(&mut self) {
+    pub(crate) fn to_tombstone(&mut self) {
         self.end = Pair::default();
     }
 

@@ -2,13 +2,13 @@
 
 use vnetem_packet::Protocol;
 
-use crate::mapping::crowds::Crowds;
+use crate::mapping::port_bitmaps::PortBitmaps;
 use crate::table::index::{Hash, Index};
 use crate::table::key::{Key, Secret, Words};
 use crate::table::links::{Linked, Links};
 use crate::table::slab::{NIL, Slab, Slot};
 use crate::table::wheel::Wheel;
-use crate::table::{HELD, TableQuota};
+use crate::table::{HELD_DOWN, TableQuota};
 use crate::{Cause, State, Tenant};
 
 /// A bounded set of tuples, each until its time. A tenant that finds no room in it gives one of its
@@ -26,7 +26,7 @@ pub(crate) struct Hold {
 
 /// What else of the table changes with a tuple in hold-down.
 pub(crate) struct Beside<'a> {
-    pub(crate) crowds: &'a mut Crowds,
+    pub(crate) port_bitmaps: &'a mut PortBitmaps,
     pub(crate) quota: &'a mut TableQuota,
 }
 
@@ -87,10 +87,10 @@ impl Hold {
     /// Whether the outside key of a flow rests.
     #[inline]
     pub(crate) fn holds(&self, now: u64, hash: Hash, key: &Key) -> bool {
-        let rests = |number| {
+        let hold_down_times = |number| {
             self.tuples.get(number).is_some_and(|held| held.until > now && held.key() == *key)
         };
-        self.tuples.live() != 0 && self.index.find(hash, rests).is_some()
+        self.tuples.live() != 0 && self.index.find(hash, hold_down_times).is_some()
     }
 
     /// Whether the outside key of a flow is here, though it may have rested.
@@ -105,7 +105,7 @@ impl Hold {
         self.wheel.next()
     }
 
-    /// Lets the outside key of a tenant's flow that ended rest until then, which `crowds` counts as
+    /// Lets the outside key of a tenant's flow that ended rest until then, which `port_bitmaps` counts as
     /// taken.
     pub(crate) fn add(
         &mut self,
@@ -116,15 +116,15 @@ impl Hold {
         beside: &mut Beside<'_>,
     ) {
         if until <= now {
-            return beside.crowds.release(key);
+            return beside.port_bitmaps.release(key);
         }
-        if !beside.quota.has_room(HELD, tenant) {
+        if !beside.quota.has_room(HELD_DOWN, tenant) {
             self.released_early = self.released_early.saturating_add(1);
             let nearest = self.wheel.nearest().filter(|number| {
                 let owner = self.tenant(*number);
-                owner == tenant || beside.quota.is_over(HELD, owner)
+                owner == tenant || beside.quota.is_over(HELD_DOWN, owner)
             });
-            let Some(number) = nearest else { return beside.crowds.release(key) };
+            let Some(number) = nearest else { return beside.port_bitmaps.release(key) };
             self.wheel.remove(&mut self.tuples, number);
             self.release(number, beside);
         }
@@ -132,7 +132,7 @@ impl Hold {
             || self.place_instead(until, key, tenant, beside)
             || self.place(until, key, tenant, true, beside.quota);
         if !placed {
-            beside.crowds.release(key);
+            beside.port_bitmaps.release(key);
         }
     }
 
@@ -161,7 +161,7 @@ impl Hold {
             Some(place) => *place = tenant,
             None => self.tenants.push(tenant),
         }
-        quota.take(HELD, tenant);
+        quota.take(HELD_DOWN, tenant);
         self.wheel.insert(&mut self.tuples, number, until);
         true
     }
@@ -214,8 +214,8 @@ impl Hold {
         let Some(key) = self.tuples.get(number).map(Held::key) else { return };
         self.index.remove(self.secret.hash(&key), number);
         self.tuples.remove(number);
-        beside.crowds.release(&key);
-        beside.quota.give_back(HELD, self.tenant(number));
+        beside.port_bitmaps.release(&key);
+        beside.quota.give_back(HELD_DOWN, self.tenant(number));
     }
 
     fn tenant(&self, number: u32) -> Tenant {

@@ -1,10 +1,10 @@
 //! Keys of flows, their secret hash, and other draws.
 
-use vnetem_packet::{Ends, FiveTuple, Protocol};
+use vnetem_packet::{AddressPair, FiveTuple, Protocol};
 
 use crate::table::index::Hash;
 use crate::table::keys::{Keys, Purpose, sip_hash};
-use crate::{Cell, Zone};
+use crate::{RevalidationKey, Zone};
 
 /// Zone and tuple, in the form in which they are hashed, kept and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(crate) struct Key {
     pub(crate) protocol: Protocol,
 }
 
-/// The addresses as in [`Ends`]; the ports likewise, and the zone in the upper half.
+/// The addresses as in [`AddressPair`]; the ports likewise, and the zone in the upper half.
 pub(crate) type Words = [u64; 2];
 
 /// The key of the hash of an index: a random member of a universal family.
@@ -41,11 +41,11 @@ pub(crate) enum Draws {
 impl Key {
     #[inline]
     pub(crate) const fn new(zone: Zone, tuple: &FiveTuple) -> Self {
-        Self::of(zone, Ends::new(tuple.source, tuple.destination), tuple.protocol)
+        Self::of(zone, AddressPair::new(tuple.source, tuple.destination), tuple.protocol)
     }
 
     #[inline]
-    pub(crate) const fn of(zone: Zone, ends: Ends, protocol: Protocol) -> Self {
+    pub(crate) const fn of(zone: Zone, ends: AddressPair, protocol: Protocol) -> Self {
         Self { words: [ends.addresses, (zone.0 as u64) << 32 | ends.ports as u64], protocol }
     }
 
@@ -76,17 +76,17 @@ impl Key {
     /// The same key with another external port.
     #[inline]
     pub(crate) const fn with_port(&self, port: u16) -> Self {
-        let Ends { addresses, ports } = ends(self.words);
+        let AddressPair { addresses, ports } = ends(self.words);
         let ports = ports & 0xFFFF | (port.swap_bytes() as u32) << 16;
-        Self::of(zone(self.words), Ends { addresses, ports }, self.protocol)
+        Self::of(zone(self.words), AddressPair { addresses, ports }, self.protocol)
     }
 }
 
 /// Source and destination.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "the low half is the ports")]
-pub(crate) const fn ends([addresses, ports]: Words) -> Ends {
-    Ends { addresses, ports: ports as u32 }
+pub(crate) const fn ends([addresses, ports]: Words) -> AddressPair {
+    AddressPair { addresses, ports: ports as u32 }
 }
 
 #[inline]
@@ -109,8 +109,8 @@ impl Secret {
     }
 
     /// The hash of a cell's number.
-    pub(crate) fn hash_cell(&self, cell: Cell) -> Hash {
-        self.mix(cell.0.into(), 0, 0)
+    pub(crate) fn hash_cell(&self, revalidation_key: RevalidationKey) -> Hash {
+        self.mix(revalidation_key.0.into(), 0, 0)
     }
 
     #[inline]

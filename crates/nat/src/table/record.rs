@@ -2,14 +2,14 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_packet::{Ends, Protocol, Rewrite};
+use vnetem_packet::{AddressPair, Protocol, Rewrite};
 
 use crate::flow::side::Pair;
 use crate::flow::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
 use crate::table::detail::{Detail, Totals};
 use crate::table::key::{Key, Words, ends};
 use crate::table::slab::Slot;
-use crate::{Cell, Flow, NewFlow, Side, Sides, State, Time};
+use crate::{Flow, NewFlow, RevalidationKey, Side, Sides, State, Time};
 
 /// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] and [`Totals`] have the same number.
 #[repr(align(64))]
@@ -24,7 +24,7 @@ pub(crate) struct Record<T> {
     /// Bytes and packets from each side since they were last added to the totals.
     recent_bytes: Pair<u16>,
     recent_packets: Pair<u8>,
-    pub(crate) judgement: T,
+    pub(crate) cached: T,
     protocol: Protocol,
     pub(crate) state: State,
     /// Window scale of the inside (low four bits) and the outside (high four bits).
@@ -40,14 +40,15 @@ const CELL_BITS: u32 = 24;
 const VACANT: u8 = 1 << 7;
 
 impl<T: Copy> Record<T> {
-    pub(crate) fn new(new: &NewFlow<T>, now: u64, cell: u32) -> Self {
+    pub(crate) fn new(new: &NewFlow<T>, now: u64, revalidation_key: u32) -> Self {
         Self {
             last: now,
-            keys: Pair([Side::Inside, Side::Outside].map(|side| new.key(side).words)),
-            cell_and_timers: (new.sharing.timers.row() as u32) << CELL_BITS | cell,
+            keys: Pair([Side::Internal, Side::External].map(|side| new.key(side).words)),
+            cell_and_timers: (new.mapping_policy.timers.row() as u32) << CELL_BITS
+                | revalidation_key,
             recent_bytes: Pair::default(),
             recent_packets: Pair::default(),
-            judgement: new.judgement,
+            cached: new.cached,
             protocol: new.protocol,
             state: match new.protocol {
                 Protocol::TCP => State::SynSent,
@@ -56,9 +57,9 @@ impl<T: Copy> Record<T> {
                 _ => State::Opaque,
             },
             scales: NO_SCALES,
-            marks: match new.opener {
-                Side::Inside => 0,
-                Side::Outside => OPENED_OUTSIDE,
+            marks: match new.initiator {
+                Side::Internal => 0,
+                Side::External => OPENED_OUTSIDE,
             },
         }
     }
@@ -94,45 +95,45 @@ impl<T: Copy> Record<T> {
 
     /// Both ends as packets from a side bear them when they come.
     #[inline(always)]
-    pub(crate) fn ends(&self, side: Side) -> Ends {
+    pub(crate) fn ends(&self, side: Side) -> AddressPair {
         ends(self.keys.of(side))
     }
 
     /// Both ends as packets from a side bear them when they go on: those of an answer, turned round.
     #[inline(always)]
-    pub(crate) fn new_ends(&self, side: Side) -> Ends {
+    pub(crate) fn new_ends(&self, side: Side) -> AddressPair {
         self.ends(side.other()).reversed()
     }
 
     #[inline]
-    pub(crate) fn inside(&self) -> SocketAddrV4 {
-        self.ends(Side::Inside).source()
+    pub(crate) fn internal(&self) -> SocketAddrV4 {
+        self.ends(Side::Internal).source()
     }
 
     #[inline]
     pub(crate) fn external(&self) -> SocketAddrV4 {
-        self.ends(Side::Outside).destination()
+        self.ends(Side::External).destination()
     }
 
     #[inline]
     pub(crate) fn remote(&self) -> SocketAddrV4 {
-        self.ends(Side::Inside).destination()
+        self.ends(Side::Internal).destination()
     }
 
     #[inline]
     pub(crate) fn is_translated(&self) -> bool {
-        self.inside() != self.external()
+        self.internal() != self.external()
     }
 
     #[inline]
     pub(crate) fn rewrite(&self, side: Side) -> Rewrite {
-        let (inside, external) = (self.inside(), self.external());
-        if inside == external {
+        let (internal, external) = (self.internal(), self.external());
+        if internal == external {
             return Rewrite::default();
         }
         match side {
-            Side::Inside => Rewrite { source: Some(external), destination: None },
-            Side::Outside => Rewrite { source: None, destination: Some(inside) },
+            Side::Internal => Rewrite { source: Some(external), destination: None },
+            Side::External => Rewrite { source: None, destination: Some(internal) },
         }
     }
 
@@ -192,7 +193,12 @@ impl<T: Copy> Record<T> {
     }
 
     /// The public view.
-    pub(crate) fn view(&self, detail: &Detail, totals: &Totals, cell: Cell) -> Flow<T> {
+    pub(crate) fn view(
+        &self,
+        detail: &Detail,
+        totals: &Totals,
+        revalidation_key: RevalidationKey,
+    ) -> Flow<T> {
         let packets = |side| {
             let total = totals.packets.of(side).saturating_add(self.recent_packets.of(side).into());
             u64::from(total)
@@ -200,20 +206,20 @@ impl<T: Copy> Record<T> {
         let bytes = |side| self.carried(totals, side);
         Flow {
             protocol: self.protocol,
-            inside: self.inside(),
-            inside_zone: self.key(Side::Inside).zone(),
+            internal: self.internal(),
+            internal_zone: self.key(Side::Internal).zone(),
             external: self.external(),
-            outside_zone: self.key(Side::Outside).zone(),
+            external_zone: self.key(Side::External).zone(),
             remote: self.remote(),
-            opener: self.opener(),
-            cell,
+            initiator: self.initiator(),
+            revalidation_key,
             generation: detail.generation,
-            judgement: self.judgement,
+            cached: self.cached,
             state: self.state,
             opened: Time(totals.opened),
             last: Time(self.last),
-            packets: Sides { inside: packets(Side::Inside), outside: packets(Side::Outside) },
-            bytes: Sides { inside: bytes(Side::Inside), outside: bytes(Side::Outside) },
+            packets: Sides { internal: packets(Side::Internal), external: packets(Side::External) },
+            bytes: Sides { internal: bytes(Side::Internal), external: bytes(Side::External) },
         }
     }
 
@@ -228,12 +234,12 @@ impl<T: Copy> Record<T> {
 impl<T> Record<T> {
     /// Slot of the cell.
     #[inline]
-    pub(crate) const fn cell(&self) -> u32 {
+    pub(crate) const fn revalidation_key(&self) -> u32 {
         self.cell_and_timers & (MAX_CELLS - 1)
     }
 
-    pub(crate) fn set_cell(&mut self, cell: u32) {
-        self.cell_and_timers = self.cell_and_timers >> CELL_BITS << CELL_BITS | cell;
+    pub(crate) fn set_cell(&mut self, revalidation_key: u32) {
+        self.cell_and_timers = self.cell_and_timers >> CELL_BITS << CELL_BITS | revalidation_key;
     }
 
     /// The row of its timers, which stays the same as long as it lives.

@@ -22,7 +22,7 @@ fn run(mut sequence: u32) {
     let settings = Settings {
         capacity: 8,
         held: 8,
-        cells: 1,
+        revalidation_keys: 1,
         keys: Keys::replayable(u64::from(sequence)),
         timers: Timers { tombstone: second, ..Timers::RFC },
         hold: HoldDown { reset: second, ..HoldDown::NONE },
@@ -44,13 +44,13 @@ fn run(mut sequence: u32) {
             0..4 => {
                 let host = at([10, 0, 0, 4], 1 + u16::from(op & 1 == 1));
                 let remote = at([52, 239, 1, 9], 443 + u16::from(op >> 1 == 1));
-                let mut new = NewFlow { inside: host, remote, ..flow(Protocol::TCP) };
+                let mut new = NewFlow { internal: host, remote, ..flow(Protocol::TCP) };
                 let wanted = Wanted {
                     protocol: Protocol::TCP,
-                    inside: host,
-                    inside_zone: SUBNET,
+                    internal: host,
+                    internal_zone: SUBNET,
                     remote,
-                    outside_zone: Zone::PUBLIC,
+                    external_zone: Zone::PUBLIC,
                     suggestion: None,
                 };
                 let chosen = table.choose(now, pool, &wanted).map(|chosen| chosen.external);
@@ -73,7 +73,7 @@ fn run(mut sequence: u32) {
                 // The same host to the same remote has a flow already, unless that is a tombstone, which gives way.
                 let old = flows
                     .iter()
-                    .position(|(other, _)| other.inside == host && other.remote == remote);
+                    .position(|(other, _)| other.internal == host && other.remote == remote);
                 let id = open(&mut table, now, new);
                 match old {
                     Some(old) if table.flow(flows[old].1).is_none() => {
@@ -113,8 +113,8 @@ fn run(mut sequence: u32) {
                 destination: new.external,
             };
             let found = table.find(now, Zone::PUBLIC, &reply).unwrap();
-            assert_eq!((found.id, found.side), (*id, Side::Outside));
-            assert_eq!(table.flow(*id).unwrap().inside, new.inside);
+            assert_eq!((found.id, found.side), (*id, Side::External));
+            assert_eq!(table.flow(*id).unwrap().internal, new.internal);
         }
     }
 }

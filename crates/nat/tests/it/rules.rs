@@ -35,29 +35,29 @@ impl<'a> Nat<'a> {
         Self { table: FlowTable::new(settings), pool, protocol: Protocol::UDP, now: Time(0) }
     }
 
-    fn wanted(&self, inside: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
-        let NewFlow { inside_zone, outside_zone, .. } = flow(self.protocol);
+    fn wanted(&self, internal: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
+        let NewFlow { internal_zone, external_zone, .. } = flow(self.protocol);
         let protocol = self.protocol;
-        Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None }
+        Wanted { protocol, internal, internal_zone, remote, external_zone, suggestion: None }
     }
 
-    fn choose(&self, inside: SocketAddrV4, remote: SocketAddrV4) -> Result<Chosen, NoTuple> {
-        self.table.choose(self.now, self.pool, &self.wanted(inside, remote))
+    fn choose(&self, internal: SocketAddrV4, remote: SocketAddrV4) -> Result<Chosen, NoTuple> {
+        self.table.choose(self.now, self.pool, &self.wanted(internal, remote))
     }
 
     fn open(
         &mut self,
-        inside: SocketAddrV4,
+        internal: SocketAddrV4,
         remote: SocketAddrV4,
     ) -> Result<(SocketAddrV4, FlowId), NoTuple> {
-        let Chosen { external, sharing } = self.choose(inside, remote)?;
+        let Chosen { external, mapping_policy } = self.choose(internal, remote)?;
         assert!(self.pool.has(external), "N8: {external}");
-        let new = NewFlow { inside, remote, external, sharing, ..flow(self.protocol) };
+        let new = NewFlow { internal, remote, external, mapping_policy, ..flow(self.protocol) };
         Ok((external, open(&mut self.table, self.now, new).unwrap()))
     }
 
-    fn external(&mut self, inside: SocketAddrV4, remote: SocketAddrV4) -> SocketAddrV4 {
-        self.open(inside, remote).unwrap().0
+    fn external(&mut self, internal: SocketAddrV4, remote: SocketAddrV4) -> SocketAddrV4 {
+        self.open(internal, remote).unwrap().0
     }
 
     /// Whether a packet of this tuple may come in without a flow.
@@ -83,7 +83,8 @@ fn t_01_an_independent_mapping_is_one_port_towards_all_remotes_and_of_one_socket
     for remote in [server(1, 444), server(2, 443), server(3, 9)] {
         assert_eq!(nat.external(vm(4, 1), remote), first);
     }
-    let others = [vm(4, 2), vm(5, 1), vm(5, 2)].map(|inside| nat.external(inside, server(9, 9)));
+    let others =
+        [vm(4, 2), vm(5, 1), vm(5, 2)].map(|internal| nat.external(internal, server(9, 9)));
     assert_eq!(BTreeSet::from(others).len(), 3);
     assert!(!others.contains(&first), "though no flow has it towards this remote");
     assert_eq!(nat.choose(vm(6, 1), server(7, 7)), Err(NoTuple::Exhausted), "N9");
@@ -142,10 +143,16 @@ fn t_02_a_kept_port_goes_to_new_remotes_while_it_is_free_there() {
     // Another socket takes it towards a third remote: it is no one's.
     let wanted = Wanted { suggestion: Some(first.port()), ..nat.wanted(vm(5, 1), server(3, 443)) };
     let chosen = nat.table.choose(nat.now, Pool { addresses: &[*first.ip()], ..nat.pool }, &wanted);
-    let Chosen { external, sharing } = chosen.unwrap();
+    let Chosen { external, mapping_policy } = chosen.unwrap();
     assert_eq!(external, first);
-    let inside = vm(5, 1);
-    let new = NewFlow { inside, external, sharing, remote: server(3, 443), ..flow(Protocol::UDP) };
+    let internal = vm(5, 1);
+    let new = NewFlow {
+        internal,
+        external,
+        mapping_policy,
+        remote: server(3, 443),
+        ..flow(Protocol::UDP)
+    };
     open(&mut nat.table, nat.now, new).unwrap();
     assert_ne!(nat.external(vm(4, 1), server(3, 443)), first, "T-04");
     assert_eq!(nat.external(vm(4, 1), server(4, 443)), first, "the first one is kept");
@@ -179,14 +186,14 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
     let (external, id) = nat.open(vm(4, 1), server(1, 443)).unwrap();
     let tuple = FiveTuple { protocol: Protocol::UDP, source: server(2, 9), destination: external };
     let inbound = nat.table.inbound(Zone::PUBLIC, &tuple).unwrap();
-    assert_eq!((inbound.inside, inbound.zone), (vm(4, 1), flow(Protocol::UDP).inside_zone));
+    assert_eq!((inbound.internal, inbound.zone), (vm(4, 1), flow(Protocol::UDP).internal_zone));
     let new = NewFlow {
-        inside: inbound.inside,
-        inside_zone: inbound.zone,
+        internal: inbound.internal,
+        internal_zone: inbound.zone,
         remote: server(2, 9),
         external,
-        sharing: inbound.sharing,
-        opener: Side::Outside,
+        mapping_policy: inbound.mapping_policy,
+        initiator: Side::External,
         ..flow(Protocol::UDP)
     };
     open(&mut nat.table, nat.now, new).unwrap();
@@ -199,9 +206,9 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
 fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
     let (external, _) = nat.open(vm(4, 1), server(1, 443)).unwrap();
-    let sharing = nat.choose(vm(5, 1), server(2, 443)).unwrap().sharing;
-    let (inside, remote) = (vm(5, 1), server(2, 443));
-    let stolen = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+    let mapping_policy = nat.choose(vm(5, 1), server(2, 443)).unwrap().mapping_policy;
+    let (internal, remote) = (vm(5, 1), server(2, 443));
+    let stolen = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
     assert_eq!(nat.table.may_open(nat.now, stolen), Err(OpenError::TupleInUse));
     assert_eq!(open(&mut nat.table, nat.now, stolen), Err(OpenError::TupleInUse));
 }
@@ -234,15 +241,15 @@ fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
             let mut nat = Nat::new(&PUBLIC[..1], ports, &rules);
             nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
             nat.protocol = Protocol::TCP;
-            let (inside, remote) = (vm(4, 5000), server(1, 443));
-            let (before, id) = nat.open(inside, remote).unwrap();
+            let (internal, remote) = (vm(4, 5000), server(1, 443));
+            let (before, id) = nat.open(internal, remote).unwrap();
             let _ = nat.table.close(nat.now, id, Cause::SourceSwitched);
             let others = nat.choose(vm(5, 5000), remote).map(|chosen| chosen.external);
             assert_ne!(others, Ok(before), "another host does not get it");
-            let after = nat.choose(inside, remote).map(|chosen| chosen.external);
+            let after = nat.choose(internal, remote).map(|chosen| chosen.external);
             assert_eq!(after == Ok(before), expected, "{rules:?} {hold:?}");
             if expected {
-                assert_eq!(nat.external(inside, remote), before);
+                assert_eq!(nat.external(internal, remote), before);
             }
         }
     }
@@ -297,12 +304,12 @@ fn t_10_a_flow_from_the_outside_counts() {
     let tuple = FiveTuple { protocol: nat.protocol, source: server(9, 9), destination: external };
     let inbound = nat.table.inbound(Zone::PUBLIC, &tuple).unwrap();
     let new = NewFlow {
-        inside: inbound.inside,
-        inside_zone: inbound.zone,
+        internal: inbound.internal,
+        internal_zone: inbound.zone,
         remote: server(9, 9),
         external,
-        opener: Side::Outside,
-        sharing: inbound.sharing,
+        initiator: Side::External,
+        mapping_policy: inbound.mapping_policy,
         ..flow(nat.protocol)
     };
     open(&mut nat.table, nat.now, new).unwrap();
@@ -337,9 +344,9 @@ fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
     nat.table = FlowTable::new(Settings { shared, ..Settings::replayable(0) });
     nat.open(vm(4, 1), server(1, 443)).unwrap();
     nat.open(vm(4, 1), server(1, 444)).unwrap();
-    let (inside, remote) = (vm(4, 1), server(2, 443));
-    let Chosen { external, sharing } = nat.choose(inside, remote).unwrap();
-    let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+    let (internal, remote) = (vm(4, 1), server(2, 443));
+    let Chosen { external, mapping_policy } = nat.choose(internal, remote).unwrap();
+    let new = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
     assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::MappingsFull));
 }
 
@@ -407,23 +414,23 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
         let rules =
             PoolRules { blocks: Blocks::Deterministic { first: base, size }, ..PoolRules::AZURE };
         let pool = Pool { addresses: &PUBLIC, first_port, last_port, rules: &rules };
-        let mut inside = base;
+        let mut internal = base;
         let mut owners = BTreeMap::new();
         for address in PUBLIC {
             let mut next = first_port;
             while next + size - 1 <= last_port {
-                let block = pool.block_of(inside).unwrap();
+                let block = pool.block_of(internal).unwrap();
                 assert_eq!(
                     (block.address, block.first, block.last),
                     (address, next, next + size - 1)
                 );
                 owners.extend(
-                    (next..next + size).map(|port| (SocketAddrV4::new(address, port), inside)),
+                    (next..next + size).map(|port| (SocketAddrV4::new(address, port), internal)),
                 );
-                (next, inside) = (next + size, Ipv4Addr::from_bits(inside.to_bits() + 1));
+                (next, internal) = (next + size, Ipv4Addr::from_bits(internal.to_bits() + 1));
             }
         }
-        assert_eq!(pool.block_of(inside), None, "no block is left for it");
+        assert_eq!(pool.block_of(internal), None, "no block is left for it");
         assert_eq!(pool.block_of(Ipv4Addr::new(10, 0, 0, 3)), None);
         for address in PUBLIC {
             for port in first_port - 1..=last_port + 1 {
@@ -543,9 +550,9 @@ fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
         let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
         nat.table = FlowTable::new(Settings { shared, ..Settings::replayable(0) });
         nat.open(vm(4, 1), server(1, 443)).unwrap();
-        let Chosen { external, sharing } = nat.choose(vm(5, 1), server(2, 443)).unwrap();
-        let (inside, remote) = (vm(5, 1), server(2, 443));
-        let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+        let Chosen { external, mapping_policy } = nat.choose(vm(5, 1), server(2, 443)).unwrap();
+        let (internal, remote) = (vm(5, 1), server(2, 443));
+        let new = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
         assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::MappingsFull));
         assert_eq!(open(&mut nat.table, nat.now, new), Err(OpenError::MappingsFull));
         assert!(nat.open(vm(4, 1), server(2, 443)).is_ok(), "the one that has room goes on");
@@ -584,7 +591,7 @@ proptest! {
         let hold = HoldDown { datagram: SECOND * 2, ..HoldDown::NONE };
         nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
         let mut flows: Vec<(SocketAddrV4, SocketAddrV4, SocketAddrV4, FlowId)> = Vec::new();
-        let mut rests: Vec<(SocketAddrV4, Time)> = Vec::new();
+        let mut hold_down_times: Vec<(SocketAddrV4, Time)> = Vec::new();
         for op in ops {
             match op {
                 Op::Wait { seconds } => {
@@ -594,32 +601,32 @@ proptest! {
                 Op::End { nth } => {
                     let nth = nth % flows.len().max(1);
                     if nth >= flows.len() { continue }
-                    let (inside, external, _, id) = flows.remove(nth);
+                    let (internal, external, _, id) = flows.remove(nth);
                     prop_assert!(nat.table.end(nat.now, id, Cause::Idle));
-                    if !flows.iter().any(|flow| flow.0 == inside) {
-                        rests.push((external, nat.now + SECOND * 2));
+                    if !flows.iter().any(|flow| flow.0 == internal) {
+                        hold_down_times.push((external, nat.now + SECOND * 2));
                     }
                 }
                 Op::Open { host, port, remote } => {
-                    let (inside, remote) = (vm(host, 1023 + port), server(remote, 443));
-                    if flows.iter().any(|flow| flow.0 == inside && flow.2 == remote) { continue }
-                    let rests = |external: &SocketAddrV4| {
-                        rests.iter().any(|(end, until)| end == external && *until > nat.now)
+                    let (internal, remote) = (vm(host, 1023 + port), server(remote, 443));
+                    if flows.iter().any(|flow| flow.0 == internal && flow.2 == remote) { continue }
+                    let hold_down_times = |external: &SocketAddrV4| {
+                        hold_down_times.iter().any(|(end, until)| end == external && *until > nat.now)
                     };
                     let free: Vec<_> = (1022..1022 + ports)
                         .map(|port| SocketAddrV4::new(PUBLIC[0], port))
-                        .filter(|end| !rests(end) && !flows.iter().any(|flow| flow.1 == *end))
+                        .filter(|end| !hold_down_times(end) && !flows.iter().any(|flow| flow.1 == *end))
                         .collect();
-                    let own = flows.iter().find(|flow| flow.0 == inside).map(|flow| flow.1);
-                    match (nat.open(inside, remote), own) {
+                    let own = flows.iter().find(|flow| flow.0 == internal).map(|flow| flow.1);
+                    match (nat.open(internal, remote), own) {
                         (Ok((external, id)), own) => {
                             match own {
                                 Some(own) => prop_assert_eq!(external, own),
                                 None => {
                                     prop_assert!(free.contains(&external));
-                                    let is_own = |end: &SocketAddrV4| end.port() == inside.port();
-                                    let in_class = |end: &SocketAddrV4| (end.port() < 1024) == (inside.port() < 1024);
-                                    let is_even = |end: &SocketAddrV4| end.port() & 1 == inside.port() & 1;
+                                    let is_own = |end: &SocketAddrV4| end.port() == internal.port();
+                                    let in_class = |end: &SocketAddrV4| (end.port() < 1024) == (internal.port() < 1024);
+                                    let is_even = |end: &SocketAddrV4| end.port() & 1 == internal.port() & 1;
                                     if preserve_port {
                                         prop_assert!(is_own(&external) || !free.iter().any(is_own));
                                         prop_assert!(in_class(&external) || !free.iter().any(in_class));
@@ -628,7 +635,7 @@ proptest! {
                                     }
                                 }
                             }
-                            flows.push((inside, external, remote, id));
+                            flows.push((internal, external, remote, id));
                         }
                         (Err(why), own) => {
                             prop_assert_eq!((why, own), (NoTuple::Exhausted, None));

@@ -8,7 +8,7 @@ impl Traffic {
         let known = self.known();
         let from = self.side();
         let Some(mut quoted) = known.arrived[index(from)].clone() else {
-            return (Side::Inside, self.opening());
+            return (Side::Internal, self.opening());
         };
         let length = match self.below(4) {
             0 => header(&quoted) + 8,
@@ -35,10 +35,10 @@ impl Traffic {
         };
         let rest = if kind == (3, 4) { 1300 } else { 0 };
         let ends = match from {
-            Side::Inside if self.below(5) == 0 => (self.host(), known.remote.0),
-            Side::Inside => (known.inside.0, known.remote.0),
-            Side::Outside if self.below(3) == 0 => (known.remote.0, place::EXTERNAL),
-            Side::Outside => (place::TRANSIT, place::EXTERNAL),
+            Side::Internal if self.below(5) == 0 => (self.host(), known.remote.0),
+            Side::Internal => (known.internal.0, known.remote.0),
+            Side::External if self.below(3) == 0 => (known.remote.0, place::EXTERNAL),
+            Side::External => (place::TRANSIT, place::EXTERNAL),
         };
         let mut draft = Draft::icmp(ends, kind, rest, &quoted);
         if self.below(30) == 0 {
@@ -90,7 +90,7 @@ impl Traffic {
     /// A packet with something wrong in it.
     pub(super) fn flawed(&mut self) -> (Side, Vec<u8>) {
         let (from, mut packet) =
-            if self.below(2) == 0 { (Side::Inside, self.opening()) } else { self.continuing() };
+            if self.below(2) == 0 { (Side::Internal, self.opening()) } else { self.continuing() };
         match self.below(4) {
             // The header checksum.
             0 => self.spoil(&mut packet, 10),

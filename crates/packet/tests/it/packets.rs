@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use proptest::prelude::*;
 use vnetem_packet::{FiveTuple, Rewrite};
 
-use crate::twin::{checksum, put};
+use crate::reference::{checksum, put};
 
 /// So many cases of a property; four for Miri, which takes a thousand times as long for each.
 pub(crate) fn cases(count: u32) -> ProptestConfig {

@@ -5,7 +5,7 @@ use vnetem_packet::{
 };
 
 use crate::packets::{Body, Packet, bytes, cases, packet_of, words};
-use crate::twin::{self, mend, put};
+use crate::reference::{self, mend, put};
 
 fn whole(body: Body) -> Vec<u8> {
     Packet::new("10.0.0.4", "52.239.1.9", body).bytes()
@@ -25,7 +25,7 @@ fn icmp() -> Vec<u8> {
 }
 
 fn agrees(packet: &[u8]) {
-    assert_eq!(Headers::parse(packet), twin::parse(packet), "{packet:02x?}");
+    assert_eq!(Headers::parse(packet), reference::parse(packet), "{packet:02x?}");
 }
 
 /// P2: version and header length, all values.
@@ -113,7 +113,7 @@ fn every_cut_is_judged_as_the_twin_does() {
 #[test]
 fn only_the_right_header_checksum_passes() {
     let mut packet = tcp();
-    let right = twin::word(&packet, 10);
+    let right = reference::word(&packet, 10);
     for checksum in words() {
         put(&mut packet, 10, checksum);
         let expected = (checksum != right).then_some(Malformed::HeaderChecksum);
@@ -277,17 +277,17 @@ proptest! {
     /// P1.
     #[test]
     fn any_bytes_are_judged_as_the_twin_does(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        prop_assert_eq!(Headers::parse(&bytes), twin::parse(&bytes));
+        prop_assert_eq!(Headers::parse(&bytes), reference::parse(&bytes));
     }
 
     #[test]
     fn nearly_right_packets_are_judged_as_the_twin_does(packet in nearly_right()) {
-        prop_assert_eq!(Headers::parse(&packet), twin::parse(&packet));
+        prop_assert_eq!(Headers::parse(&packet), reference::parse(&packet));
     }
 
     #[test]
     fn right_packets_are_read_as_the_twin_does(packet in bytes()) {
-        prop_assert_eq!(Headers::parse(&packet), twin::parse(&packet));
+        prop_assert_eq!(Headers::parse(&packet), reference::parse(&packet));
     }
 
     /// P3.

@@ -9,7 +9,7 @@ use vnetem_packet::{
 use crate::packets::{
     Body, Packet, body, bytes, cases, message, octets, packet, packet_of, rewrites,
 };
-use crate::twin::{self, is_cut_to_zeros, keep_identifier_apart, mend, put, word};
+use crate::reference::{self, is_cut_to_zeros, keep_identifier_apart, mend, put, word};
 
 /// An ICMP error about the first `length` bytes of `about`.
 fn error(message: u8, code: u8, about: &[u8], length: usize) -> Packet {
@@ -190,7 +190,7 @@ proptest! {
         prop_assert_eq!(quote.tuple(), Headers::parse(&about).unwrap().tuple());
         let mut bytes = packet.clone();
         rewrite_quoting(&mut bytes, &headers, &quote, outer, inner, ttl);
-        let mut quoted = twin::rewrite(&about, inner, about[8]);
+        let mut quoted = reference::rewrite(&about, inner, about[8]);
         if length < quoted.len() && is_cut_to_zeros(&quoted, length) {
             return Ok(());
         }
@@ -199,7 +199,7 @@ proptest! {
             quoted[length - 1] = about[length - 1];
         }
         let expected = error(message, code, &quoted, length);
-        prop_assert_eq!(bytes, twin::rewrite(&expected.bytes(), outer, ttl));
+        prop_assert_eq!(bytes, reference::rewrite(&expected.bytes(), outer, ttl));
     }
 
     /// W3 for errors: a wrong ICMP checksum stays wrong by the same amount, whatever changes in the quote.
@@ -212,7 +212,7 @@ proptest! {
         let Ok(quote) = Quote::parse(&packet, &headers) else { return Ok(()) };
         let mut bytes = packet.clone();
         rewrite_quoting(&mut bytes, &headers, &quote, Rewrite::default(), inner, 9);
-        prop_assert_eq!(twin::transport_sum(&packet) % 0xFFFF, twin::transport_sum(&bytes) % 0xFFFF);
+        prop_assert_eq!(reference::transport_sum(&packet) % 0xFFFF, reference::transport_sum(&bytes) % 0xFFFF);
     }
 
     /// W3 inside: a wrong quoted checksum is not mended either.
@@ -224,7 +224,7 @@ proptest! {
         let headers = Headers::parse(&packet).unwrap();
         let mut bytes = packet.clone();
         rewrite_quoting(&mut bytes, &headers, &Quote::parse(&packet, &headers).unwrap(), Rewrite::default(), inner, 9);
-        prop_assert_eq!(twin::transport_sum(&about) % 0xFFFF, twin::transport_sum(&bytes[28..]) % 0xFFFF);
+        prop_assert_eq!(reference::transport_sum(&about) % 0xFFFF, reference::transport_sum(&bytes[28..]) % 0xFFFF);
         prop_assert!(Checksums::of(&bytes, &headers).none_wrong());
     }
 

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 use vnetem_packet::{
-    Checksums, Fragment, Headers, Plain, Rewrite, Transport, TransportChecksum, rewrite, rewrite_by,
+    Checksums, FastHeaders, Fragment, Headers, Rewrite, Transport, TransportChecksum, rewrite,
+    rewrite_by,
 };
 
 use crate::packets::{Body, Packet, body, bytes, cases, packet, packet_of, query, rewrites, words};
-use crate::twin::{
+use crate::reference::{
     self, checksum_offset, is_cut_to_zeros, keep_identifier_apart, put, transport_sum, word,
 };
 
@@ -45,7 +46,7 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
                 destination: None,
             };
             let bytes = rewritten(&packet, to, 63);
-            assert_eq!(bytes, twin::rewrite(&packet, to, 63), "port {port}");
+            assert_eq!(bytes, reference::rewrite(&packet, to, 63), "port {port}");
             seen += usize::from(word(&bytes, offset) == zero);
         }
         assert!(seen > 0 || cfg!(miri), "no port made the checksum zero");
@@ -60,7 +61,7 @@ fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
     let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
     let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
     let bytes = rewritten(&packet, to, 63);
-    assert_eq!(bytes, twin::rewrite(&packet, to, 63));
+    assert_eq!(bytes, reference::rewrite(&packet, to, 63));
     assert_eq!(word(&bytes, 22), 0xFFFF);
     let trailed = rewritten(&[packet, vec![1; 3]].concat(), to, 63);
     assert_eq!(trailed[..34], bytes);
@@ -73,7 +74,7 @@ fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
     let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
     let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
     let bytes = rewritten(&packet, to, 63);
-    assert_eq!(bytes, twin::rewrite(&packet, to, 63));
+    assert_eq!(bytes, reference::rewrite(&packet, to, 63));
     assert_eq!(word(&bytes, 22), 0);
 }
 
@@ -118,7 +119,7 @@ proptest! {
     fn whole_packets_come_out_as_if_computed_anew(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
         let to = keep_identifier_apart(to, &packet);
-        prop_assert_eq!(rewritten(&packet, to, ttl), twin::rewrite(&packet, to, ttl));
+        prop_assert_eq!(rewritten(&packet, to, ttl), reference::rewrite(&packet, to, ttl));
     }
 
     /// What the headers say of a packet once it is rewritten is what its bytes say.
@@ -165,7 +166,7 @@ proptest! {
             payload.extend(&bytes[header..]);
         }
         prop_assert!(parts.len() > 1);
-        prop_assert_eq!(&payload[..], &twin::rewrite(&whole, to, ttl)[header..]);
+        prop_assert_eq!(&payload[..], &reference::rewrite(&whole, to, ttl)[header..]);
     }
 
     /// W3: what the sum lacks before it lacks after, for every error; a UDP checksum is absent or not as it was.
@@ -216,9 +217,9 @@ proptest! {
         put(&mut packet, header + checksum_offset(headers.protocol.0).unwrap(), checksum);
         let bytes = rewritten(&packet, Rewrite::default(), headers.ttl.saturating_sub(1));
         prop_assert_eq!(&bytes[header..], &packet[header..]);
-        if let Some(plain) = Plain::parse(&packet) {
+        if let Some(fast_headers) = FastHeaders::parse(&packet) {
             let mut forwarded = packet.clone();
-            Plain::forward(&mut forwarded, plain.ends);
+            FastHeaders::forward(&mut forwarded, fast_headers.ends);
             prop_assert_eq!(forwarded, bytes);
         }
     }

@@ -75,16 +75,16 @@ proptest! {
     fn options_are_read_as_etherparse_does(options in prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..=40)) {
         let options = padded(options);
         let mut theirs = (None, None);
-        let mut complaint = false;
+        let mut icmp_error = false;
         for option in etherparse::TcpOptionsIterator::from_slice(&options) {
             match option {
                 Ok(TcpOptionElement::MaximumSegmentSize(size)) => theirs.0 = Some(size),
                 Ok(TcpOptionElement::WindowScale(shift)) => theirs.1 = Some(shift.min(14)),
                 Ok(_) => {}
-                Err(_) => complaint = true,
+                Err(_) => icmp_error = true,
             }
         }
-        if !complaint {
+        if !icmp_error {
             prop_assert_eq!(read(&options), theirs);
         }
     }
@@ -95,7 +95,7 @@ proptest! {
         options in prop::collection::vec(prop_oneof![Just(1u8), 2u8..5, any::<u8>()], 0..=40), limit: u16, wrong: u16,
     ) {
         let mut packet = segment(2, &options);
-        crate::twin::put(&mut packet, 36, wrong);
+        crate::reference::put(&mut packet, 36, wrong);
         let headers = Headers::parse(&packet).unwrap();
         let mut bytes = packet.clone();
         let clamped = clamp_maximum_segment_size(&mut bytes, &headers, limit);
@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(tcp_options(&bytes, &headers).window_scale, tcp_options(&packet, &headers).window_scale);
         let old = tcp_options(&packet, &headers).maximum_segment_size;
         prop_assert_eq!(tcp_options(&bytes, &headers).maximum_segment_size, old.map(|size| size.min(limit)));
-        let sums = [&packet, &bytes].map(|packet| crate::twin::transport_sum(packet) % 0xFFFF);
+        let sums = [&packet, &bytes].map(|packet| crate::reference::transport_sum(packet) % 0xFFFF);
         prop_assert_eq!(sums[0], sums[1]);
         let end = 20 + usize::from(packet[32] >> 4) * 4;
         prop_assert_eq!(&bytes[..36], &packet[..36]);

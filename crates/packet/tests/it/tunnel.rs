@@ -12,7 +12,7 @@ use vnetem_packet::tunnel::{
 use vnetem_packet::{Headers, Identity, Malformed, Rewrite, SubnetId, VnetId, rewrite};
 
 use crate::packets::{Body, Packet, address, body, cases, packet_of, tcp, udp};
-use crate::twin::{checksum, checksum_offset, mend, put, transport_sum, word as word_at};
+use crate::reference::{checksum, checksum_offset, mend, put, transport_sum, word as word_at};
 
 const CALLER: &str = "fd00:108:0:d204:0:200::";
 const SERVICE: &str = "2603:10e1:100:2::";
@@ -154,9 +154,12 @@ fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
     let wire = encapsulated(&there, &syn("70.1.2.1").bytes()).unwrap();
     let received = Encapsulated::parse(&wire).unwrap();
     assert_eq!(received.embedded()[1], ip("70.1.2.3"));
-    let plain = decapsulated(&received, &wire, [ip("10.1.1.1"), ip("70.1.2.1")]);
-    assert_eq!(Headers::parse(&plain).unwrap().to_string(), "10.1.1.1:50001 > 70.1.2.1:443 tcp S");
-    assert_eq!(transport_sum(&plain), 0xFFFF);
+    let fast_headers = decapsulated(&received, &wire, [ip("10.1.1.1"), ip("70.1.2.1")]);
+    assert_eq!(
+        Headers::parse(&fast_headers).unwrap().to_string(),
+        "10.1.1.1:50001 > 70.1.2.1:443 tcp S"
+    );
+    assert_eq!(transport_sum(&fast_headers), 0xFFFF);
 }
 
 /// W-09: traffic class and flow label 0, payload length without the old header, next header and hop limit as they were.
@@ -178,9 +181,9 @@ fn the_ipv4_header_that_comes_back_is_the_published_one() {
         ..syn("50.1.2.1")
     };
     let wire = encapsulated(&tunnel("40.1.2.1", None), &packet.bytes()).unwrap();
-    let plain = there_and_back(&wire);
-    assert_eq!(plain[..10], [0x45, 0, 0, 40, 0, 1, 0, 0, 17, 6]);
-    assert_eq!(checksum(&[&plain[..20]]), 0);
+    let fast_headers = there_and_back(&wire);
+    assert_eq!(fast_headers[..10], [0x45, 0, 0, 40, 0, 1, 0, 0, 17, 6]);
+    assert_eq!(checksum(&[&fast_headers[..20]]), 0);
 }
 
 /// W-11: the outer time to live is 64 whatever the inner one, which stays; the outer code point is configured and never the customer's.
@@ -333,9 +336,9 @@ fn fragments_are_whole_again_on_either_side() {
         let place = u16::try_from(inside.len()).unwrap() | more;
         assert_eq!(wire[82..90], [17, 0, high(place), low(place), 0, 0, 0xBE, 0xEF]);
         inside.extend(&wire[90..]);
-        let plain = there_and_back(&wire);
-        assert_eq!(plain[4..8], piece[4..8], "identification, flags and offset");
-        outside.extend(&plain[20..]);
+        let fast_headers = there_and_back(&wire);
+        assert_eq!(fast_headers[4..8], piece[4..8], "identification, flags and offset");
+        outside.extend(&fast_headers[20..]);
     }
     let ends = [tunnel.source.over(ip("10.1.1.1")), tunnel.destination.over(ip("50.1.2.1"))];
     assert_eq!(checksum(&[&pseudo_header(ends, 17, inside.len()), &inside]), 0);
@@ -523,14 +526,14 @@ proptest! {
         let packet = Packet { options: Vec::new(), ..packet };
         let wire = encapsulated(&tunnel, &packet.bytes()).unwrap();
         let received = Encapsulated::parse(&wire).unwrap();
-        let plain = decapsulated(&received, &wire, [packet.source, packet.destination]);
+        let fast_headers = decapsulated(&received, &wire, [packet.source, packet.destination]);
         // All but what W-10 fixes; a UDP checksum that was absent is there now.
         let mended = match packet.body.clone() {
             Body::Udp { ports, data, .. } => Body::Udp { ports, with_checksum: true, data },
             body => body,
         };
         let expected = Packet { service: 0, identification: 1, dont_fragment: false, body: mended, ..packet };
-        prop_assert_eq!(plain, expected.bytes());
+        prop_assert_eq!(fast_headers, expected.bytes());
     }
 
     /// W3: an error is never hidden, in either direction.
@@ -549,8 +552,8 @@ proptest! {
         let inner = &wire[wire.len() - (bytes.len() - 20)..];
         let pseudo = pseudo_header(ends, packet.protocol(), inner.len());
         prop_assert!(same(!checksum(&[&pseudo, inner]), off));
-        let plain = decapsulated(&received, &wire, [packet.source, packet.destination]);
-        prop_assert!(same(transport_sum(&plain), off));
+        let fast_headers = decapsulated(&received, &wire, [packet.source, packet.destination]);
+        prop_assert!(same(transport_sum(&fast_headers), off));
         prop_assert_ne!(off, 0xFFFF);
     }
 

@@ -39,7 +39,7 @@ impl FlowRecord {
         Self {
             opened: flow.opened,
             protocol: flow.protocol,
-            client: flow.inside,
+            client: flow.internal,
             external: flow.external,
             remote: flow.remote,
             packets: flow.packets,
@@ -56,8 +56,8 @@ impl fmt::Display for FlowRecord {
         if self.external != self.client {
             write!(f, " as {}", self.external)?;
         }
-        let Sides { inside, outside } = self.packets;
+        let Sides { internal, external } = self.packets;
         let ended = self.ended.map_or("open", Cause::name);
-        write!(f, ", {inside} packets out, {outside} back, {ended}")
+        write!(f, ", {internal} packets out, {external} back, {ended}")
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold at all times.
 
-use vnetem::{DropReason, Tally};
+use vnetem::{DropReason, TrafficCount};
 
 use super::World;
 
@@ -18,11 +18,11 @@ impl World<'_> {
         }
         let counters = self.data_plane.counters();
         let (waiting, waiting_bytes) = self.data_plane.queued();
-        let packets = |tally: Tally| tally.packets;
-        let bytes = |tally: Tally| tally.bytes;
+        let packets = |tally: TrafficCount| tally.packets;
+        let bytes = |tally: TrafficCount| tally.bytes;
         for (what, of, held) in [
-            ("packets", packets as fn(Tally) -> u64, waiting as u64),
-            ("bytes", bytes as fn(Tally) -> u64, waiting_bytes as u64),
+            ("packets", packets as fn(TrafficCount) -> u64, waiting as u64),
+            ("bytes", bytes as fn(TrafficCount) -> u64, waiting_bytes as u64),
         ] {
             let came = of(counters.received) + of(counters.generated);
             let went = of(counters.forwarded)

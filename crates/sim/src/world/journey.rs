@@ -3,7 +3,7 @@
 use core::net::SocketAddrV4;
 use std::collections::BTreeMap;
 
-use vnetem::{Edge, Fate, Trace, Verdict};
+use vnetem::{Disposition, Edge, Trace, Verdict};
 use vnetem_packet::FiveTuple;
 
 use super::StationId;
@@ -76,7 +76,9 @@ impl Journeys {
             Some(old) => *old = journey,
             None => self.journeys.push(journey),
         }
-        if let (Fate::Forward(forward), Some(journey)) = (verdict.fate, self.journeys.get_mut(at)) {
+        if let (Disposition::Forward(forward), Some(journey)) =
+            (verdict.disposition, self.journeys.get_mut(at))
+        {
             journey.hops.push(forward.to);
         }
     }

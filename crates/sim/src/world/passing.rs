@@ -37,7 +37,7 @@ impl World<'_> {
             }
             self.journeys.leg(from, tuple, trace, &verdict);
         }
-        if let Fate::Forward(forward) = verdict.fate {
+        if let Disposition::Forward(forward) = verdict.disposition {
             self.watch(forward.to, &packet, own);
             let to = self.deliver(forward.to, packet.clone());
             if let (Some(tuple), Some(to)) = (opening, to) {

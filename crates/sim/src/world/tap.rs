@@ -1,6 +1,6 @@
 //! Every packet at every place, for captures.
 
-use vnetem::{Edge, Fate, Mark, SourceMode, Time, Transmit, Verdict};
+use vnetem::{AccessVerdict, Disposition, Edge, SourceMode, Time, Transmit, Verdict};
 
 use super::World;
 
@@ -33,17 +33,17 @@ impl World<'_> {
         went: &[u8],
         verdict: &Verdict,
     ) {
-        let (out, comment) = match verdict.fate {
-            Fate::Forward(forward) => {
-                let reason = match (forward.mark, forward.source) {
-                    (Mark::Refused(refusal), _) => refusal.name(),
+        let (out, comment) = match verdict.disposition {
+            Disposition::Forward(forward) => {
+                let reason = match (forward.access, forward.source) {
+                    (AccessVerdict::Refused(refusal), _) => refusal.name(),
                     (_, SourceMode::Preserved) => "source-preserved",
                     (_, SourceMode::Translated(_)) => "source-translated",
                 };
                 (Some(forward.to), format!("vnetem verdict=forward reason={reason}"))
             }
-            Fate::Deny(reason) => (None, format!("vnetem verdict=deny reason={reason}")),
-            Fate::Drop(reason) => (None, format!("vnetem verdict=drop reason={reason}")),
+            Disposition::Deny(reason) => (None, format!("vnetem verdict=deny reason={reason}")),
+            Disposition::Drop(reason) => (None, format!("vnetem verdict=drop reason={reason}")),
         };
         let entered = self.interface("in", edge);
         let left = out.map_or_else(|| "drop".to_owned(), |to| self.interface("out", to));

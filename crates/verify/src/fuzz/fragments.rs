@@ -2,8 +2,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, FragmentError, FragmentKey, Fragments, Generation, Keys, NewFlow,
-    Settings, Shared, Sharing, Side, Span, Tenant, Time, Zone,
+    FlowId, FlowTable, FragmentError, FragmentKey, Fragments, Generation, Keys, MappingPolicy,
+    NewFlow, RevalidationKey, Settings, Shared, Side, Span, Tenant, Time, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
@@ -89,8 +89,8 @@ struct First {
 impl List {
     /// The latest first with this key, unless something has ended it.
     fn first(&self, key: &FragmentKey) -> Option<&First> {
-        let newest = self.firsts.iter().rev().filter(|first| !first.over).take(CAPACITY as usize);
-        newest.into_iter().find(|first| first.key == *key && !first.over && first.until > self.now)
+        let is_it = |first: &&First| first.key == *key && !first.over && first.until > self.now;
+        self.firsts.iter().rev().find(is_it)
     }
 
     fn agrees(&self, tracker: &Fragments, now: Time, key: FragmentKey) {
@@ -112,6 +112,9 @@ impl List {
         let until = self.now + LIFE;
         let passed = vec![(0, length)];
         self.firsts.push(First { key, id, side, until, passed, end: None, over: false });
+        // Where there is no room, the oldest gives way for good, whatever ends later.
+        let standing = self.firsts.iter_mut().rev().filter(|first| !first.over);
+        standing.skip(CAPACITY as usize).for_each(|first| first.over = true);
     }
 
     fn admit(&self, key: &FragmentKey, span: Span) -> Result<(FlowId, Side), FragmentError> {
@@ -124,8 +127,8 @@ impl List {
         if first.passed.iter().any(|piece| piece.0 < end && start < piece.1) {
             return Err(FragmentError::Overlap);
         }
-        let touches = pieces.iter().any(|piece| piece.0 == end || piece.1 == start);
-        if pieces.len() == 8 && !touches {
+        let invalidates = pieces.iter().any(|piece| piece.0 == end || piece.1 == start);
+        if pieces.len() == 8 && !invalidates {
             return Err(FragmentError::Scattered);
         }
         let ends_early = first.end.is_some() || first.passed.iter().any(|piece| piece.1 > end);
@@ -171,7 +174,7 @@ fn ends(span: Span) -> (u64, u64) {
 }
 
 fn side(bits: u8) -> Side {
-    if bits & 0x10 == 0 { Side::Inside } else { Side::Outside }
+    if bits & 0x10 == 0 { Side::Internal } else { Side::External }
 }
 
 /// Two zones, two senders, two protocols, four identifications (F5).
@@ -187,29 +190,30 @@ fn key(bits: u8) -> FragmentKey {
 
 /// Handles of three flows.
 fn flows() -> Vec<FlowId> {
-    let (cells, shared) = (1, Shared::NONE);
-    let settings = Settings { capacity: 4, held: 4, cells, shared, ..Settings::replayable(0) };
+    let (revalidation_keys, shared) = (1, Shared::NONE);
+    let settings =
+        Settings { capacity: 4, held: 4, revalidation_keys, shared, ..Settings::replayable(0) };
     let mut table = FlowTable::new(settings);
     let ids = (1..=3).map(|port| {
-        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), port);
+        let internal = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4), port);
         let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 53);
         let new = NewFlow {
             protocol: Protocol::UDP,
-            inside,
-            inside_zone: Zone(1),
-            external: inside,
-            outside_zone: Zone(2),
+            internal,
+            internal_zone: Zone(1),
+            external: internal,
+            external_zone: Zone(2),
             remote,
-            opener: Side::Inside,
-            cell: Cell(0),
+            initiator: Side::Internal,
+            revalidation_key: RevalidationKey(0),
             tenant: Tenant::NOBODY,
             generation: Generation(1),
-            judgement: (),
-            sharing: Sharing::default(),
+            cached: (),
+            mapping_policy: MappingPolicy::default(),
         };
         let packet = first_packet(&FiveTuple {
             protocol: Protocol::UDP,
-            source: inside,
+            source: internal,
             destination: remote,
         });
         let headers = Headers::parse(&packet).unwrap_or_else(|cause| panic!("{cause}"));

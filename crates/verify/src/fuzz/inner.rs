@@ -31,23 +31,24 @@ pub fn icmp_inner(bytes: &[u8]) {
 
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *ends;
     let (new, port) = (Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f]));
-    let outside = SocketAddrV4::new(Ipv4Addr::new(g, h, i, j), u16::from_be_bytes([k, l]));
+    let external = SocketAddrV4::new(Ipv4Addr::new(g, h, i, j), u16::from_be_bytes([k, l]));
     // As a translator does: the far end of the quoted packet, which is its source here, gets the inside's name, and so does the error's
     // destination. A router on the way may have to be renamed, too.
     let port = match quote.headers.transport {
         Transport::Tcp(_) | Transport::Udp | Transport::IcmpRequest => port,
         _ => tuple.source.port(),
     };
-    let inside = SocketAddrV4::new(new, port);
-    let source = if how & 0x40 == 0 { headers.source } else { *outside.ip() };
+    let internal = SocketAddrV4::new(new, port);
+    let source = if how & 0x40 == 0 { headers.source } else { *external.ip() };
     let outer = Rewrite {
         source: (how & 0x40 != 0).then_some(SocketAddrV4::new(source, 0)),
         destination: Some(SocketAddrV4::new(new, 0)),
     };
     let mut after = error.clone();
-    let by = Rewrite { source: Some(inside), destination: None };
+    let by = Rewrite { source: Some(internal), destination: None };
     rewrite_quoting(&mut after, &headers, &quote, outer, by, 63);
-    let slow = wire::readdress_error(&error, &read, (source, new), (inside, tuple.destination), 63);
+    let slow =
+        wire::readdress_error(&error, &read, (source, new), (internal, tuple.destination), 63);
     let slow = slow.unwrap_or_else(|| panic!("the model sees no quote in {headers}"));
     assert!(same_but_for_zeros(&after, &slow, &headers, &quote), "not as from scratch: {headers}");
 
@@ -56,9 +57,9 @@ pub fn icmp_inner(bytes: &[u8]) {
     // A quoted query's identifier may name the other end, and then there is none to change.
     let wanted = match quote.headers.transport {
         Transport::IcmpReply | Transport::IcmpOther | Transport::None => {
-            SocketAddrV4::new(*inside.ip(), tuple.source.port())
+            SocketAddrV4::new(*internal.ip(), tuple.source.port())
         }
-        _ => inside,
+        _ => internal,
     };
     assert_eq!(again, Ok(wanted), "another quoted source than was asked for: {headers}");
     let body = |bytes: &[u8]| {

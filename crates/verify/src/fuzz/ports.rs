@@ -2,8 +2,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem_nat::{
-    Cause, Cell, FlowId, FlowTable, Generation, HoldDown, Keys, Mapping, NewFlow, NoTuple,
-    OpenError, Pool, PoolRules, Settings, Shared, Side, Tenant, Time, Timers, Wanted, Zone,
+    Cause, FlowId, FlowTable, Generation, HoldDown, Keys, Mapping, NewFlow, NoTuple, OpenError,
+    Pool, PoolRules, RevalidationKey, Settings, Shared, Side, Tenant, Time, Timers, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol};
 
@@ -38,7 +38,7 @@ struct Nat {
     had: Vec<Had>,
     opened: u64,
     /// Flows that the table has said to have ended.
-    told: u64,
+    notified: u64,
     /// The external address of each host, chosen while all had ports.
     paired: Vec<(Ipv4Addr, Ipv4Addr)>,
 }
@@ -47,7 +47,7 @@ struct Nat {
 #[derive(Clone, Copy, Debug)]
 struct Had {
     protocol: Protocol,
-    inside: SocketAddrV4,
+    internal: SocketAddrV4,
     external: SocketAddrV4,
     remote: SocketAddrV4,
     id: FlowId,
@@ -72,7 +72,7 @@ impl Nat {
         let settings = Settings {
             capacity: CAPACITY as u32,
             held: 256,
-            cells: 1,
+            revalidation_keys: 1,
             shared: Shared { hosts: 8, sockets: 64, blocks: 0 },
             keys: Keys::replayable(u64::from(size)),
             timers: Timers {
@@ -97,7 +97,7 @@ impl Nat {
             now: Time(SECOND),
             had: Vec::new(),
             opened: 0,
-            told: 0,
+            notified: 0,
             paired: Vec::new(),
         }
     }
@@ -121,16 +121,16 @@ impl Nat {
         let [first, last] = self.ports;
         // Three hosts with three ports each, some of them in the pool.
         let inside_port = first.saturating_add(u16::from(who >> 2 & 3)).saturating_sub(1).max(1);
-        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4 + (who & 3) % 3), inside_port);
+        let internal = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 4 + (who & 3) % 3), inside_port);
         let remote_port = if protocol == Protocol::ICMP { 0 } else { 443 };
         let remote = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, who >> 4 & 3), remote_port);
         let suggestion = suggests.then(|| first.saturating_add(u16::from(port % 80)));
         let wanted = Wanted {
             protocol,
-            inside,
-            inside_zone: Zone(7),
+            internal,
+            internal_zone: Zone(7),
             remote,
-            outside_zone: Zone::PUBLIC,
+            external_zone: Zone::PUBLIC,
             suggestion,
         };
         let pool = Pool {
@@ -158,28 +158,29 @@ impl Nat {
         self.as_promised(&wanted, chosen.external, &free);
         let new = NewFlow {
             protocol,
-            inside,
-            inside_zone: Zone(7),
+            internal,
+            internal_zone: Zone(7),
             external: chosen.external,
-            outside_zone: Zone::PUBLIC,
+            external_zone: Zone::PUBLIC,
             remote,
-            opener: Side::Inside,
-            cell: Cell(0),
+            initiator: Side::Internal,
+            revalidation_key: RevalidationKey(0),
             tenant: Tenant::NOBODY,
             generation: Generation(1),
-            judgement: (),
-            sharing: chosen.sharing,
+            cached: (),
+            mapping_policy: chosen.mapping_policy,
         };
-        let packet = first_packet(&FiveTuple { protocol, source: inside, destination: remote });
+        let packet = first_packet(&FiveTuple { protocol, source: internal, destination: remote });
         let headers = Headers::parse(&packet).unwrap_or_else(|cause| panic!("{cause}"));
         let opening = self.table.may_open(self.now, new);
-        let mut told = 0;
-        let opened = opening
-            .and_then(|it| self.table.enter(self.now, &it, &headers, &packet, &mut |_| told += 1));
+        let mut notified = 0;
+        let opened = opening.and_then(|it| {
+            self.table.enter(self.now, &it, &headers, &packet, &mut |_| notified += 1)
+        });
         assert_eq!(opened.map(drop), opening.map(drop));
-        self.told += told;
+        self.notified += notified;
         let alive = |had: &Had| {
-            (had.protocol, had.inside, had.remote) == (protocol, inside, remote)
+            (had.protocol, had.internal, had.remote) == (protocol, internal, remote)
                 && had.until > self.now.0
         };
         match opened {
@@ -195,13 +196,13 @@ impl Nat {
                 let until = self.now.0 + life * SECOND;
                 let rests = until + rest * SECOND;
                 let external = chosen.external;
-                self.had.push(Had { protocol, inside, external, remote, id, until, rests });
+                self.had.push(Had { protocol, internal, external, remote, id, until, rests });
             }
             Err(OpenError::TupleInUse) => {
-                assert!(self.had.iter().any(alive), "nobody has {inside} to {remote}");
+                assert!(self.had.iter().any(alive), "nobody has {internal} to {remote}");
             }
             Err(OpenError::TableFull) => {
-                assert_eq!(self.opened - self.told, CAPACITY as u64, "the table had room");
+                assert_eq!(self.opened - self.notified, CAPACITY as u64, "the table had room");
             }
             Err(why) => panic!("{why:?} of what was chosen"),
         }
@@ -211,7 +212,7 @@ impl Nat {
     fn free(&self, wanted: &Wanted) -> Vec<SocketAddrV4> {
         let independent = self.rules.is_independent();
         let same_socket =
-            |had: &Had| (had.protocol, had.inside) == (wanted.protocol, wanted.inside);
+            |had: &Had| (had.protocol, had.internal) == (wanted.protocol, wanted.internal);
         if independent
             && let Some(had) = self.had.iter().find(|had| same_socket(had) && self.stands(had))
         {
@@ -240,7 +241,7 @@ impl Nat {
     fn as_promised(&mut self, wanted: &Wanted, external: SocketAddrV4, free: &[SocketAddrV4]) {
         let [first, last] = self.ports;
         assert!((first..=last).contains(&external.port()) && external.port() != 0, "N8");
-        let own = wanted.inside.port();
+        let own = wanted.internal.port();
         let same_address = |end: &&SocketAddrV4| end.ip() == external.ip();
         let here = || free.iter().filter(same_address);
         let has = |port| here().any(|end| end.port() == port);
@@ -260,7 +261,7 @@ impl Nat {
         // T-08: as long as all addresses have ports, one host has one address.
         let all = PUBLIC.iter().take(self.addresses);
         if !kept && all.into_iter().all(|address| free.iter().any(|end| end.ip() == address)) {
-            let host = *wanted.inside.ip();
+            let host = *wanted.internal.ip();
             match self.paired.iter().find(|paired| paired.0 == host) {
                 Some((_, address)) => assert_eq!(external.ip(), address, "T-08"),
                 None => self.paired.push((host, *external.ip())),
@@ -279,18 +280,18 @@ impl Nat {
         assert!(self.table.end(self.now, had.id, Cause::Withdrawn), "a live flow was not there");
         let rest = if had.protocol == Protocol::TCP { 3 } else { 6 };
         (had.until, had.rests) = (now, now + rest * SECOND);
-        self.told += 1;
+        self.notified += 1;
     }
 
     fn expire(&mut self, budget: usize) {
-        let mut told = 0;
+        let mut notified = 0;
         let due = self.had.iter().filter(|had| had.until <= self.now.0).map(|had| had.id);
         let due: Vec<FlowId> = due.filter(|id| self.table.flow(*id).is_some()).collect();
-        self.table.expire(self.now, budget, &mut |_| told += 1);
+        self.table.expire(self.now, budget, &mut |_| notified += 1);
         let left = due.iter().filter(|id| self.table.flow(**id).is_some()).count();
-        assert_eq!(due.len() - left, told, "what ended was not due, or was not told (T5)");
+        assert_eq!(due.len() - left, notified, "what ended was not due, or was not told (T5)");
         assert!(left == 0 || budget != usize::MAX, "something due is still there (T5)");
-        self.told += told as u64;
+        self.notified += notified as u64;
     }
 
     /// After each event: every live flow is found from both sides and nobody else's, and the counters add up (N4, O3).
@@ -298,15 +299,15 @@ impl Nat {
         let now = self.now.0;
         let counters = self.table.counters();
         assert_eq!(counters.opened, self.opened);
-        assert_eq!(counters.total_ended(), self.told, "O3");
-        assert_eq!(u64::from(counters.live), self.opened - self.told, "O3");
+        assert_eq!(counters.total_ended(), self.notified, "O3");
+        assert_eq!(u64::from(counters.live), self.opened - self.notified, "O3");
         for had in self.had.iter().filter(|had| had.until > now) {
             let there =
-                FiveTuple { protocol: had.protocol, source: had.inside, destination: had.remote };
+                FiveTuple { protocol: had.protocol, source: had.internal, destination: had.remote };
             let back =
                 FiveTuple { protocol: had.protocol, source: had.remote, destination: had.external };
             for (zone, tuple, side) in
-                [(Zone(7), there, Side::Inside), (Zone::PUBLIC, back, Side::Outside)]
+                [(Zone(7), there, Side::Internal), (Zone::PUBLIC, back, Side::External)]
             {
                 let found = self.table.find(self.now, zone, &tuple);
                 assert_eq!(found.map(|found| (found.id, found.side)), Some((had.id, side)), "N4");

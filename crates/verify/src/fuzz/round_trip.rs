@@ -1,7 +1,8 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{
-    Ends, FiveTuple, Fragment, Headers, Plain, Protocol, Rewrite, Transport, rewrite, rewrite_by,
+    AddressPair, FastHeaders, FiveTuple, Fragment, Headers, Protocol, Rewrite, Transport, rewrite,
+    rewrite_by,
 };
 
 use crate::model::wire;
@@ -22,9 +23,9 @@ pub fn rewrite_roundtrip(bytes: &[u8]) {
     rewrite_by(&mut stored, &old, wanted, wanted.delta(&old), ttl);
     assert_eq!(stored, there, "a stored difference does something else: {old}");
     let (source, destination) = ends_after(&old, wanted);
-    if Plain::parse(packet).is_some() {
+    if FastHeaders::parse(packet).is_some() {
         let mut short = packet.to_vec();
-        Plain::forward(&mut short, Ends::new(source, destination));
+        FastHeaders::forward(&mut short, AddressPair::new(source, destination));
         assert_eq!(short, there, "the short path does something else: {old}");
     }
     let read = wire::Packet::read(packet).unwrap_or_else(|cause| panic!("{old}: {cause}"));

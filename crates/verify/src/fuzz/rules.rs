@@ -171,7 +171,7 @@ impl Written {
 
     fn add_range(&mut self, rule: IpRule) -> Result<(), RuleError> {
         let range = rule.range();
-        let inside = |text: &str| {
+        let internal = |text: &str| {
             let outer: Ipv4Net = text.parse().unwrap_or_default();
             (outer.prefix_len() <= range.prefix_len() && outer.contains(&range.addr()))
                 .then_some(outer)
@@ -180,7 +180,7 @@ impl Written {
             return Err(RuleError::HostBits(range));
         }
         let private =
-            ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find_map(inside);
+            ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find_map(internal);
         // F-04: nor a range that holds private addresses, but for a SQL server.
         let holds = |text: &&str| range.contains(&net(text)) && !self.limits.around_private;
         let around = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find(holds);

@@ -13,7 +13,7 @@ pub(crate) struct Conversation {
     pub(crate) protocol: u8,
     pub(crate) edges: [Option<Edge>; 2],
     /// The opener as it knows itself, and as the far end knows it.
-    pub(crate) opener: [SocketAddrV4; 2],
+    pub(crate) initiator: [SocketAddrV4; 2],
     /// The far end as the opener knows it, and as it knows itself.
     pub(crate) remote: [SocketAddrV4; 2],
     /// Where that is whose public end was called.
@@ -40,13 +40,13 @@ pub(crate) struct Make {
 impl Conversation {
     /// Source and destination of packets from an end, as that end writes them.
     pub(crate) fn ends(&self, far: bool) -> (SocketAddrV4, SocketAddrV4) {
-        let ([near, external], [remote, inside]) = (self.opener, self.remote);
-        if far { (inside, external) } else { (near, remote) }
+        let ([near, external], [remote, internal]) = (self.initiator, self.remote);
+        if far { (internal, external) } else { (near, remote) }
     }
 
     /// The same conversation, but with the public end of the opener of another.
     pub(crate) fn calling(self, known: &Self) -> Self {
-        Self { remote: [known.opener[1]; 2], callee: known.edges[0], ..self }
+        Self { remote: [known.initiator[1]; 2], callee: known.edges[0], ..self }
     }
 
     /// The next segment that a tidy end would send, or another, and by how much its number is off.

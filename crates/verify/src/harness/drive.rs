@@ -1,7 +1,8 @@
 //! Both are driven alike, and compared after each step.
 
 use vnetem::{
-    DenyReason, Direction, DropReason, Mark, Refusal, Step as TraceStep, Trace, TranslationEvent,
+    AccessVerdict, DenyReason, Direction, DropReason, Refusal, Step as TraceStep, Trace,
+    TranslationEvent,
 };
 
 use super::*;
@@ -33,9 +34,13 @@ impl Runner {
         let trace = self.planes.trace(at, self.now, edge, &before);
         let traced = trace.verdict;
         let verdict = self.planes.process(at, self.now, edge, &mut after);
-        self.transcript.push(Line::Out(verdict.fate, after.clone()));
+        self.transcript.push(Line::Out(verdict.disposition, after.clone()));
         if self.records {
-            self.outputs.push(Output { edge, fate: Some(verdict.fate), bytes: after.clone() });
+            self.outputs.push(Output {
+                edge,
+                disposition: Some(verdict.disposition),
+                bytes: after.clone(),
+            });
         }
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (O5)"));
@@ -46,40 +51,46 @@ impl Runner {
         }
         self.listen();
         let chosen = self.chosen_for(&before);
-        let observed = Observed { chosen, denied: matches!(verdict.fate, Fate::Deny(_)), shard };
-        let Expected { fate, bytes } = self.model.process(self.now, edge, &before, observed)?;
-        if fate != verdict.fate {
-            return Err(format!("fate: the model says {fate:?}"));
+        let observed =
+            Observed { chosen, denied: matches!(verdict.disposition, Disposition::Deny(_)), shard };
+        let Expected { disposition, bytes } =
+            self.model.process(self.now, edge, &before, observed)?;
+        if disposition != verdict.disposition {
+            return Err(format!("fate: the model says {disposition:?}"));
         }
         if bytes != after {
             return Err(format!("bytes: the model says {}", shown(&bytes)));
         }
-        self.count(&verdict.fate);
-        self.count_translation(edge, &verdict.fate);
+        self.count(&verdict.disposition);
+        self.count_translation(edge, &verdict.disposition);
         self.count_rules(&trace);
         self.coverage.delayed += u64::from(self.is_delayed(edge));
         self.coverage.picked_up += u64::from(chosen.is_some() && is_mid_stream(&before));
-        self.ledger.packet(&verdict.fate, edge, &before, &after)?;
+        self.ledger.packet(&verdict.disposition, edge, &before, &after)?;
         self.after()?;
-        let Fate::Forward(forward) = verdict.fate else { return Ok(None) };
+        let Disposition::Forward(forward) = verdict.disposition else { return Ok(None) };
         self.coverage.tunnelled += u64::from(self.tunnels.leave(forward.to, &after)?);
         Ok(Packet::read(&after).ok().map(|packet| (forward, packet)))
     }
 
-    pub(super) fn count(&mut self, fate: &Fate) {
+    pub(super) fn count(&mut self, disposition: &Disposition) {
         let by_policy = Refusal::NotInEndpointPolicy;
-        let Fate::Forward(forward) = fate else {
+        let Disposition::Forward(forward) = disposition else {
             self.coverage.stopped += 1;
-            self.coverage.unfit += u64::from(*fate == Fate::Drop(DropReason::TcpInvalid));
-            self.coverage.spoofed += u64::from(*fate == Fate::Drop(DropReason::SpoofedSource));
-            self.coverage.too_long += u64::from(*fate == Fate::Drop(DropReason::TooLong));
-            self.coverage.policed += u64::from(*fate == Fate::Deny(DenyReason::Refused(by_policy)));
+            self.coverage.unfit +=
+                u64::from(*disposition == Disposition::Drop(DropReason::TcpInvalid));
+            self.coverage.spoofed +=
+                u64::from(*disposition == Disposition::Drop(DropReason::SpoofedSource));
+            self.coverage.too_long +=
+                u64::from(*disposition == Disposition::Drop(DropReason::TooLong));
+            self.coverage.policed +=
+                u64::from(*disposition == Disposition::Deny(DenyReason::Refused(by_policy)));
             return;
         };
-        self.coverage.policed += u64::from(forward.mark == Mark::Refused(by_policy));
+        self.coverage.policed += u64::from(forward.access == AccessVerdict::Refused(by_policy));
         match forward.direction {
-            Direction::Forward => self.coverage.forward += 1,
-            Direction::Reverse => self.coverage.reverse += 1,
+            Direction::Original => self.coverage.forward += 1,
+            Direction::Reply => self.coverage.reverse += 1,
         }
         self.coverage.translated += u64::from(forward.source != SourceMode::Preserved);
         self.coverage.private += u64::from(matches!(forward.to, Edge::PrivateEndpoint(_)));
@@ -89,12 +100,14 @@ impl Runner {
     }
 
     /// By which door a packet went.
-    fn count_translation(&mut self, edge: Edge, fate: &Fate) {
-        let Fate::Forward(Forward { to, direction, source, .. }) = *fate else { return };
+    fn count_translation(&mut self, edge: Edge, disposition: &Disposition) {
+        let Disposition::Forward(Forward { to, direction, source, .. }) = *disposition else {
+            return;
+        };
         let private = |edge| matches!(edge, Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_));
         let coverage = &mut self.coverage;
         let public = matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
-        if direction == Direction::Forward && public && private(to) {
+        if direction == Direction::Original && public && private(to) {
             coverage.inbound += 1;
         }
         let SourceMode::Translated(external) = source else { return };
@@ -114,7 +127,7 @@ impl Runner {
             _ => None,
         };
         let subnet = subnet.and_then(|id| self.network.subnet(id).ok());
-        subnet.is_some_and(|subnet| !subnet.lags.is_empty())
+        subnet.is_some_and(|subnet| !subnet.rollout_states.is_empty())
     }
 
     /// Which rules of security groups decided.
@@ -253,22 +266,23 @@ impl Runner {
         while let Some(event) = self.planes.poll_event() {
             self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
             let tuple = event.tuple;
-            let opener = (tuple.protocol.0, tuple.source, tuple.destination);
+            let initiator = (tuple.protocol.0, tuple.source, tuple.destination);
             let vnetem::Event { kind, external, state, .. } = event;
-            self.heard.push(Happening { kind, opener, external, state });
+            self.heard.push(Happening { kind, initiator, external, state });
         }
         while let Some(event) = self.planes.poll_translation_event() {
             self.coverage.translations += 1;
-            let TranslationEvent { kind, inside, external, remote, .. } = event;
+            let TranslationEvent { kind, internal, external, remote, .. } = event;
             let protocol = event.protocol.0;
-            self.translations.push(Translation { kind, protocol, inside, external, remote });
+            self.translations.push(Translation { kind, protocol, internal, external, remote });
         }
     }
 
     /// The public source of the flow that a packet has just opened.
     fn chosen_for(&self, packet: &[u8]) -> Option<SocketAddrV4> {
         let ends = Packet::read(packet).ok()?.ends();
-        let opened = |event: &&Happening| event.kind == EventKind::Opened && event.opener == ends;
+        let opened =
+            |event: &&Happening| event.kind == EventKind::Opened && event.initiator == ends;
         Some(self.heard.iter().rfind(opened)?.external)
     }
 
@@ -278,7 +292,7 @@ impl Runner {
             self.coverage.originated += 1;
             let (edge, bytes) = (transmit.to, transmit.packet.to_vec());
             if self.records {
-                self.outputs.push(Output { edge, fate: None, bytes: bytes.clone() });
+                self.outputs.push(Output { edge, disposition: None, bytes: bytes.clone() });
             }
             self.transcript.push(Line::Made(edge, bytes));
             self.ledger.originated(transmit.to, &transmit.packet)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Cause, DenyReason, DropReason, Edge, EventKind, Fate, Forward, Mark};
+use vnetem::{AccessVerdict, Cause, DenyReason, Disposition, DropReason, Edge, EventKind, Forward};
 
 use super::planes::Planes;
 use super::world::is_inside;
@@ -31,35 +31,35 @@ pub(crate) struct Ledger {
     held_translations: Vec<Translation>,
     opened: u64,
     /// Flows by their ends that were opened and have not ended.
-    open: BTreeMap<Ends, u64>,
+    open: BTreeMap<AddressPair, u64>,
 }
 
 /// A flow as its opener sends it, and the source that the far side sees.
-type Ends = ((u8, SocketAddrV4, SocketAddrV4), SocketAddrV4);
+type AddressPair = ((u8, SocketAddrV4, SocketAddrV4), SocketAddrV4);
 
 impl Ledger {
     /// Books a packet that was processed.
     pub(crate) fn packet(
         &mut self,
-        fate: &Fate,
+        disposition: &Disposition,
         edge: Edge,
         before: &[u8],
         after: &[u8],
     ) -> Result<(), String> {
         add(&mut self.received, before);
-        match fate {
-            Fate::Forward(forward) => {
+        match disposition {
+            Disposition::Forward(forward) => {
                 add(&mut self.forwarded, after);
-                self.refused += u64::from(matches!(forward.mark, Mark::Refused(_)));
-                outside(edge, forward, before, after)?;
+                self.refused += u64::from(matches!(forward.access, AccessVerdict::Refused(_)));
+                external(edge, forward, before, after)?;
                 changes(before, after)
             }
-            Fate::Deny(reason) => {
+            Disposition::Deny(reason) => {
                 add(&mut self.denied, before);
                 *self.denies.entry(*reason).or_default() += 1;
                 unchanged(before, after)
             }
-            Fate::Drop(reason) => {
+            Disposition::Drop(reason) => {
                 add(&mut self.dropped, before);
                 let at = DropReason::all().position(|other| other == *reason).unwrap_or_default();
                 self.drops.resize(self.drops.len().max(at + 1), 0);
@@ -125,7 +125,7 @@ impl Ledger {
     ) -> Result<(), String> {
         let mut seen = core::mem::take(&mut self.held_translations);
         seen.extend(events);
-        let of_one = |event: &Translation| (event.protocol, event.inside, event.external);
+        let of_one = |event: &Translation| (event.protocol, event.internal, event.external);
         let mut expected = expected.to_vec();
         // Which of several goes first is nobody's business.
         seen.sort_by_key(|event| (of_one(event), event.remote));
@@ -146,7 +146,7 @@ impl Ledger {
         seen.extend(events);
         for event in &seen {
             self.opened += u64::from(event.kind == EventKind::Opened);
-            let open = self.open.entry((event.opener, event.external)).or_default();
+            let open = self.open.entry((event.initiator, event.external)).or_default();
             match event.kind {
                 EventKind::Opened => *open += 1,
                 EventKind::Closed(_) if *open > 0 => {}
@@ -161,7 +161,7 @@ impl Ledger {
         let by_flow = |all: &[Happening]| {
             let mut flows: BTreeMap<_, Vec<String>> = BTreeMap::new();
             for event in all {
-                let kinds = flows.entry((event.opener, event.external)).or_default();
+                let kinds = flows.entry((event.initiator, event.external)).or_default();
                 kinds.push(format!("{:?} {:?}", settled(event), event.state));
             }
             // Flows in different zones can have the same ends, and which of them goes first is nobody's business.
@@ -249,7 +249,7 @@ impl Ledger {
 /// What happened, but for the cause of a closing of two flows by which packets turn round: either of them may be judged first, and
 /// closes both (T-33).
 fn settled(event: &Happening) -> EventKind {
-    let (_, from, to) = event.opener;
+    let (_, from, to) = event.initiator;
     let ours = |address: &Ipv4Addr| matches!(address.octets(), [20, ..]);
     let turns = ours(to.ip()) && (ours(from.ip()) || is_inside(*from.ip()));
     match event.kind {
@@ -271,7 +271,7 @@ fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
 }
 
 /// N5, E1, E2: no private source on the public side; over an endpoint the source stays as it is.
-fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
+fn external(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
     };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use vnetem::{
-    Counters, DataPlane, Edge, Event, Generation, Settings, Shard, Sharding, Snapshot, Tally, Time,
-    Trace, TranslationEvent, Transmit, Verdict,
+    Counters, DataPlane, Edge, Event, Generation, Settings, Shard, Sharding, Snapshot, Time, Trace,
+    TrafficCount, TranslationEvent, Transmit, Verdict,
 };
 
 /// All data planes of a network.
@@ -100,7 +100,7 @@ impl Planes {
     }
 
     /// Packets and bytes of a tally of all.
-    pub(crate) fn tally(&self, of: impl Fn(&Counters) -> Tally) -> [u64; 2] {
+    pub(crate) fn tally(&self, of: impl Fn(&Counters) -> TrafficCount) -> [u64; 2] {
         let all = self.all.iter().map(|plane| of(plane.counters()));
         all.fold([0, 0], |[packets, bytes], tally| [packets + tally.packets, bytes + tally.bytes])
     }

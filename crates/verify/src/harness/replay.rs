@@ -66,7 +66,7 @@ struct Joined {
 #[derive(Clone, Copy, Debug)]
 struct Talk {
     /// As captured.
-    opener: SocketAddrV4,
+    initiator: SocketAddrV4,
     remote: SocketAddrV4,
     /// Where it went, and under which source.
     far: Option<(Edge, SocketAddrV4)>,
@@ -194,7 +194,7 @@ impl Replay {
             fates.push(self.packet_in(number, bytes)?);
         }
         // I1: who has the same addresses and does the same has the same fate.
-        if fates.iter().any(|fate| Some(fate) != fates.first()) {
+        if fates.iter().any(|disposition| Some(disposition) != fates.first()) {
             return Err(format!("equal networks, different fates: {fates:?} (I1)"));
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Replay {
         let (edge, packet, talk) = joined.placed(setup, bytes);
         let forwarded = self.runner.send(edge, packet, Twist { kind: 0, at: 0 })?;
         let Some((forward, packet)) = forwarded else { return Ok(None) };
-        let is_forward = forward.direction == vnetem::Direction::Forward;
+        let is_forward = forward.direction == vnetem::Direction::Original;
         if let Some(talk) = talk.filter(|_| is_forward).and_then(|at| joined.talks.get_mut(at)) {
             let first = talk.far.is_none() || packet.part == crate::model::wire::Part::Whole;
             if first && packet.kind != crate::model::wire::Kind::IcmpError {
@@ -259,7 +259,7 @@ impl Joined {
         // An error belongs to what it is about, and goes the other way.
         let about = quote.map_or_else(|| headers.tuple(), |quote| quote.tuple().reversed());
         let (talk, is_answer) = self.talk(about, quote.is_some(), headers.fragment);
-        let Some(Talk { opener, remote, far }) = talk.and_then(|at| self.talks.get(at).copied())
+        let Some(Talk { initiator, remote, far }) = talk.and_then(|at| self.talks.get(at).copied())
         else {
             let source = SocketAddrV4::new(self.near(headers.source), headers.source_port);
             let destination =
@@ -268,15 +268,18 @@ impl Joined {
             rewrite(&mut packet, &headers, ends, headers.ttl);
             return (near, packet, None);
         };
-        let inside = SocketAddrV4::new(self.near(*opener.ip()), opener.port());
-        let outside = SocketAddrV4::new(self.far(setup, *remote.ip()), remote.port());
+        let internal = SocketAddrV4::new(self.near(*initiator.ip()), initiator.port());
+        let external_side = SocketAddrV4::new(self.far(setup, *remote.ip()), remote.port());
         let nowhere = match setup {
             Setup::Plain => Edge::Subnet(self.far),
             _ => Edge::Internet,
         };
-        let (far_edge, external) = far.unwrap_or((nowhere, inside));
-        let (edge, source, destination) =
-            if is_answer { (far_edge, outside, external) } else { (near, inside, outside) };
+        let (far_edge, external) = far.unwrap_or((nowhere, internal));
+        let (edge, source, destination) = if is_answer {
+            (far_edge, external_side, external)
+        } else {
+            (near, internal, external_side)
+        };
         match quote {
             None => {
                 let ends = Rewrite { source: Some(source), destination: Some(destination) };
@@ -320,7 +323,7 @@ impl Joined {
             return (None, false);
         }
         let at = self.talks.len();
-        self.talks.push(Talk { opener: tuple.source, remote: tuple.destination, far: None });
+        self.talks.push(Talk { initiator: tuple.source, remote: tuple.destination, far: None });
         self.by_tuple.insert(tuple, at);
         self.by_tuple.insert(bare(tuple), at);
         (Some(at), false)

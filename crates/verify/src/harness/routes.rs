@@ -12,7 +12,7 @@ impl Runner {
     pub(super) fn compare_routes(&self) -> Result<(), String> {
         let snapshot = self.planes.only().snapshot();
         for (id, subnet) in self.network.subnets() {
-            if !subnet.lags.is_empty() {
+            if !subnet.rollout_states.is_empty() {
                 continue;
             }
             let routes = snapshot.effective_routes(id);
@@ -93,7 +93,7 @@ fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Optio
     let hop = own.and_then(|(_, route)| route.next_hop).map(Ok);
     let Some((_, caught)) = endpoint else { return hop };
     // The remark of a route inside a prefix of the endpoint says which of the two it is.
-    let inside = own.filter(|(length, route)| {
+    let internal = own.filter(|(length, route)| {
         let wider =
             |prefix: &ipnet::Ipv4Net| prefix.contains(&to) && prefix.prefix_len() <= *length;
         let within = caught.prefixes.iter().any(wider);
@@ -105,5 +105,5 @@ fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Optio
                     .map(|name| RouteRemark::Tie(vnetem::TiePolicy::Documented, name));
         within && !yields
     });
-    if inside.is_some() { hop } else { Some(Err(caught.service.clone())) }
+    if internal.is_some() { hop } else { Some(Err(caught.service.clone())) }
 }

@@ -211,27 +211,35 @@ impl Hostile {
             (e < 16).then(|| runner.planes.only().trace(runner.now, edge, &before).verdict);
         let is_swept = runner.planes.only().poll_timeout().is_none_or(|due| due > runner.now);
         let verdict = runner.planes.only_mut().process(runner.now, edge, &mut after);
-        let told = |what: &str| {
-            format!("{what}\n{edge:?} {}\n{:?} {}", shown(&before), verdict.fate, shown(&after))
+        let notified = |what: &str| {
+            format!(
+                "{what}\n{edge:?} {}\n{:?} {}",
+                shown(&before),
+                verdict.disposition,
+                shown(&after)
+            )
         };
         if let Some(traced) = traced.filter(|traced| *traced != verdict)
-            && (is_swept || !finds_room(&traced.fate, &verdict.fate))
+            && (is_swept || !finds_room(&traced.disposition, &verdict.disposition))
         {
-            return Err(told(&format!("the trace says {:?} (O5)", traced.fate)));
+            return Err(notified(&format!("the trace says {:?} (O5)", traced.disposition)));
         }
         if verdict.generation != runner.network.commit().generation() {
-            return Err(told("decided by another generation than the present one (C1)"));
+            return Err(notified("decided by another generation than the present one (C1)"));
         }
         sums.packets += 1;
         runner.coverage = Coverage::default();
-        runner.count(&verdict.fate);
+        runner.count(&verdict.disposition);
         let Coverage { forward, reverse, translated, endpoint, stopped, .. } = runner.coverage;
         sums.forwarded += forward + reverse;
         sums.stopped += stopped;
         sums.translated += translated;
         sums.endpoint += endpoint;
-        runner.ledger.packet(&verdict.fate, edge, &before, &after).map_err(|what| told(&what))?;
-        if let Fate::Forward(forward) = verdict.fate {
+        runner
+            .ledger
+            .packet(&verdict.disposition, edge, &before, &after)
+            .map_err(|what| notified(&what))?;
+        if let Disposition::Forward(forward) = verdict.disposition {
             sums.hash = after.iter().fold(sums.hash, |hash, byte| {
                 (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
             });
@@ -292,13 +300,13 @@ impl Hostile {
         let (mut count, mut seen) = (0_u64, BTreeSet::new());
         for flow in plane.flows() {
             count += 1;
-            let outside = (flow.outside_zone, flow.protocol, flow.external, flow.remote);
-            if !seen.insert(outside) {
-                return Err(format!("two flows have {outside:?} (N1)"));
+            let external_side = (flow.external_zone, flow.protocol, flow.external, flow.remote);
+            if !seen.insert(external_side) {
+                return Err(format!("two flows have {external_side:?} (N1)"));
             }
             // Who leaves one to one keeps its port, whatever it is.
             let has_ports = matches!(flow.protocol, Protocol::TCP | Protocol::UDP);
-            if has_ports && flow.external.port() == 0 && flow.inside.port() != 0 {
+            if has_ports && flow.external.port() == 0 && flow.internal.port() != 0 {
                 return Err(format!("port 0 was given: {flow:?} (N8)"));
             }
         }
@@ -311,9 +319,9 @@ impl Hostile {
 }
 
 /// Whether the packet may have gone on by what a trace does not foresee: before a flow opens, a little of what has run out is removed.
-fn finds_room(traced: &Fate, fate: &Fate) -> bool {
-    match (traced, fate) {
-        (Fate::Drop(reason), _) => matches!(
+fn finds_room(traced: &Disposition, disposition: &Disposition) -> bool {
+    match (traced, disposition) {
+        (Disposition::Drop(reason), _) => matches!(
             reason,
             DropReason::SnatExhausted
                 | DropReason::PortQuota
@@ -321,7 +329,7 @@ fn finds_room(traced: &Fate, fate: &Fate) -> bool {
                 | DropReason::TupleInUse
         ),
         // With more ports free, another one is chosen.
-        (Fate::Forward(traced), Fate::Forward(forward)) => {
+        (Disposition::Forward(traced), Disposition::Forward(forward)) => {
             Forward { source: forward.source, ..*traced } == *forward
         }
         _ => false,

@@ -20,7 +20,7 @@ impl Runner {
             _ => (UDP, 443),
         };
         let from = if matches!(protocol, 47 | 50) { 0 } else { 1000 + u16::from(ports / 32) };
-        let opener = SocketAddrV4::new(address, from);
+        let initiator = SocketAddrV4::new(address, from);
         let often = &self.world.beginning.towards;
         let there = match to {
             0..=31 if edge == Edge::Internet => pick(&world::INSTANCES, to).octets(),
@@ -32,7 +32,7 @@ impl Runner {
         let conversation = Conversation {
             protocol,
             edges: [Some(edge), None],
-            opener: [opener; 2],
+            initiator: [initiator; 2],
             remote: [remote; 2],
             callee: None,
             next: [u32::MAX - 200, 7_000 + u32::from(ports)],
@@ -99,7 +99,7 @@ impl Runner {
         let Some((forward, packet)) = forwarded else { return };
         if !far {
             conversation.edges[1] = Some(forward.to);
-            conversation.opener[1] = packet.source;
+            conversation.initiator[1] = packet.source;
             conversation.remote[1] = packet.destination;
         }
         let length = make.data as u32

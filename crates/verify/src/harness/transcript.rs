@@ -1,6 +1,6 @@
 //! What happened, kept as it is: nearly every run is right, and nobody reads it.
 
-use vnetem::{Edge, Fate, Time};
+use vnetem::{Disposition, Edge, Time};
 
 use super::{Step, shown};
 
@@ -18,7 +18,7 @@ pub(super) enum Line {
     /// A packet comes in.
     In(Edge, Vec<u8>),
     /// What becomes of it.
-    Out(Fate, Vec<u8>),
+    Out(Disposition, Vec<u8>),
     /// A packet of the data plane's own making.
     Made(Edge, Vec<u8>),
 }
@@ -33,17 +33,17 @@ impl Transcript {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.0.iter().map(Line::told).collect()
+        self.0.iter().map(Line::notified).collect()
     }
 }
 
 impl Line {
-    fn told(&self) -> String {
+    fn notified(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Step(now, step) => format!("[{} ns] {step}", now.0),
             Self::In(edge, bytes) => format!("    in   {edge:?} {}", shown(bytes)),
-            Self::Out(fate, bytes) => format!("    out  {fate:?} {}", shown(bytes)),
+            Self::Out(disposition, bytes) => format!("    out  {disposition:?} {}", shown(bytes)),
             Self::Made(edge, bytes) => format!("    made {edge:?} {}", shown(bytes)),
         }
     }

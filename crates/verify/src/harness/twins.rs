@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Edge, Rollout, Slot, SubnetId};
+use vnetem::{BatchPacket, Edge, Rollout, SubnetId};
 
 use super::craft::Conversation;
 use super::edit::Edit;
@@ -156,8 +156,10 @@ fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Out
                     _ => None,
                 });
                 let mut packets: Vec<(Edge, Vec<u8>)> = packets.collect();
-                let mut slots: Vec<Slot<'_>> =
-                    packets.iter_mut().map(|(edge, bytes)| Slot::new(*edge, bytes)).collect();
+                let mut slots: Vec<BatchPacket<'_>> = packets
+                    .iter_mut()
+                    .map(|(edge, bytes)| BatchPacket::new(*edge, bytes))
+                    .collect();
                 if at_once {
                     plane.process_batch(now, &mut slots);
                 } else {
@@ -287,7 +289,7 @@ impl Runner {
         };
         let [HostAt(web, _), HostAt(vm, _), ..] = hosts(&self.world);
         // What a machine answers to an address of the service goes by its endpoint, too.
-        if conversation.protocol == TCP && storage(conversation.opener[0].ip()) {
+        if conversation.protocol == TCP && storage(conversation.initiator[0].ip()) {
             return true;
         }
         conversation.protocol == TCP
@@ -298,8 +300,8 @@ impl Runner {
 
 impl Output {
     fn line(&self) -> String {
-        match &self.fate {
-            Some(fate) => format!("{fate:?} {:02x?}", self.bytes),
+        match &self.disposition {
+            Some(disposition) => format!("{disposition:?} {:02x?}", self.bytes),
             None => format!("{:?} {:02x?}", self.edge, self.bytes),
         }
     }

@@ -1,6 +1,9 @@
 //! What a change of configuration does to live flows: nothing, or an end that both sides hear of (S-17, S-18, R1 to R8).
 
-use vnetem::{Cause, Closing, DenyMode, DropReason, Edge, EventKind, Fate, LoadBalancer, Mark};
+use vnetem::{
+    AccessVerdict, Cause, CloseMode, DenyMode, Disposition, DropReason, Edge, EventKind,
+    LoadBalancer,
+};
 
 use super::flow::{Flow, Stage, is_public, zone};
 use super::outbound::method_behind;
@@ -11,16 +14,16 @@ impl Model {
     /// Judges a flow that a change may concern: it goes on if the same source and path would be chosen today, and is closed if not
     /// (S-17, S-18, N-07, N-08, U-02).
     /// A packet that goes no further leaves the old mark in place.
-    pub(super) fn renew(&mut self, at: usize, goes_on: bool) -> Result<(), Fate> {
+    pub(super) fn renew(&mut self, at: usize, goes_on: bool) -> Result<(), Disposition> {
         let flow = self.flow(at)?;
-        if !flow.touched || flow.is_tombstone() {
+        if !flow.invalidated || flow.is_tombstone() {
             return Ok(());
         }
         match self.judge(&flow) {
-            Ok((to, mark)) => {
+            Ok((to, access)) => {
                 if let Some(flow) = self.flows.get_mut(at).filter(|_| goes_on) {
-                    flow.touched = false;
-                    (flow.edges[1 - flow.opener], flow.mark) = (to, mark);
+                    flow.invalidated = false;
+                    (flow.edges[1 - flow.initiator], flow.access) = (to, access);
                 }
                 Ok(())
             }
@@ -39,12 +42,12 @@ impl Model {
 
     /// Whether a flow may go on, and if so towards what and with which mark. A service's public address may become the internet's and
     /// the reverse, since nothing of the flow's packets changes by it.
-    pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, Mark), Cause> {
+    pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
         // N-29.
         if flow.edges.into_iter().any(|edge| route::is_deallocated(&self.network, edge)) {
             return Err(Cause::Deallocated);
         }
-        if flow.opener == 1 {
+        if flow.initiator == 1 {
             return self.judge_inbound(flow);
         }
         let (from, first) = (flow.edges[0], flow.first_packet());
@@ -78,12 +81,12 @@ impl Model {
         {
             return Err(Cause::PathSwitched);
         }
-        let mark = match self.network.deny_mode() {
-            DenyMode::Deliver => self.mark(&Flow { edges: [from, path.to], ..flow.clone() }),
+        let access = match self.network.deny_mode() {
+            DenyMode::Deliver => self.access(&Flow { edges: [from, path.to], ..flow.clone() }),
             // Whoever was let in stays in: a denial is for those who ask to come in.
-            DenyMode::Reset | DenyMode::Drop => flow.mark,
+            DenyMode::Reset | DenyMode::Drop => flow.access,
         };
-        Ok((path.to, mark))
+        Ok((path.to, access))
     }
 
     /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by the old path, and a tombstone;
@@ -123,8 +126,8 @@ impl Model {
     pub(super) fn answer(&mut self, at: usize, side: usize, edge: Edge, packet: &Packet) {
         let (now, rate) = (self.now, self.settings.flows.answers);
         let Ok(flow) = self.flow(at) else { return };
-        let told = self.is_told(&flow, side);
-        let Some(reset) = wire::reset_answering(packet).filter(|_| told) else { return };
+        let notified = self.is_told(&flow, side);
+        let Some(reset) = wire::reset_answering(packet).filter(|_| notified) else { return };
         if let Some(Flow { stage: Stage::Tombstone { at, answers, .. }, .. }) =
             self.flows.get_mut(at)
         {
@@ -138,9 +141,9 @@ impl Model {
 
     fn is_told(&self, flow: &Flow, side: usize) -> bool {
         match self.settings.closing {
-            Closing::Both => true,
-            Closing::Opener => side == flow.opener,
-            Closing::Silent => false,
+            CloseMode::Both => true,
+            CloseMode::Opener => side == flow.initiator,
+            CloseMode::Silent => false,
         }
     }
 }

@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use vnetem::{
-    Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Mark, Network, NicId,
+    AccessVerdict, Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Network, NicId,
     PrivateEndpointId, SiteId, SourceMode, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Timers};
@@ -20,7 +20,7 @@ pub(super) struct Flow {
     pub(super) number: u64,
     pub(super) protocol: u8,
     /// The side that opened it: the inside, but for what the internet may open (N-11, T-03).
-    pub(super) opener: usize,
+    pub(super) initiator: usize,
     pub(super) edges: [Edge; 2],
     /// The tenant charged: the network or site of its inside when it opened.
     pub(super) tenant: Option<Tenant>,
@@ -28,11 +28,11 @@ pub(super) struct Flow {
     pub(super) turns: bool,
     /// Where packets of either side are looked up: as it was when the flow opened.
     pub(super) zones: [Zone; 2],
-    pub(super) inside: SocketAddrV4,
+    pub(super) internal: SocketAddrV4,
     pub(super) external: SocketAddrV4,
     pub(super) remote: SocketAddrV4,
     pub(super) translated: bool,
-    pub(super) mark: Mark,
+    pub(super) access: AccessVerdict,
     pub(super) stage: Stage,
     /// When the timer started.
     pub(super) started: Time,
@@ -54,7 +54,7 @@ pub(super) struct Flow {
     /// The block of ports that its port is of, which its inside address has for itself (T-09).
     pub(super) block: Option<Block>,
     /// A change of configuration came and the flow has not been judged by it.
-    pub(super) touched: bool,
+    pub(super) invalidated: bool,
 }
 
 /// What an inside socket has beyond its flows.
@@ -95,7 +95,7 @@ pub struct Happening {
     /// What.
     pub kind: EventKind,
     /// Protocol, source and destination as the opener sends them.
-    pub opener: (u8, SocketAddrV4, SocketAddrV4),
+    pub initiator: (u8, SocketAddrV4, SocketAddrV4),
     /// The source that the far side sees.
     pub external: SocketAddrV4,
     /// How far it had come.
@@ -118,12 +118,12 @@ pub(super) enum Zone {
 impl Flow {
     /// The inside socket.
     pub(super) fn socket(&self) -> Socket {
-        (self.zones[0], self.protocol, self.inside)
+        (self.zones[0], self.protocol, self.internal)
     }
 
     /// The inside address.
     pub(super) fn host(&self) -> (Zone, Ipv4Addr) {
-        (self.zones[0], *self.inside.ip())
+        (self.zones[0], *self.internal.ip())
     }
 
     pub(super) const fn is_tombstone(&self) -> bool {
@@ -143,7 +143,7 @@ impl Flow {
     /// The packet of a side between its new ends, and how it leaves.
     pub(super) fn carry(&self, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
         let (source, destination) =
-            if side == 0 { (self.external, self.remote) } else { (self.remote, self.inside) };
+            if side == 0 { (self.external, self.remote) } else { (self.remote, self.internal) };
         let bytes = wire::readdress(bytes, packet, source, destination, packet.ttl - 1);
         Passed { forward: self.forward(side), bytes, turns: self.turns && side == 0 }
     }
@@ -162,26 +162,26 @@ impl Flow {
     }
 
     pub(super) fn forward(&self, side: usize) -> Forward {
-        let direction = if side == self.opener { Direction::Forward } else { Direction::Reverse };
+        let direction = if side == self.initiator { Direction::Original } else { Direction::Reply };
         // The opener of what comes in is outside, under its own address.
-        let source = match self.translated && self.opener == 0 {
+        let source = match self.translated && self.initiator == 0 {
             true => SourceMode::Translated(self.external),
             false => SourceMode::Preserved,
         };
-        Forward { to: self.edges[1 - side], direction, source, mark: self.mark }
+        Forward { to: self.edges[1 - side], direction, source, access: self.access }
     }
 
     pub(super) fn first_packet(&self) -> Packet {
-        first_packet(self.protocol, self.inside, self.remote)
+        first_packet(self.protocol, self.internal, self.remote)
     }
 
     pub(super) fn happening(&self, kind: EventKind) -> Happening {
-        let (from, to) = match self.opener {
-            0 => (self.inside, self.remote),
+        let (from, to) = match self.initiator {
+            0 => (self.internal, self.remote),
             _ => (self.remote, self.external),
         };
-        let opener = (self.protocol, from, to);
-        Happening { kind, opener, external: self.external, state: self.state() }
+        let initiator = (self.protocol, from, to);
+        Happening { kind, initiator, external: self.external, state: self.state() }
     }
 
     /// How far it has come, in the words of events.
@@ -216,10 +216,12 @@ impl Flow {
         if connection.is_over() {
             return None;
         }
-        let [inside, outside] = [0, 1].map(|side| connection.end_of(side ^ self.opener));
-        let to_inside = wire::reset((self.remote, self.inside), outside.unwrap_or(0), inside);
-        let to_outside = wire::reset((self.external, self.remote), inside.unwrap_or(0), outside);
-        Some([to_inside, to_outside])
+        let [internal, external_side] = [0, 1].map(|side| connection.end_of(side ^ self.initiator));
+        let to_internal =
+            wire::reset((self.remote, self.internal), external_side.unwrap_or(0), internal);
+        let to_external =
+            wire::reset((self.external, self.remote), internal.unwrap_or(0), external_side);
+        Some([to_internal, to_external])
     }
 
     pub(super) fn timer(&self) -> Duration {
@@ -291,9 +293,9 @@ impl Flow {
 }
 
 /// A packet from the inside, as far as routes care.
-pub(super) fn first_packet(protocol: u8, inside: SocketAddrV4, remote: SocketAddrV4) -> Packet {
+pub(super) fn first_packet(protocol: u8, internal: SocketAddrV4, remote: SocketAddrV4) -> Packet {
     Packet {
-        source: inside,
+        source: internal,
         destination: remote,
         protocol,
         ttl: 64,

@@ -13,7 +13,7 @@ impl Model {
         side: usize,
         entered: &Entered<'_>,
         packet: &Packet,
-    ) -> Result<Passed, Fate> {
+    ) -> Result<Passed, Disposition> {
         let flow = self.flow(at)?;
         if flow.is_tombstone() {
             if !entered.turned {
@@ -29,14 +29,14 @@ impl Model {
         self.check_size(entered, packet, self.size_of_way(&flow, side, elsewhere))?;
         let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
-        let (opener, from) = (flow.opener, side ^ flow.opener);
+        let (initiator, from) = (flow.initiator, side ^ flow.initiator);
         let restarts = match (&mut flow.stage, packet.segment()) {
             (Stage::Tcp(connection), Some(segment)) => match connection.take(from, &segment) {
                 Meaning::Invalid => return drop(DropReason::TcpInvalid),
                 meaning => meaning == Meaning::Fits,
             },
             (Stage::Datagrams(answered), _) => {
-                *answered |= side != opener;
+                *answered |= side != initiator;
                 side == 0 || refreshes
             }
             _ => false,
@@ -73,7 +73,11 @@ impl Model {
     }
 
     /// P10, T-26: with a time to live of 0 or 1 a packet goes no further, and its sender is told.
-    pub(super) fn check_ttl(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<(), Fate> {
+    pub(super) fn check_ttl(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+    ) -> Result<(), Disposition> {
         if packet.ttl > 1 {
             return Ok(());
         }
@@ -91,7 +95,7 @@ impl Model {
         entered: &Entered<'_>,
         packet: &Packet,
         size: u16,
-    ) -> Result<(), Fate> {
+    ) -> Result<(), Disposition> {
         // A packet that turned round was asked before it did.
         if packet.total <= usize::from(size) || entered.turned {
             return Ok(());
@@ -108,24 +112,29 @@ impl Model {
     /// where an answer leaves if the sender's routes do not lead back to where the question
     /// came from, and why it goes nowhere if they lead nowhere. `None` where it goes back:
     /// everywhere but at hosts that were asked from outside.
-    pub(super) fn way_of_answer(&self, flow: &Flow, side: usize) -> Result<Option<Edge>, Fate> {
-        let (from, back) = (flow.edges[side], flow.edges[flow.opener]);
-        let Some(subnet) = self.subnet_of(from).filter(|_| side != flow.opener) else {
+    pub(super) fn way_of_answer(
+        &self,
+        flow: &Flow,
+        side: usize,
+    ) -> Result<Option<Edge>, Disposition> {
+        let (from, back) = (flow.edges[side], flow.edges[flow.initiator]);
+        let Some(subnet) = self.subnet_of(from).filter(|_| side != flow.initiator) else {
             return Ok(None);
         };
-        let ends = if side == 0 { (flow.inside, flow.remote) } else { (flow.remote, flow.inside) };
+        let ends =
+            if side == 0 { (flow.internal, flow.remote) } else { (flow.remote, flow.internal) };
         let answer = first_packet(flow.protocol, ends.0, ends.1);
         let by_appliance = self.forwards(back) && !self.is_near(subnet, *ends.1.ip());
-        if flow.opener == 0 && !matches!(back, Edge::Site(_)) && !by_appliance {
+        if flow.initiator == 0 && !matches!(back, Edge::Site(_)) && !by_appliance {
             return Ok(None);
         }
         let path = self.path(from, &answer).map_err(no_path)?;
         match path.method {
             // What was translated on its way in is translated by the same flow on its way out.
-            Some(_) if flow.opener == 1 => Ok(None),
+            Some(_) if flow.initiator == 1 => Ok(None),
             Some(Err(why)) => Err(no_path(why)),
             Some(Ok(_)) => drop(DropReason::NoFlow),
-            None if flow.opener == 0 && path.to == back => Ok(None),
+            None if flow.initiator == 0 && path.to == back => Ok(None),
             None => {
                 self.guard(path.to, RuleDirection::Inbound, &answer)?;
                 Ok(Some(path.to))

@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{DropReason, Edge, Fate, Time};
+use vnetem::{Disposition, DropReason, Edge, Time};
 
 use super::flow::{Flow, Stage, Zone, zone};
 use super::wire::{Packet, Part, RST};
@@ -31,8 +31,8 @@ impl Model {
         &mut self,
         entered: &Entered<'_>,
         packet: &Packet,
-    ) -> Result<Passed, Fate> {
-        let missing = Fate::Drop(DropReason::FragmentWithoutFirst);
+    ) -> Result<Passed, Disposition> {
+        let missing = Disposition::Drop(DropReason::FragmentWithoutFirst);
         let Part::Later { offset, last } = packet.part else { return Err(missing) };
         let key = self.fragment_key(entered.edge, packet);
         let end = offset + packet.total - packet.header;
@@ -71,7 +71,7 @@ impl Model {
             let flow = &mut self.flows[flow_at];
             if let (Some(base), Stage::Tcp(connection)) = (base, &mut flow.stage) {
                 let end = base.wrapping_add(u32::try_from(seen).unwrap_or_default());
-                connection.reach(side ^ flow.opener, end);
+                connection.reach(side ^ flow.initiator, end);
             }
         }
         let flow = self.flow(flow_at)?;

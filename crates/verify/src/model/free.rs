@@ -28,7 +28,7 @@ pub(super) struct Free {
     /// What it has by T-08, if that is known.
     paired: Option<Ipv4Addr>,
     rules: PoolRules,
-    inside: u16,
+    internal: u16,
     /// Ports below 1024 and others are kept apart (T-05).
     has_class: bool,
 }
@@ -59,7 +59,7 @@ impl Model {
             Blocks::None => method.pieces.clone(),
             Blocks::Deterministic { first, size } => {
                 // RFC 7422: counted from the first inside address on.
-                let number = flow.inside.ip().to_bits().checked_sub(first.to_bits());
+                let number = flow.internal.ip().to_bits().checked_sub(first.to_bits());
                 let all = blocks(&method.pieces, size);
                 number.and_then(|number| all.get(number as usize).cloned()).into_iter().collect()
             }
@@ -88,8 +88,8 @@ impl Model {
         let is_paired = rules.blocks == Blocks::None;
         let paired = pairs.filter(|_| is_paired).map(|pair| pair.address);
         let has_class = rules.preserve_port && flow.protocol != wire::ICMP;
-        let inside = flow.inside.port();
-        Ok(Free { own, pieces, taken, host, paired, rules, inside, has_class })
+        let internal = flow.internal.port();
+        Ok(Free { own, pieces, taken, host, paired, rules, internal, has_class })
     }
 
     /// Public sources that are nobody's to take towards the remote of a flow. One that begins anew in
@@ -98,7 +98,10 @@ impl Model {
         let (protocol, remote) = (flow.protocol, flow.remote);
         let has_rested = |old: &Flow| old.rested_at(old.cause_of_expiry(), self.now) <= self.now;
         let is_own = |at: usize, old: &Flow| {
-            Some(at) == replaced && old.opener == 0 && old.inside == flow.inside && has_rested(old)
+            Some(at) == replaced
+                && old.initiator == 0
+                && old.internal == flow.internal
+                && has_rested(old)
         };
         let flows = self.flows.iter().enumerate().filter(|(at, old)| !is_own(*at, old));
         let flows = flows.map(|(_, flow)| flow).filter(|flow| flow.has_tuple());
@@ -183,14 +186,14 @@ impl Free {
         {
             return Err(format!("{chosen} is not at {paired}, which has ports left (T-08)"));
         }
-        if self.rules.preserve_port && free().any(|port| port == self.inside) {
-            return match chosen.port() == self.inside {
+        if self.rules.preserve_port && free().any(|port| port == self.internal) {
+            return match chosen.port() == self.internal {
                 true => Ok(()),
                 false => Err(format!("{chosen} is not the socket's own port (T-05)")),
             };
         }
-        let class = |port: u16| !self.has_class || (port < 1024) == (self.inside < 1024);
-        let parity = |port: u16| !self.rules.keep_parity || port % 2 == self.inside % 2;
+        let class = |port: u16| !self.has_class || (port < 1024) == (self.internal < 1024);
+        let parity = |port: u16| !self.rules.keep_parity || port % 2 == self.internal % 2;
         let tiers: [&dyn Fn(u16) -> bool; 4] =
             [&|port| class(port) && parity(port), &class, &parity, &|_| true];
         let best = tiers.iter().find(|tier| free().any(tier));

@@ -24,7 +24,7 @@ impl Waiting {
 /// Who takes a packet.
 struct Taker {
     edge: Edge,
-    inside: SocketAddrV4,
+    internal: SocketAddrV4,
     share: Share,
     limited: bool,
     block: Option<Block>,
@@ -38,7 +38,7 @@ impl Model {
         &mut self,
         entered: &Entered<'_>,
         packet: &Packet,
-    ) -> Result<Passed, Fate> {
+    ) -> Result<Passed, Disposition> {
         if !is_public(entered.edge) {
             return drop(DropReason::NoFlow);
         }
@@ -56,7 +56,7 @@ impl Model {
             }
             let taker = Taker {
                 edge: Edge::Nic(id),
-                inside: SocketAddrV4::new(nic.address, packet.destination.port()),
+                internal: SocketAddrV4::new(nic.address, packet.destination.port()),
                 share: Share::Nothing,
                 limited: false,
                 block: None,
@@ -125,23 +125,23 @@ impl Model {
             Share::Whole(Filtering::Address) => self.flows.iter().any(called),
             _ => false,
         };
-        let (zone, protocol, inside) = mapping.socket;
-        let edge = self.network_edge(zone, *inside.ip()).filter(|_| open)?;
+        let (zone, protocol, internal) = mapping.socket;
+        let edge = self.network_edge(zone, *internal.ip()).filter(|_| open)?;
         let timers =
-            self.keeps_port(edge, (protocol, inside, packet.source), mapping.external, false)?;
+            self.keeps_port(edge, (protocol, internal, packet.source), mapping.external, false)?;
         let (share, limited, block) = (mapping.share, mapping.limited, mapping.block);
-        Some(Taker { edge, inside, share, limited, block, timers, one_to_one: false })
+        Some(Taker { edge, internal, share, limited, block, timers, one_to_one: false })
     }
 
     /// The timers of a pool behind which an inside socket would still have its public port for itself, towards a remote.
     fn keeps_port(
         &self,
         edge: Edge,
-        (protocol, inside, remote): (u8, SocketAddrV4, SocketAddrV4),
+        (protocol, internal, remote): (u8, SocketAddrV4, SocketAddrV4),
         external: SocketAddrV4,
         open: bool,
     ) -> Option<TimerProfile> {
-        let first = first_packet(protocol, inside, remote);
+        let first = first_packet(protocol, internal, remote);
         self.subnet_of(edge)?;
         let own = || methods(&self.network, edge).into_iter().next();
         let method = match self.path(edge, &first).map(|path| path.method) {
@@ -174,19 +174,19 @@ impl Model {
         entered: &Entered<'_>,
         packet: &Packet,
         taker: &Taker,
-    ) -> Result<Passed, Fate> {
+    ) -> Result<Passed, Disposition> {
         if self.is_spoofed(entered, taker.edge, *packet.source.ip()) {
             return drop(DropReason::SpoofedSource);
         }
         // P-10: judged once it is translated.
-        let private = Packet { destination: taker.inside, ..*packet };
+        let private = Packet { destination: taker.internal, ..*packet };
         self.guard(taker.edge, RuleDirection::Inbound, &private)?;
         let flow = Flow {
-            opener: 1,
+            initiator: 1,
             edges: [taker.edge, entered.edge],
             turns: entered.turned,
             zones: [zone(&self.network, taker.edge), Zone::Public],
-            inside: taker.inside,
+            internal: taker.internal,
             external: packet.destination,
             remote: packet.source,
             translated: true,
@@ -204,37 +204,37 @@ impl Model {
 
     /// Whether what came in would be let in by the same door today: it ends with its public address (N-08), and with the rules by which
     /// its socket has its port for itself.
-    pub(super) fn judge_inbound(&self, flow: &Flow) -> Result<(Edge, Mark), Cause> {
+    pub(super) fn judge_inbound(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
         let address = *flow.external.ip();
-        let [inside, _] = flow.edges;
+        let [internal, _] = flow.edges;
         if !route::is_ours(&self.network, address) {
             return Err(Cause::Withdrawn);
         }
         if let Some((id, nic)) = self.network.nics().find(|(_, nic)| nic.public == Some(address)) {
-            if inside != Edge::Nic(id) || nic.address != *flow.inside.ip() {
+            if internal != Edge::Nic(id) || nic.address != *flow.internal.ip() {
                 return Err(Cause::Withdrawn);
             }
-            return match zone(&self.network, inside) == flow.zones[0] {
-                true => Ok((inside, flow.mark)),
+            return match zone(&self.network, internal) == flow.zones[0] {
+                true => Ok((internal, flow.access)),
                 false => Err(Cause::PathSwitched),
             };
         }
-        let today = match inside {
+        let today = match internal {
             Edge::Subnet(id) => {
                 self.network.subnet(id).map_err(|_| Cause::Withdrawn)?;
-                route::host_in(&self.network, id, *flow.inside.ip())
+                route::host_in(&self.network, id, *flow.internal.ip())
             }
             Edge::Nic(id) => {
                 self.network.nic(id).map_err(|_| Cause::Withdrawn)?;
-                inside
+                internal
             }
-            _ => inside,
+            _ => internal,
         };
         // Where a private endpoint has the address now, the subnet's rules are those of its neighbours (R8).
-        let sender = if matches!(today, Edge::PrivateEndpoint(_)) { inside } else { today };
-        let ends = (flow.protocol, flow.inside, flow.remote);
+        let sender = if matches!(today, Edge::PrivateEndpoint(_)) { internal } else { today };
+        let ends = (flow.protocol, flow.internal, flow.remote);
         self.keeps_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
-        if today == inside { Ok((inside, flow.mark)) } else { Err(Cause::PathSwitched) }
+        if today == internal { Ok((internal, flow.access)) } else { Err(Cause::PathSwitched) }
     }
 
     /// N-23: an established connection that idled out behind a load balancer whose rule says so is reset at both ends.

@@ -12,7 +12,7 @@ pub struct Translation {
     /// The protocol.
     pub protocol: u8,
     /// The inside end.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// The inside end as the outside knows it, where one was given.
     pub external: Option<SocketAddrV4>,
     /// The outside end, where it is asked for.
@@ -32,10 +32,10 @@ impl Model {
     }
 
     pub(super) fn tell_of(&mut self, flow: &Flow, kind: TranslationEventKind) {
-        let Flow { protocol, inside, external, remote, translated, .. } = *flow;
+        let Flow { protocol, internal, external, remote, translated, .. } = *flow;
         if translated {
             let (external, remote) = (Some(external), Some(remote));
-            self.tell(Translation { kind, protocol, inside, external, remote });
+            self.tell(Translation { kind, protocol, internal, external, remote });
         }
     }
 
@@ -46,8 +46,8 @@ impl Model {
             DropReason::PortQuota | DropReason::FlowRate => TranslationEventKind::QuotaExceeded,
             _ => return,
         };
-        let (protocol, inside, remote) = packet.ends();
-        self.tell(Translation { kind, protocol, inside, external: None, remote: Some(remote) });
+        let (protocol, internal, remote) = packet.ends();
+        self.tell(Translation { kind, protocol, internal, external: None, remote: Some(remote) });
     }
 
     fn tell(&mut self, event: Translation) {

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem::{MidStream, RuleDirection, TimerProfile};
+use vnetem::{LoosePickup, RuleDirection, TimerProfile};
 use vnetem_nat::Limits;
 
 use super::*;
@@ -14,8 +14,8 @@ impl Model {
         entered: &Entered<'_>,
         packet: &Packet,
         observed: Observed,
-        complaint: &mut Option<String>,
-    ) -> Result<Passed, Fate> {
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
         let Entered { edge, by, .. } = *entered;
         let only_answers = matches!(
             edge,
@@ -39,12 +39,12 @@ impl Model {
         self.guard(path.to, RuleDirection::Inbound, packet)?;
         let method = path.method.transpose().map_err(no_path)?;
         let method = method.map(|method| method.of_shard(observed.shard));
-        let mid_stream = method.as_ref().map(|method| method.rules(packet.protocol).mid_stream);
-        let picks_up = mid_stream == Some(MidStream::PickUp) && is_acknowledgement(packet);
+        let loose_pickup = method.as_ref().map(|method| method.rules(packet.protocol).loose_pickup);
+        let picks_up = loose_pickup == Some(LoosePickup::PickUp) && is_acknowledgement(packet);
         if !opens(packet) && !picks_up {
             // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and behind a pool that says so.
             let resets = method.as_ref().is_some_and(|method| {
-                method.kind == MethodKind::NatGateway || mid_stream == Some(MidStream::Reset)
+                method.kind == MethodKind::NatGateway || loose_pickup == Some(LoosePickup::Reset)
             });
             if resets {
                 self.originate(by, wire::reset_answering(packet));
@@ -74,22 +74,22 @@ impl Model {
                 Ok(()) => {}
                 Err(Unchosen::Refused(why)) => {
                     self.tell_of_refusal(why, packet);
-                    return self.refuse(why, rules.notice, entered, packet);
+                    return self.refuse(why, rules.on_exhaustion, entered, packet);
                 }
                 Err(Unchosen::Wrong(why)) => {
-                    *complaint = Some(why);
+                    *icmp_error = Some(why);
                     return drop(DropReason::SnatExhausted);
                 }
             }
         }
-        flow.mark = self.mark(&flow);
-        if let Mark::Refused(refusal) = flow.mark
+        flow.access = self.access(&flow);
+        if let AccessVerdict::Refused(refusal) = flow.access
             && self.network.deny_mode() != DenyMode::Deliver
         {
             if self.network.deny_mode() == DenyMode::Reset {
                 self.originate(by, wire::reset_answering(packet));
             }
-            return Err(Fate::Deny(DenyReason::Refused(refusal)));
+            return Err(Disposition::Deny(DenyReason::Refused(refusal)));
         }
         self.enter(entered, packet, flow, replaced)
     }
@@ -106,7 +106,7 @@ impl Model {
         if flow.one_to_one {
             let address = method.pieces.first().map(|piece| piece.0);
             let address = address.ok_or(Unchosen::Refused(DropReason::SnatExhausted))?;
-            flow.external = SocketAddrV4::new(address, flow.inside.port());
+            flow.external = SocketAddrV4::new(address, flow.internal.port());
             return Ok(());
         }
         let limits = method.rules(flow.protocol).limits;
@@ -129,12 +129,12 @@ impl Model {
             // What was chosen is not seen: it must be one that is free and that the rules treat as they did.
             None => {
                 let judged_so = |external: &SocketAddrV4| {
-                    let mark = self.mark(&Flow { external: *external, ..flow.clone() });
-                    matches!(mark, Mark::Refused(_)) == observed.denied
+                    let access = self.access(&Flow { external: *external, ..flow.clone() });
+                    matches!(access, AccessVerdict::Refused(_)) == observed.denied
                 };
                 let candidates = free.one_of_each_address();
                 let chosen = candidates.iter().find(|one| judged_so(one)).or(candidates.first());
-                chosen.copied().unwrap_or(flow.inside)
+                chosen.copied().unwrap_or(flow.internal)
             }
         };
         flow.block = free.block_of(method, flow.external);
@@ -150,8 +150,8 @@ impl Model {
         packet: &Packet,
         mut flow: Flow,
         replaced: Option<usize>,
-    ) -> Result<Passed, Fate> {
-        let opener = flow.opener;
+    ) -> Result<Passed, Disposition> {
+        let initiator = flow.initiator;
         // T-01: a socket has one port, and one that rests towards this remote is in the way; so is
         // one that it has from another pool.
         if flow.translated && !flow.one_to_one && self.is_resting(&flow) {
@@ -164,13 +164,13 @@ impl Model {
         }
         let far = [
             (flow.zones[1], (flow.protocol, flow.remote, flow.external)),
-            (flow.zones[0], (flow.protocol, flow.inside, flow.remote)),
+            (flow.zones[0], (flow.protocol, flow.internal, flow.remote)),
         ];
-        let (zone, ends) = far[opener];
+        let (zone, ends) = far[initiator];
         let in_the_way =
             self.find_in(zone, ends).map(|(at, _)| at).filter(|at| Some(*at) != replaced);
         // U-12: a tombstone whose tuple has rested keeps nobody from it.
-        let is_left = |at: usize| opener == 0 && self.flows[at].released;
+        let is_left = |at: usize| initiator == 0 && self.flows[at].released;
         let displaced = in_the_way.filter(|at| is_left(*at));
         if in_the_way != displaced {
             if flow.translated || !flow.edges.iter().all(|edge| self.forwards(*edge)) {
@@ -178,15 +178,15 @@ impl Model {
             }
             // a circle of appliances, until the time to live is over.
             self.check_ttl(entered, packet)?;
-            self.check_size(entered, packet, self.size_behind(&flow, opener))?;
-            flow.mark = Mark::Unjudged;
-            return Ok(flow.carry(opener, entered.bytes, packet));
+            self.check_size(entered, packet, self.size_behind(&flow, initiator))?;
+            flow.access = AccessVerdict::Unjudged;
+            return Ok(flow.carry(initiator, entered.bytes, packet));
         }
         let mut gone: Vec<usize> = [replaced, displaced].into_iter().flatten().collect();
         flow.tenant = self.tenant(flow.edges[0]);
         self.find_place(&flow, &gone)?;
         self.check_ttl(entered, packet)?;
-        self.check_size(entered, packet, self.size_behind(&flow, opener))?;
+        self.check_size(entered, packet, self.size_behind(&flow, initiator))?;
         self.join(&flow);
         gone.sort_unstable();
         for at in gone.into_iter().rev() {
@@ -199,9 +199,9 @@ impl Model {
         self.happenings.push(flow.happening(EventKind::Opened));
         self.tell_of_opening(&flow);
         let number = flow.number;
-        let passed = self.carry(&flow, opener, entered.bytes, packet);
+        let passed = self.carry(&flow, initiator, entered.bytes, packet);
         self.flows.push(flow);
-        self.note_first(entered, packet, number, opener);
+        self.note_first(entered, packet, number, initiator);
         Ok(passed)
     }
 
@@ -210,16 +210,16 @@ impl Model {
         Flow {
             number: self.flows_made,
             protocol: packet.protocol,
-            opener: 0,
+            initiator: 0,
             edges: [Edge::Internet; 2],
             tenant: None,
             turns: false,
             zones: [Zone::Public; 2],
-            inside: packet.source,
+            internal: packet.source,
             external: packet.source,
             remote: packet.destination,
             translated: false,
-            mark: Mark::Unjudged,
+            access: AccessVerdict::Unjudged,
             stage: match packet.segment() {
                 Some(segment) => {
                     Stage::Tcp(Connection::opened_by(&segment, self.settings.flows.strict_windows))
@@ -236,7 +236,7 @@ impl Model {
             limited: false,
             pays: None,
             block: None,
-            touched: false,
+            invalidated: false,
         }
     }
 

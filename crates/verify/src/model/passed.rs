@@ -28,11 +28,16 @@ impl Model {
             _ => *packet.source.ip(),
         };
         let is_foreign = sender != *packet.source.ip() && !route::is_at_home(net, subnet, packet);
-        let late = subnet.lags.get(&service).filter(|lag| !lag.has_reached(id, sender));
+        let late = subnet
+            .rollout_states
+            .get(&service)
+            .filter(|rollout_state| !rollout_state.has_reached(id, sender));
         match (late.filter(|_| !is_foreign), subnet.endpoints.get(&service)) {
             (None, None) => return None,
-            (Some(lag), None) if lag.before.is_none() => return None,
-            (Some(lag), Some(_)) if lag.before.is_none() => return over(PassedOver::NotReached),
+            (Some(rollout_state), None) if rollout_state.before.is_none() => return None,
+            (Some(rollout_state), Some(_)) if rollout_state.before.is_none() => {
+                return over(PassedOver::NotReached);
+            }
             _ if packet.protocol != TCP => return over(PassedOver::NotTcp),
             _ if is_foreign => return over(PassedOver::ForeignSource),
             _ if !route::in_scope(net, id, service, (sender, to)) => {

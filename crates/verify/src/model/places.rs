@@ -6,10 +6,10 @@ use super::*;
 
 impl Model {
     /// Who sends: the edge with the interface that has the source address, if the source may come from there (P8, P9, R-24).
-    pub(super) fn entry(&self, edge: Edge, packet: &Packet) -> Result<Edge, Fate> {
+    pub(super) fn entry(&self, edge: Edge, packet: &Packet) -> Result<Edge, Disposition> {
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let net = &self.network;
-        let unknown = Fate::Drop(DropReason::UnknownEdge);
+        let unknown = Disposition::Drop(DropReason::UnknownEdge);
         if source == destination {
             return drop(DropReason::MartianDestination);
         }
@@ -126,15 +126,15 @@ impl Model {
     }
 
     /// What the rules of the resource at the far side say of the source that it will see.
-    pub(super) fn mark(&self, flow: &Flow) -> Mark {
-        let to = flow.edges[1 - flow.opener];
+    pub(super) fn access(&self, flow: &Flow) -> AccessVerdict {
+        let to = flow.edges[1 - flow.initiator];
         let arrival = match to {
             Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
             Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
             Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
             // F-13: no rules apply to what comes through an approved one.
-            Edge::PrivateEndpoint(_) => return Mark::Allowed,
-            _ => return Mark::Unjudged,
+            Edge::PrivateEndpoint(_) => return AccessVerdict::Allowed,
+            _ => return AccessVerdict::Unjudged,
         };
         // S-45: at an address where nothing is declared a policy names nothing.
         if let Edge::Service { service, identity: Some(identity) } = to
@@ -144,21 +144,21 @@ impl Model {
                 .any(|(_, it)| it.addresses().any(|at| at == *flow.remote.ip()))
             && self.network.policies_of(identity.subnet, service).next().is_some()
         {
-            return Mark::Refused(Refusal::NotInEndpointPolicy);
+            return AccessVerdict::Refused(Refusal::NotInEndpointPolicy);
         }
         let mut there = self.network.resources().filter(|(_, it)| it.address == *flow.remote.ip());
         let (Some((_, resource)), None) = (there.next(), there.next()) else {
-            return Mark::Unjudged;
+            return AccessVerdict::Unjudged;
         };
         // The policies of the subnet speak first (U-06).
         if let Edge::Service { service, identity: Some(identity) } = to
             && !self.policies_allow(identity.subnet, service, &resource.path)
         {
-            return Mark::Refused(Refusal::NotInEndpointPolicy);
+            return AccessVerdict::Refused(Refusal::NotInEndpointPolicy);
         }
         match resource.rules.judge(arrival) {
-            vnetem::Access::Allowed(_) => Mark::Allowed,
-            vnetem::Access::Refused(refusal) => Mark::Refused(refusal),
+            vnetem::Access::Allowed(_) => AccessVerdict::Allowed,
+            vnetem::Access::Refused(refusal) => AccessVerdict::Refused(refusal),
         }
     }
 
@@ -204,34 +204,38 @@ impl Model {
         let of_platform = |kind| {
             matches!(kind, MethodKind::Default | MethodKind::NatGateway | MethodKind::Balancer)
         };
-        let asks = flow.translated && flow.opener == 0;
+        let asks = flow.translated && flow.initiator == 0;
         let method = asks.then(|| method_behind(&self.network, flow.edges[0], flow.external));
         !method.flatten().is_some_and(of_platform)
     }
 
     /// An ICMP error: the way of the flow whose packet it quotes (W9, T-22 to T-25). It may come from a router on the way, and so by
     /// another public edge; it never ends, judges or refreshes a flow (T-24, P-22).
-    pub(super) fn error(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<Passed, Fate> {
+    pub(super) fn error(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+    ) -> Result<Passed, Disposition> {
         let (edge, bytes) = (entered.edge, entered.bytes);
         if wire::transport_sum_is_right(bytes, packet) == Some(false) {
             return drop(DropReason::IcmpChecksum);
         }
         let (quoted, begin) = wire::quoted(bytes, packet)
-            .map_err(|cause| Fate::Drop(DropReason::Malformed(cause)))?;
-        let unknown = Fate::Drop(DropReason::QuoteUnknown);
+            .map_err(|cause| Disposition::Drop(DropReason::Malformed(cause)))?;
+        let unknown = Disposition::Drop(DropReason::QuoteUnknown);
         let answer = (quoted.protocol, quoted.destination, quoted.source);
         let (at, side) = self.find(edge, answer).ok_or(unknown)?;
         let flow = self.flow(at)?;
         let came_by = flow.edges[side];
         let same_end = (flow.turns && side == 1) == entered.turned;
         let fits = same_end && (came_by == edge || is_public(came_by) && is_public(edge));
-        let switched = flow.touched && self.judge(&flow).is_err();
+        let switched = flow.invalidated && self.judge(&flow).is_err();
         let to_sender = packet.destination.ip() == quoted.source.ip();
         if flow.is_tombstone() || switched || !fits || !to_sender {
             return Err(unknown);
         }
         let reporter = *packet.source.ip();
-        let own_end = if side == 0 { *flow.inside.ip() } else { *flow.remote.ip() };
+        let own_end = if side == 0 { *flow.internal.ip() } else { *flow.remote.ip() };
         if reporter != own_end && self.is_spoofed(entered, flow.edges[1 - side], reporter) {
             return drop(DropReason::SpoofedSource);
         }
@@ -244,7 +248,7 @@ impl Model {
             && !entered.turned
         {
             let (sender, sequence) =
-                ((1 - side) ^ flow.opener, wire::quoted_sequence(bytes, begin));
+                ((1 - side) ^ flow.initiator, wire::quoted_sequence(bytes, begin));
             if !connection.is_under_way(sender, sequence) {
                 return drop(DropReason::QuoteOutOfWindow);
             }
@@ -261,7 +265,7 @@ impl Model {
             let source = if flow.translated { *flow.external.ip() } else { source };
             ((source, destination), (quoted.source, flow.external))
         } else {
-            ((source, *flow.inside.ip()), (flow.inside, quoted.destination))
+            ((source, *flow.internal.ip()), (flow.internal, quoted.destination))
         };
         let ttl = packet.ttl - 1;
         let bytes = wire::readdress_error(bytes, packet, outer, inner, ttl).ok_or(unknown)?;

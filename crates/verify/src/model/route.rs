@@ -287,7 +287,7 @@ pub(crate) fn best(
     system.extend(peers.flat_map(|(peer, other)| {
         other.ranges.iter().map(move |range| (*range, NextHop::VnetPeering(peer)))
     }));
-    let inside = system.iter().any(|(range, _)| range.contains(&to));
+    let internal = system.iter().any(|(range, _)| range.contains(&to));
     // L-01: of the network's own and those of its peers.
     system.extend(net.private_endpoints().filter_map(|(id, endpoint)| {
         let there = net.subnet(endpoint.subnet).ok()?.vnet;
@@ -311,7 +311,7 @@ pub(crate) fn best(
     let beaten = |prefix: &Ipv4Net| {
         table.routes.iter().any(|(own, route)| route.overrides_bgp && own.contains(prefix))
     };
-    let learns = table.bgp_propagation && !inside;
+    let learns = table.bgp_propagation && !internal;
     let bgp = vnet.gateways.iter().filter(|_| learns).flat_map(|(site, connection)| {
         let prefixes = connection.announced.iter();
         prefixes.map(|prefix| (*prefix, NextHop::VirtualNetworkGateway(*site)))
@@ -359,9 +359,12 @@ pub(crate) fn in_scope(
     (host, to): (Ipv4Addr, Ipv4Addr),
 ) -> bool {
     let Ok(subnet) = net.subnet(id) else { return false };
-    let late = subnet.lags.get(&service).filter(|lag| !lag.has_reached(id, host));
+    let late = subnet
+        .rollout_states
+        .get(&service)
+        .filter(|rollout_state| !rollout_state.has_reached(id, host));
     let endpoint = match late {
-        Some(lag) => lag.before.as_ref(),
+        Some(rollout_state) => rollout_state.before.as_ref(),
         None => subnet.endpoints.get(&service),
     };
     match endpoint.map(|endpoint| &endpoint.scope) {

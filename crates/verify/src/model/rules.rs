@@ -1,6 +1,6 @@
 //! What flows have in common by the rules of their pool: limits of an inside address, ports of an inside socket (T-01 to T-03, T-10).
 
-use vnetem::{Block, Notice, PoolRules, TimerProfile};
+use vnetem::{Block, OnExhaustion, PoolRules, TimerProfile};
 use vnetem_nat::{HoldDown, Limits, Timers};
 
 use super::flow::Zone;
@@ -86,14 +86,14 @@ impl Model {
     pub(super) fn refuse<T>(
         &mut self,
         why: DropReason,
-        notice: Notice,
+        on_exhaustion: OnExhaustion,
         entered: &Entered<'_>,
         packet: &Packet,
-    ) -> Result<T, Fate> {
-        let code = match notice {
-            Notice::Silence => None,
-            Notice::Prohibited => Some(13),
-            Notice::HostUnreachable => Some(1),
+    ) -> Result<T, Disposition> {
+        let code = match on_exhaustion {
+            OnExhaustion::Silence => None,
+            OnExhaustion::Prohibited => Some(13),
+            OnExhaustion::HostUnreachable => Some(1),
         };
         if let Some(code) = code {
             let router = self.router(entered.by, *packet.destination.ip());

@@ -24,7 +24,7 @@ impl Model {
         edge: Edge,
         direction: RuleDirection,
         packet: &Packet,
-    ) -> Result<(), Fate> {
+    ) -> Result<(), Disposition> {
         let net = &self.network;
         let (subnet, nic) = match edge {
             Edge::Subnet(id) => (id, None),
@@ -48,7 +48,7 @@ impl Model {
                 group.rules().filter(|rule| rule.direction == direction).collect();
             rules.sort_by_key(|rule| rule.priority);
             if !names.allow(&rules, direction, packet) {
-                return Err(Fate::Deny(DenyReason::SecurityGroup(direction)));
+                return Err(Disposition::Deny(DenyReason::SecurityGroup(direction)));
             }
         }
         Ok(())
@@ -73,10 +73,10 @@ impl Names<'_> {
         if let Some(rule) = rules.iter().find(|rule| self.matches(rule, packet)) {
             return rule.action == Action::Allow;
         }
-        let inside = [from, to].into_iter().all(|at| self.is_in_network(at));
+        let internal = [from, to].into_iter().all(|at| self.is_in_network(at));
         match direction {
-            RuleDirection::Inbound => inside || from == HOST,
-            RuleDirection::Outbound => inside || self.is_internet(to),
+            RuleDirection::Inbound => internal || from == HOST,
+            RuleDirection::Outbound => internal || self.is_internet(to),
         }
     }
 
@@ -103,10 +103,10 @@ impl Names<'_> {
         };
         // A range that is not all ports is for what has ports.
         let at = |ranges: &[PortRange], port: u16| {
-            let inside = |range: &PortRange| (range.first()..=range.last()).contains(&port);
+            let internal = |range: &PortRange| (range.first()..=range.last()).contains(&port);
             ranges
                 .iter()
-                .any(|range| *range == PortRange::ANY || has_ports(packet) && inside(range))
+                .any(|range| *range == PortRange::ANY || has_ports(packet) && internal(range))
         };
         rule.protocol.number().is_none_or(|protocol| protocol.0 == packet.protocol)
             && of(&rule.sources, *packet.source.ip())

@@ -1,6 +1,6 @@
 //! What each network and site has of the flow table for certain (docs/shares.md).
 
-use vnetem::{DropReason, Edge, Fate, SubnetId};
+use vnetem::{Disposition, DropReason, Edge, SubnetId};
 
 use super::flow::{Flow, Tenant};
 use super::{Model, drop};
@@ -19,7 +19,7 @@ impl Model {
     }
 
     /// Checks that a flow finds a place in the table, perhaps one of those that are `gone` for it.
-    pub(super) fn find_place(&self, flow: &Flow, gone: &[usize]) -> Result<(), Fate> {
+    pub(super) fn find_place(&self, flow: &Flow, gone: &[usize]) -> Result<(), Disposition> {
         let mut old = gone.iter().filter_map(|at| self.flows.get(*at));
         let capacity = self.settings.flows.capacity as usize;
         if gone.is_empty() && self.flows.len() >= capacity {

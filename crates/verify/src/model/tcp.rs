@@ -169,7 +169,7 @@ impl Connection {
     fn judge(&mut self, from: usize, segment: &Segment) -> Meaning {
         use Meaning::{Fits, Invalid, Nothing};
         use State::*;
-        let (from, opener) = (from & 1, from & 1 == 0);
+        let (from, initiator) = (from & 1, from & 1 == 0);
         let other_finished = self.ends[1 - from].finished;
         let unfit = if self.strict { Invalid } else { Nothing };
         let next = match (segment.flags & (SYN | ACK | FIN | RST), self.state) {
@@ -193,23 +193,23 @@ impl Connection {
                 };
             }
             // SYN
-            (SYN, SynSent) if opener => SynSent,
+            (SYN, SynSent) if initiator => SynSent,
             (SYN, SynSent | SynSent2) => SynSent2,
             (SYN, TimeWait) => return Nothing,
-            (SYN, _) => return if opener { Nothing } else { Invalid },
+            (SYN, _) => return if initiator { Nothing } else { Invalid },
             // SYN and ACK
-            (0x12, SynSent) if !opener => SynReceived,
+            (0x12, SynSent) if !initiator => SynReceived,
             (0x12, SynSent2 | SynReceived) => SynReceived,
-            (0x12, _) => return if opener { Invalid } else { Nothing },
+            (0x12, _) => return if initiator { Invalid } else { Nothing },
             // FIN and ACK: one that is sent again does not count as the other end's
             (0x11, SynReceived | Established) => FinWait,
             (0x11, FinWait | CloseWait) if other_finished => LastAck,
             (0x11, SynSent | SynSent2) => return Invalid,
             (0x11, state) => state,
             // ACK
-            (ACK, SynSent | SynSent2) => return if opener { Invalid } else { Nothing },
+            (ACK, SynSent | SynSent2) => return if initiator { Invalid } else { Nothing },
             // RFC 9293 3.5: established once each end's SYN is acknowledged; the opener's ACK is that, the other's only if both began.
-            (ACK, SynReceived) if !opener && !self.ends[0].acknowledges => SynReceived,
+            (ACK, SynReceived) if !initiator && !self.ends[0].acknowledges => SynReceived,
             (ACK, SynReceived | Established) => Established,
             (ACK, FinWait | CloseWait) => CloseWait,
             (ACK, LastAck | TimeWait) => TimeWait,
@@ -303,13 +303,13 @@ impl Connection {
     fn is_in_window(&self, from: usize, segment: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
         let oldest = sender.end.wrapping_sub(self.window_of(1 - from)).wrapping_sub(1);
-        let lag = self.window_of(from);
+        let rollout_state = self.window_of(from);
         sender.seen
             && receiver.seen
             && !is_before(sender.limit, segment.end())
             && !is_before(segment.sequence, oldest)
             && !is_before(receiver.end, segment.acknowledgement)
-            && !is_before(segment.acknowledgement, receiver.end.wrapping_sub(lag))
+            && !is_before(segment.acknowledgement, receiver.end.wrapping_sub(rollout_state))
     }
 
     fn remember(&mut self, from: usize, segment: &Segment) {
@@ -334,7 +334,7 @@ impl Connection {
     /// Windows are scaled only if both offered it (RFC 7323 2.2).
     fn scale_of(&self, of: usize) -> u8 {
         match self.ends.map(|end| end.scale) {
-            [Some(opener), Some(other)] => [opener, other][of],
+            [Some(initiator), Some(other)] => [initiator, other][of],
             _ => 0,
         }
     }

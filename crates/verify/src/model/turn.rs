@@ -9,10 +9,10 @@ impl Model {
         &mut self,
         passed: &Passed,
         packet: &Packet,
-        complaint: &mut Option<String>,
-    ) -> Result<Passed, Fate> {
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
         // All this is one hop.
-        let unknown = Fate::Drop(DropReason::Hairpin);
+        let unknown = Disposition::Drop(DropReason::Hairpin);
         let turned = Packet::read(&passed.bytes).map_err(|_| unknown)?;
         let turned = Packet { ttl: packet.ttl, ..turned };
         // Without ports, two hosts behind one public address have the same end.
@@ -24,7 +24,7 @@ impl Model {
         let (by, edge) = (Edge::Internet, Edge::Internet);
         let entered = Entered { by, edge, bytes: &passed.bytes, turned: true };
         let nothing = Observed { chosen: None, denied: false, shard: None };
-        let last = self.pass(&entered, &turned, nothing, complaint)?;
+        let last = self.pass(&entered, &turned, nothing, icmp_error)?;
         Ok(Passed { forward: Forward { to: last.forward.to, ..passed.forward }, ..last })
     }
 

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, DropReason, Edge, EditError, Fate, Forward, NextHop, Scope, Settings, SourceMode,
-    Time,
+    DataPlane, Disposition, DropReason, Edge, EditError, Forward, NextHop, Scope, Settings,
+    SourceMode, Time,
 };
 
 use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, goes_on, net, pool};
@@ -26,9 +26,11 @@ fn fault_27_toggles_at_a_thousand_a_second() {
         let generation = rig.plane.generation();
         rig.apply();
         assert!(rig.plane.generation() > generation);
-        let (fate, _) =
+        let (disposition, _) =
             rig.says(Edge::Subnet(rig.web), &format!("{client} > {ACCOUNT} tcp S seq 1"));
-        let Fate::Forward(Forward { source, to, .. }) = fate else { panic!("{fate:?}") };
+        let Disposition::Forward(Forward { source, to, .. }) = disposition else {
+            panic!("{disposition:?}")
+        };
         let identified = matches!(to, Edge::Service { identity: Some(_), .. });
         assert_eq!((source == SourceMode::Preserved, identified), (on, on), "E1, E2");
         closed += rig.made().len();
@@ -61,10 +63,10 @@ fn fault_28_all_routes_replaced_under_load() {
         rig.apply();
         for at in [0, 1, 98, 99] {
             let line = format!("10.0.0.5:40000 > {}.{at}.0.1:53 udp len 4", 60 + round % 3);
-            let fate = rig.says(Edge::Subnet(web), &line).0;
+            let disposition = rig.says(Edge::Subnet(web), &line).0;
             match at % 2 {
-                0 => assert_eq!(fate, dropped(DropReason::RouteNone)),
-                _ => assert!(goes_on(fate), "{fate:?}"),
+                0 => assert_eq!(disposition, dropped(DropReason::RouteNone)),
+                _ => assert!(goes_on(disposition), "{disposition:?}"),
             }
         }
         rig.bystander_goes_on();
@@ -91,7 +93,7 @@ fn fault_29_a_network_is_deleted_and_made_again() {
     assert_eq!(rig.says(Edge::Subnet(old), &data).0, dropped(DropReason::UnknownEdge));
     assert_eq!(rig.says(Edge::Subnet(new), &data).0, dropped(DropReason::NoFlow));
     let answer = rig.says(Edge::Internet, &format!("{FILM} > {seen} tcp A seq 9001 ack 1001")).0;
-    assert!(matches!(answer, Fate::Drop(_)), "{answer:?}");
+    assert!(matches!(answer, Disposition::Drop(_)), "{answer:?}");
     rig.connect(new, "10.0.0.4:50002", FILM);
     rig.bystander_goes_on();
     rig.wait(Duration::from_secs(60));
@@ -167,7 +169,7 @@ fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
         let decide = |plane: &mut DataPlane, port: u16| {
             let mut packet = bytes(&format!("10.0.0.9:{port} > {ACCOUNT} tcp S"));
             let verdict = plane.process(Time(1), Edge::Subnet(web), &mut packet);
-            let Fate::Forward(forward) = verdict.fate else { panic!("{verdict:?}") };
+            let Disposition::Forward(forward) = verdict.disposition else { panic!("{verdict:?}") };
             (verdict.generation, forward.source == SourceMode::Preserved)
         };
         assert_eq!(decide(&mut plane, 1), (old.generation(), false));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vnetem::{DropReason, Edge, Fate, Headers, Malformed, Settings};
+use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Settings};
 use vnetem_packet_text::fragments;
 
 use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, goes_on, random, small};
@@ -18,8 +18,8 @@ fn fault_10_syn_flood() {
         let (host, port) = (number % 200 + 5, 1024 + number / 200);
         let line = format!("10.0.0.{host}:{port} > 93.184.216.34:80 tcp S seq {number}");
         match rig.says(Edge::Subnet(rig.web), &line).0 {
-            Fate::Drop(DropReason::FlowShareUsed) => refused += 1,
-            fate => assert!(goes_on(fate), "{fate:?}"),
+            Disposition::Drop(DropReason::FlowShareUsed) => refused += 1,
+            disposition => assert!(goes_on(disposition), "{disposition:?}"),
         }
         if number % 1000 == 0 {
             rig.bystander_goes_on();
@@ -66,10 +66,10 @@ fn fault_12_icmp_errors_about_nothing() {
     for port in 0..5_000 {
         let about = format!("20.1.1.1:{} > {FILM} tcp A", 2_000 + port);
         let line = format!("93.184.216.34 > 20.1.1.1 icmp unreachable port about {about}");
-        let (fate, _) = rig.says(Edge::Internet, &line);
+        let (disposition, _) = rig.says(Edge::Internet, &line);
         // One of the ports is the bystander's.
         let is_own = rig.seen().port() == 2_000 + port;
-        assert!(is_own || fate == dropped(DropReason::QuoteUnknown), "{fate:?}");
+        assert!(is_own || disposition == dropped(DropReason::QuoteUnknown), "{disposition:?}");
     }
     assert_eq!((rig.opened(), rig.made().len()), (1, 0));
     rig.bystander_goes_on();
@@ -83,8 +83,8 @@ fn fault_13_fragments_without_a_first() {
     for id in 0..5_000_u32 {
         let offset = 8 * (1 + id % 100);
         let line = format!("10.0.0.5 > 93.184.216.34 udp frag id {id} offset {offset} more len 64");
-        let fate = rig.says(near, &line).0;
-        assert_eq!(fate, dropped(DropReason::FragmentWithoutFirst));
+        let disposition = rig.says(near, &line).0;
+        assert_eq!(disposition, dropped(DropReason::FragmentWithoutFirst));
     }
     assert_eq!(rig.opened(), 1);
     let datagram = bytes("10.0.0.5:40000 > 93.184.216.34:53 udp len 300");
@@ -103,8 +103,12 @@ fn fault_14_one_byte_fragments() {
         for offset in (0..512).step_by(8) {
             let line =
                 format!("10.0.0.5 > 93.184.216.34 {protocol} frag id 5 offset {offset} more len 1");
-            let fate = rig.says(near, &line).0;
-            assert_eq!(fate, dropped(DropReason::Malformed(Malformed::FragmentLength)), "{line}");
+            let disposition = rig.says(near, &line).0;
+            assert_eq!(
+                disposition,
+                dropped(DropReason::Malformed(Malformed::FragmentLength)),
+                "{line}"
+            );
         }
     }
     let tiny = "10.0.0.5 > 93.184.216.34 tcp frag id 6 offset 0 more len 8";
@@ -131,16 +135,19 @@ fn fault_15_spoofed_sources() {
         (Edge::Internet, "20.1.1.1:1024"),
     ] {
         for port in 1..200 {
-            let (fate, _) = rig.says(edge, &format!("{source} > 8.8.8.8:{port} tcp S"));
+            let (disposition, _) = rig.says(edge, &format!("{source} > 8.8.8.8:{port} tcp S"));
             let spoofed = [DropReason::SpoofedSource, DropReason::MartianSource].map(dropped);
-            let dropped = matches!(fate, Fate::Drop(_));
-            assert!(spoofed.contains(&fate) || dropped && edge == Edge::Internet, "{fate:?}");
+            let dropped = matches!(disposition, Disposition::Drop(_));
+            assert!(
+                spoofed.contains(&disposition) || dropped && edge == Edge::Internet,
+                "{disposition:?}"
+            );
         }
     }
     // Beta has the bystander's very address; its packets are its own.
-    let (fate, _) =
+    let (disposition, _) =
         rig.says(Edge::Subnet(rig.beta), &format!("{BYSTANDER} > {FILM} tcp R seq 1001"));
-    assert_eq!(fate, dropped(DropReason::NoFlow));
+    assert_eq!(disposition, dropped(DropReason::NoFlow));
     assert_eq!((rig.opened(), rig.live()), (1, 1));
     rig.bystander_goes_on();
 }
@@ -157,8 +164,8 @@ fn fault_16_port_scan() {
     let mut seen = BTreeSet::new();
     for port in 1..2_000 {
         let line = format!("10.0.0.5:40000 > 93.184.216.34:{port} tcp S seq 5");
-        let (fate, after) = rig.says(Edge::Subnet(rig.web), &line);
-        assert!(goes_on(fate));
+        let (disposition, after) = rig.says(Edge::Subnet(rig.web), &line);
+        assert!(goes_on(disposition));
         let tuple = Headers::parse(&after).unwrap().tuple();
         assert!(seen.insert((tuple.source, tuple.destination)), "N1");
     }
@@ -183,8 +190,8 @@ fn fault_17_colliding_keys() {
             2000 - port
         );
         let edge = from(&rig, lines.len());
-        let (fate, _) = rig.says(edge, &format!("{ends} udp len 4"));
-        assert!(goes_on(fate), "flow {number}: {fate:?}");
+        let (disposition, _) = rig.says(edge, &format!("{ends} udp len 4"));
+        assert!(goes_on(disposition), "flow {number}: {disposition:?}");
         lines.push(ends);
     }
     assert_eq!(rig.live(), 4096);

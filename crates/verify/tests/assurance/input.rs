@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vnetem::packet::{Checksums, TransportChecksum};
-use vnetem::{DropReason, Edge, Fate, Headers, Malformed, Scope, Settings};
+use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Scope, Settings};
 use vnetem_packet_text::fragments;
 use vnetem_verify::toggling::toggle_under_tcp;
 
@@ -37,8 +37,8 @@ fn fault_01_any_bytes() {
             bytes[2..4].copy_from_slice(&(length as u16).to_be_bytes());
         }
         let edge = [Edge::Subnet(rig.web), Edge::Internet, Edge::Subnet(rig.beta)][number % 3];
-        let (fate, _) = rig.send(edge, &bytes);
-        assert!(!goes_on(fate), "noise has a right header checksum once in 65,536");
+        let (disposition, _) = rig.send(edge, &bytes);
+        assert!(!goes_on(disposition), "noise has a right header checksum once in 65,536");
     }
     let malformed: u64 =
         Malformed::ALL.map(|why| rig.drops(DropReason::Malformed(why))).iter().sum();
@@ -54,8 +54,11 @@ fn fault_02_truncated_at_every_length() {
     for packet in kinds() {
         for length in 0..packet.len() {
             let before = format!("{:?}", rig.plane.flow_counters());
-            let (fate, _) = rig.send(Edge::Subnet(rig.web), &packet[..length]);
-            assert!(matches!(fate, Fate::Drop(DropReason::Malformed(_))), "{length}: {fate:?}");
+            let (disposition, _) = rig.send(Edge::Subnet(rig.web), &packet[..length]);
+            assert!(
+                matches!(disposition, Disposition::Drop(DropReason::Malformed(_))),
+                "{length}: {disposition:?}"
+            );
             assert_eq!(format!("{:?}", rig.plane.flow_counters()), before);
             cuts += 1;
         }
@@ -73,8 +76,8 @@ fn fault_03_single_bit_flips() {
         for bit in 0..packet.len() * 8 {
             let mut flipped = packet.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let (fate, after) = rig.send(Edge::Subnet(rig.web), &flipped);
-            if goes_on(fate) {
+            let (disposition, after) = rig.send(Edge::Subnet(rig.web), &flipped);
+            if goes_on(disposition) {
                 assert!(bit >= 160, "a flipped header went on: bit {bit}");
                 let headers = Headers::parse(&after).unwrap();
                 let transport = Checksums::of(&after, &headers).transport;
@@ -156,9 +159,9 @@ fn fault_06_delayed_past_expiry() {
     rig.wait(Duration::from_secs(240));
     assert_eq!(rig.live(), 0);
     let late = format!("{BYSTANDER} > {FILM} tcp PA seq {mine} ack {theirs} len 10");
-    assert_eq!(rig.says(Edge::Subnet(rig.web), &late).0, Fate::Drop(DropReason::NoFlow));
+    assert_eq!(rig.says(Edge::Subnet(rig.web), &late).0, Disposition::Drop(DropReason::NoFlow));
     let answer = format!("{FILM} > {seen} tcp A seq {theirs} ack {mine}");
-    assert_eq!(rig.says(Edge::Internet, &answer).0, Fate::Drop(DropReason::Unsolicited));
+    assert_eq!(rig.says(Edge::Internet, &answer).0, Disposition::Drop(DropReason::Unsolicited));
     assert_eq!(rig.live(), 0);
     rig.call_the_film();
     rig.bystander_goes_on();
@@ -181,9 +184,9 @@ fn fault_08_trailers_and_padding() {
         for length in [1, 6, 18, 46] {
             let mut longer = packet.clone();
             longer.extend((0..length).map(|byte| byte as u8 ^ 0xa5));
-            let (fate, bytes) = bare.send(Edge::Subnet(bare.web), &packet);
+            let (disposition, bytes) = bare.send(Edge::Subnet(bare.web), &packet);
             let (same, with) = trailed.send(Edge::Subnet(trailed.web), &longer);
-            assert_eq!(same, fate);
+            assert_eq!(same, disposition);
             assert_eq!(with[..packet.len()], bytes[..]);
             assert_eq!(with[packet.len()..], longer[packet.len()..]);
         }
@@ -200,10 +203,10 @@ fn fault_09_wrong_checksums() {
     let wrong = DropReason::Malformed(Malformed::HeaderChecksum);
     for kind in ["tcp S", "udp len 9"] {
         let line = format!("10.0.0.5:40000 > {FILM} {kind}");
-        assert_eq!(rig.says(near, &format!("{line} bad-ip-checksum")).0, Fate::Drop(wrong));
+        assert_eq!(rig.says(near, &format!("{line} bad-ip-checksum")).0, Disposition::Drop(wrong));
         assert_eq!(rig.opened(), 1 + u64::from(kind != "tcp S"));
-        let (fate, after) = rig.says(near, &format!("{line} bad-checksum"));
-        assert!(goes_on(fate));
+        let (disposition, after) = rig.says(near, &format!("{line} bad-checksum"));
+        assert!(goes_on(disposition));
         let headers = Headers::parse(&after).unwrap();
         assert_ne!(headers.tuple().source, end("10.0.0.5:40000"));
         assert_eq!(Checksums::of(&after, &headers).transport, TransportChecksum::Wrong);

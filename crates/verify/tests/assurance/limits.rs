@@ -60,10 +60,10 @@ fn fault_20_fragment_table_full() {
         assert!(goes_on(rig.send(near, &datagram(id)[0]).0));
     }
     for id in 0..5 {
-        let fate = rig.send(near, &datagram(id)[1]).0;
+        let disposition = rig.send(near, &datagram(id)[1]).0;
         match id {
-            0 | 1 => assert_eq!(fate, dropped(DropReason::FragmentWithoutFirst)),
-            _ => assert!(goes_on(fate), "{id}: {fate:?}"),
+            0 | 1 => assert_eq!(disposition, dropped(DropReason::FragmentWithoutFirst)),
+            _ => assert!(goes_on(disposition), "{id}: {disposition:?}"),
         }
     }
     rig.bystander_goes_on();
@@ -82,8 +82,8 @@ fn fault_21_output_not_taken() {
     rig.apply();
     for host in 5..25 {
         let late = format!("10.0.0.{host}:40000 > {ACCOUNT} tcp A seq 1001 ack 9001 len 10");
-        let (fate, _) = rig.says(Edge::Subnet(rig.web), &late);
-        assert_eq!(fate, dropped(DropReason::SourceSwitched));
+        let (disposition, _) = rig.says(Edge::Subnet(rig.web), &late);
+        assert_eq!(disposition, dropped(DropReason::SourceSwitched));
         assert!(rig.plane.queued().0 <= 4);
     }
     assert_eq!((rig.live(), rig.plane.queued().0), (20, 2));

@@ -7,8 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use vnetem::packet::Checksums;
 use vnetem::{
-    DataPlane, DropReason, Edge, Fate, Headers, Ipv4Net, Network, Outbound, PoolRules, ServiceId,
-    Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
+    DataPlane, Disposition, DropReason, Edge, Headers, Ipv4Net, Network, Outbound, PoolRules,
+    ServiceId, Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
 };
 use vnetem_packet_text::Packet;
 
@@ -57,8 +57,10 @@ impl Rig {
     /// Opens a TCP connection, with numbers 1000 and 9000; gives the source that the far end sees.
     pub(crate) fn connect(&mut self, from: SubnetId, client: &str, server: &str) -> SocketAddrV4 {
         let near = Edge::Subnet(from);
-        let (fate, bytes) = self.says(near, &format!("{client} > {server} tcp S seq 1000"));
-        let Fate::Forward(forward) = fate else { panic!("{client} to {server}: {fate:?}") };
+        let (disposition, bytes) = self.says(near, &format!("{client} > {server} tcp S seq 1000"));
+        let Disposition::Forward(forward) = disposition else {
+            panic!("{client} to {server}: {disposition:?}")
+        };
         let seen = Headers::parse(&bytes).unwrap().tuple().source;
         let answer = format!("{server} > {seen} tcp SA seq 9000 ack 1001");
         assert!(goes_on(self.says(forward.to, &answer).0), "{answer}");
@@ -71,13 +73,13 @@ impl Rig {
     pub(crate) fn bystander_goes_on(&mut self) {
         let [mine, theirs] = self.next;
         let line = format!("{BYSTANDER} > {FILM} tcp PA seq {mine} ack {theirs} len 100");
-        let (fate, bytes) = self.says(Edge::Subnet(self.web), &line);
-        assert!(goes_on(fate), "the bystander was disturbed: {fate:?}");
+        let (disposition, bytes) = self.says(Edge::Subnet(self.web), &line);
+        assert!(goes_on(disposition), "the bystander was disturbed: {disposition:?}");
         assert_eq!(Headers::parse(&bytes).unwrap().tuple().source, self.external, "N3");
         let mine = mine.wrapping_add(100);
         let answer = format!("{FILM} > {} tcp PA seq {theirs} ack {mine} len 50", self.external);
-        let (fate, bytes) = self.says(Edge::Internet, &answer);
-        assert!(goes_on(fate), "the bystander's server was not heard: {fate:?}");
+        let (disposition, bytes) = self.says(Edge::Internet, &answer);
+        assert!(goes_on(disposition), "the bystander's server was not heard: {disposition:?}");
         assert_eq!(Headers::parse(&bytes).unwrap().tuple().destination, end(BYSTANDER), "N4");
         self.next = [mine, theirs.wrapping_add(50)];
     }
@@ -92,23 +94,23 @@ impl Rig {
         self.next
     }
 
-    pub(crate) fn says(&mut self, edge: Edge, line: &str) -> (Fate, Vec<u8>) {
+    pub(crate) fn says(&mut self, edge: Edge, line: &str) -> (Disposition, Vec<u8>) {
         self.send(edge, &bytes(line))
     }
 
     /// A packet through the data plane: O1, O2, O5, C1, N5, W1 and that nothing but a forwarded packet changes.
-    pub(crate) fn send(&mut self, edge: Edge, before: &[u8]) -> (Fate, Vec<u8>) {
+    pub(crate) fn send(&mut self, edge: Edge, before: &[u8]) -> (Disposition, Vec<u8>) {
         let mut after = before.to_vec();
         let traced = self.plane.trace(self.now, edge, before).verdict;
         let verdict = self.plane.process(self.now, edge, &mut after);
         assert_eq!(traced, verdict, "O5");
         assert_eq!(verdict.generation, self.plane.generation(), "C1");
-        match verdict.fate {
-            Fate::Forward(forward) => {
+        match verdict.disposition {
+            Disposition::Forward(forward) => {
                 let (old, new) = (Headers::parse(before).unwrap(), Headers::parse(&after).unwrap());
-                let outside =
+                let external =
                     matches!(forward.to, Edge::Internet | Edge::Service { identity: None, .. });
-                assert!(!outside || !new.source.is_private(), "N5: {new}");
+                assert!(!external || !new.source.is_private(), "N5: {new}");
                 let right = Checksums::of(before, &old).none_wrong();
                 assert_eq!(right, Checksums::of(&after, &new).none_wrong(), "W1, W3: {old}");
                 let is_kept = forward.source == SourceMode::Preserved;
@@ -117,7 +119,7 @@ impl Rig {
             _ => assert_eq!(before, after, "what goes no further stays as it is"),
         }
         self.accounts();
-        (verdict.fate, after)
+        (verdict.disposition, after)
     }
 
     /// All packets that the data plane made.
@@ -126,9 +128,9 @@ impl Rig {
         while let Some(transmit) = self.plane.poll_transmit(self.now) {
             let headers = Headers::parse(&transmit.packet).unwrap();
             assert!(Checksums::of(&transmit.packet, &headers).none_wrong(), "R11");
-            let outside =
+            let external =
                 matches!(transmit.to, Edge::Internet | Edge::Service { identity: None, .. });
-            assert!(!outside || !headers.source.is_private(), "N5: {headers}");
+            assert!(!external || !headers.source.is_private(), "N5: {headers}");
             made.push(transmit);
         }
         while self.plane.poll_event().is_some() {}
@@ -195,12 +197,12 @@ pub(crate) fn pool(address: [u8; 4], first_port: u16, last_port: u16) -> Outboun
     Outbound::Pool { addresses, first_port, last_port, rules: PoolRules::AZURE }
 }
 
-pub(crate) fn goes_on(fate: Fate) -> bool {
-    matches!(fate, Fate::Forward(_))
+pub(crate) fn goes_on(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Forward(_))
 }
 
-pub(crate) fn dropped(reason: DropReason) -> Fate {
-    Fate::Drop(reason)
+pub(crate) fn dropped(reason: DropReason) -> Disposition {
+    Disposition::Drop(reason)
 }
 
 pub(crate) fn bytes(line: &str) -> Vec<u8> {

@@ -54,7 +54,7 @@ pub(super) fn disjoint(
     Ok(())
 }
 
-pub(super) fn inside(
+pub(super) fn internal(
     inner: Ipv4Net,
     owner: &str,
     containers: &[Ipv4Net],

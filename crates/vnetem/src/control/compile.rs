@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Generation, IdleMinutes, PoolRules, Tenant, TimerProfile};
+use vnetem_nat::{Generation, IdleMinutes, PoolRules, RevalidationKey, Tenant, TimerProfile};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use super::check::PublicOwner;
@@ -16,8 +16,8 @@ use super::{Endpoint, LoadBalancer, Network, Outbound, Resource, RouteTable, Sco
 use crate::snapshot::ranges::is_somebodys;
 use crate::snapshot::tenant::{tenant_of_site, tenant_of_vnet};
 use crate::snapshot::{
-    EndpointView, LagView, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
-    ResourceView, ServiceMap, SiteView, SubnetView, Touched, Translator, VnetView,
+    EndpointView, Invalidated, Method, NicView, OutboundView, PlaceView, PortPool, ResourceMap,
+    ResourceView, RolloutStateView, ServiceMap, SiteView, SubnetView, Translator, VnetView,
 };
 use crate::{NicId, Snapshot};
 
@@ -33,7 +33,7 @@ type Shared<'a> = BTreeMap<(VnetId, &'a RouteTable), Winners>;
 impl Network {
     pub(super) fn compile(&self, generation: Generation) -> Snapshot {
         let old = &*self.compiled;
-        let mut touched = BTreeSet::new();
+        let mut invalidated = BTreeSet::new();
         let mut snapshot = Snapshot {
             generation,
             lineage: old.lineage.next(generation),
@@ -43,10 +43,10 @@ impl Network {
         };
         if self.dirty.services {
             snapshot.services = Arc::new(self.compile_services());
-            self.touch_services(old, &snapshot, &mut touched);
+            self.touch_services(old, &snapshot, &mut invalidated);
         }
         if self.dirty.resources {
-            self.touch_resources(old, &mut touched);
+            self.touch_resources(old, &mut invalidated);
             snapshot.resources = Arc::new(self.compile_resources());
         }
         for &id in &self.dirty.vnets {
@@ -56,7 +56,7 @@ impl Network {
             };
         }
         if !self.dirty.vnets.is_empty() {
-            snapshot.homes = Arc::new(self.homes.clone());
+            snapshot.vnet_by_subnet = Arc::new(self.vnet_by_subnet.clone());
             snapshot.nics = Arc::new(self.compile_nics());
             snapshot.private = Arc::new(self.compile_private());
         }
@@ -67,29 +67,34 @@ impl Network {
                 snapshot.tenants = Arc::new(tenants);
             }
         }
-        self.compile_places(old, &mut snapshot, &mut touched);
+        self.compile_places(old, &mut snapshot, &mut invalidated);
         snapshot.guards = self.compile_guards(old);
-        snapshot.policies = self.compile_policies(old, &mut touched);
+        snapshot.policies = self.compile_policies(old, &mut invalidated);
         if !self.dirty.places.is_empty() || !self.dirty.vnets.is_empty() {
             snapshot.public = Arc::new(self.compile_public());
             let ends = (snapshot.public.first_key_value(), snapshot.public.last_key_value());
             snapshot.public_bounds = ends.0.zip(ends.1).map(|((low, _), (high, _))| (*low, *high));
-            snapshot.gates.set_internet(snapshot.public_bounds);
+            snapshot.ingress_table.set_internet(snapshot.public_bounds);
             snapshot.clamps = self.subnets.values().any(|subnet| match &subnet.outbound {
                 Outbound::Pool { rules, .. } => rules.segment_size.is_some(),
                 _ => false,
             });
         }
-        let touched = if self.dirty.policies {
-            Touched::Everything
+        let invalidated = if self.dirty.policies {
+            Invalidated::Everything
         } else {
-            Touched::Cells(touched.into_iter().collect())
+            Invalidated::Cells(invalidated.into_iter().collect())
         };
-        snapshot.log = Arc::new(old.log.with(generation, touched));
+        snapshot.log = Arc::new(old.log.with(generation, invalidated));
         snapshot
     }
 
-    fn compile_places(&self, old: &Snapshot, new: &mut Snapshot, touched: &mut BTreeSet<Cell>) {
+    fn compile_places(
+        &self,
+        old: &Snapshot,
+        new: &mut Snapshot,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) {
         // A change of a virtual network concerns its own subnets, those of its peers and the sites it is connected to.
         let mut near: BTreeSet<VnetId> = self.dirty.vnets.clone();
         let mut places = self.dirty.places.clone();
@@ -108,7 +113,7 @@ impl Network {
             places.extend(self.subnets.keys().map(|id| id.0));
         }
         new.places.resize(self.next_place as usize + 1, None);
-        new.gates.resize(new.places.len());
+        new.ingress_table.resize(new.places.len());
         let mut shared = Shared::new();
         for number in places {
             let view = self.compile_place(number, &new.services, &mut shared);
@@ -118,9 +123,9 @@ impl Network {
                     PlaceView::Subnet(view) => near.contains(&view.vnet),
                     PlaceView::Site(_) => !self.dirty.vnets.is_empty(),
                 };
-                self.touch_place(number, before, view.as_ref(), delivery, touched);
+                self.touch_place(number, before, view.as_ref(), delivery, invalidated);
             }
-            new.gates.set(number, view.as_ref());
+            new.ingress_table.set(number, view.as_ref());
             if let Some(slot) = new.places.get_mut(number as usize) {
                 *slot = view;
             }
@@ -160,7 +165,7 @@ impl Network {
         shared: &mut Shared<'a>,
     ) -> Option<SubnetView> {
         let vnet = self.vnets.get(&subnet.vnet)?;
-        let (routes, losers) = shared
+        let (routes, overridden) = shared
             .entry((subnet.vnet, &subnet.table))
             .or_insert_with_key(|(_, table)| self.compile_routes(subnet.vnet, vnet, table))
             .clone();
@@ -185,26 +190,27 @@ impl Network {
         };
         let endpoints =
             subnet.endpoints.iter().map(|(&service, endpoint)| view_of(service, endpoint));
-        let lags = subnet.lags.iter().map(|(&service, lag)| LagView {
-            service,
-            before: lag.before.as_ref().map(|endpoint| view_of(service, endpoint)),
-            seed: lag.seed,
-            reached: lag.reached,
-        });
+        let rollout_states =
+            subnet.rollout_states.iter().map(|(&service, rollout_state)| RolloutStateView {
+                service,
+                before: rollout_state.before.as_ref().map(|endpoint| view_of(service, endpoint)),
+                seed: rollout_state.seed,
+                reached: rollout_state.reached,
+            });
         Some(SubnetView {
             id,
             name: subnet.name.clone(),
             vnet: subnet.vnet,
             prefix: subnet.prefix,
             nics: self.nics_in(subnet.vnet, subnet.prefix),
-            losers,
+            overridden,
             routes,
             endpoints: endpoints.collect(),
-            lags: lags.collect(),
+            rollout_states: rollout_states.collect(),
             outbound: compile_outbound(&subnet.outbound, subnet.idle),
             region: services.region_number(&vnet.placement.region),
             is_placed: !vnet.placement.region.is_empty(),
-            keeps: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
+            retained: subnet.outbound.addresses().iter().chain(&subnet.former).copied().collect(),
         })
     }
 

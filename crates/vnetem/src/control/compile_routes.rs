@@ -35,7 +35,7 @@ impl Network {
     /// All candidates of a subnet and what becomes of each.
     pub(super) fn compile_routes(&self, id: VnetId, vnet: &Vnet, table: &RouteTable) -> Winners {
         let mut candidates: Candidates<Preference<'_>, NextHop> = Candidates::new();
-        let mut losers = Vec::new();
+        let mut overridden = Vec::new();
         for (&prefix, route) in &table.routes {
             candidates.insert(prefix, (RouteSource::User, None), route.next_hop);
         }
@@ -49,7 +49,7 @@ impl Network {
         let source = RouteSource::VirtualNetworkGateway;
         for (prefix, next_hop) in announced(vnet).filter(|_| table.bgp_propagation) {
             match overriding(table, &system, prefix) {
-                Some(by) => losers.push((Route { prefix, source, next_hop }, by)),
+                Some(by) => overridden.push((Route { prefix, source, next_hop }, by)),
                 None => _ = candidates.insert(prefix, (source, None), next_hop),
             }
         }
@@ -72,7 +72,7 @@ impl Network {
             let (prefix, source) = (Ipv4Net::from(endpoint.address), RouteSource::Default);
             let next_hop = NextHop::InterfaceEndpoint(id);
             if self.is_overridden(endpoint, table) {
-                losers.push((Route { prefix, source, next_hop }, RouteSource::User));
+                overridden.push((Route { prefix, source, next_hop }, RouteSource::User));
             } else {
                 candidates.insert(prefix, (source, None), next_hop);
             }
@@ -83,11 +83,11 @@ impl Network {
             if let Some(&((source, _), next_hop)) = candidates.next() {
                 winners.push((prefix, (source, next_hop)));
                 for &((loser, _), next_hop) in candidates {
-                    losers.push((Route { prefix, source: loser, next_hop }, source));
+                    overridden.push((Route { prefix, source: loser, next_hop }, source));
                 }
             }
         }
-        (winners.into_iter().collect(), Arc::new(losers))
+        (winners.into_iter().collect(), Arc::new(overridden))
     }
 
     /// System routes to hosts: the network's ranges and those of its peers.

@@ -93,7 +93,7 @@ impl Network {
         }
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.insert(service, endpoint);
-            subnet.lags.remove(&service);
+            subnet.rollout_states.remove(&service);
         }
         self.dirty.places.insert(id.0);
         Ok(())
@@ -110,7 +110,7 @@ impl Network {
         self.check_no_policies(id, service)?;
         if let Some(subnet) = self.subnets.get_mut(&id) {
             subnet.endpoints.remove(&service);
-            subnet.lags.remove(&service);
+            subnet.rollout_states.remove(&service);
         }
         self.dirty.places.insert(id.0);
         Ok(())
@@ -123,7 +123,7 @@ impl Network {
     /// The subnet does not exist.
     pub fn provisioning_state(&self, id: SubnetId) -> Result<ProvisioningState, EditError> {
         let subnet = self.subnet(id)?;
-        Ok(if self.dirty.places.contains(&id.0) || !subnet.lags.is_empty() {
+        Ok(if self.dirty.places.contains(&id.0) || !subnet.rollout_states.is_empty() {
             ProvisioningState::Updating
         } else {
             ProvisioningState::Succeeded

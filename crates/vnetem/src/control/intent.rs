@@ -8,7 +8,7 @@ use vnetem_authz::Firewall;
 use vnetem_nat::{IdleMinutes, PoolRules};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
-use super::{Endpoint, Lag};
+use super::{Endpoint, RolloutState};
 use crate::{NextHop, ServiceId};
 
 /// A virtual network.
@@ -66,7 +66,7 @@ pub struct Subnet {
     /// The endpoints that are enabled, by service.
     pub endpoints: BTreeMap<ServiceId, Endpoint>,
     /// Changes of endpoints that have not reached every host yet (S-28).
-    pub lags: BTreeMap<ServiceId, Lag>,
+    pub rollout_states: BTreeMap<ServiceId, RolloutState>,
     /// How flows to public addresses leave.
     pub outbound: Outbound,
     /// The idle timeout of its NAT gateway, if it is not the data plane's (N-15).

@@ -137,7 +137,7 @@ impl Network {
         }
         let owner = format!("subnet {name}");
         check::canonical(prefix)?;
-        check::inside(prefix, &owner, &network.ranges, || format!("vnet {}", network.name))?;
+        check::internal(prefix, &owner, &network.ranges, || format!("vnet {}", network.name))?;
         for other in self.subnets.values().filter(|other| other.vnet == vnet) {
             let holder = format!("subnet {}", other.name);
             check::disjoint((&[prefix], &owner), (&[other.prefix], &holder))?;
@@ -149,14 +149,14 @@ impl Network {
             prefix,
             table: RouteTable::default(),
             endpoints: BTreeMap::new(),
-            lags: BTreeMap::new(),
+            rollout_states: BTreeMap::new(),
             outbound: Outbound::Private,
             idle: None,
             former: BTreeSet::new(),
         };
         self.subnets.insert(id, subnet);
-        self.homes.resize(id.0 as usize, None);
-        self.homes.push(Some(vnet));
+        self.vnet_by_subnet.resize(id.0 as usize, None);
+        self.vnet_by_subnet.push(Some(vnet));
         self.dirty.vnets.insert(vnet);
         Ok(id)
     }
@@ -292,7 +292,7 @@ impl Network {
         }
         let owner = format!("nic {name}");
         let container = || format!("subnet {}", place.name);
-        check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::internal(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
         check::free(address, &owner, place)?;
         let vnet = place.vnet;
         self.check_host(vnet, address, &owner)?;

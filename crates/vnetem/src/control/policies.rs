@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vnetem_authz::{EndpointPolicies, EndpointPolicy, PolicyError};
-use vnetem_nat::Cell;
+use vnetem_nat::RevalidationKey;
 use vnetem_packet::{SubnetId, VnetId};
 
 use super::services::region_key;
 use super::{Network, Placement, Subnet};
-use crate::edge::cell;
+use crate::edge::revalidation_key;
 use crate::snapshot::Attached;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
 
@@ -231,13 +231,16 @@ impl Network {
     pub(super) fn compile_policies(
         &self,
         old: &Snapshot,
-        touched: &mut BTreeSet<Cell>,
+        invalidated: &mut BTreeSet<RevalidationKey>,
     ) -> Arc<Attached> {
         if self.dirty.policed.is_empty() {
             return Arc::clone(&old.policies);
         }
-        touched.extend(
-            self.dirty.policed.iter().map(|&(subnet, service)| cell(subnet.0, Some(service))),
+        invalidated.extend(
+            self.dirty
+                .policed
+                .iter()
+                .map(|&(subnet, service)| revalidation_key(subnet.0, Some(service))),
         );
         let attached = self.policies.attached.keys();
         Arc::new(attached.map(|&key| (key, self.attached_policies(key))).collect())

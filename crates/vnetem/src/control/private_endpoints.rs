@@ -72,7 +72,7 @@ impl Network {
         }
         let owner = format!("private endpoint {name}");
         let container = || format!("subnet {}", place.name);
-        check::inside(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::internal(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
         check::free(address, &owner, place)?;
         let vnet = place.vnet;
         self.check_host(vnet, address, &owner)?;

@@ -5,12 +5,12 @@ use core::net::Ipv4Addr;
 use vnetem_packet::SubnetId;
 
 use super::{Endpoint, Network};
-use crate::snapshot::wave::{WAVES, wave};
+use crate::snapshot::stage::{STAGES, stage};
 use crate::{EditError, ServiceId};
 
 /// What hosts still have that a change has not reached. They follow one after the other, in waves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lag {
+pub struct RolloutState {
     /// What stood before the change: an endpoint, or none.
     pub before: Option<Endpoint>,
     /// Decides in which wave a host is.
@@ -19,12 +19,12 @@ pub struct Lag {
     pub reached: u8,
 }
 
-impl Lag {
+impl RolloutState {
     /// Whether a host of the subnet has the change already, and not what stood before. Which host comes when follows from the seed alone
     /// (U-13).
     #[must_use]
     pub fn has_reached(&self, subnet: SubnetId, host: Ipv4Addr) -> bool {
-        wave(self.seed, subnet, host) < self.reached
+        stage(self.seed, subnet, host) < self.reached
     }
 }
 
@@ -39,7 +39,7 @@ impl Network {
     ) -> Result<(), EditError> {
         self.subnet(id)?;
         if let Some(subnet) = self.subnets.get_mut(&id) {
-            subnet.lags.insert(service, Lag { before, seed, reached: 0 });
+            subnet.rollout_states.insert(service, RolloutState { before, seed, reached: 0 });
         }
         self.dirty.places.insert(id.0);
         Ok(())
@@ -50,14 +50,14 @@ impl Network {
         &mut self,
         id: SubnetId,
         service: ServiceId,
-        waves: u8,
+        stages: u8,
     ) -> Result<(), EditError> {
         self.subnet(id)?;
         if let Some(subnet) = self.subnets.get_mut(&id) {
-            if waves >= WAVES {
-                subnet.lags.remove(&service);
-            } else if let Some(lag) = subnet.lags.get_mut(&service) {
-                lag.reached = waves;
+            if stages >= STAGES {
+                subnet.rollout_states.remove(&service);
+            } else if let Some(rollout_state) = subnet.rollout_states.get_mut(&service) {
+                rollout_state.reached = stages;
             }
         }
         self.dirty.places.insert(id.0);

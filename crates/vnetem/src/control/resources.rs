@@ -61,7 +61,7 @@ impl Network {
         }
         let owner = format!("resource {name}");
         let container = || format!("service {}", holder.name);
-        check::inside(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
+        check::internal(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
         let (name, placement, rules) = (name.to_owned(), Placement::default(), rules.into());
         let (secondary, path) = (None, String::new());
         let resource = Resource { name, service, address, secondary, placement, path, rules };
@@ -89,7 +89,7 @@ impl Network {
         if let Some(address) = address {
             let owner = format!("resource {}", resource.name);
             let container = || format!("service {}", holder.name);
-            check::inside(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
+            check::internal(Ipv4Net::from(address), &owner, &holder.prefixes, container)?;
         }
         let changed = Resource { secondary: address, ..resource.clone() };
         self.replace_resource(id, changed)
@@ -315,7 +315,7 @@ impl Network {
     }
 
     fn home(&self, subnet: SubnetId) -> Option<VnetId> {
-        self.homes.get(subnet.0 as usize).copied().flatten()
+        self.vnet_by_subnet.get(subnet.0 as usize).copied().flatten()
     }
 }
 

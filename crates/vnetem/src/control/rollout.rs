@@ -7,7 +7,7 @@ use vnetem_authz::Firewall;
 use vnetem_nat::Time;
 use vnetem_packet::SubnetId;
 
-use crate::snapshot::wave::{WAVES, mix};
+use crate::snapshot::stage::{STAGES, mix};
 use crate::{EditError, Endpoint, Network, ResourceId, ServiceId};
 
 /// Makes edits of a [`Network`] as slowly as the platform does.
@@ -109,10 +109,10 @@ impl Rollout {
         );
         let draw = self.draw();
         network.hold_back(subnet, service, before, draw)?;
-        for wave in 1..=WAVES {
-            let due = now + self.endpoints * u32::from(wave) / u32::from(WAVES);
-            let step = Step::Reach(subnet, service, wave);
-            self.pending.insert((due, self.begun, wave), step);
+        for stage in 1..=STAGES {
+            let due = now + self.endpoints * u32::from(stage) / u32::from(STAGES);
+            let step = Step::Reach(subnet, service, stage);
+            self.pending.insert((due, self.begun, stage), step);
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Rollout {
         let mut edited = false;
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 <= now) {
             let done = match entry.remove() {
-                Step::Reach(subnet, service, waves) => network.reach(subnet, service, waves),
+                Step::Reach(subnet, service, stages) => network.reach(subnet, service, stages),
                 Step::Rules(resource, rules) => network.set_accepted_rules(resource, *rules),
             };
             edited |= done.is_ok();

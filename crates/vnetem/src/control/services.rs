@@ -125,7 +125,7 @@ impl Network {
             let owner = format!("resource {}", resource.name);
             let container = || format!("service {}", service.name);
             for address in resource.addresses() {
-                check::inside(Ipv4Net::from(address), &owner, prefixes, container)?;
+                check::internal(Ipv4Net::from(address), &owner, prefixes, container)?;
             }
         }
         if let Some(service) = self.services.get_mut(usize::from(id.0)) {

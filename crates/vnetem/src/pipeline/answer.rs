@@ -6,7 +6,7 @@ use vnetem_packet::FiveTuple;
 
 use crate::edge::{EdgeCode, Place};
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{Decision, Hit, Judgement, Renewal};
+use crate::pipeline::decision::{CachedDecision, Decision, Hit, Renewal};
 use crate::pipeline::origin::Entry;
 use crate::pipeline::path::Path;
 use crate::pipeline::trace::{Note, Step};
@@ -51,12 +51,12 @@ impl Pipeline<'_> {
         self,
         entry: Entry<'_>,
         hit: Hit,
-        flow: &Flow<Judgement>,
+        flow: &Flow<CachedDecision>,
         renewed: Option<Renewal>,
         note: &mut impl Note,
     ) -> Decision {
         let answer = flow.tuple(hit.side);
-        self.explain(entry, flow.judgement.near, &answer, note);
+        self.explain(entry, flow.cached.near, &answer, note);
         match self.answer_path(entry, &answer, note) {
             Ok(to) => Decision::Answer(hit, renewed, to),
             Err(Lost::Drop(reason)) => Decision::Drop(reason, None),
@@ -66,13 +66,13 @@ impl Pipeline<'_> {
 
     /// Whether what comes from a side of a flow is an answer that does not go back the way the
     /// question came.
-    pub(crate) fn is_answer_elsewhere(self, flow: &Flow<Judgement>, side: Side) -> bool {
-        let Flow { opener, judgement, .. } = *flow;
+    pub(crate) fn is_answer_elsewhere(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
+        let Flow { initiator, cached, .. } = *flow;
         let far = || {
             let answer = flow.tuple(side);
-            self.far_of(judgement.near, judgement.far.plain(), &answer, &mut ())
+            self.far_of(cached.near, cached.far.plain(), &answer, &mut ())
         };
-        side != opener && far().answers_elsewhere()
+        side != initiator && far().answers_elsewhere()
     }
 
     /// Where such an answer leaves.

@@ -4,7 +4,7 @@ use vnetem_nat::{Flow, Side};
 use vnetem_packet::FiveTuple;
 
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{Decision, Judgement};
+use crate::pipeline::decision::{CachedDecision, Decision};
 use crate::pipeline::trace::{Note, Step};
 
 impl Pipeline<'_> {
@@ -20,18 +20,18 @@ impl Pipeline<'_> {
         }
     }
 
-    fn note_flow(self, flow: &Flow<Judgement>, note: &mut impl Note) {
+    fn note_flow(self, flow: &Flow<CachedDecision>, note: &mut impl Note) {
         let translated = flow.is_translated().then_some(flow.external);
-        if flow.opener == Side::Outside {
+        if flow.initiator == Side::External {
             // Who calls keeps its source, and the configuration only says whose the address is.
             note.step(|| Step::Source { translated: None, identity: None });
             return;
         }
-        let Some(entry) = self.entry_of(flow.judgement.near, *flow.inside.ip()) else { return };
+        let Some(entry) = self.entry_of(flow.cached.near, *flow.internal.ip()) else { return };
         let tuple =
-            FiveTuple { protocol: flow.protocol, source: flow.inside, destination: flow.remote };
+            FiveTuple { protocol: flow.protocol, source: flow.internal, destination: flow.remote };
         let Ok(path) = self.path(entry, &tuple, false, note) else { return };
-        let identity = self.identity(path.far, *flow.inside.ip());
+        let identity = self.identity(path.far, *flow.internal.ip());
         note.step(|| Step::Source { translated, identity });
         let (_, access) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         if let Some((resource, access)) = access {

@@ -8,20 +8,20 @@ use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
 
 use crate::edge::EdgeCode;
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{Decision, Hit, Judgement, rewrite_error};
-use crate::pipeline::origin::{Entry, Origin, Parties};
+use crate::pipeline::decision::{CachedDecision, Decision, Hit, rewrite_error};
+use crate::pipeline::origin::{Entry, FlowEnds, Origin};
 use crate::pipeline::trace::Note;
 use crate::{DropReason, Forward};
 
 impl<'a> Pipeline<'a> {
     /// Whether packets from a side of a flow turn round.
-    pub(crate) fn turns_round(self, flow: &Flow<Judgement>, side: Side) -> bool {
-        self.edge_of(flow, side.other()) == EdgeCode::OURS
+    pub(crate) fn turns_round(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
+        self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
     }
 
     /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is told of a refusal.
     pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
-        let (entry, tuple) = (turned(), headers.tuple());
+        let (entry, tuple) = (hairpinned(), headers.tuple());
         let decision = match headers.fragment {
             // Without ports, two hosts behind one public address have the same end.
             Fragment::Later { .. } => self.decide_later_fragment(entry, headers, note),
@@ -49,19 +49,19 @@ impl<'a> Pipeline<'a> {
     ) -> Option<(Rewrite, Rewrite, Forward)> {
         let flow = self.flows.flow(hit.id)?;
         let (outer, inner) = rewrite_error(&flow, hit.side);
-        let forward = self.forward(&Parties::of(&flow), hit.side);
+        let forward = self.forward(&FlowEnds::of(&flow), hit.side);
         if !self.turns_round(&flow, hit.side) {
             return Some((outer, inner, forward));
         }
         let quoted = inner.applied(&quote.headers).tuple();
-        let (landing, flow) = self.quoted(turned(), headers.destination, &quoted)?;
+        let (landing, flow) = self.quoted(hairpinned(), headers.destination, &quoted)?;
         let (last_outer, last_inner) = rewrite_error(&flow, landing.side);
-        let to = self.forward(&Parties::of(&flow), landing.side).to;
+        let to = self.forward(&FlowEnds::of(&flow), landing.side).to;
         Some((outer.then(last_outer), inner.then(last_inner), Forward { to, ..forward }))
     }
 }
 
 /// Who sends a packet that turned round, as its receiver can know.
-const fn turned<'a>() -> Entry<'a> {
-    Entry { code: EdgeCode::OURS, zone: Zone::PUBLIC, origin: Origin::Internet }
+const fn hairpinned<'a>() -> Entry<'a> {
+    Entry { code: EdgeCode::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet }
 }

@@ -9,18 +9,18 @@ use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::Judgement;
+use crate::pipeline::decision::CachedDecision;
 use crate::snapshot::ranges::is_reserved;
 use crate::snapshot::{SiteView, SubnetView};
-use crate::{DropReason, Edge, Forward, Mark, NicId, Snapshot, SourceMode};
+use crate::{AccessVerdict, DropReason, Edge, Forward, NicId, Snapshot, SourceMode};
 
 /// What of a flow decides how its packets leave.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parties {
-    opener: Side,
-    inside: SocketAddrV4,
+pub(crate) struct FlowEnds {
+    initiator: Side,
+    internal: SocketAddrV4,
     external: SocketAddrV4,
-    judgement: Judgement,
+    cached: CachedDecision,
 }
 
 /// Who sent a packet, as far as its edge tells.
@@ -167,7 +167,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The entry of a flow's opener, as it would be made today; `None` if the place is gone.
-    pub(crate) fn entry_of(self, near: EdgeCode, opener: Ipv4Addr) -> Option<Entry<'a>> {
+    pub(crate) fn entry_of(self, near: EdgeCode, initiator: Ipv4Addr) -> Option<Entry<'a>> {
         let (code, origin) = match near.place() {
             Place::Internet => (near, Origin::Internet),
             Place::Subnet(id) => {
@@ -178,10 +178,10 @@ impl<'a> Pipeline<'a> {
                         return near;
                     }
                     let view = self.snapshot.vnets.get(&subnet.vnet);
-                    let private = view.and_then(|vnet| vnet.private.get(&opener).copied());
+                    let private = view.and_then(|vnet| vnet.private.get(&initiator).copied());
                     private.map_or(near, EdgeCode::private)
                 };
-                (subnet.nic(opener).map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
+                (subnet.nic(initiator).map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
             }
             Place::Nic(id) => {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
@@ -197,34 +197,39 @@ impl<'a> Pipeline<'a> {
 
     /// The edge at which a side of a flow stands.
     #[inline]
-    pub(crate) fn edge_of(self, flow: &Flow<Judgement>, side: Side) -> EdgeCode {
-        if side == flow.opener { flow.judgement.near } else { flow.judgement.far.plain() }
+    pub(crate) fn edge_of(self, flow: &Flow<CachedDecision>, side: Side) -> EdgeCode {
+        if side == flow.initiator { flow.cached.near } else { flow.cached.far.plain() }
     }
 
     /// The public form of an edge; an endpoint's identity has the flow's private address.
-    pub(crate) fn edge(self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
-        self.snapshot.edge(code, inside)
+    pub(crate) fn edge(self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
+        self.snapshot.edge(code, internal)
     }
 
     /// How a packet of a flow leaves.
-    pub(crate) fn forward(self, parties: &Parties, side: Side) -> Forward {
-        let to = parties.judgement.of(side != parties.opener);
-        parties.forward(self.edge(to, *parties.inside.ip()), side)
+    pub(crate) fn forward(self, flow_ends: &FlowEnds, side: Side) -> Forward {
+        let to = flow_ends.cached.of(side != flow_ends.initiator);
+        flow_ends.forward(self.edge(to, *flow_ends.internal.ip()), side)
     }
 
     /// How an answer leaves that does not go back the way the question came.
-    pub(crate) fn elsewhere(self, flow: &Flow<Judgement>, side: Side, to: EdgeCode) -> Forward {
+    pub(crate) fn elsewhere(
+        self,
+        flow: &Flow<CachedDecision>,
+        side: Side,
+        to: EdgeCode,
+    ) -> Forward {
         let to = self.edge(to, *flow.tuple(side).source.ip());
-        Parties::of(flow).forward(to, side)
+        FlowEnds::of(flow).forward(to, side)
     }
 
     /// How a packet leaves that comes round again to an appliance.
     pub(crate) fn again(self, far: EdgeCode, source: Ipv4Addr) -> Forward {
         Forward {
             to: self.edge(far, source),
-            direction: Direction::Forward,
+            direction: Direction::Original,
             source: SourceMode::Preserved,
-            mark: Mark::Unjudged,
+            access: AccessVerdict::Unjudged,
         }
     }
 
@@ -291,7 +296,7 @@ impl<'a> Pipeline<'a> {
 /// Edges as the public knows them.
 impl Snapshot {
     /// The public form of an edge; an endpoint's identity has the flow's private address.
-    pub(crate) fn edge(&self, code: EdgeCode, inside: Ipv4Addr) -> Edge {
+    pub(crate) fn edge(&self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
         match code.place() {
             Place::Internet => Edge::Internet,
             Place::Subnet(id) => Edge::Subnet(id),
@@ -302,7 +307,7 @@ impl Snapshot {
             Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
             Place::Platform(id) => Edge::Platform(id),
             Place::Endpoint(service, _) => {
-                Edge::Service { service, identity: self.identity(code, inside) }
+                Edge::Service { service, identity: self.identity(code, internal) }
             }
         }
     }
@@ -326,36 +331,36 @@ impl Origin<'_> {
     }
 }
 
-impl Parties {
-    pub(crate) fn of(flow: &Flow<Judgement>) -> Self {
-        let Flow { opener, inside, external, judgement, .. } = *flow;
-        Self { opener, inside, external, judgement }
+impl FlowEnds {
+    pub(crate) fn of(flow: &Flow<CachedDecision>) -> Self {
+        let Flow { initiator, internal, external, cached, .. } = *flow;
+        Self { initiator, internal, external, cached }
     }
 
     #[inline]
-    pub(crate) fn of_hit(hit: &Hit<Judgement>) -> Self {
-        let Hit { opener, inside, external, judgement, .. } = *hit;
-        Self { opener, inside, external, judgement }
+    pub(crate) fn of_hit(hit: &Hit<CachedDecision>) -> Self {
+        let Hit { initiator, internal, external, cached, .. } = *hit;
+        Self { initiator, internal, external, cached }
     }
 
     /// How a packet from a side leaves by this edge.
     #[inline(always)]
     pub(crate) fn forward(&self, to: Edge, side: Side) -> Forward {
-        let Self { opener, inside, external, judgement } = *self;
+        let Self { initiator, internal, external, cached } = *self;
         Forward {
             to,
-            direction: side.direction(opener),
-            source: match external == inside || opener == Side::Outside {
+            direction: side.direction(initiator),
+            source: match external == internal || initiator == Side::External {
                 true => SourceMode::Preserved,
                 false => SourceMode::Translated(external),
             },
-            mark: judgement.mark,
+            access: cached.access,
         }
     }
 
-    pub(crate) fn opening(new: &NewFlow<Judgement>) -> Self {
-        let NewFlow { opener, inside, external, judgement, .. } = *new;
-        Self { opener, inside, external, judgement }
+    pub(crate) fn opening(new: &NewFlow<CachedDecision>) -> Self {
+        let NewFlow { initiator, internal, external, cached, .. } = *new;
+        Self { initiator, internal, external, cached }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use core::net::SocketAddrV4;
 
-use vnetem_nat::{Chosen, Flow, Mapping, NoTuple, Pool, PoolRules, Sharing, Side, Wanted};
+use vnetem_nat::{Chosen, Flow, Mapping, MappingPolicy, NoTuple, Pool, PoolRules, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::edge::Place;
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::Judgement;
+use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, Origin};
 use crate::pipeline::path::Path;
 use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
@@ -63,10 +63,10 @@ impl<'a> Pipeline<'a> {
     ) -> Result<Chosen, NoTuple> {
         let wanted = Wanted {
             protocol: tuple.protocol,
-            inside: tuple.source,
-            inside_zone: entry.zone,
+            internal: tuple.source,
+            internal_zone: entry.zone,
             remote: tuple.destination,
-            outside_zone: path.zone,
+            external_zone: path.zone,
             suggestion: self.suggestion,
         };
         // N-22: over UDP a load balancer is a port-restricted cone.
@@ -93,8 +93,8 @@ impl<'a> Pipeline<'a> {
                 && let Some(address) = addresses.first()
             {
                 let external = SocketAddrV4::new(*address, tuple.source.port());
-                let sharing = Sharing::ONE_TO_ONE.with_timers(rules.timers);
-                return Ok(Chosen { external, sharing });
+                let mapping_policy = MappingPolicy::ONE_TO_ONE.with_timers(rules.timers);
+                return Ok(Chosen { external, mapping_policy });
             }
             let PortPool { first_port, last_port, .. } = *pool;
             let (first_port, last_port) = match self.shard {
@@ -126,18 +126,18 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Whether the method behind which a live flow is carries a fragment of it (N-18).
-    pub(crate) fn carries_fragments(self, flow: &Flow<Judgement>) -> bool {
-        if !flow.is_translated() || flow.opener == Side::Outside {
+    pub(crate) fn carries_fragments(self, flow: &Flow<CachedDecision>) -> bool {
+        if !flow.is_translated() || flow.initiator == Side::External {
             return true;
         }
-        let entry = self.entry_of(flow.judgement.near, *flow.inside.ip());
+        let entry = self.entry_of(flow.cached.near, *flow.internal.ip());
         let method = entry.and_then(|entry| self.method_behind(entry, flow.external));
         method.is_none_or(|method| method == Method::Pool || method.carries(flow.protocol, true))
     }
 
     /// The largest segment that SYNs of a flow may announce, by the rules of the pool that it is behind (T-36).
-    pub(crate) fn segment_size(self, flow: &Flow<Judgement>) -> Option<u16> {
-        let entry = self.entry_of(self.edge_of(flow, Side::Inside), *flow.inside.ip())?;
+    pub(crate) fn segment_size(self, flow: &Flow<CachedDecision>) -> Option<u16> {
+        let entry = self.entry_of(self.edge_of(flow, Side::Internal), *flow.internal.ip())?;
         let Origin::Subnet(subnet) = entry.origin else { return None };
         let outbound = self.outbound(entry, subnet)?;
         outbound.rules.segment_size.filter(|_| flow.is_translated() && outbound.has(flow.external))
@@ -153,7 +153,7 @@ impl<'a> Pipeline<'a> {
                     nic.into_iter().flat_map(|nic| [&nic.instance, &nic.balanced, &nic.kept]);
                 let of_nic = of_nic.flatten().filter(|view| view.has(external));
                 let found = own.chain(of_nic).next().map(|view| view.method);
-                found.or(subnet.keeps.contains(external.ip()).then_some(Method::Default))
+                found.or(subnet.retained.contains(external.ip()).then_some(Method::Default))
             }
             Origin::Site(site) => {
                 let mut own = site.outbound.iter().chain(&site.peering);

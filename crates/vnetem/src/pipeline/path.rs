@@ -14,7 +14,8 @@ use crate::route::Choice;
 use crate::snapshot::routing::{Chosen, Sender};
 use crate::snapshot::{OutboundView, SiteView, SubnetView};
 use crate::{
-    DropReason, Mark, NextHop, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId,
+    AccessVerdict, DropReason, NextHop, PrivateEndpointId, ResourceId, Route, RouteSource,
+    ServiceId,
 };
 
 /// Where a new flow would go.
@@ -262,7 +263,7 @@ impl<'a> Pipeline<'a> {
             Some(outbound) => Ok(outbound),
         };
         let far = match service {
-            _ if turns => EdgeCode::OURS,
+            _ if turns => EdgeCode::HAIRPIN,
             Some(service) => EdgeCode::public(service),
             None => EdgeCode::INTERNET,
         };
@@ -276,7 +277,7 @@ impl<'a> Pipeline<'a> {
         path: &Path<'_>,
         external: Ipv4Addr,
         destination: Ipv4Addr,
-    ) -> (Mark, Option<(ResourceId, Access)>) {
+    ) -> (AccessVerdict, Option<(ResourceId, Access)>) {
         let arrival = match (path.far.place(), entry.origin) {
             (Place::Endpoint(..), Origin::Subnet(subnet)) => Arrival::Tunnel(Identity {
                 vnet: subnet.vnet,
@@ -288,9 +289,9 @@ impl<'a> Pipeline<'a> {
             (Place::Private(id), _) => {
                 let behind = self.snapshot.private.get(&id);
                 let arrival = Arrival::PrivateEndpoint { approved: true };
-                return self.mark(behind.map(|endpoint| endpoint.resource), arrival);
+                return self.access(behind.map(|endpoint| endpoint.resource), arrival);
             }
-            _ => return (Mark::Unjudged, None),
+            _ => return (AccessVerdict::Unjudged, None),
         };
         if let (Place::Endpoint(service, subnet), []) =
             (path.far.place(), self.snapshot.resources_at(destination))
@@ -298,27 +299,27 @@ impl<'a> Pipeline<'a> {
         {
             // S-45: what is declared nowhere has no id that a policy could name.
             let refusal = policies.judge("").refusal();
-            return (refusal.map_or(Mark::Unjudged, Mark::Refused), None);
+            return (refusal.map_or(AccessVerdict::Unjudged, AccessVerdict::Refused), None);
         }
         // Several resources on one address: only the front end sees the name, so it asks.
         let resource = match *self.snapshot.resources_at(destination) {
             [resource] => Some(resource),
             _ => None,
         };
-        self.mark(resource, arrival)
+        self.access(resource, arrival)
     }
 
-    fn mark(
+    fn access(
         self,
         resource: Option<ResourceId>,
         arrival: Arrival,
-    ) -> (Mark, Option<(ResourceId, Access)>) {
+    ) -> (AccessVerdict, Option<(ResourceId, Access)>) {
         let judged = resource.and_then(|id| Some((id, self.snapshot.judge(id, arrival)?)));
-        let mark = match judged {
-            None => Mark::Unjudged,
-            Some((_, Access::Allowed(_))) => Mark::Allowed,
-            Some((_, Access::Refused(refusal))) => Mark::Refused(refusal),
+        let access = match judged {
+            None => AccessVerdict::Unjudged,
+            Some((_, Access::Allowed(_))) => AccessVerdict::Allowed,
+            Some((_, Access::Refused(refusal))) => AccessVerdict::Refused(refusal),
         };
-        (mark, judged)
+        (access, judged)
     }
 }

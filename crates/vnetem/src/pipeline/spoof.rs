@@ -15,7 +15,7 @@ impl Pipeline<'_> {
         let receiver = || self.snapshot.vnet_at(to);
         match entry.code.place() {
             // What turned round has been translated by us.
-            Place::Internet | Place::Public(_) if entry.code != EdgeCode::OURS => {
+            Place::Internet | Place::Public(_) if entry.code != EdgeCode::HAIRPIN => {
                 receiver().is_some_and(|vnet| self.snapshot.is_inside(vnet, source))
             }
             Place::Site(_) => receiver().is_some_and(|vnet| self.snapshot.is_at_home(vnet, source)),

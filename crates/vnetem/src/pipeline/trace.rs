@@ -10,7 +10,7 @@ use vnetem_packet::{Headers, Identity, Malformed, SubnetId};
 
 use crate::route::Choice;
 use crate::{
-    DropReason, Edge, Fate, Mark, PassedOver, PrivateEndpointId, ResourceId, Route,
+    AccessVerdict, Disposition, DropReason, Edge, PassedOver, PrivateEndpointId, ResourceId, Route,
     SecurityGroupId, ServiceId, Snapshot, SourceMode, TiePolicy, Verdict,
 };
 
@@ -349,19 +349,19 @@ impl fmt::Display for Shown<'_, Step> {
 
 impl fmt::Display for Shown<'_, Verdict> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.item.fate {
-            Fate::Forward(forward) => {
+        match self.item.disposition {
+            Disposition::Forward(forward) => {
                 write!(f, "forward to {}", self.snapshot.describe(forward.to))?;
                 if let SourceMode::Translated(external) = forward.source {
                     write!(f, " as {external}")?;
                 }
-                if let Mark::Refused(refusal) = forward.mark {
+                if let AccessVerdict::Refused(refusal) = forward.access {
                     write!(f, ", which will refuse it: {refusal}")?;
                 }
                 Ok(())
             }
-            Fate::Deny(reason) => write!(f, "deny {reason}"),
-            Fate::Drop(reason) => write!(f, "drop {reason}"),
+            Disposition::Deny(reason) => write!(f, "deny {reason}"),
+            Disposition::Drop(reason) => write!(f, "drop {reason}"),
         }
     }
 }

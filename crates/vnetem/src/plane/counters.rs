@@ -2,11 +2,11 @@
 
 use vnetem_authz::Refusal;
 
-use crate::{DenyReason, DropReason, Fate, Mark};
+use crate::{AccessVerdict, DenyReason, Disposition, DropReason};
 
 /// Packets and the bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct TrafficCount {
     /// Packets.
     pub packets: u64,
     /// Bytes, as handed in or out.
@@ -20,21 +20,21 @@ pub struct Tally {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// Packets handed to [`process`](crate::DataPlane::process).
-    pub received: Tally,
+    pub received: TrafficCount,
     /// Packets that the data plane made itself: resets and ICMP errors.
-    pub generated: Tally,
+    pub generated: TrafficCount,
     /// Received packets that left.
-    pub forwarded: Tally,
+    pub forwarded: TrafficCount,
     /// Generated packets that were taken by the caller.
-    pub transmitted: Tally,
+    pub transmitted: TrafficCount,
     /// Received packets that policy refused.
-    pub denied: Tally,
+    pub denied: TrafficCount,
     /// Received packets that the network could not carry, and generated ones that found the queue full.
-    pub dropped: Tally,
+    pub dropped: TrafficCount,
     /// Generated packets that found the queue full (T9); they are among `generated` and `dropped`.
-    pub queue_full: Tally,
+    pub queue_full: TrafficCount,
     /// Forwarded packets that carried a refusal to the service.
-    pub refused: Tally,
+    pub refused: TrafficCount,
     /// Events that found the queue full.
     pub events_lost: u64,
     drops: [u64; DropReason::COUNT],
@@ -42,7 +42,7 @@ pub struct Counters {
     refusals: [u64; Refusal::ALL.len()],
 }
 
-impl Tally {
+impl TrafficCount {
     pub(crate) fn add(&mut self, bytes: usize) {
         self.packets += 1;
         self.bytes += bytes as u64;
@@ -70,23 +70,23 @@ impl Counters {
 
     /// Counts a received packet that leaves.
     #[inline]
-    pub(crate) fn forward(&mut self, mark: Mark, bytes: usize) {
+    pub(crate) fn forward(&mut self, access: AccessVerdict, bytes: usize) {
         self.forwarded.add(bytes);
-        if let Mark::Refused(refusal) = mark {
+        if let AccessVerdict::Refused(refusal) = access {
             self.refused.add(bytes);
             bump(&mut self.refusals, refusal_index(refusal));
         }
     }
 
     /// Counts the end of a received packet.
-    pub(crate) fn count(&mut self, fate: &Fate, bytes: usize) {
-        match *fate {
-            Fate::Forward(forward) => self.forward(forward.mark, bytes),
-            Fate::Deny(reason) => {
+    pub(crate) fn count(&mut self, disposition: &Disposition, bytes: usize) {
+        match *disposition {
+            Disposition::Forward(forward) => self.forward(forward.access, bytes),
+            Disposition::Deny(reason) => {
                 self.denied.add(bytes);
                 bump(&mut self.denies, reason.index());
             }
-            Fate::Drop(reason) => {
+            Disposition::Drop(reason) => {
                 self.dropped.add(bytes);
                 bump(&mut self.drops, reason.index());
             }
@@ -97,14 +97,14 @@ impl Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            received: Tally::default(),
-            generated: Tally::default(),
-            forwarded: Tally::default(),
-            transmitted: Tally::default(),
-            denied: Tally::default(),
-            dropped: Tally::default(),
-            queue_full: Tally::default(),
-            refused: Tally::default(),
+            received: TrafficCount::default(),
+            generated: TrafficCount::default(),
+            forwarded: TrafficCount::default(),
+            transmitted: TrafficCount::default(),
+            denied: TrafficCount::default(),
+            dropped: TrafficCount::default(),
+            queue_full: TrafficCount::default(),
+            refused: TrafficCount::default(),
             events_lost: 0,
             drops: [0; DropReason::COUNT],
             denies: [0; DenyReason::COUNT],

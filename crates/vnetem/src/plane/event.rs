@@ -5,7 +5,7 @@ use vnetem_packet::FiveTuple;
 
 use core::net::SocketAddrV4;
 
-use crate::pipeline::decision::Judgement;
+use crate::pipeline::decision::CachedDecision;
 
 /// Something that happened to a flow; events come in the order in which things happened (O6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub enum EventKind {
 }
 
 impl Event {
-    pub(crate) fn of(at: Time, kind: EventKind, flow: &Flow<Judgement>) -> Self {
-        let (tuple, external, state) = (flow.tuple(flow.opener), flow.external, flow.state);
+    pub(crate) fn of(at: Time, kind: EventKind, flow: &Flow<CachedDecision>) -> Self {
+        let (tuple, external, state) = (flow.tuple(flow.initiator), flow.external, flow.state);
         Self { at, kind, tuple, external, state }
     }
 }

@@ -9,7 +9,7 @@ use vnetem_packet::tunnel::{
 };
 use vnetem_packet::{Headers, Identity, Malformed};
 
-use crate::{Edge, ServiceId, Tally};
+use crate::{Edge, ServiceId, TrafficCount};
 
 /// How a service's tunnel looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,9 @@ pub struct TunnelPort {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TunnelCounters {
     /// Packets that were wrapped, and their bytes before.
-    pub encapsulated: Tally,
+    pub encapsulated: TrafficCount,
     /// Packets that were unwrapped, and their bytes afterwards.
-    pub decapsulated: Tally,
+    pub decapsulated: TrafficCount,
     drops: [u64; TunnelDrop::COUNT],
 }
 

@@ -86,7 +86,7 @@ impl DataPlane {
             let Waiting { tenant, edge, headers, bytes, length, .. } = waiting;
             self.unsolicited.quota.give_back(0, tenant);
             let about = bytes.get(..length).unwrap_or_default();
-            self.complain(edge, IcmpErrorKind::PortUnreachable, about, &headers);
+            self.send_icmp_error(edge, IcmpErrorKind::PortUnreachable, about, &headers);
         }
     }
 }

@@ -98,8 +98,9 @@ impl Snapshot {
     fn endpoint_view(&self, subnet: SubnetId, service: ServiceId) -> Option<&EndpointView> {
         let subnet = self.subnet(subnet)?;
         let own = subnet.endpoints.iter().find(|endpoint| endpoint.service == service);
-        let before = subnet.lags.iter().filter(|lag| lag.service == service);
-        own.or_else(|| before.filter_map(|lag| lag.before.as_ref()).next())
+        let before =
+            subnet.rollout_states.iter().filter(|rollout_state| rollout_state.service == service);
+        own.or_else(|| before.filter_map(|rollout_state| rollout_state.before.as_ref()).next())
     }
 
     fn region_name(&self, number: u16) -> Option<&str> {

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{Protocol, SubnetId};
 
-use super::wave::wave;
+use super::stage::stage;
 use crate::snapshot::{EndpointView, ServiceMap, SubnetView};
 use crate::{
     Choice, EffectiveRoute, NextHop, PassedOver, Route, RouteRemark, RouteSource, RouteState,
@@ -48,8 +48,9 @@ impl Snapshot {
         let winners = view.routes.iter().map(|(prefix, &(source, next_hop))| {
             (Route { prefix, source, next_hop }, RouteState::Active)
         });
-        let losers = view.losers.iter().map(|&(route, by)| (route, RouteState::Invalid(by)));
-        let mut own: Vec<_> = winners.chain(losers).collect();
+        let overridden =
+            view.overridden.iter().map(|&(route, by)| (route, RouteState::Invalid(by)));
+        let mut own: Vec<_> = winners.chain(overridden).collect();
         own.sort_by_key(|(route, state)| {
             (route.prefix, *state != RouteState::Active, route.source)
         });
@@ -74,7 +75,7 @@ impl Snapshot {
         view: &SubnetView,
         endpoint: &EndpointView,
     ) -> impl Iterator<Item = EffectiveRoute> {
-        let (mut caught, mut taken, mut outside) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut caught, mut taken, mut external) = (Vec::new(), Vec::new(), Vec::new());
         for prefix in self.services.prefixes_of(endpoint.service) {
             let yields = |route: Option<Route>| {
                 let chosen = choose(route, Some((endpoint.service, prefix)), self.tie_policy);
@@ -92,9 +93,9 @@ impl Snapshot {
                 catches = beaten.map(|(part, _)| part).collect();
             }
             for part in catches {
-                let (inside, out) = self.services.scoped(endpoint, part);
-                caught.extend(inside);
-                outside.extend(out);
+                let (internal, out) = self.services.scoped(endpoint, part);
+                caught.extend(internal);
+                external.extend(out);
             }
         }
         let tie = RouteRemark::Tie(self.tie_policy, endpoint.name.clone());
@@ -102,7 +103,7 @@ impl Snapshot {
         [
             (RouteState::Active, caught, None),
             (RouteState::Invalid(RouteSource::User), taken, Some(tie)),
-            (RouteState::OutOfScope, outside, None),
+            (RouteState::OutOfScope, external, None),
         ]
         .into_iter()
         .filter(|(_, prefixes, _)| !prefixes.is_empty())
@@ -138,8 +139,8 @@ impl Snapshot {
         }
         let (prefix, &service) = self.services.prefixes.lookup(route.prefix.network())?;
         let endpoint = view.endpoints.iter().find(|endpoint| endpoint.service == service)?;
-        let (inside, _) = self.services.scoped(endpoint, route.prefix);
-        if !prefix.contains(&route.prefix) || inside.is_empty() {
+        let (internal, _) = self.services.scoped(endpoint, route.prefix);
+        if !prefix.contains(&route.prefix) || internal.is_empty() {
             return None;
         }
         if is_tie(route, prefix) {
@@ -194,20 +195,23 @@ impl Snapshot {
         destination: Ipv4Addr,
         sender: Sender,
     ) -> Result<(ServiceId, Ipv4Net), Option<(ServiceId, PassedOver)>> {
-        if subnet.endpoints.is_empty() && subnet.lags.is_empty() {
+        if subnet.endpoints.is_empty() && subnet.rollout_states.is_empty() {
             return Err(None);
         }
         let services = &self.services;
         let (prefix, &service) = services.prefixes.lookup(destination).ok_or(None)?;
-        let lags = subnet.lags.iter().filter(|lag| lag.service == service);
-        let late = lags.into_iter().find(|lag| match sender {
-            Sender::Host(host) => wave(lag.seed, subnet.id, host) >= lag.reached,
+        let rollout_states =
+            subnet.rollout_states.iter().filter(|rollout_state| rollout_state.service == service);
+        let late = rollout_states.into_iter().find(|rollout_state| match sender {
+            Sender::Host(host) => {
+                stage(rollout_state.seed, subnet.id, host) >= rollout_state.reached
+            }
             Sender::Any | Sender::Foreign => false,
         });
         let enabled = subnet.endpoints.iter().find(|endpoint| endpoint.service == service);
         let passed = |why| Err(Some((service, why)));
         let endpoint = match late {
-            Some(lag) => match (&lag.before, enabled) {
+            Some(rollout_state) => match (&rollout_state.before, enabled) {
                 (Some(before), _) => before,
                 (None, Some(_)) => return passed(PassedOver::NotReached),
                 (None, None) => return Err(None),
@@ -264,9 +268,9 @@ impl ServiceMap {
             all.max_by_key(|(part, _)| part.prefix_len()).map(|(_, catches)| *catches)
         };
         let said = all.iter().copied().filter(|(part, catches)| wider(*part) != Some(*catches));
-        let (caught, outside): (Vec<_>, Vec<_>) = said.partition(|(_, catches)| *catches);
+        let (caught, external): (Vec<_>, Vec<_>) = said.partition(|(_, catches)| *catches);
         let prefixes =
             |parts: Vec<(Ipv4Net, bool)>| parts.into_iter().map(|(part, _)| part).collect();
-        (prefixes(caught), prefixes(outside))
+        (prefixes(caught), prefixes(external))
     }
 }

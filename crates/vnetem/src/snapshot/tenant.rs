@@ -3,7 +3,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem_nat::{Cell, Tenant};
+use vnetem_nat::{RevalidationKey, Tenant};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
 use crate::edge::place_of;
@@ -25,8 +25,8 @@ impl Snapshot {
     /// For whom flows of a cell count: for the network or site that it is a place of, even if the
     /// place is gone.
     #[inline]
-    pub(crate) fn tenant_of(&self, cell: Cell) -> Tenant {
-        let number = place_of(cell);
+    pub(crate) fn tenant_of(&self, revalidation_key: RevalidationKey) -> Tenant {
+        let number = place_of(revalidation_key);
         match self.place(number) {
             Some(PlaceView::Subnet(view)) => tenant_of_vnet(view.vnet),
             Some(PlaceView::Site(view)) => tenant_of_site(view.id),

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    Cause, Closing, DataPlane, DefaultAction, DenyMode, DenyReason, DropReason, Edge, EventKind,
-    Fate, Forward, Headers, IpRule, Ipv4Net, Mark, Network, NextHop, NicId, Outbound, OutboundRule,
-    Protocol, Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId, Settings, SourceMode,
-    SubnetId, Time, Transmit, VnetId,
+    AccessVerdict, Cause, CloseMode, DataPlane, DefaultAction, DenyMode, DenyReason, Disposition,
+    DropReason, Edge, EventKind, Forward, Headers, IpRule, Ipv4Net, Network, NextHop, NicId,
+    Outbound, OutboundRule, Protocol, Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId,
+    Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
 };
 
 use crate::packets::{datagram, end, ip, net, segment, summed};
@@ -43,17 +43,17 @@ impl World {
         self.now = self.now + duration;
     }
 
-    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Fate, Vec<u8>) {
+    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Disposition, Vec<u8>) {
         let before = packet.clone();
         let traced = self.plane.trace(self.now, edge, &packet).verdict;
         let verdict = self.plane.process(self.now, edge, &mut packet);
         assert_eq!(traced, verdict, "O5: the trace is what happens");
-        let fate = verdict.fate;
-        if !matches!(fate, Fate::Forward(_)) {
+        let disposition = verdict.disposition;
+        if !matches!(disposition, Disposition::Forward(_)) {
             assert_eq!(packet, before, "only a forwarded packet's bytes change");
         }
         self.check_accounts();
-        (fate, packet)
+        (disposition, packet)
     }
 
     /// O1, O2, O3 after every step.
@@ -84,8 +84,8 @@ impl World {
 
     fn forwarded(&mut self, edge: Edge, packet: Vec<u8>) -> (Forward, Vec<u8>) {
         match self.send(edge, packet) {
-            (Fate::Forward(forward), packet) => (forward, packet),
-            (fate, _) => panic!("not forwarded: {fate:?}"),
+            (Disposition::Forward(forward), packet) => (forward, packet),
+            (disposition, _) => panic!("not forwarded: {disposition:?}"),
         }
     }
 
@@ -168,8 +168,8 @@ fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
     let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     let (internet, elsewhere) = world.connect(world.vm(), "10.0.0.4:50002", "8.8.8.8:443");
-    let (fate, _) = world.send(world.vm(), udp("10.0.0.4:50003", "52.239.1.9:53"));
-    assert!(matches!(fate, Fate::Forward(_)));
+    let (disposition, _) = world.send(world.vm(), udp("10.0.0.4:50003", "52.239.1.9:53"));
+    assert!(matches!(disposition, Disposition::Forward(_)));
     world.enable();
     let made = world.made();
     assert_eq!(made.len(), 2);
@@ -192,12 +192,12 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
     let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     world.enable();
-    let (fate, _) = world.send(service, tcp(end(ACCOUNT), public, "A", 9001, 1001));
-    assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched));
+    let (disposition, _) = world.send(service, tcp(end(ACCOUNT), public, "A", 9001, 1001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::SourceSwitched));
     assert_eq!(world.made().len(), 2);
     // R7: later segments are answered with a reset that is exact by construction, and never delivered.
-    let (fate, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
-    assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+    let (disposition, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::FlowClosed));
     let made = world.made();
     assert_eq!((made.len(), made[0].to), (1, world.vm()));
     assert_eq!(reset_of(&made[0]).0, 9001);
@@ -209,16 +209,18 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
 /// U-01: who is told is a mode.
 #[test]
 fn closing_modes_say_who_is_told() {
-    for (closing, told) in [(Closing::Both, 2), (Closing::Opener, 1), (Closing::Silent, 0)] {
+    for (closing, notified) in
+        [(CloseMode::Both, 2), (CloseMode::Opener, 1), (CloseMode::Silent, 0)]
+    {
         let mut world = World::new(Settings { closing, ..Settings::replayable(0) });
         let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
         world.enable();
         let made = world.made();
-        assert_eq!(made.len(), told, "{closing:?}");
+        assert_eq!(made.len(), notified, "{closing:?}");
         assert!(made.iter().take(1).all(|made| made.to == world.vm()));
         for (edge, packet, answered) in [
-            (world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001), closing != Closing::Silent),
-            (service, tcp(end(ACCOUNT), public, "A", 9001, 1001), closing == Closing::Both),
+            (world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001), closing != CloseMode::Silent),
+            (service, tcp(end(ACCOUNT), public, "A", 9001, 1001), closing == CloseMode::Both),
         ] {
             world.send(edge, packet);
             assert_eq!(world.made().len(), usize::from(answered), "{closing:?} {edge:?}");
@@ -320,8 +322,8 @@ fn a_change_of_regions_switches_exactly_their_flows() {
 fn a_segment_that_does_not_fit_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
     world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
-    let (fate, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
-    assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
+    let (disposition, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
+    assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
 }
 
 /// E9: where no endpoint is enabled, a tag update closes nothing, though the packets now leave by the service's edge.
@@ -380,20 +382,20 @@ fn marks_follow_the_rules_and_flows_stay_open() {
         .unwrap();
     world.apply();
     let (forward, _) = world.forwarded(world.vm(), syn(VM, ACCOUNT));
-    assert_eq!(forward.mark, Mark::Allowed);
+    assert_eq!(forward.access, AccessVerdict::Allowed);
     // The endpoint: the address rule matches no more, and no rule names the subnet yet.
     world.enable();
     let (forward, _) = world.forwarded(world.vm(), syn("10.0.0.4:50002", ACCOUNT));
     assert_eq!(
-        (forward.source, forward.mark),
-        (SourceMode::Preserved, Mark::Refused(Refusal::SubnetNotListed))
+        (forward.source, forward.access),
+        (SourceMode::Preserved, AccessVerdict::Refused(Refusal::SubnetNotListed))
     );
     assert_eq!(world.plane.counters().refusals(Refusal::SubnetNotListed), 1);
     selected.set_vnet_rule(world.web, RuleState::Succeeded).unwrap();
     world.network.set_rules(account, selected).unwrap();
     world.apply();
     let (forward, _) = world.forwarded(world.vm(), syn("10.0.0.4:50002", ACCOUNT));
-    assert_eq!(forward.mark, Mark::Allowed);
+    assert_eq!(forward.access, AccessVerdict::Allowed);
     world.made();
     assert_eq!(world.closed(), [(end(VM), Cause::SourceSwitched)]);
 }
@@ -409,18 +411,18 @@ fn deny_modes_deliver_reset_or_drop() {
             .unwrap();
         world.network.set_deny_mode(mode);
         world.apply();
-        let (fate, _) = world.send(world.vm(), syn(VM, ACCOUNT));
+        let (disposition, _) = world.send(world.vm(), syn(VM, ACCOUNT));
         let made = world.made();
-        let denied = Fate::Deny(DenyReason::Refused(Refusal::AddressNotListed));
+        let denied = Disposition::Deny(DenyReason::Refused(Refusal::AddressNotListed));
         match mode {
             DenyMode::Deliver => assert!(
-                matches!(fate, Fate::Forward(f) if f.mark == Mark::Refused(Refusal::AddressNotListed))
+                matches!(disposition, Disposition::Forward(f) if f.access == AccessVerdict::Refused(Refusal::AddressNotListed))
             ),
             DenyMode::Reset => {
-                assert_eq!((fate, made.len()), (denied, 1));
+                assert_eq!((disposition, made.len()), (denied, 1));
                 assert_eq!(reset_of(&made[0]), (0, 1001));
             }
-            DenyMode::Drop => assert_eq!((fate, made.len()), (denied, 0)),
+            DenyMode::Drop => assert_eq!((disposition, made.len()), (denied, 0)),
         }
         assert_eq!(world.plane.flow_counters().live, u32::from(mode == DenyMode::Deliver));
     }
@@ -481,13 +483,18 @@ fn sources_that_cannot_be_are_dropped() {
             DropReason::NoFlow,
         ),
     ] {
-        let (fate, _) = world.send(edge, packet.clone());
-        assert_eq!(fate, Fate::Drop(reason), "{} by {edge:?}", Headers::parse(&packet).unwrap());
+        let (disposition, _) = world.send(edge, packet.clone());
+        assert_eq!(
+            disposition,
+            Disposition::Drop(reason),
+            "{} by {edge:?}",
+            Headers::parse(&packet).unwrap()
+        );
     }
     assert_eq!(world.plane.flow_counters().opened, 0);
     // what it forwards, it must translate itself for the internet and for services.
-    let (fate, _) = world.send(Edge::Nic(router), syn("10.0.0.4:1", ACCOUNT));
-    assert_eq!(fate, Fate::Drop(DropReason::ForeignSource));
+    let (disposition, _) = world.send(Edge::Nic(router), syn("10.0.0.4:1", ACCOUNT));
+    assert_eq!(disposition, Disposition::Drop(DropReason::ForeignSource));
     world.forwarded(Edge::Nic(router), syn("10.0.0.4:1", "10.0.0.77:80"));
 }
 
@@ -504,7 +511,7 @@ fn an_answer_by_another_edge_is_dropped() {
     let answer = || tcp(end("8.8.8.8:443"), source, "SA", 1, 1001);
     let service = Edge::Service { service: ServiceId(1), identity: None };
     world.made();
-    assert_eq!(world.send(Edge::Internet, answer()).0, Fate::Drop(DropReason::WrongEdge));
+    assert_eq!(world.send(Edge::Internet, answer()).0, Disposition::Drop(DropReason::WrongEdge));
     world.forwarded(service, answer());
 }
 
@@ -518,7 +525,7 @@ fn an_opener_stays_at_its_edge() {
     let question = || datagram(end(ACCOUNT), end("20.2.2.2:53"), b"who?");
     assert_eq!(world.forwarded(Edge::Internet, question()).0.to, Edge::Nic(nic));
     let service = Edge::Service { service: world.storage, identity: None };
-    assert_eq!(world.send(service, question()).0, Fate::Drop(DropReason::WrongEdge));
+    assert_eq!(world.send(service, question()).0, Disposition::Drop(DropReason::WrongEdge));
     world.forwarded(Edge::Internet, question());
 }
 
@@ -531,8 +538,8 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     packet[10..12].fill(0);
     let checksum = !vnetem::packet::checksum::sum(&packet[..20]);
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    let (fate, _) = world.send(world.vm(), packet.clone());
-    assert_eq!(fate, Fate::Drop(DropReason::TtlExpired));
+    let (disposition, _) = world.send(world.vm(), packet.clone());
+    assert_eq!(disposition, Disposition::Drop(DropReason::TtlExpired));
     let made = world.made();
     assert_eq!((made.len(), made[0].to), (1, world.vm()));
     let headers = Headers::parse(&made[0].packet).unwrap();
@@ -582,7 +589,10 @@ fn a_full_queue_drops_and_counts() {
     for port in 1..=5 {
         let mut late = udp(&format!("10.0.0.4:{port}"), "8.8.8.8:53");
         late[8] = 1;
-        assert_eq!(world.send(world.vm(), summed(late)).0, Fate::Drop(DropReason::TtlExpired));
+        assert_eq!(
+            world.send(world.vm(), summed(late)).0,
+            Disposition::Drop(DropReason::TtlExpired)
+        );
     }
     assert_eq!(world.plane.counters().queue_full.packets, 2);
     assert_eq!(world.made().len(), 3);
@@ -606,8 +616,8 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
     world.forwarded(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
     world.wait(Duration::from_secs(240));
     // N-15, N-16: idle for four minutes it is gone, and a NAT gateway says so.
-    let (fate, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
-    assert_eq!(fate, Fate::Drop(DropReason::NoFlow));
+    let (disposition, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::NoFlow));
     assert_eq!(reset_of(&world.made()[0]).0, 9001);
 }
 
@@ -629,8 +639,8 @@ fn overlapping_networks_never_meet() {
     }
     world.network.disable_endpoint(other, world.storage).unwrap();
     world.apply();
-    let told: Vec<_> = world.made().iter().map(|made| made.to).collect();
-    assert_eq!(told, [Edge::Subnet(other), theirs]);
+    let notified: Vec<_> = world.made().iter().map(|made| made.to).collect();
+    assert_eq!(notified, [Edge::Subnet(other), theirs]);
 }
 
 /// A removed subnet's connections are closed, and late answers still carry its identity (A7, I5).
@@ -641,10 +651,10 @@ fn a_removed_subnet_closes_its_connections() {
     let (service, _) = world.connect(world.vm(), VM, ACCOUNT);
     world.network.remove_subnet(world.web).unwrap();
     world.apply();
-    let told: Vec<_> = world.made().iter().map(|made| made.to).collect();
-    assert_eq!(told, [world.vm(), service]);
-    let (fate, _) = world.send(service, tcp(end(ACCOUNT), end(VM), "A", 9001, 1001));
-    assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+    let notified: Vec<_> = world.made().iter().map(|made| made.to).collect();
+    assert_eq!(notified, [world.vm(), service]);
+    let (disposition, _) = world.send(service, tcp(end(ACCOUNT), end(VM), "A", 9001, 1001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::FlowClosed));
 }
 
 /// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the packet that says so.

@@ -1,9 +1,10 @@
 //! Every kind of edge: what enters there goes on, its answer comes back by the edge that it left by, and nobody else speaks for it.
 
 use vnetem::{
-    Arrival, DataPlane, DefaultAction, DropReason, Edge, Fate, Headers, Identity, Network, NextHop,
-    Outbound, Peering, Placement, PrivateEndpointId, PrivateEndpointState, Refusal, ResourceId,
-    RuleLimits, RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy, Time,
+    Arrival, DataPlane, DefaultAction, Disposition, DropReason, Edge, Headers, Identity, Network,
+    NextHop, Outbound, Peering, Placement, PrivateEndpointId, PrivateEndpointState, Refusal,
+    ResourceId, RuleLimits, RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy,
+    Time,
 };
 
 use crate::base::{World, world};
@@ -23,18 +24,18 @@ fn plane(network: &mut Network) -> DataPlane {
 #[track_caller]
 fn forward(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> (Edge, String) {
     match process(plane, Time(0), edge, &mut packet) {
-        Fate::Forward(forward) => {
+        Disposition::Forward(forward) => {
             (forward.to, Headers::parse(&packet).unwrap().tuple().source.to_string())
         }
-        fate => panic!("{fate:?}"),
+        disposition => panic!("{disposition:?}"),
     }
 }
 
 #[track_caller]
 fn refused(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> DropReason {
     match process(plane, Time(0), edge, &mut packet) {
-        Fate::Drop(reason) => reason,
-        fate => panic!("{fate:?}"),
+        Disposition::Drop(reason) => reason,
+        disposition => panic!("{disposition:?}"),
     }
 }
 
@@ -49,7 +50,7 @@ fn talk(plane: &mut DataPlane, from: Edge, client: &str, to: Edge, server: &str)
 }
 
 /// Who gets a reset by a change.
-fn told(plane: &mut DataPlane, network: &mut Network) -> Vec<Edge> {
+fn notified(plane: &mut DataPlane, network: &mut Network) -> Vec<Edge> {
     plane.apply(Time(0), network.commit());
     core::iter::from_fn(|| plane.poll_transmit(Time(0))).map(|reset| reset.to).collect()
 }
@@ -92,7 +93,7 @@ fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
     talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.4:443");
     talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.5:443");
     let nic = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
-    assert_eq!(told(&mut plane, &mut network), [site, Edge::Subnet(web)]);
+    assert_eq!(notified(&mut plane, &mut network), [site, Edge::Subnet(web)]);
     talk(&mut plane, site, "192.168.1.7:50002", Edge::Nic(nic), "10.0.0.4:443");
 }
 
@@ -115,7 +116,7 @@ fn what_was_open_under_a_peering_ends_with_its_addresses() {
     let source = talk(&mut plane, site, "192.168.1.7:50001", Edge::Internet, "8.8.8.8:443");
     assert_eq!(end(&source).ip(), &own);
     peer(&mut network, "203.0.113.61");
-    assert_eq!(told(&mut plane, &mut network), [site, service]);
+    assert_eq!(notified(&mut plane, &mut network), [site, service]);
     let source = talk(&mut plane, site, "192.168.1.7:50002", service, ACCOUNT);
     assert_eq!(end(&source).ip(), &ip("203.0.113.61"));
 }
@@ -172,19 +173,19 @@ fn inside_the_region_the_private_source_reaches_the_service() {
     network.set_service_regions(storage, regions).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let mut plane = plane(&mut network);
-    let inside = Edge::SameRegion { service: storage, subnet: web };
-    let outside = Edge::Service { service: storage, identity: None };
+    let internal = Edge::SameRegion { service: storage, subnet: web };
+    let external = Edge::Service { service: storage, identity: None };
     let subnet = Edge::Subnet(web);
-    talk(&mut plane, subnet, "10.0.0.4:50001", outside, ACCOUNT);
+    talk(&mut plane, subnet, "10.0.0.4:50001", external, ACCOUNT);
     network.set_same_region_path(storage, true).unwrap();
-    assert_eq!(told(&mut plane, &mut network), [subnet, outside], "R1: what was open");
-    let source = talk(&mut plane, subnet, "10.0.0.4:50001", inside, ACCOUNT);
+    assert_eq!(notified(&mut plane, &mut network), [subnet, external], "R1: what was open");
+    let source = talk(&mut plane, subnet, "10.0.0.4:50001", internal, ACCOUNT);
     assert_eq!(source, "10.0.0.4:50001");
-    let source = talk(&mut plane, subnet, "10.0.0.4:50001", outside, "52.239.2.9:443");
+    let source = talk(&mut plane, subnet, "10.0.0.4:50001", external, "52.239.2.9:443");
     assert_eq!(end(&source).ip(), &ip("20.1.1.1"));
     let question = datagram(end("10.0.0.4:50001"), end(ACCOUNT), b"x");
-    assert_eq!(forward(&mut plane, subnet, question).0, outside, "TCP alone");
-    let spoofed = refused(&mut plane, inside, syn("8.8.8.8:443", "10.0.0.4:50001"));
+    assert_eq!(forward(&mut plane, subnet, question).0, external, "TCP alone");
+    let spoofed = refused(&mut plane, internal, syn("8.8.8.8:443", "10.0.0.4:50001"));
     assert_eq!(spoofed, DropReason::SpoofedSource);
 }
 
@@ -303,9 +304,11 @@ fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
         let World { mut network, web, .. } = world();
         network.set_outbound(web, outbound).unwrap();
         let mut plane = plane(&mut network);
-        let outside = (Edge::Internet, "8.8.8.8:443", "20.1.1.1:5000");
-        let inside = (Edge::Subnet(web), "10.0.0.4:50001", "8.8.8.8:443");
-        for ((edge, source, destination), answered) in [outside, inside].into_iter().zip(answered) {
+        let external = (Edge::Internet, "8.8.8.8:443", "20.1.1.1:5000");
+        let internal = (Edge::Subnet(web), "10.0.0.4:50001", "8.8.8.8:443");
+        for ((edge, source, destination), answered) in
+            [external, internal].into_iter().zip(answered)
+        {
             refused(&mut plane, edge, segment(end(source), end(destination), flags, (5, 7), &[]));
             let reset = plane.poll_transmit(Time(0));
             assert_eq!(reset.map(|reset| reset.to), answered.then_some(edge), "{flags} {edge:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
-    Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Network, NextHop,
+    Action, Cause, DataPlane, Disposition, DropReason, Edge, EventKind, Headers, Network, NextHop,
     Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
     ServiceId, Settings, SubnetId, Time, VnetId,
 };
@@ -35,17 +35,17 @@ impl World {
         self.plane.apply(self.now, self.network.commit());
     }
 
-    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Fate, String) {
+    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Disposition, String) {
         let mut packet = packet.to_vec();
-        let fate = self.plane.process(self.now, edge, &mut packet).fate;
-        (fate, Headers::parse(&packet).unwrap().to_string())
+        let disposition = self.plane.process(self.now, edge, &mut packet).disposition;
+        (disposition, Headers::parse(&packet).unwrap().to_string())
     }
 
-    fn out(&mut self, source: &str, destination: &str, flags: &str) -> (Fate, String) {
+    fn out(&mut self, source: &str, destination: &str, flags: &str) -> (Disposition, String) {
         self.send(Edge::Subnet(self.web), &tcp(source, destination, flags))
     }
 
-    fn back(&mut self, source: &str, destination: &str, flags: &str) -> (Fate, String) {
+    fn back(&mut self, source: &str, destination: &str, flags: &str) -> (Disposition, String) {
         self.send(Edge::Internet, &tcp(source, destination, flags))
     }
 
@@ -68,8 +68,8 @@ impl World {
     }
 }
 
-fn forwarded(fate: Fate) -> bool {
-    matches!(fate, Fate::Forward(_))
+fn forwarded(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Forward(_))
 }
 
 /// P-20: later packets take what was composed for the first one, without a rule, a route or a port being looked for.
@@ -97,17 +97,17 @@ fn later_packets_take_what_the_first_one_was_told() {
 fn both_directions_of_a_flow_come_and_go_together() {
     let mut w = world();
     let external = {
-        let (fate, leaves) = w.out(VM, FAR, "S");
-        assert!(forwarded(fate));
+        let (disposition, leaves) = w.out(VM, FAR, "S");
+        assert!(forwarded(disposition));
         leaves.split(' ').next().unwrap().to_owned()
     };
     // No packet of the other direction was needed to make it.
-    let (fate, arrives) = w.back(FAR, &external, "SA");
-    assert!(forwarded(fate));
+    let (disposition, arrives) = w.back(FAR, &external, "SA");
+    assert!(forwarded(disposition));
     assert_eq!(arrives, format!("{FAR} > {VM} tcp SA"));
     w.network.set_route(w.web, net("8.8.8.8/32"), NextHop::None).unwrap();
     w.apply();
-    assert_eq!(w.out(VM, FAR, "A").0, Fate::Drop(DropReason::PathSwitched));
+    assert_eq!(w.out(VM, FAR, "A").0, Disposition::Drop(DropReason::PathSwitched));
     assert!(!forwarded(w.back(FAR, &external, "A").0));
     assert_eq!(w.live(), 0);
 }
@@ -139,7 +139,7 @@ fn answers_still_come_in_after_a_change_of_rules() {
     assert!(w.plane.poll_transmit(w.now).is_none(), "nobody is reset");
     assert!(forwarded(w.back(FAR, &external, "A").0));
     assert!(forwarded(w.out(VM, FAR, "A").0));
-    assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Fate::Deny(_)));
+    assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Disposition::Deny(_)));
 }
 
 /// P-22: whichever packet comes first after a change, what is judged is the flow as its opener would open it; an answer neither widens nor
@@ -154,7 +154,7 @@ fn the_opening_direction_is_judged_whichever_packet_comes_first() {
     w.network.set_route(w.web, net("20.1.1.1/32"), NextHop::None).unwrap();
     w.apply();
     assert!(forwarded(w.back(FAR, &stays, "A").0));
-    assert_eq!(w.back("9.9.9.9:443", &leaves, "A").0, Fate::Drop(DropReason::PathSwitched));
+    assert_eq!(w.back("9.9.9.9:443", &leaves, "A").0, Disposition::Drop(DropReason::PathSwitched));
     assert_eq!(w.live(), 1);
 }
 
@@ -200,7 +200,7 @@ fn a_later_fragment_ends_with_its_flow() {
     while w.plane.poll_transmit(w.now).is_some() {}
     assert_eq!(w.plane.flow_counters().tombstones, 1);
     let late = w.send(Edge::Subnet(w.web), &datagrams[1][1]).0;
-    assert_eq!(late, Fate::Drop(DropReason::FragmentWithoutFirst));
+    assert_eq!(late, Disposition::Drop(DropReason::FragmentWithoutFirst));
 }
 
 /// P-30: a later fragment follows the first one of its own datagram, which is known by identification, both ends and protocol together.
@@ -221,7 +221,7 @@ fn a_later_fragment_follows_no_other_datagram() {
     let others =
         [of(VM, server, 2), of("10.0.0.5:50001", server, 1), of(VM, "10.0.1.5:443", 1), segment];
     for [_, later] in others {
-        assert_eq!(w.send(vm, &later).0, Fate::Drop(DropReason::FragmentWithoutFirst));
+        assert_eq!(w.send(vm, &later).0, Disposition::Drop(DropReason::FragmentWithoutFirst));
     }
     assert!(forwarded(w.send(vm, &later).0));
 }
@@ -234,8 +234,8 @@ fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
     let mut error = unreachable(&tcp(&external, FAR, "A"));
     assert!(forwarded(w.send(Edge::Internet, &error).0));
     error[16..20].copy_from_slice(&ip("20.1.1.2").octets());
-    let fate = w.send(Edge::Internet, &summed(error)).0;
-    assert_eq!(fate, Fate::Drop(DropReason::QuoteUnknown));
+    let disposition = w.send(Edge::Internet, &summed(error)).0;
+    assert_eq!(disposition, Disposition::Drop(DropReason::QuoteUnknown));
 }
 
 /// R7: an ICMP error about a closed flow goes nowhere, although its tombstone stands.
@@ -248,7 +248,7 @@ fn an_icmp_error_ends_with_its_flow() {
     w.apply();
     while w.plane.poll_transmit(w.now).is_some() {}
     assert_eq!(w.plane.flow_counters().tombstones, 1);
-    assert_eq!(w.send(Edge::Internet, &error).0, Fate::Drop(DropReason::QuoteUnknown));
+    assert_eq!(w.send(Edge::Internet, &error).0, Disposition::Drop(DropReason::QuoteUnknown));
 }
 
 /// E10: numbers that no subnet and no service has are nobody's, however near they are to those of others.
@@ -266,8 +266,8 @@ fn an_edge_that_is_nobodys_carries_nobodys_packets() {
         (service(31 + subnet), &own),
         (service(u8::MAX), &own),
     ] {
-        let fate = process(&mut w.plane, w.now, edge, &mut packet.clone());
-        assert!(matches!(fate, Fate::Drop(_)), "{edge:?}: {fate:?}");
+        let disposition = process(&mut w.plane, w.now, edge, &mut packet.clone());
+        assert!(matches!(disposition, Disposition::Drop(_)), "{edge:?}: {disposition:?}");
     }
     assert!(forwarded(w.send(Edge::Internet, &answer).0));
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Rewrite, rewrite};
 use vnetem::{
-    Cause, DataPlane, DropReason, Edge, EventKind, Fate, Filtering, Headers, Mapping, Network,
-    NextHop, Outbound, PoolRules, Settings, Slot, SourceMode, State, SubnetId, Time, Transmit,
+    BatchPacket, Cause, DataPlane, Disposition, DropReason, Edge, EventKind, Filtering, Headers,
+    Mapping, Network, NextHop, Outbound, PoolRules, Settings, SourceMode, State, SubnetId, Time,
+    Transmit,
 };
 
 use crate::packets::{datagram, end, ip, net, process, segment};
@@ -55,13 +56,13 @@ impl World {
         Self { network, plane, now: Time(1), a, b, subnets }
     }
 
-    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Fate {
+    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Disposition {
         process(&mut self.plane, self.now, edge, packet)
     }
 
     /// Where a packet leaves, and how it looks then.
     fn forward(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Edge, Vec<u8>) {
-        let Fate::Forward(forward) = self.process(edge, &mut packet) else {
+        let Disposition::Forward(forward) = self.process(edge, &mut packet) else {
             panic!("not forwarded");
         };
         assert!(Checksums::of(&packet, &Headers::parse(&packet).unwrap()).none_wrong(), "W1");
@@ -70,14 +71,14 @@ impl World {
 
     fn drop(&mut self, edge: Edge, mut packet: Vec<u8>) -> DropReason {
         match self.process(edge, &mut packet) {
-            Fate::Drop(reason) => reason,
-            fate => panic!("not dropped: {fate:?}"),
+            Disposition::Drop(reason) => reason,
+            disposition => panic!("not dropped: {disposition:?}"),
         }
     }
 
     /// The public end of an inside socket, which sends a datagram to somewhere.
-    fn public(&mut self, edge: Edge, inside: &str) -> SocketAddrV4 {
-        let (_, packet) = self.forward(edge, datagram(end(inside), end(REMOTE), b"x"));
+    fn public(&mut self, edge: Edge, internal: &str) -> SocketAddrV4 {
+        let (_, packet) = self.forward(edge, datagram(end(internal), end(REMOTE), b"x"));
         Headers::parse(&packet).unwrap().tuple().source
     }
 
@@ -113,7 +114,7 @@ fn t_33_a_datagram_turns_round_and_its_answer_too() {
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
     for round in 0..3 {
         let mut packet = datagram(end(A), public_b, b"hello");
-        let Fate::Forward(forward) = world.process(a, &mut packet) else { panic!() };
+        let Disposition::Forward(forward) = world.process(a, &mut packet) else { panic!() };
         assert_eq!((forward.to, forward.source), (b, SourceMode::Translated(public_a)), "{round}");
         let headers = Headers::parse(&packet).unwrap();
         assert!(Checksums::of(&packet, &headers).none_wrong(), "W1");
@@ -204,11 +205,13 @@ fn t_33_a_batch_turns_round_as_its_packets_do() {
                 .collect()
         } else {
             let mut slots: Vec<_> =
-                packets.iter_mut().map(|(edge, packet)| Slot::new(*edge, packet)).collect();
+                packets.iter_mut().map(|(edge, packet)| BatchPacket::new(*edge, packet)).collect();
             world.plane.process_batch(world.now, &mut slots);
             slots.iter().map(|slot| slot.verdict).collect()
         };
-        assert!(verdicts.iter().flatten().all(|it| matches!(it.fate, Fate::Forward(_))));
+        assert!(
+            verdicts.iter().flatten().all(|it| matches!(it.disposition, Disposition::Forward(_)))
+        );
         out.push((verdicts, packets));
     }
     assert_eq!(out[0], out[1]);
@@ -289,7 +292,7 @@ fn t_33_fragments_turn_round() {
     let mut joined = Vec::new();
     for fragment in [first, later] {
         let mut fragment = fragment;
-        let Fate::Forward(forward) = world.process(a, &mut fragment) else { panic!() };
+        let Disposition::Forward(forward) = world.process(a, &mut fragment) else { panic!() };
         assert_eq!(forward.to, b);
         let headers = Headers::parse(&fragment).unwrap();
         assert_eq!((headers.source, headers.destination), (*public_a.ip(), *end(B).ip()));
@@ -439,6 +442,6 @@ fn t_33_a_trace_knows_that_closed_flows_give_way() {
     let mut syn = segment(end(A), public_b, "S", (9000, 0), &[]);
     let traced = world.plane.trace(world.now, a, &syn).verdict;
     let verdict = world.plane.process(world.now, a, &mut syn);
-    assert!(matches!(verdict.fate, Fate::Forward(_)));
+    assert!(matches!(verdict.disposition, Disposition::Forward(_)));
     assert_eq!(traced, verdict);
 }

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, DropReason, Edge, EditError, Fate, IdleMinutes, LoadBalancerId, Network, NicId,
-    Outbound, OutboundRule, Settings, SourceMode, Time, Timers, VnetId,
+    DataPlane, Disposition, DropReason, Edge, EditError, IdleMinutes, LoadBalancerId, Network,
+    NicId, Outbound, OutboundRule, Settings, SourceMode, Time, Timers, VnetId,
 };
 
 use crate::packets::{datagram, end, ip, net};
@@ -148,18 +148,18 @@ fn n_09_an_address_of_a_gateway_has_64_512_ports() {
     let remote = end("203.0.113.80:443");
     let mut open = |host: u8, port: u16| {
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), port);
-        plane.process(Time(0), Edge::Subnet(web), &mut datagram(source, remote, &[])).fate
+        plane.process(Time(0), Edge::Subnet(web), &mut datagram(source, remote, &[])).disposition
     };
     let mut ports: Vec<u16> = (0..64_512)
         .map(|port| match open(4, port) {
-            Fate::Forward(forward) => match forward.source {
+            Disposition::Forward(forward) => match forward.source {
                 SourceMode::Translated(external) => external.port(),
                 SourceMode::Preserved => panic!("not translated"),
             },
             other => panic!("{port}: {other:?}"),
         })
         .collect();
-    assert_eq!(open(5, 1), Fate::Drop(DropReason::SnatExhausted));
+    assert_eq!(open(5, 1), Disposition::Drop(DropReason::SnatExhausted));
     ports.sort_unstable();
     assert_eq!(ports, (1024..=65_535).collect::<Vec<u16>>());
 }

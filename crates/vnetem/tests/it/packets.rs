@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::PacketBuilder;
-use vnetem::{DataPlane, Edge, Fate, Ipv4Net, Time};
+use vnetem::{DataPlane, Disposition, Edge, Ipv4Net, Time};
 
 pub(crate) fn net(text: &str) -> Ipv4Net {
     text.parse().unwrap()
@@ -77,12 +77,17 @@ pub(crate) fn fragments(whole: &[u8], first: usize, identification: u16) -> [Vec
 }
 
 /// What becomes of a packet, which is what its trace says (O5) and is counted once (O1); unless it goes on, its bytes stay as they are.
-pub(crate) fn process(plane: &mut DataPlane, now: Time, edge: Edge, packet: &mut [u8]) -> Fate {
+pub(crate) fn process(
+    plane: &mut DataPlane,
+    now: Time,
+    edge: Edge,
+    packet: &mut [u8],
+) -> Disposition {
     let before = packet.to_vec();
     let traced = plane.trace(now, edge, packet).verdict;
     let verdict = plane.process(now, edge, packet);
     assert_eq!(traced, verdict, "O5: the trace is what happens");
-    if !matches!(verdict.fate, Fate::Forward(_)) {
+    if !matches!(verdict.disposition, Disposition::Forward(_)) {
         assert_eq!(before, packet, "only a forwarded packet's bytes change");
     }
     let counters = plane.counters();
@@ -90,5 +95,5 @@ pub(crate) fn process(plane: &mut DataPlane, now: Time, edge: Edge, packet: &mut
     let ends = ends + counters.denied.packets + counters.dropped.packets;
     let queued = plane.queued().0 as u64;
     assert_eq!(counters.received.packets + counters.generated.packets, ends + queued, "O1");
-    verdict.fate
+    verdict.disposition
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    Access, Arrival, Cause, DataPlane, DefaultAction, Edge, Endpoint, EventKind, Fate, Identity,
-    IpRule, Network, Outbound, ProvisioningState, ResourceId, Rollout, RuleLimits, RuleSet, Scope,
-    ServiceId, Settings, SubnetId, Time,
+    Access, Arrival, Cause, DataPlane, DefaultAction, Disposition, Edge, Endpoint, EventKind,
+    Identity, IpRule, Network, Outbound, ProvisioningState, ResourceId, Rollout, RuleLimits,
+    RuleSet, Scope, ServiceId, Settings, SubnetId, Time,
 };
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -66,8 +66,8 @@ impl World {
             .syn()
             .write(&mut packet, &[])
             .unwrap();
-        let Fate::Forward(forward) =
-            self.plane.process(self.now, Edge::Subnet(self.web), &mut packet).fate
+        let Disposition::Forward(forward) =
+            self.plane.process(self.now, Edge::Subnet(self.web), &mut packet).disposition
         else {
             panic!("not forwarded");
         };

@@ -308,8 +308,8 @@ fn r_17_explicit_before_regional_before_top_level_before_cloud() {
             let last = u8::try_from(at + 1).unwrap();
             let winner = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 9, last));
             assert_eq!(world.route_to("40.1.2.3"), winner);
-            let losers = world.lines("40.1.0.0/16").len() - 1;
-            assert_eq!(losers, at, "each loser is listed");
+            let overridden = world.lines("40.1.0.0/16").len() - 1;
+            assert_eq!(overridden, at, "each loser is listed");
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use vnetem::{
-    Applied, DataPlane, Edge, EditError, Fate, Headers, Network, Outbound, Rollout, Settings, Time,
+    Applied, DataPlane, Disposition, Edge, EditError, Headers, Network, Outbound, Rollout,
+    Settings, Time,
 };
 
 use crate::packets::{datagram, end, ip, net};
@@ -24,7 +25,7 @@ fn ports(settings: Settings) -> Vec<u16> {
     let port = |number| {
         let mut packet = datagram(end("10.0.0.4:9"), end(&format!("8.8.8.8:{number}")), b"x");
         let verdict = plane.process(Time(0), edge, &mut packet);
-        assert!(matches!(verdict.fate, Fate::Forward(_)));
+        assert!(matches!(verdict.disposition, Disposition::Forward(_)));
         Headers::parse(&packet).unwrap().source_port
     };
     (1..=100).map(port).collect()

@@ -1,7 +1,7 @@
 //! Security groups on the way of packets: who is judged, when, on which addresses, and what an edit does to live flows.
 
 use vnetem::{
-    Action, DataPlane, DenyReason, Edge, EditError, Fate, Ipv4Net, Network, NextHop, NicId,
+    Action, DataPlane, DenyReason, Disposition, Edge, EditError, Ipv4Net, Network, NextHop, NicId,
     Outbound, PortRange, RuleDirection, RuleProtocol, Scope, SecurityGroup, SecurityGroupId,
     SecurityRule, SecurityRuleError, ServiceId, Settings, SubnetId, Time, VnetId,
 };
@@ -42,20 +42,20 @@ impl World {
         while self.plane.poll_transmit(Time(0)).is_some() {}
     }
 
-    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> Fate {
-        self.plane.process(Time(0), edge, &mut packet).fate
+    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> Disposition {
+        self.plane.process(Time(0), edge, &mut packet).disposition
     }
 
     /// What becomes of the first packet of a connection from a host of `web`.
-    fn open(&mut self, source: &str, destination: &str) -> Fate {
+    fn open(&mut self, source: &str, destination: &str) -> Disposition {
         self.send(Edge::Subnet(self.web), tcp(source, destination, true))
     }
 
     fn passes(&mut self, source: &str, destination: &str) -> bool {
         match self.open(source, destination) {
-            Fate::Forward(_) => true,
-            Fate::Deny(_) => false,
-            Fate::Drop(reason) => panic!("dropped: {reason}"),
+            Disposition::Forward(_) => true,
+            Disposition::Deny(_) => false,
+            Disposition::Drop(reason) => panic!("dropped: {reason}"),
         }
     }
 
@@ -83,7 +83,7 @@ fn groups_judge_the_private_source_before_any_translation() {
         w.apply();
         assert_eq!(
             w.open("10.0.0.5:50002", "52.239.1.9:443"),
-            Fate::Deny(DenyReason::SecurityGroup(OUT))
+            Disposition::Deny(DenyReason::SecurityGroup(OUT))
         );
         assert!(w.passes("10.0.0.6:50002", "52.239.1.9:443"));
     }
@@ -101,7 +101,7 @@ fn the_receivers_group_judges_who_comes_in() {
     w.network.guard_subnet(w.db, Some(group)).unwrap();
     w.apply();
     assert!(w.passes("10.0.0.4:50001", "10.0.1.4:1433"));
-    let denied = Fate::Deny(DenyReason::SecurityGroup(IN));
+    let denied = Disposition::Deny(DenyReason::SecurityGroup(IN));
     assert_eq!(w.open("10.0.0.4:50001", "10.0.1.4:22"), denied);
     assert_eq!(w.open("10.0.0.4:50001", "10.0.1.5:1433"), denied);
     assert_eq!(w.open("10.0.0.5:50001", "10.0.1.4:1433"), denied);
@@ -120,13 +120,13 @@ fn replies_need_no_rule() {
     w.apply();
     assert!(w.passes("10.0.0.4:50001", "10.0.1.4:1433"));
     let answer = tcp("10.0.1.4:1433", "10.0.0.4:50001", false);
-    let Fate::Forward(back) = w.send(Edge::Subnet(w.db), answer) else {
+    let Disposition::Forward(back) = w.send(Edge::Subnet(w.db), answer) else {
         panic!("the answer was stopped");
     };
     assert_eq!(back.to, Edge::Nic(w.vm));
     // In the same two places, opened from the other side, it is denied.
     let denied = w.send(Edge::Subnet(w.db), tcp("10.0.1.4:50001", "10.0.0.4:443", true));
-    assert_eq!(denied, Fate::Deny(DenyReason::SecurityGroup(OUT)));
+    assert_eq!(denied, Disposition::Deny(DenyReason::SecurityGroup(OUT)));
 }
 
 /// P-28, P-32: a denied packet makes no flow, takes no port, and nothing is sent back; it is counted under its reason.
@@ -287,7 +287,7 @@ fn virtual_network_follows_routes_peerings_and_sites() {
     w.network.add_subnet(beta, "app", net("10.1.0.0/24")).unwrap();
     let office = w.network.add_site("office", &[net("192.168.1.0/24")], &[]).unwrap();
     w.apply();
-    let denied = Fate::Deny(DenyReason::SecurityGroup(OUT));
+    let denied = Disposition::Deny(DenyReason::SecurityGroup(OUT));
     assert_eq!(w.open("10.0.0.4:1", "10.1.0.4:80"), denied);
     assert_eq!(w.open("10.0.0.4:1", "192.168.1.4:80"), denied);
     assert_eq!(w.open("10.0.0.4:1", "8.8.8.8:80"), denied);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem::{
-    Blocks, DataPlane, DropReason, Edge, Event, Fate, Filtering, Headers, Ipv4Net, Limits, Mapping,
-    Network, Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, Transmit, VnetId,
+    Blocks, DataPlane, Disposition, DropReason, Edge, Event, Filtering, Headers, Ipv4Net, Limits,
+    Mapping, Network, Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, Transmit,
+    VnetId,
 };
 
 use crate::packets::{datagram, end, fragments, ip, net, process, segment, summed};
@@ -47,9 +48,9 @@ impl World {
         Edge::Subnet(self.subnets[tenant])
     }
 
-    fn process(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Fate, Vec<u8>) {
-        let fate = process(&mut self.plane, self.now, edge, &mut packet);
-        (fate, packet)
+    fn process(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Disposition, Vec<u8>) {
+        let disposition = process(&mut self.plane, self.now, edge, &mut packet);
+        (disposition, packet)
     }
 
     fn apply(&mut self) {
@@ -79,7 +80,7 @@ fn tiny() -> Settings {
     let mut settings = Settings::replayable(3);
     settings.flows.capacity = 64;
     settings.flows.held = 64;
-    settings.flows.cells = 16;
+    settings.flows.revalidation_keys = 16;
     settings.flows.shared.hosts = 16;
     settings.flows.shared.sockets = 32;
     settings.flows.shared.blocks = 32;
@@ -206,7 +207,7 @@ fn script(world: &mut World, step: usize, seen: &mut Seen) {
 
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
-    packets: Vec<(Fate, Vec<u8>)>,
+    packets: Vec<(Disposition, Vec<u8>)>,
     made: Vec<Transmit>,
     events: Vec<Event>,
     public: Option<std::net::SocketAddrV4>,
@@ -269,7 +270,11 @@ proptest! {
 #[test]
 fn the_attack_fills_everything_but_the_share() {
     let alone = play(&vec![Vec::new(); 24]);
-    let passed = alone.packets.iter().filter(|(fate, _)| matches!(fate, Fate::Forward(_))).count();
+    let passed = alone
+        .packets
+        .iter()
+        .filter(|(disposition, _)| matches!(disposition, Disposition::Forward(_)))
+        .count();
     assert_eq!((passed, alone.made.len()), (14, 5));
     let exact = |made: &&Transmit| made.packet[24..28] == 500_000_001_u32.to_be_bytes();
     assert_eq!(alone.made.iter().filter(exact).count(), 1, "R3: the numbers are the new ones");
@@ -299,7 +304,7 @@ fn flow_flood_stops_at_the_share() {
                 let packet = datagram(end("10.0.0.4:9"), end(&format!("8.8.8.8:{number}")), b"x");
                 world.process(edge, packet).0
             })
-            .filter(|fate| matches!(fate, Fate::Forward(_)))
+            .filter(|disposition| matches!(disposition, Disposition::Forward(_)))
             .count()
     };
     assert_eq!(flood(&mut world, ATTACKER), 48);
@@ -313,8 +318,8 @@ fn flow_flood_stops_at_the_share() {
 fn resets_outlast_a_flood_of_errors() {
     let mut world = World::new(tiny(), PoolRules::AZURE);
     let (own, vm) = (world.edge(VICTIM), end("10.0.0.4:50001"));
-    let (fate, _) = world.process(own, segment(vm, end(ACCOUNT), "S", (1000, 0), &[]));
-    assert!(matches!(fate, Fate::Forward(_)));
+    let (disposition, _) = world.process(own, segment(vm, end(ACCOUNT), "S", (1000, 0), &[]));
+    assert!(matches!(disposition, Disposition::Forward(_)));
     let (subnet, storage) = (world.subnets[VICTIM], world.storage);
     world.network.enable_endpoint(subnet, storage, Scope::Worldwide).unwrap();
     world.apply();
@@ -327,8 +332,8 @@ fn resets_outlast_a_flood_of_errors() {
         }
     }
     assert!(world.plane.counters().queue_full.packets > 400);
-    let (fate, _) = world.process(own, segment(vm, end(ACCOUNT), "A", (1001, 0), &[]));
-    assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched));
+    let (disposition, _) = world.process(own, segment(vm, end(ACCOUNT), "A", (1001, 0), &[]));
+    assert_eq!(disposition, Disposition::Drop(DropReason::SourceSwitched));
     let resets = world.made().iter().filter(|made| made.packet[9] == 6).count();
     assert_eq!(resets, 2);
 }
@@ -350,8 +355,8 @@ fn closing_waits_for_room() {
     world.apply();
     for port in 1..=3 {
         let ack = segment(end(&format!("10.0.0.4:{port}")), end(ACCOUNT), "A", (1001, 0), &[]);
-        let (fate, _) = world.process(own, ack);
-        assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched), "{port}");
+        let (disposition, _) = world.process(own, ack);
+        assert_eq!(disposition, Disposition::Drop(DropReason::SourceSwitched), "{port}");
     }
     assert_eq!(world.plane.queued().0, 2, "of the first; the others wait");
     assert_eq!(world.made().len(), 6);
@@ -385,7 +390,7 @@ fn every_full_table_has_its_reason() {
     type Change = fn(&mut Settings);
     let cases: [(PoolRules, Change, DropReason); 6] = [
         (PoolRules::AZURE, |it| it.flows.capacity = 0, DropReason::FlowTableFull),
-        (PoolRules::AZURE, |it| it.flows.cells = 0, DropReason::CellTableFull),
+        (PoolRules::AZURE, |it| it.flows.revalidation_keys = 0, DropReason::CellTableFull),
         (counted, |it| it.flows.shared.hosts = 0, DropReason::MappingTableFull),
         (cone, |it| it.flows.shared.sockets = 0, DropReason::MappingTableFull),
         (known, |it| it.flows.shared.sockets = 0, DropReason::MappingTableFull),
@@ -396,8 +401,9 @@ fn every_full_table_has_its_reason() {
         change(&mut settings);
         let mut world = World::new(settings, rules);
         let own = world.edge(VICTIM);
-        let (fate, _) = world.process(own, datagram(end("10.0.0.4:9"), end("8.8.8.8:53"), b"x"));
-        assert_eq!(fate, Fate::Drop(reason));
+        let (disposition, _) =
+            world.process(own, datagram(end("10.0.0.4:9"), end("8.8.8.8:53"), b"x"));
+        assert_eq!(disposition, Disposition::Drop(reason));
         assert_eq!(world.plane.counters().drops(reason), 1);
         assert_eq!(world.plane.flow_counters().opened, 0);
     }
@@ -422,13 +428,13 @@ fn a_resting_tuple_has_its_own_reason() {
     let send = |plane: &mut DataPlane, now, remote: &str| {
         process(plane, now, own, &mut datagram(vm, end(remote), b"x"))
     };
-    assert!(matches!(send(&mut plane, Time(0), "8.8.8.8:53"), Fate::Forward(_)));
+    assert!(matches!(send(&mut plane, Time(0), "8.8.8.8:53"), Disposition::Forward(_)));
     let later = Time(0) + Duration::from_secs(241);
     plane.handle_timeout(later);
     let cone = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
     network.set_outbound(web, pool(cone)).unwrap();
     plane.apply(later, network.commit());
-    assert!(matches!(send(&mut plane, later, "9.9.9.9:53"), Fate::Forward(_)));
-    assert_eq!(send(&mut plane, later, "8.8.8.8:53"), Fate::Drop(DropReason::TupleHeld));
+    assert!(matches!(send(&mut plane, later, "9.9.9.9:53"), Disposition::Forward(_)));
+    assert_eq!(send(&mut plane, later, "8.8.8.8:53"), Disposition::Drop(DropReason::TupleHeld));
     assert_eq!(plane.counters().drops(DropReason::TupleHeld), 1);
 }

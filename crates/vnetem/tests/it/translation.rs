@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Transport, TransportChecksum};
 use vnetem::{
-    Blocks, DataPlane, DropReason, Edge, Fate, Filtering, Headers, Limits, Mapping, MidStream, Mtu,
-    Network, NextHop, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time,
-    TranslationEventKind, Transmit,
+    Blocks, DataPlane, Disposition, DropReason, Edge, Filtering, Headers, Limits, LoosePickup,
+    Mapping, Mtu, Network, NextHop, OnExhaustion, Outbound, PoolRules, Rate, Settings, SubnetId,
+    Time, TranslationEventKind, Transmit,
 };
 
 use crate::packets::{datagram, end, process, segment, summed};
@@ -37,26 +37,26 @@ impl World {
         Self { plane: DataPlane::new(network.commit(), settings), now: Time(0), web }
     }
 
-    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Fate {
+    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Disposition {
         process(&mut self.plane, self.now, edge, packet)
     }
 
     fn drop(&mut self, edge: Edge, mut packet: Vec<u8>) -> DropReason {
         match self.process(edge, &mut packet) {
-            Fate::Drop(reason) => reason,
-            fate => panic!("not dropped: {fate:?}"),
+            Disposition::Drop(reason) => reason,
+            disposition => panic!("not dropped: {disposition:?}"),
         }
     }
 
     /// Where a packet leaves, and how it looks then.
     fn forward(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Edge, Vec<u8>) {
         match self.process(edge, &mut packet) {
-            Fate::Forward(forward) => {
+            Disposition::Forward(forward) => {
                 let sums = Checksums::of(&packet, &Headers::parse(&packet).unwrap());
                 assert!(sums.none_wrong(), "W1");
                 (forward.to, packet)
             }
-            fate => panic!("not forwarded: {fate:?}"),
+            disposition => panic!("not forwarded: {disposition:?}"),
         }
     }
 
@@ -258,10 +258,12 @@ fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
 /// T-19: what is picked up in the middle, where that is wanted.
 #[test]
 fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
-    for (mid_stream, resets, goes_on) in
-        [(MidStream::Drop, 0, false), (MidStream::Reset, 1, false), (MidStream::PickUp, 0, true)]
-    {
-        let mut world = World::new(PoolRules { mid_stream, ..PoolRules::AZURE });
+    for (loose_pickup, resets, goes_on) in [
+        (LoosePickup::Drop, 0, false),
+        (LoosePickup::Reset, 1, false),
+        (LoosePickup::PickUp, 0, true),
+    ] {
+        let mut world = World::new(PoolRules { loose_pickup, ..PoolRules::AZURE });
         let vm = Edge::Subnet(world.web);
         // T-20: these never open anything.
         for flags in ["SA", "FA", "R", "RA", "SF", "."] {
@@ -270,7 +272,7 @@ fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
         }
         world.made();
         let mut packet = tcp("10.0.0.4:7", REMOTE, "A");
-        assert_eq!(matches!(world.process(vm, &mut packet), Fate::Forward(_)), goes_on);
+        assert_eq!(matches!(world.process(vm, &mut packet), Disposition::Forward(_)), goes_on);
         assert_eq!(world.made().len(), resets);
         assert_eq!(world.plane.flow_counters().live, u32::from(goes_on));
     }
@@ -339,9 +341,9 @@ fn t_22_a_redirect_does_not_cross_a_translation() {
         .enumerate()
         {
             outcomes[at] = match world.process(edge, &mut error(sender, about, kind)) {
-                Fate::Drop(DropReason::Redirect) => false,
-                Fate::Forward(_) => true,
-                fate => panic!("{fate:?}"),
+                Disposition::Drop(DropReason::Redirect) => false,
+                Disposition::Forward(_) => true,
+                disposition => panic!("{disposition:?}"),
             };
         }
         assert_eq!(outcomes, [passes, passes, true], "type {kind}");
@@ -378,12 +380,12 @@ fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
 /// T-34, RFC 5508 REQ-8, RFC 6888 REQ-11; T-10: and no live flow is touched to make room.
 #[test]
 fn t_34_a_refusal_is_told_as_the_pool_says() {
-    for (notice, said) in [
-        (Notice::Silence, None),
-        (Notice::Prohibited, Some((3, 13))),
-        (Notice::HostUnreachable, Some((3, 1))),
+    for (on_exhaustion, said) in [
+        (OnExhaustion::Silence, None),
+        (OnExhaustion::Prohibited, Some((3, 13))),
+        (OnExhaustion::HostUnreachable, Some((3, 1))),
     ] {
-        let rules = PoolRules { notice, ..PoolRules::AZURE };
+        let rules = PoolRules { on_exhaustion, ..PoolRules::AZURE };
         let limits = Limits { flows: 1, ..Limits::default() };
         let rate = Limits {
             rate: Some(Rate { burst: 1, interval: Duration::from_secs(1) }),
@@ -498,7 +500,7 @@ fn t_37_events_say_what_happened_to_translations() {
         let TranslationEventKind::BlockAllocated(block) = events[0].kind else { panic!() };
         assert_eq!((block.address, block.first, block.last), (PUBLIC, 6, 7));
         assert!(events.iter().all(|event| event.remote == log_remotes.then(|| end(REMOTE))));
-        assert_eq!(events[1].inside, end("10.0.0.4:1"));
+        assert_eq!(events[1].internal, end("10.0.0.4:1"));
         assert!((6..=7).contains(&events[1].external.unwrap().port()));
     }
     let mut world = World::new(PoolRules::AZURE);
@@ -543,9 +545,9 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
         ] {
             let last = packet.len() - 1;
             packet[last] ^= 1;
-            let fate = world.process(edge, &mut packet);
+            let disposition = world.process(edge, &mut packet);
             if verify_checksums {
-                assert_eq!(fate, Fate::Drop(DropReason::TransportChecksum));
+                assert_eq!(disposition, Disposition::Drop(DropReason::TransportChecksum));
             } else {
                 let headers = Headers::parse(&packet).unwrap();
                 let wrong = Checksums::of(&packet, &headers).transport;
@@ -568,9 +570,10 @@ fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
     assert_eq!(world.source(udp("10.0.0.4:5000", REMOTE, 1)).port(), 1024);
     world.now = Time(world.now.0 + 3_600_000_000_000);
     let other = udp("10.0.0.5:5000", REMOTE, 1);
-    let traced =
-        |world: &World| world.plane.trace(world.now, Edge::Subnet(world.web), &other).verdict.fate;
-    assert_eq!(traced(&world), Fate::Drop(DropReason::SnatExhausted));
+    let traced = |world: &World| {
+        world.plane.trace(world.now, Edge::Subnet(world.web), &other).verdict.disposition
+    };
+    assert_eq!(traced(&world), Disposition::Drop(DropReason::SnatExhausted));
     while world.plane.poll_timeout().is_some_and(|due| due <= world.now) {
         world.plane.handle_timeout(world.now);
     }
@@ -630,7 +633,7 @@ fn what_an_interface_opened_ends_where_it_begins_to_forward() {
         network.set_ip_forwarding(router, is_on).unwrap();
         world.plane.apply(world.now, network.commit());
         while world.plane.poll_transmit(world.now).is_some() {}
-        let left: Vec<_> = world.plane.flows().map(|flow| *flow.inside.ip()).collect();
+        let left: Vec<_> = world.plane.flows().map(|flow| *flow.internal.ip()).collect();
         assert_eq!(left, [Ipv4Addr::new(10, 0, 0, 5)], "{is_on}");
     }
 }

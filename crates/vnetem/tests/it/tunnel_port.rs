@@ -9,8 +9,8 @@ use vnetem::packet::tunnel::{
 };
 use vnetem::packet::{Checksums, TransportChecksum};
 use vnetem::{
-    DataPlane, DropReason, Edge, Fate, Headers, Identity, Network, Outbound, Scope, ServiceId,
-    Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
+    DataPlane, Disposition, DropReason, Edge, Headers, Identity, Network, Outbound, Scope,
+    ServiceId, Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
 };
 
 use crate::packets::{end, segment, summed};
@@ -51,11 +51,11 @@ impl World {
     }
 
     /// What becomes of bytes from the peer.
-    fn receive(&mut self, port: &mut TunnelPort, bytes: &[u8]) -> (Fate, Vec<u8>) {
+    fn receive(&mut self, port: &mut TunnelPort, bytes: &[u8]) -> (Disposition, Vec<u8>) {
         let mut buffer = vec![0; bytes.len()];
         let (edge, length) = port.decapsulate(bytes, &mut buffer).unwrap();
         buffer.truncate(length);
-        (self.plane.process(Time(0), edge, &mut buffer).fate, buffer)
+        (self.plane.process(Time(0), edge, &mut buffer).disposition, buffer)
     }
 }
 
@@ -121,8 +121,10 @@ fn identity_travels_in_the_bytes_and_the_answer_comes_back_plain() {
         let address = Ipv4Addr::new(10, 0, 0, 4);
         assert_eq!(tag.identity(address), Some(Identity { vnet, subnet: web, address }));
 
-        let (fate, plain) = w.receive(&mut port, &answered(&wire, "SA"));
-        assert!(matches!(fate, Fate::Forward(forward) if forward.to == Edge::Subnet(web)));
+        let (disposition, plain) = w.receive(&mut port, &answered(&wire, "SA"));
+        assert!(
+            matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Subnet(web))
+        );
         let headers = Headers::parse(&plain).unwrap();
         assert_eq!(headers.to_string(), "52.239.1.9:443 > 10.0.0.4:50001 tcp SA");
         let checksums = Checksums::of(&plain, &headers);
@@ -141,10 +143,10 @@ fn inbound_without_a_flow_is_dropped() {
     let (_, web) = w.subnets[0];
     let wire = w.send(&mut port, web, tcp(end(VM), end(ACCOUNT), "S"));
     let received = Encapsulated::parse(&wire).unwrap();
-    for (answer, fate) in [
-        (tcp(end("52.239.1.9:80"), end(VM), "SA"), Fate::Drop(DropReason::NoFlow)),
-        (tcp(end(ACCOUNT), end("10.0.0.4:50002"), "S"), Fate::Drop(DropReason::NoFlow)),
-        (tcp(end(ACCOUNT), end("10.0.0.5:50001"), "SA"), Fate::Drop(DropReason::NoFlow)),
+    for (answer, disposition) in [
+        (tcp(end("52.239.1.9:80"), end(VM), "SA"), Disposition::Drop(DropReason::NoFlow)),
+        (tcp(end(ACCOUNT), end("10.0.0.4:50002"), "S"), Disposition::Drop(DropReason::NoFlow)),
+        (tcp(end(ACCOUNT), end("10.0.0.5:50001"), "SA"), Disposition::Drop(DropReason::NoFlow)),
     ] {
         // The tunnel back carries any address of the caller's subnet and of the service.
         let mut tunnel = received.reply();
@@ -154,7 +156,7 @@ fn inbound_without_a_flow_is_dropped() {
         let mut bytes = vec![0; answer.len() + Tunnel::MAXIMUM_OVERHEAD];
         let headers = Headers::parse(&answer).unwrap();
         let length = tunnel.encapsulate(&answer, &headers, &mut bytes).unwrap();
-        assert_eq!(w.receive(&mut port, &bytes[..length]).0, fate);
+        assert_eq!(w.receive(&mut port, &bytes[..length]).0, disposition);
     }
     assert_eq!(w.plane.counters().drops(DropReason::NoFlow), 3);
 }
@@ -169,8 +171,10 @@ fn answers_to_overlapping_networks_do_not_mix() {
         .map(|subnet| w.send(&mut port, subnet, tcp(end(VM), end(ACCOUNT), "S")));
     assert_ne!(wires[0], wires[1]);
     for (wire, subnet) in wires.iter().zip([of_alpha, of_beta]).rev() {
-        let (fate, _) = w.receive(&mut port, &answered(wire, "SA"));
-        assert!(matches!(fate, Fate::Forward(forward) if forward.to == Edge::Subnet(subnet)));
+        let (disposition, _) = w.receive(&mut port, &answered(wire, "SA"));
+        assert!(
+            matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Subnet(subnet))
+        );
     }
 }
 
@@ -302,8 +306,8 @@ fn a_fixed_destination_comes_back_by_the_outer_address() {
         "2603:10e1:100:2::4601:203".parse::<std::net::Ipv6Addr>().unwrap()
     );
     let bytes = reply(&received, &tcp(end(ACCOUNT), end(VM), "SA"));
-    let (fate, plain) = w.receive(&mut port, &bytes);
-    assert!(matches!(fate, Fate::Forward(_)), "{fate:?}");
+    let (disposition, plain) = w.receive(&mut port, &bytes);
+    assert!(matches!(disposition, Disposition::Forward(_)), "{disposition:?}");
     let headers = Headers::parse(&plain).unwrap();
     assert_eq!(headers.to_string(), "52.239.1.9:443 > 10.0.0.4:50001 tcp SA");
     assert_eq!(Checksums::of(&plain, &headers).transport, TransportChecksum::Right);

@@ -91,7 +91,7 @@ fn scan(
     let ported = matches!(tuple.protocol, Protocol::TCP | Protocol::UDP);
     let (from, to) = (*tuple.source.ip(), *tuple.destination.ip());
     let own = |address: &Ipv4Addr| SPACE.map(net).iter().any(|range| range.contains(address));
-    let inside =
+    let internal =
         |address: &Ipv4Addr| own(address) || routed.iter().any(|range| range.contains(address));
     let internet = |address: &Ipv4Addr| {
         let special = matches!(
@@ -103,7 +103,7 @@ fn scan(
     let selects = |selector: &Selector, address: &Ipv4Addr| match selector {
         Selector::Any => true,
         Selector::Prefix(range) => range.contains(address),
-        Selector::Tag(tag) if tag == "VirtualNetwork" => inside(address),
+        Selector::Tag(tag) if tag == "VirtualNetwork" => internal(address),
         Selector::Tag(tag) if tag == "Internet" => internet(address),
         Selector::Tag(_) => TAGGED.map(net).iter().any(|range| range.contains(address)),
     };
@@ -121,7 +121,7 @@ fn scan(
         return (rule.priority, rule.action);
     }
     match direction {
-        _ if inside(&from) && inside(&to) => (65000, Action::Allow),
+        _ if internal(&from) && internal(&to) => (65000, Action::Allow),
         RuleDirection::Outbound if internet(&to) => (65001, Action::Allow),
         _ => (65500, Action::Deny),
     }

@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use vnetem::{
-    Blocks, Filtering, IdleMinutes, Limits, Mapping, MidStream, Notice, Outbound, OutboundRule,
-    Peering, PoolRules, Rate, TimerProfile,
+    Blocks, Filtering, IdleMinutes, Limits, LoosePickup, Mapping, OnExhaustion, Outbound,
+    OutboundRule, Peering, PoolRules, Rate, TimerProfile,
 };
 
 /// The ports of the pools that give them out in blocks.
@@ -50,13 +50,15 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             last_port: 65_535,
             rules: PoolRules::AZURE,
         },
-        8 => with(3000..=3001, PoolRules { notice: Notice::Prohibited, ..INDEPENDENT }),
+        8 => {
+            with(3000..=3001, PoolRules { on_exhaustion: OnExhaustion::Prohibited, ..INDEPENDENT })
+        }
         9 => with(
             1000..=1030,
             PoolRules {
                 preserve_port: true,
                 keep_parity: true,
-                mid_stream: MidStream::Reset,
+                loose_pickup: LoosePickup::Reset,
                 timers: TimerProfile::Linux,
                 ..PoolRules::AZURE
             },
@@ -69,7 +71,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
                     ports: 0,
                     rate: Some(Rate { burst: 3, interval: Duration::from_secs(1) }),
                 },
-                notice: Notice::HostUnreachable,
+                on_exhaustion: OnExhaustion::HostUnreachable,
                 keep_port: true,
                 timers: TimerProfile::Rfc,
                 ..PoolRules::AZURE
@@ -98,7 +100,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             PoolRules {
                 blocks: PAIRS,
                 limits: Limits { flows: 0, ports: 5, rate: None },
-                notice: Notice::Prohibited,
+                on_exhaustion: OnExhaustion::Prohibited,
                 ..OPEN
             },
         ),
@@ -134,7 +136,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
         22 => with(1000..=1030, PoolRules::LINUX),
         23 => both(
             2000..=2007,
-            PoolRules { mid_stream: MidStream::PickUp, filtering: Filtering::Address, ..OPEN },
+            PoolRules { loose_pickup: LoosePickup::PickUp, filtering: Filtering::Address, ..OPEN },
         ),
         _ => Outbound::Pool {
             addresses: vec![address(1), address(2)],

@@ -6,8 +6,8 @@ use std::time::Duration;
 use vnetem_nat::{Cause, HoldDown, NewFlow, OpenError, Side, State, Time, Timers, Zone};
 use vnetem_packet::{FiveTuple, Protocol};
 
-pub(crate) struct Twin {
-    pub(crate) flows: Vec<TwinFlow>,
+pub(crate) struct Reference {
+    pub(crate) flows: Vec<ReferenceFlow>,
     /// External keys at rest, and until when.
     held: Vec<(Key, Time)>,
     pub(crate) capacity: usize,
@@ -18,13 +18,13 @@ pub(crate) struct Twin {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct TwinFlow {
+pub(crate) struct ReferenceFlow {
     pub(crate) name: u64,
     pub(crate) new: NewFlow<u32>,
     pub(crate) last: Time,
     pub(crate) stage: Stage,
     /// Generation that touched it last.
-    pub(crate) touched: u32,
+    pub(crate) invalidated: u32,
     /// Next sequence number of inside and outside.
     pub(crate) next: [u32; 2],
 }
@@ -52,13 +52,13 @@ type Key = (Zone, FiveTuple);
 
 pub(crate) fn key(new: &NewFlow<u32>, side: Side) -> Key {
     let (zone, source, destination) = match side {
-        Side::Inside => (new.inside_zone, new.inside, new.remote),
-        Side::Outside => (new.outside_zone, new.remote, new.external),
+        Side::Internal => (new.internal_zone, new.internal, new.remote),
+        Side::External => (new.external_zone, new.remote, new.external),
     };
     (zone, FiveTuple { protocol: new.protocol, source, destination })
 }
 
-impl TwinFlow {
+impl ReferenceFlow {
     fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Finished | Stage::Reset | Stage::Refused | Stage::Tombstone(_))
     }
@@ -68,7 +68,7 @@ impl TwinFlow {
     }
 
     pub(crate) fn is_stale(&self) -> bool {
-        self.touched > self.new.generation.0 && !self.is_tombstone()
+        self.invalidated > self.new.generation.0 && !self.is_tombstone()
     }
 
     /// What the table must say of the state; `None` where several states are one stage.
@@ -103,12 +103,12 @@ impl TwinFlow {
     }
 }
 
-impl Twin {
+impl Reference {
     pub(crate) fn new(capacity: usize, timers: Timers, hold: HoldDown) -> Self {
         Self { flows: vec![], held: vec![], capacity, opened: 0, ended: vec![], timers, hold }
     }
 
-    pub(crate) fn deadline(&self, flow: &TwinFlow) -> Time {
+    pub(crate) fn deadline(&self, flow: &ReferenceFlow) -> Time {
         let timers = &self.timers;
         // All timers of closing are equal here, so that the twin needs no finer stages.
         let timer = match flow.stage {
@@ -129,15 +129,15 @@ impl Twin {
         flow.last + timer
     }
 
-    pub(crate) fn find(&self, now: Time, wanted: Key) -> Option<(&TwinFlow, Side)> {
+    pub(crate) fn find(&self, now: Time, wanted: Key) -> Option<(&ReferenceFlow, Side)> {
         let (flow, side) = self.holder(wanted)?;
         (self.deadline(flow) > now).then_some((flow, side))
     }
 
     /// Whose key it is, past the deadline or not.
-    fn holder(&self, wanted: Key) -> Option<(&TwinFlow, Side)> {
+    fn holder(&self, wanted: Key) -> Option<(&ReferenceFlow, Side)> {
         self.flows.iter().find_map(|flow| {
-            let side = [Side::Inside, Side::Outside]
+            let side = [Side::Internal, Side::External]
                 .into_iter()
                 .find(|side| key(&flow.new, *side) == wanted)?;
             Some((flow, side))
@@ -145,7 +145,7 @@ impl Twin {
     }
 
     /// Until when the external tuple of a flow rests that ends now, by what ended it.
-    fn rest(&self, flow: &TwinFlow, cause: Cause, ended: Time) -> Time {
+    fn rest(&self, flow: &ReferenceFlow, cause: Cause, ended: Time) -> Time {
         let (hold, over) = (&self.hold, flow.last);
         // From the end of the connection on, which is before the end of a flow that only waits.
         match (flow.stage, cause) {
@@ -160,13 +160,13 @@ impl Twin {
     }
 
     /// Whether a flow leaves its external tuple to others.
-    fn leaves(&self, now: Time, flow: &TwinFlow) -> bool {
-        let translated = flow.new.external != flow.new.inside;
+    fn leaves(&self, now: Time, flow: &ReferenceFlow) -> bool {
+        let translated = flow.new.external != flow.new.internal;
         let rested = !translated || self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
         (self.deadline(flow) <= now || flow.is_tombstone() && translated) && rested
     }
 
-    fn rests(&self, now: Time, wanted: Key) -> bool {
+    fn hold_down_times(&self, now: Time, wanted: Key) -> bool {
         self.held.iter().any(|(held, until)| *held == wanted && *until > now)
     }
 
@@ -178,8 +178,8 @@ impl Twin {
     pub(crate) fn end(&mut self, name: u64, cause: Cause, ended: Time) {
         let place = self.flows.iter().position(|flow| flow.name == name).unwrap();
         let flow = self.flows.remove(place);
-        if flow.new.external != flow.new.inside {
-            self.held.push((key(&flow.new, Side::Outside), self.rest(&flow, cause, ended)));
+        if flow.new.external != flow.new.internal {
+            self.held.push((key(&flow.new, Side::External), self.rest(&flow, cause, ended)));
         }
         self.ended.push(cause);
     }
@@ -206,27 +206,31 @@ impl Twin {
         new: NewFlow<u32>,
         name: u64,
     ) -> Result<(), OpenError> {
-        let outside = key(&new, Side::Outside);
+        let external_side = key(&new, Side::External);
         let mut give_way = Vec::new();
-        if key(&new, Side::Inside) == outside {
+        if key(&new, Side::Internal) == external_side {
             return Err(OpenError::TupleInUse);
         }
-        if self.rests(now, outside) {
+        if self.hold_down_times(now, external_side) {
             return Err(OpenError::TupleHeld);
         }
-        for side in [new.opener, new.opener.other()] {
+        for side in [new.initiator, new.initiator.other()] {
             let Some((flow, found)) = self.holder(key(&new, side)) else { continue };
-            let reopens = side == new.opener && flow.is_over() && found == flow.new.opener;
+            let reopens = side == new.initiator && flow.is_over() && found == flow.new.initiator;
             let given = give_way.iter().any(|(name, _)| *name == flow.name);
-            let left = found == Side::Outside && self.leaves(now, flow);
+            let left = found == Side::External && self.leaves(now, flow);
             if self.deadline(flow) > now && !reopens && !given && !left {
                 return Err(OpenError::TupleInUse);
             }
             // Another host's tuple must have rested.
-            let same_host = key(&flow.new, Side::Inside) == key(&new, Side::Inside);
+            let same_host = key(&flow.new, Side::Internal) == key(&new, Side::Internal);
             let rested = self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
-            let translated = flow.new.external != flow.new.inside;
-            if key(&flow.new, Side::Outside) == outside && !same_host && translated && !rested {
+            let translated = flow.new.external != flow.new.internal;
+            if key(&flow.new, Side::External) == external_side
+                && !same_host
+                && translated
+                && !rested
+            {
                 return Err(OpenError::TupleHeld);
             }
             if !given {
@@ -239,10 +243,10 @@ impl Twin {
         for (name, cause) in give_way {
             let flow = self.flows.iter().find(|flow| flow.name == name).unwrap();
             let ended = self.deadline(flow).min(now);
-            let same = key(&flow.new, Side::Outside) == outside;
+            let same = key(&flow.new, Side::External) == external_side;
             self.end(name, cause, ended);
             if same {
-                self.held.retain(|(held, _)| *held != outside);
+                self.held.retain(|(held, _)| *held != external_side);
             }
         }
         let stage = match new.protocol {
@@ -250,11 +254,11 @@ impl Twin {
             _ => Stage::Datagrams { answered: false },
         };
         self.opened += 1;
-        let next = match new.opener {
-            Side::Inside => [1001, 9000],
-            Side::Outside => [9000, 1001],
+        let next = match new.initiator {
+            Side::Internal => [1001, 9000],
+            Side::External => [9000, 1001],
         };
-        self.flows.push(TwinFlow { name, new, last: now, stage, touched: 0, next });
+        self.flows.push(ReferenceFlow { name, new, last: now, stage, invalidated: 0, next });
         Ok(())
     }
 
@@ -270,9 +274,9 @@ impl Twin {
             .iter()
             .flat_map(|address| ports.clone().map(|port| SocketAddrV4::new(*address, port)));
         all.filter(|external| {
-            let wanted = key(&NewFlow { external: *external, ..*new }, Side::Outside);
+            let wanted = key(&NewFlow { external: *external, ..*new }, Side::External);
             let taken = self.holder(wanted).is_some_and(|(flow, _)| !self.leaves(now, flow));
-            !taken && !self.rests(now, wanted)
+            !taken && !self.hold_down_times(now, wanted)
         })
         .collect()
     }

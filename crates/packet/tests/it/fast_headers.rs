@@ -1,14 +1,16 @@
-//! The twin of [`Plain`]: [`Headers::parse`] and [`rewrite`].
+//! The twin of [`FastHeaders`]: [`Headers::parse`] and [`rewrite`].
 
 use std::net::SocketAddrV4;
 
 use proptest::prelude::*;
-use vnetem_packet::{Ends, Fragment, Headers, Plain, Rewrite, TcpSegment, Transport, rewrite};
+use vnetem_packet::{
+    AddressPair, FastHeaders, Fragment, Headers, Rewrite, TcpSegment, Transport, rewrite,
+};
 
 use crate::packets::{Body, Packet, cases, packet, words};
 
-/// What [`Headers::parse`] says of a packet that is plain, in the words of [`Plain`].
-fn by_headers(bytes: &[u8]) -> Option<(Plain, Option<TcpSegment>)> {
+/// What [`Headers::parse`] says of a packet that is plain, in the words of [`FastHeaders`].
+fn by_headers(bytes: &[u8]) -> Option<(FastHeaders, Option<TcpSegment>)> {
     let headers = Headers::parse(bytes).ok()?;
     let segment = match headers.transport {
         Transport::Tcp(segment) => Some(segment),
@@ -19,13 +21,13 @@ fn by_headers(bytes: &[u8]) -> Option<(Plain, Option<TcpSegment>)> {
         return None;
     }
     let tuple = headers.tuple();
-    let plain = Plain {
-        ends: Ends::new(tuple.source, tuple.destination),
+    let fast_headers = FastHeaders {
+        ends: AddressPair::new(tuple.source, tuple.destination),
         protocol: headers.protocol,
         ttl: headers.ttl,
         total_length: headers.total_length,
     };
-    Some((plain, segment))
+    Some((fast_headers, segment))
 }
 
 fn rewritten(bytes: &[u8], source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
@@ -62,10 +64,10 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len() + 1));
         }
-        let plain = Plain::parse(&bytes).map(|plain| (plain, Plain::segment(&bytes)));
-        prop_assert_eq!(plain, by_headers(&bytes));
-        if let (Some(_), Ok(headers)) = (plain, Headers::parse(&bytes)) {
-            prop_assert_eq!(Plain::total_length(&bytes), headers.total_length);
+        let fast_headers = FastHeaders::parse(&bytes).map(|fast_headers| (fast_headers, FastHeaders::segment(&bytes)));
+        prop_assert_eq!(fast_headers, by_headers(&bytes));
+        if let (Some(_), Ok(headers)) = (fast_headers, Headers::parse(&bytes)) {
+            prop_assert_eq!(FastHeaders::total_length(&bytes), headers.total_length);
         }
     }
 
@@ -78,23 +80,23 @@ proptest! {
         keeps in any::<(bool, bool)>(),
     ) {
         let bytes = packet.bytes();
-        let Some(plain) = Plain::parse(&bytes) else { return Ok(()) };
+        let Some(fast_headers) = FastHeaders::parse(&bytes) else { return Ok(()) };
         let end = |(address, port): (u32, u16), keeps, own| {
             if keeps { own } else { SocketAddrV4::new(address.into(), port) }
         };
-        let source = end(source, keeps.0, plain.ends.source());
-        let destination = end(destination, keeps.1, plain.ends.destination());
+        let source = end(source, keeps.0, fast_headers.ends.source());
+        let destination = end(destination, keeps.1, fast_headers.ends.destination());
         let mut mine = bytes.clone();
-        Plain::forward(&mut mine, Ends::new(source, destination));
+        FastHeaders::forward(&mut mine, AddressPair::new(source, destination));
         prop_assert_eq!(mine, rewritten(&bytes, source, destination));
     }
 
     #[test]
     fn ends_give_back_what_they_were_made_of(a in any::<(u32, u16)>(), b in any::<(u32, u16)>()) {
         let [a, b] = [a, b].map(|(address, port)| SocketAddrV4::new(address.into(), port));
-        let ends = Ends::new(a, b);
+        let ends = AddressPair::new(a, b);
         prop_assert_eq!((ends.source(), ends.destination()), (a, b));
-        prop_assert_eq!(ends.reversed(), Ends::new(b, a));
+        prop_assert_eq!(ends.reversed(), AddressPair::new(b, a));
     }
 }
 
@@ -104,12 +106,15 @@ fn every_port_gives_the_checksum_that_any_rewrite_gives() {
     for with_checksum in [true, false] {
         let body = Body::Udp { ports: [4000, 53], with_checksum, data: vec![7; 5] };
         let bytes = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
-        let plain = Plain::parse(&bytes).unwrap();
+        let fast_headers = FastHeaders::parse(&bytes).unwrap();
         for port in words() {
             let source = SocketAddrV4::new([20, 1, 1, 1].into(), port);
             let mut mine = bytes.clone();
-            Plain::forward(&mut mine, Ends::new(source, plain.ends.destination()));
-            assert_eq!(mine, rewritten(&bytes, source, plain.ends.destination()), "{port}");
+            FastHeaders::forward(
+                &mut mine,
+                AddressPair::new(source, fast_headers.ends.destination()),
+            );
+            assert_eq!(mine, rewritten(&bytes, source, fast_headers.ends.destination()), "{port}");
         }
     }
 }

@@ -6,15 +6,15 @@ use vnetem::{Edge, Ipv4Net, TunnelSettings};
 use vnetem_packet::tunnel::{Encapsulation, Fragments, Key, Layout, Overlay, Underlay};
 
 use super::Scenario;
-use super::cast::{DEFAULT_DELAY, Declaration, Home};
+use super::declarations::{DEFAULT_DELAY, Declaration, Home};
 use super::error::{Problem, ScenarioError};
-use super::stage::{Stage, Target};
+use super::runner::{Runner, Target};
 use vnetem_sim::world::Served;
 use vnetem_sim::{Appliance, LinkSettings};
 
-impl Stage<'_> {
+impl Runner<'_> {
     /// Puts hosts, appliances and servers in their places.
-    pub(super) fn gather(&mut self) -> Result<(), ScenarioError> {
+    pub(super) fn setup(&mut self) -> Result<(), ScenarioError> {
         let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
         let mut done = Ok(());
         for (line, declaration) in &scenario.declarations {

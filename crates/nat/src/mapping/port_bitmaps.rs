@@ -10,17 +10,17 @@ use core::ops::RangeInclusive;
 use crate::table::key::{Key, Secret};
 
 /// Counts how many tuples are taken, roughly for all remotes and exactly for crowds. A tuple is taken by a flow or by hold-down.
-pub(crate) struct Crowds {
+pub(crate) struct PortBitmaps {
     /// Tuples taken, by the hash of address and remote; several may share a count. [`CROWDED`] is set where one of them is a crowd.
     counts: Vec<u32>,
-    crowds: Vec<Option<Crowd>>,
+    port_bitmaps: Vec<Option<PortBitmap>>,
     /// The ports of each crowd.
     taken: Vec<[u64; WORDS]>,
     secret: Secret,
 }
 
 #[derive(Clone, Copy)]
-struct Crowd {
+struct PortBitmap {
     /// Protocol, zone, external address and remote; the external port is 0.
     key: Key,
     /// Words that have been filled.
@@ -36,15 +36,15 @@ const CROWDED: u32 = 1 << 31;
 /// So many tuples of unknown remotes make one a crowd, and a crowd that falls below a quarter is none any more.
 const THRESHOLD: u32 = 2048;
 
-impl Crowds {
+impl PortBitmaps {
     /// For a table with so many flows: 1 byte for each, and at most 64 crowds.
     pub(crate) fn new(flows: u32, secret: Secret) -> Self {
-        let crowds = (flows / 8192).min(64) as usize;
-        let counts = if crowds == 0 { 0 } else { flows as usize / 16 };
+        let port_bitmaps = (flows / 8192).min(64) as usize;
+        let counts = if port_bitmaps == 0 { 0 } else { flows as usize / 16 };
         Self {
             counts: vec![0; counts],
-            crowds: vec![None; crowds],
-            taken: vec![[0; WORDS]; crowds],
+            port_bitmaps: vec![None; port_bitmaps],
+            taken: vec![[0; WORDS]; port_bitmaps],
             secret,
         }
     }
@@ -58,10 +58,10 @@ impl Crowds {
             return None;
         }
         let count = *count & !CROWDED;
-        let number = self.find(key).or_else(|| self.gather(key, count))?;
+        let number = self.find(key).or_else(|| self.promote(key, count))?;
         self.mark(number, key.port(), true);
-        let crowd = self.crowds.get(number)?.as_ref()?;
-        (crowd.filled < WORDS).then_some(number)
+        let port_bitmap = self.port_bitmaps.get(number)?.as_ref()?;
+        (port_bitmap.filled < WORDS).then_some(number)
     }
 
     /// Counts a tuple that is no longer taken.
@@ -78,18 +78,18 @@ impl Crowds {
 
     /// The tuple of the first port of the next word to fill.
     pub(crate) fn next_word(&self, number: usize) -> Option<Key> {
-        let crowd = self.crowds.get(number)?.as_ref()?;
-        Some(crowd.key.with_port(u16::try_from(crowd.filled << 6).ok()?))
+        let port_bitmap = self.port_bitmaps.get(number)?.as_ref()?;
+        Some(port_bitmap.key.with_port(u16::try_from(port_bitmap.filled << 6).ok()?))
     }
 
     /// Fills the next word.
     pub(crate) fn fill(&mut self, number: usize, word: u64) {
-        let Some(Some(crowd)) = self.crowds.get_mut(number) else { return };
-        let place = self.taken.get_mut(number).and_then(|words| words.get_mut(crowd.filled));
+        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else { return };
+        let place = self.taken.get_mut(number).and_then(|words| words.get_mut(port_bitmap.filled));
         if let Some(place) = place {
             *place = word;
-            crowd.filled = crowd.filled.saturating_add(1);
-            crowd.count = crowd.count.saturating_add(word.count_ones());
+            port_bitmap.filled = port_bitmap.filled.saturating_add(1);
+            port_bitmap.count = port_bitmap.count.saturating_add(word.count_ones());
         }
         self.disperse_if_small(number);
     }
@@ -101,8 +101,8 @@ impl Crowds {
             return None;
         }
         let number = self.find(key)?;
-        let crowd = self.crowds.get(number)?.as_ref()?;
-        (crowd.filled == WORDS).then_some(number)
+        let port_bitmap = self.port_bitmaps.get(number)?.as_ref()?;
+        (port_bitmap.filled == WORDS).then_some(number)
     }
 
     /// A random one of the ports of a crowd that are free, of one parity if it is given; every one is equally likely.
@@ -148,34 +148,38 @@ impl Crowds {
     }
 
     /// Makes a remote a crowd, if it is what makes the count high and there is room.
-    fn gather(&mut self, key: &Key, count: u32) -> Option<usize> {
+    fn promote(&mut self, key: &Key, count: u32) -> Option<usize> {
         let place = self.place(key);
         let of_others = self
-            .crowds
+            .port_bitmaps
             .iter()
             .flatten()
-            .filter(|crowd| self.place(&crowd.key) == place)
-            .fold(0_u32, |sum, crowd| sum.saturating_add(crowd.count));
+            .filter(|port_bitmap| self.place(&port_bitmap.key) == place)
+            .fold(0_u32, |sum, port_bitmap| sum.saturating_add(port_bitmap.count));
         if count.saturating_sub(of_others) < THRESHOLD {
             return None;
         }
-        let number = self.crowds.iter().position(Option::is_none)?;
-        *self.crowds.get_mut(number)? = Some(Crowd { key: key.with_port(0), filled: 0, count: 0 });
+        let number = self.port_bitmaps.iter().position(Option::is_none)?;
+        *self.port_bitmaps.get_mut(number)? =
+            Some(PortBitmap { key: key.with_port(0), filled: 0, count: 0 });
         *self.counts.get_mut(place?)? |= CROWDED;
         Some(number)
     }
 
     /// Forgets a crowd that has become small.
     fn disperse_if_small(&mut self, number: usize) {
-        let Some(&Some(Crowd { key, filled, count })) = self.crowds.get(number) else { return };
+        let Some(&Some(PortBitmap { key, filled, count })) = self.port_bitmaps.get(number) else {
+            return;
+        };
         if filled < WORDS || count >= THRESHOLD / 4 {
             return;
         }
-        if let Some(crowd) = self.crowds.get_mut(number) {
-            *crowd = None;
+        if let Some(port_bitmap) = self.port_bitmaps.get_mut(number) {
+            *port_bitmap = None;
         }
         let place = self.place(&key);
-        let alone = !self.crowds.iter().flatten().any(|other| self.place(&other.key) == place);
+        let alone =
+            !self.port_bitmaps.iter().flatten().any(|other| self.place(&other.key) == place);
         if alone && let Some(count) = place.and_then(|place| self.counts.get_mut(place)) {
             *count &= !CROWDED;
         }
@@ -183,17 +187,17 @@ impl Crowds {
 
     /// Notes that a port is taken, or free, if its word has been filled.
     fn mark(&mut self, number: usize, port: u16, taken: bool) {
-        let Some(Some(crowd)) = self.crowds.get_mut(number) else { return };
+        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else { return };
         let (place, bit) = (usize::from(port >> 6), 1_u64 << (port & 63));
-        if place >= crowd.filled {
+        if place >= port_bitmap.filled {
             return;
         }
         let Some(word) = self.taken.get_mut(number).and_then(|words| words.get_mut(place)) else {
             return;
         };
         match (*word & bit != 0, taken) {
-            (false, true) => crowd.count = crowd.count.saturating_add(1),
-            (true, false) => crowd.count = crowd.count.saturating_sub(1),
+            (false, true) => port_bitmap.count = port_bitmap.count.saturating_add(1),
+            (true, false) => port_bitmap.count = port_bitmap.count.saturating_sub(1),
             _ => return,
         }
         *word ^= bit;
@@ -201,7 +205,9 @@ impl Crowds {
 
     fn find(&self, key: &Key) -> Option<usize> {
         let key = key.with_port(0);
-        self.crowds.iter().position(|crowd| crowd.as_ref().is_some_and(|crowd| crowd.key == key))
+        self.port_bitmaps.iter().position(|port_bitmap| {
+            port_bitmap.as_ref().is_some_and(|port_bitmap| port_bitmap.key == key)
+        })
     }
 
     fn place(&self, key: &Key) -> Option<usize> {
@@ -233,93 +239,99 @@ mod tests {
     }
 
     /// Takes a port, and fills what is to be filled from the set of those taken.
-    fn take(crowds: &mut Crowds, taken: &mut BTreeSet<(u8, u16)>, remote: u8, port: u16) {
+    fn take(
+        port_bitmaps: &mut PortBitmaps,
+        taken: &mut BTreeSet<(u8, u16)>,
+        remote: u8,
+        port: u16,
+    ) {
         taken.insert((remote, port));
-        let Some(number) = crowds.take(&key(remote, port)) else { return };
-        let first = crowds.next_word(number).unwrap().port();
+        let Some(number) = port_bitmaps.take(&key(remote, port)) else { return };
+        let first = port_bitmaps.next_word(number).unwrap().port();
         let bits = (0..64).filter(|bit| taken.contains(&(remote, first | bit)));
         let word = bits.fold(0, |word, bit| word | 1 << bit);
-        crowds.fill(number, word);
+        port_bitmaps.fill(number, word);
     }
 
     #[test]
     fn a_crowd_is_known_once_all_its_words_are_filled_and_dispersed_when_small() {
-        let mut crowds = Crowds::new(100_000, secret(1));
+        let mut port_bitmaps = PortBitmaps::new(100_000, secret(1));
         let mut taken = BTreeSet::new();
         let mut known_at = 0;
         for port in 0..60_000 {
-            take(&mut crowds, &mut taken, 1, port);
-            if known_at == 0 && crowds.known(&key(1, 0)).is_some() {
+            take(&mut port_bitmaps, &mut taken, 1, port);
+            if known_at == 0 && port_bitmaps.known(&key(1, 0)).is_some() {
                 known_at = port;
             }
         }
         assert_eq!(known_at, 2047 + 1023);
-        let number = crowds.known(&key(1, 9)).unwrap();
-        assert_eq!(crowds.free(number, 0..=59_999, None, 7), None);
-        assert_eq!(crowds.free(number, 59_999..=60_000, None, 7), Some(60_000));
-        assert_eq!(crowds.known(&key(2, 0)), None);
+        let number = port_bitmaps.known(&key(1, 9)).unwrap();
+        assert_eq!(port_bitmaps.free(number, 0..=59_999, None, 7), None);
+        assert_eq!(port_bitmaps.free(number, 59_999..=60_000, None, 7), Some(60_000));
+        assert_eq!(port_bitmaps.known(&key(2, 0)), None);
         for port in 0..60_000 {
-            crowds.release(&key(1, port));
-            assert_eq!(crowds.known(&key(1, 0)).is_some(), port < 60_000 - 512, "{port}");
+            port_bitmaps.release(&key(1, port));
+            assert_eq!(port_bitmaps.known(&key(1, 0)).is_some(), port < 60_000 - 512, "{port}");
         }
-        assert!(crowds.counts.iter().all(|count| *count == 0));
+        assert!(port_bitmaps.counts.iter().all(|count| *count == 0));
     }
 
     /// What is counted of a remote goes up and down by one.
     #[test]
     fn a_remote_is_crowded_by_what_is_taken_at_one_time() {
-        let mut crowds = Crowds::new(8192, secret(7));
+        let mut port_bitmaps = PortBitmaps::new(8192, secret(7));
         let below = u16::try_from(THRESHOLD - 1).unwrap();
         for port in 0..below {
-            assert_eq!(crowds.take(&key(1, port)), None);
+            assert_eq!(port_bitmaps.take(&key(1, port)), None);
         }
-        (0..1000).for_each(|port| crowds.release(&key(1, port)));
+        (0..1000).for_each(|port| port_bitmaps.release(&key(1, port)));
         for port in 0..1000 {
-            assert_eq!(crowds.take(&key(1, port)), None);
+            assert_eq!(port_bitmaps.take(&key(1, port)), None);
         }
-        assert_eq!(crowds.take(&key(1, below)), Some(0));
+        assert_eq!(port_bitmaps.take(&key(1, below)), Some(0));
     }
 
     /// Two remotes may share a count, and what one has taken makes no crowd of the other.
     #[test]
     fn who_shares_a_count_with_a_crowd_is_none() {
-        let shared =
-            |crowds: &Crowds, other: &u8| crowds.place(&key(*other, 0)) == crowds.place(&key(1, 0));
-        let (mut crowds, other) = (0..100)
-            .map(|seed| Crowds::new(2 * 8192, secret(seed)))
-            .find_map(|crowds| {
-                let other = (2..=u8::MAX).find(|other| shared(&crowds, other))?;
-                Some((crowds, other))
+        let shared = |port_bitmaps: &PortBitmaps, other: &u8| {
+            port_bitmaps.place(&key(*other, 0)) == port_bitmaps.place(&key(1, 0))
+        };
+        let (mut port_bitmaps, other) = (0..100)
+            .map(|seed| PortBitmaps::new(2 * 8192, secret(seed)))
+            .find_map(|port_bitmaps| {
+                let other = (2..=u8::MAX).find(|other| shared(&port_bitmaps, other))?;
+                Some((port_bitmaps, other))
             })
             .unwrap();
         let mut taken = BTreeSet::new();
-        (0..4000).for_each(|port| take(&mut crowds, &mut taken, 1, port));
-        assert!(crowds.known(&key(1, 0)).is_some());
-        assert_eq!(crowds.take(&key(other, 0)), None);
-        assert_eq!(crowds.known(&key(other, 0)), None);
-        crowds.release(&key(other, 0));
-        assert!(crowds.known(&key(1, 0)).is_some());
+        (0..4000).for_each(|port| take(&mut port_bitmaps, &mut taken, 1, port));
+        assert!(port_bitmaps.known(&key(1, 0)).is_some());
+        assert_eq!(port_bitmaps.take(&key(other, 0)), None);
+        assert_eq!(port_bitmaps.known(&key(other, 0)), None);
+        port_bitmaps.release(&key(other, 0));
+        assert!(port_bitmaps.known(&key(1, 0)).is_some());
     }
 
     #[test]
     fn a_small_table_has_no_crowds() {
-        let mut crowds = Crowds::new(8191, secret(1));
-        assert!((0..u16::MAX).all(|port| crowds.take(&key(1, port)).is_none()));
-        crowds.release(&key(1, 0));
-        assert_eq!(crowds.known(&key(1, 0)), None);
+        let mut port_bitmaps = PortBitmaps::new(8191, secret(1));
+        assert!((0..u16::MAX).all(|port| port_bitmaps.take(&key(1, port)).is_none()));
+        port_bitmaps.release(&key(1, 0));
+        assert_eq!(port_bitmaps.known(&key(1, 0)), None);
     }
 
     #[test]
     fn every_free_port_is_equally_likely() {
-        let mut crowds = Crowds::new(100_000, secret(1));
+        let mut port_bitmaps = PortBitmaps::new(100_000, secret(1));
         let mut taken = BTreeSet::new();
         for port in (0..10_000).filter(|port| port % 1000 != 7) {
-            take(&mut crowds, &mut taken, 1, port);
+            take(&mut port_bitmaps, &mut taken, 1, port);
         }
-        let number = crowds.known(&key(1, 0)).unwrap();
+        let number = port_bitmaps.known(&key(1, 0)).unwrap();
         let draws = (0..10_u32).map(|tenth| tenth * (u32::MAX / 10) + 50);
         let found: Vec<_> =
-            draws.map(|draw| crowds.free(number, 0..=9999, None, draw).unwrap()).collect();
+            draws.map(|draw| port_bitmaps.free(number, 0..=9999, None, draw).unwrap()).collect();
         assert_eq!(found, (0..10).map(|thousand| thousand * 1000 + 7).collect::<Vec<_>>());
     }
 
@@ -331,25 +343,25 @@ mod tests {
         fn a_known_crowd_agrees_with_a_set(
             moves in proptest::collection::vec((0_u8..3, 0_u16..9000, 1_usize..3000, any::<bool>()), 1..20),
         ) {
-            let mut crowds = Crowds::new(20_000, secret(1));
+            let mut port_bitmaps = PortBitmaps::new(20_000, secret(1));
             let mut taken = BTreeSet::new();
             for (remote, start, length, add) in moves {
                 for port in (start..).take(length) {
                     if add && !taken.contains(&(remote, port)) {
-                        take(&mut crowds, &mut taken, remote, port);
+                        take(&mut port_bitmaps, &mut taken, remote, port);
                     } else if !add && taken.remove(&(remote, port)) {
-                        crowds.release(&key(remote, port));
+                        port_bitmaps.release(&key(remote, port));
                     }
                 }
                 for remote in 0..3 {
-                    let Some(number) = crowds.known(&key(remote, 0)) else { continue };
+                    let Some(number) = port_bitmaps.known(&key(remote, 0)) else { continue };
                     let mut words = [0_u64; WORDS];
                     for (_, port) in taken.range((remote, 0)..=(remote, u16::MAX)) {
                         words[usize::from(port >> 6)] |= 1 << (port & 63);
                     }
-                    prop_assert!(crowds.taken[number] == words);
+                    prop_assert!(port_bitmaps.taken[number] == words);
                     for parity in [None, Some(0), Some(1)] {
-                        let free = crowds.free(number, 100..=9000, parity, 0);
+                        let free = port_bitmaps.free(number, 100..=9000, parity, 0);
                         let fits = |port: &u16| parity.is_none_or(|parity| port & 1 == parity);
                         let is_free = |port: &u16| !taken.contains(&(remote, *port));
                         prop_assert_eq!(free, (100..=9000).filter(fits).find(is_free));

@@ -12,7 +12,7 @@ use crate::{Edge, ServiceId};
 
 /// The gate of a subnet, the internet, or a service that is reached by public addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gate {
+pub(crate) struct IngressEntry {
     /// Whose gate it is.
     pub(crate) code: EdgeCode,
     /// Where its packets are looked up.
@@ -26,15 +26,15 @@ pub(crate) struct Gate {
     except: bool,
 }
 
-/// The gates of a configuration, in the order of [`EdgeCode::gate`].
+/// The gates of a configuration, in the order of [`EdgeCode::ingress`].
 #[derive(Clone, Debug)]
-pub(crate) struct Gates(Vec<Gate>);
+pub(crate) struct IngressTable(Vec<IngressEntry>);
 
-impl Gates {
+impl IngressTable {
     /// The gate at which packets from an edge come in, if it has one; perhaps one that lets nobody in. The parts of the edge are taken
     /// alone and then chosen from, since a branch would often be guessed wrong: packets come from both ends as they like.
     #[inline(always)]
-    pub(crate) fn at(&self, edge: &Edge) -> Option<&Gate> {
+    pub(crate) fn at(&self, edge: &Edge) -> Option<&IngressEntry> {
         // Of copies that the compiler does not know to be the same, so that it cannot make one branch of all the questions.
         let [subnet, service] = [black_box(*edge), black_box(*edge)];
         let subnet = match subnet {
@@ -50,7 +50,7 @@ impl Gates {
         };
         let service = if service < MAX_SERVICES { service } else { usize::MAX };
         let internet = match edge {
-            Edge::Internet => EdgeCode::INTERNET.gate(),
+            Edge::Internet => EdgeCode::INTERNET.ingress(),
             _ => usize::MAX,
         };
         self.0.get(subnet.min(service).min(internet))
@@ -58,49 +58,49 @@ impl Gates {
 
     /// The gate of an edge, if it has one.
     #[inline(always)]
-    pub(crate) fn get(&self, code: EdgeCode) -> Option<&Gate> {
-        self.0.get(code.gate()).filter(|gate| gate.code == code)
+    pub(crate) fn get(&self, code: EdgeCode) -> Option<&IngressEntry> {
+        self.0.get(code.ingress()).filter(|ingress| ingress.code == code)
     }
 
     /// Makes room for the gates of so many places, the internet among them.
     pub(crate) fn resize(&mut self, places: usize) {
-        self.0.resize(MAX_SERVICES.saturating_add(places), Gate::SHUT);
+        self.0.resize(MAX_SERVICES.saturating_add(places), IngressEntry::SHUT);
     }
 
     /// Sets the gate of a place, which only a subnet has.
     pub(crate) fn set(&mut self, number: u32, place: Option<&PlaceView>) {
-        if let Some(gate) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
-            *gate = match place {
-                Some(PlaceView::Subnet(subnet)) => Gate::of(subnet),
-                Some(PlaceView::Site(_)) | None => Gate::SHUT,
+        if let Some(ingress) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
+            *ingress = match place {
+                Some(PlaceView::Subnet(subnet)) => IngressEntry::of(subnet),
+                Some(PlaceView::Site(_)) | None => IngressEntry::SHUT,
             };
         }
     }
 
     /// Sets the gate of the internet, from where nothing may come that has one of our own addresses.
     pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
-        let gate = Gate::new(EdgeCode::INTERNET, Edge::Internet);
-        if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.gate()) {
+        let ingress = IngressEntry::new(EdgeCode::INTERNET, Edge::Internet);
+        if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.ingress()) {
             *place = match ours {
-                Some((first, last)) => gate.with(first.to_bits(), last.to_bits(), true),
-                None => gate.with(0, u32::MAX, false),
+                Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
+                None => ingress.with(0, u32::MAX, false),
             };
         }
     }
 }
 
 /// Of the services alone, which are the same always.
-impl Default for Gates {
+impl Default for IngressTable {
     fn default() -> Self {
-        let gate = |service| {
+        let ingress = |service| {
             let edge = Edge::Service { service, identity: None };
-            Gate::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
+            IngressEntry::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
         };
-        Self((0..).take(MAX_SERVICES).map(|number| gate(ServiceId(number))).collect())
+        Self((0..).take(MAX_SERVICES).map(|number| ingress(ServiceId(number))).collect())
     }
 }
 
-impl Gate {
+impl IngressEntry {
     /// Of no place.
     const SHUT: Self = Self::new(EdgeCode::INTERNET, Edge::Internet);
 
@@ -114,12 +114,12 @@ impl Gate {
     }
 
     fn of(subnet: &SubnetView) -> Self {
-        let gate = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
+        let ingress = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
         let (first, last) = (subnet.prefix.network(), subnet.prefix.broadcast());
         // A declared interface has an edge of its own.
         match subnet.nics.is_empty() {
-            true => gate.with(first.to_bits(), last.to_bits(), false),
-            false => gate,
+            true => ingress.with(first.to_bits(), last.to_bits(), false),
+            false => ingress,
         }
     }
 
@@ -136,34 +136,36 @@ mod tests {
 
     #[test]
     fn a_gate_is_found_by_the_code_of_its_edge_alone() {
-        let mut gates = Gates::default();
-        gates.resize(3);
-        gates.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
+        let mut ingress_table = IngressTable::default();
+        ingress_table.resize(3);
+        ingress_table.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
         let subnet = EdgeCode::subnet(SubnetId(2));
-        assert!(gates.get(subnet).is_none(), "of a place that is not there");
-        assert!(!gates.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into()));
+        assert!(ingress_table.get(subnet).is_none(), "of a place that is not there");
+        assert!(
+            !ingress_table.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into())
+        );
         for beyond in [0, 3, u32::MAX] {
-            assert!(gates.at(&Edge::Subnet(SubnetId(beyond))).is_none(), "{beyond}");
+            assert!(ingress_table.at(&Edge::Subnet(SubnetId(beyond))).is_none(), "{beyond}");
         }
         for beyond in 31..=u8::MAX {
             let edge = Edge::Service { service: ServiceId(beyond), identity: None };
-            assert!(gates.at(&edge).is_none(), "{beyond}");
+            assert!(ingress_table.at(&edge).is_none(), "{beyond}");
         }
-        let internet = gates.at(&Edge::Internet).unwrap();
-        assert_eq!(gates.get(EdgeCode::INTERNET), Some(internet));
+        let internet = ingress_table.at(&Edge::Internet).unwrap();
+        assert_eq!(ingress_table.get(EdgeCode::INTERNET), Some(internet));
         assert_eq!((internet.edge, internet.zone), (Edge::Internet, Zone::PUBLIC));
         for (last, is_in) in [(0, true), (1, false), (9, false), (10, true)] {
             assert_eq!(internet.lets_in([20, 0, 0, last].into()), is_in, "{last}");
         }
         for number in (0..).take(MAX_SERVICES) {
             let edge = Edge::Service { service: ServiceId(number), identity: None };
-            let gate = gates.at(&edge).unwrap();
-            assert_eq!((gate.edge, gate.zone), (edge, Zone::PUBLIC));
-            assert!(gate.lets_in([1, 2, 3, 4].into()));
-            assert_eq!(gates.get(EdgeCode::public(ServiceId(number))), Some(gate));
+            let ingress = ingress_table.at(&edge).unwrap();
+            assert_eq!((ingress.edge, ingress.zone), (edge, Zone::PUBLIC));
+            assert!(ingress.lets_in([1, 2, 3, 4].into()));
+            assert_eq!(ingress_table.get(EdgeCode::public(ServiceId(number))), Some(ingress));
             let beyond = EdgeCode::endpoint(ServiceId(number), SubnetId(2));
-            assert!(gates.get(beyond).is_none());
+            assert!(ingress_table.get(beyond).is_none());
         }
-        assert!(gates.get(EdgeCode::NOWHERE).is_none());
+        assert!(ingress_table.get(EdgeCode::NOWHERE).is_none());
     }
 }

@@ -4,11 +4,11 @@ use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use vnetem_nat::{Cell, Filtering};
+use vnetem_nat::{Filtering, RevalidationKey};
 use vnetem_packet::VnetId;
 
 use super::Network;
-use crate::edge::{INTERNET_PLACE, cell};
+use crate::edge::{INTERNET_PLACE, revalidation_key};
 use crate::snapshot::{PlaceView, ServiceMap, SubnetView};
 use crate::{ServiceId, Snapshot};
 
@@ -19,7 +19,7 @@ impl Network {
         before: &PlaceView,
         after: Option<&PlaceView>,
         delivery: bool,
-        touched: &mut BTreeSet<Cell>,
+        invalidated: &mut BTreeSet<RevalidationKey>,
     ) {
         let mut answers = false;
         let all = match (before, after) {
@@ -29,11 +29,16 @@ impl Network {
                     let endpoint = |view: &SubnetView| {
                         view.endpoints.iter().find(|endpoint| endpoint.service == service).cloned()
                     };
-                    let lag = |view: &SubnetView| {
-                        view.lags.iter().find(|lag| lag.service == service).cloned()
+                    let rollout_state = |view: &SubnetView| {
+                        view.rollout_states
+                            .iter()
+                            .find(|rollout_state| rollout_state.service == service)
+                            .cloned()
                     };
-                    if endpoint(before) != endpoint(after) || lag(before) != lag(after) {
-                        touched.insert(cell(number, Some(service)));
+                    if endpoint(before) != endpoint(after)
+                        || rollout_state(before) != rollout_state(after)
+                    {
+                        invalidated.insert(revalidation_key(number, Some(service)));
                         answers = true;
                     }
                 }
@@ -51,37 +56,37 @@ impl Network {
                     || turns(before) != turns(after)
                     || is_open && lets_in != lets_in_now
                     || before.routes != after.routes
-                    || !before.keeps.iter().all(|address| after.keeps.contains(address))
+                    || !before.retained.iter().all(|address| after.retained.contains(address))
             }
             (PlaceView::Site(before), Some(PlaceView::Site(after))) => delivery || before != after,
             _ => true,
         };
         if all {
-            self.touch_all_of(number, touched);
+            self.touch_all_of(number, invalidated);
         }
         if let PlaceView::Subnet(subnet) = before
             && (all || answers)
         {
-            self.touch_callers(subnet.vnet, touched);
+            self.touch_callers(subnet.vnet, invalidated);
         }
     }
 
-    fn touch_all_of(&self, number: u32, touched: &mut BTreeSet<Cell>) {
-        touched.insert(cell(number, None));
-        touched.extend(self.services().map(|(id, _)| cell(number, Some(id))));
+    fn touch_all_of(&self, number: u32, invalidated: &mut BTreeSet<RevalidationKey>) {
+        invalidated.insert(revalidation_key(number, None));
+        invalidated.extend(self.services().map(|(id, _)| revalidation_key(number, Some(id))));
     }
 
     /// The routes of a subnet also say how it answers what sites and appliances near it opened
     ///
-    fn touch_callers(&self, vnet: VnetId, touched: &mut BTreeSet<Cell>) {
+    fn touch_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
         let Some(own) = self.vnets.get(&vnet) else { return };
-        own.gateways.keys().for_each(|site| self.touch_all_of(site.0, touched));
+        own.gateways.keys().for_each(|site| self.touch_all_of(site.0, invalidated));
         for near in own.peers.iter().chain([&vnet]) {
             let hosts =
                 self.hosts.range((*near, Ipv4Addr::UNSPECIFIED)..=(*near, Ipv4Addr::BROADCAST));
             let nics = hosts.filter_map(|(_, nic)| self.nics.get(nic));
             nics.filter(|nic| nic.ip_forwarding)
-                .for_each(|nic| self.touch_all_of(nic.subnet.0, touched));
+                .for_each(|nic| self.touch_all_of(nic.subnet.0, invalidated));
         }
     }
 
@@ -90,7 +95,7 @@ impl Network {
         &self,
         old: &Snapshot,
         new: &Snapshot,
-        touched: &mut BTreeSet<Cell>,
+        invalidated: &mut BTreeSet<RevalidationKey>,
     ) {
         let changed = self.services().map(|(id, _)| id).filter(|&id| {
             let regions = |map: &ServiceMap| -> Vec<(Ipv4Net, Option<String>)> {
@@ -111,13 +116,18 @@ impl Network {
             return;
         }
         for number in INTERNET_PLACE..=self.next_place {
-            touched.insert(cell(number, None));
-            touched.extend(changed.iter().map(|&service| cell(number, Some(service))));
+            invalidated.insert(revalidation_key(number, None));
+            invalidated
+                .extend(changed.iter().map(|&service| revalidation_key(number, Some(service))));
         }
     }
 
     /// Rules are judged again for every flow to a service whose resources changed.
-    pub(super) fn touch_resources(&self, old: &Snapshot, touched: &mut BTreeSet<Cell>) {
+    pub(super) fn touch_resources(
+        &self,
+        old: &Snapshot,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) {
         let before = old
             .resources
             .by_id
@@ -135,7 +145,8 @@ impl Network {
             .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, ..)| *service))
             .collect();
         for number in INTERNET_PLACE..=self.next_place {
-            touched.extend(changed.iter().map(|&service| cell(number, Some(service))));
+            invalidated
+                .extend(changed.iter().map(|&service| revalidation_key(number, Some(service))));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{TimerProfile, Zone};
 
 /// What a new flow shares with others of its pool; made by [`FlowTable::choose`](crate::FlowTable::choose). The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sharing {
+pub struct MappingPolicy {
     pub(crate) socket: SocketRule,
     /// Whether it counts for its inside address.
     pub(crate) counts: bool,
@@ -24,7 +24,7 @@ pub struct Sharing {
     pub(crate) timers: TimerProfile,
 }
 
-impl Sharing {
+impl MappingPolicy {
     /// For a flow behind an external address that belongs to its inside address alone, port by port: nobody else can be given its tuple, so
     /// that it may be opened again at once (N-11).
     pub const ONE_TO_ONE: Self = Self { alone: true, ..Self::NONE };
@@ -72,14 +72,14 @@ pub struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inbound {
     /// The socket.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// Where its packets enter.
     pub zone: Zone,
     /// What the flow that the packet opens shares with the others of the socket.
-    pub sharing: Sharing,
+    pub mapping_policy: MappingPolicy,
 }
 
-impl Sharing {
+impl MappingPolicy {
     /// What flows of a pool with these rules share, but for the block.
     pub(crate) fn of(rules: &PoolRules) -> Self {
         let socket = match rules.is_independent() {
@@ -115,8 +115,8 @@ impl Block {
 
 const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
-pub(crate) fn host_key(zone: Zone, inside: SocketAddrV4) -> Key {
-    let source = SocketAddrV4::new(*inside.ip(), 0);
+pub(crate) fn host_key(zone: Zone, internal: SocketAddrV4) -> Key {
+    let source = SocketAddrV4::new(*internal.ip(), 0);
     Key::new(zone, &FiveTuple { protocol: Protocol(0), source, destination: NOWHERE })
 }
 
@@ -137,14 +137,14 @@ pub(crate) fn socket_key(
 }
 
 /// The outside key of a flow without its remote: the external tuple as such.
-pub(crate) fn whole(outside: &Key) -> Key {
-    let FiveTuple { protocol, destination, .. } = outside.tuple();
-    Key::new(outside.zone(), &FiveTuple { protocol, source: NOWHERE, destination })
+pub(crate) fn endpoint_independent(external: &Key) -> Key {
+    let FiveTuple { protocol, destination, .. } = external.tuple();
+    Key::new(external.zone(), &FiveTuple { protocol, source: NOWHERE, destination })
 }
 
 /// The outside key of a flow without the remote's port.
-pub(crate) fn contact(outside: &Key) -> Key {
-    let FiveTuple { protocol, source, destination } = outside.tuple();
+pub(crate) fn permitted_remote(external: &Key) -> Key {
+    let FiveTuple { protocol, source, destination } = external.tuple();
     let source = SocketAddrV4::new(*source.ip(), 0);
-    Key::new(outside.zone(), &FiveTuple { protocol, source, destination })
+    Key::new(external.zone(), &FiveTuple { protocol, source, destination })
 }

@@ -23,7 +23,7 @@ pub struct Transmit {
 /// What a change of configuration has to say is kept apart, and is never lost: whoever closes a
 /// flow [waits](Self::may_close) for room. Everything else answers packets, and finds room by the
 /// share of its tenant (docs/shares.md).
-pub(crate) struct Outbox {
+pub(crate) struct TransmitQueue {
     /// Answers to packets.
     queue: VecDeque<Waiting>,
     /// The errors of the queue.
@@ -68,7 +68,7 @@ const TTL: u8 = 64;
 /// Identification of resets, which are never fragmented and need none (RFC 6864 4.1); a count would tell tenants of each other (I1).
 const IDENTIFICATION: u16 = 0;
 
-impl Outbox {
+impl TransmitQueue {
     pub(crate) fn new(limit: usize) -> Self {
         let total = u32::try_from(limit).unwrap_or(u32::MAX);
         let closing_limit = limit.max(MOST_OF_A_CLOSING);
@@ -147,7 +147,7 @@ impl Outbox {
     }
 
     /// An ICMP error about a packet, unless it is one that no error may be sent about (P10).
-    pub(crate) fn complain(
+    pub(crate) fn send_icmp_error(
         &mut self,
         (to, tenant): (Edge, Tenant),
         error: &IcmpError,

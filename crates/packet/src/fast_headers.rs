@@ -3,14 +3,14 @@
 use core::net::Ipv4Addr;
 
 use crate::checksum::fixed_header_is_right;
-use crate::{Ends, Protocol, TcpFlags, TcpSegment};
+use crate::{AddressPair, Protocol, TcpFlags, TcpSegment};
 
 /// A whole TCP segment or UDP datagram behind an IPv4 header without options: exactly the packets of which
 /// [`Headers::parse`](crate::Headers::parse) says that, with the same values. Every offset in them is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain {
+pub struct FastHeaders {
     /// Where it comes from and where it goes.
-    pub ends: Ends,
+    pub ends: AddressPair,
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Time to live.
@@ -24,7 +24,7 @@ const KIND: u64 = u64::from_le_bytes([0xFF, 0, 0, 0, 0, 0, 0x3F, 0xFF]);
 /// Version 4, a header of 20 bytes, no fragment.
 const PLAIN: u64 = 0x45;
 
-impl Plain {
+impl FastHeaders {
     /// Reads a packet; `None` if it is not of this kind, or malformed.
     #[must_use]
     #[inline(always)]
@@ -47,7 +47,7 @@ impl Plain {
             return None;
         }
         let [_, _, _, _, _, _, _, _, _, _, _, _, addresses @ ..] = *header;
-        let ends = Ends {
+        let ends = AddressPair {
             addresses: u64::from_le_bytes(addresses),
             ports: u32::from_le_bytes([fixed[0], fixed[1], fixed[2], fixed[3]]),
         };
@@ -98,11 +98,11 @@ impl Plain {
 
     /// Gives a packet that [`parse`](Self::parse) has read new ends, and one off its time to live, as [`rewrite`](crate::rewrite()) does.
     #[inline(always)]
-    pub fn forward(packet: &mut [u8], ends: Ends) {
+    pub fn forward(packet: &mut [u8], ends: AddressPair) {
         let Some((header, payload)) = packet.split_first_chunk_mut::<20>() else { return };
         let Some(fixed) = payload.first_chunk::<8>() else { return };
         let [_, _, _, _, _, _, _, _, ttl, protocol, _, _, addresses @ ..] = *header;
-        let old = Ends {
+        let old = AddressPair {
             addresses: u64::from_le_bytes(addresses),
             ports: u32::from_le_bytes([fixed[0], fixed[1], fixed[2], fixed[3]]),
         };

@@ -2,11 +2,11 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Edge, Fate, Mark, Time, VnetId};
+use vnetem::{AccessVerdict, Disposition, Edge, Time, VnetId};
 use vnetem_packet::TcpFlags;
 
 use super::error::Problem;
-use super::stage::{PATIENCE, Stage, Target};
+use super::runner::{PATIENCE, Runner, Target};
 use super::step::Act;
 use crate::report::{Probe, ProbeCall, Refused};
 use vnetem_sim::world::StationId;
@@ -37,7 +37,7 @@ const NO_NAME: &str = "no such name";
 /// Bytes of the answer that a probe asks for.
 const PROBE_BYTES: u32 = 16;
 
-impl Stage<'_> {
+impl Runner<'_> {
     pub(super) fn perform(&mut self, host: &str, act: &Act) -> Result<Vec<String>, Problem> {
         let station = self.host_named(host)?;
         match act {
@@ -240,13 +240,13 @@ impl Stage<'_> {
         let appliances = hops.iter().filter(|edge| matches!(edge, Edge::Nic(_)));
         let by_endpoint =
             hops.iter().any(|edge| matches!(edge, Edge::Service { identity: Some(_), .. }));
-        let mut reason = journey.and_then(|journey| match journey.verdict.fate {
-            Fate::Forward(forward) => match forward.mark {
-                Mark::Refused(refusal) => Some(refusal.to_string()),
-                Mark::Unjudged | Mark::Allowed => None,
+        let mut reason = journey.and_then(|journey| match journey.verdict.disposition {
+            Disposition::Forward(forward) => match forward.access {
+                AccessVerdict::Refused(refusal) => Some(refusal.to_string()),
+                AccessVerdict::Unjudged | AccessVerdict::Allowed => None,
             },
-            Fate::Deny(reason) => Some(reason.to_string()),
-            Fate::Drop(reason) => Some(reason.to_string()),
+            Disposition::Deny(reason) => Some(reason.to_string()),
+            Disposition::Drop(reason) => Some(reason.to_string()),
         });
         let reached = answer.starts_with('2') || answer == "login";
         if reached {

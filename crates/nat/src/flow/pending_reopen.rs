@@ -10,7 +10,7 @@ use crate::flow::tcp::CONTROL;
 /// The latest SYN on each connection under way, by the slot of its flow, so that nobody's is
 /// forgotten for another's: its sequence number, what else of it counts, and the stamp of its flow.
 /// Zeros, which cost no memory until they are written, are none.
-pub(crate) struct Restarts(Vec<[u32; 3]>);
+pub(crate) struct PendingReopens(Vec<[u32; 3]>);
 
 /// A SYN by which an opener begins anew, if it is answered.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ pub(crate) struct Restart {
 const IS_THERE: u32 = 1 << 31;
 const HAS_SCALE: u32 = 1 << 30;
 
-impl Restarts {
+impl PendingReopens {
     /// For so many flows.
     pub(crate) fn new(flows: u32) -> Self {
         Self(vec![[0; 3]; flows as usize])
@@ -45,9 +45,9 @@ impl Restarts {
 
     /// The SYN that a segment from the far end answers as a new one, which is then the connection's own.
     pub(crate) fn take(&mut self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
-        let restart = self.answered(id, segment)?;
+        let pending_reopen = self.answered(id, segment)?;
         *self.0.get_mut(id.slot as usize)? = [0; 3];
-        Some(restart)
+        Some(pending_reopen)
     }
 
     fn answered(&self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use vnetem_nat::{Block, Ended, Flow, NoTuple, Quota, Tenant, Time};
 use vnetem_packet::{FiveTuple, Protocol};
 
-use crate::pipeline::decision::Judgement;
+use crate::pipeline::decision::CachedDecision;
 use crate::{Counters, Event, EventKind, Settings};
 
 /// Something that happened to a translation: the events of RFC 8158 that concern this translator (T-37; RFC 6888 REQ-12).
@@ -19,7 +19,7 @@ pub struct TranslationEvent {
     /// The protocol.
     pub protocol: Protocol,
     /// The inside end.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// The inside end as the outside knows it; `None` where none was given.
     pub external: Option<SocketAddrV4>,
     /// The outside end, only if [`Settings::log_remotes`] asks for it.
@@ -42,7 +42,7 @@ pub enum TranslationEventKind {
 }
 
 /// Two bounded queues, which tenants share (docs/shares.md).
-pub(crate) struct Journal {
+pub(crate) struct EventQueue {
     events: VecDeque<(Tenant, Event)>,
     translations: VecDeque<(Tenant, TranslationEvent)>,
     quota: Quota<2>,
@@ -68,7 +68,7 @@ impl TranslationEventKind {
     }
 }
 
-impl Journal {
+impl EventQueue {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             events: VecDeque::with_capacity(settings.events),
@@ -117,7 +117,7 @@ impl Journal {
     pub(crate) fn opened(
         &mut self,
         at: Time,
-        flow: &Flow<Judgement>,
+        flow: &Flow<CachedDecision>,
         block: impl FnOnce() -> Option<(Block, u32)>,
         tenant: Tenant,
         counters: &mut Counters,
@@ -137,7 +137,7 @@ impl Journal {
     pub(crate) fn ended(
         &mut self,
         at: Time,
-        ended: &Ended<Judgement>,
+        ended: &Ended<CachedDecision>,
         tenant: Tenant,
         counters: &mut Counters,
     ) {
@@ -158,9 +158,9 @@ impl Journal {
             NoTuple::Exhausted => TranslationEventKind::PortsExhausted,
             NoTuple::Quota | NoTuple::Rate => TranslationEventKind::QuotaExceeded,
         };
-        let FiveTuple { protocol, source: inside, destination } = *tuple;
+        let FiveTuple { protocol, source: internal, destination } = *tuple;
         let remote = Some(destination);
-        let event = TranslationEvent { at, kind, protocol, inside, external: None, remote };
+        let event = TranslationEvent { at, kind, protocol, internal, external: None, remote };
         self.translation(event, tenant, counters);
     }
 
@@ -168,16 +168,16 @@ impl Journal {
         &mut self,
         at: Time,
         kind: TranslationEventKind,
-        flow: &Flow<Judgement>,
+        flow: &Flow<CachedDecision>,
         tenant: Tenant,
         counters: &mut Counters,
     ) {
         if self.translation_limit == 0 || !flow.is_translated() {
             return;
         }
-        let Flow { protocol, inside, external, remote, .. } = *flow;
+        let Flow { protocol, internal, external, remote, .. } = *flow;
         let (external, remote) = (Some(external), Some(remote));
-        let event = TranslationEvent { at, kind, protocol, inside, external, remote };
+        let event = TranslationEvent { at, kind, protocol, internal, external, remote };
         self.translation(event, tenant, counters);
     }
 

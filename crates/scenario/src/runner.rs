@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Edge, Event, Fate, Rollout, Settings, State, Time, Trace, Transmit};
+use vnetem::{Disposition, Edge, Event, Rollout, Settings, State, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
-use super::cast::{Declaration, Home, HostSpec};
+use super::actions::Background;
+use super::declarations::{Declaration, Home, HostSpec};
 use super::edit::Edit;
 use super::error::{Problem, ScenarioError};
-use super::live::Background;
 use super::step::{Place, Step};
 use super::topology::Topology;
 use super::{Options, Scenario, Scheduled, outcome};
@@ -24,7 +24,7 @@ use vnetem_sim::world::{StationId, World};
 
 /// A scenario being played: the model, the world, and what has been seen.
 #[derive(Debug)]
-pub struct Stage<'a> {
+pub struct Runner<'a> {
     pub(super) scenario: Scenario,
     pub(super) topology: Topology,
     pub(super) world: World<'a>,
@@ -51,14 +51,14 @@ pub(super) struct Target {
     pub(super) on_internet: bool,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Runner<'a> {
     /// Sets the stage: everything that is declared stands, nothing has happened.
     pub(super) fn new(scenario: &Scenario, options: Options<'a>) -> Result<Self, ScenarioError> {
         let mut topology = Topology::new(Arc::clone(&options.tags));
         let mut settings = Settings::replayable(0);
         settings.flows.capacity = 4096;
         settings.flows.held = 4096;
-        settings.flows.cells = 4096;
+        settings.flows.revalidation_keys = 4096;
         let mut seed = 1;
         let mut rules_for_subnets = Vec::new();
         // Whatever names a region may stand above the line that declares it.
@@ -96,7 +96,7 @@ impl<'a> Stage<'a> {
                 Declaration::Propagation(time) => Rollout::new(seed, *time, Duration::ZERO)
                     .map(|rollout| topology.rollout = rollout)
                     .map_err(|error| error.to_string()),
-                Declaration::Closing(closing) => {
+                Declaration::CloseMode(closing) => {
                     settings.closing = *closing;
                     Ok(())
                 }
@@ -124,7 +124,7 @@ impl<'a> Stage<'a> {
             compares: seed == own_seed,
             report,
         };
-        stage.gather()?;
+        stage.setup()?;
         Ok(stage)
     }
 
@@ -299,7 +299,7 @@ impl<'a> Stage<'a> {
 
     fn send(&mut self, edge: Edge, packet: Bytes) -> Vec<String> {
         let passage = self.world.inject(edge, packet.clone());
-        if let Fate::Forward(forward) = passage.verdict.fate {
+        if let Disposition::Forward(forward) = passage.verdict.disposition {
             self.last = Some((forward.to, passage.packet.clone()));
         }
         let first = outcome::passage(

@@ -2,38 +2,38 @@
 
 use std::collections::VecDeque;
 
-use vnetem_nat::{Cell, Generation};
+use vnetem_nat::{Generation, RevalidationKey};
 
 /// What the last changes touched, newest last, so that a data plane may skip generations.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TouchLog(VecDeque<(Generation, Touched)>);
+pub(crate) struct InvalidationLog(VecDeque<(Generation, Invalidated)>);
 
 /// The flows that a change may concern.
 #[derive(Clone, Debug)]
-pub(crate) enum Touched {
-    Cells(Vec<Cell>),
+pub(crate) enum Invalidated {
+    Cells(Vec<RevalidationKey>),
     Everything,
 }
 
 /// Generations that a data plane may lag behind before a change counts as touching everything.
 const LOG_LENGTH: usize = 64;
 
-impl TouchLog {
-    pub(crate) fn with(&self, generation: Generation, touched: Touched) -> Self {
+impl InvalidationLog {
+    pub(crate) fn with(&self, generation: Generation, invalidated: Invalidated) -> Self {
         let kept = self.0.iter().rev().take(LOG_LENGTH - 1).rev().cloned();
-        Self(kept.chain([(generation, touched)]).collect())
+        Self(kept.chain([(generation, invalidated)]).collect())
     }
 
     pub(crate) fn since(
         &self,
         generation: Generation,
-    ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
+    ) -> Option<impl Iterator<Item = (Generation, &Invalidated)>> {
         let (oldest, _) = self.0.front()?;
         (oldest.0 <= generation.0.saturating_add(1)).then(|| {
             self.0
                 .iter()
                 .filter(move |(at, _)| at.0 > generation.0)
-                .map(|(at, touched)| (*at, touched))
+                .map(|(at, invalidated)| (*at, invalidated))
         })
     }
 }
@@ -45,14 +45,14 @@ mod tests {
     /// C4: who lags by no more than the log is long is told of each generation behind its own, oldest first; who lags by more, of none.
     #[test]
     fn a_log_tells_of_the_last_64_generations() {
-        let mut log = TouchLog::default();
+        let mut log = InvalidationLog::default();
         assert!(log.since(Generation(0)).is_none());
         for number in 1..=100 {
-            log = log.with(Generation(number), Touched::Cells(vec![Cell(7)]));
+            log = log.with(Generation(number), Invalidated::Cells(vec![RevalidationKey(7)]));
         }
         let since = |generation| {
-            let told = log.since(Generation(generation))?;
-            Some(told.map(|(at, _)| at.0).collect::<Vec<_>>())
+            let notified = log.since(Generation(generation))?;
+            Some(notified.map(|(at, _)| at.0).collect::<Vec<_>>())
         };
         assert_eq!(since(35), None);
         assert_eq!(since(36), Some((37..=100).collect()));

@@ -5,13 +5,13 @@ use core::net::Ipv4Addr;
 use vnetem_packet::SubnetId;
 
 /// Waves of a change.
-pub(crate) const WAVES: u8 = 16;
+pub(crate) const STAGES: u8 = 16;
 
-/// In which of the [`WAVES`] a host of a subnet is.
-pub(crate) fn wave(seed: u64, subnet: SubnetId, host: Ipv4Addr) -> u8 {
+/// In which of the [`STAGES`] a host of a subnet is.
+pub(crate) fn stage(seed: u64, subnet: SubnetId, host: Ipv4Addr) -> u8 {
     let place = u64::from(subnet.0) << 32 | u64::from(host.to_bits());
     let [first, ..] = mix(seed ^ mix(place)).to_be_bytes();
-    first % WAVES
+    first % STAGES
 }
 
 /// SplitMix64's last step: every bit of the result depends on every bit of the number.
@@ -35,14 +35,14 @@ mod tests {
     /// U-13: seed, subnet and host together decide, and the same ones always alike.
     #[test]
     fn the_waves_of_hosts_are_those_of_seed_and_subnet() {
-        for (seed, subnet, waves) in [
+        for (seed, subnet, stages) in [
             (1, 1, [7, 8, 10, 11, 2, 8, 8, 0]),
             (1, 2, [0, 1, 6, 15, 10, 2, 8, 15]),
             (2, 1, [15, 4, 15, 11, 10, 12, 4, 1]),
         ] {
             let hosts = (4..12).map(|host| Ipv4Addr::new(10, 0, 0, host));
-            let found: Vec<u8> = hosts.map(|host| wave(seed, SubnetId(subnet), host)).collect();
-            assert_eq!(found, waves, "seed {seed} subnet {subnet}");
+            let found: Vec<u8> = hosts.map(|host| stage(seed, SubnetId(subnet), host)).collect();
+            assert_eq!(found, stages, "seed {seed} subnet {subnet}");
         }
     }
 }

@@ -7,18 +7,20 @@ use core::net::SocketAddrV4;
 use vnetem_packet::FiveTuple;
 
 use crate::mapping::choose::{NoTuple, Wanted};
+use crate::mapping::mapping_policy::{Block, Inbound, MappingPolicy, SocketRule};
+use crate::mapping::mapping_policy::{
+    endpoint_independent, host_key, permitted_remote, socket_key,
+};
 use crate::mapping::rules::{Filtering, Limits};
-use crate::mapping::sharing::{Block, Inbound, Sharing, SocketRule};
-use crate::mapping::sharing::{contact, host_key, socket_key, whole};
 use crate::settings::Shared;
 use crate::table::key::{Key, Secret};
 use crate::table::keyed::Keyed;
 use crate::table::slab::NIL;
-use crate::table::{BLOCKS, CONTACTS, HOSTS, SOCKETS, TableQuota};
+use crate::table::{BLOCKS, HOSTS, PERMITTED_REMOTES, SOCKETS, TableQuota};
 use crate::time::nanoseconds;
 use crate::{NewFlow, Side, Tenant, Zone};
 
-pub(crate) struct Shares {
+pub(crate) struct MappingState {
     /// By the slot of the flow; shorter than the table as long as no later flow shares anything.
     of: Vec<Share>,
     hosts: Keyed<Host>,
@@ -26,7 +28,7 @@ pub(crate) struct Shares {
     /// Whole sockets by their external tuple.
     externals: Keyed<u32>,
     /// Flows of whole sockets by external tuple and remote address.
-    contacts: Keyed<Contact>,
+    permitted_remotes: Keyed<PermittedRemote>,
     blocks: Keyed<BlockUse>,
     /// Whether there ever was a whole socket.
     has_whole: bool,
@@ -40,7 +42,7 @@ pub(crate) struct Shares {
 pub(crate) struct Share {
     host: u32,
     socket: u32,
-    contact: u32,
+    permitted_remote: u32,
     block: u32,
 }
 
@@ -55,7 +57,7 @@ struct Host {
 }
 
 #[derive(Clone, Copy)]
-struct Contact {
+struct PermittedRemote {
     tenant: Tenant,
     flows: u32,
 }
@@ -87,7 +89,7 @@ pub(crate) struct Left {
     pub(crate) until: u64,
 }
 
-impl Shares {
+impl MappingState {
     pub(crate) fn new(flows: u32, room: &Shared, secret: Secret) -> Self {
         let flows = if *room == Shared::NONE { 0 } else { flows };
         let sockets = room.sockets.min(flows);
@@ -96,7 +98,7 @@ impl Shares {
             hosts: Keyed::new(room.hosts, secret),
             sockets: Keyed::new(sockets, secret),
             externals: Keyed::new(sockets, secret),
-            contacts: Keyed::new(sockets, secret),
+            permitted_remotes: Keyed::new(sockets, secret),
             blocks: Keyed::new(room.blocks, secret),
             has_whole: false,
             hand: 0,
@@ -154,7 +156,7 @@ impl Shares {
     /// The external tuple that an inside socket has.
     #[inline]
     pub(crate) fn external(&self, rule: SocketRule, wanted: &Wanted) -> Option<SocketAddrV4> {
-        let key = socket_key(rule, wanted.inside_zone, wanted.protocol, wanted.inside)?;
+        let key = socket_key(rule, wanted.internal_zone, wanted.protocol, wanted.internal)?;
         let socket = self.sockets.get(self.sockets.find(&key)?)?;
         Some(socket.external)
     }
@@ -172,50 +174,56 @@ impl Shares {
     /// The inside socket to which a packet from the outside may come without a flow (T-03).
     pub(crate) fn inbound(&self, zone: Zone, tuple: &FiveTuple) -> Option<Inbound> {
         let key = Key::new(zone, tuple);
-        let number = *self.externals.get(self.externals.find(&whole(&key))?)?;
+        let number = *self.externals.get(self.externals.find(&endpoint_independent(&key))?)?;
         let socket = self.sockets.get(number)?;
         let filtering = socket.filtering?;
         let open = match filtering {
             Filtering::AddressAndPort => false,
-            Filtering::Address => self.contacts.find(&contact(&key)).is_some(),
+            Filtering::Address => self.permitted_remotes.find(&permitted_remote(&key)).is_some(),
             Filtering::Independent => true,
         };
-        let inside = self.sockets.key(number)?;
-        let sharing = Sharing {
+        let internal = self.sockets.key(number)?;
+        let mapping_policy = MappingPolicy {
             socket: SocketRule::Whole(filtering),
             counts: self.hosts.get(socket.host).is_some(),
             delays: 0,
             block: self.block(socket.block),
-            ..Sharing::default()
+            ..MappingPolicy::default()
         };
-        open.then(|| Inbound { inside: inside.tuple().source, zone: inside.zone(), sharing })
+        open.then(|| Inbound {
+            internal: internal.tuple().source,
+            zone: internal.zone(),
+            mapping_policy,
+        })
     }
 
     /// What a flow would have to make that it shares with others: the keys of its inside address,
     /// its socket, whom it talks to, and its block.
     fn wants<T: Copy>(&self, new: &NewFlow<T>) -> [Option<Key>; 4] {
-        let sharing = &new.sharing;
+        let mapping_policy = &new.mapping_policy;
         let mut wants = [None; 4];
-        if sharing.is_none() {
+        if mapping_policy.is_none() {
             return wants;
         }
         let [host, socket, contacted, block] = &mut wants;
-        if sharing.counts || sharing.block.is_some() {
-            let key = host_key(new.inside_zone, new.inside);
+        if mapping_policy.counts || mapping_policy.block.is_some() {
+            let key = host_key(new.internal_zone, new.internal);
             *host = Some(key).filter(|key| self.hosts.find(key).is_none());
         }
-        if let Some(wanted) = sharing.block {
-            let key = wanted.key(new.outside_zone);
+        if let Some(wanted) = mapping_policy.block {
+            let key = wanted.key(new.external_zone);
             *block = Some(key).filter(|key| self.blocks.find(key).is_none());
         }
-        if let Some(key) = socket_key(sharing.socket, new.inside_zone, new.protocol, new.inside) {
+        if let Some(key) =
+            socket_key(mapping_policy.socket, new.internal_zone, new.protocol, new.internal)
+        {
             let number = self.sockets.find(&key);
             *socket = Some(key).filter(|_| number.is_none());
             let known = number.and_then(|number| self.sockets.get(number));
-            let filtering = known.map_or(sharing.filtering(), |socket| socket.filtering);
+            let filtering = known.map_or(mapping_policy.filtering(), |socket| socket.filtering);
             if filtering == Some(Filtering::Address) {
-                let key = contact(&new.key(Side::Outside));
-                *contacted = Some(key).filter(|key| self.contacts.find(key).is_none());
+                let key = permitted_remote(&new.key(Side::External));
+                *contacted = Some(key).filter(|key| self.permitted_remotes.find(key).is_none());
             }
         }
         wants
@@ -230,11 +238,11 @@ impl Shares {
         quota: &TableQuota,
         before: Option<&NewFlow<T>>,
     ) -> bool {
-        if new.sharing.is_none() {
+        if new.mapping_policy.is_none() {
             return true;
         }
         let made = before.map_or([None; 4], |before| self.wants(before));
-        let tables = [HOSTS, SOCKETS, CONTACTS, BLOCKS];
+        let tables = [HOSTS, SOCKETS, PERMITTED_REMOTES, BLOCKS];
         tables.into_iter().zip(self.wants(new)).zip(made).all(|((table, wanted), made)| {
             if wanted.is_none() || wanted == made {
                 return true;
@@ -247,11 +255,12 @@ impl Shares {
 
     /// Whether the external tuple that a flow's socket is to have for itself belongs to another.
     pub(crate) fn is_anothers<T: Copy>(&self, new: &NewFlow<T>) -> bool {
-        let SocketRule::Whole(_) = new.sharing.socket else { return false };
-        let key = socket_key(new.sharing.socket, new.inside_zone, new.protocol, new.inside);
+        let SocketRule::Whole(_) = new.mapping_policy.socket else { return false };
+        let key =
+            socket_key(new.mapping_policy.socket, new.internal_zone, new.protocol, new.internal);
         let number = key.and_then(|key| self.sockets.find(&key));
-        let outside = whole(&new.key(Side::Outside));
-        let owner = self.externals.find(&outside).and_then(|at| self.externals.get(at));
+        let external = endpoint_independent(&new.key(Side::External));
+        let owner = self.externals.find(&external).and_then(|at| self.externals.get(at));
         owner != number.as_ref()
     }
 
@@ -264,13 +273,13 @@ impl Shares {
         quota: &mut TableQuota,
     ) -> Option<(Share, bool)> {
         let mut share = Share::NONE;
-        if new.sharing.is_none() {
+        if new.mapping_policy.is_none() {
             return Some((share, false));
         }
         match self.enter(now, new, &mut share, quota) {
             Some(takes) => Some((share, takes)),
             None => {
-                self.part(now, share, 0, &new.key(Side::Outside), quota);
+                self.part(now, share, 0, &new.key(Side::External), quota);
                 None
             }
         }
@@ -298,20 +307,20 @@ impl Shares {
         share: &mut Share,
         quota: &mut TableQuota,
     ) -> Option<bool> {
-        let (sharing, tenant) = (new.sharing, new.tenant);
-        if sharing.counts || sharing.block.is_some() {
-            let key = host_key(new.inside_zone, new.inside);
+        let (mapping_policy, tenant) = (new.mapping_policy, new.tenant);
+        if mapping_policy.counts || mapping_policy.block.is_some() {
+            let key = host_key(new.internal_zone, new.internal);
             share.host = match self.hosts.find(&key) {
                 Some(number) => number,
                 None => self.add_host(now, key, tenant, quota)?,
             };
             let host = self.hosts.get_mut(share.host)?;
             host.flows = host.flows.saturating_add(1);
-            host.paid_until = host.paid_until.max(now).saturating_add(sharing.delays);
+            host.paid_until = host.paid_until.max(now).saturating_add(mapping_policy.delays);
         }
-        if let Some(block) = sharing.block {
+        if let Some(block) = mapping_policy.block {
             let owner = BlockUse { tenant, flows: 0, host: share.host, last: block.last };
-            share.block = self.blocks.find_or_insert(block.key(new.outside_zone), owner)?;
+            share.block = self.blocks.find_or_insert(block.key(new.external_zone), owner)?;
             let used = self.blocks.get_mut(share.block)?;
             used.flows = used.flows.saturating_add(1);
             let (is_new, number) = (used.flows == 1, share.block);
@@ -323,10 +332,12 @@ impl Shares {
                 *place = Some(number);
             }
         }
-        let outside = new.key(Side::Outside);
+        let external_side = new.key(Side::External);
         let mut takes = false;
-        if let Some(key) = socket_key(sharing.socket, new.inside_zone, new.protocol, new.inside) {
-            let filtering = sharing.filtering();
+        if let Some(key) =
+            socket_key(mapping_policy.socket, new.internal_zone, new.protocol, new.internal)
+        {
+            let filtering = mapping_policy.filtering();
             let Share { host, block, .. } = *share;
             let external = new.external;
             let socket =
@@ -343,18 +354,20 @@ impl Shares {
                 host.ports = host.ports.saturating_add(1);
             }
             if is_new && filtering.is_some() {
-                self.externals.find_or_insert(whole(&outside), number)?;
+                self.externals.find_or_insert(endpoint_independent(&external_side), number)?;
                 self.has_whole = true;
                 takes = true;
             }
             // A port keeps the filter with which it was given.
             if filtering == Some(Filtering::Address) {
-                let none = Contact { tenant, flows: 0 };
-                share.contact = self.contacts.find_or_insert(contact(&outside), none)?;
-                let contact = self.contacts.get_mut(share.contact)?;
-                contact.flows = contact.flows.saturating_add(1);
-                if contact.flows == 1 {
-                    quota.take(CONTACTS, tenant);
+                let none = PermittedRemote { tenant, flows: 0 };
+                share.permitted_remote = self
+                    .permitted_remotes
+                    .find_or_insert(permitted_remote(&external_side), none)?;
+                let permitted_remote = self.permitted_remotes.get_mut(share.permitted_remote)?;
+                permitted_remote.flows = permitted_remote.flows.saturating_add(1);
+                if permitted_remote.flows == 1 {
+                    quota.take(PERMITTED_REMOTES, tenant);
                 }
             }
         }
@@ -400,12 +413,12 @@ impl Shares {
         now: u64,
         slot: u32,
         until: u64,
-        outside: &Key,
+        external: &Key,
         quota: &mut TableQuota,
     ) -> Option<Left> {
         let place = self.of.get_mut(slot as usize)?;
         let share = core::mem::replace(place, Share::NONE);
-        self.part(now, share, until, outside, quota)
+        self.part(now, share, until, external, quota)
     }
 
     /// Undoes [`join`](Self::join).
@@ -414,17 +427,17 @@ impl Shares {
         now: u64,
         share: Share,
         until: u64,
-        outside: &Key,
+        external: &Key,
         quota: &mut TableQuota,
     ) -> Option<Left> {
-        if let Some(contact) = self.contacts.get_mut(share.contact) {
-            contact.flows = contact.flows.saturating_sub(1);
-            if contact.flows == 0 {
-                quota.give_back(CONTACTS, contact.tenant);
-                self.contacts.remove(share.contact);
+        if let Some(permitted_remote) = self.permitted_remotes.get_mut(share.permitted_remote) {
+            permitted_remote.flows = permitted_remote.flows.saturating_sub(1);
+            if permitted_remote.flows == 0 {
+                quota.give_back(PERMITTED_REMOTES, permitted_remote.tenant);
+                self.permitted_remotes.remove(share.permitted_remote);
             }
         }
-        let left = self.leave_socket(share.socket, until, outside, quota);
+        let left = self.leave_socket(share.socket, until, external, quota);
         if let Some(used) = self.blocks.get_mut(share.block) {
             used.flows = used.flows.saturating_sub(1);
             if used.flows == 0 {
@@ -452,7 +465,7 @@ impl Shares {
         &mut self,
         number: u32,
         until: u64,
-        outside: &Key,
+        external: &Key,
         quota: &mut TableQuota,
     ) -> Option<Left> {
         let socket = self.sockets.get_mut(number)?;
@@ -468,7 +481,7 @@ impl Shares {
             host.ports = host.ports.saturating_sub(1);
         }
         filtering?;
-        let key = whole(outside);
+        let key = endpoint_independent(external);
         if let Some(at) = self.externals.find(&key) {
             self.externals.remove(at);
         }
@@ -493,7 +506,7 @@ impl Shares {
     }
 
     fn host(&self, wanted: &Wanted) -> Option<&Host> {
-        self.hosts.get(self.hosts.find(&host_key(wanted.inside_zone, wanted.inside))?)
+        self.hosts.get(self.hosts.find(&host_key(wanted.internal_zone, wanted.internal))?)
     }
 
     /// A host of a tenant that may be forgotten to make room, of the next few: those that only
@@ -515,7 +528,7 @@ impl Host {
 }
 
 impl Share {
-    const NONE: Self = Self { host: NIL, socket: NIL, contact: NIL, block: NIL };
+    const NONE: Self = Self { host: NIL, socket: NIL, permitted_remote: NIL, block: NIL };
 
     fn is_none(self) -> bool {
         self == Self::NONE

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use vnetem::Closing;
+use vnetem::CloseMode;
 use vnetem_packet::tunnel::Encapsulation;
 
 use super::edit::{Edit, found, name};
@@ -40,7 +40,7 @@ pub(crate) enum Declaration {
     /// Flows that the data plane can hold.
     Flows(u32),
     Propagation(Duration),
-    Closing(Closing),
+    CloseMode(CloseMode),
 }
 
 /// A host with a TCP/IP stack of its own.
@@ -198,9 +198,9 @@ fn wire(words: &mut Words<'_>) -> Result<Declaration, Problem> {
 fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     const EXPECTED: &str = "both, opener or silent";
     match words.take(EXPECTED)? {
-        "both" => Ok(Declaration::Closing(Closing::Both)),
-        "opener" => Ok(Declaration::Closing(Closing::Opener)),
-        "silent" => Ok(Declaration::Closing(Closing::Silent)),
+        "both" => Ok(Declaration::CloseMode(CloseMode::Both)),
+        "opener" => Ok(Declaration::CloseMode(CloseMode::Opener)),
+        "silent" => Ok(Declaration::CloseMode(CloseMode::Silent)),
         other => Err(found(other, EXPECTED)),
     }
 }
