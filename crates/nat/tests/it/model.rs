@@ -304,7 +304,8 @@ impl Pair {
             (Stage::Finished, _) => {
                 (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
             }
-            // A stray acknowledgement: passes, and neither refreshes nor revives (R9).
+            // A stray acknowledgement: passes, and neither refreshes nor revives
+            // (INV-syn-opens-anew).
             (Stage::Reset | Stage::Refused, _) => {
                 let packet = Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0));
                 let track = self.track(id, side, &packet);
@@ -332,7 +333,8 @@ impl Pair {
         track
     }
 
-    /// A late segment to a tombstone: dropped, and answered by R4 unless it is an RST (R2, R7).
+    /// A late segment to a tombstone: dropped, and answered by INV-reset-answers-segment unless it
+    /// is an RST (INV-resets-bounded, INV-tombstone-answers).
     fn late(&mut self, flow: &ReferenceFlow, id: FlowId, side: Side, kind: u8) {
         let (_, tuple) = key(&flow.new, side);
         let flags = [ACK, RST, SYN, FIN | ACK, RST | ACK, ACK, SYN | ACK, FIN][usize::from(kind)];
@@ -467,7 +469,7 @@ impl Pair {
         assert_eq!(
             counters.opened - counters.total_ended(),
             self.reference.flows.len() as u64,
-            "O3"
+            "INV-flows-conserved"
         );
         for cause in Cause::ALL {
             let ended = self.reference.ended.iter().filter(|other| **other == cause).count();
@@ -483,7 +485,11 @@ impl Pair {
                 (seen.last, seen.revalidation_key, seen.generation),
                 (flow.last, flow.new.revalidation_key, flow.new.generation)
             );
-            assert_eq!((seen.external, seen.cached), (flow.new.external, flow.new.cached), "N3");
+            assert_eq!(
+                (seen.external, seen.cached),
+                (flow.new.external, flow.new.cached),
+                "INV-mapping-constant"
+            );
             assert_eq!(self.table.is_stale(id), flow.is_stale());
             for side in [Side::Internal, Side::External] {
                 let (zone, tuple) = key(&flow.new, side);
@@ -511,7 +517,8 @@ impl Pair {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// N1 to N10, R1 to R9, T4, T5, O3, as far as a table can hold them.
+    /// The invariants of source NAT and of closing that a table can hold (INV-mapping-unique,
+    /// INV-tombstone-answers).
     #[test]
     fn the_table_agrees_with_its_twin(
         seed in any::<u64>(),

@@ -44,7 +44,8 @@ pub(crate) enum Origin<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Who sent the packet; refuses sources that cannot be (P8, P9, R-24).
+    /// Who sent the packet; refuses sources that cannot be (INV-spoofed-source-dropped,
+    /// INV-special-addresses-refused, R-24).
     pub(crate) fn identify(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
         let source = headers.source;
         if source == headers.destination {
@@ -364,7 +365,7 @@ impl FlowEnds {
     }
 }
 
-/// Whether an address can be a single host's (P9).
+/// Whether an address can be a single host's (INV-special-addresses-refused).
 pub(crate) fn is_host(address: Ipv4Addr) -> bool {
     let class = AddressClass::of(address);
     matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public)
