@@ -237,7 +237,7 @@ impl EndpointPolicies {
 
     /// Judges a call of the resource with this id: what any of the policies allows is allowed, and the rest is not (P-02).
     ///
-    /// An id that cannot be read is listed nowhere (A1). Does not allocate.
+    /// An id that cannot be read is listed nowhere (INV-denied-by-default). Does not allocate.
     pub fn judge(&self, id: &str) -> Coverage<'_> {
         if self.0.is_empty() {
             return Coverage::NoPolicy;

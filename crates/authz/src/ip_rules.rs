@@ -63,7 +63,7 @@ impl FromStr for IpRule {
     }
 }
 
-/// Ranges that do not depend on the order in which they came (A6).
+/// Ranges that do not depend on the order in which they came (INV-rules-order-free).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpRules {
     /// All, sorted; of equal first addresses the wider stands first.
@@ -95,7 +95,7 @@ impl IpRules {
         true
     }
 
-    /// The widest range with this address, if the address is public (A3).
+    /// The widest range with this address, if the address is public (INV-ip-rule-public-only).
     pub(crate) fn lookup(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
         // A wide rule such as 0.0.0.0/0 may be taken although private ranges lie in it, so they are told apart here too.
         if address.is_private() {

@@ -2,7 +2,8 @@
 //!
 //! A [`RuleSet`] holds the network rules of one resource, such as a storage account. It is asked with an [`Arrival`], which says how a
 //! request reached the service, and answers with an [`Access`]: allowed by what, or refused for what. The answer is a pure function of
-//! the two, so a set can be shared, and replaced as a whole while others still read the old one (invariant A8).
+//! the two, so a set can be shared, and replaced as a whole while others still read the old one
+//! (invariant INV-rule-set-whole).
 //!
 //! A network allow is necessary, never sufficient: keys and tokens are judged by the service afterwards (F-14).
 //!

@@ -101,7 +101,8 @@ fn a_rule_being_provisioned_decides_as_before() {
     assert_eq!(rules.judge(tunnel(WEB)), Access::Refused(Refusal::RuleNotInForce));
 }
 
-/// E-17, A7: the recreated subnet has a number of its own; the old one's rule can be removed and nothing else.
+/// E-17, INV-deleted-subnet-admits-none: the recreated subnet has a number of its own; the old
+/// one's rule can be removed and nothing else.
 #[test]
 fn a_recreated_subnet_does_not_inherit_the_rule() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);

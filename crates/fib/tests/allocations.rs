@@ -1,4 +1,5 @@
-//! L7: no lookup allocates, in any table. By a counting allocator, so alone in its process and without a
+//! INV-lookup-allocates-nothing: no lookup allocates, in any table. By a counting allocator, so
+//! alone in its process and without a
 //! test harness, since all that the process does counts.
 #![allow(
     clippy::unwrap_used,
@@ -61,7 +62,8 @@ fn main() {
     println!("no allocation in {} lookups", addresses.len() * 12);
 }
 
-/// L9, by what is allocated rather than by what a table says of itself: a thousand rounds in which routes of
+/// INV-table-memory-returns, by what is allocated rather than by what a table says of itself: a
+/// thousand rounds in which routes of
 /// all lengths come and go, and two in which the codes are widened and the table is copied.
 fn grown_and_shrunk_it_returns_the_memory() {
     let stays =

@@ -58,7 +58,8 @@ fn agree(table: &LiveTable<u16>, twin: &Scan<u16>, addresses: &[u32]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// L1, L2, L4, L5.
+    /// INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
+    /// INV-equal-tables-equal.
     #[test]
     fn any_history_equals_the_scan(
         history in prop::collection::vec(changes(), 1..60),
@@ -96,7 +97,8 @@ proptest! {
     }
 }
 
-/// L3, DPDK test8 and test10: every depth in, shallow to deep and deep to shallow, and out again in
+/// INV-all-depths-nest, DPDK test8 and test10: every depth in, shallow to deep and deep to shallow,
+/// and out again in
 /// the other order, with lookups between.
 #[test]
 fn all_depths_go_in_and_out_in_both_orders() {
@@ -178,7 +180,7 @@ fn passing_values_do_not_widen_the_codes() {
     assert_eq!(table.width(), Width::One);
 }
 
-/// L9, DPDK test11 to test18: blocks come and go, memory comes back.
+/// INV-table-memory-returns, DPDK test11 to test18: blocks come and go, memory comes back.
 #[test]
 fn a_thousand_rounds_of_split_and_join_return_the_memory() {
     let routes = || (0..300u32).map(|n| (prefix(n << 16, 8 + (n % 17) as u8), n % 50));

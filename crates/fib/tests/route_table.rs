@@ -12,7 +12,8 @@ use vnetem_fib::{RouteTable, Table};
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// L2, L4: whatever the order of changes, the lowest preference that is left wins.
+    /// INV-routes-order-free, INV-removal-restores-cover: whatever the order of changes, the lowest
+    /// preference that is left wins.
     #[test]
     fn the_lowest_preference_left_wins(
         changes in prop::collection::vec((prefixes(), 0u8..4, prop::option::of(0u16..9)), 0..60),

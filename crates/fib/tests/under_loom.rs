@@ -1,4 +1,5 @@
-//! L6: what readers and the writer of a live table share, the very source, in every order and with every
+//! INV-lookup-sees-one-table: what readers and the writer of a live table share, the very source,
+//! in every order and with every
 //! weakly ordered memory that loom knows.
 #![allow(dead_code, reason = "the tests use a part of what they include")]
 

@@ -22,7 +22,7 @@ const OUTSIDE: [u8; 4] = [20, 1, 1, 1];
 #[derive(Clone, Copy, Debug)]
 enum YourPath {
     Right,
-    /// It takes a UDP checksum of 0 for one to be updated (W4).
+    /// It takes a UDP checksum of 0 for one to be updated (INV-udp-zero-checksum).
     Broken,
     /// It forgets the time to live, so that packets could go round for ever; all sums are right.
     Endless,

@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     println!(
-        "every packet: fate, bytes, counters and events as the model says; O1 to O3, O5, N1, N5, W1, W5, P8, R11 hold"
+        "every packet: fate, bytes, counters and events as the model says; the invariants of accounting, rewriting and isolation hold"
     );
     Ok(())
 }

@@ -15,7 +15,7 @@ fn main() {
         let states = (scope.run)(Extent::Whole);
         sum += states;
         let seconds = begun.elapsed().as_secs_f64();
-        println!("{:3} {states:12} states {seconds:6.1} s  {}", scope.invariant, scope.what);
+        println!("{:30} {states:12} states {seconds:6.1} s  {}", scope.invariant, scope.what);
     }
     println!("{sum} states in all");
 }

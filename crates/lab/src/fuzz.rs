@@ -35,7 +35,7 @@ pub use ports::port_pool_ops;
 pub use round_trip::rewrite_roundtrip;
 pub use rules::authz_rules;
 
-/// Any bytes through the one door and all that may follow it: parse (P1 to P7), options, quotes, the packet's words.
+/// Any bytes through the one door and all that may follow it: parse (INV-any-bytes-safe), options, quotes, the packet's words.
 pub fn parse_ipv4(bytes: &[u8]) {
     let _ = Packet::read(bytes).map(|packet| {
         let line = packet.to_string();
@@ -45,7 +45,11 @@ pub fn parse_ipv4(bytes: &[u8]) {
     let (header, total) = (usize::from(headers.header_length), usize::from(headers.total_length));
     assert!((20..=60).contains(&header) && header <= total && total <= bytes.len(), "{headers:?}");
     let whole = bytes.get(..total).unwrap_or_default();
-    assert_eq!(Headers::parse(whole), Ok(headers), "bytes behind the packet changed it (P3)");
+    assert_eq!(
+        Headers::parse(whole),
+        Ok(headers),
+        "bytes behind the packet changed it (INV-trailer-ignored)"
+    );
     let needed = match headers.transport {
         Transport::Tcp(segment) => usize::from(segment.header_length),
         Transport::None => 0,
@@ -55,7 +59,10 @@ pub fn parse_ipv4(bytes: &[u8]) {
         | Transport::IcmpError
         | Transport::IcmpOther => 8,
     };
-    assert!(header + needed <= total, "a transport header that is not all there (P4): {headers:?}");
+    assert!(
+        header + needed <= total,
+        "a transport header that is not all there (INV-malformed-transport-dropped): {headers:?}"
+    );
     let (offset, last) = match headers.fragment {
         Fragment::Whole => (0, true),
         Fragment::First => (0, false),
@@ -64,9 +71,18 @@ pub fn parse_ipv4(bytes: &[u8]) {
             (usize::from(offset), last)
         }
     };
-    assert!(last || (total - header) % 8 == 0, "a fragment that cannot be followed (F3)");
-    assert!(header + offset + total - header <= 65_535, "an end past 65 535 (F3)");
-    assert!(offset != 8 || headers.protocol != Protocol::TCP, "flags are overwritten (F3)");
+    assert!(
+        last || (total - header) % 8 == 0,
+        "a fragment that cannot be followed (INV-bad-fragments-dropped)"
+    );
+    assert!(
+        header + offset + total - header <= 65_535,
+        "an end past 65 535 (INV-bad-fragments-dropped)"
+    );
+    assert!(
+        offset != 8 || headers.protocol != Protocol::TCP,
+        "flags are overwritten (INV-bad-fragments-dropped)"
+    );
     let _ = tcp_options(bytes, &headers);
     let _ = Reset::answering(&headers).map(|reset| reset.write(1, 64));
     if let Ok(quote) = Quote::parse(bytes, &headers) {
@@ -74,8 +90,8 @@ pub fn parse_ipv4(bytes: &[u8]) {
     }
 }
 
-/// Any packet rewritten to any ends: every checksum stays exactly as right or wrong as it was (W1 to W4), judged by sums from scratch,
-/// and only what was asked for changes (W5).
+/// Any packet rewritten to any ends: every checksum stays exactly as right or wrong as it was (INV-checksums-stay-right), judged by sums from scratch,
+/// and only what was asked for changes (INV-only-needed-bytes-change).
 ///
 /// The first 13 bytes say what to rewrite and to which ends; the rest is the packet.
 pub fn checksum_incremental(bytes: &[u8]) {
@@ -111,31 +127,48 @@ pub fn checksum_incremental(bytes: &[u8]) {
             let start = usize::from(quote.offset);
             let header = start..start + usize::from(quote.headers.header_length);
             let sum = |bytes: &[u8]| residual(bytes.get(header.clone()).unwrap_or_default(), 0);
-            assert_eq!(sum(packet), sum(&after), "the quoted header's checksum (W9)");
+            assert_eq!(
+                sum(packet),
+                sum(&after),
+                "the quoted header's checksum (INV-icmp-quote-translated)"
+            );
         }
         Err(_) => rewrite(&mut after, &headers, ends(&headers), which),
     }
-    assert_eq!(residuals(packet, &headers), residuals(&after, &headers), "{headers} (W1, W3)");
+    assert_eq!(
+        residuals(packet, &headers),
+        residuals(&after, &headers),
+        "{headers} (INV-checksums-stay-right, INV-wrong-checksum-stays-wrong)"
+    );
     for (offset, (old, new)) in packet.iter().zip(&after).enumerate() {
         assert!(
             old == new || may_change.get(offset) == Some(&true),
-            "byte {offset} of {headers} changed (W5)"
+            "byte {offset} of {headers} changed (INV-only-needed-bytes-change)"
         );
     }
     if headers.transport == Transport::Udp {
         let offset = usize::from(headers.header_length) + 6;
         let none = |bytes: &[u8]| bytes.get(offset..offset + 2) == Some(&[0, 0]);
-        assert_eq!(none(packet), none(&after), "a UDP checksum came or went (W4)");
+        assert_eq!(
+            none(packet),
+            none(&after),
+            "a UDP checksum came or went (INV-udp-zero-checksum)"
+        );
     }
 }
 
-/// RFC 1624 where it is easiest to see: two words, one of which is replaced (W2).
+/// RFC 1624 where it is easiest to see: two words, one of which is replaced
+/// (INV-checksum-update-exact).
 fn one_word(kept: [u8; 2], old: [u8; 2], new: [u8; 2]) {
     let full = |word: [u8; 2]| !residual(&[kept, word].concat(), 0);
     let [before, after] = [old, new].map(u16::from_be_bytes);
     // With nothing but zeros left the sum has two names (RFC 1624 3).
     if kept != [0; 2] {
-        assert_eq!(update(full(old), before, after), full(new), "{kept:?} {old:?} {new:?} (W2)");
+        assert_eq!(
+            update(full(old), before, after),
+            full(new),
+            "{kept:?} {old:?} {new:?} (INV-checksum-update-exact)"
+        );
     }
 }
 
@@ -222,7 +255,7 @@ mod tests {
         }
     }
 
-    /// W4, and the corners of RFC 1624: one of all ports makes the checksum 0.
+    /// INV-udp-zero-checksum, and the corners of RFC 1624: one of all ports makes the checksum 0.
     #[test]
     fn every_port_of_a_datagram_keeps_its_checksum() {
         let packet: Packet = "10.0.0.4:5 > 8.8.8.8:53 udp len 3".parse().unwrap();

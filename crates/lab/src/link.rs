@@ -356,7 +356,8 @@ mod tests {
     }
 
     proptest! {
-        /// Same seed, same bytes at the same times (fault 5.5, invariant W10), and every packet has one end (O1's form for a link).
+        /// Same seed, same bytes at the same times (INV-same-input-same-bytes),
+        /// and every packet has one end, as INV-packets-conserved asks of a data plane.
         #[test]
         fn links_are_deterministic_and_account_for_every_packet(
             settings in settings(),

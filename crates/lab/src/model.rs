@@ -2,7 +2,8 @@
 //!
 //! It reads the same intent, is shown the same packets at the same times, and says what must come of each: by scanning lists, with
 //! nothing cached and nothing incremental, written from the statements and not from the code. The public port of a new flow is the one
-//! thing that it takes from the data plane, after checking that it may be chosen (N8, N9, N10, N-14, N-17).
+//! thing that it takes from the data plane, after checking that it may be chosen
+//! (INV-port-in-range, INV-refused-only-when-full, INV-hold-down-kept, N-14, N-17).
 
 #![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
 
@@ -230,7 +231,8 @@ impl Model {
         (self.flows.len() as u64 - closed, closed)
     }
 
-    /// Public tuples in use: by flows, which N5 and E5 speak of.
+    /// Public tuples in use: by flows, which INV-private-source-stays-inside and
+    /// INV-endpoint-takes-no-port speak of.
     #[must_use]
     pub fn ports_taken(&self) -> usize {
         self.flows.iter().filter(|flow| flow.translated).count()
@@ -321,7 +323,8 @@ impl Model {
         self.open(entered, packet, observed, complaint)
     }
 
-    /// Time passes: whatever has run out is gone at its own instant (T4, T5).
+    /// Time passes: whatever has run out is gone at its own instant (INV-clock-steps-harmless,
+    /// INV-deadline-exact).
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
         let now = self.now;

@@ -43,48 +43,49 @@ pub struct Scope {
 /// All scopes.
 pub const SCOPES: [Scope; 8] = [
     Scope {
-        invariant: "P2",
+        invariant: "INV-malformed-headers-dropped",
         what: "every first byte, total length and number of bytes up to 64",
         run: lengths,
     },
     Scope {
-        invariant: "W2",
+        invariant: "INV-checksum-update-exact",
         what: "every checksum and every change of a word under it",
         run: updates,
     },
     Scope {
-        invariant: "W4",
+        invariant: "INV-udp-zero-checksum",
         what: "every UDP and TCP checksum, every port that moves it",
         run: computed_zeros,
     },
     Scope {
-        invariant: "N1",
+        invariant: "INV-mapping-unique",
         what: "every history of up to 7 events: 2 hosts, 2 remotes, 2 ports, both mappings",
         run: histories,
     },
     Scope {
-        invariant: "N9",
+        invariant: "INV-refused-only-when-full",
         what: "every pool of up to 64 ports, full, and with each one port free",
         run: pools,
     },
     Scope {
-        invariant: "R4",
+        invariant: "INV-reset-answers-segment",
         what: "every set of TCP flags at the corners of sequence space",
         run: flags,
     },
     Scope {
-        invariant: "F3",
+        invariant: "INV-bad-fragments-dropped",
         what: "every short history of fragments near the first",
         run: fragments,
     },
     Scope {
-        invariant: "T5",
+        invariant: "INV-deadline-exact",
         what: "every timer around its deadline, from around every power of two",
         run: deadlines,
     },
 ];
 
-/// P2: what cannot be a packet is refused for the first thing that is wrong with it.
+/// INV-malformed-headers-dropped: what cannot be a packet is refused for the first thing that is
+/// wrong with it.
 fn lengths(extent: Extent) -> u64 {
     let mut states = 0;
     let step = if extent == Extent::Whole { 1 } else { 257 };
@@ -124,7 +125,8 @@ fn lengths(extent: Extent) -> u64 {
     states
 }
 
-/// W2: RFC 1624 against the sum of all that is covered: one word that changes, and the rest.
+/// INV-checksum-update-exact: RFC 1624 against the sum of all that is covered: one word that
+/// changes, and the rest.
 fn updates(extent: Extent) -> u64 {
     let add = |left: u16, right: u16| {
         let sum = u32::from(left) + u32::from(right);
@@ -144,7 +146,8 @@ fn updates(extent: Extent) -> u64 {
     states
 }
 
-/// W4: a UDP checksum of 0 stays, a computed 0 is written 0xFFFF, and TCP's may be 0: by the port that brings each about.
+/// INV-udp-zero-checksum: a UDP checksum of 0 stays, a computed 0 is written 0xFFFF, and TCP's may
+/// be 0: by the port that brings each about.
 fn computed_zeros(extent: Extent) -> u64 {
     let ends = (Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(8, 8, 8, 8));
     let datagram = |checksum| {
@@ -179,7 +182,9 @@ fn computed_zeros(extent: Extent) -> u64 {
     states
 }
 
-/// N1, N2, N4, N9, N10, O3: the histories go through the body of the fuzz target, whose list says what must come.
+/// INV-mapping-unique, INV-tuple-unique-per-side, INV-reply-reaches-initiator,
+/// INV-refused-only-when-full, INV-hold-down-kept, INV-flows-conserved: the histories go through
+/// the body of the fuzz target, whose list says what must come.
 fn histories(extent: Extent) -> u64 {
     // Host and port in the low bits, remote in the next; what happens is the first byte, how long it is waited the last.
     let open = |host: u8, remote: u8| [0, 0x40 | remote << 4 | host, 0, 0];
@@ -206,7 +211,8 @@ fn histories(extent: Extent) -> u64 {
     states
 }
 
-/// F3, F4: likewise, around a first fragment of 8 or 16 bytes.
+/// INV-bad-fragments-dropped, INV-fragment-state-bounded: likewise, around a first fragment of 8 or
+/// 16 bytes.
 fn fragments(extent: Extent) -> u64 {
     let mut events = vec![[0x80, 0, 0, 0, 1, 0], [0x80, 0, 0, 0, 2, 0], [0, 0, 0, 0, 1, 190]];
     for offset in 1..5 {
@@ -236,7 +242,8 @@ fn each_sequence<T>(events: &[T], depth: usize, visit: &mut dyn FnMut(&[usize]))
     }
 }
 
-/// N8, N9: a pool gives each of its ports once and then says that it has none; with one free, it is that one.
+/// INV-port-in-range, INV-refused-only-when-full: a pool gives each of its ports once and then says
+/// that it has none; with one free, it is that one.
 fn pools(extent: Extent) -> u64 {
     let step = if extent == Extent::Whole { 1 } else { 7 };
     let mut states = 0;
@@ -283,21 +290,26 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
     };
     let give = |table: &mut FlowTable<()>, number: u16| {
         let (inside, chosen) = choose(table, number);
-        let chosen = chosen.unwrap_or_else(|why| panic!("{why:?} of {size} ports (N9)"));
+        let chosen = chosen
+            .unwrap_or_else(|why| panic!("{why:?} of {size} ports (INV-refused-only-when-full)"));
         let id = open(table, Time(1), Protocol::UDP, [inside, chosen.external, remote]);
         (chosen.external, id)
     };
     for number in 0..size {
         let (external, id) = give(&mut table, number);
-        assert!((first_port..=last_port).contains(&external.port()), "N8");
-        assert!(flows.iter().all(|(other, _)| *other != external), "N1");
+        assert!((first_port..=last_port).contains(&external.port()), "INV-port-in-range");
+        assert!(flows.iter().all(|(other, _)| *other != external), "INV-mapping-unique");
         flows.push((external, id));
     }
-    assert_eq!(choose(&table, size).1.map(drop), Err(NoTuple::Exhausted), "N9");
+    assert_eq!(
+        choose(&table, size).1.map(drop),
+        Err(NoTuple::Exhausted),
+        "INV-refused-only-when-full"
+    );
     for (place, (freed, id)) in (0..size).zip(flows) {
         assert!(table.end(Time(1), id, vnetem_nat::Cause::Evicted));
         let (external, id) = give(&mut table, 64 + size);
-        assert_eq!(external, freed, "the only free one of {size} (N9)");
+        assert_eq!(external, freed, "the only free one of {size} (INV-refused-only-when-full)");
         // The port goes back to the socket that had it, so that the next one is the only one free again.
         assert!(table.end(Time(1), id, vnetem_nat::Cause::Evicted));
         assert_eq!(give(&mut table, place).0, freed);
@@ -305,7 +317,7 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
     u64::from(size) * 2 + 1
 }
 
-/// R4: RFC 9293 3.10.7.1 for every set of flags and segments at the corners.
+/// INV-reset-answers-segment: RFC 9293 3.10.7.1 for every set of flags and segments at the corners.
 fn flags(_: Extent) -> u64 {
     let corners = [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX];
     let mut states = 0;
@@ -342,8 +354,15 @@ fn flags(_: Extent) -> u64 {
                     });
                     let written = reset.write(1, 64);
                     let read = Headers::parse(&written).unwrap_or_else(|cause| panic!("{cause}"));
-                    assert!(vnetem_packet::Checksums::of(&written, &read).none_wrong(), "R11");
-                    assert_eq!(Reset::answering(&read), None, "a reset is never answered (R2)");
+                    assert!(
+                        vnetem_packet::Checksums::of(&written, &read).none_wrong(),
+                        "INV-generated-packets-valid"
+                    );
+                    assert_eq!(
+                        Reset::answering(&read),
+                        None,
+                        "a reset is never answered (INV-resets-bounded)"
+                    );
                 }
                 states += 1;
             }
@@ -352,7 +371,8 @@ fn flags(_: Extent) -> u64 {
     states
 }
 
-/// T5: found up to its deadline, never at it, and gone with the first look that comes then.
+/// INV-deadline-exact: found up to its deadline, never at it, and gone with the first look that
+/// comes then.
 fn deadlines(extent: Extent) -> u64 {
     let timers = [1, 2, 63, 64, 65, 1000, 1_000_000_000, 30_000_000_000, 7_440_000_000_000];
     let last = if extent == Extent::Whole { 62 } else { 44 };

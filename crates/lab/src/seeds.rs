@@ -149,7 +149,8 @@ mod tests {
         }
     }
 
-    /// F1, F3: a datagram in three parts is one in the target's words, too.
+    /// INV-fragment-follows-first, INV-bad-fragments-dropped: a datagram in three parts is one in
+    /// the target's words, too.
     #[test]
     fn fragments_of_a_datagram_touch_and_end() {
         let packet: crate::Packet = "10.0.0.4:5 > 8.8.8.8:53 udp len 3992".parse().unwrap();

@@ -45,7 +45,7 @@ pub fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![3 => private_address(), 3 => public_address(), 1 => odd_address()]
 }
 
-/// An address that is no single host's, or nobody's at all (P9).
+/// An address that is no single host's, or nobody's at all (INV-special-addresses-refused).
 pub fn odd_address() -> impl Strategy<Value = Ipv4Addr> {
     select(vec![
         Ipv4Addr::new(0, 0, 0, 0),

@@ -33,7 +33,7 @@ const ACCOUNT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 80
 const FILM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 80);
 
 /// Toggles an endpoint so many times under a running download from the service, while another from elsewhere runs on; `loss` is per mille
-/// of all packets (S-17, S-18, S-20, R1, R5).
+/// of all packets (S-17, S-18, S-20, INV-toggle-ends-exact-set, INV-both-ends-learn).
 ///
 /// # Errors
 ///
@@ -107,7 +107,7 @@ pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, 
         });
         for end in [status(&world, call), server(&world)] {
             if !matches!(end, Status::Reset | Status::TimedOut) {
-                return Err(said(&format!("an end is left {end:?} (R5)")));
+                return Err(said(&format!("an end is left {end:?} (INV-both-ends-learn)")));
             }
             sums.ends += 1;
             sums.resets += u64::from(end == Status::Reset);

@@ -65,7 +65,8 @@ fn the_nine_tags_were_disjoint_in_every_list_of_seven_years() {
     }
 }
 
-/// E-19, U-02, E9, S-18: the lists replace each other under live TCP flows to addresses all over the tags and beside them. Each time
+/// E-19, U-02, INV-prefix-change-exact, S-18: the lists replace each other under live TCP flows to
+/// addresses all over the tags and beside them. Each time
 /// exactly those flows are closed whose address joined, left or changed its service; the subnet without endpoints keeps all of its; no
 /// packet is lost from the counters; and the routes equal those of a network that is made from the list afresh.
 #[test]

@@ -23,9 +23,10 @@ fn sequences_of(everyday: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(sequences_of(8_000))]
 
-    /// Equal fates and bytes, and after each step O1 to O6, N1 to N5, N8 to N10, E1, E2, E5, E9, E10, R1 to R9, F1 to F5, P1 to P10, W1, W3 to
-    /// W5, W9, T4, T5, C1, C2 and C4; the public ports are such as N-01, N-10 to N-23 and T-01 to T-10 allow, and what comes in unasked,
-    /// turns round or is clamped does so by N-11, T-03, T-16, T-33, T-35, T-36 and T-39.
+    /// Compares fates and bytes after each step, and checks the invariants of accounting, packets,
+    /// rewriting, source NAT, the endpoint switch, closing and fragments (docs/invariants.md).
+    /// Public ports follow N-01, N-10 to N-23 and T-01 to T-10. Unsolicited packets, hairpins and
+    /// clamps follow N-11, T-03, T-16, T-33, T-35, T-36 and T-39.
     #[test]
     fn the_data_plane_does_what_the_model_says(sequence in sequences(64)) {
         if let Err(mismatch) = check(&sequence) {
@@ -37,7 +38,8 @@ proptest! {
 proptest! {
     #![proptest_config(sequences_of(1_000))]
 
-    /// I1, I2: with beta present or absent, alpha's outputs are the same, byte for byte.
+    /// INV-networks-isolated, INV-keys-name-network: with beta present or absent, alpha's outputs
+    /// are the same, byte for byte.
     #[test]
     fn a_network_with_the_same_ranges_changes_nothing(sequence in sequences(64)) {
         if let Err(mismatch) = betas_presence_changes_nothing(&sequence) {
@@ -45,7 +47,8 @@ proptest! {
         }
     }
 
-    /// E3, S-18, S-19: a toggle changes the subnet's TCP traffic to the service and nothing else.
+    /// INV-toggle-changes-only-service, S-18, S-19: a toggle changes the subnet's TCP traffic to
+    /// the service and nothing else.
     #[test]
     fn a_toggle_changes_only_the_traffic_of_its_pair(sequence in sequences(64)) {
         if let Err(mismatch) = the_endpoint_changes_nothing_else(&sequence) {
@@ -69,7 +72,7 @@ proptest! {
 proptest! {
     #![proptest_config(sequences_of(300))]
 
-    /// W10: nothing but the calls decides.
+    /// INV-same-input-same-bytes: nothing but the calls decides.
     #[test]
     fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
         if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {
@@ -77,7 +80,7 @@ proptest! {
         }
     }
 
-    /// nat.md 4.4: `process_batch` is `process` in a loop, byte for byte, counters and events included.
+    /// `process_batch` is `process` in a loop, byte for byte, counters and events included.
     #[test]
     fn a_batch_does_what_its_packets_do_one_by_one(
         sequence in sequences(64),
@@ -88,7 +91,7 @@ proptest! {
         }
     }
 
-    /// P1 to P9: packets of every kind, sound and broken, from every edge, at any time.
+    /// INV-any-bytes-safe: packets of every kind, sound and broken, from every edge, at any time.
     #[test]
     fn raw_packets_hold_every_invariant(
         setup in any::<u8>(),

@@ -46,7 +46,7 @@ impl World {
         let mut packet = packet.to_vec();
         let traced = self.plane.trace(Time(1), edge, &packet).verdict;
         let verdict = self.plane.process(Time(1), edge, &mut packet);
-        assert_eq!(traced, verdict, "the trace explains what happens (O5)");
+        assert_eq!(traced, verdict, "the trace explains what happens (INV-trace-equals-verdict)");
         (verdict.fate, packet)
     }
 
@@ -84,7 +84,7 @@ fn is_forwarded(fate: Fate) -> bool {
     matches!(fate, Fate::Forward(_))
 }
 
-/// F4, R7: a closed flow answers, and carries nothing.
+/// INV-fragment-state-bounded, INV-tombstone-answers: a closed flow answers, and carries nothing.
 #[test]
 fn later_fragments_of_a_closed_flow_are_dropped() {
     let mut world = World::new(pool());
@@ -178,7 +178,8 @@ fn a_flow_whose_address_is_gone_is_withdrawn() {
     assert_eq!(world.settle(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::Withdrawn)]));
 }
 
-/// R8, D6: a host that becomes a declared interface is another place; its flows are closed, not lost at a wrong edge.
+/// INV-both-halves-end, INV-accepted-edit-in-force: a host that becomes a declared interface is
+/// another place; its flows are closed, not lost at a wrong edge.
 #[test]
 fn declaring_an_interface_closes_the_flows_of_its_address() {
     let mut world = World::new(gateway());
@@ -191,7 +192,8 @@ fn declaring_an_interface_closes_the_flows_of_its_address() {
     );
 }
 
-/// R8, D6: so is a host whose address a private endpoint takes.
+/// INV-both-halves-end, INV-accepted-edit-in-force: so is a host whose address a private endpoint
+/// takes.
 #[test]
 fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
     let mut world = World::new(gateway());
@@ -209,7 +211,8 @@ fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
     assert_eq!(world.web_sends(SYN).0, Fate::Drop(DropReason::SpoofedSource));
 }
 
-/// O6: of a flow that a new one replaces it is told that it ended, and before the new one is told of.
+/// INV-events-in-order: of a flow that a new one replaces it is told that it ended, and before the
+/// new one is told of.
 #[test]
 fn reopening_tells_of_the_flow_that_ended() {
     let mut world = World::new(gateway());
@@ -220,7 +223,8 @@ fn reopening_tells_of_the_flow_that_ended() {
     assert_eq!(world.settle(), (0, told.to_vec()));
 }
 
-/// O5: a segment without place in its connection is seen coming; `send` compares.
+/// INV-trace-equals-verdict: a segment without place in its connection is seen coming; `send`
+/// compares.
 #[test]
 fn the_trace_foresees_segments_that_do_not_fit() {
     let mut world = World::new(gateway());
@@ -244,7 +248,8 @@ fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     assert_eq!(told.map(|event| event.kind).collect::<Vec<_>>(), [SessionCreated, SessionDeleted]);
 }
 
-/// P9: an interface that forwards sends for other hosts, and these addresses are no host's.
+/// INV-special-addresses-refused: an interface that forwards sends for other hosts, and these
+/// addresses are no host's.
 #[test]
 fn a_forwarding_interface_sends_no_martian_sources() {
     let mut world = World::new(gateway());
@@ -260,7 +265,7 @@ fn a_forwarding_interface_sends_no_martian_sources() {
     assert!(is_forwarded(world.send(edge, &bytes("10.0.0.5:7 > 10.0.0.6:53 udp len 8")).0));
 }
 
-/// I1: neither ports nor identifications tell one network of another's traffic.
+/// INV-networks-isolated: neither ports nor identifications tell one network of another's traffic.
 #[test]
 fn what_a_network_sees_does_not_depend_on_another() {
     let outputs = |other_speaks: bool| {
@@ -287,7 +292,8 @@ fn what_a_network_sees_does_not_depend_on_another() {
     assert_eq!(outputs(true), outputs(false));
 }
 
-/// N-11, R9: what closed as an interface became one that forwards is opened anew at once by whoever opened it.
+/// N-11, INV-syn-opens-anew: what closed as an interface became one that forwards is opened anew at
+/// once by whoever opened it.
 #[test]
 fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
     let mut world = World::new(gateway());

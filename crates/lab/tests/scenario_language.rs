@@ -206,7 +206,8 @@ fn what_is_written_for_a_report_is_read_as_expected() {
     assert_eq!(bare, text.lines().collect::<Vec<_>>());
 }
 
-/// W10: the story is a function of its text and its seed, to the last byte on every link.
+/// INV-same-input-same-bytes: the story is a function of its text and its seed, to the last byte on
+/// every link.
 #[test]
 fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
     let tags = Arc::new(ServiceTags::embedded());

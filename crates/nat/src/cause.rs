@@ -7,7 +7,7 @@ use core::fmt;
 pub enum Cause {
     /// Both ends finished, or one did and nothing more was heard.
     Fin,
-    /// One end reset it with the exact sequence number (R6).
+    /// One end reset it with the exact sequence number (INV-inexact-reset-ignored).
     Reset,
     /// The TCP handshake was never completed.
     HalfOpen,
@@ -17,7 +17,8 @@ pub enum Cause {
     SourceSwitched,
     /// A change of configuration gave it another path.
     PathSwitched,
-    /// What it stood on is gone: a public address, a subnet, a network (N-08, N13).
+    /// What it stood on is gone: a public address, a subnet, a network (N-08,
+    /// INV-withdrawn-address-ends-flows).
     Withdrawn,
     /// Its port was taken back from its machine: it is lost without a word (N-28).
     PortReclaimed,

@@ -90,7 +90,8 @@ impl<T: Copy> FlowTable<T> {
         let host = u64::from(wanted.inside.ip().to_bits()) << 32 | u64::from(wanted.inside_zone.0);
         let pairing = self.draws.draw(host, 0, 2);
         let far = u64::from(wanted.remote.ip().to_bits()) << 16 | u64::from(wanted.remote.port());
-        // Never what others opened: one tenant must not be seen in the ports of another (I1). The time keeps a host that opens the same
+        // Never what others opened: one tenant must not be seen in the ports of another
+        // (INV-networks-isolated). The time keeps a host that opens the same
         // tuple over and over from walking past all that rest.
         let inside_port = u64::from(wanted.inside.port());
         let draw = self.draws.draw(far ^ now.rotate_left(32), inside_port, pairing);

@@ -2,7 +2,8 @@
 
 use crate::Cause;
 
-/// Counters of a [`FlowTable`](crate::FlowTable). Always `opened - total_ended() = live + tombstones` (O3).
+/// Counters of a [`FlowTable`](crate::FlowTable). Always `opened - total_ended() = live +
+/// tombstones` (INV-flows-conserved).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     /// Flows ever opened.

@@ -27,7 +27,8 @@ pub(crate) struct Totals {
 /// The sequence numbers of a connection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Numbers {
-    /// Highest sequence end sent by each side: what the other expects next (R3).
+    /// Highest sequence end sent by each side: what the other expects next
+    /// (INV-reset-number-exact).
     pub(crate) end: Pair<u32>,
     /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
     pub(crate) acknowledged: Pair<u32>,

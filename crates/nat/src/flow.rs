@@ -115,7 +115,7 @@ pub enum Track {
 /// Why a flow could not be opened. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// No room for a flow (T1).
+    /// No room for a flow (INV-memory-bounded).
     TableFull,
     /// No room for a flow of this tenant: what is free is the others' (docs/shares.md).
     ShareUsed,
@@ -125,9 +125,9 @@ pub enum OpenError {
     /// socket, remote or block.
     MappingsFull,
     /// A live flow has one of the two keys, or another socket the external tuple; or the two keys
-    /// are the same (N1, N2).
+    /// are the same (INV-mapping-unique, INV-tuple-unique-per-side).
     TupleInUse,
-    /// The external tuple is in hold-down (N10).
+    /// The external tuple is in hold-down (INV-hold-down-kept).
     TupleHeld,
 }
 
@@ -143,7 +143,8 @@ impl OpenError {
     ];
 }
 
-/// The resets that tell both ends that their connection is closed; each in the tuple that its receiver knows (R11).
+/// The resets that tell both ends that their connection is closed; each in the tuple that its
+/// receiver knows (INV-generated-packets-valid).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Closing {

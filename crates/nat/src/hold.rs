@@ -1,4 +1,5 @@
-//! Hold-down: external tuples that rest after their flow, outside of the flow records (N-14, N10, T-11).
+//! Hold-down: external tuples that rest after their flow, outside of the flow records (N-14,
+//! INV-hold-down-kept, T-11).
 
 use vnetem_packet::Protocol;
 
@@ -13,7 +14,8 @@ use crate::{Cause, State, Tenant};
 
 /// A bounded set of tuples, each until its time. A tenant that finds no room in it gives one of its
 /// own free early, one whose time is nearest if that comes first of all, else the new one: a
-/// shorter rest harms less than a refused flow, and no other's rest is shorter for it (I3).
+/// shorter rest harms less than a refused flow, and no other's rest is shorter for it
+/// (INV-tenant-shares-hold).
 pub(crate) struct Hold {
     tuples: Slab<Held>,
     /// The tenant charged for each, by the same numbers.

@@ -7,7 +7,7 @@ use core::fmt;
 /// | made by | the same calls again | who may know it |
 /// |---|---|---|
 /// | [`Keys::replayable`] | give the same bytes | anybody: it protects from nobody |
-/// | [`Keys::secret`] | give other bytes | nobody: ports cannot be guessed (T-07), keys that meet cannot be made (I4) |
+/// | [`Keys::secret`] | give other bytes | nobody: ports cannot be guessed (T-07), keys that meet cannot be made (INV-collisions-harmless) |
 ///
 /// It is never shown: neither [`Debug`](fmt::Debug) nor any other call tells a secret one.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -100,7 +100,8 @@ impl<T: Copy> FlowTable<T> {
     /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
     /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::opens)).
     ///
-    /// A tombstone, a reset or a finished connection of the same opener gives way (R9), and so does a flow past its deadline: they go to
+    /// A tombstone, a reset or a finished connection of the same opener gives way
+    /// (INV-syn-opens-anew), and so does a flow past its deadline: they go to
     /// `sink`, as those that [`expire`](Self::expire) ends go to its own.
     ///
     /// # Errors
@@ -335,7 +336,8 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.
-    /// What it held as its external tuple goes without rest only to the host that had it (N10).
+    /// What it held as its external tuple goes without rest only to the host that had it
+    /// (INV-hold-down-kept).
     fn giving_way(
         &self,
         now: u64,
@@ -428,7 +430,8 @@ mod tests {
         tries.filter(|new| buckets(new) == buckets(victim)).take(count).collect()
     }
 
-    /// I4: with more colliding flows than two buckets hold, the victim still finds room, and all
+    /// INV-collisions-harmless: with more colliding flows than two buckets hold, the victim still
+    /// finds room, and all
     /// are found.
     #[test]
     fn known_collisions_refuse_nobody() {

@@ -11,7 +11,8 @@ use crate::slab::Slot;
 use crate::tcp::{Connection, NO_SCALES, OPENED_OUTSIDE};
 use crate::{Cell, Flow, NewFlow, Side, Sides, State, Time};
 
-/// A flow, both directions: one record, so that both keys live and end together (R8). Its [`Detail`] and [`Totals`] have the same number.
+/// A flow, both directions: one record, so that both keys live and end together
+/// (INV-both-halves-end). Its [`Detail`] and [`Totals`] have the same number.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record<T> {
@@ -136,7 +137,8 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// Whether the connection is over and what remains of the flow only waits: a new one may take its place (R9).
+    /// Whether the connection is over and what remains of the flow only waits: a new one may take
+    /// its place (INV-syn-opens-anew).
     pub(crate) fn is_over(&self) -> bool {
         match self.state {
             State::Tombstone(_) | State::Close | State::Refused => true,

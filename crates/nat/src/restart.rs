@@ -1,6 +1,7 @@
 //! Connections that begin anew under the same tuple. An opener that has forgotten its connection sends a SYN, which means nothing to the
 //! connection; should the far end have forgotten it too, it answers with SYN and ACK, and both go on with new numbers. Who stayed with the
-//! old ones would lose them: the timer would run out under traffic, and closing would send resets that neither end believes (R3).
+//! old ones would lose them: the timer would run out under traffic, and closing would send resets
+//! that neither end believes (INV-reset-number-exact).
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 

@@ -50,7 +50,8 @@ pub struct Shared {
     pub blocks: u32,
 }
 
-/// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that very instant (T5).
+/// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that
+/// very instant (INV-deadline-exact).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// TCP, after SYN.
@@ -101,7 +102,8 @@ pub struct HoldDown {
     pub datagram: Duration,
 }
 
-/// How often a tombstone answers: at most `burst` resets, and one more for every `interval` since it was closed (R2).
+/// How often a tombstone answers: at most `burst` resets, and one more for every `interval` since
+/// it was closed (INV-resets-bounded).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answers {
     /// Resets that may go at once.
@@ -114,7 +116,8 @@ impl Settings {
     /// The most flows that a table holds, whatever is asked for.
     pub const MOST_FLOWS: u32 = 1 << 29;
 
-    /// Settings under which the same calls give the same bytes, on any machine (W10). Whoever knows
+    /// Settings under which the same calls give the same bytes, on any machine
+    /// (INV-same-input-same-bytes). Whoever knows
     /// the seed can say which port comes next and choose tuples that meet in the index: they are
     /// slower to find, but none is ever refused for it.
     #[must_use]
@@ -123,7 +126,8 @@ impl Settings {
     }
 
     /// Settings under which nobody outside can say which port comes next (T-07) nor choose tuples
-    /// that meet in the index (I4): by 128 bits of entropy, which the caller draws anew for each
+    /// that meet in the index (INV-collisions-harmless): by 128 bits of entropy, which the caller
+    /// draws anew for each
     /// table and tells nobody.
     #[must_use]
     pub const fn secret(entropy: [u8; 16]) -> Self {

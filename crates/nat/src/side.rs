@@ -4,7 +4,7 @@ use core::hint::select_unpredictable;
 
 /// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the place of entry.
 ///
-/// Every key holds one, so that overlapping networks are no special case (I2).
+/// Every key holds one, so that overlapping networks are no special case (INV-keys-name-network).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Zone(pub u32);
 

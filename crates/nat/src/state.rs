@@ -21,7 +21,7 @@ pub enum State {
     LastAck,
     /// TCP: and an acknowledgement followed.
     TimeWait,
-    /// TCP: an exact RST passed (R6, T-17).
+    /// TCP: an exact RST passed (INV-inexact-reset-ignored, T-17).
     Close,
     /// TCP: the SYN was answered by an exact RST. Linux forgets such a connection at once, and here it is over at that very instant.
     Refused,
@@ -34,7 +34,7 @@ pub enum State {
     /// Another protocol.
     Opaque,
     /// TCP, closed by [`close`](crate::FlowTable::close): nothing passes, late segments are answered by a reset (T-19,
-    /// R4, R7).
+    /// INV-reset-answers-segment, INV-tombstone-answers).
     Tombstone(Cause),
 }
 

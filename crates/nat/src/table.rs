@@ -34,7 +34,8 @@ use crate::{
 ///   [`close`](Self::close) it; a packet that meets one earlier asks [`is_stale`](Self::is_stale);
 /// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
 ///
-/// A flow is one record with two index entries, made together and removed together (R8). After [`new`](Self::new) nothing allocates.
+/// A flow is one record with two index entries, made together and removed together
+/// (INV-both-halves-end). After [`new`](Self::new) nothing allocates.
 pub struct FlowTable<T> {
     pub(crate) records: Slab<Record<T>>,
     /// By the same numbers.
@@ -100,7 +101,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// The flow to which a packet with this tuple belongs, if it came in by this zone. A flow past its deadline is not found (T5).
+    /// The flow to which a packet with this tuple belongs, if it came in by this zone. A flow past
+    /// its deadline is not found (INV-deadline-exact).
     #[must_use]
     #[inline]
     pub fn find(&self, now: Time, zone: Zone, tuple: &FiveTuple) -> Option<Found> {
@@ -131,7 +133,8 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same opener, once the old connection is a
-    /// tombstone, reset, or, if the SYN's number is higher than the old ones, finished (R9, T-18).
+    /// tombstone, reset, or, if the SYN's number is higher than the old ones, finished
+    /// (INV-syn-opens-anew, T-18).
     #[must_use]
     pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
         let Some(record) = self.record(id) else { return false };

@@ -220,7 +220,8 @@ impl Connection<'_> {
         Step::To(next)
     }
 
-    /// An RST ends the connection only if its number is exact (R6): the highest end sent to its receiver, or the last that the receiver
+    /// An RST ends the connection only if its number is exact (INV-inexact-reset-ignored): the
+    /// highest end sent to its receiver, or the last that the receiver
     /// acknowledged; in answer to a SYN, the acknowledgement of that.
     fn reset(&self, side: Side, segment: &TcpSegment, strict: bool) -> Step {
         let other = side.other();
@@ -246,7 +247,7 @@ impl Connection<'_> {
     }
 
     /// New data behind an RST, on a connection that nobody finished, shows that the RST did not count (T-17). A stray ACK shows nothing
-    /// (R9).
+    /// (INV-syn-opens-anew).
     fn revive(&self, segment: &TcpSegment, news: bool) -> Step {
         let finished = self.has(Side::Inside, FINISHED) || self.has(Side::Outside, FINISHED);
         if news && segment.payload_length > 0 && !finished {
@@ -284,7 +285,8 @@ impl Connection<'_> {
                     && !after(oldest, segment.acknowledgement))
     }
 
-    /// Takes a SYN: the latest one is the truth about its sender, unless it is one that is sent again, behind which data may have gone (R3).
+    /// Takes a SYN: the latest one is the truth about its sender, unless it is one that is sent
+    /// again, behind which data may have gone (INV-reset-number-exact).
     fn synchronise(&mut self, side: Side, segment: &TcpSegment, scale: Option<u8>) {
         let other = side.other();
         if *self.state == State::SynReceived && !after(segment.end(), self.numbers.end.of(side)) {

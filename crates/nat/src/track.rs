@@ -46,7 +46,8 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// Takes note that all fragments of a TCP segment of a flow went on, which ends at this sequence
-    /// number: its receiver expects that next (R3). Beyond the window it expects no such number.
+    /// number: its receiver expects that next (INV-reset-number-exact). Beyond the window it
+    /// expects no such number.
     pub fn reach(&mut self, now: Time, id: FlowId, side: Side, end: u32) {
         self.advance(now);
         let is_live = self.record(id).is_some_and(|record| {

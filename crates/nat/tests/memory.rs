@@ -52,7 +52,7 @@ fn main() {
     println!("memory: ok");
 }
 
-/// T3: whatever is called, in every state, at the limit too.
+/// INV-packets-allocate-nothing: whatever is called, in every state, at the limit too.
 fn all_memory_is_taken_by_new() {
     let profiler = dhat::Profiler::builder().testing().build();
     let start = dhat::HeapStats::get();
@@ -126,7 +126,11 @@ fn all_memory_is_taken_by_new() {
     assert_eq!(after.total_blocks - before.total_blocks, 0, "nothing is allocated");
     assert!(opened > 500 && refused > 500 && resets > 100, "{opened} {refused} {resets}");
     drop((table, fragments, packets, headers, keys, found));
-    assert_eq!(dhat::HeapStats::get().curr_bytes, start.curr_bytes, "T2: and all is given back");
+    assert_eq!(
+        dhat::HeapStats::get().curr_bytes,
+        start.curr_bytes,
+        "INV-memory-returns: and all is given back"
+    );
     drop(profiler);
 }
 

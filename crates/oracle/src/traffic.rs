@@ -226,7 +226,7 @@ impl Traffic {
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
         let data = if flags & SYN != 0 { Vec::new() } else { data };
         // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and forgets the FIN; ours keeps the highest
-        // ends, behind which a reset has to lie (R3).
+        // ends, behind which a reset has to lie (INV-reset-number-exact).
         let finishes = [Side::Inside, Side::Outside].into_iter().any(|end| known.has_finished(end));
         let flags = if finishes && flags & SYN != 0 { ACK } else { flags };
         // A SYN and ACK that is sent again has the number that it had. The inside, which began, sends none.

@@ -204,8 +204,9 @@ fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
     }
 }
 
-/// S-17, R1, R3: both ends of a live connection are told, at once and exactly; the flow of another subnet to the same server lives on, and so
-/// does a UDP flow (R10).
+/// S-17, INV-toggle-ends-exact-set, INV-reset-number-exact: both ends of a live connection are
+/// told, at once and exactly; the flow of another subnet to the same server lives on, and so
+/// does a UDP flow (INV-datagrams-not-reset).
 #[test]
 fn a_toggle_resets_both_sockets_and_no_others() {
     isolated("a_toggle_resets_both_sockets_and_no_others", &["ip"], || {
@@ -249,7 +250,8 @@ fn a_toggle_resets_both_sockets_and_no_others() {
     });
 }
 
-/// R7, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the client expects. Its challenge meets the tombstone, whose
+/// INV-tombstone-answers, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the
+/// client expects. Its challenge meets the tombstone, whose
 /// answer is exact.
 #[test]
 fn with_loss_behind_us_the_challenge_ends_it() {
@@ -275,7 +277,8 @@ fn with_loss_behind_us_the_challenge_ends_it() {
     });
 }
 
-/// R4: a client that waits for an answer to its SYN is refused at once, and does not sit out its timer.
+/// INV-reset-answers-segment: a client that waits for an answer to its SYN is refused at once, and
+/// does not sit out its timer.
 #[test]
 fn a_socket_that_waits_for_an_answer_is_refused() {
     isolated("a_socket_that_waits_for_an_answer_is_refused", &["ip"], || {
@@ -293,7 +296,8 @@ fn a_socket_that_waits_for_an_answer_is_refused() {
     });
 }
 
-/// R7: the client sends on before it hears of anything; each of its segments is answered, and it is closed.
+/// INV-tombstone-answers: the client sends on before it hears of anything; each of its segments is
+/// answered, and it is closed.
 #[test]
 fn a_segment_that_meets_the_tombstone_closes_its_socket() {
     isolated("a_segment_that_meets_the_tombstone_closes_its_socket", &["ip"], || {

@@ -13,7 +13,8 @@ pub const fn fold(sum: u32) -> u16 {
 
 /// The checksum after a word that it covers has changed from `old` to `new`: RFC 1624 equation 3.
 ///
-/// Equals the computation from scratch for all values (W2), unless all that is covered has become zero.
+/// Equals the computation from scratch for all values (INV-checksum-update-exact), unless all that
+/// is covered has become zero.
 #[must_use]
 #[inline]
 pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {

@@ -36,7 +36,7 @@ impl IcmpError {
     /// Longest packet in bytes that [`IcmpError::write`] makes (RFC 1812 4.3.2.3, T-26).
     pub const MAXIMUM_LENGTH: usize = 576;
 
-    /// Whether an error about this packet may be sent at all (P10, RFC 1122 3.2.2).
+    /// Whether an error about this packet may be sent at all (INV-last-hop-ends, RFC 1122 3.2.2).
     ///
     /// Never about an ICMP error or a later fragment, nor if an end is no single host: 0/8, multicast or broadcast, and for the
     /// source also loopback and 240/4.

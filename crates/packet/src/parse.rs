@@ -15,7 +15,7 @@ const SOURCE_ROUTES: [u8; 2] = [131, 137];
 pub(crate) type Ports = (u16, u16);
 
 impl Headers {
-    /// Reads a packet; bytes behind its total length are no part of it (P3).
+    /// Reads a packet; bytes behind its total length are no part of it (INV-trailer-ignored).
     ///
     /// Transport checksums are not looked at: whoever receives the packet does that. Addresses are not judged either.
     ///
@@ -94,7 +94,8 @@ fn cause_in_header(error: &ipv4::HeaderSliceError) -> Malformed {
     }
 }
 
-/// Options are carried as they are, but source routes and lists that hide what they hold are refused (P7).
+/// Options are carried as they are, but source routes and lists that hide what they hold are
+/// refused (INV-options-kept-or-refused).
 #[cold]
 fn check_options(list: &[u8]) -> Result<(), Malformed> {
     options(list).try_for_each(|option| match option {
@@ -104,7 +105,7 @@ fn check_options(list: &[u8]) -> Result<(), Malformed> {
     })
 }
 
-/// What a fragment must keep to (RFC 791 3.2, F3).
+/// What a fragment must keep to (RFC 791 3.2, INV-bad-fragments-dropped).
 #[cold]
 fn check_fragment(
     header: &Ipv4HeaderSlice<'_>,

@@ -1,4 +1,5 @@
-//! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4, W9).
+//! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4,
+//! INV-icmp-quote-translated).
 
 use etherparse::Ipv4HeaderSlice;
 use etherparse::err::ipv4::HeaderSliceError;

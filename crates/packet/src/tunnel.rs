@@ -101,7 +101,9 @@ impl Tunnel {
     ///
     /// `headers` must be what [`Headers::parse`] said of `packet`. The inner hop limit is the packet's time to live, the inner traffic class
     /// and flow label are 0 (W-09); the outer time to live is 64 (W-11). Transport checksums are right for the IPv6 pseudo-header if they
-    /// were right before (W-20), and wrong by the same amount if not (W3); a UDP checksum that was absent is computed, since IPv6 wants one
+    /// were right before (W-20), and wrong by the same amount if not
+    /// (INV-wrong-checksum-stays-wrong); a UDP checksum that was absent is computed, since IPv6
+    /// wants one
     /// (RFC 7915 4.5).
     ///
     /// # Errors

@@ -13,9 +13,10 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-/// Counters of a data plane; none ever goes back (O3).
+/// Counters of a data plane; none ever goes back (INV-flows-conserved).
 ///
-/// Conservation (O1), in packets and in bytes: `received + generated = forwarded + transmitted + denied + dropped + queued`, where
+/// Conservation (INV-packets-conserved), in packets and in bytes: `received + generated = forwarded
+/// + transmitted + denied + dropped + queued`, where
 /// `queued` are packets of our own making that wait for [`poll_transmit`](crate::DataPlane::poll_transmit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -31,7 +32,8 @@ pub struct Counters {
     pub denied: Tally,
     /// Received packets that the network could not carry, and generated ones that found the queue full.
     pub dropped: Tally,
-    /// Generated packets that found the queue full (T9); they are among `generated` and `dropped`.
+    /// Generated packets that found the queue full (INV-untaken-output-bounded); they are among
+    /// `generated` and `dropped`.
     pub queue_full: Tally,
     /// Forwarded packets that carried a refusal to the service.
     pub refused: Tally,
@@ -50,7 +52,8 @@ impl Tally {
 }
 
 impl Counters {
-    /// Received packets dropped for a reason; the reasons and `queue_full` add up to `dropped` (O2).
+    /// Received packets dropped for a reason; the reasons and `queue_full` add up to `dropped`
+    /// (INV-one-cause-per-drop).
     #[must_use]
     pub fn drops(&self, reason: DropReason) -> u64 {
         self.drops.get(reason.index()).copied().unwrap_or(0)

@@ -184,7 +184,8 @@ impl EdgeCode {
     }
 
     /// The zone in which packets from this edge are looked up: everything public is one zone, so that no two flows share a public
-    /// tuple (N2); what a subnet reaches by private sources has its own for each subnet, so that overlapping networks never meet (I1).
+    /// tuple (INV-tuple-unique-per-side); what a subnet reaches by private sources has its own for
+    /// each subnet, so that overlapping networks never meet (INV-networks-isolated).
     pub(crate) const fn zone(self) -> Zone {
         match self.0 >> KIND {
             0 | 4 => Zone::PUBLIC,
@@ -300,7 +301,8 @@ mod tests {
         }
     }
 
-    /// I1, I2: zones of different realms never coincide; everything public is one zone.
+    /// INV-networks-isolated, INV-keys-name-network: zones of different realms never coincide;
+    /// everything public is one zone.
     #[test]
     fn zones_keep_realms_apart() {
         let endpoint =

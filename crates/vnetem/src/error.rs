@@ -1,4 +1,5 @@
-//! Why an edit of the control plane was refused. A refused edit has changed nothing (C2).
+//! Why an edit of the control plane was refused. A refused edit has changed nothing
+//! (INV-failed-edit-changes-nothing).
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -6,7 +7,8 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_authz::{PolicyError, SecurityRuleError};
 
-/// Why an edit was refused; names what was wrong and what it clashed with (C6).
+/// Why an edit was refused; names what was wrong and what it clashed with
+/// (INV-contradiction-refused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
     /// The edit names something that does not exist.
@@ -80,7 +82,7 @@ pub enum EditError {
         /// Whose it would be.
         owner: String,
     },
-    /// The thing is used by something else, which must be removed first (D5).
+    /// The thing is used by something else, which must be removed first (INV-used-object-kept).
     InUse {
         /// What cannot be removed.
         name: String,

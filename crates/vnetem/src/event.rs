@@ -7,7 +7,8 @@ use core::net::SocketAddrV4;
 
 use crate::decision::Judgement;
 
-/// Something that happened to a flow; events come in the order in which things happened (O6).
+/// Something that happened to a flow; events come in the order in which things happened
+/// (INV-events-in-order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When.

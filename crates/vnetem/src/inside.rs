@@ -80,7 +80,8 @@ impl Snapshot {
 impl Pipeline<'_> {
     /// Returns whether a packet without a flow has a source that its receiver knows to be
     /// elsewhere: from the public side one that is inside, from a site one of the receiver's own
-    /// network or of a peered one (P8). No security group may take it for a neighbour's.
+    /// network or of a peered one (INV-spoofed-source-dropped). No security group may take it for a
+    /// neighbour's.
     #[inline(always)] // what a subnet sends is no question
     pub(crate) fn is_spoofed(self, entry: Entry<'_>, to: EdgeCode, source: Ipv4Addr) -> bool {
         let receiver = || self.snapshot.vnet_at(to);

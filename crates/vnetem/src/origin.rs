@@ -43,7 +43,8 @@ pub(crate) enum Origin<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Who sent the packet; refuses sources that cannot be (P8, P9, R-24).
+    /// Who sent the packet; refuses sources that cannot be (INV-spoofed-source-dropped,
+    /// INV-special-addresses-refused, R-24).
     pub(crate) fn identify(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
         let source = headers.source;
         if source == headers.destination {
@@ -359,13 +360,13 @@ impl Parties {
 }
 
 /// Whether an address of a subnet is one that the platform keeps: the first four and the last, of subnets as Azure has them, which
-/// are /29 at least (P9; virtual network FAQ). No host has one.
+/// are /29 at least (INV-special-addresses-refused; virtual network FAQ). No host has one.
 pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
     let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
     subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
-/// Whether an address can be a single host's (P9).
+/// Whether an address can be a single host's (INV-special-addresses-refused).
 pub(crate) fn is_host(address: Ipv4Addr) -> bool {
     let class = AddressClass::of(address);
     matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public)

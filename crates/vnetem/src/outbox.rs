@@ -65,7 +65,8 @@ enum Answer {
 /// Time to live of packets of our own making (W-11).
 const TTL: u8 = 64;
 
-/// Identification of resets, which are never fragmented and need none (RFC 6864 4.1); a count would tell tenants of each other (I1).
+/// Identification of resets, which are never fragmented and need none (RFC 6864 4.1); a count would
+/// tell tenants of each other (INV-networks-isolated).
 const IDENTIFICATION: u16 = 0;
 
 impl Outbox {
@@ -146,7 +147,8 @@ impl Outbox {
         self.push(to, Answer::Reset(reset), tenant, counters);
     }
 
-    /// An ICMP error about a packet, unless it is one that no error may be sent about (P10).
+    /// An ICMP error about a packet, unless it is one that no error may be sent about
+    /// (INV-last-hop-ends).
     pub(crate) fn complain(
         &mut self,
         (to, tenant): (Edge, Tenant),

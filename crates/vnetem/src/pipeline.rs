@@ -115,7 +115,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// A later fragment takes its first one's judgement or is dropped (P-30, F1, F2).
+    /// A later fragment takes its first one's judgement or is dropped (P-30,
+    /// INV-fragment-follows-first, INV-early-fragment-dropped).
     pub(crate) fn decide_later_fragment(
         self,
         entry: Entry<'_>,
@@ -130,14 +131,16 @@ impl<'a> Pipeline<'a> {
             }
             Err(_) => return Decision::Drop(DropReason::FragmentRefused, None),
         };
-        // The entry dies with its flow, which a tombstone is no more (F4, R7).
+        // The entry dies with its flow, which a tombstone is no more (INV-fragment-state-bounded,
+        // INV-tombstone-answers).
         match self.flows.flow(id).filter(|flow| !flow.state.is_tombstone()) {
             Some(flow) => self.decide_hit(entry, Hit { id, side }, &flow, note),
             None => Decision::Drop(DropReason::FragmentWithoutFirst, None),
         }
     }
 
-    /// An ICMP error goes the way of the flow whose packet it quotes (W9, T-22 to T-25).
+    /// An ICMP error goes the way of the flow whose packet it quotes (INV-icmp-quote-translated,
+    /// T-22 to T-25).
     fn decide_error(
         self,
         entry: Entry<'_>,

@@ -40,10 +40,12 @@ use crate::{
 ///   makes itself), [`poll_event`](Self::poll_event) (flows that came and went), and [`poll_timeout`](Self::poll_timeout), which says
 ///   when to call [`handle_timeout`](Self::handle_timeout) even if no packet comes.
 ///
-/// `now` is the caller's clock. It may stand still; where it steps back the latest time so far counts (T4). No method panics, and
-/// `process` never allocates (T3).
+/// `now` is the caller's clock. It may stand still; where it steps back the latest time so far
+/// counts (INV-clock-steps-harmless). No method panics, and
+/// `process` never allocates (INV-packets-allocate-nothing).
 ///
-/// The same settings and the same calls give the same bytes, on any machine (W10).
+/// The same settings and the same calls give the same bytes, on any machine
+/// (INV-same-input-same-bytes).
 pub struct DataPlane {
     snapshot: Arc<Snapshot>,
     flows: FlowTable<Judgement>,
@@ -64,7 +66,8 @@ pub struct DataPlane {
     now: Time,
 }
 
-/// Flows that one call closes or looks at for expiry at most, so that other traffic is never held up (T7, T8).
+/// Flows that one call closes or looks at for expiry at most, so that other traffic is never held
+/// up (INV-work-bounded, INV-toggle-stalls-nobody).
 const STALE_BUDGET: usize = 1024;
 const EXPIRY_BUDGET: usize = 4;
 const TIMEOUT_BUDGET: usize = 4096;
@@ -122,7 +125,8 @@ impl DataPlane {
         Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, given, verdict)
     }
 
-    /// Takes a new configuration, and says whether it did. It is in force for the next packet (C4);
+    /// Takes a new configuration, and says whether it did. It is in force for the next packet
+    /// (INV-accepted-edit-in-force);
     /// flows that it closes are closed at their next packet or by
     /// [`poll_transmit`](Self::poll_transmit), whichever comes first.
     ///

@@ -17,7 +17,8 @@ pub struct Settings {
     pub fragments: usize,
     /// How long a first fragment speaks for the later ones (default 30 s, P-30).
     pub fragment_life: Duration,
-    /// Packets of our own making that may wait to be taken (default 256); more are dropped and counted (T9).
+    /// Packets of our own making that may wait to be taken (default 256); more are dropped and
+    /// counted (INV-untaken-output-bounded).
     pub queue: usize,
     /// Events that may wait to be taken (default 1,024); more are dropped and counted.
     pub events: usize,
@@ -38,7 +39,7 @@ pub struct Settings {
 }
 
 /// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is dropped, and its sender is told the size if
-/// it must not be fragmented (T-27, F7; RFC 1191); nothing is ever fragmented.
+/// it must not be fragmented (T-27, INV-never-fragments; RFC 1191); nothing is ever fragmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mtu {
     /// Of the internet, and of services without an endpoint.
@@ -66,7 +67,8 @@ pub enum Closing {
 }
 
 impl Settings {
-    /// Settings under which the same calls give the same bytes, on any machine (W10): for tests,
+    /// Settings under which the same calls give the same bytes, on any machine
+    /// (INV-same-input-same-bytes): for tests,
     /// scenarios and recorded runs. Whoever knows the seed can say which public port comes next,
     /// and choose tuples that are slow to find, though none is refused for it.
     #[must_use]
@@ -75,7 +77,8 @@ impl Settings {
     }
 
     /// Settings for traffic of programs that do not trust each other: nobody outside can say which
-    /// public port comes next (T-07) nor choose tuples that meet in the index (I4). By 128 bits of
+    /// public port comes next (T-07) nor choose tuples that meet in the index
+    /// (INV-collisions-harmless). By 128 bits of
     /// entropy, which the caller draws anew for each data plane and tells nobody.
     #[must_use]
     pub fn secret(entropy: [u8; 16]) -> Self {

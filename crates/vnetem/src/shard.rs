@@ -133,7 +133,7 @@ impl Sharding {
     /// Takes a new configuration, when the data planes do.
     ///
     /// Whose a public address was that nobody has any more stays known, since its tombstones answer
-    /// (R7). So does what was connected, as long as both ends are there.
+    /// (INV-tombstone-answers). So does what was connected, as long as both ends are there.
     pub fn apply(&mut self, snapshot: &Snapshot) {
         self.realms.apply(snapshot);
         let former = core::mem::take(&mut self.owners);
@@ -277,7 +277,7 @@ fn has_ports(protocol: Protocol) -> bool {
 mod tests {
     use super::*;
 
-    /// DESIGN.md 6: every port of a range is in the slice of exactly the shard that it is looked up under.
+    /// Every port of a range is in the slice of exactly the shard that it is looked up under.
     #[test]
     fn slices_part_a_range_without_gap_or_overlap() {
         for (first, last) in [(1024, u16::MAX), (0, u16::MAX), (5000, 5063), (7, 20), (9, 9)] {

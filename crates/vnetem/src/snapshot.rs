@@ -25,7 +25,8 @@ use crate::{
     Edge, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
 };
 
-/// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
+/// An immutable configuration with its generation. Every packet is decided by one of them alone
+/// (INV-one-generation-decides).
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: Generation,

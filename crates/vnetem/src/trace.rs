@@ -14,7 +14,8 @@ use crate::{
     SecurityGroupId, ServiceId, Snapshot, SourceMode, TiePolicy, Verdict,
 };
 
-/// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all counters stay as they are (O5).
+/// Why a packet would end as it would. Making one changes nothing; the packet's bytes and all
+/// counters stay as they are (INV-trace-equals-verdict).
 #[derive(Clone, Debug)]
 pub struct Trace {
     snapshot: Arc<Snapshot>,

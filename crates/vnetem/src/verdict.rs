@@ -7,7 +7,7 @@ use vnetem_nat::{Direction, Generation};
 
 use crate::{DenyReason, DropReason, Edge};
 
-/// The final word on a packet, and the configuration that spoke it (C1).
+/// The final word on a packet, and the configuration that spoke it (INV-one-generation-decides).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Verdict {

@@ -126,7 +126,8 @@ proptest! {
         prop_assert_eq!(set.judge(arrival).is_allowed(), allowed);
     }
 
-    /// A6: where the order is that of the numbers, the order of edits does not matter.
+    /// INV-rules-order-free: where the order is that of the numbers, the order of edits does not
+    /// matter.
     #[test]
     fn rules_of_distinct_numbers_have_no_other_order((rules, shuffled) in vec(rule(), 0..12).prop_flat_map(|mut rules| {
         rules.iter_mut().zip(1..).for_each(|(rule, number)| rule.number = number);
@@ -140,7 +141,8 @@ proptest! {
         prop_assert_eq!(set(&rules), set(&shuffled));
     }
 
-    /// A2, A3: neither the private address behind an identity nor a private source ever meets a rule about addresses.
+    /// INV-identity-decides, INV-ip-rule-public-only: neither the private address behind an
+    /// identity nor a private source ever meets a rule about addresses.
     #[test]
     fn a_private_address_meets_no_rule(rules in vec(rule(), 0..12), one in address(), other in address()) {
         let mut set = OrderedRules::new();

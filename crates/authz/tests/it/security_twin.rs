@@ -148,7 +148,8 @@ proptest! {
         }
     }
 
-    /// A6: the order in which rules are added, and in which a rule lists things, does not matter: numbers do.
+    /// INV-rules-order-free: the order in which rules are added, and in which a rule lists things,
+    /// does not matter: numbers do.
     #[test]
     fn only_numbers_order_rules(world in world(), (rules, shuffled) in rules(12).prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle()))) {
         let reversed: Vec<_> = shuffled.into_iter().map(|mut rule| {
@@ -180,7 +181,8 @@ proptest! {
         prop_assert_eq!(added(101), in_front);
     }
 
-    /// A1: without a rule of its own, what comes from outside the network is denied.
+    /// INV-denied-by-default: without a rule of its own, what comes from outside the network is
+    /// denied.
     #[test]
     fn nothing_comes_in_from_outside_without_a_rule(world in world(), tuple in tuple()) {
         prop_assume!(!world.is_in("VirtualNetwork", *tuple.source.ip()) && !is_platform(*tuple.source.ip()));

@@ -26,7 +26,7 @@ fn bytes(line: &str) -> Bytes {
 fn pass(appliance: &mut Appliance, now: u64, line: &str) -> Option<String> {
     let out = appliance.forward(Time(now), bytes(line))?;
     let headers = Headers::parse(&out).unwrap();
-    assert!(Checksums::of(&out, &headers).none_wrong(), "W1: {line}");
+    assert!(Checksums::of(&out, &headers).none_wrong(), "INV-checksums-stay-right: {line}");
     Some(Packet::read(&out).unwrap().to_string())
 }
 
@@ -78,7 +78,7 @@ fn datagrams_pings_and_other_protocols_find_back_too() {
     assert_eq!(pass(&mut appliance, 0, "8.8.8.8 > 10.0.9.4 ip-47 len 8").unwrap(), wanted);
 }
 
-/// T-21, N1: one identifier, or one port, at two clients is two at the remote.
+/// T-21, INV-mapping-unique: one identifier, or one port, at two clients is two at the remote.
 #[test]
 fn two_clients_with_one_port_stay_two() {
     let mut appliance = translating();
@@ -96,7 +96,7 @@ fn two_clients_with_one_port_stay_two() {
     assert_eq!(external.len(), 8);
 }
 
-/// N6, N7.
+/// INV-unsolicited-dropped, INV-other-remote-dropped.
 #[test]
 fn what_nobody_asked_for_is_dropped() {
     let mut appliance = translating();
@@ -158,7 +158,7 @@ fn time_runs_out_at_the_appliance() {
         pass(&mut appliance, 0, line).unwrap(),
         "10.0.9.4 > 10.0.0.4 icmp time-exceeded about 10.0.0.4:5 > 8.8.8.8:53 udp len 3 ttl 1"
     );
-    // P10: never about an error or a later fragment.
+    // INV-last-hop-ends: never about an error or a later fragment.
     for line in [
         "10.0.0.4 > 8.8.8.8 icmp unreachable port ttl 1 about 8.8.8.8:53 > 10.0.0.4:5 udp",
         "10.0.0.4 > 8.8.8.8 udp len 8 ttl 1 frag id 1 offset 8",
@@ -168,7 +168,8 @@ fn time_runs_out_at_the_appliance() {
     assert_eq!((appliance.counters().ttl_expired, appliance.log().len()), (3, 0));
 }
 
-/// T-28, F1, F2, F6: fragments follow their first one, and what is put together again has a right checksum.
+/// T-28, INV-fragment-follows-first, INV-early-fragment-dropped, INV-fragment-checksum-right:
+/// fragments follow their first one, and what is put together again has a right checksum.
 #[test]
 fn a_datagram_in_fragments_is_translated_as_one() {
     let mut appliance = translating();
@@ -207,7 +208,7 @@ fn a_reset_goes_through_and_ends_the_flow() {
         format!("10.0.9.4:{port} > 52.239.1.9:443 tcp RA seq 2 ack 91 ttl 63")
     );
     assert_eq!(appliance.log()[0].ended, Some(Cause::Reset));
-    // R9: the same client port at once again is another flow, and another line.
+    // INV-syn-opens-anew: the same client port at once again is another flow, and another line.
     assert!(pass(&mut appliance, 1, "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 500").is_some());
     let ended: Vec<_> = appliance.log().iter().map(|record| record.ended).collect();
     assert_eq!(ended, [Some(Cause::Reset), None]);
@@ -231,7 +232,7 @@ fn a_flow_that_is_silent_ends() {
     assert_eq!(appliance.log()[0].ended, Some(Cause::Idle));
 }
 
-/// N9, T-34: no live flow is thrown out for a new one.
+/// INV-refused-only-when-full, T-34: no live flow is thrown out for a new one.
 #[test]
 fn a_full_table_refuses_and_keeps_what_it_has() {
     let mut appliance = translating();
@@ -305,7 +306,8 @@ fn tcp_runs_through() {
 }
 
 proptest! {
-    /// N5 in small, O1: whatever comes, a private source but its own never leaves a translating appliance towards a public address,
+    /// INV-private-source-stays-inside in small, INV-packets-conserved: whatever comes, a private
+    /// source but its own never leaves a translating appliance towards a public address,
     /// checksums keep their worth, and every packet is counted once.
     #[test]
     fn no_client_address_leaves_and_every_packet_is_accounted_for(

@@ -7,11 +7,12 @@ use vnetem_fib::{
     lookup_layered, lookup_pairs,
 };
 
-/// A list of routes and a linear scan: what every table has to answer (L1).
+/// A list of routes and a linear scan: what every table has to answer (INV-lookup-equals-scan).
 type Scan = BTreeMap<Ipv4Net, u16>;
 
 /// Any history of insertions, removals and replacements, in every kind of table, against a linear scan
-/// (L1, L2, L4, L5).
+/// (INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
+/// INV-equal-tables-equal).
 ///
 /// The first byte chooses the kind. Each six bytes behind it are a change: four of address, the length
 /// with a bit for removal, and the value. Addresses are cut to few distinct bits, so that prefixes meet.

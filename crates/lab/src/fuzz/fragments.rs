@@ -15,7 +15,7 @@ const LIFE: u64 = 30;
 /// The longest payload of a datagram.
 const LONGEST: u64 = 65_515;
 
-/// Any order of fragments, duplicates, overlaps, gaps and waits, against a list of what has passed (F1 to F5).
+/// Any order of fragments, duplicates, overlaps, gaps and waits, against a list of what has passed (INV-fragment-follows-first).
 ///
 /// Each six bytes are an event: its kind with the bits of the key, a flow, an offset in eights (two bytes), a length, and how long it is
 /// waited before it. Keys and offsets are few, so that fragments meet.
@@ -174,7 +174,7 @@ fn side(bits: u8) -> Side {
     if bits & 0x10 == 0 { Side::Inside } else { Side::Outside }
 }
 
-/// Two zones, two senders, two protocols, four identifications (F5).
+/// Two zones, two senders, two protocols, four identifications (INV-fragments-never-mix).
 fn key(bits: u8) -> FragmentKey {
     FragmentKey {
         zone: Zone(u32::from(bits & 1)),

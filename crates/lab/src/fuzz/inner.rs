@@ -7,8 +7,10 @@ use vnetem_packet::{
 use super::residual;
 use crate::model::wire;
 
-/// An ICMP error about any packet: what it quotes is found, and rewritten together with it as the model does from scratch (W9, T-22 to T-25);
-/// and an error of our own about any packet quotes that packet (P10, R11, T-26).
+/// An ICMP error about any packet: what it quotes is found, and rewritten together with it as the
+/// model does from scratch (INV-icmp-quote-translated, T-22 to T-25);
+/// and an error of our own about any packet quotes that packet (INV-last-hop-ends,
+/// INV-generated-packets-valid, T-26).
 ///
 /// The first byte chooses type and length of the quote, the next twelve say to which ends; the rest is what is quoted, or, with the highest
 /// bit of the first byte set, the whole error as it is.
@@ -65,7 +67,11 @@ pub fn icmp_inner(bytes: &[u8]) {
         residual(bytes.get(usize::from(headers.header_length)..).unwrap_or_default(), 0)
     };
     if error.len() == usize::from(headers.total_length) {
-        assert_eq!(body(&error), body(&after), "the error's checksum (W3): {headers}");
+        assert_eq!(
+            body(&error),
+            body(&after),
+            "the error's checksum (INV-wrong-checksum-stays-wrong): {headers}"
+        );
     }
 }
 
@@ -81,12 +87,18 @@ fn own_error(how: u8, about: &[u8]) {
     };
     let may = IcmpError::may_answer(&headers);
     let later = matches!(headers.fragment, vnetem_packet::Fragment::Later { .. });
-    assert!(!may || !later && headers.transport != Transport::IcmpError, "{headers} (P10)");
+    assert!(
+        !may || !later && headers.transport != Transport::IcmpError,
+        "{headers} (INV-last-hop-ends)"
+    );
     let mut buffer = [0; IcmpError::MAXIMUM_LENGTH];
     let length =
         IcmpError { kind, source: Ipv4Addr::new(10, 0, 0, 1) }.write(about, &headers, &mut buffer);
     let error = buffer.get(..length).unwrap_or_default();
-    assert!(wire::sums_are_right(error), "an error of our own is wrong (R11): {headers}");
+    assert!(
+        wire::sums_are_right(error),
+        "an error of our own is wrong (INV-generated-packets-valid): {headers}"
+    );
     let read = Headers::parse(error).unwrap_or_else(|cause| panic!("{cause} about {headers}"));
     assert_eq!(read.destination, headers.source, "an error goes to who sent the packet");
     if may {

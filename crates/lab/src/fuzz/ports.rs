@@ -14,8 +14,9 @@ const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 
 /// Flows that fit into the table.
 const CAPACITY: usize = 24;
 
-/// Any history of opening, ending and waiting in a small pool, against a list of everything that ever had a tuple (N1, N4, N8 to N10,
-/// N-12 to N-17, T-01, T-02, T-05, T-06, T-08, O3).
+/// Any history of opening, ending and waiting in a small pool, against a list of everything that
+/// ever had a tuple (INV-mapping-unique, INV-hold-down-kept, N-12 to N-17, T-01, T-02, T-05, T-06,
+/// T-08).
 ///
 /// The first two bytes say how the pool translates and how large it is. Each four bytes behind them are an event: what happens, who to
 /// whom, a suggested port, and how long it is waited before.
@@ -66,7 +67,8 @@ impl Nat {
             ..PoolRules::AZURE
         };
         let first = [1021_u16, 2000, 65_530, 1][usize::from(how >> 4 & 3)];
-        // With all of them, 64: the pools that are enumerated elsewhere (N9).
+        // With all of them, 64: the pools that are enumerated elsewhere
+        // (INV-refused-only-when-full).
         let ports = if size & 0x40 != 0 { 64 } else { 1 + u16::from(size & 7) };
         let last = first.saturating_add(ports - 1);
         let settings = Settings {
@@ -145,14 +147,14 @@ impl Nat {
         let chosen = match chosen {
             Err(why) => {
                 assert_eq!(why, NoTuple::Exhausted);
-                assert_eq!(free, [], "there was a tuple (N9)");
+                assert_eq!(free, [], "there was a tuple (INV-refused-only-when-full)");
                 return;
             }
             Ok(chosen) => chosen,
         };
         assert!(
             free.contains(&chosen.external),
-            "{} is not free: {free:?} (N1, N10)",
+            "{} is not free: {free:?} (INV-mapping-unique, INV-hold-down-kept)",
             chosen.external
         );
         self.as_promised(&wanted, chosen.external, &free);
@@ -184,7 +186,10 @@ impl Nat {
         };
         match opened {
             Ok(id) => {
-                assert!(!self.had.iter().any(alive), "two flows have one inside tuple (N2)");
+                assert!(
+                    !self.had.iter().any(alive),
+                    "two flows have one inside tuple (INV-tuple-unique-per-side)"
+                );
                 self.opened += 1;
                 let [life, rest] = match protocol {
                     // The timer of a half-open one is all its rest (N-14).
@@ -239,7 +244,10 @@ impl Nat {
     /// Among the free ones, that which the rules of the pool name.
     fn as_promised(&mut self, wanted: &Wanted, external: SocketAddrV4, free: &[SocketAddrV4]) {
         let [first, last] = self.ports;
-        assert!((first..=last).contains(&external.port()) && external.port() != 0, "N8");
+        assert!(
+            (first..=last).contains(&external.port()) && external.port() != 0,
+            "INV-port-in-range"
+        );
         let own = wanted.inside.port();
         let same_address = |end: &&SocketAddrV4| end.ip() == external.ip();
         let here = || free.iter().filter(same_address);
@@ -288,18 +296,26 @@ impl Nat {
         let due: Vec<FlowId> = due.filter(|id| self.table.flow(*id).is_some()).collect();
         self.table.expire(self.now, budget, &mut |_| told += 1);
         let left = due.iter().filter(|id| self.table.flow(**id).is_some()).count();
-        assert_eq!(due.len() - left, told, "what ended was not due, or was not told (T5)");
-        assert!(left == 0 || budget != usize::MAX, "something due is still there (T5)");
+        assert_eq!(
+            due.len() - left,
+            told,
+            "what ended was not due, or was not told (INV-deadline-exact)"
+        );
+        assert!(
+            left == 0 || budget != usize::MAX,
+            "something due is still there (INV-deadline-exact)"
+        );
         self.told += told as u64;
     }
 
-    /// After each event: every live flow is found from both sides and nobody else's, and the counters add up (N4, O3).
+    /// After each event: every live flow is found from both sides and nobody else's, and the
+    /// counters add up (INV-reply-reaches-initiator, INV-flows-conserved).
     fn check(&mut self) {
         let now = self.now.0;
         let counters = self.table.counters();
         assert_eq!(counters.opened, self.opened);
-        assert_eq!(counters.total_ended(), self.told, "O3");
-        assert_eq!(u64::from(counters.live), self.opened - self.told, "O3");
+        assert_eq!(counters.total_ended(), self.told, "INV-flows-conserved");
+        assert_eq!(u64::from(counters.live), self.opened - self.told, "INV-flows-conserved");
         for had in self.had.iter().filter(|had| had.until > now) {
             let there =
                 FiveTuple { protocol: had.protocol, source: had.inside, destination: had.remote };
@@ -309,7 +325,11 @@ impl Nat {
                 [(Zone(7), there, Side::Inside), (Zone::PUBLIC, back, Side::Outside)]
             {
                 let found = self.table.find(self.now, zone, &tuple);
-                assert_eq!(found.map(|found| (found.id, found.side)), Some((had.id, side)), "N4");
+                assert_eq!(
+                    found.map(|found| (found.id, found.side)),
+                    Some((had.id, side)),
+                    "INV-reply-reaches-initiator"
+                );
             }
         }
         // What rests no longer is of no further interest.

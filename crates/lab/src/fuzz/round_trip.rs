@@ -6,7 +6,8 @@ use vnetem_packet::{
 
 use crate::model::wire;
 
-/// Any packet rewritten to any ends, and back; and the reply to it, rewritten to whom it is for (W7, N-26).
+/// Any packet rewritten to any ends, and back; and the reply to it, rewritten to whom it is for
+/// (INV-rewrite-reverses, N-26).
 ///
 /// The first 13 bytes say what to rewrite and to which ends, as for [`checksum_incremental`](super::checksum_incremental); the rest is
 /// the packet. Three implementations have to agree: [`rewrite`], the stored difference, and the short path of plain packets; beside
@@ -38,7 +39,10 @@ pub fn rewrite_roundtrip(bytes: &[u8]) {
     let (source_port, destination_port) = (old.source_port, old.destination_port);
     let restored =
         Headers { source, destination, source_port, destination_port, ttl: old.ttl, ..new };
-    assert_eq!(restored, old, "more than the ends and the time to live changed (W5)");
+    assert_eq!(
+        restored, old,
+        "more than the ends and the time to live changed (INV-only-needed-bytes-change)"
+    );
 
     let back = |end: Option<SocketAddrV4>, old| end.map(|_| old);
     let undo = Rewrite {
@@ -46,7 +50,10 @@ pub fn rewrite_roundtrip(bytes: &[u8]) {
         destination: back(wanted.destination, old.tuple().destination),
     };
     let undone = rewritten(&there, &new, undo, old.ttl);
-    assert!(same_but_for_zeros(&undone, packet, &old), "undone it is another packet (W7): {old}");
+    assert!(
+        same_but_for_zeros(&undone, packet, &old),
+        "undone it is another packet (INV-rewrite-reverses): {old}"
+    );
     reply(&there, &new, &old, undo);
 }
 
@@ -66,7 +73,11 @@ fn reply(there: &[u8], new: &Headers, old: &Headers, undo: Rewrite) {
     let reverse = Rewrite { source: undo.destination, destination: undo.source };
     let arrived = rewritten(&answer, &headers, reverse, headers.ttl);
     let arrived = Headers::parse(&arrived).map(|headers| headers.tuple());
-    assert_eq!(arrived, Ok(old.tuple().reversed()), "the reply went to somebody else (W7, N4)");
+    assert_eq!(
+        arrived,
+        Ok(old.tuple().reversed()),
+        "the reply went to somebody else (INV-rewrite-reverses, INV-reply-reaches-initiator)"
+    );
 }
 
 fn rewritten(packet: &[u8], headers: &Headers, by: Rewrite, ttl: u8) -> Vec<u8> {

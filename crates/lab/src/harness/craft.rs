@@ -261,12 +261,12 @@ pub(crate) fn twisted(mut bytes: Vec<u8>, twist: Twist) -> Vec<u8> {
             }
             repair(bytes)
         }
-        // Bytes behind the packet (P3).
+        // Bytes behind the packet (INV-trailer-ignored).
         6..=9 => {
             bytes.extend([0xee; 7]);
             bytes
         }
-        // A wrong transport checksum (W3).
+        // A wrong transport checksum (INV-wrong-checksum-stays-wrong).
         10..=13 => {
             let sum_at = match bytes.get(9) {
                 Some(&TCP) => 36,
@@ -276,7 +276,7 @@ pub(crate) fn twisted(mut bytes: Vec<u8>, twist: Twist) -> Vec<u8> {
             xor(&mut bytes, sum_at, twist.at | 1);
             bytes
         }
-        // A wrong header checksum (P6).
+        // A wrong header checksum (INV-header-checksum-checked).
         14 | 15 => {
             xor(&mut bytes, 10, 0x40);
             bytes
@@ -297,7 +297,7 @@ pub(crate) fn twisted(mut bytes: Vec<u8>, twist: Twist) -> Vec<u8> {
             xor(&mut bytes, place, 1 << (number % 8));
             bytes
         }
-        // Options: padding, a record of the route, a source route (P7).
+        // Options: padding, a record of the route, a source route (INV-options-kept-or-refused).
         31..=35 => {
             let option: &[u8] = match number {
                 31 | 32 => &[1, 1, 1, 0],

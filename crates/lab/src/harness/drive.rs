@@ -38,11 +38,14 @@ impl Runner {
             self.outputs.push(Output { edge, fate: Some(verdict.fate), bytes: after.clone() });
         }
         if traced != verdict {
-            return Err(format!("the trace said {traced:?} (O5)"));
+            return Err(format!("the trace said {traced:?} (INV-trace-equals-verdict)"));
         }
         self.compare_missed(edge, &before, &trace)?;
         if verdict.generation != self.planes.generation() {
-            return Err("decided by another generation than the present one (C1)".into());
+            return Err(
+                "decided by another generation than the present one (INV-one-generation-decides)"
+                    .into(),
+            );
         }
         self.listen();
         let chosen = self.chosen_for(&before);
@@ -143,7 +146,7 @@ impl Runner {
             return Err("a rule was taken for a subnet without the endpoint (E-14)".into());
         }
         match is_done && edit.is_illegal() {
-            true => Err("an edit was taken that must be refused (C2, D6)".into()),
+            true => Err("an edit was taken that must be refused (INV-failed-edit-changes-nothing, INV-accepted-edit-in-force)".into()),
             false => Ok(()),
         }
     }
@@ -176,7 +179,9 @@ impl Runner {
             if self.network != *self.model.network()
                 || !Arc::ptr_eq(&self.network.commit(), &before)
             {
-                return Err("a refused edit changed something (C2)".into());
+                return Err(
+                    "a refused edit changed something (INV-failed-edit-changes-nothing)".into()
+                );
             }
             return Ok(());
         }

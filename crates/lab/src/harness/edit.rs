@@ -225,7 +225,8 @@ impl Edit {
                 net.set_bgp_override(subnet, prefix, to / 4 % 4 > 0)?;
                 net.connect(world.vnets[0], world.site, &announced(world, 1 + 2 * (to / 2 % 2)))
             }),
-            // From here on every edit is refused, or refused as a whole because its last part is (C2, D3).
+            // From here on every edit is refused, or refused as a whole because its last part is
+            // (INV-failed-edit-changes-nothing).
             22 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
                 net.set_outbound(subnet, Outbound::NatGateway(vec![Ipv4Addr::new(10, 0, 0, 1)]))

@@ -6,8 +6,8 @@ use super::step::{Step, Twist};
 use super::{Runner, Sequence, check, pick, world};
 
 /// Raw packets into a live data plane: established and half-open connections on both kinds of path, datagrams, fragments, a tombstone.
-/// Every fate, every byte and every counter is held against the model, and all invariants of the harness are checked (P1 to P9, N5, W5,
-/// O1 to O3).
+/// Every fate, every byte and every counter is held against the model, and all invariants of the
+/// harness are checked (INV-any-bytes-safe, INV-packets-conserved).
 ///
 /// The input is a list of records: an edge, a length of two bytes, and so many bytes of a packet. An edge above 250 moves the clock.
 pub fn pipeline_bytes(bytes: &[u8]) {

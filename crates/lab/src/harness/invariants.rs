@@ -1,5 +1,5 @@
 //! What must hold whatever the model says: conservation, one cause for each drop, exact counters, private sources never outside,
-//! nothing changed that need not (O1 to O3, N5, E1, W1, W5, R11).
+//! nothing changed that need not (INV-packets-conserved, INV-only-needed-bytes-change).
 
 use std::collections::BTreeMap;
 
@@ -72,13 +72,20 @@ impl Ledger {
     /// Books a packet of the data plane's own making.
     pub(crate) fn originated(&mut self, to: Edge, packet: &[u8]) -> Result<(), String> {
         add(&mut self.taken, packet);
-        let read = Packet::read(packet).map_err(|cause| format!("originated {cause} (R11)"))?;
+        let read = Packet::read(packet)
+            .map_err(|cause| format!("originated {cause} (INV-generated-packets-valid)"))?;
         if read.total != packet.len() || !sums_are_right(packet) {
-            return Err("an originated packet has a wrong length or checksum (R11)".into());
+            return Err(
+                "an originated packet has a wrong length or checksum (INV-generated-packets-valid)"
+                    .into(),
+            );
         }
         let private = read.source.ip().is_private();
         if private && matches!(to, Edge::Internet | Edge::Service { identity: None, .. }) {
-            return Err("a private source left in an originated packet (N5)".into());
+            return Err(
+                "a private source left in an originated packet (INV-private-source-stays-inside)"
+                    .into(),
+            );
         }
         self.waiting.push((to, packet.to_vec()));
         Ok(())
@@ -136,7 +143,7 @@ impl Ledger {
         Err(format!("translations {seen:?}\nby the model {expected:?}"))
     }
 
-    /// The same events, in the same order for each flow (O6).
+    /// The same events, in the same order for each flow (INV-events-in-order).
     pub(crate) fn happened(
         &mut self,
         events: &[Happening],
@@ -151,7 +158,11 @@ impl Ledger {
                 EventKind::Opened => *open += 1,
                 EventKind::Closed(_) if *open > 0 => {}
                 EventKind::Ended(_) if *open > 0 => *open -= 1,
-                _ => return Err(format!("{event:?} of a flow that is not open (O6)")),
+                _ => {
+                    return Err(format!(
+                        "{event:?} of a flow that is not open (INV-events-in-order)"
+                    ));
+                }
             }
         }
         self.open.retain(|_, open| *open > 0);
@@ -180,7 +191,7 @@ impl Ledger {
         Err(format!("events {seen:?}\nby the model {expected:?}"))
     }
 
-    /// O3: opened less ended is live and closed; both as many as the model has.
+    /// INV-flows-conserved: opened less ended is live and closed; both as many as the model has.
     pub(crate) fn flows(&self, planes: &Planes, model: &Model) -> Result<(), String> {
         let [counted_live, counted_closed, opened, ended] = planes.flows();
         let (live, closed) = model.flow_counts();
@@ -195,12 +206,16 @@ impl Ledger {
             return Err(format!("by the events {open} flows are open, not {}", live + closed));
         }
         if opened - ended != live + closed || opened != self.opened {
-            return Err(format!("{opened} opened, {ended} ended, yet {} opened (O3)", self.opened));
+            return Err(format!(
+                "{opened} opened, {ended} ended, yet {} opened (INV-flows-conserved)",
+                self.opened
+            ));
         }
         Ok(())
     }
 
-    /// O1, O2: every packet and every byte is counted once, each drop under one cause.
+    /// INV-packets-conserved, INV-one-cause-per-drop: every packet and every byte is counted once,
+    /// each drop under one cause.
     pub(crate) fn conservation(&self, planes: &Planes) -> Result<(), String> {
         let [received, generated] =
             [planes.tally(|of| of.received), planes.tally(|of| of.generated)];
@@ -212,19 +227,22 @@ impl Ledger {
             let came = received[at] + generated[at];
             let went = forwarded[at] + transmitted[at] + denied[at] + dropped[at];
             if came != went + queued[at] {
-                return Err(format!("{came} came, {went} went, {} wait (O1)", queued[at]));
+                return Err(format!(
+                    "{came} came, {went} went, {} wait (INV-packets-conserved)",
+                    queued[at]
+                ));
             }
         }
         let own = [self.received, self.forwarded, self.denied, self.taken];
         let theirs = [received, forwarded, denied, transmitted];
         if own != theirs {
             return Err(format!(
-                "received, forwarded, denied, taken: {theirs:?}, not {own:?} (O1)"
+                "received, forwarded, denied, taken: {theirs:?}, not {own:?} (INV-packets-conserved)"
             ));
         }
         let full = planes.tally(|of| of.queue_full);
         if dropped != [self.dropped[0] + full[0], self.dropped[1] + full[1]] {
-            return Err("dropped packets are miscounted (O1)".into());
+            return Err("dropped packets are miscounted (INV-packets-conserved)".into());
         }
         if planes.tally(|of| of.refused)[0] != self.refused {
             return Err("delivered refusals are miscounted".into());
@@ -233,13 +251,15 @@ impl Ledger {
         for (reason, own) in DropReason::all().zip(own) {
             let dropped = planes.count(|of| of.drops(reason));
             if dropped != own {
-                return Err(format!("{dropped} dropped as {reason}, not {own} (O2)"));
+                return Err(format!(
+                    "{dropped} dropped as {reason}, not {own} (INV-one-cause-per-drop)"
+                ));
             }
         }
         for (reason, own) in &self.denies {
             let denied = planes.count(|of| of.denies(*reason));
             if denied != *own {
-                return Err(format!("{denied} denied as {reason} (O2)"));
+                return Err(format!("{denied} denied as {reason} (INV-one-cause-per-drop)"));
             }
         }
         Ok(())
@@ -270,7 +290,8 @@ fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
     if before == after { Ok(()) } else { Err("a packet that went no further was changed".into()) }
 }
 
-/// N5, E1, E2: no private source on the public side; over an endpoint the source stays as it is.
+/// INV-private-source-stays-inside, INV-endpoint-source-private, INV-other-source-public: no
+/// private source on the public side; over an endpoint the source stays as it is.
 fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
@@ -283,7 +304,8 @@ fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result
                 true => new.source.ip().is_private(),
                 false => is_inside(*new.source.ip()),
             };
-            let what = "a private source left for the public side (N5)";
+            let what =
+                "a private source left for the public side (INV-private-source-stays-inside)";
             if shows { Err(what.into()) } else { Ok(()) }
         }
         Edge::Service { identity: Some(identity), .. } => {
@@ -293,7 +315,9 @@ fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result
             if new.source != old.source
                 || new.protocol == TCP && identity.address != *old.source.ip()
             {
-                return Err("the endpoint did not keep the source (E1)".into());
+                return Err(
+                    "the endpoint did not keep the source (INV-endpoint-source-private)".into()
+                );
             }
             Ok(())
         }
@@ -301,13 +325,14 @@ fn outside(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result
     }
 }
 
-/// W5: only addresses, one port or identifier, the time to live and sums change; W1: right sums stay right, P3: a trailer stays.
+/// INV-only-needed-bytes-change: only addresses, one port or identifier, the time to live and sums
+/// change; INV-checksums-stay-right: right sums stay right, INV-trailer-ignored: a trailer stays.
 fn changes(before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
     };
     if before.len() != after.len() {
-        return Err("a forwarded packet has another length (W8)".into());
+        return Err("a forwarded packet has another length (INV-lengths-agree)".into());
     }
     if old.ttl != new.ttl.wrapping_add(1) {
         return Err("the time to live must go down by one".into());
@@ -332,11 +357,11 @@ fn changes(before: &[u8], after: &[u8]) -> Result<(), String> {
             || opens && (at + 20..options).contains(&place)
             || quotes && (at + 8..at + 8 + 60 + 18).contains(&place);
         if a != b && !free {
-            return Err(format!("byte {place} was changed (W5)"));
+            return Err(format!("byte {place} was changed (INV-only-needed-bytes-change)"));
         }
     }
     if transport_sum_is_right(before, &old) == Some(true) && !sums_are_right(after) {
-        return Err("a right checksum became wrong (W1)".into());
+        return Err("a right checksum became wrong (INV-checksums-stay-right)".into());
     }
     Ok(())
 }

@@ -193,9 +193,11 @@ impl Replay {
             self.replayed.packets += 1;
             fates.push(self.packet_in(number, bytes)?);
         }
-        // I1: who has the same addresses and does the same has the same fate.
+        // INV-networks-isolated: who has the same addresses and does the same has the same fate.
         if fates.iter().any(|fate| Some(fate) != fates.first()) {
-            return Err(format!("equal networks, different fates: {fates:?} (I1)"));
+            return Err(format!(
+                "equal networks, different fates: {fates:?} (INV-networks-isolated)"
+            ));
         }
         Ok(())
     }
@@ -354,7 +356,8 @@ impl Joined {
     }
 }
 
-/// Whether an address is one host's: what is none stays as captured, to be met as such (P9).
+/// Whether an address is one host's: what is none stays as captured, to be met as such
+/// (INV-special-addresses-refused).
 fn is_a_hosts(address: Ipv4Addr) -> bool {
     !matches!(
         AddressClass::of(address),

@@ -14,8 +14,10 @@ use crate::toggling::toggle_under_tcp;
 /// A soak: where it stands, and what it has counted.
 ///
 /// A round has three parts. Steps of the harness, against the model, with all that [`check`] checks. Then hostile packets through a
-/// populated data plane whose configuration is swapped under them: after each packet O1 to O3, N5, W1, W5 and C1, and every now and then
-/// N1 and O3 over all flows. Now and then two toggles under live TCP with loss.
+/// populated data plane whose configuration is swapped under them. Each packet is checked for
+/// accounting, rewriting, INV-private-source-stays-inside and INV-one-generation-decides. At
+/// intervals all flows are checked (INV-mapping-unique, INV-flows-conserved), and two toggles run
+/// under live TCP with loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Soak {
     seed: u64,
@@ -51,7 +53,8 @@ pub struct Sums {
     pub toggles: u64,
     /// Ends that these closed.
     pub ends: u64,
-    /// A sum over every byte that left: equal for equal seeds and rounds (W10).
+    /// A sum over every byte that left: equal for equal seeds and rounds
+    /// (INV-same-input-same-bytes).
     pub hash: u64,
 }
 
@@ -217,10 +220,15 @@ impl Hostile {
         if let Some(traced) = traced.filter(|traced| *traced != verdict)
             && (is_swept || !finds_room(&traced.fate, &verdict.fate))
         {
-            return Err(told(&format!("the trace says {:?} (O5)", traced.fate)));
+            return Err(told(&format!(
+                "the trace says {:?} (INV-trace-equals-verdict)",
+                traced.fate
+            )));
         }
         if verdict.generation != runner.network.commit().generation() {
-            return Err(told("decided by another generation than the present one (C1)"));
+            return Err(told(
+                "decided by another generation than the present one (INV-one-generation-decides)",
+            ));
         }
         sums.packets += 1;
         runner.coverage = Coverage::default();
@@ -285,7 +293,8 @@ impl Hostile {
         Ok(())
     }
 
-    /// N1, N2: no two flows have one tuple on the outside; O3: what was opened and has not ended is there.
+    /// INV-mapping-unique, INV-tuple-unique-per-side: no two flows have one tuple on the outside;
+    /// INV-flows-conserved: what was opened and has not ended is there.
     fn flows(&self) -> Result<(), String> {
         let plane = self.runner.planes.only();
         let counters = plane.flow_counters();
@@ -294,17 +303,17 @@ impl Hostile {
             count += 1;
             let outside = (flow.outside_zone, flow.protocol, flow.external, flow.remote);
             if !seen.insert(outside) {
-                return Err(format!("two flows have {outside:?} (N1)"));
+                return Err(format!("two flows have {outside:?} (INV-mapping-unique)"));
             }
             // Who leaves one to one keeps its port, whatever it is.
             let has_ports = matches!(flow.protocol, Protocol::TCP | Protocol::UDP);
             if has_ports && flow.external.port() == 0 && flow.inside.port() != 0 {
-                return Err(format!("port 0 was given: {flow:?} (N8)"));
+                return Err(format!("port 0 was given: {flow:?} (INV-port-in-range)"));
             }
         }
         let left = counters.opened - counters.total_ended();
         if count != left || u64::from(counters.live) + u64::from(counters.tombstones) != left {
-            return Err(format!("{counters:?}, and {count} flows are there (O3)"));
+            return Err(format!("{counters:?}, and {count} flows are there (INV-flows-conserved)"));
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Invariants that need no model: two runs that must agree (I1, E3).
+//! Invariants that need no model: two runs that must agree (INV-networks-isolated,
+//! INV-toggle-changes-only-service).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::model::wire::{Packet, TCP};
 /// What left the data plane at a step: fates with the bytes, and packets of its own making.
 type Outputs = Vec<(usize, String)>;
 
-/// I1: with beta's hosts and edits or without them, every output of the others is the same, byte for byte.
+/// INV-networks-isolated: with beta's hosts and edits or without them, every output of the others
+/// is the same, byte for byte.
 ///
 /// # Errors
 ///
@@ -28,7 +30,8 @@ pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mis
         _ => runner.speaks(step).is_some_and(|it| runner.is_betas(it)),
     };
     let strays = |step: &Step| step.twist().is_some_and(|twist| twist.changes_edge());
-    // A table that beta could fill is shared by intent (T1), and a change of beta's takes out of the queue what waits for others.
+    // A table that beta could fill is shared by intent (INV-memory-bounded), and a change of beta's
+    // takes out of the queue what waits for others.
     let steps = sequence.steps.iter().map(|step| match *step {
         Step::Change { edit, .. } => Step::Change { edit, settle: true },
         step => step,
@@ -49,7 +52,8 @@ pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mis
     agree(run(true)?, run(false)?)
 }
 
-/// E3, S-18, S-19: whether the endpoint of storage is switched on and off in the middle or not, everything but the TCP traffic of that
+/// INV-toggle-changes-only-service, S-18, S-19: whether the endpoint of storage is switched on and
+/// off in the middle or not, everything but the TCP traffic of that
 /// subnet to that service is the same, byte for byte.
 ///
 /// # Errors
@@ -81,7 +85,7 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
     agree(run(true)?, run(false)?)
 }
 
-/// W10, D: the same calls give the same bytes.
+/// INV-same-input-same-bytes: the same calls give the same bytes.
 ///
 /// # Errors
 ///

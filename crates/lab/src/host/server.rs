@@ -77,7 +77,7 @@ impl Host {
 
     /// Looks at the next packet before smoltcp does, which gives a SYN to whatever socket comes first in its list: one of a
     /// connection that is there already must not open a second one beside it (a duplicate), unless the old one is only waiting out
-    /// its TIME-WAIT (RFC 9293 3.10.7.4, R9).
+    /// its TIME-WAIT (RFC 9293 3.10.7.4, INV-syn-opens-anew).
     pub(super) fn screen(&mut self) {
         while let Some(packet) = self.wire.received.front() {
             let Ok(headers) = Headers::parse(packet) else { return };

@@ -236,7 +236,7 @@ fn a_duplicate_syn_opens_no_second_connection() {
     assert!(pair.server.connections().all(|(_, end)| end.status == Status::Finished));
 }
 
-/// R9: the same ports again while the server waits out the old connection.
+/// INV-syn-opens-anew: the same ports again while the server waits out the old connection.
 #[test]
 fn a_syn_reopens_what_is_in_time_wait() {
     let mut pair = Pair::clean();
@@ -287,7 +287,8 @@ fn pings_and_datagrams_are_echoed_and_a_closed_port_is_reported() {
     assert_eq!(pair.client.pings(10), Exchange::default());
 }
 
-/// F6 in small: a datagram larger than a packet comes back whole, through fragments both ways.
+/// INV-fragment-checksum-right in small: a datagram larger than a packet comes back whole, through
+/// fragments both ways.
 #[test]
 fn a_long_datagram_travels_in_fragments() {
     let mut pair = Pair::clean();

@@ -1,4 +1,4 @@
-//! What a change of configuration does to live flows: nothing, or an end that both sides hear of (S-17, S-18, R1 to R8).
+//! What a change of configuration does to live flows: nothing, or an end that both sides hear of (S-17, S-18, INV-toggle-ends-exact-set).
 
 use vnetem::{Cause, Closing, DenyMode, DropReason, Edge, EventKind, Fate, LoadBalancer, Mark};
 
@@ -87,7 +87,8 @@ impl Model {
     }
 
     /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by the old path, and a tombstone;
-    /// what has no open connection ends in silence (R3, U-01). What turns round has two flows, which are closed together (T-33).
+    /// what has no open connection ends in silence (INV-reset-number-exact, U-01). What turns round
+    /// has two flows, which are closed together (T-33).
     pub(super) fn close(&mut self, at: usize, cause: Cause) {
         let Ok(flow) = self.flow(at) else { return };
         let other = self.other_half(&flow).map(|other| other.number);
@@ -119,7 +120,8 @@ impl Model {
         }
     }
 
-    /// R4, R7: a tombstone answers each later segment but a reset, at a bounded rate.
+    /// INV-reset-answers-segment, INV-tombstone-answers: a tombstone answers each later segment but
+    /// a reset, at a bounded rate.
     pub(super) fn answer(&mut self, at: usize, side: usize, edge: Edge, packet: &Packet) {
         let (now, rate) = (self.now, self.settings.flows.answers);
         let Ok(flow) = self.flow(at) else { return };

@@ -131,7 +131,7 @@ impl Flow {
     }
 
     /// Whether a SYN of the opener begins anew: over a tombstone and a reset connection, and over a finished one if its number is
-    /// higher (R9, T-18).
+    /// higher (INV-syn-opens-anew, T-18).
     pub(super) fn gives_way_to(&self, packet: &Packet) -> bool {
         match (&self.stage, packet.segment()) {
             (Stage::Tcp(connection), Some(syn)) => connection.gives_way_to(&syn),
@@ -210,7 +210,8 @@ impl Flow {
         }
     }
 
-    /// The resets that both sides take for the other's, if its connection is open (nat.md 4.3, R3).
+    /// The resets that both sides take for the other's, if its connection is open
+    /// (INV-reset-number-exact).
     pub(super) fn resets(&self) -> Option<[Vec<u8>; 2]> {
         let Stage::Tcp(connection) = &self.stage else { return None };
         if connection.is_over() {

@@ -72,7 +72,8 @@ impl Model {
         self.originated.extend(packet.map(|packet| (to, packet)));
     }
 
-    /// P10, T-26: with a time to live of 0 or 1 a packet goes no further, and its sender is told.
+    /// INV-last-hop-ends, T-26: with a time to live of 0 or 1 a packet goes no further, and its
+    /// sender is told.
     pub(super) fn check_ttl(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<(), Fate> {
         if packet.ttl > 1 {
             return Ok(());
@@ -84,7 +85,8 @@ impl Model {
         drop(DropReason::TtlExpired)
     }
 
-    /// F7, T-27: what is longer than the next link takes goes no further, is never cut into fragments, and where it must not be cut its
+    /// INV-never-fragments, T-27: what is longer than the next link takes goes no further, is never
+    /// cut into fragments, and where it must not be cut its
     /// sender is told the size.
     pub(super) fn check_size(
         &mut self,

@@ -1,4 +1,4 @@
-//! Fragments: a later one goes where its first one went (P-30, F1 to F5).
+//! Fragments: a later one goes where its first one went (P-30, INV-fragment-follows-first).
 
 use core::net::Ipv4Addr;
 
@@ -26,7 +26,7 @@ pub(super) struct FirstFragment {
 type FragmentKey = (Zone, Ipv4Addr, Ipv4Addr, u8, u16);
 
 impl Model {
-    /// A later fragment: as its first one, or not at all (P-30, F1 to F4).
+    /// A later fragment: as its first one, or not at all (P-30, INV-fragment-follows-first).
     pub(super) fn later_fragment(
         &mut self,
         entered: &Entered<'_>,

@@ -1,4 +1,5 @@
-//! Which public sources a new flow may get (N8, N9, N10, N-12, N-14, T-01 to T-09), by looking through all that there are.
+//! Which public sources a new flow may get (INV-port-in-range, INV-refused-only-when-full,
+//! INV-hold-down-kept, N-12, N-14, T-01 to T-09), by looking through all that there are.
 
 use std::collections::BTreeSet;
 
@@ -34,8 +35,10 @@ pub(super) struct Free {
 }
 
 impl Model {
-    /// The public sources that may be chosen for a flow: the method's, less those in use or resting towards its destination (N8, N-12,
-    /// N-14, N10), less those that another socket has or had towards everybody (T-01), and less the blocks of others (T-09).
+    /// The public sources that may be chosen for a flow: the method's, less those in use or resting
+    /// towards its destination (INV-port-in-range, N-12,
+    /// N-14, INV-hold-down-kept), less those that another socket has or had towards everybody
+    /// (T-01), and less the blocks of others (T-09).
     ///
     /// # Errors
     ///
@@ -170,10 +173,14 @@ impl Free {
         }
         let has = |piece: &&Piece| piece.0 == *chosen.ip() && piece.1.contains(&chosen.port());
         let Some(piece) = self.pieces.iter().find(has) else {
-            return Err(format!("{chosen} is none of those to choose from (N8, T-09)"));
+            return Err(format!(
+                "{chosen} is none of those to choose from (INV-port-in-range, T-09)"
+            ));
         };
         if self.taken.contains(&chosen) {
-            return Err(format!("{chosen} is taken or rests towards this remote (N1, N10, T-01)"));
+            return Err(format!(
+                "{chosen} is taken or rests towards this remote (INV-mapping-unique, INV-hold-down-kept, T-01)"
+            ));
         }
         let free = || free_of(piece, &self.taken);
         let has_free = |piece: &Piece| free_of(piece, &self.taken).next().is_some();

@@ -1,5 +1,5 @@
 //! What comes from the public side without a flow: to an interface's own address, to the port of a socket that lets it in, or to nobody
-//! (N-11, N-16, T-03, T-16, N6).
+//! (N-11, N-16, T-03, T-16, INV-unsolicited-dropped).
 
 use vnetem::{Block, Filtering, RuleDirection, TimerProfile};
 
@@ -33,7 +33,8 @@ struct Taker {
 }
 
 impl Model {
-    /// From a service, or to an address that stands for somebody inside: what no flow asked for (N6).
+    /// From a service, or to an address that stands for somebody inside: what no flow asked for
+    /// (INV-unsolicited-dropped).
     pub(super) fn uninvited(
         &mut self,
         entered: &Entered<'_>,
@@ -230,7 +231,8 @@ impl Model {
             }
             _ => inside,
         };
-        // Where a private endpoint has the address now, the subnet's rules are those of its neighbours (R8).
+        // Where a private endpoint has the address now, the subnet's rules are those of its
+        // neighbours (INV-both-halves-end).
         let sender = if matches!(today, Edge::PrivateEndpoint(_)) { inside } else { today };
         let ends = (flow.protocol, flow.inside, flow.remote);
         self.keeps_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;

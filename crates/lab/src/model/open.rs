@@ -240,7 +240,7 @@ impl Model {
         }
     }
 
-    /// N10: whether the public tuple of a flow rests towards its remote.
+    /// INV-hold-down-kept: whether the public tuple of a flow rests towards its remote.
     fn is_resting(&self, flow: &Flow) -> bool {
         self.rests.iter().any(|rest| {
             (rest.protocol, rest.external, rest.remote)

@@ -5,7 +5,8 @@ use vnetem::{Refusal, ServiceId};
 use super::*;
 
 impl Model {
-    /// Who sends: the edge with the interface that has the source address, if the source may come from there (P8, P9, R-24).
+    /// Who sends: the edge with the interface that has the source address, if the source may come
+    /// from there (INV-spoofed-source-dropped, INV-special-addresses-refused, R-24).
     pub(super) fn entry(&self, edge: Edge, packet: &Packet) -> Result<Edge, Fate> {
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let net = &self.network;
@@ -67,7 +68,8 @@ impl Model {
     }
 
     /// Whether a packet that no flow carries has the source of somebody who would not come in there
-    /// (P8): on the public side an address of the receiver's network, of a peered one or of a
+    /// (INV-spoofed-source-dropped): on the public side an address of the receiver's network, of a
+    /// peered one or of a
     /// connected site; at a site's gateway one of the first two.
     pub(super) fn is_spoofed(&self, entered: &Entered<'_>, to: Edge, source: Ipv4Addr) -> bool {
         let from_site = match entered.edge {
@@ -209,7 +211,8 @@ impl Model {
         !method.flatten().is_some_and(of_platform)
     }
 
-    /// An ICMP error: the way of the flow whose packet it quotes (W9, T-22 to T-25). It may come from a router on the way, and so by
+    /// An ICMP error: the way of the flow whose packet it quotes (INV-icmp-quote-translated, T-22
+    /// to T-25). It may come from a router on the way, and so by
     /// another public edge; it never ends, judges or refreshes a flow (T-24, P-22).
     pub(super) fn error(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<Passed, Fate> {
         let (edge, bytes) = (entered.edge, entered.bytes);
@@ -257,7 +260,8 @@ impl Model {
         }
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {
-            // From the inside, about a packet from the remote: the inside is not shown (N5).
+            // From the inside, about a packet from the remote: the inside is not shown
+            // (INV-private-source-stays-inside).
             let source = if flow.translated { *flow.external.ip() } else { source };
             ((source, destination), (quoted.source, flow.external))
         } else {

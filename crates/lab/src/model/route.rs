@@ -177,7 +177,8 @@ pub(crate) fn is_platform(at: Ipv4Addr) -> bool {
     matches!(at.octets(), [168, 63, 129, 16] | [169, 254, 169, 254])
 }
 
-/// The path of a packet from the internet: to a service, and nowhere else (S-47, N6).
+/// The path of a packet from the internet: to a service, and nowhere else (S-47,
+/// INV-unsolicited-dropped).
 pub(crate) fn from_internet(net: &Network, packet: &Packet) -> Result<Path, NoPath> {
     let service = service_at(net, *packet.destination.ip()).ok_or(NoPath::Route)?;
     Ok(Path::preserved(Edge::Service { service: service.0, identity: None }))
@@ -428,7 +429,8 @@ pub(crate) fn is_public(at: Ipv4Addr) -> bool {
     is_host(at) && !at.is_private() && !shared
 }
 
-/// Whether an address can be a single host's in some network (P9, RFC 6890).
+/// Whether an address can be a single host's in some network (INV-special-addresses-refused, RFC
+/// 6890).
 pub(crate) fn is_host(at: Ipv4Addr) -> bool {
     !matches!(at.octets(), [0 | 127 | 224.., ..] | [169, 254, ..])
 }

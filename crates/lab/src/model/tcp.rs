@@ -103,14 +103,15 @@ impl Connection {
         ];
     }
 
-    /// Highest sequence end that an end sent: exactly what the other expects next (R3).
+    /// Highest sequence end that an end sent: exactly what the other expects next
+    /// (INV-reset-number-exact).
     pub(crate) fn end_of(&self, from: usize) -> Option<u32> {
         let end = self.ends[from & 1];
         end.seen.then_some(end.end)
     }
 
     /// All fragments of a segment went on: its receiver expects what is behind it, if the window
-    /// reaches so far (R3).
+    /// reaches so far (INV-reset-number-exact).
     pub(crate) fn reach(&mut self, from: usize, end: u32) {
         let sender = &mut self.ends[from & 1];
         if sender.seen && !is_before(sender.limit, end) {
@@ -242,7 +243,8 @@ impl Connection {
         Fits
     }
 
-    /// R6, T-17: a reset counts only if its number is exactly what its receiver expects: the highest end sent to it, or the last that
+    /// INV-inexact-reset-ignored, T-17: a reset counts only if its number is exactly what its
+    /// receiver expects: the highest end sent to it, or the last that
     /// it acknowledged; in answer to a SYN, if it acknowledges that.
     fn is_exact(&self, from: usize, reset: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
@@ -274,7 +276,7 @@ impl Connection {
         let other = 1 - from;
         let sender = &mut self.ends[from];
         if self.state == State::SynReceived && !is_before(sender.end, syn.end()) {
-            // Sent again: what was sent since then is not taken back (R3).
+            // Sent again: what was sent since then is not taken back (INV-reset-number-exact).
             sender.acknowledged = latest(sender.acknowledged, syn.acknowledgement);
             sender.acknowledges = true;
             return;

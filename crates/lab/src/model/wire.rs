@@ -87,7 +87,9 @@ impl Segment {
 }
 
 impl Packet {
-    /// Reads a packet, or says why it is none: the first cause in the order of the fields (P2, P4, P6, P7, F3).
+    /// Reads a packet, or says why it is none: the first cause in the order of the fields
+    /// (INV-malformed-headers-dropped, INV-malformed-transport-dropped,
+    /// INV-header-checksum-checked, INV-options-kept-or-refused, INV-bad-fragments-dropped).
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes.first() {
             _ if bytes.len() < 20 => return Err(Malformed::Truncated),
@@ -208,7 +210,7 @@ fn transport(
     }
 }
 
-/// Source routes and lists that hide what they hold are refused (P7).
+/// Source routes and lists that hide what they hold are refused (INV-options-kept-or-refused).
 fn check_options(mut options: &[u8]) -> Result<(), Malformed> {
     loop {
         options = match *options {
@@ -351,7 +353,8 @@ pub(crate) fn folded(mut sum: u64) -> u16 {
     u16::try_from(sum).unwrap_or_default()
 }
 
-/// Whether every sum that can be told is right: IPv4, and TCP, UDP or ICMP of whole datagrams (W1, R11).
+/// Whether every sum that can be told is right: IPv4, and TCP, UDP or ICMP of whole datagrams
+/// (INV-checksums-stay-right, INV-generated-packets-valid).
 pub(crate) fn sums_are_right(bytes: &[u8]) -> bool {
     Packet::read(bytes).is_ok_and(|packet| transport_sum_is_right(bytes, &packet) != Some(false))
 }

@@ -96,7 +96,7 @@ fn quotes_of_quotes_have_an_end() {
     assert_eq!(line.parse::<Packet>().unwrap_err().expected, "no deeper quote");
 }
 
-/// T-30, W4: a computed checksum of 0 is sent as all ones, and no checksum as 0.
+/// T-30, INV-udp-zero-checksum: a computed checksum of 0 is sent as all ones, and no checksum as 0.
 #[test]
 fn a_udp_checksum_of_zero_is_never_sent_unless_there_is_none() {
     // Ports that make the sum all ones.

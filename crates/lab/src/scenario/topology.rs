@@ -48,7 +48,7 @@ impl Topology {
         }
     }
 
-    /// Makes several edits one: all are done, or none (C2).
+    /// Makes several edits one: all are done, or none (INV-failed-edit-changes-nothing).
     pub(crate) fn change(&mut self, edits: &[Edit]) -> Result<(), Refused> {
         let mut draft = self.clone();
         edits.iter().try_for_each(|edit| draft.apply(edit))?;

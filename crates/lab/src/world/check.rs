@@ -5,9 +5,12 @@ use vnetem::{DropReason, Tally};
 use super::World;
 
 impl World<'_> {
-    /// Checks what must hold at all times: conservation in packets and bytes (O1), one cause for each drop (O2), flows opened and not
-    /// ended are the flows there are (O3), explanations said what then happened (O5), and no private source ever left towards the public
-    /// (N5, E2).
+    /// Checks what must hold at all times: conservation in packets and bytes
+    /// (INV-packets-conserved), one cause for each drop (INV-one-cause-per-drop), flows opened and
+    /// not
+    /// ended are the flows there are (INV-flows-conserved), explanations said what then happened
+    /// (INV-trace-equals-verdict), and no private source ever left towards the public
+    /// (INV-private-source-stays-inside, INV-other-source-public).
     ///
     /// # Errors
     ///
@@ -31,18 +34,24 @@ impl World<'_> {
                 + of(counters.dropped)
                 + held;
             if came != went {
-                return Err(format!("O1: {came} {what} came and {went} went"));
+                return Err(format!("INV-packets-conserved: {came} {what} came and {went} went"));
             }
         }
         let causes: u64 = DropReason::all().map(|reason| counters.drops(reason)).sum();
         if causes + counters.queue_full.packets != counters.dropped.packets {
-            return Err(format!("O2: {causes} causes for {} drops", counters.dropped.packets));
+            return Err(format!(
+                "INV-one-cause-per-drop: {causes} causes for {} drops",
+                counters.dropped.packets
+            ));
         }
         let flows = self.data_plane.flow_counters();
         let ended = flows.total_ended();
         let held = u64::from(flows.live) + u64::from(flows.tombstones);
         if flows.opened.checked_sub(ended) != Some(held) {
-            return Err(format!("O3: {} opened, {ended} ended, {held} held", flows.opened));
+            return Err(format!(
+                "INV-flows-conserved: {} opened, {ended} ended, {held} held",
+                flows.opened
+            ));
         }
         Ok(())
     }

@@ -33,7 +33,10 @@ impl World<'_> {
         }
         if let (Some(tuple), Some(trace)) = (opening, &trace) {
             if trace.verdict != verdict {
-                self.faults.push(format!("O5: traced {:?}, decided {:?}", trace.verdict, verdict));
+                self.faults.push(format!(
+                    "INV-trace-equals-verdict: traced {:?}, decided {:?}",
+                    trace.verdict, verdict
+                ));
             }
             self.journeys.leg(from, tuple, trace, &verdict);
         }
@@ -49,7 +52,8 @@ impl World<'_> {
         (trace, verdict, packet)
     }
 
-    /// N5, E2: what leaves by a public edge has a public source, and not its sender's own, which
+    /// INV-private-source-stays-inside, INV-other-source-public: what leaves by a public edge has a
+    /// public source, and not its sender's own, which
     /// may look like one.
     pub(super) fn watch(&mut self, to: Edge, packet: &[u8], own: Option<Ipv4Addr>) {
         if let (Edge::Internet | Edge::Service { identity: None, .. }, Ok(headers)) =
@@ -57,8 +61,10 @@ impl World<'_> {
             && (AddressClass::of(headers.source) != AddressClass::Public
                 || own == Some(headers.source))
         {
-            self.faults
-                .push(format!("N5: {headers} left to {}", self.data_plane.snapshot().describe(to)));
+            self.faults.push(format!(
+                "INV-private-source-stays-inside: {headers} left to {}",
+                self.data_plane.snapshot().describe(to)
+            ));
         }
     }
 

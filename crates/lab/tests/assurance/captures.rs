@@ -15,7 +15,8 @@ fn corpus(what: &str) -> Option<PathBuf> {
     Some(root)
 }
 
-/// O1 to O3, O5, N1, N5, W1, W5, I1 after each packet, and whatever the model says: of every capture, in every setup.
+/// After each packet of every capture, in every setup: accounting, rewriting, INV-mapping-unique,
+/// INV-private-source-stays-inside, INV-networks-isolated, and whatever the model says.
 #[test]
 fn every_capture_goes_through_every_setup() {
     let Some(root) = corpus("every capture in every setup") else { return };

@@ -11,7 +11,8 @@ use vnetem::{
 
 use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, goes_on, net, pool};
 
-/// C1, R1, S-18: a thousand toggles, one a millisecond, under traffic: each packet is decided by the newest, and only service flows close.
+/// INV-one-generation-decides, INV-toggle-ends-exact-set, S-18: a thousand toggles, one a
+/// millisecond, under traffic: each packet is decided by the newest, and only service flows close.
 #[test]
 fn fault_27_toggles_at_a_thousand_a_second() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -30,7 +31,11 @@ fn fault_27_toggles_at_a_thousand_a_second() {
             rig.says(Edge::Subnet(rig.web), &format!("{client} > {ACCOUNT} tcp S seq 1"));
         let Fate::Forward(Forward { source, to, .. }) = fate else { panic!("{fate:?}") };
         let identified = matches!(to, Edge::Service { identity: Some(_), .. });
-        assert_eq!((source == SourceMode::Preserved, identified), (on, on), "E1, E2");
+        assert_eq!(
+            (source == SourceMode::Preserved, identified),
+            (on, on),
+            "INV-endpoint-source-private, INV-other-source-public"
+        );
         closed += rig.made().len();
         rig.bystander_goes_on();
         rig.now = rig.now + Duration::from_millis(1);
@@ -40,7 +45,8 @@ fn fault_27_toggles_at_a_thousand_a_second() {
     assert_eq!(rig.live(), 2);
 }
 
-/// C1, D2: all routes of a subnet are replaced, in one edit, again and again; a flow whose path stays the same stays.
+/// INV-one-generation-decides, INV-routes-replaced-whole: all routes of a subnet are replaced, in
+/// one edit, again and again; a flow whose path stays the same stays.
 #[test]
 fn fault_28_all_routes_replaced_under_load() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -72,7 +78,8 @@ fn fault_28_all_routes_replaced_under_load() {
     assert_eq!(rig.made(), []);
 }
 
-/// I5, C3: a network is deleted under its flows and made again under the same names: the old one's packets, flows and timers are nobody's.
+/// INV-deleted-network-gone, INV-edits-idempotent: a network is deleted under its flows and made
+/// again under the same names: the old one's packets, flows and timers are nobody's.
 #[test]
 fn fault_29_a_network_is_deleted_and_made_again() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -98,7 +105,8 @@ fn fault_29_a_network_is_deleted_and_made_again() {
     assert_eq!(rig.live(), 2);
 }
 
-/// N13, N-08: an address is taken out of a pool in use: its flows end, both ends hear of it, and nothing leaves under it any more.
+/// INV-withdrawn-address-ends-flows, N-08: an address is taken out of a pool in use: its flows end,
+/// both ends hear of it, and nothing leaves under it any more.
 #[test]
 fn fault_30_a_public_address_is_withdrawn_in_use() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -114,7 +122,8 @@ fn fault_30_a_public_address_is_withdrawn_in_use() {
     rig.bystander_goes_on();
 }
 
-/// C2, D3: a bulk edit that fails at its k-th item, for each k: nothing of it is done, nobody notices.
+/// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item, for each k: nothing of
+/// it is done, nobody notices.
 #[test]
 fn fault_31_a_bulk_edit_fails_at_each_item() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -153,7 +162,8 @@ fn network_refuses() -> Result<(), EditError> {
     network.add_vnet("one", &[net("10.0.0.0/16")]).map(drop)
 }
 
-/// C1: a worker that stops in the middle of a swap goes on with the whole configuration that it has, and then takes the newest, whatever
+/// INV-one-generation-decides: a worker that stops in the middle of a swap goes on with the whole
+/// configuration that it has, and then takes the newest, whatever
 /// came in between.
 #[test]
 fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {

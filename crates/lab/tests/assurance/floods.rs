@@ -8,7 +8,8 @@ use vnetem_lab::fragments;
 
 use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, goes_on, random, small};
 
-/// T1, T6: half-open flows fill the table up to the other network's share and are refused; who is
+/// INV-memory-bounded, INV-half-open-limited: half-open flows fill the table up to the other
+/// network's share and are refused; who is
 /// established goes on, and after their short timer there is room.
 #[test]
 fn fault_10_syn_flood() {
@@ -33,7 +34,8 @@ fn fault_10_syn_flood() {
     rig.bystander_goes_on();
 }
 
-/// R6: resets with random numbers and with numbers all around the right one end nothing.
+/// INV-inexact-reset-ignored: resets with random numbers and with numbers all around the right one
+/// end nothing.
 #[test]
 fn fault_11_reset_flood() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -55,11 +57,12 @@ fn fault_11_reset_flood() {
         }
     }
     assert_eq!(rig.live(), 1);
-    assert_eq!(rig.made(), [], "a reset is never answered (R2)");
+    assert_eq!(rig.made(), [], "a reset is never answered (INV-resets-bounded)");
     rig.bystander_goes_on();
 }
 
-/// W9: an error about a flow that there is not goes nowhere, opens nothing and is not answered.
+/// INV-icmp-quote-translated: an error about a flow that there is not goes nowhere, opens nothing
+/// and is not answered.
 #[test]
 fn fault_12_icmp_errors_about_nothing() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -75,7 +78,8 @@ fn fault_12_icmp_errors_about_nothing() {
     rig.bystander_goes_on();
 }
 
-/// P-30, F2: later fragments alone are dropped and remembered by nobody; whole datagrams still pass in parts.
+/// P-30, INV-early-fragment-dropped: later fragments alone are dropped and remembered by nobody;
+/// whole datagrams still pass in parts.
 #[test]
 fn fault_13_fragments_without_a_first() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -94,7 +98,8 @@ fn fault_13_fragments_without_a_first() {
     rig.bystander_goes_on();
 }
 
-/// F3, RFC 1858: fragments of one byte hide nothing: only the last one of a datagram may be so short.
+/// INV-bad-fragments-dropped, RFC 1858: fragments of one byte hide nothing: only the last one of a
+/// datagram may be so short.
 #[test]
 fn fault_14_one_byte_fragments() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -119,7 +124,8 @@ fn fault_14_one_byte_fragments() {
     rig.bystander_goes_on();
 }
 
-/// P8, P9: who sends under another's address changes nothing, not even where that address has a flow.
+/// INV-spoofed-source-dropped, INV-special-addresses-refused: who sends under another's address
+/// changes nothing, not even where that address has a flow.
 #[test]
 fn fault_15_spoofed_sources() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -145,7 +151,8 @@ fn fault_15_spoofed_sources() {
     rig.bystander_goes_on();
 }
 
-/// N6: a scan from the outside finds nothing and leaves nothing; one from the inside gets a port of its own for each flow.
+/// INV-unsolicited-dropped: a scan from the outside finds nothing and leaves nothing; one from the
+/// inside gets a port of its own for each flow.
 #[test]
 fn fault_16_port_scan() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -160,12 +167,13 @@ fn fault_16_port_scan() {
         let (fate, after) = rig.says(Edge::Subnet(rig.web), &line);
         assert!(goes_on(fate));
         let tuple = Headers::parse(&after).unwrap().tuple();
-        assert!(seen.insert((tuple.source, tuple.destination)), "N1");
+        assert!(seen.insert((tuple.source, tuple.destination)), "INV-mapping-unique");
     }
     rig.bystander_goes_on();
 }
 
-/// I4: tuples whose plain sums and differences are all the same fill the table to the last place, and each is found: the hash is keyed.
+/// INV-collisions-harmless: tuples whose plain sums and differences are all the same fill the table
+/// to the last place, and each is found: the hash is keyed.
 #[test]
 fn fault_17_colliding_keys() {
     let mut rig = Rig::new(small(4096));

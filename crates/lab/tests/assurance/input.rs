@@ -24,7 +24,7 @@ fn kinds() -> [Vec<u8>; 6] {
     ]
 }
 
-/// P1: any bytes, half of them dressed as IPv4, from every side.
+/// INV-any-bytes-safe: any bytes, half of them dressed as IPv4, from every side.
 #[test]
 fn fault_01_any_bytes() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -46,7 +46,8 @@ fn fault_01_any_bytes() {
     rig.bystander_goes_on();
 }
 
-/// P2, P4: cut anywhere, a packet is refused and nothing has changed.
+/// INV-malformed-headers-dropped, INV-malformed-transport-dropped: cut anywhere, a packet is
+/// refused and nothing has changed.
 #[test]
 fn fault_02_truncated_at_every_length() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -64,7 +65,8 @@ fn fault_02_truncated_at_every_length() {
     rig.bystander_goes_on();
 }
 
-/// P6, W3: a flip in the header is seen; one behind it is carried to whom it concerns, and never mended.
+/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a flip in the header is seen; one
+/// behind it is carried to whom it concerns, and never mended.
 #[test]
 fn fault_03_single_bit_flips() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -123,7 +125,8 @@ fn fault_04_duplicated() {
     rig.bystander_goes_on();
 }
 
-/// R3: segments that overtake each other pass, and the reset of a later toggle is behind the highest.
+/// INV-reset-number-exact: segments that overtake each other pass, and the reset of a later toggle
+/// is behind the highest.
 #[test]
 fn fault_05_reordered() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -148,7 +151,8 @@ fn bytes_of(packet: &[u8]) -> (std::net::SocketAddrV4, u32) {
     (headers.tuple().source, segment.sequence)
 }
 
-/// T5, P-25, R7: what comes after its flow's time finds nothing, and does not leave untranslated.
+/// INV-deadline-exact, P-25, INV-tombstone-answers: what comes after its flow's time finds nothing,
+/// and does not leave untranslated.
 #[test]
 fn fault_06_delayed_past_expiry() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -164,7 +168,8 @@ fn fault_06_delayed_past_expiry() {
     rig.bystander_goes_on();
 }
 
-/// R5: three of ten packets are lost on either side, resets among them: toggles close both ends all the same.
+/// INV-both-ends-learn: three of ten packets are lost on either side, resets among them: toggles
+/// close both ends all the same.
 #[test]
 fn fault_07_thirty_percent_lost() {
     let sums = toggle_under_tcp(7, 300, 3).unwrap();
@@ -172,7 +177,8 @@ fn fault_07_thirty_percent_lost() {
     assert!(sums.resets > 0 && sums.elsewhere > 0, "{sums:?}");
 }
 
-/// P3: bytes behind a packet change neither what becomes of it nor its sums, and are nobody's payload.
+/// INV-trailer-ignored: bytes behind a packet change neither what becomes of it nor its sums, and
+/// are nobody's payload.
 #[test]
 fn fault_08_trailers_and_padding() {
     for packet in kinds() {
@@ -192,7 +198,8 @@ fn fault_08_trailers_and_padding() {
     }
 }
 
-/// P6, W3: a wrong header checksum ends here, under its own name; a wrong transport checksum is the receiver's to find.
+/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a wrong header checksum ends here,
+/// under its own name; a wrong transport checksum is the receiver's to find.
 #[test]
 fn fault_09_wrong_checksums() {
     let mut rig = Rig::new(Settings::replayable(0));

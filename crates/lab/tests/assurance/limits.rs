@@ -5,7 +5,8 @@ use vnetem_lab::fragments;
 
 use crate::rig::{ACCOUNT, FILM, Rig, bytes, dropped, goes_on, net, pool, small};
 
-/// T1, N9: with the table full, new flows are refused and change nothing; live ones go on, and one place given back is one flow more.
+/// INV-memory-bounded, INV-refused-only-when-full: with the table full, new flows are refused and
+/// change nothing; live ones go on, and one place given back is one flow more.
 #[test]
 fn fault_18_flow_table_full() {
     let mut rig = Rig::new(small(4));
@@ -28,7 +29,8 @@ fn fault_18_flow_table_full() {
     rig.bystander_goes_on();
 }
 
-/// N9, N12, N-17: the last port of a pool is given and the next flow refused, while other remotes and another's pool have plenty.
+/// INV-refused-only-when-full, INV-exhaustion-stays-local, N-17: the last port of a pool is given
+/// and the next flow refused, while other remotes and another's pool have plenty.
 #[test]
 fn fault_19_port_pool_empty() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -46,7 +48,8 @@ fn fault_19_port_pool_empty() {
     rig.bystander_goes_on();
 }
 
-/// F4: the oldest first fragment of a network gives way; its later fragments are dropped, all
+/// INV-fragment-state-bounded: the oldest first fragment of a network gives way; its later
+/// fragments are dropped, all
 /// others pass. The other network has its share.
 #[test]
 fn fault_20_fragment_table_full() {
@@ -69,7 +72,8 @@ fn fault_20_fragment_table_full() {
     rig.bystander_goes_on();
 }
 
-/// T9: nobody takes what the data plane makes. Answers beyond the share of their network are
+/// INV-untaken-output-bounded: nobody takes what the data plane makes. Answers beyond the share of
+/// their network are
 /// dropped and counted; what a change has to say waits, and so does the closing of the other flows
 /// (docs/shares.md).
 #[test]
@@ -98,7 +102,8 @@ fn fault_21_output_not_taken() {
     rig.bystander_goes_on();
 }
 
-/// C2: what can be refused for want of room in the control plane is refused whole, by name, and changes nothing. (Memory itself is taken
+/// INV-failed-edit-changes-nothing: what can be refused for want of room in the control plane is
+/// refused whole, by name, and changes nothing. (Memory itself is taken
 /// when a data plane or a snapshot is made; Rust ends a process that gets none.)
 #[test]
 fn fault_22_no_room_in_the_control_plane() {

@@ -73,12 +73,20 @@ impl Rig {
         let line = format!("{BYSTANDER} > {FILM} tcp PA seq {mine} ack {theirs} len 100");
         let (fate, bytes) = self.says(Edge::Subnet(self.web), &line);
         assert!(goes_on(fate), "the bystander was disturbed: {fate:?}");
-        assert_eq!(Headers::parse(&bytes).unwrap().tuple().source, self.external, "N3");
+        assert_eq!(
+            Headers::parse(&bytes).unwrap().tuple().source,
+            self.external,
+            "INV-mapping-constant"
+        );
         let mine = mine.wrapping_add(100);
         let answer = format!("{FILM} > {} tcp PA seq {theirs} ack {mine} len 50", self.external);
         let (fate, bytes) = self.says(Edge::Internet, &answer);
         assert!(goes_on(fate), "the bystander's server was not heard: {fate:?}");
-        assert_eq!(Headers::parse(&bytes).unwrap().tuple().destination, end(BYSTANDER), "N4");
+        assert_eq!(
+            Headers::parse(&bytes).unwrap().tuple().destination,
+            end(BYSTANDER),
+            "INV-reply-reaches-initiator"
+        );
         self.next = [mine, theirs.wrapping_add(50)];
     }
 
@@ -96,21 +104,30 @@ impl Rig {
         self.send(edge, &bytes(line))
     }
 
-    /// A packet through the data plane: O1, O2, O5, C1, N5, W1 and that nothing but a forwarded packet changes.
+    /// A packet through the data plane: INV-packets-conserved, INV-one-cause-per-drop,
+    /// INV-trace-equals-verdict, INV-one-generation-decides, INV-private-source-stays-inside,
+    /// INV-checksums-stay-right and that nothing but a forwarded packet changes.
     pub(crate) fn send(&mut self, edge: Edge, before: &[u8]) -> (Fate, Vec<u8>) {
         let mut after = before.to_vec();
         let traced = self.plane.trace(self.now, edge, before).verdict;
         let verdict = self.plane.process(self.now, edge, &mut after);
-        assert_eq!(traced, verdict, "O5");
-        assert_eq!(verdict.generation, self.plane.generation(), "C1");
+        assert_eq!(traced, verdict, "INV-trace-equals-verdict");
+        assert_eq!(verdict.generation, self.plane.generation(), "INV-one-generation-decides");
         match verdict.fate {
             Fate::Forward(forward) => {
                 let (old, new) = (Headers::parse(before).unwrap(), Headers::parse(&after).unwrap());
                 let outside =
                     matches!(forward.to, Edge::Internet | Edge::Service { identity: None, .. });
-                assert!(!outside || !new.source.is_private(), "N5: {new}");
+                assert!(
+                    !outside || !new.source.is_private(),
+                    "INV-private-source-stays-inside: {new}"
+                );
                 let right = Checksums::of(before, &old).none_wrong();
-                assert_eq!(right, Checksums::of(&after, &new).none_wrong(), "W1, W3: {old}");
+                assert_eq!(
+                    right,
+                    Checksums::of(&after, &new).none_wrong(),
+                    "INV-checksums-stay-right, INV-wrong-checksum-stays-wrong: {old}"
+                );
                 let is_kept = forward.source == SourceMode::Preserved;
                 assert!(!is_kept || old.source == new.source, "{old} became {new}");
             }
@@ -125,10 +142,16 @@ impl Rig {
         let mut made = Vec::new();
         while let Some(transmit) = self.plane.poll_transmit(self.now) {
             let headers = Headers::parse(&transmit.packet).unwrap();
-            assert!(Checksums::of(&transmit.packet, &headers).none_wrong(), "R11");
+            assert!(
+                Checksums::of(&transmit.packet, &headers).none_wrong(),
+                "INV-generated-packets-valid"
+            );
             let outside =
                 matches!(transmit.to, Edge::Internet | Edge::Service { identity: None, .. });
-            assert!(!outside || !headers.source.is_private(), "N5: {headers}");
+            assert!(
+                !outside || !headers.source.is_private(),
+                "INV-private-source-stays-inside: {headers}"
+            );
             made.push(transmit);
         }
         while self.plane.poll_event().is_some() {}
@@ -165,22 +188,26 @@ impl Rig {
         self.plane.counters().drops(reason)
     }
 
-    /// O1 to O3.
+    /// INV-packets-conserved, INV-one-cause-per-drop, INV-flows-conserved.
     pub(crate) fn accounts(&self) {
         let counters = self.plane.counters();
         let (waiting, waiting_bytes) = self.plane.queued();
         let came = counters.received.packets + counters.generated.packets;
         let went = [counters.forwarded, counters.transmitted, counters.denied, counters.dropped];
         let packets: u64 = went.iter().map(|tally| tally.packets).sum();
-        assert_eq!(came, packets + waiting as u64, "O1");
+        assert_eq!(came, packets + waiting as u64, "INV-packets-conserved");
         let came = counters.received.bytes + counters.generated.bytes;
         let bytes: u64 = went.iter().map(|tally| tally.bytes).sum();
-        assert_eq!(came, bytes + waiting_bytes as u64, "O1");
+        assert_eq!(came, bytes + waiting_bytes as u64, "INV-packets-conserved");
         let causes: u64 = DropReason::all().map(|reason| counters.drops(reason)).sum();
-        assert_eq!(counters.dropped.packets, causes + counters.queue_full.packets, "O2");
+        assert_eq!(
+            counters.dropped.packets,
+            causes + counters.queue_full.packets,
+            "INV-one-cause-per-drop"
+        );
         let flows = self.plane.flow_counters();
         let left = u64::from(flows.live) + u64::from(flows.tombstones);
-        assert_eq!(flows.opened - flows.total_ended(), left, "O3");
+        assert_eq!(flows.opened - flows.total_ended(), left, "INV-flows-conserved");
     }
 }
 

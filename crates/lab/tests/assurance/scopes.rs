@@ -2,7 +2,9 @@
 
 use vnetem_lab::scopes::{Extent, SCOPES};
 
-/// P2, W2, W4, N1, N9, R4, F3, T5.
+/// INV-malformed-headers-dropped, INV-checksum-update-exact, INV-udp-zero-checksum,
+/// INV-mapping-unique, INV-refused-only-when-full, INV-reset-answers-segment,
+/// INV-bad-fragments-dropped, INV-deadline-exact.
 #[test]
 fn every_scope_holds_in_its_share() {
     let states: u64 = SCOPES.map(|scope| (scope.run)(Extent::Share)).iter().sum();

@@ -2,7 +2,8 @@
 
 use vnetem_lab::harness::{Soak, Sums};
 
-/// O1 to O3, O5, N1, N5, N8, W1, W5, C1, and the model where it is asked; W10: the same seed gives the same sum over every byte.
+/// Every check of a soak, and the model where it is asked. INV-same-input-same-bytes: the same
+/// seed gives the same sum over every byte.
 #[test]
 fn a_soak_finds_nothing_and_is_the_same_again() {
     let run = |seed| {

@@ -6,7 +6,7 @@ use vnetem::{DropReason, Edge, Settings, Time};
 
 use crate::rig::{ACCOUNT, FILM, Rig, dropped, goes_on};
 
-/// T4: with a clock that stands still everything works and nothing ends.
+/// INV-clock-steps-harmless: with a clock that stands still everything works and nothing ends.
 #[test]
 fn fault_23_clock_stands_still() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -20,7 +20,8 @@ fn fault_23_clock_stands_still() {
     assert!(rig.plane.poll_timeout().is_some_and(|at| at > rig.now));
 }
 
-/// T4: a clock that goes back is one that stands still: nothing ends early, nothing lives longer.
+/// INV-clock-steps-harmless: a clock that goes back is one that stands still: nothing ends early,
+/// nothing lives longer.
 #[test]
 fn fault_24_clock_goes_back() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -42,7 +43,8 @@ fn fault_24_clock_goes_back() {
     assert_eq!(rig.live(), 0);
 }
 
-/// T4: a leap of 2^62 ns, and another to the end of time: everything ends, once, and what is opened then works.
+/// INV-clock-steps-harmless: a leap of 2^62 ns, and another to the end of time: everything ends,
+/// once, and what is opened then works.
 #[test]
 fn fault_25_clock_leaps() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -63,7 +65,8 @@ fn fault_25_clock_leaps() {
     assert!(goes_on(fate), "{fate:?}");
 }
 
-/// T5, T7: 20,000 flows end in one tick: packets in between do a bounded part of it, none meets a flow that is over, and every one is told once.
+/// INV-deadline-exact, INV-work-bounded: 20,000 flows end in one tick: packets in between do a
+/// bounded part of it, none meets a flow that is over, and every one is told once.
 #[test]
 fn fault_26_everything_expires_in_one_tick() {
     let mut rig = Rig::new(Settings::replayable(0));

@@ -19,7 +19,8 @@ fn close(world: &mut World) -> Closing {
     world.table.close(world.now, world.id, Cause::SourceSwitched)
 }
 
-/// R3, R11: exact numbers, in the tuple that each end knows.
+/// INV-reset-number-exact, INV-generated-packets-valid: exact numbers, in the tuple that each end
+/// knows.
 #[test]
 fn both_ends_are_reset_at_what_they_expect_next() {
     let mut world = World::established();
@@ -48,7 +49,8 @@ fn both_ends_are_reset_at_what_they_expect_next() {
     assert_eq!(world.state(), State::Tombstone(Cause::SourceSwitched));
 }
 
-/// R3: the highest end counts, not the last: what is sent again, or comes late, lowers nothing.
+/// INV-reset-number-exact: the highest end counts, not the last: what is sent again, or comes late,
+/// lowers nothing.
 #[test]
 fn old_data_sent_again_does_not_lower_the_reset() {
     let mut world = World::established();
@@ -62,7 +64,7 @@ fn old_data_sent_again_does_not_lower_the_reset() {
     assert_eq!(closing.to_inside.unwrap().sequence, S + 700);
 }
 
-/// R3: FIN takes one number, and so does SYN.
+/// INV-reset-number-exact: FIN takes one number, and so does SYN.
 #[test]
 fn a_fin_counts_in_the_end_forwarded() {
     let mut world = World::established();
@@ -70,7 +72,8 @@ fn a_fin_counts_in_the_end_forwarded() {
     assert_eq!(close(&mut world).to_outside.unwrap().sequence, C + 8);
 }
 
-/// R4: a client in SYN-SENT takes only RST with ACK of its SYN; the service, which may have the SYN, a number behind it.
+/// INV-reset-answers-segment: a client in SYN-SENT takes only RST with ACK of its SYN; the service,
+/// which may have the SYN, a number behind it.
 #[test]
 fn a_syn_that_was_not_answered_is_refused() {
     let mut world = World::opened(Protocol::TCP);
@@ -119,7 +122,7 @@ fn a_connection_that_is_over_is_not_reset() {
     assert_eq!(world.table.counters().ended(Cause::Idle), 1);
 }
 
-/// R10.
+/// INV-datagrams-not-reset.
 #[test]
 fn datagrams_end_at_once_and_nobody_is_told() {
     for protocol in [Protocol::UDP, Protocol::ICMP, Protocol(47)] {
@@ -139,7 +142,7 @@ fn zero_port(end: std::net::SocketAddrV4) -> std::net::SocketAddrV4 {
     std::net::SocketAddrV4::new(*end.ip(), 0)
 }
 
-/// R2: a second close finds nothing to tell.
+/// INV-resets-bounded: a second close finds nothing to tell.
 #[test]
 fn a_flow_is_reset_once() {
     let mut world = World::established();
@@ -148,7 +151,8 @@ fn a_flow_is_reset_once() {
     assert_eq!(world.table.counters().tombstones, 1);
 }
 
-/// R7, R8: found from both sides, carries nothing, from the instant of closing.
+/// INV-tombstone-answers, INV-both-halves-end: found from both sides, carries nothing, from the
+/// instant of closing.
 #[test]
 fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     let mut world = World::established();
@@ -161,7 +165,7 @@ fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     }
 }
 
-/// R4, R7: exact by construction, to whoever sends.
+/// INV-reset-answers-segment, INV-tombstone-answers: exact by construction, to whoever sends.
 #[test]
 fn a_tombstone_answers_each_segment_but_never_an_rst() {
     let mut world = World::established();
@@ -185,7 +189,7 @@ fn a_live_flow_answers_nothing() {
     assert_eq!(world.table.answer(world.now, world.id, Side::Inside, &data.headers), None);
 }
 
-/// R2: a burst, then so many a second.
+/// INV-resets-bounded: a burst, then so many a second.
 #[test]
 fn a_tombstone_answers_at_a_limited_rate() {
     let answers = Answers { burst: 3, interval: Duration::from_secs(1) };
@@ -223,7 +227,8 @@ fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
     assert_eq!(world.table.counters().held, 0);
 }
 
-/// R9, T-18: only a SYN of the same opener starts anew, over TIME-WAIT only with a higher number.
+/// INV-syn-opens-anew, T-18: only a SYN of the same opener starts anew, over TIME-WAIT only with a
+/// higher number.
 #[test]
 fn a_new_syn_reopens_what_is_over() {
     let syn = |world: &World, side, sequence| {
@@ -250,7 +255,8 @@ fn a_new_syn_reopens_what_is_over() {
     assert!(syn(&world, Side::Inside, 1));
 }
 
-/// R9: the new flow is another one, by the new decision; the old pair is gone with both halves, and its tuple rests.
+/// INV-syn-opens-anew: the new flow is another one, by the new decision; the old pair is gone with
+/// both halves, and its tuple rests.
 #[test]
 fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
     let mut world = World::established();
@@ -283,7 +289,7 @@ fn a_tombstone_gives_way_to_its_opener_only() {
     assert!(open(&mut world.table, world.now, world.new).is_ok());
 }
 
-/// R8.
+/// INV-both-halves-end.
 #[test]
 fn both_halves_end_together() {
     let mut world = World::established();
@@ -303,7 +309,8 @@ struct End {
 }
 
 proptest! {
-    /// R3 by an obvious twin: whatever two well-behaved ends exchange, at any starting numbers, across the wrap, with repeats, the resets
+    /// INV-reset-number-exact by an obvious twin: whatever two well-behaved ends exchange, at any
+    /// starting numbers, across the wrap, with repeats, the resets
     /// bear exactly what each end expects.
     #[test]
     fn resets_are_exact_for_every_exchange(
@@ -338,7 +345,7 @@ proptest! {
     }
 }
 
-/// R2: who sends much uses up the answers of its own side alone.
+/// INV-resets-bounded: who sends much uses up the answers of its own side alone.
 #[test]
 fn a_tombstone_answers_each_side_alike() {
     let mut world = World::established();
@@ -352,7 +359,8 @@ fn a_tombstone_answers_each_side_alike() {
     assert_eq!(answers(&mut world, Side::Inside, segment(ACK, C, S, 10)), 16);
 }
 
-/// R3: of a segment in fragments the receiver expects the end once it has them all, and its beginning
+/// INV-reset-number-exact: of a segment in fragments the receiver expects the end once it has them
+/// all, and its beginning
 /// until then.
 #[test]
 fn a_reset_counts_all_fragments() {
@@ -383,7 +391,8 @@ fn a_reset_counts_all_fragments() {
     }
 }
 
-/// R3: fragments may come in any order behind the first, and a FIN takes a number.
+/// INV-reset-number-exact: fragments may come in any order behind the first, and a FIN takes a
+/// number.
 #[test]
 fn last_missing_fragment_completes_segment() {
     let world = World::established();
@@ -404,7 +413,8 @@ fn last_missing_fragment_completes_segment() {
     assert_eq!(whole, Some((world.id, Side::Inside, C + 28 + 16 + 5 + 1)));
 }
 
-/// T5: a flow whose time has come is ended by its timer, though others wait before it.
+/// INV-deadline-exact: a flow whose time has come is ended by its timer, though others wait before
+/// it.
 #[test]
 fn a_single_flow_runs_out() {
     let mut world = World::established();

@@ -71,7 +71,8 @@ impl Crowd {
     }
 }
 
-/// N9, N10, N-14: a port has rested at a nanosecond, and not before; nobody needs to have swept.
+/// INV-refused-only-when-full, INV-hold-down-kept, N-14: a port has rested at a nanosecond, and not
+/// before; nobody needs to have swept.
 #[test]
 fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
     let rest = SECOND * 5;
@@ -100,7 +101,8 @@ fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
     }
 }
 
-/// T-06, N9: its own parity while a port of it is left, though all are known by then.
+/// T-06, INV-refused-only-when-full: its own parity while a port of it is left, though all are
+/// known by then.
 #[test]
 fn a_crowd_keeps_parity_to_its_last_port() {
     let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
@@ -114,7 +116,8 @@ fn a_crowd_keeps_parity_to_its_last_port() {
     }
 }
 
-/// T-01, N1: what a socket has towards all remotes is taken, though it never called the one of the crowd.
+/// T-01, INV-mapping-unique: what a socket has towards all remotes is taken, though it never called
+/// the one of the crowd.
 #[test]
 fn a_crowd_leaves_a_sockets_port_alone() {
     let independent = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
@@ -141,7 +144,7 @@ fn a_connection_is_opened_anew_in_a_full_crowd() {
     assert_eq!(again(&crowd), Err(NoTuple::Exhausted));
     let _ = crowd.table.close(now, id, Cause::SourceSwitched);
     assert_eq!(again(&crowd).map(|chosen| chosen.external), Ok(external));
-    // But not where the pool has that port no more (N8).
+    // But not where the pool has that port no more (INV-port-in-range).
     let others = [[2000, external.port() - 1], [external.port() + 1, 5999]];
     for ports in others {
         crowd.ports = ports;

@@ -61,12 +61,12 @@ fn run(mut sequence: u32) {
                 };
                 match chosen {
                     Ok(external) => {
-                        assert!(!held(external.port()), "N1, N10");
+                        assert!(!held(external.port()), "INV-mapping-unique, INV-hold-down-kept");
                         new.external = external;
                     }
                     Err(why) => {
                         assert_eq!(why, NoTuple::Exhausted);
-                        assert!((1024..=1025).all(held), "N9");
+                        assert!((1024..=1025).all(held), "INV-refused-only-when-full");
                         continue;
                     }
                 }
@@ -101,12 +101,16 @@ fn run(mut sequence: u32) {
             _ => {}
         }
         let counters = table.counters();
-        assert_eq!((counters.live + counters.tombstones) as usize, flows.len(), "O3");
+        assert_eq!(
+            (counters.live + counters.tombstones) as usize,
+            flows.len(),
+            "INV-flows-conserved"
+        );
         for (place, (new, id)) in flows.iter().enumerate() {
             assert!(flows[..place].iter().all(|(other, _)| {
                 (other.external, other.remote) != (new.external, new.remote)
             }));
-            // N4: the reply goes to the host that asked.
+            // INV-reply-reaches-initiator: the reply goes to the host that asked.
             let reply = FiveTuple {
                 protocol: Protocol::TCP,
                 source: new.remote,
@@ -119,7 +123,8 @@ fn run(mut sequence: u32) {
     }
 }
 
-/// N1, N4, N9, N10, O3.
+/// INV-mapping-unique, INV-reply-reaches-initiator, INV-refused-only-when-full, INV-hold-down-kept,
+/// INV-flows-conserved.
 #[test]
 fn every_short_history_keeps_tuples_apart() {
     // The first flow is the first host's to the first remote: the others are its mirror images, and before it nothing happens.

@@ -13,7 +13,8 @@ use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite};
 use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
 use crate::world::{SUBNET, World, ends, first, flow, open};
 
-/// N3, N4, W7: from the inside to the external tuple and back, and to nobody else.
+/// INV-mapping-constant, INV-reply-reaches-initiator, INV-rewrite-reverses: from the inside to the
+/// external tuple and back, and to nobody else.
 #[test]
 fn both_directions_find_the_flow_and_its_rewrite() {
     for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
@@ -27,7 +28,11 @@ fn both_directions_find_the_flow_and_its_rewrite() {
             assert_eq!((found.id, found.side), (world.id, side));
             assert_eq!(found.standing, Standing::Live);
             assert_eq!(flow.tuple(side), tuple);
-            assert_eq!(world.table.find(world.now, Zone(99), &tuple), None, "I2");
+            assert_eq!(
+                world.table.find(world.now, Zone(99), &tuple),
+                None,
+                "INV-keys-name-network"
+            );
         }
         assert_eq!(
             flow.rewrite(Side::Inside),
@@ -60,7 +65,8 @@ fn a_preserved_source_is_not_rewritten() {
     }
 }
 
-/// N6, N7: what does not match in every part finds nothing.
+/// INV-unsolicited-dropped, INV-other-remote-dropped: what does not match in every part finds
+/// nothing.
 #[test]
 fn a_key_that_differs_in_one_part_finds_nothing() {
     let world = World::opened(Protocol::TCP);
@@ -82,7 +88,8 @@ fn a_key_that_differs_in_one_part_finds_nothing() {
     assert!(world.table.find(world.now, Zone::PUBLIC, &tuple).is_some());
 }
 
-/// N1, N2: no two live flows share a key on either side, and a refused one leaves nothing behind.
+/// INV-mapping-unique, INV-tuple-unique-per-side: no two live flows share a key on either side, and
+/// a refused one leaves nothing behind.
 #[test]
 fn a_key_belongs_to_one_flow() {
     let mut world = World::opened(Protocol::TCP);
@@ -111,11 +118,11 @@ fn a_key_belongs_to_one_flow() {
             NewFlow { inside_zone: Zone(8), external: at([20, 1, 1, 1], 1025), ..new }
         )
         .is_ok(),
-        "I1"
+        "INV-networks-isolated"
     );
 }
 
-/// P9: a flow from an end to itself would have one key twice.
+/// INV-special-addresses-refused: a flow from an end to itself would have one key twice.
 #[test]
 fn a_flow_to_itself_is_refused() {
     let end = at([10, 0, 0, 4], 5);
@@ -130,7 +137,7 @@ fn a_flow_to_itself_is_refused() {
     assert_eq!(open(&mut table, Time(0), new), Err(OpenError::TupleInUse));
 }
 
-/// T1, Vigor's 9: at the limit new flows are refused and live ones go on.
+/// INV-memory-bounded: at the limit new flows are refused and live ones go on.
 #[test]
 fn a_full_table_refuses_and_changes_nothing() {
     let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::replayable(0) });
@@ -148,7 +155,7 @@ fn a_full_table_refuses_and_changes_nothing() {
     assert!(open(&mut table, Time(0), nth(4)).is_ok());
 }
 
-/// T1: and so for cells.
+/// INV-memory-bounded: and so for cells.
 #[test]
 fn a_flow_with_one_cell_too_many_finds_the_table_full() {
     let mut table = FlowTable::new(Settings { cells: 2, ..Settings::replayable(0) });
@@ -353,7 +360,8 @@ fn an_opening_is_asked_again_after_a_change() {
     assert_eq!(results, [Ok(()), refused, refused, refused]);
 }
 
-/// T1: with all cells taken, a flow of another cell finds room where the flow that it takes the place of leaves one: as the last of its
+/// INV-memory-bounded: with all cells taken, a flow of another cell finds room where the flow that
+/// it takes the place of leaves one: as the last of its
 /// cell, which no change waits to look at.
 #[test]
 fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {

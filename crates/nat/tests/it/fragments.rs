@@ -44,7 +44,7 @@ fn noted(identification: u16) -> Fragments {
     fragments
 }
 
-/// F1, P-30.
+/// INV-fragment-follows-first, P-30.
 #[test]
 fn a_later_fragment_goes_where_its_first_one_went() {
     let fragments = noted(1);
@@ -52,7 +52,7 @@ fn a_later_fragment_goes_where_its_first_one_went() {
     assert_eq!(fragments.admit(Time(1), &key(1), span(1480, 100, true)), Ok((id(), Side::Inside)));
 }
 
-/// F2, and F5: the key holds all parts.
+/// INV-early-fragment-dropped, and INV-fragments-never-mix: the key holds all parts.
 #[test]
 fn a_later_fragment_without_its_first_is_refused() {
     let fragments = noted(1);
@@ -69,7 +69,8 @@ fn a_later_fragment_without_its_first_is_refused() {
     }
 }
 
-/// F4: gone at the instant of its life's end, and no later fragment prolongs it.
+/// INV-fragment-state-bounded: gone at the instant of its life's end, and no later fragment
+/// prolongs it.
 #[test]
 fn an_entry_lives_for_its_life_and_no_longer() {
     let mut fragments = noted(1);
@@ -79,7 +80,7 @@ fn an_entry_lives_for_its_life_and_no_longer() {
     assert_eq!(fragments.find(Time(end), &key(1)), None);
 }
 
-/// T4.
+/// INV-clock-steps-harmless.
 #[test]
 fn a_clock_that_steps_back_revives_nothing() {
     let mut fragments = noted(1);
@@ -94,7 +95,7 @@ fn a_clock_that_steps_back_revives_nothing() {
     assert_eq!(fragments.find(Time(0), &key(1)), None);
 }
 
-/// F4: with the last byte the entry is gone.
+/// INV-fragment-state-bounded: with the last byte the entry is gone.
 #[test]
 fn a_complete_datagram_is_forgotten() {
     let mut fragments = noted(1);
@@ -105,7 +106,8 @@ fn a_complete_datagram_is_forgotten() {
     assert_eq!(fragments.find(Time(1), &key(1)), None);
 }
 
-/// F3, F4: what has passed does not pass again, whole or in part, and changes nothing.
+/// INV-bad-fragments-dropped, INV-fragment-state-bounded: what has passed does not pass again,
+/// whole or in part, and changes nothing.
 #[test]
 fn what_overlaps_is_refused() {
     let mut fragments = noted(1);
@@ -119,7 +121,8 @@ fn what_overlaps_is_refused() {
     assert!(fragments.admit(Time(1), &key(1), span(1480, 1480, false)).is_ok());
 }
 
-/// F3: beyond 65,515 bytes of payload, beyond the known end, or a second end.
+/// INV-bad-fragments-dropped: beyond 65,515 bytes of payload, beyond the known end, or a second
+/// end.
 #[test]
 fn what_reaches_too_far_is_refused() {
     let mut fragments = noted(1);
@@ -148,7 +151,7 @@ fn more_than_eight_pieces_are_refused() {
     assert!(fragments.admit(Time(1), &key(1), span(2008, 8, false)).is_ok(), "one that touches");
 }
 
-/// F4: bounded; the oldest goes.
+/// INV-fragment-state-bounded: bounded; the oldest goes.
 #[test]
 fn the_oldest_entry_gives_way() {
     let mut fragments = noted(1);
@@ -161,7 +164,8 @@ fn the_oldest_entry_gives_way() {
     assert_eq!(Fragments::new(0, LIFE, Keys::replayable(0)).find(Time(0), &key(1)), None);
 }
 
-/// F4: the same first fragment again neither prolongs nor forgets; another first with the key is another datagram.
+/// INV-fragment-state-bounded: the same first fragment again neither prolongs nor forgets; another
+/// first with the key is another datagram.
 #[test]
 fn a_repeated_first_fragment_changes_nothing() {
     let mut fragments = noted(1);

@@ -33,7 +33,8 @@ fn passes(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) ->
     table.track(now, found.id, side, &packet.headers, &packet.bytes) == Track::Pass
 }
 
-/// R6, T3: whatever begins or ends a connection is for the long way, and changes nothing on the short one.
+/// INV-inexact-reset-ignored, INV-packets-allocate-nothing: whatever begins or ends a connection is
+/// for the long way, and changes nothing on the short one.
 #[test]
 fn a_hit_leaves_syn_and_rst_to_others() {
     let mut world = World::established();

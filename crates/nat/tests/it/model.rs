@@ -295,7 +295,8 @@ impl Pair {
             (Stage::Finished, _) => {
                 (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
             }
-            // A stray acknowledgement: passes, and neither refreshes nor revives (R9).
+            // A stray acknowledgement: passes, and neither refreshes nor revives
+            // (INV-syn-opens-anew).
             (Stage::Reset | Stage::Refused, _) => {
                 let packet = Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0));
                 let track = self.track(id, side, &packet);
@@ -322,7 +323,8 @@ impl Pair {
         track
     }
 
-    /// A late segment to a tombstone: dropped, and answered by R4 unless it is an RST (R2, R7).
+    /// A late segment to a tombstone: dropped, and answered by INV-reset-answers-segment unless it
+    /// is an RST (INV-resets-bounded, INV-tombstone-answers).
     fn late(&mut self, flow: &TwinFlow, id: FlowId, side: Side, kind: u8) {
         let (_, tuple) = key(&flow.new, side);
         let flags = [ACK, RST, SYN, FIN | ACK, RST | ACK, ACK, SYN | ACK, FIN][usize::from(kind)];
@@ -449,7 +451,11 @@ impl Pair {
         assert_eq!(counters.opened, self.twin.opened);
         assert_eq!(counters.tombstones as usize, tombstones);
         assert_eq!((counters.live + counters.tombstones) as usize, self.twin.flows.len());
-        assert_eq!(counters.opened - counters.total_ended(), self.twin.flows.len() as u64, "O3");
+        assert_eq!(
+            counters.opened - counters.total_ended(),
+            self.twin.flows.len() as u64,
+            "INV-flows-conserved"
+        );
         for cause in Cause::ALL {
             let ended = self.twin.ended.iter().filter(|other| **other == cause).count();
             assert_eq!(counters.ended(cause), ended as u64, "{cause}");
@@ -467,7 +473,7 @@ impl Pair {
             assert_eq!(
                 (seen.external, seen.judgement),
                 (flow.new.external, flow.new.judgement),
-                "N3"
+                "INV-mapping-constant"
             );
             assert_eq!(self.table.is_stale(id), flow.is_stale());
             for side in [Side::Inside, Side::Outside] {
@@ -496,7 +502,8 @@ impl Pair {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// N1 to N10, R1 to R9, T4, T5, O3, as far as a table can hold them.
+    /// The invariants of source NAT and of closing that a table can hold (INV-mapping-unique,
+    /// INV-tombstone-answers).
     #[test]
     fn the_table_agrees_with_its_twin(
         seed in any::<u64>(),

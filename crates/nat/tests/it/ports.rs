@@ -73,7 +73,8 @@ fn a_suggestion_that_is_free_goes_before_all() {
     }
 }
 
-/// N9, N-17: exactly as many flows as there are tuples, then an error, and after one ends exactly one more.
+/// INV-refused-only-when-full, N-17: exactly as many flows as there are tuples, then an error, and
+/// after one ends exactly one more.
 #[test]
 fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
     for (addresses, ports) in [(1, 1), (1, 2), (2, 1), (3, 7), (1, 64)] {
@@ -82,8 +83,11 @@ fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
         let mut table = without_hold();
         let given: BTreeSet<_> =
             (1..=size).map(|port| open_behind(&mut table, pool, port).unwrap()).collect();
-        assert_eq!(given.len(), usize::from(size), "N1: all different");
-        assert!(given.iter().all(|end| (5000..5000 + ports).contains(&end.port())), "N8");
+        assert_eq!(given.len(), usize::from(size), "INV-mapping-unique: all different");
+        assert!(
+            given.iter().all(|end| (5000..5000 + ports).contains(&end.port())),
+            "INV-port-in-range"
+        );
         assert_eq!(open_behind(&mut table, pool, size + 1), Err(NoTuple::Exhausted));
         for (id, flow) in table.iter().collect::<Vec<_>>() {
             table.end(Time(0), id, Cause::Evicted);
@@ -113,7 +117,8 @@ fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
     }
 }
 
-/// N9 at full size (N-09: 64,512 ports): with all but one taken, the one is found.
+/// INV-refused-only-when-full at full size (N-09: 64,512 ports): with all but one taken, the one is
+/// found.
 #[test]
 fn the_last_of_64512_ports_is_found() {
     let mut table = without_hold();
@@ -127,7 +132,8 @@ fn the_last_of_64512_ports_is_found() {
     assert_eq!(open_behind(&mut table, pool, 64_514), Err(NoTuple::Exhausted));
 }
 
-/// N9, N-17, N10 where a remote is so crowded that its ports are kept in a bitmap: exact under churn, swept or not, against a map of ports.
+/// INV-refused-only-when-full, N-17, INV-hold-down-kept where a remote is so crowded that its ports
+/// are kept in a bitmap: exact under churn, swept or not, against a map of ports.
 #[test]
 fn a_crowded_remote_is_exhausted_exactly() {
     use std::collections::BTreeMap;
@@ -151,15 +157,18 @@ fn a_crowded_remote_is_exhausted_exactly() {
             match choose(&table, now, pool, &new) {
                 Ok(external) => {
                     let port = external.port();
-                    assert!(!live.contains_key(&port), "N1");
-                    assert!(resting.get(&port).is_none_or(|until| *until <= now), "N10");
+                    assert!(!live.contains_key(&port), "INV-mapping-unique");
+                    assert!(
+                        resting.get(&port).is_none_or(|until| *until <= now),
+                        "INV-hold-down-kept"
+                    );
                     resting.remove(&port);
                     live.insert(port, open(&mut table, now, NewFlow { external, ..new }).unwrap());
                     opened += 1;
                 }
                 Err(why) => {
                     assert_eq!(why, NoTuple::Exhausted);
-                    assert_eq!(free, None, "N9 in round {round}");
+                    assert_eq!(free, None, "INV-refused-only-when-full in round {round}");
                     exhausted += 1;
                     break;
                 }
@@ -198,12 +207,13 @@ fn one_port_serves_several_remotes() {
     }
     let other = NewFlow { inside: at([10, 0, 0, 5], 50_001), ..first };
     assert_eq!(choose(&table, Time(0), one, &other), Err(NoTuple::Exhausted));
-    assert_eq!(open(&mut table, Time(0), other), Err(OpenError::TupleInUse), "N1");
+    assert_eq!(open(&mut table, Time(0), other), Err(OpenError::TupleInUse), "INV-mapping-unique");
     let datagrams = NewFlow { protocol: Protocol::UDP, ..other };
     assert!(choose(&table, Time(0), one, &datagrams).is_ok(), "N-09: TCP and UDP are apart");
 }
 
-/// I1: two networks behind one pool share its tuples, and never get the same one.
+/// INV-networks-isolated: two networks behind one pool share its tuples, and never get the same
+/// one.
 #[test]
 fn overlapping_networks_never_share_a_tuple() {
     let two = pool(&PUBLIC[..1], 1024, 1025);
@@ -331,7 +341,8 @@ fn every_free_port_is_equally_likely() {
     assert!(squares < 24.3, "{hits:?} {squares}");
 }
 
-/// N14: the same packets at another time are given another port, and which one only the seed tells.
+/// INV-ports-not-predictable: the same packets at another time are given another port, and which
+/// one only the seed tells.
 #[test]
 fn a_hosts_own_packets_do_not_foretell_its_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -363,7 +374,8 @@ fn a_draw_depends_on_both_ends_and_the_time() {
     assert_eq!(BTreeSet::from(drawn).len(), drawn.len(), "{drawn:?}");
 }
 
-/// I1: what others open behind other addresses is not seen in what a host is given.
+/// INV-networks-isolated: what others open behind other addresses is not seen in what a host is
+/// given.
 #[test]
 fn what_others_open_does_not_change_a_hosts_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -423,7 +435,8 @@ fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
     assert_eq!(world.table.counters().held, 0, "{name}");
 }
 
-/// N-14, N10, U-12: how long a tuple rests by how its flow ended, all from the end of the connection.
+/// N-14, INV-hold-down-kept, U-12: how long a tuple rests by how its flow ended, all from the end
+/// of the connection.
 #[test]
 fn a_tuple_rests_by_how_its_flow_ended() {
     type End = fn(&mut World);
@@ -561,7 +574,8 @@ fn one_fin_frees_a_balancers_port() {
     }
 }
 
-/// N-14, U-12, R7: a tombstone keeps its tuple for 16 s. Then it still answers both ends, until a flow
+/// N-14, U-12, INV-tombstone-answers: a tombstone keeps its tuple for 16 s. Then it still answers
+/// both ends, until a flow
 /// takes the tuple.
 #[test]
 fn a_tombstone_gives_its_tuple_way() {
@@ -586,7 +600,7 @@ fn a_tombstone_gives_its_tuple_way() {
     }
 }
 
-/// N9, N-14: a port whose tombstone stands is found in a crowd too.
+/// INV-refused-only-when-full, N-14: a port whose tombstone stands is found in a crowd too.
 #[test]
 fn rested_tombstone_is_found_when_dense() {
     let pool = pool(&PUBLIC[..1], 2000, 5999);
@@ -616,7 +630,8 @@ fn rested_tombstone_is_found_when_dense() {
     assert_eq!(choose(&table, rested, pool, &next()), Err(NoTuple::Exhausted));
 }
 
-/// E5: a preserved source takes nothing from a pool, and nothing rests after it.
+/// INV-endpoint-takes-no-port: a preserved source takes nothing from a pool, and nothing rests
+/// after it.
 #[test]
 fn a_preserved_source_leaves_no_hold() {
     let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
@@ -657,7 +672,8 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
     assert!(!free(1) && (free(2) || free(3)));
 }
 
-/// N10, N-14: a tuple that is taken over and over rests each time, though nobody sweeps what has rested.
+/// INV-hold-down-kept, N-14: a tuple that is taken over and over rests each time, though nobody
+/// sweeps what has rested.
 #[test]
 fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
     let mut table = FlowTable::new(Settings::replayable(0));

@@ -51,7 +51,7 @@ impl<'a> Nat<'a> {
         remote: SocketAddrV4,
     ) -> Result<(SocketAddrV4, FlowId), NoTuple> {
         let Chosen { external, sharing } = self.choose(inside, remote)?;
-        assert!(self.pool.has(external), "N8: {external}");
+        assert!(self.pool.has(external), "INV-port-in-range: {external}");
         let new = NewFlow { inside, remote, external, sharing, ..flow(self.protocol) };
         Ok((external, open(&mut self.table, self.now, new).unwrap()))
     }
@@ -86,7 +86,11 @@ fn t_01_an_independent_mapping_is_one_port_towards_all_remotes_and_of_one_socket
     let others = [vm(4, 2), vm(5, 1), vm(5, 2)].map(|inside| nat.external(inside, server(9, 9)));
     assert_eq!(BTreeSet::from(others).len(), 3);
     assert!(!others.contains(&first), "though no flow has it towards this remote");
-    assert_eq!(nat.choose(vm(6, 1), server(7, 7)), Err(NoTuple::Exhausted), "N9");
+    assert_eq!(
+        nat.choose(vm(6, 1), server(7, 7)),
+        Err(NoTuple::Exhausted),
+        "INV-refused-only-when-full"
+    );
     // The ports of UDP and TCP are apart.
     nat.protocol = Protocol::TCP;
     assert!(nat.open(vm(6, 1), server(7, 7)).is_ok());
@@ -97,10 +101,15 @@ fn t_01_a_dependent_mapping_gives_one_port_to_several_sockets_towards_different_
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5000], &PoolRules::AZURE);
     let externals = [1, 2, 3].map(|n| nat.external(vm(n, 1), server(n, 443)));
     assert_eq!(externals, [at([20, 1, 1, 1], 5000); 3], "N-12");
-    assert_eq!(nat.choose(vm(9, 1), server(1, 443)), Err(NoTuple::Exhausted), "T-04, N1");
+    assert_eq!(
+        nat.choose(vm(9, 1), server(1, 443)),
+        Err(NoTuple::Exhausted),
+        "T-04, INV-mapping-unique"
+    );
 }
 
-/// N10, T-11: the port of an independent mapping rests as such, towards all remotes, when its last flow has ended.
+/// INV-hold-down-kept, T-11: the port of an independent mapping rests as such, towards all remotes,
+/// when its last flow has ended.
 #[test]
 fn the_port_of_an_independent_mapping_rests_towards_everybody() {
     let rules = INDEPENDENT;
@@ -194,7 +203,7 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
     assert_eq!(nat.external(vm(4, 1), server(3, 3)), external);
 }
 
-/// T-04, N1: what `open` is told by hand it does not believe.
+/// T-04, INV-mapping-unique: what `open` is told by hand it does not believe.
 #[test]
 fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
@@ -206,7 +215,8 @@ fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     assert_eq!(open(&mut nat.table, nat.now, stolen), Err(OpenError::TupleInUse));
 }
 
-/// T-05, RFC 4787 REQ-3a: the own port, else one of the class, else any, so that N9 holds.
+/// T-05, RFC 4787 REQ-3a: the own port, else one of the class, else any, so that
+/// INV-refused-only-when-full holds.
 #[test]
 fn t_05_a_port_is_preserved_and_else_of_its_class() {
     let rules = PoolRules { preserve_port: true, ..PoolRules::AZURE };
@@ -309,7 +319,8 @@ fn t_10_a_flow_from_the_outside_counts() {
     assert_eq!(nat.choose(vm(4, 2), server(1, 443)), Err(NoTuple::Quota));
 }
 
-/// T1: room for what is shared is given back with the last flow of it, and by a host that only had to wait once it need not wait any more.
+/// INV-memory-bounded: room for what is shared is given back with the last flow of it, and by a
+/// host that only had to wait once it need not wait any more.
 #[test]
 fn room_for_hosts_sockets_and_blocks_is_given_back() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
@@ -328,7 +339,8 @@ fn room_for_hosts_sockets_and_blocks_is_given_back() {
     }
 }
 
-/// T-03, T1: a socket that is reached by known addresses needs room for each of them.
+/// T-03, INV-memory-bounded: a socket that is reached by known addresses needs room for each of
+/// them.
 #[test]
 fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
     let rules = PoolRules { filtering: Filtering::Address, ..INDEPENDENT };
@@ -355,7 +367,11 @@ fn t_06_parity_is_kept_while_the_pool_has_such_ports() {
     for host in 4..=7 {
         assert_eq!(nat.external(vm(host, 40_000), remote).port() % 2, 1, "no even one is left");
     }
-    assert_eq!(nat.choose(vm(8, 40_000), remote), Err(NoTuple::Exhausted), "N9");
+    assert_eq!(
+        nat.choose(vm(8, 40_000), remote),
+        Err(NoTuple::Exhausted),
+        "INV-refused-only-when-full"
+    );
 }
 
 /// T-08, RFC 4787 REQ-2, RFC 6888 REQ-2.
@@ -503,7 +519,7 @@ fn t_10_quotas_bind_one_inside_address_and_are_given_back() {
             }
             assert_eq!(nat.choose(vm(4, 4), d), Err(NoTuple::Quota));
             assert_eq!(nat.choose(vm(4, 1), server(9, 9)).is_ok(), limits.flows == 0, "its port");
-            assert!(nat.open(vm(5, 4), d).is_ok(), "N12");
+            assert!(nat.open(vm(5, 4), d).is_ok(), "INV-exhaustion-stays-local");
             nat.table.end(nat.now, id, Cause::Idle);
             assert!(nat.open(vm(4, 4), d).is_ok());
         }
@@ -533,7 +549,8 @@ fn t_10_a_rate_of_new_flows_has_a_burst_and_is_earned_again() {
     assert_eq!((1..=5).filter(|port| opens(&mut nat, *port)).count(), 3, "no more than the burst");
 }
 
-/// T1: what is shared has room of its own, and a flow that finds none changes nothing.
+/// INV-memory-bounded: what is shared has room of its own, and a flow that finds none changes
+/// nothing.
 #[test]
 fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
@@ -571,7 +588,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// N1, N9, N10 with T-01, T-05, T-06: against lists of flows and of what rests.
+    /// INV-mapping-unique, INV-refused-only-when-full, INV-hold-down-kept with T-01, T-05, T-06:
+    /// against lists of flows and of what rests.
     #[test]
     fn independent_mappings_agree_with_a_list(
         ops in proptest::collection::vec(op(), 1..60),
@@ -632,7 +650,7 @@ proptest! {
                         }
                         (Err(why), own) => {
                             prop_assert_eq!((why, own), (NoTuple::Exhausted, None));
-                            prop_assert!(free.is_empty(), "N9: {free:?}");
+                            prop_assert!(free.is_empty(), "INV-refused-only-when-full: {free:?}");
                         }
                     }
                 }

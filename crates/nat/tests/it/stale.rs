@@ -19,7 +19,7 @@ fn nth(port: u16, cell: u32, generation: u32) -> NewFlow<u32> {
     }
 }
 
-/// R1, P-21: the flows of the touched cell, and no other.
+/// INV-toggle-ends-exact-set, P-21: the flows of the touched cell, and no other.
 #[test]
 fn a_change_touches_exactly_the_flows_of_its_cell() {
     let mut table = FlowTable::new(Settings::replayable(0));

@@ -179,12 +179,12 @@ fn a_repeated_fin_leaves_the_connection_half_open() {
     assert_eq!(world.outside(segment(ACK, S, C + 1, 500)), Track::Pass);
     assert_eq!(world.inside(segment(FIN | ACK, C, S + 500, 0)), Track::Pass);
     assert_eq!(world.state(), State::CloseWait);
-    // So a change still closes it (R1).
+    // So a change still closes it (INV-toggle-ends-exact-set).
     let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
     assert_eq!(closing.to_inside.unwrap().sequence, S + 500);
 }
 
-/// R6, T-17: by number, from either side, in every synchronised state.
+/// INV-inexact-reset-ignored, T-17: by number, from either side, in every synchronised state.
 #[test]
 fn only_an_exact_rst_ends_a_connection() {
     let states: [fn(&mut World); 3] = [
@@ -227,7 +227,8 @@ fn only_an_exact_rst_ends_a_connection() {
     }
 }
 
-/// R6: the number that the receiver acknowledged last is exact as well, since an end that forgot the connection answers with it.
+/// INV-inexact-reset-ignored: the number that the receiver acknowledged last is exact as well,
+/// since an end that forgot the connection answers with it.
 #[test]
 fn an_rst_that_answers_an_acknowledgement_is_exact() {
     let mut world = World::established();
@@ -241,7 +242,8 @@ fn an_rst_that_answers_an_acknowledgement_is_exact() {
     assert_eq!(world.state(), State::Close);
 }
 
-/// R4 and R6 for a handshake: refused only by an RST that acknowledges the SYN.
+/// INV-reset-answers-segment and INV-inexact-reset-ignored for a handshake: refused only by an RST
+/// that acknowledges the SYN.
 #[test]
 fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
     let cases = [
@@ -273,7 +275,8 @@ fn a_refused_connection_is_gone_at_once() {
     assert!(crate::world::open(&mut world.table, world.now, again).is_ok());
 }
 
-/// R3: the highest end that was forwarded counts, also when a SYN and ACK is sent again behind data.
+/// INV-reset-number-exact: the highest end that was forwarded counts, also when a SYN and ACK is
+/// sent again behind data.
 #[test]
 fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
     let mut world = World::opened(Protocol::TCP);
@@ -310,7 +313,8 @@ fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
     assert_eq!(world.state(), State::SynReceived, "the opener has acknowledged nothing");
 }
 
-/// T-17 and R9: new data shows that an RST did not count; a stray acknowledgement or old data shows nothing.
+/// T-17 and INV-syn-opens-anew: new data shows that an RST did not count; a stray acknowledgement
+/// or old data shows nothing.
 #[test]
 fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
     let mut world = World::established();
@@ -399,7 +403,8 @@ fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
 }
 
 proptest! {
-    /// R3 with an attacker or a broken host between: segments that lie outside the windows, whatever else they say, pass and move nothing
+    /// INV-reset-number-exact with an attacker or a broken host between: segments that lie outside
+    /// the windows, whatever else they say, pass and move nothing
     /// that a reset or a timer is made from. (RSTs and SYNs that pass move nothing either.)
     #[test]
     fn wild_segments_do_not_move_the_resets(
@@ -445,7 +450,8 @@ fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     assert_eq!(closing.to_outside.unwrap().sequence, 100);
 }
 
-/// R3: who begins anew on a connection that it has forgotten, and is answered as new, is followed, as in Linux; the resets that close the
+/// INV-reset-number-exact: who begins anew on a connection that it has forgotten, and is answered
+/// as new, is followed, as in Linux; the resets that close the
 /// connection later are exact.
 #[test]
 fn a_connection_that_both_ends_begin_anew_is_followed() {
@@ -472,7 +478,7 @@ fn a_connection_that_both_ends_begin_anew_is_followed() {
     }
 }
 
-/// R3: and also who does so once more before the far end was heard.
+/// INV-reset-number-exact: and also who does so once more before the far end was heard.
 #[test]
 fn who_begins_anew_twice_is_followed_to_the_second_time() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
@@ -489,7 +495,8 @@ fn who_begins_anew_twice_is_followed_to_the_second_time() {
     }
 }
 
-/// R3: the connection's own handshake, sent again, takes nothing back; nor does an answer to a SYN that nobody sent.
+/// INV-reset-number-exact: the connection's own handshake, sent again, takes nothing back; nor does
+/// an answer to a SYN that nobody sent.
 #[test]
 fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     for (syn, answer) in [(CLIENT, C), (C + 99, C + 100), (C + 5000, C + 5002)] {
@@ -505,7 +512,8 @@ fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     }
 }
 
-/// R3: the latest SYN that begins a connection anew is remembered, however many others' do.
+/// INV-reset-number-exact: the latest SYN that begins a connection anew is remembered, however many
+/// others' do.
 #[test]
 fn every_flows_new_syn_is_remembered() {
     let state_after = |others: u16| {

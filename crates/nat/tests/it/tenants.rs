@@ -96,7 +96,7 @@ fn flow_counts_for_its_cells_tenant() {
     assert_eq!(table.share_of(VICTIM).0, 1);
 }
 
-/// D6: what is guaranteed of sockets, remotes, inside addresses and blocks.
+/// INV-accepted-edit-in-force: what is guaranteed of sockets, remotes, inside addresses and blocks.
 #[test]
 fn mappings_are_shared_like_flows() {
     let cone = PoolRules { mapping: Mapping::Independent, ..PoolRules::RFC };
@@ -132,7 +132,7 @@ fn mappings_are_shared_like_flows() {
     }
 }
 
-/// N-14, N10: a tenant's hold-down is not shorter for what others close.
+/// N-14, INV-hold-down-kept: a tenant's hold-down is not shorter for what others close.
 #[test]
 fn hold_down_outlasts_others_short_flows() {
     let mut table = shared(Settings { held: 64, ..Settings::replayable(0) });
@@ -158,7 +158,7 @@ fn datagram(tenant: Tenant, identification: u16) -> FragmentKey {
     FragmentKey { zone, source, destination, protocol: Protocol::UDP, identification }
 }
 
-/// F4: the oldest of the same tenant goes.
+/// INV-fragment-state-bounded: the oldest of the same tenant goes.
 #[test]
 fn first_fragments_give_way_within_their_tenant() {
     let mut fragments = Fragments::new(8, Duration::from_secs(30), Keys::replayable(0));
@@ -183,7 +183,8 @@ fn first_id() -> FlowId {
 }
 
 proptest! {
-    /// F4, against lists: each tenant has its newest, as many as it finds room for.
+    /// INV-fragment-state-bounded, against lists: each tenant has its newest, as many as it finds
+    /// room for.
     #[test]
     fn fragments_of_tenants_agree_with_lists(
         moves in proptest::collection::vec((0_u32..4, 0_u16..12, any::<bool>()), 0..120),

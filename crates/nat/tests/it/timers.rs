@@ -16,7 +16,8 @@ const C: u32 = CLIENT + 1;
 const S: u32 = SERVER + 1;
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-/// T5, around the boundary, for every state of every profile (N-15, T-13, T-15, T-21).
+/// INV-deadline-exact, around the boundary, for every state of every profile (N-15, T-13, T-15,
+/// T-21).
 #[test]
 fn a_flow_is_gone_at_the_instant_of_its_deadline() {
     type Prepare = fn(&mut World);
@@ -196,7 +197,8 @@ fn inbound_datagrams_refresh_only_if_set() {
     }
 }
 
-/// T-13: RSTs that do not count refresh nothing; T4: nor does what does not fit.
+/// T-13: RSTs that do not count refresh nothing; INV-clock-steps-harmless: nor does what does not
+/// fit.
 #[test]
 fn an_rst_refreshes_nothing() {
     let mut world = World::established();
@@ -209,7 +211,7 @@ fn an_rst_refreshes_nothing() {
     assert_eq!(world.table.flow(world.id).unwrap().last, before);
 }
 
-/// T5: nothing of a flow past its deadline works, swept or not.
+/// INV-deadline-exact: nothing of a flow past its deadline works, swept or not.
 #[test]
 fn a_flow_past_its_deadline_carries_nothing() {
     let mut world = World::established();
@@ -231,7 +233,8 @@ fn a_shorter_timer_takes_effect_at_once() {
     assert_eq!(world.expire(), [Cause::Reset]);
 }
 
-/// T4: a clock that steps back ends nothing early, keeps nothing longer, and changes no order.
+/// INV-clock-steps-harmless: a clock that steps back ends nothing early, keeps nothing longer, and
+/// changes no order.
 #[test]
 fn a_clock_that_steps_back_is_the_latest_one() {
     let mut world = World::established();
@@ -270,7 +273,7 @@ fn a_leap_ends_everything_in_one_sweep() {
     }
 }
 
-/// T7: a sweep does what it is allowed to and goes on next time, earliest first.
+/// INV-work-bounded: a sweep does what it is allowed to and goes on next time, earliest first.
 #[test]
 fn a_sweep_keeps_to_its_budget_and_its_order() {
     let mut table = FlowTable::new(Settings::replayable(0));

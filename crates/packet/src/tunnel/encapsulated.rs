@@ -33,7 +33,8 @@ pub struct Encapsulated {
 }
 
 impl Encapsulated {
-    /// Reads a packet of a tunnel; bytes behind the inner payload, such as padding of the frame, are no part of it (P3).
+    /// Reads a packet of a tunnel; bytes behind the inner payload, such as padding of the frame,
+    /// are no part of it (INV-trailer-ignored).
     ///
     /// Transport headers are not looked at: what [`decapsulate`](Self::decapsulate) gives goes through [`Headers::parse`] like any other
     /// packet.
@@ -98,7 +99,8 @@ impl Encapsulated {
     /// Writes the packet as IPv4 between source and destination `ends` into `buffer` and gives its length in bytes.
     ///
     /// `bytes` must be those that were parsed. The header has no options, identification 1 and no flags (W-10) unless the packet is a
-    /// fragment (RFC 7915 5.1.1); its time to live is the hop limit. Transport checksums come out as right or wrong as they were (W-20, W3).
+    /// fragment (RFC 7915 5.1.1); its time to live is the hop limit. Transport checksums come out
+    /// as right or wrong as they were (W-20, INV-wrong-checksum-stays-wrong).
     ///
     /// # Errors
     ///

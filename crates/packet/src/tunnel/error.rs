@@ -15,7 +15,7 @@ pub enum Untranslatable {
     Fragment,
     /// It is the first fragment of a UDP datagram without a checksum, and IPv6 wants one, which needs the whole (RFC 7915 4.5).
     UncheckedFragment,
-    /// It would be longer than 65,535 bytes (W8).
+    /// It would be longer than 65,535 bytes (INV-lengths-agree).
     TooLong,
     /// The bytes are fewer than the headers say: they belong to another packet.
     Truncated,

@@ -137,7 +137,8 @@ fn complete_udp(body: &mut [u8], headers: &Headers, addresses: u16) -> Result<()
     Ok(())
 }
 
-/// A computed checksum as it is written: in UDP, 0 means that there is none (W4).
+/// A computed checksum as it is written: in UDP, 0 means that there is none
+/// (INV-udp-zero-checksum).
 fn written(protocol: Protocol, checksum: u16) -> [u8; 2] {
     match checksum {
         0 if protocol == Protocol::UDP => [0xFF, 0xFF],

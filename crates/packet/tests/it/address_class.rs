@@ -25,7 +25,8 @@ fn slow(address: Ipv4Addr) -> AddressClass {
     fits.unwrap().2
 }
 
-/// P9: at both ends of every range, one before and one behind them, and through the whole space in steps.
+/// INV-special-addresses-refused: at both ends of every range, one before and one behind them, and
+/// through the whole space in steps.
 #[test]
 fn every_boundary_has_its_class() {
     let ends = RANGES

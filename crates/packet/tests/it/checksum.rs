@@ -4,7 +4,8 @@ use vnetem_packet::checksum::{add, difference, fold, pseudo_header, shift, sum, 
 use crate::packets::{cases, data, words};
 use crate::twin;
 
-/// W2, every case: all 2^32 pairs of a changed word and the sum of the rest, and with them all pairs of a checksum and a
+/// INV-checksum-update-exact, every case: all 2^32 pairs of a changed word and the sum of the rest,
+/// and with them all pairs of a checksum and a
 /// difference, against the sum of all that is covered.
 ///
 /// The only exception is the one that the documentation names: everything covered has become zero, which happens to no packet but

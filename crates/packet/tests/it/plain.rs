@@ -69,7 +69,8 @@ proptest! {
         }
     }
 
-    /// W1, W3, W4: the same bytes as the rewrite that knows every kind of packet.
+    /// INV-checksums-stay-right, INV-wrong-checksum-stays-wrong, INV-udp-zero-checksum: the same
+    /// bytes as the rewrite that knows every kind of packet.
     #[test]
     fn a_plain_packet_is_rewritten_as_any(
         packet in packet(),
@@ -98,7 +99,8 @@ proptest! {
     }
 }
 
-/// W4, T-30: a UDP checksum that becomes zero is written 0xFFFF, and one that is absent stays so; all values that a new port can have.
+/// INV-udp-zero-checksum, T-30: a UDP checksum that becomes zero is written 0xFFFF, and one that is
+/// absent stays so; all values that a new port can have.
 #[test]
 fn every_port_gives_the_checksum_that_any_rewrite_gives() {
     for with_checksum in [true, false] {

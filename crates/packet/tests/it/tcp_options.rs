@@ -70,7 +70,8 @@ fn every_maximum_segment_size_of_a_syn_is_clamped_and_no_other_segment_is_touche
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// P1: any bytes for options; what a parser that is not ours reads up to its first complaint, we read too.
+    /// INV-any-bytes-safe: any bytes for options; what a parser that is not ours reads up to its
+    /// first complaint, we read too.
     #[test]
     fn options_are_read_as_etherparse_does(options in prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..=40)) {
         let options = padded(options);
@@ -89,7 +90,8 @@ proptest! {
         }
     }
 
-    /// W5, T-36: only the value and the checksum change, and a wrong checksum stays wrong by the same amount (W3).
+    /// INV-only-needed-bytes-change, T-36: only the value and the checksum change, and a wrong
+    /// checksum stays wrong by the same amount (INV-wrong-checksum-stays-wrong).
     #[test]
     fn clamping_changes_the_values_and_the_checksum_only(
         options in prop::collection::vec(prop_oneof![Just(1u8), 2u8..5, any::<u8>()], 0..=40), limit: u16, wrong: u16,

@@ -305,7 +305,8 @@ fn a_packet_with_options_does_not_enter() {
     assert_eq!(refused, Err(Untranslatable::Options));
 }
 
-/// E6: a payload that IPv6 would read as further headers stays outside, so that no caller writes headers of its own into the tunnel.
+/// INV-identity-not-forged: a payload that IPv6 would read as further headers stays outside, so
+/// that no caller writes headers of its own into the tunnel.
 #[test]
 fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
     let of = |protocol| {
@@ -318,7 +319,8 @@ fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
     assert_eq!(refused.collect::<Vec<_>>(), EXTENSION_HEADERS);
 }
 
-/// U-16, F6: the pieces of a datagram, each carried by itself, are a datagram with a right checksum on either side.
+/// U-16, INV-fragment-checksum-right: the pieces of a datagram, each carried by itself, are a
+/// datagram with a right checksum on either side.
 #[test]
 fn fragments_are_whole_again_on_either_side() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: (0..100).collect() };
@@ -356,7 +358,8 @@ fn fragments_are_refused_where_they_are_not_carried() {
     assert_eq!(carried.collect::<Vec<_>>(), [Some(Untranslatable::UncheckedFragment), None]);
 }
 
-/// W8: what would not fit its length field is refused, and the longest that fits is carried.
+/// INV-lengths-agree: what would not fit its length field is refused, and the longest that fits is
+/// carried.
 #[test]
 fn a_packet_that_would_grow_too_long_does_not_enter() {
     let of = |length: usize| {
@@ -463,7 +466,8 @@ fn what_is_no_tunnel_is_told_why() {
     assert_eq!(names.len(), 11 + Untranslatable::ALL.len());
 }
 
-/// W4: a UDP datagram that comes over IPv6 without a checksum (RFC 6935) has none in IPv4 either.
+/// INV-udp-zero-checksum: a UDP datagram that comes over IPv6 without a checksum (RFC 6935) has
+/// none in IPv4 either.
 #[test]
 fn an_absent_checksum_is_not_invented_on_the_way_back() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![7; 9] };
@@ -473,7 +477,8 @@ fn an_absent_checksum_is_not_invented_on_the_way_back() {
     assert_eq!(word_at(&there_and_back(&wire), 26), 0);
 }
 
-/// P3: an Ethernet frame may be padded, and outer headers may have options; neither is part of the packet.
+/// INV-trailer-ignored: an Ethernet frame may be padded, and outer headers may have options;
+/// neither is part of the packet.
 #[test]
 fn padding_of_the_frame_is_no_part_of_the_packet() {
     let packet = syn("50.1.2.1").bytes();
@@ -510,14 +515,16 @@ proptest! {
         }
     }
 
-    /// W-20, W-09, W-19, W1: as built from scratch, each checksum computed over all that it covers.
+    /// W-20, W-09, W-19, INV-checksums-stay-right: as built from scratch, each checksum computed
+    /// over all that it covers.
     #[test]
     fn a_packet_comes_out_as_if_built_from_scratch(packet in packet_of(carried()), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         prop_assert_eq!(encapsulated(&tunnel, &packet.bytes()).unwrap(), built(&tunnel, &packet));
     }
 
-    /// W6, W-20: addresses, ports and payload come back, and checksums are right again.
+    /// INV-tunnel-round-trip, W-20: addresses, ports and payload come back, and checksums are right
+    /// again.
     #[test]
     fn six_to_four_undoes_four_to_six(packet in packet_of(prop_oneof![4 => tcp(), 2 => udp(), 1 => carried()]), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
@@ -533,7 +540,7 @@ proptest! {
         prop_assert_eq!(plain, expected.bytes());
     }
 
-    /// W3: an error is never hidden, in either direction.
+    /// INV-wrong-checksum-stays-wrong: an error is never hidden, in either direction.
     #[test]
     fn a_wrong_checksum_stays_wrong_through_the_tunnel(body in prop_oneof![tcp(), udp()], error in 1..0xFFFF_u16, tunnel in tunnels()) {
         let packet = Packet::new("10.1.1.1", "50.1.2.1", body);
@@ -554,7 +561,8 @@ proptest! {
         prop_assert_ne!(off, 0xFFFF);
     }
 
-    /// P1, P5: any bytes, and any damage to a good packet, is refused or read; what is read can be written, and the door takes or refuses it.
+    /// INV-any-bytes-safe, INV-no-read-past-end: any bytes, and any damage to a good packet, is
+    /// refused or read; what is read can be written, and the door takes or refuses it.
     #[test]
     fn no_bytes_break_the_tunnel(packet in packet_of(carried()), tunnel in tunnels(), cut: Index, damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4), bare in prop::collection::vec(any::<u8>(), 0..200)) {
         let packet = Packet { options: Vec::new(), ..packet };

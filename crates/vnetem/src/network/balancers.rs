@@ -303,7 +303,8 @@ impl Network {
         self.edit_balancer(id, |balancer| balancer.rule = rule)
     }
 
-    /// Puts an interface into the pool of a load balancer; in it already, nothing changes (D4). Beyond a
+    /// Puts an interface into the pool of a load balancer; in it already, nothing changes
+    /// (INV-edits-idempotent). Beyond a
     /// step of the table each member gives half of its ports back, and the flows behind these are lost
     /// without a word (N-19, N-28).
     ///
@@ -330,7 +331,8 @@ impl Network {
         })
     }
 
-    /// Takes an interface out of the pool of a load balancer; its flows are ended. Not in it, nothing changes (D4).
+    /// Takes an interface out of the pool of a load balancer; its flows are ended. Not in it,
+    /// nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///

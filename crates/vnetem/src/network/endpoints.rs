@@ -38,7 +38,8 @@ pub enum ProvisioningState {
 }
 
 impl Network {
-    /// Enables the endpoint of a service on a subnet, under the service's own name; enabling it again replaces its scope (E7, S-03).
+    /// Enables the endpoint of a service on a subnet, under the service's own name; enabling it
+    /// again replaces its scope (INV-toggle-idempotent, S-03).
     ///
     /// # Errors
     ///
@@ -99,11 +100,13 @@ impl Network {
         Ok(())
     }
 
-    /// Disables the endpoint of a service on a subnet; if it is not enabled nothing changes (D4).
+    /// Disables the endpoint of a service on a subnet; if it is not enabled nothing changes
+    /// (INV-edits-idempotent).
     ///
     /// # Errors
     ///
-    /// The subnet or the service does not exist, or an endpoint policy is attached to the endpoint (D5).
+    /// The subnet or the service does not exist, or an endpoint policy is attached to the endpoint
+    /// (INV-used-object-kept).
     pub fn disable_endpoint(&mut self, id: SubnetId, service: ServiceId) -> Result<(), EditError> {
         self.subnet(id)?;
         self.service(service)?;

@@ -82,7 +82,8 @@ impl Network {
         Ok(())
     }
 
-    /// Peers two virtual networks with each other; peering them again changes nothing (D4).
+    /// Peers two virtual networks with each other; peering them again changes nothing
+    /// (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -102,7 +103,8 @@ impl Network {
         Ok(())
     }
 
-    /// Ends the peering of two virtual networks; without one nothing changes (D4).
+    /// Ends the peering of two virtual networks; without one nothing changes
+    /// (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -274,7 +276,8 @@ impl Network {
         Ok(())
     }
 
-    /// Declares a network interface: a host whose packets must carry its own address, unless it forwards (P8, R-24).
+    /// Declares a network interface: a host whose packets must carry its own address, unless it
+    /// forwards (INV-spoofed-source-dropped, R-24).
     ///
     /// # Errors
     ///

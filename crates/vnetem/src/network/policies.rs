@@ -113,7 +113,7 @@ impl Network {
         Ok(())
     }
 
-    /// Detaches a policy; where it is not attached nothing changes (D4).
+    /// Detaches a policy; where it is not attached nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Network {
         Ok(())
     }
 
-    /// D5: an endpoint with policies cannot be taken away from under them.
+    /// INV-used-object-kept: an endpoint with policies cannot be taken away from under them.
     pub(super) fn check_no_policies(
         &self,
         subnet: SubnetId,

@@ -95,7 +95,8 @@ impl Network {
         self.replace_resource(id, changed)
     }
 
-    /// Replaces the rules of a resource as a whole (D1). Live flows are judged again and their mark changes; they are not closed.
+    /// Replaces the rules of a resource as a whole (INV-group-replaced-whole). Live flows are
+    /// judged again and their mark changes; they are not closed.
     ///
     /// # Errors
     ///

@@ -42,7 +42,7 @@ impl Network {
         check::next_hop(next_hop, own, peers)
     }
 
-    /// Removes a user-defined route; without one nothing changes (D4).
+    /// Removes a user-defined route; without one nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Network {
         Ok(())
     }
 
-    /// Removes the route for a service tag; without one nothing changes (D4).
+    /// Removes the route for a service tag; without one nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///

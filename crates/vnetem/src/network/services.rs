@@ -109,7 +109,8 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the prefixes of a service; only flows whose decision changes will be closed (E9, U-02).
+    /// Replaces the prefixes of a service; only flows whose decision changes will be closed
+    /// (INV-prefix-change-exact, U-02).
     ///
     /// # Errors
     ///

@@ -102,7 +102,8 @@ impl Network {
         Ok(())
     }
 
-    /// Ends the connection of a site to a virtual network; without one nothing changes (D4).
+    /// Ends the connection of a site to a virtual network; without one nothing changes
+    /// (INV-edits-idempotent).
     ///
     /// # Errors
     ///

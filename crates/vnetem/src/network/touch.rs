@@ -1,4 +1,5 @@
-//! Which cells a change touches, found by comparing the old snapshot with the new one: their flows are judged again (R1, P-21).
+//! Which cells a change touches, found by comparing the old snapshot with the new one: their flows
+//! are judged again (INV-toggle-ends-exact-set, P-21).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +86,8 @@ impl Network {
         }
     }
 
-    /// E9, U-02: a change of prefixes concerns flows to that service, and flows to addresses that were nobody's before.
+    /// INV-prefix-change-exact, U-02: a change of prefixes concerns flows to that service, and
+    /// flows to addresses that were nobody's before.
     pub(super) fn touch_services(
         &self,
         old: &Snapshot,

@@ -25,7 +25,8 @@ impl DataPlane {
     }
 
     /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
-    /// old path (R3). Where there is no room for their resets the flow stays as it is, stale, until
+    /// old path (INV-reset-number-exact). Where there is no room for their resets the flow stays as
+    /// it is, stale, until
     /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
     pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
         if self.outbox.may_close() {
@@ -41,7 +42,8 @@ impl DataPlane {
         }
     }
 
-    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that (T5).
+    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that
+    /// (INV-deadline-exact).
     #[inline]
     fn runs_out(&mut self, id: FlowId) -> bool {
         // Nobody's time has come: no flow need be looked at.

@@ -30,7 +30,7 @@ pub(super) struct Realms {
     nics: Vec<Option<u32>>,
     /// The subnet of each private endpoint.
     private: BTreeMap<PrivateEndpointId, u32>,
-    /// Peerings and gateways, also those that are no more (R7).
+    /// Peerings and gateways, also those that are no more (INV-tombstone-answers).
     joints: BTreeSet<(Node, Node)>,
 }
 

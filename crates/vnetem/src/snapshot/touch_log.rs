@@ -42,7 +42,8 @@ impl TouchLog {
 mod tests {
     use super::*;
 
-    /// C4: who lags by no more than the log is long is told of each generation behind its own, oldest first; who lags by more, of none.
+    /// INV-accepted-edit-in-force: who lags by no more than the log is long is told of each
+    /// generation behind its own, oldest first; who lags by more, of none.
     #[test]
     fn a_log_tells_of_the_last_64_generations() {
         let mut log = TouchLog::default();

@@ -37,7 +37,8 @@ fn world() -> World {
     World { network, alpha, beta, web, office, storage }
 }
 
-/// C2, C6, R-21: every kind of wrong edit, the words in which it is refused, and that nothing has changed afterwards; among them that an
+/// INV-failed-edit-changes-nothing, INV-contradiction-refused, R-21: every kind of wrong edit, the
+/// words in which it is refused, and that nothing has changed afterwards; among them that an
 /// address would be of two services.
 #[test]
 fn a_refused_edit_names_both_parts_and_changes_nothing() {
@@ -206,7 +207,8 @@ fn a_refused_edit_names_both_parts_and_changes_nothing() {
     }
 }
 
-/// C2, D3: a bulk edit that fails at its k-th item has done none of the others.
+/// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item has done none of the
+/// others.
 #[test]
 fn a_bulk_edit_is_whole_or_not_at_all() {
     for failing in 0..4 {
@@ -236,7 +238,8 @@ fn thirty_one_services_fit_and_no_more() {
     assert_eq!(error.to_string(), "there can be at most 31 services");
 }
 
-/// D4, E7: doing a thing twice is doing it once; undoing what is not there is no error.
+/// INV-edits-idempotent, INV-toggle-idempotent: doing a thing twice is doing it once; undoing what
+/// is not there is no error.
 #[test]
 fn adding_and_deleting_are_idempotent() {
     let mut world = world();
@@ -397,7 +400,8 @@ fn system_routes_override_longer_bgp_routes() {
     );
 }
 
-/// D6: a call that returned success is in the very next snapshot, and nothing else makes a new one.
+/// INV-accepted-edit-in-force: a call that returned success is in the very next snapshot, and
+/// nothing else makes a new one.
 #[test]
 fn a_commit_makes_a_generation_only_if_something_changed() {
     let mut world = world();

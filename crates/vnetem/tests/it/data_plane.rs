@@ -47,7 +47,7 @@ impl World {
         let before = packet.clone();
         let traced = self.plane.trace(self.now, edge, &packet).verdict;
         let verdict = self.plane.process(self.now, edge, &mut packet);
-        assert_eq!(traced, verdict, "O5: the trace is what happens");
+        assert_eq!(traced, verdict, "INV-trace-equals-verdict: the trace is what happens");
         let fate = verdict.fate;
         if !matches!(fate, Fate::Forward(_)) {
             assert_eq!(packet, before, "only a forwarded packet's bytes change");
@@ -56,7 +56,7 @@ impl World {
         (fate, packet)
     }
 
-    /// O1, O2, O3 after every step.
+    /// INV-packets-conserved, INV-one-cause-per-drop, INV-flows-conserved after every step.
     fn check_accounts(&self) {
         let c = self.plane.counters();
         let (queued, queued_bytes) = self.plane.queued();
@@ -162,7 +162,8 @@ fn reset_of(made: &Transmit) -> (u32, u32) {
     }
 }
 
-/// S-17, S-18, R1, R3, U-01: both ends are reset with the exact sequence; the internet connection and UDP to the service live on.
+/// S-17, S-18, INV-toggle-ends-exact-set, INV-reset-number-exact, U-01: both ends are reset with
+/// the exact sequence; the internet connection and UDP to the service live on.
 #[test]
 fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
     let mut world = World::new(Settings::replayable(0));
@@ -195,13 +196,14 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
     let (fate, _) = world.send(service, tcp(end(ACCOUNT), public, "A", 9001, 1001));
     assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched));
     assert_eq!(world.made().len(), 2);
-    // R7: later segments are answered with a reset that is exact by construction, and never delivered.
+    // INV-tombstone-answers: later segments are answered with a reset that is exact by
+    // construction, and never delivered.
     let (fate, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
     assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
     let made = world.made();
     assert_eq!((made.len(), made[0].to), (1, world.vm()));
     assert_eq!(reset_of(&made[0]).0, 9001);
-    // R2: never in answer to a reset.
+    // INV-resets-bounded: never in answer to a reset.
     world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "RA", 1001, 9001));
     assert!(world.made().is_empty());
 }
@@ -226,7 +228,7 @@ fn closing_modes_say_who_is_told() {
     }
 }
 
-/// E7: there and back with no packet between leaves every flow as it was.
+/// INV-toggle-idempotent: there and back with no packet between leaves every flow as it was.
 #[test]
 fn enabling_and_disabling_with_no_traffic_between_closes_nothing() {
     let mut world = World::new(Settings::replayable(0));
@@ -270,7 +272,8 @@ fn skipped_generations_are_caught_up_with() {
     }
 }
 
-/// E9, U-02: a prefix that joins or leaves an enabled service switches exactly the flows to it.
+/// INV-prefix-change-exact, U-02: a prefix that joins or leaves an enabled service switches exactly
+/// the flows to it.
 #[test]
 fn a_change_of_prefixes_switches_exactly_their_flows() {
     let mut world = World::new(Settings::replayable(0));
@@ -292,7 +295,8 @@ fn a_change_of_prefixes_switches_exactly_their_flows() {
     world.forwarded(world.vm(), tcp(end("10.0.0.4:3"), end("8.8.8.8:443"), "A", 1001, 9001));
 }
 
-/// E9, C-06: so does a prefix that moves out of the scope of an endpoint, into another region.
+/// INV-prefix-change-exact, C-06: so does a prefix that moves out of the scope of an endpoint, into
+/// another region.
 #[test]
 fn a_change_of_regions_switches_exactly_their_flows() {
     let mut world = World::new(Settings::replayable(0));
@@ -315,7 +319,7 @@ fn a_change_of_regions_switches_exactly_their_flows() {
     assert_eq!(world.closed(), [(end("10.0.0.4:1"), Cause::SourceSwitched)]);
 }
 
-/// O5: a segment without place in its connection, foreseen by the trace, too.
+/// INV-trace-equals-verdict: a segment without place in its connection, foreseen by the trace, too.
 #[test]
 fn a_segment_that_does_not_fit_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
@@ -324,7 +328,8 @@ fn a_segment_that_does_not_fit_is_dropped() {
     assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
 }
 
-/// E9: where no endpoint is enabled, a tag update closes nothing, though the packets now leave by the service's edge.
+/// INV-prefix-change-exact: where no endpoint is enabled, a tag update closes nothing, though the
+/// packets now leave by the service's edge.
 #[test]
 fn a_tag_update_without_an_endpoint_closes_nothing() {
     let mut world = World::new(Settings::replayable(0));
@@ -368,7 +373,8 @@ fn rules(default: DefaultAction) -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, default)
 }
 
-/// S-06, S-16, A4, D1: what the service is told follows the rules of the moment, without closing the flow.
+/// S-06, S-16, INV-endpoint-voids-ip-rule, INV-group-replaced-whole: what the service is told
+/// follows the rules of the moment, without closing the flow.
 #[test]
 fn marks_follow_the_rules_and_flows_stay_open() {
     let mut world = World::new(Settings::replayable(0));
@@ -426,7 +432,8 @@ fn deny_modes_deliver_reset_or_drop() {
     }
 }
 
-/// P8, P9, R-24, E6: who may send what from where.
+/// INV-spoofed-source-dropped, INV-special-addresses-refused, R-24, INV-identity-not-forged: who
+/// may send what from where.
 #[test]
 fn sources_that_cannot_be_are_dropped() {
     let mut world = World::new(Settings::replayable(0));
@@ -508,7 +515,8 @@ fn an_answer_by_another_edge_is_dropped() {
     world.forwarded(service, answer());
 }
 
-/// E10, N4: nor does whoever opened a flow go on by another edge.
+/// INV-reply-needs-flow, INV-reply-reaches-initiator: nor does whoever opened a flow go on by
+/// another edge.
 #[test]
 fn an_opener_stays_at_its_edge() {
     let mut world = World::new(Settings::replayable(0));
@@ -522,7 +530,8 @@ fn an_opener_stays_at_its_edge() {
     world.forwarded(Edge::Internet, question());
 }
 
-/// P10, T-26: nothing is forwarded with a time to live that is over; the sender is told once, from its gateway, and no flow is made.
+/// INV-last-hop-ends, T-26: nothing is forwarded with a time to live that is over; the sender is
+/// told once, from its gateway, and no flow is made.
 #[test]
 fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     let mut world = World::new(Settings::replayable(0));
@@ -542,7 +551,8 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     assert_eq!(world.plane.flow_counters().opened, 0);
 }
 
-/// T8: one call closes a bounded number of flows, so that other packets need not wait until all are closed.
+/// INV-toggle-stalls-nobody: one call closes a bounded number of flows, so that other packets need
+/// not wait until all are closed.
 #[test]
 fn one_call_closes_a_bounded_number_of_flows() {
     let mut world = World::new(Settings::replayable(0));
@@ -562,7 +572,8 @@ fn one_call_closes_a_bounded_number_of_flows() {
     }
 }
 
-/// T9: a queue that nobody empties is bounded, and what found no room is counted.
+/// INV-untaken-output-bounded: a queue that nobody empties is bounded, and what found no room is
+/// counted.
 #[test]
 fn a_full_queue_drops_and_counts() {
     let mut world = World::new(Settings { queue: 3, events: 2, ..Settings::replayable(0) });
@@ -588,7 +599,7 @@ fn a_full_queue_drops_and_counts() {
     assert_eq!(world.made().len(), 3);
 }
 
-/// T4: a clock that steps back ends nothing early and brings nothing back.
+/// INV-clock-steps-harmless: a clock that steps back ends nothing early and brings nothing back.
 #[test]
 fn a_clock_that_steps_back_counts_as_standing_still() {
     let mut world = World::new(Settings::replayable(0));
@@ -611,7 +622,8 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
     assert_eq!(reset_of(&world.made()[0]).0, 9001);
 }
 
-/// I1, S-05: two networks with the same addresses, hosts, ports and remotes never meet, with and without endpoints.
+/// INV-networks-isolated, S-05: two networks with the same addresses, hosts, ports and remotes
+/// never meet, with and without endpoints.
 #[test]
 fn overlapping_networks_never_meet() {
     let mut world = World::new(Settings::replayable(0));
@@ -633,7 +645,8 @@ fn overlapping_networks_never_meet() {
     assert_eq!(told, [Edge::Subnet(other), theirs]);
 }
 
-/// A removed subnet's connections are closed, and late answers still carry its identity (A7, I5).
+/// A removed subnet's connections are closed, and late answers still carry its identity
+/// (INV-deleted-subnet-admits-none, INV-deleted-network-gone).
 #[test]
 fn a_removed_subnet_closes_its_connections() {
     let mut world = World::new(Settings::replayable(0));

@@ -58,7 +58,8 @@ fn open() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
 }
 
-/// S-36, P8: hosts of a site talk with the networks that it is connected to and, behind its own address, with everybody else; another's
+/// S-36, INV-spoofed-source-dropped: hosts of a site talk with the networks that it is connected to
+/// and, behind its own address, with everybody else; another's
 /// address is nobody's there.
 #[test]
 fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one() {
@@ -81,7 +82,8 @@ fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one(
     assert_eq!(unknown, DropReason::UnknownEdge);
 }
 
-/// R1: a change of a network touches the flows of the sites that it is connected to, which close where their far end has another edge now.
+/// INV-toggle-ends-exact-set: a change of a network touches the flows of the sites that it is
+/// connected to, which close where their far end has another edge now.
 #[test]
 fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
     let World { mut network, alpha, web, .. } = world();
@@ -96,7 +98,8 @@ fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
     talk(&mut plane, site, "192.168.1.7:50002", Edge::Nic(nic), "10.0.0.4:443");
 }
 
-/// S-38, R1: a peering's addresses are for services, and what was open under them ends with them; the rest of the site goes on.
+/// S-38, INV-toggle-ends-exact-set: a peering's addresses are for services, and what was open under
+/// them ends with them; the rest of the site goes on.
 #[test]
 fn what_was_open_under_a_peering_ends_with_its_addresses() {
     let World { mut network, alpha, storage, .. } = world();
@@ -177,7 +180,11 @@ fn inside_the_region_the_private_source_reaches_the_service() {
     let subnet = Edge::Subnet(web);
     talk(&mut plane, subnet, "10.0.0.4:50001", outside, ACCOUNT);
     network.set_same_region_path(storage, true).unwrap();
-    assert_eq!(told(&mut plane, &mut network), [subnet, outside], "R1: what was open");
+    assert_eq!(
+        told(&mut plane, &mut network),
+        [subnet, outside],
+        "INV-toggle-ends-exact-set: what was open"
+    );
     let source = talk(&mut plane, subnet, "10.0.0.4:50001", inside, ACCOUNT);
     assert_eq!(source, "10.0.0.4:50001");
     let source = talk(&mut plane, subnet, "10.0.0.4:50001", outside, "52.239.2.9:443");
@@ -224,7 +231,7 @@ fn a_front_end_answers_in_the_words_of_its_resource() {
     assert_eq!(snapshot.answer(ResourceId(99), Refusal::AddressNotListed, client), None);
 }
 
-/// P8: an address between the lowest and the highest of ours is anybody's.
+/// INV-spoofed-source-dropped: an address between the lowest and the highest of ours is anybody's.
 #[test]
 fn an_address_between_two_of_ours_is_anybodys() {
     let World { mut network, web, .. } = world();

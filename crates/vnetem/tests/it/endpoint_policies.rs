@@ -115,7 +115,7 @@ fn a_policy_wants_endpoint_region_and_room() {
     assert_eq!(said(w.network.attach_policy(w.web, w.storage, logs)), elsewhere);
     w.network.place_vnet(w.alpha, place("West Europe")).unwrap();
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()));
-    assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "D4");
+    assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "INV-edits-idempotent");
     assert_eq!(said(w.network.place_vnet(w.alpha, place("eastus"))), elsewhere);
     assert_eq!(
         said(w.network.disable_endpoint(w.web, w.storage)),

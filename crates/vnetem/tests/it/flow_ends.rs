@@ -92,7 +92,8 @@ fn unsolicited_syns_wait_by_due_time() {
     assert_eq!(world.plane.poll_timeout(), None);
 }
 
-/// O6: whatever ends a flow, its last event says so once, with the state that it had.
+/// INV-events-in-order: whatever ends a flow, its last event says so once, with the state that it
+/// had.
 #[test]
 fn every_flow_ends_once_in_events() {
     let mut world = World::new();
@@ -143,7 +144,7 @@ fn every_flow_ends_once_in_events() {
         assert_eq!(of[&inside], [opened(State::SynSent), half_open], "{inside}");
     }
     let counters = world.plane.flow_counters();
-    assert_eq!((counters.opened, counters.total_ended()), (24, 24), "O3");
+    assert_eq!((counters.opened, counters.total_ended()), (24, 24), "INV-flows-conserved");
 }
 
 /// An ICMP error about a packet from the public side, as the far end or a router there writes it.

@@ -181,7 +181,8 @@ fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
     assert!(forwarded(w.out("10.0.0.5:50001", "9.9.9.9:443", "A").0));
 }
 
-/// F4, R7: what is left of a datagram does not follow its first fragment once the flow is closed, although its tombstone stands.
+/// INV-fragment-state-bounded, INV-tombstone-answers: what is left of a datagram does not follow
+/// its first fragment once the flow is closed, although its tombstone stands.
 #[test]
 fn a_later_fragment_ends_with_its_flow() {
     let mut w = world();
@@ -226,7 +227,8 @@ fn a_later_fragment_follows_no_other_datagram() {
     assert!(forwarded(w.send(vm, &later).0));
 }
 
-/// W9, T-22: an ICMP error goes to the sender of the packet that it quotes, whoever else it names as its own destination.
+/// INV-icmp-quote-translated, T-22: an ICMP error goes to the sender of the packet that it quotes,
+/// whoever else it names as its own destination.
 #[test]
 fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
     let mut w = world();
@@ -238,7 +240,8 @@ fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
     assert_eq!(fate, Fate::Drop(DropReason::QuoteUnknown));
 }
 
-/// R7: an ICMP error about a closed flow goes nowhere, although its tombstone stands.
+/// INV-tombstone-answers: an ICMP error about a closed flow goes nowhere, although its tombstone
+/// stands.
 #[test]
 fn an_icmp_error_ends_with_its_flow() {
     let mut w = world();
@@ -251,7 +254,8 @@ fn an_icmp_error_ends_with_its_flow() {
     assert_eq!(w.send(Edge::Internet, &error).0, Fate::Drop(DropReason::QuoteUnknown));
 }
 
-/// E10: numbers that no subnet and no service has are nobody's, however near they are to those of others.
+/// INV-reply-needs-flow: numbers that no subnet and no service has are nobody's, however near they
+/// are to those of others.
 #[test]
 fn an_edge_that_is_nobodys_carries_nobodys_packets() {
     let mut w = world();

@@ -114,7 +114,7 @@ fn closing_tells_an_opener_outside() {
             let Transport::Tcp(segment) = headers.transport else { panic!() };
             assert!(segment.flags.contains(TcpFlags::RST));
         }
-        // R7: so with who is answered later.
+        // INV-tombstone-answers: so with who is answered later.
         for (edge, answered) in [
             (Edge::Internet, closing != Closing::Silent),
             (Edge::Nic(world.vm), closing == Closing::Both),
@@ -190,7 +190,8 @@ fn answers_elsewhere_belong_to_their_connection() {
     assert_eq!(edges, [Edge::Nic(world.vm), Edge::Internet]);
 }
 
-/// R-30, P-10, P10, T-27: whoever guards the next hop judges the answer, and it goes by that link.
+/// R-30, P-10, INV-last-hop-ends, T-27: whoever guards the next hop judges the answer, and it goes
+/// by that link.
 #[test]
 fn answers_elsewhere_meet_the_next_hop() {
     let mtu = Mtu { public: 60, private: 1500 };

@@ -64,7 +64,10 @@ impl World {
         let Fate::Forward(forward) = self.process(edge, &mut packet) else {
             panic!("not forwarded");
         };
-        assert!(Checksums::of(&packet, &Headers::parse(&packet).unwrap()).none_wrong(), "W1");
+        assert!(
+            Checksums::of(&packet, &Headers::parse(&packet).unwrap()).none_wrong(),
+            "INV-checksums-stay-right"
+        );
         (forward.to, packet)
     }
 
@@ -105,7 +108,8 @@ impl World {
     }
 }
 
-/// T-33, W1, O5: both ends are rewritten at once, the sender is seen under its public end, and the time to live falls by one.
+/// T-33, INV-checksums-stay-right, INV-trace-equals-verdict: both ends are rewritten at once, the
+/// sender is seen under its public end, and the time to live falls by one.
 #[test]
 fn t_33_a_datagram_turns_round_and_its_answer_too() {
     let mut world = World::new(OPEN);
@@ -116,7 +120,7 @@ fn t_33_a_datagram_turns_round_and_its_answer_too() {
         let Fate::Forward(forward) = world.process(a, &mut packet) else { panic!() };
         assert_eq!((forward.to, forward.source), (b, SourceMode::Translated(public_a)), "{round}");
         let headers = Headers::parse(&packet).unwrap();
-        assert!(Checksums::of(&packet, &headers).none_wrong(), "W1");
+        assert!(Checksums::of(&packet, &headers).none_wrong(), "INV-checksums-stay-right");
         assert_eq!((headers.tuple().source, headers.tuple().destination), (public_a, end(B)));
         assert_eq!((headers.ttl, &packet[28..]), (63, &b"hello"[..]));
         let (to, packet) = world.forward(b, datagram(end(B), public_a, b"and you"));
@@ -299,7 +303,8 @@ fn t_33_fragments_turn_round() {
     assert_eq!(joined, expected[20..], "joined they are what the whole datagram is");
 }
 
-/// T-33, R3, R8, S-17: what closes one of the two flows closes both, and each host hears of it once, with the number that it expects.
+/// T-33, INV-reset-number-exact, INV-both-halves-end, S-17: what closes one of the two flows closes
+/// both, and each host hears of it once, with the number that it expects.
 #[test]
 fn t_33_a_change_closes_both_flows_and_tells_each_host_once() {
     for which in [0, 1] {
@@ -358,7 +363,7 @@ fn t_33_the_rule_taken_away_ends_what_turned_round() {
     assert_eq!(world.drop(a, datagram(end(A), public_b, b"x")), DropReason::Hairpin);
 }
 
-/// T-33, T1: with room for one flow the first stands and the second does not.
+/// T-33, INV-memory-bounded: with room for one flow the first stands and the second does not.
 #[test]
 fn t_33_a_full_table_turns_nothing_round() {
     let mut settings = Settings::replayable(0);
@@ -395,7 +400,8 @@ fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
     }
 }
 
-/// T-33, O6: what a host sends to its own public end turns round into nothing, and its one flow closes once.
+/// T-33, INV-events-in-order: what a host sends to its own public end turns round into nothing, and
+/// its one flow closes once.
 #[test]
 fn t_33_a_flow_to_its_own_public_end_closes_once() {
     let mut world = World::new(OPEN);
@@ -417,7 +423,8 @@ fn t_33_a_flow_to_its_own_public_end_closes_once() {
     assert_eq!(closed.len(), 2, "{closed:?}: the datagrams and the connection, each once");
 }
 
-/// T-33, O5, R9: a trace of a full table knows that closed flows give way.
+/// T-33, INV-trace-equals-verdict, INV-syn-opens-anew: a trace of a full table knows that closed
+/// flows give way.
 #[test]
 fn t_33_a_trace_knows_that_closed_flows_give_way() {
     let mut settings = Settings::replayable(0);

@@ -261,7 +261,8 @@ fn n_15_idle_timeouts_are_4_to_120_minutes() {
     assert_eq!(longest.udp_two_way, Duration::from_secs(240));
 }
 
-/// D5, C6: a public address has one owner, and what is used is not removed.
+/// INV-used-object-kept, INV-contradiction-refused: a public address has one owner, and what is
+/// used is not removed.
 #[test]
 fn public_addresses_have_one_owner_and_members_stay() {
     let World { mut network, alpha, balancer, nics } = world(&[ONE], 2);

@@ -76,12 +76,13 @@ pub(crate) fn fragments(whole: &[u8], first: usize, identification: u16) -> [Vec
     })
 }
 
-/// What becomes of a packet, which is what its trace says (O5) and is counted once (O1); unless it goes on, its bytes stay as they are.
+/// What becomes of a packet, which is what its trace says (INV-trace-equals-verdict) and is counted
+/// once (INV-packets-conserved); unless it goes on, its bytes stay as they are.
 pub(crate) fn process(plane: &mut DataPlane, now: Time, edge: Edge, packet: &mut [u8]) -> Fate {
     let before = packet.to_vec();
     let traced = plane.trace(now, edge, packet).verdict;
     let verdict = plane.process(now, edge, packet);
-    assert_eq!(traced, verdict, "O5: the trace is what happens");
+    assert_eq!(traced, verdict, "INV-trace-equals-verdict: the trace is what happens");
     if !matches!(verdict.fate, Fate::Forward(_)) {
         assert_eq!(before, packet, "only a forwarded packet's bytes change");
     }
@@ -89,6 +90,10 @@ pub(crate) fn process(plane: &mut DataPlane, now: Time, edge: Edge, packet: &mut
     let ends = counters.forwarded.packets + counters.transmitted.packets;
     let ends = ends + counters.denied.packets + counters.dropped.packets;
     let queued = plane.queued().0 as u64;
-    assert_eq!(counters.received.packets + counters.generated.packets, ends + queued, "O1");
+    assert_eq!(
+        counters.received.packets + counters.generated.packets,
+        ends + queued,
+        "INV-packets-conserved"
+    );
     verdict.fate
 }

@@ -185,7 +185,7 @@ fn r_12_next_hops_of_user_routes() {
     assert_eq!(peering, "there is no user route by peering to vnet#1");
     let public = set(network, NextHop::VirtualAppliance(ip("8.8.8.8"))).unwrap_err();
     assert_eq!(public, "next hop 8.8.8.8: an appliance needs a private address");
-    // What a route leads to cannot be taken away under it (D5).
+    // What a route leads to cannot be taken away under it (INV-used-object-kept).
     assert_eq!(set(network, gateway), Ok(()));
     let used = "the connection to site office is used by a route of subnet web";
     assert_eq!(network.disconnect(alpha, office).unwrap_err().to_string(), used);

@@ -30,7 +30,8 @@ fn ports(settings: Settings) -> Vec<u16> {
     (1..=100).map(port).collect()
 }
 
-/// T-07, W10: two secret data planes have nothing in common, two replayable ones of one seed
+/// T-07, INV-same-input-same-bytes: two secret data planes have nothing in common, two replayable
+/// ones of one seed
 /// everything.
 #[test]
 fn secret_planes_differ_and_replayable_ones_agree() {
@@ -51,7 +52,8 @@ fn a_secret_is_shown_nowhere() {
     assert!(text.contains("keys: Secret,") && !text.contains("a5a5") && !text.contains("165"));
 }
 
-/// C4: of two copies of a network that went different ways, a data plane stays with the one that it
+/// INV-accepted-edit-in-force: of two copies of a network that went different ways, a data plane
+/// stays with the one that it
 /// has.
 #[test]
 fn a_copy_of_a_network_is_another() {
@@ -82,7 +84,7 @@ fn a_copy_of_a_network_is_another() {
     }
 }
 
-/// C2: an edit that is tried in a copy and given up leaves no trace.
+/// INV-failed-edit-changes-nothing: an edit that is tried in a copy and given up leaves no trace.
 #[test]
 fn dropped_draft_is_no_fork() {
     let (mut network, _) = network();

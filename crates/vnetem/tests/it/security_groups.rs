@@ -148,7 +148,7 @@ fn a_denied_packet_makes_no_flow_and_is_answered_by_nothing() {
 }
 
 /// P-13, C-11: after the rule that allowed it is gone a live flow goes on, in both directions and even if something else makes it be judged
-/// again (E7); a new one is refused.
+/// again (INV-toggle-idempotent); a new one is refused.
 #[test]
 fn an_edit_of_a_group_leaves_live_flows_alone() {
     let mut w = world();
@@ -327,7 +327,8 @@ fn new_rules_of_a_group_take_the_place_of_all_old_ones() {
     }
 }
 
-/// P-19, C6: an edit is refused whole, by name, and nothing is deleted that is used.
+/// P-19, INV-contradiction-refused: an edit is refused whole, by name, and nothing is deleted that
+/// is used.
 #[test]
 fn a_refused_edit_of_a_group_names_what_was_wrong() {
     let mut w = world();

@@ -1,4 +1,4 @@
-//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers changes no byte (DESIGN.md 6).
+//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers changes no byte.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -334,7 +334,8 @@ fn fragments_and_errors_follow_their_flow() {
     }
 }
 
-/// R7: what comes to an address that was taken away finds the shard whose tombstone answers.
+/// INV-tombstone-answers: what comes to an address that was taken away finds the shard whose
+/// tombstone answers.
 #[test]
 fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
     let mut network = Network::new();

@@ -254,7 +254,8 @@ fn play(bursts: &[Vec<(u8, u16)>]) -> Seen {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// I3, docs/shares.md: a tenant within its share sees what it would see alone.
+    /// INV-tenant-shares-hold, docs/shares.md: a tenant within its share sees what it would see
+    /// alone.
     #[test]
     fn one_tenants_worst_changes_nothing_for_another(
         bursts in proptest::collection::vec(
@@ -272,7 +273,11 @@ fn the_attack_fills_everything_but_the_share() {
     let passed = alone.packets.iter().filter(|(fate, _)| matches!(fate, Fate::Forward(_))).count();
     assert_eq!((passed, alone.made.len()), (14, 5));
     let exact = |made: &&Transmit| made.packet[24..28] == 500_000_001_u32.to_be_bytes();
-    assert_eq!(alone.made.iter().filter(exact).count(), 1, "R3: the numbers are the new ones");
+    assert_eq!(
+        alone.made.iter().filter(exact).count(),
+        1,
+        "INV-reset-number-exact: the numbers are the new ones"
+    );
     let mut world = World::new(tiny(), rules());
     for number in 0..2000_u16 {
         for kind in 0..9 {
@@ -288,7 +293,8 @@ fn the_attack_fills_everything_but_the_share() {
     assert_eq!(part, (0, 16));
 }
 
-/// D6: as many flows as the table has room for beyond the other's part, with plain rules.
+/// INV-accepted-edit-in-force: as many flows as the table has room for beyond the other's part,
+/// with plain rules.
 #[test]
 fn flow_flood_stops_at_the_share() {
     let mut world = World::new(tiny(), PoolRules::AZURE);
@@ -308,7 +314,7 @@ fn flow_flood_stops_at_the_share() {
     assert_eq!(world.plane.counters().drops(DropReason::FlowTableFull), 84);
 }
 
-/// R3: what a change has to say is never lost for what packets ask to be said.
+/// INV-reset-number-exact: what a change has to say is never lost for what packets ask to be said.
 #[test]
 fn resets_outlast_a_flood_of_errors() {
     let mut world = World::new(tiny(), PoolRules::AZURE);
@@ -333,7 +339,8 @@ fn resets_outlast_a_flood_of_errors() {
     assert_eq!(resets, 2);
 }
 
-/// R3: where no room is left for resets, a flow that a packet meets is closed later, and its resets
+/// INV-reset-number-exact: where no room is left for resets, a flow that a packet meets is closed
+/// later, and its resets
 /// are as exact.
 #[test]
 fn closing_waits_for_room() {
@@ -373,7 +380,8 @@ fn shares_follow_the_configuration() {
     assert_eq!(world.plane.share_of(alpha).1, 10, "two networks and a site");
 }
 
-/// O5, O2: with no room for a flow, its cell, or what it shares, a trace says what happens, and
+/// INV-trace-equals-verdict, INV-one-cause-per-drop: with no room for a flow, its cell, or what it
+/// shares, a trace says what happens, and
 /// each has its reason.
 #[test]
 fn every_full_table_has_its_reason() {
@@ -403,7 +411,8 @@ fn every_full_table_has_its_reason() {
     }
 }
 
-/// N10, O2: a port that one socket had towards a remote rests there, though the socket has it for
+/// INV-hold-down-kept, INV-one-cause-per-drop: a port that one socket had towards a remote rests
+/// there, though the socket has it for
 /// all others by now.
 #[test]
 fn a_resting_tuple_has_its_own_reason() {

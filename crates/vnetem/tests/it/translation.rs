@@ -53,7 +53,7 @@ impl World {
         match self.process(edge, &mut packet) {
             Fate::Forward(forward) => {
                 let sums = Checksums::of(&packet, &Headers::parse(&packet).unwrap());
-                assert!(sums.none_wrong(), "W1");
+                assert!(sums.none_wrong(), "INV-checksums-stay-right");
                 (forward.to, packet)
             }
             fate => panic!("not forwarded: {fate:?}"),
@@ -75,7 +75,7 @@ impl World {
     fn error(&mut self) -> (u8, u8, Edge, Headers, Vec<u8>) {
         let [made] = self.made().try_into().unwrap();
         let headers = Headers::parse(&made.packet).unwrap();
-        assert!(Checksums::of(&made.packet, &headers).none_wrong(), "R11");
+        assert!(Checksums::of(&made.packet, &headers).none_wrong(), "INV-generated-packets-valid");
         assert!(made.packet.len() <= IcmpError::MAXIMUM_LENGTH);
         let quote = Quote::parse(&made.packet, &headers).unwrap();
         (made.packet[20], made.packet[21], made.to, quote.headers, made.packet.to_vec())
@@ -108,10 +108,10 @@ fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
     assert_eq!(world.source(udp("10.0.0.4:7", "9.9.9.9:1", 9)), source);
     let elsewhere = SocketAddrV4::new(PUBLIC, source.port() ^ 1).to_string();
     let reason = world.drop(Edge::Internet, udp("9.9.9.9:1", &elsewhere, 9));
-    assert_eq!(reason, DropReason::Unsolicited, "N6");
+    assert_eq!(reason, DropReason::Unsolicited, "INV-unsolicited-dropped");
 }
 
-/// T-03, N7: by default nobody but the remote end itself.
+/// T-03, INV-other-remote-dropped: by default nobody but the remote end itself.
 #[test]
 fn t_03_a_mapping_lets_nobody_else_in_by_default() {
     let mut world = World::new(INDEPENDENT);
@@ -147,7 +147,7 @@ fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
     world.forward(Edge::Internet, udp(REMOTE, &source, 9));
 }
 
-/// T-03, R1: and so do ports that are the pool's no more.
+/// T-03, INV-toggle-ends-exact-set: and so do ports that are the pool's no more.
 #[test]
 fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
     let mut network = Network::new();
@@ -171,7 +171,8 @@ fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
     assert_eq!(reason, DropReason::Withdrawn);
 }
 
-/// N-07, T-03: an open flow goes on when the address of its far end becomes one of ours, whichever end has opened it; N4: under that
+/// N-07, T-03: an open flow goes on when the address of its far end becomes one of ours, whichever
+/// end has opened it; INV-reply-reaches-initiator: under that
 /// address nobody speaks from outside any more.
 #[test]
 fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
@@ -348,7 +349,8 @@ fn t_22_a_redirect_does_not_cross_a_translation() {
     }
 }
 
-/// T-27, F7, RFC 1191: with the size, and only if it must not be fragmented; the same on the way in.
+/// T-27, INV-never-fragments, RFC 1191: with the size, and only if it must not be fragmented; the
+/// same on the way in.
 #[test]
 fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
     let mtu = Mtu { public: 1000, private: 900 };
@@ -549,7 +551,11 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
             } else {
                 let headers = Headers::parse(&packet).unwrap();
                 let wrong = Checksums::of(&packet, &headers).transport;
-                assert_eq!(wrong, TransportChecksum::Wrong, "W3: and stays wrong");
+                assert_eq!(
+                    wrong,
+                    TransportChecksum::Wrong,
+                    "INV-wrong-checksum-stays-wrong: and stays wrong"
+                );
             }
         }
         // A checksum of 0 is none (RFC 768).
@@ -561,7 +567,8 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
     }
 }
 
-/// T5, O5: a trace changes nothing, so that it does not remove what has run out either; once that is done it tells what happens.
+/// INV-deadline-exact, INV-trace-equals-verdict: a trace changes nothing, so that it does not
+/// remove what has run out either; once that is done it tells what happens.
 #[test]
 fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
     let mut world = World::with(INDEPENDENT, [1024, 1024], Settings::replayable(0));

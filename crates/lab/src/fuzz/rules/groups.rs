@@ -47,7 +47,10 @@ pub(super) fn group<'a>(events: impl Iterator<Item = &'a [u8; 8]>, routes: u8) {
                 let before = group.clone();
                 let refused = group.add_rule(rule.clone()).is_err();
                 assert_eq!(refused, taken, "P-08");
-                assert!(!refused || group == before, "a refused rule changed something (C2)");
+                assert!(
+                    !refused || group == before,
+                    "a refused rule changed something (INV-failed-edit-changes-nothing)"
+                );
                 if !refused {
                     written.push(rule);
                 }

@@ -26,7 +26,8 @@ fn story(seed: u64, loss: u16) -> (u64, u64, Vec<Status>, Vec<Status>, bool) {
     (pair.digest, pair.packets, client, server, whole)
 }
 
-/// T-38, W10, and faults 4 to 7: through loss of 0 to 30 % a download comes whole or ends with a reason, and a run can be repeated.
+/// T-38, INV-same-input-same-bytes, and faults 4 to 7: through loss of 0 to 30 % a download comes
+/// whole or ends with a reason, and a run can be repeated.
 #[test]
 fn downloads_through_bad_links_complete_or_end_cleanly() {
     let mut finished = 0;
@@ -118,7 +119,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// P1 at the rim: whatever comes in, a host neither panics nor loses its wits.
+    /// INV-any-bytes-safe at the rim: whatever comes in, a host neither panics nor loses its wits.
     #[test]
     fn a_host_survives_any_packets(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20)) {
         let mut pair = Pair::clean();

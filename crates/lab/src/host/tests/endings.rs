@@ -31,7 +31,8 @@ fn silence_times_out_whether_connecting_or_open() {
     assert!((60 * SECOND..63 * SECOND).contains(&changed), "{changed}");
 }
 
-/// R3: smoltcp takes a reset exactly where it expects the next byte; each end alone learns it, and the other at its next segment.
+/// INV-reset-number-exact: smoltcp takes a reset exactly where it expects the next byte; each end
+/// alone learns it, and the other at its next segment.
 #[test]
 fn a_reset_ends_an_open_connection_at_either_end() {
     for at_client in [true, false] {
@@ -51,7 +52,8 @@ fn a_reset_ends_an_open_connection_at_either_end() {
         } else {
             assert_eq!((pair.status(id), pair.served().status), (Status::Open, Status::Reset));
         }
-        // The end that knows nothing yet finds out by its next segment or its keep-alive (R5).
+        // The end that knows nothing yet finds out by its next segment or its keep-alive
+        // (INV-both-ends-learn).
         pair.run(SECOND + 60 * SECOND);
         assert_eq!((pair.status(id), pair.served().status), (Status::Reset, Status::Reset));
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The same bytes between other ends: nothing else changes but the time to live and the sums (W1 to W5).
+/// The same bytes between other ends: nothing else changes but the time to live and the sums (INV-only-needed-bytes-change).
 pub(crate) fn readdress(
     bytes: &[u8],
     packet: &Packet,
@@ -16,7 +16,8 @@ pub(crate) fn readdress(
     new
 }
 
-/// An ICMP error between other ends, about a packet between other ends (T-22, T-23, W9).
+/// An ICMP error between other ends, about a packet between other ends (T-22, T-23,
+/// INV-icmp-quote-translated).
 pub(crate) fn readdress_error(
     bytes: &[u8],
     error: &Packet,
@@ -114,8 +115,9 @@ fn put_ends(bytes: &mut [u8], packet: &Packet, source: SocketAddrV4, destination
     finish_header(bytes, at);
 }
 
-/// The checksum after a change: right stays right, and wrong stays wrong by the same amount (W3), which is also how the first
-/// fragment of a datagram keeps the sum of all of it (F6).
+/// The checksum after a change: right stays right, and wrong stays wrong by the same amount
+/// (INV-wrong-checksum-stays-wrong), which is also how the first
+/// fragment of a datagram keeps the sum of all of it (INV-fragment-checksum-right).
 fn carried(
     before: &[u8],
     after: &[u8],
@@ -139,7 +141,8 @@ fn carried(
     }
 }
 
-/// A TCP reset: RST, or RST and ACK, with a window of 0 and the don't-fragment bit (R11).
+/// A TCP reset: RST, or RST and ACK, with a window of 0 and the don't-fragment bit
+/// (INV-generated-packets-valid).
 pub(crate) fn reset(
     (source, destination): (SocketAddrV4, SocketAddrV4),
     sequence: u32,
@@ -155,7 +158,8 @@ pub(crate) fn reset(
     bytes
 }
 
-/// The reset that answers a segment of no connection (R4, RFC 9293 3.10.7.1); never one for a reset.
+/// The reset that answers a segment of no connection (INV-reset-answers-segment, RFC 9293
+/// 3.10.7.1); never one for a reset.
 pub(crate) fn reset_answering(packet: &Packet) -> Option<Vec<u8>> {
     let segment = packet.segment().filter(|segment| !segment.has(RST))?;
     let ends = (packet.destination, packet.source);
@@ -168,7 +172,7 @@ pub(crate) fn reset_answering(packet: &Packet) -> Option<Vec<u8>> {
     }
 }
 
-/// ICMP time exceeded about a packet (P10, T-26).
+/// ICMP time exceeded about a packet (INV-last-hop-ends, T-26).
 pub(crate) fn time_exceeded(from: Ipv4Addr, about: &[u8], packet: &Packet) -> Vec<u8> {
     error_about(from, (11, 0), about, packet)
 }
