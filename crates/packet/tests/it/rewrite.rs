@@ -192,7 +192,7 @@ proptest! {
 
     /// INV-only-needed-bytes-change: outside of addresses, ports or identifier, time to live and
     /// checksums no byte changes, trailers included (INV-trailer-ignored,
-    /// INV-options-kept-or-refused).
+    /// INV-options-kept-or-refused, T-29).
     #[test]
     fn nothing_else_changes(packet in bytes(), to in rewrites(), ttl: u8, trailer in prop::collection::vec(any::<u8>(), 0..9)) {
         let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
