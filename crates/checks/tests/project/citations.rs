@@ -70,6 +70,9 @@ fn cited_documents_exist() {
     let mut wrong = Vec::new();
     for file in all() {
         for (at, line) in file.text.lines().enumerate() {
+            if line.contains("DESIGN") {
+                wrong.push(format!("{}:{}: there is no DESIGN", file.path, at + 1));
+            }
             for found in document.captures_iter(line).filter_map(|found| found.get(1)) {
                 let name = found.as_str().trim_start_matches('/');
                 let folders = Path::new(&file.path).ancestors().skip(1);

@@ -13,16 +13,22 @@ use crate::table::table;
 const FAULTS: &str = "docs/data/seeded-faults.tsv";
 
 /// Every other table of docs/data, and its columns.
-const TABLES: [(&str, &[&str]); 9] = [
+const TABLES: [(&str, &[&str]); 15] = [
     ("captures", &CAPTURES),
     ("coverage", &["crate", "lines", "reached"]),
     ("faults", &["number", "fault", "what holds", "test"]),
     ("figures", &["what", "command", "goal", "reached"]),
+    ("flows", &FLOWS),
     ("found", &["by", "what", "kept in"]),
     ("fuzzing", &["target", "executions", "a run"]),
+    ("lookup-batches", &["batch", "measured", "ratio to DPDK", "goal", "anchor", "reached"]),
+    ("lookup-others", &["what", "measured", "goal", "anchor", "reached"]),
+    ("lookup-proof", &["what", "where it holds"]),
     ("model-faults", &["what", "sequences"]),
     ("mutants", &["crate", "files", "viable", "caught", "then"]),
     ("scopes", &["invariant", "what", "states"]),
+    ("small-layouts", &["layout", "10", "20 + 1,000", "500 + 1,000", "prototype in that run"]),
+    ("small-tables", &SMALL),
 ];
 
 const CAPTURES: [&str; 8] = [
@@ -34,6 +40,26 @@ const CAPTURES: [&str; 8] = [
     "stopped",
     "flows",
     "closed by a toggle",
+];
+
+const FLOWS: [&str; 6] = [
+    "what (ns a packet at 1k / 100k / 1M / 10M flows)",
+    "measured",
+    "goal",
+    "safe prototype",
+    "prefetching prototype",
+    "reached",
+];
+
+const SMALL: [&str; 8] = [
+    "own routes over shared ones",
+    "bytes a table",
+    "goal",
+    "ns",
+    "prototype in that run",
+    "ratio",
+    "ratio asked for by the goal",
+    "reached",
 ];
 
 #[test]

@@ -404,7 +404,7 @@ fn marks_follow_the_rules_and_flows_stay_open() {
     assert_eq!(world.closed(), [(end(VM), Cause::SourceSwitched)]);
 }
 
-/// DESIGN section 4: a refused packet is delivered, answered with a reset, or dropped.
+/// P-32: a refused packet is delivered, answered with a reset, or dropped.
 #[test]
 fn deny_modes_deliver_reset_or_drop() {
     for mode in [DenyMode::Deliver, DenyMode::Reset, DenyMode::Drop] {
