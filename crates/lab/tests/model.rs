@@ -25,8 +25,9 @@ proptest! {
 
     /// Compares fates and bytes after each step, and checks the invariants of accounting, packets,
     /// rewriting, source NAT, the endpoint switch, closing and fragments (docs/invariants.md).
-    /// Public ports follow N-01, N-10 to N-23 and T-01 to T-10. Unsolicited packets, hairpins and
-    /// clamps follow N-11, T-03, T-16, T-33, T-35, T-36 and T-39.
+    /// Public ports follow N-01, N-10 to N-23 and T-01 to T-10. Unsolicited packets follow N-11,
+    /// T-03 and T-16; openings, errors, hairpins, clamps and events T-19, T-22 to T-24, T-33 to
+    /// T-37 and T-39.
     #[test]
     fn the_data_plane_does_what_the_model_says(sequence in sequences(64)) {
         if let Err(mismatch) = check(&sequence) {
@@ -72,7 +73,7 @@ proptest! {
 proptest! {
     #![proptest_config(sequences_of(300))]
 
-    /// INV-same-input-same-bytes: nothing but the calls decides.
+    /// T-38, INV-same-input-same-bytes: nothing but the calls decides.
     #[test]
     fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
         if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {
