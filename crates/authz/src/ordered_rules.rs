@@ -47,8 +47,8 @@ impl OrderedRules {
     ///
     /// Private endpoints and disabled public access come first, as in every service (F-12, F-13). A request over an endpoint is compared by
     /// its subnet and never by its address (F-20, INV-identity-decides). What no rule matches meets
-    /// [`set_unmatched`](Self::set_unmatched); without that, it
-    /// comes in if there are no rules at all, and is refused otherwise (F-20).
+    /// [`set_unmatched`](Self::set_unmatched); without that, it comes in if there are no rules at
+    /// all, and is refused otherwise (F-20).
     pub fn judge(&self, arrival: Arrival) -> Access {
         match arrival {
             Arrival::PrivateEndpoint { approved: true } => {

@@ -9,8 +9,8 @@ use crate::{Access, Arrival, Grant, IpRule, Refusal, ResourceInstance, RuleError
 /// The network rules of one resource.
 ///
 /// A set has no order: whatever the order of edits, equal rules judge alike (INV-rules-order-free).
-/// An edit that fails changes nothing. To change a set
-/// that others read, edit a copy and hand that out in its place.
+/// An edit that fails changes nothing. To change a set that others read, edit a copy and hand that
+/// out in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSet {
     limits: RuleLimits,

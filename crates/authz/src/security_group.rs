@@ -11,8 +11,8 @@ use crate::{NetworkSpace, RuleDirection, SecurityRule, Selector, Tags};
 /// The rules of a network security group, each under its direction and number.
 ///
 /// A group has no order but its numbers: whatever the order of edits, equal rules are equal groups
-/// (INV-rules-order-free). An edit that fails changes nothing.
-/// A group that others read is replaced as a whole (INV-group-replaced-whole, P-19).
+/// (INV-rules-order-free). An edit that fails changes nothing. A group that others read is replaced
+/// as a whole (INV-group-replaced-whole, P-19).
 ///
 /// ```
 /// use vnetem_authz::{

@@ -179,8 +179,8 @@ proptest! {
     }
 
     /// INV-endpoint-voids-ip-rule, S-16: an IP rule says nothing about a request that comes over an
-    /// endpoint, so switching that on ends what the rule allowed the
-    /// host; switching it off restores it.
+    /// endpoint, so switching that on ends what the rule allowed the host; switching it off
+    /// restores it.
     #[test]
     fn an_ip_rule_helps_until_the_endpoint_is_on(set in rule_set(), identity in identity(), public in public_address()) {
         let mut set = set;

@@ -1,6 +1,5 @@
 //! INV-lookup-allocates-nothing: no lookup allocates, in any table. By a counting allocator, so
-//! alone in its process and without a
-//! test harness, since all that the process does counts.
+//! alone in its process and without a test harness, since all that the process does counts.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -63,8 +62,8 @@ fn main() {
 }
 
 /// INV-table-memory-returns, by what is allocated rather than by what a table says of itself: a
-/// thousand rounds in which routes of
-/// all lengths come and go, and two in which the codes are widened and the table is copied.
+/// thousand rounds in which routes of all lengths come and go, and two in which the codes are
+/// widened and the table is copied.
 fn grown_and_shrunk_it_returns_the_memory() {
     let stays =
         || (0..500u32).map(|n| (net(n.wrapping_mul(0x9e37_79b9), 8 + (n % 25) as u8), n % 50));

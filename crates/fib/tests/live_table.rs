@@ -98,8 +98,7 @@ proptest! {
 }
 
 /// INV-all-depths-nest, DPDK test8 and test10: every depth in, shallow to deep and deep to shallow,
-/// and out again in
-/// the other order, with lookups between.
+/// and out again in the other order, with lookups between.
 #[test]
 fn all_depths_go_in_and_out_in_both_orders() {
     let address = 0x8081_8283;

@@ -1,6 +1,5 @@
 //! INV-lookup-sees-one-table: what readers and the writer of a live table share, the very source,
-//! in every order and with every
-//! weakly ordered memory that loom knows.
+//! in every order and with every weakly ordered memory that loom knows.
 #![allow(dead_code, reason = "the tests use a part of what they include")]
 
 #[path = "../src/live/cell.rs"]

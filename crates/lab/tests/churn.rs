@@ -66,9 +66,10 @@ fn the_nine_tags_were_disjoint_in_every_list_of_seven_years() {
 }
 
 /// E-19, U-02, INV-prefix-change-exact, S-18: the lists replace each other under live TCP flows to
-/// addresses all over the tags and beside them. Each time
-/// exactly those flows are closed whose address joined, left or changed its service; the subnet without endpoints keeps all of its; no
-/// packet is lost from the counters; and the routes equal those of a network that is made from the list afresh.
+/// addresses all over the tags and beside them. Each time exactly those flows are closed whose
+/// address joined, left or changed its service; the subnet without endpoints keeps all of its; no
+/// packet is lost from the counters; and the routes equal those of a network that is made from the
+/// list afresh.
 #[test]
 fn seven_years_of_tag_updates_close_only_flows_whose_decision_changes() {
     let changes = changes();

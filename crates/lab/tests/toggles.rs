@@ -3,8 +3,9 @@
 use vnetem_lab::toggling::{Toggling, toggle_under_tcp};
 
 /// S-17, S-18, S-20, INV-toggle-ends-exact-set, INV-both-ends-learn: a hundred toggles at 0 to 30 %
-/// loss. Each time both ends of the connection to the service end up closed (an
-/// end whose reset was lost learns it at its next segment or keep-alive), the download from elsewhere goes on, and a new connection works.
+/// loss. Each time both ends of the connection to the service end up closed (an end whose reset was
+/// lost learns it at its next segment or keep-alive), the download from elsewhere goes on, and a
+/// new connection works.
 #[test]
 fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String> {
     let mut sums = Toggling::default();

@@ -91,8 +91,8 @@ impl<T: Copy> FlowTable<T> {
         let pairing = self.draws.draw(host, 0, 2);
         let far = u64::from(wanted.remote.ip().to_bits()) << 16 | u64::from(wanted.remote.port());
         // Never what others opened: one tenant must not be seen in the ports of another
-        // (INV-networks-isolated). The time keeps a host that opens the same
-        // tuple over and over from walking past all that rest.
+        // (INV-networks-isolated). The time keeps a host that opens the same tuple over and over
+        // from walking past all that rest.
         let inside_port = u64::from(wanted.inside.port());
         let draw = self.draws.draw(far ^ now.rotate_left(32), inside_port, pairing);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };

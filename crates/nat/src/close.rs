@@ -11,14 +11,13 @@ impl<T: Copy> FlowTable<T> {
     /// Closes a flow because it may not go on.
     ///
     /// TCP: a reset for each end, with exactly the sequence number that it expects next, which is
-    /// the highest end forwarded to it (INV-reset-number-exact); a
-    /// tombstone stays in place, and [answers](Self::answer) later segments (INV-both-ends-learn,
-    /// INV-tombstone-answers). It keeps both keys until its external tuple has rested:
-    /// from then on a flow that takes the tuple takes its place (N-14, U-12). An opener whose SYN was not answered
-    /// yet gets RST and ACK of its SYN (INV-reset-answers-segment), the other end a plain RST
-    /// behind the SYN. A connection that is over already, a tombstone's
-    /// included, and one past its deadline, is not reset. UDP, ICMP and other flows end at once
-    /// (INV-datagrams-not-reset).
+    /// the highest end forwarded to it (INV-reset-number-exact); a tombstone stays in place, and
+    /// [answers](Self::answer) later segments (INV-both-ends-learn, INV-tombstone-answers). It
+    /// keeps both keys until its external tuple has rested: from then on a flow that takes the
+    /// tuple takes its place (N-14, U-12). An opener whose SYN was not answered yet gets RST and
+    /// ACK of its SYN (INV-reset-answers-segment), the other end a plain RST behind the SYN. A
+    /// connection that is over already, a tombstone's included, and one past its deadline, is not
+    /// reset. UDP, ICMP and other flows end at once (INV-datagrams-not-reset).
     pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Closing {
         let now = self.advance(now);
         let Some(record) = self.record(id) else { return Closing::default() };
@@ -51,10 +50,10 @@ impl<T: Copy> FlowTable<T> {
     }
 
     /// The reset with which a tombstone answers a late segment: exact, since the segment itself
-    /// says what its sender expects (INV-reset-answers-segment, INV-tombstone-answers). It
-    /// goes back to the sender in the tuple that the sender used. None for an RST
-    /// (INV-resets-bounded), for a flow that is no tombstone, and once the
-    /// tombstone has answered this side too often ([`Answers`](crate::Answers)).
+    /// says what its sender expects (INV-reset-answers-segment, INV-tombstone-answers). It goes
+    /// back to the sender in the tuple that the sender used. None for an RST (INV-resets-bounded),
+    /// for a flow that is no tombstone, and once the tombstone has answered this side too often
+    /// ([`Answers`](crate::Answers)).
     pub fn answer(
         &mut self,
         now: Time,

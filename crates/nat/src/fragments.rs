@@ -16,11 +16,10 @@ use crate::{FlowId, Keys, Quota, Side, Tenant, Time, Zone};
 ///
 /// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet and [noted](Self::note); a later one
 /// takes its judgement (INV-fragment-follows-first) or is refused: before the first one, when it
-/// overlaps what has passed, duplicates included, or when it
-/// reaches beyond the end (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28). An entry
-/// ends with the datagram's last byte, with its life, with its flow (the id is stale then),
-/// or for another of the same tenant that finds no room: its oldest goes
-/// (INV-fragment-state-bounded). No tenant's goes for
+/// overlaps what has passed, duplicates included, or when it reaches beyond the end
+/// (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28). An entry ends with the datagram's
+/// last byte, with its life, with its flow (the id is stale then), or for another of the same
+/// tenant that finds no room: its oldest goes (INV-fragment-state-bounded). No tenant's goes for
 /// another's (docs/shares.md).
 pub struct Fragments {
     entries: Slab<Entry>,

@@ -3,8 +3,8 @@
 //! A bucket holds the signatures of its keys, a byte each, compared all at once, and the numbers that belong to them. Every key has two
 //! buckets, one in each half of the index, and stands in the first unless that was full. Which two depends on a keyed hash, so that
 //! nobody outside can choose keys that meet (INV-collisions-harmless). A bucket counts the keys
-//! that should be here and are in their second bucket, so that a
-//! miss usually reads one line. The caller compares keys: the index knows only hashes.
+//! that should be here and are in their second bucket, so that a miss usually reads one line. The
+//! caller compares keys: the index knows only hashes.
 //!
 //! Keys that meet all the same, by chance or because somebody knows the key of the hash, are never
 //! refused: one that finds no room in its two buckets strays into the next bucket that has some,
@@ -511,8 +511,7 @@ mod tests {
     }
 
     /// INV-collisions-harmless: whatever keys somebody chooses, an index takes as many as it was
-    /// made for. All with one
-    /// hash are the worst that there is.
+    /// made for. All with one hash are the worst that there is.
     #[test]
     fn keys_that_meet_are_never_refused() {
         for keys in [1, 24, 500] {

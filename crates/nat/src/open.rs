@@ -101,8 +101,8 @@ impl<T: Copy> FlowTable<T> {
     /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::opens)).
     ///
     /// A tombstone, a reset or a finished connection of the same opener gives way
-    /// (INV-syn-opens-anew), and so does a flow past its deadline: they go to
-    /// `sink`, as those that [`expire`](Self::expire) ends go to its own.
+    /// (INV-syn-opens-anew), and so does a flow past its deadline: they go to `sink`, as those that
+    /// [`expire`](Self::expire) ends go to its own.
     ///
     /// # Errors
     ///
@@ -431,8 +431,7 @@ mod tests {
     }
 
     /// INV-collisions-harmless: with more colliding flows than two buckets hold, the victim still
-    /// finds room, and all
-    /// are found.
+    /// finds room, and all are found.
     #[test]
     fn known_collisions_refuse_nobody() {
         let headers = Headers::parse(&PACKET).unwrap();

@@ -117,9 +117,8 @@ impl Settings {
     pub const MOST_FLOWS: u32 = 1 << 29;
 
     /// Settings under which the same calls give the same bytes, on any machine
-    /// (INV-same-input-same-bytes). Whoever knows
-    /// the seed can say which port comes next and choose tuples that meet in the index: they are
-    /// slower to find, but none is ever refused for it.
+    /// (INV-same-input-same-bytes). Whoever knows the seed can say which port comes next and choose
+    /// tuples that meet in the index: they are slower to find, but none is ever refused for it.
     #[must_use]
     pub const fn replayable(seed: u64) -> Self {
         Self::with_keys(Keys::replayable(seed))
@@ -127,8 +126,7 @@ impl Settings {
 
     /// Settings under which nobody outside can say which port comes next (T-07) nor choose tuples
     /// that meet in the index (INV-collisions-harmless): by 128 bits of entropy, which the caller
-    /// draws anew for each
-    /// table and tells nobody.
+    /// draws anew for each table and tells nobody.
     #[must_use]
     pub const fn secret(entropy: [u8; 16]) -> Self {
         Self::with_keys(Keys::secret(entropy))

@@ -221,8 +221,8 @@ impl Connection<'_> {
     }
 
     /// An RST ends the connection only if its number is exact (INV-inexact-reset-ignored): the
-    /// highest end sent to its receiver, or the last that the receiver
-    /// acknowledged; in answer to a SYN, the acknowledgement of that.
+    /// highest end sent to its receiver, or the last that the receiver acknowledged; in answer to a
+    /// SYN, the acknowledgement of that.
     fn reset(&self, side: Side, segment: &TcpSegment, strict: bool) -> Step {
         let other = side.other();
         let answers_syn = !self.has(side, SEEN);

@@ -205,8 +205,8 @@ fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
 }
 
 /// S-17, INV-toggle-ends-exact-set, INV-reset-number-exact: both ends of a live connection are
-/// told, at once and exactly; the flow of another subnet to the same server lives on, and so
-/// does a UDP flow (INV-datagrams-not-reset).
+/// told, at once and exactly; the flow of another subnet to the same server lives on, and so does a
+/// UDP flow (INV-datagrams-not-reset).
 #[test]
 fn a_toggle_resets_both_sockets_and_no_others() {
     isolated("a_toggle_resets_both_sockets_and_no_others", &["ip"], || {
@@ -251,8 +251,7 @@ fn a_toggle_resets_both_sockets_and_no_others() {
 }
 
 /// INV-tombstone-answers, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the
-/// client expects. Its challenge meets the tombstone, whose
-/// answer is exact.
+/// client expects. Its challenge meets the tombstone, whose answer is exact.
 #[test]
 fn with_loss_behind_us_the_challenge_ends_it() {
     isolated("with_loss_behind_us_the_challenge_ends_it", &["ip"], || {

@@ -29,8 +29,8 @@ impl Reset {
     /// (INV-reset-answers-segment).
     ///
     /// `None` for what is no TCP segment, for a reset, which is never answered
-    /// (INV-resets-bounded), for a later fragment, and for a first one
-    /// without ACK, since the length of its segment is not known.
+    /// (INV-resets-bounded), for a later fragment, and for a first one without ACK, since the
+    /// length of its segment is not known.
     #[must_use]
     pub fn answering(headers: &Headers) -> Option<Self> {
         let Transport::Tcp(segment) = headers.transport else { return None };

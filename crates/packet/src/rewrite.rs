@@ -86,9 +86,9 @@ impl Rewrite {
 ///
 /// `headers` must be what [`Headers::parse`] said of this packet. Of a later fragment only the IPv4 header changes. A wrong
 /// transport checksum stays wrong by the same amount (INV-wrong-checksum-stays-wrong), and that of
-/// a packet that keeps its ends as it is (INV-only-needed-bytes-change); a UDP checksum
-/// of 0 stays 0, and one that becomes 0 is written 0xFFFF (INV-udp-zero-checksum, T-30). Other
-/// protocols get new addresses and nothing else (T-35).
+/// a packet that keeps its ends as it is (INV-only-needed-bytes-change); a UDP checksum of 0 stays
+/// 0, and one that becomes 0 is written 0xFFFF (INV-udp-zero-checksum, T-30). Other protocols get
+/// new addresses and nothing else (T-35).
 #[inline(always)]
 pub fn rewrite(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, ttl: u8) {
     rewrite_by(packet, headers, rewrite, rewrite.delta(headers), ttl);

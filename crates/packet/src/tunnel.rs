@@ -103,8 +103,7 @@ impl Tunnel {
     /// and flow label are 0 (W-09); the outer time to live is 64 (W-11). Transport checksums are right for the IPv6 pseudo-header if they
     /// were right before (W-20), and wrong by the same amount if not
     /// (INV-wrong-checksum-stays-wrong); a UDP checksum that was absent is computed, since IPv6
-    /// wants one
-    /// (RFC 7915 4.5).
+    /// wants one (RFC 7915 4.5).
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ pub struct Tally {
 /// Counters of a data plane; none ever goes back (INV-flows-conserved).
 ///
 /// Conservation (INV-packets-conserved), in packets and in bytes: `received + generated = forwarded
-/// + transmitted + denied + dropped + queued`, where
-/// `queued` are packets of our own making that wait for [`poll_transmit`](crate::DataPlane::poll_transmit).
+/// + transmitted + denied + dropped + queued`, where `queued` are packets of our own making that
+/// wait for [`poll_transmit`](crate::DataPlane::poll_transmit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// Packets handed to [`process`](crate::DataPlane::process).

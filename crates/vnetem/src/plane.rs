@@ -41,8 +41,8 @@ use crate::{
 ///   when to call [`handle_timeout`](Self::handle_timeout) even if no packet comes.
 ///
 /// `now` is the caller's clock. It may stand still; where it steps back the latest time so far
-/// counts (INV-clock-steps-harmless). No method panics, and
-/// `process` never allocates (INV-packets-allocate-nothing).
+/// counts (INV-clock-steps-harmless). No method panics, and `process` never allocates
+/// (INV-packets-allocate-nothing).
 ///
 /// The same settings and the same calls give the same bytes, on any machine
 /// (INV-same-input-same-bytes).
@@ -126,8 +126,7 @@ impl DataPlane {
     }
 
     /// Takes a new configuration, and says whether it did. It is in force for the next packet
-    /// (INV-accepted-edit-in-force);
-    /// flows that it closes are closed at their next packet or by
+    /// (INV-accepted-edit-in-force); flows that it closes are closed at their next packet or by
     /// [`poll_transmit`](Self::poll_transmit), whichever comes first.
     ///
     /// Only what came of the present configuration by edits and commits is taken. An older one is

@@ -68,9 +68,9 @@ pub enum Closing {
 
 impl Settings {
     /// Settings under which the same calls give the same bytes, on any machine
-    /// (INV-same-input-same-bytes): for tests,
-    /// scenarios and recorded runs. Whoever knows the seed can say which public port comes next,
-    /// and choose tuples that are slow to find, though none is refused for it.
+    /// (INV-same-input-same-bytes): for tests, scenarios and recorded runs. Whoever knows the seed
+    /// can say which public port comes next, and choose tuples that are slow to find, though none
+    /// is refused for it.
     #[must_use]
     pub fn replayable(seed: u64) -> Self {
         Self::of(vnetem_nat::Settings::replayable(seed))
@@ -78,8 +78,8 @@ impl Settings {
 
     /// Settings for traffic of programs that do not trust each other: nobody outside can say which
     /// public port comes next (T-07) nor choose tuples that meet in the index
-    /// (INV-collisions-harmless). By 128 bits of
-    /// entropy, which the caller draws anew for each data plane and tells nobody.
+    /// (INV-collisions-harmless). By 128 bits of entropy, which the caller draws anew for each data
+    /// plane and tells nobody.
     #[must_use]
     pub fn secret(entropy: [u8; 16]) -> Self {
         Self::of(vnetem_nat::Settings::secret(entropy))

@@ -1,6 +1,6 @@
 //! INV-packets-allocate-nothing: no packet makes the data plane allocate, whether it hits a flow,
-//! opens one, is refused, dropped or answered. By a counting
-//! allocator, so alone in its process and without a test harness, since all that the process does counts.
+//! opens one, is refused, dropped or answered. By a counting allocator, so alone in its process and
+//! without a test harness, since all that the process does counts.
 
 #![allow(
     clippy::unwrap_used,

@@ -307,8 +307,8 @@ fn tcp_runs_through() {
 
 proptest! {
     /// INV-private-source-stays-inside in small, INV-packets-conserved: whatever comes, a private
-    /// source but its own never leaves a translating appliance towards a public address,
-    /// checksums keep their worth, and every packet is counted once.
+    /// source but its own never leaves a translating appliance towards a public address, checksums
+    /// keep their worth, and every packet is counted once.
     #[test]
     fn no_client_address_leaves_and_every_packet_is_accounted_for(
         packets in prop::collection::vec(

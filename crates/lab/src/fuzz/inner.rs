@@ -8,9 +8,8 @@ use super::residual;
 use crate::model::wire;
 
 /// An ICMP error about any packet: what it quotes is found, and rewritten together with it as the
-/// model does from scratch (INV-icmp-quote-translated, T-22 to T-25);
-/// and an error of our own about any packet quotes that packet (INV-last-hop-ends,
-/// INV-generated-packets-valid, T-26).
+/// model does from scratch (INV-icmp-quote-translated, T-22 to T-25); and an error of our own about
+/// any packet quotes that packet (INV-last-hop-ends, INV-generated-packets-valid, T-26).
 ///
 /// The first byte chooses type and length of the quote, the next twelve say to which ends; the rest is what is quoted, or, with the highest
 /// bit of the first byte set, the whole error as it is.

@@ -53,8 +53,8 @@ pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mis
 }
 
 /// INV-toggle-changes-only-service, S-18, S-19: whether the endpoint of storage is switched on and
-/// off in the middle or not, everything but the TCP traffic of that
-/// subnet to that service is the same, byte for byte.
+/// off in the middle or not, everything but the TCP traffic of that subnet to that service is the
+/// same, byte for byte.
 ///
 /// # Errors
 ///

@@ -86,8 +86,7 @@ impl Model {
     }
 
     /// INV-never-fragments, T-27: what is longer than the next link takes goes no further, is never
-    /// cut into fragments, and where it must not be cut its
-    /// sender is told the size.
+    /// cut into fragments, and where it must not be cut its sender is told the size.
     pub(super) fn check_size(
         &mut self,
         entered: &Entered<'_>,

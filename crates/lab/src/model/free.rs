@@ -36,9 +36,8 @@ pub(super) struct Free {
 
 impl Model {
     /// The public sources that may be chosen for a flow: the method's, less those in use or resting
-    /// towards its destination (INV-port-in-range, N-12,
-    /// N-14, INV-hold-down-kept), less those that another socket has or had towards everybody
-    /// (T-01), and less the blocks of others (T-09).
+    /// towards its destination (INV-port-in-range, N-12, N-14, INV-hold-down-kept), less those that
+    /// another socket has or had towards everybody (T-01), and less the blocks of others (T-09).
     ///
     /// # Errors
     ///

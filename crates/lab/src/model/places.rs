@@ -69,8 +69,7 @@ impl Model {
 
     /// Whether a packet that no flow carries has the source of somebody who would not come in there
     /// (INV-spoofed-source-dropped): on the public side an address of the receiver's network, of a
-    /// peered one or of a
-    /// connected site; at a site's gateway one of the first two.
+    /// peered one or of a connected site; at a site's gateway one of the first two.
     pub(super) fn is_spoofed(&self, entered: &Entered<'_>, to: Edge, source: Ipv4Addr) -> bool {
         let from_site = match entered.edge {
             Edge::Internet | Edge::Service { identity: None, .. } => false,
@@ -212,8 +211,8 @@ impl Model {
     }
 
     /// An ICMP error: the way of the flow whose packet it quotes (INV-icmp-quote-translated, T-22
-    /// to T-25). It may come from a router on the way, and so by
-    /// another public edge; it never ends, judges or refreshes a flow (T-24, P-22).
+    /// to T-25). It may come from a router on the way, and so by another public edge; it never
+    /// ends, judges or refreshes a flow (T-24, P-22).
     pub(super) fn error(&mut self, entered: &Entered<'_>, packet: &Packet) -> Result<Passed, Fate> {
         let (edge, bytes) = (entered.edge, entered.bytes);
         if wire::transport_sum_is_right(bytes, packet) == Some(false) {

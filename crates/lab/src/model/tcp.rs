@@ -244,8 +244,8 @@ impl Connection {
     }
 
     /// INV-inexact-reset-ignored, T-17: a reset counts only if its number is exactly what its
-    /// receiver expects: the highest end sent to it, or the last that
-    /// it acknowledged; in answer to a SYN, if it acknowledges that.
+    /// receiver expects: the highest end sent to it, or the last that it acknowledged; in answer to
+    /// a SYN, if it acknowledges that.
     fn is_exact(&self, from: usize, reset: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
         if !sender.seen {

@@ -7,9 +7,8 @@ use super::World;
 impl World<'_> {
     /// Checks what must hold at all times: conservation in packets and bytes
     /// (INV-packets-conserved), one cause for each drop (INV-one-cause-per-drop), flows opened and
-    /// not
-    /// ended are the flows there are (INV-flows-conserved), explanations said what then happened
-    /// (INV-trace-equals-verdict), and no private source ever left towards the public
+    /// not ended are the flows there are (INV-flows-conserved), explanations said what then
+    /// happened (INV-trace-equals-verdict), and no private source ever left towards the public
     /// (INV-private-source-stays-inside, INV-other-source-public).
     ///
     /// # Errors

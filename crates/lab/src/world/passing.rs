@@ -53,8 +53,7 @@ impl World<'_> {
     }
 
     /// INV-private-source-stays-inside, INV-other-source-public: what leaves by a public edge has a
-    /// public source, and not its sender's own, which
-    /// may look like one.
+    /// public source, and not its sender's own, which may look like one.
     pub(super) fn watch(&mut self, to: Edge, packet: &[u8], own: Option<Ipv4Addr>) {
         if let (Edge::Internet | Edge::Service { identity: None, .. }, Ok(headers)) =
             (to, Headers::parse(packet))

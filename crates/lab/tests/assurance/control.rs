@@ -163,8 +163,7 @@ fn network_refuses() -> Result<(), EditError> {
 }
 
 /// INV-one-generation-decides: a worker that stops in the middle of a swap goes on with the whole
-/// configuration that it has, and then takes the newest, whatever
-/// came in between.
+/// configuration that it has, and then takes the newest, whatever came in between.
 #[test]
 fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
     let mut rig = Rig::new(Settings::replayable(0));

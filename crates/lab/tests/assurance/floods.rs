@@ -9,8 +9,8 @@ use vnetem_lab::fragments;
 use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, goes_on, random, small};
 
 /// INV-memory-bounded, INV-half-open-limited: half-open flows fill the table up to the other
-/// network's share and are refused; who is
-/// established goes on, and after their short timer there is room.
+/// network's share and are refused; who is established goes on, and after their short timer there
+/// is room.
 #[test]
 fn fault_10_syn_flood() {
     let mut rig = Rig::new(small(1024));

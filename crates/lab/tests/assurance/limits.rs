@@ -49,8 +49,7 @@ fn fault_19_port_pool_empty() {
 }
 
 /// INV-fragment-state-bounded: the oldest first fragment of a network gives way; its later
-/// fragments are dropped, all
-/// others pass. The other network has its share.
+/// fragments are dropped, all others pass. The other network has its share.
 #[test]
 fn fault_20_fragment_table_full() {
     let mut rig = Rig::new(Settings { fragments: 4, ..Settings::replayable(0) });
@@ -73,9 +72,8 @@ fn fault_20_fragment_table_full() {
 }
 
 /// INV-untaken-output-bounded: nobody takes what the data plane makes. Answers beyond the share of
-/// their network are
-/// dropped and counted; what a change has to say waits, and so does the closing of the other flows
-/// (docs/shares.md).
+/// their network are dropped and counted; what a change has to say waits, and so does the closing
+/// of the other flows (docs/shares.md).
 #[test]
 fn fault_21_output_not_taken() {
     let mut rig = Rig::new(Settings { queue: 4, ..Settings::replayable(0) });
@@ -103,8 +101,8 @@ fn fault_21_output_not_taken() {
 }
 
 /// INV-failed-edit-changes-nothing: what can be refused for want of room in the control plane is
-/// refused whole, by name, and changes nothing. (Memory itself is taken
-/// when a data plane or a snapshot is made; Rust ends a process that gets none.)
+/// refused whole, by name, and changes nothing. (Memory itself is taken when a data plane or a
+/// snapshot is made; Rust ends a process that gets none.)
 #[test]
 fn fault_22_no_room_in_the_control_plane() {
     let mut rig = Rig::new(Settings::replayable(0));

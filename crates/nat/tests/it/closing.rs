@@ -310,8 +310,8 @@ struct End {
 
 proptest! {
     /// INV-reset-number-exact by an obvious twin: whatever two well-behaved ends exchange, at any
-    /// starting numbers, across the wrap, with repeats, the resets
-    /// bear exactly what each end expects.
+    /// starting numbers, across the wrap, with repeats, the resets bear exactly what each end
+    /// expects.
     #[test]
     fn resets_are_exact_for_every_exchange(
         starts in any::<(u32, u32)>(),
@@ -360,8 +360,7 @@ fn a_tombstone_answers_each_side_alike() {
 }
 
 /// INV-reset-number-exact: of a segment in fragments the receiver expects the end once it has them
-/// all, and its beginning
-/// until then.
+/// all, and its beginning until then.
 #[test]
 fn a_reset_counts_all_fragments() {
     for (later, expected) in [(None, C), (Some((1024, 60, true)), C + 1064)] {

@@ -362,8 +362,7 @@ fn an_opening_is_asked_again_after_a_change() {
 }
 
 /// INV-memory-bounded: with all cells taken, a flow of another cell finds room where the flow that
-/// it takes the place of leaves one: as the last of its
-/// cell, which no change waits to look at.
+/// it takes the place of leaves one: as the last of its cell, which no change waits to look at.
 #[test]
 fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
     let settings = Settings { cells: 1, ..Settings::replayable(0) };

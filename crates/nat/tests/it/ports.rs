@@ -575,8 +575,7 @@ fn one_fin_frees_a_balancers_port() {
 }
 
 /// N-14, U-12, INV-tombstone-answers: a tombstone keeps its tuple for 16 s. Then it still answers
-/// both ends, until a flow
-/// takes the tuple.
+/// both ends, until a flow takes the tuple.
 #[test]
 fn a_tombstone_gives_its_tuple_way() {
     for swept in [true, false] {

@@ -405,8 +405,8 @@ fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
 
 proptest! {
     /// INV-reset-number-exact with an attacker or a broken host between: segments that lie outside
-    /// the windows, whatever else they say, pass and move nothing
-    /// that a reset or a timer is made from. (RSTs and SYNs that pass move nothing either.)
+    /// the windows, whatever else they say, pass and move nothing that a reset or a timer is made
+    /// from. (RSTs and SYNs that pass move nothing either.)
     #[test]
     fn wild_segments_do_not_move_the_resets(
         wild in proptest::collection::vec(
@@ -452,8 +452,7 @@ fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
 }
 
 /// INV-reset-number-exact: who begins anew on a connection that it has forgotten, and is answered
-/// as new, is followed, as in Linux; the resets that close the
-/// connection later are exact. (T-18)
+/// as new, is followed, as in Linux; the resets that close the connection later are exact. (T-18)
 #[test]
 fn a_connection_that_both_ends_begin_anew_is_followed() {
     for mut world in [World::opened(Protocol::TCP), strict()] {

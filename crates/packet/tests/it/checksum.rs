@@ -5,8 +5,7 @@ use crate::packets::{cases, data, words};
 use crate::twin;
 
 /// INV-checksum-update-exact, every case: all 2^32 pairs of a changed word and the sum of the rest,
-/// and with them all pairs of a checksum and a
-/// difference, against the sum of all that is covered.
+/// and with them all pairs of a checksum and a difference, against the sum of all that is covered.
 ///
 /// The only exception is the one that the documentation names: everything covered has become zero, which happens to no packet but
 /// an ICMP reply (see `rewrite`). (T-31)

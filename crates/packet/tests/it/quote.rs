@@ -171,8 +171,8 @@ proptest! {
     #![proptest_config(cases(4000))]
 
     /// INV-icmp-quote-translated, T-22, T-23: the quote comes out as the quoted packet itself
-    /// would, had it been rewritten before it was quoted; all
-    /// checksums are those from scratch, wherever the quote ends.
+    /// would, had it been rewritten before it was quoted; all checksums are those from scratch,
+    /// wherever the quote ends.
     #[test]
     fn an_error_comes_out_as_if_it_quoted_the_rewritten_packet(
         about in packet(), extra in 0usize..70, outer in rewrites(), inner in rewrites(), ttl: u8, code in 0u8..16,

@@ -20,8 +20,7 @@ fn segment(flags: u8, length: usize) -> Packet {
 }
 
 /// INV-reset-answers-segment, all combinations of the six control bits, with and without data,
-/// across the wrap of the sequence space: the table of
-/// RFC 9293 3.10.7.1, CLOSED.
+/// across the wrap of the sequence space: the table of RFC 9293 3.10.7.1, CLOSED.
 #[test]
 fn every_segment_is_answered_as_rfc_9293_says() {
     for flags in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {

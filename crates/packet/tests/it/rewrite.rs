@@ -54,8 +54,8 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
 }
 
 /// INV-udp-zero-checksum, INV-checksums-stay-right: an echo reply without data whose identifier
-/// becomes 0 is nothing but zeros, and its checksum 0xFFFF. Bytes behind the
-/// total length do not count (INV-trailer-ignored).
+/// becomes 0 is nothing but zeros, and its checksum 0xFFFF. Bytes behind the total length do not
+/// count (INV-trailer-ignored).
 #[test]
 fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
     let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0, 0], data: vec![0; 6] };

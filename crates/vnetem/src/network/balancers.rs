@@ -304,9 +304,8 @@ impl Network {
     }
 
     /// Puts an interface into the pool of a load balancer; in it already, nothing changes
-    /// (INV-edits-idempotent). Beyond a
-    /// step of the table each member gives half of its ports back, and the flows behind these are lost
-    /// without a word (N-19, N-28).
+    /// (INV-edits-idempotent). Beyond a step of the table each member gives half of its ports back,
+    /// and the flows behind these are lost without a word (N-19, N-28).
     ///
     /// # Errors
     ///

@@ -54,10 +54,10 @@ use security::Security;
 ///
 /// Every edit is checked against all that stands and is then wholly done or, with an [`EditError`] that names both parts, wholly
 /// refused (INV-failed-edit-changes-nothing, INV-contradiction-refused). [`Network::edit`] makes
-/// several edits one. Nothing reaches packets before [`Network::commit`], whose
-/// [`Snapshot`] is given to [`DataPlane::apply`](crate::DataPlane::apply). Deleting what is used is refused, nothing is deleted
-/// implicitly (INV-used-object-kept), and numbers are never used again, so that a recreated subnet
-/// does not inherit a rule (E-17).
+/// several edits one. Nothing reaches packets before [`Network::commit`], whose [`Snapshot`] is
+/// given to [`DataPlane::apply`](crate::DataPlane::apply). Deleting what is used is refused,
+/// nothing is deleted implicitly (INV-used-object-kept), and numbers are never used again, so that
+/// a recreated subnet does not inherit a rule (E-17).
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     vnets: BTreeMap<VnetId, Vnet>,

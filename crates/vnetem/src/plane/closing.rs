@@ -26,8 +26,7 @@ impl DataPlane {
 
     /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
     /// old path (INV-reset-number-exact). Where there is no room for their resets the flow stays as
-    /// it is, stale, until
-    /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    /// it is, stale, until [`poll_transmit`](DataPlane::poll_transmit) comes to it.
     pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
         if self.outbox.may_close() {
             self.close(id, cause);

@@ -30,8 +30,8 @@ impl DataPlane {
     /// Takes a packet that enters by `edge`: rewrites it in place if it is forwarded, leaves it as it is otherwise.
     ///
     /// Bytes behind the packet's own total length are not looked at, not changed, and no part of
-    /// what is delivered (INV-trailer-ignored): the caller
-    /// sends [`Headers::total_length`] bytes, or all, as its link needs.
+    /// what is delivered (INV-trailer-ignored): the caller sends [`Headers::total_length`] bytes,
+    /// or all, as its link needs.
     #[inline(always)] // as a call it has its edge and its verdict copied, which costs a sixth
     pub fn process(&mut self, now: Time, edge: Edge, packet: &mut [u8]) -> Verdict {
         self.advance(now);

@@ -59,8 +59,7 @@ fn open() -> RuleSet {
 }
 
 /// S-36, INV-spoofed-source-dropped: hosts of a site talk with the networks that it is connected to
-/// and, behind its own address, with everybody else; another's
-/// address is nobody's there.
+/// and, behind its own address, with everybody else; another's address is nobody's there.
 #[test]
 fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one() {
     let World { mut network, alpha, web, storage, .. } = world();

@@ -340,8 +340,7 @@ fn resets_outlast_a_flood_of_errors() {
 }
 
 /// INV-reset-number-exact: where no room is left for resets, a flow that a packet meets is closed
-/// later, and its resets
-/// are as exact.
+/// later, and its resets are as exact.
 #[test]
 fn closing_waits_for_room() {
     let mut settings = tiny();
@@ -381,8 +380,7 @@ fn shares_follow_the_configuration() {
 }
 
 /// INV-trace-equals-verdict, INV-one-cause-per-drop: with no room for a flow, its cell, or what it
-/// shares, a trace says what happens, and
-/// each has its reason.
+/// shares, a trace says what happens, and each has its reason.
 #[test]
 fn every_full_table_has_its_reason() {
     let counted =
@@ -412,8 +410,7 @@ fn every_full_table_has_its_reason() {
 }
 
 /// INV-hold-down-kept, INV-one-cause-per-drop: a port that one socket had towards a remote rests
-/// there, though the socket has it for
-/// all others by now.
+/// there, though the socket has it for all others by now.
 #[test]
 fn a_resting_tuple_has_its_own_reason() {
     let mut network = Network::new();

@@ -172,8 +172,8 @@ fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
 }
 
 /// N-07, T-03: an open flow goes on when the address of its far end becomes one of ours, whichever
-/// end has opened it; INV-reply-reaches-initiator: under that
-/// address nobody speaks from outside any more.
+/// end has opened it; INV-reply-reaches-initiator: under that address nobody speaks from outside
+/// any more.
 #[test]
 fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
     let mut network = Network::new();

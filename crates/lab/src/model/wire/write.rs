@@ -116,8 +116,8 @@ fn put_ends(bytes: &mut [u8], packet: &Packet, source: SocketAddrV4, destination
 }
 
 /// The checksum after a change: right stays right, and wrong stays wrong by the same amount
-/// (INV-wrong-checksum-stays-wrong), which is also how the first
-/// fragment of a datagram keeps the sum of all of it (INV-fragment-checksum-right).
+/// (INV-wrong-checksum-stays-wrong), which is also how the first fragment of a datagram keeps the
+/// sum of all of it (INV-fragment-checksum-right).
 fn carried(
     before: &[u8],
     after: &[u8],
