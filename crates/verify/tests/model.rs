@@ -74,7 +74,7 @@ proptest! {
 proptest! {
     #![proptest_config(sequences_of(300))]
 
-    /// INV-same-input-same-bytes: nothing but the calls decides.
+    /// T-38, INV-same-input-same-bytes: nothing but the calls decides.
     #[test]
     fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
         if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {

@@ -152,7 +152,7 @@ fn a_flow_is_reset_once() {
 }
 
 /// INV-tombstone-answers, INV-both-halves-end: found from both sides, carries nothing, from the
-/// instant of closing.
+/// instant of closing. (T-19)
 #[test]
 fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     let mut world = World::established();

@@ -124,7 +124,7 @@ fn run(mut sequence: u32) {
 }
 
 /// INV-mapping-unique, INV-reply-reaches-initiator, INV-refused-only-when-full, INV-hold-down-kept,
-/// INV-flows-conserved.
+/// INV-flows-conserved. (T-04)
 #[test]
 fn every_short_history_keeps_tuples_apart() {
     // The first flow is the first host's to the first remote: the others are its mirror images, and before it nothing happens.

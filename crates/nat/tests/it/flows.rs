@@ -89,7 +89,7 @@ fn a_key_that_differs_in_one_part_finds_nothing() {
 }
 
 /// INV-mapping-unique, INV-tuple-unique-per-side: no two live flows share a key on either side, and
-/// a refused one leaves nothing behind.
+/// a refused one leaves nothing behind. (T-04)
 #[test]
 fn a_key_belongs_to_one_flow() {
     let mut world = World::opened(Protocol::TCP);
@@ -206,6 +206,7 @@ fn only_a_syn_without_ack_rst_or_fin_opens_a_flow() {
     }
 }
 
+/// T-21.
 #[test]
 fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
     let (a, b) = (at([1, 1, 1, 1], 7), at([2, 2, 2, 2], 0));

@@ -44,7 +44,7 @@ fn noted(identification: u16) -> Fragments {
     fragments
 }
 
-/// INV-fragment-follows-first, P-30.
+/// T-28, INV-fragment-follows-first, P-30.
 #[test]
 fn a_later_fragment_goes_where_its_first_one_went() {
     let fragments = noted(1);
@@ -55,7 +55,7 @@ fn a_later_fragment_goes_where_its_first_one_went() {
     );
 }
 
-/// INV-early-fragment-dropped, and INV-fragments-never-mix: the key holds all parts.
+/// T-28, INV-early-fragment-dropped, and INV-fragments-never-mix: the key holds all parts.
 #[test]
 fn a_later_fragment_without_its_first_is_refused() {
     let fragments = noted(1);
@@ -110,7 +110,7 @@ fn a_complete_datagram_is_forgotten() {
 }
 
 /// INV-bad-fragments-dropped, INV-fragment-state-bounded: what has passed does not pass again,
-/// whole or in part, and changes nothing.
+/// whole or in part, and changes nothing. (T-28)
 #[test]
 fn what_overlaps_is_refused() {
     let mut fragments = noted(1);

@@ -346,7 +346,7 @@ fn every_free_port_is_equally_likely() {
 }
 
 /// INV-ports-not-predictable: the same packets at another time are given another port, and which
-/// one only the seed tells.
+/// one only the seed tells. (T-07)
 #[test]
 fn a_hosts_own_packets_do_not_foretell_its_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -440,7 +440,7 @@ fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
 }
 
 /// N-14, INV-hold-down-kept, U-12: how long a tuple rests by how its flow ended, all from the end
-/// of the connection.
+/// of the connection. (T-11)
 #[test]
 fn a_tuple_rests_by_how_its_flow_ended() {
     type End = fn(&mut World);
@@ -634,7 +634,7 @@ fn rested_tombstone_is_found_when_dense() {
 }
 
 /// INV-endpoint-takes-no-port: a preserved source takes nothing from a pool, and nothing rests
-/// after it.
+/// after it. (T-12)
 #[test]
 fn a_preserved_source_leaves_no_hold() {
     let new = NewFlow { external: flow(Protocol::TCP).internal, ..flow(Protocol::TCP) };

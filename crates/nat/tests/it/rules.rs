@@ -1,4 +1,4 @@
-//! What the rules of a pool make of the choice of ports: T-01 to T-11 of the behaviours that docs/nat-conformance.md lists.
+//! What the rules of a pool make of the choice of ports: T-01 to T-11.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};

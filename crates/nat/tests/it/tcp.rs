@@ -260,6 +260,7 @@ fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
 }
 
 /// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port rests as after any RST (N-14).
+/// (T-17)
 #[test]
 fn a_refused_connection_is_gone_at_once() {
     let mut world = World::opened(Protocol::TCP);
@@ -451,7 +452,7 @@ fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
 }
 
 /// INV-reset-number-exact: who begins anew on a connection that it has forgotten, and is answered
-/// as new, is followed, as in Linux; the resets that close the connection later are exact.
+/// as new, is followed, as in Linux; the resets that close the connection later are exact. (T-18)
 #[test]
 fn a_connection_that_both_ends_begin_anew_is_followed() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
@@ -495,7 +496,7 @@ fn who_begins_anew_twice_is_followed_to_the_second_time() {
 }
 
 /// INV-reset-number-exact: the connection's own handshake, sent again, takes nothing back; nor does
-/// an answer to a SYN that nobody sent.
+/// an answer to a SYN that nobody sent. (T-18)
 #[test]
 fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     for (syn, answer) in [(CLIENT, C), (C + 99, C + 100), (C + 5000, C + 5002)] {

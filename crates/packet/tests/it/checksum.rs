@@ -8,7 +8,7 @@ use crate::reference;
 /// and with them all pairs of a checksum and a difference, against the sum of all that is covered.
 ///
 /// The only exception is the one that the documentation names: everything covered has become zero, which happens to no packet but
-/// an ICMP reply (see `rewrite`).
+/// an ICMP reply (see `rewrite`). (T-31)
 #[test]
 fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     let old = 0x1234;

@@ -132,7 +132,7 @@ fn with_options(options: &[u8]) -> Result<Headers, Malformed> {
     Headers::parse(&packet.bytes())
 }
 
-/// INV-options-kept-or-refused.
+/// T-32, INV-options-kept-or-refused.
 #[test]
 fn source_routes_are_refused_wherever_they_stand_and_other_options_pass() {
     let loose = [131, 7, 4, 10, 0, 0, 1, 0];
@@ -279,7 +279,7 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// INV-any-bytes-safe.
+    /// T-39, INV-any-bytes-safe.
     #[test]
     fn any_bytes_are_judged_as_the_twin_does(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         prop_assert_eq!(Headers::parse(&bytes), reference::parse(&bytes));

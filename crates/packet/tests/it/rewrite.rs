@@ -26,7 +26,7 @@ fn undo(headers: &Headers, to: Rewrite) -> Rewrite {
 }
 
 /// INV-udp-zero-checksum: with one packet and all ports, the computed checksum takes every value;
-/// where it is 0, UDP shows 0xFFFF and TCP 0.
+/// where it is 0, UDP shows 0xFFFF and TCP 0. (T-30)
 #[test]
 fn a_computed_zero_is_written_as_ones_in_udp_only() {
     let udp = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 9] };
@@ -144,6 +144,7 @@ proptest! {
     }
 
     /// INV-checksums-stay-right by a judge of its own, and what the judge says of absent checksums.
+    /// (T-30)
     #[test]
     fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
@@ -193,7 +194,7 @@ proptest! {
 
     /// INV-only-needed-bytes-change: outside of addresses, ports or identifier, time to live and
     /// checksums no byte changes, trailers included (INV-trailer-ignored,
-    /// INV-options-kept-or-refused).
+    /// INV-options-kept-or-refused, T-29).
     #[test]
     fn nothing_else_changes(packet in bytes(), to in rewrites(), ttl: u8, trailer in prop::collection::vec(any::<u8>(), 0..9)) {
         let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! What has to hold at release strength, a share of it for every day: faults, small scopes, captures of others, soak.
 //!
-//! `docs/assurance.md` names the commands that go on from here, and what was reached.
+//! `docs/assurance.md` names the commands that go on from here; `docs/data` says what was reached.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,5 +17,4 @@ mod limits;
 mod rig;
 mod scopes;
 mod soak;
-mod table;
 mod time;

@@ -163,7 +163,7 @@ fn reset_of(made: &Transmit) -> (u32, u32) {
 }
 
 /// S-17, S-18, INV-toggle-ends-exact-set, INV-reset-number-exact, U-01: both ends are reset with
-/// the exact sequence; the internet connection and UDP to the service live on.
+/// the exact sequence; the internet connection and UDP to the service live on. (T-12)
 #[test]
 fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
     let mut world = World::new(Settings::replayable(0));

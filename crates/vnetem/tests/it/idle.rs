@@ -97,6 +97,7 @@ impl World {
 }
 
 /// N-15, N-23: 4 minutes where nothing is said, else what the gateway, the address, the outbound rule or the pool says.
+/// (T-15)
 #[test]
 fn n_15_each_method_has_its_own_idle_timeout() {
     let mut world = World::new();

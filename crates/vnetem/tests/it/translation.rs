@@ -1,4 +1,4 @@
-//! What the rules of a pool make of packets: behaviours T-03 to T-39 as docs/nat-conformance.md lists them.
+//! What the rules of a pool make of packets: T-03 to T-39.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
