@@ -1,4 +1,5 @@
-//! What the whole data plane costs: the modes of `vnetem bench` under their names, on the same loads.
+//! What the whole data plane costs: the modes of `vnetem bench` under their names, on the same
+//! loads.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may fail by panic")]
 

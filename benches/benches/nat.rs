@@ -1,7 +1,9 @@
-//! What a flow costs: found, tracked and rewritten, opened, closed, expired, at 1,000 to 1,000,000 flows.
+//! What a flow costs: found, tracked and rewritten, opened, closed, expired, at 1,000 to 1,000,000
+//! flows.
 //!
-//! Packets are random over all flows and both directions, so a large table is met cold. The whole path is parse (header checksum
-//! included), lookup, judgement, tracking and the rewrite of bytes and checksums; neither route lookup nor input and output.
+//! Packets are random over all flows and both directions, so a large table is met cold. The whole
+//! path is parse (header checksum included), lookup, judgement, tracking and the rewrite of bytes
+//! and checksums; neither route lookup nor input and output.
 
 #![allow(
     missing_docs,
@@ -336,7 +338,8 @@ fn opening(criterion: &mut Criterion) {
     }
 }
 
-/// A toggle that touches every 256th flow, for each flow touched: found, closed with two resets, left as a tombstone.
+/// A toggle that touches every 256th flow, for each flow touched: found, closed with two resets,
+/// left as a tombstone.
 fn toggle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/toggle");
     group.sample_size(10);

@@ -118,8 +118,8 @@ pub(crate) fn loading(routes: &Routes, rounds: usize) {
     println!();
 }
 
-/// Batches of a reader while the writer deletes and inserts at a given rate on another core, each beside
-/// the same batches without a writer a moment earlier.
+/// Batches of a reader while the writer deletes and inserts at a given rate on another core, each
+/// beside the same batches without a writer a moment earlier.
 pub(crate) fn beside_a_writer(routes: &Routes, small: bool) {
     /// Long enough that a writer who shares the core with other work has its turn, too.
     const PASSES: usize = 8;

@@ -32,7 +32,8 @@ pub enum DefaultAction {
     Deny,
 }
 
-/// Whether the resource can be reached on its public address at all; disabled, it overrides the default action (F-12).
+/// Whether the resource can be reached on its public address at all; disabled, it overrides the
+/// default action (F-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PublicAccess {
     /// It can, as far as the rules allow.
@@ -131,8 +132,9 @@ impl RuleSet {
     ///
     /// # Errors
     ///
-    /// If the rule is new and the service permits no further one (C-10), or if its subnet was deleted: such a rule can only be removed,
-    /// so that no later subnet inherits it (INV-deleted-subnet-admits-none, E-17).
+    /// If the rule is new and the service permits no further one (C-10), or if its subnet was
+    /// deleted: such a rule can only be removed, so that no later subnet inherits it
+    /// (INV-deleted-subnet-admits-none, E-17).
     pub fn set_vnet_rule(&mut self, subnet: SubnetId, state: RuleState) -> Result<(), RuleError> {
         match self.vnet_rules.binary_search_by_key(&subnet, |rule| rule.subnet) {
             Ok(place) => {
@@ -161,8 +163,8 @@ impl RuleSet {
     ///
     /// # Errors
     ///
-    /// If the range is private (F-04), is a host written as a prefix where the service refuses that (F-05), has host bits, or is one more
-    /// than the service permits (C-10).
+    /// If the range is private (F-04), is a host written as a prefix where the service refuses that
+    /// (F-05), has host bits, or is one more than the service permits (C-10).
     pub fn add_ip_rule(&mut self, rule: IpRule) -> Result<(), RuleError> {
         let range = rule.checked_range(&self.limits)?;
         if !self.ip_rules.contains(range) {
@@ -241,7 +243,8 @@ impl RuleSet {
 struct VnetRule {
     subnet: SubnetId,
     state: RuleState,
-    /// Not a function of the state: a rule that is provisioned anew decides as it did before (U-20).
+    /// Not a function of the state: a rule that is provisioned anew decides as it did before
+    /// (U-20).
     in_force: bool,
 }
 

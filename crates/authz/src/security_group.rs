@@ -109,7 +109,8 @@ impl SecurityGroup {
     ///
     /// # Errors
     ///
-    /// Its number is outside 100 to 4096 or taken in its direction (P-08), its name is taken, a list is empty, or a prefix has host bits.
+    /// Its number is outside 100 to 4096 or taken in its direction (P-08), its name is taken, a
+    /// list is empty, or a prefix has host bits.
     pub fn add_rule(&mut self, rule: SecurityRule) -> Result<(), SecurityRuleError> {
         check_lists(&rule)?;
         let SecurityRule { ref name, priority, direction, .. } = rule;
@@ -144,7 +145,8 @@ impl SecurityGroup {
         self.rules.values()
     }
 
-    /// Resolves all names and makes the form that judges packets; to be made anew when a rule or what a name stands for changes (S-44).
+    /// Resolves all names and makes the form that judges packets; to be made anew when a rule or
+    /// what a name stands for changes (S-44).
     ///
     /// # Errors
     ///

@@ -35,8 +35,8 @@ pub(crate) fn routes(common: &Common, asked: &Routes) -> Result<Answer, Failure>
     Ok(Answer { text, notes: Vec::new(), good: true })
 }
 
-/// Names the address that lacks its port. With further words of the packet its own reader complains, since
-/// a later fragment has no ports.
+/// Names the address that lacks its port. With further words of the packet its own reader
+/// complains, since a later fragment has no ports.
 fn ports(asked: &Trace) -> Result<(), Failure> {
     let protocol = match asked.protocol {
         Protocol::Tcp => "tcp",

@@ -1,4 +1,5 @@
-//! The command as its users meet it: what it prints where, its exit status, and that a seed fixes every byte.
+//! The command as its users meet it: what it prints where, its exit status, and that a seed fixes
+//! every byte.
 
 #![allow(
     clippy::unwrap_used,

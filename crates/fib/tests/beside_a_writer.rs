@@ -11,8 +11,9 @@ use vnetem_fib::{LiveTable, ValueId};
 /// INV-lookup-sees-one-table: whatever the writer does, each lookup gives the answer from before a
 /// change or from after it.
 ///
-/// The writer turns one route after the other on and off above, inside and below others; the values say
-/// which answers an address can have at all. It splits and joins /24s and makes the table be copied, too.
+/// The writer turns one route after the other on and off above, inside and below others; the values
+/// say which answers an address can have at all. It splits and joins /24s and makes the table be
+/// copied, too.
 #[test]
 fn each_lookup_answers_as_before_or_as_after_a_change() {
     let mut table = LiveTable::new();
@@ -125,8 +126,8 @@ fn a_table_published_whole_is_one_state() {
     });
 }
 
-/// A reader that slept through many generations wakes up to the newest, and an idle one may be dropped
-/// with a long chain behind it.
+/// A reader that slept through many generations wakes up to the newest, and an idle one may be
+/// dropped with a long chain behind it.
 #[test]
 fn a_reader_that_slept_finds_the_newest_table() {
     let mut table = LiveTable::new();

@@ -46,8 +46,8 @@ fn no_reader_sees_half_a_change() {
     });
 }
 
-/// A reader that meets the code of a split /24 finds the block as it was filled, and one that meets a new
-/// number finds the value that it stands for.
+/// A reader that meets the code of a split /24 finds the block as it was filled, and one that meets
+/// a new number finds the value that it stands for.
 #[test]
 fn a_code_is_met_after_what_it_leads_to() {
     loom::model(|| {

@@ -1,4 +1,5 @@
-//! Captures of others, read against counts that another program made; and the same captures, damaged.
+//! Captures of others, read against counts that another program made; and the same captures,
+//! damaged.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ struct Row {
     file: String,
     packets: u64,
     ipv4_bad: u64,
-    /// IPv4 packets; fragments; TCP, UDP, ICMP, others by protocol field; with options; with a wrong header checksum.
+    /// IPv4 packets; fragments; TCP, UDP, ICMP, others by protocol field; with options; with a
+    /// wrong header checksum.
     counts: [u64; 8],
 }
 

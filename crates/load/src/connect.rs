@@ -21,7 +21,8 @@ const LIFE: [(Side, Kind); 6] = [
 ];
 
 impl Load {
-    /// A data plane for [`connect`](Self::connect), with Azure's hold-down: in time `shape.flows` tuples rest at once.
+    /// A data plane for [`connect`](Self::connect), with Azure's hold-down: in time `shape.flows`
+    /// tuples rest at once.
     ///
     /// # Errors
     ///
@@ -36,9 +37,10 @@ impl Load {
         Self::with(shape, &set)
     }
 
-    /// Leads one ring of connections from SYN to the last acknowledgement: SYN, SYN and ACK, ACK, FIN, FIN and ACK, ACK, each packet
-    /// through the data plane; timed is all of it. Time goes on so that as many connections are made while a tuple rests as there are
-    /// flows in the shape. Gives the number of connections.
+    /// Leads one ring of connections from SYN to the last acknowledgement: SYN, SYN and ACK, ACK,
+    /// FIN, FIN and ACK, ACK, each packet through the data plane; timed is all of it. Time goes on
+    /// so that as many connections are made while a tuple rests as there are flows in the shape.
+    /// Gives the number of connections.
     ///
     /// # Errors
     ///

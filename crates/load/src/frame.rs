@@ -9,7 +9,8 @@ use vnetem_nat::Side;
 
 use super::Shape;
 
-/// Length of frames as generators count it: with Ethernet's header and checksum, 18 bytes more than the IPv4 packet.
+/// Length of frames as generators count it: with Ethernet's header and checksum, 18 bytes more than
+/// the IPv4 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameSize {
     /// All alike: 64 to 9,018.
@@ -44,7 +45,8 @@ pub(super) struct Frames {
     capacity: usize,
 }
 
-/// Packets of a ring at most, and the bytes that they may take: less than a cache of the second level.
+/// Packets of a ring at most, and the bytes that they may take: less than a cache of the second
+/// level.
 const RING: usize = 1024;
 const RING_BYTES: usize = 256 * 1024;
 /// Ethernet's header and checksum.
@@ -87,7 +89,8 @@ impl Frames {
         self.ring.clear();
     }
 
-    /// The next packet. What is asked of a segment's numbers is only that they fit: of the inside 1000 and on, of the outside 5000 and on.
+    /// The next packet. What is asked of a segment's numbers is only that they fit: of the inside
+    /// 1000 and on, of the outside 5000 and on.
     pub(super) fn put(&mut self, tuple: FiveTuple, kind: Kind, side: Side) {
         let length = match kind {
             Kind::Data => self.lengths.iter().cycle().nth(self.ring.len() % self.lengths.len()),

@@ -1,7 +1,7 @@
 //! Load: a data plane with many flows, and packets on them, for whoever measures.
 //!
-//! Nothing here asks a clock. What is to be measured is handed, as work to do, to a function that the caller brings; everything else is
-//! preparation.
+//! Nothing here asks a clock. What is to be measured is handed, as work to do, to a function that
+//! the caller brings; everything else is preparation.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -53,7 +53,8 @@ pub struct Shape {
     pub protocol: Protocol,
     /// Flows.
     pub flows: u32,
-    /// How many of them are of the subnet whose endpoint is toggled; the others are spread over the other 63.
+    /// How many of them are of the subnet whose endpoint is toggled; the others are spread over the
+    /// other 63.
     pub affected: u32,
     /// Routes that a gateway announces to all subnets, beside the service's.
     pub routes: u32,
@@ -121,7 +122,8 @@ pub enum TogglePart {
     Commit,
     /// The data plane takes it.
     Apply,
-    /// All flows that it ends are closed, and their resets taken; [`Load::toggle`] does it in one piece.
+    /// All flows that it ends are closed, and their resets taken; [`Load::toggle`] does it in one
+    /// piece.
     Close,
     /// One call of the closing; [`Load::toggle_in_steps`] does it call by call.
     Step,
@@ -209,14 +211,15 @@ impl Load {
         })
     }
 
-    /// The data plane, for its counters. They begin anew whenever virtual time does, after some hundred years.
+    /// The data plane, for its counters. They begin anew whenever virtual time does, after some
+    /// hundred years.
     #[must_use]
     pub fn plane(&self) -> &DataPlane {
         &self.plane
     }
 
-    /// Opens all flows; timed are their first packets, a ring at a time. TCP connections are then led through their handshakes. Gives
-    /// the number of flows.
+    /// Opens all flows; timed are their first packets, a ring at a time. TCP connections are then
+    /// led through their handshakes. Gives the number of flows.
     ///
     /// # Errors
     ///
@@ -237,8 +240,8 @@ impl Load {
         Ok(opened)
     }
 
-    /// Passes one ring of packets of open flows, at random over all flows and both directions; timed is all of it. Gives the number of
-    /// packets.
+    /// Passes one ring of packets of open flows, at random over all flows and both directions;
+    /// timed is all of it. Gives the number of packets.
     ///
     /// # Errors
     ///
@@ -254,12 +257,14 @@ impl Load {
         self.pass(timed)
     }
 
-    /// Switches the endpoint of one subnet the other way: every flow of it is closed, and both ends of each get a reset. Timed are the
-    /// parts, each named; what was closed is then opened again. Gives the number of closed flows.
+    /// Switches the endpoint of one subnet the other way: every flow of it is closed, and both ends
+    /// of each get a reset. Timed are the parts, each named; what was closed is then opened again.
+    /// Gives the number of closed flows.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Closed`] if another number of flows was closed; what the network or the packets say.
+    /// [`LoadError::Closed`] if another number of flows was closed; what the network or the packets
+    /// say.
     pub fn toggle(
         &mut self,
         timed: &mut dyn FnMut(TogglePart, &mut dyn FnMut()),
@@ -286,7 +291,8 @@ impl Load {
         })
     }
 
-    /// Lets so much time pass that all flows end; timed is their removal. Gives their number; [`open`](Self::open) opens them again.
+    /// Lets so much time pass that all flows end; timed is their removal. Gives their number;
+    /// [`open`](Self::open) opens them again.
     pub fn expire(&mut self, timed: Timed<'_>) -> u64 {
         let before = self.plane.flow_counters().live;
         let now = self.now + LONG + LONG;
@@ -300,8 +306,8 @@ impl Load {
         u64::from(before)
     }
 
-    /// Replaces the data plane by a fresh one at time 1 if virtual time nears its end. Its memory is
-    /// touched once, so that nothing is measured on pages that were never there.
+    /// Replaces the data plane by a fresh one at time 1 if virtual time nears its end. Its memory
+    /// is touched once, so that nothing is measured on pages that were never there.
     fn renew_if_late(&mut self) -> Result<(), LoadError> {
         if self.now < LATE || self.plane.flow_counters().live > 0 {
             return Ok(());

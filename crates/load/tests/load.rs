@@ -50,7 +50,8 @@ fn what_is_measured_happens() {
     }
 }
 
-/// U-02: a toggle closes the flows of its subnet and no others, whichever way it goes, and leaves the load as it was.
+/// U-02: a toggle closes the flows of its subnet and no others, whichever way it goes, and leaves
+/// the load as it was.
 #[test]
 fn a_toggle_closes_the_flows_of_its_subnet_and_no_others() {
     for endpoint in [false, true] {
@@ -99,7 +100,8 @@ fn packets_that_are_not_forwarded_are_an_error() {
     assert!(matches!(Load::new(udp), Err(LoadError::EndpointOfTcpOnly)));
 }
 
-/// A round of opening and expiring takes two million seconds of virtual time, which ends after 9,223 of them.
+/// A round of opening and expiring takes two million seconds of virtual time, which ends after
+/// 9,223 of them.
 #[test]
 fn rounds_go_on_past_virtual_time() {
     let mut load = Load::new(Shape { flows: 1, affected: 1, ..SMALL }).unwrap();

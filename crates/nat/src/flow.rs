@@ -22,9 +22,10 @@ use crate::{
 
 /// A flow that is to be opened.
 ///
-/// Packets from the inside have the key (`internal_zone`, `inside` to `remote`), those from the outside (`external_zone`, `remote` to
-/// `external`). Where the source is preserved, `external` equals `inside`. For ICMP queries the identifier stands in the port of the
-/// side that asks, as in [`FiveTuple`]; the other port is 0.
+/// Packets from the inside have the key (`internal_zone`, `inside` to `remote`), those from the
+/// outside (`external_zone`, `remote` to `external`). Where the source is preserved, `external`
+/// equals `inside`. For ICMP queries the identifier stands in the port of the side that asks, as in
+/// [`FiveTuple`]; the other port is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewFlow<T> {
     /// The protocol.
@@ -111,7 +112,8 @@ pub struct Found {
 pub enum Standing {
     /// It does.
     Live,
-    /// It was closed and only answers late segments ([`FlowTable::answer`](crate::FlowTable::answer)).
+    /// It was closed and only answers late segments
+    /// ([`FlowTable::answer`](crate::FlowTable::answer)).
     Tombstone,
 }
 
@@ -174,7 +176,8 @@ pub struct Ended<T> {
     pub flow: Flow<T>,
     /// Why it ended.
     pub cause: Cause,
-    /// What would tell both ends, if it was an established connection that idled out (N-23); none otherwise.
+    /// What would tell both ends, if it was an established connection that idled out (N-23); none
+    /// otherwise.
     pub resets: Resets,
 }
 
@@ -209,7 +212,8 @@ impl<T> Flow<T> {
         self.internal != self.external
     }
 
-    /// The new ends of packets from a side: the inside's source becomes the external tuple, the outside's destination the inside one.
+    /// The new ends of packets from a side: the inside's source becomes the external tuple, the
+    /// outside's destination the inside one.
     #[must_use]
     #[inline]
     pub fn rewrite(&self, side: Side) -> Rewrite {

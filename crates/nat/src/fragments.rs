@@ -14,13 +14,13 @@ use crate::{FlowId, Keys, Quota, Side, Tenant, Time, Zone};
 
 /// The first fragments seen lately, and the flow that each belongs to (P-30).
 ///
-/// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet and [noted](Self::note); a later one
-/// takes its judgement (INV-fragment-follows-first) or is refused: before the first one, when it
-/// overlaps what has passed, duplicates included, or when it reaches beyond the end
-/// (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28). An entry ends with the datagram's
-/// last byte, with its life, with its flow (the id is stale then), or for another of the same
-/// tenant that finds no room: its oldest goes (INV-fragment-state-bounded). No tenant's goes for
-/// another's (docs/shares.md).
+/// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet
+/// and [noted](Self::note); a later one takes its judgement (INV-fragment-follows-first) or is
+/// refused: before the first one, when it overlaps what has passed, duplicates included, or when it
+/// reaches beyond the end (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28). An entry
+/// ends with the datagram's last byte, with its life, with its flow (the id is stale then), or for
+/// another of the same tenant that finds no room: its oldest goes (INV-fragment-state-bounded). No
+/// tenant's goes for another's (docs/shares.md).
 pub struct Fragments {
     entries: Slab<Entry>,
     /// The entries of each tenant in the order in which they came, by its number. Nobody's are the
@@ -221,7 +221,8 @@ impl Fragments {
         Ok((entry.id, entry.side))
     }
 
-    /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes nothing.
+    /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes
+    /// nothing.
     ///
     /// Says whose TCP segment is whole by it, and the sequence number behind that: its receiver
     /// expects this number next, and knew nothing of the segment before
@@ -396,8 +397,8 @@ impl Passed {
     }
 }
 
-/// The sequence number behind a TCP segment of which these are the first fragment's headers, less the
-/// length of its datagram. A reset takes no part in the numbers.
+/// The sequence number behind a TCP segment of which these are the first fragment's headers, less
+/// the length of its datagram. A reset takes no part in the numbers.
 fn base(headers: &Headers) -> Option<u32> {
     let Transport::Tcp(segment) = headers.transport else { return None };
     let controls = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| segment.flags.contains(flag));

@@ -7,8 +7,9 @@ use crate::table::hold::Kind;
 use crate::time::nanoseconds;
 use crate::{Settings, State};
 
-/// Which timers a flow has, for all its life (N-15, N-23), and how long its external tuple rests afterwards (N-14): those of the
-/// gateway or pool behind which it opened. Default: the table's own.
+/// Which timers a flow has, for all its life (N-15, N-23), and how long its external tuple rests
+/// afterwards (N-14): those of the gateway or pool behind which it opened. Default: the table's
+/// own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerProfile {
     /// [`Settings::timers`] and [`Settings::hold`].
@@ -24,7 +25,8 @@ pub enum TimerProfile {
     Balancer(IdleMinutes),
 }
 
-/// The idle timeout of TCP behind Azure's methods: 4 to 120 minutes, 4 by default (N-15, N-23, C-09).
+/// The idle timeout of TCP behind Azure's methods: 4 to 120 minutes, 4 by default (N-15, N-23,
+/// C-09).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdleMinutes(u8);
 

@@ -39,13 +39,16 @@ use crate::{
 
 /// Who talks under which address: all flows, found by their tuple from either side.
 ///
-/// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing, so a caller may decide first and
-/// record afterwards:
+/// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing,
+/// so a caller may decide first and record afterwards:
 ///
-/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or [`answer`](Self::answer) for a tombstone;
-/// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then [`enter`](Self::enter);
-/// - **a change**: [`invalidate`](Self::touch) the cells, then for every [`next_stale`](Self::next_stale) flow [`refresh`](Self::adopt) or
-///   [`close`](Self::close) it; a packet that meets one earlier asks [`is_stale`](Self::is_stale);
+/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or
+///   [`answer`](Self::answer) for a tombstone;
+/// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then
+///   [`enter`](Self::enter);
+/// - **a change**: [`invalidate`](Self::touch) the cells, then for every
+///   [`next_stale`](Self::next_stale) flow [`refresh`](Self::adopt) or [`close`](Self::close) it; a
+///   packet that meets one earlier asks [`is_stale`](Self::is_stale);
 /// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
 ///
 /// A flow is one record with two index entries, made together and removed together
@@ -132,7 +135,8 @@ impl<T: Copy> FlowTable<T> {
         self.record(id).map(|record| self.view(id.slot, record))
     }
 
-    /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every packet needs.
+    /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every
+    /// packet needs.
     #[must_use]
     #[inline]
     pub fn rewrite(&self, id: FlowId, side: Side) -> Option<Rewrite> {
@@ -146,9 +150,9 @@ impl<T: Copy> FlowTable<T> {
         self.record(id).map(|record| record.cached)
     }
 
-    /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same opener, once the old connection is a
-    /// tombstone, reset, or, if the SYN's number is higher than the old ones, finished
-    /// (INV-syn-opens-anew, T-18).
+    /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same
+    /// opener, once the old connection is a tombstone, reset, or, if the SYN's number is higher
+    /// than the old ones, finished (INV-syn-opens-anew, T-18).
     #[must_use]
     pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
         let Some(record) = self.record(id) else { return false };
@@ -158,9 +162,11 @@ impl<T: Copy> FlowTable<T> {
         record.is_over() && side == record.initiator() && opens(headers) && news
     }
 
-    /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever their number (P-21).
+    /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever
+    /// their number (P-21).
     ///
-    /// Concerns the flows in the table. One that is opened afterwards brings the generation that judged it.
+    /// Concerns the flows in the table. One that is opened afterwards brings the generation that
+    /// judged it.
     pub fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
         self.revalidation_keys.invalidate(revalidation_key, generation);
     }
@@ -195,7 +201,8 @@ impl<T: Copy> FlowTable<T> {
         (self.quota.used(FLOWS, tenant), self.quota.part_of_each(FLOWS))
     }
 
-    /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the flow was there to be kept.
+    /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the
+    /// flow was there to be kept.
     pub fn refresh(
         &mut self,
         id: FlowId,
@@ -209,7 +216,8 @@ impl<T: Copy> FlowTable<T> {
         }
         let old = record.revalidation_key();
         let (before, quota) = (self.revalidation_keys.tenant(old), &mut self.quota);
-        // With all cells taken the flow stays in its old one: still judged again when that is touched.
+        // With all cells taken the flow stays in its old one: still judged again when that is
+        // touched.
         let new =
             self.revalidation_keys.join(revalidation_key, before, quota).unwrap_or_else(|| {
                 self.revalidation_keys
@@ -234,15 +242,16 @@ impl<T: Copy> FlowTable<T> {
         true
     }
 
-    /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or ended, so any calls may come in
-    /// between; the work follows the number of stale flows.
+    /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or
+    /// ended, so any calls may come in between; the work follows the number of stale flows.
     pub fn next_stale(&mut self) -> Option<FlowId> {
         let slot = self.revalidation_keys.next_stale(&self.details, &mut self.quota)?;
         self.id(slot)
     }
 
-    /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first. Returns the work done, which counts a
-    /// few steps for each flow; less than `budget` means that nothing more is due.
+    /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first.
+    /// Returns the work done, which counts a few steps for each flow; less than `budget` means that
+    /// nothing more is due.
     pub fn expire(&mut self, now: Time, budget: usize, sink: &mut dyn FnMut(Ended<T>)) -> usize {
         let now = self.advance(now);
         let mut work = 0;
@@ -256,7 +265,8 @@ impl<T: Copy> FlowTable<T> {
             work = work.saturating_add(1);
             let Some(record) = self.records.get(slot) else { continue };
             let deadline = self.deadline(record);
-            // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
+            // Also one that is due goes through the finer slots, so that nobody ends before one
+            // whose time was earlier.
             if deadline > self.wheel.elapsed() {
                 if self.due(record) <= self.wheel.elapsed() {
                     self.release(slot);
@@ -271,8 +281,8 @@ impl<T: Copy> FlowTable<T> {
         work
     }
 
-    /// When [`expire`](Self::expire) should be called next: never later than the time of a flow, or of a tuple in hold-down, and sometimes
-    /// earlier. `None` if there are neither.
+    /// When [`expire`](Self::expire) should be called next: never later than the time of a flow, or
+    /// of a tuple in hold-down, and sometimes earlier. `None` if there are neither.
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -326,7 +336,8 @@ impl<T: Copy> FlowTable<T> {
         self.clock.max(now.0)
     }
 
-    /// The flow with this id, if it is still there: a slot that is given back has another stamp at once.
+    /// The flow with this id, if it is still there: a slot that is given back has another stamp at
+    /// once.
     #[inline]
     pub(crate) fn record(&self, id: FlowId) -> Option<&Record<T>> {
         let detail = self.details.get(id.slot as usize)?;
@@ -395,7 +406,8 @@ impl<T: Copy> FlowTable<T> {
         self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 
-    /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
+    /// Puts a flow into the wheel under its present deadline, after a change that may have brought
+    /// it nearer.
     pub(crate) fn reschedule(&mut self, slot: u32) {
         self.wheel.remove(&mut self.chains, slot);
         self.reinsert(slot);
@@ -421,8 +433,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// When a tombstone gives its external tuple back, if it still has one: it answers late segments
-    /// beyond that, as long as no other flow takes the tuple (N-14, U-12).
+    /// When a tombstone gives its external tuple back, if it still has one: it answers late
+    /// segments beyond that, as long as no other flow takes the tuple (N-14, U-12).
     #[inline]
     fn gives_tuple_back(&self, record: &Record<T>, deadline: u64) -> Option<u64> {
         let has_one =
@@ -455,8 +467,8 @@ impl<T: Copy> FlowTable<T> {
         if was_over { record.last } else { ended }.saturating_add(rest)
     }
 
-    /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
-    /// place has the same.
+    /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple
+    /// rests, unless the flow that takes its place has the same.
     pub(crate) fn remove(&mut self, slot: u32, cause: Cause, ended: u64, successor: Option<&Key>) {
         let Some(record) = self.records.get(slot).copied() else { return };
         for side in [Side::Internal, Side::External] {
@@ -489,7 +501,8 @@ impl<T: Copy> FlowTable<T> {
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// The external tuple of a flow rests until then, unless the flow that takes its place has the same.
+    /// The external tuple of a flow rests until then, unless the flow that takes its place has the
+    /// same.
     fn leave_tuple(
         &mut self,
         slot: u32,

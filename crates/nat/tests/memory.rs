@@ -1,4 +1,5 @@
-//! Memory, by a counting allocator. Alone in its process and without a test harness, since all that the process does counts.
+//! Memory, by a counting allocator. Alone in its process and without a test harness, since all that
+//! the process does counts.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 

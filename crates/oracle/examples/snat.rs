@@ -1,9 +1,10 @@
-//! What Linux's source NAT costs, beside ours, in one run on one machine:
-//! `cargo run --release -p vnetem-oracle --example snat -- FLOWS...`, by default 1000 and 100000 flows.
+//! What Linux's source NAT costs, beside ours, in one run on one machine: `cargo run --release -p
+//! vnetem-oracle --example snat -- FLOWS...`, by default 1000 and 100000 flows.
 //!
-//! Packets of 46 bytes of UDP, at random over all flows, from the inside, every flow open already; processor time of the thread. Linux
-//! gets them through a TUN device in a namespace of its own, and they are dropped behind the translation, so that nobody needs to read
-//! them. The time until the kernel has the packet at all is measured with a rule that drops it there, and taken off.
+//! Packets of 46 bytes of UDP, at random over all flows, from the inside, every flow open already;
+//! processor time of the thread. Linux gets them through a TUN device in a namespace of its own,
+//! and they are dropped behind the translation, so that nobody needs to read them. The time until
+//! the kernel has the packet at all is measured with a rule that drops it there, and taken off.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), vnetem_oracle::Failure> {

@@ -40,14 +40,16 @@ pub struct Connection {
     pub state: Option<(String, u64)>,
 }
 
-/// The scenes of a file: a name at the beginning of a line, and below it, indented, the segments in the form
+/// The scenes of a file: a name at the beginning of a line, and below it, indented, the segments in
+/// the form
 ///
 /// ```text
 ///   > S seq 1000 ack 0 len 0 | passes SYN_SENT 120
 ///   < A seq 5001 ack 1001 len 1 | passes ESTABLISHED 300 | ours passes ESTABLISHED 432000
 /// ```
 ///
-/// where `>` comes from the inside, and ours is named only where it differs. Lines with `#` are for the reader.
+/// where `>` comes from the inside, and ours is named only where it differs. Lines with `#` are for
+/// the reader.
 ///
 /// # Errors
 ///
@@ -161,7 +163,8 @@ impl Connection {
         (name.to_owned(), timer.as_secs())
     }
 
-    /// The state and timer in a line of the tool `conntrack`, which shows the seconds that are left.
+    /// The state and timer in a line of the tool `conntrack`, which shows the seconds that are
+    /// left.
     #[must_use]
     pub fn of_linux(line: &str) -> Option<(String, u64)> {
         let mut words = line.split_whitespace().skip(2);

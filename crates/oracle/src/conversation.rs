@@ -28,7 +28,8 @@ pub(crate) struct Conversation {
 pub(crate) type Key = (u8, (Ipv4Addr, u16), (Ipv4Addr, u16));
 
 impl Conversation {
-    /// A flow that its first packet opened: as it was sent from the inside, and as it arrived outside.
+    /// A flow that its first packet opened: as it was sent from the inside, and as it arrived
+    /// outside.
     pub(crate) fn opened(sent: &[u8], arrived: &[u8]) -> Self {
         let (protocol, internal, remote) = key(sent);
         let external = source_port(arrived);
@@ -105,7 +106,8 @@ pub(crate) const PSH: u8 = 8;
 pub(crate) const ACK: u8 = 16;
 const URG: u8 = 32;
 
-/// Flags without URG where that is rare: Linux takes an RST, or a SYN with ACK, that bears it for invalid, and here it means nothing.
+/// Flags without URG where that is rare: Linux takes an RST, or a SYN with ACK, that bears it for
+/// invalid, and here it means nothing.
 pub(crate) const fn without_odd_urgency(flags: u8) -> u8 {
     if flags & (RST | SYN) == 0 { flags } else { flags & !URG }
 }

@@ -6,8 +6,8 @@ use crate::draft::Segment;
 use crate::packet::word;
 use crate::{Draft, place};
 
-/// Packets to send first, in this order, with the side that sends each. They count on Linux to keep the source port of the first flow
-/// of a socket, which it does while nobody else has it.
+/// Packets to send first, in this order, with the side that sends each. They count on Linux to keep
+/// the source port of the first flow of a socket, which it does while nobody else has it.
 #[must_use]
 pub fn directed() -> Vec<(Side, Vec<u8>)> {
     let mut packets = Vec::new();
@@ -25,7 +25,8 @@ fn bad_options() -> (Side, Vec<u8>) {
     (Side::Internal, draft.build())
 }
 
-/// UDP datagrams whose checksum comes to 0 before or after translation, and is sent as 0xFFFF (T-30, RFC 768); from both sides.
+/// UDP datagrams whose checksum comes to 0 before or after translation, and is sent as 0xFFFF
+/// (T-30, RFC 768); from both sides.
 fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     let port = 33_001;
     let internal = (place::host(0), place::remote(0));
@@ -33,7 +34,8 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     let external = (place::remote(0), place::EXTERNAL);
     let back = (place::remote(0), place::host(0));
     let mut packets = Vec::new();
-    // Sent so that the sum folds to zero as sent, and as it arrives; what makes it so is in the first two bytes of data.
+    // Sent so that the sum folds to zero as sent, and as it arrives; what makes it so is in the
+    // first two bytes of data.
     for (from, sent, judged, ports) in [
         (Side::Internal, internal, internal, (port, 53)),
         (Side::Internal, internal, translated, (port, 53)),
@@ -42,7 +44,8 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     ] {
         for tail in [&b""[..], b"x", b"even", &[0xFF; 33]] {
             let data = |word: u16| [&word.to_be_bytes()[..], tail].concat();
-            // Of all words one makes the sum all ones, which is its own complement's zero: what is left over after a word of zero.
+            // Of all words one makes the sum all ones, which is its own complement's zero: what is
+            // left over after a word of zero.
             let rest = word(&Draft::udp(judged, ports, &data(0), true).payload, 6);
             packets.push((from, Draft::udp(sent, ports, &data(rest), true).build()));
         }
@@ -50,7 +53,8 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     packets
 }
 
-/// Options of TCP that begin at odd places, that end the list early, and of IPv4, on a whole connection (T-32, T-36).
+/// Options of TCP that begin at odd places, that end the list early, and of IPv4, on a whole
+/// connection (T-32, T-36).
 fn odd_options() -> Vec<(Side, Vec<u8>)> {
     let lists: [&[u8]; 6] = [
         &[1, 2, 4, 5, 0xB4, 1, 1, 0],
@@ -86,7 +90,8 @@ fn odd_options() -> Vec<(Side, Vec<u8>)> {
     packets
 }
 
-/// Datagrams of no data, of the longest a link of 1,500 bytes carries, and ICMP errors that quote 8 bytes to everything.
+/// Datagrams of no data, of the longest a link of 1,500 bytes carries, and ICMP errors that quote 8
+/// bytes to everything.
 fn lengths() -> Vec<(Side, Vec<u8>)> {
     let port = 33_300;
     let (internal, external) =

@@ -9,7 +9,8 @@ use vnetem_nat::Side;
 use crate::packet::{Emitted, word};
 use crate::{Failure, Namespace, Tun};
 
-/// Linux between two TUN devices: it routes and translates what is sent, and whatever comes out is collected.
+/// Linux between two TUN devices: it routes and translates what is sent, and whatever comes out is
+/// collected.
 ///
 /// No packet needs waiting for: a write to a TUN device runs the whole stack before it returns.
 #[derive(Debug)]
@@ -22,14 +23,15 @@ pub struct Kernel {
 /// How the kernel is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// For random packets: windows are not judged, no timer runs out, and a connection that is over ends at once.
+    /// For random packets: windows are not judged, no timer runs out, and a connection that is over
+    /// ends at once.
     Liberal,
     /// For states and timers: as delivered.
     Strict,
 }
 
-/// Everything from the inside leaves as the external address. What the tracking calls invalid goes no further, and the kernel itself
-/// stays silent towards the outside.
+/// Everything from the inside leaves as the external address. What the tracking calls invalid goes
+/// no further, and the kernel itself stays silent towards the outside.
 const RULES: &str = "table ip oracle {
     chain translate { type nat hook postrouting priority 100; oifname \"tout\" masquerade; }
     chain carry { type filter hook forward priority 0; ct state invalid drop; }
@@ -55,7 +57,8 @@ const TIMERS: [&str; 11] = [
 ];
 
 impl Kernel {
-    /// Makes a namespace, which this thread is in from then on, with both devices, routes and rules.
+    /// Makes a namespace, which this thread is in from then on, with both devices, routes and
+    /// rules.
     ///
     /// # Errors
     ///
@@ -92,8 +95,9 @@ impl Kernel {
             for timer in TIMERS {
                 set(&format!("netfilter/nf_conntrack_{timer}"), NEVER)?;
             }
-            // What is over is over at once. After an RST, Linux forgets a connection that was not answered and keeps another for a while;
-            // that, and what a SYN does in TIME_WAIT, is for the scenes of connections.
+            // What is over is over at once. After an RST, Linux forgets a connection that was not
+            // answered and keeps another for a while; that, and what a SYN does in TIME_WAIT, is
+            // for the scenes of connections.
             set("netfilter/nf_conntrack_tcp_timeout_close", "0")?;
             set("netfilter/nf_conntrack_tcp_timeout_time_wait", "0")?;
         }

@@ -27,7 +27,8 @@ pub struct Ours {
 const NEVER: Duration = Duration::from_secs(2_000_000);
 
 impl Ours {
-    /// For random packets: windows are not judged, and flows never end by time, but at once when a connection is over.
+    /// For random packets: windows are not judged, and flows never end by time, but at once when a
+    /// connection is over.
     ///
     /// # Errors
     ///
@@ -53,7 +54,8 @@ impl Ours {
         Self::new(settings)
     }
 
-    /// As [`liberal`](Self::liberal), with a service at the remote hosts, to which an endpoint can be switched on.
+    /// As [`liberal`](Self::liberal), with a service at the remote hosts, to which an endpoint can
+    /// be switched on.
     ///
     /// # Errors
     ///
@@ -116,7 +118,8 @@ impl Ours {
         Ok(Self { network, plane, subnet, service: None, now: Time(0) })
     }
 
-    /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and what comes out on both sides.
+    /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and
+    /// what comes out on both sides.
     pub fn send(
         &mut self,
         from: Side,
@@ -143,7 +146,8 @@ impl Ours {
         (verdict, emitted)
     }
 
-    /// The edge by which a packet from outside comes in: by its subnet's endpoint if it is for a private address.
+    /// The edge by which a packet from outside comes in: by its subnet's endpoint if it is for a
+    /// private address.
     fn external(&self, packet: &[u8]) -> Edge {
         let address = |at| Ipv4Addr::from_bits(double(packet, at));
         let (source, destination) = (address(12), address(16));

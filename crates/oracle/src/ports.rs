@@ -13,7 +13,8 @@ pub enum PortRule {
     Siblings,
     /// It is the socket's own.
     Own,
-    /// Its own is taken towards this remote: another one of its class: 1 to 511, 600 to 1023, or above.
+    /// Its own is taken towards this remote: another one of its class: 1 to 511, 600 to 1023, or
+    /// above.
     OtherOfClass,
     /// None of these.
     Unexplained,

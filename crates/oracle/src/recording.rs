@@ -33,7 +33,8 @@ const PLACES: [(&str, Side, Direction); 4] = [
 ];
 
 impl Exchange {
-    /// The port, or identifier, by which a packet from the inside came out; none for an ICMP error, which opens nothing.
+    /// The port, or identifier, by which a packet from the inside came out; none for an ICMP error,
+    /// which opens nothing.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         if self.from == Side::External || is_error(&self.sent) {

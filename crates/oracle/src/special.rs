@@ -1,5 +1,6 @@
-//! What random packets do not reach: an endpoint switched on and off, in Linux a rule that leaves a destination untranslated (T-12); and
-//! fragments, compared after they are joined, since Linux joins them (T-28).
+//! What random packets do not reach: an endpoint switched on and off, in Linux a rule that leaves a
+//! destination untranslated (T-12); and fragments, compared after they are joined, since Linux
+//! joins them (T-28).
 
 use core::net::Ipv4Addr;
 
@@ -20,10 +21,12 @@ struct Pair {
     compared: usize,
 }
 
-/// Switches an endpoint on and off under connections and datagrams, `rounds` times each; gives how many packets were compared.
+/// Switches an endpoint on and off under connections and datagrams, `rounds` times each; gives how
+/// many packets were compared.
 ///
-/// On is a rule in front of `masquerade` that accepts TCP to the service. Linux keeps what is tracked, so that at a switch its entries are
-/// deleted by the tool; that nothing translated leaves afterwards, and that all else goes on, is then the same in both.
+/// On is a rule in front of `masquerade` that accepts TCP to the service. Linux keeps what is
+/// tracked, so that at a switch its entries are deleted by the tool; that nothing translated leaves
+/// afterwards, and that all else goes on, is then the same in both.
 ///
 /// # Errors
 ///
@@ -69,9 +72,9 @@ pub fn toggles(rounds: u16) -> Result<usize, Failure> {
     Ok(pair.compared)
 }
 
-/// Sends datagrams of all lengths around one and two cuts through both, from both sides, in order and out of order; gives how many were
-/// compared. What comes out is joined before it is compared. Out of order ours drops what comes before its first fragment (P-30), so that
-/// it is sent again.
+/// Sends datagrams of all lengths around one and two cuts through both, from both sides, in order
+/// and out of order; gives how many were compared. What comes out is joined before it is compared.
+/// Out of order ours drops what comes before its first fragment (P-30), so that it is sent again.
 ///
 /// # Errors
 ///
@@ -201,7 +204,8 @@ impl Pair {
         self.ours.switch(on)
     }
 
-    /// A datagram in pieces, in this order, through both; what came out, joined, must be the same, and is given.
+    /// A datagram in pieces, in this order, through both; what came out, joined, must be the same,
+    /// and is given.
     fn joined(
         &mut self,
         from: Side,

@@ -1,4 +1,5 @@
-//! Random packets with few ends, so that they collide, and with memory, so that they fit what came before.
+//! Random packets with few ends, so that they collide, and with memory, so that they fit what came
+//! before.
 
 #![allow(
     clippy::indexing_slicing,
@@ -27,7 +28,8 @@ use crate::packet::{
 };
 use crate::{Draft, place};
 
-/// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see) alone.
+/// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see)
+/// alone.
 #[derive(Debug)]
 pub struct Traffic {
     random: Xoshiro256PlusPlus,
@@ -40,7 +42,8 @@ const SOURCE_PORTS: [u16; 12] =
     [80, 600, 1023, 1024, 5000, 40_000, 40_001, 40_002, 40_003, 50_000, 65_534, 65_535];
 const SERVER_PORTS: [u16; 3] = [53, 443, 8080];
 
-/// The longest quote: more is in no error (RFC 1812 4.3.2.3), and longer ones would not fit the link.
+/// The longest quote: more is in no error (RFC 1812 4.3.2.3), and longer ones would not fit the
+/// link.
 const QUOTE: usize = 548;
 
 impl Traffic {
@@ -66,7 +69,8 @@ impl Traffic {
         (from, packet)
     }
 
-    /// Takes note of what became of a packet, so that later ones can answer it, repeat it or quote it.
+    /// Takes note of what became of a packet, so that later ones can answer it, repeat it or quote
+    /// it.
     pub fn see(&mut self, from: Side, sent: &[u8], emitted: &[Emitted]) {
         let Some(arrived) = emitted.iter().find(|emitted| emitted.to != from) else { return };
         if is_error(sent) {
@@ -127,7 +131,8 @@ impl Traffic {
                 let data = if self.below(20) == 0 { data } else { Vec::new() };
                 let known = self.conversations.get(&(TCP, (ends.0, ports.0), (ends.1, ports.1)));
                 let segment = match known.map(|known| (known.is_finished(), known.next)) {
-                    // A SYN before the last acknowledgement would make Linux take that for an answer to the SYN (RFC 5961 4).
+                    // A SYN before the last acknowledgement would make Linux take that for an
+                    // answer to the SYN (RFC 5961 4).
                     Some((true, [Some(sequence), Some(acknowledgement)])) => Segment {
                         ports,
                         sequence,
@@ -144,7 +149,8 @@ impl Traffic {
             _ => {
                 let kind = if self.below(5) == 0 { 13 } else { 8 };
                 let data = if kind == 13 { vec![0; 12] } else { data };
-                // Linux tells queries with one identifier apart by their type; here they are one flow, so they get a remote of their own.
+                // Linux tells queries with one identifier apart by their type; here they are one
+                // flow, so they get a remote of their own.
                 let ends = if kind == 13 { (ends.0, place::TIMEKEEPER) } else { ends };
                 let rest = u32::from(ports.0) << 16 | self.below(9);
                 Draft::icmp(ends, (kind, 0), rest, &data)
@@ -198,7 +204,8 @@ impl Traffic {
             }
         };
         let mut packet = self.finish(draft);
-        // Linux takes note of a segment before it sees that its time is over; here what goes no further changes nothing.
+        // Linux takes note of a segment before it sees that its time is over; here what goes no
+        // further changes nothing.
         if known.protocol == TCP {
             live_longer(&mut packet);
         }
@@ -226,18 +233,21 @@ impl Traffic {
         // A second FIN of one end counts as the other end's in Linux, not here.
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
         let data = if flags & SYN != 0 { Vec::new() } else { data };
-        // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and forgets the FIN; ours keeps the highest
-        // ends, behind which a reset has to lie (INV-reset-number-exact).
+        // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and
+        // forgets the FIN; ours keeps the highest ends, behind which a reset has to lie
+        // (INV-reset-number-exact).
         let finishes =
             [Side::Internal, Side::External].into_iter().any(|end| known.has_finished(end));
         let flags = if finishes && flags & SYN != 0 { ACK } else { flags };
-        // A SYN and ACK that is sent again has the number that it had. The inside, which began, sends none.
+        // A SYN and ACK that is sent again has the number that it had. The inside, which began,
+        // sends none.
         let answers = from == Side::External;
         let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };
         let begun = own.is_some() && other.is_some();
         let own = own.unwrap_or_else(|| self.random.next_u32());
         let other = other.unwrap_or(0);
-        // What begins or ends a connection bears exact numbers: what an inexact one does is a matter of windows, which neither judges here.
+        // What begins or ends a connection bears exact numbers: what an inexact one does is a
+        // matter of windows, which neither judges here.
         if flags & (SYN | FIN | RST) != 0 || !begun || known.is_finished() {
             let options = if flags & SYN != 0 { self.tcp_options() } else { Vec::new() };
             let again = flags & SYN != 0 && begun;

@@ -1,4 +1,5 @@
-//! Closing against real Linux sockets: a client and a server in namespaces of their own, and the data plane between them by TUN devices.
+//! Closing against real Linux sockets: a client and a server in namespaces of their own, and the
+//! data plane between them by TUN devices.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -98,12 +99,14 @@ impl World {
                 self.deliver(made.to, &made.packet);
                 idle = 0;
             }
-            // A socket's own work is done in the call that hands it a packet; only timers are later.
+            // A socket's own work is done in the call that hands it a packet; only timers are
+            // later.
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// An answer enters by the edge by which the question left: with an identity if it is to a private address.
+    /// An answer enters by the edge by which the question left: with an identity if it is to a
+    /// private address.
     fn edge_of_server(&self, packet: &[u8]) -> Edge {
         let destination = Headers::parse(packet).map_or(PUBLIC, |headers| headers.destination);
         let of = |subnet| vnetem::Identity {

@@ -55,9 +55,11 @@ impl Packet {
     }
 }
 
-/// Cuts a whole packet into fragments of at most `mtu` bytes each, as a router does (RFC 791 3.2); the don't-fragment bit is cleared.
+/// Cuts a whole packet into fragments of at most `mtu` bytes each, as a router does (RFC 791 3.2);
+/// the don't-fragment bit is cleared.
 ///
-/// A packet that fits stays whole. One whose header has options, or an `mtu` too small for eight bytes of data, gives nothing.
+/// A packet that fits stays whole. One whose header has options, or an `mtu` too small for eight
+/// bytes of data, gives nothing.
 #[must_use]
 pub fn fragments(packet: &[u8], mtu: u16, identification: u16) -> Vec<Bytes> {
     let room = usize::from(mtu).saturating_sub(20) & !7;

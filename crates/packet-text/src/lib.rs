@@ -26,7 +26,8 @@ pub use text::PacketError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What a line may say, beyond the ends and the kind (what is not said is 0, or as named in brackets):
+/// What a line may say, beyond the ends and the kind (what is not said is 0, or as named in
+/// brackets):
 ///
 /// | kind | words |
 /// |---|---|
@@ -141,7 +142,8 @@ pub struct IcmpError {
     pub problem: Problem,
     /// The quoted packet.
     pub about: Box<Packet>,
-    /// How many bytes behind the quoted IPv4 header are quoted; all that fit 576 bytes if not said (T-25, T-26).
+    /// How many bytes behind the quoted IPv4 header are quoted; all that fit 576 bytes if not said
+    /// (T-25, T-26).
     pub quoted: Option<u16>,
 }
 
@@ -302,7 +304,8 @@ impl Problem {
         }
     }
 
-    /// The problem behind a type and code; `mtu` is what stands in the last two bytes of the ICMP header.
+    /// The problem behind a type and code; `mtu` is what stands in the last two bytes of the ICMP
+    /// header.
     #[must_use]
     pub fn of(number: (u8, u8), mtu: u16) -> Option<Self> {
         let found = Self::ALL.into_iter().find(|problem| problem.number() == number)?;

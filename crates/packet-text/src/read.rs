@@ -9,12 +9,14 @@ use super::{Content, Datagram, Echo, Flaws, IcmpError, Packet, Part, Problem, Se
 impl Packet {
     /// Says in words what bytes are.
     ///
-    /// What the words cannot say is left out: the identification of a whole packet, IPv4 options, the data itself, and ICMP messages
-    /// other than echoes and the known errors, which become mere data. Of a packet that is quoted in part only that part is known.
+    /// What the words cannot say is left out: the identification of a whole packet, IPv4 options,
+    /// the data itself, and ICMP messages other than echoes and the known errors, which become mere
+    /// data. Of a packet that is quoted in part only that part is known.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the bytes are no IPv4 packet. A wrong header checksum is a flaw, not an error.
+    /// [`Malformed`] if the bytes are no IPv4 packet. A wrong header checksum is a flaw, not an
+    /// error.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let parsed = Headers::parse(bytes);
         if parsed == Err(Malformed::HeaderChecksum) {

@@ -1,5 +1,5 @@
-//! proptest strategies for a forwarding path: addresses and ports so few that they collide, packets of every kind, and packets
-//! that nobody should send.
+//! proptest strategies for a forwarding path: addresses and ports so few that they collide, packets
+//! of every kind, and packets that nobody should send.
 //!
 //! ```
 //! use proptest::prelude::*;
@@ -82,7 +82,8 @@ pub fn sequence() -> impl Strategy<Value = u32> {
         .prop_map(|(base, more)| base.wrapping_add(more))
 }
 
-/// The tuple of a client with a private address at a public server: TCP, UDP, or ICMP with its identifier in the source port.
+/// The tuple of a client with a private address at a public server: TCP, UDP, or ICMP with its
+/// identifier in the source port.
 pub fn tuple() -> impl Strategy<Value = FiveTuple> {
     let ends = (private_address(), client_port(), public_address(), server_port());
     let protocol = select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP]);
@@ -119,7 +120,8 @@ pub fn packet_of(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     let datagram = (any::<bool>(), length()).prop_map(move |(checksum, length)| {
         Content::Udp(Datagram { source_port, destination_port, checksum, length })
     });
-    // The identifier stands in the source of a request and in the destination of a reply; the other port is 0.
+    // The identifier stands in the source of a request and in the destination of a reply; the other
+    // port is 0.
     let reply = source_port == 0;
     let identifier = if reply { destination_port } else { source_port };
     let echo = (any::<u16>(), length()).prop_map(move |(sequence, length)| {
@@ -151,7 +153,8 @@ pub fn error_about(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     )
 }
 
-/// A valid packet of any kind: TCP, UDP, echo, other protocols, ICMP errors, single fragments; in either direction.
+/// A valid packet of any kind: TCP, UDP, echo, other protocols, ICMP errors, single fragments; in
+/// either direction.
 pub fn packet() -> impl Strategy<Value = Packet> {
     let whole = either_direction().prop_flat_map(packet_of);
     let error = either_direction().prop_flat_map(error_about);
@@ -220,8 +223,9 @@ pub fn fragmented() -> impl Strategy<Value = Vec<Vec<u8>>> {
         })
 }
 
-/// Bytes that a forwarding path must survive: packets with wrong checksums, cut short, with turned bits, lying lengths, IPv4
-/// options, trailers, or of no form at all. Often the header checksum is made right again, so that the lie gets past it.
+/// Bytes that a forwarding path must survive: packets with wrong checksums, cut short, with turned
+/// bits, lying lengths, IPv4 options, trailers, or of no form at all. Often the header checksum is
+/// made right again, so that the lie gets past it.
 pub fn adversarial() -> impl Strategy<Value = Vec<u8>> {
     let flaws = (any::<bool>(), any::<bool>());
     let flawed = (packet(), flaws).prop_map(|(packet, (checksum, header_checksum))| {

@@ -2,7 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-/// Source and destination of a packet as they stand in it, in words that are compared, kept and written as they are.
+/// Source and destination of a packet as they stand in it, in words that are compared, kept and
+/// written as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressPair {
     /// The eight bytes of both addresses, source first, the first byte lowest.

@@ -5,8 +5,9 @@ use core::net::Ipv4Addr;
 use crate::checksum::fixed_header_is_right;
 use crate::{AddressPair, Protocol, TcpFlags, TcpSegment};
 
-/// A whole TCP segment or UDP datagram behind an IPv4 header without options: exactly the packets of which
-/// [`Headers::parse`](crate::Headers::parse) says that, with the same values. Every offset in them is known.
+/// A whole TCP segment or UDP datagram behind an IPv4 header without options: exactly the packets
+/// of which [`Headers::parse`](crate::Headers::parse) says that, with the same values. Every offset
+/// in them is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastHeaders {
     /// Where it comes from and where it goes.
@@ -19,7 +20,8 @@ pub struct FastHeaders {
     pub total_length: u16,
 }
 
-/// Of the first eight bytes: version and header length, and what a fragment has (more of them, or an offset).
+/// Of the first eight bytes: version and header length, and what a fragment has (more of them, or
+/// an offset).
 const KIND: u64 = u64::from_le_bytes([0xFF, 0, 0, 0, 0, 0, 0x3F, 0xFF]);
 /// Version 4, a header of 20 bytes, no fragment.
 const PLAIN: u64 = 0x45;
@@ -96,7 +98,8 @@ impl FastHeaders {
         })
     }
 
-    /// Gives a packet that [`parse`](Self::parse) has read new ends, and one off its time to live, as [`rewrite`](crate::rewrite()) does.
+    /// Gives a packet that [`parse`](Self::parse) has read new ends, and one off its time to live,
+    /// as [`rewrite`](crate::rewrite()) does.
     #[inline(always)]
     pub fn forward(packet: &mut [u8], ends: AddressPair) {
         let Some((header, payload)) = packet.split_first_chunk_mut::<20>() else { return };
@@ -106,7 +109,8 @@ impl FastHeaders {
             addresses: u64::from_le_bytes(addresses),
             ports: u32::from_le_bytes([fixed[0], fixed[1], fixed[2], fixed[3]]),
         };
-        // Sums of words in the order of the bytes: ones' complement sums do not depend on it (RFC 1071 2 (B)).
+        // Sums of words in the order of the bytes: ones' complement sums do not depend on it (RFC
+        // 1071 2 (B)).
         let addresses = wide(ends.addresses).wrapping_add(wide(!old.addresses));
         let ports = u64::from(ends.ports).wrapping_add((!old.ports).into());
         let lived = u64::from(ttl.saturating_sub(1)).wrapping_add((!u16::from(ttl)).into());
@@ -120,7 +124,8 @@ impl FastHeaders {
             let Some(fixed) = payload.first_chunk_mut::<18>() else { return };
             [fixed[0], fixed[1], fixed[2], fixed[3]] = ports;
             let checksum = [fixed[16], fixed[17]];
-            // To equation 3 a checksum of 0xFFFF is one of 0, which it must not become where nothing changes.
+            // To equation 3 a checksum of 0xFFFF is one of 0, which it must not become where
+            // nothing changes.
             if checksum != [0xFF, 0xFF] || ends != old {
                 [fixed[16], fixed[17]] = grow(checksum, growth);
             }
@@ -142,7 +147,8 @@ const fn wide(words: u64) -> u64 {
     (words & 0xFFFF_FFFF).wrapping_add(words >> 32)
 }
 
-/// The checksum after the sum under it has grown: RFC 1624 equation 3, for many words at once. Exact below 2^40.
+/// The checksum after the sum under it has grown: RFC 1624 equation 3, for many words at once.
+/// Exact below 2^40.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "the third fold leaves 16 bits")]
 const fn grow(checksum: [u8; 2], growth: u64) -> [u8; 2] {

@@ -25,7 +25,8 @@ pub enum Malformed {
     /// A loose or strict source route, which must never steer a packet
     /// (INV-options-kept-or-refused, RFC 7126 4.3 and 4.4).
     SourceRoute,
-    /// A fragment carries nothing, or is not the last and no multiple of eight bytes long (RFC 791 3.2).
+    /// A fragment carries nothing, or is not the last and no multiple of eight bytes long (RFC 791
+    /// 3.2).
     FragmentLength,
     /// A fragment would end past the 65,535th byte of its datagram (INV-bad-fragments-dropped).
     FragmentEnd,
@@ -39,9 +40,11 @@ pub enum Malformed {
     UdpLength,
     /// An ICMP message has fewer than 8 bytes (INV-malformed-transport-dropped, RFC 792).
     IcmpLength,
-    /// An ICMP error quotes less than a header and the first eight bytes behind it (RFC 792, RFC 1122 3.2.2).
+    /// An ICMP error quotes less than a header and the first eight bytes behind it (RFC 792, RFC
+    /// 1122 3.2.2).
     QuoteTruncated,
-    /// The header that an ICMP error quotes is none, or its checksum is wrong (T-22, RFC 5508 REQ-3).
+    /// The header that an ICMP error quotes is none, or its checksum is wrong (T-22, RFC 5508
+    /// REQ-3).
     QuoteHeader,
     /// An ICMP error quotes an ICMP error (RFC 1122 3.2.2).
     QuoteOfError,

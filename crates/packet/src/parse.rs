@@ -17,11 +17,13 @@ pub(crate) type Ports = (u16, u16);
 impl Headers {
     /// Reads a packet; bytes behind its total length are no part of it (INV-trailer-ignored).
     ///
-    /// Transport checksums are not looked at: whoever receives the packet does that. Addresses are not judged either.
+    /// Transport checksums are not looked at: whoever receives the packet does that. Addresses are
+    /// not judged either.
     ///
     /// # Errors
     ///
-    /// The first cause that is met, in the order of [`Malformed`], why the bytes are no packet that may be forwarded.
+    /// The first cause that is met, in the order of [`Malformed`], why the bytes are no packet that
+    /// may be forwarded.
     #[inline(always)] // as a call, its answer goes through memory and costs half as much again (bench `packet`)
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let header = match Ipv4HeaderSlice::from_slice(bytes) {
@@ -163,7 +165,8 @@ fn parse_tcp(fragment: Fragment, payload: &[u8]) -> Result<(Ports, Transport), M
     Ok(((header.source_port(), header.destination_port()), Transport::Tcp(segment)))
 }
 
-/// Why a TCP header is none; one that is cut off by the end of a first fragment has a name of its own.
+/// Why a TCP header is none; one that is cut off by the end of a first fragment has a name of its
+/// own.
 #[cold]
 fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malformed {
     match (fragment, error) {
@@ -176,7 +179,8 @@ fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malfor
 fn parse_udp(fragment: Fragment, datagram: &[u8]) -> Result<(Ports, Transport), Malformed> {
     let Some(fixed) = datagram.first_chunk::<8>() else { return Err(Malformed::UdpLength) };
     let length = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-    // It may leave out bytes at the end, which are then no part of the datagram (as in Linux), and what follows a fragment is not here.
+    // It may leave out bytes at the end, which are then no part of the datagram (as in Linux), and
+    // what follows a fragment is not here.
     if length < 8 || (length > datagram.len() && fragment == Fragment::Whole) {
         return Err(Malformed::UdpLength);
     }

@@ -167,9 +167,10 @@ impl Runner<'_> {
         Pending { from, target, station, named, connection, started }
     }
 
-    /// What the name of a target means to a host: of a resource what its network says (S-08, S-50, L-10); of a host that serves its own
-    /// address inside its network, the peered ones and the sites that are connected to it, and elsewhere the public one of its
-    /// interface if it has one. Nothing if there is no such name there.
+    /// What the name of a target means to a host: of a resource what its network says (S-08, S-50,
+    /// L-10); of a host that serves its own address inside its network, the peered ones and the
+    /// sites that are connected to it, and elsewhere the public one of its interface if it has one.
+    /// Nothing if there is no such name there.
     fn resolve(&self, station: StationId, target: &Target) -> Option<SocketAddrV4> {
         let network = &self.topology.network;
         let vnet = match self.world.edge(station) {

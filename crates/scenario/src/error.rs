@@ -25,7 +25,8 @@ pub enum Problem {
     },
     /// The line is well formed, but the model refuses it; the model's own words.
     Refused(String),
-    /// An invariant of the data plane does not hold after this line; this is a bug in vnetem, not in the file.
+    /// An invariant of the data plane does not hold after this line; this is a bug in vnetem, not
+    /// in the file.
     Broken(String),
 }
 
@@ -53,7 +54,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Words of a file as a terminal may have them: without control characters, and each cut where it is endless.
+/// Words of a file as a terminal may have them: without control characters, and each cut where it
+/// is endless.
 struct Shown<'a>(&'a str);
 
 /// Letters of a word that are shown.

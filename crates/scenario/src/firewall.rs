@@ -61,8 +61,9 @@ impl Rule {
 }
 
 impl Edit {
-    /// The declaration without its rules for subnets, and these as edits of their own. They come after all other declarations,
-    /// since a service may ask whether the subnet has an endpoint, and that may be declared further down (E-14).
+    /// The declaration without its rules for subnets, and these as edits of their own. They come
+    /// after all other declarations, since a service may ask whether the subnet has an endpoint,
+    /// and that may be declared further down (E-14).
     pub(super) fn without_subnet_rules(&self) -> (Option<Self>, Vec<Self>) {
         match self {
             Self::Resource { name, address, service, kind, rules } => {
@@ -218,7 +219,8 @@ const fn state_name(state: RuleState) -> &'static str {
 }
 
 impl Topology {
-    /// A resource that is open to everybody, of the given kind or of that which its service is known to be.
+    /// A resource that is open to everybody, of the given kind or of that which its service is
+    /// known to be.
     pub(super) fn firewall(&self, service: ServiceId, kind: Option<Kind>) -> Firewall {
         let tag = self.tag_of(service);
         // Old files may write a /32 for a service that is not known by its tag.
@@ -257,8 +259,8 @@ impl Topology {
         }
     }
 
-    /// Asks of rules what the service of their resource asks of a subnet first (E-14). Rules that the resource has already are
-    /// not asked again.
+    /// Asks of rules what the service of their resource asks of a subnet first (E-14). Rules that
+    /// the resource has already are not asked again.
     pub(super) fn check_rules(
         &self,
         service: ServiceId,

@@ -1,7 +1,9 @@
-//! Scenarios: a small language for networks, packets, hosts and changes, whose outcome lines are the test.
+//! Scenarios: a small language for networks, packets, hosts and changes, whose outcome lines are
+//! the test.
 //!
-//! The language is described in `SCENARIOS.md` beside this crate. A scenario is played by [`Scenario::play`]; the outcome lines that a
-//! file carries must come out again, byte for byte, and [`Scenario::with_outcomes`] writes them.
+//! The language is described in `SCENARIOS.md` beside this crate. A scenario is played by
+//! [`Scenario::play`]; the outcome lines that a file carries must come out again, byte for byte,
+//! and [`Scenario::with_outcomes`] writes them.
 
 mod actions;
 mod declarations;
@@ -119,14 +121,16 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// A declaration or a name in a step that the model refuses, or an invariant of the data plane that does not hold.
+    /// A declaration or a name in a step that the model refuses, or an invariant of the data plane
+    /// that does not hold.
     pub fn play(&self, options: Options<'_>) -> Result<Report, ScenarioError> {
         let mut stage = Runner::new(self, options)?;
         stage.play(None)?;
         Ok(stage.report())
     }
 
-    /// Plays up to and with all steps at `end` and leaves the stage as it is then; without `end` only what is declared stands.
+    /// Plays up to and with all steps at `end` and leaves the stage as it is then; without `end`
+    /// only what is declared stands.
     ///
     /// # Errors
     ///
@@ -223,7 +227,8 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// Reads a step. Where it goes wrong and begins with neither a verb nor a host of the file, that is what is wrong.
+    /// Reads a step. Where it goes wrong and begins with neither a verb nor a host of the file,
+    /// that is what is wrong.
     fn step(&self, words: &mut Words<'_>) -> Result<Step, Problem> {
         let first = words.peek().unwrap_or_default().to_owned();
         let hosts: Vec<&str> = self.declarations.iter().filter_map(|(_, it)| it.caller()).collect();
@@ -260,8 +265,8 @@ impl core::fmt::Debug for Options<'_> {
 /// Spaces before an outcome line, at least.
 const OUTCOME: usize = 4;
 
-/// Columns before the first letter; a tab counts for two, so that one stands before a step and two before
-/// its outcome.
+/// Columns before the first letter; a tab counts for two, so that one stands before a step and two
+/// before its outcome.
 fn indentation(line: &str) -> usize {
     let blank = line.chars().take_while(|letter| letter.is_whitespace());
     blank.map(|letter| if letter == '\t' { OUTCOME / 2 } else { 1 }).sum()
@@ -282,7 +287,8 @@ fn clean(line: &str) -> Result<(), Problem> {
     }
 }
 
-/// Refuses an outcome that is a step: who indents steps by four would have them compared, not played.
+/// Refuses an outcome that is a step: who indents steps by four would have them compared, not
+/// played.
 fn no_step(text: &str) -> Result<(), Problem> {
     let mut words = Words::new(text);
     if Step::parse(&mut words).and_then(|_| words.end()).is_err() {

@@ -8,7 +8,8 @@ use vnetem::{
 use super::topology::Topology;
 use vnetem_packet_text::Packet;
 
-/// The line of a packet that was decided: where it leaves, as what, and what the rules at the far side say.
+/// The line of a packet that was decided: where it leaves, as what, and what the rules at the far
+/// side say.
 pub(super) fn passage(
     topology: &Topology,
     trace: &Trace,
@@ -84,7 +85,8 @@ pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessV
     }
 }
 
-/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not known (C-03).
+/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not
+/// known (C-03).
 pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
     trace.steps.iter().find_map(|step| match step {
         Step::Tie { policy: TiePolicy::Documented, .. } => {

@@ -202,7 +202,8 @@ impl core::fmt::Display for Difference {
 }
 
 impl Report {
-    /// Whether the outcome is what the file says, or the file says nothing and no change was refused.
+    /// Whether the outcome is what the file says, or the file says nothing and no change was
+    /// refused.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         self.differences.is_empty() && self.refused_changes.is_empty()

@@ -1,4 +1,5 @@
-//! Edits of routes, sites and load balancers: which way packets take, and under which public address.
+//! Edits of routes, sites and load balancers: which way packets take, and under which public
+//! address.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 

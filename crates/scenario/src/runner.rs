@@ -162,7 +162,8 @@ impl<'a> Runner<'a> {
         self.report
     }
 
-    /// What would become of a packet from a place, both as scenarios write them; `web`, `10.0.0.4:50001 > 52.239.1.9:443 tcp S`.
+    /// What would become of a packet from a place, both as scenarios write them; `web`,
+    /// `10.0.0.4:50001 > 52.239.1.9:443 tcp S`.
     ///
     /// # Errors
     ///
@@ -189,7 +190,8 @@ impl<'a> Runner<'a> {
                 found,
             });
         }
-        // A file that expects the refusal says so, and one that is compared has it among the differences.
+        // A file that expects the refusal says so, and one that is compared has it among the
+        // differences.
         if let (Step::Change(_), Some(why), false) = (
             &scheduled.step,
             outcome.first().and_then(|line| line.strip_prefix(REFUSED)),
@@ -245,7 +247,8 @@ impl<'a> Runner<'a> {
         lines
     }
 
-    /// Lets time pass, with the changes that reach further hosts meanwhile, and says what these close.
+    /// Lets time pass, with the changes that reach further hosts meanwhile, and says what these
+    /// close.
     fn pass(&mut self, until: Time) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(due) = self.topology.rollout.poll_timeout().filter(|due| *due <= until) {
@@ -338,7 +341,8 @@ impl<'a> Runner<'a> {
         Ok(sent)
     }
 
-    /// A whole handshake: SYN, SYN and ACK, ACK; the next bytes of the opener are 1001, those of the other end 5001.
+    /// A whole handshake: SYN, SYN and ACK, ACK; the next bytes of the opener are 1001, those of
+    /// the other end 5001.
     fn connect(
         &mut self,
         from: &Place,

@@ -1,4 +1,5 @@
-//! Words for security groups: what is in them, what they guard, and what the names in their rules stand for.
+//! Words for security groups: what is in them, what they guard, and what the names in their rules
+//! stand for.
 
 use core::str::FromStr;
 

@@ -106,7 +106,8 @@ impl Runner<'_> {
     }
 }
 
-/// Effective routes in Azure's columns; the prefixes of an endpoint are counted, or listed if `all` are wanted.
+/// Effective routes in Azure's columns; the prefixes of an endpoint are counted, or listed if `all`
+/// are wanted.
 #[must_use]
 pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
     let row = |[source, state, prefix, kind, next_hop, remark]: [&str; 6]| {

@@ -107,7 +107,8 @@ impl Topology {
         })
     }
 
-    /// A region in the spelling that resources use: one of Azure's, of the list of tags, or one that was declared.
+    /// A region in the spelling that resources use: one of Azure's, of the list of tags, or one
+    /// that was declared.
     pub(crate) fn region(&self, text: &str) -> Result<String, Refused> {
         if self.own_regions.contains(text) {
             return Ok(text.to_owned());
@@ -182,7 +183,8 @@ impl Topology {
         }
     }
 
-    /// A subnet's name as short as it can be: without its network where no other has one of that name.
+    /// A subnet's name as short as it can be: without its network where no other has one of that
+    /// name.
     pub(crate) fn short_name(&self, id: SubnetId) -> String {
         let Ok(subnet) = self.network.subnet(id) else { return self.removed_name(id) };
         let alike = self.network.subnets().filter(|(_, other)| other.name == subnet.name).count();
@@ -364,8 +366,8 @@ impl Topology {
         Ok(())
     }
 
-    /// The endpoint that a file means: for the regions that it says, else those of the service as seen from the network's region
-    /// (E-06), else all.
+    /// The endpoint that a file means: for the regions that it says, else those of the service as
+    /// seen from the network's region (E-06), else all.
     fn endpoint(
         &self,
         name: &str,
@@ -392,8 +394,9 @@ impl Topology {
         })
     }
 
-    /// What the name of a resource ends with: the suffix of its own kind of service, of the first product that the catalogue has for
-    /// the service, or the service's name where nothing is known.
+    /// What the name of a resource ends with: the suffix of its own kind of service, of the first
+    /// product that the catalogue has for the service, or the service's name where nothing is
+    /// known.
     pub(super) fn domain(&self, resource: &Resource) -> String {
         let service = self.network.service(resource.service);
         let own = service.map_or("", |service| service.name.as_str());

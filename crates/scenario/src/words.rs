@@ -1,4 +1,5 @@
-//! The words of one line, taken one by one; every complaint says what was found and what was expected.
+//! The words of one line, taken one by one; every complaint says what was found and what was
+//! expected.
 
 use core::str::FromStr;
 use core::time::Duration;

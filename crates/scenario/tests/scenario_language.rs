@@ -1,4 +1,5 @@
-//! What the scenario language refuses and how it says so; and that a run is a function of its file and its seed.
+//! What the scenario language refuses and how it says so; and that a run is a function of its file
+//! and its seed.
 
 #![allow(
     clippy::unwrap_used,
@@ -242,7 +243,8 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
     assert_eq!(seven, packets(Some(7)));
 }
 
-/// S-17, S-18: whatever the seed, the switch resets the storage download at both ends and leaves the two others alone.
+/// S-17, S-18: whatever the seed, the switch resets the storage download at both ends and leaves
+/// the two others alone.
 #[test]
 fn the_story_ends_alike_under_every_seed() {
     let tags = Arc::new(ServiceTags::embedded());

@@ -1,4 +1,5 @@
-//! Every `.scn` file of this crate comes out as it says. `VNETEM_BLESS=1 cargo test -p vnetem-scenario` writes what comes out instead.
+//! Every `.scn` file of this crate comes out as it says.
+//! `VNETEM_BLESS=1 cargo test -p vnetem-scenario` writes what comes out instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -63,7 +64,8 @@ fn every_scenario_comes_out_as_its_file_says() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n\n"));
 }
 
-/// Each file is a claim: its first line states it with the numbers of the statements, and its name says it in short.
+/// Each file is a claim: its first line states it with the numbers of the statements, and its name
+/// says it in short.
 #[test]
 fn every_scenario_names_its_claim_and_its_statements() {
     let files = files();

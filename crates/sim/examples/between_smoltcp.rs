@@ -1,5 +1,6 @@
-//! The data plane between two smoltcp interfaces: a client in a subnet talks to a storage account while the endpoint is switched on. Its
-//! connection is reset, and the next one is seen by its private address. `cargo run -p vnetem-sim --example between_smoltcp`
+//! The data plane between two smoltcp interfaces: a client in a subnet talks to a storage account
+//! while the endpoint is switched on. Its connection is reset, and the next one is seen by its
+//! private address. `cargo run -p vnetem-sim --example between_smoltcp`
 
 use std::error::Error;
 

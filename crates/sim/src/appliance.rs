@@ -18,11 +18,13 @@ use vnetem_packet::{
 
 pub use flow_log::FlowRecord;
 
-/// An appliance that translates sources to its own private address (R-25), or that forwards packets as they are (U-07).
+/// An appliance that translates sources to its own private address (R-25), or that forwards packets
+/// as they are (U-07).
 ///
-/// A packet comes in by its one interface and goes out by it again, with a time to live one less. A translating appliance carries TCP,
-/// UDP, ICMP queries, other protocols by their address, fragments behind their first one, and ICMP errors about its flows (T-22, T-23);
-/// what comes to its own address without a flow is dropped. Timers are Linux's. No time passes but in
+/// A packet comes in by its one interface and goes out by it again, with a time to live one less. A
+/// translating appliance carries TCP, UDP, ICMP queries, other protocols by their address,
+/// fragments behind their first one, and ICMP errors about its flows (T-22, T-23); what comes to
+/// its own address without a flow is dropped. Timers are Linux's. No time passes but in
 /// [`forward`](Self::forward) and [`expire`](Self::expire).
 ///
 /// ```
@@ -54,11 +56,13 @@ pub struct ApplianceCounters {
     pub received: u64,
     /// Packets sent on.
     pub forwarded: u64,
-    /// Packets answered by an ICMP error, or dropped since none may be sent, because their time to live ran out.
+    /// Packets answered by an ICMP error, or dropped since none may be sent, because their time to
+    /// live ran out.
     pub ttl_expired: u64,
     /// Packets that could not be read.
     pub malformed: u64,
-    /// Packets that belong to no flow and open none, errors about none, and fragments without their first one.
+    /// Packets that belong to no flow and open none, errors about none, and fragments without their
+    /// first one.
     pub no_flow: u64,
     /// TCP segments that make no sense in their flow, and ICMP errors with a wrong checksum.
     pub invalid: u64,
@@ -66,7 +70,8 @@ pub struct ApplianceCounters {
     pub exhausted: u64,
 }
 
-/// What is to be done with a packet: which flow it belongs to, from which side, and whether it is a packet of that flow itself.
+/// What is to be done with a packet: which flow it belongs to, from which side, and whether it is a
+/// packet of that flow itself.
 enum Way {
     Flow(FlowId, Side),
     /// An ICMP error about a packet of the flow, from the side to which that was sent.
@@ -135,7 +140,8 @@ impl Appliance {
         self.counters
     }
 
-    /// All flows, in the order in which they were opened: those that are over, and those that are not.
+    /// All flows, in the order in which they were opened: those that are over, and those that are
+    /// not.
     #[must_use]
     pub fn log(&self) -> Vec<FlowRecord> {
         let live = self.flows.iter().map(|(_, flow)| FlowRecord::of(&flow, None));
@@ -152,10 +158,12 @@ impl Appliance {
         });
     }
 
-    /// Takes a packet in and gives back what is to be sent: the packet on its way, or an ICMP error about it.
+    /// Takes a packet in and gives back what is to be sent: the packet on its way, or an ICMP error
+    /// about it.
     pub fn forward(&mut self, now: Time, packet: Bytes) -> Option<Bytes> {
         let mut packet = self.pass(now, packet)?;
-        // What is for itself never leaves: with its own packets routed back to it, it is its own client (R-26).
+        // What is for itself never leaves: with its own packets routed back to it, it is its own
+        // client (R-26).
         while self.translates
             && Headers::parse(&packet).is_ok_and(|it| it.destination == self.address)
         {
@@ -284,7 +292,8 @@ impl Appliance {
         Ok(Way::Flow(id, side))
     }
 
-    /// The flow of the packet that an ICMP error quotes (T-22, T-23). It neither refreshes nor ends the flow (T-24).
+    /// The flow of the packet that an ICMP error quotes (T-22, T-23). It neither refreshes nor ends
+    /// the flow (T-24).
     fn about(&self, now: Time, headers: &Headers, packet: &[u8]) -> Result<Way, Refused> {
         let quote = Quote::parse(packet, headers).map_err(|_| Refused::Malformed)?;
         if !verify_icmp_checksum(packet, headers) {

@@ -1,11 +1,13 @@
-//! Bodies of any length whose bytes are a function of their name, released all at once or at a steady rate.
+//! Bodies of any length whose bytes are a function of their name, released all at once or at a
+//! steady rate.
 
 use core::time::Duration;
 
 /// How often a paced body releases bytes.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The bytes behind a name: `/big?bytes=1000000&rate=20000` is a million bytes, of which 20 000 are released each second.
+/// The bytes behind a name: `/big?bytes=1000000&rate=20000` is a million bytes, of which 20 000 are
+/// released each second.
 ///
 /// ```
 /// use vnetem_sim::Blob;
@@ -58,7 +60,8 @@ impl Blob {
         u64::try_from(bytes).unwrap_or(u64::MAX).min(self.length)
     }
 
-    /// How long after the start byte number `offset` is released; never, if there is no such byte or the rate is 0.
+    /// How long after the start byte number `offset` is released; never, if there is no such byte
+    /// or the rate is 0.
     #[must_use]
     pub fn release(&self, offset: u64) -> Option<Duration> {
         if offset >= self.length {
@@ -151,7 +154,8 @@ mod tests {
             prop_assert_eq!(whole, pieces);
         }
 
-        /// What `release` names is the first moment at which the byte is there, and not a nanosecond later.
+        /// What `release` names is the first moment at which the byte is there, and not a
+        /// nanosecond later.
         #[test]
         fn a_paced_blob_says_exactly_when_a_byte_is_released(
             rate in 1_u64..100_000,

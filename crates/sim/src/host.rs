@@ -30,9 +30,10 @@ use talk::Talks;
 
 /// A host: packets in, packets out, and nothing else; time is an argument.
 ///
-/// After any of [`receive`](Self::receive), [`connect`](Self::connect), [`send`](Self::send), [`close`](Self::close) and the like,
-/// call [`poll`](Self::poll), then take packets from [`transmit`](Self::transmit) until there is none, then wait until
-/// [`next_poll`](Self::next_poll) or the next packet. Same seed, same calls at the same times: same bytes.
+/// After any of [`receive`](Self::receive), [`connect`](Self::connect), [`send`](Self::send),
+/// [`close`](Self::close) and the like, call [`poll`](Self::poll), then take packets from
+/// [`transmit`](Self::transmit) until there is none, then wait until [`next_poll`](Self::next_poll)
+/// or the next packet. Same seed, same calls at the same times: same bytes.
 ///
 /// ```
 /// use core::net::{Ipv4Addr, SocketAddrV4};
@@ -90,10 +91,12 @@ pub struct HostSettings {
     pub maximum_transmission_unit: u16,
     /// Bytes that a connection buffers in each direction; the receive window is this at most.
     pub window: u32,
-    /// How long a connection is idle before the other end is probed (RFC 9293 3.8.4); never without.
+    /// How long a connection is idle before the other end is probed (RFC 9293 3.8.4); never
+    /// without.
     pub keep_alive: Option<Duration>,
-    /// How long the other end may be silent before a connection is given up (RFC 9293 3.8.3); for ever without. It should be
-    /// longer than `keep_alive`, for smoltcp counts silence on an idle connection, too.
+    /// How long the other end may be silent before a connection is given up (RFC 9293 3.8.3); for
+    /// ever without. It should be longer than `keep_alive`, for smoltcp counts silence on an idle
+    /// connection, too.
     pub user_timeout: Option<Duration>,
     /// Connections that may be served at once; one more is refused by a reset.
     pub serve_limit: usize,
@@ -125,7 +128,8 @@ impl Host {
             // The list is empty and has room for one.
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(settings.address), 32));
         });
-        // smoltcp sends nothing without a route; on this medium the gateway's address is not looked at.
+        // smoltcp sends nothing without a route; on this medium the gateway's address is not looked
+        // at.
         let _ = interface.routes_mut().add_default_ipv4_route(settings.address);
         interface.set_any_ip(settings.any_address);
         Self {
@@ -167,12 +171,14 @@ impl Host {
         Some(packet)
     }
 
-    /// Does all that can be done at `now`; its servers let everybody in, and know callers by their address.
+    /// Does all that can be done at `now`; its servers let everybody in, and know callers by their
+    /// address.
     pub fn poll(&mut self, now: Time) {
         self.poll_deciding(now, &mut |call| Answer::allow(call.client.ip().to_string()));
     }
 
-    /// Does all that can be done at `now`; `decide` is asked about each call at a server of this host.
+    /// Does all that can be done at `now`; `decide` is asked about each call at a server of this
+    /// host.
     pub fn poll_deciding(&mut self, now: Time, decide: &mut Decide<'_>) {
         let instant = instant(now);
         self.interface.poll_maintenance(instant);
@@ -217,7 +223,8 @@ impl Host {
 }
 
 impl HostSettings {
-    /// A host with one address, Ethernet's packet size, a probe after 10 s of silence, and no patience beyond 60 s.
+    /// A host with one address, Ethernet's packet size, a probe after 10 s of silence, and no
+    /// patience beyond 60 s.
     #[must_use]
     pub const fn new(address: Ipv4Addr, seed: u64) -> Self {
         Self {
@@ -239,7 +246,8 @@ impl HostSettings {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_keep_alive(self.keep_alive.map(duration));
         socket.set_timeout(self.user_timeout.map(duration));
-        // An answer is written in pieces; holding the last one back for an acknowledgement would only slow it down.
+        // An answer is written in pieces; holding the last one back for an acknowledgement would
+        // only slow it down.
         socket.set_nagle_enabled(false);
         socket
     }

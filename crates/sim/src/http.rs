@@ -1,4 +1,5 @@
-//! Just enough HTTP/1.1 (RFC 9112) for a blob to be fetched and for a refusal to be spoken: requests, response heads, error bodies.
+//! Just enough HTTP/1.1 (RFC 9112) for a blob to be fetched and for a refusal to be spoken:
+//! requests, response heads, error bodies.
 
 use core::fmt::Write as _;
 
@@ -82,7 +83,8 @@ impl Request {
         format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n").into()
     }
 
-    /// Reads a request at the start of `bytes`: it and the length of its head, or nothing if the head is not whole yet.
+    /// Reads a request at the start of `bytes`: it and the length of its head, or nothing if the
+    /// head is not whole yet.
     ///
     /// # Errors
     ///
@@ -156,7 +158,8 @@ impl<'a> Response<'a> {
     }
 }
 
-/// The head of a response with `content_length` bytes to follow; `error_code` becomes the field that names a refusal.
+/// The head of a response with `content_length` bytes to follow; `error_code` becomes the field
+/// that names a refusal.
 #[must_use]
 pub fn response_head(
     status: u16,

@@ -1,7 +1,8 @@
-//! Simulates the world around a data plane on virtual time: seeded links, and hosts with a real TCP/IP stack.
+//! Simulates the world around a data plane on virtual time: seeded links, and hosts with a real
+//! TCP/IP stack.
 //!
-//! Nothing here asks a clock or an entropy source. The same seeds and the same calls at the same times give
-//! the same bytes.
+//! Nothing here asks a clock or an entropy source. The same seeds and the same calls at the same
+//! times give the same bytes.
 //!
 //! ```
 //! use core::net::{Ipv4Addr, SocketAddrV4};

@@ -8,10 +8,12 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use vnetem_nat::Time;
 
-/// One direction of a link: packets go in, and come out later, in another order, damaged, twice or not at all.
+/// One direction of a link: packets go in, and come out later, in another order, damaged, twice or
+/// not at all.
 ///
-/// Same settings, same seed and same packets at the same times give the same bytes at the same times. Each packet takes the same
-/// number of draws whatever the settings are, so that turning one knob changes only what that knob names.
+/// Same settings, same seed and same packets at the same times give the same bytes at the same
+/// times. Each packet takes the same number of draws whatever the settings are, so that turning one
+/// knob changes only what that knob names.
 #[derive(Clone, Debug)]
 pub struct Link {
     settings: LinkSettings,
@@ -35,7 +37,8 @@ pub struct LinkSettings {
     pub loss: u16,
     /// Probability that a packet arrives twice.
     pub duplicate: u16,
-    /// Probability that a packet is held back by once more `delay` and `jitter`, at least a millisecond, and overtaken.
+    /// Probability that a packet is held back by once more `delay` and `jitter`, at least a
+    /// millisecond, and overtaken.
     pub reorder: u16,
     /// Probability that one bit of a packet is flipped (smoltcp's `--corrupt-chance`).
     pub corrupt: u16,
@@ -43,7 +46,8 @@ pub struct LinkSettings {
     pub capacity: usize,
 }
 
-/// What happened on a link: `sent + duplicated` is the sum of `lost`, `overflowed`, `delivered` and what is still on the way.
+/// What happened on a link: `sent + duplicated` is the sum of `lost`, `overflowed`, `delivered` and
+/// what is still on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounters {
     /// Packets given to the link.
@@ -344,7 +348,8 @@ mod tests {
         let all = arrivals(LinkSettings { corrupt: 100, ..clean }, 5, 300);
         let some = arrivals(LinkSettings { corrupt: 100, loss: 300, ..clean }, 5, 300);
         assert!(some.len() < 250);
-        // What survives is what would have been delivered without loss, byte for byte and at the same time.
+        // What survives is what would have been delivered without loss, byte for byte and at the
+        // same time.
         assert!(some.iter().all(|arrival| all.contains(arrival)));
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// A [`Device`] of smoltcp in memory: packets that are put into `received` arrive at the interface, and those that it sends are found
-/// in `sent`. Between the two is the place for a data plane.
+/// A [`Device`] of smoltcp in memory: packets that are put into `received` arrive at the interface,
+/// and those that it sends are found in `sent`. Between the two is the place for a data plane.
 #[derive(Clone, Debug)]
 pub struct Port {
     /// Packets that the interface has still to take, oldest first.

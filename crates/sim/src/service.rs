@@ -45,7 +45,8 @@ pub struct Call {
 /// Whether a call may come in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Who the caller is, in words for the access log: an address, or VNet, subnet and private address.
+    /// Who the caller is, in words for the access log: an address, or VNet, subnet and private
+    /// address.
     pub identity: String,
     /// Why the call is refused; let in without one.
     pub refusal: Option<Refusal>,

@@ -1,4 +1,5 @@
-//! The server's side of one connection: bytes in, calls to decide, bytes out as fast as the connection takes them.
+//! The server's side of one connection: bytes in, calls to decide, bytes out as fast as the
+//! connection takes them.
 
 use bytes::{Buf, BytesMut};
 use vnetem_nat::Time;
@@ -8,7 +9,8 @@ use crate::service::{Answer, App};
 use crate::sql::{self, Asked};
 use crate::{Blob, Refusal};
 
-/// Bytes that are made ready at once: what stands between a paced body and the connection's own buffer.
+/// Bytes that are made ready at once: what stands between a paced body and the connection's own
+/// buffer.
 const CHUNK: u64 = 4096;
 /// Bytes that a client may send ahead before the connection's window closes on it.
 const INPUT_LIMIT: usize = 4 * http::HEAD_LIMIT;
@@ -46,7 +48,8 @@ impl Session {
         }
     }
 
-    /// Whether more input is taken now. While an answer is on its way it is not, so that the client's window closes.
+    /// Whether more input is taken now. While an answer is on its way it is not, so that the
+    /// client's window closes.
     pub(crate) fn takes_input(&self) -> bool {
         !self.last && self.outgoing.is_idle() && self.input.len() < INPUT_LIMIT
     }
@@ -250,7 +253,8 @@ impl Outgoing {
             self.ready.advance(count);
             written += count;
         }
-        // A stream that has no more to make is over, even if the buffer became full at its last byte.
+        // A stream that has no more to make is over, even if the buffer became full at its last
+        // byte.
         if self.ready.is_empty() {
             self.refill(now);
         }

@@ -1,4 +1,5 @@
-//! Just enough TDS (MS-TDS 7.4, without TLS) for a login to be let in or refused and for a query to be answered by a long stream of rows.
+//! Just enough TDS (MS-TDS 7.4, without TLS) for a login to be let in or refused and for a query to
+//! be answered by a long stream of rows.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -29,9 +30,11 @@ mod token {
     pub(super) const DONE: u8 = 0xfd;
 }
 
-/// What a client sends to run one query: prelogin, login to `server`, and the query, one behind the other.
+/// What a client sends to run one query: prelogin, login to `server`, and the query, one behind the
+/// other.
 ///
-/// The query's text says how long the answer is, as a blob's name does: `select bytes=1000000 rate=20000`.
+/// The query's text says how long the answer is, as a blob's name does:
+/// `select bytes=1000000 rate=20000`.
 #[must_use]
 pub fn conversation(server: &str, query: &str) -> Bytes {
     let mut out = BytesMut::new();
@@ -56,7 +59,8 @@ pub enum Outcome {
     Nothing,
     /// The server has answered the prelogin.
     Prelogin,
-    /// The login was refused with this error: 40914 for a subnet without a rule, 40615 for an address without one (F-18).
+    /// The login was refused with this error: 40914 for a subnet without a rule, 40615 for an
+    /// address without one (F-18).
     Refused {
         /// Number of the error.
         number: u32,
@@ -111,7 +115,8 @@ impl Message {
     /// Longest message that is taken.
     const LIMIT: usize = 65_536;
 
-    /// The message at the start of `bytes` and its length on the wire, or nothing if it is not whole yet.
+    /// The message at the start of `bytes` and its length on the wire, or nothing if it is not
+    /// whole yet.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, NotTds> {
         let mut payload = Vec::new();
         let mut rest = bytes;
@@ -216,7 +221,8 @@ pub(crate) fn refusal(number: u32, message: &str) -> Bytes {
     response(&body)
 }
 
-/// The head of a result of one binary column; rows follow as [`row`] makes them, then [`end_of_rows`].
+/// The head of a result of one binary column; rows follow as [`row`] makes them, then
+/// [`end_of_rows`].
 pub(crate) fn columns() -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(token::COLUMNS);
@@ -232,7 +238,8 @@ pub(crate) fn columns() -> Bytes {
     out.freeze()
 }
 
-/// One packet with one row of `length` bytes, to be filled in by the caller behind the returned bytes.
+/// One packet with one row of `length` bytes, to be filled in by the caller behind the returned
+/// bytes.
 pub(crate) fn row_head(length: u16) -> Bytes {
     let mut out = BytesMut::new();
     put_header(&mut out, kind::RESPONSE, false, usize::from(length) + 3);

@@ -35,7 +35,8 @@ use wire::Wire;
 
 /// A data plane, hosts, appliances, front ends, the links between them, and one clock.
 ///
-/// Time moves only in [`World::run_until`] and [`World::run_while`], from event to event. Same seed, same calls: same bytes.
+/// Time moves only in [`World::run_until`] and [`World::run_while`], from event to event. Same
+/// seed, same calls: same bytes.
 pub struct World<'a> {
     now: Time,
     seed: u64,
@@ -155,7 +156,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Puts the front ends of a service behind a tunnel, so that they know callers over endpoints by the bytes alone.
+    /// Puts the front ends of a service behind a tunnel, so that they know callers over endpoints
+    /// by the bytes alone.
     pub fn set_wire(&mut self, service: ServiceId, settings: TunnelSettings) {
         self.wires.insert(service, Wire::new(service, settings));
     }
@@ -324,8 +326,8 @@ impl core::fmt::Debug for World<'_> {
     }
 }
 
-/// What hosts and front ends of a world are. They serve everybody who calls: a server that is too busy would
-/// look like a network that refuses.
+/// What hosts and front ends of a world are. They serve everybody who calls: a server that is too
+/// busy would look like a network that refuses.
 fn settings(address: Ipv4Addr, seed: u64) -> HostSettings {
     HostSettings { serve_limit: usize::MAX, ..HostSettings::new(address, seed) }
 }

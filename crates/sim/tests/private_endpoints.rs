@@ -17,8 +17,8 @@ const ACCOUNTS: Ipv4Addr = Ipv4Addr::new(52, 239, 1, 9);
 const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 5);
 const VM: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
 
-/// L-05: two accounts share a public address; by it both are reached, and by the private endpoint of one only that one, whatever name
-/// the caller asks for.
+/// L-05: two accounts share a public address; by it both are reached, and by the private endpoint
+/// of one only that one, whatever name the caller asks for.
 #[test]
 fn behind_a_private_endpoint_no_other_name_is_known() {
     let mut network = Network::new();

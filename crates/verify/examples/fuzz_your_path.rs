@@ -1,4 +1,5 @@
-//! How to fuzz a forwarding path of your own with vnetem's generators, and vnetem as the oracle: the worked example of `docs/fuzzing.md`.
+//! How to fuzz a forwarding path of your own with vnetem's generators, and vnetem as the oracle:
+//! the worked example of `docs/fuzzing.md`.
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example fuzz_your_path
@@ -18,7 +19,8 @@ use vnetem_packet_text::strategies;
 const INSIDE: [u8; 4] = [10, 0, 0, 4];
 const OUTSIDE: [u8; 4] = [20, 1, 1, 1];
 
-/// Your path: here, one host behind an address of its own, with the ports kept. Two of the three have a bug.
+/// Your path: here, one host behind an address of its own, with the ports kept. Two of the three
+/// have a bug.
 #[derive(Clone, Copy, Debug)]
 enum YourPath {
     Right,
@@ -117,7 +119,8 @@ fn holds(path: YourPath, bytes: &[u8]) -> Result<(), String> {
         Disposition::Forward(_) if ours != yours => {
             Err(format!("{headers}: {ours:02x?}, not {yours:02x?}"))
         }
-        // What has no flow, or goes to where nothing goes, is not forwarded there; this path has no such rules.
+        // What has no flow, or goes to where nothing goes, is not forwarded there; this path has no
+        // such rules.
         _ => Ok(()),
     }
 }

@@ -1,11 +1,13 @@
-//! Replays a directory of captures through the data plane in five setups, with the reference model and every invariant beside it:
+//! Replays a directory of captures through the data plane in five setups, with the reference model
+//! and every invariant beside it:
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example replay -- DIR [--seed S]
 //! ```
 //!
-//! Where `DIR/MANIFEST.tsv` is there, what is read must be what it counts. The five setups: nothing translated; behind a NAT gateway; an
-//! endpoint toggled every 1,000 packets; 16 networks with the same addresses; packets cut short, flipped and in another order.
+//! Where `DIR/MANIFEST.tsv` is there, what is read must be what it counts. The five setups: nothing
+//! translated; behind a NAT gateway; an endpoint toggled every 1,000 packets; 16 networks with the
+//! same addresses; packets cut short, flipped and in another order.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Cuts seeds for the fuzz targets from a directory of captures, each into a file below `OUT/TARGET`:
+//! Cuts seeds for the fuzz targets from a directory of captures, each into a file below
+//! `OUT/TARGET`:
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example seeds -- DIR OUT

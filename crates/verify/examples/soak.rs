@@ -4,8 +4,9 @@
 //! cargo run --release -p vnetem-verify --example soak -- [--packets N] [--seed S] [--resume FILE]
 //! ```
 //!
-//! With `--resume` the state is read from the file, if it is there, and written to it after every few rounds, so that runs of several
-//! days add up. N counts from the beginning of the soak, not from that of the run.
+//! With `--resume` the state is read from the file, if it is there, and written to it after every
+//! few rounds, so that runs of several days add up. N counts from the beginning of the soak, not
+//! from that of the run.
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};

@@ -42,8 +42,8 @@ pub fn read_captures(root: &Path) -> io::Result<Vec<Capture>> {
     files.iter().map(|file| read(root, file)).collect()
 }
 
-/// Compares what was read with `MANIFEST.tsv` in the directory, whose columns are named in its first line: counts that another program
-/// made. Gives nothing if there is no manifest.
+/// Compares what was read with `MANIFEST.tsv` in the directory, whose columns are named in its
+/// first line: counts that another program made. Gives nothing if there is no manifest.
 ///
 /// # Errors
 ///

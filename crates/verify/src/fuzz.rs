@@ -35,7 +35,8 @@ pub use ports::port_pool_ops;
 pub use round_trip::rewrite_roundtrip;
 pub use rules::authz_rules;
 
-/// Any bytes through the one door and all that may follow it: parse (INV-any-bytes-safe), options, quotes, the packet's words.
+/// Any bytes through the one door and all that may follow it: parse (INV-any-bytes-safe), options,
+/// quotes, the packet's words.
 pub fn parse_ipv4(bytes: &[u8]) {
     let _ = Packet::read(bytes).map(|packet| {
         let line = packet.to_string();
@@ -90,8 +91,9 @@ pub fn parse_ipv4(bytes: &[u8]) {
     }
 }
 
-/// Any packet rewritten to any ends: every checksum stays exactly as right or wrong as it was (INV-checksums-stay-right), judged by sums from scratch,
-/// and only what was asked for changes (INV-only-needed-bytes-change).
+/// Any packet rewritten to any ends: every checksum stays exactly as right or wrong as it was
+/// (INV-checksums-stay-right), judged by sums from scratch, and only what was asked for changes
+/// (INV-only-needed-bytes-change).
 ///
 /// The first 13 bytes say what to rewrite and to which ends; the rest is the packet.
 pub fn checksum_incremental(bytes: &[u8]) {
@@ -172,7 +174,8 @@ fn one_word(kept: [u8; 2], old: [u8; 2], new: [u8; 2]) {
     }
 }
 
-/// How far the IPv4 and the transport checksum are from right, summed from scratch 16 bits at a time; 0xFFFF is right.
+/// How far the IPv4 and the transport checksum are from right, summed from scratch 16 bits at a
+/// time; 0xFFFF is right.
 fn residuals(packet: &[u8], headers: &Headers) -> (u16, u16) {
     let (header, payload) =
         packet.split_at_checked(usize::from(headers.header_length)).unwrap_or_default();
@@ -203,7 +206,8 @@ fn residual(bytes: &[u8], start: u64) -> u16 {
     }
 }
 
-/// Marks what a rewrite of this packet, at `offset`, may change: time to live, addresses, ports or identifier, checksums.
+/// Marks what a rewrite of this packet, at `offset`, may change: time to live, addresses, ports or
+/// identifier, checksums.
 fn mark_rewritten(headers: &Headers, offset: usize, may_change: &mut [bool]) {
     let transport = offset + usize::from(headers.header_length);
     let fields: &[(usize, usize)] = match headers.transport {

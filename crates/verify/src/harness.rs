@@ -1,5 +1,6 @@
-//! The harness: one generated sequence of edits, packets and clock steps goes to the data plane and to the [model](crate::model), and
-//! after each step both must say the same and every invariant must hold. Property tests and fuzzers share it.
+//! The harness: one generated sequence of edits, packets and clock steps goes to the data plane and
+//! to the [model](crate::model), and after each step both must say the same and every invariant
+//! must hold. Property tests and fuzzers share it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -107,7 +108,8 @@ pub fn check(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
     Ok(runner.coverage)
 }
 
-/// The settings that a number stands for: who is told of a closing, a small table or a large one, the seed.
+/// The settings that a number stands for: who is told of a closing, a small table or a large one,
+/// the seed.
 fn settings(setup: u8) -> Settings {
     let mut settings = Settings::replayable(u64::from(setup));
     // Of the world where packets turn round, which takes two places in the table, every other time.
@@ -179,8 +181,8 @@ impl Call {
     }
 }
 
-/// Something that left: a packet with its fate, by the edge where it came in, or one of the data plane's own making, by the edge where it
-/// goes.
+/// Something that left: a packet with its fate, by the edge where it came in, or one of the data
+/// plane's own making, by the edge where it goes.
 struct Output {
     edge: Edge,
     disposition: Option<Disposition>,

@@ -1,4 +1,5 @@
-//! Verifies a forwarding path: a reference model, a harness that compares, and what draws its inputs.
+//! Verifies a forwarding path: a reference model, a harness that compares, and what draws its
+//! inputs.
 //!
 //! | module | what it is |
 //! |---|---|

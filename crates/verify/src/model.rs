@@ -1,9 +1,10 @@
 //! The slow reference model of the whole data plane.
 //!
-//! It reads the same intent, is shown the same packets at the same times, and says what must come of each: by scanning lists, with
-//! nothing cached and nothing incremental, written from the statements and not from the code. The public port of a new flow is the one
-//! thing that it takes from the data plane, after checking that it may be chosen
-//! (INV-port-in-range, INV-refused-only-when-full, INV-hold-down-kept, N-14, N-17).
+//! It reads the same intent, is shown the same packets at the same times, and says what must come
+//! of each: by scanning lists, with nothing cached and nothing incremental, written from the
+//! statements and not from the code. The public port of a new flow is the one thing that it takes
+//! from the data plane, after checking that it may be chosen (INV-port-in-range,
+//! INV-refused-only-when-full, INV-hold-down-kept, N-14, N-17).
 
 #![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
 
@@ -104,7 +105,8 @@ struct Entered<'a> {
     /// The edge at which its sender is.
     edge: Edge,
     bytes: &'a [u8],
-    /// It turned round at a public address of ours, and comes in as from the internet (T-33). Its sender hears nothing more of it.
+    /// It turned round at a public address of ours, and comes in as from the internet (T-33). Its
+    /// sender hears nothing more of it.
     turned: bool,
 }
 
@@ -124,7 +126,8 @@ impl Entered<'_> {
     }
 }
 
-/// A public tuple that may not be chosen yet (N-14), towards one remote or, after a socket that had it for itself, towards any (T-01).
+/// A public tuple that may not be chosen yet (N-14), towards one remote or, after a socket that had
+/// it for itself, towards any (T-01).
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     protocol: u8,
@@ -243,7 +246,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// The data plane chose a public source that it must not have chosen, or none where one was free.
+    /// The data plane chose a public source that it must not have chosen, or none where one was
+    /// free.
     pub fn process(
         &mut self,
         now: Time,
@@ -303,7 +307,8 @@ impl Model {
         }
         if let Some((at, side)) = self.find(entered.edge, packet.ends()) {
             let flow = self.flow(at)?;
-            // RFC 792: the opener asks, the other answers; with the identifier 0 both have the same ends.
+            // RFC 792: the opener asks, the other answers; with the identifier 0 both have the same
+            // ends.
             let asks = side == flow.initiator;
             if matches!((packet.kind, asks), (Kind::IcmpRequest, false) | (Kind::IcmpReply, true)) {
                 return drop(DropReason::NoFlow);

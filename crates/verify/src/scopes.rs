@@ -1,4 +1,5 @@
-//! Small spaces, enumerated completely. Each scope counts the states that it has seen and panics at the first that does not hold.
+//! Small spaces, enumerated completely. Each scope counts the states that it has seen and panics at
+//! the first that does not hold.
 
 #![allow(
     clippy::panic,
@@ -94,7 +95,8 @@ fn lengths(extent: Extent) -> u64 {
             let mut bytes = [0; 64];
             bytes[0] = first;
             bytes[2..4].copy_from_slice(&total.to_be_bytes());
-            // Another protocol, so that nothing behind the header is looked at; options of nothing but padding.
+            // Another protocol, so that nothing behind the header is looked at; options of nothing
+            // but padding.
             bytes[8..10].copy_from_slice(&[64, 47]);
             let header = usize::from(first & 15) * 4;
             bytes[20..header.clamp(20, 60)].fill(1);
@@ -186,7 +188,8 @@ fn computed_zeros(extent: Extent) -> u64 {
 /// INV-refused-only-when-full, INV-hold-down-kept, INV-flows-conserved: the histories go through
 /// the body of the fuzz target, whose list says what must come.
 fn histories(extent: Extent) -> u64 {
-    // Host and port in the low bits, remote in the next; what happens is the first byte, how long it is waited the last.
+    // Host and port in the low bits, remote in the next; what happens is the first byte, how long
+    // it is waited the last.
     let open = |host: u8, remote: u8| [0, 0x40 | remote << 4 | host, 0, 0];
     let events = [
         open(0, 0),
@@ -310,7 +313,8 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
         assert!(table.end(Time(1), id, vnetem_nat::Cause::Evicted));
         let (external, id) = give(&mut table, 64 + size);
         assert_eq!(external, freed, "the only free one of {size} (INV-refused-only-when-full)");
-        // The port goes back to the socket that had it, so that the next one is the only one free again.
+        // The port goes back to the socket that had it, so that the next one is the only one free
+        // again.
         assert!(table.end(Time(1), id, vnetem_nat::Cause::Evicted));
         assert_eq!(give(&mut table, place).0, freed);
     }

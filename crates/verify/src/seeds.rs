@@ -1,4 +1,5 @@
-//! Seeds for the fuzz targets, cut from captures: what really was on a wire, as the targets read it.
+//! Seeds for the fuzz targets, cut from captures: what really was on a wire, as the targets read
+//! it.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -23,15 +24,17 @@ const BOTH_ENDS: [u8; 13] = [3, 20, 1, 1, 1, 4, 0, 52, 239, 1, 9, 1, 187];
 const WHOLE: u8 = 0x80;
 /// So many packets are one input of `pipeline_bytes`.
 const PIPELINE: usize = 12;
-/// Hosts of the network in which `pipeline_bytes` plays, with the numbers of their edges: two of one network, and one on the internet.
+/// Hosts of the network in which `pipeline_bytes` plays, with the numbers of their edges: two of
+/// one network, and one on the internet.
 const HOSTS: [(u8, Ipv4Addr); 3] = [
     (0, Ipv4Addr::new(10, 0, 0, 5)),
     (3, Ipv4Addr::new(10, 0, 1, 5)),
     (8, Ipv4Addr::new(198, 51, 100, 20)),
 ];
 
-/// All seeds that a capture has: each packet for the targets that read one, each row of packets for the one that reads many, and its
-/// fragments for the one that puts fragments together. Most are alike; `-merge=1` of libFuzzer finds those that reach something.
+/// All seeds that a capture has: each packet for the targets that read one, each row of packets for
+/// the one that reads many, and its fragments for the one that puts fragments together. Most are
+/// alike; `-merge=1` of libFuzzer finds those that reach something.
 #[must_use]
 pub fn cut(capture: &Capture) -> Vec<Seed> {
     let name = capture.name.replace('/', "-");
@@ -62,8 +65,9 @@ fn error(number: usize, bytes: &[u8]) -> Vec<u8> {
     [&[how], ends.as_slice(), bytes].concat()
 }
 
-/// Packets between two hosts, of which the first to speak is in the network, and whom it calls at its other end or, by the parity of the
-/// port, on the internet. What cannot be read comes in as it is.
+/// Packets between two hosts, of which the first to speak is in the network, and whom it calls at
+/// its other end or, by the parity of the port, on the internet. What cannot be read comes in as it
+/// is.
 fn pipeline(packets: &[&[u8]]) -> Vec<u8> {
     let [near, internal, external] = HOSTS;
     let mut begun: Vec<FiveTuple> = Vec::new();
@@ -93,7 +97,8 @@ fn pipeline(packets: &[&[u8]]) -> Vec<u8> {
     input
 }
 
-/// Fragments in their order, with places and lengths in quarters of the first one of their datagram, since the target knows few places.
+/// Fragments in their order, with places and lengths in quarters of the first one of their
+/// datagram, since the target knows few places.
 fn fragments<'a>(packets: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut input = Vec::new();
     let mut datagrams = Vec::new();

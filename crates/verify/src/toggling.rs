@@ -1,4 +1,5 @@
-//! An endpoint that is toggled under live TCP, over links that lose packets: both ends must close, and nothing else be touched.
+//! An endpoint that is toggled under live TCP, over links that lose packets: both ends must close,
+//! and nothing else be touched.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -32,8 +33,9 @@ const PATIENCE: u32 = 20;
 const ACCOUNT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 80);
 const FILM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 80);
 
-/// Toggles an endpoint so many times under a running download from the service, while another from elsewhere runs on; `loss` is per mille
-/// of all packets (S-17, S-18, S-20, INV-toggle-ends-exact-set, INV-both-ends-learn).
+/// Toggles an endpoint so many times under a running download from the service, while another from
+/// elsewhere runs on; `loss` is per mille of all packets (S-17, S-18, S-20,
+/// INV-toggle-ends-exact-set, INV-both-ends-learn).
 ///
 /// # Errors
 ///
@@ -112,7 +114,8 @@ pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, 
             sums.ends += 1;
             sums.resets += u64::from(end == Status::Reset);
         }
-        // Loss alone may make either end of the film give up, of which the other may learn by a reset; then it is called again.
+        // Loss alone may make either end of the film give up, of which the other may learn by a
+        // reset; then it is called again.
         let film_ends = status(&world, elsewhere);
         let server = world.host(www).and_then(|host| host.connections().last());
         let gave_up = server.is_some_and(|(_, it)| it.status == Status::TimedOut);

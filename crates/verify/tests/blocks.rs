@@ -30,8 +30,8 @@ fn ports(balancer: &LoadBalancer, member: NicId) -> Vec<(Ipv4Addr, u16, u16)> {
     balancer.blocks_of(member).map(|block| (block.address, block.first, block.last)).collect()
 }
 
-/// N-19, N-28: beyond fifty members each gives half of its ports back, and gets others when the pool
-/// shrinks again.
+/// N-19, N-28: beyond fifty members each gives half of its ports back, and gets others when the
+/// pool shrinks again.
 #[test]
 fn blocks_shrink_and_grow_at_their_ends() {
     let (mut network, lb, nics) = pool(51);

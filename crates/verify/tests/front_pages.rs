@@ -33,7 +33,8 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// A line that rustdoc hides is seen on every other page, and is missing in what is copied from rustdoc's.
+/// A line that rustdoc hides is seen on every other page, and is missing in what is copied from
+/// rustdoc's.
 #[test]
 fn front_pages_hide_no_code() {
     let Some(root) = root("front pages hide no code") else { return };

@@ -1,4 +1,5 @@
-//! The data plane against the reference model, on generated sequences of edits, packets and clock steps.
+//! The data plane against the reference model, on generated sequences of edits, packets and clock
+//! steps.
 //!
 //! `VNETEM_SEQUENCES` sets how many sequences each property takes (the default is for every day).
 
@@ -117,7 +118,8 @@ fn raw_packet() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A generator that misses what matters proves nothing: each kind of outcome must be a fair part of all.
+/// A generator that misses what matters proves nothing: each kind of outcome must be a fair part of
+/// all.
 #[test]
 fn sequences_reach_every_kind_of_outcome() {
     let mut state = 1_u64;

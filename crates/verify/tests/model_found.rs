@@ -146,7 +146,8 @@ fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
     );
 }
 
-/// N-07: what a new method does not carry, or that there is none any more, is nothing to flows whose address is still there.
+/// N-07: what a new method does not carry, or that there is none any more, is nothing to flows
+/// whose address is still there.
 #[test]
 fn live_flows_keep_an_address_that_is_still_there() {
     let ping = "10.0.0.5 > 52.239.1.9 icmp echo id 7";
@@ -233,7 +234,8 @@ fn the_trace_foresees_segments_that_do_not_fit() {
     assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
 }
 
-/// T-37, RFC 6888 REQ-12: whoever reads who had a port must learn when it was given back, also where a change ended its flow.
+/// T-37, RFC 6888 REQ-12: whoever reads who had a port must learn when it was given back, also
+/// where a change ended its flow.
 #[test]
 fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     use TranslationEventKind::{SessionCreated, SessionDeleted};
@@ -312,7 +314,8 @@ fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
     assert!(matches!(world.send(Edge::Internet, &again).0, Disposition::Forward(_)));
 }
 
-/// N-11, T-17: nobody else has a port of an interface's own address, so that who was refused may call again at once.
+/// N-11, T-17: nobody else has a port of an interface's own address, so that who was refused may
+/// call again at once.
 #[test]
 fn the_internet_calls_an_interface_again_at_once() {
     let mut world = World::new(gateway());
@@ -326,7 +329,8 @@ fn the_internet_calls_an_interface_again_at_once() {
     }
 }
 
-/// RFC 792: of a flow of queries the opener asks and the other end answers, also with the identifier 0, where both look up the same.
+/// RFC 792: of a flow of queries the opener asks and the other end answers, also with the
+/// identifier 0, where both look up the same.
 #[test]
 fn who_asks_does_not_answer_under_the_same_identifier() {
     for id in [0, 7] {

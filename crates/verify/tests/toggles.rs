@@ -23,7 +23,8 @@ fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String>
     Ok(())
 }
 
-/// S-18: at 30 % loss the server of a download that is no part of the toggle may give up, of which its client learns by a reset.
+/// S-18: at 30 % loss the server of a download that is no part of the toggle may give up, of which
+/// its client learns by a reset.
 #[test]
 fn a_server_that_gives_up_is_no_fault_of_the_toggle() {
     toggle_under_tcp(699, 300, 2).unwrap();

@@ -1,7 +1,7 @@
 //! Embedding without any I/O: bytes and time in, verdicts and bytes out.
 //!
-//! A VM opens a connection to a storage account, the endpoint is switched on in the middle of it, and `trace` explains the next packet.
-//! Run it with `cargo run -p vnetem --example raw_bytes`.
+//! A VM opens a connection to a storage account, the endpoint is switched on in the middle of it,
+//! and `trace` explains the next packet. Run it with `cargo run -p vnetem --example raw_bytes`.
 
 use std::error::Error;
 use std::time::Duration;

@@ -52,12 +52,13 @@ use security::Security;
 
 /// The model of a cloud network and the only place where it is changed.
 ///
-/// Every edit is checked against all that stands and is then wholly done or, with an [`EditError`] that names both parts, wholly
-/// refused (INV-failed-edit-changes-nothing, INV-contradiction-refused). [`Network::edit`] makes
-/// several edits one. Nothing reaches packets before [`Network::commit`], whose [`Snapshot`] is
-/// given to [`DataPlane::apply`](crate::DataPlane::apply). Deleting what is used is refused,
-/// nothing is deleted implicitly (INV-used-object-kept), and numbers are never used again, so that
-/// a recreated subnet does not inherit a rule (E-17).
+/// Every edit is checked against all that stands and is then wholly done or, with an [`EditError`]
+/// that names both parts, wholly refused (INV-failed-edit-changes-nothing,
+/// INV-contradiction-refused). [`Network::edit`] makes several edits one. Nothing reaches packets
+/// before [`Network::commit`], whose [`Snapshot`] is given to
+/// [`DataPlane::apply`](crate::DataPlane::apply). Deleting what is used is refused, nothing is
+/// deleted implicitly (INV-used-object-kept), and numbers are never used again, so that a recreated
+/// subnet does not inherit a rule (E-17).
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     vnets: BTreeMap<VnetId, Vnet>,
@@ -77,7 +78,8 @@ pub struct Network {
     private: private_endpoints::Private,
 
     next_vnet: u32,
-    /// Subnets and sites share one sequence of numbers, which also numbers their cells; 0 is the internet.
+    /// Subnets and sites share one sequence of numbers, which also numbers their cells; 0 is the
+    /// internet.
     next_place: u32,
     next_nic: u32,
     next_resource: u32,
@@ -139,7 +141,8 @@ impl Network {
         Ok(done)
     }
 
-    /// Compiles what has changed into a snapshot of the next generation; the same snapshot as before if nothing has.
+    /// Compiles what has changed into a snapshot of the next generation; the same snapshot as
+    /// before if nothing has.
     pub fn commit(&mut self) -> Arc<Snapshot> {
         if !self.dirty.is_clean() {
             let generation = Generation(self.compiled.generation().0.wrapping_add(1));

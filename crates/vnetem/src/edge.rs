@@ -39,15 +39,17 @@ pub enum Edge {
     Nic(NicId),
     /// The internet.
     Internet,
-    /// A service: with an identity if the packet came over a service endpoint, and without one if it came by public addresses.
+    /// A service: with an identity if the packet came over a service endpoint, and without one if
+    /// it came by public addresses.
     Service {
         /// The service.
         service: ServiceId,
         /// What the service learns of the caller (S-04); the identity travels beside the bytes.
         identity: Option<Identity>,
     },
-    /// A service of the subnet's own region, reached without an endpoint over the path inside the region: it sees the private source and
-    /// no identity (C-03). The subnet stands here so that answers find their way.
+    /// A service of the subnet's own region, reached without an endpoint over the path inside the
+    /// region: it sees the private source and no identity (C-03). The subnet stands here so that
+    /// answers find their way.
     SameRegion {
         /// The service.
         service: ServiceId,
@@ -56,13 +58,15 @@ pub enum Edge {
     },
     /// An on-premises site.
     Site(SiteId),
-    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names, metadata, health probes.
+    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names,
+    /// metadata, health probes.
     Platform(SubnetId),
     /// The one resource that a private endpoint leads to (L-05).
     PrivateEndpoint(PrivateEndpointId),
 }
 
-/// An edge in 32 bits, as flows store it, where they find room; the address of an identity is the flow's own.
+/// An edge in 32 bits, as flows store it, where they find room; the address of an identity is the
+/// flow's own.
 #[repr(C, packed(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EdgeCode(u32);
@@ -81,10 +85,12 @@ pub(crate) enum Place {
     Private(PrivateEndpointId),
 }
 
-/// Services that one control plane can hold: five bits of an edge as flows store it and of a cell, and number 0 stands for none.
+/// Services that one control plane can hold: five bits of an edge as flows store it and of a cell,
+/// and number 0 stands for none.
 pub const MAX_SERVICES: usize = 31;
 
-/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an edge as flows store it.
+/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an edge as
+/// flows store it.
 pub const MAX_PLACES: u32 = (1 << 24) - 1;
 
 const KIND: u32 = 29;
@@ -96,7 +102,8 @@ const ELSEWHERE: u32 = 1 << 28;
 
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
-    /// A public address of our own, where packets turn round (T-33). To the public it is the internet, from where they come in again.
+    /// A public address of our own, where packets turn round (T-33). To the public it is the
+    /// internet, from where they come in again.
     pub(crate) const HAIRPIN: Self = Self(1);
 
     /// No edge.
@@ -159,7 +166,8 @@ impl EdgeCode {
         Self(7 << KIND | id.0)
     }
 
-    /// The place of its gate: services that are reached by public addresses come first, then the internet and subnets by number.
+    /// The place of its gate: services that are reached by public addresses come first, then the
+    /// internet and subnets by number.
     #[inline(always)]
     pub(crate) fn ingress(self) -> usize {
         let (service, number) = (self.0 >> SERVICE & 0x1F, self.0 & MAX_PLACES);
@@ -183,9 +191,10 @@ impl EdgeCode {
         }
     }
 
-    /// The zone in which packets from this edge are looked up: everything public is one zone, so that no two flows share a public
-    /// tuple (INV-tuple-unique-per-side); what a subnet reaches by private sources has its own for
-    /// each subnet, so that overlapping networks never meet (INV-networks-isolated).
+    /// The zone in which packets from this edge are looked up: everything public is one zone, so
+    /// that no two flows share a public tuple (INV-tuple-unique-per-side); what a subnet reaches by
+    /// private sources has its own for each subnet, so that overlapping networks never meet
+    /// (INV-networks-isolated).
     pub(crate) const fn zone(self) -> Zone {
         match self.0 >> KIND {
             0 | 4 => Zone::PUBLIC,
@@ -197,7 +206,8 @@ impl EdgeCode {
         }
     }
 
-    /// Whether packets reach this edge by public addresses: the internet, or a service without an endpoint.
+    /// Whether packets reach this edge by public addresses: the internet, or a service without an
+    /// endpoint.
     pub(crate) const fn is_public(self) -> bool {
         self.0 == Self::INTERNET.0 || self.0 >> KIND == 4
     }

@@ -98,7 +98,8 @@ pub enum EditError {
         /// Where it stands.
         on: String,
     },
-    /// A rule would name subnets that have no endpoint for the service, which asks for it first (E-14).
+    /// A rule would name subnets that have no endpoint for the service, which asks for it first
+    /// (E-14).
     EndpointMissing {
         /// The service.
         service: String,
@@ -144,7 +145,8 @@ pub enum EditError {
         /// The network.
         vnet: String,
     },
-    /// A rule would let in a subnet of another directory tenant, which this service does not promise to serve (S-11, C-13).
+    /// A rule would let in a subnet of another directory tenant, which this service does not
+    /// promise to serve (S-11, C-13).
     OtherTenant {
         /// The resource and its tenant.
         resource: String,

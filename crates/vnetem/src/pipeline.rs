@@ -1,5 +1,6 @@
-//! The life of a packet, top to bottom: identify, fragment, flow, security, route, source, authorise. Everything here is pure; what was decided
-//! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
+//! The life of a packet, top to bottom: identify, fragment, flow, security, route, source,
+//! authorise. Everything here is pure; what was decided is recorded by
+//! [`DataPlane`](crate::DataPlane) afterwards.
 
 mod answer;
 pub(crate) mod decision;
@@ -196,8 +197,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes: the
-    /// addresses and ports of a connection are easily guessed (RFC 5927 4.1).
+    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes:
+    /// the addresses and ports of a connection are easily guessed (RFC 5927 4.1).
     pub(crate) fn may_be_about(self, hit: Hit, quote: &Quote) -> bool {
         let Transport::Tcp(segment) = quote.headers.transport else { return true };
         self.flows.is_under_way(hit.id, hit.side.other(), segment.sequence)
@@ -210,7 +211,8 @@ impl<'a> Pipeline<'a> {
         destination: Ipv4Addr,
         quoted: &FiveTuple,
     ) -> Option<(Hit, Flow<CachedDecision>)> {
-        // The sender of the error saw the packet arrive, so its own packets of the flow would have the reversed tuple.
+        // The sender of the error saw the packet arrive, so its own packets of the flow would have
+        // the reversed tuple.
         let found = self.flows.find(self.now, entry.zone, &quoted.reversed())?;
         let flow = self.flows.flow(found.id)?;
         let came_from = self.edge_of(&flow, found.side);
@@ -259,7 +261,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// A packet of a live flow takes the stored judgement, which is renewed first if a change touched it.
+    /// A packet of a live flow takes the stored judgement, which is renewed first if a change
+    /// touched it.
     #[inline]
     fn decide_hit(
         self,
@@ -452,8 +455,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in (T-03), else dropped; a NAT gateway answers
-    /// segments with a reset (N-16).
+    /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in
+    /// (T-03), else dropped; a NAT gateway answers segments with a reset (N-16).
     fn unsolicited(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
         if entry.zone != Zone::PUBLIC {
             return Decision::Drop(DropReason::NoFlow, None);
@@ -487,7 +490,8 @@ const fn end_of(flow: &Flow<CachedDecision>, side: Side) -> Ipv4Addr {
     }
 }
 
-/// Whether the opener of a flow of ICMP queries asks and the other end answers. With the identifier 0 both look up the same tuple.
+/// Whether the opener of a flow of ICMP queries asks and the other end answers. With the identifier
+/// 0 both look up the same tuple.
 const fn asks_and_is_answered(headers: &Headers, from_opener: bool) -> bool {
     match headers.transport {
         Transport::IcmpRequest => from_opener,

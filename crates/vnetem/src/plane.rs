@@ -33,17 +33,20 @@ use crate::{
     Shard, Snapshot, Transmit, Verdict,
 };
 
-/// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
+/// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the
+/// seed are arguments.
 ///
 /// Its methods are of three families:
 ///
 /// - **packets**: [`process`](Self::process) rewrites a packet in place and says where it leaves,
 ///   [`process_batch`](Self::process_batch) many of them sooner;
-/// - **configuration**: [`apply`](Self::apply) takes a snapshot. The next packet is decided by it; closing the flows that it ends is
-///   bounded work in `poll_transmit`;
-/// - **drains**, to be called after either until they have no more: [`poll_transmit`](Self::poll_transmit) (packets that the data plane
-///   makes itself), [`poll_event`](Self::poll_event) (flows that came and went), and [`poll_timeout`](Self::poll_timeout), which says
-///   when to call [`handle_timeout`](Self::handle_timeout) even if no packet comes.
+/// - **configuration**: [`apply`](Self::apply) takes a snapshot. The next packet is decided by it;
+///   closing the flows that it ends is bounded work in `poll_transmit`;
+/// - **drains**, to be called after either until they have no more:
+///   [`poll_transmit`](Self::poll_transmit) (packets that the data plane makes itself),
+///   [`poll_event`](Self::poll_event) (flows that came and went), and
+///   [`poll_timeout`](Self::poll_timeout), which says when to call
+///   [`handle_timeout`](Self::handle_timeout) even if no packet comes.
 ///
 /// `now` is the caller's clock. It may stand still; where it steps back the latest time so far
 /// counts (INV-clock-steps-harmless). No method panics, and `process` never allocates
@@ -111,8 +114,9 @@ impl DataPlane {
         plane
     }
 
-    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so what has run out and was not removed yet
-    /// still has its place: [`process`](Self::process) removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
+    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so
+    /// what has run out and was not removed yet still has its place: [`process`](Self::process)
+    /// removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
         let (mut steps, mut given) = (Vec::new(), Vec::new());
@@ -182,16 +186,17 @@ impl DataPlane {
         self.event_queue.share_among(tenants());
     }
 
-    /// Suggests the public port, or identifier, of flows that are translated from now on: it goes before the port that would be drawn,
-    /// if the pool has it and it is free. For an oracle that repeats another translator's choice, and for a fuzzer that makes its own;
-    /// `None`, as in the beginning, leaves the choice to the seed.
+    /// Suggests the public port, or identifier, of flows that are translated from now on: it goes
+    /// before the port that would be drawn, if the pool has it and it is free. For an oracle that
+    /// repeats another translator's choice, and for a fuzzer that makes its own; `None`, as in the
+    /// beginning, leaves the choice to the seed.
     pub fn suggest_port(&mut self, port: Option<u16>) {
         self.suggestion = port;
     }
 
-    /// The next packet of our own making, if there is one. Each call does a bounded part of the closing that a change asked for, so it
-    /// may be called in any rhythm beside `process`; when it has no more for now and [`poll_timeout`](Self::poll_timeout) says later,
-    /// all is done.
+    /// The next packet of our own making, if there is one. Each call does a bounded part of the
+    /// closing that a change asked for, so it may be called in any rhythm beside `process`; when it
+    /// has no more for now and [`poll_timeout`](Self::poll_timeout) says later, all is done.
     pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
         self.advance(now);
         let mut budget = STALE_BUDGET;
@@ -211,7 +216,8 @@ impl DataPlane {
         self.event_queue.take_event()
     }
 
-    /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any (T-37).
+    /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any
+    /// (T-37).
     pub fn poll_translation_event(&mut self) -> Option<TranslationEvent> {
         self.event_queue.take_translation()
     }
@@ -223,7 +229,8 @@ impl DataPlane {
         self.flows.share_of(tenant_of_vnet(vnet))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at
+    /// once if packets wait or closing goes on.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         if !self.transmit_queue.is_empty() || self.closes {

@@ -65,22 +65,25 @@ reasons! {
     NoRoute = "no-route",
     /// The route's next hop is None.
     RouteNone = "route-none",
-    /// The destination is inside the virtual network but in no subnet, or a machine at either end is
-    /// deallocated (N-29).
+    /// The destination is inside the virtual network but in no subnet, or a machine at either end
+    /// is deallocated (N-29).
     NoSuchHost = "no-such-host",
     /// The appliance of the route is in no subnet that can be reached.
     NoNextHop = "no-next-hop",
     /// The private endpoint is pending, rejected or disconnected (L-07).
     PrivateEndpointUnapproved = "private-endpoint-unapproved",
-    /// A user route to the network itself took the private endpoint's own route away, and carries nothing to it (L-11).
+    /// A user route to the network itself took the private endpoint's own route away, and carries
+    /// nothing to it (L-11).
     PrivateEndpointRoute = "private-endpoint-route",
     /// The subnet is private: no outbound method (N-03).
     NoOutbound = "no-outbound",
-    /// An appliance forwards it to the internet under another's address: outbound methods translate an interface's own.
+    /// An appliance forwards it to the internet under another's address: outbound methods translate
+    /// an interface's own.
     ForeignSource = "foreign-source",
     /// The outbound method does not carry this protocol, or no fragments (N-18).
     OutboundUnsupported = "outbound-unsupported",
-    /// To a public address that is ours, and not of a pool of the sender's that lets packets turn round (T-33).
+    /// To a public address that is ours, and not of a pool of the sender's that lets packets turn
+    /// round (T-33).
     Hairpin = "hairpin",
     /// Every public port towards this remote is taken (N-17, INV-refused-only-when-full).
     SnatExhausted = "snat-exhausted",
@@ -116,11 +119,14 @@ reasons! {
     QuoteUnknown = "quote-unknown",
     /// An ICMP error quotes a TCP sequence number that is not under way in its flow (RFC 5927 4.1).
     QuoteOutOfWindow = "quote-out-of-window",
-    /// An ICMP redirect about a packet of a translated flow: the gateway that it names is on another link (RFC 1122 3.2.2.2, T-22).
+    /// An ICMP redirect about a packet of a translated flow: the gateway that it names is on
+    /// another link (RFC 1122 3.2.2.2, T-22).
     Redirect = "icmp-redirect",
-    /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508 REQ-3).
+    /// An ICMP error with a wrong checksum: what it quotes cannot be trusted (T-22, RFC 5508
+    /// REQ-3).
     IcmpChecksum = "icmp-checksum",
-    /// The transport checksum is wrong, and [`Settings::verify_checksums`](crate::Settings::verify_checksums) asks for it (T-39).
+    /// The transport checksum is wrong, and
+    /// [`Settings::verify_checksums`](crate::Settings::verify_checksums) asks for it (T-39).
     TransportChecksum = "transport-checksum",
     /// The packet is longer than the next link takes (T-27).
     TooLong = "too-long",
@@ -154,9 +160,11 @@ impl From<OpenError> for DropReason {
 /// Policy said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DenyReason {
-    /// The resource's rules refuse it, and the [`DenyMode`](vnetem_authz::DenyMode) is not to deliver.
+    /// The resource's rules refuse it, and the [`DenyMode`](vnetem_authz::DenyMode) is not to
+    /// deliver.
     Refused(Refusal),
-    /// A security group in the way denies it; nothing is sent back and no flow is made (P-28, P-32).
+    /// A security group in the way denies it; nothing is sent back and no flow is made (P-28,
+    /// P-32).
     SecurityGroup(RuleDirection),
 }
 

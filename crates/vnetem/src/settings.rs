@@ -26,9 +26,11 @@ pub struct Settings {
     pub closing: CloseMode,
     /// The longest packets that leave (default: any, T-27).
     pub mtu: Mtu,
-    /// Whether a packet whose transport checksum is wrong is dropped, as Linux does (default: no, its receiver finds out; T-39).
+    /// Whether a packet whose transport checksum is wrong is dropped, as Linux does (default: no,
+    /// its receiver finds out; T-39).
     pub verify_checksums: bool,
-    /// SYNs that nobody asked for that wait for their answer at once (default 64; T-16, RFC 5382 REQ-4).
+    /// SYNs that nobody asked for that wait for their answer at once (default 64; T-16, RFC 5382
+    /// REQ-4).
     pub unsolicited: usize,
     /// Events of translations that may wait to be taken (default 0: none are kept; T-37, RFC 8158).
     pub translation_events: usize,
@@ -38,8 +40,9 @@ pub struct Settings {
     pub shard: Option<Shard>,
 }
 
-/// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is dropped, and its sender is told the size if
-/// it must not be fragmented (T-27, INV-never-fragments; RFC 1191); nothing is ever fragmented.
+/// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is
+/// dropped, and its sender is told the size if it must not be fragmented (T-27,
+/// INV-never-fragments; RFC 1191); nothing is ever fragmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mtu {
     /// Of the internet, and of services without an endpoint.

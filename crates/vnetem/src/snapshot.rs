@@ -122,7 +122,8 @@ pub(crate) struct SubnetView {
     /// Changes that have not reached every host.
     pub(crate) rollout_states: Vec<RolloutStateView>,
     pub(crate) outbound: Option<OutboundView>,
-    /// The region, by the number that services' regions have; none where no service has a prefix there.
+    /// The region, by the number that services' regions have; none where no service has a prefix
+    /// there.
     pub(crate) region: Option<u16>,
     /// Whether the network's region is known at all.
     pub(crate) is_placed: bool,
@@ -202,7 +203,8 @@ pub(crate) struct Translator {
     pub(crate) resets: bool,
     /// Whether both ends of an established connection that idles out get a reset (N-23).
     pub(crate) resets_when_idle: bool,
-    /// The interface whose own public address it is: what comes there without a flow goes to it (N-11).
+    /// The interface whose own public address it is: what comes there without a flow goes to it
+    /// (N-11).
     pub(crate) instance: Option<NicId>,
     /// After how long a SYN that no flow asked for is answered (T-16).
     pub(crate) unsolicited_syn: Option<Duration>,
@@ -235,7 +237,8 @@ pub(crate) struct ServiceMap {
     pub(crate) region_names: Vec<String>,
     /// The same without what differs between spellings, ascending.
     pub(crate) region_keys: Vec<String>,
-    /// Services of which it is known whether networks of their own region reach them by private sources, and whether they do (C-03).
+    /// Services of which it is known whether networks of their own region reach them by private
+    /// sources, and whether they do (C-03).
     pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }
 
@@ -255,14 +258,16 @@ pub(crate) struct ResourceView {
 }
 
 impl Snapshot {
-    /// The generation; each [`Network::commit`](crate::Network::commit) that changes something raises it by one.
+    /// The generation; each [`Network::commit`](crate::Network::commit) that changes something
+    /// raises it by one.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// What is said of a request to a resource: first by the endpoint policies of the subnet that it comes from (U-06), then by the rules of
-    /// the resource. For front ends, which alone see the name that the client asked for. `None` if there is no such resource.
+    /// What is said of a request to a resource: first by the endpoint policies of the subnet that
+    /// it comes from (U-06), then by the rules of the resource. For front ends, which alone see the
+    /// name that the client asked for. `None` if there is no such resource.
     #[must_use]
     pub fn judge(&self, resource: ResourceId, arrival: Arrival) -> Option<Access> {
         let resource = self.resources.by_id.get(&resource)?;
@@ -276,7 +281,8 @@ impl Snapshot {
         Some(refused.map_or_else(|| resource.rules.judge(arrival), Access::Refused))
     }
 
-    /// What the service answers to a request that the rules of a resource refused: for front ends. `None` if there is no such resource.
+    /// What the service answers to a request that the rules of a resource refused: for front ends.
+    /// `None` if there is no such resource.
     #[must_use]
     pub fn answer(
         &self,
@@ -300,8 +306,8 @@ impl Snapshot {
         self.private.get(&id).map(|view| view.resource)
     }
 
-    /// The address from which an ICMP error goes back to an edge: the default gateway where there is one, on the public side the
-    /// address that the packet was sent to (T-26).
+    /// The address from which an ICMP error goes back to an edge: the default gateway where there
+    /// is one, on the public side the address that the packet was sent to (T-26).
     pub(crate) fn router_at(&self, edge: Edge, destination: Ipv4Addr) -> Ipv4Addr {
         let range = match edge {
             Edge::Subnet(id) => self.subnet(id).map(|view| view.prefix),
@@ -318,12 +324,14 @@ impl Snapshot {
         range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }
 
-    /// The network of a subnet, even of one that is gone: late answers to its flows still carry its identity.
+    /// The network of a subnet, even of one that is gone: late answers to its flows still carry its
+    /// identity.
     pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
         self.vnet_by_subnet.get(id.0 as usize).copied().flatten()
     }
 
-    /// Whether a public address is one of the network's own. Every packet from the internet is asked, and few are near them.
+    /// Whether a public address is one of the network's own. Every packet from the internet is
+    /// asked, and few are near them.
     #[inline]
     pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
         self.public_bounds.is_some_and(|(lowest, highest)| {

@@ -58,7 +58,8 @@ pub enum AccessVerdict {
     Unjudged,
     /// They let the caller in.
     Allowed,
-    /// They refuse the caller; the packet is delivered all the same so that the service can say so (F-16, P-32).
+    /// They refuse the caller; the packet is delivered all the same so that the service can say so
+    /// (F-16, P-32).
     Refused(Refusal),
 }
 

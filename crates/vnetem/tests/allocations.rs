@@ -38,7 +38,8 @@ fn packet(tcp: bool, port: u16, remote: &str, ttl: u8, syn: bool) -> Vec<u8> {
     packet
 }
 
-/// Interfaces that leave by their own address and by a load balancer, one that forwards, and the platform; with packets for each.
+/// Interfaces that leave by their own address and by a load balancer, one that forwards, and the
+/// platform; with packets for each.
 fn methods() -> (DataPlane, Vec<(Edge, Vec<u8>)>) {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
@@ -214,7 +215,8 @@ fn main() {
     );
     drop(profiler);
 
-    // The run met what it is about: every kind of end, a full table, closings and answers that found the queue full.
+    // The run met what it is about: every kind of end, a full table, closings and answers that
+    // found the queue full.
     let counters = plane.counters();
     for reason in [
         DropReason::RouteNone,

@@ -32,7 +32,8 @@ fn the_lowest_number_that_matches_decides() {
     assert_eq!(rules.rules().iter().map(|rule| rule.number).collect::<Vec<_>>(), [100, 200, 300]);
 }
 
-/// F-20: a request from a subnet with an endpoint is compared by its subnet, and by no address, private or wide.
+/// F-20: a request from a subnet with an endpoint is compared by its subnet, and by no address,
+/// private or wide.
 #[test]
 fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
     let rules = ordered(&[
@@ -44,7 +45,8 @@ fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
     assert_eq!(rules.judge(tunnel(SubnetId(2))), Access::Refused(Refusal::SubnetNotListed));
 }
 
-/// F-20: the end is deny once there is a rule, allow while there is none, and what was configured in either case.
+/// F-20: the end is deny once there is a rule, allow while there is none, and what was configured
+/// in either case.
 #[test]
 fn the_end_is_deny_unless_it_is_configured() {
     let arrivals = [

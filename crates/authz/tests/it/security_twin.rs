@@ -1,4 +1,5 @@
-//! A compiled group against a twin that tries rule after rule, prefix after prefix; and what holds of every group.
+//! A compiled group against a twin that tries rule after rule, prefix after prefix; and what holds
+//! of every group.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -162,7 +163,8 @@ proptest! {
         prop_assert_eq!(world.compile(&group(&rules)), world.compile(&group(&reversed)));
     }
 
-    /// P-08, P-31: a rule behind the one that decides changes nothing; one in front decides if it matches and is not there if it does not.
+    /// P-08, P-31: a rule behind the one that decides changes nothing; one in front decides if it
+    /// matches and is not there if it does not.
     #[test]
     fn a_rule_behind_the_first_match_has_no_say(world in world(), rules in rules(8), extra in rule(), tuple in tuple()) {
         let direction = extra.direction;

@@ -1,6 +1,7 @@
 //! Checks of the project's own texts: citations, names, prose and evidence.
 //!
-//! `VNETEM_BLESS=1 cargo test -p vnetem-checks` writes what is generated, and lowers what is counted.
+//! `VNETEM_BLESS=1 cargo test -p vnetem-checks` writes what is generated, and lowers what is
+//! counted.
 
 #![allow(
     clippy::unwrap_used,

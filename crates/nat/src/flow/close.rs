@@ -100,7 +100,8 @@ impl<T: Copy> FlowTable<T> {
         Resets { to_internal: reset(Side::Internal), to_external: reset(Side::External) }
     }
 
-    /// Removes a flow at once, without a word to its ends; says whether it was there. Its external tuple rests by the cause.
+    /// Removes a flow at once, without a word to its ends; says whether it was there. Its external
+    /// tuple rests by the cause.
     pub fn end(&mut self, now: Time, id: FlowId, cause: Cause) -> bool {
         let now = self.advance(now);
         let there = self.record(id).is_some();

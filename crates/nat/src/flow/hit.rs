@@ -1,4 +1,5 @@
-//! The hit: a packet of a live flow, which is nearly every packet. Alone, or many looked up together.
+//! The hit: a packet of a live flow, which is nearly every packet. Alone, or many looked up
+//! together.
 
 use core::hint::{black_box, select_unpredictable};
 use core::net::SocketAddrV4;
@@ -28,9 +29,11 @@ pub struct Hit<T> {
     pub cached: T,
 }
 
-/// A lookup under way: made by [`FlowTable::lookup`], and by [`FlowTable::look_ahead`] brought to where only the comparison is left.
+/// A lookup under way: made by [`FlowTable::lookup`], and by [`FlowTable::look_ahead`] brought to
+/// where only the comparison is left.
 ///
-/// It may be used at any later time: what it knows is where to look first, and no answer depends on that.
+/// It may be used at any later time: what it knows is where to look first, and no answer depends on
+/// that.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup {
     key: Key,
@@ -54,12 +57,14 @@ impl<T: Copy> FlowTable<T> {
         Lookup { key, hash: self.secret.hash(&key), number: NOWHERE }
     }
 
-    /// Moves many lookups forward together, so that the processor waits for all their cache lines at the same time: first the lines of
-    /// the index, then those of the flows. Several times sooner than one after the other when the table is larger than the caches; 32
-    /// at once are enough.
+    /// Moves many lookups forward together, so that the processor waits for all their cache lines
+    /// at the same time: first the lines of the index, then those of the flows. Several times
+    /// sooner than one after the other when the table is larger than the caches; 32 at once are
+    /// enough.
     #[inline]
     pub fn look_ahead(&self, lookups: &mut [Lookup]) {
-        // Loops that do nothing but read: the shorter they are, the more of them the processor has under way.
+        // Loops that do nothing but read: the shorter they are, the more of them the processor has
+        // under way.
         let mut read = 0;
         for lookup in lookups.iter() {
             read |= self.index.read_ahead(lookup.hash);
@@ -85,11 +90,13 @@ impl<T: Copy> FlowTable<T> {
         lookup.number = self.index.candidate(lookup.hash);
     }
 
-    /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track) does, and says how it goes on.
+    /// A packet of a live flow whose judgement stands: takes note of it as [`track`](Self::track)
+    /// does, and says how it goes on.
     ///
-    /// `None`, and no flow has changed, if there is more to it: no live flow, one that a change has touched or that does not `fit`
-    /// (which is asked the judgement, and whether the packet comes from the opener), a SYN, an RST, or a segment that is invalid.
-    /// [`find`](Self::find) and the rest then tell.
+    /// `None`, and no flow has changed, if there is more to it: no live flow, one that a change has
+    /// touched or that does not `fit` (which is asked the judgement, and whether the packet comes
+    /// from the opener), a SYN, an RST, or a segment that is invalid. [`find`](Self::find) and the
+    /// rest then tell.
     #[inline(always)] // as a call, what it tells goes through memory
     pub fn hit(
         &mut self,
@@ -151,8 +158,8 @@ impl<T: Copy> FlowTable<T> {
         })
     }
 
-    /// Takes note of a packet that changes the state of its flow; nothing if it is for others to do. What is more than that would go
-    /// through memory.
+    /// Takes note of a packet that changes the state of its flow; nothing if it is for others to
+    /// do. What is more than that would go through memory.
     #[inline(never)]
     fn note_otherwise(
         &mut self,
@@ -167,7 +174,8 @@ impl<T: Copy> FlowTable<T> {
         (!is_rare && track() == Track::Pass).then_some(())
     }
 
-    /// [`find`](Self::find) for many packets: the same answers, sooner. Keys beyond the shorter of the two slices are left alone.
+    /// [`find`](Self::find) for many packets: the same answers, sooner. Keys beyond the shorter of
+    /// the two slices are left alone.
     pub fn find_batch(&self, now: Time, keys: &[(Zone, FiveTuple)], found: &mut [Option<Found>]) {
         const STAGE: usize = 32;
         for (keys, found) in keys.chunks(STAGE).zip(found.chunks_mut(STAGE)) {

@@ -14,9 +14,11 @@ use crate::{
     Block, Ended, FlowId, FlowTable, Inbound, NewFlow, OpenError, Resets, Side, Time, Zone,
 };
 
-/// A flow that may be opened, as [`FlowTable::may_open`] found: what [`FlowTable::enter`] need not ask again.
+/// A flow that may be opened, as [`FlowTable::may_open`] found: what [`FlowTable::enter`] need not
+/// ask again.
 ///
-/// It may be used at any later time: if anything has happened to the table meanwhile, `enter` does ask again.
+/// It may be used at any later time: if anything has happened to the table meanwhile, `enter` does
+/// ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening<T> {
     new: NewFlow<T>,
@@ -81,7 +83,8 @@ impl<T: Copy> FlowTable<T> {
         Ok(Opening { new, hashes, replaced, at, changes: self.changes })
     }
 
-    /// [`may_open`](Self::may_open) and [`enter`](Self::enter) at once, for callers that do not ask which flows gave way.
+    /// [`may_open`](Self::may_open) and [`enter`](Self::enter) at once, for callers that do not ask
+    /// which flows gave way.
     ///
     /// # Errors
     ///
@@ -97,8 +100,9 @@ impl<T: Copy> FlowTable<T> {
         self.enter(now, &opening, first, packet, &mut |_| {})
     }
 
-    /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with the segment, and the packet is counted,
-    /// so it is not tracked again. Whether it may open a flow at all is the caller's to ask ([`opens`](crate::flow::opens)).
+    /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with
+    /// the segment, and the packet is counted, so it is not tracked again. Whether it may open a
+    /// flow at all is the caller's to ask ([`opens`](crate::flow::opens)).
     ///
     /// A tombstone, a reset or a finished connection of the same opener gives way
     /// (INV-syn-opens-anew), and so does a flow past its deadline: they go to `sink`, as those that
@@ -172,14 +176,16 @@ impl<T: Copy> FlowTable<T> {
         Ok(id)
     }
 
-    /// The inside socket to which a packet that entered by this zone may come though it has no flow (T-03, RFC 4787 REQ-8): one with
-    /// [`Mapping::Independent`](crate::Mapping::Independent) and a filter that lets the sender in.
+    /// The inside socket to which a packet that entered by this zone may come though it has no flow
+    /// (T-03, RFC 4787 REQ-8): one with [`Mapping::Independent`](crate::Mapping::Independent) and a
+    /// filter that lets the sender in.
     #[must_use]
     pub fn inbound(&self, zone: Zone, tuple: &FiveTuple) -> Option<Inbound> {
         self.mappings.inbound(zone, tuple)
     }
 
-    /// The block of ports that a flow's port is of, and how many flows that has: 1 when this one made it (T-37).
+    /// The block of ports that a flow's port is of, and how many flows that has: 1 when this one
+    /// made it (T-37).
     #[must_use]
     pub fn block_of(&self, id: FlowId) -> Option<(Block, u32)> {
         self.record(id).and_then(|_| self.mappings.block_of(id.slot))
@@ -344,9 +350,9 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// The flow that has the key of one side of a new one, if it may give way: past its deadline, or over and opened by the same packets.
-    /// What it held as its external tuple goes without rest only to the host that had it
-    /// (INV-hold-down-kept).
+    /// The flow that has the key of one side of a new one, if it may give way: past its deadline,
+    /// or over and opened by the same packets. What it held as its external tuple goes without rest
+    /// only to the host that had it (INV-hold-down-kept).
     fn giving_way(
         &self,
         now: u64,

@@ -4,8 +4,8 @@ use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, Transport};
 
 use crate::flow::tcp::CONTROL;
 
-/// Whether a packet without a flow may pick one up in the middle where that is wanted (T-19): a TCP segment with ACK and none of SYN, RST,
-/// FIN, as in Linux.
+/// Whether a packet without a flow may pick one up in the middle where that is wanted (T-19): a TCP
+/// segment with ACK and none of SYN, RST, FIN, as in Linux.
 #[must_use]
 #[inline]
 pub fn picks_up(headers: &Headers) -> bool {
@@ -15,8 +15,9 @@ pub fn picks_up(headers: &Headers) -> bool {
     }
 }
 
-/// Whether a packet without a flow may open one (P-25, T-20): TCP with SYN and none of ACK, RST, FIN; UDP; an ICMP request, never a
-/// reply; any other protocol, for callers that carry it. Never a later fragment.
+/// Whether a packet without a flow may open one (P-25, T-20): TCP with SYN and none of ACK, RST,
+/// FIN; UDP; an ICMP request, never a reply; any other protocol, for callers that carry it. Never a
+/// later fragment.
 #[must_use]
 #[inline]
 pub fn opens(headers: &Headers) -> bool {

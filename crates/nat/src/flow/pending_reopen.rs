@@ -1,7 +1,8 @@
-//! Connections that begin anew under the same tuple. An opener that has forgotten its connection sends a SYN, which means nothing to the
-//! connection; should the far end have forgotten it too, it answers with SYN and ACK, and both go on with new numbers. Who stayed with the
-//! old ones would lose them: the timer would run out under traffic, and closing would send resets
-//! that neither end believes (INV-reset-number-exact).
+//! Connections that begin anew under the same tuple. An opener that has forgotten its connection
+//! sends a SYN, which means nothing to the connection; should the far end have forgotten it too, it
+//! answers with SYN and ACK, and both go on with new numbers. Who stayed with the old ones would
+//! lose them: the timer would run out under traffic, and closing would send resets that neither end
+//! believes (INV-reset-number-exact).
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
@@ -44,7 +45,8 @@ impl PendingReopens {
         self.answered(id, segment).is_some()
     }
 
-    /// The SYN that a segment from the far end answers as a new one, which is then the connection's own.
+    /// The SYN that a segment from the far end answers as a new one, which is then the connection's
+    /// own.
     pub(crate) fn take(&mut self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
         let pending_reopen = self.answered(id, segment)?;
         *self.0.get_mut(id.slot as usize)? = [0; 3];

@@ -2,7 +2,8 @@
 
 use core::hint::select_unpredictable;
 
-/// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the place of entry.
+/// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the
+/// place of entry.
 ///
 /// Every key holds one, so that overlapping networks are no special case (INV-keys-name-network).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,8 +62,9 @@ impl Side {
         }
     }
 
-    /// The first value for the inside, the other for the outside. Packets come from both sides as they like, so that a branch would be
-    /// guessed wrong half the time, and the processor would wait for the flow to find out.
+    /// The first value for the inside, the other for the outside. Packets come from both sides as
+    /// they like, so that a branch would be guessed wrong half the time, and the processor would
+    /// wait for the flow to find out.
     #[inline(always)]
     pub(crate) fn choose<V>(self, internal: V, external: V) -> V {
         select_unpredictable(self as u8 == 0, internal, external)
@@ -85,7 +87,8 @@ impl<V: Copy> Sides<V> {
     }
 }
 
-/// [`Sides`] where every packet asks for one of them: found by the number of the side, which takes neither branch nor choice.
+/// [`Sides`] where every packet asks for one of them: found by the number of the side, which takes
+/// neither branch nor choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pair<V>(pub(crate) [V; 2]);
 

@@ -2,7 +2,8 @@
 
 use crate::Cause;
 
-/// How far a flow has come. TCP has the states of Linux's connection tracking, so that they can be compared step by step.
+/// How far a flow has come. TCP has the states of Linux's connection tracking, so that they can be
+/// compared step by step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// TCP: the opener sent a SYN.
@@ -23,7 +24,8 @@ pub enum State {
     TimeWait,
     /// TCP: an exact RST passed (INV-inexact-reset-ignored, T-17).
     Close,
-    /// TCP: the SYN was answered by an exact RST. Linux forgets such a connection at once, and here it is over at that very instant.
+    /// TCP: the SYN was answered by an exact RST. Linux forgets such a connection at once, and here
+    /// it is over at that very instant.
     Refused,
     /// UDP: only the opener has sent.
     OneWay,
@@ -33,8 +35,8 @@ pub enum State {
     Query,
     /// Another protocol.
     Opaque,
-    /// TCP, closed by [`close`](crate::FlowTable::close): nothing passes, late segments are answered by a reset (T-19,
-    /// INV-reset-answers-segment, INV-tombstone-answers).
+    /// TCP, closed by [`close`](crate::FlowTable::close): nothing passes, late segments are
+    /// answered by a reset (T-19, INV-reset-answers-segment, INV-tombstone-answers).
     Tombstone(Cause),
 }
 

@@ -1,8 +1,9 @@
 //! TCP connection tracking: states, ends and windows (nothing is kept of the data).
 //!
-//! The state table is Linux's, with two differences that closing needs: a FIN that is sent again by the same end does not count as
-//! the other end's, and new data behind an RST takes the connection back out of `Close` (T-17). A connection that an RST refuses is
-//! forgotten at once, which Linux does outside of its table.
+//! The state table is Linux's, with two differences that closing needs: a FIN that is sent again by
+//! the same end does not count as the other end's, and new data behind an RST takes the connection
+//! back out of `Close` (T-17). A connection that an RST refuses is forgotten at once, which Linux
+//! does outside of its table.
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
@@ -87,8 +88,8 @@ impl<T> Record<T> {
 }
 
 impl Connection<'_> {
-    /// Takes the first segment of a connection. A segment without SYN is a connection picked up in the middle, about which little is
-    /// known (T-19).
+    /// Takes the first segment of a connection. A segment without SYN is a connection picked up in
+    /// the middle, about which little is known (T-19).
     pub(crate) fn begin(&mut self, segment: &TcpSegment, scale: Option<u8>) {
         let (side, other) = (self.initiator(), self.initiator().other());
         if segment.flags.contains(TcpFlags::SYN) {
@@ -118,14 +119,16 @@ impl Connection<'_> {
         self.begin(syn, scale);
     }
 
-    /// Whether a segment of the opener that means nothing is a SYN, and not one that was sent before: no further back than the bytes that
-    /// its side has sent does the number of such a one lie.
+    /// Whether a segment of the opener that means nothing is a SYN, and not one that was sent
+    /// before: no further back than the bytes that its side has sent does the number of such a one
+    /// lie.
     pub(crate) fn is_new_syn(&self, segment: &TcpSegment, sent: u64) -> bool {
         let back = self.numbers.end.of(self.initiator()).wrapping_sub(segment.end());
         segment.flags.0 & CONTROL == TcpFlags::SYN.0 && u64::from(back) > sent
     }
 
-    /// What a segment from `side` means; remembers what must be remembered, but for the state. A SYN is asked for its window scale.
+    /// What a segment from `side` means; remembers what must be remembered, but for the state. A
+    /// SYN is asked for its window scale.
     #[inline]
     pub(crate) fn segment(
         &mut self,
@@ -163,8 +166,9 @@ impl Connection<'_> {
         Step::To(next)
     }
 
-    /// Takes a segment with nothing but an acknowledgement on an established connection, as [`segment`](Self::segment) does: nearly all
-    /// are of this kind. Says no, and changes nothing, if it lies outside of the windows.
+    /// Takes a segment with nothing but an acknowledgement on an established connection, as
+    /// [`segment`](Self::segment) does: nearly all are of this kind. Says no, and changes nothing,
+    /// if it lies outside of the windows.
     #[inline(always)]
     pub(crate) fn continues(&mut self, side: Side, segment: &TcpSegment) -> bool {
         let fits = self.fits(side, segment);
@@ -250,8 +254,8 @@ impl Connection<'_> {
         if strict && !inside_window { Step::Invalid } else { Step::Passes }
     }
 
-    /// New data behind an RST, on a connection that nobody finished, shows that the RST did not count (T-17). A stray ACK shows nothing
-    /// (INV-syn-opens-anew).
+    /// New data behind an RST, on a connection that nobody finished, shows that the RST did not
+    /// count (T-17). A stray ACK shows nothing (INV-syn-opens-anew).
     fn revive(&self, segment: &TcpSegment, news: bool) -> Step {
         let finished = self.has(Side::Internal, FINISHED) || self.has(Side::External, FINISHED);
         if news && segment.payload_length > 0 && !finished {
@@ -261,7 +265,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Whether a SYN or SYN+ACK may be taken: one that acknowledges must acknowledge the other's SYN (RFC 9293 3.10.7.3).
+    /// Whether a SYN or SYN+ACK may be taken: one that acknowledges must acknowledge the other's
+    /// SYN (RFC 9293 3.10.7.3).
     fn is_handshake_segment(&self, side: Side, segment: &TcpSegment) -> bool {
         !segment.flags.contains(TcpFlags::ACK) || self.acknowledges_syn(side, segment)
     }
@@ -272,8 +277,8 @@ impl Connection<'_> {
             && !after(self.numbers.acknowledged.of(side), segment.acknowledgement)
     }
 
-    /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real stateful TCP packet filtering"), with the
-    /// present windows in place of the largest ones seen.
+    /// Whether a segment lies in the windows, by the four conditions of Linux (van Rooij, "Real
+    /// stateful TCP packet filtering"), with the present windows in place of the largest ones seen.
     #[inline(always)]
     fn fits(&self, side: Side, segment: &TcpSegment) -> bool {
         let other = side.other();
@@ -325,7 +330,8 @@ impl Connection<'_> {
         raise(&mut self.numbers.limit, side.other(), reach);
     }
 
-    /// How much a side lets the other send, in bytes; never so little that what was repeated or delayed would not fit.
+    /// How much a side lets the other send, in bytes; never so little that what was repeated or
+    /// delayed would not fit.
     #[inline]
     fn window(&self, side: Side) -> u32 {
         self.numbers
@@ -364,7 +370,8 @@ impl Connection<'_> {
     }
 }
 
-/// Whether a segment goes on with a connection: it has an acknowledgement, and neither SYN nor FIN nor RST.
+/// Whether a segment goes on with a connection: it has an acknowledgement, and neither SYN nor FIN
+/// nor RST.
 #[inline]
 pub(crate) const fn is_plain(flags: TcpFlags) -> bool {
     flags.0 & CONTROL == TcpFlags::ACK.0
@@ -380,7 +387,8 @@ enum Class {
 }
 
 impl Class {
-    /// `None` for combinations that no connection has (T-20): none of the flags, SYN or RST with FIN, SYN with RST, FIN without ACK.
+    /// `None` for combinations that no connection has (T-20): none of the flags, SYN or RST with
+    /// FIN, SYN with RST, FIN without ACK.
     #[inline]
     fn of(flags: TcpFlags) -> Option<Self> {
         const SYN: u8 = TcpFlags::SYN.0;

@@ -8,13 +8,14 @@ use crate::table::deadline;
 use crate::{FlowId, FlowTable, Side, State, Time, Track};
 
 impl<T: Copy> FlowTable<T> {
-    /// Takes note of a packet of a flow that is about to be forwarded: its state, what the other side will expect next, timers and
-    /// counters. A TCP segment that makes no sense in the flow's state is invalid, and so is everything on a tombstone or past the
-    /// deadline.
+    /// Takes note of a packet of a flow that is about to be forwarded: its state, what the other
+    /// side will expect next, timers and counters. A TCP segment that makes no sense in the flow's
+    /// state is invalid, and so is everything on a tombstone or past the deadline.
     ///
-    /// What restarts the timer (T-13): any UDP, ICMP query or other packet, from the outside only if
-    /// [`inbound_refreshes`](crate::Settings::inbound_refreshes); a TCP segment that belongs to the connection, by its window too. An
-    /// RST never does, nor an ICMP error, which is no packet of the flow (T-24).
+    /// What restarts the timer (T-13): any UDP, ICMP query or other packet, from the outside only
+    /// if [`inbound_refreshes`](crate::Settings::inbound_refreshes); a TCP segment that belongs to
+    /// the connection, by its window too. An RST never does, nor an ICMP error, which is no packet
+    /// of the flow (T-24).
     pub fn track(
         &mut self,
         now: Time,
@@ -45,9 +46,9 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// Takes note that all fragments of a TCP segment of a flow went on, which ends at this sequence
-    /// number: its receiver expects that next (INV-reset-number-exact). Beyond the window it
-    /// expects no such number.
+    /// Takes note that all fragments of a TCP segment of a flow went on, which ends at this
+    /// sequence number: its receiver expects that next (INV-reset-number-exact). Beyond the window
+    /// it expects no such number.
     pub fn reach(&mut self, now: Time, id: FlowId, side: Side, end: u32) {
         self.advance(now);
         let is_live = self.record(id).is_some_and(|record| {
@@ -61,9 +62,9 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// Whether a side has sent a TCP segment with this number that the other has not acknowledged: an
-    /// ICMP error about any other was made up, or comes too late to matter (RFC 5927 4.1). Between
-    /// both numbers, each included, as Linux asks it of its own sockets.
+    /// Whether a side has sent a TCP segment with this number that the other has not acknowledged:
+    /// an ICMP error about any other was made up, or comes too late to matter (RFC 5927 4.1).
+    /// Between both numbers, each included, as Linux asks it of its own sockets.
     #[must_use]
     pub fn is_under_way(&self, id: FlowId, side: Side, sequence: u32) -> bool {
         let Some(record) = self.record(id) else { return false };
@@ -131,7 +132,8 @@ impl<T: Copy> FlowTable<T> {
             record.state = State::TwoWay;
         }
         record.count(|| self.totals.get_mut(slot as usize), side, length);
-        // The wheel has it under an earlier time than before or the same: only a shorter timer needs a new place.
+        // The wheel has it under an earlier time than before or the same: only a shorter timer
+        // needs a new place.
         if record.state != state && deadline(&self.clocks, record) < before {
             self.reschedule(slot);
         }
@@ -169,8 +171,8 @@ impl<T: Copy> FlowTable<T> {
     }
 }
 
-/// The segment as far as it counts: what only a first fragment carries of its data does not, until the
-/// others have gone on too.
+/// The segment as far as it counts: what only a first fragment carries of its data does not, until
+/// the others have gone on too.
 pub(crate) fn segment_of(headers: &Headers) -> Option<TcpSegment> {
     let Transport::Tcp(segment) = headers.transport else { return None };
     match headers.fragment {
@@ -179,8 +181,8 @@ pub(crate) fn segment_of(headers: &Headers) -> Option<TcpSegment> {
     }
 }
 
-/// What a segment with SYN means: it has a place in the connection as it is, or it begins another one under the same tuple, or answers what
-/// does.
+/// What a segment with SYN means: it has a place in the connection as it is, or it begins another
+/// one under the same tuple, or answers what does.
 fn greet(
     pending_reopens: &mut PendingReopens,
     id: FlowId,

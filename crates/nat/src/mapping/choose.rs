@@ -23,8 +23,9 @@ pub struct Wanted {
     pub remote: SocketAddrV4,
     /// Where packets from the outside enter.
     pub external_zone: Zone,
-    /// A port, or identifier, to take before any is drawn, if the pool has it and it is free: for an oracle that repeats the choice of
-    /// another translator, and for a fuzzer that chooses itself.
+    /// A port, or identifier, to take before any is drawn, if the pool has it and it is free: for
+    /// an oracle that repeats the choice of another translator, and for a fuzzer that chooses
+    /// itself.
     pub suggestion: Option<u16>,
 }
 
@@ -62,20 +63,23 @@ struct Search<'a, T> {
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// The external tuple that all flows of an inside socket share by these rules, if it has one already: where several pools may be chosen
-    /// from, the one that has it comes first.
+    /// The external tuple that all flows of an inside socket share by these rules, if it has one
+    /// already: where several pools may be chosen from, the one that has it comes first.
     #[must_use]
     pub fn mapped(&self, rules: &PoolRules, wanted: &Wanted) -> Option<SocketAddrV4> {
         self.mappings.external(MappingPolicy::of(rules).socket, wanted)
     }
 
-    /// An external tuple for a new flow: by the rules of the pool, and where they leave a choice random among the free ones from the seed
-    /// (N-13, T-07); an error only if there is none (N-17), or if the inside address may have no more.
+    /// An external tuple for a new flow: by the rules of the pool, and where they leave a choice
+    /// random among the free ones from the seed (N-13, T-07); an error only if there is none
+    /// (N-17), or if the inside address may have no more.
     ///
-    /// One port may serve several remotes (N-12): a tuple is taken only if a flow or tombstone has it towards the same `remote`, or if it
-    /// is in hold-down; with [`Mapping::Independent`](crate::Mapping::Independent) if another inside socket has it towards any (T-01).
-    /// All flows of one inside address get the same external address while that has a port free (T-08). The randomness is that of a
-    /// keyed hash of both ends and the time, so asking changes nothing. A protocol without ports gets an address and port 0. A
+    /// One port may serve several remotes (N-12): a tuple is taken only if a flow or tombstone has
+    /// it towards the same `remote`, or if it is in hold-down; with
+    /// [`Mapping::Independent`](crate::Mapping::Independent) if another inside socket has it
+    /// towards any (T-01). All flows of one inside address get the same external address while that
+    /// has a port free (T-08). The randomness is that of a keyed hash of both ends and the time, so
+    /// asking changes nothing. A protocol without ports gets an address and port 0. A
     /// [`suggestion`](Wanted::suggestion) that is free goes before all.
     ///
     /// Work: usually one lookup; never more than a few for each tuple in the pool.
@@ -171,7 +175,8 @@ impl<T: Copy> FlowTable<T> {
         found.ok_or(NoTuple::Exhausted)
     }
 
-    /// A free port by what is known of a crowd, or that there is none; nothing if that is not known for certain.
+    /// A free port by what is known of a crowd, or that there is none; nothing if that is not known
+    /// for certain.
     fn known_free(
         &self,
         now: u64,
@@ -197,8 +202,9 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// Whether no flow has an outside key, no socket the external tuple as such, and it does not rest. A flow past its deadline rests from
-    /// then on, removed or not; one that gives way to who asks rests from now on.
+    /// Whether no flow has an outside key, no socket the external tuple as such, and it does not
+    /// rest. A flow past its deadline rests from then on, removed or not; one that gives way to who
+    /// asks rests from now on.
     fn is_free(&self, now: u64, key: &Key, wanted: &Wanted) -> bool {
         let hash = self.secret.hash(key);
         if let Some((slot, _)) = self.lookup(hash, key) {
@@ -216,7 +222,8 @@ impl<T: Copy> FlowTable<T> {
         (record.is_over() && side == Side::Internal && record.initiator() == side).then_some(slot)
     }
 
-    /// Whether a flow is over, gives way to the very one that is wanted, and leaves it an external tuple that need not rest (T-18, T-05).
+    /// Whether a flow is over, gives way to the very one that is wanted, and leaves it an external
+    /// tuple that need not rest (T-18, T-05).
     fn gives_up(&self, now: u64, record: &Record<T>, wanted: &Wanted) -> bool {
         record.is_over()
             && record.initiator() == Side::Internal
@@ -238,7 +245,8 @@ impl<T: Copy> Search<'_, T> {
         if preserve_port && is_free(&internal) {
             return Some(external(internal));
         }
-        // Those of the class of its own port before others, and of these each time those of its parity.
+        // Those of the class of its own port before others, and of these each time those of its
+        // parity.
         let class = if preserve_port { ports.of_class(self.wanted) } else { None };
         for ports in class.into_iter().chain([ports]) {
             let same = if keep_parity { ports.of_parity(internal) } else { None };
@@ -251,7 +259,8 @@ impl<T: Copy> Search<'_, T> {
         self.given_up().filter(|old| *old.ip() == address && ports.has(old.port()))
     }
 
-    /// The external tuple of a flow that gives way to this one, and is not counted among the free ones.
+    /// The external tuple of a flow that gives way to this one, and is not counted among the free
+    /// ones.
     fn given_up(&self) -> Option<SocketAddrV4> {
         let (table, key) = (self.table, self.wanted.key());
         let (slot, _) = table.lookup(table.secret.hash(&key), &key)?;

@@ -9,7 +9,8 @@ use crate::table::key::Key;
 use crate::time::nanoseconds;
 use crate::{TimerProfile, Zone};
 
-/// What a new flow shares with others of its pool; made by [`FlowTable::choose`](crate::FlowTable::choose). The default is nothing.
+/// What a new flow shares with others of its pool; made by
+/// [`FlowTable::choose`](crate::FlowTable::choose). The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MappingPolicy {
     pub(crate) socket: SocketRule,
@@ -25,8 +26,8 @@ pub struct MappingPolicy {
 }
 
 impl MappingPolicy {
-    /// For a flow behind an external address that belongs to its inside address alone, port by port: nobody else can be given its tuple, so
-    /// that it may be opened again at once (N-11).
+    /// For a flow behind an external address that belongs to its inside address alone, port by
+    /// port: nobody else can be given its tuple, so that it may be opened again at once (N-11).
     pub const ONE_TO_ONE: Self = Self { alone: true, ..Self::NONE };
     const NONE: Self = Self {
         socket: SocketRule::None,

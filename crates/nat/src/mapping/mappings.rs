@@ -1,6 +1,7 @@
-//! What flows of a pool have in common: the inside address that is limited, the inside socket that keeps its port, the remotes that it
-//! talked to, the block of ports that it has. Touched when a flow opens and when it ends, and by no packet in between; flows of pools
-//! that want none of it cost nothing here.
+//! What flows of a pool have in common: the inside address that is limited, the inside socket that
+//! keeps its port, the remotes that it talked to, the block of ports that it has. Touched when a
+//! flow opens and when it ends, and by no packet in between; flows of pools that want none of it
+//! cost nothing here.
 
 use core::net::SocketAddrV4;
 
@@ -51,7 +52,8 @@ struct Host {
     tenant: Tenant,
     flows: u32,
     ports: u32,
-    /// When the next flow may open if no burst is left; behind the present by as much as the burst has left.
+    /// When the next flow may open if no burst is left; behind the present by as much as the burst
+    /// has left.
     paid_until: u64,
     blocks: [Option<u32>; 4],
 }
@@ -111,8 +113,8 @@ impl MappingState {
         u32::try_from(self.capacity).unwrap_or(u32::MAX)
     }
 
-    /// Whether an inside address may open one more flow by these limits (T-10). Whoever is at the limit may open anew what is over:
-    /// `gives_way` is the slot of that, if there is one.
+    /// Whether an inside address may open one more flow by these limits (T-10). Whoever is at the
+    /// limit may open anew what is over: `gives_way` is the slot of that, if there is one.
     pub(crate) fn admit(
         &self,
         now: u64,
@@ -264,8 +266,8 @@ impl MappingState {
         owner != number.as_ref()
     }
 
-    /// Lets a new flow share what it is to, before it has a slot. Whether its socket takes the external tuple as such, towards all
-    /// remotes, is the second answer.
+    /// Lets a new flow share what it is to, before it has a slot. Whether its socket takes the
+    /// external tuple as such, towards all remotes, is the second answer.
     pub(crate) fn join<T: Copy>(
         &mut self,
         now: u64,
@@ -393,7 +395,8 @@ impl MappingState {
         Some(number)
     }
 
-    /// Whether the flow in a slot has its external tuple from a whole socket, and so leaves the rest to that.
+    /// Whether the flow in a slot has its external tuple from a whole socket, and so leaves the
+    /// rest to that.
     pub(crate) fn is_of_whole(&self, slot: u32) -> bool {
         let share = self.of.get(slot as usize);
         share
@@ -407,7 +410,8 @@ impl MappingState {
         Some((self.block(number)?, self.blocks.get(number)?.flows))
     }
 
-    /// The flow in a slot has ended, and its tuple would rest until then. A whole socket that has no other flow is gone.
+    /// The flow in a slot has ended, and its tuple would rest until then. A whole socket that has
+    /// no other flow is gone.
     pub(crate) fn leave(
         &mut self,
         now: u64,

@@ -4,7 +4,8 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::{Block, Blocks, PoolRules};
 
-/// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are identifiers.
+/// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are
+/// identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool<'a> {
     /// The addresses.
@@ -25,7 +26,8 @@ impl Pool<'_> {
             && (self.first_port..=self.last_port).contains(&external.port())
     }
 
-    /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no such rule, or none for it (T-09).
+    /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no
+    /// such rule, or none for it (T-09).
     #[must_use]
     pub fn block_of(&self, internal: Ipv4Addr) -> Option<Block> {
         let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
@@ -35,7 +37,8 @@ impl Pool<'_> {
         self.block(*address, number.checked_rem(each)?)
     }
 
-    /// The inside address that has an external tuple by [`Blocks::Deterministic`], found by arithmetic alone (T-09, RFC 7422).
+    /// The inside address that has an external tuple by [`Blocks::Deterministic`], found by
+    /// arithmetic alone (T-09, RFC 7422).
     #[must_use]
     pub fn inside_of(&self, external: SocketAddrV4) -> Option<Ipv4Addr> {
         let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };

@@ -1,17 +1,21 @@
 //! Crowds: remotes towards which one external address has thousands of tuples taken.
 //!
-//! Towards nearly every remote a random port is free at the first try, and nothing needs to be known. Where many are taken, trying ports one
-//! after the other takes ever longer, and longest when none is left, which is just what a flood of connections to one service brings
-//! about. So such a remote gets a bitmap of its ports, from which a free one, or that there is none, is read at once. The bitmap is filled
-//! a word at a time, by the flows that open meanwhile; until it is complete ports are tried.
+//! Towards nearly every remote a random port is free at the first try, and nothing needs to be
+//! known. Where many are taken, trying ports one after the other takes ever longer, and longest
+//! when none is left, which is just what a flood of connections to one service brings about. So
+//! such a remote gets a bitmap of its ports, from which a free one, or that there is none, is read
+//! at once. The bitmap is filled a word at a time, by the flows that open meanwhile; until it is
+//! complete ports are tried.
 
 use core::ops::RangeInclusive;
 
 use crate::table::key::{Key, Secret};
 
-/// Counts how many tuples are taken, roughly for all remotes and exactly for crowds. A tuple is taken by a flow or by hold-down.
+/// Counts how many tuples are taken, roughly for all remotes and exactly for crowds. A tuple is
+/// taken by a flow or by hold-down.
 pub(crate) struct PortBitmaps {
-    /// Tuples taken, by the hash of address and remote; several may share a count. [`CROWDED`] is set where one of them is a crowd.
+    /// Tuples taken, by the hash of address and remote; several may share a count. [`CROWDED`] is
+    /// set where one of them is a crowd.
     counts: Vec<u32>,
     port_bitmaps: Vec<Option<PortBitmap>>,
     /// The ports of each crowd.
@@ -33,7 +37,8 @@ const WORDS: usize = 1024;
 /// The bits of even ports.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 const CROWDED: u32 = 1 << 31;
-/// So many tuples of unknown remotes make one a crowd, and a crowd that falls below a quarter is none any more.
+/// So many tuples of unknown remotes make one a crowd, and a crowd that falls below a quarter is
+/// none any more.
 const THRESHOLD: u32 = 2048;
 
 impl PortBitmaps {
@@ -105,7 +110,8 @@ impl PortBitmaps {
         (port_bitmap.filled == WORDS).then_some(number)
     }
 
-    /// A random one of the ports of a crowd that are free, of one parity if it is given; every one is equally likely.
+    /// A random one of the ports of a crowd that are free, of one parity if it is given; every one
+    /// is equally likely.
     pub(crate) fn free(
         &self,
         number: usize,

@@ -60,8 +60,8 @@ impl Ports {
     }
 }
 
-/// All numbers below a limit, each once, in a random order: a keyed permutation of the next even power of two (Luby and Rackoff's
-/// Feistel network), less what is beyond the limit.
+/// All numbers below a limit, each once, in a random order: a keyed permutation of the next even
+/// power of two (Luby and Rackoff's Feistel network), less what is beyond the limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Shuffle {
     limit: u32,
@@ -129,7 +129,8 @@ mod tests {
         ports.of_class(&wanted).map(Ports::range)
     }
 
-    /// T-05: a class is named only where it leaves something out, so that no port is looked at twice, and leaves something over.
+    /// T-05: a class is named only where it leaves something out, so that no port is looked at
+    /// twice, and leaves something over.
     #[test]
     fn a_class_is_some_of_the_ports_and_never_all() {
         let both = Ports::all(1000, 2000);

@@ -1,5 +1,5 @@
-//! What a flow has beside its record: what tracking and closing read, and what is added up now and then, each by itself, so that the caches
-//! hold more of what is read more.
+//! What a flow has beside its record: what tracking and closing read, and what is added up now and
+//! then, each by itself, so that the caches hold more of what is read more.
 
 use crate::flow::side::Pair;
 use crate::{Generation, Side};
@@ -30,15 +30,16 @@ pub(crate) struct Numbers {
     /// Highest sequence end sent by each side: what the other expects next
     /// (INV-reset-number-exact).
     pub(crate) end: Pair<u32>,
-    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may send.
+    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may
+    /// send.
     pub(crate) acknowledged: Pair<u32>,
     /// Highest sequence end that the other side's window lets each side reach.
     pub(crate) limit: Pair<u32>,
 }
 
 impl Numbers {
-    /// Forgets a connection that was closed. What is left in place of each end counts the resets that
-    /// it was sent.
+    /// Forgets a connection that was closed. What is left in place of each end counts the resets
+    /// that it was sent.
     pub(crate) fn to_tombstone(&mut self) {
         self.end = Pair::default();
     }

@@ -107,8 +107,8 @@ impl Hold {
         self.wheel.next()
     }
 
-    /// Lets the outside key of a tenant's flow that ended rest until then, which `port_bitmaps` counts as
-    /// taken.
+    /// Lets the outside key of a tenant's flow that ended rest until then, which `port_bitmaps`
+    /// counts as taken.
     pub(crate) fn add(
         &mut self,
         now: u64,

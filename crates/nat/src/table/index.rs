@@ -1,10 +1,11 @@
 //! The hash index: where a key's slot is. One cache line tells of twelve keys.
 //!
-//! A bucket holds the signatures of its keys, a byte each, compared all at once, and the numbers that belong to them. Every key has two
-//! buckets, one in each half of the index, and stands in the first unless that was full. Which two depends on a keyed hash, so that
-//! nobody outside can choose keys that meet (INV-collisions-harmless). A bucket counts the keys
-//! that should be here and are in their second bucket, so that a miss usually reads one line. The
-//! caller compares keys: the index knows only hashes.
+//! A bucket holds the signatures of its keys, a byte each, compared all at once, and the numbers
+//! that belong to them. Every key has two buckets, one in each half of the index, and stands in the
+//! first unless that was full. Which two depends on a keyed hash, so that nobody outside can choose
+//! keys that meet (INV-collisions-harmless). A bucket counts the keys that should be here and are
+//! in their second bucket, so that a miss usually reads one line. The caller compares keys: the
+//! index knows only hashes.
 //!
 //! Keys that meet all the same, by chance or because somebody knows the key of the hash, are never
 //! refused: one that finds no room in its two buckets strays into the next bucket that has some,
@@ -72,7 +73,8 @@ impl Index {
         self.stray_places(hash).find_map(|place| self.bucket(place)?.find(signature, &mut is_it))
     }
 
-    /// The number that a lookup is likely to find, right or wrong: what a batch reads ahead. `u32::MAX` if it will find none.
+    /// The number that a lookup is likely to find, right or wrong: what a batch reads ahead.
+    /// `u32::MAX` if it will find none.
     #[inline]
     pub(crate) fn candidate(&self, hash: Hash) -> u32 {
         let signature = hash.signature();
@@ -214,7 +216,8 @@ impl Index {
         None
     }
 
-    /// Moves a key to its other bucket, if that has room, or, at depth 2, can be given room by moving one more.
+    /// Moves a key to its other bucket, if that has room, or, at depth 2, can be given room by
+    /// moving one more.
     fn move_away(&mut self, place: usize, way: usize, depth: u32) -> bool {
         let Some((signature, number)) = self.bucket(place).and_then(|bucket| bucket.get(way))
         else {
@@ -265,7 +268,8 @@ impl Index {
         scale(hash.upper(), self.half.wrapping_mul(2))
     }
 
-    /// The other bucket of a key that is in this one. It is in the other half, so it is never the same.
+    /// The other bucket of a key that is in this one. It is in the other half, so it is never the
+    /// same.
     #[inline]
     fn second(&self, place: usize, signature: u8) -> usize {
         let half = self.half as usize;

@@ -53,7 +53,8 @@ impl<V> Keyed<V> {
         self.slots.get(number).filter(|entry| entry.is_live).map(|entry| entry.key)
     }
 
-    /// The number of a key, which is added with this value if it was not there; `None` if there is no room.
+    /// The number of a key, which is added with this value if it was not there; `None` if there is
+    /// no room.
     pub(crate) fn find_or_insert(&mut self, key: Key, value: V) -> Option<u32> {
         if let Some(number) = self.find(&key) {
             return Some(number);

@@ -22,8 +22,8 @@ pub(crate) trait Linked {
     fn set_next(&mut self, number: u32, next: u32);
 }
 
-/// Two places for every flow, in the timer wheel and among the flows of its cell. Kept apart from the records, since packets need those
-/// and not these.
+/// Two places for every flow, in the timer wheel and among the flows of its cell. Kept apart from
+/// the records, since packets need those and not these.
 pub(crate) struct Chains(Vec<Chained>);
 
 #[derive(Clone, Copy)]

@@ -18,9 +18,11 @@ use crate::{Flow, NewFlow, RevalidationKey, Side, Sides, State, Time};
 pub(crate) struct Record<T> {
     /// When its timer started.
     pub(crate) last: u64,
-    /// The key of packets from each side. They have the remote end in common, which stands twice so that nothing need be put together.
+    /// The key of packets from each side. They have the remote end in common, which stands twice so
+    /// that nothing need be put together.
     keys: Pair<Words>,
-    /// Slot of the cell, and above it the row of the timers; the next free record where there is no flow.
+    /// Slot of the cell, and above it the row of the timers; the next free record where there is no
+    /// flow.
     cell_and_timers: u32,
     /// Bytes and packets from each side since they were last added to the totals.
     recent_bytes: Pair<u16>,
@@ -81,7 +83,8 @@ impl<T: Copy> Record<T> {
         Key { words: self.keys.of(side), protocol: self.protocol }
     }
 
-    /// A word after the other: a key that was just put together is still on its way to memory, from where all of it at once would be read.
+    /// A word after the other: a key that was just put together is still on its way to memory, from
+    /// where all of it at once would be read.
     #[inline(always)]
     pub(crate) fn has_key(&self, side: Side, key: &Key) -> bool {
         let ([first, second], [other_first, other_second]) = (self.keys.of(side), key.words);
@@ -100,7 +103,8 @@ impl<T: Copy> Record<T> {
         ends(self.keys.of(side))
     }
 
-    /// Both ends as packets from a side bear them when they go on: those of an answer, turned round.
+    /// Both ends as packets from a side bear them when they go on: those of an answer, turned
+    /// round.
     #[inline(always)]
     pub(crate) fn new_ends(&self, side: Side) -> AddressPair {
         self.ends(side.other()).reversed()

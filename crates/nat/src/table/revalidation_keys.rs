@@ -1,7 +1,8 @@
 //! Cells: which flows a change of policy touches, in work that follows their number.
 //!
-//! The flows of a cell form a list in order of generation. So those that a change made stale are always at its front, whatever was
-//! opened, closed or judged again meanwhile, and the walk needs no memory of where it was.
+//! The flows of a cell form a list in order of generation. So those that a change made stale are
+//! always at its front, whatever was opened, closed or judged again meanwhile, and the walk needs
+//! no memory of where it was.
 
 use crate::table::detail::Detail;
 use crate::table::index::Index;
@@ -101,7 +102,8 @@ impl RevalidationIndex {
         let Some(generation) = generation(details, number) else { return };
         let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
         let mut previous = entry.last;
-        // Generations rise, so this ends at once unless a caller opens a flow by an old configuration.
+        // Generations rise, so this ends at once unless a caller opens a flow by an old
+        // configuration.
         while self::generation(details, previous).is_some_and(|other| other > generation) {
             previous = chains.sibling(previous).map_or(NIL, |links| links.previous);
         }
@@ -147,7 +149,8 @@ impl RevalidationIndex {
         }
     }
 
-    /// Whether a flow of this cell is stale. No flow is unless a cell is on the list of the touched.
+    /// Whether a flow of this cell is stale. No flow is unless a cell is on the list of the
+    /// touched.
     #[inline(always)]
     pub(crate) fn is_stale(&self, details: &[Detail], revalidation_key: u32, number: u32) -> bool {
         self.invalidated.0 != NIL && self.is_behind(details, revalidation_key, number)
@@ -207,7 +210,8 @@ impl RevalidationIndex {
         self.invalidated.1 = number;
     }
 
-    /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does so in passing.
+    /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does
+    /// so in passing.
     fn drop_if_unused(&mut self, number: u32, quota: &mut TableQuota) {
         if let Some(entry) = self.revalidation_keys.get(number)
             && entry.flows == 0

@@ -8,7 +8,8 @@ pub(crate) trait Slot {
     fn next_mut(&mut self) -> &mut u32;
 }
 
-/// At most `capacity` slots, reserved at once and never moved. The last one given back is the first to be used again.
+/// At most `capacity` slots, reserved at once and never moved. The last one given back is the first
+/// to be used again.
 pub(crate) struct Slab<S> {
     slots: Vec<S>,
     free: u32,

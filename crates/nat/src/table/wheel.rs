@@ -1,8 +1,10 @@
 //! The timer wheel: eight levels of 256 slots over all 64 bits of time, exact to the nanosecond.
 //!
-//! It is lazy: a packet only writes when it came. An entry is looked at when the slot comes up under which it was put, and goes back
-//! under a later one if it was refreshed meanwhile; from a coarse slot it moves to finer ones until it is at its exact instant. So
-//! refreshing is free, and an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at once.
+//! It is lazy: a packet only writes when it came. An entry is looked at when the slot comes up
+//! under which it was put, and goes back under a later one if it was refreshed meanwhile; from a
+//! coarse slot it moves to finer ones until it is at its exact instant. So refreshing is free, and
+//! an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at
+//! once.
 
 use crate::table::links::{Linked, Links};
 use crate::table::slab::NIL;
@@ -72,7 +74,8 @@ impl Wheel {
         }
     }
 
-    /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be there before its time.
+    /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be
+    /// there before its time.
     pub(crate) fn pop(&mut self, entries: &mut impl Linked, until: u64) -> Option<u32> {
         let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
             (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
@@ -101,8 +104,8 @@ impl Wheel {
         self.next
     }
 
-    /// The first slot that is not empty: when it starts, and its place. Lower levels come first, since theirs is the nearer time, but not
-    /// before all of a coarse slot has moved to them.
+    /// The first slot that is not empty: when it starts, and its place. Lower levels come first,
+    /// since theirs is the nearer time, but not before all of a coarse slot has moved to them.
     fn earliest(&self) -> Option<(u64, usize)> {
         if self.heads.get(self.draining).is_some_and(|head| *head != NIL) {
             return Some((self.elapsed, self.draining));

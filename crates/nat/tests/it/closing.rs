@@ -100,7 +100,8 @@ fn a_half_open_connection_is_reset_at_both_ends() {
     assert_eq!(closing.to_external.unwrap().sequence, C);
 }
 
-/// TIME-WAIT and reset connections are removed without a word, and so is what its timer has ended (N-15).
+/// TIME-WAIT and reset connections are removed without a word, and so is what its timer has ended
+/// (N-15).
 #[test]
 fn a_connection_that_is_over_is_not_reset() {
     let mut world = World::established();
@@ -211,7 +212,8 @@ fn a_tombstone_answers_at_a_limited_rate() {
     assert_eq!(given, [3, 1, 1, 1]);
 }
 
-/// Its life is its own timer's, whatever comes: nothing revives it. By then its tuple has rested as after RST (U-12).
+/// Its life is its own timer's, whatever comes: nothing revives it. By then its tuple has rested as
+/// after RST (U-12).
 #[test]
 fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
     let mut world = World::established();

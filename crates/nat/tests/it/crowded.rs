@@ -1,4 +1,5 @@
-//! What is chosen towards a remote that has nearly all ports of a pool: there they are known and not tried one after the other.
+//! What is chosen towards a remote that has nearly all ports of a pool: there they are known and
+//! not tried one after the other.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -15,8 +15,8 @@ use crate::world::{SUBNET, flow, open};
 const OPS: u32 = 7;
 const DEPTH: u32 = 7;
 
-/// One sequence, as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the oldest flow, 5 closes it, 6 waits for all
-/// holds and tombstones.
+/// One sequence, as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the
+/// oldest flow, 5 closes it, 6 waits for all holds and tombstones.
 fn run(mut sequence: u32) {
     let second = Duration::from_secs(1);
     let settings = Settings {
@@ -70,7 +70,8 @@ fn run(mut sequence: u32) {
                         continue;
                     }
                 }
-                // The same host to the same remote has a flow already, unless that is a tombstone, which gives way.
+                // The same host to the same remote has a flow already, unless that is a tombstone,
+                // which gives way.
                 let old = flows
                     .iter()
                     .position(|(other, _)| other.internal == host && other.remote == remote);
@@ -127,7 +128,8 @@ fn run(mut sequence: u32) {
 /// INV-flows-conserved. (T-04)
 #[test]
 fn every_short_history_keeps_tuples_apart() {
-    // The first flow is the first host's to the first remote: the others are its mirror images, and before it nothing happens.
+    // The first flow is the first host's to the first remote: the others are its mirror images, and
+    // before it nothing happens.
     for sequence in 0..OPS.pow(DEPTH - 1) {
         run(sequence * OPS);
     }

@@ -45,7 +45,8 @@ fn both_directions_find_the_flow_and_its_rewrite() {
     }
 }
 
-/// The headers of a real answer, parsed, have the key of the outside: for ICMP the identifier comes back in the destination.
+/// The headers of a real answer, parsed, have the key of the outside: for ICMP the identifier comes
+/// back in the destination.
 #[test]
 fn the_reply_to_a_ping_is_found_by_its_identifier() {
     let world = World::opened(Protocol::ICMP);
@@ -345,7 +346,8 @@ proptest! {
     }
 }
 
-/// What was found before is not taken for granted afterwards: another flow has come between, or time has passed and brought one back.
+/// What was found before is not taken for granted afterwards: another flow has come between, or
+/// time has passed and brought one back.
 #[test]
 fn an_opening_is_asked_again_after_a_change() {
     let new = flow(Protocol::TCP);

@@ -1,4 +1,5 @@
-//! Flows, seen from outside: every rule by name, and the table against a twin that is slow and obvious.
+//! Flows, seen from outside: every rule by name, and the table against a twin that is slow and
+//! obvious.
 
 #![allow(
     clippy::unwrap_used,

@@ -355,7 +355,8 @@ impl Pair {
             sequence: expected.0,
             acknowledgement: expected.1,
         };
-        // More than the burst of 16 in one tombstone's life does not happen in 64 steps often enough to matter: then it is silent.
+        // More than the burst of 16 in one tombstone's life does not happen in 64 steps often
+        // enough to matter: then it is silent.
         if flags & RST != 0 || !alive {
             assert_eq!(answer, None);
         } else if let Some(answer) = answer {
@@ -376,7 +377,8 @@ impl Pair {
         let [internal, external_side] = flow.next;
         let answered = flow.stage != Stage::Opening { answered: false };
         let opened_inside = flow.new.initiator == Side::Internal;
-        // Nothing of an end that has not answered was forwarded, nor is there anything of it to acknowledge.
+        // Nothing of an end that has not answered was forwarded, nor is there anything of it to
+        // acknowledge.
         let (from_inside, from_outside) = (
             (answered || opened_inside).then_some(internal),
             (answered || !opened_inside).then_some(external_side),

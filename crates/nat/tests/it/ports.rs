@@ -317,7 +317,8 @@ fn ports_are_random_and_reproducible() {
     assert!((70..=130).contains(&upper), "{upper} of 200 in the upper half");
 }
 
-/// N-13: every free port is as likely as any other. Chi-squared over 8 free ports of 16, 4,000 draws.
+/// N-13: every free port is as likely as any other. Chi-squared over 8 free ports of 16, 4,000
+/// draws.
 #[test]
 fn every_free_port_is_equally_likely() {
     let taken = [1, 2, 3, 4, 8, 9, 12, 15];
@@ -691,7 +692,8 @@ fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
 }
 
 proptest! {
-    /// The walk over a pool meets every tuple once: with all but a random one taken, that one is found.
+    /// The walk over a pool meets every tuple once: with all but a random one taken, that one is
+    /// found.
     #[test]
     fn the_only_free_tuple_is_found(
         addresses in 1_usize..=3,

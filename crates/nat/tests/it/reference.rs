@@ -1,4 +1,5 @@
-//! The obvious twin of the table: a list of flows, looked through from the front. Shares nothing with it but the words.
+//! The obvious twin of the table: a list of flows, looked through from the front. Shares nothing
+//! with it but the words.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;

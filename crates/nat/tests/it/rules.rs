@@ -239,7 +239,8 @@ fn t_05_a_port_is_preserved_and_else_of_its_class() {
     assert!(high.external(vm(4, 80), remote).port() >= 2000, "a pool without its class");
 }
 
-/// T-05, T-18, N-14: a connection that is opened anew gets the port that it had, once that need not rest.
+/// T-05, T-18, N-14: a connection that is opened anew gets the port that it had, once that need not
+/// rest.
 #[test]
 fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
     let preserve = PoolRules { preserve_port: true, ..PoolRules::AZURE };
@@ -464,7 +465,8 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
     }
 }
 
-/// T-09, T-01: a block is somebody's for as long as any flow has a port of it, the second of a socket as the first.
+/// T-09, T-01: a block is somebody's for as long as any flow has a port of it, the second of a
+/// socket as the first.
 #[test]
 fn t_09_a_block_stays_with_every_flow_of_a_socket() {
     let blocks = Blocks::Dynamic { size: 10, most: 1 };

@@ -139,7 +139,8 @@ fn a_tombstone_is_not_stale() {
 }
 
 proptest! {
-    /// Against the obvious: generations rise as they do in use, and a flow is stale if its cell was touched since it was judged.
+    /// Against the obvious: generations rise as they do in use, and a flow is stale if its cell was
+    /// touched since it was judged.
     #[test]
     fn the_walk_finds_exactly_the_stale_flows(
         moves in proptest::collection::vec((0_u8..7, 0_u32..3, any::<prop::sample::Index>()), 1..120),
@@ -193,7 +194,8 @@ proptest! {
     }
 }
 
-/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged again.
+/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged
+/// again.
 #[test]
 fn a_flow_without_a_new_cell_stays() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });

@@ -38,7 +38,8 @@ fn states_follow_linux() {
     }
 }
 
-/// Every class of segment in every state: the whole table of Linux, but for the differences that `transition` names.
+/// Every class of segment in every state: the whole table of Linux, but for the differences that
+/// `transition` names.
 #[test]
 fn every_segment_has_its_place_in_every_state() {
     use State::{
@@ -72,8 +73,8 @@ fn every_segment_has_its_place_in_every_state() {
             _ = w.internal(segment(ACK, C + 1, S + 1, 0));
         }),
     ];
-    // What becomes of SYN, SYN+ACK, FIN+ACK, ACK from the inside, and of the same from the outside: a state, `=` for passing
-    // unnoticed, `!` for invalid. The segments bear numbers that fit.
+    // What becomes of SYN, SYN+ACK, FIN+ACK, ACK from the inside, and of the same from the outside:
+    // a state, `=` for passing unnoticed, `!` for invalid. The segments bear numbers that fit.
     let table = [
         (SynSent, ["SynSent", "!", "!", "!", "SynSent2", "SynReceived", "!", "="]),
         (SynSent2, ["SynSent2", "SynReceived", "!", "!", "SynSent2", "SynReceived", "!", "="]),
@@ -259,8 +260,8 @@ fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
     }
 }
 
-/// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port rests as after any RST (N-14).
-/// (T-17)
+/// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port
+/// rests as after any RST (N-14). (T-17)
 #[test]
 fn a_refused_connection_is_gone_at_once() {
     let mut world = World::opened(Protocol::TCP);
@@ -298,7 +299,8 @@ fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
     assert_eq!(closing.to_internal.unwrap().sequence, S + 7000);
 }
 
-/// T-14, RFC 9293 3.5: where both ends have begun, the acknowledgement of either one establishes; where only the opener has, its own.
+/// T-14, RFC 9293 3.5: where both ends have begun, the acknowledgement of either one establishes;
+/// where only the opener has, its own.
 #[test]
 fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
     let mut world = World::opened(Protocol::TCP);
@@ -435,7 +437,8 @@ proptest! {
     }
 }
 
-/// A segment picked up in the middle, where the caller allows it (T-19): all that is known is in it.
+/// A segment picked up in the middle, where the caller allows it (T-19): all that is known is in
+/// it.
 #[test]
 fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     let new = flow(Protocol::TCP);

@@ -222,7 +222,8 @@ fn a_flow_past_its_deadline_carries_nothing() {
     assert_eq!(world.expire(), [Cause::Idle]);
 }
 
-/// A timer that becomes shorter takes effect at once: an established connection of five days that is reset is gone in ten seconds.
+/// A timer that becomes shorter takes effect at once: an established connection of five days that
+/// is reset is gone in ten seconds.
 #[test]
 fn a_shorter_timer_takes_effect_at_once() {
     let settings = Settings { timers: Timers::LINUX, ..Settings::replayable(0) };
@@ -300,8 +301,8 @@ fn a_sweep_keeps_to_its_budget_and_its_order() {
 }
 
 proptest! {
-    /// The wheel against the obvious: at any instants, with any timers, refreshed or not, exactly what is due is removed, in the order of
-    /// the deadlines, and `next_deadline` is never late.
+    /// The wheel against the obvious: at any instants, with any timers, refreshed or not, exactly
+    /// what is due is removed, in the order of the deadlines, and `next_deadline` is never late.
     #[test]
     fn exactly_what_is_due_is_removed(
         timer in (0_u64..1 << 50).prop_map(Duration::from_nanos),

@@ -48,7 +48,8 @@ impl Traffic {
         (from, packet)
     }
 
-    /// A packet from the outside that nobody asked for: to a port that no flow has, or from one that no flow asked (T-03).
+    /// A packet from the outside that nobody asked for: to a port that no flow has, or from one
+    /// that no flow asked (T-03).
     pub(super) fn unsolicited(&mut self) -> Vec<u8> {
         let ends = (self.remote(), place::EXTERNAL);
         // Linux may have given any to a flow.
@@ -76,7 +77,8 @@ impl Traffic {
         self.finish(draft)
     }
 
-    /// A segment from the inside, of no connection, that can open none: any flags but those of a SYN (T-20).
+    /// A segment from the inside, of no connection, that can open none: any flags but those of a
+    /// SYN (T-20).
     pub(super) fn stray(&mut self) -> Vec<u8> {
         let ends = (self.host(), self.remote());
         let ports = (45_000, self.one_of(&SERVER_PORTS));

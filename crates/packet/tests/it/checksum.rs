@@ -7,8 +7,8 @@ use crate::reference;
 /// INV-checksum-update-exact, every case: all 2^32 pairs of a changed word and the sum of the rest,
 /// and with them all pairs of a checksum and a difference, against the sum of all that is covered.
 ///
-/// The only exception is the one that the documentation names: everything covered has become zero, which happens to no packet but
-/// an ICMP reply (see `rewrite`). (T-31)
+/// The only exception is the one that the documentation names: everything covered has become zero,
+/// which happens to no packet but an ICMP reply (see `rewrite`). (T-31)
 #[test]
 fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     let old = 0x1234;
@@ -22,7 +22,8 @@ fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     }
 }
 
-/// `add` is judged by plain arithmetic, so that the exhaustive test above rests on something else than itself.
+/// `add` is judged by plain arithmetic, so that the exhaustive test above rests on something else
+/// than itself.
 #[test]
 fn a_sum_of_two_is_their_remainder_and_zero_only_if_both_are() {
     for left in words() {
@@ -52,7 +53,8 @@ fn the_example_of_rfc_1624_gives_its_checksum() {
 fn large_sums_are_exact() {
     assert_eq!(sum(&[0xFF; 65_535]), reference::sum(&[&[0xFF; 65_535]]));
     assert_eq!(fold(u32::MAX), 0xFFFF);
-    // Adding the upper half of the wide sum to its lower one overflows, on machines of either byte order.
+    // Adding the upper half of the wide sum to its lower one overflows, on machines of either byte
+    // order.
     for (last, expected) in [([0, 0, 0, 1], 1), ([1, 0, 0, 0], 0x0100)] {
         assert_eq!(sum(&[[0xFF; 8].as_slice(), &last].concat()), expected);
     }

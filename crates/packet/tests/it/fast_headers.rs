@@ -42,7 +42,8 @@ fn rewritten(bytes: &[u8], source: SocketAddrV4, destination: SocketAddrV4) -> V
 proptest! {
     #![proptest_config(cases(20_000))]
 
-    /// Exactly the packets that are plain are read as such, and with the same values, whatever is flipped or cut.
+    /// Exactly the packets that are plain are read as such, and with the same values, whatever is
+    /// flipped or cut.
     #[test]
     fn plain_packets_are_those_that_headers_say_are(
         packet in packet(),

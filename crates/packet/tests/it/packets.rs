@@ -173,7 +173,8 @@ impl Packet {
     }
 }
 
-/// Bytes, often few of them and often all zero or all one, where ones' complement sums have their corners.
+/// Bytes, often few of them and often all zero or all one, where ones' complement sums have their
+/// corners.
 pub(crate) fn data(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(0), Just(0xFF), any::<u8>()];
     prop_oneof![

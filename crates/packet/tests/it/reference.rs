@@ -1,4 +1,5 @@
-//! The slow and obvious twins: a checksum word by word, a parser field by field, a rewrite that computes all checksums anew.
+//! The slow and obvious twins: a checksum word by word, a parser field by field, a rewrite that
+//! computes all checksums anew.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -47,7 +48,8 @@ fn pseudo_header(packet: &[u8], length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The sum that the transport checksum of a whole packet makes 0xFFFF, checksum included. No trailer, TCP, UDP or ICMP only.
+/// The sum that the transport checksum of a whole packet makes 0xFFFF, checksum included. No
+/// trailer, TCP, UDP or ICMP only.
 pub(crate) fn transport_sum(packet: &[u8]) -> u16 {
     let payload = &packet[usize::from(packet[0] & 15) * 4..];
     match packet[9] {
@@ -100,8 +102,9 @@ pub(crate) fn rewrite(packet: &[u8], to: Rewrite, ttl: u8) -> Vec<u8> {
     bytes
 }
 
-/// Whether the part of an ICMP message that a fragment or a quote holds is nothing but zeros, its checksum aside. Then only the
-/// missing part could tell whether the checksum is written 0x0000 or 0xFFFF; vnetem writes the latter, which is right for both.
+/// Whether the part of an ICMP message that a fragment or a quote holds is nothing but zeros, its
+/// checksum aside. Then only the missing part could tell whether the checksum is written 0x0000 or
+/// 0xFFFF; vnetem writes the latter, which is right for both.
 pub(crate) fn is_cut_to_zeros(packet: &[u8], end: usize) -> bool {
     let message = &packet[usize::from(packet[0] & 15) * 4..end.min(packet.len())];
     packet[9] == 1

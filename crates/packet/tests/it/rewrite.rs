@@ -134,7 +134,8 @@ proptest! {
         prop_assert_eq!(Ok(to.applied(&headers)), Headers::parse(&rewritten));
     }
 
-    /// One rewrite behind another is their join, as where a packet turns round at a public address of ours.
+    /// One rewrite behind another is their join, as where a packet turns round at a public address
+    /// of ours.
     #[test]
     fn two_rewrites_are_one(packet in packet(), first in rewrites(), second in rewrites(), ttl: u8) {
         let packet = packet.bytes();

@@ -1,4 +1,5 @@
-//! The service tunnel against the published vectors, a twin that builds every header from scratch, and bytes of any kind.
+//! The service tunnel against the published vectors, a twin that builds every header from scratch,
+//! and bytes of any kind.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -57,7 +58,8 @@ fn the_published_vectors_come_out_byte_for_byte() {
     }
 }
 
-/// W-01, W-02, S-05: two subnets with the same private address are two callers, and the address is the lowest 32 bits.
+/// W-01, W-02, S-05: two subnets with the same private address are two callers, and the address is
+/// the lowest 32 bits.
 #[test]
 fn equal_private_addresses_in_two_subnets_carry_two_identities() {
     let layout = Layout::default();
@@ -75,7 +77,8 @@ fn equal_private_addresses_in_two_subnets_carry_two_identities() {
     }
 }
 
-/// W-03: key 100, the host as outer source, the service's own address as outer destination if no other is given.
+/// W-03: key 100, the host as outer source, the service's own address as outer destination if no
+/// other is given.
 #[test]
 fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
     for (given, expected) in [(None, "50.1.2.1"), (Some("25.1.2.1"), "25.1.2.1")] {
@@ -86,7 +89,8 @@ fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
     }
 }
 
-/// W-04: a gateway's address stands in the outer source alone; nothing inside changes, no port above all.
+/// W-04: a gateway's address stands in the outer source alone; nothing inside changes, no port
+/// above all.
 #[test]
 fn a_gateway_replaces_the_outer_source_and_nothing_else() {
     let packet = syn("50.1.2.1").bytes();
@@ -97,8 +101,9 @@ fn a_gateway_replaces_the_outer_source_and_nothing_else() {
     assert_ne!(host[12..16], gateway[12..16]);
 }
 
-/// W-05, W-06, W-12: the service's host answers from a backend's own port by what it kept of the request; the caller sees the address and
-/// port that it called, and cannot tell the tunnel from none.
+/// W-05, W-06, W-12: the service's host answers from a backend's own port by what it kept of the
+/// request; the caller sees the address and port that it called, and cannot tell the tunnel from
+/// none.
 #[test]
 fn a_reply_goes_back_by_what_was_kept_of_the_request() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
@@ -162,7 +167,8 @@ fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
     assert_eq!(transport_sum(&fast_headers), 0xFFFF);
 }
 
-/// W-09: traffic class and flow label 0, payload length without the old header, next header and hop limit as they were.
+/// W-09: traffic class and flow label 0, payload length without the old header, next header and hop
+/// limit as they were.
 #[test]
 fn the_ipv6_header_says_what_the_ipv4_header_said() {
     let packet = Packet { ttl: 17, service: 0xB8, dont_fragment: true, ..syn("50.1.2.1") };
@@ -186,7 +192,8 @@ fn the_ipv4_header_that_comes_back_is_the_published_one() {
     assert_eq!(checksum(&[&fast_headers[..20]]), 0);
 }
 
-/// W-11: the outer time to live is 64 whatever the inner one, which stays; the outer code point is configured and never the customer's.
+/// W-11: the outer time to live is 64 whatever the inner one, which stays; the outer code point is
+/// configured and never the customer's.
 #[test]
 fn the_outer_header_knows_nothing_of_the_inner_ttl_and_dscp() {
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -210,7 +217,8 @@ fn a_private_endpoints_prefix_is_set_over_the_tunnels() {
     assert_eq!(overlay.over(ip("10.1.1.1")), expected);
 }
 
-/// L-08: a private endpoint's packet differs from a service endpoint's in what the addresses say and in nothing else.
+/// L-08: a private endpoint's packet differs from a service endpoint's in what the addresses say
+/// and in nothing else.
 #[test]
 fn a_private_endpoint_has_the_wire_form_of_the_tunnel() {
     let packet = syn("50.1.2.1").bytes();
@@ -253,7 +261,8 @@ fn every_header_is_counted_once() {
     }
 }
 
-/// W-12: VXLAN as RFC 7348 has it: port 4789, no checksum, the flag of a valid network; one port per flow.
+/// W-12: VXLAN as RFC 7348 has it: port 4789, no checksum, the flag of a valid network; one port
+/// per flow.
 #[test]
 fn vxlan_has_a_source_port_for_each_flow() {
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -270,7 +279,8 @@ fn vxlan_has_a_source_port_for_each_flow() {
     assert_ne!(word_at(&one, 20), word_at(&wire(50_002, b""), 20));
 }
 
-/// U-03: the default layout fits both published samples, another can take its place, and what a field cannot hold is said.
+/// U-03: the default layout fits both published samples, another can take its place, and what a
+/// field cannot hold is said.
 #[test]
 fn the_layout_is_one_value_that_can_be_replaced() {
     let layout = Layout::default();
@@ -347,7 +357,8 @@ fn fragments_are_whole_again_on_either_side() {
     assert_eq!(outside, packet.payload());
 }
 
-/// U-16: a tunnel without fragments refuses the first and the later ones; a UDP one without a checksum has no place in IPv6 at all.
+/// U-16: a tunnel without fragments refuses the first and the later ones; a UDP one without a
+/// checksum has no place in IPv6 at all.
 #[test]
 fn fragments_are_refused_where_they_are_not_carried() {
     let refusing = Tunnel { fragments: Fragments::Refuse, ..tunnel("40.1.2.1", None) };
@@ -424,7 +435,8 @@ fn what_is_no_tunnel_is_told_why() {
         let pieces = Packet::new("10.1.1.1", "50.1.2.1", long_segment()).fragments(40);
         encapsulated(&tunnel, &pieces[0]).unwrap()
     };
-    // Where the bytes are changed, to what, the length that the outer header is given, and what comes of it.
+    // Where the bytes are changed, to what, the length that the outer header is given, and what
+    // comes of it.
     type Case<'a> = (&'a [u8], &'a [(usize, u8)], usize, Undecodable);
     let cases: &[Case<'_>] = &[
         (&nvgre, &[(0, 0x65)], 102, No::Outer(Malformed::NotIpv4)),
@@ -694,7 +706,8 @@ fn tunnel(source: &str, destination: Option<&str>) -> Tunnel {
     }
 }
 
-/// Any tunnel, often with overlays of nothing but zeros or ones, where ones' complement sums have their corners.
+/// Any tunnel, often with overlays of nothing but zeros or ones, where ones' complement sums have
+/// their corners.
 fn tunnels() -> impl Strategy<Value = Tunnel> {
     let bits = || prop_oneof![Just(0), Just(u128::MAX), any::<u128>()];
     let overlay = (bits(), bits()).prop_map(|(value, mask)| {

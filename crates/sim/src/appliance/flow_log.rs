@@ -15,7 +15,8 @@ pub struct FlowRecord {
     pub protocol: Protocol,
     /// Who opened it.
     pub client: SocketAddrV4,
-    /// Under which address and port the client was sent on: its own if the appliance does not translate.
+    /// Under which address and port the client was sent on: its own if the appliance does not
+    /// translate.
     pub external: SocketAddrV4,
     /// Whom the client called.
     pub remote: SocketAddrV4,

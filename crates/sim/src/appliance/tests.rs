@@ -190,7 +190,8 @@ fn a_datagram_in_fragments_is_translated_as_one() {
     assert_eq!(appliance.forward(Time(0), parts[1].clone()), None, "a duplicate");
 }
 
-/// S-17 behind an appliance: the reset of the near leg becomes the reset of the far one, and the log says so.
+/// S-17 behind an appliance: the reset of the near leg becomes the reset of the far one, and the
+/// log says so.
 #[test]
 fn a_reset_goes_through_and_ends_the_flow() {
     let mut appliance = translating();

@@ -36,7 +36,8 @@ impl Host {
     /// First local port of calls that do not name theirs.
     pub const FIRST_PORT: u16 = 49152;
 
-    /// Calls `remote` and sends `request` once the connection is open. Without a local port the next free one is taken.
+    /// Calls `remote` and sends `request` once the connection is open. Without a local port the
+    /// next free one is taken.
     ///
     /// # Errors
     ///
@@ -62,14 +63,16 @@ impl Host {
         Ok(self.add(End::new(connection, handle, Work::Client { unsent: request })))
     }
 
-    /// Sends more on a connection that this host opened; does nothing on one that is over or was accepted.
+    /// Sends more on a connection that this host opened; does nothing on one that is over or was
+    /// accepted.
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(End { work: Work::Client { unsent }, .. }) = self.ends.get_mut(id.0) {
             *unsent = [unsent, bytes].concat().into();
         }
     }
 
-    /// Closes this end once it is open and everything is sent; what the other end sends is still taken.
+    /// Closes this end once it is open and everything is sent; what the other end sends is still
+    /// taken.
     pub fn close(&mut self, id: ConnectionId) {
         if let Some(end) = self.ends.get_mut(id.0) {
             end.closing = true;
@@ -91,7 +94,8 @@ impl Host {
         self.ends.get(id.0).map(|end| &end.connection)
     }
 
-    /// All connections of this host, in the order in which they were opened or accepted; those that are over, too.
+    /// All connections of this host, in the order in which they were opened or accepted; those that
+    /// are over, too.
     pub fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
         let ends = self.ends.iter().enumerate();
         ends.map(|(index, end)| (ConnectionId(index), &end.connection))

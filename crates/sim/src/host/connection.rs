@@ -29,7 +29,8 @@ pub struct Connection {
     pub received: u64,
     /// Bytes handed to TCP; not all need have reached the other end.
     pub sent: u64,
-    /// The first bytes received, up to [`Connection::HEAD_LIMIT`]: the head of a response and the body of a short one.
+    /// The first bytes received, up to [`Connection::HEAD_LIMIT`]: the head of a response and the
+    /// body of a short one.
     pub head: Vec<u8>,
     /// FNV-1a of all bytes received: equal streams have equal digests.
     pub digest: u64,
@@ -51,7 +52,8 @@ pub enum Status {
     Connecting,
     /// Data may flow.
     Open,
-    /// The other end has closed and everything it sent was received; a server has also said all it had to say.
+    /// The other end has closed and everything it sent was received; a server has also said all it
+    /// had to say.
     Finished,
     /// A reset came on an open connection, or on one that was half open at a server.
     Reset,

@@ -54,7 +54,8 @@ impl Host {
         })
     }
 
-    /// Takes in what the stack has done to the connections, and lets go of the sockets that it is done with.
+    /// Takes in what the stack has done to the connections, and lets go of the sockets that it is
+    /// done with.
     pub(super) fn settle(&mut self, now: Time, phase: Phase) {
         let Self { live, ends, sockets, .. } = self;
         let before = live.len();
@@ -104,8 +105,9 @@ impl End {
 
     /// Derives the status from the state of the socket.
     ///
-    /// smoltcp does not say why a socket is closed. A reset closes it while a packet is taken in, a timeout while none is; a close
-    /// that was agreed on has shown the other end's FIN before (a status that is over stays as it is).
+    /// smoltcp does not say why a socket is closed. A reset closes it while a packet is taken in, a
+    /// timeout while none is; a close that was agreed on has shown the other end's FIN before (a
+    /// status that is over stays as it is).
     fn observe(&mut self, now: Time, phase: Phase, socket: &mut Socket<'_>) {
         if let Work::Client { .. } = self.work {
             let mut take = || {

@@ -17,13 +17,15 @@ use crate::session::Session;
 pub(super) struct Listener {
     port: u16,
     app: App,
-    /// The socket that waits for the next SYN; none while the host serves as many clients as it may.
+    /// The socket that waits for the next SYN; none while the host serves as many clients as it
+    /// may.
     handle: Option<SocketHandle>,
 }
 
 impl Host {
-    /// Serves `app` on a port, to any number of clients at once up to [`HostSettings::serve_limit`](super::HostSettings). A port
-    /// that is served already stays as it is; port 0 is none.
+    /// Serves `app` on a port, to any number of clients at once up to
+    /// [`HostSettings::serve_limit`](super::HostSettings). A port that is served already stays as
+    /// it is; port 0 is none.
     pub fn listen(&mut self, port: u16, app: App) {
         if port != 0 && self.listeners.iter().all(|listener| listener.port != port) {
             self.listeners.push(Listener { port, app, handle: None });
@@ -37,7 +39,8 @@ impl Host {
         &self.log
     }
 
-    /// Makes connections of the listening sockets that a SYN has taken, and puts fresh ones in their places.
+    /// Makes connections of the listening sockets that a SYN has taken, and puts fresh ones in
+    /// their places.
     pub(super) fn accept(&mut self, now: Time) {
         for listener in &mut self.listeners {
             let Some(handle) = listener.handle else { continue };
@@ -75,9 +78,10 @@ impl Host {
         }
     }
 
-    /// Looks at the next packet before smoltcp does, which gives a SYN to whatever socket comes first in its list: one of a
-    /// connection that is there already must not open a second one beside it (a duplicate), unless the old one is only waiting out
-    /// its TIME-WAIT (RFC 9293 3.10.7.4, INV-syn-opens-anew).
+    /// Looks at the next packet before smoltcp does, which gives a SYN to whatever socket comes
+    /// first in its list: one of a connection that is there already must not open a second one
+    /// beside it (a duplicate), unless the old one is only waiting out its TIME-WAIT (RFC 9293
+    /// 3.10.7.4, INV-syn-opens-anew).
     pub(super) fn screen(&mut self) {
         while let Some(packet) = self.wire.received.front() {
             let Ok(headers) = Headers::parse(packet) else { return };

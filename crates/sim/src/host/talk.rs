@@ -42,7 +42,8 @@ struct Talk {
 }
 
 impl Host {
-    /// Sends an ICMP echo request; any host answers it. Whether it went out is said: not if too many wait for [`poll`](Self::poll).
+    /// Sends an ICMP echo request; any host answers it. Whether it went out is said: not if too
+    /// many wait for [`poll`](Self::poll).
     pub fn ping(&mut self, remote: core::net::Ipv4Addr, identifier: u16, sequence: u16) -> bool {
         let Self { talks, sockets, .. } = self;
         let talk = talks.pings.entry(identifier).or_insert_with(|| Talk::ping(sockets, identifier));
@@ -62,7 +63,8 @@ impl Host {
         self.talks.pings.get(&identifier).map(|talk| talk.exchange).unwrap_or_default()
     }
 
-    /// Sends a datagram. Whether it went out is said: not if too many wait for [`poll`](Self::poll), or from or to port 0.
+    /// Sends a datagram. Whether it went out is said: not if too many wait for
+    /// [`poll`](Self::poll), or from or to port 0.
     pub fn send_datagram(&mut self, local_port: u16, remote: SocketAddrV4, payload: &[u8]) -> bool {
         let Self { talks, sockets, .. } = self;
         let talk = talks

@@ -143,7 +143,8 @@ fn a_slow_pace_wakes_the_server_by_itself() {
     assert!((49..=50).contains(&body.unwrap().body.len()), "one byte each tenth of a second");
 }
 
-/// What a client sends ahead waits in its own buffers, and is answered in the end even if it has closed its side.
+/// What a client sends ahead waits in its own buffers, and is answered in the end even if it has
+/// closed its side.
 #[test]
 fn requests_sent_ahead_wait_and_are_all_answered() {
     let mut pair = Pair::clean();

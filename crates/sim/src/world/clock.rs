@@ -19,7 +19,8 @@ impl World<'_> {
         self.run_while(end, |_| true);
     }
 
-    /// Lets things happen as long as `goes_on` says so, asked after each moment, and at most up to `end`.
+    /// Lets things happen as long as `goes_on` says so, asked after each moment, and at most up to
+    /// `end`.
     pub fn run_while(&mut self, end: Time, mut goes_on: impl FnMut(&Self) -> bool) {
         loop {
             self.settle();
@@ -71,7 +72,8 @@ impl World<'_> {
         busy
     }
 
-    /// Packets that have come down a station's link are taken by whoever is there, who then does what there is to do.
+    /// Packets that have come down a station's link are taken by whoever is there, who then does
+    /// what there is to do.
     fn take_down(&mut self, id: StationId) -> bool {
         let (now, mut busy) = (self.now, false);
         let Self { stations, front_ends, journeys, data_plane, .. } = self;

@@ -47,7 +47,8 @@ impl FrontEnds {
         self.served.values().map(|served| (served.app.port(), served.app)).collect()
     }
 
-    /// What a front end says to a call: the name in the call says which resource is meant, its rules say whether it may come in.
+    /// What a front end says to a call: the name in the call says which resource is meant, its
+    /// rules say whether it may come in.
     pub(super) fn answer(&self, snapshot: &Snapshot, edge: Edge, call: &Call) -> Answer {
         let client = *call.client.ip();
         let (identity, arrival) = match edge {

@@ -11,7 +11,8 @@ use super::StationId;
 /// How the opening packet of a connection travelled.
 #[derive(Clone, Debug)]
 pub struct Journey {
-    /// Where it left the data plane, once for each time that it entered: behind an appliance it enters again.
+    /// Where it left the data plane, once for each time that it entered: behind an appliance it
+    /// enters again.
     pub hops: Vec<Edge>,
     /// The source as the last hop sees it.
     pub source: SocketAddrV4,
@@ -57,7 +58,8 @@ impl Journeys {
         let Some(from) = from else { return };
         let key = (from, tuple);
         let known = self.legs.get(&key).copied();
-        // The same tuple from its origin is the same packet sent again, or a later connection: the journey starts over.
+        // The same tuple from its origin is the same packet sent again, or a later connection: the
+        // journey starts over.
         let keeps = known.and_then(|at| self.journeys.get(at)).map(|journey| journey.hops.clone());
         let journey = Journey {
             hops: keeps.unwrap_or_default(),

@@ -113,7 +113,8 @@ impl World<'_> {
         taken.ok()
     }
 
-    /// A packet as the data plane finds it: through the tunnel, if the service that sends it has one.
+    /// A packet as the data plane finds it: through the tunnel, if the service that sends it has
+    /// one.
     pub(super) fn carry_back(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
         let Edge::Service { service, identity: Some(identity) } = edge else {
             return (edge, packet);
@@ -128,8 +129,8 @@ impl World<'_> {
         }
     }
 
-    /// The front end of a service for one subnet's endpoint, for a private endpoint, or for all that is public: overlapping networks
-    /// never meet in it (S-05).
+    /// The front end of a service for one subnet's endpoint, for a private endpoint, or for all
+    /// that is public: overlapping networks never meet in it (S-05).
     pub(super) fn add_front_end(&mut self, edge: Edge) -> StationId {
         let seed = self.next_seed();
         let settings = HostSettings { any_address: true, ..settings(Ipv4Addr::UNSPECIFIED, seed) };

@@ -48,7 +48,8 @@ impl Station {
         }
     }
 
-    /// Where a packet of this station to `destination` enters: an endpoint's answer carries the identity of the one it is for.
+    /// Where a packet of this station to `destination` enters: an endpoint's answer carries the
+    /// identity of the one it is for.
     pub(super) fn entry(&self, destination: Ipv4Addr) -> Edge {
         match self.edge {
             Edge::Service { service, identity: Some(identity) } => Edge::Service {

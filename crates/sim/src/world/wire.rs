@@ -1,10 +1,12 @@
-//! A service whose front ends stand behind a service tunnel and know of a caller only what its bytes say.
+//! A service whose front ends stand behind a service tunnel and know of a caller only what its
+//! bytes say.
 
 use bytes::Bytes;
 use vnetem::{Edge, Headers, Identity, ServiceId, TunnelDrop, TunnelPort, TunnelSettings};
 use vnetem_packet::tunnel::{Encapsulated, Encapsulation, Tag, Tunnel, Underlay};
 
-/// A tunnel with both of its ends: the data plane's port, and the peer that speaks for the front ends.
+/// A tunnel with both of its ends: the data plane's port, and the peer that speaks for the front
+/// ends.
 #[derive(Debug)]
 pub(super) struct Wire {
     service: ServiceId,

@@ -10,13 +10,14 @@ use vnetem_fib::{
 /// A list of routes and a linear scan: what every table has to answer (INV-lookup-equals-scan).
 type Scan = BTreeMap<Ipv4Net, u16>;
 
-/// Any history of insertions, removals and replacements, in every kind of table, against a linear scan
-/// (INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
+/// Any history of insertions, removals and replacements, in every kind of table, against a linear
+/// scan (INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
 /// INV-equal-tables-equal).
 ///
-/// The first byte chooses the kind. Each six bytes behind it are a change: four of address, the length
-/// with a bit for removal, and the value. Addresses are cut to few distinct bits, so that prefixes meet.
-/// Tables of internet size cost a thousand times what the others do, so few first bytes ask for them.
+/// The first byte chooses the kind. Each six bytes behind it are a change: four of address, the
+/// length with a bit for removal, and the value. Addresses are cut to few distinct bits, so that
+/// prefixes meet. Tables of internet size cost a thousand times what the others do, so few first
+/// bytes ask for them.
 pub fn fib_ops(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let changes = bytes.as_chunks().0.iter().take(MOST).map(change);

@@ -15,10 +15,12 @@ const LIFE: u64 = 30;
 /// The longest payload of a datagram.
 const LONGEST: u64 = 65_515;
 
-/// Any order of fragments, duplicates, overlaps, gaps and waits, against a list of what has passed (INV-fragment-follows-first).
+/// Any order of fragments, duplicates, overlaps, gaps and waits, against a list of what has passed
+/// (INV-fragment-follows-first).
 ///
-/// Each six bytes are an event: its kind with the bits of the key, a flow, an offset in eights (two bytes), a length, and how long it is
-/// waited before it. Keys and offsets are few, so that fragments meet.
+/// Each six bytes are an event: its kind with the bits of the key, a flow, an offset in eights (two
+/// bytes), a length, and how long it is waited before it. Keys and offsets are few, so that
+/// fragments meet.
 pub fn frag_tracker(bytes: &[u8]) {
     let flows = flows();
     let mut tracker = Fragments::new(

@@ -11,8 +11,8 @@ use crate::model::wire;
 /// model does from scratch (INV-icmp-quote-translated, T-22 to T-25); and an error of our own about
 /// any packet quotes that packet (INV-last-hop-ends, INV-generated-packets-valid, T-26).
 ///
-/// The first byte chooses type and length of the quote, the next twelve say to which ends; the rest is what is quoted, or, with the highest
-/// bit of the first byte set, the whole error as it is.
+/// The first byte chooses type and length of the quote, the next twelve say to which ends; the rest
+/// is what is quoted, or, with the highest bit of the first byte set, the whole error as it is.
 pub fn icmp_inner(bytes: &[u8]) {
     let Some(([how, ends @ ..], packet)) = bytes.split_first_chunk::<13>() else { return };
     own_error(*how, packet);
@@ -33,8 +33,9 @@ pub fn icmp_inner(bytes: &[u8]) {
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *ends;
     let (new, port) = (Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f]));
     let external = SocketAddrV4::new(Ipv4Addr::new(g, h, i, j), u16::from_be_bytes([k, l]));
-    // As a translator does: the far end of the quoted packet, which is its source here, gets the inside's name, and so does the error's
-    // destination. A router on the way may have to be renamed, too.
+    // As a translator does: the far end of the quoted packet, which is its source here, gets the
+    // inside's name, and so does the error's destination. A router on the way may have to be
+    // renamed, too.
     let port = match quote.headers.transport {
         Transport::Tcp(_) | Transport::Udp | Transport::IcmpRequest => port,
         _ => tuple.source.port(),
@@ -75,7 +76,8 @@ pub fn icmp_inner(bytes: &[u8]) {
     }
 }
 
-/// An error in our own name about any packet: no longer than it may be, right, and about that packet.
+/// An error in our own name about any packet: no longer than it may be, right, and about that
+/// packet.
 fn own_error(how: u8, about: &[u8]) {
     let Ok(headers) = Headers::parse(about) else { return };
     let kind = match how & 7 {
@@ -123,8 +125,8 @@ fn error_about(how: u8, quoted: &[u8]) -> Vec<u8> {
     error
 }
 
-/// Equal, but that the sums of IPv4, of the error and of a quoted segment may have either name of zero (RFC 1624 3). One of a datagram not:
-/// there 0 says that there is none.
+/// Equal, but that the sums of IPv4, of the error and of a quoted segment may have either name of
+/// zero (RFC 1624 3). One of a datagram not: there 0 says that there is none.
 fn same_but_for_zeros(one: &[u8], other: &[u8], headers: &Headers, quote: &Quote) -> bool {
     let (message, inner) = (usize::from(headers.header_length), usize::from(quote.offset));
     let behind = inner + usize::from(quote.headers.header_length);

@@ -18,8 +18,8 @@ const CAPACITY: usize = 24;
 /// ever had a tuple (INV-mapping-unique, INV-hold-down-kept, N-12 to N-17, T-01, T-02, T-05, T-06,
 /// T-08).
 ///
-/// The first two bytes say how the pool translates and how large it is. Each four bytes behind them are an event: what happens, who to
-/// whom, a suggested port, and how long it is waited before.
+/// The first two bytes say how the pool translates and how large it is. Each four bytes behind them
+/// are an event: what happens, who to whom, a suggested port, and how long it is waited before.
 pub fn port_pool_ops(bytes: &[u8]) {
     let [how, size, events @ ..] = bytes else { return };
     let mut nat = Nat::new(*how, *size);
@@ -213,7 +213,8 @@ impl Nat {
         }
     }
 
-    /// All tuples that a flow may have: nobody's, at rest for nobody, in the pool. An inside socket that keeps one port has that one alone.
+    /// All tuples that a flow may have: nobody's, at rest for nobody, in the pool. An inside socket
+    /// that keeps one port has that one alone.
     fn free(&self, wanted: &Wanted) -> Vec<SocketAddrV4> {
         let independent = self.rules.is_independent();
         let same_socket =
@@ -237,7 +238,8 @@ impl Nat {
         all.filter(|end| !taken(end)).collect()
     }
 
-    /// Whether the table still has a record of a flow: a socket keeps its port until the last of its flows is removed.
+    /// Whether the table still has a record of a flow: a socket keeps its port until the last of
+    /// its flows is removed.
     fn stands(&self, had: &Had) -> bool {
         self.table.flow(had.id).is_some()
     }

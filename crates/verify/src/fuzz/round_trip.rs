@@ -10,9 +10,10 @@ use crate::model::wire;
 /// Any packet rewritten to any ends, and back; and the reply to it, rewritten to whom it is for
 /// (INV-rewrite-reverses, N-26).
 ///
-/// The first 13 bytes say what to rewrite and to which ends, as for [`checksum_incremental`](super::checksum_incremental); the rest is
-/// the packet. Three implementations have to agree: [`rewrite`], the stored difference, and the short path of plain packets; beside
-/// them stands the model's, which sums from scratch.
+/// The first 13 bytes say what to rewrite and to which ends, as for
+/// [`checksum_incremental`](super::checksum_incremental); the rest is the packet. Three
+/// implementations have to agree: [`rewrite`], the stored difference, and the short path of plain
+/// packets; beside them stands the model's, which sums from scratch.
 pub fn rewrite_roundtrip(bytes: &[u8]) {
     let Some((choice, packet)) = bytes.split_first_chunk::<13>() else { return };
     let Ok(old) = Headers::parse(packet) else { return };
@@ -58,7 +59,8 @@ pub fn rewrite_roundtrip(bytes: &[u8]) {
     reply(&there, &new, &old, undo);
 }
 
-/// The far end answers: its packet, rewritten by the flow's other direction, has the opener's tuple turned round.
+/// The far end answers: its packet, rewritten by the flow's other direction, has the opener's tuple
+/// turned round.
 fn reply(there: &[u8], new: &Headers, old: &Headers, undo: Rewrite) {
     if !matches!(old.transport, Transport::Tcp(_) | Transport::Udp) {
         return;
@@ -116,7 +118,8 @@ fn ends_after(headers: &Headers, by: Rewrite) -> (SocketAddrV4, SocketAddrV4) {
     (by.source.unwrap_or(source), by.destination.unwrap_or(destination))
 }
 
-/// Equal, but that a checksum may have either name of zero (RFC 1624 3): not that of a UDP datagram, where 0 says that there is none.
+/// Equal, but that a checksum may have either name of zero (RFC 1624 3): not that of a UDP
+/// datagram, where 0 says that there is none.
 fn same_but_for_zeros(one: &[u8], other: &[u8], headers: &Headers) -> bool {
     let at = usize::from(headers.header_length);
     let transport = match (headers.fragment, headers.protocol) {

@@ -11,9 +11,9 @@ use vnetem_authz::{
 };
 use vnetem_packet::{FiveTuple, Identity, Protocol, SubnetId, VnetId};
 
-/// Any history of edits of a resource's rules, of a site's ordered rules or of a security group, each judged as a scan over what was
-/// written (INV-denied-by-default, INV-identity-decides, INV-rules-monotonic,
-/// INV-tie-limit-enforced, F-01 to F-13, F-20, P-08, P-09, P-12, P-14).
+/// Any history of edits of a resource's rules, of a site's ordered rules or of a security group,
+/// each judged as a scan over what was written (INV-denied-by-default, INV-identity-decides,
+/// INV-rules-monotonic, INV-tie-limit-enforced, F-01 to F-13, F-20, P-08, P-09, P-12, P-14).
 ///
 /// The first byte chooses which. Each eight bytes behind it are an edit, or somebody who asks.
 pub fn authz_rules(bytes: &[u8]) {

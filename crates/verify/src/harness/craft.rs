@@ -22,7 +22,8 @@ pub(crate) struct Conversation {
     pub(crate) next: [u32; 2],
     /// How far a tidy connection has come.
     pub(crate) stage: u8,
-    /// Added to the identification of its fragments, those from the far end 512 more, where no two may have the same.
+    /// Added to the identification of its fragments, those from the far end 512 more, where no two
+    /// may have the same.
     pub(crate) datagrams: Option<u16>,
 }
 
@@ -109,7 +110,8 @@ impl Conversation {
         }
     }
 
-    /// One part of a datagram: 0 the first 24 bytes, 1 the next, 2 the last, then an overlap and one that is far off.
+    /// One part of a datagram: 0 the first 24 bytes, 1 the next, 2 the last, then an overlap and
+    /// one that is far off.
     pub(crate) fn fragment(&self, far: bool, part: u8, make: Make) -> Vec<u8> {
         let (source, destination) = self.ends(far);
         let make = Make { data: 60, ..make };

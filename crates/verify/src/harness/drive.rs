@@ -164,7 +164,8 @@ impl Runner {
         }
     }
 
-    /// Lets changes that take time go on: each of their stages is a change like any other (S-28, S-29).
+    /// Lets changes that take time go on: each of their stages is a change like any other (S-28,
+    /// S-29).
     pub(super) fn roll_out(&mut self) -> Result<(), String> {
         while self.rollout.poll_timeout().is_some_and(|due| due <= self.now) {
             let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
@@ -231,7 +232,8 @@ impl Runner {
         if !self.unsettled && self.planes.is_due(self.now) {
             return Err("handle_timeout never comes to an end".into());
         }
-        // Only where time has passed, so that packets of one time stand side by side and make a batch.
+        // Only where time has passed, so that packets of one time stand side by side and make a
+        // batch.
         if self.records && self.calls.last().is_none_or(|call| call.time() != self.now) {
             self.calls.push(Call::Timeout(self.now));
         }
@@ -246,7 +248,8 @@ impl Runner {
         }
     }
 
-    /// After each step: what was originated, what happened to flows, and every sum that must add up.
+    /// After each step: what was originated, what happened to flows, and every sum that must add
+    /// up.
     pub(super) fn after(&mut self) -> Result<(), String> {
         if !self.unsettled {
             self.drain()?;

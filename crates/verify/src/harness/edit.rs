@@ -75,7 +75,8 @@ impl Edit {
         }
     }
 
-    /// Whether it is a new rule for a subnet that lacks the endpoint which its service asks for first (E-14).
+    /// Whether it is a new rule for a subnet that lacks the endpoint which its service asks for
+    /// first (E-14).
     pub(crate) fn lacks_an_endpoint(&self, net: &Network, world: &World) -> bool {
         let on = if self.on < 128 { self.on % 3 } else { self.on };
         let (9 | 10, id) = (self.kind % Self::KINDS, *pick(&world.resources, on)) else {

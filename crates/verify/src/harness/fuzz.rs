@@ -1,15 +1,18 @@
-//! Fuzz bodies over the harness: any bytes in, a panic with a readable transcript if something does not hold.
+//! Fuzz bodies over the harness: any bytes in, a panic with a readable transcript if something does
+//! not hold.
 
 #![allow(clippy::panic, reason = "a fuzz body says by a panic that it has found something")]
 
 use super::step::{Step, Twist};
 use super::{Runner, Sequence, check, pick, world};
 
-/// Raw packets into a live data plane: established and half-open connections on both kinds of path, datagrams, fragments, a tombstone.
-/// Every fate, every byte and every counter is held against the model, and all invariants of the
-/// harness are checked (INV-any-bytes-safe, INV-packets-conserved).
+/// Raw packets into a live data plane: established and half-open connections on both kinds of path,
+/// datagrams, fragments, a tombstone. Every fate, every byte and every counter is held against the
+/// model, and all invariants of the harness are checked (INV-any-bytes-safe,
+/// INV-packets-conserved).
 ///
-/// The input is a list of records: an edge, a length of two bytes, and so many bytes of a packet. An edge above 250 moves the clock.
+/// The input is a list of records: an edge, a length of two bytes, and so many bytes of a packet.
+/// An edge above 250 moves the clock.
 pub fn pipeline_bytes(bytes: &[u8]) {
     let mut runner = Runner::new(bytes.first().copied().unwrap_or_default());
     let populated = populate().iter().try_for_each(|step| runner.step(step));

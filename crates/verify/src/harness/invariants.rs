@@ -1,5 +1,6 @@
-//! What must hold whatever the model says: conservation, one cause for each drop, exact counters, private sources never outside,
-//! nothing changed that need not (INV-packets-conserved, INV-only-needed-bytes-change).
+//! What must hold whatever the model says: conservation, one cause for each drop, exact counters,
+//! private sources never outside, nothing changed that need not (INV-packets-conserved,
+//! INV-only-needed-bytes-change).
 
 use std::collections::BTreeMap;
 
@@ -175,7 +176,8 @@ impl Ledger {
                 let kinds = flows.entry((event.initiator, event.external)).or_default();
                 kinds.push(format!("{:?} {:?}", settled(event), event.state));
             }
-            // Flows in different zones can have the same ends, and which of them goes first is nobody's business.
+            // Flows in different zones can have the same ends, and which of them goes first is
+            // nobody's business.
             let what = |kind: &String| kind.split('(').next().map(str::to_owned);
             for kinds in flows.values_mut() {
                 for alike in kinds.chunk_by_mut(|kind, next| what(kind) == what(next)) {
@@ -266,8 +268,8 @@ impl Ledger {
     }
 }
 
-/// What happened, but for the cause of a closing of two flows by which packets turn round: either of them may be judged first, and
-/// closes both (T-33).
+/// What happened, but for the cause of a closing of two flows by which packets turn round: either
+/// of them may be judged first, and closes both (T-33).
 fn settled(event: &Happening) -> EventKind {
     let (_, from, to) = event.initiator;
     let ours = |address: &Ipv4Addr| matches!(address.octets(), [20, ..]);

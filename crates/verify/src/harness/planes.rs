@@ -1,4 +1,5 @@
-//! One data plane, or the shards of one network with [`Sharding`] in front, which must not be told apart from outside.
+//! One data plane, or the shards of one network with [`Sharding`] in front, which must not be told
+//! apart from outside.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Packets that others captured, through a live data plane in five setups, with the model and every invariant beside it.
+//! Packets that others captured, through a live data plane in five setups, with the model and every
+//! invariant beside it.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -20,7 +21,8 @@ pub enum Setup {
     Plain,
     /// Who opens is behind a NAT gateway, the other end on the internet.
     Translated,
-    /// As before, half of the far ends are a service's, and its endpoint is toggled every 1,000 packets.
+    /// As before, half of the far ends are a service's, and its endpoint is toggled every 1,000
+    /// packets.
     Toggled,
     /// As translated, in 16 networks with the same addresses: each packet comes once in each.
     Sixteen,
@@ -124,11 +126,13 @@ impl Replay {
         Ok(Self { setup, runner, service, networks, replayed: Replayed::default(), random })
     }
 
-    /// Replays one capture: packets with their times in nanoseconds. All flows of the captures before it have ended by then.
+    /// Replays one capture: packets with their times in nanoseconds. All flows of the captures
+    /// before it have ended by then.
     ///
     /// # Errors
     ///
-    /// The data plane and the model disagree, or an invariant does not hold; the transcript is that of the packet.
+    /// The data plane and the model disagree, or an invariant does not hold; the transcript is that
+    /// of the packet.
     pub fn capture<'a>(
         &mut self,
         packets: impl IntoIterator<Item = (u64, &'a [u8])>,
@@ -147,7 +151,8 @@ impl Replay {
         })?;
         let mut before = packets.first().map_or(0, |first| first.0);
         for (at, bytes) in packets {
-            // Clocks of captures leap and go back; 10 s is more than they say between two packets that belong together.
+            // Clocks of captures leap and go back; 10 s is more than they say between two packets
+            // that belong together.
             let passed = at.saturating_sub(before).min(10_000_000_000);
             before = at;
             self.run(|replay| {
@@ -252,7 +257,8 @@ impl Replay {
 }
 
 impl Joined {
-    /// Where a captured packet comes in, between the addresses that its ends have here, and what it belongs to.
+    /// Where a captured packet comes in, between the addresses that its ends have here, and what it
+    /// belongs to.
     fn placed(&mut self, setup: Setup, bytes: &[u8]) -> (Edge, Vec<u8>, Option<usize>) {
         let near = Edge::Subnet(self.near);
         let mut packet = bytes.to_vec();

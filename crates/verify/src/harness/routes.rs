@@ -1,4 +1,5 @@
-//! The list of effective routes and the words of a trace, held against the model: they come from one place with the path.
+//! The list of effective routes and the words of a trace, held against the model: they come from
+//! one place with the path.
 
 use vnetem::{EffectiveRoute, NextHop, RouteRemark, RouteState, Step as TraceStep, Trace};
 
@@ -8,7 +9,8 @@ use crate::model::wire::{Kind, quoted};
 use crate::model::{Missed, next_hop};
 
 impl Runner {
-    /// Reads the next hop of many addresses from the list of each subnet's effective routes, as an engineer would.
+    /// Reads the next hop of many addresses from the list of each subnet's effective routes, as an
+    /// engineer would.
     pub(super) fn compare_routes(&self) -> Result<(), String> {
         let snapshot = self.planes.only().snapshot();
         for (id, subnet) in self.network.subnets() {
@@ -75,7 +77,8 @@ fn answered(bytes: &[u8], error: &Packet) -> Option<Packet> {
     Some(Packet { protocol: quote.protocol, source, destination, ..*error })
 }
 
-/// The next hop of TCP to an address by a list of effective routes, or the name of the endpoint that takes it.
+/// The next hop of TCP to an address by a list of effective routes, or the name of the endpoint
+/// that takes it.
 fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Option<String>>> {
     let longest = |route: &EffectiveRoute| {
         let covering = route.prefixes.iter().filter(|prefix| prefix.contains(&to));
@@ -84,7 +87,8 @@ fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Optio
     let of = |endpoints: bool| {
         let all = routes.iter().filter(move |route| route.service.is_some() == endpoints);
         let all = all.filter_map(move |route| Some((longest(route)?, route)));
-        // Of own routes only those that are in force; of an endpoint's entries whichever is longest.
+        // Of own routes only those that are in force; of an endpoint's entries whichever is
+        // longest.
         let standing = all.filter(move |(_, route)| endpoints || route.state == RouteState::Active);
         standing.max_by_key(|(length, _)| *length)
     };

@@ -1,5 +1,5 @@
-//! A run without an end: rounds that follow from a seed and their number alone, each with every check on, so that a run can stop anywhere
-//! and go on later.
+//! A run without an end: rounds that follow from a seed and their number alone, each with every
+//! check on, so that a run can stop anywhere and go on later.
 
 use core::str::FromStr;
 use std::collections::BTreeSet;
@@ -13,11 +13,11 @@ use crate::toggling::toggle_under_tcp;
 
 /// A soak: where it stands, and what it has counted.
 ///
-/// A round has three parts. Steps of the harness, against the model, with all that [`check`] checks. Then hostile packets through a
-/// populated data plane whose configuration is swapped under them. Each packet is checked for
-/// accounting, rewriting, INV-private-source-stays-inside and INV-one-generation-decides. At
-/// intervals all flows are checked (INV-mapping-unique, INV-flows-conserved), and two toggles run
-/// under live TCP with loss.
+/// A round has three parts. Steps of the harness, against the model, with all that [`check`]
+/// checks. Then hostile packets through a populated data plane whose configuration is swapped under
+/// them. Each packet is checked for accounting, rewriting, INV-private-source-stays-inside and
+/// INV-one-generation-decides. At intervals all flows are checked (INV-mapping-unique,
+/// INV-flows-conserved), and two toggles run under live TCP with loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Soak {
     seed: u64,
@@ -327,7 +327,8 @@ impl Hostile {
     }
 }
 
-/// Whether the packet may have gone on by what a trace does not foresee: before a flow opens, a little of what has run out is removed.
+/// Whether the packet may have gone on by what a trace does not foresee: before a flow opens, a
+/// little of what has run out is removed.
 fn finds_room(traced: &Disposition, disposition: &Disposition) -> bool {
     match (traced, disposition) {
         (Disposition::Drop(reason), _) => matches!(

@@ -1,5 +1,6 @@
-//! What can happen: opening, talking, errors, fragments, edits, the clock. Every step is eight bytes that are read by position, so that
-//! property tests and fuzzers share one language and shrink alike.
+//! What can happen: opening, talking, errors, fragments, edits, the clock. Every step is eight
+//! bytes that are read by position, so that property tests and fuzzers share one language and
+//! shrink alike.
 
 use core::fmt;
 use core::time::Duration;
@@ -129,7 +130,8 @@ impl Step {
             20 | 21 => Self::Error { of: a, far, how: c, twist },
             22..=24 => Self::Fragment { of: a, far, part: c, twist },
             25..=28 => {
-                // Endpoints are switched on more often than anything else happens, and rather on than off.
+                // Endpoints are switched on more often than anything else happens, and rather on
+                // than off.
                 let kind = match a {
                     0..=67 => 0,
                     68..=91 => 2,

@@ -39,7 +39,8 @@ impl Runner {
             stage: 0,
             datagrams: self.world.wide.then_some(4 * self.conversations.len() as u16),
         };
-        // Whom another conversation may have made known to the outside may be called back by anybody.
+        // Whom another conversation may have made known to the outside may be called back by
+        // anybody.
         let here = self.world.network_of(edge);
         let may_call = |known: &&Conversation| {
             let there = known.edges[0].and_then(|edge| self.world.network_of(edge));

@@ -1,5 +1,6 @@
-//! What leaves for a service over an endpoint goes through a service tunnel and is held against the texts, byte for byte; what comes from
-//! there is wrapped by hand and unwrapped by the port (W-01 to W-12, W-19, W-20, U-15, U-16).
+//! What leaves for a service over an endpoint goes through a service tunnel and is held against the
+//! texts, byte for byte; what comes from there is wrapped by hand and unwrapped by the port (W-01
+//! to W-12, W-19, W-20, U-15, U-16).
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -72,7 +73,8 @@ impl Tunnels {
         Ok(true)
     }
 
-    /// A packet comes from a service over an endpoint: as it looks when it has gone through the tunnel (W-06, W-10).
+    /// A packet comes from a service over an endpoint: as it looks when it has gone through the
+    /// tunnel (W-06, W-10).
     pub(crate) fn come(&mut self, from: Edge, packet: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let Edge::Service { service, identity: Some(identity) } = from else { return Ok(None) };
         let Some((_, port)) = self.0.iter_mut().find(|(id, _)| *id == service) else {
@@ -116,7 +118,8 @@ impl Tunnels {
     }
 }
 
-/// The IPv6 address of a caller: 16 bits of kind, 16 of region, 48 of the network, 16 of the subnet, and the private address (U-03).
+/// The IPv6 address of a caller: 16 bits of kind, 16 of region, 48 of the network, 16 of the
+/// subnet, and the private address (U-03).
 fn caller(Identity { vnet, subnet, address }: Identity) -> Ipv6Addr {
     let high = 0xfd00_u128 << 112 | u128::from(REGION) << 96;
     let middle = u128::from(vnet.0) << 48 | u128::from(subnet.0) << 32;
@@ -128,8 +131,8 @@ fn over(prefix: Ipv6Addr, address: Ipv4Addr) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(prefix) | u128::from(address.to_bits()))
 }
 
-/// The packet as IPv6 (W-09): class and label 0, the hop limit the time to live; a fragment with the header of RFC 7915 4.1; the checksum
-/// moved from one pseudo-header to the other (W-20).
+/// The packet as IPv6 (W-09): class and label 0, the hop limit the time to live; a fragment with
+/// the header of RFC 7915 4.1; the checksum moved from one pseudo-header to the other (W-20).
 fn translated(packet: &[u8], read: &Packet, [source, destination]: [Ipv6Addr; 2]) -> Vec<u8> {
     let payload = packet.get(read.header..read.total).unwrap_or_default();
     let mut above = payload.to_vec();
@@ -163,14 +166,15 @@ fn translated(packet: &[u8], read: &Packet, [source, destination]: [Ipv6Addr; 2]
     bytes
 }
 
-/// Where the checksum of TCP stands that the addresses go into; other protocols over endpoints have none (E-13).
+/// Where the checksum of TCP stands that the addresses go into; other protocols over endpoints have
+/// none (E-13).
 fn checksum_at(read: &Packet) -> Option<usize> {
     let is_first = !matches!(read.part, Part::Later { .. });
     (read.protocol == TCP && is_first).then_some(read.header + 16)
 }
 
-/// What stands around: the outer header of time to live 64 from the host to the service's own address, GRE with the key 100, a frame
-/// (W-03, W-11, W-12), and lengths that add up (W-19).
+/// What stands around: the outer header of time to live 64 from the host to the service's own
+/// address, GRE with the key 100, a frame (W-03, W-11, W-12), and lengths that add up (W-19).
 fn outer(wire: &[u8], service: Ipv4Addr, inner: usize) -> Result<(), String> {
     let part = |from: usize, to: usize| wire.get(from..to).unwrap_or_default();
     let length = u16::try_from(inner + 14 + 8 + 20).unwrap_or(u16::MAX);

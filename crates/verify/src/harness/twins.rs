@@ -95,8 +95,9 @@ pub fn the_same_calls_give_the_same_bytes(sequence: &Sequence) -> Result<(), Box
     agree(run()?, run()?)
 }
 
-/// The verdicts, the bytes and everything else are the same whether packets are processed one by one or `size` at a time. Tells how many
-/// packets the largest batch had: a clock that moves ends one, and so does an edit.
+/// The verdicts, the bytes and everything else are the same whether packets are processed one by
+/// one or `size` at a time. Tells how many packets the largest batch had: a clock that moves ends
+/// one, and so does an edit.
 ///
 /// # Errors
 ///
@@ -121,9 +122,10 @@ pub fn a_batch_is_its_packets_in_order(
     Ok(batches.map(|batch| batch.len().min(size)).max().unwrap_or(0))
 }
 
-/// The 64 shards of a network, each with its slice of the ports, do together what the model says of one data plane, but for the
-/// ports that are given: a flow is in one shard with both its directions, errors about it and fragments, public tuples of two shards
-/// never meet, and a slice is exhausted for itself.
+/// The 64 shards of a network, each with its slice of the ports, do together what the model says of
+/// one data plane, but for the ports that are given: a flow is in one shard with both its
+/// directions, errors about it and fragments, public tuples of two shards never meet, and a slice
+/// is exhausted for itself.
 ///
 /// # Errors
 ///
@@ -138,7 +140,8 @@ pub fn shards_are_one_data_plane(sequence: &Sequence) -> Result<Coverage, Box<Mi
     Ok(runner.coverage)
 }
 
-/// Makes the calls again, with packets in groups of up to `size` at one time, and drains between the groups.
+/// Makes the calls again, with packets in groups of up to `size` at one time, and drains between
+/// the groups.
 fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Outputs {
     let plane = planes.only_mut();
     let mut outputs = Outputs::new();

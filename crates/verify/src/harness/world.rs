@@ -27,7 +27,8 @@ pub(crate) struct World {
     pub(crate) vnets: [VnetId; 3],
     /// Alpha's web and db, beta's web and db, gamma's app.
     pub(crate) subnets: [SubnetId; 5],
-    /// In alpha: a host in web, an appliance in db, and a member of the load balancer's pool beside it.
+    /// In alpha: a host in web, an appliance in db, and a member of the load balancer's pool beside
+    /// it.
     pub(crate) nics: [NicId; 3],
     pub(crate) balancer: LoadBalancerId,
     pub(crate) site: SiteId,
@@ -213,7 +214,8 @@ pub(crate) fn build(
     net.set_tag("Partner", &[net4("198.51.100.0/27")])?;
     let vnets = [alpha, beta, gamma];
     let services = [storage, sql];
-    // A policy that names nothing, and one that names both accounts by what is above them; the second is a classic one (P-06).
+    // A policy that names nothing, and one that names both accounts by what is above them; the
+    // second is a classic one (P-06).
     for (resource, provider) in resources.into_iter().zip(["Storage", "ClassicStorage"]) {
         let path = format!("{GROUP}/providers/Microsoft.{provider}/storageAccounts/st{resource}");
         net.set_resource_path(resource, &path)?;
@@ -322,7 +324,8 @@ pub(crate) const FRONTENDS: [Ipv4Addr; 2] =
 pub(crate) const INSTANCES: [Ipv4Addr; 2] =
     [Ipv4Addr::new(20, 1, 1, 50), Ipv4Addr::new(20, 1, 1, 51)];
 
-/// Hosts that open flows. Some are an appliance that sends in the name of others, and who may reach others by public addresses.
+/// Hosts that open flows. Some are an appliance that sends in the name of others, and who may reach
+/// others by public addresses.
 pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
     let at = |edge, octets: [u8; 4]| HostAt(edge, world.space.address(octets.into()));
     let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);

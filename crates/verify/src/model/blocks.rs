@@ -1,5 +1,5 @@
-//! Which ports the members of a load balancer may have, and what becomes of these when the pool changes
-//! (N-10, N-19 to N-21, N-27, N-28).
+//! Which ports the members of a load balancer may have, and what becomes of these when the pool
+//! changes (N-10, N-19 to N-21, N-27, N-28).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
-//! What a change of configuration does to live flows: nothing, or an end that both sides hear of (S-17, S-18, INV-toggle-ends-exact-set).
+//! What a change of configuration does to live flows: nothing, or an end that both sides hear of
+//! (S-17, S-18, INV-toggle-ends-exact-set).
 
 use vnetem::{
     AccessVerdict, Cause, CloseMode, DenyMode, Disposition, DropReason, Edge, EventKind,
@@ -11,9 +12,9 @@ use super::wire::{self, Packet};
 use super::{Model, drop, route};
 
 impl Model {
-    /// Judges a flow that a change may concern: it goes on if the same source and path would be chosen today, and is closed if not
-    /// (S-17, S-18, N-07, N-08, U-02).
-    /// A packet that goes no further leaves the old mark in place.
+    /// Judges a flow that a change may concern: it goes on if the same source and path would be
+    /// chosen today, and is closed if not (S-17, S-18, N-07, N-08, U-02). A packet that goes no
+    /// further leaves the old mark in place.
     pub(super) fn renew(&mut self, at: usize, goes_on: bool) -> Result<(), Disposition> {
         let flow = self.flow(at)?;
         if !flow.invalidated || flow.is_tombstone() {
@@ -40,8 +41,9 @@ impl Model {
         }
     }
 
-    /// Whether a flow may go on, and if so towards what and with which mark. A service's public address may become the internet's and
-    /// the reverse, since nothing of the flow's packets changes by it.
+    /// Whether a flow may go on, and if so towards what and with which mark. A service's public
+    /// address may become the internet's and the reverse, since nothing of the flow's packets
+    /// changes by it.
     pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
         // N-29.
         if flow.edges.into_iter().any(|edge| route::is_deallocated(&self.network, edge)) {
@@ -89,9 +91,10 @@ impl Model {
         Ok((path.to, access))
     }
 
-    /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by the old path, and a tombstone;
-    /// what has no open connection ends in silence (INV-reset-number-exact, U-01). What turns round
-    /// has two flows, which are closed together (T-33).
+    /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by
+    /// the old path, and a tombstone; what has no open connection ends in silence
+    /// (INV-reset-number-exact, U-01). What turns round has two flows, which are closed together
+    /// (T-33).
     pub(super) fn close(&mut self, at: usize, cause: Cause) {
         let Ok(flow) = self.flow(at) else { return };
         let other = self.other_half(&flow).map(|other| other.number);

@@ -130,8 +130,8 @@ impl Flow {
         matches!(self.stage, Stage::Tombstone { .. })
     }
 
-    /// Whether a SYN of the opener begins anew: over a tombstone and a reset connection, and over a finished one if its number is
-    /// higher (INV-syn-opens-anew, T-18).
+    /// Whether a SYN of the opener begins anew: over a tombstone and a reset connection, and over a
+    /// finished one if its number is higher (INV-syn-opens-anew, T-18).
     pub(super) fn gives_way_to(&self, packet: &Packet) -> bool {
         match (&self.stage, packet.segment()) {
             (Stage::Tcp(connection), Some(syn)) => connection.gives_way_to(&syn),
@@ -262,8 +262,8 @@ impl Flow {
         }
     }
 
-    /// When the public tuple is free of a flow that goes at `when` by a cause: so long after the end
-    /// of the connection, which was before that if the flow only waited since then (N-14).
+    /// When the public tuple is free of a flow that goes at `when` by a cause: so long after the
+    /// end of the connection, which was before that if the flow only waited since then (N-14).
     pub(super) fn rested_at(&self, cause: Cause, when: Time) -> Time {
         let (hold, over) = (&self.hold, self.started);
         match &self.stage {
@@ -309,7 +309,8 @@ pub(super) fn first_packet(protocol: u8, internal: SocketAddrV4, remote: SocketA
     }
 }
 
-/// The zone of an edge; an interface that forwards has its own, since what it emits for others is judged afresh.
+/// The zone of an edge; an interface that forwards has its own, since what it emits for others is
+/// judged afresh.
 pub(super) fn zone(net: &Network, edge: Edge) -> Zone {
     match edge {
         Edge::Subnet(id) => Zone::Subnet(id),

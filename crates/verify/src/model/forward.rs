@@ -1,4 +1,5 @@
-//! How a packet of a known flow goes on: tracking, the time to live, the size of the next link, the new ends.
+//! How a packet of a known flow goes on: tracking, the time to live, the size of the next link, the
+//! new ends.
 
 use vnetem::RuleDirection;
 
@@ -54,7 +55,8 @@ impl Model {
         })
     }
 
-    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool that it is behind (T-36).
+    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool
+    /// that it is behind (T-36).
     pub(super) fn carry(&self, flow: &Flow, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
         let passed = flow.carry(side, bytes, packet);
         if !flow.translated || !packet.segment().is_some_and(|segment| segment.has(SYN)) {
@@ -163,7 +165,8 @@ impl Model {
         }
     }
 
-    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what turns round leaves by a private one.
+    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what
+    /// turns round leaves by a private one.
     pub(super) fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
         let sizes = self.settings.mtu;
         let turns = flow.turns && side == 0;

@@ -50,7 +50,8 @@ impl Model {
         if !entered.is_at(&flow, side) {
             return drop(DropReason::WrongEdge);
         }
-        // N-18: the method may have changed since the first one passed. What goes no further renews nothing.
+        // N-18: the method may have changed since the first one passed. What goes no further renews
+        // nothing.
         let refused = !self.carries_fragments(&flow);
         let way = self.way_of_answer(&flow, side);
         let size = self.size_of_way(&flow, side, way.ok().flatten());
@@ -81,7 +82,8 @@ impl Model {
         })
     }
 
-    /// A first fragment went on: it speaks for the later ones. The same once more changes nothing, another begins another datagram.
+    /// A first fragment went on: it speaks for the later ones. The same once more changes nothing,
+    /// another begins another datagram.
     pub(super) fn note_first(
         &mut self,
         entered: &Entered<'_>,
@@ -104,7 +106,8 @@ impl Model {
         self.fragments.retain(|first| first.key != key);
         let deadline = self.now + self.settings.fragment_life;
         let spans = vec![(0, length)];
-        // Of a SYN and a FIN each takes a number, and the TCP header none; a reset says nothing of numbers.
+        // Of a SYN and a FIN each takes a number, and the TCP header none; a reset says nothing of
+        // numbers.
         let base = packet.segment().filter(|segment| !segment.has(RST)).map(|segment| {
             let at = packet.header + 12;
             let header = entered.bytes.get(at).map_or(0, |byte| u32::from(byte >> 4) * 4);

@@ -94,8 +94,8 @@ impl Model {
         Ok(Free { own, pieces, taken, host, paired, rules, internal, has_class })
     }
 
-    /// Public sources that are nobody's to take towards the remote of a flow. One that begins anew in
-    /// place of its own old one may have that one's, once it has rested (T-18).
+    /// Public sources that are nobody's to take towards the remote of a flow. One that begins anew
+    /// in place of its own old one may have that one's, once it has rested (T-18).
     fn taken(&self, flow: &Flow, replaced: Option<usize>) -> BTreeSet<SocketAddrV4> {
         let (protocol, remote) = (flow.protocol, flow.remote);
         let has_rested = |old: &Flow| old.rested_at(old.cause_of_expiry(), self.now) <= self.now;
@@ -117,7 +117,8 @@ impl Model {
             .collect()
     }
 
-    /// T-08: which address a host was given where all had ports is the one that it gets as long as that has ports.
+    /// T-08: which address a host was given where all had ports is the one that it gets as long as
+    /// that has ports.
     pub(super) fn note_pair(&mut self, free: &Free, chosen: SocketAddrV4) {
         let all = free.pieces.iter().all(|piece| free_of(piece, &free.taken).next().is_some());
         let is_choice = free.own.is_none() && free.rules.blocks == vnetem::Blocks::None;
@@ -134,7 +135,8 @@ fn free_of(piece: &Piece, taken: &BTreeSet<SocketAddrV4>) -> impl Iterator<Item 
     piece.1.clone().filter(move |port| !taken.contains(&SocketAddrV4::new(address, *port)))
 }
 
-/// The blocks of so many ports into which each piece falls, from its first port on; what is left over is in none.
+/// The blocks of so many ports into which each piece falls, from its first port on; what is left
+/// over is in none.
 fn blocks(pieces: &[Piece], size: u16) -> Vec<Piece> {
     let of = |(address, ports): &Piece| {
         let (address, last) = (*address, *ports.end());

@@ -1,5 +1,5 @@
-//! What comes from the public side without a flow: to an interface's own address, to the port of a socket that lets it in, or to nobody
-//! (N-11, N-16, T-03, T-16, INV-unsolicited-dropped).
+//! What comes from the public side without a flow: to an interface's own address, to the port of a
+//! socket that lets it in, or to nobody (N-11, N-16, T-03, T-16, INV-unsolicited-dropped).
 
 use vnetem::{Block, Filtering, RuleDirection, TimerProfile};
 
@@ -73,7 +73,8 @@ impl Model {
         drop(DropReason::Unsolicited)
     }
 
-    /// T-16, N-16: a segment to a NAT gateway is answered at once, a SYN where a pool says so after a while.
+    /// T-16, N-16: a segment to a NAT gateway is answered at once, a SYN where a pool says so after
+    /// a while.
     fn send_away(&mut self, entered: &Entered<'_>, packet: &Packet) {
         let Some(segment) = packet.segment().filter(|_| !entered.turned) else { return };
         let address = packet.destination.ip();
@@ -113,7 +114,8 @@ impl Model {
         self.waiting.retain(|waiting| waiting.packet.ends() != answer);
     }
 
-    /// The inside socket that has a public port for itself and lets the sender in (T-03), as long as it would have it today.
+    /// The inside socket that has a public port for itself and lets the sender in (T-03), as long
+    /// as it would have it today.
     fn taker(&self, packet: &Packet) -> Option<Taker> {
         let mapping = self.mappings.iter().find(|it| {
             let whole = matches!(it.share, Share::Whole(_));
@@ -134,7 +136,8 @@ impl Model {
         Some(Taker { edge, internal, share, limited, block, timers, one_to_one: false })
     }
 
-    /// The timers of a pool behind which an inside socket would still have its public port for itself, towards a remote.
+    /// The timers of a pool behind which an inside socket would still have its public port for
+    /// itself, towards a remote.
     fn keeps_port(
         &self,
         edge: Edge,
@@ -203,8 +206,8 @@ impl Model {
         self.enter(entered, packet, flow, replaced)
     }
 
-    /// Whether what came in would be let in by the same door today: it ends with its public address (N-08), and with the rules by which
-    /// its socket has its port for itself.
+    /// Whether what came in would be let in by the same door today: it ends with its public address
+    /// (N-08), and with the rules by which its socket has its port for itself.
     pub(super) fn judge_inbound(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
         let address = *flow.external.ip();
         let [internal, _] = flow.edges;
@@ -239,7 +242,8 @@ impl Model {
         if today == internal { Ok((internal, flow.access)) } else { Err(Cause::PathSwitched) }
     }
 
-    /// N-23: an established connection that idled out behind a load balancer whose rule says so is reset at both ends.
+    /// N-23: an established connection that idled out behind a load balancer whose rule says so is
+    /// reset at both ends.
     pub(super) fn tell_of_idling(&mut self, flow: &Flow) {
         let address = *flow.external.ip();
         let mut balancers = self.network.load_balancers().map(|(_, balancer)| balancer);

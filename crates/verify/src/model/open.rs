@@ -42,7 +42,8 @@ impl Model {
         let loose_pickup = method.as_ref().map(|method| method.rules(packet.protocol).loose_pickup);
         let picks_up = loose_pickup == Some(LoosePickup::PickUp) && is_acknowledgement(packet);
         if !opens(packet) && !picks_up {
-            // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and behind a pool that says so.
+            // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and
+            // behind a pool that says so.
             let resets = method.as_ref().is_some_and(|method| {
                 method.kind == MethodKind::NatGateway || loose_pickup == Some(LoosePickup::Reset)
             });
@@ -126,7 +127,8 @@ impl Model {
                 self.note_pair(&free, chosen);
                 chosen
             }
-            // What was chosen is not seen: it must be one that is free and that the rules treat as they did.
+            // What was chosen is not seen: it must be one that is free and that the rules treat as
+            // they did.
             None => {
                 let judged_so = |external: &SocketAddrV4| {
                     let access = self.access(&Flow { external: *external, ..flow.clone() });
@@ -265,7 +267,8 @@ pub(super) fn opens(packet: &Packet) -> bool {
     }
 }
 
-/// What shows that a connection is open, and may be picked up in the middle where the pool says so (T-19); no FIN, no SYN and ACK (T-20).
+/// What shows that a connection is open, and may be picked up in the middle where the pool says so
+/// (T-19); no FIN, no SYN and ACK (T-20).
 fn is_acknowledgement(packet: &Packet) -> bool {
     packet.segment().is_some_and(|segment| segment.flags & (SYN | ACK | RST | FIN) == ACK)
 }

@@ -1,4 +1,5 @@
-//! Under which public addresses a flow leaves: the methods in their order, what each carries, and which ports it has (N-01 to N-25).
+//! Under which public addresses a flow leaves: the methods in their order, what each carries, and
+//! which ports it has (N-01 to N-25).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::RangeInclusive;
@@ -43,8 +44,8 @@ impl Method {
         Self { kind, pieces, rules: PoolRules::AZURE, idle: None }
     }
 
-    /// What one of 64 shards has of it: the addresses that many hosts share are parted evenly, port by port from the first one on; a port
-    /// of an interface goes with the interface.
+    /// What one of 64 shards has of it: the addresses that many hosts share are parted evenly, port
+    /// by port from the first one on; a port of an interface goes with the interface.
     pub(crate) fn of_shard(self, shard: Option<usize>) -> Self {
         let is_shared = !matches!(self.kind, MethodKind::Instance | MethodKind::Balancer);
         let Some(shard) = shard.filter(|_| is_shared) else { return self };
@@ -103,7 +104,8 @@ impl Method {
     }
 }
 
-/// All methods of a sender; new flows take the first (N-01, C-07). A plain pool stands where a NAT gateway would.
+/// All methods of a sender; new flows take the first (N-01, C-07). A plain pool stands where a NAT
+/// gateway would.
 pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
     let (subnet, nic) = match edge {
         Edge::Subnet(id) => (id, None),
@@ -149,15 +151,17 @@ pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
     [first, instance, balanced, kept, last].into_iter().flatten().collect()
 }
 
-/// The method that new flows of a sender to a public address take (N-01); a circuit's peering leads to services alone (S-38).
+/// The method that new flows of a sender to a public address take (N-01); a circuit's peering leads
+/// to services alone (S-38).
 pub(crate) fn method_to(net: &Network, edge: Edge, at: Ipv4Addr) -> Option<Method> {
     let leads =
         |method: &Method| method.kind != MethodKind::Circuit || service_at(net, at).is_some();
     methods(net, edge).into_iter().find(leads)
 }
 
-/// The method behind which a public source of a sender is, whichever new flows take: of the subnet's by the address, of the interface's
-/// by the port too, where ports are given out (N-07, N-08).
+/// The method behind which a public source of a sender is, whichever new flows take: of the
+/// subnet's by the address, of the interface's by the port too, where ports are given out (N-07,
+/// N-08).
 pub(crate) fn method_behind(
     net: &Network,
     edge: Edge,

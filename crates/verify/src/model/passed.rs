@@ -14,8 +14,9 @@ pub(crate) enum Missed {
 }
 
 impl Model {
-    /// What must be said of an endpoint that the sender's subnet has for the destination's service, beside the route; nothing where
-    /// the endpoint takes the packet as a matter of course, or where there is none.
+    /// What must be said of an endpoint that the sender's subnet has for the destination's service,
+    /// beside the route; nothing where the endpoint takes the packet as a matter of course, or
+    /// where there is none.
     pub(crate) fn missed(&self, edge: Edge, packet: &Packet) -> Option<Missed> {
         let (net, to) = (&self.network, *packet.destination.ip());
         let edge = self.entry(edge, packet).ok()?;

@@ -163,8 +163,8 @@ impl Model {
         }
     }
 
-    /// S-45, P-01 to P-03, P-06: without a policy everything may be called, with some what one of them names, or something above it; never a
-    /// classic account.
+    /// S-45, P-01 to P-03, P-06: without a policy everything may be called, with some what one of
+    /// them names, or something above it; never a classic account.
     fn policies_allow(&self, subnet: SubnetId, service: ServiceId, path: &str) -> bool {
         let mut policies = self.network.policies_of(subnet, service).peekable();
         let parts =
@@ -179,8 +179,8 @@ impl Model {
             && entries.any(|entry| path.starts_with(&parts(&entry.to_string())))
     }
 
-    /// The address of the router next to an edge: the first of its range; on the public side, where none is known, the address that
-    /// was called.
+    /// The address of the router next to an edge: the first of its range; on the public side, where
+    /// none is known, the address that was called.
     pub(super) fn router(&self, edge: Edge, called: Ipv4Addr) -> Ipv4Addr {
         let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
         let range = match edge {
@@ -241,7 +241,8 @@ impl Model {
         if reporter != own_end && self.is_spoofed(entered, flow.edges[1 - side], reporter) {
             return drop(DropReason::SpoofedSource);
         }
-        // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow goes over two.
+        // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow
+        // goes over two.
         if bytes.get(packet.header) == Some(&5) && flow.translated {
             return drop(DropReason::Redirect);
         }

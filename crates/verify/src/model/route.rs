@@ -1,4 +1,5 @@
-//! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, L-01 to L-03, L-07).
+//! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, L-01 to
+//! L-03, L-07).
 
 use core::net::Ipv4Addr;
 
@@ -16,7 +17,8 @@ use super::wire::{Packet, TCP};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) to: Edge,
-    /// It turns round at a public address of the sender's own pool, and comes in again (T-33); `to` says nothing then.
+    /// It turns round at a public address of the sender's own pool, and comes in again (T-33); `to`
+    /// says nothing then.
     pub(crate) turns: bool,
     /// What gives the public source, or why nothing does; `None` if the private one is preserved.
     pub(crate) method: Option<Result<Method, NoPath>>,
@@ -51,7 +53,8 @@ impl Path {
     }
 }
 
-/// The path of a packet from a subnet, sent by any host or interface of it. An appliance's is foreign if it carries another's address.
+/// The path of a packet from a subnet, sent by any host or interface of it. An appliance's is
+/// foreign if it carries another's address.
 pub(crate) fn from_subnet(
     net: &Network,
     edge: Edge,
@@ -104,8 +107,8 @@ pub(crate) fn from_subnet(
     }
 }
 
-/// L-11: whether a user route leads to a private endpoint of the own network whose subnet lets user routes take the place of its own,
-/// in a network whose policy does not make them carry.
+/// L-11: whether a user route leads to a private endpoint of the own network whose subnet lets user
+/// routes take the place of its own, in a network whose policy does not make them carry.
 fn is_lost(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> bool {
     let is_users = best(net, subnet, to).is_some_and(|(_, _, is_users)| is_users);
     let Some(Edge::PrivateEndpoint(id)) = host(net, subnet.vnet, to) else { return false };
@@ -116,7 +119,8 @@ fn is_lost(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> bool {
         && basic != Ok(VnetEndpointPolicy::Basic)
 }
 
-/// C-03: the service, if it lets its own region in by private sources and both are in one; as over an endpoint, for TCP.
+/// C-03: the service, if it lets its own region in by private sources and both are in one; as over
+/// an endpoint, for TCP.
 fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<ServiceId> {
     let (id, _) = service_at(net, *packet.destination.ip())?;
     let service = net.service(id).ok()?;
@@ -145,7 +149,8 @@ pub(crate) fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> boo
     ranges.any(|range| range.contains(packet.source.ip()))
 }
 
-/// The path of a packet from an on-premises site: into a network whose gateway connects it, or out by its own translation (S-36).
+/// The path of a packet from an on-premises site: into a network whose gateway connects it, or out
+/// by its own translation (S-36).
 pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Path, NoPath> {
     let destination = *packet.destination.ip();
     let connected = net.vnets().find(|(_, vnet)| {
@@ -184,7 +189,8 @@ pub(crate) fn from_internet(net: &Network, packet: &Packet) -> Result<Path, NoPa
     Ok(Path::preserved(Edge::Service { service: service.0, identity: None }))
 }
 
-/// Out to the public side, by the first method of the sender (N-01, N-03, N-18), or round to whoever has the public address (T-33).
+/// Out to the public side, by the first method of the sender (N-01, N-03, N-18), or round to
+/// whoever has the public address (T-33).
 fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
     let at = *packet.destination.ip();
     if !is_public(at) {
@@ -234,7 +240,8 @@ fn approved(net: &Network, to: Edge) -> Result<Path, NoPath> {
     }
 }
 
-/// The choice between the subnet's best route and the prefix of an endpoint, for a host that one may serve.
+/// The choice between the subnet's best route and the prefix of an endpoint, for a host that one
+/// may serve.
 fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> Option<Way> {
     let subnet = net.subnet(id).ok()?;
     let own = best(net, subnet, to);
@@ -256,7 +263,8 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> O
     }
 }
 
-/// Where TCP to an address goes from a subnet once every change has reached it: a next hop, or the endpoint of a service.
+/// Where TCP to an address goes from a subnet once every change has reached it: a next hop, or the
+/// endpoint of a service.
 pub(crate) fn next_hop(
     net: &Network,
     id: SubnetId,
@@ -273,8 +281,9 @@ pub(crate) fn next_hop(
 /// Where explicit user routes stand among all.
 const USER: u8 = 6;
 
-/// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user before BGP before system (R-05,
-/// R-06), where no BGP route takes anything from the virtual network or a peering.
+/// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user
+/// before BGP before system, where no BGP route takes anything from the virtual
+/// network or a peering.
 pub(crate) fn best(
     net: &Network,
     subnet: &Subnet,
@@ -300,7 +309,8 @@ pub(crate) fn best(
     system.push((default, NextHop::Internet));
     for reserved in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] {
         let reserved: Ipv4Net = reserved.parse().unwrap_or_default();
-        // a range that holds a reserved one stands in its place; R-04: so does a user's default route.
+        // a range that holds a reserved one stands in its place; R-04: so does a user's
+        // default route.
         if !vnet.ranges.iter().any(|range| range.contains(&reserved))
             && !subnet.table.routes.contains_key(&default)
         {
@@ -337,8 +347,8 @@ pub(crate) fn best(
     Some((prefix, hop, rank >= 2))
 }
 
-/// L-03: where the policies of an endpoint's subnet say so, a user route that covers it takes the place of its own if it is as long as
-/// the network's range.
+/// L-03: where the policies of an endpoint's subnet say so, a user route that covers it takes the
+/// place of its own if it is as long as the network's range.
 fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bool {
     let home = net.subnet(endpoint.subnet).and_then(|subnet| net.vnet(subnet.vnet));
     let Ok(home) = home else { return false };
@@ -351,8 +361,9 @@ fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bo
     net.network_policies(endpoint.subnet).routes && from.table.routes.keys().chain(tags).any(takes)
 }
 
-/// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known; with a policy the whole world is
-/// (E-11). A host that a change has not reached has what stood before (S-28, U-13).
+/// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known;
+/// with a policy the whole world is (E-11). A host that a change has not reached has what stood
+/// before (S-28, U-13).
 pub(crate) fn in_scope(
     net: &Network,
     id: SubnetId,
@@ -388,14 +399,16 @@ pub(crate) fn service_at(net: &Network, at: Ipv4Addr) -> Option<(ServiceId, Ipv4
     all.into_iter().find(|(_, prefix)| prefix.contains(&at))
 }
 
-/// Where a private address of a network lives: at a private endpoint, at a declared interface, or at any host of a subnet.
+/// Where a private address of a network lives: at a private endpoint, at a declared interface, or
+/// at any host of a subnet.
 fn host(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Option<Edge> {
     let (id, subnet) =
         net.subnets().find(|(_, subnet)| subnet.vnet == vnet && subnet.prefix.contains(&at))?;
     (!is_kept(subnet, at)).then(|| host_in(net, id, at))
 }
 
-/// Whether the platform keeps an address of a subnet for itself: the network's own, the gateway, two for names, and the last.
+/// Whether the platform keeps an address of a subnet for itself: the network's own, the gateway,
+/// two for names, and the last.
 pub(crate) fn is_kept(subnet: &Subnet, at: Ipv4Addr) -> bool {
     let mut all = subnet.prefix.subnets(32).into_iter().flatten().map(|host| host.addr());
     subnet.prefix.prefix_len() <= 29

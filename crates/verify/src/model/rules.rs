@@ -1,4 +1,5 @@
-//! What flows have in common by the rules of their pool: limits of an inside address, ports of an inside socket (T-01 to T-03, T-10).
+//! What flows have in common by the rules of their pool: limits of an inside address, ports of an
+//! inside socket (T-01 to T-03, T-10).
 
 use vnetem::{Block, OnExhaustion, PoolRules, TimerProfile};
 use vnetem_nat::{HoldDown, Limits, Timers};
@@ -9,7 +10,8 @@ use super::*;
 /// An inside socket: where its packets are looked up, protocol and end.
 pub(super) type Socket = (Zone, u8, SocketAddrV4);
 
-/// The port that an inside socket has as long as it has a flow: for itself, towards everybody (T-01), or to try first (T-02).
+/// The port that an inside socket has as long as it has a flow: for itself, towards everybody
+/// (T-01), or to try first (T-02).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mapping {
     pub(super) socket: Socket,
@@ -64,7 +66,8 @@ impl Model {
         }
     }
 
-    /// T-10: why an inside address may open no more. What is replaced by the new flow counts no more.
+    /// T-10: why an inside address may open no more. What is replaced by the new flow counts no
+    /// more.
     pub(super) fn over_limits(
         &self,
         limits: &Limits,
@@ -142,7 +145,8 @@ impl Model {
         }
     }
 
-    /// The tuple of a flow that is gone rests: its own towards its remote, or its socket's towards everybody once that has no flow.
+    /// The tuple of a flow that is gone rests: its own towards its remote, or its socket's towards
+    /// everybody once that has no flow.
     pub(super) fn rest(&mut self, flow: &Flow, until: Time) {
         let Flow { protocol, external, remote, share, .. } = *flow;
         let socket = flow.socket();
@@ -177,7 +181,8 @@ fn is_alike(one: Share, other: Share) -> bool {
     one != Share::Nothing && other != Share::Nothing && is_whole(one) == is_whole(other)
 }
 
-/// What a flow shares by the rules of its pool. Whose ports are limited keeps those that it has (T-10).
+/// What a flow shares by the rules of its pool. Whose ports are limited keeps those that it has
+/// (T-10).
 pub(super) fn share_of(rules: &PoolRules) -> Share {
     match rules.is_independent() {
         true => Share::Whole(rules.filtering),

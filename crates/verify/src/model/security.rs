@@ -1,11 +1,13 @@
-//! Security groups, by reading the rules from the lowest number on (P-08 to P-15, P-28, P-31, L-04).
+//! Security groups, by reading the rules from the lowest number on (P-08 to P-15, P-28, P-31,
+//! L-04).
 
 use vnetem::{Action, PortRange, RuleDirection, SecurityRule, Selector};
 
 use super::wire::UDP;
 use super::*;
 
-/// The platform's address for hosts, from which its load balancers probe, and that of instance metadata (P-15).
+/// The platform's address for hosts, from which its load balancers probe, and that of instance
+/// metadata (P-15).
 const HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
@@ -17,8 +19,9 @@ const PLATFORM: [(&str, Ipv4Addr, u16); 3] = [
 ];
 
 impl Model {
-    /// Whether a group of the machine at an edge stops a packet that opens a flow: that of its interface or that of its subnet. Nothing
-    /// comes back, and there is no flow (P-28); packets of flows are not judged (P-11, P-13).
+    /// Whether a group of the machine at an edge stops a packet that opens a flow: that of its
+    /// interface or that of its subnet. Nothing comes back, and there is no flow (P-28); packets of
+    /// flows are not judged (P-11, P-13).
     pub(super) fn guard(
         &self,
         edge: Edge,
@@ -62,11 +65,13 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// What a group says: its own rules by their numbers, and behind them the default ones (P-08, P-09).
+    /// What a group says: its own rules by their numbers, and behind them the default ones (P-08,
+    /// P-09).
     fn allow(&self, rules: &[&SecurityRule], direction: RuleDirection, packet: &Packet) -> bool {
         let [from, to] = [packet.source, packet.destination].map(|end| *end.ip());
         if route::is_platform(to) {
-            // P-15; what the platform itself sends, its probes for example, is judged as any (P-09).
+            // P-15; what the platform itself sends, its probes for example, is judged as any
+            // (P-09).
             let first = rules.iter().find(|rule| self.is_of_platform(rule, packet));
             return first.is_none_or(|rule| rule.action == Action::Allow);
         }
@@ -115,7 +120,8 @@ impl Names<'_> {
             && at(&rule.destination_ports, packet.destination.port())
     }
 
-    /// Whether an address is of those that a name stands for: what was said of it, else the prefixes of a service (S-44).
+    /// Whether an address is of those that a name stands for: what was said of it, else the
+    /// prefixes of a service (S-44).
     fn is_meant(&self, name: &str, at: Ipv4Addr) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if is("VirtualNetwork") {
@@ -146,8 +152,8 @@ impl Names<'_> {
         all.any(|range| range.contains(&at))
     }
 
-    /// `VirtualNetwork`: that space, and what the subnet's routes add, user routes and those that gateways learn (P-14). Endpoints add
-    /// nothing (U-09).
+    /// `VirtualNetwork`: that space, and what the subnet's routes add, user routes and those that
+    /// gateways learn (P-14). Endpoints add nothing (U-09).
     fn is_in_network(&self, at: Ipv4Addr) -> bool {
         let Ok(subnet) = self.net.subnet(self.subnet) else { return false };
         let table = &subnet.table;

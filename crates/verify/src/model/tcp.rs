@@ -1,4 +1,5 @@
-//! A TCP connection as it is seen from the middle: Linux's states, one line for each transition, and the windows of van Rooij.
+//! A TCP connection as it is seen from the middle: Linux's states, one line for each transition,
+//! and the windows of van Rooij.
 
 use super::wire::{ACK, FIN, RST, SYN, Segment};
 
@@ -79,8 +80,9 @@ impl Connection {
         new
     }
 
-    /// All that is known of a connection in the middle is in the segment: how far its sender has come, and how far the other had when it
-    /// was sent. Windows are as large as they can be, since nobody knows whether they are scaled (RFC 7323 2.3).
+    /// All that is known of a connection in the middle is in the segment: how far its sender has
+    /// come, and how far the other had when it was sent. Windows are as large as they can be, since
+    /// nobody knows whether they are scaled (RFC 7323 2.3).
     fn pick_up(&mut self, segment: &Segment) {
         self.state = State::Established;
         let end = End { seen: true, scale: Some(14), ..End::default() };
@@ -119,8 +121,8 @@ impl Connection {
         }
     }
 
-    /// Whether an end has sent a segment with this number that the other has not acknowledged (RFC 5927
-    /// 4.1); before the first acknowledgement that is its SYN.
+    /// Whether an end has sent a segment with this number that the other has not acknowledged (RFC
+    /// 5927 4.1); before the first acknowledgement that is its SYN.
     pub(crate) fn is_under_way(&self, from: usize, sequence: u32) -> bool {
         let (sender, receiver) = (self.ends[from & 1], self.ends[1 - (from & 1)]);
         let oldest = receiver.acknowledged.wrapping_sub(u32::from(!receiver.acknowledges));
@@ -146,8 +148,8 @@ impl Connection {
         let mut meaning = self.judge(from, segment);
         let is = |flags| segment.flags & (SYN | ACK | FIN | RST) == flags;
         if meaning == Meaning::Nothing && from == 0 && is(SYN) {
-            // Linux, too, goes with both ends if the far one answers such a SYN; not if it is one of before, sent again, whose number lies
-            // among what its end has sent.
+            // Linux, too, goes with both ends if the far one answers such a SYN; not if it is one
+            // of before, sent again, whose number lies among what its end has sent.
             let back = self.ends[0].end.wrapping_sub(segment.end());
             if u64::from(back) > self.carried[0] {
                 self.again = Some(*segment);
@@ -209,7 +211,8 @@ impl Connection {
             (0x11, state) => state,
             // ACK
             (ACK, SynSent | SynSent2) => return if initiator { Invalid } else { Nothing },
-            // RFC 9293 3.5: established once each end's SYN is acknowledged; the opener's ACK is that, the other's only if both began.
+            // RFC 9293 3.5: established once each end's SYN is acknowledged; the opener's ACK is
+            // that, the other's only if both began.
             (ACK, SynReceived) if !initiator && !self.ends[0].acknowledges => SynReceived,
             (ACK, SynReceived | Established) => Established,
             (ACK, FinWait | CloseWait) => CloseWait,
@@ -230,7 +233,8 @@ impl Connection {
             let is_news = is_before(self.ends[from].end, segment.end());
             self.remember(from, segment);
             if self.state == Close {
-                // T-17: new data behind a reset shows that it did not count, unless somebody had finished.
+                // T-17: new data behind a reset shows that it did not count, unless somebody had
+                // finished.
                 let data = segment.length > u32::from(segment.has(FIN));
                 if is_news && data && !self.ends.iter().any(|end| end.finished) {
                     self.state = Established;
@@ -255,15 +259,16 @@ impl Connection {
             || receiver.acknowledges && reset.sequence == receiver.acknowledged
     }
 
-    /// Whether a reset lies where its receiver would ask for another one: from what it last acknowledged to what it has room for
-    /// (RFC 5961 3.2).
+    /// Whether a reset lies where its receiver would ask for another one: from what it last
+    /// acknowledged to what it has room for (RFC 5961 3.2).
     fn may_be_a_reset(&self, from: usize, reset: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
         !is_before(reset.sequence, receiver.acknowledged)
             && !is_before(sender.limit, reset.sequence)
     }
 
-    /// Whether a segment acknowledges the other end's SYN and nothing that it has not sent (RFC 9293 3.10.7.3).
+    /// Whether a segment acknowledges the other end's SYN and nothing that it has not sent (RFC
+    /// 9293 3.10.7.3).
     fn answers_syn(&self, from: usize, segment: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
         receiver.seen
@@ -290,7 +295,8 @@ impl Connection {
             sender.acknowledges = true;
         }
         if self.ends[other].seen {
-            // The other's window is told when it acknowledges this; that of a SYN is never scaled (RFC 7323 2.2).
+            // The other's window is told when it acknowledges this; that of a SYN is never scaled
+            // (RFC 7323 2.2).
             self.ends[from].limit = syn.end().wrapping_add(65_535);
             self.ends[other].limit =
                 self.ends[other].end.wrapping_add(u32::from(syn.window.max(1)));
@@ -300,8 +306,8 @@ impl Connection {
         }
     }
 
-    /// Whether the data lies between what the window allows and what may be sent again, and the acknowledgement between what was sent
-    /// and what a late one may say.
+    /// Whether the data lies between what the window allows and what may be sent again, and the
+    /// acknowledgement between what was sent and what a late one may say.
     fn is_in_window(&self, from: usize, segment: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
         let oldest = sender.end.wrapping_sub(self.window_of(1 - from)).wrapping_sub(1);
@@ -328,7 +334,8 @@ impl Connection {
         receiver.limit = latest(receiver.limit, segment.acknowledgement.wrapping_add(reach));
     }
 
-    /// How much an end lets the other send; never so little that what was repeated or delayed would not fit.
+    /// How much an end lets the other send; never so little that what was repeated or delayed would
+    /// not fit.
     fn window_of(&self, of: usize) -> u32 {
         self.ends[1 - of].limit.wrapping_sub(self.ends[of].acknowledged).max(66_000)
     }

@@ -1,4 +1,5 @@
-//! Packets as the model sees them: read with etherparse, rewritten field by field, every sum computed from scratch.
+//! Packets as the model sees them: read with etherparse, rewritten field by field, every sum
+//! computed from scratch.
 
 mod write;
 
@@ -162,7 +163,8 @@ fn transport(
     match protocol {
         TCP => {
             let tcp = TcpHeaderSlice::from_slice(payload).map_err(|_| {
-                // A fragment that holds less than its header claims is the tiny fragment of RFC 1858.
+                // A fragment that holds less than its header claims is the tiny fragment of RFC
+                // 1858.
                 let claimed = payload.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
                 if first && claimed > payload.len() {
                     Malformed::TinyFragment
@@ -314,7 +316,8 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     }
 }
 
-/// Where that ends which the transport checksum covers: a UDP datagram by its own length, if it is whole (RFC 768).
+/// Where that ends which the transport checksum covers: a UDP datagram by its own length, if it is
+/// whole (RFC 768).
 fn end_of_segment(bytes: &[u8], packet: &Packet) -> usize {
     match (packet.part, packet.protocol) {
         (Part::Whole, UDP) => {

@@ -188,7 +188,8 @@ fn fault_17_colliding_keys() {
     // Three quarters are all that one of two networks can have.
     let from = |rig: &Rig, at: usize| Edge::Subnet(if at < 3071 { rig.web } else { rig.beta });
     for number in 0..4095_u32 {
-        // Source port and host move against destination port and host: xor and sum of all words are constant.
+        // Source port and host move against destination port and host: xor and sum of all words are
+        // constant.
         let [host, port] = [number % 64, number / 64];
         let ends = format!(
             "10.0.0.{}:{} > 93.184.0.{}:{}",

@@ -1,4 +1,5 @@
-//! What has to hold at release strength, a share of it for every day: faults, small scopes, captures of others, soak.
+//! What has to hold at release strength, a share of it for every day: faults, small scopes,
+//! captures of others, soak.
 //!
 //! `docs/assurance.md` names the commands that go on from here; `docs/data` says what was reached.
 

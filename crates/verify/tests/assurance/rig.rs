@@ -1,4 +1,5 @@
-//! A network with a bystander: a connection that no fault may disturb. Whatever goes through is checked on its way.
+//! A network with a bystander: a connection that no fault may disturb. Whatever goes through is
+//! checked on its way.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -30,7 +31,8 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Alpha's web and beta's, with the same addresses, each behind a pool of its own; a service; the bystander's connection is open.
+    /// Alpha's web and beta's, with the same addresses, each behind a pool of its own; a service;
+    /// the bystander's connection is open.
     pub(crate) fn new(settings: Settings) -> Self {
         let mut network = Network::new();
         let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();

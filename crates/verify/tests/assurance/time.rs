@@ -60,7 +60,8 @@ fn fault_25_clock_leaps() {
     rig.wait(Duration::ZERO);
     let late = format!("10.0.0.5:2000 > {ACCOUNT} tcp A seq 1001 ack 9001");
     assert_eq!(rig.says(Edge::Subnet(rig.web), &late).0, dropped(DropReason::NoFlow));
-    // At the end of time no deadline can be in the future: a flow is over as soon as it is opened, and nothing breaks.
+    // At the end of time no deadline can be in the future: a flow is over as soon as it is opened,
+    // and nothing breaks.
     let disposition = rig.says(Edge::Subnet(rig.web), &format!("10.0.0.6:1 > {ACCOUNT} tcp S")).0;
     assert!(goes_on(disposition), "{disposition:?}");
 }

@@ -1,4 +1,5 @@
-//! Load balancers, as far as flows leave by them: outbound rules and the ports that each member of the pool has (N-10, N-19 to N-25).
+//! Load balancers, as far as flows leave by them: outbound rules and the ports that each member of
+//! the pool has (N-10, N-19 to N-25).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,21 +22,24 @@ pub struct LoadBalancer {
     pub frontends: Vec<Ipv4Addr>,
     /// How members' flows leave.
     pub rule: OutboundRule,
-    /// Ports of its addresses that load-balancing and inbound rules listen on; each costs the eight ports around it (N-21).
+    /// Ports of its addresses that load-balancing and inbound rules listen on; each costs the eight
+    /// ports around it (N-21).
     pub inbound: BTreeSet<(Ipv4Addr, u16)>,
-    /// The members of the pool, each with its ports in the order in which its flows take them: all of
-    /// the first address before any of the next (N-27).
+    /// The members of the pool, each with its ports in the order in which its flows take them: all
+    /// of the first address before any of the next (N-27).
     pub members: BTreeMap<NicId, Vec<PortBlock>>,
 }
 
 /// The outbound rule of a load balancer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboundRule {
-    /// Ports for each member, over all addresses together, a multiple of 8; 0 means the table of N-19, for each address.
+    /// Ports for each member, over all addresses together, a multiple of 8; 0 means the table of
+    /// N-19, for each address.
     pub ports: u16,
     /// Whether both ends of an established TCP flow get a reset when it idles out (N-23).
     pub resets: bool,
-    /// After how long TCP flows idle out, if not after 4 minutes (N-23). Flows that are open keep what they have.
+    /// After how long TCP flows idle out, if not after 4 minutes (N-23). Flows that are open keep
+    /// what they have.
     pub idle: Option<IdleMinutes>,
 }
 
@@ -59,7 +63,8 @@ const BLOCKS: usize = 8000;
 const BLOCK: usize = 8;
 
 impl LoadBalancer {
-    /// Ports for each member: of each address by the table of N-19, or of all together as the rule says.
+    /// Ports for each member: of each address by the table of N-19, or of all together as the rule
+    /// says.
     #[must_use]
     pub fn ports_per_member(&self) -> usize {
         match (self.rule.ports, self.members.len()) {
@@ -96,9 +101,9 @@ impl LoadBalancer {
             .collect()
     }
 
-    /// Gives every member the ports that it may have today, and says whether all have room. Whoever may
-    /// have as many as before keeps all that are still there; whoever may have fewer gives back the
-    /// last ones; whoever may have more gets free ones beside its own (N-28).
+    /// Gives every member the ports that it may have today, and says whether all have room. Whoever
+    /// may have as many as before keeps all that are still there; whoever may have fewer gives back
+    /// the last ones; whoever may have more gets free ones beside its own (N-28).
     fn arrange(&mut self) -> Result<(), EditError> {
         if self.members.len() > MAX_MEMBERS {
             return Err(EditError::Limit { what: "members of a pool", limit: MAX_MEMBERS });
@@ -208,11 +213,13 @@ fn runs(address: Ipv4Addr, eights: &[usize]) -> Vec<PortBlock> {
 }
 
 impl Network {
-    /// Makes a load balancer with public addresses, without members, and with the outbound rule that is the default.
+    /// Makes a load balancer with public addresses, without members, and with the outbound rule
+    /// that is the default.
     ///
     /// # Errors
     ///
-    /// The network does not exist, the name is taken, or an address is missing, not public, a service's or in use.
+    /// The network does not exist, the name is taken, or an address is missing, not public, a
+    /// service's or in use.
     pub fn add_load_balancer(
         &mut self,
         vnet: VnetId,
@@ -262,11 +269,13 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the public addresses of a load balancer; flows behind ports that their member has no more are ended (N-08).
+    /// Replaces the public addresses of a load balancer; flows behind ports that their member has
+    /// no more are ended (N-08).
     ///
     /// # Errors
     ///
-    /// It does not exist, an address is missing, not public, a service's or in use, or the members' ports have no room (N-20).
+    /// It does not exist, an address is missing, not public, a service's or in use, or the members'
+    /// ports have no room (N-20).
     pub fn set_frontends(
         &mut self,
         id: LoadBalancerId,
@@ -285,12 +294,13 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the outbound rule of a load balancer. With fewer ports members give the last ones back,
-    /// and the flows behind these are lost without a word (N-28).
+    /// Replaces the outbound rule of a load balancer. With fewer ports members give the last ones
+    /// back, and the flows behind these are lost without a word (N-28).
     ///
     /// # Errors
     ///
-    /// It does not exist, the count is no multiple of 8, or the sum is more than the addresses have (N-20).
+    /// It does not exist, the count is no multiple of 8, or the sum is more than the addresses have
+    /// (N-20).
     pub fn set_outbound_rule(
         &mut self,
         id: LoadBalancerId,
@@ -309,7 +319,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// One does not exist, the interface is in another network or in another pool, or its ports have no room (N-20).
+    /// One does not exist, the interface is in another network or in another pool, or its ports
+    /// have no room (N-20).
     pub fn add_member(&mut self, id: LoadBalancerId, nic: NicId) -> Result<(), EditError> {
         let (balancer, member) = (self.load_balancer(id)?, self.nic(nic)?);
         let name = format!("nic {}", member.name);
@@ -343,12 +354,14 @@ impl Network {
         })
     }
 
-    /// Notes that a load-balancing or inbound rule listens on a port of one of the addresses: outbound flows lose the block of eight around
-    /// it (N-21), and those behind its ports are lost without a word. What arrives there is not balanced.
+    /// Notes that a load-balancing or inbound rule listens on a port of one of the addresses:
+    /// outbound flows lose the block of eight around it (N-21), and those behind its ports are lost
+    /// without a word. What arrives there is not balanced.
     ///
     /// # Errors
     ///
-    /// It does not exist, the address is none of its, or the members' ports have no room any more (N-20).
+    /// It does not exist, the address is none of its, or the members' ports have no room any more
+    /// (N-20).
     pub fn add_inbound_rule(
         &mut self,
         id: LoadBalancerId,

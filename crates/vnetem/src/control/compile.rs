@@ -21,7 +21,8 @@ use crate::snapshot::{
 };
 use crate::{NicId, Snapshot};
 
-/// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09, C-08).
+/// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09,
+/// C-08).
 const GATEWAY_PORTS: (u16, u16) = (1024, u16::MAX);
 
 /// The ports of an interface's own public address (N-11).
@@ -95,7 +96,8 @@ impl Network {
         new: &mut Snapshot,
         invalidated: &mut BTreeSet<RevalidationKey>,
     ) {
-        // A change of a virtual network concerns its own subnets, those of its peers and the sites it is connected to.
+        // A change of a virtual network concerns its own subnets, those of its peers and the sites
+        // it is connected to.
         let mut near: BTreeSet<VnetId> = self.dirty.vnets.clone();
         let mut places = self.dirty.places.clone();
         for id in &self.dirty.vnets {

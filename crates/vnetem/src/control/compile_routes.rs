@@ -17,7 +17,8 @@ pub(super) struct Reserved(pub(super) Vec<Ipv4Net>);
 /// Routes in force, and those that are not with the source that overrides each.
 pub(super) type Winners = (Table<(RouteSource, NextHop)>, Arc<Vec<(Route, RouteSource)>>);
 
-/// The order between equal prefixes: user, BGP, system; an explicit route before tags, and these by level.
+/// The order between equal prefixes: user, BGP, system; an explicit route before tags, and
+/// these by level.
 type Preference<'a> = (RouteSource, Option<(TagLevel, &'a str)>);
 
 impl Default for Reserved {
@@ -54,7 +55,8 @@ impl Network {
             }
         }
         let default = Ipv4Net::default();
-        // a range of the network that is or contains a reserved one stands in its place; R-04: so does a user's default.
+        // a range of the network that is or contains a reserved one stands in its
+        // place; R-04: so does a user's default.
         let reserved = self.reserved.0.iter().copied().filter(|reserved| {
             !table.routes.contains_key(&default)
                 && !vnet.ranges.iter().any(|range| range.contains(reserved))
@@ -109,7 +111,8 @@ fn announced(vnet: &Vnet) -> impl Iterator<Item = (Ipv4Net, NextHop)> {
     })
 }
 
-/// which route that overrides BGP whatever its length covers a prefix. Routes of the network and its peerings are such.
+/// which route that overrides BGP whatever its length covers a prefix. Routes of the network
+/// and its peerings are such.
 fn overriding(
     table: &RouteTable,
     system: &[(Ipv4Net, NextHop)],

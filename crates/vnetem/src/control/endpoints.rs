@@ -54,13 +54,15 @@ impl Network {
         self.set_endpoint(id, service, Endpoint { name, scope, network_identifier: None })
     }
 
-    /// Enables the endpoint of a service on a subnet, under one of the service's names; the one that stands is replaced.
+    /// Enables the endpoint of a service on a subnet, under one of the service's names; the one
+    /// that stands is replaced.
     ///
     /// # Errors
     ///
-    /// The subnet or the service does not exist, the network is of the classic model (S-09), or the service has no such name. It is
-    /// enabled under another of its names: two endpoints for the same addresses cannot stand on one subnet (E-07, U-17). Or all
-    /// addresses of the service lie in regions outside the scope, so that the endpoint would catch nothing.
+    /// The subnet or the service does not exist, the network is of the classic model (S-09), or the
+    /// service has no such name. It is enabled under another of its names: two endpoints for the
+    /// same addresses cannot stand on one subnet (E-07, U-17). Or all addresses of the service lie
+    /// in regions outside the scope, so that the endpoint would catch nothing.
     pub fn set_endpoint(
         &mut self,
         id: SubnetId,

@@ -26,22 +26,25 @@ pub struct Vnet {
     pub peers: BTreeSet<VnetId>,
     /// On-premises sites that its gateways connect.
     pub gateways: BTreeMap<SiteId, Connection>,
-    /// What it says of user routes that lead to the network itself and cover a private endpoint of it (L-11).
+    /// What it says of user routes that lead to the network itself and cover a private endpoint of
+    /// it (L-11).
     pub private_endpoint_policy: VnetEndpointPolicy,
 }
 
-/// The policy of a virtual network for its private endpoints, as Azure's `privateEndpointVNetPolicies` has it (L-11).
+/// The policy of a virtual network for its private endpoints, as Azure's
+/// `privateEndpointVNetPolicies` has it (L-11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VnetEndpointPolicy {
-    /// A user route to the network itself takes an endpoint's own route away and carries nothing to it. That is observed, in one
-    /// detailed report, and in no text of Azure's.
+    /// A user route to the network itself takes an endpoint's own route away and carries nothing to
+    /// it. That is observed, in one detailed report, and in no text of Azure's.
     #[default]
     Disabled,
     /// Such a route carries.
     Basic,
 }
 
-/// Where a network or a resource is placed: in no place that is known by default, and all such places are one.
+/// Where a network or a resource is placed: in no place that is known by default, and all such
+/// places are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Placement {
     /// The directory tenant (S-11).
@@ -71,7 +74,8 @@ pub struct Subnet {
     pub outbound: Outbound,
     /// The idle timeout of its NAT gateway, if it is not the data plane's (N-15).
     pub idle: Option<IdleMinutes>,
-    /// Addresses of the platform that were left for an explicit method; live flows keep them until they end (N-07).
+    /// Addresses of the platform that were left for an explicit method; live flows keep them until
+    /// they end (N-07).
     pub former: BTreeSet<Ipv4Addr>,
 }
 
@@ -127,7 +131,8 @@ pub enum Outbound {
     Private,
     /// By an address of the platform; TCP and UDP only, no fragments (N-18).
     Default(Ipv4Addr),
-    /// By a NAT gateway with up to 16 addresses, ports 1024 to 65535 of each (N-09); TCP and UDP only, no fragments (N-18).
+    /// By a NAT gateway with up to 16 addresses, ports 1024 to 65535 of each (N-09); TCP and UDP
+    /// only, no fragments (N-18).
     NatGateway(Vec<Ipv4Addr>),
     /// By a plain pool that carries ICMP queries and fragments too (T-21, T-28).
     Pool {
@@ -157,8 +162,8 @@ pub struct Nic {
     pub public: Option<Ipv4Addr>,
     /// The idle timeout of that, if it is not the data plane's.
     pub idle: Option<IdleMinutes>,
-    /// The platform's address that it keeps though its subnet has lost default outbound access, until it
-    /// is deallocated (N-29).
+    /// The platform's address that it keeps though its subnet has lost default outbound access,
+    /// until it is deallocated (N-29).
     pub kept: Option<Ipv4Addr>,
     /// Whether its machine is stopped and deallocated: it neither sends nor receives.
     pub deallocated: bool,
@@ -210,14 +215,15 @@ pub enum Peering {
 pub struct Service {
     /// Its name, `Microsoft.Storage` for example.
     pub name: String,
-    /// Further names under which its endpoint can be enabled, `Microsoft.Storage.Global` for example.
+    /// Further names under which its endpoint can be enabled, `Microsoft.Storage.Global` for
+    /// example.
     pub further_names: BTreeSet<String>,
     /// Its prefixes, disjoint from those of every other service (R-21, U-17).
     pub prefixes: Vec<Ipv4Net>,
     /// Prefixes whose region is known (regional tags).
     pub regions: BTreeMap<Ipv4Net, String>,
-    /// Whether networks of a prefix's own region reach it by their private sources although they have no endpoint (C-03);
-    /// `None` where nothing is known of that, which is as if they did not.
+    /// Whether networks of a prefix's own region reach it by their private sources although they
+    /// have no endpoint (C-03); `None` where nothing is known of that, which is as if they did not.
     pub same_region_path: Option<bool>,
     /// What it asks of a subnet before it takes a rule for it (E-14).
     pub endpoint_first: EndpointFirst,
@@ -228,7 +234,8 @@ pub struct Service {
 /// What a service asks of a subnet before a resource of it takes a rule for that subnet (E-14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndpointFirst {
-    /// Nothing: the rule may come before the endpoint. A service of your own asks no more unless it is told to.
+    /// Nothing: the rule may come before the endpoint. A service of your own asks no more unless it
+    /// is told to.
     #[default]
     NotAsked,
     /// An endpoint for the service, unless the rule is told to ignore that it is missing.
@@ -243,7 +250,8 @@ pub enum MissingEndpoint {
     /// The service refuses it, if it asks for the endpoint.
     #[default]
     Refuse,
-    /// It is taken where the service knows the flag for that, and matches nothing until the endpoint is there.
+    /// It is taken where the service knows the flag for that, and matches nothing until the
+    /// endpoint is there.
     Ignore,
 }
 
@@ -282,8 +290,9 @@ impl Resource {
 }
 
 impl Outbound {
-    /// The method of a subnet for which none was asked, by the version of the interface with which its network was made, `2025-07-01`
-    /// for example: the platform's default with this address, and after 2026-03-31 none (N-05).
+    /// The method of a subnet for which none was asked, by the version of the interface with which
+    /// its network was made, `2025-07-01` for example: the platform's default with this address,
+    /// and after 2026-03-31 none (N-05).
     #[must_use]
     pub fn of_new_subnet(api_version: &str, platform: Ipv4Addr) -> Self {
         // Dates of this form stand in the order of their letters.

@@ -10,14 +10,17 @@ use crate::{EditError, ResourceId, ServiceId};
 /// A private DNS zone for the private names of a service, linked to a virtual network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ZoneLink {
-    /// Whether a name that the zone does not have is asked of the internet; otherwise there is no such name (L-10).
+    /// Whether a name that the zone does not have is asked of the internet; otherwise there is no
+    /// such name (L-10).
     pub fallback: bool,
 }
 
 impl Network {
-    /// Links the zone of a service's private names to a virtual network, or says anew whether the link falls back to the internet.
+    /// Links the zone of a service's private names to a virtual network, or says anew whether the
+    /// link falls back to the internet.
     ///
-    /// Without this a network has the zone, and no fallback, as soon as names of a private endpoint hold in it.
+    /// Without this a network has the zone, and no fallback, as soon as names of a private endpoint
+    /// hold in it.
     ///
     /// # Errors
     ///
@@ -38,7 +41,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// One does not exist, there is no such link, or names of a private endpoint hold in the network and need it.
+    /// One does not exist, there is no such link, or names of a private endpoint hold in the
+    /// network and need it.
     pub fn unlink_zone(&mut self, service: ServiceId, vnet: VnetId) -> Result<(), EditError> {
         let name = format!("{} in vnet {}", self.service(service)?.name, self.vnet(vnet)?.name);
         if let Some(endpoint) = self.named_in(service, vnet).next() {
@@ -57,19 +61,21 @@ impl Network {
         self.private.forget(gone);
     }
 
-    /// The zone of a service's private names as a virtual network has it: linked, or made by a private endpoint whose names hold there.
+    /// The zone of a service's private names as a virtual network has it: linked, or made by a
+    /// private endpoint whose names hold there.
     #[must_use]
     pub fn zone_link(&self, service: ServiceId, vnet: VnetId) -> Option<ZoneLink> {
         let linked = self.private.zones.get(&(vnet, service)).copied();
         linked.or_else(|| self.named_in(service, vnet).next().map(|_| ZoneLink::default()))
     }
 
-    /// The address that the name of a resource means to a client in a virtual network or, with `None`, anywhere else; nothing if there
-    /// is no such name for it.
+    /// The address that the name of a resource means to a client in a virtual network or, with
+    /// `None`, anywhere else; nothing if there is no such name for it.
     ///
-    /// A private endpoint whose names hold in the network gives its own address, once it is approved (S-50). A resource with a private
-    /// endpoint elsewhere has no name in a network with the zone of its service, unless the zone falls back to the internet (L-10).
-    /// Everybody else learns the public address, with and without service endpoints (S-08).
+    /// A private endpoint whose names hold in the network gives its own address, once it is
+    /// approved (S-50). A resource with a private endpoint elsewhere has no name in a network with
+    /// the zone of its service, unless the zone falls back to the internet (L-10). Everybody else
+    /// learns the public address, with and without service endpoints (S-08).
     ///
     /// # Errors
     ///

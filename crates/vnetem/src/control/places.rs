@@ -125,8 +125,9 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The network does not exist, the name is taken in it, the prefix has host bits, lies outside of the network's ranges or overlaps
-    /// another subnet, or too many subnets, sites and interfaces were made.
+    /// The network does not exist, the name is taken in it, the prefix has host bits, lies outside
+    /// of the network's ranges or overlaps another subnet, or too many subnets, sites and
+    /// interfaces were made.
     pub fn add_subnet(
         &mut self,
         vnet: VnetId,
@@ -163,8 +164,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Removes a subnet. Rules that name it stay, in the state networkSourceDeleted (E-18), and match nothing, even if one of the same name
-    /// is made (E-17).
+    /// Removes a subnet. Rules that name it stay, in the state networkSourceDeleted (E-18), and
+    /// match nothing, even if one of the same name is made (E-17).
     ///
     /// # Errors
     ///
@@ -193,8 +194,8 @@ impl Network {
         Ok(())
     }
 
-    /// Chooses how the subnet's flows to public addresses leave. Flows on another method go on until they end (N-07), those behind an
-    /// address that nobody has any more are ended (N-08).
+    /// Chooses how the subnet's flows to public addresses leave. Flows on another method go on
+    /// until they end (N-07), those behind an address that nobody has any more are ended (N-08).
     ///
     /// Where default outbound access is taken away, declared interfaces keep the platform's address
     /// until they are [deallocated](Self::deallocate), for new flows too if nothing goes before it
@@ -202,8 +203,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, there are no addresses or more than 16, one is not public, lies in a service's prefixes or belongs to
-    /// another owner, or the port range is empty.
+    /// The subnet does not exist, there are no addresses or more than 16, one is not public, lies
+    /// in a service's prefixes or belongs to another owner, or the port range is empty.
     pub fn set_outbound(&mut self, id: SubnetId, outbound: Outbound) -> Result<(), EditError> {
         let subnet = self.subnet(id)?;
         let owner = PublicOwner::Vnet(subnet.vnet);
@@ -253,8 +254,9 @@ impl Network {
         }
     }
 
-    /// Sets after how long TCP flows behind a subnet's NAT gateway idle out, or leaves it to the data plane (the default, N-15). Flows that
-    /// are open keep what they have, as they keep their method when another is attached (N-07); another method takes the setting away.
+    /// Sets after how long TCP flows behind a subnet's NAT gateway idle out, or leaves it to the
+    /// data plane (the default, N-15). Flows that are open keep what they have, as they keep their
+    /// method when another is attached (N-07); another method takes the setting away.
     ///
     /// # Errors
     ///
@@ -281,8 +283,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, the name or the address is taken, the address is outside of the subnet or one of the five that the
-    /// platform keeps there, or too many were made.
+    /// The subnet does not exist, the name or the address is taken, the address is outside of the
+    /// subnet or one of the five that the platform keeps there, or too many were made.
     pub fn add_nic(
         &mut self,
         subnet: SubnetId,
@@ -345,7 +347,8 @@ impl Network {
         Ok(())
     }
 
-    /// Gives an interface a public address of its own (N-11), another one, or takes it away; flows behind the old one are ended.
+    /// Gives an interface a public address of its own (N-11), another one, or takes it away; flows
+    /// behind the old one are ended.
     ///
     /// # Errors
     ///
@@ -369,8 +372,8 @@ impl Network {
         Ok(())
     }
 
-    /// Sets after how long flows behind an interface's own public address idle out, or leaves it to the data plane (the default). Flows
-    /// that are open keep what they have.
+    /// Sets after how long flows behind an interface's own public address idle out, or leaves it to
+    /// the data plane (the default). Flows that are open keep what they have.
     ///
     /// # Errors
     ///
@@ -393,9 +396,10 @@ impl Network {
         Ok(())
     }
 
-    /// Stops and deallocates the machine of an interface: nothing comes from it or reaches it, and its
-    /// flows are lost without a word. It keeps its addresses and its place in a load balancer's pool,
-    /// but not default outbound access that its subnet has lost (N-29). Deallocated, nothing changes.
+    /// Stops and deallocates the machine of an interface: nothing comes from it or reaches it, and
+    /// its flows are lost without a word. It keeps its addresses and its place in a load balancer's
+    /// pool, but not default outbound access that its subnet has lost (N-29). Deallocated, nothing
+    /// changes.
     ///
     /// # Errors
     ///

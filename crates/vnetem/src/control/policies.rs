@@ -69,13 +69,14 @@ impl Network {
         Ok(())
     }
 
-    /// Attaches a policy to the endpoint that a subnet has for a service: from now on the subnet may call over it only what one of its
-    /// policies names (S-45, P-02), anywhere in the world (E-11). Live flows are judged again.
+    /// Attaches a policy to the endpoint that a subnet has for a service: from now on the subnet
+    /// may call over it only what one of its policies names (S-45, P-02), anywhere in the world
+    /// (E-11). Live flows are judged again.
     ///
     /// # Errors
     ///
-    /// One does not exist, the service takes no policies (P-33), the subnet has no such endpoint, the policy is in another region
-    /// than the network, or there are 100 policies already (P-07).
+    /// One does not exist, the service takes no policies (P-33), the subnet has no such endpoint,
+    /// the policy is in another region than the network, or there are 100 policies already (P-07).
     pub fn attach_policy(
         &mut self,
         subnet: SubnetId,
@@ -139,8 +140,9 @@ impl Network {
         Ok(())
     }
 
-    /// Says by which id policies know a resource: the path of a storage account, or of an account that a service of Azure's keeps for
-    /// itself, `/services/Azure/Batch/stpool7` for example (P-03, P-04). No policy names a resource without one.
+    /// Says by which id policies know a resource: the path of a storage account, or of an account
+    /// that a service of Azure's keeps for itself, `/services/Azure/Batch/stpool7` for example
+    /// (P-03, P-04). No policy names a resource without one.
     ///
     /// # Errors
     ///

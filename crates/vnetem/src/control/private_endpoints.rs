@@ -1,4 +1,5 @@
-//! Private endpoints: an address of a subnet that leads to one resource (L-01 to L-09), beside service endpoints for contrast.
+//! Private endpoints: an address of a subnet that leads to one resource (L-01 to L-09), beside
+//! service endpoints for contrast.
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,8 @@ use crate::edge::MAX_PLACES;
 use crate::snapshot::PrivateEndpointView;
 use crate::{EditError, PrivateEndpointId, ResourceId, ServiceId};
 
-/// A private endpoint: packets to its address go to the one resource that it is for, whose firewall does not apply (L-05, F-13).
+/// A private endpoint: packets to its address go to the one resource that it is for, whose firewall
+/// does not apply (L-05, F-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateEndpoint {
     /// Its name, unique among private endpoints.
@@ -24,11 +26,13 @@ pub struct PrivateEndpoint {
     pub resource: ResourceId,
     /// What the owner of the resource says to it.
     pub state: PrivateEndpointState,
-    /// Virtual networks in which the name of the resource means this address (S-50); its own to begin with.
+    /// Virtual networks in which the name of the resource means this address (S-50); its own to
+    /// begin with.
     pub names_in: BTreeSet<VnetId>,
 }
 
-/// What the owner of a resource says to a private endpoint; only an approved one carries traffic (L-07).
+/// What the owner of a resource says to a private endpoint; only an approved one carries traffic
+/// (L-07).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PrivateEndpointState {
     /// Nothing yet.
@@ -45,7 +49,8 @@ pub enum PrivateEndpointState {
 /// What of a subnet holds for its private endpoints too; nothing by default (L-03, L-04).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkPolicies {
-    /// User routes at least as long as the network's range take the place of the endpoints' own routes (L-03).
+    /// User routes at least as long as the network's range take the place of the endpoints' own
+    /// routes (L-03).
     pub routes: bool,
     /// The subnet's security group judges what comes to the endpoints (L-04).
     pub security_groups: bool,
@@ -56,8 +61,9 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The subnet or the resource does not exist, the name or the address is taken, the address is outside of the subnet or one of the
-    /// five that the platform keeps there, or too many were made.
+    /// The subnet or the resource does not exist, the name or the address is taken, the address is
+    /// outside of the subnet or one of the five that the platform keeps there, or too many were
+    /// made.
     pub fn add_private_endpoint(
         &mut self,
         subnet: SubnetId,
@@ -106,7 +112,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says what the owner of the resource says to a private endpoint; flows through one that is not approved any more are ended (L-07).
+    /// Says what the owner of the resource says to a private endpoint; flows through one that is
+    /// not approved any more are ended (L-07).
     ///
     /// # Errors
     ///
@@ -124,7 +131,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets the name of the resource mean the private endpoint in a virtual network, as a zone that is linked to it does, or no more.
+    /// Lets the name of the resource mean the private endpoint in a virtual network, as a zone that
+    /// is linked to it does, or no more.
     ///
     /// # Errors
     ///
@@ -163,8 +171,9 @@ impl Network {
         Ok(())
     }
 
-    /// Says what a virtual network says of user routes that lead to the network itself and cover a private endpoint of it (L-11).
-    /// It decides where the policies of the endpoint's subnet let user routes take the place of its own (L-03).
+    /// Says what a virtual network says of user routes that lead to the network itself and cover a
+    /// private endpoint of it (L-11). It decides where the policies of the endpoint's subnet let
+    /// user routes take the place of its own (L-03).
     ///
     /// # Errors
     ///
@@ -229,8 +238,9 @@ impl Network {
         self.private_endpoints().filter(move |(_, endpoint)| home(endpoint.subnet) == Some(vnet))
     }
 
-    /// Whether a user route takes the place of a private endpoint's own: where the policies of its subnet say so, one that covers it and
-    /// is at least as long as the network's range; so never a default route (L-03).
+    /// Whether a user route takes the place of a private endpoint's own: where the policies of its
+    /// subnet say so, one that covers it and is at least as long as the network's range; so never a
+    /// default route (L-03).
     pub(super) fn is_overridden(&self, endpoint: &PrivateEndpoint, by: &RouteTable) -> bool {
         let vnet = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
         let range = vnet.and_then(|vnet| {
@@ -245,8 +255,8 @@ impl Network {
             && by.routes.keys().chain(tagged).any(overrides)
     }
 
-    /// Whether a user route to the network itself carries to an endpoint. Where user routes take the place of its own, only the
-    /// policy of its network lets it (L-11).
+    /// Whether a user route to the network itself carries to an endpoint. Where user routes take
+    /// the place of its own, only the policy of its network lets it (L-11).
     fn is_reached_by_vnet_routes(&self, endpoint: &PrivateEndpoint) -> bool {
         let home = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
         let is_basic =

@@ -20,8 +20,8 @@ pub struct RolloutState {
 }
 
 impl RolloutState {
-    /// Whether a host of the subnet has the change already, and not what stood before. Which host comes when follows from the seed alone
-    /// (U-13).
+    /// Whether a host of the subnet has the change already, and not what stood before. Which host
+    /// comes when follows from the seed alone (U-13).
     #[must_use]
     pub fn has_reached(&self, subnet: SubnetId, host: Ipv4Addr) -> bool {
         stage(self.seed, subnet, host) < self.reached
@@ -29,7 +29,8 @@ impl RolloutState {
 }
 
 impl Network {
-    /// Makes the hosts of a subnet keep what stood `before` a change of an endpoint, until [`Network::reach`].
+    /// Makes the hosts of a subnet keep what stood `before` a change of an endpoint, until
+    /// [`Network::reach`].
     pub(crate) fn hold_back(
         &mut self,
         id: SubnetId,

@@ -13,9 +13,11 @@ use crate::{EditError, ResourceId, ServiceId};
 /// What a user may do. Edits without permissions are an owner's, who may do everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// Virtual networks that the user may write, which is all that enabling an endpoint takes (S-12).
+    /// Virtual networks that the user may write, which is all that enabling an endpoint takes
+    /// (S-12).
     pub write: BTreeSet<VnetId>,
-    /// Subnets that the user may join by endpoint to a resource, which is what a rule for the subnet takes (S-12).
+    /// Subnets that the user may join by endpoint to a resource, which is what a rule for the
+    /// subnet takes (S-12).
     pub join: BTreeSet<SubnetId>,
 }
 
@@ -23,15 +25,18 @@ pub struct Permissions {
 const MAX_TIES: usize = 200;
 
 impl Network {
-    /// Makes a resource that answers at an address of its service. Several may share one address; the front end, which alone sees the
-    /// name, then asks [`Snapshot::judge`](crate::Snapshot::judge).
+    /// Makes a resource that answers at an address of its service. Several may share one address;
+    /// the front end, which alone sees the name, then asks
+    /// [`Snapshot::judge`](crate::Snapshot::judge).
     ///
-    /// `rules` are those of its kind of service, a [`Firewall`]; a plain [`RuleSet`](crate::RuleSet) is one of no kind that is known.
+    /// `rules` are those of its kind of service, a [`Firewall`]; a plain
+    /// [`RuleSet`](crate::RuleSet) is one of no kind that is known.
     ///
     /// # Errors
     ///
-    /// The service does not exist, the name is taken, the address is none of the service's, or a rule is for a subnet of another
-    /// tenant or, where the service asks for it first, for one without its endpoint (E-14).
+    /// The service does not exist, the name is taken, the address is none of the service's, or a
+    /// rule is for a subnet of another tenant or, where the service asks for it first, for one
+    /// without its endpoint (E-14).
     pub fn add_resource(
         &mut self,
         service: ServiceId,
@@ -42,7 +47,8 @@ impl Network {
         self.add_resource_with(service, name, address, rules, MissingEndpoint::Refuse)
     }
 
-    /// Makes a resource as [`Network::add_resource`], and says what becomes of its rules for subnets without the endpoint.
+    /// Makes a resource as [`Network::add_resource`], and says what becomes of its rules for
+    /// subnets without the endpoint.
     ///
     /// # Errors
     ///
@@ -74,7 +80,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Gives a resource a read-only copy at another address, to which its rules apply alike (E-10), or takes it away.
+    /// Gives a resource a read-only copy at another address, to which its rules apply alike (E-10),
+    /// or takes it away.
     ///
     /// # Errors
     ///
@@ -100,8 +107,9 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, or a rule is for a subnet of another tenant (S-11), ties its network to too many places (S-13), or is
-    /// a new one for a subnet without the endpoint that the service asks for first (E-14).
+    /// It does not exist, or a rule is for a subnet of another tenant (S-11), ties its network to
+    /// too many places (S-13), or is a new one for a subnet without the endpoint that the service
+    /// asks for first (E-14).
     pub fn set_rules(
         &mut self,
         id: ResourceId,
@@ -110,8 +118,9 @@ impl Network {
         self.set_rules_with(id, rules, MissingEndpoint::Refuse)
     }
 
-    /// Replaces the rules as [`Network::set_rules`], and says what becomes of new ones for subnets without the endpoint. A rule
-    /// that names a subnet already is not asked again: it stays when the subnet loses its endpoint, and matches nothing.
+    /// Replaces the rules as [`Network::set_rules`], and says what becomes of new ones for subnets
+    /// without the endpoint. A rule that names a subnet already is not asked again: it stays when
+    /// the subnet loses its endpoint, and matches nothing.
     ///
     /// # Errors
     ///
@@ -142,8 +151,8 @@ impl Network {
         self.replace_resource(id, changed)
     }
 
-    /// Says whether a resource of a service would take a new rule for a subnet as things stand: some services ask for the
-    /// subnet's endpoint first (E-14).
+    /// Says whether a resource of a service would take a new rule for a subnet as things stand:
+    /// some services ask for the subnet's endpoint first (E-14).
     ///
     /// # Errors
     ///
@@ -172,7 +181,8 @@ impl Network {
         })
     }
 
-    /// Replaces the rules of a resource for a user, who needs to be permitted to join each subnet that gets a rule (S-12).
+    /// Replaces the rules of a resource for a user, who needs to be permitted to join each subnet
+    /// that gets a rule (S-12).
     ///
     /// # Errors
     ///
@@ -196,7 +206,8 @@ impl Network {
         self.set_rules(id, rules)
     }
 
-    /// Enables the endpoint of a service on a subnet for a user, who needs no more than to write the virtual network (S-12).
+    /// Enables the endpoint of a service on a subnet for a user, who needs no more than to write
+    /// the virtual network (S-12).
     ///
     /// # Errors
     ///
@@ -237,7 +248,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, or a rule for one of its subnets (S-11) or an endpoint policy on one (P-07) could not stand then.
+    /// It does not exist, or a rule for one of its subnets (S-11) or an endpoint policy on one
+    /// (P-07) could not stand then.
     pub fn place_vnet(&mut self, id: VnetId, placement: Placement) -> Result<(), EditError> {
         let name = self.vnet(id)?.name.clone();
         for resource in self.resources.values() {
@@ -257,7 +269,8 @@ impl Network {
         Ok(())
     }
 
-    /// Removes a resource; its address is then the service's, without rules that the data plane knows.
+    /// Removes a resource; its address is then the service's, without rules that the data plane
+    /// knows.
     ///
     /// # Errors
     ///
@@ -280,8 +293,9 @@ impl Network {
         Ok(())
     }
 
-    /// Rules tie a resource to the networks of the subnets that they name: of the same tenant, unless the service crosses tenants (S-11),
-    /// and of any subscription (S-10), but not of too many at once (S-13).
+    /// Rules tie a resource to the networks of the subnets that they name: of the same tenant,
+    /// unless the service crosses tenants (S-11), and of any subscription (S-10), but not of too
+    /// many at once (S-13).
     fn check_ties(&self, id: Option<ResourceId>, resource: &Resource) -> Result<(), EditError> {
         let vnets: BTreeSet<VnetId> =
             resource.rules.subnets().filter_map(|(subnet, _)| self.home(subnet)).collect();

@@ -1,4 +1,5 @@
-//! Changes that take their time: endpoints reach one host after the other, rules come into force after a while.
+//! Changes that take their time: endpoints reach one host after the other, rules come into force
+//! after a while.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -12,12 +13,14 @@ use crate::{EditError, Endpoint, Network, ResourceId, ServiceId};
 
 /// Makes edits of a [`Network`] as slowly as the platform does.
 ///
-/// While an endpoint is being enabled or disabled, access may succeed or fail from one moment to the next (S-28): each host has the change
-/// after a time of its own, route and identity together, drawn from the seed (U-13). New rules of a resource are asked after a while;
-/// until then the old ones decide (S-29). With times of zero every change is there at once.
+/// While an endpoint is being enabled or disabled, access may succeed or fail from one moment to
+/// the next (S-28): each host has the change after a time of its own, route and identity together,
+/// drawn from the seed (U-13). New rules of a resource are asked after a while; until then the old
+/// ones decide (S-29). With times of zero every change is there at once.
 ///
 /// Like the data plane it asks no clock: [`poll_timeout`](Self::poll_timeout) says when to call
-/// [`handle_timeout`](Self::handle_timeout), after which the network is committed and the snapshot applied as after any edit.
+/// [`handle_timeout`](Self::handle_timeout), after which the network is committed and the snapshot
+/// applied as after any edit.
 ///
 /// ```
 /// use core::time::Duration;
@@ -62,8 +65,8 @@ impl Rollout {
     /// The longest that a change may take: a week.
     pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-    /// Endpoints reach the last host after `endpoints` (up to about 15 minutes, S-28), rules come into force within `rules` (a few
-    /// minutes, S-29).
+    /// Endpoints reach the last host after `endpoints` (up to about 15 minutes, S-28), rules come
+    /// into force within `rules` (a few minutes, S-29).
     ///
     /// # Errors
     ///
@@ -81,12 +84,13 @@ impl Rollout {
         Ok(Self { seed, endpoints, rules, begun: 0, pending: BTreeMap::new() })
     }
 
-    /// Enables an endpoint, replaces it, or with `None` disables it. Where an earlier change of the same endpoint is still on its way, that
-    /// is first done with everywhere.
+    /// Enables an endpoint, replaces it, or with `None` disables it. Where an earlier change of the
+    /// same endpoint is still on its way, that is first done with everywhere.
     ///
     /// # Errors
     ///
-    /// As for [`Network::set_endpoint`] and [`Network::disable_endpoint`]; the network is then as it was.
+    /// As for [`Network::set_endpoint`] and [`Network::disable_endpoint`]; the network is then as
+    /// it was.
     pub fn set_endpoint(
         &mut self,
         now: Time,
@@ -150,7 +154,8 @@ impl Rollout {
         self.pending.keys().next().map(|(due, ..)| *due)
     }
 
-    /// Makes the edits whose time has come; says whether there were any, so that a commit is due. What was removed meanwhile is skipped.
+    /// Makes the edits whose time has come; says whether there were any, so that a commit is due.
+    /// What was removed meanwhile is skipped.
     pub fn handle_timeout(&mut self, now: Time, network: &mut Network) -> bool {
         let mut edited = false;
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 <= now) {

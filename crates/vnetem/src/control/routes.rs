@@ -14,12 +14,14 @@ const MAX_ROUTES: usize = 400;
 const MAX_TAG_ROUTES: usize = 25;
 
 impl Network {
-    /// Sets a user-defined route of the subnet; the one with the same prefix is replaced, its BGP override included.
+    /// Sets a user-defined route of the subnet; the one with the same prefix is replaced, its BGP
+    /// override included.
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, the prefix has host bits, the next hop is a peering, no VPN gateway of the network or an address that
-    /// is no private one, or the table is full.
+    /// The subnet does not exist, the prefix has host bits, the next hop is a peering, no VPN
+    /// gateway of the network or an address that is no private one, or the table is full
+    ///
     pub fn set_route(
         &mut self,
         id: SubnetId,
@@ -55,7 +57,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets a user-defined route beat the BGP routes inside its prefix whatever their length, or no more.
+    /// Lets a user-defined route beat the BGP routes inside its prefix whatever their length, or no
+    /// more.
     ///
     /// # Errors
     ///
@@ -77,13 +80,13 @@ impl Network {
         Ok(())
     }
 
-    /// Sets a user-defined route for all prefixes of a service tag; the one for the same tag is replaced, which is also how a
-    /// new list of the tag's prefixes comes in.
+    /// Sets a user-defined route for all prefixes of a service tag; the one for the same tag
+    /// is replaced, which is also how a new list of the tag's prefixes comes in.
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, a prefix has host bits, the next hop cannot be a user route's, the table is full or has 25
-    /// such routes already.
+    /// The subnet does not exist, a prefix has host bits, the next hop cannot be a user route's
+    /// the table is full or has 25 such routes already.
     pub fn set_tag_route(
         &mut self,
         id: SubnetId,
@@ -121,7 +124,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets the routes that gateways learn by BGP into the subnet's table (the default), or keeps them out.
+    /// Lets the routes that gateways learn by BGP into the subnet's table (the default), or keeps
+    /// them out.
     ///
     /// # Errors
     ///
@@ -132,8 +136,8 @@ impl Network {
         Ok(())
     }
 
-    /// Chooses the ranges to which every table has a system route to None; the default is the four of R-01. Route dumps of 2021 show two
-    /// more, 25.33.80.0/20 and 25.41.3.0/25 (C-15).
+    /// Chooses the ranges to which every table has a system route to None; the default is the four
+    /// of R-01. Route dumps of 2021 show two more, 25.33.80.0/20 and 25.41.3.0/25 (C-15).
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@ use super::{Network, Subnet, check};
 use crate::snapshot::guard::{Guard, Guards};
 use crate::{EditError, NicId, SecurityGroupId, Snapshot};
 
-/// Security groups, what they guard, and what service tags and application security groups stand for.
+/// Security groups, what they guard, and what service tags and application security groups stand
+/// for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Security {
     groups: BTreeMap<SecurityGroupId, Named>,
@@ -31,7 +32,8 @@ struct Named {
 impl Network {
     /// Makes a security group; it guards nothing until it is given to a subnet or an interface.
     ///
-    /// Names of services are tags that stand for the prefixes of the service, kept current with them (S-44).
+    /// Names of services are tags that stand for the prefixes of the service, kept current with
+    /// them (S-44).
     ///
     /// # Errors
     ///
@@ -52,7 +54,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Replaces the rules of a group as a whole (P-19). Live flows go on; new ones meet the new rules (P-13, C-11).
+    /// Replaces the rules of a group as a whole (P-19). Live flows go on; new ones meet the new
+    /// rules (P-13, C-11).
     ///
     /// # Errors
     ///
@@ -91,7 +94,8 @@ impl Network {
         Err(EditError::InUse { name, by })
     }
 
-    /// Lets a group guard a subnet, in place of the one that does; `None` for no group. Live flows go on (P-13).
+    /// Lets a group guard a subnet, in place of the one that does; `None` for no group. Live flows
+    /// go on (P-13).
     ///
     /// # Errors
     ///
@@ -113,8 +117,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets a group guard an interface besides that of its subnet, in place of the one that does; `None` for no group. Live flows go on
-    /// (P-13).
+    /// Lets a group guard an interface besides that of its subnet, in place of the one that does;
+    /// `None` for no group. Live flows go on (P-13).
     ///
     /// # Errors
     ///
@@ -136,8 +140,9 @@ impl Network {
         Ok(())
     }
 
-    /// Says what a name in security rules stands for, in place of what it did: the prefixes of a service tag, or the members of an
-    /// application security group. Names compare without regard to case; every group that uses the name follows (S-44).
+    /// Says what a name in security rules stands for, in place of what it did: the prefixes of a
+    /// service tag, or the members of an application security group. Names compare without regard
+    /// to case; every group that uses the name follows (S-44).
     ///
     /// # Errors
     ///
@@ -202,7 +207,8 @@ impl Network {
         self.security.groups.get(&id).ok_or_else(unknown)
     }
 
-    /// What names stand for everywhere: services by their prefixes, then what was said of other names, which goes first.
+    /// What names stand for everywhere: services by their prefixes, then what was said of other
+    /// names, which goes first.
     fn meanings(&self) -> Tags {
         let mut tags = Tags::default();
         for (_, service) in self.services() {
@@ -217,8 +223,9 @@ impl Network {
 
 /// From intent to what the data plane reads.
 impl Network {
-    /// Groups compiled for what they guard: anew where something that they are made of has changed, and shared where they are equal.
-    /// Nothing is touched, since an edit of a group leaves live flows alone (P-13).
+    /// Groups compiled for what they guard: anew where something that they are made of has changed,
+    /// and shared where they are equal. Nothing is touched, since an edit of a group leaves live
+    /// flows alone (P-13).
     pub(super) fn compile_guards(&self, old: &Snapshot) -> Arc<Guards> {
         let security = &self.security;
         let everything = self.dirty.services || self.dirty.tags;
@@ -309,8 +316,8 @@ impl Compiler<'_> {
 }
 
 impl Network {
-    /// What a subnet's routes add to `VirtualNetwork` (P-14): user routes by prefix and by tag, and what its gateways learn, since a default
-    /// route from a site is no range of the network's.
+    /// What a subnet's routes add to `VirtualNetwork` (P-14): user routes by prefix and by tag, and
+    /// what its gateways learn, since a default route from a site is no range of the network's.
     fn routes_for_tags(&self, subnet: &Subnet) -> Vec<Ipv4Net> {
         let table = &subnet.table;
         let user = table.routes.keys().chain(table.tags.values().flat_map(|route| &route.prefixes));
@@ -319,7 +326,8 @@ impl Network {
         user.chain(learned.flat_map(|connection| &connection.announced)).copied().collect()
     }
 
-    /// What `VirtualNetwork` stands for, seen from a subnet: the network, its peers, the sites behind its gateways, and such routes.
+    /// What `VirtualNetwork` stands for, seen from a subnet: the network, its peers, the sites
+    /// behind its gateways, and such routes.
     fn space(&self, vnet: VnetId, routes: &[Ipv4Net]) -> NetworkSpace {
         let own = self.vnets.get(&vnet);
         let peers = own.into_iter().flat_map(|own| &own.peers);
@@ -344,7 +352,8 @@ mod tests {
 
     use super::*;
 
-    /// Equal groups are one, between subnets of a network and from one generation to the next, and nothing else is.
+    /// Equal groups are one, between subnets of a network and from one generation to the next, and
+    /// nothing else is.
     #[test]
     fn compiled_groups_are_shared_where_they_are_equal() {
         let mut network = Network::new();

@@ -14,7 +14,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The name is taken, there are [`MAX_SERVICES`] already, or a prefix has host bits or overlaps one of a service (U-17).
+    /// The name is taken, there are [`MAX_SERVICES`] already, or a prefix has host bits or overlaps
+    /// one of a service (U-17).
     pub fn add_service(
         &mut self,
         name: &str,
@@ -43,7 +44,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Gives a service a further name under which its endpoint can be enabled, as Storage has two (S-32, E-07).
+    /// Gives a service a further name under which its endpoint can be enabled, as Storage has two
+    /// (S-32, E-07).
     ///
     /// # Errors
     ///
@@ -59,9 +61,10 @@ impl Network {
         Ok(())
     }
 
-    /// Says whether networks of a prefix's own region reach a service by their private sources without an endpoint. The
-    /// service then sees the private address and no identity, so that no rule matches (F-07, F-09). The catalogue of
-    /// Azure's services turns it on for Storage, where it is documented; a service of your own has it off (C-03).
+    /// Says whether networks of a prefix's own region reach a service by their private sources
+    /// without an endpoint. The service then sees the private address and no identity, so that no
+    /// rule matches (F-07, F-09). The catalogue of Azure's services turns it on for Storage, where
+    /// it is documented; a service of your own has it off (C-03).
     ///
     /// # Errors
     ///
@@ -75,7 +78,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says what a service asks of a subnet before it takes a rule for it (E-14). Rules that stand are not asked again.
+    /// Says what a service asks of a subnet before it takes a rule for it (E-14). Rules that stand
+    /// are not asked again.
     ///
     /// # Errors
     ///
@@ -92,8 +96,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says whether endpoint policies can be attached to the endpoints of a service: to those of Storage they can, and to no
-    /// others of Azure (P-33).
+    /// Says whether endpoint policies can be attached to the endpoints of a service: to those of
+    /// Storage they can, and to no others of Azure (P-33).
     ///
     /// # Errors
     ///
@@ -114,7 +118,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// It does not exist, a prefix has host bits or overlaps one of another service, or a resource would be left outside.
+    /// It does not exist, a prefix has host bits or overlaps one of another service, or a resource
+    /// would be left outside.
     pub fn set_service_prefixes(
         &mut self,
         id: ServiceId,
@@ -137,7 +142,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says in which region prefixes of a service lie (its regional tags); replaces what was said before.
+    /// Says in which region prefixes of a service lie (its regional tags); replaces what was said
+    /// before.
     ///
     /// # Errors
     ///
@@ -158,13 +164,15 @@ impl Network {
     }
 }
 
-/// A region's name without what differs between spellings of one: `West Europe`, `WestEurope` and `westeurope` are the same.
+/// A region's name without what differs between spellings of one: `West Europe`, `WestEurope` and
+/// `westeurope` are the same.
 pub(super) fn region_key(name: &str) -> String {
     name.split_whitespace().flat_map(str::chars).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 impl Service {
-    /// Whether an endpoint of this scope would catch no address of the service at all: all lie in regions, and in others (C-06).
+    /// Whether an endpoint of this scope would catch no address of the service at all: all lie in
+    /// regions, and in others (C-06).
     pub(super) fn is_outside(&self, scope: &BTreeSet<String>) -> bool {
         let scope: BTreeSet<String> = scope.iter().map(|name| region_key(name)).collect();
         let region_at = |address: Ipv4Addr| {

@@ -10,11 +10,13 @@ use super::{Circuit, Connection, Network, Peering, Site};
 use crate::{EditError, NextHop};
 
 impl Network {
-    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if that is empty (S-36).
+    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if that is
+    /// empty (S-36).
     ///
     /// # Errors
     ///
-    /// The name is taken, ranges are missing or overlap, an address of `nat` is not free and public, or too many places were made.
+    /// The name is taken, ranges are missing or overlap, an address of `nat` is not free and
+    /// public, or too many places were made.
     pub fn add_site(
         &mut self,
         name: &str,
@@ -54,8 +56,8 @@ impl Network {
         Ok(())
     }
 
-    /// Connects a site to a virtual network through its VPN gateway; the site announces `prefixes` by BGP. Connecting again replaces
-    /// what was there.
+    /// Connects a site to a virtual network through its VPN gateway; the site announces `prefixes`
+    /// by BGP. Connecting again replaces what was there.
     ///
     /// # Errors
     ///
@@ -69,11 +71,13 @@ impl Network {
         self.connect_by(vnet, site, Circuit::Vpn, prefixes)
     }
 
-    /// Connects a site to a virtual network through an ExpressRoute gateway, to which no user route may lead.
+    /// Connects a site to a virtual network through an ExpressRoute gateway, to which no user route
+    /// may lead.
     ///
     /// # Errors
     ///
-    /// One does not exist, a prefix has host bits, or a user route leads to the VPN connection that this would replace.
+    /// One does not exist, a prefix has host bits, or a user route leads to the VPN connection that
+    /// this would replace.
     pub fn connect_express_route(
         &mut self,
         vnet: VnetId,

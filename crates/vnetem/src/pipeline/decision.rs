@@ -47,7 +47,8 @@ pub(crate) enum Decision {
     Late(FlowId, Side),
     /// It opens a flow.
     Open(Opening<CachedDecision>),
-    /// It comes round again to an appliance that has it in a flow already, and goes on there without one.
+    /// It comes round again to an appliance that has it in a flow already, and goes on there
+    /// without one.
     ForwardUntracked(EdgeCode),
     /// It is an ICMP error about a packet of a live flow.
     Error(Hit, Quote),
@@ -72,8 +73,8 @@ pub(crate) struct Hit {
     pub(crate) side: Side,
 }
 
-/// How the two halves of an ICMP error from a side of a flow are rewritten: the outer packet like any of that side, the quoted one, which
-/// travelled the other way, at its other end (T-22, T-23).
+/// How the two halves of an ICMP error from a side of a flow are rewritten: the outer packet like
+/// any of that side, the quoted one, which travelled the other way, at its other end (T-22, T-23).
 pub(crate) fn rewrite_error(flow: &Flow<CachedDecision>, side: Side) -> (Rewrite, Rewrite) {
     if !flow.is_translated() {
         return (Rewrite::default(), Rewrite::default());

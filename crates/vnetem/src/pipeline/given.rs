@@ -8,8 +8,9 @@ use crate::pipeline::decision::{CachedDecision, Decision};
 use crate::pipeline::trace::{Note, Step};
 
 impl Pipeline<'_> {
-    /// Notes why the flow of a decision goes where it goes. Its packets take the cached decision and ask
-    /// nothing of this; as long as no change touched the flow, asking again gives the same answer.
+    /// Notes why the flow of a decision goes where it goes. Its packets take the cached decision
+    /// and ask nothing of this; as long as no change touched the flow, asking again gives the same
+    /// answer.
     pub(crate) fn note_given(self, decision: &Decision, note: &mut impl Note) {
         let (Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _)) = decision
         else {

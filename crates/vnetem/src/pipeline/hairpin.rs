@@ -1,7 +1,9 @@
-//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7): what a host sends to the public address of its own pool turns round at the
-//! translator, and comes in again as from the internet. So it goes by two flows, one after the other: that of its sender, under whose public
-//! address its receiver sees it, and that of its receiver. What lets it in is asked as of any packet from outside; the first flow stands
-//! whatever the answer, as that of a packet whose receiver refuses it (RFC 5128 3.3: so two hosts open the way for each other).
+//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7): what a host sends to the public
+//! address of its own pool turns round at the translator, and comes in again as from the internet.
+//! So it goes by two flows, one after the other: that of its sender, under whose public address its
+//! receiver sees it, and that of its receiver. What lets it in is asked as of any packet from
+//! outside; the first flow stands whatever the answer, as that of a packet whose receiver refuses
+//! it (RFC 5128 3.3: so two hosts open the way for each other).
 
 use vnetem_nat::{Flow, Side, Zone};
 use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
@@ -19,7 +21,8 @@ impl<'a> Pipeline<'a> {
         self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
     }
 
-    /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is told of a refusal.
+    /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is
+    /// told of a refusal.
     pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
         let (entry, tuple) = (hairpinned(), headers.tuple());
         let decision = match headers.fragment {
@@ -39,8 +42,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// How an ICMP error about a packet of a flow is rewritten, outside and in its quote, and how it leaves; `None` if it turns round and its
-    /// receiver knows nothing of it.
+    /// How an ICMP error about a packet of a flow is rewritten, outside and in its quote, and how
+    /// it leaves; `None` if it turns round and its receiver knows nothing of it.
     pub(crate) fn error_of(
         self,
         hit: Hit,

@@ -1,5 +1,5 @@
-//! What comes from the internet without a flow: to an interface's own public address (N-11, S-19), or to the port of a mapping that lets it
-//! in (T-03).
+//! What comes from the internet without a flow: to an interface's own public address (N-11, S-19),
+//! or to the port of a mapping that lets it in (T-03).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -27,7 +27,8 @@ pub(crate) struct Target {
 }
 
 impl Pipeline<'_> {
-    /// A packet without a flow to the public address of an interface: one to one to its private address.
+    /// A packet without a flow to the public address of an interface: one to one to its private
+    /// address.
     pub(crate) fn decide_inbound(
         self,
         entry: Entry<'_>,
@@ -101,7 +102,8 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Where a packet to the public port of an inside socket goes (T-03): to that, as long as the socket would have the port today.
+    /// Where a packet to the public port of an inside socket goes (T-03): to that, as long as the
+    /// socket would have the port today.
     pub(crate) fn mapped(self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
         let Inbound { internal, zone, mapping_policy } = *inbound;
         let entry = self.entry_of(EdgeCode::of_zone(zone), *internal.ip())?;
@@ -128,7 +130,8 @@ impl Pipeline<'_> {
             own.carries(private.protocol, false).then_some(own)
         };
         let outbound = match self.path(entry, &private, false, &mut ()) {
-            // A flow that is open goes on when the address of its far end becomes ours, as one from inside does (N-07).
+            // A flow that is open goes on when the address of its far end becomes ours, as one from
+            // inside does (N-07).
             Ok(Path { outbound: Some(Err(DropReason::Hairpin)), .. }) if open => {
                 self.outbound(entry, subnet)?
             }
@@ -140,7 +143,8 @@ impl Pipeline<'_> {
         has.then_some((entry.code, revalidation_key(subnet.id.0, service), outbound.rules.timers))
     }
 
-    /// Whether a flow that the internet opened would be the same today: it ends with its public address (N-08).
+    /// Whether a flow that the internet opened would be the same today: it ends with its public
+    /// address (N-08).
     pub(crate) fn judge_inbound(
         self,
         flow: &Flow<CachedDecision>,

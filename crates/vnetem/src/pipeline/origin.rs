@@ -74,7 +74,8 @@ impl<'a> Pipeline<'a> {
             Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            // An undeclared host cannot have the address of a private endpoint, nor one that the platform keeps.
+            // An undeclared host cannot have the address of a private endpoint, nor one that the
+            // platform keeps.
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
                 if is_reserved(subnet.prefix, source) {
@@ -96,8 +97,9 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// The part of [`identify`](Self::identify) that every packet needs. The rest is about the source alone: for a packet of a flow whose
-    /// end is at this edge it was asked when the flow was judged.
+    /// The part of [`identify`](Self::identify) that every packet needs. The rest is about the
+    /// source alone: for a packet of a flow whose end is at this edge it was asked when the flow
+    /// was judged.
     #[inline(always)]
     pub(crate) fn enter(
         self,
@@ -238,7 +240,8 @@ impl<'a> Pipeline<'a> {
         self.snapshot.identity(far, address)
     }
 
-    /// Where a host of a virtual network is: its declared interface or private endpoint, else its subnet.
+    /// Where a host of a virtual network is: its declared interface or private endpoint, else its
+    /// subnet.
     pub(crate) fn host(self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
         let view = self.snapshot.vnets.get(&vnet)?;
         if let Some(nic) = view.nic(address) {
@@ -251,8 +254,8 @@ impl<'a> Pipeline<'a> {
         (!is_reserved(prefix, address)).then_some(EdgeCode::subnet(subnet))
     }
 
-    /// The zone of an edge. An interface that forwards has its own, since what it emits for others is judged afresh; any other
-    /// shares that of its subnet.
+    /// The zone of an edge. An interface that forwards has its own, since what it emits for others
+    /// is judged afresh; any other shares that of its subnet.
     #[inline(always)]
     pub(crate) fn zone(self, code: EdgeCode) -> Zone {
         match code.place() {
@@ -264,7 +267,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Whether an interface sends under an address that is not its own, which only one that forwards may.
+    /// Whether an interface sends under an address that is not its own, which only one that
+    /// forwards may.
     pub(crate) fn is_foreign(self, entry: Entry<'_>, source: Ipv4Addr) -> bool {
         self.own_address(entry).is_some_and(|own| own != source)
     }

@@ -1,4 +1,5 @@
-//! Under which public source a flow leaves: the methods in their order, what each carries, and which port it gives.
+//! Under which public source a flow leaves: the methods in their order, what each carries, and
+//! which port it gives.
 
 use core::net::SocketAddrV4;
 
@@ -12,7 +13,8 @@ use crate::pipeline::origin::{Entry, Origin};
 use crate::pipeline::path::Path;
 use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
 
-/// One port for an inside socket towards all remotes, at which it is reached by those alone that it called.
+/// One port for an inside socket towards all remotes, at which it is reached by those alone that it
+/// called.
 const CONE: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
 
 impl Method {
@@ -36,9 +38,9 @@ impl Method {
 }
 
 impl<'a> Pipeline<'a> {
-    /// N-01, C-07: a NAT gateway, else the interface's own address, else the load balancer's rule, else the platform's default, which a
-    /// machine keeps that had it (N-29). A plain
-    /// pool stands where a NAT gateway would.
+    /// N-01, C-07: a NAT gateway, else the interface's own address, else the load balancer's rule,
+    /// else the platform's default, which a machine keeps that had it (N-29). A plain pool stands
+    /// where a NAT gateway would.
     pub(crate) fn outbound(
         self,
         entry: Entry<'a>,
@@ -113,8 +115,9 @@ impl<'a> Pipeline<'a> {
         Err(why)
     }
 
-    /// Whether a live flow of this opener may go on behind a public source: its method need not be the one that a new flow would take
-    /// (N-07), but must still have the address, and the port where ports are given out (N-08).
+    /// Whether a live flow of this opener may go on behind a public source: its method need not be
+    /// the one that a new flow would take (N-07), but must still have the address, and the port
+    /// where ports are given out (N-08).
     pub(crate) fn may_keep(self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
         self.method_behind(entry, external).is_some()
     }
@@ -135,7 +138,8 @@ impl<'a> Pipeline<'a> {
         method.is_none_or(|method| method == Method::Pool || method.carries(flow.protocol, true))
     }
 
-    /// The largest segment that SYNs of a flow may announce, by the rules of the pool that it is behind (T-36).
+    /// The largest segment that SYNs of a flow may announce, by the rules of the pool that it is
+    /// behind (T-36).
     pub(crate) fn segment_size(self, flow: &Flow<CachedDecision>) -> Option<u16> {
         let entry = self.entry_of(self.edge_of(flow, Side::Internal), *flow.internal.ip())?;
         let Origin::Subnet(subnet) = entry.origin else { return None };

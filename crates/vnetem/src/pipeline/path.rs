@@ -23,8 +23,8 @@ use crate::{
 pub(crate) struct Path<'a> {
     pub(crate) far: EdgeCode,
     pub(crate) zone: Zone,
-    /// The method that gives it a public source, or why none does; `None` where the source is preserved. A live flow needs none any
-    /// more (N-07).
+    /// The method that gives it a public source, or why none does; `None` where the source is
+    /// preserved. A live flow needs none any more (N-07).
     pub(crate) outbound: Option<Result<&'a OutboundView, DropReason>>,
     pub(crate) service: Option<ServiceId>,
 }
@@ -79,7 +79,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// S-36, S-38: to services by the peering of the site's circuit if there is one, else by the site's own translation.
+    /// S-36, S-38: to services by the peering of the site's circuit if there is one, else by the
+    /// site's own translation.
     fn path_from_site(
         self,
         site: &'a SiteView,
@@ -136,7 +137,8 @@ impl<'a> Pipeline<'a> {
                 self.path_to_host(vnet, destination, DropReason::NoSuchHost)
             }
             NextHop::VirtualAppliance(appliance) => {
-                // Reached directly, in the network or a peered one, whatever user routes say of its address.
+                // Reached directly, in the network or a peered one, whatever user routes say of its
+                // address.
                 let view = self.snapshot.vnets.get(&subnet.vnet);
                 let peers = view.map_or(&[][..], |view| &view.peers);
                 let peer = peers.iter().find(|peer| self.host(**peer, appliance).is_some());
@@ -170,12 +172,14 @@ impl<'a> Pipeline<'a> {
                 )
             }
         };
-        // The cell names the service of the destination whatever the route, so that a toggle finds the flow.
+        // The cell names the service of the destination whatever the route, so that a toggle finds
+        // the flow.
         path.map(|path| Path { service, ..path })
     }
 
-    /// What the regions of network and destination decide, where it is known whether the service lets its own region in by private
-    /// sources (C-03); `None` where they decide nothing. As over an endpoint, that is for TCP.
+    /// What the regions of network and destination decide, where it is known whether the service
+    /// lets its own region in by private sources (C-03); `None` where they decide nothing. As over
+    /// an endpoint, that is for TCP.
     fn region_choice(
         self,
         subnet: &SubnetView,
@@ -198,7 +202,8 @@ impl<'a> Pipeline<'a> {
         Some((service, choice))
     }
 
-    /// Whether a route to the network itself carries to an address: a user's may not carry to a private endpoint (L-11).
+    /// Whether a route to the network itself carries to an address: a user's may not carry to a
+    /// private endpoint (L-11).
     fn reaches(self, vnet: VnetId, to: Ipv4Addr, route: Route, note: &mut impl Note) -> bool {
         if route.source != RouteSource::User || self.snapshot.private.is_empty() {
             return true;
@@ -250,7 +255,8 @@ impl<'a> Pipeline<'a> {
         if AddressClass::of(destination) != AddressClass::Public {
             return Err(DropReason::NoRoute);
         }
-        // Judged with the method, so that a flow which is open when the address becomes ours goes on (N-07).
+        // Judged with the method, so that a flow which is open when the address becomes ours goes
+        // on (N-07).
         let is_ours = self.snapshot.is_ours(destination);
         let turns =
             is_ours && outbound.is_some_and(|own| own.rules.hairpin && own.is_at(destination));
@@ -270,7 +276,8 @@ impl<'a> Pipeline<'a> {
         Ok(Path { far, zone: Zone::PUBLIC, outbound: Some(outbound), service })
     }
 
-    /// What the rules of the resource at the far side say to the source that it will see (step 8 of the life of a packet).
+    /// What the rules of the resource at the far side say to the source that it will see (step 8 of
+    /// the life of a packet).
     pub(crate) fn authorise(
         self,
         entry: Entry<'_>,

@@ -1,5 +1,6 @@
-//! Security groups on the way of a packet that opens a flow (step 4 of its life, U-08): the sender's before anything is translated, the
-//! receiver's once it is known who that is. Replies and later packets belong to the flow and are not judged (P-11, P-28).
+//! Security groups on the way of a packet that opens a flow (step 4 of its life, U-08): the
+//! sender's before anything is translated, the receiver's once it is known who that is. Replies and
+//! later packets belong to the flow and are not judged (P-11, P-28).
 
 use vnetem_authz::{Action, Decider, RuleDirection};
 use vnetem_packet::FiveTuple;
@@ -11,7 +12,8 @@ use crate::edge::{EdgeCode, Place};
 use crate::snapshot::guard::Guard;
 
 impl Pipeline<'_> {
-    /// Whether the groups of the interface and of its subnet, in this order, let a packet out (P-10, P-31).
+    /// Whether the groups of the interface and of its subnet, in this order, let a packet out
+    /// (P-10, P-31).
     pub(crate) fn may_leave(
         self,
         from: EdgeCode,
@@ -22,8 +24,9 @@ impl Pipeline<'_> {
         judge([nic, subnet], RuleDirection::Outbound, tuple, note)
     }
 
-    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in (P-10, P-31). An appliance's see what it is to
-    /// send on as it is, so that traffic in transit to the internet needs a rule there.
+    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in
+    /// (P-10, P-31). An appliance's see what it is to send on as it is, so that traffic in transit
+    /// to the internet needs a rule there.
     pub(crate) fn may_arrive(
         self,
         to: EdgeCode,

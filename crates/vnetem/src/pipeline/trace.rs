@@ -1,4 +1,5 @@
-//! One packet, explained by the very code that forwards it. `Step` is typed; text exists only in `Display`.
+//! One packet, explained by the very code that forwards it. `Step` is typed; text exists only in
+//! `Display`.
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -25,7 +26,8 @@ pub struct Trace {
     pub headers: Result<Headers, Malformed>,
     /// What was decided, in order.
     pub steps: Vec<Step>,
-    /// The reasons that the packet's live flow was given when it was judged last; its packets do not ask again.
+    /// The reasons that the packet's live flow was given when it was judged last; its packets do
+    /// not ask again.
     pub given: Vec<Step>,
     /// The final word.
     pub verdict: Verdict,
@@ -44,7 +46,8 @@ pub enum Step {
         direction: RuleDirection,
         /// Whether it passes.
         action: Action,
-        /// The number of the rule that decided, default rules included; `None` for the platform's own services (P-15).
+        /// The number of the rule that decided, default rules included; `None` for the platform's
+        /// own services (P-15).
         rule: Option<u16>,
     },
     /// The route that was taken, and the subnet's own route if the endpoint was preferred to it.
@@ -60,7 +63,8 @@ pub enum Step {
         /// Where the question came from.
         question: Edge,
     },
-    /// An endpoint that the subnet has for the service of the destination, and that does not take the packet.
+    /// An endpoint that the subnet has for the service of the destination, and that does not take
+    /// the packet.
     PassedOver {
         /// The subnet.
         subnet: SubnetId,
@@ -80,14 +84,16 @@ pub enum Step {
         /// The policy; the other one chooses the other.
         policy: TiePolicy,
     },
-    /// A user route to the network itself stands in the place of a private endpoint's own route (L-11).
+    /// A user route to the network itself stands in the place of a private endpoint's own route
+    /// (L-11).
     PrivateRoute {
         /// The private endpoint.
         endpoint: PrivateEndpointId,
         /// Whether the route carries to it.
         carries: bool,
     },
-    /// Whether a service sees the caller's private source without an endpoint hangs on the regions of both (C-03).
+    /// Whether a service sees the caller's private source without an endpoint hangs on the regions
+    /// of both (C-03).
     Region {
         /// The subnet of the caller.
         subnet: SubnetId,
@@ -103,7 +109,8 @@ pub enum Step {
         /// What the service learns of the caller, if the flow goes over an endpoint.
         identity: Option<Identity>,
     },
-    /// The endpoint policies of the subnet refuse an address at which no resource is declared: they name it nowhere (S-45).
+    /// The endpoint policies of the subnet refuse an address at which no resource is declared: they
+    /// name it nowhere (S-45).
     Undeclared {
         /// The address.
         destination: Ipv4Addr,
@@ -119,8 +126,9 @@ pub enum Step {
     },
 }
 
-/// What the regions of a network and of a service's address say of the path between them; each with whether the path inside one
-/// region is on, which it is for Storage unless it is switched off (C-03).
+/// What the regions of a network and of a service's address say of the path between them; each with
+/// whether the path inside one region is on, which it is for Storage unless it is switched off
+/// (C-03).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RegionChoice {
     /// They are one. With the path on the service sees the private source and no identity.

@@ -78,7 +78,8 @@ impl DataPlane {
         {
             let code = self.pipeline().edge_of(flow, side);
             let notified = match self.closing {
-                // What turns round has its other end behind another flow, which is closed with this one.
+                // What turns round has its other end behind another flow, which is closed with this
+                // one.
                 _ if code == EdgeCode::HAIRPIN => false,
                 CloseMode::Both => true,
                 CloseMode::Opener => side == flow.initiator,
@@ -121,7 +122,8 @@ impl DataPlane {
     }
 }
 
-/// N-23: an established connection that idled out behind a load balancer whose rule says so is reset at both ends.
+/// N-23: an established connection that idled out behind a load balancer whose rule says so is
+/// reset at both ends.
 pub(super) fn notify_idle_end(
     ended: &Ended<CachedDecision>,
     snapshot: &Snapshot,

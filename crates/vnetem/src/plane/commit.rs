@@ -232,7 +232,8 @@ impl DataPlane {
         Disposition::Forward(self.pipeline().forward(&FlowEnds::of(flow), hit.side))
     }
 
-    /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
+    /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows
+    /// (T-36).
     #[inline]
     pub(super) fn clamp(&self, flow: &Flow<CachedDecision>, packet: &mut [u8], headers: &Headers) {
         if self.snapshot.clamps

@@ -30,7 +30,8 @@ pub struct Counters {
     pub transmitted: TrafficCount,
     /// Received packets that policy refused.
     pub denied: TrafficCount,
-    /// Received packets that the network could not carry, and generated ones that found the queue full.
+    /// Received packets that the network could not carry, and generated ones that found the queue
+    /// full.
     pub dropped: TrafficCount,
     /// Generated packets that found the queue full (INV-untaken-output-bounded); they are among
     /// `generated` and `dropped`.

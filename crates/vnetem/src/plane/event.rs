@@ -28,8 +28,8 @@ pub struct Event {
 pub enum EventKind {
     /// It was opened.
     Opened,
-    /// A change of the configuration closed it. A connection that is not over then stays for a while as
-    /// a tombstone; its end is one more event, as that of every flow.
+    /// A change of the configuration closed it. A connection that is not over then stays for a
+    /// while as a tombstone; its end is one more event, as that of every flow.
     Closed(Cause),
     /// It is gone: the last event of every flow that was opened.
     Ended(Cause),

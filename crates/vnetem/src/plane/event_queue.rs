@@ -1,4 +1,5 @@
-//! What happened to flows and translations, until the caller takes it. Nothing allocates after it is made.
+//! What happened to flows and translations, until the caller takes it. Nothing allocates after it
+//! is made.
 
 use core::net::SocketAddrV4;
 use std::collections::VecDeque;
@@ -9,7 +10,8 @@ use vnetem_packet::{FiveTuple, Protocol};
 use crate::pipeline::decision::CachedDecision;
 use crate::{Counters, Event, EventKind, Settings};
 
-/// Something that happened to a translation: the events of RFC 8158 that concern this translator (T-37; RFC 6888 REQ-12).
+/// Something that happened to a translation: the events of RFC 8158 that concern this translator
+/// (T-37; RFC 6888 REQ-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TranslationEvent {
     /// When.

@@ -63,8 +63,8 @@ impl DataPlane {
         Disposition::Forward(Forward { to, ..pipeline.forward(&FlowEnds::of(flow), side) })
     }
 
-    /// What `turn` would say, without doing anything, of a packet that `first` says how leaves; `hairpinned` is what it bears by then, and
-    /// `opening` the flow that it opens.
+    /// What `turn` would say, without doing anything, of a packet that `first` says how leaves;
+    /// `hairpinned` is what it bears by then, and `opening` the flow that it opens.
     pub(super) fn foresee_turned(
         &self,
         now: Time,
@@ -96,7 +96,8 @@ impl DataPlane {
         Disposition::Forward(Forward { to, ..first })
     }
 
-    /// The other of the two flows that a packet from the inside of this one goes by, if it turns round and that is live.
+    /// The other of the two flows that a packet from the inside of this one goes by, if it turns
+    /// round and that is live.
     #[inline(always)] // hardly any flow has another half
     pub(super) fn other_half(&self, flow: &Flow<CachedDecision>) -> Option<FlowId> {
         match self.pipeline().turns_round(flow, Side::Internal) {

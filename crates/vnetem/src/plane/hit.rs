@@ -1,5 +1,6 @@
-//! The hit path: a packet of a live flow, from bytes to verdict, alone or many together. Whatever is not a plain hit takes the long way
-//! (`decide`, `commit`), which knows hits too and comes to the same.
+//! The hit path: a packet of a live flow, from bytes to verdict, alone or many together. Whatever
+//! is not a plain hit takes the long way (`decide`, `commit`), which knows hits too and comes to
+//! the same.
 
 use core::net::Ipv4Addr;
 
@@ -23,11 +24,13 @@ pub struct BatchPacket<'a> {
     pub verdict: Option<Verdict>,
 }
 
-/// How many packets go step by step together. More than the processor can wait for at once brings nothing.
+/// How many packets go step by step together. More than the processor can wait for at once brings
+/// nothing.
 const STAGE: usize = 32;
 
 impl DataPlane {
-    /// Takes a packet that enters by `edge`: rewrites it in place if it is forwarded, leaves it as it is otherwise.
+    /// Takes a packet that enters by `edge`: rewrites it in place if it is forwarded, leaves it as
+    /// it is otherwise.
     ///
     /// Bytes behind the packet's own total length are not looked at, not changed, and no part of
     /// what is delivered (INV-trailer-ignored): the caller sends [`Headers::total_length`] bytes,
@@ -48,11 +51,13 @@ impl DataPlane {
         }
     }
 
-    /// [`process`](Self::process) for many packets in their order: the same verdicts and the same bytes, several times sooner when there
-    /// are more flows than the caches hold. Batches of 32 and more gain all there is to gain.
+    /// [`process`](Self::process) for many packets in their order: the same verdicts and the same
+    /// bytes, several times sooner when there are more flows than the caches hold. Batches of 32
+    /// and more gain all there is to gain.
     ///
-    /// Packets of a batch go step by step together: all are parsed, all looked up in the index, all flows fetched; so the processor
-    /// waits for memory once and not for each. Then one after the other is decided and rewritten.
+    /// Packets of a batch go step by step together: all are parsed, all looked up in the index, all
+    /// flows fetched; so the processor waits for memory once and not for each. Then one after the
+    /// other is decided and rewritten.
     pub fn process_batch(&mut self, now: Time, slots: &mut [BatchPacket<'_>]) {
         for slots in slots.chunks_mut(STAGE) {
             let mut lookups = [Lookup::default(); STAGE];
@@ -130,8 +135,8 @@ impl DataPlane {
         }
     }
 
-    /// The verdict on a packet that leaves by an edge without a gate. A call of its own, since an edge that may come from either way goes
-    /// through memory.
+    /// The verdict on a packet that leaves by an edge without a gate. A call of its own, since an
+    /// edge that may come from either way goes through memory.
     #[inline(never)]
     fn verdict(&self, flow_ends: &FlowEnds, side: Side) -> Verdict {
         let forward = self.pipeline().forward(flow_ends, side);

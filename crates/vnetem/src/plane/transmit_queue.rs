@@ -55,7 +55,8 @@ struct LastWord {
 /// Resets of two flows, which a packet that turns round goes by.
 const MOST_OF_A_CLOSING: usize = 4;
 
-/// A reset is written when it is taken, since a change of configuration makes many at once; an error quotes a packet that is gone by then.
+/// A reset is written when it is taken, since a change of configuration makes many at once; an
+/// error quotes a packet that is gone by then.
 enum Answer {
     Reset(Reset),
     /// The first of the errors, and its length.

@@ -1,4 +1,5 @@
-//! The edge of a service whose other side reads the identity from the bytes instead of finding it beside them.
+//! The edge of a service whose other side reads the identity from the bytes instead of finding it
+//! beside them.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -18,8 +19,8 @@ pub struct TunnelSettings {
     pub layout: Layout,
     /// The number of the callers' region.
     pub region: u16,
-    /// What is laid over the service's address: its prefix (W-01), or a fixed address (W-15), behind which the outer destination has to be
-    /// the packet's own.
+    /// What is laid over the service's address: its prefix (W-01), or a fixed address (W-15),
+    /// behind which the outer destination has to be the packet's own.
     pub destination: Overlay,
     /// What is put around (W-03, W-12); the outer source is the host's, or a gateway's (W-04).
     pub underlay: Underlay,
@@ -27,16 +28,20 @@ pub struct TunnelSettings {
     pub fragments: Fragments,
 }
 
-/// The edge of one service, spoken as a service tunnel: what leaves for the service's side is wrapped, what comes from there is unwrapped.
+/// The edge of one service, spoken as a service tunnel: what leaves for the service's side is
+/// wrapped, what comes from there is unwrapped.
 ///
-/// By default the identity of a caller travels beside the bytes, in [`Edge::Service`]. A port stands between the data plane and a peer that
-/// speaks the tunnel: whatever leaves by that edge, of [`process`](crate::DataPlane::process) as of
-/// [`poll_transmit`](crate::DataPlane::poll_transmit), goes through [`encapsulate`](Self::encapsulate), and what the peer sends goes through
-/// [`decapsulate`](Self::decapsulate) and on to `process`, which drops what belongs to no flow (W-07). Packets grow, so both write into a
-/// buffer of the caller's, and neither allocates.
+/// By default the identity of a caller travels beside the bytes, in [`Edge::Service`]. A port
+/// stands between the data plane and a peer that speaks the tunnel: whatever leaves by that edge,
+/// of [`process`](crate::DataPlane::process) as of
+/// [`poll_transmit`](crate::DataPlane::poll_transmit), goes through
+/// [`encapsulate`](Self::encapsulate), and what the peer sends goes through
+/// [`decapsulate`](Self::decapsulate) and on to `process`, which drops what belongs to no flow
+/// (W-07). Packets grow, so both write into a buffer of the caller's, and neither allocates.
 ///
-/// The outer packet may be up to [`Tunnel::MAXIMUM_OVERHEAD`] bytes longer than the inner one; no MTU is enforced on it and nothing is
-/// fragmented for it (U-14). A packet with IPv4 options does not enter, which is counted (U-15).
+/// The outer packet may be up to [`Tunnel::MAXIMUM_OVERHEAD`] bytes longer than the inner one; no
+/// MTU is enforced on it and nothing is fragmented for it (U-14). A packet with IPv4 options does
+/// not enter, which is counted (U-15).
 #[derive(Clone, Debug)]
 pub struct TunnelPort {
     service: ServiceId,
@@ -44,7 +49,8 @@ pub struct TunnelPort {
     counters: TunnelCounters,
 }
 
-/// What went through a port: every packet that was handed in is counted once, as through or as dropped.
+/// What went through a port: every packet that was handed in is counted once, as through or as
+/// dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TunnelCounters {
     /// Packets that were wrapped, and their bytes before.
@@ -63,11 +69,13 @@ pub enum TunnelDrop {
     Malformed(Malformed),
     /// The caller's number is too wide for the layout.
     Identity(DoesNotFit),
-    /// It cannot change its IP version: options (U-15), fragments that are not carried (U-16), and so on.
+    /// It cannot change its IP version: options (U-15), fragments that are not carried (U-16), and
+    /// so on.
     Untranslatable(Untranslatable),
     /// The bytes are no packet of a service tunnel.
     Undecodable(Undecodable),
-    /// They are one of another tunnel: of another key or encapsulation (W-12), from another service or to no caller of ours.
+    /// They are one of another tunnel: of another key or encapsulation (W-12), from another service
+    /// or to no caller of ours.
     OtherTunnel,
 }
 
@@ -78,11 +86,13 @@ impl TunnelPort {
         Self { service, settings, counters: TunnelCounters::default() }
     }
 
-    /// Writes a packet that leaves by `to` as it travels in the tunnel (W-01) into `buffer` and gives its length in bytes.
+    /// Writes a packet that leaves by `to` as it travels in the tunnel (W-01) into `buffer` and
+    /// gives its length in bytes.
     ///
     /// # Errors
     ///
-    /// Why it does not enter the tunnel; it is then counted as dropped, and what stands in `buffer` means nothing.
+    /// Why it does not enter the tunnel; it is then counted as dropped, and what stands in `buffer`
+    /// means nothing.
     pub fn encapsulate(
         &mut self,
         to: Edge,
@@ -97,11 +107,13 @@ impl TunnelPort {
         wrapped
     }
 
-    /// Writes what the peer sent as IPv4 (W-06) into `buffer`; gives the edge by which it enters the data plane and its length in bytes.
+    /// Writes what the peer sent as IPv4 (W-06) into `buffer`; gives the edge by which it enters
+    /// the data plane and its length in bytes.
     ///
     /// # Errors
     ///
-    /// Why it is none of this tunnel; it is then counted as dropped, and what stands in `buffer` means nothing.
+    /// Why it is none of this tunnel; it is then counted as dropped, and what stands in `buffer`
+    /// means nothing.
     pub fn decapsulate(
         &mut self,
         bytes: &[u8],
@@ -163,7 +175,8 @@ impl TunnelPort {
 }
 
 impl TunnelCounters {
-    /// Packets dropped for a reason. Those that are malformed, do not fit or cannot be decoded have one counter each, whatever the details.
+    /// Packets dropped for a reason. Those that are malformed, do not fit or cannot be decoded have
+    /// one counter each, whatever the details.
     #[must_use]
     pub fn drops(&self, reason: TunnelDrop) -> u64 {
         self.drops.get(reason.index()).copied().unwrap_or(0)

@@ -70,7 +70,8 @@ impl Snapshot {
         view.map_or_else(|| id.to_string(), |view| view.name.clone())
     }
 
-    /// The name under which the endpoint of a service stands on a subnet; the service's where none does.
+    /// The name under which the endpoint of a service stands on a subnet; the service's where none
+    /// does.
     pub(crate) fn endpoint_name(&self, subnet: SubnetId, service: ServiceId) -> String {
         let endpoint = self.endpoint_view(subnet, service);
         endpoint.map_or_else(|| self.service_name(service), |endpoint| endpoint.name.clone())

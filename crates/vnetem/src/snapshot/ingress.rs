@@ -1,4 +1,5 @@
-//! Gates: what nearly every packet needs to know of its edges, in one place for each, so that neither kind nor number costs a branch.
+//! Gates: what nearly every packet needs to know of its edges, in one place for each, so that
+//! neither kind nor number costs a branch.
 
 use core::hint::black_box;
 use core::net::Ipv4Addr;
@@ -19,8 +20,8 @@ pub(crate) struct IngressEntry {
     pub(crate) zone: Zone,
     /// The edge as the public knows it.
     pub(crate) edge: Edge,
-    /// Sources from here on, so many more than one, are let in; or are not, and all others are. Who is not let in need not be refused:
-    /// others look closer.
+    /// Sources from here on, so many more than one, are let in; or are not, and all others are. Who
+    /// is not let in need not be refused: others look closer.
     first: u32,
     more: u32,
     except: bool,
@@ -31,11 +32,13 @@ pub(crate) struct IngressEntry {
 pub(crate) struct IngressTable(Vec<IngressEntry>);
 
 impl IngressTable {
-    /// The gate at which packets from an edge come in, if it has one; perhaps one that lets nobody in. The parts of the edge are taken
-    /// alone and then chosen from, since a branch would often be guessed wrong: packets come from both ends as they like.
+    /// The gate at which packets from an edge come in, if it has one; perhaps one that lets nobody
+    /// in. The parts of the edge are taken alone and then chosen from, since a branch would often
+    /// be guessed wrong: packets come from both ends as they like.
     #[inline(always)]
     pub(crate) fn at(&self, edge: &Edge) -> Option<&IngressEntry> {
-        // Of copies that the compiler does not know to be the same, so that it cannot make one branch of all the questions.
+        // Of copies that the compiler does not know to be the same, so that it cannot make one
+        // branch of all the questions.
         let [subnet, service] = [black_box(*edge), black_box(*edge)];
         let subnet = match subnet {
             // There is no subnet 0, whose place is the internet's.
@@ -77,7 +80,8 @@ impl IngressTable {
         }
     }
 
-    /// Sets the gate of the internet, from where nothing may come that has one of our own addresses.
+    /// Sets the gate of the internet, from where nothing may come that has one of our own
+    /// addresses.
     pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
         let ingress = IngressEntry::new(EdgeCode::INTERNET, Edge::Internet);
         if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.ingress()) {

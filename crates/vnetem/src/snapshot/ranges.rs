@@ -15,8 +15,9 @@ pub(crate) fn is_somebodys(prefix: &Ipv4Net) -> bool {
     prefix.prefix_len() >= 8
 }
 
-/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of subnets as Azure has them, which
-/// are /29 at least (INV-special-addresses-refused; virtual network FAQ). No host has one.
+/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of
+/// subnets as Azure has them, which are /29 at least (INV-special-addresses-refused; virtual
+/// network FAQ). No host has one.
 pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
     let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
     subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())

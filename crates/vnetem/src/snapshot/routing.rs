@@ -19,7 +19,8 @@ pub(crate) enum Sender {
     Host(Ipv4Addr),
     /// Any host, once every change has reached it.
     Any,
-    /// An appliance in the name of others than hosts of the network and its peers: no endpoint serves these (S-37).
+    /// An appliance in the name of others than hosts of the network and its peers: no endpoint
+    /// serves these (S-37).
     Foreign,
 }
 
@@ -36,10 +37,12 @@ pub(crate) struct Chosen {
 }
 
 impl Snapshot {
-    /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix, winners before what they override, then
-    /// an entry per enabled service with all prefixes that its endpoint catches (S-22, R-10, R-29). What the scope leaves out and what
-    /// a user route takes from it are entries of their own. So the entry with the longest prefix says whether the endpoint takes
-    /// a TCP packet, as [`Snapshot::next_hop`] does. Empty for a subnet that does not exist.
+    /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix,
+    /// winners before what they override, then an entry per enabled service with all prefixes that
+    /// its endpoint catches (S-22, R-10, R-29). What the scope leaves out and what a user route
+    /// takes from it are entries of their own. So the entry with the longest prefix says whether
+    /// the endpoint takes a TCP packet, as [`Snapshot::next_hop`] does. Empty for a subnet that
+    /// does not exist.
     #[must_use]
     pub fn effective_routes(&self, subnet: SubnetId) -> Vec<EffectiveRoute> {
         let Some(view) = self.subnet(subnet) else {
@@ -69,7 +72,8 @@ impl Snapshot {
         own.chain(endpoints).collect()
     }
 
-    /// The entries of an endpoint: what it catches, what user routes of equal length take from it, and what its scope leaves out.
+    /// The entries of an endpoint: what it catches, what user routes of equal length take from it,
+    /// and what its scope leaves out.
     fn endpoint_routes(
         &self,
         view: &SubnetView,
@@ -87,7 +91,8 @@ impl Snapshot {
             let mut catches = vec![prefix];
             if yields(view.routes.get(prefix).and_then(|own| route(prefix, own))) {
                 taken.push(prefix);
-                // Where a longer route is best that the endpoint beats, such as one of BGP, the endpoint takes the packet after all.
+                // Where a longer route is best that the endpoint beats, such as one of BGP, the
+                // endpoint takes the packet after all.
                 let longer = view.routes.covered(prefix).filter(|(part, _)| *part != prefix);
                 let beaten = longer.filter(|&(part, own)| !yields(route(part, own)));
                 catches = beaten.map(|(part, _)| part).collect();
@@ -117,7 +122,8 @@ impl Snapshot {
         })
     }
 
-    /// A private endpoint whose place a user route to the network itself takes without carrying to it (L-11).
+    /// A private endpoint whose place a user route to the network itself takes without carrying to
+    /// it (L-11).
     fn lost(&self, view: &SubnetView, route: Route) -> Option<String> {
         if route.source != RouteSource::User || route.next_hop != NextHop::VnetLocal {
             return None;
@@ -132,7 +138,8 @@ impl Snapshot {
         lost.map(|endpoint| endpoint.name.clone())
     }
 
-    /// What else there is to say of a route: what an endpoint does to a route of the subnet's own table that lies inside one of its prefixes.
+    /// What else there is to say of a route: what an endpoint does to a route of the subnet's own
+    /// table that lies inside one of its prefixes.
     fn remark(&self, view: &SubnetView, route: Route) -> Option<RouteRemark> {
         if let Some(endpoint) = self.lost(view, route) {
             return Some(RouteRemark::PrivateEndpoint(endpoint));
@@ -152,7 +159,8 @@ impl Snapshot {
         }
     }
 
-    /// The next hop of a TCP packet from a subnet, as Network Watcher tells it; `None` if there is no route, or no such subnet.
+    /// The next hop of a TCP packet from a subnet, as Network Watcher tells it; `None` if
+    /// there is no route, or no such subnet.
     #[must_use]
     pub fn next_hop(&self, subnet: SubnetId, destination: Ipv4Addr) -> Option<Choice> {
         self.choose(self.subnet(subnet)?, Protocol::TCP, destination, Sender::Any).choice
@@ -185,8 +193,9 @@ impl Snapshot {
         Chosen { choice, route, passed, tie }
     }
 
-    /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06); or else the service whose
-    /// endpoint stands on the subnet, and why it does not take the packet.
+    /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06);
+    /// or else the service whose endpoint stands on the subnet, and why it does not take the
+    /// packet.
     #[inline(always)]
     fn endpoint(
         &self,
@@ -235,8 +244,8 @@ impl Snapshot {
 }
 
 impl ServiceMap {
-    /// The parts of a prefix that an endpoint catches, and those that its scope leaves out: of two that nest, the longer decides.
-    /// One of the lists is empty where the whole prefix is alike.
+    /// The parts of a prefix that an endpoint catches, and those that its scope leaves out: of two
+    /// that nest, the longer decides. One of the lists is empty where the whole prefix is alike.
     fn scoped(&self, endpoint: &EndpointView, prefix: Ipv4Net) -> (Vec<Ipv4Net>, Vec<Ipv4Net>) {
         let Some(regions) = &endpoint.regions else { return (vec![prefix], Vec::new()) };
         let catches = |region: Option<&u16>| region.is_none_or(|region| regions.contains(region));

@@ -1,4 +1,5 @@
-//! The control plane: each wrong edit is refused with both parts named and changes nothing; routes stand as the statements say.
+//! The control plane: each wrong edit is refused with both parts named and changes nothing; routes
+//! stand as the statements say.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -351,7 +352,8 @@ fn effective_routes_are_those_of_the_worked_table() {
     );
 }
 
-/// a range equal to a reserved one takes its place, one that contains it removes it, one inside it leaves it.
+/// a range equal to a reserved one takes its place, one that contains it removes it,
+/// one inside it leaves it.
 #[test]
 fn reserved_ranges_yield_to_the_networks_own() {
     for (range, reserved_left) in [
@@ -377,7 +379,8 @@ fn reserved_ranges_yield_to_the_networks_own() {
     }
 }
 
-/// a BGP route inside the network's own range, or a peer's, is overridden whatever its length.
+/// a BGP route inside the network's own range, or a peer's, is overridden whatever its
+/// length.
 #[test]
 fn system_routes_override_longer_bgp_routes() {
     let mut world = world();

@@ -1,4 +1,5 @@
-//! The data plane as its users call it: what becomes of packets, flows and counters when the configuration changes under them.
+//! The data plane as its users call it: what becomes of packets, flows and counters when the
+//! configuration changes under them.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -347,7 +348,8 @@ fn a_tag_update_without_an_endpoint_closes_nothing() {
     assert_eq!(forward.to, Edge::Service { service: world.storage, identity: None });
 }
 
-/// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away ends its flows and no others.
+/// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away
+/// ends its flows and no others.
 #[test]
 fn attaching_a_gateway_keeps_flows_and_removing_an_address_ends_them() {
     let mut world = World::new(Settings::replayable(0));
@@ -670,7 +672,8 @@ fn a_removed_subnet_closes_its_connections() {
     assert_eq!(disposition, Disposition::Drop(DropReason::FlowClosed));
 }
 
-/// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the packet that says so.
+/// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the
+/// packet that says so.
 #[test]
 fn a_refused_connection_is_forgotten_at_once() {
     let mut world = World::new(Settings::replayable(0));
@@ -686,7 +689,8 @@ fn a_refused_connection_is_forgotten_at_once() {
     assert_eq!(kinds, [EventKind::Ended(Cause::Reset)]);
 }
 
-/// N-23: behind a rule with resets both ends of a connection that idles out get an exact one; without, and half open, nobody does.
+/// N-23: behind a rule with resets both ends of a connection that idles out get an exact one;
+/// without, and half open, nobody does.
 #[test]
 fn n_23_a_load_balancer_resets_what_idles_out() {
     for resets in [true, false] {

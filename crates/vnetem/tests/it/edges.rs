@@ -1,4 +1,5 @@
-//! Every kind of edge: what enters there goes on, its answer comes back by the edge that it left by, and nobody else speaks for it.
+//! Every kind of edge: what enters there goes on, its answer comes back by the edge that it left
+//! by, and nobody else speaks for it.
 
 use vnetem::{
     Arrival, DataPlane, DefaultAction, Disposition, DropReason, Edge, Headers, Identity, Network,
@@ -123,7 +124,8 @@ fn what_was_open_under_a_peering_ends_with_its_addresses() {
     assert_eq!(end(&source).ip(), &ip("203.0.113.61"));
 }
 
-/// T-26: an error comes from the first address of where it goes, which of a range of one is that one.
+/// T-26: an error comes from the first address of where it goes, which of a range of one is that
+/// one.
 #[test]
 fn an_error_comes_from_the_first_address_of_where_it_goes() {
     let World { mut network, alpha, web, .. } = world();
@@ -148,7 +150,8 @@ fn an_error_comes_from_the_first_address_of_where_it_goes() {
     }
 }
 
-/// hosts ask the platform under its addresses, and its probes ask them; nobody else's address comes from there.
+/// hosts ask the platform under its addresses, and its probes ask them; nobody else's address
+/// comes from there.
 #[test]
 fn the_platform_asks_and_is_asked_under_its_own_addresses() {
     let World { mut network, web, .. } = world();
@@ -164,7 +167,8 @@ fn the_platform_asks_and_is_asked_under_its_own_addresses() {
     assert_eq!(unknown, DropReason::UnknownEdge);
 }
 
-/// C-03: with the switch on, a service of the own region is reached under the private source, and its answer by that path.
+/// C-03: with the switch on, a service of the own region is reached under the private source, and
+/// its answer by that path.
 #[test]
 fn inside_the_region_the_private_source_reaches_the_service() {
     let World { mut network, alpha, web, storage } = world();
@@ -195,7 +199,8 @@ fn inside_the_region_the_private_source_reaches_the_service() {
     assert_eq!(spoofed, DropReason::SpoofedSource);
 }
 
-/// L-05, L-07: an approved private endpoint leads to its resource, which front ends ask for by its edge.
+/// L-05, L-07: an approved private endpoint leads to its resource, which front ends ask for by its
+/// edge.
 #[test]
 fn a_private_endpoint_leads_to_its_resource() {
     let World { mut network, alpha, web, storage } = world();
@@ -255,7 +260,8 @@ fn an_address_between_two_of_ours_is_anybodys() {
     }
 }
 
-/// S-37, R-25: the endpoint of an appliance's subnet serves what it forwards for hosts of the network, and nobody from outside of it.
+/// S-37, R-25: the endpoint of an appliance's subnet serves what it forwards for hosts of the
+/// network, and nobody from outside of it.
 #[test]
 fn an_endpoint_serves_no_source_from_outside_of_the_network() {
     let World { mut network, alpha, web, storage } = world();
@@ -271,7 +277,8 @@ fn an_endpoint_serves_no_source_from_outside_of_the_network() {
     assert_eq!(reason, DropReason::ForeignSource);
 }
 
-/// only what goes round between appliances goes on without a flow of its own; what one repeats of a host's connection does not.
+/// only what goes round between appliances goes on without a flow of its own; what one
+/// repeats of a host's connection does not.
 #[test]
 fn an_appliance_does_not_repeat_the_connection_of_a_host() {
     let World { mut network, web, .. } = world();
@@ -297,8 +304,8 @@ fn a_gateway_carries_no_fragment_of_a_live_flow() {
     assert_eq!(reason, DropReason::OutboundUnsupported);
 }
 
-/// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands, from either side, and by no other
-/// method; a SYN from outside never.
+/// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands,
+/// from either side, and by no other method; a SYN from outside never.
 #[test]
 fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
     let address = ip("20.1.1.1");

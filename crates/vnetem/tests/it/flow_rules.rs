@@ -1,4 +1,5 @@
-//! What a flow is in the pipeline: one decision for both directions, judged anew by what it would be told today, ended by its packets.
+//! What a flow is in the pipeline: one decision for both directions, judged anew by what it would
+//! be told today, ended by its packets.
 
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ fn forwarded(disposition: Disposition) -> bool {
     matches!(disposition, Disposition::Forward(_))
 }
 
-/// P-20: later packets take what was composed for the first one, without a rule, a route or a port being looked for.
+/// P-20: later packets take what was composed for the first one, without a rule, a route or a port
+/// being looked for.
 #[test]
 fn later_packets_take_what_the_first_one_was_told() {
     let mut w = world();
@@ -92,7 +94,8 @@ fn later_packets_take_what_the_first_one_was_told() {
     assert_eq!(w.plane.flow_counters().opened, 1);
 }
 
-/// P-26: both directions of a flow come together, the one the inverse of the other, and go together.
+/// P-26: both directions of a flow come together, the one the inverse of the other, and go
+/// together.
 #[test]
 fn both_directions_of_a_flow_come_and_go_together() {
     let mut w = world();
@@ -112,8 +115,8 @@ fn both_directions_of_a_flow_come_and_go_together() {
     assert_eq!(w.live(), 0);
 }
 
-/// P-27, P-11, P-13: a change of rules that would have deleted the pair does not: the answers to an allowed flow still come in, although
-/// nothing would let them in by themselves.
+/// P-27, P-11, P-13: a change of rules that would have deleted the pair does not: the answers to an
+/// allowed flow still come in, although nothing would let them in by themselves.
 #[test]
 fn answers_still_come_in_after_a_change_of_rules() {
     let mut w = world();
@@ -142,14 +145,15 @@ fn answers_still_come_in_after_a_change_of_rules() {
     assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Disposition::Deny(_)));
 }
 
-/// P-22: whichever packet comes first after a change, what is judged is the flow as its opener would open it; an answer neither widens nor
-/// narrows that.
+/// P-22: whichever packet comes first after a change, what is judged is the flow as its opener
+/// would open it; an answer neither widens nor narrows that.
 #[test]
 fn the_opening_direction_is_judged_whichever_packet_comes_first() {
     let mut w = world();
     let stays = w.open(VM, FAR);
     let leaves = w.open("10.0.0.4:50002", "9.9.9.9:443");
-    // A route that holds for one of the two, and one for the opener's own address, which no packet towards it is judged by.
+    // A route that holds for one of the two, and one for the opener's own address, which no packet
+    // towards it is judged by.
     w.network.set_route(w.web, net("9.9.9.9/32"), NextHop::None).unwrap();
     w.network.set_route(w.web, net("20.1.1.1/32"), NextHop::None).unwrap();
     w.apply();
@@ -158,8 +162,8 @@ fn the_opening_direction_is_judged_whichever_packet_comes_first() {
     assert_eq!(w.live(), 1);
 }
 
-/// P-23, P-24: a longer user route captures the live flows inside its prefix, which break since the kind of their route changes, and leaves
-/// all others of the subnet alone.
+/// P-23, P-24: a longer user route captures the live flows inside its prefix, which break since the
+/// kind of their route changes, and leaves all others of the subnet alone.
 #[test]
 fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
     let mut w = world();
@@ -204,7 +208,8 @@ fn a_later_fragment_ends_with_its_flow() {
     assert_eq!(late, Disposition::Drop(DropReason::FragmentWithoutFirst));
 }
 
-/// P-30: a later fragment follows the first one of its own datagram, which is known by identification, both ends and protocol together.
+/// P-30: a later fragment follows the first one of its own datagram, which is known by
+/// identification, both ends and protocol together.
 #[test]
 fn a_later_fragment_follows_no_other_datagram() {
     let mut w = world();
@@ -276,7 +281,8 @@ fn an_edge_that_is_nobodys_carries_nobodys_packets() {
     assert!(forwarded(w.send(Edge::Internet, &answer).0));
 }
 
-/// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset ends it too, and not at once.
+/// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset
+/// ends it too, and not at once.
 #[test]
 fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
     let minute = Duration::from_secs(60);

@@ -1,4 +1,5 @@
-//! Hosts that reach each other by the public addresses of their own pool (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//! Hosts that reach each other by the public addresses of their own pool (T-33; RFC 4787 REQ-9, RFC
+//! 5382 REQ-8, RFC 5508 REQ-7).
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -155,7 +156,8 @@ fn t_33_only_a_pool_with_the_rule_turns_its_own_addresses_round() {
     }
 }
 
-/// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way for each other.
+/// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way
+/// for each other.
 #[test]
 fn t_33_filters_hold_and_two_hosts_can_open_the_way() {
     let mut world = World::new(PoolRules { filtering: Filtering::AddressAndPort, ..OPEN });
@@ -233,7 +235,8 @@ fn t_33_the_internet_has_no_part_in_what_turns_round() {
     assert_eq!(reason, DropReason::SpoofedSource);
 }
 
-/// RFC 5508 REQ-7: an error about what turned round turns round itself: each end sees it from the other's public address, about its own packet.
+/// RFC 5508 REQ-7: an error about what turned round turns round itself: each end sees it from the
+/// other's public address, about its own packet.
 #[test]
 fn t_33_an_error_about_what_turned_round_turns_round() {
     let mut world = World::new(OPEN);
@@ -381,7 +384,8 @@ fn t_33_a_full_table_turns_nothing_round() {
     assert_eq!(world.forward(a, datagram(end(A), public_b, b"x")).0, b);
 }
 
-/// T-33, T-28: also between hosts behind one public address, whose later fragments have the same address at both ends.
+/// T-33, T-28: also between hosts behind one public address, whose later fragments have the same
+/// address at both ends.
 #[test]
 fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
     let mut world = World::new(OPEN);

@@ -12,8 +12,8 @@ use crate::packets::{datagram, end, ip, net, segment};
 
 const REMOTE: &str = "203.0.113.80:443";
 
-/// A subnet behind a NAT gateway, one behind another and one behind a pool by RFC; an interface with an address of its own, and a member of
-/// a load balancer.
+/// A subnet behind a NAT gateway, one behind another and one behind a pool by RFC; an interface
+/// with an address of its own, and a member of a load balancer.
 struct World {
     network: Network,
     plane: DataPlane,
@@ -96,8 +96,8 @@ impl World {
     }
 }
 
-/// N-15, N-23: 4 minutes where nothing is said, else what the gateway, the address, the outbound rule or the pool says.
-/// (T-15)
+/// N-15, N-23: 4 minutes where nothing is said, else what the gateway, the address, the outbound
+/// rule or the pool says. (T-15)
 #[test]
 fn n_15_each_method_has_its_own_idle_timeout() {
     let mut world = World::new();
@@ -136,7 +136,8 @@ fn n_15_what_the_internet_opens_has_the_timeout_of_the_address() {
     assert_eq!(world.lives(internal), 20);
 }
 
-/// N-07, N-15: a connection keeps the timeout with which it opened, also when it is judged again; the next one has the new.
+/// N-07, N-15: a connection keeps the timeout with which it opened, also when it is judged again;
+/// the next one has the new.
 #[test]
 fn n_15_a_changed_timeout_is_for_new_connections() {
     let mut world = World::new();

@@ -56,7 +56,8 @@ impl World {
     }
 }
 
-/// N-05: private since 2026-03-31; older versions leave the setting open, which allows default outbound access.
+/// N-05: private since 2026-03-31; older versions leave the setting open, which allows default
+/// outbound access.
 #[test]
 fn n_05_new_subnets_are_private_by_the_version() {
     let platform = ip("20.1.1.9");
@@ -137,7 +138,8 @@ fn n_20_explicit_counts_are_multiples_of_eight_within_the_sum() {
     assert_eq!(last, [(ip(ONE), 64_000 - 7 * 9136), (ip(TWO), 8 * 9136 - 64_000)]);
 }
 
-/// N-09, N-17, C-08: an address of a gateway has 64,512 ports towards one remote, 1024 to 65535, each once and no more.
+/// N-09, N-17, C-08: an address of a gateway has 64,512 ports towards one remote, 1024 to 65535,
+/// each once and no more.
 #[test]
 fn n_09_an_address_of_a_gateway_has_64_512_ports() {
     let mut network = Network::new();
@@ -230,7 +232,8 @@ fn n_25_a_port_leads_back_to_its_member() {
     }
 }
 
-/// A member that leaves frees its block for the next, and moves nobody while blocks keep their size.
+/// A member that leaves frees its block for the next, and moves nobody while blocks keep their
+/// size.
 #[test]
 fn members_keep_their_ports_while_others_come_and_go() {
     for rule in [0, 1024, 800] {

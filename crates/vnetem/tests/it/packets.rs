@@ -61,7 +61,8 @@ pub(crate) fn summed(mut packet: Vec<u8>) -> Vec<u8> {
     packet
 }
 
-/// A packet without options in two fragments, the first with so many bytes of the payload, a multiple of eight.
+/// A packet without options in two fragments, the first with so many bytes of the payload, a
+/// multiple of eight.
 pub(crate) fn fragments(whole: &[u8], first: usize, identification: u16) -> [Vec<u8>; 2] {
     let (header, payload) = whole.split_at(20);
     let (first, later) = payload.split_at(first);

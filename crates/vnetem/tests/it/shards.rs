@@ -1,4 +1,5 @@
-//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers changes no byte.
+//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers
+//! changes no byte.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ struct Departure {
     bytes: Vec<u8>,
 }
 
-/// Subnets behind a gateway, a plain pool, with an endpoint and with a forced tunnel; a site; an interface with a public address.
+/// Subnets behind a gateway, a plain pool, with an endpoint and with a forced tunnel; a site; an
+/// interface with a public address.
 fn network() -> (Arc<Snapshot>, Vec<(Edge, [u8; 3])>) {
     let mut network = Network::new();
     let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
@@ -163,7 +165,8 @@ impl Fleet {
     }
 }
 
-/// N-19: the ports of a load balancer's member are its own, so that its shard has all of them and not a 64th.
+/// N-19: the ports of a load balancer's member are its own, so that its shard has all of them and
+/// not a 64th.
 #[test]
 fn a_member_has_all_its_ports_in_its_shard() {
     let mut network = Network::new();
@@ -207,7 +210,8 @@ fn every_answer_meets_the_flow_of_its_question() {
     assert!(busy > 50, "{busy} shards have flows");
 }
 
-/// T-35, T-04: without ports a public address is somebody's towards one far end, which therefore says the shard; nobody else gets it there.
+/// T-35, T-04: without ports a public address is somebody's towards one far end, which therefore
+/// says the shard; nobody else gets it there.
 #[test]
 fn t_35_answers_without_ports_meet_the_flow_of_their_question() {
     let gre = |source: Ipv4Addr, destination: Ipv4Addr| {
@@ -255,7 +259,8 @@ fn the_number_of_workers_changes_no_byte() {
     assert!(one == run(2) && one == run(4));
 }
 
-/// No two shards give the same public port towards one remote, and each has its part of every address.
+/// No two shards give the same public port towards one remote, and each has its part of every
+/// address.
 #[test]
 fn shards_never_share_a_public_tuple() {
     let (snapshot, edges) = network();
@@ -271,7 +276,8 @@ fn shards_never_share_a_public_tuple() {
     }
 }
 
-/// N-17, exact for each shard: a pool with one port a shard serves one flow of each towards one remote.
+/// N-17, exact for each shard: a pool with one port a shard serves one flow of each towards one
+/// remote.
 #[test]
 fn a_slice_is_exhausted_by_itself() {
     let mut network = Network::new();
@@ -310,7 +316,8 @@ fn a_slice_is_exhausted_by_itself() {
     );
 }
 
-/// P-30 and T-22 through the shards: later fragments follow the first, errors the packet that they quote.
+/// P-30 and T-22 through the shards: later fragments follow the first, errors the packet that they
+/// quote.
 #[test]
 fn fragments_and_errors_follow_their_flow() {
     let (snapshot, edges) = network();

@@ -95,7 +95,8 @@ fn dont_fragment(mut packet: Vec<u8>, on: bool) -> Vec<u8> {
     summed(packet)
 }
 
-/// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and T-13 holds for both.
+/// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and
+/// T-13 holds for both.
 #[test]
 fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
     let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
@@ -201,8 +202,8 @@ fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
     assert_eq!(reason, DropReason::SpoofedSource);
 }
 
-/// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket calls after a change; a port that is given
-/// after it has the new one.
+/// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket
+/// calls after a change; a port that is given after it has the new one.
 #[test]
 fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
     let mut network = Network::new();
@@ -231,7 +232,8 @@ fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
     assert_eq!(reason, DropReason::Unsolicited);
 }
 
-/// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the inside.
+/// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the
+/// inside.
 #[test]
 fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
     let after = Duration::from_secs(6);
@@ -279,7 +281,8 @@ fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
     }
 }
 
-/// T-26, RFC 1812: the gateway of the subnet says so, quotes the inside packet as far as 576 bytes go, and no flow is made.
+/// T-26, RFC 1812: the gateway of the subnet says so, quotes the inside packet as far as 576 bytes
+/// go, and no flow is made.
 #[test]
 fn t_26_time_exceeded_quotes_the_inside_packet_and_makes_no_flow() {
     for (ttl, length) in [(0, 9), (1, 9), (1, 1200)] {
@@ -310,7 +313,8 @@ fn t_26_inbound_time_exceeded_quotes_the_external_form() {
     assert_eq!((kind, edge, quoted.tuple().destination), (11, Edge::Internet, source));
 }
 
-/// T-22, RFC 1122 3.2.2.2: a redirect names a gateway on its own link, so that it goes to hosts of the same network and no further.
+/// T-22, RFC 1122 3.2.2.2: a redirect names a gateway on its own link, so that it goes to hosts of
+/// the same network and no further.
 #[test]
 fn t_22_a_redirect_does_not_cross_a_translation() {
     let mut world = World::new(PoolRules::AZURE);
@@ -481,7 +485,8 @@ fn t_36_the_segment_size_of_both_sides_is_clamped() {
     }
 }
 
-/// T-37, RFC 8158, RFC 6888 REQ-12: sessions, blocks and refusals, and no remote unless it is asked for.
+/// T-37, RFC 8158, RFC 6888 REQ-12: sessions, blocks and refusals, and no remote unless it is asked
+/// for.
 #[test]
 fn t_37_events_say_what_happened_to_translations() {
     for log_remotes in [false, true] {
@@ -587,8 +592,8 @@ fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
     assert_eq!(world.source(other.clone()).port(), 1024);
 }
 
-/// N-08, S-18: what the internet opened to an interface's own address goes on through changes that leave the address where it is, and ends
-/// with it, or where the interface begins to forward.
+/// N-08, S-18: what the internet opened to an interface's own address goes on through changes that
+/// leave the address where it is, and ends with it, or where the interface begins to forward.
 #[test]
 fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
     let mut network = Network::new();
@@ -621,7 +626,8 @@ fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
     assert_eq!(reasons, [DropReason::PathSwitched, DropReason::Withdrawn]);
 }
 
-/// an interface that begins to forward, or ends it, speaks from another place, so that what it opened itself is closed, and nothing else.
+/// an interface that begins to forward, or ends it, speaks from another place, so that what
+/// it opened itself is closed, and nothing else.
 #[test]
 fn what_an_interface_opened_ends_where_it_begins_to_forward() {
     let mut network = Network::new();

@@ -1,4 +1,5 @@
-//! A peer that speaks the service tunnel behind a service's edge: what it reads from the bytes, what it may send, and what is dropped.
+//! A peer that speaks the service tunnel behind a service's edge: what it reads from the bytes,
+//! what it may send, and what is dropped.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -43,7 +44,8 @@ fn world() -> World {
 }
 
 impl World {
-    /// What leaves for the peer when a host of a subnet sends a packet, and the packet as it was inside the data plane.
+    /// What leaves for the peer when a host of a subnet sends a packet, and the packet as it was
+    /// inside the data plane.
     fn send(&mut self, port: &mut TunnelPort, subnet: SubnetId, mut packet: Vec<u8>) -> Vec<u8> {
         let verdict = self.plane.process(Time(0), Edge::Subnet(subnet), &mut packet);
         let to = verdict.forwarded_to().unwrap();
@@ -104,8 +106,9 @@ fn reply(received: &Encapsulated, answer: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// W-01, W-02, W-06, W-12, W-20, C-18: through either encapsulation the peer learns the identity from the bytes alone, and the caller gets an
-/// answer that cannot be told from one without a tunnel.
+/// W-01, W-02, W-06, W-12, W-20, C-18: through either encapsulation the peer learns the identity
+/// from the bytes alone, and the caller gets an answer that cannot be told from one without a
+/// tunnel.
 #[test]
 fn identity_travels_in_the_bytes_and_the_answer_comes_back_plain() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
@@ -161,7 +164,8 @@ fn inbound_without_a_flow_is_dropped() {
     assert_eq!(w.plane.counters().drops(DropReason::NoFlow), 3);
 }
 
-/// S-05, W-01: two networks with one range call from the same address and port; each answer finds its own caller.
+/// S-05, W-01: two networks with one range call from the same address and port; each answer finds
+/// its own caller.
 #[test]
 fn answers_to_overlapping_networks_do_not_mix() {
     let mut w = world();
@@ -202,8 +206,8 @@ fn a_switch_resets_the_peer_through_the_tunnel() {
     assert_eq!(port.counters().drops(TunnelDrop::OtherEdge), 1);
 }
 
-/// U-15, U-16, U-14: options do not enter and are counted; fragments are carried or refused as it is set; a packet that may not be fragmented
-/// enters whole however long it grows.
+/// U-15, U-16, U-14: options do not enter and are counted; fragments are carried or refused as it
+/// is set; a packet that may not be fragmented enters whole however long it grows.
 #[test]
 fn what_does_not_enter_is_counted() {
     let w = world();
@@ -258,7 +262,8 @@ fn what_does_not_enter_is_counted() {
     assert_eq!((counters.dropped(), counters.drops(TunnelDrop::OtherEdge)), (5, 3));
 }
 
-/// W-12, W-07: the reply uses the same encapsulation and key, comes from the service and goes to a caller as the port itself would write it.
+/// W-12, W-07: the reply uses the same encapsulation and key, comes from the service and goes to a
+/// caller as the port itself would write it.
 #[test]
 fn what_is_of_another_tunnel_is_refused() {
     let mut w = world();
@@ -290,7 +295,8 @@ fn what_is_of_another_tunnel_is_refused() {
     assert_eq!(port.counters().dropped(), 5);
 }
 
-/// W-15, W-04: behind a fixed address the outer pair says which address of the service was called; a gateway's address may stand outside.
+/// W-15, W-04: behind a fixed address the outer pair says which address of the service was called;
+/// a gateway's address may stand outside.
 #[test]
 fn a_fixed_destination_comes_back_by_the_outer_address() {
     let mut w = world();

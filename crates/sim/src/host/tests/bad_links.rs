@@ -93,7 +93,8 @@ fn lie() -> impl Strategy<Value = Lie> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Faults 9 and 11 at the rim: forged segments among the real ones may spoil a connection, but both ends can still be rid of it.
+    /// Faults 9 and 11 at the rim: forged segments among the real ones may spoil a connection, but
+    /// both ends can still be rid of it.
     #[test]
     fn hosts_survive_forged_segments(lies in prop::collection::vec(prop::option::weighted(0.3, lie()), 1..60)) {
         let mut pair = Pair::clean();

@@ -107,7 +107,8 @@ impl Pair {
         self.now = Time(end);
     }
 
-    /// A reset with the tuple of the last packet in this direction, exactly where the receiver expects it.
+    /// A reset with the tuple of the last packet in this direction, exactly where the receiver
+    /// expects it.
     pub(super) fn reset(last: &[u8]) -> Bytes {
         let mut bytes = last.to_vec();
         let (source, destination, header, length) = {

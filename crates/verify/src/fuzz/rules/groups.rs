@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A security group: rules are added and removed, and packets judged by the compiled form and by a scan over the rules by number.
+/// A security group: rules are added and removed, and packets judged by the compiled form and by a
+/// scan over the rules by number.
 pub(super) fn group<'a>(events: impl Iterator<Item = &'a [u8; 8]>, routes: u8) {
     // P-14: a default route of the user's makes the network contain everything.
     let routed = if routes & 1 == 1 { vec![net("0.0.0.0/0")] } else { vec![] };

@@ -147,10 +147,11 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
     }
 }
 
-/// A method that has as many ports for each shard as it had for all, at addresses of its own, and nothing that hosts of two shards
-/// would share (hairpin, blocks).
+/// A method that has as many ports for each shard as it had for all, at addresses of its own, and
+/// nothing that hosts of two shards would share (hairpin, blocks).
 ///
-/// Shards divide the ports of an address as its last pool has them, so that an address must not go from one pool to another.
+/// Shards divide the ports of an address as its last pool has them, so that an address must not go
+/// from one pool to another.
 pub(crate) fn widened(outbound: Outbound, subnet: u8, to: u8) -> Outbound {
     let apart = |address: &Ipv4Addr| {
         let [first, vnet, _, last] = address.octets();

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// The same bytes between other ends: nothing else changes but the time to live and the sums (INV-only-needed-bytes-change).
+/// The same bytes between other ends: nothing else changes but the time to live and the sums
+/// (INV-only-needed-bytes-change).
 pub(crate) fn readdress(
     bytes: &[u8],
     packet: &Packet,
@@ -36,7 +37,8 @@ pub(crate) fn readdress_error(
     Some(readdress(&new, error, ends.0, ends.1, ttl))
 }
 
-/// The same SYN with no more than so many bytes announced for a segment (T-36, RFC 6691); other packets as they are.
+/// The same SYN with no more than so many bytes announced for a segment (T-36, RFC 6691); other
+/// packets as they are.
 pub(crate) fn clamp(bytes: Vec<u8>, packet: &Packet, limit: u16) -> Vec<u8> {
     if !packet.segment().is_some_and(|segment| segment.has(SYN)) {
         return bytes;
