@@ -118,7 +118,7 @@ fn settings(setup: u8) -> Settings {
     settings.flows.inbound_refreshes = setup % 4 != 2;
     // Links so narrow that the longer packets do not fit, most of all the public ones.
     if setup / 32 % 2 == 1 {
-        settings.mtu = Mtu { public: 60, private: 300 };
+        settings.mtu = Mtu { public: 68, private: 300 };
     }
     settings.verify_checksums = setup / 64 % 4 == 3;
     settings.flows.strict_windows = setup.is_multiple_of(3);

@@ -73,6 +73,8 @@ pub struct Model {
     happenings: Vec<Happening>,
     /// What must have been told of translations since it was last taken.
     translations: Vec<Translation>,
+    /// Packets were seen to go to shards.
+    sharded: bool,
 }
 
 /// What the data plane did to a packet, as far as the model does not predict it.
@@ -151,6 +153,7 @@ impl Model {
             originated: Vec::new(),
             happenings: Vec::new(),
             translations: Vec::new(),
+            sharded: false,
         }
     }
 
@@ -249,6 +252,7 @@ impl Model {
         observed: Observed,
     ) -> Result<Expected, String> {
         self.advance(now);
+        self.sharded |= observed.shard.is_some();
         let mut complaint = None;
         let result = self.receive(edge, bytes, observed, &mut complaint);
         // A connection that was refused ends at this very instant.

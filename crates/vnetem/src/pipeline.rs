@@ -307,7 +307,9 @@ impl<'a> Pipeline<'a> {
             return Err(if reclaimed { lost } else { withdrawn });
         }
         let (near, far) = (flow.judgement.near, flow.judgement.far.plain());
-        let same_far = far == path.far || far.is_public() && path.far.is_public();
+        let same_far = far == path.far
+            || far.is_public() && path.far.is_public()
+            || self.turns_as_before(entry, far, path.far, *flow.remote.ip());
         if near != entry.code
             || !same_far
             || entry.zone != flow.inside_zone
@@ -318,7 +320,9 @@ impl<'a> Pipeline<'a> {
         let (mark, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         let mark =
             if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
-        let far = self.far_of(near, path.far, &tuple.reversed(), &mut ());
+        let turned = far == EdgeCode::OURS;
+        let far = if turned == (path.far == EdgeCode::OURS) { path.far } else { far };
+        let far = self.far_of(near, far, &tuple.reversed(), &mut ());
         let judgement = Judgement { near, far, mark };
         Ok((cell(entry.origin.number(), path.service), judgement))
     }

@@ -4,6 +4,7 @@ use vnetem::{EffectiveRoute, NextHop, RouteRemark, RouteState, Step as TraceStep
 
 use super::world::DESTINATIONS;
 use super::*;
+use crate::model::wire::Kind;
 use crate::model::{Missed, next_hop};
 
 impl Runner {
@@ -48,7 +49,8 @@ impl Runner {
         let own = trace.steps.iter().take(at_answers.unwrap_or(usize::MAX));
         let from_inside = matches!(edge, Edge::Subnet(_) | Edge::Nic(_));
         let Ok(packet) = Packet::read(bytes) else { return Ok(()) };
-        if !from_inside || !is_routed {
+        // An error goes the way of the connection that it is about, of which the trace speaks.
+        if !from_inside || !is_routed || packet.kind == Kind::IcmpError {
             return Ok(());
         }
         let said = { own }.find_map(|step| match *step {

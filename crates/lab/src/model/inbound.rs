@@ -246,7 +246,10 @@ impl Model {
             && flow.cause_of_expiry() == Cause::Idle
             && let Some(resets) = flow.resets()
         {
-            self.originated.extend(flow.edges.into_iter().zip(resets));
+            let ends = flow.edges.into_iter().zip(resets).enumerate();
+            // What turned round has its other end behind another flow.
+            let told = ends.filter(|(side, _)| !(flow.turns && *side == 1));
+            self.originated.extend(told.map(|(_, made)| made));
         }
     }
 }

@@ -96,8 +96,20 @@ impl Model {
         !from_site && !entered.turned && behind.any(|prefix| prefix.contains(&source))
     }
 
-    /// The path that a packet would take if it opened a flow.
+    /// The path that a packet would take if it opened a flow. A shard knows nothing of the others,
+    /// so nothing turns round there to an address that is not the sender's own.
     pub(super) fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
+        let path = self.path_unsharded(edge, packet)?;
+        let at = *packet.destination.ip();
+        match &path.method {
+            Some(Ok(own)) if self.sharded && path.turns && !own.is_at(at) => {
+                Ok(Path { turns: false, method: Some(Err(NoPath::Hairpin)), ..path })
+            }
+            _ => Ok(path),
+        }
+    }
+
+    fn path_unsharded(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
         match edge {
             Edge::Site(id) => route::from_site(&self.network, id, packet),
             Edge::Internet => route::from_internet(&self.network, packet),

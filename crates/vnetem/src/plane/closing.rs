@@ -129,7 +129,8 @@ pub(super) fn tell_of_idling(
     for (side, reset) in [(Side::Inside, resets.to_inside), (Side::Outside, resets.to_outside)] {
         let Judgement { near, far, .. } = flow.judgement;
         let code = if side == flow.opener { near } else { far };
-        if let Some(reset) = reset {
+        // What turns round has its other end behind another flow, whose time runs by itself.
+        if let Some(reset) = reset.filter(|_| code != EdgeCode::OURS) {
             let edge = snapshot.edge(code, *flow.inside.ip());
             outbox.reset(edge, reset, snapshot.tenant_of(flow.cell), counters);
         }

@@ -193,7 +193,7 @@ fn answers_elsewhere_belong_to_their_connection() {
 /// R-30, P-10, P10, T-27: whoever guards the next hop judges the answer, and it goes by that link.
 #[test]
 fn answers_elsewhere_meet_the_next_hop() {
-    let mtu = Mtu { public: 60, private: 1500 };
+    let mtu = Mtu { public: 68, private: 1500 };
     let mut world = World::new(Settings { mtu, ..Settings::replayable(0) });
     assert_eq!(world.ask("S", (7000, 0)), Some(Edge::Nic(world.vm)));
     let ask = datagram(end(CALLER), end(PUBLIC), b"?");
