@@ -1,7 +1,13 @@
-//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7): what a host sends to the public address of its own pool, if that says so, or
-//! to that of another method, in whichever network, turns round and comes in again as from the internet. So it goes by two flows, one after the other: that of its sender, under whose public
-//! address its receiver sees it, and that of its receiver. What lets it in is asked as of any packet from outside; the first flow stands
-//! whatever the answer, as that of a packet whose receiver refuses it (RFC 5128 3.3: so two hosts open the way for each other).
+//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//!
+//! A packet turns round that a host sends to a public address of ours: to one of its own pool if
+//! the pool's rules say so, to one of another method, in whichever network, always. It comes in
+//! again as from the internet.
+//!
+//! So it goes by two flows, one after the other. The first is that of its sender, under whose
+//! public address its receiver sees it; the second is that of its receiver. What lets it in is
+//! asked as of any packet from outside. The first flow stands whatever the answer, as that of a
+//! packet whose receiver refuses it (RFC 5128 3.3: so two hosts open the way for each other).
 
 use core::net::Ipv4Addr;
 
@@ -45,6 +51,11 @@ impl<'a> Pipeline<'a> {
                 return Decision::Drop(DropReason::MartianDestination, None);
             }
             Fragment::Whole | Fragment::First => self.decide_flow(entry, headers, note),
+        };
+        // N-18: the second of the flows may be behind another method than the first.
+        let decision = match headers.fragment {
+            Fragment::Whole => decision,
+            _ => self.unless_fragments_are_refused(decision),
         };
         match decision {
             Decision::Drop(reason, _) => Decision::Drop(reason, None),

@@ -104,7 +104,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// N-18: a flow may be behind a method that carries none.
-    fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
+    pub(crate) fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
         match decision {
             Decision::Hit(hit) | Decision::Renew(hit, ..)
                 if self.flows.flow(hit.id).is_some_and(|flow| !self.carries_fragments(&flow)) =>

@@ -98,9 +98,9 @@ impl Settings {
     /// is not given.
     pub const MOST_WAITING: usize = 1 << 20;
 
-    /// Says what is asked for beyond what a data plane gives, or below, for settings that come from a
-    /// user. A data plane takes its memory when it is made, so less than this may be more than the machine
-    /// has.
+    /// Says what is asked for beyond what a data plane gives, or below, for settings that come from
+    /// a user. A data plane takes its memory when it is made, so less than this may be more than the
+    /// machine has.
     ///
     /// # Errors
     ///

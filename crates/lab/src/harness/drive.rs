@@ -72,6 +72,9 @@ impl Runner {
             self.coverage.stopped += 1;
             self.coverage.unfit += u64::from(*fate == Fate::Drop(DropReason::TcpInvalid));
             self.coverage.spoofed += u64::from(*fate == Fate::Drop(DropReason::SpoofedSource));
+            let mappings = *fate == Fate::Drop(DropReason::MappingTableFull);
+            self.coverage.full_mappings += u64::from(mappings);
+            self.coverage.full_cells += u64::from(*fate == Fate::Drop(DropReason::CellTableFull));
             self.coverage.too_long += u64::from(*fate == Fate::Drop(DropReason::TooLong));
             self.coverage.policed += u64::from(*fate == Fate::Deny(DenyReason::Refused(by_policy)));
             return;
@@ -129,6 +132,9 @@ impl Runner {
     }
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
+        if self.is_tight && edit.moves_services() {
+            return Ok(());
+        }
         let mut is_done = false;
         let lacks = edit.lacks_an_endpoint(&self.network, &self.world);
         let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
@@ -191,7 +197,7 @@ impl Runner {
         self.model.apply(self.now, &self.network)?;
         self.unsettled = true;
         self.compare_routes()?;
-        if settle { self.settle() } else { self.after() }
+        if settle || self.is_tight { self.settle() } else { self.after() }
     }
 
     /// Takes everything: what a change closes is closed, and what was originated goes out.

@@ -33,7 +33,7 @@ impl Model {
             self.track(at, side, packet)?;
         }
         let flow = self.flow(at)?;
-        self.note_first(entered, packet, flow.number, side);
+        self.note_first(entered, packet, &flow, side);
         Ok(match elsewhere {
             Some(to) => flow.carry_elsewhere(side, to, entered.bytes, packet),
             None => self.carry(&flow, side, entered.bytes, packet),

@@ -184,6 +184,7 @@ impl Model {
         }
         let mut gone: Vec<usize> = [replaced, displaced].into_iter().flatten().collect();
         flow.tenant = self.tenant(flow.edges[0]);
+        flow.cell = self.cell(&flow);
         self.find_place(&flow, &gone)?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, self.size_behind(&flow, opener))?;
@@ -198,10 +199,9 @@ impl Model {
         self.forgive(&flow);
         self.happenings.push(flow.happening(EventKind::Opened));
         self.tell_of_opening(&flow);
-        let number = flow.number;
         let passed = self.carry(&flow, opener, entered.bytes, packet);
-        self.flows.push(flow);
-        self.note_first(entered, packet, number, opener);
+        self.flows.push(flow.clone());
+        self.note_first(entered, packet, &flow, opener);
         Ok(passed)
     }
 
@@ -213,6 +213,7 @@ impl Model {
             opener: 0,
             edges: [Edge::Internet; 2],
             tenant: None,
+            cell: (None, None),
             turns: false,
             zones: [Zone::Public; 2],
             inside: packet.source,

@@ -2,6 +2,7 @@
 
 use vnetem::{Refusal, ServiceId};
 
+use super::outbound::method_to;
 use super::*;
 
 impl Model {
@@ -101,12 +102,15 @@ impl Model {
     pub(super) fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
         let path = self.path_unsharded(edge, packet)?;
         let at = *packet.destination.ip();
-        match &path.method {
-            Some(Ok(own)) if self.sharded && path.turns && !own.is_at(at) => {
-                Ok(Path { turns: false, method: Some(Err(NoPath::Hairpin)), ..path })
-            }
-            _ => Ok(path),
+        let is_own = || method_to(&self.network, edge, at).is_some_and(|own| own.is_at(at));
+        if !self.sharded || !path.turns || is_own() {
+            return Ok(path);
         }
+        let method = match path.method {
+            Some(Ok(_) | Err(NoPath::Unsupported)) => Some(Err(NoPath::Hairpin)),
+            other => other,
+        };
+        Ok(Path { turns: false, method, ..path })
     }
 
     fn path_unsharded(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {

@@ -16,7 +16,8 @@ use super::wire::{Packet, TCP};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) to: Edge,
-    /// It turns round at a public address of ours, and comes in again (T-33); `to` says nothing then.
+    /// It turns round at a public address of ours, and comes in again (T-33); `to` says nothing
+    /// then.
     pub(crate) turns: bool,
     /// What gives the public source, or why nothing does; `None` if the private one is preserved.
     pub(crate) method: Option<Result<Method, NoPath>>,

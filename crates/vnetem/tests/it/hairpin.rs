@@ -133,7 +133,8 @@ fn t_33_a_datagram_turns_round_and_its_answer_too() {
     assert_eq!(two_way, 2, "one flow for each of the two");
 }
 
-/// T-33: to an address of its own pool a packet turns round if the pool says so, to another's always.
+/// T-33: a packet to an address of its own pool turns round if the pool says so, one to another's
+/// always.
 #[test]
 fn t_33_own_pool_needs_the_rule() {
     let plain = PoolRules { hairpin: false, ..OPEN };

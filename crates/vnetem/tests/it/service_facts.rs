@@ -96,7 +96,8 @@ fn pending_rule_is_not_checked_again() {
     assert_eq!(w.network.resource(acct).unwrap().rules, rule);
 }
 
-/// E-14, S-29: a rule that comes into force later may go without the endpoint where the service allows that.
+/// E-14, S-29: a rule that comes into force later may go without the endpoint where the service
+/// allows that.
 #[test]
 fn pending_rule_may_ignore_missing_endpoint() {
     let mut w = world();
