@@ -50,6 +50,7 @@ use open::opens;
 use outbound::{Method, MethodKind, method_behind, methods};
 use route::{NoPath, Path};
 use rules::{Debt, Mapping};
+use shares::LimitedHost;
 use tcp::{Connection, Meaning};
 use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
 
@@ -75,6 +76,23 @@ pub struct Model {
     happenings: Vec<Happening>,
     /// What must have been told of translations since it was last taken.
     translations: Vec<Translation>,
+    /// Packets were seen to go to shards.
+    sharded: bool,
+    /// Inside addresses that are limited (docs/shares.md).
+    limited_hosts: Vec<LimitedHost>,
+    filled: Filled,
+}
+
+/// How often bounded things were full, and in which order SYNs wait, so that a generator that
+/// never gets there is noticed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filled {
+    /// SYNs that nobody asked for and that found no room to wait in.
+    pub(crate) waiting: u64,
+    /// First fragments that were forgotten for newer ones.
+    pub(crate) fragments: u64,
+    /// SYNs that are due before others that came earlier.
+    pub(crate) overtaking: u64,
 }
 
 /// What the data plane did to a packet, as far as the model does not predict it.
@@ -155,7 +173,15 @@ impl Model {
             originated: Vec::new(),
             happenings: Vec::new(),
             translations: Vec::new(),
+            sharded: false,
+            limited_hosts: Vec::new(),
+            filled: Filled::default(),
         }
+    }
+
+    /// How often bounded things were full.
+    pub(crate) const fn filled(&self) -> Filled {
+        self.filled
     }
 
     /// The configuration by which the model decides.
@@ -256,6 +282,7 @@ impl Model {
         observed: Observed,
     ) -> Result<Expected, String> {
         self.advance(now);
+        self.sharded |= observed.shard.is_some();
         let mut icmp_error = None;
         let result = self.receive(edge, bytes, observed, &mut icmp_error);
         // A connection that was refused ends at this very instant.
@@ -344,7 +371,6 @@ impl Model {
         self.release_tombstones();
         self.answer_waiting();
         self.rests.retain(|rest| rest.until > now);
-        self.fragments.retain(|first| first.deadline > now);
     }
 
     /// A flow ends.
@@ -361,6 +387,7 @@ impl Model {
         self.tell_of(&flow, TranslationEventKind::SessionDeleted);
         if flow.has_tuple() {
             self.rest(&flow, flow.rested_at(cause, when));
+            self.forget_host(&flow);
         }
         self.rests.retain(|rest| rest.until > self.now);
     }
@@ -371,11 +398,12 @@ impl Model {
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at) else { return };
             if flow.is_tombstone() && flow.has_tuple() && flow.rested_if_left() <= self.now {
-                let flow = flow.clone();
-                self.rest(&flow, self.now);
+                let left = flow.clone();
+                self.rest(&left, self.now);
                 let flow = &mut self.flows[at];
                 (flow.released, flow.share, flow.limited, flow.block) =
                     (true, Share::Nothing, false, None);
+                self.forget_host(&left);
             }
         }
     }

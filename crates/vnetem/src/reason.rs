@@ -53,11 +53,10 @@ reasons! {
     Unsolicited = "unsolicited",
     /// An answer came in by another edge than the question left by.
     WrongEdge = "wrong-edge",
-    /// A later fragment came before its first one, or after its entry was gone (P-30,
-    /// INV-early-fragment-dropped).
+    /// A later fragment came before its first one, or after its entry was gone: by time, with its
+    /// flow, or for a newer one where there was no room (P-30, INV-early-fragment-dropped,
+    /// INV-fragment-state-bounded).
     FragmentWithoutFirst = "fragment-without-first",
-    /// A first fragment found no room for its entry (INV-fragment-state-bounded).
-    FragmentTableFull = "fragment-table-full",
     /// A fragment overlaps another, or reaches beyond what its first one allows
     /// (INV-bad-fragments-dropped).
     FragmentRefused = "fragment-refused",
@@ -82,8 +81,8 @@ reasons! {
     ForeignSource = "foreign-source",
     /// The outbound method does not carry this protocol, or no fragments (N-18).
     OutboundUnsupported = "outbound-unsupported",
-    /// To a public address that is ours, and not of a pool of the sender's that lets packets turn
-    /// round (T-33).
+    /// To a public address of the sender's own outbound method, which lets nothing turn round
+    /// (T-33); behind a shard, to any public address that is ours but those of its own pool.
     Hairpin = "hairpin",
     /// Every public port towards this remote is taken (N-17, INV-refused-only-when-full).
     SnatExhausted = "snat-exhausted",

@@ -42,13 +42,24 @@ pub struct Settings {
 
 /// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is
 /// dropped, and its sender is told the size if it must not be fragmented (T-27,
-/// INV-never-fragments; RFC 1191); nothing is ever fragmented.
+/// INV-never-fragments; RFC 1191); nothing is ever fragmented. At least [`Mtu::LEAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mtu {
     /// Of the internet, and of services without an endpoint.
     pub public: u16,
     /// Of everything else.
     pub private: u16,
+}
+
+impl Mtu {
+    /// The longest packet that every link must take whole (RFC 791 3.2).
+    pub const LEAST: u16 = 68;
+
+    /// The same, with no link narrower than there may be.
+    fn bounded(self) -> Self {
+        let Self { public, private } = self;
+        Self { public: public.max(Self::LEAST), private: private.max(Self::LEAST) }
+    }
 }
 
 impl Default for Mtu {
@@ -92,13 +103,14 @@ impl Settings {
     /// is not given.
     pub const MOST_WAITING: usize = 1 << 20;
 
-    /// Says what is asked for beyond what a data plane gives, for settings that come from a user. A
-    /// data plane takes its memory when it is made, so less than this may be more than the machine
-    /// has.
+    /// Says what is asked for beyond what a data plane gives, or below, for settings that come from
+    /// a user. A data plane takes its memory when it is made, so less than this may be more than
+    /// the machine has.
     ///
     /// # Errors
     ///
-    /// [`EditError::Limit`] with what there would be too many of.
+    /// [`EditError::Limit`] with what there would be too many of, [`EditError::TooSmall`] with the
+    /// link that would be too narrow.
     pub fn check(&self) -> Result<(), EditError> {
         let flows = vnetem_nat::Settings::MOST_FLOWS as usize;
         let limits = [
@@ -110,10 +122,20 @@ impl Settings {
             ("unsolicited SYNs", self.unsolicited, Self::MOST_WAITING),
         ];
         let beyond = limits.into_iter().find(|(_, wanted, limit)| wanted > limit);
-        beyond.map_or(Ok(()), |(what, _, limit)| Err(EditError::Limit { what, limit }))
+        if let Some((what, _, limit)) = beyond {
+            return Err(EditError::Limit { what, limit });
+        }
+        let links = [
+            ("the MTU of public links", self.mtu.public),
+            ("the MTU of private links", self.mtu.private),
+        ];
+        let narrow = links.into_iter().find(|(_, mtu)| *mtu < Mtu::LEAST);
+        narrow.map_or(Ok(()), |(what, _)| {
+            Err(EditError::TooSmall { what, least: usize::from(Mtu::LEAST) })
+        })
     }
 
-    /// The same, with no more of anything than is given.
+    /// The same, with no more of anything than is given, and no less than is of use.
     pub(crate) fn bounded(self) -> Self {
         let most = |wanted: usize| wanted.min(Self::MOST_WAITING);
         Self {
@@ -122,6 +144,7 @@ impl Settings {
             events: most(self.events),
             translation_events: most(self.translation_events),
             unsolicited: most(self.unsolicited),
+            mtu: self.mtu.bounded(),
             ..self
         }
     }

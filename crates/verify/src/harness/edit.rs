@@ -60,6 +60,11 @@ impl Edit {
         subnet && matches!(on % 5, 2 | 3)
     }
 
+    /// Whether addresses come to a service or leave it.
+    pub(crate) fn moves_services(&self) -> bool {
+        self.kind % Self::KINDS == 11
+    }
+
     /// Whether it enables, disables or feeds endpoints.
     pub(crate) fn is_about_endpoints(&self) -> bool {
         matches!(self.kind % Self::KINDS, 0..=3 | 11) || self.is_about_policies()

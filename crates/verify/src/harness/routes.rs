@@ -51,6 +51,7 @@ impl Runner {
         let own = trace.steps.iter().take(at_answers.unwrap_or(usize::MAX));
         let from_inside = matches!(edge, Edge::Subnet(_) | Edge::Nic(_));
         let Ok(packet) = Packet::read(bytes) else { return Ok(()) };
+        // An error goes the way of the connection that it is about, of which the trace speaks.
         if !from_inside || !is_routed {
             return Ok(());
         }

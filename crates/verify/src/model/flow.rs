@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use vnetem::{
     AccessVerdict, Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Network, NicId,
-    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time, VnetId,
+    PrivateEndpointId, ServiceId, SiteId, SourceMode, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -24,6 +24,8 @@ pub(super) struct Flow {
     pub(super) edges: [Edge; 2],
     /// The tenant charged: the network or site of its inside when it opened.
     pub(super) tenant: Option<Tenant>,
+    /// The place of its inside, and the service of its far end (docs/shares.md).
+    pub(super) revalidation_key: (Option<Edge>, Option<ServiceId>),
     /// Packets turn round at its outside, whose edge says nothing then (T-33).
     pub(super) turns: bool,
     /// Where packets of either side are looked up: as it was when the flow opened.

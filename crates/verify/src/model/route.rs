@@ -17,8 +17,8 @@ use super::wire::{Packet, TCP};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) to: Edge,
-    /// It turns round at a public address of the sender's own pool, and comes in again (T-33); `to`
-    /// says nothing then.
+    /// It turns round at a public address of ours, and comes in again (T-33); `to` says nothing
+    /// then.
     pub(crate) turns: bool,
     /// What gives the public source, or why nothing does; `None` if the private one is preserved.
     pub(crate) method: Option<Result<Method, NoPath>>,
@@ -199,10 +199,13 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
     let own = method_to(net, edge, at);
     let is_ours = is_ours(net, at);
     let turns = is_ours
-        && own.as_ref().is_some_and(|own| own.rules(packet.protocol).hairpin && own.is_at(at));
+        && own.as_ref().is_some_and(|own| match own.is_at(at) {
+            true => own.rules(packet.protocol).hairpin,
+            false => true,
+        });
     let method = match own {
-        _ if is_ours && !turns => Err(NoPath::Hairpin),
         None => Err(NoPath::Outbound),
+        Some(_) if is_ours && !turns => Err(NoPath::Hairpin),
         Some(own) if !own.carries(packet) => Err(NoPath::Unsupported),
         Some(own) => Ok(own),
     };

@@ -4,7 +4,7 @@
 use vnetem::{Block, OnExhaustion, PoolRules, TimerProfile};
 use vnetem_nat::{HoldDown, Limits, Timers};
 
-use super::flow::Zone;
+use super::flow::{Tenant, Zone};
 use super::*;
 
 /// An inside socket: where its packets are looked up, protocol and end.
@@ -20,6 +20,8 @@ pub(super) struct Mapping {
     /// Of the first of its flows.
     pub(super) limited: bool,
     pub(super) block: Option<Block>,
+    /// For whom it counts.
+    pub(super) tenant: Option<Tenant>,
     flows: usize,
     /// When the last of its tuples that was given back will have rested.
     rests_until: Time,
@@ -85,6 +87,11 @@ impl Model {
         (owes > self.now + may_owe).then_some(DropReason::FlowRate)
     }
 
+    /// Whether an inside address still has to wait for its next flow (T-10).
+    pub(super) fn owes(&self, host: (Zone, Ipv4Addr)) -> bool {
+        self.debts.iter().any(|debt| debt.host == host && debt.until > self.now)
+    }
+
     /// T-34: a refusal for want of ports or leave, told as the pool says.
     pub(super) fn refuse<T>(
         &mut self,
@@ -122,6 +129,7 @@ impl Model {
 
     /// A flow opens: its socket has its port, and its inside address pays if it opened it itself.
     pub(super) fn join(&mut self, flow: &Flow) {
+        self.note_host(flow);
         let (socket, share) = (flow.socket(), flow.share);
         let same = |it: &&mut Mapping| it.socket == socket && is_alike(it.share, share);
         match self.mappings.iter_mut().find(same) {
@@ -133,6 +141,7 @@ impl Model {
                 external: flow.external,
                 limited: flow.limited,
                 block: flow.block,
+                tenant: flow.tenant,
                 flows: 1,
                 rests_until: self.now,
             }),

@@ -1,5 +1,6 @@
-//! What hosts send to the public addresses of their own pool: it turns round there and comes in as
-//! from the internet, by a second flow (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//! What hosts send to public addresses of ours: it turns round there and comes in as from the
+//! internet, by a second flow
+//! (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
 
 use super::*;
 

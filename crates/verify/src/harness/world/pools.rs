@@ -93,7 +93,12 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             },
         ),
         16 => {
-            with(BLOCKS, PoolRules { blocks: PAIRS, segment_size: Some(536), ..PoolRules::AZURE })
+            let unsolicited_syn = Some(Duration::from_secs(20));
+            let segment_size = Some(536);
+            with(
+                BLOCKS,
+                PoolRules { blocks: PAIRS, segment_size, unsolicited_syn, ..PoolRules::AZURE },
+            )
         }
         17 => both(
             BLOCKS,
@@ -101,6 +106,9 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
                 blocks: PAIRS,
                 limits: Limits { flows: 0, ports: 5, rate: None },
                 on_exhaustion: OnExhaustion::Prohibited,
+                // Another than the pool above, which has the first address too
+                // (INV-disabled-interface-silent, T-16).
+                unsolicited_syn: Some(Duration::from_secs(6)),
                 ..OPEN
             },
         ),
