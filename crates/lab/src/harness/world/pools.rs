@@ -91,7 +91,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             },
         ),
         16 => {
-            let unsolicited_syn = Some(Duration::from_secs(20));
+            let unsolicited_syn = Some(Duration::from_secs(6));
             let segment_size = Some(536);
             with(
                 BLOCKS,
@@ -105,7 +105,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
                 limits: Limits { flows: 0, ports: 5, rate: None },
                 notice: Notice::Prohibited,
                 // Another than the pool above, which has the first address too (D7, T-16).
-                unsolicited_syn: Some(Duration::from_secs(6)),
+                unsolicited_syn: Some(Duration::from_secs(20)),
                 ..OPEN
             },
         ),
