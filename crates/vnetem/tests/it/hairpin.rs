@@ -181,7 +181,7 @@ fn t_33_flows_keep_their_way() {
 /// flows too.
 #[test]
 fn t_33_own_rules_take_over() {
-    let plain = PoolRules { hairpin: false, ..OPEN };
+    let plain = PoolRules::AZURE;
     let mut world = World::new(plain);
     let (a, there) = (world.a, end("20.1.1.9:7"));
     let [own, other] = world.subnets;
