@@ -110,10 +110,10 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
     },
     Beginning {
         space: space::MEASURING,
-        methods: &[(0, 16), (1, 17), (2, 16), (4, 17)],
+        methods: &[(0, 16), (1, 17), (2, 16), (4, 16)],
         guards: &[(4, 2), (1, 3)],
         same_region: true,
-        // The internet calls two addresses of a pool, which are unlike in how long SYNs wait there.
+        // The internet calls two pools, which are unlike in how long SYNs wait there.
         from: [0, 1, 8],
         towards: [0, 11, 24, 2],
         ..PLAIN
@@ -329,7 +329,7 @@ pub(crate) const INSTANCES: [Ipv4Addr; 2] =
 /// Public addresses that the internet calls: of interfaces, and of pools.
 pub(crate) const CALLED: [Ipv4Addr; 6] = {
     let [one, two] = INSTANCES;
-    [one, two, Ipv4Addr::new(20, 1, 1, 1), one, two, Ipv4Addr::new(20, 1, 1, 2)]
+    [one, two, Ipv4Addr::new(20, 1, 1, 1), one, two, Ipv4Addr::new(20, 3, 1, 1)]
 };
 
 /// Hosts that open flows. Some are an appliance that sends in the name of others, and who may reach
@@ -396,7 +396,7 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 25] = [
     PRIVATE[0].octets(),
     PRIVATE[1].octets(),
     [169, 254, 169, 254],
-    [20, 1, 1, 2],
+    [20, 3, 1, 1],
 ];
 
 pub(super) fn net4(text: &str) -> Ipv4Net {

@@ -183,6 +183,27 @@ fn t_33_flows_keep_their_way() {
     assert_eq!(world.drop(a, unknown), DropReason::Unsolicited);
 }
 
+/// T-33, INV-toggle-ends-exact-set: of an address that becomes its own the rules of the caller's
+/// pool decide, for open flows too.
+#[test]
+fn t_33_own_rules_take_over() {
+    let plain = PoolRules::AZURE;
+    let mut world = World::new(plain);
+    let (a, there) = (world.a, end("20.1.1.9:7"));
+    let [own, other] = world.subnets;
+    world.network.set_outbound(own, pool_at("20.1.1.1", plain)).unwrap();
+    world.network.set_outbound(other, pool_at("20.1.1.9", plain)).unwrap();
+    world.apply();
+    assert_eq!(world.drop(a, datagram(end(A), there, b"x")), DropReason::Unsolicited);
+    let addresses = vec![ip("20.1.1.1"), ip("20.1.1.9")];
+    let both = Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules: plain };
+    world.network.set_outbound(own, both).unwrap();
+    world.apply();
+    world.made();
+    assert_eq!(world.plane.flows().count(), 0, "what turned round is closed");
+    assert_eq!(world.drop(a, datagram(end(A), there, b"x")), DropReason::Hairpin);
+}
+
 /// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way
 /// for each other.
 #[test]

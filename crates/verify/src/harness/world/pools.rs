@@ -93,7 +93,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             },
         ),
         16 => {
-            let unsolicited_syn = Some(Duration::from_secs(20));
+            let unsolicited_syn = Some(Duration::from_secs(6));
             let segment_size = Some(536);
             with(
                 BLOCKS,
@@ -107,8 +107,8 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
                 limits: Limits { flows: 0, ports: 5, rate: None },
                 on_exhaustion: OnExhaustion::Prohibited,
                 // Another than the pool above, which has the first address too
-                // (INV-disabled-interface-silent, T-16).
-                unsolicited_syn: Some(Duration::from_secs(6)),
+                // (T-16).
+                unsolicited_syn: Some(Duration::from_secs(20)),
                 ..OPEN
             },
         ),
