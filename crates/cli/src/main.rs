@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod capture;
 mod json;
+mod live;
 mod load;
 mod run;
 mod tags;
@@ -40,6 +41,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    if let Some(status) = live::keep() {
+        return status.into();
+    }
     let arguments = match Arguments::try_parse().and_then(Arguments::settled) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
@@ -52,6 +56,10 @@ fn main() -> ExitCode {
         Some(Verb::Routes(routes)) => verbs::routes(common, routes),
         Some(Verb::Tags(tags)) => tags::tags(common, tags),
         Some(Verb::Bench(bench)) => bench::bench(common, bench),
+        // These print as they go, and have the exit status of what they run.
+        Some(Verb::Live(live)) => return live::exit(live::live(common, live)),
+        Some(Verb::Exec(exec)) => return live::exit(live::exec(exec)),
+        Some(Verb::Ctl(ctl)) => live::ctl(common, ctl),
     };
     match answer {
         Ok(answer) => {

@@ -9,6 +9,7 @@ mod error;
 mod firewall;
 mod gather;
 mod live;
+mod model;
 mod outcome;
 mod policies;
 mod pool;
@@ -26,8 +27,10 @@ use std::sync::Arc;
 use vnetem::Time;
 use vnetem_azure::ServiceTags;
 
+pub use cast::Serves;
 pub use error::{Problem, ScenarioError};
-pub use show::{route_remark, route_table};
+pub use model::{Member, Model, Role};
+pub use show::{counter_lines, route_remark, route_table};
 pub use stage::Stage;
 pub use words::parse_duration;
 

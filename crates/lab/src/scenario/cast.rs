@@ -24,7 +24,7 @@ pub(crate) enum Declaration {
     },
     Serve {
         resource: String,
-        app: App,
+        by: Serves,
     },
     /// Of one host, or of all that do not have one of their own.
     Link {
@@ -49,7 +49,18 @@ pub(crate) struct HostSpec {
     pub(crate) name: String,
     pub(crate) address: Ipv4Addr,
     pub(crate) home: Home,
-    pub(crate) serves: Option<App>,
+    /// Whether its interface forwards for others; a simulated host itself does not.
+    pub(crate) forwards: bool,
+    pub(crate) serves: Option<Serves>,
+}
+
+/// Who answers calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// A simulated server.
+    App(App),
+    /// A real program, which only a live network starts: the command line for a shell.
+    Command(String),
 }
 
 /// Where a host stands.
@@ -118,8 +129,9 @@ fn host(words: &mut Words<'_>) -> Result<HostSpec, Problem> {
     } else {
         return Err(words.wrong("\"in SUBNET\", \"on internet\" or \"on SITE\""));
     };
-    let serves = if words.accept("serves") { Some(app(words)?) } else { None };
-    Ok(HostSpec { name, address, home, serves })
+    let forwards = matches!(home, Home::Subnet(_)) && words.accept("forwarding");
+    let serves = if words.accept("serves") { Some(serves(words)?) } else { None };
+    Ok(HostSpec { name, address, home, forwards, serves })
 }
 
 fn appliance(words: &mut Words<'_>) -> Result<Declaration, Problem> {
@@ -133,14 +145,25 @@ fn appliance(words: &mut Words<'_>) -> Result<Declaration, Problem> {
 
 fn serve(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     let resource = name(words, "the name of a resource")?;
-    Ok(Declaration::Serve { resource, app: app(words)? })
+    Ok(Declaration::Serve { resource, by: serves(words)? })
 }
 
-fn app(words: &mut Words<'_>) -> Result<App, Problem> {
-    match words.take("http or sql")? {
-        "http" => Ok(App::Http),
-        "sql" => Ok(App::Sql),
-        other => Err(found(other, "http or sql")),
+fn serves(words: &mut Words<'_>) -> Result<Serves, Problem> {
+    const EXPECTED: &str = "http, sql or by \"COMMAND\"";
+    match words.take(EXPECTED)? {
+        "http" => Ok(Serves::App(App::Http)),
+        "sql" => Ok(Serves::App(App::Sql)),
+        "by" => {
+            let quoted = words.rest().trim();
+            let command = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let command = command.map(str::trim).filter(|command| !command.is_empty());
+            let expected = "a command between double quotes";
+            command.map(|command| Serves::Command(command.to_owned())).ok_or_else(|| match quoted {
+                "" => words.wrong(expected),
+                other => found(other, expected),
+            })
+        }
+        other => Err(found(other, EXPECTED)),
     }
 }
 

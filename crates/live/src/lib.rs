@@ -1,0 +1,38 @@
+//! Real programs inside an emulated cloud network, with the kernel's own TCP, without root (Linux).
+//!
+//! Each host of a scenario is a network namespace whose only interface is a TUN device. One process,
+//! the router, carries packets between all devices through a [`DataPlane`](vnetem::DataPlane).
+//! Anything runs in a host: curl, psql, a test suite, a storage SDK.
+//!
+//! The `vnetem` command is the router. [`Cloud`] starts one and speaks to it, so a test may have as
+//! many threads as it likes:
+//!
+//! ```no_run
+//! use vnetem_live::{Cloud, unavailable};
+//!
+//! if let Some(why) = unavailable() {
+//!     eprintln!("skipped: {why}");
+//!     return Ok(());
+//! }
+//! let cloud = Cloud::up("net.scn")?;
+//! let page = cloud.command("vm-a", "curl").arg("http://stdata.blob.core.windows.net/").output()?;
+//! let change = cloud.ctl("enable Microsoft.Storage on net-a/app")?;
+//! println!("{}", change.lines.join("\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The command line and the traps are in `docs/guide/live.md` of the project.
+
+mod answer;
+#[cfg(target_os = "linux")]
+mod linux;
+
+pub use answer::{Answer, LiveError};
+#[cfg(target_os = "linux")]
+pub use linux::{
+    Cloud, Obstacle, Options, Printing, ask, check, exec, keep, names_of_clouds, unavailable, up,
+};
+
+/// What is said where live networks are not possible at all.
+pub const ELSEWHERE: &str =
+    "live needs Linux; `vnetem run` and the simulation work on every system";
