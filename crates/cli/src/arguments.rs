@@ -141,6 +141,9 @@ pub(crate) struct Live {
     /// What runs there
     #[arg(last = true, value_name = "COMMAND", requires = "inside")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// Show an endpoint switched on under real programs, in a few seconds
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) demo: bool,
     /// Say what this machine allows, and what to do where it does not
     #[arg(long)]
     pub(crate) check: bool,

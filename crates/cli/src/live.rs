@@ -61,6 +61,9 @@ mod system {
             crate::write_out(&(lines.join("\n") + "\n"))?;
             return Ok(0);
         }
+        if asked.demo {
+            return crate::demo::demo();
+        }
         let scenario = load::scenario(asked.file.as_deref())?;
         let printing = match (&asked.capture.pcap, &asked.inside, common.output) {
             (Some(path), _, _) if path == Path::new("-") => Printing::Aside,

@@ -5,9 +5,11 @@
 mod arguments;
 mod bench;
 mod capture;
+mod demo;
 mod json;
 mod live;
 mod load;
+mod programs;
 mod run;
 mod tags;
 mod text;
@@ -41,7 +43,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    if let Some(status) = live::keep() {
+    if let Some(status) = live::keep().or_else(programs::run) {
         return status.into();
     }
     let arguments = match Arguments::try_parse().and_then(Arguments::settled) {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +21,8 @@ pub struct Cloud {
     router: Child,
     /// The router goes down when this closes.
     life: Option<ChildStdin>,
+    /// What the router and the servers have written as errors.
+    said: Mutex<(Receiver<String>, Vec<String>)>,
 }
 
 /// Names the `vnetem` command, if it is not in the path.
@@ -82,7 +85,8 @@ impl Cloud {
             let said: Vec<String> = errors.try_iter().collect();
             return Err(LiveError::Refused(said.join("\n")));
         }
-        Ok(Self { name, program, router, life })
+        let said = Mutex::new((errors, Vec::new()));
+        Ok(Self { name, program, router, life, said })
     }
 
     /// The name under which `vnetem exec` and `vnetem ctl` find it.
@@ -121,6 +125,15 @@ impl Cloud {
         Ok(answer.value.as_array().cloned().unwrap_or_default())
     }
 
+    /// The lines that servers of the scenario have written so far, to both their outputs.
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lines, all) = &mut *said;
+        all.extend(lines.try_iter());
+        all.clone()
+    }
+
     /// The process of the router.
     #[must_use]
     pub fn router(&self) -> u32 {
@@ -135,26 +148,23 @@ impl Drop for Cloud {
     }
 }
 
-/// The `vnetem` command: what `VNETEM` names, this program if it is that, else the one in the path.
+/// The `vnetem` command: what `VNETEM` names, this program or the one beside it, else that in the
+/// path. Tests are one folder below what cargo builds.
 pub(super) fn program() -> Result<PathBuf, LiveError> {
     if let Some(named) = std::env::var_os(PROGRAM).filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    if let Ok(own) = std::env::current_exe()
-        && own.file_stem().is_some_and(|name| name == "vnetem")
-    {
-        return Ok(own);
-    }
+    let own = std::env::current_exe().unwrap_or_default();
+    let beside = own.ancestors().skip(1).take(2).map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("vnetem"));
-    found.into_iter().find(|file| fs::metadata(file).is_ok_and(|it| it.is_file())).ok_or_else(
-        || {
-            LiveError::Refused(format!(
-                "there is no vnetem command in the path, and {PROGRAM} does not name one; \
+    let folders = beside.chain(std::env::split_paths(&path));
+    let mut found = folders.map(|folder| folder.join("vnetem"));
+    found.find(|file| fs::metadata(file).is_ok_and(|it| it.is_file())).ok_or_else(|| {
+        LiveError::Refused(format!(
+            "there is no vnetem command in the path, and {PROGRAM} does not name one; \
              `cargo install --path crates/cli` in the project installs it"
-            ))
-        },
-    )
+        ))
+    })
 }
 
 fn random_name() -> Result<String, LiveError> {
