@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,8 +30,10 @@ pub(crate) fn run() -> Option<u8> {
         ["serve", port] => serve(port),
         ["get", host, path] => get(host, path),
         ["echo", port] => echo(port),
-        ["ask", remote, count, size] => ask(remote, count, size),
-        _ => Err(io::Error::new(ErrorKind::InvalidInput, "serve, get, echo or ask")),
+        ["ask", remote, count, size, rest @ ..] => ask(remote, count, size, rest.first().copied()),
+        ["resolve", name] => resolve(name),
+        ["hammer", host, path, seconds] => hammer(host, path, seconds),
+        _ => Err(io::Error::new(ErrorKind::InvalidInput, "no such program")),
     };
     match done {
         Ok(()) => Some(0),
@@ -159,8 +161,11 @@ fn echo(port: &str) -> io::Result<()> {
 }
 
 /// Sends datagrams one after another, and counts the answers with the same bytes.
-fn ask(remote: &str, count: &str, size: &str) -> io::Result<()> {
+fn ask(remote: &str, count: &str, size: &str, ttl: Option<&str>) -> io::Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
+    if let Some(ttl) = ttl {
+        socket.set_ttl(number(ttl)?.into())?;
+    }
     socket.connect(remote)?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     let (mut answers, size) = (0, usize::from(number(size)?));
@@ -172,6 +177,49 @@ fn ask(remote: &str, count: &str, size: &str) -> io::Result<()> {
         answers += u32::from(datagram.get(..length) == Some(&marked));
     }
     println!("{answers}");
+    Ok(())
+}
+
+/// Prints the addresses that a name means.
+fn resolve(name: &str) -> io::Result<()> {
+    for address in (name, 0).to_socket_addrs()? {
+        println!("{}", address.ip());
+    }
+    Ok(())
+}
+
+/// Fetches the same body again and again, and counts how connections ended.
+fn hammer(host: &str, path: &str, seconds: &str) -> io::Result<()> {
+    let until = Instant::now() + Duration::from_secs(number(seconds)?.into());
+    let (name, port) = host.split_once(':').unwrap_or((host, "80"));
+    let (mut done, mut resets, mut others) = (0, 0, Vec::new());
+    let blob = Blob::named(path);
+    while Instant::now() < until {
+        let fetch = || {
+            let mut stream = TcpStream::connect((name, number(port)?))?;
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: {name}\r\n\r\n")?;
+            let mut reader = BufReader::with_capacity(PIECE, stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line)? > 0 && !line.trim().is_empty() {
+                line.clear();
+            }
+            compare(&mut reader, &blob, &mut 0)
+        };
+        match fetch() {
+            Ok(()) => done += 1,
+            // A reset that answers a SYN reads as a refusal.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+                ) =>
+            {
+                resets += 1;
+            }
+            Err(error) => others.push(error.to_string()),
+        }
+    }
+    println!("{}", json!({ "done": done, "resets": resets, "others": others }));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use super::cast::{Declaration, Home, HostSpec, Serves};
 use super::edit::Edit;
 use super::error::{Problem, ScenarioError};
 use super::outcome;
-use super::step::{Place, Step};
+use super::step::Place;
 use super::topology::Topology;
 use super::words::Words;
 use super::{Scenario, stage};
@@ -207,14 +207,8 @@ impl Model {
     /// Words that are no edit, or an edit that the model refuses.
     pub fn change(&mut self, now: Time, words: &str) -> Result<bool, Problem> {
         let mut words = Words::new(words);
-        let first = words.peek().unwrap_or_default().to_owned();
-        let edits = match Step::parse(&mut words)? {
-            Step::Change(edits) => edits,
-            _ => {
-                let expected = "a change such as \"enable Microsoft.Storage on web\"".to_owned();
-                return Err(Problem::Expected { found: format!("\"{first}\""), expected });
-            }
-        };
+        let expected = "a change such as \"enable Microsoft.Storage on web\"";
+        let edits = Edit::parse_all(&mut words)?.ok_or_else(|| words.wrong(expected))?;
         words.end()?;
         self.topology.now = now;
         self.topology.change(&edits).map_err(Problem::Refused)?;

@@ -71,8 +71,8 @@ impl core::error::Error for Obstacle {}
 pub fn check() -> Result<Vec<String>, LiveError> {
     let began = Instant::now();
     let users = enter().map_err(|obstacle| LiveError::Refused(obstacle.to_string()))?;
-    let (address, any_address) = (Ipv4Addr::new(10, 0, 0, 4), false);
-    let spec = Spec { address, any_address, forwards: false, offload: true, ports: None };
+    let address = Ipv4Addr::new(10, 0, 0, 4);
+    let spec = Spec { address, forwards: false, offload: true, ports: None };
     let (spaces, _device) = Spaces::make(&spec)?;
     let ports = std::thread::spawn(move || {
         spaces.join().ok()?;

@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::namespaces::map_ids;
 use super::os;
-use super::wait::{End, take_signals, wait};
+use super::wait::{End, spawn, take_signals, wait};
 
 /// The verb by which the `vnetem` command is a keeper.
 pub(super) const VERB: &str = "__keep";
@@ -59,7 +59,7 @@ fn run(arguments: &[OsString]) -> Result<u8, (u8, String)> {
         map_ids((uid, 0), (gid, 0)).map_err(failed("--as-me"))?;
     }
     let signals = take_signals().map_err(failed("signals"))?;
-    let child = Command::new(program).args(rest).spawn().map_err(|error| {
+    let child = spawn(Command::new(program).args(rest)).map_err(|error| {
         let status = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN };
         (status, format!("{}: {error}", program.to_string_lossy()))
     })?;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -52,8 +53,6 @@ pub(super) fn map_ids(uid: (u32, u32), gid: (u32, u32)) -> io::Result<()> {
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
     pub(super) address: Ipv4Addr,
-    /// Whether it takes everything that arrives for its own, as the front end of a service does.
-    pub(super) any_address: bool,
     pub(super) forwards: bool,
     pub(super) offload: bool,
     /// From which ports it calls, where another host has the same address.
@@ -99,6 +98,18 @@ impl Spaces {
         Ok((Self { net: open("net")?, mounts: open("mnt")? }, device))
     }
 
+    /// Gives the host further addresses, and takes others from it.
+    pub(super) fn readdress(self: &Arc<Self>, more: &[Ipv4Addr], less: &[Ipv4Addr]) -> bool {
+        let (spaces, more, less) = (Arc::clone(self), more.to_vec(), less.to_vec());
+        let done = std::thread::spawn(move || {
+            spaces.join().map_err(os)?;
+            let netlink = Netlink::open()?;
+            more.iter().try_for_each(|address| netlink.address(INTERFACE, *address))?;
+            less.iter().try_for_each(|address| netlink.remove_address(INTERFACE, *address))
+        });
+        done.join().is_ok_and(|done: io::Result<()>| done.is_ok())
+    }
+
     /// Moves this thread into the host, for good.
     pub(super) fn join(&self) -> nix::Result<()> {
         // Its own working directory and root, which the mounts change.
@@ -113,8 +124,7 @@ fn configure(spec: &Spec) -> io::Result<()> {
     netlink.up("lo", None, None)?;
     netlink.up(INTERFACE, Some(MTU), Some(QUEUE))?;
     netlink.address(INTERFACE, spec.address)?;
-    netlink.default_route(INTERFACE, spec.address)?;
-    if spec.any_address { netlink.own_all(INTERFACE) } else { Ok(()) }
+    netlink.default_route(INTERFACE, spec.address)
 }
 
 /// Sets what can be set: not every kernel has all, and a container's /proc/sys may be read-only.

@@ -12,7 +12,6 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
@@ -24,9 +23,6 @@ use super::os;
 
 /// A connection to the kernel's routing, in the namespace in which it was opened.
 pub(super) struct Netlink(OwnedFd);
-
-/// The table in which all that comes in by an interface is the host's own.
-const OWN_TABLE: u8 = 100;
 
 impl Netlink {
     pub(super) fn open() -> Result<Self> {
@@ -48,6 +44,30 @@ impl Netlink {
 
     /// Gives an interface an address of its own.
     pub(super) fn address(&self, name: &str, address: Ipv4Addr) -> Result<()> {
+        let message = self.address_message(name, address)?;
+        self.request(RouteNetlinkMessage::NewAddress(message))
+    }
+
+    /// Sends everything by an interface, from an address.
+    pub(super) fn default_route(&self, name: &str, source: Ipv4Addr) -> Result<()> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.scope = RouteScope::Link;
+        message.header.kind = RouteType::Unicast;
+        message.attributes.push(RouteAttribute::Oif(if_nametoindex(name).map_err(os)?));
+        message.attributes.push(RouteAttribute::PrefSource(RouteAddress::Inet(source)));
+        self.request(RouteNetlinkMessage::NewRoute(message))
+    }
+
+    /// Takes an address from an interface.
+    pub(super) fn remove_address(&self, name: &str, address: Ipv4Addr) -> Result<()> {
+        let message = self.address_message(name, address)?;
+        self.request(RouteNetlinkMessage::DelAddress(message))
+    }
+
+    fn address_message(&self, name: &str, address: Ipv4Addr) -> Result<AddressMessage> {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet;
         message.header.prefix_len = 32;
@@ -55,28 +75,7 @@ impl Netlink {
         let address = IpAddr::V4(address);
         message.attributes.push(AddressAttribute::Local(address));
         message.attributes.push(AddressAttribute::Address(address));
-        self.request(RouteNetlinkMessage::NewAddress(message))
-    }
-
-    /// Sends everything by an interface, from an address.
-    pub(super) fn default_route(&self, name: &str, source: Ipv4Addr) -> Result<()> {
-        let mut message = route(RouteHeader::RT_TABLE_MAIN, RouteScope::Link, RouteType::Unicast);
-        message.attributes.push(RouteAttribute::Oif(if_nametoindex(name).map_err(os)?));
-        message.attributes.push(RouteAttribute::PrefSource(RouteAddress::Inet(source)));
-        self.request(RouteNetlinkMessage::NewRoute(message))
-    }
-
-    /// Takes all that comes in by an interface for the host's own, whatever its destination.
-    pub(super) fn own_all(&self, name: &str) -> Result<()> {
-        let mut message = route(OWN_TABLE, RouteScope::Host, RouteType::Local);
-        message.attributes.push(RouteAttribute::Oif(if_nametoindex("lo").map_err(os)?));
-        self.request(RouteNetlinkMessage::NewRoute(message))?;
-        let mut message = RuleMessage::default();
-        message.header.family = AddressFamily::Inet;
-        message.header.table = OWN_TABLE;
-        message.header.action = RuleAction::ToTable;
-        message.attributes.push(RuleAttribute::Iifname(name.to_owned()));
-        self.request(RouteNetlinkMessage::NewRule(message))
+        Ok(message)
     }
 
     fn request(&self, message: RouteNetlinkMessage) -> Result<()> {
@@ -99,14 +98,4 @@ impl Netlink {
             _ => Err(Error::new(ErrorKind::InvalidData, "no acknowledgement")),
         }
     }
-}
-
-fn route(table: u8, scope: RouteScope, kind: RouteType) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    message.header.table = table;
-    message.header.protocol = RouteProtocol::Static;
-    message.header.scope = scope;
-    message.header.kind = kind;
-    message
 }

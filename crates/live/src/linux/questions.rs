@@ -150,6 +150,7 @@ impl Router {
             "received": counters.received.packets,
             "generated": counters.generated.packets,
             "forwarded": counters.forwarded.packets,
+            "forwarded_bytes": counters.forwarded.bytes,
             "transmitted": counters.transmitted.packets,
             "denied": counters.denied.packets,
             "dropped": counters.dropped.packets,

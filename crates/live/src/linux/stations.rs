@@ -1,6 +1,6 @@
 //! Who is at which edge of a live network.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub(super) struct Station {
     pub(super) body: Body,
     /// What packets meet on their way to the network and back, if the scenario says so.
     pub(super) link: Option<Links>,
+    /// Addresses that a real server has beside its own: those of private endpoints to it.
+    pub(super) further: BTreeSet<Ipv4Addr>,
 }
 
 /// A link in both directions.

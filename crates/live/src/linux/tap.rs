@@ -90,7 +90,12 @@ impl Write for Shared {
     }
 }
 
-/// `in:nic/vm-a`, `out:service/Microsoft.Storage/public`.
+/// `in:nic/vm-a`, `out:service/Microsoft.Storage/net-a/app`.
 fn place(side: &str, model: &Model, edge: Edge) -> String {
-    format!("{side}:{}", model.place(edge).replace(' ', "/"))
+    let words = match edge {
+        Edge::Service { identity: None, .. } => model.place(edge).replace(" public", ""),
+        Edge::Service { .. } => model.place(edge).replace(" as ", " "),
+        edge => model.place(edge),
+    };
+    format!("{side}:{}", words.replace(' ', "/"))
 }

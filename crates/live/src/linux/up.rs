@@ -1,6 +1,6 @@
 //! `vnetem live`: brings a network up, and keeps it up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -106,6 +106,7 @@ pub fn up(options: Options) -> Result<u8, LiveError> {
     let say = Box::new(move |sight: &Sight| print(sight, printing));
     let silent = options.silent;
     let mut router = Router::new(Parts { model, plane, stations, front_ends, tap, silent, say });
+    router.readdress();
     let main = inside.as_ref().map(|inside| inside.child.id());
     watch(signals, control.door(), main);
     if options.until_stdin_ends {
@@ -176,7 +177,6 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
         let seed = model.seed().wrapping_mul(1000).wrapping_add(at as u64);
         let spec = Spec {
             address: *address,
-            any_address: false,
             forwards: false,
             offload: offload && link.is_none(),
             ports: ports.get(name.as_str()).copied(),
@@ -213,13 +213,14 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
                     Serves::Command(command) => {
                         servers.push((name.clone(), command.clone()));
                         place = Place::Resource(service, *id);
-                        real(Spec { any_address: true, ..spec })?
+                        real(spec)?
                     }
                 }
             }
         };
         let link = Station::links(*link, seed);
-        let station = Station { name: name.clone(), address: *address, place, body, link };
+        let (name, address) = (name.clone(), *address);
+        let station = Station { name, address, place, body, link, further: BTreeSet::new() };
         stations
             .add(station)
             .map_err(|why| LiveError::Refused(format!("line {line} of the scenario: {why}")))?;

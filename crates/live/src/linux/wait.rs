@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::Child;
+use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -37,11 +37,21 @@ pub(super) enum End {
     Abandoned,
 }
 
-/// Takes the signals of this thread from now on; commands that are started begin with none taken.
+/// Takes the signals of this thread from now on, and of those that it starts.
 pub(super) fn take_signals() -> io::Result<SignalFd> {
     let mask: SigSet = TAKEN.into_iter().collect();
     mask.thread_block().map_err(os)?;
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(os)
+}
+
+/// Starts a command that takes its own signals, which it would not do with what this thread passes
+/// on.
+pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mask: SigSet = TAKEN.into_iter().collect();
+    mask.thread_unblock().map_err(os)?;
+    let child = command.spawn();
+    mask.thread_block().map_err(os)?;
+    child
 }
 
 /// Waits until `child` ends or `life` has no other end any more. Children of others that ended are

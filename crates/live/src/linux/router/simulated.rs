@@ -1,5 +1,6 @@
 //! Simulated servers behind services, and who decides about calls to them.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use vnetem::{Edge, Time};
@@ -34,6 +35,7 @@ impl Router {
             place: Place::At(edge),
             body: Body::Server(Box::new(host)),
             link: None,
+            further: BTreeSet::new(),
         };
         self.stations.add(station).ok()
     }

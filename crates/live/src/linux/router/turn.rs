@@ -1,6 +1,8 @@
 //! What a turn does beside reading: time, links, packets that were made here.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use nix::sys::epoll::EpollTimeout;
@@ -11,7 +13,7 @@ use vnetem::{Event, Transmit};
 use super::Router;
 use crate::linux::offload::PLAIN;
 use crate::linux::os;
-use crate::linux::stations::Links;
+use crate::linux::stations::{Body, Links, Place};
 
 /// Below this a wait is timed exactly, above it to a millisecond.
 const EXACT: Duration = Duration::from_millis(20);
@@ -84,7 +86,31 @@ impl Router {
         let mut made = Vec::new();
         self.drain(&mut |transmit| made.push(transmit.clone()));
         let closed = core::mem::take(&mut self.closed);
+        self.readdress();
         Changed { closed, made }
+    }
+
+    /// Lets real servers answer at the private endpoints that lead to them now (L-05).
+    pub(in crate::linux) fn readdress(&mut self) {
+        for station in &mut self.stations.all {
+            let (Place::Resource(_, resource), Body::Real(_, spaces)) =
+                (station.place, &station.body)
+            else {
+                continue;
+            };
+            let endpoints = self.model.network().private_endpoints().map(|(_, it)| it);
+            let wanted = endpoints.filter(|it| it.resource == resource).map(|it| it.address);
+            let wanted: BTreeSet<Ipv4Addr> = wanted.collect();
+            let more: Vec<_> = wanted.difference(&station.further).copied().collect();
+            let less: Vec<_> = station.further.difference(&wanted).copied().collect();
+            if more.is_empty() && less.is_empty() {
+                continue;
+            }
+            if !spaces.readdress(&more, &less) {
+                eprintln!("vnetem: {} could not have the addresses {more:?}", station.name);
+            }
+            station.further = wanted;
+        }
     }
 
     /// Sends what the data plane has made, and takes note of what it says of flows.
