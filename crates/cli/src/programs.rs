@@ -27,7 +27,8 @@ pub(crate) fn run() -> Option<u8> {
     let words: Vec<String> = rest.iter().map(|it| it.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["serve", port] => serve(port),
+        ["serve", port] => serve(port, false),
+        ["told", port] => serve(port, true),
         ["get", host, path] => get(host, path),
         ["echo", port] => echo(port),
         ["ask", remote, count, size, rest @ ..] => ask(remote, count, size, rest.first().copied()),
@@ -46,14 +47,17 @@ pub(crate) fn run() -> Option<u8> {
 
 /// Serves bodies: `/NAME?bytes=N&rate=N`, and `/whoami` with the caller's address. A line for each
 /// connection that ends.
-fn serve(port: &str) -> io::Result<()> {
+///
+/// `told` is whether connections begin with a header of the PROXY protocol; `/whoami` then shows
+/// what it says.
+fn serve(port: &str, told: bool) -> io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", number(port)?))?;
     for stream in listener.incoming() {
         let (stream, began) = (stream?, Instant::now());
         thread::spawn(move || {
             let Ok(client) = stream.peer_addr() else { return };
             let mut sent = 0;
-            let ended = answer(&stream, client, &mut sent, began);
+            let ended = answer(&stream, client, &mut sent, began, told);
             // When a reset came matters, not when it is noticed at the next write.
             say("server", client, sent, &ended);
         });
@@ -66,13 +70,19 @@ fn answer(
     client: SocketAddr,
     sent: &mut u64,
     began: Instant,
+    told: bool,
 ) -> io::Result<()> {
-    let mut lines = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream);
+    let subnet = if told { Some(read_header(&mut reader)?) } else { None };
+    let mut lines = reader.lines();
     let request = lines.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()))?;
     let path = request.split(' ').nth(1).unwrap_or("/").to_owned();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     if path == "/whoami" {
-        let body = client.ip().to_string();
+        let body = match subnet {
+            None => client.ip().to_string(),
+            Some(subnet) => format!("{} of {subnet}", client.ip()),
+        };
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         return stream.write_all((head + &body).as_bytes());
     }
@@ -91,6 +101,21 @@ fn answer(
         *sent += length as u64;
     }
     Ok(())
+}
+
+/// Reads a header of the PROXY protocol, version 2, with addresses of IPv4: the text of its first
+/// further field, or none.
+fn read_header(reader: &mut impl Read) -> io::Result<String> {
+    let mut start = [0; 16];
+    reader.read_exact(&mut start)?;
+    let [signature @ .., version, family, l0, l1] = start;
+    if &signature != b"\r\n\r\n\0\r\nQUIT\n" || (version, family) != (0x21, 0x11) {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut rest = vec![0; usize::from(u16::from_be_bytes([l0, l1]))];
+    reader.read_exact(&mut rest)?;
+    let field = rest.get(15..).unwrap_or_default();
+    Ok(if field.is_empty() { "none".into() } else { String::from_utf8_lossy(field).into_owned() })
 }
 
 /// Waits, unless the connection is reset meanwhile.
@@ -169,7 +194,7 @@ fn ask(remote: &str, count: &str, size: &str, ttl: Option<&str>) -> io::Result<(
     socket.connect(remote)?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     let (mut answers, size) = (0, usize::from(number(size)?));
-    let mut datagram: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+    let mut datagram: Vec<u8> = (0..=250).cycle().take(size).collect();
     for round in 0..number(count)? {
         let marked = [&round.to_be_bytes()[..], datagram.get(2..).unwrap_or_default()].concat();
         socket.send(&marked)?;

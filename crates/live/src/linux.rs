@@ -6,6 +6,7 @@ mod cloud;
 mod control;
 mod device;
 mod exec;
+mod identity;
 mod keeper;
 mod names;
 mod namespaces;

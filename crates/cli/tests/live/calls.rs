@@ -137,3 +137,32 @@ serve     stlogs http
     let ended: Value = serde_json::from_str(&get()).unwrap();
     assert_eq!((&ended["end"], &ended["bytes"]), (&"done".into(), &2_000_000.into()));
 }
+
+/// S-04: a real server that wants to learns the caller's subnet from the header of a connection.
+#[test]
+fn server_is_told_the_subnet() {
+    let scenario = "\
+vnet      net-a 10.0.0.0/16
+subnet    app  10.0.0.0/24 in net-a  nat 20.31.0.10
+service   Microsoft.Storage 20.60.0.0/16
+resource  stdata 20.60.26.10 of Microsoft.Storage
+host      vm 10.0.0.4 in app
+serve     stdata by \"PROGRAM told 80\" proxy-v2
+";
+    let Some(cloud) = cloud("server_is_told_the_subnet", scenario) else { return };
+    assert_eq!(whoami(&cloud, "vm", "stdata"), "20.31.0.10 of none");
+    cloud.ctl("enable Microsoft.Storage on app").unwrap();
+    assert_eq!(whoami(&cloud, "vm", "stdata"), "10.0.0.4 of net-a/app");
+    let path = "/film?bytes=20000000";
+    let ended =
+        crate::rig::printed(crate::rig::start(program(&cloud, "vm", &["get", "stdata", path])));
+    assert_eq!((&ended["end"], &ended["bytes"]), (&"done".into(), &20_000_000.into()));
+    let path = "/backup?bytes=400000000000";
+    let bulk = crate::rig::start(program(&cloud, "vm", &["get", "stdata", path]));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    cloud.ctl("disable Microsoft.Storage on app").unwrap();
+    assert_eq!(crate::rig::printed(bulk)["end"], "reset");
+    crate::rig::until("the server hears the reset, too", || {
+        cloud.said().iter().any(|line| line.contains("\"reset\""))
+    });
+}

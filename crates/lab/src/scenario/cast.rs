@@ -59,8 +59,14 @@ pub(crate) struct HostSpec {
 pub enum Serves {
     /// A simulated server.
     App(App),
-    /// A real program, which only a live network starts: the command line for a shell.
-    Command(String),
+    /// A real program, which only a live network starts.
+    Command {
+        /// The command line, for a shell.
+        line: String,
+        /// Whether its connections begin with a header of the PROXY protocol, version 2, which
+        /// says who calls.
+        header: bool,
+    },
 }
 
 /// Where a host stands.
@@ -154,14 +160,18 @@ fn serves(words: &mut Words<'_>) -> Result<Serves, Problem> {
         "http" => Ok(Serves::App(App::Http)),
         "sql" => Ok(Serves::App(App::Sql)),
         "by" => {
-            let quoted = words.rest().trim();
-            let command = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-            let command = command.map(str::trim).filter(|command| !command.is_empty());
-            let expected = "a command between double quotes";
-            command.map(|command| Serves::Command(command.to_owned())).ok_or_else(|| match quoted {
-                "" => words.wrong(expected),
-                other => found(other, expected),
-            })
+            let rest = words.rest().trim();
+            let expected = "a command between double quotes, and proxy-v2 or nothing behind it";
+            let parts = rest.strip_prefix('"').and_then(|rest| rest.rsplit_once('"'));
+            let (line, header) = match parts {
+                Some((line, behind)) if !line.trim().is_empty() => (line.trim(), behind.trim()),
+                _ => return Err(found(rest, expected)),
+            };
+            match header {
+                "" => Ok(Serves::Command { line: line.to_owned(), header: false }),
+                "proxy-v2" => Ok(Serves::Command { line: line.to_owned(), header: true }),
+                other => Err(found(other, expected)),
+            }
         }
         other => Err(found(other, EXPECTED)),
     }

@@ -39,7 +39,7 @@ impl Stage<'_> {
                 let id = self.world.add_host(&host.name, edge, host.address);
                 match &host.serves {
                     // Nobody listens: the command runs only in a live network.
-                    Some(Serves::Command(_)) => {}
+                    Some(Serves::Command { .. }) => {}
                     Some(Serves::App(app)) => {
                         let (app, port) = (*app, port(*app));
                         if let Some(server) = self.world.host(id) {
@@ -68,7 +68,7 @@ impl Stage<'_> {
                 };
                 self.world.add_appliance(name, edge, appliance);
             }
-            Declaration::Serve { resource, by: Serves::Command(_) } => {
+            Declaration::Serve { resource, by: Serves::Command { .. } } => {
                 self.topology.resource(resource)?;
             }
             Declaration::Serve { resource, by: Serves::App(app) } => {

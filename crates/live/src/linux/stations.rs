@@ -8,6 +8,7 @@ use vnetem::{Edge, Identity, NicId, ResourceId, ServiceId, SiteId, Snapshot};
 use vnetem_lab::{Appliance, Host, Link, LinkSettings};
 
 use super::device::Device;
+use super::identity::IdentityHeaders;
 use super::namespaces::Spaces;
 
 /// Somebody at an edge.
@@ -20,6 +21,8 @@ pub(super) struct Station {
     pub(super) link: Option<Links>,
     /// Addresses that a real server has beside its own: those of private endpoints to it.
     pub(super) further: BTreeSet<Ipv4Addr>,
+    /// Headers by which a real server learns who calls, if it wants them.
+    pub(super) headers: Option<IdentityHeaders>,
 }
 
 /// A link in both directions.
@@ -62,8 +65,8 @@ pub(super) struct Stations {
     asked: Asked,
 }
 
-/// Ends of a packet: addresses and ports.
-type Ends = ([u8; 8], [u8; 4], u8);
+/// Ends of a packet: addresses, ports and protocol.
+pub(super) type Ends = ([u8; 8], [u8; 4], u8);
 
 /// Edges by which calls came, of the latest of them.
 #[derive(Default)]
@@ -115,9 +118,23 @@ impl Stations {
     }
 
     /// Takes note of the edge by which a call reaches a real server.
-    pub(super) fn remember(&mut self, at: usize, to: Edge, packet: &[u8]) {
-        let serves = matches!(self.all.get(at), Some(Station { place: Place::Resource(..), .. }));
-        if let (true, Some(ends)) = (serves && opens(packet), ends(packet)) {
+    pub(super) fn remember(&mut self, at: usize, to: Edge, packet: &[u8], snapshot: &Snapshot) {
+        let Some(station) = self.all.get_mut(at) else { return };
+        let serves = matches!(station.place, Place::Resource(..));
+        if !serves && station.headers.is_none() || !opens(packet) {
+            return;
+        }
+        let Some(ends) = ends(packet) else { return };
+        if let Some(headers) = &mut station.headers {
+            let subnet = match to {
+                Edge::Service { identity: Some(identity), .. } => {
+                    Some(snapshot.subnet_name(identity.subnet))
+                }
+                _ => None,
+            };
+            headers.open(ends, packet, subnet.as_deref());
+        }
+        if serves {
             self.asked.insert(reversed(ends), to);
         }
     }
@@ -209,7 +226,7 @@ pub(super) fn destination(packet: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Addresses, ports and protocol of a packet; an ICMP query has its identifier on both sides.
-fn ends(packet: &[u8]) -> Option<Ends> {
+pub(super) fn ends(packet: &[u8]) -> Option<Ends> {
     let header = usize::from(packet.first()? & 15) * 4;
     let addresses = packet.get(12..20)?.try_into().ok()?;
     let protocol = *packet.get(9)?;
@@ -224,7 +241,7 @@ fn ends(packet: &[u8]) -> Option<Ends> {
     Some((addresses, ports, protocol))
 }
 
-fn reversed((a, p, protocol): Ends) -> Ends {
+pub(super) fn reversed((a, p, protocol): Ends) -> Ends {
     let [a0, a1, a2, a3, b0, b1, b2, b3] = a;
     let [p0, p1, q0, q1] = p;
     ([b0, b1, b2, b3, a0, a1, a2, a3], [q0, q1, p0, p1], protocol)

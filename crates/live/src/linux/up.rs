@@ -20,6 +20,7 @@ use vnetem_lab::world::{FrontEnds, Served, port};
 use vnetem_lab::{Appliance, Scenario};
 
 use super::control::{Control, Door, Request};
+use super::identity::IdentityHeaders;
 use super::namespaces::{Spaces, Spec, enter};
 use super::router::{Parts, Router, server};
 use super::seen::Sight;
@@ -181,7 +182,7 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
             offload: offload && link.is_none(),
             ports: ports.get(name.as_str()).copied(),
         };
-        let mut place = Place::At(*edge);
+        let (mut place, mut headers) = (Place::At(*edge), false);
         let body = match role {
             Role::Host { serves: Some(Serves::App(app)), .. } => {
                 let mut host = server(*address, false, seed);
@@ -190,8 +191,9 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
                 Body::Server(Box::new(host))
             }
             Role::Host { forwards, serves } => {
-                if let Some(Serves::Command(command)) = serves {
-                    servers.push((name.clone(), command.clone()));
+                if let Some(Serves::Command { line, header }) = serves {
+                    servers.push((name.clone(), line.clone()));
+                    headers = *header;
                 }
                 real(Spec { forwards: *forwards, ..spec })?
             }
@@ -210,8 +212,9 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
                         front_ends.serve(name, served);
                         continue;
                     }
-                    Serves::Command(command) => {
-                        servers.push((name.clone(), command.clone()));
+                    Serves::Command { line, header } => {
+                        servers.push((name.clone(), line.clone()));
+                        headers = *header;
                         place = Place::Resource(service, *id);
                         real(spec)?
                     }
@@ -220,7 +223,8 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
         };
         let link = Station::links(*link, seed);
         let (name, address) = (name.clone(), *address);
-        let station = Station { name, address, place, body, link, further: BTreeSet::new() };
+        let (headers, further) = (headers.then(IdentityHeaders::default), BTreeSet::new());
+        let station = Station { name, address, place, body, link, further, headers };
         stations
             .add(station)
             .map_err(|why| LiveError::Refused(format!("line {line} of the scenario: {why}")))?;

@@ -41,7 +41,10 @@ impl Router {
 
     /// A packet of a station, behind its header, enters the data plane.
     pub(super) fn enter(&mut self, at: usize, bytes: &mut [u8]) {
-        let Some(packet) = bytes.get(HEADER..) else { return };
+        let Some((header, packet)) = bytes.split_first_chunk_mut::<HEADER>() else { return };
+        if let Some(headers) = self.stations.all.get_mut(at).and_then(|it| it.headers.as_mut()) {
+            headers.from_server(packet, Offload::read(header).is_begun());
+        }
         let Some(to) = destination(packet) else {
             self.carried.other += 1;
             return;
@@ -78,10 +81,10 @@ impl Router {
         if let Edge::Platform(subnet) = to {
             return self.answer_platform(subnet, packet.to_vec());
         }
-        let snapshot = self.plane.snapshot();
-        let found = self.stations.find(to, address, snapshot).or_else(|| self.add_server(to));
+        let found = self.stations.find(to, address, self.plane.snapshot());
+        let found = found.or_else(|| self.add_server(to));
         let Some(at) = found else { return self.undelivered(to, packet.to_vec()) };
-        self.stations.remember(at, to, packet);
+        self.stations.remember(at, to, packet, self.plane.snapshot());
         let Some((header, packet)) = bytes.split_first_chunk_mut::<HEADER>() else { return };
         let offload = Offload::read(header);
         match self.stations.all.get_mut(at).map(|station| &mut station.link) {
@@ -100,6 +103,12 @@ impl Router {
         let Some((header, packet)) = bytes.split_first_chunk_mut::<HEADER>() else { return };
         let offload = Offload::read(header);
         let Some(station) = self.stations.all.get_mut(at) else { return };
+        if let (Some(headers), Body::Real(device, _)) = (&mut station.headers, &station.body)
+            && let Some(first) = headers.to_server(packet, offload.is_begun())
+            && device.send(&[&PLAIN, &first[..]].concat()).is_err()
+        {
+            self.carried.refused += 1;
+        }
         match &mut station.body {
             Body::Real(device, _) if device.has_offload() => {
                 offload.begin_checksum(packet);

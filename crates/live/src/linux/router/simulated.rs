@@ -36,6 +36,7 @@ impl Router {
             body: Body::Server(Box::new(host)),
             link: None,
             further: BTreeSet::new(),
+            headers: None,
         };
         self.stations.add(station).ok()
     }
