@@ -153,6 +153,9 @@ pub(crate) struct Live {
     /// Answer nothing for addresses of the internet where nobody is
     #[arg(long)]
     pub(crate) silent: bool,
+    /// Put a TUN device of this network namespace at an edge, such as net-a/app=tun0
+    #[arg(long, value_name = "PLACE=TUN", value_parser = attachment)]
+    pub(crate) attach: Vec<(String, String)>,
     /// Go down when standard input ends
     #[arg(long)]
     pub(crate) until_stdin_ends: bool,
@@ -310,6 +313,13 @@ fn cloud_name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected up to 64 letters, digits, dots, dashes and underscores".to_owned())
+}
+
+/// A place and an interface.
+fn attachment(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(place, name)| !place.is_empty() && !name.is_empty());
+    let (place, name) = parts.ok_or("expected PLACE=TUN, such as net-a/app=tun0")?;
+    Ok((place.to_owned(), name.to_owned()))
 }
 
 /// A number that may end in k or M.

@@ -84,6 +84,7 @@ mod system {
             silent: asked.silent,
             printing,
             capture: capture.map(create).transpose()?,
+            attach: asked.attach.clone(),
             until_stdin_ends: asked.until_stdin_ends,
             inside,
         })?;

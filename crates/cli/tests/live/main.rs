@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod attached;
 mod calls;
 mod endings;
 mod middle;

@@ -15,9 +15,20 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Makes a device in the network namespace of this thread.
+    /// Makes a device in the network namespace of this thread, switched off.
     pub(super) fn open(name: &str, offload: bool) -> io::Result<Self> {
-        let device = DeviceBuilder::new().name(name).offload(offload).enable(false).build_sync()?;
+        let builder = DeviceBuilder::new().name(name).offload(offload).enable(false);
+        Self::build(builder, offload)
+    }
+
+    /// Takes the far end of a device that somebody else configures.
+    pub(super) fn attach(name: &str, offload: bool) -> io::Result<Self> {
+        let builder = DeviceBuilder::new().name(name).offload(offload).inherit_enable_state();
+        Self::build(builder, offload)
+    }
+
+    fn build(builder: DeviceBuilder, offload: bool) -> io::Result<Self> {
+        let device = builder.build_sync()?;
         device.set_nonblocking(true)?;
         Ok(Self { device, offload })
     }

@@ -170,6 +170,7 @@ impl Router {
         let described = self.stations.all.iter().map(|station| {
             let kind = match station.body {
                 Body::Real(..) => "real",
+                Body::Attached(_) => "attached device",
                 Body::Server(_) => "simulated server",
                 Body::Appliance(_) => "simulated appliance",
             };

@@ -22,7 +22,7 @@ use super::control::{Control, Request};
 use super::offload::HEADER;
 use super::os;
 use super::seen::Sights;
-use super::stations::{Body, Stations};
+use super::stations::Stations;
 use super::tap::Tap;
 use crate::LiveError;
 
@@ -124,7 +124,7 @@ impl Router {
         epoll.add(control.bell.as_fd(), readable(BELL)).map_err(os)?;
         epoll.add(alarm.as_fd(), readable(ALARM)).map_err(os)?;
         for (at, station) in self.stations.all.iter().enumerate() {
-            if let Body::Real(device, _) = &station.body {
+            if let Some(device) = station.body.device() {
                 epoll.add(device.as_fd(), readable(at as u64)).map_err(os)?;
             }
         }

@@ -44,6 +44,8 @@ pub(super) enum Place {
 pub(super) enum Body {
     /// A host with the kernel's own TCP.
     Real(Device, Arc<Spaces>),
+    /// A device of another network namespace, with whatever is behind it.
+    Attached(Device),
     /// A simulated server.
     Server(Box<Host>),
     /// A simulated appliance.
@@ -59,6 +61,8 @@ pub(super) struct Stations {
     sites: HashMap<(SiteId, Ipv4Addr), usize>,
     services: HashMap<(ServiceId, Ipv4Addr), usize>,
     resources: HashMap<ResourceId, usize>,
+    /// Devices that were attached, which take what nobody else at their edge takes.
+    attached: HashMap<Edge, usize>,
     /// Simulated front ends, by their edge without an address.
     front_ends: HashMap<Edge, usize>,
     /// By which edge calls reached a real server, by the tuple of its answers.
@@ -100,6 +104,31 @@ impl Stations {
         Ok(at)
     }
 
+    /// Adds a device that is at an edge with all hosts behind it.
+    pub(super) fn attach(&mut self, name: &str, edge: Edge, device: Device) -> Result<(), String> {
+        if matches!(edge, Edge::Service { .. } | Edge::Platform(_)) {
+            return Err(format!("{name} can be at a subnet, nic, site or the internet only"));
+        }
+        if let Edge::Nic(id) = edge
+            && self.nics.contains_key(&id)
+        {
+            return Err(format!("{name} cannot be where a host of the scenario is"));
+        }
+        if self.attached.insert(edge, self.all.len()).is_some() {
+            return Err(format!("there is another device where {name} is to be"));
+        }
+        self.all.push(Station {
+            name: name.to_owned(),
+            address: Ipv4Addr::UNSPECIFIED,
+            place: Place::At(edge),
+            body: Body::Attached(device),
+            link: None,
+            further: BTreeSet::new(),
+            headers: None,
+        });
+        Ok(())
+    }
+
     /// The station to which a packet goes that leaves by an edge.
     pub(super) fn find(&self, to: Edge, address: Ipv4Addr, snapshot: &Snapshot) -> Option<usize> {
         let found = match to {
@@ -114,6 +143,7 @@ impl Stations {
             }
             Edge::Subnet(_) | Edge::Platform(_) => None,
         };
+        let found = found.or_else(|| self.attached.get(&to));
         found.or_else(|| self.front_ends.get(&front_end(to))).copied()
     }
 
@@ -177,6 +207,16 @@ impl Stations {
                 let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
                 Err(format!("there is no host {name} for programs; there are: {names}"))
             }
+        }
+    }
+}
+
+impl Body {
+    /// The device by which packets come and go, if there is one.
+    pub(super) fn device(&self) -> Option<&Device> {
+        match self {
+            Self::Real(device, _) | Self::Attached(device) => Some(device),
+            Self::Server(_) | Self::Appliance(_) => None,
         }
     }
 }

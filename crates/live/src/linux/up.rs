@@ -20,6 +20,7 @@ use vnetem_lab::world::{FrontEnds, Served, port};
 use vnetem_lab::{Appliance, Scenario};
 
 use super::control::{Control, Door, Request};
+use super::device::Device;
 use super::identity::IdentityHeaders;
 use super::namespaces::{Spaces, Spec, enter};
 use super::router::{Parts, Router, server};
@@ -48,6 +49,9 @@ pub struct Options {
     pub capture: Option<Box<dyn Write + Send>>,
     /// Whether the end of standard input ends the network.
     pub until_stdin_ends: bool,
+    /// Edges, as scenarios write places, and TUN devices of this network namespace whose far end is
+    /// there. A device that is not there yet is made.
+    pub attach: Vec<(String, String)>,
     /// A host and a command whose end ends the network.
     pub inside: Option<(String, Vec<OsString>)>,
 }
@@ -78,12 +82,23 @@ const PORTS: (u16, u16) = (32_768, 60_999);
 pub fn up(options: Options) -> Result<u8, LiveError> {
     let began = Instant::now();
     let signals = take_signals().map_err(LiveError::system("signals"))?;
+    // Before this process is in namespaces of its own, where they are not.
+    let attached = options.attach.iter().map(|(_, interface)| {
+        let opened = Device::attach(interface, options.offload && options.capture.is_none());
+        opened.map_err(LiveError::system(format!("the TUN device {interface}")))
+    });
+    let attached: Vec<Device> = attached.collect::<Result<_, _>>()?;
     let users = enter().map_err(|obstacle| LiveError::Refused(obstacle.to_string()))?;
     let control = Control::listen(&options.name, users)?;
     let mut model = Model::new(&options.scenario, Arc::clone(&options.tags))?;
     let cast = model.cast(&options.scenario)?;
     let capture = options.capture.is_some();
-    let Made { stations, front_ends, servers } = make(&cast, &model, options.offload && !capture)?;
+    let Made { mut stations, front_ends, servers } =
+        make(&cast, &model, options.offload && !capture)?;
+    for ((place, interface), device) in options.attach.iter().zip(attached) {
+        let edge = model.edge(place).map_err(|problem| LiveError::Refused(problem.to_string()))?;
+        stations.attach(interface, edge, device).map_err(LiveError::Refused)?;
+    }
     let tap = options.capture.map(Tap::new).transpose();
     let tap = tap.map_err(|error| LiveError::Refused(error.to_string()))?;
     let plane = DataPlane::new(model.commit(), settings(&model)?);

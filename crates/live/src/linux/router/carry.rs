@@ -19,7 +19,7 @@ impl Router {
     pub(super) fn read_station(&mut self, at: usize, buffer: &mut [u8]) {
         for _ in 0..TURN {
             let Some(station) = self.stations.all.get_mut(at) else { return };
-            let Body::Real(device, _) = &station.body else { return };
+            let Some(device) = station.body.device() else { return };
             // A device that fails has no more packets; its host is gone or broken.
             let Ok(Some(length)) = device.receive(buffer) else { return };
             let Some(bytes) = buffer.get_mut(..length) else { return };
@@ -110,13 +110,13 @@ impl Router {
             self.carried.refused += 1;
         }
         match &mut station.body {
-            Body::Real(device, _) if device.has_offload() => {
+            Body::Real(device, _) | Body::Attached(device) if device.has_offload() => {
                 offload.begin_checksum(packet);
                 if device.send(bytes).is_err() {
                     self.carried.refused += 1;
                 }
             }
-            Body::Real(device, _) => {
+            Body::Real(device, _) | Body::Attached(device) => {
                 let refused = &mut self.carried.refused;
                 offload.split(packet, |part| {
                     if device.send(&[&PLAIN, part].concat()).is_err() {
