@@ -13,6 +13,7 @@
 mod attached;
 mod calls;
 mod endings;
+mod example;
 mod middle;
 mod offload;
 mod rig;
