@@ -7,18 +7,31 @@
 //! The `vnetem` command is the router. [`Cloud`] starts one and speaks to it, so a test may have as
 //! many threads as it likes:
 //!
-//! ```no_run
+//! ```
 //! use vnetem_live::{Cloud, unavailable};
 //!
-//! if let Some(why) = unavailable() {
-//!     eprintln!("skipped: {why}");
-//!     return Ok(());
+//! const NETWORK: &str = "\
+//! vnet      net-a 10.0.0.0/16
+//! subnet    app   10.0.0.0/24 in net-a  nat 20.31.0.10
+//! service   Microsoft.Storage 20.60.0.0/16
+//! resource  stdata 20.60.26.10 of Microsoft.Storage
+//! host      vm-a 10.0.0.4 in app
+//! serve     stdata http
+//! ";
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     if let Some(why) = unavailable() {
+//!         eprintln!("skipped: {why}");
+//!         return Ok(());
+//!     }
+//!     let cloud = Cloud::of(NETWORK)?;
+//!     let page = cloud.command("vm-a", "curl").arg("http://stdata.blob.core.windows.net/").output()?;
+//!     println!("{}", String::from_utf8_lossy(&page.stdout));
+//!     let change = cloud.ctl("enable Microsoft.Storage on app")?;
+//!     assert_eq!(change.lines.first().map(String::as_str), Some("generation 2"));
+//!     println!("{:?}", cloud.seen("stdata")?);
+//!     Ok(())
 //! }
-//! let cloud = Cloud::up("net.scn")?;
-//! let page = cloud.command("vm-a", "curl").arg("http://stdata.blob.core.windows.net/").output()?;
-//! let change = cloud.ctl("enable Microsoft.Storage on net-a/app")?;
-//! println!("{}", change.lines.join("\n"));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! The command line and the traps are in `docs/guide/live.md` of the project.
