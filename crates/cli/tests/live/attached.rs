@@ -5,14 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use vnetem_checks::skip;
-use vnetem_live::unavailable;
 
-use crate::rig::{NETWORK, VNETEM, stdout};
+use crate::rig::{NETWORK, VNETEM, is_possible, stdout};
 
 /// A script that runs in a network namespace of its own; nothing if that is not allowed here.
 fn in_namespace(test: &str, script: &str) -> Option<std::process::Output> {
-    if let Some(why) = unavailable() {
-        skip(test, why);
+    if !is_possible(test) {
         return None;
     }
     let can = |words: &[&str]| {

@@ -4,15 +4,14 @@ use std::path::Path;
 use std::process::Command;
 
 use vnetem_checks::skip;
-use vnetem_live::unavailable;
 
-use crate::rig::VNETEM;
+use crate::rig::{VNETEM, is_possible};
 
 #[test]
 fn python_suite_of_the_guide_passes() {
     let test = "python_suite_of_the_guide_passes";
-    if let Some(why) = unavailable() {
-        return skip(test, why);
+    if !is_possible(test) {
+        return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/live");
     let mut suite = Command::new("python3");

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vnetem_checks::skip;
+use vnetem_checks::{flag, skip};
 use vnetem_live::{Cloud, unavailable};
 
 pub(crate) const VNETEM: &str = env!("CARGO_BIN_EXE_vnetem");
@@ -32,14 +32,24 @@ pub(crate) fn text(scenario: &str) -> String {
     scenario.replace("PROGRAM", &format!("{VNETEM} __program"))
 }
 
+/// Makes a skip a failure if it is 1: set where live networks are known to be possible.
+const REQUIRE: &str = "VNETEM_REQUIRE_LIVE";
+
+/// Whether live networks are possible here; where they are not, that is said.
+pub(crate) fn is_possible(test: &str) -> bool {
+    let Some(why) = unavailable() else { return true };
+    assert!(!flag(REQUIRE), "{test} cannot run, but {REQUIRE} is 1: {why}");
+    skip(test, why);
+    false
+}
+
 /// A network of a scenario; nothing where that cannot be, which is said under the name of the test.
 pub(crate) fn cloud(test: &str, scenario: &str) -> Option<Cloud> {
     cloud_with(test, scenario, &[])
 }
 
 pub(crate) fn cloud_with(test: &str, scenario: &str, options: &[&str]) -> Option<Cloud> {
-    if let Some(why) = unavailable() {
-        skip(test, why);
+    if !is_possible(test) {
         return None;
     }
     Some(Cloud::of_with(&text(scenario), options).unwrap())
