@@ -1,4 +1,5 @@
-//! What the whole data plane costs: the modes of `vnetem bench` under their names, on the same loads.
+//! What the whole data plane costs: the modes of `vnetem bench` under their names, on the same
+//! loads.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may fail by panic")]
 
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use vnetem::Protocol;
-use vnetem_lab::load::{FrameSize, Load, Shape, TogglePart};
+use vnetem_load::{FrameSize, Load, Shape, TogglePart};
 
 const FLOWS: [u32; 3] = [1_000, 100_000, 1_000_000];
 

@@ -1,5 +1,5 @@
-//! Lookup: the tables of `vnetem-fib` beside other Rust crates and beside one bare load, interleaved in one
-//! run, answers compared.
+//! Lookup: the tables of `vnetem-fib` beside other Rust crates and beside one bare load,
+//! interleaved in one run, answers compared.
 //!
 //! ```text
 //! cargo bench -p vnetem-benches --bench lookup
@@ -7,16 +7,16 @@
 //! cargo bench -p vnetem-benches --bench lookup -- --prove 1000000000 --table FILE
 //! ```
 //!
-//! FILE holds lines of `prefix [number]`, gzipped if its name ends in `.gz`; `VNETEM_FIB_TABLE` names it
-//! as well. Without one a seeded table is made that has the lengths of the full table of June 2026.
-//! `--longer` adds so many prefixes of 25 to 32 bits. `--part` is `full`, `changes` or `small`. Figures are
-//! nanoseconds that the processor spent on the thread: the median of the rounds and, behind it, the least.
-//! What is compared takes turns in each round. A writer beside readers needs a second core, so do not pin
-//! `changes` to one.
+//! FILE holds lines of `prefix [number]`, gzipped if its name ends in `.gz`; `VNETEM_FIB_TABLE`
+//! names it as well. Without one a seeded table is made that has the lengths of the full table of
+//! June 2026. `--longer` adds so many prefixes of 25 to 32 bits. `--part` is `full`, `changes` or
+//! `small`. Figures are nanoseconds that the processor spent on the thread: the median of the
+//! rounds and, behind it, the least. What is compared takes turns in each round. A writer beside
+//! readers needs a second core, so do not pin `changes` to one.
 //!
-//! `--prove` measures nothing: it makes so many lookups in a thousand tables, in those of the embedded
-//! service tags, in the full table and in one that changes, and compares each with a sweep over elementary
-//! intervals, which it first compares with a linear scan.
+//! `--prove` measures nothing: it makes so many lookups in a thousand tables, in those of the
+//! embedded service tags, in the full table and in one that changes, and compares each with a sweep
+//! over elementary intervals, which it first compares with a linear scan.
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::indexing_slicing)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop when its input is wrong")]
 
@@ -78,8 +78,8 @@ fn main() {
     }
 }
 
-/// Nanoseconds that the processor spent on this thread: other work on the machine does not count, but for
-/// the cache that it takes.
+/// Nanoseconds that the processor spent on this thread: other work on the machine does not count,
+/// but for the cache that it takes.
 fn time<T>(work: impl FnOnce() -> T) -> f64 {
     let now = || {
         let now = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();

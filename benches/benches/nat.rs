@@ -1,7 +1,9 @@
-//! What a flow costs: found, tracked and rewritten, opened, closed, expired, at 1,000 to 1,000,000 flows.
+//! What a flow costs: found, tracked and rewritten, opened, closed, expired, at 1,000 to 1,000,000
+//! flows.
 //!
-//! Packets are random over all flows and both directions, so a large table is met cold. The whole path is parse (header checksum
-//! included), lookup, judgement, tracking and the rewrite of bytes and checksums; neither route lookup nor input and output.
+//! Packets are random over all flows and both directions, so a large table is met cold. The whole
+//! path is parse (header checksum included), lookup, judgement, tracking and the rewrite of bytes
+//! and checksums; neither route lookup nor input and output.
 
 #![allow(
     missing_docs,
@@ -18,8 +20,8 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use vnetem_nat::{
-    Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Pool, PoolRules, Settings, Sharing, Side,
-    Tenant, Time, Track, Wanted, Zone,
+    Cause, FlowId, FlowTable, Generation, MappingPolicy, NewFlow, Pool, PoolRules, RevalidationKey,
+    Settings, Side, Tenant, Time, Track, Wanted, Zone,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, rewrite};
 
@@ -64,39 +66,40 @@ struct Fixture {
 
 /// The n-th inside end and its remote.
 fn ends(n: u32) -> (SocketAddrV4, SocketAddrV4) {
-    let inside = Ipv4Addr::from_bits(0x0A00_0000 | n >> 6);
+    let internal = Ipv4Addr::from_bits(0x0A00_0000 | n >> 6);
     let remote = Ipv4Addr::from_bits(0x1400_0000 | n.wrapping_mul(0x9E37_79B1) >> 18);
     let port = 1024 + ((n & 63) << 4) as u16;
-    (SocketAddrV4::new(inside, port), SocketAddrV4::new(remote, 443))
+    (SocketAddrV4::new(internal, port), SocketAddrV4::new(remote, 443))
 }
 
-fn wanted(protocol: Protocol, inside: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
+fn wanted(protocol: Protocol, internal: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
     Wanted {
         protocol,
-        inside,
-        inside_zone: SUBNET,
+        internal,
+        internal_zone: SUBNET,
         remote,
-        outside_zone: Zone::PUBLIC,
+        external_zone: Zone::PUBLIC,
         suggestion: None,
     }
 }
 
 fn new_flow(table: &FlowTable<u64>, protocol: Protocol, n: u32) -> NewFlow<u64> {
-    let (inside, remote) = ends(n);
-    let external = table.choose(Time(0), POOL, &wanted(protocol, inside, remote)).unwrap().external;
+    let (internal, remote) = ends(n);
+    let external =
+        table.choose(Time(0), POOL, &wanted(protocol, internal, remote)).unwrap().external;
     NewFlow {
         protocol,
-        inside,
-        inside_zone: SUBNET,
+        internal,
+        internal_zone: SUBNET,
         external,
-        outside_zone: Zone::PUBLIC,
+        external_zone: Zone::PUBLIC,
         remote,
-        opener: Side::Inside,
-        cell: Cell(n % CELLS),
+        initiator: Side::Internal,
+        revalidation_key: RevalidationKey(n % CELLS),
         tenant: Tenant::NOBODY,
         generation: Generation(1),
-        judgement: u64::from(n),
-        sharing: Sharing::default(),
+        cached: u64::from(n),
+        mapping_policy: MappingPolicy::default(),
     }
 }
 
@@ -126,7 +129,7 @@ fn packet(tuple: FiveTuple, numbers: Option<(u32, u32)>) -> [u8; 64] {
 }
 
 fn open(table: &mut FlowTable<u64>, new: NewFlow<u64>) -> FlowId {
-    let (source, destination) = (new.inside, new.remote);
+    let (source, destination) = (new.internal, new.remote);
     let bytes = packet(FiveTuple { protocol: new.protocol, source, destination }, None);
     let headers = Headers::parse(&bytes[..46]).unwrap();
     table.open(Time(0), new, &headers, &bytes[..46]).unwrap()
@@ -134,8 +137,12 @@ fn open(table: &mut FlowTable<u64>, new: NewFlow<u64>) -> FlowId {
 
 impl Fixture {
     fn new(protocol: Protocol, count: u32) -> Self {
-        let settings =
-            Settings { capacity: count, held: 1, cells: CELLS, ..Settings::replayable(0) };
+        let settings = Settings {
+            capacity: count,
+            held: 1,
+            revalidation_keys: CELLS,
+            ..Settings::replayable(0)
+        };
         let mut table = FlowTable::new(settings);
         let mut flows = Vec::new();
         for n in 0..count {
@@ -144,17 +151,23 @@ impl Fixture {
             flows.push(new);
             if protocol == Protocol::TCP {
                 // The handshake, so that the connections are established.
-                let mut answer = packet(tuple(&new, Side::Outside), Some((5000, 1007)));
+                let mut answer = packet(tuple(&new, Side::External), Some((5000, 1007)));
                 answer[33] = 0x12;
                 let headers = Headers::parse(&answer[..46]).unwrap();
-                assert_eq!(table.track(Time(0), id, Side::Outside, &headers, &answer), Track::Pass);
-                let answer = packet(tuple(&new, Side::Inside), Some((1001, 5007)));
+                assert_eq!(
+                    table.track(Time(0), id, Side::External, &headers, &answer),
+                    Track::Pass
+                );
+                let answer = packet(tuple(&new, Side::Internal), Some((1001, 5007)));
                 let headers = Headers::parse(&answer[..46]).unwrap();
-                assert_eq!(table.track(Time(0), id, Side::Inside, &headers, &answer), Track::Pass);
+                assert_eq!(
+                    table.track(Time(0), id, Side::Internal, &headers, &answer),
+                    Track::Pass
+                );
             }
         }
         let random = Random(0x1234_5678_9ABC_DEF1);
-        let (ring, sides) = (vec![[0; 64]; RING], vec![Side::Inside; RING]);
+        let (ring, sides) = (vec![[0; 64]; RING], vec![Side::Internal; RING]);
         Self { table, flows, protocol, random, ring, sides }
     }
 
@@ -162,10 +175,10 @@ impl Fixture {
     fn refill(&mut self) {
         for (slot, side) in self.ring.iter_mut().zip(&mut self.sides) {
             let new = &self.flows[self.random.below(self.flows.len() as u32) as usize];
-            *side = if self.random.below(2) == 0 { Side::Inside } else { Side::Outside };
+            *side = if self.random.below(2) == 0 { Side::Internal } else { Side::External };
             let numbers = match side {
-                Side::Inside => (1001, 5007),
-                Side::Outside => (5007, 1007),
+                Side::Internal => (1001, 5007),
+                Side::External => (5007, 1007),
             };
             *slot = packet(tuple(new, *side), Some(numbers));
         }
@@ -175,7 +188,7 @@ impl Fixture {
     fn one_by_one(&mut self, now: Time) {
         for (bytes, side) in self.ring.iter_mut().zip(&self.sides) {
             let headers = Headers::parse(&bytes[..46]).unwrap();
-            let zone = if *side == Side::Inside { SUBNET } else { Zone::PUBLIC };
+            let zone = if *side == Side::Internal { SUBNET } else { Zone::PUBLIC };
             let found = self.table.find(now, zone, &headers.tuple()).unwrap();
             pass(&mut self.table, now, found.id, found.side, &headers, &mut bytes[..46]);
         }
@@ -190,7 +203,7 @@ impl Fixture {
                 chunk.iter().zip(sides).zip(&mut headers).zip(&mut keys)
             {
                 let parsed = Headers::parse(&bytes[..46]).unwrap();
-                let zone = if *side == Side::Inside { SUBNET } else { Zone::PUBLIC };
+                let zone = if *side == Side::Internal { SUBNET } else { Zone::PUBLIC };
                 (*headers, *key) = (Some(parsed), (zone, parsed.tuple()));
             }
             let mut found = [None; BATCH];
@@ -211,8 +224,8 @@ const EMPTY: FiveTuple = FiveTuple {
 
 fn tuple(new: &NewFlow<u64>, side: Side) -> FiveTuple {
     let (source, destination) = match side {
-        Side::Inside => (new.inside, new.remote),
-        Side::Outside => (new.remote, new.external),
+        Side::Internal => (new.internal, new.remote),
+        Side::External => (new.remote, new.external),
     };
     FiveTuple { protocol: new.protocol, source, destination }
 }
@@ -228,7 +241,7 @@ fn pass(
 ) {
     assert!(!table.is_stale(id));
     assert_eq!(table.track(now, id, side, headers, bytes), Track::Pass);
-    black_box(table.judgement(id));
+    black_box(table.cached(id));
     rewrite(bytes, headers, table.rewrite(id, side).unwrap(), headers.ttl - 1);
 }
 
@@ -280,7 +293,7 @@ fn opening(criterion: &mut Criterion) {
                     let settings = Settings {
                         capacity: count,
                         held: 1,
-                        cells: CELLS,
+                        revalidation_keys: CELLS,
                         ..Settings::replayable(0)
                     };
                     let mut table = FlowTable::new(settings);
@@ -294,25 +307,25 @@ fn opening(criterion: &mut Criterion) {
                     let headers = Headers::parse(&bytes[..46]).unwrap();
                     let start = Instant::now();
                     for n in 0..count {
-                        let (inside, remote) = ends(n);
+                        let (internal, remote) = ends(n);
                         let now = Time(1 << 50);
                         let external = table
-                            .choose(now, POOL, &wanted(Protocol::UDP, inside, remote))
+                            .choose(now, POOL, &wanted(Protocol::UDP, internal, remote))
                             .unwrap()
                             .external;
                         let new = NewFlow {
                             protocol: Protocol::UDP,
-                            inside,
-                            inside_zone: SUBNET,
+                            internal,
+                            internal_zone: SUBNET,
                             external,
-                            outside_zone: Zone::PUBLIC,
+                            external_zone: Zone::PUBLIC,
                             remote,
-                            opener: Side::Inside,
-                            cell: Cell(n % CELLS),
+                            initiator: Side::Internal,
+                            revalidation_key: RevalidationKey(n % CELLS),
                             tenant: Tenant::NOBODY,
                             generation: Generation(1),
-                            judgement: 0,
-                            sharing: Sharing::default(),
+                            cached: 0,
+                            mapping_policy: MappingPolicy::default(),
                         };
                         table.open(now, new, &headers, &bytes[..46]).unwrap();
                     }
@@ -325,55 +338,56 @@ fn opening(criterion: &mut Criterion) {
     }
 }
 
-/// A toggle that touches every 256th flow, for each flow touched: found, closed with two resets, left as a tombstone.
+/// A toggle that touches every 256th flow, for each flow touched: found, closed with two resets,
+/// left as a tombstone.
 fn toggle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/toggle");
     group.sample_size(10);
     for count in [100_000, 1_000_000_u32] {
         let mut fixture = Fixture::new(Protocol::TCP, count);
-        let mut cell = 0;
-        let touched = count / CELLS;
-        group.throughput(Throughput::Elements(u64::from(touched)));
+        let mut revalidation_key = 0;
+        let invalidated = count / CELLS;
+        group.throughput(Throughput::Elements(u64::from(invalidated)));
         group.bench_function(format!("tcp/{count}"), |bencher| {
             bencher.iter_custom(|rounds| {
                 let mut total = Duration::ZERO;
                 for _ in 0..rounds {
                     let start = Instant::now();
-                    fixture.table.touch(Cell(cell), Generation(2));
-                    let mut closed = Vec::with_capacity(touched as usize + 1);
+                    fixture.table.invalidate(RevalidationKey(revalidation_key), Generation(2));
+                    let mut closed = Vec::with_capacity(invalidated as usize + 1);
                     while let Some(id) = fixture.table.next_stale() {
                         let closing = fixture.table.close(Time(1), id, Cause::SourceSwitched);
                         closed.push((id, closing));
                     }
                     total += start.elapsed();
-                    assert!(closed.len() >= touched as usize);
+                    assert!(closed.len() >= invalidated as usize);
                     // Back as they were.
                     for (id, _) in closed {
                         let flow = fixture.table.flow(id).unwrap();
                         fixture.table.end(Time(1), id, Cause::Evicted);
                         let new = NewFlow {
                             protocol: flow.protocol,
-                            inside: flow.inside,
-                            inside_zone: flow.inside_zone,
+                            internal: flow.internal,
+                            internal_zone: flow.internal_zone,
                             external: flow.external,
-                            outside_zone: flow.outside_zone,
+                            external_zone: flow.external_zone,
                             remote: flow.remote,
-                            opener: flow.opener,
-                            cell: flow.cell,
+                            initiator: flow.initiator,
+                            revalidation_key: flow.revalidation_key,
                             tenant: Tenant::NOBODY,
                             generation: Generation(1),
-                            judgement: 0,
-                            sharing: Sharing::default(),
+                            cached: 0,
+                            mapping_policy: MappingPolicy::default(),
                         };
                         // The tuple may rest: then another port.
                         let external = fixture
                             .table
-                            .choose(Time(1), POOL, &wanted(Protocol::TCP, new.inside, new.remote))
+                            .choose(Time(1), POOL, &wanted(Protocol::TCP, new.internal, new.remote))
                             .unwrap()
                             .external;
                         open(&mut fixture.table, NewFlow { external, ..new });
                     }
-                    cell = (cell + 1) % CELLS;
+                    revalidation_key = (revalidation_key + 1) % CELLS;
                 }
                 total
             });
@@ -394,7 +408,7 @@ fn expiry(criterion: &mut Criterion) {
                     let mut table = FlowTable::new(Settings {
                         capacity: count,
                         held: count,
-                        cells: CELLS,
+                        revalidation_keys: CELLS,
                         ..Settings::replayable(0)
                     });
                     for n in 0..count {
@@ -418,17 +432,18 @@ fn exhaustion(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/choose");
     let pool = Pool { addresses: &PUBLIC[..1], ..POOL };
     for free in [0, 1, 64, 6451, 64_512_u32] {
-        let settings = Settings { capacity: 64_512, held: 1, cells: 1, ..Settings::replayable(0) };
+        let settings =
+            Settings { capacity: 64_512, held: 1, revalidation_keys: 1, ..Settings::replayable(0) };
         let mut table = FlowTable::new(settings);
         let remote = ends(0).1;
         for n in 0..64_512 - free {
-            let inside = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | n), 1);
+            let internal = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | n), 1);
             let external = SocketAddrV4::new(PUBLIC[0], 1024 + n as u16);
             let new = NewFlow {
-                inside,
+                internal,
                 external,
                 remote,
-                cell: Cell(0),
+                revalidation_key: RevalidationKey(0),
                 ..new_flow(&table, Protocol::UDP, 0)
             };
             open(&mut table, new);
@@ -439,9 +454,9 @@ fn exhaustion(criterion: &mut Criterion) {
             |bencher| {
                 bencher.iter(|| {
                     host += 1;
-                    let inside = SocketAddrV4::new(Ipv4Addr::from_bits(0x0B00_0000 | host), 1);
+                    let internal = SocketAddrV4::new(Ipv4Addr::from_bits(0x0B00_0000 | host), 1);
                     let chosen =
-                        table.choose(Time(0), pool, &wanted(Protocol::UDP, inside, remote));
+                        table.choose(Time(0), pool, &wanted(Protocol::UDP, internal, remote));
                     assert_eq!(chosen.is_err(), free == 0);
                     chosen
                 });

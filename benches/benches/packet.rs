@@ -1,7 +1,7 @@
 //! What a packet costs before anything is decided about it: parse, rewrite, checksums.
 //!
-//! One iteration handles a ring of 64 packets, so that no packet waits for what was just written to it; read the elements per
-//! second, or divide the time by 64.
+//! One iteration handles a ring of 64 packets, so that no packet waits for what was just written to
+//! it; read the elements per second, or divide the time by 64.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail by panic")]
 
@@ -33,7 +33,8 @@ fn udp(port: u16, length: u16) -> Vec<u8> {
     packet
 }
 
-/// Fills up to `length`, and computes both checksums; the transport's stands at `offset` of its header.
+/// Fills up to `length`, and computes both checksums; the transport's stands at `offset` of its
+/// header.
 fn finish(packet: &mut Vec<u8>, length: u16, offset: usize) {
     packet.resize(usize::from(length), 0x55);
     packet[2..4].copy_from_slice(&length.to_be_bytes());

@@ -1,11 +1,12 @@
-//! A load to count instructions by: `.ci/instructions` runs it under valgrind, once with the work and once without, and takes the
-//! difference. Arguments: `forward-tcp-1`, `forward-tcp-32`, `forward-udp-32`, `open`, `toggle-2k` or another number of thousands, and
-//! `with` or `without`. Prints for how many packets, or flows, the work is.
+//! A load to count instructions by: `.ci/instructions` runs it under valgrind, once with the work
+//! and once without, and takes the difference. Arguments: `forward-tcp-1`, `forward-tcp-32`,
+//! `forward-udp-32`, `open`, `toggle-2k` or another number of thousands, and `with` or `without`.
+//! Prints for how many packets, or flows, the work is.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "wrong use ends it")]
 
 use vnetem::Protocol;
-use vnetem_lab::load::{Load, Shape, TogglePart};
+use vnetem_load::{Load, Shape, TogglePart};
 
 /// Rings of packets, and flows: enough that beginnings do not count.
 const RINGS: u32 = 20;
@@ -53,7 +54,8 @@ fn forward(shape: Shape, with: bool) -> u64 {
     ring * u64::from(RINGS)
 }
 
-/// The first packets of UDP flows, so that nothing else has to follow; the making of the packets is counted with them.
+/// The first packets of UDP flows, so that nothing else has to follow; the making of the packets is
+/// counted with them.
 fn open(shape: Shape, with: bool) -> u64 {
     let mut load = Load::new(Shape { protocol: Protocol::UDP, ..shape }).unwrap();
     let flows = load.open(&mut |work| work()).unwrap();

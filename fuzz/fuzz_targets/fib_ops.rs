@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_lab::fuzz::fib_ops(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_verify::fuzz::fib_ops(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_lab::fuzz::parse_ipv4(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_verify::fuzz::parse_ipv4(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_lab::fuzz::pipeline_bytes(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_verify::fuzz::pipeline_bytes(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_lab::fuzz::rewrite_roundtrip(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vnetem_verify::fuzz::rewrite_roundtrip(bytes));

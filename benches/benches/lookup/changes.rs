@@ -26,12 +26,12 @@ pub(crate) fn updates(routes: &Routes, count: usize) {
     let mut trie: PrefixMap<Ipv4Net, u32> = routes.iter().copied().collect();
     println!("| ns per change, median (mean) | delete | insert | replace |\n|---|---|---|---|");
     let row = |name: &str, steps: [Vec<f64>; 3]| {
-        let cells = steps.map(|mut times| {
+        let revalidation_keys = steps.map(|mut times| {
             let mean = times.iter().sum::<f64>() / times.len() as f64;
             times.sort_by(f64::total_cmp);
             format!("{:.0} ({mean:.0})", times[times.len() / 2])
         });
-        println!("| {name} | {} |", cells.join(" | "));
+        println!("| {name} | {} |", revalidation_keys.join(" | "));
     };
     let each = |change: &mut dyn FnMut(Ipv4Net, u32)| -> Vec<f64> {
         let once = |(prefix, value): &(Ipv4Net, u32)| {
@@ -118,8 +118,8 @@ pub(crate) fn loading(routes: &Routes, rounds: usize) {
     println!();
 }
 
-/// Batches of a reader while the writer deletes and inserts at a given rate on another core, each beside
-/// the same batches without a writer a moment earlier.
+/// Batches of a reader while the writer deletes and inserts at a given rate on another core, each
+/// beside the same batches without a writer a moment earlier.
 pub(crate) fn beside_a_writer(routes: &Routes, small: bool) {
     /// Long enough that a writer who shares the core with other work has its turn, too.
     const PASSES: usize = 8;
@@ -155,7 +155,7 @@ pub(crate) fn beside_a_writer(routes: &Routes, small: bool) {
         });
         for wanted in [100_000u64, 1_000_000] {
             let mut reached = (0, 0.0);
-            let cells = STREAMS.map(|name| {
+            let revalidation_keys = STREAMS.map(|name| {
                 let queries = stream(name, routes, if small { 1 << 12 } else { 1 << 20 });
                 let mut pass = |wanted| {
                     rate.store(wanted, Relaxed);
@@ -182,7 +182,7 @@ pub(crate) fn beside_a_writer(routes: &Routes, small: bool) {
                 format!("{alone:.2}, {beside:.2}: {ratio:.2}")
             });
             let rate = reached.0 as f64 / reached.1;
-            println!("| {rate:.0} changes a second | {} |", cells.join(" | "));
+            println!("| {rate:.0} changes a second | {} |", revalidation_keys.join(" | "));
         }
         stop.store(true, Relaxed);
         writer.join().unwrap();

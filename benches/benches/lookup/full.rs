@@ -83,9 +83,9 @@ pub(crate) fn full_table(routes: &Routes, rounds: usize, queries: usize) {
     }
     println!("| ns per lookup | uniform | covered | zipf | sequential |\n|---|---|---|---|---|");
     for (peer, (name, _)) in passes.iter().enumerate() {
-        let cells: Vec<String> =
+        let revalidation_keys: Vec<String> =
             (0..streams.len()).map(|s| figure(&mut times[&(peer, s)].clone())).collect();
-        println!("| {name} | {} |", cells.join(" | "));
+        println!("| {name} | {} |", revalidation_keys.join(" | "));
     }
     println!();
     let floor = match live.width() {

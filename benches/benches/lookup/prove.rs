@@ -63,7 +63,8 @@ impl Sweep {
         let mut by_length: Vec<&(Ipv4Net, u32)> = routes.iter().collect();
         by_length.sort_by_key(|(prefix, _)| prefix.prefix_len());
         for (prefix, value) in by_length {
-            // Only shorter ones are in, so that nothing changes inside, and behind goes on what was before.
+            // Only shorter ones are in, so that nothing changes inside, and behind goes on what was
+            // before.
             if let Some(behind) = prefix.broadcast().to_bits().checked_add(1) {
                 let before = *cuts.range(..=behind).next_back().unwrap().1;
                 cuts.insert(behind, before);
@@ -73,20 +74,20 @@ impl Sweep {
         Self(cuts.into_iter().collect())
     }
 
-    /// First, last and neighbouring address of each interval, and about so many more in even steps; all in
-    /// rising order, with their answers.
+    /// First, last and neighbouring address of each interval, and about so many more in even steps;
+    /// all in rising order, with their answers.
     fn answers(&self, more: u64, offset: u64) -> impl Iterator<Item = (u32, u32)> {
         let ends = self.0.iter().skip(1).map(|(start, _)| start - 1).chain([u32::MAX]);
         let step = (1u64 << 32) / more.max(1);
         let mut next = if more == 0 { 1 << 32 } else { offset % step };
         self.0.iter().zip(ends).flat_map(move |((start, value), end)| {
-            let mut inside =
+            let mut internal =
                 vec![*start, start + u32::from(start < &end), end - u32::from(start < &end), end];
             while next <= u64::from(end) {
-                inside.push(next as u32);
+                internal.push(next as u32);
                 next += step;
             }
-            inside.into_iter().map(|address| (address, *value))
+            internal.into_iter().map(|address| (address, *value))
         })
     }
 }
@@ -186,7 +187,8 @@ fn crowded(random: &mut Random) -> Routes {
     (0..count).map(route).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
-/// All prefixes of the embedded service tags, and of published files that `--tags` names, by commas.
+/// All prefixes of the embedded service tags, and of published files that `--tags` names, by
+/// commas.
 fn service_tags() -> Vec<Routes> {
     let mut clouds = vec![ServiceTags::embedded().endpoint_tags()];
     for file in option("--tags").iter().flat_map(|files| files.split(',')) {
@@ -201,7 +203,8 @@ fn service_tags() -> Vec<Routes> {
     clouds.iter().map(routes).collect()
 }
 
-/// The history of one tag after the other that `--churn` names: lines with lists `base`, `add`, `del`.
+/// The history of one tag after the other that `--churn` names: lines with lists `base`, `add`,
+/// `del`.
 fn churn(more: u64) -> u64 {
     let Some(file) = option("--churn") else { return 0 };
     let mut live = LiveTable::new();

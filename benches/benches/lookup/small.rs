@@ -125,7 +125,8 @@ fn in_trie(trie: &PrefixMap<Ipv4Net, u32>, address: u32) -> u32 {
     trie.get_lpm(&host).map_or(0, |(_, value)| *value)
 }
 
-/// Tables and addresses: half in routes of the table, a quarter in a shared prefix, a quarter anywhere.
+/// Tables and addresses: half in routes of the table, a quarter in a shared prefix, a quarter
+/// anywhere.
 fn queries(tables: usize, own: usize, base_routes: &Routes) -> Vec<(u32, u32)> {
     let mut random = Random(9);
     (0..if tables < 1_000 { 1 << 10 } else { 1 << 18 })

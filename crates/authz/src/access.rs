@@ -17,14 +17,16 @@ pub enum Arrival {
     PrivateSameRegion(Ipv4Addr),
     /// Through a private endpoint of the resource.
     PrivateEndpoint {
-        /// Whether the connection is approved; pending, rejected and disconnected ones carry nothing (L-07).
+        /// Whether the connection is approved; pending, rejected and disconnected ones carry
+        /// nothing (L-07).
         approved: bool,
     },
     /// From an instance of another cloud resource, known by its own identity (F-11).
     Instance(ResourceInstance),
 }
 
-/// An opaque number for a resource instance, or for a group of trusted services, that a rule may name (F-11).
+/// An opaque number for a resource instance, or for a group of trusted services, that a rule may
+/// name (F-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceInstance(pub u64);
 
@@ -66,7 +68,8 @@ pub enum Refusal {
     PublicAccessDisabled,
     /// No rule names the caller's subnet (F-02, F-03).
     SubnetNotListed,
-    /// A rule names the caller's subnet but is in no state to decide: on its way in or out, failed, or its subnet deleted (E-18, U-20).
+    /// A rule names the caller's subnet but is in no state to decide: on its way in or out, failed,
+    /// or its subnet deleted (E-18, U-20).
     RuleNotInForce,
     /// A private source without identity satisfies neither a VNet rule nor an IP rule (C-03, F-07).
     PrivateWithoutIdentity,
@@ -83,7 +86,8 @@ pub enum Refusal {
 /// What the emulated network does with a packet whose request the service refuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DenyMode {
-    /// Deliver it, marked with the refusal, so that the service can answer as the real one does (F-16, P-32, S-47).
+    /// Deliver it, marked with the refusal, so that the service can answer as the real one does
+    /// (F-16, P-32, S-47).
     #[default]
     Deliver,
     /// Answer it with a TCP reset.
@@ -105,7 +109,8 @@ pub enum Admission {
 }
 
 impl Arrival {
-    /// The address that the service knows the caller by: behind an endpoint the private one (S-15, F-26). `None` where it knows none.
+    /// The address that the service knows the caller by: behind an endpoint the private one (S-15,
+    /// F-26). `None` where it knows none.
     #[must_use]
     pub const fn address(self) -> Option<Ipv4Addr> {
         match self {
@@ -143,10 +148,11 @@ impl Access {
         }
     }
 
-    /// What becomes of the request: a network allow is necessary and never sufficient (F-14), and comes before the credential (F-22, F-23).
+    /// What becomes of the request: a network allow is necessary and never sufficient (F-14), and
+    /// comes before the credential (F-22, F-23).
     ///
-    /// `credential` is asked only behind an allow. A signature that is bound to an address says no to every other one, so that it narrows
-    /// what the rules allow and never widens it.
+    /// `credential` is asked only behind an allow. A signature that is bound to an address says no
+    /// to every other one, so that it narrows what the rules allow and never widens it.
     pub fn admit(self, credential: impl FnOnce() -> bool) -> Admission {
         match self {
             Self::Refused(refusal) => Admission::RefusedByNetwork(refusal),

@@ -26,7 +26,8 @@ pub enum ServiceAnswer {
 }
 
 impl ServiceAnswer {
-    /// The same refusal told as if the resource were not there: 404 instead of 403, which some services do (C-12, F-17). SQL has no such form.
+    /// The same refusal told as if the resource were not there: 404 instead of 403, which some
+    /// services do (C-12, F-17). SQL has no such form.
     #[must_use]
     pub fn as_not_found(self) -> Self {
         match self {

@@ -1,8 +1,9 @@
 //! A security group as it judges packets.
 //!
-//! For each of protocol, addresses and ports a table says which rules match at a value, one bit for each rule in the order of their numbers.
-//! The lowest bit that stands in all five rows is the rule that decides: the first match, by five binary searches and an AND, however many
-//! prefixes a tag has.
+//! For each of protocol, addresses and ports a table says which rules match at a value, one bit for
+//! each rule in the order of their numbers. The lowest bit that stands in all five rows is the rule
+//! that decides: the first match, by five binary searches and an AND, however many prefixes a tag
+//! has.
 
 use core::fmt;
 use core::net::SocketAddrV4;
@@ -48,10 +49,12 @@ pub enum Decider<'a> {
 }
 
 impl CompiledGroup {
-    /// Judges a packet on its private addresses, before any translation on the way out and after it on the way in (P-10).
+    /// Judges a packet on its private addresses, before any translation on the way out and after it
+    /// on the way in (P-10).
     ///
-    /// The rule with the lowest number that matches decides (P-08), the default rules last (P-09). Packets to the platform's own services are
-    /// judged by rules that name one of the platform's tags, and pass if none does (P-15). Does not allocate.
+    /// The rule with the lowest number that matches decides (P-08), the default rules last (P-09).
+    /// Packets to the platform's own services are judged by rules that name one of the platform's
+    /// tags, and pass if none does (P-15). Does not allocate.
     pub fn judge(&self, direction: RuleDirection, tuple: &FiveTuple) -> Ruling<'_> {
         let side = match direction {
             RuleDirection::Inbound => &self.inbound,
@@ -71,8 +74,9 @@ impl CompiledGroup {
         }
     }
 
-    /// Judges a packet that several groups stand in the way of, such as the interface's and the subnet's: all must allow, and the first that
-    /// denies ends the matter (P-31). `None` without any group, and then the packet passes.
+    /// Judges a packet that several groups stand in the way of, such as the interface's and the
+    /// subnet's: all must allow, and the first that denies ends the matter (P-31). `None` without
+    /// any group, and then the packet passes.
     #[must_use]
     pub fn judge_all<'a>(
         groups: impl IntoIterator<Item = &'a Self>,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::Refusal;
 
-/// Resources that may be called over the endpoints of the subnets to which the policy is attached (S-45).
+/// Resources that may be called over the endpoints of the subnets to which the policy is attached
+/// (S-45).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointPolicy {
     /// Its name, unique among the policies of a subnet.
@@ -33,10 +34,12 @@ pub enum PolicyService {
     Global,
 }
 
-/// A subscription, a resource group, one storage account, or an alias: it covers all below it (P-03, P-04).
+/// A subscription, a resource group, one storage account, or an alias: it covers all below it
+/// (P-03, P-04).
 ///
-/// Ids are paths and compare without regard to case. An alias is one too: the accounts that a service of Azure's keeps for itself are named
-/// below it, `/services/Azure/Batch/stpool7` for example.
+/// Ids are paths and compare without regard to case. An alias is one too: the accounts that a
+/// service of Azure's keeps for itself are named below it, `/services/Azure/Batch/stpool7` for
+/// example.
 #[derive(Clone, Debug, Eq)]
 pub struct PolicyResource {
     path: String,
@@ -92,7 +95,8 @@ pub enum Coverage<'a> {
 pub enum PolicyError {
     /// The text is no id of a subscription, resource group or storage account, and no alias (P-04).
     NotAResource(String),
-    /// The resource does not belong in a definition of this service: aliases go in Global ones, all else in Storage (P-04).
+    /// The resource does not belong in a definition of this service: aliases go in Global ones, all
+    /// else in Storage (P-04).
     OtherService {
         /// The resource.
         resource: String,
@@ -178,8 +182,9 @@ impl PolicyDefinition {
 }
 
 impl PolicyResource {
-    /// Whether this is the resource with the id, or something above it (P-03); an account's read-only secondary, which is written with
-    /// `-secondary` behind its name, is covered as the account is (P-05).
+    /// Whether this is the resource with the id, or something above it (P-03); an account's
+    /// read-only secondary, which is written with `-secondary` behind its name, is covered as the
+    /// account is (P-05).
     #[must_use]
     pub fn covers(&self, id: &str) -> bool {
         let id = primary(without_slash(id));
@@ -196,11 +201,13 @@ impl EndpointPolicies {
     /// The most policies of one subnet (P-07).
     pub const MAXIMUM: usize = 100;
 
-    /// Attaches a policy to a subnet of a virtual network in `region`; `endpoint` says whether the subnet has an endpoint for Storage.
+    /// Attaches a policy to a subnet of a virtual network in `region`; `endpoint` says whether the
+    /// subnet has an endpoint for Storage.
     ///
     /// # Errors
     ///
-    /// The endpoint is off, the regions differ, or there are 100 policies already (P-07); or there is one of this name.
+    /// The endpoint is off, the regions differ, or there are 100 policies already (P-07); or there
+    /// is one of this name.
     pub fn attach(
         &mut self,
         policy: Arc<EndpointPolicy>,
@@ -235,9 +242,10 @@ impl EndpointPolicies {
         self.0.iter().map(AsRef::as_ref)
     }
 
-    /// Judges a call of the resource with this id: what any of the policies allows is allowed, and the rest is not (P-02).
+    /// Judges a call of the resource with this id: what any of the policies allows is allowed, and
+    /// the rest is not (P-02).
     ///
-    /// An id that cannot be read is listed nowhere (A1). Does not allocate.
+    /// An id that cannot be read is listed nowhere (INV-denied-by-default). Does not allocate.
     pub fn judge(&self, id: &str) -> Coverage<'_> {
         if self.0.is_empty() {
             return Coverage::NoPolicy;

@@ -9,7 +9,8 @@ use crate::{
     RuleState, ServiceAnswer,
 };
 
-/// What decides who comes in to one resource: the kind of its service, which says how refusals are answered, with the rules of that kind.
+/// What decides who comes in to one resource: the kind of its service, which says how refusals are
+/// answered, with the rules of that kind.
 ///
 /// ```
 /// use vnetem_authz::{Arrival, DefaultAction, Firewall, RuleLimits, RuleSet, ServiceAnswer};
@@ -30,7 +31,8 @@ pub enum Firewall {
     Storage(RuleSet),
     /// A logical SQL server.
     Sql(RuleSet),
-    /// A Cosmos DB account. Endpoints reach it only while its public access is enabled (F-25), as [`RuleSet::judge`] has it.
+    /// A Cosmos DB account. Endpoints reach it only while its public access is enabled (F-25), as
+    /// [`RuleSet::judge`] has it.
     CosmosDb(RuleSet),
     /// A key vault.
     KeyVault(RuleSet),
@@ -133,7 +135,8 @@ impl Firewall {
         }
     }
 
-    /// Whether the service promises to serve networks of another directory tenant: Storage and Key Vault do (S-11, C-13).
+    /// Whether the service promises to serve networks of another directory tenant: Storage and Key
+    /// Vault do (S-11, C-13).
     #[must_use]
     pub const fn crosses_tenants(&self) -> bool {
         matches!(self, Self::Storage(_) | Self::KeyVault(_))

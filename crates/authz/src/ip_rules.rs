@@ -7,7 +7,8 @@ use ipnet::Ipv4Net;
 
 use crate::{RuleError, RuleLimits};
 
-/// An IP rule as it is written: some services tell an address from a prefix that holds only it (F-05).
+/// An IP rule as it is written: some services tell an address from a prefix that holds only it
+/// (F-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IpRule {
     /// A bare address.
@@ -63,7 +64,7 @@ impl FromStr for IpRule {
     }
 }
 
-/// Ranges that do not depend on the order in which they came (A6).
+/// Ranges that do not depend on the order in which they came (INV-rules-order-free).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpRules {
     /// All, sorted; of equal first addresses the wider stands first.
@@ -95,9 +96,10 @@ impl IpRules {
         true
     }
 
-    /// The widest range with this address, if the address is public (A3).
+    /// The widest range with this address, if the address is public (INV-ip-rule-public-only).
     pub(crate) fn lookup(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
-        // A wide rule such as 0.0.0.0/0 may be taken although private ranges lie in it, so they are told apart here too.
+        // A wide rule such as 0.0.0.0/0 may be taken although private ranges lie in it, so they are
+        // told apart here too.
         if address.is_private() {
             return None;
         }

@@ -1,10 +1,13 @@
 //! Rules of cloud resources: may this identity, or this public address, come in?
 //!
-//! A [`RuleSet`] holds the network rules of one resource, such as a storage account. It is asked with an [`Arrival`], which says how a
-//! request reached the service, and answers with an [`Access`]: allowed by what, or refused for what. The answer is a pure function of
-//! the two, so a set can be shared, and replaced as a whole while others still read the old one (invariant A8).
+//! A [`RuleSet`] holds the network rules of one resource, such as a storage account. It is asked
+//! with an [`Arrival`], which says how a request reached the service, and answers with an
+//! [`Access`]: allowed by what, or refused for what. The answer is a pure function of the two, so a
+//! set can be shared, and replaced as a whole while others still read the old one (invariant
+//! INV-rule-set-whole).
 //!
-//! A network allow is necessary, never sufficient: keys and tokens are judged by the service afterwards (F-14).
+//! A network allow is necessary, never sufficient: keys and tokens are judged by the service
+//! afterwards (F-14).
 //!
 //! ```
 //! use vnetem_authz::{Access, Arrival, DefaultAction, Grant, Refusal, RuleLimits, RuleSet, RuleState};
@@ -29,10 +32,12 @@
 //! }
 //! ```
 //!
-//! [`Firewall`] has the kinds of services that judge or answer in ways of their own, and says what a refused client hears. Two more things
-//! may stand in the way of a packet: the [`SecurityGroup`] of its subnet or interface, and the [`EndpointPolicies`] of its subnet.
+//! [`Firewall`] has the kinds of services that judge or answer in ways of their own, and says what
+//! a refused client hears. Two more things may stand in the way of a packet: the [`SecurityGroup`]
+//! of its subnet or interface, and the [`EndpointPolicies`] of its subnet.
 //!
-//! Not modelled: control-plane calls, to which firewalls do not apply (F-15); rules of App Service by service tag or HTTP header.
+//! Not modelled: control-plane calls, to which firewalls do not apply (F-15); rules of App Service
+//! by service tag or HTTP header.
 
 mod access;
 mod answer;

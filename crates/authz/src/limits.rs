@@ -1,6 +1,7 @@
 //! How many rules a resource may have, and how they may be written.
 
-/// How many rules a resource may have, and how they may be written; `None` where its service states no limit.
+/// How many rules a resource may have, and how they may be written; `None` where its service states
+/// no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleLimits {
     /// The most VNet rules.
@@ -11,8 +12,9 @@ pub struct RuleLimits {
     pub all_rules: Option<usize>,
     /// Whether an IP rule may be written with the length 31 or 32 (F-05).
     pub host_prefixes: bool,
-    /// Whether an IP rule may contain a private range. The texts of Storage and Key Vault take no private addresses, so a rule
-    /// that holds some is refused (F-04); a SQL server takes 0.0.0.0 to 255.255.255.255.
+    /// Whether an IP rule may contain a private range. The texts of Storage and Key Vault take no
+    /// private addresses, so a rule that holds some is refused (F-04); a SQL server takes 0.0.0.0
+    /// to 255.255.255.255.
     pub around_private: bool,
 }
 

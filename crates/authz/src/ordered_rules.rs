@@ -5,7 +5,8 @@ use vnetem_packet::SubnetId;
 
 use crate::{Access, Action, Arrival, Grant, PublicAccess, Refusal, RuleError, RuleLimits};
 
-/// The access rules of one site, tried from the lowest number up; the first that matches decides (F-20).
+/// The access rules of one site, tried from the lowest number up; the first that matches decides
+/// (F-20).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderedRules {
     public_access: PublicAccess,
@@ -45,9 +46,10 @@ impl OrderedRules {
 
     /// Judges one request.
     ///
-    /// Private endpoints and disabled public access come first, as in every service (F-12, F-13). A request over an endpoint is compared by
-    /// its subnet and never by its address (F-20, A2). What no rule matches meets [`set_unmatched`](Self::set_unmatched); without that, it
-    /// comes in if there are no rules at all, and is refused otherwise (F-20).
+    /// Private endpoints and disabled public access come first, as in every service (F-12, F-13). A
+    /// request over an endpoint is compared by its subnet and never by its address (F-20,
+    /// INV-identity-decides). What no rule matches meets [`set_unmatched`](Self::set_unmatched);
+    /// without that, it comes in if there are no rules at all, and is refused otherwise (F-20).
     pub fn judge(&self, arrival: Arrival) -> Access {
         match arrival {
             Arrival::PrivateEndpoint { approved: true } => {
@@ -142,7 +144,8 @@ impl Caller {
         match (self, arrival) {
             (Self::Any, _) => true,
             (Self::Subnet(subnet), Arrival::Tunnel(identity)) => identity.subnet == subnet,
-            // A private source satisfies no address rule, not even a wide one (A3).
+            // A private source satisfies no address rule, not even a wide one
+            // (INV-ip-rule-public-only).
             (Self::Addresses(range), Arrival::Public(address)) => {
                 range.contains(&address) && !address.is_private()
             }

@@ -4,7 +4,8 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// A set of numbers as ranges with both ends inside; sorted, apart from each other, and as few as can be.
+/// A set of numbers as ranges with both ends inside; sorted, apart from each other, and as few as
+/// can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(Vec<(u32, u32)>);
 

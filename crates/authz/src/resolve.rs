@@ -64,7 +64,8 @@ pub(crate) struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// What a rule matches. On the way out, only a tag of the platform's reaches the platform's services, and each only its own (P-15).
+    /// What a rule matches. On the way out, only a tag of the platform's reaches the platform's
+    /// services, and each only its own (P-15).
     pub(crate) fn products(&self, rule: &SecurityRule) -> Result<Vec<Product>, SecurityRuleError> {
         let product = Product {
             protocol: protocol_set(rule.protocol),

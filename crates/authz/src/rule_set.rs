@@ -8,8 +8,9 @@ use crate::{Access, Arrival, Grant, IpRule, Refusal, ResourceInstance, RuleError
 
 /// The network rules of one resource.
 ///
-/// A set has no order: whatever the order of edits, equal rules judge alike (A6). An edit that fails changes nothing. To change a set
-/// that others read, edit a copy and hand that out in its place.
+/// A set has no order: whatever the order of edits, equal rules judge alike (INV-rules-order-free).
+/// An edit that fails changes nothing. To change a set that others read, edit a copy and hand that
+/// out in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSet {
     limits: RuleLimits,
@@ -31,7 +32,8 @@ pub enum DefaultAction {
     Deny,
 }
 
-/// Whether the resource can be reached on its public address at all; disabled, it overrides the default action (F-12).
+/// Whether the resource can be reached on its public address at all; disabled, it overrides the
+/// default action (F-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PublicAccess {
     /// It can, as far as the rules allow.
@@ -71,15 +73,17 @@ impl RuleSet {
 
     /// Judges one request.
     ///
-    /// The first of these that applies decides; what none of them allows is refused (A1):
+    /// The first of these that applies decides; what none of them allows is refused
+    /// (INV-denied-by-default):
     ///
     /// 1. a private endpoint: allowed if approved, whatever the rules say (F-13, L-07);
     /// 2. a resource instance that a rule names: allowed (F-11);
     /// 3. public access disabled: refused (F-12);
     /// 4. default action allow: allowed (F-01);
-    /// 5. over a service endpoint: allowed if a rule in force names the subnet. The private address is never looked at (A2, C-20, F-03);
+    /// 5. over a service endpoint: allowed if a rule in force names the subnet. The private address
+    ///    is never looked at (INV-identity-decides, C-20, F-03);
     /// 6. privately without an identity: refused (C-03);
-    /// 7. from a public address: allowed if an IP rule contains it (A3).
+    /// 7. from a public address: allowed if an IP rule contains it (INV-ip-rule-public-only).
     ///
     /// Takes one binary search at most and does not allocate.
     pub fn judge(&self, arrival: Arrival) -> Access {
@@ -128,8 +132,9 @@ impl RuleSet {
     ///
     /// # Errors
     ///
-    /// If the rule is new and the service permits no further one (C-10), or if its subnet was deleted: such a rule can only be removed,
-    /// so that no later subnet inherits it (A7, E-17).
+    /// If the rule is new and the service permits no further one (C-10), or if its subnet was
+    /// deleted: such a rule can only be removed, so that no later subnet inherits it
+    /// (INV-deleted-subnet-admits-none, E-17).
     pub fn set_vnet_rule(&mut self, subnet: SubnetId, state: RuleState) -> Result<(), RuleError> {
         match self.vnet_rules.binary_search_by_key(&subnet, |rule| rule.subnet) {
             Ok(place) => {
@@ -158,8 +163,8 @@ impl RuleSet {
     ///
     /// # Errors
     ///
-    /// If the range is private (F-04), is a host written as a prefix where the service refuses that (F-05), has host bits, or is one more
-    /// than the service permits (C-10).
+    /// If the range is private (F-04), is a host written as a prefix where the service refuses that
+    /// (F-05), has host bits, or is one more than the service permits (C-10).
     pub fn add_ip_rule(&mut self, rule: IpRule) -> Result<(), RuleError> {
         let range = rule.checked_range(&self.limits)?;
         if !self.ip_rules.contains(range) {
@@ -238,7 +243,8 @@ impl RuleSet {
 struct VnetRule {
     subnet: SubnetId,
     state: RuleState,
-    /// Not a function of the state: a rule that is provisioned anew decides as it did before (U-20).
+    /// Not a function of the state: a rule that is provisioned anew decides as it did before
+    /// (U-20).
     in_force: bool,
 }
 

@@ -10,8 +10,9 @@ use crate::{NetworkSpace, RuleDirection, SecurityRule, Selector, Tags};
 
 /// The rules of a network security group, each under its direction and number.
 ///
-/// A group has no order but its numbers: whatever the order of edits, equal rules are equal groups (A6). An edit that fails changes nothing.
-/// A group that others read is replaced as a whole (D1, P-19).
+/// A group has no order but its numbers: whatever the order of edits, equal rules are equal groups
+/// (INV-rules-order-free). An edit that fails changes nothing. A group that others read is replaced
+/// as a whole (INV-group-replaced-whole, P-19).
 ///
 /// ```
 /// use vnetem_authz::{
@@ -108,7 +109,8 @@ impl SecurityGroup {
     ///
     /// # Errors
     ///
-    /// Its number is outside 100 to 4096 or taken in its direction (P-08), its name is taken, a list is empty, or a prefix has host bits.
+    /// Its number is outside 100 to 4096 or taken in its direction (P-08), its name is taken, a
+    /// list is empty, or a prefix has host bits.
     pub fn add_rule(&mut self, rule: SecurityRule) -> Result<(), SecurityRuleError> {
         check_lists(&rule)?;
         let SecurityRule { ref name, priority, direction, .. } = rule;
@@ -143,7 +145,8 @@ impl SecurityGroup {
         self.rules.values()
     }
 
-    /// Resolves all names and makes the form that judges packets; to be made anew when a rule or what a name stands for changes (S-44).
+    /// Resolves all names and makes the form that judges packets; to be made anew when a rule or
+    /// what a name stands for changes (S-44).
     ///
     /// # Errors
     ///

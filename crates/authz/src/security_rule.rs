@@ -20,7 +20,8 @@ pub enum Action {
 
 /// A rule of a security group.
 ///
-/// It matches what is in one of its sources, one of its destinations and one of the port ranges of each: an augmented rule lists several.
+/// It matches what is in one of its sources, one of its destinations and one of the port ranges of
+/// each: an augmented rule lists several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityRule {
     /// Its name, unique in the group without regard to case.
@@ -76,7 +77,8 @@ pub enum Selector {
     Any,
     /// Those of a prefix.
     Prefix(Ipv4Net),
-    /// Those that a name stands for: `VirtualNetwork`, `Internet`, a service tag, an application security group.
+    /// Those that a name stands for: `VirtualNetwork`, `Internet`, a service tag, an application
+    /// security group.
     Tag(String),
 }
 
@@ -161,7 +163,8 @@ impl FromStr for RuleProtocol {
     }
 }
 
-/// As templates write it: `*`, an address, a prefix, or the name of a tag, which starts with a letter.
+/// As templates write it: `*`, an address, a prefix, or the name of a tag, which starts with a
+/// letter.
 impl FromStr for Selector {
     type Err = SecurityRuleError;
 

@@ -7,9 +7,11 @@ use ipnet::Ipv4Net;
 
 use crate::ranges::Ranges;
 
-/// Names that mean the same to every virtual network: service tags, and application security groups as the addresses of their members.
+/// Names that mean the same to every virtual network: service tags, and application security groups
+/// as the addresses of their members.
 ///
-/// Known from the start are `AzureLoadBalancer` and the platform's own tags of P-15; names compare without regard to case.
+/// Known from the start are `AzureLoadBalancer` and the platform's own tags of P-15; names compare
+/// without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tags(BTreeMap<String, Ranges>);
 
@@ -49,7 +51,8 @@ impl Tags {
         self.0.insert(name.to_ascii_lowercase(), prefixes.into_iter().collect());
     }
 
-    /// Whether it is known what a name stands for; `VirtualNetwork` and `Internet` depend on the place and are not among these.
+    /// Whether it is known what a name stands for; `VirtualNetwork` and `Internet` depend on the
+    /// place and are not among these.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
@@ -61,12 +64,13 @@ impl Tags {
 }
 
 impl NetworkSpace {
-    /// From the address space, which is the network's own, its peers' and that of sites behind its gateway, and from the prefixes of the
-    /// subnet's user routes.
+    /// From the address space, which is the network's own, its peers' and that of sites behind its
+    /// gateway, and from the prefixes of the subnet's user routes.
     ///
-    /// Both belong to `VirtualNetwork`, so that a user route for 0.0.0.0/0 makes that tag contain everything (P-14). `Internet` is what is
-    /// public and not in the address space: Azure's own addresses too (P-12), and whatever user routes say, so that a rule about the internet
-    /// keeps its meaning. Service endpoints add nothing to either (U-09).
+    /// Both belong to `VirtualNetwork`, so that a user route for 0.0.0.0/0 makes that tag contain
+    /// everything (P-14). `Internet` is what is public and not in the address space: Azure's own
+    /// addresses too (P-12), and whatever user routes say, so that a rule about the internet keeps
+    /// its meaning. Service endpoints add nothing to either (U-09).
     #[must_use]
     pub fn new(
         space: impl IntoIterator<Item = Ipv4Net>,

@@ -42,7 +42,8 @@ fn default_deny_without_rules_refuses_each_arrival_for_its_own_reason() {
     }
 }
 
-/// F-12: disabled public access overrides the default action and every rule but those of F-11 and F-13.
+/// F-12: disabled public access overrides the default action and every rule but those of F-11 and
+/// F-13.
 #[test]
 fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);
@@ -64,7 +65,8 @@ fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
     }
 }
 
-/// F-11: trust in an instance is listed in order, once, and ends; only an end of what there was is one.
+/// F-11: trust in an instance is listed in order, once, and ends; only an end of what there was is
+/// one.
 #[test]
 fn trust_in_an_instance_is_listed_and_ends() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
@@ -101,7 +103,8 @@ fn a_rule_being_provisioned_decides_as_before() {
     assert_eq!(rules.judge(tunnel(WEB)), Access::Refused(Refusal::RuleNotInForce));
 }
 
-/// E-17, A7: the recreated subnet has a number of its own; the old one's rule can be removed and nothing else.
+/// E-17, INV-deleted-subnet-admits-none: the recreated subnet has a number of its own; the old
+/// one's rule can be removed and nothing else.
 #[test]
 fn a_recreated_subnet_does_not_inherit_the_rule() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);

@@ -1,4 +1,4 @@
-//! A rule set against a twin that is obviously right, and the invariants of authorization, A1 to A7.
+//! A rule set against a twin that is obviously right, and the invariants of authorization.
 
 use std::net::Ipv4Addr;
 
@@ -135,21 +135,24 @@ proptest! {
         }
     }
 
-    /// A1: without a rule that speaks for it, and without a default that allows, nothing comes in.
+    /// INV-denied-by-default: without a rule that speaks for it, and without a default that allows,
+    /// nothing comes in.
     #[test]
     fn what_no_rule_allows_is_refused(arrival in arrival()) {
         let set = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
         prop_assert_eq!(set.judge(arrival).is_allowed(), arrival == Arrival::PrivateEndpoint { approved: true });
     }
 
-    /// A2, S-05, C-20: two requests that differ in the private address only, or in the number of the VNet only, are judged alike.
+    /// INV-identity-decides, S-05, C-20: two requests that differ in the private address only, or
+    /// in the number of the VNet only, are judged alike.
     #[test]
     fn a_tunnel_is_judged_by_its_subnet_and_never_by_its_address(set in rule_set(), one in identity(), address in address()) {
         let other = Identity { address, ..one };
         prop_assert_eq!(set.judge(Arrival::Tunnel(one)), set.judge(Arrival::Tunnel(other)));
     }
 
-    /// A2, F-03: with equal addresses, rules for one subnet say nothing about another.
+    /// INV-identity-decides, F-03: with equal addresses, rules for one subnet say nothing about
+    /// another.
     #[test]
     fn subnets_with_equal_addresses_are_judged_independently(set in rule_set(), one in identity(), other in subnet(), state in state()) {
         prop_assume!(one.subnet != other);
@@ -161,7 +164,7 @@ proptest! {
         prop_assert_eq!(edited.judge(Arrival::Tunnel(one)), before);
     }
 
-    /// A3: not even 0.0.0.0/0 lets a private source in.
+    /// INV-ip-rule-public-only: not even 0.0.0.0/0 lets a private source in.
     #[test]
     fn an_ip_rule_never_matches_a_private_source(set in rule_set(), private in private_address()) {
         // A SQL server alone takes such a rule; the other sets go without.
@@ -175,8 +178,9 @@ proptest! {
         }
     }
 
-    /// A4, S-16: an IP rule says nothing about a request that comes over an endpoint, so switching that on ends what the rule allowed the
-    /// host; switching it off restores it.
+    /// INV-endpoint-voids-ip-rule, S-16: an IP rule says nothing about a request that comes over an
+    /// endpoint, so switching that on ends what the rule allowed the host; switching it off
+    /// restores it.
     #[test]
     fn an_ip_rule_helps_until_the_endpoint_is_on(set in rule_set(), identity in identity(), public in public_address()) {
         let mut set = set;
@@ -190,7 +194,8 @@ proptest! {
         prop_assert!(set.judge(off).is_allowed());
     }
 
-    /// A5: an added rule never refuses anybody, a removed one never lets anybody in.
+    /// INV-rules-monotonic: an added rule never refuses anybody, a removed one never lets anybody
+    /// in.
     #[test]
     fn rules_only_ever_allow(set in rule_set(), subnet in subnet(), rule in ip_rule(), instance in instance(), arrival in arrival()) {
         let edits = [
@@ -205,7 +210,8 @@ proptest! {
         }
     }
 
-    /// A6: rules of equal content are one set, in whatever order and however often they were added.
+    /// INV-rules-order-free: rules of equal content are one set, in whatever order and however
+    /// often they were added.
     #[test]
     fn the_order_of_rules_does_not_matter(
         (rules, shuffled) in vec(added(), 0..30).prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
@@ -224,7 +230,8 @@ proptest! {
         prop_assert_eq!(set(&rules).judge(arrival), set(&shuffled).judge(arrival));
     }
 
-    /// A7, E-17: the rule of a deleted subnet allows nobody, and no later state revives it.
+    /// INV-deleted-subnet-admits-none, E-17: the rule of a deleted subnet allows nobody, and no
+    /// later state revives it.
     #[test]
     fn the_rule_of_a_deleted_subnet_never_allows_again(set in rule_set(), identity in identity(), states in vec(state(), 0..5)) {
         let mut set = set;

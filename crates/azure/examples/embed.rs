@@ -1,5 +1,5 @@
-//! Makes the list that the crate carries from a published one:
-//! `cargo run -p vnetem-azure --example embed -- ServiceTags_Public_20251028.json > crates/azure/data/service-tags.txt`
+//! Makes the list that the crate carries from a published one: `cargo run -p vnetem-azure --example
+//! embed -- ServiceTags_Public_20251028.json > crates/azure/data/service-tags.txt`
 
 use std::error::Error;
 use std::{env, fs};

@@ -1,4 +1,5 @@
-//! Says how fast files are read: `cargo run --release -p vnetem-azure --example import_speed -- FILE...`.
+//! Says how fast files are read: `cargo run --release -p vnetem-azure --example import_speed --
+//! FILE...`.
 
 use std::time::Instant;
 

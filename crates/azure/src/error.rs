@@ -80,7 +80,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Text of a list as a terminal may have it: without control characters, and cut where it is endless.
+/// Text of a list as a terminal may have it: without control characters, and cut where it is
+/// endless.
 struct Shown<'a>(&'a str);
 
 /// Letters that are shown.

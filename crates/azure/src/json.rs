@@ -1,4 +1,5 @@
-//! JSON values that know where they stand, so that an error can say it; and the two published forms of a list.
+//! JSON values that know where they stand, so that an error can say it; and the two published forms
+//! of a list.
 
 use core::fmt;
 
@@ -9,10 +10,12 @@ use crate::service_tags::{name, prefix};
 use crate::{Date, Place, Problem, ServiceTag, ServiceTags, TagsError, region_name};
 
 impl ServiceTags {
-    /// Reads the list as it is published for download, or as the API and `az network list-service-tags` give it.
+    /// Reads the list as it is published for download, or as the API and
+    /// `az network list-service-tags` give it.
     ///
-    /// The list itself does not say its day; [`Date::in_file_name`] finds it in the name of a published file. IPv6 prefixes are passed
-    /// over; fields that are not needed may be absent or unknown, and so may the number of the last change, which is 0 then.
+    /// The list itself does not say its day; [`Date::in_file_name`] finds it in the name of a
+    /// published file. IPv6 prefixes are passed over; fields that are not needed may be absent or
+    /// unknown, and so may the number of the last change, which is 0 then.
     ///
     /// # Errors
     ///
@@ -51,7 +54,8 @@ enum Step<'a> {
 }
 
 impl Node<'_> {
-    /// One tag; the API wraps its fields in `properties`, command-line tools may take the wrapping off.
+    /// One tag; the API wraps its fields in `properties`, command-line tools may take the wrapping
+    /// off.
     fn service_tag(&self) -> Result<ServiceTag, TagsError> {
         let wrapped = self.field("properties");
         let properties = wrapped.as_ref().unwrap_or(self);

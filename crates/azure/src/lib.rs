@@ -1,7 +1,8 @@
 //! What Azure publishes about its services: address lists, endpoint names, regions.
 //!
-//! [`ServiceTags`] reads the published list of service tags in its file form and in its API form, and carries a dated default.
-//! [`EndpointService`] is the catalogue of what a service endpoint can be enabled for. IPv4 only.
+//! [`ServiceTags`] reads the published list of service tags in its file form and in its API form,
+//! and carries a dated default. [`EndpointService`] is the catalogue of what a service endpoint can
+//! be enabled for. IPv4 only.
 //!
 //! ```
 //! use vnetem_azure::{EndpointService, ServiceTags};

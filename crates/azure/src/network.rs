@@ -18,11 +18,12 @@ pub enum ServiceError {
 }
 
 impl EndpointService {
-    /// Makes the service in a network, with the prefixes of its tag (E-03) and the regions of the sub-tags (C-06). Services of one tag
-    /// are one in the network, and that one then has a further name (E-07, S-32).
+    /// Makes the service in a network, with the prefixes of its tag (E-03) and the regions of the
+    /// sub-tags (C-06). Services of one tag are one in the network, and that one then has a further
+    /// name (E-07, S-32).
     ///
-    /// Another tag may be chosen: `EndpointService { tag: "AzureActiveDirectory.ServiceEndpoint", ..service }` takes the narrower one
-    /// of the directory (U-10).
+    /// Another tag may be chosen: `EndpointService { tag: "AzureActiveDirectory.ServiceEndpoint",
+    /// ..service }` takes the narrower one of the directory (U-10).
     ///
     /// # Errors
     ///
@@ -52,8 +53,8 @@ impl EndpointService {
         Ok(())
     }
 
-    /// The endpoint that a subnet in `region` gets: its locations are those of the service's scope, or all where the region is not
-    /// known (E-05, E-06).
+    /// The endpoint that a subnet in `region` gets: its locations are those of the service's scope,
+    /// or all where the region is not known (E-05, E-06).
     #[must_use]
     pub fn endpoint(&self, region: Option<&str>) -> Endpoint {
         let region = region.map(|region| known_region(region).unwrap_or(region));
@@ -69,8 +70,9 @@ impl EndpointService {
 }
 
 impl ServiceTags {
-    /// Makes a service in a network from a tag: its prefixes, and the regions of its sub-tags (E-03, C-06). Where the tag is
-    /// that of a service of the catalogue, what is known of that service holds for this one too.
+    /// Makes a service in a network from a tag: its prefixes, and the regions of its sub-tags
+    /// (E-03, C-06). Where the tag is that of a service of the catalogue, what is known of that
+    /// service holds for this one too.
     ///
     /// # Errors
     ///
@@ -99,11 +101,13 @@ impl ServiceTags {
         Ok(id)
     }
 
-    /// Replaces the prefixes and regions of a service by those of this list, as the platform does by itself when a new one comes (E-19).
+    /// Replaces the prefixes and regions of a service by those of this list, as the platform does
+    /// by itself when a new one comes (E-19).
     ///
     /// # Errors
     ///
-    /// There is no such tag or service, or the network refuses the prefixes. The network is then as it was.
+    /// There is no such tag or service, or the network refuses the prefixes. The network is then as
+    /// it was.
     pub fn update_service(
         &self,
         network: &mut Network,

@@ -1,6 +1,7 @@
 //! Regions of the public cloud, by the names that resources use for them.
 
-/// The region by the name that resources use for it: the published list shortens or turns round some.
+/// The region by the name that resources use for it: the published list shortens or turns round
+/// some.
 #[must_use]
 pub fn region_name(published: &str) -> &str {
     SHORTENED
@@ -9,8 +10,9 @@ pub fn region_name(published: &str) -> &str {
         .map_or(published, |(_, name)| name)
 }
 
-/// The region that a text names in any spelling that Azure uses: `westeurope`, `WestEurope` as in the names of tags, `West Europe` as
-/// people read it, or as the published list shortens it. `None` if it is no region of the public cloud.
+/// The region that a text names in any spelling that Azure uses: `westeurope`, `WestEurope` as in
+/// the names of tags, `West Europe` as people read it, or as the published list shortens it. `None`
+/// if it is no region of the public cloud.
 ///
 /// ```
 /// assert_eq!(vnetem_azure::known_region("West Europe"), Some("westeurope"));
@@ -28,14 +30,16 @@ pub fn known_region(text: &str) -> Option<&'static str> {
     REGIONS.iter().copied().find(|region| *region == name)
 }
 
-/// The known region whose name is nearest to a text, for those who mistyped one; `None` if none is near.
+/// The known region whose name is nearest to a text, for those who mistyped one; `None` if none is
+/// near.
 #[must_use]
 pub fn nearest_region(text: &str) -> Option<&'static str> {
     nearest(text, REGIONS)
 }
 
-/// Of some names the one that takes the fewest changes of a letter to come from a text, without regard to case; `None` if all take
-/// more than a third of what of the text does not agree from the start.
+/// Of some names the one that takes the fewest changes of a letter to come from a text, without
+/// regard to case; `None` if all take more than a third of what of the text does not agree from the
+/// start.
 #[must_use]
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let changes = names.into_iter().map(|name| (distance(text, name), name));
@@ -63,8 +67,8 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// The regions paired with this one, in either direction, ascending.
 ///
-/// A pair may be one-way: West US 3 is paired with East US, East US with West US. An endpoint in East US has all three in its locations
-/// (E-06), so both directions count.
+/// A pair may be one-way: West US 3 is paired with East US, East US with West US. An endpoint in
+/// East US has all three in its locations (E-06), so both directions count.
 pub fn paired_regions(region: &str) -> impl Iterator<Item = &str> {
     let region = known_region(region).unwrap_or(region);
     PAIRS.iter().filter_map(move |&(one, other)| match region {
@@ -90,8 +94,9 @@ const SHORTENED: [(&str, &str); 12] = [
     ("usstagee", "eastusstg"),
 ];
 
-/// Region pairs of the public cloud, a public fact of Azure's list of regions as of September 2025. Each once, whether both regions
-/// name each other or, as the four marked ones, only the second names the first.
+/// Region pairs of the public cloud, a public fact of Azure's list of regions as of September 2025.
+/// Each once, whether both regions name each other or, as the four marked ones, only the second
+/// names the first.
 const PAIRS: [(&str, &str); 24] = [
     ("australiacentral", "australiacentral2"),
     ("australiaeast", "australiasoutheast"),

@@ -30,8 +30,8 @@ pub struct ServiceTag {
 }
 
 impl ServiceTags {
-    /// The list that this crate carries, public cloud, 2025-10-28: the tags of service endpoints with their sub-tags, and the
-    /// [common tags](Self::common_tags) of security rules and routes.
+    /// The list that this crate carries, public cloud, 2025-10-28: the tags of service endpoints
+    /// with their sub-tags, and the [common tags](Self::common_tags) of security rules and routes.
     #[must_use]
     pub fn embedded() -> Self {
         #[allow(clippy::expect_used, reason = "the text is a part of the crate, and tests read it")]
@@ -94,9 +94,11 @@ impl ServiceTags {
         self.tag(parent)
     }
 
-    /// The same list with only the tags that are known to be those of endpoint services, and their sub-tags.
+    /// The same list with only the tags that are known to be those of endpoint services, and their
+    /// sub-tags.
     ///
-    /// They are known by name: not every form of the list marks them (E-01), and one of them is assumed (U-11).
+    /// They are known by name: not every form of the list marks them (E-01), and one of them is
+    /// assumed (U-11).
     #[must_use]
     pub fn endpoint_tags(&self) -> Self {
         let known = |tag: &ServiceTag| {
@@ -108,8 +110,9 @@ impl ServiceTags {
         kept
     }
 
-    /// Keeps what security rules and routes of users often name: the tags of endpoint services and their sub-tags, `AzureCloud` with
-    /// its regions, and of some others the whole tag. So much is embedded; any other tag needs a published list.
+    /// Keeps what security rules and routes of users often name: the tags of endpoint services and
+    /// their sub-tags, `AzureCloud` with its regions, and of some others the whole tag. So much is
+    /// embedded; any other tag needs a published list.
     #[must_use]
     pub fn common_tags(&self) -> Self {
         let mut kept = self.endpoint_tags();
@@ -126,8 +129,9 @@ impl ServiceTags {
         kept
     }
 
-    /// The addresses of a service that an endpoint does not serve from a subnet in `region`: those in regional tags of regions outside
-    /// the endpoint's scope. What lies in no regional tag is in scope (C-06, E-09).
+    /// The addresses of a service that an endpoint does not serve from a subnet in `region`: those
+    /// in regional tags of regions outside the endpoint's scope. What lies in no regional tag is in
+    /// scope (C-06, E-09).
     #[must_use]
     pub fn out_of_scope(&self, service: &EndpointService, region: &str) -> Vec<Ipv4Net> {
         let outside = |tag: &&ServiceTag| {
@@ -155,7 +159,8 @@ impl ServiceTag {
         &self.name
     }
 
-    /// The region, by the name that resources use for it, `francecentral`; none for a worldwide tag.
+    /// The region, by the name that resources use for it, `francecentral`; none for a worldwide
+    /// tag.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
@@ -167,7 +172,8 @@ impl ServiceTag {
         self.change_number
     }
 
-    /// Whether the list marks the tag for service endpoints, `VSE` (E-01). The API's form never does.
+    /// Whether the list marks the tag for service endpoints, `VSE` (E-01). The API's form never
+    /// does.
     #[must_use]
     pub fn is_endpoint(&self) -> bool {
         self.endpoint
@@ -189,8 +195,9 @@ impl ServiceTag {
     }
 }
 
-/// Tags without an endpoint that documentation asks for in security rules and routes most often: of the cloud as a whole, of what
-/// machines need to be managed, monitored, backed up and updated, and of what stands before applications.
+/// Tags without an endpoint that documentation asks for in security rules and routes most often: of
+/// the cloud as a whole, of what machines need to be managed, monitored, backed up and updated, and
+/// of what stands before applications.
 const COMMON: [&str; 20] = [
     "ActionGroup",
     "ApiManagement",
@@ -214,7 +221,8 @@ const COMMON: [&str; 20] = [
     "WindowsVirtualDesktop",
 ];
 
-/// Those whose parts are common too: of `AzureCloud` they are its regions, `AzureFrontDoor` has nothing but parts.
+/// Those whose parts are common too: of `AzureCloud` they are its regions, `AzureFrontDoor` has
+/// nothing but parts.
 const WITH_PARTS: [&str; 2] = ["AzureCloud", "AzureFrontDoor"];
 
 /// A name that the text form can carry.

@@ -24,10 +24,12 @@ pub struct EndpointService {
     pub products: &'static [Product],
     /// What it asks of a subnet before it takes a rule for it (E-14).
     pub rules: RuleCheck,
-    /// Whether networks of a resource's own region reach it privately without an endpoint. That is documented for Storage
-    /// alone (F-07, N-04, N-06); of every other service nothing of the kind is said, so it is off (C-03).
+    /// Whether networks of a resource's own region reach it privately without an endpoint. That is
+    /// documented for Storage alone (F-07, N-04, N-06); of every other service nothing of the kind
+    /// is said, so it is off (C-03).
     pub same_region_path: bool,
-    /// Whether endpoint policies can be attached to its endpoints: to those of Storage alone (P-33).
+    /// Whether endpoint policies can be attached to its endpoints: to those of Storage alone
+    /// (P-33).
     pub takes_policies: bool,
 }
 
@@ -36,7 +38,8 @@ pub struct EndpointService {
 pub struct RuleCheck {
     /// What it asks.
     pub endpoint_first: EndpointFirst,
-    /// Where that is said: public issues, by repository and number, and pages of the services' interfaces.
+    /// Where that is said: public issues, by repository and number, and pages of the services'
+    /// interfaces.
     pub source: &'static str,
 }
 
@@ -142,7 +145,8 @@ impl EndpointService {
         ALL.iter().find(|service| service.name.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the two cannot stand on one subnet, because they are two endpoints for the same addresses (E-07, U-17).
+    /// Whether the two cannot stand on one subnet, because they are two endpoints for the same
+    /// addresses (E-07, U-17).
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         self.name != other.name && self.tag == other.tag
@@ -199,7 +203,8 @@ const fn legacy(name: &'static str, domain: &'static str) -> Product {
 }
 
 impl Scope {
-    /// The locations that a subnet in `region` shows for an endpoint of this scope: names of regions, or `*` for all (E-06).
+    /// The locations that a subnet in `region` shows for an endpoint of this scope: names of
+    /// regions, or `*` for all (E-06).
     #[must_use]
     pub fn locations(self, region: &str) -> Vec<&str> {
         let region = known_region(region).unwrap_or(region);

@@ -11,8 +11,9 @@
 //! -20.60.13.0/24
 //! ```
 //!
-//! A `tag` line has name, number of the last change, region and mark. What a sub-tag lists stands in its parent as well and is not
-//! repeated there, except where a `-` says that the parent does not list it. So the lists of endpoints are half as long.
+//! A `tag` line has name, number of the last change, region and mark. What a sub-tag lists stands
+//! in its parent as well and is not repeated there, except where a `-` says that the parent does
+//! not list it. So the lists of endpoints are half as long.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,8 @@ use crate::service_tags::prefix;
 use crate::{Place, Problem, ServiceTag, ServiceTags, TagsError};
 
 impl ServiceTags {
-    /// Reads the text form, which [`Display`](fmt::Display) writes. Lines that begin with `#` are comments.
+    /// Reads the text form, which [`Display`](fmt::Display) writes. Lines that begin with `#` are
+    /// comments.
     ///
     /// # Errors
     ///

@@ -146,9 +146,9 @@ fn counted(inventory: &Inventory) -> String {
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
-/// Of a thousand real templates 60 % load with the defaults of their parameters, and 79 % with symbols
-/// for the names that are not given. The corpus has more than its share of hard ones: these are those
-/// that do not, each for a value that only a parameters file has.
+/// Of a thousand real templates 60 % load with the defaults of their parameters, and 79 % with
+/// symbols for the names that are not given. The corpus has more than its share of hard ones: these
+/// are those that do not, each for a value that only a parameters file has.
 #[test]
 fn templates_load_with_defaults_or_symbols() {
     let (mut all, mut alone, mut open) = (0, 0, Vec::new());

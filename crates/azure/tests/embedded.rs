@@ -8,7 +8,8 @@ use vnetem_azure::{
     Assumption, EndpointService, Scope, ServiceTag, ServiceTags, paired_regions, region_name,
 };
 
-/// Tag, prefixes, prefixes of its regional tags together: the list of 2025-10-28, change number 375.
+/// Tag, prefixes, prefixes of its regional tags together: the list of 2025-10-28, change number
+/// 375.
 const NINE: [(&str, usize, usize); 9] = [
     ("AppService", 1089, 1075),
     ("AzureActiveDirectory", 200, 0),
@@ -120,7 +121,8 @@ fn storage_is_coarser_worldwide_than_by_region() {
     assert!(whole.contains(&block) && parts.contains(&piece));
 }
 
-/// A region is written as resources write it, which is the tag's own name; stages of a region are the exception.
+/// A region is written as resources write it, which is the tag's own name; stages of a region are
+/// the exception.
 #[test]
 fn a_regional_tag_is_named_after_its_region() {
     for tag in ServiceTags::embedded().tags() {
@@ -221,7 +223,8 @@ fn storage_of_another_region_is_out_of_scope_unless_the_endpoint_is_worldwide() 
     }
 }
 
-/// The slow way: an address is out of scope if some regional tag with it is of a region that is none of the locations.
+/// The slow way: an address is out of scope if some regional tag with it is of a region that is
+/// none of the locations.
 #[test]
 fn out_of_scope_is_what_lies_in_regional_tags_of_other_locations() {
     let tags = ServiceTags::embedded();

@@ -19,7 +19,8 @@ fn a_published_list_is_written_as_text_and_read_back() {
     assert_eq!(ServiceTags::from_text(TEXT), Ok(tags));
 }
 
-/// Numbers as text, no features, fields in `properties` or not, bare addresses: the same tags all the same.
+/// Numbers as text, no features, fields in `properties` or not, bare addresses: the same tags all
+/// the same.
 #[test]
 fn the_api_form_says_the_same_but_marks_no_endpoints() {
     let api = ServiceTags::from_json(API, None).unwrap();
@@ -128,7 +129,8 @@ fn a_wrong_line_is_named_by_its_number() {
     }
 }
 
-/// Where the number of the last change is left out, null, empty or text, the list is read all the same.
+/// Where the number of the last change is left out, null, empty or text, the list is read all the
+/// same.
 #[test]
 fn change_numbers_may_be_missing() {
     let published: Value = serde_json::from_str(PUBLISHED).unwrap();

@@ -24,8 +24,8 @@ fn named(name: &str) -> &'static EndpointService {
     EndpointService::named(name).unwrap()
 }
 
-/// E-05, E-06, E-07: every endpoint of the catalogue can be enabled on a subnet in East US and shows its locations, and the two of
-/// Storage cannot stand together.
+/// E-05, E-06, E-07: every endpoint of the catalogue can be enabled on a subnet in East US and
+/// shows its locations, and the two of Storage cannot stand together.
 #[test]
 fn every_service_of_the_catalogue_can_be_enabled_but_for_one_of_the_two_storages() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
@@ -57,7 +57,8 @@ fn every_service_of_the_catalogue_can_be_enabled_but_for_one_of_the_two_storages
     );
 }
 
-/// E-15, S-28, S-29: Data Lake Gen1 takes up to 15 minutes for an endpoint and up to 5 for its firewall; nothing is published of others.
+/// E-15, S-28, S-29: Data Lake Gen1 takes up to 15 minutes for an endpoint and up to 5 for its
+/// firewall; nothing is published of others.
 #[test]
 fn e_15_data_lake_takes_its_time() {
     let products = EndpointService::ALL.iter().flat_map(|service| service.products);
@@ -93,7 +94,8 @@ fn e_15_data_lake_takes_its_time() {
     assert!(denies.is_some_and(|at| at > now && at <= now + minutes(5)), "{denies:?}");
 }
 
-/// E-05, U-18: an endpoint is being updated until a snapshot has it, and gives back the identifier that it was given.
+/// E-05, U-18: an endpoint is being updated until a snapshot has it, and gives back the identifier
+/// that it was given.
 #[test]
 fn an_endpoint_shows_its_state_and_gives_back_its_identifier() {
     let (mut network, web) = world();
@@ -117,7 +119,8 @@ fn an_endpoint_shows_its_state_and_gives_back_its_identifier() {
     );
 }
 
-/// E-03, E-04: the routes hold the worldwide list of the tag, whatever the locations: what these leave out is listed as such.
+/// E-03, E-04: the routes hold the worldwide list of the tag, whatever the locations: what these
+/// leave out is listed as such.
 #[test]
 fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
@@ -139,7 +142,8 @@ fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
     }
 }
 
-/// E-19: a newer list takes the place of the older one in every subnet that has the endpoint, and in no other.
+/// E-19: a newer list takes the place of the older one in every subnet that has the endpoint, and
+/// in no other.
 #[test]
 fn a_newer_list_changes_the_routes_of_subnets_with_the_endpoint_only() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
@@ -173,7 +177,8 @@ fn a_newer_list_changes_the_routes_of_subnets_with_the_endpoint_only() {
     );
 }
 
-/// U-10: the directory's marked tag by default, the narrower sub-tag by choice, and that lies inside.
+/// U-10: the directory's marked tag by default, the narrower sub-tag by choice, and that lies
+/// inside.
 #[test]
 fn the_directory_may_take_its_narrower_tag() {
     let (tags, service) = (ServiceTags::embedded(), *named("Microsoft.AzureActiveDirectory"));
@@ -188,7 +193,8 @@ fn the_directory_may_take_its_narrower_tag() {
     assert!(part.iter().all(|prefix| covered(prefix, &parent)));
 }
 
-/// U-11: no tag is marked for the AI services, so theirs is assumed and said to be; it lies in no marked one.
+/// U-11: no tag is marked for the AI services, so theirs is assumed and said to be; it lies in no
+/// marked one.
 #[test]
 fn an_assumed_tag_is_marked_as_assumed() {
     let assumed = |assumption| {
@@ -204,8 +210,8 @@ fn an_assumed_tag_is_marked_as_assumed() {
     assert!(!tags.tag("CognitiveServicesManagement").unwrap().is_endpoint());
 }
 
-/// S-33, S-35, E-12, C-17: products go by the endpoint of the catalogue that says so, five of them by that of Sql; what Azure's list of
-/// 2025 has dropped is marked.
+/// S-33, S-35, E-12, C-17: products go by the endpoint of the catalogue that says so, five of them
+/// by that of Sql; what Azure's list of 2025 has dropped is marked.
 #[test]
 fn products_go_by_the_endpoint_that_switches_them_all() {
     let by = |endpoint: &str| -> Vec<_> {
@@ -225,7 +231,8 @@ fn products_go_by_the_endpoint_that_switches_them_all() {
     assert_eq!(by("Microsoft.Storage"), by("Microsoft.Storage.Global"));
 }
 
-/// S-30, S-31: of all endpoints only that of Sql is bound to one region, and only the local one of Storage to a pair.
+/// S-30, S-31: of all endpoints only that of Sql is bound to one region, and only the local one of
+/// Storage to a pair.
 #[test]
 fn only_sql_and_local_storage_are_bound_to_a_region() {
     for service in &EndpointService::ALL {
@@ -249,7 +256,8 @@ fn covered(prefix: &Ipv4Net, by: &[Ipv4Net]) -> bool {
     by.iter().any(|whole| whole.contains(prefix))
 }
 
-/// E-14, P-33, C-03: each service of the catalogue has its facts with their source, and the page of services says the same.
+/// E-14, P-33, C-03: each service of the catalogue has its facts with their source, and the page of
+/// services says the same.
 #[test]
 fn every_service_states_its_facts() {
     let page = include_str!("../../../docs/services.md");

@@ -1,8 +1,9 @@
 //! What tests share: environment variables that are read strictly, and skips that somebody sees.
 //!
-//! A test that cannot run here calls [`skip`] and returns. The test harness of cargo keeps what a passing
-//! test prints to itself, so the skip is written past it, and into the file that `VNETEM_SKIPS` names;
-//! `.ci/run` shows that file as its last words. With `VNETEM_NO_SKIPS=1` a skip is a failure.
+//! A test that cannot run here calls [`skip`] and returns. The test harness of cargo keeps what a
+//! passing test prints to itself, so the skip is written past it, and into the file that
+//! `VNETEM_SKIPS` names; `.ci/run` shows that file as its last words. With `VNETEM_NO_SKIPS=1` a
+//! skip is a failure.
 //!
 //! ```
 //! use vnetem_checks::{flag, number, skip};

@@ -6,14 +6,15 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use vnetem::Time;
-use vnetem_lab::load::FrameSize;
-use vnetem_lab::scenario::parse_duration;
+use vnetem_load::FrameSize;
+use vnetem_scenario::parse_duration;
 
 /// A packet-level data-plane emulator of cloud VNet service endpoints.
 ///
 /// Without a verb it plays the founding story: an endpoint is switched on and off under live TCP.
 ///
-/// Exit status: 0 as expected or allowed; 2 a difference, or denied or dropped; 1 an error; 64 wrong usage.
+/// Exit status: 0 as expected or allowed; 2 a difference, or denied or dropped; 1 an error; 64
+/// wrong usage.
 #[derive(Debug, Parser)]
 #[command(name = "vnetem", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -241,7 +242,8 @@ pub(crate) struct Routes {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tags {
-    /// A service with endpoints (Microsoft.Storage) or a service tag (AzureCloud); all tags without one
+    /// A service with endpoints (Microsoft.Storage) or a service tag (AzureCloud); all tags without
+    /// one
     pub(crate) name: Option<String>,
     /// A region, such as westeurope; the whole service without one
     pub(crate) region: Option<String>,
@@ -249,11 +251,13 @@ pub(crate) struct Tags {
     pub(crate) list: TagList,
 }
 
-/// Lists are measured in every combination that means something. Packets are random over all flows and both directions.
+/// Lists are measured in every combination that means something. Packets are random over all flows
+/// and both directions.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// What to measure: packets of open flows, new flows, an endpoint switched under live flows, flows that end by time,
-    /// connections from SYN to the last ACK while as many tuples as flows stand in hold-down
+    /// What to measure: packets of open flows, new flows, an endpoint switched under live flows,
+    /// flows that end by time, connections from SYN to the last ACK while as many tuples as flows
+    /// stand in hold-down
     #[arg(value_enum, default_value = "forward")]
     pub(crate) modes: Vec<BenchMode>,
     /// Frame sizes in bytes, as 64, 512 or 1500, or imix
@@ -335,7 +339,8 @@ fn count(text: &str) -> Result<u32, String> {
         .ok_or("expected a number such as 500, 10k or 1M".into())
 }
 
-/// Flows of a measurement: at least one, and no more than its addresses and any memory have room for.
+/// Flows of a measurement: at least one, and no more than its addresses and any memory have room
+/// for.
 fn flows(text: &str) -> Result<u32, String> {
     let flows = count(text)?;
     if (1..=MOST_FLOWS).contains(&flows) {

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write as _};
 
 use serde_json::{Value, json};
 use vnetem::Protocol;
-use vnetem_lab::load::{FrameSize, Shape};
+use vnetem_load::{FrameSize, Shape};
 
 use crate::arguments::{Bench, BenchMode, BenchProtocol, Common, Output, Switch};
 use crate::{Answer, Failure};

@@ -1,4 +1,5 @@
-//! A run as a pcapng file: one interface for each place, all copies of one packet under one packet id.
+//! A run as a pcapng file: one interface for each place, all copies of one packet under one packet
+//! id.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -6,11 +7,12 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use vnetem_io::{CaptureError, CaptureWriter, Direction, Record};
-use vnetem_lab::world::Tapped;
+use vnetem_sim::world::Tapped;
 
 use crate::Failure;
 
-/// A capture that is being written. The first error stays until the end, since nobody can be told earlier.
+/// A capture that is being written. The first error stays until the end, since nobody can be told
+/// earlier.
 pub(crate) struct Capture {
     state: RefCell<Result<CaptureWriter<BufWriter<File>>, CaptureError>>,
 }

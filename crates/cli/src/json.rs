@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use vnetem::{
-    DenyReason, DropReason, EffectiveRoute, EventKind, Fate, Mark, NextHop, Refusal, RouteState,
-    SourceMode, Tally, Time, Trace,
+    AccessVerdict, DenyReason, Disposition, DropReason, EffectiveRoute, EventKind, NextHop,
+    Refusal, RouteState, SourceMode, Time, Trace, TrafficCount,
 };
-use vnetem_lab::report::{Closing, Moment, Probe, Refused, Report, Routes};
+use vnetem_scenario::report::{Closing, Moment, Probe, Refused, Report, Routes};
 
 const SCHEMA: &str = "vnetem/1";
 
@@ -54,21 +54,21 @@ pub(crate) fn trace(trace: &Trace) -> String {
         .filter_map(|line| line.trim().split_once(' '))
         .map(|(stage, said)| json!({ "stage": stage, "text": said.trim() }))
         .collect();
-    let verdict = match trace.verdict.fate {
-        Fate::Forward(forward) => json!({
+    let verdict = match trace.verdict.disposition {
+        Disposition::Forward(forward) => json!({
             "verdict": "forward",
             "source": match forward.source {
                 SourceMode::Preserved => json!({ "mode": "preserved" }),
                 SourceMode::Translated(external) => json!({ "mode": "translated", "external": external.to_string() }),
             },
-            "access": match forward.mark {
-                Mark::Unjudged => Value::Null,
-                Mark::Allowed => json!({ "allowed": true }),
-                Mark::Refused(refusal) => json!({ "allowed": false, "reason": refusal.name() }),
+            "access": match forward.access {
+                AccessVerdict::Unjudged => Value::Null,
+                AccessVerdict::Allowed => json!({ "allowed": true }),
+                AccessVerdict::Refused(refusal) => json!({ "allowed": false, "reason": refusal.name() }),
             },
         }),
-        Fate::Deny(reason) => json!({ "verdict": "deny", "reason": reason.name() }),
-        Fate::Drop(reason) => json!({ "verdict": "drop", "reason": reason.name() }),
+        Disposition::Deny(reason) => json!({ "verdict": "deny", "reason": reason.name() }),
+        Disposition::Drop(reason) => json!({ "verdict": "drop", "reason": reason.name() }),
     };
     write(&json!({
         "schema": SCHEMA,
@@ -130,7 +130,7 @@ fn routes_value(routes: &Routes) -> Value {
             "nextHopType": route.next_hop_type(),
             "nextHopIpAddress": next_hop,
             "service": route.service,
-            "remark": vnetem_lab::scenario::route_remark(route),
+            "remark": vnetem_scenario::route_remark(route),
         })
     });
     json!({
@@ -171,7 +171,7 @@ fn closing(closing: &Closing) -> Value {
 
 fn counters(report: &Report) -> Value {
     let counters = &report.counters;
-    let tally = |tally: Tally| json!({ "packets": tally.packets, "bytes": tally.bytes });
+    let tally = |tally: TrafficCount| json!({ "packets": tally.packets, "bytes": tally.bytes });
     let named = |counts: &mut dyn Iterator<Item = (&'static str, u64)>| -> Value {
         let counted = counts.filter(|(_, count)| *count > 0);
         counted.map(|(name, count)| (name.to_owned(), count.into())).collect::<Map<_, _>>().into()

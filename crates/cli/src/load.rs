@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vnetem_azure::{Date, ServiceTags};
-use vnetem_lab::Scenario;
+use vnetem_scenario::Scenario;
 
 use crate::Failure;
 use crate::arguments::TagList;

@@ -1,4 +1,5 @@
-//! The `vnetem` command: plays scenarios, explains packets, lists effective routes and service tags, measures.
+//! The `vnetem` command: plays scenarios, explains packets, lists effective routes and service
+//! tags, measures.
 
 #![forbid(unsafe_code)]
 

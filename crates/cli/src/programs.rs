@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use vnetem_lab::Blob;
+use vnetem_sim::Blob;
 
 /// The verb by which this command is one of the programs.
 pub(crate) const VERB: &str = "__program";

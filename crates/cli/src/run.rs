@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use vnetem_lab::scenario::Options;
-use vnetem_lab::world::{Tap, Tapped};
+use vnetem_scenario::Options;
+use vnetem_sim::world::{Tap, Tapped};
 
 use crate::arguments::{CaptureFile, Common, Output, TagList};
 use crate::capture::Capture;

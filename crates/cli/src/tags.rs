@@ -72,8 +72,8 @@ fn line(text: String, prefix: &vnetem::Ipv4Net) -> String {
 fn table(tags: &[&ServiceTag]) -> String {
     let width = tags.iter().map(|tag| tag.name().len()).max().unwrap_or(0);
     let row = |tag: &&ServiceTag| {
-        let mark = if tag.is_endpoint() { "   service endpoint" } else { "" };
-        format!("{:<width$}  {:>5}{mark}\n", tag.name(), tag.prefixes().len())
+        let access = if tag.is_endpoint() { "   service endpoint" } else { "" };
+        format!("{:<width$}  {:>5}{access}\n", tag.name(), tag.prefixes().len())
     };
     tags.iter().map(row).collect()
 }

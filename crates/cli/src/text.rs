@@ -4,8 +4,8 @@ use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
 use vnetem::{DenyReason, DropReason, Refusal, Time};
-use vnetem_lab::report::{ProbeCall, Report};
-use vnetem_lab::scenario::route_table;
+use vnetem_scenario::report::{ProbeCall, Report};
+use vnetem_scenario::route_table;
 
 /// The whole report.
 pub(crate) fn report(name: &str, report: &Report) -> String {

@@ -1,7 +1,7 @@
 //! `vnetem trace` and `vnetem routes`: questions to a model.
 
-use vnetem::{Fate, Mark, Verdict};
-use vnetem_lab::scenario::{Options, Stage, route_table};
+use vnetem::{AccessVerdict, Disposition, Verdict};
+use vnetem_scenario::{Options, Runner, route_table};
 
 use crate::arguments::{Common, Model, Output, Protocol, Routes, Trace};
 use crate::{Answer, Failure, json, load};
@@ -35,8 +35,8 @@ pub(crate) fn routes(common: &Common, asked: &Routes) -> Result<Answer, Failure>
     Ok(Answer { text, notes: Vec::new(), good: true })
 }
 
-/// Names the address that lacks its port. With further words of the packet its own reader complains, since
-/// a later fragment has no ports.
+/// Names the address that lacks its port. With further words of the packet its own reader
+/// complains, since a later fragment has no ports.
 fn ports(asked: &Trace) -> Result<(), Failure> {
     let protocol = match asked.protocol {
         Protocol::Tcp => "tcp",
@@ -56,7 +56,7 @@ fn ports(asked: &Trace) -> Result<(), Failure> {
     Err(format!("{lacking}: {protocol} goes from a port to a port, such as 10.0.0.4:50000").into())
 }
 
-fn stage(common: &Common, model: &Model) -> Result<Stage<'static>, Failure> {
+fn stage(common: &Common, model: &Model) -> Result<Runner<'static>, Failure> {
     let scenario = load::scenario(model.model.as_deref())?;
     let options = Options { seed: common.seed, tags: load::tags(&model.list)?, tap: None };
     let stage = scenario.play_until(model.at, options)?;
@@ -71,5 +71,5 @@ fn stage(common: &Common, model: &Model) -> Result<Stage<'static>, Failure> {
 
 /// Whether a packet is forwarded, and nobody at its far side refuses it.
 fn comes_in(verdict: &Verdict) -> bool {
-    matches!(verdict.fate, Fate::Forward(forward) if !matches!(forward.mark, Mark::Refused(_)))
+    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access, AccessVerdict::Refused(_)))
 }

@@ -1,4 +1,5 @@
-//! The command as its users meet it: what it prints where, its exit status, and that a seed fixes every byte.
+//! The command as its users meet it: what it prints where, its exit status, and that a seed fixes
+//! every byte.
 
 #![allow(
     clippy::unwrap_used,
@@ -64,7 +65,7 @@ fn without_a_verb_it_plays_the_story_and_says_what_an_engineer_asks() {
     assert_eq!(stdout(&vnetem(&["run"])), text);
 }
 
-/// O1, as printed: in + made = out + sent + denied + dropped + queued.
+/// INV-packets-conserved, as printed: in + made = out + sent + denied + dropped + queued.
 #[test]
 fn printed_counters_add_up() {
     let played = vnetem(&["--seed", "3"]);
@@ -81,7 +82,7 @@ fn printed_counters_add_up() {
     assert_eq!(sum(came), sum(went));
 }
 
-/// W10.
+/// INV-same-input-same-bytes.
 #[test]
 fn the_same_seed_gives_the_same_bytes_of_text_json_and_capture() {
     let run = |name: &str, output: &str, seed: &str| {
@@ -98,7 +99,9 @@ fn the_same_seed_gives_the_same_bytes_of_text_json_and_capture() {
     assert_ne!(text, run("five.pcapng", "text", "8"));
 }
 
-/// W1, R3, R11 seen from each place alone: no wrong checksum, and every reset stands exactly at the end of what was seen there before.
+/// INV-checksums-stay-right, INV-reset-number-exact, INV-generated-packets-valid seen from each
+/// place alone: no wrong checksum, and every reset stands exactly at the end of what was seen there
+/// before.
 #[test]
 fn each_interface_of_the_capture_is_sound_by_itself() {
     let path = file("story.pcapng", "");
@@ -283,7 +286,8 @@ fn a_measurement_names_all_that_was_asked_for_and_what_it_found() {
         assert!(row["nanoseconds"].as_f64().unwrap() > 0.0, "{row}");
         assert!(row["count"].as_u64().unwrap() > 0, "{row}");
         assert_eq!(row["flows"], 640);
-        // T3: packets allocate nothing; a reset that is handed out is one allocation.
+        // INV-packets-allocate-nothing: packets allocate nothing; a reset that is handed out is one
+        // allocation.
         let allocations = row["allocations"].as_f64().unwrap();
         assert_eq!(allocations, if row["mode"] == "toggle" { 2.0 } else { 0.0 }, "{row}");
     }

@@ -2,7 +2,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// What can be looked up: an [`Ipv4Addr`], its four octets, or the address as a number in host order.
+/// What can be looked up: an [`Ipv4Addr`], its four octets, or the address as a number in host
+/// order.
 pub trait Address: Copy {
     /// The address as a number, the first octet in the highest byte.
     fn number(self) -> u32;

@@ -1,10 +1,11 @@
 //! The one file with `unsafe`: what AVX-512 does for sixteen numbers at once.
 //!
-//! Codes of addresses are fetched by one gather, which keeps more loads under way than sixteen loads:
-//! frozen tables only, to whose memory nobody writes. Asked for at run time, once for each batch.
+//! Codes of addresses are fetched by one gather, which keeps more loads under way than sixteen
+//! loads: frozen tables only, to whose memory nobody writes. Asked for at run time, once for each
+//! batch.
 //!
-//! A cache line of numbers is compared with an address. That is too little work to be asked for each time,
-//! so only a program built for such a processor (`-C target-cpu=native`) does it.
+//! A cache line of numbers is compared with an address. That is too little work to be asked for
+//! each time, so only a program built for such a processor (`-C target-cpu=native`) does it.
 #![allow(
     unsafe_code,
     reason = "0.5 to 0.6 of the time in safe code, on random batches and on single lookups of small tables: docs/performance.md"
@@ -59,11 +60,12 @@ fn sixteens<C: Code, A: Address>(
     for (addresses, ids) in addresses.iter().zip(ids) {
         let addresses: [u32; LANES] = addresses.map(Address::number);
         let first = slots.as_ptr().cast();
-        // SAFETY: the load reads the 64 bytes of `addresses`, the store writes the 64 bytes of `ids`
-        // (`ValueId` is a transparent u32); neither needs alignment. An index is an address without its low
-        // eight bits, so below 2^24; times the size of a code it is where a slot begins. The gather reads
-        // four bytes there. The last of them is less than four slots behind it, so before the end of
-        // `slots`, which has 2^24 + 4. They are shared, hold plain integers, and nobody writes to them.
+        // SAFETY: the load reads the 64 bytes of `addresses`, the store writes the 64 bytes of
+        // `ids` (`ValueId` is a transparent u32); neither needs alignment. An index is an address
+        // without its low eight bits, so below 2^24; times the size of a code it is where a slot
+        // begins. The gather reads four bytes there. The last of them is less than four slots
+        // behind it, so before the end of `slots`, which has 2^24 + 4. They are shared, hold plain
+        // integers, and nobody writes to them.
         unsafe {
             let slots_at = _mm512_srli_epi32::<8>(_mm512_loadu_si512(addresses.as_ptr().cast()));
             let codes = match size_of::<C>() {
@@ -148,7 +150,8 @@ mod tests {
         )
     }
 
-    /// However many words of a line are below a number, equal to it and above it, at both ends of the range and around the sign.
+    /// However many words of a line are below a number, equal to it and above it, at both ends of
+    /// the range and around the sign.
     #[test]
     fn every_order_of_a_line_and_a_number() {
         if !is_x86_feature_detected!("avx512bw") || !is_x86_feature_detected!("avx512vl") {

@@ -6,11 +6,11 @@ use crate::block::Cell;
 use crate::compare::last_in_16;
 use crate::id_table::{Hit, IdTable};
 
-/// A table that many tables stand over, such as the prefixes of a cloud's services: an [`IdTable`] with an
-/// index over its /16s, which costs some 200 kB once and halves the time.
+/// A table that many tables stand over, such as the prefixes of a cloud's services: an [`IdTable`]
+/// with an index over its /16s, which costs some 200 kB once and halves the time.
 ///
-/// The index leads each /16 to one cache line with the up to 16 intervals inside; all /16s with the same
-/// single answer share a line. The few that have more intervals ask the table.
+/// The index leads each /16 to one cache line with the up to 16 intervals inside; all /16s with the
+/// same single answer share a line. The few that have more intervals ask the table.
 pub struct BaseTable {
     table: IdTable,
     /// The line of each /16.
@@ -22,8 +22,8 @@ const NODES: usize = 1 << 16;
 /// What no cell is: the table knows the answer.
 const ASK: u16 = u16::MAX;
 
-/// The intervals of a /16: low halves of their first addresses, and their cells. Places left over repeat
-/// the last interval.
+/// The intervals of a /16: low halves of their first addresses, and their cells. Places left over
+/// repeat the last interval.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line {
@@ -99,7 +99,8 @@ impl Line {
         Self { starts: [0; Self::INTERVALS], cells: [cell; Self::INTERVALS] }
     }
 
-    /// The line of a /16 that begins with `before` and has these intervals in it, or its only answer.
+    /// The line of a /16 that begins with `before` and has these intervals in it, or its only
+    /// answer.
     fn new(before: u16, intervals: &[(u32, Cell)]) -> Result<u16, Self> {
         let mut all: Vec<(u16, u16)> = Vec::with_capacity(intervals.len() + 1);
         if intervals.first().is_none_or(|(start, _)| start & 0xffff != 0) {
@@ -137,8 +138,8 @@ fn narrowed(cell: Cell) -> u16 {
     u16::try_from(cell).unwrap_or(ASK)
 }
 
-/// Adds a line and returns its number, or that of the line that asks if there are as many as can be told
-/// apart.
+/// Adds a line and returns its number, or that of the line that asks if there are as many as can be
+/// told apart.
 fn push(lines: &mut Vec<Line>, line: Line) -> u16 {
     let Ok(number) = u16::try_from(lines.len()) else { return 0 };
     lines.push(line);

@@ -7,14 +7,14 @@ use crate::sweep::{Rule, sweep};
 
 /// The elementary intervals of a table, in cache lines under an implicit 16-way tree.
 ///
-/// A leaf says where ten intervals begin and has their cells (eight, if a cell needs 32 bits), so that
-/// finding the interval and reading what it says is one line. Above more than eight leaves there are lines
-/// that say where 16 lines below begin, until eight are left or fewer; which of those it is, the block
-/// itself says.
+/// A leaf says where ten intervals begin and has their cells (eight, if a cell needs 32 bits), so
+/// that finding the interval and reading what it says is one line. Above more than eight leaves
+/// there are lines that say where 16 lines below begin, until eight are left or fewer; which of
+/// those it is, the block itself says.
 ///
-/// Where something begins is told by the address before it, so that what an address lies in is how many
-/// of those are below it. The first of a line is not compared: whoever comes here is not before it. Places
-/// left over hold [`NOWHERE`].
+/// Where something begins is told by the address before it, so that what an address lies in is how
+/// many of those are below it. The first of a line is not compared: whoever comes here is not
+/// before it. Places left over hold [`NOWHERE`].
 #[repr(align(64))]
 pub(crate) struct Block {
     /// The levels from the leaves up, then two words for each hidden route.
@@ -32,7 +32,8 @@ pub(crate) struct Block {
 /// Below no address.
 const NOWHERE: u32 = u32::MAX;
 
-/// What wins in an interval: the number of the value, and in the low bits the prefix length plus one.
+/// What wins in an interval: the number of the value, and in the low bits the prefix length plus
+/// one.
 pub(crate) type Cell = u32;
 /// No route matches.
 pub(crate) const NO_MATCH: Cell = 0;
@@ -219,8 +220,8 @@ impl Hash for Block {
 
 /// A search that goes down one level at a time, so that many can go in step.
 ///
-/// No step branches on what it has read: the processor begins the next search while this one waits for
-/// memory.
+/// No step branches on what it has read: the processor begins the next search while this one waits
+/// for memory.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Search<'a> {
     lines: &'a [Line],
@@ -346,8 +347,8 @@ mod tests {
         assert_eq!((cell >> LENGTH_BITS, rank(cell)), (HIGHEST_NUMBER, 33));
     }
 
-    /// Lines of ten intervals, of sixteen of those above more than eight, a line for eight hidden routes:
-    /// nothing more.
+    /// Lines of ten intervals, of sixteen of those above more than eight, a line for eight hidden
+    /// routes: nothing more.
     #[test]
     fn a_block_is_as_large_as_its_intervals_ask_for() {
         let lines = |routes: u32, value: u32| {

@@ -9,8 +9,8 @@ pub(crate) use crate::avx512::known::{below_in_8, below_in_16, last_in_16};
 )))]
 pub(crate) use halving::{below_in_8, below_in_16, last_in_16};
 
-/// By halves, in steps that are fixed: no branch waits for what was read, and no compiler is asked to make
-/// vectors of it, which none does well for every processor.
+/// By halves, in steps that are fixed: no branch waits for what was read, and no compiler is asked
+/// to make vectors of it, which none does well for every processor.
 #[cfg(any(
     test,
     not(all(target_arch = "x86_64", target_feature = "avx512bw", target_feature = "avx512vl"))

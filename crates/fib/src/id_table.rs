@@ -9,11 +9,11 @@ use crate::value_id::ValueId;
 /// An immutable table that answers numbers of values which it shares with other tables: see
 /// [`SharedValues`](crate::SharedValues), which makes it.
 ///
-/// It is made for tens of thousands of tables of 10 to 2,000 routes: a handle of one cache line and one
-/// block of several. A line says where ten elementary intervals begin and, beside each, the length of the
-/// winning prefix and the number of its value. The handle says which of up to eight lines it is; above
-/// more there is an implicit 16-way tree. So a lookup fetches the handle and one line up to some 40 routes,
-/// one more up to 600, one more up to 10,000.
+/// It is made for tens of thousands of tables of 10 to 2,000 routes: a handle of one cache line and
+/// one block of several. A line says where ten elementary intervals begin and, beside each, the
+/// length of the winning prefix and the number of its value. The handle says which of up to eight
+/// lines it is; above more there is an implicit 16-way tree. So a lookup fetches the handle and one
+/// line up to some 40 routes, one more up to 600, one more up to 10,000.
 ///
 /// It is replaced, never edited; a clone is the same allocation.
 #[derive(Clone)]
@@ -103,8 +103,8 @@ impl Hit {
         Some(prefix_of(address.number(), self.length()?))
     }
 
-    /// Of two matches for one address the one with the longer prefix, the first if they are equal: how a
-    /// table stands over a base.
+    /// Of two matches for one address the one with the longer prefix, the first if they are equal:
+    /// how a table stands over a base.
     #[inline]
     pub fn or_longer(self, other: Self) -> Self {
         if rank(other.0) > rank(self.0) { other } else { self }

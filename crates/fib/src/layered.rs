@@ -6,8 +6,8 @@ use crate::block::{Cell, Search, rank};
 use crate::id_table::{Hit, IdTable};
 use crate::table::{Match, Table};
 
-/// The longest match over several tables: the longest prefix wins, of equal ones that of the earlier
-/// table.
+/// The longest match over several tables: the longest prefix wins, of equal ones that of the
+/// earlier table.
 ///
 /// So a subnet's own small table stands over bases that many subnets share.
 ///
@@ -44,12 +44,12 @@ pub fn lookup_layered<'a, V: 'a>(
 /// How many pairs go in step.
 const GROUP: usize = 64;
 
-/// Looks up many (table, address) pairs, as a burst of packets of many subnets brings them, each table
-/// over a base that all of them share, if there is one. All are tables of one
+/// Looks up many (table, address) pairs, as a burst of packets of many subnets brings them, each
+/// table over a base that all of them share, if there is one. All are tables of one
 /// [`SharedValues`](crate::SharedValues).
 ///
-/// Each step is taken for a group of pairs before the next step, so that what they fetch from memory
-/// overlaps. `hits` takes the answers, as many as the shorter slice holds.
+/// Each step is taken for a group of pairs before the next step, so that what they fetch from
+/// memory overlaps. `hits` takes the answers, as many as the shorter slice holds.
 pub fn lookup_pairs(
     pairs: &[(&IdTable, impl Address)],
     base: Option<&BaseTable>,
@@ -83,8 +83,8 @@ pub fn lookup_pairs(
     }
 }
 
-/// Loads these words and no more: of many such loads, unlike of whole searches, a processor has dozens
-/// under way.
+/// Loads these words and no more: of many such loads, unlike of whole searches, a processor has
+/// dozens under way.
 #[inline(always)]
 fn touch(words: impl Iterator<Item = u32>) {
     black_box(words.fold(0, |all, word| all | word));

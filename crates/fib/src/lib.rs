@@ -30,10 +30,10 @@
 //! | such tables over routes that all of them share | [`BaseTable`] under them | the shared ones stand in memory once, under an index |
 //! | several sources for one prefix, of which the best forwards | [`RouteTable`] | it keeps the losers, and compiles the winners into a [`Table`] |
 //!
-//! A batch is always faster than as many single lookups; those of a [`FrozenTable`] take what those of a
-//! [`LiveTable`] take. A program built for the processor that it runs on (`-C target-cpu=native`) compares a
-//! cache line of a small table by one instruction where there is AVX-512, and takes half to four fifths of
-//! the time.
+//! A batch is always faster than as many single lookups; those of a [`FrozenTable`] take what those
+//! of a [`LiveTable`] take. A program built for the processor that it runs on
+//! (`-C target-cpu=native`) compares a cache line of a small table by one instruction where there
+//! is AVX-512, and takes half to four fifths of the time.
 //!
 //! An address is an [`Ipv4Addr`](std::net::Ipv4Addr), its octets, or a `u32`. A value is any
 //! `Clone + Eq + Hash`: equal values are kept once, under a number that is as narrow as their count
@@ -49,26 +49,29 @@
 //!
 //! Values become numbers: 1 `vnet`, 2 `peering`, 3 `appliance`; 0 says that nothing matches.
 //!
-//! A [`LiveTable`] has an array with a one-byte code for every /24. The slots of 10.0.0.0 to 10.255.255.0
-//! say 1, but those of 10.1.0.0 to 10.1.255.0 say 2. The /32 splits a /24: slot 10.1.1.0 says 255, which
-//! means that a block of 256 codes has the answer. That block says 2, and at .7 it says 3. So 10.1.2.3 is
-//! one load, 10.1.1.7 is four.
+//! A [`LiveTable`] has an array with a one-byte code for every /24. The slots of 10.0.0.0 to
+//! 10.255.255.0 say 1, but those of 10.1.0.0 to 10.1.255.0 say 2. The /32 splits a /24: slot
+//! 10.1.1.0 says 255, which means that a block of 256 codes has the answer. That block says 2, and
+//! at .7 it says 3. So 10.1.2.3 is one load, 10.1.1.7 is four.
 //!
-//! Which prefixes exist is kept apart, in a line of 64 bytes for each /16: one bit for each of the 510
-//! prefixes of 17 to 24 bits below it (and in lines of the same form for the shorter ones, and for each
-//! block). To remove 10.1.0.0/16, the writer clears its bit, finds the next shorter prefix on the way up,
-//! the /8, and gives its code to the addresses that no longer prefix covers: the 255 slots still at 2, and
-//! the 255 cells of the block. Which ones those are takes some 200 operations on the line, not a walk over
-//! routes. An insertion is the same with the new code, so the order of changes leaves no trace.
+//! Which prefixes exist is kept apart, in a line of 64 bytes for each /16: one bit for each of the
+//! 510 prefixes of 17 to 24 bits below it (and in lines of the same form for the shorter ones, and
+//! for each block). To remove 10.1.0.0/16, the writer clears its bit, finds the next shorter prefix
+//! on the way up, the /8, and gives its code to the addresses that no longer prefix covers: the 255
+//! slots still at 2, and the 255 cells of the block. Which ones those are takes some 200 operations
+//! on the line, not a walk over routes. An insertion is the same with the new code, so the order of
+//! changes leaves no trace.
 //!
-//! Each address changes by one store. A reader meanwhile sees the old code or the new one. What two loads
-//! could mix up, a prefix and its value, [`View::lookup`] compares with a version counter and repeats.
-//! When 254 values are used up, or the blocks are, the table is copied beside the readers, with wider codes
-//! if need be, and hung on a link that they follow when they next ask for a [`View`].
+//! Each address changes by one store. A reader meanwhile sees the old code or the new one. What two
+//! loads could mix up, a prefix and its value, [`View::lookup`] compares with a version counter and
+//! repeats. When 254 values are used up, or the blocks are, the table is copied beside the readers,
+//! with wider codes if need be, and hung on a link that they follow when they next ask for a
+//! [`View`].
 //!
-//! A [`FrozenTable`] is the same array without a writer, or, compact, for every /18 a word that says which
-//! of its 64 /24s differ from the one before. Of 10.1.0.0/18 that is the first (2), the second (split) and
-//! the third (2 again): bits 0, 1 and 2. The code of 10.1.2.3 is that of the run number three.
+//! A [`FrozenTable`] is the same array without a writer, or, compact, for every /18 a word that
+//! says which of its 64 /24s differ from the one before. Of 10.1.0.0/18 that is the first (2), the
+//! second (split) and the third (2 again): bits 0, 1 and 2. The code of 10.1.2.3 is that of the run
+//! number three.
 //!
 //! A [`Table`] cuts the address space where the answer changes and keeps the starts, sorted:
 //!
@@ -77,9 +80,10 @@
 //! cell   none     /8, 1     /16, 2    /32, 3    /16, 2    /8, 1     none
 //! ```
 //!
-//! A lookup finds the last start that is not behind the address. The cell says length and value, and the
-//! address cut to that length is the prefix that matched. Ten starts and their cells make one line of
-//! cache, so these seven are one; above more than eight lines there is a tree, whose nodes are lines, too.
+//! A lookup finds the last start that is not behind the address. The cell says length and value,
+//! and the address cut to that length is the prefix that matched. Ten starts and their cells make
+//! one line of cache, so these seven are one; above more than eight lines there is a tree, whose
+//! nodes are lines, too.
 #![deny(unsafe_code)]
 
 #[cfg(doctest)]

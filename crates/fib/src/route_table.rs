@@ -8,8 +8,8 @@ use crate::table::Table;
 
 /// All candidate routes of every prefix with their preferences: the RIB.
 ///
-/// `S` is the preference (the lowest is the winner), `V` what a route says. A prefix has at most one
-/// candidate of each preference. Prefixes are taken without their host bits.
+/// `S` is the preference (the lowest is the winner), `V` what a route says. A prefix has at most
+/// one candidate of each preference. Prefixes are taken without their host bits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RouteTable<S, V> {
     candidates: BTreeMap<Ipv4Net, Vec<(S, V)>>,

@@ -12,9 +12,9 @@ use crate::value_id::ValueId;
 
 /// One list of values for many tables, and what makes those tables.
 ///
-/// A lookup in a [`Table`](crate::Table) ends with a fetch from a list that is its own, which nobody else
-/// keeps in the cache. The one list of tens of thousands of tables stays there; a burst needs it once for
-/// each answer that it uses.
+/// A lookup in a [`Table`](crate::Table) ends with a fetch from a list that is its own, which
+/// nobody else keeps in the cache. The one list of tens of thousands of tables stays there; a burst
+/// needs it once for each answer that it uses.
 ///
 /// ```
 /// use vnetem_fib::{BaseTable, Hit, SharedValues, lookup_pairs};

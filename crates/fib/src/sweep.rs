@@ -12,8 +12,8 @@ pub(crate) struct Rule<C> {
 /// elementary interval in rising order of start, the first at 0, with the position of the rule that
 /// wins there.
 ///
-/// `rules` must be sorted by (network, length) and free of duplicates. A rule that is never named is
-/// hidden: longer ones cover it whole.
+/// `rules` must be sorted by (network, length) and free of duplicates. A rule that is never named
+/// is hidden: longer ones cover it whole.
 #[inline]
 pub(crate) fn sweep<C>(rules: &[Rule<C>], mut emit: impl FnMut(u32, Option<usize>)) {
     // Held back until it is sure that no other interval starts at the same address.

@@ -16,10 +16,10 @@ pub type Match<'a, V> = (Ipv4Net, &'a V);
 /// An immutable table of routes: one flat block, cheap to clone, made for tens of thousands of
 /// tables of 10 to 2,000 routes.
 ///
-/// The block says where the elementary intervals begin, ten to a cache line, each with a cell beside it
-/// that says the length of the winning prefix and the number of its value. Up to eight such lines stand
-/// alone; above more there is an implicit 16-way tree. A lookup touches one line up to some 40 routes, one
-/// more up to 600, one more up to 10,000.
+/// The block says where the elementary intervals begin, ten to a cache line, each with a cell
+/// beside it that says the length of the winning prefix and the number of its value. Up to eight
+/// such lines stand alone; above more there is an implicit 16-way tree. A lookup touches one line
+/// up to some 40 routes, one more up to 600, one more up to 10,000.
 ///
 /// A table is replaced, never edited.
 pub struct Table<V> {
@@ -116,8 +116,8 @@ impl<V> Table<V> {
 }
 
 impl<V: Clone + Eq + Hash> Table<V> {
-    /// Builds a table from routes in any order. Prefixes are taken without their host bits; of equal
-    /// ones the last counts.
+    /// Builds a table from routes in any order. Prefixes are taken without their host bits; of
+    /// equal ones the last counts.
     pub fn new(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Self {
         let routes = sorted(routes);
         Self::from_sorted(routes.iter().map(|(prefix, value)| (*prefix, value)))
@@ -181,8 +181,8 @@ impl<V> Default for Table<V> {
     }
 }
 
-/// Tables are equal when they hold the same routes. Equal routes make equal blocks, so this compares
-/// memory and walks nothing.
+/// Tables are equal when they hold the same routes. Equal routes make equal blocks, so this
+/// compares memory and walks nothing.
 impl<V: PartialEq> PartialEq for Table<V> {
     fn eq(&self, other: &Self) -> bool {
         self.block == other.block && self.values == other.values

@@ -8,10 +8,12 @@ use common::{Random, net, prefix};
 use ipnet::Ipv4Net;
 use vnetem_fib::{LiveTable, ValueId};
 
-/// L6: whatever the writer does, each lookup gives the answer from before a change or from after it.
+/// INV-lookup-sees-one-table: whatever the writer does, each lookup gives the answer from before a
+/// change or from after it.
 ///
-/// The writer turns one route after the other on and off above, inside and below others; the values say
-/// which answers an address can have at all. It splits and joins /24s and makes the table be copied, too.
+/// The writer turns one route after the other on and off above, inside and below others; the values
+/// say which answers an address can have at all. It splits and joins /24s and makes the table be
+/// copied, too.
 #[test]
 fn each_lookup_answers_as_before_or_as_after_a_change() {
     let mut table = LiveTable::new();
@@ -66,7 +68,8 @@ fn each_lookup_answers_as_before_or_as_after_a_change() {
     });
 }
 
-/// L6: a batch that asks for one state gets one: all routes change their value together, as one route.
+/// INV-lookup-sees-one-table: a batch that asks for one state gets one: all routes change their
+/// value together, as one route.
 #[test]
 fn a_batch_at_once_sees_one_state() {
     let mut table = LiveTable::from_routes([(net("10.0.0.0/9"), 0u32)]).unwrap();
@@ -123,8 +126,8 @@ fn a_table_published_whole_is_one_state() {
     });
 }
 
-/// A reader that slept through many generations wakes up to the newest, and an idle one may be dropped
-/// with a long chain behind it.
+/// A reader that slept through many generations wakes up to the newest, and an idle one may be
+/// dropped with a long chain behind it.
 #[test]
 fn a_reader_that_slept_finds_the_newest_table() {
     let mut table = LiveTable::new();

@@ -1,7 +1,7 @@
-//! What the unit tests of DPDK's LPM and FIB libraries check, said for these tables: what they call the
-//! extension level is a block here. What they check and other files hold: all depths in both orders, a
-//! thousand rounds, one block used again, bad arguments (`live_table.rs`), a reader beside a writer and one
-//! that holds what was removed (`beside_a_writer.rs`).
+//! What the unit tests of DPDK's LPM and FIB libraries check, said for these tables: what they call
+//! the extension level is a block here. What they check and other files hold: all depths in both
+//! orders, a thousand rounds, one block used again, bad arguments (`live_table.rs`), a reader
+//! beside a writer and one that holds what was removed (`beside_a_writer.rs`).
 
 mod common;
 
@@ -23,8 +23,8 @@ fn tables_of_growing_size_come_and_go() {
     }
 }
 
-/// Nothing, a route of up to 24 bits, one behind it or both, and with one still above, taken away in either
-/// order.
+/// Nothing, a route of up to 24 bits, one behind it or both, and with one still above, taken away
+/// in either order.
 #[test]
 fn every_combination_of_levels_answers_by_what_is_there() {
     let levels =
@@ -87,8 +87,8 @@ fn a_24_under_a_32_is_replaced_and_comes_back() {
     assert_eq!(table.value([192, 168, 1, 8]), None);
 }
 
-/// More /24s are split than there was ever room for, in a table that others read; no route is refused, and
-/// when they are gone the room can be had back.
+/// More /24s are split than there was ever room for, in a table that others read; no route is
+/// refused, and when they are gone the room can be had back.
 #[test]
 fn blocks_run_out_and_recover() {
     let mut table = LiveTable::from_routes([(net("10.0.0.0/8"), 1u32)]).unwrap();

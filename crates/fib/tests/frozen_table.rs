@@ -26,7 +26,7 @@ fn agree<V: Clone + Eq + std::hash::Hash + std::fmt::Debug>(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// L1.
+    /// INV-lookup-equals-scan.
     #[test]
     fn both_layouts_equal_the_scan(
         routes in prop::collection::vec((prefixes(), 0u16..6), 0..60),

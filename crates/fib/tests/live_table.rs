@@ -27,27 +27,27 @@ fn changes() -> impl Strategy<Value = Change> {
 }
 
 /// Applies a change to table and twin and compares what they answer.
-fn apply(table: &mut LiveTable<u16>, twin: &mut Scan<u16>, change: Change) {
+fn apply(table: &mut LiveTable<u16>, reference: &mut Scan<u16>, change: Change) {
     match change {
-        Change::Insert(p, v) => assert_eq!(table.insert(p, v), Ok(twin.0.insert(p, v))),
+        Change::Insert(p, v) => assert_eq!(table.insert(p, v), Ok(reference.0.insert(p, v))),
         Change::Replace(p, v) => {
-            let known = twin.0.get_mut(&p).map(|known| std::mem::replace(known, v));
+            let known = reference.0.get_mut(&p).map(|known| std::mem::replace(known, v));
             assert_eq!(table.replace(p, v), Ok(known));
         }
-        Change::Remove(p) => assert_eq!(table.remove(p), twin.0.remove(&p)),
+        Change::Remove(p) => assert_eq!(table.remove(p), reference.0.remove(&p)),
         Change::ReplaceAll(routes) => {
             assert_eq!(table.replace_all(routes.clone()), Ok(()));
-            twin.0 = routes.into_iter().collect();
+            reference.0 = routes.into_iter().collect();
         }
     }
 }
 
 /// Every way to look up gives the twin's answer at these addresses.
-fn agree(table: &LiveTable<u16>, twin: &Scan<u16>, addresses: &[u32]) {
+fn agree(table: &LiveTable<u16>, reference: &Scan<u16>, addresses: &[u32]) {
     let mut ids = vec![ValueId::NONE; addresses.len()];
     table.lookup_batch(addresses, &mut ids);
     for (address, id) in addresses.iter().zip(ids) {
-        let wanted = twin.lookup(*address);
+        let wanted = reference.lookup(*address);
         assert_eq!(table.lookup(*address), wanted, "at {address:#010x}");
         assert_eq!(table.value(*address), wanted.map(|(_, value)| value));
         assert_eq!(table.value_of(id), wanted.map(|(_, value)| value));
@@ -58,61 +58,62 @@ fn agree(table: &LiveTable<u16>, twin: &Scan<u16>, addresses: &[u32]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// L1, L2, L4, L5.
+    /// INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
+    /// INV-equal-tables-equal.
     #[test]
     fn any_history_equals_the_scan(
         history in prop::collection::vec(changes(), 1..60),
         seed: u64,
         probe in prefixes(),
     ) {
-        let (mut table, mut twin) = (LiveTable::new(), Scan::default());
+        let (mut table, mut reference) = (LiveTable::new(), Scan::default());
         let mut reader = table.reader();
         let mut random = Random(seed);
         for (step, change) in history.into_iter().enumerate() {
-            apply(&mut table, &mut twin, change);
+            apply(&mut table, &mut reference, change);
             if step % 8 == 0 {
-                let mut addresses = twin.boundaries();
+                let mut addresses = reference.boundaries();
                 addresses.extend((0..16).map(|_| random.address()));
-                agree(&table, &twin, &addresses);
+                agree(&table, &reference, &addresses);
                 for address in addresses {
-                    let value = twin.lookup(address).map(|(_, value)| value);
+                    let value = reference.lookup(address).map(|(_, value)| value);
                     prop_assert_eq!(reader.view().value(address), value);
                 }
             }
         }
-        agree(&table, &twin, &twin.boundaries());
-        prop_assert_eq!(table.len(), twin.0.len());
-        prop_assert!(table.iter().eq(twin.0.iter().map(|(p, v)| (*p, v))));
-        for p in twin.0.keys().copied().take(20).chain([probe]) {
-            prop_assert_eq!(table.get(p), twin.0.get(&p));
+        agree(&table, &reference, &reference.boundaries());
+        prop_assert_eq!(table.len(), reference.0.len());
+        prop_assert!(table.iter().eq(reference.0.iter().map(|(p, v)| (*p, v))));
+        for p in reference.0.keys().copied().take(20).chain([probe]) {
+            prop_assert_eq!(table.get(p), reference.0.get(&p));
             prop_assert!(table.covered(p).map(|(q, _)| q)
-                .eq(twin.0.keys().copied().filter(|q| p.contains(q))));
-            let mut above: Vec<_> = twin.0.keys().copied().filter(|q| q.contains(&p)).collect();
+                .eq(reference.0.keys().copied().filter(|q| p.contains(q))));
+            let mut above: Vec<_> = reference.0.keys().copied().filter(|q| q.contains(&p)).collect();
             above.sort_by_key(Ipv4Net::prefix_len);
             prop_assert!(table.covering(p).map(|(q, _)| q).eq(above));
         }
-        let afresh = LiveTable::from_routes(twin.0.clone()).unwrap();
+        let afresh = LiveTable::from_routes(reference.0.clone()).unwrap();
         prop_assert_eq!(&table, &afresh);
     }
 }
 
-/// L3, DPDK test8 and test10: every depth in, shallow to deep and deep to shallow, and out again in
-/// the other order, with lookups between.
+/// INV-all-depths-nest, DPDK test8 and test10: every depth in, shallow to deep and deep to shallow,
+/// and out again in the other order, with lookups between.
 #[test]
 fn all_depths_go_in_and_out_in_both_orders() {
     let address = 0x8081_8283;
     for deep_first in [false, true] {
         let order: Vec<u8> = if deep_first { (0..=32).rev().collect() } else { (0..=32).collect() };
-        let (mut table, mut twin) = (LiveTable::new(), Scan::default());
+        let (mut table, mut reference) = (LiveTable::new(), Scan::default());
         let probes: Vec<u32> = (0..32).map(|bit| address ^ (1 << bit)).chain([address]).collect();
         for length in &order {
             let insert = Change::Insert(prefix(address, *length), u16::from(*length));
-            apply(&mut table, &mut twin, insert);
-            agree(&table, &twin, &probes);
+            apply(&mut table, &mut reference, insert);
+            agree(&table, &reference, &probes);
         }
         for length in order.iter().rev() {
-            apply(&mut table, &mut twin, Change::Remove(prefix(address, *length)));
-            agree(&table, &twin, &probes);
+            apply(&mut table, &mut reference, Change::Remove(prefix(address, *length)));
+            agree(&table, &reference, &probes);
         }
         assert!(table.is_empty());
     }
@@ -178,7 +179,7 @@ fn passing_values_do_not_widen_the_codes() {
     assert_eq!(table.width(), Width::One);
 }
 
-/// L9, DPDK test11 to test18: blocks come and go, memory comes back.
+/// INV-table-memory-returns, DPDK test11 to test18: blocks come and go, memory comes back.
 #[test]
 fn a_thousand_rounds_of_split_and_join_return_the_memory() {
     let routes = || (0..300u32).map(|n| (prefix(n << 16, 8 + (n % 17) as u8), n % 50));

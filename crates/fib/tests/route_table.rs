@@ -12,22 +12,23 @@ use vnetem_fib::{RouteTable, Table};
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// L2, L4: whatever the order of changes, the lowest preference that is left wins.
+    /// INV-routes-order-free, INV-removal-restores-cover: whatever the order of changes, the lowest
+    /// preference that is left wins.
     #[test]
     fn the_lowest_preference_left_wins(
         changes in prop::collection::vec((prefixes(), 0u8..4, prop::option::of(0u16..9)), 0..60),
     ) {
         let mut table = RouteTable::new();
-        let mut twin: BTreeMap<(Ipv4Net, u8), u16> = BTreeMap::new();
+        let mut reference: BTreeMap<(Ipv4Net, u8), u16> = BTreeMap::new();
         for (prefix, preference, change) in changes {
             match change {
                 Some(value) => prop_assert_eq!(
                     table.insert(prefix, preference, value),
-                    twin.insert((prefix, preference), value)
+                    reference.insert((prefix, preference), value)
                 ),
                 None => prop_assert_eq!(
                     table.remove(prefix, &preference),
-                    twin.remove(&(prefix, preference))
+                    reference.remove(&(prefix, preference))
                 ),
             }
         }
@@ -35,9 +36,9 @@ proptest! {
             .iter()
             .flat_map(|(prefix, all)| all.iter().map(move |(s, v)| ((prefix, *s), *v)))
             .collect();
-        prop_assert_eq!(&listed, &twin.clone().into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(&listed, &reference.clone().into_iter().collect::<Vec<_>>());
         let mut winners: BTreeMap<Ipv4Net, u16> = BTreeMap::new();
-        for ((prefix, preference), value) in &twin {
+        for ((prefix, preference), value) in &reference {
             winners.entry(*prefix).or_insert_with(|| {
                 assert_eq!(table.winner(*prefix), Some((*preference, value)));
                 *value

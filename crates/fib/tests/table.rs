@@ -18,7 +18,7 @@ fn agree(table: &Table<u16>, scan: &Scan<u16>, random: &mut Random) {
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// L1, L5.
+    /// INV-lookup-equals-scan, INV-equal-tables-equal.
     #[test]
     fn equals_the_scan_and_holds_every_route(
         routes in prop::collection::vec((prefixes(), 0u16..6), 0..80),
@@ -197,7 +197,7 @@ fn a_hidden_route_is_kept_though_no_address_reaches_it() {
     assert_ne!(table, without);
 }
 
-/// L3: /0 to /32 nested 33 deep.
+/// INV-all-depths-nest: /0 to /32 nested 33 deep.
 #[test]
 fn nested_33_deep() {
     let table = Table::new((0..=32).map(|length| (prefix(0x0a01_0203, length), length)));

@@ -1,5 +1,5 @@
-//! L6: what readers and the writer of a live table share, the very source, in every order and with every
-//! weakly ordered memory that loom knows.
+//! INV-lookup-sees-one-table: what readers and the writer of a live table share, the very source,
+//! in every order and with every weakly ordered memory that loom knows.
 #![allow(dead_code, reason = "the tests use a part of what they include")]
 
 #[path = "../src/live/cell.rs"]
@@ -46,8 +46,8 @@ fn no_reader_sees_half_a_change() {
     });
 }
 
-/// A reader that meets the code of a split /24 finds the block as it was filled, and one that meets a new
-/// number finds the value that it stands for.
+/// A reader that meets the code of a split /24 finds the block as it was filled, and one that meets
+/// a new number finds the value that it stands for.
 #[test]
 fn a_code_is_met_after_what_it_leads_to() {
     loom::model(|| {

@@ -1,7 +1,9 @@
-//! Captures in and out: bare IPv4 packets from pcap and pcapng files, and a pcapng file that says where every packet was and why.
+//! Captures in and out: bare IPv4 packets from pcap and pcapng files, and a pcapng file that says
+//! where every packet was and why.
 //!
-//! [`CaptureReader`] takes the link layer off. [`CaptureWriter`] writes one interface per place, and gives all copies of one packet the
-//! same packet id, so that Wireshark shows with `frame.packet_id == 7` what became of packet 7.
+//! [`CaptureReader`] takes the link layer off. [`CaptureWriter`] writes one interface per place,
+//! and gives all copies of one packet the same packet id, so that Wireshark shows with
+//! `frame.packet_id == 7` what became of packet 7.
 //!
 //! ```
 //! use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};

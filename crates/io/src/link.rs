@@ -9,7 +9,8 @@ pub enum Skip {
     UnknownLink,
     /// The frame carries another protocol than IPv4.
     OtherProtocol,
-    /// The frame says that it carries IPv4, but what it carries is not of version 4 or is shorter than an IPv4 header.
+    /// The frame says that it carries IPv4, but what it carries is not of version 4 or is shorter
+    /// than an IPv4 header.
     NotIpv4,
     /// The frame is shorter than its link header.
     CutFrame,
@@ -93,7 +94,8 @@ const LINUX_SLL: u16 = 113;
 const IPV4: u16 = 228;
 const LINUX_SLL2: u16 = 276;
 
-/// What follows a type field, which the bytes begin with: tags (802.1Q, 802.1ad), a PPPoE session, LLC behind a length, or the packet.
+/// What follows a type field, which the bytes begin with: tags (802.1Q, 802.1ad), a PPPoE session,
+/// LLC behind a length, or the packet.
 fn ether_type(mut bytes: &[u8]) -> Result<&[u8], Skip> {
     loop {
         match bytes {
@@ -118,7 +120,8 @@ fn llc(bytes: &[u8]) -> Result<&[u8], Skip> {
     }
 }
 
-/// What follows PPP's protocol field, which the bytes begin with and which may be compressed to one byte (RFC 1661 6.5).
+/// What follows PPP's protocol field, which the bytes begin with and which may be compressed to one
+/// byte (RFC 1661 6.5).
 fn ppp(bytes: &[u8]) -> Result<&[u8], Skip> {
     match bytes {
         [0x00, 0x21, packet @ ..] | [0x21, packet @ ..] => checked(packet),

@@ -28,7 +28,8 @@ pub struct CapturedPacket {
     pub time: u64,
     /// Where it was captured: a number in the file's list of interfaces, 0 in a pcap file.
     pub interface: u32,
-    /// The packet from its IPv4 header on, as far as it was captured, without the padding of the link.
+    /// The packet from its IPv4 header on, as far as it was captured, without the padding of the
+    /// link.
     pub bytes: Vec<u8>,
 }
 
@@ -171,7 +172,8 @@ fn record<R: Read>(
     if records.finish(RECORD_HEADER + u64::from(length), 0)? == Length::TooLong {
         return Ok(Some(Err(Skip::TooLong)));
     }
-    // Lengths and times that contradict the header are passed on: the frame's bytes are what counts.
+    // Lengths and times that contradict the header are passed on: the frame's bytes are what
+    // counts.
     let (_, frame) = parser.next_raw_packet(records.bytes())?;
     let unit = match header.ts_resolution {
         PcapTsResolution::MicroSecond => 1_000,
@@ -181,7 +183,8 @@ fn record<R: Read>(
     Ok(Some(captured(link_type(header.datalink), time, 0, &frame.data)))
 }
 
-/// The next block of a pcapng file, nothing at its end, and of a block without a packet nothing inside.
+/// The next block of a pcapng file, nothing at its end, and of a block without a packet nothing
+/// inside.
 fn block<R: Read>(
     parser: &mut PcapNgParser,
     records: &mut Records<R>,

@@ -4,8 +4,8 @@ use std::io::{self, BufReader, Read};
 
 use crate::CaptureError;
 
-/// Bytes of a record or block that are kept. An IPv4 packet has 65,535 at most; the rest is room for
-/// what a link and the format put around it.
+/// Bytes of a record or block that are kept. An IPv4 packet has 65,535 at most; the rest is room
+/// for what a link and the format put around it.
 const LONGEST: u64 = 16 << 20;
 
 /// A file that is read record by record.
@@ -35,8 +35,8 @@ impl<R: Read> Records<R> {
         &self.bytes
     }
 
-    /// Reads so many bytes, which begin a record. Gives fewer than four, such as none, only at the end of
-    /// the file.
+    /// Reads so many bytes, which begin a record. Gives fewer than four, such as none, only at the
+    /// end of the file.
     pub(crate) fn begin(&mut self, head: u64) -> io::Result<usize> {
         self.bytes.clear();
         self.extend(head)

@@ -17,7 +17,8 @@ use crate::CaptureError;
 
 /// Writes a pcapng file: one section, one interface for each place, bare IPv4 packets, nanoseconds.
 ///
-/// The bytes depend on the calls alone: no clock, no name of a host or a program. After an error the file is of no use.
+/// The bytes depend on the calls alone: no clock, no name of a host or a program. After an error
+/// the file is of no use.
 pub struct CaptureWriter<W: Write> {
     writer: PcapNgWriter<W>,
     /// Numbers of the places named so far.
@@ -61,7 +62,8 @@ impl<W: Write> CaptureWriter<W> {
 
     /// Writes one copy of a packet at a place, such as `in:web/vm1`, `out:service/acct` or `drop`.
     ///
-    /// A place is declared when it is first named, so the file lists places in the order of their first packets.
+    /// A place is declared when it is first named, so the file lists places in the order of their
+    /// first packets.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Captures of others, read against counts that another program made; and the same captures, damaged.
+//! Captures of others, read against counts that another program made; and the same captures,
+//! damaged.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ struct Row {
     file: String,
     packets: u64,
     ipv4_bad: u64,
-    /// IPv4 packets; fragments; TCP, UDP, ICMP, others by protocol field; with options; with a wrong header checksum.
+    /// IPv4 packets; fragments; TCP, UDP, ICMP, others by protocol field; with options; with a
+    /// wrong header checksum.
     counts: [u64; 8],
 }
 
@@ -171,6 +173,6 @@ fn manifest() -> Vec<Row> {
 
 #[allow(clippy::unwrap_used, reason = "without its captures the test would show nothing")]
 fn capture(file: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../lab/corpus/captures");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../verify/corpus/captures");
     fs::read(folder.join(file)).unwrap()
 }

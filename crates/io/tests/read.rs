@@ -35,7 +35,8 @@ fn a_link_type_that_is_not_read_is_counted() {
     assert_eq!((reader.skipped().count(Skip::UnknownLink), reader.skipped().total()), (3, 3));
 }
 
-/// pcapng: microseconds unless an option says otherwise, in tens or in twos, from an origin of its own.
+/// pcapng: microseconds unless an option says otherwise, in tens or in twos, from an origin of its
+/// own.
 #[test]
 fn times_follow_the_resolution_of_their_interface() {
     for (options, ticks, time) in [
@@ -138,8 +139,8 @@ fn what_is_no_capture_is_told_by_its_first_bytes() {
     assert!(matches!(error, CaptureError::Truncated), "{error}");
 }
 
-/// Whatever is longer than 16 MiB is counted under its own reason, what is shorter is read, and the next
-/// packet is there in any case.
+/// Whatever is longer than 16 MiB is counted under its own reason, what is shorter is read, and the
+/// next packet is there in any case.
 #[test]
 fn long_records_cost_no_later_packet() {
     const MIB: usize = 1 << 20;
@@ -222,8 +223,8 @@ fn long_blocks_beside_packets_are_passed_over() {
     }
 }
 
-/// A section or an interface that is too long ends the reading, and so does a file that ends in a long
-/// record: each under its own reason.
+/// A section or an interface that is too long ends the reading, and so does a file that ends in a
+/// long record: each under its own reason.
 #[test]
 fn long_records_end_reading_by_their_reason() {
     let long = vec![0; 17 << 20];

@@ -1,4 +1,5 @@
-//! What the writer writes, read by three others: pcap-file, a parser of blocks written here by the format's text, and Wireshark.
+//! What the writer writes, read by three others: pcap-file, a parser of blocks written here by the
+//! format's text, and Wireshark.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -220,7 +221,8 @@ fn a_failing_writer_is_reported_as_such() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any records at any places: the blocks say what was written, in order, and nothing else; and the same calls make the same bytes.
+    /// Any records at any places: the blocks say what was written, in order, and nothing else; and
+    /// the same calls make the same bytes.
     #[test]
     fn the_blocks_say_what_was_written(records in records()) {
         let story: Vec<_> = records.iter().map(|record| (record.0, record.1.borrowed())).collect();

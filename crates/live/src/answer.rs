@@ -3,7 +3,7 @@
 use std::io;
 
 use serde_json::{Value, json};
-use vnetem_lab::ScenarioError;
+use vnetem_scenario::ScenarioError;
 
 /// What the router of a live network answers to a question or an edit.
 #[derive(Clone, Debug, PartialEq)]

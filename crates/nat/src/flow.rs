@@ -1,43 +1,57 @@
 //! Flows as callers see them.
 
+pub(crate) mod cause;
+pub(crate) mod close;
+pub(crate) mod hit;
+pub(crate) mod open;
+pub(crate) mod opens;
+pub(crate) mod pending_reopen;
+pub(crate) mod side;
+pub(crate) mod state;
+pub(crate) mod tcp;
+pub(crate) mod track;
+
 use core::net::SocketAddrV4;
 
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
-use crate::key::Key;
-use crate::{Cause, Cell, Generation, Sharing, Side, Sides, State, Tenant, Time, Zone};
+use crate::table::key::Key;
+use crate::{
+    Cause, Generation, MappingPolicy, RevalidationKey, Side, Sides, State, Tenant, Time, Zone,
+};
 
 /// A flow that is to be opened.
 ///
-/// Packets from the inside have the key (`inside_zone`, `inside` to `remote`), those from the outside (`outside_zone`, `remote` to
-/// `external`). Where the source is preserved, `external` equals `inside`. For ICMP queries the identifier stands in the port of the
-/// side that asks, as in [`FiveTuple`]; the other port is 0.
+/// Packets from the inside have the key (`internal_zone`, `inside` to `remote`), those from the
+/// outside (`external_zone`, `remote` to `external`). Where the source is preserved, `external`
+/// equals `inside`. For ICMP queries the identifier stands in the port of the side that asks, as in
+/// [`FiveTuple`]; the other port is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewFlow<T> {
     /// The protocol.
     pub protocol: Protocol,
     /// The inside end, as the inside knows it.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// Where packets from the inside enter.
-    pub inside_zone: Zone,
+    pub internal_zone: Zone,
     /// The inside end, as the outside knows it.
     pub external: SocketAddrV4,
     /// Where packets from the outside enter.
-    pub outside_zone: Zone,
+    pub external_zone: Zone,
     /// The outside end, the same for both.
     pub remote: SocketAddrV4,
     /// Which side sent the first packet.
-    pub opener: Side,
+    pub initiator: Side,
     /// What the judgement hangs on.
-    pub cell: Cell,
+    pub revalidation_key: RevalidationKey,
     /// The tenant charged where room is short; all flows of a cell have the same one.
     pub tenant: Tenant,
     /// The configuration that judged.
     pub generation: Generation,
     /// What the caller decided, kept with the flow.
-    pub judgement: T,
+    pub cached: T,
     /// What it shares with others of its pool, as [`choose`](crate::FlowTable::choose) said.
-    pub sharing: Sharing,
+    pub mapping_policy: MappingPolicy,
 }
 
 /// A flow of the table, as it was when asked for.
@@ -46,23 +60,23 @@ pub struct Flow<T> {
     /// The protocol.
     pub protocol: Protocol,
     /// The inside end, as the inside knows it.
-    pub inside: SocketAddrV4,
+    pub internal: SocketAddrV4,
     /// Where packets from the inside enter.
-    pub inside_zone: Zone,
+    pub internal_zone: Zone,
     /// The inside end, as the outside knows it.
     pub external: SocketAddrV4,
     /// Where packets from the outside enter.
-    pub outside_zone: Zone,
+    pub external_zone: Zone,
     /// The outside end, the same for both.
     pub remote: SocketAddrV4,
     /// Which side sent the first packet.
-    pub opener: Side,
+    pub initiator: Side,
     /// What the judgement hangs on.
-    pub cell: Cell,
+    pub revalidation_key: RevalidationKey,
     /// The configuration that judged last.
     pub generation: Generation,
     /// What the caller decided.
-    pub judgement: T,
+    pub cached: T,
     /// How far the flow has come.
     pub state: State,
     /// When it was opened.
@@ -98,7 +112,8 @@ pub struct Found {
 pub enum Standing {
     /// It does.
     Live,
-    /// It was closed and only answers late segments ([`FlowTable::answer`](crate::FlowTable::answer)).
+    /// It was closed and only answers late segments
+    /// ([`FlowTable::answer`](crate::FlowTable::answer)).
     Tombstone,
 }
 
@@ -115,7 +130,7 @@ pub enum Track {
 /// Why a flow could not be opened. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// No room for a flow (T1).
+    /// No room for a flow (INV-memory-bounded).
     TableFull,
     /// No room for a flow of this tenant: what is free is the others' (docs/shares.md).
     ShareUsed,
@@ -125,9 +140,9 @@ pub enum OpenError {
     /// socket, remote or block.
     MappingsFull,
     /// A live flow has one of the two keys, or another socket the external tuple; or the two keys
-    /// are the same (N1, N2).
+    /// are the same (INV-mapping-unique, INV-tuple-unique-per-side).
     TupleInUse,
-    /// The external tuple is in hold-down (N10).
+    /// The external tuple is in hold-down (INV-hold-down-kept).
     TupleHeld,
 }
 
@@ -143,14 +158,15 @@ impl OpenError {
     ];
 }
 
-/// The resets that tell both ends that their connection is closed; each in the tuple that its receiver knows (R11).
+/// The resets that tell both ends that their connection is closed; each in the tuple that its
+/// receiver knows (INV-generated-packets-valid).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub struct Closing {
+pub struct Resets {
     /// To the inside, in the name of the remote.
-    pub to_inside: Option<Reset>,
+    pub to_internal: Option<Reset>,
     /// To the outside, from the external tuple.
-    pub to_outside: Option<Reset>,
+    pub to_external: Option<Reset>,
 }
 
 /// A flow that is no more.
@@ -160,26 +176,27 @@ pub struct Ended<T> {
     pub flow: Flow<T>,
     /// Why it ended.
     pub cause: Cause,
-    /// What would tell both ends, if it was an established connection that idled out (N-23); none otherwise.
-    pub resets: Closing,
+    /// What would tell both ends, if it was an established connection that idled out (N-23); none
+    /// otherwise.
+    pub resets: Resets,
 }
 
 impl<T> Flow<T> {
     /// The same flow with something else in place of the judgement.
     #[must_use]
     #[inline]
-    pub fn with<U>(self, judgement: U) -> Flow<U> {
+    pub fn with<U>(self, cached: U) -> Flow<U> {
         Flow {
             protocol: self.protocol,
-            inside: self.inside,
-            inside_zone: self.inside_zone,
+            internal: self.internal,
+            internal_zone: self.internal_zone,
             external: self.external,
-            outside_zone: self.outside_zone,
+            external_zone: self.external_zone,
             remote: self.remote,
-            opener: self.opener,
-            cell: self.cell,
+            initiator: self.initiator,
+            revalidation_key: self.revalidation_key,
             generation: self.generation,
-            judgement,
+            cached,
             state: self.state,
             opened: self.opened,
             last: self.last,
@@ -192,10 +209,11 @@ impl<T> Flow<T> {
     #[must_use]
     #[inline]
     pub fn is_translated(&self) -> bool {
-        self.inside != self.external
+        self.internal != self.external
     }
 
-    /// The new ends of packets from a side: the inside's source becomes the external tuple, the outside's destination the inside one.
+    /// The new ends of packets from a side: the inside's source becomes the external tuple, the
+    /// outside's destination the inside one.
     #[must_use]
     #[inline]
     pub fn rewrite(&self, side: Side) -> Rewrite {
@@ -203,8 +221,8 @@ impl<T> Flow<T> {
             return Rewrite::default();
         }
         match side {
-            Side::Inside => Rewrite { source: Some(self.external), destination: None },
-            Side::Outside => Rewrite { source: None, destination: Some(self.inside) },
+            Side::Internal => Rewrite { source: Some(self.external), destination: None },
+            Side::External => Rewrite { source: None, destination: Some(self.internal) },
         }
     }
 
@@ -213,8 +231,8 @@ impl<T> Flow<T> {
     #[inline]
     pub const fn tuple(&self, side: Side) -> FiveTuple {
         let (source, destination) = match side {
-            Side::Inside => (self.inside, self.remote),
-            Side::Outside => (self.remote, self.external),
+            Side::Internal => (self.internal, self.remote),
+            Side::External => (self.remote, self.external),
         };
         FiveTuple { protocol: self.protocol, source, destination }
     }
@@ -224,8 +242,8 @@ impl<T: Copy> NewFlow<T> {
     /// The key of packets from a side.
     pub(crate) const fn key(&self, side: Side) -> Key {
         let (zone, source, destination) = match side {
-            Side::Inside => (self.inside_zone, self.inside, self.remote),
-            Side::Outside => (self.outside_zone, self.remote, self.external),
+            Side::Internal => (self.internal_zone, self.internal, self.remote),
+            Side::External => (self.external_zone, self.remote, self.external),
         };
         Key::new(zone, &FiveTuple { protocol: self.protocol, source, destination })
     }

@@ -5,20 +5,22 @@ use core::time::Duration;
 
 use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, TcpFlags, Transport};
 
-use crate::index::{Hash, Index};
-use crate::key::{Key, Secret};
-use crate::keys::Purpose;
-use crate::slab::{NIL, Slab, Slot};
+use crate::table::index::{Hash, Index};
+use crate::table::key::{Key, Secret};
+use crate::table::keys::Purpose;
+use crate::table::slab::{NIL, Slab, Slot};
 use crate::time::nanoseconds;
 use crate::{FlowId, Keys, Quota, Side, Tenant, Time, Zone};
 
 /// The first fragments seen lately, and the flow that each belongs to (P-30).
 ///
-/// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet and [noted](Self::note); a later one
-/// takes its judgement (F1) or is refused: before the first one, when it overlaps what has passed, duplicates included, or when it
-/// reaches beyond the end (F2, F3, T-28). An entry ends with the datagram's last byte, with its life, with its flow (the id is stale then),
-/// or for another of the same tenant that finds no room: its oldest goes (F4). No tenant's goes for
-/// another's (docs/shares.md).
+/// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet
+/// and [noted](Self::note); a later one takes its judgement (INV-fragment-follows-first) or is
+/// refused: before the first one, when it overlaps what has passed, duplicates included, or when it
+/// reaches beyond the end (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28). An entry
+/// ends with the datagram's last byte, with its life, with its flow (the id is stale then), or for
+/// another of the same tenant that finds no room: its oldest goes (INV-fragment-state-bounded). No
+/// tenant's goes for another's (docs/shares.md).
 pub struct Fragments {
     entries: Slab<Entry>,
     /// The entries of each tenant in the order in which they came, by its number. Nobody's are the
@@ -31,7 +33,8 @@ pub struct Fragments {
     clock: u64,
 }
 
-/// What the fragments of one datagram have in common (RFC 791), in one zone (F5).
+/// What the fragments of one datagram have in common (RFC 791), in one zone
+/// (INV-fragments-never-mix).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FragmentKey {
     /// Where they enter.
@@ -60,11 +63,12 @@ pub struct Span {
 /// Why a later fragment may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentError {
-    /// Its first one has not come, or is forgotten (F2).
+    /// Its first one has not come, or is forgotten (INV-early-fragment-dropped).
     WithoutFirst,
-    /// It covers bytes that have passed already (F3); a duplicate does.
+    /// It covers bytes that have passed already (INV-bad-fragments-dropped); a duplicate does.
     Overlap,
-    /// It reaches beyond the end of its datagram, or of any; or it ends the datagram before what has passed; or it is empty (F3).
+    /// It reaches beyond the end of its datagram, or of any; or it ends the datagram before what
+    /// has passed; or it is empty (INV-bad-fragments-dropped).
     TooLong,
     /// More than eight pieces with gaps between them.
     Scattered,
@@ -105,7 +109,7 @@ const LONGEST: u16 = u16::MAX - 20;
 
 impl Fragments {
     /// Room for `capacity` datagrams, each for at most `life`. All memory is taken here; secret
-    /// keys make the hash unknown to senders (I4).
+    /// keys make the hash unknown to senders (INV-collisions-harmless).
     #[must_use]
     pub fn new(capacity: usize, life: Duration, keys: Keys) -> Self {
         let capacity = u32::try_from(capacity.min(1 << 24)).unwrap_or(1 << 24);
@@ -217,7 +221,8 @@ impl Fragments {
         Ok((entry.id, entry.side))
     }
 
-    /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes nothing.
+    /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes
+    /// nothing.
     ///
     /// Says whose TCP segment is whole by it, and the sequence number behind that: its receiver
     /// expects this number next, and knew nothing of the segment before
@@ -231,13 +236,13 @@ impl Fragments {
         self.clock = self.clock.max(now.0);
         let number = self.number(key)?;
         let entry = self.get(now, key)?.with(span).ok()?;
-        let whole = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
-        if whole.is_some() {
+        let endpoint_independent = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if endpoint_independent.is_some() {
             self.remove(number);
         } else if let Some(old) = self.entries.get_mut(number) {
             *old = entry;
         }
-        let (base, length) = entry.base.zip(whole)?;
+        let (base, length) = entry.base.zip(endpoint_independent)?;
         Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 
@@ -392,8 +397,8 @@ impl Passed {
     }
 }
 
-/// The sequence number behind a TCP segment of which these are the first fragment's headers, less the
-/// length of its datagram. A reset takes no part in the numbers.
+/// The sequence number behind a TCP segment of which these are the first fragment's headers, less
+/// the length of its datagram. A reset takes no part in the numbers.
 fn base(headers: &Headers) -> Option<u32> {
     let Transport::Tcp(segment) = headers.transport else { return None };
     let controls = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| segment.flags.contains(flag));

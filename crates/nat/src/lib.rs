@@ -1,59 +1,32 @@
 #![doc = include_str!("../README.md")]
 #![warn(clippy::arithmetic_side_effects)]
 
-mod cause;
-mod cells;
-mod choose;
-mod close;
-mod counters;
-mod crowds;
-mod detail;
 mod flow;
 mod fragments;
-mod hit;
-mod hold;
-mod index;
-mod key;
-mod keyed;
-mod keys;
-mod links;
-mod open;
-mod opens;
-mod pool;
-mod ports;
+mod mapping;
 mod profile;
-mod quota;
-mod record;
-mod restart;
-mod rules;
 mod settings;
-mod shares;
-mod sharing;
-mod side;
-mod slab;
-mod state;
 mod table;
-mod tcp;
 mod time;
-mod track;
-mod wheel;
 
-pub use cause::Cause;
-pub use choose::{Chosen, NoTuple, Wanted};
-pub use counters::FlowCounters;
-pub use flow::{Closing, Ended, Flow, FlowId, Found, NewFlow, OpenError, Standing, Track};
+pub use flow::cause::Cause;
+pub use flow::hit::{Hit, Lookup};
+pub use flow::open::Opening;
+pub use flow::opens::{opens, picks_up};
+pub use flow::side::{Direction, Generation, RevalidationKey, Side, Sides, Zone};
+pub use flow::state::State;
+pub use flow::{Ended, Flow, FlowId, Found, NewFlow, OpenError, Resets, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
-pub use hit::{Hit, Probe};
-pub use keys::Keys;
-pub use open::Opening;
-pub use opens::{opens, picks_up};
-pub use pool::Pool;
+pub use mapping::choose::{Chosen, NoTuple, Wanted};
+pub use mapping::mapping_policy::{Block, Inbound, MappingPolicy};
+pub use mapping::pool::Pool;
+pub use mapping::rules::{
+    Blocks, Filtering, Limits, LoosePickup, Mapping, OnExhaustion, PoolRules, Rate,
+};
 pub use profile::{IdleMinutes, TimerProfile};
-pub use quota::{Quota, Tenant};
-pub use rules::{Blocks, Filtering, Limits, Mapping, MidStream, Notice, PoolRules, Rate};
 pub use settings::{Answers, HoldDown, Settings, Shared, Timers};
-pub use sharing::{Block, Inbound, Sharing};
-pub use side::{Cell, Direction, Generation, Side, Sides, Zone};
-pub use state::State;
 pub use table::FlowTable;
+pub use table::counters::FlowCounters;
+pub use table::keys::Keys;
+pub use table::quota::{Quota, Tenant};
 pub use time::Time;

@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 
-use crate::hold::Kind;
 use crate::settings::{HoldDown, Timers};
+use crate::table::hold::Kind;
 use crate::time::nanoseconds;
 use crate::{Settings, State};
 
-/// Which timers a flow has, for all its life (N-15, N-23), and how long its external tuple rests afterwards (N-14): those of the
-/// gateway or pool behind which it opened. Default: the table's own.
+/// Which timers a flow has, for all its life (N-15, N-23), and how long its external tuple rests
+/// afterwards (N-14): those of the gateway or pool behind which it opened. Default: the table's
+/// own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerProfile {
     /// [`Settings::timers`] and [`Settings::hold`].
@@ -24,7 +25,8 @@ pub enum TimerProfile {
     Balancer(IdleMinutes),
 }
 
-/// The idle timeout of TCP behind Azure's methods: 4 to 120 minutes, 4 by default (N-15, N-23, C-09).
+/// The idle timeout of TCP behind Azure's methods: 4 to 120 minutes, 4 by default (N-15, N-23,
+/// C-09).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdleMinutes(u8);
 
@@ -150,9 +152,9 @@ impl HoldDown {
 }
 
 /// How long tuples rest by every profile, in nanoseconds.
-pub(crate) struct Rests([[u64; Kind::COUNT]; 5]);
+pub(crate) struct HoldDownTimes([[u64; Kind::COUNT]; 5]);
 
-impl Rests {
+impl HoldDownTimes {
     pub(crate) fn new(settings: &Settings) -> Self {
         let idle = IdleMinutes::MIN;
         let profiles = [
@@ -177,7 +179,10 @@ impl Rests {
             3..BALANCERS => 3,
             BALANCERS.. => 4,
         };
-        let rests = self.0.get(profile);
-        rests.and_then(|rests| rests.get(kind as usize)).copied().unwrap_or(0)
+        let hold_down_times = self.0.get(profile);
+        hold_down_times
+            .and_then(|hold_down_times| hold_down_times.get(kind as usize))
+            .copied()
+            .unwrap_or(0)
     }
 }

@@ -16,11 +16,12 @@ pub struct Settings {
     /// Flows that fit, tombstones included; at most [`Settings::MOST_FLOWS`]. All memory is taken
     /// when the table is made.
     pub capacity: u32,
-    /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are taken, one of those whose time is nearest is
-    /// given free early, and counted.
+    /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are
+    /// taken, one of those whose time is nearest is given free early, and counted.
     pub held: u32,
-    /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one more finds the table full.
-    pub cells: u32,
+    /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one
+    /// more finds the table full.
+    pub revalidation_keys: u32,
     /// Where the choice of ports and the hash of the index start from.
     pub keys: Keys,
     /// How long a flow lives without a packet, where its pool does not say (N-15).
@@ -29,28 +30,31 @@ pub struct Settings {
     pub hold: HoldDown,
     /// How often a tombstone answers.
     pub answers: Answers,
-    /// Whether a segment that does not fit the windows is [`Track::Invalid`](crate::Track::Invalid). Else it passes, and changes
-    /// nothing.
+    /// Whether a segment that does not fit the windows is
+    /// [`Track::Invalid`](crate::Track::Invalid). Else it passes, and changes nothing.
     pub strict_windows: bool,
-    /// Whether packets from the outside restart the timer of UDP and ICMP flows as those from the inside do (T-13, N-15).
+    /// Whether packets from the outside restart the timer of UDP and ICMP flows as those from the
+    /// inside do (T-13, N-15).
     pub inbound_refreshes: bool,
     /// Room for what flows of one pool share.
     pub shared: Shared,
 }
 
-/// Room for what flows share where the [rules of their pool](crate::PoolRules) want it; a flow that finds none cannot open. None of it
-/// is touched by flows of other pools.
+/// Room for what flows share where the [rules of their pool](crate::PoolRules) want it; a flow that
+/// finds none cannot open. None of it is touched by flows of other pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared {
     /// Inside addresses that are limited or have blocks.
     pub hosts: u32,
-    /// Inside sockets that keep a port, and as many remote addresses of them where filtering is by address.
+    /// Inside sockets that keep a port, and as many remote addresses of them where filtering is by
+    /// address.
     pub sockets: u32,
     /// Blocks of ports.
     pub blocks: u32,
 }
 
-/// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that very instant (T5).
+/// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that
+/// very instant (INV-deadline-exact).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// TCP, after SYN.
@@ -81,7 +85,8 @@ pub struct Timers {
     pub tombstone: Duration,
 }
 
-/// How long an external tuple may not be given again, counted from the end of its connection, by how that ended (N-14, T-11).
+/// How long an external tuple may not be given again, counted from the end of its connection, by
+/// how that ended (N-14, T-11).
 ///
 /// The end is the last segment that closed the connection, the reset, the closing by a change, or
 /// the last SYN of one that was never opened. So the timer of such a state is a part of the rest,
@@ -101,7 +106,8 @@ pub struct HoldDown {
     pub datagram: Duration,
 }
 
-/// How often a tombstone answers: at most `burst` resets, and one more for every `interval` since it was closed (R2).
+/// How often a tombstone answers: at most `burst` resets, and one more for every `interval` since
+/// it was closed (INV-resets-bounded).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answers {
     /// Resets that may go at once.
@@ -114,17 +120,17 @@ impl Settings {
     /// The most flows that a table holds, whatever is asked for.
     pub const MOST_FLOWS: u32 = 1 << 29;
 
-    /// Settings under which the same calls give the same bytes, on any machine (W10). Whoever knows
-    /// the seed can say which port comes next and choose tuples that meet in the index: they are
-    /// slower to find, but none is ever refused for it.
+    /// Settings under which the same calls give the same bytes, on any machine
+    /// (INV-same-input-same-bytes). Whoever knows the seed can say which port comes next and choose
+    /// tuples that meet in the index: they are slower to find, but none is ever refused for it.
     #[must_use]
     pub const fn replayable(seed: u64) -> Self {
         Self::with_keys(Keys::replayable(seed))
     }
 
     /// Settings under which nobody outside can say which port comes next (T-07) nor choose tuples
-    /// that meet in the index (I4): by 128 bits of entropy, which the caller draws anew for each
-    /// table and tells nobody.
+    /// that meet in the index (INV-collisions-harmless): by 128 bits of entropy, which the caller
+    /// draws anew for each table and tells nobody.
     #[must_use]
     pub const fn secret(entropy: [u8; 16]) -> Self {
         Self::with_keys(Keys::secret(entropy))
@@ -134,7 +140,7 @@ impl Settings {
         Self {
             capacity: 65_536,
             held: 65_536,
-            cells: 65_536,
+            revalidation_keys: 65_536,
             keys,
             timers: Timers::AZURE,
             hold: HoldDown::AZURE,
@@ -181,8 +187,8 @@ impl Timers {
         tombstone: Duration::from_secs(60),
     };
 
-    /// The floors of RFC 5382 REQ-5 (established 2 h 4 min, transitory 4 min), RFC 5508 REQ-2 (60 s) and RFC 7857 2.2, and the UDP
-    /// default of RFC 4787 REQ-5.
+    /// The floors of RFC 5382 REQ-5 (established 2 h 4 min, transitory 4 min), RFC 5508 REQ-2 (60
+    /// s) and RFC 7857 2.2, and the UDP default of RFC 4787 REQ-5.
     pub const RFC: Self = Self {
         syn_sent: Duration::from_secs(240),
         syn_received: Duration::from_secs(240),

@@ -1,40 +1,58 @@
 //! The flow table.
 
+pub(crate) mod counters;
+pub(crate) mod detail;
+pub(crate) mod hold;
+pub(crate) mod index;
+pub(crate) mod key;
+pub(crate) mod keyed;
+pub(crate) mod keys;
+pub(crate) mod links;
+pub(crate) mod quota;
+pub(crate) mod record;
+pub(crate) mod revalidation_keys;
+pub(crate) mod slab;
+pub(crate) mod wheel;
+
 use vnetem_packet::{FiveTuple, Headers, Rewrite, Transport};
 
-use crate::cells::Cells;
-use crate::counters::FlowCounters;
-use crate::crowds::Crowds;
-use crate::detail::{Detail, Totals};
-use crate::hold::{Beside, Hold, Kind};
-use crate::index::{Hash, Index};
-use crate::key::{Draws, Key, Secret};
-use crate::keys::Purpose;
-use crate::links::Chains;
-use crate::profile::{Clocks, Rests};
-use crate::record::{MAX_CELLS, Record};
-use crate::restart::Restarts;
-use crate::shares::Shares;
-use crate::slab::Slab;
-use crate::tcp::after;
-use crate::wheel::Wheel;
+use crate::flow::pending_reopen::PendingReopens;
+use crate::flow::tcp::after;
+use crate::mapping::mappings::MappingState;
+use crate::mapping::port_bitmaps::PortBitmaps;
+use crate::profile::{Clocks, HoldDownTimes};
+use crate::table::counters::FlowCounters;
+use crate::table::detail::{Detail, Totals};
+use crate::table::hold::{Beside, Hold, Kind};
+use crate::table::index::{Hash, Index};
+use crate::table::key::{Draws, Key, Secret};
+use crate::table::keys::Purpose;
+use crate::table::links::Chains;
+use crate::table::record::{MAX_CELLS, Record};
+use crate::table::revalidation_keys::RevalidationIndex;
+use crate::table::slab::Slab;
+use crate::table::wheel::Wheel;
 use crate::{
-    Cause, Cell, Closing, Ended, Flow, FlowId, Found, Generation, Quota, Settings, Side, Standing,
-    State, Tenant, Time, Zone, opens,
+    Cause, Ended, Flow, FlowId, Found, Generation, Quota, Resets, RevalidationKey, Settings, Side,
+    Standing, State, Tenant, Time, Zone, opens,
 };
 
 /// Who talks under which address: all flows, found by their tuple from either side.
 ///
-/// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing, so a caller may decide first and
-/// record afterwards:
+/// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing,
+/// so a caller may decide first and record afterwards:
 ///
-/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or [`answer`](Self::answer) for a tombstone;
-/// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then [`enter`](Self::enter);
-/// - **a change**: [`touch`](Self::touch) the cells, then for every [`next_stale`](Self::next_stale) flow [`adopt`](Self::adopt) or
-///   [`close`](Self::close) it; a packet that meets one earlier asks [`is_stale`](Self::is_stale);
+/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or
+///   [`answer`](Self::answer) for a tombstone;
+/// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then
+///   [`enter`](Self::enter);
+/// - **a change**: [`invalidate`](Self::touch) the cells, then for every
+///   [`next_stale`](Self::next_stale) flow [`refresh`](Self::adopt) or [`close`](Self::close) it; a
+///   packet that meets one earlier asks [`is_stale`](Self::is_stale);
 /// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
 ///
-/// A flow is one record with two index entries, made together and removed together (R8). After [`new`](Self::new) nothing allocates.
+/// A flow is one record with two index entries, made together and removed together
+/// (INV-both-halves-end). After [`new`](Self::new) nothing allocates.
 pub struct FlowTable<T> {
     pub(crate) records: Slab<Record<T>>,
     /// By the same numbers.
@@ -47,15 +65,15 @@ pub struct FlowTable<T> {
     /// Places of the flows in the wheel and among the flows of their cells.
     pub(crate) chains: Chains,
     pub(crate) wheel: Wheel,
-    pub(crate) cells: Cells,
+    pub(crate) revalidation_keys: RevalidationIndex,
     pub(crate) hold: Hold,
-    pub(crate) crowds: Crowds,
-    pub(crate) shares: Shares,
-    pub(crate) restarts: Restarts,
+    pub(crate) port_bitmaps: PortBitmaps,
+    pub(crate) mappings: MappingState,
+    pub(crate) pending_reopens: PendingReopens,
     /// What each tenant has of all this.
     pub(crate) quota: TableQuota,
     pub(crate) clocks: Clocks,
-    pub(crate) rests: Rests,
+    pub(crate) hold_down_times: HoldDownTimes,
     pub(crate) settings: Settings,
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
@@ -71,11 +89,11 @@ impl<T: Copy> FlowTable<T> {
         let capacity = settings.capacity.min(Settings::MOST_FLOWS);
         let (keys, room) = (settings.keys, &settings.shared);
         let secret = Secret::new(keys, Purpose::Index);
-        let shares = Shares::new(capacity, room, secret);
-        let sockets = room.sockets.min(shares.flows());
+        let mappings = MappingState::new(capacity, room, secret);
+        let sockets = room.sockets.min(mappings.flows());
         let held = settings.held.min((1 << 24) - 1);
-        let cells = settings.cells.min(MAX_CELLS);
-        let totals = [capacity, cells, room.hosts, sockets, sockets, room.blocks, held];
+        let revalidation_keys = settings.revalidation_keys.min(MAX_CELLS);
+        let totals = [capacity, revalidation_keys, room.hosts, sockets, sockets, room.blocks, held];
         Self {
             records: Slab::new(capacity),
             details: Vec::with_capacity(capacity as usize),
@@ -85,14 +103,14 @@ impl<T: Copy> FlowTable<T> {
             draws: Draws::new(keys),
             chains: Chains::new(capacity),
             wheel: Wheel::new(),
-            cells: Cells::new(cells, secret),
+            revalidation_keys: RevalidationIndex::new(revalidation_keys, secret),
             hold: Hold::new(held, secret),
-            crowds: Crowds::new(capacity, secret),
-            shares,
-            restarts: Restarts::new(capacity),
+            port_bitmaps: PortBitmaps::new(capacity, secret),
+            mappings,
+            pending_reopens: PendingReopens::new(capacity),
             quota: Quota::new(totals),
             clocks: Clocks::new(&settings),
-            rests: Rests::new(&settings),
+            hold_down_times: HoldDownTimes::new(&settings),
             settings,
             counters: FlowCounters::default(),
             clock: 0,
@@ -100,7 +118,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// The flow to which a packet with this tuple belongs, if it came in by this zone. A flow past its deadline is not found (T5).
+    /// The flow to which a packet with this tuple belongs, if it came in by this zone. A flow past
+    /// its deadline is not found (INV-deadline-exact).
     #[must_use]
     #[inline]
     pub fn find(&self, now: Time, zone: Zone, tuple: &FiveTuple) -> Option<Found> {
@@ -116,7 +135,8 @@ impl<T: Copy> FlowTable<T> {
         self.record(id).map(|record| self.view(id.slot, record))
     }
 
-    /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every packet needs.
+    /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every
+    /// packet needs.
     #[must_use]
     #[inline]
     pub fn rewrite(&self, id: FlowId, side: Side) -> Option<Rewrite> {
@@ -126,26 +146,29 @@ impl<T: Copy> FlowTable<T> {
     /// The judgement of a flow: the part of [`flow`](Self::flow) that every packet needs.
     #[must_use]
     #[inline]
-    pub fn judgement(&self, id: FlowId) -> Option<T> {
-        self.record(id).map(|record| record.judgement)
+    pub fn cached(&self, id: FlowId) -> Option<T> {
+        self.record(id).map(|record| record.cached)
     }
 
-    /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same opener, once the old connection is a
-    /// tombstone, reset, or, if the SYN's number is higher than the old ones, finished (R9, T-18).
+    /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same
+    /// opener, once the old connection is a tombstone, reset, or, if the SYN's number is higher
+    /// than the old ones, finished (INV-syn-opens-anew, T-18).
     #[must_use]
     pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
         let Some(record) = self.record(id) else { return false };
         let Transport::Tcp(segment) = headers.transport else { return false };
         let news =
             record.state != State::TimeWait || after(segment.sequence, self.end_of(id.slot, side));
-        record.is_over() && side == record.opener() && opens(headers) && news
+        record.is_over() && side == record.initiator() && opens(headers) && news
     }
 
-    /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever their number (P-21).
+    /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever
+    /// their number (P-21).
     ///
-    /// Concerns the flows in the table. One that is opened afterwards brings the generation that judged it.
-    pub fn touch(&mut self, cell: Cell, generation: Generation) {
-        self.cells.touch(cell, generation);
+    /// Concerns the flows in the table. One that is opened afterwards brings the generation that
+    /// judged it.
+    pub fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
+        self.revalidation_keys.invalidate(revalidation_key, generation);
     }
 
     /// Whether a change has touched a flow since it was judged. A tombstone is never stale.
@@ -153,7 +176,8 @@ impl<T: Copy> FlowTable<T> {
     #[inline]
     pub fn is_stale(&self, id: FlowId) -> bool {
         self.record(id).is_some_and(|record| {
-            let is_stale = self.cells.is_stale(&self.details, record.cell(), id.slot);
+            let is_stale =
+                self.revalidation_keys.is_stale(&self.details, record.revalidation_key(), id.slot);
             !record.state.is_tombstone() && is_stale
         })
     }
@@ -168,7 +192,7 @@ impl<T: Copy> FlowTable<T> {
     /// Returns the tenant charged for a flow.
     #[must_use]
     pub fn tenant(&self, id: FlowId) -> Option<Tenant> {
-        self.record(id).map(|record| self.cells.tenant(record.cell()))
+        self.record(id).map(|record| self.revalidation_keys.tenant(record.revalidation_key()))
     }
 
     /// How many flows count for a tenant, and how many are guaranteed to each.
@@ -177,59 +201,72 @@ impl<T: Copy> FlowTable<T> {
         (self.quota.used(FLOWS, tenant), self.quota.part_of_each(FLOWS))
     }
 
-    /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the flow was there to be kept.
-    pub fn adopt(&mut self, id: FlowId, cell: Cell, generation: Generation, judgement: T) -> bool {
+    /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the
+    /// flow was there to be kept.
+    pub fn refresh(
+        &mut self,
+        id: FlowId,
+        revalidation_key: RevalidationKey,
+        generation: Generation,
+        cached: T,
+    ) -> bool {
         let Some(record) = self.record(id) else { return false };
         if record.state.is_tombstone() {
             return false;
         }
-        let old = record.cell();
-        let (before, quota) = (self.cells.tenant(old), &mut self.quota);
-        // With all cells taken the flow stays in its old one: still judged again when that is touched.
-        let new = self
-            .cells
-            .join(cell, before, quota)
-            .unwrap_or_else(|| self.cells.join(self.cells.cell(old), before, quota).unwrap_or(old));
-        let after = self.cells.tenant(new);
+        let old = record.revalidation_key();
+        let (before, quota) = (self.revalidation_keys.tenant(old), &mut self.quota);
+        // With all cells taken the flow stays in its old one: still judged again when that is
+        // touched.
+        let new =
+            self.revalidation_keys.join(revalidation_key, before, quota).unwrap_or_else(|| {
+                self.revalidation_keys
+                    .join(self.revalidation_keys.revalidation_key(old), before, quota)
+                    .unwrap_or(old)
+            });
+        let after = self.revalidation_keys.tenant(new);
         if before != after {
             quota.give_back(FLOWS, before);
             quota.take(FLOWS, after);
         }
-        self.cells.unlink(&mut self.chains, old, id.slot);
-        self.cells.leave(old, quota);
+        self.revalidation_keys.unlink(&mut self.chains, old, id.slot);
+        self.revalidation_keys.leave(old, quota);
         if let Some(record) = self.records.get_mut(id.slot) {
             record.set_cell(new);
-            record.judgement = judgement;
+            record.cached = cached;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {
             detail.generation = generation;
         }
-        self.cells.link(&mut self.chains, &self.details, new, id.slot);
+        self.revalidation_keys.link(&mut self.chains, &self.details, new, id.slot);
         true
     }
 
-    /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or ended, so any calls may come in
-    /// between; the work follows the number of stale flows.
+    /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or
+    /// ended, so any calls may come in between; the work follows the number of stale flows.
     pub fn next_stale(&mut self) -> Option<FlowId> {
-        let slot = self.cells.next_stale(&self.details, &mut self.quota)?;
+        let slot = self.revalidation_keys.next_stale(&self.details, &mut self.quota)?;
         self.id(slot)
     }
 
-    /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first. Returns the work done, which counts a
-    /// few steps for each flow; less than `budget` means that nothing more is due.
+    /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first.
+    /// Returns the work done, which counts a few steps for each flow; less than `budget` means that
+    /// nothing more is due.
     pub fn expire(&mut self, now: Time, budget: usize, sink: &mut dyn FnMut(Ended<T>)) -> usize {
         let now = self.advance(now);
         let mut work = 0;
         while work < budget {
             let Some(slot) = self.wheel.pop(&mut self.chains, now) else {
                 let rest = budget.saturating_sub(work);
-                let beside = &mut Beside { crowds: &mut self.crowds, quota: &mut self.quota };
+                let beside =
+                    &mut Beside { port_bitmaps: &mut self.port_bitmaps, quota: &mut self.quota };
                 return work.saturating_add(self.hold.expire(now, rest, beside));
             };
             work = work.saturating_add(1);
             let Some(record) = self.records.get(slot) else { continue };
             let deadline = self.deadline(record);
-            // Also one that is due goes through the finer slots, so that nobody ends before one whose time was earlier.
+            // Also one that is due goes through the finer slots, so that nobody ends before one
+            // whose time was earlier.
             if deadline > self.wheel.elapsed() {
                 if self.due(record) <= self.wheel.elapsed() {
                     self.release(slot);
@@ -244,8 +281,8 @@ impl<T: Copy> FlowTable<T> {
         work
     }
 
-    /// When [`expire`](Self::expire) should be called next: never later than the time of a flow, or of a tuple in hold-down, and sometimes
-    /// earlier. `None` if there are neither.
+    /// When [`expire`](Self::expire) should be called next: never later than the time of a flow, or
+    /// of a tuple in hold-down, and sometimes earlier. `None` if there are neither.
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -299,7 +336,8 @@ impl<T: Copy> FlowTable<T> {
         self.clock.max(now.0)
     }
 
-    /// The flow with this id, if it is still there: a slot that is given back has another stamp at once.
+    /// The flow with this id, if it is still there: a slot that is given back has another stamp at
+    /// once.
     #[inline]
     pub(crate) fn record(&self, id: FlowId) -> Option<&Record<T>> {
         let detail = self.details.get(id.slot as usize)?;
@@ -311,7 +349,7 @@ impl<T: Copy> FlowTable<T> {
         let record = self.records.get(slot)?;
         let resets = match record.state {
             State::Established => self.resets(slot, record),
-            _ => Closing::default(),
+            _ => Resets::default(),
         };
         let (flow, cause) = (self.view(slot, record), record.state.cause_of_expiry());
         Some(Ended { flow, cause, resets })
@@ -356,7 +394,11 @@ impl<T: Copy> FlowTable<T> {
     pub(crate) fn view(&self, slot: u32, record: &Record<T>) -> Flow<T> {
         let detail = self.details.get(slot as usize).copied().unwrap_or_default();
         let totals = self.totals.get(slot as usize).copied().unwrap_or_default();
-        record.view(&detail, &totals, self.cells.cell(record.cell()))
+        record.view(
+            &detail,
+            &totals,
+            self.revalidation_keys.revalidation_key(record.revalidation_key()),
+        )
     }
 
     /// The highest sequence end that a side has sent.
@@ -364,7 +406,8 @@ impl<T: Copy> FlowTable<T> {
         self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 
-    /// Puts a flow into the wheel under its present deadline, after a change that may have brought it nearer.
+    /// Puts a flow into the wheel under its present deadline, after a change that may have brought
+    /// it nearer.
     pub(crate) fn reschedule(&mut self, slot: u32) {
         self.wheel.remove(&mut self.chains, slot);
         self.reinsert(slot);
@@ -390,8 +433,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// When a tombstone gives its external tuple back, if it still has one: it answers late segments
-    /// beyond that, as long as no other flow takes the tuple (N-14, U-12).
+    /// When a tombstone gives its external tuple back, if it still has one: it answers late
+    /// segments beyond that, as long as no other flow takes the tuple (N-14, U-12).
     #[inline]
     fn gives_tuple_back(&self, record: &Record<T>, deadline: u64) -> Option<u64> {
         let has_one =
@@ -404,7 +447,7 @@ impl<T: Copy> FlowTable<T> {
         let Some(record) = self.records.get_mut(slot) else { return };
         let tombstone = *record;
         record.mark_released();
-        let tenant = self.cells.tenant(tombstone.cell());
+        let tenant = self.revalidation_keys.tenant(tombstone.revalidation_key());
         self.leave_tuple(slot, &tombstone, tenant, self.wheel.elapsed(), None);
     }
 
@@ -414,7 +457,7 @@ impl<T: Copy> FlowTable<T> {
     #[inline]
     pub(crate) fn freed(&self, record: &Record<T>, cause: Cause, ended: u64) -> u64 {
         let kind = Kind::of(record.protocol(), record.state, cause);
-        let rest = self.rests.of(record.timers(), kind);
+        let rest = self.hold_down_times.of(record.timers(), kind);
         let was_over = match record.state {
             // Where nothing rests, the tombstone itself keeps its tuple.
             State::Tombstone(_) => rest > 0,
@@ -424,22 +467,22 @@ impl<T: Copy> FlowTable<T> {
         if was_over { record.last } else { ended }.saturating_add(rest)
     }
 
-    /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple rests, unless the flow that takes its
-    /// place has the same.
+    /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple
+    /// rests, unless the flow that takes its place has the same.
     pub(crate) fn remove(&mut self, slot: u32, cause: Cause, ended: u64, successor: Option<&Key>) {
         let Some(record) = self.records.get(slot).copied() else { return };
-        for side in [Side::Inside, Side::Outside] {
+        for side in [Side::Internal, Side::External] {
             self.index.remove(self.secret.hash(&record.key(side)), number(slot, side));
         }
         self.wheel.remove(&mut self.chains, slot);
         if record.state.is_tombstone() {
             self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
         } else {
-            self.cells.unlink(&mut self.chains, record.cell(), slot);
+            self.revalidation_keys.unlink(&mut self.chains, record.revalidation_key(), slot);
         }
-        let tenant = self.cells.tenant(record.cell());
+        let tenant = self.revalidation_keys.tenant(record.revalidation_key());
         self.quota.give_back(FLOWS, tenant);
-        self.cells.leave(record.cell(), &mut self.quota);
+        self.revalidation_keys.leave(record.revalidation_key(), &mut self.quota);
         if record.is_translated() && !record.is_released() {
             let until = self.freed(&record, cause, ended);
             self.leave_tuple(slot, &record, tenant, until, successor);
@@ -458,7 +501,8 @@ impl<T: Copy> FlowTable<T> {
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// The external tuple of a flow rests until then, unless the flow that takes its place has the same.
+    /// The external tuple of a flow rests until then, unless the flow that takes its place has the
+    /// same.
     fn leave_tuple(
         &mut self,
         slot: u32,
@@ -467,15 +511,15 @@ impl<T: Copy> FlowTable<T> {
         until: u64,
         successor: Option<&Key>,
     ) {
-        let outside = record.key(Side::Outside);
-        let mut beside = Beside { crowds: &mut self.crowds, quota: &mut self.quota };
+        let external = record.key(Side::External);
+        let mut beside = Beside { port_bitmaps: &mut self.port_bitmaps, quota: &mut self.quota };
         // The port of a whole socket rests as such, once it has no flow.
-        if successor == Some(&outside) || self.shares.is_of_whole(slot) {
-            beside.crowds.release(&outside);
+        if successor == Some(&external) || self.mappings.is_of_whole(slot) {
+            beside.port_bitmaps.release(&external);
         } else {
-            self.hold.add(self.clock, until, &outside, tenant, &mut beside);
+            self.hold.add(self.clock, until, &external, tenant, &mut beside);
         }
-        if let Some(left) = self.shares.leave(self.clock, slot, until, &outside, beside.quota) {
+        if let Some(left) = self.mappings.leave(self.clock, slot, until, &external, beside.quota) {
             self.hold.add(self.clock, left.until, &left.key, tenant, &mut beside);
         }
     }
@@ -495,7 +539,7 @@ pub(crate) const fn number(slot: u32, side: Side) -> u32 {
 
 #[inline]
 pub(crate) const fn side_of(number: u32) -> Side {
-    if number & 1 == 0 { Side::Inside } else { Side::Outside }
+    if number & 1 == 0 { Side::Internal } else { Side::External }
 }
 
 /// What each tenant has of what is bounded in a table.
@@ -503,9 +547,9 @@ pub(crate) type TableQuota = Quota<7>;
 
 /// The bounded tables by their place in a [`TableQuota`].
 pub(crate) const FLOWS: usize = 0;
-pub(crate) const CELLS: usize = 1;
+pub(crate) const REVALIDATION_KEYS: usize = 1;
 pub(crate) const HOSTS: usize = 2;
 pub(crate) const SOCKETS: usize = 3;
-pub(crate) const CONTACTS: usize = 4;
+pub(crate) const PERMITTED_REMOTES: usize = 4;
 pub(crate) const BLOCKS: usize = 5;
-pub(crate) const HELD: usize = 6;
+pub(crate) const HELD_DOWN: usize = 6;

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 /// A point in time: nanoseconds since the caller's origin.
 ///
-/// Nothing in this crate asks a clock. A [`FlowTable`](crate::FlowTable) that is shown an earlier time than before works with the
-/// latest one that it has seen (T4), and the last representable instant, 584 years on, is the end of time: every timer has run out
-/// then.
+/// Nothing in this crate asks a clock. A [`FlowTable`](crate::FlowTable) that is shown an earlier
+/// time than before works with the latest one that it has seen (INV-clock-steps-harmless), and the
+/// last representable instant, 584 years on, is the end of time: every timer has run out then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 

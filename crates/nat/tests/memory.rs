@@ -1,4 +1,5 @@
-//! Memory, by a counting allocator. Alone in its process and without a test harness, since all that the process does counts.
+//! Memory, by a counting allocator. Alone in its process and without a test harness, since all that
+//! the process does counts.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
@@ -6,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem_nat::{
-    Cause, Cell, FlowTable, FragmentKey, Fragments, Generation, Keys, NewFlow, Pool, PoolRules,
-    Settings, Shared, Sharing, Side, Span, Tenant, Time, Wanted, Zone,
+    Cause, FlowTable, FragmentKey, Fragments, Generation, Keys, MappingPolicy, NewFlow, Pool,
+    PoolRules, RevalidationKey, Settings, Shared, Side, Span, Tenant, Time, Wanted, Zone,
 };
 use vnetem_packet::{Headers, Protocol};
 
@@ -32,17 +33,17 @@ fn syn(port: u16) -> Vec<u8> {
 fn new_flow(headers: &Headers, external: SocketAddrV4) -> NewFlow<u64> {
     NewFlow {
         protocol: headers.protocol,
-        inside: headers.tuple().source,
-        inside_zone: Zone(1),
+        internal: headers.tuple().source,
+        internal_zone: Zone(1),
         external,
-        outside_zone: Zone::PUBLIC,
+        external_zone: Zone::PUBLIC,
         remote: headers.tuple().destination,
-        opener: Side::Inside,
-        cell: Cell(u32::from(headers.source_port % 7)),
+        initiator: Side::Internal,
+        revalidation_key: RevalidationKey(u32::from(headers.source_port % 7)),
         tenant: Tenant::NOBODY,
         generation: Generation(1),
-        judgement: 0,
-        sharing: Sharing::default(),
+        cached: 0,
+        mapping_policy: MappingPolicy::default(),
     }
 }
 
@@ -52,11 +53,12 @@ fn main() {
     println!("memory: ok");
 }
 
-/// T3: whatever is called, in every state, at the limit too.
+/// INV-packets-allocate-nothing: whatever is called, in every state, at the limit too.
 fn all_memory_is_taken_by_new() {
     let profiler = dhat::Profiler::builder().testing().build();
     let start = dhat::HeapStats::get();
-    let settings = Settings { capacity: 200, held: 50, cells: 10, ..Settings::replayable(0) };
+    let settings =
+        Settings { capacity: 200, held: 50, revalidation_keys: 10, ..Settings::replayable(0) };
     let mut table = FlowTable::new(settings);
     let mut fragments = Fragments::new(16, Duration::from_secs(1), Keys::replayable(1));
     let packets: Vec<_> = (1..=300).map(syn).collect();
@@ -82,10 +84,10 @@ fn all_memory_is_taken_by_new() {
             }
             let wanted = Wanted {
                 protocol: Protocol::TCP,
-                inside: tuple.source,
-                inside_zone: Zone(1),
+                internal: tuple.source,
+                internal_zone: Zone(1),
                 remote: tuple.destination,
-                outside_zone: Zone::PUBLIC,
+                external_zone: Zone::PUBLIC,
                 suggestion: None,
             };
             let external = table.choose(now, pool, &wanted).map(|chosen| chosen.external);
@@ -99,7 +101,7 @@ fn all_memory_is_taken_by_new() {
                         key(headers),
                         Span::of(headers),
                         id,
-                        Side::Inside,
+                        Side::Internal,
                         Tenant::NOBODY,
                     );
                 }
@@ -108,13 +110,13 @@ fn all_memory_is_taken_by_new() {
         }
         table.find_batch(now, &keys, &mut found);
         assert_eq!(found.iter().flatten().count(), 200, "the table is full");
-        table.touch(Cell(round % 7), Generation(round + 2));
+        table.invalidate(RevalidationKey(round % 7), Generation(round + 2));
         while let Some(id) = table.next_stale() {
             if round % 2 == 0 {
-                table.adopt(id, Cell(8), Generation(round + 2), 1);
+                table.refresh(id, RevalidationKey(8), Generation(round + 2), 1);
             } else {
                 resets +=
-                    u32::from(table.close(now, id, Cause::SourceSwitched).to_inside.is_some());
+                    u32::from(table.close(now, id, Cause::SourceSwitched).to_internal.is_some());
             }
         }
         if let Some(found) = found.iter().flatten().next() {
@@ -126,7 +128,11 @@ fn all_memory_is_taken_by_new() {
     assert_eq!(after.total_blocks - before.total_blocks, 0, "nothing is allocated");
     assert!(opened > 500 && refused > 500 && resets > 100, "{opened} {refused} {resets}");
     drop((table, fragments, packets, headers, keys, found));
-    assert_eq!(dhat::HeapStats::get().curr_bytes, start.curr_bytes, "T2: and all is given back");
+    assert_eq!(
+        dhat::HeapStats::get().curr_bytes,
+        start.curr_bytes,
+        "INV-memory-returns: and all is given back"
+    );
     drop(profiler);
 }
 
@@ -137,7 +143,7 @@ fn flow_takes_172_bytes_tuple_47() {
     let settings = Settings {
         capacity: 100_000,
         held: 0,
-        cells: 0,
+        revalidation_keys: 0,
         shared: Shared::NONE,
         ..Settings::replayable(0)
     };
@@ -149,7 +155,7 @@ fn flow_takes_172_bytes_tuple_47() {
     let settings = Settings {
         capacity: 0,
         held: 100_000,
-        cells: 0,
+        revalidation_keys: 0,
         shared: Shared::NONE,
         ..Settings::replayable(0)
     };

@@ -1,5 +1,6 @@
-//! Linux's NAT against ours for as long as one likes: `cargo run --release -p vnetem-oracle --example compare -- PACKETS FIRST-SEED`. Each
-//! 50,000 packets have a seed, a kernel and a data plane of their own.
+//! Linux's NAT against ours for as long as one likes: `cargo run --release -p vnetem-oracle
+//! --example compare -- PACKETS FIRST-SEED`. Each 50,000 packets have a seed, a kernel and a data
+//! plane of their own.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), vnetem_oracle::Failure> {

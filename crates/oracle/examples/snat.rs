@@ -1,9 +1,10 @@
-//! What Linux's source NAT costs, beside ours, in one run on one machine:
-//! `cargo run --release -p vnetem-oracle --example snat -- FLOWS...`, by default 1000 and 100000 flows.
+//! What Linux's source NAT costs, beside ours, in one run on one machine: `cargo run --release -p
+//! vnetem-oracle --example snat -- FLOWS...`, by default 1000 and 100000 flows.
 //!
-//! Packets of 46 bytes of UDP, at random over all flows, from the inside, every flow open already; processor time of the thread. Linux
-//! gets them through a TUN device in a namespace of its own, and they are dropped behind the translation, so that nobody needs to read
-//! them. The time until the kernel has the packet at all is measured with a rule that drops it there, and taken off.
+//! Packets of 46 bytes of UDP, at random over all flows, from the inside, every flow open already;
+//! processor time of the thread. Linux gets them through a TUN device in a namespace of its own,
+//! and they are dropped behind the translation, so that nobody needs to read them. The time until
+//! the kernel has the packet at all is measured with a rule that drops it there, and taken off.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), vnetem_oracle::Failure> {
@@ -78,7 +79,7 @@ mod linux {
 
     pub(super) fn nanoseconds(rules: &str, flows: u32) -> Result<f64, Failure> {
         let _namespace = Namespace::new()?;
-        let (mut inside, _outside) = (Tun::open("tin")?, Tun::open("tout")?);
+        let (mut internal, _outside) = (Tun::open("tin")?, Tun::open("tout")?);
         command("ip", &["address", "add", "10.255.255.1/8", "dev", "tin"])?;
         command("ip", &["address", "add", "203.0.113.1/24", "dev", "tout"])?;
         for device in ["lo", "tin", "tout"] {
@@ -90,7 +91,7 @@ mod linux {
         // There is none before something is to be tracked.
         let _ = std::fs::write("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", "900");
         for flow in 0..flows {
-            inside.send(&packet(flow));
+            internal.send(&packet(flow));
         }
         let mut drawn = 1_u64;
         let median = median(|| {
@@ -101,7 +102,7 @@ mod linux {
                 })
                 .collect();
             let before = spent();
-            packets.iter().for_each(|packet| inside.send(packet));
+            packets.iter().for_each(|packet| internal.send(packet));
             (spent() - before) / f64::from(PACKETS)
         });
         Ok(median)
@@ -126,7 +127,7 @@ mod linux {
 #[cfg(target_os = "linux")]
 mod ours {
     use vnetem::Protocol;
-    use vnetem_lab::load::{Load, Shape};
+    use vnetem_load::{Load, Shape};
     use vnetem_oracle::Failure;
 
     use super::{median, spent};

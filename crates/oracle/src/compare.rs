@@ -3,7 +3,7 @@
 use core::fmt;
 
 use vnetem::packet::checksum::sum;
-use vnetem::{DropReason, Fate, Malformed, Verdict};
+use vnetem::{Disposition, DropReason, Malformed, Verdict};
 use vnetem_nat::Side;
 
 use crate::draft::put;
@@ -12,18 +12,21 @@ use crate::packet::{Emitted, ICMP, TCP, byte, header, payload, show, word};
 /// A difference that is ours by choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Chosen {
-    /// Linux looks at the time to live before it refuses a packet, so the sender of one that would be refused anyway is told that it
-    /// expired. Here what is refused is not answered: nothing is said of what nobody may send.
+    /// Linux looks at the time to live before it refuses a packet, so the sender of one that would
+    /// be refused anyway is told that it expired. Here what is refused is not answered: nothing is
+    /// said of what nobody may send.
     ExpiredThoughRefused,
-    /// Linux lets an ICMP error through whose quoted header has a wrong checksum; RFC 5508 REQ-3 wants it dropped (T-22).
+    /// Linux lets an ICMP error through whose quoted header has a wrong checksum; RFC 5508 REQ-3
+    /// wants it dropped (T-22).
     QuoteChecksum,
-    /// Linux leaves the checksum of a quoted segment as it is unless the whole TCP header is quoted; here it is kept right wherever it is
-    /// quoted (T-25).
+    /// Linux leaves the checksum of a quoted segment as it is unless the whole TCP header is
+    /// quoted; here it is kept right wherever it is quoted (T-25).
     QuotedChecksum,
     /// Linux lets an ICMP error through whatever sequence number it quotes; here it must quote a
     /// segment under way, since addresses and ports are easily guessed (RFC 5927 4.1).
     QuotedNumber,
-    /// Linux tells the sender of a header whose options cannot be read that it has a problem; here nothing malformed is answered.
+    /// Linux tells the sender of a header whose options cannot be read that it has a problem; here
+    /// nothing malformed is answered.
     BadOptions,
 }
 
@@ -48,10 +51,12 @@ pub struct Difference {
     verdict: Verdict,
 }
 
-/// Compares what came out for a packet: sides, number and all bytes; gives the chosen difference if it is one.
+/// Compares what came out for a packet: sides, number and all bytes; gives the chosen difference if
+/// it is one.
 ///
-/// Left aside are only three fields of ICMP errors that the gateway itself makes: identification, which in Linux is a count of the
-/// whole host (here that of the packet, RFC 6864 4.1), type of service, and with them the header checksum.
+/// Left aside are only three fields of ICMP errors that the gateway itself makes: identification,
+/// which in Linux is a count of the whole host (here that of the packet, RFC 6864 4.1), type of
+/// service, and with them the header checksum.
 ///
 /// # Errors
 ///
@@ -76,7 +81,7 @@ pub fn compare(
     if plain(kernel) == plain(ours) {
         return Ok(None);
     }
-    if let Some(chosen) = chosen(from, sent, kernel, ours, verdict.fate) {
+    if let Some(chosen) = chosen(from, sent, kernel, ours, verdict.disposition) {
         return Ok(Some(chosen));
     }
     Err(Difference {
@@ -94,9 +99,9 @@ fn chosen(
     sent: &[u8],
     kernel: &[Emitted],
     ours: &[Emitted],
-    fate: Fate,
+    disposition: Disposition,
 ) -> Option<Chosen> {
-    let Fate::Drop(reason) = fate else {
+    let Disposition::Drop(reason) = disposition else {
         let mut ours = ours.to_vec();
         ours.iter_mut().for_each(|one| leave_quoted_checksum(&mut one.bytes, sent));
         return (ours == kernel).then_some(Chosen::QuotedChecksum);
@@ -131,7 +136,8 @@ fn chosen(
     }
 }
 
-/// Puts the checksum of a quoted segment, of whose header not all is quoted, back to what it was when the error was sent.
+/// Puts the checksum of a quoted segment, of whose header not all is quoted, back to what it was
+/// when the error was sent.
 fn leave_quoted_checksum(packet: &mut [u8], sent: &[u8]) {
     let error = header(packet);
     let segment = error + 8 + header(packet.get(error + 8..).unwrap_or_default());
@@ -176,7 +182,7 @@ impl fmt::Display for Difference {
                 writeln!(f, "    {:02x?}", one.bytes)?;
             }
         }
-        write!(f, "  our verdict: {:?}", self.verdict.fate)
+        write!(f, "  our verdict: {:?}", self.verdict.disposition)
     }
 }
 

@@ -40,14 +40,16 @@ pub struct Connection {
     pub state: Option<(String, u64)>,
 }
 
-/// The scenes of a file: a name at the beginning of a line, and below it, indented, the segments in the form
+/// The scenes of a file: a name at the beginning of a line, and below it, indented, the segments in
+/// the form
 ///
 /// ```text
 ///   > S seq 1000 ack 0 len 0 | passes SYN_SENT 120
 ///   < A seq 5001 ack 1001 len 1 | passes ESTABLISHED 300 | ours passes ESTABLISHED 432000
 /// ```
 ///
-/// where `>` comes from the inside, and ours is named only where it differs. Lines with `#` are for the reader.
+/// where `>` comes from the inside, and ours is named only where it differs. Lines with `#` are for
+/// the reader.
 ///
 /// # Errors
 ///
@@ -91,8 +93,8 @@ impl SceneStep {
     pub fn packet(&self, port: u16) -> Vec<u8> {
         let (server, remote) = (443, place::remote(0));
         let (ends, ports) = match self.from {
-            Side::Inside => ((place::host(0), remote), (port, server)),
-            Side::Outside => ((remote, place::EXTERNAL), (server, port)),
+            Side::Internal => ((place::host(0), remote), (port, server)),
+            Side::External => ((remote, place::EXTERNAL), (server, port)),
         };
         let flags = self.flags.chars().filter_map(|letter| FLAGS.find(letter));
         let segment = Segment {
@@ -116,7 +118,7 @@ impl SceneStep {
         let linux = parts.next().map_or(Some(Connection::NONE), Connection::read)?;
         let ours = parts.next().and_then(|part| part.strip_prefix("ours "));
         Some(Self {
-            from: if direction == ">" { Side::Inside } else { Side::Outside },
+            from: if direction == ">" { Side::Internal } else { Side::External },
             flags: flags.to_owned(),
             sequence: sequence.parse().ok()?,
             acknowledgement: acknowledgement.parse().ok()?,
@@ -128,7 +130,7 @@ impl SceneStep {
 
     fn line(&self) -> String {
         let Self { flags, sequence, acknowledgement, length, linux, ours, .. } = self;
-        let arrow = if self.from == Side::Inside { '>' } else { '<' };
+        let arrow = if self.from == Side::Internal { '>' } else { '<' };
         let segment = format!("{arrow} {flags} seq {sequence} ack {acknowledgement} len {length}");
         let mut line = format!("  {segment:<42} | {}", linux.words());
         if linux != ours {
@@ -161,7 +163,8 @@ impl Connection {
         (name.to_owned(), timer.as_secs())
     }
 
-    /// The state and timer in a line of the tool `conntrack`, which shows the seconds that are left.
+    /// The state and timer in a line of the tool `conntrack`, which shows the seconds that are
+    /// left.
     #[must_use]
     pub fn of_linux(line: &str) -> Option<(String, u64)> {
         let mut words = line.split_whitespace().skip(2);

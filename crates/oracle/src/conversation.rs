@@ -10,7 +10,7 @@ use crate::packet::{TCP, byte, double, header, source_port, word};
 #[derive(Clone, Debug)]
 pub(crate) struct Conversation {
     pub(crate) protocol: u8,
-    pub(crate) inside: (Ipv4Addr, u16),
+    pub(crate) internal: (Ipv4Addr, u16),
     pub(crate) remote: (Ipv4Addr, u16),
     /// The port that stands for the inside's, or the identifier.
     pub(crate) external: u16,
@@ -28,12 +28,13 @@ pub(crate) struct Conversation {
 pub(crate) type Key = (u8, (Ipv4Addr, u16), (Ipv4Addr, u16));
 
 impl Conversation {
-    /// A flow that its first packet opened: as it was sent from the inside, and as it arrived outside.
+    /// A flow that its first packet opened: as it was sent from the inside, and as it arrived
+    /// outside.
     pub(crate) fn opened(sent: &[u8], arrived: &[u8]) -> Self {
-        let (protocol, inside, remote) = key(sent);
+        let (protocol, internal, remote) = key(sent);
         let external = source_port(arrived);
         let (next, finished, arrived) = ([None; 2], [false; 2], [None, None]);
-        Self { protocol, inside, remote, external, next, first: [0; 2], finished, arrived }
+        Self { protocol, internal, remote, external, next, first: [0; 2], finished, arrived }
     }
 
     /// A packet of the flow that was sent from a side and arrived at the other.
@@ -41,7 +42,7 @@ impl Conversation {
         if let Some(last) = self.arrived.get_mut(index(from.other())) {
             *last = Some(arrived.to_vec());
         }
-        if from == Side::Inside {
+        if from == Side::Internal {
             self.external = source_port(arrived);
         }
         if self.protocol == TCP {
@@ -105,7 +106,8 @@ pub(crate) const PSH: u8 = 8;
 pub(crate) const ACK: u8 = 16;
 const URG: u8 = 32;
 
-/// Flags without URG where that is rare: Linux takes an RST, or a SYN with ACK, that bears it for invalid, and here it means nothing.
+/// Flags without URG where that is rare: Linux takes an RST, or a SYN with ACK, that bears it for
+/// invalid, and here it means nothing.
 pub(crate) const fn without_odd_urgency(flags: u8) -> u8 {
     if flags & (RST | SYN) == 0 { flags } else { flags & !URG }
 }
@@ -120,8 +122,8 @@ pub(crate) fn key(packet: &[u8]) -> Key {
 
 pub(crate) const fn index(side: Side) -> usize {
     match side {
-        Side::Inside => 0,
-        Side::Outside => 1,
+        Side::Internal => 0,
+        Side::External => 1,
     }
 }
 

@@ -6,8 +6,8 @@ use crate::draft::Segment;
 use crate::packet::word;
 use crate::{Draft, place};
 
-/// Packets to send first, in this order, with the side that sends each. They count on Linux to keep the source port of the first flow
-/// of a socket, which it does while nobody else has it.
+/// Packets to send first, in this order, with the side that sends each. They count on Linux to keep
+/// the source port of the first flow of a socket, which it does while nobody else has it.
 #[must_use]
 pub fn directed() -> Vec<(Side, Vec<u8>)> {
     let mut packets = Vec::new();
@@ -22,27 +22,30 @@ pub fn directed() -> Vec<(Side, Vec<u8>)> {
 fn bad_options() -> (Side, Vec<u8>) {
     let mut draft = Draft::udp((place::host(3), place::remote(3)), (33_400, 53), b"", true);
     draft.options = vec![7, 0, 0, 0];
-    (Side::Inside, draft.build())
+    (Side::Internal, draft.build())
 }
 
-/// UDP datagrams whose checksum comes to 0 before or after translation, and is sent as 0xFFFF (T-30, RFC 768); from both sides.
+/// UDP datagrams whose checksum comes to 0 before or after translation, and is sent as 0xFFFF
+/// (T-30, RFC 768); from both sides.
 fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     let port = 33_001;
-    let inside = (place::host(0), place::remote(0));
+    let internal = (place::host(0), place::remote(0));
     let translated = (place::EXTERNAL, place::remote(0));
-    let outside = (place::remote(0), place::EXTERNAL);
+    let external = (place::remote(0), place::EXTERNAL);
     let back = (place::remote(0), place::host(0));
     let mut packets = Vec::new();
-    // Sent so that the sum folds to zero as sent, and as it arrives; what makes it so is in the first two bytes of data.
+    // Sent so that the sum folds to zero as sent, and as it arrives; what makes it so is in the
+    // first two bytes of data.
     for (from, sent, judged, ports) in [
-        (Side::Inside, inside, inside, (port, 53)),
-        (Side::Inside, inside, translated, (port, 53)),
-        (Side::Outside, outside, outside, (53, port)),
-        (Side::Outside, outside, back, (53, port)),
+        (Side::Internal, internal, internal, (port, 53)),
+        (Side::Internal, internal, translated, (port, 53)),
+        (Side::External, external, external, (53, port)),
+        (Side::External, external, back, (53, port)),
     ] {
         for tail in [&b""[..], b"x", b"even", &[0xFF; 33]] {
             let data = |word: u16| [&word.to_be_bytes()[..], tail].concat();
-            // Of all words one makes the sum all ones, which is its own complement's zero: what is left over after a word of zero.
+            // Of all words one makes the sum all ones, which is its own complement's zero: what is
+            // left over after a word of zero.
             let rest = word(&Draft::udp(judged, ports, &data(0), true).payload, 6);
             packets.push((from, Draft::udp(sent, ports, &data(rest), true).build()));
         }
@@ -50,7 +53,8 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     packets
 }
 
-/// Options of TCP that begin at odd places, that end the list early, and of IPv4, on a whole connection (T-32, T-36).
+/// Options of TCP that begin at odd places, that end the list early, and of IPv4, on a whole
+/// connection (T-32, T-36).
 fn odd_options() -> Vec<(Side, Vec<u8>)> {
     let lists: [&[u8]; 6] = [
         &[1, 2, 4, 5, 0xB4, 1, 1, 0],
@@ -64,9 +68,9 @@ fn odd_options() -> Vec<(Side, Vec<u8>)> {
     for (options, n) in lists.into_iter().zip(0_u16..) {
         let (port, remote) = (33_100 + n, place::remote(1));
         let mut segment = |from: Side, flags, sequence, acknowledgement, data: &[u8]| {
-            let inside = from == Side::Inside;
-            let ends = if inside { (place::host(1), remote) } else { (remote, place::EXTERNAL) };
-            let ports = if inside { (port, 443) } else { (443, port) };
+            let internal = from == Side::Internal;
+            let ends = if internal { (place::host(1), remote) } else { (remote, place::EXTERNAL) };
+            let ports = if internal { (port, 443) } else { (443, port) };
             let (options, data) = (options.to_vec(), data.to_vec());
             let segment = Segment { ports, sequence, acknowledgement, flags, options, data };
             let mut draft = Draft::tcp(ends, &segment);
@@ -77,32 +81,33 @@ fn odd_options() -> Vec<(Side, Vec<u8>)> {
         };
         // Numbers that cross zero.
         let (ours, theirs) = (u32::MAX - 1, u32::MAX);
-        segment(Side::Inside, 0x02, ours, 0, b"");
-        segment(Side::Outside, 0x12, theirs, ours.wrapping_add(1), b"");
-        segment(Side::Inside, 0x10, ours.wrapping_add(1), theirs.wrapping_add(1), b"");
-        segment(Side::Inside, 0x18, ours.wrapping_add(1), theirs.wrapping_add(1), b"odd");
-        segment(Side::Outside, 0x18, theirs.wrapping_add(1), ours.wrapping_add(4), b"even");
+        segment(Side::Internal, 0x02, ours, 0, b"");
+        segment(Side::External, 0x12, theirs, ours.wrapping_add(1), b"");
+        segment(Side::Internal, 0x10, ours.wrapping_add(1), theirs.wrapping_add(1), b"");
+        segment(Side::Internal, 0x18, ours.wrapping_add(1), theirs.wrapping_add(1), b"odd");
+        segment(Side::External, 0x18, theirs.wrapping_add(1), ours.wrapping_add(4), b"even");
     }
     packets
 }
 
-/// Datagrams of no data, of the longest a link of 1,500 bytes carries, and ICMP errors that quote 8 bytes to everything.
+/// Datagrams of no data, of the longest a link of 1,500 bytes carries, and ICMP errors that quote 8
+/// bytes to everything.
 fn lengths() -> Vec<(Side, Vec<u8>)> {
     let port = 33_300;
-    let (inside, outside) =
+    let (internal, external) =
         ((place::host(2), place::remote(2)), (place::remote(2), place::EXTERNAL));
     let mut packets = Vec::new();
     for length in [0, 1, 2, 1471, 1472] {
         let data = vec![0xA5; length];
-        packets.push((Side::Inside, Draft::udp(inside, (port, 53), &data, true).build()));
-        packets.push((Side::Outside, Draft::udp(outside, (53, port), &data, true).build()));
+        packets.push((Side::Internal, Draft::udp(internal, (port, 53), &data, true).build()));
+        packets.push((Side::External, Draft::udp(external, (53, port), &data, true).build()));
     }
     let arrived = Draft::udp((place::EXTERNAL, place::remote(2)), (port, 53), &[7; 33], true);
     let arrived = arrived.build();
     for length in 28..=arrived.len() {
         let quote = arrived.get(..length).unwrap_or_default();
         let ends = (place::TRANSIT, place::EXTERNAL);
-        packets.push((Side::Outside, Draft::icmp(ends, (3, 4), 1400, quote).build()));
+        packets.push((Side::External, Draft::icmp(ends, (3, 4), 1400, quote).build()));
     }
     packets
 }

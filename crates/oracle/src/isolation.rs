@@ -12,12 +12,14 @@ const REQUIRE: &str = "VNETEM_REQUIRE_KERNEL";
 /// Set for the copy of this process that has a user namespace.
 const INSIDE: &str = "VNETEM_INSIDE_NAMESPACE";
 
-/// Runs a test in a thread that may make network namespaces and has these commands; a user that is not root gets a user namespace, in
-/// another process that runs this one test. Where that cannot be, [`vnetem_checks::skip`] says that it is skipped, and why.
+/// Runs a test in a thread that may make network namespaces and has these commands; a user that is
+/// not root gets a user namespace, in another process that runs this one test. Where that cannot
+/// be, [`vnetem_checks::skip`] says that it is skipped, and why.
 ///
 /// # Panics
 ///
-/// If the test fails; and if it cannot run although the variable `VNETEM_REQUIRE_KERNEL` or `VNETEM_NO_SKIPS` is 1.
+/// If the test fails; and if it cannot run although the variable `VNETEM_REQUIRE_KERNEL` or
+/// `VNETEM_NO_SKIPS` is 1.
 #[expect(clippy::panic, reason = "a test fails by panic")]
 pub fn isolated(name: &str, commands: &[&str], test: fn() -> Result<(), Failure>) {
     let outcome = if geteuid().is_root() || std::env::var_os(INSIDE).is_some() {

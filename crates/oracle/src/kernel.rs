@@ -9,27 +9,29 @@ use vnetem_nat::Side;
 use crate::packet::{Emitted, word};
 use crate::{Failure, Namespace, Tun};
 
-/// Linux between two TUN devices: it routes and translates what is sent, and whatever comes out is collected.
+/// Linux between two TUN devices: it routes and translates what is sent, and whatever comes out is
+/// collected.
 ///
 /// No packet needs waiting for: a write to a TUN device runs the whole stack before it returns.
 #[derive(Debug)]
 pub struct Kernel {
-    inside: Tun,
-    outside: Tun,
+    internal: Tun,
+    external: Tun,
     _namespace: Namespace,
 }
 
 /// How the kernel is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// For random packets: windows are not judged, no timer runs out, and a connection that is over ends at once.
+    /// For random packets: windows are not judged, no timer runs out, and a connection that is over
+    /// ends at once.
     Liberal,
     /// For states and timers: as delivered.
     Strict,
 }
 
-/// Everything from the inside leaves as the external address. What the tracking calls invalid goes no further, and the kernel itself
-/// stays silent towards the outside.
+/// Everything from the inside leaves as the external address. What the tracking calls invalid goes
+/// no further, and the kernel itself stays silent towards the outside.
 const RULES: &str = "table ip oracle {
     chain translate { type nat hook postrouting priority 100; oifname \"tout\" masquerade; }
     chain carry { type filter hook forward priority 0; ct state invalid drop; }
@@ -55,7 +57,8 @@ const TIMERS: [&str; 11] = [
 ];
 
 impl Kernel {
-    /// Makes a namespace, which this thread is in from then on, with both devices, routes and rules.
+    /// Makes a namespace, which this thread is in from then on, with both devices, routes and
+    /// rules.
     ///
     /// # Errors
     ///
@@ -66,7 +69,7 @@ impl Kernel {
             // There may be no IPv6 at all.
             let _ = set(&format!("ipv6/conf/{interface}/disable_ipv6"), "1");
         }
-        let (inside, outside) = (Tun::open("tin")?, Tun::open("tout")?);
+        let (internal, external) = (Tun::open("tin")?, Tun::open("tout")?);
         command("ip", &["address", "add", "10.0.0.1/24", "dev", "tin"])?;
         command("ip", &["address", "add", "20.1.1.1/24", "dev", "tout"])?;
         for device in ["lo", "tin", "tout"] {
@@ -92,12 +95,13 @@ impl Kernel {
             for timer in TIMERS {
                 set(&format!("netfilter/nf_conntrack_{timer}"), NEVER)?;
             }
-            // What is over is over at once. After an RST, Linux forgets a connection that was not answered and keeps another for a while;
-            // that, and what a SYN does in TIME_WAIT, is for the scenes of connections.
+            // What is over is over at once. After an RST, Linux forgets a connection that was not
+            // answered and keeps another for a while; that, and what a SYN does in TIME_WAIT, is
+            // for the scenes of connections.
             set("netfilter/nf_conntrack_tcp_timeout_close", "0")?;
             set("netfilter/nf_conntrack_tcp_timeout_time_wait", "0")?;
         }
-        let mut kernel = Self { inside, outside, _namespace: namespace };
+        let mut kernel = Self { internal, external, _namespace: namespace };
         kernel.late();
         Ok(kernel)
     }
@@ -105,8 +109,8 @@ impl Kernel {
     /// Sends a packet from a side, and collects what comes out on both.
     pub fn send(&mut self, from: Side, packet: &[u8]) -> Vec<Emitted> {
         match from {
-            Side::Inside => self.inside.send(packet),
-            Side::Outside => self.outside.send(packet),
+            Side::Internal => self.internal.send(packet),
+            Side::External => self.external.send(packet),
         }
         self.drain()
     }
@@ -119,7 +123,9 @@ impl Kernel {
 
     fn drain(&mut self) -> Vec<Emitted> {
         let mut emitted = Vec::new();
-        for (to, device) in [(Side::Inside, &mut self.inside), (Side::Outside, &mut self.outside)] {
+        for (to, device) in
+            [(Side::Internal, &mut self.internal), (Side::External, &mut self.external)]
+        {
             while let Some(mut bytes) = device.receive() {
                 bytes.truncate(word(&bytes, 2).into());
                 emitted.push(Emitted { to, bytes });

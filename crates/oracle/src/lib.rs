@@ -1,11 +1,14 @@
-//! The kernel as oracle: the same packets through Linux's own NAT and through vnetem, all bytes compared.
+//! The kernel as oracle: the same packets through Linux's own NAT and through vnetem, all bytes
+//! compared.
 //!
-//! Everything happens in network namespaces of its own, which nothing outside notices; they need root, or the right to make user
-//! namespaces, and the commands `ip`, `nft` and `conntrack`. What needs them goes through [`isolated`], which says so and skips where they
-//! are missing. What the kernel said once is kept in `corpus/`, so that everybody compares with it.
+//! Everything happens in network namespaces of its own, which nothing outside notices; they need
+//! root, or the right to make user namespaces, and the commands `ip`, `nft` and `conntrack`. What
+//! needs them goes through [`isolated`], which says so and skips where they are missing. What the
+//! kernel said once is kept in `corpus/`, so that everybody compares with it.
 //!
 //! - [`Kernel`]: Linux between two TUN devices, and [`Ours`]: a data plane that is set up alike.
-//! - [`Traffic`]: random packets with few ends, so that they collide, and [`directed`] ones for corners that random ones miss.
+//! - [`Traffic`]: random packets with few ends, so that they collide, and [`directed`] ones for
+//!   corners that random ones miss.
 //! - [`compare`]: byte for byte, with a list of the differences that are chosen ([`Chosen`]).
 
 mod compare;

@@ -6,12 +6,14 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::Failure;
 
-/// A network namespace: interfaces, routes, rules and sockets of its own. It lives as long as this, or as anything that was made in it.
+/// A network namespace: interfaces, routes, rules and sockets of its own. It lives as long as this,
+/// or as anything that was made in it.
 #[derive(Debug)]
 pub struct Namespace(File);
 
 impl Namespace {
-    /// Makes a namespace, and moves this thread into it. Commands that the thread starts run there too.
+    /// Makes a namespace, and moves this thread into it. Commands that the thread starts run there
+    /// too.
     ///
     /// # Errors
     ///

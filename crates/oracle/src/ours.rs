@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use vnetem::{
-    DataPlane, Edge, Fate, Identity, Network, Outbound, Scope, ServiceId, Settings, SubnetId, Time,
-    Verdict,
+    DataPlane, Disposition, Edge, Identity, Network, Outbound, Scope, ServiceId, Settings,
+    SubnetId, Time, Verdict,
 };
 use vnetem_nat::{HoldDown, PoolRules, Side, Timers};
 
@@ -27,7 +27,8 @@ pub struct Ours {
 const NEVER: Duration = Duration::from_secs(2_000_000);
 
 impl Ours {
-    /// For random packets: windows are not judged, and flows never end by time, but at once when a connection is over.
+    /// For random packets: windows are not judged, and flows never end by time, but at once when a
+    /// connection is over.
     ///
     /// # Errors
     ///
@@ -53,7 +54,8 @@ impl Ours {
         Self::new(settings)
     }
 
-    /// As [`liberal`](Self::liberal), with a service at the remote hosts, to which an endpoint can be switched on.
+    /// As [`liberal`](Self::liberal), with a service at the remote hosts, to which an endpoint can
+    /// be switched on.
     ///
     /// # Errors
     ///
@@ -116,7 +118,8 @@ impl Ours {
         Ok(Self { network, plane, subnet, service: None, now: Time(0) })
     }
 
-    /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and what comes out on both sides.
+    /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and
+    /// what comes out on both sides.
     pub fn send(
         &mut self,
         from: Side,
@@ -126,13 +129,13 @@ impl Ours {
         self.now = self.now + Duration::from_micros(1);
         self.plane.suggest_port(port);
         let edge = match from {
-            Side::Inside => Edge::Subnet(self.subnet),
-            Side::Outside => self.outside(packet),
+            Side::Internal => Edge::Subnet(self.subnet),
+            Side::External => self.external(packet),
         };
         let mut bytes = packet.to_vec();
         let verdict = self.plane.process(self.now, edge, &mut bytes);
         let mut emitted = Vec::new();
-        if let Fate::Forward(forward) = verdict.fate {
+        if let Disposition::Forward(forward) = verdict.disposition {
             bytes.truncate(word(&bytes, 2).into());
             emitted.push(Emitted { to: side(forward.to), bytes });
         }
@@ -143,8 +146,9 @@ impl Ours {
         (verdict, emitted)
     }
 
-    /// The edge by which a packet from outside comes in: by its subnet's endpoint if it is for a private address.
-    fn outside(&self, packet: &[u8]) -> Edge {
+    /// The edge by which a packet from outside comes in: by its subnet's endpoint if it is for a
+    /// private address.
+    fn external(&self, packet: &[u8]) -> Edge {
         let address = |at| Ipv4Addr::from_bits(double(packet, at));
         let (source, destination) = (address(12), address(16));
         let vnet = self.network.subnet(self.subnet).map(|subnet| subnet.vnet);
@@ -167,5 +171,5 @@ impl Ours {
 }
 
 fn side(edge: Edge) -> Side {
-    if matches!(edge, Edge::Subnet(_) | Edge::Nic(_)) { Side::Inside } else { Side::Outside }
+    if matches!(edge, Edge::Subnet(_) | Edge::Nic(_)) { Side::Internal } else { Side::External }
 }

@@ -13,7 +13,8 @@ pub enum PortRule {
     Siblings,
     /// It is the socket's own.
     Own,
-    /// Its own is taken towards this remote: another one of its class: 1 to 511, 600 to 1023, or above.
+    /// Its own is taken towards this remote: another one of its class: 1 to 511, 600 to 1023, or
+    /// above.
     OtherOfClass,
     /// None of these.
     Unexplained,
@@ -32,13 +33,13 @@ impl Ports {
     /// Takes note of a packet from the inside that came out.
     pub fn see(&mut self, sent: &[u8], arrived: &[u8]) {
         let key = key(sent);
-        let (protocol, inside, remote) = key;
+        let (protocol, internal, remote) = key;
         let port = source_port(arrived);
         if self.given.get(&key) == Some(&port) {
             return;
         }
-        let own = inside.1;
-        let siblings = self.of_socket.entry((protocol, inside)).or_default();
+        let own = internal.1;
+        let siblings = self.of_socket.entry((protocol, internal)).or_default();
         let rule = if siblings.contains(&port) {
             PortRule::Siblings
         } else if port == own {

@@ -26,20 +26,21 @@ pub struct Recording(pub Vec<Exchange>);
 
 /// The interfaces of the capture: what was sent from a side, and what came out there.
 const PLACES: [(&str, Side, Direction); 4] = [
-    ("inside sends", Side::Inside, Direction::Inbound),
-    ("outside sends", Side::Outside, Direction::Inbound),
-    ("inside receives", Side::Inside, Direction::Outbound),
-    ("outside receives", Side::Outside, Direction::Outbound),
+    ("inside sends", Side::Internal, Direction::Inbound),
+    ("outside sends", Side::External, Direction::Inbound),
+    ("inside receives", Side::Internal, Direction::Outbound),
+    ("outside receives", Side::External, Direction::Outbound),
 ];
 
 impl Exchange {
-    /// The port, or identifier, by which a packet from the inside came out; none for an ICMP error, which opens nothing.
+    /// The port, or identifier, by which a packet from the inside came out; none for an ICMP error,
+    /// which opens nothing.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        if self.from == Side::Outside || is_error(&self.sent) {
+        if self.from == Side::External || is_error(&self.sent) {
             return None;
         }
-        let arrived = self.emitted.iter().find(|emitted| emitted.to == Side::Outside)?;
+        let arrived = self.emitted.iter().find(|emitted| emitted.to == Side::External)?;
         Some(source_port(&arrived.bytes))
     }
 }

@@ -45,7 +45,8 @@ const SHOWN: usize = 10;
 /// Packets between two looks for late ones.
 const PATIENCE: u64 = 1000;
 
-/// Sends the [`directed`] packets and then `packets` random ones through a kernel in a new namespace and through ours.
+/// Sends the [`directed`] packets and then `packets` random ones through a kernel in a new
+/// namespace and through ours.
 ///
 /// # Errors
 ///
@@ -65,7 +66,8 @@ pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
         let emitted = kernel.send(from, &sent);
         let exchange = Exchange { from, sent, emitted };
         let port = exchange.port();
-        // Linux may give an ICMP query the identifier 0, once in 65,536; a pool here begins at 1. All that follows would differ.
+        // Linux may give an ICMP query the identifier 0, once in 65,536; a pool here begins at 1.
+        // All that follows would differ.
         if port == Some(0) {
             summary.cut_short += 1;
             break;

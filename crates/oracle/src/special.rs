@@ -1,5 +1,6 @@
-//! What random packets do not reach: an endpoint switched on and off, in Linux a rule that leaves a destination untranslated (T-12); and
-//! fragments, compared after they are joined, since Linux joins them (T-28).
+//! What random packets do not reach: an endpoint switched on and off, in Linux a rule that leaves a
+//! destination untranslated (T-12); and fragments, compared after they are joined, since Linux
+//! joins them (T-28).
 
 use core::net::Ipv4Addr;
 
@@ -20,10 +21,12 @@ struct Pair {
     compared: usize,
 }
 
-/// Switches an endpoint on and off under connections and datagrams, `rounds` times each; gives how many packets were compared.
+/// Switches an endpoint on and off under connections and datagrams, `rounds` times each; gives how
+/// many packets were compared.
 ///
-/// On is a rule in front of `masquerade` that accepts TCP to the service. Linux keeps what is tracked, so that at a switch its entries are
-/// deleted by the tool; that nothing translated leaves afterwards, and that all else goes on, is then the same in both.
+/// On is a rule in front of `masquerade` that accepts TCP to the service. Linux keeps what is
+/// tracked, so that at a switch its entries are deleted by the tool; that nothing translated leaves
+/// afterwards, and that all else goes on, is then the same in both.
 ///
 /// # Errors
 ///
@@ -38,14 +41,14 @@ pub fn toggles(rounds: u16) -> Result<usize, Failure> {
         Draft::udp((place::host(0), place::remote(0)), (port, SERVER), b"datagram", true).build()
     };
     let other = pair.connect(place::host(1), 30_000, place::TIMEKEEPER)?;
-    let external = pair.same(Side::Inside, &datagram(20_000))?.map(|out| source_port(&out));
+    let external = pair.same(Side::Internal, &datagram(20_000))?.map(|out| source_port(&out));
     for round in 0..2 * rounds {
         let on = round % 2 == 0;
         let port = 40_000 + round * 8;
         let before: Vec<_> = (0..place::REMOTES)
             .map(|n| pair.connect(place::host(n), port + u16::from(n), place::remote(n)))
             .collect::<Result<_, _>>()?;
-        let private = before.iter().all(|talk| talk.external.0 == talk.inside.0);
+        let private = before.iter().all(|talk| talk.external.0 == talk.internal.0);
         let public = before.iter().all(|talk| talk.external.0 == place::EXTERNAL);
         if !(if on { public } else { private }) {
             return Err(format!("round {round}: {before:?}").into());
@@ -53,14 +56,14 @@ pub fn toggles(rounds: u16) -> Result<usize, Failure> {
         pair.switch(on)?;
         for talk in &before {
             for (from, packet) in [
-                (Side::Inside, talk.segment(Side::Inside, ACK, (1001, 5001), b"late")),
-                (Side::Outside, talk.segment(Side::Outside, ACK, (5001, 1001), b"late")),
+                (Side::Internal, talk.segment(Side::Internal, ACK, (1001, 5001), b"late")),
+                (Side::External, talk.segment(Side::External, ACK, (5001, 1001), b"late")),
             ] {
                 pair.nothing_through(from, &packet)?;
             }
         }
         // E-13: datagrams are no part of it; nor is what goes elsewhere.
-        let out = pair.same(Side::Inside, &datagram(20_000))?;
+        let out = pair.same(Side::Internal, &datagram(20_000))?;
         if out.map(|out| source_port(&out)) != external {
             return Err(format!("round {round}: a datagram has another port").into());
         }
@@ -69,9 +72,9 @@ pub fn toggles(rounds: u16) -> Result<usize, Failure> {
     Ok(pair.compared)
 }
 
-/// Sends datagrams of all lengths around one and two cuts through both, from both sides, in order and out of order; gives how many were
-/// compared. What comes out is joined before it is compared. Out of order ours drops what comes before its first fragment (P-30), so that
-/// it is sent again.
+/// Sends datagrams of all lengths around one and two cuts through both, from both sides, in order
+/// and out of order; gives how many were compared. What comes out is joined before it is compared.
+/// Out of order ours drops what comes before its first fragment (P-30), so that it is sent again.
 ///
 /// # Errors
 ///
@@ -93,11 +96,11 @@ pub fn fragments() -> Result<usize, Failure> {
                 };
                 identification += 1;
                 let sent = draft(ends, 5000 + u16::from(length), 8);
-                let out = pair.joined(Side::Inside, sent, order, identification)?;
+                let out = pair.joined(Side::Internal, sent, order, identification)?;
                 let port = source_port(&out);
                 identification += 1;
                 let back = draft((ends.1, place::EXTERNAL), port, 0);
-                pair.joined(Side::Outside, back, order, identification)?;
+                pair.joined(Side::External, back, order, identification)?;
             }
         }
     }
@@ -107,7 +110,7 @@ pub fn fragments() -> Result<usize, Failure> {
 /// A connection as both ends have it.
 #[derive(Debug)]
 struct Talk {
-    inside: (Ipv4Addr, u16),
+    internal: (Ipv4Addr, u16),
     external: (Ipv4Addr, u16),
     remote: Ipv4Addr,
 }
@@ -115,8 +118,8 @@ struct Talk {
 impl Talk {
     fn segment(&self, from: Side, flags: u8, numbers: (u32, u32), data: &[u8]) -> Vec<u8> {
         let (ends, ports) = match from {
-            Side::Inside => ((self.inside.0, self.remote), (self.inside.1, SERVER)),
-            Side::Outside => ((self.remote, self.external.0), (SERVER, self.external.1)),
+            Side::Internal => ((self.internal.0, self.remote), (self.internal.1, SERVER)),
+            Side::External => ((self.remote, self.external.0), (SERVER, self.external.1)),
         };
         let (sequence, acknowledgement) = numbers;
         let segment = Segment {
@@ -160,13 +163,13 @@ impl Pair {
     }
 
     fn connect(&mut self, host: Ipv4Addr, port: u16, remote: Ipv4Addr) -> Result<Talk, Failure> {
-        let inside = (host, port);
-        let mut talk = Talk { inside, external: inside, remote };
-        let syn = talk.segment(Side::Inside, SYN, (1000, 0), b"");
-        let out = self.same(Side::Inside, &syn)?.ok_or("a SYN did not come out")?;
+        let internal = (host, port);
+        let mut talk = Talk { internal, external: internal, remote };
+        let syn = talk.segment(Side::Internal, SYN, (1000, 0), b"");
+        let out = self.same(Side::Internal, &syn)?.ok_or("a SYN did not come out")?;
         talk.external = (Ipv4Addr::from_bits(double(&out, 12)), source_port(&out));
         for (from, flags, numbers) in
-            [(Side::Outside, SYN | ACK, (5000, 1001)), (Side::Inside, ACK, (1001, 5001))]
+            [(Side::External, SYN | ACK, (5000, 1001)), (Side::Internal, ACK, (1001, 5001))]
         {
             self.same(from, &talk.segment(from, flags, numbers, b""))?.ok_or("no handshake")?;
         }
@@ -176,7 +179,7 @@ impl Pair {
 
     /// Data both ways.
     fn talk(&mut self, talk: &Talk) -> Result<(), Failure> {
-        for (from, numbers) in [(Side::Inside, (1001, 5001)), (Side::Outside, (5001, 1001))] {
+        for (from, numbers) in [(Side::Internal, (1001, 5001)), (Side::External, (5001, 1001))] {
             let packet = talk.segment(from, ACK, numbers, b"data");
             self.same(from, &packet)?.ok_or("data did not come out")?;
         }
@@ -201,7 +204,8 @@ impl Pair {
         self.ours.switch(on)
     }
 
-    /// A datagram in pieces, in this order, through both; what came out, joined, must be the same, and is given.
+    /// A datagram in pieces, in this order, through both; what came out, joined, must be the same,
+    /// and is given.
     fn joined(
         &mut self,
         from: Side,
@@ -219,8 +223,8 @@ impl Pair {
         }
         let by_kernel = join(&kernel, from).ok_or("Linux let no whole datagram through")?;
         let port = match from {
-            Side::Inside => Some(source_port(&by_kernel)),
-            Side::Outside => None,
+            Side::Internal => Some(source_port(&by_kernel)),
+            Side::External => None,
         };
         let mut ours = Vec::new();
         let mut left: Vec<usize> = order.to_vec();

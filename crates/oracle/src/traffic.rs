@@ -1,4 +1,5 @@
-//! Random packets with few ends, so that they collide, and with memory, so that they fit what came before.
+//! Random packets with few ends, so that they collide, and with memory, so that they fit what came
+//! before.
 
 #![allow(
     clippy::indexing_slicing,
@@ -27,7 +28,8 @@ use crate::packet::{
 };
 use crate::{Draft, place};
 
-/// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see) alone.
+/// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see)
+/// alone.
 #[derive(Debug)]
 pub struct Traffic {
     random: Xoshiro256PlusPlus,
@@ -40,7 +42,8 @@ const SOURCE_PORTS: [u16; 12] =
     [80, 600, 1023, 1024, 5000, 40_000, 40_001, 40_002, 40_003, 50_000, 65_534, 65_535];
 const SERVER_PORTS: [u16; 3] = [53, 443, 8080];
 
-/// The longest quote: more is in no error (RFC 1812 4.3.2.3), and longer ones would not fit the link.
+/// The longest quote: more is in no error (RFC 1812 4.3.2.3), and longer ones would not fit the
+/// link.
 const QUOTE: usize = 548;
 
 impl Traffic {
@@ -55,25 +58,26 @@ impl Traffic {
     pub fn packet(&mut self) -> (Side, Vec<u8>) {
         let of_known = !self.keys.is_empty();
         let (from, packet) = match self.below(100) {
-            0..35 => (Side::Inside, self.opening()),
+            0..35 => (Side::Internal, self.opening()),
             35..72 if of_known => self.continuing(),
             72..86 if of_known => self.error(),
-            86..92 => (Side::Outside, self.unsolicited()),
-            92..96 => (Side::Inside, self.stray()),
+            86..92 => (Side::External, self.unsolicited()),
+            92..96 => (Side::Internal, self.stray()),
             96..100 if of_known => self.flawed(),
-            _ => (Side::Inside, self.opening()),
+            _ => (Side::Internal, self.opening()),
         };
         (from, packet)
     }
 
-    /// Takes note of what became of a packet, so that later ones can answer it, repeat it or quote it.
+    /// Takes note of what became of a packet, so that later ones can answer it, repeat it or quote
+    /// it.
     pub fn see(&mut self, from: Side, sent: &[u8], emitted: &[Emitted]) {
         let Some(arrived) = emitted.iter().find(|emitted| emitted.to != from) else { return };
         if is_error(sent) {
             return;
         }
         let arrived = &arrived.bytes;
-        if from == Side::Inside {
+        if from == Side::Internal {
             let key = key(sent);
             let known = self.conversations.entry(key).or_insert_with(|| {
                 self.keys.push(key);
@@ -101,7 +105,7 @@ impl Traffic {
         if is_error(sent) {
             return self.flow(from, &reversed(payload(sent).get(8..).unwrap_or_default()));
         }
-        if from == Side::Inside {
+        if from == Side::Internal {
             return key(sent);
         }
         let port = if byte(sent, 9) == ICMP { 0 } else { source_port(sent) };
@@ -127,7 +131,8 @@ impl Traffic {
                 let data = if self.below(20) == 0 { data } else { Vec::new() };
                 let known = self.conversations.get(&(TCP, (ends.0, ports.0), (ends.1, ports.1)));
                 let segment = match known.map(|known| (known.is_finished(), known.next)) {
-                    // A SYN before the last acknowledgement would make Linux take that for an answer to the SYN (RFC 5961 4).
+                    // A SYN before the last acknowledgement would make Linux take that for an
+                    // answer to the SYN (RFC 5961 4).
                     Some((true, [Some(sequence), Some(acknowledgement)])) => Segment {
                         ports,
                         sequence,
@@ -144,7 +149,8 @@ impl Traffic {
             _ => {
                 let kind = if self.below(5) == 0 { 13 } else { 8 };
                 let data = if kind == 13 { vec![0; 12] } else { data };
-                // Linux tells queries with one identifier apart by their type; here they are one flow, so they get a remote of their own.
+                // Linux tells queries with one identifier apart by their type; here they are one
+                // flow, so they get a remote of their own.
                 let ends = if kind == 13 { (ends.0, place::TIMEKEEPER) } else { ends };
                 let rest = u32::from(ports.0) << 16 | self.below(9);
                 Draft::icmp(ends, (kind, 0), rest, &data)
@@ -162,16 +168,16 @@ impl Traffic {
         let known = self.known();
         let from = match self.side() {
             // The inside begins.
-            _ if known.protocol == TCP && known.next[0].is_none() => Side::Inside,
+            _ if known.protocol == TCP && known.next[0].is_none() => Side::Internal,
             side => side,
         };
         let ends = match from {
-            Side::Inside => (known.inside.0, known.remote.0),
-            Side::Outside => (known.remote.0, place::EXTERNAL),
+            Side::Internal => (known.internal.0, known.remote.0),
+            Side::External => (known.remote.0, place::EXTERNAL),
         };
         let ports = match from {
-            Side::Inside => (known.inside.1, known.remote.1),
-            Side::Outside => (known.remote.1, known.external),
+            Side::Internal => (known.internal.1, known.remote.1),
+            Side::External => (known.remote.1, known.external),
         };
         let draft = match known.protocol {
             TCP => {
@@ -186,18 +192,20 @@ impl Traffic {
                 let asked = known.arrived[1].clone().unwrap_or_default();
                 let request = byte(payload(&asked), 0);
                 let kind = match (from, request) {
-                    (Side::Inside, _) => request,
-                    (Side::Outside, 13) => 14,
-                    (Side::Outside, _) => 0,
+                    (Side::Internal, _) => request,
+                    (Side::External, 13) => 14,
+                    (Side::External, _) => 0,
                 };
-                let identifier = if from == Side::Inside { known.inside.1 } else { known.external };
+                let identifier =
+                    if from == Side::Internal { known.internal.1 } else { known.external };
                 let rest = u32::from(identifier) << 16 | self.below(9);
                 let data = if request == 13 { vec![0; 12] } else { self.data() };
                 Draft::icmp(ends, (kind, 0), rest, &data)
             }
         };
         let mut packet = self.finish(draft);
-        // Linux takes note of a segment before it sees that its time is over; here what goes no further changes nothing.
+        // Linux takes note of a segment before it sees that its time is over; here what goes no
+        // further changes nothing.
         if known.protocol == TCP {
             live_longer(&mut packet);
         }
@@ -210,7 +218,7 @@ impl Traffic {
         let data = self.data();
         let (flags, data) = match (own, self.below(100)) {
             // Who has said nothing yet begins, or answers.
-            (None, _) if from == Side::Inside => (SYN, Vec::new()),
+            (None, _) if from == Side::Internal => (SYN, Vec::new()),
             (None, 0..85) => (SYN | ACK, Vec::new()),
             (None, _) => (RST | ACK, Vec::new()),
             (_, 0..40) => (ACK, Vec::new()),
@@ -225,17 +233,21 @@ impl Traffic {
         // A second FIN of one end counts as the other end's in Linux, not here.
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
         let data = if flags & SYN != 0 { Vec::new() } else { data };
-        // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and forgets the FIN; ours keeps the highest
-        // ends, behind which a reset has to lie (R3).
-        let finishes = [Side::Inside, Side::Outside].into_iter().any(|end| known.has_finished(end));
+        // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and
+        // forgets the FIN; ours keeps the highest ends, behind which a reset has to lie
+        // (INV-reset-number-exact).
+        let finishes =
+            [Side::Internal, Side::External].into_iter().any(|end| known.has_finished(end));
         let flags = if finishes && flags & SYN != 0 { ACK } else { flags };
-        // A SYN and ACK that is sent again has the number that it had. The inside, which began, sends none.
-        let answers = from == Side::Outside;
+        // A SYN and ACK that is sent again has the number that it had. The inside, which began,
+        // sends none.
+        let answers = from == Side::External;
         let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };
         let begun = own.is_some() && other.is_some();
         let own = own.unwrap_or_else(|| self.random.next_u32());
         let other = other.unwrap_or(0);
-        // What begins or ends a connection bears exact numbers: what an inexact one does is a matter of windows, which neither judges here.
+        // What begins or ends a connection bears exact numbers: what an inexact one does is a
+        // matter of windows, which neither judges here.
         if flags & (SYN | FIN | RST) != 0 || !begun || known.is_finished() {
             let options = if flags & SYN != 0 { self.tcp_options() } else { Vec::new() };
             let again = flags & SYN != 0 && begun;
@@ -308,7 +320,7 @@ impl Traffic {
     }
 
     fn side(&mut self) -> Side {
-        if self.below(2) == 0 { Side::Inside } else { Side::Outside }
+        if self.below(2) == 0 { Side::Internal } else { Side::External }
     }
 
     /// Up to 40 bytes, all alike.

@@ -21,7 +21,8 @@ impl Tun {
         Ok(Self(device))
     }
 
-    /// Hands a packet to the kernel, as if it came in by this interface. The kernel has done all that it does with it on return.
+    /// Hands a packet to the kernel, as if it came in by this interface. The kernel has done all
+    /// that it does with it on return.
     pub fn send(&mut self, packet: &[u8]) {
         if let Some(token) = self.0.transmit(Instant::ZERO) {
             token.consume(packet.len(), |buffer| buffer.copy_from_slice(packet));

@@ -32,7 +32,8 @@ fn linux_and_ours_agree_on_every_byte() {
     });
 }
 
-/// The recording that everybody replays is of this kernel: `VNETEM_BLESS=1 cargo test -p vnetem-oracle --test kernel` makes it.
+/// The recording that everybody replays is of this kernel:
+/// `VNETEM_BLESS=1 cargo test -p vnetem-oracle --test kernel` makes it.
 #[test]
 fn a_recording_is_what_linux_says() {
     isolated("a_recording_is_what_linux_says", &["ip", "nft"], || {

@@ -1,4 +1,5 @@
-//! Closing against real Linux sockets: a client and a server in namespaces of their own, and the data plane between them by TUN devices.
+//! Closing against real Linux sockets: a client and a server in namespaces of their own, and the
+//! data plane between them by TUN devices.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -13,7 +14,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSo
 use std::time::{Duration, Instant};
 
 use vnetem::{
-    DataPlane, Edge, Fate, Headers, Network, Outbound, Scope, ServiceId, Settings, SubnetId, Time,
+    DataPlane, Disposition, Edge, Headers, Network, Outbound, Scope, ServiceId, Settings, SubnetId,
+    Time,
 };
 use vnetem_oracle::{Failure, Namespace, Tun, command, isolated};
 
@@ -97,12 +99,14 @@ impl World {
                 self.deliver(made.to, &made.packet);
                 idle = 0;
             }
-            // A socket's own work is done in the call that hands it a packet; only timers are later.
+            // A socket's own work is done in the call that hands it a packet; only timers are
+            // later.
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// An answer enters by the edge by which the question left: with an identity if it is to a private address.
+    /// An answer enters by the edge by which the question left: with an identity if it is to a
+    /// private address.
     fn edge_of_server(&self, packet: &[u8]) -> Edge {
         let destination = Headers::parse(packet).map_or(PUBLIC, |headers| headers.destination);
         let of = |subnet| vnetem::Identity {
@@ -116,7 +120,7 @@ impl World {
 
     fn pass(&mut self, edge: Edge, mut packet: Vec<u8>) {
         let verdict = self.plane.process(self.now(), edge, &mut packet);
-        if let Fate::Forward(forward) = verdict.fate {
+        if let Disposition::Forward(forward) = verdict.disposition {
             let lost = self.loses && !matches!(forward.to, Edge::Service { .. });
             if !lost {
                 self.deliver(forward.to, &packet);
@@ -204,8 +208,9 @@ fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
     }
 }
 
-/// S-17, R1, R3: both ends of a live connection are told, at once and exactly; the flow of another subnet to the same server lives on, and so
-/// does a UDP flow (R10).
+/// S-17, INV-toggle-ends-exact-set, INV-reset-number-exact: both ends of a live connection are
+/// told, at once and exactly; the flow of another subnet to the same server lives on, and so does a
+/// UDP flow (INV-datagrams-not-reset).
 #[test]
 fn a_toggle_resets_both_sockets_and_no_others() {
     isolated("a_toggle_resets_both_sockets_and_no_others", &["ip"], || {
@@ -249,8 +254,8 @@ fn a_toggle_resets_both_sockets_and_no_others() {
     });
 }
 
-/// R7, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the client expects. Its challenge meets the tombstone, whose
-/// answer is exact.
+/// INV-tombstone-answers, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the
+/// client expects. Its challenge meets the tombstone, whose answer is exact.
 #[test]
 fn with_loss_behind_us_the_challenge_ends_it() {
     isolated("with_loss_behind_us_the_challenge_ends_it", &["ip"], || {
@@ -275,7 +280,8 @@ fn with_loss_behind_us_the_challenge_ends_it() {
     });
 }
 
-/// R4: a client that waits for an answer to its SYN is refused at once, and does not sit out its timer.
+/// INV-reset-answers-segment: a client that waits for an answer to its SYN is refused at once, and
+/// does not sit out its timer.
 #[test]
 fn a_socket_that_waits_for_an_answer_is_refused() {
     isolated("a_socket_that_waits_for_an_answer_is_refused", &["ip"], || {
@@ -293,7 +299,8 @@ fn a_socket_that_waits_for_an_answer_is_refused() {
     });
 }
 
-/// R7: the client sends on before it hears of anything; each of its segments is answered, and it is closed.
+/// INV-tombstone-answers: the client sends on before it hears of anything; each of its segments is
+/// answered, and it is closed.
 #[test]
 fn a_segment_that_meets_the_tombstone_closes_its_socket() {
     isolated("a_segment_that_meets_the_tombstone_closes_its_socket", &["ip"], || {

@@ -1,4 +1,5 @@
-//! TCP states and timers, segment by segment, against the golden file `corpus/tcp-states.txt`: Linux's, where it is there, and ours.
+//! TCP states and timers, segment by segment, against the golden file `corpus/tcp-states.txt`:
+//! Linux's, where it is there, and ours.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
@@ -27,7 +28,8 @@ fn play_ours(scenes: &mut [Scene]) {
     }
 }
 
-/// T-14, T-17 to T-20, and section 4.2: every state and timer, with and without Linux's agreement, as the file says.
+/// T-14, T-17 to T-20, and section 4.2: every state and timer, with and without Linux's agreement,
+/// as the file says.
 #[test]
 fn ours_goes_through_the_states_that_the_file_says() {
     let text = golden();

@@ -1,4 +1,5 @@
-//! Kinds of IPv4 addresses, so that the pipeline can give each its one verdict (P9).
+//! Kinds of IPv4 addresses, so that the pipeline can give each its one verdict
+//! (INV-special-addresses-refused).
 
 use core::fmt;
 use core::net::Ipv4Addr;

@@ -1,7 +1,8 @@
 //! The internet checksum (RFC 1071) and its incremental update (RFC 1624).
 //!
-//! Sums here are ones' complement sums of 16-bit words in network order, not yet complemented. In this arithmetic 0x0000 and
-//! 0xFFFF are both zero; the sum of words that are not all zero is never written 0x0000, and everything below keeps to that.
+//! Sums here are ones' complement sums of 16-bit words in network order, not yet complemented. In
+//! this arithmetic 0x0000 and 0xFFFF are both zero; the sum of words that are not all zero is never
+//! written 0x0000, and everything below keeps to that.
 
 /// Adds the two halves of a sum until 16 bits are left (RFC 1071 1).
 #[must_use]
@@ -13,7 +14,8 @@ pub const fn fold(sum: u32) -> u16 {
 
 /// The checksum after a word that it covers has changed from `old` to `new`: RFC 1624 equation 3.
 ///
-/// Equals the computation from scratch for all values (W2), unless all that is covered has become zero.
+/// Equals the computation from scratch for all values (INV-checksum-update-exact), unless all that
+/// is covered has become zero.
 #[must_use]
 #[inline]
 pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
@@ -43,7 +45,8 @@ pub fn sum(bytes: &[u8]) -> u16 {
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    // Summed in the byte order of the machine and swapped once, which comes to the same (RFC 1071 2 (B)).
+    // Summed in the byte order of the machine and swapped once, which comes to the same (RFC 1071 2
+    // (B)).
     u16::from_be(fold_wide(sum_words(words).wrapping_add(sum_words(&[last]))))
 }
 
@@ -54,7 +57,8 @@ pub const fn add(left: u16, right: u16) -> u16 {
     fold((left as u32).wrapping_add(right as u32))
 }
 
-/// The sum of the pseudo-header that TCP and UDP checksums cover (RFC 9293 3.1, RFC 768); `length` is the segment's in bytes.
+/// The sum of the pseudo-header that TCP and UDP checksums cover (RFC 9293 3.1, RFC 768); `length`
+/// is the segment's in bytes.
 #[must_use]
 #[inline]
 pub fn pseudo_header(source: [u8; 4], destination: [u8; 4], protocol: u8, length: u16) -> u16 {
@@ -81,14 +85,16 @@ pub(crate) fn fixed_header_is_right(header: &[u8; 20]) -> bool {
     let [first, second] =
         [words.first(), words.get(1)].map(|word| word.map_or(0, |word| u64::from_ne_bytes(*word)));
     let third = rest.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
-    // What a carry leaves at the top comes back at the bottom: 2^64 is 1 more than a multiple of 0xFFFF.
+    // What a carry leaves at the top comes back at the bottom: 2^64 is 1 more than a multiple of
+    // 0xFFFF.
     let (sum, carry) = first.carrying_add(second, false);
     let (sum, carry) = sum.carrying_add(third.into(), carry);
     is_all_ones(sum.wrapping_add(carry.into()))
 }
 
-/// Whether a sum of 16-bit words, or of words that are several of them side by side, folds to 0xFFFF: it does if it is a multiple of that,
-/// and multiples of an odd number are those whose product with its inverse (modulo 2^64) is small.
+/// Whether a sum of 16-bit words, or of words that are several of them side by side, folds to
+/// 0xFFFF: it does if it is a multiple of that, and multiples of an odd number are those whose
+/// product with its inverse (modulo 2^64) is small.
 #[inline(always)]
 const fn is_all_ones(sum: u64) -> bool {
     const INVERSE: u64 = 0xFFFE_FFFE_FFFE_FFFF;

@@ -2,16 +2,17 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-/// Source and destination of a packet as they stand in it, in words that are compared, kept and written as they are.
+/// Source and destination of a packet as they stand in it, in words that are compared, kept and
+/// written as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ends {
+pub struct AddressPair {
     /// The eight bytes of both addresses, source first, the first byte lowest.
     pub addresses: u64,
     /// The four bytes of both ports, likewise.
     pub ports: u32,
 }
 
-impl Ends {
+impl AddressPair {
     /// These two ends.
     #[must_use]
     #[inline]

@@ -16,7 +16,8 @@ pub struct Headers {
     pub source_port: u16,
     /// Destination port; the identifier of an ICMP reply; 0 where there is none.
     pub destination_port: u16,
-    /// Length of header and payload in bytes, as the header says; bytes behind it are no part of the packet.
+    /// Length of header and payload in bytes, as the header says; bytes behind it are no part of
+    /// the packet.
     pub total_length: u16,
     /// Identification field, the key of fragments.
     pub identification: u16,
@@ -104,7 +105,8 @@ impl Headers {
 }
 
 impl TcpSegment {
-    /// How much sequence space the segment takes: its data, and one each for SYN and FIN (RFC 9293 3.4).
+    /// How much sequence space the segment takes: its data, and one each for SYN and FIN (RFC 9293
+    /// 3.4).
     #[must_use]
     #[inline]
     pub fn length(&self) -> u32 {

@@ -24,7 +24,8 @@ impl IcmpKind {
         }
     }
 
-    /// The identifier as the two ports of a tuple: in the source of a request, in the destination of a reply.
+    /// The identifier as the two ports of a tuple: in the source of a request, in the destination
+    /// of a reply.
     pub(crate) const fn ports(self, identifier: u16) -> (u16, u16) {
         match self {
             Self::Request => (identifier, 0),

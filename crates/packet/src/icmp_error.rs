@@ -36,10 +36,10 @@ impl IcmpError {
     /// Longest packet in bytes that [`IcmpError::write`] makes (RFC 1812 4.3.2.3, T-26).
     pub const MAXIMUM_LENGTH: usize = 576;
 
-    /// Whether an error about this packet may be sent at all (P10, RFC 1122 3.2.2).
+    /// Whether an error about this packet may be sent at all (INV-last-hop-ends, RFC 1122 3.2.2).
     ///
-    /// Never about an ICMP error or a later fragment, nor if an end is no single host: 0/8, multicast or broadcast, and for the
-    /// source also loopback and 240/4.
+    /// Never about an ICMP error or a later fragment, nor if an end is no single host: 0/8,
+    /// multicast or broadcast, and for the source also loopback and 240/4.
     #[must_use]
     pub fn may_answer(headers: &Headers) -> bool {
         use AddressClass::{Broadcast, Loopback, Multicast, Reserved, ThisNetwork};
@@ -53,8 +53,9 @@ impl IcmpError {
 
     /// Writes the error about the packet `about` into `buffer` and gives its length in bytes.
     ///
-    /// `headers` must be what [`Headers::parse`] said of `about`. Quoted is as much of it as fits. The error carries the
-    /// packet's identification, a time to live of 64 and the precedence of network control (RFC 1812 4.3.2.5).
+    /// `headers` must be what [`Headers::parse`] said of `about`. Quoted is as much of it as fits.
+    /// The error carries the packet's identification, a time to live of 64 and the precedence of
+    /// network control (RFC 1812 4.3.2.5).
     #[must_use]
     pub fn write(
         &self,

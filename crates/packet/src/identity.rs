@@ -1,4 +1,5 @@
-//! Who and where: the numbers by which VNets, subnets and sites are known, and what a service learns of a caller.
+//! Who and where: the numbers by which VNets, subnets and sites are known, and what a service
+//! learns of a caller.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -7,7 +8,8 @@ use core::net::Ipv4Addr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VnetId(pub u32);
 
-/// Number of a subnet object, unique over all VNets and never reused, so that a recreated subnet is another one (E-17, U-04).
+/// Number of a subnet object, unique over all VNets and never reused, so that a recreated subnet is
+/// another one (E-17, U-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubnetId(pub u32);
 
@@ -26,7 +28,8 @@ pub enum Realm {
     Site(SiteId),
 }
 
-/// What a service learns of a caller that comes over a service endpoint (S-04): the subnet object and the private address in it.
+/// What a service learns of a caller that comes over a service endpoint (S-04): the subnet object
+/// and the private address in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// The virtual network.

@@ -2,38 +2,49 @@
 
 use core::fmt;
 
-/// Why bytes were refused at the door; a packet that is refused changes no state (P2, P4, P6, P7).
+/// Why bytes were refused at the door; a packet that is refused changes no state
+/// (INV-malformed-headers-dropped, INV-malformed-transport-dropped, INV-header-checksum-checked,
+/// INV-options-kept-or-refused).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Malformed {
-    /// Fewer than 20 bytes (P2).
+    /// Fewer than 20 bytes (INV-malformed-headers-dropped).
     Truncated,
-    /// The version is not 4 (P2).
+    /// The version is not 4 (INV-malformed-headers-dropped).
     NotIpv4,
-    /// The header length is below 20 or beyond the bytes (P2, RFC 791 3.1).
+    /// The header length is below 20 or beyond the bytes (INV-malformed-headers-dropped, RFC 791
+    /// 3.1).
     HeaderLength,
-    /// The total length is below the header length or beyond the bytes (P2, RFC 791 3.1).
+    /// The total length is below the header length or beyond the bytes
+    /// (INV-malformed-headers-dropped, RFC 791 3.1).
     TotalLength,
-    /// The IPv4 header checksum is wrong (P6, RFC 1812 4.2.2.5).
+    /// The IPv4 header checksum is wrong (INV-header-checksum-checked, RFC 1812 4.2.2.5).
     HeaderChecksum,
-    /// The option lengths do not add up, so that what follows them cannot be known (P7, RFC 791 3.1).
+    /// The option lengths do not add up, so that what follows them cannot be known
+    /// (INV-options-kept-or-refused, RFC 791 3.1).
     HeaderOptions,
-    /// A loose or strict source route, which must never steer a packet (P7, RFC 7126 4.3 and 4.4).
+    /// A loose or strict source route, which must never steer a packet
+    /// (INV-options-kept-or-refused, RFC 7126 4.3 and 4.4).
     SourceRoute,
-    /// A fragment carries nothing, or is not the last and no multiple of eight bytes long (RFC 791 3.2).
+    /// A fragment carries nothing, or is not the last and no multiple of eight bytes long (RFC 791
+    /// 3.2).
     FragmentLength,
-    /// A fragment would end past the 65,535th byte of its datagram (F3).
+    /// A fragment would end past the 65,535th byte of its datagram (INV-bad-fragments-dropped).
     FragmentEnd,
-    /// A first fragment does not hold its TCP header, or a later one would overwrite it (F3, RFC 1858 3, RFC 3128).
+    /// A first fragment does not hold its TCP header, or a later one would overwrite it
+    /// (INV-bad-fragments-dropped, RFC 1858 3, RFC 3128).
     TinyFragment,
-    /// The TCP data offset is below 5 or beyond the segment, or the segment has fewer than 20 bytes (P4, RFC 9293 3.1).
+    /// The TCP data offset is below 5 or beyond the segment, or the segment has fewer than 20 bytes
+    /// (INV-malformed-transport-dropped, RFC 9293 3.1).
     TcpHeader,
-    /// The UDP length is below 8 or beyond the payload (P4, RFC 768).
+    /// The UDP length is below 8 or beyond the payload (INV-malformed-transport-dropped, RFC 768).
     UdpLength,
-    /// An ICMP message has fewer than 8 bytes (P4, RFC 792).
+    /// An ICMP message has fewer than 8 bytes (INV-malformed-transport-dropped, RFC 792).
     IcmpLength,
-    /// An ICMP error quotes less than a header and the first eight bytes behind it (RFC 792, RFC 1122 3.2.2).
+    /// An ICMP error quotes less than a header and the first eight bytes behind it (RFC 792, RFC
+    /// 1122 3.2.2).
     QuoteTruncated,
-    /// The header that an ICMP error quotes is none, or its checksum is wrong (T-22, RFC 5508 REQ-3).
+    /// The header that an ICMP error quotes is none, or its checksum is wrong (T-22, RFC 5508
+    /// REQ-3).
     QuoteHeader,
     /// An ICMP error quotes an ICMP error (RFC 1122 3.2.2).
     QuoteOfError,

@@ -13,7 +13,8 @@ pub(crate) struct HeaderOption<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// Walks a list of options up to its end mark; padding is passed over, and after a broken option nothing follows.
+/// Walks a list of options up to its end mark; padding is passed over, and after a broken option
+/// nothing follows.
 pub(crate) fn options(list: &[u8]) -> impl Iterator<Item = Result<HeaderOption<'_>, Broken>> {
     let mut offset = 0;
     core::iter::from_fn(move || {

@@ -15,13 +15,15 @@ const SOURCE_ROUTES: [u8; 2] = [131, 137];
 pub(crate) type Ports = (u16, u16);
 
 impl Headers {
-    /// Reads a packet; bytes behind its total length are no part of it (P3).
+    /// Reads a packet; bytes behind its total length are no part of it (INV-trailer-ignored).
     ///
-    /// Transport checksums are not looked at: whoever receives the packet does that. Addresses are not judged either.
+    /// Transport checksums are not looked at: whoever receives the packet does that. Addresses are
+    /// not judged either.
     ///
     /// # Errors
     ///
-    /// The first cause that is met, in the order of [`Malformed`], why the bytes are no packet that may be forwarded.
+    /// The first cause that is met, in the order of [`Malformed`], why the bytes are no packet that
+    /// may be forwarded.
     #[inline(always)] // as a call, its answer goes through memory and costs half as much again (bench `packet`)
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let header = match Ipv4HeaderSlice::from_slice(bytes) {
@@ -94,7 +96,8 @@ fn cause_in_header(error: &ipv4::HeaderSliceError) -> Malformed {
     }
 }
 
-/// Options are carried as they are, but source routes and lists that hide what they hold are refused (P7).
+/// Options are carried as they are, but source routes and lists that hide what they hold are
+/// refused (INV-options-kept-or-refused).
 #[cold]
 fn check_options(list: &[u8]) -> Result<(), Malformed> {
     options(list).try_for_each(|option| match option {
@@ -104,7 +107,7 @@ fn check_options(list: &[u8]) -> Result<(), Malformed> {
     })
 }
 
-/// What a fragment must keep to (RFC 791 3.2, F3).
+/// What a fragment must keep to (RFC 791 3.2, INV-bad-fragments-dropped).
 #[cold]
 fn check_fragment(
     header: &Ipv4HeaderSlice<'_>,
@@ -162,7 +165,8 @@ fn parse_tcp(fragment: Fragment, payload: &[u8]) -> Result<(Ports, Transport), M
     Ok(((header.source_port(), header.destination_port()), Transport::Tcp(segment)))
 }
 
-/// Why a TCP header is none; one that is cut off by the end of a first fragment has a name of its own.
+/// Why a TCP header is none; one that is cut off by the end of a first fragment has a name of its
+/// own.
 #[cold]
 fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malformed {
     match (fragment, error) {
@@ -175,7 +179,8 @@ fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malfor
 fn parse_udp(fragment: Fragment, datagram: &[u8]) -> Result<(Ports, Transport), Malformed> {
     let Some(fixed) = datagram.first_chunk::<8>() else { return Err(Malformed::UdpLength) };
     let length = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-    // It may leave out bytes at the end, which are then no part of the datagram (as in Linux), and what follows a fragment is not here.
+    // It may leave out bytes at the end, which are then no part of the datagram (as in Linux), and
+    // what follows a fragment is not here.
     if length < 8 || (length > datagram.len() && fragment == Fragment::Whole) {
         return Err(Malformed::UdpLength);
     }

@@ -1,4 +1,5 @@
-//! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4, W9).
+//! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4,
+//! INV-icmp-quote-translated).
 
 use etherparse::Ipv4HeaderSlice;
 use etherparse::err::ipv4::HeaderSliceError;
@@ -16,20 +17,23 @@ use crate::{
 pub struct Quote {
     /// What the quoted packet says of itself, in the direction in which it travelled.
     ///
-    /// Its total length is that of the quoted part. Of a TCP segment only the ports and the sequence number are read, since
-    /// eight bytes of it suffice (T-25); the other fields are 0. A quoted later fragment has addresses and no ports.
+    /// Its total length is that of the quoted part. Of a TCP segment only the ports and the
+    /// sequence number are read, since eight bytes of it suffice (T-25); the other fields are 0. A
+    /// quoted later fragment has addresses and no ports.
     pub headers: Headers,
     /// Offset of the quoted IPv4 header in the error packet.
     pub offset: u16,
 }
 
 impl Quote {
-    /// Reads the packet that the ICMP error `packet` quotes; `headers` must be what [`Headers::parse`] said of `packet`.
+    /// Reads the packet that the ICMP error `packet` quotes; `headers` must be what
+    /// [`Headers::parse`] said of `packet`.
     ///
     /// # Errors
     ///
-    /// The packet is no ICMP error, the quoted header is none or its checksum is wrong (T-22, RFC 5508 REQ-3), less than eight
-    /// bytes follow it where a transport header should stand, or it is an ICMP error itself (RFC 1122 3.2.2).
+    /// The packet is no ICMP error, the quoted header is none or its checksum is wrong (T-22, RFC
+    /// 5508 REQ-3), less than eight bytes follow it where a transport header should stand, or it is
+    /// an ICMP error itself (RFC 1122 3.2.2).
     pub fn parse(packet: &[u8], headers: &Headers) -> Result<Self, Malformed> {
         if headers.transport != Transport::IcmpError {
             return Err(Malformed::NoQuote);
@@ -60,10 +64,11 @@ impl Quote {
     }
 }
 
-/// Rewrites an ICMP error by `outer` and the packet that it quotes by `inner`, and sets the error's time to live.
+/// Rewrites an ICMP error by `outer` and the packet that it quotes by `inner`, and sets the error's
+/// time to live.
 ///
-/// Updated are both IPv4 header checksums, the quoted transport checksum where it is quoted, and the ICMP checksum by all that
-/// changed in the quote. Type, code and the rest stay (T-22, T-23).
+/// Updated are both IPv4 header checksums, the quoted transport checksum where it is quoted, and
+/// the ICMP checksum by all that changed in the quote. Type, code and the rest stay (T-22, T-23).
 pub fn rewrite_quoting(
     packet: &mut [u8],
     headers: &Headers,

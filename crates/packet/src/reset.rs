@@ -7,7 +7,8 @@ use crate::{Fragment, Headers, Protocol, TcpFlags, Transport};
 
 /// A TCP reset: RST, or RST and ACK if there is something to acknowledge.
 ///
-/// A receiver takes it only if `sequence` is exactly what it expects next (R3, RFC 5961 3.2).
+/// A receiver takes it only if `sequence` is exactly what it expects next (INV-reset-number-exact,
+/// RFC 5961 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reset {
     /// Who seems to send it.
@@ -24,10 +25,12 @@ impl Reset {
     /// Length of the packet in bytes: two headers without options.
     pub const LENGTH: usize = 40;
 
-    /// The reset with which RFC 9293 3.10.7.1 answers a segment that belongs to no connection (R4).
+    /// The reset with which RFC 9293 3.10.7.1 answers a segment that belongs to no connection
+    /// (INV-reset-answers-segment).
     ///
-    /// `None` for what is no TCP segment, for a reset, which is never answered (R2), for a later fragment, and for a first one
-    /// without ACK, since the length of its segment is not known.
+    /// `None` for what is no TCP segment, for a reset, which is never answered
+    /// (INV-resets-bounded), for a later fragment, and for a first one without ACK, since the
+    /// length of its segment is not known.
     #[must_use]
     pub fn answering(headers: &Headers) -> Option<Self> {
         let Transport::Tcp(segment) = headers.transport else { return None };
@@ -50,7 +53,8 @@ impl Reset {
         })
     }
 
-    /// The packet, with right checksums (R11), a window of 0 and the don't-fragment bit.
+    /// The packet, with right checksums (INV-generated-packets-valid), a window of 0 and the
+    /// don't-fragment bit.
     #[must_use]
     pub fn write(&self, identification: u16, ttl: u8) -> [u8; Self::LENGTH] {
         let flags = match self.acknowledgement {

@@ -1,7 +1,7 @@
 //! New addresses and ports in place, with every checksum that covers them kept right by RFC 1624.
 //!
-//! Inside this file words and sums stand in the byte order of the machine: ones' complement sums do not depend on it (RFC 1071
-//! 2 (B)), and so nothing needs to be swapped on the way.
+//! Inside this file words and sums stand in the byte order of the machine: ones' complement sums do
+//! not depend on it (RFC 1071 2 (B)), and so nothing needs to be swapped on the way.
 
 use core::net::SocketAddrV4;
 
@@ -10,8 +10,8 @@ use crate::{Headers, Transport};
 
 /// The ends that a packet shall have; `None` keeps what it has.
 ///
-/// For ICMP queries the identifier stands in the port as in [`FiveTuple`](crate::FiveTuple), and the other port is 0. Where a
-/// packet has no ports, the ports here are not used.
+/// For ICMP queries the identifier stands in the port as in [`FiveTuple`](crate::FiveTuple), and
+/// the other port is 0. Where a packet has no ports, the ports here are not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rewrite {
     /// The new source.
@@ -20,8 +20,8 @@ pub struct Rewrite {
     pub destination: Option<SocketAddrV4>,
 }
 
-/// By how much a rewrite moves the sums under the checksums: the same for all packets of a flow in one direction, so that it
-/// may be stored with the flow.
+/// By how much a rewrite moves the sums under the checksums: the same for all packets of a flow in
+/// one direction, so that it may be stored with the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delta {
     /// Ones' complement difference of the addresses.
@@ -81,17 +81,21 @@ impl Rewrite {
     }
 }
 
-/// Gives a packet new ends and a new time to live, and updates the checksums of IPv4, TCP, UDP and ICMP (W1, N-26).
+/// Gives a packet new ends and a new time to live, and updates the checksums of IPv4, TCP, UDP and
+/// ICMP (INV-checksums-stay-right, N-26).
 ///
-/// `headers` must be what [`Headers::parse`] said of this packet. Of a later fragment only the IPv4 header changes. A wrong
-/// transport checksum stays wrong by the same amount (W3), and that of a packet that keeps its ends as it is (W5); a UDP checksum
-/// of 0 stays 0, and one that becomes 0 is written 0xFFFF (W4, T-30). Other protocols get new addresses and nothing else (T-35).
+/// `headers` must be what [`Headers::parse`] said of this packet. Of a later fragment only the IPv4
+/// header changes. A wrong transport checksum stays wrong by the same amount
+/// (INV-wrong-checksum-stays-wrong), and that of a packet that keeps its ends as it is
+/// (INV-only-needed-bytes-change); a UDP checksum of 0 stays 0, and one that becomes 0 is written
+/// 0xFFFF (INV-udp-zero-checksum, T-30). Other protocols get new addresses and nothing else (T-35).
 #[inline(always)]
 pub fn rewrite(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, ttl: u8) {
     rewrite_by(packet, headers, rewrite, rewrite.delta(headers), ttl);
 }
 
-/// [`rewrite`] with a difference that [`Rewrite::delta`] gave for an earlier packet with the same addresses and ports.
+/// [`rewrite`] with a difference that [`Rewrite::delta`] gave for an earlier packet with the same
+/// addresses and ports.
 #[inline(always)] // as a call it costs half as much again (bench `packet`)
 pub fn rewrite_by(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, delta: Delta, ttl: u8) {
     let Some(packet) = packet.get_mut(..usize::from(headers.total_length)) else { return };
@@ -168,8 +172,9 @@ fn write_query(message: &mut [u8], identifier: u16, growth: u32) {
     }
 }
 
-/// The checksum of nothing but zeros is 0xFFFF, which equation 3 of RFC 1624 cannot give: an echo reply may be such a message.
-/// Where only a part of it is here and the rest is not zero, 0xFFFF is as right as 0.
+/// The checksum of nothing but zeros is 0xFFFF, which equation 3 of RFC 1624 cannot give: an echo
+/// reply may be such a message. Where only a part of it is here and the rest is not zero, 0xFFFF is
+/// as right as 0.
 #[cold]
 fn complete_zero_message(message: &mut [u8]) {
     if message.iter().all(|byte| *byte == 0)

@@ -18,8 +18,8 @@ pub struct TcpOptions {
 
 /// Reads the options of a TCP segment; `headers` must be what [`Headers::parse`] said of `packet`.
 ///
-/// Of an option that stands twice the last counts, as in Linux. An option of the wrong length is not there, and behind one
-/// whose length is beyond the header there is nothing.
+/// Of an option that stands twice the last counts, as in Linux. An option of the wrong length is
+/// not there, and behind one whose length is beyond the header there is nothing.
 #[must_use]
 pub fn tcp_options(packet: &[u8], headers: &Headers) -> TcpOptions {
     let mut found = TcpOptions::default();
@@ -39,7 +39,8 @@ pub fn tcp_options(packet: &[u8], headers: &Headers) -> TcpOptions {
     found
 }
 
-/// Lowers the maximum segment size of a SYN to `limit` bytes, keeps the checksum right, and says whether it had to (T-36).
+/// Lowers the maximum segment size of a SYN to `limit` bytes, keeps the checksum right, and says
+/// whether it had to (T-36).
 ///
 /// Segments without SYN carry no such option (RFC 9293 3.7.1) and stay as they are.
 pub fn clamp_maximum_segment_size(packet: &mut [u8], headers: &Headers, limit: u16) -> bool {
@@ -80,7 +81,8 @@ fn write_size(bytes: &mut [u8], offset: usize, old: u16, new: u16) {
     }
     let Some(fixed) = bytes.first_chunk_mut::<18>() else { return };
     let checksum = u16::from_be_bytes([fixed[16], fixed[17]]);
-    // At an odd offset the value's bytes belong to two words, each in the other half (RFC 1071 2 (B)).
+    // At an odd offset the value's bytes belong to two words, each in the other half (RFC 1071 2
+    // (B)).
     let (old, new) =
         if offset & 1 == 0 { (old, new) } else { (old.swap_bytes(), new.swap_bytes()) };
     [fixed[16], fixed[17]] = update(checksum, old, new).to_be_bytes();

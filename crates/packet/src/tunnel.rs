@@ -1,19 +1,21 @@
 //! The service tunnel: how the identity of a caller travels inside the bytes.
 //!
-//! An IPv4 packet becomes IPv6, whose source holds the VNet, the subnet and the private source, and is carried as an Ethernet frame in
-//! NVGRE (RFC 7637) or VXLAN (RFC 7348) over IPv4 (W-01 to W-03):
+//! An IPv4 packet becomes IPv6, whose source holds the VNet, the subnet and the private source, and
+//! is carried as an Ethernet frame in NVGRE (RFC 7637) or VXLAN (RFC 7348) over IPv4 (W-01 to
+//! W-03):
 //!
 //! ```text
 //! 10.1.1.1 > 50.1.2.1 tcp
 //! 40.1.2.1 > 50.1.2.1 nvgre 100 | ethernet | fd00:108:0:d204:0:200:a01:101 > 2603:10e1:100:2::3201:201 tcp
 //! ```
 //!
-//! [`Tunnel::encapsulate`] goes that way, [`Encapsulated::parse`] reads what came, and [`Encapsulated::decapsulate`] gives IPv4 back.
-//! All of it is pure: whether a packet is wanted at all, the flow table knows (W-07, C-18). Which bits of an address mean what is known
-//! only to [`Layout`], since it is not public (U-03).
+//! [`Tunnel::encapsulate`] goes that way, [`Encapsulated::parse`] reads what came, and
+//! [`Encapsulated::decapsulate`] gives IPv4 back. All of it is pure: whether a packet is wanted at
+//! all, the flow table knows (W-07, C-18). Which bits of an address mean what is known only to
+//! [`Layout`], since it is not public (U-03).
 //!
-//! Not modelled: ICMP is carried as it is and not turned into ICMPv6, since endpoints carry TCP only (E-13, C-16); the length of the
-//! outer packet is not held against an MTU (U-14).
+//! Not modelled: ICMP is carried as it is and not turned into ICMPv6, since endpoints carry TCP
+//! only (E-13, C-16); the length of the outer packet is not held against an MTU (U-14).
 //!
 //! ```
 //! use vnetem_packet::tunnel::{Encapsulated, Encapsulation, Fragments, Key, Layout, Overlay, Tag, Tunnel, Underlay};
@@ -70,10 +72,12 @@ pub use underlay::{Encapsulation, Key, Underlay};
 
 use crate::{Fragment, Headers};
 
-/// One direction of a service tunnel: what becomes of the addresses of a packet, and what is put around it.
+/// One direction of a service tunnel: what becomes of the addresses of a packet, and what is put
+/// around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tunnel {
-    /// What is laid over the source: on the way to the service, the caller's VNet and subnet (W-01).
+    /// What is laid over the source: on the way to the service, the caller's VNet and subnet
+    /// (W-01).
     pub source: Overlay,
     /// What is laid over the destination: on the way to the service, the service's prefix.
     pub destination: Overlay,
@@ -86,7 +90,8 @@ pub struct Tunnel {
 /// What becomes of fragments in a tunnel (U-16).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fragments {
-    /// Each is carried with an IPv6 fragment header (RFC 7915 4.1), and the first one's checksum is updated.
+    /// Each is carried with an IPv6 fragment header (RFC 7915 4.1), and the first one's checksum is
+    /// updated.
     #[default]
     Carry,
     /// They are refused.
@@ -99,15 +104,17 @@ impl Tunnel {
 
     /// Writes the packet as it travels in the tunnel into `buffer` and gives its length in bytes.
     ///
-    /// `headers` must be what [`Headers::parse`] said of `packet`. The inner hop limit is the packet's time to live, the inner traffic class
-    /// and flow label are 0 (W-09); the outer time to live is 64 (W-11). Transport checksums are right for the IPv6 pseudo-header if they
-    /// were right before (W-20), and wrong by the same amount if not (W3); a UDP checksum that was absent is computed, since IPv6 wants one
-    /// (RFC 7915 4.5).
+    /// `headers` must be what [`Headers::parse`] said of `packet`. The inner hop limit is the
+    /// packet's time to live, the inner traffic class and flow label are 0 (W-09); the outer time
+    /// to live is 64 (W-11). Transport checksums are right for the IPv6 pseudo-header if they were
+    /// right before (W-20), and wrong by the same amount if not (INV-wrong-checksum-stays-wrong); a
+    /// UDP checksum that was absent is computed, since IPv6 wants one (RFC 7915 4.5).
     ///
     /// # Errors
     ///
-    /// The packet has options, is of a protocol that is none in IPv6, is a fragment that is not carried, grows too long, or is longer than
-    /// `buffer`; then what stands in `buffer` means nothing.
+    /// The packet has options, is of a protocol that is none in IPv6, is a fragment that is not
+    /// carried, grows too long, or is longer than `buffer`; then what stands in `buffer` means
+    /// nothing.
     pub fn encapsulate(
         &self,
         packet: &[u8],

@@ -31,8 +31,9 @@ impl fmt::Display for Protocol {
 
 /// Addresses, protocol and ports of one packet, in the direction it travels.
 ///
-/// For ICMP queries the identifier stands where the asking side's port would: in the source of a request, in the destination of a
-/// reply; the other port is 0. So the tuple of a reply is always the request's, reversed. Where a packet has no ports they are 0.
+/// For ICMP queries the identifier stands where the asking side's port would: in the source of a
+/// request, in the destination of a reply; the other port is 0. So the tuple of a reply is always
+/// the request's, reversed. Where a packet has no ports they are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiveTuple {
     /// The protocol above IPv4.

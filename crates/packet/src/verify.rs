@@ -1,4 +1,5 @@
-//! Every checksum of a packet computed from scratch: for tests, oracles and the one check that NAT owes (T-22).
+//! Every checksum of a packet computed from scratch: for tests, oracles and the one check that NAT
+//! owes (T-22).
 
 use crate::checksum::{add, fold, sum};
 use crate::{Fragment, Headers, Transport};
@@ -10,7 +11,8 @@ pub enum TransportChecksum {
     Right,
     /// It does not.
     Wrong,
-    /// There is none: UDP with a checksum of 0, or a protocol whose checksum, if it has one, is not known here.
+    /// There is none: UDP with a checksum of 0, or a protocol whose checksum, if it has one, is not
+    /// known here.
     Absent,
     /// It cannot be told, since a fragment holds only a part of what it covers.
     Unknown,
@@ -26,8 +28,9 @@ pub struct Checksums {
 }
 
 impl Checksums {
-    /// Computes the checksums of `packet`, whose lengths are those in `headers`; addresses are read from the bytes, so that a
-    /// packet may be looked at with the headers that it had before it was rewritten.
+    /// Computes the checksums of `packet`, whose lengths are those in `headers`; addresses are read
+    /// from the bytes, so that a packet may be looked at with the headers that it had before it was
+    /// rewritten.
     #[must_use]
     pub fn of(packet: &[u8], headers: &Headers) -> Self {
         let (length, total) =
@@ -46,8 +49,9 @@ impl Checksums {
     }
 }
 
-/// Whether the checksum of an ICMP message is not known to be wrong: the check that RFC 5508 REQ-3 asks for before an error is
-/// translated (T-22). A fragment passes, since only its receiver can tell.
+/// Whether the checksum of an ICMP message is not known to be wrong: the check that RFC 5508 REQ-3
+/// asks for before an error is translated (T-22). A fragment passes, since only its receiver can
+/// tell.
 #[must_use]
 pub fn verify_icmp_checksum(packet: &[u8], headers: &Headers) -> bool {
     Checksums::of(packet, headers).transport != TransportChecksum::Wrong

@@ -1,13 +1,14 @@
 //! Embedding without any I/O: bytes and time in, verdicts and bytes out.
 //!
-//! A VM opens a connection to a storage account, the endpoint is switched on in the middle of it, and `trace` explains the next packet.
-//! Run it with `cargo run -p vnetem --example raw_bytes`.
+//! A VM opens a connection to a storage account, the endpoint is switched on in the middle of it,
+//! and `trace` explains the next packet. Run it with `cargo run -p vnetem --example raw_bytes`.
 
 use std::error::Error;
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, Edge, Fate, Headers, Network, NextHop, Outbound, Scope, Settings, SourceMode, Time,
+    DataPlane, Disposition, Edge, Headers, Network, NextHop, Outbound, Scope, Settings, SourceMode,
+    Time,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,7 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut now = Time(0);
     let mut packet = segment("10.0.0.4:50001".parse()?, account, SYN, 1_000, 0);
     let verdict = plane.process(now, vm, &mut packet);
-    let Fate::Forward(forward) = verdict.fate else { return Err("the first packet stays".into()) };
+    let Disposition::Forward(forward) = verdict.disposition else {
+        return Err("the first packet stays".into());
+    };
     let SourceMode::Translated(public) = forward.source else {
         return Err("not translated".into());
     };

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::hint::select_unpredictable;
 
-use vnetem_nat::{Cell, Zone};
+use vnetem_nat::{RevalidationKey, Zone};
 use vnetem_packet::{Identity, SiteId, SubnetId};
 
 /// Number of a network interface, never reused within one control plane.
@@ -39,15 +39,17 @@ pub enum Edge {
     Nic(NicId),
     /// The internet.
     Internet,
-    /// A service: with an identity if the packet came over a service endpoint, and without one if it came by public addresses.
+    /// A service: with an identity if the packet came over a service endpoint, and without one if
+    /// it came by public addresses.
     Service {
         /// The service.
         service: ServiceId,
         /// What the service learns of the caller (S-04); the identity travels beside the bytes.
         identity: Option<Identity>,
     },
-    /// A service of the subnet's own region, reached without an endpoint over the path inside the region: it sees the private source and
-    /// no identity (C-03). The subnet stands here so that answers find their way.
+    /// A service of the subnet's own region, reached without an endpoint over the path inside the
+    /// region: it sees the private source and no identity (C-03). The subnet stands here so that
+    /// answers find their way.
     SameRegion {
         /// The service.
         service: ServiceId,
@@ -56,13 +58,15 @@ pub enum Edge {
     },
     /// An on-premises site.
     Site(SiteId),
-    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names, metadata, health probes.
+    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names,
+    /// metadata, health probes.
     Platform(SubnetId),
     /// The one resource that a private endpoint leads to (L-05).
     PrivateEndpoint(PrivateEndpointId),
 }
 
-/// An edge in 32 bits, as flows store it, where they find room; the address of an identity is the flow's own.
+/// An edge in 32 bits, as flows store it, where they find room; the address of an identity is the
+/// flow's own.
 #[repr(C, packed(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EdgeCode(u32);
@@ -81,10 +85,12 @@ pub(crate) enum Place {
     Private(PrivateEndpointId),
 }
 
-/// Services that one control plane can hold: five bits of an edge as flows store it and of a cell, and number 0 stands for none.
+/// Services that one control plane can hold: five bits of an edge as flows store it and of a cell,
+/// and number 0 stands for none.
 pub const MAX_SERVICES: usize = 31;
 
-/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an edge as flows store it.
+/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an edge as
+/// flows store it.
 pub const MAX_PLACES: u32 = (1 << 24) - 1;
 
 const KIND: u32 = 29;
@@ -96,8 +102,9 @@ const ELSEWHERE: u32 = 1 << 28;
 
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
-    /// A public address of our own, where packets turn round (T-33). To the public it is the internet, from where they come in again.
-    pub(crate) const OURS: Self = Self(1);
+    /// A public address of our own, where packets turn round (T-33). To the public it is the
+    /// internet, from where they come in again.
+    pub(crate) const HAIRPIN: Self = Self(1);
 
     /// No edge.
     pub(crate) const NOWHERE: Self = Self(u32::MAX);
@@ -159,9 +166,10 @@ impl EdgeCode {
         Self(7 << KIND | id.0)
     }
 
-    /// The place of its gate: services that are reached by public addresses come first, then the internet and subnets by number.
+    /// The place of its gate: services that are reached by public addresses come first, then the
+    /// internet and subnets by number.
     #[inline(always)]
-    pub(crate) fn gate(self) -> usize {
+    pub(crate) fn ingress(self) -> usize {
         let (service, number) = (self.0 >> SERVICE & 0x1F, self.0 & MAX_PLACES);
         let place = (number as usize).wrapping_add(MAX_SERVICES);
         select_unpredictable(self.0 >> KIND == 4, service as usize, place)
@@ -183,8 +191,10 @@ impl EdgeCode {
         }
     }
 
-    /// The zone in which packets from this edge are looked up: everything public is one zone, so that no two flows share a public
-    /// tuple (N2); what a subnet reaches by private sources has its own for each subnet, so that overlapping networks never meet (I1).
+    /// The zone in which packets from this edge are looked up: everything public is one zone, so
+    /// that no two flows share a public tuple (INV-tuple-unique-per-side); what a subnet reaches by
+    /// private sources has its own for each subnet, so that overlapping networks never meet
+    /// (INV-networks-isolated).
     pub(crate) const fn zone(self) -> Zone {
         match self.0 >> KIND {
             0 | 4 => Zone::PUBLIC,
@@ -196,24 +206,25 @@ impl EdgeCode {
         }
     }
 
-    /// Whether packets reach this edge by public addresses: the internet, or a service without an endpoint.
+    /// Whether packets reach this edge by public addresses: the internet, or a service without an
+    /// endpoint.
     pub(crate) const fn is_public(self) -> bool {
         self.0 == Self::INTERNET.0 || self.0 >> KIND == 4
     }
 }
 
 /// The cell of flows that a place opened towards a service, or towards anything else.
-pub(crate) const fn cell(place: u32, service: Option<ServiceId>) -> Cell {
+pub(crate) const fn revalidation_key(place: u32, service: Option<ServiceId>) -> RevalidationKey {
     let service = match service {
         Some(service) => service.0 as u32 + 1,
         None => 0,
     };
-    Cell(place << 5 | service)
+    RevalidationKey(place << 5 | service)
 }
 
 /// The place whose flows have a cell.
-pub(crate) const fn place_of(cell: Cell) -> u32 {
-    cell.0 >> 5
+pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
+    revalidation_key.0 >> 5
 }
 
 /// The place number of the internet among cells; subnets and sites share the numbers from 1 on.
@@ -264,7 +275,7 @@ mod tests {
         let top = MAX_PLACES;
         for (code, place) in [
             (EdgeCode::INTERNET, Place::Internet),
-            (EdgeCode::OURS, Place::Internet),
+            (EdgeCode::HAIRPIN, Place::Internet),
             (EdgeCode::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
             (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
             (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
@@ -300,14 +311,15 @@ mod tests {
         }
     }
 
-    /// I1, I2: zones of different realms never coincide; everything public is one zone.
+    /// INV-networks-isolated, INV-keys-name-network: zones of different realms never coincide;
+    /// everything public is one zone.
     #[test]
     fn zones_keep_realms_apart() {
         let endpoint =
             |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
         assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::public(ServiceId(3)).zone());
-        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::OURS.zone());
-        assert!(!EdgeCode::OURS.is_public(), "nothing else comes in there");
+        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::HAIRPIN.zone());
+        assert!(!EdgeCode::HAIRPIN.is_public(), "nothing else comes in there");
         assert_eq!(endpoint(1, 5), endpoint(2, 5));
         assert_ne!(endpoint(1, 5), endpoint(1, 6));
         let zones = [
@@ -327,8 +339,8 @@ mod tests {
 
     #[test]
     fn cells_of_a_place_are_distinct_by_service() {
-        assert_eq!(cell(3, None), Cell(96));
-        assert_eq!(cell(3, Some(ServiceId(0))), Cell(97));
-        assert_eq!(cell(3, Some(ServiceId(30))), Cell(127));
+        assert_eq!(revalidation_key(3, None), RevalidationKey(96));
+        assert_eq!(revalidation_key(3, Some(ServiceId(0))), RevalidationKey(97));
+        assert_eq!(revalidation_key(3, Some(ServiceId(30))), RevalidationKey(127));
     }
 }

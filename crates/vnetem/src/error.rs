@@ -1,4 +1,5 @@
-//! Why an edit of the control plane was refused. A refused edit has changed nothing (C2).
+//! Why an edit of the control plane was refused. A refused edit has changed nothing
+//! (INV-failed-edit-changes-nothing).
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -6,7 +7,8 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_authz::{PolicyError, SecurityRuleError};
 
-/// Why an edit was refused; names what was wrong and what it clashed with (C6).
+/// Why an edit was refused; names what was wrong and what it clashed with
+/// (INV-contradiction-refused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
     /// The edit names something that does not exist.
@@ -80,7 +82,7 @@ pub enum EditError {
         /// Whose it would be.
         owner: String,
     },
-    /// The thing is used by something else, which must be removed first (D5).
+    /// The thing is used by something else, which must be removed first (INV-used-object-kept).
     InUse {
         /// What cannot be removed.
         name: String,
@@ -96,7 +98,8 @@ pub enum EditError {
         /// Where it stands.
         on: String,
     },
-    /// A rule would name subnets that have no endpoint for the service, which asks for it first (E-14).
+    /// A rule would name subnets that have no endpoint for the service, which asks for it first
+    /// (E-14).
     EndpointMissing {
         /// The service.
         service: String,
@@ -137,12 +140,20 @@ pub enum EditError {
         /// How many there may be.
         limit: usize,
     },
+    /// A size is less than the least that is of any use.
+    TooSmall {
+        /// What is too small.
+        what: &'static str,
+        /// The least that it may be.
+        least: usize,
+    },
     /// The network is of the classic model, which has no endpoints (S-09).
     Classic {
         /// The network.
         vnet: String,
     },
-    /// A rule would let in a subnet of another directory tenant, which this service does not promise to serve (S-11, C-13).
+    /// A rule would let in a subnet of another directory tenant, which this service does not
+    /// promise to serve (S-11, C-13).
     OtherTenant {
         /// The resource and its tenant.
         resource: String,
@@ -271,6 +282,7 @@ impl fmt::Display for EditError {
                 "{subnet}: policy {policy} needs the subnet's endpoint for {service} first"
             ),
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
+            Self::TooSmall { what, least } => write!(f, "{what} must be at least {least}"),
             Self::Classic { vnet } => {
                 write!(f, "vnet {vnet} is of the classic model and has no endpoints")
             }

@@ -1,24 +1,38 @@
-//! The life of a packet, top to bottom: identify, fragment, flow, security, route, source, authorise. Everything here is pure; what was decided
-//! is recorded by [`DataPlane`](crate::DataPlane) afterwards.
+//! The life of a packet, top to bottom: identify, fragment, flow, security, route, source,
+//! authorise. Everything here is pure; what was decided is recorded by
+//! [`DataPlane`](crate::DataPlane) afterwards.
+
+mod answer;
+pub(crate) mod decision;
+mod given;
+mod hairpin;
+mod inbound;
+pub(crate) mod origin;
+mod outbound;
+mod path;
+mod security;
+mod spoof;
+pub(crate) mod trace;
 
 use core::net::Ipv4Addr;
 
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
-    Cause, Cell, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, MidStream, NewFlow,
-    Notice, OpenError, Opening, Sharing, Side, Span, Standing, Time, Zone, opens, picks_up,
+    Cause, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, LoosePickup, MappingPolicy,
+    NewFlow, OnExhaustion, OpenError, Opening, RevalidationKey, Side, Span, Standing, Time, Zone,
+    opens, picks_up,
 };
 use vnetem_packet::{
     Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, TcpFlags, Transport,
     TransportChecksum, verify_icmp_checksum,
 };
 
-use crate::decision::{Decision, Hit, Judgement, fragment_key};
-use crate::edge::{EdgeCode, cell};
-use crate::origin::{Entry, Origin};
+use crate::edge::{EdgeCode, revalidation_key};
+use crate::pipeline::decision::{CachedDecision, Decision, Hit, fragment_key};
+use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::trace::{FlowStep, Note, Step};
 use crate::snapshot::OutboundView;
-use crate::trace::{FlowStep, Note, Step};
-use crate::{DenyReason, DropReason, Edge, Mark, Mtu, Shard, Snapshot};
+use crate::{AccessVerdict, DenyReason, DropReason, Edge, Mtu, Shard, Snapshot};
 
 /// The ICMP type of a redirect.
 const REDIRECT: u8 = 5;
@@ -27,7 +41,7 @@ const REDIRECT: u8 = 5;
 #[derive(Clone, Copy)]
 pub(crate) struct Pipeline<'a> {
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) flows: &'a FlowTable<Judgement>,
+    pub(crate) flows: &'a FlowTable<CachedDecision>,
     pub(crate) fragments: &'a Fragments,
     /// The port that a new flow takes if it can.
     pub(crate) suggestion: Option<u16>,
@@ -36,7 +50,7 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) shard: Option<Shard>,
     /// A flow that will have opened before the one that is decided on, and will have taken its
     /// room: for a trace.
-    pub(crate) opens_first: Option<&'a Opening<Judgement>>,
+    pub(crate) opens_first: Option<&'a Opening<CachedDecision>>,
     pub(crate) now: Time,
 }
 
@@ -76,7 +90,7 @@ impl<'a> Pipeline<'a> {
             | Decision::Renew(..)
             | Decision::Answer(..)
             | Decision::Open(_)
-            | Decision::Again(_)
+            | Decision::ForwardUntracked(_)
             | Decision::Error(..)
                 if headers.ttl <= 1 =>
             {
@@ -93,8 +107,8 @@ impl<'a> Pipeline<'a> {
     /// The longest packet that the next link takes; `None` for what goes nowhere.
     fn next_mtu(self, decision: &Decision) -> Option<u16> {
         let to = match decision {
-            Decision::Open(opening) => opening.flow().judgement.far,
-            Decision::Again(to) | Decision::Answer(_, _, to) => *to,
+            Decision::Open(opening) => opening.flow().cached.far,
+            Decision::ForwardUntracked(to) | Decision::Answer(_, _, to) => *to,
             Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _) => {
                 self.edge_of(&self.flows.flow(hit.id)?, hit.side.other())
             }
@@ -104,7 +118,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// N-18: a flow may be behind a method that carries none.
-    fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
+    pub(crate) fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
         match decision {
             Decision::Hit(hit) | Decision::Renew(hit, ..)
                 if self.flows.flow(hit.id).is_some_and(|flow| !self.carries_fragments(&flow)) =>
@@ -115,7 +129,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// A later fragment takes its first one's judgement or is dropped (P-30, F1, F2).
+    /// A later fragment takes its first one's judgement or is dropped (P-30,
+    /// INV-fragment-follows-first, INV-early-fragment-dropped).
     pub(crate) fn decide_later_fragment(
         self,
         entry: Entry<'_>,
@@ -130,14 +145,16 @@ impl<'a> Pipeline<'a> {
             }
             Err(_) => return Decision::Drop(DropReason::FragmentRefused, None),
         };
-        // The entry dies with its flow, which a tombstone is no more (F4, R7).
+        // The entry dies with its flow, which a tombstone is no more (INV-fragment-state-bounded,
+        // INV-tombstone-answers).
         match self.flows.flow(id).filter(|flow| !flow.state.is_tombstone()) {
             Some(flow) => self.decide_hit(entry, Hit { id, side }, &flow, note),
             None => Decision::Drop(DropReason::FragmentWithoutFirst, None),
         }
     }
 
-    /// An ICMP error goes the way of the flow whose packet it quotes (W9, T-22 to T-25).
+    /// An ICMP error goes the way of the flow whose packet it quotes (INV-icmp-quote-translated,
+    /// T-22 to T-25).
     fn decide_error(
         self,
         entry: Entry<'_>,
@@ -180,8 +197,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes: the
-    /// addresses and ports of a connection are easily guessed (RFC 5927 4.1).
+    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes:
+    /// the addresses and ports of a connection are easily guessed (RFC 5927 4.1).
     pub(crate) fn may_be_about(self, hit: Hit, quote: &Quote) -> bool {
         let Transport::Tcp(segment) = quote.headers.transport else { return true };
         self.flows.is_under_way(hit.id, hit.side.other(), segment.sequence)
@@ -193,15 +210,16 @@ impl<'a> Pipeline<'a> {
         entry: Entry<'_>,
         destination: Ipv4Addr,
         quoted: &FiveTuple,
-    ) -> Option<(Hit, Flow<Judgement>)> {
-        // The sender of the error saw the packet arrive, so its own packets of the flow would have the reversed tuple.
+    ) -> Option<(Hit, Flow<CachedDecision>)> {
+        // The sender of the error saw the packet arrive, so its own packets of the flow would have
+        // the reversed tuple.
         let found = self.flows.find(self.now, entry.zone, &quoted.reversed())?;
         let flow = self.flows.flow(found.id)?;
         let came_from = self.edge_of(&flow, found.side);
         // It goes to whoever sent the quoted packet, and no one else.
         let to_sender = destination == *quoted.source.ip();
         let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
-        let goes_on = !self.flows.is_stale(found.id) || self.judge_again(&flow).is_ok();
+        let goes_on = !self.flows.is_stale(found.id) || self.revalidate(&flow).is_ok();
         let may = found.standing == Standing::Live && to_sender && fits && goes_on;
         may.then_some((Hit { id: found.id, side: found.side }, flow))
     }
@@ -223,7 +241,7 @@ impl<'a> Pipeline<'a> {
             return self.decide_new(entry, headers, note);
         };
         match standing {
-            Standing::Live if !asks_and_is_answered(headers, side == flow.opener) => {
+            Standing::Live if !asks_and_is_answered(headers, side == flow.initiator) => {
                 note.step(|| Step::Flow(FlowStep::Miss));
                 Decision::Drop(DropReason::NoFlow, None)
             }
@@ -232,7 +250,7 @@ impl<'a> Pipeline<'a> {
                 self.decide_new(entry, headers, note)
             }
             Standing::Live => self.decide_hit(entry, Hit { id, side }, &flow, note),
-            Standing::Tombstone if side == flow.opener && opens(headers) => {
+            Standing::Tombstone if side == flow.initiator && opens(headers) => {
                 note.step(|| Step::Flow(FlowStep::Reopen));
                 self.decide_new(entry, headers, note)
             }
@@ -243,34 +261,41 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// A packet of a live flow takes the stored judgement, which is renewed first if a change touched it.
+    /// A packet of a live flow takes the stored judgement, which is renewed first if a change
+    /// touched it.
     #[inline]
     fn decide_hit(
         self,
         entry: Entry<'_>,
         hit: Hit,
-        flow: &Flow<Judgement>,
+        flow: &Flow<CachedDecision>,
         note: &mut impl Note,
     ) -> Decision {
         let came_from = self.edge_of(flow, hit.side);
         if came_from != entry.code {
             return Decision::Drop(DropReason::WrongEdge, None);
         }
-        let goes_elsewhere = |far: EdgeCode| hit.side != flow.opener && far.answers_elsewhere();
+        let goes_elsewhere = |far: EdgeCode| hit.side != flow.initiator && far.answers_elsewhere();
         if !self.flows.is_stale(hit.id) {
             note.step(|| Step::Flow(FlowStep::Hit { opened_by: flow.generation }));
-            if goes_elsewhere(flow.judgement.far) {
+            if goes_elsewhere(flow.cached.far) {
                 return self.decide_answer(entry, hit, flow, None, note);
             }
             return Decision::Hit(hit);
         }
-        match self.judge_again(flow) {
-            Ok((cell, judgement)) => {
+        match self.revalidate(flow) {
+            Ok((revalidation_key, cached)) => {
                 note.step(|| Step::Flow(FlowStep::Renewed { opened_by: flow.generation }));
-                if goes_elsewhere(judgement.far) {
-                    return self.decide_answer(entry, hit, flow, Some((cell, judgement)), note);
+                if goes_elsewhere(cached.far) {
+                    return self.decide_answer(
+                        entry,
+                        hit,
+                        flow,
+                        Some((revalidation_key, cached)),
+                        note,
+                    );
                 }
-                Decision::Renew(hit, cell, judgement)
+                Decision::Renew(hit, revalidation_key, cached)
             }
             Err((cause, reason)) => {
                 note.step(|| Step::Flow(FlowStep::Switched { reason }));
@@ -280,22 +305,22 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Whether a live flow would be judged the same today: its new judgement, or why it must close.
-    pub(crate) fn judge_again(
+    pub(crate) fn revalidate(
         self,
-        flow: &Flow<Judgement>,
-    ) -> Result<(Cell, Judgement), (Cause, DropReason)> {
-        let Judgement { near, far, .. } = flow.judgement;
+        flow: &Flow<CachedDecision>,
+    ) -> Result<(RevalidationKey, CachedDecision), (Cause, DropReason)> {
+        let CachedDecision { near, far, .. } = flow.cached;
         if self.is_deallocated(near) || self.is_deallocated(far) {
             return Err((Cause::Deallocated, DropReason::NoSuchHost));
         }
-        if flow.opener == Side::Outside {
+        if flow.initiator == Side::External {
             return self.judge_inbound(flow);
         }
         let path_switched = (Cause::PathSwitched, DropReason::PathSwitched);
         let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
-        let entry = self.entry_of(flow.judgement.near, *flow.inside.ip()).ok_or(withdrawn)?;
+        let entry = self.entry_of(flow.cached.near, *flow.internal.ip()).ok_or(withdrawn)?;
         let tuple =
-            FiveTuple { protocol: flow.protocol, source: flow.inside, destination: flow.remote };
+            FiveTuple { protocol: flow.protocol, source: flow.internal, destination: flow.remote };
         let path = self.path(entry, &tuple, false, &mut ()).map_err(|_| path_switched)?;
         let translated = flow.is_translated();
         if translated != path.outbound.is_some() {
@@ -306,21 +331,25 @@ impl<'a> Pipeline<'a> {
             let lost = (Cause::PortReclaimed, DropReason::PortReclaimed);
             return Err(if reclaimed { lost } else { withdrawn });
         }
-        let (near, far) = (flow.judgement.near, flow.judgement.far.plain());
-        let same_far = far == path.far || far.is_public() && path.far.is_public();
+        let (near, far) = (flow.cached.near, flow.cached.far.plain());
+        let same_far = far == path.far
+            || far.is_public() && path.far.is_public()
+            || self.turns_as_before(entry, far, path.far, *flow.remote.ip());
         if near != entry.code
             || !same_far
-            || entry.zone != flow.inside_zone
-            || path.zone != flow.outside_zone
+            || entry.zone != flow.internal_zone
+            || path.zone != flow.external_zone
         {
             return Err(path_switched);
         }
-        let (mark, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
-        let mark =
-            if self.snapshot.deny_mode == DenyMode::Deliver { mark } else { flow.judgement.mark };
-        let far = self.far_of(near, path.far, &tuple.reversed(), &mut ());
-        let judgement = Judgement { near, far, mark };
-        Ok((cell(entry.origin.number(), path.service), judgement))
+        let (access, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
+        let access =
+            if self.snapshot.deny_mode == DenyMode::Deliver { access } else { flow.cached.access };
+        let hairpinned = far == EdgeCode::HAIRPIN;
+        let far = if hairpinned == (path.far == EdgeCode::HAIRPIN) { path.far } else { far };
+        let far = self.far_of(near, far, &tuple.reversed(), &mut ());
+        let cached = CachedDecision { near, far, access };
+        Ok((revalidation_key(entry.origin.number(), path.service), cached))
     }
 
     /// A packet without a flow: may it open one, and where would it go?
@@ -356,27 +385,27 @@ impl<'a> Pipeline<'a> {
             Err(reason) => return Decision::Drop(reason, None),
         };
         if !opens(headers) {
-            match outbound.map_or(MidStream::Drop, OutboundView::mid_stream) {
-                MidStream::PickUp if picks_up(headers) => {}
-                MidStream::Reset => {
+            match outbound.map_or(LoosePickup::Drop, OutboundView::loose_pickup) {
+                LoosePickup::PickUp if picks_up(headers) => {}
+                LoosePickup::Reset => {
                     return Decision::Drop(DropReason::NoFlow, Reset::answering(headers));
                 }
-                MidStream::Drop | MidStream::PickUp => {
+                LoosePickup::Drop | LoosePickup::PickUp => {
                     return Decision::Drop(DropReason::NoFlow, None);
                 }
             }
         }
-        let Chosen { external, sharing } = match outbound {
-            None => Chosen { external: tuple.source, sharing: Sharing::default() },
+        let Chosen { external, mapping_policy } = match outbound {
+            None => Chosen { external: tuple.source, mapping_policy: MappingPolicy::default() },
             Some(outbound) => match self.external(outbound, entry, &path, &tuple) {
                 Ok(chosen) => chosen,
                 Err(why) => {
-                    let notice = match outbound.rules.notice {
-                        Notice::Silence => None,
-                        Notice::Prohibited => Some(IcmpErrorKind::AdministrativelyProhibited),
-                        Notice::HostUnreachable => Some(IcmpErrorKind::HostUnreachable),
+                    let on_exhaustion = match outbound.rules.on_exhaustion {
+                        OnExhaustion::Silence => None,
+                        OnExhaustion::Prohibited => Some(IcmpErrorKind::AdministrativelyProhibited),
+                        OnExhaustion::HostUnreachable => Some(IcmpErrorKind::HostUnreachable),
                     };
-                    return Decision::Refused(why, notice);
+                    return Decision::Refused(why, on_exhaustion);
                 }
             },
         };
@@ -384,16 +413,17 @@ impl<'a> Pipeline<'a> {
             translated: outbound.map(|_| external),
             identity: self.identity(path.far, *tuple.source.ip()),
         });
-        let (mark, access) = self.authorise(entry, &path, *external.ip(), headers.destination);
-        match (access, mark) {
+        let (access_verdict, access) =
+            self.authorise(entry, &path, *external.ip(), headers.destination);
+        match (access, access_verdict) {
             (Some((resource, access)), _) => note.step(|| Step::Access { resource, access }),
-            (None, Mark::Refused(refusal)) => {
+            (None, AccessVerdict::Refused(refusal)) => {
                 let destination = headers.destination;
                 note.step(|| Step::Undeclared { destination, refusal });
             }
             (None, _) => {}
         }
-        if let Mark::Refused(refusal) = mark {
+        if let AccessVerdict::Refused(refusal) = access_verdict {
             let reason = DenyReason::Refused(refusal);
             match self.snapshot.deny_mode {
                 DenyMode::Deliver => {}
@@ -402,20 +432,20 @@ impl<'a> Pipeline<'a> {
             }
         }
         let far = self.far_of(entry.code, path.far, &tuple.reversed(), note);
-        let cell = cell(entry.origin.number(), path.service);
+        let revalidation_key = revalidation_key(entry.origin.number(), path.service);
         let new = NewFlow {
             protocol: tuple.protocol,
-            inside: tuple.source,
-            inside_zone: entry.zone,
+            internal: tuple.source,
+            internal_zone: entry.zone,
             external,
-            outside_zone: path.zone,
+            external_zone: path.zone,
             remote: tuple.destination,
-            opener: Side::Inside,
-            cell,
-            tenant: self.snapshot.tenant_of(cell),
+            initiator: Side::Internal,
+            revalidation_key,
+            tenant: self.snapshot.tenant_of(revalidation_key),
             generation: self.snapshot.generation(),
-            judgement: Judgement { near: entry.code, far, mark },
-            sharing,
+            cached: CachedDecision { near: entry.code, far, access: access_verdict },
+            mapping_policy,
         };
         match self.flows.may_open_after(self.now, new, self.opens_first) {
             Ok(opening) => Decision::Open(opening),
@@ -423,14 +453,14 @@ impl<'a> Pipeline<'a> {
             Err(OpenError::TupleInUse)
                 if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
             {
-                Decision::Again(path.far)
+                Decision::ForwardUntracked(path.far)
             }
             Err(why) => Decision::Drop(why.into(), None),
         }
     }
 
-    /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in (T-03), else dropped; a NAT gateway answers
-    /// segments with a reset (N-16).
+    /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in
+    /// (T-03), else dropped; a NAT gateway answers segments with a reset (N-16).
     fn unsolicited(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
         if entry.zone != Zone::PUBLIC {
             return Decision::Drop(DropReason::NoFlow, None);
@@ -457,14 +487,15 @@ impl<'a> Pipeline<'a> {
 }
 
 /// The address of the end of a flow that is at a side.
-const fn end_of(flow: &Flow<Judgement>, side: Side) -> Ipv4Addr {
+const fn end_of(flow: &Flow<CachedDecision>, side: Side) -> Ipv4Addr {
     match side {
-        Side::Inside => *flow.inside.ip(),
-        Side::Outside => *flow.remote.ip(),
+        Side::Internal => *flow.internal.ip(),
+        Side::External => *flow.remote.ip(),
     }
 }
 
-/// Whether the opener of a flow of ICMP queries asks and the other end answers. With the identifier 0 both look up the same tuple.
+/// Whether the opener of a flow of ICMP queries asks and the other end answers. With the identifier
+/// 0 both look up the same tuple.
 const fn asks_and_is_answered(headers: &Headers, from_opener: bool) -> bool {
     match headers.transport {
         Transport::IcmpRequest => from_opener,

@@ -2,61 +2,71 @@
 
 mod closing;
 mod commit;
+pub(crate) mod counters;
+pub(crate) mod event;
+pub(crate) mod event_queue;
 mod hairpin;
 mod hit;
+pub(crate) mod transmit_queue;
+pub(crate) mod tunnel_port;
 mod unsolicited;
 
 use core::fmt;
 use std::sync::Arc;
 
-use closing::{tell_of_idling, touch_everything};
-pub use hit::Slot;
+use closing::{invalidate_everything, notify_idle_end};
+pub use hit::BatchPacket;
 use unsolicited::Unsolicited;
 use vnetem_nat::{Ended, Flow, FlowCounters, FlowTable, Fragments, Generation, Time};
 use vnetem_packet::{Headers, VnetId};
 
-use crate::decision::Judgement;
-use crate::event::Event;
-use crate::journal::{Journal, TranslationEvent};
-use crate::outbox::Outbox;
 use crate::pipeline::Pipeline;
-use crate::snapshot::Touched;
-use crate::tenant::tenant_of_vnet;
-use crate::trace::Trace;
+use crate::pipeline::decision::CachedDecision;
+use crate::pipeline::trace::Trace;
+use crate::plane::event::Event;
+use crate::plane::event_queue::{EventQueue, TranslationEvent};
+use crate::plane::transmit_queue::TransmitQueue;
+use crate::snapshot::Invalidated;
+use crate::snapshot::tenant::tenant_of_vnet;
 use crate::{
-    Applied, Closing, Counters, DropReason, Edge, Fate, Mark, Mtu, Settings, Shard, Snapshot,
-    Transmit, Verdict,
+    AccessVerdict, Applied, CloseMode, Counters, Disposition, DropReason, Edge, Mtu, Settings,
+    Shard, Snapshot, Transmit, Verdict,
 };
 
-/// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the seed are arguments.
+/// The data plane of an emulated cloud network, without I/O: packets, time, configuration and the
+/// seed are arguments.
 ///
 /// Its methods are of three families:
 ///
 /// - **packets**: [`process`](Self::process) rewrites a packet in place and says where it leaves,
 ///   [`process_batch`](Self::process_batch) many of them sooner;
-/// - **configuration**: [`apply`](Self::apply) takes a snapshot. The next packet is decided by it; closing the flows that it ends is
-///   bounded work in `poll_transmit`;
-/// - **drains**, to be called after either until they have no more: [`poll_transmit`](Self::poll_transmit) (packets that the data plane
-///   makes itself), [`poll_event`](Self::poll_event) (flows that came and went), and [`poll_timeout`](Self::poll_timeout), which says
-///   when to call [`handle_timeout`](Self::handle_timeout) even if no packet comes.
+/// - **configuration**: [`apply`](Self::apply) takes a snapshot. The next packet is decided by it;
+///   closing the flows that it ends is bounded work in `poll_transmit`;
+/// - **drains**, to be called after either until they have no more:
+///   [`poll_transmit`](Self::poll_transmit) (packets that the data plane makes itself),
+///   [`poll_event`](Self::poll_event) (flows that came and went), and
+///   [`poll_timeout`](Self::poll_timeout), which says when to call
+///   [`handle_timeout`](Self::handle_timeout) even if no packet comes.
 ///
-/// `now` is the caller's clock. It may stand still; where it steps back the latest time so far counts (T4). No method panics, and
-/// `process` never allocates (T3).
+/// `now` is the caller's clock. It may stand still; where it steps back the latest time so far
+/// counts (INV-clock-steps-harmless). No method panics, and `process` never allocates
+/// (INV-packets-allocate-nothing).
 ///
-/// The same settings and the same calls give the same bytes, on any machine (W10).
+/// The same settings and the same calls give the same bytes, on any machine
+/// (INV-same-input-same-bytes).
 pub struct DataPlane {
     snapshot: Arc<Snapshot>,
-    flows: FlowTable<Judgement>,
+    flows: FlowTable<CachedDecision>,
     fragments: Fragments,
-    outbox: Outbox,
-    journal: Journal,
+    transmit_queue: TransmitQueue,
+    event_queue: EventQueue,
     unsolicited: Unsolicited,
     mtu: Mtu,
     verify_checksums: bool,
     /// Length up to which a packet of a live flow takes the short way.
     longest_hit: u16,
     counters: Counters,
-    closing: Closing,
+    closing: CloseMode,
     /// Whether flows that a change touched may still wait to be judged again.
     closes: bool,
     suggestion: Option<u16>,
@@ -64,7 +74,8 @@ pub struct DataPlane {
     now: Time,
 }
 
-/// Flows that one call closes or looks at for expiry at most, so that other traffic is never held up (T7, T8).
+/// Flows that one call closes or looks at for expiry at most, so that other traffic is never held
+/// up (INV-work-bounded, INV-toggle-stalls-nobody).
 const STALE_BUDGET: usize = 1024;
 const EXPIRY_BUDGET: usize = 4;
 const TIMEOUT_BUDGET: usize = 4096;
@@ -83,8 +94,8 @@ impl DataPlane {
                 settings.fragment_life,
                 settings.flows.keys,
             ),
-            outbox: Outbox::new(settings.queue),
-            journal: Journal::new(&settings),
+            transmit_queue: TransmitQueue::new(settings.queue),
+            event_queue: EventQueue::new(&settings),
             unsolicited: Unsolicited::new(settings.unsolicited),
             mtu: settings.mtu,
             verify_checksums: settings.verify_checksums,
@@ -103,14 +114,15 @@ impl DataPlane {
         plane
     }
 
-    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so what has run out and was not removed yet
-    /// still has its place: [`process`](Self::process) removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
+    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so
+    /// what has run out and was not removed yet still has its place: [`process`](Self::process)
+    /// removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
         let (mut steps, mut given) = (Vec::new(), Vec::new());
         let headers = Headers::parse(packet);
-        let fate = match &headers {
-            Err(cause) => Fate::Drop(DropReason::Malformed(*cause)),
+        let disposition = match &headers {
+            Err(cause) => Disposition::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
                 let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
                 let decision = pipeline.decide(edge, packet, headers, &mut steps);
@@ -118,12 +130,12 @@ impl DataPlane {
                 self.foresee(pipeline.now, decision, packet, headers)
             }
         };
-        let verdict = Verdict { generation: self.snapshot.generation(), fate };
+        let verdict = Verdict { generation: self.snapshot.generation(), disposition };
         Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, given, verdict)
     }
 
-    /// Takes a new configuration, and says whether it did. It is in force for the next packet (C4);
-    /// flows that it closes are closed at their next packet or by
+    /// Takes a new configuration, and says whether it did. It is in force for the next packet
+    /// (INV-accepted-edit-in-force); flows that it closes are closed at their next packet or by
     /// [`poll_transmit`](Self::poll_transmit), whichever comes first.
     ///
     /// Only what came of the present configuration by edits and commits is taken. An older one is
@@ -139,16 +151,20 @@ impl DataPlane {
         let generation = snapshot.generation();
         match snapshot.touched_since(before) {
             Some(changes) => {
-                for (at, touched) in changes {
-                    match touched {
-                        Touched::Cells(cells) => {
-                            cells.iter().for_each(|&cell| self.flows.touch(cell, at));
+                for (at, invalidated) in changes {
+                    match invalidated {
+                        Invalidated::Cells(revalidation_keys) => {
+                            revalidation_keys.iter().for_each(|&revalidation_key| {
+                                self.flows.invalidate(revalidation_key, at)
+                            });
                         }
-                        Touched::Everything => touch_everything(&mut self.flows, &snapshot, at),
+                        Invalidated::Everything => {
+                            invalidate_everything(&mut self.flows, &snapshot, at)
+                        }
                     }
                 }
             }
-            None => touch_everything(&mut self.flows, &snapshot, generation),
+            None => invalidate_everything(&mut self.flows, &snapshot, generation),
         }
         let same_tenants = Arc::ptr_eq(&self.snapshot.tenants, &snapshot.tenants);
         self.snapshot = snapshot;
@@ -165,25 +181,26 @@ impl DataPlane {
         let tenants = || tenants.iter().copied();
         self.flows.share_among(tenants());
         self.fragments.share_among(tenants());
-        self.outbox.share_among(tenants());
+        self.transmit_queue.share_among(tenants());
         self.unsolicited.share_among(tenants());
-        self.journal.share_among(tenants());
+        self.event_queue.share_among(tenants());
     }
 
-    /// Suggests the public port, or identifier, of flows that are translated from now on: it goes before the port that would be drawn,
-    /// if the pool has it and it is free. For an oracle that repeats another translator's choice, and for a fuzzer that makes its own;
-    /// `None`, as in the beginning, leaves the choice to the seed.
+    /// Suggests the public port, or identifier, of flows that are translated from now on: it goes
+    /// before the port that would be drawn, if the pool has it and it is free. For an oracle that
+    /// repeats another translator's choice, and for a fuzzer that makes its own; `None`, as in the
+    /// beginning, leaves the choice to the seed.
     pub fn suggest_port(&mut self, port: Option<u16>) {
         self.suggestion = port;
     }
 
-    /// The next packet of our own making, if there is one. Each call does a bounded part of the closing that a change asked for, so it
-    /// may be called in any rhythm beside `process`; when it has no more for now and [`poll_timeout`](Self::poll_timeout) says later,
-    /// all is done.
+    /// The next packet of our own making, if there is one. Each call does a bounded part of the
+    /// closing that a change asked for, so it may be called in any rhythm beside `process`; when it
+    /// has no more for now and [`poll_timeout`](Self::poll_timeout) says later, all is done.
     pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
         self.advance(now);
         let mut budget = STALE_BUDGET;
-        while self.closes && self.outbox.is_empty() && budget > 0 {
+        while self.closes && self.transmit_queue.is_empty() && budget > 0 {
             budget -= 1;
             match self.flows.next_stale() {
                 Some(id) => self.judge_stale(id),
@@ -191,17 +208,18 @@ impl DataPlane {
             }
         }
         self.answer_unsolicited();
-        self.outbox.take(&mut self.counters)
+        self.transmit_queue.take(&mut self.counters)
     }
 
     /// The next thing that happened to a flow, if there is one.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.journal.take_event()
+        self.event_queue.take_event()
     }
 
-    /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any (T-37).
+    /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any
+    /// (T-37).
     pub fn poll_translation_event(&mut self) -> Option<TranslationEvent> {
-        self.journal.take_translation()
+        self.event_queue.take_translation()
     }
 
     /// How many flows a virtual network has in the table, and how many are guaranteed to each
@@ -211,10 +229,11 @@ impl DataPlane {
         self.flows.share_of(tenant_of_vnet(vnet))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at once if packets wait or closing goes on.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at
+    /// once if packets wait or closing goes on.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        if !self.outbox.is_empty() || self.closes {
+        if !self.transmit_queue.is_empty() || self.closes {
             return Some(self.now);
         }
         self.flows.next_deadline().into_iter().chain(self.unsolicited.next_due()).min()
@@ -240,10 +259,10 @@ impl DataPlane {
     }
 
     /// All flows and tombstones, in the order of their slots, each with its mark.
-    pub fn flows(&self) -> impl Iterator<Item = Flow<Mark>> {
+    pub fn flows(&self) -> impl Iterator<Item = Flow<AccessVerdict>> {
         self.flows.iter().map(|(_, flow)| {
-            let mark = flow.judgement.mark;
-            flow.with(mark)
+            let access = flow.cached.access;
+            flow.with(access)
         })
     }
 
@@ -262,7 +281,7 @@ impl DataPlane {
     /// Packets of our own making that wait to be taken: their number and bytes.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
-        self.outbox.held()
+        self.transmit_queue.held()
     }
 
     #[inline]
@@ -291,10 +310,15 @@ impl DataPlane {
         if !self.flows.is_due(self.now) {
             return;
         }
-        let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
-        flows.expire(*now, budget, &mut |ended: Ended<Judgement>| {
-            tell_of_idling(&ended, snapshot, outbox, counters);
-            journal.ended(*now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        let Self { flows, event_queue, counters, transmit_queue, snapshot, now, .. } = self;
+        flows.expire(*now, budget, &mut |ended: Ended<CachedDecision>| {
+            notify_idle_end(&ended, snapshot, transmit_queue, counters);
+            event_queue.ended(
+                *now,
+                &ended,
+                snapshot.tenant_of(ended.flow.revalidation_key),
+                counters,
+            );
         });
     }
 }

@@ -8,7 +8,8 @@ use vnetem_packet::{SiteId, VnetId};
 
 use crate::{PrivateEndpointId, ServiceId};
 
-/// Where a route comes from; at equal prefixes the lower one wins: user before BGP before system.
+/// Where a route comes from; at equal prefixes the lower one wins: user before BGP before system
+///
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteSource {
     /// A user-defined route.
@@ -73,8 +74,9 @@ pub enum Choice {
     Route(Route),
 }
 
-/// Chooses between the best route of a subnet and the service prefix of an endpoint that is enabled, in scope and usable for this
-/// packet; `None` for either if there is none. The order, first that applies:
+/// Chooses between the best route of a subnet and the service prefix of an endpoint that is
+/// enabled, in scope and usable for this packet; `None` for either if there is none. The order,
+/// first that applies:
 ///
 /// 1. a system or BGP route of any length: the endpoint (R-07, C-02, S-25);
 /// 2. a user route to the internet: the endpoint (R-19, U-19);
@@ -102,7 +104,8 @@ pub fn choose(
     }
 }
 
-/// Whether the policy of ties decides between a route and the prefix of an endpoint that covers the same address (C-01).
+/// Whether the policy of ties decides between a route and the prefix of an endpoint that covers the
+/// same address (C-01).
 #[must_use]
 pub fn is_tie(route: Route, endpoint: Ipv4Net) -> bool {
     route.may_beat_endpoints() && route.prefix.prefix_len() == endpoint.prefix_len()
@@ -119,7 +122,8 @@ pub enum PassedOver {
     NotReached,
     /// The address lies in a region outside the endpoint's scope (E-09).
     OutOfScope,
-    /// A user route to it is longer than the service's prefix, or as long and the policy prefers it (C-01).
+    /// A user route to it is longer than the service's prefix, or as long and the policy
+    /// prefers it (C-01).
     UserRoute,
 }
 
@@ -145,9 +149,11 @@ pub struct EffectiveRoute {
 pub enum RouteRemark {
     /// TCP takes the endpoint of this name all the same: the route carries the rest.
     Endpoint(String),
-    /// A user route and a prefix of the endpoint of this name are of equal length, and this policy chose (C-01).
+    /// A user route and a prefix of the endpoint of this name are of equal length, and this policy
+    /// chose (C-01).
     Tie(TiePolicy, String),
-    /// The user route to the network itself stands in the place of that of this private endpoint, and carries nothing to it (L-11).
+    /// The user route to the network itself stands in the place of that of this private endpoint,
+    /// and carries nothing to it (L-11).
     PrivateEndpoint(String),
 }
 
@@ -158,7 +164,8 @@ pub enum RouteState {
     Active,
     /// Overridden by a route from this source.
     Invalid(RouteSource),
-    /// Of an endpoint whose scope leaves out the regions of these prefixes: it catches nothing there (E-09, C-06).
+    /// Of an endpoint whose scope leaves out the regions of these prefixes: it catches nothing
+    /// there (E-09, C-06).
     OutOfScope,
 }
 
@@ -179,7 +186,8 @@ pub enum NextHopType {
     VirtualNetworkServiceEndpoint,
     /// To a private endpoint.
     InterfaceEndpoint,
-    /// Azure names it for routers of its own edge; no route of a subnet's table leads there, so it is never answered here.
+    /// Azure names it for routers of its own edge; no route of a subnet's table leads there, so it
+    /// is never answered here.
     MicrosoftEdge,
     /// Nowhere.
     None,
@@ -217,7 +225,8 @@ impl NextHopType {
 }
 
 impl Route {
-    /// Whether the route may be preferred to an endpoint: only a user's may, and not one to the internet.
+    /// Whether the route may be preferred to an endpoint: only a user's may, and not one to the
+    /// internet.
     const fn may_beat_endpoints(self) -> bool {
         matches!(self.source, RouteSource::User) && !matches!(self.next_hop, NextHop::Internet)
     }

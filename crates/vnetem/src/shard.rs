@@ -1,4 +1,5 @@
-//! One network on many cores: 64 shards that share nothing, so that no result depends on how many workers there are.
+//! One network on many cores: 64 shards that share nothing, so that no result depends on how many
+//! workers there are.
 
 mod realms;
 
@@ -14,16 +15,19 @@ use crate::{Edge, Snapshot};
 
 /// One of the [64](Self::COUNT) parts into which the traffic of a network falls.
 ///
-/// Every host of it belongs to one shard, with all its flows, but for protocols without ports, which belong with their far end; each
-/// shard gives its own slice of the ports of every public address that several hosts share. So shards need nothing from each other: one
-/// [`DataPlane`](crate::DataPlane) for each, with its shard in the [settings](crate::Settings::shard), and [`Sharding`] in front. A
-/// worker owns any number of them, and since there are always 64, packets come out the same whether one worker has them all or each its
-/// own.
+/// Every host of it belongs to one shard, with all its flows, but for protocols without ports,
+/// which belong with their far end; each shard gives its own slice of the ports of every public
+/// address that several hosts share. So shards need nothing from each other: one
+/// [`DataPlane`](crate::DataPlane) for each, with its shard in the
+/// [settings](crate::Settings::shard), and [`Sharding`] in front. A worker owns any number of them,
+/// and since there are always 64, packets come out the same whether one worker has them all or each
+/// its own.
 ///
-/// What follows from it: a public address is exhausted slice by slice, bounds of [`Settings`](crate::Settings) hold for each shard, and
-/// what hosts of two shards do to each other by a public address of the network (hairpin) is not seen. The slices of an address follow
-/// from the ports of its pool: pools that share one must have the same ports, and where these change, flows that were given others lose
-/// their way back.
+/// What follows from it: a public address is exhausted slice by slice, bounds of
+/// [`Settings`](crate::Settings) hold for each shard, and what hosts of two shards do to each other
+/// by a public address of the network (hairpin) is not seen. The slices of an address follow from
+/// the ports of its pool: pools that share one must have the same ports, and where these change,
+/// flows that were given others lose their way back.
 ///
 /// A host is inside where the configuration says so: in the ranges of the networks and sites that
 /// peerings and gateways connect, directly or one behind the other, with the place where the packet
@@ -36,8 +40,9 @@ pub struct Shard(u8);
 
 /// Says which shard a packet belongs to.
 ///
-/// It follows the configuration as data planes do, and remembers first fragments, since later ones from the public side do not say to
-/// whom they go. One that was forgotten goes to a shard where it is dropped as a fragment without its first.
+/// It follows the configuration as data planes do, and remembers first fragments, since later ones
+/// from the public side do not say to whom they go. One that was forgotten goes to a shard where it
+/// is dropped as a fragment without its first.
 #[derive(Debug)]
 pub struct Sharding {
     owners: BTreeMap<Ipv4Addr, Owner>,
@@ -84,7 +89,8 @@ impl Shard {
         self.0 as usize
     }
 
-    /// Its first and last port of a range; none if there are fewer ports than shards and this one goes without.
+    /// Its first and last port of a range; none if there are fewer ports than shards and this one
+    /// goes without.
     pub(crate) fn slice(self, first: u16, last: u16) -> Option<(u16, u16)> {
         let [start, end] = [self.0, self.0 + 1].map(|shard| border(first, last, shard));
         (start < end)
@@ -96,7 +102,8 @@ impl Shard {
     fn of_port(port: u16, first: u16, last: u16) -> Option<Self> {
         let ports = u64::from(last).checked_sub(first.into())? + 1;
         let at = u64::from(port).checked_sub(first.into()).filter(|at| *at < ports)?;
-        // The last shard that starts no later: the greatest with `ports * shard / COUNT <= at`, rounded down.
+        // The last shard that starts no later: the greatest with `ports * shard / COUNT <= at`,
+        // rounded down.
         u8::try_from(((at + 1) * u64::from(Self::COUNT) - 1) / ports).ok().map(Self)
     }
 
@@ -104,7 +111,8 @@ impl Shard {
         Self::of_bits(address.to_bits())
     }
 
-    /// Multiplicative hashing (Knuth, volume 3, 6.4); hosts of a network mostly differ in the lowest bits.
+    /// Multiplicative hashing (Knuth, volume 3, 6.4); hosts of a network mostly differ in the
+    /// lowest bits.
     fn of_bits(bits: u32) -> Self {
         let [.., low] = (bits.wrapping_mul(0x9E37_79B1) >> 26).to_be_bytes();
         Self(low)
@@ -133,14 +141,14 @@ impl Sharding {
     /// Takes a new configuration, when the data planes do.
     ///
     /// Whose a public address was that nobody has any more stays known, since its tombstones answer
-    /// (R7). So does what was connected, as long as both ends are there.
+    /// (INV-tombstone-answers). So does what was connected, as long as both ends are there.
     pub fn apply(&mut self, snapshot: &Snapshot) {
         self.realms.apply(snapshot);
         let former = core::mem::take(&mut self.owners);
         for place in snapshot.places.iter().flatten() {
             match place {
                 PlaceView::Subnet(subnet) => {
-                    for &address in &subnet.keeps {
+                    for &address in &subnet.retained {
                         self.owners.entry(address).or_insert(Owner::Sliced(1024, u16::MAX));
                     }
                     self.own(subnet.outbound.as_ref(), None);
@@ -187,7 +195,8 @@ impl Sharding {
         }
     }
 
-    /// The shard of a packet that is about to enter by an edge; malformed ones are the first shard's to count.
+    /// The shard of a packet that is about to enter by an edge; malformed ones are the first
+    /// shard's to count.
     pub fn shard(&mut self, edge: Edge, packet: &[u8]) -> Shard {
         let Ok(headers) = Headers::parse(packet) else { return Shard(0) };
         let tuple = match headers.transport {
@@ -277,7 +286,7 @@ fn has_ports(protocol: Protocol) -> bool {
 mod tests {
     use super::*;
 
-    /// DESIGN.md 6: every port of a range is in the slice of exactly the shard that it is looked up under.
+    /// Every port of a range is in the slice of exactly the shard that it is looked up under.
     #[test]
     fn slices_part_a_range_without_gap_or_overlap() {
         for (first, last) in [(1024, u16::MAX), (0, u16::MAX), (5000, 5063), (7, 20), (9, 9)] {

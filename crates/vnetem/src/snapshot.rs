@@ -1,7 +1,14 @@
 //! The compiled configuration: all that the data plane reads.
 
 mod describe;
-mod touch_log;
+pub(crate) mod guard;
+pub(crate) mod ingress;
+mod invalidation_log;
+pub(crate) mod lineage;
+pub(crate) mod ranges;
+pub(crate) mod routing;
+pub(crate) mod stage;
+pub(crate) mod tenant;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -9,30 +16,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use vnetem_authz::{Access, Arrival, DenyMode, Firewall, Refusal, ServiceAnswer};
+use vnetem_authz::{Access, Arrival, DenyMode, EndpointPolicies, Firewall, Refusal, ServiceAnswer};
 use vnetem_fib::Table;
-use vnetem_nat::{Generation, MidStream, PoolRules, Tenant};
+use vnetem_nat::{Generation, LoosePickup, PoolRules, Tenant};
 use vnetem_packet::{Protocol, SiteId, SubnetId, VnetId};
 
-pub(crate) use touch_log::{TouchLog, Touched};
+pub(crate) use invalidation_log::{Invalidated, InvalidationLog};
 
-use crate::gate::Gates;
-use crate::inside::Ranges;
-use crate::lineage::Lineage;
-use crate::network::Attached;
-use crate::security::Guards;
+use guard::Guards;
+use ingress::IngressTable;
+use lineage::Lineage;
+use ranges::Ranges;
+
 use crate::{
     Edge, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
 };
 
-/// An immutable configuration with its generation. Every packet is decided by one of them alone (C1).
+/// An immutable configuration with its generation. Every packet is decided by one of them alone
+/// (INV-one-generation-decides).
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
     pub(crate) vnets: BTreeMap<VnetId, Arc<VnetView>>,
     /// Subnets and sites by the number that they share.
     pub(crate) places: Vec<Option<PlaceView>>,
-    pub(crate) gates: Gates,
+    pub(crate) ingress_table: IngressTable,
     pub(crate) nics: Arc<Vec<Option<NicView>>>,
     pub(crate) private: Arc<BTreeMap<PrivateEndpointId, PrivateEndpointView>>,
     pub(crate) services: Arc<ServiceMap>,
@@ -49,11 +57,14 @@ pub struct Snapshot {
     /// Which configurations it came of.
     pub(crate) lineage: Lineage,
     /// The network of every subnet there ever was, by number.
-    pub(crate) homes: Arc<Vec<Option<VnetId>>>,
+    pub(crate) vnet_by_subnet: Arc<Vec<Option<VnetId>>>,
     pub(crate) tie_policy: TiePolicy,
     pub(crate) deny_mode: DenyMode,
-    pub(crate) log: Arc<TouchLog>,
+    pub(crate) log: Arc<InvalidationLog>,
 }
+
+/// The policies of endpoints that have any.
+pub(crate) type Attached = BTreeMap<(SubnetId, ServiceId), EndpointPolicies>;
 
 /// What a virtual network needs for delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,19 +115,20 @@ pub(crate) struct SubnetView {
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
     /// Candidates that lost, for the list of effective routes.
-    pub(crate) losers: Arc<Vec<(Route, RouteSource)>>,
+    pub(crate) overridden: Arc<Vec<(Route, RouteSource)>>,
     /// Winners, shared between subnets that have the same.
     pub(crate) routes: Table<(RouteSource, NextHop)>,
     pub(crate) endpoints: Vec<EndpointView>,
     /// Changes that have not reached every host.
-    pub(crate) lags: Vec<LagView>,
+    pub(crate) rollout_states: Vec<RolloutStateView>,
     pub(crate) outbound: Option<OutboundView>,
-    /// The region, by the number that services' regions have; none where no service has a prefix there.
+    /// The region, by the number that services' regions have; none where no service has a prefix
+    /// there.
     pub(crate) region: Option<u16>,
     /// Whether the network's region is known at all.
     pub(crate) is_placed: bool,
     /// Public addresses that live flows of the subnet may have (N-07, N-08).
-    pub(crate) keeps: Vec<Ipv4Addr>,
+    pub(crate) retained: Vec<Ipv4Addr>,
 }
 
 /// An endpoint that is enabled.
@@ -130,7 +142,7 @@ pub(crate) struct EndpointView {
 
 /// What hosts still have that a change of an endpoint has not reached (U-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LagView {
+pub(crate) struct RolloutStateView {
     pub(crate) service: ServiceId,
     pub(crate) before: Option<EndpointView>,
     pub(crate) seed: u64,
@@ -191,7 +203,8 @@ pub(crate) struct Translator {
     pub(crate) resets: bool,
     /// Whether both ends of an established connection that idles out get a reset (N-23).
     pub(crate) resets_when_idle: bool,
-    /// The interface whose own public address it is: what comes there without a flow goes to it (N-11).
+    /// The interface whose own public address it is: what comes there without a flow goes to it
+    /// (N-11).
     pub(crate) instance: Option<NicId>,
     /// After how long a SYN that no flow asked for is answered (T-16).
     pub(crate) unsolicited_syn: Option<Duration>,
@@ -224,7 +237,8 @@ pub(crate) struct ServiceMap {
     pub(crate) region_names: Vec<String>,
     /// The same without what differs between spellings, ascending.
     pub(crate) region_keys: Vec<String>,
-    /// Services of which it is known whether networks of their own region reach them by private sources, and whether they do (C-03).
+    /// Services of which it is known whether networks of their own region reach them by private
+    /// sources, and whether they do (C-03).
     pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }
 
@@ -244,14 +258,16 @@ pub(crate) struct ResourceView {
 }
 
 impl Snapshot {
-    /// The generation; each [`Network::commit`](crate::Network::commit) that changes something raises it by one.
+    /// The generation; each [`Network::commit`](crate::Network::commit) that changes something
+    /// raises it by one.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// What is said of a request to a resource: first by the endpoint policies of the subnet that it comes from (U-06), then by the rules of
-    /// the resource. For front ends, which alone see the name that the client asked for. `None` if there is no such resource.
+    /// What is said of a request to a resource: first by the endpoint policies of the subnet that
+    /// it comes from (U-06), then by the rules of the resource. For front ends, which alone see the
+    /// name that the client asked for. `None` if there is no such resource.
     #[must_use]
     pub fn judge(&self, resource: ResourceId, arrival: Arrival) -> Option<Access> {
         let resource = self.resources.by_id.get(&resource)?;
@@ -265,7 +281,8 @@ impl Snapshot {
         Some(refused.map_or_else(|| resource.rules.judge(arrival), Access::Refused))
     }
 
-    /// What the service answers to a request that the rules of a resource refused: for front ends. `None` if there is no such resource.
+    /// What the service answers to a request that the rules of a resource refused: for front ends.
+    /// `None` if there is no such resource.
     #[must_use]
     pub fn answer(
         &self,
@@ -289,8 +306,8 @@ impl Snapshot {
         self.private.get(&id).map(|view| view.resource)
     }
 
-    /// The address from which an ICMP error goes back to an edge: the default gateway where there is one, on the public side the
-    /// address that the packet was sent to (T-26).
+    /// The address from which an ICMP error goes back to an edge: the default gateway where there
+    /// is one, on the public side the address that the packet was sent to (T-26).
     pub(crate) fn router_at(&self, edge: Edge, destination: Ipv4Addr) -> Ipv4Addr {
         let range = match edge {
             Edge::Subnet(id) => self.subnet(id).map(|view| view.prefix),
@@ -307,12 +324,14 @@ impl Snapshot {
         range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }
 
-    /// The network of a subnet, even of one that is gone: late answers to its flows still carry its identity.
+    /// The network of a subnet, even of one that is gone: late answers to its flows still carry its
+    /// identity.
     pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
-        self.homes.get(id.0 as usize).copied().flatten()
+        self.vnet_by_subnet.get(id.0 as usize).copied().flatten()
     }
 
-    /// Whether a public address is one of the network's own. Every packet from the internet is asked, and few are near them.
+    /// Whether a public address is one of the network's own. Every packet from the internet is
+    /// asked, and few are near them.
     #[inline]
     pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
         self.public_bounds.is_some_and(|(lowest, highest)| {
@@ -351,7 +370,7 @@ impl Snapshot {
     pub(crate) fn touched_since(
         &self,
         generation: Generation,
-    ) -> Option<impl Iterator<Item = (Generation, &Touched)>> {
+    ) -> Option<impl Iterator<Item = (Generation, &Invalidated)>> {
         self.log.since(generation)
     }
 }
@@ -364,10 +383,10 @@ impl OutboundView {
     }
 
     /// What becomes of a segment without a flow that is no SYN (N-16, T-19).
-    pub(crate) fn mid_stream(&self) -> MidStream {
+    pub(crate) fn loose_pickup(&self) -> LoosePickup {
         match self.method {
-            Method::NatGateway => MidStream::Reset,
-            _ => self.rules.mid_stream,
+            Method::NatGateway => LoosePickup::Reset,
+            _ => self.rules.loose_pickup,
         }
     }
 

@@ -7,19 +7,19 @@ use vnetem_nat::{Direction, Generation};
 
 use crate::{DenyReason, DropReason, Edge};
 
-/// The final word on a packet, and the configuration that spoke it (C1).
+/// The final word on a packet, and the configuration that spoke it (INV-one-generation-decides).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Verdict {
     /// The generation of the snapshot that decided.
     pub generation: Generation,
     /// What becomes of the packet.
-    pub fate: Fate,
+    pub disposition: Disposition,
 }
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     /// It was rewritten in place and leaves.
     Forward(Forward),
     /// Policy said no; its bytes are as they came.
@@ -38,7 +38,7 @@ pub struct Forward {
     /// What the far side sees as the source of the flow.
     pub source: SourceMode,
     /// Whether the rules of the resource at the far side were asked, and what they said.
-    pub mark: Mark,
+    pub access: AccessVerdict,
 }
 
 /// What the far side sees as the source of a flow.
@@ -52,13 +52,14 @@ pub enum SourceMode {
 
 /// What the rules of a resource said when the flow was judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mark {
+pub enum AccessVerdict {
     /// They were not asked: no single resource is known at the far side.
     #[default]
     Unjudged,
     /// They let the caller in.
     Allowed,
-    /// They refuse the caller; the packet is delivered all the same so that the service can say so (F-16, P-32).
+    /// They refuse the caller; the packet is delivered all the same so that the service can say so
+    /// (F-16, P-32).
     Refused(Refusal),
 }
 
@@ -66,9 +67,9 @@ impl Verdict {
     /// The edge by which the packet leaves, if it does.
     #[must_use]
     pub const fn forwarded_to(&self) -> Option<Edge> {
-        match self.fate {
-            Fate::Forward(forward) => Some(forward.to),
-            Fate::Deny(_) | Fate::Drop(_) => None,
+        match self.disposition {
+            Disposition::Forward(forward) => Some(forward.to),
+            Disposition::Deny(_) | Disposition::Drop(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
-//! T3: no packet makes the data plane allocate, whether it hits a flow, opens one, is refused, dropped or answered. By a counting
-//! allocator, so alone in its process and without a test harness, since all that the process does counts.
+//! INV-packets-allocate-nothing: no packet makes the data plane allocate, whether it hits a flow,
+//! opens one, is refused, dropped or answered. By a counting allocator, so alone in its process and
+//! without a test harness, since all that the process does counts.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,7 +38,8 @@ fn packet(tcp: bool, port: u16, remote: &str, ttl: u8, syn: bool) -> Vec<u8> {
     packet
 }
 
-/// Interfaces that leave by their own address and by a load balancer, one that forwards, and the platform; with packets for each.
+/// Interfaces that leave by their own address and by a load balancer, one that forwards, and the
+/// platform; with packets for each.
 fn methods() -> (DataPlane, Vec<(Edge, Vec<u8>)>) {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
@@ -213,7 +215,8 @@ fn main() {
     );
     drop(profiler);
 
-    // The run met what it is about: every kind of end, a full table, closings and answers that found the queue full.
+    // The run met what it is about: every kind of end, a full table, closings and answers that
+    // found the queue full.
     let counters = plane.counters();
     for reason in [
         DropReason::RouteNone,

@@ -24,7 +24,8 @@ fn without_a_policy_everything_may_be_called() {
     }
 }
 
-/// P-02, S-45, U-06: of several policies each adds to what may be called, and the rest is refused for a reason of its own.
+/// P-02, S-45, U-06: of several policies each adds to what may be called, and the rest is refused
+/// for a reason of its own.
 #[test]
 fn several_policies_allow_their_union_and_deny_the_rest() {
     let mut policies =
@@ -47,7 +48,8 @@ fn several_policies_allow_their_union_and_deny_the_rest() {
     assert_eq!(policies.judge(&account("stlogs")), Coverage::NoPolicy);
 }
 
-/// P-02: a set of policies that were found attachable judges as one to which they were attached one by one.
+/// P-02: a set of policies that were found attachable judges as one to which they were attached one
+/// by one.
 #[test]
 fn collected_policies_judge_as_attached_ones() {
     let one = policy("logs", &[&account("stlogs")]);
@@ -63,7 +65,8 @@ fn collected_policies_judge_as_attached_ones() {
     assert!(collected.judge(&account("stlogs")).is_allowed());
 }
 
-/// P-03: a subscription, a resource group and an account each cover what is below them and nothing beside them.
+/// P-03: a subscription, a resource group and an account each cover what is below them and nothing
+/// beside them.
 #[test]
 fn an_entry_covers_all_below_it_and_nothing_beside_it() {
     let group = format!("{SUBSCRIPTION}/resourceGroups/rg");
@@ -93,7 +96,8 @@ fn ids_compare_without_regard_to_case() {
     assert_ne!(resource(&account("stlogs")), resource(&account("stlogs2")));
 }
 
-/// P-04: each alias stands for its service's own accounts, the shortest for those of all, and belongs in a Global definition.
+/// P-04: each alias stands for its service's own accounts, the shortest for those of all, and
+/// belongs in a Global definition.
 #[test]
 fn an_alias_stands_for_its_services_own_accounts() {
     for alias in
@@ -148,7 +152,8 @@ fn other_paths_are_no_resources() {
     }
 }
 
-/// P-05: the read-only secondary is called under the account's name with an ending, and is the same account.
+/// P-05: the read-only secondary is called under the account's name with an ending, and is the same
+/// account.
 #[test]
 fn a_listed_accounts_secondary_may_be_called() {
     let policies = attached(&[("logs", &[&account("stlogs")])]);

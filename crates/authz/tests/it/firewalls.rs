@@ -18,7 +18,8 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
 const PUBLIC: Arrival = Arrival::Public(CLIENT);
 const SAME_REGION: Arrival = Arrival::PrivateSameRegion(VM);
 
-/// F-03, S-16: over the tunnel the subnet decides, in every service; an IP rule says nothing, be it for the private or the public address.
+/// F-03, S-16: over the tunnel the subnet decides, in every service; an IP rule says nothing, be it
+/// for the private or the public address.
 #[test]
 fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
     for firewall in locked(|rules| rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap()) {
@@ -33,7 +34,8 @@ fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
     }
 }
 
-/// E-17, E-18: a firewall of any kind names the subnets of its rules, and notes that one is gone; ordered rules have no states to note it in.
+/// E-17, E-18: a firewall of any kind names the subnets of its rules, and notes that one is gone;
+/// ordered rules have no states to note it in.
 #[test]
 fn a_firewall_names_its_subnets_and_notes_that_one_is_gone() {
     let letting_in = |rules: &mut RuleSet| {
@@ -65,8 +67,8 @@ fn two_kinds_of_service_serve_other_tenants() {
     }
 }
 
-/// F-07, C-03: the rule for the machine's public address does not help a machine of the account's own region, which comes with its private
-/// one; it hears AuthorizationFailure.
+/// F-07, C-03: the rule for the machine's public address does not help a machine of the account's
+/// own region, which comes with its private one; it hears AuthorizationFailure.
 #[test]
 fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
     let mut rules = deny();
@@ -78,7 +80,8 @@ fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
     assert!(matches!(answer, ServiceAnswer::Http { code: "AuthorizationFailure", .. }));
 }
 
-/// F-08: nor one of the paired region on a subnet with an endpoint, which comes over the tunnel; the subnet's rule does.
+/// F-08: nor one of the paired region on a subnet with an endpoint, which comes over the tunnel;
+/// the subnet's rule does.
 #[test]
 fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
     let mut rules = deny();
@@ -88,7 +91,8 @@ fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
     assert_eq!(rules.judge(tunnel(WEB)), Access::Allowed(Grant::SubnetRule(WEB)));
 }
 
-/// F-09, F-10, F-26, S-21: a log shows the private address in the same region and over an endpoint, the public one otherwise.
+/// F-09, F-10, F-26, S-21: a log shows the private address in the same region and over an endpoint,
+/// the public one otherwise.
 #[test]
 fn a_log_shows_the_address_by_which_the_request_came() {
     assert_eq!(SAME_REGION.address(), Some(VM));
@@ -97,7 +101,8 @@ fn a_log_shows_the_address_by_which_the_request_came() {
     assert_eq!(Arrival::PrivateEndpoint { approved: true }.address(), None);
 }
 
-/// F-26, S-05: the service is told VNet, subnet and private address, and two callers that differ in the subnet alone are two.
+/// F-26, S-05: the service is told VNet, subnet and private address, and two callers that differ in
+/// the subnet alone are two.
 #[test]
 fn equal_private_addresses_are_told_apart_by_their_subnets() {
     let mut rules = deny();
@@ -108,8 +113,8 @@ fn equal_private_addresses_are_told_apart_by_their_subnets() {
     assert!(!rules.judge(other).is_allowed());
 }
 
-/// S-46, C-20, F-04: an account restricts to private addresses only as far as they are within a subnet that a rule names: the address alone
-/// is no rule and lets nobody in.
+/// S-46, C-20, F-04: an account restricts to private addresses only as far as they are within a
+/// subnet that a rule names: the address alone is no rule and lets nobody in.
 #[test]
 fn a_private_address_lets_in_only_within_its_subnet() {
     assert!(deny().add_ip_rule(VM.to_string().parse().unwrap()).is_err());
@@ -123,8 +128,8 @@ fn a_private_address_lets_in_only_within_its_subnet() {
     }
 }
 
-/// F-12, F-13, F-11: in every service an approved private endpoint comes in, even with public access disabled, which nothing else but a
-/// trusted instance does, and an unapproved one never.
+/// F-12, F-13, F-11: in every service an approved private endpoint comes in, even with public
+/// access disabled, which nothing else but a trusted instance does, and an unapproved one never.
 #[test]
 fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
     let instance = Arrival::Instance(ResourceInstance(7));
@@ -158,7 +163,8 @@ fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
     }
 }
 
-/// F-14, F-22, F-23: the credential is looked at behind a network allow only, and can only take away.
+/// F-14, F-22, F-23: the credential is looked at behind a network allow only, and can only take
+/// away.
 #[test]
 fn the_network_test_comes_before_the_credential_and_neither_suffices() {
     let mut rules = deny();
@@ -175,7 +181,8 @@ fn the_network_test_comes_before_the_credential_and_neither_suffices() {
     assert!(!asked);
 }
 
-/// F-14: a signature that is bound to an address narrows what the rules allow and does not widen it.
+/// F-14: a signature that is bound to an address narrows what the rules allow and does not widen
+/// it.
 #[test]
 fn a_signature_for_an_address_never_widens_the_rules() {
     let mut rules = deny();
@@ -208,7 +215,8 @@ fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
     }
 }
 
-/// F-17, C-12, F-20, F-23: every service with a VNet rule answers an outsider with 403, or 404 where that is chosen; SQL speaks no HTTP.
+/// F-17, C-12, F-20, F-23: every service with a VNet rule answers an outsider with 403, or 404
+/// where that is chosen; SQL speaks no HTTP.
 #[test]
 fn an_outsider_hears_403_or_404() {
     for firewall in locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap()) {
@@ -227,7 +235,8 @@ fn an_outsider_hears_403_or_404() {
     }
 }
 
-/// F-18: a client of a subnet without a rule hears 40914, a public one 40615 with its address in the text.
+/// F-18: a client of a subnet without a rule hears 40914, a public one 40615 with its address in
+/// the text.
 #[test]
 fn sql_names_the_public_address_and_not_the_private_one() {
     let sql = Firewall::Sql(deny());
@@ -301,7 +310,8 @@ fn a_vault_and_a_registry_name_the_client() {
     }
 }
 
-/// F-21: under an old version Deny counts only once there is a rule, be it in force or not; under a new one at once.
+/// F-21: under an old version Deny counts only once there is a rule, be it in force or not; under a
+/// new one at once.
 #[test]
 fn event_hubs_deny_is_open_until_there_is_a_rule() {
     use EventHubsVersion::{DenyCounts, DenyNeedsARule};
@@ -333,7 +343,8 @@ fn event_hubs_deny_is_open_until_there_is_a_rule() {
     }
 }
 
-/// F-21, F-12, L-07: the open Deny opens neither a closed public address nor an unapproved private endpoint.
+/// F-21, F-12, L-07: the open Deny opens neither a closed public address nor an unapproved private
+/// endpoint.
 #[test]
 fn the_open_deny_opens_nothing_else() {
     let mut rules = deny();
@@ -349,7 +360,8 @@ fn the_open_deny_opens_nothing_else() {
     assert_eq!(old(&rules, PUBLIC), Access::Allowed(Grant::DefaultAllow));
 }
 
-/// F-21: the versions on either side of the change, and what they make of a namespace that says nothing.
+/// F-21: the versions on either side of the change, and what they make of a namespace that says
+/// nothing.
 #[test]
 fn an_event_hubs_version_is_known_by_its_date() {
     for (text, default_action) in [
@@ -393,7 +405,8 @@ fn each_service_takes_as_many_subnet_rules_as_it_says() {
     assert_eq!(vault.add_ip_rule(address(1000)), Err(RuleError::TooManyIpRules { limit: 1000 }));
 }
 
-/// F-25: an endpoint reaches a Cosmos DB account, or a SQL server, only while its public access is enabled.
+/// F-25: an endpoint reaches a Cosmos DB account, or a SQL server, only while its public access is
+/// enabled.
 #[test]
 fn endpoints_need_public_access() {
     for firewall in [Firewall::CosmosDb, Firewall::Sql] {

@@ -32,7 +32,8 @@ fn the_lowest_number_that_matches_decides() {
     assert_eq!(rules.rules().iter().map(|rule| rule.number).collect::<Vec<_>>(), [100, 200, 300]);
 }
 
-/// F-20: a request from a subnet with an endpoint is compared by its subnet, and by no address, private or wide.
+/// F-20: a request from a subnet with an endpoint is compared by its subnet, and by no address,
+/// private or wide.
 #[test]
 fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
     let rules = ordered(&[
@@ -44,7 +45,8 @@ fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
     assert_eq!(rules.judge(tunnel(SubnetId(2))), Access::Refused(Refusal::SubnetNotListed));
 }
 
-/// F-20: the end is deny once there is a rule, allow while there is none, and what was configured in either case.
+/// F-20: the end is deny once there is a rule, allow while there is none, and what was configured
+/// in either case.
 #[test]
 fn the_end_is_deny_unless_it_is_configured() {
     let arrivals = [
@@ -126,7 +128,8 @@ proptest! {
         prop_assert_eq!(set.judge(arrival).is_allowed(), allowed);
     }
 
-    /// A6: where the order is that of the numbers, the order of edits does not matter.
+    /// INV-rules-order-free: where the order is that of the numbers, the order of edits does not
+    /// matter.
     #[test]
     fn rules_of_distinct_numbers_have_no_other_order((rules, shuffled) in vec(rule(), 0..12).prop_flat_map(|mut rules| {
         rules.iter_mut().zip(1..).for_each(|(rule, number)| rule.number = number);
@@ -140,7 +143,8 @@ proptest! {
         prop_assert_eq!(set(&rules), set(&shuffled));
     }
 
-    /// A2, A3: neither the private address behind an identity nor a private source ever meets a rule about addresses.
+    /// INV-identity-decides, INV-ip-rule-public-only: neither the private address behind an
+    /// identity nor a private source ever meets a rule about addresses.
     #[test]
     fn a_private_address_meets_no_rule(rules in vec(rule(), 0..12), one in address(), other in address()) {
         let mut set = OrderedRules::new();

@@ -29,7 +29,8 @@ fn a_rules_number_is_100_to_4096() {
     }
 }
 
-/// P-08: two rules may not share number and direction, and the error names both; one number may stand in each direction.
+/// P-08: two rules may not share number and direction, and the error names both; one number may
+/// stand in each direction.
 #[test]
 fn two_rules_of_one_number_and_direction_are_refused_by_name() {
     let mut group = SecurityGroup::default();
@@ -81,7 +82,8 @@ fn a_number_names_a_rule_of_its_direction() {
     }
 }
 
-/// P-09, S-43: what the default rules let through, on either side, by number and name; service traffic leaves by them.
+/// P-09, S-43: what the default rules let through, on either side, by number and name; service
+/// traffic leaves by them.
 #[test]
 fn the_default_rules_stand_behind_all_others() {
     let group = compiled([]);
@@ -97,7 +99,8 @@ fn the_default_rules_stand_behind_all_others() {
     expect(&group, Outbound, "172.20.0.1:1", PEER, Deny, "65500 DenyAllOutBound");
 }
 
-/// P-10: a group sees the private source. A rule about the public address behind which the machine is seen outside matches nothing.
+/// P-10: a group sees the private source. A rule about the public address behind which the machine
+/// is seen outside matches nothing.
 #[test]
 fn a_rule_about_the_public_source_never_matches_on_the_way_out() {
     let group = compiled([(100, rule("deny-public", Deny, "20.1.1.1", "*", "*"))]);
@@ -106,7 +109,8 @@ fn a_rule_about_the_public_source_never_matches_on_the_way_out() {
     expect(&group, Outbound, VM, STORAGE, Deny, "100 deny-private");
 }
 
-/// P-12, U-09: Azure's own public addresses are in the Internet tag, those of a service with an endpoint too, and in no VirtualNetwork.
+/// P-12, U-09: Azure's own public addresses are in the Internet tag, those of a service with an
+/// endpoint too, and in no VirtualNetwork.
 #[test]
 fn the_internet_contains_azures_own_addresses() {
     let group = compiled([(100, rule("deny-internet", Deny, "*", "Internet", "*"))]);
@@ -153,8 +157,8 @@ fn a_networks_own_public_range_is_not_its_internet() {
     expect(&group, Outbound, VM, ELSEWHERE, Deny, "100 deny-internet");
 }
 
-/// P-14: with a user route for everything VirtualNetwork contains everything, so that its default rule lets everything through; a rule
-/// about the internet keeps its meaning.
+/// P-14: with a user route for everything VirtualNetwork contains everything, so that its default
+/// rule lets everything through; a rule about the internet keeps its meaning.
 #[test]
 fn a_default_route_makes_virtual_network_contain_everything() {
     let forced = NetworkSpace::new([net("10.0.0.0/16")], [net("0.0.0.0/0")]);
@@ -167,7 +171,8 @@ fn a_default_route_makes_virtual_network_contain_everything() {
     expect(&group, Outbound, VM, ELSEWHERE, Deny, "100 deny-internet");
 }
 
-/// P-15: the platform's services pass whatever the rules say, on the way out; the host's address is no free pass on the way in.
+/// P-15: the platform's services pass whatever the rules say, on the way out; the host's address is
+/// no free pass on the way in.
 #[test]
 fn the_platforms_services_pass_a_group_that_denies_everything() {
     let mut everything = rule("deny-all", Deny, "*", "*", "*");
@@ -188,7 +193,8 @@ fn the_platforms_services_pass_a_group_that_denies_everything() {
     expect(&group, Outbound, VM, "168.63.129.17:53", Deny, "100 deny-all");
 }
 
-/// P-15: a rule that names a tag of the platform's denies that service and no other, in the order of its number.
+/// P-15: a rule that names a tag of the platform's denies that service and no other, in the order
+/// of its number.
 #[test]
 fn a_platform_tag_denies_its_own_service_alone() {
     for (tag, service) in [
@@ -212,7 +218,8 @@ fn a_platform_tag_denies_its_own_service_alone() {
     }
 }
 
-/// S-44, P-19: the internet denied, one tag allowed; what the tag stands for is current as of the compilation.
+/// S-44, P-19: the internet denied, one tag allowed; what the tag stands for is current as of the
+/// compilation.
 #[test]
 fn a_service_tag_opens_a_closed_internet_for_its_service() {
     let group = group([
@@ -230,7 +237,8 @@ fn a_service_tag_opens_a_closed_internet_for_its_service() {
     expect(&before, Outbound, VM, "57.150.0.9:443", Deny, "200 deny-internet");
 }
 
-/// P-31: of two groups both must allow; the first that denies ends it, and without any there is nothing to deny.
+/// P-31: of two groups both must allow; the first that denies ends it, and without any there is
+/// nothing to deny.
 #[test]
 fn every_group_on_the_way_must_allow() {
     let open = compiled([(100, rule("open", Allow, "*", "*", "*"))]);

@@ -1,4 +1,5 @@
-//! A compiled group against a twin that tries rule after rule, prefix after prefix; and what holds of every group.
+//! A compiled group against a twin that tries rule after rule, prefix after prefix; and what holds
+//! of every group.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -148,7 +149,8 @@ proptest! {
         }
     }
 
-    /// A6: the order in which rules are added, and in which a rule lists things, does not matter: numbers do.
+    /// INV-rules-order-free: the order in which rules are added, and in which a rule lists things,
+    /// does not matter: numbers do.
     #[test]
     fn only_numbers_order_rules(world in world(), (rules, shuffled) in rules(12).prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle()))) {
         let reversed: Vec<_> = shuffled.into_iter().map(|mut rule| {
@@ -161,7 +163,8 @@ proptest! {
         prop_assert_eq!(world.compile(&group(&rules)), world.compile(&group(&reversed)));
     }
 
-    /// P-08, P-31: a rule behind the one that decides changes nothing; one in front decides if it matches and is not there if it does not.
+    /// P-08, P-31: a rule behind the one that decides changes nothing; one in front decides if it
+    /// matches and is not there if it does not.
     #[test]
     fn a_rule_behind_the_first_match_has_no_say(world in world(), rules in rules(8), extra in rule(), tuple in tuple()) {
         let direction = extra.direction;
@@ -180,7 +183,8 @@ proptest! {
         prop_assert_eq!(added(101), in_front);
     }
 
-    /// A1: without a rule of its own, what comes from outside the network is denied.
+    /// INV-denied-by-default: without a rule of its own, what comes from outside the network is
+    /// denied.
     #[test]
     fn nothing_comes_in_from_outside_without_a_rule(world in world(), tuple in tuple()) {
         prop_assume!(!world.is_in("VirtualNetwork", *tuple.source.ip()) && !is_platform(*tuple.source.ip()));

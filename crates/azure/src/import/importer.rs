@@ -59,8 +59,8 @@ impl Importer {
 
     /// Reads a file of a kind that its shape tells.
     ///
-    /// Of a flow log it takes nothing and says only that it is one; [`flow_log::read`] reads it as a
-    /// stream.
+    /// Of a flow log it takes nothing and says only that it is one; [`flow_log::read`] reads it as
+    /// a stream.
     ///
     /// # Errors
     ///

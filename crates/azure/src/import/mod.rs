@@ -1,7 +1,7 @@
 //! Reads the files that people have of their networks.
 //!
-//! An [`Importer`] takes files of any kind: ARM templates, what `az`, PowerShell, Resource Graph and
-//! the REST interface print, Terraform plans and states, deployment what-ifs, service tags and
+//! An [`Importer`] takes files of any kind: ARM templates, what `az`, PowerShell, Resource Graph
+//! and the REST interface print, Terraform plans and states, deployment what-ifs, service tags and
 //! effective routes. It recognises a file by its shape. An [`Inventory`] is what all of them say
 //! together, in types. What a file does not say is never guessed: the inventory lists it as
 //! [`Unresolved`], and the elements around it stay.

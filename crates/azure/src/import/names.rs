@@ -39,7 +39,8 @@ impl Names {
         add!(route_tables, security_groups, nics, public_ips, public_ip_prefixes, nat_gateways);
         add!(load_balancers, gateways, firewalls, private_endpoints, private_zones);
         add!(endpoint_policies);
-        // An account and a vault may have one name: the kind tells them apart before the group does.
+        // An account and a vault may have one name: the kind tells them apart before the group
+        // does.
         let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
         let mut by_kind: BTreeMap<(&str, super::ResourceKind), usize> = BTreeMap::new();
         for one in &inventory.resources {

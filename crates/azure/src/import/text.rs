@@ -94,7 +94,8 @@ fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, ImportProblem> {
     })
 }
 
-/// Where the JSON begins: `az` leaves the line of its progress spinner, ` - Finished ..`, before it.
+/// Where the JSON begins: `az` leaves the line of its progress spinner, ` - Finished ..`, before
+/// it.
 fn start_of_json(text: &str) -> usize {
     let trimmed = text.trim_start();
     let skipped = text.len() - trimmed.len();

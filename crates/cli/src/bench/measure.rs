@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use vnetem_lab::load::{Load, LoadError, Shape, TogglePart};
+use vnetem_load::{Load, LoadError, Shape, TogglePart};
 
 use crate::Failure;
 use crate::arguments::BenchMode;

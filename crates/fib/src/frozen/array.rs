@@ -57,8 +57,8 @@ mod tests {
     use crate::address::mask;
     use crate::sweep::Rule;
 
-    /// The gather against one load after the other: every /24 there is, in every width, and lengths that
-    /// are no multiple of sixteen.
+    /// The gather against one load after the other: every /24 there is, in every width, and lengths
+    /// that are no multiple of sixteen.
     #[test]
     fn codes_at_once_are_the_codes_one_by_one() {
         fn compare<C: Code>(highest: u32) {

@@ -3,8 +3,8 @@ use super::spans::Spans;
 use crate::address::Address;
 use crate::value_id::ValueId;
 
-/// A compact form: for each /18 which of its 64 /24s differ from the one before, and where the codes of
-/// those runs begin. Two loads, and no branch on the shape.
+/// A compact form: for each /18 which of its 64 /24s differ from the one before, and where the
+/// codes of those runs begin. Two loads, and no branch on the shape.
 pub(crate) struct Runs<C> {
     nodes: Box<[Node; NODES]>,
     /// Code `n` alone at `n`, for a /18 that has one answer; then the runs of the others.

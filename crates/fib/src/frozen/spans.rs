@@ -2,7 +2,8 @@ use crate::sweep::{Rule, sweep};
 
 /// A table cut at /24s: what each layout is built from.
 pub(crate) struct Spans {
-    /// Where a run of equal /24s begins, and its code; the first begins at 0. A run of `split` needs blocks.
+    /// Where a run of equal /24s begins, and its code; the first begins at 0. A run of `split`
+    /// needs blocks.
     pub(crate) runs: Vec<(u32, u32)>,
     /// The /24s that longer prefixes split, with the code of each address.
     pub(crate) blocks: Vec<(u32, Vec<u32>)>,

@@ -16,7 +16,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Sorts rules into their groups, whatever order they come in; of equal prefixes the last counts.
+    /// Sorts rules into their groups, whatever order they come in; of equal prefixes the last
+    /// counts.
     pub(crate) fn new(rules: &[Rule<u32>]) -> Self {
         let mut draft = Self {
             groups: (0..GROUPS).map(|_| Group::default()).collect(),

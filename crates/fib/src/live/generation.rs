@@ -9,8 +9,8 @@ use crate::values::Values;
 
 /// Everything that readers see of a table, for as long as its codes keep their meaning.
 ///
-/// The writer changes it in place. When codes run out or memory lies idle, the writer builds the next
-/// generation beside it and hangs it on `next`, where every reader finds it without a lock.
+/// The writer changes it in place. When codes run out or memory lies idle, the writer builds the
+/// next generation beside it and hangs it on `next`, where every reader finds it without a lock.
 pub(crate) struct Generation<V> {
     pub(crate) planes: Planes,
     /// The prefixes of up to 24 bits.
@@ -74,7 +74,8 @@ impl<V> Generation<V> {
     }
 }
 
-/// A reader that slept for long holds a long chain: it is taken apart link by link, not by recursion.
+/// A reader that slept for long holds a long chain: it is taken apart link by link, not by
+/// recursion.
 impl<V> Drop for Generation<V> {
     fn drop(&mut self) {
         let mut next = self.next.take();

@@ -3,11 +3,12 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Which prefixes exist among the eight lengths below one node of the address space: one cache line.
+/// Which prefixes exist among the eight lengths below one node of the address space: one cache
+/// line.
 ///
-/// The 510 possible prefixes are numbered as in a heap: the node itself would be 1, and the halves of
-/// `n` are `2n` and `2n + 1`. So the prefixes one bit longer than the node are 2 and 3, those eight
-/// bits longer are 256 to 511. Number 1 is used at the top only, where it is 0.0.0.0/0.
+/// The 510 possible prefixes are numbered as in a heap: the node itself would be 1, and the halves
+/// of `n` are `2n` and `2n + 1`. So the prefixes one bit longer than the node are 2 and 3, those
+/// eight bits longer are 256 to 511. Number 1 is used at the top only, where it is 0.0.0.0/0.
 ///
 /// One writer changes the bits, readers may look on.
 #[derive(Default)]
@@ -56,8 +57,8 @@ impl Group {
         }
     }
 
-    /// How many prefixes have a lower number: where this one's code stands. All words are counted, so that
-    /// no branch depends on the number.
+    /// How many prefixes have a lower number: where this one's code stands. All words are counted,
+    /// so that no branch depends on the number.
     #[inline]
     pub(crate) fn rank(&self, number: u32) -> usize {
         let (word, bit) = Self::locate(number);
@@ -87,11 +88,11 @@ impl Group {
         None
     }
 
-    /// The children below prefix `number` that no longer prefix of this group covers, counted from the
-    /// first child below it.
+    /// The children below prefix `number` that no longer prefix of this group covers, counted from
+    /// the first child below it.
     ///
-    /// Level by level: what was free above, doubled, without the prefixes of this level. 256 children
-    /// cost about as much as fetching one line from memory.
+    /// Level by level: what was free above, doubled, without the prefixes of this level. 256
+    /// children cost about as much as fetching one line from memory.
     #[inline]
     pub(crate) fn uncovered(&self, number: u32) -> Children {
         let mut free = 1u64;

@@ -18,10 +18,10 @@ use crate::value_id::ValueId;
 
 /// A large table that is changed in place while readers look up.
 ///
-/// Readers see a code for every /24 (DIR-24-8), so that a lookup is one load. The writer keeps, in one
-/// cache line for each /16, which prefixes exist there, and their codes beside it. A change finds the
-/// addresses that no longer prefix covers by a few operations on that line and gives them their new
-/// code, one store each.
+/// Readers see a code for every /24 (DIR-24-8), so that a lookup is one load. The writer keeps, in
+/// one cache line for each /16, which prefixes exist there, and their codes beside it. A change
+/// finds the addresses that no longer prefix covers by a few operations on that line and gives them
+/// their new code, one store each.
 ///
 /// Equal values share a code. A code is one byte while 254 distinct values suffice, then two, then
 /// four: the table is copied into the wider form beside the readers and published by one store.
@@ -64,8 +64,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if the prefix has host bits, or if the value is one more than the table can tell
-    /// apart. The table is then as it was.
+    /// [`RouteError`] if the prefix has host bits, or if the value is one more than the table can
+    /// tell apart. The table is then as it was.
     pub fn insert(&mut self, prefix: Ipv4Net, value: V) -> Result<Option<V>, RouteError> {
         let (network, length) = canonical(prefix)?;
         let place = Place::of(network, length);
@@ -76,8 +76,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         Ok(replaced.and_then(|replaced| self.discount(replaced)))
     }
 
-    /// Changes what the route of this prefix says and returns what it said; does nothing if there is
-    /// no such route.
+    /// Changes what the route of this prefix says and returns what it said; does nothing if there
+    /// is no such route.
     ///
     /// # Errors
     ///
@@ -98,13 +98,13 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         self.discount(code)
     }
 
-    /// Puts all these routes in the place of those that are there, in one step for readers: a batch of
-    /// theirs meets the old table or the new one.
+    /// Puts all these routes in the place of those that are there, in one step for readers: a batch
+    /// of theirs meets the old table or the new one.
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if a prefix has host bits, or if there are more values than the table can tell
-    /// apart. The table is then as it was.
+    /// [`RouteError`] if a prefix has host bits, or if there are more values than the table can
+    /// tell apart. The table is then as it was.
     pub fn replace_all(
         &mut self,
         routes: impl IntoIterator<Item = (Ipv4Net, V)>,

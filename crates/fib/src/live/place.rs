@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::address::mask;
 
-    /// L3: every length has its place and comes back from it.
+    /// INV-all-depths-nest: every length has its place and comes back from it.
     #[test]
     fn a_place_names_its_prefix() {
         for length in 0..=32 {

@@ -22,8 +22,8 @@ const FEW: usize = 16;
 /// Where the first page and the first block begin; nothing leads to what lies before.
 const FIRST: u32 = 256;
 
-/// What readers load: a code for every /24 and, for those that longer prefixes split, a block with a
-/// code for every address (DIR-24-8).
+/// What readers load: a code for every /24 and, for those that longer prefixes split, a block with
+/// a code for every address (DIR-24-8).
 ///
 /// Every change of an address is one store. A block stays with its /24 until the whole plane is
 /// replaced, so that a reader on its way into a block never lands in another's. A plane that has no
@@ -95,8 +95,8 @@ impl<C: Cell> Lookup<'_, C> {
     #[inline]
     pub(crate) fn batch(self, addresses: &[impl Address], ids: &mut [ValueId]) {
         for (addresses, ids) in addresses.chunks(STRETCH).zip(ids.chunks_mut(STRETCH)) {
-            // Nothing but the store waits for the load: no test, no branch. So the processor has room
-            // for many more loads under way.
+            // Nothing but the store waits for the load: no test, no branch. So the processor has
+            // room for many more loads under way.
             for (id, address) in ids.iter_mut().zip(addresses) {
                 *id = ValueId(self.slot(address.number()));
             }
@@ -179,8 +179,8 @@ impl<C: Cell> Plane<C> {
             None => self.new_block(slot)?,
         };
         if code != C::EXTENDED {
-            // If it served before, readers of that time may still be on their way into it. Each finds
-            // the code that its address has now.
+            // If it served before, readers of that time may still be on their way into it. Each
+            // finds the code that its address has now.
             block.cells.iter().for_each(|cell| cell.store(code));
         }
         Some(block)

@@ -13,8 +13,8 @@ use crate::value_id::ValueId;
 /// Looks routes up in a [`LiveTable`](crate::LiveTable) while its writer changes it: one for each
 /// thread that reads.
 ///
-/// A reader that never asks for a [`view`](Self::view) keeps alive whatever the writer has published
-/// since the last one it asked for.
+/// A reader that never asks for a [`view`](Self::view) keeps alive whatever the writer has
+/// published since the last one it asked for.
 pub struct Reader<V> {
     current: Arc<Generation<V>>,
 }
@@ -48,8 +48,8 @@ impl<V> fmt::Debug for Reader<V> {
 
 /// A live table as a reader sees it.
 ///
-/// The writer's changes go on showing through a view. Each lookup of a value answers as before or as
-/// after a change that happens meanwhile; nothing waits.
+/// The writer's changes go on showing through a view. Each lookup of a value answers as before or
+/// as after a change that happens meanwhile; nothing waits.
 pub struct View<'a, V> {
     generation: &'a Generation<V>,
     lookup: Lookups<'a>,
@@ -73,8 +73,8 @@ impl<'a, V> View<'a, V> {
         Self { generation, lookup }
     }
 
-    /// The number of the longest matching route's value: one load, two more where prefixes longer than
-    /// /24 split the address's /24.
+    /// The number of the longest matching route's value: one load, two more where prefixes longer
+    /// than /24 split the address's /24.
     #[inline(always)]
     pub fn id(&self, address: impl Address) -> ValueId {
         let address = address.number();

@@ -68,7 +68,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         }
     }
 
-    /// Forgets values that no route says; takes wider codes if the old ones would soon run out again.
+    /// Forgets values that no route says; takes wider codes if the old ones would soon run out
+    /// again.
     fn forget_values(&mut self) -> Result<(), RouteError> {
         let used = self.uses.iter().filter(|uses| **uses > 0).count();
         let width = Width::holding(2 * used, self.widest).unwrap_or(self.widest);

@@ -23,7 +23,8 @@ impl<V> Scan<V> {
             .map(|(prefix, value)| (*prefix, value))
     }
 
-    /// Network and last address of every prefix, each also one below and one above (L1).
+    /// Network and last address of every prefix, each also one below and one above
+    /// (INV-lookup-equals-scan).
     pub(crate) fn boundaries(&self) -> Vec<u32> {
         let ends = self.0.keys().flat_map(|p| [p.network().to_bits(), p.broadcast().to_bits()]);
         ends.chain([0, u32::MAX])

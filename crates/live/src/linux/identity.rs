@@ -215,8 +215,8 @@ fn halves(word: u32) -> [u16; 2] {
 
 #[cfg(test)]
 mod tests {
-    use vnetem_lab::Packet;
     use vnetem_packet::Checksums;
+    use vnetem_packet_text::Packet;
 
     use super::*;
 

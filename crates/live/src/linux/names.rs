@@ -6,7 +6,7 @@ use etherparse::{IpNumber, Ipv4Header, UdpHeader};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 use vnetem::{Edge, Headers, Network, Protocol, SubnetId, VnetId};
-use vnetem_lab::scenario::Model;
+use vnetem_scenario::Model;
 
 use super::stations::Stations;
 

@@ -1,8 +1,8 @@
 //! What `vnetem ctl` can ask and do.
 
 use serde_json::{Value, json};
-use vnetem::{DenyReason, DropReason, EventKind, Mark, Refusal};
-use vnetem_lab::scenario::{counter_lines, route_table};
+use vnetem::{AccessVerdict, DenyReason, DropReason, EventKind, Refusal};
+use vnetem_scenario::{counter_lines, route_table};
 
 use super::router::Router;
 use super::stations::{Body, Place};
@@ -106,13 +106,13 @@ impl Router {
     fn flows(&self) -> Answer {
         let flows = self.plane.flows().filter(|flow| !flow.state.is_tombstone());
         let described = flows.map(|flow| {
-            let tuple = flow.tuple(flow.opener);
+            let tuple = flow.tuple(flow.initiator);
             let external = match flow.external == tuple.source {
                 true => String::new(),
                 false => format!(" as {}", flow.external),
             };
-            let refused = match flow.judgement {
-                Mark::Refused(refusal) => format!(", to be refused: {refusal}"),
+            let refused = match flow.cached {
+                AccessVerdict::Refused(refusal) => format!(", to be refused: {refusal}"),
                 _ => String::new(),
             };
             let state = kebab(&format!("{:?}", flow.state));

@@ -15,8 +15,8 @@ use std::time::Instant;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use vnetem::{DataPlane, Event, Time};
-use vnetem_lab::scenario::Model;
-use vnetem_lab::world::FrontEnds;
+use vnetem_scenario::Model;
+use vnetem_sim::world::FrontEnds;
 
 use super::control::{Control, Request};
 use super::offload::HEADER;

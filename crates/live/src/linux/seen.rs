@@ -5,8 +5,10 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vnetem::{Edge, Event, Fate, FiveTuple, Forward, Mark, Snapshot, Time, Verdict};
-use vnetem_lab::scenario::Model;
+use vnetem::{
+    AccessVerdict, Disposition, Edge, Event, FiveTuple, Forward, Snapshot, Time, Verdict,
+};
+use vnetem_scenario::Model;
 
 /// A call, as it was seen at its far side, or where it ended.
 #[derive(Clone, Debug)]
@@ -57,8 +59,8 @@ impl Sights {
             }
             _ => None,
         };
-        let refused = match forward.mark {
-            Mark::Refused(refusal) => Some(refusal.to_string()),
+        let refused = match forward.access {
+            AccessVerdict::Refused(refusal) => Some(refusal.to_string()),
             _ => None,
         };
         self.keep(Sight {
@@ -83,10 +85,10 @@ impl Sights {
         tuple: &FiveTuple,
         verdict: &Verdict,
     ) -> Option<&Sight> {
-        let refused = match verdict.fate {
-            Fate::Deny(reason) => format!("denied: {reason}"),
-            Fate::Drop(reason) => format!("dropped: {reason}"),
-            Fate::Forward(_) => return None,
+        let refused = match verdict.disposition {
+            Disposition::Deny(reason) => format!("denied: {reason}"),
+            Disposition::Drop(reason) => format!("dropped: {reason}"),
+            Disposition::Forward(_) => return None,
         };
         let key = (from.to_owned(), tuple.destination, refused.clone());
         if self.dropped.get(&key).is_some_and(|last| at < *last + QUIET) {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vnetem::{Edge, Identity, NicId, ResourceId, ServiceId, SiteId, Snapshot};
-use vnetem_lab::{Appliance, Host, Link, LinkSettings};
+use vnetem_sim::{Appliance, Host, Link, LinkSettings};
 
 use super::device::Device;
 use super::identity::IdentityHeaders;

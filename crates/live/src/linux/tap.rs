@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vnetem::{Edge, Fate, Mark, SourceMode, Time, Transmit, Verdict};
+use vnetem::{AccessVerdict, Disposition, Edge, SourceMode, Time, Transmit, Verdict};
 use vnetem_io::{CaptureError, CaptureWriter, Direction, Record};
-use vnetem_lab::scenario::Model;
+use vnetem_scenario::Model;
 
 /// A capture that is being written. The first failure ends it.
 pub(super) struct Tap {
@@ -35,21 +35,25 @@ impl Tap {
         verdict: &Verdict,
     ) {
         self.numbered += 1;
-        let (out, what) = match verdict.fate {
-            Fate::Forward(forward) => {
-                let reason = match (forward.mark, forward.source) {
-                    (Mark::Refused(refusal), _) => refusal.name(),
+        let (out, what) = match verdict.disposition {
+            Disposition::Forward(forward) => {
+                let reason = match (forward.access, forward.source) {
+                    (AccessVerdict::Refused(refusal), _) => refusal.name(),
                     (_, SourceMode::Preserved) => "source-preserved",
                     (_, SourceMode::Translated(_)) => "source-translated",
                 };
                 (place("out", model, forward.to), format!("verdict=forward reason={reason}"))
             }
-            Fate::Deny(reason) => ("drop".to_owned(), format!("verdict=deny reason={reason}")),
-            Fate::Drop(reason) => ("drop".to_owned(), format!("verdict=drop reason={reason}")),
+            Disposition::Deny(reason) => {
+                ("drop".to_owned(), format!("verdict=deny reason={reason}"))
+            }
+            Disposition::Drop(reason) => {
+                ("drop".to_owned(), format!("verdict=drop reason={reason}"))
+            }
         };
         let comment = format!("vnetem {what}");
         self.write(now, &place("in", model, edge), Direction::Inbound, came, &comment);
-        let leaves = matches!(verdict.fate, Fate::Forward(_));
+        let leaves = matches!(verdict.disposition, Disposition::Forward(_));
         let direction = if leaves { Direction::Outbound } else { Direction::Inbound };
         self.write(now, &out, direction, went, &comment);
     }

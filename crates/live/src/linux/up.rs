@@ -15,9 +15,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde_json::json;
 use vnetem::{DataPlane, Edge, Settings};
 use vnetem_azure::ServiceTags;
-use vnetem_lab::scenario::{Member, Model, Role, Serves};
-use vnetem_lab::world::{FrontEnds, Served, port};
-use vnetem_lab::{Appliance, Scenario};
+use vnetem_scenario::Scenario;
+use vnetem_scenario::{Member, Model, Role, Serves};
+use vnetem_sim::Appliance;
+use vnetem_sim::world::{FrontEnds, Served};
 
 use super::control::{Control, Door, Request};
 use super::device::Device;
@@ -201,7 +202,7 @@ fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError
         let body = match role {
             Role::Host { serves: Some(Serves::App(app)), .. } => {
                 let mut host = server(*address, false, seed);
-                host.listen(port(*app), *app);
+                host.listen(app.port(), *app);
                 host.echo_datagrams(ECHO);
                 Body::Server(Box::new(host))
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Answers, Cause, Closing, Ended, FragmentKey, Fragments, Keys, NewFlow, OpenError, Settings,
+    Answers, Cause, Ended, FragmentKey, Fragments, Keys, NewFlow, OpenError, Resets, Settings,
     Side, Span, Standing, State, Tenant, Time, Track, Zone,
 };
 use vnetem_packet::{Fragment, Protocol, Reset};
@@ -15,29 +15,30 @@ use crate::world::{CLIENT, SERVER, World, flow, open};
 const C: u32 = CLIENT + 1;
 const S: u32 = SERVER + 1;
 
-fn close(world: &mut World) -> Closing {
+fn close(world: &mut World) -> Resets {
     world.table.close(world.now, world.id, Cause::SourceSwitched)
 }
 
-/// R3, R11: exact numbers, in the tuple that each end knows.
+/// INV-reset-number-exact, INV-generated-packets-valid: exact numbers, in the tuple that each end
+/// knows.
 #[test]
 fn both_ends_are_reset_at_what_they_expect_next() {
     let mut world = World::established();
-    assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, S, C + 100, 2000)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C + 100, 2000)), Track::Pass);
     let closing = close(&mut world);
-    let NewFlow { inside, external, remote, .. } = world.new;
+    let NewFlow { internal, external, remote, .. } = world.new;
     assert_eq!(
-        closing.to_inside,
+        closing.to_internal,
         Some(Reset {
             source: remote,
-            destination: inside,
+            destination: internal,
             sequence: S + 2000,
             acknowledgement: Some(C + 100)
         })
     );
     assert_eq!(
-        closing.to_outside,
+        closing.to_external,
         Some(Reset {
             source: external,
             destination: remote,
@@ -48,88 +49,91 @@ fn both_ends_are_reset_at_what_they_expect_next() {
     assert_eq!(world.state(), State::Tombstone(Cause::SourceSwitched));
 }
 
-/// R3: the highest end counts, not the last: what is sent again, or comes late, lowers nothing.
+/// INV-reset-number-exact: the highest end counts, not the last: what is sent again, or comes late,
+/// lowers nothing.
 #[test]
 fn old_data_sent_again_does_not_lower_the_reset() {
     let mut world = World::established();
-    assert_eq!(world.inside(segment(ACK, C, S, 1000)), Track::Pass);
-    assert_eq!(world.inside(segment(ACK, C + 1000, S, 1000)), Track::Pass);
-    assert_eq!(world.inside(segment(ACK, C, S, 1000)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, S, C + 2000, 700)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, S, C + 1000, 300)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S, 1000)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C + 1000, S, 1000)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S, 1000)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C + 2000, 700)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C + 1000, 300)), Track::Pass);
     let closing = close(&mut world);
-    assert_eq!(closing.to_outside.unwrap().sequence, C + 2000);
-    assert_eq!(closing.to_inside.unwrap().sequence, S + 700);
+    assert_eq!(closing.to_external.unwrap().sequence, C + 2000);
+    assert_eq!(closing.to_internal.unwrap().sequence, S + 700);
 }
 
-/// R3: FIN takes one number, and so does SYN.
+/// INV-reset-number-exact: FIN takes one number, and so does SYN.
 #[test]
 fn a_fin_counts_in_the_end_forwarded() {
     let mut world = World::established();
-    assert_eq!(world.inside(segment(FIN | ACK, C, S, 7)), Track::Pass);
-    assert_eq!(close(&mut world).to_outside.unwrap().sequence, C + 8);
+    assert_eq!(world.internal(segment(FIN | ACK, C, S, 7)), Track::Pass);
+    assert_eq!(close(&mut world).to_external.unwrap().sequence, C + 8);
 }
 
-/// R4: a client in SYN-SENT takes only RST with ACK of its SYN; the service, which may have the SYN, a number behind it.
+/// INV-reset-answers-segment: a client in SYN-SENT takes only RST with ACK of its SYN; the service,
+/// which may have the SYN, a number behind it.
 #[test]
 fn a_syn_that_was_not_answered_is_refused() {
     let mut world = World::opened(Protocol::TCP);
     let closing = close(&mut world);
-    let to_inside = closing.to_inside.unwrap();
-    assert_eq!((to_inside.sequence, to_inside.acknowledgement), (0, Some(C)));
-    let to_outside = closing.to_outside.unwrap();
-    assert_eq!((to_outside.sequence, to_outside.acknowledgement), (C, None));
+    let to_internal = closing.to_internal.unwrap();
+    assert_eq!((to_internal.sequence, to_internal.acknowledgement), (0, Some(C)));
+    let to_external = closing.to_external.unwrap();
+    assert_eq!((to_external.sequence, to_external.acknowledgement), (C, None));
 }
 
 #[test]
 fn the_latest_syn_of_a_client_is_the_one_that_is_refused() {
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.inside(segment(SYN, 5, 0, 0)), Track::Pass);
-    assert_eq!(close(&mut world).to_inside.unwrap().acknowledgement, Some(6));
+    assert_eq!(world.internal(segment(SYN, 5, 0, 0)), Track::Pass);
+    assert_eq!(close(&mut world).to_internal.unwrap().acknowledgement, Some(6));
 }
 
 #[test]
 fn a_half_open_connection_is_reset_at_both_ends() {
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
     let closing = close(&mut world);
-    assert_eq!(closing.to_inside.unwrap().sequence, S);
-    assert_eq!(closing.to_outside.unwrap().sequence, C);
+    assert_eq!(closing.to_internal.unwrap().sequence, S);
+    assert_eq!(closing.to_external.unwrap().sequence, C);
 }
 
-/// TIME-WAIT and reset connections are removed without a word, and so is what its timer has ended (N-15).
+/// TIME-WAIT and reset connections are removed without a word, and so is what its timer has ended
+/// (N-15).
 #[test]
 fn a_connection_that_is_over_is_not_reset() {
     let mut world = World::established();
-    assert_eq!(world.inside(segment(FIN | ACK, C, S, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(FIN | ACK, S, C + 1, 0)), Track::Pass);
-    assert_eq!(world.inside(segment(ACK, C + 1, S + 1, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(FIN | ACK, C, S, 0)), Track::Pass);
+    assert_eq!(world.external(segment(FIN | ACK, S, C + 1, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C + 1, S + 1, 0)), Track::Pass);
     assert_eq!(world.state(), State::TimeWait);
-    assert_eq!(close(&mut world), Closing::default());
+    assert_eq!(close(&mut world), Resets::default());
     assert!(world.table.flow(world.id).is_none());
 
     let mut world = World::established();
-    assert_eq!(world.inside(segment(RST, C, 0, 0)), Track::Pass);
-    assert_eq!(close(&mut world), Closing::default());
+    assert_eq!(world.internal(segment(RST, C, 0, 0)), Track::Pass);
+    assert_eq!(close(&mut world), Resets::default());
     assert!(world.table.flow(world.id).is_none());
 
     let mut world = World::established();
     world.wait(Duration::from_secs(240));
-    assert_eq!(close(&mut world), Closing::default());
+    assert_eq!(close(&mut world), Resets::default());
     assert_eq!(world.table.counters().ended(Cause::Idle), 1);
 }
 
-/// R10.
+/// INV-datagrams-not-reset.
 #[test]
 fn datagrams_end_at_once_and_nobody_is_told() {
     for protocol in [Protocol::UDP, Protocol::ICMP, Protocol(47)] {
         let mut new = flow(protocol);
         if protocol == Protocol(47) {
-            (new.inside, new.external) = (zero_port(new.inside), zero_port(new.external));
+            (new.internal, new.external) = (zero_port(new.internal), zero_port(new.external));
             new.remote = zero_port(new.remote);
         }
         let mut world = World::new(Settings::replayable(0), new);
-        assert_eq!(close(&mut world), Closing::default());
+        assert_eq!(close(&mut world), Resets::default());
         assert!(world.table.flow(world.id).is_none());
         assert_eq!(world.table.counters().ended(Cause::SourceSwitched), 1);
     }
@@ -139,21 +143,23 @@ fn zero_port(end: std::net::SocketAddrV4) -> std::net::SocketAddrV4 {
     std::net::SocketAddrV4::new(*end.ip(), 0)
 }
 
-/// R2: a second close finds nothing to tell.
+/// INV-resets-bounded: a second close finds nothing to tell.
 #[test]
 fn a_flow_is_reset_once() {
     let mut world = World::established();
-    assert_ne!(close(&mut world), Closing::default());
-    assert_eq!(close(&mut world), Closing::default());
+    assert_ne!(close(&mut world), Resets::default());
+    assert_eq!(close(&mut world), Resets::default());
     assert_eq!(world.table.counters().tombstones, 1);
 }
 
-/// R7, R8: found from both sides, carries nothing, from the instant of closing.
+/// INV-tombstone-answers, INV-both-halves-end: found from both sides, carries nothing, from the
+/// instant of closing. (T-19)
 #[test]
 fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     let mut world = World::established();
     _ = close(&mut world);
-    for (side, zone) in [(Side::Inside, world.new.inside_zone), (Side::Outside, Zone::PUBLIC)] {
+    for (side, zone) in [(Side::Internal, world.new.internal_zone), (Side::External, Zone::PUBLIC)]
+    {
         let packet = world.packet(side, segment(ACK, C, S, 1));
         let found = world.table.find(world.now, zone, &packet.headers.tuple()).unwrap();
         assert_eq!((found.side, found.standing), (side, Standing::Tombstone));
@@ -161,43 +167,43 @@ fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     }
 }
 
-/// R4, R7: exact by construction, to whoever sends.
+/// INV-reset-answers-segment, INV-tombstone-answers: exact by construction, to whoever sends.
 #[test]
 fn a_tombstone_answers_each_segment_but_never_an_rst() {
     let mut world = World::established();
     _ = close(&mut world);
-    let data = world.packet(Side::Inside, segment(ACK, C, S, 10));
-    let reset = world.table.answer(world.now, world.id, Side::Inside, &data.headers).unwrap();
-    assert_eq!((reset.source, reset.destination), (world.new.remote, world.new.inside));
+    let data = world.packet(Side::Internal, segment(ACK, C, S, 10));
+    let reset = world.table.answer(world.now, world.id, Side::Internal, &data.headers).unwrap();
+    assert_eq!((reset.source, reset.destination), (world.new.remote, world.new.internal));
     assert_eq!((reset.sequence, reset.acknowledgement), (S, None));
-    let syn = world.packet(Side::Outside, segment(SYN, 5, 0, 0));
-    let reset = world.table.answer(world.now, world.id, Side::Outside, &syn.headers).unwrap();
+    let syn = world.packet(Side::External, segment(SYN, 5, 0, 0));
+    let reset = world.table.answer(world.now, world.id, Side::External, &syn.headers).unwrap();
     assert_eq!((reset.source, reset.destination), (world.new.external, world.new.remote));
     assert_eq!((reset.sequence, reset.acknowledgement), (0, Some(6)));
-    let rst = world.packet(Side::Inside, segment(RST | ACK, C, S, 0));
-    assert_eq!(world.table.answer(world.now, world.id, Side::Inside, &rst.headers), None);
+    let rst = world.packet(Side::Internal, segment(RST | ACK, C, S, 0));
+    assert_eq!(world.table.answer(world.now, world.id, Side::Internal, &rst.headers), None);
 }
 
 #[test]
 fn a_live_flow_answers_nothing() {
     let mut world = World::established();
-    let data = world.packet(Side::Inside, segment(ACK, C, S, 10));
-    assert_eq!(world.table.answer(world.now, world.id, Side::Inside, &data.headers), None);
+    let data = world.packet(Side::Internal, segment(ACK, C, S, 10));
+    assert_eq!(world.table.answer(world.now, world.id, Side::Internal, &data.headers), None);
 }
 
-/// R2: a burst, then so many a second.
+/// INV-resets-bounded: a burst, then so many a second.
 #[test]
 fn a_tombstone_answers_at_a_limited_rate() {
     let answers = Answers { burst: 3, interval: Duration::from_secs(1) };
     let settings = Settings { answers, ..Settings::replayable(0) };
     let mut world = World::new(settings, flow(Protocol::TCP));
     _ = close(&mut world);
-    let data = world.packet(Side::Inside, segment(ACK, C, S, 10));
+    let data = world.packet(Side::Internal, segment(ACK, C, S, 10));
     let mut given = Vec::new();
     for _ in 0..4 {
         let answered = (0..5)
             .filter(|_| {
-                world.table.answer(world.now, world.id, Side::Inside, &data.headers).is_some()
+                world.table.answer(world.now, world.id, Side::Internal, &data.headers).is_some()
             })
             .count();
         given.push(answered);
@@ -206,24 +212,26 @@ fn a_tombstone_answers_at_a_limited_rate() {
     assert_eq!(given, [3, 1, 1, 1]);
 }
 
-/// Its life is its own timer's, whatever comes: nothing revives it. By then its tuple has rested as after RST (U-12).
+/// Its life is its own timer's, whatever comes: nothing revives it. By then its tuple has rested as
+/// after RST (U-12).
 #[test]
 fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
     let mut world = World::established();
     _ = close(&mut world);
     world.wait(Duration::from_secs(60) - Duration::from_nanos(1));
-    let data = world.packet(Side::Inside, segment(ACK, C, S, 10));
-    assert!(world.table.answer(world.now, world.id, Side::Inside, &data.headers).is_some());
+    let data = world.packet(Side::Internal, segment(ACK, C, S, 10));
+    assert!(world.table.answer(world.now, world.id, Side::Internal, &data.headers).is_some());
     assert!(world.is_found());
     assert!(world.expire().is_empty());
     world.wait(Duration::from_nanos(1));
-    assert_eq!(world.table.answer(world.now, world.id, Side::Inside, &data.headers), None);
+    assert_eq!(world.table.answer(world.now, world.id, Side::Internal, &data.headers), None);
     assert!(!world.is_found());
     assert_eq!(world.expire(), [Cause::SourceSwitched]);
     assert_eq!(world.table.counters().held, 0);
 }
 
-/// R9, T-18: only a SYN of the same opener starts anew, over TIME-WAIT only with a higher number.
+/// INV-syn-opens-anew, T-18: only a SYN of the same opener starts anew, over TIME-WAIT only with a
+/// higher number.
 #[test]
 fn a_new_syn_reopens_what_is_over() {
     let syn = |world: &World, side, sequence| {
@@ -231,35 +239,36 @@ fn a_new_syn_reopens_what_is_over() {
         world.table.may_reopen(world.id, side, &packet.headers)
     };
     let mut world = World::established();
-    assert!(!syn(&world, Side::Inside, 1 << 20), "a live connection is not reopened");
-    assert_eq!(world.inside(segment(FIN | ACK, C, S, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(FIN | ACK, S, C + 1, 0)), Track::Pass);
-    assert!(!syn(&world, Side::Inside, 1 << 20), "nor one that is not quite over");
-    assert_eq!(world.inside(segment(ACK, C + 1, S + 1, 0)), Track::Pass);
-    assert!(syn(&world, Side::Inside, C + 2));
-    assert!(!syn(&world, Side::Inside, C + 1));
-    assert!(!syn(&world, Side::Outside, 1 << 20), "the other end did not open it");
-    let stray = world.packet(Side::Inside, segment(ACK, 1 << 20, S, 0));
-    assert!(!world.table.may_reopen(world.id, Side::Inside, &stray.headers));
+    assert!(!syn(&world, Side::Internal, 1 << 20), "a live connection is not reopened");
+    assert_eq!(world.internal(segment(FIN | ACK, C, S, 0)), Track::Pass);
+    assert_eq!(world.external(segment(FIN | ACK, S, C + 1, 0)), Track::Pass);
+    assert!(!syn(&world, Side::Internal, 1 << 20), "nor one that is not quite over");
+    assert_eq!(world.internal(segment(ACK, C + 1, S + 1, 0)), Track::Pass);
+    assert!(syn(&world, Side::Internal, C + 2));
+    assert!(!syn(&world, Side::Internal, C + 1));
+    assert!(!syn(&world, Side::External, 1 << 20), "the other end did not open it");
+    let stray = world.packet(Side::Internal, segment(ACK, 1 << 20, S, 0));
+    assert!(!world.table.may_reopen(world.id, Side::Internal, &stray.headers));
 
     let mut world = World::established();
-    assert_eq!(world.outside(segment(RST, S, 0, 0)), Track::Pass);
-    assert!(syn(&world, Side::Inside, 1), "whatever the number");
+    assert_eq!(world.external(segment(RST, S, 0, 0)), Track::Pass);
+    assert!(syn(&world, Side::Internal, 1), "whatever the number");
     let mut world = World::established();
     _ = close(&mut world);
-    assert!(syn(&world, Side::Inside, 1));
+    assert!(syn(&world, Side::Internal, 1));
 }
 
-/// R9: the new flow is another one, by the new decision; the old pair is gone with both halves, and its tuple rests.
+/// INV-syn-opens-anew: the new flow is another one, by the new decision; the old pair is gone with
+/// both halves, and its tuple rests.
 #[test]
 fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
     let mut world = World::established();
     _ = close(&mut world);
-    let preserved = NewFlow { external: world.new.inside, outside_zone: Zone(8), ..world.new };
+    let preserved = NewFlow { external: world.new.internal, external_zone: Zone(8), ..world.new };
     let id = open(&mut world.table, world.now, preserved).unwrap();
     assert!(world.table.flow(world.id).is_none(), "the old handle finds nothing");
-    assert_eq!(world.table.flow(id).unwrap().external, world.new.inside);
-    let late = world.packet(Side::Outside, segment(ACK, S, C, 1));
+    assert_eq!(world.table.flow(id).unwrap().external, world.new.internal);
+    let late = world.packet(Side::External, segment(ACK, S, C, 1));
     assert_eq!(world.table.find(world.now, Zone::PUBLIC, &late.headers.tuple()), None);
     let counters = world.table.counters();
     assert_eq!((counters.live, counters.tombstones, counters.held), (1, 0, 1));
@@ -272,24 +281,25 @@ fn a_tombstone_gives_way_to_its_opener_only() {
     let mut world = World::new(
         Settings::replayable(0),
         NewFlow {
-            external: flow(Protocol::TCP).inside,
-            outside_zone: Zone(8),
+            external: flow(Protocol::TCP).internal,
+            external_zone: Zone(8),
             ..flow(Protocol::TCP)
         },
     );
     _ = close(&mut world);
-    let back = NewFlow { opener: Side::Outside, ..world.new };
+    let back = NewFlow { initiator: Side::External, ..world.new };
     assert_eq!(open(&mut world.table, world.now, back), Err(OpenError::TupleInUse));
     assert!(open(&mut world.table, world.now, world.new).is_ok());
 }
 
-/// R8.
+/// INV-both-halves-end.
 #[test]
 fn both_halves_end_together() {
     let mut world = World::established();
     assert!(world.table.end(world.now, world.id, Cause::Evicted));
     assert!(!world.table.end(world.now, world.id, Cause::Evicted));
-    for (side, zone) in [(Side::Inside, world.new.inside_zone), (Side::Outside, Zone::PUBLIC)] {
+    for (side, zone) in [(Side::Internal, world.new.internal_zone), (Side::External, Zone::PUBLIC)]
+    {
         let packet = world.packet(side, segment(ACK, C, S, 1));
         assert_eq!(world.table.find(world.now, zone, &packet.headers.tuple()), None);
     }
@@ -303,42 +313,43 @@ struct End {
 }
 
 proptest! {
-    /// R3 by an obvious twin: whatever two well-behaved ends exchange, at any starting numbers, across the wrap, with repeats, the resets
-    /// bear exactly what each end expects.
+    /// INV-reset-number-exact by an obvious twin: whatever two well-behaved ends exchange, at any
+    /// starting numbers, across the wrap, with repeats, the resets bear exactly what each end
+    /// expects.
     #[test]
     fn resets_are_exact_for_every_exchange(
         starts in any::<(u32, u32)>(),
         moves in proptest::collection::vec((any::<bool>(), 0_u16..3000, any::<bool>()), 0..40),
     ) {
         let new = flow(Protocol::TCP);
-        let first = Packet::tcp(new.inside, new.remote, segment(SYN, starts.0, 0, 0));
+        let first = Packet::tcp(new.internal, new.remote, segment(SYN, starts.0, 0, 0));
         let mut table = vnetem_nat::FlowTable::new(Settings::replayable(0));
         let now = Time(0);
         let id = table.open(now, new, &first.headers, &first.bytes).unwrap();
         let mut world = World { table, now, new, id };
         let mut client = End { next: starts.0.wrapping_add(1), expects: starts.1.wrapping_add(1) };
         let mut server = End { next: client.expects, expects: client.next };
-        prop_assert_eq!(world.outside(segment(SYN | ACK, starts.1, client.next, 0)), Track::Pass);
-        prop_assert_eq!(world.inside(segment(ACK, client.next, server.next, 0)), Track::Pass);
+        prop_assert_eq!(world.external(segment(SYN | ACK, starts.1, client.next, 0)), Track::Pass);
+        prop_assert_eq!(world.internal(segment(ACK, client.next, server.next, 0)), Track::Pass);
         for (from_client, length, repeat) in moves {
             let (from, to) = if from_client { (&mut client, &mut server) } else { (&mut server, &mut client) };
             let data = segment(ACK, from.next, from.expects, length);
             from.next = from.next.wrapping_add(length.into());
             to.expects = from.next;
             for _ in 0..=u8::from(repeat) {
-                let track = if from_client { world.inside(data) } else { world.outside(data) };
+                let track = if from_client { world.internal(data) } else { world.external(data) };
                 prop_assert_eq!(track, Track::Pass);
             }
         }
         let closing = world.table.close(now, id, Cause::SourceSwitched);
-        prop_assert_eq!(closing.to_inside.unwrap().sequence, client.expects);
-        prop_assert_eq!(closing.to_inside.unwrap().acknowledgement, Some(client.next));
-        prop_assert_eq!(closing.to_outside.unwrap().sequence, server.expects);
-        prop_assert_eq!(closing.to_outside.unwrap().acknowledgement, Some(server.next));
+        prop_assert_eq!(closing.to_internal.unwrap().sequence, client.expects);
+        prop_assert_eq!(closing.to_internal.unwrap().acknowledgement, Some(client.next));
+        prop_assert_eq!(closing.to_external.unwrap().sequence, server.expects);
+        prop_assert_eq!(closing.to_external.unwrap().acknowledgement, Some(server.next));
     }
 }
 
-/// R2: who sends much uses up the answers of its own side alone.
+/// INV-resets-bounded: who sends much uses up the answers of its own side alone.
 #[test]
 fn a_tombstone_answers_each_side_alike() {
     let mut world = World::established();
@@ -348,24 +359,24 @@ fn a_tombstone_answers_each_side_alike() {
         let (now, id) = (world.now, world.id);
         (0..20).filter(|_| world.table.answer(now, id, side, &late.headers).is_some()).count()
     };
-    assert_eq!(answers(&mut world, Side::Outside, segment(ACK, S, C, 10)), 16);
-    assert_eq!(answers(&mut world, Side::Inside, segment(ACK, C, S, 10)), 16);
+    assert_eq!(answers(&mut world, Side::External, segment(ACK, S, C, 10)), 16);
+    assert_eq!(answers(&mut world, Side::Internal, segment(ACK, C, S, 10)), 16);
 }
 
-/// R3: of a segment in fragments the receiver expects the end once it has them all, and its beginning
-/// until then.
+/// INV-reset-number-exact: of a segment in fragments the receiver expects the end once it has them
+/// all, and its beginning until then.
 #[test]
 fn a_reset_counts_all_fragments() {
     for (later, expected) in [(None, C), (Some((1024, 60, true)), C + 1064)] {
         let mut world = World::established();
         let mut fragments = Fragments::new(4, Duration::from_secs(30), Keys::replayable(0));
-        let mut first = world.packet(Side::Inside, segment(ACK, C, S, 1004));
+        let mut first = world.packet(Side::Internal, segment(ACK, C, S, 1004));
         first.headers.fragment = Fragment::First;
-        let (now, id, side) = (world.now, world.id, Side::Inside);
+        let (now, id, side) = (world.now, world.id, Side::Internal);
         let track = world.table.track(now, id, side, &first.headers, &first.bytes);
         assert_eq!(track, Track::Pass);
         let key = FragmentKey {
-            zone: world.new.inside_zone,
+            zone: world.new.internal_zone,
             source: first.headers.source,
             destination: first.headers.destination,
             protocol: Protocol::TCP,
@@ -374,44 +385,46 @@ fn a_reset_counts_all_fragments() {
         fragments.note_first(now, key, &first.headers, id, side, Tenant::NOBODY);
         if let Some((offset, length, last)) = later {
             let span = Span { offset, length, last };
-            let whole = fragments.pass(now, &key, span);
-            assert_eq!(whole, Some((id, side, expected)));
-            let (id, side, end) = whole.unwrap();
+            let endpoint_independent = fragments.pass(now, &key, span);
+            assert_eq!(endpoint_independent, Some((id, side, expected)));
+            let (id, side, end) = endpoint_independent.unwrap();
             world.table.reach(now, id, side, end);
         }
-        assert_eq!(close(&mut world).to_outside.unwrap().sequence, expected);
+        assert_eq!(close(&mut world).to_external.unwrap().sequence, expected);
     }
 }
 
-/// R3: fragments may come in any order behind the first, and a FIN takes a number.
+/// INV-reset-number-exact: fragments may come in any order behind the first, and a FIN takes a
+/// number.
 #[test]
 fn last_missing_fragment_completes_segment() {
     let world = World::established();
     let mut fragments = Fragments::new(4, Duration::from_secs(30), Keys::replayable(0));
-    let mut first = world.packet(Side::Inside, segment(FIN | ACK, C, S, 28));
+    let mut first = world.packet(Side::Internal, segment(FIN | ACK, C, S, 28));
     first.headers.fragment = Fragment::First;
     let key = FragmentKey {
-        zone: world.new.inside_zone,
+        zone: world.new.internal_zone,
         source: first.headers.source,
         destination: first.headers.destination,
         protocol: Protocol::TCP,
         identification: 7,
     };
-    fragments.note_first(world.now, key, &first.headers, world.id, Side::Inside, Tenant::NOBODY);
+    fragments.note_first(world.now, key, &first.headers, world.id, Side::Internal, Tenant::NOBODY);
     let span = |offset, length, last| Span { offset, length, last };
     assert_eq!(fragments.pass(world.now, &key, span(64, 5, true)), None);
-    let whole = fragments.pass(world.now, &key, span(48, 16, false));
-    assert_eq!(whole, Some((world.id, Side::Inside, C + 28 + 16 + 5 + 1)));
+    let endpoint_independent = fragments.pass(world.now, &key, span(48, 16, false));
+    assert_eq!(endpoint_independent, Some((world.id, Side::Internal, C + 28 + 16 + 5 + 1)));
 }
 
-/// T5: a flow whose time has come is ended by its timer, though others wait before it.
+/// INV-deadline-exact: a flow whose time has come is ended by its timer, though others wait before
+/// it.
 #[test]
 fn a_single_flow_runs_out() {
     let mut world = World::established();
     let mut told = Vec::new();
     assert!(!world.table.expire_flow(world.now, world.id, &mut |_| panic!("too early")));
     world.wait(Duration::from_secs(240));
-    let mut tell = |ended: Ended<u32>| told.push((ended.cause, ended.resets.to_inside.is_some()));
+    let mut tell = |ended: Ended<u32>| told.push((ended.cause, ended.resets.to_internal.is_some()));
     assert!(world.table.expire_flow(world.now, world.id, &mut tell));
     assert!(!world.table.expire_flow(world.now, world.id, &mut |_| panic!("twice")));
     assert_eq!(told, [(Cause::Idle, true)]);

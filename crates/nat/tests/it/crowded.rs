@@ -1,4 +1,5 @@
-//! What is chosen towards a remote that has nearly all ports of a pool: there they are known and not tried one after the other.
+//! What is chosen towards a remote that has nearly all ports of a pool: there they are known and
+//! not tried one after the other.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -17,7 +18,7 @@ const PUBLIC: [Ipv4Addr; 1] = [Ipv4Addr::new(20, 1, 1, 1)];
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A table large enough for crowds, and what it gives towards one remote.
-struct Crowd {
+struct PortBitmap {
     table: FlowTable<u32>,
     protocol: Protocol,
     rules: PoolRules,
@@ -25,7 +26,7 @@ struct Crowd {
     hosts: u32,
 }
 
-impl Crowd {
+impl PortBitmap {
     fn new(protocol: Protocol, rules: PoolRules, hold: HoldDown) -> Self {
         let timers = Timers { udp_one_way: SECOND * 100, ..Timers::AZURE };
         let settings = Settings { capacity: 20_000, timers, hold, ..Settings::replayable(0) };
@@ -36,15 +37,16 @@ impl Crowd {
     fn choose(
         &self,
         now: Time,
-        inside: SocketAddrV4,
+        internal: SocketAddrV4,
         remote: SocketAddrV4,
     ) -> Result<Chosen, NoTuple> {
         let [first_port, last_port] = self.ports;
         let pool = Pool { addresses: &PUBLIC, first_port, last_port, rules: &self.rules };
-        let NewFlow { inside_zone, outside_zone, .. } = flow(self.protocol);
+        let NewFlow { internal_zone, external_zone, .. } = flow(self.protocol);
         let protocol = self.protocol;
         let suggestion = None;
-        let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion };
+        let wanted =
+            Wanted { protocol, internal, internal_zone, remote, external_zone, suggestion };
         self.table.choose(now, pool, &wanted)
     }
 
@@ -55,10 +57,10 @@ impl Crowd {
         port: u16,
     ) -> Result<(SocketAddrV4, NewFlow<u32>, FlowId), NoTuple> {
         self.hosts += 1;
-        let inside = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | self.hosts), port);
-        let new = NewFlow { inside, ..flow(self.protocol) };
-        let Chosen { external, sharing } = self.choose(now, inside, new.remote)?;
-        let new = NewFlow { external, sharing, ..new };
+        let internal = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | self.hosts), port);
+        let new = NewFlow { internal, ..flow(self.protocol) };
+        let Chosen { external, mapping_policy } = self.choose(now, internal, new.remote)?;
+        let new = NewFlow { external, mapping_policy, ..new };
         let id = open(&mut self.table, now, new).unwrap();
         Ok((external, new, id))
     }
@@ -71,60 +73,64 @@ impl Crowd {
     }
 }
 
-/// N9, N10, N-14: a port has rested at a nanosecond, and not before; nobody needs to have swept.
+/// INV-refused-only-when-full, INV-hold-down-kept, N-14: a port has rested at a nanosecond, and not
+/// before; nobody needs to have swept.
 #[test]
 fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
     let rest = SECOND * 5;
     let hold = HoldDown { fin: rest, reset: rest, half_open: rest, idle: rest, datagram: rest };
-    let mut crowd = Crowd::new(Protocol::UDP, PoolRules::AZURE, hold);
-    let opened = crowd.fill(1);
+    let mut port_bitmap = PortBitmap::new(Protocol::UDP, PoolRules::AZURE, hold);
+    let opened = port_bitmap.fill(1);
     assert_eq!(opened.len(), 4000);
-    let is_free = |crowd: &Crowd, now| {
+    let is_free = |port_bitmap: &PortBitmap, now| {
         let new = flow(Protocol::UDP);
-        crowd.choose(now, new.inside, new.remote).map(|chosen| chosen.external)
+        port_bitmap.choose(now, new.internal, new.remote).map(|chosen| chosen.external)
     };
     let (external, _, id) = opened[1234];
     let ended = Time(0) + SECOND;
-    assert!(crowd.table.end(ended, id, Cause::Evicted));
-    assert_eq!(is_free(&crowd, Time((ended + rest).0 - 1)), Err(NoTuple::Exhausted));
-    assert_eq!(is_free(&crowd, ended + rest), Ok(external));
+    assert!(port_bitmap.table.end(ended, id, Cause::Evicted));
+    assert_eq!(is_free(&port_bitmap, Time((ended + rest).0 - 1)), Err(NoTuple::Exhausted));
+    assert_eq!(is_free(&port_bitmap, ended + rest), Ok(external));
 
     // One runs out long before all others.
-    let mut crowd = Crowd::new(Protocol::UDP, PoolRules::AZURE, hold);
-    let (external, ..) = crowd.open(Time(0), 1).unwrap();
-    while crowd.open(Time(0) + SECOND * 50, 1).is_ok() {}
+    let mut port_bitmap = PortBitmap::new(Protocol::UDP, PoolRules::AZURE, hold);
+    let (external, ..) = port_bitmap.open(Time(0), 1).unwrap();
+    while port_bitmap.open(Time(0) + SECOND * 50, 1).is_ok() {}
     let over = Time(0) + SECOND * 100 + rest;
-    assert_eq!(is_free(&crowd, Time(over.0 - 1)), Err(NoTuple::Exhausted));
+    assert_eq!(is_free(&port_bitmap, Time(over.0 - 1)), Err(NoTuple::Exhausted));
     for now in [over, over + SECOND] {
-        assert_eq!(is_free(&crowd, now), Ok(external));
+        assert_eq!(is_free(&port_bitmap, now), Ok(external));
     }
 }
 
-/// T-06, N9: its own parity while a port of it is left, though all are known by then.
+/// T-06, INV-refused-only-when-full: its own parity while a port of it is left, though all are
+/// known by then.
 #[test]
 fn a_crowd_keeps_parity_to_its_last_port() {
     let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
-    for inside in [40_000, 40_001] {
-        let mut crowd = Crowd::new(Protocol::UDP, rules, HoldDown::NONE);
-        crowd.ports = [2000, 9999];
+    for internal in [40_000, 40_001] {
+        let mut port_bitmap = PortBitmap::new(Protocol::UDP, rules, HoldDown::NONE);
+        port_bitmap.ports = [2000, 9999];
         for _ in 0..4000 {
-            assert_eq!(crowd.open(Time(0), inside).unwrap().0.port() % 2, inside % 2);
+            assert_eq!(port_bitmap.open(Time(0), internal).unwrap().0.port() % 2, internal % 2);
         }
-        assert_ne!(crowd.open(Time(0), inside).unwrap().0.port() % 2, inside % 2);
+        assert_ne!(port_bitmap.open(Time(0), internal).unwrap().0.port() % 2, internal % 2);
     }
 }
 
-/// T-01, N1: what a socket has towards all remotes is taken, though it never called the one of the crowd.
+/// T-01, INV-mapping-unique: what a socket has towards all remotes is taken, though it never called
+/// the one of the crowd.
 #[test]
 fn a_crowd_leaves_a_sockets_port_alone() {
     let independent = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
-    let mut crowd = Crowd::new(Protocol::UDP, independent, HoldDown::NONE);
-    let (inside, remote) = (at([10, 0, 9, 9], 1), at([52, 239, 1, 8], 443));
-    let Chosen { external, sharing } = crowd.choose(Time(0), inside, remote).unwrap();
-    let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
-    open(&mut crowd.table, Time(0), new).unwrap();
-    crowd.rules = PoolRules::AZURE;
-    let given: BTreeSet<_> = crowd.fill(1).iter().map(|opened| opened.0).collect();
+    let mut port_bitmap = PortBitmap::new(Protocol::UDP, independent, HoldDown::NONE);
+    let (internal, remote) = (at([10, 0, 9, 9], 1), at([52, 239, 1, 8], 443));
+    let Chosen { external, mapping_policy } =
+        port_bitmap.choose(Time(0), internal, remote).unwrap();
+    let new = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
+    open(&mut port_bitmap.table, Time(0), new).unwrap();
+    port_bitmap.rules = PoolRules::AZURE;
+    let given: BTreeSet<_> = port_bitmap.fill(1).iter().map(|opened| opened.0).collect();
     assert_eq!(given.len(), 3999);
     assert!(!given.contains(&external));
 }
@@ -132,19 +138,19 @@ fn a_crowd_leaves_a_sockets_port_alone() {
 /// T-18, T-05: what is over gives its port to the same connection, though no other port is left.
 #[test]
 fn a_connection_is_opened_anew_in_a_full_crowd() {
-    let mut crowd = Crowd::new(Protocol::TCP, PoolRules::AZURE, HoldDown::NONE);
-    let opened = crowd.fill(1);
+    let mut port_bitmap = PortBitmap::new(Protocol::TCP, PoolRules::AZURE, HoldDown::NONE);
+    let opened = port_bitmap.fill(1);
     let (external, new, id) = opened[777];
     // At another time, so that other ports are tried than when it opened.
     let now = Time(0) + SECOND;
-    let again = |crowd: &Crowd| crowd.choose(now, new.inside, new.remote);
-    assert_eq!(again(&crowd), Err(NoTuple::Exhausted));
-    let _ = crowd.table.close(now, id, Cause::SourceSwitched);
-    assert_eq!(again(&crowd).map(|chosen| chosen.external), Ok(external));
-    // But not where the pool has that port no more (N8).
+    let again = |port_bitmap: &PortBitmap| port_bitmap.choose(now, new.internal, new.remote);
+    assert_eq!(again(&port_bitmap), Err(NoTuple::Exhausted));
+    let _ = port_bitmap.table.close(now, id, Cause::SourceSwitched);
+    assert_eq!(again(&port_bitmap).map(|chosen| chosen.external), Ok(external));
+    // But not where the pool has that port no more (INV-port-in-range).
     let others = [[2000, external.port() - 1], [external.port() + 1, 5999]];
     for ports in others {
-        crowd.ports = ports;
-        assert_eq!(again(&crowd), Err(NoTuple::Exhausted));
+        port_bitmap.ports = ports;
+        assert_eq!(again(&port_bitmap), Err(NoTuple::Exhausted));
     }
 }

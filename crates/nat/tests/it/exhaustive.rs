@@ -15,14 +15,14 @@ use crate::world::{SUBNET, flow, open};
 const OPS: u32 = 7;
 const DEPTH: u32 = 7;
 
-/// One sequence, as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the oldest flow, 5 closes it, 6 waits for all
-/// holds and tombstones.
+/// One sequence, as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the
+/// oldest flow, 5 closes it, 6 waits for all holds and tombstones.
 fn run(mut sequence: u32) {
     let second = Duration::from_secs(1);
     let settings = Settings {
         capacity: 8,
         held: 8,
-        cells: 1,
+        revalidation_keys: 1,
         keys: Keys::replayable(u64::from(sequence)),
         timers: Timers { tombstone: second, ..Timers::RFC },
         hold: HoldDown { reset: second, ..HoldDown::NONE },
@@ -44,13 +44,13 @@ fn run(mut sequence: u32) {
             0..4 => {
                 let host = at([10, 0, 0, 4], 1 + u16::from(op & 1 == 1));
                 let remote = at([52, 239, 1, 9], 443 + u16::from(op >> 1 == 1));
-                let mut new = NewFlow { inside: host, remote, ..flow(Protocol::TCP) };
+                let mut new = NewFlow { internal: host, remote, ..flow(Protocol::TCP) };
                 let wanted = Wanted {
                     protocol: Protocol::TCP,
-                    inside: host,
-                    inside_zone: SUBNET,
+                    internal: host,
+                    internal_zone: SUBNET,
                     remote,
-                    outside_zone: Zone::PUBLIC,
+                    external_zone: Zone::PUBLIC,
                     suggestion: None,
                 };
                 let chosen = table.choose(now, pool, &wanted).map(|chosen| chosen.external);
@@ -61,19 +61,20 @@ fn run(mut sequence: u32) {
                 };
                 match chosen {
                     Ok(external) => {
-                        assert!(!held(external.port()), "N1, N10");
+                        assert!(!held(external.port()), "INV-mapping-unique, INV-hold-down-kept");
                         new.external = external;
                     }
                     Err(why) => {
                         assert_eq!(why, NoTuple::Exhausted);
-                        assert!((1024..=1025).all(held), "N9");
+                        assert!((1024..=1025).all(held), "INV-refused-only-when-full");
                         continue;
                     }
                 }
-                // The same host to the same remote has a flow already, unless that is a tombstone, which gives way.
+                // The same host to the same remote has a flow already, unless that is a tombstone,
+                // which gives way.
                 let old = flows
                     .iter()
-                    .position(|(other, _)| other.inside == host && other.remote == remote);
+                    .position(|(other, _)| other.internal == host && other.remote == remote);
                 let id = open(&mut table, now, new);
                 match old {
                     Some(old) if table.flow(flows[old].1).is_none() => {
@@ -101,28 +102,34 @@ fn run(mut sequence: u32) {
             _ => {}
         }
         let counters = table.counters();
-        assert_eq!((counters.live + counters.tombstones) as usize, flows.len(), "O3");
+        assert_eq!(
+            (counters.live + counters.tombstones) as usize,
+            flows.len(),
+            "INV-flows-conserved"
+        );
         for (place, (new, id)) in flows.iter().enumerate() {
             assert!(flows[..place].iter().all(|(other, _)| {
                 (other.external, other.remote) != (new.external, new.remote)
             }));
-            // N4: the reply goes to the host that asked.
+            // INV-reply-reaches-initiator: the reply goes to the host that asked.
             let reply = FiveTuple {
                 protocol: Protocol::TCP,
                 source: new.remote,
                 destination: new.external,
             };
             let found = table.find(now, Zone::PUBLIC, &reply).unwrap();
-            assert_eq!((found.id, found.side), (*id, Side::Outside));
-            assert_eq!(table.flow(*id).unwrap().inside, new.inside);
+            assert_eq!((found.id, found.side), (*id, Side::External));
+            assert_eq!(table.flow(*id).unwrap().internal, new.internal);
         }
     }
 }
 
-/// N1, N4, N9, N10, O3.
+/// INV-mapping-unique, INV-reply-reaches-initiator, INV-refused-only-when-full, INV-hold-down-kept,
+/// INV-flows-conserved. (T-04)
 #[test]
 fn every_short_history_keeps_tuples_apart() {
-    // The first flow is the first host's to the first remote: the others are its mirror images, and before it nothing happens.
+    // The first flow is the first host's to the first remote: the others are its mirror images, and
+    // before it nothing happens.
     for sequence in 0..OPS.pow(DEPTH - 1) {
         run(sequence * OPS);
     }

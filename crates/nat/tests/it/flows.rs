@@ -5,66 +5,73 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, Direction, FlowTable, Generation, NewFlow, OpenError, Settings, Side, Standing,
-    State, Time, Track, Zone, opens,
+    Cause, Direction, FlowTable, Generation, NewFlow, OpenError, RevalidationKey, Settings, Side,
+    Standing, State, Time, Track, Zone, opens,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite};
 
 use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
 use crate::world::{SUBNET, World, ends, first, flow, open};
 
-/// N3, N4, W7: from the inside to the external tuple and back, and to nobody else.
+/// INV-mapping-constant, INV-reply-reaches-initiator, INV-rewrite-reverses: from the inside to the
+/// external tuple and back, and to nobody else.
 #[test]
 fn both_directions_find_the_flow_and_its_rewrite() {
     for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
         let world = World::opened(protocol);
         let new = world.new;
         let flow = world.table.flow(world.id).unwrap();
-        for (side, zone) in [(Side::Inside, SUBNET), (Side::Outside, Zone::PUBLIC)] {
+        for (side, zone) in [(Side::Internal, SUBNET), (Side::External, Zone::PUBLIC)] {
             let (source, destination) = ends(&new, side);
             let tuple = FiveTuple { protocol, source, destination };
             let found = world.table.find(world.now, zone, &tuple).unwrap();
             assert_eq!((found.id, found.side), (world.id, side));
             assert_eq!(found.standing, Standing::Live);
             assert_eq!(flow.tuple(side), tuple);
-            assert_eq!(world.table.find(world.now, Zone(99), &tuple), None, "I2");
+            assert_eq!(
+                world.table.find(world.now, Zone(99), &tuple),
+                None,
+                "INV-keys-name-network"
+            );
         }
         assert_eq!(
-            flow.rewrite(Side::Inside),
+            flow.rewrite(Side::Internal),
             Rewrite { source: Some(new.external), destination: None }
         );
         assert_eq!(
-            flow.rewrite(Side::Outside),
-            Rewrite { source: None, destination: Some(new.inside) }
+            flow.rewrite(Side::External),
+            Rewrite { source: None, destination: Some(new.internal) }
         );
     }
 }
 
-/// The headers of a real answer, parsed, have the key of the outside: for ICMP the identifier comes back in the destination.
+/// The headers of a real answer, parsed, have the key of the outside: for ICMP the identifier comes
+/// back in the destination.
 #[test]
 fn the_reply_to_a_ping_is_found_by_its_identifier() {
     let world = World::opened(Protocol::ICMP);
     let reply = Packet::ping(world.new.remote, world.new.external);
     let found = world.table.find(world.now, Zone::PUBLIC, &reply.headers.tuple()).unwrap();
-    assert_eq!(found.side, Side::Outside);
+    assert_eq!(found.side, Side::External);
 }
 
 #[test]
 fn a_preserved_source_is_not_rewritten() {
-    let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
+    let new = NewFlow { external: flow(Protocol::TCP).internal, ..flow(Protocol::TCP) };
     let world = World::new(Settings::replayable(0), new);
     let flow = world.table.flow(world.id).unwrap();
     assert!(!flow.is_translated());
-    for side in [Side::Inside, Side::Outside] {
+    for side in [Side::Internal, Side::External] {
         assert_eq!(flow.rewrite(side), Rewrite::default());
     }
 }
 
-/// N6, N7: what does not match in every part finds nothing.
+/// INV-unsolicited-dropped, INV-other-remote-dropped: what does not match in every part finds
+/// nothing.
 #[test]
 fn a_key_that_differs_in_one_part_finds_nothing() {
     let world = World::opened(Protocol::TCP);
-    let (source, destination) = ends(&world.new, Side::Outside);
+    let (source, destination) = ends(&world.new, Side::External);
     let tuple = FiveTuple { protocol: Protocol::TCP, source, destination };
     let port = |end: SocketAddrV4| SocketAddrV4::new(*end.ip(), end.port() + 1);
     let address =
@@ -82,20 +89,21 @@ fn a_key_that_differs_in_one_part_finds_nothing() {
     assert!(world.table.find(world.now, Zone::PUBLIC, &tuple).is_some());
 }
 
-/// N1, N2: no two live flows share a key on either side, and a refused one leaves nothing behind.
+/// INV-mapping-unique, INV-tuple-unique-per-side: no two live flows share a key on either side, and
+/// a refused one leaves nothing behind. (T-04)
 #[test]
 fn a_key_belongs_to_one_flow() {
     let mut world = World::opened(Protocol::TCP);
     let new = world.new;
     let same_inside = NewFlow { external: at([20, 1, 1, 2], 5), ..new };
-    let same_outside = NewFlow { inside: at([10, 0, 0, 5], 5), ..new };
+    let same_outside = NewFlow { internal: at([10, 0, 0, 5], 5), ..new };
     // A flow from outside whose packets look like the other's answers.
     let crossed = NewFlow {
-        inside: new.remote,
+        internal: new.remote,
         external: new.remote,
-        remote: new.inside,
-        outside_zone: SUBNET,
-        inside_zone: Zone(8),
+        remote: new.internal,
+        external_zone: SUBNET,
+        internal_zone: Zone(8),
         ..new
     };
     for other in [new, same_inside, same_outside, crossed] {
@@ -108,34 +116,34 @@ fn a_key_belongs_to_one_flow() {
         open(
             &mut world.table,
             world.now,
-            NewFlow { inside_zone: Zone(8), external: at([20, 1, 1, 1], 1025), ..new }
+            NewFlow { internal_zone: Zone(8), external: at([20, 1, 1, 1], 1025), ..new }
         )
         .is_ok(),
-        "I1"
+        "INV-networks-isolated"
     );
 }
 
-/// P9: a flow from an end to itself would have one key twice.
+/// INV-special-addresses-refused: a flow from an end to itself would have one key twice.
 #[test]
 fn a_flow_to_itself_is_refused() {
     let end = at([10, 0, 0, 4], 5);
     let new = NewFlow {
-        inside: end,
+        internal: end,
         external: end,
         remote: end,
-        outside_zone: SUBNET,
+        external_zone: SUBNET,
         ..flow(Protocol::UDP)
     };
     let mut table = FlowTable::new(Settings::replayable(0));
     assert_eq!(open(&mut table, Time(0), new), Err(OpenError::TupleInUse));
 }
 
-/// T1, Vigor's 9: at the limit new flows are refused and live ones go on.
+/// INV-memory-bounded: at the limit new flows are refused and live ones go on.
 #[test]
 fn a_full_table_refuses_and_changes_nothing() {
     let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::replayable(0) });
     let nth = |port| NewFlow {
-        inside: at([10, 0, 0, 4], port),
+        internal: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
         ..flow(Protocol::UDP)
     };
@@ -148,14 +156,14 @@ fn a_full_table_refuses_and_changes_nothing() {
     assert!(open(&mut table, Time(0), nth(4)).is_ok());
 }
 
-/// T1: and so for cells.
+/// INV-memory-bounded: and so for cells.
 #[test]
 fn a_flow_with_one_cell_too_many_finds_the_table_full() {
-    let mut table = FlowTable::new(Settings { cells: 2, ..Settings::replayable(0) });
-    let nth = |port, cell| NewFlow {
-        inside: at([10, 0, 0, 4], port),
+    let mut table = FlowTable::new(Settings { revalidation_keys: 2, ..Settings::replayable(0) });
+    let nth = |port, revalidation_key| NewFlow {
+        internal: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
-        cell: Cell(cell),
+        revalidation_key: RevalidationKey(revalidation_key),
         ..flow(Protocol::UDP)
     };
     let first = open(&mut table, Time(0), nth(1, 1)).unwrap();
@@ -171,20 +179,21 @@ fn a_flow_with_one_cell_too_many_finds_the_table_full() {
 fn an_old_id_finds_nothing() {
     let mut world = World::opened(Protocol::TCP);
     world.table.end(world.now, world.id, Cause::Evicted);
-    let new = NewFlow { inside: at([10, 0, 0, 5], 1), external: at([20, 1, 1, 1], 9), ..world.new };
+    let new =
+        NewFlow { internal: at([10, 0, 0, 5], 1), external: at([20, 1, 1, 1], 9), ..world.new };
     let other = open(&mut world.table, world.now, new).unwrap();
     assert_ne!(other, world.id);
     let packet = first(&new);
     let id = world.id;
     assert_eq!(world.table.flow(id), None);
-    assert_eq!(world.table.judgement(id), None);
-    assert_eq!(world.send(Side::Inside, &packet), Track::Invalid);
+    assert_eq!(world.table.cached(id), None);
+    assert_eq!(world.send(Side::Internal, &packet), Track::Invalid);
     assert!(!world.table.end(world.now, id, Cause::Evicted));
-    assert!(!world.table.adopt(id, Cell(1), new.generation, 1));
+    assert!(!world.table.refresh(id, RevalidationKey(1), new.generation, 1));
     assert!(!world.table.is_stale(id));
-    assert!(!world.table.may_reopen(id, Side::Inside, &packet.headers));
+    assert!(!world.table.may_reopen(id, Side::Internal, &packet.headers));
     assert_eq!(world.table.close(world.now, id, Cause::Idle), Default::default());
-    assert_eq!(world.table.answer(world.now, id, Side::Inside, &packet.headers), None);
+    assert_eq!(world.table.answer(world.now, id, Side::Internal, &packet.headers), None);
     assert!(world.table.flow(other).is_some());
 }
 
@@ -198,6 +207,7 @@ fn only_a_syn_without_ack_rst_or_fin_opens_a_flow() {
     }
 }
 
+/// T-21.
 #[test]
 fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
     let (a, b) = (at([1, 1, 1, 1], 7), at([2, 2, 2, 2], 0));
@@ -229,36 +239,36 @@ fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
 #[test]
 fn packets_and_bytes_are_counted_by_side() {
     let mut world = World::established();
-    assert_eq!(world.outside(segment(ACK, 9001, 1001, 100)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, 9001, 1001, 100)), Track::Pass);
     let flow = world.table.flow(world.id).unwrap();
-    assert_eq!((flow.packets.inside, flow.packets.outside), (2, 2));
-    assert_eq!((flow.bytes.inside, flow.bytes.outside), (80, 40 + 140));
+    assert_eq!((flow.packets.internal, flow.packets.external), (2, 2));
+    assert_eq!((flow.bytes.internal, flow.bytes.external), (80, 40 + 140));
     assert_eq!(flow.opened, world.now);
 }
 
 #[test]
 fn direction_is_seen_from_the_opener() {
-    assert_eq!(Side::Inside.direction(Side::Inside), Direction::Forward);
-    assert_eq!(Side::Inside.direction(Side::Outside), Direction::Reverse);
+    assert_eq!(Side::Internal.direction(Side::Internal), Direction::Original);
+    assert_eq!(Side::Internal.direction(Side::External), Direction::Reply);
 }
 
 /// Inbound to a preserved address: the outside opens, and everything else is the same.
 #[test]
 fn a_flow_may_be_opened_from_the_outside() {
-    let inside = at([10, 0, 0, 4], 22);
+    let internal = at([10, 0, 0, 4], 22);
     let new = NewFlow {
-        inside,
-        external: inside,
+        internal,
+        external: internal,
         remote: at([10, 9, 0, 1], 999),
-        opener: Side::Outside,
+        initiator: Side::External,
         ..flow(Protocol::TCP)
     };
     let mut world = World::new(Settings::replayable(0), new);
-    assert_eq!(world.inside(segment(SYN | ACK, 5, 1001, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, 1001, 6, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(SYN | ACK, 5, 1001, 0)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, 1001, 6, 0)), Track::Pass);
     assert_eq!(world.state(), State::Established);
     let flow = world.table.flow(world.id).unwrap();
-    assert_eq!((flow.packets.outside, flow.packets.inside), (2, 1));
+    assert_eq!((flow.packets.external, flow.packets.internal), (2, 1));
 }
 
 /// A flow past its deadline gives way, and counts as ended by its timer.
@@ -278,7 +288,7 @@ fn a_flow_past_its_deadline_gives_way() {
 fn flows_are_listed_in_the_order_of_their_slots() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let nth = |port| NewFlow {
-        inside: at([10, 0, 0, 4], port),
+        internal: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
         ..flow(Protocol::UDP)
     };
@@ -286,7 +296,7 @@ fn flows_are_listed_in_the_order_of_their_slots() {
     table.end(Time(0), ids[1], Cause::Evicted);
     table.end(Time(0), ids[3], Cause::Evicted);
     open(&mut table, Time(0), nth(9)).unwrap();
-    let ports: Vec<_> = table.iter().map(|(_, flow)| flow.inside.port()).collect();
+    let ports: Vec<_> = table.iter().map(|(_, flow)| flow.internal.port()).collect();
     assert_eq!(ports, [1, 3, 9, 5]);
 }
 
@@ -310,7 +320,7 @@ proptest! {
     ) {
         let mut table = FlowTable::new(Settings::replayable(0));
         let nth = |host, port| NewFlow {
-            inside: at([10, 0, 0, host], port),
+            internal: at([10, 0, 0, host], port),
             external: at([20, 1, 1, host], port),
             ..flow(Protocol::UDP)
         };
@@ -319,10 +329,10 @@ proptest! {
         }
         let keys: Vec<_> = asked
             .into_iter()
-            .map(|(host, port, outside)| {
-                let side = if outside { Side::Outside } else { Side::Inside };
+            .map(|(host, port, external_side)| {
+                let side = if external_side { Side::External } else { Side::Internal };
                 let (source, destination) = ends(&nth(host, port), side);
-                let zone = if outside { Zone::PUBLIC } else { SUBNET };
+                let zone = if external_side { Zone::PUBLIC } else { SUBNET };
                 (zone, FiveTuple { protocol: Protocol::UDP, source, destination })
             })
             .collect();
@@ -336,11 +346,12 @@ proptest! {
     }
 }
 
-/// What was found before is not taken for granted afterwards: another flow has come between, or time has passed and brought one back.
+/// What was found before is not taken for granted afterwards: another flow has come between, or
+/// time has passed and brought one back.
 #[test]
 fn an_opening_is_asked_again_after_a_change() {
     let new = flow(Protocol::TCP);
-    let rival = NewFlow { inside: at([10, 0, 0, 9], 9), ..new };
+    let rival = NewFlow { internal: at([10, 0, 0, 9], 9), ..new };
     let mut table = FlowTable::new(Settings::replayable(0));
     let now = Time(1_000_000_000);
     let openings = [new, rival].map(|new| (table.may_open(now, new).unwrap(), first(&new)));
@@ -353,27 +364,27 @@ fn an_opening_is_asked_again_after_a_change() {
     assert_eq!(results, [Ok(()), refused, refused, refused]);
 }
 
-/// T1: with all cells taken, a flow of another cell finds room where the flow that it takes the place of leaves one: as the last of its
-/// cell, which no change waits to look at.
+/// INV-memory-bounded: with all cells taken, a flow of another cell finds room where the flow that
+/// it takes the place of leaves one: as the last of its cell, which no change waits to look at.
 #[test]
 fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
-    let settings = Settings { cells: 1, ..Settings::replayable(0) };
+    let settings = Settings { revalidation_keys: 1, ..Settings::replayable(0) };
     let later = Time(u64::MAX / 2);
     let old = flow(Protocol::UDP);
     let sibling =
-        NewFlow { inside: at([10, 0, 0, 4], 50_002), external: at([20, 1, 1, 1], 1025), ..old };
-    let successor = NewFlow { cell: Cell(2), ..old };
+        NewFlow { internal: at([10, 0, 0, 4], 50_002), external: at([20, 1, 1, 1], 1025), ..old };
+    let successor = NewFlow { revalidation_key: RevalidationKey(2), ..old };
     let full = Err(OpenError::CellsFull);
-    for (others, touched, expected) in [(0, false, Ok(())), (1, false, full), (0, true, full)] {
+    for (others, invalidated, expected) in [(0, false, Ok(())), (1, false, full), (0, true, full)] {
         let mut table = FlowTable::new(settings);
         for new in [old, sibling].into_iter().take(1 + others) {
             open(&mut table, Time(1), new).unwrap();
         }
-        if touched {
-            table.touch(old.cell, Generation(2));
+        if invalidated {
+            table.invalidate(old.revalidation_key, Generation(2));
         }
         let may_open = table.may_open(later, successor).map(|_| ());
-        assert_eq!(may_open, expected, "{others} others, touched: {touched}");
+        assert_eq!(may_open, expected, "{others} others, touched: {invalidated}");
         assert_eq!(open(&mut table, later, successor).map(|_| ()), expected);
         assert_eq!(table.iter().count(), 1 + others, "nobody has gone for nothing");
     }

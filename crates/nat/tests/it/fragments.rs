@@ -38,21 +38,24 @@ fn noted(identification: u16) -> Fragments {
         key(identification),
         span(0, 1480, false),
         id(),
-        Side::Inside,
+        Side::Internal,
         Tenant::NOBODY,
     );
     fragments
 }
 
-/// F1, P-30.
+/// T-28, INV-fragment-follows-first, P-30.
 #[test]
 fn a_later_fragment_goes_where_its_first_one_went() {
     let fragments = noted(1);
-    assert_eq!(fragments.find(Time(1), &key(1)), Some((id(), Side::Inside)));
-    assert_eq!(fragments.admit(Time(1), &key(1), span(1480, 100, true)), Ok((id(), Side::Inside)));
+    assert_eq!(fragments.find(Time(1), &key(1)), Some((id(), Side::Internal)));
+    assert_eq!(
+        fragments.admit(Time(1), &key(1), span(1480, 100, true)),
+        Ok((id(), Side::Internal))
+    );
 }
 
-/// F2, and F5: the key holds all parts.
+/// T-28, INV-early-fragment-dropped, and INV-fragments-never-mix: the key holds all parts.
 #[test]
 fn a_later_fragment_without_its_first_is_refused() {
     let fragments = noted(1);
@@ -69,7 +72,8 @@ fn a_later_fragment_without_its_first_is_refused() {
     }
 }
 
-/// F4: gone at the instant of its life's end, and no later fragment prolongs it.
+/// INV-fragment-state-bounded: gone at the instant of its life's end, and no later fragment
+/// prolongs it.
 #[test]
 fn an_entry_lives_for_its_life_and_no_longer() {
     let mut fragments = noted(1);
@@ -79,7 +83,7 @@ fn an_entry_lives_for_its_life_and_no_longer() {
     assert_eq!(fragments.find(Time(end), &key(1)), None);
 }
 
-/// T4.
+/// INV-clock-steps-harmless.
 #[test]
 fn a_clock_that_steps_back_revives_nothing() {
     let mut fragments = noted(1);
@@ -88,13 +92,13 @@ fn a_clock_that_steps_back_revives_nothing() {
         key(2),
         span(0, 8, false),
         id(),
-        Side::Inside,
+        Side::Internal,
         Tenant::NOBODY,
     );
     assert_eq!(fragments.find(Time(0), &key(1)), None);
 }
 
-/// F4: with the last byte the entry is gone.
+/// INV-fragment-state-bounded: with the last byte the entry is gone.
 #[test]
 fn a_complete_datagram_is_forgotten() {
     let mut fragments = noted(1);
@@ -105,7 +109,8 @@ fn a_complete_datagram_is_forgotten() {
     assert_eq!(fragments.find(Time(1), &key(1)), None);
 }
 
-/// F3, F4: what has passed does not pass again, whole or in part, and changes nothing.
+/// INV-bad-fragments-dropped, INV-fragment-state-bounded: what has passed does not pass again,
+/// whole or in part, and changes nothing. (T-28)
 #[test]
 fn what_overlaps_is_refused() {
     let mut fragments = noted(1);
@@ -119,7 +124,8 @@ fn what_overlaps_is_refused() {
     assert!(fragments.admit(Time(1), &key(1), span(1480, 1480, false)).is_ok());
 }
 
-/// F3: beyond 65,515 bytes of payload, beyond the known end, or a second end.
+/// INV-bad-fragments-dropped: beyond 65,515 bytes of payload, beyond the known end, or a second
+/// end.
 #[test]
 fn what_reaches_too_far_is_refused() {
     let mut fragments = noted(1);
@@ -148,30 +154,31 @@ fn more_than_eight_pieces_are_refused() {
     assert!(fragments.admit(Time(1), &key(1), span(2008, 8, false)).is_ok(), "one that touches");
 }
 
-/// F4: bounded; the oldest goes.
+/// INV-fragment-state-bounded: bounded; the oldest goes.
 #[test]
 fn the_oldest_entry_gives_way() {
     let mut fragments = noted(1);
     for identification in 2..=5 {
         let first = span(0, 8, false);
-        fragments.note(Time(1), key(identification), first, id(), Side::Inside, Tenant::NOBODY);
+        fragments.note(Time(1), key(identification), first, id(), Side::Internal, Tenant::NOBODY);
     }
     let alive = [1, 2, 3, 4, 5].map(|n| fragments.find(Time(1), &key(n)).is_some());
     assert_eq!(alive, [false, true, true, true, true]);
     assert_eq!(Fragments::new(0, LIFE, Keys::replayable(0)).find(Time(0), &key(1)), None);
 }
 
-/// F4: the same first fragment again neither prolongs nor forgets; another first with the key is another datagram.
+/// INV-fragment-state-bounded: the same first fragment again neither prolongs nor forgets; another
+/// first with the key is another datagram.
 #[test]
 fn a_repeated_first_fragment_changes_nothing() {
     let mut fragments = noted(1);
     fragments.pass(Time(1), &key(1), span(1480, 8, false));
-    fragments.note(Time(9), key(1), span(0, 1480, false), id(), Side::Inside, Tenant::NOBODY);
+    fragments.note(Time(9), key(1), span(0, 1480, false), id(), Side::Internal, Tenant::NOBODY);
     let repeated = fragments.admit(Time(9), &key(1), span(1480, 8, false));
     assert_eq!(repeated, Err(FragmentError::Overlap));
     assert_eq!(fragments.find(Time(LIFE.as_nanos() as u64), &key(1)), None);
-    fragments.note(Time(10), key(1), span(0, 1480, false), id(), Side::Outside, Tenant::NOBODY);
-    assert_eq!(fragments.find(Time(10), &key(1)), Some((id(), Side::Outside)));
+    fragments.note(Time(10), key(1), span(0, 1480, false), id(), Side::External, Tenant::NOBODY);
+    assert_eq!(fragments.find(Time(10), &key(1)), Some((id(), Side::External)));
     assert!(fragments.admit(Time(10), &key(1), span(1480, 8, false)).is_ok());
 }
 
@@ -182,30 +189,30 @@ proptest! {
         parts in proptest::collection::vec((0_u16..40, 1_u16..9, any::<bool>()), 0..30),
     ) {
         let mut fragments = Fragments::new(4, LIFE, Keys::replayable(0));
-        fragments.note(Time(0), key(1), span(0, 16, false), id(), Side::Inside, Tenant::NOBODY);
+        fragments.note(Time(0), key(1), span(0, 16, false), id(), Side::Internal, Tenant::NOBODY);
         let (mut bytes, mut end) = ([false; 400], None);
         bytes[..16].fill(true);
         for (offset, length, last) in parts {
             let part = span(offset * 8, if last { length } else { length * 8 }, last);
             let range = usize::from(part.offset)..usize::from(part.offset + part.length);
             let pieces = 1 + bytes.windows(2).filter(|pair| !pair[0] && pair[1]).count();
-            let whole = end.is_some_and(|end| bytes[..end].iter().all(|byte| *byte));
+            let endpoint_independent = end.is_some_and(|end| bytes[..end].iter().all(|byte| *byte));
             let beyond = end.is_some_and(|end| range.end > end);
             let overlaps = bytes[range.clone()].iter().any(|byte| *byte);
             let ends_early = last && (end.is_some() || bytes[range.end..].iter().any(|byte| *byte));
-            let touches = bytes[range.start - usize::from(range.start > 0)] || bytes[range.end];
-            let expected = if whole {
+            let invalidates = bytes[range.start - usize::from(range.start > 0)] || bytes[range.end];
+            let expected = if endpoint_independent {
                 Err(FragmentError::WithoutFirst)
             } else if beyond {
                 Err(FragmentError::TooLong)
             } else if overlaps {
                 Err(FragmentError::Overlap)
-            } else if pieces == 8 && !touches {
+            } else if pieces == 8 && !invalidates {
                 Err(FragmentError::Scattered)
             } else if ends_early {
                 Err(FragmentError::TooLong)
             } else {
-                Ok((id(), Side::Inside))
+                Ok((id(), Side::Internal))
             };
             prop_assert_eq!(fragments.admit(Time(0), &key(1), part), expected);
             fragments.pass(Time(0), &key(1), part);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vnetem_nat::{FlowTable, Side, Standing, State, Time, Track, Zone};
-use vnetem_packet::{Ends, Protocol, Transport};
+use vnetem_packet::{AddressPair, Protocol, Transport};
 
 use crate::packets::{ACK, FIN, Packet, RST, SYN, segment};
 use crate::world::{CLIENT, SERVER, SUBNET, World, ends};
@@ -13,34 +13,39 @@ use crate::world::{CLIENT, SERVER, SUBNET, World, ends};
 /// The side that a packet is found to come from, if it is a hit.
 fn hit(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> Option<Side> {
     let tuple = packet.headers.tuple();
-    let zone = if side == Side::Inside { SUBNET } else { Zone::PUBLIC };
-    let mut probe = table.probe(zone, Ends::new(tuple.source, tuple.destination), tuple.protocol);
-    table.look(&mut probe);
+    let zone = if side == Side::Internal { SUBNET } else { Zone::PUBLIC };
+    let mut lookup = table.prepare_lookup(
+        zone,
+        AddressPair::new(tuple.source, tuple.destination),
+        tuple.protocol,
+    );
+    table.look(&mut lookup);
     let segment = || match packet.headers.transport {
         Transport::Tcp(segment) => Some(segment),
         _ => None,
     };
     let length = u16::try_from(packet.bytes.len()).unwrap();
-    table.hit(now, &probe, segment, length, |_, _| true).map(|hit| hit.side)
+    table.hit(now, &lookup, segment, length, |_, _| true).map(|hit| hit.side)
 }
 
 /// What the long way says: whether the packet passes.
 fn passes(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> bool {
-    let zone = if side == Side::Inside { SUBNET } else { Zone::PUBLIC };
+    let zone = if side == Side::Internal { SUBNET } else { Zone::PUBLIC };
     let found = table.find(now, zone, &packet.headers.tuple());
     let Some(found) = found.filter(|found| found.standing == Standing::Live) else { return false };
     assert_eq!(found.side, side);
     table.track(now, found.id, side, &packet.headers, &packet.bytes) == Track::Pass
 }
 
-/// R6, T3: whatever begins or ends a connection is for the long way, and changes nothing on the short one.
+/// INV-inexact-reset-ignored, INV-packets-allocate-nothing: whatever begins or ends a connection is
+/// for the long way, and changes nothing on the short one.
 #[test]
 fn a_hit_leaves_syn_and_rst_to_others() {
     let mut world = World::established();
-    for side in [Side::Inside, Side::Outside] {
+    for side in [Side::Internal, Side::External] {
         let (sequence, acknowledgement) = match side {
-            Side::Inside => (CLIENT + 1, SERVER + 1),
-            Side::Outside => (SERVER + 1, CLIENT + 1),
+            Side::Internal => (CLIENT + 1, SERVER + 1),
+            Side::External => (SERVER + 1, CLIENT + 1),
         };
         for flags in [SYN, SYN | ACK, RST, RST | ACK] {
             let packet = world.packet(side, segment(flags, sequence, acknowledgement, 0));
@@ -57,16 +62,16 @@ fn a_hit_leaves_syn_and_rst_to_others() {
 #[test]
 fn a_hit_notes_the_first_answer() {
     let mut world = World::opened(Protocol::UDP);
-    let (source, destination) = ends(&world.new, Side::Inside);
+    let (source, destination) = ends(&world.new, Side::Internal);
     assert_eq!(
-        hit(&mut world.table, world.now, Side::Inside, &Packet::udp(source, destination)),
-        Some(Side::Inside)
+        hit(&mut world.table, world.now, Side::Internal, &Packet::udp(source, destination)),
+        Some(Side::Internal)
     );
     assert_eq!(world.state(), State::OneWay);
-    let (source, destination) = ends(&world.new, Side::Outside);
+    let (source, destination) = ends(&world.new, Side::External);
     assert_eq!(
-        hit(&mut world.table, world.now, Side::Outside, &Packet::udp(source, destination)),
-        Some(Side::Outside)
+        hit(&mut world.table, world.now, Side::External, &Packet::udp(source, destination)),
+        Some(Side::External)
     );
     assert_eq!(world.state(), State::TwoWay);
 }
@@ -94,15 +99,15 @@ proptest! {
         };
         let [mut short, mut long] = [world(), world()];
         let mut next = [CLIENT + 1, SERVER + 1];
-        for (outside, flags, ahead, payload, seconds) in steps {
-            let side = if outside { Side::Outside } else { Side::Inside };
+        for (external, flags, ahead, payload, seconds) in steps {
+            let side = if external { Side::External } else { Side::Internal };
             let (source, destination) = ends(&long.new, side);
-            let numbers = if outside { [next[1], next[0]] } else { next };
+            let numbers = if external { [next[1], next[0]] } else { next };
             let packet = match protocol {
                 Protocol::TCP => Packet::tcp(source, destination, segment(flags, numbers[0] + ahead, numbers[1], payload)),
                 _ => Packet::udp(source, destination),
             };
-            next[usize::from(outside)] += u32::from(payload);
+            next[usize::from(external)] += u32::from(payload);
             let now = long.now + Duration::from_secs(seconds);
             (short.now, long.now) = (now, now);
             let passed = passes(&mut long.table, now, side, &packet);

@@ -1,4 +1,5 @@
-//! Flows, seen from outside: every rule by name, and the table against a twin that is slow and obvious.
+//! Flows, seen from outside: every rule by name, and the table against a twin that is slow and
+//! obvious.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,10 +17,10 @@ mod hits;
 mod model;
 mod packets;
 mod ports;
+mod reference;
 mod rules;
 mod stale;
 mod tcp;
 mod tenants;
 mod timers;
-mod twin;
 mod world;

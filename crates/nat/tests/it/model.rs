@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, Closing, Ended, FlowId, FlowTable, Generation, HoldDown, NewFlow, NoTuple, Pool,
-    PoolRules, Settings, Sharing, Side, Standing, Tenant, Time, Timers, Track, Wanted, Zone,
+    Cause, Ended, FlowId, FlowTable, Generation, HoldDown, MappingPolicy, NewFlow, NoTuple, Pool,
+    PoolRules, Resets, RevalidationKey, Settings, Side, Standing, Tenant, Time, Timers, Track,
+    Wanted, Zone,
 };
 use vnetem_packet::{Protocol, Reset};
 
 use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
-use crate::twin::{Stage, Twin, TwinFlow, key};
+use crate::reference::{Reference, ReferenceFlow, Stage, key};
 use crate::world::first;
 
 const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2)];
@@ -25,7 +26,7 @@ enum Op {
         translated: bool,
         chosen: bool,
         from_outside: bool,
-        cell: u32,
+        revalidation_key: u32,
     },
     Packet {
         which: prop::sample::Index,
@@ -45,16 +46,16 @@ enum Op {
         budget: usize,
     },
     Touch {
-        cell: u32,
+        revalidation_key: u32,
     },
     NextStale {
-        adopt: bool,
+        refresh: bool,
     },
 }
 
 struct Pair {
     table: FlowTable<u32>,
-    twin: Twin,
+    reference: Reference,
     ids: BTreeMap<u64, FlowId>,
     now: Time,
     generation: u32,
@@ -67,8 +68,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     use prop::sample::Index;
     let op = prop_oneof![
         8 => (any::<u8>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), 0..3_u32).prop_map(
-            |(shape, translated, chosen, from_outside, cell)| Op::Open {
-                shape, translated, chosen, from_outside, cell
+            |(shape, translated, chosen, from_outside, revalidation_key)| Op::Open {
+                shape, translated, chosen, from_outside, revalidation_key
             }
         ),
         12 => (any::<Index>(), any::<bool>(), 0..8_u8)
@@ -77,8 +78,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => any::<Index>().prop_map(|which| Op::End { which }),
         4 => (0..8_u8).prop_map(|step| Op::Wait { step }),
         2 => prop_oneof![Just(1), Just(3), Just(usize::MAX)].prop_map(|budget| Op::Expire { budget }),
-        1 => (0..3_u32).prop_map(|cell| Op::Touch { cell }),
-        2 => any::<bool>().prop_map(|adopt| Op::NextStale { adopt }),
+        1 => (0..3_u32).prop_map(|revalidation_key| Op::Touch { revalidation_key }),
+        2 => any::<bool>().prop_map(|refresh| Op::NextStale { refresh }),
     ];
     proptest::collection::vec(op, 1..64)
 }
@@ -98,7 +99,7 @@ impl Pair {
         let settings = Settings { capacity, timers, ..Settings::replayable(seed) };
         Self {
             table: FlowTable::new(settings),
-            twin: Twin::new(capacity as usize, timers, HoldDown::AZURE),
+            reference: Reference::new(capacity as usize, timers, HoldDown::AZURE),
             ids: BTreeMap::new(),
             now: Time(1 << 40),
             generation: 1,
@@ -110,15 +111,15 @@ impl Pair {
 
     fn run(&mut self, op: &Op) {
         match *op {
-            Op::Open { shape, translated, chosen, from_outside, cell } => {
-                self.open(shape, translated, chosen, from_outside, cell);
+            Op::Open { shape, translated, chosen, from_outside, revalidation_key } => {
+                self.open(shape, translated, chosen, from_outside, revalidation_key);
             }
             Op::Packet { which, side, kind } => self.packet(which, side, kind),
             Op::Close { which } => self.close(which),
             Op::End { which } => {
                 if let Some(flow) = self.pick(which) {
                     assert!(self.table.end(self.now, self.ids[&flow.name], Cause::Withdrawn));
-                    self.twin.end(flow.name, Cause::Withdrawn, self.now);
+                    self.reference.end(flow.name, Cause::Withdrawn, self.now);
                 }
             }
             Op::Wait { step } => {
@@ -138,63 +139,71 @@ impl Pair {
                 self.now = Time(self.now.0 + step);
             }
             Op::Expire { budget } => self.expire(budget),
-            Op::Touch { cell } => {
+            Op::Touch { revalidation_key } => {
                 self.generation += 1;
-                self.table.touch(Cell(cell), Generation(self.generation));
-                for flow in &mut self.twin.flows {
-                    if flow.new.cell == Cell(cell) {
-                        flow.touched = self.generation;
+                self.table
+                    .invalidate(RevalidationKey(revalidation_key), Generation(self.generation));
+                for flow in &mut self.reference.flows {
+                    if flow.new.revalidation_key == RevalidationKey(revalidation_key) {
+                        flow.invalidated = self.generation;
                     }
                 }
             }
-            Op::NextStale { adopt } => self.next_stale(adopt),
+            Op::NextStale { refresh } => self.next_stale(refresh),
         }
     }
 
-    fn pick(&self, which: prop::sample::Index) -> Option<TwinFlow> {
-        let flows = &self.twin.flows;
+    fn pick(&self, which: prop::sample::Index) -> Option<ReferenceFlow> {
+        let flows = &self.reference.flows;
         (!flows.is_empty()).then(|| flows[which.index(flows.len())].clone())
     }
 
-    fn open(&mut self, shape: u8, translated: bool, chosen: bool, from_outside: bool, cell: u32) {
+    fn open(
+        &mut self,
+        shape: u8,
+        translated: bool,
+        chosen: bool,
+        from_outside: bool,
+        revalidation_key: u32,
+    ) {
         let bit = |bit: u8| shape >> bit & 1;
         let protocol =
             [Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP][usize::from(shape >> 6)];
-        let inside = at([10, 0, 0, 4 + bit(0)], 50_000 + u16::from(bit(1)));
+        let internal = at([10, 0, 0, 4 + bit(0)], 50_000 + u16::from(bit(1)));
         let remote = at([52, 239, 1, 9 + bit(2)], if protocol == Protocol::ICMP { 0 } else { 443 });
         let mut new = NewFlow {
             protocol,
-            inside,
-            inside_zone: Zone(7 + u32::from(bit(3))),
-            external: inside,
+            internal,
+            internal_zone: Zone(7 + u32::from(bit(3))),
+            external: internal,
             // Preserved sources of both networks go to one place, or to their own.
-            outside_zone: if bit(4) == 0 { Zone(7 + u32::from(bit(3))) } else { Zone(9) },
+            external_zone: if bit(4) == 0 { Zone(7 + u32::from(bit(3))) } else { Zone(9) },
             remote,
-            opener: if from_outside { Side::Outside } else { Side::Inside },
-            cell: Cell(cell),
+            initiator: if from_outside { Side::External } else { Side::Internal },
+            revalidation_key: RevalidationKey(revalidation_key),
             tenant: Tenant::NOBODY,
             generation: Generation(self.generation),
-            judgement: u32::from(shape),
-            sharing: Sharing::default(),
+            cached: u32::from(shape),
+            mapping_policy: MappingPolicy::default(),
         };
         if from_outside && protocol == Protocol::ICMP {
             // The identifier is the remote's then.
-            new.inside.set_port(0);
+            new.internal.set_port(0);
             new.external.set_port(0);
             new.remote.set_port(5);
         }
         if translated && !from_outside {
-            new.outside_zone = Zone::PUBLIC;
+            new.external_zone = Zone::PUBLIC;
             let addresses = &PUBLIC[..self.addresses];
             let (first_port, last_port) = (1024, 1023 + self.ports);
             let pool = Pool { addresses, first_port, last_port, rules: &PoolRules::AZURE };
-            let free = self.twin.free(self.now, addresses, first_port..=last_port, &new);
+            let free = self.reference.free(self.now, addresses, first_port..=last_port, &new);
             let wanted = Wanted {
                 protocol,
-                inside,
-                inside_zone: new.inside_zone,
+                internal,
+                internal_zone: new.internal_zone,
                 remote,
-                outside_zone: Zone::PUBLIC,
+                external_zone: Zone::PUBLIC,
                 suggestion: None,
             };
             let got = self.table.choose(self.now, pool, &wanted).map(|chosen| chosen.external);
@@ -214,15 +223,15 @@ impl Pair {
         let opening = self.table.may_open(self.now, new);
         let could = opening.map(|_| ());
         let mut replaced = Vec::new();
-        let ended_before = self.twin.ended.len();
+        let ended_before = self.reference.ended.len();
         let packet = first(&new);
         let mut tell = |ended: Ended<u32>| replaced.push(ended.cause);
         let (headers, bytes) = (&packet.headers, &packet.bytes);
         let opened =
             opening.and_then(|it| self.table.enter(self.now, &it, headers, bytes, &mut tell));
         assert_eq!(opened.map(|_| ()), could, "what may open does");
-        assert_eq!(could, self.twin.open(self.now, new, self.names), "{new:?}");
-        let ended = self.twin.ended[ended_before..].to_vec();
+        assert_eq!(could, self.reference.open(self.now, new, self.names), "{new:?}");
+        let ended = self.reference.ended[ended_before..].to_vec();
         assert_eq!(replaced, ended, "who gives way is told");
         if let Ok(id) = opened {
             self.ids.insert(self.names, id);
@@ -230,22 +239,22 @@ impl Pair {
     }
 
     /// A packet as a well-behaved end of this stage would send it, of a kind that has its turn.
-    fn packet(&mut self, which: prop::sample::Index, outside: bool, kind: u8) {
+    fn packet(&mut self, which: prop::sample::Index, external: bool, kind: u8) {
         let Some(mut flow) = self.pick(which) else { return };
         let id = self.ids[&flow.name];
-        let side = if outside { Side::Outside } else { Side::Inside };
-        let (mine, theirs) = if outside { (1, 0) } else { (0, 1) };
+        let side = if external { Side::External } else { Side::Internal };
+        let (mine, theirs) = if external { (1, 0) } else { (0, 1) };
         let (_, tuple) = key(&flow.new, side);
-        let alive = self.twin.deadline(&flow) > self.now;
-        let opener = side == flow.new.opener;
+        let alive = self.reference.deadline(&flow) > self.now;
+        let initiator = side == flow.new.initiator;
         let [next, expects] = [flow.next[mine], flow.next[theirs]];
         let plain = |flags, payload| segment(flags, next, expects, payload);
         let (packet, stage, length) = match (flow.stage, kind) {
             (Stage::Datagrams { answered }, _) => {
-                let answered = answered || !opener && flow.new.protocol == Protocol::UDP;
+                let answered = answered || !initiator && flow.new.protocol == Protocol::UDP;
                 (Packet::of(tuple), Stage::Datagrams { answered }, 0)
             }
-            (Stage::Opening { answered: false }, _) if opener => {
+            (Stage::Opening { answered: false }, _) if initiator => {
                 let syn = segment(SYN, next - 1, 0, 0);
                 (Packet::tcp(tuple.source, tuple.destination, syn), flow.stage, 0)
             }
@@ -261,7 +270,7 @@ impl Pair {
                     1,
                 )
             }
-            (Stage::Opening { answered: true }, _) if opener => {
+            (Stage::Opening { answered: true }, _) if initiator => {
                 let ack = plain(ACK, 0);
                 (
                     Packet::tcp(tuple.source, tuple.destination, ack),
@@ -295,7 +304,8 @@ impl Pair {
             (Stage::Finished, _) => {
                 (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
             }
-            // A stray acknowledgement: passes, and neither refreshes nor revives (R9).
+            // A stray acknowledgement: passes, and neither refreshes nor revives
+            // (INV-syn-opens-anew).
             (Stage::Reset | Stage::Refused, _) => {
                 let packet = Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0));
                 let track = self.track(id, side, &packet);
@@ -310,8 +320,9 @@ impl Pair {
         if alive {
             flow.next[mine] = next.wrapping_add(length);
             (flow.stage, flow.last) = (stage, self.now);
-            let place = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
-            self.twin.flows[place] = flow;
+            let place =
+                self.reference.flows.iter().position(|other| other.name == flow.name).unwrap();
+            self.reference.flows[place] = flow;
         }
     }
 
@@ -322,15 +333,16 @@ impl Pair {
         track
     }
 
-    /// A late segment to a tombstone: dropped, and answered by R4 unless it is an RST (R2, R7).
-    fn late(&mut self, flow: &TwinFlow, id: FlowId, side: Side, kind: u8) {
+    /// A late segment to a tombstone: dropped, and answered by INV-reset-answers-segment unless it
+    /// is an RST (INV-resets-bounded, INV-tombstone-answers).
+    fn late(&mut self, flow: &ReferenceFlow, id: FlowId, side: Side, kind: u8) {
         let (_, tuple) = key(&flow.new, side);
         let flags = [ACK, RST, SYN, FIN | ACK, RST | ACK, ACK, SYN | ACK, FIN][usize::from(kind)];
         let packet = Packet::tcp(tuple.source, tuple.destination, segment(flags, 77, 88, 3));
         let track = self.track(id, side, &packet);
         assert_eq!(track, Track::Invalid);
         let answer = self.table.answer(self.now, id, side, &packet.headers);
-        let alive = self.twin.deadline(flow) > self.now;
+        let alive = self.reference.deadline(flow) > self.now;
         let expected = if flags & ACK == 0 {
             let length = 3 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
             (0, Some(77 + length))
@@ -343,7 +355,8 @@ impl Pair {
             sequence: expected.0,
             acknowledgement: expected.1,
         };
-        // More than the burst of 16 in one tombstone's life does not happen in 64 steps often enough to matter: then it is silent.
+        // More than the burst of 16 in one tombstone's life does not happen in 64 steps often
+        // enough to matter: then it is silent.
         if flags & RST != 0 || !alive {
             assert_eq!(answer, None);
         } else if let Some(answer) = answer {
@@ -357,63 +370,69 @@ impl Pair {
         self.close_twin(&flow, closing);
     }
 
-    fn close_twin(&mut self, flow: &TwinFlow, closing: Closing) {
-        let deadline = self.twin.deadline(flow);
+    fn close_twin(&mut self, flow: &ReferenceFlow, closing: Resets) {
+        let deadline = self.reference.deadline(flow);
         let open = matches!(flow.stage, Stage::Opening { .. } | Stage::Open { .. });
         let silent = !open || deadline <= self.now;
-        let [inside, outside] = flow.next;
+        let [internal, external_side] = flow.next;
         let answered = flow.stage != Stage::Opening { answered: false };
-        let opened_inside = flow.new.opener == Side::Inside;
-        // Nothing of an end that has not answered was forwarded, nor is there anything of it to acknowledge.
+        let opened_inside = flow.new.initiator == Side::Internal;
+        // Nothing of an end that has not answered was forwarded, nor is there anything of it to
+        // acknowledge.
         let (from_inside, from_outside) = (
-            (answered || opened_inside).then_some(inside),
-            (answered || !opened_inside).then_some(outside),
+            (answered || opened_inside).then_some(internal),
+            (answered || !opened_inside).then_some(external_side),
         );
-        let expected = Closing {
-            to_inside: Some(Reset {
+        let expected = Resets {
+            to_internal: Some(Reset {
                 source: flow.new.remote,
-                destination: flow.new.inside,
+                destination: flow.new.internal,
                 sequence: from_outside.unwrap_or(0),
                 acknowledgement: from_inside,
             }),
-            to_outside: Some(Reset {
+            to_external: Some(Reset {
                 source: flow.new.external,
                 destination: flow.new.remote,
                 sequence: from_inside.unwrap_or(0),
                 acknowledgement: from_outside,
             }),
         };
-        assert_eq!(closing, if silent { Closing::default() } else { expected }, "{flow:?}");
+        assert_eq!(closing, if silent { Resets::default() } else { expected }, "{flow:?}");
         if flow.is_tombstone() {
         } else if deadline <= self.now {
-            let expired = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
-            let rest: Vec<_> = self.twin.flows.drain(..).collect();
-            self.twin.flows = vec![rest[expired].clone()];
-            self.twin.expire(self.now);
-            self.twin.flows = rest.into_iter().filter(|other| other.name != flow.name).collect();
+            let expired =
+                self.reference.flows.iter().position(|other| other.name == flow.name).unwrap();
+            let rest: Vec<_> = self.reference.flows.drain(..).collect();
+            self.reference.flows = vec![rest[expired].clone()];
+            self.reference.expire(self.now);
+            self.reference.flows =
+                rest.into_iter().filter(|other| other.name != flow.name).collect();
         } else if silent {
-            self.twin.end(flow.name, Cause::SourceSwitched, self.now);
+            self.reference.end(flow.name, Cause::SourceSwitched, self.now);
         } else {
-            let place = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
-            let flow = &mut self.twin.flows[place];
+            let place =
+                self.reference.flows.iter().position(|other| other.name == flow.name).unwrap();
+            let flow = &mut self.reference.flows[place];
             (flow.stage, flow.last) = (Stage::Tombstone(Cause::SourceSwitched), self.now);
         }
     }
 
-    fn next_stale(&mut self, adopt: bool) {
+    fn next_stale(&mut self, refresh: bool) {
         let next = self.table.next_stale();
         let Some(id) = next else {
-            assert!(!self.twin.flows.iter().any(TwinFlow::is_stale), "one was missed");
+            assert!(!self.reference.flows.iter().any(ReferenceFlow::is_stale), "one was missed");
             return;
         };
-        let flow = self.twin.flows.iter().find(|flow| self.ids[&flow.name] == id).unwrap().clone();
+        let flow =
+            self.reference.flows.iter().find(|flow| self.ids[&flow.name] == id).unwrap().clone();
         assert!(flow.is_stale());
-        if adopt {
+        if refresh {
             let generation = Generation(self.generation);
-            assert!(self.table.adopt(id, flow.new.cell, generation, 9));
-            let place = self.twin.flows.iter().position(|other| other.name == flow.name).unwrap();
-            let new = &mut self.twin.flows[place].new;
-            (new.generation, new.judgement) = (generation, 9);
+            assert!(self.table.refresh(id, flow.new.revalidation_key, generation, 9));
+            let place =
+                self.reference.flows.iter().position(|other| other.name == flow.name).unwrap();
+            let new = &mut self.reference.flows[place].new;
+            (new.generation, new.cached) = (generation, 9);
         } else {
             let closing = self.table.close(self.now, id, Cause::SourceSwitched);
             self.close_twin(&flow, closing);
@@ -423,17 +442,17 @@ impl Pair {
     fn expire(&mut self, budget: usize) {
         let mut ended = Vec::new();
         while self.table.expire(self.now, budget, &mut |gone| {
-            ended.push((gone.flow.judgement, gone.flow.inside, gone.cause));
+            ended.push((gone.flow.cached, gone.flow.internal, gone.cause));
         }) >= budget
         {}
-        let before = self.twin.flows.clone();
+        let before = self.reference.flows.clone();
         let mut expected: Vec<_> = self
-            .twin
+            .reference
             .expire(self.now)
             .into_iter()
             .map(|(name, cause)| {
                 let flow = before.iter().find(|flow| flow.name == name).unwrap();
-                (flow.new.judgement, flow.new.inside, cause)
+                (flow.new.cached, flow.new.internal, cause)
             })
             .collect();
         ended.sort_unstable();
@@ -445,35 +464,39 @@ impl Pair {
     /// After every step, all that can be seen must agree.
     fn agree(&self) {
         let counters = self.table.counters();
-        let tombstones = self.twin.flows.iter().filter(|flow| flow.is_tombstone()).count();
-        assert_eq!(counters.opened, self.twin.opened);
+        let tombstones = self.reference.flows.iter().filter(|flow| flow.is_tombstone()).count();
+        assert_eq!(counters.opened, self.reference.opened);
         assert_eq!(counters.tombstones as usize, tombstones);
-        assert_eq!((counters.live + counters.tombstones) as usize, self.twin.flows.len());
-        assert_eq!(counters.opened - counters.total_ended(), self.twin.flows.len() as u64, "O3");
+        assert_eq!((counters.live + counters.tombstones) as usize, self.reference.flows.len());
+        assert_eq!(
+            counters.opened - counters.total_ended(),
+            self.reference.flows.len() as u64,
+            "INV-flows-conserved"
+        );
         for cause in Cause::ALL {
-            let ended = self.twin.ended.iter().filter(|other| **other == cause).count();
+            let ended = self.reference.ended.iter().filter(|other| **other == cause).count();
             assert_eq!(counters.ended(cause), ended as u64, "{cause}");
         }
         let listed: BTreeMap<_, _> = self.table.iter().collect();
-        assert_eq!(listed.len(), self.twin.flows.len());
-        for flow in &self.twin.flows {
+        assert_eq!(listed.len(), self.reference.flows.len());
+        for flow in &self.reference.flows {
             let id = self.ids[&flow.name];
             let seen = &listed[&id];
             assert!(flow.fits(seen.state), "{flow:?} {seen:?}");
             assert_eq!(
-                (seen.last, seen.cell, seen.generation),
-                (flow.last, flow.new.cell, flow.new.generation)
+                (seen.last, seen.revalidation_key, seen.generation),
+                (flow.last, flow.new.revalidation_key, flow.new.generation)
             );
             assert_eq!(
-                (seen.external, seen.judgement),
-                (flow.new.external, flow.new.judgement),
-                "N3"
+                (seen.external, seen.cached),
+                (flow.new.external, flow.new.cached),
+                "INV-mapping-constant"
             );
             assert_eq!(self.table.is_stale(id), flow.is_stale());
-            for side in [Side::Inside, Side::Outside] {
+            for side in [Side::Internal, Side::External] {
                 let (zone, tuple) = key(&flow.new, side);
                 let found = self.table.find(self.now, zone, &tuple);
-                let expected = self.twin.find(self.now, (zone, tuple));
+                let expected = self.reference.find(self.now, (zone, tuple));
                 assert_eq!(
                     found.map(|found| (found.id, found.side)),
                     expected.map(|(flow, side)| (self.ids[&flow.name], side))
@@ -483,8 +506,8 @@ impl Pair {
                 }
             }
         }
-        let earliest = self.twin.flows.iter().map(|flow| self.twin.deadline(flow)).min();
-        let earliest = earliest.into_iter().chain(self.twin.rested_next(self.now)).min();
+        let earliest = self.reference.flows.iter().map(|flow| self.reference.deadline(flow)).min();
+        let earliest = earliest.into_iter().chain(self.reference.rested_next(self.now)).min();
         match (self.table.next_deadline(), earliest) {
             (Some(next), Some(earliest)) => assert!(next <= earliest),
             (Some(_), None) => assert!(counters.held > 0, "of tuples that have rested"),
@@ -496,7 +519,8 @@ impl Pair {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// N1 to N10, R1 to R9, T4, T5, O3, as far as a table can hold them.
+    /// The invariants of source NAT and of closing that a table can hold (INV-mapping-unique,
+    /// INV-tombstone-answers).
     #[test]
     fn the_table_agrees_with_its_twin(
         seed in any::<u64>(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Ended, FlowTable, HoldDown, IdleMinutes, NewFlow, NoTuple, OpenError, Pool, PoolRules,
-    Settings, Sharing, Side, Tenant, Time, TimerProfile, Timers, Track, Wanted, Zone,
+    Cause, Ended, FlowTable, HoldDown, IdleMinutes, MappingPolicy, NewFlow, NoTuple, OpenError,
+    Pool, PoolRules, Settings, Side, Tenant, Time, TimerProfile, Timers, Track, Wanted, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -27,8 +27,9 @@ fn choose(
     pool: Pool<'_>,
     new: &NewFlow<u32>,
 ) -> Result<SocketAddrV4, NoTuple> {
-    let NewFlow { protocol, inside, inside_zone, remote, outside_zone, .. } = *new;
-    let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None };
+    let NewFlow { protocol, internal, internal_zone, remote, external_zone, .. } = *new;
+    let wanted =
+        Wanted { protocol, internal, internal_zone, remote, external_zone, suggestion: None };
     table.choose(now, pool, &wanted).map(|chosen| chosen.external)
 }
 
@@ -39,7 +40,7 @@ fn open_behind(
     port: u16,
 ) -> Result<SocketAddrV4, NoTuple> {
     let mut new = flow(Protocol::UDP);
-    new.inside = at([10, 0, 0, 4], port);
+    new.internal = at([10, 0, 0, 4], port);
     new.external = choose(table, Time(0), pool, &new)?;
     open(table, Time(0), new).unwrap();
     Ok(new.external)
@@ -54,12 +55,14 @@ fn without_hold() -> FlowTable<u32> {
 fn a_suggestion_that_is_free_goes_before_all() {
     let mut table = without_hold();
     let (pool, pool_ports) = (pool(&PUBLIC[..2], 5000, 5999), 5000..=5999);
-    let NewFlow { protocol, inside, inside_zone, remote, outside_zone, .. } = flow(Protocol::UDP);
+    let NewFlow { protocol, internal, internal_zone, remote, external_zone, .. } =
+        flow(Protocol::UDP);
     let mut open_with = |inside_port, suggestion| {
-        let inside = SocketAddrV4::new(*inside.ip(), inside_port);
-        let wanted = Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion };
+        let internal = SocketAddrV4::new(*internal.ip(), inside_port);
+        let wanted =
+            Wanted { protocol, internal, internal_zone, remote, external_zone, suggestion };
         let external = table.choose(Time(0), pool, &wanted).unwrap().external;
-        open(&mut table, Time(0), NewFlow { inside, external, ..flow(Protocol::UDP) }).unwrap();
+        open(&mut table, Time(0), NewFlow { internal, external, ..flow(Protocol::UDP) }).unwrap();
         external
     };
     let first = open_with(1, Some(5123));
@@ -73,7 +76,8 @@ fn a_suggestion_that_is_free_goes_before_all() {
     }
 }
 
-/// N9, N-17: exactly as many flows as there are tuples, then an error, and after one ends exactly one more.
+/// INV-refused-only-when-full, N-17: exactly as many flows as there are tuples, then an error, and
+/// after one ends exactly one more.
 #[test]
 fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
     for (addresses, ports) in [(1, 1), (1, 2), (2, 1), (3, 7), (1, 64)] {
@@ -82,8 +86,11 @@ fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
         let mut table = without_hold();
         let given: BTreeSet<_> =
             (1..=size).map(|port| open_behind(&mut table, pool, port).unwrap()).collect();
-        assert_eq!(given.len(), usize::from(size), "N1: all different");
-        assert!(given.iter().all(|end| (5000..5000 + ports).contains(&end.port())), "N8");
+        assert_eq!(given.len(), usize::from(size), "INV-mapping-unique: all different");
+        assert!(
+            given.iter().all(|end| (5000..5000 + ports).contains(&end.port())),
+            "INV-port-in-range"
+        );
         assert_eq!(open_behind(&mut table, pool, size + 1), Err(NoTuple::Exhausted));
         for (id, flow) in table.iter().collect::<Vec<_>>() {
             table.end(Time(0), id, Cause::Evicted);
@@ -99,21 +106,22 @@ fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
 fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
     NewFlow {
         protocol: flow.protocol,
-        inside: flow.inside,
-        inside_zone: flow.inside_zone,
+        internal: flow.internal,
+        internal_zone: flow.internal_zone,
         external: flow.external,
-        outside_zone: flow.outside_zone,
+        external_zone: flow.external_zone,
         remote: flow.remote,
-        opener: flow.opener,
-        cell: flow.cell,
+        initiator: flow.initiator,
+        revalidation_key: flow.revalidation_key,
         tenant: Tenant::NOBODY,
         generation: flow.generation,
-        judgement: flow.judgement,
-        sharing: Sharing::default(),
+        cached: flow.cached,
+        mapping_policy: MappingPolicy::default(),
     }
 }
 
-/// N9 at full size (N-09: 64,512 ports): with all but one taken, the one is found.
+/// INV-refused-only-when-full at full size (N-09: 64,512 ports): with all but one taken, the one is
+/// found.
 #[test]
 fn the_last_of_64512_ports_is_found() {
     let mut table = without_hold();
@@ -127,7 +135,8 @@ fn the_last_of_64512_ports_is_found() {
     assert_eq!(open_behind(&mut table, pool, 64_514), Err(NoTuple::Exhausted));
 }
 
-/// N9, N-17, N10 where a remote is so crowded that its ports are kept in a bitmap: exact under churn, swept or not, against a map of ports.
+/// INV-refused-only-when-full, N-17, INV-hold-down-kept where a remote is so crowded that its ports
+/// are kept in a bitmap: exact under churn, swept or not, against a map of ports.
 #[test]
 fn a_crowded_remote_is_exhausted_exactly() {
     use std::collections::BTreeMap;
@@ -144,22 +153,25 @@ fn a_crowded_remote_is_exhausted_exactly() {
         loop {
             host += 1;
             let mut new = flow(Protocol::UDP);
-            new.inside = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | host), 1);
+            new.internal = SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | host), 1);
             let free = (2000..6000).find(|port| {
                 !live.contains_key(port) && resting.get(port).is_none_or(|until| *until <= now)
             });
             match choose(&table, now, pool, &new) {
                 Ok(external) => {
                     let port = external.port();
-                    assert!(!live.contains_key(&port), "N1");
-                    assert!(resting.get(&port).is_none_or(|until| *until <= now), "N10");
+                    assert!(!live.contains_key(&port), "INV-mapping-unique");
+                    assert!(
+                        resting.get(&port).is_none_or(|until| *until <= now),
+                        "INV-hold-down-kept"
+                    );
                     resting.remove(&port);
                     live.insert(port, open(&mut table, now, NewFlow { external, ..new }).unwrap());
                     opened += 1;
                 }
                 Err(why) => {
                     assert_eq!(why, NoTuple::Exhausted);
-                    assert_eq!(free, None, "N9 in round {round}");
+                    assert_eq!(free, None, "INV-refused-only-when-full in round {round}");
                     exhausted += 1;
                     break;
                 }
@@ -196,27 +208,28 @@ fn one_port_serves_several_remotes() {
         assert_eq!(new.external, first.external);
         open(&mut table, Time(0), new).unwrap();
     }
-    let other = NewFlow { inside: at([10, 0, 0, 5], 50_001), ..first };
+    let other = NewFlow { internal: at([10, 0, 0, 5], 50_001), ..first };
     assert_eq!(choose(&table, Time(0), one, &other), Err(NoTuple::Exhausted));
-    assert_eq!(open(&mut table, Time(0), other), Err(OpenError::TupleInUse), "N1");
+    assert_eq!(open(&mut table, Time(0), other), Err(OpenError::TupleInUse), "INV-mapping-unique");
     let datagrams = NewFlow { protocol: Protocol::UDP, ..other };
     assert!(choose(&table, Time(0), one, &datagrams).is_ok(), "N-09: TCP and UDP are apart");
 }
 
-/// I1: two networks behind one pool share its tuples, and never get the same one.
+/// INV-networks-isolated: two networks behind one pool share its tuples, and never get the same
+/// one.
 #[test]
 fn overlapping_networks_never_share_a_tuple() {
     let two = pool(&PUBLIC[..1], 1024, 1025);
     let mut table = without_hold();
     let mut given = BTreeSet::new();
     for zone in [Zone(1), Zone(2)] {
-        let mut new = NewFlow { inside_zone: zone, ..flow(Protocol::TCP) };
+        let mut new = NewFlow { internal_zone: zone, ..flow(Protocol::TCP) };
         new.external = choose(&table, Time(0), two, &new).unwrap();
         given.insert(new.external);
         open(&mut table, Time(0), new).unwrap();
     }
     assert_eq!(given.len(), 2);
-    let third = NewFlow { inside_zone: Zone(3), ..flow(Protocol::TCP) };
+    let third = NewFlow { internal_zone: Zone(3), ..flow(Protocol::TCP) };
     assert_eq!(choose(&table, Time(0), two, &third), Err(NoTuple::Exhausted));
 }
 
@@ -228,7 +241,7 @@ fn icmp_identifiers_are_chosen_like_ports() {
     let mut given = BTreeSet::new();
     for host in [4, 5] {
         let mut new = flow(Protocol::ICMP);
-        new.inside = at([10, 0, 0, host], 77);
+        new.internal = at([10, 0, 0, host], 77);
         new.external = choose(&table, Time(0), two, &new).unwrap();
         open(&mut table, Time(0), new).unwrap();
         given.insert(new.external.port());
@@ -243,7 +256,7 @@ fn a_protocol_without_ports_takes_an_address() {
     let mut given = BTreeSet::new();
     for host in 1..=4 {
         let mut new = flow(Protocol(47));
-        (new.inside, new.remote) = (at([10, 0, 0, host], 0), at([52, 239, 1, 9], 0));
+        (new.internal, new.remote) = (at([10, 0, 0, host], 0), at([52, 239, 1, 9], 0));
         match choose(&table, Time(0), pool(&PUBLIC, 1024, 65_535), &new) {
             Ok(external) => {
                 assert_eq!(external.port(), 0);
@@ -278,7 +291,7 @@ fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
     }
     let hosts: BTreeSet<_> = (0..50)
         .map(|host| {
-            let new = NewFlow { inside: at([10, 0, 9, host], 1), ..flow(Protocol::UDP) };
+            let new = NewFlow { internal: at([10, 0, 9, host], 1), ..flow(Protocol::UDP) };
             *choose(&without_hold(), Time(0), pool, &new).unwrap().ip()
         })
         .collect();
@@ -304,17 +317,19 @@ fn ports_are_random_and_reproducible() {
     assert!((70..=130).contains(&upper), "{upper} of 200 in the upper half");
 }
 
-/// N-13: every free port is as likely as any other. Chi-squared over 8 free ports of 16, 4,000 draws.
+/// N-13: every free port is as likely as any other. Chi-squared over 8 free ports of 16, 4,000
+/// draws.
 #[test]
 fn every_free_port_is_equally_likely() {
     let taken = [1, 2, 3, 4, 8, 9, 12, 15];
     let mut hits = [0_u32; 16];
     for seed in 0..4000 {
-        let settings = Settings { capacity: 16, held: 1, cells: 1, ..Settings::replayable(seed) };
+        let settings =
+            Settings { capacity: 16, held: 1, revalidation_keys: 1, ..Settings::replayable(seed) };
         let mut table = FlowTable::new(settings);
         for port in taken {
             let mut new = flow(Protocol::UDP);
-            new.inside = at([10, 0, 0, 9], port);
+            new.internal = at([10, 0, 0, 9], port);
             new.external.set_port(1000 + port);
             open(&mut table, Time(0), new).unwrap();
         }
@@ -331,7 +346,8 @@ fn every_free_port_is_equally_likely() {
     assert!(squares < 24.3, "{hits:?} {squares}");
 }
 
-/// N14: the same packets at another time are given another port, and which one only the seed tells.
+/// INV-ports-not-predictable: the same packets at another time are given another port, and which
+/// one only the seed tells. (T-07)
 #[test]
 fn a_hosts_own_packets_do_not_foretell_its_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -346,30 +362,31 @@ fn a_hosts_own_packets_do_not_foretell_its_ports() {
 fn a_draw_depends_on_both_ends_and_the_time() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
     let (table, new) = (without_hold(), flow(Protocol::TCP));
-    let of = |remote, inside, now| {
-        choose(&table, Time(now), pool, &NewFlow { remote, inside, ..new }).unwrap().port()
+    let of = |remote, internal, now| {
+        choose(&table, Time(now), pool, &NewFlow { remote, internal, ..new }).unwrap().port()
     };
-    let (remote, inside) = (at([52, 239, 1, 9], 443), at([10, 0, 0, 4], 50_001));
+    let (remote, internal) = (at([52, 239, 1, 9], 443), at([10, 0, 0, 4], 50_001));
     let drawn = [
-        of(remote, inside, 0),
-        of(at([52, 239, 1, 8], 443), inside, 0),
-        of(at([53, 239, 1, 9], 443), inside, 0),
-        of(at([52, 239, 1, 9], 444), inside, 0),
-        of(at([52, 239, 1, 9], 443 ^ 1 << 15), inside, 0),
+        of(remote, internal, 0),
+        of(at([52, 239, 1, 8], 443), internal, 0),
+        of(at([53, 239, 1, 9], 443), internal, 0),
+        of(at([52, 239, 1, 9], 444), internal, 0),
+        of(at([52, 239, 1, 9], 443 ^ 1 << 15), internal, 0),
         of(remote, at([10, 0, 0, 4], 50_002), 0),
         of(remote, at([10, 0, 0, 5], 50_001), 0),
-        of(remote, inside, 1),
+        of(remote, internal, 1),
     ];
     assert_eq!(BTreeSet::from(drawn).len(), drawn.len(), "{drawn:?}");
 }
 
-/// I1: what others open behind other addresses is not seen in what a host is given.
+/// INV-networks-isolated: what others open behind other addresses is not seen in what a host is
+/// given.
 #[test]
 fn what_others_open_does_not_change_a_hosts_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
     let mut quiet = FlowTable::new(Settings::replayable(0));
     let mut busy = FlowTable::new(Settings::replayable(0));
-    let other = NewFlow { inside: at([10, 0, 0, 9], 9), ..flow(Protocol::TCP) };
+    let other = NewFlow { internal: at([10, 0, 0, 9], 9), ..flow(Protocol::TCP) };
     open(&mut busy, Time(0), other).unwrap();
     assert_eq!(open_behind(&mut quiet, pool, 1), open_behind(&mut busy, pool, 1));
 }
@@ -389,14 +406,14 @@ const S: u32 = SERVER + 1;
 /// Closes a connection by the FIN of both ends.
 fn finish(world: &mut World) {
     world.handshake();
-    _ = world.inside(segment(FIN | ACK, C, S, 0));
-    _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
-    _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+    _ = world.internal(segment(FIN | ACK, C, S, 0));
+    _ = world.external(segment(FIN | ACK, S, C + 1, 0));
+    _ = world.internal(segment(ACK, C + 1, S + 1, 0));
 }
 
 /// Another host behind the one port that is left.
 fn other_of(world: &World) -> NewFlow<u32> {
-    NewFlow { inside: at([10, 0, 0, 5], 1), ..world.new }
+    NewFlow { internal: at([10, 0, 0, 5], 1), ..world.new }
 }
 
 /// The tuple of a flow that has just ended is given to another host so long after, to the
@@ -423,7 +440,8 @@ fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
     assert_eq!(world.table.counters().held, 0, "{name}");
 }
 
-/// N-14, N10, U-12: how long a tuple rests by how its flow ended, all from the end of the connection.
+/// N-14, INV-hold-down-kept, U-12: how long a tuple rests by how its flow ended, all from the end
+/// of the connection. (T-11)
 #[test]
 fn a_tuple_rests_by_how_its_flow_ended() {
     type End = fn(&mut World);
@@ -436,8 +454,8 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             |world| {
                 finish(world);
                 world.wait(Duration::from_secs(20));
-                _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
-                _ = world.inside(segment(ACK, C + 1, S + 1, 0));
+                _ = world.external(segment(FIN | ACK, S, C + 1, 0));
+                _ = world.internal(segment(ACK, C + 1, S + 1, 0));
             },
             65,
         ),
@@ -446,8 +464,8 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             tcp,
             |world| {
                 world.handshake();
-                _ = world.inside(segment(FIN | ACK, C, S, 0));
-                _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+                _ = world.internal(segment(FIN | ACK, C, S, 0));
+                _ = world.external(segment(FIN | ACK, S, C + 1, 0));
             },
             65,
         ),
@@ -456,7 +474,7 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             tcp,
             |world| {
                 world.handshake();
-                _ = world.inside(segment(FIN | ACK, C, S, 0));
+                _ = world.internal(segment(FIN | ACK, C, S, 0));
             },
             240 + 65,
         ),
@@ -465,7 +483,7 @@ fn a_tuple_rests_by_how_its_flow_ended() {
             tcp,
             |world| {
                 world.handshake();
-                assert_eq!(world.inside(segment(RST, C, 0, 0)), Track::Pass);
+                assert_eq!(world.internal(segment(RST, C, 0, 0)), Track::Pass);
             },
             16,
         ),
@@ -525,17 +543,17 @@ fn each_profile_has_its_own_rests() {
         (Protocol::TCP, finish),
         (Protocol::TCP, |world| {
             world.handshake();
-            assert_eq!(world.outside(segment(RST, S, 0, 0)), Track::Pass);
+            assert_eq!(world.external(segment(RST, S, 0, 0)), Track::Pass);
         }),
         (Protocol::TCP, |_| {}),
         (Protocol::TCP, World::handshake),
         (Protocol::UDP, |_| {}),
     ];
-    for (profile, rests) in profiles {
-        for ((protocol, end), seconds) in ends.into_iter().zip(rests) {
-            let sharing = Sharing::default().with_timers(profile);
+    for (profile, hold_down_times) in profiles {
+        for ((protocol, end), seconds) in ends.into_iter().zip(hold_down_times) {
+            let mapping_policy = MappingPolicy::default().with_timers(profile);
             let mut world =
-                World::new(Settings::replayable(0), NewFlow { sharing, ..flow(protocol) });
+                World::new(Settings::replayable(0), NewFlow { mapping_policy, ..flow(protocol) });
             end(&mut world);
             let name = format!("{profile:?} {protocol:?} {:?}", world.state());
             is_given_after(world, Duration::from_secs(seconds), true, &name);
@@ -547,22 +565,22 @@ fn each_profile_has_its_own_rests() {
 #[test]
 fn one_fin_frees_a_balancers_port() {
     let balancer = TimerProfile::Balancer(IdleMinutes::new(30).unwrap());
-    for side in [Side::Inside, Side::Outside] {
-        let sharing = Sharing::default().with_timers(balancer);
-        let new = NewFlow { sharing, ..flow(Protocol::TCP) };
+    for side in [Side::Internal, Side::External] {
+        let mapping_policy = MappingPolicy::default().with_timers(balancer);
+        let new = NewFlow { mapping_policy, ..flow(Protocol::TCP) };
         let mut world = World::new(Settings::replayable(0), new);
         world.handshake();
         let track = match side {
-            Side::Inside => world.inside(segment(FIN | ACK, C, S, 0)),
-            Side::Outside => world.outside(segment(FIN | ACK, S, C, 0)),
+            Side::Internal => world.internal(segment(FIN | ACK, C, S, 0)),
+            Side::External => world.external(segment(FIN | ACK, S, C, 0)),
         };
         assert_eq!(track, Track::Pass);
         is_given_after(world, Duration::from_secs(240), true, "one fin");
     }
 }
 
-/// N-14, U-12, R7: a tombstone keeps its tuple for 16 s. Then it still answers both ends, until a flow
-/// takes the tuple.
+/// N-14, U-12, INV-tombstone-answers: a tombstone keeps its tuple for 16 s. Then it still answers
+/// both ends, until a flow takes the tuple.
 #[test]
 fn a_tombstone_gives_its_tuple_way() {
     for swept in [true, false] {
@@ -578,15 +596,15 @@ fn a_tombstone_gives_its_tuple_way() {
         assert!(world.is_found());
         let opening = world.table.may_open(world.now, other).unwrap();
         let (packet, mut gone) = (first(&other), Vec::new());
-        let mut tell = |ended: Ended<u32>| gone.push((ended.flow.inside, ended.cause));
+        let mut tell = |ended: Ended<u32>| gone.push((ended.flow.internal, ended.cause));
         world.table.enter(world.now, &opening, &packet.headers, &packet.bytes, &mut tell).unwrap();
-        assert_eq!(gone, [(world.new.inside, Cause::SourceSwitched)]);
+        assert_eq!(gone, [(world.new.internal, Cause::SourceSwitched)]);
         assert!(world.table.flow(world.id).is_none());
         assert_eq!(world.table.counters().tombstones, 0);
     }
 }
 
-/// N9, N-14: a port whose tombstone stands is found in a crowd too.
+/// INV-refused-only-when-full, N-14: a port whose tombstone stands is found in a crowd too.
 #[test]
 fn rested_tombstone_is_found_when_dense() {
     let pool = pool(&PUBLIC[..1], 2000, 5999);
@@ -595,7 +613,7 @@ fn rested_tombstone_is_found_when_dense() {
     let mut next = || {
         host += 1;
         NewFlow {
-            inside: SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | host), 1),
+            internal: SocketAddrV4::new(Ipv4Addr::from_bits(0x0A00_0000 | host), 1),
             ..flow(Protocol::TCP)
         }
     };
@@ -616,10 +634,11 @@ fn rested_tombstone_is_found_when_dense() {
     assert_eq!(choose(&table, rested, pool, &next()), Err(NoTuple::Exhausted));
 }
 
-/// E5: a preserved source takes nothing from a pool, and nothing rests after it.
+/// INV-endpoint-takes-no-port: a preserved source takes nothing from a pool, and nothing rests
+/// after it. (T-12)
 #[test]
 fn a_preserved_source_leaves_no_hold() {
-    let new = NewFlow { external: flow(Protocol::TCP).inside, ..flow(Protocol::TCP) };
+    let new = NewFlow { external: flow(Protocol::TCP).internal, ..flow(Protocol::TCP) };
     let mut world = World::new(Settings::replayable(0), new);
     world.table.end(world.now, world.id, Cause::Evicted);
     assert_eq!(world.table.counters().held, 0);
@@ -642,7 +661,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
     let mut table = FlowTable::new(settings);
     let tuple = |port| {
         let mut new = flow(Protocol::TCP);
-        new.inside.set_port(port);
+        new.internal.set_port(port);
         new.external.set_port(port);
         new
     };
@@ -657,7 +676,8 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
     assert!(!free(1) && (free(2) || free(3)));
 }
 
-/// N10, N-14: a tuple that is taken over and over rests each time, though nobody sweeps what has rested.
+/// INV-hold-down-kept, N-14: a tuple that is taken over and over rests each time, though nobody
+/// sweeps what has rested.
 #[test]
 fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -672,7 +692,8 @@ fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
 }
 
 proptest! {
-    /// The walk over a pool meets every tuple once: with all but a random one taken, that one is found.
+    /// The walk over a pool meets every tuple once: with all but a random one taken, that one is
+    /// found.
     #[test]
     fn the_only_free_tuple_is_found(
         addresses in 1_usize..=3,
@@ -688,11 +709,11 @@ proptest! {
             .collect();
         let free = *free.get(&all);
         for (number, external) in (1..).zip(all.iter().filter(|end| **end != free)) {
-            let inside = at([10, 0, 0, 9], number);
-            let new = NewFlow { inside, external: *external, ..flow(Protocol::UDP) };
+            let internal = at([10, 0, 0, 9], number);
+            let new = NewFlow { internal, external: *external, ..flow(Protocol::UDP) };
             open(&mut table, Time(0), new).unwrap();
         }
-        let new = NewFlow { inside_zone: SUBNET, opener: Side::Inside, ..flow(Protocol::UDP) };
+        let new = NewFlow { internal_zone: SUBNET, initiator: Side::Internal, ..flow(Protocol::UDP) };
         prop_assert_eq!(choose(&table, Time(0), pool, &new), Ok(free));
     }
 }

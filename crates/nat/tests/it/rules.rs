@@ -1,4 +1,4 @@
-//! What the rules of a pool make of the choice of ports: T-01 to T-11 of the behaviours that docs/nat-conformance.md lists.
+//! What the rules of a pool make of the choice of ports: T-01 to T-11.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -35,29 +35,29 @@ impl<'a> Nat<'a> {
         Self { table: FlowTable::new(settings), pool, protocol: Protocol::UDP, now: Time(0) }
     }
 
-    fn wanted(&self, inside: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
-        let NewFlow { inside_zone, outside_zone, .. } = flow(self.protocol);
+    fn wanted(&self, internal: SocketAddrV4, remote: SocketAddrV4) -> Wanted {
+        let NewFlow { internal_zone, external_zone, .. } = flow(self.protocol);
         let protocol = self.protocol;
-        Wanted { protocol, inside, inside_zone, remote, outside_zone, suggestion: None }
+        Wanted { protocol, internal, internal_zone, remote, external_zone, suggestion: None }
     }
 
-    fn choose(&self, inside: SocketAddrV4, remote: SocketAddrV4) -> Result<Chosen, NoTuple> {
-        self.table.choose(self.now, self.pool, &self.wanted(inside, remote))
+    fn choose(&self, internal: SocketAddrV4, remote: SocketAddrV4) -> Result<Chosen, NoTuple> {
+        self.table.choose(self.now, self.pool, &self.wanted(internal, remote))
     }
 
     fn open(
         &mut self,
-        inside: SocketAddrV4,
+        internal: SocketAddrV4,
         remote: SocketAddrV4,
     ) -> Result<(SocketAddrV4, FlowId), NoTuple> {
-        let Chosen { external, sharing } = self.choose(inside, remote)?;
-        assert!(self.pool.has(external), "N8: {external}");
-        let new = NewFlow { inside, remote, external, sharing, ..flow(self.protocol) };
+        let Chosen { external, mapping_policy } = self.choose(internal, remote)?;
+        assert!(self.pool.has(external), "INV-port-in-range: {external}");
+        let new = NewFlow { internal, remote, external, mapping_policy, ..flow(self.protocol) };
         Ok((external, open(&mut self.table, self.now, new).unwrap()))
     }
 
-    fn external(&mut self, inside: SocketAddrV4, remote: SocketAddrV4) -> SocketAddrV4 {
-        self.open(inside, remote).unwrap().0
+    fn external(&mut self, internal: SocketAddrV4, remote: SocketAddrV4) -> SocketAddrV4 {
+        self.open(internal, remote).unwrap().0
     }
 
     /// Whether a packet of this tuple may come in without a flow.
@@ -83,10 +83,15 @@ fn t_01_an_independent_mapping_is_one_port_towards_all_remotes_and_of_one_socket
     for remote in [server(1, 444), server(2, 443), server(3, 9)] {
         assert_eq!(nat.external(vm(4, 1), remote), first);
     }
-    let others = [vm(4, 2), vm(5, 1), vm(5, 2)].map(|inside| nat.external(inside, server(9, 9)));
+    let others =
+        [vm(4, 2), vm(5, 1), vm(5, 2)].map(|internal| nat.external(internal, server(9, 9)));
     assert_eq!(BTreeSet::from(others).len(), 3);
     assert!(!others.contains(&first), "though no flow has it towards this remote");
-    assert_eq!(nat.choose(vm(6, 1), server(7, 7)), Err(NoTuple::Exhausted), "N9");
+    assert_eq!(
+        nat.choose(vm(6, 1), server(7, 7)),
+        Err(NoTuple::Exhausted),
+        "INV-refused-only-when-full"
+    );
     // The ports of UDP and TCP are apart.
     nat.protocol = Protocol::TCP;
     assert!(nat.open(vm(6, 1), server(7, 7)).is_ok());
@@ -97,10 +102,15 @@ fn t_01_a_dependent_mapping_gives_one_port_to_several_sockets_towards_different_
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5000], &PoolRules::AZURE);
     let externals = [1, 2, 3].map(|n| nat.external(vm(n, 1), server(n, 443)));
     assert_eq!(externals, [at([20, 1, 1, 1], 5000); 3], "N-12");
-    assert_eq!(nat.choose(vm(9, 1), server(1, 443)), Err(NoTuple::Exhausted), "T-04, N1");
+    assert_eq!(
+        nat.choose(vm(9, 1), server(1, 443)),
+        Err(NoTuple::Exhausted),
+        "T-04, INV-mapping-unique"
+    );
 }
 
-/// N10, T-11: the port of an independent mapping rests as such, towards all remotes, when its last flow has ended.
+/// INV-hold-down-kept, T-11: the port of an independent mapping rests as such, towards all remotes,
+/// when its last flow has ended.
 #[test]
 fn the_port_of_an_independent_mapping_rests_towards_everybody() {
     let rules = INDEPENDENT;
@@ -142,10 +152,16 @@ fn t_02_a_kept_port_goes_to_new_remotes_while_it_is_free_there() {
     // Another socket takes it towards a third remote: it is no one's.
     let wanted = Wanted { suggestion: Some(first.port()), ..nat.wanted(vm(5, 1), server(3, 443)) };
     let chosen = nat.table.choose(nat.now, Pool { addresses: &[*first.ip()], ..nat.pool }, &wanted);
-    let Chosen { external, sharing } = chosen.unwrap();
+    let Chosen { external, mapping_policy } = chosen.unwrap();
     assert_eq!(external, first);
-    let inside = vm(5, 1);
-    let new = NewFlow { inside, external, sharing, remote: server(3, 443), ..flow(Protocol::UDP) };
+    let internal = vm(5, 1);
+    let new = NewFlow {
+        internal,
+        external,
+        mapping_policy,
+        remote: server(3, 443),
+        ..flow(Protocol::UDP)
+    };
     open(&mut nat.table, nat.now, new).unwrap();
     assert_ne!(nat.external(vm(4, 1), server(3, 443)), first, "T-04");
     assert_eq!(nat.external(vm(4, 1), server(4, 443)), first, "the first one is kept");
@@ -179,14 +195,14 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
     let (external, id) = nat.open(vm(4, 1), server(1, 443)).unwrap();
     let tuple = FiveTuple { protocol: Protocol::UDP, source: server(2, 9), destination: external };
     let inbound = nat.table.inbound(Zone::PUBLIC, &tuple).unwrap();
-    assert_eq!((inbound.inside, inbound.zone), (vm(4, 1), flow(Protocol::UDP).inside_zone));
+    assert_eq!((inbound.internal, inbound.zone), (vm(4, 1), flow(Protocol::UDP).internal_zone));
     let new = NewFlow {
-        inside: inbound.inside,
-        inside_zone: inbound.zone,
+        internal: inbound.internal,
+        internal_zone: inbound.zone,
         remote: server(2, 9),
         external,
-        sharing: inbound.sharing,
-        opener: Side::Outside,
+        mapping_policy: inbound.mapping_policy,
+        initiator: Side::External,
         ..flow(Protocol::UDP)
     };
     open(&mut nat.table, nat.now, new).unwrap();
@@ -194,19 +210,20 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
     assert_eq!(nat.external(vm(4, 1), server(3, 3)), external);
 }
 
-/// T-04, N1: what `open` is told by hand it does not believe.
+/// T-04, INV-mapping-unique: what `open` is told by hand it does not believe.
 #[test]
 fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
     let (external, _) = nat.open(vm(4, 1), server(1, 443)).unwrap();
-    let sharing = nat.choose(vm(5, 1), server(2, 443)).unwrap().sharing;
-    let (inside, remote) = (vm(5, 1), server(2, 443));
-    let stolen = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+    let mapping_policy = nat.choose(vm(5, 1), server(2, 443)).unwrap().mapping_policy;
+    let (internal, remote) = (vm(5, 1), server(2, 443));
+    let stolen = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
     assert_eq!(nat.table.may_open(nat.now, stolen), Err(OpenError::TupleInUse));
     assert_eq!(open(&mut nat.table, nat.now, stolen), Err(OpenError::TupleInUse));
 }
 
-/// T-05, RFC 4787 REQ-3a: the own port, else one of the class, else any, so that N9 holds.
+/// T-05, RFC 4787 REQ-3a: the own port, else one of the class, else any, so that
+/// INV-refused-only-when-full holds.
 #[test]
 fn t_05_a_port_is_preserved_and_else_of_its_class() {
     let rules = PoolRules { preserve_port: true, ..PoolRules::AZURE };
@@ -222,7 +239,8 @@ fn t_05_a_port_is_preserved_and_else_of_its_class() {
     assert!(high.external(vm(4, 80), remote).port() >= 2000, "a pool without its class");
 }
 
-/// T-05, T-18, N-14: a connection that is opened anew gets the port that it had, once that need not rest.
+/// T-05, T-18, N-14: a connection that is opened anew gets the port that it had, once that need not
+/// rest.
 #[test]
 fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
     let preserve = PoolRules { preserve_port: true, ..PoolRules::AZURE };
@@ -234,15 +252,15 @@ fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
             let mut nat = Nat::new(&PUBLIC[..1], ports, &rules);
             nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
             nat.protocol = Protocol::TCP;
-            let (inside, remote) = (vm(4, 5000), server(1, 443));
-            let (before, id) = nat.open(inside, remote).unwrap();
+            let (internal, remote) = (vm(4, 5000), server(1, 443));
+            let (before, id) = nat.open(internal, remote).unwrap();
             let _ = nat.table.close(nat.now, id, Cause::SourceSwitched);
             let others = nat.choose(vm(5, 5000), remote).map(|chosen| chosen.external);
             assert_ne!(others, Ok(before), "another host does not get it");
-            let after = nat.choose(inside, remote).map(|chosen| chosen.external);
+            let after = nat.choose(internal, remote).map(|chosen| chosen.external);
             assert_eq!(after == Ok(before), expected, "{rules:?} {hold:?}");
             if expected {
-                assert_eq!(nat.external(inside, remote), before);
+                assert_eq!(nat.external(internal, remote), before);
             }
         }
     }
@@ -297,19 +315,20 @@ fn t_10_a_flow_from_the_outside_counts() {
     let tuple = FiveTuple { protocol: nat.protocol, source: server(9, 9), destination: external };
     let inbound = nat.table.inbound(Zone::PUBLIC, &tuple).unwrap();
     let new = NewFlow {
-        inside: inbound.inside,
-        inside_zone: inbound.zone,
+        internal: inbound.internal,
+        internal_zone: inbound.zone,
         remote: server(9, 9),
         external,
-        opener: Side::Outside,
-        sharing: inbound.sharing,
+        initiator: Side::External,
+        mapping_policy: inbound.mapping_policy,
         ..flow(nat.protocol)
     };
     open(&mut nat.table, nat.now, new).unwrap();
     assert_eq!(nat.choose(vm(4, 2), server(1, 443)), Err(NoTuple::Quota));
 }
 
-/// T1: room for what is shared is given back with the last flow of it, and by a host that only had to wait once it need not wait any more.
+/// INV-memory-bounded: room for what is shared is given back with the last flow of it, and by a
+/// host that only had to wait once it need not wait any more.
 #[test]
 fn room_for_hosts_sockets_and_blocks_is_given_back() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
@@ -328,7 +347,8 @@ fn room_for_hosts_sockets_and_blocks_is_given_back() {
     }
 }
 
-/// T-03, T1: a socket that is reached by known addresses needs room for each of them.
+/// T-03, INV-memory-bounded: a socket that is reached by known addresses needs room for each of
+/// them.
 #[test]
 fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
     let rules = PoolRules { filtering: Filtering::Address, ..INDEPENDENT };
@@ -337,9 +357,9 @@ fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
     nat.table = FlowTable::new(Settings { shared, ..Settings::replayable(0) });
     nat.open(vm(4, 1), server(1, 443)).unwrap();
     nat.open(vm(4, 1), server(1, 444)).unwrap();
-    let (inside, remote) = (vm(4, 1), server(2, 443));
-    let Chosen { external, sharing } = nat.choose(inside, remote).unwrap();
-    let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+    let (internal, remote) = (vm(4, 1), server(2, 443));
+    let Chosen { external, mapping_policy } = nat.choose(internal, remote).unwrap();
+    let new = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
     assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::MappingsFull));
 }
 
@@ -355,7 +375,11 @@ fn t_06_parity_is_kept_while_the_pool_has_such_ports() {
     for host in 4..=7 {
         assert_eq!(nat.external(vm(host, 40_000), remote).port() % 2, 1, "no even one is left");
     }
-    assert_eq!(nat.choose(vm(8, 40_000), remote), Err(NoTuple::Exhausted), "N9");
+    assert_eq!(
+        nat.choose(vm(8, 40_000), remote),
+        Err(NoTuple::Exhausted),
+        "INV-refused-only-when-full"
+    );
 }
 
 /// T-08, RFC 4787 REQ-2, RFC 6888 REQ-2.
@@ -407,23 +431,23 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
         let rules =
             PoolRules { blocks: Blocks::Deterministic { first: base, size }, ..PoolRules::AZURE };
         let pool = Pool { addresses: &PUBLIC, first_port, last_port, rules: &rules };
-        let mut inside = base;
+        let mut internal = base;
         let mut owners = BTreeMap::new();
         for address in PUBLIC {
             let mut next = first_port;
             while next + size - 1 <= last_port {
-                let block = pool.block_of(inside).unwrap();
+                let block = pool.block_of(internal).unwrap();
                 assert_eq!(
                     (block.address, block.first, block.last),
                     (address, next, next + size - 1)
                 );
                 owners.extend(
-                    (next..next + size).map(|port| (SocketAddrV4::new(address, port), inside)),
+                    (next..next + size).map(|port| (SocketAddrV4::new(address, port), internal)),
                 );
-                (next, inside) = (next + size, Ipv4Addr::from_bits(inside.to_bits() + 1));
+                (next, internal) = (next + size, Ipv4Addr::from_bits(internal.to_bits() + 1));
             }
         }
-        assert_eq!(pool.block_of(inside), None, "no block is left for it");
+        assert_eq!(pool.block_of(internal), None, "no block is left for it");
         assert_eq!(pool.block_of(Ipv4Addr::new(10, 0, 0, 3)), None);
         for address in PUBLIC {
             for port in first_port - 1..=last_port + 1 {
@@ -441,7 +465,8 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
     }
 }
 
-/// T-09, T-01: a block is somebody's for as long as any flow has a port of it, the second of a socket as the first.
+/// T-09, T-01: a block is somebody's for as long as any flow has a port of it, the second of a
+/// socket as the first.
 #[test]
 fn t_09_a_block_stays_with_every_flow_of_a_socket() {
     let blocks = Blocks::Dynamic { size: 10, most: 1 };
@@ -503,7 +528,7 @@ fn t_10_quotas_bind_one_inside_address_and_are_given_back() {
             }
             assert_eq!(nat.choose(vm(4, 4), d), Err(NoTuple::Quota));
             assert_eq!(nat.choose(vm(4, 1), server(9, 9)).is_ok(), limits.flows == 0, "its port");
-            assert!(nat.open(vm(5, 4), d).is_ok(), "N12");
+            assert!(nat.open(vm(5, 4), d).is_ok(), "INV-exhaustion-stays-local");
             nat.table.end(nat.now, id, Cause::Idle);
             assert!(nat.open(vm(4, 4), d).is_ok());
         }
@@ -533,7 +558,8 @@ fn t_10_a_rate_of_new_flows_has_a_burst_and_is_earned_again() {
     assert_eq!((1..=5).filter(|port| opens(&mut nat, *port)).count(), 3, "no more than the burst");
 }
 
-/// T1: what is shared has room of its own, and a flow that finds none changes nothing.
+/// INV-memory-bounded: what is shared has room of its own, and a flow that finds none changes
+/// nothing.
 #[test]
 fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
@@ -543,9 +569,9 @@ fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
         let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
         nat.table = FlowTable::new(Settings { shared, ..Settings::replayable(0) });
         nat.open(vm(4, 1), server(1, 443)).unwrap();
-        let Chosen { external, sharing } = nat.choose(vm(5, 1), server(2, 443)).unwrap();
-        let (inside, remote) = (vm(5, 1), server(2, 443));
-        let new = NewFlow { inside, remote, external, sharing, ..flow(Protocol::UDP) };
+        let Chosen { external, mapping_policy } = nat.choose(vm(5, 1), server(2, 443)).unwrap();
+        let (internal, remote) = (vm(5, 1), server(2, 443));
+        let new = NewFlow { internal, remote, external, mapping_policy, ..flow(Protocol::UDP) };
         assert_eq!(nat.table.may_open(nat.now, new), Err(OpenError::MappingsFull));
         assert_eq!(open(&mut nat.table, nat.now, new), Err(OpenError::MappingsFull));
         assert!(nat.open(vm(4, 1), server(2, 443)).is_ok(), "the one that has room goes on");
@@ -571,7 +597,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// N1, N9, N10 with T-01, T-05, T-06: against lists of flows and of what rests.
+    /// INV-mapping-unique, INV-refused-only-when-full, INV-hold-down-kept with T-01, T-05, T-06:
+    /// against lists of flows and of what rests.
     #[test]
     fn independent_mappings_agree_with_a_list(
         ops in proptest::collection::vec(op(), 1..60),
@@ -584,7 +611,7 @@ proptest! {
         let hold = HoldDown { datagram: SECOND * 2, ..HoldDown::NONE };
         nat.table = FlowTable::new(Settings { hold, ..Settings::replayable(0) });
         let mut flows: Vec<(SocketAddrV4, SocketAddrV4, SocketAddrV4, FlowId)> = Vec::new();
-        let mut rests: Vec<(SocketAddrV4, Time)> = Vec::new();
+        let mut hold_down_times: Vec<(SocketAddrV4, Time)> = Vec::new();
         for op in ops {
             match op {
                 Op::Wait { seconds } => {
@@ -594,32 +621,32 @@ proptest! {
                 Op::End { nth } => {
                     let nth = nth % flows.len().max(1);
                     if nth >= flows.len() { continue }
-                    let (inside, external, _, id) = flows.remove(nth);
+                    let (internal, external, _, id) = flows.remove(nth);
                     prop_assert!(nat.table.end(nat.now, id, Cause::Idle));
-                    if !flows.iter().any(|flow| flow.0 == inside) {
-                        rests.push((external, nat.now + SECOND * 2));
+                    if !flows.iter().any(|flow| flow.0 == internal) {
+                        hold_down_times.push((external, nat.now + SECOND * 2));
                     }
                 }
                 Op::Open { host, port, remote } => {
-                    let (inside, remote) = (vm(host, 1023 + port), server(remote, 443));
-                    if flows.iter().any(|flow| flow.0 == inside && flow.2 == remote) { continue }
-                    let rests = |external: &SocketAddrV4| {
-                        rests.iter().any(|(end, until)| end == external && *until > nat.now)
+                    let (internal, remote) = (vm(host, 1023 + port), server(remote, 443));
+                    if flows.iter().any(|flow| flow.0 == internal && flow.2 == remote) { continue }
+                    let hold_down_times = |external: &SocketAddrV4| {
+                        hold_down_times.iter().any(|(end, until)| end == external && *until > nat.now)
                     };
                     let free: Vec<_> = (1022..1022 + ports)
                         .map(|port| SocketAddrV4::new(PUBLIC[0], port))
-                        .filter(|end| !rests(end) && !flows.iter().any(|flow| flow.1 == *end))
+                        .filter(|end| !hold_down_times(end) && !flows.iter().any(|flow| flow.1 == *end))
                         .collect();
-                    let own = flows.iter().find(|flow| flow.0 == inside).map(|flow| flow.1);
-                    match (nat.open(inside, remote), own) {
+                    let own = flows.iter().find(|flow| flow.0 == internal).map(|flow| flow.1);
+                    match (nat.open(internal, remote), own) {
                         (Ok((external, id)), own) => {
                             match own {
                                 Some(own) => prop_assert_eq!(external, own),
                                 None => {
                                     prop_assert!(free.contains(&external));
-                                    let is_own = |end: &SocketAddrV4| end.port() == inside.port();
-                                    let in_class = |end: &SocketAddrV4| (end.port() < 1024) == (inside.port() < 1024);
-                                    let is_even = |end: &SocketAddrV4| end.port() & 1 == inside.port() & 1;
+                                    let is_own = |end: &SocketAddrV4| end.port() == internal.port();
+                                    let in_class = |end: &SocketAddrV4| (end.port() < 1024) == (internal.port() < 1024);
+                                    let is_even = |end: &SocketAddrV4| end.port() & 1 == internal.port() & 1;
                                     if preserve_port {
                                         prop_assert!(is_own(&external) || !free.iter().any(is_own));
                                         prop_assert!(in_class(&external) || !free.iter().any(in_class));
@@ -628,11 +655,11 @@ proptest! {
                                     }
                                 }
                             }
-                            flows.push((inside, external, remote, id));
+                            flows.push((internal, external, remote, id));
                         }
                         (Err(why), own) => {
                             prop_assert_eq!((why, own), (NoTuple::Exhausted, None));
-                            prop_assert!(free.is_empty(), "N9: {free:?}");
+                            prop_assert!(free.is_empty(), "INV-refused-only-when-full: {free:?}");
                         }
                     }
                 }

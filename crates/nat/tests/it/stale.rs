@@ -3,23 +3,23 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use vnetem_nat::{Cause, Cell, FlowId, FlowTable, Generation, NewFlow, Settings, Time};
+use vnetem_nat::{Cause, FlowId, FlowTable, Generation, NewFlow, RevalidationKey, Settings, Time};
 use vnetem_packet::Protocol;
 
 use crate::packets::at;
 use crate::world::{World, flow, open};
 
-fn nth(port: u16, cell: u32, generation: u32) -> NewFlow<u32> {
+fn nth(port: u16, revalidation_key: u32, generation: u32) -> NewFlow<u32> {
     NewFlow {
-        inside: at([10, 0, 0, 4], port),
+        internal: at([10, 0, 0, 4], port),
         external: at([20, 1, 1, 1], port),
-        cell: Cell(cell),
+        revalidation_key: RevalidationKey(revalidation_key),
         generation: Generation(generation),
         ..flow(Protocol::UDP)
     }
 }
 
-/// R1, P-21: the flows of the touched cell, and no other.
+/// INV-toggle-ends-exact-set, P-21: the flows of the touched cell, and no other.
 #[test]
 fn a_change_touches_exactly_the_flows_of_its_cell() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -27,18 +27,18 @@ fn a_change_touches_exactly_the_flows_of_its_cell() {
         .map(|port| open(&mut table, Time(0), nth(port, u32::from(port % 3), 1)).unwrap())
         .collect();
     assert_eq!(table.next_stale(), None);
-    table.touch(Cell(1), Generation(2));
+    table.invalidate(RevalidationKey(1), Generation(2));
     let stale: Vec<_> = ids.iter().filter(|id| table.is_stale(**id)).copied().collect();
     let expected: Vec<_> = ids.iter().skip(1).step_by(3).copied().collect();
     assert_eq!(stale, expected);
     let mut walked = Vec::new();
     while let Some(id) = table.next_stale() {
         walked.push(id);
-        assert!(table.adopt(id, Cell(1), Generation(2), 5));
+        assert!(table.refresh(id, RevalidationKey(1), Generation(2), 5));
         assert!(!table.is_stale(id));
     }
     assert_eq!(walked, expected);
-    assert_eq!(table.judgement(expected[0]), Some(5));
+    assert_eq!(table.cached(expected[0]), Some(5));
 }
 
 /// A flow that was opened by the new configuration is not stale, and one by an older is.
@@ -46,7 +46,7 @@ fn a_change_touches_exactly_the_flows_of_its_cell() {
 fn generations_are_compared_not_the_time_of_opening() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let keeps_the_cell = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
-    table.touch(Cell(1), Generation(4));
+    table.invalidate(RevalidationKey(1), Generation(4));
     assert!(!table.is_stale(keeps_the_cell));
     let new = open(&mut table, Time(0), nth(2, 1, 4)).unwrap();
     let old = open(&mut table, Time(0), nth(3, 1, 3)).unwrap();
@@ -59,9 +59,9 @@ fn generations_are_compared_not_the_time_of_opening() {
 fn a_flow_opened_by_an_old_configuration_is_walked_to() {
     let mut table = FlowTable::new(Settings::replayable(0));
     open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
-    table.touch(Cell(1), Generation(4));
+    table.invalidate(RevalidationKey(1), Generation(4));
     let first = table.next_stale().unwrap();
-    assert!(table.adopt(first, Cell(1), Generation(4), 0));
+    assert!(table.refresh(first, RevalidationKey(1), Generation(4), 0));
     assert_eq!(table.next_stale(), None);
     let old = open(&mut table, Time(0), nth(2, 1, 3)).unwrap();
     assert_eq!(table.next_stale(), Some(old));
@@ -73,14 +73,14 @@ fn the_walk_goes_on_whatever_happens_between() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let ids: Vec<_> =
         (0..6).map(|port| open(&mut table, Time(0), nth(port, 1, 1)).unwrap()).collect();
-    table.touch(Cell(1), Generation(2));
+    table.invalidate(RevalidationKey(1), Generation(2));
     assert_eq!(table.next_stale(), Some(ids[0]));
     assert_eq!(table.next_stale(), Some(ids[0]));
     table.end(Time(0), ids[0], Cause::Evicted);
     table.end(Time(0), ids[1], Cause::Evicted);
     let fresh = open(&mut table, Time(0), nth(9, 1, 2)).unwrap();
     assert_eq!(table.next_stale(), Some(ids[2]));
-    table.touch(Cell(1), Generation(3));
+    table.invalidate(RevalidationKey(1), Generation(3));
     assert!(table.is_stale(fresh));
     let mut walked = BTreeSet::new();
     while let Some(id) = table.next_stale() {
@@ -95,8 +95,8 @@ fn the_walk_goes_on_whatever_happens_between() {
 fn adopting_an_old_generation_leaves_a_flow_stale() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
-    table.touch(Cell(1), Generation(3));
-    assert!(table.adopt(id, Cell(1), Generation(2), 0));
+    table.invalidate(RevalidationKey(1), Generation(3));
+    assert!(table.refresh(id, RevalidationKey(1), Generation(2), 0));
     assert_eq!(table.next_stale(), Some(id));
 }
 
@@ -105,83 +105,87 @@ fn adopting_an_old_generation_leaves_a_flow_stale() {
 fn an_adopted_flow_may_change_its_cell() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
-    table.touch(Cell(1), Generation(2));
-    assert!(table.adopt(id, Cell(2), Generation(2), 7));
-    assert_eq!(table.flow(id).unwrap().cell, Cell(2));
-    table.touch(Cell(1), Generation(3));
+    table.invalidate(RevalidationKey(1), Generation(2));
+    assert!(table.refresh(id, RevalidationKey(2), Generation(2), 7));
+    assert_eq!(table.flow(id).unwrap().revalidation_key, RevalidationKey(2));
+    table.invalidate(RevalidationKey(1), Generation(3));
     assert_eq!(table.next_stale(), None);
-    table.touch(Cell(2), Generation(3));
+    table.invalidate(RevalidationKey(2), Generation(3));
     assert_eq!(table.next_stale(), Some(id));
 }
 
 /// With no room for another cell a flow keeps its old one.
 #[test]
 fn without_room_for_its_new_cell_a_flow_keeps_the_old_one() {
-    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::replayable(0) });
+    let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     open(&mut table, Time(0), nth(2, 1, 1)).unwrap();
-    assert!(table.adopt(id, Cell(2), Generation(2), 7));
+    assert!(table.refresh(id, RevalidationKey(2), Generation(2), 7));
     let flow = table.flow(id).unwrap();
-    assert_eq!((flow.cell, flow.generation, flow.judgement), (Cell(1), Generation(2), 7));
+    assert_eq!(
+        (flow.revalidation_key, flow.generation, flow.cached),
+        (RevalidationKey(1), Generation(2), 7)
+    );
 }
 
 #[test]
 fn a_tombstone_is_not_stale() {
     let mut world = World::established();
     _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
-    world.table.touch(Cell(1), Generation(9));
+    world.table.invalidate(RevalidationKey(1), Generation(9));
     assert!(!world.table.is_stale(world.id));
     assert_eq!(world.table.next_stale(), None);
-    assert!(!world.table.adopt(world.id, Cell(1), Generation(9), 0));
+    assert!(!world.table.refresh(world.id, RevalidationKey(1), Generation(9), 0));
 }
 
 proptest! {
-    /// Against the obvious: generations rise as they do in use, and a flow is stale if its cell was touched since it was judged.
+    /// Against the obvious: generations rise as they do in use, and a flow is stale if its cell was
+    /// touched since it was judged.
     #[test]
     fn the_walk_finds_exactly_the_stale_flows(
         moves in proptest::collection::vec((0_u8..7, 0_u32..3, any::<prop::sample::Index>()), 1..120),
     ) {
-        let mut table = FlowTable::new(Settings { cells: 3, ..Settings::replayable(0) });
-        let mut twin: Vec<(FlowId, u32, u32)> = Vec::new();
-        let (mut touched, mut generation) = ([0; 3], 1);
-        for (port, (kind, cell, which)) in (1..).zip(moves) {
-            let place = (!twin.is_empty()).then(|| which.index(twin.len()));
+        let mut table = FlowTable::new(Settings { revalidation_keys: 3, ..Settings::replayable(0) });
+        let mut reference: Vec<(FlowId, u32, u32)> = Vec::new();
+        let (mut invalidated, mut generation) = ([0; 3], 1);
+        for (port, (kind, revalidation_key, which)) in (1..).zip(moves) {
+            let place = (!reference.is_empty()).then(|| which.index(reference.len()));
             match (kind, place) {
                 (0 | 1, _) => {
-                    let id = open(&mut table, Time(0), nth(port, cell, generation)).unwrap();
-                    twin.push((id, cell, generation));
+                    let id = open(&mut table, Time(0), nth(port, revalidation_key, generation)).unwrap();
+                    reference.push((id, revalidation_key, generation));
                 }
                 (2, _) => {
                     generation += 1;
-                    table.touch(Cell(cell), Generation(generation));
-                    touched[cell as usize] = generation;
+                    table.invalidate(RevalidationKey(revalidation_key), Generation(generation));
+                    invalidated[revalidation_key as usize] = generation;
                 }
                 (3, Some(place)) => {
-                    let (id, ..) = twin.swap_remove(place);
+                    let (id, ..) = reference.swap_remove(place);
                     table.end(Time(0), id, Cause::Evicted);
                 }
                 (4, Some(place)) => {
-                    table.adopt(twin[place].0, Cell(cell), Generation(generation), 0);
-                    (twin[place].1, twin[place].2) = (cell, generation);
+                    table.refresh(reference[place].0, RevalidationKey(revalidation_key), Generation(generation), 0);
+                    (reference[place].1, reference[place].2) = (revalidation_key, generation);
                 }
                 _ => {
                     let next = table.next_stale();
-                    let any = twin.iter().any(|flow| flow.2 < touched[flow.1 as usize]);
+                    let any = reference.iter().any(|flow| flow.2 < invalidated[flow.1 as usize]);
                     prop_assert_eq!(next.is_some(), any);
-                    if let Some(place) = twin.iter().position(|flow| Some(flow.0) == next) {
-                        prop_assert!(twin[place].2 < touched[twin[place].1 as usize]);
-                        table.adopt(twin[place].0, Cell(cell), Generation(generation), 0);
-                        (twin[place].1, twin[place].2) = (cell, generation);
+                    if let Some(place) = reference.iter().position(|flow| Some(flow.0) == next) {
+                        prop_assert!(reference[place].2 < invalidated[reference[place].1 as usize]);
+                        table.refresh(reference[place].0, RevalidationKey(revalidation_key), Generation(generation), 0);
+                        (reference[place].1, reference[place].2) = (revalidation_key, generation);
                     }
                 }
             }
-            for (id, cell, generation) in &twin {
-                prop_assert_eq!(table.is_stale(*id), *generation < touched[*cell as usize]);
-                prop_assert_eq!(table.flow(*id).unwrap().cell, Cell(*cell));
+            for (id, revalidation_key, generation) in &reference {
+                prop_assert_eq!(table.is_stale(*id), *generation < invalidated[*revalidation_key as usize]);
+                prop_assert_eq!(table.flow(*id).unwrap().revalidation_key, RevalidationKey(*revalidation_key));
             }
         }
         let mut stale: BTreeSet<_> =
-            twin.iter().filter(|flow| flow.2 < touched[flow.1 as usize]).map(|flow| flow.0).collect();
+            reference.iter().filter(|flow| flow.2 < invalidated[flow.1 as usize]).map(|flow| flow.0).collect();
         while let Some(id) = table.next_stale() {
             prop_assert!(stale.remove(&id));
             table.end(Time(0), id, Cause::Withdrawn);
@@ -190,18 +194,19 @@ proptest! {
     }
 }
 
-/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged again.
+/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged
+/// again.
 #[test]
 fn a_flow_without_a_new_cell_stays() {
-    let mut table = FlowTable::new(Settings { cells: 1, ..Settings::replayable(0) });
+    let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     for generation in 2..5 {
-        assert!(table.adopt(id, Cell(2), Generation(generation), 7));
-        assert_eq!(table.flow(id).unwrap().cell, Cell(1));
+        assert!(table.refresh(id, RevalidationKey(2), Generation(generation), 7));
+        assert_eq!(table.flow(id).unwrap().revalidation_key, RevalidationKey(1));
     }
-    table.touch(Cell(1), Generation(5));
+    table.invalidate(RevalidationKey(1), Generation(5));
     assert_eq!(table.next_stale(), Some(id), "its cell was forgotten");
-    assert!(table.adopt(id, Cell(1), Generation(5), 7));
+    assert!(table.refresh(id, RevalidationKey(1), Generation(5), 7));
     assert_eq!(table.next_stale(), None);
     let full = open(&mut table, Time(0), nth(2, 2, 5));
     assert_eq!(full, Err(vnetem_nat::OpenError::CellsFull));

@@ -23,13 +23,13 @@ fn states_follow_linux() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.state(), State::SynSent);
     let steps = [
-        (Side::Outside, segment(SYN | ACK, SERVER, C, 0), State::SynReceived),
-        (Side::Inside, segment(ACK, C, S, 0), State::Established),
-        (Side::Inside, segment(ACK, C, S, 100), State::Established),
-        (Side::Inside, segment(FIN | ACK, C + 100, S, 0), State::FinWait),
-        (Side::Outside, segment(ACK, S, C + 101, 0), State::CloseWait),
-        (Side::Outside, segment(FIN | ACK, S, C + 101, 0), State::LastAck),
-        (Side::Inside, segment(ACK, C + 101, S + 1, 0), State::TimeWait),
+        (Side::External, segment(SYN | ACK, SERVER, C, 0), State::SynReceived),
+        (Side::Internal, segment(ACK, C, S, 0), State::Established),
+        (Side::Internal, segment(ACK, C, S, 100), State::Established),
+        (Side::Internal, segment(FIN | ACK, C + 100, S, 0), State::FinWait),
+        (Side::External, segment(ACK, S, C + 101, 0), State::CloseWait),
+        (Side::External, segment(FIN | ACK, S, C + 101, 0), State::LastAck),
+        (Side::Internal, segment(ACK, C + 101, S + 1, 0), State::TimeWait),
     ];
     for (number, (side, segment, state)) in steps.into_iter().enumerate() {
         let packet = world.packet(side, segment);
@@ -38,7 +38,8 @@ fn states_follow_linux() {
     }
 }
 
-/// Every class of segment in every state: the whole table of Linux, but for the differences that `transition` names.
+/// Every class of segment in every state: the whole table of Linux, but for the differences that
+/// `transition` names.
 #[test]
 fn every_segment_has_its_place_in_every_state() {
     use State::{
@@ -48,32 +49,32 @@ fn every_segment_has_its_place_in_every_state() {
     let none = |_: &mut World| {};
     let reach: [(State, Prepare); 8] = [
         (SynSent, none),
-        (SynSent2, |w| _ = w.outside(segment(SYN, SERVER, 0, 0))),
-        (SynReceived, |w| _ = w.outside(segment(SYN | ACK, SERVER, C, 0))),
+        (SynSent2, |w| _ = w.external(segment(SYN, SERVER, 0, 0))),
+        (SynReceived, |w| _ = w.external(segment(SYN | ACK, SERVER, C, 0))),
         (Established, |w| w.handshake()),
         (FinWait, |w| {
             w.handshake();
-            _ = w.inside(segment(FIN | ACK, C, S, 0));
+            _ = w.internal(segment(FIN | ACK, C, S, 0));
         }),
         (CloseWait, |w| {
             w.handshake();
-            _ = w.inside(segment(FIN | ACK, C, S, 0));
-            _ = w.outside(segment(ACK, S, C + 1, 0));
+            _ = w.internal(segment(FIN | ACK, C, S, 0));
+            _ = w.external(segment(ACK, S, C + 1, 0));
         }),
         (LastAck, |w| {
             w.handshake();
-            _ = w.inside(segment(FIN | ACK, C, S, 0));
-            _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
+            _ = w.internal(segment(FIN | ACK, C, S, 0));
+            _ = w.external(segment(FIN | ACK, S, C + 1, 0));
         }),
         (TimeWait, |w| {
             w.handshake();
-            _ = w.inside(segment(FIN | ACK, C, S, 0));
-            _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
-            _ = w.inside(segment(ACK, C + 1, S + 1, 0));
+            _ = w.internal(segment(FIN | ACK, C, S, 0));
+            _ = w.external(segment(FIN | ACK, S, C + 1, 0));
+            _ = w.internal(segment(ACK, C + 1, S + 1, 0));
         }),
     ];
-    // What becomes of SYN, SYN+ACK, FIN+ACK, ACK from the inside, and of the same from the outside: a state, `=` for passing
-    // unnoticed, `!` for invalid. The segments bear numbers that fit.
+    // What becomes of SYN, SYN+ACK, FIN+ACK, ACK from the inside, and of the same from the outside:
+    // a state, `=` for passing unnoticed, `!` for invalid. The segments bear numbers that fit.
     let table = [
         (SynSent, ["SynSent", "!", "!", "!", "SynSent2", "SynReceived", "!", "="]),
         (SynSent2, ["SynSent2", "SynReceived", "!", "!", "SynSent2", "SynReceived", "!", "="]),
@@ -102,11 +103,11 @@ fn every_segment_has_its_place_in_every_state() {
             let mut world = World::opened(Protocol::TCP);
             prepare(&mut world);
             assert_eq!(world.state(), state);
-            let side = if column < 4 { Side::Inside } else { Side::Outside };
+            let side = if column < 4 { Side::Internal } else { Side::External };
             let flags = [SYN, SYN | ACK, FIN | ACK, ACK][column % 4];
             let (from, to) = match side {
-                Side::Inside => (CLIENT, SERVER),
-                Side::Outside => (SERVER, CLIENT),
+                Side::Internal => (CLIENT, SERVER),
+                Side::External => (SERVER, CLIENT),
             };
             let sequence = if flags & SYN == 0 { from + 1 } else { from };
             let packet = world.packet(side, segment(flags, sequence, to + 1, 0));
@@ -139,7 +140,7 @@ fn impossible_flags_are_invalid() {
             classes if classes == SYN | ACK => Track::Invalid,
             _ => Track::Pass,
         };
-        assert_eq!(world.inside(segment(flags, C, S, 0)), expected, "{:?}", TcpFlags(flags));
+        assert_eq!(world.internal(segment(flags, C, S, 0)), expected, "{:?}", TcpFlags(flags));
     }
 }
 
@@ -147,12 +148,12 @@ fn impossible_flags_are_invalid() {
 #[test]
 fn simultaneous_open_reaches_established() {
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.outside(segment(SYN, SERVER, 0, 0)), Track::Pass);
+    assert_eq!(world.external(segment(SYN, SERVER, 0, 0)), Track::Pass);
     assert_eq!(world.state(), State::SynSent2);
-    assert_eq!(world.inside(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
+    assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
     assert_eq!(world.state(), State::SynReceived);
-    assert_eq!(world.inside(segment(ACK, C, S, 10)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S, 10)), Track::Pass);
     assert_eq!(world.state(), State::Established);
 }
 
@@ -161,10 +162,10 @@ fn simultaneous_open_reaches_established() {
 fn a_syn_ack_must_acknowledge_the_syn() {
     for acknowledgement in [CLIENT, C + 1, 0, C.wrapping_add(1 << 31)] {
         let mut world = World::opened(Protocol::TCP);
-        assert_eq!(world.outside(segment(SYN | ACK, SERVER, acknowledgement, 0)), Track::Pass);
+        assert_eq!(world.external(segment(SYN | ACK, SERVER, acknowledgement, 0)), Track::Pass);
         assert_eq!(world.state(), State::SynSent, "{acknowledgement}");
         let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-        assert_eq!(closing.to_inside.unwrap().sequence, 0, "nothing of the server counts");
+        assert_eq!(closing.to_internal.unwrap().sequence, 0, "nothing of the server counts");
     }
 }
 
@@ -173,38 +174,38 @@ fn a_syn_ack_must_acknowledge_the_syn() {
 fn a_repeated_fin_leaves_the_connection_half_open() {
     let mut world = World::established();
     for _ in 0..3 {
-        assert_eq!(world.inside(segment(FIN | ACK, C, S, 0)), Track::Pass);
+        assert_eq!(world.internal(segment(FIN | ACK, C, S, 0)), Track::Pass);
     }
     assert_eq!(world.state(), State::FinWait);
-    assert_eq!(world.outside(segment(ACK, S, C + 1, 500)), Track::Pass);
-    assert_eq!(world.inside(segment(FIN | ACK, C, S + 500, 0)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C + 1, 500)), Track::Pass);
+    assert_eq!(world.internal(segment(FIN | ACK, C, S + 500, 0)), Track::Pass);
     assert_eq!(world.state(), State::CloseWait);
-    // So a change still closes it (R1).
+    // So a change still closes it (INV-toggle-ends-exact-set).
     let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-    assert_eq!(closing.to_inside.unwrap().sequence, S + 500);
+    assert_eq!(closing.to_internal.unwrap().sequence, S + 500);
 }
 
-/// R6, T-17: by number, from either side, in every synchronised state.
+/// INV-inexact-reset-ignored, T-17: by number, from either side, in every synchronised state.
 #[test]
 fn only_an_exact_rst_ends_a_connection() {
     let states: [fn(&mut World); 3] = [
         |_| {},
-        |world| _ = world.inside(segment(FIN | ACK, C, S, 0)),
+        |world| _ = world.internal(segment(FIN | ACK, C, S, 0)),
         |world| {
-            _ = world.inside(segment(FIN | ACK, C, S, 0));
-            _ = world.outside(segment(FIN | ACK, S, C + 1, 0));
+            _ = world.internal(segment(FIN | ACK, C, S, 0));
+            _ = world.external(segment(FIN | ACK, S, C + 1, 0));
         },
     ];
     for prepare in states {
-        for side in [Side::Inside, Side::Outside] {
+        for side in [Side::Internal, Side::External] {
             for offset in [0_u32, 1, u32::MAX, 500, 1 << 20, 1 << 31] {
                 let mut world = World::established();
                 prepare(&mut world);
                 let before = world.table.flow(world.id).unwrap();
                 let ends = world.table.close(world.now, world.id, Cause::Evicted);
                 let exact = match side {
-                    Side::Inside => ends.to_outside.unwrap().sequence,
-                    Side::Outside => ends.to_inside.unwrap().sequence,
+                    Side::Internal => ends.to_external.unwrap().sequence,
+                    Side::External => ends.to_internal.unwrap().sequence,
                 };
                 let mut world = World::established();
                 prepare(&mut world);
@@ -227,21 +228,23 @@ fn only_an_exact_rst_ends_a_connection() {
     }
 }
 
-/// R6: the number that the receiver acknowledged last is exact as well, since an end that forgot the connection answers with it.
+/// INV-inexact-reset-ignored: the number that the receiver acknowledged last is exact as well,
+/// since an end that forgot the connection answers with it.
 #[test]
 fn an_rst_that_answers_an_acknowledgement_is_exact() {
     let mut world = World::established();
-    assert_eq!(world.outside(segment(ACK, S, C, 300)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, S + 300, C, 300)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C, 300)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S + 300, C, 300)), Track::Pass);
     // The second one is lost behind us: the client acknowledges the first only.
-    assert_eq!(world.inside(segment(ACK, C, S + 300, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(RST, S + 299, 0, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S + 300, 0)), Track::Pass);
+    assert_eq!(world.external(segment(RST, S + 299, 0, 0)), Track::Pass);
     assert_eq!(world.state(), State::Established);
-    assert_eq!(world.outside(segment(RST, S + 300, 0, 0)), Track::Pass);
+    assert_eq!(world.external(segment(RST, S + 300, 0, 0)), Track::Pass);
     assert_eq!(world.state(), State::Close);
 }
 
-/// R4 and R6 for a handshake: refused only by an RST that acknowledges the SYN.
+/// INV-reset-answers-segment and INV-inexact-reset-ignored for a handshake: refused only by an RST
+/// that acknowledges the SYN.
 #[test]
 fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
     let cases = [
@@ -252,16 +255,17 @@ fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
     ];
     for (segment, state) in cases {
         let mut world = World::opened(Protocol::TCP);
-        assert_eq!(world.outside(segment), Track::Pass);
+        assert_eq!(world.external(segment), Track::Pass);
         assert_eq!(world.state(), state, "{segment:?}");
     }
 }
 
-/// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port rests as after any RST (N-14).
+/// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port
+/// rests as after any RST (N-14). (T-17)
 #[test]
 fn a_refused_connection_is_gone_at_once() {
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.outside(segment(RST | ACK, 0, C, 0)), Track::Pass);
+    assert_eq!(world.external(segment(RST | ACK, 0, C, 0)), Track::Pass);
     assert!(!world.is_found());
     assert_eq!(world.table.next_deadline().map(|next| next <= world.now), Some(true));
     assert_eq!(world.expire(), [Cause::Reset]);
@@ -273,55 +277,58 @@ fn a_refused_connection_is_gone_at_once() {
     assert!(crate::world::open(&mut world.table, world.now, again).is_ok());
 }
 
-/// R3: the highest end that was forwarded counts, also when a SYN and ACK is sent again behind data.
+/// INV-reset-number-exact: the highest end that was forwarded counts, also when a SYN and ACK is
+/// sent again behind data.
 #[test]
 fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
     let mut world = World::opened(Protocol::TCP);
     let syn_ack = Segment { window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
-    assert_eq!(world.outside(syn_ack), Track::Pass);
+    assert_eq!(world.external(syn_ack), Track::Pass);
     // The client's acknowledgement took another way.
-    assert_eq!(world.outside(segment(ACK, S, C, 300)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C, 300)), Track::Pass);
     assert_eq!(world.state(), State::SynReceived);
-    assert_eq!(world.outside(syn_ack), Track::Pass);
+    assert_eq!(world.external(syn_ack), Track::Pass);
     assert_eq!(world.state(), State::SynReceived);
     let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-    assert_eq!(closing.to_inside.unwrap().sequence, S + 300);
+    assert_eq!(closing.to_internal.unwrap().sequence, S + 300);
     // One with a higher number is another attempt.
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.outside(syn_ack), Track::Pass);
-    assert_eq!(world.outside(segment(SYN | ACK, SERVER + 7000, C, 0)), Track::Pass);
+    assert_eq!(world.external(syn_ack), Track::Pass);
+    assert_eq!(world.external(segment(SYN | ACK, SERVER + 7000, C, 0)), Track::Pass);
     let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-    assert_eq!(closing.to_inside.unwrap().sequence, S + 7000);
+    assert_eq!(closing.to_internal.unwrap().sequence, S + 7000);
 }
 
-/// T-14, RFC 9293 3.5: where both ends have begun, the acknowledgement of either one establishes; where only the opener has, its own.
+/// T-14, RFC 9293 3.5: where both ends have begun, the acknowledgement of either one establishes;
+/// where only the opener has, its own.
 #[test]
 fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.outside(segment(SYN, SERVER, 0, 0)), Track::Pass);
-    assert_eq!(world.inside(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.external(segment(SYN, SERVER, 0, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
+    assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
     assert_eq!(world.state(), State::SynReceived);
-    assert_eq!(world.outside(segment(ACK, S, C, 0)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C, 0)), Track::Pass);
     assert_eq!(world.state(), State::Established);
     let mut world = World::opened(Protocol::TCP);
-    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, S, C, 0)), Track::Pass);
+    assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C, 0)), Track::Pass);
     assert_eq!(world.state(), State::SynReceived, "the opener has acknowledged nothing");
 }
 
-/// T-17 and R9: new data shows that an RST did not count; a stray acknowledgement or old data shows nothing.
+/// T-17 and INV-syn-opens-anew: new data shows that an RST did not count; a stray acknowledgement
+/// or old data shows nothing.
 #[test]
 fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
     let mut world = World::established();
-    assert_eq!(world.outside(segment(ACK, S, C, 100)), Track::Pass);
-    assert_eq!(world.outside(segment(RST, S + 100, 0, 0)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C, 100)), Track::Pass);
+    assert_eq!(world.external(segment(RST, S + 100, 0, 0)), Track::Pass);
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.inside(segment(ACK, C, S + 100, 0)), Track::Pass);
-    assert_eq!(world.outside(segment(ACK, S, C, 100)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S + 100, 0)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, S, C, 100)), Track::Pass);
     assert_eq!(world.state(), State::Close);
     assert_ne!(world.table.flow(world.id).unwrap().last, world.now);
-    assert_eq!(world.inside(segment(ACK, C, S + 100, 10)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S + 100, 10)), Track::Pass);
     assert_eq!(world.state(), State::Established);
     world.wait(Duration::from_secs(200));
     assert!(world.is_found(), "with the timer of an established connection");
@@ -334,21 +341,21 @@ fn windows_are_scaled_if_both_ends_offer_it() {
         [(Some(3), Some(4), 1000 << 4), (Some(3), None, 1000), (None, Some(4), 1000)]
     {
         let mut new = flow(Protocol::TCP);
-        new.judgement = 1;
+        new.cached = 1;
         let settings = Settings { strict_windows: true, ..Settings::replayable(0) };
         let mut table = vnetem_nat::FlowTable::new(settings);
         let syn = Segment { scale: client, ..segment(SYN, CLIENT, 0, 0) };
-        let packet = Packet::tcp(new.inside, new.remote, syn);
+        let packet = Packet::tcp(new.internal, new.remote, syn);
         let now = vnetem_nat::Time(0);
         let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
         let mut world = World { table, now, new, id };
         let answer = Segment { scale: server, window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
-        assert_eq!(world.outside(answer), Track::Pass);
-        assert_eq!(world.inside(segment(ACK, C, S, 0)), Track::Pass);
+        assert_eq!(world.external(answer), Track::Pass);
+        assert_eq!(world.internal(segment(ACK, C, S, 0)), Track::Pass);
         let update = Segment { window: 1000, ..segment(ACK, S, C, 0) };
-        assert_eq!(world.outside(update), Track::Pass);
-        assert_eq!(world.inside(segment(ACK, C + reach, S, 1)), Track::Invalid, "{reach}");
-        assert_eq!(world.inside(segment(ACK, C + reach - 1, S, 1)), Track::Pass, "{reach}");
+        assert_eq!(world.external(update), Track::Pass);
+        assert_eq!(world.internal(segment(ACK, C + reach, S, 1)), Track::Invalid, "{reach}");
+        assert_eq!(world.internal(segment(ACK, C + reach - 1, S, 1)), Track::Pass, "{reach}");
     }
 }
 
@@ -371,15 +378,15 @@ fn strict_windows_refuse_what_lies_outside_by_one() {
     for (segment, expected) in cases {
         let mut world = strict();
         world.handshake();
-        assert_eq!(world.inside(segment), expected, "{segment:?}");
+        assert_eq!(world.internal(segment), expected, "{segment:?}");
         // By default the same segments pass, and those outside change nothing.
         let mut world = World::established();
         let before = world.table.flow(world.id).unwrap();
         world.wait(Duration::from_secs(1));
-        assert_eq!(world.inside(segment), Track::Pass);
+        assert_eq!(world.internal(segment), Track::Pass);
         let after = world.table.flow(world.id).unwrap();
         assert_eq!(after.last != before.last, expected == Track::Pass, "{segment:?}");
-        assert_eq!(after.packets.inside, before.packets.inside + 1);
+        assert_eq!(after.packets.internal, before.packets.internal + 1);
     }
 }
 
@@ -393,14 +400,15 @@ fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
     ] {
         let mut world = strict();
         world.handshake();
-        assert_eq!(world.outside(segment(RST, sequence, 0, 0)), expected, "{sequence}");
+        assert_eq!(world.external(segment(RST, sequence, 0, 0)), expected, "{sequence}");
         assert_eq!(world.state(), State::Established);
     }
 }
 
 proptest! {
-    /// R3 with an attacker or a broken host between: segments that lie outside the windows, whatever else they say, pass and move nothing
-    /// that a reset or a timer is made from. (RSTs and SYNs that pass move nothing either.)
+    /// INV-reset-number-exact with an attacker or a broken host between: segments that lie outside
+    /// the windows, whatever else they say, pass and move nothing that a reset or a timer is made
+    /// from. (RSTs and SYNs that pass move nothing either.)
     #[test]
     fn wild_segments_do_not_move_the_resets(
         wild in proptest::collection::vec(
@@ -412,9 +420,9 @@ proptest! {
         let mut world = World::established();
         world.wait(Duration::from_secs(1));
         calm.now = world.now;
-        for (inside, flags, sequence, acknowledgement, window, payload) in wild {
-            let side = if inside { Side::Inside } else { Side::Outside };
-            let (next, expects) = if inside { (C, S) } else { (S, C) };
+        for (internal, flags, sequence, acknowledgement, window, payload) in wild {
+            let side = if internal { Side::Internal } else { Side::External };
+            let (next, expects) = if internal { (C, S) } else { (S, C) };
             let segment = Segment {
                 window,
                 ..segment(flags, next.wrapping_add(sequence), expects.wrapping_add(acknowledgement), payload)
@@ -429,34 +437,35 @@ proptest! {
     }
 }
 
-/// A segment picked up in the middle, where the caller allows it (T-19): all that is known is in it.
+/// A segment picked up in the middle, where the caller allows it (T-19): all that is known is in
+/// it.
 #[test]
 fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     let new = flow(Protocol::TCP);
-    let packet = Packet::tcp(new.inside, new.remote, segment(ACK, 70, 90, 30));
+    let packet = Packet::tcp(new.internal, new.remote, segment(ACK, 70, 90, 30));
     let mut table = vnetem_nat::FlowTable::new(Settings::replayable(0));
     let now = vnetem_nat::Time(0);
     let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
     let mut world = World { table, now, new, id };
     assert_eq!(world.state(), State::Established);
-    assert_eq!(world.outside(segment(ACK, 90, 100, 60_000)), Track::Pass);
+    assert_eq!(world.external(segment(ACK, 90, 100, 60_000)), Track::Pass);
     let closing = world.table.close(now, id, Cause::PathSwitched);
-    assert_eq!(closing.to_inside.unwrap().sequence, 60_090);
-    assert_eq!(closing.to_outside.unwrap().sequence, 100);
+    assert_eq!(closing.to_internal.unwrap().sequence, 60_090);
+    assert_eq!(closing.to_external.unwrap().sequence, 100);
 }
 
-/// R3: who begins anew on a connection that it has forgotten, and is answered as new, is followed, as in Linux; the resets that close the
-/// connection later are exact.
+/// INV-reset-number-exact: who begins anew on a connection that it has forgotten, and is answered
+/// as new, is followed, as in Linux; the resets that close the connection later are exact. (T-18)
 #[test]
 fn a_connection_that_both_ends_begin_anew_is_followed() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
         world.handshake();
-        assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+        assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
         let again = [
-            (Side::Inside, segment(SYN, C - 1000, 0, 0), State::Established),
-            (Side::Outside, segment(SYN | ACK, 70_000, C - 999, 0), State::SynReceived),
-            (Side::Inside, segment(ACK, C - 999, 70_001, 0), State::Established),
-            (Side::Outside, segment(ACK, 70_001, C - 999, 50), State::Established),
+            (Side::Internal, segment(SYN, C - 1000, 0, 0), State::Established),
+            (Side::External, segment(SYN | ACK, 70_000, C - 999, 0), State::SynReceived),
+            (Side::Internal, segment(ACK, C - 999, 70_001, 0), State::Established),
+            (Side::External, segment(ACK, 70_001, C - 999, 50), State::Established),
         ];
         let answer_again = segment(SYN | ACK, 70_000, C - 999, 0);
         for (side, segment, state) in again {
@@ -464,66 +473,68 @@ fn a_connection_that_both_ends_begin_anew_is_followed() {
             assert_eq!(world.send(side, &packet), Track::Pass);
             assert_eq!(world.state(), state);
         }
-        _ = world.outside(answer_again);
+        _ = world.external(answer_again);
         assert_eq!(world.state(), State::Established, "once");
         let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-        assert_eq!(closing.to_inside.map(|reset| reset.sequence), Some(70_051));
-        assert_eq!(closing.to_outside.map(|reset| reset.sequence), Some(C - 999));
+        assert_eq!(closing.to_internal.map(|reset| reset.sequence), Some(70_051));
+        assert_eq!(closing.to_external.map(|reset| reset.sequence), Some(C - 999));
     }
 }
 
-/// R3: and also who does so once more before the far end was heard.
+/// INV-reset-number-exact: and also who does so once more before the far end was heard.
 #[test]
 fn who_begins_anew_twice_is_followed_to_the_second_time() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
         world.handshake();
-        assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
+        assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
         for (client, server) in [(2_000_000_000, 70_000), (3_000_000_000, 2_500_000_000)] {
-            assert_eq!(world.inside(segment(SYN, client, 0, 0)), Track::Pass);
-            assert_eq!(world.outside(segment(SYN | ACK, server, client + 1, 0)), Track::Pass);
+            assert_eq!(world.internal(segment(SYN, client, 0, 0)), Track::Pass);
+            assert_eq!(world.external(segment(SYN | ACK, server, client + 1, 0)), Track::Pass);
             assert_eq!(world.state(), State::SynReceived);
         }
         let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-        assert_eq!(closing.to_inside.map(|reset| reset.sequence), Some(2_500_000_001));
-        assert_eq!(closing.to_outside.map(|reset| reset.sequence), Some(3_000_000_001));
+        assert_eq!(closing.to_internal.map(|reset| reset.sequence), Some(2_500_000_001));
+        assert_eq!(closing.to_external.map(|reset| reset.sequence), Some(3_000_000_001));
     }
 }
 
-/// R3: the connection's own handshake, sent again, takes nothing back; nor does an answer to a SYN that nobody sent.
+/// INV-reset-number-exact: the connection's own handshake, sent again, takes nothing back; nor does
+/// an answer to a SYN that nobody sent. (T-18)
 #[test]
 fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     for (syn, answer) in [(CLIENT, C), (C + 99, C + 100), (C + 5000, C + 5002)] {
         let mut world = World::opened(Protocol::TCP);
         world.handshake();
-        assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
-        assert_eq!(world.inside(segment(SYN, syn, 0, 0)), Track::Pass);
-        assert_eq!(world.outside(segment(SYN | ACK, 70_000, answer, 0)), Track::Pass);
+        assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
+        assert_eq!(world.internal(segment(SYN, syn, 0, 0)), Track::Pass);
+        assert_eq!(world.external(segment(SYN | ACK, 70_000, answer, 0)), Track::Pass);
         assert_eq!(world.state(), State::Established, "{syn}");
         let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
-        assert_eq!(closing.to_inside.map(|reset| reset.sequence), Some(S));
-        assert_eq!(closing.to_outside.map(|reset| reset.sequence), Some(C + 100));
+        assert_eq!(closing.to_internal.map(|reset| reset.sequence), Some(S));
+        assert_eq!(closing.to_external.map(|reset| reset.sequence), Some(C + 100));
     }
 }
 
-/// R3: the latest SYN that begins a connection anew is remembered, however many others' do.
+/// INV-reset-number-exact: the latest SYN that begins a connection anew is remembered, however many
+/// others' do.
 #[test]
 fn every_flows_new_syn_is_remembered() {
     let state_after = |others: u16| {
         let mut world = World::established();
-        assert_eq!(world.inside(segment(SYN, 900_000, 0, 0)), Track::Pass);
+        assert_eq!(world.internal(segment(SYN, 900_000, 0, 0)), Track::Pass);
         for port in 1..=others {
-            let inside = at([10, 0, 0, 5], port);
-            let new = NewFlow { inside, external: at([20, 1, 1, 2], port), ..world.new };
+            let internal = at([10, 0, 0, 5], port);
+            let new = NewFlow { internal, external: at([20, 1, 1, 2], port), ..world.new };
             let id = open(&mut world.table, world.now, new).unwrap();
             for made in [segment(SYN | ACK, SERVER, C, 0), segment(ACK, C, S, 0)] {
-                let side = if made.flags & SYN == 0 { Side::Inside } else { Side::Outside };
+                let side = if made.flags & SYN == 0 { Side::Internal } else { Side::External };
                 track(&mut world, id, &new, side, made);
             }
             for number in [700_000, 800_000] {
-                track(&mut world, id, &new, Side::Inside, segment(SYN, number, 0, 0));
+                track(&mut world, id, &new, Side::Internal, segment(SYN, number, 0, 0));
             }
         }
-        assert_eq!(world.outside(segment(SYN | ACK, 70_000, 900_001, 0)), Track::Pass);
+        assert_eq!(world.external(segment(SYN | ACK, 70_000, 900_001, 0)), Track::Pass);
         world.state()
     };
     for others in [0, 256, 1000] {
@@ -542,18 +553,18 @@ fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Se
 #[test]
 fn syn_ack_window_is_unscaled() {
     let mut new = flow(Protocol::TCP);
-    new.judgement = 1;
+    new.cached = 1;
     for (reach, expected) in [(1000, Track::Pass), (1001, Track::Invalid)] {
         let settings = Settings { strict_windows: true, ..Settings::replayable(0) };
         let mut table = vnetem_nat::FlowTable::new(settings);
         let syn = Segment { scale: Some(7), ..segment(SYN, CLIENT, 0, 0) };
-        let packet = Packet::tcp(new.inside, new.remote, syn);
+        let packet = Packet::tcp(new.internal, new.remote, syn);
         let now = vnetem_nat::Time(0);
         let id = table.open(now, new, &packet.headers, &packet.bytes).unwrap();
         let mut world = World { table, now, new, id };
         let answer = Segment { scale: Some(7), window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
-        assert_eq!(world.outside(answer), Track::Pass);
-        assert_eq!(world.inside(segment(ACK, C, S, reach)), expected, "{reach} bytes");
+        assert_eq!(world.external(answer), Track::Pass);
+        assert_eq!(world.internal(segment(ACK, C, S, reach)), expected, "{reach} bytes");
     }
 }
 
@@ -566,15 +577,15 @@ fn a_quoted_number_must_be_under_way() {
         assert!(is(world, side, first) && is(world, side, last), "{first} to {last}");
         assert!(!is(world, side, first.wrapping_sub(1)) && !is(world, side, last.wrapping_add(1)));
     };
-    window(&world, Side::Inside, CLIENT, C);
-    assert!(!is(&world, Side::Outside, SERVER), "it has sent nothing");
-    assert_eq!(world.outside(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
-    window(&world, Side::Inside, C, C);
-    window(&world, Side::Outside, SERVER, S);
-    assert_eq!(world.inside(segment(ACK, C, S, 100)), Track::Pass);
-    window(&world, Side::Inside, C, C + 100);
-    window(&world, Side::Outside, S, S);
-    assert_eq!(world.outside(segment(ACK, S, C + 40, 10)), Track::Pass);
-    window(&world, Side::Inside, C + 40, C + 100);
-    window(&world, Side::Outside, S, S + 10);
+    window(&world, Side::Internal, CLIENT, C);
+    assert!(!is(&world, Side::External, SERVER), "it has sent nothing");
+    assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
+    window(&world, Side::Internal, C, C);
+    window(&world, Side::External, SERVER, S);
+    assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
+    window(&world, Side::Internal, C, C + 100);
+    window(&world, Side::External, S, S);
+    assert_eq!(world.external(segment(ACK, S, C + 40, 10)), Track::Pass);
+    window(&world, Side::Internal, C + 40, C + 100);
+    window(&world, Side::External, S, S + 10);
 }

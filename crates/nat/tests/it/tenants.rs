@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, Keys, Limits,
-    Mapping, NewFlow, OpenError, Pool, PoolRules, Settings, Shared, Side, Span, Tenant, Time,
-    Wanted,
+    Cause, FlowId, FlowTable, FragmentKey, Fragments, Generation, HoldDown, Keys, Limits, Mapping,
+    NewFlow, OpenError, Pool, PoolRules, RevalidationKey, Settings, Shared, Side, Span, Tenant,
+    Time, Wanted,
 };
 use vnetem_packet::Protocol;
 
@@ -28,9 +28,9 @@ fn shared(settings: Settings) -> FlowTable<u32> {
 fn nth(tenant: Tenant, number: u16) -> NewFlow<u32> {
     let host = tenant.0 as u8;
     NewFlow {
-        inside: at([10, host, 0, 4], number),
+        internal: at([10, host, 0, 4], number),
         external: at([20, 1, 1, host], number),
-        cell: Cell(tenant.0),
+        revalidation_key: RevalidationKey(tenant.0),
         tenant,
         ..flow(Protocol::UDP)
     }
@@ -65,9 +65,9 @@ fn who_has_too_many_may_begin_anew() {
 
 #[test]
 fn cells_are_shared_like_flows() {
-    let mut table = shared(Settings { cells: 8, ..Settings::replayable(0) });
+    let mut table = shared(Settings { revalidation_keys: 8, ..Settings::replayable(0) });
     let of_cell = |tenant: Tenant, number: u16| NewFlow {
-        cell: Cell(100 * tenant.0 + u32::from(number)),
+        revalidation_key: RevalidationKey(100 * tenant.0 + u32::from(number)),
         ..nth(tenant, number)
     };
     for number in 1..=6 {
@@ -89,14 +89,14 @@ fn flow_counts_for_its_cells_tenant() {
     let id = open(&mut table, Time(0), nth(ATTACKER, 1)).unwrap();
     open(&mut table, Time(0), nth(VICTIM, 1)).unwrap();
     assert_eq!(table.tenant(id), Some(ATTACKER));
-    assert!(table.adopt(id, Cell(VICTIM.0), Generation(2), 0));
+    assert!(table.refresh(id, RevalidationKey(VICTIM.0), Generation(2), 0));
     assert_eq!(table.tenant(id), Some(VICTIM));
     assert_eq!((table.share_of(ATTACKER).0, table.share_of(VICTIM).0), (0, 2));
     table.end(Time(0), id, Cause::Evicted);
     assert_eq!(table.share_of(VICTIM).0, 1);
 }
 
-/// D6: what is guaranteed of sockets, remotes, inside addresses and blocks.
+/// INV-accepted-edit-in-force: what is guaranteed of sockets, remotes, inside addresses and blocks.
 #[test]
 fn mappings_are_shared_like_flows() {
     let cone = PoolRules { mapping: Mapping::Independent, ..PoolRules::RFC };
@@ -108,20 +108,26 @@ fn mappings_are_shared_like_flows() {
         let mut tries = |tenant: Tenant| {
             (1..)
                 .map_while(|host| {
-                    let new =
-                        NewFlow { inside: at([10, tenant.0 as u8, 0, host], 9), ..nth(tenant, 9) };
+                    let new = NewFlow {
+                        internal: at([10, tenant.0 as u8, 0, host], 9),
+                        ..nth(tenant, 9)
+                    };
                     let wanted = Wanted {
                         protocol: new.protocol,
-                        inside: new.inside,
-                        inside_zone: new.inside_zone,
+                        internal: new.internal,
+                        internal_zone: new.internal_zone,
                         remote: new.remote,
-                        outside_zone: new.outside_zone,
+                        external_zone: new.external_zone,
                         suggestion: None,
                     };
                     let pool =
                         Pool { addresses: &PUBLIC, first_port: 1, last_port: 999, rules: &rules };
                     let chosen = table.choose(Time(0), pool, &wanted).unwrap();
-                    let new = NewFlow { external: chosen.external, sharing: chosen.sharing, ..new };
+                    let new = NewFlow {
+                        external: chosen.external,
+                        mapping_policy: chosen.mapping_policy,
+                        ..new
+                    };
                     let opened = open(&mut table, Time(0), new);
                     assert!(matches!(opened, Ok(_) | Err(OpenError::MappingsFull)), "{opened:?}");
                     opened.ok()
@@ -132,7 +138,7 @@ fn mappings_are_shared_like_flows() {
     }
 }
 
-/// N-14, N10: a tenant's hold-down is not shorter for what others close.
+/// N-14, INV-hold-down-kept: a tenant's hold-down is not shorter for what others close.
 #[test]
 fn hold_down_outlasts_others_short_flows() {
     let mut table = shared(Settings { held: 64, ..Settings::replayable(0) });
@@ -146,10 +152,10 @@ fn hold_down_outlasts_others_short_flows() {
         table.end(Time(u64::from(number)), id, Cause::Fin);
     }
     assert!(table.counters().released_early > 1900);
-    let rests = HoldDown::AZURE.reset.as_nanos() as u64;
-    let next = NewFlow { inside: at([10, 4, 0, 5], 7), ..mine };
-    assert_eq!(table.may_open(Time(rests - 1), next), Err(OpenError::TupleHeld));
-    assert!(table.may_open(Time(rests), next).is_ok());
+    let hold_down_times = HoldDown::AZURE.reset.as_nanos() as u64;
+    let next = NewFlow { internal: at([10, 4, 0, 5], 7), ..mine };
+    assert_eq!(table.may_open(Time(hold_down_times - 1), next), Err(OpenError::TupleHeld));
+    assert!(table.may_open(Time(hold_down_times), next).is_ok());
 }
 
 fn datagram(tenant: Tenant, identification: u16) -> FragmentKey {
@@ -158,7 +164,7 @@ fn datagram(tenant: Tenant, identification: u16) -> FragmentKey {
     FragmentKey { zone, source, destination, protocol: Protocol::UDP, identification }
 }
 
-/// F4: the oldest of the same tenant goes.
+/// INV-fragment-state-bounded: the oldest of the same tenant goes.
 #[test]
 fn first_fragments_give_way_within_their_tenant() {
     let mut fragments = Fragments::new(8, Duration::from_secs(30), Keys::replayable(0));
@@ -166,7 +172,7 @@ fn first_fragments_give_way_within_their_tenant() {
     let id = first_id();
     let mut note = |tenant, identification| {
         let span = Span { offset: 0, length: 8, last: false };
-        fragments.note(Time(0), datagram(tenant, identification), span, id, Side::Inside, tenant);
+        fragments.note(Time(0), datagram(tenant, identification), span, id, Side::Internal, tenant);
     };
     note(VICTIM, 1);
     (1..=1000).for_each(|number| note(ATTACKER, number));
@@ -183,7 +189,8 @@ fn first_id() -> FlowId {
 }
 
 proptest! {
-    /// F4, against lists: each tenant has its newest, as many as it finds room for.
+    /// INV-fragment-state-bounded, against lists: each tenant has its newest, as many as it finds
+    /// room for.
     #[test]
     fn fragments_of_tenants_agree_with_lists(
         moves in proptest::collection::vec((0_u32..4, 0_u16..12, any::<bool>()), 0..120),
@@ -204,7 +211,7 @@ proptest! {
                 continue;
             }
             let first = Span { offset: 0, length: 8, last: false };
-            fragments.note(Time(0), key, first, id, Side::Inside, tenant);
+            fragments.note(Time(0), key, first, id, Side::Internal, tenant);
             if rows.contains(&(row, number)) {
                 continue;
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Cell, FlowTable, Generation, HoldDown, IdleMinutes, NewFlow, Settings, Sharing, Side,
-    State, Time, TimerProfile, Timers, Track,
+    Cause, FlowTable, Generation, HoldDown, IdleMinutes, MappingPolicy, NewFlow, RevalidationKey,
+    Settings, Side, State, Time, TimerProfile, Timers, Track,
 };
 use vnetem_packet::Protocol;
 
@@ -16,7 +16,8 @@ const C: u32 = CLIENT + 1;
 const S: u32 = SERVER + 1;
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-/// T5, around the boundary, for every state of every profile (N-15, T-13, T-15, T-21).
+/// INV-deadline-exact, around the boundary, for every state of every profile (N-15, T-13, T-15,
+/// T-21).
 #[test]
 fn a_flow_is_gone_at_the_instant_of_its_deadline() {
     type Prepare = fn(&mut World);
@@ -25,7 +26,7 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
         (Protocol::TCP, |_| {}, |t| t.syn_sent, Cause::HalfOpen),
         (
             Protocol::TCP,
-            |w| _ = w.outside(segment(SYN | ACK, SERVER, C, 0)),
+            |w| _ = w.external(segment(SYN | ACK, SERVER, C, 0)),
             |t| t.syn_received,
             Cause::HalfOpen,
         ),
@@ -34,7 +35,7 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
             Protocol::TCP,
             |w| {
                 w.handshake();
-                _ = w.inside(segment(FIN | ACK, C, S, 0));
+                _ = w.internal(segment(FIN | ACK, C, S, 0));
             },
             |t| t.fin_wait,
             Cause::Fin,
@@ -43,8 +44,8 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
             Protocol::TCP,
             |w| {
                 w.handshake();
-                _ = w.inside(segment(FIN | ACK, C, S, 0));
-                _ = w.outside(segment(ACK, S, C + 1, 0));
+                _ = w.internal(segment(FIN | ACK, C, S, 0));
+                _ = w.external(segment(ACK, S, C + 1, 0));
             },
             |t| t.close_wait,
             Cause::Fin,
@@ -53,8 +54,8 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
             Protocol::TCP,
             |w| {
                 w.handshake();
-                _ = w.inside(segment(FIN | ACK, C, S, 0));
-                _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
+                _ = w.internal(segment(FIN | ACK, C, S, 0));
+                _ = w.external(segment(FIN | ACK, S, C + 1, 0));
             },
             |t| t.last_ack,
             Cause::Fin,
@@ -63,9 +64,9 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
             Protocol::TCP,
             |w| {
                 w.handshake();
-                _ = w.inside(segment(FIN | ACK, C, S, 0));
-                _ = w.outside(segment(FIN | ACK, S, C + 1, 0));
-                _ = w.inside(segment(ACK, C + 1, S + 1, 0));
+                _ = w.internal(segment(FIN | ACK, C, S, 0));
+                _ = w.external(segment(FIN | ACK, S, C + 1, 0));
+                _ = w.internal(segment(ACK, C + 1, S + 1, 0));
             },
             |t| t.time_wait,
             Cause::Fin,
@@ -74,7 +75,7 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
             Protocol::TCP,
             |w| {
                 w.handshake();
-                _ = w.inside(segment(RST, C, 0, 0));
+                _ = w.internal(segment(RST, C, 0, 0));
             },
             |t| t.close,
             Cause::Reset,
@@ -89,8 +90,8 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
         (
             Protocol::UDP,
             |w| {
-                let (source, destination) = ends(&w.new, Side::Outside);
-                _ = w.send(Side::Outside, &Packet::udp(source, destination));
+                let (source, destination) = ends(&w.new, Side::External);
+                _ = w.send(Side::External, &Packet::udp(source, destination));
                 assert_eq!(w.state(), State::TwoWay);
             },
             |t| t.udp_two_way,
@@ -110,9 +111,9 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
         (TimerProfile::Balancer(idle), Timers::balancer(idle)),
     ] {
         for (protocol, prepare, timer, cause) in cases {
-            let sharing = Sharing::default().with_timers(profile);
+            let mapping_policy = MappingPolicy::default().with_timers(profile);
             let settings = Settings { timers: own, ..Settings::replayable(0) };
-            let mut world = World::new(settings, NewFlow { sharing, ..flow(protocol) });
+            let mut world = World::new(settings, NewFlow { mapping_policy, ..flow(protocol) });
             prepare(&mut world);
             let state = world.state();
             let earliest = world.table.next_deadline().unwrap();
@@ -168,12 +169,13 @@ fn profiles_hold_the_published_figures() {
 #[test]
 fn a_flow_that_is_judged_again_keeps_its_timers() {
     let idle = IdleMinutes::new(9).unwrap();
-    let sharing = Sharing::default().with_timers(TimerProfile::Azure(idle));
-    let mut world = World::new(Settings::replayable(0), NewFlow { sharing, ..flow(Protocol::TCP) });
+    let mapping_policy = MappingPolicy::default().with_timers(TimerProfile::Azure(idle));
+    let mut world =
+        World::new(Settings::replayable(0), NewFlow { mapping_policy, ..flow(Protocol::TCP) });
     world.handshake();
-    world.table.touch(Cell(1), Generation(2));
-    assert!(world.table.adopt(world.id, Cell(2), Generation(2), 7));
-    assert_eq!(world.table.flow(world.id).unwrap().cell, Cell(2));
+    world.table.invalidate(RevalidationKey(1), Generation(2));
+    assert!(world.table.refresh(world.id, RevalidationKey(2), Generation(2), 7));
+    assert_eq!(world.table.flow(world.id).unwrap().revalidation_key, RevalidationKey(2));
     world.wait(Duration::from_secs(9 * 60) - NANOSECOND);
     assert!(world.is_found());
     world.wait(NANOSECOND);
@@ -186,61 +188,64 @@ fn inbound_datagrams_refresh_only_if_set() {
     for inbound_refreshes in [true, false] {
         let settings = Settings { inbound_refreshes, ..Settings::replayable(0) };
         let mut world = World::new(settings, flow(Protocol::UDP));
-        for side in [Side::Inside, Side::Outside] {
+        for side in [Side::Internal, Side::External] {
             world.wait(Duration::from_secs(100));
             let (source, destination) = ends(&world.new, side);
             assert_eq!(world.send(side, &Packet::udp(source, destination)), Track::Pass);
             let refreshed = world.table.flow(world.id).unwrap().last == world.now;
-            assert_eq!(refreshed, side == Side::Inside || inbound_refreshes);
+            assert_eq!(refreshed, side == Side::Internal || inbound_refreshes);
         }
     }
 }
 
-/// T-13: RSTs that do not count refresh nothing; T4: nor does what does not fit.
+/// T-13: RSTs that do not count refresh nothing; INV-clock-steps-harmless: nor does what does not
+/// fit.
 #[test]
 fn an_rst_refreshes_nothing() {
     let mut world = World::established();
     let before = world.table.flow(world.id).unwrap().last;
     world.wait(Duration::from_secs(100));
     for sequence in [C + 1, C - 1, C + (1 << 20)] {
-        assert_eq!(world.inside(segment(RST, sequence, 0, 0)), Track::Pass);
-        assert_eq!(world.outside(segment(ACK, sequence + (1 << 30), C, 0)), Track::Pass);
+        assert_eq!(world.internal(segment(RST, sequence, 0, 0)), Track::Pass);
+        assert_eq!(world.external(segment(ACK, sequence + (1 << 30), C, 0)), Track::Pass);
     }
     assert_eq!(world.table.flow(world.id).unwrap().last, before);
 }
 
-/// T5: nothing of a flow past its deadline works, swept or not.
+/// INV-deadline-exact: nothing of a flow past its deadline works, swept or not.
 #[test]
 fn a_flow_past_its_deadline_carries_nothing() {
     let mut world = World::established();
     world.wait(Duration::from_secs(240));
-    assert_eq!(world.inside(segment(ACK, C, S, 1)), Track::Invalid);
+    assert_eq!(world.internal(segment(ACK, C, S, 1)), Track::Invalid);
     assert!(world.table.flow(world.id).is_some(), "it was not swept yet");
     assert_eq!(world.expire(), [Cause::Idle]);
 }
 
-/// A timer that becomes shorter takes effect at once: an established connection of five days that is reset is gone in ten seconds.
+/// A timer that becomes shorter takes effect at once: an established connection of five days that
+/// is reset is gone in ten seconds.
 #[test]
 fn a_shorter_timer_takes_effect_at_once() {
     let settings = Settings { timers: Timers::LINUX, ..Settings::replayable(0) };
     let mut world = World::new(settings, flow(Protocol::TCP));
     world.handshake();
-    assert_eq!(world.inside(segment(RST, C, 0, 0)), Track::Pass);
+    assert_eq!(world.internal(segment(RST, C, 0, 0)), Track::Pass);
     assert!(world.table.next_deadline().unwrap() <= world.now + Duration::from_secs(10));
     world.wait(Duration::from_secs(10));
     assert_eq!(world.expire(), [Cause::Reset]);
 }
 
-/// T4: a clock that steps back ends nothing early, keeps nothing longer, and changes no order.
+/// INV-clock-steps-harmless: a clock that steps back ends nothing early, keeps nothing longer, and
+/// changes no order.
 #[test]
 fn a_clock_that_steps_back_is_the_latest_one() {
     let mut world = World::established();
     world.wait(Duration::from_secs(200));
-    assert_eq!(world.inside(segment(ACK, C, S, 1)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C, S, 1)), Track::Pass);
     let latest = world.now;
     world.now = Time(0);
     assert!(world.is_found());
-    assert_eq!(world.inside(segment(ACK, C + 1, S, 1)), Track::Pass);
+    assert_eq!(world.internal(segment(ACK, C + 1, S, 1)), Track::Pass);
     assert_eq!(world.table.flow(world.id).unwrap().last, latest);
     assert!(world.expire().is_empty());
     world.now = latest + Duration::from_secs(240);
@@ -254,7 +259,7 @@ fn a_leap_ends_everything_in_one_sweep() {
         let mut table = FlowTable::new(Settings::replayable(0));
         for port in 1..=500 {
             let mut new = flow(Protocol::UDP);
-            (new.inside, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
+            (new.internal, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
             open(&mut table, Time(u64::from(port)), new).unwrap();
         }
         let mut ended = 0;
@@ -262,21 +267,21 @@ fn a_leap_ends_everything_in_one_sweep() {
         assert_eq!((ended, table.counters().live), (500, 0));
         assert_eq!(table.next_deadline(), None);
         // And the table works on.
-        let new = NewFlow { inside: at([10, 0, 0, 1], 9), ..flow(Protocol::UDP) };
+        let new = NewFlow { internal: at([10, 0, 0, 1], 9), ..flow(Protocol::UDP) };
         let id = open(&mut table, Time(leap), new).unwrap();
-        let found = table.find(Time(leap), new.inside_zone, &first(&new).headers.tuple());
+        let found = table.find(Time(leap), new.internal_zone, &first(&new).headers.tuple());
         assert_eq!(found.is_some(), leap != u64::MAX, "at the end of time every timer has run out");
         assert!(table.end(Time(leap), id, Cause::Evicted));
     }
 }
 
-/// T7: a sweep does what it is allowed to and goes on next time, earliest first.
+/// INV-work-bounded: a sweep does what it is allowed to and goes on next time, earliest first.
 #[test]
 fn a_sweep_keeps_to_its_budget_and_its_order() {
     let mut table = FlowTable::new(Settings::replayable(0));
     for port in 1..=100 {
         let mut new = flow(Protocol::UDP);
-        (new.inside, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
+        (new.internal, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
         open(&mut table, Time(1_000_000 * u64::from(port)), new).unwrap();
     }
     let mut order = Vec::new();
@@ -284,7 +289,7 @@ fn a_sweep_keeps_to_its_budget_and_its_order() {
     let mut sweeps = 0;
     loop {
         let before = order.len();
-        let work = table.expire(end, 10, &mut |ended| order.push(ended.flow.inside.port()));
+        let work = table.expire(end, 10, &mut |ended| order.push(ended.flow.internal.port()));
         assert!(work <= 10 && order.len() - before <= 10);
         sweeps += 1;
         if work < 10 {
@@ -296,8 +301,8 @@ fn a_sweep_keeps_to_its_budget_and_its_order() {
 }
 
 proptest! {
-    /// The wheel against the obvious: at any instants, with any timers, refreshed or not, exactly what is due is removed, in the order of
-    /// the deadlines, and `next_deadline` is never late.
+    /// The wheel against the obvious: at any instants, with any timers, refreshed or not, exactly
+    /// what is due is removed, in the order of the deadlines, and `next_deadline` is never late.
     #[test]
     fn exactly_what_is_due_is_removed(
         timer in (0_u64..1 << 50).prop_map(Duration::from_nanos),
@@ -317,13 +322,13 @@ proptest! {
             while let Some(&(port, (start, refresh))) = opened.peek() && start <= instant {
                 opened.next();
                 let mut new = flow(Protocol::UDP);
-                (new.inside, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
+                (new.internal, new.external) = (at([10, 0, 0, 1], port), at([20, 1, 1, 1], port));
                 let id = open(&mut table, Time(start), new).unwrap();
                 ids.push((port, id, new));
                 due.push((Time(start) + timer, port));
                 if refresh && let Some((port, id, new)) = ids.first().copied() {
                     let packet = first(&new);
-                    let pass = table.track(Time(start), id, Side::Inside, &packet.headers, &packet.bytes);
+                    let pass = table.track(Time(start), id, Side::Internal, &packet.headers, &packet.bytes);
                     if pass == Track::Pass {
                         due.retain(|(_, other)| *other != port);
                         due.push((Time(start) + timer, port));
@@ -338,7 +343,7 @@ proptest! {
             let expected: Vec<_> = due.drain(..count).collect();
             let mut ended = Vec::new();
             table.expire(Time(instant), usize::MAX, &mut |gone| {
-                ended.push((gone.flow.last + timer, gone.flow.inside.port()));
+                ended.push((gone.flow.last + timer, gone.flow.internal.port()));
             });
             prop_assert!(ended.is_sorted_by_key(|(deadline, _)| *deadline));
             ended.sort_unstable();

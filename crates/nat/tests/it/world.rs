@@ -4,8 +4,8 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use vnetem_nat::{
-    Cell, FlowId, FlowTable, Generation, NewFlow, OpenError, Settings, Sharing, Side, State,
-    Tenant, Time, Track, Zone,
+    FlowId, FlowTable, Generation, MappingPolicy, NewFlow, OpenError, RevalidationKey, Settings,
+    Side, State, Tenant, Time, Track, Zone,
 };
 use vnetem_packet::Protocol;
 
@@ -29,31 +29,31 @@ pub(crate) struct World {
 pub(crate) fn flow(protocol: Protocol) -> NewFlow<u32> {
     NewFlow {
         protocol,
-        inside: at([10, 0, 0, 4], 50_001),
-        inside_zone: SUBNET,
+        internal: at([10, 0, 0, 4], 50_001),
+        internal_zone: SUBNET,
         external: at([20, 1, 1, 1], 1024),
-        outside_zone: Zone::PUBLIC,
+        external_zone: Zone::PUBLIC,
         remote: at([52, 239, 1, 9], if protocol == Protocol::ICMP { 0 } else { 443 }),
-        opener: Side::Inside,
-        cell: Cell(1),
+        initiator: Side::Internal,
+        revalidation_key: RevalidationKey(1),
         tenant: Tenant::NOBODY,
         generation: Generation(1),
-        judgement: 0,
-        sharing: Sharing::default(),
+        cached: 0,
+        mapping_policy: MappingPolicy::default(),
     }
 }
 
 /// Source and destination of packets from a side.
 pub(crate) fn ends(new: &NewFlow<u32>, side: Side) -> (SocketAddrV4, SocketAddrV4) {
     match side {
-        Side::Inside => (new.inside, new.remote),
-        Side::Outside => (new.remote, new.external),
+        Side::Internal => (new.internal, new.remote),
+        Side::External => (new.remote, new.external),
     }
 }
 
 /// The packet with which a flow begins.
 pub(crate) fn first(new: &NewFlow<u32>) -> Packet {
-    let (source, destination) = ends(new, new.opener);
+    let (source, destination) = ends(new, new.initiator);
     Packet::of(vnetem_packet::FiveTuple { protocol: new.protocol, source, destination })
 }
 
@@ -87,8 +87,8 @@ impl World {
     }
 
     pub(crate) fn handshake(&mut self) {
-        assert_eq!(self.outside(segment(SYN | ACK, SERVER, CLIENT + 1, 0)), Track::Pass);
-        assert_eq!(self.inside(segment(ACK, CLIENT + 1, SERVER + 1, 0)), Track::Pass);
+        assert_eq!(self.external(segment(SYN | ACK, SERVER, CLIENT + 1, 0)), Track::Pass);
+        assert_eq!(self.internal(segment(ACK, CLIENT + 1, SERVER + 1, 0)), Track::Pass);
         assert_eq!(self.state(), State::Established);
     }
 
@@ -106,15 +106,15 @@ impl World {
     }
 
     /// A segment from the client is tracked.
-    pub(crate) fn inside(&mut self, segment: Segment) -> Track {
-        let packet = self.packet(Side::Inside, segment);
-        self.send(Side::Inside, &packet)
+    pub(crate) fn internal(&mut self, segment: Segment) -> Track {
+        let packet = self.packet(Side::Internal, segment);
+        self.send(Side::Internal, &packet)
     }
 
     /// A segment from the server is tracked.
-    pub(crate) fn outside(&mut self, segment: Segment) -> Track {
-        let packet = self.packet(Side::Outside, segment);
-        self.send(Side::Outside, &packet)
+    pub(crate) fn external(&mut self, segment: Segment) -> Track {
+        let packet = self.packet(Side::External, segment);
+        self.send(Side::External, &packet)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -128,7 +128,7 @@ impl World {
     /// Whether packets of the inside still find the flow.
     pub(crate) fn is_found(&self) -> bool {
         let tuple = first(&self.new).headers.tuple();
-        self.table.find(self.now, self.new.inside_zone, &tuple).is_some()
+        self.table.find(self.now, self.new.internal_zone, &tuple).is_some()
     }
 
     /// Removes all that is due; the causes, in order.

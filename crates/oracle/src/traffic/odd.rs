@@ -8,7 +8,7 @@ impl Traffic {
         let known = self.known();
         let from = self.side();
         let Some(mut quoted) = known.arrived[index(from)].clone() else {
-            return (Side::Inside, self.opening());
+            return (Side::Internal, self.opening());
         };
         let length = match self.below(4) {
             0 => header(&quoted) + 8,
@@ -35,10 +35,10 @@ impl Traffic {
         };
         let rest = if kind == (3, 4) { 1300 } else { 0 };
         let ends = match from {
-            Side::Inside if self.below(5) == 0 => (self.host(), known.remote.0),
-            Side::Inside => (known.inside.0, known.remote.0),
-            Side::Outside if self.below(3) == 0 => (known.remote.0, place::EXTERNAL),
-            Side::Outside => (place::TRANSIT, place::EXTERNAL),
+            Side::Internal if self.below(5) == 0 => (self.host(), known.remote.0),
+            Side::Internal => (known.internal.0, known.remote.0),
+            Side::External if self.below(3) == 0 => (known.remote.0, place::EXTERNAL),
+            Side::External => (place::TRANSIT, place::EXTERNAL),
         };
         let mut draft = Draft::icmp(ends, kind, rest, &quoted);
         if self.below(30) == 0 {
@@ -48,7 +48,8 @@ impl Traffic {
         (from, packet)
     }
 
-    /// A packet from the outside that nobody asked for: to a port that no flow has, or from one that no flow asked (T-03).
+    /// A packet from the outside that nobody asked for: to a port that no flow has, or from one
+    /// that no flow asked (T-03).
     pub(super) fn unsolicited(&mut self) -> Vec<u8> {
         let ends = (self.remote(), place::EXTERNAL);
         // Linux may have given any to a flow.
@@ -76,7 +77,8 @@ impl Traffic {
         self.finish(draft)
     }
 
-    /// A segment from the inside, of no connection, that can open none: any flags but those of a SYN (T-20).
+    /// A segment from the inside, of no connection, that can open none: any flags but those of a
+    /// SYN (T-20).
     pub(super) fn stray(&mut self) -> Vec<u8> {
         let ends = (self.host(), self.remote());
         let ports = (45_000, self.one_of(&SERVER_PORTS));
@@ -90,7 +92,7 @@ impl Traffic {
     /// A packet with something wrong in it.
     pub(super) fn flawed(&mut self) -> (Side, Vec<u8>) {
         let (from, mut packet) =
-            if self.below(2) == 0 { (Side::Inside, self.opening()) } else { self.continuing() };
+            if self.below(2) == 0 { (Side::Internal, self.opening()) } else { self.continuing() };
         match self.below(4) {
             // The header checksum.
             0 => self.spoil(&mut packet, 10),

@@ -25,7 +25,8 @@ pub struct Encapsulated {
     pub protocol: Protocol,
     /// Hop limit of the inner header.
     pub hop_limit: u8,
-    /// Of a packet with a fragment header, the low word of the identification, and the word of the offset (RFC 8200 4.5).
+    /// Of a packet with a fragment header, the low word of the identification, and the word of the
+    /// offset (RFC 8200 4.5).
     pub(super) fragment: Option<(u16, u16)>,
     /// Where the payload starts and how long it is, in bytes.
     start: usize,
@@ -33,10 +34,11 @@ pub struct Encapsulated {
 }
 
 impl Encapsulated {
-    /// Reads a packet of a tunnel; bytes behind the inner payload, such as padding of the frame, are no part of it (P3).
+    /// Reads a packet of a tunnel; bytes behind the inner payload, such as padding of the frame,
+    /// are no part of it (INV-trailer-ignored).
     ///
-    /// Transport headers are not looked at: what [`decapsulate`](Self::decapsulate) gives goes through [`Headers::parse`] like any other
-    /// packet.
+    /// Transport headers are not looked at: what [`decapsulate`](Self::decapsulate) gives goes
+    /// through [`Headers::parse`] like any other packet.
     ///
     /// # Errors
     ///
@@ -68,7 +70,8 @@ impl Encapsulated {
 
     /// The IPv4 addresses in the lowest 32 bits of source and destination (W-02).
     ///
-    /// Where a tunnel lays a fixed address over one of them (W-15), only the flow knows what it was.
+    /// Where a tunnel lays a fixed address over one of them (W-15), only the flow knows what it
+    /// was.
     #[must_use]
     pub fn embedded(&self) -> [Ipv4Addr; 2] {
         [self.source, self.destination].map(|address| {
@@ -77,7 +80,8 @@ impl Encapsulated {
         })
     }
 
-    /// The tunnel that takes the reply back (W-05, W-06): the same encapsulation (W-12), every pair of addresses swapped.
+    /// The tunnel that takes the reply back (W-05, W-06): the same encapsulation (W-12), every pair
+    /// of addresses swapped.
     #[must_use]
     pub fn reply(&self) -> Tunnel {
         Tunnel {
@@ -95,14 +99,18 @@ impl Encapsulated {
         }
     }
 
-    /// Writes the packet as IPv4 between source and destination `ends` into `buffer` and gives its length in bytes.
+    /// Writes the packet as IPv4 between source and destination `ends` into `buffer` and gives its
+    /// length in bytes.
     ///
-    /// `bytes` must be those that were parsed. The header has no options, identification 1 and no flags (W-10) unless the packet is a
-    /// fragment (RFC 7915 5.1.1); its time to live is the hop limit. Transport checksums come out as right or wrong as they were (W-20, W3).
+    /// `bytes` must be those that were parsed. The header has no options, identification 1 and no
+    /// flags (W-10) unless the packet is a fragment (RFC 7915 5.1.1); its time to live is the hop
+    /// limit. Transport checksums come out as right or wrong as they were (W-20,
+    /// INV-wrong-checksum-stays-wrong).
     ///
     /// # Errors
     ///
-    /// The packet grows too long, or is longer than `buffer`; then what stands in `buffer` means nothing.
+    /// The packet grows too long, or is longer than `buffer`; then what stands in `buffer` means
+    /// nothing.
     pub fn decapsulate(
         &self,
         bytes: &[u8],

@@ -9,13 +9,15 @@ use crate::Malformed;
 pub enum Untranslatable {
     /// It has IPv4 options, for which IPv6 has no place (U-15).
     Options,
-    /// Its protocol number is an extension header in IPv6, so that its payload would be read as one.
+    /// Its protocol number is an extension header in IPv6, so that its payload would be read as
+    /// one.
     Protocol,
     /// It is a fragment, and the tunnel carries none (U-16).
     Fragment,
-    /// It is the first fragment of a UDP datagram without a checksum, and IPv6 wants one, which needs the whole (RFC 7915 4.5).
+    /// It is the first fragment of a UDP datagram without a checksum, and IPv6 wants one, which
+    /// needs the whole (RFC 7915 4.5).
     UncheckedFragment,
-    /// It would be longer than 65,535 bytes (W8).
+    /// It would be longer than 65,535 bytes (INV-lengths-agree).
     TooLong,
     /// The bytes are fewer than the headers say: they belong to another packet.
     Truncated,
@@ -34,13 +36,15 @@ pub enum Undecodable {
     OuterChecksum,
     /// It is neither GRE nor UDP to the VXLAN port.
     NotTunnel,
-    /// The GRE header is not NVGRE's: a key, no checksum, no sequence number, Ethernet inside (RFC 7637 3.2).
+    /// The GRE header is not NVGRE's: a key, no checksum, no sequence number, Ethernet inside (RFC
+    /// 7637 3.2).
     GreHeader,
     /// The VXLAN header is cut off or has no network identifier (RFC 7348 5).
     VxlanHeader,
     /// What is inside is no Ethernet frame with an IPv6 packet.
     InnerFrame,
-    /// The inner IPv6 header is cut off, is of another version, or its payload is longer than what is there (RFC 8200 3).
+    /// The inner IPv6 header is cut off, is of another version, or its payload is longer than what
+    /// is there (RFC 8200 3).
     InnerHeader,
     /// The inner packet has an extension header for which IPv4 has no place (RFC 7915 5.1).
     ExtensionHeader,
@@ -76,7 +80,8 @@ impl Untranslatable {
 }
 
 impl Undecodable {
-    /// The stable name of the cause; what is wrong with an outer packet has the name that it has elsewhere.
+    /// The stable name of the cause; what is wrong with an outer packet has the name that it has
+    /// elsewhere.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

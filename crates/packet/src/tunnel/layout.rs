@@ -6,9 +6,11 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::Overlay;
 use crate::{Identity, SubnetId, VnetId};
 
-/// How many of the upper 96 bits of an address hold what, from the left: kind, region, VNet key, subnet (U-03).
+/// How many of the upper 96 bits of an address hold what, from the left: kind, region, VNet key,
+/// subnet (U-03).
 ///
-/// The real layout is not public. The default is a guess that fits the published samples; another one is another value of this type.
+/// The real layout is not public. The default is a guess that fits the published samples; another
+/// one is another value of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     kind: u32,
@@ -42,7 +44,8 @@ pub struct DoesNotFit {
 }
 
 impl Layout {
-    /// A layout with these widths in bits; `None` if they are not 96 together, or wider than [`Tag`] can hold.
+    /// A layout with these widths in bits; `None` if they are not 96 together, or wider than
+    /// [`Tag`] can hold.
     #[must_use]
     pub const fn new(kind: u32, region: u32, vnet: u32, subnet: u32) -> Option<Self> {
         if kind > 16 || region > 16 || vnet > 64 || subnet > 32 {

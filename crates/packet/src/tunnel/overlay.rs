@@ -2,7 +2,8 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// Bits that are laid over an address of 128 bits: those under the mask are given, the others stay (W-08).
+/// Bits that are laid over an address of 128 bits: those under the mask are given, the others stay
+/// (W-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Overlay {
     bits: u128,

@@ -11,8 +11,8 @@ pub(super) const IPV6_LENGTH: usize = 40;
 pub(super) const FRAGMENT_LENGTH: usize = 8;
 /// The next-header number of the fragment header (RFC 8200 4.5).
 pub(super) const FRAGMENT_HEADER: u8 = 44;
-/// Numbers that in IPv6 are no protocol but a further header: hop-by-hop options, routing, fragment, destination options, mobility, host
-/// identity, shim (RFC 8200 4, RFC 7045 2).
+/// Numbers that in IPv6 are no protocol but a further header: hop-by-hop options, routing,
+/// fragment, destination options, mobility, host identity, shim (RFC 8200 4, RFC 7045 2).
 pub(super) const EXTENSION_HEADERS: [u8; 7] = [0, 43, FRAGMENT_HEADER, 60, 135, 139, 140];
 
 /// Writes an IPv4 packet as IPv6 between `ends` and gives its length in bytes (W-09, RFC 7915 4.1).
@@ -55,7 +55,8 @@ pub(super) fn to_ipv6(
     Ok(usize::from(length).saturating_add(IPV6_LENGTH))
 }
 
-/// Writes the IPv6 packet with this payload as IPv4 between `ends` and gives its length in bytes (W-10, RFC 7915 5.1).
+/// Writes the IPv6 packet with this payload as IPv4 between `ends` and gives its length in bytes
+/// (W-10, RFC 7915 5.1).
 pub(super) fn to_ipv4(
     packet: &Encapsulated,
     payload: &[u8],
@@ -69,7 +70,8 @@ pub(super) fn to_ipv4(
     header[0] = 0x45;
     [header[2], header[3]] = total.to_be_bytes();
     [header[4], header[5]] = identification.to_be_bytes();
-    // Both have the offset in units of eight bytes: IPv6 above three bits, the last of which says that more follows, IPv4 below three.
+    // Both have the offset in units of eight bytes: IPv6 above three bits, the last of which says
+    // that more follows, IPv4 below three.
     [header[6], header[7]] = (place >> 3 | (place & 1) << 13).to_be_bytes();
     header[8] = packet.hop_limit;
     header[9] = packet.protocol.0;
@@ -109,7 +111,8 @@ fn fragment_header(headers: &Headers) -> Option<[u8; FRAGMENT_LENGTH]> {
     Some([headers.protocol.0, 0, high, low, 0, 0, a, b])
 }
 
-/// The checksum after the sum of the addresses above it has grown: the rest of the pseudo-header is the same in both versions.
+/// The checksum after the sum of the addresses above it has grown: the rest of the pseudo-header is
+/// the same in both versions.
 fn update(body: &mut [u8], protocol: Protocol, growth: u16) {
     let field = match protocol {
         Protocol::TCP => body.get_mut(16..18),
@@ -137,7 +140,8 @@ fn complete_udp(body: &mut [u8], headers: &Headers, addresses: u16) -> Result<()
     Ok(())
 }
 
-/// A computed checksum as it is written: in UDP, 0 means that there is none (W4).
+/// A computed checksum as it is written: in UDP, 0 means that there is none
+/// (INV-udp-zero-checksum).
 fn written(protocol: Protocol, checksum: u16) -> [u8; 2] {
     match checksum {
         0 if protocol == Protocol::UDP => [0xFF, 0xFF],

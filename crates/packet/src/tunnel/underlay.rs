@@ -22,7 +22,8 @@ pub(super) const IPV6_TYPE: [u8; 2] = [0x86, 0xDD];
 /// What is put around an IPv6 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Underlay {
-    /// Outer source: the host's, or the tunnel gateway's for SQL and cross-region storage (W-03, W-04).
+    /// Outer source: the host's, or the tunnel gateway's for SQL and cross-region storage (W-03,
+    /// W-04).
     pub source: Ipv4Addr,
     /// Outer destination; `None` for the packet's own (W-03).
     pub destination: Option<Ipv4Addr>,
@@ -30,7 +31,8 @@ pub struct Underlay {
     pub encapsulation: Encapsulation,
     /// Which tunnel it is.
     pub key: Key,
-    /// The differentiated services code point of the outer header, 6 bits; never the customer's (W-11).
+    /// The differentiated services code point of the outer header, 6 bits; never the customer's
+    /// (W-11).
     pub dscp: u8,
     /// Source address of the inner frame.
     pub source_mac: [u8; 6],
@@ -134,7 +136,8 @@ impl Underlay {
     }
 }
 
-/// A port between 49,152 and 65,535 that is the same for all packets of a flow, so that its way may depend on it (RFC 7348 5).
+/// A port between 49,152 and 65,535 that is the same for all packets of a flow, so that its way may
+/// depend on it (RFC 7348 5).
 fn flow_port(headers: &Headers) -> u16 {
     let addresses = add(sum(&headers.source.octets()), sum(&headers.destination.octets()));
     0xC000 | add(addresses, add(headers.source_port, headers.destination_port))

@@ -2,13 +2,13 @@ use proptest::prelude::*;
 use vnetem_packet::checksum::{add, difference, fold, pseudo_header, shift, sum, update};
 
 use crate::packets::{cases, data, words};
-use crate::twin;
+use crate::reference;
 
-/// W2, every case: all 2^32 pairs of a changed word and the sum of the rest, and with them all pairs of a checksum and a
-/// difference, against the sum of all that is covered.
+/// INV-checksum-update-exact, every case: all 2^32 pairs of a changed word and the sum of the rest,
+/// and with them all pairs of a checksum and a difference, against the sum of all that is covered.
 ///
-/// The only exception is the one that the documentation names: everything covered has become zero, which happens to no packet but
-/// an ICMP reply (see `rewrite`).
+/// The only exception is the one that the documentation names: everything covered has become zero,
+/// which happens to no packet but an ICMP reply (see `rewrite`). (T-31)
 #[test]
 fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     let old = 0x1234;
@@ -22,14 +22,18 @@ fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     }
 }
 
-/// `add` is judged by plain arithmetic, so that the exhaustive test above rests on something else than itself.
+/// `add` is judged by plain arithmetic, so that the exhaustive test above rests on something else
+/// than itself.
 #[test]
 fn a_sum_of_two_is_their_remainder_and_zero_only_if_both_are() {
     for left in words() {
         for right in (0..=u16::MAX).step_by(251).chain([1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]) {
             let sum = u32::from(add(left, right));
-            let plain = u32::from(left) + u32::from(right);
-            assert!(sum % 0xFFFF == plain % 0xFFFF && (sum == 0) == (plain == 0), "{left} {right}");
+            let fast_headers = u32::from(left) + u32::from(right);
+            assert!(
+                sum % 0xFFFF == fast_headers % 0xFFFF && (sum == 0) == (fast_headers == 0),
+                "{left} {right}"
+            );
         }
     }
 }
@@ -47,9 +51,10 @@ fn the_example_of_rfc_1624_gives_its_checksum() {
 
 #[test]
 fn large_sums_are_exact() {
-    assert_eq!(sum(&[0xFF; 65_535]), twin::sum(&[&[0xFF; 65_535]]));
+    assert_eq!(sum(&[0xFF; 65_535]), reference::sum(&[&[0xFF; 65_535]]));
     assert_eq!(fold(u32::MAX), 0xFFFF);
-    // Adding the upper half of the wide sum to its lower one overflows, on machines of either byte order.
+    // Adding the upper half of the wide sum to its lower one overflows, on machines of either byte
+    // order.
     for (last, expected) in [([0, 0, 0, 1], 1), ([1, 0, 0, 0], 0x0100)] {
         assert_eq!(sum(&[[0xFF; 8].as_slice(), &last].concat()), expected);
     }
@@ -60,14 +65,14 @@ proptest! {
 
     #[test]
     fn the_sum_equals_the_sum_word_by_word(bytes in data(100)) {
-        prop_assert_eq!(sum(&bytes), twin::sum(&[&bytes]));
+        prop_assert_eq!(sum(&bytes), reference::sum(&[&bytes]));
     }
 
     #[test]
     fn the_pseudo_header_sums_as_the_bytes_that_it_stands_for(ends: [[u8; 4]; 2], protocol: u8, length: u16) {
         let [high, low] = length.to_be_bytes();
         let bytes = [&ends[0][..], &ends[1], &[0, protocol, high, low]].concat();
-        prop_assert_eq!(pseudo_header(ends[0], ends[1], protocol, length), twin::sum(&[&bytes]));
+        prop_assert_eq!(pseudo_header(ends[0], ends[1], protocol, length), reference::sum(&[&bytes]));
     }
 
     #[test]

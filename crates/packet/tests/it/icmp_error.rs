@@ -25,7 +25,8 @@ fn may_answer(source: &str, destination: &str) -> bool {
     IcmpError::may_answer(&Headers::parse(&packet).unwrap())
 }
 
-/// P10, RFC 1122 3.2.2: the first and last address of each range, and their neighbours.
+/// INV-last-hop-ends, RFC 1122 3.2.2: the first and last address of each range, and their
+/// neighbours.
 #[test]
 fn no_error_is_sent_about_ends_that_are_no_single_host() {
     let sources = [
@@ -53,7 +54,8 @@ fn no_error_is_sent_about_ends_that_are_no_single_host() {
     }
 }
 
-/// P10: about every ICMP message but the errors, and about first fragments but no later ones.
+/// INV-last-hop-ends: about every ICMP message but the errors, and about first fragments but no
+/// later ones.
 #[test]
 fn no_error_is_sent_about_errors_and_later_fragments() {
     for message in octets() {
@@ -70,7 +72,8 @@ fn no_error_is_sent_about_errors_and_later_fragments() {
     }
 }
 
-/// T-26: 576 bytes in all, whatever the packet's length; what stands behind its total length is not quoted (P3).
+/// T-26: 576 bytes in all, whatever the packet's length; what stands behind its total length is not
+/// quoted (INV-trailer-ignored).
 #[test]
 fn as_much_is_quoted_as_fits() {
     for length in [0, 1, 500, 519, 520, 521, 1400, 60_000] {
@@ -89,7 +92,8 @@ fn as_much_is_quoted_as_fits() {
 proptest! {
     #![proptest_config(cases(1000))]
 
-    /// R11, T-26: an error reads back with right checksums, from and to whom it should, and quotes what it is about.
+    /// INV-generated-packets-valid, T-26: an error reads back with right checksums, from and to
+    /// whom it should, and quotes what it is about.
     #[test]
     fn an_error_reads_back(about in bytes(), kind in prop::sample::select(KINDS.to_vec()), source in address(), trash: u8) {
         let Ok(headers) = Headers::parse(&about) else { return Ok(()) };

@@ -5,13 +5,13 @@
 mod address_class;
 mod checksum;
 mod display;
+mod fast_headers;
 mod icmp_error;
 mod packets;
 mod parse;
-mod plain;
 mod quote;
+mod reference;
 mod reset;
 mod rewrite;
 mod tcp_options;
 mod tunnel;
-mod twin;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use proptest::prelude::*;
 use vnetem_packet::{FiveTuple, Rewrite};
 
-use crate::twin::{checksum, put};
+use crate::reference::{checksum, put};
 
 /// So many cases of a property; four for Miri, which takes a thousand times as long for each.
 pub(crate) fn cases(count: u32) -> ProptestConfig {
@@ -173,7 +173,8 @@ impl Packet {
     }
 }
 
-/// Bytes, often few of them and often all zero or all one, where ones' complement sums have their corners.
+/// Bytes, often few of them and often all zero or all one, where ones' complement sums have their
+/// corners.
 pub(crate) fn data(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(0), Just(0xFF), any::<u8>()];
     prop_oneof![

@@ -5,7 +5,7 @@ use vnetem_packet::{
 };
 
 use crate::packets::{Body, Packet, bytes, cases, packet_of, words};
-use crate::twin::{self, mend, put};
+use crate::reference::{self, mend, put};
 
 fn whole(body: Body) -> Vec<u8> {
     Packet::new("10.0.0.4", "52.239.1.9", body).bytes()
@@ -25,10 +25,10 @@ fn icmp() -> Vec<u8> {
 }
 
 fn agrees(packet: &[u8]) {
-    assert_eq!(Headers::parse(packet), twin::parse(packet), "{packet:02x?}");
+    assert_eq!(Headers::parse(packet), reference::parse(packet), "{packet:02x?}");
 }
 
-/// P2: version and header length, all values.
+/// INV-malformed-headers-dropped: version and header length, all values.
 #[test]
 fn every_first_byte_is_judged_as_the_twin_does() {
     for mut packet in [tcp(), udp(), icmp()] {
@@ -42,7 +42,7 @@ fn every_first_byte_is_judged_as_the_twin_does() {
     }
 }
 
-/// P2: total length, all values.
+/// INV-malformed-headers-dropped: total length, all values.
 #[test]
 fn every_total_length_is_judged_as_the_twin_does() {
     for mut packet in [tcp(), udp(), icmp()] {
@@ -54,7 +54,8 @@ fn every_total_length_is_judged_as_the_twin_does() {
     }
 }
 
-/// F3: all values of flags and fragment offset, with payloads that are a multiple of eight and that are not.
+/// INV-bad-fragments-dropped: all values of flags and fragment offset, with payloads that are a
+/// multiple of eight and that are not.
 #[test]
 fn every_fragment_word_is_judged_as_the_twin_does() {
     for packet in [tcp(), udp(), icmp()] {
@@ -71,7 +72,8 @@ fn every_fragment_word_is_judged_as_the_twin_does() {
     }
 }
 
-/// P4: all values of the TCP data offset, of the UDP length and of the ICMP type.
+/// INV-malformed-transport-dropped: all values of the TCP data offset, of the UDP length and of the
+/// ICMP type.
 #[test]
 fn every_transport_length_is_judged_as_the_twin_does() {
     for fragmentation in [0, 0x2000] {
@@ -93,7 +95,8 @@ fn every_transport_length_is_judged_as_the_twin_does() {
     }
 }
 
-/// P1, P2, P4: each packet cut at each length, with the total length told so and not.
+/// INV-any-bytes-safe, INV-malformed-headers-dropped, INV-malformed-transport-dropped: each packet
+/// cut at each length, with the total length told so and not.
 #[test]
 fn every_cut_is_judged_as_the_twin_does() {
     for packet in [tcp(), udp(), icmp()] {
@@ -109,11 +112,12 @@ fn every_cut_is_judged_as_the_twin_does() {
     }
 }
 
-/// P6: no other value of the checksum field passes, but the two ways to write zero.
+/// INV-header-checksum-checked: no other value of the checksum field passes, but the two ways to
+/// write zero.
 #[test]
 fn only_the_right_header_checksum_passes() {
     let mut packet = tcp();
-    let right = twin::word(&packet, 10);
+    let right = reference::word(&packet, 10);
     for checksum in words() {
         put(&mut packet, 10, checksum);
         let expected = (checksum != right).then_some(Malformed::HeaderChecksum);
@@ -128,7 +132,7 @@ fn with_options(options: &[u8]) -> Result<Headers, Malformed> {
     Headers::parse(&packet.bytes())
 }
 
-/// P7.
+/// T-32, INV-options-kept-or-refused.
 #[test]
 fn source_routes_are_refused_wherever_they_stand_and_other_options_pass() {
     let loose = [131, 7, 4, 10, 0, 0, 1, 0];
@@ -154,7 +158,7 @@ fn source_routes_are_refused_wherever_they_stand_and_other_options_pass() {
     assert_eq!(with_options(&[1, 1, 1, 148]), Err(Malformed::HeaderOptions));
 }
 
-/// F3, RFC 1858 and 3128: what the causes of fragments mean, by hand.
+/// INV-bad-fragments-dropped, RFC 1858 and 3128: what the causes of fragments mean, by hand.
 #[test]
 fn fragments_that_hide_or_overflow_are_refused() {
     let fragment = |packet: &[u8], word: u16, length: usize| {
@@ -206,7 +210,8 @@ fn a_first_fragment_has_ports_and_a_later_one_has_none() {
     assert_eq!(last.fragment, Fragment::Later { offset: 32, last: true });
 }
 
-/// P4, RFC 768: as in Linux, what a datagram's own length leaves out is no part of it, and its checksum does not cover that.
+/// INV-malformed-transport-dropped, RFC 768: as in Linux, what a datagram's own length leaves out
+/// is no part of it, and its checksum does not cover that.
 #[test]
 fn a_udp_length_may_leave_out_bytes_at_the_end() {
     let datagram = |claimed: u16, trailing: usize| {
@@ -274,23 +279,23 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// P1.
+    /// T-39, INV-any-bytes-safe.
     #[test]
     fn any_bytes_are_judged_as_the_twin_does(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        prop_assert_eq!(Headers::parse(&bytes), twin::parse(&bytes));
+        prop_assert_eq!(Headers::parse(&bytes), reference::parse(&bytes));
     }
 
     #[test]
     fn nearly_right_packets_are_judged_as_the_twin_does(packet in nearly_right()) {
-        prop_assert_eq!(Headers::parse(&packet), twin::parse(&packet));
+        prop_assert_eq!(Headers::parse(&packet), reference::parse(&packet));
     }
 
     #[test]
     fn right_packets_are_read_as_the_twin_does(packet in bytes()) {
-        prop_assert_eq!(Headers::parse(&packet), twin::parse(&packet));
+        prop_assert_eq!(Headers::parse(&packet), reference::parse(&packet));
     }
 
-    /// P3.
+    /// INV-trailer-ignored.
     #[test]
     fn what_stands_behind_the_total_length_changes_nothing(packet in bytes(), trailer in prop::collection::vec(any::<u8>(), 1..80)) {
         prop_assert_eq!(Headers::parse(&[packet.clone(), trailer].concat()), Headers::parse(&packet));

@@ -9,7 +9,7 @@ use vnetem_packet::{
 use crate::packets::{
     Body, Packet, body, bytes, cases, message, octets, packet, packet_of, rewrites,
 };
-use crate::twin::{self, is_cut_to_zeros, keep_identifier_apart, mend, put, word};
+use crate::reference::{self, is_cut_to_zeros, keep_identifier_apart, mend, put, word};
 
 /// An ICMP error about the first `length` bytes of `about`.
 fn error(message: u8, code: u8, about: &[u8], length: usize) -> Packet {
@@ -170,8 +170,9 @@ fn an_icmp_checksum_is_verified_unless_a_part_is_missing() {
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// W9, T-22, T-23: the quote comes out as the quoted packet itself would, had it been rewritten before it was quoted; all
-    /// checksums are those from scratch, wherever the quote ends.
+    /// INV-icmp-quote-translated, T-22, T-23: the quote comes out as the quoted packet itself
+    /// would, had it been rewritten before it was quoted; all checksums are those from scratch,
+    /// wherever the quote ends.
     #[test]
     fn an_error_comes_out_as_if_it_quoted_the_rewritten_packet(
         about in packet(), extra in 0usize..70, outer in rewrites(), inner in rewrites(), ttl: u8, code in 0u8..16,
@@ -190,7 +191,7 @@ proptest! {
         prop_assert_eq!(quote.tuple(), Headers::parse(&about).unwrap().tuple());
         let mut bytes = packet.clone();
         rewrite_quoting(&mut bytes, &headers, &quote, outer, inner, ttl);
-        let mut quoted = twin::rewrite(&about, inner, about[8]);
+        let mut quoted = reference::rewrite(&about, inner, about[8]);
         if length < quoted.len() && is_cut_to_zeros(&quoted, length) {
             return Ok(());
         }
@@ -199,10 +200,11 @@ proptest! {
             quoted[length - 1] = about[length - 1];
         }
         let expected = error(message, code, &quoted, length);
-        prop_assert_eq!(bytes, twin::rewrite(&expected.bytes(), outer, ttl));
+        prop_assert_eq!(bytes, reference::rewrite(&expected.bytes(), outer, ttl));
     }
 
-    /// W3 for errors: a wrong ICMP checksum stays wrong by the same amount, whatever changes in the quote.
+    /// INV-wrong-checksum-stays-wrong for errors: a wrong ICMP checksum stays wrong by the same
+    /// amount, whatever changes in the quote.
     #[test]
     fn a_wrong_checksum_of_an_error_stays_wrong_by_the_same_amount(about in packet(), inner in rewrites(), wrong: u16) {
         let about = about.bytes();
@@ -212,10 +214,10 @@ proptest! {
         let Ok(quote) = Quote::parse(&packet, &headers) else { return Ok(()) };
         let mut bytes = packet.clone();
         rewrite_quoting(&mut bytes, &headers, &quote, Rewrite::default(), inner, 9);
-        prop_assert_eq!(twin::transport_sum(&packet) % 0xFFFF, twin::transport_sum(&bytes) % 0xFFFF);
+        prop_assert_eq!(reference::transport_sum(&packet) % 0xFFFF, reference::transport_sum(&bytes) % 0xFFFF);
     }
 
-    /// W3 inside: a wrong quoted checksum is not mended either.
+    /// INV-wrong-checksum-stays-wrong inside: a wrong quoted checksum is not mended either.
     #[test]
     fn a_wrong_quoted_checksum_is_not_mended(inner in rewrites(), wrong: u16) {
         let mut about = tcp();
@@ -224,11 +226,12 @@ proptest! {
         let headers = Headers::parse(&packet).unwrap();
         let mut bytes = packet.clone();
         rewrite_quoting(&mut bytes, &headers, &Quote::parse(&packet, &headers).unwrap(), Rewrite::default(), inner, 9);
-        prop_assert_eq!(twin::transport_sum(&about) % 0xFFFF, twin::transport_sum(&bytes[28..]) % 0xFFFF);
+        prop_assert_eq!(reference::transport_sum(&about) % 0xFFFF, reference::transport_sum(&bytes[28..]) % 0xFFFF);
         prop_assert!(Checksums::of(&bytes, &headers).none_wrong());
     }
 
-    /// W9 and W7: rewritten there and back, every byte is the old one.
+    /// INV-icmp-quote-translated and INV-rewrite-reverses: rewritten there and back, every byte is
+    /// the old one.
     #[test]
     fn undone_a_rewrite_of_an_error_leaves_no_trace(about in bytes(), inner in rewrites(), length in 28usize..90) {
         let packet = error(11, 0, &about, length).bytes();
@@ -251,7 +254,7 @@ proptest! {
         prop_assert_eq!(bytes, packet);
     }
 
-    /// P1: any bytes for a quote, and whatever is taken for one can be rewritten.
+    /// INV-any-bytes-safe: any bytes for a quote, and whatever is taken for one can be rewritten.
     #[test]
     fn any_quote_is_refused_or_rewritten(data in prop::collection::vec(any::<u8>(), 0..80), first in 0x44u8..0x4A, mended: bool, inner in rewrites()) {
         let mut data = data;

@@ -19,8 +19,8 @@ fn segment(flags: u8, length: usize) -> Packet {
     Packet::new("10.0.0.4", "52.239.1.9", body)
 }
 
-/// R4, all combinations of the six control bits, with and without data, across the wrap of the sequence space: the table of
-/// RFC 9293 3.10.7.1, CLOSED.
+/// INV-reset-answers-segment, all combinations of the six control bits, with and without data,
+/// across the wrap of the sequence space: the table of RFC 9293 3.10.7.1, CLOSED.
 #[test]
 fn every_segment_is_answered_as_rfc_9293_says() {
     for flags in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {
@@ -72,7 +72,8 @@ fn what_is_no_segment_is_not_answered() {
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// R11, R2: what is written reads back as what was asked for, with right checksums, and is never answered.
+    /// INV-generated-packets-valid, INV-resets-bounded: what is written reads back as what was
+    /// asked for, with right checksums, and is never answered.
     #[test]
     fn a_reset_reads_back(source in end(), destination in end(), sequence: u32, acknowledgement: Option<u32>, identification: u16, ttl: u8) {
         let reset = Reset { source, destination, sequence, acknowledgement };

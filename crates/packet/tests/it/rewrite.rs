@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 use vnetem_packet::{
-    Checksums, Fragment, Headers, Plain, Rewrite, Transport, TransportChecksum, rewrite, rewrite_by,
+    Checksums, FastHeaders, Fragment, Headers, Rewrite, Transport, TransportChecksum, rewrite,
+    rewrite_by,
 };
 
 use crate::packets::{Body, Packet, body, bytes, cases, packet, packet_of, query, rewrites, words};
-use crate::twin::{
+use crate::reference::{
     self, checksum_offset, is_cut_to_zeros, keep_identifier_apart, put, transport_sum, word,
 };
 
@@ -24,7 +25,8 @@ fn undo(headers: &Headers, to: Rewrite) -> Rewrite {
     }
 }
 
-/// W4: with one packet and all ports, the computed checksum takes every value; where it is 0, UDP shows 0xFFFF and TCP 0.
+/// INV-udp-zero-checksum: with one packet and all ports, the computed checksum takes every value;
+/// where it is 0, UDP shows 0xFFFF and TCP 0. (T-30)
 #[test]
 fn a_computed_zero_is_written_as_ones_in_udp_only() {
     let udp = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 9] };
@@ -45,22 +47,23 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
                 destination: None,
             };
             let bytes = rewritten(&packet, to, 63);
-            assert_eq!(bytes, twin::rewrite(&packet, to, 63), "port {port}");
+            assert_eq!(bytes, reference::rewrite(&packet, to, 63), "port {port}");
             seen += usize::from(word(&bytes, offset) == zero);
         }
         assert!(seen > 0 || cfg!(miri), "no port made the checksum zero");
     }
 }
 
-/// W4, W1: an echo reply without data whose identifier becomes 0 is nothing but zeros, and its checksum 0xFFFF. Bytes behind the
-/// total length do not count (P3).
+/// INV-udp-zero-checksum, INV-checksums-stay-right: an echo reply without data whose identifier
+/// becomes 0 is nothing but zeros, and its checksum 0xFFFF. Bytes behind the total length do not
+/// count (INV-trailer-ignored).
 #[test]
 fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
     let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0, 0], data: vec![0; 6] };
     let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
     let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
     let bytes = rewritten(&packet, to, 63);
-    assert_eq!(bytes, twin::rewrite(&packet, to, 63));
+    assert_eq!(bytes, reference::rewrite(&packet, to, 63));
     assert_eq!(word(&bytes, 22), 0xFFFF);
     let trailed = rewritten(&[packet, vec![1; 3]].concat(), to, 63);
     assert_eq!(trailed[..34], bytes);
@@ -73,11 +76,11 @@ fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
     let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
     let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
     let bytes = rewritten(&packet, to, 63);
-    assert_eq!(bytes, twin::rewrite(&packet, to, 63));
+    assert_eq!(bytes, reference::rewrite(&packet, to, 63));
     assert_eq!(word(&bytes, 22), 0);
 }
 
-/// Headers of one packet and bytes of another: wrong use, but no panic (P5).
+/// Headers of one packet and bytes of another: wrong use, but no panic (INV-no-read-past-end).
 #[test]
 fn bytes_that_are_too_short_for_their_headers_stay_as_they_are() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![0; 9] };
@@ -113,12 +116,13 @@ fn long() -> impl Strategy<Value = Packet> {
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// W1, N-26, T-31: all bytes, checksums included, are those of a rewrite that computes everything anew.
+    /// INV-checksums-stay-right, N-26, T-31: all bytes, checksums included, are those of a rewrite
+    /// that computes everything anew.
     #[test]
     fn whole_packets_come_out_as_if_computed_anew(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
         let to = keep_identifier_apart(to, &packet);
-        prop_assert_eq!(rewritten(&packet, to, ttl), twin::rewrite(&packet, to, ttl));
+        prop_assert_eq!(rewritten(&packet, to, ttl), reference::rewrite(&packet, to, ttl));
     }
 
     /// What the headers say of a packet once it is rewritten is what its bytes say.
@@ -130,7 +134,8 @@ proptest! {
         prop_assert_eq!(Ok(to.applied(&headers)), Headers::parse(&rewritten));
     }
 
-    /// One rewrite behind another is their join, as where a packet turns round at a public address of ours.
+    /// One rewrite behind another is their join, as where a packet turns round at a public address
+    /// of ours.
     #[test]
     fn two_rewrites_are_one(packet in packet(), first in rewrites(), second in rewrites(), ttl: u8) {
         let packet = packet.bytes();
@@ -139,7 +144,8 @@ proptest! {
         prop_assert_eq!(rewritten(&packet, first.then(second), ttl), one_by_one);
     }
 
-    /// W1 by a judge of its own, and what the judge says of absent checksums.
+    /// INV-checksums-stay-right by a judge of its own, and what the judge says of absent checksums.
+    /// (T-30)
     #[test]
     fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
@@ -150,7 +156,8 @@ proptest! {
         prop_assert!(before.none_wrong());
     }
 
-    /// W1 for fragments, F6: rewritten one by one and put together again they are the datagram rewritten as a whole. (T-28)
+    /// INV-checksums-stay-right for fragments, INV-fragment-checksum-right: rewritten one by one
+    /// and put together again they are the datagram rewritten as a whole. (T-28)
     #[test]
     fn fragments_come_out_as_the_datagram_does(packet in long(), to in rewrites(), ttl: u8, units in 4usize..9) {
         let whole = packet.bytes();
@@ -165,10 +172,11 @@ proptest! {
             payload.extend(&bytes[header..]);
         }
         prop_assert!(parts.len() > 1);
-        prop_assert_eq!(&payload[..], &twin::rewrite(&whole, to, ttl)[header..]);
+        prop_assert_eq!(&payload[..], &reference::rewrite(&whole, to, ttl)[header..]);
     }
 
-    /// W3: what the sum lacks before it lacks after, for every error; a UDP checksum is absent or not as it was.
+    /// INV-wrong-checksum-stays-wrong: what the sum lacks before it lacks after, for every error; a
+    /// UDP checksum is absent or not as it was.
     #[test]
     fn a_wrong_checksum_stays_wrong_by_the_same_amount(packet in packet(), to in rewrites(), wrong: u16) {
         let mut packet = packet.bytes();
@@ -185,7 +193,9 @@ proptest! {
         }
     }
 
-    /// W5: outside of addresses, ports or identifier, time to live and checksums no byte changes, trailers included (P3, P7).
+    /// INV-only-needed-bytes-change: outside of addresses, ports or identifier, time to live and
+    /// checksums no byte changes, trailers included (INV-trailer-ignored,
+    /// INV-options-kept-or-refused, T-29).
     #[test]
     fn nothing_else_changes(packet in bytes(), to in rewrites(), ttl: u8, trailer in prop::collection::vec(any::<u8>(), 0..9)) {
         let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
@@ -207,7 +217,8 @@ proptest! {
         }
     }
 
-    /// W5: a packet that keeps its ends keeps its transport checksum, also one that is another zero, by either path.
+    /// INV-only-needed-bytes-change: a packet that keeps its ends keeps its transport checksum,
+    /// also one that is another zero, by either path.
     #[test]
     fn what_keeps_its_ends_keeps_its_checksum(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), checksum in prop_oneof![Just(0), Just(0xFFFF), any::<u16>()]) {
         let mut packet = packet.bytes();
@@ -216,14 +227,14 @@ proptest! {
         put(&mut packet, header + checksum_offset(headers.protocol.0).unwrap(), checksum);
         let bytes = rewritten(&packet, Rewrite::default(), headers.ttl.saturating_sub(1));
         prop_assert_eq!(&bytes[header..], &packet[header..]);
-        if let Some(plain) = Plain::parse(&packet) {
+        if let Some(fast_headers) = FastHeaders::parse(&packet) {
             let mut forwarded = packet.clone();
-            Plain::forward(&mut forwarded, plain.ends);
+            FastHeaders::forward(&mut forwarded, fast_headers.ends);
             prop_assert_eq!(forwarded, bytes);
         }
     }
 
-    /// W7: the reverse rewrite gives back every byte.
+    /// INV-rewrite-reverses: the reverse rewrite gives back every byte.
     #[test]
     fn undone_a_rewrite_leaves_no_trace(packet in bytes(), to in rewrites(), ttl: u8) {
         let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
@@ -238,7 +249,7 @@ proptest! {
         prop_assert_eq!(back, packet);
     }
 
-    /// W7 as traffic does it: the reply to what left comes back to who sent it.
+    /// INV-rewrite-reverses as traffic does it: the reply to what left comes back to who sent it.
     #[test]
     fn a_reply_comes_back_to_who_asked(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), to in rewrites()) {
         let packet = packet.bytes();

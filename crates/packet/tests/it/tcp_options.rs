@@ -70,32 +70,34 @@ fn every_maximum_segment_size_of_a_syn_is_clamped_and_no_other_segment_is_touche
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// P1: any bytes for options; what a parser that is not ours reads up to its first complaint, we read too.
+    /// INV-any-bytes-safe: any bytes for options; what a parser that is not ours reads up to its
+    /// first complaint, we read too.
     #[test]
     fn options_are_read_as_etherparse_does(options in prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..=40)) {
         let options = padded(options);
         let mut theirs = (None, None);
-        let mut complaint = false;
+        let mut icmp_error = false;
         for option in etherparse::TcpOptionsIterator::from_slice(&options) {
             match option {
                 Ok(TcpOptionElement::MaximumSegmentSize(size)) => theirs.0 = Some(size),
                 Ok(TcpOptionElement::WindowScale(shift)) => theirs.1 = Some(shift.min(14)),
                 Ok(_) => {}
-                Err(_) => complaint = true,
+                Err(_) => icmp_error = true,
             }
         }
-        if !complaint {
+        if !icmp_error {
             prop_assert_eq!(read(&options), theirs);
         }
     }
 
-    /// W5, T-36: only the value and the checksum change, and a wrong checksum stays wrong by the same amount (W3).
+    /// INV-only-needed-bytes-change, T-36: only the value and the checksum change, and a wrong
+    /// checksum stays wrong by the same amount (INV-wrong-checksum-stays-wrong).
     #[test]
     fn clamping_changes_the_values_and_the_checksum_only(
         options in prop::collection::vec(prop_oneof![Just(1u8), 2u8..5, any::<u8>()], 0..=40), limit: u16, wrong: u16,
     ) {
         let mut packet = segment(2, &options);
-        crate::twin::put(&mut packet, 36, wrong);
+        crate::reference::put(&mut packet, 36, wrong);
         let headers = Headers::parse(&packet).unwrap();
         let mut bytes = packet.clone();
         let clamped = clamp_maximum_segment_size(&mut bytes, &headers, limit);
@@ -103,7 +105,7 @@ proptest! {
         prop_assert_eq!(tcp_options(&bytes, &headers).window_scale, tcp_options(&packet, &headers).window_scale);
         let old = tcp_options(&packet, &headers).maximum_segment_size;
         prop_assert_eq!(tcp_options(&bytes, &headers).maximum_segment_size, old.map(|size| size.min(limit)));
-        let sums = [&packet, &bytes].map(|packet| crate::twin::transport_sum(packet) % 0xFFFF);
+        let sums = [&packet, &bytes].map(|packet| crate::reference::transport_sum(packet) % 0xFFFF);
         prop_assert_eq!(sums[0], sums[1]);
         let end = 20 + usize::from(packet[32] >> 4) * 4;
         prop_assert_eq!(&bytes[..36], &packet[..36]);

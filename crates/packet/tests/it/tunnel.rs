@@ -1,4 +1,5 @@
-//! The service tunnel against the published vectors, a twin that builds every header from scratch, and bytes of any kind.
+//! The service tunnel against the published vectors, a twin that builds every header from scratch,
+//! and bytes of any kind.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,7 +13,7 @@ use vnetem_packet::tunnel::{
 use vnetem_packet::{Headers, Identity, Malformed, Rewrite, SubnetId, VnetId, rewrite};
 
 use crate::packets::{Body, Packet, address, body, cases, packet_of, tcp, udp};
-use crate::twin::{checksum, checksum_offset, mend, put, transport_sum, word as word_at};
+use crate::reference::{checksum, checksum_offset, mend, put, transport_sum, word as word_at};
 
 const CALLER: &str = "fd00:108:0:d204:0:200::";
 const SERVICE: &str = "2603:10e1:100:2::";
@@ -57,7 +58,8 @@ fn the_published_vectors_come_out_byte_for_byte() {
     }
 }
 
-/// W-01, W-02, S-05: two subnets with the same private address are two callers, and the address is the lowest 32 bits.
+/// W-01, W-02, S-05: two subnets with the same private address are two callers, and the address is
+/// the lowest 32 bits.
 #[test]
 fn equal_private_addresses_in_two_subnets_carry_two_identities() {
     let layout = Layout::default();
@@ -75,7 +77,8 @@ fn equal_private_addresses_in_two_subnets_carry_two_identities() {
     }
 }
 
-/// W-03: key 100, the host as outer source, the service's own address as outer destination if no other is given.
+/// W-03: key 100, the host as outer source, the service's own address as outer destination if no
+/// other is given.
 #[test]
 fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
     for (given, expected) in [(None, "50.1.2.1"), (Some("25.1.2.1"), "25.1.2.1")] {
@@ -86,7 +89,8 @@ fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
     }
 }
 
-/// W-04: a gateway's address stands in the outer source alone; nothing inside changes, no port above all.
+/// W-04: a gateway's address stands in the outer source alone; nothing inside changes, no port
+/// above all.
 #[test]
 fn a_gateway_replaces_the_outer_source_and_nothing_else() {
     let packet = syn("50.1.2.1").bytes();
@@ -97,8 +101,9 @@ fn a_gateway_replaces_the_outer_source_and_nothing_else() {
     assert_ne!(host[12..16], gateway[12..16]);
 }
 
-/// W-05, W-06, W-12: the service's host answers from a backend's own port by what it kept of the request; the caller sees the address and
-/// port that it called, and cannot tell the tunnel from none.
+/// W-05, W-06, W-12: the service's host answers from a backend's own port by what it kept of the
+/// request; the caller sees the address and port that it called, and cannot tell the tunnel from
+/// none.
 #[test]
 fn a_reply_goes_back_by_what_was_kept_of_the_request() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
@@ -154,12 +159,16 @@ fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
     let wire = encapsulated(&there, &syn("70.1.2.1").bytes()).unwrap();
     let received = Encapsulated::parse(&wire).unwrap();
     assert_eq!(received.embedded()[1], ip("70.1.2.3"));
-    let plain = decapsulated(&received, &wire, [ip("10.1.1.1"), ip("70.1.2.1")]);
-    assert_eq!(Headers::parse(&plain).unwrap().to_string(), "10.1.1.1:50001 > 70.1.2.1:443 tcp S");
-    assert_eq!(transport_sum(&plain), 0xFFFF);
+    let fast_headers = decapsulated(&received, &wire, [ip("10.1.1.1"), ip("70.1.2.1")]);
+    assert_eq!(
+        Headers::parse(&fast_headers).unwrap().to_string(),
+        "10.1.1.1:50001 > 70.1.2.1:443 tcp S"
+    );
+    assert_eq!(transport_sum(&fast_headers), 0xFFFF);
 }
 
-/// W-09: traffic class and flow label 0, payload length without the old header, next header and hop limit as they were.
+/// W-09: traffic class and flow label 0, payload length without the old header, next header and hop
+/// limit as they were.
 #[test]
 fn the_ipv6_header_says_what_the_ipv4_header_said() {
     let packet = Packet { ttl: 17, service: 0xB8, dont_fragment: true, ..syn("50.1.2.1") };
@@ -178,12 +187,13 @@ fn the_ipv4_header_that_comes_back_is_the_published_one() {
         ..syn("50.1.2.1")
     };
     let wire = encapsulated(&tunnel("40.1.2.1", None), &packet.bytes()).unwrap();
-    let plain = there_and_back(&wire);
-    assert_eq!(plain[..10], [0x45, 0, 0, 40, 0, 1, 0, 0, 17, 6]);
-    assert_eq!(checksum(&[&plain[..20]]), 0);
+    let fast_headers = there_and_back(&wire);
+    assert_eq!(fast_headers[..10], [0x45, 0, 0, 40, 0, 1, 0, 0, 17, 6]);
+    assert_eq!(checksum(&[&fast_headers[..20]]), 0);
 }
 
-/// W-11: the outer time to live is 64 whatever the inner one, which stays; the outer code point is configured and never the customer's.
+/// W-11: the outer time to live is 64 whatever the inner one, which stays; the outer code point is
+/// configured and never the customer's.
 #[test]
 fn the_outer_header_knows_nothing_of_the_inner_ttl_and_dscp() {
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -207,7 +217,8 @@ fn a_private_endpoints_prefix_is_set_over_the_tunnels() {
     assert_eq!(overlay.over(ip("10.1.1.1")), expected);
 }
 
-/// L-08: a private endpoint's packet differs from a service endpoint's in what the addresses say and in nothing else.
+/// L-08: a private endpoint's packet differs from a service endpoint's in what the addresses say
+/// and in nothing else.
 #[test]
 fn a_private_endpoint_has_the_wire_form_of_the_tunnel() {
     let packet = syn("50.1.2.1").bytes();
@@ -250,7 +261,8 @@ fn every_header_is_counted_once() {
     }
 }
 
-/// W-12: VXLAN as RFC 7348 has it: port 4789, no checksum, the flag of a valid network; one port per flow.
+/// W-12: VXLAN as RFC 7348 has it: port 4789, no checksum, the flag of a valid network; one port
+/// per flow.
 #[test]
 fn vxlan_has_a_source_port_for_each_flow() {
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -267,7 +279,8 @@ fn vxlan_has_a_source_port_for_each_flow() {
     assert_ne!(word_at(&one, 20), word_at(&wire(50_002, b""), 20));
 }
 
-/// U-03: the default layout fits both published samples, another can take its place, and what a field cannot hold is said.
+/// U-03: the default layout fits both published samples, another can take its place, and what a
+/// field cannot hold is said.
 #[test]
 fn the_layout_is_one_value_that_can_be_replaced() {
     let layout = Layout::default();
@@ -305,7 +318,8 @@ fn a_packet_with_options_does_not_enter() {
     assert_eq!(refused, Err(Untranslatable::Options));
 }
 
-/// E6: a payload that IPv6 would read as further headers stays outside, so that no caller writes headers of its own into the tunnel.
+/// INV-identity-not-forged: a payload that IPv6 would read as further headers stays outside, so
+/// that no caller writes headers of its own into the tunnel.
 #[test]
 fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
     let of = |protocol| {
@@ -318,7 +332,8 @@ fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
     assert_eq!(refused.collect::<Vec<_>>(), EXTENSION_HEADERS);
 }
 
-/// U-16, F6: the pieces of a datagram, each carried by itself, are a datagram with a right checksum on either side.
+/// U-16, INV-fragment-checksum-right: the pieces of a datagram, each carried by itself, are a
+/// datagram with a right checksum on either side.
 #[test]
 fn fragments_are_whole_again_on_either_side() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: (0..100).collect() };
@@ -333,16 +348,17 @@ fn fragments_are_whole_again_on_either_side() {
         let place = u16::try_from(inside.len()).unwrap() | more;
         assert_eq!(wire[82..90], [17, 0, high(place), low(place), 0, 0, 0xBE, 0xEF]);
         inside.extend(&wire[90..]);
-        let plain = there_and_back(&wire);
-        assert_eq!(plain[4..8], piece[4..8], "identification, flags and offset");
-        outside.extend(&plain[20..]);
+        let fast_headers = there_and_back(&wire);
+        assert_eq!(fast_headers[4..8], piece[4..8], "identification, flags and offset");
+        outside.extend(&fast_headers[20..]);
     }
     let ends = [tunnel.source.over(ip("10.1.1.1")), tunnel.destination.over(ip("50.1.2.1"))];
     assert_eq!(checksum(&[&pseudo_header(ends, 17, inside.len()), &inside]), 0);
     assert_eq!(outside, packet.payload());
 }
 
-/// U-16: a tunnel without fragments refuses the first and the later ones; a UDP one without a checksum has no place in IPv6 at all.
+/// U-16: a tunnel without fragments refuses the first and the later ones; a UDP one without a
+/// checksum has no place in IPv6 at all.
 #[test]
 fn fragments_are_refused_where_they_are_not_carried() {
     let refusing = Tunnel { fragments: Fragments::Refuse, ..tunnel("40.1.2.1", None) };
@@ -356,7 +372,8 @@ fn fragments_are_refused_where_they_are_not_carried() {
     assert_eq!(carried.collect::<Vec<_>>(), [Some(Untranslatable::UncheckedFragment), None]);
 }
 
-/// W8: what would not fit its length field is refused, and the longest that fits is carried.
+/// INV-lengths-agree: what would not fit its length field is refused, and the longest that fits is
+/// carried.
 #[test]
 fn a_packet_that_would_grow_too_long_does_not_enter() {
     let of = |length: usize| {
@@ -418,7 +435,8 @@ fn what_is_no_tunnel_is_told_why() {
         let pieces = Packet::new("10.1.1.1", "50.1.2.1", long_segment()).fragments(40);
         encapsulated(&tunnel, &pieces[0]).unwrap()
     };
-    // Where the bytes are changed, to what, the length that the outer header is given, and what comes of it.
+    // Where the bytes are changed, to what, the length that the outer header is given, and what
+    // comes of it.
     type Case<'a> = (&'a [u8], &'a [(usize, u8)], usize, Undecodable);
     let cases: &[Case<'_>] = &[
         (&nvgre, &[(0, 0x65)], 102, No::Outer(Malformed::NotIpv4)),
@@ -463,7 +481,8 @@ fn what_is_no_tunnel_is_told_why() {
     assert_eq!(names.len(), 11 + Untranslatable::ALL.len());
 }
 
-/// W4: a UDP datagram that comes over IPv6 without a checksum (RFC 6935) has none in IPv4 either.
+/// INV-udp-zero-checksum: a UDP datagram that comes over IPv6 without a checksum (RFC 6935) has
+/// none in IPv4 either.
 #[test]
 fn an_absent_checksum_is_not_invented_on_the_way_back() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![7; 9] };
@@ -473,7 +492,8 @@ fn an_absent_checksum_is_not_invented_on_the_way_back() {
     assert_eq!(word_at(&there_and_back(&wire), 26), 0);
 }
 
-/// P3: an Ethernet frame may be padded, and outer headers may have options; neither is part of the packet.
+/// INV-trailer-ignored: an Ethernet frame may be padded, and outer headers may have options;
+/// neither is part of the packet.
 #[test]
 fn padding_of_the_frame_is_no_part_of_the_packet() {
     let packet = syn("50.1.2.1").bytes();
@@ -510,30 +530,32 @@ proptest! {
         }
     }
 
-    /// W-20, W-09, W-19, W1: as built from scratch, each checksum computed over all that it covers.
+    /// W-20, W-09, W-19, INV-checksums-stay-right: as built from scratch, each checksum computed
+    /// over all that it covers.
     #[test]
     fn a_packet_comes_out_as_if_built_from_scratch(packet in packet_of(carried()), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         prop_assert_eq!(encapsulated(&tunnel, &packet.bytes()).unwrap(), built(&tunnel, &packet));
     }
 
-    /// W6, W-20: addresses, ports and payload come back, and checksums are right again.
+    /// INV-tunnel-round-trip, W-20: addresses, ports and payload come back, and checksums are right
+    /// again.
     #[test]
     fn six_to_four_undoes_four_to_six(packet in packet_of(prop_oneof![4 => tcp(), 2 => udp(), 1 => carried()]), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         let wire = encapsulated(&tunnel, &packet.bytes()).unwrap();
         let received = Encapsulated::parse(&wire).unwrap();
-        let plain = decapsulated(&received, &wire, [packet.source, packet.destination]);
+        let fast_headers = decapsulated(&received, &wire, [packet.source, packet.destination]);
         // All but what W-10 fixes; a UDP checksum that was absent is there now.
         let mended = match packet.body.clone() {
             Body::Udp { ports, data, .. } => Body::Udp { ports, with_checksum: true, data },
             body => body,
         };
         let expected = Packet { service: 0, identification: 1, dont_fragment: false, body: mended, ..packet };
-        prop_assert_eq!(plain, expected.bytes());
+        prop_assert_eq!(fast_headers, expected.bytes());
     }
 
-    /// W3: an error is never hidden, in either direction.
+    /// INV-wrong-checksum-stays-wrong: an error is never hidden, in either direction.
     #[test]
     fn a_wrong_checksum_stays_wrong_through_the_tunnel(body in prop_oneof![tcp(), udp()], error in 1..0xFFFF_u16, tunnel in tunnels()) {
         let packet = Packet::new("10.1.1.1", "50.1.2.1", body);
@@ -549,12 +571,13 @@ proptest! {
         let inner = &wire[wire.len() - (bytes.len() - 20)..];
         let pseudo = pseudo_header(ends, packet.protocol(), inner.len());
         prop_assert!(same(!checksum(&[&pseudo, inner]), off));
-        let plain = decapsulated(&received, &wire, [packet.source, packet.destination]);
-        prop_assert!(same(transport_sum(&plain), off));
+        let fast_headers = decapsulated(&received, &wire, [packet.source, packet.destination]);
+        prop_assert!(same(transport_sum(&fast_headers), off));
         prop_assert_ne!(off, 0xFFFF);
     }
 
-    /// P1, P5: any bytes, and any damage to a good packet, is refused or read; what is read can be written, and the door takes or refuses it.
+    /// INV-any-bytes-safe, INV-no-read-past-end: any bytes, and any damage to a good packet, is
+    /// refused or read; what is read can be written, and the door takes or refuses it.
     #[test]
     fn no_bytes_break_the_tunnel(packet in packet_of(carried()), tunnel in tunnels(), cut: Index, damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4), bare in prop::collection::vec(any::<u8>(), 0..200)) {
         let packet = Packet { options: Vec::new(), ..packet };
@@ -683,7 +706,8 @@ fn tunnel(source: &str, destination: Option<&str>) -> Tunnel {
     }
 }
 
-/// Any tunnel, often with overlays of nothing but zeros or ones, where ones' complement sums have their corners.
+/// Any tunnel, often with overlays of nothing but zeros or ones, where ones' complement sums have
+/// their corners.
 fn tunnels() -> impl Strategy<Value = Tunnel> {
     let bits = || prop_oneof![Just(0), Just(u128::MAX), any::<u128>()];
     let overlay = (bits(), bits()).prop_map(|(value, mask)| {

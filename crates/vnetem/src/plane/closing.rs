@@ -3,11 +3,11 @@
 use vnetem_nat::{Cause, Ended, Flow, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
-use crate::decision::Judgement;
-use crate::edge::{EdgeCode, cell};
-use crate::event::{Event, EventKind};
-use crate::outbox::Outbox;
-use crate::{Closing, Counters, Snapshot};
+use crate::edge::{EdgeCode, revalidation_key};
+use crate::pipeline::decision::CachedDecision;
+use crate::plane::event::{Event, EventKind};
+use crate::plane::transmit_queue::TransmitQueue;
+use crate::{CloseMode, Counters, Snapshot};
 
 impl DataPlane {
     /// A flow that a change touched: kept if it would be judged the same, closed if not.
@@ -16,19 +16,19 @@ impl DataPlane {
             return;
         }
         let Some(flow) = self.flows.flow(id) else { return };
-        match self.pipeline().judge_again(&flow) {
-            Ok((cell, judgement)) => {
-                self.flows.adopt(id, cell, self.snapshot.generation(), judgement);
+        match self.pipeline().revalidate(&flow) {
+            Ok((revalidation_key, cached)) => {
+                self.flows.refresh(id, revalidation_key, self.snapshot.generation(), cached);
             }
             Err((cause, _)) => self.close_flow(id, &flow, cause),
         }
     }
 
     /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
-    /// old path (R3). Where there is no room for their resets the flow stays as it is, stale, until
-    /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    /// old path (INV-reset-number-exact). Where there is no room for their resets the flow stays as
+    /// it is, stale, until [`poll_transmit`](DataPlane::poll_transmit) comes to it.
     pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
-        if self.outbox.may_close() {
+        if self.transmit_queue.may_close() {
             self.close(id, cause);
         }
     }
@@ -41,7 +41,8 @@ impl DataPlane {
         }
     }
 
-    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that (T5).
+    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that
+    /// (INV-deadline-exact).
     #[inline]
     fn runs_out(&mut self, id: FlowId) -> bool {
         // Nobody's time has come: no flow need be looked at.
@@ -49,43 +50,50 @@ impl DataPlane {
     }
 
     fn ran_out(&mut self, id: FlowId) -> bool {
-        let Self { flows, journal, counters, outbox, snapshot, now, .. } = self;
-        flows.expire_flow(*now, id, &mut |ended: Ended<Judgement>| {
-            tell_of_idling(&ended, snapshot, outbox, counters);
-            journal.ended(*now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        let Self { flows, event_queue, counters, transmit_queue, snapshot, now, .. } = self;
+        flows.expire_flow(*now, id, &mut |ended: Ended<CachedDecision>| {
+            notify_idle_end(&ended, snapshot, transmit_queue, counters);
+            event_queue.ended(
+                *now,
+                &ended,
+                snapshot.tenant_of(ended.flow.revalidation_key),
+                counters,
+            );
         })
     }
 
-    fn close_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
+    fn close_flow(&mut self, id: FlowId, flow: &Flow<CachedDecision>, cause: Cause) {
         let now = self.now;
-        let tenant = self.snapshot.tenant_of(flow.cell);
+        let tenant = self.snapshot.tenant_of(flow.revalidation_key);
         let closed = || Event::of(now, EventKind::Closed(cause), flow);
-        self.journal.event(closed, tenant, &mut self.counters);
+        self.event_queue.event(closed, tenant, &mut self.counters);
         if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
             return self.lose_flow(id, flow, cause);
         }
         // Who sends to its own public end has but one.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
-        for (side, reset) in [(Side::Inside, resets.to_inside), (Side::Outside, resets.to_outside)]
+        for (side, reset) in
+            [(Side::Internal, resets.to_internal), (Side::External, resets.to_external)]
         {
             let code = self.pipeline().edge_of(flow, side);
-            let told = match self.closing {
-                // What turns round has its other end behind another flow, which is closed with this one.
-                _ if code == EdgeCode::OURS => false,
-                Closing::Both => true,
-                Closing::Opener => side == flow.opener,
-                Closing::Silent => false,
+            let notified = match self.closing {
+                // What turns round has its other end behind another flow, which is closed with this
+                // one.
+                _ if code == EdgeCode::HAIRPIN => false,
+                CloseMode::Both => true,
+                CloseMode::Opener => side == flow.initiator,
+                CloseMode::Silent => false,
             };
-            if let Some(reset) = reset.filter(|_| told) {
-                let edge = self.snapshot.edge(code, *flow.inside.ip());
-                self.outbox.close(edge, reset, &mut self.counters);
+            if let Some(reset) = reset.filter(|_| notified) {
+                let edge = self.snapshot.edge(code, *flow.internal.ip());
+                self.transmit_queue.close(edge, reset, &mut self.counters);
             }
         }
         // What leaves no tombstone is gone (T-37).
-        if self.flows.judgement(id).is_none() {
+        if self.flows.cached(id).is_none() {
             let ended = Ended { flow: *flow, cause, resets };
-            self.journal.ended(now, &ended, tenant, &mut self.counters);
+            self.event_queue.ended(now, &ended, tenant, &mut self.counters);
         }
         if let Some(other) = other {
             self.close(other, cause);
@@ -93,12 +101,12 @@ impl DataPlane {
     }
 
     /// Ends a flow of which neither end hears (N-28, N-29). What turns round has two.
-    fn lose_flow(&mut self, id: FlowId, flow: &Flow<Judgement>, cause: Cause) {
+    fn lose_flow(&mut self, id: FlowId, flow: &Flow<CachedDecision>, cause: Cause) {
         let other = self.other_half(flow).filter(|other| *other != id);
         self.flows.end(self.now, id, cause);
-        let ended = Ended { flow: *flow, cause, resets: vnetem_nat::Closing::default() };
-        let tenant = self.snapshot.tenant_of(flow.cell);
-        self.journal.ended(self.now, &ended, tenant, &mut self.counters);
+        let ended = Ended { flow: *flow, cause, resets: vnetem_nat::Resets::default() };
+        let tenant = self.snapshot.tenant_of(flow.revalidation_key);
+        self.event_queue.ended(self.now, &ended, tenant, &mut self.counters);
         if let Some(other) = other {
             self.close(other, cause);
         }
@@ -107,18 +115,19 @@ impl DataPlane {
     /// Whether late segments from a side of a closed flow are answered.
     pub(super) fn answers(&self, id: FlowId, side: Side) -> bool {
         match self.closing {
-            Closing::Both => true,
-            Closing::Opener => self.flows.flow(id).is_some_and(|flow| flow.opener == side),
-            Closing::Silent => false,
+            CloseMode::Both => true,
+            CloseMode::Opener => self.flows.flow(id).is_some_and(|flow| flow.initiator == side),
+            CloseMode::Silent => false,
         }
     }
 }
 
-/// N-23: an established connection that idled out behind a load balancer whose rule says so is reset at both ends.
-pub(super) fn tell_of_idling(
-    ended: &Ended<Judgement>,
+/// N-23: an established connection that idled out behind a load balancer whose rule says so is
+/// reset at both ends.
+pub(super) fn notify_idle_end(
+    ended: &Ended<CachedDecision>,
     snapshot: &Snapshot,
-    outbox: &mut Outbox,
+    transmit_queue: &mut TransmitQueue,
     counters: &mut Counters,
 ) {
     let Ended { flow, cause: Cause::Idle, resets } = ended else { return };
@@ -126,27 +135,30 @@ pub(super) fn tell_of_idling(
     if !owner.is_some_and(|owner| owner.resets_when_idle) {
         return;
     }
-    for (side, reset) in [(Side::Inside, resets.to_inside), (Side::Outside, resets.to_outside)] {
-        let Judgement { near, far, .. } = flow.judgement;
-        let code = if side == flow.opener { near } else { far };
-        if let Some(reset) = reset {
-            let edge = snapshot.edge(code, *flow.inside.ip());
-            outbox.reset(edge, reset, snapshot.tenant_of(flow.cell), counters);
+    for (side, reset) in
+        [(Side::Internal, resets.to_internal), (Side::External, resets.to_external)]
+    {
+        let CachedDecision { near, far, .. } = flow.cached;
+        let code = if side == flow.initiator { near } else { far };
+        // What turns round has its other end behind another flow, whose time runs by itself.
+        if let Some(reset) = reset.filter(|_| code != EdgeCode::HAIRPIN) {
+            let edge = snapshot.edge(code, *flow.internal.ip());
+            transmit_queue.reset(edge, reset, snapshot.tenant_of(flow.revalidation_key), counters);
         }
     }
 }
 
-pub(super) fn touch_everything(
-    flows: &mut FlowTable<Judgement>,
+pub(super) fn invalidate_everything(
+    flows: &mut FlowTable<CachedDecision>,
     snapshot: &Snapshot,
     at: Generation,
 ) {
     for number in 0..snapshot.places.len().max(1) {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        flows.touch(cell(number, None), at);
+        flows.invalidate(revalidation_key(number, None), at);
         for service in 0..snapshot.services.names.len() {
             let service = crate::ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
-            flows.touch(cell(number, Some(service)), at);
+            flows.invalidate(revalidation_key(number, Some(service)), at);
         }
     }
 }

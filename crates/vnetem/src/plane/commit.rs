@@ -1,7 +1,7 @@
 //! A decision is done: recorded, and the packet rewritten if it goes on.
 
 use vnetem_nat::{
-    Cause, Closing, Ended, Flow, FlowId, OpenError, Opening, Side, Span, State, Tenant, Time, Track,
+    Cause, Ended, Flow, FlowId, OpenError, Opening, Resets, Side, Span, State, Tenant, Time, Track,
 };
 use vnetem_packet::{
     Fragment, Headers, IcmpError, IcmpErrorKind, Quote, Reset, Rewrite, TcpFlags, Transport,
@@ -9,11 +9,11 @@ use vnetem_packet::{
 };
 
 use super::DataPlane;
-use crate::decision::{Decision, Hit, Judgement, fragment_key};
 use crate::edge::EdgeCode;
-use crate::origin::Parties;
 use crate::pipeline::Pipeline;
-use crate::{DropReason, Edge, Fate};
+use crate::pipeline::decision::{CachedDecision, Decision, Hit, fragment_key};
+use crate::pipeline::origin::FlowEnds;
+use crate::{Disposition, DropReason, Edge};
 
 impl DataPlane {
     /// Records a decision, rewrites the packet if it goes on, and says what became of it.
@@ -24,16 +24,21 @@ impl DataPlane {
         packet: &mut [u8],
         headers: &Headers,
         decision: Decision,
-    ) -> Fate {
+    ) -> Disposition {
         match decision {
             Decision::Hit(hit) => self.pass(hit, packet, headers),
-            Decision::Renew(hit, cell, judgement) => {
-                self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
+            Decision::Renew(hit, revalidation_key, cached) => {
+                self.flows.refresh(hit.id, revalidation_key, self.snapshot.generation(), cached);
                 self.pass(hit, packet, headers)
             }
             Decision::Answer(hit, renewed, to) => {
-                if let Some((cell, judgement)) = renewed {
-                    self.flows.adopt(hit.id, cell, self.snapshot.generation(), judgement);
+                if let Some((revalidation_key, cached)) = renewed {
+                    self.flows.refresh(
+                        hit.id,
+                        revalidation_key,
+                        self.snapshot.generation(),
+                        cached,
+                    );
                 }
                 self.answer_elsewhere(hit, to, packet, headers)
             }
@@ -43,66 +48,66 @@ impl DataPlane {
                         self.opened(&flow, hit.id, opening.flow().tenant);
                         self.emit(&flow, hit, packet, headers)
                     }
-                    None => Fate::Drop(DropReason::NoFlow),
+                    None => Disposition::Drop(DropReason::NoFlow),
                 },
-                Err(why) => Fate::Drop(why.into()),
+                Err(why) => Disposition::Drop(why.into()),
             },
-            Decision::Again(far) => {
+            Decision::ForwardUntracked(far) => {
                 let ttl = headers.ttl.saturating_sub(1);
                 rewrite(packet, headers, Rewrite::default(), ttl);
-                Fate::Forward(self.pipeline().again(far, headers.source))
+                Disposition::Forward(self.pipeline().again(far, headers.source))
             }
             Decision::Error(hit, quote) => self.pass_error(hit, &quote, packet, headers),
             Decision::Close(id, cause, reason) => {
                 self.close_on_the_way(id, cause);
-                Fate::Drop(reason)
+                Disposition::Drop(reason)
             }
             Decision::Late(id, side) => {
                 if self.answers(id, side)
                     && let Some(reset) = self.flows.answer(self.now, id, side, headers)
                 {
                     let tenant = self.flows.tenant(id).unwrap_or_default();
-                    self.outbox.reset(edge, reset, tenant, &mut self.counters);
+                    self.transmit_queue.reset(edge, reset, tenant, &mut self.counters);
                 }
-                Fate::Drop(DropReason::FlowClosed)
+                Disposition::Drop(DropReason::FlowClosed)
             }
             Decision::Deny(reason, answer) => {
                 self.answer(edge, answer, headers);
-                Fate::Deny(reason)
+                Disposition::Deny(reason)
             }
             Decision::Drop(reason, answer) => {
                 self.answer(edge, answer, headers);
-                Fate::Drop(reason)
+                Disposition::Drop(reason)
             }
-            Decision::Refused(why, notice) => {
+            Decision::Refused(why, on_exhaustion) => {
                 let (now, tuple) = (self.now, headers.tuple());
                 let tenant = self.snapshot.tenant_at(edge, headers.destination);
-                self.journal.refused(now, why, &tuple, tenant, &mut self.counters);
-                if let Some(kind) = notice {
-                    self.complain(edge, kind, packet, headers);
+                self.event_queue.refused(now, why, &tuple, tenant, &mut self.counters);
+                if let Some(kind) = on_exhaustion {
+                    self.send_icmp_error(edge, kind, packet, headers);
                 }
-                Fate::Drop(why.into())
+                Disposition::Drop(why.into())
             }
             Decision::Hold(after) => {
                 self.hold(after, edge, packet, headers);
-                Fate::Drop(DropReason::Unsolicited)
+                Disposition::Drop(DropReason::Unsolicited)
             }
             Decision::TooLong(mtu) => {
                 if headers.dont_fragment {
                     let kind = IcmpErrorKind::FragmentationNeeded { mtu };
-                    self.complain(edge, kind, packet, headers);
+                    self.send_icmp_error(edge, kind, packet, headers);
                 }
-                Fate::Drop(DropReason::TooLong)
+                Disposition::Drop(DropReason::TooLong)
             }
             Decision::Expired => {
-                self.complain(edge, IcmpErrorKind::TimeExceeded, packet, headers);
-                Fate::Drop(DropReason::TtlExpired)
+                self.send_icmp_error(edge, IcmpErrorKind::TimeExceeded, packet, headers);
+                Disposition::Drop(DropReason::TtlExpired)
             }
         }
     }
 
     /// Tells the sender of a packet why it did not go on.
-    pub(super) fn complain(
+    pub(super) fn send_icmp_error(
         &mut self,
         edge: Edge,
         kind: IcmpErrorKind,
@@ -112,78 +117,88 @@ impl DataPlane {
         let source = self.snapshot.router_at(edge, headers.destination);
         let to = (edge, self.snapshot.tenant_at(edge, headers.destination));
         let error = IcmpError { kind, source };
-        self.outbox.complain(to, &error, about, headers, &mut self.counters);
+        self.transmit_queue.send_icmp_error(to, &error, about, headers, &mut self.counters);
     }
 
     /// Answers a packet that went no further with a reset, if it gets one.
     fn answer(&mut self, edge: Edge, answer: Option<Reset>, headers: &Headers) {
         if let Some(reset) = answer {
             let tenant = self.snapshot.tenant_at(edge, headers.destination);
-            self.outbox.reset(edge, reset, tenant, &mut self.counters);
+            self.transmit_queue.reset(edge, reset, tenant, &mut self.counters);
         }
     }
 
     /// Opens a flow with its first packet. The journal is still to hear of it.
     pub(super) fn open(
         &mut self,
-        opening: &Opening<Judgement>,
+        opening: &Opening<CachedDecision>,
         headers: &Headers,
         packet: &[u8],
     ) -> Result<Hit, OpenError> {
         let (now, snapshot) = (self.now, &self.snapshot);
-        let (journal, counters) = (&mut self.journal, &mut self.counters);
-        let mut tell = |ended: Ended<Judgement>| {
-            journal.ended(now, &ended, snapshot.tenant_of(ended.flow.cell), counters);
+        let (event_queue, counters) = (&mut self.event_queue, &mut self.counters);
+        let mut notify = |ended: Ended<CachedDecision>| {
+            event_queue.ended(
+                now,
+                &ended,
+                snapshot.tenant_of(ended.flow.revalidation_key),
+                counters,
+            );
         };
-        let id = self.flows.enter(now, opening, headers, packet, &mut tell)?;
-        Ok(Hit { id, side: opening.flow().opener })
+        let id = self.flows.enter(now, opening, headers, packet, &mut notify)?;
+        Ok(Hit { id, side: opening.flow().initiator })
     }
 
     /// Tells of a flow that was opened.
-    pub(super) fn opened(&mut self, flow: &Flow<Judgement>, id: FlowId, tenant: Tenant) {
+    pub(super) fn opened(&mut self, flow: &Flow<CachedDecision>, id: FlowId, tenant: Tenant) {
         let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
-        self.journal.opened(self.now, flow, block, tenant, &mut self.counters);
-        self.unsolicited.cancel(|| flow.tuple(Side::Outside));
+        self.event_queue.opened(self.now, flow, block, tenant, &mut self.counters);
+        self.unsolicited.cancel(|| flow.tuple(Side::External));
     }
 
     /// A packet of a live flow: tracked, then sent on.
     #[inline]
-    fn pass(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Fate {
+    fn pass(&mut self, hit: Hit, packet: &mut [u8], headers: &Headers) -> Disposition {
         // What a later fragment carries is not known, so there is nothing to track.
         let later = matches!(headers.fragment, Fragment::Later { .. });
         if !later && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
         {
-            return Fate::Drop(DropReason::TcpInvalid);
+            return Disposition::Drop(DropReason::TcpInvalid);
         }
-        let fate = match self.flows.flow(hit.id) {
+        let disposition = match self.flows.flow(hit.id) {
             Some(flow) => self.emit(&flow, hit, packet, headers),
-            None => Fate::Drop(DropReason::NoFlow),
+            None => Disposition::Drop(DropReason::NoFlow),
         };
         self.forget_if_refused(hit.id, headers);
-        fate
+        disposition
     }
 
     /// An answer that leaves as it is by another edge than the question came by: tracked,
-    /// then sent on.
+    /// also in the flow by which its receiver asked, then sent on.
     fn answer_elsewhere(
         &mut self,
         hit: Hit,
         to: EdgeCode,
         packet: &mut [u8],
         headers: &Headers,
-    ) -> Fate {
-        if is_tracked(headers)
-            && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
-        {
-            return Fate::Drop(DropReason::TcpInvalid);
+    ) -> Disposition {
+        let asked = self.pipeline().asked_by(to, &headers.tuple());
+        for hit in [Some(hit), asked].into_iter().flatten().filter(|_| is_tracked(headers)) {
+            if self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid {
+                return Disposition::Drop(DropReason::TcpInvalid);
+            }
         }
-        let Some(flow) = self.flows.flow(hit.id) else { return Fate::Drop(DropReason::NoFlow) };
+        let Some(flow) = self.flows.flow(hit.id) else {
+            return Disposition::Drop(DropReason::NoFlow);
+        };
         if headers.fragment != Fragment::Whole {
             self.note_fragment(&flow, hit, headers);
         }
         rewrite(packet, headers, Rewrite::default(), headers.ttl.saturating_sub(1));
-        self.forget_if_refused(hit.id, headers);
-        Fate::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
+        for hit in [Some(hit), asked].into_iter().flatten() {
+            self.forget_if_refused(hit.id, headers);
+        }
+        Disposition::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
     }
 
     /// Ends a flow whose opening an RST has just refused.
@@ -193,9 +208,9 @@ impl DataPlane {
             && let Some(flow) = self.flows.flow(id)
             && flow.state == State::Refused
         {
-            let ended = Ended { flow, cause: Cause::Reset, resets: Closing::default() };
-            let tenant = self.snapshot.tenant_of(flow.cell);
-            self.journal.ended(self.now, &ended, tenant, &mut self.counters);
+            let ended = Ended { flow, cause: Cause::Reset, resets: Resets::default() };
+            let tenant = self.snapshot.tenant_of(flow.revalidation_key);
+            self.event_queue.ended(self.now, &ended, tenant, &mut self.counters);
             self.flows.end(self.now, id, Cause::Reset);
         }
     }
@@ -204,11 +219,11 @@ impl DataPlane {
     #[inline]
     fn emit(
         &mut self,
-        flow: &Flow<Judgement>,
+        flow: &Flow<CachedDecision>,
         hit: Hit,
         packet: &mut [u8],
         headers: &Headers,
-    ) -> Fate {
+    ) -> Disposition {
         if headers.fragment != Fragment::Whole {
             self.note_fragment(flow, hit, headers);
         }
@@ -217,12 +232,13 @@ impl DataPlane {
         }
         self.clamp(flow, packet, headers);
         rewrite(packet, headers, flow.rewrite(hit.side), headers.ttl.saturating_sub(1));
-        Fate::Forward(self.pipeline().forward(&Parties::of(flow), hit.side))
+        Disposition::Forward(self.pipeline().forward(&FlowEnds::of(flow), hit.side))
     }
 
-    /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows (T-36).
+    /// Lowers the segment size that a SYN of either side announces to what the flow's pool allows
+    /// (T-36).
     #[inline]
-    pub(super) fn clamp(&self, flow: &Flow<Judgement>, packet: &mut [u8], headers: &Headers) {
+    pub(super) fn clamp(&self, flow: &Flow<CachedDecision>, packet: &mut [u8], headers: &Headers) {
         if self.snapshot.clamps
             && let Some(limit) = self.pipeline().segment_size(flow)
         {
@@ -230,14 +246,19 @@ impl DataPlane {
         }
     }
 
-    pub(super) fn note_fragment(&mut self, flow: &Flow<Judgement>, hit: Hit, headers: &Headers) {
+    pub(super) fn note_fragment(
+        &mut self,
+        flow: &Flow<CachedDecision>,
+        hit: Hit,
+        headers: &Headers,
+    ) {
         let zone = match hit.side {
-            Side::Inside => flow.inside_zone,
-            Side::Outside => flow.outside_zone,
+            Side::Internal => flow.internal_zone,
+            Side::External => flow.external_zone,
         };
         let (key, span) = (fragment_key(zone, headers), Span::of(headers));
         if headers.fragment == Fragment::First {
-            let tenant = self.snapshot.tenant_of(flow.cell);
+            let tenant = self.snapshot.tenant_of(flow.revalidation_key);
             self.fragments.note_first(self.now, key, headers, hit.id, hit.side, tenant);
         } else if let Some((id, side, end)) = self.fragments.pass(self.now, &key, span) {
             self.flows.reach(self.now, id, side, end);
@@ -250,12 +271,12 @@ impl DataPlane {
         quote: &Quote,
         packet: &mut [u8],
         headers: &Headers,
-    ) -> Fate {
+    ) -> Disposition {
         let Some((outer, inner, forward)) = self.pipeline().error_of(hit, quote, headers) else {
-            return Fate::Drop(DropReason::QuoteUnknown);
+            return Disposition::Drop(DropReason::QuoteUnknown);
         };
         rewrite_quoting(packet, headers, quote, outer, inner, headers.ttl.saturating_sub(1));
-        Fate::Forward(forward)
+        Disposition::Forward(forward)
     }
 
     /// What `commit` would say, without doing anything.
@@ -265,65 +286,71 @@ impl DataPlane {
         decision: Decision,
         packet: &[u8],
         headers: &Headers,
-    ) -> Fate {
-        let of = |hit: Hit, renewed: Option<Judgement>| {
+    ) -> Disposition {
+        let of = |hit: Hit, renewed: Option<CachedDecision>| {
             let Some(flow) = self.flows.flow(hit.id) else {
-                return Fate::Drop(DropReason::NoFlow);
+                return Disposition::Drop(DropReason::NoFlow);
             };
             let later = matches!(headers.fragment, Fragment::Later { .. });
             let track = self.flows.would_track(now, hit.id, hit.side, headers, packet);
             if !later && track == Track::Invalid {
-                return Fate::Drop(DropReason::TcpInvalid);
+                return Disposition::Drop(DropReason::TcpInvalid);
             }
-            let judgement = renewed.unwrap_or(flow.judgement);
-            let flow = Flow { judgement, ..flow };
-            let forward = self.pipeline().forward(&Parties::of(&flow), hit.side);
+            let cached = renewed.unwrap_or(flow.cached);
+            let flow = Flow { cached, ..flow };
+            let forward = self.pipeline().forward(&FlowEnds::of(&flow), hit.side);
             if self.pipeline().turns_round(&flow, hit.side) {
-                let turned = flow.rewrite(hit.side).applied(headers);
-                return self.foresee_turned(now, forward, None, &turned, packet);
+                let hairpinned = flow.rewrite(hit.side).applied(headers);
+                return self.foresee_turned(now, forward, None, &hairpinned, packet);
             }
-            Fate::Forward(forward)
+            Disposition::Forward(forward)
         };
         match decision {
             Decision::Hit(hit) => of(hit, None),
             Decision::Error(hit, quote) => {
                 match (Pipeline { now, ..self.pipeline() }).error_of(hit, &quote, headers) {
-                    Some((.., forward)) => Fate::Forward(forward),
-                    None => Fate::Drop(DropReason::QuoteUnknown),
+                    Some((.., forward)) => Disposition::Forward(forward),
+                    None => Disposition::Drop(DropReason::QuoteUnknown),
                 }
             }
-            Decision::Renew(hit, _, judgement) => of(hit, Some(judgement)),
+            Decision::Renew(hit, _, cached) => of(hit, Some(cached)),
             Decision::Answer(hit, renewed, to) => {
                 let Some(flow) = self.flows.flow(hit.id) else {
-                    return Fate::Drop(DropReason::NoFlow);
+                    return Disposition::Drop(DropReason::NoFlow);
                 };
-                let track = || self.flows.would_track(now, hit.id, hit.side, headers, packet);
-                if is_tracked(headers) && track() == Track::Invalid {
-                    return Fate::Drop(DropReason::TcpInvalid);
+                let asked = Pipeline { now, ..self.pipeline() }.asked_by(to, &headers.tuple());
+                let is_invalid = |hit: Hit| {
+                    self.flows.would_track(now, hit.id, hit.side, headers, packet) == Track::Invalid
+                };
+                let mut hits = [Some(hit), asked].into_iter().flatten();
+                if is_tracked(headers) && hits.any(is_invalid) {
+                    return Disposition::Drop(DropReason::TcpInvalid);
                 }
-                let judgement = renewed.map_or(flow.judgement, |(_, judgement)| judgement);
-                let flow = Flow { judgement, ..flow };
-                Fate::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
+                let cached = renewed.map_or(flow.cached, |(_, cached)| cached);
+                let flow = Flow { cached, ..flow };
+                Disposition::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
             }
-            Decision::Again(far) => Fate::Forward(self.pipeline().again(far, headers.source)),
+            Decision::ForwardUntracked(far) => {
+                Disposition::Forward(self.pipeline().again(far, headers.source))
+            }
             Decision::Open(opening) => {
                 let new = opening.flow();
-                let forward = self.pipeline().forward(&Parties::opening(new), new.opener);
-                if new.judgement.far != EdgeCode::OURS {
-                    return Fate::Forward(forward);
+                let forward = self.pipeline().forward(&FlowEnds::opening(new), new.initiator);
+                if new.cached.far != EdgeCode::HAIRPIN {
+                    return Disposition::Forward(forward);
                 }
-                let turned = Rewrite { source: Some(new.external), destination: None };
-                let turned = turned.applied(headers);
-                self.foresee_turned(now, forward, Some(&opening), &turned, packet)
+                let hairpinned = Rewrite { source: Some(new.external), destination: None };
+                let hairpinned = hairpinned.applied(headers);
+                self.foresee_turned(now, forward, Some(&opening), &hairpinned, packet)
             }
-            Decision::Close(_, _, reason) => Fate::Drop(reason),
-            Decision::Late(..) => Fate::Drop(DropReason::FlowClosed),
-            Decision::Deny(reason, _) => Fate::Deny(reason),
-            Decision::Drop(reason, _) => Fate::Drop(reason),
-            Decision::Refused(why, _) => Fate::Drop(why.into()),
-            Decision::Hold(_) => Fate::Drop(DropReason::Unsolicited),
-            Decision::TooLong(_) => Fate::Drop(DropReason::TooLong),
-            Decision::Expired => Fate::Drop(DropReason::TtlExpired),
+            Decision::Close(_, _, reason) => Disposition::Drop(reason),
+            Decision::Late(..) => Disposition::Drop(DropReason::FlowClosed),
+            Decision::Deny(reason, _) => Disposition::Deny(reason),
+            Decision::Drop(reason, _) => Disposition::Drop(reason),
+            Decision::Refused(why, _) => Disposition::Drop(why.into()),
+            Decision::Hold(_) => Disposition::Drop(DropReason::Unsolicited),
+            Decision::TooLong(_) => Disposition::Drop(DropReason::TooLong),
+            Decision::Expired => Disposition::Drop(DropReason::TtlExpired),
         }
     }
 }

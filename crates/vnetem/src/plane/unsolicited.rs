@@ -1,4 +1,5 @@
-//! SYNs that nobody asked for, until it is known whether they cross one from the inside (T-16, RFC 5382 REQ-4).
+//! SYNs that nobody asked for, until it is known whether they cross one from the inside (T-16, RFC
+//! 5382 REQ-4).
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -9,9 +10,9 @@ use vnetem_packet::{FiveTuple, Headers, IcmpErrorKind};
 use super::DataPlane;
 use crate::Edge;
 
-/// A bounded queue in the order in which its SYNs are due, which is not that in which they came: pools
-/// are patient in different ways. The owners of public addresses share it (docs/shares.md). A SYN that
-/// finds no room is never answered, as RFC 5382 REQ-4 allows.
+/// A bounded queue in the order in which its SYNs are due, which is not that in which they came:
+/// pools are patient in different ways. The owners of public addresses share it (docs/shares.md). A
+/// SYN that finds no room is never answered, as RFC 5382 REQ-4 allows.
 pub(crate) struct Unsolicited {
     waiting: VecDeque<Waiting>,
     quota: Quota<1>,
@@ -86,7 +87,7 @@ impl DataPlane {
             let Waiting { tenant, edge, headers, bytes, length, .. } = waiting;
             self.unsolicited.quota.give_back(0, tenant);
             let about = bytes.get(..length).unwrap_or_default();
-            self.complain(edge, IcmpErrorKind::PortUnreachable, about, &headers);
+            self.send_icmp_error(edge, IcmpErrorKind::PortUnreachable, about, &headers);
         }
     }
 }

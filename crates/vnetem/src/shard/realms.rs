@@ -7,8 +7,8 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
-use crate::inside::{Ranges, is_somebodys};
 use crate::snapshot::PlaceView;
+use crate::snapshot::ranges::{Ranges, is_somebodys};
 use crate::{Edge, PrivateEndpointId, Snapshot};
 
 /// What is connected, one behind the other, by its number in one configuration.
@@ -30,7 +30,7 @@ pub(super) struct Realms {
     nics: Vec<Option<u32>>,
     /// The subnet of each private endpoint.
     private: BTreeMap<PrivateEndpointId, u32>,
-    /// Peerings and gateways, also those that are no more (R7).
+    /// Peerings and gateways, also those that are no more (INV-tombstone-answers).
     joints: BTreeSet<(Node, Node)>,
 }
 

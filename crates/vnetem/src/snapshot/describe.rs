@@ -70,7 +70,8 @@ impl Snapshot {
         view.map_or_else(|| id.to_string(), |view| view.name.clone())
     }
 
-    /// The name under which the endpoint of a service stands on a subnet; the service's where none does.
+    /// The name under which the endpoint of a service stands on a subnet; the service's where none
+    /// does.
     pub(crate) fn endpoint_name(&self, subnet: SubnetId, service: ServiceId) -> String {
         let endpoint = self.endpoint_view(subnet, service);
         endpoint.map_or_else(|| self.service_name(service), |endpoint| endpoint.name.clone())
@@ -98,8 +99,9 @@ impl Snapshot {
     fn endpoint_view(&self, subnet: SubnetId, service: ServiceId) -> Option<&EndpointView> {
         let subnet = self.subnet(subnet)?;
         let own = subnet.endpoints.iter().find(|endpoint| endpoint.service == service);
-        let before = subnet.lags.iter().filter(|lag| lag.service == service);
-        own.or_else(|| before.filter_map(|lag| lag.before.as_ref()).next())
+        let before =
+            subnet.rollout_states.iter().filter(|rollout_state| rollout_state.service == service);
+        own.or_else(|| before.filter_map(|rollout_state| rollout_state.before.as_ref()).next())
     }
 
     fn region_name(&self, number: u16) -> Option<&str> {

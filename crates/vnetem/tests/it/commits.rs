@@ -1,4 +1,5 @@
-//! A snapshot that is compiled from what an edit concerns says the same as one that is compiled from everything.
+//! A snapshot that is compiled from what an edit concerns says the same as one that is compiled
+//! from everything.
 
 use std::net::Ipv4Addr;
 
@@ -163,7 +164,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// S-44, P-14, P-19, E-11: whatever is edited, committing after each edit ends where committing once does.
+    /// S-44, P-14, P-19, E-11: whatever is edited, committing after each edit ends where committing
+    /// once does.
     #[test]
     fn commits_step_by_step_end_where_one_commit_does(edits in prop::collection::vec(edit(), 1..24)) {
         let (mut stepwise, mut at_once) = (world(), world());

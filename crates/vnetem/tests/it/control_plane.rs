@@ -1,4 +1,5 @@
-//! The control plane: each wrong edit is refused with both parts named and changes nothing; routes stand as the statements say.
+//! The control plane: each wrong edit is refused with both parts named and changes nothing; routes
+//! stand as the statements say.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ fn world() -> World {
     World { network, alpha, beta, web, office, storage }
 }
 
-/// C2, C6, R-21: every kind of wrong edit, the words in which it is refused, and that nothing has changed afterwards; among them that an
+/// INV-failed-edit-changes-nothing, INV-contradiction-refused, R-21: every kind of wrong edit, the
+/// words in which it is refused, and that nothing has changed afterwards; among them that an
 /// address would be of two services.
 #[test]
 fn a_refused_edit_names_both_parts_and_changes_nothing() {
@@ -206,7 +208,8 @@ fn a_refused_edit_names_both_parts_and_changes_nothing() {
     }
 }
 
-/// C2, D3: a bulk edit that fails at its k-th item has done none of the others.
+/// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item has done none of the
+/// others.
 #[test]
 fn a_bulk_edit_is_whole_or_not_at_all() {
     for failing in 0..4 {
@@ -236,7 +239,8 @@ fn thirty_one_services_fit_and_no_more() {
     assert_eq!(error.to_string(), "there can be at most 31 services");
 }
 
-/// D4, E7: doing a thing twice is doing it once; undoing what is not there is no error.
+/// INV-edits-idempotent, INV-toggle-idempotent: doing a thing twice is doing it once; undoing what
+/// is not there is no error.
 #[test]
 fn adding_and_deleting_are_idempotent() {
     let mut world = world();
@@ -348,7 +352,8 @@ fn effective_routes_are_those_of_the_worked_table() {
     );
 }
 
-/// a range equal to a reserved one takes its place, one that contains it removes it, one inside it leaves it.
+/// a range equal to a reserved one takes its place, one that contains it removes it,
+/// one inside it leaves it.
 #[test]
 fn reserved_ranges_yield_to_the_networks_own() {
     for (range, reserved_left) in [
@@ -374,7 +379,8 @@ fn reserved_ranges_yield_to_the_networks_own() {
     }
 }
 
-/// a BGP route inside the network's own range, or a peer's, is overridden whatever its length.
+/// a BGP route inside the network's own range, or a peer's, is overridden whatever its
+/// length.
 #[test]
 fn system_routes_override_longer_bgp_routes() {
     let mut world = world();
@@ -397,7 +403,8 @@ fn system_routes_override_longer_bgp_routes() {
     );
 }
 
-/// D6: a call that returned success is in the very next snapshot, and nothing else makes a new one.
+/// INV-accepted-edit-in-force: a call that returned success is in the very next snapshot, and
+/// nothing else makes a new one.
 #[test]
 fn a_commit_makes_a_generation_only_if_something_changed() {
     let mut world = world();

@@ -1,13 +1,14 @@
-//! The data plane as its users call it: what becomes of packets, flows and counters when the configuration changes under them.
+//! The data plane as its users call it: what becomes of packets, flows and counters when the
+//! configuration changes under them.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    Cause, Closing, DataPlane, DefaultAction, DenyMode, DenyReason, DropReason, Edge, EventKind,
-    Fate, Forward, Headers, IpRule, Ipv4Net, Mark, Network, NextHop, NicId, Outbound, OutboundRule,
-    Protocol, Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId, Settings, SourceMode,
-    SubnetId, Time, Transmit, VnetId,
+    AccessVerdict, Cause, CloseMode, DataPlane, DefaultAction, DenyMode, DenyReason, Disposition,
+    DropReason, Edge, EventKind, Forward, Headers, IpRule, Ipv4Net, Network, NextHop, NicId,
+    Outbound, OutboundRule, Protocol, Refusal, RuleLimits, RuleSet, RuleState, Scope, ServiceId,
+    Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
 };
 
 use crate::packets::{datagram, end, ip, net, segment, summed};
@@ -43,20 +44,20 @@ impl World {
         self.now = self.now + duration;
     }
 
-    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Fate, Vec<u8>) {
+    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Disposition, Vec<u8>) {
         let before = packet.clone();
         let traced = self.plane.trace(self.now, edge, &packet).verdict;
         let verdict = self.plane.process(self.now, edge, &mut packet);
-        assert_eq!(traced, verdict, "O5: the trace is what happens");
-        let fate = verdict.fate;
-        if !matches!(fate, Fate::Forward(_)) {
+        assert_eq!(traced, verdict, "INV-trace-equals-verdict: the trace is what happens");
+        let disposition = verdict.disposition;
+        if !matches!(disposition, Disposition::Forward(_)) {
             assert_eq!(packet, before, "only a forwarded packet's bytes change");
         }
         self.check_accounts();
-        (fate, packet)
+        (disposition, packet)
     }
 
-    /// O1, O2, O3 after every step.
+    /// INV-packets-conserved, INV-one-cause-per-drop, INV-flows-conserved after every step.
     fn check_accounts(&self) {
         let c = self.plane.counters();
         let (queued, queued_bytes) = self.plane.queued();
@@ -84,8 +85,8 @@ impl World {
 
     fn forwarded(&mut self, edge: Edge, packet: Vec<u8>) -> (Forward, Vec<u8>) {
         match self.send(edge, packet) {
-            (Fate::Forward(forward), packet) => (forward, packet),
-            (fate, _) => panic!("not forwarded: {fate:?}"),
+            (Disposition::Forward(forward), packet) => (forward, packet),
+            (disposition, _) => panic!("not forwarded: {disposition:?}"),
         }
     }
 
@@ -162,14 +163,15 @@ fn reset_of(made: &Transmit) -> (u32, u32) {
     }
 }
 
-/// S-17, S-18, R1, R3, U-01: both ends are reset with the exact sequence; the internet connection and UDP to the service live on.
+/// S-17, S-18, INV-toggle-ends-exact-set, INV-reset-number-exact, U-01: both ends are reset with
+/// the exact sequence; the internet connection and UDP to the service live on. (T-12)
 #[test]
 fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
     let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     let (internet, elsewhere) = world.connect(world.vm(), "10.0.0.4:50002", "8.8.8.8:443");
-    let (fate, _) = world.send(world.vm(), udp("10.0.0.4:50003", "52.239.1.9:53"));
-    assert!(matches!(fate, Fate::Forward(_)));
+    let (disposition, _) = world.send(world.vm(), udp("10.0.0.4:50003", "52.239.1.9:53"));
+    assert!(matches!(disposition, Disposition::Forward(_)));
     world.enable();
     let made = world.made();
     assert_eq!(made.len(), 2);
@@ -192,16 +194,17 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
     let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     world.enable();
-    let (fate, _) = world.send(service, tcp(end(ACCOUNT), public, "A", 9001, 1001));
-    assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched));
+    let (disposition, _) = world.send(service, tcp(end(ACCOUNT), public, "A", 9001, 1001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::SourceSwitched));
     assert_eq!(world.made().len(), 2);
-    // R7: later segments are answered with a reset that is exact by construction, and never delivered.
-    let (fate, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
-    assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+    // INV-tombstone-answers: later segments are answered with a reset that is exact by
+    // construction, and never delivered.
+    let (disposition, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::FlowClosed));
     let made = world.made();
     assert_eq!((made.len(), made[0].to), (1, world.vm()));
     assert_eq!(reset_of(&made[0]).0, 9001);
-    // R2: never in answer to a reset.
+    // INV-resets-bounded: never in answer to a reset.
     world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "RA", 1001, 9001));
     assert!(world.made().is_empty());
 }
@@ -209,16 +212,18 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
 /// U-01: who is told is a mode.
 #[test]
 fn closing_modes_say_who_is_told() {
-    for (closing, told) in [(Closing::Both, 2), (Closing::Opener, 1), (Closing::Silent, 0)] {
+    for (closing, notified) in
+        [(CloseMode::Both, 2), (CloseMode::Opener, 1), (CloseMode::Silent, 0)]
+    {
         let mut world = World::new(Settings { closing, ..Settings::replayable(0) });
         let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
         world.enable();
         let made = world.made();
-        assert_eq!(made.len(), told, "{closing:?}");
+        assert_eq!(made.len(), notified, "{closing:?}");
         assert!(made.iter().take(1).all(|made| made.to == world.vm()));
         for (edge, packet, answered) in [
-            (world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001), closing != Closing::Silent),
-            (service, tcp(end(ACCOUNT), public, "A", 9001, 1001), closing == Closing::Both),
+            (world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001), closing != CloseMode::Silent),
+            (service, tcp(end(ACCOUNT), public, "A", 9001, 1001), closing == CloseMode::Both),
         ] {
             world.send(edge, packet);
             assert_eq!(world.made().len(), usize::from(answered), "{closing:?} {edge:?}");
@@ -226,7 +231,7 @@ fn closing_modes_say_who_is_told() {
     }
 }
 
-/// E7: there and back with no packet between leaves every flow as it was.
+/// INV-toggle-idempotent: there and back with no packet between leaves every flow as it was.
 #[test]
 fn enabling_and_disabling_with_no_traffic_between_closes_nothing() {
     let mut world = World::new(Settings::replayable(0));
@@ -270,7 +275,8 @@ fn skipped_generations_are_caught_up_with() {
     }
 }
 
-/// E9, U-02: a prefix that joins or leaves an enabled service switches exactly the flows to it.
+/// INV-prefix-change-exact, U-02: a prefix that joins or leaves an enabled service switches exactly
+/// the flows to it.
 #[test]
 fn a_change_of_prefixes_switches_exactly_their_flows() {
     let mut world = World::new(Settings::replayable(0));
@@ -292,7 +298,8 @@ fn a_change_of_prefixes_switches_exactly_their_flows() {
     world.forwarded(world.vm(), tcp(end("10.0.0.4:3"), end("8.8.8.8:443"), "A", 1001, 9001));
 }
 
-/// E9, C-06: so does a prefix that moves out of the scope of an endpoint, into another region.
+/// INV-prefix-change-exact, C-06: so does a prefix that moves out of the scope of an endpoint, into
+/// another region.
 #[test]
 fn a_change_of_regions_switches_exactly_their_flows() {
     let mut world = World::new(Settings::replayable(0));
@@ -315,16 +322,17 @@ fn a_change_of_regions_switches_exactly_their_flows() {
     assert_eq!(world.closed(), [(end("10.0.0.4:1"), Cause::SourceSwitched)]);
 }
 
-/// O5: a segment without place in its connection, foreseen by the trace, too.
+/// INV-trace-equals-verdict: a segment without place in its connection, foreseen by the trace, too.
 #[test]
 fn a_segment_that_does_not_fit_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
     world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
-    let (fate, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
-    assert_eq!(fate, Fate::Drop(DropReason::TcpInvalid));
+    let (disposition, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
+    assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
 }
 
-/// E9: where no endpoint is enabled, a tag update closes nothing, though the packets now leave by the service's edge.
+/// INV-prefix-change-exact: where no endpoint is enabled, a tag update closes nothing, though the
+/// packets now leave by the service's edge.
 #[test]
 fn a_tag_update_without_an_endpoint_closes_nothing() {
     let mut world = World::new(Settings::replayable(0));
@@ -340,7 +348,8 @@ fn a_tag_update_without_an_endpoint_closes_nothing() {
     assert_eq!(forward.to, Edge::Service { service: world.storage, identity: None });
 }
 
-/// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away ends its flows and no others.
+/// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away
+/// ends its flows and no others.
 #[test]
 fn attaching_a_gateway_keeps_flows_and_removing_an_address_ends_them() {
     let mut world = World::new(Settings::replayable(0));
@@ -368,7 +377,8 @@ fn rules(default: DefaultAction) -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, default)
 }
 
-/// S-06, S-16, A4, D1: what the service is told follows the rules of the moment, without closing the flow.
+/// S-06, S-16, INV-endpoint-voids-ip-rule, INV-group-replaced-whole: what the service is told
+/// follows the rules of the moment, without closing the flow.
 #[test]
 fn marks_follow_the_rules_and_flows_stay_open() {
     let mut world = World::new(Settings::replayable(0));
@@ -380,25 +390,25 @@ fn marks_follow_the_rules_and_flows_stay_open() {
         .unwrap();
     world.apply();
     let (forward, _) = world.forwarded(world.vm(), syn(VM, ACCOUNT));
-    assert_eq!(forward.mark, Mark::Allowed);
+    assert_eq!(forward.access, AccessVerdict::Allowed);
     // The endpoint: the address rule matches no more, and no rule names the subnet yet.
     world.enable();
     let (forward, _) = world.forwarded(world.vm(), syn("10.0.0.4:50002", ACCOUNT));
     assert_eq!(
-        (forward.source, forward.mark),
-        (SourceMode::Preserved, Mark::Refused(Refusal::SubnetNotListed))
+        (forward.source, forward.access),
+        (SourceMode::Preserved, AccessVerdict::Refused(Refusal::SubnetNotListed))
     );
     assert_eq!(world.plane.counters().refusals(Refusal::SubnetNotListed), 1);
     selected.set_vnet_rule(world.web, RuleState::Succeeded).unwrap();
     world.network.set_rules(account, selected).unwrap();
     world.apply();
     let (forward, _) = world.forwarded(world.vm(), syn("10.0.0.4:50002", ACCOUNT));
-    assert_eq!(forward.mark, Mark::Allowed);
+    assert_eq!(forward.access, AccessVerdict::Allowed);
     world.made();
     assert_eq!(world.closed(), [(end(VM), Cause::SourceSwitched)]);
 }
 
-/// DESIGN section 4: a refused packet is delivered, answered with a reset, or dropped.
+/// P-32: a refused packet is delivered, answered with a reset, or dropped.
 #[test]
 fn deny_modes_deliver_reset_or_drop() {
     for mode in [DenyMode::Deliver, DenyMode::Reset, DenyMode::Drop] {
@@ -409,24 +419,25 @@ fn deny_modes_deliver_reset_or_drop() {
             .unwrap();
         world.network.set_deny_mode(mode);
         world.apply();
-        let (fate, _) = world.send(world.vm(), syn(VM, ACCOUNT));
+        let (disposition, _) = world.send(world.vm(), syn(VM, ACCOUNT));
         let made = world.made();
-        let denied = Fate::Deny(DenyReason::Refused(Refusal::AddressNotListed));
+        let denied = Disposition::Deny(DenyReason::Refused(Refusal::AddressNotListed));
         match mode {
             DenyMode::Deliver => assert!(
-                matches!(fate, Fate::Forward(f) if f.mark == Mark::Refused(Refusal::AddressNotListed))
+                matches!(disposition, Disposition::Forward(f) if f.access == AccessVerdict::Refused(Refusal::AddressNotListed))
             ),
             DenyMode::Reset => {
-                assert_eq!((fate, made.len()), (denied, 1));
+                assert_eq!((disposition, made.len()), (denied, 1));
                 assert_eq!(reset_of(&made[0]), (0, 1001));
             }
-            DenyMode::Drop => assert_eq!((fate, made.len()), (denied, 0)),
+            DenyMode::Drop => assert_eq!((disposition, made.len()), (denied, 0)),
         }
         assert_eq!(world.plane.flow_counters().live, u32::from(mode == DenyMode::Deliver));
     }
 }
 
-/// P8, P9, R-24, E6: who may send what from where.
+/// INV-spoofed-source-dropped, INV-special-addresses-refused, R-24, INV-identity-not-forged: who
+/// may send what from where.
 #[test]
 fn sources_that_cannot_be_are_dropped() {
     let mut world = World::new(Settings::replayable(0));
@@ -481,13 +492,18 @@ fn sources_that_cannot_be_are_dropped() {
             DropReason::NoFlow,
         ),
     ] {
-        let (fate, _) = world.send(edge, packet.clone());
-        assert_eq!(fate, Fate::Drop(reason), "{} by {edge:?}", Headers::parse(&packet).unwrap());
+        let (disposition, _) = world.send(edge, packet.clone());
+        assert_eq!(
+            disposition,
+            Disposition::Drop(reason),
+            "{} by {edge:?}",
+            Headers::parse(&packet).unwrap()
+        );
     }
     assert_eq!(world.plane.flow_counters().opened, 0);
     // what it forwards, it must translate itself for the internet and for services.
-    let (fate, _) = world.send(Edge::Nic(router), syn("10.0.0.4:1", ACCOUNT));
-    assert_eq!(fate, Fate::Drop(DropReason::ForeignSource));
+    let (disposition, _) = world.send(Edge::Nic(router), syn("10.0.0.4:1", ACCOUNT));
+    assert_eq!(disposition, Disposition::Drop(DropReason::ForeignSource));
     world.forwarded(Edge::Nic(router), syn("10.0.0.4:1", "10.0.0.77:80"));
 }
 
@@ -504,11 +520,12 @@ fn an_answer_by_another_edge_is_dropped() {
     let answer = || tcp(end("8.8.8.8:443"), source, "SA", 1, 1001);
     let service = Edge::Service { service: ServiceId(1), identity: None };
     world.made();
-    assert_eq!(world.send(Edge::Internet, answer()).0, Fate::Drop(DropReason::WrongEdge));
+    assert_eq!(world.send(Edge::Internet, answer()).0, Disposition::Drop(DropReason::WrongEdge));
     world.forwarded(service, answer());
 }
 
-/// E10, N4: nor does whoever opened a flow go on by another edge.
+/// INV-reply-needs-flow, INV-reply-reaches-initiator: nor does whoever opened a flow go on by
+/// another edge.
 #[test]
 fn an_opener_stays_at_its_edge() {
     let mut world = World::new(Settings::replayable(0));
@@ -518,11 +535,12 @@ fn an_opener_stays_at_its_edge() {
     let question = || datagram(end(ACCOUNT), end("20.2.2.2:53"), b"who?");
     assert_eq!(world.forwarded(Edge::Internet, question()).0.to, Edge::Nic(nic));
     let service = Edge::Service { service: world.storage, identity: None };
-    assert_eq!(world.send(service, question()).0, Fate::Drop(DropReason::WrongEdge));
+    assert_eq!(world.send(service, question()).0, Disposition::Drop(DropReason::WrongEdge));
     world.forwarded(Edge::Internet, question());
 }
 
-/// P10, T-26: nothing is forwarded with a time to live that is over; the sender is told once, from its gateway, and no flow is made.
+/// INV-last-hop-ends, T-26: nothing is forwarded with a time to live that is over; the sender is
+/// told once, from its gateway, and no flow is made.
 #[test]
 fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     let mut world = World::new(Settings::replayable(0));
@@ -531,8 +549,8 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     packet[10..12].fill(0);
     let checksum = !vnetem::packet::checksum::sum(&packet[..20]);
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    let (fate, _) = world.send(world.vm(), packet.clone());
-    assert_eq!(fate, Fate::Drop(DropReason::TtlExpired));
+    let (disposition, _) = world.send(world.vm(), packet.clone());
+    assert_eq!(disposition, Disposition::Drop(DropReason::TtlExpired));
     let made = world.made();
     assert_eq!((made.len(), made[0].to), (1, world.vm()));
     let headers = Headers::parse(&made[0].packet).unwrap();
@@ -542,7 +560,8 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
     assert_eq!(world.plane.flow_counters().opened, 0);
 }
 
-/// T8: one call closes a bounded number of flows, so that other packets need not wait until all are closed.
+/// INV-toggle-stalls-nobody: one call closes a bounded number of flows, so that other packets need
+/// not wait until all are closed.
 #[test]
 fn one_call_closes_a_bounded_number_of_flows() {
     let mut world = World::new(Settings::replayable(0));
@@ -562,7 +581,8 @@ fn one_call_closes_a_bounded_number_of_flows() {
     }
 }
 
-/// T9: a queue that nobody empties is bounded, and what found no room is counted.
+/// INV-untaken-output-bounded: a queue that nobody empties is bounded, and what found no room is
+/// counted.
 #[test]
 fn a_full_queue_drops_and_counts() {
     let mut world = World::new(Settings { queue: 3, events: 2, ..Settings::replayable(0) });
@@ -582,13 +602,16 @@ fn a_full_queue_drops_and_counts() {
     for port in 1..=5 {
         let mut late = udp(&format!("10.0.0.4:{port}"), "8.8.8.8:53");
         late[8] = 1;
-        assert_eq!(world.send(world.vm(), summed(late)).0, Fate::Drop(DropReason::TtlExpired));
+        assert_eq!(
+            world.send(world.vm(), summed(late)).0,
+            Disposition::Drop(DropReason::TtlExpired)
+        );
     }
     assert_eq!(world.plane.counters().queue_full.packets, 2);
     assert_eq!(world.made().len(), 3);
 }
 
-/// T4: a clock that steps back ends nothing early and brings nothing back.
+/// INV-clock-steps-harmless: a clock that steps back ends nothing early and brings nothing back.
 #[test]
 fn a_clock_that_steps_back_counts_as_standing_still() {
     let mut world = World::new(Settings::replayable(0));
@@ -606,12 +629,13 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
     world.forwarded(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
     world.wait(Duration::from_secs(240));
     // N-15, N-16: idle for four minutes it is gone, and a NAT gateway says so.
-    let (fate, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
-    assert_eq!(fate, Fate::Drop(DropReason::NoFlow));
+    let (disposition, _) = world.send(world.vm(), tcp(end(VM), end(ACCOUNT), "A", 1001, 9001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::NoFlow));
     assert_eq!(reset_of(&world.made()[0]).0, 9001);
 }
 
-/// I1, S-05: two networks with the same addresses, hosts, ports and remotes never meet, with and without endpoints.
+/// INV-networks-isolated, S-05: two networks with the same addresses, hosts, ports and remotes
+/// never meet, with and without endpoints.
 #[test]
 fn overlapping_networks_never_meet() {
     let mut world = World::new(Settings::replayable(0));
@@ -629,11 +653,12 @@ fn overlapping_networks_never_meet() {
     }
     world.network.disable_endpoint(other, world.storage).unwrap();
     world.apply();
-    let told: Vec<_> = world.made().iter().map(|made| made.to).collect();
-    assert_eq!(told, [Edge::Subnet(other), theirs]);
+    let notified: Vec<_> = world.made().iter().map(|made| made.to).collect();
+    assert_eq!(notified, [Edge::Subnet(other), theirs]);
 }
 
-/// A removed subnet's connections are closed, and late answers still carry its identity (A7, I5).
+/// A removed subnet's connections are closed, and late answers still carry its identity
+/// (INV-deleted-subnet-admits-none, INV-deleted-network-gone).
 #[test]
 fn a_removed_subnet_closes_its_connections() {
     let mut world = World::new(Settings::replayable(0));
@@ -641,13 +666,14 @@ fn a_removed_subnet_closes_its_connections() {
     let (service, _) = world.connect(world.vm(), VM, ACCOUNT);
     world.network.remove_subnet(world.web).unwrap();
     world.apply();
-    let told: Vec<_> = world.made().iter().map(|made| made.to).collect();
-    assert_eq!(told, [world.vm(), service]);
-    let (fate, _) = world.send(service, tcp(end(ACCOUNT), end(VM), "A", 9001, 1001));
-    assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+    let notified: Vec<_> = world.made().iter().map(|made| made.to).collect();
+    assert_eq!(notified, [world.vm(), service]);
+    let (disposition, _) = world.send(service, tcp(end(ACCOUNT), end(VM), "A", 9001, 1001));
+    assert_eq!(disposition, Disposition::Drop(DropReason::FlowClosed));
 }
 
-/// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the packet that says so.
+/// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the
+/// packet that says so.
 #[test]
 fn a_refused_connection_is_forgotten_at_once() {
     let mut world = World::new(Settings::replayable(0));
@@ -663,7 +689,8 @@ fn a_refused_connection_is_forgotten_at_once() {
     assert_eq!(kinds, [EventKind::Ended(Cause::Reset)]);
 }
 
-/// N-23: behind a rule with resets both ends of a connection that idles out get an exact one; without, and half open, nobody does.
+/// N-23: behind a rule with resets both ends of a connection that idles out get an exact one;
+/// without, and half open, nobody does.
 #[test]
 fn n_23_a_load_balancer_resets_what_idles_out() {
     for resets in [true, false] {

@@ -1,9 +1,11 @@
-//! Every kind of edge: what enters there goes on, its answer comes back by the edge that it left by, and nobody else speaks for it.
+//! Every kind of edge: what enters there goes on, its answer comes back by the edge that it left
+//! by, and nobody else speaks for it.
 
 use vnetem::{
-    Arrival, DataPlane, DefaultAction, DropReason, Edge, Fate, Headers, Identity, Network, NextHop,
-    Outbound, Peering, Placement, PrivateEndpointId, PrivateEndpointState, Refusal, ResourceId,
-    RuleLimits, RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy, Time,
+    Arrival, DataPlane, DefaultAction, Disposition, DropReason, Edge, Headers, Identity, Network,
+    NextHop, Outbound, Peering, Placement, PrivateEndpointId, PrivateEndpointState, Refusal,
+    ResourceId, RuleLimits, RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy,
+    Time,
 };
 
 use crate::base::{World, world};
@@ -23,18 +25,18 @@ fn plane(network: &mut Network) -> DataPlane {
 #[track_caller]
 fn forward(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> (Edge, String) {
     match process(plane, Time(0), edge, &mut packet) {
-        Fate::Forward(forward) => {
+        Disposition::Forward(forward) => {
             (forward.to, Headers::parse(&packet).unwrap().tuple().source.to_string())
         }
-        fate => panic!("{fate:?}"),
+        disposition => panic!("{disposition:?}"),
     }
 }
 
 #[track_caller]
 fn refused(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> DropReason {
     match process(plane, Time(0), edge, &mut packet) {
-        Fate::Drop(reason) => reason,
-        fate => panic!("{fate:?}"),
+        Disposition::Drop(reason) => reason,
+        disposition => panic!("{disposition:?}"),
     }
 }
 
@@ -49,7 +51,7 @@ fn talk(plane: &mut DataPlane, from: Edge, client: &str, to: Edge, server: &str)
 }
 
 /// Who gets a reset by a change.
-fn told(plane: &mut DataPlane, network: &mut Network) -> Vec<Edge> {
+fn notified(plane: &mut DataPlane, network: &mut Network) -> Vec<Edge> {
     plane.apply(Time(0), network.commit());
     core::iter::from_fn(|| plane.poll_transmit(Time(0))).map(|reset| reset.to).collect()
 }
@@ -58,8 +60,8 @@ fn open() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
 }
 
-/// S-36, P8: hosts of a site talk with the networks that it is connected to and, behind its own address, with everybody else; another's
-/// address is nobody's there.
+/// S-36, INV-spoofed-source-dropped: hosts of a site talk with the networks that it is connected to
+/// and, behind its own address, with everybody else; another's address is nobody's there.
 #[test]
 fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one() {
     let World { mut network, alpha, web, storage, .. } = world();
@@ -81,7 +83,8 @@ fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one(
     assert_eq!(unknown, DropReason::UnknownEdge);
 }
 
-/// R1: a change of a network touches the flows of the sites that it is connected to, which close where their far end has another edge now.
+/// INV-toggle-ends-exact-set: a change of a network touches the flows of the sites that it is
+/// connected to, which close where their far end has another edge now.
 #[test]
 fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
     let World { mut network, alpha, web, .. } = world();
@@ -92,11 +95,12 @@ fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
     talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.4:443");
     talk(&mut plane, site, "192.168.1.7:50001", Edge::Subnet(web), "10.0.0.5:443");
     let nic = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
-    assert_eq!(told(&mut plane, &mut network), [site, Edge::Subnet(web)]);
+    assert_eq!(notified(&mut plane, &mut network), [site, Edge::Subnet(web)]);
     talk(&mut plane, site, "192.168.1.7:50002", Edge::Nic(nic), "10.0.0.4:443");
 }
 
-/// S-38, R1: a peering's addresses are for services, and what was open under them ends with them; the rest of the site goes on.
+/// S-38, INV-toggle-ends-exact-set: a peering's addresses are for services, and what was open under
+/// them ends with them; the rest of the site goes on.
 #[test]
 fn what_was_open_under_a_peering_ends_with_its_addresses() {
     let World { mut network, alpha, storage, .. } = world();
@@ -115,12 +119,13 @@ fn what_was_open_under_a_peering_ends_with_its_addresses() {
     let source = talk(&mut plane, site, "192.168.1.7:50001", Edge::Internet, "8.8.8.8:443");
     assert_eq!(end(&source).ip(), &own);
     peer(&mut network, "203.0.113.61");
-    assert_eq!(told(&mut plane, &mut network), [site, service]);
+    assert_eq!(notified(&mut plane, &mut network), [site, service]);
     let source = talk(&mut plane, site, "192.168.1.7:50002", service, ACCOUNT);
     assert_eq!(end(&source).ip(), &ip("203.0.113.61"));
 }
 
-/// T-26: an error comes from the first address of where it goes, which of a range of one is that one.
+/// T-26: an error comes from the first address of where it goes, which of a range of one is that
+/// one.
 #[test]
 fn an_error_comes_from_the_first_address_of_where_it_goes() {
     let World { mut network, alpha, web, .. } = world();
@@ -145,7 +150,8 @@ fn an_error_comes_from_the_first_address_of_where_it_goes() {
     }
 }
 
-/// hosts ask the platform under its addresses, and its probes ask them; nobody else's address comes from there.
+/// hosts ask the platform under its addresses, and its probes ask them; nobody else's address
+/// comes from there.
 #[test]
 fn the_platform_asks_and_is_asked_under_its_own_addresses() {
     let World { mut network, web, .. } = world();
@@ -161,7 +167,8 @@ fn the_platform_asks_and_is_asked_under_its_own_addresses() {
     assert_eq!(unknown, DropReason::UnknownEdge);
 }
 
-/// C-03: with the switch on, a service of the own region is reached under the private source, and its answer by that path.
+/// C-03: with the switch on, a service of the own region is reached under the private source, and
+/// its answer by that path.
 #[test]
 fn inside_the_region_the_private_source_reaches_the_service() {
     let World { mut network, alpha, web, storage } = world();
@@ -172,23 +179,28 @@ fn inside_the_region_the_private_source_reaches_the_service() {
     network.set_service_regions(storage, regions).unwrap();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let mut plane = plane(&mut network);
-    let inside = Edge::SameRegion { service: storage, subnet: web };
-    let outside = Edge::Service { service: storage, identity: None };
+    let internal = Edge::SameRegion { service: storage, subnet: web };
+    let external = Edge::Service { service: storage, identity: None };
     let subnet = Edge::Subnet(web);
-    talk(&mut plane, subnet, "10.0.0.4:50001", outside, ACCOUNT);
+    talk(&mut plane, subnet, "10.0.0.4:50001", external, ACCOUNT);
     network.set_same_region_path(storage, true).unwrap();
-    assert_eq!(told(&mut plane, &mut network), [subnet, outside], "R1: what was open");
-    let source = talk(&mut plane, subnet, "10.0.0.4:50001", inside, ACCOUNT);
+    assert_eq!(
+        notified(&mut plane, &mut network),
+        [subnet, external],
+        "INV-toggle-ends-exact-set: what was open"
+    );
+    let source = talk(&mut plane, subnet, "10.0.0.4:50001", internal, ACCOUNT);
     assert_eq!(source, "10.0.0.4:50001");
-    let source = talk(&mut plane, subnet, "10.0.0.4:50001", outside, "52.239.2.9:443");
+    let source = talk(&mut plane, subnet, "10.0.0.4:50001", external, "52.239.2.9:443");
     assert_eq!(end(&source).ip(), &ip("20.1.1.1"));
     let question = datagram(end("10.0.0.4:50001"), end(ACCOUNT), b"x");
-    assert_eq!(forward(&mut plane, subnet, question).0, outside, "TCP alone");
-    let spoofed = refused(&mut plane, inside, syn("8.8.8.8:443", "10.0.0.4:50001"));
+    assert_eq!(forward(&mut plane, subnet, question).0, external, "TCP alone");
+    let spoofed = refused(&mut plane, internal, syn("8.8.8.8:443", "10.0.0.4:50001"));
     assert_eq!(spoofed, DropReason::SpoofedSource);
 }
 
-/// L-05, L-07: an approved private endpoint leads to its resource, which front ends ask for by its edge.
+/// L-05, L-07: an approved private endpoint leads to its resource, which front ends ask for by its
+/// edge.
 #[test]
 fn a_private_endpoint_leads_to_its_resource() {
     let World { mut network, alpha, web, storage } = world();
@@ -224,7 +236,7 @@ fn a_front_end_answers_in_the_words_of_its_resource() {
     assert_eq!(snapshot.answer(ResourceId(99), Refusal::AddressNotListed, client), None);
 }
 
-/// P8: an address between the lowest and the highest of ours is anybody's.
+/// INV-spoofed-source-dropped: an address between the lowest and the highest of ours is anybody's.
 #[test]
 fn an_address_between_two_of_ours_is_anybodys() {
     let World { mut network, web, .. } = world();
@@ -248,7 +260,8 @@ fn an_address_between_two_of_ours_is_anybodys() {
     }
 }
 
-/// S-37, R-25: the endpoint of an appliance's subnet serves what it forwards for hosts of the network, and nobody from outside of it.
+/// S-37, R-25: the endpoint of an appliance's subnet serves what it forwards for hosts of the
+/// network, and nobody from outside of it.
 #[test]
 fn an_endpoint_serves_no_source_from_outside_of_the_network() {
     let World { mut network, alpha, web, storage } = world();
@@ -264,7 +277,8 @@ fn an_endpoint_serves_no_source_from_outside_of_the_network() {
     assert_eq!(reason, DropReason::ForeignSource);
 }
 
-/// only what goes round between appliances goes on without a flow of its own; what one repeats of a host's connection does not.
+/// only what goes round between appliances goes on without a flow of its own; what one
+/// repeats of a host's connection does not.
 #[test]
 fn an_appliance_does_not_repeat_the_connection_of_a_host() {
     let World { mut network, web, .. } = world();
@@ -290,8 +304,8 @@ fn a_gateway_carries_no_fragment_of_a_live_flow() {
     assert_eq!(reason, DropReason::OutboundUnsupported);
 }
 
-/// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands, from either side, and by no other
-/// method; a SYN from outside never.
+/// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands,
+/// from either side, and by no other method; a SYN from outside never.
 #[test]
 fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
     let address = ip("20.1.1.1");
@@ -303,9 +317,11 @@ fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
         let World { mut network, web, .. } = world();
         network.set_outbound(web, outbound).unwrap();
         let mut plane = plane(&mut network);
-        let outside = (Edge::Internet, "8.8.8.8:443", "20.1.1.1:5000");
-        let inside = (Edge::Subnet(web), "10.0.0.4:50001", "8.8.8.8:443");
-        for ((edge, source, destination), answered) in [outside, inside].into_iter().zip(answered) {
+        let external = (Edge::Internet, "8.8.8.8:443", "20.1.1.1:5000");
+        let internal = (Edge::Subnet(web), "10.0.0.4:50001", "8.8.8.8:443");
+        for ((edge, source, destination), answered) in
+            [external, internal].into_iter().zip(answered)
+        {
             refused(&mut plane, edge, segment(end(source), end(destination), flags, (5, 7), &[]));
             let reset = plane.poll_transmit(Time(0));
             assert_eq!(reset.map(|reset| reset.to), answered.then_some(edge), "{flags} {edge:?}");

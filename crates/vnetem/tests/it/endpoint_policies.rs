@@ -1,4 +1,5 @@
-//! Endpoint policies on the endpoints of subnets: who judges, what else they change, and what is refused.
+//! Endpoint policies on the endpoints of subnets: who judges, what else they change, and what is
+//! refused.
 
 use std::net::Ipv4Addr;
 
@@ -34,7 +35,8 @@ impl World {
     }
 }
 
-/// E-11, E-09: with a policy the endpoint leads to the service in every region, and without one where its scope says.
+/// E-11, E-09: with a policy the endpoint leads to the service in every region, and without one
+/// where its scope says.
 #[test]
 fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
     let mut w = world();
@@ -62,7 +64,8 @@ fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
     assert_eq!([near, far].map(|to| by_endpoint(&mut w, to)), [true, false]);
 }
 
-/// U-06: a policy is bound to the identity of the subnet, and speaks before the rules of the resource; it says nothing of who comes otherwise.
+/// U-06: a policy is bound to the identity of the subnet, and speaks before the rules of the
+/// resource; it says nothing of who comes otherwise.
 #[test]
 fn the_service_judges_by_the_policy_of_the_identity() {
     let mut w = world();
@@ -97,8 +100,9 @@ fn the_service_judges_by_the_policy_of_the_identity() {
     assert_eq!(judge(&mut w, web), Access::Allowed(Grant::SubnetRule(w.web)));
 }
 
-/// P-07: the endpoint comes first and stays as long as the policy does; policy and network are in one region, whichever is said last; 100
-/// policies a subnet, 500 a subscription; what is attached is not removed.
+/// P-07: the endpoint comes first and stays as long as the policy does; policy and network are in
+/// one region, whichever is said last; 100 policies a subnet, 500 a subscription; what is attached
+/// is not removed.
 #[test]
 fn a_policy_wants_endpoint_region_and_room() {
     let mut w = world();
@@ -115,7 +119,7 @@ fn a_policy_wants_endpoint_region_and_room() {
     assert_eq!(said(w.network.attach_policy(w.web, w.storage, logs)), elsewhere);
     w.network.place_vnet(w.alpha, place("West Europe")).unwrap();
     assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()));
-    assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "D4");
+    assert_eq!(w.network.attach_policy(w.web, w.storage, logs), Ok(()), "INV-edits-idempotent");
     assert_eq!(said(w.network.place_vnet(w.alpha, place("eastus"))), elsewhere);
     assert_eq!(
         said(w.network.disable_endpoint(w.web, w.storage)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
-    Cause, DataPlane, DropReason, Edge, Event, EventKind, Fate, Headers, Network, Outbound,
+    Cause, DataPlane, Disposition, DropReason, Edge, Event, EventKind, Headers, Network, Outbound,
     PoolRules, Settings, State, SubnetId, Time,
 };
 
@@ -40,28 +40,28 @@ impl World {
         Self { network, plane, now: Time(0), web }
     }
 
-    fn send(&mut self, edge: Edge, packet: &mut [u8]) -> Fate {
+    fn send(&mut self, edge: Edge, packet: &mut [u8]) -> Disposition {
         process(&mut self.plane, self.now, edge, packet)
     }
 
     /// Sends a packet from the subnet, and says under which public source it left.
     fn out(&mut self, mut packet: Vec<u8>) -> SocketAddrV4 {
-        let fate = self.send(Edge::Subnet(self.web), &mut packet);
-        assert!(matches!(fate, Fate::Forward(_)), "{fate:?}");
+        let disposition = self.send(Edge::Subnet(self.web), &mut packet);
+        assert!(matches!(disposition, Disposition::Forward(_)), "{disposition:?}");
         Headers::parse(&packet).unwrap().tuple().source
     }
 
     fn back(&mut self, mut packet: Vec<u8>) {
-        let fate = self.send(Edge::Internet, &mut packet);
-        assert!(matches!(fate, Fate::Forward(_)), "{fate:?}");
+        let disposition = self.send(Edge::Internet, &mut packet);
+        assert!(matches!(disposition, Disposition::Forward(_)), "{disposition:?}");
     }
 
     /// A connection on which both ends have sent their first byte's number.
-    fn connect(&mut self, inside: &str) -> SocketAddrV4 {
-        let (inside, remote) = (end(inside), end(REMOTE));
-        let public = self.out(segment(inside, remote, "S", (1000, 0), &[]));
+    fn connect(&mut self, internal: &str) -> SocketAddrV4 {
+        let (internal, remote) = (end(internal), end(REMOTE));
+        let public = self.out(segment(internal, remote, "S", (1000, 0), &[]));
         self.back(segment(remote, public, "SA", (5000, 1001), &[]));
-        self.out(segment(inside, remote, "A", (1001, 5001), &[]));
+        self.out(segment(internal, remote, "A", (1001, 5001), &[]));
         public
     }
 
@@ -76,8 +76,8 @@ fn unsolicited_syns_wait_by_due_time() {
     let mut world = World::new();
     for public in ["20.1.1.2:7", "20.1.1.1:7"] {
         let mut syn = segment(end(REMOTE), end(public), "S", (1, 0), &[]);
-        let fate = world.send(Edge::Internet, &mut syn);
-        assert_eq!(fate, Fate::Drop(DropReason::Unsolicited));
+        let disposition = world.send(Edge::Internet, &mut syn);
+        assert_eq!(disposition, Disposition::Drop(DropReason::Unsolicited));
     }
     let seconds = |seconds| Time(0) + Duration::from_secs(seconds);
     for (due, answered) in [(6, "20.1.1.1:7"), (3600, "20.1.1.2:7")] {
@@ -92,15 +92,16 @@ fn unsolicited_syns_wait_by_due_time() {
     assert_eq!(world.plane.poll_timeout(), None);
 }
 
-/// O6: whatever ends a flow, its last event says so once, with the state that it had.
+/// INV-events-in-order: whatever ends a flow, its last event says so once, with the state that it
+/// had.
 #[test]
 fn every_flow_ends_once_in_events() {
     let mut world = World::new();
     let remote = end(REMOTE);
     // Of many SYNs that nobody answers, the change comes before the sweep.
     for port in 1..=20 {
-        let inside = SocketAddrV4::new(ip("10.0.0.9"), port);
-        world.out(segment(inside, remote, "S", (1000, 0), &[]));
+        let internal = SocketAddrV4::new(ip("10.0.0.9"), port);
+        world.out(segment(internal, remote, "S", (1000, 0), &[]));
     }
     world.now = Time(0) + Duration::from_secs(29);
     world.connect("10.0.0.4:1");
@@ -133,17 +134,17 @@ fn every_flow_ends_once_in_events() {
         ("10.0.0.4:3", [closed(State::OneWay), ended(State::OneWay)]),
         ("10.0.0.4:4", [closed(State::Close), ended(State::Close)]),
     ];
-    for (inside, [second, third]) in expected {
-        let first = opened(if inside.ends_with('3') { State::OneWay } else { State::SynSent });
-        assert_eq!(of[&end(inside)], [first, second, third], "{inside}");
+    for (internal, [second, third]) in expected {
+        let first = opened(if internal.ends_with('3') { State::OneWay } else { State::SynSent });
+        assert_eq!(of[&end(internal)], [first, second, third], "{internal}");
     }
     for port in 1..=20 {
         let half_open = (EventKind::Ended(Cause::HalfOpen), State::SynSent);
-        let inside = SocketAddrV4::new(ip("10.0.0.9"), port);
-        assert_eq!(of[&inside], [opened(State::SynSent), half_open], "{inside}");
+        let internal = SocketAddrV4::new(ip("10.0.0.9"), port);
+        assert_eq!(of[&internal], [opened(State::SynSent), half_open], "{internal}");
     }
     let counters = world.plane.flow_counters();
-    assert_eq!((counters.opened, counters.total_ended()), (24, 24), "O3");
+    assert_eq!((counters.opened, counters.total_ended()), (24, 24), "INV-flows-conserved");
 }
 
 /// An ICMP error about a packet from the public side, as the far end or a router there writes it.
@@ -162,22 +163,30 @@ fn icmp_error_must_quote_sent_segment() {
     let mut world = World::new();
     let remote = end(REMOTE);
     let public = world.connect("10.0.0.4:1");
-    let stale = Fate::Drop(DropReason::QuoteOutOfWindow);
+    let stale = Disposition::Drop(DropReason::QuoteOutOfWindow);
     for (sequence, passes) in [(1001, true), (1000, false), (1002, false), (77, false)] {
         let quoted = segment(public, remote, "A", (sequence, 5001), &[]);
-        let fate = world.send(Edge::Internet, &mut error_about(&quoted));
-        assert_eq!(matches!(fate, Fate::Forward(_)), passes, "{sequence} {fate:?}");
-        assert!(passes || fate == stale, "{fate:?}");
+        let disposition = world.send(Edge::Internet, &mut error_about(&quoted));
+        assert_eq!(
+            matches!(disposition, Disposition::Forward(_)),
+            passes,
+            "{sequence} {disposition:?}"
+        );
+        assert!(passes || disposition == stale, "{disposition:?}");
     }
     // Towards the outside, about what the far end has sent.
     for (sequence, passes) in [(5001, true), (4999, false), (5002, false)] {
         let quoted = segment(remote, end("10.0.0.4:1"), "A", (sequence, 1001), &[]);
-        let fate = world.send(Edge::Subnet(world.web), &mut error_about(&quoted));
-        assert_eq!(matches!(fate, Fate::Forward(_)), passes, "{sequence} {fate:?}");
+        let disposition = world.send(Edge::Subnet(world.web), &mut error_about(&quoted));
+        assert_eq!(
+            matches!(disposition, Disposition::Forward(_)),
+            passes,
+            "{sequence} {disposition:?}"
+        );
     }
     let public = world.out(datagram(end("10.0.0.4:2"), remote, b"x"));
-    let fate = world.send(Edge::Internet, &mut error_about(&datagram(public, remote, b"x")));
-    assert!(matches!(fate, Fate::Forward(_)), "{fate:?}");
+    let disposition = world.send(Edge::Internet, &mut error_about(&datagram(public, remote, b"x")));
+    assert!(matches!(disposition, Disposition::Forward(_)), "{disposition:?}");
 }
 
 /// N-29: the platform's address is the machine's until it is deallocated, and then anybody's.

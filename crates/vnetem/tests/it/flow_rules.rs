@@ -1,10 +1,11 @@
-//! What a flow is in the pipeline: one decision for both directions, judged anew by what it would be told today, ended by its packets.
+//! What a flow is in the pipeline: one decision for both directions, judged anew by what it would
+//! be told today, ended by its packets.
 
 use std::time::Duration;
 
 use vnetem::packet::{IcmpError, IcmpErrorKind};
 use vnetem::{
-    Action, Cause, DataPlane, DropReason, Edge, EventKind, Fate, Headers, Network, NextHop,
+    Action, Cause, DataPlane, Disposition, DropReason, Edge, EventKind, Headers, Network, NextHop,
     Outbound, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Selector,
     ServiceId, Settings, SubnetId, Time, VnetId,
 };
@@ -35,17 +36,17 @@ impl World {
         self.plane.apply(self.now, self.network.commit());
     }
 
-    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Fate, String) {
+    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Disposition, String) {
         let mut packet = packet.to_vec();
-        let fate = self.plane.process(self.now, edge, &mut packet).fate;
-        (fate, Headers::parse(&packet).unwrap().to_string())
+        let disposition = self.plane.process(self.now, edge, &mut packet).disposition;
+        (disposition, Headers::parse(&packet).unwrap().to_string())
     }
 
-    fn out(&mut self, source: &str, destination: &str, flags: &str) -> (Fate, String) {
+    fn out(&mut self, source: &str, destination: &str, flags: &str) -> (Disposition, String) {
         self.send(Edge::Subnet(self.web), &tcp(source, destination, flags))
     }
 
-    fn back(&mut self, source: &str, destination: &str, flags: &str) -> (Fate, String) {
+    fn back(&mut self, source: &str, destination: &str, flags: &str) -> (Disposition, String) {
         self.send(Edge::Internet, &tcp(source, destination, flags))
     }
 
@@ -68,11 +69,12 @@ impl World {
     }
 }
 
-fn forwarded(fate: Fate) -> bool {
-    matches!(fate, Fate::Forward(_))
+fn forwarded(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Forward(_))
 }
 
-/// P-20: later packets take what was composed for the first one, without a rule, a route or a port being looked for.
+/// P-20: later packets take what was composed for the first one, without a rule, a route or a port
+/// being looked for.
 #[test]
 fn later_packets_take_what_the_first_one_was_told() {
     let mut w = world();
@@ -92,28 +94,29 @@ fn later_packets_take_what_the_first_one_was_told() {
     assert_eq!(w.plane.flow_counters().opened, 1);
 }
 
-/// P-26: both directions of a flow come together, the one the inverse of the other, and go together.
+/// P-26: both directions of a flow come together, the one the inverse of the other, and go
+/// together.
 #[test]
 fn both_directions_of_a_flow_come_and_go_together() {
     let mut w = world();
     let external = {
-        let (fate, leaves) = w.out(VM, FAR, "S");
-        assert!(forwarded(fate));
+        let (disposition, leaves) = w.out(VM, FAR, "S");
+        assert!(forwarded(disposition));
         leaves.split(' ').next().unwrap().to_owned()
     };
     // No packet of the other direction was needed to make it.
-    let (fate, arrives) = w.back(FAR, &external, "SA");
-    assert!(forwarded(fate));
+    let (disposition, arrives) = w.back(FAR, &external, "SA");
+    assert!(forwarded(disposition));
     assert_eq!(arrives, format!("{FAR} > {VM} tcp SA"));
     w.network.set_route(w.web, net("8.8.8.8/32"), NextHop::None).unwrap();
     w.apply();
-    assert_eq!(w.out(VM, FAR, "A").0, Fate::Drop(DropReason::PathSwitched));
+    assert_eq!(w.out(VM, FAR, "A").0, Disposition::Drop(DropReason::PathSwitched));
     assert!(!forwarded(w.back(FAR, &external, "A").0));
     assert_eq!(w.live(), 0);
 }
 
-/// P-27, P-11, P-13: a change of rules that would have deleted the pair does not: the answers to an allowed flow still come in, although
-/// nothing would let them in by themselves.
+/// P-27, P-11, P-13: a change of rules that would have deleted the pair does not: the answers to an
+/// allowed flow still come in, although nothing would let them in by themselves.
 #[test]
 fn answers_still_come_in_after_a_change_of_rules() {
     let mut w = world();
@@ -139,27 +142,28 @@ fn answers_still_come_in_after_a_change_of_rules() {
     assert!(w.plane.poll_transmit(w.now).is_none(), "nobody is reset");
     assert!(forwarded(w.back(FAR, &external, "A").0));
     assert!(forwarded(w.out(VM, FAR, "A").0));
-    assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Fate::Deny(_)));
+    assert!(matches!(w.out("10.0.0.4:50002", FAR, "S").0, Disposition::Deny(_)));
 }
 
-/// P-22: whichever packet comes first after a change, what is judged is the flow as its opener would open it; an answer neither widens nor
-/// narrows that.
+/// P-22: whichever packet comes first after a change, what is judged is the flow as its opener
+/// would open it; an answer neither widens nor narrows that.
 #[test]
 fn the_opening_direction_is_judged_whichever_packet_comes_first() {
     let mut w = world();
     let stays = w.open(VM, FAR);
     let leaves = w.open("10.0.0.4:50002", "9.9.9.9:443");
-    // A route that holds for one of the two, and one for the opener's own address, which no packet towards it is judged by.
+    // A route that holds for one of the two, and one for the opener's own address, which no packet
+    // towards it is judged by.
     w.network.set_route(w.web, net("9.9.9.9/32"), NextHop::None).unwrap();
     w.network.set_route(w.web, net("20.1.1.1/32"), NextHop::None).unwrap();
     w.apply();
     assert!(forwarded(w.back(FAR, &stays, "A").0));
-    assert_eq!(w.back("9.9.9.9:443", &leaves, "A").0, Fate::Drop(DropReason::PathSwitched));
+    assert_eq!(w.back("9.9.9.9:443", &leaves, "A").0, Disposition::Drop(DropReason::PathSwitched));
     assert_eq!(w.live(), 1);
 }
 
-/// P-23, P-24: a longer user route captures the live flows inside its prefix, which break since the kind of their route changes, and leaves
-/// all others of the subnet alone.
+/// P-23, P-24: a longer user route captures the live flows inside its prefix, which break since the
+/// kind of their route changes, and leaves all others of the subnet alone.
 #[test]
 fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
     let mut w = world();
@@ -181,7 +185,8 @@ fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
     assert!(forwarded(w.out("10.0.0.5:50001", "9.9.9.9:443", "A").0));
 }
 
-/// F4, R7: what is left of a datagram does not follow its first fragment once the flow is closed, although its tombstone stands.
+/// INV-fragment-state-bounded, INV-tombstone-answers: what is left of a datagram does not follow
+/// its first fragment once the flow is closed, although its tombstone stands.
 #[test]
 fn a_later_fragment_ends_with_its_flow() {
     let mut w = world();
@@ -200,10 +205,11 @@ fn a_later_fragment_ends_with_its_flow() {
     while w.plane.poll_transmit(w.now).is_some() {}
     assert_eq!(w.plane.flow_counters().tombstones, 1);
     let late = w.send(Edge::Subnet(w.web), &datagrams[1][1]).0;
-    assert_eq!(late, Fate::Drop(DropReason::FragmentWithoutFirst));
+    assert_eq!(late, Disposition::Drop(DropReason::FragmentWithoutFirst));
 }
 
-/// P-30: a later fragment follows the first one of its own datagram, which is known by identification, both ends and protocol together.
+/// P-30: a later fragment follows the first one of its own datagram, which is known by
+/// identification, both ends and protocol together.
 #[test]
 fn a_later_fragment_follows_no_other_datagram() {
     let mut w = world();
@@ -221,12 +227,13 @@ fn a_later_fragment_follows_no_other_datagram() {
     let others =
         [of(VM, server, 2), of("10.0.0.5:50001", server, 1), of(VM, "10.0.1.5:443", 1), segment];
     for [_, later] in others {
-        assert_eq!(w.send(vm, &later).0, Fate::Drop(DropReason::FragmentWithoutFirst));
+        assert_eq!(w.send(vm, &later).0, Disposition::Drop(DropReason::FragmentWithoutFirst));
     }
     assert!(forwarded(w.send(vm, &later).0));
 }
 
-/// W9, T-22: an ICMP error goes to the sender of the packet that it quotes, whoever else it names as its own destination.
+/// INV-icmp-quote-translated, T-22: an ICMP error goes to the sender of the packet that it quotes,
+/// whoever else it names as its own destination.
 #[test]
 fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
     let mut w = world();
@@ -234,11 +241,12 @@ fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
     let mut error = unreachable(&tcp(&external, FAR, "A"));
     assert!(forwarded(w.send(Edge::Internet, &error).0));
     error[16..20].copy_from_slice(&ip("20.1.1.2").octets());
-    let fate = w.send(Edge::Internet, &summed(error)).0;
-    assert_eq!(fate, Fate::Drop(DropReason::QuoteUnknown));
+    let disposition = w.send(Edge::Internet, &summed(error)).0;
+    assert_eq!(disposition, Disposition::Drop(DropReason::QuoteUnknown));
 }
 
-/// R7: an ICMP error about a closed flow goes nowhere, although its tombstone stands.
+/// INV-tombstone-answers: an ICMP error about a closed flow goes nowhere, although its tombstone
+/// stands.
 #[test]
 fn an_icmp_error_ends_with_its_flow() {
     let mut w = world();
@@ -248,10 +256,11 @@ fn an_icmp_error_ends_with_its_flow() {
     w.apply();
     while w.plane.poll_transmit(w.now).is_some() {}
     assert_eq!(w.plane.flow_counters().tombstones, 1);
-    assert_eq!(w.send(Edge::Internet, &error).0, Fate::Drop(DropReason::QuoteUnknown));
+    assert_eq!(w.send(Edge::Internet, &error).0, Disposition::Drop(DropReason::QuoteUnknown));
 }
 
-/// E10: numbers that no subnet and no service has are nobody's, however near they are to those of others.
+/// INV-reply-needs-flow: numbers that no subnet and no service has are nobody's, however near they
+/// are to those of others.
 #[test]
 fn an_edge_that_is_nobodys_carries_nobodys_packets() {
     let mut w = world();
@@ -266,13 +275,14 @@ fn an_edge_that_is_nobodys_carries_nobodys_packets() {
         (service(31 + subnet), &own),
         (service(u8::MAX), &own),
     ] {
-        let fate = process(&mut w.plane, w.now, edge, &mut packet.clone());
-        assert!(matches!(fate, Fate::Drop(_)), "{edge:?}: {fate:?}");
+        let disposition = process(&mut w.plane, w.now, edge, &mut packet.clone());
+        assert!(matches!(disposition, Disposition::Drop(_)), "{edge:?}: {disposition:?}");
     }
     assert!(forwarded(w.send(Edge::Internet, &answer).0));
 }
 
-/// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset ends it too, and not at once.
+/// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset
+/// ends it too, and not at once.
 #[test]
 fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
     let minute = Duration::from_secs(60);

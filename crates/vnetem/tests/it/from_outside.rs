@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vnetem::packet::{TcpFlags, Transport};
 use vnetem::{
-    Action, Closing, DataPlane, DenyReason, DropReason, Edge, Fate, Headers, Mtu, Network, NextHop,
-    NicId, Outbound, PoolRules, PortRange, RuleDirection, RuleProtocol, SecurityGroup,
+    Action, CloseMode, DataPlane, DenyReason, Disposition, DropReason, Edge, Headers, Mtu, Network,
+    NextHop, NicId, Outbound, PoolRules, PortRange, RuleDirection, RuleProtocol, SecurityGroup,
     SecurityRule, Selector, Settings, SubnetId, Time, Transmit,
 };
 
@@ -46,7 +46,7 @@ impl World {
         self.plane.apply(self.now, snapshot);
     }
 
-    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> Fate {
+    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> Disposition {
         process(&mut self.plane, self.now, edge, &mut packet)
     }
 
@@ -79,9 +79,9 @@ impl World {
     }
 }
 
-fn leaves(fate: Fate) -> Option<Edge> {
-    match fate {
-        Fate::Forward(forward) => Some(forward.to),
+fn leaves(disposition: Disposition) -> Option<Edge> {
+    match disposition {
+        Disposition::Forward(forward) => Some(forward.to),
         _ => None,
     }
 }
@@ -93,10 +93,10 @@ fn reply(flags: &str, numbers: (u32, u32)) -> Vec<u8> {
 /// U-01: the opener that a mode speaks of may be outside.
 #[test]
 fn closing_tells_an_opener_outside() {
-    for (closing, told) in [
-        (Closing::Both, &[Edge::Nic(NicId(1)), Edge::Internet][..]),
-        (Closing::Opener, &[Edge::Internet]),
-        (Closing::Silent, &[]),
+    for (closing, notified) in [
+        (CloseMode::Both, &[Edge::Nic(NicId(1)), Edge::Internet][..]),
+        (CloseMode::Opener, &[Edge::Internet]),
+        (CloseMode::Silent, &[]),
     ] {
         let mut world = World::new(Settings { closing, ..Settings::replayable(0) });
         world.call();
@@ -104,26 +104,26 @@ fn closing_tells_an_opener_outside() {
         world.apply();
         let made = world.made();
         let edges: Vec<Edge> = made.iter().map(|made| made.to).collect();
-        let told: Vec<Edge> = told
+        let notified: Vec<Edge> = notified
             .iter()
             .map(|edge| if *edge == Edge::Internet { *edge } else { Edge::Nic(world.vm) })
             .collect();
-        assert_eq!(edges, told, "{closing:?}");
+        assert_eq!(edges, notified, "{closing:?}");
         for packet in &made {
             let headers = Headers::parse(&packet.packet).unwrap();
             let Transport::Tcp(segment) = headers.transport else { panic!() };
             assert!(segment.flags.contains(TcpFlags::RST));
         }
-        // R7: so with who is answered later.
+        // INV-tombstone-answers: so with who is answered later.
         for (edge, answered) in [
-            (Edge::Internet, closing != Closing::Silent),
-            (Edge::Nic(world.vm), closing == Closing::Both),
+            (Edge::Internet, closing != CloseMode::Silent),
+            (Edge::Nic(world.vm), closing == CloseMode::Both),
         ] {
             let packet = match edge {
                 Edge::Internet => segment(end(CALLER), end(PUBLIC), "A", (7001, 1001), &[]),
                 _ => reply("A", (1001, 7001)),
             };
-            assert_eq!(world.send(edge, packet), Fate::Drop(DropReason::FlowClosed));
+            assert_eq!(world.send(edge, packet), Disposition::Drop(DropReason::FlowClosed));
             assert_eq!(world.made().len(), usize::from(answered), "{closing:?} {edge:?}");
         }
     }
@@ -150,8 +150,8 @@ fn the_most_patient_pool_answers() {
         }
         let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
         let mut syn = segment(end("8.8.8.8:9"), end("20.1.1.1:1024"), "S", (1, 0), &[]);
-        let fate = process(&mut plane, Time(1), Edge::Internet, &mut syn);
-        assert_eq!(fate, Fate::Drop(DropReason::Unsolicited));
+        let disposition = process(&mut plane, Time(1), Edge::Internet, &mut syn);
+        assert_eq!(disposition, Disposition::Drop(DropReason::Unsolicited));
         let due = Time(1) + Duration::from_secs(60);
         assert_eq!(plane.poll_timeout(), Some(due), "{patience:?}");
         plane.handle_timeout(Time(1) + Duration::from_secs(59));
@@ -173,10 +173,10 @@ fn answers_elsewhere_belong_to_their_connection() {
     assert_eq!(world.answer("A", (1001, 7001)), fw);
     assert_eq!(world.ask("A", (7001, 1001)), Some(Edge::Nic(world.vm)));
     let stray = world.send(Edge::Nic(world.vm), reply("A", (900_001, 7001)));
-    assert_eq!(stray, Fate::Drop(DropReason::TcpInvalid));
+    assert_eq!(stray, Disposition::Drop(DropReason::TcpInvalid));
     let elsewhere = segment(end(PRIVATE), end("198.51.100.20:40001"), "SA", (1, 1), &[]);
     let stray = world.send(Edge::Nic(world.vm), elsewhere);
-    assert_eq!(stray, Fate::Drop(DropReason::NoFlow));
+    assert_eq!(stray, Disposition::Drop(DropReason::NoFlow));
     // Both ends finish, and the connection is over as any other.
     assert_eq!(world.answer("FA", (1001, 7001)), fw);
     assert_eq!(world.ask("FA", (7001, 1002)), Some(Edge::Nic(world.vm)));
@@ -190,30 +190,34 @@ fn answers_elsewhere_belong_to_their_connection() {
     assert_eq!(edges, [Edge::Nic(world.vm), Edge::Internet]);
 }
 
-/// R-30, P-10, P10, T-27: whoever guards the next hop judges the answer, and it goes by that link.
+/// R-30, P-10, INV-last-hop-ends, T-27: whoever guards the next hop judges the answer, and it goes
+/// by that link.
 #[test]
 fn answers_elsewhere_meet_the_next_hop() {
-    let mtu = Mtu { public: 60, private: 1500 };
+    let mtu = Mtu { public: 68, private: 1500 };
     let mut world = World::new(Settings { mtu, ..Settings::replayable(0) });
     assert_eq!(world.ask("S", (7000, 0)), Some(Edge::Nic(world.vm)));
     let ask = datagram(end(CALLER), end(PUBLIC), b"?");
     assert_eq!(leaves(world.send(Edge::Internet, ask)), Some(Edge::Nic(world.vm)));
     let long = datagram(end(PRIVATE), end(CALLER), &[7; 100]);
     let vm = Edge::Nic(world.vm);
-    assert_eq!(world.send(vm, long.clone()), Fate::Drop(DropReason::TooLong));
+    assert_eq!(world.send(vm, long.clone()), Disposition::Drop(DropReason::TooLong));
     world.tunnel();
     assert_eq!(leaves(world.send(vm, long)), Some(Edge::Nic(world.fw)));
     world.made();
     let mut old = reply("SA", (1000, 7001));
     old[8] = 1;
-    assert_eq!(world.send(vm, crate::packets::summed(old)), Fate::Drop(DropReason::TtlExpired));
+    assert_eq!(
+        world.send(vm, crate::packets::summed(old)),
+        Disposition::Drop(DropReason::TtlExpired)
+    );
     assert_eq!(world.made().len(), 1, "the machine is told");
     // The rules that every group ends with let in nothing that goes on to the internet.
     let usual = SecurityGroup::default();
     let group = world.network.add_security_group("usual", usual).unwrap();
     world.network.guard_nic(world.fw, Some(group)).unwrap();
     world.apply();
-    let denied = Fate::Deny(DenyReason::SecurityGroup(RuleDirection::Inbound));
+    let denied = Disposition::Deny(DenyReason::SecurityGroup(RuleDirection::Inbound));
     assert_eq!(world.send(vm, reply("SA", (1000, 7001))), denied);
     // Their own groups let answers out without a rule (P-11).
     world.network.guard_nic(world.fw, None).unwrap();
@@ -251,6 +255,6 @@ fn next_hop_may_be_in_peer() {
     network.set_route(web, net("0.0.0.0/0"), hop).unwrap();
     let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut ask = datagram(end("30.1.0.5:7"), end("8.8.8.8:53"), b"?");
-    let fate = process(&mut plane, Time(1), Edge::Subnet(web), &mut ask);
-    assert_eq!(leaves(fate), Some(Edge::Nic(fw)));
+    let disposition = process(&mut plane, Time(1), Edge::Subnet(web), &mut ask);
+    assert_eq!(leaves(disposition), Some(Edge::Nic(fw)));
 }

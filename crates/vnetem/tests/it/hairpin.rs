@@ -1,12 +1,14 @@
-//! Hosts that reach each other by the public addresses of their own pool (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//! Hosts that reach each other by the public addresses of their own pool (T-33; RFC 4787 REQ-9, RFC
+//! 5382 REQ-8, RFC 5508 REQ-7).
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Rewrite, rewrite};
 use vnetem::{
-    Cause, DataPlane, DropReason, Edge, EventKind, Fate, Filtering, Headers, Mapping, Network,
-    NextHop, Outbound, PoolRules, Settings, Slot, SourceMode, State, SubnetId, Time, Transmit,
+    BatchPacket, Cause, DataPlane, Disposition, DropReason, Edge, EventKind, Filtering, Headers,
+    Mapping, Network, NextHop, Outbound, PoolRules, Settings, SourceMode, State, SubnetId, Time,
+    Transmit,
 };
 
 use crate::packets::{datagram, end, ip, net, process, segment};
@@ -36,6 +38,11 @@ fn pool(rules: PoolRules) -> Outbound {
     Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules }
 }
 
+fn pool_at(address: &str, rules: PoolRules) -> Outbound {
+    let addresses = vec![ip(address)];
+    Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules }
+}
+
 impl World {
     fn new(rules: PoolRules) -> Self {
         Self::with(rules, Settings::replayable(0))
@@ -55,29 +62,32 @@ impl World {
         Self { network, plane, now: Time(1), a, b, subnets }
     }
 
-    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Fate {
+    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Disposition {
         process(&mut self.plane, self.now, edge, packet)
     }
 
     /// Where a packet leaves, and how it looks then.
     fn forward(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Edge, Vec<u8>) {
-        let Fate::Forward(forward) = self.process(edge, &mut packet) else {
+        let Disposition::Forward(forward) = self.process(edge, &mut packet) else {
             panic!("not forwarded");
         };
-        assert!(Checksums::of(&packet, &Headers::parse(&packet).unwrap()).none_wrong(), "W1");
+        assert!(
+            Checksums::of(&packet, &Headers::parse(&packet).unwrap()).none_wrong(),
+            "INV-checksums-stay-right"
+        );
         (forward.to, packet)
     }
 
     fn drop(&mut self, edge: Edge, mut packet: Vec<u8>) -> DropReason {
         match self.process(edge, &mut packet) {
-            Fate::Drop(reason) => reason,
-            fate => panic!("not dropped: {fate:?}"),
+            Disposition::Drop(reason) => reason,
+            disposition => panic!("not dropped: {disposition:?}"),
         }
     }
 
     /// The public end of an inside socket, which sends a datagram to somewhere.
-    fn public(&mut self, edge: Edge, inside: &str) -> SocketAddrV4 {
-        let (_, packet) = self.forward(edge, datagram(end(inside), end(REMOTE), b"x"));
+    fn public(&mut self, edge: Edge, internal: &str) -> SocketAddrV4 {
+        let (_, packet) = self.forward(edge, datagram(end(internal), end(REMOTE), b"x"));
         Headers::parse(&packet).unwrap().tuple().source
     }
 
@@ -105,7 +115,8 @@ impl World {
     }
 }
 
-/// T-33, W1, O5: both ends are rewritten at once, the sender is seen under its public end, and the time to live falls by one.
+/// T-33, INV-checksums-stay-right, INV-trace-equals-verdict: both ends are rewritten at once, the
+/// sender is seen under its public end, and the time to live falls by one.
 #[test]
 fn t_33_a_datagram_turns_round_and_its_answer_too() {
     let mut world = World::new(OPEN);
@@ -113,10 +124,10 @@ fn t_33_a_datagram_turns_round_and_its_answer_too() {
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
     for round in 0..3 {
         let mut packet = datagram(end(A), public_b, b"hello");
-        let Fate::Forward(forward) = world.process(a, &mut packet) else { panic!() };
+        let Disposition::Forward(forward) = world.process(a, &mut packet) else { panic!() };
         assert_eq!((forward.to, forward.source), (b, SourceMode::Translated(public_a)), "{round}");
         let headers = Headers::parse(&packet).unwrap();
-        assert!(Checksums::of(&packet, &headers).none_wrong(), "W1");
+        assert!(Checksums::of(&packet, &headers).none_wrong(), "INV-checksums-stay-right");
         assert_eq!((headers.tuple().source, headers.tuple().destination), (public_a, end(B)));
         assert_eq!((headers.ttl, &packet[28..]), (63, &b"hello"[..]));
         let (to, packet) = world.forward(b, datagram(end(B), public_a, b"and you"));
@@ -128,29 +139,52 @@ fn t_33_a_datagram_turns_round_and_its_answer_too() {
     assert_eq!(two_way, 2, "one flow for each of the two");
 }
 
-/// T-33: without the rule, and to addresses of other pools, nothing turns round.
+/// T-33: a packet to an address of its own pool turns round if the pool says so, one to another's
+/// always.
 #[test]
-fn t_33_only_a_pool_with_the_rule_turns_its_own_addresses_round() {
-    for (rules, mine) in [(OPEN, false), (PoolRules { hairpin: false, ..OPEN }, true)] {
-        let mut world = World::new(rules);
-        let other = Outbound::Pool {
-            addresses: vec![ip("20.1.1.9")],
-            first_port: 1024,
-            last_port: 65_535,
-            rules,
-        };
-        if !mine {
-            world.network.set_outbound(world.subnets[1], other).unwrap();
-            world.apply();
-        }
-        let (a, b) = (world.a, world.b);
-        let public = world.public(b, B);
-        assert_eq!(world.drop(a, datagram(end(A), public, b"x")), DropReason::Hairpin);
-        assert_eq!(world.plane.flows().count(), 1, "B's alone");
-    }
+fn t_33_own_pool_needs_the_rule() {
+    let plain = PoolRules { hairpin: false, ..OPEN };
+    let mut world = World::new(plain);
+    let (a, b) = (world.a, world.b);
+    let public = world.public(b, B);
+    assert_eq!(world.drop(a, datagram(end(A), public, b"x")), DropReason::Hairpin);
+    assert_eq!(world.plane.flows().count(), 1, "B's alone");
+    world.network.set_outbound(world.subnets[1], pool_at("20.1.1.9", plain)).unwrap();
+    world.apply();
+    world.made();
+    let public = world.public(b, B);
+    assert_eq!(*public.ip(), ip("20.1.1.9"));
+    assert_eq!(world.forward(a, datagram(end(A), public, b"x")).0, b);
 }
 
-/// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way for each other.
+/// T-33, N-07: an open flow goes on as it began when its far end's address becomes ours, or is no
+/// longer.
+#[test]
+fn t_33_flows_keep_their_way() {
+    let mut world = World::new(OPEN);
+    let a = world.a;
+    let (ours, elsewhere) = (end("20.1.1.9:7"), end("20.1.1.10:7"));
+    world.network.set_outbound(world.subnets[1], pool_at("20.1.1.9", OPEN)).unwrap();
+    world.apply();
+    // Nobody has a mapping there, but the caller has a flow.
+    assert_eq!(world.drop(a, datagram(end(A), ours, b"x")), DropReason::Unsolicited);
+    assert_eq!(world.forward(a, datagram(end(A), elsewhere, b"x")).0, Edge::Internet);
+    world.network.set_outbound(world.subnets[1], pool_at("20.1.1.10", OPEN)).unwrap();
+    // Whatever else changes about the caller's network.
+    world.network.set_route(world.subnets[0], net("8.0.0.0/8"), NextHop::None).unwrap();
+    world.apply();
+    world.made();
+    assert_eq!(world.drop(a, datagram(end(A), ours, b"x")), DropReason::NoRoute);
+    assert_eq!(world.forward(a, datagram(end(A), elsewhere, b"x")).0, Edge::Internet);
+    // What opens takes the way of today.
+    let opens = "10.0.0.4:5001";
+    assert_eq!(world.forward(a, datagram(end(opens), ours, b"x")).0, Edge::Internet);
+    let unknown = datagram(end(opens), elsewhere, b"x");
+    assert_eq!(world.drop(a, unknown), DropReason::Unsolicited);
+}
+
+/// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way
+/// for each other.
 #[test]
 fn t_33_filters_hold_and_two_hosts_can_open_the_way() {
     let mut world = World::new(PoolRules { filtering: Filtering::AddressAndPort, ..OPEN });
@@ -204,11 +238,13 @@ fn t_33_a_batch_turns_round_as_its_packets_do() {
                 .collect()
         } else {
             let mut slots: Vec<_> =
-                packets.iter_mut().map(|(edge, packet)| Slot::new(*edge, packet)).collect();
+                packets.iter_mut().map(|(edge, packet)| BatchPacket::new(*edge, packet)).collect();
             world.plane.process_batch(world.now, &mut slots);
             slots.iter().map(|slot| slot.verdict).collect()
         };
-        assert!(verdicts.iter().flatten().all(|it| matches!(it.fate, Fate::Forward(_))));
+        assert!(
+            verdicts.iter().flatten().all(|it| matches!(it.disposition, Disposition::Forward(_)))
+        );
         out.push((verdicts, packets));
     }
     assert_eq!(out[0], out[1]);
@@ -226,7 +262,8 @@ fn t_33_the_internet_has_no_part_in_what_turns_round() {
     assert_eq!(reason, DropReason::SpoofedSource);
 }
 
-/// RFC 5508 REQ-7: an error about what turned round turns round itself: each end sees it from the other's public address, about its own packet.
+/// RFC 5508 REQ-7: an error about what turned round turns round itself: each end sees it from the
+/// other's public address, about its own packet.
 #[test]
 fn t_33_an_error_about_what_turned_round_turns_round() {
     let mut world = World::new(OPEN);
@@ -289,7 +326,7 @@ fn t_33_fragments_turn_round() {
     let mut joined = Vec::new();
     for fragment in [first, later] {
         let mut fragment = fragment;
-        let Fate::Forward(forward) = world.process(a, &mut fragment) else { panic!() };
+        let Disposition::Forward(forward) = world.process(a, &mut fragment) else { panic!() };
         assert_eq!(forward.to, b);
         let headers = Headers::parse(&fragment).unwrap();
         assert_eq!((headers.source, headers.destination), (*public_a.ip(), *end(B).ip()));
@@ -299,7 +336,8 @@ fn t_33_fragments_turn_round() {
     assert_eq!(joined, expected[20..], "joined they are what the whole datagram is");
 }
 
-/// T-33, R3, R8, S-17: what closes one of the two flows closes both, and each host hears of it once, with the number that it expects.
+/// T-33, INV-reset-number-exact, INV-both-halves-end, S-17: what closes one of the two flows closes
+/// both, and each host hears of it once, with the number that it expects.
 #[test]
 fn t_33_a_change_closes_both_flows_and_tells_each_host_once() {
     for which in [0, 1] {
@@ -358,7 +396,7 @@ fn t_33_the_rule_taken_away_ends_what_turned_round() {
     assert_eq!(world.drop(a, datagram(end(A), public_b, b"x")), DropReason::Hairpin);
 }
 
-/// T-33, T1: with room for one flow the first stands and the second does not.
+/// T-33, INV-memory-bounded: with room for one flow the first stands and the second does not.
 #[test]
 fn t_33_a_full_table_turns_nothing_round() {
     let mut settings = Settings::replayable(0);
@@ -373,7 +411,8 @@ fn t_33_a_full_table_turns_nothing_round() {
     assert_eq!(world.forward(a, datagram(end(A), public_b, b"x")).0, b);
 }
 
-/// T-33, T-28: also between hosts behind one public address, whose later fragments have the same address at both ends.
+/// T-33, T-28: also between hosts behind one public address, whose later fragments have the same
+/// address at both ends.
 #[test]
 fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
     let mut world = World::new(OPEN);
@@ -395,7 +434,8 @@ fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
     }
 }
 
-/// T-33, O6: what a host sends to its own public end turns round into nothing, and its one flow closes once.
+/// T-33, INV-events-in-order: what a host sends to its own public end turns round into nothing, and
+/// its one flow closes once.
 #[test]
 fn t_33_a_flow_to_its_own_public_end_closes_once() {
     let mut world = World::new(OPEN);
@@ -417,7 +457,8 @@ fn t_33_a_flow_to_its_own_public_end_closes_once() {
     assert_eq!(closed.len(), 2, "{closed:?}: the datagrams and the connection, each once");
 }
 
-/// T-33, O5, R9: a trace of a full table knows that closed flows give way.
+/// T-33, INV-trace-equals-verdict, INV-syn-opens-anew: a trace of a full table knows that closed
+/// flows give way.
 #[test]
 fn t_33_a_trace_knows_that_closed_flows_give_way() {
     let mut settings = Settings::replayable(0);
@@ -439,6 +480,6 @@ fn t_33_a_trace_knows_that_closed_flows_give_way() {
     let mut syn = segment(end(A), public_b, "S", (9000, 0), &[]);
     let traced = world.plane.trace(world.now, a, &syn).verdict;
     let verdict = world.plane.process(world.now, a, &mut syn);
-    assert!(matches!(verdict.fate, Fate::Forward(_)));
+    assert!(matches!(verdict.disposition, Disposition::Forward(_)));
     assert_eq!(traced, verdict);
 }

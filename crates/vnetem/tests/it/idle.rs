@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, Edge, EditError, Fate, IdleMinutes, LoadBalancerId, Network, NicId, Outbound,
+    DataPlane, Disposition, Edge, EditError, IdleMinutes, LoadBalancerId, Network, NicId, Outbound,
     OutboundRule, PoolRules, Settings, State, SubnetId, Time, TimerProfile, Timers,
 };
 
@@ -12,8 +12,8 @@ use crate::packets::{datagram, end, ip, net, segment};
 
 const REMOTE: &str = "203.0.113.80:443";
 
-/// A subnet behind a NAT gateway, one behind another and one behind a pool by RFC; an interface with an address of its own, and a member of
-/// a load balancer.
+/// A subnet behind a NAT gateway, one behind another and one behind a pool by RFC; an interface
+/// with an address of its own, and a member of a load balancer.
 struct World {
     network: Network,
     plane: DataPlane,
@@ -59,27 +59,31 @@ impl World {
 
     fn forward(&mut self, edge: Edge, mut packet: Vec<u8>) -> Vec<u8> {
         let verdict = self.plane.process(self.now, edge, &mut packet);
-        assert!(matches!(verdict.fate, Fate::Forward(_)), "{:?}", verdict.fate);
+        assert!(
+            matches!(verdict.disposition, Disposition::Forward(_)),
+            "{:?}",
+            verdict.disposition
+        );
         packet
     }
 
     /// Opens a connection and says how long it then lives in silence.
-    fn connection(&mut self, edge: Edge, inside: &str) -> SocketAddrV4 {
-        let (inside, remote) = (end(inside), end(REMOTE));
-        let syn = self.forward(edge, segment(inside, remote, "S", (1000, 0), &[]));
+    fn connection(&mut self, edge: Edge, internal: &str) -> SocketAddrV4 {
+        let (internal, remote) = (end(internal), end(REMOTE));
+        let syn = self.forward(edge, segment(internal, remote, "S", (1000, 0), &[]));
         let public = vnetem::Headers::parse(&syn).unwrap().tuple().source;
         self.forward(Edge::Internet, segment(remote, public, "SA", (5000, 1001), &[]));
-        self.forward(edge, segment(inside, remote, "A", (1001, 5001), &[]));
-        inside
+        self.forward(edge, segment(internal, remote, "A", (1001, 5001), &[]));
+        internal
     }
 
     /// How many whole minutes the flow of an inside end, which has just had a packet, lives on.
-    fn lives(&mut self, inside: SocketAddrV4) -> u64 {
+    fn lives(&mut self, internal: SocketAddrV4) -> u64 {
         let start = self.now;
         for minute in 1..=150 {
             self.now = start + Duration::from_secs(60 * minute);
             self.plane.handle_timeout(self.now);
-            if !self.plane.flows().any(|flow| flow.inside == inside) {
+            if !self.plane.flows().any(|flow| flow.internal == internal) {
                 return minute;
             }
         }
@@ -92,20 +96,21 @@ impl World {
     }
 }
 
-/// N-15, N-23: 4 minutes where nothing is said, else what the gateway, the address, the outbound rule or the pool says.
+/// N-15, N-23: 4 minutes where nothing is said, else what the gateway, the address, the outbound
+/// rule or the pool says. (T-15)
 #[test]
 fn n_15_each_method_has_its_own_idle_timeout() {
     let mut world = World::new();
     let (subnets, nics) = (world.subnets.map(Edge::Subnet), world.nics.map(Edge::Nic));
-    for (edge, inside, expected) in [
+    for (edge, internal, expected) in [
         (subnets[0], "10.0.0.4:50001", 4),
         (subnets[1], "10.0.1.4:50001", 10),
         (subnets[2], "10.0.2.4:50001", 124),
         (nics[0], "10.0.9.4:50001", 20),
         (nics[1], "10.0.9.5:50001", 30),
     ] {
-        let inside = world.connection(edge, inside);
-        assert_eq!(world.lives(inside), expected, "{inside}");
+        let internal = world.connection(edge, internal);
+        assert_eq!(world.lives(internal), expected, "{internal}");
     }
 }
 
@@ -113,9 +118,9 @@ fn n_15_each_method_has_its_own_idle_timeout() {
 #[test]
 fn n_15_datagrams_keep_their_four_minutes() {
     let mut world = World::new();
-    let (inside, edge) = (end("10.0.1.4:50001"), Edge::Subnet(world.subnets[1]));
-    world.forward(edge, datagram(inside, end(REMOTE), b"x"));
-    assert_eq!(world.lives(inside), 4);
+    let (internal, edge) = (end("10.0.1.4:50001"), Edge::Subnet(world.subnets[1]));
+    world.forward(edge, datagram(internal, end(REMOTE), b"x"));
+    assert_eq!(world.lives(internal), 4);
 }
 
 /// N-11, N-15: so does what the internet opens towards an interface's own address.
@@ -124,31 +129,32 @@ fn n_15_what_the_internet_opens_has_the_timeout_of_the_address() {
     let mut world = World::new();
     let (remote, public) = (end(REMOTE), end("20.1.1.4:22"));
     world.forward(Edge::Internet, segment(remote, public, "S", (1000, 0), &[]));
-    let inside = end("10.0.9.4:22");
+    let internal = end("10.0.9.4:22");
     let edge = Edge::Nic(world.nics[0]);
-    world.forward(edge, segment(inside, remote, "SA", (5000, 1001), &[]));
+    world.forward(edge, segment(internal, remote, "SA", (5000, 1001), &[]));
     world.forward(Edge::Internet, segment(remote, public, "A", (1001, 5001), &[]));
-    assert_eq!(world.lives(inside), 20);
+    assert_eq!(world.lives(internal), 20);
 }
 
-/// N-07, N-15: a connection keeps the timeout with which it opened, also when it is judged again; the next one has the new.
+/// N-07, N-15: a connection keeps the timeout with which it opened, also when it is judged again;
+/// the next one has the new.
 #[test]
 fn n_15_a_changed_timeout_is_for_new_connections() {
     let mut world = World::new();
     let edge = Edge::Subnet(world.subnets[1]);
-    let inside = world.connection(edge, "10.0.1.4:50001");
+    let internal = world.connection(edge, "10.0.1.4:50001");
     world.network.set_gateway_idle(world.subnets[1], minutes(5)).unwrap();
     let hop = vnetem::NextHop::None;
     world.network.set_route(world.subnets[1], net("198.51.100.0/24"), hop).unwrap();
     world.apply();
-    world.forward(edge, segment(inside, end(REMOTE), "A", (1001, 5001), &[]));
-    assert_eq!(world.lives(inside), 10);
-    let inside = world.connection(edge, "10.0.1.4:50002");
-    assert_eq!(world.lives(inside), 5);
+    world.forward(edge, segment(internal, end(REMOTE), "A", (1001, 5001), &[]));
+    assert_eq!(world.lives(internal), 10);
+    let internal = world.connection(edge, "10.0.1.4:50002");
+    assert_eq!(world.lives(internal), 5);
     world.network.set_gateway_idle(world.subnets[1], None).unwrap();
     world.apply();
-    let inside = world.connection(edge, "10.0.1.4:50003");
-    assert_eq!(world.lives(inside), 4);
+    let internal = world.connection(edge, "10.0.1.4:50003");
+    assert_eq!(world.lives(internal), 4);
 }
 
 /// What is said of a method goes with it.
@@ -189,8 +195,8 @@ fn t_15_a_pool_names_a_profile() {
         let pool = Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules };
         world.network.set_outbound(world.subnets[2], pool).unwrap();
         world.apply();
-        let (inside, edge) = (end("10.0.2.4:50001"), Edge::Subnet(world.subnets[2]));
-        world.forward(edge, segment(inside, end(REMOTE), "S", (1000, 0), &[]));
+        let (internal, edge) = (end("10.0.2.4:50001"), Edge::Subnet(world.subnets[2]));
+        world.forward(edge, segment(internal, end(REMOTE), "S", (1000, 0), &[]));
         assert!(world.plane.flows().all(|flow| flow.state == State::SynSent));
         let deadline = world.now + expected.syn_sent;
         world.plane.handle_timeout(Time(deadline.0 - 1));

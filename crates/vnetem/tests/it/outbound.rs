@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::{
-    DataPlane, DropReason, Edge, EditError, Fate, IdleMinutes, LoadBalancerId, Network, NicId,
-    Outbound, OutboundRule, Settings, SourceMode, Time, Timers, VnetId,
+    DataPlane, Disposition, DropReason, Edge, EditError, IdleMinutes, LoadBalancerId, Network,
+    NicId, Outbound, OutboundRule, Settings, SourceMode, Time, Timers, VnetId,
 };
 
 use crate::packets::{datagram, end, ip, net};
@@ -56,7 +56,8 @@ impl World {
     }
 }
 
-/// N-05: private since 2026-03-31; older versions leave the setting open, which allows default outbound access.
+/// N-05: private since 2026-03-31; older versions leave the setting open, which allows default
+/// outbound access.
 #[test]
 fn n_05_new_subnets_are_private_by_the_version() {
     let platform = ip("20.1.1.9");
@@ -137,7 +138,8 @@ fn n_20_explicit_counts_are_multiples_of_eight_within_the_sum() {
     assert_eq!(last, [(ip(ONE), 64_000 - 7 * 9136), (ip(TWO), 8 * 9136 - 64_000)]);
 }
 
-/// N-09, N-17, C-08: an address of a gateway has 64,512 ports towards one remote, 1024 to 65535, each once and no more.
+/// N-09, N-17, C-08: an address of a gateway has 64,512 ports towards one remote, 1024 to 65535,
+/// each once and no more.
 #[test]
 fn n_09_an_address_of_a_gateway_has_64_512_ports() {
     let mut network = Network::new();
@@ -148,18 +150,18 @@ fn n_09_an_address_of_a_gateway_has_64_512_ports() {
     let remote = end("203.0.113.80:443");
     let mut open = |host: u8, port: u16| {
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), port);
-        plane.process(Time(0), Edge::Subnet(web), &mut datagram(source, remote, &[])).fate
+        plane.process(Time(0), Edge::Subnet(web), &mut datagram(source, remote, &[])).disposition
     };
     let mut ports: Vec<u16> = (0..64_512)
         .map(|port| match open(4, port) {
-            Fate::Forward(forward) => match forward.source {
+            Disposition::Forward(forward) => match forward.source {
                 SourceMode::Translated(external) => external.port(),
                 SourceMode::Preserved => panic!("not translated"),
             },
             other => panic!("{port}: {other:?}"),
         })
         .collect();
-    assert_eq!(open(5, 1), Fate::Drop(DropReason::SnatExhausted));
+    assert_eq!(open(5, 1), Disposition::Drop(DropReason::SnatExhausted));
     ports.sort_unstable();
     assert_eq!(ports, (1024..=65_535).collect::<Vec<u16>>());
 }
@@ -230,7 +232,8 @@ fn n_25_a_port_leads_back_to_its_member() {
     }
 }
 
-/// A member that leaves frees its block for the next, and moves nobody while blocks keep their size.
+/// A member that leaves frees its block for the next, and moves nobody while blocks keep their
+/// size.
 #[test]
 fn members_keep_their_ports_while_others_come_and_go() {
     for rule in [0, 1024, 800] {
@@ -261,7 +264,8 @@ fn n_15_idle_timeouts_are_4_to_120_minutes() {
     assert_eq!(longest.udp_two_way, Duration::from_secs(240));
 }
 
-/// D5, C6: a public address has one owner, and what is used is not removed.
+/// INV-used-object-kept, INV-contradiction-refused: a public address has one owner, and what is
+/// used is not removed.
 #[test]
 fn public_addresses_have_one_owner_and_members_stay() {
     let World { mut network, alpha, balancer, nics } = world(&[ONE], 2);

@@ -1,4 +1,5 @@
-//! Who may tie a resource to a subnet, and from where: tenants, subscriptions, permissions, limits, the classic model.
+//! Who may tie a resource to a subnet, and from where: tenants, subscriptions, permissions, limits,
+//! the classic model.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -36,8 +37,8 @@ fn a_classic_network_has_no_endpoints() {
     assert_eq!(w.network.enable_endpoint(w.web, w.storage, Scope::Worldwide), Ok(()));
 }
 
-/// F-15: rules that let nobody in keep data requests out, and no call of the control plane: whoever may make it opens and closes the account,
-/// gives it a copy and takes it away.
+/// F-15: rules that let nobody in keep data requests out, and no call of the control plane: whoever
+/// may make it opens and closes the account, gives it a copy and takes it away.
 #[test]
 fn f_15_the_firewall_does_not_concern_control_plane_calls() {
     let mut w = world();
@@ -63,8 +64,8 @@ fn f_15_the_firewall_does_not_concern_control_plane_calls() {
     assert_eq!(w.network.remove_resource(id), Ok(()));
 }
 
-/// S-10, S-11, C-13: another subscription is no hindrance for any service; another tenant is none for Storage and Key Vault, and one for all
-/// others, whichever of the two is placed last.
+/// S-10, S-11, C-13: another subscription is no hindrance for any service; another tenant is none
+/// for Storage and Key Vault, and one for all others, whichever of the two is placed last.
 #[test]
 fn only_storage_and_key_vault_cross_tenants() {
     let rules = letting_in;
@@ -115,8 +116,8 @@ fn only_storage_and_key_vault_cross_tenants() {
     }
 }
 
-/// S-12: a rule takes the permission to join that very subnet, only when it is new; enabling the endpoint takes no more than to write the
-/// network.
+/// S-12: a rule takes the permission to join that very subnet, only when it is new; enabling the
+/// endpoint takes no more than to write the network.
 #[test]
 fn a_rule_takes_the_permission_to_join_the_subnet() {
     let mut w = world();
@@ -144,8 +145,9 @@ fn a_rule_takes_the_permission_to_join_the_subnet() {
     assert!(w.network.subnet(db).unwrap().endpoints.is_empty());
 }
 
-/// S-13: active rules of one service tie a network to 200 different subscriptions and regions and no more; another service, another network
-/// and a rule that is not active have nothing to do with it.
+/// S-13: active rules of one service tie a network to 200 different subscriptions and regions and
+/// no more; another service, another network and a rule that is not active have nothing to do with
+/// it.
 #[test]
 fn a_network_is_tied_to_200_subscriptions_and_regions_by_one_service() {
     let mut w = world();
@@ -176,6 +178,9 @@ fn a_network_is_tied_to_200_subscriptions_and_regions_by_one_service() {
     assert_eq!(w.network.set_rules(one_more, not_active), Ok(()));
     // The same subscription and region again is no further one.
     w.network.place_resource(one_more, place("", "s7", "r1")).unwrap();
+    assert_eq!(w.network.set_rules(one_more, letting_in(w.web)), Ok(()));
+    // Nor is another spelling of the region.
+    w.network.place_resource(one_more, place("", "s7", "R 1")).unwrap();
     assert_eq!(w.network.set_rules(one_more, letting_in(w.web)), Ok(()));
     let of_sql = resource(&mut w, sql, 300, [52, 238, 0, 1]);
     assert_eq!(w.network.set_rules(of_sql, letting_in(w.web)), Ok(()));

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::PacketBuilder;
-use vnetem::{DataPlane, Edge, Fate, Ipv4Net, Time};
+use vnetem::{DataPlane, Disposition, Edge, Ipv4Net, Time};
 
 pub(crate) fn net(text: &str) -> Ipv4Net {
     text.parse().unwrap()
@@ -61,7 +61,8 @@ pub(crate) fn summed(mut packet: Vec<u8>) -> Vec<u8> {
     packet
 }
 
-/// A packet without options in two fragments, the first with so many bytes of the payload, a multiple of eight.
+/// A packet without options in two fragments, the first with so many bytes of the payload, a
+/// multiple of eight.
 pub(crate) fn fragments(whole: &[u8], first: usize, identification: u16) -> [Vec<u8>; 2] {
     let (header, payload) = whole.split_at(20);
     let (first, later) = payload.split_at(first);
@@ -76,19 +77,29 @@ pub(crate) fn fragments(whole: &[u8], first: usize, identification: u16) -> [Vec
     })
 }
 
-/// What becomes of a packet, which is what its trace says (O5) and is counted once (O1); unless it goes on, its bytes stay as they are.
-pub(crate) fn process(plane: &mut DataPlane, now: Time, edge: Edge, packet: &mut [u8]) -> Fate {
+/// What becomes of a packet, which is what its trace says (INV-trace-equals-verdict) and is counted
+/// once (INV-packets-conserved); unless it goes on, its bytes stay as they are.
+pub(crate) fn process(
+    plane: &mut DataPlane,
+    now: Time,
+    edge: Edge,
+    packet: &mut [u8],
+) -> Disposition {
     let before = packet.to_vec();
     let traced = plane.trace(now, edge, packet).verdict;
     let verdict = plane.process(now, edge, packet);
-    assert_eq!(traced, verdict, "O5: the trace is what happens");
-    if !matches!(verdict.fate, Fate::Forward(_)) {
+    assert_eq!(traced, verdict, "INV-trace-equals-verdict: the trace is what happens");
+    if !matches!(verdict.disposition, Disposition::Forward(_)) {
         assert_eq!(before, packet, "only a forwarded packet's bytes change");
     }
     let counters = plane.counters();
     let ends = counters.forwarded.packets + counters.transmitted.packets;
     let ends = ends + counters.denied.packets + counters.dropped.packets;
     let queued = plane.queued().0 as u64;
-    assert_eq!(counters.received.packets + counters.generated.packets, ends + queued, "O1");
-    verdict.fate
+    assert_eq!(
+        counters.received.packets + counters.generated.packets,
+        ends + queued,
+        "INV-packets-conserved"
+    );
+    verdict.disposition
 }

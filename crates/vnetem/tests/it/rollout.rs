@@ -1,13 +1,14 @@
-//! Changes that take their time: which hosts have an endpoint when, and from when on new rules are asked.
+//! Changes that take their time: which hosts have an endpoint when, and from when on new rules are
+//! asked.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    Access, Arrival, Cause, DataPlane, DefaultAction, Edge, Endpoint, EventKind, Fate, Identity,
-    IpRule, Network, Outbound, ProvisioningState, ResourceId, Rollout, RuleLimits, RuleSet, Scope,
-    ServiceId, Settings, SubnetId, Time,
+    Access, Arrival, Cause, DataPlane, DefaultAction, Disposition, Edge, Endpoint, EventKind,
+    Identity, IpRule, Network, Outbound, ProvisioningState, ResourceId, Rollout, RuleLimits,
+    RuleSet, Scope, ServiceId, Settings, SubnetId, Time,
 };
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -57,7 +58,8 @@ impl World {
         self.now = until;
     }
 
-    /// Whether a host's new connection goes over the endpoint. Route and source always switch together.
+    /// Whether a host's new connection goes over the endpoint. Route and source always switch
+    /// together.
     fn has_endpoint(&mut self, host: u8, port: u16) -> bool {
         let source = Ipv4Addr::new(10, 0, 0, host);
         let mut packet = Vec::new();
@@ -66,8 +68,8 @@ impl World {
             .syn()
             .write(&mut packet, &[])
             .unwrap();
-        let Fate::Forward(forward) =
-            self.plane.process(self.now, Edge::Subnet(self.web), &mut packet).fate
+        let Disposition::Forward(forward) =
+            self.plane.process(self.now, Edge::Subnet(self.web), &mut packet).disposition
         else {
             panic!("not forwarded");
         };
@@ -90,8 +92,9 @@ impl World {
     }
 }
 
-/// S-28, U-13: while an endpoint is being enabled some hosts have it and some do not; after the time all have. Each host switches once,
-/// route and source together, and the order follows from the seed.
+/// S-28, U-13: while an endpoint is being enabled some hosts have it and some do not; after the
+/// time all have. Each host switches once, route and source together, and the order follows from
+/// the seed.
 #[test]
 fn s_28_an_endpoint_reaches_one_host_after_the_other() {
     let orders: Vec<_> = [7, 7, 8]
@@ -178,7 +181,8 @@ fn a_later_change_begins_where_the_earlier_one_would_have_ended() {
     assert_eq!(world.hosts_with_endpoint(4), []);
 }
 
-/// U-13: without a time every host has the change at once; so it has after an edit that does not go by the rollout.
+/// U-13: without a time every host has the change at once; so it has after an edit that does not go
+/// by the rollout.
 #[test]
 fn without_a_time_a_change_is_there_at_once() {
     let mut world = world();
@@ -196,7 +200,8 @@ fn without_a_time_a_change_is_there_at_once() {
     assert_eq!(world.hosts_with_endpoint(2), []);
 }
 
-/// S-29: until new rules have come into force the old ones decide; what would be refused is refused at once.
+/// S-29: until new rules have come into force the old ones decide; what would be refused is refused
+/// at once.
 #[test]
 fn s_29_the_old_rules_decide_for_a_while() {
     let mut world = world();

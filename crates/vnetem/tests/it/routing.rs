@@ -1,4 +1,5 @@
-//! Which way a subnet's packets take: routes of all sources, what overrides what, and what an engineer is told of it.
+//! Which way a subnet's packets take: routes of all sources, what overrides what, and what an
+//! engineer is told of it.
 
 use std::net::Ipv4Addr;
 
@@ -115,7 +116,8 @@ fn r_08_longer_user_routes_win_over_network_peering_and_endpoint() {
     }
 }
 
-/// a user route with the flag beats BGP routes inside its prefix, of any length, and only those.
+/// a user route with the flag beats BGP routes inside its prefix, of any length, and only
+/// those.
 #[test]
 fn r_09_a_route_that_overrides_bgp_beats_longer_bgp_routes() {
     let mut world = world();
@@ -185,7 +187,7 @@ fn r_12_next_hops_of_user_routes() {
     assert_eq!(peering, "there is no user route by peering to vnet#1");
     let public = set(network, NextHop::VirtualAppliance(ip("8.8.8.8"))).unwrap_err();
     assert_eq!(public, "next hop 8.8.8.8: an appliance needs a private address");
-    // What a route leads to cannot be taken away under it (D5).
+    // What a route leads to cannot be taken away under it (INV-used-object-kept).
     assert_eq!(set(network, gateway), Ok(()));
     let used = "the connection to site office is used by a route of subnet web";
     assert_eq!(network.disconnect(alpha, office).unwrap_err().to_string(), used);
@@ -232,7 +234,8 @@ fn r_13_next_hop_types_are_azures() {
     }
 }
 
-/// R-15, S-23, S-24: a default route takes the service's traffic without the endpoint, and not with it.
+/// R-15, S-23, S-24: a default route takes the service's traffic without the endpoint, and not with
+/// it.
 #[test]
 fn r_15_a_default_route_takes_a_service_only_without_its_endpoint() {
     for hop in [FIREWALL, NextHop::None] {
@@ -245,7 +248,8 @@ fn r_15_a_default_route_takes_a_service_only_without_its_endpoint() {
     }
 }
 
-/// a route for a tag stands for all its prefixes; 25 such routes fit a table, 400 routes of both kinds.
+/// a route for a tag stands for all its prefixes; 25 such routes fit a table, 400 routes of
+/// both kinds.
 #[test]
 fn r_16_a_tag_stands_for_its_prefixes_within_limits() {
     let mut world = world();
@@ -280,7 +284,8 @@ fn r_16_a_tag_stands_for_its_prefixes_within_limits() {
     route(374).unwrap();
 }
 
-/// between equal prefixes an explicit one, then the regional tag, the top-level tag, the cloud's region, the cloud.
+/// between equal prefixes an explicit one, then the regional tag, the top-level tag, the
+/// cloud's region, the cloud.
 #[test]
 fn r_17_explicit_before_regional_before_top_level_before_cloud() {
     let order = [
@@ -308,13 +313,14 @@ fn r_17_explicit_before_regional_before_top_level_before_cloud() {
             let last = u8::try_from(at + 1).unwrap();
             let winner = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 9, last));
             assert_eq!(world.route_to("40.1.2.3"), winner);
-            let losers = world.lines("40.1.0.0/16").len() - 1;
-            assert_eq!(losers, at, "each loser is listed");
+            let overridden = world.lines("40.1.0.0/16").len() - 1;
+            assert_eq!(overridden, at, "each loser is listed");
         }
     }
 }
 
-/// the tag of a region, being finer than the endpoint's worldwide one, takes its addresses from it.
+/// the tag of a region, being finer than the endpoint's worldwide one, takes its
+/// addresses from it.
 #[test]
 fn r_18_a_regional_tag_to_an_appliance_takes_its_own_addresses_only() {
     let mut world = world();
@@ -324,7 +330,8 @@ fn r_18_a_regional_tag_to_an_appliance_takes_its_own_addresses_only() {
     assert_eq!(world.hop("52.239.255.192"), NextHopType::VirtualNetworkServiceEndpoint);
 }
 
-/// R-19, U-19: the same tag, or an explicit prefix, to the internet takes nothing from the endpoint.
+/// R-19, U-19: the same tag, or an explicit prefix, to the internet takes nothing from the
+/// endpoint.
 #[test]
 fn r_19_a_route_to_the_internet_leaves_the_endpoint_alone() {
     let mut world = world();

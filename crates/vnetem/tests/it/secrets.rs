@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use vnetem::{
-    Applied, DataPlane, Edge, EditError, Fate, Headers, Network, Outbound, Rollout, Settings, Time,
+    Applied, DataPlane, Disposition, Edge, EditError, Headers, Mtu, Network, Outbound, Rollout,
+    Settings, Time,
 };
 
-use crate::packets::{datagram, end, ip, net};
+use crate::packets::{datagram, end, ip, net, process};
 
 /// A network with one subnet behind a gateway.
 fn network() -> (Network, Edge) {
@@ -24,14 +25,14 @@ fn ports(settings: Settings) -> Vec<u16> {
     let port = |number| {
         let mut packet = datagram(end("10.0.0.4:9"), end(&format!("8.8.8.8:{number}")), b"x");
         let verdict = plane.process(Time(0), edge, &mut packet);
-        assert!(matches!(verdict.fate, Fate::Forward(_)));
+        assert!(matches!(verdict.disposition, Disposition::Forward(_)));
         Headers::parse(&packet).unwrap().source_port
     };
     (1..=100).map(port).collect()
 }
 
-/// T-07, W10: two secret data planes have nothing in common, two replayable ones of one seed
-/// everything.
+/// T-07, INV-same-input-same-bytes: two secret data planes have nothing in common, two replayable
+/// ones of one seed everything.
 #[test]
 fn secret_planes_differ_and_replayable_ones_agree() {
     let (one, other) = (Settings::secret([1; 16]), Settings::secret([2; 16]));
@@ -51,8 +52,8 @@ fn a_secret_is_shown_nowhere() {
     assert!(text.contains("keys: Secret,") && !text.contains("a5a5") && !text.contains("165"));
 }
 
-/// C4: of two copies of a network that went different ways, a data plane stays with the one that it
-/// has.
+/// INV-accepted-edit-in-force: of two copies of a network that went different ways, a data plane
+/// stays with the one that it has.
 #[test]
 fn a_copy_of_a_network_is_another() {
     let (mut network, _) = network();
@@ -82,7 +83,7 @@ fn a_copy_of_a_network_is_another() {
     }
 }
 
-/// C2: an edit that is tried in a copy and given up leaves no trace.
+/// INV-failed-edit-changes-nothing: an edit that is tried in a copy and given up leaves no trace.
 #[test]
 fn dropped_draft_is_no_fork() {
     let (mut network, _) = network();
@@ -145,4 +146,27 @@ fn sizes_beyond_the_limits_are_errors() {
     let (mut network, _) = network();
     let plane = DataPlane::new(network.commit(), Settings { events: usize::MAX, ..fits });
     assert_eq!(plane.queued(), (0, 0));
+}
+
+/// T-27, RFC 791 3.2: every link takes 68 bytes.
+#[test]
+fn mtu_below_68_is_refused() {
+    let fits = Settings { mtu: Mtu { public: 68, private: 68 }, ..Settings::replayable(0) };
+    assert_eq!(fits.check(), Ok(()));
+    for (mtu, text) in [
+        (Mtu { public: 67, private: 68 }, "the MTU of public links must be at least 68"),
+        (Mtu { public: 1500, private: 0 }, "the MTU of private links must be at least 68"),
+    ] {
+        let refused = Settings { mtu, ..fits }.check().map_err(|error| error.to_string());
+        assert_eq!(refused, Err(text.into()));
+    }
+    // What is not checked is as wide as it must be.
+    let (mut network, web) = network();
+    let narrow = Settings { mtu: Mtu { public: 1, private: 1 }, ..fits };
+    let mut plane = DataPlane::new(network.commit(), narrow);
+    for (bytes, goes_on) in [(40, true), (41, false)] {
+        let mut packet = datagram(end("10.0.0.4:7"), end("8.8.8.8:53"), &vec![7; bytes]);
+        let disposition = process(&mut plane, Time(1), web, &mut packet);
+        assert_eq!(matches!(disposition, Disposition::Forward(_)), goes_on, "{disposition:?}");
+    }
 }

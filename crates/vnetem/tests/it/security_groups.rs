@@ -1,7 +1,8 @@
-//! Security groups on the way of packets: who is judged, when, on which addresses, and what an edit does to live flows.
+//! Security groups on the way of packets: who is judged, when, on which addresses, and what an edit
+//! does to live flows.
 
 use vnetem::{
-    Action, DataPlane, DenyReason, Edge, EditError, Fate, Ipv4Net, Network, NextHop, NicId,
+    Action, DataPlane, DenyReason, Disposition, Edge, EditError, Ipv4Net, Network, NextHop, NicId,
     Outbound, PortRange, RuleDirection, RuleProtocol, Scope, SecurityGroup, SecurityGroupId,
     SecurityRule, SecurityRuleError, ServiceId, Settings, SubnetId, Time, VnetId,
 };
@@ -42,20 +43,20 @@ impl World {
         while self.plane.poll_transmit(Time(0)).is_some() {}
     }
 
-    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> Fate {
-        self.plane.process(Time(0), edge, &mut packet).fate
+    fn send(&mut self, edge: Edge, mut packet: Vec<u8>) -> Disposition {
+        self.plane.process(Time(0), edge, &mut packet).disposition
     }
 
     /// What becomes of the first packet of a connection from a host of `web`.
-    fn open(&mut self, source: &str, destination: &str) -> Fate {
+    fn open(&mut self, source: &str, destination: &str) -> Disposition {
         self.send(Edge::Subnet(self.web), tcp(source, destination, true))
     }
 
     fn passes(&mut self, source: &str, destination: &str) -> bool {
         match self.open(source, destination) {
-            Fate::Forward(_) => true,
-            Fate::Deny(_) => false,
-            Fate::Drop(reason) => panic!("dropped: {reason}"),
+            Disposition::Forward(_) => true,
+            Disposition::Deny(_) => false,
+            Disposition::Drop(reason) => panic!("dropped: {reason}"),
         }
     }
 
@@ -65,8 +66,9 @@ impl World {
     }
 }
 
-/// P-10, P-17, U-08: the group sees the private source, whatever the packet becomes afterwards: a rule about the public address behind
-/// which the subnet is seen says nothing, one about the private address decides, with and without an endpoint.
+/// P-10, P-17, U-08: the group sees the private source, whatever the packet becomes afterwards: a
+/// rule about the public address behind which the subnet is seen says nothing, one about the
+/// private address decides, with and without an endpoint.
 #[test]
 fn groups_judge_the_private_source_before_any_translation() {
     for endpoint in [false, true] {
@@ -83,13 +85,14 @@ fn groups_judge_the_private_source_before_any_translation() {
         w.apply();
         assert_eq!(
             w.open("10.0.0.5:50002", "52.239.1.9:443"),
-            Fate::Deny(DenyReason::SecurityGroup(OUT))
+            Disposition::Deny(DenyReason::SecurityGroup(OUT))
         );
         assert!(w.passes("10.0.0.6:50002", "52.239.1.9:443"));
     }
 }
 
-/// P-10: on the way in the group sees the receiver's own address, which the packet has once its way is known.
+/// P-10: on the way in the group sees the receiver's own address, which the packet has once its way
+/// is known.
 #[test]
 fn the_receivers_group_judges_who_comes_in() {
     let mut w = world();
@@ -101,7 +104,7 @@ fn the_receivers_group_judges_who_comes_in() {
     w.network.guard_subnet(w.db, Some(group)).unwrap();
     w.apply();
     assert!(w.passes("10.0.0.4:50001", "10.0.1.4:1433"));
-    let denied = Fate::Deny(DenyReason::SecurityGroup(IN));
+    let denied = Disposition::Deny(DenyReason::SecurityGroup(IN));
     assert_eq!(w.open("10.0.0.4:50001", "10.0.1.4:22"), denied);
     assert_eq!(w.open("10.0.0.4:50001", "10.0.1.5:1433"), denied);
     assert_eq!(w.open("10.0.0.5:50001", "10.0.1.4:1433"), denied);
@@ -109,7 +112,8 @@ fn the_receivers_group_judges_who_comes_in() {
     assert!(w.passes("10.0.0.5:50001", "10.0.0.6:1433"));
 }
 
-/// P-11: the reply to a connection that was let out needs no rule, nor does a later packet of it (P-28).
+/// P-11: the reply to a connection that was let out needs no rule, nor does a later packet of it
+/// (P-28).
 #[test]
 fn replies_need_no_rule() {
     let mut w = world();
@@ -120,16 +124,17 @@ fn replies_need_no_rule() {
     w.apply();
     assert!(w.passes("10.0.0.4:50001", "10.0.1.4:1433"));
     let answer = tcp("10.0.1.4:1433", "10.0.0.4:50001", false);
-    let Fate::Forward(back) = w.send(Edge::Subnet(w.db), answer) else {
+    let Disposition::Forward(back) = w.send(Edge::Subnet(w.db), answer) else {
         panic!("the answer was stopped");
     };
     assert_eq!(back.to, Edge::Nic(w.vm));
     // In the same two places, opened from the other side, it is denied.
     let denied = w.send(Edge::Subnet(w.db), tcp("10.0.1.4:50001", "10.0.0.4:443", true));
-    assert_eq!(denied, Fate::Deny(DenyReason::SecurityGroup(OUT)));
+    assert_eq!(denied, Disposition::Deny(DenyReason::SecurityGroup(OUT)));
 }
 
-/// P-28, P-32: a denied packet makes no flow, takes no port, and nothing is sent back; it is counted under its reason.
+/// P-28, P-32: a denied packet makes no flow, takes no port, and nothing is sent back; it is
+/// counted under its reason.
 #[test]
 fn a_denied_packet_makes_no_flow_and_is_answered_by_nothing() {
     let mut w = world();
@@ -147,8 +152,8 @@ fn a_denied_packet_makes_no_flow_and_is_answered_by_nothing() {
     assert_eq!((counters.denied.packets, counters.forwarded.packets), (3, 0));
 }
 
-/// P-13, C-11: after the rule that allowed it is gone a live flow goes on, in both directions and even if something else makes it be judged
-/// again (E7); a new one is refused.
+/// P-13, C-11: after the rule that allowed it is gone a live flow goes on, in both directions and
+/// even if something else makes it be judged again (INV-toggle-idempotent); a new one is refused.
 #[test]
 fn an_edit_of_a_group_leaves_live_flows_alone() {
     let mut w = world();
@@ -168,7 +173,8 @@ fn an_edit_of_a_group_leaves_live_flows_alone() {
     assert_eq!(w.plane.flow_counters().live, 1);
 }
 
-/// S-43, P-09: with an endpoint the default rules let service traffic pass, and the trace says by which.
+/// S-43, P-09: with an endpoint the default rules let service traffic pass, and the trace says by
+/// which.
 #[test]
 fn default_rules_let_endpoint_traffic_pass() {
     let mut w = world();
@@ -200,8 +206,8 @@ fn a_group_is_asked_behind_the_flow_table_and_in_front_of_the_routes() {
     assert!(!hit.contains("security "), "P-28: {hit}");
 }
 
-/// S-44, P-19: the internet is denied and a tag allowed; the tag stands for the prefixes that the service has at the moment, those of a
-/// service by its own name, and other names as they are set.
+/// S-44, P-19: the internet is denied and a tag allowed; the tag stands for the prefixes that the
+/// service has at the moment, those of a service by its own name, and other names as they are set.
 #[test]
 fn a_tag_in_a_rule_is_kept_current() {
     let mut w = world();
@@ -229,7 +235,8 @@ fn a_tag_in_a_rule_is_kept_current() {
     assert!(!w.passes("10.0.0.4:2", "40.1.0.1:1433"));
 }
 
-/// P-16, P-31: interface and subnet must both allow; on the way out the interface is asked first, on the way in the subnet.
+/// P-16, P-31: interface and subnet must both allow; on the way out the interface is asked first,
+/// on the way in the subnet.
 #[test]
 fn interface_and_subnet_must_both_allow() {
     let no_http = [(100, "no-http", OUT, Action::Deny, "*", "*", "80")];
@@ -272,8 +279,9 @@ fn interface_and_subnet_must_both_allow() {
     );
 }
 
-/// P-14: with a user route for everything the tag VirtualNetwork contains everything; seen from a subnet without it, it does not. What the
-/// tag stands for follows the network: its own ranges, peerings, and sites behind the gateway.
+/// P-14: with a user route for everything the tag VirtualNetwork contains everything; seen from a
+/// subnet without it, it does not. What the tag stands for follows the network: its own ranges,
+/// peerings, and sites behind the gateway.
 #[test]
 fn virtual_network_follows_routes_peerings_and_sites() {
     let only_here = [
@@ -287,7 +295,7 @@ fn virtual_network_follows_routes_peerings_and_sites() {
     w.network.add_subnet(beta, "app", net("10.1.0.0/24")).unwrap();
     let office = w.network.add_site("office", &[net("192.168.1.0/24")], &[]).unwrap();
     w.apply();
-    let denied = Fate::Deny(DenyReason::SecurityGroup(OUT));
+    let denied = Disposition::Deny(DenyReason::SecurityGroup(OUT));
     assert_eq!(w.open("10.0.0.4:1", "10.1.0.4:80"), denied);
     assert_eq!(w.open("10.0.0.4:1", "192.168.1.4:80"), denied);
     assert_eq!(w.open("10.0.0.4:1", "8.8.8.8:80"), denied);
@@ -311,7 +319,8 @@ fn virtual_network_follows_routes_peerings_and_sites() {
     assert!(w.passes("10.0.0.4:2", "8.8.8.8:80"));
 }
 
-/// P-19: the rules of a group are replaced as a whole: an old one that is not among the new ones is gone, even if nothing has its number.
+/// P-19: the rules of a group are replaced as a whole: an old one that is not among the new ones is
+/// gone, even if nothing has its number.
 #[test]
 fn new_rules_of_a_group_take_the_place_of_all_old_ones() {
     let mut w = world();
@@ -327,7 +336,8 @@ fn new_rules_of_a_group_take_the_place_of_all_old_ones() {
     }
 }
 
-/// P-19, C6: an edit is refused whole, by name, and nothing is deleted that is used.
+/// P-19, INV-contradiction-refused: an edit is refused whole, by name, and nothing is deleted that
+/// is used.
 #[test]
 fn a_refused_edit_of_a_group_names_what_was_wrong() {
     let mut w = world();

@@ -1,4 +1,5 @@
-//! What a service asks, and what regions decide: facts of a service that the catalogue knows and others declare.
+//! What a service asks, and what regions decide: facts of a service that the catalogue knows and
+//! others declare.
 
 use core::time::Duration;
 
@@ -47,7 +48,8 @@ impl World {
     }
 }
 
-/// E-14: a service of one's own asks nothing; one that asks refuses a new rule until the endpoint is there, and knows its flag or not.
+/// E-14: a service of one's own asks nothing; one that asks refuses a new rule until the endpoint
+/// is there, and knows its flag or not.
 #[test]
 fn a_rule_waits_for_its_endpoint() {
     let mut w = world();
@@ -79,7 +81,8 @@ fn a_rule_waits_for_its_endpoint() {
     assert_eq!(w.network.resource(acct).unwrap().rules, rule_for(web));
 }
 
-/// E-14, S-29: a rule that was taken when it was asked for comes into force although the endpoint has gone meanwhile.
+/// E-14, S-29: a rule that was taken when it was asked for comes into force although the endpoint
+/// has gone meanwhile.
 #[test]
 fn pending_rule_is_not_checked_again() {
     let mut w = world();
@@ -96,7 +99,35 @@ fn pending_rule_is_not_checked_again() {
     assert_eq!(w.network.resource(acct).unwrap().rules, rule);
 }
 
-/// C-03, S-14: the regions of both decide, in any spelling, and what is not known is said; a network that is placed anew is judged anew.
+/// E-14, S-29: a rule that comes into force later may go without the endpoint where the service
+/// allows that.
+#[test]
+fn pending_rule_may_ignore_missing_endpoint() {
+    let mut w = world();
+    let acct = account(&mut w);
+    w.network.set_endpoint_first(w.storage, EndpointFirst::UnlessIgnored).unwrap();
+    let mut rollout = Rollout::new(7, Duration::ZERO, Duration::from_secs(60)).unwrap();
+    let rule = rule_for(w.web);
+    let mut ask = |rollout: &mut Rollout, missing| {
+        rollout.set_rules_with(Time(0), &mut w.network, acct, rule.clone(), missing)
+    };
+    assert!(ask(&mut rollout, MissingEndpoint::Refuse).is_err());
+    assert_eq!(rollout.poll_timeout(), None);
+    ask(&mut rollout, MissingEndpoint::Ignore).unwrap();
+    let due = rollout.poll_timeout().unwrap();
+    assert!(rollout.handle_timeout(due, &mut w.network));
+    assert_eq!(w.network.resource(acct).unwrap().rules, rule);
+    // Without a delay it is there at once.
+    let mut network = w.network.clone();
+    network.set_rules(acct, RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny)).unwrap();
+    let mut at_once = Rollout::default();
+    let missing = MissingEndpoint::Ignore;
+    at_once.set_rules_with(Time(0), &mut network, acct, rule.clone(), missing).unwrap();
+    assert_eq!(network.resource(acct).unwrap().rules, rule);
+}
+
+/// C-03, S-14: the regions of both decide, in any spelling, and what is not known is said; a
+/// network that is placed anew is judged anew.
 #[test]
 fn regions_decide_in_any_spelling() {
     let mut w = world();
@@ -121,7 +152,8 @@ fn regions_decide_in_any_spelling() {
     assert_eq!(w.region("52.239.1.9:443"), Some(RegionChoice::Same(false)));
 }
 
-/// E-09, C-06: an endpoint that could catch nothing is refused; where prefixes move away under it, the routes say so.
+/// E-09, C-06: an endpoint that could catch nothing is refused; where prefixes move away under it,
+/// the routes say so.
 #[test]
 fn an_endpoint_that_catches_nothing_is_said() {
     let mut w = world();

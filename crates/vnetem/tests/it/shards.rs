@@ -1,12 +1,13 @@
-//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers changes no byte (DESIGN.md 6).
+//! 64 shards that share nothing: every packet of a flow meets its own, and the number of workers
+//! changes no byte.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, Direction, DropReason, Edge, Fate, Forward, Headers, Network, NextHop, Outbound,
-    Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
+    DataPlane, Direction, Disposition, DropReason, Edge, Forward, Headers, Network, NextHop,
+    Outbound, Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
 };
 
 use crate::packets::{datagram, fragments, ip, net, segment};
@@ -25,7 +26,8 @@ struct Departure {
     bytes: Vec<u8>,
 }
 
-/// Subnets behind a gateway, a plain pool, with an endpoint and with a forced tunnel; a site; an interface with a public address.
+/// Subnets behind a gateway, a plain pool, with an endpoint and with a forced tunnel; a site; an
+/// interface with a public address.
 fn network() -> (Arc<Snapshot>, Vec<(Edge, [u8; 3])>) {
     let mut network = Network::new();
     let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
@@ -96,8 +98,8 @@ fn openings(edges: &[(Edge, [u8; 3])]) -> Vec<Arrival> {
 
 /// The answers to what left, each where its question left.
 fn answers(departures: &[Departure]) -> Vec<Arrival> {
-    let forwarded = departures.iter().filter_map(|departure| match departure.verdict.fate {
-        Fate::Forward(Forward { to, .. }) => Some((to, &departure.bytes)),
+    let forwarded = departures.iter().filter_map(|departure| match departure.verdict.disposition {
+        Disposition::Forward(Forward { to, .. }) => Some((to, &departure.bytes)),
         _ => None,
     });
     forwarded
@@ -123,7 +125,7 @@ impl Fleet {
             let mut settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
             settings.flows.capacity = 512;
             settings.flows.held = 64;
-            settings.flows.cells = 64;
+            settings.flows.revalidation_keys = 64;
             DataPlane::new(Arc::clone(snapshot), settings)
         };
         let planes = Shard::all().map(plane).collect();
@@ -137,10 +139,10 @@ impl Fleet {
             let shard = self.sharding.shard(arrival.edge, &arrival.bytes);
             queues[shard.index()].push(number);
         }
-        let mut shares: Vec<Vec<(&mut DataPlane, Vec<usize>)>> =
+        let mut mappings: Vec<Vec<(&mut DataPlane, Vec<usize>)>> =
             (0..self.workers).map(|_| Vec::new()).collect();
         for (shard, (plane, queue)) in self.planes.iter_mut().zip(queues).enumerate() {
-            shares[shard % self.workers].push((plane, queue));
+            mappings[shard % self.workers].push((plane, queue));
         }
         let work = |share: Vec<(&mut DataPlane, Vec<usize>)>| {
             let mut done = Vec::new();
@@ -155,7 +157,7 @@ impl Fleet {
         };
         let mut departures = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                shares.into_iter().map(|share| scope.spawn(move || work(share))).collect();
+                mappings.into_iter().map(|share| scope.spawn(move || work(share))).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
         departures.sort_by_key(|(number, _)| *number);
@@ -163,7 +165,8 @@ impl Fleet {
     }
 }
 
-/// N-19: the ports of a load balancer's member are its own, so that its shard has all of them and not a 64th.
+/// N-19: the ports of a load balancer's member are its own, so that its shard has all of them and
+/// not a 64th.
 #[test]
 fn a_member_has_all_its_ports_in_its_shard() {
     let mut network = Network::new();
@@ -177,8 +180,8 @@ fn a_member_has_all_its_ports_in_its_shard() {
     for port in 1..=1024 {
         let source = SocketAddrV4::new(ip("10.0.0.4"), port);
         let mut packet = syn(source, "8.8.8.8:443".parse().unwrap());
-        let fate = plane.process(Time(0), Edge::Nic(member), &mut packet).fate;
-        assert!(matches!(fate, Fate::Forward(_)), "{port}: {fate:?}");
+        let disposition = plane.process(Time(0), Edge::Nic(member), &mut packet).disposition;
+        assert!(matches!(disposition, Disposition::Forward(_)), "{port}: {disposition:?}");
     }
 }
 
@@ -189,7 +192,7 @@ fn every_answer_meets_the_flow_of_its_question() {
     let opened = fleet.process(&openings(&edges));
     let mut translated = 0;
     for departure in &opened {
-        let Fate::Forward(forward) = departure.verdict.fate else {
+        let Disposition::Forward(forward) = departure.verdict.disposition else {
             panic!("{departure:?}");
         };
         translated += usize::from(forward.source != SourceMode::Preserved);
@@ -198,16 +201,17 @@ fn every_answer_meets_the_flow_of_its_question() {
     let answered = fleet.process(&answers(&opened));
     assert!(answered.len() > 700);
     for departure in &answered {
-        let Fate::Forward(forward) = departure.verdict.fate else {
+        let Disposition::Forward(forward) = departure.verdict.disposition else {
             panic!("{departure:?}");
         };
-        assert_eq!(forward.direction, Direction::Reverse, "{departure:?}");
+        assert_eq!(forward.direction, Direction::Reply, "{departure:?}");
     }
     let busy = fleet.planes.iter().filter(|plane| plane.flow_counters().live > 0).count();
     assert!(busy > 50, "{busy} shards have flows");
 }
 
-/// T-35, T-04: without ports a public address is somebody's towards one far end, which therefore says the shard; nobody else gets it there.
+/// T-35, T-04: without ports a public address is somebody's towards one far end, which therefore
+/// says the shard; nobody else gets it there.
 #[test]
 fn t_35_answers_without_ports_meet_the_flow_of_their_question() {
     let gre = |source: Ipv4Addr, destination: Ipv4Addr| {
@@ -229,13 +233,15 @@ fn t_35_answers_without_ports_meet_the_flow_of_their_question() {
     let edge = Edge::Subnet(web);
     for last in 4..=67 {
         let asked = fleet.process(&[Arrival { edge, bytes: gre(host(last), far(last)) }]);
-        assert!(matches!(asked[0].verdict.fate, Fate::Forward(_)), "{asked:?}");
+        assert!(matches!(asked[0].verdict.disposition, Disposition::Forward(_)), "{asked:?}");
         let answer = gre(far(last), ip("20.1.1.1"));
         let answered = fleet.process(&[Arrival { edge: Edge::Internet, bytes: answer }]);
-        let Fate::Forward(forward) = answered[0].verdict.fate else { panic!("{answered:?}") };
-        assert_eq!((forward.to, forward.direction), (edge, Direction::Reverse));
+        let Disposition::Forward(forward) = answered[0].verdict.disposition else {
+            panic!("{answered:?}")
+        };
+        assert_eq!((forward.to, forward.direction), (edge, Direction::Reply));
         let other = fleet.process(&[Arrival { edge, bytes: gre(host(last + 64), far(last)) }]);
-        assert_eq!(other[0].verdict.fate, Fate::Drop(DropReason::SnatExhausted));
+        assert_eq!(other[0].verdict.disposition, Disposition::Drop(DropReason::SnatExhausted));
     }
 }
 
@@ -253,15 +259,16 @@ fn the_number_of_workers_changes_no_byte() {
     assert!(one == run(2) && one == run(4));
 }
 
-/// No two shards give the same public port towards one remote, and each has its part of every address.
+/// No two shards give the same public port towards one remote, and each has its part of every
+/// address.
 #[test]
 fn shards_never_share_a_public_tuple() {
     let (snapshot, edges) = network();
     let mut fleet = Fleet::new(&snapshot, 1);
     let mut tuples = std::collections::BTreeSet::new();
     for departure in fleet.process(&openings(&edges)) {
-        if let Fate::Forward(Forward { source: SourceMode::Translated(_), .. }) =
-            departure.verdict.fate
+        if let Disposition::Forward(Forward { source: SourceMode::Translated(_), .. }) =
+            departure.verdict.disposition
         {
             let tuple = Headers::parse(&departure.bytes).unwrap().tuple();
             assert!(tuples.insert(tuple), "{tuple} twice");
@@ -269,7 +276,8 @@ fn shards_never_share_a_public_tuple() {
     }
 }
 
-/// N-17, exact for each shard: a pool with one port a shard serves one flow of each towards one remote.
+/// N-17, exact for each shard: a pool with one port a shard serves one flow of each towards one
+/// remote.
 #[test]
 fn a_slice_is_exhausted_by_itself() {
     let mut network = Network::new();
@@ -304,11 +312,12 @@ fn a_slice_is_exhausted_by_itself() {
         departures
             .iter()
             .filter(|it| it.verdict.forwarded_to().is_none())
-            .all(|it| { it.verdict.fate == Fate::Drop(DropReason::SnatExhausted) })
+            .all(|it| { it.verdict.disposition == Disposition::Drop(DropReason::SnatExhausted) })
     );
 }
 
-/// P-30 and T-22 through the shards: later fragments follow the first, errors the packet that they quote.
+/// P-30 and T-22 through the shards: later fragments follow the first, errors the packet that they
+/// quote.
 #[test]
 fn fragments_and_errors_follow_their_flow() {
     let (snapshot, edges) = network();
@@ -334,7 +343,8 @@ fn fragments_and_errors_follow_their_flow() {
     }
 }
 
-/// R7: what comes to an address that was taken away finds the shard whose tombstone answers.
+/// INV-tombstone-answers: what comes to an address that was taken away finds the shard whose
+/// tombstone answers.
 #[test]
 fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
     let mut network = Network::new();
@@ -346,28 +356,30 @@ fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
     for host in 4..20 {
         network.set_outbound(web, gateway("20.1.1.1")).unwrap();
         sharding.apply(&network.commit());
-        let inside = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, host), 50_000);
+        let internal = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, host), 50_000);
         let far = SocketAddrV4::new(ip("9.9.9.9"), 443);
-        let mut opens = syn(inside, far);
+        let mut opens = syn(internal, far);
         let shard = sharding.shard(Edge::Subnet(web), &opens);
         let settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
         let mut plane = DataPlane::new(network.commit(), settings);
-        let fate = plane.process(Time(0), Edge::Subnet(web), &mut opens).fate;
-        let Fate::Forward(Forward { source: SourceMode::Translated(external), .. }) = fate else {
-            panic!("not forwarded: {fate:?}");
+        let disposition = plane.process(Time(0), Edge::Subnet(web), &mut opens).disposition;
+        let Disposition::Forward(Forward { source: SourceMode::Translated(external), .. }) =
+            disposition
+        else {
+            panic!("not forwarded: {disposition:?}");
         };
         let mut answer = segment(far, external, "SA", (7, 1001), &[]);
         assert_eq!(sharding.shard(Edge::Internet, &answer), shard);
-        let fate = plane.process(Time(0), Edge::Internet, &mut answer).fate;
-        assert!(matches!(fate, Fate::Forward(_)));
+        let disposition = plane.process(Time(0), Edge::Internet, &mut answer).disposition;
+        assert!(matches!(disposition, Disposition::Forward(_)));
         network.set_outbound(web, gateway("20.1.1.2")).unwrap();
         plane.apply(Time(0), network.commit());
         sharding.apply(&network.commit());
         assert_eq!(std::iter::from_fn(|| plane.poll_transmit(Time(0))).count(), 2, "both hear");
         let mut late = segment(far, external, "A", (8, 1001), &[]);
         assert_eq!(sharding.shard(Edge::Internet, &late), shard, "host {host}");
-        let fate = plane.process(Time(0), Edge::Internet, &mut late).fate;
-        assert_eq!(fate, Fate::Drop(DropReason::FlowClosed));
+        let disposition = plane.process(Time(0), Edge::Internet, &mut late).disposition;
+        assert_eq!(disposition, Disposition::Drop(DropReason::FlowClosed));
         assert!(plane.poll_transmit(Time(0)).is_some(), "the tombstone answers");
     }
 }
@@ -487,7 +499,9 @@ fn connected_networks_share_their_shards() {
             let answer = Arrival { edge: to, bytes: udp(destination, source) };
             let done = fleet.process(&[ask, answer]);
             let edges: Vec<_> = done.iter().map(|it| it.verdict.forwarded_to()).collect();
-            assert_eq!(edges, [Some(to), Some(from)], "{source} > {destination} from {from:?}");
+            // The second appliance answers by its own routes, past the first.
+            let back = if to == Edge::Nic(two) { Edge::Subnet(db) } else { from };
+            assert_eq!(edges, [Some(to), Some(back)], "{source} > {destination} from {from:?}");
             passed += 1;
         }
     }
@@ -495,7 +509,7 @@ fn connected_networks_share_their_shards() {
 }
 
 fn is_forwarded(departure: &Departure) -> bool {
-    matches!(departure.verdict.fate, Fate::Forward(_))
+    matches!(departure.verdict.disposition, Disposition::Forward(_))
 }
 
 /// A packet without ports (GRE).

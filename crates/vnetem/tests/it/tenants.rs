@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem::{
-    Blocks, DataPlane, DropReason, Edge, Event, Fate, Filtering, Headers, Ipv4Net, Limits, Mapping,
-    Network, Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, Transmit, VnetId,
+    Blocks, DataPlane, Disposition, DropReason, Edge, Event, Filtering, Headers, Ipv4Net, Limits,
+    Mapping, Network, Outbound, PoolRules, Scope, ServiceId, Settings, SubnetId, Time, Transmit,
+    VnetId,
 };
 
 use crate::packets::{datagram, end, fragments, ip, net, process, segment, summed};
@@ -47,9 +48,9 @@ impl World {
         Edge::Subnet(self.subnets[tenant])
     }
 
-    fn process(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Fate, Vec<u8>) {
-        let fate = process(&mut self.plane, self.now, edge, &mut packet);
-        (fate, packet)
+    fn process(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Disposition, Vec<u8>) {
+        let disposition = process(&mut self.plane, self.now, edge, &mut packet);
+        (disposition, packet)
     }
 
     fn apply(&mut self) {
@@ -79,7 +80,7 @@ fn tiny() -> Settings {
     let mut settings = Settings::replayable(3);
     settings.flows.capacity = 64;
     settings.flows.held = 64;
-    settings.flows.cells = 16;
+    settings.flows.revalidation_keys = 16;
     settings.flows.shared.hosts = 16;
     settings.flows.shared.sockets = 32;
     settings.flows.shared.blocks = 32;
@@ -206,7 +207,7 @@ fn script(world: &mut World, step: usize, seen: &mut Seen) {
 
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
-    packets: Vec<(Fate, Vec<u8>)>,
+    packets: Vec<(Disposition, Vec<u8>)>,
     made: Vec<Transmit>,
     events: Vec<Event>,
     public: Option<std::net::SocketAddrV4>,
@@ -254,7 +255,8 @@ fn play(bursts: &[Vec<(u8, u16)>]) -> Seen {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// I3, docs/shares.md: a tenant within its share sees what it would see alone.
+    /// INV-tenant-shares-hold, docs/shares.md: a tenant within its share sees what it would see
+    /// alone.
     #[test]
     fn one_tenants_worst_changes_nothing_for_another(
         bursts in proptest::collection::vec(
@@ -269,10 +271,18 @@ proptest! {
 #[test]
 fn the_attack_fills_everything_but_the_share() {
     let alone = play(&vec![Vec::new(); 24]);
-    let passed = alone.packets.iter().filter(|(fate, _)| matches!(fate, Fate::Forward(_))).count();
+    let passed = alone
+        .packets
+        .iter()
+        .filter(|(disposition, _)| matches!(disposition, Disposition::Forward(_)))
+        .count();
     assert_eq!((passed, alone.made.len()), (14, 5));
     let exact = |made: &&Transmit| made.packet[24..28] == 500_000_001_u32.to_be_bytes();
-    assert_eq!(alone.made.iter().filter(exact).count(), 1, "R3: the numbers are the new ones");
+    assert_eq!(
+        alone.made.iter().filter(exact).count(),
+        1,
+        "INV-reset-number-exact: the numbers are the new ones"
+    );
     let mut world = World::new(tiny(), rules());
     for number in 0..2000_u16 {
         for kind in 0..9 {
@@ -288,7 +298,8 @@ fn the_attack_fills_everything_but_the_share() {
     assert_eq!(part, (0, 16));
 }
 
-/// D6: as many flows as the table has room for beyond the other's part, with plain rules.
+/// INV-accepted-edit-in-force: as many flows as the table has room for beyond the other's part,
+/// with plain rules.
 #[test]
 fn flow_flood_stops_at_the_share() {
     let mut world = World::new(tiny(), PoolRules::AZURE);
@@ -299,7 +310,7 @@ fn flow_flood_stops_at_the_share() {
                 let packet = datagram(end("10.0.0.4:9"), end(&format!("8.8.8.8:{number}")), b"x");
                 world.process(edge, packet).0
             })
-            .filter(|fate| matches!(fate, Fate::Forward(_)))
+            .filter(|disposition| matches!(disposition, Disposition::Forward(_)))
             .count()
     };
     assert_eq!(flood(&mut world, ATTACKER), 48);
@@ -308,13 +319,13 @@ fn flow_flood_stops_at_the_share() {
     assert_eq!(world.plane.counters().drops(DropReason::FlowTableFull), 84);
 }
 
-/// R3: what a change has to say is never lost for what packets ask to be said.
+/// INV-reset-number-exact: what a change has to say is never lost for what packets ask to be said.
 #[test]
 fn resets_outlast_a_flood_of_errors() {
     let mut world = World::new(tiny(), PoolRules::AZURE);
     let (own, vm) = (world.edge(VICTIM), end("10.0.0.4:50001"));
-    let (fate, _) = world.process(own, segment(vm, end(ACCOUNT), "S", (1000, 0), &[]));
-    assert!(matches!(fate, Fate::Forward(_)));
+    let (disposition, _) = world.process(own, segment(vm, end(ACCOUNT), "S", (1000, 0), &[]));
+    assert!(matches!(disposition, Disposition::Forward(_)));
     let (subnet, storage) = (world.subnets[VICTIM], world.storage);
     world.network.enable_endpoint(subnet, storage, Scope::Worldwide).unwrap();
     world.apply();
@@ -327,14 +338,14 @@ fn resets_outlast_a_flood_of_errors() {
         }
     }
     assert!(world.plane.counters().queue_full.packets > 400);
-    let (fate, _) = world.process(own, segment(vm, end(ACCOUNT), "A", (1001, 0), &[]));
-    assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched));
+    let (disposition, _) = world.process(own, segment(vm, end(ACCOUNT), "A", (1001, 0), &[]));
+    assert_eq!(disposition, Disposition::Drop(DropReason::SourceSwitched));
     let resets = world.made().iter().filter(|made| made.packet[9] == 6).count();
     assert_eq!(resets, 2);
 }
 
-/// R3: where no room is left for resets, a flow that a packet meets is closed later, and its resets
-/// are as exact.
+/// INV-reset-number-exact: where no room is left for resets, a flow that a packet meets is closed
+/// later, and its resets are as exact.
 #[test]
 fn closing_waits_for_room() {
     let mut settings = tiny();
@@ -350,8 +361,8 @@ fn closing_waits_for_room() {
     world.apply();
     for port in 1..=3 {
         let ack = segment(end(&format!("10.0.0.4:{port}")), end(ACCOUNT), "A", (1001, 0), &[]);
-        let (fate, _) = world.process(own, ack);
-        assert_eq!(fate, Fate::Drop(DropReason::SourceSwitched), "{port}");
+        let (disposition, _) = world.process(own, ack);
+        assert_eq!(disposition, Disposition::Drop(DropReason::SourceSwitched), "{port}");
     }
     assert_eq!(world.plane.queued().0, 2, "of the first; the others wait");
     assert_eq!(world.made().len(), 6);
@@ -373,8 +384,8 @@ fn shares_follow_the_configuration() {
     assert_eq!(world.plane.share_of(alpha).1, 10, "two networks and a site");
 }
 
-/// O5, O2: with no room for a flow, its cell, or what it shares, a trace says what happens, and
-/// each has its reason.
+/// INV-trace-equals-verdict, INV-one-cause-per-drop: with no room for a flow, its cell, or what it
+/// shares, a trace says what happens, and each has its reason.
 #[test]
 fn every_full_table_has_its_reason() {
     let counted =
@@ -385,7 +396,7 @@ fn every_full_table_has_its_reason() {
     type Change = fn(&mut Settings);
     let cases: [(PoolRules, Change, DropReason); 6] = [
         (PoolRules::AZURE, |it| it.flows.capacity = 0, DropReason::FlowTableFull),
-        (PoolRules::AZURE, |it| it.flows.cells = 0, DropReason::CellTableFull),
+        (PoolRules::AZURE, |it| it.flows.revalidation_keys = 0, DropReason::CellTableFull),
         (counted, |it| it.flows.shared.hosts = 0, DropReason::MappingTableFull),
         (cone, |it| it.flows.shared.sockets = 0, DropReason::MappingTableFull),
         (known, |it| it.flows.shared.sockets = 0, DropReason::MappingTableFull),
@@ -396,15 +407,16 @@ fn every_full_table_has_its_reason() {
         change(&mut settings);
         let mut world = World::new(settings, rules);
         let own = world.edge(VICTIM);
-        let (fate, _) = world.process(own, datagram(end("10.0.0.4:9"), end("8.8.8.8:53"), b"x"));
-        assert_eq!(fate, Fate::Drop(reason));
+        let (disposition, _) =
+            world.process(own, datagram(end("10.0.0.4:9"), end("8.8.8.8:53"), b"x"));
+        assert_eq!(disposition, Disposition::Drop(reason));
         assert_eq!(world.plane.counters().drops(reason), 1);
         assert_eq!(world.plane.flow_counters().opened, 0);
     }
 }
 
-/// N10, O2: a port that one socket had towards a remote rests there, though the socket has it for
-/// all others by now.
+/// INV-hold-down-kept, INV-one-cause-per-drop: a port that one socket had towards a remote rests
+/// there, though the socket has it for all others by now.
 #[test]
 fn a_resting_tuple_has_its_own_reason() {
     let mut network = Network::new();
@@ -422,13 +434,13 @@ fn a_resting_tuple_has_its_own_reason() {
     let send = |plane: &mut DataPlane, now, remote: &str| {
         process(plane, now, own, &mut datagram(vm, end(remote), b"x"))
     };
-    assert!(matches!(send(&mut plane, Time(0), "8.8.8.8:53"), Fate::Forward(_)));
+    assert!(matches!(send(&mut plane, Time(0), "8.8.8.8:53"), Disposition::Forward(_)));
     let later = Time(0) + Duration::from_secs(241);
     plane.handle_timeout(later);
     let cone = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
     network.set_outbound(web, pool(cone)).unwrap();
     plane.apply(later, network.commit());
-    assert!(matches!(send(&mut plane, later, "9.9.9.9:53"), Fate::Forward(_)));
-    assert_eq!(send(&mut plane, later, "8.8.8.8:53"), Fate::Drop(DropReason::TupleHeld));
+    assert!(matches!(send(&mut plane, later, "9.9.9.9:53"), Disposition::Forward(_)));
+    assert_eq!(send(&mut plane, later, "8.8.8.8:53"), Disposition::Drop(DropReason::TupleHeld));
     assert_eq!(plane.counters().drops(DropReason::TupleHeld), 1);
 }

@@ -1,13 +1,13 @@
-//! What the rules of a pool make of packets: behaviours T-03 to T-39 as docs/nat-conformance.md lists them.
+//! What the rules of a pool make of packets: T-03 to T-39.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use vnetem::packet::{Checksums, IcmpError, IcmpErrorKind, Quote, Transport, TransportChecksum};
 use vnetem::{
-    Blocks, DataPlane, DropReason, Edge, Fate, Filtering, Headers, Limits, Mapping, MidStream, Mtu,
-    Network, NextHop, Notice, Outbound, PoolRules, Rate, Settings, SubnetId, Time,
-    TranslationEventKind, Transmit,
+    Blocks, DataPlane, Disposition, DropReason, Edge, Filtering, Headers, Limits, LoosePickup,
+    Mapping, Mtu, Network, NextHop, OnExhaustion, Outbound, PoolRules, Rate, Settings, SubnetId,
+    Time, TranslationEventKind, Transmit,
 };
 
 use crate::packets::{datagram, end, process, segment, summed};
@@ -37,26 +37,26 @@ impl World {
         Self { plane: DataPlane::new(network.commit(), settings), now: Time(0), web }
     }
 
-    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Fate {
+    fn process(&mut self, edge: Edge, packet: &mut [u8]) -> Disposition {
         process(&mut self.plane, self.now, edge, packet)
     }
 
     fn drop(&mut self, edge: Edge, mut packet: Vec<u8>) -> DropReason {
         match self.process(edge, &mut packet) {
-            Fate::Drop(reason) => reason,
-            fate => panic!("not dropped: {fate:?}"),
+            Disposition::Drop(reason) => reason,
+            disposition => panic!("not dropped: {disposition:?}"),
         }
     }
 
     /// Where a packet leaves, and how it looks then.
     fn forward(&mut self, edge: Edge, mut packet: Vec<u8>) -> (Edge, Vec<u8>) {
         match self.process(edge, &mut packet) {
-            Fate::Forward(forward) => {
+            Disposition::Forward(forward) => {
                 let sums = Checksums::of(&packet, &Headers::parse(&packet).unwrap());
-                assert!(sums.none_wrong(), "W1");
+                assert!(sums.none_wrong(), "INV-checksums-stay-right");
                 (forward.to, packet)
             }
-            fate => panic!("not forwarded: {fate:?}"),
+            disposition => panic!("not forwarded: {disposition:?}"),
         }
     }
 
@@ -75,7 +75,7 @@ impl World {
     fn error(&mut self) -> (u8, u8, Edge, Headers, Vec<u8>) {
         let [made] = self.made().try_into().unwrap();
         let headers = Headers::parse(&made.packet).unwrap();
-        assert!(Checksums::of(&made.packet, &headers).none_wrong(), "R11");
+        assert!(Checksums::of(&made.packet, &headers).none_wrong(), "INV-generated-packets-valid");
         assert!(made.packet.len() <= IcmpError::MAXIMUM_LENGTH);
         let quote = Quote::parse(&made.packet, &headers).unwrap();
         (made.packet[20], made.packet[21], made.to, quote.headers, made.packet.to_vec())
@@ -95,7 +95,8 @@ fn dont_fragment(mut packet: Vec<u8>, on: bool) -> Vec<u8> {
     summed(packet)
 }
 
-/// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and T-13 holds for both.
+/// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and
+/// T-13 holds for both.
 #[test]
 fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
     let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
@@ -108,10 +109,10 @@ fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
     assert_eq!(world.source(udp("10.0.0.4:7", "9.9.9.9:1", 9)), source);
     let elsewhere = SocketAddrV4::new(PUBLIC, source.port() ^ 1).to_string();
     let reason = world.drop(Edge::Internet, udp("9.9.9.9:1", &elsewhere, 9));
-    assert_eq!(reason, DropReason::Unsolicited, "N6");
+    assert_eq!(reason, DropReason::Unsolicited, "INV-unsolicited-dropped");
 }
 
-/// T-03, N7: by default nobody but the remote end itself.
+/// T-03, INV-other-remote-dropped: by default nobody but the remote end itself.
 #[test]
 fn t_03_a_mapping_lets_nobody_else_in_by_default() {
     let mut world = World::new(INDEPENDENT);
@@ -147,7 +148,7 @@ fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
     world.forward(Edge::Internet, udp(REMOTE, &source, 9));
 }
 
-/// T-03, R1: and so do ports that are the pool's no more.
+/// T-03, INV-toggle-ends-exact-set: and so do ports that are the pool's no more.
 #[test]
 fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
     let mut network = Network::new();
@@ -171,8 +172,9 @@ fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
     assert_eq!(reason, DropReason::Withdrawn);
 }
 
-/// N-07, T-03: an open flow goes on when the address of its far end becomes one of ours, whichever end has opened it; N4: under that
-/// address nobody speaks from outside any more.
+/// N-07, T-03: an open flow goes on when the address of its far end becomes one of ours, whichever
+/// end has opened it; INV-reply-reaches-initiator: under that address nobody speaks from outside
+/// any more.
 #[test]
 fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
     let mut network = Network::new();
@@ -200,8 +202,8 @@ fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
     assert_eq!(reason, DropReason::SpoofedSource);
 }
 
-/// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket calls after a change; a port that is given
-/// after it has the new one.
+/// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket
+/// calls after a change; a port that is given after it has the new one.
 #[test]
 fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
     let mut network = Network::new();
@@ -230,7 +232,8 @@ fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
     assert_eq!(reason, DropReason::Unsolicited);
 }
 
-/// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the inside.
+/// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the
+/// inside.
 #[test]
 fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
     let after = Duration::from_secs(6);
@@ -258,10 +261,12 @@ fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
 /// T-19: what is picked up in the middle, where that is wanted.
 #[test]
 fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
-    for (mid_stream, resets, goes_on) in
-        [(MidStream::Drop, 0, false), (MidStream::Reset, 1, false), (MidStream::PickUp, 0, true)]
-    {
-        let mut world = World::new(PoolRules { mid_stream, ..PoolRules::AZURE });
+    for (loose_pickup, resets, goes_on) in [
+        (LoosePickup::Drop, 0, false),
+        (LoosePickup::Reset, 1, false),
+        (LoosePickup::PickUp, 0, true),
+    ] {
+        let mut world = World::new(PoolRules { loose_pickup, ..PoolRules::AZURE });
         let vm = Edge::Subnet(world.web);
         // T-20: these never open anything.
         for flags in ["SA", "FA", "R", "RA", "SF", "."] {
@@ -270,13 +275,14 @@ fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
         }
         world.made();
         let mut packet = tcp("10.0.0.4:7", REMOTE, "A");
-        assert_eq!(matches!(world.process(vm, &mut packet), Fate::Forward(_)), goes_on);
+        assert_eq!(matches!(world.process(vm, &mut packet), Disposition::Forward(_)), goes_on);
         assert_eq!(world.made().len(), resets);
         assert_eq!(world.plane.flow_counters().live, u32::from(goes_on));
     }
 }
 
-/// T-26, RFC 1812: the gateway of the subnet says so, quotes the inside packet as far as 576 bytes go, and no flow is made.
+/// T-26, RFC 1812: the gateway of the subnet says so, quotes the inside packet as far as 576 bytes
+/// go, and no flow is made.
 #[test]
 fn t_26_time_exceeded_quotes_the_inside_packet_and_makes_no_flow() {
     for (ttl, length) in [(0, 9), (1, 9), (1, 1200)] {
@@ -307,7 +313,8 @@ fn t_26_inbound_time_exceeded_quotes_the_external_form() {
     assert_eq!((kind, edge, quoted.tuple().destination), (11, Edge::Internet, source));
 }
 
-/// T-22, RFC 1122 3.2.2.2: a redirect names a gateway on its own link, so that it goes to hosts of the same network and no further.
+/// T-22, RFC 1122 3.2.2.2: a redirect names a gateway on its own link, so that it goes to hosts of
+/// the same network and no further.
 #[test]
 fn t_22_a_redirect_does_not_cross_a_translation() {
     let mut world = World::new(PoolRules::AZURE);
@@ -339,16 +346,17 @@ fn t_22_a_redirect_does_not_cross_a_translation() {
         .enumerate()
         {
             outcomes[at] = match world.process(edge, &mut error(sender, about, kind)) {
-                Fate::Drop(DropReason::Redirect) => false,
-                Fate::Forward(_) => true,
-                fate => panic!("{fate:?}"),
+                Disposition::Drop(DropReason::Redirect) => false,
+                Disposition::Forward(_) => true,
+                disposition => panic!("{disposition:?}"),
             };
         }
         assert_eq!(outcomes, [passes, passes, true], "type {kind}");
     }
 }
 
-/// T-27, F7, RFC 1191: with the size, and only if it must not be fragmented; the same on the way in.
+/// T-27, INV-never-fragments, RFC 1191: with the size, and only if it must not be fragmented; the
+/// same on the way in.
 #[test]
 fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
     let mtu = Mtu { public: 1000, private: 900 };
@@ -378,12 +386,12 @@ fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
 /// T-34, RFC 5508 REQ-8, RFC 6888 REQ-11; T-10: and no live flow is touched to make room.
 #[test]
 fn t_34_a_refusal_is_told_as_the_pool_says() {
-    for (notice, said) in [
-        (Notice::Silence, None),
-        (Notice::Prohibited, Some((3, 13))),
-        (Notice::HostUnreachable, Some((3, 1))),
+    for (on_exhaustion, said) in [
+        (OnExhaustion::Silence, None),
+        (OnExhaustion::Prohibited, Some((3, 13))),
+        (OnExhaustion::HostUnreachable, Some((3, 1))),
     ] {
-        let rules = PoolRules { notice, ..PoolRules::AZURE };
+        let rules = PoolRules { on_exhaustion, ..PoolRules::AZURE };
         let limits = Limits { flows: 1, ..Limits::default() };
         let rate = Limits {
             rate: Some(Rate { burst: 1, interval: Duration::from_secs(1) }),
@@ -477,7 +485,8 @@ fn t_36_the_segment_size_of_both_sides_is_clamped() {
     }
 }
 
-/// T-37, RFC 8158, RFC 6888 REQ-12: sessions, blocks and refusals, and no remote unless it is asked for.
+/// T-37, RFC 8158, RFC 6888 REQ-12: sessions, blocks and refusals, and no remote unless it is asked
+/// for.
 #[test]
 fn t_37_events_say_what_happened_to_translations() {
     for log_remotes in [false, true] {
@@ -498,7 +507,7 @@ fn t_37_events_say_what_happened_to_translations() {
         let TranslationEventKind::BlockAllocated(block) = events[0].kind else { panic!() };
         assert_eq!((block.address, block.first, block.last), (PUBLIC, 6, 7));
         assert!(events.iter().all(|event| event.remote == log_remotes.then(|| end(REMOTE))));
-        assert_eq!(events[1].inside, end("10.0.0.4:1"));
+        assert_eq!(events[1].internal, end("10.0.0.4:1"));
         assert!((6..=7).contains(&events[1].external.unwrap().port()));
     }
     let mut world = World::new(PoolRules::AZURE);
@@ -543,13 +552,17 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
         ] {
             let last = packet.len() - 1;
             packet[last] ^= 1;
-            let fate = world.process(edge, &mut packet);
+            let disposition = world.process(edge, &mut packet);
             if verify_checksums {
-                assert_eq!(fate, Fate::Drop(DropReason::TransportChecksum));
+                assert_eq!(disposition, Disposition::Drop(DropReason::TransportChecksum));
             } else {
                 let headers = Headers::parse(&packet).unwrap();
                 let wrong = Checksums::of(&packet, &headers).transport;
-                assert_eq!(wrong, TransportChecksum::Wrong, "W3: and stays wrong");
+                assert_eq!(
+                    wrong,
+                    TransportChecksum::Wrong,
+                    "INV-wrong-checksum-stays-wrong: and stays wrong"
+                );
             }
         }
         // A checksum of 0 is none (RFC 768).
@@ -561,24 +574,26 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
     }
 }
 
-/// T5, O5: a trace changes nothing, so that it does not remove what has run out either; once that is done it tells what happens.
+/// INV-deadline-exact, INV-trace-equals-verdict: a trace changes nothing, so that it does not
+/// remove what has run out either; once that is done it tells what happens.
 #[test]
 fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
     let mut world = World::with(INDEPENDENT, [1024, 1024], Settings::replayable(0));
     assert_eq!(world.source(udp("10.0.0.4:5000", REMOTE, 1)).port(), 1024);
     world.now = Time(world.now.0 + 3_600_000_000_000);
     let other = udp("10.0.0.5:5000", REMOTE, 1);
-    let traced =
-        |world: &World| world.plane.trace(world.now, Edge::Subnet(world.web), &other).verdict.fate;
-    assert_eq!(traced(&world), Fate::Drop(DropReason::SnatExhausted));
+    let traced = |world: &World| {
+        world.plane.trace(world.now, Edge::Subnet(world.web), &other).verdict.disposition
+    };
+    assert_eq!(traced(&world), Disposition::Drop(DropReason::SnatExhausted));
     while world.plane.poll_timeout().is_some_and(|due| due <= world.now) {
         world.plane.handle_timeout(world.now);
     }
     assert_eq!(world.source(other.clone()).port(), 1024);
 }
 
-/// N-08, S-18: what the internet opened to an interface's own address goes on through changes that leave the address where it is, and ends
-/// with it, or where the interface begins to forward.
+/// N-08, S-18: what the internet opened to an interface's own address goes on through changes that
+/// leave the address where it is, and ends with it, or where the interface begins to forward.
 #[test]
 fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
     let mut network = Network::new();
@@ -611,7 +626,8 @@ fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
     assert_eq!(reasons, [DropReason::PathSwitched, DropReason::Withdrawn]);
 }
 
-/// an interface that begins to forward, or ends it, speaks from another place, so that what it opened itself is closed, and nothing else.
+/// an interface that begins to forward, or ends it, speaks from another place, so that what
+/// it opened itself is closed, and nothing else.
 #[test]
 fn what_an_interface_opened_ends_where_it_begins_to_forward() {
     let mut network = Network::new();
@@ -630,7 +646,7 @@ fn what_an_interface_opened_ends_where_it_begins_to_forward() {
         network.set_ip_forwarding(router, is_on).unwrap();
         world.plane.apply(world.now, network.commit());
         while world.plane.poll_transmit(world.now).is_some() {}
-        let left: Vec<_> = world.plane.flows().map(|flow| *flow.inside.ip()).collect();
+        let left: Vec<_> = world.plane.flows().map(|flow| *flow.internal.ip()).collect();
         assert_eq!(left, [Ipv4Addr::new(10, 0, 0, 5)], "{is_on}");
     }
 }

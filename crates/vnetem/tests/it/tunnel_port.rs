@@ -1,4 +1,5 @@
-//! A peer that speaks the service tunnel behind a service's edge: what it reads from the bytes, what it may send, and what is dropped.
+//! A peer that speaks the service tunnel behind a service's edge: what it reads from the bytes,
+//! what it may send, and what is dropped.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -9,8 +10,8 @@ use vnetem::packet::tunnel::{
 };
 use vnetem::packet::{Checksums, TransportChecksum};
 use vnetem::{
-    DataPlane, DropReason, Edge, Fate, Headers, Identity, Network, Outbound, Scope, ServiceId,
-    Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
+    DataPlane, Disposition, DropReason, Edge, Headers, Identity, Network, Outbound, Scope,
+    ServiceId, Settings, SubnetId, Time, TunnelDrop, TunnelPort, TunnelSettings, VnetId,
 };
 
 use crate::packets::{end, segment, summed};
@@ -43,7 +44,8 @@ fn world() -> World {
 }
 
 impl World {
-    /// What leaves for the peer when a host of a subnet sends a packet, and the packet as it was inside the data plane.
+    /// What leaves for the peer when a host of a subnet sends a packet, and the packet as it was
+    /// inside the data plane.
     fn send(&mut self, port: &mut TunnelPort, subnet: SubnetId, mut packet: Vec<u8>) -> Vec<u8> {
         let verdict = self.plane.process(Time(0), Edge::Subnet(subnet), &mut packet);
         let to = verdict.forwarded_to().unwrap();
@@ -51,11 +53,11 @@ impl World {
     }
 
     /// What becomes of bytes from the peer.
-    fn receive(&mut self, port: &mut TunnelPort, bytes: &[u8]) -> (Fate, Vec<u8>) {
+    fn receive(&mut self, port: &mut TunnelPort, bytes: &[u8]) -> (Disposition, Vec<u8>) {
         let mut buffer = vec![0; bytes.len()];
         let (edge, length) = port.decapsulate(bytes, &mut buffer).unwrap();
         buffer.truncate(length);
-        (self.plane.process(Time(0), edge, &mut buffer).fate, buffer)
+        (self.plane.process(Time(0), edge, &mut buffer).disposition, buffer)
     }
 }
 
@@ -104,8 +106,9 @@ fn reply(received: &Encapsulated, answer: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// W-01, W-02, W-06, W-12, W-20, C-18: through either encapsulation the peer learns the identity from the bytes alone, and the caller gets an
-/// answer that cannot be told from one without a tunnel.
+/// W-01, W-02, W-06, W-12, W-20, C-18: through either encapsulation the peer learns the identity
+/// from the bytes alone, and the caller gets an answer that cannot be told from one without a
+/// tunnel.
 #[test]
 fn identity_travels_in_the_bytes_and_the_answer_comes_back_plain() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
@@ -121,8 +124,10 @@ fn identity_travels_in_the_bytes_and_the_answer_comes_back_plain() {
         let address = Ipv4Addr::new(10, 0, 0, 4);
         assert_eq!(tag.identity(address), Some(Identity { vnet, subnet: web, address }));
 
-        let (fate, plain) = w.receive(&mut port, &answered(&wire, "SA"));
-        assert!(matches!(fate, Fate::Forward(forward) if forward.to == Edge::Subnet(web)));
+        let (disposition, plain) = w.receive(&mut port, &answered(&wire, "SA"));
+        assert!(
+            matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Subnet(web))
+        );
         let headers = Headers::parse(&plain).unwrap();
         assert_eq!(headers.to_string(), "52.239.1.9:443 > 10.0.0.4:50001 tcp SA");
         let checksums = Checksums::of(&plain, &headers);
@@ -141,10 +146,10 @@ fn inbound_without_a_flow_is_dropped() {
     let (_, web) = w.subnets[0];
     let wire = w.send(&mut port, web, tcp(end(VM), end(ACCOUNT), "S"));
     let received = Encapsulated::parse(&wire).unwrap();
-    for (answer, fate) in [
-        (tcp(end("52.239.1.9:80"), end(VM), "SA"), Fate::Drop(DropReason::NoFlow)),
-        (tcp(end(ACCOUNT), end("10.0.0.4:50002"), "S"), Fate::Drop(DropReason::NoFlow)),
-        (tcp(end(ACCOUNT), end("10.0.0.5:50001"), "SA"), Fate::Drop(DropReason::NoFlow)),
+    for (answer, disposition) in [
+        (tcp(end("52.239.1.9:80"), end(VM), "SA"), Disposition::Drop(DropReason::NoFlow)),
+        (tcp(end(ACCOUNT), end("10.0.0.4:50002"), "S"), Disposition::Drop(DropReason::NoFlow)),
+        (tcp(end(ACCOUNT), end("10.0.0.5:50001"), "SA"), Disposition::Drop(DropReason::NoFlow)),
     ] {
         // The tunnel back carries any address of the caller's subnet and of the service.
         let mut tunnel = received.reply();
@@ -154,12 +159,13 @@ fn inbound_without_a_flow_is_dropped() {
         let mut bytes = vec![0; answer.len() + Tunnel::MAXIMUM_OVERHEAD];
         let headers = Headers::parse(&answer).unwrap();
         let length = tunnel.encapsulate(&answer, &headers, &mut bytes).unwrap();
-        assert_eq!(w.receive(&mut port, &bytes[..length]).0, fate);
+        assert_eq!(w.receive(&mut port, &bytes[..length]).0, disposition);
     }
     assert_eq!(w.plane.counters().drops(DropReason::NoFlow), 3);
 }
 
-/// S-05, W-01: two networks with one range call from the same address and port; each answer finds its own caller.
+/// S-05, W-01: two networks with one range call from the same address and port; each answer finds
+/// its own caller.
 #[test]
 fn answers_to_overlapping_networks_do_not_mix() {
     let mut w = world();
@@ -169,8 +175,10 @@ fn answers_to_overlapping_networks_do_not_mix() {
         .map(|subnet| w.send(&mut port, subnet, tcp(end(VM), end(ACCOUNT), "S")));
     assert_ne!(wires[0], wires[1]);
     for (wire, subnet) in wires.iter().zip([of_alpha, of_beta]).rev() {
-        let (fate, _) = w.receive(&mut port, &answered(wire, "SA"));
-        assert!(matches!(fate, Fate::Forward(forward) if forward.to == Edge::Subnet(subnet)));
+        let (disposition, _) = w.receive(&mut port, &answered(wire, "SA"));
+        assert!(
+            matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Subnet(subnet))
+        );
     }
 }
 
@@ -198,8 +206,8 @@ fn a_switch_resets_the_peer_through_the_tunnel() {
     assert_eq!(port.counters().drops(TunnelDrop::OtherEdge), 1);
 }
 
-/// U-15, U-16, U-14: options do not enter and are counted; fragments are carried or refused as it is set; a packet that may not be fragmented
-/// enters whole however long it grows.
+/// U-15, U-16, U-14: options do not enter and are counted; fragments are carried or refused as it
+/// is set; a packet that may not be fragmented enters whole however long it grows.
 #[test]
 fn what_does_not_enter_is_counted() {
     let w = world();
@@ -254,7 +262,8 @@ fn what_does_not_enter_is_counted() {
     assert_eq!((counters.dropped(), counters.drops(TunnelDrop::OtherEdge)), (5, 3));
 }
 
-/// W-12, W-07: the reply uses the same encapsulation and key, comes from the service and goes to a caller as the port itself would write it.
+/// W-12, W-07: the reply uses the same encapsulation and key, comes from the service and goes to a
+/// caller as the port itself would write it.
 #[test]
 fn what_is_of_another_tunnel_is_refused() {
     let mut w = world();
@@ -286,7 +295,8 @@ fn what_is_of_another_tunnel_is_refused() {
     assert_eq!(port.counters().dropped(), 5);
 }
 
-/// W-15, W-04: behind a fixed address the outer pair says which address of the service was called; a gateway's address may stand outside.
+/// W-15, W-04: behind a fixed address the outer pair says which address of the service was called;
+/// a gateway's address may stand outside.
 #[test]
 fn a_fixed_destination_comes_back_by_the_outer_address() {
     let mut w = world();
@@ -302,8 +312,8 @@ fn a_fixed_destination_comes_back_by_the_outer_address() {
         "2603:10e1:100:2::4601:203".parse::<std::net::Ipv6Addr>().unwrap()
     );
     let bytes = reply(&received, &tcp(end(ACCOUNT), end(VM), "SA"));
-    let (fate, plain) = w.receive(&mut port, &bytes);
-    assert!(matches!(fate, Fate::Forward(_)), "{fate:?}");
+    let (disposition, plain) = w.receive(&mut port, &bytes);
+    assert!(matches!(disposition, Disposition::Forward(_)), "{disposition:?}");
     let headers = Headers::parse(&plain).unwrap();
     assert_eq!(headers.to_string(), "52.239.1.9:443 > 10.0.0.4:50001 tcp SA");
     assert_eq!(Checksums::of(&plain, &headers).transport, TransportChecksum::Right);

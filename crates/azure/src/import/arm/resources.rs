@@ -192,7 +192,8 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Where a resource is deployed: a deployment, and an existing resource, may name another place.
+    /// Where a resource is deployed: a deployment, and an existing resource, may name another
+    /// place.
     fn place_of(
         &self,
         frame: &Rc<Frame>,

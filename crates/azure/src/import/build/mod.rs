@@ -21,9 +21,9 @@ use stand_ins::StandIns;
 
 /// A network made of inventories, and where each of their elements is in it.
 ///
-/// [`LoadedNetwork::update`] edits it to be as an inventory says. Called again with the inventory after
-/// a change, it does what the change does and no more, so that a live data plane can apply it: what
-/// stays keeps its numbers.
+/// [`LoadedNetwork::update`] edits it to be as an inventory says. Called again with the inventory
+/// after a change, it does what the change does and no more, so that a live data plane can apply
+/// it: what stays keeps its numbers.
 ///
 /// ```
 /// use vnetem_azure::ServiceTags;

@@ -12,7 +12,8 @@ use crate::import::{Id, Inventory, Link, NetworkInterface, Subnet, VirtualNetwor
 const NO_ADDRESS: &str = "an interface whose address is not known";
 
 impl LoadedNetwork {
-    /// Removes what the inventory does not have, and what it has otherwise in a way that no edit makes.
+    /// Removes what the inventory does not have, and what it has otherwise in a way that no edit
+    /// makes.
     pub(super) fn remove_what_is_gone(&mut self, inventory: &Inventory) {
         let vnets: BTreeMap<&Id, &VirtualNetwork> =
             inventory.vnets.iter().map(|vnet| (&vnet.id, vnet)).collect();

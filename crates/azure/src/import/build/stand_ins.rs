@@ -33,7 +33,8 @@ impl StandIns {
         })
     }
 
-    /// A private address for an appliance: from the end of the range that carriers share (RFC 6598).
+    /// A private address for an appliance: from the end of the range that carriers share (RFC
+    /// 6598).
     pub(super) fn private(&mut self, what: &str) -> Option<Ipv4Addr> {
         self.one("private", what, |number| {
             (number < 60_000).then(|| Ipv4Addr::from(0x647f_0001 + number))

@@ -1,8 +1,8 @@
 //! Flow logs of virtual networks (version 4) and of network security groups (versions 1 and 2).
 //!
-//! [`read`] takes a log as a stream: it holds one record at a time. Records stand in `records`, one a
-//! line, in a list, or as text in `_raw`, as exports of log systems have them; versions may be mixed.
-//! A record that comes a second time counts once. [`Traffic`] gathers tuples to flows.
+//! [`read`] takes a log as a stream: it holds one record at a time. Records stand in `records`, one
+//! a line, in a list, or as text in `_raw`, as exports of log systems have them; versions may be
+//! mixed. A record that comes a second time counts once. [`Traffic`] gathers tuples to flows.
 //!
 //! ```
 //! use vnetem_azure::import::flow_log::{self, FlowState, Traffic};

@@ -22,8 +22,8 @@ pub(super) struct Plan<'a> {
     pub(super) modules: BTreeMap<Vec<String>, &'a Value>,
     pub(super) variables: &'a Value,
     pub(super) has_configuration: bool,
-    /// Ids that resources of a type, group and name have already: one that is replaced by another of
-    /// its name keeps its id in Azure.
+    /// Ids that resources of a type, group and name have already: one that is replaced by another
+    /// of its name keeps its id in Azure.
     former: BTreeMap<[String; 4], String>,
     /// What stands before each address, for plans under `mock`.
     prefix: String,

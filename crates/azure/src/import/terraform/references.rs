@@ -29,7 +29,8 @@ impl Plan<'_> {
         known.map_or_else(|| format!("terraform:{}", instance.address), str::to_owned)
     }
 
-    /// An attribute of an instance; what is known after apply only is looked up in the configuration.
+    /// An attribute of an instance; what is known after apply only is looked up in the
+    /// configuration.
     pub(super) fn attribute(&self, instance: &Instance, name: &str) -> Value {
         self.attribute_at(instance, name, 0)
     }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use vnetem::packet::{IcmpError, IcmpErrorKind};
-use vnetem::{Edge, Event, EventKind, Fate, Headers, Protocol, Verdict};
+use vnetem::{Disposition, Edge, Event, EventKind, Headers, Protocol, Verdict};
 
 use super::Router;
 use crate::linux::names;
@@ -68,9 +68,9 @@ impl Router {
         while let Some(event) = self.plane.poll_event() {
             self.note(from, &event, Some(&verdict));
         }
-        match verdict.fate {
-            Fate::Forward(forward) => self.deliver(forward.to, bytes),
-            Fate::Deny(_) | Fate::Drop(_) => self.note_lost(from, bytes, &verdict),
+        match verdict.disposition {
+            Disposition::Forward(forward) => self.deliver(forward.to, bytes),
+            Disposition::Deny(_) | Disposition::Drop(_) => self.note_lost(from, bytes, &verdict),
         }
     }
 
@@ -185,7 +185,9 @@ impl Router {
             self.closed.push(*event);
         }
         let (EventKind::Opened, Some(verdict)) = (event.kind, verdict) else { return };
-        let (Fate::Forward(forward), Some(from)) = (verdict.fate, from) else { return };
+        let (Disposition::Forward(forward), Some(from)) = (verdict.disposition, from) else {
+            return;
+        };
         let asks_names = *event.tuple.destination.ip() == NAME_SERVER;
         let Some(station) = self.stations.all.get(from).filter(|_| !asks_names) else { return };
         let snapshot = self.plane.snapshot();

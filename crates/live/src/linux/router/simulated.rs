@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use vnetem::{Edge, Time};
-use vnetem_lab::{Answer, Call, Host, HostSettings};
+use vnetem_sim::{Answer, Call, Host, HostSettings};
 
 use super::Router;
 use crate::linux::stations::{Body, Place, Station, front_end};

@@ -1,0 +1,105 @@
+//! Connections that come and go.
+
+use core::time::Duration;
+
+use vnetem_nat::{HoldDown, Side, Timers};
+
+use super::frame::Kind;
+use super::{LATE, Load, LoadError, Shape, Timed, settings};
+
+/// What a finished connection leaves behind goes to hold-down after this.
+const TIME_WAIT: Duration = Duration::from_secs(1);
+
+/// From the first packet to the last.
+const LIFE: [(Side, Kind); 6] = [
+    (Side::Internal, Kind::First),
+    (Side::External, Kind::Answer),
+    (Side::Internal, Kind::Acknowledgement),
+    (Side::Internal, Kind::Finish),
+    (Side::External, Kind::Finish),
+    (Side::Internal, Kind::Last),
+];
+
+impl Load {
+    /// A data plane for [`connect`](Self::connect), with Azure's hold-down: in time `shape.flows`
+    /// tuples rest at once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn connecting(shape: Shape) -> Result<Self, LoadError> {
+        let mut set = settings(&shape);
+        set.flows.hold = HoldDown::AZURE;
+        set.flows.timers = Timers { time_wait: TIME_WAIT, ..Timers::AZURE };
+        // Those of more than a second, and of the ring.
+        set.flows.capacity = shape.flows / 32 + 4096;
+        set.flows.held = shape.flows + shape.flows / 16 + 4096;
+        Self::with(shape, &set)
+    }
+
+    /// Leads one ring of connections from SYN to the last acknowledgement: SYN, SYN and ACK, ACK,
+    /// FIN, FIN and ACK, ACK, each packet through the data plane; timed is all of it. Time goes on
+    /// so that as many connections are made while a tuple rests as there are flows in the shape.
+    /// Gives the number of connections.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Dropped`].
+    pub fn connect(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
+        if self.now >= LATE {
+            self.renew();
+            let mut made = 0;
+            // As many tuples rest again as before.
+            while made < 2 * u64::from(self.shape.flows) {
+                made += self.connect_ring(&mut |work| work())?;
+            }
+        }
+        self.connect_ring(timed)
+    }
+
+    fn connect_ring(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
+        let flows = self.shape.flows.max(1);
+        let ring = u32::try_from(self.frames.ring()).unwrap_or(u32::MAX).min(flows);
+        let connections: Vec<u32> = (0..ring).map(|n| (self.next + n) % flows).collect();
+        self.next = (self.next + ring) % flows;
+        let step = HoldDown::AZURE.fin * ring / flows / 6;
+        for (side, kind) in LIFE {
+            self.now = self.now + step;
+            self.frames.begin();
+            self.edges.clear();
+            connections.iter().for_each(|&n| self.put(n, side, kind));
+            self.pass(timed)?;
+            if kind == Kind::First {
+                for (&n, packet) in connections.iter().zip(self.frames.packets()) {
+                    self.talks.seen_outside(n, packet);
+                }
+            }
+        }
+        Ok(ring.into())
+    }
+
+    /// Tuples in hold-down now.
+    #[must_use]
+    pub fn resting(&self) -> u32 {
+        self.plane.flow_counters().held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_tuples_rest_as_there_are_flows() -> Result<(), LoadError> {
+        let mut load = Load::connecting(Shape { flows: 10_000, ..Shape::default() })?;
+        let mut made = 0;
+        while made < 30_000 {
+            made += load.connect(&mut |work| work())?;
+        }
+        let counters = load.plane().flow_counters();
+        assert_eq!(counters.opened, made);
+        assert!((9_000..=11_000).contains(&load.resting()), "{counters:?}");
+        assert_eq!(counters.released_early, 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Connections that begin anew under the same tuple. An opener that has forgotten its connection
+//! sends a SYN, which means nothing to the connection; should the far end have forgotten it too, it
+//! answers with SYN and ACK, and both go on with new numbers. Who stayed with the old ones would
+//! lose them: the timer would run out under traffic, and closing would send resets that neither end
+//! believes (INV-reset-number-exact).
+
+use vnetem_packet::{TcpFlags, TcpSegment};
+
+use crate::FlowId;
+use crate::flow::tcp::CONTROL;
+
+/// The latest SYN on each connection under way, by the slot of its flow, so that nobody's is
+/// forgotten for another's: its sequence number, what else of it counts, and the stamp of its flow.
+/// Zeros, which cost no memory until they are written, are none.
+pub(crate) struct PendingReopens(Vec<[u32; 3]>);
+
+/// A SYN by which an opener begins anew, if it is answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Restart {
+    pub(crate) syn: TcpSegment,
+    pub(crate) scale: Option<u8>,
+}
+
+/// Marks a SYN that is there, and one that offers a window scale.
+const IS_THERE: u32 = 1 << 31;
+const HAS_SCALE: u32 = 1 << 30;
+
+impl PendingReopens {
+    /// For so many flows.
+    pub(crate) fn new(flows: u32) -> Self {
+        Self(vec![[0; 3]; flows as usize])
+    }
+
+    /// Remembers the SYN of a flow's opener, in place of an earlier one.
+    pub(crate) fn note(&mut self, id: FlowId, syn: &TcpSegment, scale: Option<u8>) {
+        if let Some(place) = self.0.get_mut(id.slot as usize) {
+            let scale = scale.map_or(0, |scale| HAS_SCALE | u32::from(scale) << 16);
+            let rest = IS_THERE | scale | u32::from(syn.payload_length);
+            *place = [syn.sequence, rest, id.stamp];
+        }
+    }
+
+    /// Whether a segment from the far end answers a SYN as a new one.
+    pub(crate) fn has_answer(&self, id: FlowId, segment: &TcpSegment) -> bool {
+        self.answered(id, segment).is_some()
+    }
+
+    /// The SYN that a segment from the far end answers as a new one, which is then the connection's
+    /// own.
+    pub(crate) fn take(&mut self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
+        let pending_reopen = self.answered(id, segment)?;
+        *self.0.get_mut(id.slot as usize)? = [0; 3];
+        Some(pending_reopen)
+    }
+
+    fn answered(&self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
+        let is_answer = segment.flags.0 & CONTROL == TcpFlags::SYN.0 | TcpFlags::ACK.0;
+        let &[sequence, rest, stamp] = self.0.get(id.slot as usize)?;
+        if !is_answer || rest & IS_THERE == 0 || stamp != id.stamp {
+            return None;
+        }
+        let [low, high, scale, _] = rest.to_le_bytes();
+        // What else a SYN says, a connection that begins does not ask.
+        let syn = TcpSegment {
+            sequence,
+            acknowledgement: 0,
+            window: 0,
+            payload_length: u16::from_le_bytes([low, high]),
+            header_length: 20,
+            flags: TcpFlags::SYN,
+        };
+        let scale = (rest & HAS_SCALE != 0).then_some(scale);
+        (syn.end() == segment.acknowledgement).then_some(Restart { syn, scale })
+    }
+}

@@ -1,0 +1,82 @@
+//! Pools: public addresses, their ports, and the blocks that these fall into.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::{Block, Blocks, PoolRules};
+
+/// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are
+/// identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool<'a> {
+    /// The addresses.
+    pub addresses: &'a [Ipv4Addr],
+    /// First port of each.
+    pub first_port: u16,
+    /// Last port of each.
+    pub last_port: u16,
+    /// How they are given.
+    pub rules: &'a PoolRules,
+}
+
+impl Pool<'_> {
+    /// Whether a tuple is one of the pool's.
+    #[must_use]
+    pub fn has(&self, external: SocketAddrV4) -> bool {
+        self.addresses.contains(external.ip())
+            && (self.first_port..=self.last_port).contains(&external.port())
+    }
+
+    /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no
+    /// such rule, or none for it (T-09).
+    #[must_use]
+    pub fn block_of(&self, internal: Ipv4Addr) -> Option<Block> {
+        let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
+        let number = internal.to_bits().checked_sub(first.to_bits())?;
+        let each = self.blocks_each(size)?;
+        let address = self.addresses.get(usize::try_from(number.checked_div(each)?).ok()?)?;
+        self.block(*address, number.checked_rem(each)?)
+    }
+
+    /// The inside address that has an external tuple by [`Blocks::Deterministic`], found by
+    /// arithmetic alone (T-09, RFC 7422).
+    #[must_use]
+    pub fn inside_of(&self, external: SocketAddrV4) -> Option<Ipv4Addr> {
+        let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
+        let block = self.block_at(external)?;
+        let each = self.blocks_each(size)?;
+        let place = self.addresses.iter().position(|address| address == external.ip())?;
+        let number = u32::from(block.first.checked_sub(self.first_port)?.checked_div(size)?);
+        let before = u32::try_from(place).ok()?.checked_mul(each)?;
+        let internal = first.to_bits().checked_add(before)?.checked_add(number)?;
+        Some(Ipv4Addr::from_bits(internal))
+    }
+
+    /// The block that an external tuple lies in; `None` if the pool has no blocks.
+    #[must_use]
+    pub fn block_at(&self, external: SocketAddrV4) -> Option<Block> {
+        let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
+        else {
+            return None;
+        };
+        let number = external.port().checked_sub(self.first_port)?.checked_div(size)?;
+        self.has(external).then(|| self.block(*external.ip(), number.into())).flatten()
+    }
+
+    /// The n-th block of an address.
+    pub(crate) fn block(&self, address: Ipv4Addr, number: u32) -> Option<Block> {
+        let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
+        else {
+            return None;
+        };
+        let first = number.checked_mul(size.into())?.checked_add(self.first_port.into())?;
+        let last = first.checked_add(u32::from(size))?.checked_sub(1)?;
+        let (first, last) = (u16::try_from(first).ok()?, u16::try_from(last).ok()?);
+        (first <= last && last <= self.last_port).then_some(Block { address, first, last })
+    }
+
+    /// Blocks of each address.
+    fn blocks_each(&self, size: u16) -> Option<u32> {
+        let ports = u32::from(self.last_port.checked_sub(self.first_port)?).checked_add(1)?;
+        ports.checked_div(size.into()).filter(|blocks| *blocks > 0)
+    }
+}

@@ -1,0 +1,609 @@
+//! The hash index: where a key's slot is. One cache line tells of twelve keys.
+//!
+//! A bucket holds the signatures of its keys, a byte each, compared all at once, and the numbers
+//! that belong to them. Every key has two buckets, one in each half of the index, and stands in the
+//! first unless that was full. Which two depends on a keyed hash, so that nobody outside can choose
+//! keys that meet (INV-collisions-harmless). A bucket counts the keys that should be here and are
+//! in their second bucket, so that a miss usually reads one line. The caller compares keys: the
+//! index knows only hashes.
+//!
+//! Keys that meet all the same, by chance or because somebody knows the key of the hash, are never
+//! refused: one that finds no room in its two buckets strays into the next bucket that has some,
+//! from a third place on. Only those whose first bucket has strays look there.
+
+use wide::u8x16;
+
+/// The keyed hash of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hash(pub(crate) u64);
+
+/// Hashes to numbers below 2^30.
+pub(crate) struct Index {
+    buckets: Vec<Bucket>,
+    half: u32,
+    /// Keys in neither of their two buckets.
+    strays: u32,
+    /// How many buckets behind its third place the farthest of them stands, or stood.
+    reach: u32,
+}
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// The signature of each way, 0 where it is free. Behind them two numbers of two bytes: of keys
+    /// whose first bucket is this one, those that stand in their second, and those that have
+    /// strayed. One that is at its highest stays there.
+    signatures: [u8; 16],
+    /// The numbers, and [`DISPLACED`] where this is the key's second bucket, [`STRAY`] where it is
+    /// neither.
+    numbers: [u32; WAYS],
+}
+
+const WAYS: usize = 12;
+const DISPLACED: u32 = 1 << 31;
+const STRAY: u32 = 1 << 30;
+/// The rest: the number itself.
+const NUMBER: u32 = STRAY - 1;
+
+impl Index {
+    /// Room for `keys` keys at a load of at most 0.8.
+    pub(crate) fn new(keys: u32) -> Self {
+        let half = u64::from(keys).saturating_mul(5).div_ceil(4 * 12 * 2).saturating_add(1);
+        let half = u32::try_from(half).unwrap_or(u32::MAX / 2);
+        let buckets = vec![Bucket::EMPTY; (half as usize).saturating_mul(2)];
+        Self { buckets, half, strays: 0, reach: 0 }
+    }
+
+    /// The number of the key with this hash for which `is_it` says yes.
+    #[inline]
+    pub(crate) fn find(&self, hash: Hash, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let signature = hash.signature();
+        let place = self.first(hash);
+        let first = self.bucket(place)?;
+        if let Some(number) = first.find(signature, &mut is_it) {
+            return Some(number);
+        }
+        if first.has_all() {
+            return None;
+        }
+        let second = self.bucket(self.second(place, signature))?.find(signature, &mut is_it);
+        if second.is_some() || first.strays() == 0 {
+            return second;
+        }
+        self.stray_places(hash).find_map(|place| self.bucket(place)?.find(signature, &mut is_it))
+    }
+
+    /// The number that a lookup is likely to find, right or wrong: what a batch reads ahead.
+    /// `u32::MAX` if it will find none.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: Hash) -> u32 {
+        let signature = hash.signature();
+        let place = self.first(hash);
+        let likely = |place| {
+            let bucket = self.bucket(place)?;
+            let way = way_of(bucket.ways(signature))?;
+            bucket.numbers.get(way).map(|number| number & NUMBER)
+        };
+        likely(place).or_else(|| likely(self.second(place, signature))).unwrap_or(u32::MAX)
+    }
+
+    /// Reads the line that a lookup will need, so that it is on its way.
+    #[inline]
+    pub(crate) fn read_ahead(&self, hash: Hash) -> u32 {
+        self.bucket(self.first(hash)).map_or(0, |bucket| bucket.numbers[0])
+    }
+
+    /// Adds a key. Fails only where all buckets are full, which those of the keys that the index
+    /// was made for do not fill.
+    #[must_use]
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: Hash, number: u32) -> bool {
+        self.insert_near(hash, number) || self.insert_stray(hash, number)
+    }
+
+    /// Adds a key to one of its two buckets. Fails, and changes nothing, if there is no room for it
+    /// within two moves of other keys, which by chance does not happen at this load.
+    #[must_use]
+    pub(crate) fn insert_near(&mut self, hash: Hash, number: u32) -> bool {
+        let signature = hash.signature();
+        let first = self.first(hash);
+        let second = self.second(first, signature);
+        let Some((place, way)) = self.make_room(first, second) else { return false };
+        let mark = if place == first { 0 } else { DISPLACED };
+        if let Some(bucket) = self.bucket_mut(place) {
+            bucket.put(way, signature, number | mark);
+        }
+        if place != first
+            && let Some(bucket) = self.bucket_mut(first)
+        {
+            bucket.displace(1);
+        }
+        true
+    }
+
+    /// Adds a key to the next bucket from its third place on that has room.
+    #[cold]
+    fn insert_stray(&mut self, hash: Hash, number: u32) -> bool {
+        let first = self.first(hash);
+        let mut free = self
+            .places_from(self.third(hash))
+            .zip(0..)
+            .filter_map(|(place, step)| Some((place, step, self.bucket(place)?.free()?)));
+        let Some((place, step, way)) = free.next() else { return false };
+        if let Some(bucket) = self.bucket_mut(place) {
+            bucket.put(way, hash.signature(), number | STRAY);
+        }
+        if let Some(bucket) = self.bucket_mut(first) {
+            bucket.stray(1);
+        }
+        self.strays = self.strays.saturating_add(1);
+        self.reach = self.reach.max(step);
+        true
+    }
+
+    /// Takes out a key that has strayed; says whether it was there.
+    #[cold]
+    fn remove_stray(&mut self, hash: Hash, number: u32) -> bool {
+        let mark = number | STRAY;
+        let has_it = |place: &usize| {
+            self.bucket(*place).is_some_and(|bucket| bucket.holds(hash.signature(), mark))
+        };
+        let Some(place) = self.stray_places(hash).find(has_it) else { return false };
+        if let Some(bucket) = self.bucket_mut(place) {
+            bucket.take(hash.signature(), mark);
+        }
+        let first = self.first(hash);
+        if let Some(bucket) = self.bucket_mut(first) {
+            bucket.stray(-1);
+        }
+        self.strays = self.strays.saturating_sub(1);
+        if self.strays == 0 {
+            self.reach = 0;
+        }
+        true
+    }
+
+    /// The buckets in which a key may have strayed.
+    fn stray_places(&self, hash: Hash) -> impl Iterator<Item = usize> {
+        self.places_from(self.third(hash)).take((self.reach as usize).saturating_add(1))
+    }
+
+    /// All buckets, in a circle.
+    fn places_from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = self.buckets.len();
+        (start..count).chain(0..start.min(count))
+    }
+
+    /// Where a key strays.
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+    fn third(&self, hash: Hash) -> usize {
+        scale(hash.0 as u32, self.half.wrapping_mul(2))
+    }
+
+    /// Takes a key out; says whether it was there.
+    pub(crate) fn remove(&mut self, hash: Hash, number: u32) -> bool {
+        let signature = hash.signature();
+        let first = self.first(hash);
+        if self.bucket_mut(first).is_some_and(|bucket| bucket.take(signature, number)) {
+            return true;
+        }
+        let second = self.second(first, signature);
+        let found = self
+            .bucket_mut(second)
+            .is_some_and(|bucket| bucket.take(signature, number | DISPLACED));
+        if found && let Some(bucket) = self.bucket_mut(first) {
+            bucket.displace(-1);
+        }
+        found || self.strays != 0 && self.remove_stray(hash, number)
+    }
+
+    /// A free place in one of two buckets; keys move to their other bucket where needed.
+    fn make_room(&mut self, first: usize, second: usize) -> Option<(usize, usize)> {
+        for place in [first, second] {
+            if let Some(way) = self.bucket(place)?.free() {
+                return Some((place, way));
+            }
+        }
+        for depth in [1, 2] {
+            for place in [first, second] {
+                for way in 0..WAYS {
+                    if self.move_away(place, way, depth) {
+                        return Some((place, way));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Moves a key to its other bucket, if that has room, or, at depth 2, can be given room by
+    /// moving one more.
+    fn move_away(&mut self, place: usize, way: usize, depth: u32) -> bool {
+        let Some((signature, number)) = self.bucket(place).and_then(|bucket| bucket.get(way))
+        else {
+            return false;
+        };
+        // One that has strayed does not say which its two buckets are.
+        if number & STRAY != 0 {
+            return false;
+        }
+        let other = self.second(place, signature);
+        let Some(target) = self.bucket(other) else { return false };
+        let room = match target.free() {
+            Some(room) => room,
+            None if depth < 2 => return false,
+            None => match (0..WAYS).find(|way| self.move_away(other, *way, 1)) {
+                Some(room) => room,
+                None => return false,
+            },
+        };
+        if let Some(bucket) = self.bucket_mut(other) {
+            bucket.put(room, signature, number ^ DISPLACED);
+            if number & DISPLACED != 0 {
+                bucket.displace(-1);
+            }
+        }
+        if let Some(bucket) = self.bucket_mut(place) {
+            bucket.put(way, 0, 0);
+            if number & DISPLACED == 0 {
+                bucket.displace(1);
+            }
+        }
+        true
+    }
+
+    #[inline]
+    fn bucket(&self, place: usize) -> Option<&Bucket> {
+        self.buckets.get(place)
+    }
+
+    #[inline]
+    fn bucket_mut(&mut self, place: usize) -> Option<&mut Bucket> {
+        self.buckets.get_mut(place)
+    }
+
+    /// The first bucket of a key: the upper half of the hash, scaled.
+    #[inline]
+    fn first(&self, hash: Hash) -> usize {
+        scale(hash.upper(), self.half.wrapping_mul(2))
+    }
+
+    /// The other bucket of a key that is in this one. It is in the other half, so it is never the
+    /// same.
+    #[inline]
+    fn second(&self, place: usize, signature: u8) -> usize {
+        let half = self.half as usize;
+        let step = scale(u32::from(signature).wrapping_mul(0x9E37_79B1), self.half);
+        if place < half {
+            let other = place.wrapping_add(step);
+            if other < half { other.wrapping_add(half) } else { other }
+        } else {
+            let other = place.wrapping_sub(step);
+            if other < half { other } else { other.wrapping_sub(half) }
+        }
+    }
+}
+
+impl Bucket {
+    const EMPTY: Self = Self { signatures: [0; 16], numbers: [0; WAYS] };
+
+    #[inline]
+    fn find(&self, signature: u8, is_it: &mut impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut ways = self.ways(signature);
+        while let Some(way) = way_of(ways) {
+            let number = self.numbers.get(way)? & NUMBER;
+            if is_it(number) {
+                return Some(number);
+            }
+            ways &= ways.wrapping_sub(1);
+        }
+        None
+    }
+
+    /// A bit for every way with this signature.
+    #[inline(always)]
+    fn ways(&self, signature: u8) -> u32 {
+        let equal = u8x16::new(self.signatures).simd_eq(u8x16::splat(signature));
+        equal.to_bitmask() & ((1 << WAYS) - 1)
+    }
+
+    fn free(&self) -> Option<usize> {
+        way_of(self.ways(0))
+    }
+
+    fn get(&self, way: usize) -> Option<(u8, u32)> {
+        Some((*self.signatures.get(way)?, *self.numbers.get(way)?))
+    }
+
+    fn put(&mut self, way: usize, signature: u8, number: u32) {
+        if let (Some(old), Some(place)) = (self.numbers.get_mut(way), self.signatures.get_mut(way))
+        {
+            (*old, *place) = (number, signature);
+        }
+    }
+
+    fn take(&mut self, signature: u8, number: u32) -> bool {
+        match self.way_with(signature, number) {
+            Some(way) => {
+                self.put(way, 0, 0);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn holds(&self, signature: u8, number: u32) -> bool {
+        self.way_with(signature, number).is_some()
+    }
+
+    fn way_with(&self, signature: u8, number: u32) -> Option<usize> {
+        let mut ways = self.ways(signature);
+        while let Some(way) = way_of(ways) {
+            if self.get(way) == Some((signature, number)) {
+                return Some(way);
+            }
+            ways &= ways.wrapping_sub(1);
+        }
+        None
+    }
+
+    /// Whether all keys whose first bucket this is are here.
+    #[inline]
+    fn has_all(&self) -> bool {
+        self.signatures.last_chunk() == Some(&[0; 4])
+    }
+
+    /// Of the keys whose first bucket this is, those that stand in their second, and those that
+    /// have strayed.
+    #[inline]
+    fn elsewhere(&self) -> [u16; 2] {
+        let [a, b, c, d] = self.signatures.last_chunk().copied().unwrap_or_default();
+        [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])]
+    }
+
+    #[inline]
+    fn strays(&self) -> u16 {
+        let [_, strays] = self.elsewhere();
+        strays
+    }
+
+    fn displace(&mut self, more: i16) {
+        let [displaced, strays] = self.elsewhere();
+        self.set_elsewhere([count(displaced, more), strays]);
+    }
+
+    fn stray(&mut self, more: i16) {
+        let [displaced, strays] = self.elsewhere();
+        self.set_elsewhere([displaced, count(strays, more)]);
+    }
+
+    fn set_elsewhere(&mut self, numbers: [u16; 2]) {
+        let [[a, b], [c, d]] = numbers.map(u16::to_le_bytes);
+        if let Some(place) = self.signatures.last_chunk_mut() {
+            *place = [a, b, c, d];
+        }
+    }
+}
+
+/// One that has reached its highest stays there: how many more there were is not known.
+const fn count(number: u16, more: i16) -> u16 {
+    if number == u16::MAX { number } else { number.saturating_add_signed(more) }
+}
+
+/// The lowest way of some.
+#[inline(always)]
+const fn way_of(ways: u32) -> Option<usize> {
+    if ways == 0 { None } else { Some(ways.trailing_zeros() as usize) }
+}
+
+impl Hash {
+    /// The lowest bits, but never 0, which marks free ways.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is wanted")]
+    const fn signature(self) -> u8 {
+        let signature = self.0 as u8;
+        if signature == 0 { 1 } else { signature }
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "32 bits are left")]
+    const fn upper(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Maps 32 even bits to a number below `limit`.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "less than limit, which is a u32")]
+const fn scale(bits: u32, limit: u32) -> usize {
+    ((bits as u64).wrapping_mul(limit as u64) >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_one_cache_line() {
+        assert_eq!(size_of::<Bucket>(), 64);
+    }
+
+    /// A spread like the real hash's, for numbers in a row.
+    fn hash(number: u32) -> Hash {
+        let mixed = u64::from(number).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Hash((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9))
+    }
+
+    #[test]
+    fn an_index_takes_all_the_keys_that_it_was_made_for() {
+        for keys in [1, 2, 3, 10, 100, 1000, 50_000] {
+            let mut index = Index::new(keys);
+            assert!((0..keys).all(|number| index.insert(hash(number), number)), "{keys}");
+            for number in 0..keys {
+                assert_eq!(index.find(hash(number), |found| found == number), Some(number));
+            }
+            assert_eq!(index.find(hash(keys), |found| found == keys), None);
+            assert!((0..keys).all(|number| index.remove(hash(number), number)));
+            assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_placed_changes_nothing() {
+        let mut index = Index::new(24);
+        // All with one signature and one first bucket: two buckets' worth fit.
+        let placed = (0..100).take_while(|number| index.insert_near(Hash(1), *number)).count();
+        assert_eq!(placed, 2 * WAYS);
+        let found =
+            (0..100).filter(|number| index.find(Hash(1), |other| other == *number).is_some());
+        assert_eq!(found.count(), 2 * WAYS);
+        assert!(index.remove(Hash(1), 5) && !index.remove(Hash(1), 5));
+        assert!(index.insert_near(Hash(1), 77));
+    }
+
+    /// As full as it gets, when nearly every key that comes moves others, in both directions.
+    #[test]
+    fn an_index_that_takes_no_more_finds_all_that_it_took() {
+        for keys in [100, 1000, 10_000] {
+            let mut index = Index::new(keys);
+            let taken: Vec<u32> =
+                (0..2 * keys).filter(|number| index.insert_near(hash(*number), *number)).collect();
+            assert!(taken.len() * 100 > index.buckets.len() * WAYS * 98, "{}", taken.len());
+            for (at, number) in taken.iter().enumerate() {
+                for number in taken.iter().skip(at) {
+                    let found = index.find(hash(*number), |found| found == *number);
+                    assert_eq!(found, Some(*number));
+                    if keys > 1000 {
+                        break;
+                    }
+                }
+                assert!(index.remove(hash(*number), *number));
+            }
+            assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
+        }
+    }
+
+    impl Index {
+        /// The two buckets of a key.
+        pub(crate) fn buckets_of(&self, hash: Hash) -> [usize; 2] {
+            let first = self.first(hash);
+            [first, self.second(first, hash.signature())]
+        }
+    }
+
+    impl Bucket {
+        fn is_empty(&self) -> bool {
+            self.signatures == [0; 16]
+        }
+    }
+
+    /// Against each signature by itself; what stands behind them is none.
+    #[test]
+    fn the_ways_with_a_signature_are_all_compared_at_once() {
+        let mut bucket = Bucket::EMPTY;
+        for way in 0..WAYS {
+            bucket.put(way, [0, 1, 0x80, 0xFF, 2, 1, 0, 0x7F, 0x80, 0xFF, 0, 3][way], 7);
+        }
+        bucket.set_elsewhere([0x8002, 0x0101]);
+        for signature in 0..=u8::MAX {
+            let ways = (0..WAYS).filter(|way| bucket.get(*way).unwrap().0 == signature);
+            let ways = ways.fold(0, |ways, way| ways | 1 << way);
+            assert_eq!(bucket.ways(signature), ways, "{signature}");
+        }
+    }
+
+    /// INV-collisions-harmless: whatever keys somebody chooses, an index takes as many as it was
+    /// made for. All with one hash are the worst that there is.
+    #[test]
+    fn keys_that_meet_are_never_refused() {
+        for keys in [1, 24, 500] {
+            let mut index = Index::new(keys);
+            assert!((0..keys).all(|number| index.insert(Hash(7 << 40 | 1), number)), "{keys}");
+            let others: Vec<_> = (0..index.buckets.len() * WAYS - keys as usize)
+                .map(|number| {
+                    let number = u32::try_from(number).unwrap();
+                    assert!(index.insert(hash(number), keys + number));
+                    number
+                })
+                .collect();
+            assert!(!index.insert(hash(1), 1), "and no more than fit");
+            for number in 0..keys {
+                let found = index.find(Hash(7 << 40 | 1), |found| found == number);
+                assert_eq!(found, Some(number));
+            }
+            for number in &others {
+                let found = index.find(hash(*number), |found| found == keys + number);
+                assert_eq!(found, Some(keys + number));
+            }
+            assert!((0..keys).all(|number| index.remove(Hash(7 << 40 | 1), number)));
+            assert!(others.iter().all(|number| index.remove(hash(*number), keys + number)));
+            assert!(index.buckets.iter().all(Bucket::is_empty), "nothing is left");
+            assert_eq!((index.strays, index.reach), (0, 0));
+        }
+    }
+
+    /// More than 65,535 keys of one bucket may have strayed: then it is looked for strays for good.
+    #[test]
+    fn a_count_at_its_highest_stays_there() {
+        let mut bucket = Bucket::EMPTY;
+        bucket.stray(i16::MAX);
+        bucket.stray(i16::MAX);
+        bucket.stray(1);
+        assert_eq!(bucket.strays(), u16::MAX);
+        bucket.stray(-1);
+        assert_eq!(bucket.strays(), u16::MAX);
+        bucket.displace(1);
+        bucket.displace(-1);
+        assert_eq!(bucket.elsewhere(), [0, u16::MAX]);
+    }
+
+    /// A way that is free again holds a number that was not taken out.
+    #[test]
+    fn a_free_way_is_never_found() {
+        for signature in 0..=u8::MAX {
+            let hash = Hash(signature.into());
+            let mut index = Index::new(24);
+            assert!((1..4).all(|number| index.insert(hash, number)));
+            index.remove(hash, 2);
+            let mut seen = Vec::new();
+            index.find(hash, |number| {
+                seen.push(number);
+                false
+            });
+            assert_eq!(seen, [1, 3], "{signature}");
+        }
+    }
+
+    proptest! {
+        /// Against the obvious: a list. Few hashes, so that keys meet and move.
+        #[test]
+        fn an_index_agrees_with_a_list(
+            room in 8_u32..200,
+            moves in proptest::collection::vec((any::<bool>(), 0_u64..40, any::<prop::sample::Index>()), 0..300),
+        ) {
+            let mut index = Index::new(room);
+            let mut list = Vec::new();
+            for (number, (add, seed, which)) in (0..).zip(moves) {
+                let hash = hash(u32::try_from(seed).unwrap());
+                if add {
+                    if index.insert(hash, number) {
+                        list.push((hash, number));
+                    }
+                } else if !list.is_empty() {
+                    let (hash, number) = list.swap_remove(which.index(list.len()));
+                    prop_assert!(index.remove(hash, number));
+                    prop_assert!(!index.remove(hash, number));
+                }
+                for (hash, number) in &list {
+                    prop_assert_eq!(index.find(*hash, |found| found == *number), Some(*number));
+                }
+            }
+            for (hash, number) in list {
+                prop_assert!(index.remove(hash, number));
+            }
+            prop_assert!(index.buckets.iter().all(Bucket::is_empty));
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Cells: which flows a change of policy touches, in work that follows their number.
+//!
+//! The flows of a cell form a list in order of generation. So those that a change made stale are
+//! always at its front, whatever was opened, closed or judged again meanwhile, and the walk needs
+//! no memory of where it was.
+
+use crate::table::detail::Detail;
+use crate::table::index::Index;
+use crate::table::key::Secret;
+use crate::table::links::{Chains, Links};
+use crate::table::slab::{NIL, Slab, Slot};
+use crate::table::{REVALIDATION_KEYS, TableQuota};
+use crate::{Generation, RevalidationKey, Tenant};
+
+/// The cells that flows of the table have.
+pub(crate) struct RevalidationIndex {
+    revalidation_keys: Slab<Entry>,
+    index: Index,
+    /// First cell with flows that may be stale, and last: whoever has a stale flow is on the list.
+    invalidated: (u32, u32),
+    secret: Secret,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    revalidation_key: RevalidationKey,
+    /// The tenant charged for its flows: that of the first one.
+    tenant: Tenant,
+    /// Flows of older generations are stale.
+    generation: Generation,
+    flows: u32,
+    first: u32,
+    last: u32,
+    is_touched: bool,
+    /// Next touched cell; next free slot where there is no cell.
+    next: u32,
+}
+
+impl RevalidationIndex {
+    pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
+        let (revalidation_keys, index) = (Slab::new(capacity), Index::new(capacity));
+        Self { revalidation_keys, index, invalidated: (NIL, NIL), secret }
+    }
+
+    /// Returns the tenant charged for the flows of the cell in a slot.
+    pub(crate) fn tenant(&self, number: u32) -> Tenant {
+        self.revalidation_keys.get(number).map_or(Tenant::NOBODY, |entry| entry.tenant)
+    }
+
+    /// Whether a cell is forgotten, and makes room, with the one flow that it still has.
+    pub(crate) fn goes_with_its_last(&self, number: u32) -> bool {
+        self.revalidation_keys
+            .get(number)
+            .is_some_and(|entry| entry.flows == 1 && !entry.is_touched)
+    }
+
+    /// Counts one more flow of a cell, and says in which slot it is. A cell that is not there yet
+    /// is a tenant's, if that finds room.
+    pub(crate) fn join(
+        &mut self,
+        revalidation_key: RevalidationKey,
+        tenant: Tenant,
+        quota: &mut TableQuota,
+    ) -> Option<u32> {
+        let number = match self.find(revalidation_key) {
+            Some(number) => number,
+            None => {
+                if !quota.has_room(REVALIDATION_KEYS, tenant) {
+                    return None;
+                }
+                let number = self.revalidation_keys.insert(Entry::new(revalidation_key, tenant))?;
+                if !self.index.insert(self.secret.hash_cell(revalidation_key), number) {
+                    self.revalidation_keys.remove(number);
+                    return None;
+                }
+                quota.take(REVALIDATION_KEYS, tenant);
+                number
+            }
+        };
+        let entry = self.revalidation_keys.get_mut(number)?;
+        entry.flows = entry.flows.saturating_add(1);
+        Some(number)
+    }
+
+    /// Counts one flow less.
+    pub(crate) fn leave(&mut self, number: u32, quota: &mut TableQuota) {
+        if let Some(entry) = self.revalidation_keys.get_mut(number) {
+            entry.flows = entry.flows.saturating_sub(1);
+            self.drop_if_unused(number, quota);
+        }
+    }
+
+    /// Puts a flow into the list of its cell, behind all that are not newer.
+    #[inline]
+    pub(crate) fn link(
+        &mut self,
+        chains: &mut Chains,
+        details: &[Detail],
+        revalidation_key: u32,
+        number: u32,
+    ) {
+        let Some(generation) = generation(details, number) else { return };
+        let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
+        let mut previous = entry.last;
+        // Generations rise, so this ends at once unless a caller opens a flow by an old
+        // configuration.
+        while self::generation(details, previous).is_some_and(|other| other > generation) {
+            previous = chains.sibling(previous).map_or(NIL, |links| links.previous);
+        }
+        let next = match chains.sibling_mut(previous) {
+            Some(links) => core::mem::replace(&mut links.next, number),
+            None => core::mem::replace(&mut entry.first, number),
+        };
+        match chains.sibling_mut(next) {
+            Some(links) => links.previous = number,
+            None => entry.last = number,
+        }
+        if let Some(links) = chains.sibling_mut(number) {
+            *links = Links { previous, next };
+        }
+        // It may be stale from the start.
+        if generation < entry.generation {
+            self.queue(revalidation_key);
+        }
+    }
+
+    /// Takes a flow out of the list of its cell.
+    pub(crate) fn unlink(&mut self, chains: &mut Chains, revalidation_key: u32, number: u32) {
+        let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
+        let Some(&Links { previous, next }) = chains.sibling(number) else { return };
+        match chains.sibling_mut(previous) {
+            Some(links) => links.next = next,
+            None => entry.first = next,
+        }
+        match chains.sibling_mut(next) {
+            Some(links) => links.previous = previous,
+            None => entry.last = previous,
+        }
+    }
+
+    /// Makes the flows of a cell that are older than `generation` stale.
+    pub(crate) fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
+        let Some(number) = self.find(revalidation_key) else { return };
+        if let Some(entry) = self.revalidation_keys.get_mut(number)
+            && entry.generation < generation
+        {
+            entry.generation = generation;
+            self.queue(number);
+        }
+    }
+
+    /// Whether a flow of this cell is stale. No flow is unless a cell is on the list of the
+    /// touched.
+    #[inline(always)]
+    pub(crate) fn is_stale(&self, details: &[Detail], revalidation_key: u32, number: u32) -> bool {
+        self.invalidated.0 != NIL && self.is_behind(details, revalidation_key, number)
+    }
+
+    #[inline(never)]
+    fn is_behind(&self, details: &[Detail], revalidation_key: u32, number: u32) -> bool {
+        let (entry, generation) =
+            (self.revalidation_keys.get(revalidation_key), generation(details, number));
+        entry.zip(generation).is_some_and(|(entry, generation)| generation < entry.generation)
+    }
+
+    /// A stale flow, if there is one.
+    #[inline]
+    pub(crate) fn next_stale(&mut self, details: &[Detail], quota: &mut TableQuota) -> Option<u32> {
+        while let Some(entry) = self.revalidation_keys.get_mut(self.invalidated.0) {
+            if generation(details, entry.first).is_some_and(|first| first < entry.generation) {
+                return Some(entry.first);
+            }
+            let number = self.invalidated.0;
+            self.invalidated.0 = entry.next;
+            entry.is_touched = false;
+            if self.invalidated.0 == NIL {
+                self.invalidated.1 = NIL;
+            }
+            self.drop_if_unused(number, quota);
+        }
+        None
+    }
+
+    pub(crate) fn revalidation_key(&self, number: u32) -> RevalidationKey {
+        self.revalidation_keys
+            .get(number)
+            .map_or(RevalidationKey(0), |entry| entry.revalidation_key)
+    }
+
+    /// The slot of a cell that flows have.
+    pub(crate) fn find(&self, revalidation_key: RevalidationKey) -> Option<u32> {
+        self.index.find(self.secret.hash_cell(revalidation_key), |number| {
+            self.revalidation_keys
+                .get(number)
+                .is_some_and(|entry| entry.revalidation_key == revalidation_key)
+        })
+    }
+
+    /// Puts a cell on the list of the touched ones, once.
+    fn queue(&mut self, number: u32) {
+        let Some(entry) = self.revalidation_keys.get_mut(number) else { return };
+        if core::mem::replace(&mut entry.is_touched, true) {
+            return;
+        }
+        entry.next = NIL;
+        match self.revalidation_keys.get_mut(self.invalidated.1) {
+            Some(last) => last.next = number,
+            None => self.invalidated.0 = number,
+        }
+        self.invalidated.1 = number;
+    }
+
+    /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does
+    /// so in passing.
+    fn drop_if_unused(&mut self, number: u32, quota: &mut TableQuota) {
+        if let Some(entry) = self.revalidation_keys.get(number)
+            && entry.flows == 0
+            && !entry.is_touched
+        {
+            quota.give_back(REVALIDATION_KEYS, entry.tenant);
+            self.index.remove(self.secret.hash_cell(entry.revalidation_key), number);
+            self.revalidation_keys.remove(number);
+        }
+    }
+}
+
+impl Entry {
+    const fn new(revalidation_key: RevalidationKey, tenant: Tenant) -> Self {
+        Self {
+            revalidation_key,
+            tenant,
+            generation: Generation(0),
+            flows: 0,
+            first: NIL,
+            last: NIL,
+            is_touched: false,
+            next: NIL,
+        }
+    }
+}
+
+/// The generation of the flow in a slot.
+#[inline]
+fn generation(details: &[Detail], slot: u32) -> Option<Generation> {
+    details.get(slot as usize).map(|detail| detail.generation)
+}
+
+impl Slot for Entry {
+    fn next_mut(&mut self) -> &mut u32 {
+        &mut self.next
+    }
+}

@@ -1,0 +1,134 @@
+//! The timer wheel: eight levels of 256 slots over all 64 bits of time, exact to the nanosecond.
+//!
+//! It is lazy: a packet only writes when it came. An entry is looked at when the slot comes up
+//! under which it was put, and goes back under a later one if it was refreshed meanwhile; from a
+//! coarse slot it moves to finer ones until it is at its exact instant. So refreshing is free, and
+//! an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at
+//! once.
+
+use crate::table::links::{Linked, Links};
+use crate::table::slab::NIL;
+
+const BITS: u32 = 8;
+const SLOTS: usize = 256;
+const LEVELS: usize = 8;
+/// No slot.
+const NONE: usize = LEVELS * SLOTS;
+/// Marks a link that leads to a slot of the wheel and not to an entry.
+const SLOT: u32 = 1 << 31;
+
+/// Slots that chain entries, whose links the caller keeps.
+pub(crate) struct Wheel {
+    /// All slots that start before this are empty.
+    elapsed: u64,
+    /// No deadline is before this.
+    next: u64,
+    heads: Vec<u32>,
+    /// The slot from which entries were taken last, if it starts at `elapsed`.
+    draining: usize,
+    /// One bit for each slot that is not empty.
+    occupied: [[u64; SLOTS / 64]; LEVELS],
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self {
+            elapsed: 0,
+            next: u64::MAX,
+            heads: vec![NIL; LEVELS * SLOTS],
+            draining: NONE,
+            occupied: Default::default(),
+        }
+    }
+
+    /// Puts an entry under a deadline.
+    pub(crate) fn insert(&mut self, entries: &mut impl Linked, number: u32, deadline: u64) {
+        let (level, slot) = self.place(deadline);
+        let place = level << BITS | slot;
+        let Some(head) = self.heads.get_mut(place) else { return };
+        let next = core::mem::replace(head, number);
+        let previous = u32::try_from(place).unwrap_or_default() | SLOT;
+        entries.set_links(number, Links { previous, next });
+        entries.set_previous(next, number);
+        if let Some(word) = self.word_mut(level, slot) {
+            *word |= 1 << (slot % 64);
+        }
+        self.next = self.next.min(deadline);
+    }
+
+    /// Takes an entry out, wherever it is.
+    pub(crate) fn remove(&mut self, entries: &mut impl Linked, number: u32) {
+        let Some(Links { previous, next }) = entries.links(number) else { return };
+        entries.set_previous(next, previous);
+        if previous & SLOT == 0 {
+            return entries.set_next(previous, next);
+        }
+        let place = (previous & !SLOT) as usize;
+        if let Some(head) = self.heads.get_mut(place) {
+            *head = next;
+        }
+        if next == NIL
+            && let Some(word) = self.word_mut(place / SLOTS, place % SLOTS)
+        {
+            *word &= !(1 << (place % 64));
+        }
+    }
+
+    /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be
+    /// there before its time.
+    pub(crate) fn pop(&mut self, entries: &mut impl Linked, until: u64) -> Option<u32> {
+        let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
+            (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
+            self.next = self.earliest().map_or(u64::MAX, |(start, _)| start);
+            return None;
+        };
+        (self.elapsed, self.draining) = (start, place);
+        let number = *self.heads.get(place)?;
+        self.remove(entries, number);
+        Some(number)
+    }
+
+    /// One of the entries in the first slot that is not empty.
+    pub(crate) fn nearest(&self) -> Option<u32> {
+        self.earliest().and_then(|(_, place)| self.heads.get(place).copied())
+    }
+
+    /// The start of the slot that was looked at last.
+    pub(crate) const fn elapsed(&self) -> u64 {
+        self.elapsed
+    }
+
+    /// A time that no deadline is before.
+    #[inline]
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The first slot that is not empty: when it starts, and its place. Lower levels come first,
+    /// since theirs is the nearer time, but not before all of a coarse slot has moved to them.
+    fn earliest(&self) -> Option<(u64, usize)> {
+        if self.heads.get(self.draining).is_some_and(|head| *head != NIL) {
+            return Some((self.elapsed, self.draining));
+        }
+        self.occupied.iter().enumerate().find_map(|(level, words)| {
+            let (word, bits) = words.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+            let slot = word << 6 | bits.trailing_zeros() as usize;
+            let shift = u32::try_from(level).ok()?.wrapping_mul(BITS);
+            let above = self.elapsed.checked_shr(shift.wrapping_add(BITS)).unwrap_or(0);
+            let start = (above << BITS | slot as u64) << shift;
+            Some((start, level << BITS | slot))
+        })
+    }
+
+    /// Level and slot of a deadline: the level of the highest digit in which it differs from now.
+    fn place(&self, deadline: u64) -> (usize, usize) {
+        let deadline = deadline.max(self.elapsed);
+        let level = (deadline ^ self.elapsed).checked_ilog2().unwrap_or(0) / BITS;
+        let slot = deadline >> level.wrapping_mul(BITS) & 0xFF;
+        (level as usize, usize::try_from(slot).unwrap_or_default())
+    }
+
+    fn word_mut(&mut self, level: usize, slot: usize) -> Option<&mut u64> {
+        self.occupied.get_mut(level)?.get_mut(slot / 64)
+    }
+}

@@ -1,0 +1,149 @@
+//! Outcome lines: what a network engineer reads below a step, and what golden files assert.
+
+use vnetem::{
+    Access, AccessVerdict, Disposition, Event, EventKind, Generation, Grant, RegionChoice, State,
+    Step, TiePolicy, Trace, Transmit, Verdict,
+};
+
+use super::topology::Topology;
+use vnetem_packet_text::Packet;
+
+/// The outcome of a change that no packet notices.
+pub(super) const NOTHING: &str = "nothing changes";
+
+/// The lines of a change: the generation, what it closed, and the packets that it made.
+pub(super) fn change(
+    topology: &Topology,
+    (before, after): (Generation, Generation),
+    closed: &[Event],
+    made: &[Transmit],
+) -> Vec<String> {
+    let first = match before == after {
+        true => NOTHING.to_owned(),
+        false => format!("generation {}", after.0),
+    };
+    let (over, live): (Vec<&Event>, Vec<&Event>) = closed.iter().partition(|event| is_over(event));
+    let mut lines = vec![first];
+    lines.extend(live.into_iter().map(self::closed));
+    if !over.is_empty() {
+        lines.push(format!("forgot  {} connections that were over", over.len()));
+    }
+    lines.extend(made.iter().map(|made| self::made(topology, made)));
+    lines
+}
+
+/// Whether a flow that a change closed only waited out its time.
+pub(super) fn is_over(event: &Event) -> bool {
+    matches!(event.state, State::TimeWait | State::Close | State::Refused)
+}
+
+/// The line of a packet that was decided: where it leaves, as what, and what the rules at the far
+/// side say.
+pub(super) fn passage(
+    topology: &Topology,
+    trace: &Trace,
+    verdict: &Verdict,
+    came: &[u8],
+    went: &[u8],
+) -> String {
+    match verdict.disposition {
+        Disposition::Forward(forward) => {
+            let mut said = access(topology, trace, forward.access);
+            if let Some(choice) = hangs_on(trace) {
+                said = format!("{said}    {choice}").trim().to_owned();
+            }
+            let packet = forwarded(came, went);
+            line(&topology.place(forward.to), &packet, &said)
+        }
+        Disposition::Deny(reason) => format!("deny {reason}"),
+        Disposition::Drop(reason) => format!("drop {reason}"),
+    }
+}
+
+/// Place, packet and remark in columns.
+pub(super) fn line(place: &str, packet: &str, remark: &str) -> String {
+    format!("{place:<30}  {packet}    {remark}").trim_end().to_owned()
+}
+
+/// The line of a packet that the data plane made itself.
+pub(super) fn made(topology: &Topology, transmit: &Transmit) -> String {
+    let tcp = transmit.packet.get(9) == Some(&vnetem_packet::Protocol::TCP.0);
+    let kind = if tcp { "reset" } else { "error" };
+    let words = match Packet::read(&transmit.packet) {
+        Ok(mut packet) => {
+            // All that we make are alike in this.
+            packet.dont_fragment = false;
+            if let vnetem_packet_text::Content::Tcp(segment) = &mut packet.content {
+                segment.window = vnetem_packet_text::Segment::WINDOW;
+            }
+            packet.to_string()
+        }
+        Err(cause) => cause.to_string(),
+    };
+    format!("{kind:<7} {}", line(&topology.place(transmit.to), &words, ""))
+}
+
+/// The line of a flow that a change closed.
+pub(super) fn closed(event: &Event) -> String {
+    let cause = match event.kind {
+        EventKind::Closed(cause) | EventKind::Ended(cause) => cause.name(),
+        EventKind::Opened => "opened",
+    };
+    let source = if event.external == event.tuple.source {
+        String::new()
+    } else {
+        format!(" as {}", event.external)
+    };
+    format!("closed  {}{source}    {cause}", event.tuple)
+}
+
+/// What the rules of the resource say, with the rule that says it.
+pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessVerdict) -> String {
+    let judged = trace.steps.iter().find_map(|step| match step {
+        Step::Access { access, .. } => Some(*access),
+        _ => None,
+    });
+    match (judged, access_verdict) {
+        (Some(Access::Allowed(Grant::SubnetRule(subnet))), _) => {
+            format!("allow subnet-rule {}", topology.full_name(subnet))
+        }
+        (Some(access), _) => access.to_string(),
+        (None, AccessVerdict::Unjudged) => String::new(),
+        (None, AccessVerdict::Allowed) => "allow".into(),
+        (None, AccessVerdict::Refused(refusal)) => format!("refuse {refusal}"),
+    }
+}
+
+/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not
+/// known (C-03).
+pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
+    trace.steps.iter().find_map(|step| match step {
+        Step::Tie { policy: TiePolicy::Documented, .. } => {
+            Some("(tie documented; observed: the user route)")
+        }
+        Step::Tie { policy: TiePolicy::Observed, .. } => {
+            Some("(tie observed; documented: the endpoint)")
+        }
+        Step::Region { choice: RegionChoice::NetworkUnknown(true), .. } => {
+            Some("(region of the network unknown)")
+        }
+        Step::Region { choice: RegionChoice::AddressUnknown(true), .. } => {
+            Some("(region of the address unknown)")
+        }
+        _ => None,
+    })
+}
+
+/// A packet that was sent on, in words; that its time to live is one less is not said.
+fn forwarded(came: &[u8], went: &[u8]) -> String {
+    match (Packet::read(came), Packet::read(went)) {
+        (Ok(came), Ok(mut went)) => {
+            if went.ttl.checked_add(1) == Some(came.ttl) {
+                went.ttl = came.ttl;
+            }
+            went.to_string()
+        }
+        (_, Err(cause)) => cause.to_string(),
+        (Err(_), Ok(went)) => went.to_string(),
+    }
+}

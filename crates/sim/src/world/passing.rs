@@ -1,0 +1,155 @@
+//! How packets pass through the data plane and on to who is there.
+
+use super::*;
+
+impl World<'_> {
+    /// A packet enters the data plane: decided, shown to the tap, delivered.
+    pub(super) fn enter(
+        &mut self,
+        from: Option<StationId>,
+        edge: Edge,
+        packet: Bytes,
+        explain: bool,
+    ) -> (Option<Trace>, Verdict, Bytes) {
+        self.numbered += 1;
+        let id = self.numbered;
+        let (edge, packet) = self.carry_back(edge, packet);
+        let opening = opening(&packet);
+        let trace =
+            (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
+        // What its sender may not show by a public edge.
+        let own = match edge {
+            Edge::Subnet(_) | Edge::Nic(_) | Edge::Site(_) => {
+                Headers::parse(&packet).ok().map(|headers| headers.source)
+            }
+            _ => None,
+        };
+        let came = self.tap.is_some().then(|| packet.clone());
+        let mut packet = BytesMut::from(packet);
+        let verdict = self.data_plane.process(self.now, edge, &mut packet);
+        let packet = packet.freeze();
+        if let Some(came) = came {
+            self.show(id, edge, &came, &packet, &verdict);
+        }
+        if let (Some(tuple), Some(trace)) = (opening, &trace) {
+            if trace.verdict != verdict {
+                self.faults.push(format!(
+                    "INV-trace-equals-verdict: traced {:?}, decided {:?}",
+                    trace.verdict, verdict
+                ));
+            }
+            self.journeys.leg(from, tuple, trace, &verdict);
+        }
+        if let Disposition::Forward(forward) = verdict.disposition {
+            self.watch(forward.to, &packet, own);
+            let to = self.deliver(forward.to, packet.clone());
+            if let (Some(tuple), Some(to)) = (opening, to) {
+                let arrived = Headers::parse(&packet).map_or(tuple, |headers| headers.tuple());
+                self.journeys.arrived(from, tuple, to, arrived);
+            }
+        }
+        self.drain();
+        (trace, verdict, packet)
+    }
+
+    /// INV-private-source-stays-inside, INV-other-source-public: what leaves by a public edge has a
+    /// public source, and not its sender's own, which may look like one.
+    pub(super) fn watch(&mut self, to: Edge, packet: &[u8], own: Option<Ipv4Addr>) {
+        if let (Edge::Internet | Edge::Service { identity: None, .. }, Ok(headers)) =
+            (to, Headers::parse(packet))
+            && (AddressClass::of(headers.source) != AddressClass::Public
+                || own == Some(headers.source))
+        {
+            self.faults.push(format!(
+                "INV-private-source-stays-inside: {headers} left to {}",
+                self.data_plane.snapshot().describe(to)
+            ));
+        }
+    }
+
+    /// Takes what the data plane has made, and what it says of flows.
+    pub(super) fn drain(&mut self) {
+        while let Some(transmit) = self.data_plane.poll_transmit(self.now) {
+            self.numbered += 1;
+            self.show_made(self.numbered, &transmit);
+            self.watch(transmit.to, &transmit.packet, None);
+            self.deliver(transmit.to, transmit.packet.clone());
+            self.made.push(transmit);
+        }
+        while let Some(event) = self.data_plane.poll_event() {
+            if let EventKind::Closed(_) = event.kind {
+                self.closed.push(event);
+            }
+        }
+    }
+
+    /// Hands a packet to the link of whoever is at an edge.
+    pub(super) fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
+        let (to, packet) = self.carry_forth(to, packet)?;
+        let Ok(headers) = Headers::parse(&packet) else { return None };
+        let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
+        let id = match (found, to) {
+            (Some(at), _) => Some(StationId(at)),
+            (None, to) if self.front_ends.are_at(self.data_plane.snapshot(), to) => {
+                Some(self.add_front_end(to))
+            }
+            _ => None,
+        };
+        match id.and_then(|id| self.stations.get_mut(id.0)) {
+            Some(station) => station.down.send(self.now, packet),
+            None => self.undelivered += 1,
+        }
+        id
+    }
+
+    /// A packet as the far side finds it: through the tunnel, if the service has one.
+    pub(super) fn carry_forth(&mut self, to: Edge, packet: Bytes) -> Option<(Edge, Bytes)> {
+        let Edge::Service { service, identity: Some(_) } = to else { return Some((to, packet)) };
+        let Some(wire) = self.wires.get_mut(&service) else { return Some((to, packet)) };
+        let taken = wire.forth(to, &packet);
+        if taken.is_err() {
+            self.undelivered += 1;
+        }
+        taken.ok()
+    }
+
+    /// A packet as the data plane finds it: through the tunnel, if the service that sends it has
+    /// one.
+    pub(super) fn carry_back(&mut self, edge: Edge, packet: Bytes) -> (Edge, Bytes) {
+        let Edge::Service { service, identity: Some(identity) } = edge else {
+            return (edge, packet);
+        };
+        let Some(wire) = self.wires.get_mut(&service) else { return (edge, packet) };
+        match wire.back(identity, &packet) {
+            Ok(unwrapped) => unwrapped,
+            Err(reason) => {
+                self.faults.push(format!("W-06: the peer's packet was lost: {reason}"));
+                (edge, packet)
+            }
+        }
+    }
+
+    /// The front end of a service for one subnet's endpoint, for a private endpoint, or for all
+    /// that is public: overlapping networks never meet in it (S-05).
+    pub(super) fn add_front_end(&mut self, edge: Edge) -> StationId {
+        let seed = self.next_seed();
+        let settings = HostSettings { any_address: true, ..settings(Ipv4Addr::UNSPECIFIED, seed) };
+        let mut host = Host::new(settings);
+        self.front_ends.ports().into_iter().for_each(|(port, app)| host.listen(port, app));
+        let name = self.data_plane.snapshot().describe(edge);
+        self.add_station(&name, edge, Ipv4Addr::UNSPECIFIED, Body::Host(Box::new(host)))
+    }
+}
+
+/// The tuple of a packet that opens a TCP connection.
+pub(super) fn opening(packet: &[u8]) -> Option<FiveTuple> {
+    let headers = Headers::parse(packet).ok()?;
+    match headers.transport {
+        vnetem_packet::Transport::Tcp(segment)
+            if segment.flags.0 & 0x17 == vnetem_packet::TcpFlags::SYN.0 =>
+        {
+            Some(headers.tuple())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,413 @@
+//! A run without an end: rounds that follow from a seed and their number alone, each with every
+//! check on, so that a run can stop anywhere and go on later.
+
+use core::str::FromStr;
+use std::collections::BTreeSet;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use vnetem::{DropReason, Protocol};
+
+use super::*;
+use crate::toggling::toggle_under_tcp;
+
+/// A soak: where it stands, and what it has counted.
+///
+/// A round has three parts. Steps of the harness, against the model, with all that [`check`]
+/// checks. Then hostile packets through a populated data plane whose configuration is swapped under
+/// them. Each packet is checked for accounting, rewriting, INV-private-source-stays-inside and
+/// INV-one-generation-decides. At intervals all flows are checked (INV-mapping-unique,
+/// INV-flows-conserved), and two toggles run under live TCP with loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Soak {
+    seed: u64,
+    sums: Sums,
+}
+
+/// What a soak has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Rounds done.
+    pub rounds: u64,
+    /// Packets in all.
+    pub packets: u64,
+    /// Of these, packets whose fate, bytes and counters were held against the model.
+    pub modelled: u64,
+    /// Packets that went on.
+    pub forwarded: u64,
+    /// Packets that did not.
+    pub stopped: u64,
+    /// Packets with a translated source.
+    pub translated: u64,
+    /// Packets over an endpoint.
+    pub endpoint: u64,
+    /// Packets of the data plane's own making.
+    pub originated: u64,
+    /// Flows opened.
+    pub opened: u64,
+    /// Flows that a change closed.
+    pub closed: u64,
+    /// Configurations swapped in under traffic.
+    pub swaps: u64,
+    /// Toggles under live TCP.
+    pub toggles: u64,
+    /// Ends that these closed.
+    pub ends: u64,
+    /// A sum over every byte that left: equal for equal seeds and rounds
+    /// (INV-same-input-same-bytes).
+    pub hash: u64,
+}
+
+/// Why a soak stopped.
+#[derive(Debug)]
+pub enum SoakError {
+    /// Something does not hold: with the round, so that it can be played again.
+    Found {
+        /// The round.
+        round: u64,
+        /// What does not hold, and what came before it.
+        what: String,
+    },
+    /// The text is not what [`Soak`] writes.
+    NotASoak(String),
+}
+
+/// Steps of a round that the model is asked about.
+const STEPS: usize = 1024;
+/// Packets of a round that it is not asked about.
+const PACKETS: u64 = 32_768;
+/// Rounds from one toggle under TCP to the next.
+const TOGGLE: u64 = 8;
+
+impl Soak {
+    /// A soak at its beginning.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { seed, sums: Sums::default() }
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    /// One more round.
+    ///
+    /// # Errors
+    ///
+    /// Something does not hold; the round is not counted.
+    pub fn round(&mut self) -> Result<(), SoakError> {
+        let round = self.sums.rounds;
+        let found = |what: String| SoakError::Found { round, what };
+        let mut sums = self.sums;
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(
+            self.seed ^ round.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        );
+        modelled(&mut random, &mut sums).map_err(|mismatch| found(mismatch.to_string()))?;
+        Hostile::new(random).play(&mut sums).map_err(found)?;
+        if round.is_multiple_of(TOGGLE) {
+            let loss = (round / TOGGLE % 4 * 100) as u16;
+            let toggling = toggle_under_tcp(self.seed ^ round, loss, 2).map_err(found)?;
+            sums.toggles += toggling.toggles;
+            sums.ends += toggling.ends;
+        }
+        sums.rounds += 1;
+        self.sums = sums;
+        Ok(())
+    }
+}
+
+fn modelled(random: &mut Xoshiro256PlusPlus, sums: &mut Sums) -> Result<(), Box<Mismatch>> {
+    let setup = random.next_u64() as u8;
+    let steps = (0..STEPS).map(|_| Step::decode(random.next_u64().to_be_bytes())).collect();
+    let Coverage { forward, reverse, translated, endpoint, stopped, closed, originated, .. } =
+        check(&Sequence { setup, steps })?;
+    sums.packets += forward + reverse + stopped;
+    sums.modelled += forward + reverse + stopped;
+    sums.forwarded += forward + reverse;
+    sums.stopped += stopped;
+    sums.translated += translated;
+    sums.endpoint += endpoint;
+    sums.closed += closed;
+    sums.originated += originated;
+    Ok(())
+}
+
+/// Hostile packets without the model, which is the slow part.
+struct Hostile {
+    runner: Runner,
+    random: Xoshiro256PlusPlus,
+}
+
+impl Hostile {
+    fn new(mut random: Xoshiro256PlusPlus) -> Self {
+        // One table in eight is so small that it is full most of the time.
+        let setup = random.next_u64() as u8;
+        Self { runner: Runner::new(setup), random }
+    }
+
+    fn play(mut self, sums: &mut Sums) -> Result<(), String> {
+        for number in 0..PACKETS {
+            let draw = self.random.next_u64().to_be_bytes();
+            match draw[0] {
+                // A new configuration under traffic.
+                0 => self.swap(draw, sums)?,
+                1 => self.wait(draw),
+                _ => self.packet(draw, sums)?,
+            }
+            self.drain(sums)?;
+            self.runner.ledger.conservation(&self.runner.planes)?;
+            if number % 1024 == 0 {
+                self.flows()?;
+            }
+        }
+        self.flows()?;
+        sums.opened += self.runner.planes.only().flow_counters().opened;
+        Ok(())
+    }
+
+    fn packet(&mut self, draw: [u8; 8], sums: &mut Sums) -> Result<(), String> {
+        let [kind, a, b, c, d, twist, at, e] = draw;
+        let twist = Twist { kind: twist, at };
+        let far = b & 1 == 1;
+        let speaker = self.runner.speaker(a, far).filter(|_| kind > 60);
+        let (edge, bytes, talk) = match speaker {
+            None => {
+                let conversation = self.runner.begin(a, b, c);
+                let [Some(edge), _] = conversation.edges else { return Ok(()) };
+                let make = conversation.segment(false, if d < 230 { 200 } else { d }, 0);
+                let bytes = conversation.packet(false, make);
+                // Few enough to be met again.
+                let all = &mut self.runner.conversations;
+                if all.len() == 64 {
+                    all.remove(usize::from(e) % 64);
+                }
+                all.push(conversation);
+                (edge, bytes, (all.len() - 1, false, make))
+            }
+            Some((talk, edge)) => {
+                let conversation = &self.runner.conversations[talk];
+                let make = conversation.segment(far, c, d);
+                let bytes = match kind {
+                    61..=80 => conversation.error(far, c),
+                    81..=100 => conversation.fragment(far, c, make),
+                    _ => conversation.packet(far, make),
+                };
+                (edge, bytes, (talk, far, make))
+            }
+        };
+        let edge = match twist.changes_edge() {
+            true => pick(&world::hosts(&self.runner.world), at).0,
+            false => edge,
+        };
+        let before = twisted(bytes, twist);
+        let mut after = before.clone();
+        let runner = &mut self.runner;
+        let traced =
+            (e < 16).then(|| runner.planes.only().trace(runner.now, edge, &before).verdict);
+        let is_swept = runner.planes.only().poll_timeout().is_none_or(|due| due > runner.now);
+        let verdict = runner.planes.only_mut().process(runner.now, edge, &mut after);
+        let notified = |what: &str| {
+            format!(
+                "{what}\n{edge:?} {}\n{:?} {}",
+                shown(&before),
+                verdict.disposition,
+                shown(&after)
+            )
+        };
+        if let Some(traced) = traced.filter(|traced| *traced != verdict)
+            && (is_swept || !finds_room(&traced.disposition, &verdict.disposition))
+        {
+            return Err(notified(&format!(
+                "the trace says {:?} (INV-trace-equals-verdict)",
+                traced.disposition
+            )));
+        }
+        if verdict.generation != runner.network.commit().generation() {
+            return Err(notified(
+                "decided by another generation than the present one (INV-one-generation-decides)",
+            ));
+        }
+        sums.packets += 1;
+        runner.coverage = Coverage::default();
+        runner.count(&verdict.disposition);
+        let Coverage { forward, reverse, translated, endpoint, stopped, .. } = runner.coverage;
+        sums.forwarded += forward + reverse;
+        sums.stopped += stopped;
+        sums.translated += translated;
+        sums.endpoint += endpoint;
+        runner
+            .ledger
+            .packet(&verdict.disposition, edge, &before, &after)
+            .map_err(|what| notified(&what))?;
+        if let Disposition::Forward(forward) = verdict.disposition {
+            sums.hash = after.iter().fold(sums.hash, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+            let (talk, far, make) = talk;
+            let read = Packet::read(&after).ok().map(|packet| (forward, packet));
+            runner.remember(talk, far, make, read.filter(|_| d < 216));
+        }
+        Ok(())
+    }
+
+    fn swap(&mut self, [_, a, b, c, d, ..]: [u8; 8], sums: &mut Sums) -> Result<(), String> {
+        let runner = &mut self.runner;
+        let kind = match a {
+            0..=79 => 0,
+            80..=150 => 2,
+            other => other % Edit::KINDS,
+        };
+        let edit = Edit { kind, on: b, to: c, with: d };
+        let (now, mut at_once) = (runner.now, Rollout::default());
+        // What is taken away for good would leave less and less to talk about.
+        if matches!(kind, 16..=18)
+            || edit.make(&mut runner.network, &runner.world, (now, &mut at_once)).is_err()
+        {
+            return Ok(());
+        }
+        let snapshot = runner.network.commit();
+        sums.swaps += u64::from(snapshot.generation() != runner.planes.only().generation());
+        runner.planes.only_mut().apply(runner.now, snapshot);
+        Ok(())
+    }
+
+    fn wait(&mut self, draw: [u8; 8]) {
+        let runner = &mut self.runner;
+        let by = *pick(&step::TICKS, draw[1]);
+        // Long leaps end everything, which is met often enough.
+        let by = if draw[2] < 200 { by.clamp(-5_000_000_000, 1_000_000_000) } else { by };
+        runner.now = Time(runner.now.0.saturating_add_signed(by));
+        runner.planes.only_mut().handle_timeout(runner.now);
+    }
+
+    fn drain(&mut self, sums: &mut Sums) -> Result<(), String> {
+        let runner = &mut self.runner;
+        while let Some(transmit) = runner.planes.only_mut().poll_transmit(runner.now) {
+            sums.originated += 1;
+            runner.ledger.originated(transmit.to, &transmit.packet)?;
+        }
+        runner.ledger.forget();
+        while let Some(event) = runner.planes.only_mut().poll_event() {
+            sums.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
+        }
+        Ok(())
+    }
+
+    /// INV-mapping-unique, INV-tuple-unique-per-side: no two flows have one tuple on the outside;
+    /// INV-flows-conserved: what was opened and has not ended is there.
+    fn flows(&self) -> Result<(), String> {
+        let plane = self.runner.planes.only();
+        let counters = plane.flow_counters();
+        let (mut count, mut seen) = (0_u64, BTreeSet::new());
+        for flow in plane.flows() {
+            count += 1;
+            let external_side = (flow.external_zone, flow.protocol, flow.external, flow.remote);
+            if !seen.insert(external_side) {
+                return Err(format!("two flows have {external_side:?} (INV-mapping-unique)"));
+            }
+            // Who leaves one to one keeps its port, whatever it is.
+            let has_ports = matches!(flow.protocol, Protocol::TCP | Protocol::UDP);
+            if has_ports && flow.external.port() == 0 && flow.internal.port() != 0 {
+                return Err(format!("port 0 was given: {flow:?} (INV-port-in-range)"));
+            }
+        }
+        let left = counters.opened - counters.total_ended();
+        if count != left || u64::from(counters.live) + u64::from(counters.tombstones) != left {
+            return Err(format!("{counters:?}, and {count} flows are there (INV-flows-conserved)"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the packet may have gone on by what a trace does not foresee: before a flow opens, a
+/// little of what has run out is removed.
+fn finds_room(traced: &Disposition, disposition: &Disposition) -> bool {
+    match (traced, disposition) {
+        (Disposition::Drop(reason), _) => matches!(
+            reason,
+            DropReason::SnatExhausted
+                | DropReason::PortQuota
+                | DropReason::FlowTableFull
+                | DropReason::TupleInUse
+        ),
+        // With more ports free, another one is chosen.
+        (Disposition::Forward(traced), Disposition::Forward(forward)) => {
+            Forward { source: forward.source, ..*traced } == *forward
+        }
+        _ => false,
+    }
+}
+
+impl fmt::Display for SoakError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found { round, what } => write!(f, "round {round}: {what}"),
+            Self::NotASoak(line) => write!(f, "no state of a soak: \"{line}\""),
+        }
+    }
+}
+
+impl core::error::Error for SoakError {}
+
+/// One line for each number, as [`FromStr`] reads them.
+impl fmt::Display for Soak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}", self.seed)?;
+        let mut sums = self.sums;
+        sums.fields().into_iter().try_for_each(|(name, value)| writeln!(f, "{name} {value}"))
+    }
+}
+
+impl FromStr for Soak {
+    type Err = SoakError;
+
+    fn from_str(text: &str) -> Result<Self, SoakError> {
+        let mut soak = Self::new(0);
+        let mut read = 0;
+        for line in text.lines() {
+            let wrong = || SoakError::NotASoak(line.to_owned());
+            let (name, value) = line.split_once(' ').ok_or_else(wrong)?;
+            let value = value.parse().map_err(|_| wrong())?;
+            read += 1;
+            if name == "seed" {
+                soak.seed = value;
+                continue;
+            }
+            let mut fields = soak.sums.fields();
+            let field = fields.iter_mut().find(|field| field.0 == name).ok_or_else(wrong)?;
+            *field.1 = value;
+        }
+        let wanted = 1 + soak.sums.fields().len();
+        if read == wanted { Ok(soak) } else { Err(SoakError::NotASoak(text.to_owned())) }
+    }
+}
+
+impl Sums {
+    /// All of them with their names.
+    fn fields(&mut self) -> [(&'static str, &mut u64); 14] {
+        [
+            ("rounds", &mut self.rounds),
+            ("packets", &mut self.packets),
+            ("modelled", &mut self.modelled),
+            ("forwarded", &mut self.forwarded),
+            ("stopped", &mut self.stopped),
+            ("translated", &mut self.translated),
+            ("endpoint", &mut self.endpoint),
+            ("originated", &mut self.originated),
+            ("opened", &mut self.opened),
+            ("closed", &mut self.closed),
+            ("swaps", &mut self.swaps),
+            ("toggles", &mut self.toggles),
+            ("ends", &mut self.ends),
+            ("hash", &mut self.hash),
+        ]
+    }
+}

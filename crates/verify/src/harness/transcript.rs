@@ -1,0 +1,50 @@
+//! What happened, kept as it is: nearly every run is right, and nobody reads it.
+
+use vnetem::{Disposition, Edge, Time};
+
+use super::{Step, shown};
+
+/// How it came to this, a line for each event.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Transcript(Vec<Line>);
+
+/// An event, as told afterwards.
+#[derive(Clone, Debug)]
+pub(super) enum Line {
+    /// Anything, in words.
+    Text(String),
+    /// A step begins.
+    Step(Time, Step),
+    /// A packet comes in.
+    In(Edge, Vec<u8>),
+    /// What becomes of it.
+    Out(Disposition, Vec<u8>),
+    /// A packet of the data plane's own making.
+    Made(Edge, Vec<u8>),
+}
+
+impl Transcript {
+    pub(super) fn push(&mut self, line: Line) {
+        self.0.push(line);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.iter().map(Line::notified).collect()
+    }
+}
+
+impl Line {
+    fn notified(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Step(now, step) => format!("[{} ns] {step}", now.0),
+            Self::In(edge, bytes) => format!("    in   {edge:?} {}", shown(bytes)),
+            Self::Out(disposition, bytes) => format!("    out  {disposition:?} {}", shown(bytes)),
+            Self::Made(edge, bytes) => format!("    made {edge:?} {}", shown(bytes)),
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The slow reference model of the whole data plane.
+//!
+//! It reads the same intent, is shown the same packets at the same times, and says what must come
+//! of each: by scanning lists, with nothing cached and nothing incremental, written from the
+//! statements and not from the code. The public port of a new flow is the one thing that it takes
+//! from the data plane, after checking that it may be chosen (INV-port-in-range,
+//! INV-refused-only-when-full, INV-hold-down-kept, N-14, N-17).
+
+#![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
+
+mod blocks;
+mod change;
+mod flow;
+mod forward;
+mod fragment;
+mod free;
+mod inbound;
+mod journal;
+mod open;
+mod outbound;
+mod passed;
+mod places;
+mod route;
+mod rules;
+mod security;
+mod shares;
+mod tcp;
+mod turn;
+pub(crate) mod wire;
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+
+use vnetem::{
+    AccessVerdict, Arrival, Cause, DenyMode, DenyReason, Disposition, DropReason, Edge, EventKind,
+    Forward, Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
+};
+
+pub use blocks::check as check_ports;
+pub use flow::Happening;
+pub use journal::Translation;
+pub(crate) use passed::Missed;
+pub(crate) use route::next_hop;
+
+use flow::{Flow, Share, Stage, Zone, is_public, zone};
+use fragment::FirstFragment;
+use free::Pair;
+use inbound::Waiting;
+use open::opens;
+use outbound::{Method, MethodKind, method_behind, methods};
+use route::{NoPath, Path};
+use rules::{Debt, Mapping};
+use shares::LimitedHost;
+use tcp::{Connection, Meaning};
+use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
+
+/// The model's state: what is configured, and what is remembered of earlier packets.
+#[derive(Clone, Debug)]
+pub struct Model {
+    network: Network,
+    settings: Settings,
+    now: Time,
+    flows: Vec<Flow>,
+    rests: Vec<Rest>,
+    mappings: Vec<Mapping>,
+    debts: Vec<Debt>,
+    pairs: Vec<Pair>,
+    /// SYNs that nobody asked for, until they are answered (T-16).
+    waiting: Vec<Waiting>,
+    fragments: Vec<FirstFragment>,
+    /// Makes the next flow's number.
+    flows_made: u64,
+    /// Packets that the data plane must have originated since they were last taken.
+    originated: Vec<(Edge, Vec<u8>)>,
+    /// What must have happened to flows since it was last taken.
+    happenings: Vec<Happening>,
+    /// What must have been told of translations since it was last taken.
+    translations: Vec<Translation>,
+    /// Packets were seen to go to shards.
+    sharded: bool,
+    /// Inside addresses that are limited (docs/shares.md).
+    limited_hosts: Vec<LimitedHost>,
+    filled: Filled,
+}
+
+/// How often bounded things were full, and in which order SYNs wait, so that a generator that
+/// never gets there is noticed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filled {
+    /// SYNs that nobody asked for and that found no room to wait in.
+    pub(crate) waiting: u64,
+    /// First fragments that were forgotten for newer ones.
+    pub(crate) fragments: u64,
+    /// SYNs that are due before others that came earlier.
+    pub(crate) overtaking: u64,
+}
+
+/// What the data plane did to a packet, as far as the model does not predict it.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    /// The public source of the flow that it opened, where the data plane chose one.
+    pub chosen: Option<SocketAddrV4>,
+    /// It denied the packet, under a public source that is not seen.
+    pub denied: bool,
+    /// The shard of the network that the packet went to, if there are several data planes.
+    pub shard: Option<usize>,
+}
+
+/// What must become of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its fate.
+    pub disposition: Disposition,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A packet that came in.
+#[derive(Clone, Copy, Debug)]
+struct Entered<'a> {
+    /// The edge that it was handed in by, to which it is answered.
+    by: Edge,
+    /// The edge at which its sender is.
+    edge: Edge,
+    bytes: &'a [u8],
+    /// It turned round at a public address of ours, and comes in as from the internet (T-33). Its
+    /// sender hears nothing more of it.
+    turned: bool,
+}
+
+/// A packet that goes on.
+#[derive(Clone, Debug)]
+struct Passed {
+    forward: Forward,
+    bytes: Vec<u8>,
+    /// It turns round (T-33).
+    turns: bool,
+}
+
+impl Entered<'_> {
+    /// Whether a side of a flow is where the packet came in.
+    fn is_at(&self, flow: &Flow, side: usize) -> bool {
+        flow.edges[side] == self.edge && (flow.turns && side == 1) == self.turned
+    }
+}
+
+/// A public tuple that may not be chosen yet (N-14), towards one remote or, after a socket that had
+/// it for itself, towards any (T-01).
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    protocol: u8,
+    external: SocketAddrV4,
+    remote: Option<SocketAddrV4>,
+    until: Time,
+}
+
+impl Model {
+    /// A model with nothing in it that follows `network`.
+    #[must_use]
+    pub fn new(network: Network, settings: Settings) -> Self {
+        Self {
+            network,
+            settings,
+            now: Time(0),
+            flows: Vec::new(),
+            rests: Vec::new(),
+            mappings: Vec::new(),
+            debts: Vec::new(),
+            pairs: Vec::new(),
+            waiting: Vec::new(),
+            fragments: Vec::new(),
+            flows_made: 0,
+            originated: Vec::new(),
+            happenings: Vec::new(),
+            translations: Vec::new(),
+            sharded: false,
+            limited_hosts: Vec::new(),
+            filled: Filled::default(),
+        }
+    }
+
+    /// How often bounded things were full.
+    pub(crate) const fn filled(&self) -> Filled {
+        self.filled
+    }
+
+    /// The configuration by which the model decides.
+    pub(crate) const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The configuration changes.
+    ///
+    /// # Errors
+    ///
+    /// The control plane gave the members of a load balancer ports that they must not have (N-28).
+    pub fn apply(&mut self, now: Time, network: &Network) -> Result<(), String> {
+        self.advance(now);
+        for (id, after) in network.load_balancers() {
+            let before = self.network.load_balancer(id).ok();
+            if before != Some(after) {
+                check_ports(before, after)?;
+            }
+        }
+        self.network = network.clone();
+        for flow in &mut self.flows {
+            flow.invalidated = true;
+        }
+        Ok(())
+    }
+
+    /// Time passes, and everything that a change closes is closed.
+    pub fn settle(&mut self, now: Time) {
+        self.advance(now);
+        for number in self.flows.iter().map(|flow| flow.number).collect::<Vec<_>>() {
+            if let Some(at) = self.flows.iter().position(|flow| flow.number == number) {
+                let _ = self.renew(at, true);
+            }
+        }
+    }
+
+    /// Time passes.
+    pub fn expire(&mut self, now: Time) {
+        self.advance(now);
+    }
+
+    /// When something happens next if no packet comes: a flow ends, or a SYN is answered.
+    #[must_use]
+    pub fn due(&self) -> Option<Time> {
+        let flows = self.flows.iter().map(|flow| flow.deadline);
+        flows.chain(self.waiting.iter().map(Waiting::due)).min()
+    }
+
+    /// What the data plane must have originated since this was last asked.
+    pub fn take_originated(&mut self) -> Vec<(Edge, Vec<u8>)> {
+        core::mem::take(&mut self.originated)
+    }
+
+    /// What must have happened to flows since this was last asked.
+    pub fn take_happenings(&mut self) -> Vec<Happening> {
+        core::mem::take(&mut self.happenings)
+    }
+
+    /// What must have been told of translations since this was last asked.
+    pub fn take_translations(&mut self) -> Vec<Translation> {
+        core::mem::take(&mut self.translations)
+    }
+
+    /// Whether a public address is nobody's any more, or is of flows that are closed or may be.
+    #[must_use]
+    pub fn is_given_up(&self, at: Ipv4Addr) -> bool {
+        let goes =
+            |flow: &Flow| *flow.external.ip() == at && (flow.invalidated || flow.is_tombstone());
+        !route::is_ours(&self.network, at) || self.flows.iter().any(goes)
+    }
+
+    /// Live flows, and flows that are closed and still answer.
+    #[must_use]
+    pub fn flow_counts(&self) -> (u64, u64) {
+        let closed = self.flows.iter().filter(|flow| flow.is_tombstone()).count() as u64;
+        (self.flows.len() as u64 - closed, closed)
+    }
+
+    /// Public tuples in use: by flows, which INV-private-source-stays-inside and
+    /// INV-endpoint-takes-no-port speak of.
+    #[must_use]
+    pub fn ports_taken(&self) -> usize {
+        self.flows.iter().filter(|flow| flow.translated).count()
+    }
+
+    /// What must become of a packet that enters by `edge`.
+    ///
+    /// # Errors
+    ///
+    /// The data plane chose a public source that it must not have chosen, or none where one was
+    /// free.
+    pub fn process(
+        &mut self,
+        now: Time,
+        edge: Edge,
+        bytes: &[u8],
+        observed: Observed,
+    ) -> Result<Expected, String> {
+        self.advance(now);
+        self.sharded |= observed.shard.is_some();
+        let mut icmp_error = None;
+        let result = self.receive(edge, bytes, observed, &mut icmp_error);
+        // A connection that was refused ends at this very instant.
+        self.advance(now);
+        if let Some(icmp_error) = icmp_error {
+            return Err(icmp_error);
+        }
+        Ok(match result {
+            Ok(Passed { forward, bytes, .. }) => {
+                Expected { disposition: Disposition::Forward(forward), bytes }
+            }
+            Err(disposition) => Expected { disposition, bytes: bytes.to_vec() },
+        })
+    }
+
+    fn receive(
+        &mut self,
+        edge: Edge,
+        bytes: &[u8],
+        observed: Observed,
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
+        let packet =
+            Packet::read(bytes).map_err(|cause| Disposition::Drop(DropReason::Malformed(cause)))?;
+        let entered = Entered { by: edge, edge: self.entry(edge, &packet)?, bytes, turned: false };
+        // T-39.
+        if self.settings.verify_checksums
+            && wire::transport_sum_is_right(bytes, &packet) == Some(false)
+        {
+            return drop(DropReason::TransportChecksum);
+        }
+        let passed = self.pass(&entered, &packet, observed, icmp_error)?;
+        if passed.turns { self.turn(&passed, &packet, icmp_error) } else { Ok(passed) }
+    }
+
+    /// A packet that may be at its edge.
+    fn pass(
+        &mut self,
+        entered: &Entered<'_>,
+        packet: &Packet,
+        observed: Observed,
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
+        if packet.kind == Kind::IcmpError {
+            return self.error(entered, packet);
+        }
+        if matches!(packet.part, Part::Later { .. }) {
+            return self.later_fragment(entered, packet);
+        }
+        if let Some((at, side)) = self.find(entered.edge, packet.ends()) {
+            let flow = self.flow(at)?;
+            // RFC 792: the opener asks, the other answers; with the identifier 0 both have the same
+            // ends.
+            let asks = side == flow.initiator;
+            if matches!((packet.kind, asks), (Kind::IcmpRequest, false) | (Kind::IcmpReply, true)) {
+                return drop(DropReason::NoFlow);
+            }
+            if !(side == flow.initiator && opens(packet) && flow.gives_way_to(packet)) {
+                if !flow.is_tombstone() {
+                    if !entered.is_at(&flow, side) {
+                        return drop(DropReason::WrongEdge);
+                    }
+                    // What goes no further renews nothing.
+                    let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
+                    let way = self.way_of_answer(&flow, side);
+                    let size = self.size_of_way(&flow, side, way.ok().flatten());
+                    let goes_on = packet.ttl > 1 && !refused && way.is_ok();
+                    self.renew(at, goes_on && packet.total <= usize::from(size))?;
+                }
+                return self.hit(at, side, entered, packet);
+            }
+        }
+        self.open(entered, packet, observed, icmp_error)
+    }
+
+    /// Time passes: whatever has run out is gone at its own instant (INV-clock-steps-harmless,
+    /// INV-deadline-exact).
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        while let Some(at) = self.flows.iter().position(|flow| flow.deadline <= now) {
+            let Ok(flow) = self.flow(at) else { return };
+            self.tell_of_idling(&flow);
+            self.end(at, flow.cause_of_expiry(), flow.deadline);
+        }
+        self.release_tombstones();
+        self.answer_waiting();
+        self.rests.retain(|rest| rest.until > now);
+    }
+
+    /// A flow ends.
+    fn end(&mut self, at: usize, cause: Cause, when: Time) {
+        if let Ok(flow) = self.flow(at) {
+            self.happenings.push(flow.happening(EventKind::Ended(cause)));
+            self.remove(at, cause, when);
+        }
+    }
+
+    /// Removes a flow; its public tuple rests (N-14).
+    fn remove(&mut self, at: usize, cause: Cause, when: Time) {
+        let flow = self.flows.remove(at);
+        self.tell_of(&flow, TranslationEventKind::SessionDeleted);
+        if flow.has_tuple() {
+            self.rest(&flow, flow.rested_at(cause, when));
+            self.forget_host(&flow);
+        }
+        self.rests.retain(|rest| rest.until > self.now);
+    }
+
+    /// U-12: the tuple of a connection that a change closed rests as after a reset, though the
+    /// tombstone may stand longer.
+    fn release_tombstones(&mut self) {
+        for at in 0..self.flows.len() {
+            let Some(flow) = self.flows.get(at) else { return };
+            if flow.is_tombstone() && flow.has_tuple() && flow.rested_if_left() <= self.now {
+                let left = flow.clone();
+                self.rest(&left, self.now);
+                let flow = &mut self.flows[at];
+                (flow.released, flow.share, flow.limited, flow.block) =
+                    (true, Share::Nothing, false, None);
+                self.forget_host(&left);
+            }
+        }
+    }
+
+    /// The flow of a tuple that is seen at an edge, and the side from which it comes.
+    fn find(&self, edge: Edge, ends: (u8, SocketAddrV4, SocketAddrV4)) -> Option<(usize, usize)> {
+        self.find_in(zone(&self.network, edge), ends)
+    }
+
+    fn find_in(
+        &self,
+        here: Zone,
+        ends: (u8, SocketAddrV4, SocketAddrV4),
+    ) -> Option<(usize, usize)> {
+        self.flows.iter().enumerate().find_map(|(at, flow)| {
+            let tuples = [
+                (flow.protocol, flow.internal, flow.remote),
+                (flow.protocol, flow.remote, flow.external),
+            ];
+            let mut keys = flow.zones.into_iter().zip(tuples);
+            keys.position(|key| key == (here, ends)).map(|side| (at, side))
+        })
+    }
+
+    fn flow(&self, at: usize) -> Result<Flow, Disposition> {
+        self.flows.get(at).cloned().ok_or(Disposition::Drop(DropReason::NoFlow))
+    }
+}
+
+const fn no_path(why: NoPath) -> Disposition {
+    Disposition::Drop(match why {
+        NoPath::Route => DropReason::NoRoute,
+        NoPath::None => DropReason::RouteNone,
+        NoPath::Host => DropReason::NoSuchHost,
+        NoPath::NextHop => DropReason::NoNextHop,
+        NoPath::Outbound => DropReason::NoOutbound,
+        NoPath::Unsupported => DropReason::OutboundUnsupported,
+        NoPath::Hairpin => DropReason::Hairpin,
+        NoPath::Foreign => DropReason::ForeignSource,
+        NoPath::Unapproved => DropReason::PrivateEndpointUnapproved,
+        NoPath::PrivateRoute => DropReason::PrivateEndpointRoute,
+    })
+}
+
+const fn drop<T>(reason: DropReason) -> Result<T, Disposition> {
+    Err(Disposition::Drop(reason))
+}

@@ -1,0 +1,157 @@
+//! What a change of configuration does to live flows: nothing, or an end that both sides hear of
+//! (S-17, S-18, INV-toggle-ends-exact-set).
+
+use vnetem::{
+    AccessVerdict, Cause, CloseMode, DenyMode, Disposition, DropReason, Edge, EventKind,
+    LoadBalancer,
+};
+
+use super::flow::{Flow, Stage, is_public, zone};
+use super::outbound::{method_behind, method_to};
+use super::wire::{self, Packet};
+use super::{Model, drop, route};
+
+impl Model {
+    /// Judges a flow that a change may concern: it goes on if the same source and path would be
+    /// chosen today, and is closed if not (S-17, S-18, N-07, N-08, U-02). A packet that goes no
+    /// further leaves the old mark in place.
+    pub(super) fn renew(&mut self, at: usize, goes_on: bool) -> Result<(), Disposition> {
+        let flow = self.flow(at)?;
+        if !flow.invalidated || flow.is_tombstone() {
+            return Ok(());
+        }
+        match self.judge(&flow) {
+            Ok((to, access)) => {
+                if let Some(flow) = self.flows.get_mut(at).filter(|_| goes_on) {
+                    flow.invalidated = false;
+                    (flow.edges[1 - flow.initiator], flow.access) = (to, access);
+                }
+                Ok(())
+            }
+            Err(cause) => {
+                self.close(at, cause);
+                drop(match cause {
+                    Cause::SourceSwitched => DropReason::SourceSwitched,
+                    Cause::Withdrawn => DropReason::Withdrawn,
+                    Cause::PortReclaimed => DropReason::PortReclaimed,
+                    Cause::Deallocated => DropReason::NoSuchHost,
+                    _ => DropReason::PathSwitched,
+                })
+            }
+        }
+    }
+
+    /// Whether a flow may go on, and if so towards what and with which mark. A service's public
+    /// address may become the internet's and the reverse, since nothing of the flow's packets
+    /// changes by it.
+    pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
+        // N-29.
+        if flow.edges.into_iter().any(|edge| route::is_deallocated(&self.network, edge)) {
+            return Err(Cause::Deallocated);
+        }
+        if flow.initiator == 1 {
+            return self.judge_inbound(flow);
+        }
+        let (from, first) = (flow.edges[0], flow.first_packet());
+        let is_there = match from {
+            Edge::Subnet(id) | Edge::Platform(id) => self.network.subnet(id).is_ok(),
+            Edge::Nic(id) => self.network.nic(id).is_ok(),
+            _ => true,
+        };
+        if !is_there {
+            return Err(Cause::Withdrawn);
+        }
+        let path = self.path(from, &first).map_err(|_| Cause::PathSwitched)?;
+        if path.method.is_some() != flow.translated {
+            return Err(Cause::SourceSwitched);
+        }
+        if flow.translated && method_behind(&self.network, from, flow.external).is_none() {
+            // N-28: still a member of the balancer that has the address.
+            let has_both = |balancer: &LoadBalancer| {
+                let is_member = balancer.members.keys().any(|member| from == Edge::Nic(*member));
+                is_member && balancer.frontends.contains(flow.external.ip())
+            };
+            let reclaimed = self.network.load_balancers().any(|(_, balancer)| has_both(balancer));
+            return Err(if reclaimed { Cause::PortReclaimed } else { Cause::Withdrawn });
+        }
+        let same_entry = self.entry(from, &first) == Ok(from);
+        let same_way = path.to == flow.edges[1] || is_public(path.to) && is_public(flow.edges[1]);
+        // N-07: whether another's address is ours is asked of what opens.
+        let remote = *flow.remote.ip();
+        let is_own = method_to(&self.network, from, remote).is_some_and(|own| own.is_at(remote));
+        if !same_entry
+            || !same_way
+            || path.turns != flow.turns && is_own
+            || [from, path.to].map(|edge| zone(&self.network, edge)) != flow.zones
+        {
+            return Err(Cause::PathSwitched);
+        }
+        let access = match self.network.deny_mode() {
+            DenyMode::Deliver => self.access(&Flow { edges: [from, path.to], ..flow.clone() }),
+            // Whoever was let in stays in: a denial is for those who ask to come in.
+            DenyMode::Reset | DenyMode::Drop => flow.access,
+        };
+        Ok((path.to, access))
+    }
+
+    /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by
+    /// the old path, and a tombstone; what has no open connection ends in silence
+    /// (INV-reset-number-exact, U-01). What turns round has two flows, which are closed together
+    /// (T-33).
+    pub(super) fn close(&mut self, at: usize, cause: Cause) {
+        let Ok(flow) = self.flow(at) else { return };
+        let other = self.other_half(&flow).map(|other| other.number);
+        self.close_one(at, cause);
+        if let Some(at) = self.flows.iter().position(|flow| Some(flow.number) == other) {
+            self.close_one(at, cause);
+        }
+    }
+
+    fn close_one(&mut self, at: usize, cause: Cause) {
+        let Ok(flow) = self.flow(at) else { return };
+        self.happenings.push(flow.happening(EventKind::Closed(cause)));
+        // N-28, N-29: without a word.
+        let resets = match cause {
+            Cause::PortReclaimed | Cause::Deallocated => None,
+            _ => flow.resets(),
+        };
+        let Some(resets) = resets else { return self.end(at, cause, self.now) };
+        for (side, reset) in resets.into_iter().enumerate() {
+            // What turns round has its far end behind another flow, which is closed with this one.
+            if self.is_told(&flow, side) && !(flow.turns && side == 1) {
+                self.originated.push((flow.edges[side], reset));
+            }
+        }
+        let deadline = self.now + flow.timers.tombstone;
+        if let Some(flow) = self.flows.get_mut(at) {
+            flow.stage = Stage::Tombstone { cause, at: self.now, answers: [0; 2] };
+            flow.deadline = deadline;
+        }
+    }
+
+    /// INV-reset-answers-segment, INV-tombstone-answers: a tombstone answers each later segment but
+    /// a reset, at a bounded rate.
+    pub(super) fn answer(&mut self, at: usize, side: usize, edge: Edge, packet: &Packet) {
+        let (now, rate) = (self.now, self.settings.flows.answers);
+        let Ok(flow) = self.flow(at) else { return };
+        let notified = self.is_told(&flow, side);
+        let Some(reset) = wire::reset_answering(packet).filter(|_| notified) else { return };
+        if let Some(Flow { stage: Stage::Tombstone { at, answers, .. }, .. }) =
+            self.flows.get_mut(at)
+        {
+            let earned = now.since(*at).as_nanos() / rate.interval.as_nanos().max(1);
+            if u128::from(answers[side]) < u128::from(rate.burst) + earned {
+                answers[side] += 1;
+                self.originated.push((edge, reset));
+            }
+        }
+    }
+
+    fn is_told(&self, flow: &Flow, side: usize) -> bool {
+        match self.settings.closing {
+            CloseMode::Both => true,
+            CloseMode::Opener => side == flow.initiator,
+            CloseMode::Silent => false,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What hosts send to public addresses of ours: it turns round there and comes in as from the
+//! internet, by a second flow
+//! (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+
+use super::*;
+
+impl Model {
+    /// A packet that has gone by the first of its two flows, which stands whatever comes of it now.
+    pub(super) fn turn(
+        &mut self,
+        passed: &Passed,
+        packet: &Packet,
+        icmp_error: &mut Option<String>,
+    ) -> Result<Passed, Disposition> {
+        // All this is one hop.
+        let unknown = Disposition::Drop(DropReason::Hairpin);
+        let turned = Packet::read(&passed.bytes).map_err(|_| unknown)?;
+        let turned = Packet { ttl: packet.ttl, ..turned };
+        // Without ports, two hosts behind one public address have the same end.
+        let has_ports =
+            packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
+        if has_ports && turned.source == turned.destination {
+            return drop(DropReason::MartianDestination);
+        }
+        let (by, edge) = (Edge::Internet, Edge::Internet);
+        let entered = Entered { by, edge, bytes: &passed.bytes, turned: true };
+        let nothing = Observed { chosen: None, denied: false, shard: None };
+        let last = self.pass(&entered, &turned, nothing, icmp_error)?;
+        Ok(Passed { forward: Forward { to: last.forward.to, ..passed.forward }, ..last })
+    }
+
+    /// The live flow by which packets of this one go on behind the turn.
+    pub(super) fn other_half(&self, flow: &Flow) -> Option<&Flow> {
+        let turned = (flow.protocol, flow.external, flow.remote);
+        let (at, side) = self.find_in(Zone::Public, turned).filter(|_| flow.turns)?;
+        let other = self.flows.get(at)?;
+        let is_other = other.number != flow.number && other.turns && side == 1;
+        (is_other && !other.is_tombstone()).then_some(other)
+    }
+}

@@ -1,0 +1,349 @@
+//! What the model found wrong in the data plane, each in its smallest form.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
+use std::net::Ipv4Addr;
+
+use vnetem::{
+    Cause, DataPlane, DefaultAction, Disposition, DropReason, Edge, EventKind, Ipv4Net, Network,
+    NextHop, NicId, Outbound, PoolRules, RuleLimits, RuleSet, Scope, ServiceId, Settings, SubnetId,
+    Time, TranslationEventKind, VnetId,
+};
+use vnetem_packet_text::Packet;
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+/// Alpha with two subnets and an appliance, a hub network, and storage.
+struct World {
+    network: Network,
+    plane: DataPlane,
+    storage: ServiceId,
+    vnets: [VnetId; 2],
+    web: SubnetId,
+    dmz: SubnetId,
+    fw: NicId,
+}
+
+impl World {
+    fn new(outbound: Outbound) -> Self {
+        let mut network = Network::new();
+        let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
+        let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
+        let hub = network.add_vnet("hub", &[net("10.1.0.0/16")]).unwrap();
+        let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
+        let dmz = network.add_subnet(hub, "dmz", net("10.1.9.0/24")).unwrap();
+        network.peer(alpha, hub).unwrap();
+        let fw = network.add_nic(dmz, "fw", Ipv4Addr::new(10, 1, 9, 4)).unwrap();
+        network.set_ip_forwarding(fw, true).unwrap();
+        network.set_outbound(web, outbound).unwrap();
+        let plane = DataPlane::new(network.commit(), Settings::replayable(0));
+        Self { network, plane, storage, vnets: [alpha, hub], web, dmz, fw }
+    }
+
+    fn send(&mut self, edge: Edge, packet: &[u8]) -> (Disposition, Vec<u8>) {
+        let mut packet = packet.to_vec();
+        let traced = self.plane.trace(Time(1), edge, &packet).verdict;
+        let verdict = self.plane.process(Time(1), edge, &mut packet);
+        assert_eq!(traced, verdict, "the trace explains what happens (INV-trace-equals-verdict)");
+        (verdict.disposition, packet)
+    }
+
+    fn web_sends(&mut self, line: &str) -> (Disposition, Vec<u8>) {
+        self.send(Edge::Subnet(self.web), &bytes(line))
+    }
+
+    fn apply(&mut self) {
+        self.plane.apply(Time(1), self.network.commit());
+    }
+
+    /// Everything that waits: packets of the data plane's own making are counted, events are told.
+    fn settle(&mut self) -> (usize, Vec<EventKind>) {
+        let made = std::iter::from_fn(|| self.plane.poll_transmit(Time(1))).count();
+        (made, std::iter::from_fn(|| self.plane.poll_event()).map(|event| event.kind).collect())
+    }
+}
+
+fn bytes(line: &str) -> Vec<u8> {
+    line.parse::<Packet>().unwrap().build().to_vec()
+}
+
+fn gateway() -> Outbound {
+    Outbound::NatGateway(vec![Ipv4Addr::new(20, 1, 1, 1)])
+}
+
+fn pool() -> Outbound {
+    let addresses = vec![Ipv4Addr::new(20, 1, 1, 1)];
+    Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules: PoolRules::AZURE }
+}
+
+const SYN: &str = "10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 100";
+
+fn is_forwarded(disposition: Disposition) -> bool {
+    matches!(disposition, Disposition::Forward(_))
+}
+
+/// INV-fragment-state-bounded, INV-tombstone-answers: a closed flow answers, and carries nothing.
+#[test]
+fn later_fragments_of_a_closed_flow_are_dropped() {
+    let mut world = World::new(pool());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    let first = "10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 100 len 36 frag id 7 offset 0 more";
+    assert!(is_forwarded(world.web_sends(first).0));
+    world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
+    world.apply();
+    world.settle();
+    let (disposition, _) = world.web_sends("10.0.0.5 > 52.239.1.9 tcp len 16 frag id 7 offset 56");
+    assert_eq!(disposition, Disposition::Drop(DropReason::FragmentWithoutFirst));
+}
+
+/// S-18: between a change and its settling, what belongs to a flow that goes on is not lost.
+#[test]
+fn a_change_that_leaves_a_flow_as_it_is_loses_no_fragment_and_no_icmp_error() {
+    let mut world = World::new(pool());
+    assert!(is_forwarded(
+        world.web_sends("10.0.0.5:7 > 52.239.1.9:53 udp len 16 frag id 7 offset 0 more").0
+    ));
+    world.network.set_route(world.web, net("172.20.0.0/16"), NextHop::None).unwrap();
+    world.apply();
+    assert!(is_forwarded(
+        world.web_sends("10.0.0.5 > 52.239.1.9 udp len 16 frag id 7 offset 24").0
+    ));
+    let error =
+        "10.0.0.5 > 52.239.1.9 icmp unreachable port about 52.239.1.9:53 > 10.0.0.5:7 udp len 8";
+    assert!(is_forwarded(world.web_sends(error).0));
+}
+
+/// T-22, RFC 5508 REQ-3: what a damaged error quotes cannot be trusted.
+#[test]
+fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
+    let mut world = World::new(pool());
+    assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 52.239.1.9:53 udp len 8").0));
+    let error =
+        "10.0.0.5 > 52.239.1.9 icmp unreachable port about 52.239.1.9:53 > 10.0.0.5:7 udp len 8";
+    let mut damaged = bytes(error);
+    if let Some(sum) = damaged.get_mut(22) {
+        *sum ^= 1;
+    }
+    let edge = Edge::Subnet(world.web);
+    assert_eq!(world.send(edge, &damaged).0, Disposition::Drop(DropReason::IcmpChecksum));
+    assert!(is_forwarded(world.web_sends(error).0));
+}
+
+/// S-24: the usual hub and spokes, where a spoke sends the hub's own range to the appliance, too.
+#[test]
+fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
+    let mut world = World::new(gateway());
+    let fw = NextHop::VirtualAppliance(Ipv4Addr::new(10, 1, 9, 4));
+    world.network.set_route(world.web, net("0.0.0.0/0"), fw).unwrap();
+    world.network.set_route(world.web, net("10.1.0.0/16"), fw).unwrap();
+    world.apply();
+    let (disposition, _) = world.web_sends(SYN);
+    assert!(
+        matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Nic(world.fw)),
+        "{disposition:?}"
+    );
+}
+
+/// N-07: what a new method does not carry, or that there is none any more, is nothing to flows
+/// whose address is still there.
+#[test]
+fn live_flows_keep_an_address_that_is_still_there() {
+    let ping = "10.0.0.5 > 52.239.1.9 icmp echo id 7";
+    let mut world = World::new(pool());
+    assert!(is_forwarded(world.web_sends(ping).0));
+    world.network.set_outbound(world.web, gateway()).unwrap();
+    world.apply();
+    assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
+    assert!(is_forwarded(world.web_sends(ping).0));
+    let another = world.web_sends("10.0.0.5 > 52.239.1.9 icmp echo id 8").0;
+    assert_eq!(another, Disposition::Drop(DropReason::OutboundUnsupported));
+
+    let mut world = World::new(Outbound::Default(Ipv4Addr::new(20, 1, 1, 9)));
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    for outbound in [gateway(), Outbound::Private] {
+        world.network.set_outbound(world.web, outbound).unwrap();
+        world.apply();
+    }
+    assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
+}
+
+/// N-08: the cause of an end is what was taken away, not the path that fails without it.
+#[test]
+fn a_flow_whose_address_is_gone_is_withdrawn() {
+    let mut world = World::new(gateway());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    world.network.set_outbound(world.web, Outbound::Private).unwrap();
+    world.apply();
+    assert_eq!(world.settle(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::Withdrawn)]));
+}
+
+/// INV-both-halves-end, INV-accepted-edit-in-force: a host that becomes a declared interface is
+/// another place; its flows are closed, not lost at a wrong edge.
+#[test]
+fn declaring_an_interface_closes_the_flows_of_its_address() {
+    let mut world = World::new(gateway());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    world.network.add_nic(world.web, "vm", Ipv4Addr::new(10, 0, 0, 5)).unwrap();
+    world.apply();
+    assert_eq!(
+        world.settle(),
+        (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)])
+    );
+}
+
+/// INV-both-halves-end, INV-accepted-edit-in-force: so is a host whose address a private endpoint
+/// takes.
+#[test]
+fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
+    let mut world = World::new(gateway());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    let address = Ipv4Addr::new(52, 239, 1, 9);
+    let rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
+    let account = world.network.add_resource(world.storage, "acct", address, rules).unwrap();
+    let private = Ipv4Addr::new(10, 0, 0, 5);
+    world.network.add_private_endpoint(world.web, "pe", private, account).unwrap();
+    world.apply();
+    assert_eq!(
+        world.settle(),
+        (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)])
+    );
+    assert_eq!(world.web_sends(SYN).0, Disposition::Drop(DropReason::SpoofedSource));
+}
+
+/// INV-events-in-order: of a flow that a new one replaces it is told that it ended, and before the
+/// new one is told of.
+#[test]
+fn reopening_tells_of_the_flow_that_ended() {
+    let mut world = World::new(gateway());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp R seq 101").0));
+    assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 900").0));
+    let notified = [EventKind::Opened, EventKind::Ended(Cause::Reset), EventKind::Opened];
+    assert_eq!(world.settle(), (0, notified.to_vec()));
+}
+
+/// INV-trace-equals-verdict: a segment without place in its connection is seen coming; `send`
+/// compares.
+#[test]
+fn the_trace_foresees_segments_that_do_not_fit() {
+    let mut world = World::new(gateway());
+    assert!(is_forwarded(world.web_sends(SYN).0));
+    let (disposition, _) = world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
+    assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
+}
+
+/// T-37, RFC 6888 REQ-12: whoever reads who had a port must learn when it was given back, also
+/// where a change ended its flow.
+#[test]
+fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
+    use TranslationEventKind::{SessionCreated, SessionDeleted};
+    let mut world = World::new(gateway());
+    let settings = Settings { translation_events: 8, ..Settings::replayable(0) };
+    world.plane = DataPlane::new(world.network.commit(), settings);
+    assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 198.51.100.1:53 udp len 8").0));
+    world.network.set_outbound(world.web, Outbound::Private).unwrap();
+    world.apply();
+    world.settle();
+    let notified = std::iter::from_fn(|| world.plane.poll_translation_event());
+    assert_eq!(
+        notified.map(|event| event.kind).collect::<Vec<_>>(),
+        [SessionCreated, SessionDeleted]
+    );
+}
+
+/// INV-special-addresses-refused: an interface that forwards sends for other hosts, and these
+/// addresses are no host's.
+#[test]
+fn a_forwarding_interface_sends_no_martian_sources() {
+    let mut world = World::new(gateway());
+    world.network.set_outbound(world.dmz, Outbound::Default(Ipv4Addr::new(20, 9, 9, 9))).unwrap();
+    world.apply();
+    let edge = Edge::Nic(world.fw);
+    for martian in
+        ["127.0.0.1", "0.1.2.3", "224.0.0.9", "240.1.1.1", "255.255.255.255", "169.254.1.1"]
+    {
+        let (disposition, _) =
+            world.send(edge, &bytes(&format!("{martian}:7 > 52.239.1.9:53 udp len 8")));
+        assert_eq!(disposition, Disposition::Drop(DropReason::MartianSource), "{martian}");
+    }
+    assert!(is_forwarded(world.send(edge, &bytes("10.0.0.5:7 > 10.0.0.6:53 udp len 8")).0));
+}
+
+/// INV-networks-isolated: neither ports nor identifications tell one network of another's traffic.
+#[test]
+fn what_a_network_sees_does_not_depend_on_another() {
+    let outputs = |other_speaks: bool| {
+        let mut world = World::new(gateway());
+        let [_, hub] = world.vnets;
+        let app = world.network.add_subnet(hub, "app", net("10.1.0.0/24")).unwrap();
+        let outbound = Outbound::NatGateway(vec![Ipv4Addr::new(20, 2, 2, 2)]);
+        world.network.set_outbound(app, outbound).unwrap();
+        world.apply();
+        let stray =
+            |address: &str| bytes(&format!("{address}:9 > 52.239.1.9:443 tcp A seq 5 ack 6"));
+        if other_speaks {
+            assert!(is_forwarded(
+                world.send(Edge::Subnet(app), &bytes(&SYN.replace("10.0", "10.1"))).0
+            ));
+            world.send(Edge::Subnet(app), &stray("10.1.0.5"));
+            world.settle();
+        }
+        let sent = world.web_sends(SYN);
+        world.send(Edge::Subnet(world.web), &stray("10.0.0.5"));
+        (sent, world.plane.poll_transmit(Time(1)))
+    };
+    assert!(outputs(true).1.is_some());
+    assert_eq!(outputs(true), outputs(false));
+}
+
+/// N-11, INV-syn-opens-anew: what closed as an interface became one that forwards is opened anew at
+/// once by whoever opened it.
+#[test]
+fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
+    let mut world = World::new(gateway());
+    world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
+    world.apply();
+    let syn = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 100");
+    assert!(matches!(world.send(Edge::Internet, &syn).0, Disposition::Forward(_)));
+    world.network.set_ip_forwarding(world.fw, false).unwrap();
+    world.apply();
+    assert_eq!(world.settle().0, 2, "both ends hear of it");
+    let again = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 200");
+    assert!(matches!(world.send(Edge::Internet, &again).0, Disposition::Forward(_)));
+}
+
+/// N-11, T-17: nobody else has a port of an interface's own address, so that who was refused may
+/// call again at once.
+#[test]
+fn the_internet_calls_an_interface_again_at_once() {
+    let mut world = World::new(gateway());
+    world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
+    world.apply();
+    for sequence in [100, 200] {
+        let syn = format!("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq {sequence}");
+        assert!(matches!(world.send(Edge::Internet, &bytes(&syn)).0, Disposition::Forward(_)));
+        let no = format!("10.1.9.4:443 > 198.51.100.20:1004 tcp RA ack {}", sequence + 1);
+        assert!(matches!(world.send(Edge::Nic(world.fw), &bytes(&no)).0, Disposition::Forward(_)));
+    }
+}
+
+/// RFC 792: of a flow of queries the opener asks and the other end answers, also with the
+/// identifier 0, where both look up the same.
+#[test]
+fn who_asks_does_not_answer_under_the_same_identifier() {
+    for id in [0, 7] {
+        let mut world = World::new(pool());
+        let reply = |ends: &str| format!("{ends} icmp reply id {id}");
+        assert!(is_forwarded(world.web_sends(&format!("10.0.0.4 > 8.8.8.8 icmp echo id {id}")).0));
+        let (disposition, _) = world.web_sends(&reply("10.0.0.4 > 8.8.8.8"));
+        assert_eq!(disposition, Disposition::Drop(DropReason::NoFlow), "identifier {id}");
+        let between = "10.0.0.4 > 10.0.0.5";
+        assert!(is_forwarded(world.web_sends(&format!("{between} icmp echo id {id}")).0));
+        let (disposition, _) = world.web_sends(&reply(between));
+        assert_eq!(disposition, Disposition::Drop(DropReason::NoFlow), "identifier {id}");
+        let answer = reply("10.0.0.5 > 10.0.0.4");
+        assert!(is_forwarded(world.web_sends(&answer).0));
+    }
+}

@@ -1,0 +1,31 @@
+//! An endpoint is toggled under live TCP, over links that lose up to 30 % of all packets.
+
+use vnetem_verify::toggling::{Toggling, toggle_under_tcp};
+
+/// S-17, S-18, S-20, INV-toggle-ends-exact-set, INV-both-ends-learn: a hundred toggles at 0 to 30 %
+/// loss. Each time both ends of the connection to the service end up closed (an end whose reset was
+/// lost learns it at its next segment or keep-alive), the download from elsewhere goes on, and a
+/// new connection works.
+#[test]
+fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String> {
+    let mut sums = Toggling::default();
+    for loss in [0, 100, 200, 300] {
+        let Toggling { toggles, ends, resets, elsewhere, .. } =
+            toggle_under_tcp(u64::from(loss), loss, 25)?;
+        sums.toggles += toggles;
+        sums.ends += ends;
+        sums.resets += resets;
+        sums.elsewhere += elsewhere;
+    }
+    assert_eq!((sums.toggles, sums.ends), (100, 200));
+    assert!(sums.elsewhere > 0);
+    assert!(sums.resets >= 190, "only {} of 200 ends saw a reset; the others gave up", sums.resets);
+    Ok(())
+}
+
+/// S-18: at 30 % loss the server of a download that is no part of the toggle may give up, of which
+/// its client learns by a reset.
+#[test]
+fn a_server_that_gives_up_is_no_fault_of_the_toggle() {
+    toggle_under_tcp(699, 300, 2).unwrap();
+}

@@ -1,0 +1,160 @@
+//! Which cells a change touches, found by comparing the old snapshot with the new one: their flows
+//! are judged again (INV-toggle-ends-exact-set, P-21).
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use vnetem_nat::{Filtering, RevalidationKey};
+use vnetem_packet::VnetId;
+
+use super::Network;
+use crate::edge::{INTERNET_PLACE, revalidation_key};
+use crate::snapshot::{PlaceView, ServiceMap, SubnetView};
+use crate::{ServiceId, Snapshot};
+
+impl Network {
+    pub(super) fn touch_place(
+        &self,
+        number: u32,
+        before: &PlaceView,
+        after: Option<&PlaceView>,
+        delivery: bool,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) {
+        let mut answers = false;
+        let all = match (before, after) {
+            (PlaceView::Subnet(before), Some(PlaceView::Subnet(after))) => {
+                for service in 0..self.services.len() {
+                    let service = ServiceId(u8::try_from(service).unwrap_or(u8::MAX));
+                    let endpoint = |view: &SubnetView| {
+                        view.endpoints.iter().find(|endpoint| endpoint.service == service).cloned()
+                    };
+                    let rollout_state = |view: &SubnetView| {
+                        view.rollout_states
+                            .iter()
+                            .find(|rollout_state| rollout_state.service == service)
+                            .cloned()
+                    };
+                    if endpoint(before) != endpoint(after)
+                        || rollout_state(before) != rollout_state(after)
+                    {
+                        invalidated.insert(revalidation_key(number, Some(service)));
+                        answers = true;
+                    }
+                }
+                // What a pool lets in hangs on its rules and ports (T-03).
+                let [lets_in, lets_in_now] = [before, after].map(|view| {
+                    let outbound = view.outbound.as_ref()?;
+                    Some((outbound.rules.filtering, &outbound.pools))
+                });
+                let is_open = lets_in.is_some_and(|(it, _)| it != Filtering::AddressAndPort);
+                // T-33.
+                let turns = |view: &SubnetView| {
+                    view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
+                };
+                // What is called at an own address turns round by other rules than elsewhere.
+                let own = |view: &SubnetView| -> BTreeSet<Ipv4Addr> {
+                    let pools = view.outbound.iter().flat_map(|outbound| &outbound.pools);
+                    pools.flat_map(|pool| pool.addresses.iter().copied()).collect()
+                };
+                delivery
+                    || turns(before) != turns(after)
+                    || own(before) != own(after)
+                    || is_open && lets_in != lets_in_now
+                    || before.routes != after.routes
+                    || !before.retained.iter().all(|address| after.retained.contains(address))
+            }
+            (PlaceView::Site(before), Some(PlaceView::Site(after))) => delivery || before != after,
+            _ => true,
+        };
+        if all {
+            self.touch_all_of(number, invalidated);
+        }
+        if let PlaceView::Subnet(subnet) = before
+            && (all || answers)
+        {
+            self.touch_callers(subnet.vnet, invalidated);
+        }
+    }
+
+    fn touch_all_of(&self, number: u32, invalidated: &mut BTreeSet<RevalidationKey>) {
+        invalidated.insert(revalidation_key(number, None));
+        invalidated.extend(self.services().map(|(id, _)| revalidation_key(number, Some(id))));
+    }
+
+    /// The routes of a subnet also say how it answers what sites and appliances near it opened
+    ///
+    fn touch_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
+        let Some(own) = self.vnets.get(&vnet) else { return };
+        own.gateways.keys().for_each(|site| self.touch_all_of(site.0, invalidated));
+        for near in own.peers.iter().chain([&vnet]) {
+            let hosts =
+                self.hosts.range((*near, Ipv4Addr::UNSPECIFIED)..=(*near, Ipv4Addr::BROADCAST));
+            let nics = hosts.filter_map(|(_, nic)| self.nics.get(nic));
+            nics.filter(|nic| nic.ip_forwarding)
+                .for_each(|nic| self.touch_all_of(nic.subnet.0, invalidated));
+        }
+    }
+
+    /// INV-prefix-change-exact, U-02: a change of prefixes concerns flows to that service, and
+    /// flows to addresses that were nobody's before.
+    pub(super) fn touch_services(
+        &self,
+        old: &Snapshot,
+        new: &Snapshot,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) {
+        let changed = self.services().map(|(id, _)| id).filter(|&id| {
+            let regions = |map: &ServiceMap| -> Vec<(Ipv4Net, Option<String>)> {
+                map.prefixes_of(id)
+                    .flat_map(|prefix| map.regions.covered(prefix))
+                    .map(|(prefix, &region)| {
+                        (prefix, map.region_names.get(usize::from(region)).cloned())
+                    })
+                    .collect()
+            };
+            let same_region = |map: &ServiceMap| map.same_region.get(&id).copied();
+            same_region(&old.services) != same_region(&new.services)
+                || !old.services.prefixes_of(id).eq(new.services.prefixes_of(id))
+                || regions(&old.services) != regions(&new.services)
+        });
+        let changed: Vec<ServiceId> = changed.collect();
+        if changed.is_empty() {
+            return;
+        }
+        for number in INTERNET_PLACE..=self.next_place {
+            invalidated.insert(revalidation_key(number, None));
+            invalidated
+                .extend(changed.iter().map(|&service| revalidation_key(number, Some(service))));
+        }
+    }
+
+    /// Rules are judged again for every flow to a service whose resources changed.
+    pub(super) fn touch_resources(
+        &self,
+        old: &Snapshot,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) {
+        let before = old
+            .resources
+            .by_id
+            .iter()
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
+        let after = self
+            .resources
+            .iter()
+            .map(|(&id, view)| (id, (view.service, view.secondary, &view.path, &view.rules)));
+        let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.collect(), after.collect());
+        let changed: BTreeSet<ServiceId> = before
+            .keys()
+            .chain(after.keys())
+            .filter(|id| before.get(id) != after.get(id))
+            .filter_map(|id| before.get(id).or(after.get(id)).map(|(service, ..)| *service))
+            .collect();
+        for number in INTERNET_PLACE..=self.next_place {
+            invalidated
+                .extend(changed.iter().map(|&service| revalidation_key(number, Some(service))));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Names: which address the name of a resource means to a client (S-08, S-50, L-10).
+
+use core::net::Ipv4Addr;
+
+use vnetem_packet::VnetId;
+
+use super::{Network, PrivateEndpoint, PrivateEndpointState};
+use crate::{EditError, ResourceId, ServiceId};
+
+/// A private DNS zone for the private names of a service, linked to a virtual network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ZoneLink {
+    /// Whether a name that the zone does not have is asked of the internet; otherwise there is no
+    /// such name (L-10).
+    pub fallback: bool,
+}
+
+impl Network {
+    /// Links the zone of a service's private names to a virtual network, or says anew whether the
+    /// link falls back to the internet.
+    ///
+    /// Without this a network has the zone, and no fallback, as soon as names of a private endpoint
+    /// hold in it.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist.
+    pub fn link_zone(
+        &mut self,
+        service: ServiceId,
+        vnet: VnetId,
+        link: ZoneLink,
+    ) -> Result<(), EditError> {
+        self.service(service)?;
+        self.vnet(vnet)?;
+        self.private.zones.insert((vnet, service), link);
+        Ok(())
+    }
+
+    /// Takes the link of a zone away again.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, there is no such link, or names of a private endpoint hold in the
+    /// network and need it.
+    pub fn unlink_zone(&mut self, service: ServiceId, vnet: VnetId) -> Result<(), EditError> {
+        let name = format!("{} in vnet {}", self.service(service)?.name, self.vnet(vnet)?.name);
+        if let Some(endpoint) = self.named_in(service, vnet).next() {
+            let by = format!("private endpoint {}", endpoint.name);
+            return Err(EditError::InUse { name: format!("the zone of {name}"), by });
+        }
+        match self.private.zones.remove(&(vnet, service)) {
+            Some(_) => Ok(()),
+            None => Err(EditError::Unknown { kind: "zone of", name }),
+        }
+    }
+
+    /// Forgets the names that hold in a virtual network that is removed.
+    pub(super) fn forget_names(&mut self, gone: VnetId) {
+        self.private.zones.retain(|(vnet, _), _| *vnet != gone);
+        self.private.forget(gone);
+    }
+
+    /// The zone of a service's private names as a virtual network has it: linked, or made by a
+    /// private endpoint whose names hold there.
+    #[must_use]
+    pub fn zone_link(&self, service: ServiceId, vnet: VnetId) -> Option<ZoneLink> {
+        let linked = self.private.zones.get(&(vnet, service)).copied();
+        linked.or_else(|| self.named_in(service, vnet).next().map(|_| ZoneLink::default()))
+    }
+
+    /// The address that the name of a resource means to a client in a virtual network or, with
+    /// `None`, anywhere else; nothing if there is no such name for it.
+    ///
+    /// A private endpoint whose names hold in the network gives its own address, once it is
+    /// approved (S-50). A resource with a private endpoint elsewhere has no name in a network with
+    /// the zone of its service, unless the zone falls back to the internet (L-10). Everybody else
+    /// learns the public address, with and without service endpoints (S-08).
+    ///
+    /// # Errors
+    ///
+    /// The resource does not exist.
+    pub fn resolve(
+        &self,
+        resource: ResourceId,
+        client: Option<VnetId>,
+    ) -> Result<Option<Ipv4Addr>, EditError> {
+        let found = self.resource(resource)?;
+        let Some(vnet) = client else { return Ok(Some(found.address)) };
+        let approved: Vec<&PrivateEndpoint> = self
+            .private_endpoints()
+            .map(|(_, endpoint)| endpoint)
+            .filter(|endpoint| {
+                endpoint.resource == resource && endpoint.state == PrivateEndpointState::Approved
+            })
+            .collect();
+        if let Some(private) = approved.iter().find(|endpoint| endpoint.names_in.contains(&vnet)) {
+            return Ok(Some(private.address));
+        }
+        let elsewhere = !approved.is_empty();
+        let zone = self.zone_link(found.service, vnet);
+        let hidden = elsewhere && zone.is_some_and(|zone| !zone.fallback);
+        Ok((!hidden).then_some(found.address))
+    }
+
+    /// Private endpoints of a service whose names hold in a virtual network.
+    fn named_in(&self, service: ServiceId, vnet: VnetId) -> impl Iterator<Item = &PrivateEndpoint> {
+        self.private_endpoints().map(|(_, endpoint)| endpoint).filter(move |endpoint| {
+            let of = self.resource(endpoint.resource).is_ok_and(|it| it.service == service);
+            of && endpoint.names_in.contains(&vnet)
+        })
+    }
+}

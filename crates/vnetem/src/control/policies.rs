@@ -1,0 +1,276 @@
+//! Edits of endpoint policies, and of what they know resources by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use vnetem_authz::{EndpointPolicies, EndpointPolicy, PolicyError};
+use vnetem_nat::RevalidationKey;
+use vnetem_packet::{SubnetId, VnetId};
+
+use super::services::region_key;
+use super::{Network, Placement, Subnet};
+use crate::edge::revalidation_key;
+use crate::snapshot::Attached;
+use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
+
+/// Endpoint policies, and to which endpoints they are attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Policies {
+    policies: BTreeMap<EndpointPolicyId, Owned>,
+    attached: BTreeMap<(SubnetId, ServiceId), BTreeSet<EndpointPolicyId>>,
+    next: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned {
+    policy: Arc<EndpointPolicy>,
+    subscription: String,
+}
+
+impl Network {
+    /// Makes an endpoint policy in a subscription; it restricts nothing until it is attached.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or the subscription has its 500 policies (P-07).
+    pub fn add_endpoint_policy(
+        &mut self,
+        subscription: &str,
+        policy: EndpointPolicy,
+    ) -> Result<EndpointPolicyId, EditError> {
+        let others = &self.policies.policies;
+        if others.values().any(|other| other.policy.name.eq_ignore_ascii_case(&policy.name)) {
+            return Err(EditError::NameTaken { kind: "endpoint policy", name: policy.name });
+        }
+        let limit = EndpointPolicy::PER_SUBSCRIPTION;
+        if others.values().filter(|other| other.subscription == subscription).count() >= limit {
+            return Err(EditError::Limit { what: "endpoint policies of a subscription", limit });
+        }
+        let id = EndpointPolicyId(self.policies.next);
+        self.policies.next += 1;
+        let (policy, subscription) = (Arc::new(policy), subscription.to_owned());
+        self.policies.policies.insert(id, Owned { policy, subscription });
+        Ok(id)
+    }
+
+    /// Removes an endpoint policy.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or is attached.
+    pub fn remove_endpoint_policy(&mut self, id: EndpointPolicyId) -> Result<(), EditError> {
+        let name = format!("endpoint policy {}", self.endpoint_policy(id)?.name);
+        let mut attached = self.policies.attached.iter();
+        if let Some(((subnet, _), _)) = attached.find(|(_, policies)| policies.contains(&id)) {
+            let by = format!("subnet {}", self.subnet(*subnet)?.name);
+            return Err(EditError::InUse { name, by });
+        }
+        self.policies.policies.remove(&id);
+        Ok(())
+    }
+
+    /// Attaches a policy to the endpoint that a subnet has for a service: from now on the subnet
+    /// may call over it only what one of its policies names (S-45, P-02), anywhere in the world
+    /// (E-11). Live flows are judged again.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, the service takes no policies (P-33), the subnet has no such endpoint,
+    /// the policy is in another region than the network, or there are 100 policies already (P-07).
+    pub fn attach_policy(
+        &mut self,
+        subnet: SubnetId,
+        service: ServiceId,
+        id: EndpointPolicyId,
+    ) -> Result<(), EditError> {
+        let asked = self.service(service)?;
+        let place = self.subnet(subnet)?;
+        let policy = self.endpoint_policy(id)?;
+        let (policy_name, service_name) = (policy.name.clone(), asked.name.clone());
+        if !asked.takes_policies {
+            return Err(EditError::NoPolicies { policy: policy_name, service: service_name });
+        }
+        if !place.endpoints.contains_key(&service) {
+            return Err(EditError::PolicyNeedsEndpoint {
+                policy: policy_name,
+                service: service_name,
+                subnet: format!("subnet {}", place.name),
+            });
+        }
+        // Of a network that is placed nowhere nothing is known that a policy could contradict.
+        let region = match self.vnet(place.vnet)?.placement.region.as_str() {
+            "" => policy.region.clone(),
+            region => in_spelling_of(&policy.region, region),
+        };
+        let key = (subnet, service);
+        let mut standing = self.attached_policies(key);
+        if self.policies.attached.get(&key).is_some_and(|attached| attached.contains(&id)) {
+            return Ok(());
+        }
+        standing
+            .attach(Arc::clone(policy), &region, true)
+            .map_err(|why| not_attached(place, why))?;
+        self.policies.attached.entry(key).or_default().insert(id);
+        self.touch_policies(key);
+        Ok(())
+    }
+
+    /// Detaches a policy; where it is not attached nothing changes (INV-edits-idempotent).
+    ///
+    /// # Errors
+    ///
+    /// One does not exist.
+    pub fn detach_policy(
+        &mut self,
+        subnet: SubnetId,
+        service: ServiceId,
+        id: EndpointPolicyId,
+    ) -> Result<(), EditError> {
+        self.service(service)?;
+        self.subnet(subnet)?;
+        self.endpoint_policy(id)?;
+        let key = (subnet, service);
+        if let Some(attached) = self.policies.attached.get_mut(&key) {
+            attached.remove(&id);
+            if attached.is_empty() {
+                self.policies.attached.remove(&key);
+            }
+            self.touch_policies(key);
+        }
+        Ok(())
+    }
+
+    /// Says by which id policies know a resource: the path of a storage account, or of an account
+    /// that a service of Azure's keeps for itself, `/services/Azure/Batch/stpool7` for example
+    /// (P-03, P-04). No policy names a resource without one.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn set_resource_path(&mut self, id: ResourceId, path: &str) -> Result<(), EditError> {
+        self.resource(id)?;
+        if let Some(resource) = self.resources.get_mut(&id) {
+            resource.path = path.to_owned();
+        }
+        self.dirty.resources = true;
+        Ok(())
+    }
+
+    /// The endpoint policy of a name.
+    #[must_use]
+    pub fn endpoint_policy_named(&self, name: &str) -> Option<EndpointPolicyId> {
+        let mut policies = self.policies.policies.iter();
+        policies.find(|(_, owned)| owned.policy.name == name).map(|(&id, _)| id)
+    }
+
+    /// The policies that are attached to the endpoint of a subnet for a service, by their numbers.
+    pub fn policies_of(
+        &self,
+        subnet: SubnetId,
+        service: ServiceId,
+    ) -> impl Iterator<Item = &EndpointPolicy> {
+        let attached = self.policies.attached.get(&(subnet, service)).into_iter().flatten();
+        attached.filter_map(|id| self.endpoint_policy(*id).ok().map(AsRef::as_ref))
+    }
+
+    /// P-07: policies are in the region of the network whose subnets they are attached to.
+    pub(super) fn check_policy_regions(
+        &self,
+        vnet: VnetId,
+        placement: &Placement,
+    ) -> Result<(), EditError> {
+        for (&(subnet, service), policies) in &self.policies.attached {
+            let subnet = self.subnet(subnet)?;
+            if subnet.vnet != vnet || placement.region.is_empty() {
+                continue;
+            }
+            for id in policies {
+                let policy = Arc::clone(self.endpoint_policy(*id)?);
+                let endpoint = subnet.endpoints.contains_key(&service);
+                let region = in_spelling_of(&policy.region, &placement.region);
+                EndpointPolicies::default()
+                    .attach(policy, &region, endpoint)
+                    .map_err(|why| not_attached(subnet, why))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// INV-used-object-kept: an endpoint with policies cannot be taken away from under them.
+    pub(super) fn check_no_policies(
+        &self,
+        subnet: SubnetId,
+        service: ServiceId,
+    ) -> Result<(), EditError> {
+        let Some(id) = self.policies.attached.get(&(subnet, service)).and_then(BTreeSet::first)
+        else {
+            return Ok(());
+        };
+        let name = format!("the endpoint of subnet {}", self.subnet(subnet)?.name);
+        let by = format!("endpoint policy {}", self.endpoint_policy(*id)?.name);
+        Err(EditError::InUse { name, by })
+    }
+
+    /// A policy that is attached to some endpoint of a service.
+    pub(super) fn policy_on(&self, service: ServiceId) -> Option<String> {
+        let mut attached = self.policies.attached.iter();
+        let (_, policies) = attached.find(|((_, of), _)| *of == service)?;
+        let policy = self.endpoint_policy(*policies.first()?).ok()?;
+        Some(format!("endpoint policy {}", policy.name))
+    }
+
+    pub(super) fn forget_subnet_policies(&mut self, subnet: SubnetId) {
+        let gone = self.policies.attached.extract_if(.., |(of, _), _| *of == subnet);
+        self.dirty.policed.extend(gone.map(|(key, _)| key));
+    }
+
+    /// Whether an endpoint has policies, which makes its scope worldwide (E-11).
+    pub(super) fn has_policies(&self, subnet: SubnetId, service: ServiceId) -> bool {
+        self.policies.attached.contains_key(&(subnet, service))
+    }
+
+    /// What the data plane reads; flows of endpoints whose policies have changed are judged again.
+    pub(super) fn compile_policies(
+        &self,
+        old: &Snapshot,
+        invalidated: &mut BTreeSet<RevalidationKey>,
+    ) -> Arc<Attached> {
+        if self.dirty.policed.is_empty() {
+            return Arc::clone(&old.policies);
+        }
+        invalidated.extend(
+            self.dirty
+                .policed
+                .iter()
+                .map(|&(subnet, service)| revalidation_key(subnet.0, Some(service))),
+        );
+        let attached = self.policies.attached.keys();
+        Arc::new(attached.map(|&key| (key, self.attached_policies(key))).collect())
+    }
+
+    fn attached_policies(&self, key: (SubnetId, ServiceId)) -> EndpointPolicies {
+        let attached = self.policies.attached.get(&key).into_iter().flatten();
+        let policies = attached.filter_map(|id| self.policies.policies.get(id));
+        policies.map(|owned| Arc::clone(&owned.policy)).collect()
+    }
+
+    fn endpoint_policy(&self, id: EndpointPolicyId) -> Result<&Arc<EndpointPolicy>, EditError> {
+        let unknown = || EditError::Unknown { kind: "endpoint policy", name: id.to_string() };
+        self.policies.policies.get(&id).map(|owned| &owned.policy).ok_or_else(unknown)
+    }
+
+    fn touch_policies(&mut self, key: (SubnetId, ServiceId)) {
+        self.dirty.policed.insert(key);
+        self.dirty.places.insert(key.0.0);
+    }
+}
+
+/// A region as a policy spells it, if it is the policy's.
+fn in_spelling_of(policy: &str, region: &str) -> String {
+    let is_one = region_key(policy) == region_key(region);
+    if is_one { policy } else { region }.to_owned()
+}
+
+fn not_attached(subnet: &Subnet, why: PolicyError) -> EditError {
+    EditError::EndpointPolicy { subnet: format!("subnet {}", subnet.name), why }
+}

@@ -1,0 +1,298 @@
+//! Private endpoints: an address of a subnet that leads to one resource (L-01 to L-09), beside
+//! service endpoints for contrast.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use vnetem_packet::{SubnetId, VnetId};
+
+use super::{Network, RouteTable, VnetEndpointPolicy, ZoneLink, check};
+use crate::edge::MAX_PLACES;
+use crate::snapshot::PrivateEndpointView;
+use crate::{EditError, PrivateEndpointId, ResourceId, ServiceId};
+
+/// A private endpoint: packets to its address go to the one resource that it is for, whose firewall
+/// does not apply (L-05, F-13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateEndpoint {
+    /// Its name, unique among private endpoints.
+    pub name: String,
+    /// The subnet it stands in.
+    pub subnet: SubnetId,
+    /// Its private address.
+    pub address: Ipv4Addr,
+    /// The resource that it leads to.
+    pub resource: ResourceId,
+    /// What the owner of the resource says to it.
+    pub state: PrivateEndpointState,
+    /// Virtual networks in which the name of the resource means this address (S-50); its own to
+    /// begin with.
+    pub names_in: BTreeSet<VnetId>,
+}
+
+/// What the owner of a resource says to a private endpoint; only an approved one carries traffic
+/// (L-07).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PrivateEndpointState {
+    /// Nothing yet.
+    #[default]
+    Pending,
+    /// Yes.
+    Approved,
+    /// No.
+    Rejected,
+    /// No more.
+    Disconnected,
+}
+
+/// What of a subnet holds for its private endpoints too; nothing by default (L-03, L-04).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NetworkPolicies {
+    /// User routes at least as long as the network's range take the place of the endpoints' own
+    /// routes (L-03).
+    pub routes: bool,
+    /// The subnet's security group judges what comes to the endpoints (L-04).
+    pub security_groups: bool,
+}
+
+impl Network {
+    /// Makes a private endpoint, pending until [`Network::set_private_endpoint_state`].
+    ///
+    /// # Errors
+    ///
+    /// The subnet or the resource does not exist, the name or the address is taken, the address is
+    /// outside of the subnet or one of the five that the platform keeps there, or too many were
+    /// made.
+    pub fn add_private_endpoint(
+        &mut self,
+        subnet: SubnetId,
+        name: &str,
+        address: Ipv4Addr,
+        resource: ResourceId,
+    ) -> Result<PrivateEndpointId, EditError> {
+        let place = self.subnet(subnet)?;
+        self.resource(resource)?;
+        if self.private_endpoints().any(|(_, endpoint)| endpoint.name == name) {
+            return Err(EditError::NameTaken { kind: "private endpoint", name: name.into() });
+        }
+        let owner = format!("private endpoint {name}");
+        let container = || format!("subnet {}", place.name);
+        check::internal(Ipv4Net::from(address), &owner, &[place.prefix], container)?;
+        check::free(address, &owner, place)?;
+        let vnet = place.vnet;
+        self.check_host(vnet, address, &owner)?;
+        if self.private.next >= MAX_PLACES {
+            return Err(EditError::Limit { what: "private endpoints", limit: MAX_PLACES as usize });
+        }
+        self.private.next += 1;
+        let id = PrivateEndpointId(self.private.next);
+        let endpoint = PrivateEndpoint {
+            name: name.into(),
+            subnet,
+            address,
+            resource,
+            state: PrivateEndpointState::Pending,
+            names_in: BTreeSet::from([vnet]),
+        };
+        self.private.endpoints.insert(id, endpoint);
+        self.dirty.vnets.insert(vnet);
+        Ok(id)
+    }
+
+    /// Removes a private endpoint; flows through it are ended.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn remove_private_endpoint(&mut self, id: PrivateEndpointId) -> Result<(), EditError> {
+        let vnet = self.subnet(self.private_endpoint(id)?.subnet)?.vnet;
+        self.private.endpoints.remove(&id);
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Says what the owner of the resource says to a private endpoint; flows through one that is
+    /// not approved any more are ended (L-07).
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn set_private_endpoint_state(
+        &mut self,
+        id: PrivateEndpointId,
+        state: PrivateEndpointState,
+    ) -> Result<(), EditError> {
+        let vnet = self.subnet(self.private_endpoint(id)?.subnet)?.vnet;
+        if let Some(endpoint) = self.private.endpoints.get_mut(&id) {
+            endpoint.state = state;
+        }
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Lets the name of the resource mean the private endpoint in a virtual network, as a zone that
+    /// is linked to it does, or no more.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist.
+    pub fn link_names(
+        &mut self,
+        id: PrivateEndpointId,
+        vnet: VnetId,
+        on: bool,
+    ) -> Result<(), EditError> {
+        self.private_endpoint(id)?;
+        self.vnet(vnet)?;
+        if let Some(endpoint) = self.private.endpoints.get_mut(&id) {
+            if on {
+                endpoint.names_in.insert(vnet)
+            } else {
+                endpoint.names_in.remove(&vnet)
+            };
+        }
+        Ok(())
+    }
+
+    /// Says what of a subnet holds for its private endpoints too.
+    ///
+    /// # Errors
+    ///
+    /// The subnet does not exist.
+    pub fn set_network_policies(
+        &mut self,
+        id: SubnetId,
+        policies: NetworkPolicies,
+    ) -> Result<(), EditError> {
+        let vnet = self.subnet(id)?.vnet;
+        self.private.policies.insert(id, policies);
+        self.dirty.vnets.insert(vnet);
+        Ok(())
+    }
+
+    /// Says what a virtual network says of user routes that lead to the network itself and cover a
+    /// private endpoint of it (L-11). It decides where the policies of the endpoint's subnet let
+    /// user routes take the place of its own (L-03).
+    ///
+    /// # Errors
+    ///
+    /// The network does not exist.
+    pub fn set_private_endpoint_policy(
+        &mut self,
+        id: VnetId,
+        policy: VnetEndpointPolicy,
+    ) -> Result<(), EditError> {
+        self.vnet(id)?;
+        if let Some(vnet) = self.vnets.get_mut(&id) {
+            vnet.private_endpoint_policy = policy;
+        }
+        self.dirty.vnets.insert(id);
+        Ok(())
+    }
+
+    /// A private endpoint.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn private_endpoint(&self, id: PrivateEndpointId) -> Result<&PrivateEndpoint, EditError> {
+        let found = self.private.endpoints.get(&id);
+        found.ok_or_else(|| EditError::Unknown { kind: "private endpoint", name: id.to_string() })
+    }
+
+    /// All private endpoints, by number.
+    pub fn private_endpoints(&self) -> impl Iterator<Item = (PrivateEndpointId, &PrivateEndpoint)> {
+        self.private.endpoints.iter().map(|(&id, endpoint)| (id, endpoint))
+    }
+
+    /// What of a subnet holds for its private endpoints too.
+    #[must_use]
+    pub fn network_policies(&self, id: SubnetId) -> NetworkPolicies {
+        self.private.policies.get(&id).copied().unwrap_or_default()
+    }
+
+    /// An address of a virtual network can have one holder.
+    pub(super) fn check_host(
+        &self,
+        vnet: VnetId,
+        address: Ipv4Addr,
+        owner: &str,
+    ) -> Result<(), EditError> {
+        let nic = self.hosts.get(&(vnet, address)).and_then(|nic| self.nics.get(nic));
+        let private = self.private_in(vnet).find(|(_, endpoint)| endpoint.address == address);
+        let holder = match (nic, private) {
+            (Some(nic), _) => format!("nic {}", nic.name),
+            (None, Some((_, endpoint))) => format!("private endpoint {}", endpoint.name),
+            (None, None) => return Ok(()),
+        };
+        Err(EditError::AddressTaken { address, owner: owner.into(), holder })
+    }
+
+    /// The private endpoints of a virtual network, by number.
+    pub(super) fn private_in(
+        &self,
+        vnet: VnetId,
+    ) -> impl Iterator<Item = (PrivateEndpointId, &PrivateEndpoint)> {
+        let home = move |id| self.subnets.get(&id).map(|subnet| subnet.vnet);
+        self.private_endpoints().filter(move |(_, endpoint)| home(endpoint.subnet) == Some(vnet))
+    }
+
+    /// Whether a user route takes the place of a private endpoint's own: where the policies of its
+    /// subnet say so, one that covers it and is at least as long as the network's range; so never a
+    /// default route (L-03).
+    pub(super) fn is_overridden(&self, endpoint: &PrivateEndpoint, by: &RouteTable) -> bool {
+        let vnet = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
+        let range = vnet.and_then(|vnet| {
+            vnet.ranges.iter().find(|range| range.contains(&endpoint.address)).copied()
+        });
+        let overrides = |prefix: &Ipv4Net| {
+            prefix.contains(&endpoint.address)
+                && range.is_some_and(|range| prefix.prefix_len() >= range.prefix_len())
+        };
+        let tagged = by.tags.values().flat_map(|tag| &tag.prefixes);
+        self.network_policies(endpoint.subnet).routes
+            && by.routes.keys().chain(tagged).any(overrides)
+    }
+
+    /// Whether a user route to the network itself carries to an endpoint. Where user routes take
+    /// the place of its own, only the policy of its network lets it (L-11).
+    fn is_reached_by_vnet_routes(&self, endpoint: &PrivateEndpoint) -> bool {
+        let home = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
+        let is_basic =
+            home.is_some_and(|it| it.private_endpoint_policy == VnetEndpointPolicy::Basic);
+        !self.network_policies(endpoint.subnet).routes || is_basic
+    }
+
+    pub(super) fn compile_private(&self) -> BTreeMap<PrivateEndpointId, PrivateEndpointView> {
+        let view = |endpoint: &PrivateEndpoint| PrivateEndpointView {
+            name: endpoint.name.clone(),
+            subnet: endpoint.subnet,
+            address: endpoint.address,
+            resource: endpoint.resource,
+            approved: endpoint.state == PrivateEndpointState::Approved,
+            guarded: self.network_policies(endpoint.subnet).security_groups,
+            by_vnet_routes: self.is_reached_by_vnet_routes(endpoint),
+        };
+        self.private_endpoints().map(|(id, endpoint)| (id, view(endpoint))).collect()
+    }
+}
+
+/// All private endpoints, and what of their subnets holds for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Private {
+    /// Zones of private names that are linked to virtual networks by hand.
+    pub(super) zones: BTreeMap<(VnetId, ServiceId), ZoneLink>,
+    endpoints: BTreeMap<PrivateEndpointId, PrivateEndpoint>,
+    policies: BTreeMap<SubnetId, NetworkPolicies>,
+    next: u32,
+}
+
+impl Private {
+    /// No name holds in a virtual network that is gone.
+    pub(super) fn forget(&mut self, gone: VnetId) {
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.names_in.remove(&gone);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Edits of on-premises sites, and of what connects them.
+
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use vnetem_packet::{SiteId, VnetId};
+
+use super::check::{self, PublicOwner};
+use super::{Circuit, Connection, Network, Peering, Site};
+use crate::{EditError, NextHop};
+
+impl Network {
+    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if that is
+    /// empty (S-36).
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, ranges are missing or overlap, an address of `nat` is not free and
+    /// public, or too many places were made.
+    pub fn add_site(
+        &mut self,
+        name: &str,
+        ranges: &[Ipv4Net],
+        nat: &[Ipv4Addr],
+    ) -> Result<SiteId, EditError> {
+        if self.sites.values().any(|site| site.name == name) {
+            return Err(EditError::NameTaken { kind: "site", name: name.into() });
+        }
+        check::ranges("site", name, ranges)?;
+        let id = SiteId(self.next_place + 1);
+        self.check_public(nat, PublicOwner::Site(id), &format!("site {name}"))?;
+        let id = SiteId(self.take_place()?);
+        self.take_public(nat, PublicOwner::Site(id));
+        let (ranges, nat) = (ranges.to_vec(), nat.to_vec());
+        let site = Site { name: name.into(), ranges, nat, peering: None };
+        self.sites.insert(id, site);
+        self.dirty.places.insert(id.0);
+        Ok(id)
+    }
+
+    /// Removes a site.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or a gateway connects it.
+    pub fn remove_site(&mut self, id: SiteId) -> Result<(), EditError> {
+        let site = self.site(id)?;
+        if let Some(vnet) = self.vnets.values().find(|vnet| vnet.gateways.contains_key(&id)) {
+            let (name, by) = (format!("site {}", site.name), format!("vnet {}", vnet.name));
+            return Err(EditError::InUse { name, by });
+        }
+        let addresses: Vec<_> = site.addresses().collect();
+        self.release_public(&addresses);
+        self.sites.remove(&id);
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Connects a site to a virtual network through its VPN gateway; the site announces `prefixes`
+    /// by BGP. Connecting again replaces what was there.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, or a prefix has host bits.
+    pub fn connect(
+        &mut self,
+        vnet: VnetId,
+        site: SiteId,
+        prefixes: &[Ipv4Net],
+    ) -> Result<(), EditError> {
+        self.connect_by(vnet, site, Circuit::Vpn, prefixes)
+    }
+
+    /// Connects a site to a virtual network through an ExpressRoute gateway, to which no user route
+    /// may lead.
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, a prefix has host bits, or a user route leads to the VPN connection that
+    /// this would replace.
+    pub fn connect_express_route(
+        &mut self,
+        vnet: VnetId,
+        site: SiteId,
+        prefixes: &[Ipv4Net],
+    ) -> Result<(), EditError> {
+        self.no_route_to(vnet, site)?;
+        self.connect_by(vnet, site, Circuit::ExpressRoute, prefixes)
+    }
+
+    fn connect_by(
+        &mut self,
+        vnet: VnetId,
+        site: SiteId,
+        circuit: Circuit,
+        prefixes: &[Ipv4Net],
+    ) -> Result<(), EditError> {
+        self.vnet(vnet)?;
+        self.site(site)?;
+        prefixes.iter().try_for_each(|&prefix| check::canonical(prefix))?;
+        if let Some(vnet) = self.vnets.get_mut(&vnet) {
+            vnet.gateways.insert(site, Connection { circuit, announced: prefixes.to_vec() });
+        }
+        self.dirty.vnets.insert(vnet);
+        self.dirty.places.insert(site.0);
+        Ok(())
+    }
+
+    /// Ends the connection of a site to a virtual network; without one nothing changes
+    /// (INV-edits-idempotent).
+    ///
+    /// # Errors
+    ///
+    /// One does not exist, or a user route leads to the connection.
+    pub fn disconnect(&mut self, vnet: VnetId, site: SiteId) -> Result<(), EditError> {
+        self.vnet(vnet)?;
+        self.site(site)?;
+        self.no_route_to(vnet, site)?;
+        if let Some(vnet) = self.vnets.get_mut(&vnet) {
+            vnet.gateways.remove(&site);
+        }
+        self.dirty.vnets.insert(vnet);
+        self.dirty.places.insert(site.0);
+        Ok(())
+    }
+
+    /// Gives the site's circuit a peering by which it reaches services, or takes it away (S-38).
+    ///
+    /// # Errors
+    ///
+    /// The site does not exist, or an address is missing, not public or another's.
+    pub fn set_peering(&mut self, id: SiteId, peering: Option<Peering>) -> Result<(), EditError> {
+        let name = format!("site {}", self.site(id)?.name);
+        let owner = PublicOwner::Site(id);
+        let addresses = peering.as_ref().map_or(&[][..], Peering::addresses);
+        if peering.is_some() && addresses.is_empty() {
+            return Err(EditError::NoRanges { kind: "the peering of", name });
+        }
+        self.check_public(addresses, owner, &name)?;
+        self.take_public(addresses, owner);
+        let Some(site) = self.sites.get_mut(&id) else { return Ok(()) };
+        if let Some(old) = core::mem::replace(&mut site.peering, peering) {
+            self.release_public(old.addresses());
+        }
+        self.dirty.places.insert(id.0);
+        Ok(())
+    }
+
+    /// Whether no user route of a virtual network leads to its connection with a site.
+    fn no_route_to(&self, vnet: VnetId, site: SiteId) -> Result<(), EditError> {
+        let mut subnets = self.subnets.values().filter(|subnet| subnet.vnet == vnet);
+        let to_site = NextHop::VirtualNetworkGateway(site);
+        match subnets.find(|subnet| subnet.table.next_hops().any(|hop| hop == to_site)) {
+            None => Ok(()),
+            Some(subnet) => Err(EditError::InUse {
+                name: format!("the connection to site {}", self.site(site)?.name),
+                by: format!("a route of subnet {}", subnet.name),
+            }),
+        }
+    }
+}

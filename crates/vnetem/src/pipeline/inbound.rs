@@ -1,0 +1,188 @@
+//! What comes from the internet without a flow: to an interface's own public address (N-11, S-19),
+//! or to the port of a mapping that lets it in (T-03).
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use vnetem_nat::{
+    Cause, Flow, Inbound, MappingPolicy, NewFlow, RevalidationKey, Side, TimerProfile, Zone, opens,
+};
+use vnetem_packet::{FiveTuple, Headers};
+
+use crate::edge::{EdgeCode, revalidation_key};
+use crate::pipeline::Pipeline;
+use crate::pipeline::decision::{CachedDecision, Decision};
+use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::path::Path;
+use crate::pipeline::trace::{Note, Step};
+use crate::snapshot::NicView;
+use crate::{AccessVerdict, DropReason, NicId};
+
+/// An inside end that takes a packet from the public side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    internal: SocketAddrV4,
+    far: EdgeCode,
+    revalidation_key: RevalidationKey,
+    mapping_policy: MappingPolicy,
+}
+
+impl Pipeline<'_> {
+    /// A packet without a flow to the public address of an interface: one to one to its private
+    /// address.
+    pub(crate) fn decide_inbound(
+        self,
+        entry: Entry<'_>,
+        id: NicId,
+        headers: &Headers,
+        note: &mut impl Note,
+    ) -> Decision {
+        let Some(nic) = self.snapshot.nic(id).filter(|nic| !nic.deallocated) else {
+            return Decision::Drop(DropReason::NoSuchHost, None);
+        };
+        if !opens(headers) {
+            return Decision::Drop(DropReason::NoFlow, None);
+        }
+        if nic.instance.as_ref().is_some_and(|own| !own.carries(headers.protocol, false)) {
+            return Decision::Drop(DropReason::OutboundUnsupported, None);
+        }
+        let internal = SocketAddrV4::new(nic.address, headers.destination_port);
+        let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
+        let (far, mapping_policy) =
+            (EdgeCode::nic(id), MappingPolicy::ONE_TO_ONE.with_timers(timers));
+        let revalidation_key = self.cell_of(nic, headers.source);
+        self.open_inbound(
+            entry,
+            Target { internal, far, revalidation_key, mapping_policy },
+            headers,
+            note,
+        )
+    }
+
+    /// A packet without a flow from the public side to an inside end that takes it.
+    pub(crate) fn open_inbound(
+        self,
+        entry: Entry<'_>,
+        target: Target,
+        headers: &Headers,
+        note: &mut impl Note,
+    ) -> Decision {
+        let Target { internal, far, revalidation_key, mapping_policy } = target;
+        let tuple = headers.tuple();
+        if self.is_spoofed(entry, far, headers.source) {
+            return Decision::Drop(DropReason::SpoofedSource, None);
+        }
+        // P-10: what arrives is judged after it was translated to the private address.
+        let private = FiveTuple { destination: internal, ..tuple };
+        if let Err(reason) = self.may_arrive(far, &private, note) {
+            return Decision::Deny(reason, None);
+        }
+        note.step(|| Step::Source { translated: None, identity: None });
+        let marked = self.far_of(entry.code, far, &private.reversed(), note);
+        let new = NewFlow {
+            protocol: tuple.protocol,
+            internal,
+            internal_zone: self.zone(far),
+            external: tuple.destination,
+            external_zone: Zone::PUBLIC,
+            remote: tuple.source,
+            initiator: Side::External,
+            revalidation_key,
+            tenant: self.snapshot.tenant_of(revalidation_key),
+            generation: self.snapshot.generation(),
+            cached: CachedDecision {
+                near: entry.code,
+                far: marked,
+                access: AccessVerdict::Unjudged,
+            },
+            mapping_policy,
+        };
+        match self.flows.may_open_after(self.now, new, self.opens_first) {
+            Ok(opening) => Decision::Open(opening),
+            Err(why) => Decision::Drop(why.into(), None),
+        }
+    }
+
+    /// Where a packet to the public port of an inside socket goes (T-03): to that, as long as the
+    /// socket would have the port today.
+    pub(crate) fn mapped(self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
+        let Inbound { internal, zone, mapping_policy } = *inbound;
+        let entry = self.entry_of(EdgeCode::of_zone(zone), *internal.ip())?;
+        let (far, revalidation_key, timers) =
+            self.mapped_today(entry, internal, tuple.reversed(), false)?;
+        let mapping_policy = mapping_policy.with_timers(timers);
+        (entry.zone == zone).then_some(Target { internal, far, revalidation_key, mapping_policy })
+    }
+
+    /// Edge, cell and timers of an inside socket, if its pool would give it this public end today
+    /// and its mappings are independent. Whether its routes lead to the pool at all concerns its
+    /// answers alone.
+    fn mapped_today(
+        self,
+        entry: Entry<'_>,
+        internal: SocketAddrV4,
+        public: FiveTuple,
+        open: bool,
+    ) -> Option<(EdgeCode, RevalidationKey, TimerProfile)> {
+        let Origin::Subnet(subnet) = entry.origin else { return None };
+        let private = FiveTuple { source: internal, ..public };
+        let own = || {
+            let own = self.outbound(entry, subnet)?;
+            own.carries(private.protocol, false).then_some(own)
+        };
+        let outbound = match self.path(entry, &private, false, &mut ()) {
+            // A flow that is open goes on when the address of its far end becomes ours, as one from
+            // inside does (N-07).
+            Ok(Path { outbound: Some(Err(DropReason::Hairpin)), .. }) if open => {
+                self.outbound(entry, subnet)?
+            }
+            Ok(Path { outbound: Some(outbound), .. }) => outbound.ok()?,
+            Ok(Path { outbound: None, .. }) | Err(_) => own()?,
+        };
+        let has = outbound.rules.is_independent() && outbound.has(public.source);
+        let service = self.snapshot.service_at(*public.destination.ip());
+        has.then_some((entry.code, revalidation_key(subnet.id.0, service), outbound.rules.timers))
+    }
+
+    /// Whether a flow that the internet opened would be the same today: it ends with its public
+    /// address (N-08).
+    pub(crate) fn judge_inbound(
+        self,
+        flow: &Flow<CachedDecision>,
+    ) -> Result<(RevalidationKey, CachedDecision), (Cause, DropReason)> {
+        let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
+        let owner = self.snapshot.public.get(flow.external.ip()).ok_or(withdrawn)?;
+        let CachedDecision { near, far: marked, access } = flow.cached;
+        let (before, answer) = (marked.plain(), flow.tuple(Side::Internal));
+        let cached =
+            || CachedDecision { near, far: self.far_of(near, before, &answer, &mut ()), access };
+        if owner.instance.is_none() {
+            let (far, revalidation_key, _) = self
+                .entry_of(before, *flow.internal.ip())
+                .and_then(|entry| {
+                    let public = flow.tuple(Side::External).reversed();
+                    self.mapped_today(entry, flow.internal, public, true)
+                })
+                .ok_or(withdrawn)?;
+            return if far == before {
+                Ok((revalidation_key, cached()))
+            } else {
+                Err((Cause::PathSwitched, DropReason::PathSwitched))
+            };
+        }
+        let nic = owner.instance.and_then(|id| Some((id, self.snapshot.nic(id)?)));
+        let (id, nic) = nic.ok_or(withdrawn)?;
+        if before != EdgeCode::nic(id) || nic.address != *flow.internal.ip() {
+            return Err(withdrawn);
+        }
+        if self.zone(before) != flow.internal_zone {
+            return Err((Cause::PathSwitched, DropReason::PathSwitched));
+        }
+        Ok((self.cell_of(nic, *flow.remote.ip()), cached()))
+    }
+
+    /// The cell of a flow that somebody opened to an interface. Whatever changes about the
+    /// interface touches its subnet; an endpoint there concerns answers to its service.
+    fn cell_of(self, nic: &NicView, caller: Ipv4Addr) -> RevalidationKey {
+        revalidation_key(nic.subnet.0, self.snapshot.service_at(caller))
+    }
+}

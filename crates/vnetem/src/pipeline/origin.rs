@@ -1,0 +1,383 @@
+//! Who sent a packet, and which edge stands for a place.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use ipnet::Ipv4Net;
+use vnetem_authz::PLATFORM_ADDRESSES;
+use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
+use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
+
+use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
+use crate::pipeline::Pipeline;
+use crate::pipeline::decision::CachedDecision;
+use crate::snapshot::ranges::is_reserved;
+use crate::snapshot::{SiteView, SubnetView};
+use crate::{AccessVerdict, DropReason, Edge, Forward, NicId, Snapshot, SourceMode};
+
+/// What of a flow decides how its packets leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlowEnds {
+    initiator: Side,
+    internal: SocketAddrV4,
+    external: SocketAddrV4,
+    cached: CachedDecision,
+}
+
+/// Who sent a packet, as far as its edge tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    /// The edge, with a declared interface named where there is one.
+    pub(crate) code: EdgeCode,
+    pub(crate) zone: Zone,
+    pub(crate) origin: Origin<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    Subnet(&'a SubnetView),
+    Site(&'a SiteView),
+    Internet,
+    /// A service, which answers and never asks.
+    Service,
+    /// The platform, whose health probes ask the hosts of this subnet.
+    Platform(&'a SubnetView),
+}
+
+impl<'a> Pipeline<'a> {
+    /// Who sent the packet; refuses sources that cannot be (INV-spoofed-source-dropped,
+    /// INV-special-addresses-refused, R-24).
+    pub(crate) fn identify(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
+        let source = headers.source;
+        if source == headers.destination {
+            return Err(DropReason::MartianDestination);
+        }
+        match edge {
+            Edge::Internet => match AddressClass::of(source) {
+                AddressClass::Public if !self.snapshot.is_ours(source) => {}
+                AddressClass::Public | AddressClass::Private | AddressClass::Shared => {
+                    return Err(DropReason::SpoofedSource);
+                }
+                _ => return Err(DropReason::MartianSource),
+            },
+            Edge::Service { service, .. } => {
+                let owner = self.snapshot.services.prefixes.lookup(source);
+                if owner.is_none_or(|(_, owner)| *owner != service) {
+                    return Err(DropReason::SpoofedSource);
+                }
+            }
+            Edge::SameRegion { service, .. } => {
+                let owner = self.snapshot.services.prefixes.lookup(source);
+                if owner.is_none_or(|(_, owner)| *owner != service) {
+                    return Err(DropReason::SpoofedSource);
+                }
+            }
+            Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
+                return Err(DropReason::SpoofedSource);
+            }
+            // An undeclared host cannot have the address of a private endpoint, nor one that the
+            // platform keeps.
+            Edge::Subnet(id) => {
+                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                if is_reserved(subnet.prefix, source) {
+                    return Err(DropReason::SpoofedSource);
+                }
+                let vnet = || self.snapshot.vnets.get(&subnet.vnet);
+                if !self.snapshot.private.is_empty()
+                    && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
+                {
+                    return Err(DropReason::SpoofedSource);
+                }
+            }
+            Edge::Nic(_) | Edge::Site(_) | Edge::Platform(_) | Edge::PrivateEndpoint(_) => {}
+        }
+        let entry = self.enter(edge, source, headers.destination)?;
+        match edge {
+            Edge::Nic(_) if !is_host(source) => Err(DropReason::MartianSource),
+            _ => Ok(entry),
+        }
+    }
+
+    /// The part of [`identify`](Self::identify) that every packet needs. The rest is about the
+    /// source alone: for a packet of a flow whose end is at this edge it was asked when the flow
+    /// was judged.
+    #[inline(always)]
+    pub(crate) fn enter(
+        self,
+        edge: Edge,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> Result<Entry<'a>, DropReason> {
+        let (code, origin) = match edge {
+            Edge::Subnet(id) => {
+                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                if !holds(subnet.prefix, source) {
+                    return Err(DropReason::SpoofedSource);
+                }
+                let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
+                if self.is_deallocated(code) {
+                    return Err(DropReason::NoSuchHost);
+                }
+                (code, Origin::Subnet(subnet))
+            }
+            Edge::Nic(id) => {
+                let nic = self.snapshot.nic(id).ok_or(DropReason::UnknownEdge)?;
+                let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
+                if source != nic.address && !nic.ip_forwarding {
+                    return Err(DropReason::SpoofedSource);
+                }
+                if nic.deallocated {
+                    return Err(DropReason::NoSuchHost);
+                }
+                (EdgeCode::nic(id), Origin::Subnet(subnet))
+            }
+            // An address may have become ours while a flow was open to it.
+            Edge::Internet if self.snapshot.is_ours(source) => {
+                return Err(DropReason::SpoofedSource);
+            }
+            Edge::Internet => (EdgeCode::INTERNET, Origin::Internet),
+            Edge::Service { service, identity: None } => {
+                (EdgeCode::public(service), Origin::Service)
+            }
+            Edge::Service { service, identity: Some(identity) } => {
+                if identity.address != destination {
+                    return Err(DropReason::WrongEdge);
+                }
+                (EdgeCode::endpoint(service, identity.subnet), Origin::Service)
+            }
+            Edge::SameRegion { service, subnet } => {
+                (EdgeCode::same_region(service, subnet), Origin::Service)
+            }
+            Edge::Platform(id) => {
+                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
+                (EdgeCode::platform(id), Origin::Platform(subnet))
+            }
+            Edge::Site(id) => {
+                let site = self.snapshot.site(id).ok_or(DropReason::UnknownEdge)?;
+                if !site.ranges.iter().any(|range| range.contains(&source)) {
+                    return Err(DropReason::SpoofedSource);
+                }
+                (EdgeCode::site(id), Origin::Site(site))
+            }
+            Edge::PrivateEndpoint(id) => {
+                let endpoint = self.snapshot.private.get(&id).ok_or(DropReason::UnknownEdge)?;
+                if source != endpoint.address {
+                    return Err(DropReason::SpoofedSource);
+                }
+                (EdgeCode::private(id), Origin::Service)
+            }
+        };
+        Ok(Entry { code, zone: self.zone(code), origin })
+    }
+
+    /// The entry of a flow's opener, as it would be made today; `None` if the place is gone.
+    pub(crate) fn entry_of(self, near: EdgeCode, initiator: Ipv4Addr) -> Option<Entry<'a>> {
+        let (code, origin) = match near.place() {
+            Place::Internet => (near, Origin::Internet),
+            Place::Subnet(id) => {
+                let subnet = self.snapshot.subnet(id)?;
+                // Whoever has the address by now: an interface, a private endpoint, or any host.
+                let private = || {
+                    if self.snapshot.private.is_empty() {
+                        return near;
+                    }
+                    let view = self.snapshot.vnets.get(&subnet.vnet);
+                    let private = view.and_then(|vnet| vnet.private.get(&initiator).copied());
+                    private.map_or(near, EdgeCode::private)
+                };
+                (subnet.nic(initiator).map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
+            }
+            Place::Nic(id) => {
+                (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
+            }
+            Place::Site(id) => (near, Origin::Site(self.snapshot.site(id)?)),
+            Place::Platform(id) => (near, Origin::Platform(self.snapshot.subnet(id)?)),
+            Place::Public(_) | Place::Endpoint(..) | Place::SameRegion(..) | Place::Private(_) => {
+                return None;
+            }
+        };
+        Some(Entry { code, zone: self.zone(code), origin })
+    }
+
+    /// The edge at which a side of a flow stands.
+    #[inline]
+    pub(crate) fn edge_of(self, flow: &Flow<CachedDecision>, side: Side) -> EdgeCode {
+        if side == flow.initiator { flow.cached.near } else { flow.cached.far.plain() }
+    }
+
+    /// The public form of an edge; an endpoint's identity has the flow's private address.
+    pub(crate) fn edge(self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
+        self.snapshot.edge(code, internal)
+    }
+
+    /// How a packet of a flow leaves.
+    pub(crate) fn forward(self, flow_ends: &FlowEnds, side: Side) -> Forward {
+        let to = flow_ends.cached.of(side != flow_ends.initiator);
+        flow_ends.forward(self.edge(to, *flow_ends.internal.ip()), side)
+    }
+
+    /// How an answer leaves that does not go back the way the question came.
+    pub(crate) fn elsewhere(
+        self,
+        flow: &Flow<CachedDecision>,
+        side: Side,
+        to: EdgeCode,
+    ) -> Forward {
+        let to = self.edge(to, *flow.tuple(side).source.ip());
+        FlowEnds::of(flow).forward(to, side)
+    }
+
+    /// How a packet leaves that comes round again to an appliance.
+    pub(crate) fn again(self, far: EdgeCode, source: Ipv4Addr) -> Forward {
+        Forward {
+            to: self.edge(far, source),
+            direction: Direction::Original,
+            source: SourceMode::Preserved,
+            access: AccessVerdict::Unjudged,
+        }
+    }
+
+    pub(crate) fn identity(self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+        self.snapshot.identity(far, address)
+    }
+
+    /// Where a host of a virtual network is: its declared interface or private endpoint, else its
+    /// subnet.
+    pub(crate) fn host(self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
+        let view = self.snapshot.vnets.get(&vnet)?;
+        if let Some(nic) = view.nic(address) {
+            return Some(EdgeCode::nic(nic));
+        }
+        if let Some(&endpoint) = view.private.get(&address) {
+            return Some(EdgeCode::private(endpoint));
+        }
+        let (prefix, &subnet) = view.subnets.lookup(address)?;
+        (!is_reserved(prefix, address)).then_some(EdgeCode::subnet(subnet))
+    }
+
+    /// The zone of an edge. An interface that forwards has its own, since what it emits for others
+    /// is judged afresh; any other shares that of its subnet.
+    #[inline(always)]
+    pub(crate) fn zone(self, code: EdgeCode) -> Zone {
+        match code.place() {
+            Place::Nic(NicId(id)) => match self.snapshot.nic(NicId(id)) {
+                Some(nic) if !nic.ip_forwarding => EdgeCode::subnet(nic.subnet).zone(),
+                _ => code.zone(),
+            },
+            _ => code.zone(),
+        }
+    }
+
+    /// Whether an interface sends under an address that is not its own, which only one that
+    /// forwards may.
+    pub(crate) fn is_foreign(self, entry: Entry<'_>, source: Ipv4Addr) -> bool {
+        self.own_address(entry).is_some_and(|own| own != source)
+    }
+
+    /// The address of the interface that sends.
+    pub(crate) fn own_address(self, entry: Entry<'_>) -> Option<Ipv4Addr> {
+        match entry.code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).map(|nic| nic.address),
+            _ => None,
+        }
+    }
+
+    /// Whether an edge is an interface whose machine is deallocated (N-29).
+    pub(crate) fn is_deallocated(self, code: EdgeCode) -> bool {
+        match code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.deallocated),
+            _ => false,
+        }
+    }
+
+    /// Whether an edge is an interface that forwards.
+    pub(crate) fn forwards(self, code: EdgeCode) -> bool {
+        match code.place() {
+            Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.ip_forwarding),
+            _ => false,
+        }
+    }
+}
+
+/// Edges as the public knows them.
+impl Snapshot {
+    /// The public form of an edge; an endpoint's identity has the flow's private address.
+    pub(crate) fn edge(&self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
+        match code.place() {
+            Place::Internet => Edge::Internet,
+            Place::Subnet(id) => Edge::Subnet(id),
+            Place::Nic(id) => Edge::Nic(id),
+            Place::Site(id) => Edge::Site(id),
+            Place::Private(id) => Edge::PrivateEndpoint(id),
+            Place::Public(service) => Edge::Service { service, identity: None },
+            Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
+            Place::Platform(id) => Edge::Platform(id),
+            Place::Endpoint(service, _) => {
+                Edge::Service { service, identity: self.identity(code, internal) }
+            }
+        }
+    }
+
+    /// What the service learns of a caller, if the edge is an endpoint.
+    pub(crate) fn identity(&self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+        let Place::Endpoint(_, subnet) = far.place() else { return None };
+        let vnet = self.vnet_of(subnet)?;
+        Some(Identity { vnet, subnet, address })
+    }
+}
+
+impl Origin<'_> {
+    /// The number of the place among cells.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Subnet(subnet) | Self::Platform(subnet) => subnet.id.0,
+            Self::Site(site) => site.id.0,
+            Self::Internet | Self::Service => INTERNET_PLACE,
+        }
+    }
+}
+
+impl FlowEnds {
+    pub(crate) fn of(flow: &Flow<CachedDecision>) -> Self {
+        let Flow { initiator, internal, external, cached, .. } = *flow;
+        Self { initiator, internal, external, cached }
+    }
+
+    #[inline]
+    pub(crate) fn of_hit(hit: &Hit<CachedDecision>) -> Self {
+        let Hit { initiator, internal, external, cached, .. } = *hit;
+        Self { initiator, internal, external, cached }
+    }
+
+    /// How a packet from a side leaves by this edge.
+    #[inline(always)]
+    pub(crate) fn forward(&self, to: Edge, side: Side) -> Forward {
+        let Self { initiator, internal, external, cached } = *self;
+        Forward {
+            to,
+            direction: side.direction(initiator),
+            source: match external == internal || initiator == Side::External {
+                true => SourceMode::Preserved,
+                false => SourceMode::Translated(external),
+            },
+            access: cached.access,
+        }
+    }
+
+    pub(crate) fn opening(new: &NewFlow<CachedDecision>) -> Self {
+        let NewFlow { initiator, internal, external, cached, .. } = *new;
+        Self { initiator, internal, external, cached }
+    }
+}
+
+/// Whether an address can be a single host's (INV-special-addresses-refused).
+pub(crate) fn is_host(address: Ipv4Addr) -> bool {
+    let class = AddressClass::of(address);
+    matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public)
+}
+
+/// Whether an address is in a prefix, in fewer steps than by its first and last address.
+#[inline(always)]
+fn holds(prefix: Ipv4Net, address: Ipv4Addr) -> bool {
+    let differs = u64::from(address.to_bits() ^ prefix.addr().to_bits());
+    differs >> (32 - prefix.prefix_len()) == 0
+}

@@ -1,0 +1,81 @@
+//! Security groups on the way of a packet that opens a flow (step 4 of its life, U-08): the
+//! sender's before anything is translated, the receiver's once it is known who that is. Replies and
+//! later packets belong to the flow and are not judged (P-11, P-28).
+
+use vnetem_authz::{Action, Decider, RuleDirection};
+use vnetem_packet::FiveTuple;
+
+use super::Pipeline;
+use super::trace::{Note, Step};
+use crate::DenyReason;
+use crate::edge::{EdgeCode, Place};
+use crate::snapshot::guard::Guard;
+
+impl Pipeline<'_> {
+    /// Whether the groups of the interface and of its subnet, in this order, let a packet out
+    /// (P-10, P-31).
+    pub(crate) fn may_leave(
+        self,
+        from: EdgeCode,
+        tuple: &FiveTuple,
+        note: &mut impl Note,
+    ) -> Result<(), DenyReason> {
+        let [subnet, nic] = self.guards(from);
+        judge([nic, subnet], RuleDirection::Outbound, tuple, note)
+    }
+
+    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in
+    /// (P-10, P-31). An appliance's see what it is to send on as it is, so that traffic in transit
+    /// to the internet needs a rule there.
+    pub(crate) fn may_arrive(
+        self,
+        to: EdgeCode,
+        tuple: &FiveTuple,
+        note: &mut impl Note,
+    ) -> Result<(), DenyReason> {
+        judge(self.guards(to), RuleDirection::Inbound, tuple, note)
+    }
+
+    /// The groups of a host's subnet and of its interface.
+    fn guards(&self, host: EdgeCode) -> [Option<&Guard>; 2] {
+        let guards = &self.snapshot.guards;
+        match host.place() {
+            Place::Subnet(id) => [guards.subnets.get(&id), None],
+            Place::Nic(id) => {
+                let subnet = self.snapshot.nic(id).and_then(|nic| guards.subnets.get(&nic.subnet));
+                [subnet, guards.nics.get(&id)]
+            }
+            // L-04.
+            Place::Private(id) => {
+                let endpoint = self.snapshot.private.get(&id).filter(|endpoint| endpoint.guarded);
+                [endpoint.and_then(|endpoint| guards.subnets.get(&endpoint.subnet)), None]
+            }
+            _ => [None, None],
+        }
+    }
+}
+
+/// All must allow; the first that denies ends the matter (P-31).
+fn judge(
+    guards: [Option<&Guard>; 2],
+    direction: RuleDirection,
+    tuple: &FiveTuple,
+    note: &mut impl Note,
+) -> Result<(), DenyReason> {
+    for guard in guards.into_iter().flatten() {
+        let ruling = guard.rules.judge(direction, tuple);
+        note.step(|| Step::Security {
+            group: guard.group,
+            direction,
+            action: ruling.action,
+            rule: match ruling.by {
+                Decider::Rule { priority, .. } => Some(priority),
+                Decider::Platform => None,
+            },
+        });
+        if ruling.action == Action::Deny {
+            return Err(DenyReason::SecurityGroup(direction));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Gates: what nearly every packet needs to know of its edges, in one place for each, so that
+//! neither kind nor number costs a branch.
+
+use core::hint::black_box;
+use core::net::Ipv4Addr;
+
+use vnetem_nat::Zone;
+use vnetem_packet::SubnetId;
+
+use crate::edge::{EdgeCode, MAX_SERVICES};
+use crate::snapshot::{PlaceView, SubnetView};
+use crate::{Edge, ServiceId};
+
+/// The gate of a subnet, the internet, or a service that is reached by public addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IngressEntry {
+    /// Whose gate it is.
+    pub(crate) code: EdgeCode,
+    /// Where its packets are looked up.
+    pub(crate) zone: Zone,
+    /// The edge as the public knows it.
+    pub(crate) edge: Edge,
+    /// Sources from here on, so many more than one, are let in; or are not, and all others are. Who
+    /// is not let in need not be refused: others look closer.
+    first: u32,
+    more: u32,
+    except: bool,
+}
+
+/// The gates of a configuration, in the order of [`EdgeCode::ingress`].
+#[derive(Clone, Debug)]
+pub(crate) struct IngressTable(Vec<IngressEntry>);
+
+impl IngressTable {
+    /// The gate at which packets from an edge come in, if it has one; perhaps one that lets nobody
+    /// in. The parts of the edge are taken alone and then chosen from, since a branch would often
+    /// be guessed wrong: packets come from both ends as they like.
+    #[inline(always)]
+    pub(crate) fn at(&self, edge: &Edge) -> Option<&IngressEntry> {
+        // Of copies that the compiler does not know to be the same, so that it cannot make one
+        // branch of all the questions.
+        let [subnet, service] = [black_box(*edge), black_box(*edge)];
+        let subnet = match subnet {
+            // There is no subnet 0, whose place is the internet's.
+            Edge::Subnet(SubnetId(number)) => {
+                (number.wrapping_sub(1) as usize).saturating_add(MAX_SERVICES + 1)
+            }
+            _ => usize::MAX,
+        };
+        let service = match service {
+            Edge::Service { service, identity: None } => usize::from(service.0),
+            _ => usize::MAX,
+        };
+        let service = if service < MAX_SERVICES { service } else { usize::MAX };
+        let internet = match edge {
+            Edge::Internet => EdgeCode::INTERNET.ingress(),
+            _ => usize::MAX,
+        };
+        self.0.get(subnet.min(service).min(internet))
+    }
+
+    /// The gate of an edge, if it has one.
+    #[inline(always)]
+    pub(crate) fn get(&self, code: EdgeCode) -> Option<&IngressEntry> {
+        self.0.get(code.ingress()).filter(|ingress| ingress.code == code)
+    }
+
+    /// Makes room for the gates of so many places, the internet among them.
+    pub(crate) fn resize(&mut self, places: usize) {
+        self.0.resize(MAX_SERVICES.saturating_add(places), IngressEntry::SHUT);
+    }
+
+    /// Sets the gate of a place, which only a subnet has.
+    pub(crate) fn set(&mut self, number: u32, place: Option<&PlaceView>) {
+        if let Some(ingress) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
+            *ingress = match place {
+                Some(PlaceView::Subnet(subnet)) => IngressEntry::of(subnet),
+                Some(PlaceView::Site(_)) | None => IngressEntry::SHUT,
+            };
+        }
+    }
+
+    /// Sets the gate of the internet, from where nothing may come that has one of our own
+    /// addresses.
+    pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
+        let ingress = IngressEntry::new(EdgeCode::INTERNET, Edge::Internet);
+        if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.ingress()) {
+            *place = match ours {
+                Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
+                None => ingress.with(0, u32::MAX, false),
+            };
+        }
+    }
+}
+
+/// Of the services alone, which are the same always.
+impl Default for IngressTable {
+    fn default() -> Self {
+        let ingress = |service| {
+            let edge = Edge::Service { service, identity: None };
+            IngressEntry::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
+        };
+        Self((0..).take(MAX_SERVICES).map(|number| ingress(ServiceId(number))).collect())
+    }
+}
+
+impl IngressEntry {
+    /// Of no place.
+    const SHUT: Self = Self::new(EdgeCode::INTERNET, Edge::Internet);
+
+    /// A gate that lets nobody in.
+    const fn new(code: EdgeCode, edge: Edge) -> Self {
+        Self { code, zone: code.zone(), edge, first: 0, more: u32::MAX, except: true }
+    }
+
+    const fn with(self, first: u32, last: u32, except: bool) -> Self {
+        Self { first, more: last.wrapping_sub(first), except, ..self }
+    }
+
+    fn of(subnet: &SubnetView) -> Self {
+        let ingress = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
+        let (first, last) = (subnet.prefix.network(), subnet.prefix.broadcast());
+        // A declared interface has an edge of its own.
+        match subnet.nics.is_empty() {
+            true => ingress.with(first.to_bits(), last.to_bits(), false),
+            false => ingress,
+        }
+    }
+
+    /// Whether a source may come in, for certain.
+    #[inline(always)]
+    pub(crate) const fn lets_in(&self, source: Ipv4Addr) -> bool {
+        (source.to_bits().wrapping_sub(self.first) <= self.more) != self.except
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_is_found_by_the_code_of_its_edge_alone() {
+        let mut ingress_table = IngressTable::default();
+        ingress_table.resize(3);
+        ingress_table.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
+        let subnet = EdgeCode::subnet(SubnetId(2));
+        assert!(ingress_table.get(subnet).is_none(), "of a place that is not there");
+        assert!(
+            !ingress_table.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into())
+        );
+        for beyond in [0, 3, u32::MAX] {
+            assert!(ingress_table.at(&Edge::Subnet(SubnetId(beyond))).is_none(), "{beyond}");
+        }
+        for beyond in 31..=u8::MAX {
+            let edge = Edge::Service { service: ServiceId(beyond), identity: None };
+            assert!(ingress_table.at(&edge).is_none(), "{beyond}");
+        }
+        let internet = ingress_table.at(&Edge::Internet).unwrap();
+        assert_eq!(ingress_table.get(EdgeCode::INTERNET), Some(internet));
+        assert_eq!((internet.edge, internet.zone), (Edge::Internet, Zone::PUBLIC));
+        for (last, is_in) in [(0, true), (1, false), (9, false), (10, true)] {
+            assert_eq!(internet.lets_in([20, 0, 0, last].into()), is_in, "{last}");
+        }
+        for number in (0..).take(MAX_SERVICES) {
+            let edge = Edge::Service { service: ServiceId(number), identity: None };
+            let ingress = ingress_table.at(&edge).unwrap();
+            assert_eq!((ingress.edge, ingress.zone), (edge, Zone::PUBLIC));
+            assert!(ingress.lets_in([1, 2, 3, 4].into()));
+            assert_eq!(ingress_table.get(EdgeCode::public(ServiceId(number))), Some(ingress));
+            let beyond = EdgeCode::endpoint(ServiceId(number), SubnetId(2));
+            assert!(ingress_table.get(beyond).is_none());
+        }
+        assert!(ingress_table.get(EdgeCode::NOWHERE).is_none());
+    }
+}

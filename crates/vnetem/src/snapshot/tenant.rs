@@ -1,0 +1,82 @@
+//! Tenants: for whom flows and all else that takes room count (docs/shares.md). A virtual network
+//! is one, and so is a site.
+
+use core::net::Ipv4Addr;
+
+use vnetem_nat::{RevalidationKey, Tenant};
+use vnetem_packet::{SiteId, SubnetId, VnetId};
+
+use crate::edge::place_of;
+use crate::snapshot::PlaceView;
+use crate::{Edge, Snapshot};
+
+/// The tenant that a virtual network is. Numbers of networks and sites are two sequences; 0 is
+/// nobody.
+pub(crate) const fn tenant_of_vnet(id: VnetId) -> Tenant {
+    Tenant(id.0.wrapping_mul(2).wrapping_add(2))
+}
+
+/// The tenant that a site is.
+pub(crate) const fn tenant_of_site(id: SiteId) -> Tenant {
+    Tenant(id.0.wrapping_mul(2).wrapping_add(1))
+}
+
+impl Snapshot {
+    /// For whom flows of a cell count: for the network or site that it is a place of, even if the
+    /// place is gone.
+    #[inline]
+    pub(crate) fn tenant_of(&self, revalidation_key: RevalidationKey) -> Tenant {
+        let number = place_of(revalidation_key);
+        match self.place(number) {
+            Some(PlaceView::Subnet(view)) => tenant_of_vnet(view.vnet),
+            Some(PlaceView::Site(view)) => tenant_of_site(view.id),
+            None => self.tenant_of_subnet(SubnetId(number)),
+        }
+    }
+
+    /// For whom an answer to a packet counts that entered by an edge: for the network or site that
+    /// sent it; for what came from the public side, for the owner of the public address that it was
+    /// sent to.
+    pub(crate) fn tenant_at(&self, edge: Edge, destination: Ipv4Addr) -> Tenant {
+        match edge {
+            Edge::Subnet(id) | Edge::Platform(id) | Edge::SameRegion { subnet: id, .. } => {
+                self.tenant_of_subnet(id)
+            }
+            Edge::Nic(id) => {
+                self.nic(id).map_or(Tenant::NOBODY, |nic| self.tenant_of_subnet(nic.subnet))
+            }
+            Edge::PrivateEndpoint(id) => {
+                let view = self.private.get(&id);
+                view.map_or(Tenant::NOBODY, |view| self.tenant_of_subnet(view.subnet))
+            }
+            Edge::Service { identity: Some(identity), .. } => tenant_of_vnet(identity.vnet),
+            Edge::Site(id) => tenant_of_site(id),
+            Edge::Internet | Edge::Service { identity: None, .. } => {
+                self.public.get(&destination).map_or(Tenant::NOBODY, |owner| owner.tenant)
+            }
+        }
+    }
+
+    fn tenant_of_subnet(&self, id: SubnetId) -> Tenant {
+        self.vnet_of(id).map_or(Tenant::NOBODY, tenant_of_vnet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_and_sites_are_different_tenants() {
+        let numbers = [0, 1, 2, 3];
+        let mut all: Vec<_> = numbers
+            .into_iter()
+            .flat_map(|number| [tenant_of_vnet(VnetId(number)), tenant_of_site(SiteId(number))])
+            .chain([Tenant::NOBODY])
+            .collect();
+        // No site has the number 0, which is the internet's place.
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 9);
+    }
+}
