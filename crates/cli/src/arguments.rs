@@ -131,7 +131,7 @@ pub(crate) enum Verb {
 /// says whether they are allowed.
 #[derive(Debug, Args)]
 pub(crate) struct Live {
-    /// The scenario; the founding story without one
+    /// The scenario; the demo scenario without one
     pub(crate) file: Option<PathBuf>,
     /// Under which name exec and ctl find it
     #[arg(long, value_name = "NAME", default_value = "live", value_parser = cloud_name)]
@@ -186,7 +186,7 @@ pub(crate) struct Ctl {
     /// Which network, by the name of `vnetem live --name`
     #[arg(long, value_name = "NAME", env = "VNETEM_NAME", default_value = "live")]
     pub(crate) name: String,
-    /// An edit as scenarios write it, or a question: seen, trace, routes, rules, flows, counters, hosts, down
+    /// An edit as scenarios write it, or a question; "help" lists them
     #[arg(required = true, trailing_var_arg = true)]
     pub(crate) words: Vec<String>,
 }

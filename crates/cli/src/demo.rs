@@ -42,39 +42,39 @@ serve     stdata by \"SERVER\"
     /// Tells the story, and what it needs where it is not allowed.
     pub(crate) fn demo() -> Result<u8, Failure> {
         let mut out = std::io::stdout();
-        let mut tell = move |line: String| writeln!(out, "{line}");
+        let mut show = move |line: String| writeln!(out, "{line}");
         let began = Instant::now();
         let server = format!("{} {VERB} serve 80", std::env::current_exe()?.display());
         let cloud = Cloud::of(&NETWORK.replace("SERVER", &server))?;
-        tell(format!("up after {:.0?}: vm-a, vm-b, and a real server as stdata", began.elapsed()))?;
+        show(format!("up after {:.0?}: vm-a, vm-b, and a real server as stdata", began.elapsed()))?;
         let (a, b) = (patient(&cloud, "vm-a")?, patient(&cloud, "vm-b")?);
-        tell(format!("vm-a and vm-b are both 10.0.0.4. The server sees {a} and {b}."))?;
+        show(format!("vm-a and vm-b are both 10.0.0.4. The server sees {a} and {b}."))?;
         let downloads = [start(&cloud, "vm-a")?, start(&cloud, "vm-b")?];
         sleep(Duration::from_millis(700));
-        tell(format!("both download from stdata; now: {EDIT}"))?;
+        show(format!("both download from stdata; now: {EDIT}"))?;
         let edited = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         for line in cloud.ctl(EDIT)?.lines {
-            tell(format!("  {line}"))?;
+            show(format!("  {line}"))?;
         }
         let [mut of_a, mut of_b] = downloads;
         let end = last_line(&mut of_a)?;
-        tell(format!("  vm-a: {}", ended(&end, edited)))?;
+        show(format!("  vm-a: {}", ended(&end, edited)))?;
         sleep(Duration::from_millis(300));
         let of_server = cloud.said().into_iter().rev().filter_map(|line| {
             let line: Value = serde_json::from_str(&line).ok()?;
             (line.get("who")? == "server" && line.get("end")? == "reset").then_some(line)
         });
         for line in of_server.take(1) {
-            tell(format!("  server: {}", ended(&line, edited)))?;
+            show(format!("  server: {}", ended(&line, edited)))?;
         }
         let still = of_b.try_wait()?.is_none();
-        let goes_on = if still { "goes on" } else { "has ended, which is a fault" };
-        tell(format!("  vm-b: its download {goes_on}"))?;
+        let outlook = if still { "goes on" } else { "has ended, which is a fault" };
+        show(format!("  vm-b: its download {outlook}"))?;
         of_b.kill()?;
         of_b.wait()?;
         let (a, b) = (patient(&cloud, "vm-a")?, patient(&cloud, "vm-b")?);
-        tell(format!("Now the server sees vm-a as {a}, and vm-b as {b}."))?;
-        tell(format!(
+        show(format!("Now the server sees vm-a as {a}, and vm-b as {b}."))?;
+        show(format!(
             "that took {:.1?}; `vnetem live FILE.scn` does it with yours",
             began.elapsed()
         ))?;
@@ -88,7 +88,7 @@ serve     stdata by \"SERVER\"
         Ok(command)
     }
 
-    /// As whom the server sees a host, once it listens.
+    /// What the server sees of a host, once it listens.
     fn patient(cloud: &Cloud, host: &str) -> Result<String, Failure> {
         let until = Instant::now() + Duration::from_secs(5);
         loop {

@@ -1,16 +1,18 @@
 //! `vnetem live`, `exec` and `ctl`: networks for real programs.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::arguments::{Common, Ctl, Exec, Live};
-use crate::{Answer, FAILED, Failure, complain};
+use crate::{Answer, FAILED, Failure};
 
 /// Turns what a verb that prints by itself ends with into an exit status.
 pub(crate) fn exit(ended: Result<u8, Failure>) -> ExitCode {
     match ended {
         Ok(status) => status.into(),
         Err(failure) => {
-            complain(&format!("vnetem: {failure}"));
+            // As everywhere: whoever does not listen misses it.
+            let _ = writeln!(std::io::stderr(), "vnetem: {failure}");
             FAILED.into()
         }
     }

@@ -28,7 +28,7 @@ pub(crate) fn run() -> Option<u8> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["serve", port] => serve(port, false),
-        ["told", port] => serve(port, true),
+        ["serve-headed", port] => serve(port, true),
         ["get", host, path] => get(host, path),
         ["echo", port] => echo(port),
         ["ask", remote, count, size, rest @ ..] => ask(remote, count, size, rest.first().copied()),
@@ -48,16 +48,16 @@ pub(crate) fn run() -> Option<u8> {
 /// Serves bodies: `/NAME?bytes=N&rate=N`, and `/whoami` with the caller's address. A line for each
 /// connection that ends.
 ///
-/// `told` is whether connections begin with a header of the PROXY protocol; `/whoami` then shows
+/// `headed` is whether connections begin with a header of the PROXY protocol; `/whoami` then shows
 /// what it says.
-fn serve(port: &str, told: bool) -> io::Result<()> {
+fn serve(port: &str, headed: bool) -> io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", number(port)?))?;
     for stream in listener.incoming() {
         let (stream, began) = (stream?, Instant::now());
         thread::spawn(move || {
             let Ok(client) = stream.peer_addr() else { return };
             let mut sent = 0;
-            let ended = answer(&stream, client, &mut sent, began, told);
+            let ended = answer(&stream, client, &mut sent, began, headed);
             // When a reset came matters, not when it is noticed at the next write.
             say("server", client, sent, &ended);
         });
@@ -70,10 +70,10 @@ fn answer(
     client: SocketAddr,
     sent: &mut u64,
     began: Instant,
-    told: bool,
+    headed: bool,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let subnet = if told { Some(read_header(&mut reader)?) } else { None };
+    let subnet = if headed { Some(read_header(&mut reader)?) } else { None };
     let mut lines = reader.lines();
     let request = lines.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()))?;
     let path = request.split(' ').nth(1).unwrap_or("/").to_owned();

@@ -1,7 +1,7 @@
-//! Real programs inside an emulated cloud network, with the kernel's own TCP, without root (Linux).
+//! Real programs inside an emulated cloud network, with the kernel's own TCP and no root (Linux).
 //!
-//! Each host of a scenario is a network namespace whose only interface is a TUN device. One process,
-//! the router, carries packets between all devices through a [`DataPlane`](vnetem::DataPlane).
+//! Each host of a scenario is a network namespace whose only interface is a TUN device. One
+//! process, the router, carries packets between all devices through a [`DataPlane`](vnetem::DataPlane).
 //! Anything runs in a host: curl, psql, a test suite, a storage SDK.
 //!
 //! The `vnetem` command is the router. [`Cloud`] starts one and speaks to it, so a test may have as
@@ -25,7 +25,7 @@
 //!         return Ok(());
 //!     }
 //!     let cloud = Cloud::of(NETWORK)?;
-//!     let page = cloud.command("vm-a", "curl").arg("http://stdata.blob.core.windows.net/").output()?;
+//!     let page = cloud.command("vm-a", "curl").arg("http://stdata/").output()?;
 //!     println!("{}", String::from_utf8_lossy(&page.stdout));
 //!     let change = cloud.ctl("enable Microsoft.Storage on app")?;
 //!     assert_eq!(change.lines.first().map(String::as_str), Some("generation 2"));

@@ -1,4 +1,4 @@
-//! The network and the cast of a scenario, without a simulation: for who carries real packets.
+//! The network and the members of a scenario, without a simulation: for who carries real packets.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -43,7 +43,7 @@ pub struct Model {
     pub(super) seed: u64,
 }
 
-/// Somebody whom a scenario puts at an edge.
+/// Somebody that a scenario puts at an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The name in the scenario.
@@ -60,7 +60,7 @@ pub struct Member {
     pub line: usize,
 }
 
-/// What a member of the cast does.
+/// What a member of the members does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A host: calls others, or serves.
@@ -156,12 +156,12 @@ impl Model {
         }
     }
 
-    /// Everybody whom the scenario puts at an edge, in the order of the file.
+    /// Everybody that the scenario puts at an edge, in the order of the file.
     ///
     /// # Errors
     ///
     /// The first one that cannot stand where the file puts it.
-    pub fn cast(&self, scenario: &Scenario) -> Result<Vec<Member>, ScenarioError> {
+    pub fn members(&self, scenario: &Scenario) -> Result<Vec<Member>, ScenarioError> {
         let members = scenario.declarations.iter().filter_map(|(line, declaration)| {
             let member = self.member(*line, declaration, scenario).transpose()?;
             Some(member.map_err(|why| Problem::Refused(why).at(&scenario.file, *line)))

@@ -468,9 +468,9 @@ fn real_programs_are_read() {
     );
     let scenario = Scenario::parse("a.scn", &text).unwrap();
     let model = Model::new(&scenario, Arc::new(ServiceTags::embedded())).unwrap();
-    let cast = model.cast(&scenario).unwrap();
+    let members = model.members(&scenario).unwrap();
     let line = "python3 server.py 80".to_owned();
-    let by = |name: &str| cast.iter().find(|member| member.name == name).unwrap().role.clone();
+    let by = |name: &str| members.iter().find(|member| member.name == name).unwrap().role.clone();
     assert!(
         matches!(by("other"), Role::Resource { by, .. } if by == Serves::Command { line, header: true })
     );

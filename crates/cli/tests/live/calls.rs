@@ -1,4 +1,4 @@
-//! Calls: who is seen as whom.
+//! Calls: who is seen as what.
 
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ host   b 10.0.0.5 in app serves by \"PROGRAM echo 7\"
     assert!(!asked.status.success(), "its time to live runs out on the way: {asked:?}");
     let counters = cloud.ctl("counters").unwrap().value;
     assert_eq!(counters["drops"]["ttl-expired"], 1, "{counters}");
-    assert_eq!(counters["generated"], 1, "and its sender is told: {counters}");
+    assert_eq!(counters["generated"], 1, "and its sender is headed: {counters}");
 }
 
 /// S-08: names mean what the network of the caller says.
@@ -140,16 +140,16 @@ serve     stlogs http
 
 /// S-04: a real server that wants to learns the caller's subnet from the header of a connection.
 #[test]
-fn server_is_told_the_subnet() {
+fn server_learns_the_subnet() {
     let scenario = "\
 vnet      net-a 10.0.0.0/16
 subnet    app  10.0.0.0/24 in net-a  nat 20.31.0.10
 service   Microsoft.Storage 20.60.0.0/16
 resource  stdata 20.60.26.10 of Microsoft.Storage
 host      vm 10.0.0.4 in app
-serve     stdata by \"PROGRAM told 80\" proxy-v2
+serve     stdata by \"PROGRAM serve-headed 80\" proxy-v2
 ";
-    let Some(cloud) = cloud("server_is_told_the_subnet", scenario) else { return };
+    let Some(cloud) = cloud("server_learns_the_subnet", scenario) else { return };
     assert_eq!(whoami(&cloud, "vm", "stdata"), "20.31.0.10 of none");
     cloud.ctl("enable Microsoft.Storage on app").unwrap();
     assert_eq!(whoami(&cloud, "vm", "stdata"), "10.0.0.4 of net-a/app");

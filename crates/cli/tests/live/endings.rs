@@ -82,8 +82,8 @@ fn killed_command_leaves_nothing() {
 }
 
 #[test]
-fn exec_has_the_status_of_its_command() {
-    let Some(cloud) = cloud("exec_has_the_status_of_its_command", NETWORK) else { return };
+fn exec_has_its_commands_status() {
+    let Some(cloud) = cloud("exec_has_its_commands_status", NETWORK) else { return };
     let run = |command: &str| {
         let output = cloud.command("vm-a", "sh").args(["-c", command]).output().unwrap();
         output.status.code()

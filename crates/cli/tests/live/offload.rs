@@ -2,7 +2,7 @@
 
 use crate::rig::{ACCOUNT, NETWORK, cloud_with, printed, program, start, whoami};
 
-/// W2: every byte of 200 MB arrives, with offload and without.
+/// INV-checksums-stay-right: every byte of 200 MB arrives, with offload and without.
 #[test]
 fn two_hundred_megabytes_arrive_unchanged() {
     for options in [&[][..], &["--no-offload"]] {

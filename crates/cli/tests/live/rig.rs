@@ -66,7 +66,7 @@ pub(crate) fn stdout(output: &Output) -> &str {
     core::str::from_utf8(&output.stdout).unwrap().trim()
 }
 
-/// As whom a server sees a host, once it listens.
+/// What a server sees of a host, once it listens.
 pub(crate) fn whoami(cloud: &Cloud, host: &str, server: &str) -> String {
     let until = Instant::now() + Duration::from_secs(20);
     loop {

@@ -17,7 +17,7 @@ use crate::{Answer, LiveError};
 
 /// What a command needs to go into a host.
 pub(super) struct Entrance {
-    /// Ends when the network goes down.
+    /// TupleKey when the network goes down.
     pub(super) stream: UnixStream,
     pub(super) users: Users,
     /// Of users, of the network, of mounts.

@@ -95,8 +95,8 @@ impl Cloud {
         &self.name
     }
 
-    /// A command that runs in a host: a `vnetem exec`, to which arguments, variables and streams are
-    /// added as to any other.
+    /// A command that runs in a host: a `vnetem exec`. Arguments, variables and streams are added
+    /// as to any other.
     #[must_use]
     pub fn command(&self, host: &str, program: &str) -> Command {
         let mut command = Command::new(&self.program);

@@ -36,12 +36,12 @@ pub(super) struct Control {
     pub(super) requests: Receiver<Request>,
     /// Is readable when there are any.
     pub(super) bell: Arc<EventFd>,
-    door: Door,
+    mailbox: Mailbox,
 }
 
 /// By which requests reach the router.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct Mailbox {
     requests: Sender<Request>,
     bell: Arc<EventFd>,
 }
@@ -57,7 +57,7 @@ impl Control {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let bell = Arc::new(bell.map_err(os).map_err(LiveError::system("an event"))?);
         let (sender, requests) = channel();
-        let door = Door { requests: sender, bell: Arc::clone(&bell) };
+        let mailbox = Mailbox { requests: sender, bell: Arc::clone(&bell) };
         let address = address(users.uid, cloud).map_err(LiveError::system(cloud))?;
         let listener = UnixListener::bind_addr(&address).map_err(|_| {
             LiveError::Refused(format!(
@@ -67,23 +67,23 @@ impl Control {
         let user_namespace = std::fs::File::open("/proc/self/ns/user")
             .map_err(LiveError::system("/proc/self/ns/user"))?;
         let (users, own) = (users, Arc::new(OwnedFd::from(user_namespace)));
-        let open = door.clone();
+        let open = mailbox.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (door, own) = (open.clone(), Arc::clone(&own));
-                std::thread::spawn(move || door.answer(stream, users, &own));
+                let (mailbox, own) = (open.clone(), Arc::clone(&own));
+                std::thread::spawn(move || mailbox.answer(stream, users, &own));
             }
         });
-        Ok(Self { requests, bell, door })
+        Ok(Self { requests, bell, mailbox })
     }
 
     /// By which others reach the router, too.
-    pub(super) fn door(&self) -> Door {
-        self.door.clone()
+    pub(super) fn mailbox(&self) -> Mailbox {
+        self.mailbox.clone()
     }
 }
 
-impl Door {
+impl Mailbox {
     /// Hands a request to the router; whether there still is one.
     pub(super) fn put(&self, request: Request) -> bool {
         self.requests.send(request).is_ok() && self.bell.write(1).is_ok()

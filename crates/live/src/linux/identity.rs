@@ -1,9 +1,9 @@
 //! Identity for real servers: a header of the PROXY protocol, version 2, before the first byte of a
 //! connection.
 //!
-//! The server's connection begins as many bytes earlier as the header has: the sequence number of
-//! the SYN is that much less, and acknowledgements of the header are not passed on. All that follows
-//! is as the two ends send it, so resets and windows are theirs.
+//! The server's connection begins as many bytes earlier as the header has. The sequence number of
+//! the SYN is that much less, and acknowledgements of the header are not passed on. All that
+//! follows is as the two ends send it, so resets and windows are theirs.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,7 +12,7 @@ use ppp::v2::{Builder, Command, IPv4, Protocol, Version};
 use vnetem::Headers;
 use vnetem_packet::checksum::{pseudo_header, sum, update};
 
-use super::stations::{Ends, ends, reversed};
+use super::stations::{TupleKey, ends, reversed};
 
 /// The kind of the field with the VNet and subnet of the caller, `net-a/app`, of those that the
 /// protocol leaves to its users (PP2_TYPE_MIN_CUSTOM and on).
@@ -29,8 +29,8 @@ const ACK: u8 = 0x10;
 /// Connections to one server, by their packets to it.
 #[derive(Default)]
 pub(super) struct IdentityHeaders {
-    connections: HashMap<Ends, Connection>,
-    order: VecDeque<Ends>,
+    connections: HashMap<TupleKey, Connection>,
+    order: VecDeque<TupleKey>,
 }
 
 struct Connection {
@@ -45,7 +45,7 @@ struct Connection {
 
 impl IdentityHeaders {
     /// A connection is opened by a SYN, from a subnet if the server may know it.
-    pub(super) fn open(&mut self, ends: Ends, packet: &[u8], subnet: Option<&str>) {
+    pub(super) fn open(&mut self, ends: TupleKey, packet: &[u8], subnet: Option<&str>) {
         let (Some(tcp), Some(header)) = (Tcp::of(packet), header(ends, subnet)) else { return };
         let start = tcp.sequence(packet).wrapping_add(1);
         // The same SYN again does not begin anew.
@@ -115,7 +115,7 @@ impl Connection {
 }
 
 /// The header for a connection between these ends.
-fn header((addresses, ports, _): Ends, subnet: Option<&str>) -> Option<Vec<u8>> {
+fn header((addresses, ports, _): TupleKey, subnet: Option<&str>) -> Option<Vec<u8>> {
     let [a0, a1, a2, a3, b0, b1, b2, b3] = addresses;
     let [p0, p1, q0, q1] = ports;
     let end = |address: [u8; 4], port| SocketAddrV4::new(Ipv4Addr::from(address), port);

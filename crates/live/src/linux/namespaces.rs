@@ -86,11 +86,11 @@ impl Spaces {
     fn make_here(spec: &Spec) -> Result<(Self, Device), LiveError> {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
             .map_err(|error| LiveError::system("a network namespace")(os(error)))?;
-        settle_kernel(spec);
+        set_kernel_options(spec);
         let device = Device::open(INTERFACE, spec.offload)
             .map_err(|error| LiveError::Refused(Obstacle::device(error).to_string()))?;
         configure(spec).map_err(LiveError::system("the interface of a host"))?;
-        settle_files()?;
+        cover_files()?;
         let open = |kind: &str| {
             let path = format!("/proc/thread-self/ns/{kind}");
             File::open(&path).map(OwnedFd::from).map_err(LiveError::system(path.clone()))
@@ -128,7 +128,7 @@ fn configure(spec: &Spec) -> io::Result<()> {
 }
 
 /// Sets what can be set: not every kernel has all, and a container's /proc/sys may be read-only.
-fn settle_kernel(spec: &Spec) {
+fn set_kernel_options(spec: &Spec) {
     let set = |path: &str, value: &str| {
         let _ = fs::write(format!("/proc/sys/net/{path}"), value);
     };
@@ -152,7 +152,7 @@ fn settle_kernel(spec: &Spec) {
 }
 
 /// What every host says about names. A server that looks up its caller gets an answer at once.
-fn settle_files() -> Result<(), LiveError> {
+fn cover_files() -> Result<(), LiveError> {
     let _ = mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>);
     let files = [
         ("/etc/resolv.conf", format!("nameserver {NAME_SERVER}\noptions timeout:2\n")),

@@ -10,7 +10,7 @@ use crate::Answer;
 
 const HELP: &str = "\
 EDIT [; EDIT]           an edit as scenarios write it: enable Microsoft.Storage on net-a/app
-seen [NAME]             the latest calls, of or to a host or resource: who was seen as whom
+seen [NAME]             the latest calls, of or to a host or resource: who was seen as what
 trace PLACE PACKET      where a packet goes and why: trace nic vm-a 10.0.0.4:1 > 8.8.8.8:53 udp
 routes SUBNET [all]     the effective routes
 rules RESOURCE          who may come in

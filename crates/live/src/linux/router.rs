@@ -151,7 +151,7 @@ impl Router {
                     at => self.read_station(usize::try_from(at).unwrap_or(usize::MAX), &mut buffer),
                 }
             }
-            self.settle();
+            self.catch_up();
         }
     }
 

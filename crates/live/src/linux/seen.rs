@@ -1,4 +1,4 @@
-//! Who was seen as whom: a line a call.
+//! Who was seen as what: a line a call.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddrV4;

@@ -26,7 +26,7 @@ pub(super) struct Running {
     life: Lifeline,
 }
 
-/// What to start, and for whom.
+/// What to start, and which user it sees.
 pub(super) struct Task<'a> {
     pub(super) host: &'a str,
     pub(super) cloud: &'a str,
@@ -91,7 +91,7 @@ pub(super) fn start(
 }
 
 impl Running {
-    /// Ends the command and everything that it has started, and waits until it is gone.
+    /// TupleKey the command and everything that it has started, and waits until it is gone.
     pub(super) fn end(self) {
         let Self { mut child, life } = self;
         drop(life);

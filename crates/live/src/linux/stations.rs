@@ -69,14 +69,14 @@ pub(super) struct Stations {
     asked: Asked,
 }
 
-/// Ends of a packet: addresses, ports and protocol.
-pub(super) type Ends = ([u8; 8], [u8; 4], u8);
+/// TupleKey of a packet: addresses, ports and protocol.
+pub(super) type TupleKey = ([u8; 8], [u8; 4], u8);
 
 /// Edges by which calls came, of the latest of them.
 #[derive(Default)]
 struct Asked {
-    edges: HashMap<Ends, Edge>,
-    order: std::collections::VecDeque<Ends>,
+    edges: HashMap<TupleKey, Edge>,
+    order: std::collections::VecDeque<TupleKey>,
 }
 
 /// Calls whose edge is remembered at once.
@@ -231,7 +231,7 @@ impl Station {
 }
 
 impl Asked {
-    fn insert(&mut self, ends: Ends, edge: Edge) {
+    fn insert(&mut self, ends: TupleKey, edge: Edge) {
         if self.edges.insert(ends, edge).is_some() {
             return;
         }
@@ -243,7 +243,7 @@ impl Asked {
         }
     }
 
-    fn get(&self, ends: Ends) -> Option<Edge> {
+    fn get(&self, ends: TupleKey) -> Option<Edge> {
         if self.edges.is_empty() { None } else { self.edges.get(&ends).copied() }
     }
 }
@@ -266,7 +266,7 @@ pub(super) fn destination(packet: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Addresses, ports and protocol of a packet; an ICMP query has its identifier on both sides.
-pub(super) fn ends(packet: &[u8]) -> Option<Ends> {
+pub(super) fn ends(packet: &[u8]) -> Option<TupleKey> {
     let header = usize::from(packet.first()? & 15) * 4;
     let addresses = packet.get(12..20)?.try_into().ok()?;
     let protocol = *packet.get(9)?;
@@ -281,7 +281,7 @@ pub(super) fn ends(packet: &[u8]) -> Option<Ends> {
     Some((addresses, ports, protocol))
 }
 
-pub(super) fn reversed((a, p, protocol): Ends) -> Ends {
+pub(super) fn reversed((a, p, protocol): TupleKey) -> TupleKey {
     let [a0, a1, a2, a3, b0, b1, b2, b3] = a;
     let [p0, p1, q0, q1] = p;
     ([b0, b1, b2, b3, a0, a1, a2, a3], [q0, q1, p0, p1], protocol)

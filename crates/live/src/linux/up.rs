@@ -20,7 +20,7 @@ use vnetem_scenario::{Member, Model, Role, Serves};
 use vnetem_sim::Appliance;
 use vnetem_sim::world::{FrontEnds, Served};
 
-use super::control::{Control, Door, Request};
+use super::control::{Control, Mailbox, Request};
 use super::device::Device;
 use super::identity::IdentityHeaders;
 use super::namespaces::{Spaces, Spec, enter};
@@ -92,10 +92,10 @@ pub fn up(options: Options) -> Result<u8, LiveError> {
     let users = enter().map_err(|obstacle| LiveError::Refused(obstacle.to_string()))?;
     let control = Control::listen(&options.name, users)?;
     let mut model = Model::new(&options.scenario, Arc::clone(&options.tags))?;
-    let cast = model.cast(&options.scenario)?;
+    let members = model.members(&options.scenario)?;
     let capture = options.capture.is_some();
     let Made { mut stations, front_ends, servers } =
-        make(&cast, &model, options.offload && !capture)?;
+        make(&members, &model, options.offload && !capture)?;
     for ((place, interface), device) in options.attach.iter().zip(attached) {
         let edge = model.edge(place).map_err(|problem| LiveError::Refused(problem.to_string()))?;
         stations.attach(interface, edge, device).map_err(LiveError::Refused)?;
@@ -125,12 +125,12 @@ pub fn up(options: Options) -> Result<u8, LiveError> {
     let mut router = Router::new(Parts { model, plane, stations, front_ends, tap, silent, say });
     router.readdress();
     let main = inside.as_ref().map(|inside| inside.child.id());
-    watch(signals, control.door(), main);
+    watch(signals, control.mailbox(), main);
     if options.until_stdin_ends {
-        let door = control.door();
+        let mailbox = control.mailbox();
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-            door.put(Request::Down(0))
+            mailbox.put(Request::Down(0))
         });
     }
     let mut status = 0;
@@ -177,7 +177,7 @@ fn settings(model: &Model) -> Result<Settings, LiveError> {
     Ok(settings)
 }
 
-/// Everybody of a cast, at their edges.
+/// Everybody of a members, at their edges.
 struct Made {
     stations: Stations,
     front_ends: FrontEnds,
@@ -185,11 +185,11 @@ struct Made {
     servers: Vec<(String, String)>,
 }
 
-fn make(cast: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError> {
-    let ports = port_ranges(cast);
+fn make(members: &[Member], model: &Model, offload: bool) -> Result<Made, LiveError> {
+    let ports = port_ranges(members);
     let (mut stations, mut servers) = (Stations::default(), Vec::new());
     let mut front_ends = FrontEnds::default();
-    for (at, member) in cast.iter().enumerate() {
+    for (at, member) in members.iter().enumerate() {
         let Member { name, address, edge, role, link, line } = member;
         let seed = model.seed().wrapping_mul(1000).wrapping_add(at as u64);
         let spec = Spec {
@@ -257,10 +257,10 @@ fn real(spec: Spec) -> Result<Body, LiveError> {
 }
 
 /// Gives hosts with equal addresses ports that differ, so that a real server, which sees nothing of
-/// their networks, can tell their calls apart.
-fn port_ranges(cast: &[Member]) -> HashMap<&str, (u16, u16)> {
+/// their networks, can show their calls apart.
+fn port_ranges(members: &[Member]) -> HashMap<&str, (u16, u16)> {
     let mut alike: HashMap<Ipv4Addr, Vec<&str>> = HashMap::new();
-    for member in cast.iter().filter(|member| matches!(member.role, Role::Host { .. })) {
+    for member in members.iter().filter(|member| matches!(member.role, Role::Host { .. })) {
         alike.entry(member.address).or_default().push(&member.name);
     }
     let mut ranges = HashMap::new();
@@ -274,9 +274,9 @@ fn port_ranges(cast: &[Member]) -> HashMap<&str, (u16, u16)> {
     ranges
 }
 
-/// Hands the end of children, and signals that ask for an end, to the router. With a command inside,
-/// what a terminal sends is that command's business.
-fn watch(signals: SignalFd, door: Door, main: Option<u32>) {
+/// Hands the end of children, and signals that ask for an end, to the router. With a command
+/// inside, what a terminal sends is that command's business.
+fn watch(signals: SignalFd, mailbox: Mailbox, main: Option<u32>) {
     std::thread::spawn(move || {
         loop {
             let mut readable = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -284,10 +284,10 @@ fn watch(signals: SignalFd, door: Door, main: Option<u32>) {
             while let Ok(Some(signal)) = signals.read_signal() {
                 let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
                 match Signal::try_from(number) {
-                    Ok(Signal::SIGCHLD) => reap(&door, main),
+                    Ok(Signal::SIGCHLD) => reap(&mailbox, main),
                     Ok(Signal::SIGINT | Signal::SIGQUIT) if main.is_some() => {}
                     _ => {
-                        door.put(Request::Down(
+                        mailbox.put(Request::Down(
                             128_u8.saturating_add(u8::try_from(number).unwrap_or(0)),
                         ));
                     }
@@ -297,7 +297,7 @@ fn watch(signals: SignalFd, door: Door, main: Option<u32>) {
     });
 }
 
-fn reap(door: &Door, main: Option<u32>) {
+fn reap(mailbox: &Mailbox, main: Option<u32>) {
     while let Ok(ended) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         let (pid, status) = match ended {
             WaitStatus::Exited(pid, code) => (pid, u8::try_from(code & 255).unwrap_or(1)),
@@ -312,7 +312,7 @@ fn reap(door: &Door, main: Option<u32>) {
             Some(main) if main == pid => Request::Down(status),
             _ => Request::Ended(pid, status),
         };
-        door.put(request);
+        mailbox.put(request);
     }
 }
 

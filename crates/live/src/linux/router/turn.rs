@@ -51,7 +51,7 @@ impl Router {
     }
 
     /// Does all that can be done now.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn catch_up(&mut self) {
         if self.model.poll_timeout().is_some_and(|due| due <= self.now)
             && self.model.handle_timeout(self.now)
         {
