@@ -1,8 +1,9 @@
 //! Real programs inside an emulated cloud network, with the kernel's own TCP and no root (Linux).
 //!
 //! Each host of a scenario is a network namespace whose only interface is a TUN device. One
-//! process, the router, carries packets between all devices through a [`DataPlane`](vnetem::DataPlane).
-//! Anything runs in a host: curl, psql, a test suite, a storage SDK.
+//! process, the router, carries packets between all devices through a
+//! [`DataPlane`](vnetem::DataPlane). Anything runs in a host: curl, psql, a test suite, a storage
+//! SDK.
 //!
 //! The `vnetem` command is the router. [`Cloud`] starts one and speaks to it, so a test may have as
 //! many threads as it likes:

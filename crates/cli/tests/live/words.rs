@@ -48,7 +48,7 @@ fn taken_name_is_refused() {
     assert!(said.contains("is up already; --name gives this one another name"), "{said}");
 }
 
-/// INV-checksums-stay-right: a capture of a live network has every packet, whole and with right checksums.
+/// INV-checksums-stay-right: a capture has every packet, whole and with right checksums.
 #[test]
 fn capture_has_whole_packets() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live.pcapng");

@@ -65,7 +65,7 @@ impl IdentityHeaders {
 
     /// A packet goes to the server: gives the packet with the header that goes before it, if the
     /// server has still to learn who calls. `begun` is whether the checksum is only begun.
-    pub(super) fn to_server(&mut self, packet: &mut [u8], begun: bool) -> Option<Vec<u8>> {
+    pub(super) fn toward_server(&mut self, packet: &mut [u8], begun: bool) -> Option<Vec<u8>> {
         let tcp = Tcp::of(packet)?;
         let connection = self.connections.get_mut(&ends(packet)?)?;
         let (flags, sequence) = (tcp.flags(packet), tcp.sequence(packet));
@@ -92,7 +92,7 @@ impl IdentityHeaders {
     }
 
     /// A packet comes from the server: what it says of the header is not for the client.
-    pub(super) fn from_server(&mut self, packet: &mut [u8], begun: bool) {
+    pub(super) fn toward_client(&mut self, packet: &mut [u8], begun: bool) {
         let (Some(tcp), Some(ends)) = (Tcp::of(packet), ends(packet)) else { return };
         let Some(connection) = self.connections.get_mut(&reversed(ends)) else { return };
         if tcp.flags(packet) & ACK == 0 {
@@ -242,13 +242,13 @@ mod tests {
         let mut headers = IdentityHeaders::default();
         let mut syn = packet("10.0.0.4:50000 > 20.60.26.10:80 tcp S seq 1000");
         headers.open(ends(&syn).unwrap(), &syn, Some("net-a/app"));
-        assert_eq!(headers.to_server(&mut syn, false), None);
+        assert_eq!(headers.toward_server(&mut syn, false), None);
         assert_eq!(text(&syn), "10.0.0.4:50000 > 20.60.26.10:80 tcp S seq 960");
         let mut answer = packet("20.60.26.10:80 > 10.0.0.4:50000 tcp SA seq 7 ack 961");
-        headers.from_server(&mut answer, false);
+        headers.toward_client(&mut answer, false);
         assert_eq!(text(&answer), "20.60.26.10:80 > 10.0.0.4:50000 tcp SA seq 7 ack 1001");
         let mut data = packet("10.0.0.4:50000 > 20.60.26.10:80 tcp PA seq 1001 ack 8 len 5");
-        let first = headers.to_server(&mut data, false).unwrap();
+        let first = headers.toward_server(&mut data, false).unwrap();
         right(&data);
         assert!(
             text(&first).starts_with("10.0.0.4:50000 > 20.60.26.10:80 tcp PA seq 961 ack 8"),
@@ -267,16 +267,16 @@ mod tests {
         let mut headers = IdentityHeaders::default();
         let mut syn = packet("10.0.0.4:50000 > 20.60.26.10:80 tcp S seq 1000");
         headers.open(ends(&syn).unwrap(), &syn, Some("net-a/app"));
-        let _ = headers.to_server(&mut syn, false);
+        let _ = headers.toward_server(&mut syn, false);
         let ack = || packet("10.0.0.4:50000 > 20.60.26.10:80 tcp A seq 1001 ack 8");
-        assert!(headers.to_server(&mut ack(), false).is_some());
-        assert!(headers.to_server(&mut ack(), false).is_some(), "it may have been lost");
+        assert!(headers.toward_server(&mut ack(), false).is_some());
+        assert!(headers.toward_server(&mut ack(), false).is_some(), "it may have been lost");
         let mut later = packet("10.0.0.4:50000 > 20.60.26.10:80 tcp A seq 1500 ack 8");
-        assert_eq!(headers.to_server(&mut later, false), None);
+        assert_eq!(headers.toward_server(&mut later, false), None);
         let mut answer = packet("20.60.26.10:80 > 10.0.0.4:50000 tcp A seq 8 ack 1001");
-        headers.from_server(&mut answer, false);
-        assert_eq!(headers.to_server(&mut ack(), false), None);
+        headers.toward_client(&mut answer, false);
+        assert_eq!(headers.toward_server(&mut ack(), false), None);
         let mut other = packet("10.0.0.5:50000 > 20.60.26.10:80 tcp A seq 1001 ack 8");
-        assert_eq!(headers.to_server(&mut other, false), None);
+        assert_eq!(headers.toward_server(&mut other, false), None);
     }
 }

@@ -43,7 +43,7 @@ impl Router {
     pub(super) fn enter(&mut self, at: usize, bytes: &mut [u8]) {
         let Some((header, packet)) = bytes.split_first_chunk_mut::<HEADER>() else { return };
         if let Some(headers) = self.stations.all.get_mut(at).and_then(|it| it.headers.as_mut()) {
-            headers.from_server(packet, Offload::read(header).is_begun());
+            headers.toward_client(packet, Offload::read(header).is_begun());
         }
         let Some(to) = destination(packet) else {
             self.carried.other += 1;
@@ -104,7 +104,7 @@ impl Router {
         let offload = Offload::read(header);
         let Some(station) = self.stations.all.get_mut(at) else { return };
         if let (Some(headers), Body::Real(device, _)) = (&mut station.headers, &station.body)
-            && let Some(first) = headers.to_server(packet, offload.is_begun())
+            && let Some(first) = headers.toward_server(packet, offload.is_begun())
             && device.send(&[&PLAIN, &first[..]].concat()).is_err()
         {
             self.carried.refused += 1;
