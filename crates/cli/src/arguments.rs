@@ -42,16 +42,22 @@ impl Arguments {
                 capture.pcap = capture.pcap.take().or(pcap);
                 list.tags = list.tags.take().or(tags);
             }
-            Some(_) if pcap.is_some() => return refuse("--pcap is for run: nothing is sent here"),
+            Some(Verb::Live(Live { capture, list, .. })) => {
+                capture.pcap = capture.pcap.take().or(pcap);
+                list.tags = list.tags.take().or(tags);
+            }
+            Some(_) if pcap.is_some() => {
+                return refuse("--pcap is for run and live: nothing is sent here");
+            }
             Some(
                 Verb::Trace(Trace { model: Model { list, .. }, .. })
                 | Verb::Routes(Routes { model: Model { list, .. }, .. })
                 | Verb::Tags(Tags { list, .. }),
             ) => list.tags = list.tags.take().or(tags),
-            Some(Verb::Bench(_)) if tags.is_some() => {
-                return refuse("--tags is for models: a measurement has none");
+            Some(Verb::Bench(_) | Verb::Exec(_) | Verb::Ctl(_)) if tags.is_some() => {
+                return refuse("--tags is for models: this verb has none");
             }
-            Some(Verb::Bench(_)) => {}
+            Some(Verb::Bench(_) | Verb::Exec(_) | Verb::Ctl(_)) => {}
         }
         Ok(self)
     }
@@ -71,7 +77,7 @@ pub(crate) struct Common {
 /// Where the packets of a run are written, for the verbs that send any.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CaptureFile {
-    /// Write every packet of a run to this file, as pcapng
+    /// Write every packet to this file, as pcapng; live takes - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
 }
@@ -113,6 +119,76 @@ pub(crate) enum Verb {
     Tags(Tags),
     /// Measure the data plane: packets a second, new flows, toggles, expiry
     Bench(Bench),
+    /// Bring a network up for real programs, and keep it up (Linux)
+    Live(Live),
+    /// Run a command in a host of a network that is up
+    Exec(Exec),
+    /// Edit a network that is up, or ask it; "help" lists what there is
+    Ctl(Ctl),
+}
+
+/// Each host of the scenario is a network namespace. Without root it needs user namespaces; --check
+/// says whether they are allowed.
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    /// The scenario; the demo scenario without one
+    pub(crate) file: Option<PathBuf>,
+    /// Under which name exec and ctl find it
+    #[arg(long, value_name = "NAME", default_value = "live", value_parser = cloud_name)]
+    pub(crate) name: String,
+    /// A host in which COMMAND runs; its end ends the network
+    #[arg(long = "in", value_name = "HOST", requires = "command")]
+    pub(crate) inside: Option<String>,
+    /// What runs there
+    #[arg(last = true, value_name = "COMMAND", requires = "inside")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+    /// Show an endpoint switched on under real programs, in a few seconds
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) demo: bool,
+    /// Say what this machine allows, and what to do where it does not
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Carry each segment alone, as a wire does
+    #[arg(long)]
+    pub(crate) no_offload: bool,
+    /// Answer nothing for addresses of the internet where nobody is
+    #[arg(long)]
+    pub(crate) silent: bool,
+    /// Put a TUN device of this network namespace at an edge, such as net-a/app=tun0
+    #[arg(long, value_name = "PLACE=TUN", value_parser = attachment)]
+    pub(crate) attach: Vec<(String, String)>,
+    /// Go down when standard input ends
+    #[arg(long)]
+    pub(crate) until_stdin_ends: bool,
+    #[command(flatten)]
+    pub(crate) capture: CaptureFile,
+    #[command(flatten)]
+    pub(crate) list: TagList,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// Which network, by the name of `vnetem live --name`
+    #[arg(long, value_name = "NAME", env = "VNETEM_NAME", default_value = "live")]
+    pub(crate) name: String,
+    /// The command sees the user who runs it, not root
+    #[arg(long)]
+    pub(crate) as_me: bool,
+    /// The host
+    pub(crate) host: String,
+    /// What runs there
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ctl {
+    /// Which network, by the name of `vnetem live --name`
+    #[arg(long, value_name = "NAME", env = "VNETEM_NAME", default_value = "live")]
+    pub(crate) name: String,
+    /// An edit as scenarios write it, or a question; "help" lists them
+    #[arg(required = true, trailing_var_arg = true)]
+    pub(crate) words: Vec<String>,
 }
 
 /// Which model, and when.
@@ -232,6 +308,22 @@ pub(crate) enum BenchProtocol {
 pub(crate) enum Switch {
     Off,
     On,
+}
+
+/// A name that stands in an address, and in a command without quotes.
+fn cloud_name(text: &str) -> Result<String, String> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if (1..=64).contains(&text.len()) && text.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("expected up to 64 letters, digits, dots, dashes and underscores".to_owned())
+}
+
+/// A place and an interface.
+fn attachment(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(place, name)| !place.is_empty() && !name.is_empty());
+    let (place, name) = parts.ok_or("expected PLACE=TUN, such as net-a/app=tun0")?;
+    Ok((place.to_owned(), name.to_owned()))
 }
 
 /// A number that may end in k or M.

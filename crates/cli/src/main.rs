@@ -6,8 +6,11 @@
 mod arguments;
 mod bench;
 mod capture;
+mod demo;
 mod json;
+mod live;
 mod load;
+mod programs;
 mod run;
 mod tags;
 mod text;
@@ -41,6 +44,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    if let Some(status) = live::keep().or_else(programs::run) {
+        return status.into();
+    }
     let arguments = match Arguments::try_parse().and_then(Arguments::settled) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
@@ -53,6 +59,10 @@ fn main() -> ExitCode {
         Some(Verb::Routes(routes)) => verbs::routes(common, routes),
         Some(Verb::Tags(tags)) => tags::tags(common, tags),
         Some(Verb::Bench(bench)) => bench::bench(common, bench),
+        // These print as they go, and have the exit status of what they run.
+        Some(Verb::Live(live)) => return live::exit(live::live(common, live)),
+        Some(Verb::Exec(exec)) => return live::exit(live::exec(exec)),
+        Some(Verb::Ctl(ctl)) => live::ctl(common, ctl),
     };
     match answer {
         Ok(answer) => {

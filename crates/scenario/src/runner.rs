@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Disposition, Edge, Event, Rollout, Settings, State, Time, Trace, Transmit};
+use vnetem::{Disposition, Edge, Event, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
 use super::actions::Background;
-use super::declarations::{Declaration, Home, HostSpec};
 use super::edit::Edit;
 use super::error::{Problem, ScenarioError};
+use super::model::Model;
 use super::step::{Place, Step};
 use super::topology::Topology;
 use super::{Options, Scenario, Scheduled, outcome};
@@ -54,59 +54,8 @@ pub(super) struct Target {
 impl<'a> Runner<'a> {
     /// Sets the stage: everything that is declared stands, nothing has happened.
     pub(super) fn new(scenario: &Scenario, options: Options<'a>) -> Result<Self, ScenarioError> {
-        let mut topology = Topology::new(Arc::clone(&options.tags));
-        let mut settings = Settings::replayable(0);
-        settings.flows.capacity = 4096;
-        settings.flows.held = 4096;
-        settings.flows.revalidation_keys = 4096;
-        let mut seed = 1;
-        let mut rules_for_subnets = Vec::new();
-        // Whatever names a region may stand above the line that declares it.
-        for (line, declaration) in &scenario.declarations {
-            if let Declaration::Edit(edit @ Edit::OwnRegions(_)) = declaration {
-                let done = topology.change(core::slice::from_ref(edit));
-                done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
-            }
-        }
-        for (line, declaration) in &scenario.declarations {
-            let done = match declaration {
-                Declaration::Edit(edit) => {
-                    let (edit, later) = edit.without_subnet_rules();
-                    rules_for_subnets.extend(later.into_iter().map(|rule| (*line, rule)));
-                    topology.change(edit.as_slice())
-                }
-                Declaration::Host(HostSpec {
-                    name, address, home: Home::Subnet(subnet), ..
-                }) => topology.change(&[nic(name, *address, subnet, false)]),
-                Declaration::Appliance { name, address, subnet, .. } => {
-                    topology.change(&[nic(name, *address, subnet, true)])
-                }
-                Declaration::Host(_) | Declaration::Serve { .. } | Declaration::Link { .. } => {
-                    Ok(())
-                }
-                Declaration::Wire { service, .. } => topology.service(service).map(drop),
-                Declaration::Seed(number) => {
-                    seed = *number;
-                    Ok(())
-                }
-                Declaration::Flows(number) => {
-                    settings.flows.capacity = *number;
-                    within(*number)
-                }
-                Declaration::Propagation(time) => Rollout::new(seed, *time, Duration::ZERO)
-                    .map(|rollout| topology.rollout = rollout)
-                    .map_err(|error| error.to_string()),
-                Declaration::CloseMode(closing) => {
-                    settings.closing = *closing;
-                    Ok(())
-                }
-            };
-            done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
-        }
-        for (line, rule) in rules_for_subnets {
-            let done = topology.change(core::slice::from_ref(&rule));
-            done.map_err(|why| Problem::Refused(why).at(&scenario.file, line))?;
-        }
+        let Model { mut topology, settings, seed } =
+            Model::new(scenario, Arc::clone(&options.tags))?;
         let (own_seed, seed) = (seed, options.seed.unwrap_or(seed));
         let mut world = World::new(topology.network.commit(), settings, seed);
         if let Some(tap) = options.tap {
@@ -239,7 +188,7 @@ impl<'a> Runner<'a> {
         let mut lines = self.come_into_force(text);
         // What names mean is no part of a snapshot.
         if let [line] = lines.as_mut_slice()
-            && line == NOTHING
+            && line == outcome::NOTHING
             && edits.iter().any(Edit::is_of_names)
         {
             "names change, packets go on as before".clone_into(line);
@@ -267,27 +216,12 @@ impl<'a> Runner<'a> {
         let snapshot = self.topology.network.commit();
         let generation = snapshot.generation();
         let changed = self.world.apply(snapshot);
-        let mut lines = vec![if generation == before {
-            NOTHING.to_owned()
-        } else {
-            format!("generation {}", generation.0)
-        }];
-        let mut over = 0;
-        for event in &changed.closed {
+        for event in changed.closed.iter().filter(|event| !outcome::is_over(event)) {
             let told = self.told(event, &changed.made);
-            // It only waited out its time.
-            if matches!(event.state, State::TimeWait | State::Close | State::Refused) {
-                over += 1;
-                continue;
-            }
-            lines.push(outcome::closed(event));
             self.report.closings.push(Closing { change: text.to_owned(), event: *event, told });
         }
-        if over > 0 {
-            lines.push(format!("forgot  {over} connections that were over"));
-        }
-        lines.extend(changed.made.iter().map(|made| outcome::made(&self.topology, made)));
-        lines
+        let made = changed.made.as_slice();
+        outcome::change(&self.topology, (before, generation), &changed.closed, made)
     }
 
     /// Places to which a reset about a flow went.
@@ -410,11 +344,7 @@ impl Scenario {
     }
 }
 
-fn nic(name: &str, address: core::net::Ipv4Addr, subnet: &str, forwarding: bool) -> Edit {
-    Edit::Nic { name: name.to_owned(), address, subnet: subnet.to_owned(), forwarding }
-}
-
-fn parse(words: &str) -> Result<Packet, Problem> {
+pub(super) fn parse(words: &str) -> Result<Packet, Problem> {
     words.parse().map_err(|error: vnetem_packet_text::PacketError| Problem::Expected {
         found: error
             .found
@@ -425,16 +355,6 @@ fn parse(words: &str) -> Result<Packet, Problem> {
 
 fn build(words: &str) -> Result<Bytes, Problem> {
     parse(words).map(|packet| packet.build())
-}
-
-/// Flows that a scenario may have room for: 3 GiB.
-const MOST_FLOWS: u32 = 1 << 24;
-
-fn within(flows: u32) -> Result<(), String> {
-    match flows <= MOST_FLOWS {
-        true => Ok(()),
-        false => Err(format!("there can be at most {MOST_FLOWS} flows")),
-    }
 }
 
 fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &World<'_>) -> Report {
@@ -462,9 +382,6 @@ fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &Worl
         refused_changes: Vec::new(),
     }
 }
-
-/// The outcome of a change that no packet notices.
-const NOTHING: &str = "nothing changes";
 
 /// How the outcome of a change begins that the model refuses.
 const REFUSED: &str = "refused ";

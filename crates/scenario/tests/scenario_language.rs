@@ -13,9 +13,8 @@ use std::sync::Arc;
 
 use vnetem::Time;
 use vnetem_azure::ServiceTags;
-use vnetem_scenario::Options;
-use vnetem_scenario::Scenario;
 use vnetem_scenario::report::Report;
+use vnetem_scenario::{Model, Options, Role, Scenario, Serves};
 
 const MODEL: &str = "\
 vnet     alpha 10.0.0.0/16
@@ -458,4 +457,30 @@ fn sizes_beyond_their_limits_are_refused() {
     ] {
         assert!(icmp_error(&format!("{MODEL}{line}\n")).contains(said), "{line}");
     }
+}
+
+/// What only a live network starts is read, and stands in the model as what it is.
+#[test]
+fn real_programs_are_read() {
+    let text = format!(
+        "{}serve    other by \"python3 server.py 80\" proxy-v2\nhost     fw 10.0.0.9 in web forwarding\n",
+        MODEL.replace("host ", "resource other 52.239.1.10 of storage\nhost ")
+    );
+    let scenario = Scenario::parse("a.scn", &text).unwrap();
+    let model = Model::new(&scenario, Arc::new(ServiceTags::embedded())).unwrap();
+    let members = model.members(&scenario).unwrap();
+    let line = "python3 server.py 80".to_owned();
+    let by = |name: &str| members.iter().find(|member| member.name == name).unwrap().role.clone();
+    assert!(
+        matches!(by("other"), Role::Resource { by, .. } if by == Serves::Command { line, header: true })
+    );
+    assert_eq!(by("fw"), Role::Host { forwards: true, serves: None });
+    // It is played, too, with nobody there.
+    play(&text);
+    let wrong = |words: &str| icmp_error(&format!("{MODEL}{words}"));
+    for words in ["serve acct by", "serve acct by python3", "serve acct by \"\""] {
+        assert!(wrong(words).contains("expected a command between double quotes"), "{words}");
+    }
+    assert!(wrong("serve acct by \"x\" proxy-v1").contains("found \"proxy-v1\""));
+    assert!(wrong("serve acct https").contains("expected http, sql or by \"COMMAND\""));
 }

@@ -20,14 +20,13 @@ use vnetem::{
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 
-pub use front_end::Served;
+pub use front_end::{FrontEnds, Served};
 pub use journey::Journey;
 pub use tap::{Tap, Tapped};
 
 use crate::{
     Appliance, ConnectError, Connection, ConnectionId, Host, HostSettings, Link, LinkSettings,
 };
-use front_end::FrontEnds;
 use journey::Journeys;
 pub use station::StationId;
 use station::{Body, Station};
