@@ -38,6 +38,14 @@ pub struct Progress {
     pub all: u64,
 }
 
+impl Progress {
+    /// Makes a report of progress.
+    #[must_use]
+    pub fn new(what: &'static str, done: u64, all: u64) -> Self {
+        Self { what, done, all }
+    }
+}
+
 /// Flows between two reports of progress.
 const OFTEN: usize = 1 << 12;
 

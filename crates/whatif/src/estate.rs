@@ -88,6 +88,12 @@ impl Estate {
     /// Changes the network to be as another inventory says.
     pub fn change_to(&mut self, inventory: &Inventory) -> Change {
         let begun = Change::begin(&mut self.loaded.network);
+        self.update(inventory);
+        begun.end(&mut self.loaded.network)
+    }
+
+    /// Makes the network as another inventory says, as a part of an edit.
+    pub fn update(&mut self, inventory: &Inventory) {
         self.loaded.update(inventory);
         for one in &self.loaded.left_out {
             if !self.left_out.contains(one) {
@@ -120,7 +126,6 @@ impl Estate {
             let held = self.inventory.ignored.entry(name.clone()).or_default();
             *held = (*held).max(*count);
         }
-        begun.end(&mut self.loaded.network)
     }
 
     /// Changes the network by edits, such as [`Estate::enable`].

@@ -35,6 +35,7 @@ mod change;
 mod compare;
 mod estate;
 mod groups;
+mod html;
 mod live;
 mod packet;
 mod places;
@@ -50,6 +51,7 @@ mod traffic;
 pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
+pub use html::Timeline;
 pub use places::Targets;
 pub use report::{
     Account, DeadRule, Destination, Finding, Gap, Group, Outcome, Plan, Remaining, Report, Stage,

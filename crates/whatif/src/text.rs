@@ -78,7 +78,7 @@ impl Report {
 
     fn write_consequences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = self.dead_rules.iter().map(|dead| format!("{} {}", dead.resource, dead.rule));
-        list(f, "stops matching", &rules.collect::<Vec<_>>(), MOST_ROWS)?;
+        list(f, "dead rules", &rules.collect::<Vec<_>>(), MOST_ROWS)?;
         if self.traffic.closed > 0 {
             let causes =
                 self.traffic.causes.iter().map(|(cause, count)| format!("{cause} {count}"));
@@ -222,8 +222,7 @@ fn access(before: &Outcome, after: &Outcome) -> String {
 fn list(f: &mut impl fmt::Write, label: &str, lines: &[String], most: usize) -> fmt::Result {
     let mut label = label;
     for line in lines.iter().take(most) {
-        let width = if label.len() > 11 { 16 } else { 12 };
-        writeln!(f, "{label:<width$}{line}")?;
+        writeln!(f, "{label:<12}{line}")?;
         label = "";
     }
     match lines.len().checked_sub(most) {
