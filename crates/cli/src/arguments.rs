@@ -332,3 +332,13 @@ pub(crate) fn time(text: &str) -> Result<Time, String> {
     let duration = parse_duration(text).ok_or("expected a time such as 10ms, 5s or 4min")?;
     Ok(Time(0) + duration)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -140,7 +140,7 @@ pub(crate) fn against(common: &Common, shown: &Shown, path: &Path) -> Result<Ans
 /// Says where packets to an address go.
 pub(crate) fn next_hop(common: &Common, asked: &NextHop) -> Result<Answer, Failure> {
     let (snapshot, place, notes) = asked_subnet(common, &asked.model, &asked.subnet)?;
-    let choice = snapshot.next_hop(place, asked.address);
+    let choice = snapshot.next_hop(place, asked.destination);
     let kind = choice.map_or("None", |choice| Choice::next_hop_type(choice).name());
     let (address, prefix, source, service) = match choice {
         Some(Choice::Endpoint { service, prefix }) => {
@@ -167,7 +167,7 @@ pub(crate) fn next_hop(common: &Common, asked: &NextHop) -> Result<Answer, Failu
                 "schema": "vnetem/1",
                 "verb": "next-hop",
                 "subnet": snapshot.subnet_name(place),
-                "address": asked.address.to_string(),
+                "address": asked.destination.to_string(),
                 "next_hop": kind,
                 "next_hop_address": address.map(|address| address.to_string()),
                 "prefix": prefix.map(|prefix| prefix.to_string()),

@@ -87,7 +87,7 @@ pub(crate) struct NextHop {
     /// The subnet, such as vnet1/snet-app
     pub(crate) subnet: String,
     /// Where a TCP packet goes
-    pub(crate) address: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
 }
 
 #[derive(Debug, Args)]

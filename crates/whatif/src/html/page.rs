@@ -16,7 +16,7 @@ max-width:80rem;padding:0 1rem}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid var(--line)}\
 table{border-collapse:collapse;width:100%;font-size:.87rem}\
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}\
-th{background:var(--soft);position:sticky;top:0}.number{text-align:right}\
+th{background:var(--soft);position:sticky;top:0}.number{text-align:right}.short{white-space:nowrap}\
 .scroll{overflow:auto;max-height:80vh}.deny{color:var(--deny);font-weight:600}\
 .allow{color:var(--allow)}.cutword{color:var(--cut);font-weight:600}\
 .pair{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;flex:1 1 34rem;overflow:auto}\
@@ -26,7 +26,7 @@ svg .link.allow{stroke:var(--allow)}svg .link.deny{stroke:var(--deny)}svg .link.
 svg .link.other{stroke:var(--other)}svg .link:hover{stroke-opacity:.8}\
 svg .private,.key.private{fill:var(--private);background:var(--private)}\
 svg .translated,.key.translated{fill:var(--translated);background:var(--translated)}\
-svg .cut{stroke:var(--cut);stroke-width:2}.key.cut{background:var(--cut)}\
+svg .cross{stroke:var(--cut);stroke-width:2}.key.cut{background:var(--cut)}\
 svg .change{stroke:var(--text);stroke-dasharray:4 3}\
 .key{display:inline-block;width:1em;height:.8em}.key.allow{background:var(--allow)}\
 .key.deny{background:var(--deny)}.key.other{background:var(--other)}.legend{font-size:.87rem}\
@@ -201,7 +201,7 @@ fn row(group: &Group) -> Markup {
     html! {
         tr {
             td class="number" { (group.flows) }
-            td { (group.subnet) }
+            td class="short" { (group.subnet) }
             td { (destination(group)) }
             td { (outcome(&group.before)) }
             td {

@@ -9,7 +9,7 @@ use crate::report::{Group, Outcome};
 
 /// Rows that are drawn on their own; the rest is one ribbon a subnet.
 const MOST_RIBBONS: usize = 60;
-const WIDTH: f64 = 640.0;
+const WIDTH: f64 = 680.0;
 const NODE: f64 = 10.0;
 const GAP: f64 = 8.0;
 /// The height of all flows together.
@@ -72,7 +72,7 @@ pub(super) fn draw(groups: &[Group], moment: Moment) -> String {
 }
 
 fn x(column: usize) -> f64 {
-    column as f64 * (WIDTH - 120.0) / (COLUMNS - 1) as f64 + 2.0
+    column as f64 * (WIDTH - 160.0) / (COLUMNS - 1) as f64 + 2.0
 }
 
 fn heads(out: &mut String) {
@@ -88,21 +88,10 @@ fn links(
     places: &[BTreeMap<&str, (f64, f64)>],
     thick: impl Fn(u64) -> f64,
 ) {
-    let mut used: BTreeMap<(usize, &str, bool), f64> = BTreeMap::new();
-    for ribbon in ribbons {
-        let width = thick(ribbon.flows);
-        let columns = ribbon.nodes.iter().zip(ribbon.nodes.iter().skip(1)).enumerate();
-        for (column, (from, to)) in columns {
-            let mut ends =
-                [(column, from, true), (column + 1, to, false)].map(|(at, node, out)| {
-                    let place = places.get(at).and_then(|column| column.get(node.as_str()));
-                    let top = place.map_or(0.0, |(y, _)| *y);
-                    let offset = used.entry((at, node.as_str(), out)).or_default();
-                    let middle = top + *offset + width / 2.0;
-                    *offset += width;
-                    middle
-                });
-            let [start, end] = &mut ends;
+    for column in 0..COLUMNS - 1 {
+        let ends = ends(ribbons, places, column, &thick);
+        for (ribbon, (start, end)) in ribbons.iter().zip(ends) {
+            let width = thick(ribbon.flows);
             let (left, right) = (x(column) + NODE, x(column + 1));
             let middle = (left + right) / 2.0;
             let _ = write!(
@@ -116,6 +105,36 @@ fn links(
             );
         }
     }
+}
+
+/// Where the ribbons leave one column and enter the next, so that those between two nodes do not cross.
+fn ends(
+    ribbons: &[Ribbon],
+    places: &[BTreeMap<&str, (f64, f64)>],
+    column: usize,
+    thick: &impl Fn(u64) -> f64,
+) -> Vec<(f64, f64)> {
+    let side = |own: usize, other: usize| -> Vec<f64> {
+        let name = |ribbon: &Ribbon, at: usize| ribbon.nodes.get(at).cloned().unwrap_or_default();
+        let mut order: Vec<usize> = (0..ribbons.len()).collect();
+        order.sort_by_key(|at| ribbons.get(*at).map(|it| (name(it, own), name(it, other))));
+        let mut used: BTreeMap<String, f64> = BTreeMap::new();
+        let mut middles = vec![0.0; ribbons.len()];
+        for at in order {
+            let Some(ribbon) = ribbons.get(at) else { continue };
+            let node = name(ribbon, own);
+            let place = places.get(own).and_then(|column| column.get(node.as_str()));
+            let top = place.map_or(0.0, |(y, _)| *y);
+            let width = thick(ribbon.flows);
+            let offset = used.entry(node).or_default();
+            if let Some(middle) = middles.get_mut(at) {
+                *middle = top + *offset + width / 2.0;
+            }
+            *offset += width;
+        }
+        middles
+    };
+    side(column, column + 1).into_iter().zip(side(column + 1, column)).collect()
 }
 
 fn nodes(out: &mut String, number: usize, column: &BTreeMap<&str, (f64, f64)>) {

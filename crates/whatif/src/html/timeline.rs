@@ -154,7 +154,7 @@ impl Timeline {
                 let (x, low, high) = (x(at), y - 5.0, y + 5.0);
                 let _ = write!(
                     out,
-                    "<path class=\"cut\" d=\"M{:.1} {low:.1} L{:.1} {high:.1} M{:.1} {high:.1} \
+                    "<path class=\"cross\" d=\"M{:.1} {low:.1} L{:.1} {high:.1} M{:.1} {high:.1} \
                      L{:.1} {low:.1}\"><title>cut by the change</title></path>",
                     x - 5.0,
                     x + 5.0,
