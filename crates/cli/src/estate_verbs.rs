@@ -57,7 +57,10 @@ pub(crate) fn trace(
         Ipv4Addr::from(packet.get(12..16).and_then(|at| at.try_into().ok()).unwrap_or([0; 4]));
     let edge = edge(loaded.network(), from, source)?;
     let plane = DataPlane::new(loaded.snapshot, Settings::replayable(1));
-    Ok((plane.trace(Time(0), edge, packet), loaded.notes))
+    let explained = plane.trace(Time(0), edge, packet);
+    let mut notes = loaded.notes;
+    notes.extend(loaded.estate.stand_ins_in(&explained.to_string()));
+    Ok((explained, notes))
 }
 
 /// Where a host's packets enter: by its interface, if one is declared at its address.
@@ -110,7 +113,9 @@ pub(crate) fn routes(
             Output::Text => vnetem_lab::scenario::route_table(&shown.routes, all).join("\n") + "\n",
             Output::Json => json::routes(&shown),
         };
-        return Ok(Answer { text, notes: loaded.notes, good: true });
+        let mut notes = loaded.notes;
+        notes.extend(loaded.estate.stand_ins_in(&text));
+        return Ok(Answer { text, notes, good: true });
     };
     let mut answer = against(common, &shown, path)?;
     answer.notes = loaded.notes;
@@ -139,7 +144,8 @@ pub(crate) fn against(common: &Common, shown: &Shown, path: &Path) -> Result<Ans
 
 /// Says where packets to an address go.
 pub(crate) fn next_hop(common: &Common, asked: &NextHop) -> Result<Answer, Failure> {
-    let (snapshot, place, notes) = asked_subnet(common, &asked.model, &asked.subnet)?;
+    let (snapshot, place, notes) =
+        asked_subnet(common, &asked.model, &asked.subnet, asked.destination)?;
     let choice = snapshot.next_hop(place, asked.destination);
     let kind = choice.map_or("None", |choice| Choice::next_hop_type(choice).name());
     let (address, prefix, source, service) = match choice {
@@ -186,6 +192,7 @@ fn asked_subnet(
     common: &Common,
     model: &Model,
     subnet: &str,
+    to: Ipv4Addr,
 ) -> Result<(Arc<Snapshot>, SubnetId, Vec<String>), Failure> {
     let first = |network: &Network| -> Result<SubnetId, Failure> {
         let places = subnets_named(network, subnet)?;
@@ -194,7 +201,11 @@ fn asked_subnet(
     if model.sources.has_files()? {
         let loaded = load(&model.sources, &[], &[])?;
         let place = first(loaded.network())?;
-        return Ok((loaded.snapshot, place, loaded.notes));
+        let mut notes = loaded.notes;
+        if let Some(Choice::Route(route)) = loaded.snapshot.next_hop(place, to) {
+            notes.extend(loaded.estate.stand_ins_in(&route.to_string()));
+        }
+        return Ok((loaded.snapshot, place, notes));
     }
     let stage = load::stage(common, model)?;
     let mut network = stage.network().clone();

@@ -209,7 +209,7 @@ fn shells_and_readers_are_served() {
         ["run", "trace", "routes", "tags", "bench", "what-if", "model", "next-hop", "replay"]
     {
         let help = text(&vnetem(&[verb, "--help"]));
-        assert!(help.contains(&format!("Example:\n  ")), "{verb}");
+        assert!(help.contains("Example:\n  "), "{verb}");
         assert!(help.contains(&format!("vnetem {verb}")), "{verb}");
     }
 }

@@ -169,6 +169,11 @@ impl Estate {
         let options =
             Options { targets: self.targets.clone(), stands_for: Some(&stands_for), progress };
         let mut report = compare(change, traffic, &options);
+        for changed in &mut report.changes {
+            for side in [&mut changed.before, &mut changed.after].into_iter().flatten() {
+                *side = self.without_stand_ins(side);
+            }
+        }
         report.tags.clone_from(&self.tags);
         report.unresolved.clone_from(&self.inventory.unresolved);
         let new = |one: &&Unresolved| !self.inventory.unresolved.contains(one);
@@ -182,6 +187,35 @@ impl Estate {
         assumptions.dedup_by(|one, other| one.code == other.code);
         report.assumptions = assumptions;
         report
+    }
+
+    /// A text whose addresses that are in no file are called unknown.
+    fn without_stand_ins(&self, text: &str) -> String {
+        let plain = |word: &str| match word.parse().ok().and_then(|at| self.loaded.stands_for(at)) {
+            Some(_) => "(address unknown)".to_owned(),
+            None => word.to_owned(),
+        };
+        let parts = text.split(' ').map(|part| {
+            let words: Vec<String> = part.split(',').map(plain).collect();
+            words.join(",")
+        });
+        parts.collect::<Vec<_>>().join(" ")
+    }
+
+    /// What addresses in a text stand for that are in no file, a line each.
+    #[must_use]
+    pub fn stand_ins_in(&self, text: &str) -> Vec<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_digit() && letter != '.');
+        let mut found: Vec<String> = words
+            .filter_map(|word| {
+                let address = word.trim_end_matches('.').parse().ok()?;
+                let what = self.loaded.stands_for(address)?;
+                Some(format!("{address} stands for an address that is in no file: {what}"))
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// The network, as it is now.

@@ -14,6 +14,9 @@ use crate::rules;
 use crate::seen::{Disposition, Need, Seen, Shared};
 use crate::side::{Origin, Side, StandsFor};
 
+/// Batches of rules that are run one by one.
+const MOST_RUNS: usize = 16;
+
 /// A flow that fares differently, without its source port, and how it fares as things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Probe {
@@ -121,13 +124,13 @@ pub(crate) fn plan(
         }
     }
     let mut stages = Vec::new();
+    let mut steps: Vec<String> = Vec::new();
     let mut network = change.before.clone();
-    for (id, need) in &early {
-        if add(&mut network, *id, *need) {
-            let step = step(change, *id, *need, true);
-            let newly_refused = runner.run(&network, shared).flows;
-            stages.push(Stage { step, newly_refused });
-        }
+    for batch in batches(&early) {
+        let done = add_all(change, &mut network, batch, true);
+        let newly_refused = runner.run(&network, shared).flows;
+        stages.extend(stage(&done, newly_refused));
+        steps.extend(done);
     }
     let switched = runner.with_rules_of(&network);
     let during = runner.run(&switched, shared);
@@ -139,6 +142,7 @@ pub(crate) fn plan(
         change.before.resource(id).is_ok_and(|old| old.rules != resource.rules)
     });
     let mut end = runner.run(&last, shared);
+    steps.push("apply the change".to_owned());
     if rules_change && during.flows != end.flows {
         let step = "apply the change: the network first".to_owned();
         stages.push(Stage { step, newly_refused: during.flows });
@@ -147,26 +151,58 @@ pub(crate) fn plan(
     } else {
         stages.push(Stage { step: "apply the change".to_owned(), newly_refused: end.flows });
     }
-    for (id, need) in &late {
-        if add(&mut last, *id, *need) {
-            let step = step(change, *id, *need, false);
-            end = runner.run(&last, shared);
-            stages.push(Stage { step, newly_refused: end.flows });
-        }
+    for batch in batches(&late) {
+        let done = add_all(change, &mut last, batch, false);
+        end = runner.run(&last, shared);
+        stages.extend(stage(&done, end.flows));
+        steps.extend(done);
     }
     gaps(change, &during, &end, &mut plan);
     remaining(before, after, &end, &mut plan);
-    let useful = stages.len() > 1;
     plan.stages = stages;
-    let mut steps: Vec<String> = Vec::new();
-    if useful {
-        for stage in &plan.stages {
-            if !steps.contains(&stage.step) {
-                steps.push(stage.step.clone());
+    if steps.len() == 1 {
+        steps.clear();
+    }
+    (steps, plan)
+}
+
+/// Parts a list of rules into a few batches, each of whole resources, since every batch is run.
+fn batches(rules: &[(ResourceId, Need)]) -> Vec<&[(ResourceId, Need)]> {
+    let by_resource: Vec<_> = rules.chunk_by(|one, other| one.0 == other.0).collect();
+    if by_resource.len() <= MOST_RUNS {
+        return by_resource;
+    }
+    vec![rules]
+}
+
+/// Adds the rules of a batch, and says it in steps.
+fn add_all(
+    change: &Change,
+    network: &mut Network,
+    batch: &[(ResourceId, Need)],
+    early: bool,
+) -> Vec<String> {
+    let mut done = Vec::new();
+    for (id, need) in batch {
+        if add(network, *id, *need) {
+            let step = step(change, *id, *need, early);
+            // A subnet of several ranges is one to Azure.
+            if !done.contains(&step) {
+                done.push(step);
             }
         }
     }
-    (steps, plan)
+    done
+}
+
+/// The stage of a batch; none of an empty one.
+fn stage(done: &[String], newly_refused: u64) -> Option<Stage> {
+    let step = match done {
+        [] => return None,
+        [one] => one.clone(),
+        [first, more @ ..] => format!("{first}, and {} more rules", more.len()),
+    };
+    Some(Stage { step, newly_refused })
 }
 
 /// Whether a resource takes a rule before the change, by what the network says to it (E-14).

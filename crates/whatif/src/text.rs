@@ -93,8 +93,10 @@ impl Report {
                 self.traffic.resets
             )?;
         }
-        let unopened: Vec<String> =
-            self.traffic.unopened.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        let unopened = self.traffic.unopened.iter().map(|(why, count)| {
+            format!("{count} flows could not be opened beforehand ({why}): whether the change cuts them is not known")
+        });
+        let unopened: Vec<String> = unopened.collect();
         list(f, "not open", &unopened, MOST_NOTES)?;
         let findings = self
             .findings
