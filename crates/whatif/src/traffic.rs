@@ -32,6 +32,7 @@ pub struct Traffic {
     skipped: BTreeMap<&'static str, u64>,
     targets: Vec<String>,
     target_numbers: HashMap<String, u32>,
+    last_target: Option<(String, u32)>,
     flows: HashMap<FlowKey, FlowUse, RandomState>,
 }
 
@@ -104,7 +105,18 @@ impl Traffic {
 
     /// The number of what a log is of.
     fn target(&mut self, name: &str) -> u32 {
-        // Logs are of few places, and lines of one place stand together.
+        // Lines of one place stand together.
+        if let Some((held, number)) = &self.last_target
+            && held == name
+        {
+            return *number;
+        }
+        let number = self.find_target(name);
+        self.last_target = Some((name.to_owned(), number));
+        number
+    }
+
+    fn find_target(&mut self, name: &str) -> u32 {
         if let Some(number) = self.target_numbers.get(name) {
             return *number;
         }
