@@ -275,3 +275,18 @@ fn capture_plays_through_the_model() {
     // The segment behind the change is answered by one more reset or dropped; both are there.
     assert!(written.count() >= 7);
 }
+
+/// What README and guide show is what is printed.
+#[test]
+fn pages_show_what_is_printed() {
+    let printed = text(&vnetem(&["what-if"]));
+    let shown: Vec<&str> = printed.lines().take(13).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for page in ["README.md", "docs/guide/what-if.md"] {
+        let page_text = std::fs::read_to_string(root.join(page)).unwrap();
+        assert!(
+            page_text.contains(&shown.join("\n")),
+            "{page} shows another answer than\n{printed}"
+        );
+    }
+}
