@@ -21,7 +21,7 @@ fn log(flows: u64) -> String {
     );
     for flow in 0..flows {
         let comma = if flow > 0 { "," } else { "" };
-        let to = if flow % 2 == 0 { "52.239.1.9" } else { "198.41.0.4" };
+        let to = if flow.is_multiple_of(2) { "52.239.1.9" } else { "198.41.0.4" };
         let (subnet, host) = (flow % SUBNETS, 4 + flow / SUBNETS % 240);
         let port = 1_024 + flow / (SUBNETS * 240) % 60_000;
         write!(

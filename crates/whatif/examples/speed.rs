@@ -118,7 +118,8 @@ impl Log {
                 2 => format!("20.60.26.{}", 100 + flow / 4 % 100),
                 _ => format!("10.0.{}.{}", flow / 4 % 200, 4 + flow / 800 % 240),
             };
-            let state = if line + self.flows >= self.tuples && flow % 3 == 0 { 'E' } else { 'C' };
+            let state =
+                if line + self.flows >= self.tuples && flow.is_multiple_of(3) { 'E' } else { 'C' };
             let time = 1_733_975_972_606 + line;
             write!(
                 self.text,

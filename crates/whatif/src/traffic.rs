@@ -33,6 +33,7 @@ pub struct Traffic {
     targets: Vec<String>,
     target_numbers: HashMap<String, u32>,
     last_target: Option<(String, u32)>,
+    waiting: Vec<Line>,
     flows: HashMap<FlowKey, FlowUse, RandomState>,
 }
 
@@ -58,6 +59,19 @@ pub(crate) struct FlowUse {
     pub(crate) open: bool,
 }
 
+/// A line that waits to be added to its flow.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    key: FlowKey,
+    millis: u64,
+    open: bool,
+    packets: u64,
+    bytes: u64,
+}
+
+/// Lines that wait at most.
+const MOST_WAITING: usize = 1 << 9;
+
 impl Traffic {
     /// Makes traffic without flows.
     #[must_use]
@@ -72,7 +86,9 @@ impl Traffic {
     /// The log cannot be read or is none. Lines before the error are kept.
     pub fn read_flow_log(&mut self, name: &str, log: impl Read) -> Result<(), FlowLogError> {
         self.sources.push(name.to_owned());
-        let summary = flow_log::read(log, |head, tuple| self.add(head, tuple))?;
+        let summary = flow_log::read(log, |head, tuple| self.add(head, tuple));
+        self.gather();
+        let summary = summary?;
         self.tuples += summary.tuples;
         self.denied += summary.denied;
         self.skip("ipv6", summary.ipv6);
@@ -94,13 +110,29 @@ impl Traffic {
             destination_port: tuple.destination_port,
             protocol: tuple.protocol,
         };
-        let flow = self.flows.entry(key).or_default();
-        if tuple.millis >= flow.last {
-            flow.last = tuple.millis;
-            flow.open = matches!(tuple.state, FlowState::Begin | FlowState::Continue);
+        self.waiting.push(Line {
+            key,
+            millis: tuple.millis,
+            open: matches!(tuple.state, FlowState::Begin | FlowState::Continue),
+            packets: tuple.packets_sent.saturating_add(tuple.packets_received),
+            bytes: tuple.bytes_sent.saturating_add(tuple.bytes_received),
+        });
+        if self.waiting.len() == MOST_WAITING {
+            self.gather();
         }
-        flow.packets += tuple.packets_sent + tuple.packets_received;
-        flow.bytes += tuple.bytes_sent + tuple.bytes_received;
+    }
+
+    /// Adds lines to their flows. In a row the look-ups wait for memory at the same time.
+    fn gather(&mut self) {
+        for line in self.waiting.drain(..) {
+            let flow = self.flows.entry(line.key).or_default();
+            if line.millis >= flow.last {
+                flow.last = line.millis;
+                flow.open = line.open;
+            }
+            flow.packets = flow.packets.saturating_add(line.packets);
+            flow.bytes = flow.bytes.saturating_add(line.bytes);
+        }
     }
 
     /// The number of what a log is of.
