@@ -9,6 +9,10 @@ use vnetem::Time;
 use vnetem_load::FrameSize;
 use vnetem_scenario::parse_duration;
 
+pub(crate) use crate::questions::{
+    NextHop, Replay, ShowModel, Sources, Switch as EndpointSwitch, WhatIf,
+};
+
 /// A packet-level data-plane emulator of cloud VNet service endpoints.
 ///
 /// Without a verb it plays the founding story: an endpoint is switched on and off under live TCP.
@@ -50,16 +54,44 @@ impl Arguments {
                 return refuse("--pcap is for run and live: nothing is sent here");
             }
             Some(
-                Verb::Trace(Trace { model: Model { list, .. }, .. })
-                | Verb::Routes(Routes { model: Model { list, .. }, .. })
-                | Verb::Tags(Tags { list, .. }),
-            ) => list.tags = list.tags.take().or(tags),
-            Some(Verb::Bench(_) | Verb::Exec(_) | Verb::Ctl(_)) if tags.is_some() => {
-                return refuse("--tags is for models: this verb has none");
+                Verb::Bench(_)
+                | Verb::Exec(_)
+                | Verb::Ctl(_)
+                | Verb::Completions { .. }
+                | Verb::Man,
+            ) if tags.is_some() => {
+                return refuse("--tags is for models: this has none");
             }
-            Some(Verb::Bench(_) | Verb::Exec(_) | Verb::Ctl(_)) => {}
+            Some(Verb::Tags(Tags { list, .. })) => list.tags = list.tags.take().or(tags),
+            Some(verb) => {
+                if let Some(sources) = verb.sources() {
+                    sources.list.tags = sources.list.tags.take().or(tags);
+                }
+            }
         }
         Ok(self)
+    }
+}
+
+impl Verb {
+    /// The files of the model that a verb asks.
+    fn sources(&mut self) -> Option<&mut Sources> {
+        match self {
+            Self::Trace(trace) => Some(&mut trace.model.sources),
+            Self::Routes(routes) => Some(&mut routes.model.sources),
+            Self::WhatIf(question) => Some(&mut question.sources),
+            Self::Model(shown) => Some(&mut shown.sources),
+            Self::NextHop(asked) => Some(&mut asked.model.sources),
+            Self::Replay(replay) => Some(&mut replay.sources),
+            Self::Run { .. }
+            | Self::Tags(_)
+            | Self::Bench(_)
+            | Self::Live(_)
+            | Self::Exec(_)
+            | Self::Ctl(_)
+            | Self::Completions { .. }
+            | Self::Man => None,
+        }
     }
 }
 
@@ -103,6 +135,7 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Play a scenario and compare what comes out with what it says
+    #[command(after_help = "Example:\n  vnetem run story.scn --pcap story.pcapng")]
     Run {
         /// The scenario; the founding story without one
         file: Option<PathBuf>,
@@ -112,12 +145,20 @@ pub(crate) enum Verb {
         list: TagList,
     },
     /// Explain where a packet goes, and why; nothing is sent
+    #[command(
+        after_help = "Example:\n  vnetem trace -m vnets.json --from vnet1/snet-app tcp 10.0.1.4:50000 20.60.0.4:443 --enable Microsoft.Storage@vnet1/snet-app"
+    )]
     Trace(Trace),
     /// List the effective routes of a subnet
+    #[command(
+        after_help = "Example:\n  az network nic show-effective-route-table -g rg -n nic1 > effective.json\n  vnetem routes -m vnets.json vnet1/snet-app --against effective.json"
+    )]
     Routes(Routes),
     /// List service tags, or the prefixes of a service in a region
+    #[command(after_help = "Example:\n  vnetem tags Microsoft.Storage westeurope")]
     Tags(Tags),
     /// Measure the data plane: packets a second, new flows, toggles, expiry
+    #[command(after_help = "Example:\n  vnetem bench forward toggle --flows 1k,1M --duration 3s")]
     Bench(Bench),
     /// Bring a network up for real programs, and keep it up (Linux)
     Live(Live),
@@ -125,6 +166,31 @@ pub(crate) enum Verb {
     Exec(Exec),
     /// Edit a network that is up, or ask it; "help" lists what there is
     Ctl(Ctl),
+    /// Say what a change does to your traffic: who is refused, what is cut, what to do first
+    #[command(
+        after_help = "Example:\n  terraform show -json tfplan > plan.json\n  vnetem what-if --plan plan.json --flows PT1H.json\nWithout arguments it plays a plan and a flow log that it brings along."
+    )]
+    WhatIf(Box<WhatIf>),
+    /// Show what was understood of your files, and what was not
+    #[command(
+        after_help = "Example:\n  az network vnet list > vnets.json\n  vnetem model -m vnets.json"
+    )]
+    Model(ShowModel),
+    /// Say where packets of a subnet to an address go, in one line
+    #[command(after_help = "Example:\n  vnetem next-hop -m vnets.json vnet1/snet-app 20.60.0.4")]
+    NextHop(NextHop),
+    /// Send a capture through the model, with a change under way
+    #[command(
+        after_help = "Example:\n  vnetem replay -m vnets.json in.pcap -w out.pcapng --enable Microsoft.Storage@vnet1/snet-app --at 2.5s"
+    )]
+    Replay(Box<Replay>),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// Each host of the scenario is a network namespace. Without root it needs user namespaces; --check
@@ -194,14 +260,11 @@ pub(crate) struct Ctl {
 /// Which model, and when.
 #[derive(Debug, Args)]
 pub(crate) struct Model {
-    /// The scenario whose model is asked; the founding story without one
-    #[arg(short, long, value_name = "FILE.scn")]
-    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
     /// Play the scenario up to this time first, such as 5s; without it only what is declared stands
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) at: Option<Time>,
-    #[command(flatten)]
-    pub(crate) list: TagList,
 }
 
 #[derive(Debug, Args)]
@@ -220,6 +283,12 @@ pub(crate) struct Trace {
     pub(crate) destination: String,
     /// More of it, as scenarios write it, such as "SA seq 1 ttl 9"; a TCP segment is a SYN without
     pub(crate) rest: Vec<String>,
+    /// Enable an endpoint first, such as Microsoft.Storage@vnet1/snet-app
+    #[arg(long, value_name = "SERVICE@SUBNET")]
+    pub(crate) enable: Vec<EndpointSwitch>,
+    /// Disable an endpoint first
+    #[arg(long, value_name = "SERVICE@SUBNET")]
+    pub(crate) disable: Vec<EndpointSwitch>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -238,6 +307,9 @@ pub(crate) struct Routes {
     /// List every prefix of an endpoint instead of counting them
     #[arg(long)]
     pub(crate) all: bool,
+    /// Compare with what Azure says: the answer of `az network nic show-effective-route-table`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -362,7 +434,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or("expected a time such as 500ms or 3s, and more than nothing".into())
 }
 
-fn time(text: &str) -> Result<Time, String> {
+pub(crate) fn time(text: &str) -> Result<Time, String> {
     let duration = parse_duration(text).ok_or("expected a time such as 10ms, 5s or 4min")?;
     Ok(Time(0) + duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
 }

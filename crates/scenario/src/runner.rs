@@ -98,6 +98,12 @@ impl<'a> Runner<'a> {
         played
     }
 
+    /// The network as it stands, for questions that a scenario does not ask.
+    #[must_use]
+    pub fn network(&self) -> &vnetem::Network {
+        &self.topology.network
+    }
+
     /// Changes so far that the model refused although the file does not say that it would.
     #[must_use]
     pub fn refused_changes(&self) -> &[RefusedChange] {
@@ -123,6 +129,26 @@ impl<'a> Runner<'a> {
         words.end()?;
         let (edge, packet) = self.packet(&place, packet)?;
         Ok(self.world.data_plane().trace(self.world.now(), edge, &packet))
+    }
+
+    /// The same in a copy of the network after edits, without any flow.
+    ///
+    /// # Errors
+    ///
+    /// An edit fails. Inside: a name or a packet that cannot be understood.
+    pub fn trace_with<E>(
+        &self,
+        from: &str,
+        packet: &str,
+        edit: impl FnOnce(&mut vnetem::Network) -> Result<(), E>,
+    ) -> Result<Result<Trace, Problem>, E> {
+        let mut network = self.topology.network.clone();
+        edit(&mut network)?;
+        let plane = vnetem::DataPlane::new(network.commit(), vnetem::Settings::replayable(1));
+        let mut words = super::words::Words::new(from);
+        let place = Place::parse(&mut words).and_then(|place| words.end().map(|()| place));
+        let packet = place.and_then(|place| self.packet(&place, packet));
+        Ok(packet.map(|(edge, packet)| plane.trace(self.world.now(), edge, &packet)))
     }
 
     fn play_step(&mut self, scheduled: &Scheduled, golden: bool) -> Result<(), Problem> {

@@ -40,7 +40,7 @@ pub use blocks::check as check_ports;
 pub use flow::Happening;
 pub use journal::Translation;
 pub(crate) use passed::Missed;
-pub(crate) use route::next_hop;
+pub use route::next_hop;
 
 use flow::{Flow, Share, Stage, Zone, is_public, zone};
 use fragment::FirstFragment;

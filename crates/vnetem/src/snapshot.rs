@@ -347,7 +347,8 @@ impl Snapshot {
     }
 
     /// The service to which an address belongs.
-    pub(crate) fn service_at(&self, address: Ipv4Addr) -> Option<ServiceId> {
+    #[must_use]
+    pub fn service_at(&self, address: Ipv4Addr) -> Option<ServiceId> {
         self.services.prefixes.lookup(address).map(|(_, &service)| service)
     }
 

@@ -268,11 +268,7 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> O
 
 /// Where TCP to an address goes from a subnet once every change has reached it: a next hop, or the
 /// endpoint of a service.
-pub(crate) fn next_hop(
-    net: &Network,
-    id: SubnetId,
-    to: Ipv4Addr,
-) -> Option<Result<NextHop, ServiceId>> {
+pub fn next_hop(net: &Network, id: SubnetId, to: Ipv4Addr) -> Option<Result<NextHop, ServiceId>> {
     // Any host of the subnet; which one matters only while a change is on its way.
     let host = net.subnet(id).ok()?.prefix.addr();
     Some(match way(net, id, to, Some(host))? {
