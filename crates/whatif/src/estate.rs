@@ -191,9 +191,9 @@ impl Estate {
 
     /// A text whose addresses that are in no file are called unknown.
     fn without_stand_ins(&self, text: &str) -> String {
-        let plain = |word: &str| match word.parse().ok().and_then(|at| self.loaded.stands_for(at)) {
-            Some(_) => "(address unknown)".to_owned(),
-            None => word.to_owned(),
+        let plain = |word: &str| {
+            let stands_for = word.parse().ok().and_then(|at| self.loaded.stands_for(at));
+            stands_for.map_or(word, |_| "(address unknown)").to_owned()
         };
         let parts = text.split(' ').map(|part| {
             let words: Vec<String> = part.split(',').map(plain).collect();
