@@ -15,18 +15,18 @@ use crate::rules;
 /// use vnetem::{Network, Scope};
 /// use vnetem_whatif::Change;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut network = Network::new();
-/// let storage = network.add_service("Microsoft.Storage", &["52.239.0.0/16".parse()?])?;
-/// let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
-/// let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse()?)?;
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let mut network = Network::new();
+///     let storage = network.add_service("Microsoft.Storage", &["52.239.0.0/16".parse()?])?;
+///     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse()?])?;
+///     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse()?)?;
 ///
-/// let begun = Change::begin(&mut network);
-/// network.enable_endpoint(web, storage, Scope::Worldwide)?;
-/// let change = begun.end(&mut network);
-/// assert_eq!(change.list()[0].kind, "endpoint-enabled");
-/// # Ok(())
-/// # }
+///     let begun = Change::begin(&mut network);
+///     network.enable_endpoint(web, storage, Scope::Worldwide)?;
+///     let change = begun.end(&mut network);
+///     assert_eq!(change.list()[0].kind, "endpoint-enabled");
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Change {
