@@ -12,8 +12,8 @@ use crate::arguments::{Model, TagList, time};
 /// The files of a model.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Sources {
-    /// A file of the network, or a folder of them, of any kind that is recognised: ARM, az,
-    /// Terraform, a scenario (.scn). May be given several times; "-" is standard input
+    /// A file of the network, or a folder of them, of any recognised kind: ARM, az, Terraform, a
+    /// scenario (.scn). May be given several times; "-" is standard input
     #[arg(short, long, value_name = "FILE")]
     pub(crate) model: Vec<PathBuf>,
     /// Values for the parameters of ARM templates

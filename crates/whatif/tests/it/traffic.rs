@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::setup::{STORAGE, account, estate, group, logged, vnet};
 use vnetem_whatif::Traffic;
 
-/// I1: two networks of one range are told apart by what the log is of.
+/// INV-networks-isolated: two networks of one range are told apart by what the log is of.
 #[test]
 fn log_tells_overlapping_networks_apart() {
     let one = vnet("net-a", "10.0.0.0/16", &[("app", "10.0.0.0/24", json!({}))]);
