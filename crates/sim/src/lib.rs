@@ -43,6 +43,8 @@
 
 mod appliance;
 mod blob;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+mod engine;
 mod host;
 pub mod http;
 mod link;
