@@ -7,6 +7,7 @@ mod agenda;
 mod connection;
 mod egress;
 mod ingress;
+mod transit;
 mod udp;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -74,6 +75,7 @@ pub(crate) struct Stack {
     datagrams: BTreeMap<u16, Datagrams>,
     /// Sockets that are not found by a key: pings, and the datagrams of simple hosts.
     others: SocketSet<'static>,
+    transit: Option<transit::Transit>,
     /// Which connection the later fragments of a datagram belong to.
     fragments: VecDeque<(ingress::FragmentOf, ingress::Target)>,
     timers: Agenda,
@@ -121,6 +123,7 @@ impl Stack {
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             others: SocketSet::new(Vec::new()),
+            transit: None,
             fragments: VecDeque::new(),
             timers: Agenda::default(),
             dirty: VecDeque::new(),
@@ -184,9 +187,7 @@ impl Stack {
         if let Some(id) = listener.queue.pop_front() {
             return Ok(Some(id));
         }
-        if !listener.waiting.iter().any(|known| known.will_wake(waker)) {
-            listener.waiting.push(waker.clone());
-        }
+        keep(&mut listener.waiting, waker);
         Ok(None)
     }
 
@@ -232,11 +233,11 @@ impl Stack {
     pub(crate) fn release(&mut self, id: usize) {
         let Some(conn) = self.conn(id) else { return };
         conn.orphan = true;
-        conn.reader = None;
-        conn.writer = None;
+        conn.reader.clear();
+        conn.writer.clear();
         if conn.phase == Phase::Connecting {
             conn.discard();
-        } else if conn.socket().recv_queue() > 0 {
+        } else if conn.socket().recv_queue() > 0 || conn.linger == Some(Duration::ZERO) {
             conn.socket().abort();
         } else {
             conn.socket().close();
@@ -268,6 +269,22 @@ impl Stack {
     /// Connections that TCP still knows.
     pub(crate) fn len(&self) -> usize {
         self.conns.len() - self.free.len()
+    }
+
+    /// The connections on which somebody waits, as in `10.0.0.4:50001 > 52.239.1.9:443 reads`; the first few.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        let conns = self.conns.iter().flatten();
+        let told = conns.filter_map(|conn| {
+            let (_, local, remote) = conn.key;
+            let what = match (conn.phase, conn.reader.is_empty(), conn.writer.is_empty()) {
+                (Phase::Connecting, _, false) => "connects",
+                (_, false, _) => "reads",
+                (_, _, false) => "writes",
+                _ => return None,
+            };
+            Some(format!("{local} > {remote} {what}"))
+        });
+        told.take(8).collect()
     }
 
     /// Takes all that wait for what has happened; to be woken when no lock is held.
@@ -329,6 +346,13 @@ impl core::fmt::Debug for Stack {
             .field("address", &self.settings.address)
             .field("connections", &self.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Remembers who waits, once.
+pub(crate) fn keep(waiting: &mut Vec<Waker>, waker: &Waker) {
+    if !waiting.iter().any(|known| known.will_wake(waker)) {
+        waiting.push(waker.clone());
     }
 }
 

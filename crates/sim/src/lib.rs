@@ -48,9 +48,13 @@ mod engine;
 mod host;
 pub mod http;
 mod link;
+#[cfg(feature = "tokio")]
+pub mod net;
 mod port;
 mod service;
 mod session;
+#[cfg(feature = "tokio")]
+mod simulation;
 pub mod sql;
 pub mod world;
 
@@ -61,6 +65,13 @@ pub use host::{
     Role, Status,
 };
 pub use link::{Link, LinkCounters, LinkSettings};
+#[cfg(feature = "tokio")]
+pub use net::{TcpListener, TcpStream, UdpSocket};
 pub use port::{Port, Received, Sending};
 pub use service::{Access, Answer, App, Call, Refusal};
+#[cfg(feature = "tokio")]
+pub use simulation::{
+    BoxError, Control, HostHandle, Outcome, Place, Scoped, Sim, SimError, SimStats, TcpSettings,
+    check_deterministic,
+};
 pub use world::World;

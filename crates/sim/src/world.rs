@@ -5,6 +5,8 @@ mod clock;
 mod front_end;
 mod journey;
 mod passing;
+#[cfg(feature = "tokio")]
+mod sockets;
 mod station;
 mod tap;
 mod wire;

@@ -45,8 +45,10 @@ pub(crate) struct Conn {
     pub(super) orphan: bool,
     /// Whether it is on the list for the next poll.
     pub(super) dirty: bool,
-    pub(crate) reader: Option<Waker>,
-    pub(crate) writer: Option<Waker>,
+    pub(crate) reader: Vec<Waker>,
+    pub(crate) writer: Vec<Waker>,
+    /// With zero it is reset when its owner lets it go.
+    pub(crate) linger: Option<Duration>,
     /// Bytes handed to the socket.
     written: u64,
     /// Since when the other end owes an acknowledgement, and how much it had acknowledged then.
@@ -68,8 +70,9 @@ impl Conn {
             embryo: accepted,
             orphan: false,
             dirty: false,
-            reader: None,
-            writer: None,
+            reader: Vec::new(),
+            writer: Vec::new(),
+            linger: None,
             written: 0,
             owed: None,
         }
@@ -85,6 +88,12 @@ impl Conn {
         let count = self.socket().send_slice(bytes).unwrap_or(0);
         self.written = self.written.saturating_add(length(count));
         count
+    }
+
+    /// Takes the error with which it ended, if the owner has not been told.
+    pub(crate) fn take_error(&mut self) -> Option<std::io::Error> {
+        let Phase::Dead(kind) = self.phase else { return None };
+        (!core::mem::replace(&mut self.told, true)).then(|| kind.into())
     }
 
     /// Closes the socket without a word, as a host does that gives up before anybody has answered.
@@ -121,16 +130,28 @@ impl Conn {
         };
     }
 
-    /// Takes whoever waits for what there is now.
-    pub(super) fn wakes(&mut self) -> impl Iterator<Item = Waker> {
+    /// Whether a reader can go on: with data, the end of it, or an error.
+    pub(crate) fn is_readable(&mut self) -> bool {
         let (phase, socket) = (self.phase, self.socket());
-        let dead = matches!(phase, Phase::Dead(_));
-        let open = phase == Phase::Open;
-        let readable = dead || socket.can_recv() || (open && !socket.may_recv());
-        let writable = dead || (open && (socket.can_send() || !socket.may_send()));
-        let reader = if readable { self.reader.take() } else { None };
-        let writer = if writable { self.writer.take() } else { None };
-        reader.into_iter().chain(writer)
+        let over = phase != Phase::Connecting && !socket.may_recv();
+        matches!(phase, Phase::Dead(_)) || socket.can_recv() || over
+    }
+
+    /// Whether a writer can go on: with room, or an error.
+    pub(crate) fn is_writable(&mut self) -> bool {
+        let (phase, socket) = (self.phase, self.socket());
+        let ready = phase == Phase::Open && (socket.can_send() || !socket.may_send());
+        matches!(phase, Phase::Dead(_)) || ready
+    }
+
+    /// Moves whoever waits for what there is now to `wakes`.
+    pub(super) fn wake(&mut self, wakes: &mut Vec<Waker>) {
+        if !self.reader.is_empty() && self.is_readable() {
+            wakes.append(&mut self.reader);
+        }
+        if !self.writer.is_empty() && self.is_writable() {
+            wakes.append(&mut self.writer);
+        }
     }
 
     /// Returns when the other end will have owed an acknowledgement for too long. As in Linux, nothing is given up

@@ -117,7 +117,7 @@ impl Stack {
         let Self { conns, wakes, listeners, .. } = self;
         let Some(Some(conn)) = conns.get_mut(id) else { return };
         conn.observe(ingress);
-        wakes.extend(conn.wakes());
+        conn.wake(wakes);
         let dead = matches!(conn.phase, Phase::Dead(_));
         if conn.embryo && conn.phase != Phase::Connecting {
             conn.embryo = false;

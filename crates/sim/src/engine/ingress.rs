@@ -39,6 +39,7 @@ impl Stack {
             self.take_in(now, edge, packet, Target::Others);
             return None;
         };
+        let packet = self.pass_on(headers.destination, packet)?;
         let target = self.target(edge, &headers, &packet);
         self.take_in(now, edge, packet, target);
         match target {
