@@ -11,7 +11,9 @@
 mod azure;
 mod clock;
 mod control;
+mod edges;
 mod endings;
+mod gateway;
 mod sockets;
 mod udp;
 mod wakes;
