@@ -292,6 +292,16 @@ impl Stack {
         core::mem::take(&mut self.wakes)
     }
 
+    /// Sockets that are not found by a key.
+    pub(crate) fn others(&mut self) -> &mut SocketSet<'static> {
+        &mut self.others
+    }
+
+    /// Packets that [`transmit`](Self::transmit) has still to hand out.
+    pub(crate) fn queued(&self) -> usize {
+        self.sent.len()
+    }
+
     /// The next packet for the network, with the edge by which it enters.
     pub(crate) fn transmit(&mut self) -> Option<(Edge, Bytes)> {
         self.sent.pop_front()

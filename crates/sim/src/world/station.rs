@@ -32,8 +32,10 @@ pub(crate) enum Body {
     Host(Box<Host>),
     Appliance(Box<Appliance>),
     /// A stack whose sockets somebody else holds.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     Stack(Box<Stack>),
     /// Powered off: what arrives is lost.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     Off,
 }
 
