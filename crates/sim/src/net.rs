@@ -4,15 +4,27 @@
 //! without power does.
 
 mod address;
+#[cfg(feature = "axum")]
+mod axum;
+#[cfg(feature = "hyper-util")]
+mod hyper_util;
 mod listener;
 mod packets;
 mod split;
 mod stream;
+#[cfg(feature = "tonic")]
+mod tonic;
 mod udp;
 
 use core::net::SocketAddr;
 use std::io::{self, ErrorKind};
 
+#[cfg(feature = "axum")]
+pub use self::axum::Caller;
+#[cfg(feature = "hyper-util")]
+pub use self::hyper_util::{Connector, Executor, HttpStream};
+#[cfg(feature = "tonic")]
+pub use self::tonic::{Incoming, PeerInfo};
 pub use address::{ToAddress, lookup_host};
 pub use listener::{TcpListener, TcpSocket};
 pub use packets::Packets;

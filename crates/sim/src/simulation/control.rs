@@ -82,6 +82,11 @@ impl Control<'_> {
         }
     }
 
+    /// Lets a name mean an address from now on.
+    pub fn name(&mut self, name: &str, address: core::net::Ipv4Addr) {
+        self.shared.set_name(name, address);
+    }
+
     /// Looks at the world: the data plane and its counters, appliances, access logs.
     #[must_use]
     pub fn world(&self) -> &World<'static> {
