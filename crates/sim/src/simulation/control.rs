@@ -38,11 +38,14 @@ impl Control<'_> {
         &self.changed.closed
     }
 
-    /// Powers a host off: its code ends, nobody is told, and what is on the way to it is lost.
+    /// Powers a host off: its code ends, nobody is told, and what is on the way to it is lost. A client counts as
+    /// finished then.
     pub fn crash(&mut self, name: &str) {
         let Some(id) = self.find(name) else { return };
         self.shared.switch_off(id);
-        if let Some(handle) = self.mains.get_mut(id).and_then(|main| main.handle.take()) {
+        let Some(main) = self.mains.get_mut(id) else { return };
+        main.done = true;
+        if let Some(handle) = main.handle.take() {
             handle.abort();
             self.reaped.push(handle);
         }

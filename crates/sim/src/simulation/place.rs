@@ -41,6 +41,18 @@ pub(super) struct Spot {
 }
 
 impl Place {
+    /// The place of that name in a network: a declared interface, a resource or a private endpoint.
+    #[must_use]
+    pub fn named(network: &Network, name: &str) -> Option<Self> {
+        let nic = network.nics().find(|(_, nic)| nic.name == name).map(|(id, _)| Self::Nic(id));
+        let resource = || network.resource_named(name).map(Self::Resource);
+        let endpoint = || {
+            let mut endpoints = network.private_endpoints();
+            endpoints.find(|(_, it)| it.name == name).map(|(id, _)| Self::PrivateEndpoint(id))
+        };
+        nic.or_else(resource).or_else(endpoint)
+    }
+
     pub(super) fn find(self, network: &Network) -> Result<Spot, EditError> {
         let spot =
             |edge, address| Spot { edge, address, front: false, any_address: false, vnet: None };

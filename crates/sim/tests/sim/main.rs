@@ -15,5 +15,7 @@ mod edges;
 mod endings;
 mod gateway;
 mod sockets;
+mod stress;
+mod toggles;
 mod udp;
 mod wakes;
