@@ -75,3 +75,13 @@ pub use simulation::{
     check_deterministic,
 };
 pub use world::World;
+
+/// Runs the programs of the project's front page.
+#[cfg(all(doctest, feature = "stories"))]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeOfTheProject;
+
+/// Runs the programs of the guide.
+#[cfg(all(doctest, feature = "stories"))]
+#[doc = include_str!("../../../docs/guide/embedding.md")]
+struct Guide;

@@ -80,8 +80,3 @@ pub use snapshot::Snapshot;
 pub use trace::{FlowStep, RegionChoice, Step, Trace};
 pub use tunnel_port::{TunnelCounters, TunnelDrop, TunnelPort, TunnelSettings};
 pub use verdict::{Fate, Forward, Mark, SourceMode, Verdict};
-
-/// Runs the example of the project's front page.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct ReadmeOfTheProject;

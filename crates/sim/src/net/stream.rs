@@ -1,10 +1,11 @@
 //! A TCP connection, as `tokio::net::TcpStream`.
 
+mod options;
+
 use core::future::poll_fn;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use vnetem::{Arrival, Edge, Identity, ResourceId, ServiceAnswer};
 use super::address::resolve;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::{Readiness, ToAddress, would_block};
-use crate::engine::{Conn, Phase, duration, keep};
+use crate::engine::{Conn, Phase, keep};
 use crate::simulation::HostHandle;
 
 /// A TCP connection of an emulated host.
@@ -182,73 +183,6 @@ impl TcpStream {
         let mut buffer = ReadBuf::new(buffer);
         poll_fn(|cx| self.poll_read_by(Some(cx.waker()), &mut buffer, true)).await?;
         Ok(buffer.filled().len())
-    }
-
-    /// Whether small writes are sent at once.
-    ///
-    /// # Errors
-    ///
-    /// None; tokio's may fail.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(self.with(|conn| (!conn.socket().nagle_enabled(), false)).unwrap_or(false))
-    }
-
-    /// Sends small writes at once, or not.
-    ///
-    /// # Errors
-    ///
-    /// None; tokio's may fail.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.with(|conn| (conn.socket().set_nagle_enabled(!nodelay), false));
-        Ok(())
-    }
-
-    /// Resets the connection when it is dropped, with a time of zero. No other time changes anything: a drop never
-    /// waits.
-    ///
-    /// # Errors
-    ///
-    /// None; tokio's may fail.
-    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.with(|conn| {
-            conn.linger = linger;
-            ((), false)
-        });
-        Ok(())
-    }
-
-    /// What [`set_linger`](Self::set_linger) set.
-    ///
-    /// # Errors
-    ///
-    /// None; tokio's may fail.
-    pub fn linger(&self) -> io::Result<Option<Duration>> {
-        Ok(self.with(|conn| (conn.linger, false)).flatten())
-    }
-
-    /// The time to live of what is sent.
-    ///
-    /// # Errors
-    ///
-    /// None; tokio's may fail.
-    pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.with(|conn| (conn.socket().hop_limit(), false)).flatten().unwrap_or(64).into())
-    }
-
-    /// Sets the time to live of what is sent.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` if it is 0 or above 255.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        let ttl = u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).ok_or(ErrorKind::InvalidInput)?;
-        self.with(|conn| (conn.socket().set_hop_limit(Some(ttl)), false));
-        Ok(())
-    }
-
-    /// Probes the other end after so long a silence; never without.
-    pub fn set_keepalive(&self, interval: Option<Duration>) {
-        self.with(|conn| (conn.socket().set_keep_alive(interval.map(duration)), true));
     }
 
     /// Takes the error with which the connection ended, if nobody has been told.
