@@ -30,6 +30,8 @@ thread_local! {
     static IDLE: Cell<bool> = const { Cell::new(false) };
     /// tokio may move its clock.
     static PARK: Cell<bool> = const { Cell::new(false) };
+    /// The code of some host has ended since the driver looked last.
+    static ENDED: Cell<bool> = const { Cell::new(true) };
     /// Wakes the driver.
     static DRIVER: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
@@ -58,6 +60,7 @@ pub(super) fn run(sim: &mut Sim) -> Result<(), SimError> {
         .map_err(|why| SimError::Setup(format!("no runtime: {why}")))?;
     IDLE.set(false);
     PARK.set(false);
+    ENDED.set(true);
     let set = LocalSet::new();
     let result = runtime.block_on(async {
         for (id, main) in sim.mains.iter_mut().enumerate() {
@@ -177,6 +180,26 @@ impl Driver<'_> {
             let message = self.panic_of(id, cx);
             return Some(Err(SimError::Panicked { host, at, message }));
         }
+        if let Some(verdict) = ENDED.take().then(|| self.ended(shared, now, cx)).flatten() {
+            return Some(verdict);
+        }
+        if now < self.limit {
+            return None;
+        }
+        let waits =
+            |(id, main): (usize, &Main)| (main.awaited && !main.done).then(|| shared.waiting(id));
+        let waiting = self.mains.iter().enumerate().filter_map(waits).collect();
+        let (at, last_packet) = (now.since(Time(0)), self.last_packet.since(Time(0)));
+        Some(Err(SimError::Stuck { at, last_packet, waiting }))
+    }
+
+    /// Looks at the code that has ended, and says how the run ends if it ends by that.
+    fn ended(
+        &mut self,
+        shared: &Shared,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), SimError>> {
         for (id, main) in self.mains.iter_mut().enumerate() {
             let (host, at) = (|| shared.name(id).to_owned(), now.since(Time(0)));
             match main.outcome(cx) {
@@ -192,17 +215,8 @@ impl Driver<'_> {
                 Some(Err(_)) => {}
             }
         }
-        if self.mains.iter().all(|main| main.done || !main.awaited) {
-            return Some(Ok(()));
-        }
-        if now < self.limit {
-            return None;
-        }
-        let waits =
-            |(id, main): (usize, &Main)| (main.awaited && !main.done).then(|| shared.waiting(id));
-        let waiting = self.mains.iter().enumerate().filter_map(waits).collect();
-        let (at, last_packet) = (now.since(Time(0)), self.last_packet.since(Time(0)));
-        Some(Err(SimError::Stuck { at, last_packet, waiting }))
+        let over = self.mains.iter().all(|main| main.done || !main.awaited);
+        over.then_some(Ok(()))
     }
 
     /// The message of a host's own panic; a task's is the business of whoever spawned it.
@@ -228,6 +242,8 @@ impl Driver<'_> {
         };
         script?(&mut control);
         let fault = control.fault.take();
+        // A client that has crashed may have been the last.
+        ENDED.set(true);
         self.reaped.retain(|handle| !handle.is_finished());
         fault.map(SimError::Setup)
     }
@@ -237,6 +253,10 @@ impl Main {
     /// Starts the code as a host's.
     pub(super) fn start(&mut self, host: HostHandle, set: &LocalSet) {
         let code = host.enter(|| (self.software)());
+        let code = async move {
+            let _ended = Ended;
+            code.await
+        };
         self.handle = Some(set.spawn_local(host.scope(code)));
     }
 
@@ -246,6 +266,15 @@ impl Main {
         let Poll::Ready(outcome) = Pin::new(handle).poll(cx) else { return None };
         self.handle = None;
         Some(outcome)
+    }
+}
+
+/// Tells the driver when it is dropped: the code has returned, panicked or been aborted.
+struct Ended;
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        ENDED.set(true);
     }
 }
 
