@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Disposition, Edge, Event, Time, Trace, Transmit};
+use vnetem::{Disposition, Edge, Event, Network, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
@@ -108,6 +108,12 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn refused_changes(&self) -> &[RefusedChange] {
         &self.report.refused_changes
+    }
+
+    /// The network as it stands, for a simulation of one's own.
+    #[must_use]
+    pub fn into_network(self) -> Network {
+        self.topology.network
     }
 
     /// What has been seen so far.

@@ -8,8 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use vnetem::Time;
 use vnetem_azure::ServiceTags;
@@ -213,9 +212,9 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
     let tags = Arc::new(ServiceTags::embedded());
     let story = Scenario::founding_story().unwrap();
     let packets = |seed| {
-        let digest = RefCell::new((0_u64, 0xcbf2_9ce4_8422_2325_u64));
+        let digest = Mutex::new((0_u64, 0xcbf2_9ce4_8422_2325_u64));
         let tap = |tapped: &vnetem_sim::world::Tapped<'_>| {
-            let (count, hash) = &mut *digest.borrow_mut();
+            let (count, hash) = &mut *digest.lock().unwrap();
             *count += 1;
             let all = tapped
                 .packet
@@ -231,7 +230,7 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
         let options = Options { seed, tags: Arc::clone(&tags), tap: Some(Box::new(tap)) };
         let report = story.play(options).unwrap();
         assert!(report.is_as_expected());
-        let seen = *digest.borrow();
+        let seen = *digest.lock().unwrap();
         (seen, report.timeline)
     };
     let first = packets(None);

@@ -59,8 +59,3 @@ pub use snapshot::Snapshot;
 pub use snapshot::guard::SecurityGroupId;
 pub use snapshot::lineage::Applied;
 pub use verdict::{AccessVerdict, Disposition, Forward, SourceMode, Verdict};
-
-/// Runs the example of the project's front page.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct ReadmeOfTheProject;
