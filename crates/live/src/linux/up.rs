@@ -107,6 +107,10 @@ pub fn up(options: Options) -> Result<u8, LiveError> {
     let tap = tap.map_err(|error| LiveError::Refused(error.to_string()))?;
     let plane = DataPlane::new(model.commit(), settings(&model)?);
     let (name, printing) = (options.name, options.printing);
+    if let Some((host, _)) = &options.inside {
+        // Before anybody reads that the network is up.
+        stations.spaces(host).map_err(LiveError::Refused)?;
+    }
     let mut running = Vec::new();
     for (host, command) in &servers {
         let spaces = stations.spaces(host).map_err(LiveError::Refused)?;
