@@ -21,7 +21,6 @@ class Cloud:
         self.router = subprocess.Popen(
             [VNETEM, "live", scenario, "--name", self.name, "--until-stdin-ends", "-o", "json"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            cwd=os.path.dirname(scenario),
         )
         if not self.router.stdout.readline():
             raise RuntimeError("the network did not come up")

@@ -78,9 +78,14 @@ mod system {
             load::not_read_too(path, &[asked.file.as_deref(), asked.list.tags.as_deref()])?;
         }
         let inside = asked.inside.clone().map(|host| (host, asked.command.clone()));
+        // A path without a folder has an empty one.
+        let folder = asked.file.as_deref().and_then(Path::parent);
+        let folder = folder.filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.to_owned();
         let status = vnetem_live::up(Options {
             name: asked.name.clone(),
             scenario,
+            folder,
             tags: load::tags(&asked.list)?,
             offload: !asked.no_offload,
             silent: asked.silent,

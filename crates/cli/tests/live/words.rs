@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use vnetem::packet::{Checksums, Headers};
 use vnetem_io::CaptureReader;
+use vnetem_live::names_of_clouds;
 
 use crate::rig::{ACCOUNT, NETWORK, VNETEM, cloud, cloud_with, printed, program, start, whoami};
 
@@ -33,6 +34,13 @@ fn questions_are_answered_while_it_runs() {
         let refused = cloud.ctl(words).unwrap_err().to_string();
         assert!(refused.contains(said), "{words}: {refused}");
     }
+}
+
+#[test]
+fn name_is_free_after_down() {
+    let Some(first) = cloud("name_is_free_after_down", NETWORK) else { return };
+    assert_eq!(first.ctl("down").unwrap().lines, ["down"]);
+    assert!(!names_of_clouds().contains(&first.name().to_owned()));
 }
 
 #[test]

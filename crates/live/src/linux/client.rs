@@ -5,6 +5,7 @@ use std::io::{self, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, getsockopt, recvmsg};
@@ -40,8 +41,20 @@ pub fn ask(cloud: &str, words: &str) -> Result<Answer, LiveError> {
     writeln!(stream, "ask {}", words.replace('\n', " ")).map_err(failed())?;
     let mut text = String::new();
     stream.read_to_string(&mut text).map_err(failed())?;
-    Answer::from_json(&text)
-        .ok_or_else(|| LiveError::Refused(format!("the network {cloud} went down")))
+    let answer = Answer::from_json(&text)
+        .ok_or_else(|| LiveError::Refused(format!("the network {cloud} went down")))?;
+    if words.trim() == "down" {
+        wait_until_gone(cloud);
+    }
+    Ok(answer)
+}
+
+/// Waits until the name of a network is free again, for as long as servers may take to end.
+fn wait_until_gone(cloud: &str) {
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until && names_of_clouds().iter().any(|name| name == cloud) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The networks of this user that are up.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -66,20 +67,21 @@ pub(super) enum Streams {
     Server,
 }
 
-/// Starts a command in a host.
+/// Starts a command in a host, in a folder of the machine.
 pub(super) fn start(
     spaces: &Arc<Spaces>,
     (host, cloud): (&str, &str),
     words: &[OsString],
     streams: Streams,
+    folder: &Path,
 ) -> io::Result<Running> {
     let (spaces, host, cloud) = (Arc::clone(spaces), host.to_owned(), cloud.to_owned());
-    let words = words.to_vec();
+    let (words, folder) = (words.to_vec(), folder.to_owned());
     // A thread of its own, since it goes into the host and does not come back.
     let started = std::thread::spawn(move || {
-        let here = std::env::current_dir()?;
+        let folder = folder.canonicalize()?;
         spaces.join().map_err(os)?;
-        std::env::set_current_dir(&here)?;
+        std::env::set_current_dir(&folder)?;
         let task = Task { host: &host, cloud: &cloud, words: &words, user: None };
         task.start(|command| {
             if streams == Streams::Server {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub name: String,
     /// What it is.
     pub scenario: Scenario,
+    /// The folder in which servers of the scenario are started: that of its file.
+    pub folder: PathBuf,
     /// The list of service tags that the scenario's services take their prefixes from.
     pub tags: Arc<ServiceTags>,
     /// Whether packets of many segments are carried in one piece.
@@ -104,11 +107,15 @@ pub fn up(options: Options) -> Result<u8, LiveError> {
     let tap = tap.map_err(|error| LiveError::Refused(error.to_string()))?;
     let plane = DataPlane::new(model.commit(), settings(&model)?);
     let (name, printing) = (options.name, options.printing);
+    if let Some((host, _)) = &options.inside {
+        // Before anybody reads that the network is up.
+        stations.spaces(host).map_err(LiveError::Refused)?;
+    }
     let mut running = Vec::new();
     for (host, command) in &servers {
         let spaces = stations.spaces(host).map_err(LiveError::Refused)?;
         let words = ["sh", "-c", command.as_str()].map(OsString::from);
-        let started = start(&spaces, (host, &name), &words, Streams::Server);
+        let started = start(&spaces, (host, &name), &words, Streams::Server, &options.folder);
         running.push((host.clone(), started.map_err(LiveError::system(host.as_str()))?));
     }
     announce(&name, &stations, began, printing);
@@ -116,7 +123,8 @@ pub fn up(options: Options) -> Result<u8, LiveError> {
         None => None,
         Some((host, words)) => {
             let spaces = stations.spaces(&host).map_err(LiveError::Refused)?;
-            let started = start(&spaces, (&host, &name), &words, Streams::Inherited);
+            let started =
+                start(&spaces, (&host, &name), &words, Streams::Inherited, Path::new("."));
             Some(started.map_err(LiveError::system(host.as_str()))?)
         }
     };
