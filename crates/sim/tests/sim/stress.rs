@@ -87,7 +87,7 @@ async fn operate(seed: u64, count: u64) -> Outcome {
                 let _ = stream.read_to_end(&mut rest).await;
             }
             6 if at < open.len() => drop(open.swap_remove(at)),
-            _ => sleep(dice.next(400) as u32 * MILLISECOND).await,
+            _ => sleep(Duration::from_millis(dice.next(400))).await,
         }
     }
     Ok(())
