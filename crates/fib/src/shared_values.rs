@@ -39,7 +39,7 @@ pub struct SharedValues<V> {
 }
 
 impl<V: Clone + Eq + Hash> SharedValues<V> {
-    /// A list without values.
+    /// Makes a list without values.
     pub fn new() -> Self {
         Self { numbers: Numbers::default(), values: Vec::new() }
     }
@@ -83,23 +83,23 @@ impl<V: Clone + Eq + Hash> SharedValues<V> {
 }
 
 impl<V> SharedValues<V> {
-    /// The value that has this number.
+    /// Gives the value that has this number.
     #[inline]
     pub fn value_of(&self, id: ValueId) -> Option<&V> {
         self.values.get(id.0.checked_sub(1)? as usize)
     }
 
-    /// How many distinct values there are.
+    /// Counts the distinct values.
     pub fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Whether no table has named a value.
+    /// Says whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// Bytes of the list, what values own on the heap left out.
+    /// Counts the bytes of the list, without what values own on the heap.
     pub fn bytes(&self) -> usize {
         self.values.capacity() * size_of::<V>()
             + self.numbers.capacity() * (size_of::<V>() + size_of::<u32>() + 1)
