@@ -6,21 +6,21 @@ use crate::block::{Cell, Search, rank};
 use crate::id_table::{Hit, IdTable};
 use crate::table::{Match, Table};
 
-/// The longest match over several tables: the longest prefix wins, of equal ones that of the
-/// earlier table.
+/// Looks up the longest match over several tables; of equal prefixes the earlier table's wins.
 ///
-/// So a subnet's own small table stands over bases that many subnets share.
+/// So a subnet's own small table overrides bases that many subnets share.
 ///
 /// ```
 /// use vnetem_fib::{Table, lookup_layered};
 ///
 /// let own = Table::new([("10.0.0.0/8".parse()?, "vnet"), ("0.0.0.0/0".parse()?, "internet")]);
-/// let base = Table::new([("52.239.0.0/16".parse()?, "storage"), ("10.0.0.0/8".parse()?, "never")]);
+/// let storage = ("52.239.0.0/16".parse()?, "storage");
+/// let base = Table::new([storage, ("10.0.0.0/8".parse()?, "never")]);
 ///
-/// let said = |address: [u8; 4]| lookup_layered([&own, &base], address).map(|(_, value)| *value);
-/// assert_eq!(said([52, 239, 1, 9]), Some("storage"));
-/// assert_eq!(said([10, 1, 1, 1]), Some("vnet"));
-/// assert_eq!(said([8, 8, 8, 8]), Some("internet"));
+/// let answer = |address: [u8; 4]| lookup_layered([&own, &base], address).map(|(_, value)| *value);
+/// assert_eq!(answer([52, 239, 1, 9]), Some("storage"));
+/// assert_eq!(answer([10, 1, 1, 1]), Some("vnet"));
+/// assert_eq!(answer([8, 8, 8, 8]), Some("internet"));
 /// # Ok::<(), ipnet::AddrParseError>(())
 /// ```
 #[inline]

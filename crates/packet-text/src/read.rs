@@ -15,7 +15,8 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the bytes are no IPv4 packet. A wrong header checksum is a flaw, not an error.
+    /// [`Malformed`] if the bytes are no IPv4 packet. A wrong header checksum is a flaw,
+    /// not an error.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let parsed = Headers::parse(bytes);
         if parsed == Err(Malformed::HeaderChecksum) {

@@ -15,11 +15,11 @@ use crate::live::{LiveTable, Width, number};
 use crate::sweep::Rule;
 use crate::value_id::{ValueId, any};
 
-/// A large table that never changes, for lookups of values alone.
+/// A large table that never changes and answers only values.
 ///
-/// As nobody writes to it, it can be read in ways that a [`LiveTable`] cannot: [`Layout::Fast`]
-/// fetches sixteen addresses by one instruction where the processor has it (AVX-512),
-/// [`Layout::Compact`] takes a sixth of the memory. Neither keeps prefixes.
+/// As nobody writes to it, it has faster or smaller layouts than a [`LiveTable`]. [`Layout::Fast`]
+/// fetches sixteen addresses by one instruction if the processor has AVX-512. [`Layout::Compact`]
+/// takes a sixth of the memory. Neither keeps prefixes.
 ///
 /// ```
 /// use vnetem_fib::{FrozenTable, Layout, ValueId};

@@ -63,7 +63,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if the prefix has host bits, or if no number is left for the value. The table is then unchanged.
+    /// [`RouteError`] if the prefix has host bits, or if no number is left for the value.
+    /// The table is then unchanged.
     pub fn insert(&mut self, prefix: Ipv4Net, value: V) -> Result<Option<V>, RouteError> {
         let (network, length) = canonical(prefix)?;
         let place = Place::of(network, length);
@@ -101,7 +102,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if a prefix has host bits, or if there are too many values. The table is then unchanged.
+    /// [`RouteError`] if a prefix has host bits, or if there are too many values.
+    /// The table is then unchanged.
     pub fn replace_all(
         &mut self,
         routes: impl IntoIterator<Item = (Ipv4Net, V)>,
