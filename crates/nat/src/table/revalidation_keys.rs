@@ -1,8 +1,8 @@
-//! Cells: which flows a change of policy touches, in work that follows their number.
+//! Revalidation keys: which flows a policy change invalidates. The work grows with their number.
 //!
-//! The flows of a cell form a list in order of generation. So those that a change made stale are
-//! always at its front, whatever was opened, closed or judged again meanwhile, and the walk needs
-//! no memory of where it was.
+//! The flows of a key form a list in the order of generations. So stale flows are always at its
+//! front, whatever was opened, closed or revalidated meanwhile. The walk needs no memory of its
+//! place.
 
 use crate::table::detail::Detail;
 use crate::table::index::Index;
@@ -12,11 +12,12 @@ use crate::table::slab::{NIL, Slab, Slot};
 use crate::table::{REVALIDATION_KEYS, TableQuota};
 use crate::{Generation, RevalidationKey, Tenant};
 
-/// The cells that flows of the table have.
+/// The revalidation keys of flows in the table.
 pub(crate) struct RevalidationIndex {
     revalidation_keys: Slab<Entry>,
     index: Index,
-    /// First cell with flows that may be stale, and last: whoever has a stale flow is on the list.
+    /// First and last key of the list of keys that may have stale flows. Every key with a stale
+    /// flow is on it.
     invalidated: (u32, u32),
     secret: Secret,
 }
@@ -32,7 +33,7 @@ struct Entry {
     first: u32,
     last: u32,
     is_touched: bool,
-    /// Next touched cell; next free slot where there is no cell.
+    /// Next invalidated key; for a free slot, the next free one.
     next: u32,
 }
 
@@ -42,20 +43,20 @@ impl RevalidationIndex {
         Self { revalidation_keys, index, invalidated: (NIL, NIL), secret }
     }
 
-    /// Returns the tenant charged for the flows of the cell in a slot.
+    /// Gives the tenant charged for the flows of the key in a slot.
     pub(crate) fn tenant(&self, number: u32) -> Tenant {
         self.revalidation_keys.get(number).map_or(Tenant::NOBODY, |entry| entry.tenant)
     }
 
-    /// Whether a cell is forgotten, and makes room, with the one flow that it still has.
+    /// Says whether a key is removed, and makes room, with the one flow that it still has.
     pub(crate) fn goes_with_its_last(&self, number: u32) -> bool {
         self.revalidation_keys
             .get(number)
             .is_some_and(|entry| entry.flows == 1 && !entry.is_touched)
     }
 
-    /// Counts one more flow of a cell, and says in which slot it is. A cell that is not there yet
-    /// is a tenant's, if that finds room.
+    /// Counts one more flow of a key and gives the key's slot. A new key is charged to the tenant,
+    /// if that has room.
     pub(crate) fn join(
         &mut self,
         revalidation_key: RevalidationKey,
@@ -90,7 +91,7 @@ impl RevalidationIndex {
         }
     }
 
-    /// Puts a flow into the list of its cell, behind all that are not newer.
+    /// Adds a flow to the list of its key, after all that are not newer.
     #[inline]
     pub(crate) fn link(
         &mut self,
@@ -102,7 +103,7 @@ impl RevalidationIndex {
         let Some(generation) = generation(details, number) else { return };
         let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
         let mut previous = entry.last;
-        // Generations rise, so this ends at once unless a caller opens a flow by an old
+        // Generations rise, so the loop ends at once unless a caller opens a flow by an old
         // configuration.
         while self::generation(details, previous).is_some_and(|other| other > generation) {
             previous = chains.sibling(previous).map_or(NIL, |links| links.previous);
@@ -118,13 +119,13 @@ impl RevalidationIndex {
         if let Some(links) = chains.sibling_mut(number) {
             *links = Links { previous, next };
         }
-        // It may be stale from the start.
+        // The new flow may be stale already.
         if generation < entry.generation {
             self.queue(revalidation_key);
         }
     }
 
-    /// Takes a flow out of the list of its cell.
+    /// Removes a flow from the list of its key.
     pub(crate) fn unlink(&mut self, chains: &mut Chains, revalidation_key: u32, number: u32) {
         let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
         let Some(&Links { previous, next }) = chains.sibling(number) else { return };
@@ -138,7 +139,7 @@ impl RevalidationIndex {
         }
     }
 
-    /// Makes the flows of a cell that are older than `generation` stale.
+    /// Invalidates the flows of a key that are older than `generation`.
     pub(crate) fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
         let Some(number) = self.find(revalidation_key) else { return };
         if let Some(entry) = self.revalidation_keys.get_mut(number)
@@ -149,8 +150,8 @@ impl RevalidationIndex {
         }
     }
 
-    /// Whether a flow of this cell is stale. No flow is unless a cell is on the list of the
-    /// touched.
+    /// Says whether a flow of this key is stale. No flow is while the list of invalidated keys is
+    /// empty.
     #[inline(always)]
     pub(crate) fn is_stale(&self, details: &[Detail], revalidation_key: u32, number: u32) -> bool {
         self.invalidated.0 != NIL && self.is_behind(details, revalidation_key, number)
@@ -163,7 +164,7 @@ impl RevalidationIndex {
         entry.zip(generation).is_some_and(|(entry, generation)| generation < entry.generation)
     }
 
-    /// A stale flow, if there is one.
+    /// Gives a stale flow, if there is one.
     #[inline]
     pub(crate) fn next_stale(&mut self, details: &[Detail], quota: &mut TableQuota) -> Option<u32> {
         while let Some(entry) = self.revalidation_keys.get_mut(self.invalidated.0) {
@@ -187,7 +188,7 @@ impl RevalidationIndex {
             .map_or(RevalidationKey(0), |entry| entry.revalidation_key)
     }
 
-    /// The slot of a cell that flows have.
+    /// Gives the slot of a key.
     pub(crate) fn find(&self, revalidation_key: RevalidationKey) -> Option<u32> {
         self.index.find(self.secret.hash_cell(revalidation_key), |number| {
             self.revalidation_keys
@@ -196,7 +197,7 @@ impl RevalidationIndex {
         })
     }
 
-    /// Puts a cell on the list of the touched ones, once.
+    /// Adds a key to the list of invalidated ones, once.
     fn queue(&mut self, number: u32) {
         let Some(entry) = self.revalidation_keys.get_mut(number) else { return };
         if core::mem::replace(&mut entry.is_touched, true) {
@@ -210,8 +211,8 @@ impl RevalidationIndex {
         self.invalidated.1 = number;
     }
 
-    /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does
-    /// so in passing.
+    /// Removes a key without flows, unless it is on the list of invalidated ones; the walk removes
+    /// that later.
     fn drop_if_unused(&mut self, number: u32, quota: &mut TableQuota) {
         if let Some(entry) = self.revalidation_keys.get(number)
             && entry.flows == 0
@@ -239,7 +240,7 @@ impl Entry {
     }
 }
 
-/// The generation of the flow in a slot.
+/// Gives the generation of the flow in a slot.
 #[inline]
 fn generation(details: &[Detail], slot: u32) -> Option<Generation> {
     details.get(slot as usize).map(|detail| detail.generation)
