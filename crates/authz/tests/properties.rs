@@ -13,7 +13,7 @@ use vnetem_packet::{Identity, SubnetId, VnetId};
 
 /// The decision order of the service as linear scans over the edits.
 #[derive(Clone, Debug, Default)]
-struct Plain {
+struct Reference {
     public_access_disabled: bool,
     default_allow: bool,
     /// Subnet, and whether its rule is in force.
@@ -34,7 +34,7 @@ enum Edit {
     Distrust(ResourceInstance),
 }
 
-impl Plain {
+impl Reference {
     fn judge(&self, arrival: Arrival) -> Access {
         if let Arrival::PrivateEndpoint { approved } = arrival {
             return if approved {
@@ -122,7 +122,7 @@ proptest! {
     #[test]
     fn a_rule_set_judges_as_its_plain_twin(edits in vec(edit(), 0..40), arrivals in vec(arrival(), 1..20)) {
         let mut set = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
-        let mut plain = Plain::default();
+        let mut plain = Reference::default();
         for edit in &edits {
             let before = set.clone();
             match apply(&mut set, edit) {

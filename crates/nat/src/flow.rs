@@ -11,13 +11,16 @@ pub(crate) mod state;
 pub(crate) mod tcp;
 pub(crate) mod track;
 
+use core::error::Error;
+use core::fmt;
 use core::net::SocketAddrV4;
 
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
 use crate::table::key::Key;
 use crate::{
-    Cause, Generation, MappingPolicy, RevalidationKey, Side, Sides, State, Tenant, Time, Zone,
+    Cause, Chosen, Generation, MappingPolicy, RevalidationKey, Side, Sides, State, Tenant, Time,
+    Wanted, Zone,
 };
 
 /// A flow to be opened.
@@ -235,6 +238,44 @@ impl<T> Flow<T> {
             Side::External => (self.remote, self.external),
         };
         FiveTuple { protocol: self.protocol, source, destination }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TableFull => "the table has no room for a flow",
+            Self::ShareUsed => "the table has no room for a flow of this tenant",
+            Self::CellsFull => "the table has no room for another revalidation key",
+            Self::MappingsFull => "the table has no room for shared mapping state",
+            Self::TupleInUse => "a flow or socket has this tuple",
+            Self::TupleHeld => "the external tuple is in hold-down",
+        })
+    }
+}
+
+impl Error for OpenError {}
+
+impl<T> NewFlow<T> {
+    /// Describes the flow that an internal host opens behind a chosen tuple.
+    ///
+    /// It belongs to no tenant, and has revalidation key and generation 0.
+    #[must_use]
+    pub fn outbound(wanted: &Wanted, chosen: Chosen, cached: T) -> Self {
+        Self {
+            protocol: wanted.protocol,
+            internal: wanted.internal,
+            internal_zone: wanted.internal_zone,
+            external: chosen.external,
+            external_zone: wanted.external_zone,
+            remote: wanted.remote,
+            initiator: Side::Internal,
+            revalidation_key: RevalidationKey(0),
+            tenant: Tenant::NOBODY,
+            generation: Generation(0),
+            cached,
+            mapping_policy: chosen.mapping_policy,
+        }
     }
 }
 

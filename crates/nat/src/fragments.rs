@@ -240,13 +240,13 @@ impl Fragments {
         self.clock = self.clock.max(now.0);
         let number = self.number(key)?;
         let entry = self.get(now, key)?.with(span).ok()?;
-        let endpoint_independent = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
-        if endpoint_independent.is_some() {
+        let complete = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if complete.is_some() {
             self.remove(number);
         } else if let Some(old) = self.entries.get_mut(number) {
             *old = entry;
         }
-        let (base, length) = entry.base.zip(endpoint_independent)?;
+        let (base, length) = entry.base.zip(complete)?;
         Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 
@@ -263,10 +263,18 @@ impl Fragments {
 
     /// Adds an entry to the end of its tenant's row.
     fn add(&mut self, entry: Entry) {
-        let Ok(at) = self.row(entry.tenant) else { return };
-        let Some(last) = self.rows.get(at).map(|row| row.last) else { return };
-        let Some(number) = self.entries.insert(Entry { previous: last, ..entry }) else { return };
+        let row = self.row(entry.tenant).ok();
+        let last = row.and_then(|at| Some((at, self.rows.get(at)?.last)));
+        let Some((at, last)) = last else {
+            debug_assert!(false, "the tenant of an entry has a row");
+            return;
+        };
+        let Some(number) = self.entries.insert(Entry { previous: last, ..entry }) else {
+            debug_assert!(false, "the quota leaves room for an entry");
+            return;
+        };
         if !self.index.insert(self.hash(&entry.key), number) {
+            debug_assert!(false, "the index has room for every entry");
             self.entries.remove(number);
             return;
         }
@@ -280,12 +288,17 @@ impl Fragments {
 
     fn remove(&mut self, number: u32) {
         let Some(&Entry { tenant, previous, next, ref key, .. }) = self.entries.get(number) else {
+            debug_assert!(false, "an entry is removed once");
             return;
         };
         let hash = self.hash(key);
-        self.index.remove(hash, number);
+        let was_there = self.index.remove(hash, number);
+        debug_assert!(was_there, "every entry is in the index");
         self.quota.give_back(0, tenant);
-        let Ok(at) = self.row(tenant) else { return };
+        let Ok(at) = self.row(tenant) else {
+            debug_assert!(false, "a row stays while it has entries");
+            return;
+        };
         match self.entries.get_mut(previous) {
             Some(before) => before.next = next,
             None => self.set_row(at, |row| row.first = next),

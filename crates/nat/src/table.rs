@@ -28,7 +28,7 @@ use crate::table::index::{Hash, Index};
 use crate::table::key::{Draws, Key, Secret};
 use crate::table::keys::Purpose;
 use crate::table::links::Chains;
-use crate::table::record::{MAX_CELLS, Record};
+use crate::table::record::{MOST_REVALIDATION_KEYS, Record};
 use crate::table::revalidation_keys::RevalidationIndex;
 use crate::table::slab::Slab;
 use crate::table::wheel::Wheel;
@@ -92,7 +92,7 @@ impl<T: Copy> FlowTable<T> {
         let mappings = MappingState::new(capacity, room, secret);
         let sockets = room.sockets.min(mappings.flows());
         let held = settings.held.min((1 << 24) - 1);
-        let revalidation_keys = settings.revalidation_keys.min(MAX_CELLS);
+        let revalidation_keys = settings.revalidation_keys.min(MOST_REVALIDATION_KEYS);
         let totals = [capacity, revalidation_keys, room.hosts, sockets, sockets, room.blocks, held];
         Self {
             records: Slab::new(capacity),
@@ -234,7 +234,7 @@ impl<T: Copy> FlowTable<T> {
         self.revalidation_keys.unlink(&mut self.chains, old, id.slot);
         self.revalidation_keys.leave(old, quota);
         if let Some(record) = self.records.get_mut(id.slot) {
-            record.set_cell(new);
+            record.set_revalidation_key(new);
             record.cached = cached;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {
@@ -268,7 +268,10 @@ impl<T: Copy> FlowTable<T> {
                 return work.saturating_add(self.hold.expire(now, rest, beside));
             };
             work = work.saturating_add(1);
-            let Some(record) = self.records.get(slot) else { continue };
+            let Some(record) = self.records.get(slot) else {
+                debug_assert!(false, "the wheel leads to a record");
+                continue;
+            };
             let deadline = self.deadline(record);
             // A due flow goes through the finer slots too, so that flows end in the order of their
             // deadlines.
@@ -279,7 +282,10 @@ impl<T: Copy> FlowTable<T> {
                 self.reinsert(slot);
                 continue;
             }
-            let Some(ended) = self.ended(slot) else { continue };
+            let Some(ended) = self.ended(slot) else {
+                debug_assert!(false, "a flow that is due can end");
+                continue;
+            };
             self.remove(slot, ended.cause, deadline, None);
             sink(ended);
         }
@@ -450,7 +456,10 @@ impl<T: Copy> FlowTable<T> {
 
     /// Releases the external tuple of a tombstone.
     fn release(&mut self, slot: u32) {
-        let Some(record) = self.records.get_mut(slot) else { return };
+        let Some(record) = self.records.get_mut(slot) else {
+            debug_assert!(false, "a tombstone has a record");
+            return;
+        };
         let tombstone = *record;
         record.mark_released();
         let tenant = self.revalidation_keys.tenant(tombstone.revalidation_key());
@@ -478,12 +487,18 @@ impl<T: Copy> FlowTable<T> {
     /// Removes a flow that ended at `ended`, from the index and all lists. Its external tuple
     /// enters hold-down, unless the flow that replaces it has the same.
     pub(crate) fn remove(&mut self, slot: u32, cause: Cause, ended: u64, successor: Option<&Key>) {
-        let Some(record) = self.records.get(slot).copied() else { return };
+        let Some(record) = self.records.get(slot).copied() else {
+            debug_assert!(false, "a flow that ends has a record");
+            return;
+        };
         for side in [Side::Internal, Side::External] {
-            self.index.remove(self.secret.hash(&record.key(side)), number(slot, side));
+            let hash = self.secret.hash(&record.key(side));
+            let was_there = self.index.remove(hash, number(slot, side));
+            debug_assert!(was_there, "both keys of a flow are in the index");
         }
         self.wheel.remove(&mut self.chains, slot);
         if record.state.is_tombstone() {
+            debug_assert!(self.counters.tombstones > 0, "tombstones are counted");
             self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
         } else {
             self.revalidation_keys.unlink(&mut self.chains, record.revalidation_key(), slot);
@@ -522,7 +537,7 @@ impl<T: Copy> FlowTable<T> {
         let external = record.key(Side::External);
         let mut beside = Beside { port_bitmaps: &mut self.port_bitmaps, quota: &mut self.quota };
         // The port of an endpoint-independent mapping enters hold-down once it has no flow.
-        if successor == Some(&external) || self.mappings.is_of_whole(slot) {
+        if successor == Some(&external) || self.mappings.is_independent(slot) {
             beside.port_bitmaps.release(&external);
         } else {
             self.hold.add(self.clock, until, &external, tenant, &mut beside);

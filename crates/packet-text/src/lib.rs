@@ -2,7 +2,7 @@
 
 mod build;
 mod read;
-#[cfg(feature = "proptest")]
+#[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
 mod text;
 

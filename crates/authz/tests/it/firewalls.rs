@@ -1,4 +1,4 @@
-//! Differences between services: whom they admit, and how they answer a refused client.
+//! Differences between services: which callers they admit, and how they answer a refused client.
 
 use std::net::Ipv4Addr;
 

@@ -92,8 +92,8 @@ fn the_default_rules_stand_behind_all_others() {
     expect(&group, Outbound, VM, STORAGE, Allow, "65001 AllowInternetOutBound");
     expect(&group, Outbound, VM, "172.20.0.1:443", Deny, "65500 DenyAllOutBound");
     expect(&group, Inbound, PEER, VM, Allow, "65000 AllowVnetInBound");
-    let probe = "168.63.129.16:40000";
-    expect(&group, Inbound, probe, VM, Allow, "65001 AllowAzureLoadBalancerInBound");
+    let health_check = "168.63.129.16:40000";
+    expect(&group, Inbound, health_check, VM, Allow, "65001 AllowAzureLoadBalancerInBound");
     expect(&group, Inbound, ELSEWHERE, VM, Deny, "65500 DenyAllInBound");
     // Both ends must be in the network. A source from elsewhere matches no rule that allows.
     expect(&group, Outbound, "172.20.0.1:1", PEER, Deny, "65500 DenyAllOutBound");

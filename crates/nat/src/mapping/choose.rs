@@ -1,5 +1,7 @@
 //! Chooses the external tuple of a new flow.
 
+use core::error::Error;
+use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
@@ -48,6 +50,33 @@ pub enum NoTuple {
     Rate,
 }
 
+impl Wanted {
+    /// Describes the flow of a packet that leaves a zone for the public one.
+    #[must_use]
+    pub const fn outbound(internal_zone: Zone, tuple: &FiveTuple) -> Self {
+        Self {
+            protocol: tuple.protocol,
+            internal: tuple.source,
+            internal_zone,
+            remote: tuple.destination,
+            external_zone: Zone::PUBLIC,
+            suggestion: None,
+        }
+    }
+}
+
+impl fmt::Display for NoTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exhausted => "the pool has no port left towards this remote",
+            Self::Quota => "the internal address has as many flows, ports or blocks as it may",
+            Self::Rate => "the internal address opens flows faster than it may",
+        })
+    }
+}
+
+impl Error for NoTuple {}
+
 /// Ports to try before the port bitmap is asked.
 const PATIENCE: usize = 8;
 
@@ -57,7 +86,7 @@ struct Search<'a, T> {
     now: u64,
     rules: &'a PoolRules,
     wanted: &'a Wanted,
-    is_whole: bool,
+    is_independent: bool,
     draw: u64,
 }
 
@@ -106,12 +135,12 @@ impl<T: Copy> FlowTable<T> {
         } else {
             MappingPolicy::default().with_timers(rules.timers)
         };
-        let is_whole = matches!(mapping_policy.socket, SocketRule::Whole(_));
-        let search = Search { table: self, now, rules, wanted, is_whole, draw };
+        let is_independent = matches!(mapping_policy.socket, SocketRule::Independent(_));
+        let search = Search { table: self, now, rules, wanted, is_independent, draw };
         self.mappings.admit(now, &rules.limits, wanted, || self.gives_way(wanted))?;
         if let Some(external) = self.mappings.external(mapping_policy.socket, wanted)
             && pool.has(external)
-            && (is_whole || search.is_free(*external.ip(), external.port()))
+            && (is_independent || search.is_free(*external.ip(), external.port()))
         {
             let is_dynamic = matches!(rules.blocks, Blocks::Dynamic { .. });
             let block = if is_dynamic { pool.block_at(external) } else { None };
@@ -210,7 +239,10 @@ impl<T: Copy> FlowTable<T> {
     fn is_free(&self, now: u64, key: &Key, wanted: &Wanted) -> bool {
         let hash = self.secret.hash(key);
         if let Some((slot, _)) = self.lookup(hash, key) {
-            let Some(record) = self.records.get(slot) else { return true };
+            let Some(record) = self.records.get(slot) else {
+                debug_assert!(false, "the index leads to a record");
+                return true;
+            };
             return self.leaves_tuple(now, record) || self.gives_up(now, record, wanted);
         }
         !self.hold.holds(now, hash, key)
@@ -272,7 +304,7 @@ impl<T: Copy> Search<'_, T> {
     /// Finds a random free port among these.
     fn among(&self, address: Ipv4Addr, ports: Ports) -> Option<u16> {
         let mut key = self.key(address, 0);
-        if self.is_whole {
+        if self.is_independent {
             key = endpoint_independent(&key);
         }
         for (tries, port) in ports.shuffled(self.draw).enumerate() {
@@ -298,16 +330,12 @@ impl<T: Copy> Search<'_, T> {
         if !table.is_free(self.now, &key, self.wanted) {
             return false;
         }
-        if !table.mappings.has_whole() {
+        if !table.mappings.has_independent() {
             return true;
         }
-        let endpoint_independent = endpoint_independent(&key);
-        !table.mappings.has_external(&endpoint_independent)
-            && !table.hold.holds(
-                self.now,
-                table.secret.hash(&endpoint_independent),
-                &endpoint_independent,
-            )
+        let towards_all = endpoint_independent(&key);
+        !table.mappings.has_external(&towards_all)
+            && !table.hold.holds(self.now, table.secret.hash(&towards_all), &towards_all)
     }
 
     fn key(&self, address: Ipv4Addr, port: u16) -> Key {

@@ -55,7 +55,7 @@ pub(crate) enum SocketRule {
     /// A port that its new flows try first (T-02).
     Kept,
     /// A port of its own, with this filtering (T-01, T-03).
-    Whole(Filtering),
+    Independent(Filtering),
 }
 
 /// Ports of one external address that belong to one internal address (T-09).
@@ -84,7 +84,7 @@ impl MappingPolicy {
     /// Gives the state that flows of a pool with these rules share, without the block.
     pub(crate) fn of(rules: &PoolRules) -> Self {
         let socket = match rules.is_independent() {
-            true => SocketRule::Whole(rules.filtering),
+            true => SocketRule::Independent(rules.filtering),
             false if rules.keep_port || rules.limits.ports > 0 => SocketRule::Kept,
             false => SocketRule::None,
         };
@@ -96,7 +96,7 @@ impl MappingPolicy {
     /// Gives the filtering of the internal socket's port, if the socket owns it.
     pub(crate) const fn filtering(&self) -> Option<Filtering> {
         match self.socket {
-            SocketRule::Whole(filtering) => Some(filtering),
+            SocketRule::Independent(filtering) => Some(filtering),
             SocketRule::None | SocketRule::Kept => None,
         }
     }
@@ -132,7 +132,7 @@ pub(crate) fn socket_key(
     let mark = match rule {
         SocketRule::None => return None,
         SocketRule::Kept => 0,
-        SocketRule::Whole(_) => 1,
+        SocketRule::Independent(_) => 1,
     };
     let destination = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, mark);
     Some(Key::new(zone, &FiveTuple { protocol, source, destination }))

@@ -32,7 +32,7 @@ pub(crate) struct MappingState {
     permitted_remotes: Keyed<PermittedRemote>,
     blocks: Keyed<BlockUse>,
     /// Whether there ever was an endpoint-independent mapping.
-    has_whole: bool,
+    has_independent: bool,
     /// Where the search for idle hosts continues.
     hand: u32,
     capacity: usize,
@@ -72,7 +72,7 @@ struct Socket {
     host: u32,
     block: u32,
     /// When the hold-down of its port ends, by the flows that have ended so far.
-    rests_until: u64,
+    held_until: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -101,7 +101,7 @@ impl MappingState {
             externals: Keyed::new(sockets, secret),
             permitted_remotes: Keyed::new(sockets, secret),
             blocks: Keyed::new(room.blocks, secret),
-            has_whole: false,
+            has_independent: false,
             hand: 0,
             capacity: flows as usize,
         }
@@ -168,8 +168,8 @@ impl MappingState {
     }
 
     /// Says whether external tuples may be in hold-down towards all remotes.
-    pub(crate) fn has_whole(&self) -> bool {
-        self.has_whole
+    pub(crate) fn has_independent(&self) -> bool {
+        self.has_independent
     }
 
     /// Gives the internal socket that a packet from the external side may reach without a flow
@@ -186,7 +186,7 @@ impl MappingState {
         };
         let internal = self.sockets.key(number)?;
         let mapping_policy = MappingPolicy {
-            socket: SocketRule::Whole(filtering),
+            socket: SocketRule::Independent(filtering),
             counts: self.hosts.get(socket.host).is_some(),
             delays: 0,
             block: self.block(socket.block),
@@ -257,7 +257,7 @@ impl MappingState {
 
     /// Says whether another socket owns the external tuple that the flow's socket wants to own.
     pub(crate) fn is_anothers<T: Copy>(&self, new: &NewFlow<T>) -> bool {
-        let SocketRule::Whole(_) = new.mapping_policy.socket else { return false };
+        let SocketRule::Independent(_) = new.mapping_policy.socket else { return false };
         let key =
             socket_key(new.mapping_policy.socket, new.internal_zone, new.protocol, new.internal);
         let number = key.and_then(|key| self.sockets.find(&key));
@@ -343,7 +343,7 @@ impl MappingState {
             let Share { host, block, .. } = *share;
             let external = new.external;
             let socket =
-                Socket { tenant, external, filtering, flows: 0, host, block, rests_until: 0 };
+                Socket { tenant, external, filtering, flows: 0, host, block, held_until: 0 };
             share.socket = self.sockets.find_or_insert(key, socket)?;
             let number = share.socket;
             let socket = self.sockets.get_mut(number)?;
@@ -357,7 +357,7 @@ impl MappingState {
             }
             if is_new && filtering.is_some() {
                 self.externals.find_or_insert(endpoint_independent(&external_side), number)?;
-                self.has_whole = true;
+                self.has_independent = true;
                 takes = true;
             }
             // A port keeps the filtering with which it was given.
@@ -397,7 +397,7 @@ impl MappingState {
 
     /// Says whether the flow in a slot has an endpoint-independent mapping, which then also owns
     /// the hold-down.
-    pub(crate) fn is_of_whole(&self, slot: u32) -> bool {
+    pub(crate) fn is_independent(&self, slot: u32) -> bool {
         let share = self.of.get(slot as usize);
         share
             .and_then(|share| self.sockets.get(share.socket))
@@ -474,11 +474,11 @@ impl MappingState {
     ) -> Option<Left> {
         let socket = self.sockets.get_mut(number)?;
         socket.flows = socket.flows.saturating_sub(1);
-        socket.rests_until = socket.rests_until.max(until);
+        socket.held_until = socket.held_until.max(until);
         if socket.flows > 0 {
             return None;
         }
-        let Socket { tenant, filtering, host, rests_until: until, .. } = *socket;
+        let Socket { tenant, filtering, host, held_until: until, .. } = *socket;
         quota.give_back(SOCKETS, tenant);
         self.sockets.remove(number);
         if let Some(host) = self.hosts.get_mut(host) {

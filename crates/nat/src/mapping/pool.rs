@@ -17,7 +17,13 @@ pub struct Pool<'a> {
     pub rules: &'a PoolRules,
 }
 
-impl Pool<'_> {
+impl<'a> Pool<'a> {
+    /// Makes a pool of all ports from 1024 on.
+    #[must_use]
+    pub const fn new(addresses: &'a [Ipv4Addr], rules: &'a PoolRules) -> Self {
+        Self { addresses, first_port: 1024, last_port: u16::MAX, rules }
+    }
+
     /// Says whether a tuple belongs to the pool.
     #[must_use]
     pub fn has(&self, external: SocketAddrV4) -> bool {

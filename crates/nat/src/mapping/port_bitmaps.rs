@@ -74,7 +74,7 @@ impl PortBitmaps {
         *count = (*count & !CROWDED).saturating_sub(1) | *count & CROWDED;
         if crowded && let Some(number) = self.find(key) {
             self.mark(number, key.port(), false);
-            self.disperse_if_small(number);
+            self.demote_if_small(number);
         }
     }
 
@@ -86,14 +86,17 @@ impl PortBitmaps {
 
     /// Fills the next word.
     pub(crate) fn fill(&mut self, number: usize, word: u64) {
-        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else { return };
+        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else {
+            debug_assert!(false, "only a port bitmap is filled");
+            return;
+        };
         let place = self.taken.get_mut(number).and_then(|words| words.get_mut(port_bitmap.filled));
         if let Some(place) = place {
             *place = word;
             port_bitmap.filled = port_bitmap.filled.saturating_add(1);
             port_bitmap.count = port_bitmap.count.saturating_add(word.count_ones());
         }
-        self.disperse_if_small(number);
+        self.demote_if_small(number);
     }
 
     /// Gives the port bitmap of a tuple, if it is complete.
@@ -170,8 +173,9 @@ impl PortBitmaps {
     }
 
     /// Drops a port bitmap with few taken ports.
-    fn disperse_if_small(&mut self, number: usize) {
+    fn demote_if_small(&mut self, number: usize) {
         let Some(&Some(PortBitmap { key, filled, count })) = self.port_bitmaps.get(number) else {
+            debug_assert!(false, "a port bitmap is dropped once");
             return;
         };
         if filled < WORDS || count >= THRESHOLD / 4 {
@@ -190,12 +194,16 @@ impl PortBitmaps {
 
     /// Notes that a port is taken or free, if its word has been filled.
     fn mark(&mut self, number: usize, port: u16, taken: bool) {
-        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else { return };
+        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else {
+            debug_assert!(false, "only a port bitmap has ports");
+            return;
+        };
         let (place, bit) = (usize::from(port >> 6), 1_u64 << (port & 63));
         if place >= port_bitmap.filled {
             return;
         }
         let Some(word) = self.taken.get_mut(number).and_then(|words| words.get_mut(place)) else {
+            debug_assert!(false, "every port bitmap has its words");
             return;
         };
         match (*word & bit != 0, taken) {

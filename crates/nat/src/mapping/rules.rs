@@ -12,7 +12,7 @@ use crate::TimerProfile;
 /// senders get no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PoolRules {
-    /// To whom an external port belongs (T-01; RFC 4787 REQ-1, RFC 5382 REQ-1).
+    /// The owner of an external port (T-01; RFC 4787 REQ-1, RFC 5382 REQ-1).
     pub mapping: Mapping,
     /// Whose packets a mapping accepts (T-03; RFC 4787 REQ-8, RFC 5382 REQ-3).
     ///
@@ -57,14 +57,14 @@ pub struct PoolRules {
     pub timers: TimerProfile,
 }
 
-/// To whom an external port belongs.
+/// The owner of an external port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mapping {
-    /// To one flow for each remote. Other flows may use it towards other remotes (address- and
+    /// One flow for each remote. Other flows may use it towards other remotes (address- and
     /// port-dependent, N-12).
     #[default]
     Dependent,
-    /// To one internal socket towards all remotes, while it has a flow (endpoint-independent).
+    /// One internal socket towards all remotes, while it has a flow (endpoint-independent).
     Independent,
 }
 

@@ -215,8 +215,12 @@ impl Hold {
 
     /// Releases a tuple that is out of the wheel.
     fn release(&mut self, number: u32, beside: &mut Beside<'_>) {
-        let Some(key) = self.tuples.get(number).map(Held::key) else { return };
-        self.index.remove(self.secret.hash(&key), number);
+        let Some(key) = self.tuples.get(number).map(Held::key) else {
+            debug_assert!(false, "a tuple is released once");
+            return;
+        };
+        let was_there = self.index.remove(self.secret.hash(&key), number);
+        debug_assert!(was_there, "every tuple is in the index");
         self.tuples.remove(number);
         beside.port_bitmaps.release(&key);
         beside.quota.give_back(HELD_DOWN, self.tenant(number));

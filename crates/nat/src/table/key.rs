@@ -111,7 +111,7 @@ impl Secret {
     }
 
     /// Hashes a revalidation key.
-    pub(crate) fn hash_cell(&self, revalidation_key: RevalidationKey) -> Hash {
+    pub(crate) fn hash_revalidation_key(&self, revalidation_key: RevalidationKey) -> Hash {
         self.mix(revalidation_key.0.into(), 0, 0)
     }
 

@@ -68,8 +68,12 @@ impl<V> Keyed<V> {
     }
 
     pub(crate) fn remove(&mut self, number: u32) {
-        let Some(key) = self.key(number) else { return };
-        self.index.remove(self.secret.hash(&key), number);
+        let Some(key) = self.key(number) else {
+            debug_assert!(false, "a value is removed once");
+            return;
+        };
+        let was_there = self.index.remove(self.secret.hash(&key), number);
+        debug_assert!(was_there, "every value is in the index");
         self.forget(number);
     }
 

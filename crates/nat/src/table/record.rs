@@ -23,7 +23,7 @@ pub(crate) struct Record<T> {
     keys: Pair<Words>,
     /// The slot of the revalidation key, and above it the row of the timers. For a free record, the
     /// next free one.
-    cell_and_timers: u32,
+    key_and_timers: u32,
     /// Bytes and packets from each side since they were last added to the totals.
     recent_bytes: Pair<u16>,
     recent_packets: Pair<u8>,
@@ -36,8 +36,8 @@ pub(crate) struct Record<T> {
 }
 
 /// The most revalidation keys that records can number.
-pub(crate) const MAX_CELLS: u32 = 1 << CELL_BITS;
-const CELL_BITS: u32 = 24;
+pub(crate) const MOST_REVALIDATION_KEYS: u32 = 1 << KEY_BITS;
+const KEY_BITS: u32 = 24;
 
 /// Marks a record without a flow.
 const VACANT: u8 = 1 << 7;
@@ -47,8 +47,7 @@ impl<T: Copy> Record<T> {
         Self {
             last: now,
             keys: Pair([Side::Internal, Side::External].map(|side| new.key(side).words)),
-            cell_and_timers: (new.mapping_policy.timers.row() as u32) << CELL_BITS
-                | revalidation_key,
+            key_and_timers: (new.mapping_policy.timers.row() as u32) << KEY_BITS | revalidation_key,
             recent_bytes: Pair::default(),
             recent_packets: Pair::default(),
             cached: new.cached,
@@ -232,7 +231,7 @@ impl<T: Copy> Record<T> {
     /// Reads the line, so that it is fetched early.
     #[inline]
     pub(crate) const fn read_ahead(&self) -> u32 {
-        self.cell_and_timers
+        self.key_and_timers
     }
 }
 
@@ -241,24 +240,24 @@ impl<T> Record<T> {
     /// Gives the slot of the revalidation key.
     #[inline]
     pub(crate) const fn revalidation_key(&self) -> u32 {
-        self.cell_and_timers & (MAX_CELLS - 1)
+        self.key_and_timers & (MOST_REVALIDATION_KEYS - 1)
     }
 
-    pub(crate) fn set_cell(&mut self, revalidation_key: u32) {
-        self.cell_and_timers = self.cell_and_timers >> CELL_BITS << CELL_BITS | revalidation_key;
+    pub(crate) fn set_revalidation_key(&mut self, revalidation_key: u32) {
+        self.key_and_timers = self.key_and_timers >> KEY_BITS << KEY_BITS | revalidation_key;
     }
 
     /// Gives the row of its timers, which is constant while the flow lives.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "eight bits are left")]
     pub(crate) const fn timers(&self) -> u8 {
-        (self.cell_and_timers >> CELL_BITS) as u8
+        (self.key_and_timers >> KEY_BITS) as u8
     }
 }
 
 impl<T> Slot for Record<T> {
     fn next_mut(&mut self) -> &mut u32 {
-        &mut self.cell_and_timers
+        &mut self.key_and_timers
     }
 }
 

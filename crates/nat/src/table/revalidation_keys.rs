@@ -32,7 +32,7 @@ struct Entry {
     flows: u32,
     first: u32,
     last: u32,
-    is_touched: bool,
+    is_queued: bool,
     /// Next invalidated key; for a free slot, the next free one.
     next: u32,
 }
@@ -50,9 +50,7 @@ impl RevalidationIndex {
 
     /// Says whether a key is removed, and makes room, with the one flow that it still has.
     pub(crate) fn goes_with_its_last(&self, number: u32) -> bool {
-        self.revalidation_keys
-            .get(number)
-            .is_some_and(|entry| entry.flows == 1 && !entry.is_touched)
+        self.revalidation_keys.get(number).is_some_and(|entry| entry.flows == 1 && !entry.is_queued)
     }
 
     /// Counts one more flow of a key and gives the key's slot. A new key is charged to the tenant,
@@ -70,7 +68,7 @@ impl RevalidationIndex {
                     return None;
                 }
                 let number = self.revalidation_keys.insert(Entry::new(revalidation_key, tenant))?;
-                if !self.index.insert(self.secret.hash_cell(revalidation_key), number) {
+                if !self.index.insert(self.secret.hash_revalidation_key(revalidation_key), number) {
                     self.revalidation_keys.remove(number);
                     return None;
                 }
@@ -85,10 +83,13 @@ impl RevalidationIndex {
 
     /// Counts one flow less.
     pub(crate) fn leave(&mut self, number: u32, quota: &mut TableQuota) {
-        if let Some(entry) = self.revalidation_keys.get_mut(number) {
-            entry.flows = entry.flows.saturating_sub(1);
-            self.drop_if_unused(number, quota);
-        }
+        let Some(entry) = self.revalidation_keys.get_mut(number) else {
+            debug_assert!(false, "the key of a flow exists");
+            return;
+        };
+        debug_assert!(entry.flows > 0, "a key counts its flows");
+        entry.flows = entry.flows.saturating_sub(1);
+        self.drop_if_unused(number, quota);
     }
 
     /// Adds a flow to the list of its key, after all that are not newer.
@@ -100,8 +101,12 @@ impl RevalidationIndex {
         revalidation_key: u32,
         number: u32,
     ) {
-        let Some(generation) = generation(details, number) else { return };
-        let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
+        let generation = generation(details, number);
+        let entry = self.revalidation_keys.get_mut(revalidation_key);
+        let Some((generation, entry)) = generation.zip(entry) else {
+            debug_assert!(false, "a flow has its detail and its key");
+            return;
+        };
         let mut previous = entry.last;
         // Generations rise, so the loop ends at once unless a caller opens a flow by an old
         // configuration.
@@ -127,8 +132,11 @@ impl RevalidationIndex {
 
     /// Removes a flow from the list of its key.
     pub(crate) fn unlink(&mut self, chains: &mut Chains, revalidation_key: u32, number: u32) {
-        let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
-        let Some(&Links { previous, next }) = chains.sibling(number) else { return };
+        let entry = self.revalidation_keys.get_mut(revalidation_key);
+        let Some((entry, &Links { previous, next })) = entry.zip(chains.sibling(number)) else {
+            debug_assert!(false, "a flow has its key and its place");
+            return;
+        };
         match chains.sibling_mut(previous) {
             Some(links) => links.next = next,
             None => entry.first = next,
@@ -173,7 +181,7 @@ impl RevalidationIndex {
             }
             let number = self.invalidated.0;
             self.invalidated.0 = entry.next;
-            entry.is_touched = false;
+            entry.is_queued = false;
             if self.invalidated.0 == NIL {
                 self.invalidated.1 = NIL;
             }
@@ -190,7 +198,7 @@ impl RevalidationIndex {
 
     /// Gives the slot of a key.
     pub(crate) fn find(&self, revalidation_key: RevalidationKey) -> Option<u32> {
-        self.index.find(self.secret.hash_cell(revalidation_key), |number| {
+        self.index.find(self.secret.hash_revalidation_key(revalidation_key), |number| {
             self.revalidation_keys
                 .get(number)
                 .is_some_and(|entry| entry.revalidation_key == revalidation_key)
@@ -199,8 +207,11 @@ impl RevalidationIndex {
 
     /// Adds a key to the list of invalidated ones, once.
     fn queue(&mut self, number: u32) {
-        let Some(entry) = self.revalidation_keys.get_mut(number) else { return };
-        if core::mem::replace(&mut entry.is_touched, true) {
+        let Some(entry) = self.revalidation_keys.get_mut(number) else {
+            debug_assert!(false, "an invalidated key exists");
+            return;
+        };
+        if core::mem::replace(&mut entry.is_queued, true) {
             return;
         }
         entry.next = NIL;
@@ -216,10 +227,10 @@ impl RevalidationIndex {
     fn drop_if_unused(&mut self, number: u32, quota: &mut TableQuota) {
         if let Some(entry) = self.revalidation_keys.get(number)
             && entry.flows == 0
-            && !entry.is_touched
+            && !entry.is_queued
         {
             quota.give_back(REVALIDATION_KEYS, entry.tenant);
-            self.index.remove(self.secret.hash_cell(entry.revalidation_key), number);
+            self.index.remove(self.secret.hash_revalidation_key(entry.revalidation_key), number);
             self.revalidation_keys.remove(number);
         }
     }
@@ -234,7 +245,7 @@ impl Entry {
             flows: 0,
             first: NIL,
             last: NIL,
-            is_touched: false,
+            is_queued: false,
             next: NIL,
         }
     }

@@ -47,7 +47,10 @@ impl Wheel {
     pub(crate) fn insert(&mut self, entries: &mut impl Linked, number: u32, deadline: u64) {
         let (level, slot) = self.place(deadline);
         let place = level << BITS | slot;
-        let Some(head) = self.heads.get_mut(place) else { return };
+        let Some(head) = self.heads.get_mut(place) else {
+            debug_assert!(false, "every deadline has a slot");
+            return;
+        };
         let next = core::mem::replace(head, number);
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
         entries.set_links(number, Links { previous, next });
@@ -60,7 +63,10 @@ impl Wheel {
 
     /// Removes an entry, wherever it is.
     pub(crate) fn remove(&mut self, entries: &mut impl Linked, number: u32) {
-        let Some(Links { previous, next }) = entries.links(number) else { return };
+        let Some(Links { previous, next }) = entries.links(number) else {
+            debug_assert!(false, "an entry that is removed exists");
+            return;
+        };
         entries.set_previous(next, previous);
         if previous & SLOT == 0 {
             return entries.set_next(previous, next);

@@ -420,12 +420,12 @@ fn last_missing_fragment_completes_segment() {
 #[test]
 fn a_single_flow_runs_out() {
     let mut world = World::established();
-    let mut told = Vec::new();
+    let mut gone = Vec::new();
     assert!(!world.table.expire_flow(world.now, world.id, &mut |_| panic!("too early")));
     world.wait(Duration::from_secs(240));
-    let mut tell = |ended: Ended<u32>| told.push((ended.cause, ended.resets.to_internal.is_some()));
-    assert!(world.table.expire_flow(world.now, world.id, &mut tell));
+    let mut sink = |ended: Ended<u32>| gone.push((ended.cause, ended.resets.to_internal.is_some()));
+    assert!(world.table.expire_flow(world.now, world.id, &mut sink));
     assert!(!world.table.expire_flow(world.now, world.id, &mut |_| panic!("twice")));
-    assert_eq!(told, [(Cause::Idle, true)]);
+    assert_eq!(gone, [(Cause::Idle, true)]);
     assert_eq!(world.table.counters().ended(Cause::Idle), 1);
 }

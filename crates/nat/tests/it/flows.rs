@@ -1,12 +1,13 @@
 //! Lookup, opening, and the view of flows.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Direction, FlowTable, Generation, NewFlow, OpenError, RevalidationKey, Settings, Side,
-    Standing, State, Time, Track, Zone, opens,
+    Cause, Direction, FlowTable, Generation, NewFlow, NoTuple, OpenError, RevalidationKey,
+    Settings, Side, Standing, State, Time, Track, Zone, opens,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite};
 
@@ -387,4 +388,13 @@ fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
         assert_eq!(open(&mut table, later, successor).map(|_| ()), expected);
         assert_eq!(table.iter().count(), 1 + others, "nobody has gone for nothing");
     }
+}
+
+/// Every reason why a flow is refused has its own text.
+#[test]
+fn refusals_have_distinct_texts() {
+    let open = OpenError::ALL.iter().map(ToString::to_string);
+    let choose = [NoTuple::Exhausted, NoTuple::Quota, NoTuple::Rate].map(|why| why.to_string());
+    let texts: BTreeSet<String> = open.chain(choose).collect();
+    assert_eq!(texts.len(), OpenError::ALL.len() + 3);
 }

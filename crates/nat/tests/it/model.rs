@@ -216,7 +216,7 @@ impl Pair {
             }
             new.external = match got {
                 Ok(external) if chosen => external,
-                // Any port, free or not: `open` must tell.
+                // Any port, free or not: `open` must find out.
                 _ => at([20, 1, 1, 1], 1024 + u16::from(bit(5))),
             };
         }
@@ -226,14 +226,14 @@ impl Pair {
         let mut replaced = Vec::new();
         let ended_before = self.reference.ended.len();
         let packet = first(&new);
-        let mut tell = |ended: Ended<u32>| replaced.push(ended.cause);
+        let mut sink = |ended: Ended<u32>| replaced.push(ended.cause);
         let (headers, bytes) = (&packet.headers, &packet.bytes);
         let opened =
-            opening.and_then(|it| self.table.enter(self.now, &it, headers, bytes, &mut tell));
+            opening.and_then(|it| self.table.enter(self.now, &it, headers, bytes, &mut sink));
         assert_eq!(opened.map(|_| ()), could, "what may open does");
         assert_eq!(could, self.reference.open(self.now, new, self.names), "{new:?}");
         let ended = self.reference.ended[ended_before..].to_vec();
-        assert_eq!(replaced, ended, "who gives way is told");
+        assert_eq!(replaced, ended, "the replaced flow is reported");
         if let Ok(id) = opened {
             self.ids.insert(self.names, id);
         }
@@ -367,10 +367,10 @@ impl Pair {
     fn close(&mut self, which: prop::sample::Index) {
         let Some(flow) = self.pick(which) else { return };
         let closing = self.table.close(self.now, self.ids[&flow.name], Cause::SourceSwitched);
-        self.close_twin(&flow, closing);
+        self.close_reference(&flow, closing);
     }
 
-    fn close_twin(&mut self, flow: &ReferenceFlow, closing: Resets) {
+    fn close_reference(&mut self, flow: &ReferenceFlow, closing: Resets) {
         let deadline = self.reference.deadline(flow);
         let open = matches!(flow.stage, Stage::Opening { .. } | Stage::Open { .. });
         let silent = !open || deadline <= self.now;
@@ -435,7 +435,7 @@ impl Pair {
             (new.generation, new.cached) = (generation, 9);
         } else {
             let closing = self.table.close(self.now, id, Cause::SourceSwitched);
-            self.close_twin(&flow, closing);
+            self.close_reference(&flow, closing);
         }
     }
 

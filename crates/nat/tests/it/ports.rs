@@ -596,8 +596,8 @@ fn a_tombstone_gives_its_tuple_way() {
         assert!(world.is_found());
         let opening = world.table.may_open(world.now, other).unwrap();
         let (packet, mut gone) = (first(&other), Vec::new());
-        let mut tell = |ended: Ended<u32>| gone.push((ended.flow.internal, ended.cause));
-        world.table.enter(world.now, &opening, &packet.headers, &packet.bytes, &mut tell).unwrap();
+        let mut sink = |ended: Ended<u32>| gone.push((ended.flow.internal, ended.cause));
+        world.table.enter(world.now, &opening, &packet.headers, &packet.bytes, &mut sink).unwrap();
         assert_eq!(gone, [(world.new.internal, Cause::SourceSwitched)]);
         assert!(world.table.flow(world.id).is_none());
         assert_eq!(world.table.counters().tombstones, 0);

@@ -45,9 +45,9 @@ fn a_change_touches_exactly_the_flows_of_its_cell() {
 #[test]
 fn generations_are_compared_not_the_time_of_opening() {
     let mut table = FlowTable::new(Settings::replayable(0));
-    let keeps_the_cell = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
+    let same_key = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
     table.invalidate(RevalidationKey(1), Generation(4));
-    assert!(!table.is_stale(keeps_the_cell));
+    assert!(!table.is_stale(same_key));
     let new = open(&mut table, Time(0), nth(2, 1, 4)).unwrap();
     let old = open(&mut table, Time(0), nth(3, 1, 3)).unwrap();
     assert_eq!([table.is_stale(new), table.is_stale(old)], [false, true]);

@@ -314,7 +314,7 @@ fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
     assert_eq!(world.external(segment(ACK, S, C, 0)), Track::Pass);
-    assert_eq!(world.state(), State::SynReceived, "the opener has acknowledged nothing");
+    assert_eq!(world.state(), State::SynReceived, "the initiator has acknowledged nothing");
 }
 
 /// New data shows that an RST was not accepted. A stray acknowledgement or old data shows nothing

@@ -79,15 +79,15 @@ proptest! {
         packet in packet(),
         source in any::<(u32, u16)>(),
         destination in any::<(u32, u16)>(),
-        keeps in any::<(bool, bool)>(),
+        kept in any::<(bool, bool)>(),
     ) {
         let bytes = packet.bytes();
         let Some(fast_headers) = FastHeaders::parse(&bytes) else { return Ok(()) };
-        let end = |(address, port): (u32, u16), keeps, own| {
-            if keeps { own } else { SocketAddrV4::new(address.into(), port) }
+        let end = |(address, port): (u32, u16), kept, own| {
+            if kept { own } else { SocketAddrV4::new(address.into(), port) }
         };
-        let source = end(source, keeps.0, fast_headers.ends.source());
-        let destination = end(destination, keeps.1, fast_headers.ends.destination());
+        let source = end(source, kept.0, fast_headers.ends.source());
+        let destination = end(destination, kept.1, fast_headers.ends.destination());
         let mut mine = bytes.clone();
         FastHeaders::forward(&mut mine, AddressPair::new(source, destination));
         prop_assert_eq!(mine, rewritten(&bytes, source, destination));
