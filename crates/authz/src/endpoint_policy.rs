@@ -353,12 +353,12 @@ impl fmt::Display for PolicyError {
                 write!(f, "{resource} does not belong in a definition for {service}")
             }
             Self::TooManyResources { limit } => {
-                write!(f, "a definition names {limit} resources at most")
+                write!(f, "a definition may name {limit} resources at most")
             }
             Self::TooManyPolicies { limit } => {
-                write!(f, "the subnet has its {limit} policies already")
+                write!(f, "the subnet already has {limit} policies, the most it may have")
             }
-            Self::NameTaken { policy } => write!(f, "the subnet has a policy {policy} already"),
+            Self::NameTaken { policy } => write!(f, "the subnet already has a policy {policy}"),
             Self::OtherRegion { policy, region, network } => {
                 write!(f, "policy {policy} is in {region}, the virtual network in {network}")
             }

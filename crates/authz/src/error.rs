@@ -66,12 +66,14 @@ impl fmt::Display for RuleError {
                 write!(f, "{subnet} was deleted; its rule can only be removed")
             }
             Self::TooManyVnetRules { limit } => {
-                write!(f, "the resource has its {limit} VNet rules already")
+                write!(f, "the resource already has {limit} VNet rules, the most it may have")
             }
             Self::TooManyIpRules { limit } => {
-                write!(f, "the resource has its {limit} IP rules already")
+                write!(f, "the resource already has {limit} IP rules, the most it may have")
             }
-            Self::TooManyRules { limit } => write!(f, "the resource has its {limit} rules already"),
+            Self::TooManyRules { limit } => {
+                write!(f, "the resource already has {limit} rules, the most it may have")
+            }
         }
     }
 }

@@ -219,7 +219,7 @@ pub struct NotAVersion(pub String);
 
 impl core::fmt::Display for NotAVersion {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "\"{}\" is no version such as 2021-06-01-preview", self.0)
+        write!(f, "\"{}\" is no API version, expected one such as 2021-06-01-preview", self.0)
     }
 }
 

@@ -169,12 +169,12 @@ impl fmt::Display for SecurityRuleError {
             }
             Self::NotPorts(text) => write!(f, "\"{text}\" is neither a port nor a range of ports"),
             Self::Priority { rule, priority } => {
-                write!(f, "rule {rule} has the number {priority}; rules have 100 to 4096")
+                write!(f, "rule {rule} has the number {priority}, expected 100 to 4096")
             }
             Self::PriorityTaken { rule, holder, priority, direction } => {
                 write!(f, "rules {holder} and {rule} are both {direction} {priority}")
             }
-            Self::NameTaken { rule } => write!(f, "there is a rule {rule} already"),
+            Self::NameTaken { rule } => write!(f, "there is already a rule {rule}"),
             Self::Empty { rule, list } => write!(f, "rule {rule} has no {list}"),
             Self::HostBits { rule, prefix } => {
                 let meant = prefix.trunc();

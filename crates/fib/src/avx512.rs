@@ -138,7 +138,8 @@ mod tests {
     use super::*;
     use crate::compare::halving;
 
-    /// Sorted numbers, many at the ends of the range, and a number near them to compare with.
+    /// Generates sorted numbers, many at the ends of the range, and a number near them to compare
+    /// with.
     fn line() -> impl Strategy<Value = ([u32; 16], u32)> {
         let number =
             || prop_oneof![any::<u32>(), 0u32..4, (0u32..4).prop_map(|below| u32::MAX - below)];

@@ -24,12 +24,13 @@ use vnetem_packet::{FiveTuple, Protocol, TcpFlags};
 
 use crate::{Content, Datagram, Echo, Flaws, IcmpError, Packet, Part, Problem, Segment, fragments};
 
-/// One of eight private addresses in two subnets, the same in every VNet.
+/// Generates one of eight private addresses in two subnets, the same in every VNet.
 pub fn private_address() -> impl Strategy<Value = Ipv4Addr> {
     (0_u8..2, 4_u8..8).prop_map(|(subnet, host)| Ipv4Addr::new(10, 0, subnet, host))
 }
 
-/// One of five public addresses: three of Storage's range, one of Sql's, one of no service.
+/// Generates one of five public addresses: three of Storage's range, one of Sql's, one of no
+/// service.
 pub fn public_address() -> impl Strategy<Value = Ipv4Addr> {
     select(vec![
         Ipv4Addr::new(52, 239, 1, 8),
@@ -40,12 +41,12 @@ pub fn public_address() -> impl Strategy<Value = Ipv4Addr> {
     ])
 }
 
-/// A private or a public address.
+/// Generates a private or a public address.
 pub fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![3 => private_address(), 3 => public_address(), 1 => odd_address()]
 }
 
-/// A special address that is no usable host (INV-special-addresses-refused).
+/// Generates a special address that is no usable host (INV-special-addresses-refused).
 pub fn odd_address() -> impl Strategy<Value = Ipv4Addr> {
     select(vec![
         Ipv4Addr::new(0, 0, 0, 0),
@@ -61,31 +62,31 @@ pub fn odd_address() -> impl Strategy<Value = Ipv4Addr> {
     ])
 }
 
-/// One of four client ports.
+/// Generates one of four client ports.
 pub fn client_port() -> impl Strategy<Value = u16> {
     50_000_u16..50_004
 }
 
-/// One of three server ports.
+/// Generates one of three server ports.
 pub fn server_port() -> impl Strategy<Value = u16> {
     select(vec![80_u16, 443, 1433])
 }
 
-/// Control bits: mostly those of ordinary connections, sometimes any.
+/// Generates control bits: mostly those of ordinary connections, sometimes any.
 pub fn tcp_flags() -> impl Strategy<Value = TcpFlags> {
     // S, SA, A, PA, FA, R, RA.
     let usual = select(vec![0x02_u8, 0x12, 0x10, 0x18, 0x11, 0x04, 0x14]);
     prop_oneof![9 => usual, 1 => any::<u8>()].prop_map(TcpFlags)
 }
 
-/// Sequence numbers close together, at 0 or at the wrap.
+/// Generates sequence numbers close together, at 0 or at the wrap.
 pub fn sequence() -> impl Strategy<Value = u32> {
     (select(vec![0_u32, 1000, u32::MAX - 20]), 0_u32..40)
         .prop_map(|(base, more)| base.wrapping_add(more))
 }
 
-/// The tuple of a client with a private address and a public server: TCP, UDP, or ICMP with its
-/// identifier in the source port.
+/// Generates the tuple of a client with a private address and a public server: TCP, UDP, or ICMP
+/// with its identifier in the source port.
 pub fn tuple() -> impl Strategy<Value = FiveTuple> {
     let ends = (private_address(), client_port(), public_address(), server_port());
     let protocol = select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP]);
@@ -99,7 +100,7 @@ pub fn tuple() -> impl Strategy<Value = FiveTuple> {
     })
 }
 
-/// A valid packet of that tuple, in the direction of the tuple.
+/// Generates a valid packet of that tuple, in the direction of the tuple.
 pub fn packet_of(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     let (source, destination) = (tuple.source, tuple.destination);
     let (source_port, destination_port) = (source.port(), destination.port());
@@ -143,7 +144,8 @@ pub fn packet_of(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     })
 }
 
-/// An ICMP error from some router on the path that quotes a packet of that tuple, whole or cut.
+/// Generates an ICMP error from some router on the path that quotes a packet of that tuple, whole
+/// or cut.
 pub fn error_about(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     (packet_of(tuple), address(), select(Problem::ALL.to_vec()), option_of(8_u16..40)).prop_map(
         |(about, source, problem, quoted)| {
@@ -154,8 +156,8 @@ pub fn error_about(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     )
 }
 
-/// A valid packet of any kind, in either direction: TCP, UDP, echo, other protocols, ICMP errors,
-/// single fragments.
+/// Generates a valid packet of any kind, in either direction: TCP, UDP, echo, other protocols, ICMP
+/// errors, single fragments.
 pub fn packet() -> impl Strategy<Value = Packet> {
     let whole = either_direction().prop_flat_map(packet_of);
     let error = either_direction().prop_flat_map(error_about);
@@ -168,7 +170,7 @@ pub fn packet() -> impl Strategy<Value = Packet> {
     prop_oneof![6 => whole, 2 => error, 1 => other, 2 => fragment()]
 }
 
-/// A later fragment, or a first one with its transport header.
+/// Generates a later fragment, or a first one with its transport header.
 pub fn fragment() -> impl Strategy<Value = Packet> {
     let part = (0_u16..3, 0_u16..4, any::<bool>());
     (tuple(), part, 1_u16..8).prop_map(|(tuple, (identification, offset, more), words)| {
@@ -204,7 +206,7 @@ pub fn fragment() -> impl Strategy<Value = Packet> {
     })
 }
 
-/// All fragments of a datagram, in any order, possibly with some missing and some twice.
+/// Generates all fragments of a datagram, in any order, possibly with some missing and some twice.
 pub fn fragmented() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let datagram = (tuple(), 100_u16..400, 0_u16..3, 28_u16..120);
     datagram
@@ -224,7 +226,7 @@ pub fn fragmented() -> impl Strategy<Value = Vec<Vec<u8>>> {
         })
 }
 
-/// Bytes that a forwarding path must survive.
+/// Generates bytes that a forwarding path must survive.
 ///
 /// They are packets with wrong checksums, wrong lengths, flipped bits, IPv4 options or trailers,
 /// packets cut short, and bytes of no form at all. The header checksum is often corrected, so that

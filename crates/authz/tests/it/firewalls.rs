@@ -372,7 +372,10 @@ fn an_event_hubs_version_is_known_by_its_date() {
     }
     for text in ["", "2021", "2021-06-01-beta", "2021/06/01", "21-06-01", "latest"] {
         let error = text.parse::<EventHubsVersion>().unwrap_err().to_string();
-        assert_eq!(error, format!("\"{text}\" is no version such as 2021-06-01-preview"));
+        assert_eq!(
+            error,
+            format!("\"{text}\" is no API version, expected one such as 2021-06-01-preview")
+        );
     }
 }
 

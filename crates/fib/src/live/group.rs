@@ -21,8 +21,7 @@ pub(crate) const FAN: usize = 256;
 /// The heap number of the group's own node.
 pub(crate) const WHOLE: u32 = 1;
 
-/// Counts the prefixes with a lower number, which is the position of this one's code. It counts all
-/// words, so that no branch depends on the number.
+/// A set of children, one bit for each.
 pub(crate) type Children = [u64; 4];
 
 impl Group {
@@ -58,8 +57,8 @@ impl Group {
         }
     }
 
-    /// How many prefixes have a lower number: where this one's code stands. All words are counted,
-    /// so that no branch depends on the number.
+    /// Counts the prefixes with a lower number, which is the position of this one's code. It counts
+    /// all words, so that no branch depends on the number.
     #[inline]
     pub(crate) fn rank(&self, number: u32) -> usize {
         let (word, bit) = Self::locate(number);
