@@ -1,4 +1,4 @@
-//! How a request comes and what it is told.
+//! How a request arrives at a service, and the answer of its network rules.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -6,41 +6,42 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::{Identity, SubnetId};
 
-/// How a request reached the service, which the service knows even when it refuses (F-19).
+/// How a request reached the service. The service knows this even when it refuses (F-19).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arrival {
     /// Over a service endpoint, with the caller's identity (S-04).
     Tunnel(Identity),
     /// From the internet, from a public source address (S-14).
     Public(Ipv4Addr),
-    /// Over the same-region path: a private source without a subnet's identity (C-03, F-09).
+    /// Over the same-region path, with a private source and without a subnet's identity (C-03,
+    /// F-09).
     PrivateSameRegion(Ipv4Addr),
     /// Through a private endpoint of the resource.
     PrivateEndpoint {
-        /// Whether the connection is approved; pending, rejected and disconnected ones carry
+        /// Whether the connection is approved. Pending, rejected and disconnected ones carry
         /// nothing (L-07).
         approved: bool,
     },
-    /// From an instance of another cloud resource, known by its own identity (F-11).
+    /// From an instance of another cloud resource, which has its own identity (F-11).
     Instance(ResourceInstance),
 }
 
-/// An opaque number for a resource instance, or for a group of trusted services, that a rule may
-/// name (F-11).
+/// An opaque number for a resource instance or a group of trusted services, which a rule may name
+/// (F-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceInstance(pub u64);
 
-/// The answer of a rule set: allowed by what, or refused for what.
+/// The answer of a rule set, and its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use]
 pub enum Access {
-    /// The network rules let the request in.
+    /// The network rules admit the request.
     Allowed(Grant),
-    /// The network rules turn the request away.
+    /// The network rules refuse the request.
     Refused(Refusal),
 }
 
-/// What let a request in.
+/// Why a request was allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grant {
     /// It came through an approved private endpoint, to which rules do not apply (F-13).
@@ -51,15 +52,15 @@ pub enum Grant {
     DefaultAllow,
     /// A rule in force names the caller's subnet (F-03).
     SubnetRule(SubnetId),
-    /// This IP rule contains the caller's address; of nested rules, the widest.
+    /// This IP rule contains the caller's address. Of nested rules it is the widest.
     IpRule(Ipv4Net),
-    /// The ordered rule of this number allows it (F-20).
+    /// The ordered rule of this number allows the request (F-20).
     OrderedRule(u32),
-    /// The default action is to deny, which does not count before there is a rule (F-21).
+    /// The default action is to deny, but does not count before there is a rule (F-21).
     NoRuleYet,
 }
 
-/// Why a request was turned away.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     /// The private endpoint is not approved (L-07).
@@ -68,8 +69,8 @@ pub enum Refusal {
     PublicAccessDisabled,
     /// No rule names the caller's subnet (F-02, F-03).
     SubnetNotListed,
-    /// A rule names the caller's subnet but is in no state to decide: on its way in or out, failed,
-    /// or its subnet deleted (E-18, U-20).
+    /// A rule names the caller's subnet but is not in force: provisioning, deprovisioning, failed,
+    /// or its subnet is deleted (E-18, U-20).
     RuleNotInForce,
     /// A private source without identity satisfies neither a VNet rule nor an IP rule (C-03, F-07).
     PrivateWithoutIdentity,
@@ -77,40 +78,40 @@ pub enum Refusal {
     AddressNotListed,
     /// No rule names the calling resource instance.
     InstanceNotListed,
-    /// An ordered rule denies it (F-20).
+    /// An ordered rule denies the request (F-20).
     DeniedByRule,
-    /// The endpoint policies of the caller's subnet do not name the resource (P-02, P-06, U-06).
+    /// The endpoint policies of the caller's subnet do not list the resource (P-02, P-06, U-06).
     NotInEndpointPolicy,
 }
 
-/// What the emulated network does with a packet whose request the service refuses.
+/// How the emulated network treats a packet whose request the service refuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DenyMode {
-    /// Deliver it, marked with the refusal, so that the service can answer as the real one does
-    /// (F-16, P-32, S-47).
+    /// Delivers it with the refusal, so that the service can answer as the real one does (F-16,
+    /// P-32, S-47).
     #[default]
     Deliver,
-    /// Answer it with a TCP reset.
+    /// Answers it with a TCP reset.
     Reset,
-    /// Drop it in silence.
+    /// Drops it without an answer.
     Drop,
 }
 
-/// What becomes of a request once its credential has been looked at too.
+/// The outcome of a request after its credential has been checked too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use]
 pub enum Admission {
-    /// It is served.
+    /// The service serves it.
     Admitted(Grant),
-    /// The network rules turn it away; its credential was not looked at (F-22, F-23).
+    /// The network rules refuse it. Its credential was not checked (F-22, F-23).
     RefusedByNetwork(Refusal),
-    /// The network rules let it in, but its key, token or signature is bad (F-14).
+    /// The network rules allow it, but its key, token or signature is invalid (F-14).
     RefusedByCredential,
 }
 
 impl Arrival {
-    /// The address that the service knows the caller by: behind an endpoint the private one (S-15,
-    /// F-26). `None` where it knows none.
+    /// Gives the address by which the service knows the caller; behind an endpoint it is private
+    /// (S-15, F-26). `None` if there is none.
     #[must_use]
     pub const fn address(self) -> Option<Ipv4Addr> {
         match self {
@@ -120,7 +121,7 @@ impl Arrival {
         }
     }
 
-    /// Why a request is refused that came in this way and that no rule allows (F-19).
+    /// Names the refusal of a request that arrived this way and that no rule allows (F-19).
     pub(crate) const fn not_listed(self) -> Refusal {
         match self {
             Self::Tunnel(_) => Refusal::SubnetNotListed,
@@ -133,13 +134,13 @@ impl Arrival {
 }
 
 impl Access {
-    /// Whether the request may come in.
+    /// Says whether the request is allowed.
     #[must_use]
     pub const fn is_allowed(self) -> bool {
         matches!(self, Self::Allowed(_))
     }
 
-    /// The refusal, if it is one.
+    /// Gives the refusal, if it is one.
     #[must_use]
     pub const fn refusal(self) -> Option<Refusal> {
         match self {
@@ -148,11 +149,11 @@ impl Access {
         }
     }
 
-    /// What becomes of the request: a network allow is necessary and never sufficient (F-14), and
-    /// comes before the credential (F-22, F-23).
+    /// Combines the network rules with the credential. A request needs both, and the network rules
+    /// come first (F-14, F-22, F-23).
     ///
-    /// `credential` is asked only behind an allow. A signature that is bound to an address says no
-    /// to every other one, so that it narrows what the rules allow and never widens it.
+    /// `credential` is called only if the network rules allow. A signature bound to an address
+    /// returns false for every other one. So it narrows what the rules allow and never widens it.
     pub fn admit(self, credential: impl FnOnce() -> bool) -> Admission {
         match self {
             Self::Refused(refusal) => Admission::RefusedByNetwork(refusal),
@@ -163,7 +164,7 @@ impl Access {
 }
 
 impl Grant {
-    /// The stable kebab-case name, without what the rule says.
+    /// Gives the stable kebab-case name, without the rule.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -179,7 +180,7 @@ impl Grant {
 }
 
 impl Refusal {
-    /// Every refusal, in the order of `refusal as usize`: for counters and lists.
+    /// Every refusal in the order of `refusal as usize`, for counters and lists.
     pub const ALL: [Self; 9] = [
         Self::PrivateEndpointNotApproved,
         Self::PublicAccessDisabled,
@@ -192,7 +193,7 @@ impl Refusal {
         Self::NotInEndpointPolicy,
     ];
 
-    /// The stable kebab-case name.
+    /// Gives the stable kebab-case name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -254,7 +255,7 @@ mod tests {
         }
     }
 
-    /// The words of scenario files.
+    /// The names are those of scenario files.
     #[test]
     fn an_answer_reads_as_scenarios_write_it() {
         let rule = "20.1.1.1/32".parse().unwrap();

@@ -1,33 +1,33 @@
-//! What a service says to a request that its network rules refuse (P-32).
+//! How services answer a request that their network rules refuse (P-32).
 
 use core::net::Ipv4Addr;
 
 use crate::{Arrival, Refusal};
 
-/// The answer to a refused request: over the open connection, not by silence (P-32).
+/// The answer to a refused request. The service sends it over the open connection (P-32).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceAnswer {
     /// An HTTP response.
     Http {
         /// The status.
         status: u16,
-        /// The code in the body.
+        /// The error code in the body.
         code: &'static str,
-        /// The text for people.
+        /// The message.
         text: String,
     },
     /// An error of the SQL login.
     Sql {
-        /// Its number.
+        /// The error number.
         number: u16,
-        /// The text for people.
+        /// The message.
         text: String,
     },
 }
 
 impl ServiceAnswer {
-    /// The same refusal told as if the resource were not there: 404 instead of 403, which some
-    /// services do (C-12, F-17). SQL has no such form.
+    /// Turns 403 into 404, since some services hide that the resource exists (C-12, F-17). SQL has
+    /// no such form.
     #[must_use]
     pub fn as_not_found(self) -> Self {
         match self {
@@ -40,13 +40,13 @@ impl ServiceAnswer {
         }
     }
 
-    /// Of a storage account: the same for every reason (F-16, S-47).
+    /// Answers for a storage account, the same for every reason (F-16, S-47).
     pub(crate) fn storage() -> Self {
         let text = "This request is not authorized to perform this operation.";
         Self::http(403, "AuthorizationFailure", text.to_owned())
     }
 
-    /// Of a SQL server: whoever has an address hears it (F-18).
+    /// Answers for a SQL server. The text has the caller's address if the server sees one (F-18).
     pub(crate) fn sql(refusal: Refusal, arrival: Arrival, server: &str) -> Self {
         if refusal == Refusal::PublicAccessDisabled {
             let text = "The public network interface on this server is not accessible. To connect to this server, use the Private Endpoint from inside your virtual network.";
@@ -66,7 +66,7 @@ impl ServiceAnswer {
         Self::Sql { number, text }
     }
 
-    /// Of a Cosmos DB account: by which of three ways the request came (F-19).
+    /// Answers for a Cosmos DB account. The text tells how the request arrived (F-19).
     pub(crate) fn cosmos_db(arrival: Arrival) -> Self {
         let from = match arrival {
             Arrival::Tunnel(_) => "client VNET through service endpoint".to_owned(),
@@ -79,7 +79,7 @@ impl ServiceAnswer {
         Self::http(403, "Forbidden", text)
     }
 
-    /// Of a key vault (F-23).
+    /// Answers for a key vault (F-23).
     pub(crate) fn key_vault(arrival: Arrival) -> Self {
         let text = format!(
             "Client address is not authorized and caller is not a trusted service. Client address: {}",
@@ -88,13 +88,13 @@ impl ServiceAnswer {
         Self::http(403, "Forbidden", text)
     }
 
-    /// Of a container registry; in preview it was 404 (F-17).
+    /// Answers for a container registry, which said 404 in preview (F-17).
     pub(crate) fn container_registry(arrival: Arrival) -> Self {
         let text = format!("client with IP '{}' is not allowed access.", named(arrival));
         Self::http(403, "DENIED", text)
     }
 
-    /// Of a service whose words are not known (F-17, F-20).
+    /// Answers for a service whose exact text is unknown (F-17, F-20).
     pub(crate) fn forbidden() -> Self {
         Self::http(403, "Forbidden", "Access to this resource is forbidden.".to_owned())
     }
@@ -104,7 +104,7 @@ impl ServiceAnswer {
     }
 }
 
-/// The address that the service knows the caller by.
+/// Prints the address by which the service knows the caller.
 fn named(arrival: Arrival) -> String {
     arrival.address().map_or_else(|| "unknown".to_owned(), |address: Ipv4Addr| address.to_string())
 }

@@ -1,9 +1,9 @@
-//! A security group as it judges packets.
+//! A compiled security group, which decides about packets.
 //!
-//! For each of protocol, addresses and ports a table says which rules match at a value, one bit for
-//! each rule in the order of their numbers. The lowest bit that stands in all five rows is the rule
-//! that decides: the first match, by five binary searches and an AND, however many prefixes a tag
-//! has.
+//! Protocol, addresses and ports have a table each. A table gives, for a value, a row with one bit
+//! for each rule that matches, in the order of rule numbers. The lowest bit set in all five rows is
+//! the first rule that matches. So a decision takes five binary searches and an AND, however many
+//! prefixes a tag has.
 
 use core::fmt;
 use core::net::SocketAddrV4;
@@ -24,11 +24,11 @@ pub struct CompiledGroup {
     outbound: Side,
 }
 
-/// What a security group says of a packet, and by which rule.
+/// The decision of a security group about a packet, and its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Ruling<'a> {
-    /// Whether it passes.
+    /// Whether the packet passes.
     pub action: Action,
     /// What decided.
     pub by: Decider<'a>,
@@ -44,17 +44,17 @@ pub enum Decider<'a> {
         /// Its name.
         name: &'a str,
     },
-    /// No rule: the packet goes to a service of the platform, to which rules do not apply (P-15).
+    /// No rule: the packet goes to a platform service, to which rules do not apply (P-15).
     Platform,
 }
 
 impl CompiledGroup {
-    /// Judges a packet on its private addresses, before any translation on the way out and after it
-    /// on the way in (P-10).
+    /// Decides about a packet by its private addresses: outbound before translation, inbound after
+    /// it (P-10).
     ///
     /// The rule with the lowest number that matches decides (P-08), the default rules last (P-09).
-    /// Packets to the platform's own services are judged by rules that name one of the platform's
-    /// tags, and pass if none does (P-15). Does not allocate.
+    /// Packets to platform services pass unless a rule with a platform tag denies them (P-15). The
+    /// function does not allocate.
     pub fn judge(&self, direction: RuleDirection, tuple: &FiveTuple) -> Ruling<'_> {
         let side = match direction {
             RuleDirection::Inbound => &self.inbound,
@@ -74,9 +74,10 @@ impl CompiledGroup {
         }
     }
 
-    /// Judges a packet that several groups stand in the way of, such as the interface's and the
-    /// subnet's: all must allow, and the first that denies ends the matter (P-31). `None` without
-    /// any group, and then the packet passes.
+    /// Decides about a packet that several groups check, such as the interface's and the subnet's.
+    ///
+    /// All must allow; the first that denies decides (P-31). `None` if there is no group, and then
+    /// the packet passes.
     #[must_use]
     pub fn judge_all<'a>(
         groups: impl IntoIterator<Item = &'a Self>,
@@ -94,7 +95,7 @@ impl CompiledGroup {
         last
     }
 
-    /// The name of the rule that has a number, default rules included.
+    /// Gives the name of the rule with this number, default rules included.
     #[must_use]
     pub fn rule_name(&self, direction: RuleDirection, priority: u16) -> Option<&str> {
         let (side, last) = match direction {
@@ -124,14 +125,14 @@ impl CompiledGroup {
 }
 
 impl Ruling<'_> {
-    /// Whether the packet passes.
+    /// Says whether the packet passes.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.action == Action::Allow
     }
 }
 
-/// As in `allowed by 65001 AllowInternetOutBound`.
+/// Prints the decision, such as `allowed by 65001 AllowInternetOutBound`.
 impl fmt::Display for Ruling<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.action {
@@ -145,7 +146,7 @@ impl fmt::Display for Ruling<'_> {
     }
 }
 
-/// Where nothing matches (P-09): no table is needed to say so.
+/// The last default rule, without a table (P-09).
 const DENY_INBOUND: Ruling<'static> =
     Ruling { action: Action::Deny, by: Decider::Rule { priority: 65500, name: "DenyAllInBound" } };
 const DENY_OUTBOUND: Ruling<'static> =
@@ -160,7 +161,7 @@ struct Side {
     width: usize,
 }
 
-/// What a bit stands for: a rule, or a part of one.
+/// The rule, or part of a rule, of one bit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     priority: u16,
@@ -219,7 +220,7 @@ impl Side {
     }
 }
 
-/// Which rules match at which values: a row of bits from each start to the next.
+/// The rules that match at each value: a row of bits from each start to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
     starts: Vec<u32>,
@@ -228,9 +229,9 @@ struct Field {
 }
 
 impl Field {
-    /// One bit for each set, in their order.
+    /// Builds a table with one bit for each set, in their order.
     fn new<'a>(sets: impl Iterator<Item = &'a Ranges>, width: usize) -> Self {
-        // Where a set begins or ends, its bit flips.
+        // A bit flips where its set begins or ends.
         let mut flips: Vec<(u32, usize)> = Vec::new();
         for (rule, set) in sets.enumerate() {
             for &(first, last) in set.as_slice() {

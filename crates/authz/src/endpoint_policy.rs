@@ -1,4 +1,4 @@
-//! Endpoint policies: which resources a subnet may call over its endpoint.
+//! Endpoint policies: the resources that a subnet may call over its endpoint.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use crate::Refusal;
 
-/// Resources that may be called over the endpoints of the subnets to which the policy is attached
-/// (S-45).
+/// A list of resources that subnets with this policy may call over their endpoints (S-45).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointPolicy {
     /// Its name, unique among the policies of a subnet.
     pub name: String,
     /// Its region, which is that of the virtual network (P-07).
     pub region: String,
-    /// What it allows: all of them together.
+    /// The parts that together say what it allows.
     pub definitions: Vec<PolicyDefinition>,
 }
 
@@ -25,7 +24,7 @@ pub struct PolicyDefinition {
     resources: Vec<PolicyResource>,
 }
 
-/// What a definition is about.
+/// The services that a definition may cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PolicyService {
     /// Storage: subscriptions, resource groups and accounts.
@@ -34,12 +33,11 @@ pub enum PolicyService {
     Global,
 }
 
-/// A subscription, a resource group, one storage account, or an alias: it covers all below it
-/// (P-03, P-04).
+/// A subscription, a resource group, one storage account, or an alias. Each covers all resources
+/// below it (P-03, P-04).
 ///
-/// Ids are paths and compare without regard to case. An alias is one too: the accounts that a
-/// service of Azure's keeps for itself are named below it, `/services/Azure/Batch/stpool7` for
-/// example.
+/// Ids are paths and compare without regard to case. An alias is a path, too. A service's own
+/// accounts are named below it, for example `/services/Azure/Batch/stpool7`.
 #[derive(Clone, Debug, Eq)]
 pub struct PolicyResource {
     path: String,
@@ -61,9 +59,8 @@ pub struct PolicyResource {
 /// let mut policies = EndpointPolicies::default();
 /// policies.attach(Arc::new(policy), "westeurope", true)?;
 ///
-/// let id = |group: &str| {
-///     format!("/subscriptions/7/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/st1")
-/// };
+/// let account = "providers/Microsoft.Storage/storageAccounts/st1";
+/// let id = |group: &str| format!("/subscriptions/7/resourceGroups/{group}/{account}");
 /// assert!(policies.judge(&id("Logs")).is_allowed());
 /// assert_eq!(policies.judge(&id("other")).refusal(), Some(Refusal::NotInEndpointPolicy));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,32 +68,33 @@ pub struct PolicyResource {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPolicies(Vec<Arc<EndpointPolicy>>);
 
-/// What the policies of a subnet say of a resource.
+/// The answer of a subnet's policies about a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Coverage<'a> {
-    /// No policy is attached, so that every resource may be called (P-01).
+    /// No policy is attached, so every resource may be called (P-01).
     NoPolicy,
-    /// A policy names it, or something above it (P-02, P-03).
+    /// A policy names the resource, or something above it (P-02, P-03).
     Listed {
         /// The policy.
         policy: &'a EndpointPolicy,
-        /// What it names.
+        /// The entry that covers the resource.
         resource: &'a PolicyResource,
     },
-    /// No policy names it.
+    /// No policy covers the resource.
     NotListed,
-    /// It is a classic account, which no policy can allow (P-06).
+    /// The resource is a classic account, which no policy can allow (P-06).
     Classic,
 }
 
-/// Why a policy was not made or attached.
+/// Why a policy could not be made or attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyError {
-    /// The text is no id of a subscription, resource group or storage account, and no alias (P-04).
+    /// The text is neither the id of a subscription, resource group or storage account, nor an
+    /// alias (P-04).
     NotAResource(String),
-    /// The resource does not belong in a definition of this service: aliases go in Global ones, all
-    /// else in Storage (P-04).
+    /// The resource does not belong in a definition of this service. Aliases belong in Global, all
+    /// others in Storage (P-04).
     OtherService {
         /// The resource.
         resource: String,
@@ -105,15 +103,15 @@ pub enum PolicyError {
     },
     /// The definition names more resources than permitted (P-07).
     TooManyResources {
-        /// The most that it may name.
+        /// The limit.
         limit: usize,
     },
     /// The subnet has as many policies as permitted (P-07).
     TooManyPolicies {
-        /// The most that it may have.
+        /// The limit.
         limit: usize,
     },
-    /// The subnet has a policy of this name.
+    /// The subnet already has a policy of this name.
     NameTaken {
         /// The name.
         policy: String,
@@ -127,7 +125,7 @@ pub enum PolicyError {
         /// The virtual network's region.
         network: String,
     },
-    /// The subnet has no endpoint for Storage, which comes first (P-07).
+    /// The subnet has no endpoint for Storage, which must exist first (P-07).
     EndpointOff {
         /// The policy.
         policy: String,
@@ -138,7 +136,7 @@ impl EndpointPolicy {
     /// The most policies of one subscription, which its control plane counts (P-07).
     pub const PER_SUBSCRIPTION: usize = 500;
 
-    /// The entry that covers a resource, if there is one.
+    /// Finds the entry that covers a resource.
     fn covering(&self, id: &str) -> Option<&PolicyResource> {
         let entries = self.definitions.iter().flat_map(|definition| &definition.resources);
         entries.into_iter().find(|resource| resource.covers(id))
@@ -149,11 +147,11 @@ impl PolicyDefinition {
     /// The most resources of one definition (P-07).
     pub const MAXIMUM_RESOURCES: usize = 200;
 
-    /// A definition that names these resources.
+    /// Makes a definition of these resources.
     ///
     /// # Errors
     ///
-    /// They are more than 200 (P-07), or one does not belong to this service (P-04).
+    /// There are more than 200 (P-07), or one does not belong to this service (P-04).
     pub fn new(
         service: PolicyService,
         resources: Vec<PolicyResource>,
@@ -168,13 +166,13 @@ impl PolicyDefinition {
         Ok(Self { service, resources })
     }
 
-    /// What it is about.
+    /// Gives the service.
     #[must_use]
     pub fn service(&self) -> PolicyService {
         self.service
     }
 
-    /// What it names.
+    /// Gives the resources.
     #[must_use]
     pub fn resources(&self) -> &[PolicyResource] {
         &self.resources
@@ -182,9 +180,10 @@ impl PolicyDefinition {
 }
 
 impl PolicyResource {
-    /// Whether this is the resource with the id, or something above it (P-03); an account's
-    /// read-only secondary, which is written with `-secondary` behind its name, is covered as the
-    /// account is (P-05).
+    /// Says whether this is the resource with the id, or something above it (P-03).
+    ///
+    /// An account also covers its read-only secondary, which has its name followed by `-secondary`
+    /// (P-05).
     #[must_use]
     pub fn covers(&self, id: &str) -> bool {
         let id = primary(without_slash(id));
@@ -201,13 +200,13 @@ impl EndpointPolicies {
     /// The most policies of one subnet (P-07).
     pub const MAXIMUM: usize = 100;
 
-    /// Attaches a policy to a subnet of a virtual network in `region`; `endpoint` says whether the
+    /// Attaches a policy to a subnet of a virtual network in `region`. `endpoint` says whether the
     /// subnet has an endpoint for Storage.
     ///
     /// # Errors
     ///
-    /// The endpoint is off, the regions differ, or there are 100 policies already (P-07); or there
-    /// is one of this name.
+    /// The endpoint is off, the regions differ, or there are 100 policies already (P-07); or one
+    /// has this name.
     pub fn attach(
         &mut self,
         policy: Arc<EndpointPolicy>,
@@ -237,15 +236,15 @@ impl EndpointPolicies {
         self.place(name).map(|place| self.0.remove(place)).is_some()
     }
 
-    /// The attached policies.
+    /// Lists the attached policies.
     pub fn iter(&self) -> impl Iterator<Item = &EndpointPolicy> {
         self.0.iter().map(AsRef::as_ref)
     }
 
-    /// Judges a call of the resource with this id: what any of the policies allows is allowed, and
-    /// the rest is not (P-02).
+    /// Decides about a call of the resource with this id. What any policy allows is allowed, all
+    /// else is refused (P-02).
     ///
-    /// An id that cannot be read is listed nowhere (INV-denied-by-default). Does not allocate.
+    /// An invalid id is refused (INV-denied-by-default). The function does not allocate.
     pub fn judge(&self, id: &str) -> Coverage<'_> {
         if self.0.is_empty() {
             return Coverage::NoPolicy;
@@ -264,7 +263,7 @@ impl EndpointPolicies {
     }
 }
 
-/// Policies that were found attachable one by one.
+/// Collects policies that were each found attachable.
 impl FromIterator<Arc<EndpointPolicy>> for EndpointPolicies {
     fn from_iter<T: IntoIterator<Item = Arc<EndpointPolicy>>>(policies: T) -> Self {
         Self(policies.into_iter().collect())
@@ -272,20 +271,21 @@ impl FromIterator<Arc<EndpointPolicy>> for EndpointPolicies {
 }
 
 impl Coverage<'_> {
-    /// Whether the resource may be called.
+    /// Says whether the resource may be called.
     #[must_use]
     pub fn is_allowed(self) -> bool {
         matches!(self, Self::NoPolicy | Self::Listed { .. })
     }
 
-    /// Why not, if not: a reason of its own, for the service says no, not the network (U-06).
+    /// Gives the refusal, if it is one. It has its own reason, since the service refuses and not
+    /// the network (U-06).
     #[must_use]
     pub fn refusal(self) -> Option<Refusal> {
         if self.is_allowed() { None } else { Some(Refusal::NotInEndpointPolicy) }
     }
 }
 
-/// Ids of subscriptions, resource groups and storage accounts, and aliases.
+/// Parses ids of subscriptions, resource groups and storage accounts, and aliases.
 impl FromStr for PolicyResource {
     type Err = PolicyError;
 
@@ -353,12 +353,12 @@ impl fmt::Display for PolicyError {
                 write!(f, "{resource} does not belong in a definition for {service}")
             }
             Self::TooManyResources { limit } => {
-                write!(f, "a definition names {limit} resources at most")
+                write!(f, "a definition may name {limit} resources at most")
             }
             Self::TooManyPolicies { limit } => {
-                write!(f, "the subnet has its {limit} policies already")
+                write!(f, "the subnet already has {limit} policies, the most it may have")
             }
-            Self::NameTaken { policy } => write!(f, "the subnet has a policy {policy} already"),
+            Self::NameTaken { policy } => write!(f, "the subnet already has a policy {policy}"),
             Self::OtherRegion { policy, region, network } => {
                 write!(f, "policy {policy} is in {region}, the virtual network in {network}")
             }
@@ -375,7 +375,7 @@ impl core::error::Error for PolicyError {}
 const ALIASES: [&str; 6] =
     ["batch", "databricks", "datafactory", "machinelearning", "managedinstance", "webpi"];
 
-/// An account's id for that of its read-only secondary; names of accounts have no hyphen.
+/// Turns the id of a read-only secondary into its account's. Account names have no hyphen.
 fn primary(id: &str) -> &str {
     const SECONDARY: &str = "-secondary";
     let account = id.len().checked_sub(SECONDARY.len()).and_then(|cut| id.split_at_checked(cut));

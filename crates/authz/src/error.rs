@@ -1,4 +1,4 @@
-//! Why a rule was not taken.
+//! Why a rule set refused a rule.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_packet::SubnetId;
 
-/// Why a rule was not taken; the set is as it was before.
+/// Why a rule set refused a rule. The set is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleError {
     /// The text is neither an IPv4 address nor an IPv4 prefix.
@@ -15,30 +15,30 @@ pub enum RuleError {
     Ipv6(String),
     /// The prefix has bits set behind its length.
     HostBits(Ipv4Net),
-    /// The range is inside a private one, or contains one (F-04).
+    /// The range lies inside a private one, or contains one (F-04).
     Private {
-        /// The range that was offered.
+        /// The refused range.
         rule: Ipv4Net,
         /// The private range.
         range: Ipv4Net,
     },
-    /// The service wants a single address or a pair written as addresses, not as /32 or /31 (F-05).
+    /// The service takes a single address or a pair as addresses, not as /32 or /31 (F-05).
     HostPrefix(Ipv4Net),
-    /// The rule's subnet was deleted; the rule can only be removed (E-17).
+    /// The rule's subnet was deleted, so the rule can only be removed (E-17).
     NetworkSourceDeleted(SubnetId),
     /// The resource has as many VNet rules as its service permits (C-10).
     TooManyVnetRules {
-        /// The most that it may have.
+        /// The limit.
         limit: usize,
     },
     /// The resource has as many IP rules as its service permits (C-10).
     TooManyIpRules {
-        /// The most that it may have.
+        /// The limit.
         limit: usize,
     },
     /// The resource has as many rules of all kinds as its service permits (F-20).
     TooManyRules {
-        /// The most that it may have.
+        /// The limit.
         limit: usize,
     },
 }
@@ -66,12 +66,14 @@ impl fmt::Display for RuleError {
                 write!(f, "{subnet} was deleted; its rule can only be removed")
             }
             Self::TooManyVnetRules { limit } => {
-                write!(f, "the resource has its {limit} VNet rules already")
+                write!(f, "the resource already has {limit} VNet rules, the most it may have")
             }
             Self::TooManyIpRules { limit } => {
-                write!(f, "the resource has its {limit} IP rules already")
+                write!(f, "the resource already has {limit} IP rules, the most it may have")
             }
-            Self::TooManyRules { limit } => write!(f, "the resource has its {limit} rules already"),
+            Self::TooManyRules { limit } => {
+                write!(f, "the resource already has {limit} rules, the most it may have")
+            }
         }
     }
 }

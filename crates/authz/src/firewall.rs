@@ -9,8 +9,8 @@ use crate::{
     RuleState, ServiceAnswer,
 };
 
-/// What decides who comes in to one resource: the kind of its service, which says how refusals are
-/// answered, with the rules of that kind.
+/// The network rules of one resource with the kind of its service, which decides how to answer
+/// refusals.
 ///
 /// ```
 /// use vnetem_authz::{Arrival, DefaultAction, Firewall, RuleLimits, RuleSet, ServiceAnswer};
@@ -31,8 +31,8 @@ pub enum Firewall {
     Storage(RuleSet),
     /// A logical SQL server.
     Sql(RuleSet),
-    /// A Cosmos DB account. Endpoints reach it only while its public access is enabled (F-25), as
-    /// [`RuleSet::judge`] has it.
+    /// A Cosmos DB account. Endpoints reach it only while its public access is enabled (F-25; see
+    /// [`RuleSet::judge`]).
     CosmosDb(RuleSet),
     /// A key vault.
     KeyVault(RuleSet),
@@ -48,7 +48,7 @@ pub enum Firewall {
     Other(RuleSet),
 }
 
-/// The versions of the Event Hubs API that differ in what Deny means (F-21).
+/// The versions of the Event Hubs API, which differ in the meaning of Deny (F-21).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventHubsVersion {
     /// Up to 2021-01-01-preview: Deny counts only once there is a rule.
@@ -58,7 +58,7 @@ pub enum EventHubsVersion {
 }
 
 impl Firewall {
-    /// Judges one request; see [`RuleSet::judge`] and [`OrderedRules::judge`] for what decides.
+    /// Decides about one request; see [`RuleSet::judge`] and [`OrderedRules::judge`].
     pub fn judge(&self, arrival: Arrival) -> Access {
         match self {
             Self::AppService(rules) => rules.judge(arrival),
@@ -81,7 +81,7 @@ impl Firewall {
         }
     }
 
-    /// What the service answers to a request for `resource` that was refused.
+    /// Gives the service's answer to a refused request for `resource`.
     #[must_use]
     pub fn answer(&self, refusal: Refusal, arrival: Arrival, resource: &str) -> ServiceAnswer {
         match self {
@@ -98,7 +98,8 @@ impl Firewall {
 }
 
 impl Firewall {
-    /// Subnets that rules let in, with the states of the rules; ordered rules are always in force.
+    /// Lists the subnets that rules allow, with the rules' states. Ordered rules are always in
+    /// force.
     pub fn subnets(&self) -> impl Iterator<Item = (SubnetId, RuleState)> {
         let ordered = match self {
             Self::AppService(rules) => rules.rules(),
@@ -111,7 +112,7 @@ impl Firewall {
         self.rule_set().into_iter().flat_map(RuleSet::vnet_rules).chain(allowed)
     }
 
-    /// Subnets that rules name, whether they let them in or not.
+    /// Lists the subnets that rules name, allowed or not.
     pub fn named_subnets(&self) -> impl Iterator<Item = SubnetId> {
         let ordered = match self {
             Self::AppService(rules) => rules.rules(),
@@ -125,24 +126,24 @@ impl Firewall {
         unordered.map(|(subnet, _)| subnet).chain(ordered)
     }
 
-    /// Tells the rule that names a subnet, if there is one, that the subnet is gone (E-17, E-18).
+    /// Marks the rule of a deleted subnet, if there is one (E-17, E-18).
     pub fn source_deleted(&mut self, subnet: SubnetId) {
         if let Some(rules) = self.rule_set_mut()
             && rules.vnet_rules().any(|(named, _)| named == subnet)
         {
-            // Every state may be left for this one.
+            // Every state may change to this one.
             let _ = rules.set_vnet_rule(subnet, RuleState::NetworkSourceDeleted);
         }
     }
 
-    /// Whether the service promises to serve networks of another directory tenant: Storage and Key
-    /// Vault do (S-11, C-13).
+    /// Says whether the service accepts networks of another directory tenant. Storage and Key Vault
+    /// do (S-11, C-13).
     #[must_use]
     pub const fn crosses_tenants(&self) -> bool {
         matches!(self, Self::Storage(_) | Self::KeyVault(_))
     }
 
-    /// The rules of a service that has no order among them.
+    /// Gives the rule set of a service without ordered rules.
     #[must_use]
     pub const fn rule_set(&self) -> Option<&RuleSet> {
         match self {
@@ -158,7 +159,7 @@ impl Firewall {
         }
     }
 
-    /// The same, to edit.
+    /// Gives the rule set for edits.
     pub const fn rule_set_mut(&mut self) -> Option<&mut RuleSet> {
         match self {
             Self::AppService(_) => None,
@@ -187,7 +188,7 @@ impl From<OrderedRules> for Firewall {
 }
 
 impl EventHubsVersion {
-    /// The default action of a namespace for which none was given (F-21).
+    /// Gives the default action of a namespace that does not set one (F-21).
     #[must_use]
     pub const fn default_action(self) -> DefaultAction {
         match self {
@@ -197,7 +198,7 @@ impl EventHubsVersion {
     }
 }
 
-/// From the name of a version, `2021-01-01-preview` for example.
+/// Parses a version such as `2021-01-01-preview`.
 impl FromStr for EventHubsVersion {
     type Err = NotAVersion;
 
@@ -207,18 +208,18 @@ impl FromStr for EventHubsVersion {
         if !shape.eq(*b"0000-00-00") {
             return Err(NotAVersion(text.to_owned()));
         }
-        // Dates of this shape compare as text.
+        // Dates of this form compare as text.
         Ok(if date < "2021-06-01" { Self::DenyNeedsARule } else { Self::DenyCounts })
     }
 }
 
-/// The text names no version of an API.
+/// The text is no API version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAVersion(pub String);
 
 impl core::fmt::Display for NotAVersion {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "\"{}\" is no version such as 2021-06-01-preview", self.0)
+        write!(f, "\"{}\" is no API version, expected one such as 2021-06-01-preview", self.0)
     }
 }
 

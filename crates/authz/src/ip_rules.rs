@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::{RuleError, RuleLimits};
 
-/// An IP rule as it is written: some services tell an address from a prefix that holds only it
+/// An IP rule as it was written. Some services distinguish an address from a prefix of one address
 /// (F-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IpRule {
@@ -18,7 +18,7 @@ pub enum IpRule {
 }
 
 impl IpRule {
-    /// The addresses that the rule covers.
+    /// Gives the addresses that the rule covers.
     #[must_use]
     pub fn range(self) -> Ipv4Net {
         match self {
@@ -27,7 +27,7 @@ impl IpRule {
         }
     }
 
-    /// The range, if the rule may be taken at all.
+    /// Gives the range, or the reason why the rule is refused.
     pub(crate) fn checked_range(self, limits: &RuleLimits) -> Result<Ipv4Net, RuleError> {
         let rule = self.range();
         if rule != rule.trunc() {
@@ -64,12 +64,12 @@ impl FromStr for IpRule {
     }
 }
 
-/// Ranges that do not depend on the order in which they came (INV-rules-order-free).
+/// Ranges whose answers do not depend on the order in which they were added (INV-rules-order-free).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpRules {
-    /// All, sorted; of equal first addresses the wider stands first.
+    /// All ranges, sorted; of equal first addresses the wider one first.
     listed: Vec<Ipv4Net>,
-    /// Those that no other contains: disjoint, so that one binary search decides.
+    /// The ranges that no other contains. They are disjoint, so one binary search decides.
     widest: Vec<Ipv4Net>,
 }
 
@@ -96,10 +96,10 @@ impl IpRules {
         true
     }
 
-    /// The widest range with this address, if the address is public (INV-ip-rule-public-only).
+    /// Finds the widest range with this address; only a public address can match
+    /// (INV-ip-rule-public-only).
     pub(crate) fn lookup(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
-        // A wide rule such as 0.0.0.0/0 may be taken although private ranges lie in it, so they are
-        // told apart here too.
+        // Some services accept a rule such as 0.0.0.0/0, which contains private ranges.
         if address.is_private() {
             return None;
         }
@@ -118,7 +118,7 @@ impl IpRules {
     }
 }
 
-/// The ranges of RFC 1918, which IP rules refuse (F-04); the same as `Ipv4Addr::is_private`.
+/// The ranges of RFC 1918, as in `Ipv4Addr::is_private`. IP rules refuse them (F-04).
 const PRIVATE: [Ipv4Net; 3] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
@@ -139,7 +139,7 @@ mod tests {
         assert_ne!(rule("20.1.1.1"), rule("20.1.1.1/32"));
     }
 
-    /// F-06.
+    /// IPv6 has its own error (F-06).
     #[test]
     fn ipv6_is_named_as_such() {
         for text in ["2603:1030::1", "2603:1030::/48"] {
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// F-04.
+    /// Private ranges are refused, and their public neighbours are not (F-04).
     #[test]
     fn private_ranges_are_refused_and_their_public_neighbours_taken() {
         for (text, range) in [
@@ -172,7 +172,7 @@ mod tests {
         {
             assert_eq!(rule(text).checked_range(&RuleLimits::UNSTATED), Ok(rule(text).range()));
         }
-        // A SQL server takes every address there is, and no private one.
+        // A SQL server accepts a rule for all addresses, which allows no private one.
         let all = rule("0.0.0.0/0");
         assert_eq!(all.checked_range(&RuleLimits::SQL), Ok(all.range()));
         assert!(rule("10.0.0.0/9").checked_range(&RuleLimits::SQL).is_err());

@@ -1,29 +1,30 @@
-//! Rules of cloud resources: may this identity, or this public address, come in?
+//! Decides whether a caller may use a cloud resource.
 //!
-//! A [`RuleSet`] holds the network rules of one resource, such as a storage account. It is asked
-//! with an [`Arrival`], which says how a request reached the service, and answers with an
-//! [`Access`]: allowed by what, or refused for what. The answer is a pure function of the two, so a
-//! set can be shared, and replaced as a whole while others still read the old one (invariant
-//! INV-rule-set-whole).
+//! A [`RuleSet`] holds the network rules of one resource, such as a storage account. Its `judge`
+//! takes an [`Arrival`], which says how a request reached the service, and gives an [`Access`] with
+//! its reason. The answer is a pure function of the two. So threads can share a set, and replace it
+//! as a whole while others still read the old one (INV-rule-set-whole).
 //!
-//! A network allow is necessary, never sufficient: keys and tokens are judged by the service
-//! afterwards (F-14).
+//! The network rules come first, and the service then checks keys and tokens. A request needs both
+//! (F-14).
 //!
 //! ```
-//! use vnetem_authz::{Access, Arrival, DefaultAction, Grant, Refusal, RuleLimits, RuleSet, RuleState};
+//! use vnetem_authz::{Access, Arrival, DefaultAction, Grant, Refusal};
+//! use vnetem_authz::{RuleLimits, RuleSet, RuleState};
 //! use vnetem_packet::{Identity, SubnetId, VnetId};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
 //!     rules.add_ip_rule("20.1.1.1".parse()?)?;
 //!
-//!     // Without an endpoint the caller shows a public address, and the rule lets it in.
+//!     // Without an endpoint the caller has a public address, and the rule allows it.
 //!     let public = Arrival::Public("20.1.1.1".parse()?);
 //!     assert_eq!(rules.judge(public), Access::Allowed(Grant::IpRule("20.1.1.1/32".parse()?)));
 //!
-//!     // With one it shows its subnet, and the same rule no longer helps (S-16).
+//!     // With an endpoint it has its subnet, and the rule no longer matches (S-16).
 //!     let web = SubnetId(7);
-//!     let tunnel = Arrival::Tunnel(Identity { vnet: VnetId(1), subnet: web, address: "10.0.0.4".parse()? });
+//!     let identity = Identity { vnet: VnetId(1), subnet: web, address: "10.0.0.4".parse()? };
+//!     let tunnel = Arrival::Tunnel(identity);
 //!     assert_eq!(rules.judge(tunnel), Access::Refused(Refusal::SubnetNotListed));
 //!
 //!     rules.set_vnet_rule(web, RuleState::Succeeded)?;
@@ -32,12 +33,13 @@
 //! }
 //! ```
 //!
-//! [`Firewall`] has the kinds of services that judge or answer in ways of their own, and says what
-//! a refused client hears. Two more things may stand in the way of a packet: the [`SecurityGroup`]
-//! of its subnet or interface, and the [`EndpointPolicies`] of its subnet.
+//! - A [`Firewall`] is a rule set with the kind of its service. It knows what differs between
+//!   services, and gives the answer to a refused client.
+//! - A [`SecurityGroup`] filters packets at a subnet or an interface.
+//! - [`EndpointPolicies`] restrict which resources a subnet may call.
 //!
-//! Not modelled: control-plane calls, to which firewalls do not apply (F-15); rules of App Service
-//! by service tag or HTTP header.
+//! Not modelled: control-plane calls, to which firewalls do not apply (F-15), and rules of App
+//! Service by service tag or HTTP header.
 
 mod access;
 mod answer;

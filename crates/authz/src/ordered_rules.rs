@@ -5,51 +5,52 @@ use vnetem_packet::SubnetId;
 
 use crate::{Access, Action, Arrival, Grant, PublicAccess, Refusal, RuleError, RuleLimits};
 
-/// The access rules of one site, tried from the lowest number up; the first that matches decides
+/// The access rules of one site, tried from the lowest number up. The first that matches decides
 /// (F-20).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderedRules {
     public_access: PublicAccess,
     unmatched: Option<Action>,
-    /// Sorted by number; of equal numbers, as added.
+    /// Sorted by number; equal numbers in the order in which they were added.
     rules: Vec<OrderedRule>,
 }
 
 /// A rule that allows or denies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderedRule {
-    /// Its number; rules may share one, and are then tried in the order in which they were added.
+    /// Its number. Rules with equal numbers are tried in the order in which they were added.
     pub number: u32,
     /// What it does.
     pub action: Action,
-    /// Whom it matches.
+    /// Which callers it matches.
     pub caller: Caller,
 }
 
-/// Whom an ordered rule matches.
+/// The callers that an ordered rule matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caller {
-    /// Everybody.
+    /// Every caller.
     Any,
-    /// Who comes over a service endpoint from this subnet.
+    /// Callers over a service endpoint of this subnet.
     Subnet(SubnetId),
-    /// Who comes from one of these public addresses.
+    /// Callers from these public addresses.
     Addresses(Ipv4Net),
 }
 
 impl OrderedRules {
-    /// A site without rules, open to everybody.
+    /// Makes a site without rules, which is open to everybody.
     #[must_use]
     pub fn new() -> Self {
         Self { public_access: PublicAccess::Enabled, unmatched: None, rules: Vec::new() }
     }
 
-    /// Judges one request.
+    /// Decides about one request.
     ///
     /// Private endpoints and disabled public access come first, as in every service (F-12, F-13). A
-    /// request over an endpoint is compared by its subnet and never by its address (F-20,
-    /// INV-identity-decides). What no rule matches meets [`set_unmatched`](Self::set_unmatched);
-    /// without that, it comes in if there are no rules at all, and is refused otherwise (F-20).
+    /// request over an endpoint is matched by its subnet and never by its address (F-20,
+    /// INV-identity-decides). If no rule matches, [`set_unmatched`](Self::set_unmatched) decides.
+    /// Without that setting, the request is allowed if there are no rules at all, and refused
+    /// otherwise (F-20).
     pub fn judge(&self, arrival: Arrival) -> Access {
         match arrival {
             Arrival::PrivateEndpoint { approved: true } => {
@@ -75,34 +76,34 @@ impl OrderedRules {
         }
     }
 
-    /// Opens or closes the public address of the site.
+    /// Enables or disables public access to the site.
     pub fn set_public_access(&mut self, public_access: PublicAccess) {
         self.public_access = public_access;
     }
 
-    /// Says what happens to requests that no rule matches; `None` leaves it to F-20.
+    /// Sets the action for requests that no rule matches; `None` leaves it to F-20.
     pub fn set_unmatched(&mut self, unmatched: Option<Action>) {
         self.unmatched = unmatched;
     }
 
-    /// What happens to requests that no rule matches, by what was set or else by F-20.
+    /// Gives the action for requests that no rule matches, as set or else by F-20.
     #[must_use]
     pub fn unmatched(&self) -> Action {
         let otherwise = if self.rules.is_empty() { Action::Allow } else { Action::Deny };
         self.unmatched.unwrap_or(otherwise)
     }
 
-    /// Whether public access is enabled.
+    /// Says whether public access is enabled.
     #[must_use]
     pub fn public_access(&self) -> PublicAccess {
         self.public_access
     }
 
-    /// Adds a rule behind those of its number.
+    /// Adds a rule after those of its number.
     ///
     /// # Errors
     ///
-    /// The range has host bits, or the site has its 512 rules (F-20).
+    /// The range has host bits, or the site already has 512 rules (F-20).
     pub fn add_rule(&mut self, rule: OrderedRule) -> Result<(), RuleError> {
         if let Caller::Addresses(range) = rule.caller
             && range != range.trunc()
@@ -119,14 +120,14 @@ impl OrderedRules {
         Ok(())
     }
 
-    /// Removes all rules like this one; `false` if there were none.
+    /// Removes all equal rules; `false` if there were none.
     pub fn remove_rule(&mut self, rule: &OrderedRule) -> bool {
         let before = self.rules.len();
         self.rules.retain(|other| other != rule);
         self.rules.len() < before
     }
 
-    /// All rules in the order in which they are tried.
+    /// Lists all rules in the order in which they are tried.
     #[must_use]
     pub fn rules(&self) -> &[OrderedRule] {
         &self.rules
@@ -144,7 +145,7 @@ impl Caller {
         match (self, arrival) {
             (Self::Any, _) => true,
             (Self::Subnet(subnet), Arrival::Tunnel(identity)) => identity.subnet == subnet,
-            // A private source satisfies no address rule, not even a wide one
+            // A private source matches no address rule, not even a wide one
             // (INV-ip-rule-public-only).
             (Self::Addresses(range), Arrival::Public(address)) => {
                 range.contains(&address) && !address.is_private()

@@ -1,11 +1,10 @@
-//! Sets of numbers below 2³², as ranges: addresses, ports and protocols alike.
+//! Sets of numbers below 2³² as ranges, for addresses, ports and protocols.
 
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// A set of numbers as ranges with both ends inside; sorted, apart from each other, and as few as
-/// can be.
+/// A set of numbers as inclusive ranges: sorted, disjoint, and as few as possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(Vec<(u32, u32)>);
 
@@ -22,7 +21,7 @@ impl Ranges {
         self.0.iter().chain(&other.0).copied().collect()
     }
 
-    /// All that is not in the set.
+    /// Gives all numbers that are not in the set.
     pub(crate) fn complement(&self) -> Self {
         let mut free = 0;
         let mut gaps = Vec::new();
@@ -90,7 +89,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 500 }, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Small numbers, and their mirror images at the upper end, against plain sets.
+        /// Ranges equal plain sets, for small numbers and their mirror images at the upper end.
         #[test]
         fn ranges_are_sets(one in numbers(), other in numbers()) {
             let (left, right) = (ranges(&one), ranges(&other));

@@ -1,4 +1,4 @@
-//! Rules of a security group with their names resolved: sets of numbers.
+//! Rules of a security group with their names resolved to sets of numbers.
 
 use vnetem_packet::Protocol;
 
@@ -9,7 +9,7 @@ use crate::{
     Selector, Tags,
 };
 
-/// What a rule, or a part of one, matches: everything that is in all five sets.
+/// What a rule, or a part of one, matches: packets whose five fields are in all five sets.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub(crate) protocol: Ranges,
@@ -19,10 +19,10 @@ pub(crate) struct Product {
     pub(crate) destination_port: Ranges,
 }
 
-/// What stands in the place of a port where there is none; beyond all ports.
+/// Stands for the port of a packet without ports; beyond all ports.
 pub(crate) const NO_PORT: u32 = 1 << 16;
 
-/// The default rules that allow (P-09).
+/// Gives the default rules that allow (P-09).
 pub(crate) fn default_rules(direction: RuleDirection) -> [SecurityRule; 2] {
     let rule = |name: &str, priority, source: &str, destination: &str| {
         let selector = |name: &str| match name {
@@ -56,7 +56,7 @@ pub(crate) fn default_rules(direction: RuleDirection) -> [SecurityRule; 2] {
 const VIRTUAL_NETWORK: &str = "VirtualNetwork";
 const INTERNET: &str = "Internet";
 
-/// What names stand for.
+/// The meanings of names.
 #[derive(Clone, Copy)]
 pub(crate) struct Names<'a> {
     pub(crate) space: &'a NetworkSpace,
@@ -64,8 +64,8 @@ pub(crate) struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// What a rule matches. On the way out, only a tag of the platform's reaches the platform's
-    /// services, and each only its own (P-15).
+    /// Resolves a rule. Outbound, only a platform tag matches a platform service, and only its own
+    /// (P-15).
     pub(crate) fn products(&self, rule: &SecurityRule) -> Result<Vec<Product>, SecurityRuleError> {
         let product = Product {
             protocol: protocol_set(rule.protocol),

@@ -8,57 +8,58 @@ use crate::{Access, Arrival, Grant, IpRule, Refusal, ResourceInstance, RuleError
 
 /// The network rules of one resource.
 ///
-/// A set has no order: whatever the order of edits, equal rules judge alike (INV-rules-order-free).
-/// An edit that fails changes nothing. To change a set that others read, edit a copy and hand that
-/// out in its place.
+/// A set has no order: whatever the order of edits, equal rules decide alike
+/// (INV-rules-order-free). An edit that fails changes nothing. To change a set that others read,
+/// edit a copy and replace the original by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSet {
     limits: RuleLimits,
     public_access: PublicAccess,
     default_action: DefaultAction,
-    /// Sorted by subnet, one for each.
+    /// Sorted by subnet, one rule each.
     vnet_rules: Vec<VnetRule>,
     ip_rules: IpRules,
     /// Sorted.
     instances: Vec<ResourceInstance>,
 }
 
-/// What happens to requests that no rule names.
+/// The action for requests that no rule names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DefaultAction {
-    /// They come in, and rules have no effect (F-01).
+    /// The request is allowed, and rules have no effect (F-01).
     Allow,
-    /// They are refused (F-02).
+    /// The request is refused (F-02).
     Deny,
 }
 
-/// Whether the resource can be reached on its public address at all; disabled, it overrides the
-/// default action (F-12).
+/// Whether the public address of the resource is reachable. Disabled overrides the default action
+/// (F-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PublicAccess {
-    /// It can, as far as the rules allow.
+    /// Reachable, as far as the rules allow.
     Enabled,
-    /// It cannot; private endpoints and named resource instances still come in (F-11, F-13).
+    /// Not reachable, except by private endpoints and named resource instances (F-11, F-13).
     Disabled,
 }
 
 /// The state of a VNet rule as the service reports it (E-18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleState {
-    /// On its way in: not yet in force, unless it updates a rule that is (F-24, U-20).
+    /// Being added: not yet in force, unless it updates a rule in force (F-24, U-20).
     Provisioning,
-    /// On its way out: no longer in force.
+    /// Being removed: no longer in force.
     Deprovisioning,
     /// In force.
     Succeeded,
     /// Not in force.
     Failed,
-    /// Its subnet was deleted: never in force again, not even for a subnet of the same name (E-17).
+    /// Its subnet was deleted: never in force again, not even for a new subnet of the same name
+    /// (E-17).
     NetworkSourceDeleted,
 }
 
 impl RuleSet {
-    /// A set without rules on a resource that is open to public access.
+    /// Makes a set without rules, for a resource with public access enabled.
     #[must_use]
     pub fn new(limits: RuleLimits, default_action: DefaultAction) -> Self {
         Self {
@@ -71,26 +72,26 @@ impl RuleSet {
         }
     }
 
-    /// Judges one request.
+    /// Decides about one request.
     ///
-    /// The first of these that applies decides; what none of them allows is refused
-    /// (INV-denied-by-default):
+    /// The first of these that applies decides. What none of them allows is refused
+    /// (INV-denied-by-default).
     ///
-    /// 1. a private endpoint: allowed if approved, whatever the rules say (F-13, L-07);
-    /// 2. a resource instance that a rule names: allowed (F-11);
-    /// 3. public access disabled: refused (F-12);
-    /// 4. default action allow: allowed (F-01);
-    /// 5. over a service endpoint: allowed if a rule in force names the subnet. The private address
-    ///    is never looked at (INV-identity-decides, C-20, F-03);
-    /// 6. privately without an identity: refused (C-03);
-    /// 7. from a public address: allowed if an IP rule contains it (INV-ip-rule-public-only).
+    /// 1. A private endpoint: allowed if approved, whatever the rules say (F-13, L-07).
+    /// 2. A resource instance that a rule names: allowed (F-11).
+    /// 3. Public access disabled: refused (F-12).
+    /// 4. Default action allow: allowed (F-01).
+    /// 5. Over a service endpoint: allowed if a rule in force names the subnet. The private address
+    ///    does not matter (INV-identity-decides, C-20, F-03).
+    /// 6. A private source without an identity: refused (C-03).
+    /// 7. A public address: allowed if an IP rule contains it (INV-ip-rule-public-only).
     ///
-    /// Takes one binary search at most and does not allocate.
+    /// The function takes one binary search at most and does not allocate.
     pub fn judge(&self, arrival: Arrival) -> Access {
         self.judge_by(self.default_action, arrival)
     }
 
-    /// Judges one request as if the default action were another.
+    /// Decides about one request as if the default action were another.
     pub(crate) fn judge_by(&self, default_action: DefaultAction, arrival: Arrival) -> Access {
         match arrival {
             Arrival::PrivateEndpoint { approved: true } => Access::Allowed(Grant::PrivateEndpoint),
@@ -118,23 +119,23 @@ impl RuleSet {
         }
     }
 
-    /// Opens or closes the public address of the resource.
+    /// Enables or disables public access to the resource.
     pub fn set_public_access(&mut self, public_access: PublicAccess) {
         self.public_access = public_access;
     }
 
-    /// Says what happens to requests that no rule names.
+    /// Sets the action for requests that no rule names.
     pub fn set_default_action(&mut self, default_action: DefaultAction) {
         self.default_action = default_action;
     }
 
-    /// Adds the rule that allows a subnet, or moves it to another state.
+    /// Adds the rule that allows a subnet, or changes its state.
     ///
     /// # Errors
     ///
-    /// If the rule is new and the service permits no further one (C-10), or if its subnet was
-    /// deleted: such a rule can only be removed, so that no later subnet inherits it
-    /// (INV-deleted-subnet-admits-none, E-17).
+    /// - The rule is new and the service permits no further one (C-10).
+    /// - The rule's subnet was deleted. The rule can only be removed, so that no later subnet
+    ///   inherits it (INV-deleted-subnet-admits-none, E-17).
     pub fn set_vnet_rule(&mut self, subnet: SubnetId, state: RuleState) -> Result<(), RuleError> {
         match self.vnet_rules.binary_search_by_key(&subnet, |rule| rule.subnet) {
             Ok(place) => {
@@ -159,12 +160,13 @@ impl RuleSet {
         found.map(|place| self.vnet_rules.remove(place)).is_ok()
     }
 
-    /// Adds a range of public addresses; one that is there already is no error.
+    /// Adds a range of public addresses. Adding an existing one is no error.
     ///
     /// # Errors
     ///
-    /// If the range is private (F-04), is a host written as a prefix where the service refuses that
-    /// (F-05), has host bits, or is one more than the service permits (C-10).
+    /// - The range is private (F-04) or has host bits.
+    /// - The range is a host written as a prefix, and the service refuses that (F-05).
+    /// - The service permits no further rule (C-10).
     pub fn add_ip_rule(&mut self, rule: IpRule) -> Result<(), RuleError> {
         let range = rule.checked_range(&self.limits)?;
         if !self.ip_rules.contains(range) {
@@ -181,48 +183,48 @@ impl RuleSet {
         self.ip_rules.remove(rule.range())
     }
 
-    /// Lets a resource instance in, whatever the other rules say (F-11).
+    /// Allows a resource instance, whatever the other rules say (F-11).
     pub fn trust_instance(&mut self, instance: ResourceInstance) {
         if let Err(place) = self.instances.binary_search(&instance) {
             self.instances.insert(place, instance);
         }
     }
 
-    /// Ends the trust in a resource instance; `false` if there was none.
+    /// Stops allowing a resource instance; `false` if it was not allowed.
     pub fn distrust_instance(&mut self, instance: ResourceInstance) -> bool {
         self.instances.binary_search(&instance).map(|place| self.instances.remove(place)).is_ok()
     }
 
-    /// Whether the public address of the resource is open.
+    /// Says whether public access is enabled.
     #[must_use]
     pub fn public_access(&self) -> PublicAccess {
         self.public_access
     }
 
-    /// What happens to requests that no rule names.
+    /// Gives the action for requests that no rule names.
     #[must_use]
     pub fn default_action(&self) -> DefaultAction {
         self.default_action
     }
 
-    /// Whether any subnet or public range is named, in force or not.
+    /// Says whether any rule names a subnet or a public range, in force or not.
     #[must_use]
     pub fn has_rules(&self) -> bool {
         !self.vnet_rules.is_empty() || !self.ip_rules.as_slice().is_empty()
     }
 
-    /// Subnets that rules name, in ascending order, with the states of the rules.
+    /// Lists the named subnets in ascending order, with the states of their rules.
     pub fn vnet_rules(&self) -> impl Iterator<Item = (SubnetId, RuleState)> {
         self.vnet_rules.iter().map(|rule| (rule.subnet, rule.state))
     }
 
-    /// Public ranges that rules name, in ascending order.
+    /// Lists the named public ranges in ascending order.
     #[must_use]
     pub fn ip_rules(&self) -> &[Ipv4Net] {
         self.ip_rules.as_slice()
     }
 
-    /// Resource instances that rules name, in ascending order.
+    /// Lists the named resource instances in ascending order.
     #[must_use]
     pub fn instances(&self) -> &[ResourceInstance] {
         &self.instances
@@ -243,8 +245,7 @@ impl RuleSet {
 struct VnetRule {
     subnet: SubnetId,
     state: RuleState,
-    /// Not a function of the state: a rule that is provisioned anew decides as it did before
-    /// (U-20).
+    /// Kept apart from the state: a rule that is provisioned again decides as before (U-20).
     in_force: bool,
 }
 

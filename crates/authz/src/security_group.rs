@@ -1,4 +1,4 @@
-//! A security group as it is written.
+//! A security group as its owner writes it.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -10,14 +10,13 @@ use crate::{NetworkSpace, RuleDirection, SecurityRule, Selector, Tags};
 
 /// The rules of a network security group, each under its direction and number.
 ///
-/// A group has no order but its numbers: whatever the order of edits, equal rules are equal groups
+/// Only numbers order the rules: whatever the order of edits, equal rules make equal groups
 /// (INV-rules-order-free). An edit that fails changes nothing. A group that others read is replaced
 /// as a whole (INV-group-replaced-whole, P-19).
 ///
 /// ```
-/// use vnetem_authz::{
-///     Action, NetworkSpace, PortRange, RuleDirection, RuleProtocol, SecurityGroup, SecurityRule, Tags,
-/// };
+/// use vnetem_authz::{Action, NetworkSpace, PortRange, RuleDirection, RuleProtocol};
+/// use vnetem_authz::{SecurityGroup, SecurityRule, Tags};
 /// use vnetem_packet::{FiveTuple, Protocol};
 ///
 /// let mut group = SecurityGroup::default();
@@ -49,12 +48,12 @@ pub struct SecurityGroup {
     rules: BTreeMap<(RuleDirection, u16), SecurityRule>,
 }
 
-/// Why a rule was not taken, or could not be compiled.
+/// Why a rule was refused, or could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityRuleError {
     /// The text names no protocol of a rule.
     NotAProtocol(String),
-    /// The text is no address, prefix or tag.
+    /// The text is no protocol of a rule.
     NotAddresses(String),
     /// The text is no port or range of ports.
     NotPorts(String),
@@ -65,11 +64,11 @@ pub enum SecurityRuleError {
         /// Its number.
         priority: u16,
     },
-    /// Another rule has the number and the direction (P-08).
+    /// Another rule has this number in this direction (P-08).
     PriorityTaken {
-        /// The rule that was not taken.
+        /// The refused rule.
         rule: String,
-        /// The rule that has them.
+        /// The other rule.
         holder: String,
         /// The number.
         priority: u16,
@@ -81,7 +80,7 @@ pub enum SecurityRuleError {
         /// The name.
         rule: String,
     },
-    /// A list of the rule is empty, so that it would match nothing.
+    /// A list of the rule is empty, so the rule would match nothing.
     Empty {
         /// The rule.
         rule: String,
@@ -95,7 +94,7 @@ pub enum SecurityRuleError {
         /// The prefix.
         prefix: Ipv4Net,
     },
-    /// Nobody says what a tag stands for.
+    /// No tag has this name.
     UnknownTag {
         /// The rule.
         rule: String,
@@ -109,8 +108,8 @@ impl SecurityGroup {
     ///
     /// # Errors
     ///
-    /// Its number is outside 100 to 4096 or taken in its direction (P-08), its name is taken, a
-    /// list is empty, or a prefix has host bits.
+    /// - The number is outside 100 to 4096, or taken in its direction (P-08).
+    /// - The name is taken, a list is empty, or a prefix has host bits.
     pub fn add_rule(&mut self, rule: SecurityRule) -> Result<(), SecurityRuleError> {
         check_lists(&rule)?;
         let SecurityRule { ref name, priority, direction, .. } = rule;
@@ -134,23 +133,24 @@ impl SecurityGroup {
         key.and_then(|key| self.rules.remove(&key)).is_some()
     }
 
-    /// The rule of this name, without regard to case.
+    /// Finds the rule of this name, without regard to case.
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<&SecurityRule> {
         self.rules().find(|rule| rule.name.eq_ignore_ascii_case(name))
     }
 
-    /// All rules but the default ones, inbound first, in the order in which they are tried.
+    /// Lists all rules except the default ones, inbound first, in the order in which they are
+    /// tried.
     pub fn rules(&self) -> impl Iterator<Item = &SecurityRule> {
         self.rules.values()
     }
 
-    /// Resolves all names and makes the form that judges packets; to be made anew when a rule or
-    /// what a name stands for changes (S-44).
+    /// Resolves all names and compiles the group. Compile again when a rule or the meaning of a
+    /// name changes (S-44).
     ///
     /// # Errors
     ///
-    /// A rule names a tag that is none.
+    /// A rule names an unknown tag.
     pub fn compile(
         &self,
         space: &NetworkSpace,
@@ -169,12 +169,12 @@ impl fmt::Display for SecurityRuleError {
             }
             Self::NotPorts(text) => write!(f, "\"{text}\" is neither a port nor a range of ports"),
             Self::Priority { rule, priority } => {
-                write!(f, "rule {rule} has the number {priority}; rules have 100 to 4096")
+                write!(f, "rule {rule} has the number {priority}, expected 100 to 4096")
             }
             Self::PriorityTaken { rule, holder, priority, direction } => {
                 write!(f, "rules {holder} and {rule} are both {direction} {priority}")
             }
-            Self::NameTaken { rule } => write!(f, "there is a rule {rule} already"),
+            Self::NameTaken { rule } => write!(f, "there is already a rule {rule}"),
             Self::Empty { rule, list } => write!(f, "rule {rule} has no {list}"),
             Self::HostBits { rule, prefix } => {
                 let meant = prefix.trunc();

@@ -1,4 +1,4 @@
-//! One rule of a security group, and the words in which it is written.
+//! One rule of a security group, and its text form.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -9,54 +9,54 @@ use vnetem_packet::Protocol;
 
 use crate::SecurityRuleError;
 
-/// What a rule does with what it matches.
+/// The action of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
-    /// It passes.
+    /// Allows it.
     Allow,
-    /// It does not.
+    /// Denies it.
     Deny,
 }
 
 /// A rule of a security group.
 ///
-/// It matches what is in one of its sources, one of its destinations and one of the port ranges of
-/// each: an augmented rule lists several.
+/// It matches a packet if one of its sources, source ports, destinations and destination ports each
+/// match. An augmented rule lists several of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityRule {
     /// Its name, unique in the group without regard to case.
     pub name: String,
-    /// Its number, 100 to 4096: the lowest that matches decides (P-08).
+    /// Its number, 100 to 4096. The lowest that matches decides (P-08).
     pub priority: u16,
-    /// Which packets it is for.
+    /// The direction of the packets that it matches.
     pub direction: RuleDirection,
     /// What it does.
     pub action: Action,
     /// The protocol that it matches.
     pub protocol: RuleProtocol,
-    /// Where packets come from.
+    /// The source addresses.
     pub sources: Vec<Selector>,
-    /// From which ports.
+    /// The source ports.
     pub source_ports: Vec<PortRange>,
-    /// Where they go.
+    /// The destination addresses.
     pub destinations: Vec<Selector>,
-    /// To which ports.
+    /// The destination ports.
     pub destination_ports: Vec<PortRange>,
 }
 
-/// Which way a packet goes, seen from the machine behind the security group.
+/// The direction of a packet, seen from the machine behind the security group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleDirection {
     /// To the machine.
     Inbound,
-    /// From it.
+    /// From the machine.
     Outbound,
 }
 
 /// The protocol that a rule matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleProtocol {
-    /// Every one.
+    /// Every protocol.
     Any,
     /// TCP.
     Tcp,
@@ -75,16 +75,16 @@ pub enum RuleProtocol {
 pub enum Selector {
     /// Every address.
     Any,
-    /// Those of a prefix.
+    /// The addresses of a prefix.
     Prefix(Ipv4Net),
-    /// Those that a name stands for: `VirtualNetwork`, `Internet`, a service tag, an application
+    /// The addresses of a name: `VirtualNetwork`, `Internet`, a service tag, or an application
     /// security group.
     Tag(String),
 }
 
 /// Ports from the first to the last.
 ///
-/// All of them match protocols without ports too; any narrower range matches TCP and UDP only.
+/// The full range also matches protocols without ports. Any other range matches TCP and UDP only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     first: u16,
@@ -92,7 +92,7 @@ pub struct PortRange {
 }
 
 impl RuleDirection {
-    /// The stable name.
+    /// Gives the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl RuleDirection {
 }
 
 impl RuleProtocol {
-    /// The protocol's number; `None` for every one.
+    /// Gives the protocol's number; `None` for every protocol.
     #[must_use]
     pub const fn number(self) -> Option<Protocol> {
         match self {
@@ -118,35 +118,35 @@ impl RuleProtocol {
 }
 
 impl PortRange {
-    /// Every port, and no port.
+    /// Every port, and packets without ports.
     pub const ANY: Self = Self { first: 0, last: u16::MAX };
 
-    /// One port.
+    /// Makes a range of one port.
     #[must_use]
     pub const fn single(port: u16) -> Self {
         Self { first: port, last: port }
     }
 
-    /// The ports from `first` to `last`; `None` if that is before.
+    /// Makes the range from `first` to `last`; `None` if `last` is lower.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Option<Self> {
         if first <= last { Some(Self { first, last }) } else { None }
     }
 
-    /// The first port.
+    /// Gives the first port.
     #[must_use]
     pub const fn first(self) -> u16 {
         self.first
     }
 
-    /// The last port.
+    /// Gives the last port.
     #[must_use]
     pub const fn last(self) -> u16 {
         self.last
     }
 }
 
-/// As templates write it: `Tcp`, `Udp`, `Icmp`, `Esp`, `Ah` or `*`, without regard to case.
+/// Parses the form of templates: `Tcp`, `Udp`, `Icmp`, `Esp`, `Ah` or `*`, without regard to case.
 impl FromStr for RuleProtocol {
     type Err = SecurityRuleError;
 
@@ -163,8 +163,7 @@ impl FromStr for RuleProtocol {
     }
 }
 
-/// As templates write it: `*`, an address, a prefix, or the name of a tag, which starts with a
-/// letter.
+/// Parses the form of templates: `*`, an address, a prefix, or a tag, which starts with a letter.
 impl FromStr for Selector {
     type Err = SecurityRuleError;
 
@@ -184,7 +183,7 @@ impl FromStr for Selector {
     }
 }
 
-/// As templates write it: `*`, a port, or two with a hyphen between.
+/// Parses the form of templates: `*`, a port, or two ports with a hyphen.
 impl FromStr for PortRange {
     type Err = SecurityRuleError;
 
@@ -201,7 +200,7 @@ impl FromStr for PortRange {
     }
 }
 
-/// As templates write it, in lower case.
+/// Prints the form of templates, in lower case.
 impl fmt::Display for RuleProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -235,7 +234,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// In one line: `200 no-internet outbound deny * * > Internet:80,443`.
+/// Prints one line: `200 no-internet outbound deny * * > Internet:80,443`.
 impl fmt::Display for SecurityRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, priority, direction, protocol, .. } = self;
@@ -250,7 +249,7 @@ impl fmt::Display for SecurityRule {
     }
 }
 
-/// Writes addresses, and ports behind a colon unless they are all.
+/// Prints addresses, and after a colon the ports unless they are all.
 fn ends(f: &mut fmt::Formatter<'_>, addresses: &[Selector], ports: &[PortRange]) -> fmt::Result {
     list(f, addresses)?;
     if ports == [PortRange::ANY] {

@@ -1,4 +1,4 @@
-//! What names in security rules stand for.
+//! The meanings of names in security rules.
 
 use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
@@ -7,22 +7,22 @@ use ipnet::Ipv4Net;
 
 use crate::ranges::Ranges;
 
-/// Names that mean the same to every virtual network: service tags, and application security groups
-/// as the addresses of their members.
+/// Names with the same meaning in every virtual network: service tags and application security
+/// groups.
 ///
-/// Known from the start are `AzureLoadBalancer` and the platform's own tags of P-15; names compare
+/// `AzureLoadBalancer` and the platform's own tags are known from the start (P-15). Names compare
 /// without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tags(BTreeMap<String, Ranges>);
 
-/// What `VirtualNetwork` and `Internet` stand for, seen from one subnet.
+/// The addresses of `VirtualNetwork` and `Internet`, seen from one subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSpace {
     pub(crate) virtual_network: Ranges,
     pub(crate) internet: Ranges,
 }
 
-/// A service of the platform that security groups let through unless a rule names its tag (P-15).
+/// A platform service that security groups allow unless a rule names its tag (P-15).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlatformService {
     pub(crate) tag: &'static str,
@@ -35,24 +35,24 @@ const HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 /// Instance metadata.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-/// The platform's services that have a tag of their own.
+/// The platform services that have their own tags.
 pub(crate) const PLATFORM_SERVICES: [PlatformService; 3] = [
     PlatformService { tag: "AzurePlatformDNS", address: HOST, port: 53 },
     PlatformService { tag: "AzurePlatformIMDS", address: METADATA, port: 80 },
     PlatformService { tag: "AzurePlatformLKM", address: HOST, port: 1688 },
 ];
 
-/// Where the platform's services are: 168.63.129.16 and 169.254.169.254 (P-15, R-28).
+/// The addresses of platform services (P-15, R-28).
 pub const PLATFORM_ADDRESSES: [Ipv4Addr; 2] = [HOST, METADATA];
 
 impl Tags {
-    /// Says what a name stands for; replaces what it stood for before.
+    /// Sets the addresses of a name, and replaces earlier ones.
     pub fn insert(&mut self, name: &str, prefixes: impl IntoIterator<Item = Ipv4Net>) {
         self.0.insert(name.to_ascii_lowercase(), prefixes.into_iter().collect());
     }
 
-    /// Whether it is known what a name stands for; `VirtualNetwork` and `Internet` depend on the
-    /// place and are not among these.
+    /// Says whether a name is known. `VirtualNetwork` and `Internet` depend on the subnet and are
+    /// not included.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
@@ -64,13 +64,16 @@ impl Tags {
 }
 
 impl NetworkSpace {
-    /// From the address space, which is the network's own, its peers' and that of sites behind its
-    /// gateway, and from the prefixes of the subnet's user routes.
+    /// Makes the space of a subnet from an address space and the prefixes of the subnet's user
+    /// routes.
     ///
-    /// Both belong to `VirtualNetwork`, so that a user route for 0.0.0.0/0 makes that tag contain
-    /// everything (P-14). `Internet` is what is public and not in the address space: Azure's own
-    /// addresses too (P-12), and whatever user routes say, so that a rule about the internet keeps
-    /// its meaning. Service endpoints add nothing to either (U-09).
+    /// The address space is that of the network, its peers, and the sites behind its gateway.
+    ///
+    /// - `VirtualNetwork` contains both. So a user route for 0.0.0.0/0 makes it contain everything
+    ///   (P-14).
+    /// - `Internet` contains all public addresses outside the address space, Azure's own included
+    ///   (P-12). User routes do not change it, so that rules about the internet keep their meaning.
+    /// - Service endpoints add nothing to either (U-09).
     #[must_use]
     pub fn new(
         space: impl IntoIterator<Item = Ipv4Net>,
@@ -97,7 +100,7 @@ impl Default for Tags {
     }
 }
 
-/// Ranges that are no public unicast addresses (RFC 6890).
+/// Ranges without public unicast addresses (RFC 6890).
 const NOT_PUBLIC: [Ipv4Net; 8] = [
     Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),

@@ -12,7 +12,7 @@ const WEB: SubnetId = SubnetId(1);
 const DATABASE: SubnetId = SubnetId(2);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
 
-/// F-01: an allowing default lets everybody in, with rules or without.
+/// A default of allow admits every request, with rules or without (F-01).
 #[test]
 fn default_allow_makes_rules_void() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);
@@ -27,7 +27,7 @@ fn default_allow_makes_rules_void() {
     }
 }
 
-/// F-02, F-19: each way of arriving is refused for its own reason.
+/// Each kind of arrival is refused for its own reason (F-02, F-19).
 #[test]
 fn default_deny_without_rules_refuses_each_arrival_for_its_own_reason() {
     let rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
@@ -42,8 +42,8 @@ fn default_deny_without_rules_refuses_each_arrival_for_its_own_reason() {
     }
 }
 
-/// F-12: disabled public access overrides the default action and every rule but those of F-11 and
-/// F-13.
+/// Disabled public access overrides the default action and all rules but those of F-11 and F-13
+/// (F-12).
 #[test]
 fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);
@@ -65,8 +65,8 @@ fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
     }
 }
 
-/// F-11: trust in an instance is listed in order, once, and ends; only an end of what there was is
-/// one.
+/// Trusted instances are listed in order, once each. Removing one that is not there returns false
+/// (F-11).
 #[test]
 fn trust_in_an_instance_is_listed_and_ends() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
@@ -81,7 +81,7 @@ fn trust_in_an_instance_is_listed_and_ends() {
     assert!(rules.judge(Arrival::Instance(ResourceInstance(3))).is_allowed());
 }
 
-/// L-07: an unapproved private endpoint carries nothing, even to a resource that is open to all.
+/// An unapproved private endpoint carries nothing, even to a resource that is open to all (L-07).
 #[test]
 fn an_unapproved_private_endpoint_is_refused_whatever_the_default() {
     let rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);
@@ -89,7 +89,7 @@ fn an_unapproved_private_endpoint_is_refused_whatever_the_default() {
     assert_eq!(access, Access::Refused(Refusal::PrivateEndpointNotApproved));
 }
 
-/// U-20, F-24: a new rule waits for success; an updated one goes on deciding as before.
+/// A new rule waits for success; an updated one goes on deciding as before (U-20, F-24).
 #[test]
 fn a_rule_being_provisioned_decides_as_before() {
     let mut rules = RuleSet::new(RuleLimits::SQL, DefaultAction::Deny);
@@ -103,8 +103,8 @@ fn a_rule_being_provisioned_decides_as_before() {
     assert_eq!(rules.judge(tunnel(WEB)), Access::Refused(Refusal::RuleNotInForce));
 }
 
-/// E-17, INV-deleted-subnet-admits-none: the recreated subnet has a number of its own; the old
-/// one's rule can be removed and nothing else.
+/// A recreated subnet has a new number. The rule of the old one can only be removed (E-17,
+/// INV-deleted-subnet-admits-none).
 #[test]
 fn a_recreated_subnet_does_not_inherit_the_rule() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
@@ -120,7 +120,7 @@ fn a_recreated_subnet_does_not_inherit_the_rule() {
     assert_eq!(rules.vnet_rules().count(), 0);
 }
 
-/// F-05: storage accounts want addresses as such, other services take both spellings.
+/// Storage accounts want hosts as addresses; other services accept both forms (F-05).
 #[test]
 fn storage_refuses_hosts_written_as_prefixes() {
     let mut storage = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
@@ -139,7 +139,7 @@ fn storage_refuses_hosts_written_as_prefixes() {
     );
 }
 
-/// C-10: 400 of each kind; what is there already takes no place.
+/// A set takes 400 rules of each kind. Adding an existing one takes no place (C-10).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn a_storage_account_has_at_most_400_rules_of_each_kind() {
@@ -161,7 +161,7 @@ fn a_storage_account_has_at_most_400_rules_of_each_kind() {
     assert_eq!(rules, full);
 }
 
-/// F-20: App Service counts rules of all kinds together.
+/// App Service counts rules of all kinds together (F-20).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn an_app_service_site_has_at_most_512_rules_in_all() {

@@ -1,4 +1,4 @@
-//! A rule set against a twin that is obviously right, and the invariants of authorization.
+//! Compares a rule set with a reference implementation, and checks the invariants of authorization.
 
 use std::net::Ipv4Addr;
 
@@ -11,9 +11,9 @@ use vnetem_authz::{
 };
 use vnetem_packet::{Identity, SubnetId, VnetId};
 
-/// The decision order of the service, in linear scans over what was written.
+/// The decision order of the service as linear scans over the edits.
 #[derive(Clone, Debug, Default)]
-struct Plain {
+struct Reference {
     public_access_disabled: bool,
     default_allow: bool,
     /// Subnet, and whether its rule is in force.
@@ -34,7 +34,7 @@ enum Edit {
     Distrust(ResourceInstance),
 }
 
-impl Plain {
+impl Reference {
     fn judge(&self, arrival: Arrival) -> Access {
         if let Arrival::PrivateEndpoint { approved } = arrival {
             return if approved {
@@ -118,11 +118,11 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever the history of edits, and edits that are refused change nothing.
+    /// Any history of edits gives the same decisions, and refused edits change nothing.
     #[test]
     fn a_rule_set_judges_as_its_plain_twin(edits in vec(edit(), 0..40), arrivals in vec(arrival(), 1..20)) {
         let mut set = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
-        let mut plain = Plain::default();
+        let mut plain = Reference::default();
         for edit in &edits {
             let before = set.clone();
             match apply(&mut set, edit) {
@@ -135,24 +135,23 @@ proptest! {
         }
     }
 
-    /// INV-denied-by-default: without a rule that speaks for it, and without a default that allows,
-    /// nothing comes in.
+    /// Nothing is allowed without a rule for it or a default of allow (INV-denied-by-default).
     #[test]
     fn what_no_rule_allows_is_refused(arrival in arrival()) {
         let set = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
         prop_assert_eq!(set.judge(arrival).is_allowed(), arrival == Arrival::PrivateEndpoint { approved: true });
     }
 
-    /// INV-identity-decides, S-05, C-20: two requests that differ in the private address only, or
-    /// in the number of the VNet only, are judged alike.
+    /// Requests that differ only in the private address, or only in the VNet number, are decided
+    /// alike (INV-identity-decides, S-05, C-20).
     #[test]
     fn a_tunnel_is_judged_by_its_subnet_and_never_by_its_address(set in rule_set(), one in identity(), address in address()) {
         let other = Identity { address, ..one };
         prop_assert_eq!(set.judge(Arrival::Tunnel(one)), set.judge(Arrival::Tunnel(other)));
     }
 
-    /// INV-identity-decides, F-03: with equal addresses, rules for one subnet say nothing about
-    /// another.
+    /// With equal addresses, rules for one subnet do not affect another (INV-identity-decides,
+    /// F-03).
     #[test]
     fn subnets_with_equal_addresses_are_judged_independently(set in rule_set(), one in identity(), other in subnet(), state in state()) {
         prop_assume!(one.subnet != other);
@@ -164,10 +163,10 @@ proptest! {
         prop_assert_eq!(edited.judge(Arrival::Tunnel(one)), before);
     }
 
-    /// INV-ip-rule-public-only: not even 0.0.0.0/0 lets a private source in.
+    /// Not even 0.0.0.0/0 allows a private source (INV-ip-rule-public-only).
     #[test]
     fn an_ip_rule_never_matches_a_private_source(set in rule_set(), private in private_address()) {
-        // A SQL server alone takes such a rule; the other sets go without.
+        // Only a SQL server accepts such a rule. The other sets go without.
         let mut set = set;
         let _ = set.add_ip_rule(IpRule::Prefix(Ipv4Net::default()));
         let mut server = RuleSet::new(RuleLimits::SQL, DefaultAction::Deny);
@@ -178,9 +177,8 @@ proptest! {
         }
     }
 
-    /// INV-endpoint-voids-ip-rule, S-16: an IP rule says nothing about a request that comes over an
-    /// endpoint, so switching that on ends what the rule allowed the host; switching it off
-    /// restores it.
+    /// An IP rule does not match a request over an endpoint. So enabling the endpoint voids the
+    /// rule, and disabling it restores the rule (INV-endpoint-voids-ip-rule, S-16).
     #[test]
     fn an_ip_rule_helps_until_the_endpoint_is_on(set in rule_set(), identity in identity(), public in public_address()) {
         let mut set = set;
@@ -194,8 +192,8 @@ proptest! {
         prop_assert!(set.judge(off).is_allowed());
     }
 
-    /// INV-rules-monotonic: an added rule never refuses anybody, a removed one never lets anybody
-    /// in.
+    /// Adding a rule never refuses a request, and removing one never allows one
+    /// (INV-rules-monotonic).
     #[test]
     fn rules_only_ever_allow(set in rule_set(), subnet in subnet(), rule in ip_rule(), instance in instance(), arrival in arrival()) {
         let edits = [
@@ -210,8 +208,8 @@ proptest! {
         }
     }
 
-    /// INV-rules-order-free: rules of equal content are one set, in whatever order and however
-    /// often they were added.
+    /// Rules of equal content make equal sets, in whatever order and however often they were added
+    /// (INV-rules-order-free).
     #[test]
     fn the_order_of_rules_does_not_matter(
         (rules, shuffled) in vec(added(), 0..30).prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
@@ -230,8 +228,8 @@ proptest! {
         prop_assert_eq!(set(&rules).judge(arrival), set(&shuffled).judge(arrival));
     }
 
-    /// INV-deleted-subnet-admits-none, E-17: the rule of a deleted subnet allows nobody, and no
-    /// later state revives it.
+    /// The rule of a deleted subnet allows nothing, and no later state revives it
+    /// (INV-deleted-subnet-admits-none, E-17).
     #[test]
     fn the_rule_of_a_deleted_subnet_never_allows_again(set in rule_set(), identity in identity(), states in vec(state(), 0..5)) {
         let mut set = set;
@@ -289,7 +287,7 @@ fn state() -> impl Strategy<Value = RuleState> {
     ])
 }
 
-/// Addresses that are dense around few places, private ones among them.
+/// Addresses close to a few places, private ones among them.
 fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![
         8 => public_address(),
@@ -345,7 +343,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
 
 fn added() -> impl Strategy<Value = Edit> {
     prop_oneof![
-        // One state: a later state is meant to replace an earlier one.
+        // One state only, since a later state replaces an earlier one.
         subnet().prop_map(|subnet| Edit::VnetRule(subnet, RuleState::Succeeded)),
         ip_rule().prop_map(Edit::IpRule),
         instance().prop_map(Edit::Trust),

@@ -1,11 +1,11 @@
-//! The one file with `unsafe`: what AVX-512 does for sixteen numbers at once.
+//! AVX-512 on sixteen numbers at once. This is the only file with `unsafe`.
 //!
-//! Codes of addresses are fetched by one gather, which keeps more loads under way than sixteen
-//! loads: frozen tables only, to whose memory nobody writes. Asked for at run time, once for each
-//! batch.
-//!
-//! A cache line of numbers is compared with an address. That is too little work to be asked for
-//! each time, so only a program built for such a processor (`-C target-cpu=native`) does it.
+//! - One gather fetches the codes of sixteen addresses and keeps more loads under way than sixteen
+//!   loads do. It is for frozen tables, to whose memory nobody writes. The processor is checked at
+//!   run time, once a batch.
+//! - One comparison finds an address in a cache line of numbers. That is too little work for a
+//!   check at run time, so only a program built for such a processor does it (`-C
+//!   target-cpu=native`).
 #![allow(
     unsafe_code,
     reason = "0.5 to 0.6 of the time in safe code, on random batches and on single lookups of small tables: docs/performance.md"
@@ -27,7 +27,8 @@ use crate::value_id::ValueId;
 
 const LANES: usize = 16;
 
-/// Stores the codes of addresses in sixteens, if the processor can, and returns what is left to do.
+/// Stores the codes of addresses, sixteen at once if the processor can, and returns the rest of the
+/// work.
 #[inline]
 pub(crate) fn codes<'a, 'i, C: Code, A: Address>(
     slots: &[C; LENGTH],
@@ -40,7 +41,7 @@ pub(crate) fn codes<'a, 'i, C: Code, A: Address>(
     let whole = addresses.len().min(ids.len()) / LANES * LANES;
     let (in_sixteens, addresses) = addresses.split_at(whole);
     let (ids_in_sixteens, ids) = ids.split_at_mut(whole);
-    // SAFETY: the processor has AVX-512F, as asked above.
+    // SAFETY: the check above found AVX-512F.
     unsafe { sixteens(slots, in_sixteens.as_chunks().0, ids_in_sixteens.as_chunks_mut().0) };
     (addresses, ids)
 }
@@ -61,11 +62,11 @@ fn sixteens<C: Code, A: Address>(
         let addresses: [u32; LANES] = addresses.map(Address::number);
         let first = slots.as_ptr().cast();
         // SAFETY: the load reads the 64 bytes of `addresses`, the store writes the 64 bytes of
-        // `ids` (`ValueId` is a transparent u32); neither needs alignment. An index is an address
-        // without its low eight bits, so below 2^24; times the size of a code it is where a slot
-        // begins. The gather reads four bytes there. The last of them is less than four slots
-        // behind it, so before the end of `slots`, which has 2^24 + 4. They are shared, hold plain
-        // integers, and nobody writes to them.
+        // `ids` (`ValueId` is a transparent u32). Neither needs alignment. An index is an address
+        // without its low eight bits, so below 2^24. Times the size of a code it is the offset of a
+        // slot. The gather reads four bytes there. The last byte is less than four slots behind it,
+        // so before the end of `slots`, which has 2^24 + 4. The slots are shared plain integers,
+        // and nobody writes to them.
         unsafe {
             let slots_at = _mm512_srli_epi32::<8>(_mm512_loadu_si512(addresses.as_ptr().cast()));
             let codes = match size_of::<C>() {
@@ -78,7 +79,7 @@ fn sixteens<C: Code, A: Address>(
     }
 }
 
-/// [`crate::compare`] for a processor that is known to have what it takes.
+/// Does what [`crate::compare`] does, on a processor known to have AVX-512.
 #[cfg(all(target_feature = "avx512bw", target_feature = "avx512vl"))]
 pub(crate) mod known {
     #[inline(always)]
@@ -137,7 +138,8 @@ mod tests {
     use super::*;
     use crate::compare::halving;
 
-    /// Sorted numbers, many of them at the ends of the range, and one to compare with near them.
+    /// Generates sorted numbers, many at the ends of the range, and a number near them to compare
+    /// with.
     fn line() -> impl Strategy<Value = ([u32; 16], u32)> {
         let number =
             || prop_oneof![any::<u32>(), 0u32..4, (0u32..4).prop_map(|below| u32::MAX - below)];
@@ -150,8 +152,8 @@ mod tests {
         )
     }
 
-    /// However many words of a line are below a number, equal to it and above it, at both ends of
-    /// the range and around the sign.
+    /// Any count of words below, equal to and above the number, at both ends of the range and
+    /// around the sign.
     #[test]
     fn every_order_of_a_line_and_a_number() {
         if !is_x86_feature_detected!("avx512bw") || !is_x86_feature_detected!("avx512vl") {
@@ -165,7 +167,7 @@ mod tests {
             {
                 let order =
                     |at: usize| if at <= below { -1_i16 } else { i16::from(at > below + equal) };
-                // The first does not count, whatever it is.
+                // The first word does not count, whatever it is.
                 for first in [0, number, u32::MAX] {
                     let mut words =
                         core::array::from_fn(|at| number.saturating_add_signed(order(at).into()));
@@ -177,7 +179,7 @@ mod tests {
                     };
                     let not_above =
                         halves[1..].iter().map(|it| u32::from(*it <= half)).sum::<u32>();
-                    // SAFETY: the processor has both, as asked above.
+                    // SAFETY: the check above found both features.
                     unsafe {
                         assert_eq!(below_in_8(words.first_chunk().unwrap(), number), count(8));
                         assert_eq!(below_in_16::<10>(&words, number), count(10));
@@ -192,7 +194,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 64 } else { 4096 }, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// At once, by halves and one by one, on a processor that can.
+        /// All at once equals by halves equals one by one, on a processor with AVX-512.
         #[test]
         fn a_line_at_once_is_a_line_by_halves((words, number) in line()) {
             let count =
@@ -212,7 +214,7 @@ mod tests {
             let last: u32 = halves[1..].iter().map(|word| u32::from(*word <= half)).sum();
             prop_assert_eq!(halving::last_in_16(&halves, half), last);
             if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
-                // SAFETY: the processor has both, as asked above.
+                // SAFETY: the check above found both features.
                 let (at_once, last_at_once) = unsafe {
                     (
                         [

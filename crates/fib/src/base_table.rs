@@ -6,23 +6,23 @@ use crate::block::Cell;
 use crate::compare::last_in_16;
 use crate::id_table::{Hit, IdTable};
 
-/// A table that many tables stand over, such as the prefixes of a cloud's services: an [`IdTable`]
-/// with an index over its /16s, which costs some 200 kB once and halves the time.
+/// A table that many tables share as their base, such as the prefixes of a cloud's services.
 ///
-/// The index leads each /16 to one cache line with the up to 16 intervals inside; all /16s with the
-/// same single answer share a line. The few that have more intervals ask the table.
+/// It is an [`IdTable`] with an index over its /16s. The index costs some 200 kB once and halves
+/// the time of a lookup. It leads each /16 to one cache line with up to 16 intervals; /16s with the
+/// same single answer share a line. A lookup in a /16 with more intervals asks the table.
 pub struct BaseTable {
     table: IdTable,
-    /// The line of each /16.
+    /// The number of each /16's line.
     index: Box<[u16; NODES]>,
     lines: Box<[Line]>,
 }
 
 const NODES: usize = 1 << 16;
-/// What no cell is: the table knows the answer.
+/// A value that is no cell: the lookup asks the table.
 const ASK: u16 = u16::MAX;
 
-/// The intervals of a /16: low halves of their first addresses, and their cells. Places left over
+/// The intervals of a /16: low halves of their first addresses, and their cells. Unused places
 /// repeat the last interval.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -55,12 +55,12 @@ impl BaseTable {
         if index.len() < NODES {
             index.resize(NODES, line_of(Ok(cell), &mut lines));
         }
-        // One for each node.
+        // There is one line number for each node.
         let index = index.into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; NODES]));
         Self { table, index, lines: lines.into() }
     }
 
-    /// The longest match.
+    /// Looks up the longest match.
     #[inline]
     pub fn lookup(&self, address: impl Address) -> Hit {
         let address = address.number();
@@ -68,12 +68,12 @@ impl BaseTable {
         if cell == ASK { self.table.lookup(address) } else { Hit(Cell::from(cell)) }
     }
 
-    /// The table without its index.
+    /// Gives the table without its index.
     pub fn table(&self) -> &IdTable {
         &self.table
     }
 
-    /// Bytes of the table and its index.
+    /// Counts the bytes of the table and its index.
     pub fn bytes(&self) -> usize {
         self.table.bytes() + size_of_val(&*self.index) + size_of_val(&*self.lines)
     }
@@ -99,7 +99,7 @@ impl Line {
         Self { starts: [0; Self::INTERVALS], cells: [cell; Self::INTERVALS] }
     }
 
-    /// The line of a /16 that begins with `before` and has these intervals in it, or its only
+    /// Makes the line of a /16 that begins with `before` and has these intervals, or gives its only
     /// answer.
     fn new(before: u16, intervals: &[(u32, Cell)]) -> Result<u16, Self> {
         let mut all: Vec<(u16, u16)> = Vec::with_capacity(intervals.len() + 1);
@@ -119,7 +119,7 @@ impl Line {
         Err(line)
     }
 
-    /// The cell of the last interval that does not begin behind the address.
+    /// Gives the cell of the last interval that starts at or before the address.
     #[inline(always)]
     fn cell_of(&self, address: u32) -> u16 {
         let at = last_in_16(&self.starts, low_half(address)) as usize;
@@ -133,13 +133,13 @@ fn low_half(address: u32) -> u16 {
     address as u16
 }
 
-/// A cell in 16 bits, if it fits.
+/// Gives a cell in 16 bits, or [`ASK`] if it does not fit.
 fn narrowed(cell: Cell) -> u16 {
     u16::try_from(cell).unwrap_or(ASK)
 }
 
-/// Adds a line and returns its number, or that of the line that asks if there are as many as can be
-/// told apart.
+/// Adds a line and returns its number, or that of the line that asks the table if the numbers are
+/// used up.
 fn push(lines: &mut Vec<Line>, line: Line) -> u16 {
     let Ok(number) = u16::try_from(lines.len()) else { return 0 };
     lines.push(line);
@@ -156,13 +156,13 @@ mod tests {
         let mut values = SharedValues::new();
         let wide = [("10.0.0.0/8", 1), ("10.1.0.0/16", 2)];
         let wide = wide.map(|(prefix, value)| (prefix.parse().unwrap(), value));
-        let crowd = (0..20u32).map(|n| (crate::address::prefix_of(0x0a02_0000 | n << 8, 28), 3));
-        let base = BaseTable::new(values.table(wide.into_iter().chain(crowd)).unwrap());
+        let dense = (0..20u32).map(|n| (crate::address::prefix_of(0x0a02_0000 | n << 8, 28), 3));
+        let base = BaseTable::new(values.table(wide.into_iter().chain(dense)).unwrap());
         let asks = |address| base.line(address).cell_of(address) == ASK;
         let asking: Vec<u32> = (0..1 << 16).filter(|node| asks(node << 16)).collect();
         assert_eq!(asking, [0x0a02]);
         assert_eq!(base.lookup(0x0a02_0101u32), base.table().lookup(0x0a02_0101u32));
-        // The index, and a line for the crowded, for no match, for the /8 and for the /16.
+        // The index, and four lines: for the dense /16, for no match, for the /8, for the /16.
         assert_eq!(base.bytes(), base.table().bytes() + 2 * NODES + 4 * 64);
         assert_eq!(format!("{base:?}"), format!("{:?}", base.table()));
     }

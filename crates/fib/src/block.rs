@@ -7,47 +7,48 @@ use crate::sweep::{Rule, sweep};
 
 /// The elementary intervals of a table, in cache lines under an implicit 16-way tree.
 ///
-/// A leaf says where ten intervals begin and has their cells (eight, if a cell needs 32 bits), so
-/// that finding the interval and reading what it says is one line. Above more than eight leaves
-/// there are lines that say where 16 lines below begin, until eight are left or fewer; which of
-/// those it is, the block itself says.
+/// A leaf holds the starts of ten intervals and their cells (eight, if a cell needs 32 bits). So
+/// one line tells both the interval and its answer. Above more than eight leaves, inner lines hold
+/// the starts of 16 lines below, level by level, until at most eight lines are left. The block
+/// itself holds the starts of those.
 ///
-/// Where something begins is told by the address before it, so that what an address lies in is how
-/// many of those are below it. The first of a line is not compared: whoever comes here is not
-/// before it. Places left over hold [`NOWHERE`].
+/// A start is stored as the address before it, so the search counts how many are below an address.
+/// The first of a line is not compared: an address that reached the line is not before it. Unused
+/// places hold [`NOWHERE`].
 #[repr(align(64))]
 pub(crate) struct Block {
     /// The levels from the leaves up, then two words for each hidden route.
     lines: Arc<[Line]>,
-    /// Where the lines of the top level begin.
+    /// The starts of the top level's lines.
     top: [u32; TOP],
     /// Position of the top level.
     first: u32,
     leaves: u32,
-    /// An entry of the top level stands for `1 << shift` leaves.
+    /// An entry of the top level covers `1 << shift` leaves.
     shift: u8,
     wide: bool,
 }
 
-/// Below no address.
+/// A start that no address is behind.
 const NOWHERE: u32 = u32::MAX;
 
-/// What wins in an interval: the number of the value, and in the low bits the prefix length plus
+/// The winner of an interval: the number of its value, and in the low bits the prefix length plus
 /// one.
 pub(crate) type Cell = u32;
 /// No route matches.
 pub(crate) const NO_MATCH: Cell = 0;
 pub(crate) const LENGTH_BITS: u32 = 6;
-/// The highest number of a value that a cell has room for.
+/// The highest value number that fits a cell.
 pub(crate) const HIGHEST_NUMBER: u32 = u32::MAX >> LENGTH_BITS;
 
-/// The cell of a route.
+/// Makes the cell of a route.
 #[inline]
 pub(crate) fn cell_of(number: u32, length: u8) -> Cell {
     (number << LENGTH_BITS) | (u32::from(length) + 1)
 }
 
-/// The length of a cell plus one, 0 if nothing matches: the greater of two is the longer match.
+/// Gives the length plus one, or 0 if nothing matches. The greater of two ranks is the longer
+/// match.
 #[inline]
 pub(crate) fn rank(cell: Cell) -> u32 {
     cell & ((1 << LENGTH_BITS) - 1)
@@ -59,14 +60,14 @@ struct Line([u32; WORDS]);
 
 const WORDS: usize = 16;
 const FAN_BITS: u8 = 4;
-/// How many lines the top level may have.
+/// The most lines of the top level.
 const TOP: usize = 8;
-/// Intervals of a leaf whose cells are 16 bits wide, and of one whose cells are 32 bits wide.
+/// Intervals of a leaf with 16-bit cells, and of one with 32-bit cells.
 const NARROW: usize = 10;
 const WIDE: usize = 8;
 
 impl Block {
-    /// The intervals of sorted rules without duplicates.
+    /// Builds the intervals of sorted rules without duplicates.
     pub(crate) fn new(rules: &[Rule<Cell>]) -> Self {
         let wide = rules.iter().any(|rule| rule.cell > Cell::from(u16::MAX));
         let mut starts: Vec<u32> = Vec::with_capacity(2 * rules.len() + 1);
@@ -112,7 +113,7 @@ impl Block {
         Self { lines: lines.into(), top, first, leaves, shift, wide }
     }
 
-    /// What wins at an address.
+    /// Gives the winner at an address.
     #[inline]
     pub(crate) fn cell(&self, address: u32) -> Cell {
         let mut search = self.search(address);
@@ -122,7 +123,7 @@ impl Block {
         search.cell(address)
     }
 
-    /// A search that has found its line of the top level.
+    /// Starts a search at its line of the top level.
     #[inline]
     pub(crate) fn search(&self, address: u32) -> Search<'_> {
         let Self { lines, top, first, leaves, shift, wide } = self;
@@ -130,23 +131,23 @@ impl Block {
         Search { lines, first, at: below_in_8(top, address), leaves, shift, wide }
     }
 
-    /// Loads a word of the block itself.
+    /// Loads a word of the block itself, so that its cache line is fetched.
     #[inline(always)]
-    pub(crate) fn touch(&self) -> u32 {
+    pub(crate) fn prefetch(&self) -> u32 {
         self.leaves | self.top.first().copied().unwrap_or(0)
     }
 
-    /// Bytes of the lines, with the two counters before them and what their alignment skips.
+    /// Counts the bytes of the lines, with their two reference counters and alignment gaps.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Line>() + size_of_val(&*self.lines)
     }
 
-    /// Whether both are one allocation.
+    /// Says whether both share one allocation.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.lines, &other.lines)
     }
 
-    /// The rules whose network lies between two addresses, both included, in order.
+    /// Lists the rules whose network lies between two addresses, both included, in order.
     pub(crate) fn rules_between(&self, first: u32, last: u32) -> Vec<Rule<Cell>> {
         let behind = self.first as usize + entries(self.leaves, self.shift) as usize;
         let hidden = self.lines.get(behind..).unwrap_or_default().iter();
@@ -164,7 +165,7 @@ impl Block {
             else {
                 continue;
             };
-            // Every block of this length that the interval touches is a route.
+            // Every block of this length inside the interval is a route.
             let mut network = start.max(first) & mask(length);
             loop {
                 if network >= first && network <= last {
@@ -182,7 +183,7 @@ impl Block {
         rules
     }
 
-    /// First addresses and cells, rising.
+    /// Lists first addresses and cells in rising order.
     pub(crate) fn intervals(&self) -> impl Iterator<Item = (u32, Cell)> {
         let leaves = self.lines.get(..self.leaves as usize).unwrap_or_default();
         let slots = if self.wide { WIDE } else { NARROW };
@@ -218,14 +219,14 @@ impl Hash for Block {
     }
 }
 
-/// A search that goes down one level at a time, so that many can go in step.
+/// A search that goes down one level at a time, so that many searches can advance in step.
 ///
-/// No step branches on what it has read: the processor begins the next search while this one waits
-/// for memory.
+/// No step branches on what it has read. So the processor begins the next search while this one
+/// waits for memory.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Search<'a> {
     lines: &'a [Line],
-    /// Where the level begins, and the line of it that the address belongs to.
+    /// Offset of the level, and the address's line in it.
     first: u32,
     at: u32,
     leaves: u32,
@@ -239,19 +240,19 @@ impl Search<'_> {
         self.shift == 0
     }
 
-    /// Loads a word of the line that the next step reads.
+    /// Loads a word of the next step's line, so that the line is fetched.
     #[inline(always)]
-    pub(crate) fn touch(&self) -> u32 {
+    pub(crate) fn prefetch(&self) -> u32 {
         self.line(self.first + self.at).word(0)
     }
 
-    /// How many levels are still below.
+    /// Counts the levels below.
     #[inline]
     pub(crate) fn levels(self) -> u8 {
         self.shift / FAN_BITS
     }
 
-    /// Goes down one level, from a line of addresses to one that it leads to.
+    /// Goes down one level, from a line of starts to the child that holds the address.
     #[inline]
     pub(crate) fn below(&mut self, address: u32) {
         let line = self.line(self.first + self.at);
@@ -260,7 +261,7 @@ impl Search<'_> {
         self.first -= entries(self.leaves, self.shift);
     }
 
-    /// The cell of the leaf.
+    /// Gives the cell of the leaf.
     #[inline]
     pub(crate) fn cell(self, address: u32) -> Cell {
         let line = self.line(self.at);
@@ -294,7 +295,7 @@ impl Line {
     }
 }
 
-/// How many lines the level has whose lines stand for `1 << shift` leaves.
+/// Counts the lines of a level whose lines cover `1 << shift` leaves each.
 #[inline(always)]
 fn entries(leaves: u32, shift: u8) -> u32 {
     (leaves + (1 << shift) - 1) >> shift
@@ -305,7 +306,7 @@ fn rule(network: u32, cell: Cell) -> Option<Rule<Cell>> {
     Some(Rule { network, length, cell })
 }
 
-/// What tells lines or intervals apart that begin at these addresses; the first as it is.
+/// Gives the stored form of starts; the first is stored as it is.
 fn beginnings<const PLACES: usize>(starts: &[u32]) -> [u32; PLACES] {
     let mut words = [NOWHERE; PLACES];
     for (place, (word, start)) in words.iter_mut().zip(starts).enumerate() {
@@ -314,7 +315,7 @@ fn beginnings<const PLACES: usize>(starts: &[u32]) -> [u32; PLACES] {
     words
 }
 
-/// Up to ten intervals with their cells.
+/// Makes a leaf of up to ten intervals.
 fn narrow_leaf(starts: &[u32], cells: &[Cell]) -> Line {
     let mut line = [0; WORDS];
     let (words, halves) = line.split_at_mut(NARROW);
@@ -327,7 +328,7 @@ fn narrow_leaf(starts: &[u32], cells: &[Cell]) -> Line {
     Line(line)
 }
 
-/// Up to eight intervals with their cells.
+/// Makes a leaf of up to eight intervals.
 fn wide_leaf(starts: &[u32], cells: &[Cell]) -> Line {
     let mut line = [NO_MATCH; WORDS];
     let (words, wide) = line.split_at_mut(WIDE);
@@ -347,12 +348,12 @@ mod tests {
         assert_eq!((cell >> LENGTH_BITS, rank(cell)), (HIGHEST_NUMBER, 33));
     }
 
-    /// Lines of ten intervals, of sixteen of those above more than eight, a line for eight hidden
-    /// routes: nothing more.
+    /// A block has lines of ten intervals, lines of sixteen of those if there are more than eight,
+    /// and one line for eight hidden routes.
     #[test]
     fn a_block_is_as_large_as_its_intervals_ask_for() {
         let lines = |routes: u32, value: u32| {
-            // Every second /24, so two intervals each, and one before the first.
+            // Every second /24 makes two intervals, and one comes before the first.
             let rule = |n: u32| Rule {
                 network: 0x0a00_0100 + (n << 9),
                 length: 24,

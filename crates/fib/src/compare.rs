@@ -1,4 +1,4 @@
-//! Where in a cache line of sorted numbers another one belongs.
+//! Finds the place of a number in a cache line of sorted numbers.
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bw", target_feature = "avx512vl"))]
 pub(crate) use crate::avx512::known::{below_in_8, below_in_16, last_in_16};
@@ -9,32 +9,33 @@ pub(crate) use crate::avx512::known::{below_in_8, below_in_16, last_in_16};
 )))]
 pub(crate) use halving::{below_in_8, below_in_16, last_in_16};
 
-/// By halves, in steps that are fixed: no branch waits for what was read, and no compiler is asked
-/// to make vectors of it, which none does well for every processor.
+/// Searches by halves in a fixed number of steps. No branch waits for what was read, and the result
+/// does not depend on whether a compiler vectorises it.
 #[cfg(any(
     test,
     not(all(target_arch = "x86_64", target_feature = "avx512bw", target_feature = "avx512vl"))
 ))]
 pub(crate) mod halving {
-    /// How many words are below the number, the first not counted.
+    /// Counts the words below the number, except the first.
     #[inline(always)]
     pub(crate) fn below_in_8(words: &[u32; 8], number: u32) -> u32 {
         last::<_, 8>(words, |word| word < number)
     }
 
-    /// How many of the first `COUNT` words are below the number, the first not counted.
+    /// Counts those of the first `COUNT` words that are below the number, except the first.
     #[inline(always)]
     pub(crate) fn below_in_16<const COUNT: usize>(words: &[u32; 16], number: u32) -> u32 {
         last::<_, COUNT>(words, |word| word < number)
     }
 
-    /// Position of the last half that is not above the number, the first if there is none.
+    /// Gives the position of the last half that is not above the number, or the first.
     #[inline(always)]
     pub(crate) fn last_in_16(halves: &[u16; 16], number: u16) -> u32 {
         last::<_, 16>(halves, |half| half <= number)
     }
 
-    /// Position of the last of `COUNT` words that holds, where all before it but the first do.
+    /// Gives the position of the last of `COUNT` words that holds. All before it but the first hold
+    /// too.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "a line has 16 words at most")]
     fn last<T: Copy, const COUNT: usize>(words: &[T], holds: impl Fn(T) -> bool) -> u32 {

@@ -3,12 +3,12 @@ use std::fmt;
 
 use ipnet::Ipv4Net;
 
-/// Why a table refused a route; it is as it was before.
+/// Why a table refused a route. The table is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteError {
-    /// The prefix has ones behind its length; [`Ipv4Net::trunc`] would drop them.
+    /// The prefix has bits set behind its length; [`Ipv4Net::trunc`] would clear them.
     HostBits(Ipv4Net),
-    /// Every number that the widest permitted code can hold stands for a value in use.
+    /// The table already holds as many distinct values as its widest permitted code can number.
     ValuesExhausted {
         /// How many distinct values the table can hold.
         limit: u32,

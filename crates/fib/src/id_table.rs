@@ -6,51 +6,51 @@ use crate::address::{Address, prefix_of};
 use crate::block::{Block, Cell, LENGTH_BITS, NO_MATCH, rank};
 use crate::value_id::ValueId;
 
-/// An immutable table that answers numbers of values which it shares with other tables: see
-/// [`SharedValues`](crate::SharedValues), which makes it.
+/// An immutable table that answers numbers of shared values. [`SharedValues`](crate::SharedValues)
+/// makes it.
 ///
-/// It is made for tens of thousands of tables of 10 to 2,000 routes: a handle of one cache line and
-/// one block of several. A line says where ten elementary intervals begin and, beside each, the
-/// length of the winning prefix and the number of its value. The handle says which of up to eight
-/// lines it is; above more there is an implicit 16-way tree. So a lookup fetches the handle and one
-/// line up to some 40 routes, one more up to 600, one more up to 10,000.
+/// It suits tens of thousands of tables of 10 to 2,000 routes. A table is a handle of one cache
+/// line and one block of lines. A line holds the starts of ten elementary intervals, and for each
+/// the winning prefix length and value number. The handle finds the line among up to eight; above
+/// more than eight stands an implicit 16-way tree. So a lookup fetches the handle and one line up
+/// to some 40 routes, one more up to 600, one more up to 10,000.
 ///
-/// It is replaced, never edited; a clone is the same allocation.
+/// A table is replaced, never edited. A clone shares the allocation.
 #[derive(Clone)]
 pub struct IdTable {
     pub(crate) block: Block,
 }
 
 impl IdTable {
-    /// A table without routes.
+    /// Makes a table without routes.
     pub fn empty() -> Self {
         Self { block: Block::new(&[]) }
     }
 
-    /// The longest match.
+    /// Looks up the longest match.
     #[inline]
     pub fn lookup(&self, address: impl Address) -> Hit {
         Hit(self.block.cell(address.number()))
     }
 
-    /// All routes in order: by network, then the shorter first.
+    /// Lists all routes in order: by network, then the shorter first.
     pub fn iter(&self) -> impl Iterator<Item = (Ipv4Net, ValueId)> {
         let rules = self.block.rules_between(0, u32::MAX).into_iter();
         rules.map(|rule| (prefix_of(rule.network, rule.length), Hit(rule.cell).id()))
     }
 
-    /// Whether both are one allocation, as clones are.
+    /// Says whether both share one allocation, as clones do.
     pub fn same(&self, other: &Self) -> bool {
         self.block.same(&other.block)
     }
 
-    /// Bytes that this table occupies, its handle and the counters of its allocation included.
+    /// Counts the bytes of this table, its handle and reference counters included.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.block.bytes()
     }
 }
 
-/// Equal routes with equal numbers make equal memory, so this walks nothing.
+/// Compares memory without walking routes: equal routes with equal numbers make equal blocks.
 impl PartialEq for IdTable {
     fn eq(&self, other: &Self) -> bool {
         self.block == other.block
@@ -71,7 +71,7 @@ impl fmt::Debug for IdTable {
     }
 }
 
-/// What an [`IdTable`] answers: the length of the prefix that matched and the number of its value.
+/// The answer of an [`IdTable`]: the matched prefix length and the number of its value.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Hit(pub(crate) Cell);
@@ -80,31 +80,31 @@ impl Hit {
     /// No route matches.
     pub const NONE: Self = Self(NO_MATCH);
 
-    /// Whether no route matches.
+    /// Says whether no route matches.
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
 
-    /// The number of the value, or [`ValueId::NONE`].
+    /// Gives the number of the value, or [`ValueId::NONE`].
     #[inline]
     pub fn id(self) -> ValueId {
         ValueId(self.0 >> LENGTH_BITS)
     }
 
-    /// The length of the prefix that matched.
+    /// Gives the length of the matched prefix.
     #[inline]
     pub fn length(self) -> Option<u8> {
         u8::try_from(rank(self.0).checked_sub(1)?).ok()
     }
 
-    /// The prefix that matched this address.
+    /// Gives the prefix that matched this address.
     #[inline]
     pub fn prefix(self, address: impl Address) -> Option<Ipv4Net> {
         Some(prefix_of(address.number(), self.length()?))
     }
 
-    /// Of two matches for one address the one with the longer prefix, the first if they are equal:
-    /// how a table stands over a base.
+    /// Gives the longer of two matches for one address, `self` if they are equally long. So a table
+    /// overrides its base.
     #[inline]
     pub fn or_longer(self, other: Self) -> Self {
         if rank(other.0) > rank(self.0) { other } else { self }

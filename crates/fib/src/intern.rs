@@ -3,8 +3,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// Numbers for values: equal values share one.
 ///
-/// The map is only asked by key and never walked, and its hasher has no seed, so every run numbers
-/// alike.
+/// The map is only searched by key, and its hasher has no seed. So every run gives the same
+/// numbers.
 pub(crate) type Numbers<V> = HashMap<V, u32, BuildHasherDefault<Mix>>;
 
 /// Distinct values in the order of their first appearance.
@@ -18,9 +18,9 @@ impl<V: Clone + Eq + Hash> Interner<V> {
         Self { numbers: Numbers::default(), values: Vec::new() }
     }
 
-    /// The value's number, from 0 up.
+    /// Gives the value's number, from 0 up.
     pub(crate) fn number(&mut self, value: &V) -> u32 {
-        // A handful of values is found faster by comparing than by hashing.
+        // Comparing a handful of values is faster than hashing.
         const FEW: usize = 16;
         if self.values.len() <= FEW
             && let Some(at) = self.values.iter().position(|known| known == value)
@@ -46,7 +46,7 @@ impl<V: Clone + Eq + Hash> Interner<V> {
     }
 }
 
-/// A multiply-and-rotate hasher: values are few and not chosen by an adversary.
+/// A multiply-and-rotate hasher. Values are few, and no adversary chooses them.
 #[derive(Default)]
 pub(crate) struct Mix(u64);
 

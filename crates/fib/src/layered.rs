@@ -6,21 +6,21 @@ use crate::block::{Cell, Search, rank};
 use crate::id_table::{Hit, IdTable};
 use crate::table::{Match, Table};
 
-/// The longest match over several tables: the longest prefix wins, of equal ones that of the
-/// earlier table.
+/// Looks up the longest match over several tables; of equal prefixes the earlier table's wins.
 ///
-/// So a subnet's own small table stands over bases that many subnets share.
+/// So a subnet's own small table overrides bases that many subnets share.
 ///
 /// ```
 /// use vnetem_fib::{Table, lookup_layered};
 ///
 /// let own = Table::new([("10.0.0.0/8".parse()?, "vnet"), ("0.0.0.0/0".parse()?, "internet")]);
-/// let base = Table::new([("52.239.0.0/16".parse()?, "storage"), ("10.0.0.0/8".parse()?, "never")]);
+/// let storage = ("52.239.0.0/16".parse()?, "storage");
+/// let base = Table::new([storage, ("10.0.0.0/8".parse()?, "never")]);
 ///
-/// let said = |address: [u8; 4]| lookup_layered([&own, &base], address).map(|(_, value)| *value);
-/// assert_eq!(said([52, 239, 1, 9]), Some("storage"));
-/// assert_eq!(said([10, 1, 1, 1]), Some("vnet"));
-/// assert_eq!(said([8, 8, 8, 8]), Some("internet"));
+/// let answer = |address: [u8; 4]| lookup_layered([&own, &base], address).map(|(_, value)| *value);
+/// assert_eq!(answer([52, 239, 1, 9]), Some("storage"));
+/// assert_eq!(answer([10, 1, 1, 1]), Some("vnet"));
+/// assert_eq!(answer([8, 8, 8, 8]), Some("internet"));
 /// # Ok::<(), ipnet::AddrParseError>(())
 /// ```
 #[inline]
@@ -41,22 +41,21 @@ pub fn lookup_layered<'a, V: 'a>(
     layer.matched(address, cell)
 }
 
-/// How many pairs go in step.
+/// How many pairs advance in step.
 const GROUP: usize = 64;
 
-/// Looks up many (table, address) pairs, as a burst of packets of many subnets brings them, each
-/// table over a base that all of them share, if there is one. All are tables of one
-/// [`SharedValues`](crate::SharedValues).
+/// Looks up many (table, address) pairs, such as a burst of packets of many subnets. Each table
+/// stands over `base`, if given. All are tables of one [`SharedValues`](crate::SharedValues).
 ///
-/// Each step is taken for a group of pairs before the next step, so that what they fetch from
-/// memory overlaps. `hits` takes the answers, as many as the shorter slice holds.
+/// A group of pairs takes each step together, so that their fetches from memory overlap. `hits`
+/// takes as many answers as the shorter slice holds.
 pub fn lookup_pairs(
     pairs: &[(&IdTable, impl Address)],
     base: Option<&BaseTable>,
     hits: &mut [Hit],
 ) {
     for (pairs, hits) in pairs.chunks(GROUP).zip(hits.chunks_mut(GROUP)) {
-        touch(pairs.iter().map(|(table, _)| table.block.touch()));
+        prefetch(pairs.iter().map(|(table, _)| table.block.prefetch()));
         let mut searches = [Search::default(); GROUP];
         let mut levels = 0;
         for (search, (table, address)) in searches.iter_mut().zip(pairs) {
@@ -64,14 +63,14 @@ pub fn lookup_pairs(
             levels = levels.max(search.levels());
         }
         for _ in 0..levels {
-            touch(searches.iter().map(|search| search.touch()));
+            prefetch(searches.iter().map(|search| search.prefetch()));
             for (search, (_, address)) in searches.iter_mut().zip(pairs) {
                 if !search.is_at_leaf() {
                     search.below(address.number());
                 }
             }
         }
-        touch(searches.iter().map(|search| search.touch()));
+        prefetch(searches.iter().map(|search| search.prefetch()));
         for ((hit, search), (_, address)) in hits.iter_mut().zip(&searches).zip(pairs) {
             *hit = Hit(search.cell(address.number()));
         }
@@ -83,9 +82,9 @@ pub fn lookup_pairs(
     }
 }
 
-/// Loads these words and no more: of many such loads, unlike of whole searches, a processor has
-/// dozens under way.
+/// Loads one word of each line and nothing else. A processor keeps dozens of such loads under way,
+/// but not of whole searches.
 #[inline(always)]
-fn touch(words: impl Iterator<Item = u32>) {
+fn prefetch(words: impl Iterator<Item = u32>) {
     black_box(words.fold(0, |all, word| all | word));
 }

@@ -20,24 +20,28 @@
 //!
 //! # Which table
 //!
-//! | you have | take | because |
-//! |---|---|---|
-//! | one or a few tables of more than some 20,000 routes, or routes that change while others look up | [`LiveTable`] | one load a lookup; a change is some hundred nanoseconds and holds no reader up; 30 MB however few routes |
-//! | such a table that is only looked up, many addresses at a time | [`FrozenTable`], [`Layout::Fast`] | nobody writes to it, so sixteen addresses are one instruction; it answers values, not prefixes |
-//! | the same where the cache is crowded, or many of them | [`FrozenTable`], [`Layout::Compact`] | 5 MB for the whole internet; two loads a lookup |
-//! | a small table, or some | [`Table`] | it answers prefix and value; it is replaced whole |
-//! | tens of thousands of tables of 10 to 2,000 routes | [`IdTable`], of [`SharedValues`] | 256 bytes for 10 routes, 384 for 20; one or two lines of cache a lookup; [`lookup_pairs`] takes a burst for many tables |
-//! | such tables over routes that all of them share | [`BaseTable`] under them | the shared ones stand in memory once, under an index |
-//! | several sources for one prefix, of which the best forwards | [`RouteTable`] | it keeps the losers, and compiles the winners into a [`Table`] |
+//! - [`LiveTable`]: more than some 20,000 routes, or routes that change during lookups. A lookup is
+//!   one load. A change takes some hundred nanoseconds and blocks no reader. It takes 30 MB,
+//!   however few routes there are.
+//! - [`FrozenTable`], [`Layout::Fast`]: such a table that never changes, for batches of addresses.
+//!   One instruction looks up sixteen addresses. It answers values, not prefixes.
+//! - [`FrozenTable`], [`Layout::Compact`]: the same for a crowded cache, or for many tables. The
+//!   whole internet takes 5 MB; a lookup is two loads.
+//! - [`Table`]: one or a few small tables. It answers prefix and value, and is replaced whole.
+//! - [`IdTable`], of [`SharedValues`]: tens of thousands of tables of 10 to 2,000 routes. 10 routes
+//!   take 256 bytes, 20 take 384; a lookup reads one or two cache lines. [`lookup_pairs`] takes a
+//!   burst for many tables.
+//! - [`BaseTable`]: routes that all such tables share. They are stored once, under an index.
+//! - [`RouteTable`]: several sources for one prefix. It keeps all candidates and compiles the
+//!   winners into a [`Table`].
 //!
-//! A batch is always faster than as many single lookups; those of a [`FrozenTable`] take what those
-//! of a [`LiveTable`] take. A program built for the processor that it runs on
-//! (`-C target-cpu=native`) compares a cache line of a small table by one instruction where there
-//! is AVX-512, and takes half to four fifths of the time.
+//! A batch is always faster than as many single lookups. The single lookups of a [`FrozenTable`]
+//! are as fast as those of a [`LiveTable`]. A program built with `-C target-cpu=native` for a
+//! processor with AVX-512 compares a cache line of a small table by one instruction. It takes half
+//! to four fifths of the time.
 //!
-//! An address is an [`Ipv4Addr`](std::net::Ipv4Addr), its octets, or a `u32`. A value is any
-//! `Clone + Eq + Hash`: equal values are kept once, under a number that is as narrow as their count
-//! allows.
+//! An address is an [`Ipv4Addr`](std::net::Ipv4Addr), its octets, or a `u32`. A value is any `Clone
+//! + Eq + Hash`. Equal values are kept once, under a number as narrow as their count allows.
 //!
 //! # A small table, end to end
 //!
@@ -47,43 +51,47 @@
 //! 10.1.1.7/32   appliance
 //! ```
 //!
-//! Values become numbers: 1 `vnet`, 2 `peering`, 3 `appliance`; 0 says that nothing matches.
+//! Values become numbers: 1 `vnet`, 2 `peering`, 3 `appliance`; 0 means that nothing matches.
 //!
-//! A [`LiveTable`] has an array with a one-byte code for every /24. The slots of 10.0.0.0 to
-//! 10.255.255.0 say 1, but those of 10.1.0.0 to 10.1.255.0 say 2. The /32 splits a /24: slot
-//! 10.1.1.0 says 255, which means that a block of 256 codes has the answer. That block says 2, and
-//! at .7 it says 3. So 10.1.2.3 is one load, 10.1.1.7 is four.
+//! A [`LiveTable`] has an array with a one-byte code for every /24.
 //!
-//! Which prefixes exist is kept apart, in a line of 64 bytes for each /16: one bit for each of the
-//! 510 prefixes of 17 to 24 bits below it (and in lines of the same form for the shorter ones, and
-//! for each block). To remove 10.1.0.0/16, the writer clears its bit, finds the next shorter prefix
-//! on the way up, the /8, and gives its code to the addresses that no longer prefix covers: the 255
-//! slots still at 2, and the 255 cells of the block. Which ones those are takes some 200 operations
-//! on the line, not a walk over routes. An insertion is the same with the new code, so the order of
-//! changes leaves no trace.
+//! - The slots of 10.0.0.0 to 10.255.255.0 hold 1, except those of 10.1.0.0 to 10.1.255.0, which
+//!   hold 2.
+//! - The /32 splits a /24. Slot 10.1.1.0 holds 255, which means that a block of 256 codes has the
+//!   answer. That block holds 2 everywhere, and 3 at .7.
+//! - So a lookup of 10.1.2.3 takes one load, and one of 10.1.1.7 takes four.
 //!
-//! Each address changes by one store. A reader meanwhile sees the old code or the new one. What two
-//! loads could mix up, a prefix and its value, [`View::lookup`] compares with a version counter and
-//! repeats. When 254 values are used up, or the blocks are, the table is copied beside the readers,
-//! with wider codes if need be, and hung on a link that they follow when they next ask for a
-//! [`View`].
+//! Which prefixes exist is kept apart, in a line of 64 bytes for each /16. It has one bit for each
+//! of the 510 prefixes of 17 to 24 bits. Lines of the same form serve shorter prefixes and blocks.
 //!
-//! A [`FrozenTable`] is the same array without a writer, or, compact, for every /18 a word that
-//! says which of its 64 /24s differ from the one before. Of 10.1.0.0/18 that is the first (2), the
-//! second (split) and the third (2 again): bits 0, 1 and 2. The code of 10.1.2.3 is that of the run
-//! number three.
+//! To remove 10.1.0.0/16, the writer clears its bit and finds the next shorter prefix, the /8. It
+//! gives the code of the /8 to the addresses that no longer prefix covers. These are the 255 slots
+//! still at 2, and 255 cells of the block. Some 200 operations on the line find them, without a
+//! walk over routes. An insertion is the same with the new code, so the order of changes does not
+//! matter.
 //!
-//! A [`Table`] cuts the address space where the answer changes and keeps the starts, sorted:
+//! Each address changes by one store, so a reader sees the old code or the new one. A prefix and
+//! its value need two loads. [`View::lookup`] guards them by a version counter and repeats if
+//! needed. When 254 values or the blocks are used up, the writer copies the table, with wider codes
+//! if needed. Readers follow a link to the copy when they next ask for a [`View`].
+//!
+//! A [`FrozenTable`] is the same array without a writer. The compact layout has a word for every
+//! /18, which says which of its 64 /24s differ from the one before. In 10.1.0.0/18 these are the
+//! first (2), the second (split) and the third (2 again): bits 0, 1 and 2. So 10.1.2.3 has the code
+//! of the third run.
+//!
+//! A [`Table`] cuts the address space where the answer changes and keeps the sorted starts:
 //!
 //! ```text
 //! start  0.0.0.0  10.0.0.0  10.1.0.0  10.1.1.7  10.1.1.8  10.2.0.0  11.0.0.0
 //! cell   none     /8, 1     /16, 2    /32, 3    /16, 2    /8, 1     none
 //! ```
 //!
-//! A lookup finds the last start that is not behind the address. The cell says length and value,
-//! and the address cut to that length is the prefix that matched. Ten starts and their cells make
-//! one line of cache, so these seven are one; above more than eight lines there is a tree, whose
-//! nodes are lines, too.
+//! A lookup finds the last start at or before the address. The cell has length and value, and the
+//! address cut to that length is the matched prefix. Ten starts and their cells fill one cache
+//! line, so these seven are one. Above more than eight lines stands a tree, whose nodes are lines,
+//! too.
+
 #![deny(unsafe_code)]
 
 #[cfg(doctest)]

@@ -6,22 +6,22 @@ use ipnet::Ipv4Net;
 
 use crate::table::Table;
 
-/// All candidate routes of every prefix with their preferences: the RIB.
+/// The routing table (RIB): all candidate routes of every prefix with their preferences.
 ///
-/// `S` is the preference (the lowest is the winner), `V` what a route says. A prefix has at most
-/// one candidate of each preference. Prefixes are taken without their host bits.
+/// `S` is the preference, of which the lowest wins, and `V` the route's value. A prefix has at most
+/// one candidate of each preference. Host bits of prefixes are cleared.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RouteTable<S, V> {
     candidates: BTreeMap<Ipv4Net, Vec<(S, V)>>,
 }
 
 impl<S: Ord + Copy, V> RouteTable<S, V> {
-    /// A table without routes.
+    /// Makes a table without routes.
     pub fn new() -> Self {
         Self { candidates: BTreeMap::new() }
     }
 
-    /// Adds a candidate, or replaces the one of equal preference and returns what that one said.
+    /// Adds a candidate. If one of equal preference exists, replaces it and returns its value.
     pub fn insert(&mut self, prefix: Ipv4Net, preference: S, value: V) -> Option<V> {
         let candidates = self.candidates.entry(prefix.trunc()).or_default();
         match candidates.binary_search_by_key(&preference, |(known, _)| *known) {
@@ -33,7 +33,7 @@ impl<S: Ord + Copy, V> RouteTable<S, V> {
         }
     }
 
-    /// Removes the candidate of this preference and returns what it said; the next one wins.
+    /// Removes the candidate of this preference and returns its value; the next one wins.
     pub fn remove(&mut self, prefix: Ipv4Net, preference: &S) -> Option<V> {
         let prefix = prefix.trunc();
         let candidates = self.candidates.get_mut(&prefix)?;
@@ -45,40 +45,40 @@ impl<S: Ord + Copy, V> RouteTable<S, V> {
         Some(value)
     }
 
-    /// The candidates of exactly this prefix, the winner first; empty if there are none.
+    /// Gives the candidates of exactly this prefix, the winner first; empty if there are none.
     pub fn candidates(&self, prefix: Ipv4Net) -> &[(S, V)] {
         self.candidates.get(&prefix.trunc()).map_or(&[], Vec::as_slice)
     }
 
-    /// The candidate of exactly this prefix that forwards.
+    /// Gives the winning candidate of exactly this prefix.
     pub fn winner(&self, prefix: Ipv4Net) -> Option<(S, &V)> {
         self.candidates(prefix).first().map(|(preference, value)| (*preference, value))
     }
 
-    /// Every prefix in order (by network, then the shorter first) with its candidates, the winner
-    /// first and the losers behind it.
+    /// Lists every prefix in order (by network, then the shorter first) with its candidates, the
+    /// winner first.
     pub fn iter(&self) -> impl Iterator<Item = (Ipv4Net, &[(S, V)])> {
         self.candidates.iter().map(|(prefix, candidates)| (*prefix, candidates.as_slice()))
     }
 
-    /// The winners in order.
+    /// Lists the winners in order.
     pub fn winners(&self) -> impl Iterator<Item = (Ipv4Net, &V)> {
         self.candidates.iter().filter_map(|(prefix, candidates)| {
             candidates.first().map(|(_, value)| (*prefix, value))
         })
     }
 
-    /// How many prefixes have a candidate.
+    /// Counts the prefixes.
     pub fn len(&self) -> usize {
         self.candidates.len()
     }
 
-    /// Whether there is no route at all.
+    /// Says whether there is no route at all.
     pub fn is_empty(&self) -> bool {
         self.candidates.is_empty()
     }
 
-    /// The winners as a table for lookups.
+    /// Compiles the winners into a table for lookups.
     pub fn compile(&self) -> Table<V>
     where
         V: Clone + Eq + Hash,

@@ -10,11 +10,10 @@ use crate::sweep::Rule;
 use crate::table::{rule, sort};
 use crate::value_id::ValueId;
 
-/// One list of values for many tables, and what makes those tables.
+/// A list of values for many tables, which also makes those tables.
 ///
-/// A lookup in a [`Table`](crate::Table) ends with a fetch from a list that is its own, which
-/// nobody else keeps in the cache. The one list of tens of thousands of tables stays there; a burst
-/// needs it once for each answer that it uses.
+/// A lookup in a [`Table`](crate::Table) ends with a fetch from that table's own list, which is
+/// rarely in the cache. One list for tens of thousands of tables stays in the cache.
 ///
 /// ```
 /// use vnetem_fib::{BaseTable, Hit, SharedValues, lookup_pairs};
@@ -27,19 +26,19 @@ use crate::value_id::ValueId;
 /// let pairs = [(&web, [52, 239, 1, 9]), (&data, [10, 1, 1, 1]), (&data, [8, 8, 8, 8])];
 /// let mut hits = [Hit::NONE; 3];
 /// lookup_pairs(&pairs, Some(&base), &mut hits);
-/// let said = hits.map(|hit| values.value_of(hit.id()).copied());
-/// assert_eq!(said, [Some("storage"), Some("vnet"), None]);
+/// let found = hits.map(|hit| values.value_of(hit.id()).copied());
+/// assert_eq!(found, [Some("storage"), Some("vnet"), None]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The list only grows: numbers stay what they are as long as there is a table that holds them.
+/// The list only grows. A number keeps its meaning as long as a table holds it.
 pub struct SharedValues<V> {
     numbers: Numbers<V>,
     values: Vec<V>,
 }
 
 impl<V: Clone + Eq + Hash> SharedValues<V> {
-    /// A list without values.
+    /// Makes a list without values.
     pub fn new() -> Self {
         Self { numbers: Numbers::default(), values: Vec::new() }
     }
@@ -83,23 +82,23 @@ impl<V: Clone + Eq + Hash> SharedValues<V> {
 }
 
 impl<V> SharedValues<V> {
-    /// The value that has this number.
+    /// Gives the value that has this number.
     #[inline]
     pub fn value_of(&self, id: ValueId) -> Option<&V> {
         self.values.get(id.0.checked_sub(1)? as usize)
     }
 
-    /// How many distinct values there are.
+    /// Counts the distinct values.
     pub fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Whether no table has named a value.
+    /// Says whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// Bytes of the list, what values own on the heap left out.
+    /// Counts the bytes of the list, without what values own on the heap.
     pub fn bytes(&self) -> usize {
         self.values.capacity() * size_of::<V>()
             + self.numbers.capacity() * (size_of::<V>() + size_of::<u32>() + 1)

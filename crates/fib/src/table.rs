@@ -10,38 +10,37 @@ use crate::block::{Block, Cell, LENGTH_BITS, cell_of, rank};
 use crate::intern::Interner;
 use crate::sweep::Rule;
 
-/// A match: the prefix of the route and what it says.
+/// A match: the prefix of the route and its value.
 pub type Match<'a, V> = (Ipv4Net, &'a V);
 
-/// An immutable table of routes: one flat block, cheap to clone, made for tens of thousands of
-/// tables of 10 to 2,000 routes.
+/// An immutable table of routes in one flat block that is cheap to clone, for 10 to 2,000 routes.
 ///
-/// The block says where the elementary intervals begin, ten to a cache line, each with a cell
-/// beside it that says the length of the winning prefix and the number of its value. Up to eight
-/// such lines stand alone; above more there is an implicit 16-way tree. A lookup touches one line
-/// up to some 40 routes, one more up to 600, one more up to 10,000.
+/// The block holds the starts of the elementary intervals, ten to a cache line. Each has a cell
+/// with the winning prefix length and value number. Above more than eight lines stands an implicit
+/// 16-way tree. A lookup reads one line up to some 40 routes, one more up to 600, one more up to
+/// 10,000.
 ///
 /// A table is replaced, never edited.
 pub struct Table<V> {
     block: Block,
-    /// What the numbers in the cells mean, from 1 up.
+    /// The values by their numbers in the cells, from 1 up.
     values: Arc<[V]>,
 }
 
 impl<V> Table<V> {
-    /// A table without routes.
+    /// Makes a table without routes.
     pub fn empty() -> Self {
         Self { block: Block::new(&[]), values: Arc::from([]) }
     }
 
-    /// The longest matching route: its prefix and what it says.
+    /// Looks up the longest matching route: its prefix and its value.
     #[inline]
     pub fn lookup(&self, address: impl Address) -> Option<Match<'_, V>> {
         let address = address.number();
         self.matched(address, self.block.cell(address))
     }
 
-    /// Looks up each address; `matches` takes the answers, as many as the shorter slice holds.
+    /// Looks up each address. `matches` takes as many answers as the shorter slice holds.
     pub fn lookup_batch<'a>(
         &'a self,
         addresses: &[impl Address],
@@ -52,7 +51,7 @@ impl<V> Table<V> {
         }
     }
 
-    /// What the route of exactly this prefix says.
+    /// Gives the value of exactly this prefix.
     pub fn get(&self, prefix: Ipv4Net) -> Option<&V> {
         let network = prefix.network().to_bits();
         self.covered(prefix)
@@ -62,7 +61,7 @@ impl<V> Table<V> {
             .map(|(_, value)| value)
     }
 
-    /// The routes that this prefix covers, itself included, in order.
+    /// Lists the routes that this prefix covers, itself included, in order.
     pub fn covered(&self, prefix: Ipv4Net) -> Iter<'_, V> {
         let (network, length) = (prefix.network().to_bits(), prefix.prefix_len());
         let mut routes = self.block.rules_between(network, network | !mask(length));
@@ -70,28 +69,28 @@ impl<V> Table<V> {
         Iter { table: self, routes: routes.into_iter() }
     }
 
-    /// All routes in order: by network, then the shorter first.
+    /// Lists all routes in order: by network, then the shorter first.
     pub fn iter(&self) -> Iter<'_, V> {
         Iter { table: self, routes: self.block.rules_between(0, u32::MAX).into_iter() }
     }
 
-    /// How many routes there are. Counts them.
+    /// Counts the routes by walking over them.
     pub fn len(&self) -> usize {
         self.iter().len()
     }
 
-    /// Whether there is no route at all.
+    /// Says whether there is no route at all.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
-    /// Whether both are one allocation, as clones are.
+    /// Says whether both share one allocation, as clones do.
     pub fn same(&self, other: &Self) -> bool {
         self.block.same(&other.block)
     }
 
-    /// Bytes that this table occupies, counters of its two allocations included, what values own on
-    /// the heap left out.
+    /// Counts the bytes of this table, reference counters included, without what values own on the
+    /// heap.
     pub fn bytes(&self) -> usize {
         let values = 2 * size_of::<usize>() + size_of_val(&*self.values);
         size_of::<Self>() + self.block.bytes() + values
@@ -102,7 +101,7 @@ impl<V> Table<V> {
         &self.block
     }
 
-    /// The match that a cell stands for.
+    /// Gives the match that a cell stands for.
     #[inline]
     pub(crate) fn matched(&self, address: u32, cell: Cell) -> Option<Match<'_, V>> {
         let length = u8::try_from(rank(cell).checked_sub(1)?).ok()?;
@@ -116,8 +115,8 @@ impl<V> Table<V> {
 }
 
 impl<V: Clone + Eq + Hash> Table<V> {
-    /// Builds a table from routes in any order. Prefixes are taken without their host bits; of
-    /// equal ones the last counts.
+    /// Builds a table from routes in any order. Host bits of prefixes are cleared; of equal
+    /// prefixes the last counts.
     pub fn new(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Self {
         let routes = sorted(routes);
         Self::from_sorted(routes.iter().map(|(prefix, value)| (*prefix, value)))
@@ -135,7 +134,7 @@ impl<V: Clone + Eq + Hash> Table<V> {
     }
 }
 
-/// Routes without host bits, in order; of equal prefixes the last.
+/// Clears host bits and sorts routes; of equal prefixes the last counts.
 fn sorted<V>(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Vec<(Ipv4Net, V)> {
     let mut routes: Vec<(Ipv4Net, V)> =
         routes.into_iter().map(|(prefix, value)| (prefix.trunc(), value)).collect();
@@ -143,16 +142,16 @@ fn sorted<V>(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Vec<(Ipv4Net, V)
     routes
 }
 
-/// Sorts by network and length, and leaves the last of those that are equal in both.
+/// Sorts by network and length, and keeps the last of equal ones.
 pub(crate) fn sort<T>(items: &mut Vec<T>, place: impl Fn(&T) -> (u32, u8)) {
-    // One number, which orders as the prefixes do and compares faster.
+    // One number sorts as the prefixes do and compares faster.
     let key = |item: &T| {
         let (network, length) = place(item);
         u64::from(network) << 8 | u64::from(length)
     };
     if !items.is_sorted_by(|one, next| key(one) < key(next)) {
         items.sort_by_key(key);
-        // The later of two equal ones moves into the place of the earlier.
+        // The later of two equal items takes the place of the earlier.
         items.dedup_by(|later, kept| {
             let equal = key(later) == key(kept);
             if equal {
@@ -163,7 +162,7 @@ pub(crate) fn sort<T>(items: &mut Vec<T>, place: impl Fn(&T) -> (u32, u8)) {
     }
 }
 
-/// The rule of a prefix whose value has this number.
+/// Makes the rule of a prefix whose value has this number.
 pub(crate) fn rule(prefix: Ipv4Net, number: u32) -> Rule<Cell> {
     let length = prefix.prefix_len();
     Rule { network: prefix.addr().to_bits(), length, cell: cell_of(number, length) }
@@ -181,8 +180,8 @@ impl<V> Default for Table<V> {
     }
 }
 
-/// Tables are equal when they hold the same routes. Equal routes make equal blocks, so this
-/// compares memory and walks nothing.
+/// Compares the routes. Equal routes make equal blocks, so memory is compared without walking
+/// routes.
 impl<V: PartialEq> PartialEq for Table<V> {
     fn eq(&self, other: &Self) -> bool {
         self.block == other.block && self.values == other.values

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-/// Values by number from 1 up, in memory that never moves: readers look while the writer adds.
+/// Values by number from 1 up, in memory that never moves. Readers read while the writer adds.
 ///
 /// Chunk `k` holds the numbers from `2^k` on.
 pub(crate) struct Values<V> {
@@ -27,7 +27,7 @@ impl<V> Values<V> {
             cells.get_or_init(|| (0..1usize << chunk).map(|_| OnceLock::new()).collect())
         });
         if let Some(cell) = cells.and_then(|cells| cells.get(within)) {
-            // A number is given once, so there is nothing to be lost.
+            // A number is given once, so no value is lost.
             drop(cell.set(value));
         }
     }

@@ -1,5 +1,7 @@
-//! INV-lookup-allocates-nothing: no lookup allocates, in any table. By a counting allocator, so
-//! alone in its process and without a test harness, since all that the process does counts.
+//! No lookup allocates, in any table (INV-lookup-allocates-nothing).
+//!
+//! The test counts all allocations of its process. So it has a process of its own, without a test
+//! harness.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -61,9 +63,10 @@ fn main() {
     println!("no allocation in {} lookups", addresses.len() * 12);
 }
 
-/// INV-table-memory-returns, by what is allocated rather than by what a table says of itself: a
-/// thousand rounds in which routes of all lengths come and go, and two in which the codes are
-/// widened and the table is copied.
+/// Memory returns, by the allocator's count and not the table's own (INV-table-memory-returns).
+///
+/// Routes of all lengths come and go for a thousand rounds. In two rounds the codes are widened and
+/// the table is copied.
 fn grown_and_shrunk_it_returns_the_memory() {
     let stays =
         || (0..500u32).map(|n| (net(n.wrapping_mul(0x9e37_79b9), 8 + (n % 25) as u8), n % 50));

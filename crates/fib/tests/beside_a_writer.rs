@@ -1,4 +1,4 @@
-//! Readers beside the writer, on threads of their own.
+//! Readers on threads of their own while the writer writes.
 
 mod common;
 
@@ -8,12 +8,11 @@ use common::{Random, net, prefix};
 use ipnet::Ipv4Net;
 use vnetem_fib::{LiveTable, ValueId};
 
-/// INV-lookup-sees-one-table: whatever the writer does, each lookup gives the answer from before a
-/// change or from after it.
+/// Whatever the writer does, each lookup answers as before or as after a change
+/// (INV-lookup-sees-one-table).
 ///
-/// The writer turns one route after the other on and off above, inside and below others; the values
-/// say which answers an address can have at all. It splits and joins /24s and makes the table be
-/// copied, too.
+/// The writer toggles routes one by one above, inside and below others. Their values tell which
+/// answers an address can have. It also splits and joins /24s and makes the table be copied.
 #[test]
 fn each_lookup_answers_as_before_or_as_after_a_change() {
     let mut table = LiveTable::new();
@@ -58,7 +57,7 @@ fn each_lookup_answers_as_before_or_as_after_a_change() {
                 table.insert(prefix, value).unwrap();
             }
             if round % 1_000 == 0 {
-                // New values until the codes run out and the table is copied.
+                // New values use up the codes, so the table is copied.
                 for value in 0..40 {
                     table.insert(net("99.0.0.0/8"), 100 + round + value).unwrap();
                 }
@@ -68,8 +67,8 @@ fn each_lookup_answers_as_before_or_as_after_a_change() {
     });
 }
 
-/// INV-lookup-sees-one-table: a batch that asks for one state gets one: all routes change their
-/// value together, as one route.
+/// A batch for one state sees one state: all routes change their value together, as one route
+/// (INV-lookup-sees-one-table).
 #[test]
 fn a_batch_at_once_sees_one_state() {
     let mut table = LiveTable::from_routes([(net("10.0.0.0/9"), 0u32)]).unwrap();
@@ -104,7 +103,7 @@ fn a_batch_at_once_sees_one_state() {
     assert!(seen > 0);
 }
 
-/// A table put in the place of another is met whole.
+/// A batch sees a replaced table whole.
 #[test]
 fn a_table_published_whole_is_one_state() {
     let routes = |value: u32| (0..64u32).map(move |n| (prefix(n << 24, 8), value));
@@ -126,8 +125,8 @@ fn a_table_published_whole_is_one_state() {
     });
 }
 
-/// A reader that slept through many generations wakes up to the newest, and an idle one may be
-/// dropped with a long chain behind it.
+/// A reader that slept through many generations finds the newest. An idle one may be dropped with a
+/// long chain.
 #[test]
 fn a_reader_that_slept_finds_the_newest_table() {
     let mut table = LiveTable::new();

@@ -1,14 +1,16 @@
-//! What the unit tests of DPDK's LPM and FIB libraries check, said for these tables: what they call
-//! the extension level is a block here. What they check and other files hold: all depths in both
-//! orders, a thousand rounds, one block used again, bad arguments (`live_table.rs`), a reader
-//! beside a writer and one that holds what was removed (`beside_a_writer.rs`).
+//! The checks of DPDK's LPM and FIB unit tests, restated for these tables. DPDK's extension level
+//! is a block here.
+//!
+//! Other files hold the rest. In `live_table.rs`: all depths in both orders, a thousand rounds,
+//! reuse of one block, bad arguments. In `beside_a_writer.rs`: a reader beside a writer, and one
+//! that holds what was removed.
 
 mod common;
 
 use common::{Random, net, prefix};
 use vnetem_fib::{FrozenTable, Layout, LiveTable, Table, ValueId, Width};
 
-/// Made and dropped a hundred times with growing sizes.
+/// A hundred tables of growing size are made and dropped.
 #[test]
 fn tables_of_growing_size_come_and_go() {
     for size in 1..=100u32 {
@@ -23,8 +25,8 @@ fn tables_of_growing_size_come_and_go() {
     }
 }
 
-/// Nothing, a route of up to 24 bits, one behind it or both, and with one still above, taken away
-/// in either order.
+/// Tries no route, one of up to 24 bits, one behind it, both, and a third above, removed in either
+/// order.
 #[test]
 fn every_combination_of_levels_answers_by_what_is_there() {
     let levels =
@@ -64,7 +66,7 @@ fn every_combination_of_levels_answers_by_what_is_there() {
     }
 }
 
-/// A /24 covers, is extended, is written over and taken away, and what is not there cannot be.
+/// A /24 covers, is split, replaced and removed; removing it again is refused.
 #[test]
 fn a_24_under_a_32_is_replaced_and_comes_back() {
     let mut table = LiveTable::new();
@@ -87,8 +89,8 @@ fn a_24_under_a_32_is_replaced_and_comes_back() {
     assert_eq!(table.value([192, 168, 1, 8]), None);
 }
 
-/// More /24s are split than there was ever room for, in a table that others read; no route is
-/// refused, and when they are gone the room can be had back.
+/// More /24s are split than there was room for, while others read. No route is refused, and the
+/// memory returns.
 #[test]
 fn blocks_run_out_and_recover() {
     let mut table = LiveTable::from_routes([(net("10.0.0.0/8"), 1u32)]).unwrap();
@@ -112,7 +114,7 @@ fn blocks_run_out_and_recover() {
     assert_eq!(table.memory(), before);
 }
 
-/// 65,536 routes, each looked up when it has gone in, with what stands before and behind it.
+/// Each of 65,536 routes is looked up after its insertion, with the addresses before and behind it.
 #[test]
 fn each_of_65_536_routes_answers_as_soon_as_it_is_in() {
     let mut table = LiveTable::new();
@@ -132,7 +134,7 @@ fn each_of_65_536_routes_answers_as_soon_as_it_is_in() {
     }
 }
 
-/// Live, frozen in both forms and small: all over 2^20 addresses.
+/// The live, both frozen and the small table agree over 2^20 addresses.
 #[test]
 fn all_tables_agree_over_a_million_addresses() {
     let mut random = Random(20);

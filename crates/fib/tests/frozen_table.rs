@@ -1,4 +1,4 @@
-//! Frozen tables against the linear scan.
+//! Compares frozen tables with a linear scan.
 
 mod common;
 
@@ -42,7 +42,7 @@ proptest! {
     }
 }
 
-/// One, two and four bytes a code, at their limits, with split /24s.
+/// Codes of one, two and four bytes equal the scan at their limits, with split /24s.
 #[test]
 fn every_width_equals_the_scan() {
     for values in [1u32, 254, 255, 65_534, 65_535] {
@@ -92,7 +92,7 @@ fn bytes_are_those_of_codes_nodes_blocks_and_values() {
     let wide = ("10.0.0.0/8", 7);
     assert_eq!(bytes(&[wide], Layout::Fast), fast + values(1));
     assert_eq!(bytes(&[wide], Layout::Compact), compact + 2 + values(1));
-    // Where each /16 has its page, two pages, two blocks; two runs in the /18.
+    // A page start for each /16, two pages, two blocks, and two runs in the /18.
     let split = 4 * (65_536 + 512) + 512;
     let host = ("10.0.0.1/32", 8);
     assert_eq!(bytes(&[wide, host], Layout::Fast), fast + split + values(2));

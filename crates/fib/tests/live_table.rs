@@ -1,4 +1,4 @@
-//! The live table against the linear scan and against an independent trie.
+//! Compares the live table with a linear scan and with an independent trie.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Applies a change to table and twin and compares what they answer.
+/// Applies a change to the table and the reference implementation, and compares their answers.
 fn apply(table: &mut LiveTable<u16>, reference: &mut Scan<u16>, change: Change) {
     match change {
         Change::Insert(p, v) => assert_eq!(table.insert(p, v), Ok(reference.0.insert(p, v))),
@@ -42,7 +42,7 @@ fn apply(table: &mut LiveTable<u16>, reference: &mut Scan<u16>, change: Change) 
     }
 }
 
-/// Every way to look up gives the twin's answer at these addresses.
+/// Compares every kind of lookup with the reference implementation at these addresses.
 fn agree(table: &LiveTable<u16>, reference: &Scan<u16>, addresses: &[u32]) {
     let mut ids = vec![ValueId::NONE; addresses.len()];
     table.lookup_batch(addresses, &mut ids);
@@ -64,7 +64,7 @@ proptest! {
     fn any_history_equals_the_scan(
         history in prop::collection::vec(changes(), 1..60),
         seed: u64,
-        probe in prefixes(),
+        other in prefixes(),
     ) {
         let (mut table, mut reference) = (LiveTable::new(), Scan::default());
         let mut reader = table.reader();
@@ -84,7 +84,7 @@ proptest! {
         agree(&table, &reference, &reference.boundaries());
         prop_assert_eq!(table.len(), reference.0.len());
         prop_assert!(table.iter().eq(reference.0.iter().map(|(p, v)| (*p, v))));
-        for p in reference.0.keys().copied().take(20).chain([probe]) {
+        for p in reference.0.keys().copied().take(20).chain([other]) {
             prop_assert_eq!(table.get(p), reference.0.get(&p));
             prop_assert!(table.covered(p).map(|(q, _)| q)
                 .eq(reference.0.keys().copied().filter(|q| p.contains(q))));
@@ -97,8 +97,8 @@ proptest! {
     }
 }
 
-/// INV-all-depths-nest, DPDK test8 and test10: every depth in, shallow to deep and deep to shallow,
-/// and out again in the other order, with lookups between.
+/// Every depth goes in, shallow to deep and deep to shallow, and out again, with lookups between
+/// (INV-all-depths-nest, DPDK test8 and test10).
 #[test]
 fn all_depths_go_in_and_out_in_both_orders() {
     let address = 0x8081_8283;
@@ -134,7 +134,7 @@ fn wrong_input_is_refused_and_changes_nothing() {
     assert_eq!(table.insert(net("99.0.0.0/8"), 254), Err(exhausted));
     assert_eq!(exhausted.to_string(), "all 254 distinct values that the table can hold are in use");
     assert_eq!((table.len(), table.get(net("99.0.0.0/8"))), (254, None));
-    // A value that no route says any more makes room.
+    // A value without routes makes room.
     table.remove(prefix(7 << 16, 16)).unwrap();
     assert_eq!(table.insert(net("99.0.0.0/8"), 254), Ok(None));
     assert_eq!(table.lookup([99, 9, 9, 9]), Some((net("99.0.0.0/8"), &254)));
@@ -161,14 +161,13 @@ fn codes_widen_with_the_number_of_values_and_readers_follow() {
             assert_eq!(reader.view().value((value + 1) << 8), None);
         }
     }
-    // With few values left, the next rebuild is narrow again.
+    // With few values left, the next rebuild has narrow codes again.
     table.replace_all((0..100u32).map(|value| (prefix(value << 8, 24), value))).unwrap();
     assert_eq!(table.width(), Width::One);
     assert_eq!(reader.view().value(99 << 8), Some(&99));
 }
 
-/// A value that comes and goes takes a new number each time a rebuild has forgotten it, never wider
-/// codes.
+/// Values that come and go take new numbers after each rebuild, never wider codes.
 #[test]
 fn passing_values_do_not_widen_the_codes() {
     let mut table = LiveTable::new();
@@ -179,7 +178,7 @@ fn passing_values_do_not_widen_the_codes() {
     assert_eq!(table.width(), Width::One);
 }
 
-/// INV-table-memory-returns, DPDK test11 to test18: blocks come and go, memory comes back.
+/// Blocks come and go, and memory returns (INV-table-memory-returns, DPDK test11 to test18).
 #[test]
 fn a_thousand_rounds_of_split_and_join_return_the_memory() {
     let routes = || (0..300u32).map(|n| (prefix(n << 16, 8 + (n % 17) as u8), n % 50));
@@ -193,7 +192,7 @@ fn a_thousand_rounds_of_split_and_join_return_the_memory() {
         for host in &hosts {
             table.insert(*host, 7).unwrap();
         }
-        // Room for blocks is a matter of how many are in use, not of how many there ever were.
+        // Room for blocks depends on how many are in use, not on how many there ever were.
         assert_eq!(table.memory().blocks, before.blocks);
         for host in &hosts {
             table.remove(*host);
@@ -222,7 +221,7 @@ fn one_prefix_split_and_joined_again_uses_its_block_again() {
     }
 }
 
-/// Volume: a second, independent implementation over many changes on crowded space.
+/// A second, independent implementation agrees over many changes in a dense space.
 #[test]
 fn agrees_with_prefix_trie_over_many_changes() {
     let mut random = Random(11);

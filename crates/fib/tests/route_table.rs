@@ -1,4 +1,4 @@
-//! The table of candidates against a list.
+//! Compares the table of candidates with a list.
 
 mod common;
 
@@ -12,8 +12,8 @@ use vnetem_fib::{RouteTable, Table};
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// INV-routes-order-free, INV-removal-restores-cover: whatever the order of changes, the lowest
-    /// preference that is left wins.
+    /// Whatever the order of changes, the lowest remaining preference wins (INV-routes-order-free,
+    /// INV-removal-restores-cover).
     #[test]
     fn the_lowest_preference_left_wins(
         changes in prop::collection::vec((prefixes(), 0u8..4, prop::option::of(0u16..9)), 0..60),

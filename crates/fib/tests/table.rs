@@ -1,4 +1,4 @@
-//! The flat table against the linear scan.
+//! Compares the flat table with a linear scan.
 
 mod common;
 
@@ -41,7 +41,7 @@ proptest! {
         prop_assert_eq!(&table, &shuffled.into_iter().collect::<Table<_>>());
     }
 
-    /// The longest of all layers wins, the earlier layer of two equal prefixes.
+    /// The longest match of all layers wins; of two equal prefixes the earlier layer's.
     #[test]
     fn layers_answer_as_one_table_would(
         layers in prop::collection::vec(
@@ -60,7 +60,7 @@ proptest! {
         }
     }
 
-    /// A burst for many tables over a base answers as the scan over both does, pair by pair.
+    /// A burst for many tables over a base equals the scan over both, pair by pair.
     #[test]
     fn pairs_over_a_base_answer_as_the_scan_over_both(
         base in prop::collection::vec((prefixes(), 0u16..6), 0..60),
@@ -105,7 +105,7 @@ proptest! {
     }
 }
 
-/// A base asks its table where a /16 has more than 16 intervals, or a number more than ten bits.
+/// A base asks its table if a /16 has more than 16 intervals, or a number more than ten bits.
 #[test]
 fn a_base_answers_as_its_table_does() {
     let mut random = Random(8);
@@ -150,7 +150,7 @@ fn hits_say_what_matched() {
     assert!(table.bytes() < 200 && table.same(&table.clone()) && !table.same(&other));
 }
 
-/// Every number of levels and every shape of the last line, with narrow and with wide cells.
+/// Tries every number of levels and every fill of the last line, with narrow and wide cells.
 #[test]
 fn tables_of_all_sizes_equal_the_scan() {
     let mut random = Random(1);
@@ -197,7 +197,7 @@ fn a_hidden_route_is_kept_though_no_address_reaches_it() {
     assert_ne!(table, without);
 }
 
-/// INV-all-depths-nest: /0 to /32 nested 33 deep.
+/// Prefixes from /0 to /32 nest 33 deep (INV-all-depths-nest).
 #[test]
 fn nested_33_deep() {
     let table = Table::new((0..=32).map(|length| (prefix(0x0a01_0203, length), length)));
@@ -217,7 +217,7 @@ fn a_clone_is_the_same_table_and_an_equal_one_is_not() {
     assert_eq!(table, build());
 }
 
-/// Hidden ones too, in a range that begins where shorter routes before it could have begun as well.
+/// Hidden routes are listed too, even where a shorter route could have begun before the range.
 #[test]
 fn covered_routes_are_those_inside() {
     let routes = [

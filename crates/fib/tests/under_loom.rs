@@ -1,5 +1,7 @@
-//! INV-lookup-sees-one-table: what readers and the writer of a live table share, the very source,
-//! in every order and with every weakly ordered memory that loom knows.
+//! The shared state of readers and writer holds in every order and memory model that loom tries
+//! (INV-lookup-sees-one-table).
+//!
+//! The test includes the very source files of the table.
 #![allow(dead_code, reason = "the tests use a part of what they include")]
 
 #[path = "../src/live/cell.rs"]
@@ -20,7 +22,7 @@ use loom::thread;
 use sync::{AtomicU8, AtomicU16, Ordering, fence};
 use version::Version;
 
-/// A lookup that asks for one state finds prefix and value of the same one.
+/// A lookup for one state finds prefix and value of the same state.
 #[test]
 fn no_reader_sees_half_a_change() {
     loom::model(|| {
@@ -46,8 +48,7 @@ fn no_reader_sees_half_a_change() {
     });
 }
 
-/// A reader that meets the code of a split /24 finds the block as it was filled, and one that meets
-/// a new number finds the value that it stands for.
+/// A reader of a split code finds the filled block, and a reader of a new number finds its value.
 #[test]
 fn a_code_is_met_after_what_it_leads_to() {
     loom::model(|| {

@@ -1,4 +1,4 @@
-//! Flows as callers see them.
+//! The public view of flows.
 
 pub(crate) mod cause;
 pub(crate) mod close;
@@ -11,77 +11,80 @@ pub(crate) mod state;
 pub(crate) mod tcp;
 pub(crate) mod track;
 
+use core::error::Error;
+use core::fmt;
 use core::net::SocketAddrV4;
 
 use vnetem_packet::{FiveTuple, Protocol, Reset, Rewrite};
 
 use crate::table::key::Key;
 use crate::{
-    Cause, Generation, MappingPolicy, RevalidationKey, Side, Sides, State, Tenant, Time, Zone,
+    Cause, Chosen, Generation, MappingPolicy, RevalidationKey, Side, Sides, State, Tenant, Time,
+    Wanted, Zone,
 };
 
-/// A flow that is to be opened.
+/// A flow to be opened.
 ///
-/// Packets from the inside have the key (`internal_zone`, `inside` to `remote`), those from the
-/// outside (`external_zone`, `remote` to `external`). Where the source is preserved, `external`
-/// equals `inside`. For ICMP queries the identifier stands in the port of the side that asks, as in
-/// [`FiveTuple`]; the other port is 0.
+/// Packets from the internal side have the key (`internal_zone`, `internal` to `remote`). Packets
+/// from the external side have the key (`external_zone`, `remote` to `external`). If the source is
+/// preserved, `external` equals `internal`. The identifier of an ICMP query stands in the port of
+/// the side that asks, as in [`FiveTuple`]; the other port is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewFlow<T> {
     /// The protocol.
     pub protocol: Protocol,
-    /// The inside end, as the inside knows it.
+    /// The internal end, as the internal side knows it.
     pub internal: SocketAddrV4,
-    /// Where packets from the inside enter.
+    /// The zone where packets from the internal side enter.
     pub internal_zone: Zone,
-    /// The inside end, as the outside knows it.
+    /// The internal end, as the external side knows it.
     pub external: SocketAddrV4,
-    /// Where packets from the outside enter.
+    /// The zone where packets from the external side enter.
     pub external_zone: Zone,
-    /// The outside end, the same for both.
+    /// The external end, which both sides know by the same address.
     pub remote: SocketAddrV4,
-    /// Which side sent the first packet.
+    /// The side that sent the first packet.
     pub initiator: Side,
-    /// What the judgement hangs on.
+    /// The key under which a change invalidates the cached decision.
     pub revalidation_key: RevalidationKey,
-    /// The tenant charged where room is short; all flows of a cell have the same one.
+    /// The tenant charged if room is short. All flows of a revalidation key have the same one.
     pub tenant: Tenant,
-    /// The configuration that judged.
+    /// The configuration on which the decision was based.
     pub generation: Generation,
-    /// What the caller decided, kept with the flow.
+    /// The caller's cached decision.
     pub cached: T,
-    /// What it shares with others of its pool, as [`choose`](crate::FlowTable::choose) said.
+    /// Its shared mapping state, as [`choose`](crate::FlowTable::choose) gave it.
     pub mapping_policy: MappingPolicy,
 }
 
-/// A flow of the table, as it was when asked for.
+/// A copy of a flow in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow<T> {
     /// The protocol.
     pub protocol: Protocol,
-    /// The inside end, as the inside knows it.
+    /// The internal end, as the internal side knows it.
     pub internal: SocketAddrV4,
-    /// Where packets from the inside enter.
+    /// The zone where packets from the internal side enter.
     pub internal_zone: Zone,
-    /// The inside end, as the outside knows it.
+    /// The internal end, as the external side knows it.
     pub external: SocketAddrV4,
-    /// Where packets from the outside enter.
+    /// The zone where packets from the external side enter.
     pub external_zone: Zone,
-    /// The outside end, the same for both.
+    /// The external end, which both sides know by the same address.
     pub remote: SocketAddrV4,
-    /// Which side sent the first packet.
+    /// The side that sent the first packet.
     pub initiator: Side,
-    /// What the judgement hangs on.
+    /// The key under which a change invalidates the cached decision.
     pub revalidation_key: RevalidationKey,
-    /// The configuration that judged last.
+    /// The configuration on which the latest decision was based.
     pub generation: Generation,
-    /// What the caller decided.
+    /// The caller's cached decision.
     pub cached: T,
-    /// How far the flow has come.
+    /// The state.
     pub state: State,
     /// When it was opened.
     pub opened: Time,
-    /// When its timer started last.
+    /// When its timer was last restarted.
     pub last: Time,
     /// Packets from each side. The table counts up to 2^32 - 1.
     pub packets: Sides<u64>,
@@ -89,7 +92,7 @@ pub struct Flow<T> {
     pub bytes: Sides<u64>,
 }
 
-/// The handle of a flow. One that is kept longer than its flow is harmless: nothing is found by it.
+/// The handle of a flow. It is harmless after its flow has ended: it finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId {
     pub(crate) slot: u32,
@@ -103,51 +106,52 @@ pub struct Found {
     pub id: FlowId,
     /// The side from which the packet comes.
     pub side: Side,
-    /// Whether it carries packets.
+    /// Whether the flow carries packets.
     pub standing: Standing,
 }
 
 /// Whether a flow carries packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It does.
+    /// It carries packets.
     Live,
     /// It was closed and only answers late segments
     /// ([`FlowTable::answer`](crate::FlowTable::answer)).
     Tombstone,
 }
 
-/// What tracking says of a packet.
+/// The result of tracking a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Track {
-    /// It may go on.
+    /// The packet may be forwarded.
     Pass,
-    /// It has no place in the flow; nothing has changed.
+    /// The packet does not fit its flow. Nothing has changed.
     Invalid,
 }
 
-/// Why a flow could not be opened. Nothing has changed then.
+/// Why a flow could not be opened. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// No room for a flow (INV-memory-bounded).
+    /// There is no room for a flow (INV-memory-bounded).
     TableFull,
-    /// No room for a flow of this tenant: what is free is the others' (docs/shares.md).
+    /// There is no room for a flow of this tenant: the free room is guaranteed to others
+    /// (docs/shares.md).
     ShareUsed,
-    /// No room for one more cell, or none for this tenant.
+    /// There is no room for another revalidation key, or none for this tenant.
     CellsFull,
-    /// No room for what it shares with others of its pool, or none for this tenant: inside address,
+    /// There is no room for shared mapping state, or none for this tenant: internal address,
     /// socket, remote or block.
     MappingsFull,
-    /// A live flow has one of the two keys, or another socket the external tuple; or the two keys
-    /// are the same (INV-mapping-unique, INV-tuple-unique-per-side).
+    /// A live flow has one of the two keys, or another socket has the external tuple, or the two
+    /// keys are equal (INV-mapping-unique, INV-tuple-unique-per-side).
     TupleInUse,
     /// The external tuple is in hold-down (INV-hold-down-kept).
     TupleHeld,
 }
 
 impl OpenError {
-    /// All of them.
+    /// All errors.
     pub const ALL: [Self; 6] = [
         Self::TableFull,
         Self::ShareUsed,
@@ -158,31 +162,30 @@ impl OpenError {
     ];
 }
 
-/// The resets that tell both ends that their connection is closed; each in the tuple that its
-/// receiver knows (INV-generated-packets-valid).
+/// Resets that close a connection at both ends, each in the tuple that its receiver knows
+/// (INV-generated-packets-valid).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Resets {
-    /// To the inside, in the name of the remote.
+    /// To the internal side, in the name of the remote.
     pub to_internal: Option<Reset>,
-    /// To the outside, from the external tuple.
+    /// To the external side, from the external tuple.
     pub to_external: Option<Reset>,
 }
 
-/// A flow that is no more.
+/// A flow that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended<T> {
-    /// What it was at its end.
+    /// The flow at its end.
     pub flow: Flow<T>,
     /// Why it ended.
     pub cause: Cause,
-    /// What would tell both ends, if it was an established connection that idled out (N-23); none
-    /// otherwise.
+    /// Resets for an established connection that timed out when idle (N-23); empty otherwise.
     pub resets: Resets,
 }
 
 impl<T> Flow<T> {
-    /// The same flow with something else in place of the judgement.
+    /// Replaces the cached decision.
     #[must_use]
     #[inline]
     pub fn with<U>(self, cached: U) -> Flow<U> {
@@ -205,15 +208,15 @@ impl<T> Flow<T> {
         }
     }
 
-    /// Whether the outside sees another address or port than the inside has.
+    /// Says whether the external side sees another address or port.
     #[must_use]
     #[inline]
     pub fn is_translated(&self) -> bool {
         self.internal != self.external
     }
 
-    /// The new ends of packets from a side: the inside's source becomes the external tuple, the
-    /// outside's destination the inside one.
+    /// Gives the new ends of packets from a side. The source becomes the external tuple, or the
+    /// destination the internal end.
     #[must_use]
     #[inline]
     pub fn rewrite(&self, side: Side) -> Rewrite {
@@ -226,7 +229,7 @@ impl<T> Flow<T> {
         }
     }
 
-    /// The tuple of packets from a side, as that side sends them.
+    /// Gives the tuple of packets from a side, as that side sends them.
     #[must_use]
     #[inline]
     pub const fn tuple(&self, side: Side) -> FiveTuple {
@@ -238,8 +241,46 @@ impl<T> Flow<T> {
     }
 }
 
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TableFull => "the table has no room for a flow",
+            Self::ShareUsed => "the table has no room for a flow of this tenant",
+            Self::CellsFull => "the table has no room for another revalidation key",
+            Self::MappingsFull => "the table has no room for shared mapping state",
+            Self::TupleInUse => "a flow or socket has this tuple",
+            Self::TupleHeld => "the external tuple is in hold-down",
+        })
+    }
+}
+
+impl Error for OpenError {}
+
+impl<T> NewFlow<T> {
+    /// Describes the flow that an internal host opens behind a chosen tuple.
+    ///
+    /// It belongs to no tenant, and has revalidation key and generation 0.
+    #[must_use]
+    pub fn outbound(wanted: &Wanted, chosen: Chosen, cached: T) -> Self {
+        Self {
+            protocol: wanted.protocol,
+            internal: wanted.internal,
+            internal_zone: wanted.internal_zone,
+            external: chosen.external,
+            external_zone: wanted.external_zone,
+            remote: wanted.remote,
+            initiator: Side::Internal,
+            revalidation_key: RevalidationKey(0),
+            tenant: Tenant::NOBODY,
+            generation: Generation(0),
+            cached,
+            mapping_policy: chosen.mapping_policy,
+        }
+    }
+}
+
 impl<T: Copy> NewFlow<T> {
-    /// The key of packets from a side.
+    /// Gives the key of packets from a side.
     pub(crate) const fn key(&self, side: Side) -> Key {
         let (zone, source, destination) = match side {
             Side::Internal => (self.internal_zone, self.internal, self.remote),

@@ -1,4 +1,4 @@
-//! Fragments: a later one goes where its first one went.
+//! Lets later fragments follow their first one.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -12,19 +12,22 @@ use crate::table::slab::{NIL, Slab, Slot};
 use crate::time::nanoseconds;
 use crate::{FlowId, Keys, Quota, Side, Tenant, Time, Zone};
 
-/// The first fragments seen lately, and the flow that each belongs to (P-30).
+/// The recent first fragments, each with its flow (P-30).
 ///
-/// Nothing is reassembled. The first fragment, which has the ports, is judged like a whole packet
-/// and [noted](Self::note); a later one takes its judgement (INV-fragment-follows-first) or is
-/// refused: before the first one, when it overlaps what has passed, duplicates included, or when it
-/// reaches beyond the end (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28). An entry
-/// ends with the datagram's last byte, with its life, with its flow (the id is stale then), or for
-/// another of the same tenant that finds no room: its oldest goes (INV-fragment-state-bounded). No
-/// tenant's goes for another's (docs/shares.md).
+/// Nothing is reassembled. The first fragment has the ports, is decided like a whole packet and
+/// [noted](Self::note). A later fragment follows that decision (INV-fragment-follows-first), or is
+/// refused in these cases (INV-early-fragment-dropped, INV-bad-fragments-dropped, T-28):
+///
+/// - It comes before the first one.
+/// - It overlaps what has passed; a duplicate does.
+/// - It reaches beyond the datagram's end.
+///
+/// An entry ends with the datagram's last byte, its lifetime, or its flow, whose id is then stale.
+/// A tenant without room loses its own oldest entry, never another tenant's
+/// (INV-fragment-state-bounded, docs/shares.md).
 pub struct Fragments {
     entries: Slab<Entry>,
-    /// The entries of each tenant in the order in which they came, by its number. Nobody's are the
-    /// first.
+    /// The entries of each tenant, oldest first, by its number. Those of no tenant come first.
     rows: Vec<Row>,
     quota: Quota<1>,
     index: Index,
@@ -33,11 +36,11 @@ pub struct Fragments {
     clock: u64,
 }
 
-/// What the fragments of one datagram have in common (RFC 791), in one zone
+/// The fields that all fragments of a datagram share (RFC 791), within one zone
 /// (INV-fragments-never-mix).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FragmentKey {
-    /// Where they enter.
+    /// The zone of entry.
     pub zone: Zone,
     /// Source address.
     pub source: Ipv4Addr,
@@ -49,28 +52,28 @@ pub struct FragmentKey {
     pub identification: u16,
 }
 
-/// Which part of a datagram's payload a fragment is.
+/// Which part of a datagram's payload a fragment carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// First byte.
     pub offset: u16,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u16,
-    /// Whether nothing follows.
+    /// Whether it is the last fragment.
     pub last: bool,
 }
 
-/// Why a later fragment may not go on.
+/// Why a later fragment is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentError {
-    /// Its first one has not come, or is forgotten (INV-early-fragment-dropped).
+    /// Its first fragment has not come or is forgotten (INV-early-fragment-dropped).
     WithoutFirst,
-    /// It covers bytes that have passed already (INV-bad-fragments-dropped); a duplicate does.
+    /// It covers bytes that have passed already, as a duplicate does (INV-bad-fragments-dropped).
     Overlap,
-    /// It reaches beyond the end of its datagram, or of any; or it ends the datagram before what
-    /// has passed; or it is empty (INV-bad-fragments-dropped).
+    /// It is empty, reaches beyond the end of its datagram, or ends it before bytes that have
+    /// passed (INV-bad-fragments-dropped).
     TooLong,
-    /// More than eight pieces with gaps between them.
+    /// The datagram has more than eight pieces with gaps between them.
     Scattered,
 }
 
@@ -85,9 +88,9 @@ struct Row {
 #[derive(Clone, Copy)]
 struct Entry {
     tenant: Tenant,
-    /// Its neighbours in the row.
+    /// Neighbours in the tenant's row.
     previous: u32,
-    /// The next free slot where there is no entry.
+    /// The next free slot, if this one is free.
     next: u32,
     key: FragmentKey,
     id: FlowId,
@@ -95,12 +98,12 @@ struct Entry {
     until: u64,
     /// Length of the datagram, once its last fragment has passed.
     end: Option<u16>,
-    /// Of a TCP segment: the sequence number behind it, less the length of the datagram.
+    /// Of a TCP segment: its end in sequence space, less the length of the datagram.
     base: Option<u32>,
     passed: Passed,
 }
 
-/// What has passed, as pieces in order that do not touch. Unused ones are empty.
+/// The pieces that have passed, in order and with gaps between them. Unused ones are empty.
 #[derive(Clone, Copy, Default)]
 struct Passed([(u16, u16); 8]);
 
@@ -108,8 +111,8 @@ struct Passed([(u16, u16); 8]);
 const LONGEST: u16 = u16::MAX - 20;
 
 impl Fragments {
-    /// Room for `capacity` datagrams, each for at most `life`. All memory is taken here; secret
-    /// keys make the hash unknown to senders (INV-collisions-harmless).
+    /// Makes room for `capacity` datagrams, each for at most `life`. It allocates all memory.
+    /// Secret keys hide the hash from senders (INV-collisions-harmless).
     #[must_use]
     pub fn new(capacity: usize, life: Duration, keys: Keys) -> Self {
         let capacity = u32::try_from(capacity.min(1 << 24)).unwrap_or(1 << 24);
@@ -124,8 +127,8 @@ impl Fragments {
         }
     }
 
-    /// Parts the room among these tenants from now on (docs/shares.md). Allocates, so it is for
-    /// changes of configuration.
+    /// Guarantees shares of the room to these tenants (docs/shares.md). It allocates, so call it on
+    /// configuration changes.
     pub fn share_among(&mut self, tenants: impl IntoIterator<Item = Tenant>) {
         let tenants: Vec<Tenant> = tenants.into_iter().collect();
         self.quota.share_among(tenants.iter().copied());
@@ -137,9 +140,11 @@ impl Fragments {
         }
     }
 
-    /// Notes that the first fragment of a datagram went on, as a packet of a tenant's flow from a
-    /// side. Once more the same changes nothing; another first with the same key begins another
-    /// datagram. A tenant that finds no room loses its own oldest.
+    /// Notes that the first fragment of a datagram passed, as a packet of a tenant's flow from a
+    /// side.
+    ///
+    /// The same fragment again changes nothing. Another first one with the same key starts another
+    /// datagram. A tenant without room loses its own oldest entry.
     pub fn note(
         &mut self,
         now: Time,
@@ -152,8 +157,8 @@ impl Fragments {
         self.note_segment(now, key, span, (id, side), None, tenant);
     }
 
-    /// [`note`](Self::note) for the first fragment of a TCP segment: `headers` are its own, so that
-    /// [`pass`](Self::pass) can tell where the segment ends once all of it went on.
+    /// Does what [`note`](Self::note) does, for a TCP segment with these headers. Then
+    /// [`pass`](Self::pass) can tell where the segment ends once all of it has passed.
     pub fn note_first(
         &mut self,
         now: Time,
@@ -179,7 +184,7 @@ impl Fragments {
         let mut passed = Passed::default();
         passed.0[0] = (0, span.length.min(LONGEST));
         let until = self.clock.saturating_add(self.life);
-        // Whom nobody told of has no row of its own.
+        // An unknown tenant has no row of its own.
         let tenant = if self.row(tenant).is_ok() { tenant } else { Tenant::NOBODY };
         let (previous, next) = (NIL, NIL);
         let entry = Entry { tenant, previous, next, key, id, side, until, end: None, base, passed };
@@ -199,17 +204,17 @@ impl Fragments {
         self.add(entry);
     }
 
-    /// The flow and side of a later fragment's first one.
+    /// Finds flow and side of a later fragment's first one.
     #[must_use]
     pub fn find(&self, now: Time, key: &FragmentKey) -> Option<(FlowId, Side)> {
         self.get(now, key).map(|entry| (entry.id, entry.side))
     }
 
-    /// Whether a later fragment may go on, and as a packet of which flow and side.
+    /// Says whether a later fragment may pass, and gives its flow and side.
     ///
     /// # Errors
     ///
-    /// Why it may not.
+    /// Why it is refused.
     pub fn admit(
         &self,
         now: Time,
@@ -221,11 +226,10 @@ impl Fragments {
         Ok((entry.id, entry.side))
     }
 
-    /// Notes that a later fragment went on. One that [`admit`](Self::admit) refuses changes
-    /// nothing.
+    /// Notes that a later fragment passed. One that [`admit`](Self::admit) refuses changes nothing.
     ///
-    /// Says whose TCP segment is whole by it, and the sequence number behind that: its receiver
-    /// expects this number next, and knew nothing of the segment before
+    /// If it completes a TCP segment, the result is the flow, the side, and the sequence number
+    /// after the segment. The receiver expects that number only now
     /// ([`FlowTable::reach`](crate::FlowTable::reach)).
     pub fn pass(
         &mut self,
@@ -236,13 +240,13 @@ impl Fragments {
         self.clock = self.clock.max(now.0);
         let number = self.number(key)?;
         let entry = self.get(now, key)?.with(span).ok()?;
-        let endpoint_independent = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
-        if endpoint_independent.is_some() {
+        let complete = entry.end.filter(|end| entry.passed.is_all_up_to(*end));
+        if complete.is_some() {
             self.remove(number);
         } else if let Some(old) = self.entries.get_mut(number) {
             *old = entry;
         }
-        let (base, length) = entry.base.zip(endpoint_independent)?;
+        let (base, length) = entry.base.zip(complete)?;
         Some((entry.id, entry.side, base.wrapping_add(length.into())))
     }
 
@@ -259,10 +263,18 @@ impl Fragments {
 
     /// Adds an entry to the end of its tenant's row.
     fn add(&mut self, entry: Entry) {
-        let Ok(at) = self.row(entry.tenant) else { return };
-        let Some(last) = self.rows.get(at).map(|row| row.last) else { return };
-        let Some(number) = self.entries.insert(Entry { previous: last, ..entry }) else { return };
+        let row = self.row(entry.tenant).ok();
+        let last = row.and_then(|at| Some((at, self.rows.get(at)?.last)));
+        let Some((at, last)) = last else {
+            debug_assert!(false, "the tenant of an entry has a row");
+            return;
+        };
+        let Some(number) = self.entries.insert(Entry { previous: last, ..entry }) else {
+            debug_assert!(false, "the quota leaves room for an entry");
+            return;
+        };
         if !self.index.insert(self.hash(&entry.key), number) {
+            debug_assert!(false, "the index has room for every entry");
             self.entries.remove(number);
             return;
         }
@@ -276,12 +288,17 @@ impl Fragments {
 
     fn remove(&mut self, number: u32) {
         let Some(&Entry { tenant, previous, next, ref key, .. }) = self.entries.get(number) else {
+            debug_assert!(false, "an entry is removed once");
             return;
         };
         let hash = self.hash(key);
-        self.index.remove(hash, number);
+        let was_there = self.index.remove(hash, number);
+        debug_assert!(was_there, "every entry is in the index");
         self.quota.give_back(0, tenant);
-        let Ok(at) = self.row(tenant) else { return };
+        let Ok(at) = self.row(tenant) else {
+            debug_assert!(false, "a row stays while it has entries");
+            return;
+        };
         match self.entries.get_mut(previous) {
             Some(before) => before.next = next,
             None => self.set_row(at, |row| row.first = next),
@@ -312,7 +329,7 @@ impl Fragments {
 }
 
 impl Span {
-    /// The part that a packet is; of a whole datagram, all of it.
+    /// Gives the part that a packet carries; for a whole datagram, all of it.
     #[must_use]
     pub fn of(headers: &Headers) -> Self {
         let length = headers.total_length.saturating_sub(headers.header_length.into());
@@ -337,12 +354,12 @@ impl Slot for Entry {
 }
 
 impl Entry {
-    /// Whether this is the entry of the very same first fragment.
+    /// Says whether this entry is of the very same first fragment.
     fn is_of(&self, first: &Self) -> bool {
         self.id == first.id && self.side == first.side && self.passed.0[0].1 >= first.passed.0[0].1
     }
 
-    /// The entry after one more fragment.
+    /// Gives the entry after one more fragment.
     fn with(&self, span: Span) -> Result<Self, FragmentError> {
         let end = span.offset.checked_add(span.length).filter(|end| *end <= LONGEST);
         let end = end.filter(|end| *end > span.offset).ok_or(FragmentError::TooLong)?;
@@ -367,7 +384,7 @@ impl Passed {
         if pieces().any(|piece| piece.0 < end && start < piece.1) {
             return Err(FragmentError::Overlap);
         }
-        // Those that touch the new one become one with it.
+        // Pieces that touch the new one are joined with it.
         let before = pieces().find(|piece| piece.1 == start);
         let behind = pieces().find(|piece| piece.0 == end);
         let joined = (before.map_or(start, |piece| piece.0), behind.map_or(end, |piece| piece.1));
@@ -397,8 +414,8 @@ impl Passed {
     }
 }
 
-/// The sequence number behind a TCP segment of which these are the first fragment's headers, less
-/// the length of its datagram. A reset takes no part in the numbers.
+/// Gives the end of a TCP segment in sequence space, less the length of its datagram, from the
+/// first fragment's headers. `None` for a reset, which takes no sequence numbers.
 fn base(headers: &Headers) -> Option<u32> {
     let Transport::Tcp(segment) = headers.transport else { return None };
     let controls = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| segment.flags.contains(flag));

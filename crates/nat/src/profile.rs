@@ -1,4 +1,4 @@
-//! Which timers a flow has: one of a fixed number of profiles, so that a record names it in a byte.
+//! Timer profiles of flows. There is a fixed number, so a record names its profile in a byte.
 
 use core::time::Duration;
 
@@ -7,9 +7,10 @@ use crate::table::hold::Kind;
 use crate::time::nanoseconds;
 use crate::{Settings, State};
 
-/// Which timers a flow has, for all its life (N-15, N-23), and how long its external tuple rests
-/// afterwards (N-14): those of the gateway or pool behind which it opened. Default: the table's
-/// own.
+/// The timers of a flow, for all its life (N-15, N-23), and the hold-down of its external tuple
+/// (N-14).
+///
+/// They are those of the gateway or pool behind which it opened. Default: the table's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerProfile {
     /// [`Settings::timers`] and [`Settings::hold`].
@@ -36,13 +37,13 @@ impl IdleMinutes {
     /// The longest.
     pub const MAX: Self = Self(120);
 
-    /// So many minutes; `None` outside of 4 to 120.
+    /// Makes a timeout of so many minutes; `None` outside 4 to 120.
     #[must_use]
     pub const fn new(minutes: u8) -> Option<Self> {
         if minutes < Self::MIN.0 || minutes > Self::MAX.0 { None } else { Some(Self(minutes)) }
     }
 
-    /// The number of minutes.
+    /// Gives the number of minutes.
     #[must_use]
     pub const fn minutes(self) -> u8 {
         self.0
@@ -56,7 +57,7 @@ impl Default for IdleMinutes {
 }
 
 impl TimerProfile {
-    /// Its row among all; Azure's profiles have the rows of their minutes, load balancers' beyond.
+    /// Gives its row. Azure's profiles have the rows of their minutes, load balancers' come after.
     pub(crate) const fn row(self) -> u8 {
         match self {
             Self::Table => 0,
@@ -68,7 +69,7 @@ impl TimerProfile {
     }
 }
 
-/// The timers of every profile, one row of 16 for each, as flat as the hit path wants them.
+/// The timers of every profile in rows of 16, flat for the fast path.
 pub(crate) struct Clocks(Box<[u64; ROWS << WIDTH]>);
 
 const ROWS: usize = 256;
@@ -100,7 +101,7 @@ impl Clocks {
         Self(all)
     }
 
-    /// The timer of a state in nanoseconds.
+    /// Gives the timer of a state in nanoseconds.
     #[inline(always)]
     pub(crate) fn of(&self, row: u8, state: State) -> u64 {
         let at = usize::from(row) << WIDTH | state.index();
@@ -109,22 +110,22 @@ impl Clocks {
 }
 
 impl Timers {
-    /// [`Timers::AZURE`] with this idle timeout of TCP; UDP's is fixed (N-15).
+    /// Makes [`Timers::AZURE`] with this idle timeout of TCP. That of UDP is fixed (N-15).
     #[must_use]
     pub const fn azure(idle: IdleMinutes) -> Self {
         let idle = Duration::from_secs((idle.0 as u64).saturating_mul(60));
         Self { established: idle, fin_wait: idle, close_wait: idle, ..Self::AZURE }
     }
 
-    /// Those of a load balancer with this idle timeout of TCP: after the FIN of either end the port
-    /// is given back in 240 s, whatever the timeout (N-14, N-23).
+    /// Makes the timers of a load balancer with this idle timeout of TCP. After the first FIN, the
+    /// port is released in 240 s whatever the timeout (N-14, N-23).
     #[must_use]
     pub const fn balancer(idle: IdleMinutes) -> Self {
         let closing = Duration::from_secs(240);
         Self { fin_wait: closing, close_wait: closing, ..Self::azure(idle) }
     }
 
-    /// The timers of a profile, where the table's own are these.
+    /// Gives the timers of a profile; `table` are the table's own.
     #[must_use]
     pub const fn of(profile: TimerProfile, table: &Self) -> Self {
         match profile {
@@ -138,7 +139,7 @@ impl Timers {
 }
 
 impl HoldDown {
-    /// The hold-down of a profile, where the table's own is this.
+    /// Gives the hold-down of a profile; `table` is the table's own.
     #[must_use]
     pub const fn of(profile: TimerProfile, table: &Self) -> Self {
         match profile {
@@ -151,7 +152,7 @@ impl HoldDown {
     }
 }
 
-/// How long tuples rest by every profile, in nanoseconds.
+/// The hold-down times of every profile, in nanoseconds.
 pub(crate) struct HoldDownTimes([[u64; Kind::COUNT]; 5]);
 
 impl HoldDownTimes {
@@ -171,7 +172,7 @@ impl HoldDownTimes {
         }))
     }
 
-    /// How long a tuple rests after a flow with the timers of this row.
+    /// Gives the hold-down of a tuple after a flow with the timers of this row.
     #[inline]
     pub(crate) fn of(&self, row: u8, kind: Kind) -> u64 {
         let profile = match row {

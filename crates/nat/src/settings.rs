@@ -1,60 +1,58 @@
-//! Sizes and timers of a flow table, with the profiles of RFCs, Linux and Azure as data.
+//! Sizes and timers of a flow table, with profiles of RFCs, Linux and Azure.
 
 use core::time::Duration;
 
 use crate::time::nanoseconds;
 use crate::{Keys, State};
 
-/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable): of 65,536 flows with Azure's
-/// timers, unless said otherwise.
+/// Sizes, timers and rules of a [`FlowTable`](crate::FlowTable): 65,536 flows with Azure's timers,
+/// unless changed.
 ///
-/// There is no default, since somebody has to choose: [`Settings::secret`] between programs that do
-/// not trust each other, [`Settings::replayable`] for what must come out the same again. See
-/// [`Keys`].
+/// There is no default, since the caller must choose. [`Settings::secret`] is for programs that do
+/// not trust each other, [`Settings::replayable`] for runs that must repeat exactly. See [`Keys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Flows that fit, tombstones included; at most [`Settings::MOST_FLOWS`]. All memory is taken
-    /// when the table is made.
+    /// The most flows, tombstones included, up to [`Settings::MOST_FLOWS`]. The table allocates all
+    /// memory at the start.
     pub capacity: u32,
-    /// External tuples in hold-down that fit, 32 bytes each and fewer than 2^24. When all are
-    /// taken, one of those whose time is nearest is given free early, and counted.
+    /// The most external tuples in hold-down, 32 bytes each and fewer than 2^24. Beyond that, one
+    /// that is nearly over is released early and counted.
     pub held: u32,
-    /// Different cells that flows of the table may have at one time, at most 2^24; a flow with one
-    /// more finds the table full.
+    /// The most revalidation keys in use at one time, up to 2^24. A flow that needs one more finds
+    /// the table full.
     pub revalidation_keys: u32,
-    /// Where the choice of ports and the hash of the index start from.
+    /// The keys of port choice and of the index hash.
     pub keys: Keys,
-    /// How long a flow lives without a packet, where its pool does not say (N-15).
+    /// How long a flow lives without a packet, if its pool does not say (N-15).
     pub timers: Timers,
-    /// How long an external tuple rests after its flow, where its pool does not say (N-14).
+    /// How long an external tuple is in hold-down, if its pool does not say (N-14).
     pub hold: HoldDown,
     /// How often a tombstone answers.
     pub answers: Answers,
-    /// Whether a segment that does not fit the windows is
-    /// [`Track::Invalid`](crate::Track::Invalid). Else it passes, and changes nothing.
+    /// Whether a segment outside the windows is [`Track::Invalid`](crate::Track::Invalid).
+    /// Otherwise it passes and changes nothing.
     pub strict_windows: bool,
-    /// Whether packets from the outside restart the timer of UDP and ICMP flows as those from the
-    /// inside do (T-13, N-15).
+    /// Whether packets from the external side refresh UDP and ICMP flows as internal ones do (T-13,
+    /// N-15).
     pub inbound_refreshes: bool,
-    /// Room for what flows of one pool share.
+    /// Room for mapping state that flows of one pool share.
     pub shared: Shared,
 }
 
-/// Room for what flows share where the [rules of their pool](crate::PoolRules) want it; a flow that
-/// finds none cannot open. None of it is touched by flows of other pools.
+/// Room for mapping state that [pool rules](crate::PoolRules) need. A flow without room cannot
+/// open. Flows of other pools use none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared {
-    /// Inside addresses that are limited or have blocks.
+    /// Internal addresses with limits or blocks.
     pub hosts: u32,
-    /// Inside sockets that keep a port, and as many remote addresses of them where filtering is by
-    /// address.
+    /// Internal sockets that keep a port, and as many permitted remotes if filtering is by address.
     pub sockets: u32,
     /// Blocks of ports.
     pub blocks: u32,
 }
 
-/// How long a flow lives without a packet, by state. A flow whose timer runs out is gone at that
-/// very instant (INV-deadline-exact).
+/// How long a flow lives without a packet, by state. It ends exactly when its timer runs out
+/// (INV-deadline-exact).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// TCP, after SYN.
@@ -73,7 +71,7 @@ pub struct Timers {
     pub time_wait: Duration,
     /// TCP, after an exact RST.
     pub close: Duration,
-    /// UDP, while only the opener has sent.
+    /// UDP, while only the initiator has sent.
     pub udp_one_way: Duration,
     /// UDP, once both have sent.
     pub udp_two_way: Duration,
@@ -81,17 +79,17 @@ pub struct Timers {
     pub icmp: Duration,
     /// Other protocols.
     pub other: Duration,
-    /// A tombstone, from the moment of closing; nothing prolongs it.
+    /// A tombstone, from its closing. Nothing prolongs it.
     pub tombstone: Duration,
 }
 
-/// How long an external tuple may not be given again, counted from the end of its connection, by
-/// how that ended (N-14, T-11).
+/// How long an external tuple is in hold-down, counted from the end of its connection, by the cause
+/// (N-14, T-11).
 ///
-/// The end is the last segment that closed the connection, the reset, the closing by a change, or
-/// the last SYN of one that was never opened. So the timer of such a state is a part of the rest,
-/// and adds nothing to it. A flow that goes silent ends when its timer runs out. Flows that keep
-/// their source take no tuple from a pool, and theirs do not rest.
+/// The end is the last segment that closed the connection, the reset, the close by a change, or the
+/// last SYN of an unanswered one. So the timer of a closing state is part of the hold-down and adds
+/// nothing. A silent flow ends when its timer runs out. Flows with a preserved source take no tuple
+/// and have no hold-down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldDown {
     /// TCP closed by FIN.
@@ -107,30 +105,33 @@ pub struct HoldDown {
 }
 
 /// How often a tombstone answers: at most `burst` resets, and one more for every `interval` since
-/// it was closed (INV-resets-bounded).
+/// the close (INV-resets-bounded).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answers {
-    /// Resets that may go at once.
+    /// Resets at once.
     pub burst: u8,
-    /// Time that earns one more.
+    /// Time until one more.
     pub interval: Duration,
 }
 
 impl Settings {
-    /// The most flows that a table holds, whatever is asked for.
+    /// The most flows of any table.
     pub const MOST_FLOWS: u32 = 1 << 29;
 
-    /// Settings under which the same calls give the same bytes, on any machine
-    /// (INV-same-input-same-bytes). Whoever knows the seed can say which port comes next and choose
-    /// tuples that meet in the index: they are slower to find, but none is ever refused for it.
+    /// Makes settings with which equal calls give equal bytes on any machine
+    /// (INV-same-input-same-bytes).
+    ///
+    /// Who knows the seed can predict ports and craft keys that collide in the index. Such keys are
+    /// slower to find, but never refused.
     #[must_use]
     pub const fn replayable(seed: u64) -> Self {
         Self::with_keys(Keys::replayable(seed))
     }
 
-    /// Settings under which nobody outside can say which port comes next (T-07) nor choose tuples
-    /// that meet in the index (INV-collisions-harmless): by 128 bits of entropy, which the caller
-    /// draws anew for each table and tells nobody.
+    /// Makes settings with which nobody outside can predict ports (T-07) or craft keys that collide
+    /// in the index (INV-collisions-harmless).
+    ///
+    /// The caller draws 128 bits of entropy for each table and keeps them secret.
     #[must_use]
     pub const fn secret(entropy: [u8; 16]) -> Self {
         Self::with_keys(Keys::secret(entropy))
@@ -187,7 +188,7 @@ impl Timers {
         tombstone: Duration::from_secs(60),
     };
 
-    /// The floors of RFC 5382 REQ-5 (established 2 h 4 min, transitory 4 min), RFC 5508 REQ-2 (60
+    /// The minimum of RFC 5382 REQ-5 (established 2 h 4 min, transitory 4 min), RFC 5508 REQ-2 (60
     /// s) and RFC 7857 2.2, and the UDP default of RFC 4787 REQ-5.
     pub const RFC: Self = Self {
         syn_sent: Duration::from_secs(240),
@@ -205,7 +206,7 @@ impl Timers {
         tombstone: Duration::from_secs(240),
     };
 
-    /// The timer of every state in nanoseconds, by [`State::index`].
+    /// Gives the timer of every state in nanoseconds, by [`State::index`].
     pub(crate) fn by_state(&self) -> [u64; State::COUNT] {
         [
             self.syn_sent,
@@ -229,12 +230,12 @@ impl Timers {
 }
 
 impl Shared {
-    /// None, for tables whose pools have no rules that share anything; 16 bytes for each flow less.
+    /// No room, for tables whose pools share nothing. It saves 16 bytes for each flow.
     pub const NONE: Self = Self { hosts: 0, sockets: 0, blocks: 0 };
 }
 
 impl HoldDown {
-    /// Azure's NAT gateway (N-14), and as long as after FIN for a connection that went silent.
+    /// Azure's NAT gateway (N-14). A silent connection has the hold-down of FIN.
     pub const AZURE: Self = Self {
         fin: Duration::from_secs(65),
         reset: Duration::from_secs(16),
@@ -243,8 +244,8 @@ impl HoldDown {
         datagram: Duration::from_secs(65),
     };
 
-    /// Azure's load balancer: 240 s after a FIN and 15 s after an RST; what idles out is free at
-    /// once, UDP too (N-14).
+    /// Azure's load balancer: 240 s after a FIN and 15 s after an RST. An idle flow's tuple is free
+    /// at once, UDP too (N-14).
     pub const BALANCER: Self = Self {
         fin: Duration::from_secs(240),
         reset: Duration::from_secs(15),
@@ -253,8 +254,8 @@ impl HoldDown {
         datagram: Duration::ZERO,
     };
 
-    /// The transitory timeout of RFC 5382 REQ-5 and RFC 7857 2.2 for TCP that was closed; 120 s for
-    /// what went silent (RFC 6888 REQ-8).
+    /// The transitory timeout of RFC 5382 REQ-5 and RFC 7857 2.2 for closed TCP; 120 s for silent
+    /// flows (RFC 6888 REQ-8).
     pub const RFC: Self = Self {
         fin: Duration::from_secs(240),
         reset: Duration::from_secs(240),
@@ -263,7 +264,7 @@ impl HoldDown {
         datagram: Duration::from_secs(120),
     };
 
-    /// A port may be given again once its flow is gone, as in Linux. A tombstone keeps its port.
+    /// No hold-down, as in Linux: a port is free once its flow is gone. A tombstone keeps its port.
     pub const NONE: Self = Self {
         fin: Duration::ZERO,
         reset: Duration::ZERO,

@@ -28,7 +28,7 @@ use crate::table::index::{Hash, Index};
 use crate::table::key::{Draws, Key, Secret};
 use crate::table::keys::Purpose;
 use crate::table::links::Chains;
-use crate::table::record::{MAX_CELLS, Record};
+use crate::table::record::{MOST_REVALIDATION_KEYS, Record};
 use crate::table::revalidation_keys::RevalidationIndex;
 use crate::table::slab::Slab;
 use crate::table::wheel::Wheel;
@@ -37,32 +37,32 @@ use crate::{
     Standing, State, Tenant, Time, Zone, opens,
 };
 
-/// Who talks under which address: all flows, found by their tuple from either side.
+/// The flow table: all flows, found by their tuple from either side.
 ///
-/// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing,
+/// Every call takes the time, which never runs backwards here. Methods with `&self` change nothing,
 /// so a caller may decide first and record afterwards:
 ///
-/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or
-///   [`answer`](Self::answer) for a tombstone;
-/// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then
-///   [`enter`](Self::enter);
-/// - **a change**: [`invalidate`](Self::touch) the cells, then for every
-///   [`next_stale`](Self::next_stale) flow [`refresh`](Self::adopt) or [`close`](Self::close) it; a
-///   packet that meets one earlier asks [`is_stale`](Self::is_stale);
-/// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
+/// - **A packet**: [`find`](Self::find) its flow, then [`track`](Self::track) it. For a tombstone,
+///   [`answer`](Self::answer) it.
+/// - **No flow**: [`choose`](Self::choose) an external tuple, ask [`may_open`](Self::may_open),
+///   then [`enter`](Self::enter).
+/// - **A change**: [`invalidate`](Self::invalidate) the revalidation keys. Then
+///   [`refresh`](Self::refresh) or [`close`](Self::close) every [`next_stale`](Self::next_stale)
+///   flow. A packet that comes earlier asks [`is_stale`](Self::is_stale).
+/// - **Time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
 ///
-/// A flow is one record with two index entries, made together and removed together
+/// A flow is one record with two index entries, which are made and removed together
 /// (INV-both-halves-end). After [`new`](Self::new) nothing allocates.
 pub struct FlowTable<T> {
     pub(crate) records: Slab<Record<T>>,
     /// By the same numbers.
     pub(crate) details: Vec<Detail>,
     pub(crate) totals: Vec<Totals>,
-    /// Both keys of every flow; the number is the slot, twice, and one more for the outside.
+    /// Both keys of every flow. The number is twice the slot, plus one for the external key.
     pub(crate) index: Index,
     pub(crate) secret: Secret,
     pub(crate) draws: Draws,
-    /// Places of the flows in the wheel and among the flows of their cells.
+    /// Places of flows in the timer wheel and in the lists of their revalidation keys.
     pub(crate) chains: Chains,
     pub(crate) wheel: Wheel,
     pub(crate) revalidation_keys: RevalidationIndex,
@@ -70,7 +70,7 @@ pub struct FlowTable<T> {
     pub(crate) port_bitmaps: PortBitmaps,
     pub(crate) mappings: MappingState,
     pub(crate) pending_reopens: PendingReopens,
-    /// What each tenant has of all this.
+    /// What each tenant uses.
     pub(crate) quota: TableQuota,
     pub(crate) clocks: Clocks,
     pub(crate) hold_down_times: HoldDownTimes,
@@ -78,12 +78,12 @@ pub struct FlowTable<T> {
     pub(crate) counters: FlowCounters,
     /// The latest time seen.
     clock: u64,
-    /// Calls that may have changed anything: not the same again once a flow has changed.
+    /// Counts calls that may have changed a flow. Equal counts mean that none has changed.
     pub(crate) changes: u64,
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// An empty table. It takes all its memory here.
+    /// Makes an empty table and allocates all its memory.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let capacity = settings.capacity.min(Settings::MOST_FLOWS);
@@ -92,7 +92,7 @@ impl<T: Copy> FlowTable<T> {
         let mappings = MappingState::new(capacity, room, secret);
         let sockets = room.sockets.min(mappings.flows());
         let held = settings.held.min((1 << 24) - 1);
-        let revalidation_keys = settings.revalidation_keys.min(MAX_CELLS);
+        let revalidation_keys = settings.revalidation_keys.min(MOST_REVALIDATION_KEYS);
         let totals = [capacity, revalidation_keys, room.hosts, sockets, sockets, room.blocks, held];
         Self {
             records: Slab::new(capacity),
@@ -118,8 +118,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// The flow to which a packet with this tuple belongs, if it came in by this zone. A flow past
-    /// its deadline is not found (INV-deadline-exact).
+    /// Finds the flow of a packet with this tuple that entered in this zone. A flow past its
+    /// deadline is not found (INV-deadline-exact).
     #[must_use]
     #[inline]
     pub fn find(&self, now: Time, zone: Zone, tuple: &FiveTuple) -> Option<Found> {
@@ -128,31 +128,32 @@ impl<T: Copy> FlowTable<T> {
         self.found(now, slot, side)
     }
 
-    /// A flow as it is.
+    /// Copies a flow.
     #[must_use]
     #[inline]
     pub fn flow(&self, id: FlowId) -> Option<Flow<T>> {
         self.record(id).map(|record| self.view(id.slot, record))
     }
 
-    /// The new ends of packets of a flow from a side: the part of [`flow`](Self::flow) that every
-    /// packet needs.
+    /// Gives the new ends of packets of a flow from a side. Every packet needs this part of
+    /// [`flow`](Self::flow).
     #[must_use]
     #[inline]
     pub fn rewrite(&self, id: FlowId, side: Side) -> Option<Rewrite> {
         self.record(id).map(|record| record.rewrite(side))
     }
 
-    /// The judgement of a flow: the part of [`flow`](Self::flow) that every packet needs.
+    /// Gives the cached decision of a flow. Every packet needs this part of [`flow`](Self::flow).
     #[must_use]
     #[inline]
     pub fn cached(&self, id: FlowId) -> Option<T> {
         self.record(id).map(|record| record.cached)
     }
 
-    /// Whether a packet of a flow may start a new one in its place: the opening SYN of the same
-    /// opener, once the old connection is a tombstone, reset, or, if the SYN's number is higher
-    /// than the old ones, finished (INV-syn-opens-anew, T-18).
+    /// Says whether a packet of a flow may start a new one in its place (INV-syn-opens-anew, T-18).
+    ///
+    /// It must be the SYN of the same initiator. The old connection must be a tombstone, reset, or
+    /// finished; if finished, the SYN's number must be higher than the old ones.
     #[must_use]
     pub fn may_reopen(&self, id: FlowId, side: Side, headers: &Headers) -> bool {
         let Some(record) = self.record(id) else { return false };
@@ -162,16 +163,15 @@ impl<T: Copy> FlowTable<T> {
         record.is_over() && side == record.initiator() && opens(headers) && news
     }
 
-    /// Makes all flows of a cell stale that were judged by an older configuration: O(1), whatever
-    /// their number (P-21).
+    /// Invalidates all flows of a revalidation key with a decision of an older configuration, in
+    /// O(1) (P-21).
     ///
-    /// Concerns the flows in the table. One that is opened afterwards brings the generation that
-    /// judged it.
+    /// It affects flows in the table. A later flow brings the generation of its own decision.
     pub fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
         self.revalidation_keys.invalidate(revalidation_key, generation);
     }
 
-    /// Whether a change has touched a flow since it was judged. A tombstone is never stale.
+    /// Says whether a change has invalidated a flow since its decision. A tombstone is never stale.
     #[must_use]
     #[inline]
     pub fn is_stale(&self, id: FlowId) -> bool {
@@ -182,9 +182,11 @@ impl<T: Copy> FlowTable<T> {
         })
     }
 
-    /// Parts all that is bounded among these tenants from now on (docs/shares.md): flows, cells,
-    /// and what flows share. Flows of others are guaranteed nothing. Allocates, so it is for
-    /// changes of configuration. Where no flow names a tenant nothing is parted.
+    /// Guarantees shares to these tenants (docs/shares.md): of flows, revalidation keys and mapping
+    /// state. Flows of others are guaranteed nothing.
+    ///
+    /// It allocates, so call it on configuration changes. If no flow names a tenant, nothing is
+    /// divided.
     pub fn share_among(&mut self, tenants: impl IntoIterator<Item = Tenant>) {
         self.quota.share_among(tenants);
     }
@@ -195,14 +197,14 @@ impl<T: Copy> FlowTable<T> {
         self.record(id).map(|record| self.revalidation_keys.tenant(record.revalidation_key()))
     }
 
-    /// How many flows count for a tenant, and how many are guaranteed to each.
+    /// Gives the number of flows that a tenant has, and how many each tenant is guaranteed.
     #[must_use]
     pub fn share_of(&self, tenant: Tenant) -> (u32, u32) {
         (self.quota.used(FLOWS, tenant), self.quota.part_of_each(FLOWS))
     }
 
-    /// Keeps a flow that was judged again: its new cell, generation and judgement. Says whether the
-    /// flow was there to be kept.
+    /// Keeps a revalidated flow with its new key, generation and decision. Says whether the flow
+    /// was there.
     pub fn refresh(
         &mut self,
         id: FlowId,
@@ -216,8 +218,8 @@ impl<T: Copy> FlowTable<T> {
         }
         let old = record.revalidation_key();
         let (before, quota) = (self.revalidation_keys.tenant(old), &mut self.quota);
-        // With all cells taken the flow stays in its old one: still judged again when that is
-        // touched.
+        // If no key is left, the flow keeps its old one, and is revalidated when that is
+        // invalidated.
         let new =
             self.revalidation_keys.join(revalidation_key, before, quota).unwrap_or_else(|| {
                 self.revalidation_keys
@@ -232,7 +234,7 @@ impl<T: Copy> FlowTable<T> {
         self.revalidation_keys.unlink(&mut self.chains, old, id.slot);
         self.revalidation_keys.leave(old, quota);
         if let Some(record) = self.records.get_mut(id.slot) {
-            record.set_cell(new);
+            record.set_revalidation_key(new);
             record.cached = cached;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {
@@ -242,15 +244,18 @@ impl<T: Copy> FlowTable<T> {
         true
     }
 
-    /// A stale flow, or `None` if there is none. The same one again until it is adopted, closed or
-    /// ended, so any calls may come in between; the work follows the number of stale flows.
+    /// Gives a stale flow; `None` if there is none. The work grows with the number of stale flows.
+    ///
+    /// It is the same one until that is refreshed, closed or ended, so other calls may come
+    /// between.
     pub fn next_stale(&mut self) -> Option<FlowId> {
         let slot = self.revalidation_keys.next_stale(&self.details, &mut self.quota)?;
         self.id(slot)
     }
 
-    /// Removes up to `budget` flows whose time has come and hands them to `sink`, earliest first.
-    /// Returns the work done, which counts a few steps for each flow; less than `budget` means that
+    /// Removes up to `budget` flows past their deadline, earliest first, and passes them to `sink`.
+    ///
+    /// The result is the work done, a few steps for each flow. Less than `budget` means that
     /// nothing more is due.
     pub fn expire(&mut self, now: Time, budget: usize, sink: &mut dyn FnMut(Ended<T>)) -> usize {
         let now = self.advance(now);
@@ -263,10 +268,13 @@ impl<T: Copy> FlowTable<T> {
                 return work.saturating_add(self.hold.expire(now, rest, beside));
             };
             work = work.saturating_add(1);
-            let Some(record) = self.records.get(slot) else { continue };
+            let Some(record) = self.records.get(slot) else {
+                debug_assert!(false, "the wheel leads to a record");
+                continue;
+            };
             let deadline = self.deadline(record);
-            // Also one that is due goes through the finer slots, so that nobody ends before one
-            // whose time was earlier.
+            // A due flow goes through the finer slots too, so that flows end in the order of their
+            // deadlines.
             if deadline > self.wheel.elapsed() {
                 if self.due(record) <= self.wheel.elapsed() {
                     self.release(slot);
@@ -274,15 +282,18 @@ impl<T: Copy> FlowTable<T> {
                 self.reinsert(slot);
                 continue;
             }
-            let Some(ended) = self.ended(slot) else { continue };
+            let Some(ended) = self.ended(slot) else {
+                debug_assert!(false, "a flow that is due can end");
+                continue;
+            };
             self.remove(slot, ended.cause, deadline, None);
             sink(ended);
         }
         work
     }
 
-    /// When [`expire`](Self::expire) should be called next: never later than the time of a flow, or
-    /// of a tuple in hold-down, and sometimes earlier. `None` if there are neither.
+    /// Gives the time of the next [`expire`](Self::expire). It is never later than the deadline of
+    /// a flow or of a tuple in hold-down, and sometimes earlier. `None` if there are neither.
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -290,20 +301,20 @@ impl<T: Copy> FlowTable<T> {
         any.then(|| Time(self.wheel.next().min(self.hold.next())))
     }
 
-    /// Whether [`expire`](Self::expire) may have something to do.
+    /// Says whether [`expire`](Self::expire) may have work.
     #[must_use]
     #[inline(always)]
     pub const fn is_due(&self, now: Time) -> bool {
         self.wheel.next() <= now.0 || self.hold.next() <= now.0
     }
 
-    /// How many more flows fit.
+    /// Gives the number of further flows that fit.
     #[must_use]
     pub const fn vacancies(&self) -> u32 {
         self.records.vacancies()
     }
 
-    /// What the table has seen so far.
+    /// Gives the counters.
     #[must_use]
     pub fn counters(&self) -> FlowCounters {
         let live = self.records.live().saturating_sub(self.counters.tombstones);
@@ -311,7 +322,7 @@ impl<T: Copy> FlowTable<T> {
         FlowCounters { live, held, released_early, ..self.counters }
     }
 
-    /// All flows, in the order of their slots.
+    /// Lists all flows in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (FlowId, Flow<T>)> {
         self.records
             .iter()
@@ -320,9 +331,9 @@ impl<T: Copy> FlowTable<T> {
     }
 }
 
-/// What the other files of the table build on.
+/// The parts on which other files of the table build.
 impl<T: Copy> FlowTable<T> {
-    /// The latest time, from now on: whatever changes a flow begins with it.
+    /// Advances the clock. Every call that changes a flow begins with it.
     #[inline]
     pub(crate) fn advance(&mut self, now: Time) -> u64 {
         self.clock = self.clock.max(now.0);
@@ -330,21 +341,21 @@ impl<T: Copy> FlowTable<T> {
         self.clock
     }
 
-    /// The latest time.
+    /// Gives the latest time.
     #[inline]
     pub(crate) fn at(&self, now: Time) -> u64 {
         self.clock.max(now.0)
     }
 
-    /// The flow with this id, if it is still there: a slot that is given back has another stamp at
-    /// once.
+    /// Gives the record of a flow. A released slot gets a new stamp at once, so an old id finds
+    /// nothing.
     #[inline]
     pub(crate) fn record(&self, id: FlowId) -> Option<&Record<T>> {
         let detail = self.details.get(id.slot as usize)?;
         self.records.get(id.slot).filter(|record| detail.stamp == id.stamp && !record.is_vacant())
     }
 
-    /// What is told of a flow whose timer has run out.
+    /// Describes a flow whose timer has run out.
     pub(crate) fn ended(&self, slot: u32) -> Option<Ended<T>> {
         let record = self.records.get(slot)?;
         let resets = match record.state {
@@ -355,7 +366,7 @@ impl<T: Copy> FlowTable<T> {
         Some(Ended { flow, cause, resets })
     }
 
-    /// When a flow ends if nothing more is heard.
+    /// Gives the deadline of a flow.
     #[inline]
     pub(crate) fn deadline(&self, record: &Record<T>) -> u64 {
         deadline(&self.clocks, record)
@@ -384,7 +395,7 @@ impl<T: Copy> FlowTable<T> {
         Some(Found { id: self.id(slot)?, side, standing })
     }
 
-    /// The handle of the flow in a slot.
+    /// Gives the handle of the flow in a slot.
     #[inline]
     pub(crate) fn id(&self, slot: u32) -> Option<FlowId> {
         self.details.get(slot as usize).map(|detail| FlowId { slot, stamp: detail.stamp })
@@ -401,19 +412,19 @@ impl<T: Copy> FlowTable<T> {
         )
     }
 
-    /// The highest sequence end that a side has sent.
+    /// Gives the highest sequence end that a side has sent.
     pub(crate) fn end_of(&self, slot: u32, side: Side) -> u32 {
         self.details.get(slot as usize).map_or(0, |detail| detail.numbers.end.of(side))
     }
 
-    /// Puts a flow into the wheel under its present deadline, after a change that may have brought
-    /// it nearer.
+    /// Moves a flow in the wheel to its present deadline, after a change that may have shortened
+    /// it.
     pub(crate) fn reschedule(&mut self, slot: u32) {
         self.wheel.remove(&mut self.chains, slot);
         self.reinsert(slot);
     }
 
-    /// Puts a flow that is out of the wheel back into it.
+    /// Puts a flow back into the wheel.
     #[inline(always)] // half of closing is spent in the wheel
     fn reinsert(&mut self, slot: u32) {
         if let Some(record) = self.records.get(slot) {
@@ -422,8 +433,8 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// When a flow is to be looked at: at its deadline, and a tombstone before that when its tuple
-    /// has rested.
+    /// Gives the time at which the wheel must visit a flow: its deadline, or earlier for a
+    /// tombstone whose tuple is free earlier.
     #[inline]
     fn due(&self, record: &Record<T>) -> u64 {
         let deadline = self.deadline(record);
@@ -433,8 +444,9 @@ impl<T: Copy> FlowTable<T> {
         }
     }
 
-    /// When a tombstone gives its external tuple back, if it still has one: it answers late
-    /// segments beyond that, as long as no other flow takes the tuple (N-14, U-12).
+    /// Gives the time at which a tombstone releases its external tuple, if it still has it.
+    ///
+    /// The tombstone answers beyond that, until another flow takes the tuple (N-14, U-12).
     #[inline]
     fn gives_tuple_back(&self, record: &Record<T>, deadline: u64) -> Option<u64> {
         let has_one =
@@ -442,24 +454,29 @@ impl<T: Copy> FlowTable<T> {
         has_one.then(|| self.freed(record, record.state.cause_of_expiry(), deadline))
     }
 
-    /// Gives the external tuple of a tombstone back.
+    /// Releases the external tuple of a tombstone.
     fn release(&mut self, slot: u32) {
-        let Some(record) = self.records.get_mut(slot) else { return };
+        let Some(record) = self.records.get_mut(slot) else {
+            debug_assert!(false, "a tombstone has a record");
+            return;
+        };
         let tombstone = *record;
         record.mark_released();
         let tenant = self.revalidation_keys.tenant(tombstone.revalidation_key());
         self.leave_tuple(slot, &tombstone, tenant, self.wheel.elapsed(), None);
     }
 
-    /// When the external tuple of a flow is free that goes at `ended` by a cause: after the rest of
-    /// its kind from the end of the connection, which is when the timer of a closing state started
-    /// (N-14).
+    /// Gives the time at which the external tuple of a flow is free, if it ends at `ended` by this
+    /// cause.
+    ///
+    /// The hold-down counts from the end of the connection. In a closing state that is when the
+    /// timer started (N-14).
     #[inline]
     pub(crate) fn freed(&self, record: &Record<T>, cause: Cause, ended: u64) -> u64 {
         let kind = Kind::of(record.protocol(), record.state, cause);
         let rest = self.hold_down_times.of(record.timers(), kind);
         let was_over = match record.state {
-            // Where nothing rests, the tombstone itself keeps its tuple.
+            // Without hold-down, the tombstone itself keeps its tuple.
             State::Tombstone(_) => rest > 0,
             State::TimeWait | State::Close => true,
             _ => kind == Kind::HalfOpen || kind == Kind::Fin,
@@ -467,15 +484,21 @@ impl<T: Copy> FlowTable<T> {
         if was_over { record.last } else { ended }.saturating_add(rest)
     }
 
-    /// Removes a flow that ended at `ended`: both index entries and all lists. Its external tuple
-    /// rests, unless the flow that takes its place has the same.
+    /// Removes a flow that ended at `ended`, from the index and all lists. Its external tuple
+    /// enters hold-down, unless the flow that replaces it has the same.
     pub(crate) fn remove(&mut self, slot: u32, cause: Cause, ended: u64, successor: Option<&Key>) {
-        let Some(record) = self.records.get(slot).copied() else { return };
+        let Some(record) = self.records.get(slot).copied() else {
+            debug_assert!(false, "a flow that ends has a record");
+            return;
+        };
         for side in [Side::Internal, Side::External] {
-            self.index.remove(self.secret.hash(&record.key(side)), number(slot, side));
+            let hash = self.secret.hash(&record.key(side));
+            let was_there = self.index.remove(hash, number(slot, side));
+            debug_assert!(was_there, "both keys of a flow are in the index");
         }
         self.wheel.remove(&mut self.chains, slot);
         if record.state.is_tombstone() {
+            debug_assert!(self.counters.tombstones > 0, "tombstones are counted");
             self.counters.tombstones = self.counters.tombstones.saturating_sub(1);
         } else {
             self.revalidation_keys.unlink(&mut self.chains, record.revalidation_key(), slot);
@@ -501,7 +524,7 @@ impl<T: Copy> FlowTable<T> {
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// The external tuple of a flow rests until then, unless the flow that takes its place has the
+    /// Puts the external tuple of a flow into hold-down, unless the flow that replaces it has the
     /// same.
     fn leave_tuple(
         &mut self,
@@ -513,8 +536,8 @@ impl<T: Copy> FlowTable<T> {
     ) {
         let external = record.key(Side::External);
         let mut beside = Beside { port_bitmaps: &mut self.port_bitmaps, quota: &mut self.quota };
-        // The port of a whole socket rests as such, once it has no flow.
-        if successor == Some(&external) || self.mappings.is_of_whole(slot) {
+        // The port of an endpoint-independent mapping enters hold-down once it has no flow.
+        if successor == Some(&external) || self.mappings.is_independent(slot) {
             beside.port_bitmaps.release(&external);
         } else {
             self.hold.add(self.clock, until, &external, tenant, &mut beside);
@@ -525,13 +548,13 @@ impl<T: Copy> FlowTable<T> {
     }
 }
 
-/// When a flow ends by these timers if nothing more is heard.
+/// Gives the deadline of a flow by these timers.
 #[inline]
 pub(crate) fn deadline<T>(clocks: &Clocks, record: &Record<T>) -> u64 {
     record.last.saturating_add(clocks.of(record.timers(), record.state))
 }
 
-/// The number of a key in the index.
+/// Gives the number of a key in the index.
 #[inline]
 pub(crate) const fn number(slot: u32, side: Side) -> u32 {
     slot << 1 | side as u32
@@ -542,10 +565,10 @@ pub(crate) const fn side_of(number: u32) -> Side {
     if number & 1 == 0 { Side::Internal } else { Side::External }
 }
 
-/// What each tenant has of what is bounded in a table.
+/// Counts what each tenant uses of the bounded parts.
 pub(crate) type TableQuota = Quota<7>;
 
-/// The bounded tables by their place in a [`TableQuota`].
+/// The bounded parts by their place in a [`TableQuota`].
 pub(crate) const FLOWS: usize = 0;
 pub(crate) const REVALIDATION_KEYS: usize = 1;
 pub(crate) const HOSTS: usize = 2;

@@ -1,18 +1,18 @@
-//! Time as an argument: nanoseconds since an origin that the caller chooses.
+//! Time as an argument: nanoseconds since the caller's origin.
 
 use core::ops::Add;
 use core::time::Duration;
 
 /// A point in time: nanoseconds since the caller's origin.
 ///
-/// Nothing in this crate asks a clock. A [`FlowTable`](crate::FlowTable) that is shown an earlier
-/// time than before works with the latest one that it has seen (INV-clock-steps-harmless), and the
-/// last representable instant, 584 years on, is the end of time: every timer has run out then.
+/// This crate reads no clock. If a [`FlowTable`](crate::FlowTable) gets an earlier time than
+/// before, it uses the latest that it has seen (INV-clock-steps-harmless). The last representable
+/// instant, 584 years on, is the end of time: every timer has run out then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 
 impl Time {
-    /// How long ago `earlier` was; nothing if it is not earlier.
+    /// Gives the time since `earlier`; zero if that is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -28,7 +28,7 @@ impl Add<Duration> for Time {
     }
 }
 
-/// Nanoseconds of a duration, the longest ones cut to 584 years.
+/// Gives the nanoseconds of a duration, at most 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,4 @@
-//! Memory, by a counting allocator. Alone in its process and without a test harness, since all that
-//! the process does counts.
+//! Counts all memory of its process. So it has a process of its own, without a test harness.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
@@ -53,7 +52,7 @@ fn main() {
     println!("memory: ok");
 }
 
-/// INV-packets-allocate-nothing: whatever is called, in every state, at the limit too.
+/// No call allocates in any state, at the limit either (INV-packets-allocate-nothing).
 fn all_memory_is_taken_by_new() {
     let profiler = dhat::Profiler::builder().testing().build();
     let start = dhat::HeapStats::get();
@@ -136,8 +135,8 @@ fn all_memory_is_taken_by_new() {
     drop(profiler);
 }
 
-/// The memory of a flow is its record, two index entries, a judgement of 8 bytes, and the SYN by
-/// which it may begin anew.
+/// A flow takes its record, two index entries, a cached decision of 8 bytes, and the entry for a
+/// pending reopen.
 fn flow_takes_172_bytes_tuple_47() {
     let profiler = dhat::Profiler::builder().testing().build();
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! The bytes of a packet, written field by field, with checksums summed from scratch.
+//! Builds the bytes of a packet field by field, with checksums from scratch.
 
 use core::net::Ipv4Addr;
 
@@ -7,14 +7,14 @@ use vnetem_packet::Protocol;
 
 use super::{Content, Datagram, Echo, IcmpError, Packet, Part, Segment};
 
-/// Longest datum: what is left of the longest packet when the longest headers are off.
+/// The most data that fits the longest packet with the longest headers.
 pub(super) const LENGTH_LIMIT: u16 = 65_535 - 20 - 60;
 
 /// Longest ICMP error (RFC 1812 4.3.2.3).
 const ERROR_LIMIT: usize = 576;
 
 impl Packet {
-    /// The bytes. Data beyond what a packet can hold is left away.
+    /// Builds the bytes. Data beyond what a packet can hold is left out.
     #[must_use]
     pub fn build(&self) -> Bytes {
         let mut payload = self.transport();
@@ -38,7 +38,7 @@ impl Packet {
         packet.freeze()
     }
 
-    /// What stands behind the IPv4 header, with the right checksum.
+    /// Builds the bytes behind the IPv4 header, with the right checksum.
     fn transport(&self) -> BytesMut {
         let ends = [self.source, self.destination];
         match &self.content {
@@ -55,11 +55,11 @@ impl Packet {
     }
 }
 
-/// Cuts a whole packet into fragments of at most `mtu` bytes each, as a router does (RFC 791 3.2);
-/// the don't-fragment bit is cleared.
+/// Cuts a whole packet into fragments of at most `mtu` bytes each, as a router does, and clears the
+/// don't-fragment bit (RFC 791 3.2).
 ///
-/// A packet that fits stays whole. One whose header has options, or an `mtu` too small for eight
-/// bytes of data, gives nothing.
+/// A packet that fits stays whole. The result is empty if the header has options, or if `mtu`
+/// leaves no room for eight bytes of data.
 #[must_use]
 pub fn fragments(packet: &[u8], mtu: u16, identification: u16) -> Vec<Bytes> {
     let room = usize::from(mtu).saturating_sub(20) & !7;
@@ -204,7 +204,7 @@ fn put_at(out: &mut BytesMut, offset: usize, value: u16) {
     }
 }
 
-/// Turns over one bit of the checksum, so that it is wrong, and in UDP does not become "none".
+/// Flips one bit of the checksum. The result is wrong, and never UDP's 0 for "none".
 fn spoil(payload: &mut BytesMut, protocol: Protocol) {
     let offset = match protocol {
         Protocol::TCP => 16,
@@ -217,7 +217,7 @@ fn spoil(payload: &mut BytesMut, protocol: Protocol) {
     }
 }
 
-/// RFC 1071, word by word.
+/// Computes the checksum of RFC 1071, word by word.
 fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))
 }

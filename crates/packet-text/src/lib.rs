@@ -1,8 +1,8 @@
-//! Packets in words: one line for a packet, the bytes of a line, and a line for bytes.
+//! A packet as one line of words: text to bytes, and bytes to text.
 
 mod build;
 mod read;
-#[cfg(feature = "proptest")]
+#[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
 mod text;
 
@@ -13,30 +13,34 @@ use vnetem_packet::{Protocol, TcpFlags};
 pub use build::fragments;
 pub use text::PacketError;
 
-/// A packet in words.
+/// A packet as its fields, which parse from a line and print as one.
 ///
 /// ```
 /// use vnetem_packet_text::Packet;
 /// use vnetem_packet::Headers;
 ///
-/// let packet: Packet = "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 1 mss 1460 ttl 9".parse()?;
-/// let bytes = packet.build();
+/// let line = "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 1 mss 1460 ttl 9";
+/// let bytes = line.parse::<Packet>()?.build();
 /// assert_eq!(Headers::parse(&bytes)?.ttl, 9);
-/// assert_eq!(Packet::read(&bytes)?.to_string(), "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 1 mss 1460 ttl 9");
+/// assert_eq!(Packet::read(&bytes)?.to_string(), line);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What a line may say, beyond the ends and the kind (what is not said is 0, or as named in
-/// brackets):
+/// After the ends comes the kind, then words in any order. Brackets hold the default, which is 0
+/// unless shown.
 ///
-/// | kind | words |
-/// |---|---|
-/// | `tcp FLAGS` | `seq`, `ack`, `win` \[65535\], `mss`, `wscale`, `len`; flags are letters of `FSRPAUEC`, or `.` for none |
-/// | `udp` | `no-checksum`, `len` |
-/// | `icmp echo`, `icmp reply` | `id`, `seq`, `len` |
-/// | `icmp unreachable net`, `host`, `protocol`, `port`, `prohibited`, `fragmentation-needed mtu N`; `icmp time-exceeded`, `icmp time-exceeded reassembly`, `icmp parameter-problem` | `quote N`: how many bytes behind the quoted header \[as many as fit 576\]; last `about` and the quoted packet |
-/// | `ip-47`, `tcp`, `udp`, `icmp` between addresses without ports | `len`: what follows is no header, as in a later fragment |
-/// | any | `ttl` \[64\], `df`, `frag id N offset N more`, `bad-checksum`, `bad-ip-checksum` |
+/// - `tcp FLAGS`: `seq`, `ack`, `win` \[65535\], `mss`, `wscale`, `len`. Flags are letters of
+///   `FSRPAUEC`, or `.` for none.
+/// - `udp`: `no-checksum`, `len`.
+/// - `icmp echo`, `icmp reply`: `id`, `seq`, `len`.
+/// - An ICMP error: `quote N`, then last `about` and the quoted packet. `N` counts bytes behind the
+///   quoted header \[as many as fit 576\].
+///   - `icmp unreachable net`, or `host`, `protocol`, `port`, `prohibited`.
+///   - `icmp unreachable fragmentation-needed mtu N`.
+///   - `icmp time-exceeded`, `icmp time-exceeded reassembly`, `icmp parameter-problem`.
+/// - `ip-47`, `tcp`, `udp`, `icmp` between addresses without ports: `len`. The data has no header,
+///   as in a later fragment.
+/// - Any kind: `ttl` \[64\], `df`, `frag id N offset N more`, `bad-checksum`, `bad-ip-checksum`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Source address.
@@ -47,26 +51,26 @@ pub struct Packet {
     pub ttl: u8,
     /// The don't-fragment bit.
     pub dont_fragment: bool,
-    /// Which part of a datagram this is, if it is not all of one.
+    /// Which fragment this is; `None` if the packet is whole.
     pub fragment: Option<Part>,
-    /// What stands behind the IPv4 header.
+    /// What follows the IPv4 header.
     pub content: Content,
-    /// What is wrong with it on purpose.
+    /// Deliberate errors.
     pub flaws: Flaws,
 }
 
-/// Which part of a datagram a packet is.
+/// Which fragment of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Identification, equal in all parts.
+    /// Identification, equal in all fragments of a datagram.
     pub identification: u16,
-    /// Where the part begins, in bytes, a multiple of eight.
+    /// Offset in bytes, a multiple of eight.
     pub offset: u16,
-    /// Whether another part follows.
+    /// Whether another fragment follows.
     pub more: bool,
 }
 
-/// What stands behind an IPv4 header. Data bytes count up from 0.
+/// What follows an IPv4 header. Data bytes count up from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A TCP segment.
@@ -81,7 +85,7 @@ pub enum Content {
     Data {
         /// Protocol number.
         protocol: Protocol,
-        /// How many.
+        /// Number of bytes.
         length: u16,
     },
 }
@@ -125,7 +129,7 @@ pub struct Datagram {
 /// An ICMP echo message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
-    /// Whether it is the answer.
+    /// Whether it is the reply.
     pub reply: bool,
     /// Identifier, which NAT treats as a port.
     pub identifier: u16,
@@ -142,8 +146,8 @@ pub struct IcmpError {
     pub problem: Problem,
     /// The quoted packet.
     pub about: Box<Packet>,
-    /// How many bytes behind the quoted IPv4 header are quoted; all that fit 576 bytes if not said
-    /// (T-25, T-26).
+    /// How many bytes behind the quoted IPv4 header are quoted. `None` quotes as many as fit 576
+    /// bytes (T-25, T-26).
     pub quoted: Option<u16>,
 }
 
@@ -160,7 +164,7 @@ pub enum Problem {
     PortUnreachable,
     /// Type 3, code 4, with the next link's MTU (RFC 1191).
     FragmentationNeeded {
-        /// Longest packet that the next link takes.
+        /// MTU of the next link in bytes.
         mtu: u16,
     },
     /// Type 3, code 13.
@@ -173,20 +177,20 @@ pub enum Problem {
     ParameterProblem,
 }
 
-/// What is wrong with a packet on purpose.
+/// Deliberate errors in a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flaws {
-    /// The TCP, UDP or ICMP checksum.
+    /// Whether the TCP, UDP or ICMP checksum is wrong.
     pub checksum: bool,
-    /// The IPv4 header checksum.
+    /// Whether the IPv4 header checksum is wrong.
     pub header_checksum: bool,
 }
 
 impl Packet {
-    /// Time to live unless said otherwise.
+    /// Default TTL.
     pub const TTL: u8 = 64;
 
-    /// A packet with that content, whole and without flaws.
+    /// Makes a whole packet with that content and no flaws.
     #[must_use]
     pub fn new(source: Ipv4Addr, destination: Ipv4Addr, content: Content) -> Self {
         Self {
@@ -200,14 +204,14 @@ impl Packet {
         }
     }
 
-    /// A TCP segment without data, sequence and acknowledgement number 0.
+    /// Makes a TCP segment without data, with sequence and acknowledgement number 0.
     #[must_use]
     pub fn tcp(source: SocketAddrV4, destination: SocketAddrV4, flags: TcpFlags) -> Self {
         let segment = Segment::new(source.port(), destination.port(), flags);
         Self::new(*source.ip(), *destination.ip(), Content::Tcp(segment))
     }
 
-    /// A UDP datagram with that many bytes of data.
+    /// Makes a UDP datagram with that many bytes of data.
     #[must_use]
     pub fn udp(source: SocketAddrV4, destination: SocketAddrV4, length: u16) -> Self {
         let (source_port, destination_port) = (source.port(), destination.port());
@@ -215,14 +219,14 @@ impl Packet {
         Self::new(*source.ip(), *destination.ip(), Content::Udp(datagram))
     }
 
-    /// An ICMP echo request.
+    /// Makes an ICMP echo request.
     #[must_use]
     pub fn echo(source: Ipv4Addr, destination: Ipv4Addr, identifier: u16) -> Self {
         let echo = Echo { reply: false, identifier, sequence: 0, length: 0 };
         Self::new(source, destination, Content::Echo(echo))
     }
 
-    /// The ICMP error that `source` sends to the sender of a packet.
+    /// Makes the ICMP error that `source` sends to the sender of a packet.
     #[must_use]
     pub fn error(source: Ipv4Addr, problem: Problem, about: Self) -> Self {
         let destination = about.source;
@@ -232,10 +236,10 @@ impl Packet {
 }
 
 impl Segment {
-    /// Window unless said otherwise.
+    /// Default window.
     pub const WINDOW: u16 = 65535;
 
-    /// A segment without data and options.
+    /// Makes a segment without data and options.
     #[must_use]
     pub const fn new(source_port: u16, destination_port: u16, flags: TcpFlags) -> Self {
         Self {
@@ -253,7 +257,7 @@ impl Segment {
 }
 
 impl Content {
-    /// The protocol number that the IPv4 header names.
+    /// Gives the protocol number for the IPv4 header.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         match self {
@@ -264,7 +268,7 @@ impl Content {
         }
     }
 
-    /// Both ports, where the kind has ports.
+    /// Gives both ports, if the kind has ports.
     const fn ports(&self) -> Option<(u16, u16)> {
         match self {
             Self::Tcp(segment) => Some((segment.source_port, segment.destination_port)),
@@ -288,7 +292,7 @@ impl Problem {
         Self::ParameterProblem,
     ];
 
-    /// Type and code.
+    /// Gives type and code.
     #[must_use]
     pub const fn number(self) -> (u8, u8) {
         match self {
@@ -304,8 +308,7 @@ impl Problem {
         }
     }
 
-    /// The problem behind a type and code; `mtu` is what stands in the last two bytes of the ICMP
-    /// header.
+    /// Gives the problem of a type and code. `mtu` is the last two bytes of the ICMP header.
     #[must_use]
     pub fn of(number: (u8, u8), mtu: u16) -> Option<Self> {
         let found = Self::ALL.into_iter().find(|problem| problem.number() == number)?;

@@ -1,4 +1,4 @@
-//! A packet in words from its bytes.
+//! Reads a packet from its bytes.
 
 use vnetem_packet::{
     Checksums, Fragment, Headers, Malformed, Quote, Transport, TransportChecksum, tcp_options,
@@ -7,16 +7,16 @@ use vnetem_packet::{
 use super::{Content, Datagram, Echo, Flaws, IcmpError, Packet, Part, Problem, Segment};
 
 impl Packet {
-    /// Says in words what bytes are.
+    /// Reads a packet from its bytes.
     ///
-    /// What the words cannot say is left out: the identification of a whole packet, IPv4 options,
-    /// the data itself, and ICMP messages other than echoes and the known errors, which become mere
+    /// Some things have no words and are left out: the identification of a whole packet, IPv4
+    /// options, and the data itself. ICMP messages other than echoes and the known errors become
     /// data. Of a packet that is quoted in part only that part is known.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the bytes are no IPv4 packet. A wrong header checksum is a flaw, not an
-    /// error.
+    /// [`Malformed`] if the bytes are no IPv4 packet. A wrong header checksum is a flaw,
+    /// not an error.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let parsed = Headers::parse(bytes);
         if parsed == Err(Malformed::HeaderChecksum) {

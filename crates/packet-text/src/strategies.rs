@@ -1,5 +1,7 @@
-//! proptest strategies for a forwarding path: addresses and ports so few that they collide, packets
-//! of every kind, and packets that nobody should send.
+//! Strategies of proptest for a forwarding path.
+//!
+//! They make few addresses and ports, so that flows collide. They make packets of every kind, and
+//! packets that nobody should send.
 //!
 //! ```
 //! use proptest::prelude::*;
@@ -22,12 +24,13 @@ use vnetem_packet::{FiveTuple, Protocol, TcpFlags};
 
 use crate::{Content, Datagram, Echo, Flaws, IcmpError, Packet, Part, Problem, Segment, fragments};
 
-/// One of eight private addresses in two subnets, the same in every VNet.
+/// Generates one of eight private addresses in two subnets, the same in every VNet.
 pub fn private_address() -> impl Strategy<Value = Ipv4Addr> {
     (0_u8..2, 4_u8..8).prop_map(|(subnet, host)| Ipv4Addr::new(10, 0, subnet, host))
 }
 
-/// One of five public addresses: three of the Storage tag's range, one of Sql's, one of nobody's.
+/// Generates one of five public addresses: three of Storage's range, one of Sql's, one of no
+/// service.
 pub fn public_address() -> impl Strategy<Value = Ipv4Addr> {
     select(vec![
         Ipv4Addr::new(52, 239, 1, 8),
@@ -38,12 +41,12 @@ pub fn public_address() -> impl Strategy<Value = Ipv4Addr> {
     ])
 }
 
-/// An address of either sort.
+/// Generates a private or a public address.
 pub fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![3 => private_address(), 3 => public_address(), 1 => odd_address()]
 }
 
-/// An address that is no single host's, or nobody's at all (INV-special-addresses-refused).
+/// Generates a special address that is no usable host (INV-special-addresses-refused).
 pub fn odd_address() -> impl Strategy<Value = Ipv4Addr> {
     select(vec![
         Ipv4Addr::new(0, 0, 0, 0),
@@ -59,31 +62,31 @@ pub fn odd_address() -> impl Strategy<Value = Ipv4Addr> {
     ])
 }
 
-/// One of four client ports.
+/// Generates one of four client ports.
 pub fn client_port() -> impl Strategy<Value = u16> {
     50_000_u16..50_004
 }
 
-/// One of three ports of servers.
+/// Generates one of three server ports.
 pub fn server_port() -> impl Strategy<Value = u16> {
     select(vec![80_u16, 443, 1433])
 }
 
-/// Control bits: mostly those that connections are made of, now and then any.
+/// Generates control bits: mostly those of ordinary connections, sometimes any.
 pub fn tcp_flags() -> impl Strategy<Value = TcpFlags> {
     // S, SA, A, PA, FA, R, RA.
     let usual = select(vec![0x02_u8, 0x12, 0x10, 0x18, 0x11, 0x04, 0x14]);
     prop_oneof![9 => usual, 1 => any::<u8>()].prop_map(TcpFlags)
 }
 
-/// Sequence numbers close together, at 0 or at the wrap.
+/// Generates sequence numbers close together, at 0 or at the wrap.
 pub fn sequence() -> impl Strategy<Value = u32> {
     (select(vec![0_u32, 1000, u32::MAX - 20]), 0_u32..40)
         .prop_map(|(base, more)| base.wrapping_add(more))
 }
 
-/// The tuple of a client with a private address at a public server: TCP, UDP, or ICMP with its
-/// identifier in the source port.
+/// Generates the tuple of a client with a private address and a public server: TCP, UDP, or ICMP
+/// with its identifier in the source port.
 pub fn tuple() -> impl Strategy<Value = FiveTuple> {
     let ends = (private_address(), client_port(), public_address(), server_port());
     let protocol = select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP]);
@@ -97,7 +100,7 @@ pub fn tuple() -> impl Strategy<Value = FiveTuple> {
     })
 }
 
-/// A valid packet of that tuple, in the direction of the tuple.
+/// Generates a valid packet of that tuple, in the direction of the tuple.
 pub fn packet_of(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     let (source, destination) = (tuple.source, tuple.destination);
     let (source_port, destination_port) = (source.port(), destination.port());
@@ -120,8 +123,7 @@ pub fn packet_of(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     let datagram = (any::<bool>(), length()).prop_map(move |(checksum, length)| {
         Content::Udp(Datagram { source_port, destination_port, checksum, length })
     });
-    // The identifier stands in the source of a request and in the destination of a reply; the other
-    // port is 0.
+    // A request has its identifier in the source, a reply in the destination. The other port is 0.
     let reply = source_port == 0;
     let identifier = if reply { destination_port } else { source_port };
     let echo = (any::<u16>(), length()).prop_map(move |(sequence, length)| {
@@ -142,7 +144,8 @@ pub fn packet_of(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     })
 }
 
-/// An ICMP error that quotes a packet of that tuple, whole or cut, as if from somewhere on its way.
+/// Generates an ICMP error from some router on the path that quotes a packet of that tuple, whole
+/// or cut.
 pub fn error_about(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     (packet_of(tuple), address(), select(Problem::ALL.to_vec()), option_of(8_u16..40)).prop_map(
         |(about, source, problem, quoted)| {
@@ -153,8 +156,8 @@ pub fn error_about(tuple: FiveTuple) -> impl Strategy<Value = Packet> {
     )
 }
 
-/// A valid packet of any kind: TCP, UDP, echo, other protocols, ICMP errors, single fragments; in
-/// either direction.
+/// Generates a valid packet of any kind, in either direction: TCP, UDP, echo, other protocols, ICMP
+/// errors, single fragments.
 pub fn packet() -> impl Strategy<Value = Packet> {
     let whole = either_direction().prop_flat_map(packet_of);
     let error = either_direction().prop_flat_map(error_about);
@@ -167,7 +170,7 @@ pub fn packet() -> impl Strategy<Value = Packet> {
     prop_oneof![6 => whole, 2 => error, 1 => other, 2 => fragment()]
 }
 
-/// A later fragment, or a first one with its transport header.
+/// Generates a later fragment, or a first one with its transport header.
 pub fn fragment() -> impl Strategy<Value = Packet> {
     let part = (0_u16..3, 0_u16..4, any::<bool>());
     (tuple(), part, 1_u16..8).prop_map(|(tuple, (identification, offset, more), words)| {
@@ -203,7 +206,7 @@ pub fn fragment() -> impl Strategy<Value = Packet> {
     })
 }
 
-/// All fragments of a datagram, in any order, possibly with some missing and some twice.
+/// Generates all fragments of a datagram, in any order, possibly with some missing and some twice.
 pub fn fragmented() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let datagram = (tuple(), 100_u16..400, 0_u16..3, 28_u16..120);
     datagram
@@ -223,9 +226,11 @@ pub fn fragmented() -> impl Strategy<Value = Vec<Vec<u8>>> {
         })
 }
 
-/// Bytes that a forwarding path must survive: packets with wrong checksums, cut short, with turned
-/// bits, lying lengths, IPv4 options, trailers, or of no form at all. Often the header checksum is
-/// made right again, so that the lie gets past it.
+/// Generates bytes that a forwarding path must survive.
+///
+/// They are packets with wrong checksums, wrong lengths, flipped bits, IPv4 options or trailers,
+/// packets cut short, and bytes of no form at all. The header checksum is often corrected, so that
+/// the damage gets past it.
 pub fn adversarial() -> impl Strategy<Value = Vec<u8>> {
     let flaws = (any::<bool>(), any::<bool>());
     let flawed = (packet(), flaws).prop_map(|(packet, (checksum, header_checksum))| {
@@ -256,7 +261,7 @@ pub fn adversarial() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![2 => flawed, 6 => harmed, 1 => noise, 1 => dressed_noise]
 }
 
-/// Something done to bytes.
+/// A kind of damage.
 #[derive(Clone, Debug)]
 enum Harm {
     Truncate(prop::sample::Index),
@@ -265,7 +270,7 @@ enum Harm {
     /// In the first 40 bytes, where the headers are.
     SetHeaderByte(usize, u8),
     TotalLength(u16),
-    /// Options put behind the fixed header, with the lengths that belong to them.
+    /// Options after the fixed header, with the lengths adapted.
     Options(Vec<u8>),
     Trailer(Vec<u8>),
 }
@@ -373,7 +378,8 @@ mod tests {
         assert!(tuples.len() < 700, "{}", tuples.len());
     }
 
-    /// A strategy that never reaches a door does not test what is behind it.
+    /// A strategy must reach every cause of [`Malformed`](vnetem_packet::Malformed), or the code
+    /// behind it goes untested.
     #[test]
     fn every_way_to_be_malformed_and_every_kind_of_packet_is_met() {
         let mut causes = BTreeSet::new();
@@ -436,7 +442,7 @@ mod tests {
             prop_assert_eq!(quote.tuple(), tuple);
         }
 
-        /// smoltcp is the judge: another parser with checksums of its own.
+        /// Smoltcp, an independent parser, checks the checksums.
         #[test]
         fn smoltcp_finds_every_checksum_right(packet in packet()) {
             let bytes = packet.build();

@@ -1,4 +1,4 @@
-//! Lines, packets and bytes: each the same through the others.
+//! Compares lines, packets and bytes with one another.
 
 use proptest::prelude::*;
 use vnetem_packet::{Checksums, Fragment, Headers, Transport, TransportChecksum};
@@ -51,40 +51,31 @@ fn words_may_stand_in_any_order() {
 #[test]
 fn an_error_names_the_word_and_what_should_stand_there() {
     for (line, message) in [
-        ("", "nothing stands where an address, or address:port should"),
-        ("10.0.0.4:5 8.8.8.8:53", "`8.8.8.8:53` stands where `>` should"),
+        ("", "expected an address, or address:port, found nothing"),
+        ("10.0.0.4:5 8.8.8.8:53", "expected `>`, found `8.8.8.8:53`"),
         (
             "10.0.0.4:5 > 8.8.8.8 tcp S",
-            "`8.8.8.8` stands where two addresses, both with a port or both without should",
+            "expected two addresses, both with a port or both without, found `8.8.8.8`",
         ),
-        ("10.0.0.4:5 > 8.8.8.8:53 sctp", "`sctp` stands where `tcp` or `udp` should"),
-        ("10.0.0.4:5 > 8.8.8.8:53 tcp X", "`X` stands where TCP flags should"),
-        ("10.0.0.4:5 > 8.8.8.8:53 tcp S seq many", "`many` stands where a sequence number should"),
-        (
-            "10.0.0.4:5 > 8.8.8.8:53 udp len 70000",
-            "`70000` stands where a length up to 65455 should",
-        ),
-        (
-            "10.0.0.4:5 > 8.8.8.8:53 udp len 65500",
-            "`65500` stands where a length up to 65455 should",
-        ),
-        (
-            "10.0.0.4:5 > 8.8.8.8:53 udp frag id 1 offset 7",
-            "`7` stands where a multiple of 8 should",
-        ),
+        ("10.0.0.4:5 > 8.8.8.8:53 sctp", "expected `tcp` or `udp`, found `sctp`"),
+        ("10.0.0.4:5 > 8.8.8.8:53 tcp X", "expected TCP flags, found `X`"),
+        ("10.0.0.4:5 > 8.8.8.8:53 tcp S seq many", "expected a sequence number, found `many`"),
+        ("10.0.0.4:5 > 8.8.8.8:53 udp len 70000", "expected a length up to 65455, found `70000`"),
+        ("10.0.0.4:5 > 8.8.8.8:53 udp len 65500", "expected a length up to 65455, found `65500`"),
+        ("10.0.0.4:5 > 8.8.8.8:53 udp frag id 1 offset 7", "expected a multiple of 8, found `7`"),
         (
             "10.0.0.4:5 > 8.8.8.8:53 udp win 5",
-            "`win` stands where a word of a UDP datagram, or the end of the line should",
+            "expected a word of a UDP datagram, or the end of the line, found `win`",
         ),
         (
             "10.0.0.4:5 > 8.8.8.8:53 udp about 1.1.1.1 > 2.2.2.2 udp",
-            "`about` stands where a word of a UDP datagram, or the end of the line should",
+            "expected a word of a UDP datagram, or the end of the line, found `about`",
         ),
         (
             "10.0.0.4 > 8.8.8.8 icmp unreachable moon",
-            "`moon` stands where `net`, `host`, `protocol`, `port`, `prohibited` or `fragmentation-needed` should",
+            "expected `net`, `host`, `protocol`, `port`, `prohibited` or `fragmentation-needed`, found `moon`",
         ),
-        ("10.0.0.4 > 8.8.8.8 icmp time-exceeded", "nothing stands where `about` should"),
+        ("10.0.0.4 > 8.8.8.8 icmp time-exceeded", "expected `about`, found nothing"),
     ] {
         assert_eq!(line.parse::<Packet>().unwrap_err().to_string(), message, "{line}");
     }
@@ -96,10 +87,11 @@ fn quotes_of_quotes_have_an_end() {
     assert_eq!(line.parse::<Packet>().unwrap_err().expected, "no deeper quote");
 }
 
-/// T-30, INV-udp-zero-checksum: a computed checksum of 0 is sent as all ones, and no checksum as 0.
+/// A computed checksum of 0 is sent as all ones, and no checksum as 0 (T-30,
+/// INV-udp-zero-checksum).
 #[test]
 fn a_udp_checksum_of_zero_is_never_sent_unless_there_is_none() {
-    // Ports that make the sum all ones.
+    // With these ports the sum is all ones.
     let field = |packet: &Packet| u16::from_be_bytes([packet.build()[26], packet.build()[27]]);
     let base = field(&parse("10.0.0.4:0 > 8.8.8.8:53 udp"));
     let corner = parse(&format!("10.0.0.4:{base} > 8.8.8.8:53 udp"));
@@ -151,7 +143,7 @@ fn a_flaw_is_a_wrong_checksum_and_nothing_else() {
     }
 }
 
-/// T-25: eight quoted bytes are enough to say which flow an error is about.
+/// Eight quoted bytes tell which flow an error is about (T-25).
 #[test]
 fn a_quote_that_is_cut_reads_as_far_as_it_goes() {
     let line = "8.8.8.8 > 10.0.0.4 icmp time-exceeded quote 8 about 10.0.0.4:5 > 9.9.9.9:80 tcp A seq 7 ack 9 len 10";
@@ -180,7 +172,8 @@ fn quoted_whole(packet: &Packet) -> bool {
     }
 }
 
-/// A later fragment is data; so is a first one whose length is not that of its header.
+/// Says whether a line tells all of a packet. A later fragment reads as data, and so does a first
+/// one that is shorter than its header says.
 fn says_all(packet: &Packet) -> bool {
     let tiny = matches!(packet.content, Content::Data { protocol: Protocol(1 | 6 | 17), .. });
     quoted_whole(packet) && !(tiny && packet.fragment.is_none())
@@ -211,7 +204,7 @@ proptest! {
         prop_assert_eq!(Packet::read(&packet.build()), Ok(packet));
     }
 
-    /// What is read is a line again, whatever came in.
+    /// Whatever bytes are read, the packet prints as a line that parses to the same packet.
     #[test]
     fn any_bytes_that_read_also_print_and_parse(bytes in strategies::adversarial()) {
         if let Ok(packet) = Packet::read(&bytes) {

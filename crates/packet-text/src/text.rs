@@ -1,4 +1,4 @@
-//! The line for a packet, and the packet for a line.
+//! Prints a packet as a line, and parses a line into a packet.
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -12,11 +12,11 @@ use super::{Content, Datagram, Echo, IcmpError, Packet, Part, Problem, Segment};
 
 /// What is wrong with the line of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{} stands where {expected} should", .found.as_ref().map_or("nothing".to_owned(), |word| format!("`{word}`")))]
+#[error("expected {expected}, found {}", .found.as_ref().map_or("nothing".to_owned(), |word| format!("`{word}`")))]
 pub struct PacketError {
-    /// The word at which reading stopped; none at the end of the line.
+    /// The word at which the parser stopped; `None` at the end of the line.
     pub found: Option<String>,
-    /// What could have stood there.
+    /// What the parser expected there.
     pub expected: &'static str,
 }
 
@@ -33,7 +33,7 @@ impl FromStr for Packet {
     }
 }
 
-/// What is as usual is not printed; parsing the line gives the same packet.
+/// Leaves out what has its default. Parsing the line gives the same packet.
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.content.ports() {
@@ -131,7 +131,7 @@ fn print_flag(f: &mut fmt::Formatter<'_>, set: bool, name: &str) -> fmt::Result 
     if set { write!(f, " {name}") } else { Ok(()) }
 }
 
-/// The words of a line, one after the other.
+/// The words of a line, read one by one.
 struct Words<'a> {
     words: SplitWhitespace<'a>,
 }
@@ -145,7 +145,7 @@ impl<'a> Words<'a> {
         self.words.clone().next()
     }
 
-    /// The next word, read as `expected`.
+    /// Reads the next word as `expected`.
     fn read<T: FromStr>(&mut self, expected: &'static str) -> Result<T, PacketError> {
         let word = self.next();
         word.and_then(|word| word.parse().ok()).ok_or_else(|| wrong(word, expected))
@@ -156,7 +156,7 @@ impl<'a> Words<'a> {
         if word == Some(wanted) { Ok(()) } else { Err(wrong(word, expected)) }
     }
 
-    /// Whether the next word is this one, which is then taken.
+    /// Takes the next word if it is `wanted`, and says whether it was.
     fn take(&mut self, wanted: &str) -> bool {
         let found = self.peek() == Some(wanted);
         if found {
@@ -170,7 +170,7 @@ fn wrong(found: Option<&str>, expected: &'static str) -> PacketError {
     PacketError { found: found.map(str::to_owned), expected }
 }
 
-/// An end of a packet: with a port or without.
+/// An end of a packet, with a port or without.
 #[derive(Clone, Copy)]
 enum End {
     Port(SocketAddrV4),
@@ -258,7 +258,7 @@ fn parse_without_ports(
         return Ok(data);
     }
     if let Some(problem) = parse_problem(words)? {
-        // What it is about stands at the end of the line.
+        // The quoted packet follows at the end of the line.
         let about = Box::new(Packet::new(destination, source, data));
         return Ok(Content::Error(IcmpError { problem, about, quoted: None }));
     }
@@ -271,7 +271,7 @@ fn parse_without_ports(
     Ok(Content::Echo(Echo { reply, identifier, sequence: 0, length: 0 }))
 }
 
-/// A word behind the kind of the packet, with what belongs to it.
+/// Parses a word after the packet's kind, together with its arguments.
 fn parse_word(word: &str, words: &mut Words<'_>, packet: &mut Packet) -> Result<(), PacketError> {
     match (word, &mut packet.content) {
         ("ttl", _) => packet.ttl = words.read("a time to live up to 255")?,

@@ -1,10 +1,9 @@
-//! Kinds of IPv4 addresses, so that the pipeline can give each its one verdict
-//! (INV-special-addresses-refused).
+//! Kinds of IPv4 addresses. The pipeline has one verdict for each (INV-special-addresses-refused).
 
 use core::fmt;
 use core::net::Ipv4Addr;
 
-/// What sort of address an address is (RFC 6890).
+/// The class of an IPv4 address (RFC 6890).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressClass {
     /// 0.0.0.0/8, "this network" (RFC 1122 3.2.1.3).
@@ -28,7 +27,7 @@ pub enum AddressClass {
 }
 
 impl AddressClass {
-    /// The class of an address.
+    /// Gives the class of an address.
     #[must_use]
     #[inline]
     pub const fn of(address: Ipv4Addr) -> Self {
@@ -45,7 +44,7 @@ impl AddressClass {
         }
     }
 
-    /// The stable name of the class.
+    /// Gives the stable name of the class.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

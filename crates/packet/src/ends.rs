@@ -1,19 +1,19 @@
-//! Both ends of a packet in the order of its bytes.
+//! The address pair of a packet, in the order of its bytes.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-/// Source and destination of a packet as they stand in it, in words that are compared, kept and
-/// written as they are.
+/// Source and destination of a packet, kept as the words that the packet holds. They can be
+/// compared, stored and written without conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressPair {
-    /// The eight bytes of both addresses, source first, the first byte lowest.
+    /// Both addresses as eight bytes, source first, the first byte lowest.
     pub addresses: u64,
-    /// The four bytes of both ports, likewise.
+    /// Both ports as four bytes, in the same order.
     pub ports: u32,
 }
 
 impl AddressPair {
-    /// These two ends.
+    /// Makes an address pair of a source and a destination.
     #[must_use]
     #[inline]
     pub const fn new(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
@@ -27,14 +27,14 @@ impl AddressPair {
         }
     }
 
-    /// The ends of an answer.
+    /// Swaps source and destination, as a reply does.
     #[must_use]
     #[inline]
     pub const fn reversed(self) -> Self {
         Self { addresses: self.addresses.rotate_left(32), ports: self.ports.rotate_left(16) }
     }
 
-    /// The source.
+    /// Gives the source.
     #[must_use]
     #[inline]
     pub const fn source(self) -> SocketAddrV4 {
@@ -43,7 +43,7 @@ impl AddressPair {
         SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
     }
 
-    /// The destination.
+    /// Gives the destination.
     #[must_use]
     #[inline]
     pub const fn destination(self) -> SocketAddrV4 {

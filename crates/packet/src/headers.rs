@@ -1,25 +1,25 @@
-//! The one door for untrusted bytes: a packet is parsed once into [`Headers`].
+//! What a packet says. [`Headers::parse`] is the only entry point for untrusted bytes.
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::{FiveTuple, Protocol};
 
-/// What the rest of vnetem knows of a packet: a small value that borrows nothing.
+/// All that the rest of vnetem knows of a packet: a small `Copy` value that borrows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// Source address.
     pub source: Ipv4Addr,
     /// Destination address.
     pub destination: Ipv4Addr,
-    /// Source port; the identifier of an ICMP request; 0 where there is none.
+    /// Source port, or the identifier of an ICMP request; 0 if there is neither.
     pub source_port: u16,
-    /// Destination port; the identifier of an ICMP reply; 0 where there is none.
+    /// Destination port, or the identifier of an ICMP reply; 0 if there is neither.
     pub destination_port: u16,
-    /// Length of header and payload in bytes, as the header says; bytes behind it are no part of
+    /// Length of header and payload in bytes, as the header says. Bytes behind it do not belong to
     /// the packet.
     pub total_length: u16,
-    /// Identification field, the key of fragments.
+    /// Identification field, by which fragments of one datagram are matched.
     pub identification: u16,
     /// Length of the IPv4 header in bytes, 20 to 60.
     pub header_length: u8,
@@ -29,7 +29,7 @@ pub struct Headers {
     pub protocol: Protocol,
     /// Whether the don't-fragment bit is set.
     pub dont_fragment: bool,
-    /// Whether the packet is whole, and if not which part.
+    /// Whether the packet is whole, or which fragment it is.
     pub fragment: Fragment,
     /// What the transport header says.
     pub transport: Transport,
@@ -38,20 +38,20 @@ pub struct Headers {
 /// Which part of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
-    /// All of it.
+    /// The whole datagram.
     Whole,
-    /// The first part, with the transport header.
+    /// The first fragment, with the transport header.
     First,
-    /// A later part, without ports.
+    /// A later fragment, without ports.
     Later {
         /// Offset of its first byte in the datagram's payload.
         offset: u16,
-        /// Whether no part follows it.
+        /// Whether it is the last fragment.
         last: bool,
     },
 }
 
-/// The part of a transport header on which decisions are made.
+/// The part of a transport header on which decisions depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// A TCP segment.
@@ -60,7 +60,7 @@ pub enum Transport {
     Udp,
     /// An ICMP request with an identifier (echo, timestamp, information, address mask).
     IcmpRequest,
-    /// The reply to one.
+    /// The reply to such a request.
     IcmpReply,
     /// An ICMP error, which quotes a packet (types 3, 4, 5, 11, 12).
     IcmpError,
@@ -73,7 +73,7 @@ pub enum Transport {
 /// The fields of a TCP segment that connection tracking needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpSegment {
-    /// Sequence number of the first byte (or of SYN).
+    /// Sequence number of the first byte, or of the SYN.
     pub sequence: u32,
     /// Acknowledgement number; meaningful if ACK is set.
     pub acknowledgement: u32,
@@ -92,7 +92,7 @@ pub struct TcpSegment {
 pub struct TcpFlags(pub u8);
 
 impl Headers {
-    /// The five-tuple in the direction the packet travels.
+    /// Gives the five-tuple in the direction in which the packet travels.
     #[must_use]
     #[inline]
     pub const fn tuple(&self) -> FiveTuple {
@@ -105,7 +105,7 @@ impl Headers {
 }
 
 impl TcpSegment {
-    /// How much sequence space the segment takes: its data, and one each for SYN and FIN (RFC 9293
+    /// Counts the sequence space of the segment: its data, and one each for SYN and FIN (RFC 9293
     /// 3.4).
     #[must_use]
     #[inline]
@@ -115,7 +115,7 @@ impl TcpSegment {
         u32::from(self.payload_length).wrapping_add(syn).wrapping_add(fin)
     }
 
-    /// The sequence number behind the segment: what its receiver expects next once it has it.
+    /// Gives the sequence number after the segment, which its receiver expects next.
     #[must_use]
     #[inline]
     pub fn end(&self) -> u32 {
@@ -137,7 +137,7 @@ impl TcpFlags {
     /// The urgent pointer is meaningful.
     pub const URG: Self = Self(0x20);
 
-    /// Whether all bits of `other` are set.
+    /// Says whether all bits of `other` are set.
     #[must_use]
     #[inline]
     pub const fn contains(self, other: Self) -> bool {
@@ -145,7 +145,7 @@ impl TcpFlags {
     }
 }
 
-/// As in `10.0.0.4:50001 > 52.239.1.9:443 tcp S`; what has no ports is shown without.
+/// Prints `10.0.0.4:50001 > 52.239.1.9:443 tcp S`. A packet without ports is shown without.
 impl fmt::Display for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.transport {
@@ -168,7 +168,7 @@ impl fmt::Display for Headers {
     }
 }
 
-/// One letter per control bit from the lowest up, so `S`, `SA`, `A`, `RA`, `FA`, and `.` for none.
+/// Prints one letter per control bit, from the lowest up: `S`, `SA`, `A`, `RA`, `FA`; `.` for none.
 impl fmt::Display for TcpFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {

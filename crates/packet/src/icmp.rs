@@ -1,20 +1,20 @@
-//! ICMP types, sorted by what translation does with them.
+//! ICMP types, grouped by how NAT treats them.
 
 /// What kind of message an ICMP type is (RFC 792, RFC 950, RFC 1122 3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IcmpKind {
-    /// Asks, and carries an identifier.
+    /// A request with an identifier.
     Request,
-    /// Answers a request, with its identifier.
+    /// The reply to a request, with its identifier.
     Reply,
-    /// Quotes the packet that it is about.
+    /// An error, which quotes the packet that caused it.
     Error,
-    /// Anything else.
+    /// Any other message.
     Other,
 }
 
 impl IcmpKind {
-    /// The kind of a message type.
+    /// Gives the kind of a message type.
     pub(crate) const fn of(message: u8) -> Self {
         match message {
             8 | 13 | 15 | 17 => Self::Request,
@@ -24,7 +24,7 @@ impl IcmpKind {
         }
     }
 
-    /// The identifier as the two ports of a tuple: in the source of a request, in the destination
+    /// Gives the identifier as the two ports of a tuple: the source of a request, the destination
     /// of a reply.
     pub(crate) const fn ports(self, identifier: u16) -> (u16, u16) {
         match self {

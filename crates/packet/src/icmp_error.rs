@@ -1,45 +1,45 @@
-//! ICMP errors that vnetem sends in its own name.
+//! ICMP errors that vnetem itself sends.
 
 use core::net::Ipv4Addr;
 
 use crate::checksum::sum;
 use crate::{AddressClass, Fragment, Headers, Protocol, Transport};
 
-/// An ICMP error about a packet that could not go on.
+/// An ICMP error about a packet that could not be forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IcmpError {
     /// What went wrong.
     pub kind: IcmpErrorKind,
-    /// The router or host that says so.
+    /// The router or host that sends the error.
     pub source: Ipv4Addr,
 }
 
 /// What an ICMP error says (RFC 792, RFC 1812 5.2.7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IcmpErrorKind {
-    /// The time to live ran out on the way: type 11, code 0.
+    /// The TTL ran out on the way: type 11, code 0.
     TimeExceeded,
-    /// The packet is too long and must not be fragmented: type 3, code 4.
+    /// The packet is too long and has the don't-fragment bit: type 3, code 4.
     FragmentationNeeded {
-        /// The longest packet in bytes that the next link takes (RFC 1191 4).
+        /// The MTU of the next link in bytes (RFC 1191 4).
         mtu: u16,
     },
-    /// Type 3, code 1.
+    /// No route leads to the host, or it is gone: type 3, code 1.
     HostUnreachable,
-    /// Type 3, code 3.
+    /// Nothing listens on the port: type 3, code 3.
     PortUnreachable,
-    /// Policy said no: type 3, code 13 (RFC 5508 REQ-8).
+    /// Policy refuses the packet: type 3, code 13 (RFC 5508 REQ-8).
     AdministrativelyProhibited,
 }
 
 impl IcmpError {
-    /// Longest packet in bytes that [`IcmpError::write`] makes (RFC 1812 4.3.2.3, T-26).
+    /// The longest packet in bytes that [`IcmpError::write`] makes (RFC 1812 4.3.2.3, T-26).
     pub const MAXIMUM_LENGTH: usize = 576;
 
-    /// Whether an error about this packet may be sent at all (INV-last-hop-ends, RFC 1122 3.2.2).
+    /// Says whether an error about this packet may be sent (INV-last-hop-ends, RFC 1122 3.2.2).
     ///
-    /// Never about an ICMP error or a later fragment, nor if an end is no single host: 0/8,
-    /// multicast or broadcast, and for the source also loopback and 240/4.
+    /// None is sent about an ICMP error or a later fragment. None is sent if an end is 0/8,
+    /// multicast or broadcast, or if the source is loopback or 240/4.
     #[must_use]
     pub fn may_answer(headers: &Headers) -> bool {
         use AddressClass::{Broadcast, Loopback, Multicast, Reserved, ThisNetwork};
@@ -53,8 +53,8 @@ impl IcmpError {
 
     /// Writes the error about the packet `about` into `buffer` and gives its length in bytes.
     ///
-    /// `headers` must be what [`Headers::parse`] said of `about`. Quoted is as much of it as fits.
-    /// The error carries the packet's identification, a time to live of 64 and the precedence of
+    /// `headers` must be the result of [`Headers::parse`] for `about`. The error quotes as much of
+    /// it as fits. It carries the packet's identification, a TTL of 64 and the precedence of
     /// network control (RFC 1812 4.3.2.5).
     #[must_use]
     pub fn write(
@@ -91,7 +91,7 @@ impl IcmpError {
 }
 
 impl IcmpErrorKind {
-    /// Type, code and the last two bytes of the ICMP header.
+    /// Gives type, code and the last two bytes of the ICMP header.
     const fn fields(self) -> (u8, u8, u16) {
         match self {
             Self::TimeExceeded => (11, 0, 0),

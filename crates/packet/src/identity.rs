@@ -1,15 +1,14 @@
-//! Who and where: the numbers by which VNets, subnets and sites are known, and what a service
-//! learns of a caller.
+//! Numbers of VNets, subnets and sites, and the identity of a caller that a service learns.
 
 use core::fmt;
 use core::net::Ipv4Addr;
 
-/// Number of a virtual network, never reused within one control plane (U-04).
+/// Number of a virtual network. One control plane never uses it twice (U-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VnetId(pub u32);
 
-/// Number of a subnet object, unique over all VNets and never reused, so that a recreated subnet is
-/// another one (E-17, U-04).
+/// Number of a subnet object, unique over all VNets and never used twice. A recreated subnet gets a
+/// new one (E-17, U-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubnetId(pub u32);
 
@@ -17,7 +16,7 @@ pub struct SubnetId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SiteId(pub u32);
 
-/// A space in which an address means one thing (RFC 2663 calls it a realm).
+/// A space in which an address means one thing (RFC 2663).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Realm {
     /// The public internet and the public addresses of cloud services.
@@ -28,15 +27,15 @@ pub enum Realm {
     Site(SiteId),
 }
 
-/// What a service learns of a caller that comes over a service endpoint (S-04): the subnet object
-/// and the private address in it.
+/// The identity of a caller over a service endpoint: its subnet object and its private address
+/// (S-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// The virtual network.
     pub vnet: VnetId,
     /// The subnet object.
     pub subnet: SubnetId,
-    /// The private source address, which means nothing without the other two (S-05).
+    /// The private source address. It means nothing without the other two (S-05).
     pub address: Ipv4Addr,
 }
 

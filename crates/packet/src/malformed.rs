@@ -1,10 +1,8 @@
-//! Why bytes are no packet: one flat list of causes.
+//! The causes for which bytes are refused as a packet.
 
 use core::fmt;
 
-/// Why bytes were refused at the door; a packet that is refused changes no state
-/// (INV-malformed-headers-dropped, INV-malformed-transport-dropped, INV-header-checksum-checked,
-/// INV-options-kept-or-refused).
+/// Why [`Headers::parse`](crate::Headers::parse) refused bytes. A refused packet changes no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Malformed {
     /// Fewer than 20 bytes (INV-malformed-headers-dropped).
@@ -19,41 +17,39 @@ pub enum Malformed {
     TotalLength,
     /// The IPv4 header checksum is wrong (INV-header-checksum-checked, RFC 1812 4.2.2.5).
     HeaderChecksum,
-    /// The option lengths do not add up, so that what follows them cannot be known
+    /// The option lengths do not add up, so the end of the list is unknown
     /// (INV-options-kept-or-refused, RFC 791 3.1).
     HeaderOptions,
-    /// A loose or strict source route, which must never steer a packet
+    /// A loose or strict source route. A packet may not choose its own path
     /// (INV-options-kept-or-refused, RFC 7126 4.3 and 4.4).
     SourceRoute,
-    /// A fragment carries nothing, or is not the last and no multiple of eight bytes long (RFC 791
+    /// A fragment is empty, or one that is not the last is no multiple of eight bytes (RFC 791
     /// 3.2).
     FragmentLength,
     /// A fragment would end past the 65,535th byte of its datagram (INV-bad-fragments-dropped).
     FragmentEnd,
-    /// A first fragment does not hold its TCP header, or a later one would overwrite it
+    /// A first fragment lacks part of its TCP header, or a later one would overwrite it
     /// (INV-bad-fragments-dropped, RFC 1858 3, RFC 3128).
     TinyFragment,
-    /// The TCP data offset is below 5 or beyond the segment, or the segment has fewer than 20 bytes
+    /// The TCP data offset is below 5 or beyond the segment, or the segment is under 20 bytes
     /// (INV-malformed-transport-dropped, RFC 9293 3.1).
     TcpHeader,
     /// The UDP length is below 8 or beyond the payload (INV-malformed-transport-dropped, RFC 768).
     UdpLength,
     /// An ICMP message has fewer than 8 bytes (INV-malformed-transport-dropped, RFC 792).
     IcmpLength,
-    /// An ICMP error quotes less than a header and the first eight bytes behind it (RFC 792, RFC
-    /// 1122 3.2.2).
+    /// An ICMP error quotes less than an IPv4 header and eight bytes (RFC 792, RFC 1122 3.2.2).
     QuoteTruncated,
-    /// The header that an ICMP error quotes is none, or its checksum is wrong (T-22, RFC 5508
-    /// REQ-3).
+    /// The quoted IPv4 header is invalid or its checksum is wrong (T-22, RFC 5508 REQ-3).
     QuoteHeader,
     /// An ICMP error quotes an ICMP error (RFC 1122 3.2.2).
     QuoteOfError,
-    /// The packet is no ICMP error, so that it quotes nothing.
+    /// The packet is no ICMP error, so it quotes nothing.
     NoQuote,
 }
 
 impl Malformed {
-    /// Every cause, in the order of declaration.
+    /// All causes in the order of declaration.
     pub const ALL: [Self; 17] = [
         Self::Truncated,
         Self::NotIpv4,
@@ -74,7 +70,7 @@ impl Malformed {
         Self::NoQuote,
     ];
 
-    /// The stable name of the cause.
+    /// Gives the stable name of the cause.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

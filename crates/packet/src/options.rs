@@ -1,6 +1,6 @@
-//! Options of IPv4 and TCP headers: both are lists of kind, length, value.
+//! Options of IPv4 and TCP headers. Both are lists of kind, length and value.
 
-/// One option: where it stands in the list, its kind and its value.
+/// One option: its place in the list, its kind and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeaderOption<'a> {
     /// Offset of the value from the start of the list.
@@ -13,8 +13,7 @@ pub(crate) struct HeaderOption<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// Walks a list of options up to its end mark; padding is passed over, and after a broken option
-/// nothing follows.
+/// Walks a list of options up to its end mark and skips padding. A broken option ends the walk.
 pub(crate) fn options(list: &[u8]) -> impl Iterator<Item = Result<HeaderOption<'_>, Broken>> {
     let mut offset = 0;
     core::iter::from_fn(move || {
@@ -28,7 +27,7 @@ pub(crate) fn options(list: &[u8]) -> impl Iterator<Item = Result<HeaderOption<'
     })
 }
 
-/// Reads the option at `offset` and steps behind it.
+/// Reads the option at `offset` and moves `offset` behind it.
 fn read<'a>(list: &'a [u8], offset: &mut usize, kind: u8) -> Result<HeaderOption<'a>, Broken> {
     let start = *offset;
     *offset = list.len();

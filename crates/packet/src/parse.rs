@@ -1,4 +1,4 @@
-//! Bytes to [`Headers`]: the only place where lengths are checked.
+//! Parses bytes into [`Headers`]. Lengths are checked here and nowhere else.
 
 use etherparse::err::{ipv4, tcp};
 use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice};
@@ -15,16 +15,14 @@ const SOURCE_ROUTES: [u8; 2] = [131, 137];
 pub(crate) type Ports = (u16, u16);
 
 impl Headers {
-    /// Reads a packet; bytes behind its total length are no part of it (INV-trailer-ignored).
+    /// Reads a packet. Bytes behind its total length are ignored (INV-trailer-ignored).
     ///
-    /// Transport checksums are not looked at: whoever receives the packet does that. Addresses are
-    /// not judged either.
+    /// The parser checks neither transport checksums, which the receiver checks, nor addresses.
     ///
     /// # Errors
     ///
-    /// The first cause that is met, in the order of [`Malformed`], why the bytes are no packet that
-    /// may be forwarded.
-    #[inline(always)] // as a call, its answer goes through memory and costs half as much again (bench `packet`)
+    /// The first cause in the order of [`Malformed`] for which the packet may not be forwarded.
+    #[inline(always)] // a call would cost half as much again (bench `packet`)
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let header = match Ipv4HeaderSlice::from_slice(bytes) {
             Ok(header) => header,
@@ -46,7 +44,7 @@ impl Headers {
         Ok(Self::assemble(&header, header.total_len(), fragment, ports, transport))
     }
 
-    /// The fields of the IPv4 header, and what was found behind it.
+    /// Joins the fields of the IPv4 header with what was read behind it.
     #[inline(always)]
     pub(crate) fn assemble(
         header: &Ipv4HeaderSlice<'_>,
@@ -73,7 +71,7 @@ impl Headers {
 }
 
 impl Fragment {
-    /// Which part of its datagram a packet with this header is (RFC 791 3.2).
+    /// Says which fragment a header describes (RFC 791 3.2).
     #[inline(always)]
     pub(crate) fn of(header: &Ipv4HeaderSlice<'_>) -> Self {
         match (header.fragments_offset().value(), header.more_fragments()) {
@@ -84,7 +82,7 @@ impl Fragment {
     }
 }
 
-/// Why a header is none.
+/// Names what is wrong with an IPv4 header.
 #[cold]
 fn cause_in_header(error: &ipv4::HeaderSliceError) -> Malformed {
     match error {
@@ -96,8 +94,8 @@ fn cause_in_header(error: &ipv4::HeaderSliceError) -> Malformed {
     }
 }
 
-/// Options are carried as they are, but source routes and lists that hide what they hold are
-/// refused (INV-options-kept-or-refused).
+/// Refuses source routes and lists of unknown end; all other options pass unchanged
+/// (INV-options-kept-or-refused).
 #[cold]
 fn check_options(list: &[u8]) -> Result<(), Malformed> {
     options(list).try_for_each(|option| match option {
@@ -107,7 +105,7 @@ fn check_options(list: &[u8]) -> Result<(), Malformed> {
     })
 }
 
-/// What a fragment must keep to (RFC 791 3.2, INV-bad-fragments-dropped).
+/// Checks length and end of a fragment (RFC 791 3.2, INV-bad-fragments-dropped).
 #[cold]
 fn check_fragment(
     header: &Ipv4HeaderSlice<'_>,
@@ -165,8 +163,8 @@ fn parse_tcp(fragment: Fragment, payload: &[u8]) -> Result<(Ports, Transport), M
     Ok(((header.source_port(), header.destination_port()), Transport::Tcp(segment)))
 }
 
-/// Why a TCP header is none; one that is cut off by the end of a first fragment has a name of its
-/// own.
+/// Names what is wrong with a TCP header. A header that a first fragment cuts off has its own
+/// cause.
 #[cold]
 fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malformed {
     match (fragment, error) {
@@ -179,8 +177,7 @@ fn cause_in_segment(fragment: Fragment, error: &tcp::HeaderSliceError) -> Malfor
 fn parse_udp(fragment: Fragment, datagram: &[u8]) -> Result<(Ports, Transport), Malformed> {
     let Some(fixed) = datagram.first_chunk::<8>() else { return Err(Malformed::UdpLength) };
     let length = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-    // It may leave out bytes at the end, which are then no part of the datagram (as in Linux), and
-    // what follows a fragment is not here.
+    // A UDP length may leave out bytes at the end, as in Linux. That of a fragment may exceed it.
     if length < 8 || (length > datagram.len() && fragment == Fragment::Whole) {
         return Err(Malformed::UdpLength);
     }

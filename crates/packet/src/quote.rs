@@ -1,4 +1,4 @@
-//! The packet that an ICMP error quotes: found, and translated together with the error (RFC 5508 4,
+//! Reads the packet that an ICMP error quotes, and translates both together (RFC 5508 4,
 //! INV-icmp-quote-translated).
 
 use etherparse::Ipv4HeaderSlice;
@@ -12,28 +12,28 @@ use crate::{
     rewrite,
 };
 
-/// The packet that an ICMP error is about, as far as the error quotes it.
+/// The packet that caused an ICMP error, as far as the error quotes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// What the quoted packet says of itself, in the direction in which it travelled.
+    /// The quoted headers, in the direction in which the quoted packet travelled.
     ///
-    /// Its total length is that of the quoted part. Of a TCP segment only the ports and the
-    /// sequence number are read, since eight bytes of it suffice (T-25); the other fields are 0. A
-    /// quoted later fragment has addresses and no ports.
+    /// The total length is that of the quoted part. Eight bytes suffice, so only ports and sequence
+    /// number of a TCP segment are read; other fields are 0. A quoted later fragment has addresses
+    /// and no ports (T-25).
     pub headers: Headers,
     /// Offset of the quoted IPv4 header in the error packet.
     pub offset: u16,
 }
 
 impl Quote {
-    /// Reads the packet that the ICMP error `packet` quotes; `headers` must be what
-    /// [`Headers::parse`] said of `packet`.
+    /// Reads the packet that the ICMP error `packet` quotes. `headers` must be the result of
+    /// [`Headers::parse`] for `packet`.
     ///
     /// # Errors
     ///
-    /// The packet is no ICMP error, the quoted header is none or its checksum is wrong (T-22, RFC
-    /// 5508 REQ-3), less than eight bytes follow it where a transport header should stand, or it is
-    /// an ICMP error itself (RFC 1122 3.2.2).
+    /// - The packet is no ICMP error, or quotes an ICMP error (RFC 1122 3.2.2).
+    /// - The quoted header is invalid or its checksum is wrong (T-22, RFC 5508 REQ-3).
+    /// - Fewer than eight bytes of the transport header are quoted.
     pub fn parse(packet: &[u8], headers: &Headers) -> Result<Self, Malformed> {
         if headers.transport != Transport::IcmpError {
             return Err(Malformed::NoQuote);
@@ -43,14 +43,14 @@ impl Quote {
         Ok(Self { headers: parse_quoted(quoted.ok_or(Malformed::QuoteTruncated)?)?, offset })
     }
 
-    /// The tuple of the quoted packet, in the direction in which it travelled.
+    /// Gives the tuple of the quoted packet, in the direction in which it travelled.
     #[must_use]
     #[inline]
     pub const fn tuple(&self) -> FiveTuple {
         self.headers.tuple()
     }
 
-    /// Whether the quoted part reaches as far as the checksum of its transport header.
+    /// Says whether the quote includes the checksum of its transport header.
     #[must_use]
     pub fn has_transport_checksum(&self) -> bool {
         match self.headers.transport {
@@ -64,11 +64,10 @@ impl Quote {
     }
 }
 
-/// Rewrites an ICMP error by `outer` and the packet that it quotes by `inner`, and sets the error's
-/// time to live.
+/// Rewrites an ICMP error by `outer` and the quoted packet by `inner`, and sets the error's TTL.
 ///
-/// Updated are both IPv4 header checksums, the quoted transport checksum where it is quoted, and
-/// the ICMP checksum by all that changed in the quote. Type, code and the rest stay (T-22, T-23).
+/// The function updates both IPv4 checksums, the ICMP checksum, and the quoted transport checksum
+/// if it is quoted. Type, code and all other bytes stay (T-22, T-23).
 pub fn rewrite_quoting(
     packet: &mut [u8],
     headers: &Headers,
@@ -83,7 +82,7 @@ pub fn rewrite_quoting(
     let Some((fixed, quoted)) = message.and_then(<[u8]>::split_first_chunk_mut::<8>) else {
         return;
     };
-    // Nothing behind a TCP checksum, the last field of all, can change.
+    // The TCP checksum is the last field that can change.
     let reach = usize::from(quote.headers.header_length).saturating_add(18);
     let reach = reach.min(usize::from(quote.headers.total_length));
     let before = sum(quoted.get(..reach).unwrap_or_default());
@@ -93,7 +92,7 @@ pub fn rewrite_quoting(
     [fixed[2], fixed[3]] = checksum.to_be_bytes();
 }
 
-/// As [`Headers::parse`], but content with a packet that is cut, and with any options (T-25).
+/// Parses like [`Headers::parse`], but accepts a packet that is cut short, and any options (T-25).
 fn parse_quoted(bytes: &[u8]) -> Result<Headers, Malformed> {
     let header = Ipv4HeaderSlice::from_slice(bytes).map_err(|error| match error {
         HeaderSliceError::Len(_) => Malformed::QuoteTruncated,
@@ -113,7 +112,7 @@ fn parse_quoted(bytes: &[u8]) -> Result<Headers, Malformed> {
     Ok(Headers::assemble(&header, total_length, fragment, ports, transport))
 }
 
-/// What the first eight bytes of a transport header say.
+/// Reads the first eight bytes of a transport header.
 fn parse_start(protocol: Protocol, payload: &[u8]) -> Result<(Ports, Transport), Malformed> {
     if !matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP) {
         return Ok(((0, 0), Transport::None));

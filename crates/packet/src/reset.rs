@@ -1,19 +1,19 @@
-//! TCP resets that vnetem sends in its own name.
+//! TCP resets that vnetem itself sends.
 
 use core::net::SocketAddrV4;
 
 use crate::checksum::{add, pseudo_header, sum};
 use crate::{Fragment, Headers, Protocol, TcpFlags, Transport};
 
-/// A TCP reset: RST, or RST and ACK if there is something to acknowledge.
+/// A TCP reset: RST, or RST and ACK if it acknowledges something.
 ///
-/// A receiver takes it only if `sequence` is exactly what it expects next (INV-reset-number-exact,
-/// RFC 5961 3.2).
+/// A receiver accepts it only if `sequence` is exactly the number that it expects next
+/// (INV-reset-number-exact, RFC 5961 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reset {
-    /// Who seems to send it.
+    /// The end in whose name the reset is sent.
     pub source: SocketAddrV4,
-    /// Who is to close.
+    /// The end that is to close.
     pub destination: SocketAddrV4,
     /// Sequence number.
     pub sequence: u32,
@@ -25,12 +25,12 @@ impl Reset {
     /// Length of the packet in bytes: two headers without options.
     pub const LENGTH: usize = 40;
 
-    /// The reset with which RFC 9293 3.10.7.1 answers a segment that belongs to no connection
-    /// (INV-reset-answers-segment).
+    /// Makes the reset that answers a segment without a connection (INV-reset-answers-segment, RFC
+    /// 9293 3.10.7.1).
     ///
-    /// `None` for what is no TCP segment, for a reset, which is never answered
-    /// (INV-resets-bounded), for a later fragment, and for a first one without ACK, since the
-    /// length of its segment is not known.
+    /// `None` if the packet is no TCP segment, a reset, or a later fragment. Resets are never
+    /// answered (INV-resets-bounded). `None` also for a first fragment without ACK, since the
+    /// length of its segment is unknown.
     #[must_use]
     pub fn answering(headers: &Headers) -> Option<Self> {
         let Transport::Tcp(segment) = headers.transport else { return None };
@@ -53,8 +53,8 @@ impl Reset {
         })
     }
 
-    /// The packet, with right checksums (INV-generated-packets-valid), a window of 0 and the
-    /// don't-fragment bit.
+    /// Writes the packet with right checksums, a window of 0 and the don't-fragment bit
+    /// (INV-generated-packets-valid).
     #[must_use]
     pub fn write(&self, identification: u16, ttl: u8) -> [u8; Self::LENGTH] {
         let flags = match self.acknowledgement {

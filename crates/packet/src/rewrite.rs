@@ -1,17 +1,17 @@
-//! New addresses and ports in place, with every checksum that covers them kept right by RFC 1624.
+//! Rewrites addresses and ports in place and updates every checksum that covers them (RFC 1624).
 //!
-//! Inside this file words and sums stand in the byte order of the machine: ones' complement sums do
-//! not depend on it (RFC 1071 2 (B)), and so nothing needs to be swapped on the way.
+//! Words and sums in this file are in the machine's byte order. Ones' complement sums do not depend
+//! on it, so nothing is swapped (RFC 1071 2 (B)).
 
 use core::net::SocketAddrV4;
 
 use crate::checksum::{fold, fold_wide};
 use crate::{Headers, Transport};
 
-/// The ends that a packet shall have; `None` keeps what it has.
+/// The new ends of a packet; `None` keeps the old one.
 ///
-/// For ICMP queries the identifier stands in the port as in [`FiveTuple`](crate::FiveTuple), and
-/// the other port is 0. Where a packet has no ports, the ports here are not used.
+/// The identifier of an ICMP query stands in a port as in [`FiveTuple`](crate::FiveTuple), and the
+/// other port is 0. A packet without ports ignores the ports here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rewrite {
     /// The new source.
@@ -20,8 +20,8 @@ pub struct Rewrite {
     pub destination: Option<SocketAddrV4>,
 }
 
-/// By how much a rewrite moves the sums under the checksums: the same for all packets of a flow in
-/// one direction, so that it may be stored with the flow.
+/// By how much a rewrite changes the sums under the checksums. It is the same for all packets of a
+/// flow in one direction, so the flow can store it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delta {
     /// Ones' complement difference of the addresses.
@@ -31,7 +31,7 @@ pub struct Delta {
 }
 
 impl Rewrite {
-    /// The difference that this rewrite makes to packets with these addresses and ports.
+    /// Computes the difference that this rewrite makes to packets with these addresses and ports.
     #[must_use]
     #[inline]
     pub fn delta(self, headers: &Headers) -> Delta {
@@ -49,7 +49,7 @@ impl Rewrite {
         Delta { addresses: u16::from_be(fold_wide(addresses)), ports: fold(ports) }
     }
 
-    /// What a packet's headers say once it is rewritten.
+    /// Gives the headers of a packet as they are after the rewrite.
     #[must_use]
     pub fn applied(self, headers: &Headers) -> Headers {
         let (source, destination) = self.ends(headers);
@@ -63,7 +63,7 @@ impl Rewrite {
         new
     }
 
-    /// This rewrite and behind it another.
+    /// Joins this rewrite with the one that follows it.
     #[must_use]
     pub fn then(self, next: Self) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Rewrite {
         }
     }
 
-    /// Both ends after the rewrite.
+    /// Gives both ends after the rewrite.
     #[inline]
     fn ends(self, headers: &Headers) -> (SocketAddrV4, SocketAddrV4) {
         let source = SocketAddrV4::new(headers.source, headers.source_port);
@@ -81,22 +81,25 @@ impl Rewrite {
     }
 }
 
-/// Gives a packet new ends and a new time to live, and updates the checksums of IPv4, TCP, UDP and
-/// ICMP (INV-checksums-stay-right, N-26).
+/// Gives a packet new ends and a new TTL, and updates the checksums of IPv4, TCP, UDP and ICMP
+/// (INV-checksums-stay-right, N-26).
 ///
-/// `headers` must be what [`Headers::parse`] said of this packet. Of a later fragment only the IPv4
-/// header changes. A wrong transport checksum stays wrong by the same amount
-/// (INV-wrong-checksum-stays-wrong), and that of a packet that keeps its ends as it is
-/// (INV-only-needed-bytes-change); a UDP checksum of 0 stays 0, and one that becomes 0 is written
-/// 0xFFFF (INV-udp-zero-checksum, T-30). Other protocols get new addresses and nothing else (T-35).
+/// `headers` must be the result of [`Headers::parse`] for this packet.
+///
+/// - Of a later fragment only the IPv4 header changes.
+/// - A wrong transport checksum stays wrong by the same amount (INV-wrong-checksum-stays-wrong).
+/// - A packet that keeps its ends keeps its transport checksum (INV-only-needed-bytes-change).
+/// - A UDP checksum of 0 stays 0; one that becomes 0 is written 0xFFFF (INV-udp-zero-checksum,
+///   T-30).
+/// - Packets of other protocols get new addresses only (T-35).
 #[inline(always)]
 pub fn rewrite(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, ttl: u8) {
     rewrite_by(packet, headers, rewrite, rewrite.delta(headers), ttl);
 }
 
-/// [`rewrite`] with a difference that [`Rewrite::delta`] gave for an earlier packet with the same
+/// Does what [`rewrite`] does, with a difference that [`Rewrite::delta`] computed for the same
 /// addresses and ports.
-#[inline(always)] // as a call it costs half as much again (bench `packet`)
+#[inline(always)] // a call would cost half as much again (bench `packet`)
 pub fn rewrite_by(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, delta: Delta, ttl: u8) {
     let Some(packet) = packet.get_mut(..usize::from(headers.total_length)) else { return };
     let Some((header, payload)) = packet.split_at_mut_checked(usize::from(headers.header_length))
@@ -107,7 +110,7 @@ pub fn rewrite_by(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, delta:
     let (source, destination) = rewrite.ends(headers);
     let (addresses, ports) = (u32::from(delta.addresses.to_be()), u32::from(delta.ports.to_be()));
     write_header(header, [source, destination], addresses, ttl);
-    // To equation 3 a checksum of 0xFFFF is one of 0.
+    // Equation 3 would turn a checksum of 0xFFFF into 0.
     if (source, destination) == Rewrite::default().ends(headers) {
         return;
     }
@@ -116,7 +119,7 @@ pub fn rewrite_by(packet: &mut [u8], headers: &Headers, rewrite: Rewrite, delta:
     match headers.transport {
         Transport::Tcp(_) => write_tcp(payload, new, all),
         Transport::Udp => write_udp(payload, new, all),
-        // No pseudo-header (RFC 792), and one of the two ports is 0.
+        // The ICMP checksum covers no pseudo-header (RFC 792), and one of the two ports is 0.
         Transport::IcmpRequest | Transport::IcmpReply => {
             write_query(payload, source.port() | destination.port(), ports);
         }
@@ -172,9 +175,10 @@ fn write_query(message: &mut [u8], identifier: u16, growth: u32) {
     }
 }
 
-/// The checksum of nothing but zeros is 0xFFFF, which equation 3 of RFC 1624 cannot give: an echo
-/// reply may be such a message. Where only a part of it is here and the rest is not zero, 0xFFFF is
-/// as right as 0.
+/// Writes 0xFFFF as the checksum of a message of zeros, such as an echo reply. Equation 3 of RFC
+/// 1624 cannot give it.
+///
+/// If only a part of the message is here and the rest is not zero, 0xFFFF is as right as 0.
 #[cold]
 fn complete_zero_message(message: &mut [u8]) {
     if message.iter().all(|byte| *byte == 0)
@@ -184,7 +188,7 @@ fn complete_zero_message(message: &mut [u8]) {
     }
 }
 
-/// The checksum after the sum under it has grown: RFC 1624 equation 3, for many words at once.
+/// Gives the checksum after its sum has grown, for many words at once (RFC 1624 equation 3).
 #[inline]
 const fn grow(checksum: [u8; 2], growth: u32) -> [u8; 2] {
     (!fold(growth.wrapping_add(!u16::from_ne_bytes(checksum) as u32))).to_ne_bytes()

@@ -7,19 +7,20 @@ use crate::{Headers, TcpFlags, TcpSegment, Transport};
 const MAXIMUM_SEGMENT_SIZE: u8 = 2;
 const WINDOW_SCALE: u8 = 3;
 
-/// What the options of a SYN say.
+/// The options of a SYN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TcpOptions {
-    /// The longest segment in bytes that the sender takes (RFC 9293 3.7.1).
+    /// The longest segment in bytes that the sender accepts (RFC 9293 3.7.1).
     pub maximum_segment_size: Option<u16>,
     /// The shift of the sender's later windows, at most 14 (RFC 7323 2.3).
     pub window_scale: Option<u8>,
 }
 
-/// Reads the options of a TCP segment; `headers` must be what [`Headers::parse`] said of `packet`.
+/// Reads the options of a TCP segment. `headers` must be the result of [`Headers::parse`] for
+/// `packet`.
 ///
-/// Of an option that stands twice the last counts, as in Linux. An option of the wrong length is
-/// not there, and behind one whose length is beyond the header there is nothing.
+/// If an option stands twice the last one counts, as in Linux. An option of the wrong length is
+/// ignored. A length beyond the header ends the list.
 #[must_use]
 pub fn tcp_options(packet: &[u8], headers: &Headers) -> TcpOptions {
     let mut found = TcpOptions::default();
@@ -39,10 +40,10 @@ pub fn tcp_options(packet: &[u8], headers: &Headers) -> TcpOptions {
     found
 }
 
-/// Lowers the maximum segment size of a SYN to `limit` bytes, keeps the checksum right, and says
-/// whether it had to (T-36).
+/// Lowers the maximum segment size of a SYN to `limit` bytes, updates the checksum, and says
+/// whether it changed anything (T-36).
 ///
-/// Segments without SYN carry no such option (RFC 9293 3.7.1) and stay as they are.
+/// Segments without SYN carry no such option and stay unchanged (RFC 9293 3.7.1).
 pub fn clamp_maximum_segment_size(packet: &mut [u8], headers: &Headers, limit: u16) -> bool {
     let Transport::Tcp(segment) = headers.transport else { return false };
     let Some(bytes) = packet.get_mut(usize::from(headers.header_length)..) else { return false };
@@ -56,12 +57,12 @@ pub fn clamp_maximum_segment_size(packet: &mut [u8], headers: &Headers, limit: u
     clamped
 }
 
-/// The bytes of a segment's options.
+/// Gives the option bytes of a segment.
 fn list_of(bytes: &[u8], segment: TcpSegment) -> Option<&[u8]> {
     bytes.get(20..usize::from(segment.header_length))
 }
 
-/// Offset in the segment and value of the first maximum segment size above `limit`.
+/// Finds the first maximum segment size above `limit`: its offset in the segment and its value.
 fn first_above(bytes: &[u8], segment: TcpSegment, limit: u16) -> Option<(usize, u16)> {
     options(list_of(bytes, segment)?).flatten().find_map(|option| {
         match (option.kind, option.value) {
@@ -81,7 +82,7 @@ fn write_size(bytes: &mut [u8], offset: usize, old: u16, new: u16) {
     }
     let Some(fixed) = bytes.first_chunk_mut::<18>() else { return };
     let checksum = u16::from_be_bytes([fixed[16], fixed[17]]);
-    // At an odd offset the value's bytes belong to two words, each in the other half (RFC 1071 2
+    // At an odd offset the value spans two words, so its bytes count in swapped halves (RFC 1071 2
     // (B)).
     let (old, new) =
         if offset & 1 == 0 { (old, new) } else { (old.swap_bytes(), new.swap_bytes()) };

@@ -1,24 +1,29 @@
-//! The service tunnel: how the identity of a caller travels inside the bytes.
+//! The service tunnel: carries the identity of a caller inside the bytes.
 //!
-//! An IPv4 packet becomes IPv6, whose source holds the VNet, the subnet and the private source, and
-//! is carried as an Ethernet frame in NVGRE (RFC 7637) or VXLAN (RFC 7348) over IPv4 (W-01 to
-//! W-03):
+//! An IPv4 packet becomes IPv6, whose source holds VNet, subnet and private source (W-01, W-02). It
+//! travels as an Ethernet frame in NVGRE (RFC 7637) or VXLAN (RFC 7348) over IPv4 (W-03).
 //!
 //! ```text
 //! 10.1.1.1 > 50.1.2.1 tcp
-//! 40.1.2.1 > 50.1.2.1 nvgre 100 | ethernet | fd00:108:0:d204:0:200:a01:101 > 2603:10e1:100:2::3201:201 tcp
+//! 40.1.2.1 > 50.1.2.1 nvgre 100 | ethernet |
+//!     fd00:108:0:d204:0:200:a01:101 > 2603:10e1:100:2::3201:201 tcp
 //! ```
 //!
-//! [`Tunnel::encapsulate`] goes that way, [`Encapsulated::parse`] reads what came, and
-//! [`Encapsulated::decapsulate`] gives IPv4 back. All of it is pure: whether a packet is wanted at
-//! all, the flow table knows (W-07, C-18). Which bits of an address mean what is known only to
-//! [`Layout`], since it is not public (U-03).
+//! - [`Tunnel::encapsulate`] wraps a packet.
+//! - [`Encapsulated::parse`] reads a packet of a tunnel.
+//! - [`Encapsulated::decapsulate`] restores the IPv4 packet.
 //!
-//! Not modelled: ICMP is carried as it is and not turned into ICMPv6, since endpoints carry TCP
-//! only (E-13, C-16); the length of the outer packet is not held against an MTU (U-14).
+//! All three are pure. The flow table decides whether a packet is expected at all (W-07, C-18).
+//! Azure does not publish which bits of an address mean what, so only [`Layout`] knows (U-03).
+//!
+//! Not modelled:
+//!
+//! - ICMP is carried unchanged and not as ICMPv6, since endpoints carry TCP only (E-13, C-16).
+//! - The length of the outer packet is not compared with an MTU (U-14).
 //!
 //! ```
-//! use vnetem_packet::tunnel::{Encapsulated, Encapsulation, Fragments, Key, Layout, Overlay, Tag, Tunnel, Underlay};
+//! use vnetem_packet::tunnel::{Encapsulated, Encapsulation, Fragments, Key, Layout};
+//! use vnetem_packet::tunnel::{Overlay, Tag, Tunnel, Underlay};
 //! use vnetem_packet::{Headers, Identity, Reset, SubnetId, VnetId};
 //!
 //! let reset = Reset {
@@ -47,7 +52,7 @@
 //! let mut wire = [0; 40 + Tunnel::MAXIMUM_OVERHEAD];
 //! let length = tunnel.encapsulate(&packet, &Headers::parse(&packet)?, &mut wire)?;
 //!
-//! // At the service: who calls, and the packet as it was.
+//! // The service learns the caller and gets the packet back.
 //! let received = Encapsulated::parse(&wire[..length])?;
 //! let [source, destination] = received.embedded();
 //! assert_eq!(Layout::default().decode(received.source).identity(source), Some(identity));
@@ -72,49 +77,49 @@ pub use underlay::{Encapsulation, Key, Underlay};
 
 use crate::{Fragment, Headers};
 
-/// One direction of a service tunnel: what becomes of the addresses of a packet, and what is put
-/// around it.
+/// One direction of a service tunnel: how addresses change, and what encloses the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tunnel {
-    /// What is laid over the source: on the way to the service, the caller's VNet and subnet
-    /// (W-01).
+    /// Laid over the source. Towards the service it holds the caller's VNet and subnet (W-01).
     pub source: Overlay,
-    /// What is laid over the destination: on the way to the service, the service's prefix.
+    /// Laid over the destination. Towards the service it is the service's prefix.
     pub destination: Overlay,
-    /// What is put around the packet (W-03).
+    /// The headers that enclose the packet (W-03).
     pub underlay: Underlay,
-    /// What becomes of fragments.
+    /// How the tunnel treats fragments.
     pub fragments: Fragments,
 }
 
-/// What becomes of fragments in a tunnel (U-16).
+/// How a tunnel treats fragments (U-16).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fragments {
-    /// Each is carried with an IPv6 fragment header (RFC 7915 4.1), and the first one's checksum is
-    /// updated.
+    /// Carries each with an IPv6 fragment header and updates the checksum of the first (RFC 7915
+    /// 4.1).
     #[default]
     Carry,
-    /// They are refused.
+    /// Refuses them.
     Refuse,
 }
 
 impl Tunnel {
-    /// By how many bytes a packet grows at most: in VXLAN, as a fragment.
+    /// The most bytes by which a packet grows: a fragment in VXLAN.
     pub const MAXIMUM_OVERHEAD: usize = 78;
 
     /// Writes the packet as it travels in the tunnel into `buffer` and gives its length in bytes.
     ///
-    /// `headers` must be what [`Headers::parse`] said of `packet`. The inner hop limit is the
-    /// packet's time to live, the inner traffic class and flow label are 0 (W-09); the outer time
-    /// to live is 64 (W-11). Transport checksums are right for the IPv6 pseudo-header if they were
-    /// right before (W-20), and wrong by the same amount if not (INV-wrong-checksum-stays-wrong); a
-    /// UDP checksum that was absent is computed, since IPv6 wants one (RFC 7915 4.5).
+    /// `headers` must be the result of [`Headers::parse`] for `packet`.
+    ///
+    /// - The inner hop limit is the packet's TTL; inner traffic class and flow label are 0 (W-09).
+    ///   The outer TTL is 64 (W-11).
+    /// - Transport checksums that were right are right for the IPv6 pseudo-header (W-20). Wrong
+    ///   ones stay wrong by the same amount (INV-wrong-checksum-stays-wrong).
+    /// - An absent UDP checksum is computed, since IPv6 requires one (RFC 7915 4.5).
     ///
     /// # Errors
     ///
-    /// The packet has options, is of a protocol that is none in IPv6, is a fragment that is not
-    /// carried, grows too long, or is longer than `buffer`; then what stands in `buffer` means
-    /// nothing.
+    /// The packet has options, a protocol number that IPv6 uses for a header, or is a fragment that
+    /// is not carried. Or it grows too long, or does not fit `buffer`. The content of `buffer` is
+    /// then undefined.
     pub fn encapsulate(
         &self,
         packet: &[u8],

@@ -29,23 +29,23 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Addresses, protocol and ports of one packet, in the direction it travels.
+/// Addresses, protocol and ports of one packet, in the direction in which it travels.
 ///
-/// For ICMP queries the identifier stands where the asking side's port would: in the source of a
-/// request, in the destination of a reply; the other port is 0. So the tuple of a reply is always
-/// the request's, reversed. Where a packet has no ports they are 0.
+/// An ICMP query has its identifier in the place of the asking side's port. That is the source of a
+/// request and the destination of a reply; the other port is 0. So the tuple of a reply is the
+/// reversed tuple of its request. A packet without ports has ports of 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiveTuple {
     /// The protocol above IPv4.
     pub protocol: Protocol,
-    /// Where the packet says it comes from.
+    /// The source as the packet states it.
     pub source: SocketAddrV4,
-    /// Where it goes.
+    /// The destination.
     pub destination: SocketAddrV4,
 }
 
 impl FiveTuple {
-    /// The tuple of an answer to this packet.
+    /// Gives the tuple of a reply to this packet.
     #[must_use]
     #[inline]
     pub const fn reversed(self) -> Self {

@@ -1,36 +1,36 @@
-//! Every checksum of a packet computed from scratch: for tests, oracles and the one check that NAT
-//! owes (T-22).
+//! Computes every checksum of a packet from scratch, for tests and for the one check that NAT must
+//! make (T-22).
 
 use crate::checksum::{add, fold, sum};
 use crate::{Fragment, Headers, Transport};
 
-/// What a checksum from scratch says of a transport header.
+/// The result of checking a transport checksum from scratch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransportChecksum {
-    /// It covers what is there.
+    /// The checksum is right.
     Right,
-    /// It does not.
+    /// The checksum is wrong.
     Wrong,
-    /// There is none: UDP with a checksum of 0, or a protocol whose checksum, if it has one, is not
-    /// known here.
+    /// There is none: UDP with a checksum of 0, or a protocol whose checksum is not known here.
     Absent,
-    /// It cannot be told, since a fragment holds only a part of what it covers.
+    /// A fragment holds only a part of what the checksum covers.
     Unknown,
 }
 
-/// All checksums of one packet.
+/// The results for all checksums of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checksums {
     /// Whether the IPv4 header checksum is right.
     pub header: bool,
-    /// What the transport checksum is.
+    /// The result for the transport checksum.
     pub transport: TransportChecksum,
 }
 
 impl Checksums {
-    /// Computes the checksums of `packet`, whose lengths are those in `headers`; addresses are read
-    /// from the bytes, so that a packet may be looked at with the headers that it had before it was
-    /// rewritten.
+    /// Computes the checksums of `packet`, with the lengths in `headers`.
+    ///
+    /// Addresses are read from the bytes. So a rewritten packet may be checked with its earlier
+    /// headers.
     #[must_use]
     pub fn of(packet: &[u8], headers: &Headers) -> Self {
         let (length, total) =
@@ -42,16 +42,17 @@ impl Checksums {
         Self { header: sum(header) == 0xFFFF, transport: of_transport(header, payload, headers) }
     }
 
-    /// Whether nothing that can be told is wrong.
+    /// Says whether no checksum is known to be wrong.
     #[must_use]
     pub fn none_wrong(self) -> bool {
         self.header && self.transport != TransportChecksum::Wrong
     }
 }
 
-/// Whether the checksum of an ICMP message is not known to be wrong: the check that RFC 5508 REQ-3
-/// asks for before an error is translated (T-22). A fragment passes, since only its receiver can
-/// tell.
+/// Says whether the checksum of an ICMP message is not known to be wrong. A NAT checks this before
+/// it translates an error (T-22, RFC 5508 REQ-3).
+///
+/// A fragment passes, since only its receiver can check it.
 #[must_use]
 pub fn verify_icmp_checksum(packet: &[u8], headers: &Headers) -> bool {
     Checksums::of(packet, headers).transport != TransportChecksum::Wrong
@@ -76,7 +77,8 @@ fn of_transport(header: &[u8], payload: &[u8], headers: &Headers) -> TransportCh
     }
 }
 
-/// What the checksum covers: of a UDP datagram only as much as its own length says (RFC 768).
+/// Gives the bytes that the checksum covers. Of a UDP datagram they end at its own length (RFC
+/// 768).
 fn covered(payload: &[u8], transport: Transport) -> &[u8] {
     let length = match (transport, payload) {
         (Transport::Udp, &[_, _, _, _, high, low, ..]) => u16::from_be_bytes([high, low]).into(),

@@ -14,7 +14,7 @@ use crate::cases;
 
 const SUBSCRIPTION: &str = "/subscriptions/11111111-2222-3333-4444-555555555555";
 
-/// P-01: without a policy every resource may be called.
+/// Without a policy every resource may be called (P-01).
 #[test]
 fn without_a_policy_everything_may_be_called() {
     let none = EndpointPolicies::default();
@@ -24,8 +24,8 @@ fn without_a_policy_everything_may_be_called() {
     }
 }
 
-/// P-02, S-45, U-06: of several policies each adds to what may be called, and the rest is refused
-/// for a reason of its own.
+/// Several policies allow their union. The rest is refused for a reason of its own (P-02, S-45,
+/// U-06).
 #[test]
 fn several_policies_allow_their_union_and_deny_the_rest() {
     let mut policies =
@@ -48,8 +48,7 @@ fn several_policies_allow_their_union_and_deny_the_rest() {
     assert_eq!(policies.judge(&account("stlogs")), Coverage::NoPolicy);
 }
 
-/// P-02: a set of policies that were found attachable judges as one to which they were attached one
-/// by one.
+/// Collected policies decide as attached ones do (P-02).
 #[test]
 fn collected_policies_judge_as_attached_ones() {
     let one = policy("logs", &[&account("stlogs")]);
@@ -65,8 +64,8 @@ fn collected_policies_judge_as_attached_ones() {
     assert!(collected.judge(&account("stlogs")).is_allowed());
 }
 
-/// P-03: a subscription, a resource group and an account each cover what is below them and nothing
-/// beside them.
+/// A subscription, a resource group and an account each cover what is below them and nothing else
+/// (P-03).
 #[test]
 fn an_entry_covers_all_below_it_and_nothing_beside_it() {
     let group = format!("{SUBSCRIPTION}/resourceGroups/rg");
@@ -87,7 +86,7 @@ fn an_entry_covers_all_below_it_and_nothing_beside_it() {
     }
 }
 
-/// P-03: ids compare without regard to case.
+/// Ids compare without regard to case (P-03).
 #[test]
 fn ids_compare_without_regard_to_case() {
     let policies = attached(&[("logs", &[&account("stlogs").to_uppercase()])]);
@@ -96,8 +95,8 @@ fn ids_compare_without_regard_to_case() {
     assert_ne!(resource(&account("stlogs")), resource(&account("stlogs2")));
 }
 
-/// P-04: each alias stands for its service's own accounts, the shortest for those of all, and
-/// belongs in a Global definition.
+/// Each alias covers its service's own accounts, the shortest those of all services. Aliases belong
+/// in a Global definition (P-04).
 #[test]
 fn an_alias_stands_for_its_services_own_accounts() {
     for alias in
@@ -127,7 +126,7 @@ fn an_alias_stands_for_its_services_own_accounts() {
     }
 }
 
-/// P-04: what is neither an id of the three kinds nor a known alias is refused by name.
+/// A path that is neither an id of the three kinds nor a known alias is refused by name (P-04).
 #[test]
 fn other_paths_are_no_resources() {
     let vault = format!("{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv");
@@ -152,8 +151,7 @@ fn other_paths_are_no_resources() {
     }
 }
 
-/// P-05: the read-only secondary is called under the account's name with an ending, and is the same
-/// account.
+/// The read-only secondary has the account's name with an ending, and is the same account (P-05).
 #[test]
 fn a_listed_accounts_secondary_may_be_called() {
     let policies = attached(&[("logs", &[&account("stlogs")])]);
@@ -162,12 +160,12 @@ fn a_listed_accounts_secondary_may_be_called() {
     for name in ["stother-secondary", "stlogs-secondary2", "-secondary", "stlogs-tertiary"] {
         assert_eq!(policies.judge(&account(name)), Coverage::NotListed, "{name}");
     }
-    // The ending means something behind the name of an account only.
+    // The ending has a meaning only after an account's name.
     let group = resource(&format!("{SUBSCRIPTION}/resourceGroups/rg"));
     assert!(!group.covers(&format!("{SUBSCRIPTION}/resourceGroups/rg-secondary")));
 }
 
-/// P-06: no policy can allow a classic account, not even through its subscription.
+/// No policy can allow a classic account, not even through its subscription (P-06).
 #[test]
 fn a_classic_account_is_denied_by_any_policy() {
     let policies = attached(&[("all", &[SUBSCRIPTION])]);
@@ -176,7 +174,8 @@ fn a_classic_account_is_denied_by_any_policy() {
     assert_eq!(policies.judge(&classic("old")).refusal(), Some(Refusal::NotInEndpointPolicy));
 }
 
-/// P-07: 200 resources in a definition, 100 policies on a subnet, 500 in a subscription.
+/// The limits are 200 resources in a definition, 100 policies on a subnet, 500 in a subscription
+/// (P-07).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn resources_and_policies_have_their_limits() {
@@ -196,7 +195,8 @@ fn resources_and_policies_have_their_limits() {
     assert_eq!(EndpointPolicy::PER_SUBSCRIPTION, 500);
 }
 
-/// P-07: the endpoint comes first, and policy and network are in one region; the error names both.
+/// The endpoint must exist first, and policy and network must share a region. The error names both
+/// (P-07).
 #[test]
 fn a_policy_wants_the_endpoint_and_its_own_region() {
     let mut policies = EndpointPolicies::default();
@@ -219,7 +219,8 @@ fn a_policy_wants_the_endpoint_and_its_own_region() {
 proptest! {
     #![proptest_config(cases(500))]
 
-    /// P-02, P-03, P-06: as a twin that compares lower-case paths part by part, over all policies.
+    /// Equals a reference implementation that compares lower-case paths part by part, over all
+    /// policies (P-02, P-03, P-06).
     #[test]
     fn coverage_is_as_its_plain_twin_says(
         policies in vec(subsequence(entries(), 0..4), 1..4),

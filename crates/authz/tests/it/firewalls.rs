@@ -1,4 +1,4 @@
-//! What differs between services: who comes in, and what a refused client hears.
+//! Differences between services: which callers they admit, and how they answer a refused client.
 
 use std::net::Ipv4Addr;
 
@@ -18,8 +18,8 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
 const PUBLIC: Arrival = Arrival::Public(CLIENT);
 const SAME_REGION: Arrival = Arrival::PrivateSameRegion(VM);
 
-/// F-03, S-16: over the tunnel the subnet decides, in every service; an IP rule says nothing, be it
-/// for the private or the public address.
+/// Over the tunnel the subnet decides, in every service. No IP rule matters, for the private or the
+/// public address (F-03, S-16).
 #[test]
 fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
     for firewall in locked(|rules| rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap()) {
@@ -34,8 +34,8 @@ fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
     }
 }
 
-/// E-17, E-18: a firewall of any kind names the subnets of its rules, and notes that one is gone;
-/// ordered rules have no states to note it in.
+/// A firewall of any kind lists its rules' subnets and marks a deleted one. Ordered rules have no
+/// state to mark (E-17, E-18).
 #[test]
 fn a_firewall_names_its_subnets_and_notes_that_one_is_gone() {
     let letting_in = |rules: &mut RuleSet| {
@@ -57,7 +57,7 @@ fn a_firewall_names_its_subnets_and_notes_that_one_is_gone() {
     }
 }
 
-/// S-11, C-13: Storage and Key Vault, and nobody else.
+/// Only Storage and Key Vault accept other tenants (S-11, C-13).
 #[test]
 fn two_kinds_of_service_serve_other_tenants() {
     for firewall in locked(|_| ()) {
@@ -67,8 +67,8 @@ fn two_kinds_of_service_serve_other_tenants() {
     }
 }
 
-/// F-07, C-03: the rule for the machine's public address does not help a machine of the account's
-/// own region, which comes with its private one; it hears AuthorizationFailure.
+/// A machine of the account's own region comes with its private address. The rule for its public
+/// one does not match, and it gets AuthorizationFailure (F-07, C-03).
 #[test]
 fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
     let mut rules = deny();
@@ -80,8 +80,8 @@ fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
     assert!(matches!(answer, ServiceAnswer::Http { code: "AuthorizationFailure", .. }));
 }
 
-/// F-08: nor one of the paired region on a subnet with an endpoint, which comes over the tunnel;
-/// the subnet's rule does.
+/// A machine of the paired region with an endpoint comes over the tunnel. Only its subnet's rule
+/// matches (F-08).
 #[test]
 fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
     let mut rules = deny();
@@ -91,8 +91,8 @@ fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
     assert_eq!(rules.judge(tunnel(WEB)), Access::Allowed(Grant::SubnetRule(WEB)));
 }
 
-/// F-09, F-10, F-26, S-21: a log shows the private address in the same region and over an endpoint,
-/// the public one otherwise.
+/// A log shows the private address in the same region and over an endpoint, the public one
+/// otherwise (F-09, F-10, F-26, S-21).
 #[test]
 fn a_log_shows_the_address_by_which_the_request_came() {
     assert_eq!(SAME_REGION.address(), Some(VM));
@@ -101,8 +101,8 @@ fn a_log_shows_the_address_by_which_the_request_came() {
     assert_eq!(Arrival::PrivateEndpoint { approved: true }.address(), None);
 }
 
-/// F-26, S-05: the service is told VNet, subnet and private address, and two callers that differ in
-/// the subnet alone are two.
+/// The service learns VNet, subnet and private address. Callers that differ only in the subnet are
+/// two (F-26, S-05).
 #[test]
 fn equal_private_addresses_are_told_apart_by_their_subnets() {
     let mut rules = deny();
@@ -113,8 +113,8 @@ fn equal_private_addresses_are_told_apart_by_their_subnets() {
     assert!(!rules.judge(other).is_allowed());
 }
 
-/// S-46, C-20, F-04: an account restricts to private addresses only as far as they are within a
-/// subnet that a rule names: the address alone is no rule and lets nobody in.
+/// A private address is allowed only within a named subnet. The address alone is no rule (S-46,
+/// C-20, F-04).
 #[test]
 fn a_private_address_lets_in_only_within_its_subnet() {
     assert!(deny().add_ip_rule(VM.to_string().parse().unwrap()).is_err());
@@ -128,8 +128,8 @@ fn a_private_address_lets_in_only_within_its_subnet() {
     }
 }
 
-/// F-12, F-13, F-11: in every service an approved private endpoint comes in, even with public
-/// access disabled, which nothing else but a trusted instance does, and an unapproved one never.
+/// In every service an approved private endpoint passes disabled public access. Otherwise only a
+/// trusted instance does, and an unapproved endpoint never (F-12, F-13, F-11).
 #[test]
 fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
     let instance = Arrival::Instance(ResourceInstance(7));
@@ -163,8 +163,8 @@ fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
     }
 }
 
-/// F-14, F-22, F-23: the credential is looked at behind a network allow only, and can only take
-/// away.
+/// The credential is checked only if the network rules allow, and can only refuse (F-14, F-22,
+/// F-23).
 #[test]
 fn the_network_test_comes_before_the_credential_and_neither_suffices() {
     let mut rules = deny();
@@ -181,8 +181,7 @@ fn the_network_test_comes_before_the_credential_and_neither_suffices() {
     assert!(!asked);
 }
 
-/// F-14: a signature that is bound to an address narrows what the rules allow and does not widen
-/// it.
+/// A signature bound to an address narrows what the rules allow and never widens it (F-14).
 #[test]
 fn a_signature_for_an_address_never_widens_the_rules() {
     let mut rules = deny();
@@ -199,7 +198,7 @@ fn a_signature_for_an_address_never_widens_the_rules() {
     assert_eq!(bound_to(Ipv4Addr::new(20, 1, 2, 5)), []);
 }
 
-/// F-16, S-47: a storage account answers 403 with one code, whatever the reason.
+/// A storage account answers 403 with one code, whatever the reason (F-16, S-47).
 #[test]
 fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
     let storage = Firewall::Storage(deny());
@@ -215,8 +214,8 @@ fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
     }
 }
 
-/// F-17, C-12, F-20, F-23: every service with a VNet rule answers an outsider with 403, or 404
-/// where that is chosen; SQL speaks no HTTP.
+/// Every service with VNet rules answers an outsider with 403, or 404 if configured. SQL speaks no
+/// HTTP (F-17, C-12, F-20, F-23).
 #[test]
 fn an_outsider_hears_403_or_404() {
     for firewall in locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap()) {
@@ -235,8 +234,7 @@ fn an_outsider_hears_403_or_404() {
     }
 }
 
-/// F-18: a client of a subnet without a rule hears 40914, a public one 40615 with its address in
-/// the text.
+/// A client of a subnet without a rule gets 40914. A public one gets 40615 with its address (F-18).
 #[test]
 fn sql_names_the_public_address_and_not_the_private_one() {
     let sql = Firewall::Sql(deny());
@@ -269,7 +267,7 @@ fn sql_names_the_public_address_and_not_the_private_one() {
     }
 }
 
-/// F-19: Cosmos DB tells by which way the request came, with the address if it was public.
+/// Cosmos DB says how the request arrived, with the address if it was public (F-19).
 #[test]
 fn cosmos_db_tells_an_endpoint_from_the_internet() {
     let account = Firewall::CosmosDb(deny());
@@ -292,7 +290,7 @@ fn cosmos_db_tells_an_endpoint_from_the_internet() {
     assert!(private.starts_with("Request originated from client VNET through private endpoint."));
 }
 
-/// F-23, F-17: a key vault and a registry name the address that they know.
+/// A key vault and a registry name the address that they know (F-23, F-17).
 #[test]
 fn a_vault_and_a_registry_name_the_client() {
     for firewall in [Firewall::KeyVault(deny()), Firewall::ContainerRegistry(deny())] {
@@ -310,8 +308,8 @@ fn a_vault_and_a_registry_name_the_client() {
     }
 }
 
-/// F-21: under an old version Deny counts only once there is a rule, be it in force or not; under a
-/// new one at once.
+/// Under an old version Deny counts only once there is a rule, in force or not. Under a new one it
+/// counts at once (F-21).
 #[test]
 fn event_hubs_deny_is_open_until_there_is_a_rule() {
     use EventHubsVersion::{DenyCounts, DenyNeedsARule};
@@ -326,7 +324,7 @@ fn event_hubs_deny_is_open_until_there_is_a_rule() {
         assert_eq!(old(&empty, arrival), Access::Allowed(Grant::NoRuleYet), "{arrival:?}");
         assert!(!new(&empty, arrival).is_allowed(), "{arrival:?}");
     }
-    // An instance that is trusted is no rule.
+    // A trusted instance is no rule.
     let mut trusting = deny();
     trusting.trust_instance(ResourceInstance(1));
     assert!(old(&trusting, PUBLIC).is_allowed());
@@ -343,8 +341,8 @@ fn event_hubs_deny_is_open_until_there_is_a_rule() {
     }
 }
 
-/// F-21, F-12, L-07: the open Deny opens neither a closed public address nor an unapproved private
-/// endpoint.
+/// The uncounted Deny opens neither a closed public address nor an unapproved private endpoint
+/// (F-21, F-12, L-07).
 #[test]
 fn the_open_deny_opens_nothing_else() {
     let mut rules = deny();
@@ -360,8 +358,8 @@ fn the_open_deny_opens_nothing_else() {
     assert_eq!(old(&rules, PUBLIC), Access::Allowed(Grant::DefaultAllow));
 }
 
-/// F-21: the versions on either side of the change, and what they make of a namespace that says
-/// nothing.
+/// Versions on either side of the change have different defaults for a namespace that sets none
+/// (F-21).
 #[test]
 fn an_event_hubs_version_is_known_by_its_date() {
     for (text, default_action) in [
@@ -374,11 +372,14 @@ fn an_event_hubs_version_is_known_by_its_date() {
     }
     for text in ["", "2021", "2021-06-01-beta", "2021/06/01", "21-06-01", "latest"] {
         let error = text.parse::<EventHubsVersion>().unwrap_err().to_string();
-        assert_eq!(error, format!("\"{text}\" is no version such as 2021-06-01-preview"));
+        assert_eq!(
+            error,
+            format!("\"{text}\" is no API version, expected one such as 2021-06-01-preview")
+        );
     }
 }
 
-/// C-10, F-20: as many subnet rules as each service takes, and not one more.
+/// Each service takes its limit of subnet rules and not one more (C-10, F-20).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn each_service_takes_as_many_subnet_rules_as_it_says() {
@@ -405,8 +406,8 @@ fn each_service_takes_as_many_subnet_rules_as_it_says() {
     assert_eq!(vault.add_ip_rule(address(1000)), Err(RuleError::TooManyIpRules { limit: 1000 }));
 }
 
-/// F-25: an endpoint reaches a Cosmos DB account, or a SQL server, only while its public access is
-/// enabled.
+/// An endpoint reaches a Cosmos DB account or a SQL server only while its public access is enabled
+/// (F-25).
 #[test]
 fn endpoints_need_public_access() {
     for firewall in [Firewall::CosmosDb, Firewall::Sql] {
@@ -421,7 +422,7 @@ fn endpoints_need_public_access() {
     }
 }
 
-/// U-06: a refusal by endpoint policy is one of the service's, with a reason of its own.
+/// The service refuses what an endpoint policy does not list, for a reason of its own (U-06).
 #[test]
 fn a_refusal_by_policy_is_told_as_403() {
     let storage = Firewall::Storage(deny());
@@ -430,7 +431,8 @@ fn a_refusal_by_policy_is_told_as_403() {
     assert_eq!(Refusal::NotInEndpointPolicy.name(), "not-in-endpoint-policy");
 }
 
-/// One firewall of each kind that refuses by default, with a rule; App Service with the like of it.
+/// Makes one firewall of each kind that refuses by default, with a rule. App Service gets a similar
+/// one.
 fn locked(edit: impl Fn(&mut RuleSet)) -> Vec<Firewall> {
     let rules = || {
         let mut rules = deny();
@@ -445,7 +447,7 @@ fn locked(edit: impl Fn(&mut RuleSet)) -> Vec<Firewall> {
         for caller in subnets.chain(ranges) {
             ordered.add_rule(OrderedRule { number: 1, action: Allow, caller }).unwrap();
         }
-        // Without effect behind a rule that allows, but a rule all the same.
+        // This rule has no effect after one that allows, but counts as a rule.
         let nobody = Caller::Subnet(SubnetId(99));
         ordered.add_rule(OrderedRule { number: 2, action: Deny, caller: nobody }).unwrap();
         ordered

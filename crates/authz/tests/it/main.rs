@@ -1,5 +1,5 @@
-//! Security groups, endpoint policies and the firewalls of services: each statement, and each fast
-//! thing against its plain twin.
+//! Security groups, endpoint policies and firewalls: each statement, and comparisons with reference
+//! implementations.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
@@ -11,7 +11,7 @@ mod security_twin;
 
 use proptest::prelude::ProptestConfig;
 
-/// So many cases of a property; four for Miri, which takes a thousand times as long for each.
+/// The number of cases of a property. Miri gets four, since each takes a thousand times as long.
 fn cases(count: u32) -> ProptestConfig {
     let cases = if cfg!(miri) { 4 } else { count };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }

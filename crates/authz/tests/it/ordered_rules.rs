@@ -1,4 +1,4 @@
-//! App Service's ordered rules (F-20), and what holds of every list of them.
+//! App Service's ordered rules (F-20), and properties of every list of them.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ use Action::{Allow, Deny};
 
 const WEB: SubnetId = SubnetId(1);
 
-/// F-20: the lowest number that matches decides, allow or deny, however the rules were added.
+/// The lowest number that matches decides, in whatever order the rules were added (F-20).
 #[test]
 fn the_lowest_number_that_matches_decides() {
     let rules = ordered(&[
@@ -32,8 +32,7 @@ fn the_lowest_number_that_matches_decides() {
     assert_eq!(rules.rules().iter().map(|rule| rule.number).collect::<Vec<_>>(), [100, 200, 300]);
 }
 
-/// F-20: a request from a subnet with an endpoint is compared by its subnet, and by no address,
-/// private or wide.
+/// A request over an endpoint is matched by its subnet and by no address, however wide (F-20).
 #[test]
 fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
     let rules = ordered(&[
@@ -45,8 +44,8 @@ fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
     assert_eq!(rules.judge(tunnel(SubnetId(2))), Access::Refused(Refusal::SubnetNotListed));
 }
 
-/// F-20: the end is deny once there is a rule, allow while there is none, and what was configured
-/// in either case.
+/// Without a match the answer is deny if there are rules, allow if there are none, or as configured
+/// (F-20).
 #[test]
 fn the_end_is_deny_unless_it_is_configured() {
     let arrivals = [
@@ -70,7 +69,7 @@ fn the_end_is_deny_unless_it_is_configured() {
     }
 }
 
-/// F-20: 512 rules and no more.
+/// A site takes 512 rules and no more (F-20).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
 fn a_site_has_at_most_512_ordered_rules() {
@@ -88,7 +87,7 @@ fn a_site_has_at_most_512_ordered_rules() {
     assert_eq!(rules, full);
 }
 
-/// Templates give many rules one number: those are tried as listed.
+/// Templates give many rules one number. Those are tried as listed.
 #[test]
 fn rules_of_one_number_are_tried_as_added() {
     let address = range("20.1.1.1/32");
@@ -108,7 +107,7 @@ fn a_range_with_host_bits_is_no_rule() {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// F-20: as a twin that looks for the lowest number among all that match.
+    /// Equals a reference implementation that looks for the lowest number among all matches (F-20).
     #[test]
     fn ordered_rules_judge_as_their_plain_twin(rules in vec(rule(), 0..12), unmatched in unmatched(), arrival in arrival()) {
         let mut set = OrderedRules::new();
@@ -128,8 +127,7 @@ proptest! {
         prop_assert_eq!(set.judge(arrival).is_allowed(), allowed);
     }
 
-    /// INV-rules-order-free: where the order is that of the numbers, the order of edits does not
-    /// matter.
+    /// For distinct numbers the order of edits does not matter (INV-rules-order-free).
     #[test]
     fn rules_of_distinct_numbers_have_no_other_order((rules, shuffled) in vec(rule(), 0..12).prop_flat_map(|mut rules| {
         rules.iter_mut().zip(1..).for_each(|(rule, number)| rule.number = number);
@@ -143,8 +141,8 @@ proptest! {
         prop_assert_eq!(set(&rules), set(&shuffled));
     }
 
-    /// INV-identity-decides, INV-ip-rule-public-only: neither the private address behind an
-    /// identity nor a private source ever meets a rule about addresses.
+    /// No rule about addresses matches the private address of an identity, or a private source
+    /// (INV-identity-decides, INV-ip-rule-public-only).
     #[test]
     fn a_private_address_meets_no_rule(rules in vec(rule(), 0..12), one in address(), other in address()) {
         let mut set = OrderedRules::new();

@@ -1,4 +1,4 @@
-//! What a security group lets through, one statement each.
+//! What a security group allows, one statement each.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ const ELSEWHERE: &str = "93.184.216.34:443";
 const VM: &str = "10.0.0.4:50001";
 const PEER: &str = "10.1.0.4:22";
 
-/// P-08: 100 to 4096, both included.
+/// Numbers are 100 to 4096, both included (P-08).
 #[test]
 fn a_rules_number_is_100_to_4096() {
     let mut group = SecurityGroup::default();
@@ -29,8 +29,8 @@ fn a_rules_number_is_100_to_4096() {
     }
 }
 
-/// P-08: two rules may not share number and direction, and the error names both; one number may
-/// stand in each direction.
+/// Two rules of one direction may not share a number, and the error names both. Two directions may
+/// (P-08).
 #[test]
 fn two_rules_of_one_number_and_direction_are_refused_by_name() {
     let mut group = SecurityGroup::default();
@@ -51,7 +51,7 @@ fn two_rules_of_one_number_and_direction_are_refused_by_name() {
     assert_eq!(group.rules().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["third"]);
 }
 
-/// P-08, P-31: the lowest number that matches ends the matter, whatever the later ones say.
+/// The lowest number that matches decides, whatever the later ones say (P-08, P-31).
 #[test]
 fn the_first_match_in_the_order_of_numbers_ends_it() {
     let rules = [
@@ -63,11 +63,11 @@ fn the_first_match_in_the_order_of_numbers_ends_it() {
     expect(&group, Outbound, VM, STORAGE, Allow, "100 allow-https");
     expect(&group, Outbound, VM, "52.239.1.9:80", Deny, "200 deny-storage");
     expect(&group, Outbound, VM, "93.184.216.34:80", Deny, "300 deny-all");
-    // The other direction has rules of its own.
+    // The other direction has its own rules.
     expect(&group, Inbound, PEER, "10.0.0.4:443", Allow, "65000 AllowVnetInBound");
 }
 
-/// P-08, P-09: a number names one rule of its direction, and no other.
+/// A number names one rule of its direction and no other (P-08, P-09).
 #[test]
 fn a_number_names_a_rule_of_its_direction() {
     let group = compiled([(100, rule("own", Deny, "*", "*", "*"))]);
@@ -82,8 +82,8 @@ fn a_number_names_a_rule_of_its_direction() {
     }
 }
 
-/// P-09, S-43: what the default rules let through, on either side, by number and name; service
-/// traffic leaves by them.
+/// The default rules allow traffic inside the network and to services, by number and name (P-09,
+/// S-43).
 #[test]
 fn the_default_rules_stand_behind_all_others() {
     let group = compiled([]);
@@ -92,15 +92,14 @@ fn the_default_rules_stand_behind_all_others() {
     expect(&group, Outbound, VM, STORAGE, Allow, "65001 AllowInternetOutBound");
     expect(&group, Outbound, VM, "172.20.0.1:443", Deny, "65500 DenyAllOutBound");
     expect(&group, Inbound, PEER, VM, Allow, "65000 AllowVnetInBound");
-    let probe = "168.63.129.16:40000";
-    expect(&group, Inbound, probe, VM, Allow, "65001 AllowAzureLoadBalancerInBound");
+    let health_check = "168.63.129.16:40000";
+    expect(&group, Inbound, health_check, VM, Allow, "65001 AllowAzureLoadBalancerInBound");
     expect(&group, Inbound, ELSEWHERE, VM, Deny, "65500 DenyAllInBound");
-    // Both ends must be in the network: what comes from elsewhere leaves by no rule for it.
+    // Both ends must be in the network. A source from elsewhere matches no rule that allows.
     expect(&group, Outbound, "172.20.0.1:1", PEER, Deny, "65500 DenyAllOutBound");
 }
 
-/// P-10: a group sees the private source. A rule about the public address behind which the machine
-/// is seen outside matches nothing.
+/// A group sees the private source. A rule about the machine's public address never matches (P-10).
 #[test]
 fn a_rule_about_the_public_source_never_matches_on_the_way_out() {
     let group = compiled([(100, rule("deny-public", Deny, "20.1.1.1", "*", "*"))]);
@@ -109,8 +108,8 @@ fn a_rule_about_the_public_source_never_matches_on_the_way_out() {
     expect(&group, Outbound, VM, STORAGE, Deny, "100 deny-private");
 }
 
-/// P-12, U-09: Azure's own public addresses are in the Internet tag, those of a service with an
-/// endpoint too, and in no VirtualNetwork.
+/// Azure's public addresses are in the Internet tag, those of endpoint services included, and not
+/// in VirtualNetwork (P-12, U-09).
 #[test]
 fn the_internet_contains_azures_own_addresses() {
     let group = compiled([(100, rule("deny-internet", Deny, "*", "Internet", "*"))]);
@@ -118,7 +117,7 @@ fn the_internet_contains_azures_own_addresses() {
     expect(&group, Outbound, VM, ELSEWHERE, Deny, "100 deny-internet");
     let group = compiled([(100, rule("deny-vnet", Deny, "*", "VirtualNetwork", "*"))]);
     expect(&group, Outbound, VM, STORAGE, Allow, "65001 AllowInternetOutBound");
-    // Neither private addresses of others nor the host's own are the internet.
+    // Neither others' private addresses nor the host's own are in the Internet tag.
     let group = compiled([
         (100, rule("internet-only", Allow, "*", "Internet", "*")),
         (101, rule("rest", Deny, "*", "*", "*")),
@@ -147,7 +146,7 @@ fn the_internet_contains_azures_own_addresses() {
     }
 }
 
-/// P-12: a network with public addresses of its own keeps them out of its internet.
+/// A network's own public addresses are not in its Internet tag (P-12).
 #[test]
 fn a_networks_own_public_range_is_not_its_internet() {
     let space = NetworkSpace::new([net("10.0.0.0/16"), net("52.239.0.0/16")], []);
@@ -157,8 +156,8 @@ fn a_networks_own_public_range_is_not_its_internet() {
     expect(&group, Outbound, VM, ELSEWHERE, Deny, "100 deny-internet");
 }
 
-/// P-14: with a user route for everything VirtualNetwork contains everything, so that its default
-/// rule lets everything through; a rule about the internet keeps its meaning.
+/// A user route for everything makes VirtualNetwork contain everything, so its default rule allows
+/// everything. Rules about the internet keep their meaning (P-14).
 #[test]
 fn a_default_route_makes_virtual_network_contain_everything() {
     let forced = NetworkSpace::new([net("10.0.0.0/16")], [net("0.0.0.0/0")]);
@@ -171,8 +170,8 @@ fn a_default_route_makes_virtual_network_contain_everything() {
     expect(&group, Outbound, VM, ELSEWHERE, Deny, "100 deny-internet");
 }
 
-/// P-15: the platform's services pass whatever the rules say, on the way out; the host's address is
-/// no free pass on the way in.
+/// Platform services pass outbound, whatever the rules say. Inbound, the host's address has no
+/// exception (P-15).
 #[test]
 fn the_platforms_services_pass_a_group_that_denies_everything() {
     let mut everything = rule("deny-all", Deny, "*", "*", "*");
@@ -193,8 +192,7 @@ fn the_platforms_services_pass_a_group_that_denies_everything() {
     expect(&group, Outbound, VM, "168.63.129.17:53", Deny, "100 deny-all");
 }
 
-/// P-15: a rule that names a tag of the platform's denies that service and no other, in the order
-/// of its number.
+/// A rule with a platform tag denies that service and no other, in the order of its number (P-15).
 #[test]
 fn a_platform_tag_denies_its_own_service_alone() {
     for (tag, service) in [
@@ -218,8 +216,8 @@ fn a_platform_tag_denies_its_own_service_alone() {
     }
 }
 
-/// S-44, P-19: the internet denied, one tag allowed; what the tag stands for is current as of the
-/// compilation.
+/// With the internet denied, one tag can be allowed. A tag's addresses are those at compilation
+/// (S-44, P-19).
 #[test]
 fn a_service_tag_opens_a_closed_internet_for_its_service() {
     let group = group([
@@ -237,8 +235,8 @@ fn a_service_tag_opens_a_closed_internet_for_its_service() {
     expect(&before, Outbound, VM, "57.150.0.9:443", Deny, "200 deny-internet");
 }
 
-/// P-31: of two groups both must allow; the first that denies ends it, and without any there is
-/// nothing to deny.
+/// Two groups must both allow, and the first that denies decides. Without a group nothing is denied
+/// (P-31).
 #[test]
 fn every_group_on_the_way_must_allow() {
     let open = compiled([(100, rule("open", Allow, "*", "*", "*"))]);
@@ -256,7 +254,7 @@ fn every_group_on_the_way_must_allow() {
     assert_eq!(judged(&[&closed, &also_closed]).unwrap(), "denied by 100 closed");
 }
 
-/// An augmented rule is all combinations of what it lists.
+/// An augmented rule matches all combinations of what it lists.
 #[test]
 fn an_augmented_rule_lists_prefixes_tags_and_ports() {
     let mut many = rule("many", Deny, "10.0.0.0/24", "Storage", "80");
@@ -282,7 +280,7 @@ fn an_augmented_rule_lists_prefixes_tags_and_ports() {
     }
 }
 
-/// The five protocols of rules, and ports of what has none: only all ports match there.
+/// For the five protocols, a packet without ports matches only the full port range.
 #[test]
 fn ports_are_those_of_tcp_and_udp() {
     for (name, number) in [("Tcp", 6), ("Udp", 17), ("Icmp", 1), ("Esp", 50), ("Ah", 51)] {
@@ -294,7 +292,7 @@ fn ports_are_those_of_tcp_and_udp() {
             assert_eq!(group.judge(Outbound, &tuple).is_allowed(), other != number, "{name}");
         }
     }
-    // The identifier of an ICMP query stands where a port would, and is none.
+    // The identifier of an ICMP query takes the place of a port, and is none.
     let group = compiled([(100, rule("deny-443", Deny, "*", "*", "0-65534"))]);
     for (protocol, denied) in [(6, true), (17, true), (1, false), (50, false)] {
         let tuple = FiveTuple { protocol: Protocol(protocol), ..tuple(VM, STORAGE) };
@@ -329,7 +327,7 @@ fn a_rule_that_could_match_nothing_is_refused() {
     assert_eq!(refused.to_string(), said);
 }
 
-/// P-15: those of the platform are known from the beginning, those that depend on the place never.
+/// Platform tags are known from the start; tags that depend on the subnet never are (P-15).
 #[test]
 fn a_tag_is_known_by_its_name_in_any_case() {
     let mut tags = Tags::default();
@@ -377,7 +375,7 @@ fn group<const N: usize>(rules: [(u16, SecurityRule); N]) -> SecurityGroup {
     group
 }
 
-/// An outbound rule of number 100 for every protocol.
+/// Makes an outbound rule for every protocol.
 fn rule(name: &str, action: Action, from: &str, to: &str, ports: &str) -> SecurityRule {
     SecurityRule {
         name: name.into(),

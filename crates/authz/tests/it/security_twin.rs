@@ -1,5 +1,5 @@
-//! A compiled group against a twin that tries rule after rule, prefix after prefix; and what holds
-//! of every group.
+//! Compares a compiled group with a reference implementation that tries rule after rule and prefix
+//! after prefix.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -15,7 +15,7 @@ use vnetem_packet::{FiveTuple, Protocol};
 
 use crate::cases;
 
-/// What tags stand for, as lists.
+/// The addresses of tags, as lists.
 #[derive(Clone, Debug)]
 struct World {
     space: Vec<Ipv4Net>,
@@ -34,7 +34,7 @@ impl World {
         group.compile(&space, &tags).unwrap()
     }
 
-    /// The rules in order, then the default ones.
+    /// Tries the rules in order, then the default ones.
     fn judge(&self, rules: &[SecurityRule], direction: RuleDirection, tuple: &FiveTuple) -> Judged {
         let mut sorted: Vec<_> = rules.iter().filter(|rule| rule.direction == direction).collect();
         sorted.sort_by_key(|rule| rule.priority);
@@ -72,7 +72,7 @@ impl World {
                 Selector::Tag(tag) if tag.starts_with("AzurePlatform") => {
                     match (rule.direction, tag.as_str()) {
                         (RuleDirection::Inbound, tag) => self.is_in(tag, to),
-                        // Each is one service, of TCP or UDP.
+                        // Each platform tag is one service, of TCP or UDP.
                         (_, "AzurePlatformDNS") => {
                             ported && self.is_in(tag, to) && tuple.destination.port() == 53
                         }
@@ -82,7 +82,7 @@ impl World {
                         _ => ported && self.is_in(tag, to) && tuple.destination.port() == 1688,
                     }
                 }
-                // Nothing else reaches the platform's services on the way out.
+                // No other rule matches a platform service outbound.
                 other => {
                     let hidden = rule.direction == RuleDirection::Outbound && is_platform(to);
                     !hidden && self.selects(other, to)
@@ -127,7 +127,7 @@ impl World {
 proptest! {
     #![proptest_config(cases(600))]
 
-    /// P-08, P-09, P-12, P-14, P-15.
+    /// The compiled group equals the reference implementation (P-08, P-09, P-12, P-14, P-15).
     #[test]
     fn a_compiled_group_judges_as_its_plain_twin(world in world(), rules in rules(12), tuples in vec(tuple(), 1..40)) {
         let compiled = world.compile(&group(&rules));
@@ -139,7 +139,7 @@ proptest! {
         }
     }
 
-    /// More rules than a word has bits.
+    /// A group may have more rules than a word has bits.
     #[test]
     fn the_hundredth_rule_is_found_as_the_first_is(world in world(), rules in rules(150), tuples in vec(tuple(), 1..10)) {
         let compiled = world.compile(&group(&rules));
@@ -149,8 +149,8 @@ proptest! {
         }
     }
 
-    /// INV-rules-order-free: the order in which rules are added, and in which a rule lists things,
-    /// does not matter: numbers do.
+    /// The order of additions, and of the lists in a rule, does not matter. Only numbers do
+    /// (INV-rules-order-free).
     #[test]
     fn only_numbers_order_rules(world in world(), (rules, shuffled) in rules(12).prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle()))) {
         let reversed: Vec<_> = shuffled.into_iter().map(|mut rule| {
@@ -163,8 +163,8 @@ proptest! {
         prop_assert_eq!(world.compile(&group(&rules)), world.compile(&group(&reversed)));
     }
 
-    /// P-08, P-31: a rule behind the one that decides changes nothing; one in front decides if it
-    /// matches and is not there if it does not.
+    /// A rule after the one that decides changes nothing. A rule before it decides if it matches,
+    /// and otherwise changes nothing (P-08, P-31).
     #[test]
     fn a_rule_behind_the_first_match_has_no_say(world in world(), rules in rules(8), extra in rule(), tuple in tuple()) {
         let direction = extra.direction;
@@ -183,8 +183,7 @@ proptest! {
         prop_assert_eq!(added(101), in_front);
     }
 
-    /// INV-denied-by-default: without a rule of its own, what comes from outside the network is
-    /// denied.
+    /// Without a rule, a packet from outside the network is denied (INV-denied-by-default).
     #[test]
     fn nothing_comes_in_from_outside_without_a_rule(world in world(), tuple in tuple()) {
         prop_assume!(!world.is_in("VirtualNetwork", *tuple.source.ip()) && !is_platform(*tuple.source.ip()));
@@ -211,7 +210,7 @@ fn group(rules: &[SecurityRule]) -> SecurityGroup {
     group
 }
 
-/// Addresses dense around few places, so that rules and packets meet.
+/// Addresses close to a few places, so that rules and packets meet.
 fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![
         6 => (select(vec![[10, 0], [10, 1], [20, 60], [52, 239]]), 0..3_u8, 0..6_u8)
@@ -244,7 +243,7 @@ fn selector() -> impl Strategy<Value = Selector> {
     ]
 }
 
-/// Few ports, those of the platform's services among them.
+/// Few ports, those of platform services among them.
 fn port() -> impl Strategy<Value = u16> {
     select(vec![0, 52, 53, 54, 80, 81, 443, 1688, 65_534, 65_535])
 }
@@ -282,7 +281,7 @@ fn rule() -> impl Strategy<Value = SecurityRule> {
     )
 }
 
-/// Up to `count` rules under even numbers from 102 up, in no order.
+/// Up to `count` rules with even numbers from 102 up, in no order.
 fn rules(count: usize) -> impl Strategy<Value = Vec<SecurityRule>> {
     let numbered = |rules: Vec<SecurityRule>| {
         let numbers = (102_u16..).step_by(2);

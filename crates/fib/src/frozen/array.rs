@@ -3,9 +3,9 @@ use super::spans::Spans;
 use crate::address::Address;
 use crate::value_id::ValueId;
 
-/// Slots, one for each /24.
+/// One slot for each /24.
 const SLOTS: usize = 1 << 24;
-/// More than there are /24s, so that four bytes may be loaded wherever a slot begins.
+/// A few more than there are /24s, so that four bytes may be loaded at any slot.
 pub(crate) const LENGTH: usize = SLOTS + 4;
 
 /// A code for every /24 (DIR-24-8).
@@ -26,11 +26,11 @@ impl<C: Code> Array<C> {
 
     #[inline(always)]
     pub(crate) fn code(&self, address: u32) -> u32 {
-        // There are more than 2^24 slots, so that no check is left of this.
+        // There are more than 2^24 slots, so the compiler removes this check.
         self.0.get((address >> 8) as usize).map_or(0, |code| code.number())
     }
 
-    /// The codes of as many addresses as there are places.
+    /// Looks up the codes of as many addresses as `ids` has places.
     #[inline]
     pub(crate) fn codes(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
         #[cfg(target_arch = "x86_64")]
@@ -57,12 +57,12 @@ mod tests {
     use crate::address::mask;
     use crate::sweep::Rule;
 
-    /// The gather against one load after the other: every /24 there is, in every width, and lengths
+    /// The gather equals one load after the other: for every /24, in every width, and for lengths
     /// that are no multiple of sixteen.
     #[test]
     fn codes_at_once_are_the_codes_one_by_one() {
         fn compare<C: Code>(highest: u32) {
-            // Neighbouring /24s never say the same, and all bytes of a code are in use.
+            // Neighbouring /24s have different codes, and codes use all their bytes.
             let cell = |n: u32| 1 + n.wrapping_mul(0x9e37_79b9) % (highest - 1);
             let rules: Vec<Rule<u32>> = (0..1 << 13)
                 .map(|n| Rule { network: n << 19, length: 13, cell: cell(n) })

@@ -1,6 +1,6 @@
-/// A number of a value, as narrow as it may be: 0 says that nothing matches.
+/// A value number in as few bytes as possible; 0 means that nothing matches.
 pub(crate) trait Code: Copy + Send + Sync + 'static {
-    /// Longer prefixes split this place.
+    /// Longer prefixes split this /24.
     const SPLIT: u32;
 
     fn new(number: u32) -> Self;

@@ -15,11 +15,11 @@ use crate::live::{LiveTable, Width, number};
 use crate::sweep::Rule;
 use crate::value_id::{ValueId, any};
 
-/// A large table that never changes, for lookups of values alone.
+/// A large table that never changes and answers only values.
 ///
-/// As nobody writes to it, it can be read in ways that a [`LiveTable`] cannot: [`Layout::Fast`]
-/// fetches sixteen addresses by one instruction where the processor has it (AVX-512),
-/// [`Layout::Compact`] takes a sixth of the memory. Neither keeps prefixes.
+/// As nobody writes to it, it has faster or smaller layouts than a [`LiveTable`]. [`Layout::Fast`]
+/// fetches sixteen addresses by one instruction if the processor has AVX-512. [`Layout::Compact`]
+/// takes a sixth of the memory. Neither keeps prefixes.
 ///
 /// ```
 /// use vnetem_fib::{FrozenTable, Layout, ValueId};
@@ -46,7 +46,7 @@ pub enum Layout {
     Compact,
 }
 
-/// The codes in the width that the number of values asks for.
+/// The codes in the width that the number of values needs.
 enum Codes {
     One(Form<u8>),
     Two(Form<u16>),
@@ -74,11 +74,11 @@ macro_rules! on_form {
 }
 
 impl<V: Clone + Eq + Hash> FrozenTable<V> {
-    /// A table of these routes, in any order; of equal prefixes the last counts.
+    /// Builds a table of these routes, in any order; of equal prefixes the last counts.
     ///
     /// # Errors
     ///
-    /// [`RouteError::HostBits`] on the first prefix that has some.
+    /// [`RouteError::HostBits`] for the first prefix with host bits.
     pub fn from_routes(
         routes: impl IntoIterator<Item = (Ipv4Net, V)>,
         layout: Layout,
@@ -99,7 +99,7 @@ impl<V: Clone + Eq + Hash> FrozenTable<V> {
 }
 
 impl<V: Clone + Eq + Hash> LiveTable<V> {
-    /// The routes of this table in a form that never changes.
+    /// Copies the routes of this table into a form that never changes.
     pub fn freeze(&self, layout: Layout) -> FrozenTable<V> {
         let mut values = Interner::new();
         let rules: Vec<Rule<u32>> = self
@@ -115,7 +115,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
 }
 
 impl<V> FrozenTable<V> {
-    /// A table of sorted rules without duplicates, whose cells number the values from 1 up.
+    /// Builds a table of sorted rules without duplicates, whose cells number the values from 1 up.
     fn new(rules: &[Rule<u32>], values: Vec<V>, layout: Layout) -> Self {
         let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let codes = match Width::holding(values.len(), Width::Four) {
@@ -126,31 +126,31 @@ impl<V> FrozenTable<V> {
         Self { codes, values: values.into() }
     }
 
-    /// The number of the value of the longest match.
+    /// Looks up the value number of the longest match.
     #[inline(always)]
     pub fn id(&self, address: impl Address) -> ValueId {
         ValueId(on_form!(&self.codes, form => form.code(address.number())))
     }
 
-    /// What the longest matching route says.
+    /// Looks up the value of the longest match.
     #[inline]
     pub fn value(&self, address: impl Address) -> Option<&V> {
         self.value_of(self.id(address))
     }
 
-    /// The value that has this number.
+    /// Gives the value that has this number.
     #[inline]
     pub fn value_of(&self, id: ValueId) -> Option<&V> {
         self.values.get(id.0.checked_sub(1)? as usize)
     }
 
-    /// The number of each address's value, as many as the shorter slice holds.
+    /// Looks up the value number of each address, as many as the shorter slice holds.
     #[inline]
     pub fn lookup_batch(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
         on_form!(&self.codes, form => form.batch(addresses, ids));
     }
 
-    /// Bytes of the table, what values own on the heap left out.
+    /// Counts the bytes of the table, without what values own on the heap.
     pub fn bytes(&self) -> usize {
         on_form!(&self.codes, form => form.bytes()) + size_of_val(&*self.values)
     }
@@ -162,9 +162,9 @@ impl<V> fmt::Debug for FrozenTable<V> {
     }
 }
 
-/// How many codes a batch loads before it looks at the first of them.
+/// How many codes a batch loads before it inspects the first.
 const STRETCH: usize = 512;
-/// And how many it looks at together, if one of those is split.
+/// How many codes it inspects together if one of them is split.
 const FEW: usize = 16;
 
 impl<C: Code> Form<C> {

@@ -3,11 +3,12 @@ use super::spans::Spans;
 use crate::address::Address;
 use crate::value_id::ValueId;
 
-/// A compact form: for each /18 which of its 64 /24s differ from the one before, and where the
-/// codes of those runs begin. Two loads, and no branch on the shape.
+/// The compact layout: for each /18, which of its 64 /24s differ from the one before, and where the
+/// codes of those runs begin. A lookup takes two loads and no branch.
 pub(crate) struct Runs<C> {
     nodes: Box<[Node; NODES]>,
-    /// Code `n` alone at `n`, for a /18 that has one answer; then the runs of the others.
+    /// First one code for each value at its number, for /18s with one answer; then the runs of the
+    /// others.
     codes: Vec<C>,
 }
 
@@ -17,7 +18,7 @@ pub(crate) struct Runs<C> {
 struct Node {
     /// Bit `n`: the `n`th /24 begins a run. Bit 0 is always set.
     begins: u64,
-    /// Where the runs begin, less one: counting them begins at one.
+    /// Where the runs begin, less one, since counting begins at one.
     before: u32,
 }
 
@@ -41,7 +42,7 @@ impl<C: Code> Runs<C> {
                 own.first().filter(|(slot, _)| *slot == first).map_or(code, |(_, code)| *code);
             let rest = own.iter().filter(|(slot, _)| *slot > first);
             if start != C::SPLIT && rest.clone().next().is_none() {
-                // Numbers begin at one, no match is 0.
+                // Numbers begin at one, and 0 means no match.
                 before = start.wrapping_sub(1);
             } else {
                 codes.push(C::new(start));
@@ -64,10 +65,10 @@ impl<C: Code> Runs<C> {
         self.code_at(self.position(address))
     }
 
-    /// Where the code of an address stands.
+    /// Gives the position of an address's code.
     #[inline(always)]
     fn position(&self, address: u32) -> u32 {
-        // There are 2^18 nodes, so that no check is left of this.
+        // There are 2^18 nodes, so the compiler removes this check.
         let node = self.nodes.get((address >> 14) as usize);
         let Node { begins, before } = node.copied().unwrap_or(Node { begins: 1, before: u32::MAX });
         let up_to = begins << (FAN - 1 - (address >> 8) % FAN);
@@ -79,7 +80,7 @@ impl<C: Code> Runs<C> {
         self.codes.get(position as usize).map_or(0, |code| code.number())
     }
 
-    /// The codes of as many addresses as there are places.
+    /// Looks up the codes of as many addresses as `ids` has places.
     #[inline]
     pub(crate) fn codes(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
         for (id, address) in ids.iter_mut().zip(addresses) {

@@ -1,16 +1,16 @@
 use crate::sweep::{Rule, sweep};
 
-/// A table cut at /24s: what each layout is built from.
+/// A table cut at /24s, from which each layout is built.
 pub(crate) struct Spans {
-    /// Where a run of equal /24s begins, and its code; the first begins at 0. A run of `split`
-    /// needs blocks.
+    /// Start and code of each run of equal /24s; the first starts at 0. A run of `split` needs
+    /// blocks.
     pub(crate) runs: Vec<(u32, u32)>,
     /// The /24s that longer prefixes split, with the code of each address.
     pub(crate) blocks: Vec<(u32, Vec<u32>)>,
 }
 
 impl Spans {
-    /// The /24s of sorted rules without duplicates, whose cells are codes below `split`.
+    /// Cuts sorted rules without duplicates at /24s. Their cells are codes below `split`.
     pub(crate) fn new(rules: &[Rule<u32>], split: u32) -> Self {
         let mut intervals: Vec<(u32, u32)> = Vec::with_capacity(2 * rules.len() + 1);
         sweep(rules, |start, winner| {
@@ -30,7 +30,7 @@ impl Spans {
     /// Adds the addresses from `at` up to `end`.
     fn add(&mut self, mut at: u64, end: u64, code: u32, split: u32) {
         while at < end {
-            // Below 2^24, since the address is below 2^32.
+            // The address is below 2^32, so this is below 2^24.
             let slot = u32::try_from(at >> 8).unwrap_or(u32::MAX);
             let next = (at | 0xff) + 1;
             if at & 0xff == 0 && next <= end {

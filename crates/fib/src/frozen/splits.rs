@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use super::code::Code;
 
-/// The answers below the /24s that longer prefixes split.
+/// The answers inside /24s that longer prefixes split.
 pub(crate) struct Splits<C> {
-    /// For each /16 where its page begins; page 0 leads nowhere.
+    /// The start of each /16's page. Page 0 is empty.
     pages: Vec<u32>,
-    /// Pages of 256 entries: for each /24 where its block begins; block 0 matches nothing.
+    /// Pages of 256 entries, each the start of a /24's block. Block 0 matches nothing.
     blocks: Vec<u32>,
-    /// Blocks of 256 codes, one for each address. Equal ones stand once.
+    /// Blocks of 256 codes, one for each address. Equal blocks are stored once.
     cells: Vec<C>,
 }
 
@@ -44,7 +44,8 @@ impl<C: Code> Splits<C> {
         Self { pages, blocks, cells }
     }
 
-    /// The code of an address whose /24 is split. No call, so that loops over it can be unrolled.
+    /// Gives the code of an address whose /24 is split. It is inlined, so that loops over it can be
+    /// unrolled.
     #[inline(always)]
     pub(crate) fn code(&self, address: u32) -> u32 {
         let page = self.pages.get((address >> 16) as usize).copied().unwrap_or(0);

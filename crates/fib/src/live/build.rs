@@ -6,8 +6,7 @@ use super::place::{GROUPS, Place, group_at};
 use super::plane::{Plane, SLOTS};
 use crate::sweep::Rule;
 
-/// A table before it has a plane: which prefixes exist, and the codes of each group in the order of
-/// its heap numbers.
+/// A table under construction: which prefixes exist, and the codes of each group by heap number.
 pub(crate) struct Draft {
     pub(crate) groups: Box<[Group]>,
     pub(crate) codes: Box<[Vec<u32>]>,
@@ -16,8 +15,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Sorts rules into their groups, whatever order they come in; of equal prefixes the last
-    /// counts.
+    /// Sorts rules in any order into their groups; of equal prefixes the last counts.
     pub(crate) fn new(rules: &[Rule<u32>]) -> Self {
         let mut draft = Self {
             groups: (0..GROUPS).map(|_| Group::default()).collect(),
@@ -42,7 +40,7 @@ impl Draft {
         draft
     }
 
-    /// The plane that says what these rules say.
+    /// Builds the plane of these rules.
     pub(crate) fn plane<C: Cell>(&self) -> Plane<C> {
         let mut slots = Vec::with_capacity(SLOTS);
         for (above, upper) in self.children(0, 0, 0).into_iter().zip(0..) {
@@ -67,7 +65,7 @@ impl Draft {
         plane
     }
 
-    /// The codes of a node's 256 children where the node itself has the code `above`.
+    /// Gives the codes of a node's 256 children, where the node itself has the code `above`.
     fn children(&self, depth: u32, node: u32, above: u32) -> [u32; FAN] {
         let mut children = [above; FAN];
         let at = group_at(depth, node);
@@ -75,7 +73,7 @@ impl Draft {
         if let Some((group, codes)) = group
             && !codes.is_empty()
         {
-            // Rising numbers: the shorter prefixes first, the longer ones over them.
+            // Numbers rise, so longer prefixes overwrite shorter ones.
             for (number, code) in group.numbers().zip(codes) {
                 let generations = 8 - number.ilog2();
                 let first = ((number << generations) & 0xff) as usize;
@@ -88,7 +86,7 @@ impl Draft {
     }
 }
 
-/// Adds or replaces the code of a prefix in its group and returns the code it had.
+/// Adds or replaces the code of a prefix in its group and returns the old code.
 pub(crate) fn put(group: &Group, codes: &mut Vec<u32>, number: u32, code: u32) -> Option<u32> {
     let rank = group.rank(number);
     if group.contains(number) {
@@ -99,8 +97,10 @@ pub(crate) fn put(group: &Group, codes: &mut Vec<u32>, number: u32, code: u32) -
     None
 }
 
-/// The rules of up to 24 bits as (heap number, code) ordered by group, and where each group ends: a
-/// counting sort, which keeps the order of equal ones and does not care what order it is given.
+/// Sorts the rules of up to 24 bits into groups, as (heap number, code), and gives each group's
+/// end.
+///
+/// It is a counting sort, which is stable and whose time does not depend on the order given.
 fn by_group(rules: &[Rule<u32>]) -> (Vec<(u16, u32)>, Vec<usize>) {
     let mut ends = vec![0; GROUPS];
     let places = || {
@@ -114,7 +114,7 @@ fn by_group(rules: &[Rule<u32>]) -> (Vec<(u16, u32)>, Vec<usize>) {
     }
     let mut total = 0;
     for end in &mut ends {
-        // Where the group begins, for now; filling it moves this to where it ends.
+        // The start of the group. Filling the group moves it to the end.
         total += std::mem::replace(end, total);
     }
     let mut entries = vec![(0, 0); total];
@@ -129,7 +129,7 @@ fn by_group(rules: &[Rule<u32>]) -> (Vec<(u16, u32)>, Vec<usize>) {
     (entries, ends)
 }
 
-/// Marks the prefixes of one group and lines up their codes.
+/// Marks the prefixes of one group and orders their codes.
 fn rank(group: &Group, entries: &[(u16, u32)]) -> Vec<u32> {
     let mut by_number = [0; 2 * FAN];
     for (number, code) in entries {

@@ -2,15 +2,15 @@ use super::sync::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// One code that readers load while the writer stores.
 ///
-/// 0 says that nothing matches, [`Cell::EXTENDED`] that a longer prefix splits this place, anything
-/// between is the number of a value.
+/// 0 means that nothing matches, [`Cell::EXTENDED`] that a longer prefix splits this place. Any
+/// other code is the number of a value.
 pub(crate) trait Cell: Send + Sync + 'static {
     /// The highest code.
     const EXTENDED: u32;
 
     fn new(code: u32) -> Self;
     fn load(&self, order: Ordering) -> u32;
-    /// Stores with release: who loads the code with acquire finds the value and the block it names.
+    /// Stores with release. A reader that loads the code with acquire finds its value and block.
     fn store(&self, code: u32);
 }
 

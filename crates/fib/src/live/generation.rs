@@ -7,10 +7,10 @@ use super::sync::{AtomicU8, AtomicU16, AtomicU32};
 use super::version::Version;
 use crate::values::Values;
 
-/// Everything that readers see of a table, for as long as its codes keep their meaning.
+/// Everything that readers see of a table, as long as its codes keep their meaning.
 ///
 /// The writer changes it in place. When codes run out or memory lies idle, the writer builds the
-/// next generation beside it and hangs it on `next`, where every reader finds it without a lock.
+/// next generation and stores it in `next`. Every reader finds it there without a lock.
 pub(crate) struct Generation<V> {
     pub(crate) planes: Planes,
     /// The prefixes of up to 24 bits.
@@ -20,14 +20,14 @@ pub(crate) struct Generation<V> {
     pub(crate) next: OnceLock<Arc<Generation<V>>>,
 }
 
-/// The plane in the width that the number of values asks for.
+/// The plane in the width that the number of values needs.
 pub(crate) enum Planes {
     One(Plane<AtomicU8>),
     Two(Plane<AtomicU16>),
     Four(Plane<AtomicU32>),
 }
 
-/// Runs one expression for whichever plane there is.
+/// Runs one expression for the plane of any width.
 macro_rules! on_plane {
     ($planes:expr, $plane:ident => $do:expr) => {
         match $planes {
@@ -44,20 +44,20 @@ impl<V> Generation<V> {
         Self { planes, groups, values, version: Version::new(), next: OnceLock::new() }
     }
 
-    /// Marks a change for those who ask for one state.
+    /// Counts a change, for readers that need one state.
     pub(crate) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
         self.version.change(change)
     }
 
-    /// What `read` finds if no change falls into it.
+    /// Gives the result of `read` once no change has interrupted it.
     #[inline]
     pub(crate) fn undisturbed<T>(&self, read: impl FnMut() -> T) -> Option<T> {
-        /// A change takes well under a microsecond, but for the widest prefixes.
+        /// A change takes well under a microsecond, except for the widest prefixes.
         const TRIES: u32 = 64;
         self.version.undisturbed(TRIES, read)
     }
 
-    /// The prefixes that cover the address, the longest first.
+    /// Finds the longest prefix that covers the address.
     pub(crate) fn longest(&self, address: u32) -> Option<Place> {
         let block = on_plane!(&self.planes, plane => {
             plane.block(address >> 8).and_then(|block| block.group.longest(child_of(address, 3)))
@@ -74,8 +74,7 @@ impl<V> Generation<V> {
     }
 }
 
-/// A reader that slept for long holds a long chain: it is taken apart link by link, not by
-/// recursion.
+/// Drops a long chain link by link, not by recursion. A reader that slept for long holds one.
 impl<V> Drop for Generation<V> {
     fn drop(&mut self) {
         let mut next = self.next.take();

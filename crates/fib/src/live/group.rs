@@ -3,14 +3,14 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Which prefixes exist among the eight lengths below one node of the address space: one cache
+/// Which prefixes exist among the eight lengths below one node of the address space, in one cache
 /// line.
 ///
-/// The 510 possible prefixes are numbered as in a heap: the node itself would be 1, and the halves
-/// of `n` are `2n` and `2n + 1`. So the prefixes one bit longer than the node are 2 and 3, those
-/// eight bits longer are 256 to 511. Number 1 is used at the top only, where it is 0.0.0.0/0.
+/// The 510 possible prefixes are numbered as in a heap. The node itself would be 1, and the halves
+/// of `n` are `2n` and `2n + 1`. So the prefixes one bit longer than the node are 2 and 3, and
+/// those eight bits longer are 256 to 511. Number 1 is used at the top only, for 0.0.0.0/0.
 ///
-/// One writer changes the bits, readers may look on.
+/// One writer changes the bits while readers read them.
 #[derive(Default)]
 #[repr(align(64))]
 pub(crate) struct Group([AtomicU64; WORDS]);
@@ -57,8 +57,8 @@ impl Group {
         }
     }
 
-    /// How many prefixes have a lower number: where this one's code stands. All words are counted,
-    /// so that no branch depends on the number.
+    /// Counts the prefixes with a lower number, which is the position of this one's code. It counts
+    /// all words, so that no branch depends on the number.
     #[inline]
     pub(crate) fn rank(&self, number: u32) -> usize {
         let (word, bit) = Self::locate(number);
@@ -70,12 +70,12 @@ impl Group {
         (0..WORDS).map(|at| (self.word(at) & lower(at)).count_ones() as usize).sum()
     }
 
-    /// The numbers of the prefixes that exist, rising.
+    /// Lists the numbers of existing prefixes in rising order.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().zip(0u32..).flat_map(|(word, at)| ones(word.load(Relaxed), at * 64))
     }
 
-    /// The longest prefix above this child that exists, from the eighth length up to the first.
+    /// Finds the longest existing prefix above this child, from the eighth length up to the first.
     #[inline]
     pub(crate) fn longest(&self, child: u32) -> Option<u32> {
         let mut number = child + 256;
@@ -88,11 +88,11 @@ impl Group {
         None
     }
 
-    /// The children below prefix `number` that no longer prefix of this group covers, counted from
-    /// the first child below it.
+    /// Finds the children below prefix `number` that no longer prefix of this group covers, counted
+    /// from its first child.
     ///
-    /// Level by level: what was free above, doubled, without the prefixes of this level. 256
-    /// children cost about as much as fetching one line from memory.
+    /// Each level doubles the free bits of the level above and removes the prefixes of its own. For
+    /// 256 children this costs about one fetch from memory.
     #[inline]
     pub(crate) fn uncovered(&self, number: u32) -> Children {
         let mut free = 1u64;
@@ -134,7 +134,7 @@ impl Clone for Group {
     }
 }
 
-/// Each of the low 32 bits twice.
+/// Doubles each of the low 32 bits.
 #[inline]
 fn doubled(bits: u64) -> u64 {
     let mut x = bits & 0xffff_ffff;
@@ -146,7 +146,7 @@ fn doubled(bits: u64) -> u64 {
     x | (x << 1)
 }
 
-/// The positions of the ones, rising, from `base` on.
+/// Lists the positions of the ones in rising order, counted from `base`.
 fn ones(mut bits: u64, base: u32) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let at = bits.trailing_zeros();
@@ -157,7 +157,7 @@ fn ones(mut bits: u64, base: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The runs of ones as ranges, rising.
+/// Lists the runs of ones as ranges in rising order.
 #[inline]
 pub(crate) fn runs(children: Children) -> impl Iterator<Item = Range<u32>> {
     children.into_iter().zip([0u32, 64, 128, 192]).flat_map(|(mut bits, base)| {
@@ -179,7 +179,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The doubling cascade against walking up from every child.
+        /// Doubling level by level equals walking up from every child.
         #[test]
         fn uncovered_children_are_those_without_a_longer_prefix(
             numbers in prop::collection::vec(1u32..512, 0..40),
@@ -208,13 +208,13 @@ mod tests {
         #[test]
         fn rank_counts_the_lower_numbers(
             numbers in prop::collection::btree_set(1u32..512, 0..60),
-            probe in 1u32..512,
+            number in 1u32..512,
         ) {
             let group = Group::default();
             numbers.iter().for_each(|number| group.add(*number));
-            prop_assert_eq!(group.rank(probe), numbers.range(..probe).count());
+            prop_assert_eq!(group.rank(number), numbers.range(..number).count());
             prop_assert!(group.numbers().eq(numbers.iter().copied()));
-            prop_assert_eq!(group.contains(probe), numbers.contains(&probe));
+            prop_assert_eq!(group.contains(number), numbers.contains(&number));
         }
     }
 }

@@ -12,15 +12,15 @@ pub struct Routes<'a, V> {
     table: &'a LiveTable<V>,
     /// The /16s still to be listed.
     nodes: std::ops::RangeInclusive<u32>,
-    /// The shortest prefix and the addresses that count.
+    /// The shortest prefix and the addresses to list.
     shortest: u8,
     addresses: std::ops::RangeInclusive<u32>,
-    /// The routes of the /16 at hand.
+    /// The routes of the current /16.
     listed: std::vec::IntoIter<Rule<u32>>,
 }
 
 impl<'a, V> Routes<'a, V> {
-    /// The routes that a prefix covers.
+    /// Lists the routes that a prefix covers.
     pub(crate) fn new(table: &'a LiveTable<V>, prefix: Ipv4Net) -> Self {
         let (first, shortest) = (prefix.network().to_bits(), prefix.prefix_len());
         let last = first | !mask(shortest);

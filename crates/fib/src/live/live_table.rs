@@ -18,54 +18,53 @@ use crate::value_id::ValueId;
 
 /// A large table that is changed in place while readers look up.
 ///
-/// Readers see a code for every /24 (DIR-24-8), so that a lookup is one load. The writer keeps, in
-/// one cache line for each /16, which prefixes exist there, and their codes beside it. A change
-/// finds the addresses that no longer prefix covers by a few operations on that line and gives them
-/// their new code, one store each.
+/// Readers see a code for every /24 (DIR-24-8), so a lookup is one load. For each /16 the writer
+/// keeps one cache line of existing prefixes, and their codes. A change finds the addresses that no
+/// longer prefix covers by a few operations on that line. It gives each its new code by one store.
 ///
-/// Equal values share a code. A code is one byte while 254 distinct values suffice, then two, then
-/// four: the table is copied into the wider form beside the readers and published by one store.
+/// Equal values share a code. A code has one byte up to 254 distinct values, then two, then four.
+/// To widen codes, the writer copies the table and publishes the copy by one store.
 pub struct LiveTable<V> {
     pub(super) generation: Arc<Generation<V>>,
-    /// Codes of the prefixes of each group, in the order of their heap numbers.
+    /// Codes of each group's prefixes by heap number.
     pub(super) codes: Box<[Vec<u32>]>,
     /// The same for the blocks of split /24s, by slot.
     pub(super) block_codes: HashMap<u32, Vec<u32>, BuildHasherDefault<Mix>>,
     pub(super) numbers: Numbers<V>,
-    /// How many routes say the value of each number; number 0 has none.
+    /// How many routes have each value, by number; number 0 has none.
     pub(super) uses: Vec<u32>,
     pub(super) routes: usize,
     pub(super) widest: Width,
 }
 
 impl<V: Clone + Eq + Hash> LiveTable<V> {
-    /// A table without routes.
+    /// Makes a table without routes.
     pub fn new() -> Self {
         Self::limited(Width::Four)
     }
 
-    /// A table without routes whose codes never grow wider than this.
+    /// Makes a table without routes whose codes never grow wider than this.
     pub fn limited(widest: Width) -> Self {
         Self::build(&[], &[], Width::One, widest)
     }
 
-    /// A table of many routes at once, in any order; of equal prefixes the last counts.
+    /// Builds a table of many routes at once, in any order; of equal prefixes the last counts.
     ///
     /// # Errors
     ///
-    /// [`RouteError::HostBits`] on the first prefix that has some.
+    /// [`RouteError::HostBits`] for the first prefix with host bits.
     pub fn from_routes(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Result<Self, RouteError> {
         let (rules, values) = number(routes)?;
         let width = Width::holding(values.len(), Width::Four).unwrap_or(Width::Four);
         Ok(Self::build(&rules, &values, width, Width::Four))
     }
 
-    /// Adds a route, or changes what the route of this prefix says and returns what it said.
+    /// Adds a route, or replaces the value of an existing one and returns the old value.
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if the prefix has host bits, or if the value is one more than the table can
-    /// tell apart. The table is then as it was.
+    /// [`RouteError`] if the prefix has host bits, or if no number is left for the value.
+    /// The table is then unchanged.
     pub fn insert(&mut self, prefix: Ipv4Net, value: V) -> Result<Option<V>, RouteError> {
         let (network, length) = canonical(prefix)?;
         let place = Place::of(network, length);
@@ -76,8 +75,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         Ok(replaced.and_then(|replaced| self.discount(replaced)))
     }
 
-    /// Changes what the route of this prefix says and returns what it said; does nothing if there
-    /// is no such route.
+    /// Replaces the value of an existing route and returns the old value; does nothing if there is
+    /// none.
     ///
     /// # Errors
     ///
@@ -91,20 +90,20 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         }
     }
 
-    /// Removes the route of exactly this prefix and returns what it said.
+    /// Removes the route of exactly this prefix and returns its value.
     pub fn remove(&mut self, prefix: Ipv4Net) -> Option<V> {
         let (network, length) = canonical(prefix).ok()?;
         let code = self.take(Place::of(network, length))?;
         self.discount(code)
     }
 
-    /// Puts all these routes in the place of those that are there, in one step for readers: a batch
-    /// of theirs meets the old table or the new one.
+    /// Replaces all routes in one step for readers: a batch sees either the old table or the new
+    /// one.
     ///
     /// # Errors
     ///
-    /// [`RouteError`] if a prefix has host bits, or if there are more values than the table can
-    /// tell apart. The table is then as it was.
+    /// [`RouteError`] if a prefix has host bits, or if there are too many values.
+    /// The table is then unchanged.
     pub fn replace_all(
         &mut self,
         routes: impl IntoIterator<Item = (Ipv4Net, V)>,
@@ -118,49 +117,49 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
 }
 
 impl<V> LiveTable<V> {
-    /// A reader for another thread.
+    /// Makes a reader for another thread.
     pub fn reader(&self) -> Reader<V> {
         Reader::new(Arc::clone(&self.generation))
     }
 
-    /// The table as readers see it.
+    /// Gives the table as readers see it.
     #[inline]
     pub fn view(&self) -> View<'_, V> {
         View::new(&self.generation)
     }
 
-    /// The longest matching route: its prefix and what it says.
+    /// Looks up the longest matching route: its prefix and its value.
     pub fn lookup(&self, address: impl Address) -> Option<(Ipv4Net, &V)> {
         // Nobody writes while the table is borrowed.
         self.view().lookup(address).unwrap_or_default()
     }
 
-    /// What the longest matching route says.
+    /// Looks up the value of the longest match.
     #[inline]
     pub fn value(&self, address: impl Address) -> Option<&V> {
         self.view().value(address)
     }
 
-    /// The number of each address's value, as many as the shorter slice holds.
+    /// Looks up the value number of each address, as many as the shorter slice holds.
     #[inline]
     pub fn lookup_batch(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
         self.view().lookup_batch(addresses, ids);
     }
 
-    /// The value that has this number.
+    /// Gives the value that has this number.
     #[inline]
     pub fn value_of(&self, id: ValueId) -> Option<&V> {
         self.generation.values.get(id.0)
     }
 
-    /// What the route of exactly this prefix says.
+    /// Gives the value of exactly this prefix.
     pub fn get(&self, prefix: Ipv4Net) -> Option<&V> {
         let (network, length) = canonical(prefix).ok()?;
         let code = self.code_of(Place::of(network, length))?;
         self.value_of(ValueId(code))
     }
 
-    /// The routes that cover this prefix, itself included, the shortest first.
+    /// Lists the routes that cover this prefix, itself included, the shortest first.
     pub fn covering(&self, prefix: Ipv4Net) -> impl Iterator<Item = (Ipv4Net, &V)> {
         let network = prefix.network().to_bits();
         (0..=prefix.prefix_len()).filter_map(move |length| {
@@ -169,27 +168,27 @@ impl<V> LiveTable<V> {
         })
     }
 
-    /// The routes that this prefix covers, itself included, in order.
+    /// Lists the routes that this prefix covers, itself included, in order.
     pub fn covered(&self, prefix: Ipv4Net) -> Routes<'_, V> {
         Routes::new(self, prefix)
     }
 
-    /// All routes in order: by network, then the shorter first.
+    /// Lists all routes in order: by network, then the shorter first.
     pub fn iter(&self) -> Routes<'_, V> {
         self.covered(Ipv4Net::default())
     }
 
-    /// How many routes there are.
+    /// Counts the routes.
     pub fn len(&self) -> usize {
         self.routes
     }
 
-    /// Whether there is no route at all.
+    /// Says whether there is no route at all.
     pub fn is_empty(&self) -> bool {
         self.routes == 0
     }
 
-    /// How wide a code is at present.
+    /// Gives the current width of a code.
     pub fn width(&self) -> Width {
         match self.generation.planes {
             Planes::One(_) => Width::One,
@@ -198,7 +197,7 @@ impl<V> LiveTable<V> {
         }
     }
 
-    /// What the table occupies, what values own on the heap left out.
+    /// Counts the bytes of the table, without what values own on the heap.
     pub fn memory(&self) -> Memory {
         let codes = |codes: &Vec<u32>| size_of_val(codes) + codes.capacity() * size_of::<u32>();
         let of_blocks = self.block_codes.capacity() * size_of::<u32>()
@@ -233,7 +232,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// All of it.
+    /// Adds up all parts.
     pub fn total(&self) -> usize {
         self.array + self.blocks + self.prefixes + self.codes + self.values
     }
@@ -245,7 +244,7 @@ impl<V: Clone + Eq + Hash> Default for LiveTable<V> {
     }
 }
 
-/// Tables are equal when they hold the same routes, whatever their history.
+/// Compares the routes, whatever the tables' histories.
 impl<V: PartialEq> PartialEq for LiveTable<V> {
     fn eq(&self, other: &Self) -> bool {
         self.routes == other.routes && self.iter().eq(other.iter())
@@ -269,7 +268,7 @@ impl<'a, V> IntoIterator for &'a LiveTable<V> {
     }
 }
 
-/// Network and length of a prefix without host bits.
+/// Gives network and length of a prefix without host bits.
 pub(crate) fn canonical(prefix: Ipv4Net) -> Result<(u32, u8), RouteError> {
     if prefix.addr() == prefix.network() {
         Ok((prefix.addr().to_bits(), prefix.prefix_len()))

@@ -1,9 +1,9 @@
 use super::group::WHOLE;
 
-/// Groups that are always there: one at the top, one under each /8, one under each /16.
+/// Groups that always exist: one at the top, one for each /8, one for each /16.
 pub(crate) const GROUPS: usize = 1 + (1 << 8) + (1 << 16);
 
-/// Where a prefix is kept: in a group, or in the block of an extended /24.
+/// Where a prefix is kept: in a group, or in the block of a split /24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// 0 to 3: below the top, a /8, a /16, a /24.
@@ -26,18 +26,18 @@ impl Place {
         Self { depth, node: node_of(network, depth), number }
     }
 
-    /// Position of the group, unless it belongs to a block.
+    /// Gives the position of the group; `None` if the place belongs to a block.
     #[inline]
     pub(crate) fn group(self) -> Option<usize> {
         group_at(self.depth, self.node)
     }
 
-    /// The prefix length.
+    /// Gives the prefix length.
     pub(crate) fn length(self) -> u8 {
         u8::try_from(self.depth * 8 + self.number.ilog2()).unwrap_or(32)
     }
 
-    /// The network address.
+    /// Gives the network address.
     pub(crate) fn network(self) -> u32 {
         let inside = self.number.ilog2();
         let child = (self.number << (8 - inside)) & 0xff;
@@ -46,19 +46,19 @@ impl Place {
     }
 }
 
-/// The address without the bits behind the first eight times `depth`.
+/// Gives the first eight times `depth` bits of the address.
 #[inline]
 pub(crate) fn node_of(address: u32, depth: u32) -> u32 {
     address.checked_shr(32 - 8 * depth).unwrap_or(0)
 }
 
-/// Which child of its group at this depth the address belongs to.
+/// Gives the address's child in its group at this depth.
 #[inline]
 pub(crate) fn child_of(address: u32, depth: u32) -> u32 {
     (address >> (24 - 8 * depth)) & 0xff
 }
 
-/// Position of the group of a node, unless it belongs to a block.
+/// Gives the position of a node's group; `None` if the node belongs to a block.
 #[inline]
 pub(crate) fn group_at(depth: u32, node: u32) -> Option<usize> {
     match depth {
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::address::mask;
 
-    /// INV-all-depths-nest: every length has its place and comes back from it.
+    /// Every length has its place and returns from it (INV-all-depths-nest).
     #[test]
     fn a_place_names_its_prefix() {
         for length in 0..=32 {

@@ -11,39 +11,40 @@ use crate::value_id::{ValueId, any};
 pub(crate) const SLOTS: usize = 1 << 24;
 /// Entries that lead to pages: one for each /16.
 const NODES: usize = 1 << 16;
-/// The fewest pages and blocks that a plane has room for. They spare a table that splits /24s here
-/// and there from being copied often.
+/// The fewest pages and blocks of a plane. They spare a table with few split /24s from frequent
+/// copies.
 const LEAST_PAGES: usize = 1 << 10;
 const LEAST_BLOCKS: usize = 1 << 12;
-/// How many codes a batch loads before it looks at the first of them.
+/// How many codes a batch loads before it inspects the first.
 const STRETCH: usize = 512;
-/// And how many it looks at together, if one of those leads into a block.
+/// How many codes it inspects together if one of them leads to a block.
 const FEW: usize = 16;
-/// Where the first page and the first block begin; nothing leads to what lies before.
+/// Start of the first page and the first block. Nothing leads to what lies before.
 const FIRST: u32 = 256;
 
-/// What readers load: a code for every /24 and, for those that longer prefixes split, a block with
-/// a code for every address (DIR-24-8).
+/// The memory that readers load: a code for every /24, and a block of 256 codes for each /24 that
+/// longer prefixes split (DIR-24-8).
 ///
-/// Every change of an address is one store. A block stays with its /24 until the whole plane is
-/// replaced, so that a reader on its way into a block never lands in another's. A plane that has no
-/// room for another block is replaced by a larger one.
+/// One store changes an address. A block stays with its /24 until the whole plane is replaced, so a
+/// reader never reads another /24's block. A plane without room for another block is replaced by a
+/// larger one.
 pub(crate) struct Plane<C> {
     slots: Box<[C; SLOTS]>,
-    /// For each /16 where its page begins; page 0 leads nowhere.
+    /// The start of each /16's page. Page 0 is empty.
     pages: Box<[AtomicU32; NODES]>,
-    /// Pages of 256 entries: for each /24 where its block begins; block 0 matches nothing.
+    /// Pages of 256 entries, each the start of a /24's block. Block 0 matches nothing.
     blocks: Box<[AtomicU32]>,
     /// Blocks of 256 codes, one for each address.
     cells: Box<[C]>,
     /// The prefixes longer than /24, by block.
     groups: Box<[Group]>,
-    /// For the writer: where the next page and the next block will begin.
+    /// Where the writer will put the next page and the next block.
     next_page: AtomicU32,
     next_block: AtomicU32,
 }
 
-/// The way from an address to its code, held by value so that loops keep it in registers.
+/// The references that lead from an address to its code, held by value so that loops keep them in
+/// registers.
 pub(crate) struct Lookup<'a, C> {
     slots: &'a [C; SLOTS],
     pages: &'a [AtomicU32; NODES],
@@ -52,7 +53,7 @@ pub(crate) struct Lookup<'a, C> {
 }
 
 impl<C: Cell> Lookup<'_, C> {
-    /// The code of an address.
+    /// Gives the code of an address.
     #[inline(always)]
     pub(crate) fn code(self, address: u32) -> u32 {
         let code = self.slot(address);
@@ -76,12 +77,13 @@ impl<C: Cell> Lookup<'_, C> {
 
     #[inline(always)]
     fn slot(self, address: u32) -> u32 {
-        // There are 2^24 slots, so that no check is left of this.
+        // There are 2^24 slots, so the compiler removes this check.
         let slot = self.slots.get((address >> 8) as usize);
         slot.map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
-    /// The code inside the block of a split /24. No call, so that loops over it can be unrolled.
+    /// Gives the code inside the block of a split /24. It is inlined, so that loops over it can be
+    /// unrolled.
     #[inline(always)]
     fn extended(self, address: u32) -> u32 {
         fence(Ordering::Acquire);
@@ -91,12 +93,12 @@ impl<C: Cell> Lookup<'_, C> {
         cell.map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
-    /// The code of each address, as many as the shorter slice holds.
+    /// Looks up the code of each address, as many as the shorter slice holds.
     #[inline]
     pub(crate) fn batch(self, addresses: &[impl Address], ids: &mut [ValueId]) {
         for (addresses, ids) in addresses.chunks(STRETCH).zip(ids.chunks_mut(STRETCH)) {
-            // Nothing but the store waits for the load: no test, no branch. So the processor has
-            // room for many more loads under way.
+            // Only the store depends on the load, without a test or branch. So the processor keeps
+            // more loads under way.
             for (id, address) in ids.iter_mut().zip(addresses) {
                 *id = ValueId(self.slot(address.number()));
             }
@@ -104,7 +106,7 @@ impl<C: Cell> Lookup<'_, C> {
                 self.batch_split(addresses, ids);
             }
         }
-        // A code loaded above finds the value that it numbers.
+        // This makes the value of each loaded code visible.
         fence(Ordering::Acquire);
     }
 }
@@ -124,7 +126,8 @@ pub(crate) struct Block<'a, C> {
 }
 
 impl<C: Cell> Plane<C> {
-    /// A plane of these codes, one for each /24, with room for twice so many pages and blocks.
+    /// Makes a plane of these codes, one for each /24, with room for twice as many pages and
+    /// blocks.
     pub(crate) fn new(slots: Vec<C>, pages: usize, blocks: usize) -> Self {
         let pages = 1 + (2 * pages).max(LEAST_PAGES);
         let blocks = 1 + (2 * blocks).max(LEAST_BLOCKS);
@@ -144,7 +147,7 @@ impl<C: Cell> Plane<C> {
         Lookup { slots: &self.slots, pages: &self.pages, blocks: &self.blocks, cells: &self.cells }
     }
 
-    /// The block of a /24, if it ever had one.
+    /// Gives the block of a /24, if it ever had one.
     #[inline]
     pub(crate) fn block(&self, slot: u32) -> Option<Block<'_, C>> {
         let page = self.pages.get((slot >> 8) as usize).map(position).filter(|page| *page > 0)?;
@@ -157,21 +160,21 @@ impl<C: Cell> Plane<C> {
         Some(Block { cells, group: self.groups.get(block / FAN)? })
     }
 
-    /// The blocks that a /16 ever had, rising, with the slots that they split.
+    /// Lists all blocks that a /16 ever had in rising order, with the slots that they split.
     pub(crate) fn blocks(&self, node: u32) -> impl Iterator<Item = (u32, Block<'_, C>)> {
         let page = self.pages.get(node as usize).map(position).filter(|page| *page > 0);
         let slots = page.into_iter().flat_map(move |_| node << 8..(node << 8) + 256);
         slots.filter_map(|slot| Some((slot, self.block(slot)?)))
     }
 
-    /// Whether [`prepare_block`](Self::prepare_block) will find a block for this /24.
+    /// Says whether [`prepare_block`](Self::prepare_block) will find a block for this /24.
     pub(crate) fn has_room(&self, slot: u32) -> bool {
         self.block(slot).is_some()
             || (position(&self.next_page) < self.blocks.len()
                 && position(&self.next_block) < self.cells.len())
     }
 
-    /// The block of a /24: one that splits nothing yet says what the slot says.
+    /// Gives the block of a /24. A block that splits nothing yet gets the slot's code.
     pub(crate) fn prepare_block(&self, slot: u32) -> Option<Block<'_, C>> {
         let code = self.slots.get(slot as usize)?.load(Ordering::Relaxed);
         let block = match self.block(slot) {
@@ -179,8 +182,8 @@ impl<C: Cell> Plane<C> {
             None => self.new_block(slot)?,
         };
         if code != C::EXTENDED {
-            // If it served before, readers of that time may still be on their way into it. Each
-            // finds the code that its address has now.
+            // A block may have readers from its earlier use. Each finds the code that its address
+            // has now.
             block.cells.iter().for_each(|cell| cell.store(code));
         }
         Some(block)
@@ -196,7 +199,7 @@ impl<C: Cell> Plane<C> {
         self.block_at(position(entry))
     }
 
-    /// Sends the readers of a /24 into its block.
+    /// Sends readers of a /24 to its block.
     pub(crate) fn split(&self, slot: u32) {
         self.store(slot, C::EXTENDED);
     }
@@ -214,7 +217,7 @@ impl<C: Cell> Plane<C> {
 
     /// Gives the code to every address below the place that no longer prefix covers.
     ///
-    /// That is all an insertion, a removal and a replacement do to readers.
+    /// This is all that readers see of an insertion, a removal or a replacement.
     pub(crate) fn paint(&self, groups: &[Group], place: Place, code: u32) {
         let Place { depth, node, number } = place;
         let Some(group) = group_at(depth, node).and_then(|at| groups.get(at)) else {
@@ -236,7 +239,7 @@ impl<C: Cell> Plane<C> {
         }
     }
 
-    /// Gives the code to slots of one /16; to the free addresses of those that are split.
+    /// Gives the code to slots of one /16, and to the uncovered addresses of split slots.
     #[inline]
     fn paint_slots(&self, slots: Range<u32>, code: u32) {
         let cells = self.slots.get(slots.start as usize..slots.end as usize).unwrap_or_default();
@@ -254,7 +257,7 @@ impl<C: Cell> Plane<C> {
         }
     }
 
-    /// Bytes of the array, and of the blocks with what leads to them.
+    /// Counts the bytes of the array, and of the blocks and their pages.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let of_pages = size_of_val(&*self.pages) + size_of_val(&*self.blocks);
         let of_blocks = size_of_val(&*self.cells) + size_of_val(&*self.groups);
@@ -273,7 +276,7 @@ impl<C: Cell> Block<'_, C> {
     }
 }
 
-/// The first of the group's 256 children below a heap number.
+/// Gives the first of the group's 256 children below a heap number.
 fn first_child(number: u32) -> u32 {
     (number << (8 - number.ilog2())) & 0xff
 }
@@ -283,14 +286,14 @@ fn position(entry: &AtomicU32) -> usize {
     entry.load(Ordering::Relaxed) as usize
 }
 
-/// The next 256 entries.
+/// Takes the next 256 entries.
 fn take_next(next: &AtomicU32) -> u32 {
     let taken = next.load(Ordering::Relaxed);
     next.store(taken + FIRST, Ordering::Relaxed);
     taken
 }
 
-/// Exactly as many items as the type says, on the heap.
+/// Makes an array on the heap from exactly as many items.
 #[allow(clippy::expect_used, reason = "both callers hand over as many items as the type says")]
 fn array<T, const COUNT: usize>(items: Vec<T>) -> Box<[T; COUNT]> {
     items.into_boxed_slice().try_into().ok().expect("as many items as the array has")

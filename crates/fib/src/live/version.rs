@@ -1,6 +1,6 @@
 use super::sync::{AtomicU64, Ordering, fence, spin_loop};
 
-/// Counts the changes of one writer, for readers that want to see one state.
+/// Counts the changes of one writer, for readers that need one state.
 pub(crate) struct Version(AtomicU64);
 
 impl Version {
@@ -8,7 +8,7 @@ impl Version {
         Self(AtomicU64::new(0))
     }
 
-    /// Makes a change; the odd numbers mean that one is on its way.
+    /// Makes a change. The version is odd while it lasts.
     pub(crate) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
         let version = self.0.load(Ordering::Relaxed);
         self.0.store(version + 1, Ordering::Relaxed);
@@ -18,7 +18,7 @@ impl Version {
         done
     }
 
-    /// What `read` finds if no change falls into it, in one of so many tries.
+    /// Repeats `read` until no change interrupts it, at most `tries` times.
     #[inline]
     pub(crate) fn undisturbed<T>(&self, tries: u32, mut read: impl FnMut() -> T) -> Option<T> {
         for _ in 0..tries {

@@ -10,11 +10,11 @@ use super::plane::Lookup;
 use crate::address::{Address, prefix_of};
 use crate::value_id::ValueId;
 
-/// Looks routes up in a [`LiveTable`](crate::LiveTable) while its writer changes it: one for each
-/// thread that reads.
+/// Looks up routes in a [`LiveTable`](crate::LiveTable) while its writer changes it. Each reading
+/// thread has one.
 ///
-/// A reader that never asks for a [`view`](Self::view) keeps alive whatever the writer has
-/// published since the last one it asked for.
+/// A reader that never asks for a [`view`](Self::view) keeps in memory all that the writer has
+/// published since.
 pub struct Reader<V> {
     current: Arc<Generation<V>>,
 }
@@ -24,7 +24,7 @@ impl<V> Reader<V> {
         Self { current }
     }
 
-    /// The table as it is now. Ask once for each batch or packet burst; it costs one load.
+    /// Gives the table as it is now. Ask once a batch or packet burst; it costs one load.
     #[inline]
     pub fn view(&mut self) -> View<'_, V> {
         while let Some(next) = self.current.next.get() {
@@ -48,14 +48,14 @@ impl<V> fmt::Debug for Reader<V> {
 
 /// A live table as a reader sees it.
 ///
-/// The writer's changes go on showing through a view. Each lookup of a value answers as before or
-/// as after a change that happens meanwhile; nothing waits.
+/// A view goes on showing the writer's changes. Each value lookup answers as before or as after a
+/// concurrent change, and never waits.
 pub struct View<'a, V> {
     generation: &'a Generation<V>,
     lookup: Lookups<'a>,
 }
 
-/// The way to the codes, in the width that they have.
+/// The references to the codes, in their width.
 #[derive(Clone, Copy)]
 enum Lookups<'a> {
     One(Lookup<'a, AtomicU8>),
@@ -73,8 +73,8 @@ impl<'a, V> View<'a, V> {
         Self { generation, lookup }
     }
 
-    /// The number of the longest matching route's value: one load, two more where prefixes longer
-    /// than /24 split the address's /24.
+    /// Looks up the value number of the longest match. It takes one load, or three if prefixes
+    /// longer than /24 split the address's /24.
     #[inline(always)]
     pub fn id(&self, address: impl Address) -> ValueId {
         let address = address.number();
@@ -85,7 +85,7 @@ impl<'a, V> View<'a, V> {
         })
     }
 
-    /// What the longest matching route says.
+    /// Looks up the value of the longest match.
     #[inline]
     pub fn value(&self, address: impl Address) -> Option<&'a V> {
         let id = self.id(address);
@@ -93,15 +93,15 @@ impl<'a, V> View<'a, V> {
         self.value_of(id)
     }
 
-    /// The value that has this number.
+    /// Gives the value that has this number.
     #[inline]
     pub fn value_of(&self, id: ValueId) -> Option<&'a V> {
         self.generation.values.get(id.0)
     }
 
-    /// The number of each address's value, as many as the shorter slice holds.
+    /// Looks up the value number of each address, as many as the shorter slice holds.
     ///
-    /// The addresses are looked up one by one; a change may fall between two of them.
+    /// Addresses are looked up one by one, so a change may happen between two of them.
     #[inline]
     pub fn lookup_batch(&self, addresses: &[impl Address], ids: &mut [ValueId]) {
         match self.lookup {
@@ -111,11 +111,12 @@ impl<'a, V> View<'a, V> {
         }
     }
 
-    /// Like [`lookup_batch`](Self::lookup_batch), and all answers belong to one state of the table.
+    /// Does what [`lookup_batch`](Self::lookup_batch) does; all answers belong to one state of the
+    /// table.
     ///
     /// # Errors
     ///
-    /// [`Contended`] if a change fell into each of 64 tries; keep batches to about 64 addresses.
+    /// [`Contended`] if a change interrupted each of 64 tries; keep batches to about 64 addresses.
     pub fn lookup_batch_at_once(
         &self,
         addresses: &[impl Address],
@@ -124,11 +125,12 @@ impl<'a, V> View<'a, V> {
         self.generation.undisturbed(|| self.lookup_batch(addresses, ids)).ok_or(Contended)
     }
 
-    /// The longest matching route: its prefix and what it says, both of one state of the table.
+    /// Looks up the longest matching route: its prefix and its value, both of one state of the
+    /// table.
     ///
     /// # Errors
     ///
-    /// [`Contended`] if a change fell into each of 64 tries.
+    /// [`Contended`] if a change interrupted each of 64 tries.
     pub fn lookup(&self, address: impl Address) -> Result<Option<(Ipv4Net, &'a V)>, Contended> {
         let address = address.number();
         let read = || (self.id(address), self.generation.longest(address));
@@ -152,7 +154,7 @@ impl<V> fmt::Debug for View<'_, V> {
     }
 }
 
-/// The writer changed the table during every try of a lookup that asked for one state of it.
+/// The writer changed the table during every try of a lookup that needs one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contended;
 

@@ -4,7 +4,7 @@ use super::build::Draft;
 use super::cell::Cell;
 use super::generation::Planes;
 
-/// Bytes of a code in the big array of a [`LiveTable`](crate::LiveTable).
+/// The bytes of a code in the array of a [`LiveTable`](crate::LiveTable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Width {
     /// 254 values, 16 MiB.
@@ -18,7 +18,8 @@ pub enum Width {
 impl Width {
     const ALL: [Self; 3] = [Self::One, Self::Two, Self::Four];
 
-    /// How many distinct values a code of this width can tell apart, no match and split left out.
+    /// Gives the number of distinct values for this width. Two codes are reserved for no match and
+    /// split.
     pub const fn limit(self) -> u32 {
         match self {
             Self::One => u8::MAX as u32 - 1,
@@ -27,7 +28,7 @@ impl Width {
         }
     }
 
-    /// The narrowest that holds so many values and is not wider than permitted.
+    /// Gives the narrowest width for so many values; `None` if it would exceed `widest`.
     pub(crate) fn holding(values: usize, widest: Self) -> Option<Self> {
         Self::ALL.into_iter().find(|width| *width <= widest && width.limit() as usize >= values)
     }

@@ -1,4 +1,4 @@
-//! What the writer of a live table does inside.
+//! The writer's side of a live table.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::value_id::ValueId;
 use crate::values::Values;
 
 impl<V: Clone + Eq + Hash> LiveTable<V> {
-    /// A table of these rules, whose codes number the values from 1 up.
+    /// Builds a table of these rules, whose codes number the values from 1 up.
     pub(super) fn build(rules: &[Rule<u32>], known: &[V], width: Width, widest: Width) -> Self {
         let draft = Draft::new(rules);
         let values = Values::new();
@@ -44,7 +44,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         }
     }
 
-    /// The number of a value, a new one if need be.
+    /// Gives the number of a value, a new one if needed.
     pub(super) fn number(&mut self, value: V) -> Result<u32, RouteError> {
         if let Some(number) = self.numbers.get(&value) {
             return Ok(*number);
@@ -59,7 +59,8 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         Ok(number)
     }
 
-    /// Makes sure that the place has a block if it needs one. Codes change their meaning with it.
+    /// Makes sure that the place can get a block if it needs one. This may change the meaning of
+    /// codes.
     pub(super) fn make_room_for(&mut self, place: Place) {
         if place.group().is_none()
             && !on_plane!(&self.generation.planes, plane => plane.has_room(place.node))
@@ -68,8 +69,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         }
     }
 
-    /// Forgets values that no route says; takes wider codes if the old ones would soon run out
-    /// again.
+    /// Frees the numbers of unused values, and widens codes if they would soon run out again.
     fn forget_values(&mut self) -> Result<(), RouteError> {
         let used = self.uses.iter().filter(|uses| **uses > 0).count();
         let width = Width::holding(2 * used, self.widest).unwrap_or(self.widest);
@@ -80,7 +80,7 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         Ok(())
     }
 
-    /// The same routes in a generation of their own, without idle blocks and unused numbers.
+    /// Copies the routes into a new generation, without idle blocks and unused numbers.
     fn rebuild(&mut self, width: Width) {
         let mut values = Vec::new();
         let renumbered: Vec<u32> = (0..)
@@ -99,14 +99,14 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         self.publish(Self::build(&rules, &values, width, self.widest));
     }
 
-    /// Becomes the other table, for readers by one store.
+    /// Becomes the other table. Readers see it by one store.
     pub(super) fn publish(&mut self, table: Self) {
         let old = std::mem::replace(self, table);
         // Only the newest generation has no next one, and there is one writer.
         drop(old.generation.next.set(Arc::clone(&self.generation)));
     }
 
-    /// Adds a prefix or changes its code, and returns the code it had.
+    /// Adds a prefix or changes its code, and returns the old code.
     pub(super) fn put(&mut self, place: Place, code: u32) -> Option<u32> {
         let generation = &*self.generation;
         let groups = &generation.groups;
@@ -160,7 +160,7 @@ impl<V> LiveTable<V> {
         Some(taken)
     }
 
-    /// Whether there is a route of exactly this prefix.
+    /// Says whether there is a route of exactly this prefix.
     pub(super) fn contains(&self, place: Place) -> bool {
         let group = |group: &Group| group.contains(place.number);
         match place.group() {
@@ -171,7 +171,7 @@ impl<V> LiveTable<V> {
         }
     }
 
-    /// The code of exactly this prefix.
+    /// Gives the code of exactly this prefix.
     pub(super) fn code_of(&self, place: Place) -> Option<u32> {
         let code = |group: &Group, codes: &[u32]| {
             let there = group.contains(place.number).then(|| group.rank(place.number))?;
@@ -184,7 +184,7 @@ impl<V> LiveTable<V> {
         on_plane!(&self.generation.planes, plane => code(plane.block(place.node)?.group, codes))
     }
 
-    /// The code of the longest prefix that covers this one and is shorter; 0 if there is none.
+    /// Gives the code of the longest shorter prefix that covers this one; 0 if there is none.
     fn code_above(&self, place: Place) -> u32 {
         let Place { depth, node, mut number } = place;
         while number > 1 {
@@ -205,7 +205,7 @@ impl<V> LiveTable<V> {
             .unwrap_or(0)
     }
 
-    /// The routes whose network address lies in a /16, in no order.
+    /// Lists the routes whose network address lies in a /16, in no order.
     pub(super) fn rules_in(&self, node: u32) -> Vec<Rule<u32>> {
         let rule = |place: Place, code: u32| Rule {
             network: place.network(),
@@ -236,7 +236,7 @@ impl<V> LiveTable<V> {
         rules
     }
 
-    /// One more route says this value.
+    /// Counts one more route with this value.
     pub(super) fn count(&mut self, code: u32) {
         if let Some(uses) = self.uses.get_mut(code as usize) {
             *uses += 1;
@@ -245,7 +245,7 @@ impl<V> LiveTable<V> {
 }
 
 impl<V: Clone> LiveTable<V> {
-    /// One route less says this value.
+    /// Counts one route less with this value.
     pub(super) fn discount(&mut self, code: u32) -> Option<V> {
         let uses = self.uses.get_mut(code as usize)?;
         *uses -= 1;

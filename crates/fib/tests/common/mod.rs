@@ -1,4 +1,4 @@
-//! The obvious twin of every table: a list of routes and a linear scan.
+//! The reference implementation of every table: a list of routes and a linear scan.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::cast_possible_truncation, reason = "the generator cuts on purpose")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
@@ -23,7 +23,7 @@ impl<V> Scan<V> {
             .map(|(prefix, value)| (*prefix, value))
     }
 
-    /// Network and last address of every prefix, each also one below and one above
+    /// Lists network and last address of every prefix, with their neighbours
     /// (INV-lookup-equals-scan).
     pub(crate) fn boundaries(&self) -> Vec<u32> {
         let ends = self.0.keys().flat_map(|p| [p.network().to_bits(), p.broadcast().to_bits()]);
@@ -41,7 +41,7 @@ pub(crate) fn prefix(address: u32, length: u8) -> Ipv4Net {
     Ipv4Net::new(Ipv4Addr::from_bits(address), length).unwrap().trunc()
 }
 
-/// So many cases of a property; four for Miri, which takes a thousand times as long for each.
+/// The number of cases of a property. Miri gets four, since each takes a thousand times as long.
 pub(crate) fn cases(count: u32) -> ProptestConfig {
     let cases = if cfg!(miri) { 4 } else { count };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
@@ -49,9 +49,9 @@ pub(crate) fn cases(count: u32) -> ProptestConfig {
 
 /// Prefixes that nest, touch and repeat: few distinct bits at every length.
 pub(crate) fn prefixes() -> impl Strategy<Value = Ipv4Net> {
-    let crowded = (prop::bits::u32::masked(0xc0c1_81c3), 0u8..=32);
+    let dense = (prop::bits::u32::masked(0xc0c1_81c3), 0u8..=32);
     let anywhere = (any::<u32>(), 0u8..=32);
-    prop_oneof![3 => crowded, 1 => anywhere].prop_map(|(address, length)| prefix(address, length))
+    prop_oneof![3 => dense, 1 => anywhere].prop_map(|(address, length)| prefix(address, length))
 }
 
 /// A small seeded generator (splitmix64) for tests that need volume rather than shrinking.

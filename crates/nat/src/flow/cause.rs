@@ -2,34 +2,34 @@
 
 use core::fmt;
 
-/// Why a flow ended. Each cause has a counter in [`FlowCounters`](crate::FlowCounters).
+/// Why a flow ended. [`FlowCounters`](crate::FlowCounters) counts each cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Both ends finished, or one did and nothing more was heard.
+    /// Both ends sent FIN, or one did and nothing more came.
     Fin,
-    /// One end reset it with the exact sequence number (INV-inexact-reset-ignored).
+    /// One end reset the connection with the exact sequence number (INV-inexact-reset-ignored).
     Reset,
     /// The TCP handshake was never completed.
     HalfOpen,
-    /// Nothing was heard for as long as its timer.
+    /// The idle timer ran out.
     Idle,
-    /// A change of configuration gave it another source (S-17).
+    /// A configuration change gave it another source (S-17).
     SourceSwitched,
-    /// A change of configuration gave it another path.
+    /// A configuration change gave it another path.
     PathSwitched,
-    /// What it stood on is gone: a public address, a subnet, a network (N-08,
+    /// A public address, subnet or network that it needs is gone (N-08,
     /// INV-withdrawn-address-ends-flows).
     Withdrawn,
-    /// Its port was taken back from its machine: it is lost without a word (N-28).
+    /// Its port was taken from its machine. It is lost without a reset (N-28).
     PortReclaimed,
-    /// A machine at one of its ends was deallocated: it is lost without a word (N-29).
+    /// A machine at one end was deallocated. It is lost without a reset (N-29).
     Deallocated,
-    /// Somebody took it out by hand.
+    /// The caller evicted it.
     Evicted,
 }
 
 impl Cause {
-    /// All causes, in the order of the counters.
+    /// All causes in the order of their counters.
     pub const ALL: [Self; 10] = [
         Self::Fin,
         Self::Reset,
@@ -43,7 +43,7 @@ impl Cause {
         Self::Evicted,
     ];
 
-    /// The stable name, in kebab-case.
+    /// Gives the stable name in kebab-case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Closing flows: exact resets, and the tombstone that answers what was in flight.
+//! Closes flows with exact resets, and leaves a tombstone that answers late segments.
 
 use vnetem_packet::{Headers, Protocol, Reset};
 
@@ -8,16 +8,17 @@ use crate::time::nanoseconds;
 use crate::{Cause, Ended, FlowId, FlowTable, Resets, Side, State, Time};
 
 impl<T: Copy> FlowTable<T> {
-    /// Closes a flow because it may not go on.
+    /// Closes a flow that may not continue, and gives the resets to send.
     ///
-    /// TCP: a reset for each end, with exactly the sequence number that it expects next, which is
-    /// the highest end forwarded to it (INV-reset-number-exact); a tombstone stays in place, and
-    /// [answers](Self::answer) later segments (INV-both-ends-learn, INV-tombstone-answers). It
-    /// keeps both keys until its external tuple has rested: from then on a flow that takes the
-    /// tuple takes its place (N-14, U-12). An opener whose SYN was not answered yet gets RST and
-    /// ACK of its SYN (INV-reset-answers-segment), the other end a plain RST behind the SYN. A
-    /// connection that is over already, a tombstone's included, and one past its deadline, is not
-    /// reset. UDP, ICMP and other flows end at once (INV-datagrams-not-reset).
+    /// - A TCP connection gets a reset for each end. Its sequence number is the highest end
+    ///   forwarded, which the receiver expects next (INV-reset-number-exact).
+    /// - A tombstone stays and [answers](Self::answer) late segments (INV-both-ends-learn,
+    ///   INV-tombstone-answers). It keeps both keys until the hold-down of its tuple is over; then
+    ///   a flow that takes the tuple replaces it (N-14, U-12).
+    /// - If the SYN was not answered yet, the initiator gets RST and ACK of it, the other end a
+    ///   plain RST after it (INV-reset-answers-segment).
+    /// - A finished connection, a tombstone, or a flow past its deadline gets no reset.
+    /// - Flows of UDP, ICMP and other protocols end at once (INV-datagrams-not-reset).
     pub fn close(&mut self, now: Time, id: FlowId, cause: Cause) -> Resets {
         let now = self.advance(now);
         let Some(record) = self.record(id) else { return Resets::default() };
@@ -49,11 +50,12 @@ impl<T: Copy> FlowTable<T> {
         closing
     }
 
-    /// The reset with which a tombstone answers a late segment: exact, since the segment itself
-    /// says what its sender expects (INV-reset-answers-segment, INV-tombstone-answers). It goes
-    /// back to the sender in the tuple that the sender used. None for an RST (INV-resets-bounded),
-    /// for a flow that is no tombstone, and once the tombstone has answered this side too often
-    /// ([`Answers`](crate::Answers)).
+    /// Gives the reset with which a tombstone answers a late segment.
+    ///
+    /// The segment itself tells what its sender expects, so the reset is exact
+    /// (INV-reset-answers-segment, INV-tombstone-answers). It returns to the sender in the sender's
+    /// own tuple. `None` for an RST, for a flow that is no tombstone, and beyond the rate of
+    /// [`Answers`](crate::Answers) (INV-resets-bounded).
     pub fn answer(
         &mut self,
         now: Time,
@@ -80,8 +82,8 @@ impl<T: Copy> FlowTable<T> {
         detail.numbers.may_answer(side, earned).then_some(reset)
     }
 
-    /// Removes a flow whose time has come, whatever waits before it, and hands it to `sink` as
-    /// [`expire`](Self::expire) does; says whether it did.
+    /// Removes a flow past its deadline, even if others are due before it, and says whether it did.
+    /// `sink` gets it as from [`expire`](Self::expire).
     pub fn expire_flow(&mut self, now: Time, id: FlowId, sink: &mut dyn FnMut(Ended<T>)) -> bool {
         let now = self.advance(now);
         let due = self.record(id).map(|record| self.deadline(record)).filter(|due| *due <= now);
@@ -93,15 +95,15 @@ impl<T: Copy> FlowTable<T> {
         due.is_some()
     }
 
-    /// The resets that close both ends.
+    /// Makes the resets that close both ends.
     pub(crate) fn resets(&self, slot: u32, record: &Record<T>) -> Resets {
         let numbers = self.details.get(slot as usize).map(|detail| detail.numbers);
         let reset = |to| reset(record, &numbers.unwrap_or_default(), to);
         Resets { to_internal: reset(Side::Internal), to_external: reset(Side::External) }
     }
 
-    /// Removes a flow at once, without a word to its ends; says whether it was there. Its external
-    /// tuple rests by the cause.
+    /// Removes a flow at once and without resets; says whether it was there. The cause decides the
+    /// hold-down of its external tuple.
     pub fn end(&mut self, now: Time, id: FlowId, cause: Cause) -> bool {
         let now = self.advance(now);
         let there = self.record(id).is_some();
@@ -112,7 +114,7 @@ impl<T: Copy> FlowTable<T> {
     }
 }
 
-/// The reset that closes one end, or none if that end cannot know of the connection.
+/// Makes the reset that closes one end; `None` if that end cannot know of the connection.
 fn reset<T: Copy>(record: &Record<T>, numbers: &Numbers, to: Side) -> Option<Reset> {
     let from = to.other();
     let (source, destination) = match to {

@@ -1,11 +1,11 @@
-//! Which packets may open a flow.
+//! Decides which packets may open a flow.
 
 use vnetem_packet::{Fragment, Headers, Protocol, TcpFlags, Transport};
 
 use crate::flow::tcp::CONTROL;
 
-/// Whether a packet without a flow may pick one up in the middle where that is wanted (T-19): a TCP
-/// segment with ACK and none of SYN, RST, FIN, as in Linux.
+/// Says whether loose pick-up may open a flow from this packet, as in Linux: TCP with ACK and
+/// without SYN, RST or FIN (T-19).
 #[must_use]
 #[inline]
 pub fn picks_up(headers: &Headers) -> bool {
@@ -15,9 +15,13 @@ pub fn picks_up(headers: &Headers) -> bool {
     }
 }
 
-/// Whether a packet without a flow may open one (P-25, T-20): TCP with SYN and none of ACK, RST,
-/// FIN; UDP; an ICMP request, never a reply; any other protocol, for callers that carry it. Never a
-/// later fragment.
+/// Says whether a packet without a flow may open one (P-25, T-20).
+///
+/// - TCP with SYN and without ACK, RST or FIN.
+/// - UDP.
+/// - An ICMP request, never a reply.
+/// - Any other protocol, if the caller carries it.
+/// - Never a later fragment.
 #[must_use]
 #[inline]
 pub fn opens(headers: &Headers) -> bool {

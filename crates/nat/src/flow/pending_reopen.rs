@@ -1,37 +1,40 @@
-//! Connections that begin anew under the same tuple. An opener that has forgotten its connection
-//! sends a SYN, which means nothing to the connection; should the far end have forgotten it too, it
-//! answers with SYN and ACK, and both go on with new numbers. Who stayed with the old ones would
-//! lose them: the timer would run out under traffic, and closing would send resets that neither end
-//! believes (INV-reset-number-exact).
+//! Remembers SYNs on live connections, since both ends may start anew under the same tuple.
+//!
+//! An initiator that has forgotten its connection sends a SYN, which has no effect on a live one.
+//! If the far end has forgotten it too, it answers with SYN and ACK, and both use new numbers.
+//! Without following them, the flow would time out under traffic, and its resets would not be exact
+//! (INV-reset-number-exact).
 
 use vnetem_packet::{TcpFlags, TcpSegment};
 
 use crate::FlowId;
 use crate::flow::tcp::CONTROL;
 
-/// The latest SYN on each connection under way, by the slot of its flow, so that nobody's is
-/// forgotten for another's: its sequence number, what else of it counts, and the stamp of its flow.
-/// Zeros, which cost no memory until they are written, are none.
+/// The latest SYN on each live connection, by the slot of its flow: its sequence number, its other
+/// relevant fields, and its flow's stamp.
+///
+/// Each flow has its own entry, so that none displaces another's. Zeros mean none, and cost no
+/// memory before they are written.
 pub(crate) struct PendingReopens(Vec<[u32; 3]>);
 
-/// A SYN by which an opener begins anew, if it is answered.
+/// A SYN that restarts a connection if it is answered.
 #[derive(Clone, Copy)]
 pub(crate) struct Restart {
     pub(crate) syn: TcpSegment,
     pub(crate) scale: Option<u8>,
 }
 
-/// Marks a SYN that is there, and one that offers a window scale.
+/// Marks an entry as present, and a SYN that offers a window scale.
 const IS_THERE: u32 = 1 << 31;
 const HAS_SCALE: u32 = 1 << 30;
 
 impl PendingReopens {
-    /// For so many flows.
+    /// Makes entries for so many flows.
     pub(crate) fn new(flows: u32) -> Self {
         Self(vec![[0; 3]; flows as usize])
     }
 
-    /// Remembers the SYN of a flow's opener, in place of an earlier one.
+    /// Remembers the SYN of a flow's initiator, in place of an earlier one.
     pub(crate) fn note(&mut self, id: FlowId, syn: &TcpSegment, scale: Option<u8>) {
         if let Some(place) = self.0.get_mut(id.slot as usize) {
             let scale = scale.map_or(0, |scale| HAS_SCALE | u32::from(scale) << 16);
@@ -40,12 +43,12 @@ impl PendingReopens {
         }
     }
 
-    /// Whether a segment from the far end answers a SYN as a new one.
+    /// Says whether a segment from the far end answers the remembered SYN.
     pub(crate) fn has_answer(&self, id: FlowId, segment: &TcpSegment) -> bool {
         self.answered(id, segment).is_some()
     }
 
-    /// The SYN that a segment from the far end answers as a new one, which is then the connection's
+    /// Takes the SYN that a segment from the far end answers, which then becomes the connection's
     /// own.
     pub(crate) fn take(&mut self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
         let pending_reopen = self.answered(id, segment)?;
@@ -60,7 +63,7 @@ impl PendingReopens {
             return None;
         }
         let [low, high, scale, _] = rest.to_le_bytes();
-        // What else a SYN says, a connection that begins does not ask.
+        // The connection's start needs no other field of the SYN.
         let syn = TcpSegment {
             sequence,
             acknowledgement: 0,

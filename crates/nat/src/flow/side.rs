@@ -1,11 +1,11 @@
-//! The small numbers and words in which flows are spoken of.
+//! Small types that describe flows: zones, sides, directions.
 
 use core::hint::select_unpredictable;
 
-/// An opaque number for a space in which a five-tuple means one thing: a realm, refined by the
-/// place of entry.
+/// An opaque number for a space in which a five-tuple is unique: a realm refined by the place of
+/// entry.
 ///
-/// Every key holds one, so that overlapping networks are no special case (INV-keys-name-network).
+/// Every key has one, so overlapping networks need no special case (INV-keys-name-network).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Zone(pub u32);
 
@@ -14,45 +14,45 @@ impl Zone {
     pub const PUBLIC: Self = Self(0);
 }
 
-/// An opaque number for what a flow's judgement hangs on, for example (subnet, service).
+/// An opaque number for what a cached decision depends on, for example (subnet, service).
 ///
-/// A change of policy touches cells, and so the flows that it may concern and no other.
+/// A policy change invalidates keys, and so only the flows that it may affect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevalidationKey(pub u32);
 
-/// The number of a configuration; a later one is greater.
+/// The number of a configuration. A later configuration has a greater one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
 /// The two sides of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
-    /// Whose source is rewritten if the flow is translated.
+    /// The side whose source is rewritten if the flow is translated.
     Internal,
-    /// The other one, which sees the external tuple.
+    /// The other side, which sees the external tuple.
     External,
 }
 
-/// The direction of a packet as seen from who opened its flow.
+/// The direction of a packet relative to the flow's initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// From the opener.
+    /// From the initiator.
     Original,
-    /// To the opener.
+    /// To the initiator.
     Reply,
 }
 
-/// One value for each side of a flow: what was seen *from* that side.
+/// One value for each side of a flow, for what came *from* that side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sides<V> {
-    /// Of the inside.
+    /// Of the internal side.
     pub internal: V,
-    /// Of the outside.
+    /// Of the external side.
     pub external: V,
 }
 
 impl Side {
-    /// The other side.
+    /// Gives the other side.
     #[must_use]
     #[inline]
     pub const fn other(self) -> Self {
@@ -62,15 +62,16 @@ impl Side {
         }
     }
 
-    /// The first value for the inside, the other for the outside. Packets come from both sides as
-    /// they like, so that a branch would be guessed wrong half the time, and the processor would
-    /// wait for the flow to find out.
+    /// Gives `internal` for the internal side and `external` for the other, without a branch.
+    ///
+    /// Packets of both sides alternate, so a branch would be mispredicted half the time and stall
+    /// the processor.
     #[inline(always)]
     pub(crate) fn choose<V>(self, internal: V, external: V) -> V {
         select_unpredictable(self as u8 == 0, internal, external)
     }
 
-    /// The direction of packets from this side, if `initiator` opened the flow.
+    /// Gives the direction of packets from this side, if `initiator` opened the flow.
     #[must_use]
     #[inline]
     pub fn direction(self, initiator: Self) -> Direction {
@@ -79,7 +80,7 @@ impl Side {
 }
 
 impl<V: Copy> Sides<V> {
-    /// The value of one side.
+    /// Gives the value of one side.
     #[must_use]
     #[inline]
     pub fn of(&self, side: Side) -> V {
@@ -87,8 +88,8 @@ impl<V: Copy> Sides<V> {
     }
 }
 
-/// [`Sides`] where every packet asks for one of them: found by the number of the side, which takes
-/// neither branch nor choice.
+/// [`Sides`] that are indexed by the number of the side, without a branch, for values that every
+/// packet reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pair<V>(pub(crate) [V; 2]);
 

@@ -1,12 +1,12 @@
-//! How far a flow has come.
+//! States of flows.
 
 use crate::Cause;
 
-/// How far a flow has come. TCP has the states of Linux's connection tracking, so that they can be
+/// The state of a flow. TCP has the states of Linux's connection tracking, so that both can be
 /// compared step by step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// TCP: the opener sent a SYN.
+    /// TCP: the initiator sent a SYN.
     SynSent,
     /// TCP: both ends sent a SYN (simultaneous open).
     SynSent2,
@@ -16,18 +16,17 @@ pub enum State {
     Established,
     /// TCP: one end sent FIN.
     FinWait,
-    /// TCP: and an acknowledgement followed.
+    /// TCP: an acknowledgement of the FIN followed.
     CloseWait,
     /// TCP: both ends sent FIN.
     LastAck,
-    /// TCP: and an acknowledgement followed.
+    /// TCP: an acknowledgement of the second FIN followed.
     TimeWait,
     /// TCP: an exact RST passed (INV-inexact-reset-ignored, T-17).
     Close,
-    /// TCP: the SYN was answered by an exact RST. Linux forgets such a connection at once, and here
-    /// it is over at that very instant.
+    /// TCP: an exact RST answered the SYN. The connection ends at that instant, as in Linux.
     Refused,
-    /// UDP: only the opener has sent.
+    /// UDP: only the initiator has sent.
     OneWay,
     /// UDP: both have sent.
     TwoWay,
@@ -35,8 +34,8 @@ pub enum State {
     Query,
     /// Another protocol.
     Opaque,
-    /// TCP, closed by [`close`](crate::FlowTable::close): nothing passes, late segments are
-    /// answered by a reset (T-19, INV-reset-answers-segment, INV-tombstone-answers).
+    /// TCP, closed by [`close`](crate::FlowTable::close). Nothing passes, and a reset answers late
+    /// segments (T-19, INV-reset-answers-segment, INV-tombstone-answers).
     Tombstone(Cause),
 }
 
@@ -44,7 +43,7 @@ impl State {
     /// Number of timers.
     pub(crate) const COUNT: usize = 15;
 
-    /// Which timer runs in this state.
+    /// Gives the index of the state's timer.
     #[inline]
     pub(crate) const fn index(self) -> usize {
         match self {
@@ -66,14 +65,14 @@ impl State {
         }
     }
 
-    /// Whether the flow was closed by us and only answers.
+    /// Says whether the flow was closed and only answers.
     #[must_use]
     #[inline]
     pub const fn is_tombstone(self) -> bool {
         matches!(self, Self::Tombstone(_))
     }
 
-    /// Why a flow ends whose timer runs out in this state.
+    /// Gives the cause with which a timeout ends the flow in this state.
     pub(crate) const fn cause_of_expiry(self) -> Cause {
         match self {
             Self::SynSent | Self::SynSent2 | Self::SynReceived => Cause::HalfOpen,

@@ -1,5 +1,7 @@
-//! Which external tuple a new flow gets.
+//! Chooses the external tuple of a new flow.
 
+use core::error::Error;
+use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_packet::{FiveTuple, Protocol};
@@ -10,46 +12,72 @@ use crate::table::key::Key;
 use crate::table::record::Record;
 use crate::{Block, Blocks, FlowTable, MappingPolicy, Pool, PoolRules, Side, Time, Zone};
 
-/// For whom an external tuple is chosen.
+/// The flow for which an external tuple is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The protocol.
     pub protocol: Protocol,
-    /// The inside end.
+    /// The internal end.
     pub internal: SocketAddrV4,
-    /// Where packets from the inside enter.
+    /// The zone where packets from the internal side enter.
     pub internal_zone: Zone,
-    /// The outside end.
+    /// The external end.
     pub remote: SocketAddrV4,
-    /// Where packets from the outside enter.
+    /// The zone where packets from the external side enter.
     pub external_zone: Zone,
-    /// A port, or identifier, to take before any is drawn, if the pool has it and it is free: for
-    /// an oracle that repeats the choice of another translator, and for a fuzzer that chooses
-    /// itself.
+    /// A port or identifier to take first, if the pool has it and it is free. Oracles use it to
+    /// repeat another translator's choice, and fuzzers to choose themselves.
     pub suggestion: Option<u16>,
 }
 
-/// An external tuple that is free.
+/// A free external tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// The tuple.
     pub external: SocketAddrV4,
-    /// What a flow that takes it shares with others of its pool.
+    /// The mapping state that a flow with this tuple shares.
     pub mapping_policy: MappingPolicy,
 }
 
 /// Why a flow gets no external tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoTuple {
-    /// No usable one is left in the pool towards this remote (N-17).
+    /// The pool has no usable tuple left towards this remote (N-17).
     Exhausted,
-    /// Its inside address has as many flows, ports or blocks as it may (T-10, RFC 6888 REQ-4).
+    /// The internal address has as many flows, ports or blocks as it may (T-10, RFC 6888 REQ-4).
     Quota,
-    /// Its inside address opens flows faster than it may (T-10, RFC 6888 REQ-4).
+    /// The internal address opens flows faster than it may (T-10, RFC 6888 REQ-4).
     Rate,
 }
 
-/// Ports that are tried before it is asked what is known of the remote.
+impl Wanted {
+    /// Describes the flow of a packet that leaves a zone for the public one.
+    #[must_use]
+    pub const fn outbound(internal_zone: Zone, tuple: &FiveTuple) -> Self {
+        Self {
+            protocol: tuple.protocol,
+            internal: tuple.source,
+            internal_zone,
+            remote: tuple.destination,
+            external_zone: Zone::PUBLIC,
+            suggestion: None,
+        }
+    }
+}
+
+impl fmt::Display for NoTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exhausted => "the pool has no port left towards this remote",
+            Self::Quota => "the internal address has as many flows, ports or blocks as it may",
+            Self::Rate => "the internal address opens flows faster than it may",
+        })
+    }
+}
+
+impl Error for NoTuple {}
+
+/// Ports to try before the port bitmap is asked.
 const PATIENCE: usize = 8;
 
 /// A search for a free tuple of one flow.
@@ -58,35 +86,36 @@ struct Search<'a, T> {
     now: u64,
     rules: &'a PoolRules,
     wanted: &'a Wanted,
-    is_whole: bool,
+    is_independent: bool,
     draw: u64,
 }
 
 impl<T: Copy> FlowTable<T> {
-    /// The external tuple that all flows of an inside socket share by these rules, if it has one
-    /// already: where several pools may be chosen from, the one that has it comes first.
+    /// Gives the external tuple that all flows of an internal socket share by these rules, if it
+    /// has one. With several pools, try the pool of that tuple first.
     #[must_use]
     pub fn mapped(&self, rules: &PoolRules, wanted: &Wanted) -> Option<SocketAddrV4> {
         self.mappings.external(MappingPolicy::of(rules).socket, wanted)
     }
 
-    /// An external tuple for a new flow: by the rules of the pool, and where they leave a choice
-    /// random among the free ones from the seed (N-13, T-07); an error only if there is none
-    /// (N-17), or if the inside address may have no more.
+    /// Chooses an external tuple for a new flow by the pool's rules, at random where they leave a
+    /// choice (N-13, T-07).
     ///
-    /// One port may serve several remotes (N-12): a tuple is taken only if a flow or tombstone has
-    /// it towards the same `remote`, or if it is in hold-down; with
-    /// [`Mapping::Independent`](crate::Mapping::Independent) if another inside socket has it
-    /// towards any (T-01). All flows of one inside address get the same external address while that
-    /// has a port free (T-08). The randomness is that of a keyed hash of both ends and the time, so
-    /// asking changes nothing. A protocol without ports gets an address and port 0. A
-    /// [`suggestion`](Wanted::suggestion) that is free goes before all.
+    /// - A port may serve several remotes (N-12). A tuple is taken if a flow or tombstone has it
+    ///   towards the same `remote`, or if it is in hold-down.
+    /// - With [`Mapping::Independent`](crate::Mapping::Independent) it is also taken if another
+    ///   internal socket has it towards any remote (T-01).
+    /// - All flows of one internal address get the same external address while that has a free port
+    ///   (T-08).
+    /// - A protocol without ports gets an address and port 0.
+    /// - A free [`suggestion`](Wanted::suggestion) is taken first.
     ///
-    /// Work: usually one lookup; never more than a few for each tuple in the pool.
+    /// The random number is a keyed hash of both ends and the time, so a call changes nothing. A
+    /// call usually takes one lookup, and never more than a few for each tuple of the pool.
     ///
     /// # Errors
     ///
-    /// [`NoTuple`], why there is none.
+    /// [`NoTuple`] if no tuple is free (N-17), or if the internal address may have no more.
     pub fn choose(&self, now: Time, pool: Pool<'_>, wanted: &Wanted) -> Result<Chosen, NoTuple> {
         let now = self.at(now);
         let rules = pool.rules;
@@ -95,9 +124,9 @@ impl<T: Copy> FlowTable<T> {
             u64::from(wanted.internal.ip().to_bits()) << 32 | u64::from(wanted.internal_zone.0);
         let pairing = self.draws.draw(host, 0, 2);
         let far = u64::from(wanted.remote.ip().to_bits()) << 16 | u64::from(wanted.remote.port());
-        // Never what others opened: one tenant must not be seen in the ports of another
-        // (INV-networks-isolated). The time keeps a host that opens the same tuple over and over
-        // from walking past all that rest.
+        // The draw must not depend on others' flows, or a tenant could observe them in its ports
+        // (INV-networks-isolated). With the time, a host that reopens the same tuple does not walk
+        // past all its tuples in hold-down.
         let inside_port = u64::from(wanted.internal.port());
         let draw = self.draws.draw(far ^ now.rotate_left(32), inside_port, pairing);
         let (first, last) = if has_ports { (pool.first_port, pool.last_port) } else { (0, 0) };
@@ -106,12 +135,12 @@ impl<T: Copy> FlowTable<T> {
         } else {
             MappingPolicy::default().with_timers(rules.timers)
         };
-        let is_whole = matches!(mapping_policy.socket, SocketRule::Whole(_));
-        let search = Search { table: self, now, rules, wanted, is_whole, draw };
+        let is_independent = matches!(mapping_policy.socket, SocketRule::Independent(_));
+        let search = Search { table: self, now, rules, wanted, is_independent, draw };
         self.mappings.admit(now, &rules.limits, wanted, || self.gives_way(wanted))?;
         if let Some(external) = self.mappings.external(mapping_policy.socket, wanted)
             && pool.has(external)
-            && (is_whole || search.is_free(*external.ip(), external.port()))
+            && (is_independent || search.is_free(*external.ip(), external.port()))
         {
             let is_dynamic = matches!(rules.blocks, Blocks::Dynamic { .. });
             let block = if is_dynamic { pool.block_at(external) } else { None };
@@ -175,8 +204,8 @@ impl<T: Copy> FlowTable<T> {
         found.ok_or(NoTuple::Exhausted)
     }
 
-    /// A free port by what is known of a crowd, or that there is none; nothing if that is not known
-    /// for certain.
+    /// Asks the port bitmap for a free port. The inner `None` means that none is free, the outer
+    /// that the bitmap is not certain.
     fn known_free(
         &self,
         now: u64,
@@ -195,26 +224,31 @@ impl<T: Copy> FlowTable<T> {
             u32::from_le_bytes([a, b, c, d]),
         );
         match free {
-            // A flow that keeps its source may have it.
+            // A flow with a preserved source may have the tuple.
             Some(port) => self.is_free(now, &key.with_port(port), wanted).then_some(Some(port)),
-            // What has rested is free, though it was not removed yet.
+            // A tuple whose hold-down is over is free, even before it is removed.
             None => (self.hold.next() > now && self.wheel.next() > now).then_some(None),
         }
     }
 
-    /// Whether no flow has an outside key, no socket the external tuple as such, and it does not
-    /// rest. A flow past its deadline rests from then on, removed or not; one that gives way to who
-    /// asks rests from now on.
+    /// Says whether an external key is free: no flow has it, no socket has its external tuple, and
+    /// it is not in hold-down.
+    ///
+    /// The hold-down of a flow past its deadline starts at the deadline, removed or not. That of a
+    /// flow that the wanted one replaces starts now.
     fn is_free(&self, now: u64, key: &Key, wanted: &Wanted) -> bool {
         let hash = self.secret.hash(key);
         if let Some((slot, _)) = self.lookup(hash, key) {
-            let Some(record) = self.records.get(slot) else { return true };
+            let Some(record) = self.records.get(slot) else {
+                debug_assert!(false, "the index leads to a record");
+                return true;
+            };
             return self.leaves_tuple(now, record) || self.gives_up(now, record, wanted);
         }
         !self.hold.holds(now, hash, key)
     }
 
-    /// The flow that is over and gives way to the one that is wanted.
+    /// Finds the finished flow that the wanted one replaces.
     fn gives_way(&self, wanted: &Wanted) -> Option<u32> {
         let key = wanted.key();
         let (slot, side) = self.lookup(self.secret.hash(&key), &key)?;
@@ -222,8 +256,8 @@ impl<T: Copy> FlowTable<T> {
         (record.is_over() && side == Side::Internal && record.initiator() == side).then_some(slot)
     }
 
-    /// Whether a flow is over, gives way to the very one that is wanted, and leaves it an external
-    /// tuple that need not rest (T-18, T-05).
+    /// Says whether a flow is finished, is replaced by the wanted one, and leaves its external
+    /// tuple without hold-down (T-18, T-05).
     fn gives_up(&self, now: u64, record: &Record<T>, wanted: &Wanted) -> bool {
         record.is_over()
             && record.initiator() == Side::Internal
@@ -233,7 +267,7 @@ impl<T: Copy> FlowTable<T> {
 }
 
 impl<T: Copy> Search<'_, T> {
-    /// A free tuple of one address.
+    /// Finds a free tuple of one address.
     fn at(&self, address: Ipv4Addr, ports: Ports) -> Option<SocketAddrV4> {
         let external = |port| SocketAddrV4::new(address, port);
         let PoolRules { preserve_port, keep_parity, .. } = *self.rules;
@@ -245,8 +279,7 @@ impl<T: Copy> Search<'_, T> {
         if preserve_port && is_free(&internal) {
             return Some(external(internal));
         }
-        // Those of the class of its own port before others, and of these each time those of its
-        // parity.
+        // Ports of the internal port's class come first, and within a class those of its parity.
         let class = if preserve_port { ports.of_class(self.wanted) } else { None };
         for ports in class.into_iter().chain([ports]) {
             let same = if keep_parity { ports.of_parity(internal) } else { None };
@@ -259,8 +292,8 @@ impl<T: Copy> Search<'_, T> {
         self.given_up().filter(|old| *old.ip() == address && ports.has(old.port()))
     }
 
-    /// The external tuple of a flow that gives way to this one, and is not counted among the free
-    /// ones.
+    /// Gives the external tuple of the flow that the wanted one replaces. It is not counted among
+    /// the free ones.
     fn given_up(&self) -> Option<SocketAddrV4> {
         let (table, key) = (self.table, self.wanted.key());
         let (slot, _) = table.lookup(table.secret.hash(&key), &key)?;
@@ -268,10 +301,10 @@ impl<T: Copy> Search<'_, T> {
         table.gives_up(self.now, record, self.wanted).then(|| record.external())
     }
 
-    /// A random free port among these.
+    /// Finds a random free port among these.
     fn among(&self, address: Ipv4Addr, ports: Ports) -> Option<u16> {
         let mut key = self.key(address, 0);
-        if self.is_whole {
+        if self.is_independent {
             key = endpoint_independent(&key);
         }
         for (tries, port) in ports.shuffled(self.draw).enumerate() {
@@ -297,16 +330,12 @@ impl<T: Copy> Search<'_, T> {
         if !table.is_free(self.now, &key, self.wanted) {
             return false;
         }
-        if !table.mappings.has_whole() {
+        if !table.mappings.has_independent() {
             return true;
         }
-        let endpoint_independent = endpoint_independent(&key);
-        !table.mappings.has_external(&endpoint_independent)
-            && !table.hold.holds(
-                self.now,
-                table.secret.hash(&endpoint_independent),
-                &endpoint_independent,
-            )
+        let towards_all = endpoint_independent(&key);
+        !table.mappings.has_external(&towards_all)
+            && !table.hold.holds(self.now, table.secret.hash(&towards_all), &towards_all)
     }
 
     fn key(&self, address: Ipv4Addr, port: u16) -> Key {
@@ -317,7 +346,7 @@ impl<T: Copy> Search<'_, T> {
 }
 
 impl Wanted {
-    /// The key of its packets from the inside.
+    /// Gives the key of its packets from the internal side.
     fn key(&self) -> Key {
         let Self { protocol, internal: source, remote: destination, .. } = *self;
         Key::new(self.internal_zone, &FiveTuple { protocol, source, destination })

@@ -1,4 +1,4 @@
-//! What a flow may share with others of its pool, and the keys under which that stands.
+//! The mapping state that a flow shares with others of its pool, and the keys of that state.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -9,25 +9,25 @@ use crate::table::key::Key;
 use crate::time::nanoseconds;
 use crate::{TimerProfile, Zone};
 
-/// What a new flow shares with others of its pool; made by
-/// [`FlowTable::choose`](crate::FlowTable::choose). The default is nothing.
+/// The mapping state that a new flow shares. [`FlowTable::choose`](crate::FlowTable::choose) makes
+/// it; the default shares nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MappingPolicy {
     pub(crate) socket: SocketRule,
-    /// Whether it counts for its inside address.
+    /// Whether it counts for its internal address.
     pub(crate) counts: bool,
-    /// Nanoseconds by which its opening delays the next one of its inside address.
+    /// By how many nanoseconds it delays the next flow of its internal address.
     pub(crate) delays: u64,
     pub(crate) block: Option<Block>,
-    /// Whether its external tuple is nobody else's in any case, so that it need not have rested.
+    /// Whether no other host can ever get its external tuple, so that the tuple needs no hold-down.
     pub(crate) alone: bool,
-    /// Its timers, which stand in its own record.
+    /// Its timers, which are kept in its own record.
     pub(crate) timers: TimerProfile,
 }
 
 impl MappingPolicy {
-    /// For a flow behind an external address that belongs to its inside address alone, port by
-    /// port: nobody else can be given its tuple, so that it may be opened again at once (N-11).
+    /// For a flow whose external address belongs to its internal address alone, port by port.
+    /// Nobody else can get its tuple, so it may be reopened at once (N-11).
     pub const ONE_TO_ONE: Self = Self { alone: true, ..Self::NONE };
     const NONE: Self = Self {
         socket: SocketRule::None,
@@ -38,7 +38,7 @@ impl MappingPolicy {
         timers: TimerProfile::Table,
     };
 
-    /// The same, with other timers.
+    /// Replaces the timers.
     #[must_use]
     #[inline]
     pub const fn with_timers(self, timers: TimerProfile) -> Self {
@@ -46,19 +46,19 @@ impl MappingPolicy {
     }
 }
 
-/// What an inside socket has.
+/// What an internal socket owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SocketRule {
     /// Nothing beyond its flows.
     #[default]
     None,
-    /// A port that it tries first (T-02).
+    /// A port that its new flows try first (T-02).
     Kept,
-    /// A port of its own (T-01), at which it is reached so (T-03).
-    Whole(Filtering),
+    /// A port of its own, with this filtering (T-01, T-03).
+    Independent(Filtering),
 }
 
-/// Ports of one external address that belong to one inside address (T-09).
+/// Ports of one external address that belong to one internal address (T-09).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {
     /// The external address.
@@ -69,22 +69,22 @@ pub struct Block {
     pub last: u16,
 }
 
-/// The inside socket to which a packet from the outside may come without a flow (T-03).
+/// The internal socket that a packet from the external side may reach without a flow (T-03).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inbound {
     /// The socket.
     pub internal: SocketAddrV4,
-    /// Where its packets enter.
+    /// The zone where its packets enter.
     pub zone: Zone,
-    /// What the flow that the packet opens shares with the others of the socket.
+    /// The mapping state that the packet's flow shares with others of the socket.
     pub mapping_policy: MappingPolicy,
 }
 
 impl MappingPolicy {
-    /// What flows of a pool with these rules share, but for the block.
+    /// Gives the state that flows of a pool with these rules share, without the block.
     pub(crate) fn of(rules: &PoolRules) -> Self {
         let socket = match rules.is_independent() {
-            true => SocketRule::Whole(rules.filtering),
+            true => SocketRule::Independent(rules.filtering),
             false if rules.keep_port || rules.limits.ports > 0 => SocketRule::Kept,
             false => SocketRule::None,
         };
@@ -93,10 +93,10 @@ impl MappingPolicy {
         Self { socket, counts, delays, block: None, alone: false, timers: rules.timers }
     }
 
-    /// Whom the port of the inside socket lets in, if it is the socket's own.
+    /// Gives the filtering of the internal socket's port, if the socket owns it.
     pub(crate) const fn filtering(&self) -> Option<Filtering> {
         match self.socket {
-            SocketRule::Whole(filtering) => Some(filtering),
+            SocketRule::Independent(filtering) => Some(filtering),
             SocketRule::None | SocketRule::Kept => None,
         }
     }
@@ -121,7 +121,8 @@ pub(crate) fn host_key(zone: Zone, internal: SocketAddrV4) -> Key {
     Key::new(zone, &FiveTuple { protocol: Protocol(0), source, destination: NOWHERE })
 }
 
-/// Whole sockets and those that only keep a port stand apart, since the rules of a pool may change.
+/// Gives the key of an internal socket. The two rules have separate keys, since the rules of a pool
+/// may change.
 pub(crate) fn socket_key(
     rule: SocketRule,
     zone: Zone,
@@ -131,19 +132,19 @@ pub(crate) fn socket_key(
     let mark = match rule {
         SocketRule::None => return None,
         SocketRule::Kept => 0,
-        SocketRule::Whole(_) => 1,
+        SocketRule::Independent(_) => 1,
     };
     let destination = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, mark);
     Some(Key::new(zone, &FiveTuple { protocol, source, destination }))
 }
 
-/// The outside key of a flow without its remote: the external tuple as such.
+/// Gives the external key of a flow without its remote, for an endpoint-independent mapping.
 pub(crate) fn endpoint_independent(external: &Key) -> Key {
     let FiveTuple { protocol, destination, .. } = external.tuple();
     Key::new(external.zone(), &FiveTuple { protocol, source: NOWHERE, destination })
 }
 
-/// The outside key of a flow without the remote's port.
+/// Gives the external key of a flow without the remote's port, for a permitted remote.
 pub(crate) fn permitted_remote(external: &Key) -> Key {
     let FiveTuple { protocol, source, destination } = external.tuple();
     let source = SocketAddrV4::new(*source.ip(), 0);

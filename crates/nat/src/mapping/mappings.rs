@@ -1,7 +1,7 @@
-//! What flows of a pool have in common: the inside address that is limited, the inside socket that
-//! keeps its port, the remotes that it talked to, the block of ports that it has. Touched when a
-//! flow opens and when it ends, and by no packet in between; flows of pools that want none of it
-//! cost nothing here.
+//! State that flows of a pool share: limits of internal addresses, ports of sockets, permitted
+//! remotes, blocks of ports.
+//!
+//! It changes only when a flow opens or ends. Flows of pools without such rules cost nothing here.
 
 use core::net::SocketAddrV4;
 
@@ -22,23 +22,23 @@ use crate::time::nanoseconds;
 use crate::{NewFlow, Side, Tenant, Zone};
 
 pub(crate) struct MappingState {
-    /// By the slot of the flow; shorter than the table as long as no later flow shares anything.
+    /// By the slot of the flow. It is shorter than the table while no later flow shares anything.
     of: Vec<Share>,
     hosts: Keyed<Host>,
     sockets: Keyed<Socket>,
-    /// Whole sockets by their external tuple.
+    /// Endpoint-independent mappings by external tuple.
     externals: Keyed<u32>,
-    /// Flows of whole sockets by external tuple and remote address.
+    /// Flows of endpoint-independent mappings by external tuple and remote address.
     permitted_remotes: Keyed<PermittedRemote>,
     blocks: Keyed<BlockUse>,
-    /// Whether there ever was a whole socket.
-    has_whole: bool,
-    /// Where the search for forgotten hosts goes on.
+    /// Whether there ever was an endpoint-independent mapping.
+    has_independent: bool,
+    /// Where the search for idle hosts continues.
     hand: u32,
     capacity: usize,
 }
 
-/// The groups that one flow belongs to.
+/// The groups of one flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
     host: u32,
@@ -52,8 +52,7 @@ struct Host {
     tenant: Tenant,
     flows: u32,
     ports: u32,
-    /// When the next flow may open if no burst is left; behind the present by as much as the burst
-    /// has left.
+    /// The theoretical arrival time of the rate limiter (GCRA).
     paid_until: u64,
     blocks: [Option<u32>; 4],
 }
@@ -72,8 +71,8 @@ struct Socket {
     flows: u32,
     host: u32,
     block: u32,
-    /// Until when its port rests, by the flows that ended so far.
-    rests_until: u64,
+    /// When the hold-down of its port ends, by the flows that have ended so far.
+    held_until: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -84,9 +83,9 @@ struct BlockUse {
     last: u16,
 }
 
-/// What a whole socket leaves behind.
+/// The external tuple that an ended endpoint-independent mapping leaves.
 pub(crate) struct Left {
-    /// Its external tuple, towards all remotes.
+    /// The tuple, towards all remotes.
     pub(crate) key: Key,
     pub(crate) until: u64,
 }
@@ -102,19 +101,19 @@ impl MappingState {
             externals: Keyed::new(sockets, secret),
             permitted_remotes: Keyed::new(sockets, secret),
             blocks: Keyed::new(room.blocks, secret),
-            has_whole: false,
+            has_independent: false,
             hand: 0,
             capacity: flows as usize,
         }
     }
 
-    /// Flows that may share something.
+    /// Gives the number of flows that may share state.
     pub(crate) fn flows(&self) -> u32 {
         u32::try_from(self.capacity).unwrap_or(u32::MAX)
     }
 
-    /// Whether an inside address may open one more flow by these limits (T-10). Whoever is at the
-    /// limit may open anew what is over: `gives_way` is the slot of that, if there is one.
+    /// Says whether an internal address may open one more flow (T-10). At the limit it may replace
+    /// its finished flow, whose slot is `gives_way`.
     pub(crate) fn admit(
         &self,
         now: u64,
@@ -122,7 +121,7 @@ impl MappingState {
         wanted: &Wanted,
         gives_way: impl FnOnce() -> Option<u32>,
     ) -> Result<(), NoTuple> {
-        // Nearly every pool.
+        // Nearly every pool has no such limits.
         if limits.flows == 0 && limits.rate.is_none() {
             return Ok(());
         }
@@ -143,7 +142,7 @@ impl MappingState {
         }
     }
 
-    /// Whether an inside address may have one more port.
+    /// Says whether an internal address may have one more port.
     #[inline]
     pub(crate) fn admit_port(&self, limits: &Limits, wanted: &Wanted) -> Result<(), NoTuple> {
         if limits.ports == 0 {
@@ -155,7 +154,7 @@ impl MappingState {
         }
     }
 
-    /// The external tuple that an inside socket has.
+    /// Gives the external tuple of an internal socket.
     #[inline]
     pub(crate) fn external(&self, rule: SocketRule, wanted: &Wanted) -> Option<SocketAddrV4> {
         let key = socket_key(rule, wanted.internal_zone, wanted.protocol, wanted.internal)?;
@@ -163,17 +162,18 @@ impl MappingState {
         Some(socket.external)
     }
 
-    /// Whether a key is the external tuple of a whole socket, towards all remotes.
+    /// Says whether a key is the external tuple of an endpoint-independent mapping.
     pub(crate) fn has_external(&self, key: &Key) -> bool {
         self.externals.find(key).is_some()
     }
 
-    /// Whether external tuples may rest towards all remotes.
-    pub(crate) fn has_whole(&self) -> bool {
-        self.has_whole
+    /// Says whether external tuples may be in hold-down towards all remotes.
+    pub(crate) fn has_independent(&self) -> bool {
+        self.has_independent
     }
 
-    /// The inside socket to which a packet from the outside may come without a flow (T-03).
+    /// Gives the internal socket that a packet from the external side may reach without a flow
+    /// (T-03).
     pub(crate) fn inbound(&self, zone: Zone, tuple: &FiveTuple) -> Option<Inbound> {
         let key = Key::new(zone, tuple);
         let number = *self.externals.get(self.externals.find(&endpoint_independent(&key))?)?;
@@ -186,7 +186,7 @@ impl MappingState {
         };
         let internal = self.sockets.key(number)?;
         let mapping_policy = MappingPolicy {
-            socket: SocketRule::Whole(filtering),
+            socket: SocketRule::Independent(filtering),
             counts: self.hosts.get(socket.host).is_some(),
             delays: 0,
             block: self.block(socket.block),
@@ -199,8 +199,8 @@ impl MappingState {
         })
     }
 
-    /// What a flow would have to make that it shares with others: the keys of its inside address,
-    /// its socket, whom it talks to, and its block.
+    /// Lists the keys of the state that a flow needs: internal address, socket, permitted remote,
+    /// block.
     fn wants<T: Copy>(&self, new: &NewFlow<T>) -> [Option<Key>; 4] {
         let mapping_policy = &new.mapping_policy;
         let mut wants = [None; 4];
@@ -231,8 +231,8 @@ impl MappingState {
         wants
     }
 
-    /// Whether there is room for what [`join`](Self::join) would make; if it is asked for a flow
-    /// that opens after another, with what that will have made.
+    /// Says whether there is room for what [`join`](Self::join) would add. If a flow opens together
+    /// with another, that one's additions count too.
     pub(crate) fn has_room<T: Copy>(
         &self,
         now: u64,
@@ -255,9 +255,9 @@ impl MappingState {
         })
     }
 
-    /// Whether the external tuple that a flow's socket is to have for itself belongs to another.
+    /// Says whether another socket owns the external tuple that the flow's socket wants to own.
     pub(crate) fn is_anothers<T: Copy>(&self, new: &NewFlow<T>) -> bool {
-        let SocketRule::Whole(_) = new.mapping_policy.socket else { return false };
+        let SocketRule::Independent(_) = new.mapping_policy.socket else { return false };
         let key =
             socket_key(new.mapping_policy.socket, new.internal_zone, new.protocol, new.internal);
         let number = key.and_then(|key| self.sockets.find(&key));
@@ -266,8 +266,8 @@ impl MappingState {
         owner != number.as_ref()
     }
 
-    /// Lets a new flow share what it is to, before it has a slot. Whether its socket takes the
-    /// external tuple as such, towards all remotes, is the second answer.
+    /// Adds the state that a new flow shares, before it has a slot. The second result says whether
+    /// its socket now owns the external tuple towards all remotes.
     pub(crate) fn join<T: Copy>(
         &mut self,
         now: u64,
@@ -343,7 +343,7 @@ impl MappingState {
             let Share { host, block, .. } = *share;
             let external = new.external;
             let socket =
-                Socket { tenant, external, filtering, flows: 0, host, block, rests_until: 0 };
+                Socket { tenant, external, filtering, flows: 0, host, block, held_until: 0 };
             share.socket = self.sockets.find_or_insert(key, socket)?;
             let number = share.socket;
             let socket = self.sockets.get_mut(number)?;
@@ -357,10 +357,10 @@ impl MappingState {
             }
             if is_new && filtering.is_some() {
                 self.externals.find_or_insert(endpoint_independent(&external_side), number)?;
-                self.has_whole = true;
+                self.has_independent = true;
                 takes = true;
             }
-            // A port keeps the filter with which it was given.
+            // A port keeps the filtering with which it was given.
             if filtering == Some(Filtering::Address) {
                 let none = PermittedRemote { tenant, flows: 0 };
                 share.permitted_remote = self
@@ -376,7 +376,7 @@ impl MappingState {
         Some(takes)
     }
 
-    /// Adds an inside address, in place of one that may be forgotten if there is no room.
+    /// Adds an internal address, in place of an idle one if there is no room.
     fn add_host(
         &mut self,
         now: u64,
@@ -395,23 +395,23 @@ impl MappingState {
         Some(number)
     }
 
-    /// Whether the flow in a slot has its external tuple from a whole socket, and so leaves the
-    /// rest to that.
-    pub(crate) fn is_of_whole(&self, slot: u32) -> bool {
+    /// Says whether the flow in a slot has an endpoint-independent mapping, which then also owns
+    /// the hold-down.
+    pub(crate) fn is_independent(&self, slot: u32) -> bool {
         let share = self.of.get(slot as usize);
         share
             .and_then(|share| self.sockets.get(share.socket))
             .is_some_and(|socket| socket.filtering.is_some())
     }
 
-    /// The block of the flow in a slot, and how many flows have ports of it.
+    /// Gives the block of the flow in a slot, and how many flows have ports of it.
     pub(crate) fn block_of(&self, slot: u32) -> Option<(Block, u32)> {
         let number = self.of.get(slot as usize)?.block;
         Some((self.block(number)?, self.blocks.get(number)?.flows))
     }
 
-    /// The flow in a slot has ended, and its tuple would rest until then. A whole socket that has
-    /// no other flow is gone.
+    /// Removes an ended flow, whose tuple would be in hold-down until then. An endpoint-independent
+    /// mapping ends with its last flow.
     pub(crate) fn leave(
         &mut self,
         now: u64,
@@ -474,11 +474,11 @@ impl MappingState {
     ) -> Option<Left> {
         let socket = self.sockets.get_mut(number)?;
         socket.flows = socket.flows.saturating_sub(1);
-        socket.rests_until = socket.rests_until.max(until);
+        socket.held_until = socket.held_until.max(until);
         if socket.flows > 0 {
             return None;
         }
-        let Socket { tenant, filtering, host, rests_until: until, .. } = *socket;
+        let Socket { tenant, filtering, host, held_until: until, .. } = *socket;
         quota.give_back(SOCKETS, tenant);
         self.sockets.remove(number);
         if let Some(host) = self.hosts.get_mut(host) {
@@ -492,13 +492,13 @@ impl MappingState {
         Some(Left { key, until })
     }
 
-    /// The blocks that an inside address has now.
+    /// Lists the blocks of an internal address.
     pub(crate) fn blocks_of(&self, wanted: &Wanted) -> impl Iterator<Item = Block> {
         let blocks = self.host(wanted).map_or([None; 4], |host| host.blocks);
         blocks.into_iter().flatten().filter_map(|number| self.block(number))
     }
 
-    /// Whether nobody has a block.
+    /// Says whether nobody has a block.
     pub(crate) fn is_unused(&self, zone: Zone, block: Block) -> bool {
         self.blocks.find(&block.key(zone)).is_none()
     }
@@ -513,8 +513,7 @@ impl MappingState {
         self.hosts.get(self.hosts.find(&host_key(wanted.internal_zone, wanted.internal))?)
     }
 
-    /// A host of a tenant that may be forgotten to make room, of the next few: those that only
-    /// still had to wait for their next flow.
+    /// Finds an idle host of a tenant among the next few, which can be dropped to make room.
     fn idle(&self, now: u64, tenant: Tenant) -> Option<u32> {
         let all = self.hosts.used();
         let mut next = (0..8).filter_map(|step| self.hand.wrapping_add(step).checked_rem(all));
@@ -525,7 +524,7 @@ impl MappingState {
 }
 
 impl Host {
-    /// Whether it has nothing and owes nothing.
+    /// Says whether a host has no flow or block, and no delay before its next flow.
     fn is_idle(&self, now: u64) -> bool {
         self.flows == 0 && self.ports == 0 && self.paid_until <= now
     }

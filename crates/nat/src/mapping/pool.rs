@@ -1,11 +1,10 @@
-//! Pools: public addresses, their ports, and the blocks that these fall into.
+//! Pools: external addresses, their ports, and blocks of ports.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::{Block, Blocks, PoolRules};
 
-/// The public addresses and ports that may stand for inside ends. For ICMP queries the ports are
-/// identifiers.
+/// The external addresses and ports of a NAT. For ICMP queries the ports are identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool<'a> {
     /// The addresses.
@@ -14,20 +13,26 @@ pub struct Pool<'a> {
     pub first_port: u16,
     /// Last port of each.
     pub last_port: u16,
-    /// How they are given.
+    /// The rules by which they are chosen.
     pub rules: &'a PoolRules,
 }
 
-impl Pool<'_> {
-    /// Whether a tuple is one of the pool's.
+impl<'a> Pool<'a> {
+    /// Makes a pool of all ports from 1024 on.
+    #[must_use]
+    pub const fn new(addresses: &'a [Ipv4Addr], rules: &'a PoolRules) -> Self {
+        Self { addresses, first_port: 1024, last_port: u16::MAX, rules }
+    }
+
+    /// Says whether a tuple belongs to the pool.
     #[must_use]
     pub fn has(&self, external: SocketAddrV4) -> bool {
         self.addresses.contains(external.ip())
             && (self.first_port..=self.last_port).contains(&external.port())
     }
 
-    /// The block that an inside address has by [`Blocks::Deterministic`]; `None` if the pool has no
-    /// such rule, or none for it (T-09).
+    /// Gives the block of an internal address under [`Blocks::Deterministic`]. `None` without that
+    /// rule, or without a block for the address (T-09).
     #[must_use]
     pub fn block_of(&self, internal: Ipv4Addr) -> Option<Block> {
         let Blocks::Deterministic { first, size } = self.rules.blocks else { return None };
@@ -37,7 +42,7 @@ impl Pool<'_> {
         self.block(*address, number.checked_rem(each)?)
     }
 
-    /// The inside address that has an external tuple by [`Blocks::Deterministic`], found by
+    /// Gives the internal address of an external tuple under [`Blocks::Deterministic`], by
     /// arithmetic alone (T-09, RFC 7422).
     #[must_use]
     pub fn inside_of(&self, external: SocketAddrV4) -> Option<Ipv4Addr> {
@@ -51,7 +56,7 @@ impl Pool<'_> {
         Some(Ipv4Addr::from_bits(internal))
     }
 
-    /// The block that an external tuple lies in; `None` if the pool has no blocks.
+    /// Gives the block of an external tuple; `None` if the pool has no blocks.
     #[must_use]
     pub fn block_at(&self, external: SocketAddrV4) -> Option<Block> {
         let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
@@ -62,7 +67,7 @@ impl Pool<'_> {
         self.has(external).then(|| self.block(*external.ip(), number.into())).flatten()
     }
 
-    /// The n-th block of an address.
+    /// Gives the n-th block of an address.
     pub(crate) fn block(&self, address: Ipv4Addr, number: u32) -> Option<Block> {
         let (Blocks::Dynamic { size, .. } | Blocks::Deterministic { size, .. }) = self.rules.blocks
         else {
@@ -74,7 +79,7 @@ impl Pool<'_> {
         (first <= last && last <= self.last_port).then_some(Block { address, first, last })
     }
 
-    /// Blocks of each address.
+    /// Counts the blocks of each address.
     fn blocks_each(&self, size: u16) -> Option<u32> {
         let ports = u32::from(self.last_port.checked_sub(self.first_port)?).checked_add(1)?;
         ports.checked_div(size.into()).filter(|blocks| *blocks > 0)

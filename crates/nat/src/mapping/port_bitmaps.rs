@@ -1,24 +1,22 @@
-//! Crowds: remotes towards which one external address has thousands of tuples taken.
+//! Bitmaps of ports towards remotes for which thousands of tuples are taken.
 //!
-//! Towards nearly every remote a random port is free at the first try, and nothing needs to be
-//! known. Where many are taken, trying ports one after the other takes ever longer, and longest
-//! when none is left, which is just what a flood of connections to one service brings about. So
-//! such a remote gets a bitmap of its ports, from which a free one, or that there is none, is read
-//! at once. The bitmap is filled a word at a time, by the flows that open meanwhile; until it is
-//! complete ports are tried.
+//! Towards most remotes a random port is free at the first try. Where many are taken, trying ports
+//! one by one takes ever longer, as in a flood of connections to one service. Such a remote gets a
+//! bitmap of its ports, which gives a free port at once, or tells that there is none. Flows that
+//! open meanwhile fill the bitmap a word at a time. Until it is complete, ports are tried.
 
 use core::ops::RangeInclusive;
 
 use crate::table::key::{Key, Secret};
 
-/// Counts how many tuples are taken, roughly for all remotes and exactly for crowds. A tuple is
-/// taken by a flow or by hold-down.
+/// Counts taken tuples, roughly for all remotes and exactly for those with a port bitmap. Flows and
+/// hold-down take tuples.
 pub(crate) struct PortBitmaps {
-    /// Tuples taken, by the hash of address and remote; several may share a count. [`CROWDED`] is
-    /// set where one of them is a crowd.
+    /// Counts by the hash of address and remote; several remotes may share one. [`CROWDED`] is set
+    /// if one of them has a port bitmap.
     counts: Vec<u32>,
     port_bitmaps: Vec<Option<PortBitmap>>,
-    /// The ports of each crowd.
+    /// The ports of each port bitmap.
     taken: Vec<[u64; WORDS]>,
     secret: Secret,
 }
@@ -29,7 +27,7 @@ struct PortBitmap {
     key: Key,
     /// Words that have been filled.
     filled: usize,
-    /// Ports taken, of those in filled words.
+    /// Ports taken in filled words.
     count: u32,
 }
 
@@ -37,12 +35,11 @@ const WORDS: usize = 1024;
 /// The bits of even ports.
 const EVEN: u64 = 0x5555_5555_5555_5555;
 const CROWDED: u32 = 1 << 31;
-/// So many tuples of unknown remotes make one a crowd, and a crowd that falls below a quarter is
-/// none any more.
+/// The count at which a remote gets a port bitmap. It loses the bitmap below a quarter of this.
 const THRESHOLD: u32 = 2048;
 
 impl PortBitmaps {
-    /// For a table with so many flows: 1 byte for each, and at most 64 crowds.
+    /// Makes counts for a table of so many flows: 1 byte for each, and at most 64 port bitmaps.
     pub(crate) fn new(flows: u32, secret: Secret) -> Self {
         let port_bitmaps = (flows / 8192).min(64) as usize;
         let counts = if port_bitmaps == 0 { 0 } else { flows as usize / 16 };
@@ -54,7 +51,7 @@ impl PortBitmaps {
         }
     }
 
-    /// Counts a tuple that is taken from now on, and says if a crowd is to be filled further.
+    /// Counts a tuple as taken, and gives the port bitmap that is to be filled further.
     pub(crate) fn take(&mut self, key: &Key) -> Option<usize> {
         let place = self.place(key);
         let count = self.counts.get_mut(place?)?;
@@ -69,7 +66,7 @@ impl PortBitmaps {
         (port_bitmap.filled < WORDS).then_some(number)
     }
 
-    /// Counts a tuple that is no longer taken.
+    /// Counts a tuple as free.
     pub(crate) fn release(&mut self, key: &Key) {
         let place = self.place(key);
         let Some(count) = place.and_then(|place| self.counts.get_mut(place)) else { return };
@@ -77,11 +74,11 @@ impl PortBitmaps {
         *count = (*count & !CROWDED).saturating_sub(1) | *count & CROWDED;
         if crowded && let Some(number) = self.find(key) {
             self.mark(number, key.port(), false);
-            self.disperse_if_small(number);
+            self.demote_if_small(number);
         }
     }
 
-    /// The tuple of the first port of the next word to fill.
+    /// Gives the tuple of the first port of the next word to fill.
     pub(crate) fn next_word(&self, number: usize) -> Option<Key> {
         let port_bitmap = self.port_bitmaps.get(number)?.as_ref()?;
         Some(port_bitmap.key.with_port(u16::try_from(port_bitmap.filled << 6).ok()?))
@@ -89,17 +86,20 @@ impl PortBitmaps {
 
     /// Fills the next word.
     pub(crate) fn fill(&mut self, number: usize, word: u64) {
-        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else { return };
+        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else {
+            debug_assert!(false, "only a port bitmap is filled");
+            return;
+        };
         let place = self.taken.get_mut(number).and_then(|words| words.get_mut(port_bitmap.filled));
         if let Some(place) = place {
             *place = word;
             port_bitmap.filled = port_bitmap.filled.saturating_add(1);
             port_bitmap.count = port_bitmap.count.saturating_add(word.count_ones());
         }
-        self.disperse_if_small(number);
+        self.demote_if_small(number);
     }
 
-    /// The crowd to which a tuple belongs, if all its ports are known.
+    /// Gives the port bitmap of a tuple, if it is complete.
     pub(crate) fn known(&self, key: &Key) -> Option<usize> {
         let count = self.counts.get(self.place(key)?)?;
         if count & CROWDED == 0 {
@@ -110,8 +110,8 @@ impl PortBitmaps {
         (port_bitmap.filled == WORDS).then_some(number)
     }
 
-    /// A random one of the ports of a crowd that are free, of one parity if it is given; every one
-    /// is equally likely.
+    /// Gives a random free port of a port bitmap, of one parity if given. Every free port is
+    /// equally likely.
     pub(crate) fn free(
         &self,
         number: usize,
@@ -153,7 +153,7 @@ impl PortBitmaps {
         None
     }
 
-    /// Makes a remote a crowd, if it is what makes the count high and there is room.
+    /// Gives a remote a port bitmap, if that remote makes the count high and there is room.
     fn promote(&mut self, key: &Key, count: u32) -> Option<usize> {
         let place = self.place(key);
         let of_others = self
@@ -172,9 +172,10 @@ impl PortBitmaps {
         Some(number)
     }
 
-    /// Forgets a crowd that has become small.
-    fn disperse_if_small(&mut self, number: usize) {
+    /// Drops a port bitmap with few taken ports.
+    fn demote_if_small(&mut self, number: usize) {
         let Some(&Some(PortBitmap { key, filled, count })) = self.port_bitmaps.get(number) else {
+            debug_assert!(false, "a port bitmap is dropped once");
             return;
         };
         if filled < WORDS || count >= THRESHOLD / 4 {
@@ -191,14 +192,18 @@ impl PortBitmaps {
         }
     }
 
-    /// Notes that a port is taken, or free, if its word has been filled.
+    /// Notes that a port is taken or free, if its word has been filled.
     fn mark(&mut self, number: usize, port: u16, taken: bool) {
-        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else { return };
+        let Some(Some(port_bitmap)) = self.port_bitmaps.get_mut(number) else {
+            debug_assert!(false, "only a port bitmap has ports");
+            return;
+        };
         let (place, bit) = (usize::from(port >> 6), 1_u64 << (port & 63));
         if place >= port_bitmap.filled {
             return;
         }
         let Some(word) = self.taken.get_mut(number).and_then(|words| words.get_mut(place)) else {
+            debug_assert!(false, "every port bitmap has its words");
             return;
         };
         match (*word & bit != 0, taken) {
@@ -244,7 +249,7 @@ mod tests {
         Key::new(Zone::PUBLIC, &FiveTuple { protocol: Protocol::TCP, source, destination })
     }
 
-    /// Takes a port, and fills what is to be filled from the set of those taken.
+    /// Takes a port, and fills the bitmap from the set of taken ports.
     fn take(
         port_bitmaps: &mut PortBitmaps,
         taken: &mut BTreeSet<(u8, u16)>,
@@ -282,7 +287,7 @@ mod tests {
         assert!(port_bitmaps.counts.iter().all(|count| *count == 0));
     }
 
-    /// What is counted of a remote goes up and down by one.
+    /// A remote's count goes up and down with its tuples.
     #[test]
     fn a_remote_is_crowded_by_what_is_taken_at_one_time() {
         let mut port_bitmaps = PortBitmaps::new(8192, secret(7));
@@ -297,7 +302,7 @@ mod tests {
         assert_eq!(port_bitmaps.take(&key(1, below)), Some(0));
     }
 
-    /// Two remotes may share a count, and what one has taken makes no crowd of the other.
+    /// Remotes may share a count. One gets no port bitmap for what the other has taken.
     #[test]
     fn who_shares_a_count_with_a_crowd_is_none() {
         let shared = |port_bitmaps: &PortBitmaps, other: &u8| {
@@ -344,7 +349,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-        /// Against a set: what is known is never a free port taken for taken, nor the reverse.
+        /// Compares with a set: a complete bitmap never mistakes a free port for a taken one, nor
+        /// the reverse.
         #[test]
         fn a_known_crowd_agrees_with_a_set(
             moves in proptest::collection::vec((0_u8..3, 0_u16..9000, 1_usize..3000, any::<bool>()), 1..20),

@@ -1,4 +1,4 @@
-//! Ports of one address, in a random order.
+//! Ports of one address in a random order.
 
 use core::ops::RangeInclusive;
 
@@ -31,7 +31,7 @@ impl Ports {
         self.first..=self.last
     }
 
-    /// Those of the class of the inside port; an identifier has none.
+    /// Gives the ports of the internal port's class. An identifier has none.
     pub(crate) fn of_class(self, wanted: &Wanted) -> Option<Self> {
         let (first, last) = match wanted.internal.port() {
             _ if wanted.protocol == Protocol::ICMP => return None,
@@ -42,13 +42,13 @@ impl Ports {
         (is_less && first <= last).then_some(Self { first, last, ..self })
     }
 
-    /// Those of the parity of a port.
+    /// Gives the ports with the parity of a port.
     pub(crate) fn of_parity(self, port: u16) -> Option<Self> {
         let first = self.first.checked_add((self.first ^ port) & 1)?;
         (first <= self.last).then_some(Self { first, step: 2, ..self })
     }
 
-    /// All of them, each once, in a random order.
+    /// Lists all of them, each once, in a random order.
     pub(crate) fn shuffled(self, draw: u64) -> impl Iterator<Item = u16> {
         let Self { first, last, step } = self;
         let span = u32::from(last).saturating_add(1).saturating_sub(first.into());
@@ -60,8 +60,10 @@ impl Ports {
     }
 }
 
-/// All numbers below a limit, each once, in a random order: a keyed permutation of the next even
-/// power of two (Luby and Rackoff's Feistel network), less what is beyond the limit.
+/// Lists all numbers below a limit, each once, in a random order.
+///
+/// It is a keyed permutation of the next even power of two (Luby and Rackoff's Feistel network),
+/// without numbers beyond the limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Shuffle {
     limit: u32,
@@ -129,8 +131,8 @@ mod tests {
         ports.of_class(&wanted).map(Ports::range)
     }
 
-    /// T-05: a class is named only where it leaves something out, so that no port is looked at
-    /// twice, and leaves something over.
+    /// A class is given only if it leaves some ports out, so no port is tried twice, and only if it
+    /// is not empty (T-05).
     #[test]
     fn a_class_is_some_of_the_ports_and_never_all() {
         let both = Ports::all(1000, 2000);
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(of_class(both, Protocol::ICMP, 80), None, "an identifier has no class");
     }
 
-    /// T-06.
+    /// A parity is every other port (T-06).
     #[test]
     fn ports_of_a_parity_are_every_other_one() {
         for (ports, port, expected) in [
@@ -161,7 +163,7 @@ mod tests {
         assert!(Ports::all(u16::MAX, u16::MAX).of_parity(8).is_none());
     }
 
-    /// One seed, one output, in every release: a recorded run is repeated by it.
+    /// A seed gives the same order in every release, so that recorded runs can be repeated.
     #[test]
     fn the_order_of_a_draw_stays_what_it_is() {
         let order: Vec<_> = Shuffle::new(20, 0x0123_4567_89AB_CDEF).collect();

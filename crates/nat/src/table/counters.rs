@@ -1,4 +1,4 @@
-//! What a table has seen.
+//! Counters of a flow table.
 
 use crate::Cause;
 
@@ -14,19 +14,19 @@ pub struct FlowCounters {
     pub tombstones: u32,
     /// External tuples in hold-down.
     pub held: u32,
-    /// Tuples whose hold-down was cut short because there was no room for more.
+    /// Tuples whose hold-down was cut short for lack of room.
     pub released_early: u64,
     pub(crate) ended: [u64; Cause::ALL.len()],
 }
 
 impl FlowCounters {
-    /// Flows ended by one cause. A tombstone counts when it is removed.
+    /// Gives the number of flows ended by one cause. A tombstone counts when it is removed.
     #[must_use]
     pub fn ended(&self, cause: Cause) -> u64 {
         self.ended.get(cause as usize).copied().unwrap_or(0)
     }
 
-    /// Flows ended by any cause.
+    /// Gives the number of flows ended by any cause.
     #[must_use]
     pub fn total_ended(&self) -> u64 {
         self.ended.iter().fold(0, |sum, ended| sum.saturating_add(*ended))

@@ -1,25 +1,24 @@
-//! What a flow has beside its record: what tracking and closing read, and what is added up now and
-//! then, each by itself, so that the caches hold more of what is read more.
+//! Parts of a flow outside its record. They are read less often, so the caches hold more records.
 
 use crate::flow::side::Pair;
 use crate::{Generation, Side};
 
-/// The part of a flow that TCP tracking and closing read: half a cache line.
+/// The part that TCP tracking and closing read: half a cache line.
 #[repr(C, align(32))]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Detail {
     pub(crate) numbers: Numbers,
-    /// The configuration that judged the flow, which is asked only while a change is worked off.
+    /// The configuration of the decision. It is read only while a change is worked off.
     pub(crate) generation: Generation,
-    /// Counts the flows that this slot has held, so that an old id is harmless.
+    /// Counts the flows of this slot, so that an old id finds nothing.
     pub(crate) stamp: u32,
 }
 
-/// What nobody reads until the flow is looked at, or ends.
+/// Totals that are read when a flow is shown or ends.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub(crate) opened: u64,
-    /// Packets and bytes from each side, but for the latest, which the record counts.
+    /// Packets and bytes from each side, without the recent ones, which the record counts.
     pub(crate) packets: Pair<u32>,
     pub(crate) bytes: Pair<u64>,
 }
@@ -27,24 +26,23 @@ pub(crate) struct Totals {
 /// The sequence numbers of a connection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Numbers {
-    /// Highest sequence end sent by each side: what the other expects next
+    /// Highest sequence end sent by each side, which the other expects next
     /// (INV-reset-number-exact).
     pub(crate) end: Pair<u32>,
-    /// Highest acknowledgement that each side sent; before its first one, the lowest that it may
+    /// Highest acknowledgement sent by each side; before its first one, the lowest that it may
     /// send.
     pub(crate) acknowledged: Pair<u32>,
-    /// Highest sequence end that the other side's window lets each side reach.
+    /// Highest sequence end that the other side's window permits each side.
     pub(crate) limit: Pair<u32>,
 }
 
 impl Numbers {
-    /// Forgets a connection that was closed. What is left in place of each end counts the resets
-    /// that it was sent.
+    /// Turns the numbers of a closed connection into counters of the resets sent to each end.
     pub(crate) fn to_tombstone(&mut self) {
         self.end = Pair::default();
     }
 
-    /// Counts one more reset of a tombstone to a side, if that was sent fewer than `limit`.
+    /// Counts one more reset from a tombstone to a side, if fewer than `limit` were sent.
     pub(crate) fn may_answer(&mut self, side: Side, limit: u64) -> bool {
         let sent = self.end.of(side);
         let may = u64::from(sent) < limit;

@@ -1,5 +1,4 @@
-//! Hold-down: external tuples that rest after their flow, outside of the flow records (N-14,
-//! INV-hold-down-kept, T-11).
+//! Hold-down of external tuples, outside the flow records (N-14, INV-hold-down-kept, T-11).
 
 use vnetem_packet::Protocol;
 
@@ -12,10 +11,11 @@ use crate::table::wheel::Wheel;
 use crate::table::{HELD_DOWN, TableQuota};
 use crate::{Cause, State, Tenant};
 
-/// A bounded set of tuples, each until its time. A tenant that finds no room in it gives one of its
-/// own free early, one whose time is nearest if that comes first of all, else the new one: a
-/// shorter rest harms less than a refused flow, and no other's rest is shorter for it
-/// (INV-tenant-shares-hold).
+/// A bounded set of tuples, each until its time.
+///
+/// A tenant without room releases early one of its own tuples that is nearly over; if none is
+/// earlier, the new one. A shorter hold-down does less harm than a refused flow. No other tenant's
+/// is shortened (INV-tenant-shares-hold).
 pub(crate) struct Hold {
     tuples: Slab<Held>,
     /// The tenant charged for each, by the same numbers.
@@ -26,25 +26,25 @@ pub(crate) struct Hold {
     secret: Secret,
 }
 
-/// What else of the table changes with a tuple in hold-down.
+/// What changes together with a tuple in hold-down.
 pub(crate) struct Beside<'a> {
     pub(crate) port_bitmaps: &'a mut PortBitmaps,
     pub(crate) quota: &'a mut TableQuota,
 }
 
-/// Thirty-two bytes.
+/// A tuple in hold-down: 32 bytes.
 #[derive(Clone, Copy)]
 struct Held {
     until: u64,
     words: Words,
-    /// Place in the wheel; the next free slot where there is no tuple.
+    /// Place in the wheel. For an empty slot, the next empty one.
     previous: u32,
-    /// The low bytes of a number, which is below 2^24.
+    /// The low bytes of a number below 2^24.
     next: [u8; 3],
     protocol: Protocol,
 }
 
-/// What kind of rest follows a flow, in the order of [`HoldDown`](crate::HoldDown).
+/// The kind of hold-down after a flow, in the order of [`HoldDown`](crate::HoldDown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Fin,
@@ -57,8 +57,10 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const COUNT: usize = 5;
 
-    /// The kind for a flow that ends in a state by a cause. What is left of a finished connection
-    /// rests as such whatever removes it. One that only one end has finished went silent.
+    /// Gives the kind for a flow that ends in a state by a cause.
+    ///
+    /// A finished connection keeps its kind whatever removes it. A connection that only one end has
+    /// finished counts as idle.
     pub(crate) const fn of(protocol: Protocol, state: State, cause: Cause) -> Self {
         match (protocol, state, cause) {
             (Protocol::TCP, State::TimeWait, _) => Self::Fin,
@@ -73,7 +75,7 @@ impl Kind {
 }
 
 impl Hold {
-    /// Room for so many tuples, but fewer than 2^24.
+    /// Makes room for so many tuples, but fewer than 2^24.
     pub(crate) fn new(capacity: u32, secret: Secret) -> Self {
         let capacity = capacity.min(NO_NUMBER);
         Self {
@@ -86,7 +88,7 @@ impl Hold {
         }
     }
 
-    /// Whether the outside key of a flow rests.
+    /// Says whether the external key of a flow is in hold-down.
     #[inline]
     pub(crate) fn holds(&self, now: u64, hash: Hash, key: &Key) -> bool {
         let hold_down_times = |number| {
@@ -95,20 +97,20 @@ impl Hold {
         self.tuples.live() != 0 && self.index.find(hash, hold_down_times).is_some()
     }
 
-    /// Whether the outside key of a flow is here, though it may have rested.
+    /// Says whether the external key of a flow is still stored, even if its time is over.
     pub(crate) fn has(&self, hash: Hash, key: &Key) -> bool {
         let is_it = |number| self.tuples.get(number).is_some_and(|held| held.key() == *key);
         self.index.find(hash, is_it).is_some()
     }
 
-    /// A time before which nothing has rested.
+    /// Gives a time before which no hold-down ends.
     #[inline]
     pub(crate) const fn next(&self) -> u64 {
         self.wheel.next()
     }
 
-    /// Lets the outside key of a tenant's flow that ended rest until then, which `port_bitmaps`
-    /// counts as taken.
+    /// Puts the external key of a tenant's ended flow into hold-down until then. `port_bitmaps`
+    /// counts it as taken.
     pub(crate) fn add(
         &mut self,
         now: u64,
@@ -138,7 +140,7 @@ impl Hold {
         }
     }
 
-    /// Puts a tuple into the wheel and the index, if they have room.
+    /// Adds a tuple to the wheel and the index, if they have room.
     fn place(
         &mut self,
         until: u64,
@@ -168,8 +170,8 @@ impl Hold {
         true
     }
 
-    /// Two buckets of the index have room for few keys that are the same: one that has rested and
-    /// was not removed yet gives way.
+    /// Stores a key in place of an equal one whose time is over. Two buckets of the index have room
+    /// for few equal keys.
     fn place_instead(
         &mut self,
         until: u64,
@@ -185,7 +187,7 @@ impl Hold {
         self.place(until, key, tenant, true, beside.quota)
     }
 
-    /// Gives free what has rested, in at most `budget` steps; says how many it took.
+    /// Releases tuples whose time is over in at most `budget` steps, and gives the steps taken.
     pub(crate) fn expire(&mut self, now: u64, budget: usize, beside: &mut Beside<'_>) -> usize {
         let mut work = 0_usize;
         while work < budget
@@ -211,10 +213,14 @@ impl Hold {
         self.released_early
     }
 
-    /// Gives free a tuple that is out of the wheel.
+    /// Releases a tuple that is out of the wheel.
     fn release(&mut self, number: u32, beside: &mut Beside<'_>) {
-        let Some(key) = self.tuples.get(number).map(Held::key) else { return };
-        self.index.remove(self.secret.hash(&key), number);
+        let Some(key) = self.tuples.get(number).map(Held::key) else {
+            debug_assert!(false, "a tuple is released once");
+            return;
+        };
+        let was_there = self.index.remove(self.secret.hash(&key), number);
+        debug_assert!(was_there, "every tuple is in the index");
         self.tuples.remove(number);
         beside.port_bitmaps.release(&key);
         beside.quota.give_back(HELD_DOWN, self.tenant(number));
@@ -231,7 +237,7 @@ impl Held {
     }
 }
 
-/// What stands for no number in three bytes.
+/// Stands for no number in three bytes.
 const NO_NUMBER: u32 = 0xFF_FFFF;
 
 impl Linked for Slab<Held> {

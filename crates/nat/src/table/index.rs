@@ -1,15 +1,17 @@
-//! The hash index: where a key's slot is. One cache line tells of twelve keys.
+//! The hash index, which finds the slot of a key. One cache line covers twelve keys.
 //!
-//! A bucket holds the signatures of its keys, a byte each, compared all at once, and the numbers
-//! that belong to them. Every key has two buckets, one in each half of the index, and stands in the
-//! first unless that was full. Which two depends on a keyed hash, so that nobody outside can choose
-//! keys that meet (INV-collisions-harmless). A bucket counts the keys that should be here and are
-//! in their second bucket, so that a miss usually reads one line. The caller compares keys: the
-//! index knows only hashes.
+//! - A bucket holds a signature of one byte for each of its keys, compared all at once, and their
+//!   numbers.
+//! - Every key has two buckets, one in each half of the index, and uses the first unless that is
+//!   full.
+//! - A keyed hash decides which two, so nobody outside can choose keys that collide
+//!   (INV-collisions-harmless).
+//! - A bucket counts its keys that are in their second bucket, so a miss usually reads one line.
+//! - The caller compares keys; the index knows only hashes.
 //!
-//! Keys that meet all the same, by chance or because somebody knows the key of the hash, are never
-//! refused: one that finds no room in its two buckets strays into the next bucket that has some,
-//! from a third place on. Only those whose first bucket has strays look there.
+//! Colliding keys are never refused, even if somebody knows the hash key. A key without room in its
+//! two buckets strays to the next bucket with room, from a third place on. Only lookups whose first
+//! bucket has strays search there.
 
 use wide::u8x16;
 
@@ -17,36 +19,36 @@ use wide::u8x16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hash(pub(crate) u64);
 
-/// Hashes to numbers below 2^30.
+/// Maps hashes to numbers below 2^30.
 pub(crate) struct Index {
     buckets: Vec<Bucket>,
     half: u32,
-    /// Keys in neither of their two buckets.
+    /// Keys that are in neither of their two buckets.
     strays: u32,
-    /// How many buckets behind its third place the farthest of them stands, or stood.
+    /// The farthest that a stray has ever been from its third place, in buckets.
     reach: u32,
 }
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// The signature of each way, 0 where it is free. Behind them two numbers of two bytes: of keys
-    /// whose first bucket is this one, those that stand in their second, and those that have
-    /// strayed. One that is at its highest stays there.
+    /// The signature of each way, 0 if it is free.
+    ///
+    /// The last four bytes are two counters of the keys whose first bucket this is: those in their
+    /// second bucket, and the strays. A counter at its maximum stays there.
     signatures: [u8; 16],
-    /// The numbers, and [`DISPLACED`] where this is the key's second bucket, [`STRAY`] where it is
-    /// neither.
+    /// The numbers, with [`DISPLACED`] in a key's second bucket and [`STRAY`] in any third one.
     numbers: [u32; WAYS],
 }
 
 const WAYS: usize = 12;
 const DISPLACED: u32 = 1 << 31;
 const STRAY: u32 = 1 << 30;
-/// The rest: the number itself.
+/// The remaining bits: the number itself.
 const NUMBER: u32 = STRAY - 1;
 
 impl Index {
-    /// Room for `keys` keys at a load of at most 0.8.
+    /// Makes room for `keys` keys at a load of at most 0.8.
     pub(crate) fn new(keys: u32) -> Self {
         let half = u64::from(keys).saturating_mul(5).div_ceil(4 * 12 * 2).saturating_add(1);
         let half = u32::try_from(half).unwrap_or(u32::MAX / 2);
@@ -54,7 +56,7 @@ impl Index {
         Self { buckets, half, strays: 0, reach: 0 }
     }
 
-    /// The number of the key with this hash for which `is_it` says yes.
+    /// Finds the number of the key with this hash that `is_it` accepts.
     #[inline]
     pub(crate) fn find(&self, hash: Hash, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let signature = hash.signature();
@@ -73,8 +75,8 @@ impl Index {
         self.stray_places(hash).find_map(|place| self.bucket(place)?.find(signature, &mut is_it))
     }
 
-    /// The number that a lookup is likely to find, right or wrong: what a batch reads ahead.
-    /// `u32::MAX` if it will find none.
+    /// Gives the number that a lookup will probably find, which a batch reads ahead. `u32::MAX` if
+    /// it will find none.
     #[inline]
     pub(crate) fn candidate(&self, hash: Hash) -> u32 {
         let signature = hash.signature();
@@ -87,22 +89,22 @@ impl Index {
         likely(place).or_else(|| likely(self.second(place, signature))).unwrap_or(u32::MAX)
     }
 
-    /// Reads the line that a lookup will need, so that it is on its way.
+    /// Reads the line that a lookup will need, so that it is fetched early.
     #[inline]
     pub(crate) fn read_ahead(&self, hash: Hash) -> u32 {
         self.bucket(self.first(hash)).map_or(0, |bucket| bucket.numbers[0])
     }
 
-    /// Adds a key. Fails only where all buckets are full, which those of the keys that the index
-    /// was made for do not fill.
+    /// Adds a key. It fails only if all buckets are full, which cannot happen within the index's
+    /// capacity.
     #[must_use]
     #[inline]
     pub(crate) fn insert(&mut self, hash: Hash, number: u32) -> bool {
         self.insert_near(hash, number) || self.insert_stray(hash, number)
     }
 
-    /// Adds a key to one of its two buckets. Fails, and changes nothing, if there is no room for it
-    /// within two moves of other keys, which by chance does not happen at this load.
+    /// Adds a key to one of its two buckets. It fails without a change if two moves of other keys
+    /// make no room, which is improbable at this load.
     #[must_use]
     pub(crate) fn insert_near(&mut self, hash: Hash, number: u32) -> bool {
         let signature = hash.signature();
@@ -121,7 +123,7 @@ impl Index {
         true
     }
 
-    /// Adds a key to the next bucket from its third place on that has room.
+    /// Adds a key to the next bucket with room, from its third place on.
     #[cold]
     fn insert_stray(&mut self, hash: Hash, number: u32) -> bool {
         let first = self.first(hash);
@@ -141,7 +143,7 @@ impl Index {
         true
     }
 
-    /// Takes out a key that has strayed; says whether it was there.
+    /// Removes a stray key; says whether it was there.
     #[cold]
     fn remove_stray(&mut self, hash: Hash, number: u32) -> bool {
         let mark = number | STRAY;
@@ -163,24 +165,24 @@ impl Index {
         true
     }
 
-    /// The buckets in which a key may have strayed.
+    /// Lists the buckets where a key may have strayed.
     fn stray_places(&self, hash: Hash) -> impl Iterator<Item = usize> {
         self.places_from(self.third(hash)).take((self.reach as usize).saturating_add(1))
     }
 
-    /// All buckets, in a circle.
+    /// Lists all buckets in a loop from `start`.
     fn places_from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
         let count = self.buckets.len();
         (start..count).chain(0..start.min(count))
     }
 
-    /// Where a key strays.
+    /// Gives the place from which a key strays.
     #[allow(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
     fn third(&self, hash: Hash) -> usize {
         scale(hash.0 as u32, self.half.wrapping_mul(2))
     }
 
-    /// Takes a key out; says whether it was there.
+    /// Removes a key; says whether it was there.
     pub(crate) fn remove(&mut self, hash: Hash, number: u32) -> bool {
         let signature = hash.signature();
         let first = self.first(hash);
@@ -197,7 +199,7 @@ impl Index {
         found || self.strays != 0 && self.remove_stray(hash, number)
     }
 
-    /// A free place in one of two buckets; keys move to their other bucket where needed.
+    /// Finds a free place in one of two buckets, and moves keys to their other bucket if needed.
     fn make_room(&mut self, first: usize, second: usize) -> Option<(usize, usize)> {
         for place in [first, second] {
             if let Some(way) = self.bucket(place)?.free() {
@@ -216,14 +218,14 @@ impl Index {
         None
     }
 
-    /// Moves a key to its other bucket, if that has room, or, at depth 2, can be given room by
-    /// moving one more.
+    /// Moves a key to its other bucket, if that has room. At depth 2 it may first move one more
+    /// key.
     fn move_away(&mut self, place: usize, way: usize, depth: u32) -> bool {
         let Some((signature, number)) = self.bucket(place).and_then(|bucket| bucket.get(way))
         else {
             return false;
         };
-        // One that has strayed does not say which its two buckets are.
+        // A stray does not tell its two buckets.
         if number & STRAY != 0 {
             return false;
         }
@@ -262,13 +264,13 @@ impl Index {
         self.buckets.get_mut(place)
     }
 
-    /// The first bucket of a key: the upper half of the hash, scaled.
+    /// Gives the first bucket of a key: the upper half of the hash, scaled.
     #[inline]
     fn first(&self, hash: Hash) -> usize {
         scale(hash.upper(), self.half.wrapping_mul(2))
     }
 
-    /// The other bucket of a key that is in this one. It is in the other half, so it is never the
+    /// Gives the other bucket of a key in this one. It is in the other half, so it is never the
     /// same.
     #[inline]
     fn second(&self, place: usize, signature: u8) -> usize {
@@ -300,7 +302,7 @@ impl Bucket {
         None
     }
 
-    /// A bit for every way with this signature.
+    /// Gives a bit for every way with this signature.
     #[inline(always)]
     fn ways(&self, signature: u8) -> u32 {
         let equal = u8x16::new(self.signatures).simd_eq(u8x16::splat(signature));
@@ -347,14 +349,14 @@ impl Bucket {
         None
     }
 
-    /// Whether all keys whose first bucket this is are here.
+    /// Says whether all keys whose first bucket this is are in it.
     #[inline]
     fn has_all(&self) -> bool {
         self.signatures.last_chunk() == Some(&[0; 4])
     }
 
-    /// Of the keys whose first bucket this is, those that stand in their second, and those that
-    /// have strayed.
+    /// Counts the keys whose first bucket this is that are in their second, and those that have
+    /// strayed.
     #[inline]
     fn elsewhere(&self) -> [u16; 2] {
         let [a, b, c, d] = self.signatures.last_chunk().copied().unwrap_or_default();
@@ -385,19 +387,19 @@ impl Bucket {
     }
 }
 
-/// One that has reached its highest stays there: how many more there were is not known.
+/// Changes a counter. One at its maximum stays there, since the true count is unknown.
 const fn count(number: u16, more: i16) -> u16 {
     if number == u16::MAX { number } else { number.saturating_add_signed(more) }
 }
 
-/// The lowest way of some.
+/// Gives the lowest of some ways.
 #[inline(always)]
 const fn way_of(ways: u32) -> Option<usize> {
     if ways == 0 { None } else { Some(ways.trailing_zeros() as usize) }
 }
 
 impl Hash {
-    /// The lowest bits, but never 0, which marks free ways.
+    /// Takes the lowest bits, but never 0, which marks free ways.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is wanted")]
     const fn signature(self) -> u8 {
@@ -412,7 +414,7 @@ impl Hash {
     }
 }
 
-/// Maps 32 even bits to a number below `limit`.
+/// Maps 32 evenly distributed bits to a number below `limit`.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "less than limit, which is a u32")]
 const fn scale(bits: u32, limit: u32) -> usize {
@@ -430,7 +432,7 @@ mod tests {
         assert_eq!(size_of::<Bucket>(), 64);
     }
 
-    /// A spread like the real hash's, for numbers in a row.
+    /// Spreads consecutive numbers as the real hash does.
     fn hash(number: u32) -> Hash {
         let mixed = u64::from(number).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Hash((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9))
@@ -453,7 +455,7 @@ mod tests {
     #[test]
     fn a_key_that_cannot_be_placed_changes_nothing() {
         let mut index = Index::new(24);
-        // All with one signature and one first bucket: two buckets' worth fit.
+        // All have one signature and one first bucket, so two buckets' worth fit.
         let placed = (0..100).take_while(|number| index.insert_near(Hash(1), *number)).count();
         assert_eq!(placed, 2 * WAYS);
         let found =
@@ -463,7 +465,7 @@ mod tests {
         assert!(index.insert_near(Hash(1), 77));
     }
 
-    /// As full as it gets, when nearly every key that comes moves others, in both directions.
+    /// The index is filled until nearly every new key moves others, in both directions.
     #[test]
     fn an_index_that_takes_no_more_finds_all_that_it_took() {
         for keys in [100, 1000, 10_000] {
@@ -486,7 +488,7 @@ mod tests {
     }
 
     impl Index {
-        /// The two buckets of a key.
+        /// Gives the two buckets of a key.
         pub(crate) fn buckets_of(&self, hash: Hash) -> [usize; 2] {
             let first = self.first(hash);
             [first, self.second(first, hash.signature())]
@@ -499,7 +501,7 @@ mod tests {
         }
     }
 
-    /// Against each signature by itself; what stands behind them is none.
+    /// Compares with each signature by itself. The counters behind them never match.
     #[test]
     fn the_ways_with_a_signature_are_all_compared_at_once() {
         let mut bucket = Bucket::EMPTY;
@@ -514,8 +516,8 @@ mod tests {
         }
     }
 
-    /// INV-collisions-harmless: whatever keys somebody chooses, an index takes as many as it was
-    /// made for. All with one hash are the worst that there is.
+    /// Whatever keys somebody chooses, an index takes as many as its capacity. Equal hashes are the
+    /// worst case (INV-collisions-harmless).
     #[test]
     fn keys_that_meet_are_never_refused() {
         for keys in [1, 24, 500] {
@@ -544,7 +546,8 @@ mod tests {
         }
     }
 
-    /// More than 65,535 keys of one bucket may have strayed: then it is looked for strays for good.
+    /// If more than 65,535 keys of one bucket stray, lookups of that bucket search for strays for
+    /// good.
     #[test]
     fn a_count_at_its_highest_stays_there() {
         let mut bucket = Bucket::EMPTY;
@@ -559,7 +562,7 @@ mod tests {
         assert_eq!(bucket.elsewhere(), [0, u16::MAX]);
     }
 
-    /// A way that is free again holds a number that was not taken out.
+    /// A free way still holds a number that was removed from it.
     #[test]
     fn a_free_way_is_never_found() {
         for signature in 0..=u8::MAX {
@@ -577,7 +580,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the obvious: a list. Few hashes, so that keys meet and move.
+        /// Compares with a list. Few hashes make keys collide and move.
         #[test]
         fn an_index_agrees_with_a_list(
             room in 8_u32..200,

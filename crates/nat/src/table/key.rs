@@ -1,4 +1,4 @@
-//! Keys of flows, their secret hash, and other draws.
+//! Keys of flows, their keyed hash, and random draws.
 
 use vnetem_packet::{AddressPair, FiveTuple, Protocol};
 
@@ -6,35 +6,37 @@ use crate::table::index::Hash;
 use crate::table::keys::{Keys, Purpose, sip_hash};
 use crate::{RevalidationKey, Zone};
 
-/// Zone and tuple, in the form in which they are hashed, kept and compared.
+/// Zone and tuple in the form in which they are hashed, stored and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) words: Words,
     pub(crate) protocol: Protocol,
 }
 
-/// The addresses as in [`AddressPair`]; the ports likewise, and the zone in the upper half.
+/// The addresses as in [`AddressPair`], then the ports, with the zone in the upper half.
 pub(crate) type Words = [u64; 2];
 
-/// The key of the hash of an index: a random member of a universal family.
+/// The hash key of an index: a random member of a universal family.
 ///
-/// Whoever does not know it cannot choose keys that meet: any two are in one bucket no more than
-/// four times as often as two random numbers. First NH (Black and others 1999), which sends no two
-/// keys to the same 128 bits but by a chance of 2^-64; then multilinear hashing (Lemire and Kaser
-/// 2014), by which the difference of two hashes is any number with a chance of at most 2^-63.
+/// Who does not know it cannot choose keys that collide. Two keys share a bucket at most four times
+/// as often as two random numbers do.
+///
+/// 1. NH (Black and others 1999) maps two keys to the same 128 bits with a chance of 2^-64.
+/// 2. Multilinear hashing (Lemire and Kaser 2014) gives any difference of two hashes with a chance
+///    of at most 2^-63.
 #[derive(Clone, Copy)]
 pub(crate) struct Secret {
     sums: [u64; 2],
     weights: [u128; 2],
 }
 
-/// The key of the choice of ports.
+/// The key of port choice.
 #[derive(Clone, Copy)]
 pub(crate) enum Draws {
-    /// Those of a number that anybody may know; in every release the same.
+    /// From a seed that anybody may know, the same in every release.
     Replayable([u64; 4]),
-    /// SipHash, since its results are seen: ports that were given tell nothing of those that will
-    /// be (T-07).
+    /// SipHash, since ports reveal its results: the ports given so far do not reveal the next ones
+    /// (T-07).
     Secret([u64; 2]),
 }
 
@@ -65,15 +67,15 @@ impl Key {
     }
 }
 
-/// Of the key of packets from the outside: whose destination is the external tuple.
+/// The key of packets from the external side, whose destination is the external tuple.
 impl Key {
-    /// The external port.
+    /// Gives the external port.
     #[inline]
     pub(crate) const fn port(&self) -> u16 {
         ends(self.words).destination().port()
     }
 
-    /// The same key with another external port.
+    /// Replaces the external port.
     #[inline]
     pub(crate) const fn with_port(&self, port: u16) -> Self {
         let AddressPair { addresses, ports } = ends(self.words);
@@ -82,7 +84,7 @@ impl Key {
     }
 }
 
-/// Source and destination.
+/// Gives source and destination.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "the low half is the ports")]
 pub(crate) const fn ends([addresses, ports]: Words) -> AddressPair {
@@ -108,8 +110,8 @@ impl Secret {
         self.mix(addresses, ports, key.protocol.0)
     }
 
-    /// The hash of a cell's number.
-    pub(crate) fn hash_cell(&self, revalidation_key: RevalidationKey) -> Hash {
+    /// Hashes a revalidation key.
+    pub(crate) fn hash_revalidation_key(&self, revalidation_key: RevalidationKey) -> Hash {
         self.mix(revalidation_key.0.into(), 0, 0)
     }
 
@@ -132,7 +134,7 @@ impl Draws {
         }
     }
 
-    /// Three words to one.
+    /// Draws one word from three.
     #[inline]
     pub(crate) fn draw(&self, first: u64, second: u64, third: u64) -> u64 {
         match *self {
@@ -151,7 +153,7 @@ fn multiply(left: u64, right: u64) -> u64 {
     low ^ high
 }
 
-/// The step of the SplitMix64 generator (Steele, Lea, Flood 2014).
+/// Does one step of the SplitMix64 generator (Steele, Lea, Flood 2014).
 const fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
@@ -166,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// The sums are those of wide integers, written out once more by halves of the words.
+    /// Equals the same sums written with halves of the words.
     #[test]
     fn the_hash_is_what_the_papers_say() {
         let secret = Secret::new(Keys::replayable(3), Purpose::Index);
@@ -190,8 +192,8 @@ mod tests {
         }
     }
 
-    /// Hosts and ports in rows, as they are in life, spread like random ones: of 65,536 keys in as
-    /// many places a part of 1/e finds its place empty.
+    /// Consecutive hosts and ports spread like random ones. With 65,536 keys in as many places, a
+    /// share of 1/e of the places stays empty.
     #[test]
     fn rows_of_hosts_and_ports_spread_evenly() {
         for seed in 0..20 {

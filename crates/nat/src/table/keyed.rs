@@ -4,7 +4,7 @@ use crate::table::index::Index;
 use crate::table::key::{Key, Secret};
 use crate::table::slab::{NIL, Slab, Slot};
 
-/// At most `capacity` values by key. All memory is taken when it is made.
+/// At most `capacity` values by key. It allocates all memory at the start.
 pub(crate) struct Keyed<V> {
     slots: Slab<Entry<V>>,
     index: Index,
@@ -27,7 +27,7 @@ impl<V> Keyed<V> {
         self.slots.live() == 0
     }
 
-    /// Slots that were ever used: all numbers are below.
+    /// Gives the number of slots ever used. All numbers are below it.
     pub(crate) fn used(&self) -> u32 {
         self.slots.used()
     }
@@ -53,7 +53,7 @@ impl<V> Keyed<V> {
         self.slots.get(number).filter(|entry| entry.is_live).map(|entry| entry.key)
     }
 
-    /// The number of a key, which is added with this value if it was not there; `None` if there is
+    /// Gives the number of a key, and adds the key with this value if it is new; `None` if there is
     /// no room.
     pub(crate) fn find_or_insert(&mut self, key: Key, value: V) -> Option<u32> {
         if let Some(number) = self.find(&key) {
@@ -68,8 +68,12 @@ impl<V> Keyed<V> {
     }
 
     pub(crate) fn remove(&mut self, number: u32) {
-        let Some(key) = self.key(number) else { return };
-        self.index.remove(self.secret.hash(&key), number);
+        let Some(key) = self.key(number) else {
+            debug_assert!(false, "a value is removed once");
+            return;
+        };
+        let was_there = self.index.remove(self.secret.hash(&key), number);
+        debug_assert!(was_there, "every value is in the index");
         self.forget(number);
     }
 

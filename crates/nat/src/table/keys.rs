@@ -1,15 +1,16 @@
-//! Where everything that is keyed has its keys from: one root, one key for each purpose.
+//! Derives all secret keys: one root, and one key for each purpose.
 
 use core::fmt;
 
-/// The root of all keys of a table: of its hash and of its choice of ports.
+/// The root of a table's secret keys: of its hash and of its port choice.
 ///
-/// | made by | the same calls again | who may know it |
+/// | made by | equal calls give | may be known to |
 /// |---|---|---|
-/// | [`Keys::replayable`] | give the same bytes | anybody: it protects from nobody |
-/// | [`Keys::secret`] | give other bytes | nobody: ports cannot be guessed (T-07), keys that meet cannot be made (INV-collisions-harmless) |
+/// | [`Keys::replayable`] | equal bytes | anybody: it protects nothing |
+/// | [`Keys::secret`] | different bytes | nobody |
 ///
-/// It is never shown: neither [`Debug`](fmt::Debug) nor any other call tells a secret one.
+/// Under a secret root, ports cannot be predicted (T-07) and colliding keys cannot be made
+/// (INV-collisions-harmless). Neither [`Debug`](fmt::Debug) nor any other call reveals it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Keys(Root);
 
@@ -19,8 +20,8 @@ enum Root {
     Secret([u64; 2]),
 }
 
-/// What a key is for. No two purposes have the same keys, so that one that leaks tells nothing of
-/// the others.
+/// The purpose of a key. Different purposes have different keys, so that one that leaks reveals
+/// nothing of the others.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
     /// The hash of the index of a flow table.
@@ -32,15 +33,13 @@ pub(crate) enum Purpose {
 }
 
 impl Keys {
-    /// Keys from a number that anybody may know: for tests, scenarios and recorded runs, which must
-    /// come out the same again.
+    /// Makes a root from a seed that anybody may know, for tests, scenarios and recorded runs.
     #[must_use]
     pub const fn replayable(seed: u64) -> Self {
         Self(Root::Replayable(seed))
     }
 
-    /// Keys from 128 bits of entropy that nobody else has, such as the operating system gives. Two
-    /// tables with different entropy have nothing in common.
+    /// Makes a root from 128 bits of secret entropy, for example from the operating system.
     #[must_use]
     pub const fn secret(entropy: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = entropy;
@@ -49,13 +48,13 @@ impl Keys {
         Self(Root::Secret([first, second]))
     }
 
-    /// Whether the keys come from a number that anybody may know.
+    /// Says whether the root comes from a known seed.
     #[must_use]
     pub const fn is_replayable(&self) -> bool {
         matches!(self.0, Root::Replayable(_))
     }
 
-    /// The number from which the keys come, if anybody may know it.
+    /// Gives the seed, if it is known.
     pub(crate) const fn seed(&self) -> Option<u64> {
         match self.0 {
             Root::Replayable(seed) => Some(seed),
@@ -63,7 +62,7 @@ impl Keys {
         }
     }
 
-    /// The words of the key for a purpose, by SipHash-2-4 under the root.
+    /// Derives the words of the key for a purpose, by SipHash-2-4 under the root.
     pub(crate) fn words<const N: usize>(&self, purpose: Purpose) -> [u64; N] {
         let root = match self.0 {
             Root::Replayable(seed) => [seed, !seed],
@@ -77,7 +76,7 @@ impl Keys {
     }
 }
 
-/// Says which kind it is, and of a secret no more.
+/// Prints the kind, and nothing else of a secret root.
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -87,8 +86,8 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// SipHash (Aumasson and Bernstein 2012) of whole words, with so many rounds for each word and at
-/// the end.
+/// Computes SipHash (Aumasson and Bernstein 2012) of whole words, with so many rounds for each word
+/// and at the end.
 #[inline]
 pub(crate) fn sip_hash<const ROUNDS: usize, const LAST: usize, const WORDS: usize>(
     [first, second]: [u64; 2],
@@ -135,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// The vectors of the authors, for 8 and 16 bytes counted up under a key counted up.
+    /// Vectors of the authors, for 8 and 16 consecutive bytes under a key of consecutive bytes.
     #[test]
     fn siphash_gives_its_published_values() {
         let key = [0x0706_0504_0302_0100, 0x0F0E_0D0C_0B0A_0908];
@@ -143,7 +142,7 @@ mod tests {
         assert_eq!(sip_hash::<2, 4, 2>(key, key), 0x3F2A_CC7F_57C2_9BDB);
     }
 
-    /// The standard library's default hasher is SipHash-1-3 under the key 0.
+    /// The standard library's default hasher is SipHash-1-3 with a key of 0.
     #[test]
     fn siphash_agrees_with_the_standard_library() {
         for words in [[0, 0, 0], [1, 2, 3], [u64::MAX, 7, 1 << 63]] {

@@ -9,21 +9,21 @@ pub(crate) struct Links {
     pub(crate) next: u32,
 }
 
-/// Entries by number that a wheel can chain.
+/// Entries that a wheel can link by number.
 pub(crate) trait Linked {
     fn links(&self, number: u32) -> Option<Links>;
 
     fn set_links(&mut self, number: u32, links: Links);
 
-    /// Nothing if there is no such entry.
+    /// Sets the link to the previous entry; ignores an entry that does not exist.
     fn set_previous(&mut self, number: u32, previous: u32);
 
-    /// Nothing if there is no such entry.
+    /// Sets the link to the next entry; ignores an entry that does not exist.
     fn set_next(&mut self, number: u32, next: u32);
 }
 
-/// Two places for every flow, in the timer wheel and among the flows of its cell. Kept apart from
-/// the records, since packets need those and not these.
+/// Two list places for every flow: in the timer wheel, and among the flows of its revalidation key.
+/// They are outside the records, since packets do not read them.
 pub(crate) struct Chains(Vec<Chained>);
 
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ impl Chains {
         Self(Vec::with_capacity(capacity as usize))
     }
 
-    /// Place among the flows of a cell.
+    /// Gives the place among the flows of a revalidation key.
     pub(crate) fn sibling(&self, number: u32) -> Option<&Links> {
         self.0.get(number as usize).map(|chained| &chained.sibling)
     }
@@ -47,7 +47,7 @@ impl Chains {
     }
 }
 
-/// The place in the timer wheel. A number that was never used before is the next one.
+/// The places in the timer wheel. A new number must be the next one.
 impl Linked for Chains {
     fn links(&self, number: u32) -> Option<Links> {
         self.0.get(number as usize).map(|chained| chained.timer)

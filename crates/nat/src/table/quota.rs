@@ -1,25 +1,25 @@
-//! Shares: what a tenant has of a bounded table, whatever the others do.
+//! Quotas: what each tenant may use of a bounded table, whatever the others do.
 
-/// Who is charged for a flow, or for anything else that takes room. The caller chooses the number.
+/// The tenant charged for a flow, or for anything else that takes room. The caller chooses the
+/// number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(pub u32);
 
 impl Tenant {
-    /// Nobody, who is guaranteed nothing and has what the others leave.
+    /// No tenant: guaranteed nothing, may use what the others leave.
     pub const NOBODY: Self = Self(0);
 }
 
-/// Who has how much of some bounded tables.
+/// What each tenant uses of some bounded tables.
 ///
-/// - Half of a table is guaranteed: with T tenants, each is sure of a part of `total / 2T`, rounded
+/// - Half of a table is guaranteed. Each of T tenants is guaranteed a part of `total / 2T`, rounded
 ///   down.
-/// - A tenant that has less than its part always finds room.
-/// - One that has more, or is not among the tenants, finds room as long as more is free than the
-///   others still lack.
+/// - A tenant with less than its part always finds room.
+/// - A tenant with more, or one that is not listed, finds room while more is free than the others
+///   still lack.
 ///
-/// So the first whom a full table refuses is who filled it. Where the parts change, those who then
-/// have too much keep it, and their part is good for the others as soon as they have given that
-/// back.
+/// So a full table first refuses the tenant who filled it. When the parts change, a tenant that has
+/// too much keeps it. Its excess becomes available to others as it is given back.
 #[derive(Clone, Debug)]
 pub struct Quota<const TABLES: usize> {
     /// By number.
@@ -30,8 +30,7 @@ pub struct Quota<const TABLES: usize> {
 #[derive(Clone, Debug)]
 struct Part<const TABLES: usize> {
     tenant: Tenant,
-    /// Whether it is one of those that are guaranteed something; who is not is forgotten when it
-    /// has nothing left.
+    /// Whether it is guaranteed a part. Others are forgotten when they have nothing left.
     is_guaranteed: bool,
     used: [u32; TABLES],
 }
@@ -40,21 +39,21 @@ struct Part<const TABLES: usize> {
 struct Room {
     total: u32,
     taken: u32,
-    /// The part of each.
+    /// The part of each tenant.
     part: u32,
-    /// What all tenants lack together that have less than their part.
+    /// What all tenants below their part lack together.
     lacking: u32,
 }
 
 impl<const TABLES: usize> Quota<TABLES> {
-    /// Tables of these sizes, with nothing in them and nobody to share them.
+    /// Makes empty tables of these sizes, without tenants.
     #[must_use]
     pub fn new(totals: [u32; TABLES]) -> Self {
         let room = |total| Room { total, taken: 0, part: 0, lacking: 0 };
         Self { parts: Vec::new(), tables: totals.map(room) }
     }
 
-    /// Parts the tables among these tenants from now on. The only call that allocates.
+    /// Divides the tables among these tenants. This is the only call that allocates.
     pub fn share_among(&mut self, tenants: impl IntoIterator<Item = Tenant>) {
         self.parts.iter_mut().for_each(|part| part.is_guaranteed = false);
         for tenant in tenants {
@@ -80,7 +79,7 @@ impl<const TABLES: usize> Quota<TABLES> {
         }
     }
 
-    /// Whether a tenant finds room for one more.
+    /// Says whether a tenant finds room for one more.
     #[must_use]
     #[inline]
     pub fn has_room(&self, table: usize, tenant: Tenant) -> bool {
@@ -89,7 +88,8 @@ impl<const TABLES: usize> Quota<TABLES> {
         free > room.lacking || free > 0 && self.lacks(table, tenant, 0)
     }
 
-    /// Whether a tenant finds room for one more after another, or it itself, has taken one.
+    /// Says whether a tenant finds room for one more after another tenant, or it itself, has taken
+    /// one.
     #[must_use]
     pub fn has_room_beside(&self, table: usize, tenant: Tenant, other: Option<Tenant>) -> bool {
         let Some(mut room) = self.tables.get(table).copied() else { return false };
@@ -102,7 +102,7 @@ impl<const TABLES: usize> Quota<TABLES> {
         free > 0 && (free > room.lacking || self.lacks(table, tenant, own))
     }
 
-    /// Whether a tenant has more than its part.
+    /// Says whether a tenant has more than its part.
     #[must_use]
     pub fn is_over(&self, table: usize, tenant: Tenant) -> bool {
         let part = self.tables.get(table).map_or(0, |room| room.part);
@@ -111,7 +111,7 @@ impl<const TABLES: usize> Quota<TABLES> {
         })
     }
 
-    /// A tenant takes room for one more.
+    /// Takes room for one more.
     #[inline]
     pub fn take(&mut self, table: usize, tenant: Tenant) {
         let place = self.place(tenant);
@@ -125,7 +125,7 @@ impl<const TABLES: usize> Quota<TABLES> {
         *used = used.saturating_add(1);
     }
 
-    /// A tenant gives back room for one.
+    /// Gives back room for one.
     #[inline]
     pub fn give_back(&mut self, table: usize, tenant: Tenant) {
         let place = self.place(tenant);
@@ -139,19 +139,19 @@ impl<const TABLES: usize> Quota<TABLES> {
         room.lacking = room.lacking.saturating_add(lacks.into());
     }
 
-    /// How much of a table a tenant has.
+    /// Gives how much of a table a tenant uses.
     #[must_use]
     pub fn used(&self, table: usize, tenant: Tenant) -> u32 {
         self.part(tenant).and_then(|part| part.used.get(table)).copied().unwrap_or(0)
     }
 
-    /// How much of a table is guaranteed to each tenant.
+    /// Gives how much of a table each tenant is guaranteed.
     #[must_use]
     pub fn part_of_each(&self, table: usize) -> u32 {
         self.tables.get(table).map_or(0, |room| room.part)
     }
 
-    /// Whether a tenant would have less than its part if it had so many more.
+    /// Says whether a tenant would be below its part with so many more.
     fn lacks(&self, table: usize, tenant: Tenant, more: u32) -> bool {
         let part = self.part_of_each(table);
         self.part(tenant).is_some_and(|own| {
@@ -221,7 +221,7 @@ mod tests {
         assert!(!quota.has_room(0, ALICE) && !quota.has_room(1, ALICE));
     }
 
-    /// What was taken counts for a tenant that is gone, until it is given back.
+    /// A removed tenant's room counts until it is given back.
     #[test]
     fn removed_tenant_is_guaranteed_nothing() {
         let mut quota = Quota::new([8]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against counting anew each time.
+        /// Compares with counting from scratch each time.
         #[test]
         fn a_quota_agrees_with_counting(
             total in 0_u32..40,
@@ -255,7 +255,7 @@ mod tests {
                     tenants = (0..=tenant).filter(|other| !beside || other % 2 == 0).collect();
                     quota.share_among(tenants.iter().map(|number| Tenant(*number)));
                 } else if what < 4 {
-                    // Whom nobody knows has nothing that could be given back.
+                    // An unknown tenant has nothing to give back.
                     if used.get(&tenant).is_some_and(|count| *count > 0) {
                         quota.give_back(0, Tenant(tenant));
                         *used.entry(tenant).or_default() -= 1;

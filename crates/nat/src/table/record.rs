@@ -1,4 +1,4 @@
-//! What nearly every packet of a flow needs: one cache line.
+//! The record of a flow: what nearly every packet reads, in one cache line.
 
 use core::net::SocketAddrV4;
 
@@ -11,35 +11,35 @@ use crate::table::key::{Key, Words, ends};
 use crate::table::slab::Slot;
 use crate::{Flow, NewFlow, RevalidationKey, Side, Sides, State, Time};
 
-/// A flow, both directions: one record, so that both keys live and end together
+/// A flow, both directions in one record, so that both keys live and end together
 /// (INV-both-halves-end). Its [`Detail`] and [`Totals`] have the same number.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Record<T> {
-    /// When its timer started.
+    /// When its timer was last restarted.
     pub(crate) last: u64,
-    /// The key of packets from each side. They have the remote end in common, which stands twice so
-    /// that nothing need be put together.
+    /// The key of packets from each side. Both contain the remote end, so that neither must be
+    /// assembled.
     keys: Pair<Words>,
-    /// Slot of the cell, and above it the row of the timers; the next free record where there is no
-    /// flow.
-    cell_and_timers: u32,
+    /// The slot of the revalidation key, and above it the row of the timers. For a free record, the
+    /// next free one.
+    key_and_timers: u32,
     /// Bytes and packets from each side since they were last added to the totals.
     recent_bytes: Pair<u16>,
     recent_packets: Pair<u8>,
     pub(crate) cached: T,
     protocol: Protocol,
     pub(crate) state: State,
-    /// Window scale of the inside (low four bits) and the outside (high four bits).
+    /// Window scale of the internal side (low four bits) and the external side (high four bits).
     pub(crate) scales: u8,
     pub(crate) marks: u8,
 }
 
-/// Cells that records can name.
-pub(crate) const MAX_CELLS: u32 = 1 << CELL_BITS;
-const CELL_BITS: u32 = 24;
+/// The most revalidation keys that records can number.
+pub(crate) const MOST_REVALIDATION_KEYS: u32 = 1 << KEY_BITS;
+const KEY_BITS: u32 = 24;
 
-/// The mark of a record whose flow is gone.
+/// Marks a record without a flow.
 const VACANT: u8 = 1 << 7;
 
 impl<T: Copy> Record<T> {
@@ -47,8 +47,7 @@ impl<T: Copy> Record<T> {
         Self {
             last: now,
             keys: Pair([Side::Internal, Side::External].map(|side| new.key(side).words)),
-            cell_and_timers: (new.mapping_policy.timers.row() as u32) << CELL_BITS
-                | revalidation_key,
+            key_and_timers: (new.mapping_policy.timers.row() as u32) << KEY_BITS | revalidation_key,
             recent_bytes: Pair::default(),
             recent_packets: Pair::default(),
             cached: new.cached,
@@ -67,7 +66,7 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// Marks a record whose flow is gone.
+    /// Marks the record as free.
     pub(crate) fn vacate(&mut self) {
         self.marks = VACANT;
     }
@@ -77,34 +76,34 @@ impl<T: Copy> Record<T> {
         self.marks == VACANT
     }
 
-    /// The key of packets from a side: what [`FlowTable::find`](crate::FlowTable::find) is asked.
+    /// Gives the key of packets from a side, with which [`FlowTable::find`](crate::FlowTable::find)
+    /// searches.
     #[inline]
     pub(crate) fn key(&self, side: Side) -> Key {
         Key { words: self.keys.of(side), protocol: self.protocol }
     }
 
-    /// A word after the other: a key that was just put together is still on its way to memory, from
-    /// where all of it at once would be read.
+    /// Compares word by word. A key that was just assembled is still on its way to memory, so one
+    /// wide load would stall.
     #[inline(always)]
     pub(crate) fn has_key(&self, side: Side, key: &Key) -> bool {
         let ([first, second], [other_first, other_second]) = (self.keys.of(side), key.words);
         first == other_first && second == other_second && self.protocol == key.protocol
     }
 
-    /// Whether this is the live flow, or tombstone, with the key.
+    /// Says whether this is the flow or tombstone with the key.
     #[inline(always)]
     pub(crate) fn is_at(&self, side: Side, key: &Key) -> bool {
         self.has_key(side, key) && !self.is_vacant()
     }
 
-    /// Both ends as packets from a side bear them when they come.
+    /// Gives both ends of packets from a side as they arrive.
     #[inline(always)]
     pub(crate) fn ends(&self, side: Side) -> AddressPair {
         ends(self.keys.of(side))
     }
 
-    /// Both ends as packets from a side bear them when they go on: those of an answer, turned
-    /// round.
+    /// Gives both ends of packets from a side as they leave: those of a reply, swapped.
     #[inline(always)]
     pub(crate) fn new_ends(&self, side: Side) -> AddressPair {
         self.ends(side.other()).reversed()
@@ -142,8 +141,8 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// Whether the connection is over and what remains of the flow only waits: a new one may take
-    /// its place (INV-syn-opens-anew).
+    /// Says whether the connection is finished, so that a new one may replace it
+    /// (INV-syn-opens-anew).
     pub(crate) fn is_over(&self) -> bool {
         match self.state {
             State::Tombstone(_) | State::Close | State::Refused => true,
@@ -182,12 +181,12 @@ impl<T: Copy> Record<T> {
         self.recent_bytes.set(side, sum);
     }
 
-    /// Bytes that packets from a side had.
+    /// Gives the bytes of packets from a side.
     pub(crate) fn carried(&self, totals: &Totals, side: Side) -> u64 {
         totals.bytes.of(side).saturating_add(self.recent_bytes.of(side).into())
     }
 
-    /// The connection of a TCP flow.
+    /// Gives the connection of a TCP flow.
     #[inline]
     pub(crate) fn connection<'a>(&'a mut self, detail: &'a mut Detail) -> Connection<'a> {
         Connection {
@@ -198,7 +197,7 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// The public view.
+    /// Makes the public view.
     pub(crate) fn view(
         &self,
         detail: &Detail,
@@ -229,36 +228,36 @@ impl<T: Copy> Record<T> {
         }
     }
 
-    /// Reads the line, so that it is on its way.
+    /// Reads the line, so that it is fetched early.
     #[inline]
     pub(crate) const fn read_ahead(&self) -> u32 {
-        self.cell_and_timers
+        self.key_and_timers
     }
 }
 
-/// What stands in one word.
+/// The fields that share a word.
 impl<T> Record<T> {
-    /// Slot of the cell.
+    /// Gives the slot of the revalidation key.
     #[inline]
     pub(crate) const fn revalidation_key(&self) -> u32 {
-        self.cell_and_timers & (MAX_CELLS - 1)
+        self.key_and_timers & (MOST_REVALIDATION_KEYS - 1)
     }
 
-    pub(crate) fn set_cell(&mut self, revalidation_key: u32) {
-        self.cell_and_timers = self.cell_and_timers >> CELL_BITS << CELL_BITS | revalidation_key;
+    pub(crate) fn set_revalidation_key(&mut self, revalidation_key: u32) {
+        self.key_and_timers = self.key_and_timers >> KEY_BITS << KEY_BITS | revalidation_key;
     }
 
-    /// The row of its timers, which stays the same as long as it lives.
+    /// Gives the row of its timers, which is constant while the flow lives.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "eight bits are left")]
     pub(crate) const fn timers(&self) -> u8 {
-        (self.cell_and_timers >> CELL_BITS) as u8
+        (self.key_and_timers >> KEY_BITS) as u8
     }
 }
 
 impl<T> Slot for Record<T> {
     fn next_mut(&mut self) -> &mut u32 {
-        &mut self.cell_and_timers
+        &mut self.key_and_timers
     }
 }
 

@@ -1,8 +1,8 @@
-//! Cells: which flows a change of policy touches, in work that follows their number.
+//! Revalidation keys: which flows a policy change invalidates. The work grows with their number.
 //!
-//! The flows of a cell form a list in order of generation. So those that a change made stale are
-//! always at its front, whatever was opened, closed or judged again meanwhile, and the walk needs
-//! no memory of where it was.
+//! The flows of a key form a list in the order of generations. So stale flows are always at its
+//! front, whatever was opened, closed or revalidated meanwhile. The walk needs no memory of its
+//! place.
 
 use crate::table::detail::Detail;
 use crate::table::index::Index;
@@ -12,11 +12,12 @@ use crate::table::slab::{NIL, Slab, Slot};
 use crate::table::{REVALIDATION_KEYS, TableQuota};
 use crate::{Generation, RevalidationKey, Tenant};
 
-/// The cells that flows of the table have.
+/// The revalidation keys of flows in the table.
 pub(crate) struct RevalidationIndex {
     revalidation_keys: Slab<Entry>,
     index: Index,
-    /// First cell with flows that may be stale, and last: whoever has a stale flow is on the list.
+    /// First and last key of the list of keys that may have stale flows. Every key with a stale
+    /// flow is on it.
     invalidated: (u32, u32),
     secret: Secret,
 }
@@ -31,8 +32,8 @@ struct Entry {
     flows: u32,
     first: u32,
     last: u32,
-    is_touched: bool,
-    /// Next touched cell; next free slot where there is no cell.
+    is_queued: bool,
+    /// Next invalidated key; for a free slot, the next free one.
     next: u32,
 }
 
@@ -42,20 +43,18 @@ impl RevalidationIndex {
         Self { revalidation_keys, index, invalidated: (NIL, NIL), secret }
     }
 
-    /// Returns the tenant charged for the flows of the cell in a slot.
+    /// Gives the tenant charged for the flows of the key in a slot.
     pub(crate) fn tenant(&self, number: u32) -> Tenant {
         self.revalidation_keys.get(number).map_or(Tenant::NOBODY, |entry| entry.tenant)
     }
 
-    /// Whether a cell is forgotten, and makes room, with the one flow that it still has.
+    /// Says whether a key is removed, and makes room, with the one flow that it still has.
     pub(crate) fn goes_with_its_last(&self, number: u32) -> bool {
-        self.revalidation_keys
-            .get(number)
-            .is_some_and(|entry| entry.flows == 1 && !entry.is_touched)
+        self.revalidation_keys.get(number).is_some_and(|entry| entry.flows == 1 && !entry.is_queued)
     }
 
-    /// Counts one more flow of a cell, and says in which slot it is. A cell that is not there yet
-    /// is a tenant's, if that finds room.
+    /// Counts one more flow of a key and gives the key's slot. A new key is charged to the tenant,
+    /// if that has room.
     pub(crate) fn join(
         &mut self,
         revalidation_key: RevalidationKey,
@@ -69,7 +68,7 @@ impl RevalidationIndex {
                     return None;
                 }
                 let number = self.revalidation_keys.insert(Entry::new(revalidation_key, tenant))?;
-                if !self.index.insert(self.secret.hash_cell(revalidation_key), number) {
+                if !self.index.insert(self.secret.hash_revalidation_key(revalidation_key), number) {
                     self.revalidation_keys.remove(number);
                     return None;
                 }
@@ -84,13 +83,16 @@ impl RevalidationIndex {
 
     /// Counts one flow less.
     pub(crate) fn leave(&mut self, number: u32, quota: &mut TableQuota) {
-        if let Some(entry) = self.revalidation_keys.get_mut(number) {
-            entry.flows = entry.flows.saturating_sub(1);
-            self.drop_if_unused(number, quota);
-        }
+        let Some(entry) = self.revalidation_keys.get_mut(number) else {
+            debug_assert!(false, "the key of a flow exists");
+            return;
+        };
+        debug_assert!(entry.flows > 0, "a key counts its flows");
+        entry.flows = entry.flows.saturating_sub(1);
+        self.drop_if_unused(number, quota);
     }
 
-    /// Puts a flow into the list of its cell, behind all that are not newer.
+    /// Adds a flow to the list of its key, after all that are not newer.
     #[inline]
     pub(crate) fn link(
         &mut self,
@@ -99,10 +101,14 @@ impl RevalidationIndex {
         revalidation_key: u32,
         number: u32,
     ) {
-        let Some(generation) = generation(details, number) else { return };
-        let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
+        let generation = generation(details, number);
+        let entry = self.revalidation_keys.get_mut(revalidation_key);
+        let Some((generation, entry)) = generation.zip(entry) else {
+            debug_assert!(false, "a flow has its detail and its key");
+            return;
+        };
         let mut previous = entry.last;
-        // Generations rise, so this ends at once unless a caller opens a flow by an old
+        // Generations rise, so the loop ends at once unless a caller opens a flow by an old
         // configuration.
         while self::generation(details, previous).is_some_and(|other| other > generation) {
             previous = chains.sibling(previous).map_or(NIL, |links| links.previous);
@@ -118,16 +124,19 @@ impl RevalidationIndex {
         if let Some(links) = chains.sibling_mut(number) {
             *links = Links { previous, next };
         }
-        // It may be stale from the start.
+        // The new flow may be stale already.
         if generation < entry.generation {
             self.queue(revalidation_key);
         }
     }
 
-    /// Takes a flow out of the list of its cell.
+    /// Removes a flow from the list of its key.
     pub(crate) fn unlink(&mut self, chains: &mut Chains, revalidation_key: u32, number: u32) {
-        let Some(entry) = self.revalidation_keys.get_mut(revalidation_key) else { return };
-        let Some(&Links { previous, next }) = chains.sibling(number) else { return };
+        let entry = self.revalidation_keys.get_mut(revalidation_key);
+        let Some((entry, &Links { previous, next })) = entry.zip(chains.sibling(number)) else {
+            debug_assert!(false, "a flow has its key and its place");
+            return;
+        };
         match chains.sibling_mut(previous) {
             Some(links) => links.next = next,
             None => entry.first = next,
@@ -138,7 +147,7 @@ impl RevalidationIndex {
         }
     }
 
-    /// Makes the flows of a cell that are older than `generation` stale.
+    /// Invalidates the flows of a key that are older than `generation`.
     pub(crate) fn invalidate(&mut self, revalidation_key: RevalidationKey, generation: Generation) {
         let Some(number) = self.find(revalidation_key) else { return };
         if let Some(entry) = self.revalidation_keys.get_mut(number)
@@ -149,8 +158,8 @@ impl RevalidationIndex {
         }
     }
 
-    /// Whether a flow of this cell is stale. No flow is unless a cell is on the list of the
-    /// touched.
+    /// Says whether a flow of this key is stale. No flow is while the list of invalidated keys is
+    /// empty.
     #[inline(always)]
     pub(crate) fn is_stale(&self, details: &[Detail], revalidation_key: u32, number: u32) -> bool {
         self.invalidated.0 != NIL && self.is_behind(details, revalidation_key, number)
@@ -163,7 +172,7 @@ impl RevalidationIndex {
         entry.zip(generation).is_some_and(|(entry, generation)| generation < entry.generation)
     }
 
-    /// A stale flow, if there is one.
+    /// Gives a stale flow, if there is one.
     #[inline]
     pub(crate) fn next_stale(&mut self, details: &[Detail], quota: &mut TableQuota) -> Option<u32> {
         while let Some(entry) = self.revalidation_keys.get_mut(self.invalidated.0) {
@@ -172,7 +181,7 @@ impl RevalidationIndex {
             }
             let number = self.invalidated.0;
             self.invalidated.0 = entry.next;
-            entry.is_touched = false;
+            entry.is_queued = false;
             if self.invalidated.0 == NIL {
                 self.invalidated.1 = NIL;
             }
@@ -187,19 +196,22 @@ impl RevalidationIndex {
             .map_or(RevalidationKey(0), |entry| entry.revalidation_key)
     }
 
-    /// The slot of a cell that flows have.
+    /// Gives the slot of a key.
     pub(crate) fn find(&self, revalidation_key: RevalidationKey) -> Option<u32> {
-        self.index.find(self.secret.hash_cell(revalidation_key), |number| {
+        self.index.find(self.secret.hash_revalidation_key(revalidation_key), |number| {
             self.revalidation_keys
                 .get(number)
                 .is_some_and(|entry| entry.revalidation_key == revalidation_key)
         })
     }
 
-    /// Puts a cell on the list of the touched ones, once.
+    /// Adds a key to the list of invalidated ones, once.
     fn queue(&mut self, number: u32) {
-        let Some(entry) = self.revalidation_keys.get_mut(number) else { return };
-        if core::mem::replace(&mut entry.is_touched, true) {
+        let Some(entry) = self.revalidation_keys.get_mut(number) else {
+            debug_assert!(false, "an invalidated key exists");
+            return;
+        };
+        if core::mem::replace(&mut entry.is_queued, true) {
             return;
         }
         entry.next = NIL;
@@ -210,15 +222,15 @@ impl RevalidationIndex {
         self.invalidated.1 = number;
     }
 
-    /// A cell without flows is forgotten, unless it is on the list of the touched ones, which does
-    /// so in passing.
+    /// Removes a key without flows, unless it is on the list of invalidated ones; the walk removes
+    /// that later.
     fn drop_if_unused(&mut self, number: u32, quota: &mut TableQuota) {
         if let Some(entry) = self.revalidation_keys.get(number)
             && entry.flows == 0
-            && !entry.is_touched
+            && !entry.is_queued
         {
             quota.give_back(REVALIDATION_KEYS, entry.tenant);
-            self.index.remove(self.secret.hash_cell(entry.revalidation_key), number);
+            self.index.remove(self.secret.hash_revalidation_key(entry.revalidation_key), number);
             self.revalidation_keys.remove(number);
         }
     }
@@ -233,13 +245,13 @@ impl Entry {
             flows: 0,
             first: NIL,
             last: NIL,
-            is_touched: false,
+            is_queued: false,
             next: NIL,
         }
     }
 }
 
-/// The generation of the flow in a slot.
+/// Gives the generation of the flow in a slot.
 #[inline]
 fn generation(details: &[Detail], slot: u32) -> Option<Generation> {
     details.get(slot as usize).map(|detail| detail.generation)

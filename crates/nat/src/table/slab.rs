@@ -1,15 +1,14 @@
-//! Numbered slots, of which a fixed number is ever used.
+//! A bounded number of numbered slots.
 
 /// No slot.
 pub(crate) const NIL: u32 = u32::MAX;
 
-/// A slot that can be chained to the next one: free slots are, and the owner may chain the others.
+/// A slot that can be linked to the next one. Free slots are linked; the owner may link the others.
 pub(crate) trait Slot {
     fn next_mut(&mut self) -> &mut u32;
 }
 
-/// At most `capacity` slots, reserved at once and never moved. The last one given back is the first
-/// to be used again.
+/// At most `capacity` slots, allocated at once and never moved. The slot freed last is used first.
 pub(crate) struct Slab<S> {
     slots: Vec<S>,
     free: u32,
@@ -22,7 +21,7 @@ impl<S: Slot> Slab<S> {
         Self { slots: Vec::with_capacity(capacity as usize), free: NIL, live: 0, capacity }
     }
 
-    /// The number that the next slot will have; `None` if all are used.
+    /// Gives the number that the next slot will have; `None` if all are used.
     #[inline]
     pub(crate) fn vacant(&self) -> Option<u32> {
         if self.free != NIL {
@@ -44,7 +43,7 @@ impl<S: Slot> Slab<S> {
         Some(number)
     }
 
-    /// Gives a used slot back; its content stays readable until it is used again.
+    /// Frees a slot. Its content stays readable until the slot is used again.
     pub(crate) fn remove(&mut self, number: u32) {
         if let Some(slot) = self.slots.get_mut(number as usize) {
             *slot.next_mut() = self.free;
@@ -63,17 +62,17 @@ impl<S: Slot> Slab<S> {
         self.slots.get_mut(number as usize)
     }
 
-    /// All slots by number, free ones among them.
+    /// Lists all slots by number, free ones included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &S)> {
         (0..).zip(&self.slots)
     }
 
-    /// Slots that were ever used.
+    /// Gives the number of slots ever used.
     pub(crate) fn used(&self) -> u32 {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
-    /// Used slots.
+    /// Gives the number of slots in use.
     pub(crate) const fn live(&self) -> u32 {
         self.live
     }

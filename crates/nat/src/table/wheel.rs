@@ -1,10 +1,12 @@
 //! The timer wheel: eight levels of 256 slots over all 64 bits of time, exact to the nanosecond.
 //!
-//! It is lazy: a packet only writes when it came. An entry is looked at when the slot comes up
-//! under which it was put, and goes back under a later one if it was refreshed meanwhile; from a
-//! coarse slot it moves to finer ones until it is at its exact instant. So refreshing is free, and
-//! an idle flow is looked at no more than eight times. A timer that becomes shorter is put anew at
-//! once.
+//! It is lazy, so a refresh is free: a packet writes only its time.
+//!
+//! - The wheel visits an entry when its slot comes up. If the entry was refreshed, it moves to a
+//!   later slot.
+//! - From a coarse slot it moves to finer ones, until its exact instant. So an idle flow is visited
+//!   at most eight times.
+//! - An entry whose timer becomes shorter moves at once.
 
 use crate::table::links::{Linked, Links};
 use crate::table::slab::NIL;
@@ -14,10 +16,10 @@ const SLOTS: usize = 256;
 const LEVELS: usize = 8;
 /// No slot.
 const NONE: usize = LEVELS * SLOTS;
-/// Marks a link that leads to a slot of the wheel and not to an entry.
+/// Marks a link to a slot of the wheel, not to an entry.
 const SLOT: u32 = 1 << 31;
 
-/// Slots that chain entries, whose links the caller keeps.
+/// Slots that link entries; the caller stores the links.
 pub(crate) struct Wheel {
     /// All slots that start before this are empty.
     elapsed: u64,
@@ -41,11 +43,14 @@ impl Wheel {
         }
     }
 
-    /// Puts an entry under a deadline.
+    /// Adds an entry with a deadline.
     pub(crate) fn insert(&mut self, entries: &mut impl Linked, number: u32, deadline: u64) {
         let (level, slot) = self.place(deadline);
         let place = level << BITS | slot;
-        let Some(head) = self.heads.get_mut(place) else { return };
+        let Some(head) = self.heads.get_mut(place) else {
+            debug_assert!(false, "every deadline has a slot");
+            return;
+        };
         let next = core::mem::replace(head, number);
         let previous = u32::try_from(place).unwrap_or_default() | SLOT;
         entries.set_links(number, Links { previous, next });
@@ -56,9 +61,12 @@ impl Wheel {
         self.next = self.next.min(deadline);
     }
 
-    /// Takes an entry out, wherever it is.
+    /// Removes an entry, wherever it is.
     pub(crate) fn remove(&mut self, entries: &mut impl Linked, number: u32) {
-        let Some(Links { previous, next }) = entries.links(number) else { return };
+        let Some(Links { previous, next }) = entries.links(number) else {
+            debug_assert!(false, "an entry that is removed exists");
+            return;
+        };
         entries.set_previous(next, previous);
         if previous & SLOT == 0 {
             return entries.set_next(previous, next);
@@ -74,8 +82,8 @@ impl Wheel {
         }
     }
 
-    /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may be
-    /// there before its time.
+    /// Takes out an entry whose slot starts no later than `until`, earliest slots first. It may
+    /// come before its deadline.
     pub(crate) fn pop(&mut self, entries: &mut impl Linked, until: u64) -> Option<u32> {
         let Some((start, place)) = self.earliest().filter(|(start, _)| *start <= until) else {
             (self.elapsed, self.draining) = (self.elapsed.max(until), NONE);
@@ -88,24 +96,24 @@ impl Wheel {
         Some(number)
     }
 
-    /// One of the entries in the first slot that is not empty.
+    /// Gives one of the entries in the first slot that is not empty.
     pub(crate) fn nearest(&self) -> Option<u32> {
         self.earliest().and_then(|(_, place)| self.heads.get(place).copied())
     }
 
-    /// The start of the slot that was looked at last.
+    /// Gives the start of the slot visited last.
     pub(crate) const fn elapsed(&self) -> u64 {
         self.elapsed
     }
 
-    /// A time that no deadline is before.
+    /// Gives a time before which there is no deadline.
     #[inline]
     pub(crate) const fn next(&self) -> u64 {
         self.next
     }
 
-    /// The first slot that is not empty: when it starts, and its place. Lower levels come first,
-    /// since theirs is the nearer time, but not before all of a coarse slot has moved to them.
+    /// Finds the first slot that is not empty: its start and its place. Lower levels have nearer
+    /// times, but a coarse slot must first move down whole.
     fn earliest(&self) -> Option<(u64, usize)> {
         if self.heads.get(self.draining).is_some_and(|head| *head != NIL) {
             return Some((self.elapsed, self.draining));
@@ -120,7 +128,8 @@ impl Wheel {
         })
     }
 
-    /// Level and slot of a deadline: the level of the highest digit in which it differs from now.
+    /// Gives level and slot of a deadline. The level is that of the highest digit in which it
+    /// differs from now.
     fn place(&self, deadline: u64) -> (usize, usize) {
         let deadline = deadline.max(self.elapsed);
         let level = (deadline ^ self.elapsed).checked_ilog2().unwrap_or(0) / BITS;

@@ -1,4 +1,4 @@
-//! Closing: exact resets, tombstones, and what may come after.
+//! Closing: exact resets, tombstones, and what may follow.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ fn close(world: &mut World) -> Resets {
     world.table.close(world.now, world.id, Cause::SourceSwitched)
 }
 
-/// INV-reset-number-exact, INV-generated-packets-valid: exact numbers, in the tuple that each end
-/// knows.
+/// Both resets have exact numbers, in the tuple that each end knows (INV-reset-number-exact,
+/// INV-generated-packets-valid).
 #[test]
 fn both_ends_are_reset_at_what_they_expect_next() {
     let mut world = World::established();
@@ -49,8 +49,8 @@ fn both_ends_are_reset_at_what_they_expect_next() {
     assert_eq!(world.state(), State::Tombstone(Cause::SourceSwitched));
 }
 
-/// INV-reset-number-exact: the highest end counts, not the last: what is sent again, or comes late,
-/// lowers nothing.
+/// The highest end counts, not the last: repeated or late data lowers nothing
+/// (INV-reset-number-exact).
 #[test]
 fn old_data_sent_again_does_not_lower_the_reset() {
     let mut world = World::established();
@@ -64,7 +64,7 @@ fn old_data_sent_again_does_not_lower_the_reset() {
     assert_eq!(closing.to_internal.unwrap().sequence, S + 700);
 }
 
-/// INV-reset-number-exact: FIN takes one number, and so does SYN.
+/// FIN takes one number, and so does SYN (INV-reset-number-exact).
 #[test]
 fn a_fin_counts_in_the_end_forwarded() {
     let mut world = World::established();
@@ -72,8 +72,8 @@ fn a_fin_counts_in_the_end_forwarded() {
     assert_eq!(close(&mut world).to_external.unwrap().sequence, C + 8);
 }
 
-/// INV-reset-answers-segment: a client in SYN-SENT takes only RST with ACK of its SYN; the service,
-/// which may have the SYN, a number behind it.
+/// A client in SYN-SENT accepts only RST with ACK of its SYN. The service, which may have the SYN,
+/// expects the next number (INV-reset-answers-segment).
 #[test]
 fn a_syn_that_was_not_answered_is_refused() {
     let mut world = World::opened(Protocol::TCP);
@@ -100,8 +100,7 @@ fn a_half_open_connection_is_reset_at_both_ends() {
     assert_eq!(closing.to_external.unwrap().sequence, C);
 }
 
-/// TIME-WAIT and reset connections are removed without a word, and so is what its timer has ended
-/// (N-15).
+/// A connection in TIME-WAIT, one that was reset, and one whose timer ran out get no reset (N-15).
 #[test]
 fn a_connection_that_is_over_is_not_reset() {
     let mut world = World::established();
@@ -143,7 +142,7 @@ fn zero_port(end: std::net::SocketAddrV4) -> std::net::SocketAddrV4 {
     std::net::SocketAddrV4::new(*end.ip(), 0)
 }
 
-/// INV-resets-bounded: a second close finds nothing to tell.
+/// A second close sends nothing (INV-resets-bounded).
 #[test]
 fn a_flow_is_reset_once() {
     let mut world = World::established();
@@ -152,8 +151,8 @@ fn a_flow_is_reset_once() {
     assert_eq!(world.table.counters().tombstones, 1);
 }
 
-/// INV-tombstone-answers, INV-both-halves-end: found from both sides, carries nothing, from the
-/// instant of closing. (T-19)
+/// A tombstone is found from both sides and carries nothing from the instant of closing
+/// (INV-tombstone-answers, INV-both-halves-end, T-19).
 #[test]
 fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     let mut world = World::established();
@@ -167,7 +166,8 @@ fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
     }
 }
 
-/// INV-reset-answers-segment, INV-tombstone-answers: exact by construction, to whoever sends.
+/// The answer is exact by construction, whoever sends (INV-reset-answers-segment,
+/// INV-tombstone-answers).
 #[test]
 fn a_tombstone_answers_each_segment_but_never_an_rst() {
     let mut world = World::established();
@@ -191,7 +191,7 @@ fn a_live_flow_answers_nothing() {
     assert_eq!(world.table.answer(world.now, world.id, Side::Internal, &data.headers), None);
 }
 
-/// INV-resets-bounded: a burst, then so many a second.
+/// A tombstone answers a burst, then a fixed number a second (INV-resets-bounded).
 #[test]
 fn a_tombstone_answers_at_a_limited_rate() {
     let answers = Answers { burst: 3, interval: Duration::from_secs(1) };
@@ -212,8 +212,8 @@ fn a_tombstone_answers_at_a_limited_rate() {
     assert_eq!(given, [3, 1, 1, 1]);
 }
 
-/// Its life is its own timer's, whatever comes: nothing revives it. By then its tuple has rested as
-/// after RST (U-12).
+/// Nothing prolongs a tombstone's own timer. By then the hold-down of its tuple is over, as after
+/// RST (U-12).
 #[test]
 fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
     let mut world = World::established();
@@ -230,8 +230,8 @@ fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
     assert_eq!(world.table.counters().held, 0);
 }
 
-/// INV-syn-opens-anew, T-18: only a SYN of the same opener starts anew, over TIME-WAIT only with a
-/// higher number.
+/// Only a SYN of the same initiator opens a new flow, over TIME-WAIT only with a higher number
+/// (INV-syn-opens-anew, T-18).
 #[test]
 fn a_new_syn_reopens_what_is_over() {
     let syn = |world: &World, side, sequence| {
@@ -258,8 +258,8 @@ fn a_new_syn_reopens_what_is_over() {
     assert!(syn(&world, Side::Internal, 1));
 }
 
-/// INV-syn-opens-anew: the new flow is another one, by the new decision; the old pair is gone with
-/// both halves, and its tuple rests.
+/// The new flow follows the new decision. Both halves of the old one are gone, and its tuple is in
+/// hold-down (INV-syn-opens-anew).
 #[test]
 fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
     let mut world = World::established();
@@ -275,7 +275,7 @@ fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
     assert_eq!(counters.ended(Cause::SourceSwitched), 1);
 }
 
-/// Only the opener's side replaces: the far end cannot take a tuple that still stands.
+/// Only the initiator's side replaces: the far end cannot take a tuple still in use.
 #[test]
 fn a_tombstone_gives_way_to_its_opener_only() {
     let mut world = World::new(
@@ -313,9 +313,10 @@ struct End {
 }
 
 proptest! {
-    /// INV-reset-number-exact by an obvious twin: whatever two well-behaved ends exchange, at any
-    /// starting numbers, across the wrap, with repeats, the resets bear exactly what each end
-    /// expects.
+    /// Compares with a reference implementation of two well-behaved ends, at any starting numbers,
+    /// across the wrap, with repeats.
+    ///
+    /// The resets have exactly the number that each end expects (INV-reset-number-exact).
     #[test]
     fn resets_are_exact_for_every_exchange(
         starts in any::<(u32, u32)>(),
@@ -349,7 +350,7 @@ proptest! {
     }
 }
 
-/// INV-resets-bounded: who sends much uses up the answers of its own side alone.
+/// A side that sends much uses up only its own answers (INV-resets-bounded).
 #[test]
 fn a_tombstone_answers_each_side_alike() {
     let mut world = World::established();
@@ -363,8 +364,8 @@ fn a_tombstone_answers_each_side_alike() {
     assert_eq!(answers(&mut world, Side::Internal, segment(ACK, C, S, 10)), 16);
 }
 
-/// INV-reset-number-exact: of a segment in fragments the receiver expects the end once it has them
-/// all, and its beginning until then.
+/// Of a fragmented segment, the receiver expects the beginning until it has all fragments, then the
+/// end (INV-reset-number-exact).
 #[test]
 fn a_reset_counts_all_fragments() {
     for (later, expected) in [(None, C), (Some((1024, 60, true)), C + 1064)] {
@@ -394,8 +395,7 @@ fn a_reset_counts_all_fragments() {
     }
 }
 
-/// INV-reset-number-exact: fragments may come in any order behind the first, and a FIN takes a
-/// number.
+/// Later fragments may come in any order, and a FIN takes a number (INV-reset-number-exact).
 #[test]
 fn last_missing_fragment_completes_segment() {
     let world = World::established();
@@ -416,17 +416,16 @@ fn last_missing_fragment_completes_segment() {
     assert_eq!(endpoint_independent, Some((world.id, Side::Internal, C + 28 + 16 + 5 + 1)));
 }
 
-/// INV-deadline-exact: a flow whose time has come is ended by its timer, though others wait before
-/// it.
+/// The timer ends a due flow even if others are due before it (INV-deadline-exact).
 #[test]
 fn a_single_flow_runs_out() {
     let mut world = World::established();
-    let mut told = Vec::new();
+    let mut gone = Vec::new();
     assert!(!world.table.expire_flow(world.now, world.id, &mut |_| panic!("too early")));
     world.wait(Duration::from_secs(240));
-    let mut tell = |ended: Ended<u32>| told.push((ended.cause, ended.resets.to_internal.is_some()));
-    assert!(world.table.expire_flow(world.now, world.id, &mut tell));
+    let mut sink = |ended: Ended<u32>| gone.push((ended.cause, ended.resets.to_internal.is_some()));
+    assert!(world.table.expire_flow(world.now, world.id, &mut sink));
     assert!(!world.table.expire_flow(world.now, world.id, &mut |_| panic!("twice")));
-    assert_eq!(told, [(Cause::Idle, true)]);
+    assert_eq!(gone, [(Cause::Idle, true)]);
     assert_eq!(world.table.counters().ended(Cause::Idle), 1);
 }

@@ -1,5 +1,5 @@
-//! What is chosen towards a remote that has nearly all ports of a pool: there they are known and
-//! not tried one after the other.
+//! Choices towards a remote with nearly all ports of a pool, whose port bitmap knows which are
+//! free.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -17,7 +17,7 @@ use crate::world::{flow, open};
 const PUBLIC: [Ipv4Addr; 1] = [Ipv4Addr::new(20, 1, 1, 1)];
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A table large enough for crowds, and what it gives towards one remote.
+/// A table large enough for port bitmaps, and its choices towards one remote.
 struct PortBitmap {
     table: FlowTable<u32>,
     protocol: Protocol,
@@ -50,7 +50,7 @@ impl PortBitmap {
         self.table.choose(now, pool, &wanted)
     }
 
-    /// A host that has no flow yet opens one from this port.
+    /// Opens a flow from this port, for a host without flows.
     fn open(
         &mut self,
         now: Time,
@@ -65,7 +65,7 @@ impl PortBitmap {
         Ok((external, new, id))
     }
 
-    /// Opens flows until there is no port for one more.
+    /// Opens flows until no port is left for one more.
     fn fill(&mut self, port: u16) -> Vec<(SocketAddrV4, NewFlow<u32>, FlowId)> {
         let opened: Vec<_> = core::iter::from_fn(|| self.open(Time(0), port).ok()).collect();
         assert_eq!(self.open(Time(0), port).map(|_| ()), Err(NoTuple::Exhausted));
@@ -73,8 +73,8 @@ impl PortBitmap {
     }
 }
 
-/// INV-refused-only-when-full, INV-hold-down-kept, N-14: a port has rested at a nanosecond, and not
-/// before; nobody needs to have swept.
+/// A port is free at the nanosecond at which its hold-down ends, and not before, swept or not
+/// (INV-refused-only-when-full, INV-hold-down-kept, N-14).
 #[test]
 fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
     let rest = SECOND * 5;
@@ -103,8 +103,8 @@ fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
     }
 }
 
-/// T-06, INV-refused-only-when-full: its own parity while a port of it is left, though all are
-/// known by then.
+/// A flow gets a port of its parity while one is left, though the port bitmap knows all ports by
+/// then (T-06, INV-refused-only-when-full).
 #[test]
 fn a_crowd_keeps_parity_to_its_last_port() {
     let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
@@ -118,8 +118,8 @@ fn a_crowd_keeps_parity_to_its_last_port() {
     }
 }
 
-/// T-01, INV-mapping-unique: what a socket has towards all remotes is taken, though it never called
-/// the one of the crowd.
+/// An endpoint-independent mapping takes its port towards every remote, even one that it has no
+/// flow to (T-01, INV-mapping-unique).
 #[test]
 fn a_crowd_leaves_a_sockets_port_alone() {
     let independent = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
@@ -135,19 +135,20 @@ fn a_crowd_leaves_a_sockets_port_alone() {
     assert!(!given.contains(&external));
 }
 
-/// T-18, T-05: what is over gives its port to the same connection, though no other port is left.
+/// A finished connection gives its port to the same connection, even if no other port is left
+/// (T-18, T-05).
 #[test]
 fn a_connection_is_opened_anew_in_a_full_crowd() {
     let mut port_bitmap = PortBitmap::new(Protocol::TCP, PoolRules::AZURE, HoldDown::NONE);
     let opened = port_bitmap.fill(1);
     let (external, new, id) = opened[777];
-    // At another time, so that other ports are tried than when it opened.
+    // At another time, so that other ports are tried than at the first opening.
     let now = Time(0) + SECOND;
     let again = |port_bitmap: &PortBitmap| port_bitmap.choose(now, new.internal, new.remote);
     assert_eq!(again(&port_bitmap), Err(NoTuple::Exhausted));
     let _ = port_bitmap.table.close(now, id, Cause::SourceSwitched);
     assert_eq!(again(&port_bitmap).map(|chosen| chosen.external), Ok(external));
-    // But not where the pool has that port no more (INV-port-in-range).
+    // But not if the pool no longer has that port (INV-port-in-range).
     let others = [[2000, external.port() - 1], [external.port() + 1, 5999]];
     for ports in others {
         port_bitmap.ports = ports;

@@ -1,4 +1,4 @@
-//! Every sequence of seven operations on two hosts, two remotes and two ports (small scope).
+//! Every sequence of seven operations on two hosts, two remotes and two ports.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::world::{SUBNET, flow, open};
 const OPS: u32 = 7;
 const DEPTH: u32 = 7;
 
-/// One sequence, as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the
-/// oldest flow, 5 closes it, 6 waits for all holds and tombstones.
+/// One sequence as a number in base seven: 0 to 3 open a flow of a host to a remote, 4 ends the
+/// oldest flow, 5 closes it, 6 waits for all hold-downs and tombstones.
 fn run(mut sequence: u32) {
     let second = Duration::from_secs(1);
     let settings = Settings {
@@ -35,7 +35,7 @@ fn run(mut sequence: u32) {
     let mut table = FlowTable::new(settings);
     let mut now = Time(0);
     let mut flows = Vec::new();
-    // External tuples of ended flows that have not rested, and who had them.
+    // External tuples of ended flows in hold-down, and their flows.
     let mut resting: Vec<NewFlow<u32>> = Vec::new();
     for _ in 0..DEPTH {
         let op = sequence % OPS;
@@ -70,8 +70,7 @@ fn run(mut sequence: u32) {
                         continue;
                     }
                 }
-                // The same host to the same remote has a flow already, unless that is a tombstone,
-                // which gives way.
+                // The same host has a flow to the same remote already. A tombstone is replaced.
                 let old = flows
                     .iter()
                     .position(|(other, _)| other.internal == host && other.remote == remote);
@@ -111,7 +110,7 @@ fn run(mut sequence: u32) {
             assert!(flows[..place].iter().all(|(other, _)| {
                 (other.external, other.remote) != (new.external, new.remote)
             }));
-            // INV-reply-reaches-initiator: the reply goes to the host that asked.
+            // The reply goes to the host that asked (INV-reply-reaches-initiator).
             let reply = FiveTuple {
                 protocol: Protocol::TCP,
                 source: new.remote,
@@ -124,12 +123,13 @@ fn run(mut sequence: u32) {
     }
 }
 
+/// Every short history keeps tuples apart.
 /// INV-mapping-unique, INV-reply-reaches-initiator, INV-refused-only-when-full, INV-hold-down-kept,
-/// INV-flows-conserved. (T-04)
+/// INV-flows-conserved, T-04.
 #[test]
 fn every_short_history_keeps_tuples_apart() {
-    // The first flow is the first host's to the first remote: the others are its mirror images, and
-    // before it nothing happens.
+    // The first flow is the first host's to the first remote. The others are its mirror images, and
+    // nothing happens before it.
     for sequence in 0..OPS.pow(DEPTH - 1) {
         run(sequence * OPS);
     }

@@ -1,20 +1,21 @@
-//! Lookup, opening, and what is told of flows.
+//! Lookup, opening, and the view of flows.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use vnetem_nat::{
-    Cause, Direction, FlowTable, Generation, NewFlow, OpenError, RevalidationKey, Settings, Side,
-    Standing, State, Time, Track, Zone, opens,
+    Cause, Direction, FlowTable, Generation, NewFlow, NoTuple, OpenError, RevalidationKey,
+    Settings, Side, Standing, State, Time, Track, Zone, opens,
 };
 use vnetem_packet::{FiveTuple, Headers, Protocol, Rewrite};
 
 use crate::packets::{ACK, FIN, Packet, RST, SYN, at, segment};
 use crate::world::{SUBNET, World, ends, first, flow, open};
 
-/// INV-mapping-constant, INV-reply-reaches-initiator, INV-rewrite-reverses: from the inside to the
-/// external tuple and back, and to nobody else.
+/// A packet leads from the internal end to the external tuple and back, and to nobody else.
+/// INV-mapping-constant, INV-reply-reaches-initiator, INV-rewrite-reverses.
 #[test]
 fn both_directions_find_the_flow_and_its_rewrite() {
     for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
@@ -45,8 +46,8 @@ fn both_directions_find_the_flow_and_its_rewrite() {
     }
 }
 
-/// The headers of a real answer, parsed, have the key of the outside: for ICMP the identifier comes
-/// back in the destination.
+/// The parsed headers of a real reply have the external key. For ICMP the identifier returns in the
+/// destination.
 #[test]
 fn the_reply_to_a_ping_is_found_by_its_identifier() {
     let world = World::opened(Protocol::ICMP);
@@ -66,8 +67,8 @@ fn a_preserved_source_is_not_rewritten() {
     }
 }
 
-/// INV-unsolicited-dropped, INV-other-remote-dropped: what does not match in every part finds
-/// nothing.
+/// A packet that differs in any part finds nothing (INV-unsolicited-dropped,
+/// INV-other-remote-dropped).
 #[test]
 fn a_key_that_differs_in_one_part_finds_nothing() {
     let world = World::opened(Protocol::TCP);
@@ -89,15 +90,15 @@ fn a_key_that_differs_in_one_part_finds_nothing() {
     assert!(world.table.find(world.now, Zone::PUBLIC, &tuple).is_some());
 }
 
-/// INV-mapping-unique, INV-tuple-unique-per-side: no two live flows share a key on either side, and
-/// a refused one leaves nothing behind. (T-04)
+/// No two live flows share a key on either side, and a refused flow leaves nothing behind
+/// (INV-mapping-unique, INV-tuple-unique-per-side, T-04).
 #[test]
 fn a_key_belongs_to_one_flow() {
     let mut world = World::opened(Protocol::TCP);
     let new = world.new;
     let same_inside = NewFlow { external: at([20, 1, 1, 2], 5), ..new };
     let same_outside = NewFlow { internal: at([10, 0, 0, 5], 5), ..new };
-    // A flow from outside whose packets look like the other's answers.
+    // A flow from the external side whose packets look like the other's replies.
     let crossed = NewFlow {
         internal: new.remote,
         external: new.remote,
@@ -123,7 +124,7 @@ fn a_key_belongs_to_one_flow() {
     );
 }
 
-/// INV-special-addresses-refused: a flow from an end to itself would have one key twice.
+/// A flow from an end to itself would have one key twice (INV-special-addresses-refused).
 #[test]
 fn a_flow_to_itself_is_refused() {
     let end = at([10, 0, 0, 4], 5);
@@ -138,7 +139,7 @@ fn a_flow_to_itself_is_refused() {
     assert_eq!(open(&mut table, Time(0), new), Err(OpenError::TupleInUse));
 }
 
-/// INV-memory-bounded: at the limit new flows are refused and live ones go on.
+/// At the limit new flows are refused and live ones continue (INV-memory-bounded).
 #[test]
 fn a_full_table_refuses_and_changes_nothing() {
     let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::replayable(0) });
@@ -156,7 +157,7 @@ fn a_full_table_refuses_and_changes_nothing() {
     assert!(open(&mut table, Time(0), nth(4)).is_ok());
 }
 
-/// INV-memory-bounded: and so for cells.
+/// The same holds for revalidation keys (INV-memory-bounded).
 #[test]
 fn a_flow_with_one_cell_too_many_finds_the_table_full() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 2, ..Settings::replayable(0) });
@@ -174,7 +175,7 @@ fn a_flow_with_one_cell_too_many_finds_the_table_full() {
     assert!(open(&mut table, Time(0), nth(3, 3)).is_ok(), "a cell goes with its last flow");
 }
 
-/// Stale handles are harmless, also when the slot is used again.
+/// Stale handles find nothing, even when the slot is used again.
 #[test]
 fn an_old_id_finds_nothing() {
     let mut world = World::opened(Protocol::TCP);
@@ -197,7 +198,7 @@ fn an_old_id_finds_nothing() {
     assert!(world.table.flow(other).is_some());
 }
 
-/// T-20, P-25, for every combination of flags.
+/// Tries every combination of flags (T-20, P-25).
 #[test]
 fn only_a_syn_without_ack_rst_or_fin_opens_a_flow() {
     for flags in 0..=u8::MAX {
@@ -214,7 +215,7 @@ fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
     assert!(opens(&Packet::udp(a, b).headers));
     assert!(opens(&Packet::ping(a, b).headers));
     assert!(!opens(&Packet::ping(b, a).headers));
-    // T-21: nor a reply whose identifier is 0, which has the tuple of a request.
+    // A reply with identifier 0, which has the tuple of a request, opens no flow either (T-21).
     let none = [a, b].map(|end| SocketAddrV4::new(*end.ip(), 0));
     assert!(opens(&Packet::ping(none[0], none[1]).headers));
     assert!(!opens(&Packet::pong(none[0], none[1]).headers));
@@ -235,7 +236,7 @@ fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
     }
 }
 
-/// Packets and bytes are counted by the side they come from, the first packet among them.
+/// Packets and bytes are counted by the side that sends them, the first packet included.
 #[test]
 fn packets_and_bytes_are_counted_by_side() {
     let mut world = World::established();
@@ -252,7 +253,7 @@ fn direction_is_seen_from_the_opener() {
     assert_eq!(Side::Internal.direction(Side::External), Direction::Reply);
 }
 
-/// Inbound to a preserved address: the outside opens, and everything else is the same.
+/// A flow to a preserved address may be opened from the external side, with the same result.
 #[test]
 fn a_flow_may_be_opened_from_the_outside() {
     let internal = at([10, 0, 0, 4], 22);
@@ -271,7 +272,7 @@ fn a_flow_may_be_opened_from_the_outside() {
     assert_eq!((flow.packets.external, flow.packets.internal), (2, 1));
 }
 
-/// A flow past its deadline gives way, and counts as ended by its timer.
+/// A flow past its deadline is replaced, and counts as ended by its timer.
 #[test]
 fn a_flow_past_its_deadline_gives_way() {
     let mut world = World::opened(Protocol::UDP);
@@ -312,7 +313,7 @@ fn causes_have_names_of_their_own() {
 }
 
 proptest! {
-    /// A batch finds what one lookup after another finds.
+    /// A batch finds what single lookups find.
     #[test]
     fn a_batch_finds_the_same(
         flows in proptest::collection::vec((0_u8..20, 0_u16..20), 0..200),
@@ -346,8 +347,7 @@ proptest! {
     }
 }
 
-/// What was found before is not taken for granted afterwards: another flow has come between, or
-/// time has passed and brought one back.
+/// An earlier answer is not reused if another flow has come between, or if time has freed one.
 #[test]
 fn an_opening_is_asked_again_after_a_change() {
     let new = flow(Protocol::TCP);
@@ -364,8 +364,8 @@ fn an_opening_is_asked_again_after_a_change() {
     assert_eq!(results, [Ok(()), refused, refused, refused]);
 }
 
-/// INV-memory-bounded: with all cells taken, a flow of another cell finds room where the flow that
-/// it takes the place of leaves one: as the last of its cell, which no change waits to look at.
+/// With all revalidation keys taken, a flow of another key finds room if the flow that it replaces
+/// is the last of its key. No change may be waiting for that key (INV-memory-bounded).
 #[test]
 fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
     let settings = Settings { revalidation_keys: 1, ..Settings::replayable(0) };
@@ -388,4 +388,13 @@ fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
         assert_eq!(open(&mut table, later, successor).map(|_| ()), expected);
         assert_eq!(table.iter().count(), 1 + others, "nobody has gone for nothing");
     }
+}
+
+/// Every reason why a flow is refused has its own text.
+#[test]
+fn refusals_have_distinct_texts() {
+    let open = OpenError::ALL.iter().map(ToString::to_string);
+    let choose = [NoTuple::Exhausted, NoTuple::Quota, NoTuple::Rate].map(|why| why.to_string());
+    let texts: BTreeSet<String> = open.chain(choose).collect();
+    assert_eq!(texts.len(), OpenError::ALL.len() + 3);
 }

@@ -55,7 +55,8 @@ fn a_later_fragment_goes_where_its_first_one_went() {
     );
 }
 
-/// T-28, INV-early-fragment-dropped, and INV-fragments-never-mix: the key holds all parts.
+/// The key has all parts, and without its first fragment a later one is refused.
+/// T-28, INV-early-fragment-dropped, INV-fragments-never-mix.
 #[test]
 fn a_later_fragment_without_its_first_is_refused() {
     let fragments = noted(1);
@@ -72,8 +73,8 @@ fn a_later_fragment_without_its_first_is_refused() {
     }
 }
 
-/// INV-fragment-state-bounded: gone at the instant of its life's end, and no later fragment
-/// prolongs it.
+/// An entry ends at the instant of its lifetime, and no later fragment prolongs it
+/// (INV-fragment-state-bounded).
 #[test]
 fn an_entry_lives_for_its_life_and_no_longer() {
     let mut fragments = noted(1);
@@ -98,7 +99,7 @@ fn a_clock_that_steps_back_revives_nothing() {
     assert_eq!(fragments.find(Time(0), &key(1)), None);
 }
 
-/// INV-fragment-state-bounded: with the last byte the entry is gone.
+/// The last byte removes the entry (INV-fragment-state-bounded).
 #[test]
 fn a_complete_datagram_is_forgotten() {
     let mut fragments = noted(1);
@@ -109,8 +110,8 @@ fn a_complete_datagram_is_forgotten() {
     assert_eq!(fragments.find(Time(1), &key(1)), None);
 }
 
-/// INV-bad-fragments-dropped, INV-fragment-state-bounded: what has passed does not pass again,
-/// whole or in part, and changes nothing. (T-28)
+/// Bytes that have passed do not pass again, whole or in part, and change nothing.
+/// INV-bad-fragments-dropped, INV-fragment-state-bounded, T-28.
 #[test]
 fn what_overlaps_is_refused() {
     let mut fragments = noted(1);
@@ -124,8 +125,8 @@ fn what_overlaps_is_refused() {
     assert!(fragments.admit(Time(1), &key(1), span(1480, 1480, false)).is_ok());
 }
 
-/// INV-bad-fragments-dropped: beyond 65,515 bytes of payload, beyond the known end, or a second
-/// end.
+/// Refused are bytes beyond 65,515, bytes beyond the known end, and a second end
+/// (INV-bad-fragments-dropped).
 #[test]
 fn what_reaches_too_far_is_refused() {
     let mut fragments = noted(1);
@@ -154,7 +155,7 @@ fn more_than_eight_pieces_are_refused() {
     assert!(fragments.admit(Time(1), &key(1), span(2008, 8, false)).is_ok(), "one that touches");
 }
 
-/// INV-fragment-state-bounded: bounded; the oldest goes.
+/// The number of entries is bounded, and the oldest is removed (INV-fragment-state-bounded).
 #[test]
 fn the_oldest_entry_gives_way() {
     let mut fragments = noted(1);
@@ -167,8 +168,8 @@ fn the_oldest_entry_gives_way() {
     assert_eq!(Fragments::new(0, LIFE, Keys::replayable(0)).find(Time(0), &key(1)), None);
 }
 
-/// INV-fragment-state-bounded: the same first fragment again neither prolongs nor forgets; another
-/// first with the key is another datagram.
+/// The same first fragment neither prolongs nor forgets. Another first one with the key is another
+/// datagram (INV-fragment-state-bounded).
 #[test]
 fn a_repeated_first_fragment_changes_nothing() {
     let mut fragments = noted(1);
@@ -183,7 +184,7 @@ fn a_repeated_first_fragment_changes_nothing() {
 }
 
 proptest! {
-    /// Against the obvious: one flag for each byte.
+    /// Compares with one flag for each byte.
     #[test]
     fn pieces_agree_with_a_flag_for_each_byte(
         parts in proptest::collection::vec((0_u16..40, 1_u16..9, any::<bool>()), 0..30),

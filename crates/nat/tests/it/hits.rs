@@ -1,4 +1,4 @@
-//! The short way of a packet of a live flow, against the long one.
+//! Compares the fast path of a packet with the slow one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use vnetem_packet::{AddressPair, Protocol, Transport};
 use crate::packets::{ACK, FIN, Packet, RST, SYN, segment};
 use crate::world::{CLIENT, SERVER, SUBNET, World, ends};
 
-/// The side that a packet is found to come from, if it is a hit.
+/// Gives the side of a packet if it is a hit.
 fn hit(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> Option<Side> {
     let tuple = packet.headers.tuple();
     let zone = if side == Side::Internal { SUBNET } else { Zone::PUBLIC };
@@ -28,7 +28,7 @@ fn hit(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> Op
     table.hit(now, &lookup, segment, length, |_, _| true).map(|hit| hit.side)
 }
 
-/// What the long way says: whether the packet passes.
+/// Says whether the slow path lets a packet pass.
 fn passes(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) -> bool {
     let zone = if side == Side::Internal { SUBNET } else { Zone::PUBLIC };
     let found = table.find(now, zone, &packet.headers.tuple());
@@ -37,8 +37,8 @@ fn passes(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) ->
     table.track(now, found.id, side, &packet.headers, &packet.bytes) == Track::Pass
 }
 
-/// INV-inexact-reset-ignored, INV-packets-allocate-nothing: whatever begins or ends a connection is
-/// for the long way, and changes nothing on the short one.
+/// A packet that begins or ends a connection takes the slow path, and the fast one leaves it
+/// unchanged (INV-inexact-reset-ignored, INV-packets-allocate-nothing).
 #[test]
 fn a_hit_leaves_syn_and_rst_to_others() {
     let mut world = World::established();
@@ -58,7 +58,7 @@ fn a_hit_leaves_syn_and_rst_to_others() {
     }
 }
 
-/// RFC 4787 4.3: the first answer makes a flow of datagrams one of both ways, on the short way too.
+/// The first reply makes a datagram flow two-way, on the fast path too (RFC 4787 4.3).
 #[test]
 fn a_hit_notes_the_first_answer() {
     let mut world = World::opened(Protocol::UDP);
@@ -84,7 +84,7 @@ fn vacancies_are_what_still_fits() {
 }
 
 proptest! {
-    /// A hit is what the long way lets pass, and both know the same of the flow afterwards.
+    /// A hit is a packet that the slow path lets pass, and both leave the flow in the same state.
     #[test]
     fn a_hit_notes_what_the_long_way_notes(
         protocol in select(vec![Protocol::TCP, Protocol::UDP]),

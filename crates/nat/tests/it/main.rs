@@ -1,5 +1,4 @@
-//! Flows, seen from outside: every rule by name, and the table against a twin that is slow and
-//! obvious.
+//! Flows seen from outside: each rule by name, and the table against a reference implementation.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! The table and its twin, side by side: any sequence of calls, packets and clock steps.
+//! The table and its reference implementation, side by side, under any sequence of calls, packets
+//! and clock steps.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,7 +21,7 @@ const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// A new flow of one of few hosts, ports, remotes and networks, so that everything collides.
+    /// A new flow of few hosts, ports, remotes and networks, so that flows collide.
     Open {
         shape: u8,
         translated: bool,
@@ -133,7 +134,7 @@ impl Pair {
                     240_000_000_000,
                     1 << 61,
                 ];
-                // The last step but for rare long leaps: fault 25.
+                // The last step repeats, except for rare long leaps (fault 25).
                 let step =
                     if step == 7 && self.now.0 > 1 << 60 { 0 } else { steps[usize::from(step)] };
                 self.now = Time(self.now.0 + step);
@@ -176,7 +177,7 @@ impl Pair {
             internal,
             internal_zone: Zone(7 + u32::from(bit(3))),
             external: internal,
-            // Preserved sources of both networks go to one place, or to their own.
+            // Preserved sources of both networks go to one zone, or each to its own.
             external_zone: if bit(4) == 0 { Zone(7 + u32::from(bit(3))) } else { Zone(9) },
             remote,
             initiator: if from_outside { Side::External } else { Side::Internal },
@@ -187,7 +188,7 @@ impl Pair {
             mapping_policy: MappingPolicy::default(),
         };
         if from_outside && protocol == Protocol::ICMP {
-            // The identifier is the remote's then.
+            // The identifier is then the remote's.
             new.internal.set_port(0);
             new.external.set_port(0);
             new.remote.set_port(5);
@@ -215,7 +216,7 @@ impl Pair {
             }
             new.external = match got {
                 Ok(external) if chosen => external,
-                // Any, free or not: `open` must tell.
+                // Any port, free or not: `open` must find out.
                 _ => at([20, 1, 1, 1], 1024 + u16::from(bit(5))),
             };
         }
@@ -225,20 +226,20 @@ impl Pair {
         let mut replaced = Vec::new();
         let ended_before = self.reference.ended.len();
         let packet = first(&new);
-        let mut tell = |ended: Ended<u32>| replaced.push(ended.cause);
+        let mut sink = |ended: Ended<u32>| replaced.push(ended.cause);
         let (headers, bytes) = (&packet.headers, &packet.bytes);
         let opened =
-            opening.and_then(|it| self.table.enter(self.now, &it, headers, bytes, &mut tell));
+            opening.and_then(|it| self.table.enter(self.now, &it, headers, bytes, &mut sink));
         assert_eq!(opened.map(|_| ()), could, "what may open does");
         assert_eq!(could, self.reference.open(self.now, new, self.names), "{new:?}");
         let ended = self.reference.ended[ended_before..].to_vec();
-        assert_eq!(replaced, ended, "who gives way is told");
+        assert_eq!(replaced, ended, "the replaced flow is reported");
         if let Ok(id) = opened {
             self.ids.insert(self.names, id);
         }
     }
 
-    /// A packet as a well-behaved end of this stage would send it, of a kind that has its turn.
+    /// Makes a packet as a well-behaved end in this stage would send it.
     fn packet(&mut self, which: prop::sample::Index, external: bool, kind: u8) {
         let Some(mut flow) = self.pick(which) else { return };
         let id = self.ids[&flow.name];
@@ -304,7 +305,7 @@ impl Pair {
             (Stage::Finished, _) => {
                 (Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0)), Stage::Finished, 0)
             }
-            // A stray acknowledgement: passes, and neither refreshes nor revives
+            // A stray acknowledgement passes, and neither refreshes nor revives
             // (INV-syn-opens-anew).
             (Stage::Reset | Stage::Refused, _) => {
                 let packet = Packet::tcp(tuple.source, tuple.destination, plain(ACK, 0));
@@ -333,8 +334,8 @@ impl Pair {
         track
     }
 
-    /// A late segment to a tombstone: dropped, and answered by INV-reset-answers-segment unless it
-    /// is an RST (INV-resets-bounded, INV-tombstone-answers).
+    /// Sends a late segment to a tombstone, which drops it and answers unless it is an RST.
+    /// INV-reset-answers-segment, INV-resets-bounded, INV-tombstone-answers.
     fn late(&mut self, flow: &ReferenceFlow, id: FlowId, side: Side, kind: u8) {
         let (_, tuple) = key(&flow.new, side);
         let flags = [ACK, RST, SYN, FIN | ACK, RST | ACK, ACK, SYN | ACK, FIN][usize::from(kind)];
@@ -355,8 +356,7 @@ impl Pair {
             sequence: expected.0,
             acknowledgement: expected.1,
         };
-        // More than the burst of 16 in one tombstone's life does not happen in 64 steps often
-        // enough to matter: then it is silent.
+        // A tombstone is silent after its burst of 16, which 64 steps rarely use up.
         if flags & RST != 0 || !alive {
             assert_eq!(answer, None);
         } else if let Some(answer) = answer {
@@ -367,17 +367,17 @@ impl Pair {
     fn close(&mut self, which: prop::sample::Index) {
         let Some(flow) = self.pick(which) else { return };
         let closing = self.table.close(self.now, self.ids[&flow.name], Cause::SourceSwitched);
-        self.close_twin(&flow, closing);
+        self.close_reference(&flow, closing);
     }
 
-    fn close_twin(&mut self, flow: &ReferenceFlow, closing: Resets) {
+    fn close_reference(&mut self, flow: &ReferenceFlow, closing: Resets) {
         let deadline = self.reference.deadline(flow);
         let open = matches!(flow.stage, Stage::Opening { .. } | Stage::Open { .. });
         let silent = !open || deadline <= self.now;
         let [internal, external_side] = flow.next;
         let answered = flow.stage != Stage::Opening { answered: false };
         let opened_inside = flow.new.initiator == Side::Internal;
-        // Nothing of an end that has not answered was forwarded, nor is there anything of it to
+        // Nothing of an end that has not replied was forwarded, so there is nothing of it to
         // acknowledge.
         let (from_inside, from_outside) = (
             (answered || opened_inside).then_some(internal),
@@ -435,7 +435,7 @@ impl Pair {
             (new.generation, new.cached) = (generation, 9);
         } else {
             let closing = self.table.close(self.now, id, Cause::SourceSwitched);
-            self.close_twin(&flow, closing);
+            self.close_reference(&flow, closing);
         }
     }
 
@@ -461,7 +461,7 @@ impl Pair {
         assert!(self.table.next_deadline().is_none_or(|next| next > self.now));
     }
 
-    /// After every step, all that can be seen must agree.
+    /// Compares everything visible after every step.
     fn agree(&self) {
         let counters = self.table.counters();
         let tombstones = self.reference.flows.iter().filter(|flow| flow.is_tombstone()).count();
@@ -519,7 +519,7 @@ impl Pair {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// The invariants of source NAT and of closing that a table can hold (INV-mapping-unique,
+    /// The table keeps the invariants of source NAT and of closing (INV-mapping-unique,
     /// INV-tombstone-answers).
     #[test]
     fn the_table_agrees_with_its_twin(

@@ -9,7 +9,7 @@ pub(crate) const SYN: u8 = TcpFlags::SYN.0;
 pub(crate) const RST: u8 = TcpFlags::RST.0;
 pub(crate) const ACK: u8 = TcpFlags::ACK.0;
 
-/// A packet and what parsing says of it.
+/// A packet with its parsed headers.
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
     pub(crate) bytes: Vec<u8>,
@@ -61,12 +61,12 @@ impl Packet {
         Self::ipv4(Protocol::UDP, source, destination, &udp)
     }
 
-    /// An echo request if the source has the identifier, else a reply.
+    /// Makes an echo request if the source has the identifier, and a reply otherwise.
     pub(crate) fn ping(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
         Self::echo(if destination.port() == 0 { 8 } else { 0 }, source, destination)
     }
 
-    /// An echo reply, also with identifier 0.
+    /// Makes an echo reply, even with identifier 0.
     pub(crate) fn pong(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
         Self::echo(0, source, destination)
     }
@@ -77,7 +77,7 @@ impl Packet {
         Self::ipv4(Protocol::ICMP, source, destination, &icmp)
     }
 
-    /// The packet of a tuple: a SYN, a datagram, an echo, or, for another protocol, four bytes.
+    /// Makes the packet of a tuple: a SYN, a datagram, an echo, or four bytes of another protocol.
     pub(crate) fn of(tuple: FiveTuple) -> Self {
         match tuple.protocol {
             Protocol::TCP => Self::tcp(tuple.source, tuple.destination, segment(SYN, 1000, 0, 0)),

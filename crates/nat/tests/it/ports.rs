@@ -33,7 +33,7 @@ fn choose(
     table.choose(now, pool, &wanted).map(|chosen| chosen.external)
 }
 
-/// Opens a flow of this inside port behind the pool.
+/// Opens a flow of this internal port behind the pool.
 fn open_behind(
     table: &mut FlowTable<u32>,
     pool: Pool<'_>,
@@ -50,7 +50,7 @@ fn without_hold() -> FlowTable<u32> {
     FlowTable::new(Settings { hold: HoldDown::NONE, ..Settings::replayable(0) })
 }
 
-/// A suggested port is given whenever the pool has it and it is free, and never otherwise.
+/// A suggested port is given if the pool has it and it is free, and never otherwise.
 #[test]
 fn a_suggestion_that_is_free_goes_before_all() {
     let mut table = without_hold();
@@ -76,8 +76,8 @@ fn a_suggestion_that_is_free_goes_before_all() {
     }
 }
 
-/// INV-refused-only-when-full, N-17: exactly as many flows as there are tuples, then an error, and
-/// after one ends exactly one more.
+/// A pool takes exactly as many flows as it has tuples. After one ends, it takes exactly one more
+/// (INV-refused-only-when-full, N-17).
 #[test]
 fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
     for (addresses, ports) in [(1, 1), (1, 2), (2, 1), (3, 7), (1, 64)] {
@@ -120,8 +120,7 @@ fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
     }
 }
 
-/// INV-refused-only-when-full at full size (N-09: 64,512 ports): with all but one taken, the one is
-/// found.
+/// With all but one of 64,512 ports taken, the last is found (INV-refused-only-when-full, N-09).
 #[test]
 fn the_last_of_64512_ports_is_found() {
     let mut table = without_hold();
@@ -135,8 +134,8 @@ fn the_last_of_64512_ports_is_found() {
     assert_eq!(open_behind(&mut table, pool, 64_514), Err(NoTuple::Exhausted));
 }
 
-/// INV-refused-only-when-full, N-17, INV-hold-down-kept where a remote is so crowded that its ports
-/// are kept in a bitmap: exact under churn, swept or not, against a map of ports.
+/// Towards a remote with a port bitmap the choice is exact under churn, swept or not, against a map
+/// of ports (INV-refused-only-when-full, N-17, INV-hold-down-kept).
 #[test]
 fn a_crowded_remote_is_exhausted_exactly() {
     use std::collections::BTreeMap;
@@ -177,7 +176,7 @@ fn a_crowded_remote_is_exhausted_exactly() {
                 }
             }
         }
-        // Some end, time goes on, and only sometimes is it swept.
+        // Some flows end, time goes on, and only sometimes is the table swept.
         for _ in 0..round % 7 {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let port = 2000 + (random >> 16) as u16 % 4000;
@@ -194,7 +193,7 @@ fn a_crowded_remote_is_exhausted_exactly() {
     assert!(opened > 4500 && exhausted == 400, "{opened}");
 }
 
-/// N-12, N-24, T-04: to another remote, or by another protocol, the same tuple serves again.
+/// The same tuple serves another remote, or another protocol (N-12, N-24, T-04).
 #[test]
 fn one_port_serves_several_remotes() {
     let one = pool(&PUBLIC[..1], 1024, 1024);
@@ -215,8 +214,8 @@ fn one_port_serves_several_remotes() {
     assert!(choose(&table, Time(0), one, &datagrams).is_ok(), "N-09: TCP and UDP are apart");
 }
 
-/// INV-networks-isolated: two networks behind one pool share its tuples, and never get the same
-/// one.
+/// Two networks behind one pool share its tuples and never get the same one
+/// (INV-networks-isolated).
 #[test]
 fn overlapping_networks_never_share_a_tuple() {
     let two = pool(&PUBLIC[..1], 1024, 1025);
@@ -233,7 +232,7 @@ fn overlapping_networks_never_share_a_tuple() {
     assert_eq!(choose(&table, Time(0), two, &third), Err(NoTuple::Exhausted));
 }
 
-/// T-21: two hosts that use one identifier get two.
+/// Two hosts with one identifier get two (T-21).
 #[test]
 fn icmp_identifiers_are_chosen_like_ports() {
     let mut table = without_hold();
@@ -278,7 +277,7 @@ fn a_pool_without_an_address_or_a_port_is_exhausted() {
     assert!(choose(&table, Time(0), pool(&PUBLIC, 0, 65_535), &new).is_ok());
 }
 
-/// T-08: one inside address, one external address, until that has no port left.
+/// An internal address keeps one external address until that has no port left (T-08).
 #[test]
 fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
     let mut table = without_hold();
@@ -298,7 +297,8 @@ fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
     assert_eq!(hosts.len(), 3, "and the hosts spread over all addresses");
 }
 
-/// N-13, T-07: no run of neighbours, another order for another seed, the same for the same.
+/// Ports are not consecutive. Another seed gives another order, the same seed the same one (N-13,
+/// T-07).
 #[test]
 fn ports_are_random_and_reproducible() {
     let given = |seed| {
@@ -317,8 +317,8 @@ fn ports_are_random_and_reproducible() {
     assert!((70..=130).contains(&upper), "{upper} of 200 in the upper half");
 }
 
-/// N-13: every free port is as likely as any other. Chi-squared over 8 free ports of 16, 4,000
-/// draws.
+/// Every free port is as likely as any other, by chi-squared over 8 free ports of 16 and 4,000
+/// draws (N-13).
 #[test]
 fn every_free_port_is_equally_likely() {
     let taken = [1, 2, 3, 4, 8, 9, 12, 15];
@@ -342,12 +342,12 @@ fn every_free_port_is_equally_likely() {
         .filter(|hits| **hits > 0)
         .map(|hits| (f64::from(*hits) - 500.0).powi(2) / 500.0)
         .sum();
-    // 7 degrees of freedom: 24.3 is exceeded once in 1,000 fair draws.
+    // With 7 degrees of freedom, fair draws exceed 24.3 once in 1,000.
     assert!(squares < 24.3, "{hits:?} {squares}");
 }
 
-/// INV-ports-not-predictable: the same packets at another time are given another port, and which
-/// one only the seed tells. (T-07)
+/// The same packets at another time get another port, and only the seed tells which
+/// (INV-ports-not-predictable, T-07).
 #[test]
 fn a_hosts_own_packets_do_not_foretell_its_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -357,7 +357,7 @@ fn a_hosts_own_packets_do_not_foretell_its_ports() {
     assert_ne!(given(0), given(1_000_000_000));
 }
 
-/// N-13, T-07: who is called, from where and when, each changes the draw.
+/// The remote, the source and the time each change the draw (N-13, T-07).
 #[test]
 fn a_draw_depends_on_both_ends_and_the_time() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -379,8 +379,7 @@ fn a_draw_depends_on_both_ends_and_the_time() {
     assert_eq!(BTreeSet::from(drawn).len(), drawn.len(), "{drawn:?}");
 }
 
-/// INV-networks-isolated: what others open behind other addresses is not seen in what a host is
-/// given.
+/// Flows of others behind other addresses do not change what a host gets (INV-networks-isolated).
 #[test]
 fn what_others_open_does_not_change_a_hosts_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
@@ -391,7 +390,7 @@ fn what_others_open_does_not_change_a_hosts_ports() {
     assert_eq!(open_behind(&mut quiet, pool, 1), open_behind(&mut busy, pool, 1));
 }
 
-/// Asking changes nothing: the second answer is the first.
+/// Choosing changes nothing: the second answer is the first.
 #[test]
 fn choosing_is_pure() {
     let table = without_hold();
@@ -411,13 +410,13 @@ fn finish(world: &mut World) {
     _ = world.internal(segment(ACK, C + 1, S + 1, 0));
 }
 
-/// Another host behind the one port that is left.
+/// Makes a flow of another host for the one port left.
 fn other_of(world: &World) -> NewFlow<u32> {
     NewFlow { internal: at([10, 0, 0, 5], 1), ..world.new }
 }
 
-/// The tuple of a flow that has just ended is given to another host so long after, to the
-/// nanosecond, whether anybody sweeps meanwhile or not.
+/// Checks that another host gets the tuple of an ended flow exactly after `rest`, to the
+/// nanosecond, swept or not.
 fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
     let (nanosecond, tick) = (Duration::from_nanos(1), rest / 16);
     let mut left = rest - nanosecond;
@@ -440,8 +439,8 @@ fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
     assert_eq!(world.table.counters().held, 0, "{name}");
 }
 
-/// N-14, INV-hold-down-kept, U-12: how long a tuple rests by how its flow ended, all from the end
-/// of the connection. (T-11)
+/// The hold-down depends on how the flow ended, and counts from the end of the connection (N-14,
+/// INV-hold-down-kept, U-12, T-11).
 #[test]
 fn a_tuple_rests_by_how_its_flow_ended() {
     type End = fn(&mut World);
@@ -527,7 +526,8 @@ fn a_tuple_rests_by_how_its_flow_ended() {
     }
 }
 
-/// N-14, N-23, T-11, T-15: after FIN, RST, a SYN without an answer, in silence, and for UDP.
+/// Each profile has its hold-down after FIN, after RST, after an unanswered SYN, after silence, and
+/// for UDP (N-14, N-23, T-11, T-15).
 #[test]
 fn each_profile_has_its_own_rests() {
     let idle = IdleMinutes::new(30).unwrap();
@@ -561,7 +561,7 @@ fn each_profile_has_its_own_rests() {
     }
 }
 
-/// N-23: behind a load balancer the FIN of one end is enough.
+/// Behind a load balancer the FIN of one end suffices (N-23).
 #[test]
 fn one_fin_frees_a_balancers_port() {
     let balancer = TimerProfile::Balancer(IdleMinutes::new(30).unwrap());
@@ -579,8 +579,8 @@ fn one_fin_frees_a_balancers_port() {
     }
 }
 
-/// N-14, U-12, INV-tombstone-answers: a tombstone keeps its tuple for 16 s. Then it still answers
-/// both ends, until a flow takes the tuple.
+/// A tombstone keeps its tuple for 16 s. Then it still answers both ends, until a flow takes the
+/// tuple (N-14, U-12, INV-tombstone-answers).
 #[test]
 fn a_tombstone_gives_its_tuple_way() {
     for swept in [true, false] {
@@ -596,15 +596,15 @@ fn a_tombstone_gives_its_tuple_way() {
         assert!(world.is_found());
         let opening = world.table.may_open(world.now, other).unwrap();
         let (packet, mut gone) = (first(&other), Vec::new());
-        let mut tell = |ended: Ended<u32>| gone.push((ended.flow.internal, ended.cause));
-        world.table.enter(world.now, &opening, &packet.headers, &packet.bytes, &mut tell).unwrap();
+        let mut sink = |ended: Ended<u32>| gone.push((ended.flow.internal, ended.cause));
+        world.table.enter(world.now, &opening, &packet.headers, &packet.bytes, &mut sink).unwrap();
         assert_eq!(gone, [(world.new.internal, Cause::SourceSwitched)]);
         assert!(world.table.flow(world.id).is_none());
         assert_eq!(world.table.counters().tombstones, 0);
     }
 }
 
-/// INV-refused-only-when-full, N-14: a port whose tombstone stands is found in a crowd too.
+/// A port bitmap also gives the port of a tombstone (INV-refused-only-when-full, N-14).
 #[test]
 fn rested_tombstone_is_found_when_dense() {
     let pool = pool(&PUBLIC[..1], 2000, 5999);
@@ -634,8 +634,8 @@ fn rested_tombstone_is_found_when_dense() {
     assert_eq!(choose(&table, rested, pool, &next()), Err(NoTuple::Exhausted));
 }
 
-/// INV-endpoint-takes-no-port: a preserved source takes nothing from a pool, and nothing rests
-/// after it. (T-12)
+/// A preserved source takes no tuple of a pool and leaves no hold-down (INV-endpoint-takes-no-port,
+/// T-12).
 #[test]
 fn a_preserved_source_leaves_no_hold() {
     let new = NewFlow { external: flow(Protocol::TCP).internal, ..flow(Protocol::TCP) };
@@ -645,7 +645,7 @@ fn a_preserved_source_leaves_no_hold() {
     assert!(open(&mut world.table, world.now, new).is_ok());
 }
 
-/// The same host may have its tuple again at once: it is the one that the hold protects.
+/// The same host may have its tuple again at once, since hold-down protects against others.
 #[test]
 fn a_host_that_reopens_may_keep_its_tuple() {
     let mut world = World::established();
@@ -654,7 +654,7 @@ fn a_host_that_reopens_may_keep_its_tuple() {
     assert_eq!(world.table.counters().held, 0);
 }
 
-/// What happens when hold-down is full: the tuple nearest to its time goes free, and is counted.
+/// If hold-down is full, the tuple nearest to its time is released and counted.
 #[test]
 fn a_full_hold_down_gives_the_nearest_tuple_free() {
     let settings = Settings { held: 2, ..Settings::replayable(0) };
@@ -665,7 +665,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
         new.external.set_port(port);
         new
     };
-    // The first rests for 65 s (idle), the others for 16 s.
+    // The first is in hold-down for 65 s (idle), the others for 16 s.
     for (port, cause) in [(1, Cause::Idle), (2, Cause::Reset), (3, Cause::Reset)] {
         let id = open(&mut table, Time(u64::from(port)), tuple(port)).unwrap();
         table.end(Time(u64::from(port)), id, cause);
@@ -676,8 +676,8 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
     assert!(!free(1) && (free(2) || free(3)));
 }
 
-/// INV-hold-down-kept, N-14: a tuple that is taken over and over rests each time, though nobody
-/// sweeps what has rested.
+/// A tuple that is reused again and again enters hold-down each time, even if nobody sweeps
+/// (INV-hold-down-kept, N-14).
 #[test]
 fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -692,8 +692,8 @@ fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
 }
 
 proptest! {
-    /// The walk over a pool meets every tuple once: with all but a random one taken, that one is
-    /// found.
+    /// The search visits every tuple of a pool once: with all but a random one taken, it finds that
+    /// one.
     #[test]
     fn the_only_free_tuple_is_found(
         addresses in 1_usize..=3,
@@ -718,7 +718,8 @@ proptest! {
     }
 }
 
-/// N-08: by both, so that a socket whose port was of another pool gets one of this.
+/// Both address and port decide, so that a socket with a port of another pool gets one of this
+/// (N-08).
 #[test]
 fn a_tuple_is_of_a_pool_by_its_address_and_its_port() {
     let pool = pool(&PUBLIC, 1024, 2047);

@@ -1,5 +1,5 @@
-//! The obvious twin of the table: a list of flows, looked through from the front. Shares nothing
-//! with it but the words.
+//! The reference implementation of the table: a list of flows searched from the front. It shares
+//! only types with the table.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use vnetem_packet::{FiveTuple, Protocol};
 
 pub(crate) struct Reference {
     pub(crate) flows: Vec<ReferenceFlow>,
-    /// External keys at rest, and until when.
+    /// External keys in hold-down, and until when.
     held: Vec<(Key, Time)>,
     pub(crate) capacity: usize,
     pub(crate) opened: u64,
@@ -24,13 +24,13 @@ pub(crate) struct ReferenceFlow {
     pub(crate) new: NewFlow<u32>,
     pub(crate) last: Time,
     pub(crate) stage: Stage,
-    /// Generation that touched it last.
+    /// The latest generation that invalidated it.
     pub(crate) invalidated: u32,
-    /// Next sequence number of inside and outside.
+    /// Next sequence number of the internal and the external side.
     pub(crate) next: [u32; 2],
 }
 
-/// How far a flow has come, as its ends see it.
+/// The stage of a flow, as its ends see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Datagrams {
@@ -44,7 +44,7 @@ pub(crate) enum Stage {
     },
     Finished,
     Reset,
-    /// The SYN was answered by an RST: gone at once.
+    /// An RST answered the SYN, so the flow ends at once.
     Refused,
     Tombstone(Cause),
 }
@@ -72,7 +72,7 @@ impl ReferenceFlow {
         self.invalidated > self.new.generation.0 && !self.is_tombstone()
     }
 
-    /// What the table must say of the state; `None` where several states are one stage.
+    /// Says whether the table's state fits this stage. A stage may cover several states.
     pub(crate) fn fits(&self, state: State) -> bool {
         match self.stage {
             Stage::Datagrams { answered } => match self.new.protocol {
@@ -92,7 +92,7 @@ impl ReferenceFlow {
         }
     }
 
-    /// Why it ends when its timer runs out.
+    /// Gives the cause with which a timeout ends it.
     fn cause(&self) -> Cause {
         match self.stage {
             Stage::Datagrams { .. } | Stage::Open { finished: [false, false] } => Cause::Idle,
@@ -111,7 +111,8 @@ impl Reference {
 
     pub(crate) fn deadline(&self, flow: &ReferenceFlow) -> Time {
         let timers = &self.timers;
-        // All timers of closing are equal here, so that the twin needs no finer stages.
+        // All timers of closing are equal here, so that the reference implementation needs no finer
+        // stages.
         let timer = match flow.stage {
             Stage::Datagrams { answered } => match (flow.new.protocol, answered) {
                 (Protocol::UDP, false) => timers.udp_one_way,
@@ -135,7 +136,7 @@ impl Reference {
         (self.deadline(flow) > now).then_some((flow, side))
     }
 
-    /// Whose key it is, past the deadline or not.
+    /// Finds the holder of a key, past its deadline or not.
     fn holder(&self, wanted: Key) -> Option<(&ReferenceFlow, Side)> {
         self.flows.iter().find_map(|flow| {
             let side = [Side::Internal, Side::External]
@@ -145,10 +146,11 @@ impl Reference {
         })
     }
 
-    /// Until when the external tuple of a flow rests that ends now, by what ended it.
+    /// Gives the end of hold-down for the external tuple of a flow that ends now.
     fn rest(&self, flow: &ReferenceFlow, cause: Cause, ended: Time) -> Time {
         let (hold, over) = (&self.hold, flow.last);
-        // From the end of the connection on, which is before the end of a flow that only waits.
+        // It counts from the end of the connection, which is before the end of a flow that only
+        // waits.
         match (flow.stage, cause) {
             (Stage::Datagrams { .. }, _) => ended + hold.datagram,
             (Stage::Finished, _) => over + hold.fin,
@@ -160,7 +162,7 @@ impl Reference {
         }
     }
 
-    /// Whether a flow leaves its external tuple to others.
+    /// Says whether a flow leaves its external tuple to others.
     fn leaves(&self, now: Time, flow: &ReferenceFlow) -> bool {
         let translated = flow.new.external != flow.new.internal;
         let rested = !translated || self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
@@ -171,7 +173,7 @@ impl Reference {
         self.held.iter().any(|(held, until)| *held == wanted && *until > now)
     }
 
-    /// When the next tuple will have rested.
+    /// Gives the next time at which a hold-down ends.
     pub(crate) fn rested_next(&self, now: Time) -> Option<Time> {
         self.held.iter().map(|(_, until)| *until).filter(|until| *until > now).min()
     }
@@ -185,7 +187,7 @@ impl Reference {
         self.ended.push(cause);
     }
 
-    /// Ends what is due, earliest first.
+    /// Ends due flows, earliest first.
     pub(crate) fn expire(&mut self, now: Time) -> Vec<(u64, Cause)> {
         let mut due: Vec<_> = self
             .flows
@@ -200,7 +202,7 @@ impl Reference {
         due.into_iter().map(|(_, name, cause)| (name, cause)).collect()
     }
 
-    /// Opens a flow, or says why not. Whoever must give way does.
+    /// Opens a flow in place of a finished one, or says why not.
     pub(crate) fn open(
         &mut self,
         now: Time,
@@ -223,7 +225,7 @@ impl Reference {
             if self.deadline(flow) > now && !reopens && !given && !left {
                 return Err(OpenError::TupleInUse);
             }
-            // Another host's tuple must have rested.
+            // The hold-down of another host's tuple must be over.
             let same_host = key(&flow.new, Side::Internal) == key(&new, Side::Internal);
             let rested = self.rest(flow, flow.cause(), self.deadline(flow)) <= now;
             let translated = flow.new.external != flow.new.internal;
@@ -263,7 +265,7 @@ impl Reference {
         Ok(())
     }
 
-    /// All tuples of a pool that are free towards the remote of a flow.
+    /// Lists all tuples of a pool that are free towards the remote of a flow.
     pub(crate) fn free(
         &self,
         now: Time,

@@ -1,4 +1,4 @@
-//! What the rules of a pool make of the choice of ports: T-01 to T-11.
+//! How the rules of a pool change the choice of ports (T-01 to T-11).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -60,7 +60,7 @@ impl<'a> Nat<'a> {
         self.open(internal, remote).unwrap().0
     }
 
-    /// Whether a packet of this tuple may come in without a flow.
+    /// Says whether a packet of this tuple may enter without a flow.
     fn lets_in(&self, source: SocketAddrV4, destination: SocketAddrV4) -> bool {
         let tuple = FiveTuple { protocol: self.protocol, source, destination };
         self.table.inbound(Zone::PUBLIC, &tuple).is_some()
@@ -92,7 +92,7 @@ fn t_01_an_independent_mapping_is_one_port_towards_all_remotes_and_of_one_socket
         Err(NoTuple::Exhausted),
         "INV-refused-only-when-full"
     );
-    // The ports of UDP and TCP are apart.
+    // The ports of UDP and TCP are separate.
     nat.protocol = Protocol::TCP;
     assert!(nat.open(vm(6, 1), server(7, 7)).is_ok());
 }
@@ -109,8 +109,8 @@ fn t_01_a_dependent_mapping_gives_one_port_to_several_sockets_towards_different_
     );
 }
 
-/// INV-hold-down-kept, T-11: the port of an independent mapping rests as such, towards all remotes,
-/// when its last flow has ended.
+/// The port of an endpoint-independent mapping enters hold-down towards all remotes when its last
+/// flow has ended (INV-hold-down-kept, T-11).
 #[test]
 fn the_port_of_an_independent_mapping_rests_towards_everybody() {
     let rules = INDEPENDENT;
@@ -129,7 +129,7 @@ fn the_port_of_an_independent_mapping_rests_towards_everybody() {
     assert!(nat.choose(vm(5, 1), server(3, 9)).is_ok());
 }
 
-/// What is replaced may be the last flow of its mapping, which goes on.
+/// The replaced flow may be the last of its mapping, and the mapping continues.
 #[test]
 fn an_independent_mapping_outlives_a_connection_that_is_opened_again() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
@@ -142,14 +142,14 @@ fn an_independent_mapping_outlives_a_connection_that_is_opened_again() {
     assert_eq!(nat.table.counters().held, 0);
 }
 
-/// T-02, as Linux does.
+/// A port is kept as in Linux (T-02).
 #[test]
 fn t_02_a_kept_port_goes_to_new_remotes_while_it_is_free_there() {
     let rules = PoolRules { keep_port: true, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC, [5000, 5999], &rules);
     let first = nat.external(vm(4, 1), server(1, 443));
     assert_eq!(nat.external(vm(4, 1), server(2, 443)), first);
-    // Another socket takes it towards a third remote: it is no one's.
+    // Another socket takes it towards a third remote, since no socket owns it.
     let wanted = Wanted { suggestion: Some(first.port()), ..nat.wanted(vm(5, 1), server(3, 443)) };
     let chosen = nat.table.choose(nat.now, Pool { addresses: &[*first.ip()], ..nat.pool }, &wanted);
     let Chosen { external, mapping_policy } = chosen.unwrap();
@@ -187,7 +187,7 @@ fn t_03_filtering_lets_in_anybody_or_known_addresses_or_nobody() {
     }
 }
 
-/// What comes in opens a flow from the outside, with the same mapping, and keeps that.
+/// A flow opened from the external side has the same mapping, and keeps it alive.
 #[test]
 fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
     let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
@@ -210,7 +210,7 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
     assert_eq!(nat.external(vm(4, 1), server(3, 3)), external);
 }
 
-/// T-04, INV-mapping-unique: what `open` is told by hand it does not believe.
+/// `open` checks a mapping policy that was made by hand (T-04, INV-mapping-unique).
 #[test]
 fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
@@ -222,8 +222,8 @@ fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
     assert_eq!(open(&mut nat.table, nat.now, stolen), Err(OpenError::TupleInUse));
 }
 
-/// T-05, RFC 4787 REQ-3a: the own port, else one of the class, else any, so that
-/// INV-refused-only-when-full holds.
+/// A flow gets its own port, else one of the class, else any, so that INV-refused-only-when-full
+/// holds (T-05, RFC 4787 REQ-3a).
 #[test]
 fn t_05_a_port_is_preserved_and_else_of_its_class() {
     let rules = PoolRules { preserve_port: true, ..PoolRules::AZURE };
@@ -239,8 +239,7 @@ fn t_05_a_port_is_preserved_and_else_of_its_class() {
     assert!(high.external(vm(4, 80), remote).port() >= 2000, "a pool without its class");
 }
 
-/// T-05, T-18, N-14: a connection that is opened anew gets the port that it had, once that need not
-/// rest.
+/// A reopened connection gets its earlier port, unless that is in hold-down (T-05, T-18, N-14).
 #[test]
 fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
     let preserve = PoolRules { preserve_port: true, ..PoolRules::AZURE };
@@ -266,7 +265,7 @@ fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
     }
 }
 
-/// T-10, T-18: who has as many flows as it may opens anew what is over, and no other.
+/// A host at its limit may reopen its own finished flow and no other (T-10, T-18).
 #[test]
 fn t_10_what_is_opened_anew_counts_once() {
     let limits = Limits { flows: 2, ..Limits::default() };
@@ -287,7 +286,7 @@ fn t_10_what_is_opened_anew_counts_once() {
     nat.external(vm(5, 1), remote);
 }
 
-/// T-10: who has more than a limit that was lowered opens nothing anew.
+/// A host above a lowered limit reopens nothing (T-10).
 #[test]
 fn t_10_a_lowered_limit_binds_what_is_opened_anew() {
     let limits =
@@ -304,7 +303,7 @@ fn t_10_a_lowered_limit_binds_what_is_opened_anew() {
     assert_eq!(nat.choose(vm(4, 1), remote), Err(NoTuple::Quota));
 }
 
-/// T-10, T-03: a flow that the outside opened counts as one of its inside address.
+/// A flow opened from the external side counts for its internal address (T-10, T-03).
 #[test]
 fn t_10_a_flow_from_the_outside_counts() {
     let limits = Limits { flows: 2, ..Limits::default() };
@@ -327,8 +326,8 @@ fn t_10_a_flow_from_the_outside_counts() {
     assert_eq!(nat.choose(vm(4, 2), server(1, 443)), Err(NoTuple::Quota));
 }
 
-/// INV-memory-bounded: room for what is shared is given back with the last flow of it, and by a
-/// host that only had to wait once it need not wait any more.
+/// Room for shared state is released with its last flow. That of a host is released once its next
+/// flow need not wait (INV-memory-bounded).
 #[test]
 fn room_for_hosts_sockets_and_blocks_is_given_back() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
@@ -347,8 +346,8 @@ fn room_for_hosts_sockets_and_blocks_is_given_back() {
     }
 }
 
-/// T-03, INV-memory-bounded: a socket that is reached by known addresses needs room for each of
-/// them.
+/// A socket that filters by address needs room for each permitted remote (T-03,
+/// INV-memory-bounded).
 #[test]
 fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
     let rules = PoolRules { filtering: Filtering::Address, ..INDEPENDENT };
@@ -410,7 +409,7 @@ fn t_09_an_inside_address_has_blocks_of_ports_for_itself() {
         blocks.iter().all(|block| block.last - block.first == 3 && (block.first - 5001) % 4 == 0)
     );
     assert_eq!(nat.choose(vm(4, 9), remote), Err(NoTuple::Quota), "it may have no third block");
-    // Others never get a port of these blocks, though it is free towards their remote.
+    // Others never get a port of these blocks, even if it is free towards their remote.
     for host in 5..=8 {
         let external = nat.external(vm(host, 1), server(host, 1));
         assert!(!blocks.contains(&nat.pool.block_at(external).unwrap()), "{external}");
@@ -423,7 +422,8 @@ fn t_09_an_inside_address_has_blocks_of_ports_for_itself() {
     assert!(nat.choose(vm(9, 1), server(9, 1)).is_ok(), "a block goes back with its last flow");
 }
 
-/// T-09, RFC 7422: by arithmetic alone, both ways; its slow twin counts.
+/// Blocks are found by arithmetic alone, both ways. The reference implementation counts (T-09, RFC
+/// 7422).
 #[test]
 fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
     let base = Ipv4Addr::new(10, 0, 0, 4);
@@ -465,8 +465,8 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
     }
 }
 
-/// T-09, T-01: a block is somebody's for as long as any flow has a port of it, the second of a
-/// socket as the first.
+/// A block belongs to a host while any flow has a port of it, whichever flow of the socket it is
+/// (T-09, T-01).
 #[test]
 fn t_09_a_block_stays_with_every_flow_of_a_socket() {
     let blocks = Blocks::Dynamic { size: 10, most: 1 };
@@ -482,7 +482,7 @@ fn t_09_a_block_stays_with_every_flow_of_a_socket() {
     }
 }
 
-/// A protocol without ports takes no block of them.
+/// A protocol without ports takes no block.
 #[test]
 fn t_09_a_protocol_without_ports_has_no_block() {
     for blocks in [
@@ -497,7 +497,7 @@ fn t_09_a_protocol_without_ports_has_no_block() {
     }
 }
 
-/// T-01: a socket that has an external tuple is asked for it by the rules under which it has it.
+/// A socket's external tuple is found by the rules under which it was given (T-01).
 #[test]
 fn t_01_a_mapping_is_named_while_it_lasts() {
     let mut nat = Nat::new(&PUBLIC, [5000, 5999], &INDEPENDENT);
@@ -511,7 +511,7 @@ fn t_01_a_mapping_is_named_while_it_lasts() {
     assert_eq!(mapped(&nat, &INDEPENDENT), None);
 }
 
-/// T-10, RFC 6888 REQ-4: flows and ports of one inside address, and of no other.
+/// Quotas of flows and ports bind one internal address and no other (T-10, RFC 6888 REQ-4).
 #[test]
 fn t_10_quotas_bind_one_inside_address_and_are_given_back() {
     for (limits, remotes) in [
@@ -535,7 +535,7 @@ fn t_10_quotas_bind_one_inside_address_and_are_given_back() {
     }
 }
 
-/// T-10: and what it owes is remembered though it has no flow.
+/// The rate of a host is remembered even if it has no flow (T-10).
 #[test]
 fn t_10_a_rate_of_new_flows_has_a_burst_and_is_earned_again() {
     let limits = Limits { rate: Some(Rate { burst: 3, interval: SECOND }), ..Limits::default() };
@@ -558,8 +558,7 @@ fn t_10_a_rate_of_new_flows_has_a_burst_and_is_earned_again() {
     assert_eq!((1..=5).filter(|port| opens(&mut nat, *port)).count(), 3, "no more than the burst");
 }
 
-/// INV-memory-bounded: what is shared has room of its own, and a flow that finds none changes
-/// nothing.
+/// Shared state has its own room, and a flow without room changes nothing (INV-memory-bounded).
 #[test]
 fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
@@ -597,8 +596,8 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// INV-mapping-unique, INV-refused-only-when-full, INV-hold-down-kept with T-01, T-05, T-06:
-    /// against lists of flows and of what rests.
+    /// Compares with lists of flows and of tuples in hold-down.
+    /// INV-mapping-unique, INV-refused-only-when-full, INV-hold-down-kept, T-01, T-05, T-06.
     #[test]
     fn independent_mappings_agree_with_a_list(
         ops in proptest::collection::vec(op(), 1..60),

@@ -1,4 +1,4 @@
-//! A change of policy: which flows it touches, and the walk over them.
+//! Policy changes: which flows they invalidate, and the walk over those.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn nth(port: u16, revalidation_key: u32, generation: u32) -> NewFlow<u32> {
     }
 }
 
-/// INV-toggle-ends-exact-set, P-21: the flows of the touched cell, and no other.
+/// Exactly the flows of the invalidated key are stale (INV-toggle-ends-exact-set, P-21).
 #[test]
 fn a_change_touches_exactly_the_flows_of_its_cell() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -41,20 +41,20 @@ fn a_change_touches_exactly_the_flows_of_its_cell() {
     assert_eq!(table.cached(expected[0]), Some(5));
 }
 
-/// A flow that was opened by the new configuration is not stale, and one by an older is.
+/// A flow opened by the new configuration is not stale; one opened by an older one is.
 #[test]
 fn generations_are_compared_not_the_time_of_opening() {
     let mut table = FlowTable::new(Settings::replayable(0));
-    let keeps_the_cell = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
+    let same_key = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
     table.invalidate(RevalidationKey(1), Generation(4));
-    assert!(!table.is_stale(keeps_the_cell));
+    assert!(!table.is_stale(same_key));
     let new = open(&mut table, Time(0), nth(2, 1, 4)).unwrap();
     let old = open(&mut table, Time(0), nth(3, 1, 3)).unwrap();
     assert_eq!([table.is_stale(new), table.is_stale(old)], [false, true]);
     assert_eq!(table.next_stale(), Some(old));
 }
 
-/// Also when the walk over the change that made it stale is long over.
+/// The walk finds such a flow even after the walk over the change has ended.
 #[test]
 fn a_flow_opened_by_an_old_configuration_is_walked_to() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -67,7 +67,7 @@ fn a_flow_opened_by_an_old_configuration_is_walked_to() {
     assert_eq!(table.next_stale(), Some(old));
 }
 
-/// The same flow until it is dealt with, whatever else happens.
+/// The walk gives the same flow until that is handled, whatever happens between.
 #[test]
 fn the_walk_goes_on_whatever_happens_between() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -90,7 +90,7 @@ fn the_walk_goes_on_whatever_happens_between() {
     assert_eq!(walked, BTreeSet::from([ids[2], ids[3], ids[4], ids[5], fresh]));
 }
 
-/// Judged again by a configuration that is itself out of date, a flow stays stale.
+/// A flow that an outdated configuration revalidates stays stale.
 #[test]
 fn adopting_an_old_generation_leaves_a_flow_stale() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -100,7 +100,7 @@ fn adopting_an_old_generation_leaves_a_flow_stale() {
     assert_eq!(table.next_stale(), Some(id));
 }
 
-/// Judged again, a flow may hang on something else.
+/// Revalidation may give a flow another key.
 #[test]
 fn an_adopted_flow_may_change_its_cell() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -114,7 +114,7 @@ fn an_adopted_flow_may_change_its_cell() {
     assert_eq!(table.next_stale(), Some(id));
 }
 
-/// With no room for another cell a flow keeps its old one.
+/// Without room for another key a flow keeps its old one.
 #[test]
 fn without_room_for_its_new_cell_a_flow_keeps_the_old_one() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });
@@ -139,8 +139,8 @@ fn a_tombstone_is_not_stale() {
 }
 
 proptest! {
-    /// Against the obvious: generations rise as they do in use, and a flow is stale if its cell was
-    /// touched since it was judged.
+    /// Compares with a plain rule: generations rise, and a flow is stale if its key was invalidated
+    /// after its decision.
     #[test]
     fn the_walk_finds_exactly_the_stale_flows(
         moves in proptest::collection::vec((0_u8..7, 0_u32..3, any::<prop::sample::Index>()), 1..120),
@@ -194,8 +194,8 @@ proptest! {
     }
 }
 
-/// P-21: with no room for its new cell a flow counts on in the old one, however often it is judged
-/// again.
+/// Without room for its new key a flow stays with the old one, however often it is revalidated
+/// (P-21).
 #[test]
 fn a_flow_without_a_new_cell_stays() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });

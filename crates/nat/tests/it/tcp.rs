@@ -17,7 +17,7 @@ fn strict() -> World {
     World::new(settings, flow(Protocol::TCP))
 }
 
-/// The path that Linux was seen to take, state by state.
+/// The states follow a path that Linux was seen to take.
 #[test]
 fn states_follow_linux() {
     let mut world = World::opened(Protocol::TCP);
@@ -38,8 +38,8 @@ fn states_follow_linux() {
     }
 }
 
-/// Every class of segment in every state: the whole table of Linux, but for the differences that
-/// `transition` names.
+/// Every class of segment in every state follows the table of Linux, except for the differences
+/// that `transition` names.
 #[test]
 fn every_segment_has_its_place_in_every_state() {
     use State::{
@@ -73,8 +73,9 @@ fn every_segment_has_its_place_in_every_state() {
             _ = w.internal(segment(ACK, C + 1, S + 1, 0));
         }),
     ];
-    // What becomes of SYN, SYN+ACK, FIN+ACK, ACK from the inside, and of the same from the outside:
-    // a state, `=` for passing unnoticed, `!` for invalid. The segments bear numbers that fit.
+    // The columns are SYN, SYN+ACK, FIN+ACK, ACK from the internal side, then from the external
+    // side. A cell is the next state, `=` for passing without effect, or `!` for invalid. All
+    // numbers fit.
     let table = [
         (SynSent, ["SynSent", "!", "!", "!", "SynSent2", "SynReceived", "!", "="]),
         (SynSent2, ["SynSent2", "SynReceived", "!", "!", "SynSent2", "SynReceived", "!", "="]),
@@ -128,7 +129,7 @@ fn every_segment_has_its_place_in_every_state() {
     }
 }
 
-/// T-20: combinations that no connection has.
+/// Flags that no connection combines are invalid (T-20).
 #[test]
 fn impossible_flags_are_invalid() {
     for flags in 0..=0x3F {
@@ -136,7 +137,7 @@ fn impossible_flags_are_invalid() {
         let valid = [SYN, SYN | ACK, FIN | ACK, ACK, RST, RST | ACK];
         let expected = match flags & 0x17 {
             classes if !valid.contains(&classes) => Track::Invalid,
-            // From the opener of an established connection.
+            // From the initiator of an established connection.
             classes if classes == SYN | ACK => Track::Invalid,
             _ => Track::Pass,
         };
@@ -157,7 +158,7 @@ fn simultaneous_open_reaches_established() {
     assert_eq!(world.state(), State::Established);
 }
 
-/// RFC 9293 3.10.7.3: an answer to a SYN that acknowledges something else is none.
+/// A reply to a SYN that acknowledges something else is invalid (RFC 9293 3.10.7.3).
 #[test]
 fn a_syn_ack_must_acknowledge_the_syn() {
     for acknowledgement in [CLIENT, C + 1, 0, C.wrapping_add(1 << 31)] {
@@ -169,7 +170,7 @@ fn a_syn_ack_must_acknowledge_the_syn() {
     }
 }
 
-/// A FIN that is sent again is not the other end's.
+/// A repeated FIN is not the other end's.
 #[test]
 fn a_repeated_fin_leaves_the_connection_half_open() {
     let mut world = World::established();
@@ -185,7 +186,8 @@ fn a_repeated_fin_leaves_the_connection_half_open() {
     assert_eq!(closing.to_internal.unwrap().sequence, S + 500);
 }
 
-/// INV-inexact-reset-ignored, T-17: by number, from either side, in every synchronised state.
+/// An RST ends a connection only by its exact number, from either side, in every synchronised state
+/// (INV-inexact-reset-ignored, T-17).
 #[test]
 fn only_an_exact_rst_ends_a_connection() {
     let states: [fn(&mut World); 3] = [
@@ -217,7 +219,7 @@ fn only_an_exact_rst_ends_a_connection() {
                     assert_eq!(after.state, State::Close);
                     assert_eq!(world.table.flow(world.id).unwrap().last, world.now);
                 } else if after.state == State::Close {
-                    // The other exact number: what the receiver acknowledged last.
+                    // The other exact number is the last that the receiver acknowledged.
                     let unacknowledged = matches!(before.state, State::FinWait | State::LastAck);
                     assert!(unacknowledged && offset == u32::MAX);
                 } else {
@@ -228,14 +230,14 @@ fn only_an_exact_rst_ends_a_connection() {
     }
 }
 
-/// INV-inexact-reset-ignored: the number that the receiver acknowledged last is exact as well,
-/// since an end that forgot the connection answers with it.
+/// The number that the receiver acknowledged last is exact too, since an end that forgot the
+/// connection answers with it (INV-inexact-reset-ignored).
 #[test]
 fn an_rst_that_answers_an_acknowledgement_is_exact() {
     let mut world = World::established();
     assert_eq!(world.external(segment(ACK, S, C, 300)), Track::Pass);
     assert_eq!(world.external(segment(ACK, S + 300, C, 300)), Track::Pass);
-    // The second one is lost behind us: the client acknowledges the first only.
+    // The second segment is lost behind the NAT: the client acknowledges only the first.
     assert_eq!(world.internal(segment(ACK, C, S + 300, 0)), Track::Pass);
     assert_eq!(world.external(segment(RST, S + 299, 0, 0)), Track::Pass);
     assert_eq!(world.state(), State::Established);
@@ -243,8 +245,8 @@ fn an_rst_that_answers_an_acknowledgement_is_exact() {
     assert_eq!(world.state(), State::Close);
 }
 
-/// INV-reset-answers-segment and INV-inexact-reset-ignored for a handshake: refused only by an RST
-/// that acknowledges the SYN.
+/// Only an RST that acknowledges the SYN refuses a handshake (INV-reset-answers-segment,
+/// INV-inexact-reset-ignored).
 #[test]
 fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
     let cases = [
@@ -260,8 +262,7 @@ fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
     }
 }
 
-/// Section 4.2 of the TCP states: a connection that was refused is gone at that instant; its port
-/// rests as after any RST (N-14). (T-17)
+/// A refused connection is gone at that instant. Its port has the hold-down of an RST (N-14, T-17).
 #[test]
 fn a_refused_connection_is_gone_at_once() {
     let mut world = World::opened(Protocol::TCP);
@@ -277,21 +278,21 @@ fn a_refused_connection_is_gone_at_once() {
     assert!(crate::world::open(&mut world.table, world.now, again).is_ok());
 }
 
-/// INV-reset-number-exact: the highest end that was forwarded counts, also when a SYN and ACK is
-/// sent again behind data.
+/// The highest end forwarded counts, even when a SYN and ACK is repeated after data
+/// (INV-reset-number-exact).
 #[test]
 fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
     let mut world = World::opened(Protocol::TCP);
     let syn_ack = Segment { window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
     assert_eq!(world.external(syn_ack), Track::Pass);
-    // The client's acknowledgement took another way.
+    // The client's acknowledgement took another path.
     assert_eq!(world.external(segment(ACK, S, C, 300)), Track::Pass);
     assert_eq!(world.state(), State::SynReceived);
     assert_eq!(world.external(syn_ack), Track::Pass);
     assert_eq!(world.state(), State::SynReceived);
     let closing = world.table.close(world.now, world.id, Cause::SourceSwitched);
     assert_eq!(closing.to_internal.unwrap().sequence, S + 300);
-    // One with a higher number is another attempt.
+    // A higher number is another attempt.
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.external(syn_ack), Track::Pass);
     assert_eq!(world.external(segment(SYN | ACK, SERVER + 7000, C, 0)), Track::Pass);
@@ -299,8 +300,8 @@ fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
     assert_eq!(closing.to_internal.unwrap().sequence, S + 7000);
 }
 
-/// T-14, RFC 9293 3.5: where both ends have begun, the acknowledgement of either one establishes;
-/// where only the opener has, its own.
+/// After a simultaneous open the acknowledgement of either end establishes; otherwise only the
+/// initiator's does (T-14, RFC 9293 3.5).
 #[test]
 fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
     let mut world = World::opened(Protocol::TCP);
@@ -313,11 +314,11 @@ fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
     assert_eq!(world.external(segment(ACK, S, C, 0)), Track::Pass);
-    assert_eq!(world.state(), State::SynReceived, "the opener has acknowledged nothing");
+    assert_eq!(world.state(), State::SynReceived, "the initiator has acknowledged nothing");
 }
 
-/// T-17 and INV-syn-opens-anew: new data shows that an RST did not count; a stray acknowledgement
-/// or old data shows nothing.
+/// New data shows that an RST was not accepted. A stray acknowledgement or old data shows nothing
+/// (T-17, INV-syn-opens-anew).
 #[test]
 fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
     let mut world = World::established();
@@ -334,7 +335,7 @@ fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
     assert!(world.is_found(), "with the timer of an established connection");
 }
 
-/// Window scaling (RFC 7323) counts only if both ends offer it.
+/// Window scaling counts only if both ends offer it (RFC 7323).
 #[test]
 fn windows_are_scaled_if_both_ends_offer_it() {
     for (client, server, reach) in
@@ -359,17 +360,17 @@ fn windows_are_scaled_if_both_ends_offer_it() {
     }
 }
 
-/// The four edges of the windows, by one byte.
+/// Tries the four edges of the windows, by one byte.
 #[test]
 fn strict_windows_refuse_what_lies_outside_by_one() {
     let cases: [(Segment, Track); 8] = [
-        // The client's data up to the server's window of 65,535 bytes.
+        // The client's data, up to the server's window of 65,535 bytes.
         (segment(ACK, C + 65_535 - 10, S, 10), Track::Pass),
         (segment(ACK, C + 65_535 - 9, S, 10), Track::Invalid),
-        // Old data, no further back than the server's window, or 66,000 bytes if that is less.
+        // Old data, no further back than the server's window or 66,000 bytes, whichever is less.
         (segment(ACK, C.wrapping_sub(66_001), S, 0), Track::Pass),
         (segment(ACK, C.wrapping_sub(66_002), S, 0), Track::Invalid),
-        // Acknowledgements of what the server sent, and not of more.
+        // Acknowledgements of what the server sent, and of no more.
         (segment(ACK, C, S, 0), Track::Pass),
         (segment(ACK, C, S + 1, 0), Track::Invalid),
         (segment(ACK, C, S.wrapping_sub(66_000), 0), Track::Pass),
@@ -406,9 +407,8 @@ fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
 }
 
 proptest! {
-    /// INV-reset-number-exact with an attacker or a broken host between: segments that lie outside
-    /// the windows, whatever else they say, pass and move nothing that a reset or a timer is made
-    /// from. (RSTs and SYNs that pass move nothing either.)
+    /// Segments outside the windows pass, but move no number on which a reset or timer depends. Nor
+    /// do RSTs and SYNs that pass (INV-reset-number-exact).
     #[test]
     fn wild_segments_do_not_move_the_resets(
         wild in proptest::collection::vec(
@@ -437,8 +437,7 @@ proptest! {
     }
 }
 
-/// A segment picked up in the middle, where the caller allows it (T-19): all that is known is in
-/// it.
+/// A segment that is picked up in the middle tells all that is known of its connection (T-19).
 #[test]
 fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     let new = flow(Protocol::TCP);
@@ -454,8 +453,8 @@ fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
     assert_eq!(closing.to_external.unwrap().sequence, 100);
 }
 
-/// INV-reset-number-exact: who begins anew on a connection that it has forgotten, and is answered
-/// as new, is followed, as in Linux; the resets that close the connection later are exact. (T-18)
+/// If both ends restart a forgotten connection, the flow follows, as in Linux. Later resets are
+/// exact (INV-reset-number-exact, T-18).
 #[test]
 fn a_connection_that_both_ends_begin_anew_is_followed() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
@@ -481,7 +480,8 @@ fn a_connection_that_both_ends_begin_anew_is_followed() {
     }
 }
 
-/// INV-reset-number-exact: and also who does so once more before the far end was heard.
+/// The same holds for an end that restarts once more before the far end replies
+/// (INV-reset-number-exact).
 #[test]
 fn who_begins_anew_twice_is_followed_to_the_second_time() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
@@ -498,8 +498,8 @@ fn who_begins_anew_twice_is_followed_to_the_second_time() {
     }
 }
 
-/// INV-reset-number-exact: the connection's own handshake, sent again, takes nothing back; nor does
-/// an answer to a SYN that nobody sent. (T-18)
+/// A repeated handshake changes no number, and neither does a reply to a SYN that nobody sent
+/// (INV-reset-number-exact, T-18).
 #[test]
 fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     for (syn, answer) in [(CLIENT, C), (C + 99, C + 100), (C + 5000, C + 5002)] {
@@ -515,8 +515,8 @@ fn a_handshake_that_is_sent_again_is_not_a_new_one() {
     }
 }
 
-/// INV-reset-number-exact: the latest SYN that begins a connection anew is remembered, however many
-/// others' do.
+/// Each flow's latest SYN is remembered, however many other flows have one
+/// (INV-reset-number-exact).
 #[test]
 fn every_flows_new_syn_is_remembered() {
     let state_after = |others: u16| {
@@ -549,7 +549,7 @@ fn track(world: &mut World, id: FlowId, new: &NewFlow<u32>, side: Side, made: Se
     assert_eq!(track, Track::Pass);
 }
 
-/// RFC 7323 2.2: the window of a SYN, and of a SYN with ACK, is never scaled.
+/// The window of a SYN, and of a SYN with ACK, is never scaled (RFC 7323 2.2).
 #[test]
 fn syn_ack_window_is_unscaled() {
     let mut new = flow(Protocol::TCP);
@@ -568,7 +568,8 @@ fn syn_ack_window_is_unscaled() {
     }
 }
 
-/// RFC 5927 4.1: from the oldest number that is not acknowledged to the next one, on either side.
+/// A quoted number must lie between the oldest unacknowledged one and the next one, on either side
+/// (RFC 5927 4.1).
 #[test]
 fn a_quoted_number_must_be_under_way() {
     let mut world = World::opened(Protocol::TCP);

@@ -1,4 +1,4 @@
-//! What a tenant has of a table, whatever the others do (docs/shares.md).
+//! What a tenant may use of a table, whatever the others do (docs/shares.md).
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn shared(settings: Settings) -> FlowTable<u32> {
     table
 }
 
-/// The n-th flow of a tenant, in a cell of its own tenant.
+/// Makes the n-th flow of a tenant, with a revalidation key of that tenant.
 fn nth(tenant: Tenant, number: u16) -> NewFlow<u32> {
     let host = tenant.0 as u8;
     NewFlow {
@@ -53,7 +53,7 @@ fn who_fills_the_table_is_refused_first() {
     assert_eq!((table.share_of(ATTACKER), table.share_of(VICTIM)), ((75, 25), (25, 25)));
 }
 
-/// A flow that gives way leaves its place to the one that takes it, though its tenant has too many.
+/// A replaced flow leaves its place to the new one, even if its tenant has too many.
 #[test]
 fn who_has_too_many_may_begin_anew() {
     let mut table = shared(Settings { capacity: 100, ..Settings::replayable(0) });
@@ -78,7 +78,7 @@ fn cells_are_shared_like_flows() {
     for number in 1..=2 {
         assert!(open(&mut table, Time(0), of_cell(VICTIM, number)).is_ok());
     }
-    // Judged again into a cell of another tenant, a flow counts for that.
+    // A flow that is revalidated to another tenant's key counts for that tenant.
     let id = open(&mut table, Time(0), nth(VICTIM, 9)).err();
     assert_eq!(id, Some(OpenError::CellsFull));
 }
@@ -96,7 +96,7 @@ fn flow_counts_for_its_cells_tenant() {
     assert_eq!(table.share_of(VICTIM).0, 1);
 }
 
-/// INV-accepted-edit-in-force: what is guaranteed of sockets, remotes, inside addresses and blocks.
+/// Sockets, remotes, internal addresses and blocks are guaranteed too (INV-accepted-edit-in-force).
 #[test]
 fn mappings_are_shared_like_flows() {
     let cone = PoolRules { mapping: Mapping::Independent, ..PoolRules::RFC };
@@ -138,7 +138,7 @@ fn mappings_are_shared_like_flows() {
     }
 }
 
-/// N-14, INV-hold-down-kept: a tenant's hold-down is not shorter for what others close.
+/// Flows that others close do not shorten a tenant's hold-down (N-14, INV-hold-down-kept).
 #[test]
 fn hold_down_outlasts_others_short_flows() {
     let mut table = shared(Settings { held: 64, ..Settings::replayable(0) });
@@ -148,7 +148,7 @@ fn hold_down_outlasts_others_short_flows() {
     for number in 1..=2000 {
         let new = NewFlow { protocol: Protocol::TCP, ..nth(ATTACKER, number) };
         let id = open(&mut table, Time(u64::from(number)), new).unwrap();
-        // They rest longer, so that the victim's is the one whose time is nearest.
+        // Their hold-down is longer, so the victim's is nearest to its time.
         table.end(Time(u64::from(number)), id, Cause::Fin);
     }
     assert!(table.counters().released_early > 1900);
@@ -164,7 +164,7 @@ fn datagram(tenant: Tenant, identification: u16) -> FragmentKey {
     FragmentKey { zone, source, destination, protocol: Protocol::UDP, identification }
 }
 
-/// INV-fragment-state-bounded: the oldest of the same tenant goes.
+/// The oldest entry of the same tenant is removed (INV-fragment-state-bounded).
 #[test]
 fn first_fragments_give_way_within_their_tenant() {
     let mut fragments = Fragments::new(8, Duration::from_secs(30), Keys::replayable(0));
@@ -189,8 +189,8 @@ fn first_id() -> FlowId {
 }
 
 proptest! {
-    /// INV-fragment-state-bounded, against lists: each tenant has its newest, as many as it finds
-    /// room for.
+    /// Compares with lists: each tenant has its newest entries, as many as it has room for
+    /// (INV-fragment-state-bounded).
     #[test]
     fn fragments_of_tenants_agree_with_lists(
         moves in proptest::collection::vec((0_u32..4, 0_u16..12, any::<bool>()), 0..120),
@@ -201,7 +201,7 @@ proptest! {
         let id = first_id();
         let mut rows: Vec<(Tenant, u16)> = Vec::new();
         for (tenant, number, ends) in moves {
-            // Whom nobody told of counts as nobody.
+            // An unknown tenant counts as none.
             let tenant = Tenant(tenant);
             let row = if tenants.contains(&tenant) { tenant } else { Tenant::NOBODY };
             let key = datagram(row, number);

@@ -1,4 +1,4 @@
-//! Time: what keeps a flow alive, and the instant at which it is gone.
+//! Time: what keeps a flow alive, and the instant at which it ends.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ const C: u32 = CLIENT + 1;
 const S: u32 = SERVER + 1;
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-/// INV-deadline-exact, around the boundary, for every state of every profile (N-15, T-13, T-15,
-/// T-21).
+/// Tries the instants around the deadline, for every state of every profile.
+/// INV-deadline-exact, N-15, T-13, T-15, T-21.
 #[test]
 fn a_flow_is_gone_at_the_instant_of_its_deadline() {
     type Prepare = fn(&mut World);
@@ -135,7 +135,7 @@ fn a_flow_is_gone_at_the_instant_of_its_deadline() {
     }
 }
 
-/// N-15 and the floors of T-13, T-15, T-21.
+/// Profiles have the published figures and the RFCs' minimum (N-15, T-13, T-15, T-21).
 #[test]
 fn profiles_hold_the_published_figures() {
     let seconds = Duration::from_secs;
@@ -165,7 +165,7 @@ fn profiles_hold_the_published_figures() {
     );
 }
 
-/// N-15: whatever is decided of a flow later, its timers stay.
+/// A later decision does not change the timers of a flow (N-15).
 #[test]
 fn a_flow_that_is_judged_again_keeps_its_timers() {
     let idle = IdleMinutes::new(9).unwrap();
@@ -182,7 +182,7 @@ fn a_flow_that_is_judged_again_keeps_its_timers() {
     assert_eq!(world.expire(), [Cause::Idle]);
 }
 
-/// N-15: traffic restarts the timer; T-13: from the outside only if so set.
+/// Traffic restarts the timer (N-15), from the external side only if configured (T-13).
 #[test]
 fn inbound_datagrams_refresh_only_if_set() {
     for inbound_refreshes in [true, false] {
@@ -198,8 +198,8 @@ fn inbound_datagrams_refresh_only_if_set() {
     }
 }
 
-/// T-13: RSTs that do not count refresh nothing; INV-clock-steps-harmless: nor does what does not
-/// fit.
+/// An RST that does not count refreshes nothing (T-13), and neither does a segment that does not
+/// fit (INV-clock-steps-harmless).
 #[test]
 fn an_rst_refreshes_nothing() {
     let mut world = World::established();
@@ -212,7 +212,7 @@ fn an_rst_refreshes_nothing() {
     assert_eq!(world.table.flow(world.id).unwrap().last, before);
 }
 
-/// INV-deadline-exact: nothing of a flow past its deadline works, swept or not.
+/// A flow past its deadline has no effect, swept or not (INV-deadline-exact).
 #[test]
 fn a_flow_past_its_deadline_carries_nothing() {
     let mut world = World::established();
@@ -222,8 +222,8 @@ fn a_flow_past_its_deadline_carries_nothing() {
     assert_eq!(world.expire(), [Cause::Idle]);
 }
 
-/// A timer that becomes shorter takes effect at once: an established connection of five days that
-/// is reset is gone in ten seconds.
+/// A timer that becomes shorter takes effect at once: five days of an established connection become
+/// ten seconds after a reset.
 #[test]
 fn a_shorter_timer_takes_effect_at_once() {
     let settings = Settings { timers: Timers::LINUX, ..Settings::replayable(0) };
@@ -235,8 +235,8 @@ fn a_shorter_timer_takes_effect_at_once() {
     assert_eq!(world.expire(), [Cause::Reset]);
 }
 
-/// INV-clock-steps-harmless: a clock that steps back ends nothing early, keeps nothing longer, and
-/// changes no order.
+/// A clock that steps back ends nothing early, keeps nothing longer, and changes no order
+/// (INV-clock-steps-harmless).
 #[test]
 fn a_clock_that_steps_back_is_the_latest_one() {
     let mut world = World::established();
@@ -252,7 +252,7 @@ fn a_clock_that_steps_back_is_the_latest_one() {
     assert_eq!(world.expire(), [Cause::Idle]);
 }
 
-/// Faults 23 to 26: a leap of 2^62 ns, the end of time, everything at once.
+/// A leap of 2^62 ns, the end of time, and all at once (faults 23 to 26).
 #[test]
 fn a_leap_ends_everything_in_one_sweep() {
     for leap in [1 << 62, u64::MAX] {
@@ -266,7 +266,7 @@ fn a_leap_ends_everything_in_one_sweep() {
         table.expire(Time(leap), usize::MAX, &mut |_| ended += 1);
         assert_eq!((ended, table.counters().live), (500, 0));
         assert_eq!(table.next_deadline(), None);
-        // And the table works on.
+        // The table still works.
         let new = NewFlow { internal: at([10, 0, 0, 1], 9), ..flow(Protocol::UDP) };
         let id = open(&mut table, Time(leap), new).unwrap();
         let found = table.find(Time(leap), new.internal_zone, &first(&new).headers.tuple());
@@ -275,7 +275,7 @@ fn a_leap_ends_everything_in_one_sweep() {
     }
 }
 
-/// INV-work-bounded: a sweep does what it is allowed to and goes on next time, earliest first.
+/// A sweep keeps to its budget, and the next one continues, earliest first (INV-work-bounded).
 #[test]
 fn a_sweep_keeps_to_its_budget_and_its_order() {
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -301,8 +301,8 @@ fn a_sweep_keeps_to_its_budget_and_its_order() {
 }
 
 proptest! {
-    /// The wheel against the obvious: at any instants, with any timers, refreshed or not, exactly
-    /// what is due is removed, in the order of the deadlines, and `next_deadline` is never late.
+    /// Exactly the due flows are removed, in the order of their deadlines, and `next_deadline` is
+    /// never late. The test tries any instants and timers, with and without refreshes.
     #[test]
     fn exactly_what_is_due_is_removed(
         timer in (0_u64..1 << 50).prop_map(Duration::from_nanos),

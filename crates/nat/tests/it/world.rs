@@ -1,4 +1,4 @@
-//! A table with one connection in it, and the two ends of that.
+//! A table with one connection, and the connection's two ends.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use vnetem_packet::Protocol;
 use crate::packets::{ACK, Packet, SYN, Segment, at, segment};
 
 pub(crate) const SUBNET: Zone = Zone(7);
-/// Where the client's numbers start.
+/// The client's first sequence number.
 pub(crate) const CLIENT: u32 = 1000;
-/// Where the server's numbers start.
+/// The server's first sequence number.
 pub(crate) const SERVER: u32 = 9000;
 
 /// A table, the time, and the connection of [`flow`].
@@ -25,7 +25,7 @@ pub(crate) struct World {
     pub(crate) id: FlowId,
 }
 
-/// A client behind 20.1.1.1:1024 that talks to a service.
+/// Makes a flow of a client behind 20.1.1.1:1024 to a service.
 pub(crate) fn flow(protocol: Protocol) -> NewFlow<u32> {
     NewFlow {
         protocol,
@@ -43,7 +43,7 @@ pub(crate) fn flow(protocol: Protocol) -> NewFlow<u32> {
     }
 }
 
-/// Source and destination of packets from a side.
+/// Gives source and destination of packets from a side.
 pub(crate) fn ends(new: &NewFlow<u32>, side: Side) -> (SocketAddrV4, SocketAddrV4) {
     match side {
         Side::Internal => (new.internal, new.remote),
@@ -51,7 +51,7 @@ pub(crate) fn ends(new: &NewFlow<u32>, side: Side) -> (SocketAddrV4, SocketAddrV
     }
 }
 
-/// The packet with which a flow begins.
+/// Makes the packet with which a flow begins.
 pub(crate) fn first(new: &NewFlow<u32>) -> Packet {
     let (source, destination) = ends(new, new.initiator);
     Packet::of(vnetem_packet::FiveTuple { protocol: new.protocol, source, destination })
@@ -67,7 +67,7 @@ pub(crate) fn open(
 }
 
 impl World {
-    /// The flow has just been opened by its first packet: for TCP a SYN numbered [`CLIENT`].
+    /// Opens the flow by its first packet; for TCP a SYN with the number [`CLIENT`].
     pub(crate) fn new(settings: Settings, new: NewFlow<u32>) -> Self {
         let mut table = FlowTable::new(settings);
         let now = Time(1_000_000_000);
@@ -79,7 +79,7 @@ impl World {
         Self::new(Settings::replayable(0), flow(protocol))
     }
 
-    /// A TCP connection whose handshake is complete.
+    /// Makes a TCP connection whose handshake is complete.
     pub(crate) fn established() -> Self {
         let mut world = Self::opened(Protocol::TCP);
         world.handshake();
@@ -105,13 +105,13 @@ impl World {
         track
     }
 
-    /// A segment from the client is tracked.
+    /// Tracks a segment from the client.
     pub(crate) fn internal(&mut self, segment: Segment) -> Track {
         let packet = self.packet(Side::Internal, segment);
         self.send(Side::Internal, &packet)
     }
 
-    /// A segment from the server is tracked.
+    /// Tracks a segment from the server.
     pub(crate) fn external(&mut self, segment: Segment) -> Track {
         let packet = self.packet(Side::External, segment);
         self.send(Side::External, &packet)
@@ -125,13 +125,13 @@ impl World {
         self.now = self.now + duration;
     }
 
-    /// Whether packets of the inside still find the flow.
+    /// Says whether packets of the internal side still find the flow.
     pub(crate) fn is_found(&self) -> bool {
         let tuple = first(&self.new).headers.tuple();
         self.table.find(self.now, self.new.internal_zone, &tuple).is_some()
     }
 
-    /// Removes all that is due; the causes, in order.
+    /// Removes all due flows and gives their causes in order.
     pub(crate) fn expire(&mut self) -> Vec<vnetem_nat::Cause> {
         let mut causes = Vec::new();
         self.table.expire(self.now, usize::MAX, &mut |ended| causes.push(ended.cause));

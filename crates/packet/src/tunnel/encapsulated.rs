@@ -1,4 +1,4 @@
-//! Bytes of a tunnel to what they say: lengths are checked here and nowhere else.
+//! Parses the bytes of a tunnel. Lengths are checked here and nowhere else.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{Checksums, Fragment, Headers, Protocol, TransportChecksum};
 
-/// What is known of a packet of a tunnel: a small value that borrows nothing.
+/// What a tunnel's packet says: a small value that borrows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Encapsulated {
-    /// What was around it, to be kept with the flow, so that the reply can be wrapped alike (W-05).
+    /// The outer headers. Keep them with the flow, so that the reply is wrapped alike (W-05).
     pub underlay: Underlay,
-    /// Inner source: on the way to the service, the caller's identity and private address (W-01).
+    /// Inner source. Towards the service it holds the caller's identity and private address (W-01).
     pub source: Ipv6Addr,
     /// Inner destination.
     pub destination: Ipv6Addr,
@@ -25,8 +25,8 @@ pub struct Encapsulated {
     pub protocol: Protocol,
     /// Hop limit of the inner header.
     pub hop_limit: u8,
-    /// Of a packet with a fragment header, the low word of the identification, and the word of the
-    /// offset (RFC 8200 4.5).
+    /// Low word of the identification and the offset word, if there is a fragment header (RFC 8200
+    /// 4.5).
     pub(super) fragment: Option<(u16, u16)>,
     /// Where the payload starts and how long it is, in bytes.
     start: usize,
@@ -34,15 +34,15 @@ pub struct Encapsulated {
 }
 
 impl Encapsulated {
-    /// Reads a packet of a tunnel; bytes behind the inner payload, such as padding of the frame,
-    /// are no part of it (INV-trailer-ignored).
+    /// Reads a packet of a tunnel. Bytes behind the inner payload, such as frame padding, are
+    /// ignored (INV-trailer-ignored).
     ///
-    /// Transport headers are not looked at: what [`decapsulate`](Self::decapsulate) gives goes
-    /// through [`Headers::parse`] like any other packet.
+    /// Transport headers are not checked. Pass the result of [`decapsulate`](Self::decapsulate) to
+    /// [`Headers::parse`] like any packet.
     ///
     /// # Errors
     ///
-    /// The first cause that is met why the bytes are no packet of a service tunnel.
+    /// The first cause found for which the bytes are no packet of a service tunnel.
     pub fn parse(bytes: &[u8]) -> Result<Self, Undecodable> {
         let outer = Headers::parse(bytes).map_err(Undecodable::Outer)?;
         if outer.fragment != Fragment::Whole {
@@ -68,10 +68,10 @@ impl Encapsulated {
         read_inner(underlay, reader)
     }
 
-    /// The IPv4 addresses in the lowest 32 bits of source and destination (W-02).
+    /// Gives the IPv4 addresses in the lowest 32 bits of source and destination (W-02).
     ///
-    /// Where a tunnel lays a fixed address over one of them (W-15), only the flow knows what it
-    /// was.
+    /// If the tunnel replaced one of them by a fixed address, only the flow knows the original
+    /// (W-15).
     #[must_use]
     pub fn embedded(&self) -> [Ipv4Addr; 2] {
         [self.source, self.destination].map(|address| {
@@ -80,15 +80,15 @@ impl Encapsulated {
         })
     }
 
-    /// The tunnel that takes the reply back (W-05, W-06): the same encapsulation (W-12), every pair
-    /// of addresses swapped.
+    /// Gives the tunnel for the reply: the same encapsulation, every address pair swapped (W-05,
+    /// W-06, W-12).
     #[must_use]
     pub fn reply(&self) -> Tunnel {
         Tunnel {
             source: Overlay::exactly(self.destination),
             destination: Overlay::exactly(self.source),
             underlay: Underlay {
-                // What came has an outer destination, always.
+                // A parsed packet always has an outer destination.
                 source: self.underlay.destination.unwrap_or(self.underlay.source),
                 destination: Some(self.underlay.source),
                 source_mac: self.underlay.destination_mac,
@@ -102,15 +102,15 @@ impl Encapsulated {
     /// Writes the packet as IPv4 between source and destination `ends` into `buffer` and gives its
     /// length in bytes.
     ///
-    /// `bytes` must be those that were parsed. The header has no options, identification 1 and no
-    /// flags (W-10) unless the packet is a fragment (RFC 7915 5.1.1); its time to live is the hop
-    /// limit. Transport checksums come out as right or wrong as they were (W-20,
+    /// `bytes` must be the bytes that were parsed. The header has no options, identification 1 and
+    /// no flags (W-10), unless the packet is a fragment (RFC 7915 5.1.1). The TTL is the hop limit.
+    /// Right transport checksums stay right and wrong ones stay wrong (W-20,
     /// INV-wrong-checksum-stays-wrong).
     ///
     /// # Errors
     ///
-    /// The packet grows too long, or is longer than `buffer`; then what stands in `buffer` means
-    /// nothing.
+    /// The packet grows too long or does not fit `buffer`. The content of `buffer` is then
+    /// undefined.
     pub fn decapsulate(
         &self,
         bytes: &[u8],
@@ -124,7 +124,7 @@ impl Encapsulated {
     }
 }
 
-/// What is between the outer header and the frame.
+/// Reads what stands between the outer header and the frame.
 fn read_tunnel(
     bytes: &[u8],
     outer: &Headers,
@@ -152,7 +152,7 @@ fn read_tunnel(
     }
 }
 
-/// The IPv6 packet in the frame.
+/// Reads the IPv6 packet in the frame.
 fn read_inner(underlay: Underlay, mut reader: Reader<'_>) -> Result<Encapsulated, Undecodable> {
     let header = reader.take::<IPV6_LENGTH>().ok_or(Undecodable::InnerHeader)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
@@ -184,7 +184,7 @@ fn read_inner(underlay: Underlay, mut reader: Reader<'_>) -> Result<Encapsulated
     })
 }
 
-/// Bytes that are taken from the front.
+/// Takes bytes from the front of a packet.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

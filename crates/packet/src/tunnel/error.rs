@@ -1,4 +1,4 @@
-//! Why a packet does not enter a tunnel, and why bytes are no packet of one.
+//! Why a packet cannot enter a tunnel, and why bytes are no packet of a tunnel.
 
 use core::fmt;
 
@@ -7,19 +7,18 @@ use crate::Malformed;
 /// Why a packet cannot change its IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Untranslatable {
-    /// It has IPv4 options, for which IPv6 has no place (U-15).
+    /// The packet has IPv4 options, for which IPv6 has no place (U-15).
     Options,
-    /// Its protocol number is an extension header in IPv6, so that its payload would be read as
-    /// one.
+    /// IPv6 uses its protocol number for an extension header, and would read the payload as one.
     Protocol,
-    /// It is a fragment, and the tunnel carries none (U-16).
+    /// The packet is a fragment, and the tunnel carries none (U-16).
     Fragment,
-    /// It is the first fragment of a UDP datagram without a checksum, and IPv6 wants one, which
-    /// needs the whole (RFC 7915 4.5).
+    /// A first fragment of a UDP datagram has no checksum. IPv6 requires one, which needs the whole
+    /// datagram (RFC 7915 4.5).
     UncheckedFragment,
-    /// It would be longer than 65,535 bytes (INV-lengths-agree).
+    /// The result would be longer than 65,535 bytes (INV-lengths-agree).
     TooLong,
-    /// The bytes are fewer than the headers say: they belong to another packet.
+    /// The bytes are fewer than the headers say, so the headers belong to another packet.
     Truncated,
     /// The buffer is too short for the result.
     BufferTooShort,
@@ -28,32 +27,32 @@ pub enum Untranslatable {
 /// Why bytes are no packet of a service tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Undecodable {
-    /// The outer packet is none.
+    /// The outer packet is malformed.
     Outer(Malformed),
-    /// The outer packet is a fragment; tunnels are not reassembled.
+    /// The outer packet is a fragment; vnetem does not reassemble tunnels.
     OuterFragment,
-    /// The UDP checksum of a VXLAN packet is there and wrong (RFC 7348 4.1).
+    /// The UDP checksum of a VXLAN packet is present and wrong (RFC 7348 4.1).
     OuterChecksum,
-    /// It is neither GRE nor UDP to the VXLAN port.
+    /// The outer packet is neither GRE nor UDP to the VXLAN port.
     NotTunnel,
-    /// The GRE header is not NVGRE's: a key, no checksum, no sequence number, Ethernet inside (RFC
-    /// 7637 3.2).
+    /// The GRE header is not that of NVGRE: key, no checksum, no sequence number, Ethernet payload
+    /// (RFC 7637 3.2).
     GreHeader,
     /// The VXLAN header is cut off or has no network identifier (RFC 7348 5).
     VxlanHeader,
-    /// What is inside is no Ethernet frame with an IPv6 packet.
+    /// The payload is no Ethernet frame with an IPv6 packet.
     InnerFrame,
-    /// The inner IPv6 header is cut off, is of another version, or its payload is longer than what
-    /// is there (RFC 8200 3).
+    /// The inner IPv6 header is cut off or of another version, or its payload exceeds the bytes
+    /// (RFC 8200 3).
     InnerHeader,
-    /// The inner packet has an extension header for which IPv4 has no place (RFC 7915 5.1).
+    /// The inner packet has an extension header that IPv4 cannot express (RFC 7915 5.1).
     ExtensionHeader,
     /// The inner fragment header is cut off (RFC 8200 4.5).
     InnerFragment,
 }
 
 impl Untranslatable {
-    /// Every cause, in the order of declaration.
+    /// All causes in the order of declaration.
     pub const ALL: [Self; 7] = [
         Self::Options,
         Self::Protocol,
@@ -64,7 +63,7 @@ impl Untranslatable {
         Self::BufferTooShort,
     ];
 
-    /// The stable name of the cause.
+    /// Gives the stable name of the cause.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,8 +79,8 @@ impl Untranslatable {
 }
 
 impl Undecodable {
-    /// The stable name of the cause; what is wrong with an outer packet has the name that it has
-    /// elsewhere.
+    /// Gives the stable name of the cause. A malformed outer packet has the name of its
+    /// [`Malformed`] cause.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

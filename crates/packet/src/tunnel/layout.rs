@@ -1,4 +1,4 @@
-//! Where VNet and subnet stand in an IPv6 source.
+//! Where an IPv6 source holds VNet and subnet.
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -6,11 +6,11 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::Overlay;
 use crate::{Identity, SubnetId, VnetId};
 
-/// How many of the upper 96 bits of an address hold what, from the left: kind, region, VNet key,
-/// subnet (U-03).
+/// The widths of the fields in the upper 96 bits of an address, from the left: kind, region, VNet
+/// key, subnet (U-03).
 ///
-/// The real layout is not public. The default is a guess that fits the published samples; another
-/// one is another value of this type.
+/// Azure does not publish the layout. The default is a guess that fits the published samples. For
+/// another layout, use another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     kind: u32,
@@ -19,10 +19,10 @@ pub struct Layout {
     subnet: u32,
 }
 
-/// What the upper 96 bits of an address say.
+/// The fields in the upper 96 bits of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag {
-    /// What sort of tunnel it is: [`Tag::SERVICE_TUNNEL`] or [`Tag::PRIVATE_ENDPOINT`].
+    /// The kind of tunnel: [`Tag::SERVICE_TUNNEL`] or [`Tag::PRIVATE_ENDPOINT`].
     pub kind: u16,
     /// Number of the caller's region.
     pub region: u16,
@@ -32,7 +32,7 @@ pub struct Tag {
     pub subnet: u32,
 }
 
-/// A value is wider than its field in the layout.
+/// A value that is wider than its field in the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DoesNotFit {
     /// The field's name.
@@ -44,8 +44,7 @@ pub struct DoesNotFit {
 }
 
 impl Layout {
-    /// A layout with these widths in bits; `None` if they are not 96 together, or wider than
-    /// [`Tag`] can hold.
+    /// Makes a layout of widths in bits; `None` unless they add up to 96 and each fits [`Tag`].
     #[must_use]
     pub const fn new(kind: u32, region: u32, vnet: u32, subnet: u32) -> Option<Self> {
         if kind > 16 || region > 16 || vnet > 64 || subnet > 32 {
@@ -57,7 +56,7 @@ impl Layout {
         }
     }
 
-    /// What is laid over a private source so that it carries the tag.
+    /// Gives the bits to lay over a private source so that it carries the tag.
     ///
     /// # Errors
     ///
@@ -79,7 +78,7 @@ impl Layout {
         Ok(Overlay::prefix(Ipv6Addr::from_bits(bits << 32)))
     }
 
-    /// The tag that an address carries.
+    /// Reads the tag of an address.
     #[must_use]
     pub fn decode(self, address: Ipv6Addr) -> Tag {
         let bits = address.to_bits();
@@ -90,7 +89,7 @@ impl Layout {
         let region = low(rest, self.region);
         let kind = low(rest.unbounded_shr(self.region), self.kind);
         Tag {
-            // Never cut: no layout is wider than these types.
+            // Nothing is cut off: no layout is wider than these types.
             kind: u16::try_from(kind).unwrap_or(u16::MAX),
             region: u16::try_from(region).unwrap_or(u16::MAX),
             vnet_key,
@@ -102,16 +101,16 @@ impl Layout {
 impl Tag {
     /// Kind of a service endpoint's tunnel.
     pub const SERVICE_TUNNEL: u16 = 0xfd00;
-    /// Kind of a private endpoint's tunnel, whose wire form is the same (L-08).
+    /// Kind of a private endpoint's tunnel, which has the same wire form (L-08).
     pub const PRIVATE_ENDPOINT: u16 = 0xfd40;
 
-    /// The tag of a caller.
+    /// Makes the tag of a caller.
     #[must_use]
     pub fn of(kind: u16, region: u16, identity: Identity) -> Self {
         Self { kind, region, vnet_key: u64::from(identity.vnet.0), subnet: identity.subnet.0 }
     }
 
-    /// Who calls from this private address; `None` if the key is none of ours.
+    /// Gives the caller at this private address; `None` if the key is no VNet's.
     #[must_use]
     pub fn identity(self, address: Ipv4Addr) -> Option<Identity> {
         let vnet = VnetId(u32::try_from(self.vnet_key).ok()?);
@@ -119,7 +118,7 @@ impl Tag {
     }
 }
 
-/// 16 bits kind, 16 region, 48 VNet key, 16 subnet (U-03).
+/// Gives 16 bits to the kind, 16 to the region, 48 to the VNet key, 16 to the subnet (U-03).
 impl Default for Layout {
     fn default() -> Self {
         Self { kind: 16, region: 16, vnet: 48, subnet: 16 }
@@ -135,7 +134,7 @@ impl fmt::Display for DoesNotFit {
 
 impl core::error::Error for DoesNotFit {}
 
-/// The lowest bits, at most 64 of them.
+/// Takes the lowest `width` bits, at most 64.
 fn low(bits: u128, width: u32) -> u64 {
     let mask = 1_u128.unbounded_shl(width).wrapping_sub(1);
     u64::try_from(bits & mask).unwrap_or(u64::MAX)

@@ -2,8 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// Bits that are laid over an address of 128 bits: those under the mask are given, the others stay
-/// (W-08).
+/// Bits to lay over a 128-bit address. Bits under the mask are replaced, the others stay (W-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Overlay {
     bits: u128,
@@ -11,19 +10,19 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Gives the bits of `value` that stand under `mask`.
+    /// Replaces the bits under `mask` by those of `value`.
     #[must_use]
     pub const fn new(value: Ipv6Addr, mask: Ipv6Addr) -> Self {
         Self { bits: value.to_bits() & mask.to_bits(), mask: mask.to_bits() }
     }
 
-    /// Gives the upper 96 bits, so that the lower 32 remain the IPv4 address (W-02).
+    /// Replaces the upper 96 bits, so that the lower 32 remain the IPv4 address (W-02).
     #[must_use]
     pub const fn prefix(value: Ipv6Addr) -> Self {
         Self::new(value, Ipv6Addr::from_bits(!0 << 32))
     }
 
-    /// Gives all bits: a fixed address (W-15).
+    /// Replaces all bits by a fixed address (W-15).
     #[must_use]
     pub const fn exactly(address: Ipv6Addr) -> Self {
         Self::new(address, Ipv6Addr::from_bits(!0))
@@ -35,13 +34,13 @@ impl Overlay {
         Self::new(value, value)
     }
 
-    /// This, with another laid over it.
+    /// Lays another overlay over this one.
     #[must_use]
     pub const fn then(self, upper: Self) -> Self {
         Self { bits: self.bits & !upper.mask | upper.bits, mask: self.mask | upper.mask }
     }
 
-    /// An IPv4 address, widened with zeros, with this laid over it.
+    /// Widens an IPv4 address with zeros and lays this over it.
     #[must_use]
     pub fn over(self, address: Ipv4Addr) -> Ipv6Addr {
         Ipv6Addr::from_bits(u128::from(address.to_bits()) & !self.mask | self.bits)

@@ -1,4 +1,5 @@
-//! One IP header for the other, and the checksum behind it kept right under its new pseudo-header.
+//! Translates between IPv4 and IPv6 headers and updates the transport checksum for the new
+//! pseudo-header.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,8 +12,10 @@ pub(super) const IPV6_LENGTH: usize = 40;
 pub(super) const FRAGMENT_LENGTH: usize = 8;
 /// The next-header number of the fragment header (RFC 8200 4.5).
 pub(super) const FRAGMENT_HEADER: u8 = 44;
-/// Numbers that in IPv6 are no protocol but a further header: hop-by-hop options, routing,
-/// fragment, destination options, mobility, host identity, shim (RFC 8200 4, RFC 7045 2).
+/// Protocol numbers that IPv6 uses for further headers (RFC 8200 4, RFC 7045 2).
+///
+/// They are hop-by-hop options, routing, fragment, destination options, mobility, host identity,
+/// shim.
 pub(super) const EXTENSION_HEADERS: [u8; 7] = [0, 43, FRAGMENT_HEADER, 60, 135, 139, 140];
 
 /// Writes an IPv4 packet as IPv6 between `ends` and gives its length in bytes (W-09, RFC 7915 4.1).
@@ -70,8 +73,8 @@ pub(super) fn to_ipv4(
     header[0] = 0x45;
     [header[2], header[3]] = total.to_be_bytes();
     [header[4], header[5]] = identification.to_be_bytes();
-    // Both have the offset in units of eight bytes: IPv6 above three bits, the last of which says
-    // that more follows, IPv4 below three.
+    // Both offsets count eight bytes. IPv6 puts it above three bits, the last of which means more
+    // fragments; IPv4 puts it below three.
     [header[6], header[7]] = (place >> 3 | (place & 1) << 13).to_be_bytes();
     header[8] = packet.hop_limit;
     header[9] = packet.protocol.0;
@@ -88,7 +91,7 @@ pub(super) fn to_ipv4(
     Ok(length)
 }
 
-/// Copies bytes to the front of a buffer: where they stand now, and the rest.
+/// Copies bytes to the front of a buffer. Gives the copy and the rest.
 pub(super) fn put<'a>(
     buffer: &'a mut [u8],
     bytes: &[u8],
@@ -99,7 +102,7 @@ pub(super) fn put<'a>(
     Ok((front, rest))
 }
 
-/// The extension header of a fragment (RFC 8200 4.5).
+/// Makes the extension header of a fragment (RFC 8200 4.5).
 fn fragment_header(headers: &Headers) -> Option<[u8; FRAGMENT_LENGTH]> {
     let (offset, more) = match headers.fragment {
         Fragment::Whole => return None,
@@ -111,8 +114,8 @@ fn fragment_header(headers: &Headers) -> Option<[u8; FRAGMENT_LENGTH]> {
     Some([headers.protocol.0, 0, high, low, 0, 0, a, b])
 }
 
-/// The checksum after the sum of the addresses above it has grown: the rest of the pseudo-header is
-/// the same in both versions.
+/// Updates the checksum for a growth of the address sum. The rest of the pseudo-header is the same
+/// in both versions.
 fn update(body: &mut [u8], protocol: Protocol, growth: u16) {
     let field = match protocol {
         Protocol::TCP => body.get_mut(16..18),
@@ -126,7 +129,7 @@ fn update(body: &mut [u8], protocol: Protocol, growth: u16) {
     }
 }
 
-/// The checksum of a UDP datagram that has none; `addresses` is the sum of its addresses.
+/// Computes the checksum of a UDP datagram that has none; `addresses` is the sum of its addresses.
 fn complete_udp(body: &mut [u8], headers: &Headers, addresses: u16) -> Result<(), Untranslatable> {
     if headers.fragment != Fragment::Whole {
         return Err(Untranslatable::UncheckedFragment);
@@ -140,7 +143,7 @@ fn complete_udp(body: &mut [u8], headers: &Headers, addresses: u16) -> Result<()
     Ok(())
 }
 
-/// A computed checksum as it is written: in UDP, 0 means that there is none
+/// Gives the bytes of a computed checksum. In UDP, 0 would mean that there is none
 /// (INV-udp-zero-checksum).
 fn written(protocol: Protocol, checksum: u16) -> [u8; 2] {
     match checksum {

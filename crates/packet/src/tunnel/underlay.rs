@@ -1,4 +1,4 @@
-//! What is put around the IPv6 packet: outer IPv4, NVGRE or VXLAN, and an Ethernet header.
+//! The headers around the IPv6 packet: outer IPv4, NVGRE or VXLAN, and Ethernet.
 
 use core::net::Ipv4Addr;
 
@@ -8,31 +8,30 @@ use crate::checksum::{add, sum};
 use crate::{Headers, Protocol};
 
 pub(super) const GRE: Protocol = Protocol(47);
-/// Flags, of which only "a key is there", and the type "Ethernet" (RFC 7637 3.2).
+/// Flags with only the key bit, and the protocol type Ethernet (RFC 7637 3.2).
 pub(super) const NVGRE: [u8; 4] = [0x20, 0x00, 0x65, 0x58];
 pub(super) const GRE_LENGTH: usize = 8;
 pub(super) const UDP_LENGTH: usize = 8;
-/// Port and flag of RFC 7348 5.
+/// Port of VXLAN (RFC 7348 5).
 pub(super) const VXLAN_PORT: u16 = 4789;
 pub(super) const VXLAN_FLAG: u8 = 0x08;
 pub(super) const VXLAN_LENGTH: usize = 8;
 pub(super) const ETHERNET_LENGTH: usize = 14;
 pub(super) const IPV6_TYPE: [u8; 2] = [0x86, 0xDD];
 
-/// What is put around an IPv6 packet.
+/// The headers around an IPv6 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Underlay {
     /// Outer source: the host's, or the tunnel gateway's for SQL and cross-region storage (W-03,
     /// W-04).
     pub source: Ipv4Addr,
-    /// Outer destination; `None` for the packet's own (W-03).
+    /// Outer destination; `None` takes the packet's own (W-03).
     pub destination: Option<Ipv4Addr>,
-    /// What stands between the outer header and the frame (W-12).
+    /// The header between the outer header and the frame (W-12).
     pub encapsulation: Encapsulation,
     /// Which tunnel it is.
     pub key: Key,
-    /// The differentiated services code point of the outer header, 6 bits; never the customer's
-    /// (W-11).
+    /// The DSCP of the outer header, 6 bits. It is never copied from the customer's packet (W-11).
     pub dscp: u8,
     /// Source address of the inner frame.
     pub source_mac: [u8; 6],
@@ -40,17 +39,18 @@ pub struct Underlay {
     pub destination_mac: [u8; 6],
 }
 
-/// What stands between the outer header and the frame (W-12).
+/// The header between the outer header and the frame (W-12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encapsulation {
     /// GRE with a key (RFC 7637).
     #[default]
     Nvgre,
-    /// UDP to port 4789 without a checksum, from a port that depends on the flow (RFC 7348 5).
+    /// UDP to port 4789 without a checksum, from a source port that depends on the flow (RFC 7348
+    /// 5).
     Vxlan,
 }
 
-/// The 24 bits that name a tunnel: the virtual subnet of NVGRE, the network of VXLAN.
+/// The 24 bits that name a tunnel: NVGRE's virtual subnet ID or VXLAN's network identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key([u8; 3]);
 
@@ -58,7 +58,7 @@ impl Key {
     /// The key of every published service tunnel, 100 (W-03).
     pub const SERVICE_TUNNEL: Self = Self([0, 0, 100]);
 
-    /// A key; `None` if the number is wider than 24 bits.
+    /// Makes a key; `None` if the number is wider than 24 bits.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
         match number.to_be_bytes() {
@@ -67,7 +67,7 @@ impl Key {
         }
     }
 
-    /// Its number.
+    /// Gives its number.
     #[must_use]
     pub const fn number(self) -> u32 {
         let Self([a, b, c]) = self;
@@ -80,7 +80,7 @@ impl Key {
 }
 
 impl Underlay {
-    /// Bytes in front of the IPv6 packet (W-19).
+    /// Counts the bytes in front of the IPv6 packet (W-19).
     pub(super) const fn overhead(&self) -> usize {
         match self.encapsulation {
             Encapsulation::Nvgre => IPV4_LENGTH + GRE_LENGTH + ETHERNET_LENGTH,
@@ -88,7 +88,8 @@ impl Underlay {
         }
     }
 
-    /// Writes all that stands in front of the IPv6 packet; `length` is that of the whole, in bytes.
+    /// Writes all headers in front of the IPv6 packet; `length` is the length of the whole in
+    /// bytes.
     pub(super) fn write(
         &self,
         headers: &Headers,
@@ -116,7 +117,8 @@ impl Underlay {
         Ok(())
     }
 
-    /// The outer header: time to live 64 (W-11), identification 1 and no flags, as published.
+    /// Makes the outer header. As published, the TTL is 64, the identification 1 and no flag is set
+    /// (W-11).
     fn outer(&self, headers: &Headers, total: u16) -> [u8; IPV4_LENGTH] {
         let mut outer = [0; IPV4_LENGTH];
         outer[0] = 0x45;
@@ -136,8 +138,8 @@ impl Underlay {
     }
 }
 
-/// A port between 49,152 and 65,535 that is the same for all packets of a flow, so that its way may
-/// depend on it (RFC 7348 5).
+/// Gives a port from 49,152 to 65,535 that is the same for all packets of a flow. Routers can then
+/// spread flows over paths (RFC 7348 5).
 fn flow_port(headers: &Headers) -> u16 {
     let addresses = add(sum(&headers.source.octets()), sum(&headers.destination.octets()));
     0xC000 | add(addresses, add(headers.source_port, headers.destination_port))

@@ -2,8 +2,8 @@ use std::net::Ipv4Addr;
 
 use vnetem_packet::AddressClass;
 
-/// First and last address of each class, as RFC 6890 and its sources print them; the last that fits
-/// wins.
+/// First and last address of each class, as RFC 6890 and its sources print them. The last range
+/// that fits wins.
 const RANGES: [(&str, &str, AddressClass); 12] = [
     ("0.0.0.0", "255.255.255.255", AddressClass::Public),
     ("0.0.0.0", "0.255.255.255", AddressClass::ThisNetwork),
@@ -26,8 +26,8 @@ fn slow(address: Ipv4Addr) -> AddressClass {
     fits.unwrap().2
 }
 
-/// INV-special-addresses-refused: at both ends of every range, one before and one behind them, and
-/// through the whole space in steps.
+/// Tries both ends of every range, their neighbours, and the whole space in steps
+/// (INV-special-addresses-refused).
 #[test]
 fn every_boundary_has_its_class() {
     let ends = RANGES

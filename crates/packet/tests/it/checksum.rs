@@ -4,26 +4,25 @@ use vnetem_packet::checksum::{add, difference, fold, pseudo_header, shift, sum, 
 use crate::packets::{cases, data, words};
 use crate::reference;
 
-/// INV-checksum-update-exact, every case: all 2^32 pairs of a changed word and the sum of the rest,
-/// and with them all pairs of a checksum and a difference, against the sum of all that is covered.
+/// Tries all 2^32 pairs of a changed word and the sum of the rest against the sum from scratch
+/// (INV-checksum-update-exact).
 ///
-/// The only exception is the one that the documentation names: everything covered has become zero,
-/// which happens to no packet but an ICMP reply (see `rewrite`). (T-31)
+/// These are also all pairs of a checksum and a difference. The only exception is documented: all
+/// covered words become zero, which only an ICMP reply can do (see `rewrite`, T-31).
 #[test]
 fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
     let old = 0x1234;
     for rest in words() {
         let checksum = !add(rest, old);
         let agree = |new| update(checksum, old, new) == !add(rest, new) || (rest | new) == 0;
-        // Without a way out of the loop it runs in vectors, and all 2^32 cases in seconds.
+        // The compiler vectorises a loop without an early exit. All 2^32 cases then take seconds.
         let last = u16::MAX >> if cfg!(miri) { 8 } else { 0 };
         let all = (0..=last).fold(true, |all, new| all & agree(new));
         assert!(all, "rest {rest:#06x}");
     }
 }
 
-/// `add` is judged by plain arithmetic, so that the exhaustive test above rests on something else
-/// than itself.
+/// Checks `add` by plain arithmetic, since the exhaustive test above uses `add`.
 #[test]
 fn a_sum_of_two_is_their_remainder_and_zero_only_if_both_are() {
     for left in words() {
@@ -43,7 +42,7 @@ fn the_example_of_rfc_1071_gives_its_sum() {
     assert_eq!(sum(&[0x00, 0x01, 0xF2, 0x03, 0xF4, 0xF5, 0xF6, 0xF7]), 0xDDF2);
 }
 
-/// The example on which RFC 1141 fails: equation 3 gives 0x0000 where that gives 0xFFFF.
+/// The example on which RFC 1141 fails. Equation 3 gives 0x0000, RFC 1141 gives 0xFFFF.
 #[test]
 fn the_example_of_rfc_1624_gives_its_checksum() {
     assert_eq!(update(0xDD2F, 0x5555, 0x3285), 0x0000);
@@ -53,8 +52,7 @@ fn the_example_of_rfc_1624_gives_its_checksum() {
 fn large_sums_are_exact() {
     assert_eq!(sum(&[0xFF; 65_535]), reference::sum(&[&[0xFF; 65_535]]));
     assert_eq!(fold(u32::MAX), 0xFFFF);
-    // Adding the upper half of the wide sum to its lower one overflows, on machines of either byte
-    // order.
+    // Adding the upper half of the wide sum to the lower one overflows in either byte order.
     for (last, expected) in [([0, 0, 0, 1], 1), ([1, 0, 0, 0], 0x0100)] {
         assert_eq!(sum(&[[0xFF; 8].as_slice(), &last].concat()), expected);
     }

@@ -1,4 +1,4 @@
-//! The twin of [`FastHeaders`]: [`Headers::parse`] and [`rewrite`].
+//! Compares [`FastHeaders`] with [`Headers::parse`] and [`rewrite`].
 
 use std::net::SocketAddrV4;
 
@@ -9,7 +9,7 @@ use vnetem_packet::{
 
 use crate::packets::{Body, Packet, cases, packet, words};
 
-/// What [`Headers::parse`] says of a packet that is plain, in the words of [`FastHeaders`].
+/// Gives what [`Headers::parse`] reads of a packet of this kind, as [`FastHeaders`].
 fn by_headers(bytes: &[u8]) -> Option<(FastHeaders, Option<TcpSegment>)> {
     let headers = Headers::parse(bytes).ok()?;
     let segment = match headers.transport {
@@ -42,8 +42,8 @@ fn rewritten(bytes: &[u8], source: SocketAddrV4, destination: SocketAddrV4) -> V
 proptest! {
     #![proptest_config(cases(20_000))]
 
-    /// Exactly the packets that are plain are read as such, and with the same values, whatever is
-    /// flipped or cut.
+    /// Exactly the packets of this kind are read, and with the same values, whatever is flipped or
+    /// cut.
     #[test]
     fn plain_packets_are_those_that_headers_say_are(
         packet in packet(),
@@ -72,22 +72,22 @@ proptest! {
         }
     }
 
-    /// INV-checksums-stay-right, INV-wrong-checksum-stays-wrong, INV-udp-zero-checksum: the same
-    /// bytes as the rewrite that knows every kind of packet.
+    /// The fast rewrite gives the same bytes as the general one.
+    /// INV-checksums-stay-right, INV-wrong-checksum-stays-wrong, INV-udp-zero-checksum.
     #[test]
     fn a_plain_packet_is_rewritten_as_any(
         packet in packet(),
         source in any::<(u32, u16)>(),
         destination in any::<(u32, u16)>(),
-        keeps in any::<(bool, bool)>(),
+        kept in any::<(bool, bool)>(),
     ) {
         let bytes = packet.bytes();
         let Some(fast_headers) = FastHeaders::parse(&bytes) else { return Ok(()) };
-        let end = |(address, port): (u32, u16), keeps, own| {
-            if keeps { own } else { SocketAddrV4::new(address.into(), port) }
+        let end = |(address, port): (u32, u16), kept, own| {
+            if kept { own } else { SocketAddrV4::new(address.into(), port) }
         };
-        let source = end(source, keeps.0, fast_headers.ends.source());
-        let destination = end(destination, keeps.1, fast_headers.ends.destination());
+        let source = end(source, kept.0, fast_headers.ends.source());
+        let destination = end(destination, kept.1, fast_headers.ends.destination());
         let mut mine = bytes.clone();
         FastHeaders::forward(&mut mine, AddressPair::new(source, destination));
         prop_assert_eq!(mine, rewritten(&bytes, source, destination));
@@ -102,8 +102,8 @@ proptest! {
     }
 }
 
-/// INV-udp-zero-checksum, T-30: a UDP checksum that becomes zero is written 0xFFFF, and one that is
-/// absent stays so; all values that a new port can have.
+/// For every new port, a UDP checksum that becomes 0 is written 0xFFFF and an absent one stays
+/// absent (INV-udp-zero-checksum, T-30).
 #[test]
 fn every_port_gives_the_checksum_that_any_rewrite_gives() {
     for with_checksum in [true, false] {

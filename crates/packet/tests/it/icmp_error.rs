@@ -25,8 +25,8 @@ fn may_answer(source: &str, destination: &str) -> bool {
     IcmpError::may_answer(&Headers::parse(&packet).unwrap())
 }
 
-/// INV-last-hop-ends, RFC 1122 3.2.2: the first and last address of each range, and their
-/// neighbours.
+/// Tries the first and last address of each range, and their neighbours (INV-last-hop-ends, RFC
+/// 1122 3.2.2).
 #[test]
 fn no_error_is_sent_about_ends_that_are_no_single_host() {
     let sources = [
@@ -54,8 +54,8 @@ fn no_error_is_sent_about_ends_that_are_no_single_host() {
     }
 }
 
-/// INV-last-hop-ends: about every ICMP message but the errors, and about first fragments but no
-/// later ones.
+/// Errors answer every ICMP message but errors, and first fragments but no later ones
+/// (INV-last-hop-ends).
 #[test]
 fn no_error_is_sent_about_errors_and_later_fragments() {
     for message in octets() {
@@ -72,8 +72,8 @@ fn no_error_is_sent_about_errors_and_later_fragments() {
     }
 }
 
-/// T-26: 576 bytes in all, whatever the packet's length; what stands behind its total length is not
-/// quoted (INV-trailer-ignored).
+/// An error has 576 bytes at most, and never quotes bytes behind the total length (T-26,
+/// INV-trailer-ignored).
 #[test]
 fn as_much_is_quoted_as_fits() {
     for length in [0, 1, 500, 519, 520, 521, 1400, 60_000] {
@@ -92,8 +92,8 @@ fn as_much_is_quoted_as_fits() {
 proptest! {
     #![proptest_config(cases(1000))]
 
-    /// INV-generated-packets-valid, T-26: an error reads back with right checksums, from and to
-    /// whom it should, and quotes what it is about.
+    /// An error reads back with right checksums and ends, and quotes its packet
+    /// (INV-generated-packets-valid, T-26).
     #[test]
     fn an_error_reads_back(about in bytes(), kind in prop::sample::select(KINDS.to_vec()), source in address(), trash: u8) {
         let Ok(headers) = Headers::parse(&about) else { return Ok(()) };
@@ -113,7 +113,7 @@ proptest! {
         prop_assert!(trash == 0 || buffer[length..].iter().all(|byte| *byte == trash));
     }
 
-    /// The quote of what vnetem itself sends is readable, and belongs to the packet's flow.
+    /// The quote in vnetem's own errors is readable and has the tuple of the packet.
     #[test]
     fn what_an_error_quotes_has_the_packets_tuple(about in packet(), kind in prop::sample::select(KINDS.to_vec())) {
         let about = about.bytes();

@@ -1,4 +1,4 @@
-//! Properties of packets, each against a twin that is slow and obvious.
+//! Properties of packets, each against a slow and obvious reference implementation.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 

@@ -1,4 +1,4 @@
-//! Packets as fields, and the strategies that make them.
+//! Packets as fields, and strategies that make them.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -7,18 +7,18 @@ use vnetem_packet::{FiveTuple, Rewrite};
 
 use crate::reference::{checksum, put};
 
-/// So many cases of a property; four for Miri, which takes a thousand times as long for each.
+/// The number of cases of a property. Miri gets four, since each takes a thousand times as long.
 pub(crate) fn cases(count: u32) -> ProptestConfig {
     let cases = if cfg!(miri) { 4 } else { count };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// All octets; for Miri the first, among them every ICMP message that is an error.
+/// All octets. Miri gets the first ones, among them every ICMP error.
 pub(crate) fn octets() -> impl Iterator<Item = u8> {
     0..=if cfg!(miri) { 16 } else { u8::MAX }
 }
 
-/// All words; for Miri sixteen of them, the ends among them.
+/// All words. Miri gets sixteen, among them both ends.
 pub(crate) fn words() -> impl Iterator<Item = u16> {
     (0..=u16::MAX).step_by(if cfg!(miri) { 0x1111 } else { 1 })
 }
@@ -37,7 +37,7 @@ pub(crate) struct Packet {
     pub(crate) body: Body,
 }
 
-/// What stands behind the IPv4 header.
+/// What follows the IPv4 header.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Tcp {
@@ -90,7 +90,7 @@ impl Packet {
         }
     }
 
-    /// Transport header and data, with the checksum from scratch.
+    /// Gives transport header and data, with the checksum from scratch.
     pub(crate) fn payload(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let offset = match &self.body {
@@ -139,12 +139,12 @@ impl Packet {
         bytes
     }
 
-    /// The datagram in one packet.
+    /// Gives the datagram as one packet.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.with_header(&self.payload(), 0)
     }
 
-    /// The datagram cut behind each `size` bytes of payload, a multiple of eight.
+    /// Cuts the datagram after each `size` bytes of payload, a multiple of eight.
     pub(crate) fn fragments(&self, size: usize) -> Vec<Vec<u8>> {
         let payload = self.payload();
         let count = payload.len().div_ceil(size);
@@ -173,8 +173,7 @@ impl Packet {
     }
 }
 
-/// Bytes, often few of them and often all zero or all one, where ones' complement sums have their
-/// corners.
+/// Bytes, often few, and often all zero or all one: the corner cases of ones' complement sums.
 pub(crate) fn data(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(0), Just(0xFF), any::<u8>()];
     prop_oneof![
@@ -205,7 +204,7 @@ fn header_options() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(option, 0..=4).prop_map(|options| padded(options.concat()))]
 }
 
-/// Options cut to 40 bytes at most, and filled up to a multiple of four with end marks.
+/// Cuts options to 40 bytes and pads them to a multiple of four with end marks.
 pub(crate) fn padded(mut options: Vec<u8>) -> Vec<u8> {
     if options.len() > 40 {
         options.clear();
@@ -308,7 +307,7 @@ pub(crate) fn rewrites() -> impl Strategy<Value = Rewrite> {
         .prop_map(|(source, destination)| Rewrite { source, destination })
 }
 
-/// The answer to `packet` by a host that sees it with the ends `seen`.
+/// Makes the reply to `packet` of a host that sees the ends `seen`.
 pub(crate) fn reply_to(packet: &[u8], seen: FiveTuple) -> Vec<u8> {
     let start = usize::from(packet[0] & 15) * 4;
     let (from, to) = (seen.destination, seen.source);

@@ -28,7 +28,7 @@ fn agrees(packet: &[u8]) {
     assert_eq!(Headers::parse(packet), reference::parse(packet), "{packet:02x?}");
 }
 
-/// INV-malformed-headers-dropped: version and header length, all values.
+/// Tries all values of version and header length (INV-malformed-headers-dropped).
 #[test]
 fn every_first_byte_is_judged_as_the_twin_does() {
     for mut packet in [tcp(), udp(), icmp()] {
@@ -42,7 +42,7 @@ fn every_first_byte_is_judged_as_the_twin_does() {
     }
 }
 
-/// INV-malformed-headers-dropped: total length, all values.
+/// Tries all total lengths (INV-malformed-headers-dropped).
 #[test]
 fn every_total_length_is_judged_as_the_twin_does() {
     for mut packet in [tcp(), udp(), icmp()] {
@@ -54,8 +54,8 @@ fn every_total_length_is_judged_as_the_twin_does() {
     }
 }
 
-/// INV-bad-fragments-dropped: all values of flags and fragment offset, with payloads that are a
-/// multiple of eight and that are not.
+/// Tries all values of flags and fragment offset, with payloads of a multiple of eight bytes and
+/// others (INV-bad-fragments-dropped).
 #[test]
 fn every_fragment_word_is_judged_as_the_twin_does() {
     for packet in [tcp(), udp(), icmp()] {
@@ -72,8 +72,7 @@ fn every_fragment_word_is_judged_as_the_twin_does() {
     }
 }
 
-/// INV-malformed-transport-dropped: all values of the TCP data offset, of the UDP length and of the
-/// ICMP type.
+/// Tries all TCP data offsets, UDP lengths and ICMP types (INV-malformed-transport-dropped).
 #[test]
 fn every_transport_length_is_judged_as_the_twin_does() {
     for fragmentation in [0, 0x2000] {
@@ -95,8 +94,8 @@ fn every_transport_length_is_judged_as_the_twin_does() {
     }
 }
 
-/// INV-any-bytes-safe, INV-malformed-headers-dropped, INV-malformed-transport-dropped: each packet
-/// cut at each length, with the total length told so and not.
+/// Cuts each packet at each length, with the total length adapted and not.
+/// INV-any-bytes-safe, INV-malformed-headers-dropped, INV-malformed-transport-dropped.
 #[test]
 fn every_cut_is_judged_as_the_twin_does() {
     for packet in [tcp(), udp(), icmp()] {
@@ -112,8 +111,7 @@ fn every_cut_is_judged_as_the_twin_does() {
     }
 }
 
-/// INV-header-checksum-checked: no other value of the checksum field passes, but the two ways to
-/// write zero.
+/// No other checksum passes, except that zero has two forms (INV-header-checksum-checked).
 #[test]
 fn only_the_right_header_checksum_passes() {
     let mut packet = tcp();
@@ -158,7 +156,8 @@ fn source_routes_are_refused_wherever_they_stand_and_other_options_pass() {
     assert_eq!(with_options(&[1, 1, 1, 148]), Err(Malformed::HeaderOptions));
 }
 
-/// INV-bad-fragments-dropped, RFC 1858 and 3128: what the causes of fragments mean, by hand.
+/// Checks what the causes of fragments mean, by hand (INV-bad-fragments-dropped, RFC 1858 and
+/// 3128).
 #[test]
 fn fragments_that_hide_or_overflow_are_refused() {
     let fragment = |packet: &[u8], word: u16, length: usize| {
@@ -185,13 +184,13 @@ fn fragments_that_hide_or_overflow_are_refused() {
     assert_eq!(fragment(&packet, 0x2002, 31), Err(Malformed::FragmentLength));
     assert_eq!(fragment(&packet, 0x0002, 31), Ok(Fragment::Later { offset: 16, last: true }));
     assert_eq!(fragment(&packet, 0x0002, 0), Err(Malformed::FragmentLength));
-    // The header counts: a datagram has at most 65,535 bytes with it (RFC 791 3.1).
+    // A datagram has at most 65,535 bytes including its header (RFC 791 3.1).
     let last = Fragment::Later { offset: 65_504, last: true };
     assert_eq!(fragment(&packet, 65_504 / 8, 11), Ok(last));
     assert_eq!(fragment(&packet, 65_504 / 8, 12), Err(Malformed::FragmentEnd));
 }
 
-/// A first fragment has its ports; a UDP length may reach beyond it.
+/// A first fragment has its ports. Its UDP length may exceed it.
 #[test]
 fn a_first_fragment_has_ports_and_a_later_one_has_none() {
     let body = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 40] };
@@ -210,8 +209,8 @@ fn a_first_fragment_has_ports_and_a_later_one_has_none() {
     assert_eq!(last.fragment, Fragment::Later { offset: 32, last: true });
 }
 
-/// INV-malformed-transport-dropped, RFC 768: as in Linux, what a datagram's own length leaves out
-/// is no part of it, and its checksum does not cover that.
+/// As in Linux, bytes beyond a datagram's own length are ignored, and its checksum leaves them out
+/// (INV-malformed-transport-dropped, RFC 768).
 #[test]
 fn a_udp_length_may_leave_out_bytes_at_the_end() {
     let datagram = |claimed: u16, trailing: usize| {
@@ -252,7 +251,7 @@ fn names_are_distinct_and_kebab_case() {
     }));
 }
 
-/// Packets that are nearly right: one to three bytes changed, the header checksum mended or not.
+/// Packets with one to three bytes changed, with the header checksum corrected or not.
 fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
     let change = (0usize..48, any::<u8>());
     (
@@ -301,7 +300,7 @@ proptest! {
         prop_assert_eq!(Headers::parse(&[packet.clone(), trailer].concat()), Headers::parse(&packet));
     }
 
-    /// A parser that is not ours reads the same out of whole packets.
+    /// Etherparse reads the same out of whole packets.
     #[test]
     fn segments_and_datagrams_are_read_as_etherparse_does(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp()])) {
         let packet = packet.bytes();

@@ -11,7 +11,7 @@ use crate::packets::{
 };
 use crate::reference::{self, is_cut_to_zeros, keep_identifier_apart, mend, put, word};
 
-/// An ICMP error about the first `length` bytes of `about`.
+/// Makes an ICMP error about the first `length` bytes of `about`.
 fn error(message: u8, code: u8, about: &[u8], length: usize) -> Packet {
     let data = about[..length.min(about.len())].to_vec();
     Packet::new("198.51.100.7", "20.1.1.1", Body::Icmp { message, code, rest: [0; 4], data })
@@ -42,7 +42,7 @@ fn to(source: &str) -> Rewrite {
     Rewrite { source: Some(source.parse().unwrap()), destination: None }
 }
 
-/// T-25: eight bytes behind the quoted header suffice, one less does not.
+/// Eight bytes behind the quoted header suffice, seven do not (T-25).
 #[test]
 fn eight_quoted_bytes_suffice() {
     for about in [tcp(), udp()] {
@@ -99,7 +99,7 @@ fn a_quote_that_is_no_header_is_refused() {
     assert!(refused(3, 28).is_ok());
 }
 
-/// RFC 1122 3.2.2: an error about an error is none; about a query it is one.
+/// An error about an error is refused; an error about a query is not (RFC 1122 3.2.2).
 #[test]
 fn an_error_about_an_error_is_refused() {
     for message in octets() {
@@ -122,7 +122,7 @@ fn only_errors_quote() {
     assert_eq!(parse(&udp()), Err(Malformed::NoQuote));
 }
 
-/// T-25: a quoted later fragment has addresses and no ports, and only they are rewritten.
+/// A quoted later fragment has addresses and no ports, and only the addresses are rewritten (T-25).
 #[test]
 fn of_a_quoted_later_fragment_only_addresses_change() {
     let body = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 40] };
@@ -141,7 +141,7 @@ fn of_a_quoted_later_fragment_only_addresses_change() {
     assert!(Checksums::of(&bytes, &headers).none_wrong());
 }
 
-/// Source routes may be quoted though they may not travel: the quote steers nothing (T-25).
+/// A quote may have source routes, since a quote is not routed (T-25).
 #[test]
 fn quoted_options_are_accepted() {
     let about = Packet {
@@ -153,7 +153,7 @@ fn quoted_options_are_accepted() {
     assert_eq!(parse(&error(3, 5, &about, 24).bytes()).unwrap().headers.header_length, 24);
 }
 
-/// T-22: the checksum is judged if the whole message is there.
+/// The checksum is checked only if the whole message is present (T-22).
 #[test]
 fn an_icmp_checksum_is_verified_unless_a_part_is_missing() {
     let packet = error(3, 3, &udp(), 37);
@@ -170,9 +170,8 @@ fn an_icmp_checksum_is_verified_unless_a_part_is_missing() {
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// INV-icmp-quote-translated, T-22, T-23: the quote comes out as the quoted packet itself
-    /// would, had it been rewritten before it was quoted; all checksums are those from scratch,
-    /// wherever the quote ends.
+    /// The quote equals a quote of the rewritten packet, wherever it ends. All checksums equal
+    /// those from scratch (INV-icmp-quote-translated, T-22, T-23).
     #[test]
     fn an_error_comes_out_as_if_it_quoted_the_rewritten_packet(
         about in packet(), extra in 0usize..70, outer in rewrites(), inner in rewrites(), ttl: u8, code in 0u8..16,
@@ -196,15 +195,15 @@ proptest! {
             return Ok(());
         }
         if quote.headers.protocol == Protocol::TCP && extra == 9 {
-            // Half a checksum is none.
+            // Half a checksum counts as none.
             quoted[length - 1] = about[length - 1];
         }
         let expected = error(message, code, &quoted, length);
         prop_assert_eq!(bytes, reference::rewrite(&expected.bytes(), outer, ttl));
     }
 
-    /// INV-wrong-checksum-stays-wrong for errors: a wrong ICMP checksum stays wrong by the same
-    /// amount, whatever changes in the quote.
+    /// A wrong ICMP checksum stays wrong by the same amount, whatever changes in the quote
+    /// (INV-wrong-checksum-stays-wrong).
     #[test]
     fn a_wrong_checksum_of_an_error_stays_wrong_by_the_same_amount(about in packet(), inner in rewrites(), wrong: u16) {
         let about = about.bytes();
@@ -217,7 +216,7 @@ proptest! {
         prop_assert_eq!(reference::transport_sum(&packet) % 0xFFFF, reference::transport_sum(&bytes) % 0xFFFF);
     }
 
-    /// INV-wrong-checksum-stays-wrong inside: a wrong quoted checksum is not mended either.
+    /// A wrong checksum inside the quote is not corrected either (INV-wrong-checksum-stays-wrong).
     #[test]
     fn a_wrong_quoted_checksum_is_not_mended(inner in rewrites(), wrong: u16) {
         let mut about = tcp();
@@ -230,8 +229,8 @@ proptest! {
         prop_assert!(Checksums::of(&bytes, &headers).none_wrong());
     }
 
-    /// INV-icmp-quote-translated and INV-rewrite-reverses: rewritten there and back, every byte is
-    /// the old one.
+    /// A rewrite and its reverse restore every byte (INV-icmp-quote-translated,
+    /// INV-rewrite-reverses).
     #[test]
     fn undone_a_rewrite_of_an_error_leaves_no_trace(about in bytes(), inner in rewrites(), length in 28usize..90) {
         let packet = error(11, 0, &about, length).bytes();
@@ -254,7 +253,7 @@ proptest! {
         prop_assert_eq!(bytes, packet);
     }
 
-    /// INV-any-bytes-safe: any bytes for a quote, and whatever is taken for one can be rewritten.
+    /// Any bytes may stand in a quote. An accepted quote can be rewritten (INV-any-bytes-safe).
     #[test]
     fn any_quote_is_refused_or_rewritten(data in prop::collection::vec(any::<u8>(), 0..80), first in 0x44u8..0x4A, mended: bool, inner in rewrites()) {
         let mut data = data;
@@ -273,7 +272,7 @@ proptest! {
         prop_assert_eq!(word(&bytes, 2), word(&packet, 2));
     }
 
-    /// Messages that are no errors are never taken for a quote.
+    /// A message that is no error is never read as a quote.
     #[test]
     fn what_is_no_error_quotes_nothing(packet in packet_of(prop_oneof![body(), message()])) {
         let packet = packet.bytes();

@@ -1,5 +1,4 @@
-//! The slow and obvious twins: a checksum word by word, a parser field by field, a rewrite that
-//! computes all checksums anew.
+//! Slow and obvious reference implementations of checksum, parser and rewrite.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -7,7 +6,7 @@ use vnetem_packet::{
     Fragment, Headers, Malformed, Protocol, Rewrite, TcpFlags, TcpSegment, Transport,
 };
 
-/// The sum of all parts, 16 bits at a time, each carry added at once.
+/// Adds up all parts, 16 bits at a time, each carry at once.
 pub(crate) fn sum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0u32;
     for word in parts.iter().flat_map(|part| part.chunks(2)) {
@@ -19,7 +18,7 @@ pub(crate) fn sum(parts: &[&[u8]]) -> u16 {
     u16::try_from(sum).unwrap()
 }
 
-/// The checksum from scratch.
+/// Computes the checksum from scratch.
 pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     !sum(parts)
 }
@@ -32,7 +31,7 @@ pub(crate) fn put(bytes: &mut [u8], offset: usize, word: u16) {
     bytes[offset..offset + 2].copy_from_slice(&word.to_be_bytes());
 }
 
-/// Makes the header checksum right.
+/// Corrects the header checksum.
 pub(crate) fn mend(packet: &mut [u8]) {
     let length = usize::from(packet[0] & 15) * 4;
     put(packet, 10, 0);
@@ -40,7 +39,7 @@ pub(crate) fn mend(packet: &mut [u8]) {
     put(packet, 10, right);
 }
 
-/// Source and destination address, and what else TCP and UDP put in front of the segment.
+/// Gives addresses and the other fields that TCP and UDP put in front of the segment.
 fn pseudo_header(packet: &[u8], length: usize) -> Vec<u8> {
     let mut bytes = packet[12..20].to_vec();
     bytes.extend([0, packet[9]]);
@@ -48,14 +47,15 @@ fn pseudo_header(packet: &[u8], length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The sum that the transport checksum of a whole packet makes 0xFFFF, checksum included. No
-/// trailer, TCP, UDP or ICMP only.
+/// Adds up all words under the transport checksum, itself included: a right one gives 0xFFFF.
+///
+/// The packet must be whole TCP, UDP or ICMP without a trailer.
 pub(crate) fn transport_sum(packet: &[u8]) -> u16 {
     let payload = &packet[usize::from(packet[0] & 15) * 4..];
     match packet[9] {
         1 => sum(&[payload]),
         17 => {
-            // What a datagram's own length leaves out is no part of it (RFC 768).
+            // Bytes beyond a datagram's own length are ignored (RFC 768).
             let datagram = &payload[..usize::from(word(payload, 4)).min(payload.len())];
             sum(&[&pseudo_header(packet, datagram.len()), datagram])
         }
@@ -63,7 +63,7 @@ pub(crate) fn transport_sum(packet: &[u8]) -> u16 {
     }
 }
 
-/// Where the transport checksum stands in the transport header.
+/// Gives the offset of the transport checksum in the transport header.
 pub(crate) const fn checksum_offset(protocol: u8) -> Option<usize> {
     match protocol {
         1 => Some(2),
@@ -102,16 +102,17 @@ pub(crate) fn rewrite(packet: &[u8], to: Rewrite, ttl: u8) -> Vec<u8> {
     bytes
 }
 
-/// Whether the part of an ICMP message that a fragment or a quote holds is nothing but zeros, its
-/// checksum aside. Then only the missing part could tell whether the checksum is written 0x0000 or
-/// 0xFFFF; vnetem writes the latter, which is right for both.
+/// Says whether the visible part of a cut ICMP message is all zeros, except for its checksum.
+///
+/// Then only the missing part could tell whether the checksum is 0x0000 or 0xFFFF. Vnetem writes
+/// 0xFFFF, which is right for both.
 pub(crate) fn is_cut_to_zeros(packet: &[u8], end: usize) -> bool {
     let message = &packet[usize::from(packet[0] & 15) * 4..end.min(packet.len())];
     packet[9] == 1
         && message.iter().enumerate().all(|(offset, byte)| *byte == 0 || offset == 2 || offset == 3)
 }
 
-/// Keeps the contract of [`Rewrite`]: of an ICMP query the port that holds no identifier is 0.
+/// Keeps the contract of [`Rewrite`]: the port of an ICMP query that holds no identifier is 0.
 pub(crate) fn keep_identifier_apart(to: Rewrite, packet: &[u8]) -> Rewrite {
     let clear = |end: SocketAddrV4| SocketAddrV4::new(*end.ip(), 0);
     match (packet[9], packet.get(usize::from(packet[0] & 15) * 4)) {
@@ -121,7 +122,7 @@ pub(crate) fn keep_identifier_apart(to: Rewrite, packet: &[u8]) -> Rewrite {
     }
 }
 
-/// What [`Headers::parse`] must say, read field by field in wide integers.
+/// Gives what [`Headers::parse`] must read, field by field in wide integers.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Headers, Malformed> {
     let byte = |offset: usize| u64::from(bytes[offset]);
     let field = |offset: usize, length: usize| {

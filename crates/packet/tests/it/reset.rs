@@ -19,8 +19,8 @@ fn segment(flags: u8, length: usize) -> Packet {
     Packet::new("10.0.0.4", "52.239.1.9", body)
 }
 
-/// INV-reset-answers-segment, all combinations of the six control bits, with and without data,
-/// across the wrap of the sequence space: the table of RFC 9293 3.10.7.1, CLOSED.
+/// Tries all control bits, with and without data, across the wrap of the sequence space, against
+/// RFC 9293 3.10.7.1 (INV-reset-answers-segment).
 #[test]
 fn every_segment_is_answered_as_rfc_9293_says() {
     for flags in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {
@@ -48,7 +48,7 @@ fn every_segment_is_answered_as_rfc_9293_says() {
     }
 }
 
-/// The length of a fragmented segment is not known, its acknowledgement is.
+/// The length of a fragmented segment is unknown, its acknowledgement is known.
 #[test]
 fn a_first_fragment_is_answered_only_by_its_acknowledgement() {
     let answer = |flags| {
@@ -72,8 +72,8 @@ fn what_is_no_segment_is_not_answered() {
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// INV-generated-packets-valid, INV-resets-bounded: what is written reads back as what was
-    /// asked for, with right checksums, and is never answered.
+    /// A reset reads back with the given fields and right checksums, and is never answered
+    /// (INV-generated-packets-valid, INV-resets-bounded).
     #[test]
     fn a_reset_reads_back(source in end(), destination in end(), sequence: u32, acknowledgement: Option<u32>, identification: u16, ttl: u8) {
         let reset = Reset { source, destination, sequence, acknowledgement };
@@ -92,7 +92,7 @@ proptest! {
         prop_assert_eq!(Reset::answering(&headers), None);
     }
 
-    /// A parser that is not ours finds the checksum right as well.
+    /// Etherparse computes the same checksum.
     #[test]
     fn the_checksum_of_a_reset_is_the_one_of_etherparse(source in end(), destination in end(), sequence: u32) {
         let packet = Reset { source, destination, sequence, acknowledgement: None }.write(1, 64);

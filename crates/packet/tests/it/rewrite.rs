@@ -25,8 +25,8 @@ fn undo(headers: &Headers, to: Rewrite) -> Rewrite {
     }
 }
 
-/// INV-udp-zero-checksum: with one packet and all ports, the computed checksum takes every value;
-/// where it is 0, UDP shows 0xFFFF and TCP 0. (T-30)
+/// Over all ports the computed checksum takes every value. A 0 is written 0xFFFF in UDP and 0 in
+/// TCP (INV-udp-zero-checksum, T-30).
 #[test]
 fn a_computed_zero_is_written_as_ones_in_udp_only() {
     let udp = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 9] };
@@ -54,9 +54,9 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
     }
 }
 
-/// INV-udp-zero-checksum, INV-checksums-stay-right: an echo reply without data whose identifier
-/// becomes 0 is nothing but zeros, and its checksum 0xFFFF. Bytes behind the total length do not
-/// count (INV-trailer-ignored).
+/// An echo reply without data whose identifier becomes 0 is all zeros, so its checksum is 0xFFFF.
+/// Bytes behind the total length do not count.
+/// INV-udp-zero-checksum, INV-checksums-stay-right, INV-trailer-ignored.
 #[test]
 fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
     let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0, 0], data: vec![0; 6] };
@@ -69,7 +69,7 @@ fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
     assert_eq!(trailed[..34], bytes);
 }
 
-/// The corner beside it: a sum of 0xFFFF that is not nothing but zeros has the checksum 0.
+/// A sum of 0xFFFF of a message that is not all zeros gives a checksum of 0.
 #[test]
 fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
     let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0xFF, 0xFF], data: vec![] };
@@ -80,7 +80,8 @@ fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
     assert_eq!(word(&bytes, 22), 0);
 }
 
-/// Headers of one packet and bytes of another: wrong use, but no panic (INV-no-read-past-end).
+/// Headers of one packet with the bytes of another are wrong use, but do not panic
+/// (INV-no-read-past-end).
 #[test]
 fn bytes_that_are_too_short_for_their_headers_stay_as_they_are() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![0; 9] };
@@ -116,8 +117,8 @@ fn long() -> impl Strategy<Value = Packet> {
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// INV-checksums-stay-right, N-26, T-31: all bytes, checksums included, are those of a rewrite
-    /// that computes everything anew.
+    /// All bytes, checksums included, equal a rewrite that computes everything from scratch
+    /// (INV-checksums-stay-right, N-26, T-31).
     #[test]
     fn whole_packets_come_out_as_if_computed_anew(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
@@ -125,7 +126,7 @@ proptest! {
         prop_assert_eq!(rewritten(&packet, to, ttl), reference::rewrite(&packet, to, ttl));
     }
 
-    /// What the headers say of a packet once it is rewritten is what its bytes say.
+    /// The headers given for a rewritten packet equal those that its bytes state.
     #[test]
     fn headers_follow_their_packet(packet in packet(), to in rewrites()) {
         let packet = packet.bytes();
@@ -134,8 +135,7 @@ proptest! {
         prop_assert_eq!(Ok(to.applied(&headers)), Headers::parse(&rewritten));
     }
 
-    /// One rewrite behind another is their join, as where a packet turns round at a public address
-    /// of ours.
+    /// Two rewrites in turn equal their join, as for a hairpin.
     #[test]
     fn two_rewrites_are_one(packet in packet(), first in rewrites(), second in rewrites(), ttl: u8) {
         let packet = packet.bytes();
@@ -144,8 +144,8 @@ proptest! {
         prop_assert_eq!(rewritten(&packet, first.then(second), ttl), one_by_one);
     }
 
-    /// INV-checksums-stay-right by a judge of its own, and what the judge says of absent checksums.
-    /// (T-30)
+    /// An independent check finds right checksums right, and absent ones absent
+    /// (INV-checksums-stay-right, T-30).
     #[test]
     fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
@@ -156,8 +156,8 @@ proptest! {
         prop_assert!(before.none_wrong());
     }
 
-    /// INV-checksums-stay-right for fragments, INV-fragment-checksum-right: rewritten one by one
-    /// and put together again they are the datagram rewritten as a whole. (T-28)
+    /// Fragments that are rewritten one by one join to the datagram rewritten as a whole.
+    /// INV-checksums-stay-right, INV-fragment-checksum-right, T-28.
     #[test]
     fn fragments_come_out_as_the_datagram_does(packet in long(), to in rewrites(), ttl: u8, units in 4usize..9) {
         let whole = packet.bytes();
@@ -175,8 +175,8 @@ proptest! {
         prop_assert_eq!(&payload[..], &reference::rewrite(&whole, to, ttl)[header..]);
     }
 
-    /// INV-wrong-checksum-stays-wrong: what the sum lacks before it lacks after, for every error; a
-    /// UDP checksum is absent or not as it was.
+    /// A checksum keeps the amount by which it is wrong, for every error. A UDP checksum stays
+    /// absent or present (INV-wrong-checksum-stays-wrong).
     #[test]
     fn a_wrong_checksum_stays_wrong_by_the_same_amount(packet in packet(), to in rewrites(), wrong: u16) {
         let mut packet = packet.bytes();
@@ -193,9 +193,8 @@ proptest! {
         }
     }
 
-    /// INV-only-needed-bytes-change: outside of addresses, ports or identifier, time to live and
-    /// checksums no byte changes, trailers included (INV-trailer-ignored,
-    /// INV-options-kept-or-refused, T-29).
+    /// Only addresses, ports or identifier, TTL and checksums change; trailers do not.
+    /// INV-only-needed-bytes-change, INV-trailer-ignored, INV-options-kept-or-refused, T-29.
     #[test]
     fn nothing_else_changes(packet in bytes(), to in rewrites(), ttl: u8, trailer in prop::collection::vec(any::<u8>(), 0..9)) {
         let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
@@ -217,8 +216,8 @@ proptest! {
         }
     }
 
-    /// INV-only-needed-bytes-change: a packet that keeps its ends keeps its transport checksum,
-    /// also one that is another zero, by either path.
+    /// A packet that keeps its ends keeps its checksum, even the other form of zero, in both
+    /// rewrites (INV-only-needed-bytes-change).
     #[test]
     fn what_keeps_its_ends_keeps_its_checksum(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), checksum in prop_oneof![Just(0), Just(0xFFFF), any::<u16>()]) {
         let mut packet = packet.bytes();
@@ -234,7 +233,7 @@ proptest! {
         }
     }
 
-    /// INV-rewrite-reverses: the reverse rewrite gives back every byte.
+    /// The reverse rewrite restores every byte (INV-rewrite-reverses).
     #[test]
     fn undone_a_rewrite_leaves_no_trace(packet in bytes(), to in rewrites(), ttl: u8) {
         let Ok(headers) = Headers::parse(&packet) else { return Ok(()) };
@@ -249,7 +248,7 @@ proptest! {
         prop_assert_eq!(back, packet);
     }
 
-    /// INV-rewrite-reverses as traffic does it: the reply to what left comes back to who sent it.
+    /// The reply to a rewritten packet returns to the sender (INV-rewrite-reverses).
     #[test]
     fn a_reply_comes_back_to_who_asked(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), to in rewrites()) {
         let packet = packet.bytes();
@@ -264,7 +263,7 @@ proptest! {
         prop_assert_eq!(back.tuple(), asked.tuple().reversed());
     }
 
-    /// A difference stored with a flow serves all its packets.
+    /// A stored difference serves all packets of a flow.
     #[test]
     fn a_stored_difference_does_what_a_computed_one_does(packet in packet(), other in packet(), to in rewrites(), ttl: u8) {
         let first = packet.bytes();
@@ -278,7 +277,7 @@ proptest! {
         prop_assert_eq!(bytes, expected);
     }
 
-    /// What the from-scratch judge says of one wrong bit.
+    /// The check from scratch sees one wrong bit.
     #[test]
     fn a_flipped_bit_is_seen(packet in packet(), at: prop::sample::Index, bit in 0u8..8) {
         let packet = packet.bytes();

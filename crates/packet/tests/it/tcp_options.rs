@@ -32,7 +32,7 @@ fn options_are_read_up_to_the_end_mark_or_the_first_broken_one() {
     assert_eq!(read(&[1, 1, 1, 1, 1, 1, 1, 2]), (None, None), "no length");
 }
 
-/// T-36: the checksum is right wherever the option stands, for all values.
+/// The checksum stays right at every offset of the option, for all values (T-36).
 #[test]
 fn clamping_keeps_the_checksum_right_at_every_offset() {
     for padding in 0..8 {
@@ -70,8 +70,8 @@ fn every_maximum_segment_size_of_a_syn_is_clamped_and_no_other_segment_is_touche
 proptest! {
     #![proptest_config(cases(4000))]
 
-    /// INV-any-bytes-safe: any bytes for options; what a parser that is not ours reads up to its
-    /// first complaint, we read too.
+    /// Any bytes may stand for options. Whatever etherparse reads up to its first error is read
+    /// here too (INV-any-bytes-safe).
     #[test]
     fn options_are_read_as_etherparse_does(options in prop::collection::vec(prop_oneof![0u8..9, any::<u8>()], 0..=40)) {
         let options = padded(options);
@@ -90,8 +90,8 @@ proptest! {
         }
     }
 
-    /// INV-only-needed-bytes-change, T-36: only the value and the checksum change, and a wrong
-    /// checksum stays wrong by the same amount (INV-wrong-checksum-stays-wrong).
+    /// Only the value and the checksum change. A wrong checksum stays wrong by the same amount.
+    /// INV-only-needed-bytes-change, INV-wrong-checksum-stays-wrong, T-36.
     #[test]
     fn clamping_changes_the_values_and_the_checksum_only(
         options in prop::collection::vec(prop_oneof![Just(1u8), 2u8..5, any::<u8>()], 0..=40), limit: u16, wrong: u16,

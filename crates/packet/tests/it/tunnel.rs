@@ -1,5 +1,5 @@
-//! The service tunnel against the published vectors, a twin that builds every header from scratch,
-//! and bytes of any kind.
+//! Compares the service tunnel with published vectors and with headers built from scratch, and
+//! feeds it any bytes.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,12 +17,12 @@ use crate::reference::{checksum, checksum_offset, mend, put, transport_sum, word
 
 const CALLER: &str = "fd00:108:0:d204:0:200::";
 const SERVICE: &str = "2603:10e1:100:2::";
-/// Numbers that are a further header in IPv6 and a protocol in IPv4.
+/// Numbers of IPv6 extension headers that are protocols in IPv4.
 const EXTENSION_HEADERS: [u8; 7] = [0, 43, 44, 60, 135, 139, 140];
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const GATEWAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// W-13, W-14, W-15: the three published routes, every byte.
+/// The three published routes come out byte for byte (W-13, W-14, W-15).
 #[test]
 fn the_published_vectors_come_out_byte_for_byte() {
     let exact = Overlay::exactly("2603:10e1:100:2::4601:203".parse().unwrap());
@@ -58,8 +58,8 @@ fn the_published_vectors_come_out_byte_for_byte() {
     }
 }
 
-/// W-01, W-02, S-05: two subnets with the same private address are two callers, and the address is
-/// the lowest 32 bits.
+/// The same private address in two subnets makes two callers. The address is the lowest 32 bits
+/// (W-01, W-02, S-05).
 #[test]
 fn equal_private_addresses_in_two_subnets_carry_two_identities() {
     let layout = Layout::default();
@@ -77,8 +77,8 @@ fn equal_private_addresses_in_two_subnets_carry_two_identities() {
     }
 }
 
-/// W-03: key 100, the host as outer source, the service's own address as outer destination if no
-/// other is given.
+/// The key is 100 and the outer source the host; the outer destination is the service's unless
+/// another is given (W-03).
 #[test]
 fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
     for (given, expected) in [(None, "50.1.2.1"), (Some("25.1.2.1"), "25.1.2.1")] {
@@ -89,8 +89,7 @@ fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
     }
 }
 
-/// W-04: a gateway's address stands in the outer source alone; nothing inside changes, no port
-/// above all.
+/// A gateway changes the outer source and nothing inside, not even a port (W-04).
 #[test]
 fn a_gateway_replaces_the_outer_source_and_nothing_else() {
     let packet = syn("50.1.2.1").bytes();
@@ -101,9 +100,8 @@ fn a_gateway_replaces_the_outer_source_and_nothing_else() {
     assert_ne!(host[12..16], gateway[12..16]);
 }
 
-/// W-05, W-06, W-12: the service's host answers from a backend's own port by what it kept of the
-/// request; the caller sees the address and port that it called, and cannot tell the tunnel from
-/// none.
+/// The service replies from a backend's port with what it kept of the request. The caller sees the
+/// address and port that it called, as without a tunnel (W-05, W-06, W-12).
 #[test]
 fn a_reply_goes_back_by_what_was_kept_of_the_request() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
@@ -113,7 +111,7 @@ fn a_reply_goes_back_by_what_was_kept_of_the_request() {
         let wire = encapsulated(&there, &request).unwrap();
         let received = Encapsulated::parse(&wire).unwrap();
 
-        // The figure's backend listens on another port (W-05).
+        // The backend in the figure listens on another port (W-05).
         let mut at_backend = decapsulated(&received, &wire, received.embedded());
         let backend = Some("10.9.9.9:2200".parse().unwrap());
         rewritten(&mut at_backend, Rewrite { source: None, destination: backend });
@@ -149,7 +147,7 @@ fn a_reply_goes_back_by_what_was_kept_of_the_request() {
     }
 }
 
-/// W-06, W-15: behind a fixed overlay the flow knows the addresses, and the packet gets them.
+/// Behind a fixed overlay the flow restores the addresses (W-06, W-15).
 #[test]
 fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
     let there = Tunnel {
@@ -167,8 +165,8 @@ fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
     assert_eq!(transport_sum(&fast_headers), 0xFFFF);
 }
 
-/// W-09: traffic class and flow label 0, payload length without the old header, next header and hop
-/// limit as they were.
+/// Traffic class and flow label are 0, the payload length excludes the old header, next header and
+/// hop limit are kept (W-09).
 #[test]
 fn the_ipv6_header_says_what_the_ipv4_header_said() {
     let packet = Packet { ttl: 17, service: 0xB8, dont_fragment: true, ..syn("50.1.2.1") };
@@ -176,7 +174,7 @@ fn the_ipv6_header_says_what_the_ipv4_header_said() {
     assert_eq!(wire[42..50], [0x60, 0, 0, 0, 0, 20, 6, 17]);
 }
 
-/// W-10: header of 20 bytes, identification 1, no flags, offset 0, time to live from the hop limit.
+/// The header has 20 bytes, identification 1, no flags, offset 0, and the hop limit as TTL (W-10).
 #[test]
 fn the_ipv4_header_that_comes_back_is_the_published_one() {
     let packet = Packet {
@@ -192,8 +190,7 @@ fn the_ipv4_header_that_comes_back_is_the_published_one() {
     assert_eq!(checksum(&[&fast_headers[..20]]), 0);
 }
 
-/// W-11: the outer time to live is 64 whatever the inner one, which stays; the outer code point is
-/// configured and never the customer's.
+/// The outer TTL is 64, and the inner TTL stays. The outer DSCP is the configured one (W-11).
 #[test]
 fn the_outer_header_knows_nothing_of_the_inner_ttl_and_dscp() {
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -208,7 +205,7 @@ fn the_outer_header_knows_nothing_of_the_inner_ttl_and_dscp() {
     assert!(wires.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// W-18, C-14: the extra prefix of a private endpoint is OR-ed in above the private address.
+/// The extra prefix of a private endpoint is set above the private address (W-18, C-14).
 #[test]
 fn a_private_endpoints_prefix_is_set_over_the_tunnels() {
     let overlay = Overlay::prefix("fd40:108:0:d204:0:200::".parse().unwrap())
@@ -217,8 +214,7 @@ fn a_private_endpoints_prefix_is_set_over_the_tunnels() {
     assert_eq!(overlay.over(ip("10.1.1.1")), expected);
 }
 
-/// L-08: a private endpoint's packet differs from a service endpoint's in what the addresses say
-/// and in nothing else.
+/// A private endpoint's packet differs from a service endpoint's only in the addresses (L-08).
 #[test]
 fn a_private_endpoint_has_the_wire_form_of_the_tunnel() {
     let packet = syn("50.1.2.1").bytes();
@@ -228,19 +224,19 @@ fn a_private_endpoint_has_the_wire_form_of_the_tunnel() {
         encapsulated(&Tunnel { source, ..tunnel("40.1.2.1", None) }, &packet).unwrap()
     });
     let changed: Vec<_> = (0..service.len()).filter(|&at| service[at] != private[at]).collect();
-    // The kind, and the TCP checksum above it.
+    // Only the kind and the TCP checksum differ.
     assert_eq!(changed, [51, 99]);
     assert_eq!([&service[50..52], &private[50..52]], [[0xFD, 0x00], [0xFD, 0x40]]);
 }
 
-/// W-16, W-17, C-04: a log can show an identity as an IPv6 address.
+/// A log can show an identity as an IPv6 address (W-16, W-17, C-04).
 #[test]
 fn an_identity_reads_as_an_ipv6_address() {
     let overlay = Overlay::prefix(CALLER.parse().unwrap());
     assert_eq!(overlay.over(ip("10.1.1.1")).to_string(), "fd00:108:0:d204:0:200:a01:101");
 }
 
-/// W-19: the outer length is the inner one and each header once.
+/// The outer length is the inner length plus each header once (W-19).
 #[test]
 fn every_header_is_counted_once() {
     for (encapsulation, headers) in
@@ -261,8 +257,7 @@ fn every_header_is_counted_once() {
     }
 }
 
-/// W-12: VXLAN as RFC 7348 has it: port 4789, no checksum, the flag of a valid network; one port
-/// per flow.
+/// VXLAN has port 4789, no checksum, the valid flag, and one source port per flow (W-12).
 #[test]
 fn vxlan_has_a_source_port_for_each_flow() {
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -279,8 +274,8 @@ fn vxlan_has_a_source_port_for_each_flow() {
     assert_ne!(word_at(&one, 20), word_at(&wire(50_002, b""), 20));
 }
 
-/// U-03: the default layout fits both published samples, another can take its place, and what a
-/// field cannot hold is said.
+/// The default layout fits both published samples and can be replaced. A value too wide for its
+/// field is an error (U-03).
 #[test]
 fn the_layout_is_one_value_that_can_be_replaced() {
     let layout = Layout::default();
@@ -310,7 +305,7 @@ fn the_layout_is_one_value_that_can_be_replaced() {
     }
 }
 
-/// U-15: options are refused, not lost.
+/// Options are refused, not lost (U-15).
 #[test]
 fn a_packet_with_options_does_not_enter() {
     let packet = Packet { options: vec![1, 1, 1, 0], ..syn("50.1.2.1") };
@@ -318,22 +313,22 @@ fn a_packet_with_options_does_not_enter() {
     assert_eq!(refused, Err(Untranslatable::Options));
 }
 
-/// INV-identity-not-forged: a payload that IPv6 would read as further headers stays outside, so
-/// that no caller writes headers of its own into the tunnel.
+/// A payload that IPv6 would read as headers is refused, so no caller can forge headers in the
+/// tunnel (INV-identity-not-forged).
 #[test]
 fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
     let of = |protocol| {
         let body = Body::Other { protocol, data: vec![6, 0, 0, 0, 0, 0, 0, 0] };
         encapsulated(&tunnel("40.1.2.1", None), &Packet::new("10.1.1.1", "50.1.2.1", body).bytes())
     };
-    // TCP, UDP and ICMP are read, and these bytes are none of them.
+    // The parser reads TCP, UDP and ICMP, and these bytes are none of them.
     let unread = (0..=255).filter(|protocol| ![1, 6, 17].contains(protocol));
     let refused = unread.filter(|&protocol| of(protocol) == Err(Untranslatable::Protocol));
     assert_eq!(refused.collect::<Vec<_>>(), EXTENSION_HEADERS);
 }
 
-/// U-16, INV-fragment-checksum-right: the pieces of a datagram, each carried by itself, are a
-/// datagram with a right checksum on either side.
+/// Fragments that are carried one by one join to a datagram with a right checksum on either side
+/// (U-16, INV-fragment-checksum-right).
 #[test]
 fn fragments_are_whole_again_on_either_side() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: (0..100).collect() };
@@ -357,8 +352,8 @@ fn fragments_are_whole_again_on_either_side() {
     assert_eq!(outside, packet.payload());
 }
 
-/// U-16: a tunnel without fragments refuses the first and the later ones; a UDP one without a
-/// checksum has no place in IPv6 at all.
+/// A tunnel without fragments refuses first and later ones. IPv6 has no place for a UDP fragment
+/// without a checksum (U-16).
 #[test]
 fn fragments_are_refused_where_they_are_not_carried() {
     let refusing = Tunnel { fragments: Fragments::Refuse, ..tunnel("40.1.2.1", None) };
@@ -372,8 +367,8 @@ fn fragments_are_refused_where_they_are_not_carried() {
     assert_eq!(carried.collect::<Vec<_>>(), [Some(Untranslatable::UncheckedFragment), None]);
 }
 
-/// INV-lengths-agree: what would not fit its length field is refused, and the longest that fits is
-/// carried.
+/// A result too long for its length field is refused, and the longest that fits is carried
+/// (INV-lengths-agree).
 #[test]
 fn a_packet_that_would_grow_too_long_does_not_enter() {
     let of = |length: usize| {
@@ -388,7 +383,8 @@ fn a_packet_that_would_grow_too_long_does_not_enter() {
     assert_eq!(encapsulated(&tunnel, &of(65_535)), Err(Untranslatable::TooLong));
 }
 
-/// The packet fills its buffer exactly, and a shorter one is refused, in either direction.
+/// A packet that fills its buffer exactly is written, and a shorter buffer is refused, in both
+/// directions.
 #[test]
 fn no_buffer_is_overrun_and_none_need_be_longer() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
@@ -423,7 +419,7 @@ fn no_buffer_is_overrun_and_none_need_be_longer() {
     assert_eq!(refused, Err(Untranslatable::Truncated));
 }
 
-/// Each way in which bytes are no packet of a tunnel, by its name.
+/// Each cause has an example.
 #[test]
 fn what_is_no_tunnel_is_told_why() {
     use Undecodable as No;
@@ -435,15 +431,14 @@ fn what_is_no_tunnel_is_told_why() {
         let pieces = Packet::new("10.1.1.1", "50.1.2.1", long_segment()).fragments(40);
         encapsulated(&tunnel, &pieces[0]).unwrap()
     };
-    // Where the bytes are changed, to what, the length that the outer header is given, and what
-    // comes of it.
+    // The bytes, the changes, the outer length, and the expected cause.
     type Case<'a> = (&'a [u8], &'a [(usize, u8)], usize, Undecodable);
     let cases: &[Case<'_>] = &[
         (&nvgre, &[(0, 0x65)], 102, No::Outer(Malformed::NotIpv4)),
         (&nvgre, &[(6, 0x20)], 100, No::OuterFragment),
         (&nvgre, &[(9, 6)], 102, No::Outer(Malformed::TcpHeader)),
         (&nvgre, &[(9, 4)], 102, No::NotTunnel),
-        // The flags of the published model: a routing field in the place of the key.
+        // The published model sets a routing field in place of the key.
         (&nvgre, &[(20, 0x40)], 102, No::GreHeader),
         (&nvgre, &[(20, 0xA0)], 102, No::GreHeader),
         (&nvgre, &[(20, 0x30)], 102, No::GreHeader),
@@ -481,8 +476,8 @@ fn what_is_no_tunnel_is_told_why() {
     assert_eq!(names.len(), 11 + Untranslatable::ALL.len());
 }
 
-/// INV-udp-zero-checksum: a UDP datagram that comes over IPv6 without a checksum (RFC 6935) has
-/// none in IPv4 either.
+/// A UDP datagram without a checksum over IPv6 (RFC 6935) has none in IPv4 either
+/// (INV-udp-zero-checksum).
 #[test]
 fn an_absent_checksum_is_not_invented_on_the_way_back() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![7; 9] };
@@ -492,8 +487,7 @@ fn an_absent_checksum_is_not_invented_on_the_way_back() {
     assert_eq!(word_at(&there_and_back(&wire), 26), 0);
 }
 
-/// INV-trailer-ignored: an Ethernet frame may be padded, and outer headers may have options;
-/// neither is part of the packet.
+/// Frame padding and outer options do not belong to the packet (INV-trailer-ignored).
 #[test]
 fn padding_of_the_frame_is_no_part_of_the_packet() {
     let packet = syn("50.1.2.1").bytes();
@@ -516,7 +510,7 @@ fn a_key_has_24_bits() {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// W-08: bit by bit, what is under the mask is the prefix's and what is not is the address's.
+    /// Each bit under the mask comes from the prefix, each other bit from the address (W-08).
     #[test]
     fn the_mask_says_which_bits_are_given(value: u128, mask: u128, upper: (u128, u128), address in address()) {
         let overlay = |(value, mask)| Overlay::new(Ipv6Addr::from_bits(value), Ipv6Addr::from_bits(mask));
@@ -530,23 +524,22 @@ proptest! {
         }
     }
 
-    /// W-20, W-09, W-19, INV-checksums-stay-right: as built from scratch, each checksum computed
-    /// over all that it covers.
+    /// The result equals a packet built from scratch, each checksum included (W-20, W-09, W-19,
+    /// INV-checksums-stay-right).
     #[test]
     fn a_packet_comes_out_as_if_built_from_scratch(packet in packet_of(carried()), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         prop_assert_eq!(encapsulated(&tunnel, &packet.bytes()).unwrap(), built(&tunnel, &packet));
     }
 
-    /// INV-tunnel-round-trip, W-20: addresses, ports and payload come back, and checksums are right
-    /// again.
+    /// Addresses, ports and payload return, and checksums are right (INV-tunnel-round-trip, W-20).
     #[test]
     fn six_to_four_undoes_four_to_six(packet in packet_of(prop_oneof![4 => tcp(), 2 => udp(), 1 => carried()]), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         let wire = encapsulated(&tunnel, &packet.bytes()).unwrap();
         let received = Encapsulated::parse(&wire).unwrap();
         let fast_headers = decapsulated(&received, &wire, [packet.source, packet.destination]);
-        // All but what W-10 fixes; a UDP checksum that was absent is there now.
+        // W-10 fixes some fields, and an absent UDP checksum is computed. All else is kept.
         let mended = match packet.body.clone() {
             Body::Udp { ports, data, .. } => Body::Udp { ports, with_checksum: true, data },
             body => body,
@@ -555,7 +548,7 @@ proptest! {
         prop_assert_eq!(fast_headers, expected.bytes());
     }
 
-    /// INV-wrong-checksum-stays-wrong: an error is never hidden, in either direction.
+    /// A wrong checksum stays wrong in both directions (INV-wrong-checksum-stays-wrong).
     #[test]
     fn a_wrong_checksum_stays_wrong_through_the_tunnel(body in prop_oneof![tcp(), udp()], error in 1..0xFFFF_u16, tunnel in tunnels()) {
         let packet = Packet::new("10.1.1.1", "50.1.2.1", body);
@@ -576,8 +569,8 @@ proptest! {
         prop_assert_ne!(off, 0xFFFF);
     }
 
-    /// INV-any-bytes-safe, INV-no-read-past-end: any bytes, and any damage to a good packet, is
-    /// refused or read; what is read can be written, and the door takes or refuses it.
+    /// Any bytes and any damaged packet are refused or read. A packet that is read can be written
+    /// and parsed (INV-any-bytes-safe, INV-no-read-past-end).
     #[test]
     fn no_bytes_break_the_tunnel(packet in packet_of(carried()), tunnel in tunnels(), cut: Index, damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4), bare in prop::collection::vec(any::<u8>(), 0..200)) {
         let packet = Packet { options: Vec::new(), ..packet };
@@ -589,7 +582,7 @@ proptest! {
         let length = u16::try_from(cut.index(wire.len()) + 1).unwrap();
         put(&mut wire, 2, length);
         for trusted in [true, false] {
-            // With a right outer checksum the damage gets past the first door.
+            // A right outer checksum gets the damage past the outer header's check.
             if trusted && usize::from(wire[0] & 15) * 4 <= wire.len() && wire[0] & 15 >= 5 {
                 mend(&mut wire);
             }
@@ -608,7 +601,7 @@ fn survives(bytes: &[u8]) {
     let _ = received.reply().encapsulate(&buffer[..length], &headers, &mut again);
 }
 
-/// The packet of a tunnel, header by header, with every checksum computed from scratch.
+/// Builds the packet of a tunnel header by header, with every checksum from scratch.
 fn built(tunnel: &Tunnel, packet: &Packet) -> Vec<u8> {
     let ends = [tunnel.source.over(packet.source), tunnel.destination.over(packet.destination)];
     let mut payload = packet.payload();
@@ -706,8 +699,8 @@ fn tunnel(source: &str, destination: Option<&str>) -> Tunnel {
     }
 }
 
-/// Any tunnel, often with overlays of nothing but zeros or ones, where ones' complement sums have
-/// their corners.
+/// Any tunnel, often with overlays of all zeros or all ones: the corner cases of ones' complement
+/// sums.
 fn tunnels() -> impl Strategy<Value = Tunnel> {
     let bits = || prop_oneof![Just(0), Just(u128::MAX), any::<u128>()];
     let overlay = (bits(), bits()).prop_map(|(value, mask)| {
@@ -735,7 +728,7 @@ fn tunnels() -> impl Strategy<Value = Tunnel> {
     )
 }
 
-/// What may enter a tunnel.
+/// Any packet that may enter a tunnel.
 fn carried() -> impl Strategy<Value = Body> {
     body().prop_filter("an extension header in IPv6", |body| {
         !matches!(body, Body::Other { protocol, .. } if EXTENSION_HEADERS.contains(protocol))
@@ -765,12 +758,12 @@ fn long_segment() -> Body {
     }
 }
 
-/// Whether two sums are the same number: 0x0000 and 0xFFFF are both zero.
+/// Says whether two sums are the same number: 0x0000 and 0xFFFF are both zero.
 fn same(left: u16, right: u16) -> bool {
     left == right || [left, right].iter().all(|sum| [0, 0xFFFF].contains(sum))
 }
 
-/// The sum of two words as checksums add.
+/// Adds two words as checksums do.
 fn add(left: u16, right: u16) -> u16 {
     let (sum, carry) = left.overflowing_add(right);
     sum + u16::from(carry)

@@ -136,7 +136,7 @@ fn a_policy_wants_endpoint_region_and_room() {
     let one_more = w.policy("p100", &[]);
     assert_eq!(
         said(w.network.attach_policy(w.web, w.storage, one_more)),
-        "subnet web: the subnet has its 100 policies already"
+        "subnet web: the subnet already has 100 policies, the most it may have"
     );
     for number in 101..500 {
         w.policy(&format!("p{number}"), &[]);
