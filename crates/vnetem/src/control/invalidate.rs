@@ -1,5 +1,5 @@
-//! Which cells a change touches, found by comparing the old snapshot with the new one: their flows
-//! are judged again (INV-toggle-ends-exact-set, P-21).
+//! Finds the revalidation keys that a change invalidates, by comparing the old snapshot with the
+//! new one. Their flows are revalidated (INV-toggle-ends-exact-set, P-21).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,13 +43,13 @@ impl Network {
                         answers = true;
                     }
                 }
-                // What a pool lets in hangs on its rules and ports (T-03).
+                // The filter of a pool depends on its rules and ports (T-03).
                 let [lets_in, lets_in_now] = [before, after].map(|view| {
                     let outbound = view.outbound.as_ref()?;
                     Some((outbound.rules.filtering, &outbound.pools))
                 });
                 let is_open = lets_in.is_some_and(|(it, _)| it != Filtering::AddressAndPort);
-                // T-33.
+                // Whether a pool allows hairpin (T-33).
                 let turns = |view: &SubnetView| {
                     view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
                 };
@@ -77,8 +77,8 @@ impl Network {
         invalidated.extend(self.services().map(|(id, _)| revalidation_key(number, Some(id))));
     }
 
-    /// The routes of a subnet also say how it answers what sites and appliances near it opened
-    ///
+    /// Invalidates the flows that sites and nearby appliances opened to a subnet: its routes also
+    /// decide how it answers them.
     fn touch_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
         let Some(own) = self.vnets.get(&vnet) else { return };
         own.gateways.keys().for_each(|site| self.touch_all_of(site.0, invalidated));
@@ -91,8 +91,8 @@ impl Network {
         }
     }
 
-    /// INV-prefix-change-exact, U-02: a change of prefixes concerns flows to that service, and
-    /// flows to addresses that were nobody's before.
+    /// Invalidates the flows to a service whose prefixes changed, and flows to addresses that
+    /// belonged to no service before (INV-prefix-change-exact, U-02).
     pub(super) fn touch_services(
         &self,
         old: &Snapshot,
@@ -124,7 +124,8 @@ impl Network {
         }
     }
 
-    /// Rules are judged again for every flow to a service whose resources changed.
+    /// Invalidates every flow to a service whose resources changed, since their rules are asked
+    /// again.
     pub(super) fn touch_resources(
         &self,
         old: &Snapshot,
