@@ -1,5 +1,4 @@
-//! How a packet of a known flow goes on: tracking, the time to live, the size of the next link, the
-//! new ends.
+//! Forwards a packet of a known flow: tracking, TTL, MTU of the next link, and rewriting.
 
 use vnetem::RuleDirection;
 
@@ -7,7 +6,7 @@ use super::flow::first_packet;
 use super::*;
 
 impl Model {
-    /// A packet of a known flow.
+    /// Processes a packet of a known flow.
     pub(super) fn hit(
         &mut self,
         at: usize,
@@ -45,7 +44,7 @@ impl Model {
         if restarts {
             flow.started = now;
         }
-        // An answer changes the timer of datagrams also where it does not start it anew (T-13).
+        // A reply changes the timer of datagrams also where it does not restart it (T-13).
         flow.deadline = flow.started + flow.timer();
         let flow = flow.clone();
         self.note_first(entered, packet, flow.number, side);
@@ -55,8 +54,8 @@ impl Model {
         })
     }
 
-    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool
-    /// that it is behind (T-36).
+    /// Rewrites a packet of a flow. The pool of its initiator may lower the segment size of a SYN
+    /// (T-36).
     pub(super) fn carry(&self, flow: &Flow, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
         let passed = flow.carry(side, bytes, packet);
         if !flow.translated || !packet.segment().is_some_and(|segment| segment.has(SYN)) {
@@ -74,8 +73,8 @@ impl Model {
         self.originated.extend(packet.map(|packet| (to, packet)));
     }
 
-    /// INV-last-hop-ends, T-26: with a time to live of 0 or 1 a packet goes no further, and its
-    /// sender is told.
+    /// INV-last-hop-ends, T-26: a packet with a TTL of 0 or 1 is dropped, and its sender gets an
+    /// ICMP error.
     pub(super) fn check_ttl(
         &mut self,
         entered: &Entered<'_>,
@@ -91,15 +90,15 @@ impl Model {
         drop(DropReason::TtlExpired)
     }
 
-    /// INV-never-fragments, T-27: what is longer than the next link takes goes no further, is never
-    /// cut into fragments, and where it must not be cut its sender is told the size.
+    /// INV-never-fragments, T-27: a packet longer than the next link's MTU is dropped and never
+    /// fragmented. If it must not be fragmented, its sender gets an ICMP error with the size.
     pub(super) fn check_size(
         &mut self,
         entered: &Entered<'_>,
         packet: &Packet,
         size: u16,
     ) -> Result<(), Disposition> {
-        // A packet that turned round was asked before it did.
+        // A hairpin packet was checked before it came in again.
         if packet.total <= usize::from(size) || entered.turned {
             return Ok(());
         }
@@ -112,9 +111,9 @@ impl Model {
         drop(DropReason::TooLong)
     }
 
-    /// where an answer leaves if the sender's routes do not lead back to where the question
-    /// came from, and why it goes nowhere if they lead nowhere. `None` where it goes back:
-    /// everywhere but at hosts that were asked from outside.
+    /// Returns the edge by which a reply leaves if the sender's routes do not lead back to the
+    /// initiator, or why it goes nowhere. Returns `None` where it goes back, as everywhere
+    /// except at hosts that were called from outside.
     pub(super) fn way_of_answer(
         &self,
         flow: &Flow,
@@ -145,7 +144,7 @@ impl Model {
         }
     }
 
-    /// Whether an address is in the range of a subnet's network or of a peered one.
+    /// Returns whether an address is in the range of a subnet's network or of a peered one.
     fn is_near(&self, subnet: SubnetId, at: Ipv4Addr) -> bool {
         let own = self.network.subnet(subnet).and_then(|subnet| self.network.vnet(subnet.vnet));
         let Ok(own) = own else { return false };
@@ -154,8 +153,8 @@ impl Model {
         all.any(|range| range.contains(&at))
     }
 
-    /// The longest packet that the link takes by which a packet from a side of a flow leaves, which
-    /// may be another than the flow's.
+    /// Returns the MTU of the link by which a packet from a side of a flow leaves. The link may be
+    /// another than the flow's.
     pub(super) fn size_of_way(&self, flow: &Flow, side: usize, elsewhere: Option<Edge>) -> u16 {
         let sizes = self.settings.mtu;
         match elsewhere {
@@ -165,8 +164,8 @@ impl Model {
         }
     }
 
-    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what
-    /// turns round leaves by a private one.
+    /// Returns the MTU of the link by which a packet from a side of a flow leaves. A hairpin leaves
+    /// by a private one.
     pub(super) fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
         let sizes = self.settings.mtu;
         let turns = flow.turns && side == 0;

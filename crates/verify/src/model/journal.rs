@@ -1,26 +1,27 @@
-//! What is told of translations (T-37; RFC 8158, RFC 6888 REQ-12).
+//! Translation events (T-37; RFC 8158, RFC 6888 REQ-12).
 
 use vnetem::{Block, TranslationEventKind};
 
 use super::*;
 
-/// Something that happened to a translation.
+/// A translation event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
-    /// What.
+    /// The kind.
     pub kind: TranslationEventKind,
     /// The protocol.
     pub protocol: u8,
-    /// The inside end.
+    /// The internal end.
     pub internal: SocketAddrV4,
-    /// The inside end as the outside knows it, where one was given.
+    /// The external form of the internal end, if it has one.
     pub external: Option<SocketAddrV4>,
-    /// The outside end, where it is asked for.
+    /// The remote end, if the settings ask for it.
     pub remote: Option<SocketAddrV4>,
 }
 
 impl Model {
-    /// A flow opened. The first that has a port of a block is who got it.
+    /// Records that a flow opened. The first flow with a port of a block names the owner of the
+    /// block.
     pub(super) fn tell_of_opening(&mut self, flow: &Flow) {
         let has = |other: &Flow, block: Block| other.block == Some(block);
         if let Some(block) = flow.block
@@ -39,7 +40,7 @@ impl Model {
         }
     }
 
-    /// A packet got no public source.
+    /// Records that a packet got no public source.
     pub(super) fn tell_of_refusal(&mut self, why: DropReason, packet: &Packet) {
         let kind = match why {
             DropReason::SnatExhausted => TranslationEventKind::PortsExhausted,

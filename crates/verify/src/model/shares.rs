@@ -1,4 +1,4 @@
-//! What each network and site has of the flow table for certain (docs/shares.md).
+//! The share of the flow table that is guaranteed to each network and site (docs/shares.md).
 
 use vnetem::{Disposition, DropReason, Edge, SubnetId};
 
@@ -6,7 +6,7 @@ use super::flow::{Flow, Tenant};
 use super::{Model, drop};
 
 impl Model {
-    /// The network or site of an edge at which hosts are.
+    /// Returns the network or site of an edge that has hosts.
     pub(super) fn tenant(&self, edge: Edge) -> Option<Tenant> {
         let of_subnet =
             |id: SubnetId| self.network.subnet(id).ok().map(|subnet| Tenant::Vnet(subnet.vnet));
@@ -18,7 +18,7 @@ impl Model {
         }
     }
 
-    /// Checks that a flow finds a place in the table, perhaps one of those that are `gone` for it.
+    /// Checks that the table has room for a flow, where the flows in `gone` make way.
     pub(super) fn find_place(&self, flow: &Flow, gone: &[usize]) -> Result<(), Disposition> {
         let mut old = gone.iter().filter_map(|at| self.flows.get(*at));
         let capacity = self.settings.flows.capacity as usize;

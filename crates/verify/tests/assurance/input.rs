@@ -1,4 +1,4 @@
-//! Faults 1 to 9: what comes in.
+//! Faults 1 to 9: bad input.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn kinds() -> [Vec<u8>; 6] {
     ]
 }
 
-/// INV-any-bytes-safe: any bytes, half of them dressed as IPv4, from every side.
+/// INV-any-bytes-safe: any bytes from every side, half of them with an IPv4 header in front.
 #[test]
 fn fault_01_any_bytes() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -46,8 +46,8 @@ fn fault_01_any_bytes() {
     rig.bystander_goes_on();
 }
 
-/// INV-malformed-headers-dropped, INV-malformed-transport-dropped: cut anywhere, a packet is
-/// refused and nothing has changed.
+/// INV-malformed-headers-dropped, INV-malformed-transport-dropped: a packet that is cut anywhere is
+/// refused, and nothing changes.
 #[test]
 fn fault_02_truncated_at_every_length() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -68,8 +68,8 @@ fn fault_02_truncated_at_every_length() {
     rig.bystander_goes_on();
 }
 
-/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a flip in the header is seen; one
-/// behind it is carried to whom it concerns, and never mended.
+/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a flip in the header is detected.
+/// One behind the header is forwarded and never repaired.
 #[test]
 fn fault_03_single_bit_flips() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -83,7 +83,7 @@ fn fault_03_single_bit_flips() {
                 assert!(bit >= 160, "a flipped header went on: bit {bit}");
                 let headers = Headers::parse(&after).unwrap();
                 let transport = Checksums::of(&after, &headers).transport;
-                // The one flip that takes a checksum away makes UDP's 0; here none does.
+                // UDP's checksum 0 means none, but no flip here makes it 0.
                 assert_eq!(transport, TransportChecksum::Wrong, "bit {bit} was mended");
                 carried += 1;
             } else {
@@ -95,7 +95,7 @@ fn fault_03_single_bit_flips() {
     rig.bystander_goes_on();
 }
 
-/// Every packet twice: the same bytes leave twice, and nothing is opened twice.
+/// Every packet is sent twice: the same bytes leave twice, and nothing is opened twice.
 #[test]
 fn fault_04_duplicated() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -128,8 +128,8 @@ fn fault_04_duplicated() {
     rig.bystander_goes_on();
 }
 
-/// INV-reset-number-exact: segments that overtake each other pass, and the reset of a later toggle
-/// is behind the highest.
+/// INV-reset-number-exact: segments that overtake each other pass. The reset of a later toggle has
+/// the number after the highest.
 #[test]
 fn fault_05_reordered() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -154,8 +154,8 @@ fn bytes_of(packet: &[u8]) -> (std::net::SocketAddrV4, u32) {
     (headers.tuple().source, segment.sequence)
 }
 
-/// INV-deadline-exact, P-25, INV-tombstone-answers: what comes after its flow's time finds nothing,
-/// and does not leave untranslated.
+/// INV-deadline-exact, P-25, INV-tombstone-answers: a packet after its flow's deadline finds no
+/// flow, and does not leave untranslated.
 #[test]
 fn fault_06_delayed_past_expiry() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -171,8 +171,8 @@ fn fault_06_delayed_past_expiry() {
     rig.bystander_goes_on();
 }
 
-/// INV-both-ends-learn: three of ten packets are lost on either side, resets among them: toggles
-/// close both ends all the same.
+/// INV-both-ends-learn: three of ten packets are lost on either side, including resets. Toggles
+/// still close both ends.
 #[test]
 fn fault_07_thirty_percent_lost() {
     let sums = toggle_under_tcp(7, 300, 3).unwrap();
@@ -180,8 +180,8 @@ fn fault_07_thirty_percent_lost() {
     assert!(sums.resets > 0 && sums.elsewhere > 0, "{sums:?}");
 }
 
-/// INV-trailer-ignored: bytes behind a packet change neither what becomes of it nor its sums, and
-/// are nobody's payload.
+/// INV-trailer-ignored: bytes after a packet change neither its verdict nor its checksums, and are
+/// not delivered.
 #[test]
 fn fault_08_trailers_and_padding() {
     for packet in kinds() {
@@ -201,8 +201,8 @@ fn fault_08_trailers_and_padding() {
     }
 }
 
-/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a wrong header checksum ends here,
-/// under its own name; a wrong transport checksum is the receiver's to find.
+/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a wrong header checksum is dropped
+/// under its own name. A wrong transport checksum is left to the receiver.
 #[test]
 fn fault_09_wrong_checksums() {
     let mut rig = Rig::new(Settings::replayable(0));

@@ -1,4 +1,4 @@
-//! Faults 18 to 22: something is full.
+//! Faults 18 to 22: full tables.
 
 use vnetem::{DropReason, Edge, EditError, Headers, Scope, Settings};
 use vnetem_packet_text::fragments;
@@ -6,7 +6,7 @@ use vnetem_packet_text::fragments;
 use crate::rig::{ACCOUNT, FILM, Rig, bytes, dropped, goes_on, net, pool, small};
 
 /// INV-memory-bounded, INV-refused-only-when-full: with the table full, new flows are refused and
-/// change nothing; live ones go on, and one place given back is one flow more.
+/// change nothing. Live ones go on, and one freed place allows one more flow.
 #[test]
 fn fault_18_flow_table_full() {
     let mut rig = Rig::new(small(4));
@@ -15,7 +15,7 @@ fn fault_18_flow_table_full() {
     for host in 5..7 {
         assert!(goes_on(rig.says(near, &open(host)).0));
     }
-    // The last place is the other network's.
+    // The last place belongs to the other network.
     assert_eq!(rig.says(near, &open(7)).0, dropped(DropReason::FlowShareUsed));
     assert!(goes_on(rig.says(Edge::Subnet(rig.beta), &open(7)).0));
     let before = format!("{:?}", rig.plane.flow_counters());
@@ -30,7 +30,7 @@ fn fault_18_flow_table_full() {
 }
 
 /// INV-refused-only-when-full, INV-exhaustion-stays-local, N-17: the last port of a pool is given
-/// and the next flow refused, while other remotes and another's pool have plenty.
+/// and the next flow is refused. Other remotes and another network's pool have ports.
 #[test]
 fn fault_19_port_pool_empty() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -48,8 +48,8 @@ fn fault_19_port_pool_empty() {
     rig.bystander_goes_on();
 }
 
-/// INV-fragment-state-bounded: the oldest first fragment of a network gives way; its later
-/// fragments are dropped, all others pass. The other network has its share.
+/// INV-fragment-state-bounded: the oldest first fragment of a network is removed. Its later
+/// fragments are dropped, and all others pass. The other network has its share.
 #[test]
 fn fault_20_fragment_table_full() {
     let mut rig = Rig::new(Settings { fragments: 4, ..Settings::replayable(0) });
@@ -71,9 +71,9 @@ fn fault_20_fragment_table_full() {
     rig.bystander_goes_on();
 }
 
-/// INV-untaken-output-bounded: nobody takes what the data plane makes. Answers beyond the share of
-/// their network are dropped and counted; what a change has to say waits, and so does the closing
-/// of the other flows (docs/shares.md).
+/// INV-untaken-output-bounded: nobody takes the packets that the data plane makes. Answers beyond
+/// the share of their network are dropped and counted. Resets of a change wait, and so does the
+/// closing of further flows (docs/shares.md).
 #[test]
 fn fault_21_output_not_taken() {
     let mut rig = Rig::new(Settings { queue: 4, ..Settings::replayable(0) });
@@ -100,9 +100,9 @@ fn fault_21_output_not_taken() {
     rig.bystander_goes_on();
 }
 
-/// INV-failed-edit-changes-nothing: what can be refused for want of room in the control plane is
-/// refused whole, by name, and changes nothing. (Memory itself is taken when a data plane or a
-/// snapshot is made; Rust ends a process that gets none.)
+/// INV-failed-edit-changes-nothing: an edit for which the control plane has no room is refused
+/// completely, by name, and changes nothing. (Memory is allocated when a data plane or a snapshot
+/// is made. Rust ends a process that gets none.)
 #[test]
 fn fault_22_no_room_in_the_control_plane() {
     let mut rig = Rig::new(Settings::replayable(0));
