@@ -1,4 +1,5 @@
-//! Who plays: hosts with real TCP, appliances, front ends and links; and the settings of a run.
+//! Declarations of hosts with real TCP, appliances, front ends and links, and the settings of a
+//! run.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -26,7 +27,7 @@ pub(crate) enum Declaration {
         resource: String,
         app: App,
     },
-    /// Of one host, or of all that do not have one of their own.
+    /// The link of one host, or the default link.
     Link {
         host: Option<String>,
         settings: LinkSettings,
@@ -37,13 +38,13 @@ pub(crate) enum Declaration {
         encapsulation: Encapsulation,
     },
     Seed(u64),
-    /// Flows that the data plane can hold.
+    /// The most flows of the data plane.
     Flows(u32),
     Propagation(Duration),
     CloseMode(CloseMode),
 }
 
-/// A host with a TCP/IP stack of its own.
+/// A host with its own TCP/IP stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostSpec {
     pub(crate) name: String,
@@ -52,7 +53,7 @@ pub(crate) struct HostSpec {
     pub(crate) serves: Option<App>,
 }
 
-/// Where a host stands.
+/// The place of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
     Internet,
@@ -60,14 +61,14 @@ pub(crate) enum Home {
     Site(String),
 }
 
-/// Words that begin a line, and so cannot be the name of a host.
+/// Words that begin a line, and so cannot name a host.
 const VERBS: [&str; 13] = [
     "from", "answer", "connect", "trace", "wait", "probe", "show", "status", "internet", "nic",
     "site", "service", "platform",
 ];
 
 impl Declaration {
-    /// The name of a host that calls others.
+    /// Returns the name of a host that calls others.
     pub(crate) fn caller(&self) -> Option<&str> {
         match self {
             Self::Host(host) if host.serves.is_none() => Some(&host.name),
@@ -166,7 +167,7 @@ fn link(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     Ok(Declaration::Link { host, settings })
 }
 
-/// One way between a host and the data plane, where a file does not say.
+/// The default delay of a link, in each direction.
 pub(crate) const DEFAULT_DELAY: Duration = Duration::from_millis(1);
 
 fn per_mille(words: &mut Words<'_>) -> Result<u16, Problem> {
@@ -205,7 +206,7 @@ fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     }
 }
 
-/// The name of a host or appliance, which may begin a step and so is no verb.
+/// Reads the name of a host or appliance. It may begin a step, so it cannot be a verb.
 fn cast_name(words: &mut Words<'_>) -> Result<String, Problem> {
     let expected = "a name that is no verb of the language";
     let name = words.peek().ok_or_else(|| words.wrong(expected))?;

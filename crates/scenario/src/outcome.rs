@@ -1,4 +1,4 @@
-//! Outcome lines: what a network engineer reads below a step, and what golden files assert.
+//! Writes outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
     Access, AccessVerdict, Disposition, Event, EventKind, Grant, RegionChoice, Step, TiePolicy,
@@ -8,7 +8,7 @@ use vnetem::{
 use super::topology::Topology;
 use vnetem_packet_text::Packet;
 
-/// The line of a packet that was decided: where it leaves, as what, and what the rules at the far
+/// Writes the line of a decided packet: where it leaves, as what, and what the rules at the far
 /// side say.
 pub(super) fn passage(
     topology: &Topology,
@@ -31,18 +31,18 @@ pub(super) fn passage(
     }
 }
 
-/// Place, packet and remark in columns.
+/// Writes place, packet and remark in columns.
 pub(super) fn line(place: &str, packet: &str, remark: &str) -> String {
     format!("{place:<30}  {packet}    {remark}").trim_end().to_owned()
 }
 
-/// The line of a packet that the data plane made itself.
+/// Writes the line of a packet that the data plane made.
 pub(super) fn made(topology: &Topology, transmit: &Transmit) -> String {
     let tcp = transmit.packet.get(9) == Some(&vnetem_packet::Protocol::TCP.0);
     let kind = if tcp { "reset" } else { "error" };
     let words = match Packet::read(&transmit.packet) {
         Ok(mut packet) => {
-            // All that we make are alike in this.
+            // This field is the same in all packets that the data plane makes.
             packet.dont_fragment = false;
             if let vnetem_packet_text::Content::Tcp(segment) = &mut packet.content {
                 segment.window = vnetem_packet_text::Segment::WINDOW;
@@ -54,7 +54,7 @@ pub(super) fn made(topology: &Topology, transmit: &Transmit) -> String {
     format!("{kind:<7} {}", line(&topology.place(transmit.to), &words, ""))
 }
 
-/// The line of a flow that a change closed.
+/// Writes the line of a flow that a change closed.
 pub(super) fn closed(event: &Event) -> String {
     let cause = match event.kind {
         EventKind::Closed(cause) | EventKind::Ended(cause) => cause.name(),
@@ -68,7 +68,7 @@ pub(super) fn closed(event: &Event) -> String {
     format!("closed  {}{source}    {cause}", event.tuple)
 }
 
-/// What the rules of the resource say, with the rule that says it.
+/// Writes what the rules of the resource say, and which rule says it.
 pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessVerdict) -> String {
     let judged = trace.steps.iter().find_map(|step| match step {
         Step::Access { access, .. } => Some(*access),
@@ -85,8 +85,8 @@ pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessV
     }
 }
 
-/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not
-/// known (C-03).
+/// Returns the choice of the model on which the outcome depends: equal prefixes (C-01), or an
+/// unknown region (C-03).
 pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
     trace.steps.iter().find_map(|step| match step {
         Step::Tie { policy: TiePolicy::Documented, .. } => {
@@ -105,7 +105,7 @@ pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
     })
 }
 
-/// A packet that was sent on, in words; that its time to live is one less is not said.
+/// Writes a forwarded packet in words, without its decremented TTL.
 fn forwarded(came: &[u8], went: &[u8]) -> String {
     match (Packet::read(came), Packet::read(went)) {
         (Ok(came), Ok(mut went)) => {

@@ -1,4 +1,4 @@
-//! Puts the cast on the stage: hosts, appliances, and those who serve.
+//! Makes the declared hosts, appliances and servers.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -13,7 +13,7 @@ use vnetem_sim::world::Served;
 use vnetem_sim::{Appliance, LinkSettings};
 
 impl Runner<'_> {
-    /// Puts hosts, appliances and servers in their places.
+    /// Makes hosts, appliances and servers.
     pub(super) fn setup(&mut self) -> Result<(), ScenarioError> {
         let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
         let mut done = Ok(());
@@ -108,7 +108,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// The link of the host that comes next: its own, else the one for all.
+    /// Sets the link of the next host: its own, or else the default one.
     fn link_of(&mut self, host: &str, scenario: &Scenario) {
         let links = scenario.declarations.iter().filter_map(|(_, declaration)| match declaration {
             Declaration::Link { host, settings } => Some((host.as_deref(), *settings)),
@@ -128,7 +128,7 @@ impl Runner<'_> {
     }
 }
 
-/// A tunnel as the published examples have it: from 40.1.2.1, by key 100 (W-03, W-13).
+/// Returns tunnel settings as in the published examples: from 40.1.2.1, with key 100 (W-03, W-13).
 fn tunnel(encapsulation: Encapsulation) -> TunnelSettings {
     TunnelSettings {
         layout: Layout::default(),
