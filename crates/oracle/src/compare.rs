@@ -105,7 +105,7 @@ fn chosen(
         ours.iter_mut().for_each(|one| leave_quoted_checksum(&mut one.bytes, sent));
         return (ours == kernel).then_some(Chosen::QuotedChecksum);
     };
-    let told = matches!(kernel, [one] if one.to == from && is_time_exceeded(one));
+    let notified = matches!(kernel, [one] if one.to == from && is_time_exceeded(one));
     let has_problem = matches!(kernel, [one] if one.to == from && is_parameter_problem(one));
     let quote = payload(sent).get(8..).unwrap_or_default();
     let quoted_header = quote.get(..header(quote)).unwrap_or_default();
@@ -116,7 +116,7 @@ fn chosen(
         | DropReason::QuoteOutOfWindow
         | DropReason::Redirect
         | DropReason::IcmpChecksum
-            if byte(sent, 8) <= 1 && told && ours.is_empty() =>
+            if byte(sent, 8) <= 1 && notified && ours.is_empty() =>
         {
             Some(Chosen::ExpiredThoughRefused)
         }

@@ -42,11 +42,11 @@ fn can_run(commands: &[&str]) -> Result<(), Failure> {
         command(name, &["--version"]).or_else(|_| command(name, &["-V"]))?;
     }
     // In a thread of its own, with which the namespace ends.
-    let probe = std::thread::spawn(|| {
+    let attempt = std::thread::spawn(|| {
         let _namespace = Namespace::new()?;
-        Tun::open("probe").map(|_| ())
+        Tun::open("attempt").map(|_| ())
     });
-    probe.join().unwrap_or_else(|_| Err("the probe failed".into()))
+    attempt.join().unwrap_or_else(|_| Err("the attempt failed".into()))
 }
 
 fn in_user_namespace(name: &str) -> Result<bool, Failure> {

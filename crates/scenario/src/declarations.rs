@@ -107,7 +107,7 @@ impl Declaration {
 
 fn host(words: &mut Words<'_>) -> Result<HostSpec, Problem> {
     words.expect("host")?;
-    let name = cast_name(words)?;
+    let name = host_name(words)?;
     let address = words.parse("an IPv4 address")?;
     let home = if words.accept("in") {
         Home::Subnet(self::name(words, "the name of a subnet")?)
@@ -124,7 +124,7 @@ fn host(words: &mut Words<'_>) -> Result<HostSpec, Problem> {
 }
 
 fn appliance(words: &mut Words<'_>) -> Result<Declaration, Problem> {
-    let name = cast_name(words)?;
+    let name = host_name(words)?;
     let address = words.parse("an IPv4 address")?;
     words.expect("in")?;
     let subnet = self::name(words, "the name of a subnet")?;
@@ -207,7 +207,7 @@ fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {
 }
 
 /// Reads the name of a host or appliance. It may begin a step, so it cannot be a verb.
-fn cast_name(words: &mut Words<'_>) -> Result<String, Problem> {
+fn host_name(words: &mut Words<'_>) -> Result<String, Problem> {
     let expected = "a name that is no verb of the language";
     let name = words.peek().ok_or_else(|| words.wrong(expected))?;
     let mut alone = Words::new(name);

@@ -104,7 +104,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Returns the first line of the file: its claim, and the numbers of the statements behind it.
+    /// Returns the claim of the file, which is its first line.
     #[must_use]
     pub fn title(&self) -> &str {
         let first = self.lines.first().map_or("", String::as_str);

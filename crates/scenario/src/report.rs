@@ -84,7 +84,7 @@ pub struct ProbeCall {
     pub from: String,
     /// The resource or host that is called.
     pub to: String,
-    /// What the caller was told: `200`, `403 AuthorizationFailure`, `login`, `no answer`.
+    /// What the caller was notified: `200`, `403 AuthorizationFailure`, `login`, `no answer`.
     pub answer: String,
     /// Whether it means that the call succeeded.
     pub reached: bool,
@@ -126,7 +126,7 @@ pub struct Refused {
     pub from: String,
     /// The target.
     pub to: String,
-    /// What the caller was told.
+    /// What the caller was notified.
     pub answer: String,
     /// Why.
     pub reason: String,
@@ -142,7 +142,7 @@ pub struct Closing {
     /// The event of the data plane.
     pub event: Event,
     /// Places to which a reset went.
-    pub told: Vec<String>,
+    pub notified: Vec<String>,
 }
 
 /// A change that the model refused, without the file expecting it.

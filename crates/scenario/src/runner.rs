@@ -273,14 +273,14 @@ impl<'a> Runner<'a> {
         }];
         let mut over = 0;
         for event in &changed.closed {
-            let told = self.told(event, &changed.made);
+            let notified = self.notified(event, &changed.made);
             // The connection is over and only waited for its timer.
             if matches!(event.state, State::TimeWait | State::Close | State::Refused) {
                 over += 1;
                 continue;
             }
             lines.push(outcome::closed(event));
-            self.report.closings.push(Closing { change: text.to_owned(), event: *event, told });
+            self.report.closings.push(Closing { change: text.to_owned(), event: *event, notified });
         }
         if over > 0 {
             lines.push(format!("forgot  {over} connections that were over"));
@@ -290,7 +290,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Returns the places that got a reset about a flow.
-    fn told(&self, event: &Event, made: &[Transmit]) -> Vec<String> {
+    fn notified(&self, event: &Event, made: &[Transmit]) -> Vec<String> {
         let far = FiveTuple { source: event.external, ..event.tuple };
         let about = [event.tuple.reversed(), far];
         let ours = |made: &&Transmit| {

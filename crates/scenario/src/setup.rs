@@ -19,7 +19,7 @@ impl Runner<'_> {
         let mut done = Ok(());
         for (line, declaration) in &scenario.declarations {
             done = self
-                .gather_one(declaration, &scenario)
+                .set_up(declaration, &scenario)
                 .map_err(|why| Problem::Refused(why).at(&scenario.file, *line));
             if done.is_err() {
                 break;
@@ -29,7 +29,7 @@ impl Runner<'_> {
         done
     }
 
-    fn gather_one(&mut self, declaration: &Declaration, scenario: &Scenario) -> Result<(), String> {
+    fn set_up(&mut self, declaration: &Declaration, scenario: &Scenario) -> Result<(), String> {
         match declaration {
             Declaration::Host(host) => {
                 self.link_of(&host.name, scenario);

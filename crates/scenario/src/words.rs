@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_names_the_word_that_stands_there() {
+    fn an_error_names_the_wrong_word() {
         let mut words = Words::new("  vnet   alpha ");
         assert!(words.accept("vnet"));
         assert_eq!(words.take("a name"), Ok("alpha"));

@@ -64,8 +64,8 @@ fn every_scenario_comes_out_as_its_file_says() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n\n"));
 }
 
-/// Each file is a claim: its first line states it with the numbers of the statements, and its name
-/// is a short form.
+/// Each file is a claim: its first line states it, the comment below cites the statements, and its
+/// name is a short form.
 #[test]
 fn every_scenario_names_its_claim_and_its_statements() {
     let files = files();
@@ -73,6 +73,7 @@ fn every_scenario_names_its_claim_and_its_statements() {
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let first = text.lines().next().unwrap();
+        let below = text.lines().skip(1).take_while(|line| line.starts_with('#'));
         let statement = |word: &str| {
             let word = word.trim_end_matches([',', '.', ')']);
             word.split_once('-').is_some_and(|(kind, number)| {
@@ -82,8 +83,8 @@ fn every_scenario_names_its_claim_and_its_statements() {
         };
         assert!(first.starts_with("# "), "{}", name(&path));
         assert!(
-            first.split_whitespace().any(statement),
-            "{} names no statement: {first}",
+            below.flat_map(str::split_whitespace).any(statement),
+            "{} cites no statement below its claim",
             name(&path)
         );
         assert!(name(&path).contains('-'), "{}", name(&path));

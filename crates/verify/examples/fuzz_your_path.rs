@@ -97,14 +97,14 @@ fn oracle() -> Result<(DataPlane, NicId), EditError> {
 /// `fuzz_target!(|bytes: &[u8]| assert_eq!(holds(path, bytes), Ok(())))`.
 fn holds(path: YourPath, bytes: &[u8]) -> Result<(), String> {
     let mut yours = bytes.to_vec();
-    let goes_on = path.forward(&mut yours);
+    let is_forwarded = path.forward(&mut yours);
     // From here on vnetem's parser decides what a packet is.
     let headers = match Headers::parse(bytes) {
         Ok(headers) => headers,
-        Err(cause) if goes_on => return Err(format!("went on, though {cause}: {bytes:02x?}")),
+        Err(cause) if is_forwarded => return Err(format!("went on, though {cause}: {bytes:02x?}")),
         Err(_) => return Ok(()),
     };
-    if !goes_on {
+    if !is_forwarded {
         return Ok(());
     }
     // Sums from scratch: a right checksum stays right, and a wrong one is not repaired.

@@ -323,8 +323,8 @@ impl Model {
                     let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
                     let way = self.way_of_answer(&flow, side);
                     let size = self.size_of_way(&flow, side, way.ok().flatten());
-                    let goes_on = packet.ttl > 1 && !refused && way.is_ok();
-                    self.renew(at, goes_on && packet.total <= usize::from(size))?;
+                    let is_forwarded = packet.ttl > 1 && !refused && way.is_ok();
+                    self.renew(at, is_forwarded && packet.total <= usize::from(size))?;
                 }
                 return self.hit(at, side, entered, packet);
             }
@@ -339,7 +339,7 @@ impl Model {
         let now = self.now;
         while let Some(at) = self.flows.iter().position(|flow| flow.deadline <= now) {
             let Ok(flow) = self.flow(at) else { return };
-            self.tell_of_idling(&flow);
+            self.reset_idle_ends(&flow);
             self.end(at, flow.cause_of_expiry(), flow.deadline);
         }
         self.release_tombstones();
@@ -359,15 +359,15 @@ impl Model {
     /// Removes a flow and puts its public tuple in hold-down (N-14).
     fn remove(&mut self, at: usize, cause: Cause, when: Time) {
         let flow = self.flows.remove(at);
-        self.tell_of(&flow, TranslationEventKind::SessionDeleted);
+        self.record_event(&flow, TranslationEventKind::SessionDeleted);
         if flow.has_tuple() {
             self.rest(&flow, flow.rested_at(cause, when));
         }
         self.rests.retain(|rest| rest.until > self.now);
     }
 
-    /// U-12: the tuple of a closed connection is in hold-down as after a reset, even if its
-    /// tombstone stays longer.
+    /// Puts the tuple of a closed connection in hold-down as after a reset, even if its tombstone
+    /// stays longer (U-12).
     fn release_tombstones(&mut self) {
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at) else { return };

@@ -85,7 +85,8 @@ pub const SCOPES: [Scope; 8] = [
     },
 ];
 
-/// INV-malformed-headers-dropped: a malformed header is refused for the first fault in it.
+/// Checks that a malformed header is refused for the first fault in it
+/// (INV-malformed-headers-dropped).
 fn lengths(extent: Extent) -> u64 {
     let mut states = 0;
     let step = if extent == Extent::Whole { 1 } else { 257 };
@@ -125,8 +126,8 @@ fn lengths(extent: Extent) -> u64 {
     states
 }
 
-/// INV-checksum-update-exact: compares RFC 1624 with a full sum, for one word that changes and one
-/// for the rest.
+/// Compares RFC 1624 with a full sum, for one word that changes and one for the rest
+/// (INV-checksum-update-exact).
 fn updates(extent: Extent) -> u64 {
     let add = |left: u16, right: u16| {
         let sum = u32::from(left) + u32::from(right);
@@ -146,8 +147,8 @@ fn updates(extent: Extent) -> u64 {
     states
 }
 
-/// INV-udp-zero-checksum: a UDP checksum of 0 stays, a computed 0 is written as 0xFFFF, and TCP's
-/// may be 0. A port is chosen that causes each case.
+/// Checks that a UDP checksum of 0 stays, a computed 0 is written as 0xFFFF, and TCP's may be 0
+/// (INV-udp-zero-checksum). A port is chosen that causes each case.
 fn computed_zeros(extent: Extent) -> u64 {
     let ends = (Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(8, 8, 8, 8));
     let datagram = |checksum| {
@@ -182,9 +183,9 @@ fn computed_zeros(extent: Extent) -> u64 {
     states
 }
 
-/// INV-mapping-unique, INV-tuple-unique-per-side, INV-reply-reaches-initiator,
-/// INV-refused-only-when-full, INV-hold-down-kept, INV-flows-conserved: runs all histories through
-/// the body of the fuzz target, whose list says what must happen.
+/// Runs all histories through the body of the fuzz target, whose list says what must happen
+/// (INV-mapping-unique, INV-tuple-unique-per-side, INV-reply-reaches-initiator,
+/// INV-refused-only-when-full, INV-hold-down-kept, INV-flows-conserved).
 fn histories(extent: Extent) -> u64 {
     // Host and port are in the low bits, and the remote in the next. The first byte is the event,
     // the last one the wait.
@@ -212,8 +213,8 @@ fn histories(extent: Extent) -> u64 {
     states
 }
 
-/// INV-bad-fragments-dropped, INV-fragment-state-bounded: runs all histories around a first
-/// fragment of 8 or 16 bytes.
+/// Runs all histories around a first fragment of 8 or 16 bytes (INV-bad-fragments-dropped,
+/// INV-fragment-state-bounded).
 fn fragments(extent: Extent) -> u64 {
     let mut events = vec![[0x80, 0, 0, 0, 1, 0], [0x80, 0, 0, 0, 2, 0], [0, 0, 0, 0, 1, 190]];
     for offset in 1..5 {
@@ -243,8 +244,8 @@ fn each_sequence<T>(events: &[T], depth: usize, visit: &mut dyn FnMut(&[usize]))
     }
 }
 
-/// INV-port-in-range, INV-refused-only-when-full: a pool gives each of its ports once and then
-/// refuses. With one port free, it gives that one.
+/// Checks that a pool gives each of its ports once and then refuses, and with one port free gives
+/// that one (INV-port-in-range, INV-refused-only-when-full).
 fn pools(extent: Extent) -> u64 {
     let step = if extent == Extent::Whole { 1 } else { 7 };
     let mut states = 0;
@@ -319,8 +320,8 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
     u64::from(size) * 2 + 1
 }
 
-/// INV-reset-answers-segment: RFC 9293 3.10.7.1 for every set of flags, with segments at the
-/// limits.
+/// Checks RFC 9293 3.10.7.1 for every set of flags, with segments at the limits
+/// (INV-reset-answers-segment).
 fn flags(_: Extent) -> u64 {
     let corners = [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX];
     let mut states = 0;
@@ -374,8 +375,8 @@ fn flags(_: Extent) -> u64 {
     states
 }
 
-/// INV-deadline-exact: a flow is found up to its deadline, never at it, and the first look after
-/// that removes it.
+/// Checks that a flow is found up to its deadline, never at it, and that the first look after that
+/// removes it (INV-deadline-exact).
 fn deadlines(extent: Extent) -> u64 {
     let timers = [1, 2, 63, 64, 65, 1000, 1_000_000_000, 30_000_000_000, 7_440_000_000_000];
     let last = if extent == Extent::Whole { 62 } else { 44 };

@@ -302,7 +302,7 @@ impl Nat {
         assert_eq!(
             due.len() - left,
             notified,
-            "what ended was not due, or was not told (INV-deadline-exact)"
+            "what ended was not due, or was not reported (INV-deadline-exact)"
         );
         assert!(
             left == 0 || budget != usize::MAX,

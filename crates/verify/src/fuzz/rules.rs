@@ -12,10 +12,11 @@ use vnetem_authz::{
 use vnetem_packet::{FiveTuple, Identity, Protocol, SubnetId, VnetId};
 
 /// Edits a resource's rules, a site's ordered rules or a security group, and compares each decision
-/// with a scan over the list of rules (INV-denied-by-default, INV-identity-decides,
-/// INV-rules-monotonic, INV-tie-limit-enforced, F-01 to F-13, F-20, P-08, P-09, P-12, P-14).
+/// with a scan over the list of rules.
 ///
 /// The first byte chooses which. Each eight bytes after it are an edit or a caller.
+/// (INV-denied-by-default, INV-identity-decides, INV-rules-monotonic, INV-tie-limit-enforced, F-01
+/// to F-13, F-20, P-08, P-09, P-12, P-14)
 pub fn authz_rules(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let events = bytes.as_chunks::<8>().0.iter().take(96);

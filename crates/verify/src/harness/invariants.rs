@@ -125,8 +125,8 @@ impl Ledger {
         self.held_translations.extend(translations);
     }
 
-    /// T-37: compares translation events, which are the same and in the same order for each
-    /// translation.
+    /// Compares translation events, which are the same and in the same order for each translation
+    /// (T-37).
     pub(crate) fn translated(
         &mut self,
         events: &[Translation],
@@ -194,8 +194,8 @@ impl Ledger {
         Err(format!("events {seen:?}\nby the model {expected:?}"))
     }
 
-    /// INV-flows-conserved: flows opened less flows ended are those live and closed. The model has
-    /// as many of each.
+    /// Checks that flows opened less flows ended are those live and closed, and that the model has
+    /// as many of each (INV-flows-conserved).
     pub(crate) fn flows(&self, planes: &Planes, model: &Model) -> Result<(), String> {
         let [counted_live, counted_closed, opened, ended] = planes.flows();
         let (live, closed) = model.flow_counts();
@@ -218,8 +218,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// INV-packets-conserved, INV-one-cause-per-drop: every packet and every byte is counted once,
-    /// and each drop under one cause.
+    /// Checks that every packet and every byte is counted once, and each drop under one cause
+    /// (INV-packets-conserved, INV-one-cause-per-drop).
     pub(crate) fn conservation(&self, planes: &Planes) -> Result<(), String> {
         let [received, generated] =
             [planes.tally(|of| of.received), planes.tally(|of| of.generated)];
@@ -294,8 +294,8 @@ fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
     if before == after { Ok(()) } else { Err("a packet that went no further was changed".into()) }
 }
 
-/// INV-private-source-stays-inside, INV-endpoint-source-private, INV-other-source-public: no
-/// private source is seen on the public side, and an endpoint preserves the source.
+/// Checks that no private source is seen on the public side, and that an endpoint preserves the
+/// source (INV-private-source-stays-inside, INV-endpoint-source-private, INV-other-source-public).
 fn external(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
@@ -329,9 +329,9 @@ fn external(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Resul
     }
 }
 
-/// INV-only-needed-bytes-change: only addresses, one port or identifier, the TTL and checksums
-/// change. INV-checksums-stay-right: right checksums stay right. INV-trailer-ignored: a trailer
-/// stays.
+/// Checks that only addresses, one port or identifier, the TTL and checksums change
+/// (INV-only-needed-bytes-change). Right checksums stay right (INV-checksums-stay-right), and a
+/// trailer stays (INV-trailer-ignored).
 fn changes(before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());

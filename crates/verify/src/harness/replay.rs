@@ -18,7 +18,7 @@ use super::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setup {
     /// Both ends are in subnets of one network, and nothing is translated.
-    Plain,
+    Untranslated,
     /// The initiator is behind a NAT gateway, the other end on the internet.
     Translated,
     /// As before, but half of the remote ends are a service's. Its endpoint is toggled every 1,000
@@ -79,13 +79,13 @@ const GAP: Duration = Duration::from_secs(600);
 impl Setup {
     /// All setups.
     pub const ALL: [Self; 5] =
-        [Self::Plain, Self::Translated, Self::Toggled, Self::Sixteen, Self::Damaged];
+        [Self::Untranslated, Self::Translated, Self::Toggled, Self::Sixteen, Self::Damaged];
 
     /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Plain => "plain",
+            Self::Untranslated => "plain",
             Self::Translated => "translated",
             Self::Toggled => "toggled",
             Self::Sixteen => "sixteen",
@@ -280,7 +280,7 @@ impl Joined {
         let internal = SocketAddrV4::new(self.near(*initiator.ip()), initiator.port());
         let external_side = SocketAddrV4::new(self.far(setup, *remote.ip()), remote.port());
         let nowhere = match setup {
-            Setup::Plain => Edge::Subnet(self.far),
+            Setup::Untranslated => Edge::Subnet(self.far),
             _ => Edge::Internet,
         };
         let (far_edge, external) = far.unwrap_or((nowhere, internal));
@@ -357,7 +357,7 @@ impl Joined {
         }
         let number = u32::from(self.number(address));
         let base = match setup {
-            Setup::Plain => 0x0a00_8000 + 4,
+            Setup::Untranslated => 0x0a00_8000 + 4,
             // 52.200.0.0 is the service's, 93.184.0.0 is on the internet.
             Setup::Toggled | Setup::Damaged if number % 2 == 1 => 0x34c8_0000,
             _ => 0x5db8_0000,

@@ -302,8 +302,9 @@ impl Hostile {
         Ok(())
     }
 
-    /// INV-mapping-unique, INV-tuple-unique-per-side: no two flows have the same external tuple.
-    /// INV-flows-conserved: the flows opened and not ended are there.
+    /// Checks that no two flows have the same external tuple (INV-mapping-unique,
+    /// INV-tuple-unique-per-side), and that the flows opened and not ended are there
+    /// (INV-flows-conserved).
     fn flows(&self) -> Result<(), String> {
         let plane = self.runner.planes.only();
         let counters = plane.flow_counters();

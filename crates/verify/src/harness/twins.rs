@@ -18,8 +18,8 @@ use crate::model::wire::{Packet, TCP};
 /// What left the data plane at a step: dispositions with the bytes, and packets that it made.
 type Outputs = Vec<(usize, String)>;
 
-/// INV-networks-isolated: every output of the other networks is the same with and without beta's
-/// hosts and edits, byte for byte.
+/// Compares every output of the other networks with and without beta's hosts and edits, byte for
+/// byte (INV-networks-isolated).
 ///
 /// # Errors
 ///
@@ -52,8 +52,9 @@ pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mis
     agree(run(true)?, run(false)?)
 }
 
-/// INV-toggle-changes-only-service, S-18, S-19: toggles the endpoint of storage in the middle, or
-/// not. Everything but the TCP traffic of that subnet to that service is the same, byte for byte.
+/// Toggles the endpoint of storage in the middle, or not, and compares
+/// (INV-toggle-changes-only-service, S-18, S-19). Everything but the TCP traffic of that subnet to
+/// that service is the same, byte for byte.
 ///
 /// # Errors
 ///
@@ -84,7 +85,7 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
     agree(run(true)?, run(false)?)
 }
 
-/// INV-same-input-same-bytes: the same calls give the same bytes.
+/// Makes the same calls twice, which must give the same bytes (INV-same-input-same-bytes).
 ///
 /// # Errors
 ///

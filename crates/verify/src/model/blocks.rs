@@ -54,14 +54,14 @@ pub fn check(before: Option<&LoadBalancer>, after: &LoadBalancer) -> Result<(), 
             .copied()
             .filter(|it| usable.contains(it))
             .collect();
-        keeps(after, &left, own).map_err(|why| format!("{member} {why} (N-28)"))?;
+        check_kept(after, &left, own).map_err(|why| format!("{member} {why} (N-28)"))?;
         in_order(after, *member)?;
     }
     Ok(())
 }
 
 /// Checks that no member loses a port without need (N-28).
-fn keeps(
+fn check_kept(
     after: &LoadBalancer,
     left: &BTreeSet<Eight>,
     own: &BTreeSet<Eight>,

@@ -15,14 +15,14 @@ impl Model {
     /// Revalidates a flow that a change may concern. It goes on if the same source and path would
     /// be chosen now, and is closed otherwise (S-17, S-18, N-07, N-08, U-02). A packet that is not
     /// forwarded leaves the old access verdict in place.
-    pub(super) fn renew(&mut self, at: usize, goes_on: bool) -> Result<(), Disposition> {
+    pub(super) fn renew(&mut self, at: usize, is_forwarded: bool) -> Result<(), Disposition> {
         let flow = self.flow(at)?;
         if !flow.invalidated || flow.is_tombstone() {
             return Ok(());
         }
         match self.judge(&flow) {
             Ok((to, access)) => {
-                if let Some(flow) = self.flows.get_mut(at).filter(|_| goes_on) {
+                if let Some(flow) = self.flows.get_mut(at).filter(|_| is_forwarded) {
                     flow.invalidated = false;
                     (flow.edges[1 - flow.initiator], flow.access) = (to, access);
                 }
@@ -114,7 +114,7 @@ impl Model {
         let Some(resets) = resets else { return self.end(at, cause, self.now) };
         for (side, reset) in resets.into_iter().enumerate() {
             // The far end of a hairpin is behind another flow, which is closed with this one.
-            if self.is_told(&flow, side) && !(flow.turns && side == 1) {
+            if self.is_notified(&flow, side) && !(flow.turns && side == 1) {
                 self.originated.push((flow.edges[side], reset));
             }
         }
@@ -125,12 +125,12 @@ impl Model {
         }
     }
 
-    /// INV-reset-answers-segment, INV-tombstone-answers: a tombstone answers each later segment
-    /// except a reset, at a limited rate.
+    /// Answers a later segment of a tombstone, at a limited rate. A reset gets no answer
+    /// (INV-reset-answers-segment, INV-tombstone-answers).
     pub(super) fn answer(&mut self, at: usize, side: usize, edge: Edge, packet: &Packet) {
         let (now, rate) = (self.now, self.settings.flows.answers);
         let Ok(flow) = self.flow(at) else { return };
-        let notified = self.is_told(&flow, side);
+        let notified = self.is_notified(&flow, side);
         let Some(reset) = wire::reset_answering(packet).filter(|_| notified) else { return };
         if let Some(Flow { stage: Stage::Tombstone { at, answers, .. }, .. }) =
             self.flows.get_mut(at)
@@ -143,7 +143,7 @@ impl Model {
         }
     }
 
-    fn is_told(&self, flow: &Flow, side: usize) -> bool {
+    fn is_notified(&self, flow: &Flow, side: usize) -> bool {
         match self.settings.closing {
             CloseMode::Both => true,
             CloseMode::Opener => side == flow.initiator,

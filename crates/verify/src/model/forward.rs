@@ -73,8 +73,8 @@ impl Model {
         self.originated.extend(packet.map(|packet| (to, packet)));
     }
 
-    /// INV-last-hop-ends, T-26: a packet with a TTL of 0 or 1 is dropped, and its sender gets an
-    /// ICMP error.
+    /// Drops a packet with a TTL of 0 or 1, and sends an ICMP error to its sender
+    /// (INV-last-hop-ends, T-26).
     pub(super) fn check_ttl(
         &mut self,
         entered: &Entered<'_>,
@@ -90,8 +90,8 @@ impl Model {
         drop(DropReason::TtlExpired)
     }
 
-    /// INV-never-fragments, T-27: a packet longer than the next link's MTU is dropped and never
-    /// fragmented. If it must not be fragmented, its sender gets an ICMP error with the size.
+    /// Drops a packet longer than the next link's MTU, and never fragments it. If it must not be
+    /// fragmented, its sender gets an ICMP error with the size (INV-never-fragments, T-27).
     pub(super) fn check_size(
         &mut self,
         entered: &Entered<'_>,
@@ -102,8 +102,9 @@ impl Model {
         if packet.total <= usize::from(size) || entered.turned {
             return Ok(());
         }
-        let is_told = packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
-        if packet.dont_fragment && is_told {
+        let is_notified =
+            packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
+        if packet.dont_fragment && is_notified {
             let router = self.router(entered.by, *packet.destination.ip());
             let error = wire::too_long(router, size, entered.bytes, packet);
             self.originate(entered.by, Some(error));

@@ -56,8 +56,8 @@ impl Model {
         let refused = !self.carries_fragments(&flow);
         let way = self.way_of_answer(&flow, side);
         let size = self.size_of_way(&flow, side, way.ok().flatten());
-        let goes_on = packet.ttl > 1 && !refused && way.is_ok();
-        self.renew(flow_at, goes_on && packet.total <= usize::from(size))?;
+        let is_forwarded = packet.ttl > 1 && !refused && way.is_ok();
+        self.renew(flow_at, is_forwarded && packet.total <= usize::from(size))?;
         if refused {
             return drop(DropReason::OutboundUnsupported);
         }

@@ -130,15 +130,19 @@ impl Model {
         };
         let (zone, protocol, internal) = mapping.socket;
         let edge = self.network_edge(zone, *internal.ip()).filter(|_| open)?;
-        let timers =
-            self.keeps_port(edge, (protocol, internal, packet.source), mapping.external, false)?;
+        let timers = self.would_keep_port(
+            edge,
+            (protocol, internal, packet.source),
+            mapping.external,
+            false,
+        )?;
         let (share, limited, block) = (mapping.share, mapping.limited, mapping.block);
         Some(Taker { edge, internal, share, limited, block, timers, one_to_one: false })
     }
 
     /// Returns the timers of a pool behind which an internal socket would still have its mapping,
     /// towards a remote.
-    fn keeps_port(
+    fn would_keep_port(
         &self,
         edge: Edge,
         (protocol, internal, remote): (u8, SocketAddrV4, SocketAddrV4),
@@ -238,13 +242,13 @@ impl Model {
         // (INV-both-halves-end).
         let sender = if matches!(today, Edge::PrivateEndpoint(_)) { internal } else { today };
         let ends = (flow.protocol, flow.internal, flow.remote);
-        self.keeps_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
+        self.would_keep_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
         if today == internal { Ok((internal, flow.access)) } else { Err(Cause::PathSwitched) }
     }
 
-    /// N-23: resets both ends of an established connection that idled out behind a load balancer
-    /// whose rule says so.
-    pub(super) fn tell_of_idling(&mut self, flow: &Flow) {
+    /// Resets both ends of an established connection that idled out behind a load balancer whose
+    /// rule says so (N-23).
+    pub(super) fn reset_idle_ends(&mut self, flow: &Flow) {
         let address = *flow.external.ip();
         let mut balancers = self.network.load_balancers().map(|(_, balancer)| balancer);
         let resets = balancers.any(|it| it.rule.resets && it.frontends.contains(&address));

@@ -74,7 +74,7 @@ impl Model {
             match self.choose(method, &mut flow, replaced, observed) {
                 Ok(()) => {}
                 Err(Unchosen::Refused(why)) => {
-                    self.tell_of_refusal(why, packet);
+                    self.record_refusal(why, packet);
                     return self.refuse(why, rules.on_exhaustion, entered, packet);
                 }
                 Err(Unchosen::Wrong(why)) => {
@@ -199,7 +199,7 @@ impl Model {
         self.flows_made += 1;
         self.forgive(&flow);
         self.happenings.push(flow.happening(EventKind::Opened));
-        self.tell_of_opening(&flow);
+        self.record_opening(&flow);
         let number = flow.number;
         let passed = self.carry(&flow, initiator, entered.bytes, packet);
         self.flows.push(flow);
@@ -242,8 +242,8 @@ impl Model {
         }
     }
 
-    /// INV-hold-down-kept: returns whether the public tuple of a flow is in hold-down towards its
-    /// remote.
+    /// Returns whether the public tuple of a flow is in hold-down towards its remote
+    /// (INV-hold-down-kept).
     fn is_resting(&self, flow: &Flow) -> bool {
         self.rests.iter().any(|rest| {
             (rest.protocol, rest.external, rest.remote)

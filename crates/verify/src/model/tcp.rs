@@ -247,9 +247,9 @@ impl Connection {
         Fits
     }
 
-    /// INV-inexact-reset-ignored, T-17: returns whether a reset has exactly the number that its
-    /// receiver expects: the highest end sent to it, or the last one that it acknowledged. A reset
-    /// that answers a SYN must acknowledge it.
+    /// Returns whether a reset has exactly the number that its receiver expects
+    /// (INV-inexact-reset-ignored, T-17). That is the highest end sent to it, or the last one that
+    /// it acknowledged. A reset that answers a SYN must acknowledge it.
     fn is_exact(&self, from: usize, reset: &Segment) -> bool {
         let (sender, receiver) = (self.ends[from], self.ends[1 - from]);
         if !sender.seen {

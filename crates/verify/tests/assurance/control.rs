@@ -9,7 +9,7 @@ use vnetem::{
     SourceMode, Time,
 };
 
-use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, goes_on, net, pool};
+use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, net, pool};
 
 /// INV-one-generation-decides, INV-toggle-ends-exact-set, S-18: a thousand toggles, one a
 /// millisecond, under traffic. The newest configuration decides each packet, and only service flows
@@ -40,7 +40,7 @@ fn fault_27_toggles_at_a_thousand_a_second() {
             "INV-endpoint-source-private, INV-other-source-public"
         );
         closed += rig.made().len();
-        rig.bystander_goes_on();
+        rig.bystander_talks();
         rig.now = rig.now + Duration::from_millis(1);
     }
     // Each flow before the last got two resets.
@@ -73,10 +73,10 @@ fn fault_28_all_routes_replaced_under_load() {
             let disposition = rig.says(Edge::Subnet(web), &line).0;
             match at % 2 {
                 0 => assert_eq!(disposition, dropped(DropReason::RouteNone)),
-                _ => assert!(goes_on(disposition), "{disposition:?}"),
+                _ => assert!(is_forwarded(disposition), "{disposition:?}"),
             }
         }
-        rig.bystander_goes_on();
+        rig.bystander_talks();
     }
     assert_eq!(rig.made(), []);
 }
@@ -103,7 +103,7 @@ fn fault_29_a_network_is_deleted_and_made_again() {
     let answer = rig.says(Edge::Internet, &format!("{FILM} > {seen} tcp A seq 9001 ack 1001")).0;
     assert!(matches!(answer, Disposition::Drop(_)), "{answer:?}");
     rig.connect(new, "10.0.0.4:50002", FILM);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
     rig.wait(Duration::from_secs(60));
     assert_eq!(rig.live(), 2);
 }
@@ -119,10 +119,10 @@ fn fault_30_a_public_address_is_withdrawn_in_use() {
     rig.apply();
     assert_eq!(rig.made().len(), 2, "a reset to each end");
     let late = format!("10.0.0.5:40000 > {FILM} tcp A seq 1001 ack 9001 len 5");
-    assert!(!goes_on(rig.says(Edge::Subnet(rig.beta), &late).0));
+    assert!(!is_forwarded(rig.says(Edge::Subnet(rig.beta), &late).0));
     let again = rig.connect(rig.beta, "10.0.0.5:40001", FILM);
     assert_eq!(again.ip().octets(), [20, 2, 2, 3]);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item, for each k, changes
@@ -154,7 +154,7 @@ fn fault_31_a_bulk_edit_fails_at_each_item() {
         assert_eq!(rig.network, before, "{fails_at}");
         assert!(Arc::ptr_eq(&rig.network.commit(), &snapshot), "{fails_at}");
         rig.apply();
-        rig.bystander_goes_on();
+        rig.bystander_talks();
     }
 }
 
@@ -197,7 +197,7 @@ fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
             _ => rig.network.disable_endpoint(web, storage).unwrap(),
         }
         rig.apply();
-        rig.bystander_goes_on();
+        rig.bystander_talks();
     }
     *mailbox.lock().unwrap() = Some(rig.network.commit());
     barrier.wait();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Settings};
 use vnetem_packet_text::fragments;
 
-use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, goes_on, random, small};
+use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, random, small};
 
 /// INV-memory-bounded, INV-half-open-limited: half-open flows fill the table up to the other
 /// network's share, and further ones are refused. An established connection goes on. There is room
@@ -20,10 +20,10 @@ fn fault_10_syn_flood() {
         let line = format!("10.0.0.{host}:{port} > 93.184.216.34:80 tcp S seq {number}");
         match rig.says(Edge::Subnet(rig.web), &line).0 {
             Disposition::Drop(DropReason::FlowShareUsed) => refused += 1,
-            disposition => assert!(goes_on(disposition), "{disposition:?}"),
+            disposition => assert!(is_forwarded(disposition), "{disposition:?}"),
         }
         if number % 1000 == 0 {
-            rig.bystander_goes_on();
+            rig.bystander_talks();
         }
     }
     assert_eq!((rig.live(), refused), (768, 20_000 - 767));
@@ -31,7 +31,7 @@ fn fault_10_syn_flood() {
     rig.wait(Duration::from_secs(30));
     assert_eq!(rig.live(), 2, "half-open flows have a short timer");
     rig.connect(rig.web, "10.0.0.5:40000", FILM);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// INV-inexact-reset-ignored: resets with random numbers, and with numbers around the right one,
@@ -53,12 +53,12 @@ fn fault_11_reset_flood() {
         let back = format!("{BYSTANDER} > {FILM} tcp R seq {}", mine.wrapping_add(wrong));
         rig.says(Edge::Subnet(rig.web), &back);
         if number % 500 == 1 {
-            rig.bystander_goes_on();
+            rig.bystander_talks();
         }
     }
     assert_eq!(rig.live(), 1);
     assert_eq!(rig.made(), [], "a reset is never answered (INV-resets-bounded)");
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// INV-icmp-quote-translated: an ICMP error about a flow that does not exist is dropped, opens
@@ -75,7 +75,7 @@ fn fault_12_icmp_errors_about_nothing() {
         assert!(is_own || disposition == dropped(DropReason::QuoteUnknown), "{disposition:?}");
     }
     assert_eq!((rig.opened(), rig.made().len()), (1, 0));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// P-30, INV-early-fragment-dropped: later fragments without a first one are dropped and not
@@ -93,9 +93,9 @@ fn fault_13_fragments_without_a_first() {
     assert_eq!(rig.opened(), 1);
     let datagram = bytes("10.0.0.5:40000 > 93.184.216.34:53 udp len 300");
     for part in fragments(&datagram, 100, 17) {
-        assert!(goes_on(rig.send(near, &part).0));
+        assert!(is_forwarded(rig.send(near, &part).0));
     }
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// INV-bad-fragments-dropped, RFC 1858: fragments of one byte hide nothing, since only the last one
@@ -124,8 +124,8 @@ fn fault_14_one_byte_fragments() {
     let datagram = bytes("10.0.0.5:40000 > 93.184.216.34:53 udp len 65");
     let parts = fragments(&datagram, 92, 7);
     assert_eq!(parts.last().unwrap().len(), 21, "the last part has one byte");
-    assert!(parts.iter().all(|part| goes_on(rig.send(near, part).0)));
-    rig.bystander_goes_on();
+    assert!(parts.iter().all(|part| is_forwarded(rig.send(near, part).0)));
+    rig.bystander_talks();
 }
 
 /// INV-spoofed-source-dropped, INV-special-addresses-refused: packets under another host's address
@@ -155,7 +155,7 @@ fn fault_15_spoofed_sources() {
         rig.says(Edge::Subnet(rig.beta), &format!("{BYSTANDER} > {FILM} tcp R seq 1001"));
     assert_eq!(disposition, dropped(DropReason::NoFlow));
     assert_eq!((rig.opened(), rig.live()), (1, 1));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// INV-unsolicited-dropped: a scan from outside finds nothing and leaves nothing. One from inside
@@ -172,11 +172,11 @@ fn fault_16_port_scan() {
     for port in 1..2_000 {
         let line = format!("10.0.0.5:40000 > 93.184.216.34:{port} tcp S seq 5");
         let (disposition, after) = rig.says(Edge::Subnet(rig.web), &line);
-        assert!(goes_on(disposition));
+        assert!(is_forwarded(disposition));
         let tuple = Headers::parse(&after).unwrap().tuple();
         assert!(seen.insert((tuple.source, tuple.destination)), "INV-mapping-unique");
     }
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 /// INV-collisions-harmless: tuples with equal sums and differences fill the table to the last
@@ -200,14 +200,14 @@ fn fault_17_colliding_keys() {
         );
         let edge = from(&rig, lines.len());
         let (disposition, _) = rig.says(edge, &format!("{ends} udp len 4"));
-        assert!(goes_on(disposition), "flow {number}: {disposition:?}");
+        assert!(is_forwarded(disposition), "flow {number}: {disposition:?}");
         lines.push(ends);
     }
     assert_eq!(rig.live(), 4096);
     for (at, ends) in lines.iter().enumerate() {
         let edge = from(&rig, at);
-        assert!(goes_on(rig.says(edge, &format!("{ends} udp len 4")).0));
+        assert!(is_forwarded(rig.says(edge, &format!("{ends} udp len 4")).0));
     }
     assert_eq!(rig.opened(), 4096);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }

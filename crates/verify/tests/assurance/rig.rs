@@ -65,18 +65,18 @@ impl Rig {
         };
         let seen = Headers::parse(&bytes).unwrap().tuple().source;
         let answer = format!("{server} > {seen} tcp SA seq 9000 ack 1001");
-        assert!(goes_on(self.says(forward.to, &answer).0), "{answer}");
+        assert!(is_forwarded(self.says(forward.to, &answer).0), "{answer}");
         let last = format!("{client} > {server} tcp A seq 1001 ack 9001");
-        assert!(goes_on(self.says(near, &last).0), "{last}");
+        assert!(is_forwarded(self.says(near, &last).0), "{last}");
         seen
     }
 
     /// Sends a segment from the bystander and one from its server, and checks that both arrive.
-    pub(crate) fn bystander_goes_on(&mut self) {
+    pub(crate) fn bystander_talks(&mut self) {
         let [mine, theirs] = self.next;
         let line = format!("{BYSTANDER} > {FILM} tcp PA seq {mine} ack {theirs} len 100");
         let (disposition, bytes) = self.says(Edge::Subnet(self.web), &line);
-        assert!(goes_on(disposition), "the bystander was disturbed: {disposition:?}");
+        assert!(is_forwarded(disposition), "the bystander was disturbed: {disposition:?}");
         assert_eq!(
             Headers::parse(&bytes).unwrap().tuple().source,
             self.external,
@@ -85,7 +85,7 @@ impl Rig {
         let mine = mine.wrapping_add(100);
         let answer = format!("{FILM} > {} tcp PA seq {theirs} ack {mine} len 50", self.external);
         let (disposition, bytes) = self.says(Edge::Internet, &answer);
-        assert!(goes_on(disposition), "the bystander's server was not heard: {disposition:?}");
+        assert!(is_forwarded(disposition), "the bystander's server was not heard: {disposition:?}");
         assert_eq!(
             Headers::parse(&bytes).unwrap().tuple().destination,
             end(BYSTANDER),
@@ -227,7 +227,7 @@ pub(crate) fn pool(address: [u8; 4], first_port: u16, last_port: u16) -> Outboun
     Outbound::Pool { addresses, first_port, last_port, rules: PoolRules::AZURE }
 }
 
-pub(crate) fn goes_on(disposition: Disposition) -> bool {
+pub(crate) fn is_forwarded(disposition: Disposition) -> bool {
     matches!(disposition, Disposition::Forward(_))
 }
 

@@ -44,10 +44,10 @@ impl Network {
         };
         if self.dirty.services {
             snapshot.services = Arc::new(self.compile_services());
-            self.touch_services(old, &snapshot, &mut invalidated);
+            self.invalidate_services(old, &snapshot, &mut invalidated);
         }
         if self.dirty.resources {
-            self.touch_resources(old, &mut invalidated);
+            self.invalidate_resources(old, &mut invalidated);
             snapshot.resources = Arc::new(self.compile_resources());
         }
         for &id in &self.dirty.vnets {
@@ -125,7 +125,7 @@ impl Network {
                     PlaceView::Subnet(view) => near.contains(&view.vnet),
                     PlaceView::Site(_) => !self.dirty.vnets.is_empty(),
                 };
-                self.touch_place(number, before, view.as_ref(), delivery, invalidated);
+                self.invalidate_place(number, before, view.as_ref(), delivery, invalidated);
             }
             new.ingress_table.set(number, view.as_ref());
             if let Some(slot) = new.places.get_mut(number as usize) {

@@ -14,7 +14,7 @@ use crate::snapshot::{PlaceView, ServiceMap, SubnetView};
 use crate::{ServiceId, Snapshot};
 
 impl Network {
-    pub(super) fn touch_place(
+    pub(super) fn invalidate_place(
         &self,
         number: u32,
         before: &PlaceView,
@@ -63,37 +63,37 @@ impl Network {
             _ => true,
         };
         if all {
-            self.touch_all_of(number, invalidated);
+            self.invalidate_all_of(number, invalidated);
         }
         if let PlaceView::Subnet(subnet) = before
             && (all || answers)
         {
-            self.touch_callers(subnet.vnet, invalidated);
+            self.invalidate_callers(subnet.vnet, invalidated);
         }
     }
 
-    fn touch_all_of(&self, number: u32, invalidated: &mut BTreeSet<RevalidationKey>) {
+    fn invalidate_all_of(&self, number: u32, invalidated: &mut BTreeSet<RevalidationKey>) {
         invalidated.insert(revalidation_key(number, None));
         invalidated.extend(self.services().map(|(id, _)| revalidation_key(number, Some(id))));
     }
 
     /// Invalidates the flows that sites and nearby appliances opened to a subnet: its routes also
     /// decide how it answers them.
-    fn touch_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
+    fn invalidate_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
         let Some(own) = self.vnets.get(&vnet) else { return };
-        own.gateways.keys().for_each(|site| self.touch_all_of(site.0, invalidated));
+        own.gateways.keys().for_each(|site| self.invalidate_all_of(site.0, invalidated));
         for near in own.peers.iter().chain([&vnet]) {
             let hosts =
                 self.hosts.range((*near, Ipv4Addr::UNSPECIFIED)..=(*near, Ipv4Addr::BROADCAST));
             let nics = hosts.filter_map(|(_, nic)| self.nics.get(nic));
             nics.filter(|nic| nic.ip_forwarding)
-                .for_each(|nic| self.touch_all_of(nic.subnet.0, invalidated));
+                .for_each(|nic| self.invalidate_all_of(nic.subnet.0, invalidated));
         }
     }
 
     /// Invalidates the flows to a service whose prefixes changed, and flows to addresses that
     /// belonged to no service before (INV-prefix-change-exact, U-02).
-    pub(super) fn touch_services(
+    pub(super) fn invalidate_services(
         &self,
         old: &Snapshot,
         new: &Snapshot,
@@ -126,7 +126,7 @@ impl Network {
 
     /// Invalidates every flow to a service whose resources changed, since their rules are asked
     /// again.
-    pub(super) fn touch_resources(
+    pub(super) fn invalidate_resources(
         &self,
         old: &Snapshot,
         invalidated: &mut BTreeSet<RevalidationKey>,

@@ -113,7 +113,7 @@ impl Network {
             .attach(Arc::clone(policy), &region, true)
             .map_err(|why| not_attached(place, why))?;
         self.policies.attached.entry(key).or_default().insert(id);
-        self.touch_policies(key);
+        self.invalidate_policies(key);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Network {
             if attached.is_empty() {
                 self.policies.attached.remove(&key);
             }
-            self.touch_policies(key);
+            self.invalidate_policies(key);
         }
         Ok(())
     }
@@ -263,7 +263,7 @@ impl Network {
         self.policies.policies.get(&id).map(|owned| &owned.policy).ok_or_else(unknown)
     }
 
-    fn touch_policies(&mut self, key: (SubnetId, ServiceId)) {
+    fn invalidate_policies(&mut self, key: (SubnetId, ServiceId)) {
         self.dirty.policed.insert(key);
         self.dirty.places.insert(key.0.0);
     }
