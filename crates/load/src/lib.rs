@@ -469,6 +469,11 @@ fn settings(shape: &Shape) -> Settings {
     settings
 }
 
+/// Runs the example of the measuring guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/measuring.md")]
+struct MeasuringGuide;
+
 #[cfg(test)]
 mod tests {
     use super::*;

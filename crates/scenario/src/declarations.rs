@@ -197,10 +197,10 @@ fn wire(words: &mut Words<'_>) -> Result<Declaration, Problem> {
 }
 
 fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {
-    const EXPECTED: &str = "both, opener or silent";
+    const EXPECTED: &str = "both, initiator or silent";
     match words.take(EXPECTED)? {
         "both" => Ok(Declaration::CloseMode(CloseMode::Both)),
-        "opener" => Ok(Declaration::CloseMode(CloseMode::Opener)),
+        "initiator" => Ok(Declaration::CloseMode(CloseMode::Opener)),
         "silent" => Ok(Declaration::CloseMode(CloseMode::Silent)),
         other => Err(found(other, EXPECTED)),
     }

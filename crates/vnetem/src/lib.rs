@@ -64,3 +64,8 @@ pub use verdict::{AccessVerdict, Disposition, Forward, SourceMode, Verdict};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;
+
+/// Runs the example of the embedding guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/embedding.md")]
+struct EmbeddingGuide;
