@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
-/// Makes a TCP segment without data and without a TCP checksum, which the data plane does not check.
+/// Makes a TCP segment without data. It has no TCP checksum, which the data plane does not check.
 fn segment(
     source: std::net::SocketAddrV4,
     destination: std::net::SocketAddrV4,
