@@ -8,7 +8,8 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    DataPlane, Edge, EditError, Ipv4Net, Network, Outbound, PoolRules, Settings, SubnetId, Time,
+    DataPlane, Edge, EditError, Headers, Ipv4Net, Network, Outbound, PoolRules, Settings, SubnetId,
+    Time,
 };
 use vnetem_packet_text::Packet;
 
@@ -54,10 +55,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let query: Packet = "192.168.0.10:5353 > 198.51.100.1:53 udp len 24".parse()?;
     let mut bytes = query.build().to_vec();
     assert!(gateway.outbound(Time(0), &mut bytes));
-    let sent = Packet::read(&bytes)?;
-    println!("{query}   leaves as   {sent}");
+    println!("{query}   leaves as   {}", Packet::read(&bytes)?);
 
-    let external = sent.source;
+    let external = Headers::parse(&bytes)?.tuple().source;
     let reply: Packet = format!("198.51.100.1:53 > {external} udp len 48").parse()?;
     let mut bytes = reply.build().to_vec();
     assert!(gateway.inbound(Time(5_000_000), &mut bytes));
