@@ -65,7 +65,7 @@ pub use verdict::{AccessVerdict, Disposition, Forward, SourceMode, Verdict};
 #[doc = include_str!("../../../README.md")]
 struct ReadmeOfTheProject;
 
-/// Runs the example of the embedding guide.
+/// Runs the example of the guide to the event loop.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/embedding.md")]
-struct EmbeddingGuide;
+#[doc = include_str!("../../../docs/guide/event-loop.md")]
+struct EventLoopGuide;
