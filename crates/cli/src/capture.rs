@@ -1,10 +1,10 @@
 //! A run as a pcapng file: one interface for each place, all copies of one packet under one packet
 //! id.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use vnetem_io::{CaptureError, CaptureWriter, Direction, Record};
 use vnetem_sim::world::Tapped;
@@ -14,7 +14,7 @@ use crate::Failure;
 /// A capture that is being written. The first error stays until the end, since nobody can be told
 /// earlier.
 pub(crate) struct Capture {
-    state: RefCell<Result<CaptureWriter<BufWriter<File>>, CaptureError>>,
+    state: Mutex<Result<CaptureWriter<BufWriter<File>>, CaptureError>>,
 }
 
 impl Capture {
@@ -22,11 +22,11 @@ impl Capture {
         let named = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());
         let file = File::create(path).map_err(|error| named(&error))?;
         let writer = CaptureWriter::new(BufWriter::new(file)).map_err(|error| named(&error))?;
-        Ok(Self { state: RefCell::new(Ok(writer)) })
+        Ok(Self { state: Mutex::new(Ok(writer)) })
     }
 
     pub(crate) fn take(&self, tapped: &Tapped<'_>) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(writer) = state.as_mut() else { return };
         let record = Record {
             time: tapped.time.0,
@@ -41,6 +41,6 @@ impl Capture {
     }
 
     pub(crate) fn finish(self) -> Result<(), CaptureError> {
-        self.state.into_inner()?.finish().map(drop)
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)?.finish().map(drop)
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vnetem_azure::{Date, ServiceTags};
-use vnetem_scenario::Scenario;
+use vnetem_scenario::{Options, Runner, Scenario};
 
 use crate::Failure;
-use crate::arguments::TagList;
+use crate::arguments::{Common, Model, TagList};
 
 /// A scenario from a file, or the founding story.
 pub(crate) fn scenario(path: Option<&Path>) -> Result<Scenario, Failure> {
@@ -15,6 +15,20 @@ pub(crate) fn scenario(path: Option<&Path>) -> Result<Scenario, Failure> {
         None => Ok(Scenario::founding_story()?),
         Some(path) => Ok(Scenario::parse(&path.display().to_string(), &read(path)?)?),
     }
+}
+
+/// The model of a scenario, played up to a moment.
+pub(crate) fn stage(common: &Common, model: &Model) -> Result<Runner<'static>, Failure> {
+    let scenario = scenario(model.sources.scenario()?)?;
+    let options = Options { seed: common.seed, tags: tags(&model.sources.list)?, tap: None };
+    let stage = scenario.play_until(model.at, options)?;
+    // The answer would be of another model than the file means.
+    if let Some(refused) = stage.refused_changes().first() {
+        let name = model.sources.scenario()?.map(|path| path.display().to_string());
+        let name = name.unwrap_or("founding-story.scn".to_owned());
+        return Err(format!("{name} {refused}").into());
+    }
+    Ok(stage)
 }
 
 /// The list of service tags that the command line asks for.
@@ -28,7 +42,7 @@ pub(crate) fn tags(list: &TagList) -> Result<Arc<ServiceTags>, Failure> {
 }
 
 /// The text of a file, without the mark by which some editors say that it is UTF-8.
-fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))

@@ -3,20 +3,31 @@
 
 #![forbid(unsafe_code)]
 
+mod against;
 mod arguments;
 mod bench;
 mod capture;
+mod demo;
+mod estate_verbs;
 mod json;
+mod live;
 mod load;
+mod model;
+mod programs;
+mod progress;
+mod questions;
+mod replay;
 mod run;
+mod sources;
 mod tags;
 mod text;
 mod verbs;
+mod what_if;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Verb};
 
@@ -41,6 +52,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    if let Some(status) = live::keep().or_else(programs::run) {
+        return status.into();
+    }
     let arguments = match Arguments::try_parse().and_then(Arguments::settled) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
@@ -53,6 +67,16 @@ fn main() -> ExitCode {
         Some(Verb::Routes(routes)) => verbs::routes(common, routes),
         Some(Verb::Tags(tags)) => tags::tags(common, tags),
         Some(Verb::Bench(bench)) => bench::bench(common, bench),
+        // These print as they go, and have the exit status of what they run.
+        Some(Verb::Live(live)) => return live::exit(live::live(common, live)),
+        Some(Verb::Exec(exec)) => return live::exit(live::exec(exec)),
+        Some(Verb::Ctl(ctl)) => live::ctl(common, ctl),
+        Some(Verb::WhatIf(question)) => what_if::what_if(common, question),
+        Some(Verb::Model(shown)) => model::model(common, shown),
+        Some(Verb::NextHop(asked)) => estate_verbs::next_hop(common, asked),
+        Some(Verb::Replay(replay)) => replay::replay(common, replay),
+        Some(Verb::Completions { shell }) => Ok(completions(*shell)),
+        Some(Verb::Man) => man(),
     };
     match answer {
         Ok(answer) => {
@@ -68,6 +92,27 @@ fn main() -> ExitCode {
             FAILED.into()
         }
     }
+}
+
+/// The completions of a shell, to be put where it looks for them.
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "vnetem", &mut script);
+    let text = String::from_utf8_lossy(&script).into_owned();
+    Answer { text, notes: Vec::new(), good: true }
+}
+
+/// The manual page with a section for each verb.
+fn man() -> Result<Answer, Failure> {
+    let mut page = Vec::new();
+    let mut command = Arguments::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        clap_mangen::Man::new(verb.clone()).render(&mut page)?;
+    }
+    let text = String::from_utf8_lossy(&page).into_owned();
+    Ok(Answer { text, notes: Vec::new(), good: true })
 }
 
 /// Prints help and version, which are answers, or says what is wrong with the command line.

@@ -1,13 +1,13 @@
 //! `vnetem trace` and `vnetem routes`: questions to a model.
 
 use vnetem::{AccessVerdict, Disposition, Verdict};
-use vnetem_scenario::{Options, Runner, route_table};
+use vnetem_packet_text::Packet;
+use vnetem_scenario::route_table;
 
-use crate::arguments::{Common, Model, Output, Protocol, Routes, Trace};
-use crate::{Answer, Failure, json, load};
+use crate::arguments::{Common, Output, Protocol, Routes, Trace};
+use crate::{Answer, Failure, estate_verbs, json, load};
 
 pub(crate) fn trace(common: &Common, asked: &Trace) -> Result<Answer, Failure> {
-    let stage = stage(common, &asked.model)?;
     ports(asked)?;
     let rest = match (asked.protocol, asked.rest.join(" ")) {
         (Protocol::Tcp, rest) if rest.is_empty() => "tcp S".to_owned(),
@@ -17,17 +17,45 @@ pub(crate) fn trace(common: &Common, asked: &Trace) -> Result<Answer, Failure> {
         (Protocol::Icmp, rest) => format!("icmp {rest}"),
     };
     let packet = format!("{} > {} {rest}", asked.source, asked.destination);
-    let trace = stage.trace(&asked.from, &packet).map_err(|problem| problem.to_string())?;
+    let (trace, notes) = if asked.model.sources.has_files()? {
+        let parsed: Packet = packet.parse().map_err(|error| format!("{packet}: {error}"))?;
+        let bytes = parsed.build();
+        let sources = &asked.model.sources;
+        estate_verbs::trace(sources, &asked.from, &bytes, &asked.enable, &asked.disable)?
+    } else {
+        let stage = load::stage(common, &asked.model)?;
+        let explained = if asked.enable.is_empty() && asked.disable.is_empty() {
+            stage.trace(&asked.from, &packet)
+        } else {
+            stage.trace_with(&asked.from, &packet, |network| {
+                for one in &asked.enable {
+                    vnetem_whatif::enable(network, &one.service, &one.subnet)?;
+                }
+                for one in &asked.disable {
+                    vnetem_whatif::disable(network, &one.service, &one.subnet)?;
+                }
+                Ok::<(), vnetem_whatif::EstateError>(())
+            })?
+        };
+        (explained.map_err(|problem| problem.to_string())?, Vec::new())
+    };
     let text = match common.output {
         Output::Text => format!("{trace}\n"),
         Output::Json => json::trace(&trace),
     };
-    Ok(Answer { text, notes: Vec::new(), good: comes_in(&trace.verdict) })
+    Ok(Answer { text, notes, good: comes_in(&trace.verdict) })
 }
 
 pub(crate) fn routes(common: &Common, asked: &Routes) -> Result<Answer, Failure> {
-    let stage = stage(common, &asked.model)?;
+    if asked.model.sources.has_files()? {
+        let (sources, with) = (&asked.model.sources, asked.against.as_deref());
+        return estate_verbs::routes(common, sources, &asked.subnet, asked.all, with);
+    }
+    let stage = load::stage(common, &asked.model)?;
     let routes = stage.routes(&asked.subnet).map_err(|problem| problem.to_string())?;
+    if let Some(path) = &asked.against {
+        return estate_verbs::against(common, &routes, path);
+    }
     let text = match common.output {
         Output::Text => route_table(&routes.routes, asked.all).join("\n") + "\n",
         Output::Json => json::routes(&routes),
@@ -54,19 +82,6 @@ fn ports(asked: &Trace) -> Result<(), Failure> {
     }
     let lacking = lacking.join(", and ");
     Err(format!("{lacking}: {protocol} goes from a port to a port, such as 10.0.0.4:50000").into())
-}
-
-fn stage(common: &Common, model: &Model) -> Result<Runner<'static>, Failure> {
-    let scenario = load::scenario(model.model.as_deref())?;
-    let options = Options { seed: common.seed, tags: load::tags(&model.list)?, tap: None };
-    let stage = scenario.play_until(model.at, options)?;
-    // The answer would be of another model than the file means.
-    if let Some(refused) = stage.refused_changes().first() {
-        let name = model.model.as_deref().map(|path| path.display().to_string());
-        let name = name.unwrap_or("founding-story.scn".to_owned());
-        return Err(format!("{name} {refused}").into());
-    }
-    Ok(stage)
 }
 
 /// Whether a packet is forwarded, and nobody at its far side refuses it.

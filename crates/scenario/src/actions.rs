@@ -48,10 +48,7 @@ impl Runner<'_> {
                 let seen = self.seen(&call);
                 self.note_refusal(&seen, &call);
                 let mut line = in_words(&seen, self.bytes_of(&call));
-                // Traffic to a private endpoint depends on none of these choices.
-                if seen.path.iter().any(|hop| hop.starts_with("service"))
-                    && let Some(choice) = self.hangs_on(station, target.remote)
-                {
+                if let Some(choice) = self.choice_behind(&seen, station, &target) {
                     line = format!("{line}   {choice}");
                 }
                 Ok(vec![line])
@@ -128,15 +125,30 @@ impl Runner<'_> {
             column(&seen, |call| &call.answer),
         ];
         let [from, to, answer] = widths;
-        let lines = seen.iter().map(|call| {
-            let rest = rest_in_words(call);
-            format!("{:<from$}  {:<to$}  {:<answer$}  {rest}", call.from, call.to, call.answer)
+        let lines = seen.iter().zip(&calls).map(|(one, call)| {
+            let mut rest = rest_in_words(one);
+            if let Some(choice) = self.choice_behind(one, call.station, &call.target) {
+                rest = format!("{rest}   {choice}");
+            }
+            format!("{:<from$}  {:<to$}  {:<answer$}  {rest}", one.from, one.to, one.answer)
                 .trim_end()
                 .to_owned()
         });
         let lines = lines.collect();
         self.report.probes.push(Probe { at, label: label.to_owned(), calls: seen });
         lines
+    }
+
+    /// Returns the choice of the model on which a call depends that was seen. A call to a private
+    /// endpoint depends on none.
+    fn choice_behind(
+        &self,
+        seen: &ProbeCall,
+        station: StationId,
+        target: &Target,
+    ) -> Option<&'static str> {
+        let to_service = seen.path.iter().any(|hop| hop.starts_with("service"));
+        to_service.then(|| self.hangs_on(station, target.remote)).flatten()
     }
 
     /// Returns the choice of the model on which a host's call depends, if there is one.

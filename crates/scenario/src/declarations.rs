@@ -25,7 +25,7 @@ pub(crate) enum Declaration {
     },
     Serve {
         resource: String,
-        app: App,
+        by: Serves,
     },
     /// The link of one host, or the default link.
     Link {
@@ -50,7 +50,23 @@ pub(crate) struct HostSpec {
     pub(crate) name: String,
     pub(crate) address: Ipv4Addr,
     pub(crate) home: Home,
-    pub(crate) serves: Option<App>,
+    /// Whether its interface forwards for others. A simulated host itself does not.
+    pub(crate) forwards: bool,
+    pub(crate) serves: Option<Serves>,
+}
+
+/// What answers calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// A simulated server.
+    App(App),
+    /// A real program, which only a live network starts.
+    Command {
+        /// The command line, for a shell.
+        line: String,
+        /// Whether each connection begins with a PROXY v2 header, which names the caller.
+        header: bool,
+    },
 }
 
 /// The place of a host.
@@ -119,8 +135,9 @@ fn host(words: &mut Words<'_>) -> Result<HostSpec, Problem> {
     } else {
         return Err(words.wrong("\"in SUBNET\", \"on internet\" or \"on SITE\""));
     };
-    let serves = if words.accept("serves") { Some(app(words)?) } else { None };
-    Ok(HostSpec { name, address, home, serves })
+    let forwards = matches!(home, Home::Subnet(_)) && words.accept("forwarding");
+    let serves = if words.accept("serves") { Some(serves(words)?) } else { None };
+    Ok(HostSpec { name, address, home, forwards, serves })
 }
 
 fn appliance(words: &mut Words<'_>) -> Result<Declaration, Problem> {
@@ -134,14 +151,29 @@ fn appliance(words: &mut Words<'_>) -> Result<Declaration, Problem> {
 
 fn serve(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     let resource = name(words, "the name of a resource")?;
-    Ok(Declaration::Serve { resource, app: app(words)? })
+    Ok(Declaration::Serve { resource, by: serves(words)? })
 }
 
-fn app(words: &mut Words<'_>) -> Result<App, Problem> {
-    match words.take("http or sql")? {
-        "http" => Ok(App::Http),
-        "sql" => Ok(App::Sql),
-        other => Err(found(other, "http or sql")),
+fn serves(words: &mut Words<'_>) -> Result<Serves, Problem> {
+    const EXPECTED: &str = "http, sql or by \"COMMAND\"";
+    match words.take(EXPECTED)? {
+        "http" => Ok(Serves::App(App::Http)),
+        "sql" => Ok(Serves::App(App::Sql)),
+        "by" => {
+            let rest = words.rest().trim();
+            let expected = "a command between double quotes, and proxy-v2 or nothing behind it";
+            let parts = rest.strip_prefix('"').and_then(|rest| rest.rsplit_once('"'));
+            let (line, header) = match parts {
+                Some((line, behind)) if !line.trim().is_empty() => (line.trim(), behind.trim()),
+                _ => return Err(found(rest, expected)),
+            };
+            match header {
+                "" => Ok(Serves::Command { line: line.to_owned(), header: false }),
+                "proxy-v2" => Ok(Serves::Command { line: line.to_owned(), header: true }),
+                other => Err(found(other, expected)),
+            }
+        }
+        other => Err(found(other, EXPECTED)),
     }
 }
 

@@ -130,6 +130,18 @@ impl Edit {
         matches!(self, Self::Private(PrivateEdit::Names { .. } | PrivateEdit::Zone { .. }))
     }
 
+    /// Reads edits that come into force together, `edit ; edit`, or nothing if the line begins with
+    /// another word.
+    pub(crate) fn parse_all(words: &mut Words<'_>) -> Result<Option<Vec<Self>>, Problem> {
+        let Some(first) = Self::parse(words)? else { return Ok(None) };
+        let mut edits = vec![first];
+        while words.accept(";") {
+            let edit = Self::parse(words)?;
+            edits.push(edit.ok_or_else(|| words.wrong("another change behind the semicolon"))?);
+        }
+        Ok(Some(edits))
+    }
+
     /// Reads one edit, or nothing if the line begins with another word.
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
         let Some(verb) = words.peek() else { return Ok(None) };

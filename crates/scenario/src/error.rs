@@ -80,6 +80,8 @@ impl fmt::Display for Shown<'_> {
 
 impl core::error::Error for ScenarioError {}
 
+impl core::error::Error for Problem {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

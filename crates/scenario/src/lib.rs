@@ -10,6 +10,7 @@ mod declarations;
 mod edit;
 mod error;
 mod firewall;
+mod model;
 mod outcome;
 mod policies;
 mod pool;
@@ -29,9 +30,11 @@ use std::sync::Arc;
 use vnetem::Time;
 use vnetem_azure::ServiceTags;
 
+pub use declarations::Serves;
 pub use error::{Problem, ScenarioError};
+pub use model::{Member, Model, Role};
 pub use runner::Runner;
-pub use show::{route_remark, route_table};
+pub use show::{counter_lines, route_remark, route_table};
 pub use words::parse_duration;
 
 use crate::report::Report;

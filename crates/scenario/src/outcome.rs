@@ -1,12 +1,41 @@
 //! Writes outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
-    Access, AccessVerdict, Disposition, Event, EventKind, Grant, RegionChoice, Step, TiePolicy,
-    Trace, Transmit, Verdict,
+    Access, AccessVerdict, Disposition, Event, EventKind, Generation, Grant, RegionChoice, State,
+    Step, TiePolicy, Trace, Transmit, Verdict,
 };
 
 use super::topology::Topology;
 use vnetem_packet_text::Packet;
+
+/// The outcome of a change that no packet notices.
+pub(super) const NOTHING: &str = "nothing changes";
+
+/// Writes the lines of a change: the generation, what it closed, and the packets that it made.
+pub(super) fn change(
+    topology: &Topology,
+    (before, after): (Generation, Generation),
+    closed: &[Event],
+    made: &[Transmit],
+) -> Vec<String> {
+    let first = match before == after {
+        true => NOTHING.to_owned(),
+        false => format!("generation {}", after.0),
+    };
+    let (over, live): (Vec<&Event>, Vec<&Event>) = closed.iter().partition(|event| is_over(event));
+    let mut lines = vec![first];
+    lines.extend(live.into_iter().map(self::closed));
+    if !over.is_empty() {
+        lines.push(format!("forgot  {} connections that were over", over.len()));
+    }
+    lines.extend(made.iter().map(|made| self::made(topology, made)));
+    lines
+}
+
+/// Returns whether a closed flow was over and only waited for its timer.
+pub(super) fn is_over(event: &Event) -> bool {
+    matches!(event.state, State::TimeWait | State::Close | State::Refused)
+}
 
 /// Writes the line of a decided packet: where it leaves, as what, and what the rules at the far
 /// side say.

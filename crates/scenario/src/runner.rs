@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Disposition, Edge, Event, Rollout, Settings, State, Time, Trace, Transmit};
+use vnetem::{Disposition, Edge, Event, Network, Time, Trace, Transmit};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 
 use super::actions::Background;
-use super::declarations::{Declaration, Home, HostSpec};
 use super::edit::Edit;
 use super::error::{Problem, ScenarioError};
+use super::model::Model;
 use super::step::{Place, Step};
 use super::topology::Topology;
 use super::{Options, Scenario, Scheduled, outcome};
@@ -54,59 +54,8 @@ pub(super) struct Target {
 impl<'a> Runner<'a> {
     /// Makes everything that is declared. No step has been played then.
     pub(super) fn new(scenario: &Scenario, options: Options<'a>) -> Result<Self, ScenarioError> {
-        let mut topology = Topology::new(Arc::clone(&options.tags));
-        let mut settings = Settings::replayable(0);
-        settings.flows.capacity = 4096;
-        settings.flows.held = 4096;
-        settings.flows.revalidation_keys = 4096;
-        let mut seed = 1;
-        let mut rules_for_subnets = Vec::new();
-        // Any line may name a region, also above the line that declares it.
-        for (line, declaration) in &scenario.declarations {
-            if let Declaration::Edit(edit @ Edit::OwnRegions(_)) = declaration {
-                let done = topology.change(core::slice::from_ref(edit));
-                done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
-            }
-        }
-        for (line, declaration) in &scenario.declarations {
-            let done = match declaration {
-                Declaration::Edit(edit) => {
-                    let (edit, later) = edit.without_subnet_rules();
-                    rules_for_subnets.extend(later.into_iter().map(|rule| (*line, rule)));
-                    topology.change(edit.as_slice())
-                }
-                Declaration::Host(HostSpec {
-                    name, address, home: Home::Subnet(subnet), ..
-                }) => topology.change(&[nic(name, *address, subnet, false)]),
-                Declaration::Appliance { name, address, subnet, .. } => {
-                    topology.change(&[nic(name, *address, subnet, true)])
-                }
-                Declaration::Host(_) | Declaration::Serve { .. } | Declaration::Link { .. } => {
-                    Ok(())
-                }
-                Declaration::Wire { service, .. } => topology.service(service).map(drop),
-                Declaration::Seed(number) => {
-                    seed = *number;
-                    Ok(())
-                }
-                Declaration::Flows(number) => {
-                    settings.flows.capacity = *number;
-                    within(*number)
-                }
-                Declaration::Propagation(time) => Rollout::new(seed, *time, Duration::ZERO)
-                    .map(|rollout| topology.rollout = rollout)
-                    .map_err(|error| error.to_string()),
-                Declaration::CloseMode(closing) => {
-                    settings.closing = *closing;
-                    Ok(())
-                }
-            };
-            done.map_err(|why| Problem::Refused(why).at(&scenario.file, *line))?;
-        }
-        for (line, rule) in rules_for_subnets {
-            let done = topology.change(core::slice::from_ref(&rule));
-            done.map_err(|why| Problem::Refused(why).at(&scenario.file, line))?;
-        }
+        let Model { mut topology, settings, seed } =
+            Model::new(scenario, Arc::clone(&options.tags))?;
         let (own_seed, seed) = (seed, options.seed.unwrap_or(seed));
         let mut world = World::new(topology.network.commit(), settings, seed);
         if let Some(tap) = options.tap {
@@ -149,10 +98,22 @@ impl<'a> Runner<'a> {
         played
     }
 
+    /// Returns the present network, for questions that no scenario asks.
+    #[must_use]
+    pub fn network(&self) -> &vnetem::Network {
+        &self.topology.network
+    }
+
     /// Returns the changes so far that the model refused without the file expecting it.
     #[must_use]
     pub fn refused_changes(&self) -> &[RefusedChange] {
         &self.report.refused_changes
+    }
+
+    /// Returns the present network, for a simulation of your own.
+    #[must_use]
+    pub fn into_network(self) -> Network {
+        self.topology.network
     }
 
     /// Returns what was seen so far.
@@ -174,6 +135,26 @@ impl<'a> Runner<'a> {
         words.end()?;
         let (edge, packet) = self.packet(&place, packet)?;
         Ok(self.world.data_plane().trace(self.world.now(), edge, &packet))
+    }
+
+    /// Explains a packet in a copy of the network after edits, without any flow.
+    ///
+    /// # Errors
+    ///
+    /// An edit fails. The inner error is a name or a packet that cannot be read.
+    pub fn trace_with<E>(
+        &self,
+        from: &str,
+        packet: &str,
+        edit: impl FnOnce(&mut vnetem::Network) -> Result<(), E>,
+    ) -> Result<Result<Trace, Problem>, E> {
+        let mut network = self.topology.network.clone();
+        edit(&mut network)?;
+        let plane = vnetem::DataPlane::new(network.commit(), vnetem::Settings::replayable(1));
+        let mut words = super::words::Words::new(from);
+        let place = Place::parse(&mut words).and_then(|place| words.end().map(|()| place));
+        let packet = place.and_then(|place| self.packet(&place, packet));
+        Ok(packet.map(|(edge, packet)| plane.trace(self.world.now(), edge, &packet)))
     }
 
     fn play_step(&mut self, scheduled: &Scheduled, golden: bool) -> Result<(), Problem> {
@@ -239,7 +220,7 @@ impl<'a> Runner<'a> {
         let mut lines = self.come_into_force(text);
         // How names resolve is no part of a snapshot.
         if let [line] = lines.as_mut_slice()
-            && line == NOTHING
+            && line == outcome::NOTHING
             && edits.iter().any(Edit::is_of_names)
         {
             "names change, packets go on as before".clone_into(line);
@@ -266,27 +247,12 @@ impl<'a> Runner<'a> {
         let snapshot = self.topology.network.commit();
         let generation = snapshot.generation();
         let changed = self.world.apply(snapshot);
-        let mut lines = vec![if generation == before {
-            NOTHING.to_owned()
-        } else {
-            format!("generation {}", generation.0)
-        }];
-        let mut over = 0;
-        for event in &changed.closed {
+        for event in changed.closed.iter().filter(|event| !outcome::is_over(event)) {
             let notified = self.notified(event, &changed.made);
-            // The connection is over and only waited for its timer.
-            if matches!(event.state, State::TimeWait | State::Close | State::Refused) {
-                over += 1;
-                continue;
-            }
-            lines.push(outcome::closed(event));
             self.report.closings.push(Closing { change: text.to_owned(), event: *event, notified });
         }
-        if over > 0 {
-            lines.push(format!("forgot  {over} connections that were over"));
-        }
-        lines.extend(changed.made.iter().map(|made| outcome::made(&self.topology, made)));
-        lines
+        let made = changed.made.as_slice();
+        outcome::change(&self.topology, (before, generation), &changed.closed, made)
     }
 
     /// Returns the places that got a reset about a flow.
@@ -409,11 +375,7 @@ impl Scenario {
     }
 }
 
-fn nic(name: &str, address: core::net::Ipv4Addr, subnet: &str, forwarding: bool) -> Edit {
-    Edit::Nic { name: name.to_owned(), address, subnet: subnet.to_owned(), forwarding }
-}
-
-fn parse(words: &str) -> Result<Packet, Problem> {
+pub(super) fn parse(words: &str) -> Result<Packet, Problem> {
     words.parse().map_err(|error: vnetem_packet_text::PacketError| Problem::Expected {
         found: error
             .found
@@ -424,16 +386,6 @@ fn parse(words: &str) -> Result<Packet, Problem> {
 
 fn build(words: &str) -> Result<Bytes, Problem> {
     parse(words).map(|packet| packet.build())
-}
-
-/// The most flows of a scenario, which take 3 GiB.
-const MOST_FLOWS: u32 = 1 << 24;
-
-fn within(flows: u32) -> Result<(), String> {
-    match flows <= MOST_FLOWS {
-        true => Ok(()),
-        false => Err(format!("there can be at most {MOST_FLOWS} flows")),
-    }
 }
 
 fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &World<'_>) -> Report {
@@ -461,9 +413,6 @@ fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &Worl
         refused_changes: Vec::new(),
     }
 }
-
-/// The outcome of a change that no packet notices.
-const NOTHING: &str = "nothing changes";
 
 /// The beginning of the outcome of a refused change.
 const REFUSED: &str = "refused ";

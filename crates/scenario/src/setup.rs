@@ -6,9 +6,10 @@ use vnetem::{Edge, Ipv4Net, TunnelSettings};
 use vnetem_packet::tunnel::{Encapsulation, Fragments, Key, Layout, Overlay, Underlay};
 
 use super::Scenario;
-use super::declarations::{DEFAULT_DELAY, Declaration, Home};
+use super::declarations::{DEFAULT_DELAY, Declaration, Home, HostSpec, Serves};
 use super::error::{Problem, ScenarioError};
 use super::runner::{Runner, Target};
+use super::topology::Topology;
 use vnetem_sim::world::Served;
 use vnetem_sim::{Appliance, LinkSettings};
 
@@ -33,28 +34,14 @@ impl Runner<'_> {
         match declaration {
             Declaration::Host(host) => {
                 self.link_of(&host.name, scenario);
-                let edge = match &host.home {
-                    Home::Internet => Edge::Internet,
-                    Home::Subnet(_) => Edge::Nic(self.topology.nic(&host.name)?),
-                    Home::Site(site) => {
-                        let id = self.topology.site(site)?;
-                        let ranges = &self
-                            .topology
-                            .network
-                            .site(id)
-                            .map_err(|error| error.to_string())?
-                            .ranges;
-                        if !ranges.iter().any(|range: &Ipv4Net| range.contains(&host.address)) {
-                            return Err(format!("{} is in no range of site {site}", host.address));
-                        }
-                        Edge::Site(id)
-                    }
-                };
+                let edge = self.topology.home(host)?;
                 self.free_name(&host.name)?;
                 let id = self.world.add_host(&host.name, edge, host.address);
-                match host.serves {
-                    Some(app) => {
-                        let port = app.port();
+                match &host.serves {
+                    // Nothing listens: the command runs in a live network only.
+                    Some(Serves::Command { .. }) => {}
+                    Some(Serves::App(app)) => {
+                        let (app, port) = (*app, app.port());
                         if let Some(server) = self.world.host(id) {
                             server.listen(port, app);
                             server.echo_datagrams(7);
@@ -81,7 +68,10 @@ impl Runner<'_> {
                 };
                 self.world.add_appliance(name, edge, appliance);
             }
-            Declaration::Serve { resource, app } => {
+            Declaration::Serve { resource, by: Serves::Command { .. } } => {
+                self.topology.resource(resource)?;
+            }
+            Declaration::Serve { resource, by: Serves::App(app) } => {
                 self.link_of("", scenario);
                 self.free_name(resource)?;
                 let id = self.topology.resource(resource)?;
@@ -110,21 +100,45 @@ impl Runner<'_> {
 
     /// Sets the link of the next host: its own, or else the default one.
     fn link_of(&mut self, host: &str, scenario: &Scenario) {
-        let links = scenario.declarations.iter().filter_map(|(_, declaration)| match declaration {
-            Declaration::Link { host, settings } => Some((host.as_deref(), *settings)),
-            _ => None,
-        });
-        let all: Vec<_> = links.collect();
-        let own = all.iter().rfind(|(name, _)| *name == Some(host));
-        let found = own.or_else(|| all.iter().rfind(|(name, _)| name.is_none()));
         let clean = LinkSettings::clean(DEFAULT_DELAY);
-        self.world.set_link(found.map_or(clean, |(_, settings)| *settings));
+        self.world.set_link(scenario.link(host).unwrap_or(clean));
     }
 
     fn free_name(&self, name: &str) -> Result<(), String> {
         let taken = self.world.station(name).is_some()
             || self.targets.iter().any(|target| target.name == name);
         if taken { Err(format!("there is a host or server {name} already")) } else { Ok(()) }
+    }
+}
+
+impl Scenario {
+    /// Returns the settings of a host's link: its own, or else the default ones.
+    pub(super) fn link(&self, host: &str) -> Option<LinkSettings> {
+        let links = self.declarations.iter().filter_map(|(_, declaration)| match declaration {
+            Declaration::Link { host, settings } => Some((host.as_deref(), *settings)),
+            _ => None,
+        });
+        let all: Vec<_> = links.collect();
+        let own = all.iter().rfind(|(name, _)| *name == Some(host));
+        let found = own.or_else(|| all.iter().rfind(|(name, _)| name.is_none()));
+        found.map(|(_, settings)| *settings)
+    }
+}
+
+impl Topology {
+    /// Returns the edge by which the packets of a host enter.
+    pub(super) fn home(&self, host: &HostSpec) -> Result<Edge, String> {
+        let site = match &host.home {
+            Home::Internet => return Ok(Edge::Internet),
+            Home::Subnet(_) => return self.nic(&host.name).map(Edge::Nic),
+            Home::Site(site) => site,
+        };
+        let id = self.site(site)?;
+        let ranges = &self.network.site(id).map_err(|error| error.to_string())?.ranges;
+        if !ranges.iter().any(|range: &Ipv4Net| range.contains(&host.address)) {
+            return Err(format!("{} is in no range of site {site}", host.address));
+        }
+        Ok(Edge::Site(id))
     }
 }
 

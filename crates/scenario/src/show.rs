@@ -1,7 +1,8 @@
 //! Steps that change nothing: they show routes, logs, flows and counters.
 
 use vnetem::{
-    DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteRemark, RouteState, TiePolicy,
+    DataPlane, DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteRemark, RouteState,
+    TiePolicy,
 };
 
 use super::error::Problem;
@@ -25,7 +26,7 @@ impl Runner<'_> {
                 let id = self.topology.service(service).map_err(Problem::Refused)?;
                 Ok(self.world.wire(id))
             }
-            Show::Counters => Ok(self.counters()),
+            Show::Counters => Ok(counter_lines(self.world.data_plane())),
         }
     }
 
@@ -70,40 +71,39 @@ impl Runner<'_> {
         };
         Ok(appliance.log().iter().map(ToString::to_string).collect())
     }
+}
 
-    fn counters(&self) -> Vec<String> {
-        let plane = self.world.data_plane();
-        let counters = plane.counters();
-        let mut lines = vec![format!(
-            "in {} + made {} = out {} + sent {} + denied {} + dropped {} + queued {}",
-            counters.received.packets,
-            counters.generated.packets,
-            counters.forwarded.packets,
-            counters.transmitted.packets,
-            counters.denied.packets,
-            counters.dropped.packets,
-            plane.queued().0
-        )];
-        let drops = DropReason::all().map(|reason| (reason.name(), counters.drops(reason)));
-        lines.extend(
-            drops
-                .filter(|(_, count)| *count > 0)
-                .map(|(name, count)| format!("drop {name} {count}")),
-        );
-        let denies =
-            DenyReason::all().map(|reason| ("deny", reason.name(), counters.denies(reason)));
-        let marked = Refusal::ALL.into_iter().map(|refusal| {
-            ("delivered, to be refused:", refusal.name(), counters.refusals(refusal))
-        });
-        let counted = denies.chain(marked).filter(|(.., count)| *count > 0);
-        lines.extend(counted.map(|(what, name, count)| format!("{what} {name} {count}")));
-        let flows = plane.flow_counters();
-        lines.push(format!(
-            "flows opened {} live {} closed and answering {}",
-            flows.opened, flows.live, flows.tombstones
-        ));
-        lines
-    }
+/// Writes what went in, what came out and why the rest did not: a line for each counter that is not
+/// 0.
+#[must_use]
+pub fn counter_lines(plane: &DataPlane) -> Vec<String> {
+    let counters = plane.counters();
+    let mut lines = vec![format!(
+        "in {} + made {} = out {} + sent {} + denied {} + dropped {} + queued {}",
+        counters.received.packets,
+        counters.generated.packets,
+        counters.forwarded.packets,
+        counters.transmitted.packets,
+        counters.denied.packets,
+        counters.dropped.packets,
+        plane.queued().0
+    )];
+    let drops = DropReason::all().map(|reason| (reason.name(), counters.drops(reason)));
+    lines.extend(
+        drops.filter(|(_, count)| *count > 0).map(|(name, count)| format!("drop {name} {count}")),
+    );
+    let denies = DenyReason::all().map(|reason| ("deny", reason.name(), counters.denies(reason)));
+    let marked = Refusal::ALL
+        .into_iter()
+        .map(|refusal| ("delivered, to be refused:", refusal.name(), counters.refusals(refusal)));
+    let counted = denies.chain(marked).filter(|(.., count)| *count > 0);
+    lines.extend(counted.map(|(what, name, count)| format!("{what} {name} {count}")));
+    let flows = plane.flow_counters();
+    lines.push(format!(
+        "flows opened {} live {} closed and answering {}",
+        flows.opened, flows.live, flows.tombstones
+    ));
+    lines
 }
 
 /// Writes effective routes in Azure's columns. The prefixes of an endpoint are counted, or listed

@@ -126,12 +126,7 @@ impl Step {
 
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Self, Problem> {
         const EXPECTED: &str = "a step: a change, from, answer, connect, trace, wait, probe, status, show, or a host's name";
-        if let Some(first) = Edit::parse(words)? {
-            let mut edits = vec![first];
-            while words.accept(";") {
-                let edit = Edit::parse(words)?;
-                edits.push(edit.ok_or_else(|| words.wrong("another change behind the semicolon"))?);
-            }
+        if let Some(edits) = Edit::parse_all(words)? {
             return Ok(Self::Change(edits));
         }
         match words.take(EXPECTED)? {

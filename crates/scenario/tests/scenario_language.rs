@@ -8,14 +8,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use vnetem::Time;
 use vnetem_azure::ServiceTags;
-use vnetem_scenario::Options;
-use vnetem_scenario::Scenario;
 use vnetem_scenario::report::Report;
+use vnetem_scenario::{Model, Options, Role, Scenario, Serves};
 
 const MODEL: &str = "\
 vnet     alpha 10.0.0.0/16
@@ -214,9 +212,9 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
     let tags = Arc::new(ServiceTags::embedded());
     let story = Scenario::founding_story().unwrap();
     let packets = |seed| {
-        let digest = RefCell::new((0_u64, 0xcbf2_9ce4_8422_2325_u64));
+        let digest = Mutex::new((0_u64, 0xcbf2_9ce4_8422_2325_u64));
         let tap = |tapped: &vnetem_sim::world::Tapped<'_>| {
-            let (count, hash) = &mut *digest.borrow_mut();
+            let (count, hash) = &mut *digest.lock().unwrap();
             *count += 1;
             let all = tapped
                 .packet
@@ -232,7 +230,7 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
         let options = Options { seed, tags: Arc::clone(&tags), tap: Some(Box::new(tap)) };
         let report = story.play(options).unwrap();
         assert!(report.is_as_expected());
-        let seen = *digest.borrow();
+        let seen = *digest.lock().unwrap();
         (seen, report.timeline)
     };
     let first = packets(None);
@@ -458,4 +456,30 @@ fn sizes_beyond_their_limits_are_refused() {
     ] {
         assert!(icmp_error(&format!("{MODEL}{line}\n")).contains(said), "{line}");
     }
+}
+
+/// A server that only a live network starts is read, and the model has it.
+#[test]
+fn real_programs_are_read() {
+    let text = format!(
+        "{}serve    other by \"python3 server.py 80\" proxy-v2\nhost     fw 10.0.0.9 in web forwarding\n",
+        MODEL.replace("host ", "resource other 52.239.1.10 of storage\nhost ")
+    );
+    let scenario = Scenario::parse("a.scn", &text).unwrap();
+    let model = Model::new(&scenario, Arc::new(ServiceTags::embedded())).unwrap();
+    let members = model.members(&scenario).unwrap();
+    let line = "python3 server.py 80".to_owned();
+    let by = |name: &str| members.iter().find(|member| member.name == name).unwrap().role.clone();
+    assert!(
+        matches!(by("other"), Role::Resource { by, .. } if by == Serves::Command { line, header: true })
+    );
+    assert_eq!(by("fw"), Role::Host { forwards: true, serves: None });
+    // The file can also be played, without that server.
+    play(&text);
+    let wrong = |words: &str| icmp_error(&format!("{MODEL}{words}"));
+    for words in ["serve acct by", "serve acct by python3", "serve acct by \"\""] {
+        assert!(wrong(words).contains("expected a command between double quotes"), "{words}");
+    }
+    assert!(wrong("serve acct by \"x\" proxy-v1").contains("found \"proxy-v1\""));
+    assert!(wrong("serve acct https").contains("expected http, sql or by \"COMMAND\""));
 }

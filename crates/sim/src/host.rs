@@ -9,12 +9,11 @@ mod talk;
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketSet};
-use smoltcp::socket::tcp;
-use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp::socket::tcp::CongestionControl;
+use vnetem::Edge;
 use vnetem_nat::Time;
 use vnetem_packet::{Headers, Transport};
 
@@ -22,11 +21,14 @@ pub use client::ConnectError;
 pub use connection::{Connection, ConnectionId, Role, Status};
 pub use talk::Exchange;
 
-use crate::Port;
+use crate::App;
+use crate::engine::{Agenda, Patience, Stack, StackSettings};
 use crate::service::{Access, Answer, Call};
-use progress::{End, Phase};
-use server::Listener;
+use progress::End;
 use talk::Talks;
+
+/// A host knows nothing of edges: to its stack all packets come by this one.
+const EDGE: Edge = Edge::Internet;
 
 /// A host: packets in, packets out, and nothing else; time is an argument.
 ///
@@ -64,16 +66,18 @@ use talk::Talks;
 /// ```
 pub struct Host {
     settings: HostSettings,
-    wire: Port,
-    /// Large, and hosts are moved about.
-    interface: Box<Interface>,
-    sockets: SocketSet<'static>,
+    stack: Stack,
+    /// Packets that the next poll takes in, oldest first.
+    arrived: VecDeque<Bytes>,
     ends: Vec<End>,
-    /// Those of `ends` that still have a socket.
-    live: Vec<ConnectionId>,
-    listeners: Vec<Listener>,
+    /// Whose the connections of the stack are.
+    owners: BTreeMap<usize, ConnectionId>,
+    /// Ends that may have something to do or to say.
+    active: BTreeSet<ConnectionId>,
+    /// When paced answers go on.
+    paces: Agenda,
+    apps: BTreeMap<u16, App>,
     talks: Talks,
-    next_port: u16,
     log: Vec<Access>,
     counters: HostCounters,
 }
@@ -120,28 +124,16 @@ impl Host {
     /// A host that calls nobody and listens to nothing; it answers pings.
     #[must_use]
     pub fn new(settings: HostSettings) -> Self {
-        let mut wire = Port::new(settings.maximum_transmission_unit);
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = settings.seed;
-        let mut interface = Box::new(Interface::new(config, &mut wire, Instant::ZERO));
-        interface.update_ip_addrs(|addresses| {
-            // The list is empty and has room for one.
-            let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(settings.address), 32));
-        });
-        // smoltcp sends nothing without a route; on this medium the gateway's address is not looked
-        // at.
-        let _ = interface.routes_mut().add_default_ipv4_route(settings.address);
-        interface.set_any_ip(settings.any_address);
         Self {
             settings,
-            wire,
-            interface,
-            sockets: SocketSet::new(Vec::new()),
+            stack: Stack::new(settings.stack()),
+            arrived: VecDeque::new(),
             ends: Vec::new(),
-            live: Vec::new(),
-            listeners: Vec::new(),
+            owners: BTreeMap::new(),
+            active: BTreeSet::new(),
+            paces: Agenda::default(),
+            apps: BTreeMap::new(),
             talks: Talks::default(),
-            next_port: Self::FIRST_PORT,
             log: Vec::new(),
             counters: HostCounters::default(),
         }
@@ -161,12 +153,12 @@ impl Host {
         {
             self.counters.icmp_errors += 1;
         }
-        self.wire.received.push_back(packet);
+        self.arrived.push_back(packet);
     }
 
     /// The next packet for the network.
     pub fn transmit(&mut self) -> Option<Bytes> {
-        let packet = self.wire.sent.pop_front()?;
+        let (_, packet) = self.stack.transmit()?;
         self.counters.transmitted += 1;
         Some(packet)
     }
@@ -180,25 +172,22 @@ impl Host {
     /// Does all that can be done at `now`; `decide` is asked about each call at a server of this
     /// host.
     pub fn poll_deciding(&mut self, now: Time, decide: &mut Decide<'_>) {
-        let instant = instant(now);
-        self.interface.poll_maintenance(instant);
         loop {
-            // One packet at a time, so that each change of state is seen together with its cause.
-            loop {
-                self.screen();
-                let polled =
-                    self.interface.poll_ingress_single(instant, &mut self.wire, &mut self.sockets);
-                if polled == PollIngressSingleResult::None {
-                    break;
+            while let Some(packet) = self.arrived.pop_front() {
+                if let Some(id) = self.stack.receive(now, EDGE, packet) {
+                    self.observe(now, id, true);
                 }
-                self.accept(now);
-                self.settle(now, Phase::Ingress);
+            }
+            while let Some(id) = self.paces.pop(now) {
+                self.active.insert(ConnectionId(id));
             }
             self.work(now, decide);
-            self.talks.work(&mut self.sockets);
-            let polled = self.interface.poll_egress(instant, &mut self.wire, &mut self.sockets);
-            self.settle(now, Phase::Egress);
-            if polled == PollResult::None {
+            self.talks.work(self.stack.others());
+            let before = self.stack.queued();
+            for id in self.stack.poll(now) {
+                self.observe(now, id, false);
+            }
+            if self.stack.queued() == before {
                 break;
             }
         }
@@ -207,12 +196,11 @@ impl Host {
     /// When [`poll`](Self::poll) has something to do if no packet comes before; not before `now`.
     #[must_use]
     pub fn next_poll(&mut self, now: Time) -> Option<Time> {
-        if !self.wire.received.is_empty() {
+        if !self.arrived.is_empty() || !self.active.is_empty() {
             return Some(now);
         }
-        let stack = self.interface.poll_at(instant(now), &self.sockets).map(time);
-        let pace = self.live.iter().filter_map(|id| self.ends.get(id.0)?.next_poll());
-        pace.chain(stack).min().map(|next| next.max(now))
+        let next = self.stack.next_poll(now).into_iter().chain(self.paces.next()).min();
+        next.map(|next| next.max(now))
     }
 
     /// What went through so far.
@@ -239,17 +227,25 @@ impl HostSettings {
         }
     }
 
-    /// A TCP socket of this host.
-    fn socket(&self) -> tcp::Socket<'static> {
-        let window = usize::try_from(self.window).unwrap_or(usize::MAX);
-        let buffer = || tcp::SocketBuffer::new(vec![0; window]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
-        socket.set_keep_alive(self.keep_alive.map(duration));
-        socket.set_timeout(self.user_timeout.map(duration));
-        // An answer is written in pieces; holding the last one back for an acknowledgement would
-        // only slow it down.
-        socket.set_nagle_enabled(false);
-        socket
+    fn stack(self) -> StackSettings {
+        StackSettings {
+            address: self.address,
+            edge: EDGE,
+            any_address: self.any_address,
+            seed: self.seed,
+            maximum_transmission_unit: self.maximum_transmission_unit,
+            window: self.window,
+            keep_alive: self.keep_alive,
+            user_timeout: self.user_timeout,
+            patience: Patience::default(),
+            // An answer is written in pieces; holding the last one back for an acknowledgement
+            // would only slow it down.
+            nagle: false,
+            congestion_control: CongestionControl::None,
+            ephemeral: (Host::FIRST_PORT, u16::MAX),
+            serve_limit: self.serve_limit,
+            heeds_icmp: false,
+        }
     }
 }
 
@@ -257,23 +253,10 @@ impl core::fmt::Debug for Host {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Host")
             .field("address", &self.settings.address)
-            .field("live", &self.live.len())
+            .field("live", &self.stack.len())
             .field("counters", &self.counters)
             .finish_non_exhaustive()
     }
-}
-
-/// smoltcp counts microseconds; a moment within one is seen as its start.
-fn instant(now: Time) -> Instant {
-    Instant::from_micros(i64::try_from(now.0 / 1000).unwrap_or(i64::MAX))
-}
-
-fn time(instant: Instant) -> Time {
-    Time(u64::try_from(instant.total_micros()).unwrap_or(0).saturating_mul(1000))
-}
-
-fn duration(duration: Duration) -> smoltcp::time::Duration {
-    smoltcp::time::Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

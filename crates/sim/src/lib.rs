@@ -44,12 +44,18 @@
 
 mod appliance;
 mod blob;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+mod engine;
 mod host;
 pub mod http;
 mod link;
+#[cfg(feature = "tokio")]
+pub mod net;
 mod port;
 mod service;
 mod session;
+#[cfg(feature = "tokio")]
+mod simulation;
 pub mod sql;
 pub mod world;
 
@@ -60,6 +66,23 @@ pub use host::{
     Role, Status,
 };
 pub use link::{Link, LinkCounters, LinkSettings};
+#[cfg(feature = "tokio")]
+pub use net::{TcpListener, TcpStream, UdpSocket};
 pub use port::{Port, Received, Sending};
 pub use service::{Access, Answer, App, Call, Refusal};
+#[cfg(feature = "tokio")]
+pub use simulation::{
+    BoxError, Control, HostHandle, Outcome, Place, Scoped, Sim, SimError, SimStats, TcpSettings,
+    check_deterministic,
+};
 pub use world::World;
+
+/// Runs the programs of the project's front page.
+#[cfg(all(doctest, feature = "stories"))]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeOfTheProject;
+
+/// Runs the programs of the guide.
+#[cfg(all(doctest, feature = "stories"))]
+#[doc = include_str!("../../../docs/guide/embedding.md")]
+struct Guide;

@@ -1,11 +1,13 @@
 //! A seeded link, one direction: what a packet meets between two places.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use vnetem::Edge;
 use vnetem_nat::Time;
 
 /// One direction of a link: packets go in, and come out later, in another order, damaged, twice or
@@ -19,9 +21,11 @@ pub struct Link {
     settings: LinkSettings,
     generator: Xoshiro256PlusPlus,
     /// By arrival, then by number of sending.
-    queue: BTreeMap<(Time, u64), Bytes>,
+    queue: BTreeMap<(Time, u64), Travelling>,
     /// Where an undisturbed packet stands behind its predecessor: jitter alone never reorders.
     last_arrival: Time,
+    /// When the last packet has left the sender.
+    free: Time,
     numbered: u64,
     counters: LinkCounters,
 }
@@ -42,6 +46,8 @@ pub struct LinkSettings {
     pub reorder: u16,
     /// Probability that one bit of a packet is flipped (smoltcp's `--corrupt-chance`).
     pub corrupt: u16,
+    /// Bits that can be sent in a second; any number without. Packets wait for those before them.
+    pub rate: Option<NonZeroU64>,
     /// Packets that may be on the way at once; one more is lost and counted as overflow.
     pub capacity: usize,
 }
@@ -75,6 +81,7 @@ impl Link {
             generator: Xoshiro256PlusPlus::seed_from_u64(seed),
             queue: BTreeMap::new(),
             last_arrival: Time(0),
+            free: Time(0),
             numbered: 0,
             counters: LinkCounters::default(),
         }
@@ -82,10 +89,19 @@ impl Link {
 
     /// Puts a packet on its way.
     pub fn send(&mut self, now: Time, packet: Bytes) {
+        self.send_by(now, None, packet);
+    }
+
+    /// Puts a packet on its way, with the edge by which it enters or has left the network.
+    pub(crate) fn send_by(&mut self, now: Time, edge: Option<Edge>, packet: Bytes) {
         let disposition = Disposition::draw(&mut self.generator);
         self.counters.sent += 1;
+        if let Some(rate) = self.settings.rate {
+            self.free = self.free.max(now) + sending(packet.len(), rate);
+        }
+        let left = self.free.max(now);
         let mut arrival =
-            self.last_arrival.max(now + self.settings.delay + self.jitter(disposition));
+            self.last_arrival.max(left + self.settings.delay + self.jitter(disposition));
         let held_back = disposition.hits(disposition.reorder, self.settings.reorder);
         if held_back {
             let held = self.settings.delay.saturating_add(self.settings.jitter);
@@ -106,13 +122,18 @@ impl Link {
         };
         if disposition.hits(disposition.duplicate, self.settings.duplicate) {
             self.counters.duplicated += 1;
-            self.enqueue(arrival, packet.clone());
+            self.enqueue(arrival, Travelling { edge, packet: packet.clone() });
         }
-        self.enqueue(arrival, packet);
+        self.enqueue(arrival, Travelling { edge, packet });
     }
 
     /// Takes the next packet that has arrived by `now`, in order of arrival.
     pub fn poll(&mut self, now: Time) -> Option<Bytes> {
+        Some(self.poll_by(now)?.packet)
+    }
+
+    /// As [`poll`](Self::poll), with the edge that was given.
+    pub(crate) fn poll_by(&mut self, now: Time) -> Option<Travelling> {
         let entry = self.queue.first_entry()?;
         if entry.key().0 > now {
             return None;
@@ -157,7 +178,7 @@ impl Link {
         )
     }
 
-    fn enqueue(&mut self, arrival: Time, packet: Bytes) {
+    fn enqueue(&mut self, arrival: Time, packet: Travelling) {
         if self.queue.len() >= self.settings.capacity {
             self.counters.overflowed += 1;
             return;
@@ -172,8 +193,18 @@ impl LinkSettings {
     #[must_use]
     pub const fn clean(delay: Duration) -> Self {
         let jitter = Duration::ZERO;
-        Self { delay, jitter, loss: 0, duplicate: 0, reorder: 0, corrupt: 0, capacity: 4096 }
+        let (loss, duplicate, reorder, corrupt) = (0, 0, 0, 0);
+        let (rate, capacity) = (None, 4096);
+        Self { delay, jitter, loss, duplicate, reorder, corrupt, rate, capacity }
     }
+}
+
+/// A packet on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Travelling {
+    /// By what edge it enters or has left the network, if that was said.
+    pub(crate) edge: Option<Edge>,
+    pub(crate) packet: Bytes,
 }
 
 /// All draws of one packet.
@@ -203,6 +234,12 @@ impl Disposition {
     fn hits(self, draw: u64, per_mille: u16) -> bool {
         draw % 1000 < u64::from(per_mille)
     }
+}
+
+/// How long it takes to send so many bytes.
+fn sending(bytes: usize, rate: NonZeroU64) -> Duration {
+    let bits = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(8);
+    Duration::from_nanos(bits.saturating_mul(1_000_000_000) / rate)
 }
 
 /// The packet with one bit turned over; an empty one stays as it is.
@@ -253,6 +290,7 @@ mod tests {
                 duplicate,
                 reorder,
                 corrupt,
+                rate: NonZeroU64::new(delay * 1_000_000),
                 capacity,
             },
         )
@@ -351,6 +389,18 @@ mod tests {
         // What survives is what would have been delivered without loss, byte for byte and at the
         // same time.
         assert!(some.iter().all(|arrival| all.contains(arrival)));
+    }
+
+    #[test]
+    fn rate_spaces_packets() {
+        let rate = NonZeroU64::new(8_000_000);
+        let settings = LinkSettings { rate, ..LinkSettings::clean(Duration::from_millis(7)) };
+        let mut link = Link::new(settings, 1);
+        for _ in 0..3 {
+            link.send(Time(0), Bytes::from_static(&[0; 1000]));
+        }
+        let arrivals: Vec<_> = drain(&mut link).into_iter().map(|(at, _)| at.0).collect();
+        assert_eq!(arrivals, [8 * MILLISECOND, 9 * MILLISECOND, 10 * MILLISECOND]);
     }
 
     /// What adds up to more than time has stops at its end.

@@ -5,11 +5,14 @@ mod clock;
 mod front_end;
 mod journey;
 mod passing;
+#[cfg(feature = "tokio")]
+mod sockets;
 mod station;
 mod tap;
 mod wire;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::task::Waker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,17 +23,19 @@ use vnetem::{
 };
 use vnetem_packet::{AddressClass, FiveTuple, Headers};
 
-pub use front_end::Served;
+pub use front_end::{FrontEnds, Served};
 pub use journey::Journey;
 pub use tap::{Tap, Tapped};
 
+use crate::engine::{Agenda, Index};
 use crate::{
     Appliance, ConnectError, Connection, ConnectionId, Host, HostSettings, Link, LinkSettings,
 };
-use front_end::FrontEnds;
 use journey::Journeys;
+pub use station::LinkState;
 pub use station::StationId;
-use station::{Body, Station};
+pub(crate) use station::{Body, Station};
+use station::{Spot, Way};
 use wire::Wire;
 
 /// A data plane, hosts, appliances, front ends, the links between them, and one clock.
@@ -53,6 +58,17 @@ pub struct World<'a> {
     made: Vec<Transmit>,
     undelivered: u64,
     faults: Vec<String>,
+    /// When stations have something to do.
+    agenda: Agenda,
+    /// Who takes the packets that leave; where two stand at one place, the first.
+    spots: Index<Spot, StationId>,
+    /// Stations that answer for a service by whatever path.
+    fronts: Vec<StationId>,
+    /// Whether journeys, closed flows and packets of the data plane's own are kept.
+    keeps_history: bool,
+    applying: bool,
+    /// Tasks that wait for what has happened.
+    wakes: Vec<Waker>,
 }
 
 /// What became of a packet that was put in at an edge.
@@ -97,6 +113,12 @@ impl<'a> World<'a> {
             made: Vec::new(),
             undelivered: 0,
             faults: Vec::new(),
+            agenda: Agenda::default(),
+            spots: Index::default(),
+            fronts: Vec::new(),
+            keeps_history: true,
+            applying: false,
+            wakes: Vec::new(),
         }
     }
 
@@ -170,9 +192,10 @@ impl<'a> World<'a> {
 
     /// The host of a station, to call others from it or to make it serve.
     pub fn host(&mut self, id: StationId) -> Option<&mut Host> {
+        self.touch(id);
         match &mut self.stations.get_mut(id.0)?.body {
             Body::Host(host) => Some(host),
-            Body::Appliance(_) => None,
+            _ => None,
         }
     }
 
@@ -181,7 +204,7 @@ impl<'a> World<'a> {
     pub fn host_at(&self, id: StationId) -> Option<&Host> {
         match &self.stations.get(id.0)?.body {
             Body::Host(host) => Some(host),
-            Body::Appliance(_) => None,
+            _ => None,
         }
     }
 
@@ -199,7 +222,8 @@ impl<'a> World<'a> {
         client: SocketAddrV4,
         edge: Edge,
     ) -> Option<&Connection> {
-        let station = self.stations.iter().find(|station| station.is_at(edge, *server.ip()))?;
+        let id = self.spots.get(&Spot::of(edge, *server.ip()))?;
+        let station = self.stations.get(id.0)?;
         let Body::Host(host) = &station.body else { return None };
         // Who is called by the public address of its interface knows only its own.
         let own = SocketAddrV4::new(station.address, server.port());
@@ -214,7 +238,7 @@ impl<'a> World<'a> {
     pub fn appliance(&self, id: StationId) -> Option<&Appliance> {
         match &self.stations.get(id.0)?.body {
             Body::Appliance(appliance) => Some(appliance),
-            Body::Host(_) => None,
+            _ => None,
         }
     }
 
@@ -246,7 +270,7 @@ impl<'a> World<'a> {
     pub fn connection(&self, id: StationId, connection: ConnectionId) -> Option<&Connection> {
         match &self.stations.get(id.0)?.body {
             Body::Host(host) => host.connection(connection),
-            Body::Appliance(_) => None,
+            _ => None,
         }
     }
 
@@ -289,12 +313,19 @@ impl<'a> World<'a> {
     /// Takes a new configuration and does all the closing that it asks for.
     pub fn apply(&mut self, snapshot: Arc<Snapshot>) -> Changed {
         let (closed, made) = (self.closed.len(), self.made.len());
+        self.applying = true;
         self.data_plane.apply(self.now, snapshot);
         self.drain();
-        Changed {
+        self.applying = false;
+        let changed = Changed {
             closed: self.closed.get(closed..).unwrap_or_default().to_vec(),
             made: self.made.get(made..).unwrap_or_default().to_vec(),
+        };
+        if !self.keeps_history {
+            self.made.clear();
+            self.closed.clear();
         }
+        changed
     }
 
     /// Flows that changes have closed so far.
@@ -312,7 +343,10 @@ impl<'a> World<'a> {
         let base = 4 * id.0 as u64;
         let up = Link::new(self.link, mix(self.seed, base + 2));
         let down = Link::new(self.link, mix(self.seed, base + 3));
-        self.stations.push(Station { name: name.to_owned(), edge, address, body, up, down });
+        let (passage, held) = (LinkState::Passing, Vec::new());
+        let name = name.to_owned();
+        self.stations.push(Station { name, edge, address, body, up, down, passage, held });
+        self.spots.entry(Spot::of(edge, address)).or_insert(id);
         id
     }
 }

@@ -22,6 +22,7 @@ use vnetem_packet_text::Packet;
 
 mod fib;
 mod fragments;
+mod import;
 mod inner;
 mod ports;
 mod round_trip;
@@ -31,6 +32,7 @@ pub use crate::harness::{pipeline_bytes, pipeline_ops};
 pub use fib::fib_ops;
 pub(crate) use fragments::first_packet;
 pub use fragments::frag_tracker;
+pub use import::{import_file, import_flow_log};
 pub use inner::icmp_inner;
 pub use ports::port_pool_ops;
 pub use round_trip::rewrite_roundtrip;

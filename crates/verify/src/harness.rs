@@ -36,8 +36,10 @@ use vnetem::{
     Snapshot, SourceMode, Time,
 };
 
+use vnetem_nat::Shared;
+
 use crate::model::wire::{ICMP, Packet, SYN, TCP, UDP};
-use crate::model::{Expected, Happening, Model, Observed, Translation};
+use crate::model::{Expected, Filled, Happening, Model, Observed, Translation};
 use craft::{Conversation, twisted};
 use invariants::Ledger;
 use planes::Planes;
@@ -105,7 +107,12 @@ pub fn check(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
             return Err(runner.mismatch(what));
         }
     }
-    Ok(runner.coverage)
+    let Filled { waiting, fragments, overtaking } = runner.model.filled();
+    let mut coverage = runner.coverage;
+    coverage.full_waiting += waiting;
+    coverage.full_fragments += fragments;
+    coverage.overtaking += overtaking;
+    Ok(coverage)
 }
 
 /// Decodes settings: who is notified of a closing, a small table or a large one, and the seed.
@@ -117,10 +124,21 @@ fn settings(setup: u8) -> Settings {
     settings.flows.capacity = if is_small { 8 } else { 1024 };
     settings.flows.held = 1024;
     settings.flows.revalidation_keys = 4096;
+    // The tables of mapping state are full at once, with a part for each tenant and without.
+    let full = match setup % 16 {
+        6 => Some(8),
+        14 => Some(2),
+        _ => None,
+    };
+    if let Some(room) = full {
+        settings.flows.revalidation_keys = 2 * room;
+        settings.flows.shared = Shared { hosts: room, sockets: room, blocks: room };
+        (settings.fragments, settings.unsolicited) = (room as usize / 2, room as usize / 2);
+    }
     settings.flows.inbound_refreshes = setup % 4 != 2;
     // Narrow links, on which longer packets do not fit, most of all the public ones.
     if setup / 32 % 2 == 1 {
-        settings.mtu = Mtu { public: 60, private: 300 };
+        settings.mtu = Mtu { public: 68, private: 300 };
     }
     settings.verify_checksums = setup / 64 % 4 == 3;
     settings.flows.strict_windows = setup.is_multiple_of(3);
@@ -144,6 +162,9 @@ struct Runner {
     now: Time,
     /// Changes that take time.
     rollout: Rollout,
+    /// Whether the table of revalidation keys may be full. The model does not know which keys a
+    /// change invalidates, so each change is drained at once, and services keep their prefixes.
+    is_tight: bool,
     tunnels: Tunnels,
     /// Whether a change was applied and has not closed all its flows yet.
     unsettled: bool,
@@ -211,6 +232,9 @@ impl Runner {
         let (network, world) = pick(&WORLDS, setup).clone();
         // Limits hold for each shard, so there are none here.
         let mut settings = settings(setup);
+        let wide = Settings::replayable(0);
+        (settings.flows.revalidation_keys, settings.flows.shared) = (4096, wide.flows.shared);
+        (settings.fragments, settings.unsolicited) = (wide.fragments, wide.unsolicited);
         settings.flows.capacity = 1024;
         let mut runner = Self::over(network, world, settings);
         let mut small = Settings { queue: 64, events: 256, fragments: 64, ..settings };
@@ -238,6 +262,7 @@ impl Runner {
             model,
             now: Time(1_000_000_000_000),
             rollout: Rollout::default(),
+            is_tight: settings.flows.revalidation_keys < 64,
             tunnels,
             unsettled: false,
             conversations: Vec::new(),

@@ -41,7 +41,7 @@ pub use blocks::check as check_ports;
 pub use flow::Happening;
 pub use journal::Translation;
 pub(crate) use passed::Missed;
-pub(crate) use route::next_hop;
+pub use route::next_hop;
 
 use flow::{Flow, Share, Stage, Zone, is_public, zone};
 use fragment::FirstFragment;
@@ -51,6 +51,7 @@ use open::opens;
 use outbound::{Method, MethodKind, method_behind, methods};
 use route::{NoPath, Path};
 use rules::{Debt, Mapping};
+use shares::LimitedHost;
 use tcp::{Connection, Meaning};
 use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
 
@@ -76,6 +77,23 @@ pub struct Model {
     happenings: Vec<Happening>,
     /// Translation events that must have happened since they were last taken.
     translations: Vec<Translation>,
+    /// Whether packets went to shards.
+    sharded: bool,
+    /// Internal addresses with limits (docs/shares.md).
+    limited_hosts: Vec<LimitedHost>,
+    filled: Filled,
+}
+
+/// How often tables were full, and in which order SYNs wait. It shows a generator that never gets
+/// there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filled {
+    /// Unsolicited SYNs that found no room to wait.
+    pub(crate) waiting: u64,
+    /// First fragments that were removed for newer ones.
+    pub(crate) fragments: u64,
+    /// SYNs that are due before earlier ones.
+    pub(crate) overtaking: u64,
 }
 
 /// What the data plane did to a packet, as far as the model cannot predict it.
@@ -156,7 +174,15 @@ impl Model {
             originated: Vec::new(),
             happenings: Vec::new(),
             translations: Vec::new(),
+            sharded: false,
+            limited_hosts: Vec::new(),
+            filled: Filled::default(),
         }
+    }
+
+    /// Returns how often tables were full.
+    pub(crate) const fn filled(&self) -> Filled {
+        self.filled
     }
 
     /// Returns the configuration by which the model decides.
@@ -257,6 +283,7 @@ impl Model {
         observed: Observed,
     ) -> Result<Expected, String> {
         self.advance(now);
+        self.sharded |= observed.shard.is_some();
         let mut icmp_error = None;
         let result = self.receive(edge, bytes, observed, &mut icmp_error);
         // A refused connection ends at this very instant.
@@ -345,7 +372,6 @@ impl Model {
         self.release_tombstones();
         self.answer_waiting();
         self.rests.retain(|rest| rest.until > now);
-        self.fragments.retain(|first| first.deadline > now);
     }
 
     /// Ends a flow.
@@ -362,6 +388,7 @@ impl Model {
         self.record_event(&flow, TranslationEventKind::SessionDeleted);
         if flow.has_tuple() {
             self.rest(&flow, flow.rested_at(cause, when));
+            self.forget_host(&flow);
         }
         self.rests.retain(|rest| rest.until > self.now);
     }
@@ -372,11 +399,12 @@ impl Model {
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at) else { return };
             if flow.is_tombstone() && flow.has_tuple() && flow.rested_if_left() <= self.now {
-                let flow = flow.clone();
-                self.rest(&flow, self.now);
+                let left = flow.clone();
+                self.rest(&left, self.now);
                 let flow = &mut self.flows[at];
                 (flow.released, flow.share, flow.limited, flow.block) =
                     (true, Share::Nothing, false, None);
+                self.forget_host(&left);
             }
         }
     }

@@ -58,6 +58,8 @@ targets! {
     icmp_inner icmp_inner_finds_nothing_in_its_corpus
     frag_tracker frag_tracker_finds_nothing_in_its_corpus
     fib_ops fib_ops_finds_nothing_in_its_corpus
+    import_file import_file_finds_nothing
+    import_flow_log import_flow_log_finds_nothing
     port_pool_ops port_pool_ops_finds_nothing_in_its_corpus
     authz_rules authz_rules_finds_nothing_in_its_corpus
     pipeline_bytes pipeline_bytes_finds_nothing_in_its_corpus

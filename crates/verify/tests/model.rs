@@ -130,7 +130,7 @@ fn sequences_reach_every_kind_of_outcome() {
     };
     let mut sum = Coverage::default();
     let mut batches = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..400 {
         let bytes: Vec<u8> = (0..1 + 64 * 8).map(|_| byte()).collect();
         let sequence = Sequence::decode(&bytes);
         batches.push(a_batch_is_its_packets_in_order(&sequence, 64).unwrap());
@@ -150,11 +150,14 @@ fn sequences_reach_every_kind_of_outcome() {
     assert!(elsewhere > 30 && spoofed > 100, "{sum:?}");
     assert!(balanced > 50 && blocks > 300, "{sum:?}");
     assert!(too_long > 50 && policed > 30, "{sum:?}");
+    let Coverage { full_mappings, full_cells, full_waiting, full_fragments, overtaking, .. } = sum;
+    assert!(full_mappings > 5 && full_cells > 10, "{sum:?}");
+    assert!(full_waiting > 0 && full_fragments > 0 && overtaking > 0, "{sum:?}");
     assert!(closed > 100 && originated > 300 && refused > 200, "{sum:?}");
     assert!(by_tag > 30 && by_default_rule > 300, "{sum:?}");
     assert!(translations > 1_000 && picked_up > 20 && unfit > 50, "{sum:?}");
     assert!(private > 30 && circuit > 30, "{sum:?}");
     assert!(stages > 40 && delayed > 100 && tunnelled > 50, "{sum:?}");
     batches.sort_unstable();
-    assert!(batches[150] >= 8 && batches[299] >= 16, "the largest batch of each: {batches:?}");
+    assert!(batches[200] >= 8 && batches[399] >= 16, "the largest batch of each: {batches:?}");
 }

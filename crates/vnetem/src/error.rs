@@ -141,6 +141,13 @@ pub enum EditError {
         /// The limit.
         limit: usize,
     },
+    /// A size is below its lower limit.
+    TooSmall {
+        /// What is too small.
+        what: &'static str,
+        /// The lower limit.
+        least: usize,
+    },
     /// The network is of the classic model, which has no endpoints (S-09).
     Classic {
         /// The network.
@@ -276,6 +283,7 @@ impl fmt::Display for EditError {
                 "{subnet}: policy {policy} needs the subnet's endpoint for {service} first"
             ),
             Self::Limit { what, limit } => write!(f, "there can be at most {limit} {what}"),
+            Self::TooSmall { what, least } => write!(f, "{what} must be at least {least}"),
             Self::Classic { vnet } => {
                 write!(f, "vnet {vnet} is of the classic model and has no endpoints")
             }

@@ -60,11 +60,6 @@ pub use snapshot::guard::SecurityGroupId;
 pub use snapshot::lineage::Applied;
 pub use verdict::{AccessVerdict, Disposition, Forward, SourceMode, Verdict};
 
-/// Runs the example of the project's front page.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct ReadmeOfTheProject;
-
 /// Runs the example of the guide to the event loop.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/event-loop.md")]

@@ -118,7 +118,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// N-18: a flow may be behind a method that carries none.
-    fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
+    pub(crate) fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
         match decision {
             Decision::Hit(hit) | Decision::Renew(hit, ..)
                 if self.flows.flow(hit.id).is_some_and(|flow| !self.carries_fragments(&flow)) =>
@@ -332,7 +332,9 @@ impl<'a> Pipeline<'a> {
             return Err(if reclaimed { lost } else { withdrawn });
         }
         let (near, far) = (flow.cached.near, flow.cached.far.plain());
-        let same_far = far == path.far || far.is_public() && path.far.is_public();
+        let same_far = far == path.far
+            || far.is_public() && path.far.is_public()
+            || self.turns_as_before(entry, far, path.far, *flow.remote.ip());
         if near != entry.code
             || !same_far
             || entry.zone != flow.internal_zone
@@ -343,7 +345,9 @@ impl<'a> Pipeline<'a> {
         let (access, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         let access =
             if self.snapshot.deny_mode == DenyMode::Deliver { access } else { flow.cached.access };
-        let far = self.far_of(near, path.far, &tuple.reversed(), &mut ());
+        let hairpinned = far == EdgeCode::HAIRPIN;
+        let far = if hairpinned == (path.far == EdgeCode::HAIRPIN) { path.far } else { far };
+        let far = self.far_of(near, far, &tuple.reversed(), &mut ());
         let cached = CachedDecision { near, far, access };
         Ok((revalidation_key(entry.origin.number(), path.service), cached))
     }

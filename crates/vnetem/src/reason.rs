@@ -55,10 +55,9 @@ reasons! {
     /// A reply came in by another edge than the one by which the flow leaves.
     WrongEdge = "wrong-edge",
     /// A later fragment came before its first one, or after the entry of that was gone (P-30,
-    /// INV-early-fragment-dropped).
+    /// INV-early-fragment-dropped). An entry ends by time, with its flow, or for a newer one where
+    /// there is no room (INV-fragment-state-bounded).
     FragmentWithoutFirst = "fragment-without-first",
-    /// The table of first fragments is full (INV-fragment-state-bounded).
-    FragmentTableFull = "fragment-table-full",
     /// A fragment overlaps another one, or reaches beyond the end of its datagram
     /// (INV-bad-fragments-dropped).
     FragmentRefused = "fragment-refused",
@@ -83,8 +82,9 @@ reasons! {
     ForeignSource = "foreign-source",
     /// The outbound method does not carry this protocol, or carries no fragments (N-18).
     OutboundUnsupported = "outbound-unsupported",
-    /// The destination is a public address of the network, and the sender's pool allows no hairpin
-    /// (T-33).
+    /// The destination is an address of the sender's own outbound method, which allows no hairpin
+    /// (T-33). Behind a shard it is any public address of the network outside the sender's own
+    /// pool.
     Hairpin = "hairpin",
     /// Every public port towards this remote is in use (N-17, INV-refused-only-when-full).
     SnatExhausted = "snat-exhausted",

@@ -40,15 +40,27 @@ pub struct Settings {
     pub shard: Option<Shard>,
 }
 
-/// The longest packet in bytes, IPv4 header included, that leaves by an edge. The data plane drops
-/// a longer one and never fragments it (INV-never-fragments). If the packet must not be fragmented,
-/// its sender gets an ICMP error with the size (T-27, RFC 1191).
+/// The longest packet in bytes, IPv4 header included, that leaves by an edge, at least
+/// [`Mtu::LEAST`]. The data plane drops a longer one and never fragments it (INV-never-fragments).
+/// If the packet must not be fragmented, its sender gets an ICMP error with the size (T-27, RFC
+/// 1191).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mtu {
     /// For the internet, and services without an endpoint.
     pub public: u16,
     /// For everything else.
     pub private: u16,
+}
+
+impl Mtu {
+    /// The longest packet that every link must carry without fragmenting it (RFC 791 3.2).
+    pub const LEAST: u16 = 68;
+
+    /// Raises each link to the lower limit.
+    fn bounded(self) -> Self {
+        let Self { public, private } = self;
+        Self { public: public.max(Self::LEAST), private: private.max(Self::LEAST) }
+    }
 }
 
 impl Default for Mtu {
@@ -93,13 +105,14 @@ impl Settings {
     /// lowered to this.
     pub const MOST_WAITING: usize = 1 << 20;
 
-    /// Checks that no setting exceeds its upper limit, for settings that come from a user. Settings
+    /// Checks that no setting is beyond its limits, for settings that come from a user. Settings
     /// that pass may still need more memory than the machine has, since a data plane allocates
     /// everything when it is made.
     ///
     /// # Errors
     ///
-    /// [`EditError::Limit`] names the setting that is too large.
+    /// [`EditError::Limit`] names the setting that is too large, and [`EditError::TooSmall`] the
+    /// MTU that is too small.
     pub fn check(&self) -> Result<(), EditError> {
         let flows = vnetem_nat::Settings::MOST_FLOWS as usize;
         let limits = [
@@ -111,10 +124,20 @@ impl Settings {
             ("unsolicited SYNs", self.unsolicited, Self::MOST_WAITING),
         ];
         let beyond = limits.into_iter().find(|(_, wanted, limit)| wanted > limit);
-        beyond.map_or(Ok(()), |(what, _, limit)| Err(EditError::Limit { what, limit }))
+        if let Some((what, _, limit)) = beyond {
+            return Err(EditError::Limit { what, limit });
+        }
+        let links = [
+            ("the MTU of public links", self.mtu.public),
+            ("the MTU of private links", self.mtu.private),
+        ];
+        let narrow = links.into_iter().find(|(_, mtu)| *mtu < Mtu::LEAST);
+        narrow.map_or(Ok(()), |(what, _)| {
+            Err(EditError::TooSmall { what, least: usize::from(Mtu::LEAST) })
+        })
     }
 
-    /// Lowers each setting to its upper limit.
+    /// Brings each setting within its limits.
     pub(crate) fn bounded(self) -> Self {
         let most = |wanted: usize| wanted.min(Self::MOST_WAITING);
         Self {
@@ -123,6 +146,7 @@ impl Settings {
             events: most(self.events),
             translation_events: most(self.translation_events),
             unsolicited: most(self.unsolicited),
+            mtu: self.mtu.bounded(),
             ..self
         }
     }

@@ -349,7 +349,8 @@ impl Snapshot {
     }
 
     /// Returns the service to which an address belongs.
-    pub(crate) fn service_at(&self, address: Ipv4Addr) -> Option<ServiceId> {
+    #[must_use]
+    pub fn service_at(&self, address: Ipv4Addr) -> Option<ServiceId> {
         self.services.prefixes.lookup(address).map(|(_, &service)| service)
     }
 

@@ -2,9 +2,9 @@
 
 use core::net::SocketAddrV4;
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
-use smoltcp::socket::tcp;
-use smoltcp::wire::{IpAddress, IpEndpoint};
 use thiserror::Error;
 use vnetem_nat::Time;
 
@@ -49,18 +49,19 @@ impl Host {
         request: Bytes,
         local_port: Option<u16>,
     ) -> Result<ConnectionId, ConnectError> {
-        let port = local_port.unwrap_or_else(|| self.free_port(remote));
-        let local = SocketAddrV4::new(self.settings.address, port);
-        if self.live_connection(local, remote).is_some() {
-            return Err(ConnectError::InUse { local, remote });
-        }
-        let mut socket = self.settings.socket();
-        socket
-            .connect(self.interface.context(), endpoint(remote), endpoint(local))
-            .map_err(|_| ConnectError::Unaddressable { local, remote })?;
-        let handle = self.sockets.add(socket);
+        let made = self.stack.connect(remote, local_port).map_err(|error| {
+            let port = local_port.unwrap_or(Self::FIRST_PORT);
+            let local = SocketAddrV4::new(self.settings.address, port);
+            match error.kind() {
+                ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => {
+                    ConnectError::InUse { local, remote }
+                }
+                _ => ConnectError::Unaddressable { local, remote },
+            }
+        })?;
+        let local = self.stack.conn(made).map_or(remote, |conn| conn.key.1);
         let connection = Connection::new(Role::Client, local, remote, now);
-        Ok(self.add(End::new(connection, handle, Work::Client { unsent: request })))
+        Ok(self.add(End::new(connection, made, Work::Client { unsent: request })))
     }
 
     /// Sends more on a connection that this host opened; does nothing on one that is over or was
@@ -68,6 +69,7 @@ impl Host {
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(End { work: Work::Client { unsent }, .. }) = self.ends.get_mut(id.0) {
             *unsent = [unsent, bytes].concat().into();
+            self.active.insert(id);
         }
     }
 
@@ -76,16 +78,19 @@ impl Host {
     pub fn close(&mut self, id: ConnectionId) {
         if let Some(end) = self.ends.get_mut(id.0) {
             end.closing = true;
+            self.active.insert(id);
         }
     }
 
     /// Gives a connection up at once, with a reset to the other end.
     pub fn abort(&mut self, now: Time, id: ConnectionId) {
         let Some(end) = self.ends.get_mut(id.0) else { return };
-        if let Some(handle) = end.handle {
-            self.sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
-        }
         end.connection.turn(now, Status::Aborted);
+        let Some(conn) = end.conn else { return };
+        if let Some(conn) = self.stack.conn(conn) {
+            conn.socket().abort();
+        }
+        self.stack.touch(conn);
     }
 
     /// A connection of this host, opened or accepted.
@@ -100,22 +105,4 @@ impl Host {
         let ends = self.ends.iter().enumerate();
         ends.map(|(index, end)| (ConnectionId(index), &end.connection))
     }
-
-    /// The next port without a connection to `remote`; the last one tried if there is none.
-    fn free_port(&mut self, remote: SocketAddrV4) -> u16 {
-        let mut port = self.next_port;
-        for _ in Self::FIRST_PORT..=u16::MAX {
-            port = self.next_port;
-            self.next_port = port.checked_add(1).unwrap_or(Self::FIRST_PORT);
-            let local = SocketAddrV4::new(self.settings.address, port);
-            if self.live_connection(local, remote).is_none() {
-                break;
-            }
-        }
-        port
-    }
-}
-
-fn endpoint(address: SocketAddrV4) -> IpEndpoint {
-    IpEndpoint::new(IpAddress::Ipv4(*address.ip()), address.port())
 }

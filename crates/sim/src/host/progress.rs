@@ -1,13 +1,13 @@
 //! What carries a connection on: data between TCP and the application, and how it ended.
 
-use core::net::SocketAddrV4;
+use std::io::ErrorKind;
 
 use bytes::{Buf, Bytes};
-use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{Socket, State};
 use vnetem_nat::Time;
 
-use super::{Connection, ConnectionId, Decide, Host, Role, Status};
+use super::{Connection, ConnectionId, Decide, Host, Status};
+use crate::engine::{Conn, Phase};
 use crate::service::{Access, Call};
 use crate::session::Session;
 
@@ -15,7 +15,7 @@ use crate::session::Session;
 pub(super) struct End {
     pub(super) connection: Connection,
     /// Until TCP is done with it, which may be long after the owner is (TIME-WAIT).
-    pub(super) handle: Option<SocketHandle>,
+    pub(super) conn: Option<usize>,
     /// Close as soon as all is sent.
     pub(super) closing: bool,
     pub(super) work: Work,
@@ -26,72 +26,58 @@ pub(super) enum Work {
     Server { session: Session, access: Option<usize> },
 }
 
-/// What the stack has just done, which tells a reset (a packet came in) from a timeout (none did).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Ingress,
-    Egress,
-}
-
 impl Host {
     pub(super) fn add(&mut self, end: End) -> ConnectionId {
         let id = ConnectionId(self.ends.len());
+        if let Some(conn) = end.conn {
+            self.owners.insert(conn, id);
+        }
         self.ends.push(end);
-        self.live.push(id);
+        self.active.insert(id);
         id
     }
 
-    /// The connection between these two ends that TCP still knows.
-    pub(super) fn live_connection(
-        &self,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-    ) -> Option<ConnectionId> {
-        self.live.iter().copied().find(|id| {
-            self.ends
-                .get(id.0)
-                .is_some_and(|end| end.connection.local == local && end.connection.remote == remote)
-        })
-    }
-
-    /// Takes in what the stack has done to the connections, and lets go of the sockets that it is
-    /// done with.
-    pub(super) fn settle(&mut self, now: Time, phase: Phase) {
-        let Self { live, ends, sockets, .. } = self;
-        let before = live.len();
-        live.retain(|id| {
-            let Some(end) = ends.get_mut(id.0) else { return false };
-            let Some(handle) = end.handle else { return false };
-            let socket = sockets.get_mut::<Socket<'_>>(handle);
-            end.observe(now, phase, socket);
-            // A socket that was closed but still has a remote end has a reset to send.
-            let done = matches!(socket.state(), State::Closed | State::Listen)
-                && socket.remote_endpoint().is_none();
-            if done {
-                end.handle = None;
-                sockets.remove(handle);
-            }
-            !done
-        });
-        if live.len() < before {
-            self.replenish();
+    /// Takes in what the stack has done to a connection, and lets go of it once the stack is done
+    /// with it.
+    pub(super) fn observe(&mut self, now: Time, conn: usize, ingress: bool) {
+        let owner = self.owners.get(&conn).copied().or_else(|| self.accept(now, conn));
+        let Some(id) = owner else { return };
+        let Self { ends, stack, owners, paces, active, .. } = self;
+        let Some(end) = ends.get_mut(id.0) else { return };
+        if ingress {
+            active.insert(id);
+        }
+        let Some(state) = stack.conn(conn) else { return };
+        end.observe(now, state);
+        let socket = state.socket();
+        // A socket that was closed but still has a remote end has a reset to send.
+        let done = matches!(socket.state(), State::Closed | State::Listen)
+            && socket.remote_endpoint().is_none();
+        if done {
+            end.conn = None;
+            stack.remove(conn);
+            owners.remove(&conn);
+            paces.set(id.0, None);
         }
     }
 
     /// Lets clients and servers say what they have to say.
     pub(super) fn work(&mut self, now: Time, decide: &mut Decide<'_>) {
-        let Self { live, ends, sockets, log, .. } = self;
-        for id in live.iter() {
+        let Self { active, ends, stack, log, paces, .. } = self;
+        for id in core::mem::take(active) {
             let Some(end) = ends.get_mut(id.0) else { continue };
-            let Some(handle) = end.handle else { continue };
-            end.act(now, sockets.get_mut::<Socket<'_>>(handle), log, decide);
+            let Some(conn) = end.conn else { continue };
+            let Some(state) = stack.conn(conn) else { continue };
+            end.act(now, state, log, decide);
+            paces.set(id.0, end.next_poll());
+            stack.touch(conn);
         }
     }
 }
 
 impl End {
-    pub(super) fn new(connection: Connection, handle: SocketHandle, work: Work) -> Self {
-        Self { connection, handle: Some(handle), closing: false, work }
+    pub(super) fn new(connection: Connection, conn: usize, work: Work) -> Self {
+        Self { connection, conn: Some(conn), closing: false, work }
     }
 
     pub(super) fn next_poll(&self) -> Option<Time> {
@@ -103,40 +89,32 @@ impl End {
         }
     }
 
-    /// Derives the status from the state of the socket.
-    ///
-    /// smoltcp does not say why a socket is closed. A reset closes it while a packet is taken in, a
-    /// timeout while none is; a close that was agreed on has shown the other end's FIN before (a
-    /// status that is over stays as it is).
-    fn observe(&mut self, now: Time, phase: Phase, socket: &mut Socket<'_>) {
+    /// Takes what has come, and notes how the connection stands.
+    fn observe(&mut self, now: Time, conn: &mut Conn) {
         if let Work::Client { .. } = self.work {
             let mut take = || {
-                socket.recv(|bytes| {
+                conn.socket().recv(|bytes| {
                     self.connection.receive(bytes);
                     (bytes.len(), bytes.len())
                 })
             };
             while take().is_ok_and(|count| count > 0) {}
         }
-        let role = self.connection.role;
-        match socket.state() {
-            State::SynSent | State::SynReceived => {}
-            State::Closed => self.connection.turn(
-                now,
-                match (phase, role, self.connection.status) {
-                    (Phase::Egress, ..) => Status::TimedOut,
-                    (Phase::Ingress, Role::Client, Status::Connecting) => Status::Refused,
-                    (Phase::Ingress, ..) => Status::Reset,
-                },
-            ),
-            // A reset sends a half-open server back to listening.
-            State::Listen => self.connection.turn(now, Status::Reset),
-            State::Established | State::FinWait1 | State::FinWait2 => {
-                self.connection.turn(now, Status::Open);
+        match conn.phase {
+            Phase::Connecting => {}
+            Phase::Dead(ErrorKind::ConnectionRefused) => {
+                self.connection.turn(now, Status::Refused);
             }
-            State::CloseWait | State::Closing | State::LastAck | State::TimeWait => {
+            Phase::Dead(ErrorKind::TimedOut) => self.connection.turn(now, Status::TimedOut),
+            Phase::Dead(_) => self.connection.turn(now, Status::Reset),
+            Phase::Open => {
                 self.connection.turn(now, Status::Open);
-                self.other_end_closed(now);
+                if matches!(
+                    conn.socket().state(),
+                    State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+                ) {
+                    self.other_end_closed(now);
+                }
             }
         }
     }
@@ -156,14 +134,9 @@ impl End {
         }
     }
 
-    fn act(
-        &mut self,
-        now: Time,
-        socket: &mut Socket<'_>,
-        log: &mut Vec<Access>,
-        decide: &mut Decide<'_>,
-    ) {
+    fn act(&mut self, now: Time, conn: &mut Conn, log: &mut Vec<Access>, decide: &mut Decide<'_>) {
         let connection = &mut self.connection;
+        let socket = conn.socket();
         match &mut self.work {
             Work::Client { unsent } => {
                 let count = socket.send_slice(unsent).unwrap_or(0);

@@ -45,7 +45,8 @@ impl Host {
     /// Sends an ICMP echo request; any host answers it. Whether it went out is said: not if too
     /// many wait for [`poll`](Self::poll).
     pub fn ping(&mut self, remote: core::net::Ipv4Addr, identifier: u16, sequence: u16) -> bool {
-        let Self { talks, sockets, .. } = self;
+        let Self { talks, stack, .. } = self;
+        let sockets = stack.others();
         let talk = talks.pings.entry(identifier).or_insert_with(|| Talk::ping(sockets, identifier));
         let socket = sockets.get_mut::<icmp::Socket<'_>>(talk.handle);
         let request =
@@ -66,7 +67,8 @@ impl Host {
     /// Sends a datagram. Whether it went out is said: not if too many wait for
     /// [`poll`](Self::poll), or from or to port 0.
     pub fn send_datagram(&mut self, local_port: u16, remote: SocketAddrV4, payload: &[u8]) -> bool {
-        let Self { talks, sockets, .. } = self;
+        let Self { talks, stack, .. } = self;
+        let sockets = stack.others();
         let talk = talks
             .datagrams
             .entry(local_port)
@@ -85,14 +87,15 @@ impl Host {
 
     /// Sends every datagram that comes to `port` back to where it came from (RFC 862).
     pub fn echo_datagrams(&mut self, port: u16) {
-        let Self { talks, sockets, .. } = self;
+        let Self { talks, stack, .. } = self;
+        let sockets = stack.others();
         talks.echoes.entry(port).or_insert_with(|| udp_socket(sockets, port));
     }
 }
 
 impl Talks {
     /// Counts what has come, and answers it where that is asked for.
-    pub(super) fn work(&mut self, sockets: &mut SocketSet<'_>) {
+    pub(super) fn work(&mut self, sockets: &mut SocketSet<'static>) {
         for talk in self.pings.values_mut() {
             let socket = sockets.get_mut::<icmp::Socket<'_>>(talk.handle);
             while let Ok((message, _)) = socket.recv() {

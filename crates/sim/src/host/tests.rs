@@ -7,7 +7,7 @@ mod pair;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use proptest::prelude::*;
-use smoltcp::wire::{Ipv4Packet, TcpPacket};
+use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket};
 use vnetem_packet::TcpFlags;
 
 use self::pair::Pair;
@@ -41,7 +41,7 @@ fn a_blob_is_fetched_whole_and_both_ends_finish() {
     assert_eq!(connection.digest, crate::blob::digest(crate::blob::DIGEST_START, &bytes));
     assert_eq!(connection.head, bytes[..Connection::HEAD_LIMIT]);
     assert_eq!(pair.served().status, Status::Finished);
-    assert_eq!(pair.client.live.len() + pair.server.live.len(), 0, "sockets are given back");
+    assert_eq!(pair.client.stack.len() + pair.server.stack.len(), 0, "sockets are given back");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_syn_reopens_what_is_in_time_wait() {
     let request = || Request::get("a", "/a").write();
     pair.client.connect(Time(0), remote, request(), Some(50_001)).unwrap();
     pair.run(SECOND);
-    assert_eq!(pair.server.live.len(), 1, "the server closed first, and waits");
+    assert_eq!(pair.server.stack.len(), 1, "the server closed first, and waits");
     let id = pair.client.connect(pair.now, remote, request(), Some(50_001)).unwrap();
     pair.run(2 * SECOND);
     assert_eq!(pair.status(id), Status::Finished);

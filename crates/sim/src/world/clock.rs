@@ -1,13 +1,15 @@
 //! The clock: from event to event.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use vnetem::Time;
 use vnetem_packet::Headers;
 
 use super::passing::opening;
-use super::station::Body;
+use super::station::{Body, Way};
 use super::{StationId, World};
+use crate::link::Travelling;
 use crate::{Answer, Call};
 
 /// The smallest step of the clock where somebody wants to go on at once for ever.
@@ -40,43 +42,67 @@ impl World<'_> {
         }
     }
 
-    /// Does all that can be done now.
-    fn settle(&mut self) {
-        let mut busy = true;
-        while busy {
-            busy = false;
+    /// Does all that can be done now; whether there was anything. All that have something to do
+    /// take turns in the order of their numbers: first what they sent enters, then what is for them
+    /// arrives.
+    pub(crate) fn settle(&mut self) -> bool {
+        let mut settled = false;
+        loop {
             if self.data_plane.poll_timeout().is_some_and(|due| due <= self.now) {
                 self.data_plane.handle_timeout(self.now);
                 self.drain();
             }
-            for at in 0..self.stations.len() {
-                busy |= self.take_up(StationId(at));
+            let mut due = self.due();
+            if due.is_empty() {
+                return settled;
             }
-            for at in 0..self.stations.len() {
-                busy |= self.take_down(StationId(at));
+            settled = true;
+            for &id in &due {
+                self.take_up(id);
+            }
+            due.append(&mut self.due());
+            for &id in &due {
+                let busy = self.take_down(id);
+                self.rearm(id, busy);
             }
         }
     }
 
+    /// Takes all that have something to do now.
+    fn due(&mut self) -> BTreeSet<StationId> {
+        core::iter::from_fn(|| self.agenda.pop(self.now)).map(StationId).collect()
+    }
+
+    /// Notes that a station has something to do.
+    pub(crate) fn touch(&mut self, id: StationId) {
+        self.agenda.set(id.0, Some(self.now));
+    }
+
+    /// Notes when a station has something to do next. One that wants to go on at once without need
+    /// waits a tick.
+    fn rearm(&mut self, id: StationId, busy: bool) {
+        let now = self.now;
+        let soonest = if busy { now } else { now + TICK };
+        let next = self.stations.get_mut(id.0).and_then(|station| station.next_event(now));
+        let at_once = next.filter(|next| *next <= now).map(|_| soonest);
+        self.agenda.set(id.0, at_once.or(next));
+    }
+
     /// Packets that have come up a station's link enter the data plane.
-    fn take_up(&mut self, id: StationId) -> bool {
-        let mut busy = false;
+    fn take_up(&mut self, id: StationId) {
         while let Some(station) = self.stations.get_mut(id.0)
-            && let Some(packet) = station.up.poll(self.now)
+            && let Some(Travelling { edge, packet }) = station.up.poll_by(self.now)
         {
-            busy = true;
-            let destination = Headers::parse(&packet).map(|headers| headers.destination);
-            let edge = destination.map_or(station.edge, |destination| station.entry(destination));
+            let edge = edge.unwrap_or(station.edge);
             let _ = self.enter(Some(id), edge, packet, false);
         }
-        busy
     }
 
     /// Packets that have come down a station's link are taken by whoever is there, who then does
     /// what there is to do.
     fn take_down(&mut self, id: StationId) -> bool {
         let (now, mut busy) = (self.now, false);
-        let Self { stations, front_ends, journeys, data_plane, .. } = self;
+        let Self { stations, front_ends, journeys, data_plane, wakes, .. } = self;
         let Some(station) = stations.get_mut(id.0) else { return false };
         match &mut station.body {
             Body::Host(host) => {
@@ -95,11 +121,30 @@ impl World<'_> {
                     | vnetem::Edge::PrivateEndpoint(_) => front_ends.answer(snapshot, edge, call),
                     _ => Answer::allow(call.client.ip().to_string()),
                 });
+                let mut sent = Vec::new();
                 while let Some(packet) = host.transmit() {
+                    sent.push(packet);
+                }
+                for packet in sent {
                     busy = true;
-                    station.up.send(now, packet);
+                    let destination = Headers::parse(&packet).map(|headers| headers.destination);
+                    let edge = destination.map_or(edge, |destination| station.entry(destination));
+                    station.send(now, Way::Up, edge, packet);
                 }
             }
+            Body::Stack(stack) => {
+                while let Some(Travelling { edge, packet }) = station.down.poll_by(now) {
+                    busy = true;
+                    stack.receive(now, edge.unwrap_or(station.edge), packet);
+                }
+                let sent = stack.run(now);
+                wakes.append(&mut stack.take_wakes());
+                busy |= !sent.is_empty();
+                for (edge, packet) in sent {
+                    station.send(now, Way::Up, edge, packet);
+                }
+            }
+            Body::Off => while station.down.poll(now).is_some() {},
             Body::Appliance(appliance) => {
                 while let Some(packet) = station.down.poll(now) {
                     busy = true;
@@ -108,7 +153,8 @@ impl World<'_> {
                     if let (Some(came), Some(went)) = (came, opening(&packet)) {
                         journeys.relayed(id, came, went);
                     }
-                    station.up.send(now, packet);
+                    let edge = station.edge;
+                    station.up.send_by(now, Some(edge), packet);
                 }
             }
         }
@@ -116,15 +162,7 @@ impl World<'_> {
     }
 
     /// When something happens next.
-    fn next_event(&mut self) -> Option<Time> {
-        let now = self.now;
-        let stations = self.stations.iter_mut().flat_map(|station| {
-            let body = match &mut station.body {
-                Body::Host(host) => host.next_poll(now),
-                Body::Appliance(_) => None,
-            };
-            [station.up.next_arrival(), station.down.next_arrival(), body]
-        });
-        stations.flatten().chain(self.data_plane.poll_timeout()).min()
+    pub(crate) fn next_event(&mut self) -> Option<Time> {
+        self.agenda.next().into_iter().chain(self.data_plane.poll_timeout()).min()
     }
 }

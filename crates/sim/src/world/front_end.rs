@@ -20,19 +20,21 @@ pub struct Served {
     pub app: App,
 }
 
-/// All resources that answer, by name.
+/// All resources that answer, by name: what the front ends of services say to calls.
 #[derive(Debug, Default)]
-pub(super) struct FrontEnds {
+pub struct FrontEnds {
     served: BTreeMap<String, Served>,
 }
 
 impl FrontEnds {
-    pub(super) fn serve(&mut self, name: &str, served: Served) {
+    /// Lets a resource answer.
+    pub fn serve(&mut self, name: &str, served: Served) {
         self.served.insert(name.to_owned(), served);
     }
 
     /// Whether somebody answers at an edge: at a service, or at a private endpoint.
-    pub(super) fn are_at(&self, snapshot: &Snapshot, edge: Edge) -> bool {
+    #[must_use]
+    pub fn are_at(&self, snapshot: &Snapshot, edge: Edge) -> bool {
         self.served.values().any(|served| match edge {
             Edge::Service { service, .. } | Edge::SameRegion { service, .. } => {
                 served.service == service
@@ -43,13 +45,15 @@ impl FrontEnds {
     }
 
     /// The ports at which front ends listen.
-    pub(super) fn ports(&self) -> BTreeSet<(u16, App)> {
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<(u16, App)> {
         self.served.values().map(|served| (served.app.port(), served.app)).collect()
     }
 
     /// What a front end says to a call: the name in the call says which resource is meant, its
     /// rules say whether it may come in.
-    pub(super) fn answer(&self, snapshot: &Snapshot, edge: Edge, call: &Call) -> Answer {
+    #[must_use]
+    pub fn answer(&self, snapshot: &Snapshot, edge: Edge, call: &Call) -> Answer {
         let client = *call.client.ip();
         let (identity, arrival) = match edge {
             Edge::Service { identity: Some(identity), .. } => {

@@ -14,7 +14,7 @@ impl World<'_> {
         self.numbered += 1;
         let id = self.numbered;
         let (edge, packet) = self.carry_back(edge, packet);
-        let opening = opening(&packet);
+        let opening = if self.keeps_history { opening(&packet) } else { None };
         let trace =
             (explain || opening.is_some()).then(|| self.data_plane.trace(self.now, edge, &packet));
         // What its sender may not show by a public edge.
@@ -81,25 +81,54 @@ impl World<'_> {
                 self.closed.push(event);
             }
         }
+        if !self.keeps_history && !self.applying {
+            self.made.clear();
+            self.closed.clear();
+        }
     }
 
     /// Hands a packet to the link of whoever is at an edge.
     pub(super) fn deliver(&mut self, to: Edge, packet: Bytes) -> Option<StationId> {
         let (to, packet) = self.carry_forth(to, packet)?;
         let Ok(headers) = Headers::parse(&packet) else { return None };
-        let found = self.stations.iter().position(|station| station.is_at(to, headers.destination));
-        let id = match (found, to) {
-            (Some(at), _) => Some(StationId(at)),
+        let id = match (self.find(to, headers.destination), to) {
+            (Some(id), _) => Some(id),
             (None, to) if self.front_ends.are_at(self.data_plane.snapshot(), to) => {
                 Some(self.add_front_end(to))
             }
             _ => None,
         };
         match id.and_then(|id| self.stations.get_mut(id.0)) {
-            Some(station) => station.down.send(self.now, packet),
+            Some(station) => station.send(self.now, Way::Down, to, packet),
             None => self.undelivered += 1,
         }
+        if let Some(id) = id {
+            self.hurry(id);
+        }
         id
+    }
+
+    /// Notes that a packet is on its way to a station.
+    pub(super) fn hurry(&mut self, id: StationId) {
+        let now = self.now;
+        let next = self.stations.get_mut(id.0).and_then(|station| station.next_event(now));
+        self.agenda.set(id.0, next.map(|next| next.max(now)));
+    }
+
+    /// Who takes packets to `destination` that leave by `to`.
+    fn find(&self, to: Edge, destination: Ipv4Addr) -> Option<StationId> {
+        let front = Spot::front(to, destination);
+        let spots = front.into_iter().chain([Spot::of(to, destination)]);
+        let found = spots.filter_map(|spot| self.spots.get(&spot).copied()).next();
+        found.or_else(|| {
+            let Edge::PrivateEndpoint(id) = to else { return None };
+            let snapshot = self.data_plane.snapshot();
+            let resource = snapshot.resource_behind(id)?;
+            self.fronts.iter().copied().find(|front| {
+                let station = self.stations.get(front.0);
+                station.is_some_and(|it| snapshot.resources_at(it.address).contains(&resource))
+            })
+        })
     }
 
     /// A packet as the far side finds it: through the tunnel, if the service has one.

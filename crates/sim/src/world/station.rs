@@ -2,49 +2,111 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::Edge;
+use bytes::Bytes;
+use vnetem::{Edge, Identity, ServiceId, Time};
 
+use crate::engine::Stack;
 use crate::{Appliance, Host, Link};
 
 /// Number of a station in its world; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StationId(pub(super) usize);
+pub struct StationId(pub(crate) usize);
 
-pub(super) struct Station {
-    pub(super) name: String,
+pub(crate) struct Station {
+    pub(crate) name: String,
     /// Where its packets enter. Of a front end's identity only the subnet counts.
-    pub(super) edge: Edge,
-    pub(super) address: Ipv4Addr,
-    pub(super) body: Body,
+    pub(crate) edge: Edge,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) body: Body,
     /// To the data plane.
-    pub(super) up: Link,
+    pub(crate) up: Link,
     /// From the data plane.
-    pub(super) down: Link,
+    pub(crate) down: Link,
+    /// Whether its links carry packets.
+    pub(crate) passage: LinkState,
+    /// What waits for its links, oldest first.
+    pub(super) held: Vec<(Way, Edge, Bytes)>,
 }
 
-pub(super) enum Body {
+pub(crate) enum Body {
     Host(Box<Host>),
     Appliance(Box<Appliance>),
+    /// A stack whose sockets somebody else holds.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    Stack(Box<Stack>),
+    /// Powered off: what arrives is lost.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    Off,
+}
+
+/// Whether the links of a host carry packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkState {
+    /// They do.
+    #[default]
+    Passing,
+    /// Packets wait at their beginning, and go on once the links pass again.
+    Held,
+    /// Packets are lost.
+    Cut,
+}
+
+/// To the data plane or from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Up,
+    Down,
+}
+
+/// By what a packet that leaves the network finds its station.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Spot {
+    /// Whoever is at the edge.
+    Edge(Edge),
+    /// Whoever has the address at the edge.
+    Address(Edge, Ipv4Addr),
+    /// Who answers for a service at one address, by whatever path the caller comes.
+    Front(ServiceId, Ipv4Addr),
+}
+
+impl Spot {
+    /// Where packets to `destination` that leave by `to` are taken.
+    pub(super) fn of(to: Edge, destination: Ipv4Addr) -> Self {
+        match to {
+            Edge::Service { service, identity: Some(identity) } => {
+                let address = Ipv4Addr::UNSPECIFIED;
+                let identity = Some(Identity { address, ..identity });
+                Self::Edge(Edge::Service { service, identity })
+            }
+            Edge::Service { identity: None, .. }
+            | Edge::SameRegion { .. }
+            | Edge::Nic(_)
+            | Edge::PrivateEndpoint(_)
+            | Edge::Platform(_) => Self::Edge(to),
+            Edge::Internet | Edge::Site(_) | Edge::Subnet(_) => Self::Address(to, destination),
+        }
+    }
+
+    /// Where packets to `destination` that leave by `to` are taken if one host answers for all of a
+    /// service.
+    pub(super) fn front(to: Edge, destination: Ipv4Addr) -> Option<Self> {
+        match to {
+            Edge::Service { service, .. } | Edge::SameRegion { service, .. } => {
+                Some(Self::Front(service, destination))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Station {
-    /// Whether packets to `destination` that leave by `to` are for this station.
-    pub(super) fn is_at(&self, to: Edge, destination: Ipv4Addr) -> bool {
-        match (self.edge, to) {
-            (
-                Edge::Service { service: mine, identity: None },
-                Edge::Service { service, identity: None },
-            ) => mine == service,
-            (
-                Edge::Service { service: mine, identity: Some(own) },
-                Edge::Service { service, identity: Some(other) },
-            ) => mine == service && own.subnet == other.subnet,
-            (Edge::SameRegion { .. }, Edge::SameRegion { .. }) => self.edge == to,
-            (Edge::Nic(mine), Edge::Nic(nic)) => mine == nic,
-            (Edge::PrivateEndpoint(mine), Edge::PrivateEndpoint(other)) => mine == other,
-            (Edge::Internet, Edge::Internet) => self.address == destination,
-            (Edge::Site(mine), Edge::Site(site)) => mine == site && self.address == destination,
-            _ => false,
+    /// Puts a packet on one of the links.
+    pub(super) fn send(&mut self, now: Time, way: Way, edge: Edge, packet: Bytes) {
+        match (self.passage, way) {
+            (LinkState::Cut, _) => {}
+            (LinkState::Held, _) => self.held.push((way, edge, packet)),
+            (LinkState::Passing, Way::Up) => self.up.send_by(now, Some(edge), packet),
+            (LinkState::Passing, Way::Down) => self.down.send_by(now, Some(edge), packet),
         }
     }
 
@@ -54,9 +116,19 @@ impl Station {
         match self.edge {
             Edge::Service { service, identity: Some(identity) } => Edge::Service {
                 service,
-                identity: Some(vnetem::Identity { address: destination, ..identity }),
+                identity: Some(Identity { address: destination, ..identity }),
             },
             edge => edge,
         }
+    }
+
+    /// When it has something to do next.
+    pub(super) fn next_event(&mut self, now: Time) -> Option<Time> {
+        let body = match &mut self.body {
+            Body::Host(host) => host.next_poll(now),
+            Body::Stack(stack) => stack.next_poll(now),
+            Body::Appliance(_) | Body::Off => None,
+        };
+        [self.up.next_arrival(), self.down.next_arrival(), body].into_iter().flatten().min()
     }
 }

@@ -5,7 +5,7 @@ use vnetem::{AccessVerdict, Disposition, Edge, SourceMode, Time, Transmit, Verdi
 use super::World;
 
 /// Takes packets as they pass.
-pub type Tap<'a> = dyn FnMut(&Tapped<'_>) + 'a;
+pub type Tap<'a> = dyn FnMut(&Tapped<'_>) + Send + 'a;
 
 /// One copy of a packet at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,16 @@ pub struct Coverage {
     pub stopped: u64,
     /// Packets that were longer than the next link takes.
     pub too_long: u64,
+    /// Packets that would have opened a flow if there were room for mapping state.
+    pub full_mappings: u64,
+    /// Packets that would have opened a flow if there were room for a revalidation key.
+    pub full_cells: u64,
+    /// Unsolicited SYNs that found no room to wait.
+    pub full_waiting: u64,
+    /// First fragments that were removed for newer ones.
+    pub full_fragments: u64,
+    /// SYNs that are answered before earlier ones.
+    pub overtaking: u64,
     /// Packets that an endpoint policy refused.
     pub policed: u64,
     /// Flows that a change closed.
@@ -82,6 +92,11 @@ impl AddAssign for Coverage {
             blocks,
             stopped,
             too_long,
+            full_mappings,
+            full_cells,
+            full_waiting,
+            full_fragments,
+            overtaking,
             policed,
             closed,
             originated,
@@ -112,6 +127,11 @@ impl AddAssign for Coverage {
         self.blocks += blocks;
         self.stopped += stopped;
         self.too_long += too_long;
+        self.full_mappings += full_mappings;
+        self.full_cells += full_cells;
+        self.full_waiting += full_waiting;
+        self.full_fragments += full_fragments;
+        self.overtaking += overtaking;
         self.policed += policed;
         self.closed += closed;
         self.originated += originated;

@@ -84,6 +84,10 @@ impl Runner {
                 u64::from(*disposition == Disposition::Drop(DropReason::TcpInvalid));
             self.coverage.spoofed +=
                 u64::from(*disposition == Disposition::Drop(DropReason::SpoofedSource));
+            let mappings = *disposition == Disposition::Drop(DropReason::MappingTableFull);
+            self.coverage.full_mappings += u64::from(mappings);
+            self.coverage.full_cells +=
+                u64::from(*disposition == Disposition::Drop(DropReason::CellTableFull));
             self.coverage.too_long +=
                 u64::from(*disposition == Disposition::Drop(DropReason::TooLong));
             self.coverage.policed +=
@@ -145,6 +149,9 @@ impl Runner {
     }
 
     pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
+        if self.is_tight && edit.moves_services() {
+            return Ok(());
+        }
         let mut is_done = false;
         let lacks = edit.lacks_an_endpoint(&self.network, &self.world);
         let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
@@ -209,7 +216,7 @@ impl Runner {
         self.model.apply(self.now, &self.network)?;
         self.unsettled = true;
         self.compare_routes()?;
-        if settle { self.settle() } else { self.after() }
+        if settle || self.is_tight { self.settle() } else { self.after() }
     }
 
     /// Takes everything: all flows that a change closes are closed, and packets that the data plane

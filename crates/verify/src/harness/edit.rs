@@ -60,6 +60,11 @@ impl Edit {
         subnet && matches!(on % 5, 2 | 3)
     }
 
+    /// Returns whether addresses join or leave a service.
+    pub(crate) fn moves_services(&self) -> bool {
+        self.kind % Self::KINDS == 11
+    }
+
     /// Returns whether it enables, disables or feeds endpoints.
     pub(crate) fn is_about_endpoints(&self) -> bool {
         matches!(self.kind % Self::KINDS, 0..=3 | 11) || self.is_about_policies()

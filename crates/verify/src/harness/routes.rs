@@ -50,6 +50,7 @@ impl Runner {
         let own = trace.steps.iter().take(at_answers.unwrap_or(usize::MAX));
         let from_inside = matches!(edge, Edge::Subnet(_) | Edge::Nic(_));
         let Ok(packet) = Packet::read(bytes) else { return Ok(()) };
+        // An error takes the path of the connection that it quotes, and the trace shows that.
         if !from_inside || !is_routed {
             return Ok(());
         }

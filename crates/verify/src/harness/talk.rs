@@ -23,7 +23,7 @@ impl Runner {
         let initiator = SocketAddrV4::new(address, from);
         let often = &self.world.beginning.towards;
         let there = match to {
-            0..=31 if edge == Edge::Internet => pick(&world::INSTANCES, to).octets(),
+            0..=31 if edge == Edge::Internet => pick(&world::CALLED, to).octets(),
             0..=159 => DESTINATIONS[*pick(often, to)],
             _ => *pick(&DESTINATIONS, to),
         };

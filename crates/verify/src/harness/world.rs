@@ -110,10 +110,12 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
     },
     Beginning {
         space: space::MEASURING,
-        methods: &[(0, 16), (1, 17), (2, 16), (4, 17)],
+        methods: &[(0, 16), (1, 17), (2, 16), (4, 16)],
         guards: &[(4, 2), (1, 3)],
         same_region: true,
-        towards: [0, 2, 2, 1],
+        // The internet calls two pools, in which SYNs wait for different times.
+        from: [0, 1, 8],
+        towards: [0, 11, 24, 2],
         ..PLAIN
     },
     // Interfaces leave by their own address, and by the load balancer.
@@ -324,6 +326,12 @@ pub(crate) const FRONTENDS: [Ipv4Addr; 2] =
 pub(crate) const INSTANCES: [Ipv4Addr; 2] =
     [Ipv4Addr::new(20, 1, 1, 50), Ipv4Addr::new(20, 1, 1, 51)];
 
+/// Public addresses that the internet calls: of interfaces, and of pools.
+pub(crate) const CALLED: [Ipv4Addr; 6] = {
+    let [one, two] = INSTANCES;
+    [one, two, Ipv4Addr::new(20, 1, 1, 1), one, two, Ipv4Addr::new(20, 3, 1, 1)]
+};
+
 /// Hosts that open flows. Some are an appliance that forwards for others, and others that public
 /// addresses may reach.
 pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
@@ -363,7 +371,7 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
 }
 
 /// Addresses to which hosts open flows.
-pub(crate) const DESTINATIONS: [[u8; 4]; 24] = [
+pub(crate) const DESTINATIONS: [[u8; 4]; 25] = [
     [52, 239, 0, 9],
     [52, 239, 64, 9],
     [198, 51, 100, 21],
@@ -388,6 +396,7 @@ pub(crate) const DESTINATIONS: [[u8; 4]; 24] = [
     PRIVATE[0].octets(),
     PRIVATE[1].octets(),
     [169, 254, 169, 254],
+    [20, 3, 1, 1],
 ];
 
 pub(super) fn net4(text: &str) -> Ipv4Net {

@@ -7,7 +7,7 @@ use vnetem::{
 };
 
 use super::flow::{Flow, Stage, is_public, zone};
-use super::outbound::method_behind;
+use super::outbound::{method_behind, method_to};
 use super::wire::{self, Packet};
 use super::{Model, drop, route};
 
@@ -76,9 +76,12 @@ impl Model {
         }
         let same_entry = self.entry(from, &first) == Ok(from);
         let same_way = path.to == flow.edges[1] || is_public(path.to) && is_public(flow.edges[1]);
+        // N-07: whether the remote's address is the network's own matters only when a flow opens.
+        let remote = *flow.remote.ip();
+        let is_own = method_to(&self.network, from, remote).is_some_and(|own| own.is_at(remote));
         if !same_entry
             || !same_way
-            || path.turns != flow.turns
+            || path.turns != flow.turns && is_own
             || [from, path.to].map(|edge| zone(&self.network, edge)) != flow.zones
         {
             return Err(Cause::PathSwitched);

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use vnetem::{
     AccessVerdict, Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Network, NicId,
-    PrivateEndpointId, SiteId, SourceMode, SubnetId, Time, VnetId,
+    PrivateEndpointId, ServiceId, SiteId, SourceMode, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Timers};
 
@@ -25,6 +25,8 @@ pub(super) struct Flow {
     pub(super) edges: [Edge; 2],
     /// The tenant charged: the network or site of its internal side when it opened.
     pub(super) tenant: Option<Tenant>,
+    /// The place of its internal side, and the service of its far end (docs/shares.md).
+    pub(super) revalidation_key: (Option<Edge>, Option<ServiceId>),
     /// Whether it is the first flow of a hairpin. The edge of its external side then has no meaning
     /// (T-33).
     pub(super) turns: bool,

@@ -27,6 +27,21 @@ impl Model {
         let elsewhere = self.way_of_answer(&flow, side)?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, self.size_of_way(&flow, side, elsewhere))?;
+        self.track(at, side, packet)?;
+        let asked = elsewhere.and_then(|to| self.asked_by(to, packet.ends()));
+        if let Some((at, side)) = asked {
+            self.track(at, side, packet)?;
+        }
+        let flow = self.flow(at)?;
+        self.note_first(entered, packet, &flow, side);
+        Ok(match elsewhere {
+            Some(to) => flow.carry_elsewhere(side, to, entered.bytes, packet),
+            None => self.carry(&flow, side, entered.bytes, packet),
+        })
+    }
+
+    /// Tracks a packet from a side of a flow.
+    fn track(&mut self, at: usize, side: usize, packet: &Packet) -> Result<(), Disposition> {
         let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
         let (initiator, from) = (flow.initiator, side ^ flow.initiator);
@@ -46,12 +61,21 @@ impl Model {
         }
         // A reply changes the timer of datagrams also where it does not restart it (T-13).
         flow.deadline = flow.started + flow.timer();
-        let flow = flow.clone();
-        self.note_first(entered, packet, flow.number, side);
-        Ok(match elsewhere {
-            Some(to) => flow.carry_elsewhere(side, to, entered.bytes, packet),
-            None => self.carry(&flow, side, entered.bytes, packet),
-        })
+        Ok(())
+    }
+
+    /// Returns the flow by which the machine at an edge called the sender of a packet, and the side
+    /// of the reply.
+    fn asked_by(
+        &self,
+        to: Edge,
+        (protocol, source, destination): (u8, SocketAddrV4, SocketAddrV4),
+    ) -> Option<(usize, usize)> {
+        let question = (protocol, destination, source);
+        let (at, side) = self.find_in(zone(&self.network, to), question)?;
+        let flow = self.flows.get(at)?;
+        let asks = side == flow.initiator && flow.edges[side] == to;
+        (asks && !flow.is_tombstone()).then_some((at, 1 - side))
     }
 
     /// Rewrites a packet of a flow. The pool of its initiator may lower the segment size of a SYN
@@ -121,13 +145,13 @@ impl Model {
         side: usize,
     ) -> Result<Option<Edge>, Disposition> {
         let (from, back) = (flow.edges[side], flow.edges[flow.initiator]);
-        let Some(subnet) = self.subnet_of(from).filter(|_| side != flow.initiator) else {
+        if side == flow.initiator || self.subnet_of(from).is_none() {
             return Ok(None);
-        };
+        }
         let ends =
             if side == 0 { (flow.internal, flow.remote) } else { (flow.remote, flow.internal) };
         let answer = first_packet(flow.protocol, ends.0, ends.1);
-        let by_appliance = self.forwards(back) && !self.is_near(subnet, *ends.1.ip());
+        let by_appliance = self.forwards(back) && !self.is_own(back, *ends.1.ip());
         if flow.initiator == 0 && !matches!(back, Edge::Site(_)) && !by_appliance {
             return Ok(None);
         }
@@ -139,19 +163,21 @@ impl Model {
             Some(Ok(_)) => drop(DropReason::NoFlow),
             None if flow.initiator == 0 && path.to == back => Ok(None),
             None => {
-                self.guard(path.to, RuleDirection::Inbound, &answer)?;
+                // P-11: a reply needs no rule.
+                if self.asked_by(path.to, answer.ends()).is_none() {
+                    self.guard(path.to, RuleDirection::Inbound, &answer)?;
+                }
                 Ok(Some(path.to))
             }
         }
     }
 
-    /// Returns whether an address is in the range of a subnet's network or of a peered one.
-    fn is_near(&self, subnet: SubnetId, at: Ipv4Addr) -> bool {
-        let own = self.network.subnet(subnet).and_then(|subnet| self.network.vnet(subnet.vnet));
-        let Ok(own) = own else { return false };
-        let peers = own.peers.iter().filter_map(|peer| self.network.vnet(*peer).ok());
-        let mut all = peers.chain([own]).flat_map(|vnet| &vnet.ranges);
-        all.any(|range| range.contains(&at))
+    /// Returns whether an address is the interface's own.
+    fn is_own(&self, edge: Edge, at: Ipv4Addr) -> bool {
+        match edge {
+            Edge::Nic(id) => self.network.nic(id).is_ok_and(|nic| nic.address == at),
+            _ => false,
+        }
     }
 
     /// Returns the MTU of the link by which a packet from a side of a flow leaves. The link may be

@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 
 use vnetem::{Disposition, DropReason, Edge, Time};
 
-use super::flow::{Flow, Stage, Zone, zone};
+use super::flow::{Flow, Stage, Tenant, Zone, zone};
 use super::wire::{Packet, Part, RST};
 use super::{Entered, Model, Passed, drop};
 
@@ -20,7 +20,9 @@ pub(super) struct FirstFragment {
     length: Option<usize>,
     /// The sequence number with which its TCP segment would end if the datagram had no bytes.
     base: Option<u32>,
-    pub(super) deadline: Time,
+    deadline: Time,
+    /// The tenant charged. A tenant without room loses its own oldest entry, even one that is over.
+    tenant: Option<Tenant>,
 }
 
 type FragmentKey = (Zone, Ipv4Addr, Ipv4Addr, u8, u16);
@@ -37,7 +39,8 @@ impl Model {
         let Part::Later { offset, last } = packet.part else { return Err(missing) };
         let key = self.fragment_key(entered.edge, packet);
         let end = offset + packet.total - packet.header;
-        let at = self.fragments.iter().position(|first| first.key == key).ok_or(missing)?;
+        let is_it = |first: &FirstFragment| first.key == key && first.deadline > self.now;
+        let at = self.fragments.iter().position(is_it).ok_or(missing)?;
         let Some(first) = self.fragments.get(at) else { return Err(missing) };
         let (number, side) = (first.flow, first.side);
         let overlaps = first.spans.iter().any(|span| span.0 < end && offset < span.1);
@@ -89,9 +92,10 @@ impl Model {
         &mut self,
         entered: &Entered<'_>,
         packet: &Packet,
-        flow: u64,
+        flow: &Flow,
         side: usize,
     ) {
+        let (flow, tenant) = (flow.number, flow.tenant);
         if packet.part != Part::First {
             return;
         }
@@ -99,7 +103,8 @@ impl Model {
         let length = packet.total - packet.header;
         let same = |first: &FirstFragment| {
             let seen = first.spans.iter().any(|span| span.0 == 0 && span.1 >= length);
-            first.key == key && (first.flow, first.side) == (flow, side) && seen
+            let is_live = first.deadline > self.now;
+            first.key == key && (first.flow, first.side) == (flow, side) && seen && is_live
         };
         if self.fragments.iter().any(same) {
             return;
@@ -114,7 +119,15 @@ impl Model {
             segment.end().wrapping_sub(header)
         });
         let length = None;
-        self.fragments.push(FirstFragment { key, flow, side, spans, length, base, deadline });
+        let owners: Vec<_> = self.fragments.iter().map(|first| first.tenant).collect();
+        if !self.has_room(self.settings.fragments, &owners, tenant) {
+            let is_own = |first: &FirstFragment| first.tenant == tenant;
+            let Some(oldest) = self.fragments.iter().position(is_own) else { return };
+            self.fragments.remove(oldest);
+            self.filled.fragments += 1;
+        }
+        let first = FirstFragment { key, flow, side, spans, length, base, deadline, tenant };
+        self.fragments.push(first);
     }
 
     fn fragment_key(&self, edge: Edge, packet: &Packet) -> FragmentKey {

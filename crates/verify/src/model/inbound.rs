@@ -3,7 +3,7 @@
 
 use vnetem::{Block, Filtering, RuleDirection, TimerProfile};
 
-use super::flow::first_packet;
+use super::flow::{Tenant, first_packet};
 use super::*;
 
 /// An unsolicited SYN, and when it is answered (T-16, RFC 5382 REQ-4).
@@ -13,6 +13,8 @@ pub(super) struct Waiting {
     edge: Edge,
     bytes: Vec<u8>,
     packet: Packet,
+    /// The tenant that owns the address to which it was sent.
+    tenant: Option<Tenant>,
 }
 
 impl Waiting {
@@ -85,9 +87,17 @@ impl Model {
             _ => None,
         });
         match patience.max() {
-            Some(after) if opens(packet) && self.waiting.len() < self.settings.unsolicited => {
-                let (due, edge, bytes) = (self.now + after, entered.by, entered.bytes.to_vec());
-                self.waiting.push(Waiting { due, edge, bytes, packet: *packet });
+            Some(after) if opens(packet) => {
+                let tenant = self.owner(*address);
+                let owners: Vec<_> = self.waiting.iter().map(|waiting| waiting.tenant).collect();
+                if !self.has_room(self.settings.unsolicited, &owners, tenant) {
+                    self.filled.waiting += 1;
+                } else {
+                    let (due, edge, bytes) = (self.now + after, entered.by, entered.bytes.to_vec());
+                    let overtakes = self.waiting.iter().any(|waiting| waiting.due > due);
+                    self.filled.overtaking += u64::from(overtakes);
+                    self.waiting.push(Waiting { due, edge, bytes, packet: *packet, tenant });
+                }
             }
             _ if here().any(|outbound| matches!(outbound, Outbound::NatGateway(_)))
                 && !segment.has(SYN) =>
@@ -256,7 +266,10 @@ impl Model {
             && flow.cause_of_expiry() == Cause::Idle
             && let Some(resets) = flow.resets()
         {
-            self.originated.extend(flow.edges.into_iter().zip(resets));
+            let ends = flow.edges.into_iter().zip(resets).enumerate();
+            // The other end of a hairpin is behind another flow.
+            let notified = ends.filter(|(side, _)| !(flow.turns && *side == 1));
+            self.originated.extend(notified.map(|(_, made)| made));
         }
     }
 }

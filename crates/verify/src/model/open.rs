@@ -186,6 +186,7 @@ impl Model {
         }
         let mut gone: Vec<usize> = [replaced, displaced].into_iter().flatten().collect();
         flow.tenant = self.tenant(flow.edges[0]);
+        flow.revalidation_key = self.revalidation_key(&flow);
         self.find_place(&flow, &gone)?;
         self.check_ttl(entered, packet)?;
         self.check_size(entered, packet, self.size_behind(&flow, initiator))?;
@@ -200,10 +201,9 @@ impl Model {
         self.forgive(&flow);
         self.happenings.push(flow.happening(EventKind::Opened));
         self.record_opening(&flow);
-        let number = flow.number;
         let passed = self.carry(&flow, initiator, entered.bytes, packet);
-        self.flows.push(flow);
-        self.note_first(entered, packet, number, initiator);
+        self.flows.push(flow.clone());
+        self.note_first(entered, packet, &flow, initiator);
         Ok(passed)
     }
 
@@ -215,6 +215,7 @@ impl Model {
             initiator: 0,
             edges: [Edge::Internet; 2],
             tenant: None,
+            revalidation_key: (None, None),
             turns: false,
             zones: [Zone::Public; 2],
             internal: packet.source,

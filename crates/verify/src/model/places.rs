@@ -2,6 +2,7 @@
 
 use vnetem::{Refusal, ServiceId};
 
+use super::outbound::method_to;
 use super::*;
 
 impl Model {
@@ -97,8 +98,23 @@ impl Model {
         !from_site && !entered.turned && behind.any(|prefix| prefix.contains(&source))
     }
 
-    /// Returns the path that a packet would take if it opened a flow.
+    /// Returns the path that a packet would take if it opened a flow. A shard does not know the
+    /// others, so it has hairpins to addresses of the sender's own pool only.
     pub(super) fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
+        let path = self.path_unsharded(edge, packet)?;
+        let at = *packet.destination.ip();
+        let is_own = || method_to(&self.network, edge, at).is_some_and(|own| own.is_at(at));
+        if !self.sharded || !path.turns || is_own() {
+            return Ok(path);
+        }
+        let method = match path.method {
+            Some(Ok(_) | Err(NoPath::Unsupported)) => Some(Err(NoPath::Hairpin)),
+            other => other,
+        };
+        Ok(Path { turns: false, method, ..path })
+    }
+
+    fn path_unsharded(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
         match edge {
             Edge::Site(id) => route::from_site(&self.network, id, packet),
             Edge::Internet => route::from_internet(&self.network, packet),

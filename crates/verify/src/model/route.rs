@@ -17,8 +17,7 @@ use super::wire::{Packet, TCP};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) to: Edge,
-    /// Whether it is a hairpin to a public address of the sender's own pool (T-33). `to` then has
-    /// no meaning.
+    /// Whether it is a hairpin to a public address of the network (T-33). `to` then has no meaning.
     pub(crate) turns: bool,
     /// The method that gives the public source, or why there is none; `None` if the private source
     /// is preserved.
@@ -200,10 +199,13 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
     let own = method_to(net, edge, at);
     let is_ours = is_ours(net, at);
     let turns = is_ours
-        && own.as_ref().is_some_and(|own| own.rules(packet.protocol).hairpin && own.is_at(at));
+        && own.as_ref().is_some_and(|own| match own.is_at(at) {
+            true => own.rules(packet.protocol).hairpin,
+            false => true,
+        });
     let method = match own {
-        _ if is_ours && !turns => Err(NoPath::Hairpin),
         None => Err(NoPath::Outbound),
+        Some(_) if is_ours && !turns => Err(NoPath::Hairpin),
         Some(own) if !own.carries(packet) => Err(NoPath::Unsupported),
         Some(own) => Ok(own),
     };
@@ -266,11 +268,7 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> O
 
 /// Returns where TCP to an address goes from a subnet after every change has reached it: a next
 /// hop, or the endpoint of a service.
-pub(crate) fn next_hop(
-    net: &Network,
-    id: SubnetId,
-    to: Ipv4Addr,
-) -> Option<Result<NextHop, ServiceId>> {
+pub fn next_hop(net: &Network, id: SubnetId, to: Ipv4Addr) -> Option<Result<NextHop, ServiceId>> {
     // Any host of the subnet. The host matters only while a change is reaching hosts.
     let host = net.subnet(id).ok()?.prefix.addr();
     Some(match way(net, id, to, Some(host))? {

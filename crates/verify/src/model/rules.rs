@@ -4,7 +4,7 @@
 use vnetem::{Block, OnExhaustion, PoolRules, TimerProfile};
 use vnetem_nat::{HoldDown, Limits, Timers};
 
-use super::flow::Zone;
+use super::flow::{Tenant, Zone};
 use super::*;
 
 /// An internal socket: its zone, protocol and end.
@@ -20,6 +20,8 @@ pub(super) struct Mapping {
     /// Whether the first of its flows was limited.
     pub(super) limited: bool,
     pub(super) block: Option<Block>,
+    /// The tenant charged.
+    pub(super) tenant: Option<Tenant>,
     flows: usize,
     /// When the last of its former tuples leaves hold-down.
     rests_until: Time,
@@ -85,6 +87,11 @@ impl Model {
         (owes > self.now + may_owe).then_some(DropReason::FlowRate)
     }
 
+    /// Returns whether an internal address still has to wait for its next flow (T-10).
+    pub(super) fn owes(&self, host: (Zone, Ipv4Addr)) -> bool {
+        self.debts.iter().any(|debt| debt.host == host && debt.until > self.now)
+    }
+
     /// Refuses a flow for lack of ports or permission, and notifies the sender as the pool says
     /// (T-34).
     pub(super) fn refuse<T>(
@@ -124,6 +131,7 @@ impl Model {
     /// Records that a flow opens: its socket has its port, and its internal address pays if it
     /// opened the flow.
     pub(super) fn join(&mut self, flow: &Flow) {
+        self.note_host(flow);
         let (socket, share) = (flow.socket(), flow.share);
         let same = |it: &&mut Mapping| it.socket == socket && is_alike(it.share, share);
         match self.mappings.iter_mut().find(same) {
@@ -135,6 +143,7 @@ impl Model {
                 external: flow.external,
                 limited: flow.limited,
                 block: flow.block,
+                tenant: flow.tenant,
                 flows: 1,
                 rests_until: self.now,
             }),

@@ -1,5 +1,5 @@
-//! Hairpin: packets from hosts to the public addresses of their own pool. They come in again as
-//! from the internet, by a second flow (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//! Hairpin: packets from hosts to public addresses of the network. They come in again as from the
+//! internet, by a second flow (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
 
 use super::*;
 

@@ -53,8 +53,14 @@ impl Network {
                 let turns = |view: &SubnetView| {
                     view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
                 };
+                // A hairpin to the pool's own addresses has other rules than one elsewhere.
+                let own = |view: &SubnetView| -> BTreeSet<Ipv4Addr> {
+                    let pools = view.outbound.iter().flat_map(|outbound| &outbound.pools);
+                    pools.flat_map(|pool| pool.addresses.iter().copied()).collect()
+                };
                 delivery
                     || turns(before) != turns(after)
+                    || own(before) != own(after)
                     || is_open && lets_in != lets_in_now
                     || before.routes != after.routes
                     || !before.retained.iter().all(|address| after.retained.contains(address))

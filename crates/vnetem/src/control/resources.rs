@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use vnetem_authz::{Firewall, RuleState};
 use vnetem_packet::{SubnetId, VnetId};
 
+use super::services::region_key;
 use super::{EndpointFirst, MissingEndpoint, Network, Placement, Resource, Scope, check};
 use crate::{EditError, ResourceId, ServiceId};
 
@@ -346,6 +347,7 @@ fn check_tenant(resource: &Resource, vnet: &str, placement: &Placement) -> Resul
     Err(EditError::OtherTenant { resource, vnet: format!("vnet {vnet} {}", of(other)) })
 }
 
-fn place_of(resource: &Resource) -> (&str, &str) {
-    (&resource.placement.subscription, &resource.placement.region)
+/// Returns the placement of a resource, with its region in one spelling.
+fn place_of(resource: &Resource) -> (&str, String) {
+    (&resource.placement.subscription, region_key(&resource.placement.region))
 }

@@ -9,7 +9,7 @@ use vnetem_nat::Time;
 use vnetem_packet::SubnetId;
 
 use crate::snapshot::stage::{STAGES, mix};
-use crate::{EditError, Endpoint, Network, ResourceId, ServiceId};
+use crate::{EditError, Endpoint, MissingEndpoint, Network, ResourceId, ServiceId};
 
 /// Makes edits of a [`Network`] as slowly as the platform does.
 ///
@@ -133,12 +133,29 @@ impl Rollout {
         resource: ResourceId,
         rules: impl Into<Firewall>,
     ) -> Result<(), EditError> {
+        self.set_rules_with(now, network, resource, rules, MissingEndpoint::Refuse)
+    }
+
+    /// Replaces the rules as [`Rollout::set_rules`] does, and says what to do with new ones for
+    /// subnets without the endpoint (E-14).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Network::set_rules_with`]. Nothing is then pending.
+    pub fn set_rules_with(
+        &mut self,
+        now: Time,
+        network: &mut Network,
+        resource: ResourceId,
+        rules: impl Into<Firewall>,
+        missing: MissingEndpoint,
+    ) -> Result<(), EditError> {
         let rules = rules.into();
         if self.rules.is_zero() {
-            return network.set_rules(resource, rules);
+            return network.set_rules_with(resource, rules, missing);
         }
         // An edit that would be refused later is refused now.
-        network.clone().set_rules(resource, rules.clone())?;
+        network.clone().set_rules_with(resource, rules.clone(), missing)?;
         let draw = u128::from(self.draw());
         let nanoseconds = self.rules.as_nanos().saturating_mul(draw) >> 64;
         let delay = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));

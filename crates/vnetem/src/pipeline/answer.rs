@@ -1,7 +1,7 @@
 //! How hosts answer what was opened from outside: by the best route of their own subnet, which need
 //! not lead back to where the question came from.
 
-use vnetem_nat::{Flow, Side};
+use vnetem_nat::{Flow, Side, Standing};
 use vnetem_packet::FiveTuple;
 
 use crate::edge::{EdgeCode, Place};
@@ -75,6 +75,17 @@ impl Pipeline<'_> {
         side != initiator && far().answers_elsewhere()
     }
 
+    /// Looks up the live flow by which the host at `to` asked what a packet answers: another flow
+    /// than that of the answering host, since an appliance stood between them. The side returned
+    /// is the answering one.
+    pub(crate) fn asked_by(self, to: EdgeCode, answer: &FiveTuple) -> Option<Hit> {
+        let found = self.flows.find(self.now, self.zone(to), &answer.reversed())?;
+        let flow = self.flows.flow(found.id)?;
+        let asks = found.side == flow.initiator && self.edge_of(&flow, found.side) == to;
+        let is_live = found.standing == Standing::Live;
+        (asks && is_live).then_some(Hit { id: found.id, side: found.side.other() })
+    }
+
     /// Where such an answer leaves.
     fn answer_path(
         self,
@@ -89,21 +100,24 @@ impl Pipeline<'_> {
             // It opens nothing, and what it answers was not translated.
             Some(Ok(_)) => return Err(Lost::Drop(DropReason::NoFlow)),
         }
-        self.may_arrive(path.far, answer, note).map_err(Lost::Deny)?;
+        // P-11: whoever asked needs no rule for the answer.
+        if self.asked_by(path.far, answer).is_none() {
+            self.may_arrive(path.far, answer, note).map_err(Lost::Deny)?;
+        }
         Ok(path.far)
     }
 
-    /// Whether a host of a virtual network was asked from outside: from the public side, by a site,
-    /// or by an appliance for somebody who is neither in the network nor in a peered one.
+    /// Returns whether a host of a virtual network was asked from outside: from the public side, by
+    /// a site, or by an appliance for somebody else.
     #[inline(always)]
     fn is_from_outside(self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
         let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
         let from_outside = match near.place() {
             Place::Internet | Place::Public(_) | Place::Site(_) => true,
-            Place::Nic(_) if self.forwards(near) => {
-                let vnet = self.snapshot.vnet_at(far);
-                !vnet.is_some_and(|vnet| self.snapshot.is_at_home(vnet, *answer.destination.ip()))
-            }
+            Place::Nic(id) => self
+                .snapshot
+                .nic(id)
+                .is_some_and(|nic| nic.ip_forwarding && nic.address != *answer.destination.ip()),
             _ => false,
         };
         from_outside && is_host()

@@ -1,9 +1,15 @@
-//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7): what a host sends to the public
-//! address of its own pool turns round at the translator, and comes in again as from the internet.
-//! So it goes by two flows, one after the other: that of its sender, under whose public address its
-//! receiver sees it, and that of its receiver. What lets it in is asked as of any packet from
-//! outside; the first flow stands whatever the answer, as that of a packet whose receiver refuses
-//! it (RFC 5128 3.3: so two hosts open the way for each other).
+//! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//!
+//! A packet turns round that a host sends to a public address of ours: to one of its own pool if
+//! the pool's rules say so, to one of another method, in whichever network, always. It comes in
+//! again as from the internet.
+//!
+//! So it goes by two flows, one after the other. The first is that of its sender, under whose
+//! public address its receiver sees it; the second is that of its receiver. What lets it in is
+//! asked as of any packet from outside. The first flow stands whatever the answer, as that of a
+//! packet whose receiver refuses it (RFC 5128 3.3: so two hosts open the way for each other).
+
+use core::net::Ipv4Addr;
 
 use vnetem_nat::{Flow, Side, Zone};
 use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
@@ -21,6 +27,20 @@ impl<'a> Pipeline<'a> {
         self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
     }
 
+    /// Whether a flow goes on although a public address of its far end became ours, or is no longer
+    /// (N-07): it turns round, or does not, as when it opened. Of an address of its own method the
+    /// rules of the pool decide.
+    pub(crate) fn turns_as_before(
+        self,
+        entry: Entry<'_>,
+        before: EdgeCode,
+        now: EdgeCode,
+        remote: Ipv4Addr,
+    ) -> bool {
+        let goes_out = |far: EdgeCode| far.is_public() || far == EdgeCode::HAIRPIN;
+        goes_out(before) && goes_out(now) && !self.is_own_public(entry, remote)
+    }
+
     /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is
     /// told of a refusal.
     pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
@@ -32,6 +52,11 @@ impl<'a> Pipeline<'a> {
                 return Decision::Drop(DropReason::MartianDestination, None);
             }
             Fragment::Whole | Fragment::First => self.decide_flow(entry, headers, note),
+        };
+        // N-18: the second of the flows may be behind another method than the first.
+        let decision = match headers.fragment {
+            Fragment::Whole => decision,
+            _ => self.unless_fragments_are_refused(decision),
         };
         match decision {
             Decision::Drop(reason, _) => Decision::Drop(reason, None),

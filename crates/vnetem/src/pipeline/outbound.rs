@@ -1,7 +1,7 @@
 //! Under which public source a flow leaves: the methods in their order, what each carries, and
 //! which port it gives.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_nat::{Chosen, Flow, Mapping, MappingPolicy, NoTuple, Pool, PoolRules, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
@@ -53,6 +53,16 @@ impl<'a> Pipeline<'a> {
             .or_else(|| nic.and_then(|nic| nic.balanced.as_ref()))
             .or_else(|| nic.and_then(|nic| nic.kept.as_ref()))
             .or(own)
+    }
+
+    /// Whether a public address is one of the method by which a sender's new flows leave.
+    pub(crate) fn is_own_public(self, entry: Entry<'_>, address: Ipv4Addr) -> bool {
+        let own = match entry.origin {
+            Origin::Subnet(subnet) => self.outbound(entry, subnet),
+            Origin::Site(site) => site.outbound.as_ref(),
+            Origin::Internet | Origin::Service | Origin::Platform(_) => None,
+        };
+        own.is_some_and(|own| own.is_at(address))
     }
 
     /// The public source of a new flow.

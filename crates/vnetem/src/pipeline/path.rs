@@ -258,11 +258,15 @@ impl<'a> Pipeline<'a> {
         // Judged with the method, so that a flow which is open when the address becomes ours goes
         // on (N-07).
         let is_ours = self.snapshot.is_ours(destination);
-        let turns =
-            is_ours && outbound.is_some_and(|own| own.rules.hairpin && own.is_at(destination));
+        // To another's address it comes in as from the internet; to an own one as the pool says.
+        let turns = is_ours
+            && outbound.is_some_and(|own| match own.is_at(destination) {
+                true => own.rules.hairpin,
+                false => self.shard.is_none(),
+            });
         let outbound = match outbound {
-            _ if is_ours && !turns => Err(DropReason::Hairpin),
             None => Err(DropReason::NoOutbound),
+            Some(_) if is_ours && !turns => Err(DropReason::Hairpin),
             Some(outbound) if !outbound.carries(tuple.protocol, fragment) => {
                 Err(DropReason::OutboundUnsupported)
             }

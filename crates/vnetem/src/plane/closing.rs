@@ -140,7 +140,8 @@ pub(super) fn notify_idle_end(
     {
         let CachedDecision { near, far, .. } = flow.cached;
         let code = if side == flow.initiator { near } else { far };
-        if let Some(reset) = reset {
+        // What turns round has its other end behind another flow, whose time runs by itself.
+        if let Some(reset) = reset.filter(|_| code != EdgeCode::HAIRPIN) {
             let edge = snapshot.edge(code, *flow.internal.ip());
             transmit_queue.reset(edge, reset, snapshot.tenant_of(flow.revalidation_key), counters);
         }

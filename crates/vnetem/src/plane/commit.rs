@@ -174,7 +174,7 @@ impl DataPlane {
     }
 
     /// An answer that leaves as it is by another edge than the question came by: tracked,
-    /// then sent on.
+    /// also in the flow by which its receiver asked, then sent on.
     fn answer_elsewhere(
         &mut self,
         hit: Hit,
@@ -182,10 +182,11 @@ impl DataPlane {
         packet: &mut [u8],
         headers: &Headers,
     ) -> Disposition {
-        if is_tracked(headers)
-            && self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid
-        {
-            return Disposition::Drop(DropReason::TcpInvalid);
+        let asked = self.pipeline().asked_by(to, &headers.tuple());
+        for hit in [Some(hit), asked].into_iter().flatten().filter(|_| is_tracked(headers)) {
+            if self.flows.track(self.now, hit.id, hit.side, headers, packet) == Track::Invalid {
+                return Disposition::Drop(DropReason::TcpInvalid);
+            }
         }
         let Some(flow) = self.flows.flow(hit.id) else {
             return Disposition::Drop(DropReason::NoFlow);
@@ -194,7 +195,9 @@ impl DataPlane {
             self.note_fragment(&flow, hit, headers);
         }
         rewrite(packet, headers, Rewrite::default(), headers.ttl.saturating_sub(1));
-        self.forget_if_refused(hit.id, headers);
+        for hit in [Some(hit), asked].into_iter().flatten() {
+            self.forget_if_refused(hit.id, headers);
+        }
         Disposition::Forward(self.pipeline().elsewhere(&flow, hit.side, to))
     }
 
@@ -315,8 +318,12 @@ impl DataPlane {
                 let Some(flow) = self.flows.flow(hit.id) else {
                     return Disposition::Drop(DropReason::NoFlow);
                 };
-                let track = || self.flows.would_track(now, hit.id, hit.side, headers, packet);
-                if is_tracked(headers) && track() == Track::Invalid {
+                let asked = Pipeline { now, ..self.pipeline() }.asked_by(to, &headers.tuple());
+                let is_invalid = |hit: Hit| {
+                    self.flows.would_track(now, hit.id, hit.side, headers, packet) == Track::Invalid
+                };
+                let mut hits = [Some(hit), asked].into_iter().flatten();
+                if is_tracked(headers) && hits.any(is_invalid) {
                     return Disposition::Drop(DropReason::TcpInvalid);
                 }
                 let cached = renewed.map_or(flow.cached, |(_, cached)| cached);

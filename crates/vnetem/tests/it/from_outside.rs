@@ -194,7 +194,7 @@ fn answers_elsewhere_belong_to_their_connection() {
 /// by that link.
 #[test]
 fn answers_elsewhere_meet_the_next_hop() {
-    let mtu = Mtu { public: 60, private: 1500 };
+    let mtu = Mtu { public: 68, private: 1500 };
     let mut world = World::new(Settings { mtu, ..Settings::replayable(0) });
     assert_eq!(world.ask("S", (7000, 0)), Some(Edge::Nic(world.vm)));
     let ask = datagram(end(CALLER), end(PUBLIC), b"?");

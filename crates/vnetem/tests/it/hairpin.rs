@@ -38,6 +38,11 @@ fn pool(rules: PoolRules) -> Outbound {
     Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules }
 }
 
+fn pool_at(address: &str, rules: PoolRules) -> Outbound {
+    let addresses = vec![ip(address)];
+    Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules }
+}
+
 impl World {
     fn new(rules: PoolRules) -> Self {
         Self::with(rules, Settings::replayable(0))
@@ -134,26 +139,69 @@ fn t_33_a_datagram_turns_round_and_its_answer_too() {
     assert_eq!(two_way, 2, "one flow for each of the two");
 }
 
-/// T-33: without the rule, and to addresses of other pools, nothing turns round.
+/// T-33: a packet to an address of its own pool turns round if the pool says so, one to another's
+/// always.
 #[test]
-fn t_33_only_a_pool_with_the_rule_turns_its_own_addresses_round() {
-    for (rules, mine) in [(OPEN, false), (PoolRules { hairpin: false, ..OPEN }, true)] {
-        let mut world = World::new(rules);
-        let other = Outbound::Pool {
-            addresses: vec![ip("20.1.1.9")],
-            first_port: 1024,
-            last_port: 65_535,
-            rules,
-        };
-        if !mine {
-            world.network.set_outbound(world.subnets[1], other).unwrap();
-            world.apply();
-        }
-        let (a, b) = (world.a, world.b);
-        let public = world.public(b, B);
-        assert_eq!(world.drop(a, datagram(end(A), public, b"x")), DropReason::Hairpin);
-        assert_eq!(world.plane.flows().count(), 1, "B's alone");
-    }
+fn t_33_own_pool_needs_the_rule() {
+    let plain = PoolRules { hairpin: false, ..OPEN };
+    let mut world = World::new(plain);
+    let (a, b) = (world.a, world.b);
+    let public = world.public(b, B);
+    assert_eq!(world.drop(a, datagram(end(A), public, b"x")), DropReason::Hairpin);
+    assert_eq!(world.plane.flows().count(), 1, "B's alone");
+    world.network.set_outbound(world.subnets[1], pool_at("20.1.1.9", plain)).unwrap();
+    world.apply();
+    world.made();
+    let public = world.public(b, B);
+    assert_eq!(*public.ip(), ip("20.1.1.9"));
+    assert_eq!(world.forward(a, datagram(end(A), public, b"x")).0, b);
+}
+
+/// T-33, N-07: an open flow goes on as it began when its far end's address becomes ours, or is no
+/// longer.
+#[test]
+fn t_33_flows_keep_their_way() {
+    let mut world = World::new(OPEN);
+    let a = world.a;
+    let (ours, elsewhere) = (end("20.1.1.9:7"), end("20.1.1.10:7"));
+    world.network.set_outbound(world.subnets[1], pool_at("20.1.1.9", OPEN)).unwrap();
+    world.apply();
+    // Nobody has a mapping there, but the caller has a flow.
+    assert_eq!(world.drop(a, datagram(end(A), ours, b"x")), DropReason::Unsolicited);
+    assert_eq!(world.forward(a, datagram(end(A), elsewhere, b"x")).0, Edge::Internet);
+    world.network.set_outbound(world.subnets[1], pool_at("20.1.1.10", OPEN)).unwrap();
+    // Whatever else changes about the caller's network.
+    world.network.set_route(world.subnets[0], net("8.0.0.0/8"), NextHop::None).unwrap();
+    world.apply();
+    world.made();
+    assert_eq!(world.drop(a, datagram(end(A), ours, b"x")), DropReason::NoRoute);
+    assert_eq!(world.forward(a, datagram(end(A), elsewhere, b"x")).0, Edge::Internet);
+    // What opens takes the way of today.
+    let opens = "10.0.0.4:5001";
+    assert_eq!(world.forward(a, datagram(end(opens), ours, b"x")).0, Edge::Internet);
+    let unknown = datagram(end(opens), elsewhere, b"x");
+    assert_eq!(world.drop(a, unknown), DropReason::Unsolicited);
+}
+
+/// T-33, INV-toggle-ends-exact-set: of an address that becomes its own the rules of the caller's
+/// pool decide, for open flows too.
+#[test]
+fn t_33_own_rules_take_over() {
+    let plain = PoolRules::AZURE;
+    let mut world = World::new(plain);
+    let (a, there) = (world.a, end("20.1.1.9:7"));
+    let [own, other] = world.subnets;
+    world.network.set_outbound(own, pool_at("20.1.1.1", plain)).unwrap();
+    world.network.set_outbound(other, pool_at("20.1.1.9", plain)).unwrap();
+    world.apply();
+    assert_eq!(world.drop(a, datagram(end(A), there, b"x")), DropReason::Unsolicited);
+    let addresses = vec![ip("20.1.1.1"), ip("20.1.1.9")];
+    let both = Outbound::Pool { addresses, first_port: 1024, last_port: 65_535, rules: plain };
+    world.network.set_outbound(own, both).unwrap();
+    world.apply();
+    world.made();
+    assert_eq!(world.plane.flows().count(), 0, "what turned round is closed");
+    assert_eq!(world.drop(a, datagram(end(A), there, b"x")), DropReason::Hairpin);
 }
 
 /// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way

@@ -179,6 +179,9 @@ fn a_network_is_tied_to_200_subscriptions_and_regions_by_one_service() {
     // The same subscription and region again is no further one.
     w.network.place_resource(one_more, place("", "s7", "r1")).unwrap();
     assert_eq!(w.network.set_rules(one_more, letting_in(w.web)), Ok(()));
+    // Nor is another spelling of the region.
+    w.network.place_resource(one_more, place("", "s7", "R 1")).unwrap();
+    assert_eq!(w.network.set_rules(one_more, letting_in(w.web)), Ok(()));
     let of_sql = resource(&mut w, sql, 300, [52, 238, 0, 1]);
     assert_eq!(w.network.set_rules(of_sql, letting_in(w.web)), Ok(()));
     let beta = w.network.add_vnet("beta", &["10.0.0.0/16".parse().unwrap()]).unwrap();

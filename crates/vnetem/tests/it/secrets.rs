@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use vnetem::{
-    Applied, DataPlane, Disposition, Edge, EditError, Headers, Network, Outbound, Rollout,
+    Applied, DataPlane, Disposition, Edge, EditError, Headers, Mtu, Network, Outbound, Rollout,
     Settings, Time,
 };
 
-use crate::packets::{datagram, end, ip, net};
+use crate::packets::{datagram, end, ip, net, process};
 
 /// A network with one subnet behind a gateway.
 fn network() -> (Network, Edge) {
@@ -146,4 +146,27 @@ fn sizes_beyond_the_limits_are_errors() {
     let (mut network, _) = network();
     let plane = DataPlane::new(network.commit(), Settings { events: usize::MAX, ..fits });
     assert_eq!(plane.queued(), (0, 0));
+}
+
+/// T-27, RFC 791 3.2: every link takes 68 bytes.
+#[test]
+fn mtu_below_68_is_refused() {
+    let fits = Settings { mtu: Mtu { public: 68, private: 68 }, ..Settings::replayable(0) };
+    assert_eq!(fits.check(), Ok(()));
+    for (mtu, text) in [
+        (Mtu { public: 67, private: 68 }, "the MTU of public links must be at least 68"),
+        (Mtu { public: 1500, private: 0 }, "the MTU of private links must be at least 68"),
+    ] {
+        let refused = Settings { mtu, ..fits }.check().map_err(|error| error.to_string());
+        assert_eq!(refused, Err(text.into()));
+    }
+    // What is not checked is as wide as it must be.
+    let (mut network, web) = network();
+    let narrow = Settings { mtu: Mtu { public: 1, private: 1 }, ..fits };
+    let mut plane = DataPlane::new(network.commit(), narrow);
+    for (bytes, goes_on) in [(40, true), (41, false)] {
+        let mut packet = datagram(end("10.0.0.4:7"), end("8.8.8.8:53"), &vec![7; bytes]);
+        let disposition = process(&mut plane, Time(1), web, &mut packet);
+        assert_eq!(matches!(disposition, Disposition::Forward(_)), goes_on, "{disposition:?}");
+    }
 }

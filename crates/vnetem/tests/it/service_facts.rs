@@ -99,6 +99,33 @@ fn pending_rule_is_not_checked_again() {
     assert_eq!(w.network.resource(acct).unwrap().rules, rule);
 }
 
+/// E-14, S-29: a rule that comes into force later may go without the endpoint where the service
+/// allows that.
+#[test]
+fn pending_rule_may_ignore_missing_endpoint() {
+    let mut w = world();
+    let acct = account(&mut w);
+    w.network.set_endpoint_first(w.storage, EndpointFirst::UnlessIgnored).unwrap();
+    let mut rollout = Rollout::new(7, Duration::ZERO, Duration::from_secs(60)).unwrap();
+    let rule = rule_for(w.web);
+    let mut ask = |rollout: &mut Rollout, missing| {
+        rollout.set_rules_with(Time(0), &mut w.network, acct, rule.clone(), missing)
+    };
+    assert!(ask(&mut rollout, MissingEndpoint::Refuse).is_err());
+    assert_eq!(rollout.poll_timeout(), None);
+    ask(&mut rollout, MissingEndpoint::Ignore).unwrap();
+    let due = rollout.poll_timeout().unwrap();
+    assert!(rollout.handle_timeout(due, &mut w.network));
+    assert_eq!(w.network.resource(acct).unwrap().rules, rule);
+    // Without a delay it is there at once.
+    let mut network = w.network.clone();
+    network.set_rules(acct, RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny)).unwrap();
+    let mut at_once = Rollout::default();
+    let missing = MissingEndpoint::Ignore;
+    at_once.set_rules_with(Time(0), &mut network, acct, rule.clone(), missing).unwrap();
+    assert_eq!(network.resource(acct).unwrap().rules, rule);
+}
+
 /// C-03, S-14: the regions of both decide, in any spelling, and what is not known is said; a
 /// network that is placed anew is judged anew.
 #[test]

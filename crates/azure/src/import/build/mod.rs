@@ -10,12 +10,15 @@ mod stand_ins;
 
 use core::fmt;
 use core::net::Ipv4Addr;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use vnetem::{Network, NicId, PrivateEndpointId, ResourceId, ServiceId, SubnetId, VnetId};
 
 use super::notes::{Missing, assume};
-use super::{Assumption, Id, Inventory, Names, Place, Unresolved};
+use super::{
+    Assumption, Id, Inventory, IpConfiguration, Link, Names, NetworkInterface, Place, Unresolved,
+};
 use crate::{EndpointService, ServiceTags};
 use stand_ins::StandIns;
 
@@ -110,6 +113,7 @@ impl LoadedNetwork {
     /// Edits the network to be as an inventory says.
     pub fn update(&mut self, inventory: &Inventory) {
         self.assumptions.clear();
+        let inventory = &*with_firewalls(inventory);
         self.names = inventory.names();
         self.stand_ins.keep_free(used_addresses(inventory, &self.addresses));
         self.remove_balancers(inventory);
@@ -204,6 +208,31 @@ impl LoadedNetwork {
     fn done<T>(&mut self, place: &Place, outcome: Result<T, impl fmt::Display>) -> Option<T> {
         outcome.map_err(|error| self.leave_out(place, error)).ok()
     }
+}
+
+/// The inventory with an interface for each Azure Firewall whose address is known: it forwards, and
+/// reaches the internet by its own public address.
+fn with_firewalls(inventory: &Inventory) -> Cow<'_, Inventory> {
+    let mut changed = Cow::Borrowed(inventory);
+    for firewall in inventory.firewalls.iter().filter(|one| one.address.is_some()) {
+        let own = IpConfiguration {
+            name: firewall.name.clone(),
+            address: firewall.address,
+            subnet: firewall.subnet.clone(),
+            public: firewall.public_ips.first().cloned().unwrap_or_default(),
+            backend_pools: Vec::new(),
+            application_groups: Vec::new(),
+        };
+        changed.to_mut().nics.push(NetworkInterface {
+            id: firewall.id.clone(),
+            name: firewall.name.clone(),
+            configurations: vec![own],
+            forwarding: true,
+            security_group: Link::None,
+            place: firewall.place.clone(),
+        });
+    }
+    changed
 }
 
 /// Addresses that the files use, which must not stand for others.

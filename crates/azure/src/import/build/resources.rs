@@ -23,8 +23,12 @@ impl LoadedNetwork {
             let id = match self.resources.get(&resource.id) {
                 Some(&id) => {
                     if self.network.resource(id).is_ok_and(|held| held.rules != rules) {
-                        let set = self.network.set_rules(id, rules);
+                        let service = self.network.resource(id).map(|held| held.service);
+                        let lent = service.map(|service| self.lend_endpoints(service, &rules));
+                        let ignore = vnetem::MissingEndpoint::Ignore;
+                        let set = self.network.set_rules_with(id, rules, ignore);
                         self.done(&resource.place, set);
+                        self.take_back(lent.unwrap_or_default());
                     }
                     id
                 }
@@ -51,15 +55,64 @@ impl LoadedNetwork {
         let given = [resource.id.as_str(), &name, &resource.name].into_iter();
         let mut given = given.filter_map(|key| self.addresses.get(&key.to_ascii_lowercase()));
         let address = match given.next().copied() {
-            Some(address) => address,
+            Some(address)
+                if self.network.service(id).is_ok_and(|held| {
+                    held.prefixes.iter().any(|range| range.contains(&address))
+                }) =>
+            {
+                address
+            }
+            Some(address) => {
+                let why = format!("{address}, said to be its address, is none of {}", service.name);
+                self.leave_out(&resource.place, why);
+                self.stand_in_for(resource, service)?
+            }
             None => self.stand_in_for(resource, service)?,
         };
-        let added = self.network.add_resource(id, &name, address, rules);
+        let lent = self.lend_endpoints(id, &rules);
+        let ignore = vnetem::MissingEndpoint::Ignore;
+        let added = self.network.add_resource_with(id, &name, address, rules, ignore);
+        self.take_back(lent);
         let made = self.done(&resource.place, added)?;
         self.resources.insert(resource.id.clone(), made);
         let set = self.network.set_resource_path(made, resource.id.as_str());
         self.done(&resource.place, set);
         Some(made)
+    }
+
+    /// Gives subnets the endpoint that a new rule for them asks for, for as long as the rule is
+    /// added.
+    ///
+    /// A file has the rule because it was taken once: with the endpoint, or with the flag to ignore
+    /// that it is missing. It stays when the endpoint goes, and matches nothing (E-14).
+    fn lend_endpoints(
+        &mut self,
+        service: vnetem::ServiceId,
+        rules: &Firewall,
+    ) -> Vec<(vnetem::SubnetId, vnetem::ServiceId)> {
+        let mut lent = Vec::new();
+        for subnet in rules.named_subnets() {
+            if self.network.check_rule(service, subnet, vnetem::MissingEndpoint::Ignore).is_ok() {
+                continue;
+            }
+            if self.network.enable_endpoint(subnet, service, vnetem::Scope::Worldwide).is_ok() {
+                lent.push((subnet, service));
+            }
+        }
+        if !lent.is_empty() {
+            self.assume(
+                "rule-without-endpoint",
+                "A rule for a subnet without the endpoint is taken to be there, and matches \
+                 nothing; Storage and Key Vault refuse to add a new one (E-14).",
+            );
+        }
+        lent
+    }
+
+    fn take_back(&mut self, lent: Vec<(vnetem::SubnetId, vnetem::ServiceId)>) {
+        for (subnet, service) in lent {
+            _ = self.network.disable_endpoint(subnet, service);
+        }
     }
 
     /// An address of the service, in the region of the resource if the list has one there.

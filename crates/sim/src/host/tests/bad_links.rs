@@ -22,7 +22,7 @@ fn story(seed: u64, loss: u16) -> (u64, u64, Vec<Status>, Vec<Status>, bool) {
     });
     let client = pair.client.connections().map(|(_, end)| end.status).collect();
     let server = pair.server.connections().map(|(_, end)| end.status).collect();
-    assert_eq!(pair.client.live.len() + pair.server.live.len(), 0, "all sockets are given back");
+    assert_eq!(pair.client.stack.len() + pair.server.stack.len(), 0, "all sockets are given back");
     (pair.digest, pair.packets, client, server, whole)
 }
 
@@ -113,7 +113,7 @@ proptest! {
         pair.client.abort(pair.now, id);
         pair.run(1000 * SECOND);
         prop_assert!(pair.server.connections().all(|(_, end)| end.status.is_over()));
-        prop_assert_eq!(pair.client.live.len() + pair.server.live.len(), 0);
+        prop_assert_eq!(pair.client.stack.len() + pair.server.stack.len(), 0);
     }
 }
 

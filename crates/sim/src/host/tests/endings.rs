@@ -66,8 +66,8 @@ fn an_idle_end_learns_of_a_lost_connection_by_its_keep_alive() {
     let id = pair.client.connect(Time(0), SocketAddrV4::new(SERVER, 80), request, None).unwrap();
     pair.run(SECOND);
     pair.client.ends[id.0].connection.turn(pair.now, Status::Aborted);
-    let handle = pair.client.ends[id.0].handle.take().unwrap();
-    pair.client.sockets.remove(handle);
+    let conn = pair.client.ends[id.0].conn.take().unwrap();
+    pair.client.stack.remove(conn);
     assert_eq!(pair.served().status, Status::Open);
     pair.run(9 * SECOND);
     assert_eq!(pair.served().status, Status::Open);
@@ -113,6 +113,6 @@ fn a_half_open_server_is_reset() {
     pair.server.receive(Pair::reset(&syn));
     pair.server.poll(Time(0));
     assert_eq!(pair.served().status, Status::Reset);
-    assert_eq!(pair.server.live.len(), 0);
+    assert_eq!(pair.server.stack.len(), 0);
     assert_eq!(pair.status(id), Status::Connecting);
 }

@@ -94,7 +94,12 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             },
         ),
         16 => {
-            with(BLOCKS, PoolRules { blocks: PAIRS, segment_size: Some(536), ..PoolRules::AZURE })
+            let unsolicited_syn = Some(Duration::from_secs(6));
+            let segment_size = Some(536);
+            with(
+                BLOCKS,
+                PoolRules { blocks: PAIRS, segment_size, unsolicited_syn, ..PoolRules::AZURE },
+            )
         }
         17 => both(
             BLOCKS,
@@ -102,6 +107,8 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
                 blocks: PAIRS,
                 limits: Limits { flows: 0, ports: 5, rate: None },
                 on_exhaustion: OnExhaustion::Prohibited,
+                // Differs from the pool above, which also has the first address (T-16).
+                unsolicited_syn: Some(Duration::from_secs(20)),
                 ..OPEN
             },
         ),

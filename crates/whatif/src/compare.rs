@@ -1,0 +1,435 @@
+//! The comparison: every flow before and after, the open ones across the change itself.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use foldhash::fast::RandomState;
+use vnetem::packet::{AddressClass, FiveTuple};
+use vnetem::{NextHopType, RuleDirection, TiePolicy};
+use vnetem_azure::import::Assumption;
+
+use crate::groups::{GroupKey, Groups, Target, Writer, target};
+use crate::places::{Nowhere, Places, Targets};
+use crate::report::{DeadRule, Finding, Report, TrafficReport};
+use crate::seen::Shared;
+use crate::side::{Hinge, Hit, Origin, Side};
+use crate::steps::{self, Probe};
+use crate::{Change, Traffic, live, probes, rules};
+
+/// What the comparison is told beside the change and the traffic.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// Which networks the things are that flow logs are of.
+    pub targets: Targets,
+    /// Says what an address stands for that is in no file.
+    pub stands_for: Option<&'a dyn Fn(Ipv4Addr) -> Option<String>>,
+    /// Is told how far the work is.
+    pub progress: Option<&'a dyn Fn(Progress)>,
+}
+
+/// How far the work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub what: &'static str,
+    /// Flows that are done.
+    pub done: u64,
+    /// Flows in all.
+    pub all: u64,
+}
+
+impl Progress {
+    /// Makes a report of progress.
+    #[must_use]
+    pub fn new(what: &'static str, done: u64, all: u64) -> Self {
+        Self { what, done, all }
+    }
+}
+
+/// Flows between two reports of progress.
+const OFTEN: usize = 1 << 12;
+
+/// A flow to be tried.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    origin: Origin,
+    tuple: FiveTuple,
+    packets: u64,
+    bytes: u64,
+    open: bool,
+}
+
+/// Tries traffic on a network before and after a change. Without traffic every subnet tries
+/// everything that is known.
+#[must_use]
+pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Report {
+    let nothing = |_: Ipv4Addr| None;
+    let stands_for = options.stands_for.unwrap_or(&nothing);
+    let tell = |what, done: usize, all: usize| {
+        if let Some(progress) = options.progress {
+            let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+            progress(Progress { what, done: count(done), all: count(all) });
+        }
+    };
+    let mut said = TrafficReport {
+        sources: traffic.sources().to_vec(),
+        tuples: traffic.tuples(),
+        denied: traffic.denied(),
+        skipped: traffic.skipped().clone(),
+        ..TrafficReport::default()
+    };
+    let cases = match traffic.sources().is_empty() && traffic.is_empty() {
+        true => of_probes(change),
+        false => of_traffic(change, traffic, options, &mut said),
+    };
+    said.flows = u64::try_from(cases.len()).unwrap_or(u64::MAX);
+
+    let mut shared = Shared::default();
+    let mut before = Side::new(&change.before, &change.first, stands_for, &mut shared);
+    let mut after = Side::new(&change.after, &change.second, stands_for, &mut shared);
+    let moved = Moved::new(change);
+    let mut groups = Groups::default();
+    let mut rows: Vec<u32> = Vec::with_capacity(cases.len());
+    let mut targets: HashMap<(Origin, Ipv4Addr), Target, RandomState> = HashMap::default();
+    let mut tried: BTreeMap<Probe, u64> = BTreeMap::new();
+    for (done, case) in cases.iter().enumerate() {
+        if done.is_multiple_of(OFTEN) {
+            tell("flows tried before and after", done, cases.len());
+        }
+        let destination = *case.tuple.destination.ip();
+        let target = *targets
+            .entry((case.origin, destination))
+            .or_insert_with(|| aim(&before, &after, case.origin, &case.tuple));
+        let key = GroupKey {
+            origin: case.origin,
+            target,
+            port: matches!(target, Target::Service(..)).then(|| case.tuple.destination.port()),
+            protocol: case.tuple.protocol.0,
+            before: before.judge(case.origin, &case.tuple, &mut shared),
+            after: after.judge(moved.origin(case.origin), &case.tuple, &mut shared),
+        };
+        rows.push(groups.add(key, &case.tuple, case.packets, case.bytes));
+        if key.is_different() {
+            *tried.entry(Probe::new(case.origin, &case.tuple, key.before)).or_default() += 1;
+        }
+    }
+
+    let open: Vec<usize> =
+        cases.iter().enumerate().filter(|(_, case)| case.open).map(|(at, _)| at).collect();
+    let flows: Vec<_> = open
+        .iter()
+        .filter_map(|at| cases.get(*at))
+        .map(|case| {
+            let source = *case.tuple.source.ip();
+            let now = after.edge(moved.origin(case.origin), source);
+            (before.edge(case.origin, source), now, case.tuple)
+        })
+        .collect();
+    tell("open flows switched", 0, flows.len());
+    let fares = live::switch(change, &flows);
+    for (at, fared) in open.iter().zip(&fares.flows) {
+        if let Some(row) = rows.get(*at) {
+            groups.fared(*row, *fared);
+        }
+    }
+    said.open = u64::try_from(open.len()).unwrap_or(u64::MAX);
+    said.closed = fares.flows.iter().map(|fared| u64::from(fared.closed)).sum();
+    (said.causes, said.unopened, said.resets) = (fares.causes, fares.unopened, fares.resets);
+    tell("open flows switched", flows.len(), flows.len());
+
+    let plan = steps::plan(change, &tried, stands_for, &mut shared, &before, &after);
+    let report = groups.report(&before, &after, &shared);
+    let dead_rules = dead_rules(&before, &after);
+    let writer = Writer { before: &before, after: &after, shared: &shared };
+    let findings = findings(&groups, &writer);
+    let different = report.iter().any(|group| group.different) || !dead_rules.is_empty();
+    let hinges: BTreeSet<Hinge> = before.hinges.union(&after.hinges).copied().collect();
+    Report {
+        schema: "vnetem/1",
+        verb: "what-if",
+        tags: None,
+        different,
+        changes: change.list(),
+        traffic: said,
+        groups: report,
+        dead_rules,
+        findings,
+        steps: plan.0,
+        plan: plan.1,
+        unresolved: Vec::new(),
+        ignored: BTreeMap::new(),
+        assumptions: assumptions(&hinges, TiePolicy::default()),
+        contradictions: Vec::new(),
+    }
+}
+
+fn of_probes(change: &Change) -> Vec<Case> {
+    let probes = probes::all(change).into_iter();
+    probes.map(|(origin, tuple)| Case { origin, tuple, packets: 0, bytes: 0, open: true }).collect()
+}
+
+fn of_traffic(
+    change: &Change,
+    traffic: &Traffic,
+    options: &Options<'_>,
+    said: &mut TrafficReport,
+) -> Vec<Case> {
+    let mut places = Places::new(&change.before, &options.targets, traffic.targets());
+    let public: HashMap<Ipv4Addr, Ipv4Addr> =
+        change.before.nics().filter_map(|(_, nic)| Some((nic.address, nic.public?))).collect();
+    let mut cases = Vec::with_capacity(traffic.len());
+    for (key, flow) in traffic.flows() {
+        let mut tuple = key.tuple();
+        let origin = match places.origin(key.target, key.source) {
+            // Logs have the private address of what the internet calls by a public one.
+            Err(Nowhere::NotInModel) if from_internet(&key.source) => {
+                match public.get(&key.destination) {
+                    Some(address) => {
+                        tuple.destination = SocketAddrV4::new(*address, key.destination_port);
+                        Ok(Origin::Internet)
+                    }
+                    None if places.is_inside(key.destination) => Err(Nowhere::FromInternet),
+                    None => Err(Nowhere::NotInModel),
+                }
+            }
+            other => other,
+        };
+        match origin {
+            Ok(origin) => cases.push(Case {
+                origin,
+                tuple,
+                packets: flow.packets,
+                bytes: flow.bytes,
+                open: flow.open,
+            }),
+            Err(why) => *said.skipped.entry(why.name()).or_default() += 1,
+        }
+    }
+    // One flow stands in the logs of both its ends.
+    cases.sort_unstable_by_key(|case| (case.origin, case.tuple));
+    cases.dedup_by(|later, kept| {
+        let same = (later.origin, later.tuple) == (kept.origin, kept.tuple);
+        if same {
+            kept.packets = kept.packets.max(later.packets);
+            kept.bytes = kept.bytes.max(later.bytes);
+            kept.open |= later.open;
+        }
+        same
+    });
+    cases
+}
+
+fn from_internet(address: &Ipv4Addr) -> bool {
+    AddressClass::of(*address) == AddressClass::Public
+}
+
+/// Where a flow goes, by the side that knows more of it.
+fn aim(before: &Side<'_>, after: &Side<'_>, origin: Origin, tuple: &FiveTuple) -> Target {
+    match target(before, origin, tuple) {
+        Target::Service(_, None) | Target::Internet | Target::Private => {
+            match (target(before, origin, tuple), target(after, origin, tuple)) {
+                (Target::Service(..), found @ Target::Service(_, Some(_))) => found,
+                (Target::Private, found) => found,
+                (found, _) => found,
+            }
+        }
+        found => found,
+    }
+}
+
+/// Subnets that a change makes anew, by the ones whose place they take.
+struct Moved(HashMap<vnetem::SubnetId, vnetem::SubnetId>);
+
+impl Moved {
+    fn new(change: &Change) -> Self {
+        let mut moved = HashMap::new();
+        for (id, old) in change.before.subnets() {
+            if change.after.subnet(id).is_ok() {
+                continue;
+            }
+            let name = change.before.vnet(old.vnet).map(|vnet| vnet.name.as_str());
+            let vnet = name.ok().and_then(|name| change.after.vnet_named(name));
+            let mut heirs = change.after.subnets();
+            let heir = heirs.find(|(_, new)| Some(new.vnet) == vnet && new.name == old.name);
+            moved.extend(heir.map(|(heir, _)| (id, heir)));
+        }
+        Self(moved)
+    }
+
+    fn origin(&self, origin: Origin) -> Origin {
+        match origin {
+            Origin::Subnet(id) => Origin::Subnet(self.0.get(&id).copied().unwrap_or(id)),
+            Origin::Internet => Origin::Internet,
+        }
+    }
+}
+
+/// Rules that matched before, are still there, and match nothing.
+fn dead_rules(before: &Side<'_>, after: &Side<'_>) -> Vec<DeadRule> {
+    let mut dead = BTreeSet::new();
+    for hit in before.hits.keys().filter(|hit| !after.hits.contains_key(hit)) {
+        let name = |id| after.network.resource(id).ok().map(|resource| resource.name.clone());
+        let (resource, rule) = match *hit {
+            Hit::Address(id, range) => {
+                let Some(resource) = name(id) else { continue };
+                (resource, format!("ip {}", rules::plain(range)))
+            }
+            Hit::Subnet(id, subnet) => {
+                let Some(resource) = name(id) else { continue };
+                (resource, format!("subnet {}", crate::change::subnet_name(before.network, subnet)))
+            }
+            Hit::Ordered(id, number) => {
+                let Some(resource) = name(id) else { continue };
+                let is_it = |(name, _): &(String, _)| name.starts_with(&format!("{number} "));
+                let subnet = |id| crate::change::subnet_name(before.network, id);
+                let held = before.network.resource(id).map(|one| rules::names(&one.rules, subnet));
+                let found = held.ok().and_then(|names| names.into_iter().find(is_it));
+                (resource, found.map_or_else(|| number.to_string(), |(name, _)| name))
+            }
+            // Default rules stand in every group.
+            Hit::Security(_, _, 65_000..) => continue,
+            Hit::Security(group, direction, number) => {
+                let Ok(held) = after.network.security_rules(group) else { continue };
+                let rule = held
+                    .rules()
+                    .find(|rule| rule.priority == number && rule.direction == direction);
+                let Some(rule) = rule else { continue };
+                let way = match direction {
+                    RuleDirection::Inbound => "inbound",
+                    RuleDirection::Outbound => "outbound",
+                };
+                let group = after.snapshot.security_group_name(group);
+                (group, format!("{way} {number} {}", rule.name))
+            }
+        };
+        dead.insert(DeadRule { resource, rule });
+    }
+    // A rule that is gone is part of the change, and no loss.
+    let gone: BTreeSet<(String, String)> = before
+        .network
+        .resources()
+        .filter_map(|(id, old)| Some((old, after.network.resource(id).ok()?)))
+        .flat_map(|(old, new)| {
+            let names = |resource: &vnetem::Resource, side: &Side<'_>| -> BTreeSet<String> {
+                let subnet = |id| crate::change::subnet_name(side.network, id);
+                rules::names(&resource.rules, subnet).into_iter().map(|(name, _)| name).collect()
+            };
+            let (was, is) = (names(old, before), names(new, after));
+            was.difference(&is).map(|rule| (new.name.clone(), rule.clone())).collect::<Vec<_>>()
+        })
+        .collect();
+    dead.retain(|rule| !gone.contains(&(rule.resource.clone(), rule.rule.clone())));
+    dead.into_iter().collect()
+}
+
+/// What the change does beside what it is meant for.
+fn findings(groups: &Groups, writer: &Writer<'_>) -> Vec<Finding> {
+    let mut found: BTreeMap<(&'static str, String, String), (u64, String)> = BTreeMap::new();
+    for (key, flows) in groups.keys().filter(|(key, _)| key.is_different()) {
+        let (before, after) = (key.before.next_hop, key.after.next_hop);
+        let tunnel = |hop: Option<NextHopType>| {
+            matches!(hop, Some(NextHopType::VirtualAppliance | NextHopType::VirtualNetworkGateway))
+        };
+        let subnet = writer.origin(key.origin);
+        let to = writer.target(key.target);
+        let name = |hop: Option<NextHopType>| hop.map_or("no route", NextHopType::name);
+        let mut add = |code, text: String| {
+            let entry = found.entry((code, subnet.clone(), to.clone()));
+            entry.or_insert((0, text)).0 += flows;
+        };
+        if tunnel(before) && !tunnel(after) && after.is_some() {
+            let by = match key.before.appliance {
+                Some(address) => format!("{} {address}", name(before)),
+                None => name(before).to_owned(),
+            };
+            add(
+                "leaves-forced-tunnel",
+                format!(
+                    "{subnet} reaches {to} by {} instead of {by}: what is behind that sees and \
+                     audits it no more",
+                    name(after)
+                ),
+            );
+        }
+        if !tunnel(before) && before.is_some() && tunnel(after) {
+            add(
+                "enters-forced-tunnel",
+                format!("{subnet} reaches {to} by {} instead of {}", name(after), name(before)),
+            );
+        }
+        let goes = |seen: &crate::seen::Seen| seen.disposition == crate::seen::Delivery::Forward;
+        if goes(&key.before) && !goes(&key.after) {
+            let why = key.after.reason.unwrap_or("unknown");
+            add("path-lost", format!("{subnet} does not reach {to} any more: {why}"));
+        }
+        if !goes(&key.before) && goes(&key.after) {
+            let why = key.before.reason.unwrap_or("unknown");
+            add("path-gained", format!("{subnet} reaches {to}, which it did not: {why}"));
+        }
+    }
+    let finding = |((code, subnet, destination), (flows, text))| Finding {
+        code,
+        subnet,
+        destination,
+        flows,
+        text,
+    };
+    found.into_iter().map(finding).collect()
+}
+
+/// What the answer hangs on, and what the other choice gives.
+fn assumptions(hinges: &BTreeSet<Hinge>, tie: TiePolicy) -> Vec<Assumption> {
+    let mut list = vec![(
+        "switch-is-instant",
+        "The change holds everywhere at once; Azure lets it reach hosts one after the other.",
+    )];
+    for hinge in hinges {
+        list.push(match (hinge, tie) {
+            (Hinge::Tie, TiePolicy::Documented) => (
+                "tie-documented",
+                "Where a user route and an endpoint have equal prefixes the endpoint wins, as \
+                 documented; as observed in labs the user route would.",
+            ),
+            (Hinge::Tie, TiePolicy::Observed) => (
+                "tie-observed",
+                "Where a user route and an endpoint have equal prefixes the user route wins, as \
+                 observed in labs; as documented the endpoint would.",
+            ),
+            (Hinge::Region, _) => (
+                "same-region-path",
+                "Storage of the subnet's own region sees its private source without an endpoint; \
+                 without this it would see the public one.",
+            ),
+            (Hinge::ApplianceTranslates, _) => (
+                "appliance-translates",
+                "An appliance sends on what goes to public addresses under its own address; one \
+                 that kept the source would lose it.",
+            ),
+            (Hinge::ApplianceUnknown, _) => (
+                "appliance-not-in-model",
+                "What an appliance does that is in no file is not known: the packet is taken to \
+                 arrive, from an unknown source.",
+            ),
+            (Hinge::SiteUnknown, _) => (
+                "site-not-in-model",
+                "What a site does with packets to public addresses is not known: they are taken \
+                 to arrive, from an unknown source.",
+            ),
+            (Hinge::PublicAddressUnknown, _) => (
+                "public-address-unknown",
+                "A public source that is in no file may or may not be in an address rule: such \
+                 access is unknown.",
+            ),
+            (Hinge::AccountUnknown, _) => (
+                "account-unknown",
+                "Traffic has addresses and no names: a flow to an address of a service is tried \
+                 on every account of it whose address is not known.",
+            ),
+        });
+    }
+    let one = |(code, text): (&'static str, &str)| Assumption {
+        code: code.into(),
+        text: text.to_owned(),
+    };
+    list.into_iter().map(one).collect()
+}
