@@ -1,5 +1,4 @@
-//! What the whole data plane costs: the modes of `vnetem bench` under their names, on the same
-//! loads.
+//! Measures the whole data plane: the modes of `vnetem bench` under their names, on the same loads.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may fail by panic")]
 
@@ -82,7 +81,7 @@ fn open(criterion: &mut Criterion) {
     }
 }
 
-/// The closing alone: 1,000 flows of one subnet, in tables of several sizes.
+/// Measures the closing alone: 1,000 flows of one subnet, in tables of several sizes.
 fn toggle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("toggle");
     group.sample_size(10);
@@ -127,7 +126,7 @@ fn expire(criterion: &mut Criterion) {
     }
 }
 
-/// Connections from SYN to the last acknowledgement.
+/// Measures connections from SYN to the last acknowledgement.
 fn connect(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("connect");
     group.sample_size(10);

@@ -1,21 +1,22 @@
-//! Lookup: the tables of `vnetem-fib` beside other Rust crates and beside one bare load,
-//! interleaved in one run, answers compared.
+//! Measures look-ups: the tables of `vnetem-fib` beside other Rust crates and beside one bare load,
+//! interleaved in one run, with compared answers.
 //!
 //! ```text
 //! cargo bench -p vnetem-benches --bench lookup
-//! cargo bench -p vnetem-benches --bench lookup -- --table FILE --values 1000 --longer 1000 --rounds 9
+//! cargo bench -p vnetem-benches --bench lookup -- --table FILE --values 1000 --rounds 9
 //! cargo bench -p vnetem-benches --bench lookup -- --prove 1000000000 --table FILE
 //! ```
 //!
-//! FILE holds lines of `prefix [number]`, gzipped if its name ends in `.gz`; `VNETEM_FIB_TABLE`
-//! names it as well. Without one a seeded table is made that has the lengths of the full table of
-//! June 2026. `--longer` adds so many prefixes of 25 to 32 bits. `--part` is `full`, `changes` or
-//! `small`. Figures are nanoseconds that the processor spent on the thread: the median of the
-//! rounds and, behind it, the least. What is compared takes turns in each round. A writer beside
-//! readers needs a second core, so do not pin `changes` to one.
+//! - FILE holds lines of `prefix [number]`, gzipped if its name ends in `.gz`. `VNETEM_FIB_TABLE`
+//!   names it as well. Without one a seeded table has the lengths of the full table of June 2026.
+//! - `--longer N` adds this many prefixes of 25 to 32 bits.
+//! - `--part` is `full`, `changes` or `small`.
+//! - Figures are nanoseconds of processor time of the thread: the median of the rounds and, behind
+//!   it, the least. Candidates take turns in each round.
+//! - A writer beside readers needs a second core, so do not pin `changes` to one.
 //!
-//! `--prove` measures nothing: it makes so many lookups in a thousand tables, in those of the
-//! embedded service tags, in the full table and in one that changes, and compares each with a sweep
+//! `--prove` measures nothing. It makes this many look-ups in a thousand tables, in those of the
+//! embedded service tags, in the full table and in one that changes. It compares each with a sweep
 //! over elementary intervals, which it first compares with a linear scan.
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::indexing_slicing)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench may stop when its input is wrong")]
@@ -78,8 +79,8 @@ fn main() {
     }
 }
 
-/// Nanoseconds that the processor spent on this thread: other work on the machine does not count,
-/// but for the cache that it takes.
+/// Measures the processor time of this thread in nanoseconds. Other work on the machine counts only
+/// by the cache that it takes.
 fn time<T>(work: impl FnOnce() -> T) -> f64 {
     let now = || {
         let now = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
@@ -96,7 +97,7 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// The median and the least.
+/// Formats the median and the least.
 fn figure(times: &mut [f64]) -> String {
     times.sort_by(f64::total_cmp);
     format!("{:.2} ({:.2})", times[times.len() / 2], times[0])

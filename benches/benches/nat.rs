@@ -1,9 +1,9 @@
-//! What a flow costs: found, tracked and rewritten, opened, closed, expired, at 1,000 to 1,000,000
-//! flows.
+//! Measures what a flow costs: found, tracked and rewritten, opened, closed, expired, at 1,000 to
+//! 1,000,000 flows.
 //!
-//! Packets are random over all flows and both directions, so a large table is met cold. The whole
-//! path is parse (header checksum included), lookup, judgement, tracking and the rewrite of bytes
-//! and checksums; neither route lookup nor input and output.
+//! Packets are random over all flows and both directions, so a large table is cold. The whole path
+//! is parse (header checksum included), look-up, cached decision, tracking, and the rewrite of
+//! bytes and checksums. It has no route look-up and no input or output.
 
 #![allow(
     missing_docs,
@@ -42,7 +42,7 @@ const RING: usize = 1024;
 const BATCH: usize = 32;
 const CELLS: u32 = 256;
 
-/// Xorshift: the choice of flows must cost nothing.
+/// A random generator, Xorshift. The choice of flows must cost nothing.
 struct Random(u64);
 
 impl Random {
@@ -64,7 +64,7 @@ struct Fixture {
     sides: Vec<Side>,
 }
 
-/// The n-th inside end and its remote.
+/// Returns the n-th internal end and its remote.
 fn ends(n: u32) -> (SocketAddrV4, SocketAddrV4) {
     let internal = Ipv4Addr::from_bits(0x0A00_0000 | n >> 6);
     let remote = Ipv4Addr::from_bits(0x1400_0000 | n.wrapping_mul(0x9E37_79B1) >> 18);
@@ -103,7 +103,7 @@ fn new_flow(table: &FlowTable<u64>, protocol: Protocol, n: u32) -> NewFlow<u64> 
     }
 }
 
-/// 46 bytes of IPv4 with right checksums; a TCP segment bears these numbers, or is a SYN.
+/// Makes 46 bytes of IPv4 with right checksums. A TCP segment has these numbers, or is a SYN.
 fn packet(tuple: FiveTuple, numbers: Option<(u32, u32)>) -> [u8; 64] {
     let mut packet = [0; 64];
     packet[..4].copy_from_slice(&[0x45, 0, 0, 46]);
@@ -171,7 +171,7 @@ impl Fixture {
         Self { table, flows, protocol, random, ring, sides }
     }
 
-    /// New packets of random flows in random directions.
+    /// Makes new packets of random flows in random directions.
     fn refill(&mut self) {
         for (slot, side) in self.ring.iter_mut().zip(&mut self.sides) {
             let new = &self.flows[self.random.below(self.flows.len() as u32) as usize];
@@ -184,7 +184,7 @@ impl Fixture {
         }
     }
 
-    /// The whole path of every packet of the ring, one after the other.
+    /// Sends every packet of the ring through the whole path, one after the other.
     fn one_by_one(&mut self, now: Time) {
         for (bytes, side) in self.ring.iter_mut().zip(&self.sides) {
             let headers = Headers::parse(&bytes[..46]).unwrap();
@@ -194,7 +194,7 @@ impl Fixture {
         }
     }
 
-    /// The same in batches.
+    /// Sends the packets in batches.
     fn batched(&mut self, now: Time) {
         for (chunk, sides) in self.ring.chunks_mut(BATCH).zip(self.sides.chunks(BATCH)) {
             let mut headers = [None; BATCH];
@@ -245,7 +245,7 @@ fn pass(
     rewrite(bytes, headers, table.rewrite(id, side).unwrap(), headers.ttl - 1);
 }
 
-/// Times `work` over rings of packets that are made anew between.
+/// Times `work` over rings of packets that are made again between.
 fn time(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -280,7 +280,7 @@ fn established(criterion: &mut Criterion) {
     }
 }
 
-/// New flows into a table that holds `count` when it is full: choice of the port, and both entries.
+/// Measures new flows in a table that `count` of them fill: choice of the port, and both entries.
 fn opening(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/open");
     group.sample_size(10);
@@ -297,7 +297,7 @@ fn opening(criterion: &mut Criterion) {
                         ..Settings::replayable(0)
                     };
                     let mut table = FlowTable::new(settings);
-                    // The memory is there before the clock runs.
+                    // The memory is touched before the clock runs.
                     for n in 0..count {
                         let new = new_flow(&table, Protocol::UDP, n);
                         open(&mut table, new);
@@ -338,8 +338,8 @@ fn opening(criterion: &mut Criterion) {
     }
 }
 
-/// A toggle that touches every 256th flow, for each flow touched: found, closed with two resets,
-/// left as a tombstone.
+/// Measures a toggle that invalidates every 256th flow, for each such flow: found, closed with two
+/// resets, left as a tombstone.
 fn toggle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/toggle");
     group.sample_size(10);
@@ -361,7 +361,7 @@ fn toggle(criterion: &mut Criterion) {
                     }
                     total += start.elapsed();
                     assert!(closed.len() >= invalidated as usize);
-                    // Back as they were.
+                    // Opens the flows again.
                     for (id, _) in closed {
                         let flow = fixture.table.flow(id).unwrap();
                         fixture.table.end(Time(1), id, Cause::Evicted);
@@ -379,7 +379,7 @@ fn toggle(criterion: &mut Criterion) {
                             cached: 0,
                             mapping_policy: MappingPolicy::default(),
                         };
-                        // The tuple may rest: then another port.
+                        // The tuple may be in hold-down: then another port.
                         let external = fixture
                             .table
                             .choose(Time(1), POOL, &wanted(Protocol::TCP, new.internal, new.remote))
@@ -395,7 +395,7 @@ fn toggle(criterion: &mut Criterion) {
     }
 }
 
-/// Idle flows, for each: through the slots of the wheel, out of the index, into hold-down.
+/// Measures idle flows, for each: through the slots of the wheel, out of the index, into hold-down.
 fn expiry(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/expire");
     group.sample_size(10);
@@ -427,7 +427,7 @@ fn expiry(criterion: &mut Criterion) {
     }
 }
 
-/// A pool of one address with all ports taken towards one remote, but `free`.
+/// Measures a pool of one address in which all ports towards one remote are taken, except `free`.
 fn exhaustion(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nat/choose");
     let pool = Pool { addresses: &PUBLIC[..1], ..POOL };

@@ -1,7 +1,7 @@
-//! What a packet costs before anything is decided about it: parse, rewrite, checksums.
+//! Measures what a packet costs before anything is decided about it: parse, rewrite, checksums.
 //!
 //! One iteration handles a ring of 64 packets, so that no packet waits for what was just written to
-//! it; read the elements per second, or divide the time by 64.
+//! it. Read the elements per second, or divide the time by 64.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail by panic")]
 
@@ -13,7 +13,7 @@ use vnetem_packet::{Headers, Reset, Rewrite, checksum, rewrite, rewrite_by};
 
 const RING: u16 = 64;
 
-/// A TCP segment of `length` bytes in all, with right checksums.
+/// Makes a TCP segment of `length` bytes in all, with right checksums.
 fn tcp(port: u16, length: u16) -> Vec<u8> {
     let source = SocketAddrV4::new([10, 0, 0, 4].into(), port);
     let destination = SocketAddrV4::new([52, 239, 1, 9].into(), 443);
@@ -24,7 +24,7 @@ fn tcp(port: u16, length: u16) -> Vec<u8> {
     packet
 }
 
-/// A UDP datagram of `length` bytes in all, with right checksums.
+/// Makes a UDP datagram of `length` bytes in all, with right checksums.
 fn udp(port: u16, length: u16) -> Vec<u8> {
     let mut packet = tcp(port, 40)[..28].to_vec();
     packet[9] = 17;
@@ -33,8 +33,7 @@ fn udp(port: u16, length: u16) -> Vec<u8> {
     packet
 }
 
-/// Fills up to `length`, and computes both checksums; the transport's stands at `offset` of its
-/// header.
+/// Fills up to `length`, and computes both checksums. The transport's is at `offset` of its header.
 fn finish(packet: &mut Vec<u8>, length: u16, offset: usize) {
     packet.resize(usize::from(length), 0x55);
     packet[2..4].copy_from_slice(&length.to_be_bytes());
@@ -103,7 +102,7 @@ fn rewriting(criterion: &mut Criterion) {
     }
 }
 
-/// What forwarding would cost if payloads were summed: the reason for RFC 1624.
+/// Measures what forwarding would cost if payloads were summed, which is the reason for RFC 1624.
 fn checksums(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("checksum");
     group.throughput(Throughput::Elements(u64::from(RING)));

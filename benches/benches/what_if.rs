@@ -1,4 +1,5 @@
-//! What a question costs: a flow log that is read, flows that are tried before and after, a page.
+//! Measures what a question costs: reading a flow log, deciding flows before and after a change,
+//! and writing a page.
 //!
 //! `cargo run --release -p vnetem-whatif --example speed` does the same at full size.
 
@@ -13,7 +14,7 @@ use vnetem_whatif::{Change, Options, Traffic, compare};
 
 const SUBNETS: u64 = 100;
 
-/// A flow log of as many lines, each of a flow of its own.
+/// Makes a flow log of this many lines, each of a flow of its own.
 fn log(flows: u64) -> String {
     let mut text = String::from(
         "{\"records\":[{\"time\":\"2026-01-01T00:00:00Z\",\"macAddress\":\"0022\",\"flowRecords\":\
@@ -101,7 +102,7 @@ fn what_if(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A plan of as many resources: subnets of networks of a hundred each.
+/// Makes a plan of this many resources: subnets of networks of a hundred each.
 fn plan(resources: u32) -> String {
     let mut text = String::from("{\"format_version\":\"1.2\",\"resource_changes\":[");
     for at in 0..resources {

@@ -1,14 +1,16 @@
-//! A load to count instructions by: `.ci/instructions` runs it under valgrind, once with the work
-//! and once without, and takes the difference. Arguments: `forward-tcp-1`, `forward-tcp-32`,
-//! `forward-udp-32`, `open`, `toggle-2k` or another number of thousands, and `with` or `without`.
-//! Prints for how many packets, or flows, the work is.
+//! Runs a load whose instructions are counted. `.ci/instructions` runs it under valgrind, once with
+//! the work and once without, and takes the difference.
+//!
+//! Arguments: `forward-tcp-1`, `forward-tcp-32`, `forward-udp-32`, `open`, `toggle-2k` or another
+//! number of thousands, and `with` or `without`. It prints the number of packets, or flows, of the
+//! work.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "wrong use ends it")]
 
 use vnetem::Protocol;
 use vnetem_load::{Load, Shape, TogglePart};
 
-/// Rings of packets, and flows: enough that beginnings do not count.
+/// Enough rings of packets, and flows, that the start does not count.
 const RINGS: u32 = 20;
 const FLOWS: u32 = 1_000;
 
@@ -33,7 +35,7 @@ fn main() {
     println!("{count}");
 }
 
-/// Does the work, or leaves it.
+/// Does the work, or leaves it out.
 fn maybe(with: bool) -> impl FnMut(&mut dyn FnMut()) {
     move |work| {
         if with {
@@ -54,8 +56,8 @@ fn forward(shape: Shape, with: bool) -> u64 {
     ring * u64::from(RINGS)
 }
 
-/// The first packets of UDP flows, so that nothing else has to follow; the making of the packets is
-/// counted with them.
+/// Opens UDP flows by their first packets, so that nothing else has to follow. Making the packets
+/// is counted too.
 fn open(shape: Shape, with: bool) -> u64 {
     let mut load = Load::new(Shape { protocol: Protocol::UDP, ..shape }).unwrap();
     let flows = load.open(&mut |work| work()).unwrap();
@@ -66,7 +68,7 @@ fn open(shape: Shape, with: bool) -> u64 {
     flows
 }
 
-/// The closing of 1,000 flows, whatever else there is.
+/// Closes 1,000 flows, whatever else there is.
 fn toggle(shape: Shape, with: bool) -> u64 {
     let mut load = Load::new(shape).unwrap();
     load.open(&mut |work| work()).unwrap();
@@ -77,7 +79,7 @@ fn toggle(shape: Shape, with: bool) -> u64 {
         if with {
             work();
         }
-        // What follows, and is not to be counted, would be work for the one and not for the other.
+        // What follows would differ between both runs, and is not to be counted.
         println!("1000");
         std::process::exit(0);
     });

@@ -1,9 +1,12 @@
-//! How fast virtual time runs with async hosts, beside turmoil on the same load; bulk transfer;
-//! memory of idle hosts.
+//! Measures how fast virtual time runs with async hosts, beside turmoil on the same load, bulk
+//! transfer, and the memory of idle hosts:
 //!
-//! `cargo run --release -p vnetem-benches --example simulation`. Every host asks an echo server of
-//! its own ten times a second over one connection. Seconds are those that the processor spends.
-//! turmoil's bytes never become packets, so that its figures are of less work.
+//! ```text
+//! cargo run --release -p vnetem-benches --example simulation
+//! ```
+//!
+//! Every host asks its own echo server ten times a second over one connection. Seconds are
+//! processor time. turmoil makes no packets of its bytes, so its figures are of less work.
 
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use vnetem::{Network, Settings, SubnetId};
 use vnetem_sim::{BoxError, LinkSettings, Place, Sim, TcpListener, TcpStream};
 
 const PAUSE: Duration = Duration::from_millis(100);
-/// The time that a measurement must take to be worth something.
+/// The least time of a measurement.
 const WORTH: Duration = Duration::from_millis(500);
 
 fn main() -> Result<(), BoxError> {
@@ -33,8 +36,8 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Virtual seconds in a real one: runs longer and longer, from `first` on, until the figure is
-/// worth something.
+/// Returns the virtual seconds in a real one. It runs longer, from `first` on, until the
+/// measurement takes long enough.
 fn rate(first: u32, run: &dyn Fn(u32) -> Result<(), BoxError>) -> Result<f64, BoxError> {
     let mut seconds = first;
     loop {
@@ -68,7 +71,7 @@ fn address(number: u32) -> std::net::Ipv4Addr {
     (0x0a00_0004 + number).into()
 }
 
-/// So many clients that ask ten times a second, and an echo server for each.
+/// Runs this many clients that ask ten times a second, with an echo server for each.
 fn vnetem(hosts: u32, seconds: u32) -> Result<(), BoxError> {
     let (mut sim, subnet) = sim()?;
     for number in 0..hosts {
@@ -102,7 +105,7 @@ fn vnetem(hosts: u32, seconds: u32) -> Result<(), BoxError> {
     Ok(sim.run()?)
 }
 
-/// The same load on turmoil.
+/// Runs the same load on turmoil.
 fn turmoil(hosts: u32, seconds: u32) -> Result<(), BoxError> {
     let mut sim = turmoil::Builder::new()
         .simulation_duration(Duration::from_secs(u64::from(seconds) * 2 + 10))
@@ -139,7 +142,7 @@ fn turmoil(hosts: u32, seconds: u32) -> Result<(), BoxError> {
     sim.run().map_err(|error| error.to_string().into())
 }
 
-/// Megabytes in a real second from one host to another.
+/// Returns the megabytes in a real second from one host to another.
 fn bulk(bytes: usize) -> Result<f64, BoxError> {
     let (mut sim, subnet) = sim()?;
     sim.host("server", Place::Subnet(subnet, address(0)), || async {
@@ -165,7 +168,7 @@ fn bulk(bytes: usize) -> Result<f64, BoxError> {
     Ok(f64::from(megabytes) / processor_time()?.saturating_sub(start).as_secs_f64())
 }
 
-/// Bytes of memory for each of so many hosts that sleep.
+/// Returns the bytes of memory for each of this many sleeping hosts.
 fn idle(hosts: u32) -> Result<u64, BoxError> {
     let (mut sim, subnet) = sim()?;
     let before = resident()?;
@@ -180,12 +183,12 @@ fn idle(hosts: u32) -> Result<u64, BoxError> {
     Ok((resident()?.saturating_sub(before)) / u64::from(hosts))
 }
 
-/// What the processor has spent on this process.
+/// Returns the processor time of this process.
 fn processor_time() -> Result<Duration, BoxError> {
     Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
-/// Memory of this process that is in use, in bytes; 0 where the system does not tell.
+/// Returns the memory of this process in bytes, or 0 where the system does not say.
 fn resident() -> Result<u64, BoxError> {
     let Ok(statm) = std::fs::read_to_string("/proc/self/statm") else { return Ok(0) };
     let pages: u64 = statm.split(' ').nth(1).unwrap_or("0").parse()?;

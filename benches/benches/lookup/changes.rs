@@ -1,4 +1,4 @@
-//! What a change costs, and what a writer costs its readers.
+//! Measures what a change costs, and what a writer costs its readers.
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -118,10 +118,10 @@ pub(crate) fn loading(routes: &Routes, rounds: usize) {
     println!();
 }
 
-/// Batches of a reader while the writer deletes and inserts at a given rate on another core, each
-/// beside the same batches without a writer a moment earlier.
+/// Measures batches of a reader while the writer deletes and inserts at a given rate on another
+/// core. Each is paired with the same batches without a writer a moment earlier.
 pub(crate) fn beside_a_writer(routes: &Routes, small: bool) {
-    /// Long enough that a writer who shares the core with other work has its turn, too.
+    /// Long enough that a writer gets its turn, even if it shares its core.
     const PASSES: usize = 8;
     let mut live = LiveTable::from_routes(routes.iter().copied()).unwrap();
     let mut reader = live.reader();

@@ -1,4 +1,4 @@
-//! The full table: every way to look up, beside other Rust crates and bare loads.
+//! Measures the full table: every kind of look-up, beside other Rust crates and bare loads.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -129,7 +129,7 @@ pub(crate) fn batches(queries: &[u32], mut batch: impl FnMut(&[u32], &mut [Value
     u64::from(ids[0].number())
 }
 
-/// The same for a function of one address.
+/// Answers in batches by a function of one address.
 pub(crate) fn batches_of(queries: &[u32], lookup: impl Fn(u32) -> u32) -> u64 {
     let mut answers = [0u32; 1024];
     for queries in queries.chunks(1024) {
@@ -141,17 +141,17 @@ pub(crate) fn batches_of(queries: &[u32], lookup: impl Fn(u32) -> u32) -> u64 {
     u64::from(answers[0])
 }
 
-/// Each lookup waits for the one before.
+/// Answers one by one: each look-up waits for the one before.
 pub(crate) fn chained(queries: &[u32], lookup: impl Fn(u32) -> u32) -> u64 {
     let mut last = 0;
     for query in queries {
-        // The highest bit of an answer is never set, but only we know.
+        // The highest bit of an answer is never set, but the compiler does not know.
         last = black_box(lookup(query ^ (last & 0x8000_0000)));
     }
     u64::from(last)
 }
 
-/// One load by address, from memory of these sizes: what no table of that size can be faster than.
+/// One load by address, from memory of these sizes. No table of that size can be faster.
 struct Bare {
     mib_4: Box<[u8]>,
     mib_16: Box<[u8]>,

@@ -1,4 +1,4 @@
-//! The other crates on the full table. Their answers are compared, too.
+//! The other crates on the full table, with compared answers.
 
 use std::net::Ipv4Addr;
 

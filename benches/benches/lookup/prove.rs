@@ -1,4 +1,4 @@
-//! Many lookups in every kind of table against a sweep over elementary intervals.
+//! Compares many look-ups in every kind of table with a sweep over elementary intervals.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,7 +12,7 @@ use vnetem_fib::{
 use super::option;
 use super::tables::{Random, Routes, prefix};
 
-/// Compares so many lookups, and says how many there were.
+/// Compares this many look-ups, and prints their number.
 pub(crate) fn prove(full: &Routes, lookups: u64) {
     sweep_equals_scan();
     let mut done = 0;
@@ -39,7 +39,7 @@ pub(crate) fn prove(full: &Routes, lookups: u64) {
     report("the full table", done);
     let mut round = 0;
     while round < 2 || done < lookups {
-        // A different share of the routes is away in each round, and comes back.
+        // In each round a different share of the routes is removed, and then returns.
         let part = 2 + round % 50;
         let (away, stay): (Routes, Routes) = full
             .iter()
@@ -54,7 +54,8 @@ pub(crate) fn prove(full: &Routes, lookups: u64) {
     println!("no difference\n");
 }
 
-/// The slow twin: where the answer changes, and the answers; 0 where nothing matches.
+/// The slow reference implementation: where the answer changes, and the answers; 0 where nothing
+/// matches.
 struct Sweep(Vec<(u32, u32)>);
 
 impl Sweep {
@@ -63,8 +64,7 @@ impl Sweep {
         let mut by_length: Vec<&(Ipv4Net, u32)> = routes.iter().collect();
         by_length.sort_by_key(|(prefix, _)| prefix.prefix_len());
         for (prefix, value) in by_length {
-            // Only shorter ones are in, so that nothing changes inside, and behind goes on what was
-            // before.
+            // Only shorter prefixes are in, so the answer changes at the borders only.
             if let Some(behind) = prefix.broadcast().to_bits().checked_add(1) {
                 let before = *cuts.range(..=behind).next_back().unwrap().1;
                 cuts.insert(behind, before);
@@ -74,8 +74,8 @@ impl Sweep {
         Self(cuts.into_iter().collect())
     }
 
-    /// First, last and neighbouring address of each interval, and about so many more in even steps;
-    /// all in rising order, with their answers.
+    /// Returns the first, last and neighbouring address of each interval, and about `more`
+    /// addresses in even steps. All are in rising order, with their answers.
     fn answers(&self, more: u64, offset: u64) -> impl Iterator<Item = (u32, u32)> {
         let ends = self.0.iter().skip(1).map(|(start, _)| start - 1).chain([u32::MAX]);
         let step = (1u64 << 32) / more.max(1);
@@ -117,7 +117,7 @@ fn sweep_equals_scan() {
     println!("{compared:>13} answers of the sweep are those of a linear scan");
 }
 
-/// The tables for many small tables, alone and in pairs over a base.
+/// Checks the tables for many small tables, alone and in pairs over a base.
 fn small(routes: &Routes, random: &mut Random, more: u64) -> u64 {
     let mut values = SharedValues::new();
     let table: Table<u32> = routes.iter().copied().collect();
@@ -147,7 +147,7 @@ fn small(routes: &Routes, random: &mut Random, more: u64) -> u64 {
     3 * answers.len() as u64
 }
 
-/// The live table and what it freezes to.
+/// Checks the live table, and the tables that it freezes to.
 fn large(live: &LiveTable<u32>, routes: &Routes, more: u64) -> u64 {
     let frozen = [Layout::Fast, Layout::Compact].map(|layout| live.freeze(layout));
     let sweep = Sweep::new(routes);
@@ -176,7 +176,7 @@ fn large(live: &LiveTable<u32>, routes: &Routes, more: u64) -> u64 {
     }
 }
 
-/// Routes that nest and touch, of 1 to 3,000 prefixes.
+/// Makes 1 to 3,000 routes that nest and touch.
 fn crowded(random: &mut Random) -> Routes {
     let most = [10, 100, 1_000, 3_000][random.below(4)];
     let count = 1 + random.below(most);
@@ -187,8 +187,8 @@ fn crowded(random: &mut Random) -> Routes {
     (0..count).map(route).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
-/// All prefixes of the embedded service tags, and of published files that `--tags` names, by
-/// commas.
+/// Returns all prefixes of the embedded service tags, and of published files that `--tags` names,
+/// by commas.
 fn service_tags() -> Vec<Routes> {
     let mut clouds = vec![ServiceTags::embedded().endpoint_tags()];
     for file in option("--tags").iter().flat_map(|files| files.split(',')) {
@@ -203,8 +203,7 @@ fn service_tags() -> Vec<Routes> {
     clouds.iter().map(routes).collect()
 }
 
-/// The history of one tag after the other that `--churn` names: lines with lists `base`, `add`,
-/// `del`.
+/// Replays the history of each tag that `--churn` names: lines with lists `base`, `add`, `del`.
 fn churn(more: u64) -> u64 {
     let Some(file) = option("--churn") else { return 0 };
     let mut live = LiveTable::new();

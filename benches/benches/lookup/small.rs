@@ -1,4 +1,4 @@
-//! Tens of thousands of small tables, (table, address) pairs at random.
+//! Measures tens of thousands of small tables, with (table, address) pairs at random.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -83,7 +83,7 @@ pub(crate) fn many_small_tables(tables: usize, own: usize, shared: usize, rounds
     peers(tables.min(2_000), rounds, own, &base_routes);
 }
 
-/// The same for crates whose tables hold the shared routes each, so for fewer of them.
+/// Measures other crates, whose tables each hold the shared routes too, with fewer tables.
 fn peers(tables: usize, rounds: usize, own: usize, base_routes: &Routes) {
     let tries: Vec<PrefixMap<Ipv4Net, u32>> = (0..tables as u64)
         .map(|seed| base_routes.iter().copied().chain(own_routes(&mut Random(seed), own)).collect())
@@ -125,8 +125,8 @@ fn in_trie(trie: &PrefixMap<Ipv4Net, u32>, address: u32) -> u32 {
     trie.get_lpm(&host).map_or(0, |(_, value)| *value)
 }
 
-/// Tables and addresses: half in routes of the table, a quarter in a shared prefix, a quarter
-/// anywhere.
+/// Returns tables and addresses: half in routes of the table, a quarter in a shared prefix, a
+/// quarter anywhere.
 fn queries(tables: usize, own: usize, base_routes: &Routes) -> Vec<(u32, u32)> {
     let mut random = Random(9);
     (0..if tables < 1_000 { 1 << 10 } else { 1 << 18 })
@@ -142,7 +142,7 @@ fn queries(tables: usize, own: usize, base_routes: &Routes) -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// System routes, the VNet, then peerings and user routes in private space.
+/// Makes system routes, the VNet, then peerings and user routes in private space.
 fn own_routes(random: &mut Random, count: usize) -> Routes {
     let system =
         [(0, 0), (0x0a00_0000, 8), (0xac10_0000, 12), (0xc0a8_0000, 16), (0x6440_0000, 10)];

@@ -1,4 +1,4 @@
-//! Tables and streams of addresses, all from seeds or from a file.
+//! Makes tables and streams of addresses, all from seeds or from a file.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -28,7 +28,8 @@ const LENGTHS: [(u8, usize); 17] = [
     (24, 741_888),
 ];
 
-/// A table with the real lengths. Neighbours often say the same, as those of one origin do.
+/// Makes a table with the real lengths. Neighbours often have the same value, as those of one
+/// origin do.
 pub(crate) fn seeded(values: u32, part: usize) -> Routes {
     let mut random = Random(2026);
     let mut routes = BTreeMap::new();
@@ -53,7 +54,7 @@ pub(crate) fn seeded(values: u32, part: usize) -> Routes {
     routes.into_iter().collect()
 }
 
-/// Splits /24s here and there, as routers of one network do inside.
+/// Splits some /24s, as routers inside one network do.
 pub(crate) fn longer(routes: &mut Routes, values: u32, count: usize) {
     let mut random = Random(25);
     let mut all: BTreeMap<Ipv4Net, u32> = routes.iter().copied().collect();
@@ -108,7 +109,7 @@ pub(crate) fn stream(name: &str, routes: &Routes, count: usize) -> Vec<u32> {
     }
 }
 
-/// A random host of a random route.
+/// Returns a random host of a random route.
 pub(crate) fn covered(routes: &Routes, random: &mut Random) -> u32 {
     let (prefix, _) = routes[random.below(routes.len())];
     prefix.network().to_bits() | (random.next() as u32 & prefix.hostmask().to_bits())
@@ -118,7 +119,7 @@ pub(crate) fn prefix(address: u32, length: u8) -> Ipv4Net {
     Ipv4Net::new(Ipv4Addr::from_bits(address), length).unwrap().trunc()
 }
 
-/// The finaliser of MurmurHash3.
+/// Mixes a number by the finaliser of MurmurHash3.
 fn mixed(mut h: u32) -> u32 {
     h ^= h >> 16;
     h = h.wrapping_mul(0x85eb_ca6b);
@@ -127,7 +128,7 @@ fn mixed(mut h: u32) -> u32 {
     h ^ (h >> 16)
 }
 
-/// splitmix64.
+/// A random generator, splitmix64.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

@@ -165,7 +165,7 @@ fn closing(closing: &Closing) -> Value {
         "flow": event.tuple.to_string(),
         "external": event.external.to_string(),
         "cause": cause,
-        "told": closing.told,
+        "told": closing.notified,
     })
 }
 

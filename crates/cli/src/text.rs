@@ -173,8 +173,11 @@ fn closings(out: &mut String, report: &Report) -> core::fmt::Result {
     }
     writeln!(out, "\nFlows that changes closed, and who was told")?;
     for closing in &report.closings {
-        let told =
-            if closing.told.is_empty() { "nobody".to_owned() } else { closing.told.join(", ") };
+        let told = if closing.notified.is_empty() {
+            "nobody".to_owned()
+        } else {
+            closing.notified.join(", ")
+        };
         let event = &closing.event;
         writeln!(out, "  {}  {}", seconds(event.at), closing.change)?;
         let cause = match event.kind {

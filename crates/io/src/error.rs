@@ -1,4 +1,4 @@
-//! Why a capture could not be read or written.
+//! Says why a capture could not be read or written.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use pcap_file::pcapng::{PcapNgParseError, PcapNgWriteError};
 /// Why a capture could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The first bytes are those of no capture.
+    /// The first bytes are not those of a capture.
     #[error("neither a pcap nor a pcapng file: it begins with {0:02x?}")]
     NotACapture(Vec<u8>),
     /// The file ends in the middle of a packet or a block.
@@ -52,7 +52,7 @@ impl From<PcapNgWriteError> for CaptureError {
     }
 }
 
-/// The words of an error and of what caused it, outermost first.
+/// Returns the texts of an error and of its causes, outermost first.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

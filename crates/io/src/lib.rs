@@ -1,9 +1,9 @@
-//! Captures in and out: bare IPv4 packets from pcap and pcapng files, and a pcapng file that says
-//! where every packet was and why.
+//! Reads bare IPv4 packets from pcap and pcapng files, and writes pcapng files that show every
+//! packet at every place with its verdict.
 //!
-//! [`CaptureReader`] takes the link layer off. [`CaptureWriter`] writes one interface per place,
-//! and gives all copies of one packet the same packet id, so that Wireshark shows with
-//! `frame.packet_id == 7` what became of packet 7.
+//! [`CaptureReader`] removes the link layer. [`CaptureWriter`] writes one interface for each place,
+//! and gives all copies of one packet the same packet id. In Wireshark `frame.packet_id == 7` then
+//! shows the whole path of packet 7.
 //!
 //! ```
 //! use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};
@@ -11,9 +11,11 @@
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let packet = [69, 0, 0, 20, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 4, 52, 239, 1, 9];
 //!     let mut writer = CaptureWriter::new(Vec::new())?;
-//!     let record = Record { time: 1_500, packet_id: 7, direction: Direction::Inbound, comment: "", bytes: &packet };
+//!     let (direction, bytes) = (Direction::Inbound, &packet[..]);
+//!     let record = Record { time: 1_500, packet_id: 7, direction, comment: "", bytes };
 //!     writer.write("in:web/vm1", &record)?;
-//!     writer.write("drop", &Record { comment: "vnetem verdict=drop reason=no-route stage=route", ..record })?;
+//!     let comment = "vnetem verdict=drop reason=no-route stage=route";
+//!     writer.write("drop", &Record { comment, ..record })?;
 //!
 //!     let file = writer.finish()?;
 //!     let mut reader = CaptureReader::new(file.as_slice())?;

@@ -1,11 +1,11 @@
-//! From a frame to the IPv4 packet in it.
+//! Finds the IPv4 packet in a frame.
 
 use std::fmt;
 
 /// Why a frame gave no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Skip {
-    /// The link type is none that is read here.
+    /// The link type is not supported.
     UnknownLink,
     /// The frame carries another protocol than IPv4.
     OtherProtocol,
@@ -21,7 +21,7 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 6] = [
         Self::UnknownLink,
         Self::OtherProtocol,
@@ -31,7 +31,7 @@ impl Skip {
         Self::TooLong,
     ];
 
-    /// The stable kebab-case name.
+    /// Returns the stable name, in kebab-case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -51,11 +51,11 @@ impl fmt::Display for Skip {
     }
 }
 
-/// The IPv4 packet in a frame of this link type, without the padding that a link may add behind it.
+/// Returns the IPv4 packet in a frame of this link type, without the padding that a link may add.
 pub(crate) fn ipv4_packet(link: u16, frame: &[u8]) -> Result<&[u8], Skip> {
     match link {
         NULL | LOOP => match frame {
-            // The address family stands in the byte order of the capturing machine.
+            // The address family is in the byte order of the capturing machine.
             [2, 0, 0, 0, packet @ ..] | [0, 0, 0, 2, packet @ ..] => checked(packet),
             [_, _, _, _, ..] => Err(Skip::OtherProtocol),
             _ => Err(Skip::CutFrame),
@@ -94,8 +94,8 @@ const LINUX_SLL: u16 = 113;
 const IPV4: u16 = 228;
 const LINUX_SLL2: u16 = 276;
 
-/// What follows a type field, which the bytes begin with: tags (802.1Q, 802.1ad), a PPPoE session,
-/// LLC behind a length, or the packet.
+/// Returns what follows a type field, with which the bytes begin: tags (802.1Q, 802.1ad), a PPPoE
+/// session, LLC behind a length, or the packet.
 fn ether_type(mut bytes: &[u8]) -> Result<&[u8], Skip> {
     loop {
         match bytes {
@@ -111,7 +111,7 @@ fn ether_type(mut bytes: &[u8]) -> Result<&[u8], Skip> {
     }
 }
 
-/// What follows an LLC header with SNAP (RFC 1042), which the bytes begin with.
+/// Returns what follows an LLC header with SNAP, with which the bytes begin (RFC 1042).
 fn llc(bytes: &[u8]) -> Result<&[u8], Skip> {
     match bytes {
         [0xaa, 0xaa, 0x03, 0, 0, 0, rest @ ..] => ether_type(rest),
@@ -120,8 +120,8 @@ fn llc(bytes: &[u8]) -> Result<&[u8], Skip> {
     }
 }
 
-/// What follows PPP's protocol field, which the bytes begin with and which may be compressed to one
-/// byte (RFC 1661 6.5).
+/// Returns what follows PPP's protocol field, with which the bytes begin. It may be compressed to
+/// one byte (RFC 1661 6.5).
 fn ppp(bytes: &[u8]) -> Result<&[u8], Skip> {
     match bytes {
         [0x00, 0x21, packet @ ..] | [0x21, packet @ ..] => checked(packet),
@@ -134,7 +134,7 @@ fn checked(packet: &[u8]) -> Result<&[u8], Skip> {
     match packet {
         [first, _, high, low, ..] if first >> 4 == 4 && packet.len() >= 20 => {
             let total = usize::from(u16::from_be_bytes([*high, *low]));
-            // A length that cannot be is for the parser of the packet to name.
+            // The packet's parser reports an impossible length.
             Ok(if total < 20 { packet } else { packet.get(..total).unwrap_or(packet) })
         }
         _ => Err(Skip::NotIpv4),

@@ -1,4 +1,4 @@
-//! IPv4 packets out of a capture.
+//! Reads IPv4 packets from a capture.
 
 use std::borrow::Cow;
 use std::io::{Chain, Cursor, Read};
@@ -14,7 +14,7 @@ use crate::records::{Length, Records};
 
 /// Reads the IPv4 packets of a pcap or pcapng file, in the order of the file.
 ///
-/// Frames that carry none are counted and passed over. After an error there are no further packets.
+/// Frames without one are counted and skipped. After an error there are no further packets.
 pub struct CaptureReader<R: Read> {
     format: Format<R>,
     skipped: Skipped,
@@ -24,25 +24,25 @@ pub struct CaptureReader<R: Read> {
 /// An IPv4 packet of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CapturedPacket {
-    /// Nanoseconds since 1970; 0 where the file has none. Later than the year 2554 counts as that.
+    /// Nanoseconds since 1970; 0 where the file has none. Times after the year 2554 count as that.
     pub time: u64,
-    /// Where it was captured: a number in the file's list of interfaces, 0 in a pcap file.
+    /// The interface that captured it: a number in the file's list of interfaces, 0 in a pcap file.
     pub interface: u32,
     /// The packet from its IPv4 header on, as far as it was captured, without the padding of the
     /// link.
     pub bytes: Vec<u8>,
 }
 
-/// How many frames gave no packet, by reason.
+/// The number of frames without a packet, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped([u64; Skip::ALL.len()]);
 
 impl<R: Read> CaptureReader<R> {
-    /// Looks at the first bytes, which tell the format, and reads the file's header.
+    /// Reads the first bytes, which tell the format, and the file's header.
     ///
     /// # Errors
     ///
-    /// If the file is no capture, or cannot be read.
+    /// The file is not a capture, or cannot be read.
     pub fn new(mut reader: R) -> Result<Self, CaptureError> {
         let mut magic = Vec::new();
         reader.by_ref().take(4).read_to_end(&mut magic)?;
@@ -58,13 +58,13 @@ impl<R: Read> CaptureReader<R> {
         Ok(Self { format, skipped: Skipped::default(), failed: false })
     }
 
-    /// Frames passed over so far.
+    /// Returns the frames that were skipped so far.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
         self.skipped
     }
 
-    /// The name of an interface of the section that is being read, where the file has one.
+    /// Returns the name of an interface of the present section, where the file has one.
     #[must_use]
     pub fn interface_name(&self, interface: u32) -> Option<&str> {
         let Format::PcapNg { parser, .. } = &self.format else { return None };
@@ -77,13 +77,13 @@ impl<R: Read> CaptureReader<R> {
 }
 
 impl Skipped {
-    /// Frames passed over for this reason.
+    /// Returns the frames that were skipped for this reason.
     #[must_use]
     pub fn count(&self, reason: Skip) -> u64 {
         self.0.get(reason as usize).copied().unwrap_or_default()
     }
 
-    /// Frames passed over for any reason.
+    /// Returns the frames that were skipped for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
@@ -119,7 +119,7 @@ enum Format<R: Read> {
     PcapNg { parser: PcapNgParser, records: Records<Whole<R>> },
 }
 
-/// The first bytes, which told the format, and then the rest.
+/// The first bytes, which tell the format, and then the rest.
 type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
 impl<R: Read> Format<R> {
@@ -130,7 +130,7 @@ impl<R: Read> Format<R> {
     }
 
     fn pcapng(mut records: Records<Whole<R>>) -> Result<Self, CaptureError> {
-        // The first block is a section header, which says the byte order itself.
+        // The first block is a section header, which has its own byte order.
         match read_block(&mut records, Endianness::Big)? {
             Some(Length::Kept) => {}
             Some(Length::TooLong) => return Err(too_long(records.bytes(), Endianness::Big)),
@@ -140,7 +140,7 @@ impl<R: Read> Format<R> {
         Ok(Self::PcapNg { parser, records })
     }
 
-    /// The next frame's packet, or why it has none.
+    /// Reads the next frame's packet, or why it has none.
     fn next_packet(&mut self) -> Option<Result<Result<CapturedPacket, Skip>, CaptureError>> {
         match self {
             Self::Pcap { parser, records } => record(parser, records).transpose(),
@@ -156,7 +156,7 @@ impl<R: Read> Format<R> {
     }
 }
 
-/// The next record of a pcap file, or nothing at its end.
+/// Reads the next record of a pcap file, or nothing at its end.
 fn record<R: Read>(
     parser: &PcapParser,
     records: &mut Records<R>,
@@ -172,8 +172,7 @@ fn record<R: Read>(
     if records.finish(RECORD_HEADER + u64::from(length), 0)? == Length::TooLong {
         return Ok(Some(Err(Skip::TooLong)));
     }
-    // Lengths and times that contradict the header are passed on: the frame's bytes are what
-    // counts.
+    // Lengths and times that contradict the header are accepted: the frame's bytes count.
     let (_, frame) = parser.next_raw_packet(records.bytes())?;
     let unit = match header.ts_resolution {
         PcapTsResolution::MicroSecond => 1_000,
@@ -183,8 +182,8 @@ fn record<R: Read>(
     Ok(Some(captured(link_type(header.datalink), time, 0, &frame.data)))
 }
 
-/// The next block of a pcapng file, nothing at its end, and of a block without a packet nothing
-/// inside.
+/// Reads the next block of a pcapng file. Returns nothing at its end, and an inner nothing for a
+/// block without a packet.
 fn block<R: Read>(
     parser: &mut PcapNgParser,
     records: &mut Records<R>,
@@ -211,7 +210,7 @@ fn block<R: Read>(
                 PACKET_BLOCK | SIMPLE_PACKET_BLOCK | ENHANCED_PACKET_BLOCK => {
                     Ok(Some(Some(Err(Skip::TooLong))))
                 }
-                // Without these the packets that follow cannot be understood.
+                // Without these blocks later packets cannot be read.
                 SECTION_BLOCK | INTERFACE_BLOCK => Err(too_long(bytes, order)),
                 _ => Ok(Some(None)),
             }
@@ -231,14 +230,14 @@ fn read_block<R: Read>(
     }
     let order = section_order(records.bytes()).unwrap_or(order);
     let length = word(records.bytes(), 4, order).unwrap_or_default();
-    // What is wrong with a length that no block can have is the parser's to say.
+    // The parser reports a length that no block can have.
     let strange = records.bytes().starts_with(&SECTION) && section_order(records.bytes()).is_none();
     let possible = length >= 12 && length.is_multiple_of(4) && !strange;
     let length = if possible { u64::from(length) } else { BLOCK_HEADER };
     records.finish(length, 4.min(length - BLOCK_HEADER)).map(Some)
 }
 
-/// The byte order that a section header says by its magic number; nothing for another block.
+/// Returns the byte order that a section header has by its magic number; nothing for another block.
 fn section_order(bytes: &[u8]) -> Option<Endianness> {
     match bytes {
         [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x4d, 0x3c, 0x2b, 0x1a, ..] => {
@@ -249,7 +248,7 @@ fn section_order(bytes: &[u8]) -> Option<Endianness> {
     }
 }
 
-/// Says that a block without which no packet can be understood is too long to be kept.
+/// Makes the error that an essential block is too long to be kept.
 fn too_long(block: &[u8], order: Endianness) -> CaptureError {
     let order = section_order(block).unwrap_or(order);
     let length = word(block, 4, order).unwrap_or_default();
@@ -264,14 +263,14 @@ fn word(bytes: &[u8], at: usize, order: Endianness) -> Option<u32> {
     })
 }
 
-/// How a pcapng file begins.
+/// The beginning of a pcapng file.
 const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 const FILE_HEADER: u64 = 24;
 const RECORD_HEADER: u64 = 16;
 /// Type and length of a block, and either the byte order of a section or its first word.
 const BLOCK_HEADER: u64 = 12;
 
-/// The packet of a block, why it has none, or nothing if it is a block of another kind.
+/// Returns the packet of a block, why it has none, or nothing if it is a block of another kind.
 fn packet_of_block(block: RawBlock, state: &PcapNgState) -> Option<Result<CapturedPacket, Skip>> {
     if !matches!(block.type_, PACKET_BLOCK | SIMPLE_PACKET_BLOCK | ENHANCED_PACKET_BLOCK) {
         return None;
@@ -303,7 +302,7 @@ fn captured(link: u16, time: u64, interface: u32, frame: &[u8]) -> Result<Captur
     Ok(CapturedPacket { time, interface, bytes: ipv4_packet(link, frame)?.to_vec() })
 }
 
-/// The number without the marks for checksums at the frame's end that pcap keeps in the upper half.
+/// Returns the link type without the flags for frame checksums, which pcap keeps in the upper half.
 fn link_type(link: pcap_file::DataLink) -> u16 {
     let [_, _, high, low] = u32::from(link).to_be_bytes();
     u16::from_be_bytes([high, low])

@@ -1,11 +1,11 @@
-//! Records of a capture as they lie in the file, one after the other, whatever their length.
+//! Reads the records of a capture one after the other, whatever their length.
 
 use std::io::{self, BufReader, Read};
 
 use crate::CaptureError;
 
-/// Bytes of a record or block that are kept. An IPv4 packet has 65,535 at most; the rest is room
-/// for what a link and the format put around it.
+/// The most bytes of a record or block that are kept. An IPv4 packet has at most 65,535; the rest
+/// is room for what a link and the format add.
 const LONGEST: u64 = 16 << 20;
 
 /// A file that is read record by record.
@@ -18,9 +18,9 @@ pub(crate) struct Records<R: Read> {
 /// How a record was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// It is whole.
+    /// It is complete.
     Kept,
-    /// It is too long to be kept: only its head is here, and behind that its last bytes where the
+    /// It is too long to be kept. Only its head is here, and after that its last bytes where the
     /// format repeats the length there.
     TooLong,
 }
@@ -30,19 +30,19 @@ impl<R: Read> Records<R> {
         Self { reader: BufReader::new(reader), bytes: Vec::new() }
     }
 
-    /// The bytes of the record that was read last.
+    /// Returns the bytes of the last record.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Reads so many bytes, which begin a record. Gives fewer than four, such as none, only at the
-    /// end of the file.
+    /// Reads this many bytes at the start of a record. Returns less than four, such as none, only
+    /// at the end of the file.
     pub(crate) fn begin(&mut self, head: u64) -> io::Result<usize> {
         self.bytes.clear();
         self.extend(head)
     }
 
-    /// Reads on until the record has so many bytes, of which the last `tail` are kept in any case.
+    /// Reads on until the record has this many bytes. The last `tail` of them are always kept.
     pub(crate) fn finish(&mut self, length: u64, tail: u64) -> Result<Length, CaptureError> {
         let have = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
         if length <= LONGEST {
@@ -60,7 +60,7 @@ impl<R: Read> Records<R> {
         if read < count { Err(CaptureError::Truncated) } else { Ok(()) }
     }
 
-    /// Memory grows with what the file has, not with what it promises.
+    /// Reads more bytes. Memory grows with what the file has, not with what it announces.
     fn extend(&mut self, count: u64) -> io::Result<usize> {
         self.reader.by_ref().take(count).read_to_end(&mut self.bytes)
     }

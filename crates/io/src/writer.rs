@@ -1,4 +1,4 @@
-//! Packets into a capture.
+//! Writes packets into a capture.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use crate::CaptureError;
 
 /// Writes a pcapng file: one section, one interface for each place, bare IPv4 packets, nanoseconds.
 ///
-/// The bytes depend on the calls alone: no clock, no name of a host or a program. After an error
-/// the file is of no use.
+/// The bytes depend on the calls only: there is no clock and no name of a host or a program. After
+/// an error the file is of no use.
 pub struct CaptureWriter<W: Write> {
     writer: PcapNgWriter<W>,
     /// Numbers of the places named so far.
@@ -32,7 +32,7 @@ pub struct Record<'a> {
     pub time: u64,
     /// The same number for all copies of one packet (`frame.packet_id`).
     pub packet_id: u64,
-    /// Which way it went there.
+    /// The direction in which it passed the place.
     pub direction: Direction,
     /// One line about it (`frame.comment`); none if empty.
     pub comment: &'a str,
@@ -40,7 +40,7 @@ pub struct Record<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Which way a packet goes at a place.
+/// The direction of a packet at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Into the emulated network.
@@ -54,7 +54,7 @@ impl<W: Write> CaptureWriter<W> {
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// It cannot be written.
     pub fn new(writer: W) -> Result<Self, CaptureError> {
         let writer = PcapNgWriter::with_endianness(writer, Endianness::Little)?;
         Ok(Self { writer, places: BTreeMap::new() })
@@ -67,7 +67,7 @@ impl<W: Write> CaptureWriter<W> {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written, or the name, the comment or the packet is too long for it.
+    /// The file cannot be written, or the name, the comment or the packet is too long for it.
     pub fn write(&mut self, place: &str, record: &Record<'_>) -> Result<(), CaptureError> {
         let interface_id = self.interface(place)?;
         let length = u32::try_from(record.bytes.len())
@@ -96,11 +96,11 @@ impl<W: Write> CaptureWriter<W> {
         Ok(())
     }
 
-    /// Ends the file and gives back what it was written to.
+    /// Ends the file and returns the writer.
     ///
     /// # Errors
     ///
-    /// If the last bytes cannot be written.
+    /// The last bytes cannot be written.
     pub fn finish(self) -> Result<W, CaptureError> {
         let mut writer = self.writer.into_inner();
         writer.flush()?;

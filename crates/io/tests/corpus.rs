@@ -1,5 +1,5 @@
-//! Captures of others, read against counts that another program made; and the same captures,
-//! damaged.
+//! Reads captures of other projects, compares them with counts that another program made, and reads
+//! them again with damage.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ fn every_capture_gives_the_packets_that_its_manifest_counts() {
     }
 }
 
-/// The one capture of the corpus that ends early gives what it has, then the reason, then nothing.
+/// The one capture that ends early gives its packets, then the reason, then nothing.
 #[test]
 fn a_capture_that_ends_in_the_middle_of_a_packet_says_so_after_the_whole_ones() {
     for Row { file, .. } in manifest() {
@@ -56,7 +56,7 @@ fn a_capture_that_ends_in_the_middle_of_a_packet_says_so_after_the_whole_ones() 
     }
 }
 
-/// Times of packets as Wireshark shows them for these files.
+/// Times of packets are as Wireshark shows them for these files.
 #[test]
 fn times_are_exact_to_the_nanosecond() {
     for (file, place, time) in [
@@ -73,7 +73,8 @@ fn times_are_exact_to_the_nanosecond() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is overwritten or cut off: no panic, an end, and only what can be an IPv4 packet.
+    /// Whatever is overwritten or cut off, there is no panic, reading ends, and every packet can be
+    /// IPv4.
     #[test]
     fn a_damaged_capture_gives_packets_or_a_reason_and_ends(
         file in select(SMALL.to_vec()),
@@ -103,7 +104,7 @@ proptest! {
                 }
             }
             prop_assert!(failures <= 1);
-            // A record has 12 bytes of its own at least, in either format.
+            // A record has at least 12 bytes of its own, in either format.
             prop_assert!(packets + reader.skipped().total() <= whole / 12);
         }
     }
@@ -123,7 +124,7 @@ const SMALL: [&str; 6] = [
     "pcapplusplus/Packet++Test__PacketExamples__Sll2Packet.pcap",
 ];
 
-/// The slow way: straight from the bytes.
+/// Counts straight from the bytes, as a reference.
 #[allow(clippy::indexing_slicing, reason = "the reader gives 20 bytes at least")]
 fn counted(packets: &[CapturedPacket]) -> [u64; 8] {
     let count = |claim: fn(&[u8]) -> bool| {
@@ -139,7 +140,7 @@ fn counted(packets: &[CapturedPacket]) -> [u64; 8] {
         count(|bytes| bytes[0] & 15 > 5),
         count(|bytes| {
             let length = usize::from(bytes[0] & 15) * 4;
-            // Of a header that is not whole nobody can say.
+            // A header that is cut short cannot be checked.
             let whole = (20..=bytes.len()).contains(&length);
             let words = bytes.get(..length).unwrap_or_default().chunks(2);
             let sum: u32 =

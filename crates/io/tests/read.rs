@@ -1,4 +1,4 @@
-//! Both formats in all their variants, made by hand.
+//! Reads both formats in all their variants, made by hand.
 
 use vnetem_io::{CaptureError, CaptureReader, CapturedPacket, Skip};
 
@@ -35,8 +35,8 @@ fn a_link_type_that_is_not_read_is_counted() {
     assert_eq!((reader.skipped().count(Skip::UnknownLink), reader.skipped().total()), (3, 3));
 }
 
-/// pcapng: microseconds unless an option says otherwise, in tens or in twos, from an origin of its
-/// own.
+/// pcapng: microseconds unless an option says otherwise, in powers of ten or two, from an origin of
+/// its own.
 #[test]
 fn times_follow_the_resolution_of_their_interface() {
     for (options, ticks, time) in [
@@ -52,7 +52,7 @@ fn times_follow_the_resolution_of_their_interface() {
     }
 }
 
-/// Simple packets have no time; obsolete ones have, and their interface's number is short.
+/// Simple packets have no time. Obsolete ones do, and the number of their interface is short.
 #[test]
 fn every_kind_of_packet_block_is_read_and_other_blocks_are_passed_over() {
     let simple = [&20_u32.to_le_bytes()[..], &PACKET].concat();
@@ -77,7 +77,7 @@ fn every_kind_of_packet_block_is_read_and_other_blocks_are_passed_over() {
     assert_eq!(reader.skipped().total(), 0);
 }
 
-/// A second section has interfaces of its own.
+/// A second section has its own interfaces.
 #[test]
 fn sections_follow_one_another() {
     let one = [section(), interface(101, &option(2, b"one")), enhanced(0, 1, &PACKET)].concat();
@@ -139,8 +139,8 @@ fn what_is_no_capture_is_told_by_its_first_bytes() {
     assert!(matches!(error, CaptureError::Truncated), "{error}");
 }
 
-/// Whatever is longer than 16 MiB is counted under its own reason, what is shorter is read, and the
-/// next packet is there in any case.
+/// A record longer than 16 MiB is counted under its own reason, and a shorter one is read. The next
+/// packet is read in either case.
 #[test]
 fn long_records_cost_no_later_packet() {
     const MIB: usize = 1 << 20;
@@ -200,7 +200,7 @@ fn expect_packets(file: &[u8], too_long: u64, at: impl Fn(&CapturedPacket) -> u6
     assert_eq!(reader.skipped().total(), too_long, "{what}");
 }
 
-/// Options of a packet, names and blocks of unknown kinds may be long too, and are no frames.
+/// Options of a packet, names, and blocks of unknown kinds may be long too, and are not frames.
 #[test]
 fn long_blocks_beside_packets_are_passed_over() {
     let comment = option(1, &[b'x'; 65_532]);
@@ -224,7 +224,7 @@ fn long_blocks_beside_packets_are_passed_over() {
 }
 
 /// A section or an interface that is too long ends the reading, and so does a file that ends in a
-/// long record: each under its own reason.
+/// long record. Each has its own reason.
 #[test]
 fn long_records_end_reading_by_their_reason() {
     let long = vec![0; 17 << 20];

@@ -1,5 +1,5 @@
-//! What the writer writes, read by three others: pcap-file, a parser of blocks written here by the
-//! format's text, and Wireshark.
+//! Reads what the writer writes by three other readers: pcap-file, a parser of blocks written here
+//! from the specification, and Wireshark.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ const STORY: [(&str, Record<'static>); 3] = [
     ),
 ];
 
-/// The first bytes of every file, and a packet's: a change of them is a change of the format.
+/// The first bytes of every file and of a packet. If they change, the format has changed.
 #[test]
 fn the_file_is_one_section_one_interface_for_a_place_and_packets_with_ids() {
     let mut writer = CaptureWriter::new(Vec::new()).unwrap();
@@ -132,7 +132,7 @@ fn pcap_file_reads_places_ids_directions_and_comments() {
     }
 }
 
-/// If Wireshark's `tshark` is here; otherwise the test says that it is skipped.
+/// Runs if Wireshark's `tshark` is installed, and reports a skip otherwise.
 #[test]
 fn wireshark_shows_places_ids_directions_and_comments() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("story.pcapng");
@@ -221,8 +221,8 @@ fn a_failing_writer_is_reported_as_such() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any records at any places: the blocks say what was written, in order, and nothing else; and
-    /// the same calls make the same bytes.
+    /// Any records at any places: the blocks say what was written, in order, and nothing else. The
+    /// same calls make the same bytes.
     #[test]
     fn the_blocks_say_what_was_written(records in records()) {
         let story: Vec<_> = records.iter().map(|record| (record.0, record.1.borrowed())).collect();
@@ -240,7 +240,7 @@ proptest! {
         prop_assert_eq!(packets, owned);
     }
 
-    /// The reader gives back times, places and packets.
+    /// The reader returns times, places and packets.
     #[test]
     fn the_reader_reads_what_was_written(records in records()) {
         let story: Vec<_> = records.iter().map(|record| (record.0, record.1.borrowed())).collect();
@@ -283,7 +283,7 @@ impl Owned {
     }
 }
 
-/// Packets of any length that are true to their header.
+/// Generates packets of any length that match their header.
 fn records() -> impl Strategy<Value = Vec<(&'static str, Owned)>> {
     let place = select(vec!["in:web/vm1", "out:internet", "drop", "\u{fc}ber"]);
     let direction = select(vec![Direction::Inbound, Direction::Outbound]);
@@ -305,7 +305,7 @@ fn records() -> impl Strategy<Value = Vec<(&'static str, Owned)>> {
     vec((place, record), 0..12)
 }
 
-/// The slow way to read a file of ours: places, and packets with theirs. Any deviation is a panic.
+/// Reads a file as a reference: places, and packets with theirs. Any deviation is a panic.
 #[allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -369,7 +369,7 @@ fn blocks(file: &[u8]) -> (Vec<String>, Vec<(String, Owned)>) {
     (places, packets)
 }
 
-/// Codes and values, up to the end mark, which must be the last four bytes.
+/// Returns codes and values, up to the end mark, which must be the last four bytes.
 #[allow(clippy::indexing_slicing, reason = "options of ours; any deviation fails the test")]
 fn options(mut bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
     let mut options = Vec::new();

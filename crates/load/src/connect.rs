@@ -1,4 +1,4 @@
-//! Connections that come and go.
+//! Measures connections that come and go.
 
 use core::time::Duration;
 
@@ -7,10 +7,10 @@ use vnetem_nat::{HoldDown, Side, Timers};
 use super::frame::Kind;
 use super::{LATE, Load, LoadError, Shape, Timed, settings};
 
-/// What a finished connection leaves behind goes to hold-down after this.
+/// The time that a finished connection waits before its tuple enters hold-down.
 const TIME_WAIT: Duration = Duration::from_secs(1);
 
-/// From the first packet to the last.
+/// The packets of a connection, from the first to the last.
 const LIFE: [(Side, Kind); 6] = [
     (Side::Internal, Kind::First),
     (Side::External, Kind::Answer),
@@ -21,8 +21,8 @@ const LIFE: [(Side, Kind); 6] = [
 ];
 
 impl Load {
-    /// A data plane for [`connect`](Self::connect), with Azure's hold-down: in time `shape.flows`
-    /// tuples rest at once.
+    /// Makes a data plane for [`connect`](Self::connect), with Azure's hold-down. In time
+    /// `shape.flows` tuples are in hold-down at once.
     ///
     /// # Errors
     ///
@@ -37,10 +37,10 @@ impl Load {
         Self::with(shape, &set)
     }
 
-    /// Leads one ring of connections from SYN to the last acknowledgement: SYN, SYN and ACK, ACK,
-    /// FIN, FIN and ACK, ACK, each packet through the data plane; timed is all of it. Time goes on
-    /// so that as many connections are made while a tuple rests as there are flows in the shape.
-    /// Gives the number of connections.
+    /// Takes one ring of connections through SYN, SYN and ACK, ACK, FIN, FIN and ACK, ACK, each
+    /// packet through the data plane, and times all of it. Time advances so that as many
+    /// connections are made during one hold-down as there are flows in the shape. Returns the
+    /// number of connections.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Load {
         if self.now >= LATE {
             self.renew();
             let mut made = 0;
-            // As many tuples rest again as before.
+            // As many tuples are in hold-down again as before.
             while made < 2 * u64::from(self.shape.flows) {
                 made += self.connect_ring(&mut |work| work())?;
             }
@@ -78,7 +78,7 @@ impl Load {
         Ok(ring.into())
     }
 
-    /// Tuples in hold-down now.
+    /// Returns the number of tuples in hold-down.
     #[must_use]
     pub fn resting(&self) -> u32 {
         self.plane.flow_counters().held

@@ -1,4 +1,4 @@
-//! The packets of a measurement.
+//! Makes the packets of a measurement.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,53 +9,52 @@ use vnetem_nat::Side;
 
 use super::Shape;
 
-/// Length of frames as generators count it: with Ethernet's header and checksum, 18 bytes more than
-/// the IPv4 packet.
+/// The length of frames as traffic generators count it: with Ethernet's header and checksum, 18
+/// bytes more than the IPv4 packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameSize {
-    /// All alike: 64 to 9,018.
+    /// All the same: 64 to 9,018.
     Bytes(u16),
-    /// The simple mix of the internet: of 12 frames 7 of 64 bytes, 4 of 594, 1 of 1518.
+    /// The simple IMIX: of 12 frames 7 have 64 bytes, 4 have 594, and 1 has 1518.
     Imix,
 }
 
-/// What a packet is to its flow.
+/// The kind of packet within its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It opens it.
+    /// Opens the flow.
     First,
     /// A SYN and ACK.
     Answer,
-    /// It is one of many.
+    /// One of many.
     Data,
-    /// An acknowledgement alone.
+    /// An acknowledgement without data.
     Acknowledgement,
-    /// A FIN; the outside's acknowledges the inside's.
+    /// A FIN. The external one acknowledges the internal one.
     Finish,
     /// The acknowledgement of the last FIN.
     Last,
 }
 
-/// A ring of packets that lie one behind the other.
+/// A ring of packets, one behind the other.
 pub(super) struct Frames {
     lengths: Vec<u16>,
     bytes: Vec<u8>,
-    /// The length of each packet that is in the ring.
+    /// The length of each packet in the ring.
     ring: Vec<u16>,
     capacity: usize,
 }
 
-/// Packets of a ring at most, and the bytes that they may take: less than a cache of the second
-/// level.
+/// The most packets of a ring, and the most bytes, which fit in a cache of the second level.
 const RING: usize = 1024;
 const RING_BYTES: usize = 256 * 1024;
-/// Ethernet's header and checksum.
+/// The bytes of Ethernet's header and checksum.
 const ETHERNET: u16 = 18;
-/// Of 12 packets.
+/// The lengths of 12 packets.
 const IMIX: [u16; 12] = [46, 46, 576, 46, 46, 576, 46, 576, 46, 46, 576, 1500];
 
 impl FrameSize {
-    /// Bytes of a frame on average.
+    /// Returns the average bytes of a frame.
     #[must_use]
     pub fn mean(self) -> f64 {
         match self {
@@ -78,7 +77,7 @@ impl Frames {
         Self { lengths, bytes: Vec::new(), ring: Vec::new(), capacity }
     }
 
-    /// Packets that fit.
+    /// Returns how many packets fit.
     pub(super) fn ring(&self) -> usize {
         self.capacity
     }
@@ -89,8 +88,8 @@ impl Frames {
         self.ring.clear();
     }
 
-    /// The next packet. What is asked of a segment's numbers is only that they fit: of the inside
-    /// 1000 and on, of the outside 5000 and on.
+    /// Puts the next packet. The sequence numbers of a segment only have to fit: from 1000 on for
+    /// the internal end, and from 5000 on for the external end.
     pub(super) fn put(&mut self, tuple: FiveTuple, kind: Kind, side: Side) {
         let length = match kind {
             Kind::Data => self.lengths.iter().cycle().nth(self.ring.len() % self.lengths.len()),
@@ -110,7 +109,7 @@ impl Frames {
                 if side == Side::Internal { (1000, 5000) } else { (5000, 1000) };
             let (sequence, acknowledgement, flags) = match kind {
                 Kind::First => (own, 0, 0x02),
-                // What was sent with the SYN is acknowledged with it.
+                // The data sent with the SYN is acknowledged with it.
                 Kind::Answer => (own, other + 7, 0x12),
                 Kind::Data | Kind::Acknowledgement => (own + 7, other + 7, 0x10),
                 Kind::Finish => (own + 7, other + 7 + u32::from(side == Side::External), 0x11),
@@ -130,13 +129,13 @@ impl Frames {
         self.ring.push(length);
     }
 
-    /// The packets of the ring.
+    /// Iterates over the packets of the ring.
     pub(super) fn packets(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = self.bytes.as_slice();
         self.ring.iter().map_while(move |&length| rest.split_off(..usize::from(length)))
     }
 
-    /// The packets of the ring, to be rewritten.
+    /// Iterates over the packets of the ring, to be rewritten.
     pub(super) fn packets_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let mut rest = self.bytes.as_mut_slice();
         self.ring.iter().map_while(move |&length| rest.split_off_mut(..usize::from(length)))

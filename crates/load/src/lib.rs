@@ -1,7 +1,7 @@
-//! Load: a data plane with many flows, and packets on them, for whoever measures.
+//! Loads a data plane with many flows and sends packets on them, for measurements.
 //!
-//! Nothing here asks a clock. What is to be measured is handed, as work to do, to a function that
-//! the caller brings; everything else is preparation.
+//! No function here reads a clock. Each hands the work to be measured to a function of the caller;
+//! everything else is preparation.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -41,30 +41,30 @@ use talk::Talks;
 
 pub use frame::FrameSize;
 
-/// What is measured: handed the work, the caller runs it, once, between two looks at its clock.
+/// Takes the work to be measured. The caller runs it once, between two readings of its clock.
 pub type Timed<'a> = &'a mut dyn FnMut(&mut dyn FnMut());
 
-/// How large everything is.
+/// The size of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Length of the frames on the wire.
     pub size: FrameSize,
     /// TCP or UDP. An endpoint carries only TCP (E-13).
     pub protocol: Protocol,
-    /// Flows.
+    /// The number of flows.
     pub flows: u32,
-    /// How many of them are of the subnet whose endpoint is toggled; the others are spread over the
-    /// other 63.
+    /// How many of them belong to the subnet whose endpoint is toggled. The others are spread over
+    /// the other 63.
     pub affected: u32,
-    /// Routes that a gateway announces to all subnets, beside the service's.
+    /// Routes that a gateway announces to all subnets, besides the service's.
     pub routes: u32,
     /// Whether the subnets have the service's endpoint.
     pub endpoint: bool,
-    /// Packets that go together; 1 is one at a time.
+    /// Packets that are processed together; 1 is one at a time.
     pub batch: usize,
-    /// Which of several data planes this is: each has its own public addresses.
+    /// Which of several data planes this is. Each has its own public addresses.
     pub shard: u8,
-    /// What is random starts here.
+    /// The seed of everything random.
     pub seed: u64,
 }
 
@@ -82,9 +82,9 @@ pub struct Load {
     /// The next connection of [`connect`](Load::connect).
     next: u32,
     now: Time,
-    /// When all flows were opened last.
+    /// When all flows were last opened.
     opened: Time,
-    /// What a fresh data plane is made with.
+    /// The settings of a new data plane.
     settings: Settings,
 }
 
@@ -94,46 +94,46 @@ pub enum LoadError {
     /// The network cannot be made.
     #[error("the network cannot be made: {0}")]
     Network(#[from] EditError),
-    /// Packets that should all have gone through did not.
+    /// Packets were dropped that should have been forwarded.
     #[error("{dropped} of {packets} packets were not forwarded")]
     Dropped {
-        /// How many.
+        /// The number of dropped packets.
         dropped: usize,
-        /// Of how many.
+        /// The number of packets.
         packets: usize,
     },
-    /// An endpoint is asked for, but not TCP.
+    /// The shape has an endpoint, but not TCP.
     #[error("an endpoint carries only TCP")]
     EndpointOfTcpOnly,
-    /// The flows of a toggle are gone, or there are others.
+    /// A toggle closed another number of flows than expected.
     #[error("{closed} flows were closed, where {affected} should have been")]
     Closed {
-        /// How many were.
+        /// The number of closed flows.
         closed: u64,
-        /// How many should have been.
+        /// The number expected.
         affected: u32,
     },
 }
 
-/// What a toggle costs, part by part.
+/// The parts of a toggle that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TogglePart {
-    /// The new snapshot is compiled.
+    /// Compiling the new snapshot.
     Commit,
-    /// The data plane takes it.
+    /// Applying it to the data plane.
     Apply,
-    /// All flows that it ends are closed, and their resets taken; [`Load::toggle`] does it in one
+    /// Closing all flows that it ends, and taking their resets. [`Load::toggle`] does it in one
     /// piece.
     Close,
-    /// One call of the closing; [`Load::toggle_in_steps`] does it call by call.
+    /// One call of the closing. [`Load::toggle_in_steps`] does it call by call.
     Step,
 }
 
-/// Longer than anything lasts but [`Load::expire`].
+/// Longer than everything except [`Load::expire`].
 const LONG: Duration = Duration::from_secs(1_000_000);
-/// Longer than a tombstone stands.
+/// Longer than a tombstone lives.
 const SHORT: Duration = Duration::from_secs(2);
-/// Virtual time is counted in 64 bits of nanoseconds. From here on a load begins anew at time 1.
+/// Virtual time has 64 bits of nanoseconds. From here on a load restarts at time 1.
 const LATE: Time = Time(u64::MAX / 2);
 
 impl Default for Shape {
@@ -153,11 +153,11 @@ impl Default for Shape {
 }
 
 impl Load {
-    /// A data plane with room for all flows, and none of them open.
+    /// Makes a data plane with room for all flows, and none open.
     ///
     /// # Errors
     ///
-    /// [`LoadError::EndpointOfTcpOnly`], or what the network says to such a size.
+    /// [`LoadError::EndpointOfTcpOnly`], or why the network refuses such a size.
     pub fn new(shape: Shape) -> Result<Self, LoadError> {
         Self::with(shape, &settings(&shape))
     }
@@ -172,7 +172,7 @@ impl Load {
         let vnet = network.add_vnet("load", &[range([10, 0, 0, 0], 8)])?;
         if shape.routes > 0 {
             let site = network.add_site("site", &[range([192, 168, 0, 0], 16)], &[])?;
-            // Of /24 each, in 128.0.0.0/2, where nothing else is.
+            // A /24 each, in 128.0.0.0/2, where nothing else is.
             let announced = (0..shape.routes.min(1 << 22)).map(|n| {
                 let first = Ipv4Addr::from_bits(0x8000_0000 | n << 8);
                 Ipv4Net::new(first, 24).unwrap_or_default()
@@ -211,15 +211,15 @@ impl Load {
         })
     }
 
-    /// The data plane, for its counters. They begin anew whenever virtual time does, after some
-    /// hundred years.
+    /// Returns the data plane, for its counters. They restart whenever virtual time does, after
+    /// some hundred years.
     #[must_use]
     pub fn plane(&self) -> &DataPlane {
         &self.plane
     }
 
-    /// Opens all flows; timed are their first packets, a ring at a time. TCP connections are then
-    /// led through their handshakes. Gives the number of flows.
+    /// Opens all flows, and times their first packets, one ring at a time. TCP connections then
+    /// complete their handshakes. Returns the number of flows.
     ///
     /// # Errors
     ///
@@ -240,8 +240,8 @@ impl Load {
         Ok(opened)
     }
 
-    /// Passes one ring of packets of open flows, at random over all flows and both directions;
-    /// timed is all of it. Gives the number of packets.
+    /// Sends one ring of packets of open flows, at random over all flows and both directions, and
+    /// times all of it. Returns the number of packets.
     ///
     /// # Errors
     ///
@@ -257,14 +257,14 @@ impl Load {
         self.pass(timed)
     }
 
-    /// Switches the endpoint of one subnet the other way: every flow of it is closed, and both ends
-    /// of each get a reset. Timed are the parts, each named; what was closed is then opened again.
-    /// Gives the number of closed flows.
+    /// Toggles the endpoint of one subnet. Every flow of it is closed, and both ends of each get a
+    /// reset. Each part is timed under its name, and then the closed flows are opened again.
+    /// Returns the number of closed flows.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Closed`] if another number of flows was closed; what the network or the packets
-    /// say.
+    /// [`LoadError::Closed`] if another number of flows was closed, or the error of the network or
+    /// the packets.
     pub fn toggle(
         &mut self,
         timed: &mut dyn FnMut(TogglePart, &mut dyn FnMut()),
@@ -274,7 +274,8 @@ impl Load {
         })
     }
 
-    /// The same, with each call of the closing timed alone: what other traffic waits at most.
+    /// Toggles as [`toggle`](Self::toggle) does, but times each call of the closing alone: the
+    /// longest time that other traffic waits.
     ///
     /// # Errors
     ///
@@ -291,7 +292,7 @@ impl Load {
         })
     }
 
-    /// Lets so much time pass that all flows end; timed is their removal. Gives their number;
+    /// Lets enough time pass that all flows end, and times their removal. Returns their number.
     /// [`open`](Self::open) opens them again.
     pub fn expire(&mut self, timed: Timed<'_>) -> u64 {
         let before = self.plane.flow_counters().live;
@@ -306,8 +307,8 @@ impl Load {
         u64::from(before)
     }
 
-    /// Replaces the data plane by a fresh one at time 1 if virtual time nears its end. Its memory
-    /// is touched once, so that nothing is measured on pages that were never there.
+    /// Replaces the data plane by a new one at time 1 if virtual time nears its end. Its memory is
+    /// touched once, so that no measurement includes page faults.
     fn renew_if_late(&mut self) -> Result<(), LoadError> {
         if self.now < LATE || self.plane.flow_counters().live > 0 {
             return Ok(());
@@ -329,7 +330,7 @@ impl Load {
         timed: &mut dyn FnMut(TogglePart, &mut dyn FnMut()),
         close: impl FnOnce(&mut DataPlane, Time, &mut dyn FnMut(TogglePart, &mut dyn FnMut())),
     ) -> Result<u64, LoadError> {
-        // Flows that no toggle touches would time out after half a million of them.
+        // Flows outside the toggled subnet would time out after half a million toggles.
         if self.now >= self.opened + LONG / 2 {
             self.expire(&mut |work| work());
             self.open(&mut |work| work())?;
@@ -346,12 +347,12 @@ impl Load {
         });
         close(plane, now, timed);
         let resets = self.plane.counters().generated.packets - before;
-        // UDP flows are not told, and not closed: no endpoint takes them.
+        // No endpoint takes UDP flows, so none is closed.
         let affected = if self.shape.protocol == Protocol::TCP { self.shape.affected } else { 0 };
         if resets != 2 * u64::from(affected) {
             return Err(LoadError::Closed { closed: resets / 2, affected });
         }
-        // As it was: the tombstones go, the endpoint comes back, the flows are opened again.
+        // As before: the tombstones expire, the endpoint returns, and the flows are opened again.
         self.now = self.now + SHORT;
         self.plane.handle_timeout(self.now);
         self.switch(self.shape.endpoint)?;
@@ -402,7 +403,7 @@ impl Load {
         Ok(opened)
     }
 
-    /// The next packet of the ring: of the n-th flow, from a side.
+    /// Puts the next packet of the ring: of the n-th flow, from a side.
     fn put(&mut self, n: u32, side: Side, kind: frame::Kind) {
         let talk = self.talks.ends(n);
         let subnet = self.subnets.get(usize::from(talk.subnet)).copied().unwrap_or(SubnetId(0));
@@ -420,7 +421,7 @@ impl Load {
         self.frames.put(talk.tuple(side), kind, side);
     }
 
-    /// Passes the ring, timed as a whole.
+    /// Sends the ring, timed as a whole.
     fn pass(&mut self, timed: Timed<'_>) -> Result<u64, LoadError> {
         let (now, batch, plane) = (self.now, self.shape.batch, &mut self.plane);
         let frames = self.frames.packets_mut().zip(&self.edges);
@@ -449,7 +450,7 @@ impl Load {
 
 fn settings(shape: &Shape) -> Settings {
     let mut settings = Settings::replayable(shape.seed);
-    // The site that announces routes is a tenant too, with a quarter of the places for itself.
+    // The site that announces routes is also a tenant, with a guaranteed quarter of the table.
     let reserved = if shape.routes > 0 { shape.flows / 3 + 1 } else { 0 };
     settings.flows.capacity = shape.flows.saturating_add(reserved);
     settings.flows.held = 1;
@@ -463,10 +464,15 @@ fn settings(shape: &Shape) -> Settings {
         tombstone: Duration::from_secs(1),
         ..Timers::AZURE
     };
-    // Nobody listens.
+    // Nobody takes events.
     settings.events = 0;
     settings
 }
+
+/// Runs the example of the measuring guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/measuring.md")]
+struct MeasuringGuide;
 
 #[cfg(test)]
 mod tests {
@@ -503,7 +509,7 @@ mod tests {
         Ok(())
     }
 
-    /// Flows that no toggle touches are as old as the first packet.
+    /// Flows outside the toggled subnet are as old as their first packet.
     #[test]
     fn toggles_go_on_when_flows_age() -> Result<(), LoadError> {
         for endpoint in [false, true] {

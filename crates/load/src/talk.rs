@@ -1,4 +1,4 @@
-//! Who talks with whom.
+//! The ends of the flows.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -9,10 +9,10 @@ use vnetem_nat::Side;
 
 use super::Shape;
 
-/// Subnets, the first of which is the one that is toggled.
+/// The number of subnets. The first one is toggled.
 pub(super) const SUBNETS: u8 = 64;
 
-/// All flows. Only what the data plane chose is kept of each.
+/// All flows, each with what the data plane chose for it.
 pub(super) struct Talks {
     flows: u32,
     affected: u32,
@@ -43,7 +43,7 @@ impl Talks {
         }
     }
 
-    /// The n-th flow: 512 ports of each host, and one of 16,384 remote hosts.
+    /// Returns the n-th flow: 512 ports of each host, and one of 16,384 remote hosts.
     pub(super) fn ends(&self, n: u32) -> Talk {
         let others = u32::from(SUBNETS) - 1;
         let (subnet, k) = match n.checked_sub(self.affected) {
@@ -63,7 +63,7 @@ impl Talks {
         }
     }
 
-    /// Takes note of how the first packet of a flow came out.
+    /// Records how the first packet of a flow came out.
     pub(super) fn seen_outside(&mut self, n: u32, packet: &[u8]) {
         if let (Some(external), Some([a, b, c, d, _, _, _, _, high, low])) =
             (self.external.get_mut(n as usize), packet.get(12..22))
@@ -84,7 +84,7 @@ impl Talks {
 }
 
 impl Talk {
-    /// The tuple of packets from a side, as that side sends them.
+    /// Returns the tuple of packets from a side, as that side sends them.
     pub(super) fn tuple(&self, side: Side) -> FiveTuple {
         let (source, destination) = match side {
             Side::Internal => (self.internal, self.remote),

@@ -1,4 +1,4 @@
-//! The loads that are measured do what they say: nothing is measured that did not happen.
+//! Checks that the measured loads do what they say.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -31,7 +31,7 @@ fn shapes() -> Vec<Shape> {
     shapes
 }
 
-/// Every packet of every shape is forwarded, every flow opens, and all end when their time is over.
+/// Every packet of every shape is forwarded, every flow opens, and all end at their deadline.
 #[test]
 fn what_is_measured_happens() {
     for shape in shapes() {
@@ -50,8 +50,8 @@ fn what_is_measured_happens() {
     }
 }
 
-/// U-02: a toggle closes the flows of its subnet and no others, whichever way it goes, and leaves
-/// the load as it was.
+/// U-02: a toggle closes the flows of its subnet and no others, in either direction, and leaves the
+/// load as it was.
 #[test]
 fn a_toggle_closes_the_flows_of_its_subnet_and_no_others() {
     for endpoint in [false, true] {
@@ -77,7 +77,7 @@ fn a_toggle_closes_the_flows_of_its_subnet_and_no_others() {
     }
 }
 
-/// Nothing but the batch differs: the same packets, the same counters.
+/// With another batch size the packets and the counters are the same.
 #[test]
 fn a_batch_changes_nothing_but_the_time() {
     let run = |batch| {
@@ -91,7 +91,7 @@ fn a_batch_changes_nothing_but_the_time() {
     assert_eq!(run(1), run(32));
 }
 
-/// Work that is not done is no result.
+/// Work that is not done is an error.
 #[test]
 fn packets_that_are_not_forwarded_are_an_error() {
     let mut load = Load::new(SMALL).unwrap();

@@ -1,6 +1,10 @@
-//! Linux's NAT against ours for as long as one likes: `cargo run --release -p vnetem-oracle
-//! --example compare -- PACKETS FIRST-SEED`. Each 50,000 packets have a seed, a kernel and a data
-//! plane of their own.
+//! Compares Linux's NAT with vnetem's for as long as you like:
+//!
+//! ```text
+//! cargo run --release -p vnetem-oracle --example compare -- PACKETS FIRST-SEED
+//! ```
+//!
+//! Each 50,000 packets have a seed, a kernel and a data plane of their own.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), vnetem_oracle::Failure> {
@@ -12,7 +16,7 @@ fn main() -> Result<(), vnetem_oracle::Failure> {
     let (packets, first) = (number(1_000_000)?, number(1)?);
     let mut summary = Summary::default();
     for (seed, round) in (first..).zip(0..packets.div_ceil(ROUND)) {
-        // In a thread, with which the namespace goes.
+        // In a thread of its own, with which the namespace ends.
         let of_round = std::thread::spawn(move || run(seed, ROUND, false));
         summary.add(of_round.join().map_err(|_| "a round failed")??);
         if round % 20 == 19 {

@@ -1,10 +1,16 @@
-//! What Linux's source NAT costs, beside ours, in one run on one machine: `cargo run --release -p
-//! vnetem-oracle --example snat -- FLOWS...`, by default 1000 and 100000 flows.
+//! Measures Linux's source NAT beside vnetem's, in one run on one machine:
 //!
-//! Packets of 46 bytes of UDP, at random over all flows, from the inside, every flow open already;
-//! processor time of the thread. Linux gets them through a TUN device in a namespace of its own,
-//! and they are dropped behind the translation, so that nobody needs to read them. The time until
-//! the kernel has the packet at all is measured with a rule that drops it there, and taken off.
+//! ```text
+//! cargo run --release -p vnetem-oracle --example snat -- FLOWS...
+//! ```
+//!
+//! By default it measures 1000 and 100000 flows. Packets are 46 bytes of UDP from the internal
+//! side, at random over all flows, and every flow is open. Figures are processor time of the
+//! thread.
+//!
+//! Linux gets the packets through a TUN device in a namespace. They are dropped after the
+//! translation, so that nobody needs to read them. A rule that drops packets on entry measures the
+//! cost of delivery to the kernel, which is subtracted.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), vnetem_oracle::Failure> {
@@ -16,7 +22,7 @@ fn main() -> Result<(), vnetem_oracle::Failure> {
     );
     for flows in flows {
         let [entry, forward, snat] = [linux::DROP, linux::FORWARD, linux::TRANSLATE].map(|rules| {
-            // In a thread, with which the namespace goes.
+            // In a thread of its own, with which the namespace ends.
             std::thread::spawn(move || linux::nanoseconds(rules, flows))
                 .join()
                 .unwrap_or_else(|_| Err("the measurement failed".into()))
@@ -35,13 +41,13 @@ fn main() -> Result<(), vnetem_oracle::Failure> {
 #[cfg(not(target_os = "linux"))]
 fn main() {}
 
-/// Rounds of which the median counts, and packets of a round.
+/// The number of rounds, whose median counts, and the packets of a round.
 #[cfg(target_os = "linux")]
 const ROUNDS: usize = 51;
 #[cfg(target_os = "linux")]
 const PACKETS: u32 = 10_000;
 
-/// The median of rounds, each of which says what it took for one packet.
+/// Returns the median of rounds, each of which returns the time of one packet.
 #[cfg(target_os = "linux")]
 fn median(round: impl FnMut() -> f64) -> f64 {
     let mut rounds: Vec<_> = std::iter::repeat_with(round).take(ROUNDS).collect();
@@ -49,7 +55,7 @@ fn median(round: impl FnMut() -> f64) -> f64 {
     rounds.get(ROUNDS / 2).copied().unwrap_or(0.0)
 }
 
-/// Processor time of this thread in nanoseconds.
+/// Returns the processor time of this thread in nanoseconds.
 #[cfg(target_os = "linux")]
 fn spent() -> f64 {
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
@@ -64,11 +70,11 @@ mod linux {
 
     use super::{PACKETS, median, spent};
 
-    /// Where the packet has entered, and nothing was done with it.
+    /// Drops the packet on entry.
     pub(super) const DROP: &str = "table netdev sink { chain in { type filter hook ingress device \"tin\" priority 0; drop; }; }";
-    /// Routed.
+    /// Routes the packet.
     pub(super) const FORWARD: &str = "table netdev sink { chain out { type filter hook egress device \"tout\" priority 0; drop; }; }";
-    /// Routed and translated.
+    /// Routes and translates the packet.
     pub(super) const TRANSLATE: &str = "table netdev sink { chain out { type filter hook egress device \"tout\" priority 0; drop; }; }
         table ip nat { chain leave { type nat hook postrouting priority 100; oifname \"tout\" snat to 203.0.113.1; }; }";
 
@@ -88,7 +94,7 @@ mod linux {
         command("ip", &["route", "add", "default", "dev", "tout"])?;
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
         command("nft", &[rules])?;
-        // There is none before something is to be tracked.
+        // The setting does not exist before something is tracked.
         let _ = std::fs::write("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", "900");
         for flow in 0..flows {
             internal.send(&packet(flow));
@@ -108,7 +114,7 @@ mod linux {
         Ok(median)
     }
 
-    /// A datagram of the n-th flow: 64 ports of each host, 16,384 remotes.
+    /// Makes a datagram of the n-th flow: 64 ports of each host, 16,384 remotes.
     fn packet(flow: u32) -> [u8; 46] {
         let mut packet = [0; 46];
         packet[..10].copy_from_slice(&[0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17]);
@@ -137,7 +143,7 @@ mod ours {
         let mut load = Load::new(shape)?;
         load.open(&mut |work| work())?;
         load.forward(&mut |work| work())?;
-        // Both directions, which is more than is asked of Linux.
+        // Both directions, which is more than Linux has to do here.
         Ok(median(|| {
             let (mut time, mut packets) = (0.0, 0);
             for _ in 0..10 {

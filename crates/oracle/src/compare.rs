@@ -1,4 +1,4 @@
-//! Whether two outcomes are the same, byte for byte; and the differences that are chosen.
+//! Compares two outcomes byte for byte, and names the intended differences.
 
 use core::fmt;
 
@@ -9,29 +9,28 @@ use vnetem_nat::Side;
 use crate::draft::put;
 use crate::packet::{Emitted, ICMP, TCP, byte, header, payload, show, word};
 
-/// A difference that is ours by choice.
+/// A difference from Linux that is intended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Chosen {
-    /// Linux looks at the time to live before it refuses a packet, so the sender of one that would
-    /// be refused anyway is told that it expired. Here what is refused is not answered: nothing is
-    /// said of what nobody may send.
+    /// Linux checks the TTL before it refuses a packet, so the sender of an expired packet gets an
+    /// ICMP error even if the packet would be refused. vnetem does not answer refused packets.
     ExpiredThoughRefused,
-    /// Linux lets an ICMP error through whose quoted header has a wrong checksum; RFC 5508 REQ-3
-    /// wants it dropped (T-22).
+    /// Linux forwards an ICMP error whose quoted header has a wrong checksum. vnetem drops it, as
+    /// RFC 5508 REQ-3 says (T-22).
     QuoteChecksum,
     /// Linux leaves the checksum of a quoted segment as it is unless the whole TCP header is
-    /// quoted; here it is kept right wherever it is quoted (T-25).
+    /// quoted. vnetem keeps it right wherever it is quoted (T-25).
     QuotedChecksum,
-    /// Linux lets an ICMP error through whatever sequence number it quotes; here it must quote a
-    /// segment under way, since addresses and ports are easily guessed (RFC 5927 4.1).
+    /// Linux forwards an ICMP error whatever sequence number it quotes. In vnetem it must quote a
+    /// segment in flight, since addresses and ports are easily guessed (RFC 5927 4.1).
     QuotedNumber,
-    /// Linux tells the sender of a header whose options cannot be read that it has a problem; here
-    /// nothing malformed is answered.
+    /// Linux sends an ICMP parameter problem for a header whose options cannot be read. vnetem
+    /// answers no malformed packet.
     BadOptions,
 }
 
 impl Chosen {
-    /// All of them.
+    /// All intended differences.
     pub const ALL: [Self; 5] = [
         Self::ExpiredThoughRefused,
         Self::QuoteChecksum,
@@ -41,7 +40,7 @@ impl Chosen {
     ];
 }
 
-/// A difference that nobody chose.
+/// A difference that is not intended.
 #[derive(Clone, Debug)]
 pub struct Difference {
     sent: Vec<u8>,
@@ -51,16 +50,16 @@ pub struct Difference {
     verdict: Verdict,
 }
 
-/// Compares what came out for a packet: sides, number and all bytes; gives the chosen difference if
-/// it is one.
+/// Compares what came out for a packet: sides, number and all bytes. Returns the intended
+/// difference if it is one.
 ///
-/// Left aside are only three fields of ICMP errors that the gateway itself makes: identification,
-/// which in Linux is a count of the whole host (here that of the packet, RFC 6864 4.1), type of
-/// service, and with them the header checksum.
+/// Three fields of ICMP errors that the gateway itself makes are left out: identification, type of
+/// service, and with them the header checksum. Linux counts the identification for the whole host;
+/// vnetem uses the packet's own (RFC 6864 4.1).
 ///
 /// # Errors
 ///
-/// A [`Difference`] that says all.
+/// A [`Difference`] with all details.
 pub fn compare(
     from: Side,
     sent: &[u8],
@@ -93,7 +92,7 @@ pub fn compare(
     })
 }
 
-/// Which choice explains a difference, if one does.
+/// Returns the intended difference that explains the two outcomes, if one does.
 fn chosen(
     from: Side,
     sent: &[u8],
@@ -106,7 +105,7 @@ fn chosen(
         ours.iter_mut().for_each(|one| leave_quoted_checksum(&mut one.bytes, sent));
         return (ours == kernel).then_some(Chosen::QuotedChecksum);
     };
-    let told = matches!(kernel, [one] if one.to == from && is_time_exceeded(one));
+    let notified = matches!(kernel, [one] if one.to == from && is_time_exceeded(one));
     let has_problem = matches!(kernel, [one] if one.to == from && is_parameter_problem(one));
     let quote = payload(sent).get(8..).unwrap_or_default();
     let quoted_header = quote.get(..header(quote)).unwrap_or_default();
@@ -117,7 +116,7 @@ fn chosen(
         | DropReason::QuoteOutOfWindow
         | DropReason::Redirect
         | DropReason::IcmpChecksum
-            if byte(sent, 8) <= 1 && told && ours.is_empty() =>
+            if byte(sent, 8) <= 1 && notified && ours.is_empty() =>
         {
             Some(Chosen::ExpiredThoughRefused)
         }
@@ -136,8 +135,7 @@ fn chosen(
     }
 }
 
-/// Puts the checksum of a quoted segment, of whose header not all is quoted, back to what it was
-/// when the error was sent.
+/// Restores the checksum of a quoted segment whose header is not quoted completely.
 fn leave_quoted_checksum(packet: &mut [u8], sent: &[u8]) {
     let error = header(packet);
     let segment = error + 8 + header(packet.get(error + 8..).unwrap_or_default());
@@ -160,7 +158,7 @@ fn is_time_exceeded(emitted: &Emitted) -> bool {
     byte(&emitted.bytes, 9) == ICMP && byte(payload(&emitted.bytes), 0) == 11
 }
 
-/// Blanks identification, type of service and header checksum.
+/// Zeroes identification, type of service and header checksum.
 fn blank(packet: &mut [u8]) {
     for at in [1, 4, 5, 10, 11] {
         if let Some(byte) = packet.get_mut(at) {

@@ -1,4 +1,5 @@
-//! Scenes of TCP connections, segment by segment: what Linux's tracking says, and what ours says.
+//! Scenes of TCP connections, segment by segment, with the states of Linux's tracking and of
+//! vnetem's.
 
 use core::fmt::Write;
 
@@ -10,13 +11,13 @@ use crate::{Draft, Failure, place};
 /// One connection, from its first segment on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene {
-    /// What it is about.
+    /// Its name, which says what it is about.
     pub name: String,
     /// Its segments.
     pub steps: Vec<SceneStep>,
 }
 
-/// A segment, and what became of it and of its connection.
+/// A segment, and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SceneStep {
     /// The side that sends it.
@@ -25,31 +26,31 @@ pub struct SceneStep {
     sequence: u32,
     acknowledgement: u32,
     length: usize,
-    /// By Linux.
+    /// The result in Linux.
     pub linux: Connection,
-    /// By ours.
+    /// The result in vnetem.
     pub ours: Connection,
 }
 
-/// What became of a segment and of its connection.
+/// The result of a segment, and the state of its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// Whether the segment went through.
+    /// Whether the segment was forwarded.
     pub passes: bool,
     /// The state, by Linux's name, and its timer in seconds; none if there is no connection.
     pub state: Option<(String, u64)>,
 }
 
-/// The scenes of a file: a name at the beginning of a line, and below it, indented, the segments in
-/// the form
+/// Reads the scenes of a file. A name is at the beginning of a line, and below it are the segments,
+/// indented:
 ///
 /// ```text
 ///   > S seq 1000 ack 0 len 0 | passes SYN_SENT 120
 ///   < A seq 5001 ack 1001 len 1 | passes ESTABLISHED 300 | ours passes ESTABLISHED 432000
 /// ```
 ///
-/// where `>` comes from the inside, and ours is named only where it differs. Lines with `#` are for
-/// the reader.
+/// `>` is from the internal side. `ours` is there only where vnetem differs. Lines with `#` are
+/// comments.
 ///
 /// # Errors
 ///
@@ -67,7 +68,7 @@ pub fn scenes(text: &str) -> Result<Vec<Scene>, Failure> {
     Ok(scenes)
 }
 
-/// The text of scenes, as [`scenes`] reads it, behind the comment of `before`.
+/// Writes scenes as [`scenes`] reads them, after the comment `before`.
 #[must_use]
 pub fn write_scenes(before: &str, scenes: &[Scene]) -> String {
     let comment = before.lines().take_while(|line| line.starts_with('#'));
@@ -80,7 +81,7 @@ pub fn write_scenes(before: &str, scenes: &[Scene]) -> String {
 }
 
 impl Scene {
-    /// The source port of the n-th scene, so that each is a connection of its own.
+    /// Returns the source port of the n-th scene, so that each is a connection of its own.
     #[must_use]
     pub fn port(number: usize) -> u16 {
         30_001_u16.saturating_add(u16::try_from(number).unwrap_or(u16::MAX))
@@ -88,7 +89,7 @@ impl Scene {
 }
 
 impl SceneStep {
-    /// The packet, between the inside's `port` and a server.
+    /// Makes the packet, between the internal `port` and a server.
     #[must_use]
     pub fn packet(&self, port: u16) -> Vec<u8> {
         let (server, remote) = (443, place::remote(0));
@@ -141,10 +142,10 @@ impl SceneStep {
 }
 
 impl Connection {
-    /// Nothing went through, and there is no connection.
+    /// Not forwarded, and no connection.
     pub const NONE: Self = Self { passes: false, state: None };
 
-    /// The state and timer that ours has, by Linux's names.
+    /// Returns the state and timer in vnetem, by Linux's names.
     #[must_use]
     pub fn of_ours(state: State) -> (String, u64) {
         let timers = Timers::LINUX;
@@ -163,8 +164,8 @@ impl Connection {
         (name.to_owned(), timer.as_secs())
     }
 
-    /// The state and timer in a line of the tool `conntrack`, which shows the seconds that are
-    /// left.
+    /// Reads the state and timer in a line of the tool `conntrack`, which shows the remaining
+    /// seconds.
     #[must_use]
     pub fn of_linux(line: &str) -> Option<(String, u64)> {
         let mut words = line.split_whitespace().skip(2);
@@ -195,8 +196,8 @@ impl Connection {
     }
 }
 
-/// Letters of the flags, from the lowest bit on.
+/// The letters of the flags, from the lowest bit on.
 const FLAGS: &str = "FSRPAU";
 
-/// Linux's timers for TCP as delivered, and the one for unacknowledged data.
+/// Linux's default timers for TCP, and the one for unacknowledged data.
 const LINUX_TIMERS: [u64; 6] = [10, 30, 60, 120, 300, 432_000];

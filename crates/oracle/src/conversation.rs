@@ -1,4 +1,4 @@
-//! What the ends of a flow know of it, so that they can go on with it.
+//! What the ends of a flow know of it, so that they can continue it.
 
 use core::net::Ipv4Addr;
 
@@ -12,24 +12,23 @@ pub(crate) struct Conversation {
     pub(crate) protocol: u8,
     pub(crate) internal: (Ipv4Addr, u16),
     pub(crate) remote: (Ipv4Addr, u16),
-    /// The port that stands for the inside's, or the identifier.
+    /// The external port in place of the internal one, or the identifier.
     pub(crate) external: u16,
-    /// The number of the next byte from the inside and from the outside, where there is one.
+    /// The number of the next byte from the internal and the external side, where there is one.
     pub(crate) next: [Option<u32>; 2],
-    /// The number of the SYN of each.
+    /// The sequence number of each side's SYN.
     pub(crate) first: [u32; 2],
-    /// Which sides have finished.
+    /// Which sides have sent a FIN.
     finished: [bool; 2],
-    /// The last packet that arrived at the inside and at the outside.
+    /// The last packet that arrived at the internal and at the external side.
     pub(crate) arrived: [Option<Vec<u8>>; 2],
 }
 
-/// What a flow is known by.
+/// The key of a flow.
 pub(crate) type Key = (u8, (Ipv4Addr, u16), (Ipv4Addr, u16));
 
 impl Conversation {
-    /// A flow that its first packet opened: as it was sent from the inside, and as it arrived
-    /// outside.
+    /// Begins a flow with its first packet: as it was sent, and as it arrived.
     pub(crate) fn opened(sent: &[u8], arrived: &[u8]) -> Self {
         let (protocol, internal, remote) = key(sent);
         let external = source_port(arrived);
@@ -37,7 +36,7 @@ impl Conversation {
         Self { protocol, internal, remote, external, next, first: [0; 2], finished, arrived }
     }
 
-    /// A packet of the flow that was sent from a side and arrived at the other.
+    /// Records a packet of the flow that was sent from a side and arrived at the other.
     pub(crate) fn passed(&mut self, from: Side, sent: &[u8], arrived: &[u8]) {
         if let Some(last) = self.arrived.get_mut(index(from.other())) {
             *last = Some(arrived.to_vec());
@@ -50,12 +49,13 @@ impl Conversation {
         }
     }
 
-    /// Whether a side has sent a FIN.
+    /// Returns whether a side has sent a FIN.
     pub(crate) fn has_finished(&self, side: Side) -> bool {
         self.finished.get(index(side)) == Some(&true)
     }
 
-    /// Whether both sides have sent one: the next acknowledgement ends the connection.
+    /// Returns whether both sides have sent a FIN, so that the next acknowledgement ends the
+    /// connection.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished == [true; 2]
     }
@@ -65,7 +65,7 @@ impl Conversation {
         let (flags, end) = (byte(sent, at + 13), segment_end(sent));
         let [own, other] = if from == 0 { self.next } else { [self.next[1], self.next[0]] };
         let fits = match (own, other) {
-            // A SYN on a connection that both have begun means nothing.
+            // A SYN on a connection that both have begun has no effect.
             (Some(_), Some(_)) if flags & SYN != 0 => false,
             _ if flags & SYN != 0 => true,
             (Some(own), Some(other)) => {
@@ -94,7 +94,7 @@ impl Conversation {
     }
 }
 
-/// Whether a number is not far from what comes next, so that no window leaves it out.
+/// Returns whether a number is so near to the next one that no window excludes it.
 fn is_near(number: u32, next: u32) -> bool {
     number.wrapping_sub(next).wrapping_add(500) < 1000
 }
@@ -106,13 +106,13 @@ pub(crate) const PSH: u8 = 8;
 pub(crate) const ACK: u8 = 16;
 const URG: u8 = 32;
 
-/// Flags without URG where that is rare: Linux takes an RST, or a SYN with ACK, that bears it for
-/// invalid, and here it means nothing.
+/// Removes URG from flags where it is rare. Linux takes an RST, or a SYN with ACK, that has it as
+/// invalid; in vnetem it has no meaning.
 pub(crate) const fn without_odd_urgency(flags: u8) -> u8 {
     if flags & (RST | SYN) == 0 { flags } else { flags & !URG }
 }
 
-/// What a packet from the inside belongs to.
+/// Returns the flow key of a packet from the internal side.
 pub(crate) fn key(packet: &[u8]) -> Key {
     let address = |at| Ipv4Addr::from_bits(double(packet, at));
     let protocol = byte(packet, 9);
@@ -127,7 +127,7 @@ pub(crate) const fn index(side: Side) -> usize {
     }
 }
 
-/// The number behind a segment's last byte; SYN and FIN count as one each.
+/// Returns the number after a segment's last byte. SYN and FIN count as one each.
 fn segment_end(packet: &[u8]) -> u32 {
     let at = header(packet);
     let data = usize::from(word(packet, 2))

@@ -1,4 +1,4 @@
-//! Packets for the corners that random ones miss.
+//! Packets for the corner cases that random ones miss.
 
 use vnetem_nat::Side;
 
@@ -6,8 +6,8 @@ use crate::draft::Segment;
 use crate::packet::word;
 use crate::{Draft, place};
 
-/// Packets to send first, in this order, with the side that sends each. They count on Linux to keep
-/// the source port of the first flow of a socket, which it does while nobody else has it.
+/// Returns packets to send first, in this order, with the side that sends each. They need Linux to
+/// preserve the source port of a socket's first flow, which it does while nobody else has the port.
 #[must_use]
 pub fn directed() -> Vec<(Side, Vec<u8>)> {
     let mut packets = Vec::new();
@@ -18,15 +18,15 @@ pub fn directed() -> Vec<(Side, Vec<u8>)> {
     packets
 }
 
-/// A datagram whose header has an option of no length.
+/// Makes a datagram whose header has an option of length 0.
 fn bad_options() -> (Side, Vec<u8>) {
     let mut draft = Draft::udp((place::host(3), place::remote(3)), (33_400, 53), b"", true);
     draft.options = vec![7, 0, 0, 0];
     (Side::Internal, draft.build())
 }
 
-/// UDP datagrams whose checksum comes to 0 before or after translation, and is sent as 0xFFFF
-/// (T-30, RFC 768); from both sides.
+/// Makes UDP datagrams from both sides whose checksum is 0 before or after translation, and is sent
+/// as 0xFFFF (T-30, RFC 768).
 fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     let port = 33_001;
     let internal = (place::host(0), place::remote(0));
@@ -34,8 +34,7 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     let external = (place::remote(0), place::EXTERNAL);
     let back = (place::remote(0), place::host(0));
     let mut packets = Vec::new();
-    // Sent so that the sum folds to zero as sent, and as it arrives; what makes it so is in the
-    // first two bytes of data.
+    // The first two bytes of data make the sum fold to zero, as sent or as it arrives.
     for (from, sent, judged, ports) in [
         (Side::Internal, internal, internal, (port, 53)),
         (Side::Internal, internal, translated, (port, 53)),
@@ -44,8 +43,7 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     ] {
         for tail in [&b""[..], b"x", b"even", &[0xFF; 33]] {
             let data = |word: u16| [&word.to_be_bytes()[..], tail].concat();
-            // Of all words one makes the sum all ones, which is its own complement's zero: what is
-            // left over after a word of zero.
+            // The data word that makes the sum all ones: what is left over after a word of zero.
             let rest = word(&Draft::udp(judged, ports, &data(0), true).payload, 6);
             packets.push((from, Draft::udp(sent, ports, &data(rest), true).build()));
         }
@@ -53,8 +51,8 @@ fn sums_that_fold_to_zero() -> Vec<(Side, Vec<u8>)> {
     packets
 }
 
-/// Options of TCP that begin at odd places, that end the list early, and of IPv4, on a whole
-/// connection (T-32, T-36).
+/// Makes a whole connection with options of TCP at odd offsets or that end the list early, and with
+/// options of IPv4 (T-32, T-36).
 fn odd_options() -> Vec<(Side, Vec<u8>)> {
     let lists: [&[u8]; 6] = [
         &[1, 2, 4, 5, 0xB4, 1, 1, 0],
@@ -79,7 +77,7 @@ fn odd_options() -> Vec<(Side, Vec<u8>)> {
             }
             packets.push((from, draft.build()));
         };
-        // Numbers that cross zero.
+        // Sequence numbers that cross zero.
         let (ours, theirs) = (u32::MAX - 1, u32::MAX);
         segment(Side::Internal, 0x02, ours, 0, b"");
         segment(Side::External, 0x12, theirs, ours.wrapping_add(1), b"");
@@ -90,8 +88,8 @@ fn odd_options() -> Vec<(Side, Vec<u8>)> {
     packets
 }
 
-/// Datagrams of no data, of the longest a link of 1,500 bytes carries, and ICMP errors that quote 8
-/// bytes to everything.
+/// Makes datagrams without data and of the longest on a link of 1,500 bytes, and ICMP errors that
+/// quote 8 bytes of each.
 fn lengths() -> Vec<(Side, Vec<u8>)> {
     let port = 33_300;
     let (internal, external) =

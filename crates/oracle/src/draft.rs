@@ -1,4 +1,4 @@
-//! Packets to send, written field by field.
+//! Makes packets to send, field by field.
 
 use core::net::Ipv4Addr;
 
@@ -6,7 +6,7 @@ use vnetem::packet::checksum::sum;
 
 use crate::packet::{ICMP, TCP, UDP, word};
 
-/// An IPv4 packet in the making: header fields, and what stands behind the header.
+/// An IPv4 packet in the making: the header fields, and what follows the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// Source address.
@@ -21,11 +21,11 @@ pub struct Draft {
     pub tos: u8,
     /// Identification.
     pub identification: u16,
-    /// Flags and offset of the fragment.
+    /// Flags and fragment offset.
     pub fragment: u16,
     /// Options of the IPv4 header, a multiple of four bytes.
     pub options: Vec<u8>,
-    /// What stands behind the header.
+    /// What follows the header.
     pub payload: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Segment {
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
     pub(crate) flags: u8,
-    /// A multiple of four bytes.
+    /// Options, a multiple of four bytes.
     pub(crate) options: Vec<u8>,
     pub(crate) data: Vec<u8>,
 }
@@ -61,7 +61,7 @@ impl Draft {
         }
     }
 
-    /// A UDP datagram; one that has no checksum bears 0 in its place.
+    /// Makes a UDP datagram. Without a checksum it has 0 there.
     #[must_use]
     pub fn udp(
         (source, destination): (Ipv4Addr, Ipv4Addr),
@@ -75,7 +75,7 @@ impl Draft {
         let mut draft = Self::new(source, destination, UDP, payload);
         if checksum {
             draft.fill(6);
-            // A sum that comes to nothing is sent as its other form (RFC 768).
+            // A sum of 0 is sent as 0xFFFF (RFC 768).
             if word(&draft.payload, 6) == 0 {
                 draft.put(6, 0xFFFF);
             }
@@ -83,7 +83,7 @@ impl Draft {
         draft
     }
 
-    /// A TCP segment.
+    /// Makes a TCP segment.
     pub(crate) fn tcp((source, destination): (Ipv4Addr, Ipv4Addr), segment: &Segment) -> Self {
         let mut payload = [segment.ports.0, segment.ports.1].map(u16::to_be_bytes).concat();
         payload.extend_from_slice(&segment.sequence.to_be_bytes());
@@ -97,7 +97,7 @@ impl Draft {
         draft
     }
 
-    /// An ICMP message: type, code, the four bytes of the rest of its header, and data.
+    /// Makes an ICMP message: type, code, the other four bytes of its header, and data.
     #[must_use]
     pub fn icmp(
         (source, destination): (Ipv4Addr, Ipv4Addr),
@@ -113,7 +113,7 @@ impl Draft {
         draft
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
         let words = u8::try_from(5 + self.options.len() / 4).unwrap_or(15);

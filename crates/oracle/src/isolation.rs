@@ -1,4 +1,4 @@
-//! Tests that need namespaces: run where they can, said to be skipped where they cannot.
+//! Runs tests in namespaces where that is possible, and reports a skip elsewhere.
 
 use std::process::Command;
 
@@ -7,18 +7,18 @@ use vnetem_checks::{flag, skip};
 
 use crate::{Failure, Namespace, Tun, command};
 
-/// Turns a skip into a failure: set where the kernel is known to be there.
+/// Turns a skip into a failure. Set it where a kernel with NAT is available.
 const REQUIRE: &str = "VNETEM_REQUIRE_KERNEL";
-/// Set for the copy of this process that has a user namespace.
+/// Is set for the copy of this process that has a user namespace.
 const INSIDE: &str = "VNETEM_INSIDE_NAMESPACE";
 
-/// Runs a test in a thread that may make network namespaces and has these commands; a user that is
-/// not root gets a user namespace, in another process that runs this one test. Where that cannot
-/// be, [`vnetem_checks::skip`] says that it is skipped, and why.
+/// Runs a test in a thread that may make network namespaces, if these commands exist. A user other
+/// than root gets a user namespace, in another process that runs this one test. Elsewhere
+/// [`vnetem_checks::skip`] reports the skip and its reason.
 ///
 /// # Panics
 ///
-/// If the test fails; and if it cannot run although the variable `VNETEM_REQUIRE_KERNEL` or
+/// The test fails. Or it cannot run although the variable `VNETEM_REQUIRE_KERNEL` or
 /// `VNETEM_NO_SKIPS` is 1.
 #[expect(clippy::panic, reason = "a test fails by panic")]
 pub fn isolated(name: &str, commands: &[&str], test: fn() -> Result<(), Failure>) {
@@ -36,17 +36,17 @@ pub fn isolated(name: &str, commands: &[&str], test: fn() -> Result<(), Failure>
     }
 }
 
-/// Whether this thread's process may do what the tests do.
+/// Checks whether this process may do what the tests do.
 fn can_run(commands: &[&str]) -> Result<(), Failure> {
     for name in commands {
         command(name, &["--version"]).or_else(|_| command(name, &["-V"]))?;
     }
-    // In a thread of its own, which takes the namespace with it.
-    let probe = std::thread::spawn(|| {
+    // In a thread of its own, with which the namespace ends.
+    let attempt = std::thread::spawn(|| {
         let _namespace = Namespace::new()?;
-        Tun::open("probe").map(|_| ())
+        Tun::open("attempt").map(|_| ())
     });
-    probe.join().unwrap_or_else(|_| Err("the probe failed".into()))
+    attempt.join().unwrap_or_else(|_| Err("the attempt failed".into()))
 }
 
 fn in_user_namespace(name: &str) -> Result<bool, Failure> {

@@ -9,10 +9,11 @@ use vnetem_nat::Side;
 use crate::packet::{Emitted, word};
 use crate::{Failure, Namespace, Tun};
 
-/// Linux between two TUN devices: it routes and translates what is sent, and whatever comes out is
+/// Linux between two TUN devices. It routes and translates what is sent, and all its output is
 /// collected.
 ///
-/// No packet needs waiting for: a write to a TUN device runs the whole stack before it returns.
+/// There is no need to wait for a packet: a write to a TUN device runs the whole stack before it
+/// returns.
 #[derive(Debug)]
 pub struct Kernel {
     internal: Tun,
@@ -23,15 +24,15 @@ pub struct Kernel {
 /// How the kernel is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// For random packets: windows are not judged, no timer runs out, and a connection that is over
+    /// For random packets: windows are not checked, no timer expires, and a connection that is over
     /// ends at once.
     Liberal,
-    /// For states and timers: as delivered.
+    /// For states and timers: Linux's defaults.
     Strict,
 }
 
-/// Everything from the inside leaves as the external address. What the tracking calls invalid goes
-/// no further, and the kernel itself stays silent towards the outside.
+/// Everything from the internal side leaves from the external address. What tracking calls invalid
+/// is dropped, and the kernel itself sends nothing to the external side.
 const RULES: &str = "table ip oracle {
     chain translate { type nat hook postrouting priority 100; oifname \"tout\" masquerade; }
     chain carry { type filter hook forward priority 0; ct state invalid drop; }
@@ -57,16 +58,15 @@ const TIMERS: [&str; 11] = [
 ];
 
 impl Kernel {
-    /// Makes a namespace, which this thread is in from then on, with both devices, routes and
-    /// rules.
+    /// Makes a namespace with both devices, routes and rules, and moves this thread into it.
     ///
     /// # Errors
     ///
-    /// If any of it cannot be done.
+    /// Any of it cannot be done.
     pub fn start(tracking: Tracking) -> Result<Self, Failure> {
         let namespace = Namespace::new()?;
         for interface in ["all", "default", "lo"] {
-            // There may be no IPv6 at all.
+            // The kernel may have no IPv6.
             let _ = set(&format!("ipv6/conf/{interface}/disable_ipv6"), "1");
         }
         let (internal, external) = (Tun::open("tin")?, Tun::open("tout")?);
@@ -86,17 +86,18 @@ impl Kernel {
             set(&format!("ipv4/conf/{interface}/send_redirects"), "0")?;
         }
         load(RULES)?;
-        // A segment in the middle of an unknown connection opens nothing, as here (T-19, T-20).
+        // A segment in the middle of an unknown connection opens nothing, as in vnetem (T-19,
+        // T-20).
         set("netfilter/nf_conntrack_tcp_loose", "0")?;
-        // Whether transport checksums are right is for the ends to say, as here (T-39).
+        // The ends check transport checksums, as in vnetem (T-39).
         set("netfilter/nf_conntrack_checksum", "0")?;
         if tracking == Tracking::Liberal {
             set("netfilter/nf_conntrack_tcp_be_liberal", "1")?;
             for timer in TIMERS {
                 set(&format!("netfilter/nf_conntrack_{timer}"), NEVER)?;
             }
-            // What is over is over at once. After an RST, Linux forgets a connection that was not
-            // answered and keeps another for a while; that, and what a SYN does in TIME_WAIT, is
+            // A connection that is over ends at once. After an RST, Linux forgets a connection
+            // without an answer and keeps another one for a while. That, and a SYN in TIME_WAIT, is
             // for the scenes of connections.
             set("netfilter/nf_conntrack_tcp_timeout_close", "0")?;
             set("netfilter/nf_conntrack_tcp_timeout_time_wait", "0")?;
@@ -115,7 +116,7 @@ impl Kernel {
         self.drain()
     }
 
-    /// What comes out some time after everything was collected, which should be nothing.
+    /// Returns what comes out after everything was collected, which should be nothing.
     pub fn late(&mut self) -> Vec<Emitted> {
         std::thread::sleep(Duration::from_millis(20));
         self.drain()
@@ -135,11 +136,11 @@ impl Kernel {
     }
 }
 
-/// Runs a command in the namespace of this thread, and gives what it printed.
+/// Runs a command in the namespace of this thread, and returns its output.
 ///
 /// # Errors
 ///
-/// If it cannot be started or fails; with what it said.
+/// It cannot be started or fails. The error has its output.
 pub fn command(name: &str, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new(name)
         .args(arguments)

@@ -1,15 +1,14 @@
-//! The kernel as oracle: the same packets through Linux's own NAT and through vnetem, all bytes
-//! compared.
+//! Compares vnetem with Linux's own NAT: the same packets through both, all bytes compared.
 //!
-//! Everything happens in network namespaces of its own, which nothing outside notices; they need
-//! root, or the right to make user namespaces, and the commands `ip`, `nft` and `conntrack`. What
-//! needs them goes through [`isolated`], which says so and skips where they are missing. What the
-//! kernel said once is kept in `corpus/`, so that everybody compares with it.
+//! Everything runs in network namespaces of its own, which nothing outside notices. They need root,
+//! or the right to make user namespaces, and the commands `ip`, `nft` and `conntrack`. [`isolated`]
+//! runs what needs them, and reports a skip where they are missing. `corpus/` has recordings of the
+//! kernel, so that everybody can compare with it.
 //!
 //! - [`Kernel`]: Linux between two TUN devices, and [`Ours`]: a data plane that is set up alike.
 //! - [`Traffic`]: random packets with few ends, so that they collide, and [`directed`] ones for
-//!   corners that random ones miss.
-//! - [`compare`]: byte for byte, with a list of the differences that are chosen ([`Chosen`]).
+//!   corner cases.
+//! - [`compare`]: byte for byte, with a list of the intended differences ([`Chosen`]).
 
 mod compare;
 mod connections;
@@ -58,33 +57,33 @@ pub use special::{fragments, toggles};
 #[cfg(target_os = "linux")]
 pub use tun::Tun;
 
-/// Why something could not be done, in words for a person.
+/// Why something failed, in words for a person.
 pub type Failure = Box<dyn core::error::Error + Send + Sync>;
 
-/// The addresses of both sides, the same for Linux and for ours.
+/// The addresses of both sides, the same for Linux and for vnetem.
 pub mod place {
     use core::net::Ipv4Addr;
 
-    /// The inside's router: the first address of the subnet 10.0.0.0/24.
+    /// The router of the internal side: the first address of the subnet 10.0.0.0/24.
     pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-    /// The public address that stands for the inside.
+    /// The public address of the internal side.
     pub const EXTERNAL: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
     /// A router on the way to the remote hosts, which sends ICMP errors.
     pub const TRANSIT: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 34);
     /// A remote host that is asked for the time.
     pub const TIMEKEEPER: Ipv4Addr = Ipv4Addr::new(52, 239, 2, 1);
-    /// Hosts inside.
+    /// The number of internal hosts.
     pub const HOSTS: u8 = 8;
-    /// Remote hosts.
+    /// The number of remote hosts.
     pub const REMOTES: u8 = 4;
 
-    /// The n-th host inside.
+    /// Returns the n-th internal host.
     #[must_use]
     pub const fn host(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 0, 0, 4 + n % HOSTS)
     }
 
-    /// The n-th remote host.
+    /// Returns the n-th remote host.
     #[must_use]
     pub const fn remote(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(52, 239, 1, 1 + n % REMOTES)

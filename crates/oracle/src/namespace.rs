@@ -6,8 +6,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::Failure;
 
-/// A network namespace: interfaces, routes, rules and sockets of its own. It lives as long as this,
-/// or as anything that was made in it.
+/// A network namespace with its own interfaces, routes, rules and sockets. It lives as long as this
+/// value, or as anything that was made in it.
 #[derive(Debug)]
 pub struct Namespace(File);
 
@@ -17,7 +17,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// If the kernel does not allow it.
+    /// The kernel does not allow it.
     pub fn new() -> Result<Self, Failure> {
         unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|error| format!("cannot make a network namespace: {error}"))?;
@@ -28,7 +28,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// If the kernel does not allow it.
+    /// The kernel does not allow it.
     pub fn enter(&self) -> Result<(), Failure> {
         Ok(setns(&self.0, CloneFlags::CLONE_NEWNET)?)
     }

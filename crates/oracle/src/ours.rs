@@ -1,4 +1,4 @@
-//! A data plane that is set up as the kernel is.
+//! A data plane that is set up like the kernel.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -27,12 +27,12 @@ pub struct Ours {
 const NEVER: Duration = Duration::from_secs(2_000_000);
 
 impl Ours {
-    /// For random packets: windows are not judged, and flows never end by time, but at once when a
-    /// connection is over.
+    /// Makes one for random packets: windows are not checked, and flows never end by time, but at
+    /// once when a connection is over.
     ///
     /// # Errors
     ///
-    /// Never; by the types alone it might.
+    /// None in practice; the types allow for one.
     pub fn liberal() -> Result<Self, Failure> {
         let mut settings = Settings::replayable(0);
         settings.flows.hold = HoldDown::NONE;
@@ -54,12 +54,12 @@ impl Ours {
         Self::new(settings)
     }
 
-    /// As [`liberal`](Self::liberal), with a service at the remote hosts, to which an endpoint can
-    /// be switched on.
+    /// Makes one as [`liberal`](Self::liberal) does, with a service at the remote hosts, for which
+    /// an endpoint can be enabled.
     ///
     /// # Errors
     ///
-    /// Never; by the types alone it might.
+    /// None in practice; the types allow for one.
     pub fn with_service() -> Result<Self, Failure> {
         let mut ours = Self::liberal()?;
         ours.service = Some(ours.network.add_service("service", &["52.239.1.0/24".parse()?])?);
@@ -67,7 +67,7 @@ impl Ours {
         Ok(ours)
     }
 
-    /// Switches the endpoint on or off.
+    /// Enables or disables the endpoint.
     ///
     /// # Errors
     ///
@@ -87,11 +87,11 @@ impl Ours {
         while self.plane.poll_transmit(self.now).is_some() {}
     }
 
-    /// For states: windows are judged, and the timers are Linux's.
+    /// Makes one for states: windows are checked, and the timers are Linux's.
     ///
     /// # Errors
     ///
-    /// Never; by the types alone it might.
+    /// None in practice; the types allow for one.
     pub fn strict() -> Result<Self, Failure> {
         let mut settings = Settings::replayable(0);
         settings.flows.hold = HoldDown::NONE;
@@ -118,7 +118,7 @@ impl Ours {
         Ok(Self { network, plane, subnet, service: None, now: Time(0) })
     }
 
-    /// Sends a packet from a side; if it opens a flow, that gets this port. Gives the verdict and
+    /// Sends a packet from a side. A flow that it opens gets this port. Returns the verdict and
     /// what comes out on both sides.
     pub fn send(
         &mut self,
@@ -146,8 +146,8 @@ impl Ours {
         (verdict, emitted)
     }
 
-    /// The edge by which a packet from outside comes in: by its subnet's endpoint if it is for a
-    /// private address.
+    /// Returns the edge by which a packet from the external side comes in: the subnet's endpoint if
+    /// it is for a private address.
     fn external(&self, packet: &[u8]) -> Edge {
         let address = |at| Ipv4Addr::from_bits(double(packet, at));
         let (source, destination) = (address(12), address(16));
@@ -163,7 +163,7 @@ impl Ours {
         }
     }
 
-    /// The data plane itself.
+    /// Returns the data plane.
     #[must_use]
     pub fn plane(&self) -> &DataPlane {
         &self.plane

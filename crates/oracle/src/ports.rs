@@ -1,4 +1,4 @@
-//! Which rule the kernel's choice of a port follows.
+//! Finds the rule by which the kernel chose a port.
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,18 +9,18 @@ use crate::packet::{ICMP, source_port};
 /// Why the kernel gave a flow its port (T-02, T-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PortRule {
-    /// The socket has it already, towards another remote.
+    /// The socket already has the port, towards another remote.
     Siblings,
-    /// It is the socket's own.
+    /// The socket's own port is preserved.
     Own,
-    /// Its own is taken towards this remote: another one of its class: 1 to 511, 600 to 1023, or
-    /// above.
+    /// The own port is in use towards this remote, so it is another one of its class: 1 to 511, 600
+    /// to 1023, or above.
     OtherOfClass,
-    /// None of these.
+    /// None of these rules.
     Unexplained,
 }
 
-/// Ports that were given, and why.
+/// The ports that were given, and the rules.
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
     given: BTreeMap<Key, u16>,
@@ -30,7 +30,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Takes note of a packet from the inside that came out.
+    /// Records a packet from the internal side that came out.
     pub fn see(&mut self, sent: &[u8], arrived: &[u8]) {
         let key = key(sent);
         let (protocol, internal, remote) = key;
@@ -53,7 +53,7 @@ impl Ports {
         };
         siblings.insert(port);
         let before = self.given.insert(key, port).map(|before| (protocol, before, remote));
-        // Unless somebody else has it by now.
+        // Unless another socket has it by now.
         if let Some(before) = before.filter(|before| self.taken.get(before) == Some(&key)) {
             self.taken.remove(&before);
         }
@@ -61,14 +61,14 @@ impl Ports {
         *self.rules.entry(rule).or_default() += 1;
     }
 
-    /// How often each rule was followed.
+    /// Returns how often each rule applied.
     #[must_use]
     pub fn rules(&self) -> &BTreeMap<PortRule, u64> {
         &self.rules
     }
 }
 
-/// Identifiers of ICMP queries are all alike.
+/// Returns the class of a port. Identifiers of ICMP queries have one class.
 fn class(protocol: u8, port: u16) -> u8 {
     match port {
         _ if protocol == ICMP => 0,

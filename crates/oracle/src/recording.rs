@@ -1,4 +1,4 @@
-//! What the kernel said, kept in a file: a capture that any analyser opens.
+//! Keeps what the kernel did in a file: a capture that any analyser opens.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ pub struct Exchange {
     pub emitted: Vec<Emitted>,
 }
 
-/// Exchanges in their order, each with what came before it.
+/// Exchanges in their order. Each depends on those before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording(pub Vec<Exchange>);
 
@@ -33,8 +33,8 @@ const PLACES: [(&str, Side, Direction); 4] = [
 ];
 
 impl Exchange {
-    /// The port, or identifier, by which a packet from the inside came out; none for an ICMP error,
-    /// which opens nothing.
+    /// Returns the port, or identifier, by which a packet from the internal side came out. An ICMP
+    /// error has none, since it opens nothing.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         if self.from == Side::External || is_error(&self.sent) {
@@ -46,11 +46,11 @@ impl Exchange {
 }
 
 impl Recording {
-    /// Writes the capture; the time of a packet is the number of its exchange.
+    /// Writes the capture. The time of a packet is the number of its exchange.
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// It cannot be written.
     pub fn write(&self, writer: impl Write) -> Result<(), Failure> {
         let mut capture = CaptureWriter::new(writer)?;
         for (exchange, number) in self.0.iter().zip(1..) {
@@ -75,7 +75,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// If it is none.
+    /// It is not such a capture.
     pub fn read(reader: impl Read) -> Result<Self, Failure> {
         let mut capture = CaptureReader::new(reader)?;
         let mut exchanges: BTreeMap<u64, Exchange> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A run: the same packets through both, and what came of it.
+//! Runs the same packets through both, and sums up the results.
 
 use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,45 +12,45 @@ use crate::{
     compare, directed,
 };
 
-/// What a run met. Every number but the differences should be large.
+/// The results of a run. Every number but the differences should be large.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Packets that were compared.
     pub packets: u64,
-    /// Let through by Linux.
+    /// Packets that Linux forwarded.
     pub passed: u64,
-    /// Answered by Linux itself.
+    /// Packets that Linux answered itself.
     pub answered: u64,
-    /// Swallowed by Linux.
+    /// Packets that Linux dropped silently.
     pub swallowed: u64,
-    /// Flows that ours opened.
+    /// Flows that vnetem opened.
     pub opened: u64,
-    /// Packets that came out of Linux after it should have been done.
+    /// Packets that came out of Linux late.
     pub late: u64,
-    /// Runs that ended before their time, because Linux gave the identifier 0.
+    /// Runs that ended early, because Linux gave the identifier 0.
     pub cut_short: u64,
-    /// Differences by choice.
+    /// Intended differences.
     pub chosen: BTreeMap<Chosen, u64>,
-    /// Which rule Linux's choice of ports followed.
+    /// The rules of Linux's choice of ports, with their counts.
     pub ports: BTreeMap<PortRule, u64>,
-    /// Differences that nobody chose, in words.
+    /// Differences that are not intended, in words.
     pub differences: Vec<String>,
-    /// What the kernel said, if it was to be kept.
+    /// What the kernel did, if it was to be recorded.
     pub recording: Recording,
 }
 
-/// Differences after which a run gives up.
+/// The number of differences after which a run stops.
 const SHOWN: usize = 10;
 
 /// Packets between two looks for late ones.
 const PATIENCE: u64 = 1000;
 
 /// Sends the [`directed`] packets and then `packets` random ones through a kernel in a new
-/// namespace and through ours.
+/// namespace and through vnetem.
 ///
 /// # Errors
 ///
-/// What cannot be done, or too many differences.
+/// Something cannot be done, or there are too many differences.
 pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
     let mut kernel = Kernel::start(Tracking::Liberal)?;
     let mut ours = Ours::liberal()?;
@@ -66,8 +66,8 @@ pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
         let emitted = kernel.send(from, &sent);
         let exchange = Exchange { from, sent, emitted };
         let port = exchange.port();
-        // Linux may give an ICMP query the identifier 0, once in 65,536; a pool here begins at 1.
-        // All that follows would differ.
+        // Linux may give an ICMP query the identifier 0, once in 65,536. A pool in vnetem begins at
+        // 1, so all that follows would differ.
         if port == Some(0) {
             summary.cut_short += 1;
             break;
@@ -111,7 +111,7 @@ pub fn run(seed: u64, packets: u64, record: bool) -> Result<Summary, Failure> {
 }
 
 impl Summary {
-    /// Adds what another run met.
+    /// Adds the results of another run.
     pub fn add(&mut self, other: Self) {
         self.packets += other.packets;
         self.passed += other.passed;
@@ -145,7 +145,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The last packets of each flow, to be told when something differs.
+/// The last packets of each flow, to be shown when something differs.
 #[derive(Default)]
 struct History(BTreeMap<Key, VecDeque<String>>);
 

@@ -1,6 +1,6 @@
-//! What random packets do not reach: an endpoint switched on and off, in Linux a rule that leaves a
-//! destination untranslated (T-12); and fragments, compared after they are joined, since Linux
-//! joins them (T-28).
+//! Cases that random packets do not reach. An endpoint that is enabled and disabled is in Linux a
+//! rule that leaves a destination untranslated (T-12). Fragments are compared after they are
+//! joined, since Linux joins them (T-28).
 
 use core::net::Ipv4Addr;
 
@@ -14,23 +14,23 @@ const SYN: u8 = 2;
 const ACK: u8 = 16;
 const SERVER: u16 = 443;
 
-/// Both sides of a comparison, and what was compared.
+/// Both sides of a comparison, and the number of compared packets.
 struct Pair {
     kernel: Kernel,
     ours: Ours,
     compared: usize,
 }
 
-/// Switches an endpoint on and off under connections and datagrams, `rounds` times each; gives how
-/// many packets were compared.
+/// Enables and disables an endpoint under connections and datagrams, `rounds` times each. Returns
+/// the number of compared packets.
 ///
-/// On is a rule in front of `masquerade` that accepts TCP to the service. Linux keeps what is
-/// tracked, so that at a switch its entries are deleted by the tool; that nothing translated leaves
-/// afterwards, and that all else goes on, is then the same in both.
+/// In Linux a rule before `masquerade` accepts TCP to the service. Linux keeps its tracking
+/// entries, so a switch deletes them by the tool. In both, nothing translated leaves afterwards,
+/// and all other traffic goes on.
 ///
 /// # Errors
 ///
-/// What cannot be done, or the first difference.
+/// Something cannot be done, or the first difference.
 pub fn toggles(rounds: u16) -> Result<usize, Failure> {
     let mut pair = Pair {
         kernel: Kernel::start(Tracking::Liberal)?,
@@ -62,7 +62,7 @@ pub fn toggles(rounds: u16) -> Result<usize, Failure> {
                 pair.nothing_through(from, &packet)?;
             }
         }
-        // E-13: datagrams are no part of it; nor is what goes elsewhere.
+        // E-13: datagrams are not affected, and neither is traffic elsewhere.
         let out = pair.same(Side::Internal, &datagram(20_000))?;
         if out.map(|out| source_port(&out)) != external {
             return Err(format!("round {round}: a datagram has another port").into());
@@ -73,12 +73,13 @@ pub fn toggles(rounds: u16) -> Result<usize, Failure> {
 }
 
 /// Sends datagrams of all lengths around one and two cuts through both, from both sides, in order
-/// and out of order; gives how many were compared. What comes out is joined before it is compared.
-/// Out of order ours drops what comes before its first fragment (P-30), so that it is sent again.
+/// and out of order. Returns the number of compared datagrams. What comes out is joined before it
+/// is compared. Out of order, vnetem drops what comes before its first fragment (P-30), so that is
+/// sent again.
 ///
 /// # Errors
 ///
-/// What cannot be done, or the first difference.
+/// Something cannot be done, or the first difference.
 pub fn fragments() -> Result<usize, Failure> {
     let mut pair =
         Pair { kernel: Kernel::start(Tracking::Liberal)?, ours: Ours::liberal()?, compared: 0 };
@@ -135,7 +136,8 @@ impl Talk {
 }
 
 impl Pair {
-    /// A packet through both, which must do the same; gives what came out on the other side.
+    /// Sends a packet through both, which must do the same. Returns what came out on the other
+    /// side.
     fn same(&mut self, from: Side, sent: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.compared += 1;
         let emitted = self.kernel.send(from, sent);
@@ -150,7 +152,7 @@ impl Pair {
         Ok(exchange.emitted.into_iter().find(|one| one.to != from).map(|one| one.bytes))
     }
 
-    /// A packet that neither lets through, whatever they say to its sender.
+    /// Sends a packet that neither forwards, whatever they answer to its sender.
     fn nothing_through(&mut self, from: Side, sent: &[u8]) -> Result<(), Failure> {
         self.compared += 1;
         let kernel = self.kernel.send(from, sent);
@@ -177,7 +179,7 @@ impl Pair {
         Ok(talk)
     }
 
-    /// Data both ways.
+    /// Sends data both ways.
     fn talk(&mut self, talk: &Talk) -> Result<(), Failure> {
         for (from, numbers) in [(Side::Internal, (1001, 5001)), (Side::External, (5001, 1001))] {
             let packet = talk.segment(from, ACK, numbers, b"data");
@@ -198,14 +200,14 @@ impl Pair {
         }
         for n in 0..place::REMOTES {
             let remote = place::remote(n).to_string();
-            // Nothing to delete is an error to the tool.
+            // Having nothing to delete is an error to the tool.
             let _ = command("conntrack", &["-D", "-p", "tcp", "-d", &remote]);
         }
         self.ours.switch(on)
     }
 
-    /// A datagram in pieces, in this order, through both; what came out, joined, must be the same,
-    /// and is given.
+    /// Sends a datagram in pieces, in this order, through both. What came out, joined, must be the
+    /// same, and is returned.
     fn joined(
         &mut self,
         from: Side,
@@ -250,7 +252,7 @@ impl Pair {
     }
 }
 
-/// A datagram cut into so many pieces: eight bytes each, and the rest.
+/// Cuts a datagram into this many pieces: eight bytes each, and the rest.
 fn pieces(whole: &[u8], count: usize) -> Vec<Vec<u8>> {
     let (head, body) = whole.split_at(header(whole));
     let mut pieces = Vec::new();
@@ -269,7 +271,7 @@ fn pieces(whole: &[u8], count: usize) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// What came out on the other side, as one datagram; `None` if not all of it did.
+/// Returns what came out on the other side, as one datagram; `None` if a part is missing.
 fn join(emitted: &[Emitted], from: Side) -> Option<Vec<u8>> {
     let mut out: Vec<_> =
         emitted.iter().filter(|one| one.to != from).map(|one| &one.bytes).collect();

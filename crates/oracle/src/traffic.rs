@@ -1,5 +1,5 @@
-//! Random packets with few ends, so that they collide, and with memory, so that they fit what came
-//! before.
+//! Generates random packets with few ends, so that they collide, and with memory, so that they fit
+//! what came before.
 
 #![allow(
     clippy::indexing_slicing,
@@ -28,8 +28,7 @@ use crate::packet::{
 };
 use crate::{Draft, place};
 
-/// A source of packets. What it makes depends on the seed and on what it has [seen](Self::see)
-/// alone.
+/// A source of packets. They depend only on the seed and on what it has [seen](Self::see).
 #[derive(Debug)]
 pub struct Traffic {
     random: Xoshiro256PlusPlus,
@@ -37,24 +36,23 @@ pub struct Traffic {
     keys: Vec<Key>,
 }
 
-/// Source ports: so few that they collide, some of them well known.
+/// Source ports: few, so that they collide, and some of them well known.
 const SOURCE_PORTS: [u16; 12] =
     [80, 600, 1023, 1024, 5000, 40_000, 40_001, 40_002, 40_003, 50_000, 65_534, 65_535];
 const SERVER_PORTS: [u16; 3] = [53, 443, 8080];
 
-/// The longest quote: more is in no error (RFC 1812 4.3.2.3), and longer ones would not fit the
-/// link.
+/// The longest quote. No error has a longer one (RFC 1812 4.3.2.3), and it would not fit the link.
 const QUOTE: usize = 548;
 
 impl Traffic {
-    /// Traffic from a seed.
+    /// Makes traffic from a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self { random, conversations: BTreeMap::new(), keys: Vec::new() }
     }
 
-    /// The next packet, and the side that sends it.
+    /// Returns the next packet, and the side that sends it.
     pub fn packet(&mut self) -> (Side, Vec<u8>) {
         let of_known = !self.keys.is_empty();
         let (from, packet) = match self.below(100) {
@@ -69,8 +67,7 @@ impl Traffic {
         (from, packet)
     }
 
-    /// Takes note of what became of a packet, so that later ones can answer it, repeat it or quote
-    /// it.
+    /// Records what became of a packet, so that later ones can answer, repeat or quote it.
     pub fn see(&mut self, from: Side, sent: &[u8], emitted: &[Emitted]) {
         let Some(arrived) = emitted.iter().find(|emitted| emitted.to != from) else { return };
         if is_error(sent) {
@@ -99,7 +96,7 @@ impl Traffic {
         }
     }
 
-    /// What a packet belongs to, known or not.
+    /// Returns the flow key of a packet, known or not.
     #[must_use]
     pub(crate) fn flow(&self, from: Side, sent: &[u8]) -> Key {
         if is_error(sent) {
@@ -118,7 +115,7 @@ impl Traffic {
         known.map_or((byte(sent, 9), (place::EXTERNAL, external), remote), |(key, _)| *key)
     }
 
-    /// A packet from the inside that opens a flow, or repeats such a one.
+    /// Makes a packet from the internal side that opens a flow, or repeats such a one.
     fn opening(&mut self) -> Vec<u8> {
         let ends = (self.host(), self.remote());
         let ports = (self.one_of(&SOURCE_PORTS), self.one_of(&SERVER_PORTS));
@@ -131,8 +128,8 @@ impl Traffic {
                 let data = if self.below(20) == 0 { data } else { Vec::new() };
                 let known = self.conversations.get(&(TCP, (ends.0, ports.0), (ends.1, ports.1)));
                 let segment = match known.map(|known| (known.is_finished(), known.next)) {
-                    // A SYN before the last acknowledgement would make Linux take that for an
-                    // answer to the SYN (RFC 5961 4).
+                    // Linux would take a SYN before the last acknowledgement for an answer to its
+                    // challenge (RFC 5961 4).
                     Some((true, [Some(sequence), Some(acknowledgement)])) => Segment {
                         ports,
                         sequence,
@@ -149,8 +146,8 @@ impl Traffic {
             _ => {
                 let kind = if self.below(5) == 0 { 13 } else { 8 };
                 let data = if kind == 13 { vec![0; 12] } else { data };
-                // Linux tells queries with one identifier apart by their type; here they are one
-                // flow, so they get a remote of their own.
+                // Linux tells queries with one identifier apart by their type. In vnetem they are
+                // one flow, so they get a remote of their own.
                 let ends = if kind == 13 { (ends.0, place::TIMEKEEPER) } else { ends };
                 let rest = u32::from(ports.0) << 16 | self.below(9);
                 Draft::icmp(ends, (kind, 0), rest, &data)
@@ -163,11 +160,11 @@ impl Traffic {
         packet
     }
 
-    /// A packet of a known flow, from either side.
+    /// Makes a packet of a known flow, from either side.
     fn continuing(&mut self) -> (Side, Vec<u8>) {
         let known = self.known();
         let from = match self.side() {
-            // The inside begins.
+            // The internal side begins.
             _ if known.protocol == TCP && known.next[0].is_none() => Side::Internal,
             side => side,
         };
@@ -204,20 +201,21 @@ impl Traffic {
             }
         };
         let mut packet = self.finish(draft);
-        // Linux takes note of a segment before it sees that its time is over; here what goes no
-        // further changes nothing.
+        // Linux tracks a segment before it sees that its TTL has ended. In vnetem a packet that is
+        // not forwarded changes nothing.
         if known.protocol == TCP {
             live_longer(&mut packet);
         }
         (from, packet)
     }
 
-    /// A segment as an end of a connection might send it next; now and then as none would.
+    /// Makes a segment that an end of a connection might send next, and sometimes one that no end
+    /// would.
     fn segment(&mut self, known: &Conversation, from: Side, ports: (u16, u16)) -> Segment {
         let (own, other) = (known.next[index(from)], known.next[index(from.other())]);
         let data = self.data();
         let (flags, data) = match (own, self.below(100)) {
-            // Who has said nothing yet begins, or answers.
+            // A side that has sent nothing begins or answers.
             (None, _) if from == Side::Internal => (SYN, Vec::new()),
             (None, 0..85) => (SYN | ACK, Vec::new()),
             (None, _) => (RST | ACK, Vec::new()),
@@ -230,24 +228,23 @@ impl Traffic {
             (_, 94..98) => (SYN | ACK, Vec::new()),
             _ => (without_odd_urgency(self.below(64) as u8), data),
         };
-        // A second FIN of one end counts as the other end's in Linux, not here.
+        // In Linux a second FIN of one end counts as the other end's, and in vnetem it does not.
         let flags = if known.has_finished(from) { flags & !FIN | ACK } else { flags };
         let data = if flags & SYN != 0 { Vec::new() } else { data };
-        // Linux takes a SYN and its answer that are sent again after a FIN for a new connection and
-        // forgets the FIN; ours keeps the highest ends, behind which a reset has to lie
+        // Linux takes a SYN and its answer that are repeated after a FIN for a new connection, and
+        // forgets the FIN. vnetem keeps the highest ends, after which a reset has to lie
         // (INV-reset-number-exact).
         let finishes =
             [Side::Internal, Side::External].into_iter().any(|end| known.has_finished(end));
         let flags = if finishes && flags & SYN != 0 { ACK } else { flags };
-        // A SYN and ACK that is sent again has the number that it had. The inside, which began,
-        // sends none.
+        // A repeated SYN and ACK has its former number. The internal side, which began, sends none.
         let answers = from == Side::External;
         let flags = if flags & SYN != 0 && flags & ACK != 0 && !answers { ACK } else { flags };
         let begun = own.is_some() && other.is_some();
         let own = own.unwrap_or_else(|| self.random.next_u32());
         let other = other.unwrap_or(0);
-        // What begins or ends a connection bears exact numbers: what an inexact one does is a
-        // matter of windows, which neither judges here.
+        // Segments that begin or end a connection have exact numbers. Inexact ones depend on
+        // windows, which neither checks here.
         if flags & (SYN | FIN | RST) != 0 || !begun || known.is_finished() {
             let options = if flags & SYN != 0 { self.tcp_options() } else { Vec::new() };
             let again = flags & SYN != 0 && begun;
@@ -268,7 +265,7 @@ impl Traffic {
         Segment { ports, sequence, acknowledgement, flags, options: Vec::new(), data }
     }
 
-    /// Header fields at random.
+    /// Draws header fields at random.
     fn finish(&mut self, mut draft: Draft) -> Vec<u8> {
         draft.identification = (self.random.next_u32() >> 16) as u16;
         draft.ttl = match self.below(20) {
@@ -289,7 +286,7 @@ impl Traffic {
         draft.build()
     }
 
-    /// Options of a SYN, at even and odd places.
+    /// Makes options of a SYN, at even and odd offsets.
     fn tcp_options(&mut self) -> Vec<u8> {
         let options: [&[u8]; 5] = [
             &[],
@@ -301,7 +298,7 @@ impl Traffic {
         self.one_of(&options).to_vec()
     }
 
-    /// A number that is in no window around another.
+    /// Returns a number that is in no window around another.
     fn wild(&mut self, number: u32) -> u32 {
         number.wrapping_add(1 << 30).wrapping_add(self.below(1 << 31))
     }
@@ -323,7 +320,7 @@ impl Traffic {
         if self.below(2) == 0 { Side::Internal } else { Side::External }
     }
 
-    /// Up to 40 bytes, all alike.
+    /// Makes up to 40 equal bytes.
     fn data(&mut self) -> Vec<u8> {
         vec![self.below(256) as u8; self.below(41) as usize]
     }

@@ -1,4 +1,4 @@
-//! Linux's own NAT and ours, byte for byte.
+//! Compares Linux's own NAT with vnetem, byte for byte.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
@@ -9,17 +9,17 @@ use std::path::Path;
 
 use vnetem_oracle::{Chosen, PortRule, Summary, isolated, run};
 
-/// Packets of each of two seeds: 100,000 and more in every run of the test.
+/// The packets of each of two seeds, so that every run of the test has more than 100,000.
 const PACKETS: u64 = 50_000;
-/// Packets of the recording.
+/// The packets of the recording.
 const RECORDED: u64 = 1_500;
 
-/// T-01 to T-03, T-05, T-14, T-17, T-20 to T-26, T-30, T-32: every judge named K.
+/// T-01 to T-03, T-05, T-14, T-17, T-20 to T-26, T-30, T-32: both agree on every byte.
 #[test]
 fn linux_and_ours_agree_on_every_byte() {
     isolated("linux_and_ours_agree_on_every_byte", &["ip", "nft"], || {
         let mut summary = Summary::default();
-        // One that Linux cuts short, which is rare, is made up for.
+        // A run that Linux cuts short, which is rare, is replaced.
         for seed in 1.. {
             summary.add(run(seed, PACKETS, false)?);
             if summary.packets >= 2 * PACKETS {
@@ -32,7 +32,7 @@ fn linux_and_ours_agree_on_every_byte() {
     });
 }
 
-/// The recording that everybody replays is of this kernel:
+/// The recording that other tests replay equals this kernel's.
 /// `VNETEM_BLESS=1 cargo test -p vnetem-oracle --test kernel` makes it.
 #[test]
 fn a_recording_is_what_linux_says() {
@@ -47,7 +47,8 @@ fn a_recording_is_what_linux_says() {
     });
 }
 
-/// Nothing differs but by choice, nothing came late, and the run met all that it is about.
+/// Checks that all differences are intended, that nothing came late, and that the run met every
+/// case.
 fn check(summary: &Summary) {
     assert!(summary.differences.is_empty(), "{summary}");
     assert_eq!(summary.late, 0, "{summary}");

@@ -1,4 +1,4 @@
-//! What Linux said once, compared without privileges.
+//! Compares vnetem with a recording of Linux, without privileges.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
@@ -6,7 +6,7 @@ use vnetem_oracle::{Ours, Recording, compare};
 
 const LINUX: &[u8] = include_bytes!("../corpus/linux-nat.pcapng");
 
-/// The exchanges of the oracle's recording (see `tests/kernel.rs`), each compared byte for byte.
+/// Each exchange of the recording (see `tests/kernel.rs`) is equal byte for byte.
 #[test]
 fn ours_says_what_linux_said() {
     let recording = Recording::read(LINUX).unwrap();
@@ -22,7 +22,7 @@ fn ours_says_what_linux_said() {
     }
 }
 
-/// The file says the same when it is written again.
+/// The file is the same when it is written again.
 #[test]
 fn a_recording_survives_writing() {
     let recording = Recording::read(LINUX).unwrap();

@@ -1,5 +1,5 @@
-//! Closing against real Linux sockets: a client and a server in namespaces of their own, and the
-//! data plane between them by TUN devices.
+//! Closes connections of real Linux sockets: a client and a server in namespaces of their own, and
+//! the data plane between them by TUN devices.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -21,7 +21,7 @@ use vnetem_oracle::{Failure, Namespace, Tun, command, isolated};
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
 const SERVER: Ipv4Addr = Ipv4Addr::new(52, 239, 1, 9);
-/// In another subnet, whose endpoint nobody touches.
+/// A host in another subnet, whose endpoint does not change.
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 1, 1, 1);
 
@@ -36,9 +36,9 @@ struct World {
     subnets: [SubnetId; 2],
     storage: ServiceId,
     began: Instant,
-    /// Whether what goes to the client is lost behind the data plane.
+    /// Whether packets to the client are lost behind the data plane.
     loses: bool,
-    /// Packets that were made by the data plane itself and handed on: to the client, to the server.
+    /// Packets that the data plane made and that were delivered: to the client, to the server.
     made: [Vec<Vec<u8>>; 2],
 }
 
@@ -99,13 +99,12 @@ impl World {
                 self.deliver(made.to, &made.packet);
                 idle = 0;
             }
-            // A socket's own work is done in the call that hands it a packet; only timers are
-            // later.
+            // A socket works in the call that hands it a packet. Only its timers are later.
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// An answer enters by the edge by which the question left: with an identity if it is to a
+    /// Returns the edge by which a packet of the server enters: with an identity if it is to a
     /// private address.
     fn edge_of_server(&self, packet: &[u8]) -> Edge {
         let destination = Headers::parse(packet).map_or(PUBLIC, |headers| headers.destination);
@@ -149,7 +148,7 @@ impl World {
         Ok(listener)
     }
 
-    /// A connection that both ends have used.
+    /// Makes a connection that both ends have used.
     fn connect(
         &mut self,
         from: Ipv4Addr,
@@ -169,19 +168,19 @@ impl World {
         Ok((client, server))
     }
 
-    /// A socket that has sent its SYN, and waits for nothing.
+    /// Makes a socket that sends its SYN and does not wait.
     fn dial(&mut self, from: Ipv4Addr, to: SocketAddr) -> Result<TcpStream, Failure> {
         self.clients.enter()?;
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.bind(&SocketAddr::from((from, 0)).into())?;
-        // Refused is what it says while it is under way.
+        // The call reports an error while the connection is being opened.
         let _ = socket.connect(&to.into());
         Ok(socket.into())
     }
 }
 
-/// A TUN device with addresses, by which all else is reached.
+/// Makes a TUN device with addresses, with the default route by it.
 fn link(name: &str, addresses: &[Ipv4Addr]) -> Result<Tun, Failure> {
     let device = Tun::open(name)?;
     command("ip", &["link", "set", "lo", "up"])?;
@@ -199,7 +198,7 @@ fn read(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(buffer[..length].to_vec())
 }
 
-/// What a socket says when it is read: an error's kind, or nothing if it lives.
+/// Returns the kind of error that reading a socket gives, or nothing if it lives.
 fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
     match read(socket) {
         Ok(bytes) => panic!("it read {bytes:?}"),
@@ -208,9 +207,9 @@ fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
     }
 }
 
-/// S-17, INV-toggle-ends-exact-set, INV-reset-number-exact: both ends of a live connection are
-/// told, at once and exactly; the flow of another subnet to the same server lives on, and so does a
-/// UDP flow (INV-datagrams-not-reset).
+/// S-17, INV-toggle-ends-exact-set, INV-reset-number-exact: both ends of a live connection get an
+/// exact reset at once. The flow of another subnet to the same server goes on, and so does a UDP
+/// flow (INV-datagrams-not-reset).
 #[test]
 fn a_toggle_resets_both_sockets_and_no_others() {
     isolated("a_toggle_resets_both_sockets_and_no_others", &["ip"], || {
@@ -247,15 +246,15 @@ fn a_toggle_resets_both_sockets_and_no_others() {
         assert_eq!(asking.recv(&mut buffer)?, 3, "the UDP flow goes on");
         assert!(asking.take_error()?.is_none());
 
-        // A new connection keeps the private source.
+        // A new connection preserves the private source.
         let (_client, server) = world.connect(CLIENT, &listener)?;
         assert_eq!(server.peer_addr()?.ip(), CLIENT);
         Ok(())
     });
 }
 
-/// INV-tombstone-answers, RFC 5961 3: data was lost behind us, so the reset lies ahead of what the
-/// client expects. Its challenge meets the tombstone, whose answer is exact.
+/// INV-tombstone-answers, RFC 5961 3: data was lost behind the data plane, so the reset lies ahead
+/// of what the client expects. The tombstone answers the client's challenge by an exact reset.
 #[test]
 fn with_loss_behind_us_the_challenge_ends_it() {
     isolated("with_loss_behind_us_the_challenge_ends_it", &["ip"], || {
@@ -281,14 +280,14 @@ fn with_loss_behind_us_the_challenge_ends_it() {
 }
 
 /// INV-reset-answers-segment: a client that waits for an answer to its SYN is refused at once, and
-/// does not sit out its timer.
+/// does not wait for its timer.
 #[test]
 fn a_socket_that_waits_for_an_answer_is_refused() {
     isolated("a_socket_that_waits_for_an_answer_is_refused", &["ip"], || {
         let mut world = World::new()?;
         let listener = world.listen(443)?;
         let mut client = world.dial(CLIENT, listener.local_addr()?)?;
-        // The SYN goes no further than the data plane.
+        // The SYN ends at the data plane.
         let mut syn = world.client_side.receive().ok_or("no SYN")?;
         let (now, subnet) = (world.now(), world.subnets[0]);
         assert!(world.plane.process(now, Edge::Subnet(subnet), &mut syn).forwarded_to().is_some());
@@ -299,8 +298,8 @@ fn a_socket_that_waits_for_an_answer_is_refused() {
     });
 }
 
-/// INV-tombstone-answers: the client sends on before it hears of anything; each of its segments is
-/// answered, and it is closed.
+/// INV-tombstone-answers: the client continues to send before it gets a reset. Each of its segments
+/// is answered, and its socket closes.
 #[test]
 fn a_segment_that_meets_the_tombstone_closes_its_socket() {
     isolated("a_segment_that_meets_the_tombstone_closes_its_socket", &["ip"], || {

@@ -1,11 +1,11 @@
-//! An endpoint switched on and off, and fragments, through Linux and through ours.
+//! Enables and disables an endpoint, and sends fragments, through Linux and through vnetem.
 
 #![cfg(target_os = "linux")]
 
 use vnetem_oracle::{fragments, isolated, toggles};
 
-/// T-12, S-17, S-18, E-13: an endpoint is a destination that is not translated; what is switched
-/// stops, all else goes on.
+/// T-12, S-17, S-18, E-13: an endpoint is a destination without translation. The switched traffic
+/// stops, and all other goes on.
 #[test]
 fn linux_and_ours_agree_on_an_endpoint_that_is_switched() {
     let name = "linux_and_ours_agree_on_an_endpoint_that_is_switched";
@@ -16,8 +16,8 @@ fn linux_and_ours_agree_on_an_endpoint_that_is_switched() {
     });
 }
 
-/// T-28, P-30: joined, fragments are the same; those that come before their first one are dropped
-/// here and kept by Linux.
+/// T-28, P-30: joined, fragments are the same. vnetem drops those that come before their first one,
+/// and Linux keeps them.
 #[test]
 fn linux_and_ours_agree_on_fragments_once_they_are_joined() {
     isolated("linux_and_ours_agree_on_fragments_once_they_are_joined", &["ip", "nft"], || {

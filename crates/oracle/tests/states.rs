@@ -1,5 +1,5 @@
 //! TCP states and timers, segment by segment, against the golden file `corpus/tcp-states.txt`:
-//! Linux's, where it is there, and ours.
+//! Linux's, where the kernel is available, and vnetem's.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
@@ -15,7 +15,7 @@ fn golden() -> String {
     std::fs::read_to_string(path()).unwrap()
 }
 
-/// The scenes as ours has them; what Linux said stays.
+/// Replaces the states of vnetem in the scenes. Those of Linux stay.
 fn play_ours(scenes: &mut [Scene]) {
     for (scene, number) in scenes.iter_mut().zip(0..) {
         let mut ours = Ours::strict().unwrap();
@@ -28,8 +28,7 @@ fn play_ours(scenes: &mut [Scene]) {
     }
 }
 
-/// T-14, T-17 to T-20, and section 4.2: every state and timer, with and without Linux's agreement,
-/// as the file says.
+/// T-14, T-17 to T-20: every state and timer is as the file says, whether Linux agrees or not.
 #[test]
 fn ours_goes_through_the_states_that_the_file_says() {
     let text = golden();
@@ -47,7 +46,7 @@ mod linux {
         let mut kernel = Kernel::start(Tracking::Strict)?;
         for (scene, number) in scenes.iter_mut().zip(0..) {
             let port = Scene::port(number);
-            // Nothing to forget is an error to the tool in some versions.
+            // Having nothing to delete is an error to the tool in some versions.
             let _ = command("conntrack", &["-F"]);
             for step in &mut scene.steps {
                 let emitted = kernel.send(step.from, &step.packet(port));
@@ -60,7 +59,7 @@ mod linux {
         Ok(())
     }
 
-    /// The golden file tells the truth about Linux; `VNETEM_BLESS=1` writes both sides of it.
+    /// The golden file is true of Linux. `VNETEM_BLESS=1` writes both sides of it.
     #[test]
     fn linux_goes_through_the_states_that_the_file_says() {
         let name = "linux::linux_goes_through_the_states_that_the_file_says";

@@ -1,4 +1,4 @@
-//! What hosts do over real TCP, and what is seen of it.
+//! Runs what hosts do over real TCP, and reports what is seen of it.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -20,18 +20,18 @@ pub(super) struct Background {
     app: App,
 }
 
-/// A call and what is needed to say what came of it.
+/// A call, and what a report about it needs.
 struct Pending {
     from: String,
     target: Target,
     station: StationId,
-    /// Whether the caller's name service knows the target.
+    /// Whether the name resolves for the caller.
     named: bool,
     connection: Option<ConnectionId>,
     started: Time,
 }
 
-/// What a caller learns whose name service does not know a target.
+/// The answer to a caller for which a name does not resolve.
 const NO_NAME: &str = "no such name";
 
 /// Bytes of the answer that a probe asks for.
@@ -75,7 +75,7 @@ impl Runner<'_> {
         }
     }
 
-    /// How a download or query stands.
+    /// Reports the state of a download or query.
     pub(super) fn status(&mut self, name: &str) -> Result<Vec<String>, Problem> {
         let Some(background) = self.background.get(name) else {
             let known: Vec<&str> = self.background.keys().map(String::as_str).collect();
@@ -98,14 +98,14 @@ impl Runner<'_> {
         )])
     }
 
-    /// Everybody who calls calls everybody who can be called, all at once.
+    /// Lets every caller call every target, all at once.
     pub(super) fn probe(&mut self, label: &str) -> Vec<String> {
         let at = self.world.now();
         let mut calls = Vec::new();
         for (from, station) in self.clients.clone() {
             let on_internet = self.is_on_internet(station);
             for target in self.targets.clone() {
-                // Two hosts on the internet have no need of us.
+                // Two hosts on the internet reach each other without the data plane.
                 if !(on_internet && target.on_internet) {
                     let path = format!("/probe?bytes={PROBE_BYTES}");
                     calls.push(self.call(&from, station, &target, &path));
@@ -139,8 +139,8 @@ impl Runner<'_> {
         lines
     }
 
-    /// On which choice of the model a call hangs that was seen. What leads to a private endpoint
-    /// hangs on none.
+    /// Returns the choice of the model on which a call depends that was seen. A call to a private
+    /// endpoint depends on none.
     fn choice_behind(
         &self,
         seen: &ProbeCall,
@@ -151,7 +151,7 @@ impl Runner<'_> {
         to_service.then(|| self.hangs_on(station, target.remote)).flatten()
     }
 
-    /// On which choice of the model a call of a host hangs, if it hangs on one.
+    /// Returns the choice of the model on which a host's call depends, if there is one.
     fn hangs_on(&self, station: StationId, remote: SocketAddrV4) -> Option<&'static str> {
         let edge @ Edge::Nic(id) = self.world.edge(station)? else { return None };
         let source = SocketAddrV4::new(self.topology.network.nic(id).ok()?.address, 1);
@@ -179,10 +179,11 @@ impl Runner<'_> {
         Pending { from, target, station, named, connection, started }
     }
 
-    /// What the name of a target means to a host: of a resource what its network says (S-08, S-50,
-    /// L-10); of a host that serves its own address inside its network, the peered ones and the
-    /// sites that are connected to it, and elsewhere the public one of its interface if it has one.
-    /// Nothing if there is no such name there.
+    /// Resolves a target for a host; nothing if the name does not exist there.
+    ///
+    /// - A resource has the address that the caller's network says (S-08, S-50, L-10).
+    /// - A serving host has its own address inside its network, the peered ones and the sites
+    ///   connected to it. Elsewhere it has the public address of its interface, if it has one.
     fn resolve(&self, station: StationId, target: &Target) -> Option<SocketAddrV4> {
         let network = &self.topology.network;
         let vnet = match self.world.edge(station) {
@@ -200,7 +201,7 @@ impl Runner<'_> {
         Some(SocketAddrV4::new(address, target.remote.port()))
     }
 
-    /// The public address of a host that serves, for who does not reach its own.
+    /// Returns the public address of a serving host, for callers that cannot reach its own.
     fn public_address(
         &self,
         station: StationId,
@@ -236,7 +237,7 @@ impl Runner<'_> {
         }
     }
 
-    /// What was seen of a call, at both ends.
+    /// Reports what was seen of a call, at both ends.
     fn seen(&self, call: &Pending) -> ProbeCall {
         let connection = call.connection.and_then(|id| self.world.connection(call.station, id));
         let journey = call.connection.and_then(|id| self.world.journey(call.station, id));
@@ -319,7 +320,7 @@ impl Runner<'_> {
         }
     }
 
-    /// How the other end of a background call stands, as its own host sees it.
+    /// Returns the state of a background call as the other end sees it.
     fn far_end(&self, background: &Background) -> Option<Status> {
         let journey = self.world.journey(background.station, background.connection)?;
         let near = self.world.connection(background.station, background.connection)?;
@@ -397,7 +398,7 @@ impl Runner<'_> {
     }
 }
 
-/// What the caller was told, or nothing if that is nothing yet.
+/// Returns what the caller was told, or nothing if there is no answer yet.
 fn answer_of(app: App, connection: &Connection) -> String {
     match app {
         App::Http => match http::Response::parse(&connection.head) {

@@ -1,4 +1,5 @@
-//! Who plays: hosts with real TCP, appliances, front ends and links; and the settings of a run.
+//! Declarations of hosts with real TCP, appliances, front ends and links, and the settings of a
+//! run.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -26,7 +27,7 @@ pub(crate) enum Declaration {
         resource: String,
         by: Serves,
     },
-    /// Of one host, or of all that do not have one of their own.
+    /// The link of one host, or the default link.
     Link {
         host: Option<String>,
         settings: LinkSettings,
@@ -37,24 +38,24 @@ pub(crate) enum Declaration {
         encapsulation: Encapsulation,
     },
     Seed(u64),
-    /// Flows that the data plane can hold.
+    /// The most flows of the data plane.
     Flows(u32),
     Propagation(Duration),
     CloseMode(CloseMode),
 }
 
-/// A host with a TCP/IP stack of its own.
+/// A host with its own TCP/IP stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostSpec {
     pub(crate) name: String,
     pub(crate) address: Ipv4Addr,
     pub(crate) home: Home,
-    /// Whether its interface forwards for others; a simulated host itself does not.
+    /// Whether its interface forwards for others. A simulated host itself does not.
     pub(crate) forwards: bool,
     pub(crate) serves: Option<Serves>,
 }
 
-/// Who answers calls.
+/// What answers calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serves {
     /// A simulated server.
@@ -63,13 +64,12 @@ pub enum Serves {
     Command {
         /// The command line, for a shell.
         line: String,
-        /// Whether its connections begin with a header of the PROXY protocol, version 2, which
-        /// says who calls.
+        /// Whether each connection begins with a PROXY v2 header, which names the caller.
         header: bool,
     },
 }
 
-/// Where a host stands.
+/// The place of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
     Internet,
@@ -77,14 +77,14 @@ pub(crate) enum Home {
     Site(String),
 }
 
-/// Words that begin a line, and so cannot be the name of a host.
+/// Words that begin a line, and so cannot name a host.
 const VERBS: [&str; 13] = [
     "from", "answer", "connect", "trace", "wait", "probe", "show", "status", "internet", "nic",
     "site", "service", "platform",
 ];
 
 impl Declaration {
-    /// The name of a host that calls others.
+    /// Returns the name of a host that calls others.
     pub(crate) fn caller(&self) -> Option<&str> {
         match self {
             Self::Host(host) if host.serves.is_none() => Some(&host.name),
@@ -123,7 +123,7 @@ impl Declaration {
 
 fn host(words: &mut Words<'_>) -> Result<HostSpec, Problem> {
     words.expect("host")?;
-    let name = cast_name(words)?;
+    let name = host_name(words)?;
     let address = words.parse("an IPv4 address")?;
     let home = if words.accept("in") {
         Home::Subnet(self::name(words, "the name of a subnet")?)
@@ -141,7 +141,7 @@ fn host(words: &mut Words<'_>) -> Result<HostSpec, Problem> {
 }
 
 fn appliance(words: &mut Words<'_>) -> Result<Declaration, Problem> {
-    let name = cast_name(words)?;
+    let name = host_name(words)?;
     let address = words.parse("an IPv4 address")?;
     words.expect("in")?;
     let subnet = self::name(words, "the name of a subnet")?;
@@ -199,7 +199,7 @@ fn link(words: &mut Words<'_>) -> Result<Declaration, Problem> {
     Ok(Declaration::Link { host, settings })
 }
 
-/// One way between a host and the data plane, where a file does not say.
+/// The default delay of a link, in each direction.
 pub(crate) const DEFAULT_DELAY: Duration = Duration::from_millis(1);
 
 fn per_mille(words: &mut Words<'_>) -> Result<u16, Problem> {
@@ -229,17 +229,17 @@ fn wire(words: &mut Words<'_>) -> Result<Declaration, Problem> {
 }
 
 fn closing(words: &mut Words<'_>) -> Result<Declaration, Problem> {
-    const EXPECTED: &str = "both, opener or silent";
+    const EXPECTED: &str = "both, initiator or silent";
     match words.take(EXPECTED)? {
         "both" => Ok(Declaration::CloseMode(CloseMode::Both)),
-        "opener" => Ok(Declaration::CloseMode(CloseMode::Opener)),
+        "initiator" => Ok(Declaration::CloseMode(CloseMode::Opener)),
         "silent" => Ok(Declaration::CloseMode(CloseMode::Silent)),
         other => Err(found(other, EXPECTED)),
     }
 }
 
-/// The name of a host or appliance, which may begin a step and so is no verb.
-fn cast_name(words: &mut Words<'_>) -> Result<String, Problem> {
+/// Reads the name of a host or appliance. It may begin a step, so it cannot be a verb.
+fn host_name(words: &mut Words<'_>) -> Result<String, Problem> {
     let expected = "a name that is no verb of the language";
     let name = words.peek().ok_or_else(|| words.wrong(expected))?;
     let mut alone = Words::new(name);

@@ -1,4 +1,4 @@
-//! What changes the model: declarations at the top of a file, and the same words as steps later on.
+//! Edits of the model: declarations at the top of a file, and the same words as steps later on.
 
 use core::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use super::routing::RoutingEdit;
 use super::security::{self, SecurityEdit};
 use super::words::Words;
 
-/// One edit of the model, by names.
+/// One edit of the model, with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
     Vnet {
@@ -65,7 +65,7 @@ pub(crate) enum Edit {
         region: String,
         prefixes: Vec<Ipv4Net>,
     },
-    /// Regions that are none of Azure's.
+    /// Regions outside Azure.
     OwnRegions(Vec<String>),
     Resource {
         name: String,
@@ -103,14 +103,14 @@ pub(crate) enum Edit {
     RemoveResource(String),
 }
 
-/// How a subnet's flows leave, and when they idle out if its gateway says so.
+/// A subnet's outbound method, and the idle timeout of its gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Method {
     pub(crate) outbound: Outbound,
     pub(crate) idle: Option<IdleMinutes>,
 }
 
-/// Where the prefixes of a service come from.
+/// The source of a service's prefixes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Prefixes {
     Given(Vec<Ipv4Net>),
@@ -125,12 +125,12 @@ pub(crate) const ADDRESS: &str = "an IPv4 address";
 pub(crate) const PREFIX: &str = "a prefix such as 10.0.0.0/24";
 
 impl Edit {
-    /// Whether it is about what names mean in a network, which no packet notices.
+    /// Returns whether it only changes how names resolve, which no packet notices.
     pub(crate) const fn is_of_names(&self) -> bool {
         matches!(self, Self::Private(PrivateEdit::Names { .. } | PrivateEdit::Zone { .. }))
     }
 
-    /// Reads edits that come into force together, `edit ; edit`; nothing if the line begins with
+    /// Reads edits that come into force together, `edit ; edit`, or nothing if the line begins with
     /// another word.
     pub(crate) fn parse_all(words: &mut Words<'_>) -> Result<Option<Vec<Self>>, Problem> {
         let Some(first) = Self::parse(words)? else { return Ok(None) };
@@ -142,7 +142,7 @@ impl Edit {
         Ok(Some(edits))
     }
 
-    /// Reads one edit; nothing if the line begins with another word.
+    /// Reads one edit, or nothing if the line begins with another word.
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
         let Some(verb) = words.peek() else { return Ok(None) };
         if let Some(edit) = RoutingEdit::parse(words)? {
@@ -240,7 +240,7 @@ fn method(words: &mut Words<'_>) -> Result<Method, Problem> {
     Ok(Method { outbound, idle: None })
 }
 
-/// `idle 10min`, if it is there (N-15, N-23).
+/// Reads `idle 10min`, if it is there (N-15, N-23).
 pub(crate) fn idle(words: &mut Words<'_>) -> Result<Option<IdleMinutes>, Problem> {
     const EXPECTED: &str = "an idle timeout of whole minutes, 4min to 120min";
     if !words.accept("idle") {

@@ -1,4 +1,4 @@
-//! Why a scenario cannot be played, and where in the file.
+//! Says why a scenario cannot be played, and where in the file.
 
 use core::fmt;
 
@@ -16,16 +16,16 @@ pub struct ScenarioError {
 /// What is wrong with a line of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// The line says one thing where another was expected.
+    /// The line has one thing where another was expected.
     Expected {
-        /// What stands there.
+        /// What it has.
         found: String,
-        /// What should.
+        /// What was expected.
         expected: String,
     },
-    /// The line is well formed, but the model refuses it; the model's own words.
+    /// The line is well formed, but the model refuses it, for this reason.
     Refused(String),
-    /// An invariant of the data plane does not hold after this line; this is a bug in vnetem, not
+    /// An invariant of the data plane does not hold after this line. This is a bug in vnetem, not
     /// in the file.
     Broken(String),
 }
@@ -54,11 +54,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Words of a file as a terminal may have them: without control characters, and each cut where it
-/// is endless.
+/// Words of a file, safe for a terminal: without control characters, and cut where they are too
+/// long.
 struct Shown<'a>(&'a str);
 
-/// Letters of a word that are shown.
+/// The most letters of a word that are shown.
 const LETTERS: usize = 100;
 
 impl fmt::Display for Shown<'_> {

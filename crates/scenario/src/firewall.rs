@@ -1,4 +1,4 @@
-//! Words for who may come in to a resource: the kind of its service, and its rules.
+//! Words for the access rules of a resource, and for the kind of its service.
 
 use ipnet::Ipv4Net;
 use vnetem::{
@@ -11,7 +11,7 @@ use super::error::Problem;
 use super::topology::Topology;
 use super::words::Words;
 
-/// The kind of a service, which says how it judges and how it answers.
+/// The kind of a service, which decides its rules and its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Storage,
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
 pub(crate) enum Rule {
     Default(DefaultAction),
     Public(PublicAccess),
-    /// As written, since the model judges how it is written (F-05, F-06).
+    /// The range as written, since the model checks how it is written (F-05, F-06).
     Ip(String),
     Subnet(String, RuleState, MissingEndpoint),
     Instance(u64),
@@ -40,7 +40,7 @@ pub(crate) enum Rule {
     },
 }
 
-/// As it stands behind `remove rule`.
+/// Writes the rule as `remove rule` takes it.
 impl core::fmt::Display for Rule {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -61,9 +61,9 @@ impl Rule {
 }
 
 impl Edit {
-    /// The declaration without its rules for subnets, and these as edits of their own. They come
-    /// after all other declarations, since a service may ask whether the subnet has an endpoint,
-    /// and that may be declared further down (E-14).
+    /// Splits the declaration from its rules for subnets, which become edits after all other
+    /// declarations. A service may require the endpoint of a subnet, which may be declared further
+    /// down (E-14).
     pub(super) fn without_subnet_rules(&self) -> (Option<Self>, Vec<Self>) {
         match self {
             Self::Resource { name, address, service, kind, rules } => {
@@ -85,7 +85,7 @@ impl Edit {
     }
 }
 
-/// Whom an ordered rule matches, by names.
+/// What an ordered rule matches, with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     Any,
@@ -93,7 +93,7 @@ pub(crate) enum Named {
     Addresses(Ipv4Net),
 }
 
-/// Behind `as`.
+/// Reads the kind behind `as`.
 pub(super) fn kind(words: &mut Words<'_>) -> Result<Kind, Problem> {
     const KINDS: &str = "storage, sql, cosmos-db, key-vault, event-hubs, service-bus, app-service or container-registry";
     Ok(match words.take(KINDS)?.to_ascii_lowercase().as_str() {
@@ -171,7 +171,7 @@ fn state(words: &mut Words<'_>) -> Result<RuleState, Problem> {
     })
 }
 
-/// What becomes of the rule if its subnet has no endpoint (E-14).
+/// Reads what to do with the rule if its subnet has no endpoint (E-14).
 fn missing(words: &mut Words<'_>) -> MissingEndpoint {
     if words.accept("ignoring-missing-endpoint") {
         MissingEndpoint::Ignore
@@ -180,7 +180,7 @@ fn missing(words: &mut Words<'_>) -> MissingEndpoint {
     }
 }
 
-/// `100 deny ip 20.1.1.0/24`.
+/// Reads `100 deny ip 20.1.1.0/24`.
 fn ordered(words: &mut Words<'_>) -> Result<Rule, Problem> {
     let number = words.parse("the number of a rule")?;
     let action = match words.take("allow or deny")? {
@@ -207,7 +207,8 @@ fn public_access(access: PublicAccess) -> String {
     }
 }
 
-/// As a scenario writes it, and the service itself calls what no scenario can write (E-17, E-18).
+/// Returns a state as scenarios write it. States that no scenario can write have the service's own
+/// names (E-17, E-18).
 const fn state_name(state: RuleState) -> &'static str {
     match state {
         RuleState::Provisioning => "provisioning",
@@ -219,11 +220,11 @@ const fn state_name(state: RuleState) -> &'static str {
 }
 
 impl Topology {
-    /// A resource that is open to everybody, of the given kind or of that which its service is
-    /// known to be.
+    /// Makes the rules of a resource that is open to all, of the given kind or of its service's
+    /// known kind.
     pub(super) fn firewall(&self, service: ServiceId, kind: Option<Kind>) -> Firewall {
         let tag = self.tag_of(service);
-        // Old files may write a /32 for a service that is not known by its tag.
+        // Old files may write a /32 for a service whose tag is unknown.
         let limits =
             |of_kind| if tag.is_some() || kind.is_some() { of_kind } else { RuleLimits::UNSTATED };
         let open = |of_kind| RuleSet::new(limits(of_kind), DefaultAction::Allow);
@@ -259,8 +260,8 @@ impl Topology {
         }
     }
 
-    /// Asks of rules what the service of their resource asks of a subnet first (E-14). Rules that
-    /// the resource has already are not asked again.
+    /// Checks new rules for what their service requires of a subnet first (E-14). Existing rules
+    /// are not checked again.
     pub(super) fn check_rules(
         &self,
         service: ServiceId,
@@ -282,7 +283,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Who may come in to a resource, a line each, with the state of each rule.
+    /// Lists the access rules of a resource, one in a line, each with its state.
     pub(super) fn rules(&self, resource: &str) -> Result<Vec<String>, String> {
         let resource = self.resource(resource)?;
         let firewall = &self.network.resource(resource).map_err(|error| error.to_string())?.rules;
@@ -349,7 +350,7 @@ impl Topology {
         rule: &Rule,
         remove: bool,
     ) -> Result<(), Box<dyn core::error::Error>> {
-        // What is removed has to be there; the rest is said anew.
+        // A removed rule must exist. Other rules are replaced.
         let there = match rule {
             Rule::Default(action) => {
                 set.set_default_action(*action);

@@ -1,9 +1,9 @@
 //! Scenarios: a small language for networks, packets, hosts and changes, whose outcome lines are
 //! the test.
 //!
-//! The language is described in `SCENARIOS.md` beside this crate. A scenario is played by
-//! [`Scenario::play`]; the outcome lines that a file carries must come out again, byte for byte,
-//! and [`Scenario::with_outcomes`] writes them.
+//! `docs/guide/scenarios.md` in the repository describes the language, and `SCENARIOS.md` beside
+//! this crate lists all its lines. [`Scenario::play`] plays a scenario. The outcome lines of a file
+//! must come out again, byte for byte, and [`Scenario::with_outcomes`] writes them.
 
 mod actions;
 mod declarations;
@@ -43,22 +43,22 @@ use step::Step;
 use vnetem_sim::world::Tap;
 use words::Words;
 
-/// A scenario file, read and found well formed.
+/// A scenario file that was read and is well formed.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     file: String,
-    /// Every line as it stands, outcomes left out.
+    /// Every line as it is in the file, without outcomes.
     lines: Vec<String>,
     declarations: Vec<(usize, Declaration)>,
     steps: Vec<Scheduled>,
 }
 
-/// A step, when it happens and what its file says of the outcome.
+/// A step, its time, and the outcome that the file expects.
 #[derive(Clone, Debug)]
 struct Scheduled {
-    /// Where it stands in the file, from 1.
+    /// Its line in the file, from 1.
     line: usize,
-    /// Where it stands in `lines`, from 0.
+    /// Its index in `lines`, from 0.
     place: usize,
     at: Time,
     step: Step,
@@ -66,27 +66,27 @@ struct Scheduled {
     expected: Vec<String>,
 }
 
-/// What a scenario is played with, beyond its own text.
+/// What a run needs beside the file.
 pub struct Options<'a> {
     /// Replaces the seed of the file.
     pub seed: Option<u64>,
-    /// The list of service tags that `service NAME tag TAG` takes its prefixes from.
+    /// The list of service tags for `service NAME tag TAG`.
     pub tags: Arc<ServiceTags>,
-    /// Sees every packet.
+    /// Is called for every packet.
     pub tap: Option<Box<Tap<'a>>>,
 }
 
 impl Scenario {
-    /// The story that the command line plays without a file.
+    /// Returns the scenario that the command plays without a file.
     ///
     /// # Errors
     ///
-    /// None as long as the tests of this crate pass.
+    /// None, as long as the tests of this crate pass.
     pub fn founding_story() -> Result<Self, ScenarioError> {
         Self::parse("founding-story.scn", include_str!("../scenarios/founding-story.scn"))
     }
 
-    /// Reads a scenario; `file` is how errors name it.
+    /// Reads a scenario. Errors name it by `file`.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Scenario {
             steps: Vec::new(),
         };
         let mut at = None;
-        // Some editors begin a file with a mark that says that it is UTF-8.
+        // Some editors begin a UTF-8 file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (number, raw) in (1..).zip(text.lines()) {
             scenario.read_line(number, raw, &mut at).map_err(|problem| problem.at(file, number))?;
@@ -107,14 +107,14 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The first line of the file: what it claims, and the numbers of the statements behind it.
+    /// Returns the claim of the file, which is its first line.
     #[must_use]
     pub fn title(&self) -> &str {
         let first = self.lines.first().map_or("", String::as_str);
         first.strip_prefix('#').map_or("", str::trim)
     }
 
-    /// Whether the file says what comes out; one that nowhere does is only played.
+    /// Returns whether the file has outcomes. One that has none is played without comparison.
     #[must_use]
     pub fn is_golden(&self) -> bool {
         self.steps.iter().any(|step| !step.expected.is_empty())
@@ -124,16 +124,16 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// A declaration or a name in a step that the model refuses, or an invariant of the data plane
-    /// that does not hold.
+    /// The model refuses a declaration or a name in a step, or an invariant of the data plane does
+    /// not hold.
     pub fn play(&self, options: Options<'_>) -> Result<Report, ScenarioError> {
         let mut stage = Runner::new(self, options)?;
         stage.play(None)?;
         Ok(stage.report())
     }
 
-    /// Plays up to and with all steps at `end` and leaves the stage as it is then; without `end`
-    /// only what is declared stands.
+    /// Plays all steps up to and including `end`, and returns the run as it is then. Without `end`
+    /// it makes the declarations only.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Scenario {
         Ok(stage)
     }
 
-    /// The text of the file with the outcomes of a report in place of its own.
+    /// Returns the text of the file with the outcomes of a report in place of its own.
     #[must_use]
     pub fn with_outcomes(&self, report: &Report) -> String {
         let mut text = String::new();
@@ -230,8 +230,7 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// Reads a step. Where it goes wrong and begins with neither a verb nor a host of the file,
-    /// that is what is wrong.
+    /// Reads a step. If it begins with neither a verb nor a host of the file, the error says so.
     fn step(&self, words: &mut Words<'_>) -> Result<Step, Problem> {
         let first = words.peek().unwrap_or_default().to_owned();
         let hosts: Vec<&str> = self.declarations.iter().filter_map(|(_, it)| it.caller()).collect();
@@ -242,17 +241,17 @@ impl Scenario {
     }
 }
 
-/// Says that there is no such host that calls, and which there are.
+/// Makes the error for an unknown host, and lists the hosts that can call.
 fn no_host(name: &str, hosts: &[&str]) -> Problem {
     let hosts = if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") };
     Problem::Refused(format!("there is no host {name} that calls; there are {hosts}, and {VERBS}"))
 }
 
-/// What may begin a step beside a host.
+/// What may begin a step besides a host.
 const VERBS: &str = "the steps from, answer, connect, trace, wait, probe, status, show and changes";
 
 impl Options<'_> {
-    /// The embedded tags, the file's own seed, and no tap.
+    /// Returns options with the embedded tags, the file's own seed and no tap.
     #[must_use]
     pub fn embedded() -> Self {
         Self { seed: None, tags: Arc::new(ServiceTags::embedded()), tap: None }
@@ -265,17 +264,17 @@ impl core::fmt::Debug for Options<'_> {
     }
 }
 
-/// Spaces before an outcome line, at least.
+/// The least number of spaces before an outcome line.
 const OUTCOME: usize = 4;
 
-/// Columns before the first letter; a tab counts for two, so that one stands before a step and two
-/// before its outcome.
+/// Returns the columns before the first letter. A tab counts for two, so one indents a step and two
+/// an outcome.
 fn indentation(line: &str) -> usize {
     let blank = line.chars().take_while(|letter| letter.is_whitespace());
     blank.map(|letter| if letter == '\t' { OUTCOME / 2 } else { 1 }).sum()
 }
 
-/// Refuses letters that would not be seen as they are: a terminal obeys some of them.
+/// Refuses letters that a terminal would not show as they are, such as control characters.
 fn clean(line: &str) -> Result<(), Problem> {
     let hidden = |letter: &char| {
         letter.is_control() && *letter != '\t'
@@ -290,8 +289,8 @@ fn clean(line: &str) -> Result<(), Problem> {
     }
 }
 
-/// Refuses an outcome that is a step: who indents steps by four would have them compared, not
-/// played.
+/// Refuses an outcome that is a step. A file that indents steps by four would have them compared,
+/// not played.
 fn no_step(text: &str) -> Result<(), Problem> {
     let mut words = Words::new(text);
     if Step::parse(&mut words).and_then(|_| words.end()).is_err() {
@@ -303,7 +302,7 @@ fn no_step(text: &str) -> Result<(), Problem> {
     })
 }
 
-/// A line up to its comment, which begins with a `#` at the start or behind a space.
+/// Returns a line up to its comment. A comment begins with a `#` at the start or behind a space.
 fn without_comment(line: &str) -> &str {
     let mut before = ' ';
     for (at, letter) in line.char_indices() {

@@ -1,4 +1,5 @@
-//! The network and the members of a scenario, without a simulation: for who carries real packets.
+//! The network and the members of a scenario without a simulation, for programs that carry real
+//! packets.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -21,7 +22,8 @@ use super::words::Words;
 use super::{Scenario, runner};
 use vnetem_sim::LinkSettings;
 
-/// The network that a scenario declares, and what its words mean: edits, places, packets, names.
+/// The network that a scenario declares, and the meaning of its words: edits, places, packets,
+/// names.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,31 +45,31 @@ pub struct Model {
     pub(super) seed: u64,
 }
 
-/// Somebody that a scenario puts at an edge.
+/// A host, appliance or resource of a scenario, with its edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The name in the scenario.
+    /// Its name in the scenario.
     pub name: String,
-    /// The address at which it is.
+    /// Its address.
     pub address: Ipv4Addr,
-    /// Where its packets enter.
+    /// The edge by which its packets enter.
     pub edge: Edge,
     /// What it does.
     pub role: Role,
-    /// What the file says of its link, if it says anything.
+    /// The settings of its link in the file, if there are any.
     pub link: Option<LinkSettings>,
     /// The line of the file that declares it, from 1.
     pub line: usize,
 }
 
-/// What a member of the members does.
+/// The role of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A host: calls others, or serves.
+    /// A host, which calls others or serves.
     Host {
-        /// Whether it forwards packets of others.
+        /// Whether it forwards packets for others.
         forwards: bool,
-        /// Who answers its calls.
+        /// What answers its calls.
         serves: Option<Serves>,
     },
     /// A simulated appliance.
@@ -75,17 +77,17 @@ pub enum Role {
         /// Whether it translates sources to its own address.
         translates: bool,
     },
-    /// A resource of a service that answers.
+    /// A resource of a service, which answers.
     Resource {
         /// The resource.
         id: ResourceId,
-        /// Who answers its calls.
+        /// What answers its calls.
         by: Serves,
     },
 }
 
 impl Model {
-    /// Declares all that the top of a scenario declares.
+    /// Declares everything at the top of a scenario.
     ///
     /// # Errors
     ///
@@ -100,7 +102,7 @@ impl Model {
         let at = |line, done: Result<(), String>| {
             done.map_err(|why| Problem::Refused(why).at(&scenario.file, line))
         };
-        // Whatever names a region may stand above the line that declares it.
+        // Any line may name a region, also above the line that declares it.
         for (line, declaration) in &scenario.declarations {
             if let Declaration::Edit(edit @ Edit::OwnRegions(_)) = declaration {
                 at(*line, model.topology.change(core::slice::from_ref(edit)))?;
@@ -156,11 +158,11 @@ impl Model {
         }
     }
 
-    /// Everybody that the scenario puts at an edge, in the order of the file.
+    /// Lists the members of a scenario, in the order of the file.
     ///
     /// # Errors
     ///
-    /// The first one that cannot stand where the file puts it.
+    /// The first one that cannot be where the file puts it.
     pub fn members(&self, scenario: &Scenario) -> Result<Vec<Member>, ScenarioError> {
         let members = scenario.declarations.iter().filter_map(|(line, declaration)| {
             let member = self.member(*line, declaration, scenario).transpose()?;
@@ -199,12 +201,12 @@ impl Model {
     }
 
     /// Makes edits as scenarios write them, `edit ; edit`: all are made, or none.
-    /// [`commit`](Self::commit) then compiles what they made. Says whether they are only about
-    /// names, which no packet notices.
+    /// [`commit`](Self::commit) then compiles them. Returns whether they only change how names
+    /// resolve, which no packet notices.
     ///
     /// # Errors
     ///
-    /// Words that are no edit, or an edit that the model refuses.
+    /// Words that are not an edit, or an edit that the model refuses.
     pub fn change(&mut self, now: Time, words: &str) -> Result<bool, Problem> {
         let mut words = Words::new(words);
         let expected = "a change such as \"enable Microsoft.Storage on web\"";
@@ -220,43 +222,43 @@ impl Model {
         self.topology.network.commit()
     }
 
-    /// When an endpoint reaches further hosts, if one is on its way.
+    /// Returns when an endpoint reaches further hosts, if a change is pending.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         self.topology.rollout.poll_timeout()
     }
 
-    /// Lets endpoints reach the hosts that they reach by now; says whether any did, so that a
+    /// Lets endpoints reach the hosts that they reach by now. Returns whether any did, so that a
     /// commit is due.
     pub fn handle_timeout(&mut self, now: Time) -> bool {
         self.topology.rollout.handle_timeout(now, &mut self.topology.network)
     }
 
-    /// The network.
+    /// Returns the network.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.topology.network
     }
 
-    /// Bounds and modes that the scenario asks for; the keys are those of seed 0.
+    /// Returns the limits and modes that the scenario asks for. The keys are those of seed 0.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The seed of the scenario.
+    /// Returns the seed of the scenario.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// An edge as scenarios write it.
+    /// Returns an edge as scenarios write it.
     #[must_use]
     pub fn place(&self, edge: Edge) -> String {
         self.topology.place(edge)
     }
 
-    /// The subnet of a name such as `web` or `alpha/web`.
+    /// Finds the subnet with a name such as `web` or `alpha/web`.
     ///
     /// # Errors
     ///
@@ -265,7 +267,7 @@ impl Model {
         self.topology.subnet(name).map_err(Problem::Refused)
     }
 
-    /// The interface of a name.
+    /// Finds the interface with a name.
     ///
     /// # Errors
     ///
@@ -274,7 +276,7 @@ impl Model {
         self.topology.nic(name).map_err(Problem::Refused)
     }
 
-    /// The rules of a resource, line by line.
+    /// Lists the rules of a resource, line by line.
     ///
     /// # Errors
     ///
@@ -283,11 +285,11 @@ impl Model {
         self.topology.rules(resource).map_err(Problem::Refused)
     }
 
-    /// A place and a packet as a step writes them, `web 10.0.0.4:50001 > 52.239.1.9:443 tcp S`.
+    /// Reads a place and a packet as a step has them, `web 10.0.0.4:50001 > 52.239.1.9:443 tcp S`.
     ///
     /// # Errors
     ///
-    /// A place or a packet that cannot be understood.
+    /// A place or a packet that cannot be read.
     pub fn packet(&self, words: &str) -> Result<(Edge, Bytes), Problem> {
         let mut words = Words::new(words);
         let place = Place::parse(&mut words)?;
@@ -296,11 +298,11 @@ impl Model {
         Ok((edge, packet.build()))
     }
 
-    /// Where the packets of a place enter.
+    /// Returns the edge by which the packets of a place enter.
     ///
     /// # Errors
     ///
-    /// A place that cannot be understood.
+    /// A place that cannot be read.
     pub fn edge(&self, place: &str) -> Result<Edge, Problem> {
         let mut words = Words::new(place);
         let place = Place::parse(&mut words)?;
@@ -308,7 +310,7 @@ impl Model {
         self.topology.edge(&place, Ipv4Addr::UNSPECIFIED).map_err(Problem::Refused)
     }
 
-    /// The lines of a change: the generation, what it closed, and the packets that it made.
+    /// Writes the lines of a change: the generation, what it closed, and the packets that it made.
     #[must_use]
     pub fn outcome(
         &self,
@@ -320,7 +322,7 @@ impl Model {
         outcome::change(&self.topology, (before, after), closed, made)
     }
 
-    /// What the names of the resources of a service end with, `blob.core.windows.net`.
+    /// Returns the suffix of the names of a service's resources, `blob.core.windows.net`.
     #[must_use]
     pub fn domain(&self, resource: ResourceId) -> Option<String> {
         let found = self.topology.network.resource(resource).ok()?;
@@ -332,7 +334,7 @@ fn nic(name: &str, address: Ipv4Addr, subnet: &str, forwarding: bool) -> Edit {
     Edit::Nic { name: name.to_owned(), address, subnet: subnet.to_owned(), forwarding }
 }
 
-/// Flows that a scenario may have room for: 3 GiB.
+/// The most flows of a scenario, which take 3 GiB.
 const MOST_FLOWS: u32 = 1 << 24;
 
 fn within(flows: u32) -> Result<(), String> {

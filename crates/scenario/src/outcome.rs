@@ -1,4 +1,4 @@
-//! Outcome lines: what a network engineer reads below a step, and what golden files assert.
+//! Writes outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
     Access, AccessVerdict, Disposition, Event, EventKind, Generation, Grant, RegionChoice, State,
@@ -11,7 +11,7 @@ use vnetem_packet_text::Packet;
 /// The outcome of a change that no packet notices.
 pub(super) const NOTHING: &str = "nothing changes";
 
-/// The lines of a change: the generation, what it closed, and the packets that it made.
+/// Writes the lines of a change: the generation, what it closed, and the packets that it made.
 pub(super) fn change(
     topology: &Topology,
     (before, after): (Generation, Generation),
@@ -32,12 +32,12 @@ pub(super) fn change(
     lines
 }
 
-/// Whether a flow that a change closed only waited out its time.
+/// Returns whether a closed flow was over and only waited for its timer.
 pub(super) fn is_over(event: &Event) -> bool {
     matches!(event.state, State::TimeWait | State::Close | State::Refused)
 }
 
-/// The line of a packet that was decided: where it leaves, as what, and what the rules at the far
+/// Writes the line of a decided packet: where it leaves, as what, and what the rules at the far
 /// side say.
 pub(super) fn passage(
     topology: &Topology,
@@ -60,18 +60,18 @@ pub(super) fn passage(
     }
 }
 
-/// Place, packet and remark in columns.
+/// Writes place, packet and remark in columns.
 pub(super) fn line(place: &str, packet: &str, remark: &str) -> String {
     format!("{place:<30}  {packet}    {remark}").trim_end().to_owned()
 }
 
-/// The line of a packet that the data plane made itself.
+/// Writes the line of a packet that the data plane made.
 pub(super) fn made(topology: &Topology, transmit: &Transmit) -> String {
     let tcp = transmit.packet.get(9) == Some(&vnetem_packet::Protocol::TCP.0);
     let kind = if tcp { "reset" } else { "error" };
     let words = match Packet::read(&transmit.packet) {
         Ok(mut packet) => {
-            // All that we make are alike in this.
+            // This field is the same in all packets that the data plane makes.
             packet.dont_fragment = false;
             if let vnetem_packet_text::Content::Tcp(segment) = &mut packet.content {
                 segment.window = vnetem_packet_text::Segment::WINDOW;
@@ -83,7 +83,7 @@ pub(super) fn made(topology: &Topology, transmit: &Transmit) -> String {
     format!("{kind:<7} {}", line(&topology.place(transmit.to), &words, ""))
 }
 
-/// The line of a flow that a change closed.
+/// Writes the line of a flow that a change closed.
 pub(super) fn closed(event: &Event) -> String {
     let cause = match event.kind {
         EventKind::Closed(cause) | EventKind::Ended(cause) => cause.name(),
@@ -97,7 +97,7 @@ pub(super) fn closed(event: &Event) -> String {
     format!("closed  {}{source}    {cause}", event.tuple)
 }
 
-/// What the rules of the resource say, with the rule that says it.
+/// Writes what the rules of the resource say, and which rule says it.
 pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessVerdict) -> String {
     let judged = trace.steps.iter().find_map(|step| match step {
         Step::Access { access, .. } => Some(*access),
@@ -114,8 +114,8 @@ pub(super) fn access(topology: &Topology, trace: &Trace, access_verdict: AccessV
     }
 }
 
-/// On which choice of the model the outcome hangs: equal prefixes (C-01), or a region that is not
-/// known (C-03).
+/// Returns the choice of the model on which the outcome depends: equal prefixes (C-01), or an
+/// unknown region (C-03).
 pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
     trace.steps.iter().find_map(|step| match step {
         Step::Tie { policy: TiePolicy::Documented, .. } => {
@@ -134,7 +134,7 @@ pub(super) fn hangs_on(trace: &Trace) -> Option<&'static str> {
     })
 }
 
-/// A packet that was sent on, in words; that its time to live is one less is not said.
+/// Writes a forwarded packet in words, without its decremented TTL.
 fn forwarded(came: &[u8], went: &[u8]) -> String {
     match (Packet::read(came), Packet::read(went)) {
         (Ok(came), Ok(mut went)) => {

@@ -92,7 +92,7 @@ impl Topology {
     }
 }
 
-/// Ids and aliases, each in a definition of its service (P-04).
+/// Makes definitions from ids and aliases, one for each service (P-04).
 fn definitions(resources: &[String]) -> Result<Vec<PolicyDefinition>, Box<dyn core::error::Error>> {
     let alias = |text: &&String| text.starts_with("/services");
     let ids: Result<Vec<PolicyResource>, _> =

@@ -1,4 +1,4 @@
-//! The words of a plain pool: how it translates (`PoolRules`).
+//! The words for how a plain pool translates (`PoolRules`).
 
 use vnetem::{
     Blocks, Filtering, LoosePickup, Mapping, OnExhaustion, Outbound, PoolRules, Rate, TimerProfile,
@@ -8,7 +8,7 @@ use super::edit::{ADDRESS, ADDRESSES, found, idle};
 use super::error::Problem;
 use super::words::Words;
 
-/// What stands behind `pool`.
+/// Reads what follows `pool`.
 pub(crate) fn pool(words: &mut Words<'_>) -> Result<Outbound, Problem> {
     let addresses = words.list(ADDRESSES)?;
     let (mut first_port, mut last_port) = (1024, 65535);
@@ -50,7 +50,7 @@ fn profile(words: &mut Words<'_>) -> Result<PoolRules, Problem> {
     )
 }
 
-/// One more rule.
+/// Reads one more rule.
 fn rule(words: &mut Words<'_>, rules: &mut PoolRules) -> Result<(), Problem> {
     const EXPECTED: &str = "a rule of the pool: like (before all others), mapping, filtering, keep-port, preserve-port, keep-parity, blocks, limit, refuse, mid-stream, other-protocols, segment, unsolicited, hairpin, timers or idle";
     if let Some(minutes) = idle(words)? {
@@ -108,7 +108,7 @@ fn rule(words: &mut Words<'_>, rules: &mut PoolRules) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `64 most 2`, or `64 from 10.0.0.4`.
+/// Reads `64 most 2`, or `64 from 10.0.0.4`.
 fn blocks(words: &mut Words<'_>) -> Result<Blocks, Problem> {
     let size = words.parse("ports of a block")?;
     if words.accept("from") {
@@ -118,7 +118,7 @@ fn blocks(words: &mut Words<'_>) -> Result<Blocks, Problem> {
     Ok(Blocks::Dynamic { size, most: words.parse("a number of blocks")? })
 }
 
-/// `flows 10`, `ports 4`, or `rate 5 every 1s`.
+/// Reads `flows 10`, `ports 4`, or `rate 5 every 1s`.
 fn limit(words: &mut Words<'_>, rules: &mut PoolRules) -> Result<(), Problem> {
     const NUMBER: &str = "a number";
     match words.take("flows, ports or rate")? {

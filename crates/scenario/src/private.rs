@@ -1,4 +1,4 @@
-//! Words for private endpoints: where they stand, what their owners say, and where names mean them.
+//! Words for private endpoints: their place, their approval, and where their names resolve.
 
 use core::net::Ipv4Addr;
 
@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::topology::Topology;
 use super::words::Words;
 
-/// One edit of a private endpoint, or of what of a subnet holds for its private endpoints.
+/// One edit of a private endpoint, or of the policies of a subnet that apply to private endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PrivateEdit {
     Add {
@@ -27,7 +27,7 @@ pub(crate) enum PrivateEdit {
         state: PrivateEndpointState,
     },
     Remove(String),
-    /// The name of its resource means it in a network.
+    /// Lets the name of its resource resolve to it in a network.
     Names {
         name: String,
         vnet: String,
@@ -36,7 +36,7 @@ pub(crate) enum PrivateEdit {
         vnet: String,
         policy: VnetEndpointPolicy,
     },
-    /// The zone of a service's private names is linked to a network, or is no more.
+    /// Links the zone of a service's private names to a network, or ends that.
     Zone {
         service: String,
         vnet: String,
@@ -79,7 +79,7 @@ pub(super) fn names(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Private(PrivateEdit::Names { name, vnet }))
 }
 
-/// `zone SERVICE in VNET [fallback]`, or behind `remove`.
+/// Reads `zone SERVICE in VNET [fallback]`, also behind `remove`.
 pub(super) fn zone(words: &mut Words<'_>, linked: bool) -> Result<Edit, Problem> {
     let service = name(words, "the name of a service")?;
     words.expect("in")?;

@@ -1,34 +1,34 @@
-//! What a run showed, as typed values; the command line makes text and JSON of them.
+//! The results of a run as typed values, from which the command makes text and JSON.
 
 use core::net::Ipv4Addr;
 
 use vnetem::{Counters, EffectiveRoute, Event, FlowCounters, Generation, Time};
 use vnetem_azure::Date;
 
-/// What a run showed.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The file's first line: what it claims.
+    /// The file's first line, which is its claim.
     pub title: String,
     /// The seed.
     pub seed: u64,
-    /// The list of service tags behind it.
+    /// The list of service tags that was used.
     pub tags: TagList,
     /// Every step with its outcome.
     pub timeline: Vec<Moment>,
-    /// Who reaches what: one entry for each time that everybody called everybody.
+    /// Every probe, in which each host calls each target.
     pub probes: Vec<Probe>,
-    /// Effective routes that were asked for.
+    /// Effective routes that `show routes` asked for.
     pub routes: Vec<Routes>,
     /// Why callers were refused, each reason of each pair once.
     pub refusals: Vec<Refused>,
-    /// Flows that changes have closed.
+    /// Flows that changes closed.
     pub closings: Vec<Closing>,
-    /// What went in and out of the data plane.
+    /// Packets and bytes in and out of the data plane.
     pub counters: Counters,
-    /// Packets of its own making that the data plane still holds.
+    /// Packets that the data plane made and that still wait.
     pub queued: u64,
-    /// Packets that left for a place where nobody is.
+    /// Packets that left for a place without a host.
     pub undelivered: u64,
     /// Flows opened, ended and held.
     pub flows: FlowCounters,
@@ -36,42 +36,42 @@ pub struct Report {
     pub generation: Generation,
     /// The time at the end.
     pub end: Time,
-    /// Steps whose outcome is not what the file says; none if it says nothing at all.
+    /// Steps whose outcome differs from the file's; none if the file has no outcomes.
     pub differences: Vec<Difference>,
-    /// Changes that the model refused although the file does not say that it would.
+    /// Changes that the model refused and whose refusal the file does not expect.
     pub refused_changes: Vec<RefusedChange>,
 }
 
 /// The list of service tags of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagList {
-    /// Its day, where that is known.
+    /// The day of its publication, where known.
     pub date: Option<Date>,
-    /// How many services with an endpoint it has.
+    /// The number of services with an endpoint.
     pub services: usize,
-    /// How many prefixes these have.
+    /// The number of their prefixes.
     pub prefixes: usize,
 }
 
-/// One step and what came of it.
+/// One step and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The line of the file.
     pub line: usize,
     /// When the step began.
     pub at: Time,
-    /// The step as the file says it.
+    /// The step as written in the file.
     pub step: String,
-    /// What came of it, line by line.
+    /// The outcome, line by line.
     pub outcome: Vec<String>,
 }
 
-/// Everybody called everybody.
+/// A probe: each host called each target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// When.
     pub at: Time,
-    /// What the file calls it.
+    /// Its label in the file.
     pub label: String,
     /// The calls, in the order of the file's hosts and resources.
     pub calls: Vec<ProbeCall>,
@@ -84,21 +84,21 @@ pub struct ProbeCall {
     pub from: String,
     /// The resource or host that is called.
     pub to: String,
-    /// What the caller was told: `200`, `403 AuthorizationFailure`, `login`, `no answer`.
+    /// What the caller was notified: `200`, `403 AuthorizationFailure`, `login`, `no answer`.
     pub answer: String,
-    /// Whether that means it came in.
+    /// Whether it means that the call succeeded.
     pub reached: bool,
     /// Where its opening packet left the data plane, once for each time that it entered.
     pub path: Vec<String>,
-    /// Appliances on its way.
+    /// Appliances on its path.
     pub appliances: Vec<String>,
-    /// Whether it came to the service over an endpoint.
+    /// Whether it reached the service over an endpoint.
     pub by_endpoint: bool,
     /// The source that the far side saw, if it saw the call.
     pub source: Option<Ipv4Addr>,
-    /// Who the far side took it for: an address, or address and subnet.
+    /// How the far side identified the caller: an address, or address and subnet.
     pub seen_as: Option<String>,
-    /// Why it did not come in.
+    /// Why it failed.
     pub reason: Option<String>,
 }
 
@@ -111,48 +111,48 @@ pub struct Routes {
     pub generation: Generation,
     /// The subnet, with its network.
     pub subnet: String,
-    /// Whether every prefix of an endpoint is wanted, instead of their number.
+    /// Whether every prefix of an endpoint is listed, instead of their number.
     pub all: bool,
     /// The routes, as Azure lists them.
     pub routes: Vec<EffectiveRoute>,
 }
 
-/// A caller was refused.
+/// A refused caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// When.
     pub at: Time,
-    /// Who.
+    /// The caller.
     pub from: String,
-    /// By whom.
+    /// The target.
     pub to: String,
-    /// What it was told.
+    /// What the caller was notified.
     pub answer: String,
     /// Why.
     pub reason: String,
-    /// How its opening packet was decided.
+    /// The trace of its opening packet.
     pub trace: String,
 }
 
-/// A flow that a change closed, and who was told.
+/// A flow that a change closed, and the places that got a reset.
 #[derive(Clone, Debug)]
 pub struct Closing {
-    /// The change, as the file says it.
+    /// The change, as written in the file.
     pub change: String,
-    /// What the data plane says of it.
+    /// The event of the data plane.
     pub event: Event,
     /// Places to which a reset went.
-    pub told: Vec<String>,
+    pub notified: Vec<String>,
 }
 
-/// A change that the model refused, which the file does not expect.
+/// A change that the model refused, without the file expecting it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedChange {
     /// The line of the step.
     pub line: usize,
     /// The step.
     pub step: String,
-    /// Why, in the model's words.
+    /// The model's reason.
     pub why: String,
 }
 
@@ -162,20 +162,20 @@ impl core::fmt::Display for RefusedChange {
     }
 }
 
-/// A step whose outcome is not what the file says.
+/// A step whose outcome differs from the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The line of the step.
     pub line: usize,
     /// The step.
     pub step: String,
-    /// What the file says.
+    /// The outcome in the file.
     pub expected: Vec<String>,
-    /// What came out.
+    /// The outcome of the run.
     pub found: Vec<String>,
 }
 
-/// As a diff: lines that only the file has with `-`, lines that only came out with `+`.
+/// Writes a diff: lines that only the file has with `-`, lines that only the run has with `+`.
 impl core::fmt::Display for Difference {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "line {}: {}", self.line, self.step)?;
@@ -202,8 +202,8 @@ impl core::fmt::Display for Difference {
 }
 
 impl Report {
-    /// Whether the outcome is what the file says, or the file says nothing and no change was
-    /// refused.
+    /// Returns whether all outcomes are as the file says. Without outcomes, returns whether no
+    /// change was refused.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         self.differences.is_empty() && self.refused_changes.is_empty()

@@ -1,5 +1,4 @@
-//! Edits of routes, sites and load balancers: which way packets take, and under which public
-//! address.
+//! Edits of routes, sites and load balancers: the path of packets and their public addresses.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -13,7 +12,7 @@ use super::error::Problem;
 use super::topology::{Refused, Topology};
 use super::words::Words;
 
-/// One edit, by names.
+/// One edit, with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RoutingEdit {
     Route { subnet: String, target: Target, hop: Hop, over_bgp: bool },
@@ -34,14 +33,14 @@ pub(crate) enum RoutingEdit {
     Listen { balancer: String, at: SocketAddrV4 },
 }
 
-/// What a user route is for.
+/// The destination of a user route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Prefix(Ipv4Net),
     Tag(String),
 }
 
-/// Where a user route leads.
+/// The next hop of a user route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hop {
     Appliance(Ipv4Addr),
@@ -57,7 +56,7 @@ const NIC: &str = "the name of an interface";
 const BALANCER: &str = "the name of a load balancer";
 
 impl RoutingEdit {
-    /// Reads one edit; nothing if the line begins with another word.
+    /// Reads one edit, or nothing if the line begins with another word.
     pub(crate) fn parse(words: &mut Words<'_>) -> Result<Option<Self>, Problem> {
         let read: fn(&mut Words<'_>) -> Result<Self, Problem> = match words.peek() {
             Some("route") => route,
@@ -330,7 +329,7 @@ impl Topology {
     }
 }
 
-/// the cloud's own tags are the least specific.
+/// Returns the level of a tag. The cloud's own tags are the least specific.
 fn level(name: &str, regional: bool) -> TagLevel {
     let cloud =
         name.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case("AzureCloud"));

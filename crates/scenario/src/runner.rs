@@ -1,4 +1,4 @@
-//! The stage on which a scenario is played.
+//! Plays a scenario.
 
 use core::net::SocketAddrV4;
 use core::time::Duration;
@@ -22,7 +22,7 @@ use vnetem_packet_text::Packet;
 use vnetem_sim::App;
 use vnetem_sim::world::{StationId, World};
 
-/// A scenario being played: the model, the world, and what has been seen.
+/// A scenario that is being played: the model, the simulated world, and what was seen.
 #[derive(Debug)]
 pub struct Runner<'a> {
     pub(super) scenario: Scenario,
@@ -30,29 +30,29 @@ pub struct Runner<'a> {
     pub(super) world: World<'a>,
     /// Hosts that call, in the order of the file.
     pub(super) clients: Vec<(String, StationId)>,
-    /// Who can be called, in the order of the file.
+    /// What hosts can call, in the order of the file.
     pub(super) targets: Vec<Target>,
     pub(super) background: BTreeMap<String, Background>,
-    /// The last packet that was sent on, and where it left.
+    /// The last packet that was forwarded, and where it left.
     last: Option<(Edge, Bytes)>,
-    /// Whether outcomes can be as the file says: not with another seed.
+    /// Whether outcomes are compared with the file's: not with another seed.
     compares: bool,
     pub(super) report: Report,
 }
 
-/// Somebody who can be called.
+/// A resource or host that can be called.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) remote: SocketAddrV4,
     pub(super) app: App,
-    /// The host in the call: what the front end goes by.
+    /// The host name in the call, by which the front end finds the resource.
     pub(super) host: String,
     pub(super) on_internet: bool,
 }
 
 impl<'a> Runner<'a> {
-    /// Sets the stage: everything that is declared stands, nothing has happened.
+    /// Makes everything that is declared. No step has been played then.
     pub(super) fn new(scenario: &Scenario, options: Options<'a>) -> Result<Self, ScenarioError> {
         let Model { mut topology, settings, seed } =
             Model::new(scenario, Arc::clone(&options.tags))?;
@@ -77,7 +77,7 @@ impl<'a> Runner<'a> {
         Ok(stage)
     }
 
-    /// Plays all steps, or those at `end` and before.
+    /// Plays all steps, or those up to and including `end`.
     pub(super) fn play(&mut self, end: Option<Time>) -> Result<(), ScenarioError> {
         let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
         let golden = scenario.is_golden() && end.is_none() && self.compares;
@@ -98,37 +98,37 @@ impl<'a> Runner<'a> {
         played
     }
 
-    /// The network as it stands, for questions that a scenario does not ask.
+    /// Returns the present network, for questions that no scenario asks.
     #[must_use]
     pub fn network(&self) -> &vnetem::Network {
         &self.topology.network
     }
 
-    /// Changes so far that the model refused although the file does not say that it would.
+    /// Returns the changes so far that the model refused without the file expecting it.
     #[must_use]
     pub fn refused_changes(&self) -> &[RefusedChange] {
         &self.report.refused_changes
     }
 
-    /// The network as it stands, for a simulation of one's own.
+    /// Returns the present network, for a simulation of your own.
     #[must_use]
     pub fn into_network(self) -> Network {
         self.topology.network
     }
 
-    /// What has been seen so far.
+    /// Returns what was seen so far.
     #[must_use]
     pub fn report(mut self) -> Report {
         self.count();
         self.report
     }
 
-    /// What would become of a packet from a place, both as scenarios write them; `web`,
-    /// `10.0.0.4:50001 > 52.239.1.9:443 tcp S`.
+    /// Explains what would happen to a packet from a place. Both are written as in scenarios:
+    /// `web`, `10.0.0.4:50001 > 52.239.1.9:443 tcp S`.
     ///
     /// # Errors
     ///
-    /// A name or a packet that cannot be understood.
+    /// A name or a packet that cannot be read.
     pub fn trace(&self, from: &str, packet: &str) -> Result<Trace, Problem> {
         let mut words = super::words::Words::new(from);
         let place = Place::parse(&mut words)?;
@@ -137,11 +137,11 @@ impl<'a> Runner<'a> {
         Ok(self.world.data_plane().trace(self.world.now(), edge, &packet))
     }
 
-    /// The same in a copy of the network after edits, without any flow.
+    /// Explains a packet in a copy of the network after edits, without any flow.
     ///
     /// # Errors
     ///
-    /// An edit fails. Inside: a name or a packet that cannot be understood.
+    /// An edit fails. The inner error is a name or a packet that cannot be read.
     pub fn trace_with<E>(
         &self,
         from: &str,
@@ -171,8 +171,8 @@ impl<'a> Runner<'a> {
                 found,
             });
         }
-        // A file that expects the refusal says so, and one that is compared has it among the
-        // differences.
+        // A file that expects the refusal has it as an outcome. If outcomes are compared, an
+        // unexpected one is among the differences.
         if let (Step::Change(_), Some(why), false) = (
             &scheduled.step,
             outcome.first().and_then(|line| line.strip_prefix(REFUSED)),
@@ -211,14 +211,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Edits that come into force together, and what they close.
+    /// Makes edits that come into force together, and lists what they close.
     fn change(&mut self, edits: &[Edit], text: &str) -> Vec<String> {
         self.topology.now = self.world.now();
         if let Err(why) = self.topology.change(edits) {
             return vec![format!("{REFUSED}{why}")];
         }
         let mut lines = self.come_into_force(text);
-        // What names mean is no part of a snapshot.
+        // How names resolve is no part of a snapshot.
         if let [line] = lines.as_mut_slice()
             && line == outcome::NOTHING
             && edits.iter().any(Edit::is_of_names)
@@ -228,8 +228,7 @@ impl<'a> Runner<'a> {
         lines
     }
 
-    /// Lets time pass, with the changes that reach further hosts meanwhile, and says what these
-    /// close.
+    /// Lets time pass. Lists what changes close that reach further hosts meanwhile.
     fn pass(&mut self, until: Time) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(due) = self.topology.rollout.poll_timeout().filter(|due| *due <= until) {
@@ -242,22 +241,22 @@ impl<'a> Runner<'a> {
         lines
     }
 
-    /// What was edited comes into force, and closes what it closes.
+    /// Brings edits into force, and lists what they close.
     fn come_into_force(&mut self, text: &str) -> Vec<String> {
         let before = self.world.data_plane().generation();
         let snapshot = self.topology.network.commit();
         let generation = snapshot.generation();
         let changed = self.world.apply(snapshot);
         for event in changed.closed.iter().filter(|event| !outcome::is_over(event)) {
-            let told = self.told(event, &changed.made);
-            self.report.closings.push(Closing { change: text.to_owned(), event: *event, told });
+            let notified = self.notified(event, &changed.made);
+            self.report.closings.push(Closing { change: text.to_owned(), event: *event, notified });
         }
         let made = changed.made.as_slice();
         outcome::change(&self.topology, (before, generation), &changed.closed, made)
     }
 
-    /// Places to which a reset about a flow went.
-    fn told(&self, event: &Event, made: &[Transmit]) -> Vec<String> {
+    /// Returns the places that got a reset about a flow.
+    fn notified(&self, event: &Event, made: &[Transmit]) -> Vec<String> {
         let far = FiveTuple { source: event.external, ..event.tuple };
         let about = [event.tuple.reversed(), far];
         let ours = |made: &&Transmit| {
@@ -282,7 +281,7 @@ impl<'a> Runner<'a> {
         core::iter::once(first).chain(made).collect()
     }
 
-    /// A packet back to where the last one came from.
+    /// Sends a packet back to where the last one came from.
     fn answer(&mut self, words: &str) -> Result<Vec<String>, Problem> {
         let Some((edge, last)) = self.last.clone() else {
             let found = "an answer before any packet was sent on".to_owned();
@@ -302,13 +301,13 @@ impl<'a> Runner<'a> {
             _ => format!("{} > {} {words}", headers.destination, headers.source),
         };
         let sent = self.send(edge, build(&packet)?);
-        // A further answer is one to the same packet.
+        // A further answer is to the same packet.
         self.last = Some((edge, last));
         Ok(sent)
     }
 
-    /// A whole handshake: SYN, SYN and ACK, ACK; the next bytes of the opener are 1001, those of
-    /// the other end 5001.
+    /// Plays a whole handshake: SYN, SYN and ACK, ACK. The initiator's next byte is then 1001, the
+    /// other end's 5001.
     fn connect(
         &mut self,
         from: &Place,
@@ -415,8 +414,8 @@ fn empty_report(scenario: &Scenario, seed: u64, tags: &ServiceTags, world: &Worl
     }
 }
 
-/// How the outcome of a change begins that the model refuses.
+/// The beginning of the outcome of a refused change.
 const REFUSED: &str = "refused ";
 
-/// How long a call may take before it counts as unanswered.
+/// The time after which a call counts as unanswered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

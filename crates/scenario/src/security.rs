@@ -1,5 +1,4 @@
-//! Words for security groups: what is in them, what they guard, and what the names in their rules
-//! stand for.
+//! Words for security groups: their rules, what they guard, and the tags that rules name.
 
 use core::str::FromStr;
 
@@ -27,7 +26,7 @@ pub(crate) enum SecurityEdit {
         rule: String,
     },
     RemoveGroup(String),
-    /// A subnet's, or an interface's, and which group from now on.
+    /// The place that a group guards, a subnet or an interface, and the group from now on.
     Guard {
         place: String,
         nic: bool,
@@ -68,7 +67,7 @@ pub(super) fn tag(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Security(SecurityEdit::Tag { name, prefixes }))
 }
 
-/// Behind `remove nsg`.
+/// Reads what follows `remove nsg`.
 pub(super) fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
     let group = name(words, GROUP)?;
     let edit = if words.accept("rule") {
@@ -79,7 +78,7 @@ pub(super) fn remove(words: &mut Words<'_>) -> Result<Edit, Problem> {
     Ok(Edit::Security(edit))
 }
 
-/// `200 deny-internet outbound deny tcp * > Internet:443`.
+/// Reads `200 deny-internet outbound deny tcp * > Internet:443`.
 fn rule(words: &mut Words<'_>) -> Result<SecurityRule, Problem> {
     let priority = words.parse("the number of a rule, 100 to 4096")?;
     let name = name(words, RULE)?;
@@ -110,7 +109,7 @@ fn rule(words: &mut Words<'_>) -> Result<SecurityRule, Problem> {
     })
 }
 
-/// `10.0.0.0/8,Storage:80,443-445`.
+/// Reads `10.0.0.0/8,Storage:80,443-445`.
 fn ends(words: &mut Words<'_>) -> Result<(Vec<Selector>, Vec<PortRange>), Problem> {
     const EXPECTED: &str = "addresses such as *, Internet or 10.0.0.0/8:80,443";
     fn list<T: FromStr>(text: &str) -> Option<Vec<T>> {
@@ -125,7 +124,7 @@ fn ends(words: &mut Words<'_>) -> Result<(Vec<Selector>, Vec<PortRange>), Proble
     Ok(ends)
 }
 
-/// The rule that has the name of a new one, or its number and direction.
+/// Returns the rule that has the name of a new one, or its number and direction.
 fn repeated<'a>(rules: &'a SecurityGroup, rule: &SecurityRule) -> Option<&'a SecurityRule> {
     let place = (rule.direction, rule.priority);
     let same = |there: &&SecurityRule| {
@@ -134,7 +133,7 @@ fn repeated<'a>(rules: &'a SecurityGroup, rule: &SecurityRule) -> Option<&'a Sec
     rules.rules().find(same)
 }
 
-/// Says where a tag may come from that nobody knows.
+/// Adds to an error where an unknown tag may be defined.
 fn hint_at_tags(error: Box<dyn core::error::Error>) -> Box<dyn core::error::Error> {
     match error.downcast_ref() {
         Some(EditError::SecurityRule {
@@ -210,7 +209,7 @@ impl Topology {
         Ok(self.network.set_security_rules(id, rules)?)
     }
 
-    /// A service tag that the model does not know yet stands for what the list of tags says.
+    /// Defines a tag that the model does not know by the list of service tags.
     fn learn_tags(&mut self, rule: &SecurityRule) -> Result<(), vnetem::EditError> {
         for selector in rule.sources.iter().chain(&rule.destinations) {
             if let Selector::Tag(name) = selector

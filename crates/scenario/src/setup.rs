@@ -1,4 +1,4 @@
-//! Puts the cast on the stage: hosts, appliances, and those who serve.
+//! Makes the declared hosts, appliances and servers.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -14,13 +14,13 @@ use vnetem_sim::world::Served;
 use vnetem_sim::{Appliance, LinkSettings};
 
 impl Runner<'_> {
-    /// Puts hosts, appliances and servers in their places.
+    /// Makes hosts, appliances and servers.
     pub(super) fn setup(&mut self) -> Result<(), ScenarioError> {
         let scenario = core::mem::replace(&mut self.scenario, Scenario::nothing());
         let mut done = Ok(());
         for (line, declaration) in &scenario.declarations {
             done = self
-                .gather_one(declaration, &scenario)
+                .set_up(declaration, &scenario)
                 .map_err(|why| Problem::Refused(why).at(&scenario.file, *line));
             if done.is_err() {
                 break;
@@ -30,7 +30,7 @@ impl Runner<'_> {
         done
     }
 
-    fn gather_one(&mut self, declaration: &Declaration, scenario: &Scenario) -> Result<(), String> {
+    fn set_up(&mut self, declaration: &Declaration, scenario: &Scenario) -> Result<(), String> {
         match declaration {
             Declaration::Host(host) => {
                 self.link_of(&host.name, scenario);
@@ -38,7 +38,7 @@ impl Runner<'_> {
                 self.free_name(&host.name)?;
                 let id = self.world.add_host(&host.name, edge, host.address);
                 match &host.serves {
-                    // Nobody listens: the command runs only in a live network.
+                    // Nothing listens: the command runs in a live network only.
                     Some(Serves::Command { .. }) => {}
                     Some(Serves::App(app)) => {
                         let (app, port) = (*app, app.port());
@@ -98,7 +98,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// The link of the host that comes next: its own, else the one for all.
+    /// Sets the link of the next host: its own, or else the default one.
     fn link_of(&mut self, host: &str, scenario: &Scenario) {
         let clean = LinkSettings::clean(DEFAULT_DELAY);
         self.world.set_link(scenario.link(host).unwrap_or(clean));
@@ -112,7 +112,7 @@ impl Runner<'_> {
 }
 
 impl Scenario {
-    /// What the file says of the link of a host: its own, else the one for all.
+    /// Returns the settings of a host's link: its own, or else the default ones.
     pub(super) fn link(&self, host: &str) -> Option<LinkSettings> {
         let links = self.declarations.iter().filter_map(|(_, declaration)| match declaration {
             Declaration::Link { host, settings } => Some((host.as_deref(), *settings)),
@@ -126,7 +126,7 @@ impl Scenario {
 }
 
 impl Topology {
-    /// Where the packets of a host enter.
+    /// Returns the edge by which the packets of a host enter.
     pub(super) fn home(&self, host: &HostSpec) -> Result<Edge, String> {
         let site = match &host.home {
             Home::Internet => return Ok(Edge::Internet),
@@ -142,7 +142,7 @@ impl Topology {
     }
 }
 
-/// A tunnel as the published examples have it: from 40.1.2.1, by key 100 (W-03, W-13).
+/// Returns tunnel settings as in the published examples: from 40.1.2.1, with key 100 (W-03, W-13).
 fn tunnel(encapsulation: Encapsulation) -> TunnelSettings {
     TunnelSettings {
         layout: Layout::default(),

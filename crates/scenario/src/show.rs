@@ -1,4 +1,4 @@
-//! Steps that only look: routes, logs, flows, counters.
+//! Steps that change nothing: they show routes, logs, flows and counters.
 
 use vnetem::{
     DataPlane, DenyReason, DropReason, EffectiveRoute, Ipv4Net, Refusal, RouteRemark, RouteState,
@@ -30,7 +30,7 @@ impl Runner<'_> {
         }
     }
 
-    /// The effective routes of a subnet now.
+    /// Returns the present effective routes of a subnet.
     ///
     /// # Errors
     ///
@@ -73,7 +73,8 @@ impl Runner<'_> {
     }
 }
 
-/// What went in, what came out and why the rest did not: a line for each counter that counted.
+/// Writes what went in, what came out and why the rest did not: a line for each counter that is not
+/// 0.
 #[must_use]
 pub fn counter_lines(plane: &DataPlane) -> Vec<String> {
     let counters = plane.counters();
@@ -105,8 +106,8 @@ pub fn counter_lines(plane: &DataPlane) -> Vec<String> {
     lines
 }
 
-/// Effective routes in Azure's columns; the prefixes of an endpoint are counted, or listed if `all`
-/// are wanted.
+/// Writes effective routes in Azure's columns. The prefixes of an endpoint are counted, or listed
+/// with `all`.
 #[must_use]
 pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
     let row = |[source, state, prefix, kind, next_hop, remark]: [&str; 6]| {
@@ -143,7 +144,7 @@ pub fn route_table(routes: &[EffectiveRoute], all: bool) -> Vec<String> {
     lines
 }
 
-/// What else decides about an effective route, in words; nothing of most.
+/// Returns what else affects an effective route, in words. Most have nothing.
 #[must_use]
 pub fn route_remark(route: &EffectiveRoute) -> Option<String> {
     if route.state == RouteState::OutOfScope {
@@ -166,7 +167,7 @@ pub fn route_remark(route: &EffectiveRoute) -> Option<String> {
     })
 }
 
-/// A time in milliseconds, `12.004ms`.
+/// Writes a time in milliseconds, `12.004ms`.
 pub(super) fn milliseconds(time: vnetem::Time) -> String {
     format!("{}.{:03}ms", time.0 / 1_000_000, time.0 / 1_000 % 1_000)
 }

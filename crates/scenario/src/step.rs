@@ -1,4 +1,4 @@
-//! What happens, one step a line.
+//! The steps of a scenario, one in a line.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) enum Step {
         from: Place,
         packet: String,
     },
-    /// A packet back to where the last one came from, by the edge by which that one left.
+    /// A packet back to where the last one came from, by the edge where that one left.
     Answer {
         packet: String,
     },
@@ -27,25 +27,25 @@ pub(crate) enum Step {
         source: SocketAddrV4,
         destination: SocketAddrV4,
     },
-    /// An explanation of what would become of a packet.
+    /// An explanation of what would happen to a packet.
     Trace {
         from: Place,
         packet: String,
     },
-    /// Something a host does.
+    /// An action of a host.
     Act {
         host: String,
         act: Act,
     },
-    /// What became of a download or a query.
+    /// The state of a download or a query.
     Status(String),
     Wait(Duration),
-    /// Every client calls every server.
+    /// Every caller calls every target.
     Probe(String),
     Show(Show),
 }
 
-/// What a host can do.
+/// The actions of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// Fetches and waits for the end.
@@ -65,7 +65,7 @@ pub(crate) enum Act {
         query: String,
         name: String,
     },
-    /// Asks for the address that a name means where the host stands.
+    /// Resolves a name for the host.
     Resolve {
         target: String,
     },
@@ -78,21 +78,21 @@ pub(crate) enum Act {
     },
 }
 
-/// What can be looked at.
+/// What a step can show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Show {
     Routes {
         subnet: String,
         all: bool,
     },
-    /// Access log of a resource or of a server on the internet; the last lines of it.
+    /// The last lines of the access log of a resource or of a server on the internet.
     Log {
         name: String,
         last: Option<usize>,
     },
-    /// Who may come in to a resource.
+    /// The access rules of a resource.
     Rules(String),
-    /// Flow log of an appliance.
+    /// The flow log of an appliance.
     Flows(String),
     /// The tunnel of a service.
     Wire(String),
@@ -107,17 +107,17 @@ pub(crate) enum Place {
     Nic(String),
     Site(String),
     Platform(String),
-    /// Over the endpoint of a subnet, or by public addresses.
+    /// A service: over the endpoint of a subnet, or by public addresses.
     Service {
         name: String,
         subnet: Option<String>,
     },
-    /// A subnet, a site or a service, by its name alone.
+    /// A subnet, a site or a service, by its name only.
     Named(String),
 }
 
 impl Step {
-    /// Whether a step that begins with this word is what a host does.
+    /// Returns whether a step that begins with this word is a host's action.
     pub(crate) fn begins_with_host(word: &str) -> bool {
         let verbs =
             ["from", "answer", "connect", "trace", "wait", "probe", "status", "show", "at", ""];

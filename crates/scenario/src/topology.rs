@@ -1,4 +1,4 @@
-//! The model that a scenario edits, by names.
+//! The model that a scenario edits, with names.
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,23 +15,23 @@ use vnetem_azure::{
 use super::edit::{Edit, Method, Prefixes};
 use super::step::Place;
 
-/// The model, and what names mean in it.
+/// The model, and the meaning of names in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
     pub(crate) network: Network,
-    /// Makes endpoints reach their hosts over time.
+    /// Lets endpoints reach their hosts over time.
     pub(crate) rollout: Rollout,
-    /// When an edit is made.
+    /// The time of an edit.
     pub(crate) now: Time,
     pub(super) tags: Arc<ServiceTags>,
     regions: BTreeMap<VnetId, String>,
-    /// Regions that are none of Azure's, as they were declared.
+    /// Declared regions outside Azure.
     own_regions: BTreeSet<String>,
-    /// Names of subnets that were removed: late packets still say whose they are.
+    /// Names of removed subnets, since late packets still carry their identity.
     removed: BTreeMap<SubnetId, String>,
 }
 
-/// Why an edit was refused, in the model's words.
+/// The model's reason for refusing an edit.
 pub(crate) type Refused = String;
 
 impl Topology {
@@ -60,7 +60,7 @@ impl Topology {
         self.network.vnet_named(name).ok_or_else(|| format!("there is no vnet {name}"))
     }
 
-    /// A subnet by `vnet/subnet`, or by its own name where that is only one's.
+    /// Finds a subnet by `vnet/subnet`, or by its own name if that is unique.
     pub(crate) fn subnet(&self, name: &str) -> Result<SubnetId, Refused> {
         let (vnet, own) = match name.split_once('/') {
             Some((vnet, own)) => (Some(self.vnet(vnet)?), own),
@@ -91,7 +91,7 @@ impl Topology {
         found.map(|(id, _)| id).ok_or_else(|| format!("there is no site {name}"))
     }
 
-    /// A service by its name, which for those of Azure may be written in any case.
+    /// Finds a service by its name. Names of Azure's services ignore case.
     pub(crate) fn service(&self, name: &str) -> Result<ServiceId, Refused> {
         let known = || EndpointService::named(name).map(|known| known.name);
         let found = self.network.service_named(name);
@@ -107,8 +107,8 @@ impl Topology {
         })
     }
 
-    /// A region in the spelling that resources use: one of Azure's, of the list of tags, or one
-    /// that was declared.
+    /// Returns a region in the spelling that resources use: one of Azure's, of the list of tags, or
+    /// a declared one.
     pub(crate) fn region(&self, text: &str) -> Result<String, Refused> {
         if self.own_regions.contains(text) {
             return Ok(text.to_owned());
@@ -116,7 +116,7 @@ impl Topology {
         if let Some(known) = known_region(text) {
             return Ok(known.to_owned());
         }
-        // Other clouds have regions of their own.
+        // Other clouds have their own regions.
         let mut listed = self.tags.tags().filter_map(ServiceTag::region);
         if let Some(region) = listed.find(|region| region.eq_ignore_ascii_case(text)) {
             return Ok(region.to_owned());
@@ -133,7 +133,7 @@ impl Topology {
         self.network.resource_named(name).ok_or_else(|| format!("there is no resource {name}"))
     }
 
-    /// Where a packet to `destination` enters.
+    /// Returns the edge by which a packet to `destination` enters.
     pub(crate) fn edge(&self, place: &Place, destination: Ipv4Addr) -> Result<Edge, Refused> {
         match place {
             Place::Internet => Ok(Edge::Internet),
@@ -183,7 +183,7 @@ impl Topology {
         }
     }
 
-    /// A subnet's name as short as it can be: without its network where no other has one of that
+    /// Returns the shortest unique name of a subnet: without its network if no other subnet has the
     /// name.
     pub(crate) fn short_name(&self, id: SubnetId) -> String {
         let Ok(subnet) = self.network.subnet(id) else { return self.removed_name(id) };
@@ -191,7 +191,7 @@ impl Topology {
         if alike > 1 { self.full_name(id) } else { subnet.name.clone() }
     }
 
-    /// A subnet's name with that of its network, `alpha/web`.
+    /// Returns a subnet's name with that of its network, `alpha/web`.
     pub(crate) fn full_name(&self, id: SubnetId) -> String {
         let Ok(subnet) = self.network.subnet(id) else { return self.removed_name(id) };
         let vnet = self.network.vnet(subnet.vnet).map_or("?", |vnet| vnet.name.as_str());
@@ -203,7 +203,7 @@ impl Topology {
         name.map_or_else(|| id.to_string(), |name| format!("{name} (removed)"))
     }
 
-    /// An edge as scenarios write it.
+    /// Returns an edge as scenarios write it.
     pub(crate) fn place(&self, edge: Edge) -> String {
         match edge {
             Edge::Internet => "internet".into(),
@@ -366,8 +366,8 @@ impl Topology {
         Ok(())
     }
 
-    /// The endpoint that a file means: for the regions that it says, else those of the service as
-    /// seen from the network's region (E-06), else all.
+    /// Returns the endpoint that a file means: for its regions, or else those of the service as
+    /// seen from the network's region (E-06), or else all.
     fn endpoint(
         &self,
         name: &str,
@@ -386,7 +386,7 @@ impl Topology {
         }
     }
 
-    /// A tag of the list of service tags.
+    /// Finds a tag in the list of service tags.
     pub(super) fn tag(&self, name: &str) -> Result<&ServiceTag, Refused> {
         self.tags.tag(name).ok_or_else(|| {
             let near = meant(name, self.tags.tags().map(ServiceTag::name));
@@ -394,9 +394,8 @@ impl Topology {
         })
     }
 
-    /// What the name of a resource ends with: the suffix of its own kind of service, of the first
-    /// product that the catalogue has for the service, or the service's name where nothing is
-    /// known.
+    /// Returns the suffix of a resource's name. It is that of its kind of service, or else of the
+    /// service's first product in the catalogue, or else the service's name.
     pub(super) fn domain(&self, resource: &Resource) -> String {
         let service = self.network.service(resource.service);
         let own = service.map_or("", |service| service.name.as_str());
@@ -416,14 +415,14 @@ impl Topology {
         product.map_or_else(|| own.to_ascii_lowercase(), |product| product.domain.to_owned())
     }
 
-    /// The service tag of a service, where that is known.
+    /// Returns the service tag of a service, if it is known.
     pub(super) fn tag_of(&self, service: ServiceId) -> Option<&'static str> {
         let name = self.network.service(service).ok()?.name.as_str();
         EndpointService::named(name).map(|known| known.tag)
     }
 }
 
-/// The nearest of some names, for those who mistyped one.
+/// Suggests the most similar of some names.
 fn meant<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     nearest(name, names).map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }

@@ -1,12 +1,11 @@
-//! The words of one line, taken one by one; every complaint says what was found and what was
-//! expected.
+//! Reads the words of one line, one by one. Every error says what was found and what was expected.
 
 use core::str::FromStr;
 use core::time::Duration;
 
 use super::error::Problem;
 
-/// The words of one line that are still to be read.
+/// The words of one line that were not read yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Words<'a> {
     rest: &'a str,
@@ -17,12 +16,12 @@ impl<'a> Words<'a> {
         Self { rest: line.trim() }
     }
 
-    /// The next word, or nothing at the end of the line.
+    /// Returns the next word, or nothing at the end of the line.
     pub(crate) fn peek(&self) -> Option<&'a str> {
         self.rest.split_whitespace().next()
     }
 
-    /// All that is left of the line.
+    /// Takes the rest of the line.
     pub(crate) fn rest(&mut self) -> &'a str {
         core::mem::take(&mut self.rest)
     }
@@ -33,7 +32,7 @@ impl<'a> Words<'a> {
         Ok(word)
     }
 
-    /// Takes the next word if it is this one.
+    /// Takes the next word if it equals this one.
     pub(crate) fn accept(&mut self, word: &str) -> bool {
         let found = self.peek() == Some(word);
         if found {
@@ -53,7 +52,7 @@ impl<'a> Words<'a> {
         Ok(value)
     }
 
-    /// Values with commas between them, in one word.
+    /// Takes one word that holds values with commas between them.
     pub(crate) fn list<T: FromStr>(&mut self, expected: &str) -> Result<Vec<T>, Problem> {
         let parsed =
             self.peek().and_then(|word| word.split(',').map(|part| part.parse().ok()).collect());
@@ -62,7 +61,7 @@ impl<'a> Words<'a> {
         Ok(values)
     }
 
-    /// A region in one word, or in the several in which Azure writes it: `West Europe`.
+    /// Takes a region in one word, or in the several that Azure writes: `West Europe`.
     pub(crate) fn region(&mut self) -> Result<String, Problem> {
         let mut region = self.take("a region")?.to_owned();
         let (mut text, mut ahead) = (region.clone(), self.clone());
@@ -77,7 +76,7 @@ impl<'a> Words<'a> {
         Ok(region)
     }
 
-    /// Regions with commas between them, up to the end of the edit.
+    /// Takes regions with commas between them, up to the end of the edit.
     pub(crate) fn regions(&mut self) -> Result<Vec<String>, Problem> {
         let mut text = self.take("regions with commas between them")?.to_owned();
         while let Some(word) = self.peek().filter(|word| *word != ";") {
@@ -87,7 +86,7 @@ impl<'a> Words<'a> {
         Ok(text.split(',').map(|region| region.trim().to_owned()).collect())
     }
 
-    /// A length of time such as `5ms`.
+    /// Takes a length of time such as `5ms`.
     pub(crate) fn duration(&mut self) -> Result<Duration, Problem> {
         const EXPECTED: &str = "a time such as 10ms, 5s or 4min";
         let parsed = self.peek().and_then(parse_duration);
@@ -96,12 +95,12 @@ impl<'a> Words<'a> {
         Ok(value)
     }
 
-    /// Nothing may follow.
+    /// Checks that the line ends here.
     pub(crate) fn end(&self) -> Result<(), Problem> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.wrong("the end of the line")) }
     }
 
-    /// The complaint that the next word is not what was expected.
+    /// Makes the error that the next word is not what was expected.
     pub(crate) fn wrong(&self, expected: &str) -> Problem {
         let found =
             self.peek().map_or_else(|| "the end of the line".into(), |word| format!("\"{word}\""));
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_names_the_word_that_stands_there() {
+    fn an_error_names_the_wrong_word() {
         let mut words = Words::new("  vnet   alpha ");
         assert!(words.accept("vnet"));
         assert_eq!(words.take("a name"), Ok("alpha"));

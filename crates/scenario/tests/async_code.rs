@@ -1,4 +1,4 @@
-//! A scenario file as the network of async code.
+//! Uses a scenario file as the network of async code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +23,7 @@ async fn seen_as() -> Result<String, BoxError> {
     Ok(seen)
 }
 
-/// The two equal networks of the demo scenario: net-b has the endpoint, net-a has not.
+/// The two equal networks of the demo scenario: net-b has the endpoint, and net-a does not.
 #[test]
 fn scenario_file_becomes_a_simulation() -> Result<(), BoxError> {
     let tags = Arc::new(ServiceTags::embedded());

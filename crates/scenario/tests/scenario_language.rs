@@ -1,5 +1,5 @@
-//! What the scenario language refuses and how it says so; and that a run is a function of its file
-//! and its seed.
+//! Checks what the scenario language refuses and how it says so, and that a run depends only on its
+//! file and its seed.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ fn play(text: &str) -> Report {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What is said of a file that is not well formed, or that the model refuses.
+/// Returns the error for a file that is not well formed, or that the model refuses.
 fn icmp_error(text: &str) -> String {
     let played = Scenario::parse("a.scn", text).and_then(|scenario| scenario.play(options(None)));
     match played {
@@ -205,8 +205,8 @@ fn what_is_written_for_a_report_is_read_as_expected() {
     assert_eq!(bare, text.lines().collect::<Vec<_>>());
 }
 
-/// INV-same-input-same-bytes: the story is a function of its text and its seed, to the last byte on
-/// every link.
+/// INV-same-input-same-bytes: the demo scenario depends only on its text and its seed, to the last
+/// byte on every link.
 #[test]
 fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
     let tags = Arc::new(ServiceTags::embedded());
@@ -241,8 +241,8 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
     assert_eq!(seven, packets(Some(7)));
 }
 
-/// S-17, S-18: whatever the seed, the switch resets the storage download at both ends and leaves
-/// the two others alone.
+/// S-17, S-18: under any seed, the switch resets the storage download at both ends and leaves the
+/// two others alone.
 #[test]
 fn the_story_ends_alike_under_every_seed() {
     let tags = Arc::new(ServiceTags::embedded());
@@ -302,7 +302,7 @@ fn a_stage_stands_as_it_is_at_a_time() {
     assert_eq!(verdict(Some(2)), "  verdict  forward to service storage as alpha/web 10.0.0.9");
 }
 
-/// The mark by which some editors begin a file, tabs and carriage returns change nothing.
+/// A byte order mark, tabs and carriage returns change nothing.
 #[test]
 fn files_of_any_editor_are_read() {
     let text = format!("{MODEL}at 1s\n  enable storage on web\n    generation 2\n");
@@ -333,7 +333,7 @@ fn steps_indented_by_four_are_refused() {
     }
 }
 
-/// What a terminal would obey is no part of a scenario, in comments neither.
+/// No scenario may contain control characters, not even in comments.
 #[test]
 fn hidden_characters_are_named_not_echoed() {
     for (line, code) in [
@@ -357,7 +357,7 @@ fn hidden_characters_are_named_not_echoed() {
     }
 }
 
-/// Without outcomes nobody says that the refusal is meant.
+/// Without outcomes, a file does not say that the refusal is expected.
 #[test]
 fn refused_changes_are_told_unless_expected() {
     let step = "at 1s\n  subnet app 10.0.0.0/25 in alpha\n";
@@ -372,12 +372,12 @@ fn refused_changes_are_told_unless_expected() {
     // With another seed outcomes are not compared, but this one is as the file says.
     let other = Scenario::parse("a.scn", &expected).unwrap().play(options(Some(99))).unwrap();
     assert!(other.is_as_expected(), "{:?}", other.refused_changes);
-    // In a file with outcomes it is a difference, once.
+    // In a file with outcomes it is one difference.
     let golden = play(&format!("{MODEL}{step}  enable storage on web\n    generation 2\n"));
     assert_eq!((golden.differences.len(), golden.refused_changes.len()), (1, 0));
 }
 
-/// A server of the simulation is never busy: all that a probe shows is the network's doing.
+/// A server of the simulation is never busy, so a probe shows the network alone.
 #[test]
 fn probes_of_many_hosts_reach_everybody() {
     let mut text = MODEL.replace("default deny", "default allow");
@@ -392,7 +392,7 @@ fn probes_of_many_hosts_reach_everybody() {
     assert!(refused.is_empty(), "{} of them, first {:?}", refused.len(), refused[0]);
 }
 
-/// Ports may stand before the profile or behind it.
+/// The ports may come before or after the profile.
 #[test]
 fn pools_are_like_a_known_one() {
     let run = |pool: &str| {
@@ -420,7 +420,7 @@ fn answers_in_a_row_keep_their_direction() {
     );
 }
 
-/// What is embedded is not all, and says where the rest is to be had.
+/// An unknown tag is an error that says where the full list comes from.
 #[test]
 fn rule_tags_are_known_or_hinted() {
     let rule =
@@ -444,7 +444,7 @@ fn rule_tags_are_known_or_hinted() {
     );
 }
 
-/// A size from a file is refused with its limit, before any memory is taken for it.
+/// A size from a file is refused with its limit, before any memory is allocated for it.
 #[test]
 fn sizes_beyond_their_limits_are_refused() {
     for (line, said) in [
@@ -458,7 +458,7 @@ fn sizes_beyond_their_limits_are_refused() {
     }
 }
 
-/// What only a live network starts is read, and stands in the model as what it is.
+/// A server that only a live network starts is read, and the model has it.
 #[test]
 fn real_programs_are_read() {
     let text = format!(
@@ -474,7 +474,7 @@ fn real_programs_are_read() {
         matches!(by("other"), Role::Resource { by, .. } if by == Serves::Command { line, header: true })
     );
     assert_eq!(by("fw"), Role::Host { forwards: true, serves: None });
-    // It is played, too, with nobody there.
+    // The file can also be played, without that server.
     play(&text);
     let wrong = |words: &str| icmp_error(&format!("{MODEL}{words}"));
     for words in ["serve acct by", "serve acct by python3", "serve acct by \"\""] {

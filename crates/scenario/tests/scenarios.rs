@@ -1,5 +1,5 @@
-//! Every `.scn` file of this crate comes out as it says.
-//! `VNETEM_BLESS=1 cargo test -p vnetem-scenario` writes what comes out instead.
+//! Checks that every `.scn` file of this crate has the outcomes that it says.
+//! `VNETEM_BLESS=1 cargo test -p vnetem-scenario` writes the present ones instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -64,8 +64,8 @@ fn every_scenario_comes_out_as_its_file_says() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n\n"));
 }
 
-/// Each file is a claim: its first line states it with the numbers of the statements, and its name
-/// says it in short.
+/// Each file is a claim: its first line states it, the comment below cites the statements, and its
+/// name is a short form.
 #[test]
 fn every_scenario_names_its_claim_and_its_statements() {
     let files = files();
@@ -73,6 +73,7 @@ fn every_scenario_names_its_claim_and_its_statements() {
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let first = text.lines().next().unwrap();
+        let below = text.lines().skip(1).take_while(|line| line.starts_with('#'));
         let statement = |word: &str| {
             let word = word.trim_end_matches([',', '.', ')']);
             word.split_once('-').is_some_and(|(kind, number)| {
@@ -82,16 +83,15 @@ fn every_scenario_names_its_claim_and_its_statements() {
         };
         assert!(first.starts_with("# "), "{}", name(&path));
         assert!(
-            first.split_whitespace().any(statement),
-            "{} names no statement: {first}",
+            below.flat_map(str::split_whitespace).any(statement),
+            "{} cites no statement below its claim",
             name(&path)
         );
         assert!(name(&path).contains('-'), "{}", name(&path));
     }
 }
 
-/// A time that the claim names is a time of the story: two of its steps are so far apart, or one of
-/// its lines says it.
+/// A time that the claim names occurs in the file: two steps are that far apart, or a line says it.
 #[test]
 fn every_scenario_takes_the_times_it_claims() {
     let mut named = 0;
@@ -119,7 +119,7 @@ fn every_scenario_takes_the_times_it_claims() {
     assert!(named > 1, "{named} times in all claims");
 }
 
-/// The times in a line: a number with its unit, together or apart.
+/// Returns the times in a line: numbers with their units, together or apart.
 fn times(line: &str) -> Vec<Duration> {
     let words: Vec<&str> =
         line.split_whitespace().map(|word| word.trim_end_matches([',', '.', ':', ';'])).collect();

@@ -1,6 +1,11 @@
-//! The data plane between two smoltcp interfaces: a client in a subnet talks to a storage account
-//! while the endpoint is switched on. Its connection is reset, and the next one is seen by its
-//! private address. `cargo run -p vnetem-sim --example between_smoltcp`
+//! Puts the data plane between two smoltcp interfaces.
+//!
+//! ```text
+//! cargo run -p vnetem-sim --example between_smoltcp
+//! ```
+//!
+//! A client in a subnet talks to a storage account while the endpoint is enabled. Its connection is
+//! reset. The account sees the next one under its private address.
 
 use std::error::Error;
 
@@ -54,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let mut packet = packet.to_vec();
                 if let Some(to) = plane.process(now, Edge::Subnet(web), &mut packet).forwarded_to()
                 {
-                    far = to; // answers enter by the edge at which the question left
+                    far = to; // replies enter by the edge where the flow left
                     server.0.received.push_back(packet.into());
                 }
             }
@@ -75,4 +80,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(client == State::Established, survives);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_example_runs() -> Result<(), Box<dyn std::error::Error>> {
+        super::main()
+    }
 }

@@ -1,11 +1,11 @@
-//! How to fuzz a forwarding path of your own with vnetem's generators, and vnetem as the oracle:
-//! the worked example of `docs/fuzzing.md`.
+//! Fuzzes a forwarding path of your own with vnetem's generators, and with vnetem as the oracle.
+//! This is the worked example of `docs/guide/fuzzing.md`.
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example fuzz_your_path
 //! ```
 //!
-//! Three parts belong to you: the path, what it must hold, and the two lines that a fuzzer needs.
+//! Three parts are yours: the path, what must hold for it, and the two lines that a fuzzer needs.
 
 use std::error::Error;
 use std::net::Ipv4Addr;
@@ -19,19 +19,19 @@ use vnetem_packet_text::strategies;
 const INSIDE: [u8; 4] = [10, 0, 0, 4];
 const OUTSIDE: [u8; 4] = [20, 1, 1, 1];
 
-/// Your path: here, one host behind an address of its own, with the ports kept. Two of the three
-/// have a bug.
+/// Your path. Here it is one host behind an address of its own, with its ports preserved. Two of
+/// the three variants have a bug.
 #[derive(Clone, Copy, Debug)]
 enum YourPath {
     Right,
-    /// It takes a UDP checksum of 0 for one to be updated (INV-udp-zero-checksum).
+    /// Updates a UDP checksum of 0, which means that there is none (INV-udp-zero-checksum).
     Broken,
-    /// It forgets the time to live, so that packets could go round for ever; all sums are right.
+    /// Does not decrement the TTL, so packets could loop forever. All checksums are right.
     Endless,
 }
 
 impl YourPath {
-    /// Rewrites a packet in place; whether it goes on.
+    /// Rewrites a packet in place. Returns whether it is forwarded.
     fn forward(self, packet: &mut [u8]) -> bool {
         let Some(&[0x45, _, high, low, _, _, fragment, units, ttl, protocol, ..]) =
             packet.get(..20)
@@ -82,7 +82,7 @@ impl YourPath {
     }
 }
 
-/// The oracle: a network in which the same host has the same public address.
+/// Makes the oracle: a network in which the same host has the same public address.
 fn oracle() -> Result<(DataPlane, NicId), EditError> {
     let net = |text: &str| text.parse().unwrap_or_default();
     let mut network = Network::new();
@@ -93,39 +93,39 @@ fn oracle() -> Result<(DataPlane, NicId), EditError> {
     Ok((DataPlane::new(network.commit(), Settings::replayable(0)), nic))
 }
 
-/// What must hold of any packet. The same function serves proptest and libFuzzer:
+/// Checks what must hold for any packet. The same function serves proptest and libFuzzer:
 /// `fuzz_target!(|bytes: &[u8]| assert_eq!(holds(path, bytes), Ok(())))`.
 fn holds(path: YourPath, bytes: &[u8]) -> Result<(), String> {
     let mut yours = bytes.to_vec();
-    let goes_on = path.forward(&mut yours);
-    // From here on the door of vnetem says what a packet is.
+    let is_forwarded = path.forward(&mut yours);
+    // From here on vnetem's parser decides what a packet is.
     let headers = match Headers::parse(bytes) {
         Ok(headers) => headers,
-        Err(cause) if goes_on => return Err(format!("went on, though {cause}: {bytes:02x?}")),
+        Err(cause) if is_forwarded => return Err(format!("went on, though {cause}: {bytes:02x?}")),
         Err(_) => return Ok(()),
     };
-    if !goes_on {
+    if !is_forwarded {
         return Ok(());
     }
-    // Sums from scratch: right stays right, and a wrong one is not mended.
+    // Sums from scratch: a right checksum stays right, and a wrong one is not repaired.
     let [before, after] = [bytes, &yours].map(|packet| Checksums::of(packet, &headers));
     if before != after {
         return Err(format!("{headers}: {before:?} became {after:?}"));
     }
-    // And the whole data plane: where both forward, they write the same bytes.
+    // Compares with the data plane: where both forward, they write the same bytes.
     let (mut plane, nic) = oracle().map_err(|error| error.to_string())?;
     let mut ours = bytes.to_vec();
     match plane.process(Time(0), Edge::Nic(nic), &mut ours).disposition {
         Disposition::Forward(_) if ours != yours => {
             Err(format!("{headers}: {ours:02x?}, not {yours:02x?}"))
         }
-        // What has no flow, or goes to where nothing goes, is not forwarded there; this path has no
+        // The data plane does not forward segments without a flow or to nowhere. This path has no
         // such rules.
         _ => Ok(()),
     }
 }
 
-/// Tries so many generated packets; the smallest that breaks something, if one does.
+/// Tries this many generated packets. Returns the smallest one that fails, if one does.
 fn fuzz(path: YourPath, cases: u32) -> Result<(), String> {
     let packets = prop_oneof![
         strategies::packet().prop_map(|packet| packet.build().to_vec()),

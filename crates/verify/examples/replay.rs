@@ -1,13 +1,17 @@
-//! Replays a directory of captures through the data plane in five setups, with the reference model
-//! and every invariant beside it:
+//! Replays a directory of captures through the data plane in five setups. The reference model and
+//! every invariant check each packet:
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example replay -- DIR [--seed S]
 //! ```
 //!
-//! Where `DIR/MANIFEST.tsv` is there, what is read must be what it counts. The five setups: nothing
-//! translated; behind a NAT gateway; an endpoint toggled every 1,000 packets; 16 networks with the
-//! same addresses; packets cut short, flipped and in another order.
+//! If there is a `DIR/MANIFEST.tsv`, the counts of what was read must equal its counts. The setups:
+//!
+//! - nothing is translated;
+//! - behind a NAT gateway;
+//! - an endpoint is toggled every 1,000 packets;
+//! - 16 networks with the same addresses;
+//! - packets are cut short, have bits flipped or come in another order.
 
 use std::error::Error;
 use std::path::PathBuf;

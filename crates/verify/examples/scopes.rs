@@ -1,4 +1,4 @@
-//! Enumerates every small scope completely and sums the states:
+//! Checks every small state space completely and sums the states:
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example scopes

@@ -1,12 +1,11 @@
-//! Hostile packets through a live data plane, for as long as is asked for, with every check on:
+//! Sends hostile packets through a live data plane for as long as you ask, with every check on:
 //!
 //! ```text
 //! cargo run --release -p vnetem-verify --example soak -- [--packets N] [--seed S] [--resume FILE]
 //! ```
 //!
-//! With `--resume` the state is read from the file, if it is there, and written to it after every
-//! few rounds, so that runs of several days add up. N counts from the beginning of the soak, not
-//! from that of the run.
+//! With `--resume` the state is read from the file, if it exists, and written to it after every few
+//! rounds. So runs of several days add up. N counts from the beginning of the soak.
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -63,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn save(soak: &Soak, file: Option<&PathBuf>) -> io::Result<()> {
     let Some(file) = file else { return Ok(()) };
-    // Never half a file, whenever the run is ended.
+    // A run that is killed never leaves half a file.
     let fresh = file.with_extension("new");
     fs::write(&fresh, soak.to_string())?;
     fs::rename(fresh, file)

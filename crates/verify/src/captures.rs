@@ -1,4 +1,4 @@
-//! Directories of captures, and what their manifest says that they hold.
+//! Reads directories of captures, and compares them with their manifest.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -6,35 +6,35 @@ use std::path::{Path, PathBuf};
 
 use vnetem_io::{CaptureReader, CapturedPacket, Skip};
 
-/// One file, read to its end or to where it breaks off.
+/// One file, read to its end or to the first record that cannot be read.
 #[derive(Clone, Debug)]
 pub struct Capture {
     /// Its path below the directory.
     pub name: String,
     /// Its IPv4 packets with their times in nanoseconds.
     pub packets: Vec<(u64, Vec<u8>)>,
-    /// Records that are announced as IPv4 and are none.
+    /// Records that are announced as IPv4 and are not.
     pub not_ipv4: u64,
-    /// Records that gave no packet, those included.
+    /// Records that gave no packet, including those.
     pub skipped: u64,
-    /// Why it breaks off, if it does.
+    /// Why reading stopped early, if it did.
     pub broken: Option<String>,
 }
 
-/// What was compared with a manifest.
+/// The result of a comparison with a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     /// Files that have all counts of the manifest.
     pub equal: u64,
-    /// For each file that has not, the first count that differs.
+    /// The first count that differs, for each file that has one.
     pub differing: Vec<String>,
 }
 
-/// All captures in a directory and below it, by name.
+/// Reads all captures in a directory and below it, in order of name.
 ///
 /// # Errors
 ///
-/// The directory or a file in it cannot be read, or a file that begins as a capture is none.
+/// The directory or a file in it cannot be read, or a file that begins as a capture is not one.
 pub fn read_captures(root: &Path) -> io::Result<Vec<Capture>> {
     let mut files = Vec::new();
     collect(root, &mut files)?;
@@ -42,12 +42,12 @@ pub fn read_captures(root: &Path) -> io::Result<Vec<Capture>> {
     files.iter().map(|file| read(root, file)).collect()
 }
 
-/// Compares what was read with `MANIFEST.tsv` in the directory, whose columns are named in its
-/// first line: counts that another program made. Gives nothing if there is no manifest.
+/// Compares what was read with `MANIFEST.tsv` in the directory, which holds counts that another
+/// program made. Its first line names the columns. Returns nothing if there is no manifest.
 ///
 /// # Errors
 ///
-/// A file that the manifest names is not there.
+/// A file that the manifest names does not exist.
 pub fn check_manifest(root: &Path, captures: &[Capture]) -> Result<Option<Compared>, String> {
     let Ok(text) = fs::read_to_string(root.join("MANIFEST.tsv")) else { return Ok(None) };
     let mut rows = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
@@ -76,7 +76,7 @@ pub fn check_manifest(root: &Path, captures: &[Capture]) -> Result<Option<Compar
     Ok(Some(compared))
 }
 
-/// What a manifest counts, straight from the bytes.
+/// Counts what a manifest counts, straight from the bytes.
 fn counts(capture: &Capture) -> [(&'static str, u64); 9] {
     let count = |claim: fn(&[u8]) -> bool| {
         capture.packets.iter().filter(|(_, bytes)| claim(bytes)).count() as u64
@@ -98,7 +98,7 @@ fn word(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|pair| pair.try_into().ok()).map_or(0, u16::from_be_bytes)
 }
 
-/// Of a header that is not whole nobody can say.
+/// Returns whether the header checksum is wrong. A header that is cut short counts as right.
 fn has_wrong_sum(bytes: &[u8]) -> bool {
     let length = bytes.first().map_or(0, |first| usize::from(first & 15) * 4);
     let Some(header) = bytes.get(..length).filter(|header| header.len() >= 20) else {
@@ -120,7 +120,8 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// By its first bytes: pcap in either order, in microseconds or nanoseconds, or pcapng.
+/// Returns whether a file is a capture by its first bytes: pcap in either byte order, in
+/// microseconds or nanoseconds, or pcapng.
 fn is_capture(file: &Path) -> io::Result<bool> {
     let mut first = Vec::new();
     File::open(file)?.take(4).read_to_end(&mut first)?;

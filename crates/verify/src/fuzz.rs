@@ -1,6 +1,7 @@
-//! Bodies of the fuzz targets: any bytes in, a panic if something that must always hold does not.
+//! Bodies of the fuzz targets. Each takes any bytes and panics if something that must always hold
+//! does not.
 //!
-//! They run on stable, too: the tests replay the corpora and every input that once failed.
+//! They also run on stable: the tests replay the corpora and every input that once failed.
 
 #![allow(
     clippy::panic,
@@ -37,8 +38,8 @@ pub use ports::port_pool_ops;
 pub use round_trip::rewrite_roundtrip;
 pub use rules::authz_rules;
 
-/// Any bytes through the one door and all that may follow it: parse (INV-any-bytes-safe), options,
-/// quotes, the packet's words.
+/// Puts any bytes through the parser and through what may follow it: options, quotes and the packet
+/// as text (INV-any-bytes-safe).
 pub fn parse_ipv4(bytes: &[u8]) {
     let _ = Packet::read(bytes).map(|packet| {
         let line = packet.to_string();
@@ -93,11 +94,11 @@ pub fn parse_ipv4(bytes: &[u8]) {
     }
 }
 
-/// Any packet rewritten to any ends: every checksum stays exactly as right or wrong as it was
-/// (INV-checksums-stay-right), judged by sums from scratch, and only what was asked for changes
+/// Rewrites any packet to any addresses and ports. Every checksum stays exactly as right or wrong
+/// as it was, by sums from scratch (INV-checksums-stay-right). Only what was asked for changes
 /// (INV-only-needed-bytes-change).
 ///
-/// The first 13 bytes say what to rewrite and to which ends; the rest is the packet.
+/// The first 13 bytes say what to rewrite and to what; the rest is the packet.
 pub fn checksum_incremental(bytes: &[u8]) {
     let Some((choice, packet)) = bytes.split_first_chunk::<13>() else { return };
     let [which, a, b, c, d, e, f, g, h, i, j, k, l] = *choice;
@@ -107,7 +108,7 @@ pub fn checksum_incremental(bytes: &[u8]) {
     let source = SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f]));
     let destination = SocketAddrV4::new(Ipv4Addr::new(g, h, i, j), u16::from_be_bytes([k, l]));
     let ends = |headers: &Headers| {
-        // The identifier of a query has one place, the other port is 0.
+        // The identifier of a query has one place, so the other port is 0.
         let query = matches!(headers.transport, Transport::IcmpRequest | Transport::IcmpReply);
         let port = |end: SocketAddrV4, old| if query && old == 0 { 0 } else { end.port() };
         let source = SocketAddrV4::new(*source.ip(), port(source, headers.source_port));
@@ -161,12 +162,12 @@ pub fn checksum_incremental(bytes: &[u8]) {
     }
 }
 
-/// RFC 1624 where it is easiest to see: two words, one of which is replaced
+/// Checks RFC 1624 in its smallest case: two words, one of which is replaced
 /// (INV-checksum-update-exact).
 fn one_word(kept: [u8; 2], old: [u8; 2], new: [u8; 2]) {
     let full = |word: [u8; 2]| !residual(&[kept, word].concat(), 0);
     let [before, after] = [old, new].map(u16::from_be_bytes);
-    // With nothing but zeros left the sum has two names (RFC 1624 3).
+    // If only zeros are left, the sum has two representations (RFC 1624 3).
     if kept != [0; 2] {
         assert_eq!(
             update(full(old), before, after),
@@ -176,13 +177,13 @@ fn one_word(kept: [u8; 2], old: [u8; 2], new: [u8; 2]) {
     }
 }
 
-/// How far the IPv4 and the transport checksum are from right, summed from scratch 16 bits at a
-/// time; 0xFFFF is right.
+/// Returns how far the IPv4 and the transport checksum are from right, summed from scratch 16 bits
+/// at a time; 0xFFFF is right.
 fn residuals(packet: &[u8], headers: &Headers) -> (u16, u16) {
     let (header, payload) =
         packet.split_at_checked(usize::from(headers.header_length)).unwrap_or_default();
     let pseudo = match headers.transport {
-        // No checksum, nothing to be wrong.
+        // Without a checksum nothing can be wrong.
         Transport::Udp if payload.get(6..8) == Some(&[0, 0]) => return (residual(header, 0), 0),
         Transport::Tcp(_) | Transport::Udp => {
             let ends = header.get(12..20).unwrap_or_default();
@@ -194,7 +195,7 @@ fn residuals(packet: &[u8], headers: &Headers) -> (u16, u16) {
     (residual(header, 0), residual(payload, pseudo))
 }
 
-/// Ones' complement sum; of its two zeros the one that is right.
+/// Returns the ones' complement sum, with its two zeros made one.
 fn residual(bytes: &[u8], start: u64) -> u16 {
     let mut sum = start;
     for pair in bytes.chunks(2) {
@@ -208,7 +209,7 @@ fn residual(bytes: &[u8], start: u64) -> u16 {
     }
 }
 
-/// Marks what a rewrite of this packet, at `offset`, may change: time to live, addresses, ports or
+/// Marks what a rewrite of this packet, at `offset`, may change: TTL, addresses, ports or
 /// identifier, checksums.
 fn mark_rewritten(headers: &Headers, offset: usize, may_change: &mut [bool]) {
     let transport = offset + usize::from(headers.header_length);
@@ -261,7 +262,8 @@ mod tests {
         }
     }
 
-    /// INV-udp-zero-checksum, and the corners of RFC 1624: one of all ports makes the checksum 0.
+    /// INV-udp-zero-checksum and the corner cases of RFC 1624: one of all ports makes the checksum
+    /// 0.
     #[test]
     fn every_port_of_a_datagram_keeps_its_checksum() {
         let packet: Packet = "10.0.0.4:5 > 8.8.8.8:53 udp len 3".parse().unwrap();

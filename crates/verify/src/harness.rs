@@ -1,6 +1,6 @@
-//! The harness: one generated sequence of edits, packets and clock steps goes to the data plane and
-//! to the [model](crate::model), and after each step both must say the same and every invariant
-//! must hold. Property tests and fuzzers share it.
+//! The harness plays a generated sequence of edits, packets and clock steps with the data plane and
+//! with the [model](crate::model). After each step both must agree and every invariant must hold.
+//! Property tests and fuzzers share it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -58,24 +58,24 @@ pub use twins::{
     the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
 };
 
-/// A sequence: how the data plane is set up, and what happens to it.
+/// A sequence: the setup of the data plane, and the steps.
 #[derive(Clone, Debug)]
 pub struct Sequence {
-    /// Settings, read by position.
+    /// The settings, decoded from a number.
     pub setup: u8,
-    /// What happens.
+    /// The steps.
     pub steps: Vec<Step>,
 }
 
 /// The data plane and the model disagree, or an invariant does not hold.
 pub struct Mismatch {
-    /// What happened before, a line for each step, and what came of it.
+    /// What happened before, one line for each step and each result.
     pub transcript: Vec<String>,
-    /// What is wrong.
+    /// The disagreement.
     pub what: String,
 }
 
-/// Sequences of up to `length` steps.
+/// Generates sequences of up to `length` steps.
 pub fn sequences(length: usize) -> impl Strategy<Value = Sequence> {
     (any::<u8>(), proptest::collection::vec(any::<[u8; 8]>(), 1..=length)).prop_map(
         |(setup, steps)| {
@@ -86,7 +86,7 @@ pub fn sequences(length: usize) -> impl Strategy<Value = Sequence> {
 }
 
 impl Sequence {
-    /// Reads a sequence from bytes by position: one for the setup, then eight for each step.
+    /// Decodes a sequence from bytes by position: one for the setup, then eight for each step.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         let (setup, rest) = bytes.split_first().map_or((0, bytes), |(first, rest)| (*first, rest));
@@ -95,11 +95,11 @@ impl Sequence {
     }
 }
 
-/// Runs a sequence against the data plane and the model.
+/// Plays a sequence with the data plane and with the model.
 ///
 /// # Errors
 ///
-/// They disagree, or an invariant does not hold; the transcript says how it came to that.
+/// They disagree, or an invariant does not hold. The transcript shows the steps before.
 pub fn check(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
     let mut runner = Runner::new(sequence.setup);
     for step in &sequence.steps {
@@ -115,16 +115,16 @@ pub fn check(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
     Ok(coverage)
 }
 
-/// The settings that a number stands for: who is told of a closing, a small table or a large one,
-/// the seed.
+/// Decodes settings: who is notified of a closing, a small table or a large one, and the seed.
 fn settings(setup: u8) -> Settings {
     let mut settings = Settings::replayable(u64::from(setup));
-    // Of the world where packets turn round, which takes two places in the table, every other time.
+    // In the hairpin world, where a packet may need two records, the table is small every other
+    // time.
     let is_small = setup % 8 == 7 || setup % 7 == 1 && setup % 2 == 1;
     settings.flows.capacity = if is_small { 8 } else { 1024 };
     settings.flows.held = 1024;
     settings.flows.revalidation_keys = 4096;
-    // What flows share is full at once, with a part for each tenant and without.
+    // The tables of mapping state are full at once, with a part for each tenant and without.
     let full = match setup % 16 {
         6 => Some(8),
         14 => Some(2),
@@ -136,7 +136,7 @@ fn settings(setup: u8) -> Settings {
         (settings.fragments, settings.unsolicited) = (room as usize / 2, room as usize / 2);
     }
     settings.flows.inbound_refreshes = setup % 4 != 2;
-    // Links so narrow that the longer packets do not fit, most of all the public ones.
+    // Narrow links, on which longer packets do not fit, most of all the public ones.
     if setup / 32 % 2 == 1 {
         settings.mtu = Mtu { public: 68, private: 300 };
     }
@@ -162,22 +162,22 @@ struct Runner {
     now: Time,
     /// Changes that take time.
     rollout: Rollout,
-    /// Cells may be full: what a change touches is settled at once, since the model does not know
-    /// which cells that are, and services keep their prefixes.
+    /// Whether the table of revalidation keys may be full. The model does not know which keys a
+    /// change invalidates, so each change is drained at once, and services keep their prefixes.
     is_tight: bool,
     tunnels: Tunnels,
-    /// A change was handed over and not all that it closes is closed.
+    /// Whether a change was applied and has not closed all its flows yet.
     unsettled: bool,
     conversations: Vec<Conversation>,
     ledger: Ledger,
     transcript: Transcript,
-    /// Whether calls and outputs are kept, for who compares runs.
+    /// Whether calls and outputs are kept, for comparisons of runs.
     records: bool,
-    /// What left since it was last looked at, and where.
+    /// What left since the last look, and where.
     outputs: Vec<Output>,
-    /// What the data plane was asked, drains left out.
+    /// The calls of the data plane, without drains.
     calls: Vec<Call>,
-    /// What happened to flows and translations and was not looked at yet.
+    /// Events of flows and translations since the last look.
     heard: Vec<Happening>,
     translations: Vec<Translation>,
     coverage: Coverage,
@@ -202,8 +202,8 @@ impl Call {
     }
 }
 
-/// Something that left: a packet with its fate, by the edge where it came in, or one of the data
-/// plane's own making, by the edge where it goes.
+/// Something that left. A processed packet has its disposition and the edge where it entered. A
+/// packet that the data plane made has the edge where it leaves.
 struct Output {
     edge: Edge,
     disposition: Option<Disposition>,
@@ -212,7 +212,7 @@ struct Output {
 
 impl Runner {
     fn new(setup: u8) -> Self {
-        // The worlds are constants, and every run begins with a copy of one.
+        // Worlds are constant, and every run begins with a copy of one.
         static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| worlds(false));
         let (network, world) = pick(&WORLDS, setup).clone();
         let mut runner = Self::over(network, world, settings(setup));
@@ -226,11 +226,11 @@ impl Runner {
         runner
     }
 
-    /// A data plane for each shard of the network, whose pools are wide enough for all.
+    /// Makes a data plane for each shard of the network. Its pools are wide enough for all shards.
     fn sharded(setup: u8) -> Self {
         static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| worlds(true));
         let (network, world) = pick(&WORLDS, setup).clone();
-        // Bounds hold for each shard, so that there are none here.
+        // Limits hold for each shard, so there are none here.
         let mut settings = settings(setup);
         let wide = Settings::replayable(0);
         (settings.flows.revalidation_keys, settings.flows.shared) = (4096, wide.flows.shared);
@@ -245,12 +245,12 @@ impl Runner {
         runner
     }
 
-    /// One that keeps what it calls and what comes out.
+    /// Makes a runner that keeps its calls and outputs.
     fn recording(setup: u8) -> Self {
         Self { records: true, ..Self::new(setup) }
     }
 
-    /// Over a network that may hold more than the world.
+    /// Makes a runner over a network that may hold more than the world.
     fn over(mut network: Network, world: World, settings: Settings) -> Self {
         let planes = Planes::one(network.commit(), settings);
         let model = Model::new(network.clone(), settings);
@@ -281,7 +281,7 @@ impl Runner {
         Box::new(Mismatch { transcript: self.transcript.lines(), what })
     }
 
-    /// Forgets how it came to this, for runs that are longer than anybody reads.
+    /// Clears the transcript, for runs that are longer than anybody reads.
     fn forget(&mut self) {
         self.transcript.clear();
         self.outputs.clear();
@@ -336,7 +336,7 @@ impl Runner {
     }
 }
 
-/// Every world, compiled once for all runs, with narrow pools or such as shards can divide.
+/// Builds every world once for all runs, with narrow pools or with pools that shards can divide.
 fn worlds(wide: bool) -> Vec<(Network, World)> {
     let all = world::BEGINNINGS.iter().map(|beginning| world::build(beginning, wide));
     let mut all: Vec<(Network, World)> =
@@ -347,7 +347,7 @@ fn worlds(wide: bool) -> Vec<(Network, World)> {
     all
 }
 
-/// An element by a number that is taken modulo the length; `all` must not be empty.
+/// Returns an element by a number, which is taken modulo the length. `all` must not be empty.
 pub(crate) fn pick<T>(all: &[T], number: u8) -> &T {
     &all[usize::from(number) % all.len()]
 }
@@ -357,7 +357,7 @@ fn unreachable_world(error: &vnetem::EditError) -> ! {
     panic!("the world of the harness cannot be built: {error}")
 }
 
-/// A packet in a line.
+/// Shows a packet in one line.
 fn shown(bytes: &[u8]) -> String {
     match Packet::read(bytes) {
         Ok(packet) => {

@@ -1,17 +1,17 @@
-//! Verifies a forwarding path: a reference model, a harness that compares, and what draws its
-//! inputs.
+//! Verifies a forwarding path: with a reference model, a harness that compares, and generators of
+//! input.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`model`] | the behaviour that the statements ask for, written slowly and obviously |
-//! | [`harness`] | sequences of packets, edits and time, played by the data plane and by the model |
-//! | [`fuzz`] | the bodies of the fuzz targets |
+//! | [`model`] | a slow and obvious implementation, written from the statements |
+//! | [`harness`] | plays sequences of packets, edits and time with the data plane and the model |
+//! | [`fuzz`] | bodies of the fuzz targets |
 //! | [`scopes`] | exhaustive checks of small state spaces |
-//! | [`strategies`] | proptest strategies for packets: of every kind, and such as nobody should send |
+//! | [`strategies`] | proptest strategies for valid and hostile packets |
 //! | [`captures`], [`seeds`] | directories of captures, and fuzz seeds cut from them |
 //! | [`toggling`] | an endpoint toggled under live TCP over bad links |
 //!
-//! `examples/fuzz_your_path.rs` puts a forwarding path of your own under these strategies.
+//! `examples/fuzz_your_path.rs` fuzzes a forwarding path of your own with these strategies.
 
 pub mod captures;
 pub mod fuzz;

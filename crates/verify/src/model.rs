@@ -1,10 +1,11 @@
 //! The slow reference model of the whole data plane.
 //!
-//! It reads the same intent, is shown the same packets at the same times, and says what must come
-//! of each: by scanning lists, with nothing cached and nothing incremental, written from the
-//! statements and not from the code. The public port of a new flow is the one thing that it takes
-//! from the data plane, after checking that it may be chosen (INV-port-in-range,
-//! INV-refused-only-when-full, INV-hold-down-kept, N-14, N-17).
+//! It reads the same intent, gets the same packets at the same times, and says what must happen to
+//! each. It scans lists, and nothing is cached or incremental. It is written from the statements
+//! and not from the code.
+//!
+//! It takes one thing from the data plane: the public port of a new flow, after checking that this
+//! port is allowed (INV-port-in-range, INV-refused-only-when-full, INV-hold-down-kept, N-14, N-17).
 
 #![allow(clippy::indexing_slicing, reason = "the two sides of a flow are 0 and 1")]
 
@@ -54,7 +55,7 @@ use shares::LimitedHost;
 use tcp::{Connection, Meaning};
 use wire::{ACK, FIN, Kind, Packet, Part, RST, SYN, TCP};
 
-/// The model's state: what is configured, and what is remembered of earlier packets.
+/// The model's state: the configuration, and what it remembers of earlier packets.
 #[derive(Clone, Debug)]
 pub struct Model {
     network: Network,
@@ -65,51 +66,51 @@ pub struct Model {
     mappings: Vec<Mapping>,
     debts: Vec<Debt>,
     pairs: Vec<Pair>,
-    /// SYNs that nobody asked for, until they are answered (T-16).
+    /// Unsolicited SYNs, until they are answered (T-16).
     waiting: Vec<Waiting>,
     fragments: Vec<FirstFragment>,
-    /// Makes the next flow's number.
+    /// The number of the next flow.
     flows_made: u64,
-    /// Packets that the data plane must have originated since they were last taken.
+    /// Packets that the data plane must have made since they were last taken.
     originated: Vec<(Edge, Vec<u8>)>,
-    /// What must have happened to flows since it was last taken.
+    /// Flow events that must have happened since they were last taken.
     happenings: Vec<Happening>,
-    /// What must have been told of translations since it was last taken.
+    /// Translation events that must have happened since they were last taken.
     translations: Vec<Translation>,
-    /// Packets were seen to go to shards.
+    /// Whether packets went to shards.
     sharded: bool,
-    /// Inside addresses that are limited (docs/shares.md).
+    /// Internal addresses with limits (docs/shares.md).
     limited_hosts: Vec<LimitedHost>,
     filled: Filled,
 }
 
-/// How often bounded things were full, and in which order SYNs wait, so that a generator that
-/// never gets there is noticed.
+/// How often tables were full, and in which order SYNs wait. It shows a generator that never gets
+/// there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Filled {
-    /// SYNs that nobody asked for and that found no room to wait in.
+    /// Unsolicited SYNs that found no room to wait.
     pub(crate) waiting: u64,
-    /// First fragments that were forgotten for newer ones.
+    /// First fragments that were removed for newer ones.
     pub(crate) fragments: u64,
-    /// SYNs that are due before others that came earlier.
+    /// SYNs that are due before earlier ones.
     pub(crate) overtaking: u64,
 }
 
-/// What the data plane did to a packet, as far as the model does not predict it.
+/// What the data plane did to a packet, as far as the model cannot predict it.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed {
-    /// The public source of the flow that it opened, where the data plane chose one.
+    /// The public source of the flow that it opened, if it chose one.
     pub chosen: Option<SocketAddrV4>,
-    /// It denied the packet, under a public source that is not seen.
+    /// Whether it denied the packet, whose public source is then not visible.
     pub denied: bool,
-    /// The shard of the network that the packet went to, if there are several data planes.
+    /// The shard that got the packet, if there are several data planes.
     pub shard: Option<usize>,
 }
 
-/// What must become of a packet.
+/// What must happen to a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// Its fate.
+    /// Its disposition.
     pub disposition: Disposition,
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -118,34 +119,34 @@ pub struct Expected {
 /// A packet that came in.
 #[derive(Clone, Copy, Debug)]
 struct Entered<'a> {
-    /// The edge that it was handed in by, to which it is answered.
+    /// The edge where it was handed in, to which answers go.
     by: Edge,
-    /// The edge at which its sender is.
+    /// The edge of its sender.
     edge: Edge,
     bytes: &'a [u8],
-    /// It turned round at a public address of ours, and comes in as from the internet (T-33). Its
-    /// sender hears nothing more of it.
+    /// Whether it is a hairpin packet on its way back in from the internet (T-33). Its sender gets
+    /// no answer any more.
     turned: bool,
 }
 
-/// A packet that goes on.
+/// A packet that is forwarded.
 #[derive(Clone, Debug)]
 struct Passed {
     forward: Forward,
     bytes: Vec<u8>,
-    /// It turns round (T-33).
+    /// Whether it is a hairpin packet (T-33).
     turns: bool,
 }
 
 impl Entered<'_> {
-    /// Whether a side of a flow is where the packet came in.
+    /// Returns whether a side of a flow is where the packet came in.
     fn is_at(&self, flow: &Flow, side: usize) -> bool {
         flow.edges[side] == self.edge && (flow.turns && side == 1) == self.turned
     }
 }
 
-/// A public tuple that may not be chosen yet (N-14), towards one remote or, after a socket that had
-/// it for itself, towards any (T-01).
+/// A public tuple in hold-down (N-14), towards one remote or, after an endpoint-independent
+/// mapping, towards any (T-01).
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     protocol: u8,
@@ -155,7 +156,7 @@ struct Rest {
 }
 
 impl Model {
-    /// A model with nothing in it that follows `network`.
+    /// Makes a model without flows that follows `network`.
     #[must_use]
     pub fn new(network: Network, settings: Settings) -> Self {
         Self {
@@ -179,17 +180,17 @@ impl Model {
         }
     }
 
-    /// How often bounded things were full.
+    /// Returns how often tables were full.
     pub(crate) const fn filled(&self) -> Filled {
         self.filled
     }
 
-    /// The configuration by which the model decides.
+    /// Returns the configuration by which the model decides.
     pub(crate) const fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The configuration changes.
+    /// Takes a new configuration.
     ///
     /// # Errors
     ///
@@ -209,7 +210,7 @@ impl Model {
         Ok(())
     }
 
-    /// Time passes, and everything that a change closes is closed.
+    /// Lets time pass, and closes everything that a change closes.
     pub fn settle(&mut self, now: Time) {
         self.advance(now);
         for number in self.flows.iter().map(|flow| flow.number).collect::<Vec<_>>() {
@@ -219,34 +220,35 @@ impl Model {
         }
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub fn expire(&mut self, now: Time) {
         self.advance(now);
     }
 
-    /// When something happens next if no packet comes: a flow ends, or a SYN is answered.
+    /// Returns when something happens next without a packet: a flow ends, or a SYN is answered.
     #[must_use]
     pub fn due(&self) -> Option<Time> {
         let flows = self.flows.iter().map(|flow| flow.deadline);
         flows.chain(self.waiting.iter().map(Waiting::due)).min()
     }
 
-    /// What the data plane must have originated since this was last asked.
+    /// Takes the packets that the data plane must have made since the last call.
     pub fn take_originated(&mut self) -> Vec<(Edge, Vec<u8>)> {
         core::mem::take(&mut self.originated)
     }
 
-    /// What must have happened to flows since this was last asked.
+    /// Takes the flow events that must have happened since the last call.
     pub fn take_happenings(&mut self) -> Vec<Happening> {
         core::mem::take(&mut self.happenings)
     }
 
-    /// What must have been told of translations since this was last asked.
+    /// Takes the translation events that must have happened since the last call.
     pub fn take_translations(&mut self) -> Vec<Translation> {
         core::mem::take(&mut self.translations)
     }
 
-    /// Whether a public address is nobody's any more, or is of flows that are closed or may be.
+    /// Returns whether a public address has no owner any more, or belongs to flows that are or may
+    /// be closed.
     #[must_use]
     pub fn is_given_up(&self, at: Ipv4Addr) -> bool {
         let goes =
@@ -254,26 +256,25 @@ impl Model {
         !route::is_ours(&self.network, at) || self.flows.iter().any(goes)
     }
 
-    /// Live flows, and flows that are closed and still answer.
+    /// Returns the numbers of live flows, and of closed ones that still answer.
     #[must_use]
     pub fn flow_counts(&self) -> (u64, u64) {
         let closed = self.flows.iter().filter(|flow| flow.is_tombstone()).count() as u64;
         (self.flows.len() as u64 - closed, closed)
     }
 
-    /// Public tuples in use: by flows, which INV-private-source-stays-inside and
-    /// INV-endpoint-takes-no-port speak of.
+    /// Returns the number of public tuples that flows have (INV-private-source-stays-inside,
+    /// INV-endpoint-takes-no-port).
     #[must_use]
     pub fn ports_taken(&self) -> usize {
         self.flows.iter().filter(|flow| flow.translated).count()
     }
 
-    /// What must become of a packet that enters by `edge`.
+    /// Says what must happen to a packet that enters by `edge`.
     ///
     /// # Errors
     ///
-    /// The data plane chose a public source that it must not have chosen, or none where one was
-    /// free.
+    /// The data plane chose a public source that it must not choose, or none where one was free.
     pub fn process(
         &mut self,
         now: Time,
@@ -285,7 +286,7 @@ impl Model {
         self.sharded |= observed.shard.is_some();
         let mut icmp_error = None;
         let result = self.receive(edge, bytes, observed, &mut icmp_error);
-        // A connection that was refused ends at this very instant.
+        // A refused connection ends at this very instant.
         self.advance(now);
         if let Some(icmp_error) = icmp_error {
             return Err(icmp_error);
@@ -308,7 +309,7 @@ impl Model {
         let packet =
             Packet::read(bytes).map_err(|cause| Disposition::Drop(DropReason::Malformed(cause)))?;
         let entered = Entered { by: edge, edge: self.entry(edge, &packet)?, bytes, turned: false };
-        // T-39.
+        // T-39: a wrong transport checksum is dropped if the settings say so.
         if self.settings.verify_checksums
             && wire::transport_sum_is_right(bytes, &packet) == Some(false)
         {
@@ -318,7 +319,7 @@ impl Model {
         if passed.turns { self.turn(&passed, &packet, icmp_error) } else { Ok(passed) }
     }
 
-    /// A packet that may be at its edge.
+    /// Decides a packet whose source is allowed at its edge.
     fn pass(
         &mut self,
         entered: &Entered<'_>,
@@ -334,8 +335,8 @@ impl Model {
         }
         if let Some((at, side)) = self.find(entered.edge, packet.ends()) {
             let flow = self.flow(at)?;
-            // RFC 792: the opener asks, the other answers; with the identifier 0 both have the same
-            // ends.
+            // RFC 792: the initiator asks and the other end answers. With the identifier 0 both
+            // have the same ports.
             let asks = side == flow.initiator;
             if matches!((packet.kind, asks), (Kind::IcmpRequest, false) | (Kind::IcmpReply, true)) {
                 return drop(DropReason::NoFlow);
@@ -345,12 +346,12 @@ impl Model {
                     if !entered.is_at(&flow, side) {
                         return drop(DropReason::WrongEdge);
                     }
-                    // What goes no further renews nothing.
+                    // A packet that is not forwarded does not refresh the flow.
                     let refused = packet.part != Part::Whole && !self.carries_fragments(&flow);
                     let way = self.way_of_answer(&flow, side);
                     let size = self.size_of_way(&flow, side, way.ok().flatten());
-                    let goes_on = packet.ttl > 1 && !refused && way.is_ok();
-                    self.renew(at, goes_on && packet.total <= usize::from(size))?;
+                    let is_forwarded = packet.ttl > 1 && !refused && way.is_ok();
+                    self.renew(at, is_forwarded && packet.total <= usize::from(size))?;
                 }
                 return self.hit(at, side, entered, packet);
             }
@@ -358,14 +359,14 @@ impl Model {
         self.open(entered, packet, observed, icmp_error)
     }
 
-    /// Time passes: whatever has run out is gone at its own instant (INV-clock-steps-harmless,
+    /// Lets time pass: everything ends at its own instant (INV-clock-steps-harmless,
     /// INV-deadline-exact).
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
         let now = self.now;
         while let Some(at) = self.flows.iter().position(|flow| flow.deadline <= now) {
             let Ok(flow) = self.flow(at) else { return };
-            self.tell_of_idling(&flow);
+            self.reset_idle_ends(&flow);
             self.end(at, flow.cause_of_expiry(), flow.deadline);
         }
         self.release_tombstones();
@@ -373,7 +374,7 @@ impl Model {
         self.rests.retain(|rest| rest.until > now);
     }
 
-    /// A flow ends.
+    /// Ends a flow.
     fn end(&mut self, at: usize, cause: Cause, when: Time) {
         if let Ok(flow) = self.flow(at) {
             self.happenings.push(flow.happening(EventKind::Ended(cause)));
@@ -381,10 +382,10 @@ impl Model {
         }
     }
 
-    /// Removes a flow; its public tuple rests (N-14).
+    /// Removes a flow and puts its public tuple in hold-down (N-14).
     fn remove(&mut self, at: usize, cause: Cause, when: Time) {
         let flow = self.flows.remove(at);
-        self.tell_of(&flow, TranslationEventKind::SessionDeleted);
+        self.record_event(&flow, TranslationEventKind::SessionDeleted);
         if flow.has_tuple() {
             self.rest(&flow, flow.rested_at(cause, when));
             self.forget_host(&flow);
@@ -392,8 +393,8 @@ impl Model {
         self.rests.retain(|rest| rest.until > self.now);
     }
 
-    /// U-12: the tuple of a connection that a change closed rests as after a reset, though the
-    /// tombstone may stand longer.
+    /// Puts the tuple of a closed connection in hold-down as after a reset, even if its tombstone
+    /// stays longer (U-12).
     fn release_tombstones(&mut self) {
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at) else { return };
@@ -408,7 +409,7 @@ impl Model {
         }
     }
 
-    /// The flow of a tuple that is seen at an edge, and the side from which it comes.
+    /// Returns the flow of a tuple that is seen at an edge, and the side from which it comes.
     fn find(&self, edge: Edge, ends: (u8, SocketAddrV4, SocketAddrV4)) -> Option<(usize, usize)> {
         self.find_in(zone(&self.network, edge), ends)
     }

@@ -1,5 +1,5 @@
-//! Small spaces, enumerated completely. Each scope counts the states that it has seen and panics at
-//! the first that does not hold.
+//! Exhaustive checks of small state spaces. Each counts the states that it has checked, and panics
+//! at the first that fails.
 
 #![allow(
     clippy::panic,
@@ -21,27 +21,27 @@ use vnetem_packet::{FiveTuple, Headers, Malformed, Protocol, Reset, TcpFlags};
 use crate::fuzz::{first_packet, frag_tracker, port_pool_ops};
 use vnetem_packet_text::{Content, Datagram, Packet, Segment};
 
-/// How much of a scope is seen.
+/// How much of a state space is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// A part of the large ones, for every day.
     Share,
-    /// All.
+    /// Everything.
     Whole,
 }
 
-/// A scope: what it is about, by the number of its invariant, and how it is enumerated.
+/// A state space: its invariant and the function that enumerates it.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
-    /// The invariant.
+    /// The invariant that it checks.
     pub invariant: &'static str,
     /// What is enumerated.
     pub what: &'static str,
-    /// Enumerates it; gives the number of states.
+    /// Enumerates it, and returns the number of states.
     pub run: fn(Extent) -> u64,
 }
 
-/// All scopes.
+/// All state spaces.
 pub const SCOPES: [Scope; 8] = [
     Scope {
         invariant: "INV-malformed-headers-dropped",
@@ -85,8 +85,8 @@ pub const SCOPES: [Scope; 8] = [
     },
 ];
 
-/// INV-malformed-headers-dropped: what cannot be a packet is refused for the first thing that is
-/// wrong with it.
+/// Checks that a malformed header is refused for the first fault in it
+/// (INV-malformed-headers-dropped).
 fn lengths(extent: Extent) -> u64 {
     let mut states = 0;
     let step = if extent == Extent::Whole { 1 } else { 257 };
@@ -95,8 +95,7 @@ fn lengths(extent: Extent) -> u64 {
             let mut bytes = [0; 64];
             bytes[0] = first;
             bytes[2..4].copy_from_slice(&total.to_be_bytes());
-            // Another protocol, so that nothing behind the header is looked at; options of nothing
-            // but padding.
+            // With another protocol nothing behind the header is read. Options are padding only.
             bytes[8..10].copy_from_slice(&[64, 47]);
             let header = usize::from(first & 15) * 4;
             bytes[20..header.clamp(20, 60)].fill(1);
@@ -127,8 +126,8 @@ fn lengths(extent: Extent) -> u64 {
     states
 }
 
-/// INV-checksum-update-exact: RFC 1624 against the sum of all that is covered: one word that
-/// changes, and the rest.
+/// Compares RFC 1624 with a full sum, for one word that changes and one for the rest
+/// (INV-checksum-update-exact).
 fn updates(extent: Extent) -> u64 {
     let add = |left: u16, right: u16| {
         let sum = u32::from(left) + u32::from(right);
@@ -139,7 +138,7 @@ fn updates(extent: Extent) -> u64 {
     let mut states = 0;
     for rest in (0..=u16::MAX).step_by(step) {
         let checksum = !add(rest, old);
-        // With nothing but zeros left the sum has two names (RFC 1624 3).
+        // If only zeros are left, the sum has two representations (RFC 1624 3).
         let agrees = |new| update(checksum, old, new) == !add(rest, new) || rest | new == 0;
         let all = (0..=u16::MAX).fold(true, |all, new| all & agrees(new));
         assert!(all, "the rest sums to {rest:#06x}");
@@ -148,8 +147,8 @@ fn updates(extent: Extent) -> u64 {
     states
 }
 
-/// INV-udp-zero-checksum: a UDP checksum of 0 stays, a computed 0 is written 0xFFFF, and TCP's may
-/// be 0: by the port that brings each about.
+/// Checks that a UDP checksum of 0 stays, a computed 0 is written as 0xFFFF, and TCP's may be 0
+/// (INV-udp-zero-checksum). A port is chosen that causes each case.
 fn computed_zeros(extent: Extent) -> u64 {
     let ends = (Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(8, 8, 8, 8));
     let datagram = |checksum| {
@@ -184,12 +183,12 @@ fn computed_zeros(extent: Extent) -> u64 {
     states
 }
 
-/// INV-mapping-unique, INV-tuple-unique-per-side, INV-reply-reaches-initiator,
-/// INV-refused-only-when-full, INV-hold-down-kept, INV-flows-conserved: the histories go through
-/// the body of the fuzz target, whose list says what must come.
+/// Runs all histories through the body of the fuzz target, whose list says what must happen
+/// (INV-mapping-unique, INV-tuple-unique-per-side, INV-reply-reaches-initiator,
+/// INV-refused-only-when-full, INV-hold-down-kept, INV-flows-conserved).
 fn histories(extent: Extent) -> u64 {
-    // Host and port in the low bits, remote in the next; what happens is the first byte, how long
-    // it is waited the last.
+    // Host and port are in the low bits, and the remote in the next. The first byte is the event,
+    // the last one the wait.
     let open = |host: u8, remote: u8| [0, 0x40 | remote << 4 | host, 0, 0];
     let events = [
         open(0, 0),
@@ -197,13 +196,13 @@ fn histories(extent: Extent) -> u64 {
         open(0, 1),
         open(1, 1),
         [5, 0, 0, 0],   // the oldest flow ends
-        [7, 0, 0, 228], // seven seconds: flows are over, ports still rest
-        [7, 0, 0, 255], // nearly fourteen: nothing rests
+        [7, 0, 0, 228], // seven seconds: flows are over, ports still in hold-down
+        [7, 0, 0, 255], // nearly fourteen: nothing is in hold-down
     ];
     let depth = if extent == Extent::Whole { 7 } else { 4 };
     let mut states = 0;
     for mapping in [0, 4] {
-        // Two ports; every shorter history is the beginning of one of these.
+        // Two ports. Every shorter history is the beginning of one of these.
         each_sequence(&events, depth, &mut |sequence| {
             let mut bytes = vec![mapping, 1];
             bytes.extend(sequence.iter().flat_map(|at| events[*at]));
@@ -214,8 +213,8 @@ fn histories(extent: Extent) -> u64 {
     states
 }
 
-/// INV-bad-fragments-dropped, INV-fragment-state-bounded: likewise, around a first fragment of 8 or
-/// 16 bytes.
+/// Runs all histories around a first fragment of 8 or 16 bytes (INV-bad-fragments-dropped,
+/// INV-fragment-state-bounded).
 fn fragments(extent: Extent) -> u64 {
     let mut events = vec![[0x80, 0, 0, 0, 1, 0], [0x80, 0, 0, 0, 2, 0], [0, 0, 0, 0, 1, 190]];
     for offset in 1..5 {
@@ -234,7 +233,7 @@ fn fragments(extent: Extent) -> u64 {
     states
 }
 
-/// All sequences of so many events, as places in the list.
+/// Visits all sequences of this many events, as places in the list.
 fn each_sequence<T>(events: &[T], depth: usize, visit: &mut dyn FnMut(&[usize])) {
     let mut sequence = vec![0; depth];
     loop {
@@ -245,8 +244,8 @@ fn each_sequence<T>(events: &[T], depth: usize, visit: &mut dyn FnMut(&[usize]))
     }
 }
 
-/// INV-port-in-range, INV-refused-only-when-full: a pool gives each of its ports once and then says
-/// that it has none; with one free, it is that one.
+/// Checks that a pool gives each of its ports once and then refuses, and with one port free gives
+/// that one (INV-port-in-range, INV-refused-only-when-full).
 fn pools(extent: Extent) -> u64 {
     let step = if extent == Extent::Whole { 1 } else { 7 };
     let mut states = 0;
@@ -313,15 +312,16 @@ fn pool(rules: &PoolRules, first_port: u16, size: u16) -> u64 {
         assert!(table.end(Time(1), id, vnetem_nat::Cause::Evicted));
         let (external, id) = give(&mut table, 64 + size);
         assert_eq!(external, freed, "the only free one of {size} (INV-refused-only-when-full)");
-        // The port goes back to the socket that had it, so that the next one is the only one free
-        // again.
+        // The port goes back to the internal socket that had it, so the next one is again the only
+        // free one.
         assert!(table.end(Time(1), id, vnetem_nat::Cause::Evicted));
         assert_eq!(give(&mut table, place).0, freed);
     }
     u64::from(size) * 2 + 1
 }
 
-/// INV-reset-answers-segment: RFC 9293 3.10.7.1 for every set of flags and segments at the corners.
+/// Checks RFC 9293 3.10.7.1 for every set of flags, with segments at the limits
+/// (INV-reset-answers-segment).
 fn flags(_: Extent) -> u64 {
     let corners = [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX];
     let mut states = 0;
@@ -375,8 +375,8 @@ fn flags(_: Extent) -> u64 {
     states
 }
 
-/// INV-deadline-exact: found up to its deadline, never at it, and gone with the first look that
-/// comes then.
+/// Checks that a flow is found up to its deadline, never at it, and that the first look after that
+/// removes it (INV-deadline-exact).
 fn deadlines(extent: Extent) -> u64 {
     let timers = [1, 2, 63, 64, 65, 1000, 1_000_000_000, 30_000_000_000, 7_440_000_000_000];
     let last = if extent == Extent::Whole { 62 } else { 44 };
@@ -425,7 +425,7 @@ fn deadlines(extent: Extent) -> u64 {
     states
 }
 
-/// Opens a flow between an inside end, its external form and a remote.
+/// Opens a flow between an internal end, its external form and a remote.
 fn open(
     table: &mut FlowTable<()>,
     now: Time,

@@ -1,5 +1,4 @@
-//! Seeds for the fuzz targets, cut from captures: what really was on a wire, as the targets read
-//! it.
+//! Cuts seeds for the fuzz targets from captures, in the form that the targets read.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -20,9 +19,9 @@ pub struct Seed {
 
 /// Rewrites both ends, to `20.1.1.1:1024` and `52.239.1.9:443`.
 const BOTH_ENDS: [u8; 13] = [3, 20, 1, 1, 1, 4, 0, 52, 239, 1, 9, 1, 187];
-/// Of the first byte of `icmp_inner`: what follows is the whole error.
+/// Set in the first byte of `icmp_inner`: the rest is the whole error.
 const WHOLE: u8 = 0x80;
-/// So many packets are one input of `pipeline_bytes`.
+/// The number of packets in one input of `pipeline_bytes`.
 const PIPELINE: usize = 12;
 /// Hosts of the network in which `pipeline_bytes` plays, with the numbers of their edges: two of
 /// one network, and one on the internet.
@@ -32,9 +31,9 @@ const HOSTS: [(u8, Ipv4Addr); 3] = [
     (8, Ipv4Addr::new(198, 51, 100, 20)),
 ];
 
-/// All seeds that a capture has: each packet for the targets that read one, each row of packets for
-/// the one that reads many, and its fragments for the one that puts fragments together. Most are
-/// alike; `-merge=1` of libFuzzer finds those that reach something.
+/// Cuts all seeds from a capture: each packet for targets that read one, each run of packets for
+/// the target that reads many, and fragments for the target that joins them. Most are alike;
+/// `-merge=1` of libFuzzer keeps those that reach something new.
 #[must_use]
 pub fn cut(capture: &Capture) -> Vec<Seed> {
     let name = capture.name.replace('/', "-");
@@ -56,7 +55,7 @@ pub fn cut(capture: &Capture) -> Vec<Seed> {
     seeds
 }
 
-/// An error as it is, anything else as what one quotes, of each type and length in turn.
+/// Returns an ICMP error as it is. Anything else becomes a quote, of each type and length in turn.
 fn error(number: usize, bytes: &[u8]) -> Vec<u8> {
     let is_error =
         Headers::parse(bytes).is_ok_and(|headers| headers.transport == Transport::IcmpError);
@@ -65,9 +64,9 @@ fn error(number: usize, bytes: &[u8]) -> Vec<u8> {
     [&[how], ends.as_slice(), bytes].concat()
 }
 
-/// Packets between two hosts, of which the first to speak is in the network, and whom it calls at
-/// its other end or, by the parity of the port, on the internet. What cannot be read comes in as it
-/// is.
+/// Puts packets between two hosts. The first sender is in the network. The parity of its remote's
+/// port decides whether that is in the network or on the internet. What cannot be read comes in as
+/// it is.
 fn pipeline(packets: &[&[u8]]) -> Vec<u8> {
     let [near, internal, external] = HOSTS;
     let mut begun: Vec<FiveTuple> = Vec::new();
@@ -97,8 +96,8 @@ fn pipeline(packets: &[&[u8]]) -> Vec<u8> {
     input
 }
 
-/// Fragments in their order, with places and lengths in quarters of the first one of their
-/// datagram, since the target knows few places.
+/// Returns fragments in their order, with offsets and lengths in quarters of their datagram's first
+/// fragment, since the target knows few offsets.
 fn fragments<'a>(packets: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut input = Vec::new();
     let mut datagrams = Vec::new();
@@ -154,8 +153,8 @@ mod tests {
         }
     }
 
-    /// INV-fragment-follows-first, INV-bad-fragments-dropped: a datagram in three parts is one in
-    /// the target's words, too.
+    /// INV-fragment-follows-first, INV-bad-fragments-dropped: a datagram in three parts stays one
+    /// in the target's encoding.
     #[test]
     fn fragments_of_a_datagram_touch_and_end() {
         let packet: vnetem_packet_text::Packet =

@@ -1,5 +1,5 @@
-//! An endpoint that is toggled under live TCP, over links that lose packets: both ends must close,
-//! and nothing else be touched.
+//! Toggles an endpoint under live TCP, over links that lose packets. Both ends must close, and no
+//! other connection may be affected.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -13,33 +13,34 @@ use vnetem_sim::http::Request;
 use vnetem_sim::world::Served;
 use vnetem_sim::{App, ConnectError, LinkSettings, Status, World};
 
-/// What came of the toggles.
+/// The result of the toggles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Toggling {
     /// Toggles made.
     pub toggles: u64,
     /// Ends of connections to the service that were closed: two for each toggle.
     pub ends: u64,
-    /// Of these, those that saw a reset; the others gave up, since loss can take every reset.
+    /// Those of the closed ends that saw a reset. The others timed out, since loss can take every
+    /// reset.
     pub resets: u64,
-    /// Downloads that loss kept from beginning; another took their place.
+    /// Downloads that loss kept from beginning; each was replaced.
     pub given_up: u64,
-    /// Bytes of the download from elsewhere, which goes on all the while.
+    /// Bytes of the download from elsewhere, which goes on throughout.
     pub elsewhere: u64,
 }
 
-/// Downloads that are tried before a toggle is said to have none.
+/// The most downloads that are tried for one toggle.
 const PATIENCE: u32 = 20;
 const ACCOUNT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(52, 239, 1, 9), 80);
 const FILM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 80);
 
-/// Toggles an endpoint so many times under a running download from the service, while another from
-/// elsewhere runs on; `loss` is per mille of all packets (S-17, S-18, S-20,
+/// Toggles an endpoint this many times under a running download from the service, while another one
+/// from elsewhere runs on. `loss` is per mille of all packets (S-17, S-18, S-20,
 /// INV-toggle-ends-exact-set, INV-both-ends-learn).
 ///
 /// # Errors
 ///
-/// What did not come as it must, in words.
+/// Describes what did not happen as it must.
 pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, String> {
     let Built { mut network, storage, web, nic, resource } =
         build().map_err(|error| format!("the network is a constant: {error}"))?;
@@ -65,7 +66,7 @@ pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, 
         let received = |world: &World<'_>, id| {
             world.connection(vm, id).map_or(0, |connection| connection.received)
         };
-        // Loss may take so much that a connection gives up before it is toggled.
+        // Heavy loss can end a connection before it is toggled.
         let mut running = None;
         for _ in 0..PATIENCE {
             let blob = Request::get("acct", "/blob?bytes=9000000&rate=20000").write();
@@ -114,8 +115,8 @@ pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, 
             sums.ends += 1;
             sums.resets += u64::from(end == Status::Reset);
         }
-        // Loss alone may make either end of the film give up, of which the other may learn by a
-        // reset; then it is called again.
+        // Loss can time out either end of the film, and a reset may tell the other end. Then the
+        // film is started again.
         let film_ends = status(&world, elsewhere);
         let server = world.host(www).and_then(|host| host.connections().last());
         let gave_up = server.is_some_and(|(_, it)| it.status == Status::TimedOut);
@@ -133,7 +134,7 @@ pub fn toggle_under_tcp(seed: u64, loss: u16, toggles: u64) -> Result<Toggling, 
     Ok(sums)
 }
 
-/// A subnet behind a gateway, a machine in it, a service with one resource.
+/// A subnet behind a gateway, a machine in it, and a service with one resource.
 struct Built {
     network: Network,
     storage: ServiceId,

@@ -1,4 +1,4 @@
-//! The ports of a load balancer's members, through any history of its pool.
+//! Checks the ports of a load balancer's members through any edits of its pool.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
@@ -11,7 +11,7 @@ use vnetem_verify::model::check_ports;
 const FRONTENDS: [Ipv4Addr; 3] =
     [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2), Ipv4Addr::new(20, 1, 1, 3)];
 
-/// A balancer of two addresses, and machines that may be its members.
+/// Makes a balancer with two addresses, and machines that may be its members.
 fn pool(machines: u8) -> (Network, LoadBalancerId, Vec<NicId>) {
     let mut network = Network::new();
     let vnet = network.add_vnet("aks", &["10.0.0.0/16".parse().unwrap()]).unwrap();
@@ -30,8 +30,8 @@ fn ports(balancer: &LoadBalancer, member: NicId) -> Vec<(Ipv4Addr, u16, u16)> {
     balancer.blocks_of(member).map(|block| (block.address, block.first, block.last)).collect()
 }
 
-/// N-19, N-28: beyond fifty members each gives half of its ports back, and gets others when the
-/// pool shrinks again.
+/// N-19, N-28: beyond fifty members each gives back half of its ports, and gets more when the pool
+/// shrinks again.
 #[test]
 fn blocks_shrink_and_grow_at_their_ends() {
     let (mut network, lb, nics) = pool(51);
@@ -61,7 +61,7 @@ fn members_share_the_first_address() {
     let both = network.load_balancer(lb).unwrap().clone();
     assert_eq!(ports(&both, nics[0]), [(first, 1024, 33_023), (second, 1024, 33_023)]);
     assert_eq!(ports(&both, nics[1]), [(first, 33_024, 65_023), (second, 33_024, 65_023)]);
-    // Another address is for who comes next.
+    // A further address is for new members.
     network.set_frontends(lb, &FRONTENDS).unwrap();
     network.add_member(lb, nics[2]).unwrap();
     let three = network.load_balancer(lb).unwrap();
@@ -72,7 +72,7 @@ fn members_share_the_first_address() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// N-10, N-19 to N-21, N-27, N-28: after every edit, those that are refused too.
+    /// N-10, N-19 to N-21, N-27, N-28: checks the ports after every edit, including refused ones.
     #[test]
     fn no_edit_takes_a_port_without_need(
         edits in proptest::collection::vec((0_u8..10, any::<u8>(), any::<u16>()), 1..40),
@@ -81,7 +81,7 @@ proptest! {
         let mut before = network.load_balancer(lb).unwrap().clone();
         for (kind, which, port) in edits {
             let which = usize::from(which);
-            // Many at once, so that the steps of the table are met.
+            // Many at once, so that the steps of the table are reached.
             let some = || nics.iter().cycle().skip(which).take(which % 60);
             let _ = match kind {
                 0..=2 => some().try_for_each(|nic| network.add_member(lb, *nic)),

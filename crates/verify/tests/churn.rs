@@ -17,7 +17,8 @@ use vnetem::{
 use vnetem_packet::TcpFlags;
 use vnetem_packet_text::Packet;
 
-/// Tag, lists that changed it, prefixes that joined, prefixes that left, prefixes of the first and of the last list.
+/// Tag, lists that changed it, prefixes that joined, prefixes that left, prefixes of the first and
+/// of the last list.
 const CHURN: [(&str, usize, usize, usize, usize, usize); 9] = [
     ("AppService", 43, 345, 25, 769, 1089),
     ("AzureActiveDirectory", 17, 127, 19, 95, 203),
@@ -30,14 +31,14 @@ const CHURN: [(&str, usize, usize, usize, usize, usize); 9] = [
     ("Storage", 33, 61, 63, 498, 496),
 ];
 
-/// What a list changes: by tag, the prefixes that leave and those that join.
+/// The changes of a list: by tag, the prefixes that leave and those that join.
 type Change<'a> = BTreeMap<&'a str, (BTreeSet<Ipv4Net>, BTreeSet<Ipv4Net>)>;
 
 /// The prefixes of every tag.
 type List<'a> = BTreeMap<&'a str, BTreeSet<Ipv4Net>>;
 
-/// at no time in seven years did two prefixes of the nine tags share an address. And the lists are those that were published,
-/// by the number of their changes.
+/// in seven years no two prefixes of the nine tags shared an address. The number of
+/// changes shows that the lists are the published ones.
 #[test]
 fn the_nine_tags_were_disjoint_in_every_list_of_seven_years() {
     let changes = changes();
@@ -66,10 +67,9 @@ fn the_nine_tags_were_disjoint_in_every_list_of_seven_years() {
 }
 
 /// E-19, U-02, INV-prefix-change-exact, S-18: the lists replace each other under live TCP flows to
-/// addresses all over the tags and beside them. Each time exactly those flows are closed whose
-/// address joined, left or changed its service; the subnet without endpoints keeps all of its; no
-/// packet is lost from the counters; and the routes equal those of a network that is made from the
-/// list afresh.
+/// addresses in and beside the tags. Each time exactly those flows close whose address joined, left
+/// or changed its service. The subnet without endpoints keeps all its flows, no packet is missing
+/// from the counters, and the routes equal those of a new network made from the list.
 #[test]
 fn seven_years_of_tag_updates_close_only_flows_whose_decision_changes() {
     let changes = changes();
@@ -108,7 +108,7 @@ fn seven_years_of_tag_updates_close_only_flows_whose_decision_changes() {
             closings += expected.len();
         }
     }
-    // Every flow that was opened and not closed is still there.
+    // Every flow that was opened and not closed still exists.
     let flows = world.plane.flow_counters();
     assert_eq!(flows.live as usize, 2 * addresses.len());
     assert_eq!(updates, 147, "the other lists change nothing");
@@ -116,7 +116,7 @@ fn seven_years_of_tag_updates_close_only_flows_whose_decision_changes() {
     assert!(closings > 400, "{closings}");
 }
 
-/// The lists, as `churn/NOTICE.md` says where they are from.
+/// Reads the lists, whose source is in `churn/NOTICE.md`.
 fn changes() -> Vec<(&'static str, Change<'static>)> {
     let mut changes: Vec<(&str, Change<'_>)> = Vec::new();
     for line in include_str!("churn/endpoint-tags.txt").lines() {
@@ -142,7 +142,7 @@ fn advance<'a>(list: &mut List<'a>, change: &Change<'a>) {
     }
 }
 
-/// The slow way to the tag of an address.
+/// Returns the tag of an address, by a scan.
 fn owner<'a>(list: &List<'a>, address: Ipv4Addr) -> Option<&'a str> {
     let mut tags = list.iter();
     tags.find(|(_, prefixes)| {
@@ -152,8 +152,8 @@ fn owner<'a>(list: &List<'a>, address: Ipv4Addr) -> Option<&'a str> {
     .map(|(tag, _)| *tag)
 }
 
-/// Addresses to which flows are held: of every prefix that ever joined or left after the first list, some of the others, and one next to
-/// each of those.
+/// Returns addresses to which flows are held: of every prefix that joined or left after the first
+/// list, of some others, and one next to each of those.
 fn addresses(changes: &[(&str, Change<'_>)]) -> Vec<Ipv4Addr> {
     let mut addresses = BTreeSet::new();
     for (place, (_, change)) in changes.iter().enumerate() {
@@ -171,9 +171,9 @@ fn addresses(changes: &[(&str, Change<'_>)]) -> Vec<Ipv4Addr> {
 struct World {
     network: Network,
     plane: DataPlane,
-    /// Has the endpoints of all nine services.
+    /// The subnet with the endpoints of all nine services.
     web: SubnetId,
-    /// Has none.
+    /// The subnet with none.
     plain: SubnetId,
     services: BTreeMap<String, ServiceId>,
     /// Flows of the first subnet that were opened so far.
@@ -206,7 +206,7 @@ impl World {
         self.network.commit()
     }
 
-    /// A TCP flow of a subnet, of its own host and port, half open.
+    /// Opens a TCP flow of a subnet, from a host and port of its own, and leaves it half open.
     fn open(&mut self, from: SubnetId, number: usize, to: Ipv4Addr) {
         let host = 4 + u8::try_from(number / 50_000).unwrap();
         let third = u8::from(from == self.plain);
@@ -219,7 +219,8 @@ impl World {
         self.opened += usize::from(from == self.web);
     }
 
-    /// A new flow would leave by the endpoint of the service that the list says, or by the internet.
+    /// Checks that a new flow would leave by the endpoint of the service in the list, or by the
+    /// internet.
     fn check_far_edge(&self, list: &List<'_>, to: Ipv4Addr) {
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 200), 9_999);
         let packet = Packet::tcp(source, SocketAddrV4::new(to, 443), TcpFlags::SYN).build();
@@ -234,7 +235,8 @@ impl World {
         assert_eq!(far, owner(list, to).map(|tag| self.services[tag]), "{to}");
     }
 
-    /// One list takes the place of the one before it: first what leaves, since an address may go from one service to another.
+    /// Replaces the list. Prefixes leave first, since an address may move from one service to
+    /// another.
     fn update(&mut self, change: &Change<'_>, list: &List<'_>) {
         let services = &self.services;
         self.network
@@ -252,7 +254,8 @@ impl World {
             .unwrap();
     }
 
-    /// Brings the data plane to what the network is now; subnet and far address of every flow that this closes.
+    /// Applies the network to the data plane. Returns the subnet and remote address of every flow
+    /// that this closes.
     fn closed_by_applying(&mut self) -> BTreeSet<(SubnetId, Ipv4Addr)> {
         self.plane.apply(Time(0), self.network.commit());
         let mut closed = BTreeSet::new();
@@ -265,7 +268,7 @@ impl World {
                     closed.insert((subnet, *event.tuple.destination.ip()));
                 }
             }
-            // Closing is bounded work a call.
+            // Each call closes a bounded number of flows.
             if made.is_none() && self.plane.poll_timeout() != Some(Time(0)) {
                 break;
             }

@@ -1,4 +1,5 @@
-//! Front pages: what is copied from them runs, and what they show is what comes out.
+//! Checks front pages and guides: what is copied from them runs, and what they show is what comes
+//! out.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use vnetem::{DataPlane, Edge, Network, Outbound, Scope, Settings, Time};
 
-/// The project's root, which a package without its repository lacks.
+/// Returns the project's root, which a package without its repository lacks.
 fn root(what: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     if !root.join("README.md").is_file() {
@@ -17,7 +18,7 @@ fn root(what: &str) -> Option<PathBuf> {
     Some(root)
 }
 
-/// Blocks of code of a page, each with the word behind its first fence.
+/// Returns the blocks of code of a page, each with the word behind its first fence.
 fn blocks(page: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
@@ -33,8 +34,8 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// A line that rustdoc hides is seen on every other page, and is missing in what is copied from
-/// rustdoc's.
+/// No page hides code lines: rustdoc would leave them out of what is copied, and other viewers show
+/// them.
 #[test]
 fn front_pages_hide_no_code() {
     let Some(root) = root("front pages hide no code") else { return };

@@ -1,4 +1,4 @@
-//! What the fuzzers started from, and what they once found, through the same bodies on stable.
+//! Runs the fuzz bodies on stable, over their seeds and over every input that once failed.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,7 +9,7 @@ fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
-/// Whether the fuzz package is there, which a package without its repository lacks.
+/// Returns whether the fuzz package exists, which a package without its repository lacks.
 fn is_here(what: &str) -> bool {
     let here = home().is_dir();
     if !here {
@@ -22,7 +22,7 @@ fn is_here(what: &str) -> bool {
 fn replay(name: &str, body: fn(&[u8])) -> io::Result<()> {
     let mut files = Vec::<PathBuf>::new();
     for kind in ["corpus", "crashes"] {
-        // A package without its repository has neither.
+        // A package without its repository has neither folder.
         let Ok(directory) = fs::read_dir(home().join(kind).join(name)) else { continue };
         for entry in directory {
             files.push(entry?.path());
@@ -66,7 +66,7 @@ targets! {
     pipeline_ops pipeline_ops_finds_nothing_in_its_corpus
 }
 
-/// A target that is not replayed here would only be tried by who fuzzes.
+/// Every fuzz target has a corpus and is replayed here, so that a broken target fails `cargo test`.
 #[test]
 fn every_target_has_a_corpus_and_is_replayed() -> io::Result<()> {
     if !is_here("targets have a corpus") {
@@ -87,7 +87,7 @@ fn every_target_has_a_corpus_and_is_replayed() -> io::Result<()> {
     Ok(())
 }
 
-/// What broke something says what it broke.
+/// Every crash file has a line that says what it broke.
 #[test]
 fn every_crash_has_its_line() -> io::Result<()> {
     if !is_here("crashes have their lines") {

@@ -1,6 +1,6 @@
-//! The effective routes of every subnet of every importable file, beside the reference model.
+//! Compares the effective routes of every subnet of every importable file with the reference model.
 //!
-//! The files are those of the importers' tests. The model reads the network alone, by its own code.
+//! The files are those of the importers' tests. The model reads the network by its own code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +14,7 @@ use vnetem_azure::ServiceTags;
 use vnetem_azure::import::{Importer, LoadedNetwork};
 use vnetem_verify::model::next_hop;
 
-/// Addresses on both sides of whatever a subnet's routes tell apart, and some of services.
+/// Returns addresses on both sides of every border in a subnet's routes, and some of services.
 fn destinations(subnet: &Subnet, network: &vnetem::Network) -> BTreeSet<Ipv4Addr> {
     let mut all = BTreeSet::from(
         [[8, 8, 8, 8], [10, 0, 0, 1], [192, 168, 1, 1], [100, 64, 0, 1]].map(Ipv4Addr::from),
@@ -39,7 +39,7 @@ fn destinations(subnet: &Subnet, network: &vnetem::Network) -> BTreeSet<Ipv4Addr
     all
 }
 
-/// what importers make of files is routed as the model says.
+/// the model routes what importers make of files in the same way.
 #[test]
 fn imported_routes_are_the_models() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../azure/tests/corpus");

@@ -1,7 +1,7 @@
-//! The data plane against the reference model, on generated sequences of edits, packets and clock
-//! steps.
+//! Compares the data plane with the reference model, on generated sequences of edits, packets and
+//! clock steps.
 //!
-//! `VNETEM_SEQUENCES` sets how many sequences each property takes (the default is for every day).
+//! `VNETEM_SEQUENCES` sets how many sequences each property takes. The default is for every day.
 
 use proptest::prelude::*;
 use vnetem_packet_text::strategies;
@@ -25,11 +25,11 @@ fn sequences_of(everyday: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(sequences_of(8_000))]
 
-    /// Compares fates and bytes after each step, and checks the invariants of accounting, packets,
-    /// rewriting, source NAT, the endpoint switch, closing and fragments (docs/invariants.md).
-    /// Public ports follow N-01, N-10 to N-23 and T-01 to T-10. Unsolicited packets follow N-11,
-    /// T-03 and T-16; openings, errors, hairpins, clamps and events T-19, T-22 to T-24, T-33 to
-    /// T-37 and T-39.
+    /// Compares dispositions and bytes after each step, and checks the invariants of accounting,
+    /// packets, rewriting, source NAT, the endpoint switch, closing and fragments
+    /// (docs/invariants.md). Public ports follow N-01, N-10 to N-23 and T-01 to T-10. Unsolicited
+    /// packets follow N-11, T-03 and T-16. Openings, errors, hairpins, clamps and events follow
+    /// T-19, T-22 to T-24, T-33 to T-37 and T-39.
     #[test]
     fn the_data_plane_does_what_the_model_says(sequence in sequences(64)) {
         if let Err(mismatch) = check(&sequence) {
@@ -41,8 +41,8 @@ proptest! {
 proptest! {
     #![proptest_config(sequences_of(1_000))]
 
-    /// INV-networks-isolated, INV-keys-name-network: with beta present or absent, alpha's outputs
-    /// are the same, byte for byte.
+    /// INV-networks-isolated, INV-keys-name-network: alpha's outputs are the same with and without
+    /// beta, byte for byte.
     #[test]
     fn a_network_with_the_same_ranges_changes_nothing(sequence in sequences(64)) {
         if let Err(mismatch) = betas_presence_changes_nothing(&sequence) {
@@ -75,7 +75,7 @@ proptest! {
 proptest! {
     #![proptest_config(sequences_of(300))]
 
-    /// T-38, INV-same-input-same-bytes: nothing but the calls decides.
+    /// T-38, INV-same-input-same-bytes: only the calls decide.
     #[test]
     fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
         if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {
@@ -83,7 +83,7 @@ proptest! {
         }
     }
 
-    /// `process_batch` is `process` in a loop, byte for byte, counters and events included.
+    /// `process_batch` equals `process` in a loop, byte for byte, including counters and events.
     #[test]
     fn a_batch_does_what_its_packets_do_one_by_one(
         sequence in sequences(64),
@@ -94,7 +94,7 @@ proptest! {
         }
     }
 
-    /// INV-any-bytes-safe: packets of every kind, sound and broken, from every edge, at any time.
+    /// INV-any-bytes-safe: packets of every kind, valid and broken, from every edge, at any time.
     #[test]
     fn raw_packets_hold_every_invariant(
         setup in any::<u8>(),
@@ -118,8 +118,8 @@ fn raw_packet() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A generator that misses what matters proves nothing: each kind of outcome must be a fair part of
-/// all.
+/// Each kind of outcome must be a fair part of all, because a generator that misses one proves
+/// nothing about it.
 #[test]
 fn sequences_reach_every_kind_of_outcome() {
     let mut state = 1_u64;

@@ -1,4 +1,4 @@
-//! What the model found wrong in the data plane, each in its smallest form.
+//! Differences that the model found in the data plane, each in its smallest form.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
@@ -58,7 +58,8 @@ impl World {
         self.plane.apply(Time(1), self.network.commit());
     }
 
-    /// Everything that waits: packets of the data plane's own making are counted, events are told.
+    /// Takes everything that waits. Returns the number of packets that the data plane made, and the
+    /// events.
     fn settle(&mut self) -> (usize, Vec<EventKind>) {
         let made = std::iter::from_fn(|| self.plane.poll_transmit(Time(1))).count();
         (made, std::iter::from_fn(|| self.plane.poll_event()).map(|event| event.kind).collect())
@@ -84,7 +85,7 @@ fn is_forwarded(disposition: Disposition) -> bool {
     matches!(disposition, Disposition::Forward(_))
 }
 
-/// INV-fragment-state-bounded, INV-tombstone-answers: a closed flow answers, and carries nothing.
+/// INV-fragment-state-bounded, INV-tombstone-answers: a closed flow answers, and forwards nothing.
 #[test]
 fn later_fragments_of_a_closed_flow_are_dropped() {
     let mut world = World::new(pool());
@@ -98,7 +99,7 @@ fn later_fragments_of_a_closed_flow_are_dropped() {
     assert_eq!(disposition, Disposition::Drop(DropReason::FragmentWithoutFirst));
 }
 
-/// S-18: between a change and its settling, what belongs to a flow that goes on is not lost.
+/// S-18: between a change and its draining, packets of flows that go on are not lost.
 #[test]
 fn a_change_that_leaves_a_flow_as_it_is_loses_no_fragment_and_no_icmp_error() {
     let mut world = World::new(pool());
@@ -115,7 +116,7 @@ fn a_change_that_leaves_a_flow_as_it_is_loses_no_fragment_and_no_icmp_error() {
     assert!(is_forwarded(world.web_sends(error).0));
 }
 
-/// T-22, RFC 5508 REQ-3: what a damaged error quotes cannot be trusted.
+/// T-22, RFC 5508 REQ-3: the quote of a damaged error cannot be trusted.
 #[test]
 fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
     let mut world = World::new(pool());
@@ -131,7 +132,7 @@ fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
     assert!(is_forwarded(world.web_sends(error).0));
 }
 
-/// S-24: the usual hub and spokes, where a spoke sends the hub's own range to the appliance, too.
+/// S-24: in a common hub and spoke setup a spoke also routes the hub's own range to the appliance.
 #[test]
 fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
     let mut world = World::new(gateway());
@@ -146,8 +147,8 @@ fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
     );
 }
 
-/// N-07: what a new method does not carry, or that there is none any more, is nothing to flows
-/// whose address is still there.
+/// N-07: a flow whose address still exists goes on, even if the new method would not carry it or
+/// there is none.
 #[test]
 fn live_flows_keep_an_address_that_is_still_there() {
     let ping = "10.0.0.5 > 52.239.1.9 icmp echo id 7";
@@ -169,7 +170,7 @@ fn live_flows_keep_an_address_that_is_still_there() {
     assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
 }
 
-/// N-08: the cause of an end is what was taken away, not the path that fails without it.
+/// N-08: the cause of the end is the removed address, not the path that fails without it.
 #[test]
 fn a_flow_whose_address_is_gone_is_withdrawn() {
     let mut world = World::new(gateway());
@@ -179,8 +180,8 @@ fn a_flow_whose_address_is_gone_is_withdrawn() {
     assert_eq!(world.settle(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::Withdrawn)]));
 }
 
-/// INV-both-halves-end, INV-accepted-edit-in-force: a host that becomes a declared interface is
-/// another place; its flows are closed, not lost at a wrong edge.
+/// INV-both-halves-end, INV-accepted-edit-in-force: a host that becomes a declared interface has
+/// another edge. Its flows are closed, and not lost at a wrong edge.
 #[test]
 fn declaring_an_interface_closes_the_flows_of_its_address() {
     let mut world = World::new(gateway());
@@ -193,8 +194,8 @@ fn declaring_an_interface_closes_the_flows_of_its_address() {
     );
 }
 
-/// INV-both-halves-end, INV-accepted-edit-in-force: so is a host whose address a private endpoint
-/// takes.
+/// INV-both-halves-end, INV-accepted-edit-in-force: flows close when a private endpoint takes the
+/// host's address.
 #[test]
 fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
     let mut world = World::new(gateway());
@@ -212,8 +213,7 @@ fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
     assert_eq!(world.web_sends(SYN).0, Disposition::Drop(DropReason::SpoofedSource));
 }
 
-/// INV-events-in-order: of a flow that a new one replaces it is told that it ended, and before the
-/// new one is told of.
+/// INV-events-in-order: the end of a replaced flow is reported before the new flow.
 #[test]
 fn reopening_tells_of_the_flow_that_ended() {
     let mut world = World::new(gateway());
@@ -224,7 +224,7 @@ fn reopening_tells_of_the_flow_that_ended() {
     assert_eq!(world.settle(), (0, notified.to_vec()));
 }
 
-/// INV-trace-equals-verdict: a segment without place in its connection is seen coming; `send`
+/// INV-trace-equals-verdict: a trace predicts that a segment does not fit its connection; `send`
 /// compares.
 #[test]
 fn the_trace_foresees_segments_that_do_not_fit() {
@@ -234,8 +234,8 @@ fn the_trace_foresees_segments_that_do_not_fit() {
     assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
 }
 
-/// T-37, RFC 6888 REQ-12: whoever reads who had a port must learn when it was given back, also
-/// where a change ended its flow.
+/// T-37, RFC 6888 REQ-12: a log of ports must show when each was given back, also where a change
+/// ended the flow.
 #[test]
 fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     use TranslationEventKind::{SessionCreated, SessionDeleted};
@@ -253,8 +253,8 @@ fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     );
 }
 
-/// INV-special-addresses-refused: an interface that forwards sends for other hosts, and these
-/// addresses are no host's.
+/// INV-special-addresses-refused: an interface that forwards sends for other hosts, and no host has
+/// these addresses.
 #[test]
 fn a_forwarding_interface_sends_no_martian_sources() {
     let mut world = World::new(gateway());
@@ -271,7 +271,8 @@ fn a_forwarding_interface_sends_no_martian_sources() {
     assert!(is_forwarded(world.send(edge, &bytes("10.0.0.5:7 > 10.0.0.6:53 udp len 8")).0));
 }
 
-/// INV-networks-isolated: neither ports nor identifications tell one network of another's traffic.
+/// INV-networks-isolated: neither ports nor identifications reveal one network's traffic to
+/// another.
 #[test]
 fn what_a_network_sees_does_not_depend_on_another() {
     let outputs = |other_speaks: bool| {
@@ -298,8 +299,8 @@ fn what_a_network_sees_does_not_depend_on_another() {
     assert_eq!(outputs(true), outputs(false));
 }
 
-/// N-11, INV-syn-opens-anew: what closed as an interface became one that forwards is opened anew at
-/// once by whoever opened it.
+/// N-11, INV-syn-opens-anew: the internet can open again at once what closed because an interface
+/// began to forward.
 #[test]
 fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
     let mut world = World::new(gateway());
@@ -314,8 +315,8 @@ fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
     assert!(matches!(world.send(Edge::Internet, &again).0, Disposition::Forward(_)));
 }
 
-/// N-11, T-17: nobody else has a port of an interface's own address, so that who was refused may
-/// call again at once.
+/// N-11, T-17: only one interface has the ports of its own address, so a refused caller may call
+/// again at once.
 #[test]
 fn the_internet_calls_an_interface_again_at_once() {
     let mut world = World::new(gateway());
@@ -329,8 +330,8 @@ fn the_internet_calls_an_interface_again_at_once() {
     }
 }
 
-/// RFC 792: of a flow of queries the opener asks and the other end answers, also with the
-/// identifier 0, where both look up the same.
+/// RFC 792: in a flow of queries the initiator asks and the other end answers, also with the
+/// identifier 0, where both look up the same key.
 #[test]
 fn who_asks_does_not_answer_under_the_same_identifier() {
     for id in [0, 7] {

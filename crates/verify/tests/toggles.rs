@@ -1,11 +1,11 @@
-//! An endpoint is toggled under live TCP, over links that lose up to 30 % of all packets.
+//! Toggles an endpoint under live TCP, over links that lose up to 30 % of all packets.
 
 use vnetem_verify::toggling::{Toggling, toggle_under_tcp};
 
 /// S-17, S-18, S-20, INV-toggle-ends-exact-set, INV-both-ends-learn: a hundred toggles at 0 to 30 %
-/// loss. Each time both ends of the connection to the service end up closed (an end whose reset was
-/// lost learns it at its next segment or keep-alive), the download from elsewhere goes on, and a
-/// new connection works.
+/// loss. Each time both ends of the connection to the service are closed. An end whose reset was
+/// lost learns it at its next segment or keep-alive. The download from elsewhere goes on, and a new
+/// connection works.
 #[test]
 fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String> {
     let mut sums = Toggling::default();
@@ -23,8 +23,8 @@ fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String>
     Ok(())
 }
 
-/// S-18: at 30 % loss the server of a download that is no part of the toggle may give up, of which
-/// its client learns by a reset.
+/// S-18: at 30 % loss the server of an unrelated download may time out. A reset then tells its
+/// client.
 #[test]
 fn a_server_that_gives_up_is_no_fault_of_the_toggle() {
     toggle_under_tcp(699, 300, 2).unwrap();

@@ -1,6 +1,6 @@
-//! Embedding without any I/O: bytes and time in, verdicts and bytes out.
+//! Embeds the data plane without any I/O: bytes and time in, verdicts and bytes out.
 //!
-//! A VM opens a connection to a storage account, the endpoint is switched on in the middle of it,
+//! A VM opens a connection to a storage account, the endpoint is enabled in the middle of it,
 //! and `trace` explains the next packet. Run it with `cargo run -p vnetem --example raw_bytes`.
 
 use std::error::Error;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let verdict = plane.process(now, forward.to, &mut packet);
     println!("{}   comes back {:?}", Headers::parse(&packet)?, verdict.forwarded_to());
 
-    // The switch: both ends of the open connection are told.
+    // The switch: both ends of the open connection get a reset.
     network.enable_endpoint(web, storage, Scope::Worldwide)?;
     plane.apply(now, network.commit());
     while let Some(made) = plane.poll_transmit(now) {
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}   made for {to}", Headers::parse(&made.packet)?);
     }
 
-    // What would a new connection meet?
+    // Explain what would happen to a new connection.
     let packet = segment("10.0.0.4:50002".parse()?, account, SYN, 5_000, 0);
     println!("\n{}\n", plane.trace(now, vm, &packet));
 
@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
-/// A TCP segment without data; its TCP checksum is left to the reader of a real stack.
+/// Makes a TCP segment without data. It has no TCP checksum, which the data plane does not check.
 fn segment(
     source: std::net::SocketAddrV4,
     destination: std::net::SocketAddrV4,
@@ -88,4 +88,12 @@ fn segment(
     let checksum = !vnetem::packet::checksum::sum(&packet[..20]);
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     packet
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_example_runs() -> Result<(), Box<dyn std::error::Error>> {
+        super::main()
+    }
 }

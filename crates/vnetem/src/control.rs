@@ -1,4 +1,5 @@
-//! The control plane: intent in, snapshots out. It has no live state and never sees a packet.
+//! The control plane: takes edits and compiles snapshots. It holds no flows and never sees a
+//! packet.
 
 mod balancers;
 mod check;
@@ -50,15 +51,16 @@ use compile_routes::Reserved;
 use policies::Policies;
 use security::Security;
 
-/// The model of a cloud network and the only place where it is changed.
+/// The model of a cloud network, and the only place where it is edited.
 ///
-/// Every edit is checked against all that stands and is then wholly done or, with an [`EditError`]
-/// that names both parts, wholly refused (INV-failed-edit-changes-nothing,
-/// INV-contradiction-refused). [`Network::edit`] makes several edits one. Nothing reaches packets
-/// before [`Network::commit`], whose [`Snapshot`] is given to
-/// [`DataPlane::apply`](crate::DataPlane::apply). Deleting what is used is refused, nothing is
-/// deleted implicitly (INV-used-object-kept), and numbers are never used again, so that a recreated
-/// subnet does not inherit a rule (E-17).
+/// - An edit is checked against the whole model. It is done completely, or refused with an
+///   [`EditError`] that names both parts (INV-failed-edit-changes-nothing,
+///   INV-contradiction-refused).
+/// - [`Network::edit`] makes several edits one.
+/// - No edit reaches packets before [`Network::commit`] compiles a [`Snapshot`] and
+///   [`DataPlane::apply`](crate::DataPlane::apply) takes it.
+/// - What is in use cannot be deleted, and nothing is deleted implicitly (INV-used-object-kept).
+/// - Numbers are never used again, so a recreated subnet inherits no rule (E-17).
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     vnets: BTreeMap<VnetId, Vnet>,
@@ -72,24 +74,24 @@ pub struct Network {
     policies: Policies,
     tie_policy: TiePolicy,
     deny_mode: DenyMode,
-    /// Ranges to which every table has a system route to None.
+    /// Ranges for which every table has a system route to None.
     reserved: Reserved,
 
     private: private_endpoints::Private,
 
     next_vnet: u32,
-    /// Subnets and sites share one sequence of numbers, which also numbers their cells; 0 is the
-    /// internet.
+    /// The next place number. Subnets and sites share one sequence, which their revalidation keys
+    /// use too; 0 is the internet.
     next_place: u32,
     next_nic: u32,
     next_resource: u32,
     next_balancer: u32,
 
-    /// The network of every subnet there ever was, by number.
+    /// The network of every subnet that ever existed, by number.
     vnet_by_subnet: Vec<Option<VnetId>>,
-    /// Which interface has an address of a virtual network.
+    /// The interface of each declared address of a virtual network.
     hosts: BTreeMap<(VnetId, Ipv4Addr), NicId>,
-    /// Whose a public address is, and how many uses it has.
+    /// The owner of each public address, and how many uses it has.
     public: BTreeMap<Ipv4Addr, (PublicOwner, u32)>,
     /// Every service prefix by its first address.
     service_prefixes: BTreeMap<Ipv4Addr, (Ipv4Net, ServiceId)>,
@@ -98,7 +100,7 @@ pub struct Network {
     compiled: Arc<Snapshot>,
 }
 
-/// What has to be compiled anew.
+/// What the next commit compiles again.
 #[derive(Clone, Debug, Default)]
 struct Dirty {
     vnets: BTreeSet<VnetId>,
@@ -106,14 +108,14 @@ struct Dirty {
     services: bool,
     resources: bool,
     policies: bool,
-    /// Endpoints to which other endpoint policies are attached, or changed ones.
+    /// Endpoints whose policies, attached ones or their content, have changed.
     policed: BTreeSet<(SubnetId, ServiceId)>,
-    /// Security groups whose rules, or what they guard, have changed.
+    /// Security groups whose rules, or guarded places, have changed.
     security: BTreeSet<SecurityGroupId>,
     tags: bool,
 }
 
-/// The same intent, under the same numbers; what of it is compiled does not count.
+/// Compares the intent and its numbers, without what was compiled from it.
 impl PartialEq for Network {
     fn eq(&self, other: &Self) -> bool {
         self.intent() == other.intent()
@@ -123,7 +125,7 @@ impl PartialEq for Network {
 impl Eq for Network {}
 
 impl Network {
-    /// An empty network: the internet and nothing else.
+    /// Makes an empty network, which has the internet and nothing else.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -133,7 +135,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// Whatever `edits` returns; the network is then as it was.
+    /// Whatever `edits` returns. The network is then as it was.
     pub fn edit<R, E>(&mut self, edits: impl FnOnce(&mut Self) -> Result<R, E>) -> Result<R, E> {
         let mut draft = self.clone();
         let done = edits(&mut draft)?;
@@ -141,8 +143,8 @@ impl Network {
         Ok(done)
     }
 
-    /// Compiles what has changed into a snapshot of the next generation; the same snapshot as
-    /// before if nothing has.
+    /// Compiles what has changed into a snapshot of the next generation. Returns the previous
+    /// snapshot if nothing has changed.
     pub fn commit(&mut self) -> Arc<Snapshot> {
         if !self.dirty.is_clean() {
             let generation = Generation(self.compiled.generation().0.wrapping_add(1));
@@ -158,13 +160,13 @@ impl Network {
         self.dirty.policies = true;
     }
 
-    /// Chooses what becomes of a packet that a resource refuses.
+    /// Chooses what the data plane does with packets that a resource refuses.
     pub fn set_deny_mode(&mut self, mode: DenyMode) {
         self.deny_mode = mode;
         self.dirty.policies = true;
     }
 
-    /// All that the network is, but for what of it is compiled.
+    /// Returns the whole intent, without what was compiled from it.
     fn intent(&self) -> impl PartialEq + '_ {
         let Self {
             vnets,

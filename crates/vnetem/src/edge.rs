@@ -1,4 +1,4 @@
-//! Where packets enter and leave the emulated network.
+//! Names the points at which packets enter and leave the emulated network.
 
 use core::fmt;
 use core::hint::select_unpredictable;
@@ -30,7 +30,8 @@ pub struct LoadBalancerId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrivateEndpointId(pub u32);
 
-/// Where a packet enters or leaves. An answer enters at the very edge by which the question left.
+/// Names an attachment point: where a packet enters or leaves. A reply enters by the edge at which
+/// the flow's first packet left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Edge {
     /// Any host of a subnet that has no declared interface.
@@ -39,17 +40,17 @@ pub enum Edge {
     Nic(NicId),
     /// The internet.
     Internet,
-    /// A service: with an identity if the packet came over a service endpoint, and without one if
-    /// it came by public addresses.
+    /// A service. It has an identity if packets reach it over a service endpoint, and none if they
+    /// reach it by public addresses.
     Service {
         /// The service.
         service: ServiceId,
-        /// What the service learns of the caller (S-04); the identity travels beside the bytes.
+        /// What the service learns of the caller (S-04). The identity travels beside the bytes.
         identity: Option<Identity>,
     },
-    /// A service of the subnet's own region, reached without an endpoint over the path inside the
-    /// region: it sees the private source and no identity (C-03). The subnet stands here so that
-    /// answers find their way.
+    /// A service in the subnet's own region, reached without an endpoint over the path inside the
+    /// region. It sees the private source and no identity (C-03). The subnet is named so that
+    /// replies find their way back.
     SameRegion {
         /// The service.
         service: ServiceId,
@@ -58,20 +59,20 @@ pub enum Edge {
     },
     /// An on-premises site.
     Site(SiteId),
-    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: names,
-    /// metadata, health probes.
+    /// The platform as the hosts of a subnet see it, at 168.63.129.16 and 169.254.169.254: DNS,
+    /// metadata and health probes.
     Platform(SubnetId),
     /// The one resource that a private endpoint leads to (L-05).
     PrivateEndpoint(PrivateEndpointId),
 }
 
-/// An edge in 32 bits, as flows store it, where they find room; the address of an identity is the
-/// flow's own.
+/// Packs an edge into 32 bits, which is how flows store it. The address of an identity is read from
+/// the flow.
 #[repr(C, packed(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EdgeCode(u32);
 
-/// What an [`EdgeCode`] says.
+/// The fields of an [`EdgeCode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Subnet(SubnetId),
@@ -85,28 +86,28 @@ pub(crate) enum Place {
     Private(PrivateEndpointId),
 }
 
-/// Services that one control plane can hold: five bits of an edge as flows store it and of a cell,
-/// and number 0 stands for none.
+/// The most services that one control plane can hold. A revalidation key and a stored edge have
+/// five bits for a service, and 0 means none.
 pub const MAX_SERVICES: usize = 31;
 
-/// Subnets, sites and interfaces that one control plane can make in its life: 24 bits of an edge as
-/// flows store it.
+/// The most subnets, sites and interfaces that one control plane can make in its life: a stored
+/// edge has 24 bits for them.
 pub const MAX_PLACES: u32 = (1 << 24) - 1;
 
 const KIND: u32 = 29;
 const SERVICE: u32 = 24;
-/// Stands in the place of a service that cannot be.
+/// A service number that no service has. It marks the edge of the platform.
 const PLATFORM: u32 = 31;
-/// Stands in the edge of a host, which names no service.
+/// Marks the edge of a host whose replies leave by another edge. Such an edge names no service.
 const ELSEWHERE: u32 = 1 << 28;
 
 impl EdgeCode {
     pub(crate) const INTERNET: Self = Self(0);
-    /// A public address of our own, where packets turn round (T-33). To the public it is the
-    /// internet, from where they come in again.
+    /// A hairpin: the far end of a flow to one of the network's own public addresses (T-33). It
+    /// counts as public, since the packet comes in again from the internet.
     pub(crate) const HAIRPIN: Self = Self(1);
 
-    /// No edge.
+    /// Stands for no edge.
     pub(crate) const NOWHERE: Self = Self(u32::MAX);
 
     pub(crate) const fn subnet(id: SubnetId) -> Self {
@@ -121,43 +122,45 @@ impl EdgeCode {
         Self(3 << KIND | id.0)
     }
 
-    /// A service reached by public addresses.
+    /// Makes the edge of a service that is reached by public addresses.
     pub(crate) const fn public(service: ServiceId) -> Self {
         Self(4 << KIND | (service.0 as u32) << SERVICE)
     }
 
-    /// A service reached over the endpoint of a subnet.
+    /// Makes the edge of a service that is reached over the endpoint of a subnet.
     pub(crate) const fn endpoint(service: ServiceId, subnet: SubnetId) -> Self {
         Self(5 << KIND | (service.0 as u32) << SERVICE | subnet.0)
     }
 
-    /// A service of its own region as a subnet reaches it.
+    /// Makes the edge of a service that a subnet reaches by the path inside the region.
     pub(crate) const fn same_region(service: ServiceId, subnet: SubnetId) -> Self {
         Self(6 << KIND | (service.0 as u32) << SERVICE | subnet.0)
     }
 
-    /// The platform as a subnet sees it.
+    /// Makes the edge of the platform as a subnet sees it.
     pub(crate) const fn platform(subnet: SubnetId) -> Self {
         Self(6 << KIND | PLATFORM << SERVICE | subnet.0)
     }
 
-    /// The edge of a host whose answers in a flow leave by another edge than the question came by
-    /// . It equals no edge by which packets enter, and names the same place.
+    /// Marks the edge of a host whose replies leave by another edge than the one that the first
+    /// packet used. The marked edge names the same place and equals no edge by which packets
+    /// enter.
     pub(crate) const fn answering_elsewhere(self) -> Self {
         Self(self.0 | ELSEWHERE)
     }
 
-    /// Returns whether the edge bears this mark.
+    /// Returns whether the edge is marked by [`answering_elsewhere`](Self::answering_elsewhere).
     pub(crate) const fn answers_elsewhere(self) -> bool {
         matches!(self.0 >> KIND, 1 | 2) && self.0 & ELSEWHERE != 0
     }
 
-    /// The same edge without the mark.
+    /// Removes the mark of [`answering_elsewhere`](Self::answering_elsewhere).
     pub(crate) const fn plain(self) -> Self {
         if self.answers_elsewhere() { Self(self.0 & !ELSEWHERE) } else { self }
     }
 
-    /// The edge that a zone is of; one that forwards stands for the others of its zone.
+    /// Returns the edge that belongs to a zone. Of several edges in one zone it returns the one
+    /// that stands for all.
     pub(crate) const fn of_zone(zone: Zone) -> Self {
         Self(zone.0)
     }
@@ -166,8 +169,8 @@ impl EdgeCode {
         Self(7 << KIND | id.0)
     }
 
-    /// The place of its gate: services that are reached by public addresses come first, then the
-    /// internet and subnets by number.
+    /// Returns the index of its ingress entry. Services that are reached by public addresses come
+    /// first, then the internet and subnets by number.
     #[inline(always)]
     pub(crate) fn ingress(self) -> usize {
         let (service, number) = (self.0 >> SERVICE & 0x1F, self.0 & MAX_PLACES);
@@ -191,10 +194,10 @@ impl EdgeCode {
         }
     }
 
-    /// The zone in which packets from this edge are looked up: everything public is one zone, so
-    /// that no two flows share a public tuple (INV-tuple-unique-per-side); what a subnet reaches by
-    /// private sources has its own for each subnet, so that overlapping networks never meet
-    /// (INV-networks-isolated).
+    /// Returns the zone in which packets from this edge are looked up. Everything public is one
+    /// zone, so that no two flows share a public tuple (INV-tuple-unique-per-side). What a subnet
+    /// reaches by private sources has a zone for each subnet, so that overlapping networks never
+    /// meet (INV-networks-isolated).
     pub(crate) const fn zone(self) -> Zone {
         match self.0 >> KIND {
             0 | 4 => Zone::PUBLIC,
@@ -206,14 +209,15 @@ impl EdgeCode {
         }
     }
 
-    /// Whether packets reach this edge by public addresses: the internet, or a service without an
-    /// endpoint.
+    /// Returns whether packets reach this edge by public addresses: the internet, or a service
+    /// without an endpoint.
     pub(crate) const fn is_public(self) -> bool {
         self.0 == Self::INTERNET.0 || self.0 >> KIND == 4
     }
 }
 
-/// The cell of flows that a place opened towards a service, or towards anything else.
+/// Returns the revalidation key of the flows that a place opened towards a service, or towards
+/// anything else.
 pub(crate) const fn revalidation_key(place: u32, service: Option<ServiceId>) -> RevalidationKey {
     let service = match service {
         Some(service) => service.0 as u32 + 1,
@@ -222,12 +226,13 @@ pub(crate) const fn revalidation_key(place: u32, service: Option<ServiceId>) -> 
     RevalidationKey(place << 5 | service)
 }
 
-/// The place whose flows have a cell.
+/// Returns the place to which a revalidation key belongs.
 pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
     revalidation_key.0 >> 5
 }
 
-/// The place number of the internet among cells; subnets and sites share the numbers from 1 on.
+/// The place number of the internet in revalidation keys. Subnets and sites share the numbers from
+/// 1 on.
 pub(crate) const INTERNET_PLACE: u32 = 0;
 
 impl fmt::Display for NicId {
@@ -302,7 +307,7 @@ mod tests {
             assert!(marked != code && marked.answers_elsewhere() && !code.answers_elsewhere());
             assert_eq!((marked.place(), marked.plain()), (code.place(), code));
         }
-        // Service 16 and those behind it have the same bit.
+        // Services from number 16 on have the same bit.
         for code in
             [EdgeCode::public(ServiceId(16)), EdgeCode::endpoint(ServiceId(30), SubnetId(1))]
         {

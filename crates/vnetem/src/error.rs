@@ -1,4 +1,4 @@
-//! Why an edit of the control plane was refused. A refused edit has changed nothing
+//! Says why the control plane refused an edit. A refused edit changes nothing
 //! (INV-failed-edit-changes-nothing).
 
 use core::fmt;
@@ -7,7 +7,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use vnetem_authz::{PolicyError, SecurityRuleError};
 
-/// Why an edit was refused; names what was wrong and what it clashed with
+/// Why the control plane refused an edit: what was wrong, and what it conflicts with
 /// (INV-contradiction-refused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
@@ -18,7 +18,7 @@ pub enum EditError {
         /// Its name or number.
         name: String,
     },
-    /// A name is taken by another thing of the kind.
+    /// Another thing of the same kind has the name.
     NameTaken {
         /// What kind of thing.
         kind: &'static str,
@@ -41,45 +41,45 @@ pub enum EditError {
     Overlap {
         /// The new range.
         new: Ipv4Net,
-        /// Whose it would be.
+        /// Who asked for it.
         owner: String,
         /// The range it overlaps.
         existing: Ipv4Net,
-        /// Whose that is.
+        /// Who has that range.
         holder: String,
     },
-    /// A range or address lies outside of what must contain it.
+    /// A range or address lies outside of the range that must contain it.
     Outside {
         /// The range (an address is a /32).
         inner: Ipv4Net,
-        /// Whose it would be.
+        /// Who asked for it.
         owner: String,
-        /// What must contain it.
+        /// The range that must contain it.
         container: String,
     },
-    /// An address belongs to something else already.
+    /// The address belongs to something else.
     AddressTaken {
         /// The address.
         address: Ipv4Addr,
-        /// Whose it would be.
+        /// Who asked for it.
         owner: String,
-        /// Whose it is.
+        /// Who has it.
         holder: String,
     },
-    /// The platform keeps the first four addresses of a subnet and the last.
+    /// The platform reserves the first four addresses of a subnet and the last.
     Reserved {
         /// The address.
         address: Ipv4Addr,
-        /// Whose it would be.
+        /// Who asked for it.
         owner: String,
         /// The subnet.
         subnet: String,
     },
-    /// A public address is needed and this one is not.
+    /// The address is not public, and a public one is needed.
     NotPublic {
         /// The address.
         address: Ipv4Addr,
-        /// Whose it would be.
+        /// Who asked for it.
         owner: String,
     },
     /// The thing is used by something else, which must be removed first (INV-used-object-kept).
@@ -89,32 +89,33 @@ pub enum EditError {
         /// What uses it.
         by: String,
     },
-    /// Two endpoints for the same addresses cannot stand on one subnet (E-07, U-17).
+    /// A subnet can have one endpoint for the same addresses at a time (E-07, U-17).
     Excluded {
         /// The name of the new endpoint.
         new: String,
-        /// The name of the one that stands.
+        /// The name of the existing endpoint.
         standing: String,
-        /// Where it stands.
+        /// The subnet.
         on: String,
     },
-    /// A rule would name subnets that have no endpoint for the service, which asks for it first
+    /// The service takes a rule only for subnets that have its endpoint, and these have none
     /// (E-14).
     EndpointMissing {
         /// The service.
         service: String,
         /// The subnet.
         subnet: String,
-        /// Whether the rule may be told to ignore that the endpoint is missing.
+        /// Whether the rule may ignore that the endpoint is missing.
         may_ignore: bool,
     },
-    /// An endpoint would catch no address of its service: all lie in regions outside its scope.
+    /// An endpoint would match no address of its service, since all lie in regions outside its
+    /// scope.
     CatchesNothing {
         /// The name of the endpoint.
         endpoint: String,
         /// The regions in its scope.
         scope: Vec<String>,
-        /// Where it would stand.
+        /// The subnet.
         on: String,
     },
     /// Endpoint policies cannot be attached to the endpoints of this service (P-33).
@@ -133,18 +134,18 @@ pub enum EditError {
         /// The subnet.
         subnet: String,
     },
-    /// A bound of the model is reached.
+    /// A limit of the model is reached.
     Limit {
-        /// What there would be too many of.
+        /// What exceeds the limit.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
-    /// A size is less than the least that is of any use.
+    /// A size is below its lower limit.
     TooSmall {
         /// What is too small.
         what: &'static str,
-        /// The least that it may be.
+        /// The lower limit.
         least: usize,
     },
     /// The network is of the classic model, which has no endpoints (S-09).
@@ -152,42 +153,42 @@ pub enum EditError {
         /// The network.
         vnet: String,
     },
-    /// A rule would let in a subnet of another directory tenant, which this service does not
-    /// promise to serve (S-11, C-13).
+    /// A rule names a subnet of another directory tenant, and this service serves one tenant only
+    /// (S-11, C-13).
     OtherTenant {
         /// The resource and its tenant.
         resource: String,
         /// The network and its tenant.
         vnet: String,
     },
-    /// Rules of one service tie a network to as many subscriptions and regions as may be (S-13).
+    /// Rules of one service tie a network to more subscriptions and regions than the limit (S-13).
     TooManyTies {
         /// The network.
         vnet: String,
         /// The service.
         service: String,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
-    /// Who asks may not do it (S-12).
+    /// The user lacks a permission (S-12).
     NotPermitted {
-        /// The action that they lack.
+        /// The action that needs it.
         action: &'static str,
-        /// On what.
+        /// The object of the action.
         on: String,
     },
     /// An endpoint policy cannot be attached (P-07).
     EndpointPolicy {
-        /// To what.
+        /// The subnet.
         subnet: String,
-        /// Which policy, and why not.
+        /// The policy, and the reason.
         why: PolicyError,
     },
-    /// A rule of a security group cannot stand.
+    /// A rule of a security group is not valid.
     SecurityRule {
         /// The group.
         group: String,
-        /// Which rule, and why not.
+        /// The rule, and the reason.
         why: SecurityRuleError,
     },
     /// A port range is empty or begins at 0.
@@ -197,32 +198,32 @@ pub enum EditError {
         /// Last port.
         last: u16,
     },
-    /// A load balancer gives ports in eights (N-20).
+    /// A load balancer gives ports in multiples of eight (N-20).
     PortCount {
         /// The count as given.
         count: u16,
     },
-    /// The members of a load balancer's pool would need more ports than its addresses have (N-20).
+    /// The members of a load balancer's pool need more ports than its addresses have (N-20).
     PortSum {
         /// The load balancer.
         name: String,
-        /// Ports for all members.
+        /// Ports that all members need.
         needed: usize,
-        /// Ports that there are.
+        /// Ports that the addresses have.
         available: usize,
     },
-    /// The rules of a pool contradict each other, or what it has.
+    /// The rules of a pool contradict each other, or the pool's ports.
     PoolRules {
-        /// The subnet whose pool it is.
+        /// The subnet of the pool.
         subnet: String,
         /// What must hold.
         why: &'static str,
     },
-    /// A next hop address cannot be an appliance of this subnet.
+    /// The next hop address cannot be an appliance of this subnet.
     NextHop {
         /// The address.
         address: Ipv4Addr,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
 }

@@ -59,3 +59,8 @@ pub use snapshot::Snapshot;
 pub use snapshot::guard::SecurityGroupId;
 pub use snapshot::lineage::Applied;
 pub use verdict::{AccessVerdict, Disposition, Forward, SourceMode, Verdict};
+
+/// Runs the example of the guide to the event loop.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/event-loop.md")]
+struct EventLoopGuide;

@@ -1,4 +1,5 @@
-//! Routes: where they come from, which one a packet takes, and the list that an engineer reads.
+//! Routes: their sources, the choice between a route and an endpoint, and the effective routes that
+//! an engineer reads.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -8,7 +9,7 @@ use vnetem_packet::{SiteId, VnetId};
 
 use crate::{PrivateEndpointId, ServiceId};
 
-/// Where a route comes from; at equal prefixes the lower one wins: user before BGP before system
+/// Where a route comes from. At equal prefixes the lower one wins: user before BGP before system
 ///
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteSource {
@@ -29,27 +30,27 @@ pub enum NextHop {
     VnetPeering(VnetId),
     /// To an on-premises site, through the gateway.
     VirtualNetworkGateway(SiteId),
-    /// To an appliance, by its private address.
+    /// To an appliance, named by its private address.
     VirtualAppliance(Ipv4Addr),
     /// To the internet, by the outbound method of the subnet.
     Internet,
     /// To the resource of a private endpoint (L-01).
     InterfaceEndpoint(PrivateEndpointId),
-    /// Nowhere: the packet is dropped and no shorter route is tried.
+    /// Nowhere: the packet is dropped, and no shorter route is tried.
     None,
 }
 
 /// How equal prefixes of a user route and a service endpoint are decided (C-01).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TiePolicy {
-    /// The endpoint wins, as the operator's own texts say.
+    /// The endpoint wins, as Azure's documentation says.
     #[default]
     Documented,
-    /// The user route wins unless it leads to the internet, as lab reports have it.
+    /// The user route wins unless it leads to the internet, as lab reports show.
     Observed,
 }
 
-/// What a subnet's own table says about an address.
+/// The route that a subnet's own table has for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The matching prefix.
@@ -60,7 +61,8 @@ pub struct Route {
     pub next_hop: NextHop,
 }
 
-/// What was chosen between a subnet's best route and a service prefix that covers the same address.
+/// The result of the choice between a subnet's best route and a service prefix that covers the same
+/// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// The service endpoint.
@@ -74,9 +76,9 @@ pub enum Choice {
     Route(Route),
 }
 
-/// Chooses between the best route of a subnet and the service prefix of an endpoint that is
-/// enabled, in scope and usable for this packet; `None` for either if there is none. The order,
-/// first that applies:
+/// Chooses between a subnet's best route and the service prefix of an endpoint. Both cover the
+/// destination; `None` means that there is none. The endpoint is enabled, in scope and usable for
+/// this packet. The first line that applies decides:
 ///
 /// 1. a system or BGP route of any length: the endpoint (R-07, C-02, S-25);
 /// 2. a user route to the internet: the endpoint (R-19, U-19);
@@ -104,56 +106,57 @@ pub fn choose(
     }
 }
 
-/// Whether the policy of ties decides between a route and the prefix of an endpoint that covers the
-/// same address (C-01).
+/// Returns whether a route and the prefix of an endpoint tie, so that the [`TiePolicy`] decides
+/// (C-01).
 #[must_use]
 pub fn is_tie(route: Route, endpoint: Ipv4Net) -> bool {
     route.may_beat_endpoints() && route.prefix.prefix_len() == endpoint.prefix_len()
 }
 
-/// Why the endpoint that a subnet has for a service does not take a packet to that service.
+/// Why a subnet's endpoint does not take a packet to its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PassedOver {
     /// The packet is not TCP (E-13).
     NotTcp,
-    /// An appliance sends it in the name of somebody outside the network and its peers (S-37).
+    /// An appliance forwards the packet, and its source is outside the network and its peers
+    /// (S-37).
     ForeignSource,
-    /// The endpoint was enabled and has not reached the host yet (S-28).
+    /// The endpoint was enabled and has not reached this host yet (S-28).
     NotReached,
     /// The address lies in a region outside the endpoint's scope (E-09).
     OutOfScope,
-    /// A user route to it is longer than the service's prefix, or as long and the policy
-    /// prefers it (C-01).
+    /// A user route is longer than the service's prefix, or equally long and preferred by
+    /// the policy (C-01).
     UserRoute,
 }
 
-/// One line of a subnet's effective routes, as Azure lists them (R-10, R-29, S-22).
+/// One line of a subnet's effective routes, in Azure's columns (R-10, R-29, S-22).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveRoute {
     /// Where the route comes from.
     pub source: RouteSource,
-    /// Whether it is in force.
+    /// Whether the route is in force.
     pub state: RouteState,
-    /// Its prefixes: one, or all of a service's.
+    /// Its prefixes: one, or all prefixes of a service.
     pub prefixes: Vec<Ipv4Net>,
     /// Where it leads; `None` for a service endpoint.
     pub next_hop: Option<NextHop>,
-    /// The service, if this is the entry of an endpoint.
+    /// The service, if this line is an endpoint's.
     pub service: Option<String>,
-    /// What else decides about these prefixes.
+    /// What else affects these prefixes.
     pub remark: Option<RouteRemark>,
 }
 
-/// What of an effective route does not stand in Azure's columns.
+/// What Azure's columns of effective routes do not show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteRemark {
-    /// TCP takes the endpoint of this name all the same: the route carries the rest.
+    /// The endpoint of this name takes the TCP packets. The route carries the rest.
     Endpoint(String),
-    /// A user route and a prefix of the endpoint of this name are of equal length, and this policy
-    /// chose (C-01).
+    /// A user route and a prefix of the endpoint of this name are equally long, and this policy
+    /// decided (C-01).
     Tie(TiePolicy, String),
-    /// The user route to the network itself stands in the place of that of this private endpoint,
-    /// and carries nothing to it (L-11).
+    /// The user route to the network itself overrides the route of this private endpoint, and
+    /// carries nothing to it (L-11).
     PrivateEndpoint(String),
 }
 
@@ -164,12 +167,12 @@ pub enum RouteState {
     Active,
     /// Overridden by a route from this source.
     Invalid(RouteSource),
-    /// Of an endpoint whose scope leaves out the regions of these prefixes: it catches nothing
-    /// there (E-09, C-06).
+    /// The regions of these prefixes are outside the endpoint's scope, so the endpoint takes
+    /// nothing there (E-09, C-06).
     OutOfScope,
 }
 
-/// The types of next hops in Azure's words.
+/// The types of next hops, in Azure's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NextHopType {
     /// By the outbound method of the subnet.
@@ -186,8 +189,8 @@ pub enum NextHopType {
     VirtualNetworkServiceEndpoint,
     /// To a private endpoint.
     InterfaceEndpoint,
-    /// Azure names it for routers of its own edge; no route of a subnet's table leads there, so it
-    /// is never answered here.
+    /// Azure uses this type for routers of its own edge. No route of a subnet has it, so it is
+    /// never returned.
     MicrosoftEdge,
     /// Nowhere.
     None,
@@ -207,7 +210,7 @@ impl NextHopType {
         Self::None,
     ];
 
-    /// The type in Azure's spelling.
+    /// Returns the type in Azure's spelling.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -225,15 +228,15 @@ impl NextHopType {
 }
 
 impl Route {
-    /// Whether the route may be preferred to an endpoint: only a user's may, and not one to the
-    /// internet.
+    /// Returns whether the route can win against an endpoint. Only a user route can, and not one to
+    /// the internet.
     const fn may_beat_endpoints(self) -> bool {
         matches!(self.source, RouteSource::User) && !matches!(self.next_hop, NextHop::Internet)
     }
 }
 
 impl Choice {
-    /// The type of the next hop.
+    /// Returns the type of the next hop.
     #[must_use]
     pub const fn next_hop_type(self) -> NextHopType {
         match self {
@@ -244,7 +247,7 @@ impl Choice {
 }
 
 impl EffectiveRoute {
-    /// The next hop type in Azure's spelling.
+    /// Returns the next hop type in Azure's spelling.
     #[must_use]
     pub fn next_hop_type(&self) -> &'static str {
         let endpoint = NextHopType::VirtualNetworkServiceEndpoint;
@@ -253,7 +256,7 @@ impl EffectiveRoute {
 }
 
 impl NextHop {
-    /// The type of the next hop.
+    /// Returns the type of the next hop.
     #[must_use]
     pub const fn kind(self) -> NextHopType {
         match self {
@@ -293,7 +296,7 @@ mod tests {
 
     const STORAGE: ServiceId = ServiceId(0);
 
-    /// Row by row: S-23, S-25, R-07, R-08, R-15, R-18, R-19, C-01, C-02.
+    /// Checks each row of the table: S-23, S-25, R-07, R-08, R-15, R-18, R-19, C-01, C-02.
     #[test]
     fn the_route_is_chosen_as_the_table_says() {
         use RouteSource::{Default, User, VirtualNetworkGateway};

@@ -1,61 +1,62 @@
-//! Bounds and modes of a data plane.
+//! Limits and modes of a data plane.
 
 use core::time::Duration;
 
 use crate::{EditError, Shard};
 
-/// Bounds of a data plane. All memory is taken when it is made. What each tenant has of them for
-/// certain is in `docs/shares.md`.
+/// Limits and modes of a data plane. It allocates all memory when it is made. `docs/shares.md` says
+/// how much of each limit is guaranteed to each tenant.
 ///
-/// There is no default, since somebody has to choose between [`Settings::secret`] and
+/// There is no default, because the caller must choose between [`Settings::secret`] and
 /// [`Settings::replayable`].
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Settings of the flow table: capacity, keys, timers, hold-down.
     pub flows: vnetem_nat::Settings,
-    /// First fragments that are remembered at once (default 1,024).
+    /// The most first fragments that are remembered at once (default 1,024).
     pub fragments: usize,
-    /// How long a first fragment speaks for the later ones (default 30 s, P-30).
+    /// How long a first fragment decides for the later ones (default 30 s, P-30).
     pub fragment_life: Duration,
-    /// Packets of our own making that may wait to be taken (default 256); more are dropped and
-    /// counted (INV-untaken-output-bounded).
+    /// The most packets that may wait in the transmit queue (default 256). Further ones are dropped
+    /// and counted (INV-untaken-output-bounded).
     pub queue: usize,
-    /// Events that may wait to be taken (default 1,024); more are dropped and counted.
+    /// The most events that may wait (default 1,024). Further ones are dropped and counted.
     pub events: usize,
-    /// How a change closes flows.
+    /// Which ends are notified when a change closes a flow.
     pub closing: CloseMode,
-    /// The longest packets that leave (default: any, T-27).
+    /// The longest packets that leave (default: any length, T-27).
     pub mtu: Mtu,
-    /// Whether a packet whose transport checksum is wrong is dropped, as Linux does (default: no,
-    /// its receiver finds out; T-39).
+    /// Whether the data plane drops packets whose transport checksum is wrong, as Linux does. By
+    /// default the receiver finds out (T-39).
     pub verify_checksums: bool,
-    /// SYNs that nobody asked for that wait for their answer at once (default 64; T-16, RFC 5382
+    /// The most unsolicited SYNs that wait for their answer at once (default 64; T-16, RFC 5382
     /// REQ-4).
     pub unsolicited: usize,
-    /// Events of translations that may wait to be taken (default 0: none are kept; T-37, RFC 8158).
+    /// The most translation events that may wait (default 0: none are kept; T-37, RFC 8158).
     pub translation_events: usize,
-    /// Whether these say with whom an inside end talks (default: no; T-37, RFC 6888 REQ-12).
+    /// Whether translation events name the remote end (default: no; T-37, RFC 6888 REQ-12).
     pub log_remotes: bool,
-    /// The shard that this data plane is of; `None` if it has all the traffic.
+    /// The shard that this data plane serves; `None` if it takes all the traffic.
     pub shard: Option<Shard>,
 }
 
-/// The longest packet in bytes, IPv4 header included, that leaves by an edge. A longer one is
-/// dropped, and its sender is told the size if it must not be fragmented (T-27,
-/// INV-never-fragments; RFC 1191); nothing is ever fragmented. At least [`Mtu::LEAST`].
+/// The longest packet in bytes, IPv4 header included, that leaves by an edge, at least
+/// [`Mtu::LEAST`]. The data plane drops a longer one and never fragments it (INV-never-fragments).
+/// If the packet must not be fragmented, its sender gets an ICMP error with the size (T-27, RFC
+/// 1191).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mtu {
-    /// Of the internet, and of services without an endpoint.
+    /// For the internet, and services without an endpoint.
     pub public: u16,
-    /// Of everything else.
+    /// For everything else.
     pub private: u16,
 }
 
 impl Mtu {
-    /// The longest packet that every link must take whole (RFC 791 3.2).
+    /// The longest packet that every link must carry without fragmenting it (RFC 791 3.2).
     pub const LEAST: u16 = 68;
 
-    /// The same, with no link narrower than there may be.
+    /// Raises each link to the lower limit.
     fn bounded(self) -> Self {
         let Self { public, private } = self;
         Self { public: public.max(Self::LEAST), private: private.max(Self::LEAST) }
@@ -68,49 +69,50 @@ impl Default for Mtu {
     }
 }
 
-/// Who is told when a change closes a TCP flow (U-01).
+/// Which ends are notified when a change closes a TCP flow (U-01).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CloseMode {
-    /// Both ends get a reset at once, and an answer to each later segment.
+    /// Both ends get a reset at once, and a reset for each later segment.
     #[default]
     Both,
-    /// Only the end that opened the flow.
+    /// Only the initiator of the flow.
     Opener,
-    /// Nobody: later segments vanish.
+    /// Neither end: later segments are dropped silently.
     Silent,
 }
 
 impl Settings {
-    /// Settings under which the same calls give the same bytes, on any machine
-    /// (INV-same-input-same-bytes): for tests, scenarios and recorded runs. Whoever knows the seed
-    /// can say which public port comes next, and choose tuples that are slow to find, though none
-    /// is refused for it.
+    /// Returns settings under which the same calls give the same bytes, on any machine
+    /// (INV-same-input-same-bytes). Use them for tests, scenarios and recorded runs.
+    ///
+    /// Anyone who knows the seed can predict public ports and choose tuples that are slow to look
+    /// up. No such tuple is refused.
     #[must_use]
     pub fn replayable(seed: u64) -> Self {
         Self::of(vnetem_nat::Settings::replayable(seed))
     }
 
-    /// Settings for traffic of programs that do not trust each other: nobody outside can say which
-    /// public port comes next (T-07) nor choose tuples that meet in the index
-    /// (INV-collisions-harmless). By 128 bits of entropy, which the caller draws anew for each data
-    /// plane and tells nobody.
+    /// Returns settings for traffic between programs that do not trust each other. Nobody outside
+    /// can predict public ports (T-07) or choose tuples that collide in the index
+    /// (INV-collisions-harmless). Draw 128 new bits of entropy for each data plane, and keep them
+    /// secret.
     #[must_use]
     pub fn secret(entropy: [u8; 16]) -> Self {
         Self::of(vnetem_nat::Settings::secret(entropy))
     }
 
-    /// The most of anything that waits in a queue, or of first fragments: what is asked for beyond
-    /// is not given.
+    /// The upper limit of each queue and of the table of first fragments. A larger setting is
+    /// lowered to this.
     pub const MOST_WAITING: usize = 1 << 20;
 
-    /// Says what is asked for beyond what a data plane gives, or below, for settings that come from
-    /// a user. A data plane takes its memory when it is made, so less than this may be more than
-    /// the machine has.
+    /// Checks that no setting is beyond its limits, for settings that come from a user. Settings
+    /// that pass may still need more memory than the machine has, since a data plane allocates
+    /// everything when it is made.
     ///
     /// # Errors
     ///
-    /// [`EditError::Limit`] with what there would be too many of, [`EditError::TooSmall`] with the
-    /// link that would be too narrow.
+    /// [`EditError::Limit`] names the setting that is too large, and [`EditError::TooSmall`] the
+    /// MTU that is too small.
     pub fn check(&self) -> Result<(), EditError> {
         let flows = vnetem_nat::Settings::MOST_FLOWS as usize;
         let limits = [
@@ -135,7 +137,7 @@ impl Settings {
         })
     }
 
-    /// The same, with no more of anything than is given, and no less than is of use.
+    /// Brings each setting within its limits.
     pub(crate) fn bounded(self) -> Self {
         let most = |wanted: usize| wanted.min(Self::MOST_WAITING);
         Self {

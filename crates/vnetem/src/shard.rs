@@ -1,5 +1,5 @@
-//! One network on many cores: 64 shards that share nothing, so that no result depends on how many
-//! workers there are.
+//! Splits one network over many cores: 64 shards that share nothing, so that no result depends on
+//! the number of workers.
 
 mod realms;
 
@@ -13,36 +13,41 @@ use realms::{RealmId, Realms};
 use crate::snapshot::{Method, OutboundView, PlaceView};
 use crate::{Edge, Snapshot};
 
-/// One of the [64](Self::COUNT) parts into which the traffic of a network falls.
+/// One of the [64](Self::COUNT) parts into which the traffic of a network is split.
 ///
-/// Every host of it belongs to one shard, with all its flows, but for protocols without ports,
-/// which belong with their far end; each shard gives its own slice of the ports of every public
-/// address that several hosts share. So shards need nothing from each other: one
-/// [`DataPlane`](crate::DataPlane) for each, with its shard in the
-/// [settings](crate::Settings::shard), and [`Sharding`] in front. A worker owns any number of them,
-/// and since there are always 64, packets come out the same whether one worker has them all or each
-/// its own.
+/// Use one [`DataPlane`](crate::DataPlane) for each shard, with the shard in its
+/// [settings](crate::Settings::shard), and [`Sharding`] in front. A worker may own any number of
+/// shards. There are always 64, so the same packets come out for any number of workers.
 ///
-/// What follows from it: a public address is exhausted slice by slice, bounds of
-/// [`Settings`](crate::Settings) hold for each shard, and what hosts of two shards do to each other
-/// by a public address of the network (hairpin) is not seen. The slices of an address follow from
-/// the ports of its pool: pools that share one must have the same ports, and where these change,
-/// flows that were given others lose their way back.
+/// How traffic is split:
 ///
-/// A host is inside where the configuration says so: in the ranges of the networks and sites that
-/// peerings and gateways connect, directly or one behind the other, with the place where the packet
-/// enters. What two of them say to each other belongs to both addresses together; what one says to
-/// anybody else belongs to that one. So a host that reaches an address of a connected network by
-/// the internet has ports of its own for it. Where networks are connected whose hosts met by the
-/// internet before, late segments of the flows that this closes are answered no more.
+/// - A host belongs to one shard with all its flows. Flows of protocols without ports belong with
+///   their remote end.
+/// - Each shard hands out its own slice of the ports of every public address that several hosts
+///   share.
+/// - A host is internal if it is in the ranges of the networks and sites that are connected with
+///   the place of entry, directly or through others. Traffic between two internal hosts belongs to
+///   both addresses together. Other traffic belongs to the internal host.
+/// - A host that reaches an address of a connected network by the internet has separate ports for
+///   that.
+///
+/// What differs from a single data plane:
+///
+/// - A public address is exhausted slice by slice, and the limits of [`Settings`](crate::Settings)
+///   hold for each shard.
+/// - Hairpin traffic between hosts of two shards is not seen.
+/// - Pools that share an address must have the same ports. Where these change, replies to open
+///   flows may go to the wrong shard.
+/// - Where networks become connected whose hosts had met by the internet, late segments of the
+///   closed flows get no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u8);
 
 /// Says which shard a packet belongs to.
 ///
-/// It follows the configuration as data planes do, and remembers first fragments, since later ones
-/// from the public side do not say to whom they go. One that was forgotten goes to a shard where it
-/// is dropped as a fragment without its first.
+/// It follows the configuration as data planes do. It remembers first fragments, since later ones
+/// from the public side do not name their receiver. A fragment whose first one is forgotten goes to
+/// a shard that drops it as a fragment without its first.
 #[derive(Debug)]
 pub struct Sharding {
     owners: BTreeMap<Ipv4Addr, Owner>,
@@ -50,47 +55,47 @@ pub struct Sharding {
     fragments: Vec<Option<(Datagram, Shard)>>,
 }
 
-/// Whose the ports of a public address are.
+/// Who has the ports of a public address.
 #[derive(Debug)]
 enum Owner {
-    /// Many hosts': a slice for each shard, of the ports from the first to the last.
+    /// Many hosts: each shard has a slice of the ports from the first to the last.
     Sliced(u16, u16),
-    /// One host's.
+    /// One host.
     Host(Host),
-    /// By first and last port, the members of a load balancer.
+    /// The members of a load balancer, by first and last port.
     Members(Vec<(u16, u16, Host)>),
 }
 
-/// A host with a public address or ports of its own, and where it is.
+/// A host that has a public address or ports of its own, and its realm.
 #[derive(Clone, Copy, Debug)]
 struct Host {
     address: Ipv4Addr,
     realm: RealmId,
 }
 
-/// First fragments that are remembered at most, whatever is asked for.
+/// The most first fragments that are remembered, whatever the caller asks for.
 const MOST_FRAGMENTS: usize = 1 << 20;
 
-/// What the fragments of a datagram have in common (RFC 791 3.2).
+/// What all fragments of a datagram have in common (RFC 791 3.2).
 type Datagram = (Ipv4Addr, Ipv4Addr, u16, Protocol);
 
 impl Shard {
-    /// How many shards there are, on any machine.
+    /// The number of shards, on any machine.
     pub const COUNT: u8 = 64;
 
-    /// All of them.
+    /// Iterates over all shards.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
     }
 
-    /// Its number, from 0.
+    /// Returns its number, from 0.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// Its first and last port of a range; none if there are fewer ports than shards and this one
-    /// goes without.
+    /// Returns the first and last port of its slice of a range. Returns `None` if there are fewer
+    /// ports than shards and this one gets none.
     pub(crate) fn slice(self, first: u16, last: u16) -> Option<(u16, u16)> {
         let [start, end] = [self.0, self.0 + 1].map(|shard| border(first, last, shard));
         (start < end)
@@ -98,7 +103,7 @@ impl Shard {
             .map(Into::into)
     }
 
-    /// The shard whose slice of a range a port is in.
+    /// Returns the shard whose slice of a range contains a port.
     fn of_port(port: u16, first: u16, last: u16) -> Option<Self> {
         let ports = u64::from(last).checked_sub(first.into())? + 1;
         let at = u64::from(port).checked_sub(first.into()).filter(|at| *at < ports)?;
@@ -111,22 +116,22 @@ impl Shard {
         Self::of_bits(address.to_bits())
     }
 
-    /// Multiplicative hashing (Knuth, volume 3, 6.4); hosts of a network mostly differ in the
-    /// lowest bits.
+    /// Spreads bits over the shards by multiplicative hashing (Knuth, volume 3, 6.4). Hosts of a
+    /// network differ mostly in the lowest bits.
     fn of_bits(bits: u32) -> Self {
         let [.., low] = (bits.wrapping_mul(0x9E37_79B1) >> 26).to_be_bytes();
         Self(low)
     }
 }
 
-/// Where the slice of a shard starts.
+/// Returns the first port of a shard's slice.
 fn border(first: u16, last: u16, shard: u8) -> u32 {
     let ports = u32::from(last).saturating_sub(first.into()) + 1;
     u32::from(first) + ports * u32::from(shard) / u32::from(Shard::COUNT)
 }
 
 impl Sharding {
-    /// Follows `snapshot`, and remembers up to `fragments` first fragments, but no more than 2^20.
+    /// Follows `snapshot`, and remembers up to `fragments` first fragments, at most 2^20.
     #[must_use]
     pub fn new(snapshot: &Snapshot, fragments: usize) -> Self {
         let mut sharding = Self {
@@ -138,10 +143,10 @@ impl Sharding {
         sharding
     }
 
-    /// Takes a new configuration, when the data planes do.
+    /// Takes a new configuration. Call it when the data planes take theirs.
     ///
-    /// Whose a public address was that nobody has any more stays known, since its tombstones answer
-    /// (INV-tombstone-answers). So does what was connected, as long as both ends are there.
+    /// It keeps the former owners of public addresses, since their tombstones still answer
+    /// (INV-tombstone-answers). It also keeps former connections as long as both ends exist.
     pub fn apply(&mut self, snapshot: &Snapshot) {
         self.realms.apply(snapshot);
         let former = core::mem::take(&mut self.owners);
@@ -195,12 +200,12 @@ impl Sharding {
         }
     }
 
-    /// The shard of a packet that is about to enter by an edge; malformed ones are the first
-    /// shard's to count.
+    /// Returns the shard of a packet that is about to enter by an edge. The first shard counts
+    /// malformed packets.
     pub fn shard(&mut self, edge: Edge, packet: &[u8]) -> Shard {
         let Ok(headers) = Headers::parse(packet) else { return Shard(0) };
         let tuple = match headers.transport {
-            // It goes the way of the flow whose packet it quotes.
+            // An ICMP error goes to the shard of the flow whose packet it quotes.
             Transport::IcmpError => Quote::parse(packet, &headers)
                 .map_or_else(|_| headers.tuple(), |quote| quote.tuple().reversed()),
             _ => headers.tuple(),
@@ -226,14 +231,15 @@ impl Sharding {
         }
     }
 
-    /// The same for both directions of a flow, and for all flows of a host that leave its realm.
+    /// Returns the same shard for both directions of a flow, and for all flows of a host that leave
+    /// its realm.
     fn of_tuple(&self, edge: Edge, tuple: &FiveTuple) -> Shard {
         let ends @ [source, destination] = [*tuple.source.ip(), *tuple.destination.ip()];
         let by_port = has_ports(tuple.protocol);
         if !matches!(edge, Edge::Internet | Edge::Service { identity: None, .. }) {
             let is_inside = match self.realms.at(edge) {
                 Some(realm) => ends.map(|end| self.realms.contains(realm, end)),
-                // A subnet or an interface that is gone: nothing that enters there is taken.
+                // The subnet or interface is gone, so nothing that enters there is taken.
                 None => [false, false],
             };
             return match is_inside {
@@ -245,7 +251,7 @@ impl Sharding {
         let Some(owner) = self.owners.get(&destination) else { return of_both(ends) };
         let port = tuple.destination.port();
         let host = match owner {
-            // T-35: without ports the far end alone says whose the address is.
+            // T-35: without ports only the remote end says who has the address.
             Owner::Sliced(..) if !by_port => return Shard::of_bits(source.to_bits()),
             Owner::Sliced(first, last) => match Shard::of_port(port, *first, *last) {
                 Some(shard) => return shard,
@@ -258,7 +264,7 @@ impl Sharding {
             }
         };
         match host {
-            // By a user route, an address of its own realm may be one of the internet's to it.
+            // A user route can lead an address of its own realm to the internet.
             Some(host) if self.realms.contains(host.realm, source) => {
                 of_both([source, host.address])
             }
@@ -268,12 +274,12 @@ impl Sharding {
     }
 }
 
-/// The shard of what a host says to somebody beyond its realm, and hears.
+/// Returns the shard of traffic between a host and somebody outside its realm.
 fn of_pair(host: Ipv4Addr, beyond: Ipv4Addr, by_port: bool) -> Shard {
     if by_port { Shard::of_host(host) } else { Shard::of_bits(beyond.to_bits()) }
 }
 
-/// The shard of what two addresses say to each other.
+/// Returns the shard of traffic between two addresses.
 fn of_both([one, other]: [Ipv4Addr; 2]) -> Shard {
     Shard::of_bits(one.to_bits() ^ other.to_bits())
 }
@@ -286,7 +292,8 @@ fn has_ports(protocol: Protocol) -> bool {
 mod tests {
     use super::*;
 
-    /// Every port of a range is in the slice of exactly the shard that it is looked up under.
+    /// Each port of a range is in the slice of the shard that the look-up by port returns, and in
+    /// no other.
     #[test]
     fn slices_part_a_range_without_gap_or_overlap() {
         for (first, last) in [(1024, u16::MAX), (0, u16::MAX), (5000, 5063), (7, 20), (9, 9)] {

@@ -1,4 +1,4 @@
-//! The compiled configuration: all that the data plane reads.
+//! The compiled configuration: everything that the data plane reads.
 
 mod describe;
 pub(crate) mod guard;
@@ -32,13 +32,13 @@ use crate::{
     Edge, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
 };
 
-/// An immutable configuration with its generation. Every packet is decided by one of them alone
+/// An immutable configuration with its generation. Exactly one of them decides each packet
 /// (INV-one-generation-decides).
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
     pub(crate) vnets: BTreeMap<VnetId, Arc<VnetView>>,
-    /// Subnets and sites by the number that they share.
+    /// Subnets and sites, by their shared number.
     pub(crate) places: Vec<Option<PlaceView>>,
     pub(crate) ingress_table: IngressTable,
     pub(crate) nics: Arc<Vec<Option<NicView>>>,
@@ -48,15 +48,15 @@ pub struct Snapshot {
     pub(crate) guards: Arc<Guards>,
     pub(crate) policies: Arc<Attached>,
     pub(crate) public: Arc<BTreeMap<Ipv4Addr, Translator>>,
-    /// The lowest and the highest of them.
+    /// The lowest and the highest public address of the network.
     pub(crate) public_bounds: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// Whether some pool limits the size of segments, so that SYNs are looked into (T-36).
+    /// Whether some pool limits the size of segments, so that SYNs must be inspected (T-36).
     pub(crate) clamps: bool,
     /// All networks and sites, by number (docs/shares.md).
     pub(crate) tenants: Arc<Vec<Tenant>>,
-    /// Which configurations it came of.
+    /// The configurations from which this one was committed.
     pub(crate) lineage: Lineage,
-    /// The network of every subnet there ever was, by number.
+    /// The network of every subnet that ever existed, by number.
     pub(crate) vnet_by_subnet: Arc<Vec<Option<VnetId>>>,
     pub(crate) tie_policy: TiePolicy,
     pub(crate) deny_mode: DenyMode,
@@ -66,7 +66,7 @@ pub struct Snapshot {
 /// The policies of endpoints that have any.
 pub(crate) type Attached = BTreeMap<(SubnetId, ServiceId), EndpointPolicies>;
 
-/// What a virtual network needs for delivery.
+/// What delivery to a virtual network needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VnetView {
     pub(crate) name: String,
@@ -76,7 +76,7 @@ pub(crate) struct VnetView {
     pub(crate) peers: Vec<VnetId>,
     /// Sites that a gateway connects.
     pub(crate) sites: Vec<SiteId>,
-    /// What is behind these gateways: the ranges of the sites, and what they announce.
+    /// The ranges behind its gateways: those of the sites, and the prefixes that these announce.
     pub(crate) learned: Ranges,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
@@ -91,11 +91,11 @@ pub(crate) struct PrivateEndpointView {
     pub(crate) subnet: SubnetId,
     pub(crate) address: Ipv4Addr,
     pub(crate) resource: ResourceId,
-    /// L-07.
+    /// Whether the owner of the resource approved it (L-07).
     pub(crate) approved: bool,
-    /// Whether the subnet's security group judges what comes to it (L-04).
+    /// Whether the subnet's security group applies to it (L-04).
     pub(crate) guarded: bool,
-    /// Whether a user route to the network itself carries to it (L-11).
+    /// Whether a user route to the network itself carries packets to it (L-11).
     pub(crate) by_vnet_routes: bool,
 }
 
@@ -114,20 +114,20 @@ pub(crate) struct SubnetView {
     pub(crate) prefix: Ipv4Net,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
-    /// Candidates that lost, for the list of effective routes.
+    /// Routes that are overridden, for the list of effective routes.
     pub(crate) overridden: Arc<Vec<(Route, RouteSource)>>,
-    /// Winners, shared between subnets that have the same.
+    /// Routes in force, shared between subnets that have the same.
     pub(crate) routes: Table<(RouteSource, NextHop)>,
     pub(crate) endpoints: Vec<EndpointView>,
     /// Changes that have not reached every host.
     pub(crate) rollout_states: Vec<RolloutStateView>,
     pub(crate) outbound: Option<OutboundView>,
-    /// The region, by the number that services' regions have; none where no service has a prefix
-    /// there.
+    /// The number of the network's region among the regions of services; none where no service has
+    /// a prefix there.
     pub(crate) region: Option<u16>,
     /// Whether the network's region is known at all.
     pub(crate) is_placed: bool,
-    /// Public addresses that live flows of the subnet may have (N-07, N-08).
+    /// Public addresses that live flows of the subnet may keep (N-07, N-08).
     pub(crate) retained: Vec<Ipv4Addr>,
 }
 
@@ -140,7 +140,7 @@ pub(crate) struct EndpointView {
     pub(crate) regions: Option<Vec<u16>>,
 }
 
-/// What hosts still have that a change of an endpoint has not reached (U-13).
+/// What hosts have that a change of an endpoint has not reached (U-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RolloutStateView {
     pub(crate) service: ServiceId,
@@ -157,7 +157,7 @@ pub(crate) struct SiteView {
     /// Virtual networks that a gateway connects, by their ranges.
     pub(crate) vnets: Table<VnetId>,
     pub(crate) outbound: Option<OutboundView>,
-    /// What takes the place of `outbound` towards services (S-38).
+    /// The method towards services, in place of `outbound` (S-38).
     pub(crate) peering: Option<OutboundView>,
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct OutboundView {
     pub(crate) method: Method,
     /// Where ports are taken from, one pool after the other.
     pub(crate) pools: Vec<PortPool>,
-    /// How they are given, and what else a plain pool does.
+    /// How ports are chosen, and the other rules of a plain pool.
     pub(crate) rules: PoolRules,
 }
 
@@ -179,34 +179,35 @@ pub(crate) struct PortPool {
     pub(crate) last_port: u16,
 }
 
-/// Kinds of outbound methods, as far as packets are treated differently.
+/// Outbound methods that treat packets differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     /// The platform's default outbound access: TCP and UDP, no fragments (N-18).
     Default,
-    /// A NAT gateway: the same, and a lost flow is answered by a reset (N-16).
+    /// A NAT gateway: as the default, and the data plane answers segments of a lost flow by a reset
+    /// (N-16).
     NatGateway,
-    /// The public address of one interface: any port, and all protocols that have none too (N-11).
+    /// The public address of one interface: any port, and also protocols without ports (N-11).
     Instance,
     /// The outbound rule of a load balancer: TCP and UDP, no fragments (N-18).
     LoadBalancer,
-    /// A plain pool: ICMP queries and fragments too.
+    /// A plain pool: also ICMP queries and fragments.
     Pool,
 }
 
-/// Who translates to a public address.
+/// What translates to a public address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Translator {
-    /// The tenant charged for what comes there and for its answers.
+    /// The tenant charged for packets to it and for their answers.
     pub(crate) tenant: Tenant,
-    /// Whether a TCP segment without a flow is answered by a reset (N-16).
+    /// Whether the data plane answers a TCP segment without a flow by a reset (N-16).
     pub(crate) resets: bool,
-    /// Whether both ends of an established connection that idles out get a reset (N-23).
+    /// Whether both ends of an established connection get a reset when it idles out (N-23).
     pub(crate) resets_when_idle: bool,
-    /// The interface whose own public address it is: what comes there without a flow goes to it
+    /// The interface that has the address for itself, and gets what arrives there without a flow
     /// (N-11).
     pub(crate) instance: Option<NicId>,
-    /// After how long a SYN that no flow asked for is answered (T-16).
+    /// The time after which an unsolicited SYN is answered (T-16).
     pub(crate) unsolicited_syn: Option<Duration>,
 }
 
@@ -222,12 +223,12 @@ pub(crate) struct NicView {
     pub(crate) balanced: Option<OutboundView>,
     /// The addresses of that load balancer.
     pub(crate) frontends: Vec<Ipv4Addr>,
-    /// The platform's address that it keeps (N-29).
+    /// The platform's address that it retains (N-29).
     pub(crate) kept: Option<OutboundView>,
     pub(crate) deallocated: bool,
 }
 
-/// All services' prefixes, once for all subnets.
+/// The prefixes of all services, shared by all subnets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServiceMap {
     pub(crate) names: Vec<String>,
@@ -235,10 +236,10 @@ pub(crate) struct ServiceMap {
     pub(crate) regions: Table<u16>,
     /// Names of regions as the first service spells them, in the order of `region_keys`.
     pub(crate) region_names: Vec<String>,
-    /// The same without what differs between spellings, ascending.
+    /// The same names without differences of spelling, ascending.
     pub(crate) region_keys: Vec<String>,
-    /// Services of which it is known whether networks of their own region reach them by private
-    /// sources, and whether they do (C-03).
+    /// Whether networks of a service's own region reach it by private sources, for the services
+    /// where that is known (C-03).
     pub(crate) same_region: BTreeMap<ServiceId, bool>,
 }
 
@@ -258,16 +259,16 @@ pub(crate) struct ResourceView {
 }
 
 impl Snapshot {
-    /// The generation; each [`Network::commit`](crate::Network::commit) that changes something
-    /// raises it by one.
+    /// Returns the generation. Each [`Network::commit`](crate::Network::commit) that changes
+    /// something raises it by one.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// What is said of a request to a resource: first by the endpoint policies of the subnet that
-    /// it comes from (U-06), then by the rules of the resource. For front ends, which alone see the
-    /// name that the client asked for. `None` if there is no such resource.
+    /// Decides a request to a resource, for front ends, which alone see the name that the client
+    /// asked for. The endpoint policies of the caller's subnet are asked first (U-06), then the
+    /// rules of the resource. Returns `None` if there is no such resource.
     #[must_use]
     pub fn judge(&self, resource: ResourceId, arrival: Arrival) -> Option<Access> {
         let resource = self.resources.by_id.get(&resource)?;
@@ -281,8 +282,8 @@ impl Snapshot {
         Some(refused.map_or_else(|| resource.rules.judge(arrival), Access::Refused))
     }
 
-    /// What the service answers to a request that the rules of a resource refused: for front ends.
-    /// `None` if there is no such resource.
+    /// Returns what the service answers to a request that the rules of a resource refused, for
+    /// front ends. Returns `None` if there is no such resource.
     #[must_use]
     pub fn answer(
         &self,
@@ -294,20 +295,21 @@ impl Snapshot {
         Some(resource.rules.answer(refusal, arrival, &resource.name))
     }
 
-    /// The resources that answer at an address.
+    /// Returns the resources that answer at an address.
     #[must_use]
     pub fn resources_at(&self, address: Ipv4Addr) -> &[ResourceId] {
         self.resources.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
-    /// The resource that a private endpoint leads to (L-05); `None` if there is no such endpoint.
+    /// Returns the resource that a private endpoint leads to (L-05); `None` if there is no such
+    /// endpoint.
     #[must_use]
     pub fn resource_behind(&self, id: PrivateEndpointId) -> Option<ResourceId> {
         self.private.get(&id).map(|view| view.resource)
     }
 
-    /// The address from which an ICMP error goes back to an edge: the default gateway where there
-    /// is one, on the public side the address that the packet was sent to (T-26).
+    /// Returns the source address of ICMP errors towards an edge. It is the default gateway where
+    /// there is one, and on the public side the address that the packet was sent to (T-26).
     pub(crate) fn router_at(&self, edge: Edge, destination: Ipv4Addr) -> Ipv4Addr {
         let range = match edge {
             Edge::Subnet(id) => self.subnet(id).map(|view| view.prefix),
@@ -324,14 +326,14 @@ impl Snapshot {
         range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }
 
-    /// The network of a subnet, even of one that is gone: late answers to its flows still carry its
-    /// identity.
+    /// Returns the network of a subnet, even of a removed one: late replies to its flows still
+    /// carry its identity.
     pub(crate) fn vnet_of(&self, id: SubnetId) -> Option<VnetId> {
         self.vnet_by_subnet.get(id.0 as usize).copied().flatten()
     }
 
-    /// Whether a public address is one of the network's own. Every packet from the internet is
-    /// asked, and few are near them.
+    /// Returns whether a public address is one of the network's own. The bounds are compared first,
+    /// because every packet from the internet asks and few are near.
     #[inline]
     pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
         self.public_bounds.is_some_and(|(lowest, highest)| {
@@ -346,7 +348,7 @@ impl Snapshot {
         }
     }
 
-    /// The service to which an address belongs.
+    /// Returns the service to which an address belongs.
     #[must_use]
     pub fn service_at(&self, address: Ipv4Addr) -> Option<ServiceId> {
         self.services.prefixes.lookup(address).map(|(_, &service)| service)
@@ -367,7 +369,8 @@ impl Snapshot {
         self.places.get(number as usize)?.as_ref()
     }
 
-    /// What changed since `generation`; `None` if that is not known any more.
+    /// Returns what was invalidated since `generation`; `None` if the log does not reach back so
+    /// far.
     pub(crate) fn touched_since(
         &self,
         generation: Generation,
@@ -377,13 +380,14 @@ impl Snapshot {
 }
 
 impl OutboundView {
-    /// Whether the method carries a protocol, or fragments of it.
+    /// Returns whether the method carries a protocol, or fragments of it.
     pub(crate) fn carries(&self, protocol: Protocol, fragment: bool) -> bool {
         let known = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP);
         self.method.carries(protocol, fragment) || self.rules.other_protocols && !known
     }
 
-    /// What becomes of a segment without a flow that is no SYN (N-16, T-19).
+    /// Returns what the method does with a TCP segment that belongs to no flow and is no SYN (N-16,
+    /// T-19).
     pub(crate) fn loose_pickup(&self) -> LoosePickup {
         match self.method {
             Method::NatGateway => LoosePickup::Reset,
@@ -391,19 +395,19 @@ impl OutboundView {
         }
     }
 
-    /// Whether a public address is one of the method's.
+    /// Returns whether a public address is one of the method's.
     pub(crate) fn is_at(&self, address: Ipv4Addr) -> bool {
         self.pools.iter().any(|pool| pool.addresses.contains(&address))
     }
 
-    /// Whether a public address and port is one of the method's.
+    /// Returns whether a public address and port is one of the method's.
     pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
         self.pools.iter().any(|pool| pool.has(external))
     }
 }
 
 impl PortPool {
-    /// Whether a public address and port is one of the pool's.
+    /// Returns whether a public address and port is one of the pool's.
     pub(crate) fn has(&self, external: SocketAddrV4) -> bool {
         (self.first_port..=self.last_port).contains(&external.port())
             && self.addresses.contains(external.ip())
@@ -411,14 +415,14 @@ impl PortPool {
 }
 
 impl VnetView {
-    /// The declared interface of an address.
+    /// Returns the declared interface of an address.
     pub(crate) fn nic(&self, address: Ipv4Addr) -> Option<NicId> {
         nic_at(&self.nics, address)
     }
 }
 
 impl SubnetView {
-    /// The declared interface of an address.
+    /// Returns the declared interface of an address.
     #[inline]
     pub(crate) fn nic(&self, address: Ipv4Addr) -> Option<NicId> {
         if self.nics.is_empty() { None } else { nic_at(&self.nics, address) }

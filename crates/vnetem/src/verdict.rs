@@ -1,4 +1,4 @@
-//! The final word on a packet.
+//! The verdict on a packet.
 
 use core::net::SocketAddrV4;
 
@@ -7,7 +7,7 @@ use vnetem_nat::{Direction, Generation};
 
 use crate::{DenyReason, DropReason, Edge};
 
-/// The final word on a packet, and the configuration that spoke it (INV-one-generation-decides).
+/// The verdict on a packet, and the configuration that gave it (INV-one-generation-decides).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Verdict {
@@ -20,11 +20,11 @@ pub struct Verdict {
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// It was rewritten in place and leaves.
+    /// The packet was rewritten in place and leaves.
     Forward(Forward),
-    /// Policy said no; its bytes are as they came.
+    /// Policy denied the packet. Its bytes are unchanged.
     Deny(DenyReason),
-    /// The network could not; its bytes are as they came.
+    /// The network could not carry the packet. Its bytes are unchanged.
     Drop(DropReason),
 }
 
@@ -33,38 +33,38 @@ pub enum Disposition {
 pub struct Forward {
     /// The edge by which it leaves.
     pub to: Edge,
-    /// Whether it travels as the flow's opener does, or answers it.
+    /// Whether the packet travels in the original direction of its flow or in the reply direction.
     pub direction: Direction,
     /// What the far side sees as the source of the flow.
     pub source: SourceMode,
-    /// Whether the rules of the resource at the far side were asked, and what they said.
+    /// What the rules of the resource at the far side said, if they were asked.
     pub access: AccessVerdict,
 }
 
 /// What the far side sees as the source of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceMode {
-    /// The address that the opener has.
+    /// The initiator's own address.
     Preserved,
-    /// A public address and port that stand for it.
+    /// A public address and port in place of it.
     Translated(SocketAddrV4),
 }
 
-/// What the rules of a resource said when the flow was judged.
+/// What the rules of a resource said when the flow was decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AccessVerdict {
-    /// They were not asked: no single resource is known at the far side.
+    /// No rules were asked, because no single resource is known at the far side.
     #[default]
     Unjudged,
-    /// They let the caller in.
+    /// The rules allow the caller.
     Allowed,
-    /// They refuse the caller; the packet is delivered all the same so that the service can say so
-    /// (F-16, P-32).
+    /// The rules refuse the caller. The packet is delivered so that the service can answer with its
+    /// own error (F-16, P-32).
     Refused(Refusal),
 }
 
 impl Verdict {
-    /// The edge by which the packet leaves, if it does.
+    /// Returns the edge by which the packet leaves, if it does.
     #[must_use]
     pub const fn forwarded_to(&self) -> Option<Edge> {
         match self.disposition {

@@ -12,6 +12,7 @@
 
 mod bare;
 mod citations;
+mod commands;
 mod conformance;
 mod evidence;
 mod files;

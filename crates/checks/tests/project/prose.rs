@@ -7,7 +7,7 @@ use crate::files::{File, all};
 use crate::known::compare;
 use crate::words::Words;
 
-/// A line of code, a comment or a page is no longer than this; tables are.
+/// The most columns of a comment, or of a line of a page.
 const COLUMNS: usize = 100;
 /// A test or a scenario has no more words in its name.
 const NAME: usize = 6;
@@ -46,15 +46,30 @@ fn prose_is_no_worse_than_known() {
     compare(&findings);
 }
 
-/// Comments of sources and lines of pages that are too long.
+/// Finds comments of sources and scenarios, and lines of pages, that are too long.
+///
+/// Tables of a page may be longer, and so may output, which stands in blocks of `text`.
 fn long_lines(file: &File) -> Vec<(usize, usize)> {
-    let lines = file.text.lines().enumerate().map(|(at, line)| (at + 1, line));
-    let long = lines.filter(|(_, line)| line.chars().count() > COLUMNS);
-    let said = long.filter(|(_, line)| {
+    let mut found = Vec::new();
+    let mut output = false;
+    for (at, line) in file.text.lines().enumerate() {
         let text = line.trim_start();
-        if file.is("rs") { text.starts_with("//") } else { !text.starts_with('|') }
-    });
-    said.map(|(at, line)| (at, line.chars().count())).collect()
+        if text.starts_with("```") {
+            output = file.is("md") && text.starts_with("```text");
+        }
+        let is_prose = if file.is("rs") {
+            text.starts_with("//")
+        } else if file.is("scn") {
+            text.starts_with('#')
+        } else {
+            !text.starts_with('|') && !output
+        };
+        let length = line.chars().count();
+        if is_prose && length > COLUMNS {
+            found.push((at + 1, length));
+        }
+    }
+    found
 }
 
 /// Tests, or a scenario, whose name has too many words. The number of a statement is none.
@@ -123,6 +138,10 @@ fn long_prose_is_found_by_line() {
     );
     assert_eq!(long_sentences(&page), [(3, 31)]);
     assert_eq!(long_lines(&page), [(3, 165)], "tables may be wide");
+    let output = file("b.md", format!("```text\n{0}\n```\n\n```sh\n{0}\n```\n", "o".repeat(101)));
+    assert_eq!(long_lines(&output), [(6, 101)], "output is shown as it comes");
+    let scenario = file("a.scn", format!("# {0}\n    {0}\n", "s".repeat(99)));
+    assert_eq!(long_lines(&scenario), [(1, 101)]);
     let source = file("a.rs", format!("// {}\nlet x = \"{}\";\n", "c".repeat(98), "s".repeat(98)));
     assert_eq!(long_lines(&source), [(1, 101)]);
     let test =

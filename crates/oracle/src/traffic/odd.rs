@@ -1,9 +1,9 @@
-//! Packets that no well-behaved host sends unasked: errors, strays, flaws.
+//! Makes packets that no well-behaved host sends: errors, strays and malformed ones.
 
 use super::*;
 
 impl Traffic {
-    /// An ICMP error about a packet that arrived somewhere.
+    /// Makes an ICMP error about a packet that arrived somewhere.
     pub(super) fn error(&mut self) -> (Side, Vec<u8>) {
         let known = self.known();
         let from = self.side();
@@ -17,7 +17,7 @@ impl Traffic {
         };
         quoted.truncate(length.min(QUOTE));
         match self.below(30) {
-            // Nobody's packet.
+            // A packet of no flow.
             0 => {
                 let of_port = header(&quoted) + if byte(&quoted, 9) == ICMP { 4 } else { 0 };
                 self.spoil(&mut quoted, of_port);
@@ -48,11 +48,11 @@ impl Traffic {
         (from, packet)
     }
 
-    /// A packet from the outside that nobody asked for: to a port that no flow has, or from one
-    /// that no flow asked (T-03).
+    /// Makes an unsolicited packet from the external side: to a port that no flow has, or from a
+    /// remote that no flow has called (T-03).
     pub(super) fn unsolicited(&mut self) -> Vec<u8> {
         let ends = (self.remote(), place::EXTERNAL);
-        // Linux may have given any to a flow.
+        // Linux may have given any port to a flow.
         let has = |port| self.conversations.values().any(|known| known.external == port);
         let nobodys = (20_000..u16::MAX).find(|port| !has(*port)).unwrap_or(u16::MAX);
         let ports = if self.below(2) == 0 {
@@ -68,7 +68,7 @@ impl Traffic {
                 Draft::tcp(ends, &Segment { ports, flags, ..Segment::default() })
             }
             _ => {
-                // A request, or an answer to none.
+                // A request, or a reply without one.
                 let kind = self.one_of(&[0, 8]);
                 let identifier = if kind == 0 { nobodys } else { ports.1 };
                 Draft::icmp(ends, (kind, 0), u32::from(identifier) << 16, &data)
@@ -77,8 +77,8 @@ impl Traffic {
         self.finish(draft)
     }
 
-    /// A segment from the inside, of no connection, that can open none: any flags but those of a
-    /// SYN (T-20).
+    /// Makes a segment from the internal side that belongs to no connection and can open none: any
+    /// flags but those of a SYN (T-20).
     pub(super) fn stray(&mut self) -> Vec<u8> {
         let ends = (self.host(), self.remote());
         let ports = (45_000, self.one_of(&SERVER_PORTS));
@@ -89,7 +89,7 @@ impl Traffic {
         self.finish(Draft::tcp(ends, &segment))
     }
 
-    /// A packet with something wrong in it.
+    /// Makes a malformed packet.
     pub(super) fn flawed(&mut self) -> (Side, Vec<u8>) {
         let (from, mut packet) =
             if self.below(2) == 0 { (Side::Internal, self.opening()) } else { self.continuing() };
@@ -111,12 +111,12 @@ impl Traffic {
             // The length of the header.
             _ => self.spoil(&mut packet, 0),
         }
-        // The kernel's device takes nothing but IP.
+        // The kernel's device takes IP only.
         if byte(&packet, 0) >> 4 != 4 { (from, self.opening()) } else { (from, packet) }
     }
 }
 
-/// What the receiver of a packet would send: both ends in each other's place.
+/// Makes what the receiver of a packet would send, with both ends exchanged.
 pub(super) fn reversed(packet: &[u8]) -> Vec<u8> {
     let mut back = packet.to_vec();
     for (at, from) in [(12, 16), (14, 18), (16, 12), (18, 14)] {
@@ -130,7 +130,7 @@ pub(super) fn reversed(packet: &[u8]) -> Vec<u8> {
     back
 }
 
-/// Another time to live for a packet in its last hop, and the header's checksum anew.
+/// Gives a packet in its last hop another TTL and the right header checksum.
 pub(super) fn live_longer(packet: &mut [u8]) {
     if byte(packet, 8) <= 1 {
         put(packet, 8, 64 << 8 | word(packet, 8) & 0xFF);

@@ -7,17 +7,17 @@ use vnetem_fib::{
     lookup_layered, lookup_pairs,
 };
 
-/// A list of routes and a linear scan: what every table has to answer (INV-lookup-equals-scan).
+/// A list of routes and a linear scan, which every table must equal (INV-lookup-equals-scan).
 type Scan = BTreeMap<Ipv4Net, u16>;
 
-/// Any history of insertions, removals and replacements, in every kind of table, against a linear
-/// scan (INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
+/// Inserts, removes and replaces routes in any order, in every kind of table, and compares with a
+/// linear scan (INV-lookup-equals-scan, INV-routes-order-free, INV-removal-restores-cover,
 /// INV-equal-tables-equal).
 ///
-/// The first byte chooses the kind. Each six bytes behind it are a change: four of address, the
-/// length with a bit for removal, and the value. Addresses are cut to few distinct bits, so that
-/// prefixes meet. Tables of internet size cost a thousand times what the others do, so few first
-/// bytes ask for them.
+/// The first byte chooses the kind. Each six bytes after it are a change: four of address, the
+/// length with a bit for removal, and the value. Addresses have few distinct bits, so that prefixes
+/// nest. Tables of internet size cost a thousand times more than others, so few first bytes choose
+/// them.
 pub fn fib_ops(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let changes = bytes.as_chunks().0.iter().take(MOST).map(change);
@@ -44,7 +44,7 @@ pub fn fib_ops(bytes: &[u8]) {
     }
 }
 
-/// Changes of a run: enough for tables of more than eight lines, which have a tree.
+/// The most changes of a run: enough for tables of more than eight lines, which have a tree.
 const MOST: usize = 80;
 
 fn change(bytes: &[u8; 6]) -> (Ipv4Net, Option<u16>) {
@@ -67,7 +67,7 @@ fn routes(scan: &Scan) -> impl Iterator<Item = (Ipv4Net, u16)> {
     scan.iter().map(|(prefix, value)| (*prefix, *value))
 }
 
-/// The live table, change by change.
+/// Checks the live table, change by change.
 fn live(changes: &[(Ipv4Net, Option<u16>)], scan: &mut Scan) {
     let mut table = LiveTable::new();
     let mut reader = table.reader();
@@ -88,7 +88,7 @@ fn live(changes: &[(Ipv4Net, Option<u16>)], scan: &mut Scan) {
     assert!(table.iter().map(|(prefix, value)| (prefix, *value)).eq(routes(scan)), "{table:?}");
 }
 
-/// A table that is only looked up.
+/// Checks a table that is only looked up.
 fn frozen(scan: &Scan, layout: Layout) {
     let table = FrozenTable::from_routes(routes(scan), layout);
     let table = table.unwrap_or_else(|error| panic!("{error}"));
@@ -97,11 +97,11 @@ fn frozen(scan: &Scan, layout: Layout) {
     });
 }
 
-/// The small tables that are built whole, alone, in layers, and in pairs over a base.
+/// Checks the small tables that are built whole: alone, in layers, and in pairs over a base.
 fn small(changes: &[(Ipv4Net, Option<u16>)], scan: &Scan) {
     let table: Table<u16> = routes(scan).collect();
     assert!(table.iter().map(|(prefix, value)| (prefix, *value)).eq(routes(scan)), "{table:?}");
-    // Every second route in a base, the others over it.
+    // Every second route goes into the base, the others over it.
     let (mut over, mut under) = (Scan::new(), Scan::new());
     for ((prefix, value), at) in scan.iter().zip(0..) {
         if at % 2 == 0 { &mut over } else { &mut under }.insert(*prefix, *value);
@@ -125,7 +125,7 @@ fn small(changes: &[(Ipv4Net, Option<u16>)], scan: &Scan) {
         assert_eq!(found, wanted, "{address:#010x}");
     }
     assert_eq!(values.value_of(ValueId::NONE), None);
-    // Of equal prefixes the last counts, whatever came between.
+    // Of equal prefixes the last one counts, whatever came between.
     let inserted = || changes.iter().filter_map(|(prefix, value)| Some((*prefix, (*value)?)));
     let last: Scan = inserted().collect();
     assert_eq!(Table::new(inserted()), routes(&last).collect());
@@ -143,7 +143,7 @@ fn covers(prefix: &Ipv4Net, address: u32) -> bool {
         == 0
 }
 
-/// The first and last address of a prefix, and those beside them.
+/// Returns the first and last address of a prefix, and their neighbours.
 fn ends(prefix: Ipv4Net) -> [u32; 4] {
     let (first, last) = (prefix.network().to_bits(), prefix.broadcast().to_bits());
     [first, last, first.wrapping_sub(1), last.wrapping_add(1)]

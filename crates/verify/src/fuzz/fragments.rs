@@ -9,18 +9,18 @@ use vnetem_packet::{FiveTuple, Headers, Protocol};
 
 use vnetem_packet_text::Packet;
 
-/// Datagrams of which the tracker can know at one time.
+/// Datagrams that the tracker can know at one time.
 const CAPACITY: u64 = 4;
 const LIFE: u64 = 30;
 /// The longest payload of a datagram.
 const LONGEST: u64 = 65_515;
 
-/// Any order of fragments, duplicates, overlaps, gaps and waits, against a list of what has passed
-/// (INV-fragment-follows-first).
+/// Sends fragments in any order, with duplicates, overlaps, gaps and waits, and compares with a
+/// list of what was forwarded (INV-fragment-follows-first).
 ///
 /// Each six bytes are an event: its kind with the bits of the key, a flow, an offset in eights (two
-/// bytes), a length, and how long it is waited before it. Keys and offsets are few, so that
-/// fragments meet.
+/// bytes), a length, and the wait before it. There are few keys and offsets, so that fragments
+/// meet.
 pub fn frag_tracker(bytes: &[u8]) {
     let flows = flows();
     let mut tracker = Fragments::new(
@@ -31,7 +31,7 @@ pub fn frag_tracker(bytes: &[u8]) {
     let mut list = List::default();
     for event in bytes.as_chunks::<6>().0.iter().take(96) {
         let [kind, flow, high, low, length, wait] = *event;
-        // Now and then the clock goes back, which counts as standing still.
+        // Sometimes the clock goes back, which counts as standing still.
         let now = if wait == 255 {
             list.now.saturating_sub(40)
         } else {
@@ -41,12 +41,12 @@ pub fn frag_tracker(bytes: &[u8]) {
         let now = Time(now);
         let key = key(kind);
         let (id, side) = (flows[usize::from(flow) % flows.len()], side(flow));
-        // Mostly near the beginning; with all bits set, up to the end of what an offset can say.
+        // Mostly near the beginning; with all bits set, up to the largest offset.
         let offset = u16::from_be_bytes([high, low]);
         let offset = (if high < 0xf0 { offset % 32 } else { offset & 0x1fff }) * 8;
         let length = u16::from(length % 64) * 8;
         if kind & 0x80 != 0 {
-            // The parser lets no empty fragment pass, nor a first one that is the last.
+            // The parser refuses an empty fragment, and a first one that is the last.
             let span = Span { offset: 0, length: length.max(8), last: false };
             tracker.note(now, key, span, id, side, Tenant::NOBODY);
             list.note(key, span, id, side);
@@ -68,7 +68,7 @@ pub fn frag_tracker(bytes: &[u8]) {
     }
 }
 
-/// First fragments as they came, each with all that has passed.
+/// First fragments in order of arrival, each with the parts that were forwarded.
 #[derive(Debug, Default)]
 struct List {
     now: u64,
@@ -81,7 +81,7 @@ struct First {
     id: FlowId,
     side: Side,
     until: u64,
-    /// Every fragment that has passed, from its first byte to behind its last.
+    /// Every fragment that was forwarded, from its first byte to behind its last.
     passed: Vec<(u64, u64)>,
     end: Option<u64>,
     /// Whether the datagram is complete, or another one has begun.
@@ -89,7 +89,7 @@ struct First {
 }
 
 impl List {
-    /// The latest first with this key, unless something has ended it.
+    /// Returns the latest first fragment with this key, unless it is over.
     fn first(&self, key: &FragmentKey) -> Option<&First> {
         let is_it = |first: &&First| first.key == *key && !first.over && first.until > self.now;
         self.firsts.iter().rev().find(is_it)
@@ -114,7 +114,7 @@ impl List {
         let until = self.now + LIFE;
         let passed = vec![(0, length)];
         self.firsts.push(First { key, id, side, until, passed, end: None, over: false });
-        // Where there is no room, the oldest gives way for good, whatever ends later.
+        // Where there is no room the oldest is removed, whatever ends later.
         let standing = self.firsts.iter_mut().rev().filter(|first| !first.over);
         standing.skip(CAPACITY as usize).for_each(|first| first.over = true);
     }
@@ -156,7 +156,7 @@ impl List {
 }
 
 impl First {
-    /// What has passed, in order, with what touches made one.
+    /// Returns what was forwarded, in order, with adjacent parts merged.
     fn pieces(&self) -> Vec<(u64, u64)> {
         let mut sorted = self.passed.clone();
         sorted.sort_unstable();
@@ -179,7 +179,8 @@ fn side(bits: u8) -> Side {
     if bits & 0x10 == 0 { Side::Internal } else { Side::External }
 }
 
-/// Two zones, two senders, two protocols, four identifications (INV-fragments-never-mix).
+/// Makes a key from two zones, two senders, two protocols and four identifications
+/// (INV-fragments-never-mix).
 fn key(bits: u8) -> FragmentKey {
     FragmentKey {
         zone: Zone(u32::from(bits & 1)),
@@ -190,7 +191,7 @@ fn key(bits: u8) -> FragmentKey {
     }
 }
 
-/// Handles of three flows.
+/// Returns handles of three flows.
 fn flows() -> Vec<FlowId> {
     let (revalidation_keys, shared) = (1, Shared::NONE);
     let settings =
@@ -225,7 +226,7 @@ fn flows() -> Vec<FlowId> {
     ids.collect()
 }
 
-/// The packet with which a flow begins.
+/// Makes the packet with which a flow begins.
 pub(crate) fn first_packet(tuple: &FiveTuple) -> Vec<u8> {
     use vnetem_packet::TcpFlags;
     use vnetem_packet_text::{Content, Echo, Segment};

@@ -1,16 +1,17 @@
-//! Any bytes as a file of the importers: no panic, and an answer that does not outgrow its file.
+//! Puts any bytes through the importers. They must not panic, and their answer must not outgrow the
+//! file.
 
 use vnetem_azure::ServiceTags;
 use vnetem_azure::import::{FileKind, Importer, LoadedNetwork, flow_log};
 
-/// Names and places repeat in a model; a longer one than this for each byte is a leak of some loop.
+/// The most characters of a model for each byte of its file. Names and places repeat in a model.
 const GROWTH: usize = 100;
 
-/// Any bytes through the importer of networks: read, put together, made a network, changed.
+/// Puts any bytes through the importer of networks: reads, joins, makes a network and changes it.
 ///
 /// # Panics
 ///
-/// If the importer does, or the model is far longer than its file.
+/// The importer panics, or the model is far longer than its file.
 pub fn import_file(bytes: &[u8]) {
     let mut importer = Importer::new();
     let Ok(kind) = importer.read("file", bytes) else { return };
@@ -28,11 +29,11 @@ pub fn import_file(bytes: &[u8]) {
     assert!(loaded.network.commit().generation() >= generation, "a change went back");
 }
 
-/// Any bytes through the reader of flow logs.
+/// Puts any bytes through the reader of flow logs.
 ///
 /// # Panics
 ///
-/// If the reader does, or counts more lines than it gives on.
+/// The reader panics, or counts more lines than it returns.
 pub fn import_flow_log(bytes: &[u8]) {
     let (mut lines, mut traffic) = (0_u64, flow_log::Traffic::new());
     let read = flow_log::read(bytes, |head, tuple| {

@@ -7,12 +7,13 @@ use vnetem_packet::{
 use super::residual;
 use crate::model::wire;
 
-/// An ICMP error about any packet: what it quotes is found, and rewritten together with it as the
-/// model does from scratch (INV-icmp-quote-translated, T-22 to T-25); and an error of our own about
+/// Checks ICMP errors about any packet. A quote is found, and rewritten with the error as the model
+/// does from scratch (INV-icmp-quote-translated, T-22 to T-25). An error that vnetem makes about
 /// any packet quotes that packet (INV-last-hop-ends, INV-generated-packets-valid, T-26).
 ///
-/// The first byte chooses type and length of the quote, the next twelve say to which ends; the rest
-/// is what is quoted, or, with the highest bit of the first byte set, the whole error as it is.
+/// The first byte chooses type and length of the quote, and the next twelve the addresses and
+/// ports. The rest is what is quoted, or the whole error if the highest bit of the first byte is
+/// set.
 pub fn icmp_inner(bytes: &[u8]) {
     let Some(([how, ends @ ..], packet)) = bytes.split_first_chunk::<13>() else { return };
     own_error(*how, packet);
@@ -33,9 +34,8 @@ pub fn icmp_inner(bytes: &[u8]) {
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *ends;
     let (new, port) = (Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, f]));
     let external = SocketAddrV4::new(Ipv4Addr::new(g, h, i, j), u16::from_be_bytes([k, l]));
-    // As a translator does: the far end of the quoted packet, which is its source here, gets the
-    // inside's name, and so does the error's destination. A router on the way may have to be
-    // renamed, too.
+    // As a translator does: the quoted source and the error's destination become the internal end.
+    // A router on the way may need to be renamed as well.
     let port = match quote.headers.transport {
         Transport::Tcp(_) | Transport::Udp | Transport::IcmpRequest => port,
         _ => tuple.source.port(),
@@ -56,7 +56,7 @@ pub fn icmp_inner(bytes: &[u8]) {
 
     let new = Headers::parse(&after).unwrap_or_else(|cause| panic!("{cause} after {headers}"));
     let again = Quote::parse(&after, &new).map(|quote| quote.tuple().source);
-    // A quoted query's identifier may name the other end, and then there is none to change.
+    // A quoted query's identifier may belong to the other end, and then there is none to change.
     let wanted = match quote.headers.transport {
         Transport::IcmpReply | Transport::IcmpOther | Transport::None => {
             SocketAddrV4::new(*internal.ip(), tuple.source.port())
@@ -76,8 +76,8 @@ pub fn icmp_inner(bytes: &[u8]) {
     }
 }
 
-/// An error in our own name about any packet: no longer than it may be, right, and about that
-/// packet.
+/// Checks an ICMP error that vnetem makes about any packet: its length, its checksums and its
+/// quote.
 fn own_error(how: u8, about: &[u8]) {
     let Ok(headers) = Headers::parse(about) else { return };
     let kind = match how & 7 {
@@ -109,7 +109,8 @@ fn own_error(how: u8, about: &[u8]) {
     }
 }
 
-/// An error that quotes the beginning of these bytes, with right sums around it.
+/// Makes an ICMP error that quotes the beginning of these bytes, with right checksums around the
+/// quote.
 fn error_about(how: u8, quoted: &[u8]) -> Vec<u8> {
     let message = [3, 11, 12, 5].get(usize::from(how & 3)).copied().unwrap_or(3);
     let most = [28, 36, 46, 548].get(usize::from(how >> 2 & 3)).copied().unwrap_or(548);
@@ -125,8 +126,8 @@ fn error_about(how: u8, quoted: &[u8]) -> Vec<u8> {
     error
 }
 
-/// Equal, but that the sums of IPv4, of the error and of a quoted segment may have either name of
-/// zero (RFC 1624 3). One of a datagram not: there 0 says that there is none.
+/// Returns whether two errors are equal, apart from the two representations of a zero checksum (RFC
+/// 1624 3). A UDP checksum has one only: there 0 means none.
 fn same_but_for_zeros(one: &[u8], other: &[u8], headers: &Headers, quote: &Quote) -> bool {
     let (message, inner) = (usize::from(headers.header_length), usize::from(quote.offset));
     let behind = inner + usize::from(quote.headers.header_length);

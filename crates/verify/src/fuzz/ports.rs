@@ -11,15 +11,15 @@ use super::first_packet;
 
 const SECOND: u64 = 1_000_000_000;
 const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(20, 1, 1, 1), Ipv4Addr::new(20, 1, 1, 2)];
-/// Flows that fit into the table.
+/// The number of flows that fit into the table.
 const CAPACITY: usize = 24;
 
-/// Any history of opening, ending and waiting in a small pool, against a list of everything that
+/// Opens and ends flows in a small pool, with waits, and compares with a list of everything that
 /// ever had a tuple (INV-mapping-unique, INV-hold-down-kept, N-12 to N-17, T-01, T-02, T-05, T-06,
 /// T-08).
 ///
-/// The first two bytes say how the pool translates and how large it is. Each four bytes behind them
-/// are an event: what happens, who to whom, a suggested port, and how long it is waited before.
+/// The first two bytes say how the pool translates and how large it is. Each four bytes after them
+/// are an event: what happens, between which ends, a suggested port, and the wait before it.
 pub fn port_pool_ops(bytes: &[u8]) {
     let [how, size, events @ ..] = bytes else { return };
     let mut nat = Nat::new(*how, *size);
@@ -28,7 +28,7 @@ pub fn port_pool_ops(bytes: &[u8]) {
     }
 }
 
-/// A table, and beside it a list.
+/// A flow table, and a list for comparison.
 struct Nat {
     table: FlowTable<()>,
     rules: PoolRules,
@@ -38,13 +38,13 @@ struct Nat {
     /// Everything that was ever opened.
     had: Vec<Had>,
     opened: u64,
-    /// Flows that the table has said to have ended.
+    /// Flows whose end the table has reported.
     notified: u64,
-    /// The external address of each host, chosen while all had ports.
+    /// The external address of each host, recorded while all addresses have ports.
     paired: Vec<(Ipv4Addr, Ipv4Addr)>,
 }
 
-/// A flow, as long as it lives and as long as its tuple rests.
+/// A flow while it lives and while its tuple is in hold-down.
 #[derive(Clone, Copy, Debug)]
 struct Had {
     protocol: Protocol,
@@ -54,7 +54,7 @@ struct Had {
     id: FlowId,
     /// When it ends, or ended.
     until: u64,
-    /// When its tuple may be given again.
+    /// When its tuple leaves hold-down.
     rests: u64,
 }
 
@@ -67,7 +67,7 @@ impl Nat {
             ..PoolRules::AZURE
         };
         let first = [1021_u16, 2000, 65_530, 1][usize::from(how >> 4 & 3)];
-        // With all of them, 64: the pools that are enumerated elsewhere
+        // With all of these bits, 64 ports: the pools that are also checked exhaustively
         // (INV-refused-only-when-full).
         let ports = if size & 0x40 != 0 { 64 } else { 1 + u16::from(size & 7) };
         let last = first.saturating_add(ports - 1);
@@ -193,7 +193,7 @@ impl Nat {
                 );
                 self.opened += 1;
                 let [life, rest] = match protocol {
-                    // The timer of a half-open one is all its rest (N-14).
+                    // The timer of a half-open flow is its whole hold-down (N-14).
                     Protocol::TCP => [10, 0],
                     Protocol::UDP => [7, 6],
                     _ => [5, 6],
@@ -213,8 +213,8 @@ impl Nat {
         }
     }
 
-    /// All tuples that a flow may have: nobody's, at rest for nobody, in the pool. An inside socket
-    /// that keeps one port has that one alone.
+    /// Returns all tuples that a flow may have: in the pool, unused, and not in hold-down. A
+    /// mapping that keeps one port has that one alone.
     fn free(&self, wanted: &Wanted) -> Vec<SocketAddrV4> {
         let independent = self.rules.is_independent();
         let same_socket =
@@ -238,13 +238,13 @@ impl Nat {
         all.filter(|end| !taken(end)).collect()
     }
 
-    /// Whether the table still has a record of a flow: a socket keeps its port until the last of
-    /// its flows is removed.
+    /// Returns whether the table still has a record of a flow. A mapping keeps its port until its
+    /// last flow is removed.
     fn stands(&self, had: &Had) -> bool {
         self.table.flow(had.id).is_some()
     }
 
-    /// Among the free ones, that which the rules of the pool name.
+    /// Returns the free tuple that the rules of the pool prescribe.
     fn as_promised(&mut self, wanted: &Wanted, external: SocketAddrV4, free: &[SocketAddrV4]) {
         let [first, last] = self.ports;
         assert!(
@@ -268,7 +268,7 @@ impl Nat {
             let same = |end: &SocketAddrV4| (end.port() < 1024) == (own < 1024);
             assert!(same(&external) || !here().any(same), "the class was to be had (T-05)");
         }
-        // T-08: as long as all addresses have ports, one host has one address.
+        // T-08: while all addresses have ports, one host has one address.
         let all = PUBLIC.iter().take(self.addresses);
         if !kept && all.into_iter().all(|address| free.iter().any(|end| end.ip() == address)) {
             let host = *wanted.internal.ip();
@@ -302,7 +302,7 @@ impl Nat {
         assert_eq!(
             due.len() - left,
             notified,
-            "what ended was not due, or was not told (INV-deadline-exact)"
+            "what ended was not due, or was not reported (INV-deadline-exact)"
         );
         assert!(
             left == 0 || budget != usize::MAX,
@@ -311,8 +311,8 @@ impl Nat {
         self.notified += notified as u64;
     }
 
-    /// After each event: every live flow is found from both sides and nobody else's, and the
-    /// counters add up (INV-reply-reaches-initiator, INV-flows-conserved).
+    /// Checks after each event that every live flow is found from both sides, and that the counters
+    /// add up (INV-reply-reaches-initiator, INV-flows-conserved).
     fn check(&mut self) {
         let now = self.now.0;
         let counters = self.table.counters();
@@ -335,7 +335,7 @@ impl Nat {
                 );
             }
         }
-        // What rests no longer is of no further interest.
+        // What has left hold-down is of no further interest.
         let table = &self.table;
         self.had.retain(|had| had.rests > now || table.flow(had.id).is_some());
     }

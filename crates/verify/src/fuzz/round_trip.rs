@@ -7,13 +7,13 @@ use vnetem_packet::{
 
 use crate::model::wire;
 
-/// Any packet rewritten to any ends, and back; and the reply to it, rewritten to whom it is for
+/// Rewrites any packet to any addresses and ports, and back, and rewrites the reply to it
 /// (INV-rewrite-reverses, N-26).
 ///
-/// The first 13 bytes say what to rewrite and to which ends, as for
+/// The first 13 bytes say what to rewrite and to what, as for
 /// [`checksum_incremental`](super::checksum_incremental); the rest is the packet. Three
-/// implementations have to agree: [`rewrite`], the stored difference, and the short path of plain
-/// packets; beside them stands the model's, which sums from scratch.
+/// implementations must agree: [`rewrite`], the stored difference, and the fast path. The model's,
+/// which sums from scratch, must agree too.
 pub fn rewrite_roundtrip(bytes: &[u8]) {
     let Some((choice, packet)) = bytes.split_first_chunk::<13>() else { return };
     let Ok(old) = Headers::parse(packet) else { return };
@@ -59,13 +59,13 @@ pub fn rewrite_roundtrip(bytes: &[u8]) {
     reply(&there, &new, &old, undo);
 }
 
-/// The far end answers: its packet, rewritten by the flow's other direction, has the opener's tuple
-/// turned round.
+/// Checks the reply of the remote end: rewritten in the flow's reply direction, it has the reversed
+/// tuple of the initiator.
 fn reply(there: &[u8], new: &Headers, old: &Headers, undo: Rewrite) {
     if !matches!(old.transport, Transport::Tcp(_) | Transport::Udp) {
         return;
     }
-    // Sums do not care for the order of words, so that all stay as they are.
+    // Checksums do not depend on the order of words, so all stay as they are.
     let mut answer = there.to_vec();
     let at = usize::from(new.header_length);
     for (one, other) in (12..16).zip(16..20).chain((at..at + 2).zip(at + 2..at + 4)) {
@@ -89,11 +89,12 @@ fn rewritten(packet: &[u8], headers: &Headers, by: Rewrite, ttl: u8) -> Vec<u8> 
     bytes
 }
 
-/// What the first bytes ask for, with the ports that such a packet can have.
+/// Reads what the first bytes ask for, with the ports that such a packet can have.
 fn wanted(choice: [u8; 13], headers: &Headers) -> Rewrite {
     let [which, a, b, c, d, e, f, g, h, i, j, k, l] = choice;
     let has_ports = matches!(headers.transport, Transport::Tcp(_) | Transport::Udp);
-    // The identifier of a query has one place, the other port is 0; elsewhere there are none.
+    // The identifier of a query has one place, so the other port is 0. Other protocols have no
+    // ports.
     let source_port = match headers.transport {
         Transport::IcmpRequest => [e, f],
         _ if has_ports => [e, f],
@@ -118,8 +119,8 @@ fn ends_after(headers: &Headers, by: Rewrite) -> (SocketAddrV4, SocketAddrV4) {
     (by.source.unwrap_or(source), by.destination.unwrap_or(destination))
 }
 
-/// Equal, but that a checksum may have either name of zero (RFC 1624 3): not that of a UDP
-/// datagram, where 0 says that there is none.
+/// Returns whether two packets are equal, apart from the two representations of a zero checksum
+/// (RFC 1624 3). A UDP checksum has one only: there 0 means none.
 fn same_but_for_zeros(one: &[u8], other: &[u8], headers: &Headers) -> bool {
     let at = usize::from(headers.header_length);
     let transport = match (headers.fragment, headers.protocol) {

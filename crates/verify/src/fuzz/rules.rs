@@ -11,11 +11,12 @@ use vnetem_authz::{
 };
 use vnetem_packet::{FiveTuple, Identity, Protocol, SubnetId, VnetId};
 
-/// Any history of edits of a resource's rules, of a site's ordered rules or of a security group,
-/// each judged as a scan over what was written (INV-denied-by-default, INV-identity-decides,
-/// INV-rules-monotonic, INV-tie-limit-enforced, F-01 to F-13, F-20, P-08, P-09, P-12, P-14).
+/// Edits a resource's rules, a site's ordered rules or a security group, and compares each decision
+/// with a scan over the list of rules.
 ///
-/// The first byte chooses which. Each eight bytes behind it are an edit, or somebody who asks.
+/// The first byte chooses which. Each eight bytes after it are an edit or a caller.
+/// (INV-denied-by-default, INV-identity-decides, INV-rules-monotonic, INV-tie-limit-enforced, F-01
+/// to F-13, F-20, P-08, P-09, P-12, P-14)
 pub fn authz_rules(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let events = bytes.as_chunks::<8>().0.iter().take(96);
@@ -30,13 +31,13 @@ pub fn authz_rules(bytes: &[u8]) {
     }
 }
 
-/// What was written about a resource, as lists.
+/// The rules of a resource, as lists.
 #[derive(Clone, Debug)]
 struct Written {
     limits: RuleLimits,
     public: bool,
     allow: bool,
-    /// Subnet, state, and whether the rule is in force.
+    /// The subnet, the rule's state, and whether the rule is in force.
     subnets: Vec<(SubnetId, RuleState, bool)>,
     ranges: Vec<Ipv4Net>,
     instances: Vec<ResourceInstance>,
@@ -160,7 +161,7 @@ impl Written {
                 Err(RuleError::NetworkSourceDeleted(subnet))
             }
             (Some(rule), _) => {
-                // U-20: one that is provisioned anew decides as before.
+                // U-20: a rule that is provisioned again decides as before.
                 let stays = state == RuleState::Provisioning && rule.2;
                 *rule = (subnet, state, stays || state == RuleState::Succeeded);
                 Ok(())
@@ -185,7 +186,7 @@ impl Written {
         }
         let private =
             ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find_map(internal);
-        // F-04: nor a range that holds private addresses, but for a SQL server.
+        // F-04: nor may a range hold private addresses, except for a SQL server.
         let holds = |text: &&str| range.contains(&net(text)) && !self.limits.around_private;
         let around = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].into_iter().find(holds);
         if let Some(outer) = private.or(around.map(net)) {
@@ -208,7 +209,7 @@ impl Written {
     }
 }
 
-/// Rules with numbers, as a site has them (F-20).
+/// Checks rules with numbers, as a site has them (F-20).
 fn ordered<'a>(events: impl Iterator<Item = &'a [u8; 8]>) {
     let mut rules = OrderedRules::new();
     let mut written: Vec<OrderedRule> = Vec::new();
@@ -226,7 +227,7 @@ fn ordered<'a>(events: impl Iterator<Item = &'a [u8; 8]>) {
                 }
                 _ => false,
             };
-            // The first of those with the lowest number.
+            // Of the matching rules with the lowest number the first one decides.
             let decides = written.iter().filter(matches).min_by_key(|rule| rule.number);
             let allowed = match (arrival, decides, unmatched) {
                 (Arrival::PrivateEndpoint { approved }, ..) => approved,
@@ -302,7 +303,7 @@ fn state(number: u8) -> RuleState {
     ][usize::from(number % 6)]
 }
 
-/// A rule about one of few addresses, often with a length that fits it.
+/// Makes a rule about one of few addresses, often with a length that fits it.
 fn ip_rule(a: u8, [b, c, d, ..]: [u8; 6]) -> IpRule {
     let address = host(b, c);
     if a & 0x40 == 0 {
@@ -312,7 +313,7 @@ fn ip_rule(a: u8, [b, c, d, ..]: [u8; 6]) -> IpRule {
     IpRule::Prefix(if d < 0xe0 { prefix.trunc() } else { prefix })
 }
 
-/// One of few addresses: public ones close together, private ones of every range, odd ones.
+/// Returns one of few addresses: public ones close together, private ones of every range, odd ones.
 fn host(a: u8, b: u8) -> Ipv4Addr {
     match a % 8 {
         0 | 1 => Ipv4Addr::new(20, 1, a >> 6, b),

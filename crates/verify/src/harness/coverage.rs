@@ -1,13 +1,13 @@
-//! What sequences exercise.
+//! Counts what sequences exercise.
 
 use core::ops::AddAssign;
 
-/// What a sequence exercised, so that a generator that hits nothing is noticed.
+/// What a sequence exercised. It shows a generator that misses something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Packets that were forwarded, in the direction of the opener.
+    /// Packets that were forwarded in the original direction.
     pub forward: u64,
-    /// Packets that were forwarded back.
+    /// Packets that were forwarded in the reply direction.
     pub reverse: u64,
     /// Packets with a translated source.
     pub translated: u64,
@@ -15,11 +15,11 @@ pub struct Coverage {
     pub endpoint: u64,
     /// Packets from the public side on flows that it opened itself.
     pub inbound: u64,
-    /// Packets of flows from outside whose answers take another way than the question.
+    /// Packets of flows from outside whose replies take another path.
     pub elsewhere: u64,
-    /// Packets from the public side under an address of the receiver's neighbours.
+    /// Packets from the public side under an address from the receiver's own ranges.
     pub spoofed: u64,
-    /// Packets that turned round at a public address.
+    /// Hairpin packets.
     pub turned: u64,
     /// Packets behind the addresses of a load balancer.
     pub balanced: u64,
@@ -31,21 +31,21 @@ pub struct Coverage {
     pub stopped: u64,
     /// Packets that were longer than the next link takes.
     pub too_long: u64,
-    /// Packets that would have opened a flow if there were room for what it shares.
+    /// Packets that would have opened a flow if there were room for mapping state.
     pub full_mappings: u64,
-    /// Packets that would have opened a flow if there were room for its cell.
+    /// Packets that would have opened a flow if there were room for a revalidation key.
     pub full_cells: u64,
-    /// SYNs that nobody asked for and that found no room to wait in.
+    /// Unsolicited SYNs that found no room to wait.
     pub full_waiting: u64,
-    /// First fragments that were forgotten for newer ones.
+    /// First fragments that were removed for newer ones.
     pub full_fragments: u64,
-    /// SYNs that are answered before others that came earlier.
+    /// SYNs that are answered before earlier ones.
     pub overtaking: u64,
     /// Packets that an endpoint policy refused.
     pub policed: u64,
     /// Flows that a change closed.
     pub closed: u64,
-    /// Packets of the data plane's own making.
+    /// Packets that the data plane made.
     pub originated: u64,
     /// Edits that were refused.
     pub refused: u64,
@@ -55,9 +55,9 @@ pub struct Coverage {
     pub by_default_rule: u64,
     /// Events of translations.
     pub translations: u64,
-    /// Connections that were picked up in the middle.
+    /// Connections that were picked up in the middle (loose pick-up).
     pub picked_up: u64,
-    /// Segments without a place in their connection.
+    /// Segments that do not fit the state of their connection.
     pub unfit: u64,
     /// Packets to private endpoints.
     pub private: u64,
@@ -69,15 +69,15 @@ pub struct Coverage {
     pub delayed: u64,
     /// Packets that went through a service tunnel.
     pub tunnelled: u64,
-    /// Packets by private sources to a service of the own region.
+    /// Packets by private sources to a service in the same region.
     pub same_region: u64,
-    /// Packets that an endpoint of their subnet did not take, or took by the policy of ties.
+    /// Packets that an endpoint of their subnet did not take, or took by the tie policy.
     pub missed: u64,
 }
 
 impl AddAssign for Coverage {
     fn add_assign(&mut self, other: Self) {
-        // All of them, or it does not compile.
+        // Destructured, so that a new field cannot be forgotten.
         let Self {
             forward,
             reverse,

@@ -1,4 +1,4 @@
-//! Packets for the harness, byte by byte.
+//! Makes packets for the harness, byte by byte.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -7,23 +7,23 @@ use vnetem::Edge;
 use super::step::Twist;
 use crate::model::wire::{ACK, FIN, ICMP, RST, SYN, TCP, UDP, finish, finish_header};
 
-/// A conversation: what one host began, and how far it has come.
+/// A conversation: its two ends and its progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Conversation {
     pub(crate) protocol: u8,
     pub(crate) edges: [Option<Edge>; 2],
-    /// The opener as it knows itself, and as the far end knows it.
+    /// The initiator as it sees itself, and as the remote end sees it.
     pub(crate) initiator: [SocketAddrV4; 2],
-    /// The far end as the opener knows it, and as it knows itself.
+    /// The remote end as the initiator sees it, and as it sees itself.
     pub(crate) remote: [SocketAddrV4; 2],
-    /// Where that is whose public end was called.
+    /// The edge of the host whose public address was called.
     pub(crate) callee: Option<Edge>,
     /// The next sequence number of each end.
     pub(crate) next: [u32; 2],
-    /// How far a tidy connection has come.
+    /// The progress of a regular connection.
     pub(crate) stage: u8,
-    /// Added to the identification of its fragments, those from the far end 512 more, where no two
-    /// may have the same.
+    /// Added to the identification of its fragments, plus 512 for those from the remote end. Used
+    /// where no two may be the same.
     pub(crate) datagrams: Option<u16>,
 }
 
@@ -39,18 +39,20 @@ pub(crate) struct Make {
 }
 
 impl Conversation {
-    /// Source and destination of packets from an end, as that end writes them.
+    /// Returns source and destination of packets from an end, as that end writes them.
     pub(crate) fn ends(&self, far: bool) -> (SocketAddrV4, SocketAddrV4) {
         let ([near, external], [remote, internal]) = (self.initiator, self.remote);
         if far { (internal, external) } else { (near, remote) }
     }
 
-    /// The same conversation, but with the public end of the opener of another.
+    /// Returns the same conversation, but with the public end of another one's initiator as the
+    /// remote.
     pub(crate) fn calling(self, known: &Self) -> Self {
         Self { remote: [known.initiator[1]; 2], callee: known.edges[0], ..self }
     }
 
-    /// The next segment that a tidy end would send, or another, and by how much its number is off.
+    /// Returns the next segment of a regular connection, or another one, and the offset of its
+    /// sequence number.
     pub(crate) fn segment(&self, far: bool, says: u8, off: u8) -> Make {
         let me = usize::from(far);
         let [mine, theirs] = if far { [self.next[1], self.next[0]] } else { self.next };
@@ -81,7 +83,7 @@ impl Conversation {
             _ => 1 << 31,
         };
         let _ = me;
-        // Some ends acknowledge late, and some do not know what they speak of.
+        // Some ends acknowledge late, and some acknowledge what was never sent.
         let acknowledgement = match off % 16 {
             3 => theirs.wrapping_sub(1),
             7 => theirs.wrapping_add(100_000),
@@ -93,7 +95,7 @@ impl Conversation {
         Make { flags, sequence, acknowledgement, window, scaled: says % 2 == 1, data }
     }
 
-    /// A packet of the conversation.
+    /// Makes a packet of the conversation.
     pub(crate) fn packet(&self, far: bool, make: Make) -> Vec<u8> {
         let (source, destination) = self.ends(far);
         let body = self.message(far, source, destination, make);
@@ -110,8 +112,8 @@ impl Conversation {
         }
     }
 
-    /// One part of a datagram: 0 the first 24 bytes, 1 the next, 2 the last, then an overlap and
-    /// one that is far off.
+    /// Makes one part of a datagram: 0 is the first 24 bytes, 1 the next, 2 the last. Then come an
+    /// overlap and a part far away.
     pub(crate) fn fragment(&self, far: bool, part: u8, make: Make) -> Vec<u8> {
         let (source, destination) = self.ends(far);
         let make = Make { data: 60, ..make };
@@ -138,7 +140,7 @@ impl Conversation {
         ip(self.protocol, *source.ip(), *destination.ip(), id, field, &cut)
     }
 
-    /// An ICMP error from an end about a packet that it got.
+    /// Makes an ICMP error from an end about a packet that it received.
     pub(crate) fn error(&self, far: bool, how: u8) -> Vec<u8> {
         let (me, other) = self.ends(far);
         let make = self.segment(!far, 128, 0);
@@ -153,7 +155,7 @@ impl Conversation {
         {
             *port ^= 1;
         }
-        // About a segment that was never sent, or that is long acknowledged.
+        // About a segment that was never sent, or that was acknowledged long ago.
         if self.protocol == TCP
             && how & 0xC0 == 0xC0
             && let Some(byte) = quote.get_mut(if how & 8 == 8 { 24 } else { 27 })
@@ -182,11 +184,11 @@ fn ip(protocol: u8, from: Ipv4Addr, to: Ipv4Addr, id: u16, fragment: u16, body: 
         (TCP, 0) => 16,
         (UDP, 0) => 6,
         (ICMP, 0) => 2,
-        // No transport checksum to fill in: bytes past the end are left alone.
+        // Without a transport checksum: bytes past the end are left alone.
         _ => usize::from(u16::MAX),
     };
     if sum_at == 6 && body.get(6..8) == Some(&[0xff, 0xff]) {
-        // A UDP sender that wants no checksum says 0.
+        // A UDP sender that wants no checksum writes 0.
         let mut copy = bytes.clone();
         finish(&mut copy, usize::from(u16::MAX));
         for at in [26, 27] {
@@ -210,7 +212,7 @@ fn tcp(from: SocketAddrV4, to: SocketAddrV4, make: Make) -> Vec<u8> {
         (0, ..) => &[],
         (_, true, _) => &[1, 3, 3, 7],
         (_, _, 65_535) => &[2, 4, 5, 180],
-        // At an odd place.
+        // At an odd offset.
         (_, _, 1000) => &[1, 2, 4, 5, 180, 1, 1, 0],
         _ => &[],
     };
@@ -241,7 +243,7 @@ fn echo(reply: bool, identifier: u16, data: usize) -> Vec<u8> {
     bytes
 }
 
-/// Does to a packet what a twist says.
+/// Applies a twist to a packet.
 pub(crate) fn twisted(mut bytes: Vec<u8>, twist: Twist) -> Vec<u8> {
     let Some(number) = twist.number() else { return bytes };
     let at = usize::from(twist.at);
@@ -288,7 +290,7 @@ pub(crate) fn twisted(mut bytes: Vec<u8>, twist: Twist) -> Vec<u8> {
             bytes.truncate(at.min(bytes.len()));
             bytes
         }
-        // One bit, seen through by the header checksum or not.
+        // One flipped bit, which the header checksum may hide or not.
         19..=24 => {
             let place = at % bytes.len().max(1);
             xor(&mut bytes, place, 1 << (number % 8));
@@ -315,7 +317,7 @@ pub(crate) fn twisted(mut bytes: Vec<u8>, twist: Twist) -> Vec<u8> {
             }
             repair(bytes)
         }
-        // Wrong edge: done by the caller.
+        // The caller uses a wrong edge.
         _ => bytes,
     }
 }

@@ -1,4 +1,4 @@
-//! Both are driven alike, and compared after each step.
+//! Drives the data plane and the model alike, and compares them after each step.
 
 use vnetem::{
     AccessVerdict, DenyReason, Direction, DropReason, Refusal, Step as TraceStep, Trace,
@@ -8,7 +8,7 @@ use vnetem::{
 use super::*;
 
 impl Runner {
-    /// One packet through both.
+    /// Sends one packet through both.
     pub(super) fn send(
         &mut self,
         edge: Edge,
@@ -19,7 +19,7 @@ impl Runner {
             if twist.changes_edge() { pick(&world::hosts(&self.world), twist.at).0 } else { edge };
         let before = twisted(bytes, twist);
         let before = self.tunnels.come(edge, &before)?.unwrap_or(before);
-        // Shards forget whose a port was.
+        // Shards forget former owners of addresses.
         let called = Packet::read(&before).map(|packet| *packet.destination.ip());
         let of_pools = |at: Ipv4Addr| matches!(at.octets(), [20, ..] | [203, 0, 113, _]);
         if self.world.wide && called.is_ok_and(|at| of_pools(at) && self.model.is_given_up(at)) {
@@ -106,7 +106,7 @@ impl Runner {
             u64::from(matches!(forward.to, Edge::Service { identity: Some(_), .. }));
     }
 
-    /// By which door a packet went.
+    /// Counts which translation a packet used.
     fn count_translation(&mut self, edge: Edge, disposition: &Disposition) {
         let Disposition::Forward(Forward { to, direction, source, .. }) = *disposition else {
             return;
@@ -126,7 +126,7 @@ impl Runner {
         coverage.circuit += u64::from(matches!(external.ip().octets(), [203, 0, 113, 60..=255]));
     }
 
-    /// Whether a change of an endpoint is on its way to the hosts at an edge.
+    /// Returns whether a change of an endpoint has not reached all hosts of an edge.
     fn is_delayed(&self, edge: Edge) -> bool {
         let subnet = match edge {
             Edge::Subnet(id) => Some(id),
@@ -137,7 +137,7 @@ impl Runner {
         subnet.is_some_and(|subnet| !subnet.rollout_states.is_empty())
     }
 
-    /// Which rules of security groups decided.
+    /// Counts which rules of security groups decided.
     fn count_rules(&mut self, trace: &Trace) {
         for step in &trace.steps {
             self.coverage.elsewhere += u64::from(matches!(step, TraceStep::Answer { .. }));
@@ -171,8 +171,7 @@ impl Runner {
         }
     }
 
-    /// Lets changes that take time go on: each of their stages is a change like any other (S-28,
-    /// S-29).
+    /// Lets pending changes go on. Each of their stages is a change like any other (S-28, S-29).
     pub(super) fn roll_out(&mut self) -> Result<(), String> {
         while self.rollout.poll_timeout().is_some_and(|due| due <= self.now) {
             let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
@@ -220,14 +219,15 @@ impl Runner {
         if settle || self.is_tight { self.settle() } else { self.after() }
     }
 
-    /// Takes everything: what a change closes is closed, and what was originated goes out.
+    /// Takes everything: all flows that a change closes are closed, and packets that the data plane
+    /// made leave.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         self.model.settle(self.now);
         self.unsettled = false;
         self.after()
     }
 
-    /// Lets both end what has run out.
+    /// Lets both end what has timed out.
     pub(super) fn sweep(&mut self) -> Result<(), String> {
         for _ in 0..10_000 {
             if self.unsettled || !self.planes.is_due(self.now) {
@@ -239,15 +239,14 @@ impl Runner {
         if !self.unsettled && self.planes.is_due(self.now) {
             return Err("handle_timeout never comes to an end".into());
         }
-        // Only where time has passed, so that packets of one time stand side by side and make a
-        // batch.
+        // Only where time has passed, so that packets of one time stay together and make a batch.
         if self.records && self.calls.last().is_none_or(|call| call.time() != self.now) {
             self.calls.push(Call::Timeout(self.now));
         }
         self.planes.handle_timeout(self.now);
         self.model.expire(self.now);
         self.after()?;
-        // Who calls only when asked to must not come late.
+        // A caller that waits for `poll_timeout` must not come late.
         let (due, asked) = (self.model.due(), self.planes.due());
         match due.is_some_and(|due| asked.is_none_or(|asked| asked > due)) {
             true => Err(format!("something is due at {due:?}, and poll_timeout says {asked:?}")),
@@ -255,8 +254,7 @@ impl Runner {
         }
     }
 
-    /// After each step: what was originated, what happened to flows, and every sum that must add
-    /// up.
+    /// Checks after each step: packets made, events, and every sum that must add up.
     pub(super) fn after(&mut self) -> Result<(), String> {
         if !self.unsettled {
             self.drain()?;
@@ -276,7 +274,7 @@ impl Runner {
         self.ledger.conservation(&self.planes)
     }
 
-    /// Takes what happened to flows.
+    /// Takes flow and translation events.
     fn listen(&mut self) {
         while let Some(event) = self.planes.poll_event() {
             self.coverage.closed += u64::from(matches!(event.kind, EventKind::Closed(_)));
@@ -293,7 +291,7 @@ impl Runner {
         }
     }
 
-    /// The public source of the flow that a packet has just opened.
+    /// Returns the public source of the flow that a packet has just opened.
     fn chosen_for(&self, packet: &[u8]) -> Option<SocketAddrV4> {
         let ends = Packet::read(packet).ok()?.ends();
         let opened =
@@ -301,7 +299,7 @@ impl Runner {
         Some(self.heard.iter().rfind(opened)?.external)
     }
 
-    /// Takes what the data plane originated.
+    /// Takes the packets that the data plane made.
     pub(super) fn drain(&mut self) -> Result<(), String> {
         while let Some(transmit) = self.planes.poll_transmit(self.now) {
             self.coverage.originated += 1;
@@ -317,7 +315,7 @@ impl Runner {
     }
 }
 
-/// Whether a packet can open a flow only where connections are picked up in the middle.
+/// Returns whether a packet can open a flow only by loose pick-up.
 fn is_mid_stream(packet: &[u8]) -> bool {
     let segment = Packet::read(packet).ok().and_then(|packet| packet.segment());
     segment.is_some_and(|segment| !segment.has(SYN))

@@ -1,4 +1,4 @@
-//! Every edit that the control plane knows, on the [`World`] of the harness.
+//! Every edit of the control plane, on the [`World`] of the harness.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -16,16 +16,16 @@ use super::world::{
     said, security_group,
 };
 
-/// One edit of the control plane, in numbers that are taken modulo what there is.
+/// One edit of the control plane. Its numbers are taken modulo what exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// Which edit.
+    /// The kind of edit.
     pub kind: u8,
-    /// On which thing.
+    /// The thing that it edits.
     pub on: u8,
-    /// To which value.
+    /// The value.
     pub to: u8,
-    /// And to which other value.
+    /// A second value.
     pub with: u8,
 }
 
@@ -42,7 +42,7 @@ const PREFIXES: [&str; 10] = [
     "192.168.1.0/24",
 ];
 
-/// Regions of networks, also as people spell them.
+/// Regions of networks, also in other spellings.
 const REGIONS: [&str; 5] = ["east", "East", "west", "We st", ""];
 
 const ASKS: [EndpointFirst; 3] =
@@ -52,7 +52,7 @@ impl Edit {
     /// Number of kinds.
     pub(crate) const KINDS: u8 = 39;
 
-    /// Whether the edit concerns beta, or things that only beta could see.
+    /// Returns whether the edit concerns beta, or things that only beta can see.
     pub(crate) fn is_betas(&self) -> bool {
         let subnet = matches!(self.kind % Self::KINDS, 0..=7 | 16 | 19 | 20 | 29 | 30)
             || self.is_about_policies();
@@ -60,17 +60,17 @@ impl Edit {
         subnet && matches!(on % 5, 2 | 3)
     }
 
-    /// Whether addresses come to a service or leave it.
+    /// Returns whether addresses join or leave a service.
     pub(crate) fn moves_services(&self) -> bool {
         self.kind % Self::KINDS == 11
     }
 
-    /// Whether it enables, disables or feeds endpoints.
+    /// Returns whether it enables, disables or feeds endpoints.
     pub(crate) fn is_about_endpoints(&self) -> bool {
         matches!(self.kind % Self::KINDS, 0..=3 | 11) || self.is_about_policies()
     }
 
-    /// Whether nothing may come of it, whatever was edited before.
+    /// Returns whether it must always be refused.
     pub(crate) fn is_illegal(&self) -> bool {
         match self.kind % Self::KINDS {
             22 => true,
@@ -80,8 +80,8 @@ impl Edit {
         }
     }
 
-    /// Whether it is a new rule for a subnet that lacks the endpoint which its service asks for
-    /// first (E-14).
+    /// Returns whether it adds a rule for a subnet that lacks the endpoint which the service
+    /// requires (E-14).
     pub(crate) fn lacks_an_endpoint(&self, net: &Network, world: &World) -> bool {
         let on = if self.on < 128 { self.on % 3 } else { self.on };
         let (9 | 10, id) = (self.kind % Self::KINDS, *pick(&world.resources, on)) else {
@@ -101,7 +101,7 @@ impl Edit {
         self.kind % Self::KINDS == 23 && self.to >= 32
     }
 
-    /// Makes the edit, or lets it be made later where that takes time (S-28, S-29).
+    /// Makes the edit, or starts it where it takes time (S-28, S-29).
     pub(crate) fn make(
         &self,
         net: &mut Network,
@@ -168,7 +168,7 @@ impl Edit {
             19 => net.set_gateway_idle(subnet, idle(to)),
             20 => net.guard_subnet(subnet, world.groups.get(usize::from(to % 8)).copied()),
             21 => net.guard_nic(nic, world.groups.get(usize::from(to % 8)).copied()),
-            // With the endpoint that it needs.
+            // Together with the endpoint that it needs.
             23 if to >= 96 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, scope(with))?;
                 net.attach_policy(subnet, service, *pick(&world.policies, with))
@@ -223,7 +223,7 @@ impl Edit {
                 net.set_tag(name, &prefixes.iter().map(|text| net4(text)).collect::<Vec<_>>())
             }
             37 => net.set_security_rules(*pick(&world.groups, to), security_group(with)),
-            // A forced tunnel, or the opposite of one, over whatever the site announces.
+            // Forced tunnelling, or its opposite, over whatever the site announces.
             38 => net.edit(|net| {
                 let prefix = net4(PREFIXES[if to % 2 == 0 { 0 } else { 3 }]);
                 let subnet = *pick(&world.subnets[..2], on);
@@ -231,7 +231,7 @@ impl Edit {
                 net.set_bgp_override(subnet, prefix, to / 4 % 4 > 0)?;
                 net.connect(world.vnets[0], world.site, &announced(world, 1 + 2 * (to / 2 % 2)))
             }),
-            // From here on every edit is refused, or refused as a whole because its last part is
+            // Every edit from here on must be refused, some because of their last part
             // (INV-failed-edit-changes-nothing).
             22 => net.edit(|net| {
                 net.enable_endpoint(subnet, service, Scope::Worldwide)?;
@@ -243,7 +243,7 @@ impl Edit {
                 1 if with % 2 == 0 => {
                     net.add_nic(subnet, "far", Ipv4Addr::new(10, 200, 0, 1)).map(drop)
                 }
-                // The platform keeps it.
+                // The platform keeps this address.
                 1 => {
                     let first = net.subnet(subnet)?.prefix.network().to_bits();
                     let kept = Ipv4Addr::from_bits(first + u32::from(with / 2 % 4));
@@ -274,7 +274,7 @@ impl Edit {
     }
 }
 
-/// Edits of the load balancer.
+/// Makes an edit of the load balancer.
 fn balance(
     net: &mut Network,
     world: &World,
@@ -295,7 +295,7 @@ fn balance(
     }
 }
 
-/// Service tags whose routes overlap.
+/// Returns service tags whose routes overlap.
 fn tag(to: u8) -> (&'static str, TagLevel, [&'static str; 2]) {
     match to % 4 {
         0 => ("Storage.East", TagLevel::Regional, ["52.239.0.0/18", "52.239.0.0/24"]),
@@ -305,7 +305,7 @@ fn tag(to: u8) -> (&'static str, TagLevel, [&'static str; 2]) {
     }
 }
 
-/// What the site announces by BGP.
+/// Returns what the site announces by BGP.
 fn announced(world: &World, to: u8) -> Vec<Ipv4Net> {
     let sets: [&[&str]; 4] = [
         &["192.168.1.0/24"],
@@ -316,7 +316,7 @@ fn announced(world: &World, to: u8) -> Vec<Ipv4Net> {
     pick(&sets, to).iter().map(|text| world.space.prefix(net4(text))).collect()
 }
 
-/// What the owner of a resource says to a private endpoint; more often than not yes.
+/// Returns whether the owner of a resource approves a private endpoint, mostly yes.
 fn state(to: u8) -> PrivateEndpointState {
     use PrivateEndpointState::{Approved, Disconnected, Pending, Rejected};
     *pick(&[Approved, Approved, Approved, Pending, Rejected, Disconnected], to)
@@ -326,7 +326,7 @@ fn instance(to: u8) -> Option<Ipv4Addr> {
     INSTANCES.get(usize::from(to % 3)).copied()
 }
 
-/// Idle timeouts of a gateway.
+/// Returns an idle timeout of a gateway.
 fn idle(to: u8) -> Option<IdleMinutes> {
     [None, Some(4), Some(5), Some(120)]
         .get(usize::from(to % 4))

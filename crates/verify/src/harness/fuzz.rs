@@ -1,17 +1,17 @@
-//! Fuzz bodies over the harness: any bytes in, a panic with a readable transcript if something does
-//! not hold.
+//! Fuzz bodies over the harness. They take any bytes, and panic with a readable transcript if a
+//! check fails.
 
 #![allow(clippy::panic, reason = "a fuzz body says by a panic that it has found something")]
 
 use super::step::{Step, Twist};
 use super::{Runner, Sequence, check, pick, world};
 
-/// Raw packets into a live data plane: established and half-open connections on both kinds of path,
-/// datagrams, fragments, a tombstone. Every fate, every byte and every counter is held against the
-/// model, and all invariants of the harness are checked (INV-any-bytes-safe,
+/// Sends raw packets into a live data plane that has established and half-open connections on both
+/// kinds of path, datagrams, fragments and a tombstone. It compares every disposition, byte and
+/// counter with the model, and checks all invariants of the harness (INV-any-bytes-safe,
 /// INV-packets-conserved).
 ///
-/// The input is a list of records: an edge, a length of two bytes, and so many bytes of a packet.
+/// The input is a list of records: an edge, a length of two bytes, and that many bytes of a packet.
 /// An edge above 250 moves the clock.
 pub fn pipeline_bytes(bytes: &[u8]) {
     let mut runner = Runner::new(bytes.first().copied().unwrap_or_default());
@@ -22,9 +22,10 @@ pub fn pipeline_bytes(bytes: &[u8]) {
     }
 }
 
-/// Edits, packets and clock steps, read by position, against the model: see [`Sequence::decode`].
+/// Plays edits, packets and clock steps, decoded by position, with the data plane and the model:
+/// see [`Sequence::decode`].
 pub fn pipeline_ops(bytes: &[u8]) {
-    // A run of more steps finds nothing that shorter ones do not, and takes the fuzzer's time.
+    // More steps find nothing that fewer do not, and cost the fuzzer's time.
     let bytes = bytes.get(..1 + 8 * 256).unwrap_or(bytes);
     if let Err(mismatch) = check(&Sequence::decode(bytes)) {
         panic!("{mismatch}");
@@ -51,7 +52,7 @@ fn play(runner: &mut Runner, mut bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Steps that leave a bit of everything behind.
+/// Returns steps that leave some of everything in the data plane.
 fn populate() -> Vec<Step> {
     let twist = Twist { kind: 0, at: 0 };
     let open = |host, to, ports| Step::Open { host, to, ports, flags: 0, twist };

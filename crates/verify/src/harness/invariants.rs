@@ -1,6 +1,6 @@
-//! What must hold whatever the model says: conservation, one cause for each drop, exact counters,
-//! private sources never outside, nothing changed that need not (INV-packets-conserved,
-//! INV-only-needed-bytes-change).
+//! Checks what must hold whatever the model says: conservation, one cause for each drop, exact
+//! counters, private sources that stay inside, and no needless change of bytes
+//! (INV-packets-conserved, INV-only-needed-bytes-change).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::model::wire::{
 };
 use crate::model::{Happening, Model, Translation};
 
-/// The harness's own books.
+/// The harness's own counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     received: [u64; 2],
@@ -23,7 +23,7 @@ pub(crate) struct Ledger {
     denied: [u64; 2],
     dropped: [u64; 2],
     taken: [u64; 2],
-    /// In the order of [`DropReason::all`], as far as there are any.
+    /// In the order of [`DropReason::all`].
     drops: Vec<u64>,
     denies: BTreeMap<DenyReason, u64>,
     refused: u64,
@@ -31,15 +31,15 @@ pub(crate) struct Ledger {
     held: Vec<Happening>,
     held_translations: Vec<Translation>,
     opened: u64,
-    /// Flows by their ends that were opened and have not ended.
+    /// Flows that were opened and have not ended, by their ends.
     open: BTreeMap<AddressPair, u64>,
 }
 
-/// A flow as its opener sends it, and the source that the far side sees.
+/// A flow as its initiator sends it, and the source that the far side sees.
 type AddressPair = ((u8, SocketAddrV4, SocketAddrV4), SocketAddrV4);
 
 impl Ledger {
-    /// Books a packet that was processed.
+    /// Counts a packet that was processed.
     pub(crate) fn packet(
         &mut self,
         disposition: &Disposition,
@@ -70,7 +70,7 @@ impl Ledger {
         }
     }
 
-    /// Books a packet of the data plane's own making.
+    /// Counts a packet that the data plane made.
     pub(crate) fn originated(&mut self, to: Edge, packet: &[u8]) -> Result<(), String> {
         add(&mut self.taken, packet);
         let read = Packet::read(packet)
@@ -92,12 +92,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets what was originated, where nothing is held against the model.
+    /// Forgets the packets that the data plane made, where nothing is compared with the model.
     pub(crate) fn forget(&mut self) {
         self.waiting.clear();
     }
 
-    /// The same packets by the same edges, in any order.
+    /// Compares the packets that both made: the same packets by the same edges, in any order.
     pub(crate) fn compare_originated(
         &mut self,
         expected: Vec<(Edge, Vec<u8>)>,
@@ -119,13 +119,14 @@ impl Ledger {
         Err(format!("originated: not by the model:{more}\noriginated: only by the model:{less}"))
     }
 
-    /// Events that came while a change was not settled.
+    /// Keeps events that came before a change was drained.
     pub(crate) fn hold(&mut self, events: Vec<Happening>, translations: Vec<Translation>) {
         self.held.extend(events);
         self.held_translations.extend(translations);
     }
 
-    /// T-37: the same of each translation, in the same order.
+    /// Compares translation events, which are the same and in the same order for each translation
+    /// (T-37).
     pub(crate) fn translated(
         &mut self,
         events: &[Translation],
@@ -135,7 +136,7 @@ impl Ledger {
         seen.extend(events);
         let of_one = |event: &Translation| (event.protocol, event.internal, event.external);
         let mut expected = expected.to_vec();
-        // Which of several goes first is nobody's business.
+        // The order between translations is not specified.
         seen.sort_by_key(|event| (of_one(event), event.remote));
         expected.sort_by_key(|event| (of_one(event), event.remote));
         if seen == expected {
@@ -144,7 +145,8 @@ impl Ledger {
         Err(format!("translations {seen:?}\nby the model {expected:?}"))
     }
 
-    /// The same events, in the same order for each flow (INV-events-in-order).
+    /// Compares flow events, which are the same and in the same order for each flow
+    /// (INV-events-in-order).
     pub(crate) fn happened(
         &mut self,
         events: &[Happening],
@@ -176,8 +178,7 @@ impl Ledger {
                 let kinds = flows.entry((event.initiator, event.external)).or_default();
                 kinds.push(format!("{:?} {:?}", settled(event), event.state));
             }
-            // Flows in different zones can have the same ends, and which of them goes first is
-            // nobody's business.
+            // Flows in different zones can have the same ends. Their order is not specified.
             let what = |kind: &String| kind.split('(').next().map(str::to_owned);
             for kinds in flows.values_mut() {
                 for alike in kinds.chunk_by_mut(|kind, next| what(kind) == what(next)) {
@@ -193,7 +194,8 @@ impl Ledger {
         Err(format!("events {seen:?}\nby the model {expected:?}"))
     }
 
-    /// INV-flows-conserved: opened less ended is live and closed; both as many as the model has.
+    /// Checks that flows opened less flows ended are those live and closed, and that the model has
+    /// as many of each (INV-flows-conserved).
     pub(crate) fn flows(&self, planes: &Planes, model: &Model) -> Result<(), String> {
         let [counted_live, counted_closed, opened, ended] = planes.flows();
         let (live, closed) = model.flow_counts();
@@ -216,8 +218,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// INV-packets-conserved, INV-one-cause-per-drop: every packet and every byte is counted once,
-    /// each drop under one cause.
+    /// Checks that every packet and every byte is counted once, and each drop under one cause
+    /// (INV-packets-conserved, INV-one-cause-per-drop).
     pub(crate) fn conservation(&self, planes: &Planes) -> Result<(), String> {
         let [received, generated] =
             [planes.tally(|of| of.received), planes.tally(|of| of.generated)];
@@ -268,8 +270,8 @@ impl Ledger {
     }
 }
 
-/// What happened, but for the cause of a closing of two flows by which packets turn round: either
-/// of them may be judged first, and closes both (T-33).
+/// Returns the kind of an event without the cause of closing. Of the two flows of a hairpin either
+/// may be revalidated first, and closes both (T-33).
 fn settled(event: &Happening) -> EventKind {
     let (_, from, to) = event.initiator;
     let ours = |address: &Ipv4Addr| matches!(address.octets(), [20, ..]);
@@ -292,8 +294,8 @@ fn unchanged(before: &[u8], after: &[u8]) -> Result<(), String> {
     if before == after { Ok(()) } else { Err("a packet that went no further was changed".into()) }
 }
 
-/// INV-private-source-stays-inside, INV-endpoint-source-private, INV-other-source-public: no
-/// private source on the public side; over an endpoint the source stays as it is.
+/// Checks that no private source is seen on the public side, and that an endpoint preserves the
+/// source (INV-private-source-stays-inside, INV-endpoint-source-private, INV-other-source-public).
 fn external(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
@@ -301,7 +303,7 @@ fn external(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Resul
     let is_public = |edge| matches!(edge, Edge::Internet | Edge::Service { identity: None, .. });
     match forward.to {
         to if is_public(to) => {
-            // Somebody on the internet may have an address that others have inside.
+            // A host on the internet may have an address that others have inside.
             let shows = match is_public(edge) {
                 true => new.source.ip().is_private(),
                 false => is_inside(*new.source.ip()),
@@ -327,8 +329,9 @@ fn external(edge: Edge, forward: &Forward, before: &[u8], after: &[u8]) -> Resul
     }
 }
 
-/// INV-only-needed-bytes-change: only addresses, one port or identifier, the time to live and sums
-/// change; INV-checksums-stay-right: right sums stay right, INV-trailer-ignored: a trailer stays.
+/// Checks that only addresses, one port or identifier, the TTL and checksums change
+/// (INV-only-needed-bytes-change). Right checksums stay right (INV-checksums-stay-right), and a
+/// trailer stays (INV-trailer-ignored).
 fn changes(before: &[u8], after: &[u8]) -> Result<(), String> {
     let (Ok(old), Ok(new)) = (Packet::read(before), Packet::read(after)) else {
         return Err("a forwarded packet cannot be read".into());
@@ -342,7 +345,7 @@ fn changes(before: &[u8], after: &[u8]) -> Result<(), String> {
     let at = old.header;
     let quotes = old.kind == crate::model::wire::Kind::IcmpError;
     let later = matches!(old.part, Part::Later { .. });
-    // T-36: what a SYN says of segments.
+    // T-36: the segment size of a SYN may be lowered.
     let opens = old.segment().is_some_and(|segment| segment.has(SYN));
     let options = before.get(at + 12).map_or(0, |byte| at + usize::from(byte >> 4) * 4);
     let fields: &[usize] = match old.protocol {

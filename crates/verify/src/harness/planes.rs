@@ -1,5 +1,5 @@
-//! One data plane, or the shards of one network with [`Sharding`] in front, which must not be told
-//! apart from outside.
+//! One data plane, or the shards of one network with [`Sharding`] in front. From outside they must
+//! look the same.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl Planes {
         Self { all: vec![DataPlane::new(snapshot, settings)], sharding: None }
     }
 
-    /// One for each shard.
+    /// Makes a data plane for each shard.
     pub(crate) fn shards(snapshot: &Arc<Snapshot>, settings: Settings) -> Self {
         let of = |shard| {
             let settings = Settings { shard: Some(shard), ..settings };
@@ -30,17 +30,17 @@ impl Planes {
         Self { all: Shard::all().map(of).collect(), sharding }
     }
 
-    /// The only one.
+    /// Returns the only one.
     pub(crate) fn only(&self) -> &DataPlane {
         &self.all[0]
     }
 
-    /// The only one, to be used otherwise.
+    /// Returns the only one.
     pub(crate) fn only_mut(&mut self) -> &mut DataPlane {
         &mut self.all[0]
     }
 
-    /// Which of them a packet goes to, and the shard if there are several.
+    /// Returns which of them a packet goes to, and the shard if there are several.
     pub(crate) fn place(&mut self, edge: Edge, packet: &[u8]) -> (usize, Option<usize>) {
         let shard = self.sharding.as_mut().map(|sharding| sharding.shard(edge, packet).index());
         (shard.unwrap_or_default(), shard)
@@ -77,7 +77,7 @@ impl Planes {
         self.all.iter().filter_map(DataPlane::poll_timeout).any(|due| due <= now)
     }
 
-    /// When the first of them wants to be asked.
+    /// Returns the earliest timeout of all.
     pub(crate) fn due(&self) -> Option<Time> {
         self.all.iter().filter_map(DataPlane::poll_timeout).min()
     }
@@ -100,24 +100,24 @@ impl Planes {
         self.all.iter_mut().find_map(|plane| plane.poll_transmit(now))
     }
 
-    /// Packets and bytes of a tally of all.
+    /// Sums a packet and byte count over all.
     pub(crate) fn tally(&self, of: impl Fn(&Counters) -> TrafficCount) -> [u64; 2] {
         let all = self.all.iter().map(|plane| of(plane.counters()));
         all.fold([0, 0], |[packets, bytes], tally| [packets + tally.packets, bytes + tally.bytes])
     }
 
-    /// A counter of all.
+    /// Sums a counter over all.
     pub(crate) fn count(&self, of: impl Fn(&Counters) -> u64) -> u64 {
         self.all.iter().map(|plane| of(plane.counters())).sum()
     }
 
-    /// Packets and bytes that wait to be taken.
+    /// Sums the packets and bytes that wait to be taken.
     pub(crate) fn queued(&self) -> [u64; 2] {
         let all = self.all.iter().map(DataPlane::queued);
         all.fold([0, 0], |[packets, bytes], (more, of)| [packets + more as u64, bytes + of as u64])
     }
 
-    /// Flows that live, closed ones that still answer, and how many were opened and have ended.
+    /// Sums live flows, closed flows that still answer, flows opened and flows ended.
     pub(crate) fn flows(&self) -> [u64; 4] {
         let all = self.all.iter().map(DataPlane::flow_counters);
         all.fold([0; 4], |[live, closed, opened, ended], of| {

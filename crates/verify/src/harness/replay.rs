@@ -1,5 +1,5 @@
-//! Packets that others captured, through a live data plane in five setups, with the model and every
-//! invariant beside it.
+//! Replays captured packets through a live data plane in five setups. The model and every invariant
+//! check each packet.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -14,28 +14,28 @@ use vnetem_packet::{
 
 use super::*;
 
-/// How the captured hosts are joined.
+/// How the captured hosts are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setup {
     /// Both ends are in subnets of one network, and nothing is translated.
-    Plain,
-    /// Who opens is behind a NAT gateway, the other end on the internet.
+    Untranslated,
+    /// The initiator is behind a NAT gateway, the other end on the internet.
     Translated,
-    /// As before, half of the far ends are a service's, and its endpoint is toggled every 1,000
+    /// As before, but half of the remote ends are a service's. Its endpoint is toggled every 1,000
     /// packets.
     Toggled,
     /// As translated, in 16 networks with the same addresses: each packet comes once in each.
     Sixteen,
-    /// As toggled, and packets are cut short, have a bit flipped, or come in another order.
+    /// As toggled, but packets are cut short, have a bit flipped, or come in another order.
     Damaged,
 }
 
-/// What came of all packets so far.
+/// The result of all packets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Packets that were handed in.
+    /// Packets that were sent.
     pub packets: u64,
-    /// What the sequences of the harness count, too.
+    /// What the harness counts.
     pub coverage: Coverage,
     /// Flows opened.
     pub opened: u64,
@@ -60,32 +60,32 @@ struct Joined {
     far: SubnetId,
     hosts: BTreeMap<Ipv4Addr, u16>,
     talks: Vec<Talk>,
-    /// By the tuple of the one that spoke first; a later fragment's has no ports.
+    /// Conversations by the tuple of the first sender. A later fragment's tuple has no ports.
     by_tuple: BTreeMap<FiveTuple, usize>,
 }
 
-/// What one end of a capture began.
+/// A conversation that one end of a capture began.
 #[derive(Clone, Copy, Debug)]
 struct Talk {
     /// As captured.
     initiator: SocketAddrV4,
     remote: SocketAddrV4,
-    /// Where it went, and under which source.
+    /// The edge where it left, and the source that is seen there.
     far: Option<(Edge, SocketAddrV4)>,
 }
 
 const GAP: Duration = Duration::from_secs(600);
 
 impl Setup {
-    /// All of them.
+    /// All setups.
     pub const ALL: [Self; 5] =
-        [Self::Plain, Self::Translated, Self::Toggled, Self::Sixteen, Self::Damaged];
+        [Self::Untranslated, Self::Translated, Self::Toggled, Self::Sixteen, Self::Damaged];
 
-    /// The stable name.
+    /// Returns the stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Plain => "plain",
+            Self::Untranslated => "plain",
             Self::Translated => "translated",
             Self::Toggled => "toggled",
             Self::Sixteen => "sixteen",
@@ -95,11 +95,11 @@ impl Setup {
 }
 
 impl Replay {
-    /// A data plane without flows; the seed decides what is damaged.
+    /// Makes a data plane without flows. The seed decides what is damaged.
     ///
     /// # Errors
     ///
-    /// The networks cannot be built, which would be a fault of this function.
+    /// The networks cannot be built, which would be a bug in this function.
     pub fn new(setup: Setup, seed: u64) -> Result<Self, EditError> {
         let (mut network, world) = world::build(&world::BEGINNINGS[0], false)?;
         let service = network.add_service("captured", &[net4("52.200.0.0/16")])?;
@@ -119,19 +119,19 @@ impl Replay {
         settings.flows.held = 1 << 14;
         // Many captures begin in the middle.
         settings.flows.strict_windows = false;
-        // All flows of a capture may end at one time.
+        // All flows of a capture may end at the same time.
         (settings.events, settings.translation_events) = (1 << 16, 1 << 16);
         let runner = Runner::over(network, world, settings);
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
         Ok(Self { setup, runner, service, networks, replayed: Replayed::default(), random })
     }
 
-    /// Replays one capture: packets with their times in nanoseconds. All flows of the captures
-    /// before it have ended by then.
+    /// Replays one capture: packets with their times in nanoseconds. All flows of earlier captures
+    /// have ended by then.
     ///
     /// # Errors
     ///
-    /// The data plane and the model disagree, or an invariant does not hold; the transcript is that
+    /// The data plane and the model disagree, or an invariant does not hold. The transcript is that
     /// of the packet.
     pub fn capture<'a>(
         &mut self,
@@ -151,8 +151,7 @@ impl Replay {
         })?;
         let mut before = packets.first().map_or(0, |first| first.0);
         for (at, bytes) in packets {
-            // Clocks of captures leap and go back; 10 s is more than they say between two packets
-            // that belong together.
+            // Clocks of captures jump and go back. Related packets are never more than 10 s apart.
             let passed = at.saturating_sub(before).min(10_000_000_000);
             before = at;
             self.run(|replay| {
@@ -164,14 +163,14 @@ impl Replay {
         Ok(())
     }
 
-    /// What came of all packets so far.
+    /// Returns the result of all packets so far.
     #[must_use]
     pub fn replayed(&self) -> Replayed {
         let opened = self.runner.planes.only().flow_counters().opened;
         Replayed { coverage: self.runner.coverage, opened, ..self.replayed }
     }
 
-    /// How many packets went no further, and why.
+    /// Returns how many packets were dropped, by reason.
     #[must_use]
     pub fn drops(&self) -> Vec<(DropReason, u64)> {
         let counters = self.runner.planes.only().counters();
@@ -198,7 +197,8 @@ impl Replay {
             self.replayed.packets += 1;
             fates.push(self.packet_in(number, bytes)?);
         }
-        // INV-networks-isolated: who has the same addresses and does the same has the same fate.
+        // INV-networks-isolated: networks with the same addresses and the same traffic get the same
+        // dispositions.
         if fates.iter().any(|disposition| Some(disposition) != fates.first()) {
             return Err(format!(
                 "equal networks, different fates: {fates:?} (INV-networks-isolated)"
@@ -217,7 +217,8 @@ impl Replay {
         })
     }
 
-    /// One packet in one network; whether it went on, and by what kind of source.
+    /// Sends one packet in one network. Returns whether it was forwarded, and by what kind of
+    /// source.
     fn packet_in(&mut self, number: usize, bytes: &[u8]) -> Result<Option<(bool, bool)>, String> {
         let setup = self.setup;
         let joined = &mut self.networks[number];
@@ -234,7 +235,7 @@ impl Replay {
         Ok(Some((is_forward, forward.source == SourceMode::Preserved)))
     }
 
-    /// Cut short, one bit flipped, and in another order among eight.
+    /// Cuts packets short, flips single bits, and swaps packets within eight.
     fn damage(&mut self, packets: &mut [(u64, Vec<u8>)]) {
         for (_, bytes) in packets.iter_mut() {
             let draw = self.random.next_u64();
@@ -257,14 +258,14 @@ impl Replay {
 }
 
 impl Joined {
-    /// Where a captured packet comes in, between the addresses that its ends have here, and what it
-    /// belongs to.
+    /// Returns where a captured packet enters, the packet with the addresses that its ends have
+    /// here, and its conversation.
     fn placed(&mut self, setup: Setup, bytes: &[u8]) -> (Edge, Vec<u8>, Option<usize>) {
         let near = Edge::Subnet(self.near);
         let mut packet = bytes.to_vec();
         let Ok(headers) = Headers::parse(bytes) else { return (near, packet, None) };
         let quote = Quote::parse(bytes, &headers).ok();
-        // An error belongs to what it is about, and goes the other way.
+        // An error belongs to the packet that it quotes, and goes the other way.
         let about = quote.map_or_else(|| headers.tuple(), |quote| quote.tuple().reversed());
         let (talk, is_answer) = self.talk(about, quote.is_some(), headers.fragment);
         let Some(Talk { initiator, remote, far }) = talk.and_then(|at| self.talks.get(at).copied())
@@ -279,7 +280,7 @@ impl Joined {
         let internal = SocketAddrV4::new(self.near(*initiator.ip()), initiator.port());
         let external_side = SocketAddrV4::new(self.far(setup, *remote.ip()), remote.port());
         let nowhere = match setup {
-            Setup::Plain => Edge::Subnet(self.far),
+            Setup::Untranslated => Edge::Subnet(self.far),
             _ => Edge::Internet,
         };
         let (far_edge, external) = far.unwrap_or((nowhere, internal));
@@ -311,7 +312,7 @@ impl Joined {
         (edge, packet, talk)
     }
 
-    /// What a packet belongs to, and whether it comes from the far end.
+    /// Returns the conversation of a packet, and whether the remote end sent it.
     fn talk(
         &mut self,
         tuple: FiveTuple,
@@ -337,7 +338,7 @@ impl Joined {
         (Some(at), false)
     }
 
-    /// A host's number, by the order in which hosts are met.
+    /// Returns a host's number, in the order of appearance.
     fn number(&mut self, address: Ipv4Addr) -> u16 {
         let next = self.hosts.len() as u16 % 30_000;
         *self.hosts.entry(address).or_insert(next)
@@ -356,8 +357,8 @@ impl Joined {
         }
         let number = u32::from(self.number(address));
         let base = match setup {
-            Setup::Plain => 0x0a00_8000 + 4,
-            // 52.200.0.0 is the service's, 93.184.0.0 nobody's.
+            Setup::Untranslated => 0x0a00_8000 + 4,
+            // 52.200.0.0 is the service's, 93.184.0.0 is on the internet.
             Setup::Toggled | Setup::Damaged if number % 2 == 1 => 0x34c8_0000,
             _ => 0x5db8_0000,
         };
@@ -365,8 +366,8 @@ impl Joined {
     }
 }
 
-/// Whether an address is one host's: what is none stays as captured, to be met as such
-/// (INV-special-addresses-refused).
+/// Returns whether an address is one host's. Other addresses stay as captured, to be refused as
+/// such (INV-special-addresses-refused).
 fn is_a_hosts(address: Ipv4Addr) -> bool {
     !matches!(
         AddressClass::of(address),

@@ -1,5 +1,4 @@
-//! The list of effective routes and the words of a trace, held against the model: they come from
-//! one place with the path.
+//! Compares the list of effective routes and the words of a trace with the model.
 
 use vnetem::{EffectiveRoute, NextHop, RouteRemark, RouteState, Step as TraceStep, Trace};
 
@@ -34,7 +33,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Expects a trace to name the endpoint that was passed over, and why, or the tie that decided.
+    /// Checks that a trace names the endpoint that was passed over, and why, or the tie.
     pub(super) fn compare_missed(
         &mut self,
         edge: Edge,
@@ -43,7 +42,7 @@ impl Runner {
     ) -> Result<(), String> {
         let is_route = |step: &TraceStep| matches!(step, TraceStep::Route { .. });
         let is_routed = trace.steps.iter().any(is_route);
-        // Behind its own route stands that of the answers to it, if that is another.
+        // The route of the replies follows the packet's own, if it differs.
         let at_answers = trace.steps.iter().enumerate().position(|(at, step)| {
             let before = trace.steps.get(..at).unwrap_or_default();
             matches!(step, TraceStep::Answer { .. }) && before.iter().any(is_route)
@@ -51,7 +50,7 @@ impl Runner {
         let own = trace.steps.iter().take(at_answers.unwrap_or(usize::MAX));
         let from_inside = matches!(edge, Edge::Subnet(_) | Edge::Nic(_));
         let Ok(packet) = Packet::read(bytes) else { return Ok(()) };
-        // An error goes the way of the connection that it is about, of which the trace speaks.
+        // An error takes the path of the connection that it quotes, and the trace shows that.
         if !from_inside || !is_routed {
             return Ok(());
         }
@@ -70,16 +69,16 @@ impl Runner {
     }
 }
 
-/// Returns the answer in whose place an ICMP error travels: the error takes the path of the flow
-/// that it quotes, whatever its own protocol and source.
+/// Returns the answer for which an ICMP error stands. The error takes the path of the flow that it
+/// quotes, whatever its own protocol and source.
 fn answered(bytes: &[u8], error: &Packet) -> Option<Packet> {
     let (quote, _) = (error.kind == Kind::IcmpError).then(|| quoted(bytes, error))?.ok()?;
     let (source, destination) = (quote.destination, quote.source);
     Some(Packet { protocol: quote.protocol, source, destination, ..*error })
 }
 
-/// The next hop of TCP to an address by a list of effective routes, or the name of the endpoint
-/// that takes it.
+/// Returns the next hop of TCP to an address by a list of effective routes, or the name of the
+/// endpoint that takes it.
 fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Option<String>>> {
     let longest = |route: &EffectiveRoute| {
         let covering = route.prefixes.iter().filter(|prefix| prefix.contains(&to));
@@ -88,8 +87,7 @@ fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Optio
     let of = |endpoints: bool| {
         let all = routes.iter().filter(move |route| route.service.is_some() == endpoints);
         let all = all.filter_map(move |route| Some((longest(route)?, route)));
-        // Of own routes only those that are in force; of an endpoint's entries whichever is
-        // longest.
+        // Of own routes only those in force count; of an endpoint's entries the longest counts.
         let standing = all.filter(move |(_, route)| endpoints || route.state == RouteState::Active);
         standing.max_by_key(|(length, _)| *length)
     };
@@ -97,7 +95,7 @@ fn read(routes: &[EffectiveRoute], to: Ipv4Addr) -> Option<Result<NextHop, Optio
     let endpoint = of(true).filter(|(_, route)| route.state == RouteState::Active);
     let hop = own.and_then(|(_, route)| route.next_hop).map(Ok);
     let Some((_, caught)) = endpoint else { return hop };
-    // The remark of a route inside a prefix of the endpoint says which of the two it is.
+    // The remark of a route inside a prefix of the endpoint says which of the two applies.
     let internal = own.filter(|(length, route)| {
         let wider =
             |prefix: &ipnet::Ipv4Net| prefix.contains(&to) && prefix.prefix_len() <= *length;

@@ -1,5 +1,5 @@
-//! A run without an end: rounds that follow from a seed and their number alone, each with every
-//! check on, so that a run can stop anywhere and go on later.
+//! A run without an end. Each round follows from a seed and its number alone and has every check
+//! on, so a run can stop anywhere and continue later.
 
 use core::str::FromStr;
 use std::collections::BTreeSet;
@@ -11,37 +11,38 @@ use vnetem::{DropReason, Protocol};
 use super::*;
 use crate::toggling::toggle_under_tcp;
 
-/// A soak: where it stands, and what it has counted.
+/// A soak: its position and its counts. A round has three parts:
 ///
-/// A round has three parts. Steps of the harness, against the model, with all that [`check`]
-/// checks. Then hostile packets through a populated data plane whose configuration is swapped under
-/// them. Each packet is checked for accounting, rewriting, INV-private-source-stays-inside and
-/// INV-one-generation-decides. At intervals all flows are checked (INV-mapping-unique,
-/// INV-flows-conserved), and two toggles run under live TCP with loss.
+/// 1. Steps of the harness with the model, with everything that [`check`] checks.
+/// 2. Hostile packets through a populated data plane whose configuration is swapped. Each packet is
+///    checked for accounting, rewriting, INV-private-source-stays-inside and
+///    INV-one-generation-decides. At intervals all flows are checked (INV-mapping-unique,
+///    INV-flows-conserved).
+/// 3. Every few rounds, two toggles under live TCP with loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Soak {
     seed: u64,
     sums: Sums,
 }
 
-/// What a soak has counted.
+/// The counts of a soak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Rounds done.
     pub rounds: u64,
     /// Packets in all.
     pub packets: u64,
-    /// Of these, packets whose fate, bytes and counters were held against the model.
+    /// Those of them whose disposition, bytes and counters were compared with the model.
     pub modelled: u64,
-    /// Packets that went on.
+    /// Packets that were forwarded.
     pub forwarded: u64,
-    /// Packets that did not.
+    /// Packets that were not.
     pub stopped: u64,
     /// Packets with a translated source.
     pub translated: u64,
     /// Packets over an endpoint.
     pub endpoint: u64,
-    /// Packets of the data plane's own making.
+    /// Packets that the data plane made.
     pub originated: u64,
     /// Flows opened.
     pub opened: u64,
@@ -51,9 +52,9 @@ pub struct Sums {
     pub swaps: u64,
     /// Toggles under live TCP.
     pub toggles: u64,
-    /// Ends that these closed.
+    /// Ends of connections that these closed.
     pub ends: u64,
-    /// A sum over every byte that left: equal for equal seeds and rounds
+    /// A hash over every byte that left: equal for equal seeds and rounds
     /// (INV-same-input-same-bytes).
     pub hash: u64,
 }
@@ -61,48 +62,48 @@ pub struct Sums {
 /// Why a soak stopped.
 #[derive(Debug)]
 pub enum SoakError {
-    /// Something does not hold: with the round, so that it can be played again.
+    /// A check failed. With the seed and the round it can be played again.
     Found {
         /// The round.
         round: u64,
-        /// What does not hold, and what came before it.
+        /// The check that failed, and the steps before.
         what: String,
     },
     /// The text is not what [`Soak`] writes.
     NotASoak(String),
 }
 
-/// Steps of a round that the model is asked about.
+/// Steps of a round that the model checks.
 const STEPS: usize = 1024;
-/// Packets of a round that it is not asked about.
+/// Packets of a round that the model does not check.
 const PACKETS: u64 = 32_768;
-/// Rounds from one toggle under TCP to the next.
+/// Rounds between two toggles under TCP.
 const TOGGLE: u64 = 8;
 
 impl Soak {
-    /// A soak at its beginning.
+    /// Starts a soak.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, sums: Sums::default() }
     }
 
-    /// The seed.
+    /// Returns the seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// What it has counted.
+    /// Returns its counts.
     #[must_use]
     pub fn sums(&self) -> Sums {
         self.sums
     }
 
-    /// One more round.
+    /// Runs one more round.
     ///
     /// # Errors
     ///
-    /// Something does not hold; the round is not counted.
+    /// A check failed. The round is not counted.
     pub fn round(&mut self) -> Result<(), SoakError> {
         let round = self.sums.rounds;
         let found = |what: String| SoakError::Found { round, what };
@@ -184,7 +185,7 @@ impl Hostile {
                 let [Some(edge), _] = conversation.edges else { return Ok(()) };
                 let make = conversation.segment(false, if d < 230 { 200 } else { d }, 0);
                 let bytes = conversation.packet(false, make);
-                // Few enough to be met again.
+                // Few conversations, so that they are met again.
                 let all = &mut self.runner.conversations;
                 if all.len() == 64 {
                     all.remove(usize::from(e) % 64);
@@ -267,7 +268,7 @@ impl Hostile {
         };
         let edit = Edit { kind, on: b, to: c, with: d };
         let (now, mut at_once) = (runner.now, Rollout::default());
-        // What is taken away for good would leave less and less to talk about.
+        // Permanent removals would leave less and less to send to.
         if matches!(kind, 16..=18)
             || edit.make(&mut runner.network, &runner.world, (now, &mut at_once)).is_err()
         {
@@ -282,7 +283,7 @@ impl Hostile {
     fn wait(&mut self, draw: [u8; 8]) {
         let runner = &mut self.runner;
         let by = *pick(&step::TICKS, draw[1]);
-        // Long leaps end everything, which is met often enough.
+        // Long jumps end everything, and short ones do that often enough.
         let by = if draw[2] < 200 { by.clamp(-5_000_000_000, 1_000_000_000) } else { by };
         runner.now = Time(runner.now.0.saturating_add_signed(by));
         runner.planes.only_mut().handle_timeout(runner.now);
@@ -301,8 +302,9 @@ impl Hostile {
         Ok(())
     }
 
-    /// INV-mapping-unique, INV-tuple-unique-per-side: no two flows have one tuple on the outside;
-    /// INV-flows-conserved: what was opened and has not ended is there.
+    /// Checks that no two flows have the same external tuple (INV-mapping-unique,
+    /// INV-tuple-unique-per-side), and that the flows opened and not ended are there
+    /// (INV-flows-conserved).
     fn flows(&self) -> Result<(), String> {
         let plane = self.runner.planes.only();
         let counters = plane.flow_counters();
@@ -313,7 +315,7 @@ impl Hostile {
             if !seen.insert(external_side) {
                 return Err(format!("two flows have {external_side:?} (INV-mapping-unique)"));
             }
-            // Who leaves one to one keeps its port, whatever it is.
+            // An address that is translated one to one keeps any port.
             let has_ports = matches!(flow.protocol, Protocol::TCP | Protocol::UDP);
             if has_ports && flow.external.port() == 0 && flow.internal.port() != 0 {
                 return Err(format!("port 0 was given: {flow:?} (INV-port-in-range)"));
@@ -327,8 +329,8 @@ impl Hostile {
     }
 }
 
-/// Whether the packet may have gone on by what a trace does not foresee: before a flow opens, a
-/// little of what has run out is removed.
+/// Returns whether the packet may differ from its trace: before a flow opens, some timed-out flows
+/// are removed, which a trace does not do.
 fn finds_room(traced: &Disposition, disposition: &Disposition) -> bool {
     match (traced, disposition) {
         (Disposition::Drop(reason), _) => matches!(
@@ -357,7 +359,7 @@ impl fmt::Display for SoakError {
 
 impl core::error::Error for SoakError {}
 
-/// One line for each number, as [`FromStr`] reads them.
+/// Writes one line for each number, as [`FromStr`] reads them.
 impl fmt::Display for Soak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}", self.seed)?;
@@ -391,7 +393,7 @@ impl FromStr for Soak {
 }
 
 impl Sums {
-    /// All of them with their names.
+    /// Returns all counts with their names.
     fn fields(&mut self) -> [(&'static str, &mut u64); 14] {
         [
             ("rounds", &mut self.rounds),

@@ -1,5 +1,5 @@
-//! What can happen: opening, talking, errors, fragments, edits, the clock. Every step is eight
-//! bytes that are read by position, so that property tests and fuzzers share one language and
+//! The steps of a sequence: opening, talking, errors, fragments, edits and the clock. Every step is
+//! eight bytes that are decoded by position, so property tests and fuzzers share one encoding and
 //! shrink alike.
 
 use core::fmt;
@@ -11,7 +11,7 @@ use super::pick;
 /// One step of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A packet that may open a flow: who, where to, how.
+    /// A packet that may open a flow.
     Open {
         /// The host.
         host: u8,
@@ -21,45 +21,45 @@ pub enum Step {
         ports: u8,
         /// TCP flags.
         flags: u8,
-        /// What is done to the packet on its way.
+        /// What is done to the packet before it enters.
         twist: Twist,
     },
-    /// A packet of an earlier conversation, from its opener or from the far end.
+    /// A packet of an earlier conversation, from its initiator or from the remote end.
     Talk {
         /// Which conversation, counted back from the latest.
         of: u8,
-        /// Whether the far end speaks.
+        /// Whether the remote end sends it.
         far: bool,
-        /// What it says: 0 is whatever comes next in a tidy connection.
+        /// The segment; 0 is the next one of a regular connection.
         says: u8,
         /// How far the sequence number is off; 0 is exact.
         off: u8,
-        /// What is done to the packet on its way.
+        /// What is done to the packet before it enters.
         twist: Twist,
     },
     /// An ICMP error about a packet of a conversation.
     Error {
         /// Which conversation.
         of: u8,
-        /// Whether the far end, or a router near it, reports.
+        /// Whether the remote end, or a router near it, reports.
         far: bool,
         /// Type, length of the quote, and whether the quote is right.
         how: u8,
-        /// What is done to the packet on its way.
+        /// What is done to the packet before it enters.
         twist: Twist,
     },
     /// A fragment of a datagram of a conversation.
     Fragment {
         /// Which conversation.
         of: u8,
-        /// Whether the far end sends.
+        /// Whether the remote end sends it.
         far: bool,
         /// Which datagram, and which part of it.
         part: u8,
-        /// What is done to the packet on its way.
+        /// What is done to the packet before it enters.
         twist: Twist,
     },
-    /// An edit, a commit, and the change handed to the data plane; settled at once or not.
+    /// An edit and a commit that the data plane takes, drained at once or later.
     Change {
         /// The edit.
         edit: Edit,
@@ -68,23 +68,23 @@ pub enum Step {
     },
     /// The clock moves.
     Clock {
-        /// By how much: a place in a list of telling steps.
+        /// By how much: a place in [`TICKS`].
         tick: u8,
     },
     /// Everything that waits is taken.
     Settle,
 }
 
-/// What happens to a packet on its way in.
+/// What is done to a packet before it enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twist {
-    /// Which; most values are nothing.
+    /// The kind; most values do nothing.
     pub kind: u8,
-    /// Where.
+    /// The position.
     pub at: u8,
 }
 
-/// Steps of the clock: nothing, a little, around every timer, leaps, and back.
+/// Steps of the clock: nothing, a little, around every timer, jumps, and back.
 pub(crate) const TICKS: [i64; 27] = {
     const S: i64 = 1_000_000_000;
     [
@@ -119,7 +119,7 @@ pub(crate) const TICKS: [i64; 27] = {
 };
 
 impl Step {
-    /// Reads a step from its eight bytes.
+    /// Decodes a step from its eight bytes.
     #[must_use]
     pub fn decode([kind, a, b, c, d, e, twist, at]: [u8; 8]) -> Self {
         let twist = Twist { kind: twist, at };
@@ -130,8 +130,8 @@ impl Step {
             20 | 21 => Self::Error { of: a, far, how: c, twist },
             22..=24 => Self::Fragment { of: a, far, part: c, twist },
             25..=28 => {
-                // Endpoints are switched on more often than anything else happens, and rather on
-                // than off.
+                // Endpoints are edited more often than anything else, and rather enabled than
+                // disabled.
                 let kind = match a {
                     0..=67 => 0,
                     68..=91 => 2,
@@ -153,20 +153,20 @@ impl Twist {
     /// Values from this one on are twists.
     pub(crate) const FIRST: u8 = 216;
 
-    /// From this number on the packet comes in by another edge.
+    /// From this number on the packet enters by another edge.
     const OTHER_EDGE: u8 = 36;
 
-    /// Whether the packet comes in by another edge.
+    /// Returns whether the packet enters by another edge.
     pub(crate) fn changes_edge(self) -> bool {
         self.number().is_some_and(|number| number >= Self::OTHER_EDGE)
     }
 
-    /// Whether a bit is flipped.
+    /// Returns whether a bit is flipped.
     pub(crate) fn flips(self) -> bool {
         self.number().is_some_and(|number| (19..=30).contains(&number))
     }
 
-    /// Which twist, if it is one.
+    /// Returns which twist it is, if it is one.
     pub(crate) const fn number(self) -> Option<u8> {
         self.kind.checked_sub(Self::FIRST)
     }

@@ -1,9 +1,9 @@
-//! Who speaks with whom: hosts begin conversations and learn from what arrives.
+//! Hosts begin conversations, and learn from the packets that arrive.
 
 use super::*;
 
 impl Runner {
-    /// The conversation that a host begins.
+    /// Returns the conversation that a host begins.
     pub(super) fn begin(&self, host: u8, to: u8, ports: u8) -> Conversation {
         let hosts = world::hosts(&self.world);
         let HostAt(edge, address) = match host {
@@ -39,8 +39,7 @@ impl Runner {
             stage: 0,
             datagrams: self.world.wide.then_some(4 * self.conversations.len() as u16),
         };
-        // Whom another conversation may have made known to the outside may be called back by
-        // anybody.
+        // Anybody may call a host back that another conversation has made known outside.
         let here = self.world.network_of(edge);
         let may_call = |known: &&Conversation| {
             let there = known.edges[0].and_then(|edge| self.world.network_of(edge));
@@ -80,7 +79,7 @@ impl Runner {
         Ok(())
     }
 
-    /// A conversation, counted back from the latest, and the edge at which one of its ends is.
+    /// Returns a conversation, counted back from the latest, and the edge of one of its ends.
     pub(super) fn speaker(&self, of: u8, far: bool) -> Option<(usize, Edge)> {
         let back = usize::from(of) % self.conversations.len().clamp(1, 12);
         let at = self.conversations.len().checked_sub(1 + back)?;
@@ -88,7 +87,7 @@ impl Runner {
         Some((at, edge))
     }
 
-    /// What the hosts learn from a packet that arrived.
+    /// Records what hosts learn from a packet that arrived.
     pub(super) fn remember(
         &mut self,
         at: usize,

@@ -1,25 +1,25 @@
-//! What happened, kept as it is: nearly every run is right, and nobody reads it.
+//! Records what happened in its raw form, because nearly every run succeeds and nobody reads it.
 
 use vnetem::{Disposition, Edge, Time};
 
 use super::{Step, shown};
 
-/// How it came to this, a line for each event.
+/// The events of a run, to be shown line by line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transcript(Vec<Line>);
 
-/// An event, as told afterwards.
+/// An event.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
     /// Anything, in words.
     Text(String),
     /// A step begins.
     Step(Time, Step),
-    /// A packet comes in.
+    /// A packet enters.
     In(Edge, Vec<u8>),
-    /// What becomes of it.
+    /// Its disposition and bytes.
     Out(Disposition, Vec<u8>),
-    /// A packet of the data plane's own making.
+    /// A packet that the data plane made.
     Made(Edge, Vec<u8>),
 }
 

@@ -1,6 +1,6 @@
-//! What leaves for a service over an endpoint goes through a service tunnel and is held against the
-//! texts, byte for byte; what comes from there is wrapped by hand and unwrapped by the port (W-01
-//! to W-12, W-19, W-20, U-15, U-16).
+//! Sends what leaves over an endpoint through a service tunnel, and compares it with the
+//! specification byte for byte. Wraps by hand what comes back, and unwraps it by the port (W-01 to
+//! W-12, W-19, W-20, U-15, U-16).
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,10 +9,10 @@ use vnetem::{Edge, Identity, ServiceId, TunnelPort, TunnelSettings};
 
 use crate::model::wire::{Packet, Part, TCP, folded, total};
 
-/// The host in the provider's network, in front of which the port stands.
+/// The host in the provider's network behind the port.
 const HOST: Ipv4Addr = Ipv4Addr::new(40, 1, 2, 1);
 const REGION: u16 = 0x0108;
-/// What is laid over the addresses of services.
+/// The IPv6 prefix that embeds the addresses of services.
 const PREFIX: Ipv6Addr = Ipv6Addr::new(0x2603, 0x10e1, 0x100, 2, 0, 0, 0, 0);
 /// Ethernet in GRE with a key, and IPv6 in Ethernet (RFC 7637 3.2).
 const GRE: [u8; 4] = [0x20, 0, 0x65, 0x58];
@@ -43,7 +43,7 @@ impl Tunnels {
         Self(services.into_iter().map(|id| (id, TunnelPort::new(id, settings))).collect())
     }
 
-    /// A packet leaves by an edge; says whether it went through a tunnel.
+    /// Checks a packet that leaves by an edge. Returns whether it went through a tunnel.
     pub(crate) fn leave(&mut self, to: Edge, packet: &[u8]) -> Result<bool, String> {
         let Edge::Service { service, identity: Some(identity) } = to else { return Ok(false) };
         let Some((_, port)) = self.0.iter_mut().find(|(id, _)| *id == service) else {
@@ -61,7 +61,7 @@ impl Tunnels {
         }
         let length = wrapped.map_err(|why| format!("it did not enter the tunnel: {why}"))?;
         let wire = buffer.get(..length).unwrap_or_default();
-        // An error about a flow may come from another host of the caller's subnet.
+        // An ICMP error about a flow may come from another host of the caller's subnet.
         let identity = Identity { address: *read.source.ip(), ..identity };
         let ends = [caller(identity), over(PREFIX, *read.destination.ip())];
         let inner = translated(packet, &read, ends);
@@ -73,15 +73,14 @@ impl Tunnels {
         Ok(true)
     }
 
-    /// A packet comes from a service over an endpoint: as it looks when it has gone through the
-    /// tunnel (W-06, W-10).
+    /// Returns a packet from a service over an endpoint as it looks after the tunnel (W-06, W-10).
     pub(crate) fn come(&mut self, from: Edge, packet: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let Edge::Service { service, identity: Some(identity) } = from else { return Ok(None) };
         let Some((_, port)) = self.0.iter_mut().find(|(id, _)| *id == service) else {
             return Ok(None);
         };
         let Ok(read) = Packet::read(packet) else { return Ok(None) };
-        // E-13.
+        // E-13: an endpoint carries TCP only.
         if read.protocol != TCP {
             return Ok(None);
         }
@@ -99,7 +98,7 @@ impl Tunnels {
         if edge != from {
             return Err(format!("the tunnel leads to {edge:?}"));
         }
-        // Identification 1 and no flags; everything else is as it was sent.
+        // Identification 1 and no flags. Everything else is as it was sent.
         let mut expected = packet.to_vec();
         expected.splice(4..8, [0, 1, 0, 0]);
         expected.splice(1..2, [0]);
@@ -118,7 +117,7 @@ impl Tunnels {
     }
 }
 
-/// The IPv6 address of a caller: 16 bits of kind, 16 of region, 48 of the network, 16 of the
+/// Makes the IPv6 address of a caller: 16 bits of kind, 16 of region, 48 of the network, 16 of the
 /// subnet, and the private address (U-03).
 fn caller(Identity { vnet, subnet, address }: Identity) -> Ipv6Addr {
     let high = 0xfd00_u128 << 112 | u128::from(REGION) << 96;
@@ -126,13 +125,14 @@ fn caller(Identity { vnet, subnet, address }: Identity) -> Ipv6Addr {
     Ipv6Addr::from(high | middle | u128::from(address.to_bits()))
 }
 
-/// W-02: the low 32 bits are the IPv4 address.
+/// Embeds an IPv4 address in the low 32 bits (W-02).
 fn over(prefix: Ipv6Addr, address: Ipv4Addr) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(prefix) | u128::from(address.to_bits()))
 }
 
-/// The packet as IPv6 (W-09): class and label 0, the hop limit the time to live; a fragment with
-/// the header of RFC 7915 4.1; the checksum moved from one pseudo-header to the other (W-20).
+/// Translates the packet to IPv6 (W-09). Traffic class and flow label are 0, and the hop limit is
+/// the TTL. A fragment has the header of RFC 7915 4.1. The checksum moves from one pseudo-header to
+/// the other (W-20).
 fn translated(packet: &[u8], read: &Packet, [source, destination]: [Ipv6Addr; 2]) -> Vec<u8> {
     let payload = packet.get(read.header..read.total).unwrap_or_default();
     let mut above = payload.to_vec();
@@ -166,15 +166,16 @@ fn translated(packet: &[u8], read: &Packet, [source, destination]: [Ipv6Addr; 2]
     bytes
 }
 
-/// Where the checksum of TCP stands that the addresses go into; other protocols over endpoints have
-/// none (E-13).
+/// Returns the offset of the TCP checksum, which covers the addresses. Other protocols do not use
+/// endpoints (E-13).
 fn checksum_at(read: &Packet) -> Option<usize> {
     let is_first = !matches!(read.part, Part::Later { .. });
     (read.protocol == TCP && is_first).then_some(read.header + 16)
 }
 
-/// What stands around: the outer header of time to live 64 from the host to the service's own
-/// address, GRE with the key 100, a frame (W-03, W-11, W-12), and lengths that add up (W-19).
+/// Checks the headers around the packet. The outer header goes from the host to the service's own
+/// address with a TTL of 64, then come GRE with the key 100 and a frame (W-03, W-11, W-12). Their
+/// lengths must add up (W-19).
 fn outer(wire: &[u8], service: Ipv4Addr, inner: usize) -> Result<(), String> {
     let part = |from: usize, to: usize| wire.get(from..to).unwrap_or_default();
     let length = u16::try_from(inner + 14 + 8 + 20).unwrap_or(u16::MAX);
@@ -193,7 +194,7 @@ fn outer(wire: &[u8], service: Ipv4Addr, inner: usize) -> Result<(), String> {
     }
 }
 
-/// An IPv6 packet as a service sends it to the host.
+/// Wraps an IPv6 packet as a service sends it to the host.
 fn framed(service: Ipv4Addr, inner: &[u8]) -> Vec<u8> {
     let length = u16::try_from(inner.len() + 42).unwrap_or(u16::MAX).to_be_bytes();
     let mut bytes = vec![0x45, 0, length[0], length[1], 0, 9, 0, 0, 64, 47, 0, 0];
@@ -208,7 +209,7 @@ fn framed(service: Ipv4Addr, inner: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Equal but for the two forms of zero that a checksum has.
+/// Returns whether two packets are equal, apart from the two representations of a zero checksum.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let sum = match one.get(6) {
         Some(&TCP) => 56,

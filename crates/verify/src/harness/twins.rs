@@ -1,4 +1,4 @@
-//! Invariants that need no model: two runs that must agree (INV-networks-isolated,
+//! Invariants that need no model: two runs are compared (INV-networks-isolated,
 //! INV-toggle-changes-only-service).
 
 use std::collections::BTreeSet;
@@ -15,23 +15,23 @@ use super::world::{HostAt, hosts};
 use super::{Call, Coverage, Mismatch, Output, Runner, Sequence, Step, Transcript};
 use crate::model::wire::{Packet, TCP};
 
-/// What left the data plane at a step: fates with the bytes, and packets of its own making.
+/// What left the data plane at a step: dispositions with the bytes, and packets that it made.
 type Outputs = Vec<(usize, String)>;
 
-/// INV-networks-isolated: with beta's hosts and edits or without them, every output of the others
-/// is the same, byte for byte.
+/// Compares every output of the other networks with and without beta's hosts and edits, byte for
+/// byte (INV-networks-isolated).
 ///
 /// # Errors
 ///
-/// The first output that differs.
+/// Returns the first output that differs.
 pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
     let is_betas = |runner: &Runner, step: &Step| match step {
         Step::Change { edit, .. } => edit.is_betas(),
         _ => runner.speaks(step).is_some_and(|it| runner.is_betas(it)),
     };
     let strays = |step: &Step| step.twist().is_some_and(|twist| twist.changes_edge());
-    // A table that beta could fill is shared by intent (INV-memory-bounded), and a change of beta's
-    // takes out of the queue what waits for others.
+    // Tenants share limits by design (INV-memory-bounded), and a change of beta's takes others'
+    // packets out of the queue.
     let steps = sequence.steps.iter().map(|step| match *step {
         Step::Change { edit, .. } => Step::Change { edit, settle: true },
         step => step,
@@ -52,13 +52,13 @@ pub fn betas_presence_changes_nothing(sequence: &Sequence) -> Result<(), Box<Mis
     agree(run(true)?, run(false)?)
 }
 
-/// INV-toggle-changes-only-service, S-18, S-19: whether the endpoint of storage is switched on and
-/// off in the middle or not, everything but the TCP traffic of that subnet to that service is the
-/// same, byte for byte.
+/// Toggles the endpoint of storage in the middle, or not, and compares
+/// (INV-toggle-changes-only-service, S-18, S-19). Everything but the TCP traffic of that subnet to
+/// that service is the same, byte for byte.
 ///
 /// # Errors
 ///
-/// The first output that differs.
+/// Returns the first output that differs.
 pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
     let (on, off) = (sequence.steps.len() / 3, sequence.steps.len() * 2 / 3);
     let run = |toggles: bool| {
@@ -77,7 +77,7 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
                 Step::Change { edit, .. } => edit.is_about_endpoints(),
                 _ => runner.speaks(step).is_some_and(|it| runner.is_of_storage(it)),
             };
-            // What is flipped on its way may become anything's traffic.
+            // A flipped bit may turn a packet into any other traffic.
             let strays = step.twist().is_some_and(|twist| twist.changes_edge() || twist.flips());
             Ok(if concerned || strays { Part::Absent } else { Part::Seen })
         })
@@ -85,23 +85,23 @@ pub fn the_endpoint_changes_nothing_else(sequence: &Sequence) -> Result<(), Box<
     agree(run(true)?, run(false)?)
 }
 
-/// INV-same-input-same-bytes: the same calls give the same bytes.
+/// Makes the same calls twice, which must give the same bytes (INV-same-input-same-bytes).
 ///
 /// # Errors
 ///
-/// The first output that differs.
+/// Returns the first output that differs.
 pub fn the_same_calls_give_the_same_bytes(sequence: &Sequence) -> Result<(), Box<Mismatch>> {
     let run = || run(sequence, |_, _, _| Ok(Part::Seen));
     agree(run()?, run()?)
 }
 
-/// The verdicts, the bytes and everything else are the same whether packets are processed one by
-/// one or `size` at a time. Tells how many packets the largest batch had: a clock that moves ends
-/// one, and so does an edit.
+/// Compares packets that are processed one by one with packets processed `size` at a time: all
+/// outputs are the same. Returns the size of the largest batch. A move of the clock ends a batch,
+/// and so does an edit.
 ///
 /// # Errors
 ///
-/// The first output that differs.
+/// Returns the first output that differs.
 pub fn a_batch_is_its_packets_in_order(
     sequence: &Sequence,
     size: usize,
@@ -122,14 +122,16 @@ pub fn a_batch_is_its_packets_in_order(
     Ok(batches.map(|batch| batch.len().min(size)).max().unwrap_or(0))
 }
 
-/// The 64 shards of a network, each with its slice of the ports, do together what the model says of
-/// one data plane, but for the ports that are given: a flow is in one shard with both its
-/// directions, errors about it and fragments, public tuples of two shards never meet, and a slice
-/// is exhausted for itself.
+/// Compares the 64 shards of a network with what the model says of one data plane. The ports
+/// differ, since each shard has a slice. Everything else is the same:
+///
+/// - A flow is in one shard with both its directions, its fragments and errors about it.
+/// - Public tuples of two shards never meet.
+/// - A slice is exhausted for itself.
 ///
 /// # Errors
 ///
-/// They do not; the transcript says how it came to that.
+/// They differ. The transcript shows the steps before.
 pub fn shards_are_one_data_plane(sequence: &Sequence) -> Result<Coverage, Box<Mismatch>> {
     let mut runner = Runner::sharded(sequence.setup);
     for step in &sequence.steps {
@@ -140,8 +142,8 @@ pub fn shards_are_one_data_plane(sequence: &Sequence) -> Result<Coverage, Box<Mi
     Ok(runner.coverage)
 }
 
-/// Makes the calls again, with packets in groups of up to `size` at one time, and drains between
-/// the groups.
+/// Repeats the calls, with packets in groups of up to `size` at one time, and drains between the
+/// groups.
 fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Outputs {
     let plane = planes.only_mut();
     let mut outputs = Outputs::new();
@@ -193,13 +195,13 @@ fn replay(mut planes: Planes, calls: &[Call], size: usize, at_once: bool) -> Out
     outputs
 }
 
-/// What a step is to a run.
+/// The part that a step has in a run.
 enum Part {
-    /// It is made and its outputs are compared.
+    /// The step is made and its outputs are compared.
     Seen,
-    /// It is made.
+    /// The step is made.
     Unseen,
-    /// It is left out; who would have spoken is remembered, so that later steps mean the same.
+    /// The step is left out. Its conversation is remembered, so that later steps mean the same.
     Absent,
 }
 
@@ -208,7 +210,7 @@ fn run(
     mut part: impl FnMut(&mut Runner, usize, &Step) -> Result<Part, String>,
 ) -> Result<(Outputs, Transcript), Box<Mismatch>> {
     let mut runner = Runner::recording(sequence.setup);
-    // What takes time would come into force between the steps of one run, and nowhere in the other.
+    // A pending change would come into force between the steps of one run, and not in the other.
     runner.rollout = Rollout::default();
     let mut outputs = Outputs::new();
     for (at, step) in sequence.steps.iter().enumerate() {
@@ -249,7 +251,7 @@ fn agree(one: (Outputs, Transcript), other: (Outputs, Transcript)) -> Result<(),
 }
 
 impl Runner {
-    /// The conversation that a step belongs to, or the one that it begins.
+    /// Returns the conversation that a step belongs to, or the one that it begins.
     fn speaks(&self, step: &Step) -> Option<Conversation> {
         match *step {
             Step::Open { host, to, ports, .. } => Some(self.begin(host, to, ports)),
@@ -275,7 +277,7 @@ impl Runner {
         betas.contains(&conversation.edges[0]) || betas.contains(&conversation.callee)
     }
 
-    /// Whether something left for beta, or from its public addresses.
+    /// Returns whether something left for beta, or from its public addresses.
     fn is_at_betas(&self, output: &Output) -> bool {
         let betas: BTreeSet<SubnetId> =
             self.world.subnets.iter().skip(2).take(2).copied().collect();
@@ -288,14 +290,14 @@ impl Runner {
         }
     }
 
-    /// TCP from alpha's web to what is, or may become, an address of storage.
+    /// Returns whether it is TCP from alpha's web to what is, or may become, an address of storage.
     fn is_of_storage(&self, conversation: Conversation) -> bool {
         let storage = |at: &Ipv4Addr| match at.octets() {
             [52, 239, third, _] => third < 64 || third == 128,
             octets => octets == [198, 51, 100, 21],
         };
         let [HostAt(web, _), HostAt(vm, _), ..] = hosts(&self.world);
-        // What a machine answers to an address of the service goes by its endpoint, too.
+        // A machine's replies to an address of the service take its endpoint too.
         if conversation.protocol == TCP && storage(conversation.initiator[0].ip()) {
             return true;
         }
@@ -315,7 +317,7 @@ impl Output {
 }
 
 impl Step {
-    /// What is done to the step's packet, if it has one.
+    /// Returns what is done to the step's packet, if it has one.
     fn twist(&self) -> Option<super::Twist> {
         match *self {
             Self::Open { twist, .. }
@@ -331,7 +333,7 @@ impl Step {
 mod tests {
     use super::*;
 
-    /// The comparison sees a difference, so that the twins cannot agree by looking away.
+    /// Checks that the comparison sees a difference.
     #[test]
     fn runs_that_differ_do_not_agree() {
         let run = |line: &str| (vec![(0, line.to_owned())], Transcript::default());

@@ -27,56 +27,56 @@ pub(crate) struct World {
     pub(crate) vnets: [VnetId; 3],
     /// Alpha's web and db, beta's web and db, gamma's app.
     pub(crate) subnets: [SubnetId; 5],
-    /// In alpha: a host in web, an appliance in db, and a member of the load balancer's pool beside
-    /// it.
+    /// In alpha: a host in web, an appliance in db, and beside it a member of the load balancer's
+    /// pool.
     pub(crate) nics: [NicId; 3],
     pub(crate) balancer: LoadBalancerId,
     pub(crate) site: SiteId,
     pub(crate) services: [ServiceId; 2],
     pub(crate) resources: [ResourceId; 2],
-    /// What the private endpoints lead to.
+    /// The resource that the private endpoints lead to.
     pub(crate) vault: ResourceId,
     /// In alpha's db and web.
     pub(crate) private: [PrivateEndpointId; 2],
     pub(crate) groups: [SecurityGroupId; GROUPS.len()],
     pub(crate) policies: [EndpointPolicyId; 2],
     pub(crate) beginning: &'static Beginning,
-    /// Where its networks and the site are.
+    /// The ranges of its networks and the site.
     pub(crate) space: Space,
-    /// Pools are wide enough for all shards.
+    /// Whether pools are wide enough for all shards.
     pub(crate) wide: bool,
 }
 
-/// Who can send: an edge and an address that is at home there.
+/// A sender: an edge, and an address that belongs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostAt(pub(crate) Edge, pub(crate) Ipv4Addr);
 
-/// What a world begins with, and who speaks in it.
+/// The first configuration of a world, and who sends in it.
 #[derive(Debug)]
 pub(crate) struct Beginning {
     space: Space,
-    /// How subnets leave: subnet and method.
+    /// Outbound methods of subnets, as subnet and method.
     methods: &'static [(u8, u8)],
-    /// Subnets and the groups that guard them.
+    /// Subnets, and the groups that guard them.
     guards: &'static [(u8, u8)],
     /// Subnets with an endpoint of storage, and its policy.
     policies: &'static [(u8, u8)],
     /// The outbound rule of the load balancer, and the peering of the site's circuit.
     rule: u8,
     peering: u8,
-    /// The internet may call a host in web, which answers some by the appliance.
+    /// Whether the internet may call a host in web, which sends some replies by the appliance.
     called: bool,
-    /// Alpha and gamma are peered, and gamma's route to alpha's db leads nowhere.
+    /// Whether alpha and gamma are peered, and gamma's route to alpha's db leads nowhere.
     peered: bool,
-    /// Storage is reached by private sources from its own region.
+    /// Whether private sources reach storage from its own region.
     same_region: bool,
-    /// Who speaks most of the time.
+    /// The hosts that send most of the time.
     pub(crate) from: [usize; 3],
-    /// Whom they call most of the time.
+    /// The destinations that they call most of the time.
     pub(crate) towards: [usize; 4],
-    /// From which number on they call whom others made known.
+    /// From this number on they call hosts that others made known.
     pub(crate) known: u8,
-    /// From which number on they begin in the middle.
+    /// From this number on they begin in the middle of a connection.
     pub(crate) middle: u8,
 }
 
@@ -97,9 +97,9 @@ const PLAIN: Beginning = Beginning {
 };
 
 pub(crate) const BEGINNINGS: [Beginning; 7] = [
-    // Two behind gateways, and one behind a pool that lets anybody in.
+    // Two behind gateways, and one behind a pool with an open filter.
     Beginning { methods: &[(0, 2), (2, 2), (4, 12)], ..PLAIN },
-    // Who share a pool and reach each other by its addresses.
+    // Hosts that share a pool and reach each other by its addresses.
     Beginning {
         space: space::PUBLIC_RANGES,
         methods: &[(0, 13), (1, 13), (2, 12), (4, 14)],
@@ -113,7 +113,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
         methods: &[(0, 16), (1, 17), (2, 16), (4, 16)],
         guards: &[(4, 2), (1, 3)],
         same_region: true,
-        // The internet calls two pools, which are unlike in how long SYNs wait there.
+        // The internet calls two pools, in which SYNs wait for different times.
         from: [0, 1, 8],
         towards: [0, 11, 24, 2],
         ..PLAIN
@@ -145,7 +145,7 @@ pub(crate) const BEGINNINGS: [Beginning; 7] = [
         middle: 150,
         ..PLAIN
     },
-    // A member of the load balancer, the site, and who gets single ports.
+    // A member of the load balancer, the site, and a host with blocks of single ports.
     Beginning {
         space: space::PUBLIC_AROUND,
         methods: &[(0, 1), (2, 21), (4, 21)],
@@ -216,8 +216,8 @@ pub(crate) fn build(
     net.set_tag("Partner", &[net4("198.51.100.0/27")])?;
     let vnets = [alpha, beta, gamma];
     let services = [storage, sql];
-    // A policy that names nothing, and one that names both accounts by what is above them; the
-    // second is a classic one (P-06).
+    // One policy names nothing. The other names both accounts by the levels above them, and the
+    // second of these is a classic one (P-06).
     for (resource, provider) in resources.into_iter().zip(["Storage", "ClassicStorage"]) {
         let path = format!("{GROUP}/providers/Microsoft.{provider}/storageAccounts/st{resource}");
         net.set_resource_path(resource, &path)?;
@@ -255,7 +255,7 @@ pub(crate) fn build(
     Ok((net, world))
 }
 
-/// What differs between worlds.
+/// Makes what differs between worlds.
 fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
     let subnet = |at: u8| world.subnets[usize::from(at)];
     for &(at, to) in world.beginning.methods {
@@ -285,7 +285,7 @@ fn begin(net: &mut Network, world: &World) -> Result<(), EditError> {
 }
 
 impl World {
-    /// The outbound methods of a subnet.
+    /// Returns the outbound methods of a subnet.
     pub(crate) fn outbound(&self, subnet: u8, to: u8) -> Outbound {
         let mut outbound = outbound(subnet, to);
         if let Outbound::Pool { rules: PoolRules { blocks, .. }, .. } = &mut outbound
@@ -296,7 +296,7 @@ impl World {
         if self.wide { widened(outbound, subnet, to) } else { outbound }
     }
 
-    /// The network of a host's edge, by its place among all.
+    /// Returns the network of an edge, by its index.
     pub(crate) fn network_of(&self, edge: Edge) -> Option<usize> {
         match edge {
             Edge::Nic(id) => self.nics.contains(&id).then_some(0),
@@ -309,7 +309,7 @@ impl World {
     }
 }
 
-/// The resource group that has the accounts.
+/// The resource group of the accounts.
 const GROUP: &str = "/subscriptions/7/resourceGroups/Lab";
 
 /// The public address of the site.
@@ -332,8 +332,8 @@ pub(crate) const CALLED: [Ipv4Addr; 6] = {
     [one, two, Ipv4Addr::new(20, 1, 1, 1), one, two, Ipv4Addr::new(20, 3, 1, 1)]
 };
 
-/// Hosts that open flows. Some are an appliance that sends in the name of others, and who may reach
-/// others by public addresses.
+/// Hosts that open flows. Some are an appliance that forwards for others, and others that public
+/// addresses may reach.
 pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
     let at = |edge, octets: [u8; 4]| HostAt(edge, world.space.address(octets.into()));
     let [web, db, beta_web, beta_db, app] = world.subnets.map(Edge::Subnet);
@@ -360,7 +360,7 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
         at(web, [10, 0, 0, 3]),
         at(Edge::Platform(world.subnets[0]), [168, 63, 129, 16]),
         at(site, [192, 168, 1, 11]),
-        // Who pretends to be inside, or comes by an appliance, or has the address of a service.
+        // Hosts with an internal address, behind an appliance, or with the address of a service.
         at(Edge::Internet, [10, 0, 0, 77]),
         at(Edge::Internet, [10, 1, 0, 4]),
         at(Edge::Internet, [192, 168, 1, 10]),
@@ -370,7 +370,7 @@ pub(crate) fn hosts(world: &World) -> [HostAt; 26] {
     ]
 }
 
-/// Addresses to which flows are opened.
+/// Addresses to which hosts open flows.
 pub(crate) const DESTINATIONS: [[u8; 4]; 25] = [
     [52, 239, 0, 9],
     [52, 239, 64, 9],

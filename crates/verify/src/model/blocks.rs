@@ -1,19 +1,19 @@
-//! Which ports the members of a load balancer may have, and what becomes of these when the pool
-//! changes (N-10, N-19 to N-21, N-27, N-28).
+//! Checks which ports the members of a load balancer have, and what an edit of the pool does to
+//! them (N-10, N-19 to N-21, N-27, N-28).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use vnetem::{LoadBalancer, NicId};
 
-/// Eight ports of an address, by the first.
+/// Eight ports of an address, named by the first.
 type Eight = (Ipv4Addr, u16);
 
-/// Judges the ports that the members of a load balancer have by those that they had.
+/// Checks the ports that the members of a load balancer have against those that they had.
 ///
 /// # Errors
 ///
-/// What is wrong.
+/// Describes what is wrong.
 pub fn check(before: Option<&LoadBalancer>, after: &LoadBalancer) -> Result<(), String> {
     let usable: BTreeSet<Eight> =
         after.frontends.iter().flat_map(|at| usable(after, *at)).collect();
@@ -34,7 +34,7 @@ pub fn check(before: Option<&LoadBalancer>, after: &LoadBalancer) -> Result<(), 
         for &address in &after.frontends {
             let short = match after.rule.ports {
                 0 => at(address) < all,
-                // N-27: whoever is new has a part of every address that has ports left.
+                // N-27: a new member has a part of every address that has ports left.
                 _ => !had.contains_key(member) && at(address) < all / count,
             };
             if short && has_free(address) {
@@ -54,14 +54,14 @@ pub fn check(before: Option<&LoadBalancer>, after: &LoadBalancer) -> Result<(), 
             .copied()
             .filter(|it| usable.contains(it))
             .collect();
-        keeps(after, &left, own).map_err(|why| format!("{member} {why} (N-28)"))?;
+        check_kept(after, &left, own).map_err(|why| format!("{member} {why} (N-28)"))?;
         in_order(after, *member)?;
     }
     Ok(())
 }
 
-/// N-28: nobody loses a port as long as it may have as many.
-fn keeps(
+/// Checks that no member loses a port without need (N-28).
+fn check_kept(
     after: &LoadBalancer,
     left: &BTreeSet<Eight>,
     own: &BTreeSet<Eight>,
@@ -86,7 +86,7 @@ fn keeps(
     Ok(())
 }
 
-/// N-27: the ports of the first address come first.
+/// Checks that the ports of the first address come first (N-27).
 fn in_order(balancer: &LoadBalancer, member: NicId) -> Result<(), String> {
     let blocks = balancer.members.get(&member).into_iter().flatten();
     let place = |at: Ipv4Addr| balancer.frontends.iter().position(|frontend| *frontend == at);
@@ -94,7 +94,8 @@ fn in_order(balancer: &LoadBalancer, member: NicId) -> Result<(), String> {
     if order.is_sorted() { Ok(()) } else { Err(format!("{member} has {order:?} (N-27)")) }
 }
 
-/// Eights that each member may have: of every address by the table, of all together by the rule.
+/// Returns the blocks of eight that each member may have: of every address by the table, of all
+/// together by the rule.
 fn quota(balancer: &LoadBalancer) -> usize {
     let ports = match (balancer.rule.ports, balancer.members.len()) {
         (0, 0..=50) => 1024,
@@ -108,7 +109,8 @@ fn quota(balancer: &LoadBalancer) -> usize {
     usize::from(ports) / 8
 }
 
-/// Of 64,000 ports from 1024 on, those in whose eight nothing listens.
+/// Returns the blocks of eight that are usable: of 64,000 ports from 1024 on, those in which
+/// nothing listens.
 fn usable(balancer: &LoadBalancer, at: Ipv4Addr) -> impl Iterator<Item = Eight> {
     let listens = move |first: u16| {
         balancer.inbound.iter().any(|(of, port)| *of == at && (first..first + 8).contains(port))

@@ -1,5 +1,5 @@
-//! What a change of configuration does to live flows: nothing, or an end that both sides hear of
-//! (S-17, S-18, INV-toggle-ends-exact-set).
+//! What a change of configuration does to live flows: nothing, or it closes them and notifies both
+//! ends (S-17, S-18, INV-toggle-ends-exact-set).
 
 use vnetem::{
     AccessVerdict, Cause, CloseMode, DenyMode, Disposition, DropReason, Edge, EventKind,
@@ -12,17 +12,17 @@ use super::wire::{self, Packet};
 use super::{Model, drop, route};
 
 impl Model {
-    /// Judges a flow that a change may concern: it goes on if the same source and path would be
-    /// chosen today, and is closed if not (S-17, S-18, N-07, N-08, U-02). A packet that goes no
-    /// further leaves the old mark in place.
-    pub(super) fn renew(&mut self, at: usize, goes_on: bool) -> Result<(), Disposition> {
+    /// Revalidates a flow that a change may concern. It goes on if the same source and path would
+    /// be chosen now, and is closed otherwise (S-17, S-18, N-07, N-08, U-02). A packet that is not
+    /// forwarded leaves the old access verdict in place.
+    pub(super) fn renew(&mut self, at: usize, is_forwarded: bool) -> Result<(), Disposition> {
         let flow = self.flow(at)?;
         if !flow.invalidated || flow.is_tombstone() {
             return Ok(());
         }
         match self.judge(&flow) {
             Ok((to, access)) => {
-                if let Some(flow) = self.flows.get_mut(at).filter(|_| goes_on) {
+                if let Some(flow) = self.flows.get_mut(at).filter(|_| is_forwarded) {
                     flow.invalidated = false;
                     (flow.edges[1 - flow.initiator], flow.access) = (to, access);
                 }
@@ -41,11 +41,11 @@ impl Model {
         }
     }
 
-    /// Whether a flow may go on, and if so towards what and with which mark. A service's public
-    /// address may become the internet's and the reverse, since nothing of the flow's packets
-    /// changes by it.
+    /// Returns the far edge and the access verdict with which a flow may go on, or why not. A
+    /// service's public address may become the internet's and the reverse, since the flow's packets
+    /// do not change.
     pub(super) fn judge(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
-        // N-29.
+        // N-29: a deallocated machine loses its flows.
         if flow.edges.into_iter().any(|edge| route::is_deallocated(&self.network, edge)) {
             return Err(Cause::Deallocated);
         }
@@ -66,7 +66,7 @@ impl Model {
             return Err(Cause::SourceSwitched);
         }
         if flow.translated && method_behind(&self.network, from, flow.external).is_none() {
-            // N-28: still a member of the balancer that has the address.
+            // N-28: the interface is still a member of the balancer that has the address.
             let has_both = |balancer: &LoadBalancer| {
                 let is_member = balancer.members.keys().any(|member| from == Edge::Nic(*member));
                 is_member && balancer.frontends.contains(flow.external.ip())
@@ -76,7 +76,7 @@ impl Model {
         }
         let same_entry = self.entry(from, &first) == Ok(from);
         let same_way = path.to == flow.edges[1] || is_public(path.to) && is_public(flow.edges[1]);
-        // N-07: whether another's address is ours is asked of what opens.
+        // N-07: whether the remote's address is the network's own matters only when a flow opens.
         let remote = *flow.remote.ip();
         let is_own = method_to(&self.network, from, remote).is_some_and(|own| own.is_at(remote));
         if !same_entry
@@ -88,16 +88,15 @@ impl Model {
         }
         let access = match self.network.deny_mode() {
             DenyMode::Deliver => self.access(&Flow { edges: [from, path.to], ..flow.clone() }),
-            // Whoever was let in stays in: a denial is for those who ask to come in.
+            // A flow that was let in stays: the deny mode concerns new flows only.
             DenyMode::Reset | DenyMode::Drop => flow.access,
         };
         Ok((path.to, access))
     }
 
-    /// Closes a flow: resets to both ends with exactly the numbers that they expect, the far one by
-    /// the old path, and a tombstone; what has no open connection ends in silence
-    /// (INV-reset-number-exact, U-01). What turns round has two flows, which are closed together
-    /// (T-33).
+    /// Closes a flow (INV-reset-number-exact, U-01). Both ends get resets with exactly the numbers
+    /// that they expect, the far one by the old path, and a tombstone stays. A flow without an open
+    /// connection ends silently. A hairpin has two flows, which are closed together (T-33).
     pub(super) fn close(&mut self, at: usize, cause: Cause) {
         let Ok(flow) = self.flow(at) else { return };
         let other = self.other_half(&flow).map(|other| other.number);
@@ -110,15 +109,15 @@ impl Model {
     fn close_one(&mut self, at: usize, cause: Cause) {
         let Ok(flow) = self.flow(at) else { return };
         self.happenings.push(flow.happening(EventKind::Closed(cause)));
-        // N-28, N-29: without a word.
+        // N-28, N-29: these flows end silently.
         let resets = match cause {
             Cause::PortReclaimed | Cause::Deallocated => None,
             _ => flow.resets(),
         };
         let Some(resets) = resets else { return self.end(at, cause, self.now) };
         for (side, reset) in resets.into_iter().enumerate() {
-            // What turns round has its far end behind another flow, which is closed with this one.
-            if self.is_told(&flow, side) && !(flow.turns && side == 1) {
+            // The far end of a hairpin is behind another flow, which is closed with this one.
+            if self.is_notified(&flow, side) && !(flow.turns && side == 1) {
                 self.originated.push((flow.edges[side], reset));
             }
         }
@@ -129,12 +128,12 @@ impl Model {
         }
     }
 
-    /// INV-reset-answers-segment, INV-tombstone-answers: a tombstone answers each later segment but
-    /// a reset, at a bounded rate.
+    /// Answers a later segment of a tombstone, at a limited rate. A reset gets no answer
+    /// (INV-reset-answers-segment, INV-tombstone-answers).
     pub(super) fn answer(&mut self, at: usize, side: usize, edge: Edge, packet: &Packet) {
         let (now, rate) = (self.now, self.settings.flows.answers);
         let Ok(flow) = self.flow(at) else { return };
-        let notified = self.is_told(&flow, side);
+        let notified = self.is_notified(&flow, side);
         let Some(reset) = wire::reset_answering(packet).filter(|_| notified) else { return };
         if let Some(Flow { stage: Stage::Tombstone { at, answers, .. }, .. }) =
             self.flows.get_mut(at)
@@ -147,7 +146,7 @@ impl Model {
         }
     }
 
-    fn is_told(&self, flow: &Flow, side: usize) -> bool {
+    fn is_notified(&self, flow: &Flow, side: usize) -> bool {
         match self.settings.closing {
             CloseMode::Both => true,
             CloseMode::Opener => side == flow.initiator,

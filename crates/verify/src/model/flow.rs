@@ -1,4 +1,4 @@
-//! A flow as the model keeps it, and where tuples mean one thing.
+//! Flows as the model keeps them, and the zones in which tuples are unique.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -14,21 +14,23 @@ use super::rules::Socket;
 use super::tcp::{Connection, State};
 use super::wire::{self, Kind, Packet, Part, UDP};
 
-/// A flow. Of two sides 0 is its inside, whose source may be translated, and 1 its outside.
+/// A flow. Side 0 is internal, and its source may be translated. Side 1 is external.
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
     pub(super) number: u64,
     pub(super) protocol: u8,
-    /// The side that opened it: the inside, but for what the internet may open (N-11, T-03).
+    /// The side that opened it: the internal one, except where the internet may open flows (N-11,
+    /// T-03).
     pub(super) initiator: usize,
     pub(super) edges: [Edge; 2],
-    /// The tenant charged: the network or site of its inside when it opened.
+    /// The tenant charged: the network or site of its internal side when it opened.
     pub(super) tenant: Option<Tenant>,
-    /// The place of its inside, and the service of its far end (docs/shares.md).
+    /// The place of its internal side, and the service of its far end (docs/shares.md).
     pub(super) revalidation_key: (Option<Edge>, Option<ServiceId>),
-    /// Packets turn round at its outside, whose edge says nothing then (T-33).
+    /// Whether it is the first flow of a hairpin. The edge of its external side then has no meaning
+    /// (T-33).
     pub(super) turns: bool,
-    /// Where packets of either side are looked up: as it was when the flow opened.
+    /// The zones of both sides, as they were when the flow opened.
     pub(super) zones: [Zone; 2],
     pub(super) internal: SocketAddrV4,
     pub(super) external: SocketAddrV4,
@@ -39,72 +41,72 @@ pub(super) struct Flow {
     /// When the timer started.
     pub(super) started: Time,
     pub(super) deadline: Time,
-    /// N-15, N-23: those of the method behind which it opened.
+    /// The timers of the method behind which it opened (N-15, N-23).
     pub(super) timers: Timers,
-    /// N-14: how long its public tuple rests, by the same.
+    /// How long its public tuple is in hold-down, by the same method (N-14).
     pub(super) hold: HoldDown,
-    /// A tombstone whose public tuple has rested and is anybody's (U-12).
+    /// Whether it is a tombstone whose public tuple has left hold-down and is free (U-12).
     pub(super) released: bool,
-    /// What its socket has beyond this flow (T-01, T-02).
+    /// What its internal socket keeps beyond this flow (T-01, T-02).
     pub(super) share: Share,
-    /// Its public address belongs to its inside address alone, port by port (N-11).
+    /// Whether its public address belongs to its internal address alone, port by port (N-11).
     pub(super) one_to_one: bool,
-    /// It counts for its inside address (T-10).
+    /// Whether it counts against the limits of its internal address (T-10).
     pub(super) limited: bool,
-    /// For how long its opening delays the next one of its inside address (T-10).
+    /// How long its opening delays the next one of its internal address (T-10).
     pub(super) pays: Option<Duration>,
-    /// The block of ports that its port is of, which its inside address has for itself (T-09).
+    /// The port block of its internal address that has its port (T-09).
     pub(super) block: Option<Block>,
-    /// A change of configuration came and the flow has not been judged by it.
+    /// Whether a change of configuration came and the flow was not revalidated since.
     pub(super) invalidated: bool,
 }
 
-/// What an inside socket has beyond its flows.
+/// What an internal socket keeps beyond its flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Share {
     Nothing,
-    /// A port that it tries first (T-02).
+    /// A port that new flows try first (T-02).
     Kept,
-    /// A port for itself (T-01), and who may reach it there (T-03).
+    /// An endpoint-independent mapping (T-01) with its filter (T-03).
     Whole(Filtering),
 }
 
-/// Who has a share of what is bounded.
+/// A tenant, which has a share of everything that is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tenant {
     Vnet(VnetId),
     Site(SiteId),
 }
 
-/// How far a flow has come.
+/// The progress of a flow.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
     Tcp(Connection),
-    /// Whether the far end has answered.
+    /// Whether the remote end has answered.
     Datagrams(bool),
-    /// Closed by a change; answers late segments.
+    /// Closed by a change. It answers late segments.
     Tombstone {
         cause: Cause,
         at: Time,
-        /// To each side.
+        /// When each side was last answered.
         answers: [u64; 2],
     },
 }
 
-/// Something that happened to a flow.
+/// A flow event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Happening {
-    /// What.
+    /// The kind.
     pub kind: EventKind,
-    /// Protocol, source and destination as the opener sends them.
+    /// Protocol, source and destination as the initiator sends them.
     pub initiator: (u8, SocketAddrV4, SocketAddrV4),
     /// The source that the far side sees.
     pub external: SocketAddrV4,
-    /// How far it had come.
+    /// The progress of the flow.
     pub state: vnetem::State,
 }
 
-/// Where a tuple means one thing.
+/// The zone in which a tuple is unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zone {
     Public,
@@ -118,12 +120,12 @@ pub(super) enum Zone {
 }
 
 impl Flow {
-    /// The inside socket.
+    /// Returns the internal socket.
     pub(super) fn socket(&self) -> Socket {
         (self.zones[0], self.protocol, self.internal)
     }
 
-    /// The inside address.
+    /// Returns the internal address.
     pub(super) fn host(&self) -> (Zone, Ipv4Addr) {
         (self.zones[0], *self.internal.ip())
     }
@@ -132,8 +134,9 @@ impl Flow {
         matches!(self.stage, Stage::Tombstone { .. })
     }
 
-    /// Whether a SYN of the opener begins anew: over a tombstone and a reset connection, and over a
-    /// finished one if its number is higher (INV-syn-opens-anew, T-18).
+    /// Returns whether a SYN of the initiator opens a new connection. It does over a tombstone and
+    /// a reset connection, and over a finished one if its sequence number is higher
+    /// (INV-syn-opens-anew, T-18).
     pub(super) fn gives_way_to(&self, packet: &Packet) -> bool {
         match (&self.stage, packet.segment()) {
             (Stage::Tcp(connection), Some(syn)) => connection.gives_way_to(&syn),
@@ -142,7 +145,7 @@ impl Flow {
         }
     }
 
-    /// The packet of a side between its new ends, and how it leaves.
+    /// Rewrites a packet of a side, and says how it leaves.
     pub(super) fn carry(&self, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
         let (source, destination) =
             if side == 0 { (self.external, self.remote) } else { (self.remote, self.internal) };
@@ -150,7 +153,8 @@ impl Flow {
         Passed { forward: self.forward(side), bytes, turns: self.turns && side == 0 }
     }
 
-    /// An answer that leaves as it is, by another edge than the question came by.
+    /// Forwards a reply as it is, by another edge than the one that the initiator's packets use
+    ///
     pub(super) fn carry_elsewhere(
         &self,
         side: usize,
@@ -165,7 +169,7 @@ impl Flow {
 
     pub(super) fn forward(&self, side: usize) -> Forward {
         let direction = if side == self.initiator { Direction::Original } else { Direction::Reply };
-        // The opener of what comes in is outside, under its own address.
+        // Traffic from outside has its initiator outside, under its own address.
         let source = match self.translated && self.initiator == 0 {
             true => SourceMode::Translated(self.external),
             false => SourceMode::Preserved,
@@ -186,7 +190,7 @@ impl Flow {
         Happening { kind, initiator, external: self.external, state: self.state() }
     }
 
-    /// How far it has come, in the words of events.
+    /// Returns the progress in the words of events.
     fn state(&self) -> vnetem::State {
         use vnetem::State as Told;
         match &self.stage {
@@ -212,7 +216,7 @@ impl Flow {
         }
     }
 
-    /// The resets that both sides take for the other's, if its connection is open
+    /// Returns the resets that both sides accept as the other's, if its connection is open
     /// (INV-reset-number-exact).
     pub(super) fn resets(&self) -> Option<[Vec<u8>; 2]> {
         let Stage::Tcp(connection) = &self.stage else { return None };
@@ -264,38 +268,38 @@ impl Flow {
         }
     }
 
-    /// When the public tuple is free of a flow that goes at `when` by a cause: so long after the
-    /// end of the connection, which was before that if the flow only waited since then (N-14).
+    /// Returns when the public tuple of a flow that ends at `when` leaves hold-down. It counts from
+    /// the end of the connection, which was earlier if the flow only waited since then (N-14).
     pub(super) fn rested_at(&self, cause: Cause, when: Time) -> Time {
         let (hold, over) = (&self.hold, self.started);
         match &self.stage {
             Stage::Datagrams(_) => when + hold.datagram,
-            // U-12: as after a reset, or for its own life where nothing rests.
+            // U-12: as after a reset, or for the tombstone's life where there is no hold-down.
             Stage::Tombstone { .. } if hold.reset.is_zero() => when,
             Stage::Tombstone { at, .. } => *at + hold.reset,
             Stage::Tcp(connection) => match (connection.state, cause) {
                 (State::TimeWait, _) | (State::LastAck, Cause::Fin) => over + hold.fin,
                 (State::Close, _) => over + hold.reset,
                 (_, Cause::HalfOpen) => over + hold.half_open,
-                // One end finished, and then nothing was heard.
+                // One end finished, and then nothing arrived.
                 (_, Cause::Idle | Cause::Fin) => when + hold.idle,
                 _ => when + hold.reset,
             },
         }
     }
 
-    /// The same for a flow that is left to its timer.
+    /// Returns the same for a flow that ends by its timer.
     pub(super) fn rested_if_left(&self) -> Time {
         self.rested_at(self.cause_of_expiry(), self.deadline)
     }
 
-    /// Whether it takes a public tuple from others.
+    /// Returns whether no other flow can use its public tuple.
     pub(super) const fn has_tuple(&self) -> bool {
         self.translated && !self.released
     }
 }
 
-/// A packet from the inside, as far as routes care.
+/// Makes a packet from the internal side, with the fields that routes read.
 pub(super) fn first_packet(protocol: u8, internal: SocketAddrV4, remote: SocketAddrV4) -> Packet {
     Packet {
         source: internal,
@@ -311,8 +315,8 @@ pub(super) fn first_packet(protocol: u8, internal: SocketAddrV4, remote: SocketA
     }
 }
 
-/// The zone of an edge; an interface that forwards has its own, since what it emits for others is
-/// judged afresh.
+/// Returns the zone of an edge. An interface that forwards has its own, since packets that it
+/// forwards for others are routed again.
 pub(super) fn zone(net: &Network, edge: Edge) -> Zone {
     match edge {
         Edge::Subnet(id) => Zone::Subnet(id),

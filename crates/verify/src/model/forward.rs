@@ -1,5 +1,4 @@
-//! How a packet of a known flow goes on: tracking, the time to live, the size of the next link, the
-//! new ends.
+//! Forwards a packet of a known flow: tracking, TTL, MTU of the next link, and rewriting.
 
 use vnetem::RuleDirection;
 
@@ -7,7 +6,7 @@ use super::flow::first_packet;
 use super::*;
 
 impl Model {
-    /// A packet of a known flow.
+    /// Processes a packet of a known flow.
     pub(super) fn hit(
         &mut self,
         at: usize,
@@ -41,7 +40,7 @@ impl Model {
         })
     }
 
-    /// A packet from a side of a flow tells how its connection stands.
+    /// Tracks a packet from a side of a flow.
     fn track(&mut self, at: usize, side: usize, packet: &Packet) -> Result<(), Disposition> {
         let (now, refreshes) = (self.now, self.settings.flows.inbound_refreshes);
         let Some(flow) = self.flows.get_mut(at) else { return drop(DropReason::NoFlow) };
@@ -60,13 +59,13 @@ impl Model {
         if restarts {
             flow.started = now;
         }
-        // An answer changes the timer of datagrams also where it does not start it anew (T-13).
+        // A reply changes the timer of datagrams also where it does not restart it (T-13).
         flow.deadline = flow.started + flow.timer();
         Ok(())
     }
 
-    /// The flow by which the machine at an edge asked what a packet answers, and its answering
-    /// side.
+    /// Returns the flow by which the machine at an edge called the sender of a packet, and the side
+    /// of the reply.
     fn asked_by(
         &self,
         to: Edge,
@@ -79,8 +78,8 @@ impl Model {
         (asks && !flow.is_tombstone()).then_some((at, 1 - side))
     }
 
-    /// A packet of a flow between its new ends; what a SYN says of segments is clamped by the pool
-    /// that it is behind (T-36).
+    /// Rewrites a packet of a flow. The pool of its initiator may lower the segment size of a SYN
+    /// (T-36).
     pub(super) fn carry(&self, flow: &Flow, side: usize, bytes: &[u8], packet: &Packet) -> Passed {
         let passed = flow.carry(side, bytes, packet);
         if !flow.translated || !packet.segment().is_some_and(|segment| segment.has(SYN)) {
@@ -98,8 +97,8 @@ impl Model {
         self.originated.extend(packet.map(|packet| (to, packet)));
     }
 
-    /// INV-last-hop-ends, T-26: with a time to live of 0 or 1 a packet goes no further, and its
-    /// sender is told.
+    /// Drops a packet with a TTL of 0 or 1, and sends an ICMP error to its sender
+    /// (INV-last-hop-ends, T-26).
     pub(super) fn check_ttl(
         &mut self,
         entered: &Entered<'_>,
@@ -115,20 +114,21 @@ impl Model {
         drop(DropReason::TtlExpired)
     }
 
-    /// INV-never-fragments, T-27: what is longer than the next link takes goes no further, is never
-    /// cut into fragments, and where it must not be cut its sender is told the size.
+    /// Drops a packet longer than the next link's MTU, and never fragments it. If it must not be
+    /// fragmented, its sender gets an ICMP error with the size (INV-never-fragments, T-27).
     pub(super) fn check_size(
         &mut self,
         entered: &Entered<'_>,
         packet: &Packet,
         size: u16,
     ) -> Result<(), Disposition> {
-        // A packet that turned round was asked before it did.
+        // A hairpin packet was checked before it came in again.
         if packet.total <= usize::from(size) || entered.turned {
             return Ok(());
         }
-        let is_told = packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
-        if packet.dont_fragment && is_told {
+        let is_notified =
+            packet.kind != Kind::IcmpError && !matches!(packet.part, Part::Later { .. });
+        if packet.dont_fragment && is_notified {
             let router = self.router(entered.by, *packet.destination.ip());
             let error = wire::too_long(router, size, entered.bytes, packet);
             self.originate(entered.by, Some(error));
@@ -136,9 +136,9 @@ impl Model {
         drop(DropReason::TooLong)
     }
 
-    /// where an answer leaves if the sender's routes do not lead back to where the question
-    /// came from, and why it goes nowhere if they lead nowhere. `None` where it goes back:
-    /// everywhere but at hosts that were asked from outside.
+    /// Returns the edge by which a reply leaves if the sender's routes do not lead back to the
+    /// initiator, or why it goes nowhere. Returns `None` where it goes back, as everywhere
+    /// except at hosts that were called from outside.
     pub(super) fn way_of_answer(
         &self,
         flow: &Flow,
@@ -163,7 +163,7 @@ impl Model {
             Some(Ok(_)) => drop(DropReason::NoFlow),
             None if flow.initiator == 0 && path.to == back => Ok(None),
             None => {
-                // P-11: whoever asked needs no rule for the answer.
+                // P-11: a reply needs no rule.
                 if self.asked_by(path.to, answer.ends()).is_none() {
                     self.guard(path.to, RuleDirection::Inbound, &answer)?;
                 }
@@ -172,7 +172,7 @@ impl Model {
         }
     }
 
-    /// Whether an address is that of the interface itself.
+    /// Returns whether an address is the interface's own.
     fn is_own(&self, edge: Edge, at: Ipv4Addr) -> bool {
         match edge {
             Edge::Nic(id) => self.network.nic(id).is_ok_and(|nic| nic.address == at),
@@ -180,8 +180,8 @@ impl Model {
         }
     }
 
-    /// The longest packet that the link takes by which a packet from a side of a flow leaves, which
-    /// may be another than the flow's.
+    /// Returns the MTU of the link by which a packet from a side of a flow leaves. The link may be
+    /// another than the flow's.
     pub(super) fn size_of_way(&self, flow: &Flow, side: usize, elsewhere: Option<Edge>) -> u16 {
         let sizes = self.settings.mtu;
         match elsewhere {
@@ -191,8 +191,8 @@ impl Model {
         }
     }
 
-    /// The longest packet that the link takes by which a packet from a side of a flow leaves; what
-    /// turns round leaves by a private one.
+    /// Returns the MTU of the link by which a packet from a side of a flow leaves. A hairpin leaves
+    /// by a private one.
     pub(super) fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
         let sizes = self.settings.mtu;
         let turns = flow.turns && side == 0;

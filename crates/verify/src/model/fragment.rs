@@ -1,4 +1,4 @@
-//! Fragments: a later one goes where its first one went (P-30, INV-fragment-follows-first).
+//! Fragments: a later one takes the path of its first one (P-30, INV-fragment-follows-first).
 
 use core::net::Ipv4Addr;
 
@@ -8,27 +8,28 @@ use super::flow::{Flow, Stage, Tenant, Zone, zone};
 use super::wire::{Packet, Part, RST};
 use super::{Entered, Model, Passed, drop};
 
-/// A first fragment, which speaks for the later ones (P-30).
+/// A first fragment, which decides for the later ones (P-30).
 #[derive(Clone, Debug)]
 pub(super) struct FirstFragment {
     key: FragmentKey,
     flow: u64,
     side: usize,
-    /// Bytes of the datagram that were seen.
+    /// Bytes of the datagram that were forwarded.
     spans: Vec<(usize, usize)>,
-    /// Where the datagram ends, once its last fragment was seen.
+    /// The length of the datagram, once its last fragment was forwarded.
     length: Option<usize>,
     /// The sequence number with which its TCP segment would end if the datagram had no bytes.
     base: Option<u32>,
     deadline: Time,
-    /// For whom it counts: whoever finds no room loses its own oldest, also where that is over.
+    /// The tenant charged. A tenant without room loses its own oldest entry, even one that is over.
     tenant: Option<Tenant>,
 }
 
 type FragmentKey = (Zone, Ipv4Addr, Ipv4Addr, u8, u16);
 
 impl Model {
-    /// A later fragment: as its first one, or not at all (P-30, INV-fragment-follows-first).
+    /// Processes a later fragment: it takes the path of its first one, or is dropped (P-30,
+    /// INV-fragment-follows-first).
     pub(super) fn later_fragment(
         &mut self,
         entered: &Entered<'_>,
@@ -53,13 +54,13 @@ impl Model {
         if !entered.is_at(&flow, side) {
             return drop(DropReason::WrongEdge);
         }
-        // N-18: the method may have changed since the first one passed. What goes no further renews
-        // nothing.
+        // N-18: the method may have changed since the first fragment. A packet that is not
+        // forwarded refreshes nothing.
         let refused = !self.carries_fragments(&flow);
         let way = self.way_of_answer(&flow, side);
         let size = self.size_of_way(&flow, side, way.ok().flatten());
-        let goes_on = packet.ttl > 1 && !refused && way.is_ok();
-        self.renew(flow_at, goes_on && packet.total <= usize::from(size))?;
+        let is_forwarded = packet.ttl > 1 && !refused && way.is_ok();
+        self.renew(flow_at, is_forwarded && packet.total <= usize::from(size))?;
         if refused {
             return drop(DropReason::OutboundUnsupported);
         }
@@ -85,8 +86,8 @@ impl Model {
         })
     }
 
-    /// A first fragment went on: it speaks for the later ones. The same once more changes nothing,
-    /// another begins another datagram.
+    /// Records a first fragment that was forwarded. The same one again changes nothing, and another
+    /// begins another datagram.
     pub(super) fn note_first(
         &mut self,
         entered: &Entered<'_>,
@@ -111,8 +112,7 @@ impl Model {
         self.fragments.retain(|first| first.key != key);
         let deadline = self.now + self.settings.fragment_life;
         let spans = vec![(0, length)];
-        // Of a SYN and a FIN each takes a number, and the TCP header none; a reset says nothing of
-        // numbers.
+        // SYN and FIN take a number each, and the TCP header none. A reset has no sequence end.
         let base = packet.segment().filter(|segment| !segment.has(RST)).map(|segment| {
             let at = packet.header + 12;
             let header = entered.bytes.get(at).map_or(0, |byte| u32::from(byte >> 4) * 4);

@@ -1,5 +1,5 @@
-//! Which public sources a new flow may get (INV-port-in-range, INV-refused-only-when-full,
-//! INV-hold-down-kept, N-12, N-14, T-01 to T-09), by looking through all that there are.
+//! Lists the public sources that a new flow may get, by a scan of all (INV-port-in-range,
+//! INV-refused-only-when-full, INV-hold-down-kept, N-12, N-14, T-01 to T-09).
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::flow::Zone;
 use super::outbound::Piece;
 use super::*;
 
-/// The public address that an inside address has, of those of its pool (T-08).
+/// The public address that an internal address has, among those of its pool (T-08).
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     host: (Zone, Ipv4Addr),
@@ -19,29 +19,30 @@ pub(super) struct Pair {
 
 /// The public sources of a method that are free for a flow.
 pub(super) struct Free {
-    /// What its socket has already.
+    /// The one that its internal socket already has.
     own: Option<SocketAddrV4>,
-    /// Addresses and ports to choose from.
+    /// The addresses and ports to choose from.
     pieces: Vec<Piece>,
-    /// Nobody's to take, of these and others.
+    /// Those that are not free.
     taken: BTreeSet<SocketAddrV4>,
     host: (Zone, Ipv4Addr),
-    /// What it has by T-08, if that is known.
+    /// The address that it must have by T-08, if that is known.
     paired: Option<Ipv4Addr>,
     rules: PoolRules,
     internal: u16,
-    /// Ports below 1024 and others are kept apart (T-05).
+    /// Whether ports below 1024 and others are kept apart (T-05).
     has_class: bool,
 }
 
 impl Model {
-    /// The public sources that may be chosen for a flow: the method's, less those in use or resting
-    /// towards its destination (INV-port-in-range, N-12, N-14, INV-hold-down-kept), less those that
-    /// another socket has or had towards everybody (T-01), and less the blocks of others (T-09).
+    /// Returns the public sources that may be chosen for a flow (INV-port-in-range, N-12,
+    /// INV-hold-down-kept). These are the method's, without those in use or in hold-down towards
+    /// the destination (N-14), without those of other sockets' endpoint-independent mappings
+    /// (T-01), and without others' blocks (T-09).
     ///
     /// # Errors
     ///
-    /// T-09: it would need one more block than its inside address may have.
+    /// T-09: it would need one block more than its internal address may have.
     pub(super) fn free(
         &self,
         method: &Method,
@@ -60,7 +61,7 @@ impl Model {
             _ if !has_ports => method.pieces.iter().map(|piece| (piece.0, 0..=0)).collect(),
             Blocks::None => method.pieces.clone(),
             Blocks::Deterministic { first, size } => {
-                // RFC 7422: counted from the first inside address on.
+                // RFC 7422: counted from the first internal address on.
                 let number = flow.internal.ip().to_bits().checked_sub(first.to_bits());
                 let all = blocks(&method.pieces, size);
                 number.and_then(|number| all.get(number as usize).cloned()).into_iter().collect()
@@ -94,8 +95,8 @@ impl Model {
         Ok(Free { own, pieces, taken, host, paired, rules, internal, has_class })
     }
 
-    /// Public sources that are nobody's to take towards the remote of a flow. One that begins anew
-    /// in place of its own old one may have that one's, once it has rested (T-18).
+    /// Returns the public sources that are not free towards the remote of a flow. A flow that
+    /// replaces its own old one may have that one's source after hold-down (T-18).
     fn taken(&self, flow: &Flow, replaced: Option<usize>) -> BTreeSet<SocketAddrV4> {
         let (protocol, remote) = (flow.protocol, flow.remote);
         let has_rested = |old: &Flow| old.rested_at(old.cause_of_expiry(), self.now) <= self.now;
@@ -117,8 +118,8 @@ impl Model {
             .collect()
     }
 
-    /// T-08: which address a host was given where all had ports is the one that it gets as long as
-    /// that has ports.
+    /// Records the address of a host while all addresses have ports. The host keeps it as long as
+    /// that has ports (T-08).
     pub(super) fn note_pair(&mut self, free: &Free, chosen: SocketAddrV4) {
         let all = free.pieces.iter().all(|piece| free_of(piece, &free.taken).next().is_some());
         let is_choice = free.own.is_none() && free.rules.blocks == vnetem::Blocks::None;
@@ -129,14 +130,14 @@ impl Model {
     }
 }
 
-/// The ports of a piece that are not taken.
+/// Returns the ports of a piece that are not taken.
 fn free_of(piece: &Piece, taken: &BTreeSet<SocketAddrV4>) -> impl Iterator<Item = u16> {
     let address = piece.0;
     piece.1.clone().filter(move |port| !taken.contains(&SocketAddrV4::new(address, *port)))
 }
 
-/// The blocks of so many ports into which each piece falls, from its first port on; what is left
-/// over is in none.
+/// Splits each piece into blocks of this many ports, from its first port on. Remaining ports are in
+/// no block.
 fn blocks(pieces: &[Piece], size: u16) -> Vec<Piece> {
     let of = |(address, ports): &Piece| {
         let (address, last) = (*address, *ports.end());
@@ -161,7 +162,7 @@ impl Free {
             && self.pieces.iter().all(|piece| free_of(piece, &self.taken).next().is_none())
     }
 
-    /// The block that a public source is of.
+    /// Returns the block of a public source.
     pub(super) fn block_of(&self, method: &Method, external: SocketAddrV4) -> Option<Block> {
         let Blocks::Dynamic { size, .. } = self.rules.blocks else { return None };
         let all = blocks(&method.pieces, size);
@@ -211,7 +212,7 @@ impl Free {
         }
     }
 
-    /// A free source of each address that may be chosen from.
+    /// Returns a free source of each address that may be chosen.
     pub(super) fn one_of_each_address(&self) -> Vec<SocketAddrV4> {
         if let Some(own) = self.own {
             return vec![own];

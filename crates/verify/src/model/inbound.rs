@@ -1,19 +1,19 @@
-//! What comes from the public side without a flow: to an interface's own address, to the port of a
-//! socket that lets it in, or to nobody (N-11, N-16, T-03, T-16, INV-unsolicited-dropped).
+//! Packets from the public side without a flow. They go to an interface's own address, to a mapping
+//! whose filter lets them in, or are dropped (N-11, N-16, T-03, T-16, INV-unsolicited-dropped).
 
 use vnetem::{Block, Filtering, RuleDirection, TimerProfile};
 
 use super::flow::{Tenant, first_packet};
 use super::*;
 
-/// A SYN that nobody asked for, and when it is answered (T-16, RFC 5382 REQ-4).
+/// An unsolicited SYN, and when it is answered (T-16, RFC 5382 REQ-4).
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     due: Time,
     edge: Edge,
     bytes: Vec<u8>,
     packet: Packet,
-    /// The owner of the address that it was sent to.
+    /// The tenant that owns the address to which it was sent.
     tenant: Option<Tenant>,
 }
 
@@ -23,7 +23,7 @@ impl Waiting {
     }
 }
 
-/// Who takes a packet.
+/// The receiver of a packet.
 struct Taker {
     edge: Edge,
     internal: SocketAddrV4,
@@ -35,7 +35,7 @@ struct Taker {
 }
 
 impl Model {
-    /// From a service, or to an address that stands for somebody inside: what no flow asked for
+    /// Processes an unsolicited packet from a service or to a translated address
     /// (INV-unsolicited-dropped).
     pub(super) fn uninvited(
         &mut self,
@@ -75,8 +75,8 @@ impl Model {
         drop(DropReason::Unsolicited)
     }
 
-    /// T-16, N-16: a segment to a NAT gateway is answered at once, a SYN where a pool says so after
-    /// a while.
+    /// Answers a segment to a NAT gateway at once (N-16), and a SYN after a while where its pool
+    /// says so (T-16).
     fn send_away(&mut self, entered: &Entered<'_>, packet: &Packet) {
         let Some(segment) = packet.segment().filter(|_| !entered.turned) else { return };
         let address = packet.destination.ip();
@@ -108,7 +108,7 @@ impl Model {
         }
     }
 
-    /// SYNs that have waited long enough are told that the port is unreachable.
+    /// Answers SYNs that have waited long enough: the port is unreachable.
     pub(super) fn answer_waiting(&mut self) {
         while let Some(at) = self.waiting.iter().position(|waiting| waiting.due <= self.now) {
             let Waiting { edge, bytes, packet, .. } = self.waiting.remove(at);
@@ -118,14 +118,14 @@ impl Model {
         }
     }
 
-    /// A flow opens: a SYN of its far end was no intruder's.
+    /// Forgets the waiting SYN of a remote end to which a flow opens.
     pub(super) fn forgive(&mut self, flow: &Flow) {
         let answer = (flow.protocol, flow.remote, flow.external);
         self.waiting.retain(|waiting| waiting.packet.ends() != answer);
     }
 
-    /// The inside socket that has a public port for itself and lets the sender in (T-03), as long
-    /// as it would have it today.
+    /// Returns the internal socket whose endpoint-independent mapping has a public port and lets
+    /// the sender in (T-03), if it would still have it now.
     fn taker(&self, packet: &Packet) -> Option<Taker> {
         let mapping = self.mappings.iter().find(|it| {
             let whole = matches!(it.share, Share::Whole(_));
@@ -140,15 +140,19 @@ impl Model {
         };
         let (zone, protocol, internal) = mapping.socket;
         let edge = self.network_edge(zone, *internal.ip()).filter(|_| open)?;
-        let timers =
-            self.keeps_port(edge, (protocol, internal, packet.source), mapping.external, false)?;
+        let timers = self.would_keep_port(
+            edge,
+            (protocol, internal, packet.source),
+            mapping.external,
+            false,
+        )?;
         let (share, limited, block) = (mapping.share, mapping.limited, mapping.block);
         Some(Taker { edge, internal, share, limited, block, timers, one_to_one: false })
     }
 
-    /// The timers of a pool behind which an inside socket would still have its public port for
-    /// itself, towards a remote.
-    fn keeps_port(
+    /// Returns the timers of a pool behind which an internal socket would still have its mapping,
+    /// towards a remote.
+    fn would_keep_port(
         &self,
         edge: Edge,
         (protocol, internal, remote): (u8, SocketAddrV4, SocketAddrV4),
@@ -159,17 +163,17 @@ impl Model {
         self.subnet_of(edge)?;
         let own = || methods(&self.network, edge).into_iter().next();
         let method = match self.path(edge, &first).map(|path| path.method) {
-            // N-07: what is open goes on when the remote's address becomes one of ours.
+            // N-07: open flows go on when the remote's address becomes one of the network's.
             Ok(Some(Err(NoPath::Hairpin))) if open => own()?,
             Ok(Some(method)) => method.ok()?,
-            // the port is the socket's wherever its answers go.
+            // the socket keeps the port wherever its replies go.
             Ok(None) | Err(_) => own().filter(|own| own.carries(&first))?,
         };
         let rules = method.rules(protocol);
         (rules.is_independent() && method.has(external)).then(|| method.timers(protocol))
     }
 
-    /// Where a host of a zone is today.
+    /// Returns the present edge of a host of a zone.
     fn network_edge(&self, of: Zone, address: Ipv4Addr) -> Option<Edge> {
         let edge = match of {
             Zone::Subnet(id) => {
@@ -192,7 +196,7 @@ impl Model {
         if self.is_spoofed(entered, taker.edge, *packet.source.ip()) {
             return drop(DropReason::SpoofedSource);
         }
-        // P-10: judged once it is translated.
+        // P-10: security groups see the packet after translation.
         let private = Packet { destination: taker.internal, ..*packet };
         self.guard(taker.edge, RuleDirection::Inbound, &private)?;
         let flow = Flow {
@@ -216,8 +220,8 @@ impl Model {
         self.enter(entered, packet, flow, replaced)
     }
 
-    /// Whether what came in would be let in by the same door today: it ends with its public address
-    /// (N-08), and with the rules by which its socket has its port for itself.
+    /// Returns whether a flow from outside would be let in by the same mapping or interface now. It
+    /// ends with its public address (N-08), and with the rules by which its mapping exists.
     pub(super) fn judge_inbound(&self, flow: &Flow) -> Result<(Edge, AccessVerdict), Cause> {
         let address = *flow.external.ip();
         let [internal, _] = flow.edges;
@@ -244,17 +248,17 @@ impl Model {
             }
             _ => internal,
         };
-        // Where a private endpoint has the address now, the subnet's rules are those of its
-        // neighbours (INV-both-halves-end).
+        // If a private endpoint has the address now, the subnet's rules of neighbours apply
+        // (INV-both-halves-end).
         let sender = if matches!(today, Edge::PrivateEndpoint(_)) { internal } else { today };
         let ends = (flow.protocol, flow.internal, flow.remote);
-        self.keeps_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
+        self.would_keep_port(sender, ends, flow.external, true).ok_or(Cause::Withdrawn)?;
         if today == internal { Ok((internal, flow.access)) } else { Err(Cause::PathSwitched) }
     }
 
-    /// N-23: an established connection that idled out behind a load balancer whose rule says so is
-    /// reset at both ends.
-    pub(super) fn tell_of_idling(&mut self, flow: &Flow) {
+    /// Resets both ends of an established connection that idled out behind a load balancer whose
+    /// rule says so (N-23).
+    pub(super) fn reset_idle_ends(&mut self, flow: &Flow) {
         let address = *flow.external.ip();
         let mut balancers = self.network.load_balancers().map(|(_, balancer)| balancer);
         let resets = balancers.any(|it| it.rule.resets && it.frontends.contains(&address));
@@ -263,7 +267,7 @@ impl Model {
             && let Some(resets) = flow.resets()
         {
             let ends = flow.edges.into_iter().zip(resets).enumerate();
-            // What turned round has its other end behind another flow.
+            // The other end of a hairpin is behind another flow.
             let notified = ends.filter(|(side, _)| !(flow.turns && *side == 1));
             self.originated.extend(notified.map(|(_, made)| made));
         }

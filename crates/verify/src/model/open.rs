@@ -1,4 +1,4 @@
-//! What opens a flow, and what becomes of a packet that has none.
+//! Opens flows, and decides packets that have none.
 
 use core::net::SocketAddrV4;
 
@@ -8,7 +8,7 @@ use vnetem_nat::Limits;
 use super::*;
 
 impl Model {
-    /// A packet that may open a flow.
+    /// Processes a packet that may open a flow.
     pub(super) fn open(
         &mut self,
         entered: &Entered<'_>,
@@ -42,8 +42,8 @@ impl Model {
         let loose_pickup = method.as_ref().map(|method| method.rules(packet.protocol).loose_pickup);
         let picks_up = loose_pickup == Some(LoosePickup::PickUp) && is_acknowledgement(packet);
         if !opens(packet) && !picks_up {
-            // N-16, T-19: behind a NAT gateway a segment of no flow is answered by a reset, and
-            // behind a pool that says so.
+            // N-16, T-19: a NAT gateway answers a segment without a flow by a reset, and so does a
+            // pool whose rules say so.
             let resets = method.as_ref().is_some_and(|method| {
                 method.kind == MethodKind::NatGateway || loose_pickup == Some(LoosePickup::Reset)
             });
@@ -65,7 +65,7 @@ impl Model {
             let profile = method.timers(packet.protocol);
             (flow.timers, flow.hold) = (self.timers_of(profile), self.hold_of(profile));
             flow.one_to_one = method.kind == MethodKind::Instance;
-            // What has no ports has nothing to share.
+            // Protocols without ports share nothing.
             if matches!(packet.protocol, TCP | wire::UDP | wire::ICMP) && !flow.one_to_one {
                 flow.share = rules::share_of(&rules);
                 flow.limited = rules.limits != Limits::default();
@@ -74,7 +74,7 @@ impl Model {
             match self.choose(method, &mut flow, replaced, observed) {
                 Ok(()) => {}
                 Err(Unchosen::Refused(why)) => {
-                    self.tell_of_refusal(why, packet);
+                    self.record_refusal(why, packet);
                     return self.refuse(why, rules.on_exhaustion, entered, packet);
                 }
                 Err(Unchosen::Wrong(why)) => {
@@ -95,7 +95,7 @@ impl Model {
         self.enter(entered, packet, flow, replaced)
     }
 
-    /// Gives a flow its public source: the one that the data plane chose, if it may be chosen.
+    /// Gives a flow its public source: the one that the data plane chose, if that is allowed.
     fn choose(
         &mut self,
         method: &Method,
@@ -103,7 +103,7 @@ impl Model {
         replaced: Option<usize>,
         observed: Observed,
     ) -> Result<(), Unchosen> {
-        // N-11: one to one, so that the port is the interface's own.
+        // N-11: the interface has the address for itself, so the port is its own.
         if flow.one_to_one {
             let address = method.pieces.first().map(|piece| piece.0);
             let address = address.ok_or(Unchosen::Refused(DropReason::SnatExhausted))?;
@@ -127,8 +127,8 @@ impl Model {
                 self.note_pair(&free, chosen);
                 chosen
             }
-            // What was chosen is not seen: it must be one that is free and that the rules treat as
-            // they did.
+            // The chosen source is not visible. It must be a free one for which all rules give the
+            // same result.
             None => {
                 let judged_so = |external: &SocketAddrV4| {
                     let access = self.access(&Flow { external: *external, ..flow.clone() });
@@ -140,12 +140,12 @@ impl Model {
             }
         };
         flow.block = free.block_of(method, flow.external);
-        // Who has a block is known, as who is limited.
+        // The owner of a block is recorded, as an internal address with limits is.
         flow.limited |= flow.block.is_some();
         Ok(())
     }
 
-    /// A flow opens with its first packet, unless there is no room for it.
+    /// Opens a flow with its first packet, if there is room.
     pub(super) fn enter(
         &mut self,
         entered: &Entered<'_>,
@@ -154,8 +154,8 @@ impl Model {
         replaced: Option<usize>,
     ) -> Result<Passed, Disposition> {
         let initiator = flow.initiator;
-        // T-01: a socket has one port, and one that rests towards this remote is in the way; so is
-        // one that it has from another pool.
+        // T-01: a mapping has one port. One in hold-down towards this remote prevents the flow, and
+        // so does a mapping of another pool.
         if flow.translated && !flow.one_to_one && self.is_resting(&flow) {
             return drop(DropReason::TupleHeld);
         }
@@ -171,14 +171,14 @@ impl Model {
         let (zone, ends) = far[initiator];
         let in_the_way =
             self.find_in(zone, ends).map(|(at, _)| at).filter(|at| Some(*at) != replaced);
-        // U-12: a tombstone whose tuple has rested keeps nobody from it.
+        // U-12: a tombstone whose tuple has left hold-down keeps it from nobody.
         let is_left = |at: usize| initiator == 0 && self.flows[at].released;
         let displaced = in_the_way.filter(|at| is_left(*at));
         if in_the_way != displaced {
             if flow.translated || !flow.edges.iter().all(|edge| self.forwards(*edge)) {
                 return drop(DropReason::TupleInUse);
             }
-            // a circle of appliances, until the time to live is over.
+            // a loop of appliances goes on until the TTL ends.
             self.check_ttl(entered, packet)?;
             self.check_size(entered, packet, self.size_behind(&flow, initiator))?;
             flow.access = AccessVerdict::Unjudged;
@@ -200,14 +200,14 @@ impl Model {
         self.flows_made += 1;
         self.forgive(&flow);
         self.happenings.push(flow.happening(EventKind::Opened));
-        self.tell_of_opening(&flow);
+        self.record_opening(&flow);
         let passed = self.carry(&flow, initiator, entered.bytes, packet);
         self.flows.push(flow.clone());
         self.note_first(entered, packet, &flow, initiator);
         Ok(passed)
     }
 
-    /// A flow from the inside by its first packet, with nothing translated.
+    /// Makes a flow from the internal side by its first packet, without translation.
     pub(super) fn new_flow(&self, packet: &Packet) -> Flow {
         Flow {
             number: self.flows_made,
@@ -243,7 +243,8 @@ impl Model {
         }
     }
 
-    /// INV-hold-down-kept: whether the public tuple of a flow rests towards its remote.
+    /// Returns whether the public tuple of a flow is in hold-down towards its remote
+    /// (INV-hold-down-kept).
     fn is_resting(&self, flow: &Flow) -> bool {
         self.rests.iter().any(|rest| {
             (rest.protocol, rest.external, rest.remote)
@@ -252,13 +253,14 @@ impl Model {
     }
 }
 
-/// Why a flow gets no public source: it is refused, or the data plane chose one that it must not.
+/// Why a flow gets no public source: it is refused, or the data plane chose one that is not
+/// allowed.
 enum Unchosen {
     Refused(DropReason),
     Wrong(String),
 }
 
-/// Which first packets open a flow (P-25, T-20).
+/// Returns whether a first packet opens a flow (P-25, T-20).
 pub(super) fn opens(packet: &Packet) -> bool {
     match packet.kind {
         Kind::Tcp(segment) => segment.flags & (SYN | ACK | RST | FIN) == SYN,
@@ -268,8 +270,8 @@ pub(super) fn opens(packet: &Packet) -> bool {
     }
 }
 
-/// What shows that a connection is open, and may be picked up in the middle where the pool says so
-/// (T-19); no FIN, no SYN and ACK (T-20).
+/// Returns whether a segment shows an open connection, which may be picked up in the middle where
+/// the pool allows it (T-19). A FIN or a SYN and ACK does not (T-20).
 fn is_acknowledgement(packet: &Packet) -> bool {
     packet.segment().is_some_and(|segment| segment.flags & (SYN | ACK | RST | FIN) == ACK)
 }

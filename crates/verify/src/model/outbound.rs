@@ -1,5 +1,4 @@
-//! Under which public addresses a flow leaves: the methods in their order, what each carries, and
-//! which ports it has (N-01 to N-25).
+//! Outbound methods: their order, what each carries, and its ports (N-01 to N-25).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::RangeInclusive;
@@ -14,14 +13,14 @@ use super::wire::{ICMP, Packet, Part, TCP, UDP};
 
 const ESP: u8 = 50;
 
-/// An outbound method, as far as one sender may use it.
+/// An outbound method, as one sender may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
     pub(crate) kind: MethodKind,
-    /// Public addresses, each with ports of it, in order.
+    /// Public addresses and their ports, in order.
     pub(crate) pieces: Vec<Piece>,
     rules: PoolRules,
-    /// After how long TCP idles out, if not as the data plane says (N-15, N-23).
+    /// The idle timeout of TCP, if it differs from the data plane's (N-15, N-23).
     pub(crate) idle: Option<IdleMinutes>,
 }
 
@@ -34,7 +33,7 @@ pub(crate) enum MethodKind {
     Instance,
     Balancer,
     Pool,
-    /// The peering of a site's circuit, to services alone (S-38).
+    /// The peering of a site's circuit, to services only (S-38).
     Circuit,
 }
 
@@ -44,8 +43,9 @@ impl Method {
         Self { kind, pieces, rules: PoolRules::AZURE, idle: None }
     }
 
-    /// What one of 64 shards has of it: the addresses that many hosts share are parted evenly, port
-    /// by port from the first one on; a port of an interface goes with the interface.
+    /// Returns the part of the method that one of 64 shards has. Addresses that many hosts share
+    /// are divided evenly by ports from the first one on. An interface's own ports stay with the
+    /// interface.
     pub(crate) fn of_shard(self, shard: Option<usize>) -> Self {
         let is_shared = !matches!(self.kind, MethodKind::Instance | MethodKind::Balancer);
         let Some(shard) = shard.filter(|_| is_shared) else { return self };
@@ -60,7 +60,7 @@ impl Method {
         Self { pieces: self.pieces.iter().filter_map(part).collect(), ..self }
     }
 
-    /// N-11, N-18, T-21, T-28, T-35.
+    /// Returns whether the method carries a packet (N-11, N-18, T-21, T-28, T-35).
     pub(crate) fn carries(&self, packet: &Packet) -> bool {
         let whole = packet.part == Part::Whole;
         match (self.kind, packet.protocol) {
@@ -74,7 +74,8 @@ impl Method {
         }
     }
 
-    /// How it translates a protocol: over UDP a load balancer is a port-restricted cone (N-22).
+    /// Returns how it translates a protocol. A load balancer is a port-restricted cone for UDP
+    /// (N-22).
     pub(crate) fn rules(&self, protocol: u8) -> PoolRules {
         match (self.kind, protocol) {
             (MethodKind::Balancer, UDP) => {
@@ -84,9 +85,9 @@ impl Method {
         }
     }
 
-    /// N-15: an idle timeout of its own is for TCP alone.
+    /// Returns its timers. An idle timeout of its own applies to TCP only (N-15).
     pub(crate) fn timers(&self, protocol: u8) -> TimerProfile {
-        // N-14, N-23: a load balancer's times are apart from the gateway's.
+        // N-14, N-23: a load balancer's timers differ from the gateway's.
         if self.kind == MethodKind::Balancer {
             return TimerProfile::Balancer(self.idle.unwrap_or_default());
         }
@@ -104,8 +105,8 @@ impl Method {
     }
 }
 
-/// All methods of a sender; new flows take the first (N-01, C-07). A plain pool stands where a NAT
-/// gateway would.
+/// Returns all methods of a sender. New flows take the first (N-01, C-07). A plain pool takes the
+/// place of a NAT gateway.
 pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
     let (subnet, nic) = match edge {
         Edge::Subnet(id) => (id, None),
@@ -144,24 +145,24 @@ pub(crate) fn methods(net: &Network, edge: Edge) -> Vec<Method> {
         let none = Method::new(MethodKind::Balancer, &[], &(1..=1));
         Some(Method { pieces: ports_of(balancer, id), idle: balancer.rule.idle, ..none })
     });
-    // N-29: what the machine keeps of the platform goes before what the subnet has of it.
+    // N-29: the platform's address that the machine keeps comes before the subnet's.
     let kept = nic.and_then(|(_, nic)| {
         Some(Method::new(MethodKind::Default, &[nic.kept?], &(1024..=65_535)))
     });
     [first, instance, balanced, kept, last].into_iter().flatten().collect()
 }
 
-/// The method that new flows of a sender to a public address take (N-01); a circuit's peering leads
-/// to services alone (S-38).
+/// Returns the method that new flows of a sender to a public address take (N-01). A circuit's
+/// peering leads to services only (S-38).
 pub(crate) fn method_to(net: &Network, edge: Edge, at: Ipv4Addr) -> Option<Method> {
     let leads =
         |method: &Method| method.kind != MethodKind::Circuit || service_at(net, at).is_some();
     methods(net, edge).into_iter().find(leads)
 }
 
-/// The method behind which a public source of a sender is, whichever new flows take: of the
-/// subnet's by the address, of the interface's by the port too, where ports are given out (N-07,
-/// N-08).
+/// Returns the method that has a public source of a sender, whichever method new flows take. A
+/// subnet's is found by the address, and an interface's also by the port where members have ports
+/// (N-07, N-08).
 pub(crate) fn method_behind(
     net: &Network,
     edge: Edge,
@@ -183,8 +184,8 @@ pub(crate) fn method_behind(
     found.or(is_former.then_some(MethodKind::Default))
 }
 
-/// The ports of a member, in the order in which its flows take them. Which they are is the control
-/// plane's choice, which [`check`](super::blocks::check) judges.
+/// Returns the ports of a member, in the order in which its flows take them. The control plane
+/// chooses them, and [`check`](super::blocks::check) checks its choice.
 fn ports_of(balancer: &LoadBalancer, member: NicId) -> Vec<Piece> {
     let blocks = balancer.members.get(&member).into_iter().flatten();
     blocks.map(|block| (block.address, block.first..=block.last)).collect()

@@ -1,22 +1,22 @@
-//! Which endpoint of a subnet does not take a packet, and why, by scanning the intent.
+//! Says which endpoint of a subnet does not take a packet, and why, by scanning the intent.
 
 use vnetem::{NextHop, PassedOver, ServiceId, TiePolicy};
 
 use super::*;
 
-/// What an endpoint that a subnet has means for a packet.
+/// What a trace says about the subnet's endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missed {
     /// It does not take the packet.
     Over(ServiceId, PassedOver),
-    /// A user route is as long as the service's prefix, and the policy decides (C-01).
+    /// A user route is as long as the service's prefix, and the tie policy decides (C-01).
     Tie(ServiceId, TiePolicy),
 }
 
 impl Model {
-    /// What must be said of an endpoint that the sender's subnet has for the destination's service,
-    /// beside the route; nothing where the endpoint takes the packet as a matter of course, or
-    /// where there is none.
+    /// Returns what a trace must say about the endpoint for the destination's service, beside the
+    /// route. Returns nothing where the endpoint takes the packet without a tie, or where there is
+    /// none.
     pub(crate) fn missed(&self, edge: Edge, packet: &Packet) -> Option<Missed> {
         let (net, to) = (&self.network, *packet.destination.ip());
         let edge = self.entry(edge, packet).ok()?;

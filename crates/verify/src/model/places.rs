@@ -1,4 +1,4 @@
-//! Who sent a packet, where it would go, and what an ICMP error belongs to.
+//! Finds the sender of a packet, its path, and the flow of an ICMP error.
 
 use vnetem::{Refusal, ServiceId};
 
@@ -6,8 +6,8 @@ use super::outbound::method_to;
 use super::*;
 
 impl Model {
-    /// Who sends: the edge with the interface that has the source address, if the source may come
-    /// from there (INV-spoofed-source-dropped, INV-special-addresses-refused, R-24).
+    /// Returns the edge of the sender: the interface that has the source address, if the source may
+    /// come from there (INV-spoofed-source-dropped, INV-special-addresses-refused, R-24).
     pub(super) fn entry(&self, edge: Edge, packet: &Packet) -> Result<Edge, Disposition> {
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let net = &self.network;
@@ -19,7 +19,7 @@ impl Model {
             Edge::Subnet(id) => {
                 let subnet = net.subnet(id).map_err(|_| unknown)?;
                 let host = route::host_in(net, id, source);
-                // The address of a private endpoint is nobody else's.
+                // Only a private endpoint sends from its address.
                 let is_free =
                     !matches!(host, Edge::PrivateEndpoint(_)) && !route::is_kept(subnet, source);
                 let may_send = is_free && subnet.prefix.contains(&source);
@@ -68,9 +68,9 @@ impl Model {
         if may_send { Ok(resolved) } else { drop(DropReason::SpoofedSource) }
     }
 
-    /// Whether a packet that no flow carries has the source of somebody who would not come in there
-    /// (INV-spoofed-source-dropped): on the public side an address of the receiver's network, of a
-    /// peered one or of a connected site; at a site's gateway one of the first two.
+    /// Returns whether a packet without a flow has a source that cannot come in there
+    /// (INV-spoofed-source-dropped). On the public side these are addresses of the receiver's
+    /// network, of a peered one or of a connected site; at a site's gateway, of the first two.
     pub(super) fn is_spoofed(&self, entered: &Entered<'_>, to: Edge, source: Ipv4Addr) -> bool {
         let from_site = match entered.edge {
             Edge::Internet | Edge::Service { identity: None, .. } => false,
@@ -89,7 +89,7 @@ impl Model {
         if near.any(|range| range.contains(&source)) {
             return !entered.turned;
         }
-        // What is shorter than a /8 is a default route, and nobody's own.
+        // A prefix shorter than /8 is a default route, and says nothing about hosts.
         let behind = own.gateways.iter().flat_map(|(site, gateway)| {
             let ranges = net.site(*site).map_or(&[][..], |site| &site.ranges);
             ranges.iter().chain(&gateway.announced)
@@ -98,8 +98,8 @@ impl Model {
         !from_site && !entered.turned && behind.any(|prefix| prefix.contains(&source))
     }
 
-    /// The path that a packet would take if it opened a flow. A shard knows nothing of the others,
-    /// so nothing turns round there to an address that is not the sender's own.
+    /// Returns the path that a packet would take if it opened a flow. A shard does not know the
+    /// others, so it has hairpins to addresses of the sender's own pool only.
     pub(super) fn path(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
         let path = self.path_unsharded(edge, packet)?;
         let at = *packet.destination.ip();
@@ -142,18 +142,19 @@ impl Model {
         }
     }
 
-    /// What the rules of the resource at the far side say of the source that it will see.
+    /// Returns what the rules of the resource at the far side say about the source that it will
+    /// see.
     pub(super) fn access(&self, flow: &Flow) -> AccessVerdict {
         let to = flow.edges[1 - flow.initiator];
         let arrival = match to {
             Edge::Service { identity: Some(identity), .. } => Arrival::Tunnel(identity),
             Edge::Service { identity: None, .. } => Arrival::Public(*flow.external.ip()),
             Edge::SameRegion { .. } => Arrival::PrivateSameRegion(*flow.external.ip()),
-            // F-13: no rules apply to what comes through an approved one.
+            // F-13: no rules apply behind an approved private endpoint.
             Edge::PrivateEndpoint(_) => return AccessVerdict::Allowed,
             _ => return AccessVerdict::Unjudged,
         };
-        // S-45: at an address where nothing is declared a policy names nothing.
+        // S-45: no policy names an address without a declared resource.
         if let Edge::Service { service, identity: Some(identity) } = to
             && !self
                 .network
@@ -167,7 +168,7 @@ impl Model {
         let (Some((_, resource)), None) = (there.next(), there.next()) else {
             return AccessVerdict::Unjudged;
         };
-        // The policies of the subnet speak first (U-06).
+        // The policies of the subnet are asked first (U-06).
         if let Edge::Service { service, identity: Some(identity) } = to
             && !self.policies_allow(identity.subnet, service, &resource.path)
         {
@@ -179,8 +180,9 @@ impl Model {
         }
     }
 
-    /// S-45, P-01 to P-03, P-06: without a policy everything may be called, with some what one of
-    /// them names, or something above it; never a classic account.
+    /// Returns whether the policies of an endpoint allow a resource (S-45, P-01 to P-03, P-06).
+    /// Without a policy everything is allowed. With some, one must name it or a level above it, and
+    /// a classic account is never allowed.
     fn policies_allow(&self, subnet: SubnetId, service: ServiceId, path: &str) -> bool {
         let mut policies = self.network.policies_of(subnet, service).peekable();
         let parts =
@@ -195,8 +197,8 @@ impl Model {
             && entries.any(|entry| path.starts_with(&parts(&entry.to_string())))
     }
 
-    /// The address of the router next to an edge: the first of its range; on the public side, where
-    /// none is known, the address that was called.
+    /// Returns the address of the router next to an edge: the first of its range. On the public
+    /// side, where none is known, it is the address that was called.
     pub(super) fn router(&self, edge: Edge, called: Ipv4Addr) -> Ipv4Addr {
         let subnet = self.subnet_of(edge).and_then(|id| self.network.subnet(id).ok());
         let range = match edge {
@@ -216,7 +218,8 @@ impl Model {
         nic.is_some_and(|nic| nic.ip_forwarding)
     }
 
-    /// N-18: behind the platform's methods nothing goes in fragments.
+    /// Returns whether the flow's method carries fragments. The platform's methods carry none
+    /// (N-18).
     pub(in crate::model) fn carries_fragments(&self, flow: &Flow) -> bool {
         let of_platform = |kind| {
             matches!(kind, MethodKind::Default | MethodKind::NatGateway | MethodKind::Balancer)
@@ -226,9 +229,9 @@ impl Model {
         !method.flatten().is_some_and(of_platform)
     }
 
-    /// An ICMP error: the way of the flow whose packet it quotes (INV-icmp-quote-translated, T-22
-    /// to T-25). It may come from a router on the way, and so by another public edge; it never
-    /// ends, judges or refreshes a flow (T-24, P-22).
+    /// Processes an ICMP error: it takes the path of the flow whose packet it quotes
+    /// (INV-icmp-quote-translated, T-22 to T-25). A router on the way may send it, so it may come
+    /// by another public edge. It never ends, revalidates or refreshes a flow (T-24, P-22).
     pub(super) fn error(
         &mut self,
         entered: &Entered<'_>,
@@ -257,12 +260,12 @@ impl Model {
         if reporter != own_end && self.is_spoofed(entered, flow.edges[1 - side], reporter) {
             return drop(DropReason::SpoofedSource);
         }
-        // What a redirect (type 5) says holds on one link (RFC 1122 3.2.2.2), and a translated flow
-        // goes over two.
+        // A redirect (type 5) concerns one link (RFC 1122 3.2.2.2), and a translated flow crosses
+        // two.
         if bytes.get(packet.header) == Some(&5) && flow.translated {
             return drop(DropReason::Redirect);
         }
-        // RFC 5927 4.1: about a segment that is under way.
+        // RFC 5927 4.1: the error must quote a segment in flight.
         if let Stage::Tcp(connection) = &flow.stage
             && !entered.turned
         {
@@ -280,8 +283,8 @@ impl Model {
         }
         let (source, destination) = (*packet.source.ip(), *packet.destination.ip());
         let (outer, inner) = if side == 0 {
-            // From the inside, about a packet from the remote: the inside is not shown
-            // (INV-private-source-stays-inside).
+            // From the internal side, about a packet from the remote: the internal address is
+            // hidden (INV-private-source-stays-inside).
             let source = if flow.translated { *flow.external.ip() } else { source };
             ((source, destination), (quoted.source, flow.external))
         } else {

@@ -1,5 +1,5 @@
-//! Where a packet goes, by scanning the intent: routes, endpoints, delivery (R-01 to R-15, L-01 to
-//! L-03, L-07).
+//! Finds the path of a packet by scanning the intent: routes, endpoints, delivery (R-01 to R-15,
+//! L-01 to L-03, L-07).
 
 use core::net::Ipv4Addr;
 
@@ -13,14 +13,14 @@ use vnetem::{
 use super::outbound::{Method, method_to};
 use super::wire::{Packet, TCP};
 
-/// Where a flow goes and under which address.
+/// Where a flow goes, and under which address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) to: Edge,
-    /// It turns round at a public address of ours, and comes in again (T-33); `to` says nothing
-    /// then.
+    /// Whether it is a hairpin to a public address of the network (T-33). `to` then has no meaning.
     pub(crate) turns: bool,
-    /// What gives the public source, or why nothing does; `None` if the private one is preserved.
+    /// The method that gives the public source, or why there is none; `None` if the private source
+    /// is preserved.
     pub(crate) method: Option<Result<Method, NoPath>>,
 }
 
@@ -35,13 +35,13 @@ pub(crate) enum NoPath {
     Unsupported,
     Hairpin,
     Foreign,
-    /// L-07: to a private endpoint that is not approved.
+    /// The private endpoint is not approved (L-07).
     Unapproved,
-    /// L-11: by a user route to the network itself, which carries nothing to a private endpoint.
+    /// A user route to the network itself carries nothing to the private endpoint (L-11).
     PrivateRoute,
 }
 
-/// What a subnet's routes say of a destination.
+/// What a subnet's routes decide for a destination.
 enum Way {
     Endpoint(ServiceId),
     Hop(NextHop),
@@ -53,8 +53,8 @@ impl Path {
     }
 }
 
-/// The path of a packet from a subnet, sent by any host or interface of it. An appliance's is
-/// foreign if it carries another's address.
+/// Returns the path of a packet from a host or an interface of a subnet. A packet of an appliance
+/// is foreign if it has another host's address.
 pub(crate) fn from_subnet(
     net: &Network,
     edge: Edge,
@@ -65,9 +65,9 @@ pub(crate) fn from_subnet(
     let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
     let destination = *packet.destination.ip();
     let preserved = |to| Ok(Path::preserved(to));
-    // E-13: TCP only. S-37: hosts of the network and of its peers only.
+    // E-13: TCP only. S-37: only hosts of the network and its peers.
     let served = packet.protocol == TCP && (!foreign || is_at_home(net, subnet, packet));
-    // no route says anything of the platform's own addresses.
+    // no route applies to the platform's own addresses.
     if is_platform(destination) {
         return preserved(Edge::Platform(id));
     }
@@ -95,7 +95,7 @@ pub(crate) fn from_subnet(
             let runs = |edge: &Edge| is_machine(edge) && !is_deallocated(net, *edge);
             preserved(found.filter(runs).ok_or(NoPath::NextHop)?)
         }
-        // what is not the sender's own address is not translated.
+        // only the sender's own address is translated.
         Way::Hop(NextHop::Internet) if foreign => to_public(net, edge, packet)
             .map(|path| Path { method: Some(Err(NoPath::Foreign)), ..path }),
         Way::Hop(NextHop::Internet) => match same_region(net, subnet, packet) {
@@ -107,8 +107,8 @@ pub(crate) fn from_subnet(
     }
 }
 
-/// L-11: whether a user route leads to a private endpoint of the own network whose subnet lets user
-/// routes take the place of its own, in a network whose policy does not make them carry.
+/// Returns whether a user route overrides the route of a private endpoint and carries nothing to it
+/// (L-11).
 fn is_lost(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> bool {
     let is_users = best(net, subnet, to).is_some_and(|(_, _, is_users)| is_users);
     let Some(Edge::PrivateEndpoint(id)) = host(net, subnet.vnet, to) else { return false };
@@ -119,8 +119,8 @@ fn is_lost(net: &Network, subnet: &Subnet, to: Ipv4Addr) -> bool {
         && basic != Ok(VnetEndpointPolicy::Basic)
 }
 
-/// C-03: the service, if it lets its own region in by private sources and both are in one; as over
-/// an endpoint, for TCP.
+/// Returns the service if it accepts its own region by private sources, and the network is in that
+/// region (C-03). As over an endpoint, for TCP only.
 fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<ServiceId> {
     let (id, _) = service_at(net, *packet.destination.ip())?;
     let service = net.service(id).ok()?;
@@ -130,18 +130,18 @@ fn same_region(net: &Network, subnet: &Subnet, packet: &Packet) -> Option<Servic
         .then_some(id)
 }
 
-/// A region's name in the one spelling that all others come down to.
+/// Returns a region's name in one common spelling.
 fn spelled(region: &str) -> String {
     region.replace(' ', "").to_lowercase()
 }
 
-/// The region of an address of a service, if it is known.
+/// Returns the region of an address of a service, if it is known.
 fn region_of(service: &Service, at: Ipv4Addr) -> Option<&String> {
     let covering = service.regions.iter().filter(|(prefix, _)| prefix.contains(&at));
     covering.max_by_key(|(prefix, _)| prefix.prefix_len()).map(|(_, region)| region)
 }
 
-/// Whether the source is an address of the subnet's network or of one that is peered with it.
+/// Returns whether the source is an address of the subnet's network or of a peered one.
 pub(crate) fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> bool {
     let Ok(own) = net.vnet(subnet.vnet) else { return false };
     let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
@@ -149,8 +149,8 @@ pub(crate) fn is_at_home(net: &Network, subnet: &Subnet, packet: &Packet) -> boo
     ranges.any(|range| range.contains(packet.source.ip()))
 }
 
-/// The path of a packet from an on-premises site: into a network whose gateway connects it, or out
-/// by its own translation (S-36).
+/// Returns the path of a packet from an on-premises site: into a network whose gateway connects it,
+/// or out by its own translation (S-36).
 pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Path, NoPath> {
     let destination = *packet.destination.ip();
     let connected = net.vnets().find(|(_, vnet)| {
@@ -163,7 +163,7 @@ pub(crate) fn from_site(net: &Network, id: SiteId, packet: &Packet) -> Result<Pa
     to_public(net, Edge::Site(id), packet)
 }
 
-/// The path of a packet from the platform: to a host of the subnet.
+/// Returns the path of a packet from the platform: to a host of the subnet.
 pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Result<Path, NoPath> {
     let to = *packet.destination.ip();
     let subnet = net.subnet(id).map_err(|_| NoPath::Route)?;
@@ -177,20 +177,20 @@ pub(crate) fn from_platform(net: &Network, id: SubnetId, packet: &Packet) -> Res
     if is_deallocated(net, host) { Err(NoPath::Host) } else { approved(net, host) }
 }
 
-/// Whether an address is one of the two at which the platform answers every host.
+/// Returns whether an address is one of the two at which the platform answers every host.
 pub(crate) fn is_platform(at: Ipv4Addr) -> bool {
     matches!(at.octets(), [168, 63, 129, 16] | [169, 254, 169, 254])
 }
 
-/// The path of a packet from the internet: to a service, and nowhere else (S-47,
+/// Returns the path of a packet from the internet: to a service, and nowhere else (S-47,
 /// INV-unsolicited-dropped).
 pub(crate) fn from_internet(net: &Network, packet: &Packet) -> Result<Path, NoPath> {
     let service = service_at(net, *packet.destination.ip()).ok_or(NoPath::Route)?;
     Ok(Path::preserved(Edge::Service { service: service.0, identity: None }))
 }
 
-/// Out to the public side, by the first method of the sender (N-01, N-03, N-18), or round to
-/// whoever has the public address (T-33).
+/// Returns the path to the public side by the first method of the sender (N-01, N-03, N-18), or the
+/// hairpin to the host that has the public address (T-33).
 fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
     let at = *packet.destination.ip();
     if !is_public(at) {
@@ -216,13 +216,13 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
     Ok(Path { to, turns, method: Some(method) })
 }
 
-/// To whoever has an address of a network.
+/// Returns the path to the host with an address of a network.
 fn delivered(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Result<Path, NoPath> {
     let to = host(net, vnet, at).filter(|edge| !is_deallocated(net, *edge));
     approved(net, to.ok_or(NoPath::Host)?)
 }
 
-/// Whether a machine is stopped and deallocated (N-29).
+/// Returns whether a machine is stopped and deallocated (N-29).
 pub(crate) fn is_deallocated(net: &Network, edge: Edge) -> bool {
     match edge {
         Edge::Nic(id) => net.nic(id).is_ok_and(|nic| nic.deallocated),
@@ -230,7 +230,7 @@ pub(crate) fn is_deallocated(net: &Network, edge: Edge) -> bool {
     }
 }
 
-/// L-07: through a private endpoint only if that is approved.
+/// Returns the path through a private endpoint, which must be approved (L-07).
 fn approved(net: &Network, to: Edge) -> Result<Path, NoPath> {
     match to {
         Edge::PrivateEndpoint(id)
@@ -243,8 +243,8 @@ fn approved(net: &Network, to: Edge) -> Result<Path, NoPath> {
     }
 }
 
-/// The choice between the subnet's best route and the prefix of an endpoint, for a host that one
-/// may serve.
+/// Chooses between the subnet's best route and the prefix of an endpoint, for a host that an
+/// endpoint may serve.
 fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> Option<Way> {
     let subnet = net.subnet(id).ok()?;
     let own = best(net, subnet, to);
@@ -266,10 +266,10 @@ fn way(net: &Network, id: SubnetId, to: Ipv4Addr, served: Option<Ipv4Addr>) -> O
     }
 }
 
-/// Where TCP to an address goes from a subnet once every change has reached it: a next hop, or the
-/// endpoint of a service.
+/// Returns where TCP to an address goes from a subnet after every change has reached it: a next
+/// hop, or the endpoint of a service.
 pub fn next_hop(net: &Network, id: SubnetId, to: Ipv4Addr) -> Option<Result<NextHop, ServiceId>> {
-    // Any host of the subnet; which one matters only while a change is on its way.
+    // Any host of the subnet. The host matters only while a change is reaching hosts.
     let host = net.subnet(id).ok()?.prefix.addr();
     Some(match way(net, id, to, Some(host))? {
         Way::Hop(hop) => Ok(hop),
@@ -277,11 +277,11 @@ pub fn next_hop(net: &Network, id: SubnetId, to: Ipv4Addr) -> Option<Result<Next
     })
 }
 
-/// Where explicit user routes stand among all.
+/// The rank of explicit user routes among all routes.
 const USER: u8 = 6;
 
-/// The subnet's best route without endpoints, and whether it is a user's: longest prefix, then user
-/// before BGP before system, where no BGP route takes anything from the virtual
+/// Returns the subnet's best route without endpoints, and whether it is a user's. The longest
+/// prefix wins, then user before BGP before system. No BGP route overrides the virtual
 /// network or a peering.
 pub(crate) fn best(
     net: &Network,
@@ -297,7 +297,7 @@ pub(crate) fn best(
         other.ranges.iter().map(move |range| (*range, NextHop::VnetPeering(peer)))
     }));
     let internal = system.iter().any(|(range, _)| range.contains(&to));
-    // L-01: of the network's own and those of its peers.
+    // L-01: private endpoints of the network and its peers.
     system.extend(net.private_endpoints().filter_map(|(id, endpoint)| {
         let there = net.subnet(endpoint.subnet).ok()?.vnet;
         let is_near = there == subnet.vnet || vnet.peers.contains(&there);
@@ -308,7 +308,7 @@ pub(crate) fn best(
     system.push((default, NextHop::Internet));
     for reserved in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] {
         let reserved: Ipv4Net = reserved.parse().unwrap_or_default();
-        // a range that holds a reserved one stands in its place; R-04: so does a user's
+        // a range that contains a reserved one replaces it. R-04: so does a user's
         // default route.
         if !vnet.ranges.iter().any(|range| range.contains(&reserved))
             && !subnet.table.routes.contains_key(&default)
@@ -317,7 +317,7 @@ pub(crate) fn best(
         }
     }
     let table = &subnet.table;
-    // a user route that says so takes all BGP routes inside its prefix.
+    // a user route can override all BGP routes inside its prefix.
     let beaten = |prefix: &Ipv4Net| {
         table.routes.iter().any(|(own, route)| route.overrides_bgp && own.contains(prefix))
     };
@@ -328,7 +328,7 @@ pub(crate) fn best(
     });
     let bgp = bgp.filter(|(prefix, _)| !beaten(prefix));
     let user = table.routes.iter().map(|(prefix, route)| ((*prefix, route.next_hop), USER));
-    // explicit before tags, and of these the more specific kind.
+    // explicit routes before tags, and among tags the more specific kind.
     let tags = table.tags.values().flat_map(|route| {
         let rank = match route.level {
             TagLevel::Regional => 5,
@@ -346,8 +346,9 @@ pub(crate) fn best(
     Some((prefix, hop, rank >= 2))
 }
 
-/// L-03: where the policies of an endpoint's subnet say so, a user route that covers it takes the
-/// place of its own if it is as long as the network's range.
+/// Returns whether a user route overrides a private endpoint's own (L-03). The policies of the
+/// endpoint's subnet must allow it, and the route must cover it and be as long as the network's
+/// range.
 fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bool {
     let home = net.subnet(endpoint.subnet).and_then(|subnet| net.vnet(subnet.vnet));
     let Ok(home) = home else { return false };
@@ -360,9 +361,9 @@ fn is_overridden(net: &Network, endpoint: &PrivateEndpoint, from: &Subnet) -> bo
     net.network_policies(endpoint.subnet).routes && from.table.routes.keys().chain(tags).any(takes)
 }
 
-/// E-06 to E-09, C-06: a destination is in scope if its region is, or if it has none that is known;
-/// with a policy the whole world is (E-11). A host that a change has not reached has what stood
-/// before (S-28, U-13).
+/// Returns whether a destination is in an endpoint's scope (E-06 to E-09, C-06): its region is, or
+/// it has no known region. With a policy the scope is worldwide (E-11). A host that a change has
+/// not reached has the former endpoint (S-28, U-13).
 pub(crate) fn in_scope(
     net: &Network,
     id: SubnetId,
@@ -391,30 +392,30 @@ pub(crate) fn in_scope(
     }
 }
 
-/// The service that an address belongs to, and by which prefix.
+/// Returns the service of an address, and the prefix.
 pub(crate) fn service_at(net: &Network, at: Ipv4Addr) -> Option<(ServiceId, Ipv4Net)> {
     let all =
         net.services().flat_map(|(id, service)| service.prefixes.iter().map(move |p| (id, *p)));
     all.into_iter().find(|(_, prefix)| prefix.contains(&at))
 }
 
-/// Where a private address of a network lives: at a private endpoint, at a declared interface, or
-/// at any host of a subnet.
+/// Returns the edge of a private address of a network: a private endpoint, a declared interface, or
+/// any host of a subnet.
 fn host(net: &Network, vnet: VnetId, at: Ipv4Addr) -> Option<Edge> {
     let (id, subnet) =
         net.subnets().find(|(_, subnet)| subnet.vnet == vnet && subnet.prefix.contains(&at))?;
     (!is_kept(subnet, at)).then(|| host_in(net, id, at))
 }
 
-/// Whether the platform keeps an address of a subnet for itself: the network's own, the gateway,
-/// two for names, and the last.
+/// Returns whether the platform keeps an address of a subnet: the network's own, the gateway, two
+/// for DNS, and the last.
 pub(crate) fn is_kept(subnet: &Subnet, at: Ipv4Addr) -> bool {
     let mut all = subnet.prefix.subnets(32).into_iter().flatten().map(|host| host.addr());
     subnet.prefix.prefix_len() <= 29
         && (all.by_ref().take(4).any(|first| first == at) || at == subnet.prefix.broadcast())
 }
 
-/// The private endpoint or the declared interface of an address of a subnet, or the subnet.
+/// Returns the private endpoint or the declared interface of an address of a subnet, or the subnet.
 pub(crate) fn host_in(net: &Network, id: SubnetId, at: Ipv4Addr) -> Edge {
     let mut private = net.private_endpoints();
     if let Some((id, _)) = private.find(|(_, it)| it.subnet == id && it.address == at) {
@@ -424,7 +425,7 @@ pub(crate) fn host_in(net: &Network, id: SubnetId, at: Ipv4Addr) -> Edge {
     nic.map_or(Edge::Subnet(id), |(nic, _)| Edge::Nic(nic))
 }
 
-/// Whether a public address is one of those that stand for somebody inside.
+/// Returns whether a public address belongs to an outbound method.
 pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
     let of_subnet =
         |subnet: &Subnet| subnet.outbound.addresses().contains(&at) || subnet.former.contains(&at);
@@ -438,14 +439,14 @@ pub(crate) fn is_ours(net: &Network, at: Ipv4Addr) -> bool {
         || net.load_balancers().any(|(_, balancer)| balancer.frontends.contains(&at))
 }
 
-/// Whether an address can be a host's on the public internet.
+/// Returns whether an address can be a host's on the public internet.
 pub(crate) fn is_public(at: Ipv4Addr) -> bool {
     let shared = matches!(at.octets(), [100, 64..=127, ..]);
     is_host(at) && !at.is_private() && !shared
 }
 
-/// Whether an address can be a single host's in some network (INV-special-addresses-refused, RFC
-/// 6890).
+/// Returns whether an address can be a single host's in some network
+/// (INV-special-addresses-refused, RFC 6890).
 pub(crate) fn is_host(at: Ipv4Addr) -> bool {
     !matches!(at.octets(), [0 | 127 | 224.., ..] | [169, 254, ..])
 }

@@ -1,5 +1,5 @@
-//! What flows have in common by the rules of their pool: limits of an inside address, ports of an
-//! inside socket (T-01 to T-03, T-10).
+//! State that flows share by the rules of their pool: limits of an internal address, ports of an
+//! internal socket (T-01 to T-03, T-10).
 
 use vnetem::{Block, OnExhaustion, PoolRules, TimerProfile};
 use vnetem_nat::{HoldDown, Limits, Timers};
@@ -7,27 +7,27 @@ use vnetem_nat::{HoldDown, Limits, Timers};
 use super::flow::{Tenant, Zone};
 use super::*;
 
-/// An inside socket: where its packets are looked up, protocol and end.
+/// An internal socket: its zone, protocol and end.
 pub(super) type Socket = (Zone, u8, SocketAddrV4);
 
-/// The port that an inside socket has as long as it has a flow: for itself, towards everybody
+/// The port that an internal socket has while it has a flow: for itself, towards all remotes
 /// (T-01), or to try first (T-02).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mapping {
     pub(super) socket: Socket,
     pub(super) share: Share,
     pub(super) external: SocketAddrV4,
-    /// Of the first of its flows.
+    /// Whether the first of its flows was limited.
     pub(super) limited: bool,
     pub(super) block: Option<Block>,
-    /// For whom it counts.
+    /// The tenant charged.
     pub(super) tenant: Option<Tenant>,
     flows: usize,
-    /// When the last of its tuples that was given back will have rested.
+    /// When the last of its former tuples leaves hold-down.
     rests_until: Time,
 }
 
-/// Until when an inside address pays for the flows that it opened, each with one interval (T-10).
+/// Until when an internal address pays for the flows that it opened, each with one interval (T-10).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Debt {
     host: (Zone, Ipv4Addr),
@@ -41,7 +41,7 @@ impl Model {
                 let idle = Duration::from_secs(60 * u64::from(idle.minutes()));
                 Timers { established: idle, fin_wait: idle, close_wait: idle, ..Timers::AZURE }
             }
-            // Four minutes after the FIN of either end, however long it may be idle (N-14).
+            // Four minutes after the FIN of either end, whatever the idle timeout is (N-14).
             TimerProfile::Balancer(idle) => {
                 let established = Duration::from_secs(60 * u64::from(idle.minutes()));
                 Timers { established, ..Timers::AZURE }
@@ -52,7 +52,7 @@ impl Model {
         }
     }
 
-    /// How long public tuples rest by a profile (N-14, T-11).
+    /// Returns the hold-down of public tuples by a profile (N-14, T-11).
     pub(super) fn hold_of(&self, profile: TimerProfile) -> HoldDown {
         let rests = |[fin, reset, half_open, idle, datagram]: [u64; 5]| {
             let [fin, reset, half_open, idle, datagram] =
@@ -68,8 +68,8 @@ impl Model {
         }
     }
 
-    /// T-10: why an inside address may open no more. What is replaced by the new flow counts no
-    /// more.
+    /// Returns why an internal address may open no more flows (T-10). A flow that the new one
+    /// replaces does not count.
     pub(super) fn over_limits(
         &self,
         limits: &Limits,
@@ -87,12 +87,13 @@ impl Model {
         (owes > self.now + may_owe).then_some(DropReason::FlowRate)
     }
 
-    /// Whether an inside address still has to wait for its next flow (T-10).
+    /// Returns whether an internal address still has to wait for its next flow (T-10).
     pub(super) fn owes(&self, host: (Zone, Ipv4Addr)) -> bool {
         self.debts.iter().any(|debt| debt.host == host && debt.until > self.now)
     }
 
-    /// T-34: a refusal for want of ports or leave, told as the pool says.
+    /// Refuses a flow for lack of ports or permission, and notifies the sender as the pool says
+    /// (T-34).
     pub(super) fn refuse<T>(
         &mut self,
         why: DropReason,
@@ -113,7 +114,7 @@ impl Model {
         drop(why)
     }
 
-    /// T-10: whether an inside address has as many sockets with a port as it may.
+    /// Returns whether an internal address has as many mapped sockets as it may (T-10).
     pub(super) fn has_all_ports(&self, limits: &Limits, host: (Zone, Ipv4Addr)) -> bool {
         let of_host = |mapping: &&Mapping| {
             mapping.limited && (mapping.socket.0, *mapping.socket.2.ip()) == host
@@ -121,13 +122,14 @@ impl Model {
         limits.ports > 0 && self.mappings.iter().filter(of_host).count() >= limits.ports as usize
     }
 
-    /// What the socket of a flow has already, of the kind that the flow is to share.
+    /// Returns the mapping of a flow's internal socket, of the kind that the flow would share.
     pub(super) fn mapping(&self, flow: &Flow) -> Option<Mapping> {
         let (socket, share) = (flow.socket(), flow.share);
         self.mappings.iter().find(|it| it.socket == socket && is_alike(it.share, share)).copied()
     }
 
-    /// A flow opens: its socket has its port, and its inside address pays if it opened it itself.
+    /// Records that a flow opens: its socket has its port, and its internal address pays if it
+    /// opened the flow.
     pub(super) fn join(&mut self, flow: &Flow) {
         self.note_host(flow);
         let (socket, share) = (flow.socket(), flow.share);
@@ -154,8 +156,8 @@ impl Model {
         }
     }
 
-    /// The tuple of a flow that is gone rests: its own towards its remote, or its socket's towards
-    /// everybody once that has no flow.
+    /// Puts the tuple of an ended flow in hold-down: its own towards its remote, or its mapping's
+    /// towards all once that has no flow.
     pub(super) fn rest(&mut self, flow: &Flow, until: Time) {
         let Flow { protocol, external, remote, share, .. } = *flow;
         let socket = flow.socket();
@@ -185,13 +187,13 @@ pub(super) const fn is_whole(share: Share) -> bool {
     matches!(share, Share::Whole(_))
 }
 
-/// Ports that sockets have for themselves and ports that they only try first are apart.
+/// Returns whether both are mappings, or both are ports to try first.
 fn is_alike(one: Share, other: Share) -> bool {
     one != Share::Nothing && other != Share::Nothing && is_whole(one) == is_whole(other)
 }
 
-/// What a flow shares by the rules of its pool. Whose ports are limited keeps those that it has
-/// (T-10).
+/// Returns what a flow shares by the rules of its pool. With limited ports, an internal socket
+/// keeps its port (T-10).
 pub(super) fn share_of(rules: &PoolRules) -> Share {
     match rules.is_independent() {
         true => Share::Whole(rules.filtering),

@@ -6,12 +6,12 @@ use vnetem::{Action, PortRange, RuleDirection, SecurityRule, Selector};
 use super::wire::UDP;
 use super::*;
 
-/// The platform's address for hosts, from which its load balancers probe, and that of instance
+/// The platform's address for hosts, which its load balancer probes use, and that of instance
 /// metadata (P-15).
 const HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-/// The platform's services that have a tag, each at one address and port.
+/// The platform's services that have a tag, each with its address and port.
 const PLATFORM: [(&str, Ipv4Addr, u16); 3] = [
     ("AzurePlatformDNS", HOST, 53),
     ("AzurePlatformIMDS", METADATA, 80),
@@ -19,9 +19,9 @@ const PLATFORM: [(&str, Ipv4Addr, u16); 3] = [
 ];
 
 impl Model {
-    /// Whether a group of the machine at an edge stops a packet that opens a flow: that of its
-    /// interface or that of its subnet. Nothing comes back, and there is no flow (P-28); packets of
-    /// flows are not judged (P-11, P-13).
+    /// Returns whether a group of the machine at an edge denies a packet that opens a flow: that of
+    /// its interface or of its subnet. Nothing is sent back, and there is no flow (P-28). Packets
+    /// of flows are not checked (P-11, P-13).
     pub(super) fn guard(
         &self,
         edge: Edge,
@@ -58,20 +58,20 @@ impl Model {
     }
 }
 
-/// What names in rules stand for, seen from a subnet.
+/// Resolves names in rules, seen from a subnet.
 struct Names<'a> {
     net: &'a Network,
     subnet: SubnetId,
 }
 
 impl Names<'_> {
-    /// What a group says: its own rules by their numbers, and behind them the default ones (P-08,
-    /// P-09).
+    /// Returns whether a group allows a packet: its own rules decide by number, and then the
+    /// default ones (P-08, P-09).
     fn allow(&self, rules: &[&SecurityRule], direction: RuleDirection, packet: &Packet) -> bool {
         let [from, to] = [packet.source, packet.destination].map(|end| *end.ip());
         if route::is_platform(to) {
-            // P-15; what the platform itself sends, its probes for example, is judged as any
-            // (P-09).
+            // P-15: only rules that name the service decide. What the platform sends, such as
+            // probes, is decided as any (P-09).
             let first = rules.iter().find(|rule| self.is_of_platform(rule, packet));
             return first.is_none_or(|rule| rule.action == Action::Allow);
         }
@@ -85,7 +85,7 @@ impl Names<'_> {
         }
     }
 
-    /// Whether a rule names the tag of the very service of the platform that a packet goes to.
+    /// Returns whether a rule names the tag of the platform service that a packet goes to.
     fn is_of_platform(&self, rule: &SecurityRule, packet: &Packet) -> bool {
         let named = |tag: &str| {
             let is = |selector: &Selector| matches!(selector, Selector::Tag(name) if name.eq_ignore_ascii_case(tag));
@@ -106,7 +106,7 @@ impl Names<'_> {
                 Selector::Tag(name) => self.is_meant(name, at),
             })
         };
-        // A range that is not all ports is for what has ports.
+        // A range other than all ports applies to protocols with ports only.
         let at = |ranges: &[PortRange], port: u16| {
             let internal = |range: &PortRange| (range.first()..=range.last()).contains(&port);
             ranges
@@ -120,8 +120,8 @@ impl Names<'_> {
             && at(&rule.destination_ports, packet.destination.port())
     }
 
-    /// Whether an address is of those that a name stands for: what was said of it, else the
-    /// prefixes of a service (S-44).
+    /// Returns whether a name stands for an address: by its definition, or else by the prefixes of
+    /// a service (S-44).
     fn is_meant(&self, name: &str, at: Ipv4Addr) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if is("VirtualNetwork") {
@@ -140,7 +140,8 @@ impl Names<'_> {
             || PLATFORM.iter().any(|(tag, there, _)| is(tag) && at == *there)
     }
 
-    /// The network's own ranges, those of its peers and of sites behind its gateways.
+    /// Returns whether an address is in the network's ranges, those of its peers, or those of sites
+    /// behind its gateways.
     fn is_in_space(&self, at: Ipv4Addr) -> bool {
         let net = self.net;
         let own = net.subnet(self.subnet).and_then(|subnet| net.vnet(subnet.vnet));
@@ -152,8 +153,8 @@ impl Names<'_> {
         all.any(|range| range.contains(&at))
     }
 
-    /// `VirtualNetwork`: that space, and what the subnet's routes add, user routes and those that
-    /// gateways learn (P-14). Endpoints add nothing (U-09).
+    /// Returns whether an address is in `VirtualNetwork`: that space, and what the subnet's user
+    /// and BGP routes add (P-14). Endpoints add nothing (U-09).
     fn is_in_network(&self, at: Ipv4Addr) -> bool {
         let Ok(subnet) = self.net.subnet(self.subnet) else { return false };
         let table = &subnet.table;
@@ -164,7 +165,8 @@ impl Names<'_> {
         self.is_in_space(at) || routes.any(|prefix| prefix.contains(&at))
     }
 
-    /// `Internet`: what is public and not in that space, Azure's own addresses too (P-12).
+    /// Returns whether an address is in `Internet`: public and not in that space, including Azure's
+    /// own addresses (P-12).
     fn is_internet(&self, at: Ipv4Addr) -> bool {
         route::is_public(at) && at != HOST && !self.is_in_space(at)
     }

@@ -1,4 +1,4 @@
-//! What each network and site has of what is bounded for certain (docs/shares.md).
+//! The share of every bounded table that is guaranteed to each network and site (docs/shares.md).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -8,19 +8,19 @@ use super::flow::{Flow, Share, Tenant, Zone};
 use super::route;
 use super::{Model, drop};
 
-/// An inside address that is limited or has blocks, and for whom it counts. It is kept while it
-/// still has to wait for its next flow.
+/// An internal address with limits or blocks, and its tenant. It is kept while it still has to wait
+/// for its next flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LimitedHost {
     host: (Zone, Ipv4Addr),
     tenant: Option<Tenant>,
 }
 
-/// Whose flows a change concerns: of a place, towards a service or anything else.
+/// A revalidation key: the tenant, the place, and the service or none.
 type CellOf = (Option<Tenant>, Option<Edge>, Option<ServiceId>);
 
 impl Model {
-    /// The network or site of an edge at which hosts are.
+    /// Returns the network or site of an edge that has hosts.
     pub(super) fn tenant(&self, edge: Edge) -> Option<Tenant> {
         let of_subnet =
             |id: SubnetId| self.network.subnet(id).ok().map(|subnet| Tenant::Vnet(subnet.vnet));
@@ -32,14 +32,14 @@ impl Model {
         }
     }
 
-    /// The network that leaves by a public address.
+    /// Returns the network that leaves by a public address.
     pub(super) fn owner(&self, address: Ipv4Addr) -> Option<Tenant> {
         let has = |outbound: &Outbound| outbound.addresses().contains(&address);
         let mut subnets = self.network.subnets();
         subnets.find_map(|(_, it)| has(&it.outbound).then_some(Tenant::Vnet(it.vnet)))
     }
 
-    /// The place of a flow's opener, and the service that it calls.
+    /// Returns the place of a flow's initiator, and the service that it calls.
     pub(super) fn revalidation_key(&self, flow: &Flow) -> (Option<Edge>, Option<ServiceId>) {
         let place = match flow.edges[0] {
             Edge::Subnet(id) | Edge::Platform(id) => Some(Edge::Subnet(id)),
@@ -50,8 +50,8 @@ impl Model {
         (place, route::service_at(&self.network, *flow.remote.ip()).map(|(service, _)| service))
     }
 
-    /// Checks that a flow finds a place in the table, perhaps one of those that are `gone` for it,
-    /// and room for what it shares with others.
+    /// Checks that the tables have room for a flow and its mapping state, where the flows in `gone`
+    /// make way.
     pub(super) fn find_place(&self, flow: &Flow, gone: &[usize]) -> Result<(), Disposition> {
         let old = || gone.iter().filter_map(|at| self.flows.get(*at));
         let capacity = self.settings.flows.capacity as usize;
@@ -73,7 +73,8 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a tenant may have one more of a table that others have taken so much of.
+    /// Returns whether a tenant may have one more entry of a table of which others have taken this
+    /// much.
     pub(super) fn has_room(
         &self,
         total: usize,
@@ -92,7 +93,7 @@ impl Model {
         free > 0 && (own > 0 || free > lacking)
     }
 
-    /// Whether the cell of a flow is there, or may be, perhaps in place of one that goes with a
+    /// Returns whether there is a revalidation key for a flow, or room for one, perhaps that of a
     /// flow that is replaced.
     fn has_cell<'a>(&self, flow: &Flow, mut old: impl Iterator<Item = &'a Flow>) -> bool {
         let of = |flow: &Flow| (flow.tenant, flow.revalidation_key.0, flow.revalidation_key.1);
@@ -111,8 +112,8 @@ impl Model {
             || self.has_room(self.settings.flows.revalidation_keys as usize, &owners, flow.tenant)
     }
 
-    /// Whether there is room for what a flow shares by the rules of its pool: its inside address,
-    /// its socket, whom that calls, its block.
+    /// Returns whether there is room for the mapping state of a flow: its internal address, its
+    /// socket, its permitted remote, its block.
     fn has_room_to_share(&self, flow: &Flow) -> bool {
         let room = self.settings.flows.shared;
         let tenant = flow.tenant;
@@ -150,7 +151,8 @@ impl Model {
         true
     }
 
-    /// Whom a flow lets call its socket, where that filters by address (T-03).
+    /// Returns the permitted remote that a flow adds to its socket, where that filters by address
+    /// (T-03).
     fn permitted(&self, flow: &Flow) -> Option<(u8, SocketAddrV4, Ipv4Addr)> {
         let share = self.mapping(flow).map_or(flow.share, |mapping| mapping.share);
         let filters = share == Share::Whole(Filtering::Address) && flow.share != Share::Nothing;
@@ -181,7 +183,7 @@ impl Model {
         all
     }
 
-    /// An inside address of a tenant that has nothing more and owes nothing (T-10).
+    /// Returns an internal address of a tenant that has no flow and does not have to wait (T-10).
     fn idle_host(&self, tenant: Option<Tenant>) -> Option<usize> {
         let is_idle = |known: &LimitedHost| known.tenant == tenant && self.is_idle(known.host);
         self.limited_hosts.iter().position(is_idle)
@@ -191,7 +193,7 @@ impl Model {
         !self.flows.iter().any(|flow| flow.limited && flow.host() == host) && !self.owes(host)
     }
 
-    /// A flow that counts for its inside address opens.
+    /// Records that a flow opened which counts for its internal address.
     pub(super) fn note_host(&mut self, flow: &Flow) {
         let host = flow.host();
         if !flow.limited || self.limited_hosts.iter().any(|known| known.host == host) {
@@ -207,7 +209,7 @@ impl Model {
         self.limited_hosts.push(LimitedHost { host, tenant: flow.tenant });
     }
 
-    /// A flow is gone that counted for its inside address.
+    /// Records that a flow ended which counted for its internal address.
     pub(super) fn forget_host(&mut self, flow: &Flow) {
         if flow.limited && self.is_idle(flow.host()) {
             self.limited_hosts.retain(|known| known.host != flow.host());

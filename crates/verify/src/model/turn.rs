@@ -1,18 +1,18 @@
-//! What hosts send to public addresses of ours: it turns round there and comes in as from the
-//! internet, by a second flow
-//! (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
+//! Hairpin: packets from hosts to public addresses of the network. They come in again as from the
+//! internet, by a second flow (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7).
 
 use super::*;
 
 impl Model {
-    /// A packet that has gone by the first of its two flows, which stands whatever comes of it now.
+    /// Processes a packet that took the first of its two flows. The first flow stays open whatever
+    /// happens now.
     pub(super) fn turn(
         &mut self,
         passed: &Passed,
         packet: &Packet,
         icmp_error: &mut Option<String>,
     ) -> Result<Passed, Disposition> {
-        // All this is one hop.
+        // Both flows together are one hop.
         let unknown = Disposition::Drop(DropReason::Hairpin);
         let turned = Packet::read(&passed.bytes).map_err(|_| unknown)?;
         let turned = Packet { ttl: packet.ttl, ..turned };
@@ -29,7 +29,7 @@ impl Model {
         Ok(Passed { forward: Forward { to: last.forward.to, ..passed.forward }, ..last })
     }
 
-    /// The live flow by which packets of this one go on behind the turn.
+    /// Returns the live second flow of this one's packets.
     pub(super) fn other_half(&self, flow: &Flow) -> Option<&Flow> {
         let turned = (flow.protocol, flow.external, flow.remote);
         let (at, side) = self.find_in(Zone::Public, turned).filter(|_| flow.turns)?;

@@ -1,5 +1,5 @@
-//! Packets as the model sees them: read with etherparse, rewritten field by field, every sum
-//! computed from scratch.
+//! Packets as the model sees them: read with etherparse, rewritten field by field, with every
+//! checksum computed from scratch.
 
 mod write;
 
@@ -23,7 +23,7 @@ pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const ACK: u8 = 0x10;
 
-/// What a packet says.
+/// The fields of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) source: SocketAddrV4,
@@ -32,7 +32,7 @@ pub(crate) struct Packet {
     pub(crate) ttl: u8,
     pub(crate) identification: u16,
     pub(crate) dont_fragment: bool,
-    /// Lengths in bytes of the IPv4 header and of all.
+    /// Lengths in bytes of the IPv4 header and of the whole packet.
     pub(crate) header: usize,
     pub(crate) total: usize,
     pub(crate) part: Part,
@@ -47,7 +47,7 @@ pub(crate) enum Part {
     Later { offset: usize, last: bool },
 }
 
-/// What the transport header says.
+/// The transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tcp(Segment),
@@ -70,9 +70,9 @@ pub(crate) struct Segment {
     pub(crate) scale: Option<u8>,
     /// Sequence space taken: data, SYN and FIN.
     pub(crate) length: u32,
-    /// Bytes of the packet that it is in.
+    /// Bytes of the packet that contains it.
     pub(crate) packet: u64,
-    /// Only the first fragment of it: none of its data counts yet.
+    /// Whether it is only the first fragment, so that none of its data counts yet.
     pub(crate) partial: bool,
 }
 
@@ -81,14 +81,14 @@ impl Segment {
         self.flags & flag != 0
     }
 
-    /// The sequence number behind the segment.
+    /// Returns the sequence number after the segment.
     pub(crate) const fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.length)
     }
 }
 
 impl Packet {
-    /// Reads a packet, or says why it is none: the first cause in the order of the fields
+    /// Reads a packet, or returns the first fault in the order of the fields
     /// (INV-malformed-headers-dropped, INV-malformed-transport-dropped,
     /// INV-header-checksum-checked, INV-options-kept-or-refused, INV-bad-fragments-dropped).
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -143,12 +143,12 @@ impl Packet {
         })
     }
 
-    /// The TCP segment, if it is one.
+    /// Returns the TCP segment, if it is one.
     pub(crate) const fn segment(&self) -> Option<Segment> {
         if let Kind::Tcp(segment) = self.kind { Some(segment) } else { None }
     }
 
-    /// Addresses and ports, in the direction of travel.
+    /// Returns protocol, addresses and ports, in the direction of travel.
     pub(crate) const fn ends(&self) -> (u8, SocketAddrV4, SocketAddrV4) {
         (self.protocol, self.source, self.destination)
     }
@@ -212,7 +212,7 @@ fn transport(
     }
 }
 
-/// Source routes and lists that hide what they hold are refused (INV-options-kept-or-refused).
+/// Refuses source routes, and options whose length hides others (INV-options-kept-or-refused).
 fn check_options(mut options: &[u8]) -> Result<(), Malformed> {
     loop {
         options = match *options {
@@ -249,7 +249,7 @@ fn window_scale(mut options: &[u8]) -> Option<u8> {
     }
 }
 
-/// The packet that an ICMP error quotes: what it says, and where it begins (T-22, T-25, RFC 5508).
+/// Returns the packet that an ICMP error quotes, and where the quote begins (T-22, T-25, RFC 5508).
 pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Malformed> {
     let at = error.header + 8;
     let inner = bytes.get(at..error.total).unwrap_or_default();
@@ -302,7 +302,7 @@ pub(crate) fn quoted(bytes: &[u8], error: &Packet) -> Result<(Packet, usize), Ma
     Ok((packet, at))
 }
 
-/// The sequence number of the TCP segment that an ICMP error quotes from this byte on.
+/// Returns the sequence number of the TCP segment that an ICMP error quotes from this byte on.
 pub(crate) fn quoted_sequence(bytes: &[u8], begin: usize) -> u32 {
     let at = begin + bytes.get(begin).map_or(0, |first| usize::from(first & 15) * 4) + 4;
     bytes
@@ -316,8 +316,8 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     }
 }
 
-/// Where that ends which the transport checksum covers: a UDP datagram by its own length, if it is
-/// whole (RFC 768).
+/// Returns the end of what the transport checksum covers. A UDP datagram ends by its own length, if
+/// it is whole (RFC 768).
 fn end_of_segment(bytes: &[u8], packet: &Packet) -> usize {
     match (packet.part, packet.protocol) {
         (Part::Whole, UDP) => {
@@ -339,7 +339,7 @@ fn word(bytes: &[u8], at: usize) -> u16 {
     }
 }
 
-/// The plain sum of all words, an odd last byte padded with zero.
+/// Returns the plain sum of all words, with an odd last byte padded by zero.
 pub(crate) fn total(bytes: &[u8]) -> u64 {
     let pair = |pair: &[u8]| match *pair {
         [high, low] => u64::from(u16::from_be_bytes([high, low])),
@@ -356,13 +356,14 @@ pub(crate) fn folded(mut sum: u64) -> u16 {
     u16::try_from(sum).unwrap_or_default()
 }
 
-/// Whether every sum that can be told is right: IPv4, and TCP, UDP or ICMP of whole datagrams
-/// (INV-checksums-stay-right, INV-generated-packets-valid).
+/// Returns whether every checksum that can be verified is right: IPv4, and TCP, UDP or ICMP of
+/// whole datagrams (INV-checksums-stay-right, INV-generated-packets-valid).
 pub(crate) fn sums_are_right(bytes: &[u8]) -> bool {
     Packet::read(bytes).is_ok_and(|packet| transport_sum_is_right(bytes, &packet) != Some(false))
 }
 
-/// Whether the transport checksum is right; `None` where there is none or it cannot be told.
+/// Returns whether the transport checksum is right; `None` where there is none or it cannot be
+/// verified.
 pub(crate) fn transport_sum_is_right(bytes: &[u8], packet: &Packet) -> Option<bool> {
     let sum_at = match (packet.part, packet.protocol) {
         (Part::Whole, TCP) => 16,

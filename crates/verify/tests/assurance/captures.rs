@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use vnetem_verify::captures::{Compared, check_manifest, read_captures};
 use vnetem_verify::harness::{Replay, Setup};
 
-/// The directory of captures, which a package without its repository lacks.
+/// Returns the directory of captures, which a package without its repository lacks.
 fn corpus(what: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus/captures");
     if !root.is_dir() {
@@ -15,15 +15,16 @@ fn corpus(what: &str) -> Option<PathBuf> {
     Some(root)
 }
 
-/// After each packet of every capture, in every setup: accounting, rewriting, INV-mapping-unique,
-/// INV-private-source-stays-inside, INV-networks-isolated, and whatever the model says.
+/// Replays every capture in every setup. Each packet is checked for accounting, rewriting,
+/// INV-mapping-unique, INV-private-source-stays-inside and INV-networks-isolated, and against the
+/// model.
 #[test]
 fn every_capture_goes_through_every_setup() {
     let Some(root) = corpus("every capture in every setup") else { return };
     let captures = read_captures(&root).unwrap();
     let expected = Compared { equal: captures.len() as u64, differing: Vec::new() };
     assert_eq!(check_manifest(&root, &captures), Ok(Some(expected)));
-    // One of the corpus ends early, and that is said.
+    // One capture of the corpus ends early, and that is reported.
     let broken: Vec<_> = captures.iter().filter(|capture| capture.broken.is_some()).collect();
     let [early] = broken.as_slice() else { panic!("{} captures break off", broken.len()) };
     assert_eq!(early.broken.as_deref(), Some("the capture ends in the middle of a packet"));
@@ -39,11 +40,11 @@ fn every_capture_goes_through_every_setup() {
         let networks = if setup == Setup::Sixteen { 16 } else { 1 };
         assert_eq!(replayed.packets, 1994 * networks);
         assert!(replayed.coverage.forward > 50 && replayed.coverage.reverse > 20, "{replayed:?}");
-        assert_eq!(replayed.coverage.translated == 0, setup == Setup::Plain, "{replayed:?}");
+        assert_eq!(replayed.coverage.translated == 0, setup == Setup::Untranslated, "{replayed:?}");
     }
 }
 
-/// A count that differs is named.
+/// The count that differs is reported.
 #[test]
 fn a_manifest_that_says_something_else_is_named() {
     let Some(root) = corpus("manifests that say something else") else { return };

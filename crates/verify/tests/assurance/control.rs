@@ -9,10 +9,11 @@ use vnetem::{
     SourceMode, Time,
 };
 
-use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, goes_on, net, pool};
+use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, net, pool};
 
 /// INV-one-generation-decides, INV-toggle-ends-exact-set, S-18: a thousand toggles, one a
-/// millisecond, under traffic: each packet is decided by the newest, and only service flows close.
+/// millisecond, under traffic. The newest configuration decides each packet, and only service flows
+/// close.
 #[test]
 fn fault_27_toggles_at_a_thousand_a_second() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -39,16 +40,16 @@ fn fault_27_toggles_at_a_thousand_a_second() {
             "INV-endpoint-source-private, INV-other-source-public"
         );
         closed += rig.made().len();
-        rig.bystander_goes_on();
+        rig.bystander_talks();
         rig.now = rig.now + Duration::from_millis(1);
     }
-    // Of each flow before the last, two resets.
+    // Each flow before the last got two resets.
     assert_eq!(closed, 999 * 2);
     assert_eq!(rig.live(), 2);
 }
 
-/// INV-one-generation-decides, INV-routes-replaced-whole: all routes of a subnet are replaced, in
-/// one edit, again and again; a flow whose path stays the same stays.
+/// INV-one-generation-decides, INV-routes-replaced-whole: all routes of a subnet are replaced in
+/// one edit, repeatedly. A flow whose path stays the same stays open.
 #[test]
 fn fault_28_all_routes_replaced_under_load() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -72,16 +73,16 @@ fn fault_28_all_routes_replaced_under_load() {
             let disposition = rig.says(Edge::Subnet(web), &line).0;
             match at % 2 {
                 0 => assert_eq!(disposition, dropped(DropReason::RouteNone)),
-                _ => assert!(goes_on(disposition), "{disposition:?}"),
+                _ => assert!(is_forwarded(disposition), "{disposition:?}"),
             }
         }
-        rig.bystander_goes_on();
+        rig.bystander_talks();
     }
     assert_eq!(rig.made(), []);
 }
 
 /// INV-deleted-network-gone, INV-edits-idempotent: a network is deleted under its flows and made
-/// again under the same names: the old one's packets, flows and timers are nobody's.
+/// again under the same names. Packets, flows and timers of the old one belong to nobody.
 #[test]
 fn fault_29_a_network_is_deleted_and_made_again() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -102,13 +103,13 @@ fn fault_29_a_network_is_deleted_and_made_again() {
     let answer = rig.says(Edge::Internet, &format!("{FILM} > {seen} tcp A seq 9001 ack 1001")).0;
     assert!(matches!(answer, Disposition::Drop(_)), "{answer:?}");
     rig.connect(new, "10.0.0.4:50002", FILM);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
     rig.wait(Duration::from_secs(60));
     assert_eq!(rig.live(), 2);
 }
 
-/// INV-withdrawn-address-ends-flows, N-08: an address is taken out of a pool in use: its flows end,
-/// both ends hear of it, and nothing leaves under it any more.
+/// INV-withdrawn-address-ends-flows, N-08: an address is taken out of a pool in use. Its flows end,
+/// both ends are notified, and nothing leaves under it any more.
 #[test]
 fn fault_30_a_public_address_is_withdrawn_in_use() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -118,14 +119,14 @@ fn fault_30_a_public_address_is_withdrawn_in_use() {
     rig.apply();
     assert_eq!(rig.made().len(), 2, "a reset to each end");
     let late = format!("10.0.0.5:40000 > {FILM} tcp A seq 1001 ack 9001 len 5");
-    assert!(!goes_on(rig.says(Edge::Subnet(rig.beta), &late).0));
+    assert!(!is_forwarded(rig.says(Edge::Subnet(rig.beta), &late).0));
     let again = rig.connect(rig.beta, "10.0.0.5:40001", FILM);
     assert_eq!(again.ip().octets(), [20, 2, 2, 3]);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item, for each k: nothing of
-/// it is done, nobody notices.
+/// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item, for each k, changes
+/// nothing.
 #[test]
 fn fault_31_a_bulk_edit_fails_at_each_item() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -153,19 +154,19 @@ fn fault_31_a_bulk_edit_fails_at_each_item() {
         assert_eq!(rig.network, before, "{fails_at}");
         assert!(Arc::ptr_eq(&rig.network.commit(), &snapshot), "{fails_at}");
         rig.apply();
-        rig.bystander_goes_on();
+        rig.bystander_talks();
     }
 }
 
-/// An edit that can never be made.
+/// Makes an edit that is always refused.
 fn network_refuses() -> Result<(), EditError> {
     let mut network = vnetem::Network::new();
     network.add_vnet("one", &[net("10.0.0.0/16")])?;
     network.add_vnet("one", &[net("10.0.0.0/16")]).map(drop)
 }
 
-/// INV-one-generation-decides: a worker that stops in the middle of a swap goes on with the whole
-/// configuration that it has, and then takes the newest, whatever came in between.
+/// INV-one-generation-decides: a worker that pauses in the middle of a swap continues with the
+/// whole configuration that it has, and then takes the newest.
 #[test]
 fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -196,7 +197,7 @@ fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
             _ => rig.network.disable_endpoint(web, storage).unwrap(),
         }
         rig.apply();
-        rig.bystander_goes_on();
+        rig.bystander_talks();
     }
     *mailbox.lock().unwrap() = Some(rig.network.commit());
     barrier.wait();

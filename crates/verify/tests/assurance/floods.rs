@@ -1,4 +1,4 @@
-//! Faults 10 to 17: too much of something.
+//! Faults 10 to 17: floods.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Settings};
 use vnetem_packet_text::fragments;
 
-use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, goes_on, random, small};
+use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, random, small};
 
 /// INV-memory-bounded, INV-half-open-limited: half-open flows fill the table up to the other
-/// network's share and are refused; who is established goes on, and after their short timer there
-/// is room.
+/// network's share, and further ones are refused. An established connection goes on. There is room
+/// again after the short timer of half-open flows.
 #[test]
 fn fault_10_syn_flood() {
     let mut rig = Rig::new(small(1024));
@@ -20,10 +20,10 @@ fn fault_10_syn_flood() {
         let line = format!("10.0.0.{host}:{port} > 93.184.216.34:80 tcp S seq {number}");
         match rig.says(Edge::Subnet(rig.web), &line).0 {
             Disposition::Drop(DropReason::FlowShareUsed) => refused += 1,
-            disposition => assert!(goes_on(disposition), "{disposition:?}"),
+            disposition => assert!(is_forwarded(disposition), "{disposition:?}"),
         }
         if number % 1000 == 0 {
-            rig.bystander_goes_on();
+            rig.bystander_talks();
         }
     }
     assert_eq!((rig.live(), refused), (768, 20_000 - 767));
@@ -31,10 +31,10 @@ fn fault_10_syn_flood() {
     rig.wait(Duration::from_secs(30));
     assert_eq!(rig.live(), 2, "half-open flows have a short timer");
     rig.connect(rig.web, "10.0.0.5:40000", FILM);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-inexact-reset-ignored: resets with random numbers and with numbers all around the right one
+/// INV-inexact-reset-ignored: resets with random numbers, and with numbers around the right one,
 /// end nothing.
 #[test]
 fn fault_11_reset_flood() {
@@ -43,7 +43,7 @@ fn fault_11_reset_flood() {
     for number in 0..10_000_u32 {
         let [mine, theirs] = rig.numbers();
         let wrong = if number % 2 == 0 { random() as u32 } else { number.wrapping_sub(5_000) };
-        // Exact, or an answer to what was acknowledged: those two may end it.
+        // An exact number, or an answer to what was acknowledged, may end the connection.
         let sequence = theirs.wrapping_add(wrong);
         if sequence == theirs || wrong == 0 {
             continue;
@@ -53,16 +53,16 @@ fn fault_11_reset_flood() {
         let back = format!("{BYSTANDER} > {FILM} tcp R seq {}", mine.wrapping_add(wrong));
         rig.says(Edge::Subnet(rig.web), &back);
         if number % 500 == 1 {
-            rig.bystander_goes_on();
+            rig.bystander_talks();
         }
     }
     assert_eq!(rig.live(), 1);
     assert_eq!(rig.made(), [], "a reset is never answered (INV-resets-bounded)");
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-icmp-quote-translated: an error about a flow that there is not goes nowhere, opens nothing
-/// and is not answered.
+/// INV-icmp-quote-translated: an ICMP error about a flow that does not exist is dropped, opens
+/// nothing and is not answered.
 #[test]
 fn fault_12_icmp_errors_about_nothing() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -75,11 +75,11 @@ fn fault_12_icmp_errors_about_nothing() {
         assert!(is_own || disposition == dropped(DropReason::QuoteUnknown), "{disposition:?}");
     }
     assert_eq!((rig.opened(), rig.made().len()), (1, 0));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// P-30, INV-early-fragment-dropped: later fragments alone are dropped and remembered by nobody;
-/// whole datagrams still pass in parts.
+/// P-30, INV-early-fragment-dropped: later fragments without a first one are dropped and not
+/// remembered. Whole datagrams still pass in parts.
 #[test]
 fn fault_13_fragments_without_a_first() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -93,13 +93,13 @@ fn fault_13_fragments_without_a_first() {
     assert_eq!(rig.opened(), 1);
     let datagram = bytes("10.0.0.5:40000 > 93.184.216.34:53 udp len 300");
     for part in fragments(&datagram, 100, 17) {
-        assert!(goes_on(rig.send(near, &part).0));
+        assert!(is_forwarded(rig.send(near, &part).0));
     }
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-bad-fragments-dropped, RFC 1858: fragments of one byte hide nothing: only the last one of a
-/// datagram may be so short.
+/// INV-bad-fragments-dropped, RFC 1858: fragments of one byte hide nothing, since only the last one
+/// of a datagram may be so short.
 #[test]
 fn fault_14_one_byte_fragments() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -124,12 +124,12 @@ fn fault_14_one_byte_fragments() {
     let datagram = bytes("10.0.0.5:40000 > 93.184.216.34:53 udp len 65");
     let parts = fragments(&datagram, 92, 7);
     assert_eq!(parts.last().unwrap().len(), 21, "the last part has one byte");
-    assert!(parts.iter().all(|part| goes_on(rig.send(near, part).0)));
-    rig.bystander_goes_on();
+    assert!(parts.iter().all(|part| is_forwarded(rig.send(near, part).0)));
+    rig.bystander_talks();
 }
 
-/// INV-spoofed-source-dropped, INV-special-addresses-refused: who sends under another's address
-/// changes nothing, not even where that address has a flow.
+/// INV-spoofed-source-dropped, INV-special-addresses-refused: packets under another host's address
+/// change nothing, even if that address has a flow.
 #[test]
 fn fault_15_spoofed_sources() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -150,16 +150,16 @@ fn fault_15_spoofed_sources() {
             );
         }
     }
-    // Beta has the bystander's very address; its packets are its own.
+    // Beta has the same address as the bystander, and its packets are its own.
     let (disposition, _) =
         rig.says(Edge::Subnet(rig.beta), &format!("{BYSTANDER} > {FILM} tcp R seq 1001"));
     assert_eq!(disposition, dropped(DropReason::NoFlow));
     assert_eq!((rig.opened(), rig.live()), (1, 1));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-unsolicited-dropped: a scan from the outside finds nothing and leaves nothing; one from the
-/// inside gets a port of its own for each flow.
+/// INV-unsolicited-dropped: a scan from outside finds nothing and leaves nothing. One from inside
+/// gets a port of its own for each flow.
 #[test]
 fn fault_16_port_scan() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -172,24 +172,24 @@ fn fault_16_port_scan() {
     for port in 1..2_000 {
         let line = format!("10.0.0.5:40000 > 93.184.216.34:{port} tcp S seq 5");
         let (disposition, after) = rig.says(Edge::Subnet(rig.web), &line);
-        assert!(goes_on(disposition));
+        assert!(is_forwarded(disposition));
         let tuple = Headers::parse(&after).unwrap().tuple();
         assert!(seen.insert((tuple.source, tuple.destination)), "INV-mapping-unique");
     }
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-collisions-harmless: tuples whose plain sums and differences are all the same fill the table
-/// to the last place, and each is found: the hash is keyed.
+/// INV-collisions-harmless: tuples with equal sums and differences fill the table to the last
+/// place, and each is found, because the hash is keyed.
 #[test]
 fn fault_17_colliding_keys() {
     let mut rig = Rig::new(small(4096));
     let mut lines = Vec::new();
-    // Three quarters are all that one of two networks can have.
+    // One of two networks can have three quarters at most.
     let from = |rig: &Rig, at: usize| Edge::Subnet(if at < 3071 { rig.web } else { rig.beta });
     for number in 0..4095_u32 {
-        // Source port and host move against destination port and host: xor and sum of all words are
-        // constant.
+        // Source port and host change against destination port and host, so xor and sum of all
+        // words are constant.
         let [host, port] = [number % 64, number / 64];
         let ends = format!(
             "10.0.0.{}:{} > 93.184.0.{}:{}",
@@ -200,14 +200,14 @@ fn fault_17_colliding_keys() {
         );
         let edge = from(&rig, lines.len());
         let (disposition, _) = rig.says(edge, &format!("{ends} udp len 4"));
-        assert!(goes_on(disposition), "flow {number}: {disposition:?}");
+        assert!(is_forwarded(disposition), "flow {number}: {disposition:?}");
         lines.push(ends);
     }
     assert_eq!(rig.live(), 4096);
     for (at, ends) in lines.iter().enumerate() {
         let edge = from(&rig, at);
-        assert!(goes_on(rig.says(edge, &format!("{ends} udp len 4")).0));
+        assert!(is_forwarded(rig.says(edge, &format!("{ends} udp len 4")).0));
     }
     assert_eq!(rig.opened(), 4096);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }

@@ -1,4 +1,4 @@
-//! Faults 1 to 9: what comes in.
+//! Faults 1 to 9: bad input.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Scope, Settings}
 use vnetem_packet_text::fragments;
 use vnetem_verify::toggling::toggle_under_tcp;
 
-use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, end, goes_on, random};
+use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, end, is_forwarded, random};
 
 fn kinds() -> [Vec<u8>; 6] {
     [
@@ -24,7 +24,7 @@ fn kinds() -> [Vec<u8>; 6] {
     ]
 }
 
-/// INV-any-bytes-safe: any bytes, half of them dressed as IPv4, from every side.
+/// INV-any-bytes-safe: any bytes from every side, half of them with an IPv4 header in front.
 #[test]
 fn fault_01_any_bytes() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -38,16 +38,16 @@ fn fault_01_any_bytes() {
         }
         let edge = [Edge::Subnet(rig.web), Edge::Internet, Edge::Subnet(rig.beta)][number % 3];
         let (disposition, _) = rig.send(edge, &bytes);
-        assert!(!goes_on(disposition), "noise has a right header checksum once in 65,536");
+        assert!(!is_forwarded(disposition), "noise has a right header checksum once in 65,536");
     }
     let malformed: u64 =
         Malformed::ALL.map(|why| rig.drops(DropReason::Malformed(why))).iter().sum();
     assert_eq!((malformed, rig.opened()), (20_000, 1));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-malformed-headers-dropped, INV-malformed-transport-dropped: cut anywhere, a packet is
-/// refused and nothing has changed.
+/// INV-malformed-headers-dropped, INV-malformed-transport-dropped: a packet that is cut anywhere is
+/// refused, and nothing changes.
 #[test]
 fn fault_02_truncated_at_every_length() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -65,11 +65,11 @@ fn fault_02_truncated_at_every_length() {
         }
     }
     assert!(cuts > 250);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a flip in the header is seen; one
-/// behind it is carried to whom it concerns, and never mended.
+/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a flip in the header is detected.
+/// One behind the header is forwarded and never repaired.
 #[test]
 fn fault_03_single_bit_flips() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -79,11 +79,11 @@ fn fault_03_single_bit_flips() {
             let mut flipped = packet.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let (disposition, after) = rig.send(Edge::Subnet(rig.web), &flipped);
-            if goes_on(disposition) {
+            if is_forwarded(disposition) {
                 assert!(bit >= 160, "a flipped header went on: bit {bit}");
                 let headers = Headers::parse(&after).unwrap();
                 let transport = Checksums::of(&after, &headers).transport;
-                // The one flip that takes a checksum away makes UDP's 0; here none does.
+                // UDP's checksum 0 means none, but no flip here makes it 0.
                 assert_eq!(transport, TransportChecksum::Wrong, "bit {bit} was mended");
                 carried += 1;
             } else {
@@ -92,10 +92,10 @@ fn fault_03_single_bit_flips() {
         }
     }
     assert!(carried > 300 && refused >= 3 * 160, "{carried} {refused}");
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// Every packet twice: the same bytes leave twice, and nothing is opened twice.
+/// Every packet is sent twice: the same bytes leave twice, and nothing is opened twice.
 #[test]
 fn fault_04_duplicated() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -118,25 +118,25 @@ fn fault_04_duplicated() {
         let public = Edge::Service { service: rig.storage, identity: None };
         let edge = if far { public } else { near };
         let first = rig.says(edge, &format!("{ends} {line}"));
-        assert!(goes_on(first.0), "{line}: {:?}", first.0);
+        assert!(is_forwarded(first.0), "{line}: {:?}", first.0);
         assert_eq!(rig.says(edge, &format!("{ends} {line}")), first, "{line}");
         if !far {
             external = Some(Headers::parse(&first.1).unwrap().tuple().source);
         }
     }
     assert_eq!(rig.opened(), 2, "one, and the bystander's");
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-reset-number-exact: segments that overtake each other pass, and the reset of a later toggle
-/// is behind the highest.
+/// INV-reset-number-exact: segments that overtake each other pass. The reset of a later toggle has
+/// the number after the highest.
 #[test]
 fn fault_05_reordered() {
     let mut rig = Rig::new(Settings::replayable(0));
     let seen = rig.connect(rig.web, "10.0.0.5:40000", ACCOUNT);
     for sequence in [4001, 2001, 3001, 1001] {
         let line = format!("10.0.0.5:40000 > {ACCOUNT} tcp A seq {sequence} ack 9001 len 1000");
-        assert!(goes_on(rig.says(Edge::Subnet(rig.web), &line).0));
+        assert!(is_forwarded(rig.says(Edge::Subnet(rig.web), &line).0));
     }
     rig.network.enable_endpoint(rig.web, rig.storage, Scope::Worldwide).unwrap();
     rig.apply();
@@ -145,7 +145,7 @@ fn fault_05_reordered() {
     let sequences: Vec<u32> =
         to_service.filter(|(source, _)| *source == seen).map(|(_, sequence)| sequence).collect();
     assert_eq!(sequences, [5001], "the highest end that was forwarded");
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
 fn bytes_of(packet: &[u8]) -> (std::net::SocketAddrV4, u32) {
@@ -154,8 +154,8 @@ fn bytes_of(packet: &[u8]) -> (std::net::SocketAddrV4, u32) {
     (headers.tuple().source, segment.sequence)
 }
 
-/// INV-deadline-exact, P-25, INV-tombstone-answers: what comes after its flow's time finds nothing,
-/// and does not leave untranslated.
+/// INV-deadline-exact, P-25, INV-tombstone-answers: a packet after its flow's deadline finds no
+/// flow, and does not leave untranslated.
 #[test]
 fn fault_06_delayed_past_expiry() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -168,11 +168,11 @@ fn fault_06_delayed_past_expiry() {
     assert_eq!(rig.says(Edge::Internet, &answer).0, Disposition::Drop(DropReason::Unsolicited));
     assert_eq!(rig.live(), 0);
     rig.call_the_film();
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-both-ends-learn: three of ten packets are lost on either side, resets among them: toggles
-/// close both ends all the same.
+/// INV-both-ends-learn: three of ten packets are lost on either side, including resets. Toggles
+/// still close both ends.
 #[test]
 fn fault_07_thirty_percent_lost() {
     let sums = toggle_under_tcp(7, 300, 3).unwrap();
@@ -180,8 +180,8 @@ fn fault_07_thirty_percent_lost() {
     assert!(sums.resets > 0 && sums.elsewhere > 0, "{sums:?}");
 }
 
-/// INV-trailer-ignored: bytes behind a packet change neither what becomes of it nor its sums, and
-/// are nobody's payload.
+/// INV-trailer-ignored: bytes after a packet change neither its verdict nor its checksums, and are
+/// not delivered.
 #[test]
 fn fault_08_trailers_and_padding() {
     for packet in kinds() {
@@ -197,12 +197,12 @@ fn fault_08_trailers_and_padding() {
             assert_eq!(with[packet.len()..], longer[packet.len()..]);
         }
         assert_eq!(bare.opened(), trailed.opened());
-        trailed.bystander_goes_on();
+        trailed.bystander_talks();
     }
 }
 
-/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a wrong header checksum ends here,
-/// under its own name; a wrong transport checksum is the receiver's to find.
+/// INV-header-checksum-checked, INV-wrong-checksum-stays-wrong: a wrong header checksum is dropped
+/// under its own name. A wrong transport checksum is left to the receiver.
 #[test]
 fn fault_09_wrong_checksums() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -213,11 +213,11 @@ fn fault_09_wrong_checksums() {
         assert_eq!(rig.says(near, &format!("{line} bad-ip-checksum")).0, Disposition::Drop(wrong));
         assert_eq!(rig.opened(), 1 + u64::from(kind != "tcp S"));
         let (disposition, after) = rig.says(near, &format!("{line} bad-checksum"));
-        assert!(goes_on(disposition));
+        assert!(is_forwarded(disposition));
         let headers = Headers::parse(&after).unwrap();
         assert_ne!(headers.tuple().source, end("10.0.0.5:40000"));
         assert_eq!(Checksums::of(&after, &headers).transport, TransportChecksum::Wrong);
     }
     assert_eq!(rig.drops(wrong), 2);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }

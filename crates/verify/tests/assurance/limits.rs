@@ -1,36 +1,36 @@
-//! Faults 18 to 22: something is full.
+//! Faults 18 to 22: full tables.
 
 use vnetem::{DropReason, Edge, EditError, Headers, Scope, Settings};
 use vnetem_packet_text::fragments;
 
-use crate::rig::{ACCOUNT, FILM, Rig, bytes, dropped, goes_on, net, pool, small};
+use crate::rig::{ACCOUNT, FILM, Rig, bytes, dropped, is_forwarded, net, pool, small};
 
 /// INV-memory-bounded, INV-refused-only-when-full: with the table full, new flows are refused and
-/// change nothing; live ones go on, and one place given back is one flow more.
+/// change nothing. Live ones go on, and one freed place allows one more flow.
 #[test]
 fn fault_18_flow_table_full() {
     let mut rig = Rig::new(small(4));
     let near = Edge::Subnet(rig.web);
     let open = |host: u8| format!("10.0.0.{host}:40000 > {FILM} tcp S seq 1");
     for host in 5..7 {
-        assert!(goes_on(rig.says(near, &open(host)).0));
+        assert!(is_forwarded(rig.says(near, &open(host)).0));
     }
-    // The last place is the other network's.
+    // The last place belongs to the other network.
     assert_eq!(rig.says(near, &open(7)).0, dropped(DropReason::FlowShareUsed));
-    assert!(goes_on(rig.says(Edge::Subnet(rig.beta), &open(7)).0));
+    assert!(is_forwarded(rig.says(Edge::Subnet(rig.beta), &open(7)).0));
     let before = format!("{:?}", rig.plane.flow_counters());
     for host in 8..100 {
         assert_eq!(rig.says(near, &open(host)).0, dropped(DropReason::FlowTableFull));
     }
     assert_eq!(format!("{:?}", rig.plane.flow_counters()), before);
-    rig.bystander_goes_on();
+    rig.bystander_talks();
     rig.wait(std::time::Duration::from_secs(30));
-    assert!(goes_on(rig.says(near, &open(9)).0));
-    rig.bystander_goes_on();
+    assert!(is_forwarded(rig.says(near, &open(9)).0));
+    rig.bystander_talks();
 }
 
 /// INV-refused-only-when-full, INV-exhaustion-stays-local, N-17: the last port of a pool is given
-/// and the next flow refused, while other remotes and another's pool have plenty.
+/// and the next flow is refused. Other remotes and another network's pool have ports.
 #[test]
 fn fault_19_port_pool_empty() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -38,18 +38,21 @@ fn fault_19_port_pool_empty() {
     rig.apply();
     let near = Edge::Subnet(rig.beta);
     let open = |host: u8, to: &str| format!("10.0.0.{host}:40000 > {to} tcp S seq 1");
-    assert!(goes_on(rig.says(near, &open(5, FILM)).0) && goes_on(rig.says(near, &open(6, FILM)).0));
+    assert!(
+        is_forwarded(rig.says(near, &open(5, FILM)).0)
+            && is_forwarded(rig.says(near, &open(6, FILM)).0)
+    );
     for host in 7..50 {
         assert_eq!(rig.says(near, &open(host, FILM)).0, dropped(DropReason::SnatExhausted));
-        assert!(goes_on(rig.says(Edge::Subnet(rig.web), &open(host, FILM)).0), "alpha's pool");
+        assert!(is_forwarded(rig.says(Edge::Subnet(rig.web), &open(host, FILM)).0), "alpha's pool");
     }
     assert_eq!(rig.plane.flow_counters().opened, 1 + 2 + 43);
-    assert!(goes_on(rig.says(near, &open(7, "93.184.216.35:443")).0), "another remote (N-12)");
-    rig.bystander_goes_on();
+    assert!(is_forwarded(rig.says(near, &open(7, "93.184.216.35:443")).0), "another remote (N-12)");
+    rig.bystander_talks();
 }
 
-/// INV-fragment-state-bounded: the oldest first fragment of a network gives way; its later
-/// fragments are dropped, all others pass. The other network has its share.
+/// INV-fragment-state-bounded: the oldest first fragment of a network is removed. Its later
+/// fragments are dropped, and all others pass. The other network has its share.
 #[test]
 fn fault_20_fragment_table_full() {
     let mut rig = Rig::new(Settings { fragments: 4, ..Settings::replayable(0) });
@@ -59,21 +62,21 @@ fn fault_20_fragment_table_full() {
         fragments(&bytes(&line), 76, id)
     };
     for id in 0..5 {
-        assert!(goes_on(rig.send(near, &datagram(id)[0]).0));
+        assert!(is_forwarded(rig.send(near, &datagram(id)[0]).0));
     }
     for id in 0..5 {
         let disposition = rig.send(near, &datagram(id)[1]).0;
         match id {
             0 | 1 => assert_eq!(disposition, dropped(DropReason::FragmentWithoutFirst)),
-            _ => assert!(goes_on(disposition), "{id}: {disposition:?}"),
+            _ => assert!(is_forwarded(disposition), "{id}: {disposition:?}"),
         }
     }
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-untaken-output-bounded: nobody takes what the data plane makes. Answers beyond the share of
-/// their network are dropped and counted; what a change has to say waits, and so does the closing
-/// of the other flows (docs/shares.md).
+/// INV-untaken-output-bounded: nobody takes the packets that the data plane makes. Answers beyond
+/// the share of their network are dropped and counted. Resets of a change wait, and so does the
+/// closing of further flows (docs/shares.md).
 #[test]
 fn fault_21_output_not_taken() {
     let mut rig = Rig::new(Settings { queue: 4, ..Settings::replayable(0) });
@@ -97,12 +100,12 @@ fn fault_21_output_not_taken() {
     assert_eq!((counters.queue_full.packets, counters.generated.packets), (17, 2 + 20));
     assert_eq!(rig.made().len(), 2 * 20 + 3);
     assert_eq!((rig.live(), rig.plane.counters().queue_full.packets), (1, 17));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
 }
 
-/// INV-failed-edit-changes-nothing: what can be refused for want of room in the control plane is
-/// refused whole, by name, and changes nothing. (Memory itself is taken when a data plane or a
-/// snapshot is made; Rust ends a process that gets none.)
+/// INV-failed-edit-changes-nothing: an edit for which the control plane has no room is refused
+/// completely, by name, and changes nothing. (Memory is allocated when a data plane or a snapshot
+/// is made. Rust ends a process that gets none.)
 #[test]
 fn fault_22_no_room_in_the_control_plane() {
     let mut rig = Rig::new(Settings::replayable(0));
@@ -119,7 +122,7 @@ fn fault_22_no_room_in_the_control_plane() {
     assert!(!error.to_string().is_empty(), "{error}");
     assert_eq!(rig.network, before);
     assert!(std::sync::Arc::ptr_eq(&rig.network.commit(), &snapshot));
-    rig.bystander_goes_on();
+    rig.bystander_talks();
     let headers = Headers::parse(&bytes("10.0.0.5:1 > 8.8.8.8:53 udp len 1")).unwrap();
     assert!(!headers.dont_fragment);
 }

@@ -1,7 +1,7 @@
-//! What has to hold at release strength, a share of it for every day: faults, small scopes,
-//! captures of others, soak.
+//! What must hold at release strength, in a share for every day: faults, small state spaces,
+//! captures, soak.
 //!
-//! `docs/assurance.md` names the commands that go on from here; `docs/data` says what was reached.
+//! `docs/assurance.md` names the commands for more, and `docs/data` has what was reached.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,4 @@
-//! A network with a bystander: a connection that no fault may disturb. Whatever goes through is
-//! checked on its way.
+//! A network with a bystander: a connection that no fault may disturb. Every packet is checked.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -25,14 +24,14 @@ pub(crate) struct Rig {
     pub(crate) alpha: VnetId,
     pub(crate) web: SubnetId,
     pub(crate) beta: SubnetId,
-    /// The bystander's public end, and the next numbers of both ends.
+    /// The public end of the bystander, and the next sequence numbers of both ends.
     external: SocketAddrV4,
     next: [u32; 2],
 }
 
 impl Rig {
-    /// Alpha's web and beta's, with the same addresses, each behind a pool of its own; a service;
-    /// the bystander's connection is open.
+    /// Makes alpha's web and beta's, with the same addresses, each behind its own pool, and a
+    /// service. The bystander's connection is open.
     pub(crate) fn new(settings: Settings) -> Self {
         let mut network = Network::new();
         let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
@@ -50,13 +49,14 @@ impl Rig {
         rig
     }
 
-    /// The bystander opens its connection.
+    /// Opens the bystander's connection.
     pub(crate) fn call_the_film(&mut self) {
         let opened = self.connect(self.web, BYSTANDER, FILM);
         (self.external, self.next) = (opened, [1001, 9001]);
     }
 
-    /// Opens a TCP connection, with numbers 1000 and 9000; gives the source that the far end sees.
+    /// Opens a TCP connection, with sequence numbers 1000 and 9000. Returns the source that the
+    /// remote end sees.
     pub(crate) fn connect(&mut self, from: SubnetId, client: &str, server: &str) -> SocketAddrV4 {
         let near = Edge::Subnet(from);
         let (disposition, bytes) = self.says(near, &format!("{client} > {server} tcp S seq 1000"));
@@ -65,18 +65,18 @@ impl Rig {
         };
         let seen = Headers::parse(&bytes).unwrap().tuple().source;
         let answer = format!("{server} > {seen} tcp SA seq 9000 ack 1001");
-        assert!(goes_on(self.says(forward.to, &answer).0), "{answer}");
+        assert!(is_forwarded(self.says(forward.to, &answer).0), "{answer}");
         let last = format!("{client} > {server} tcp A seq 1001 ack 9001");
-        assert!(goes_on(self.says(near, &last).0), "{last}");
+        assert!(is_forwarded(self.says(near, &last).0), "{last}");
         seen
     }
 
-    /// The bystander and its server say something, and each hears the other.
-    pub(crate) fn bystander_goes_on(&mut self) {
+    /// Sends a segment from the bystander and one from its server, and checks that both arrive.
+    pub(crate) fn bystander_talks(&mut self) {
         let [mine, theirs] = self.next;
         let line = format!("{BYSTANDER} > {FILM} tcp PA seq {mine} ack {theirs} len 100");
         let (disposition, bytes) = self.says(Edge::Subnet(self.web), &line);
-        assert!(goes_on(disposition), "the bystander was disturbed: {disposition:?}");
+        assert!(is_forwarded(disposition), "the bystander was disturbed: {disposition:?}");
         assert_eq!(
             Headers::parse(&bytes).unwrap().tuple().source,
             self.external,
@@ -85,7 +85,7 @@ impl Rig {
         let mine = mine.wrapping_add(100);
         let answer = format!("{FILM} > {} tcp PA seq {theirs} ack {mine} len 50", self.external);
         let (disposition, bytes) = self.says(Edge::Internet, &answer);
-        assert!(goes_on(disposition), "the bystander's server was not heard: {disposition:?}");
+        assert!(is_forwarded(disposition), "the bystander's server was not heard: {disposition:?}");
         assert_eq!(
             Headers::parse(&bytes).unwrap().tuple().destination,
             end(BYSTANDER),
@@ -94,12 +94,12 @@ impl Rig {
         self.next = [mine, theirs.wrapping_add(50)];
     }
 
-    /// The bystander's connection, as its server knows it.
+    /// Returns the bystander's end as its server sees it.
     pub(crate) fn seen(&self) -> SocketAddrV4 {
         self.external
     }
 
-    /// What its server expects next, and what it does itself.
+    /// Returns what its server expects next, and what the bystander expects.
     pub(crate) fn numbers(&self) -> [u32; 2] {
         self.next
     }
@@ -108,9 +108,10 @@ impl Rig {
         self.send(edge, &bytes(line))
     }
 
-    /// A packet through the data plane: INV-packets-conserved, INV-one-cause-per-drop,
-    /// INV-trace-equals-verdict, INV-one-generation-decides, INV-private-source-stays-inside,
-    /// INV-checksums-stay-right and that nothing but a forwarded packet changes.
+    /// Sends a packet through the data plane. It checks INV-packets-conserved,
+    /// INV-one-cause-per-drop, INV-trace-equals-verdict, INV-one-generation-decides,
+    /// INV-private-source-stays-inside, INV-checksums-stay-right, and that only a forwarded packet
+    /// changes.
     pub(crate) fn send(&mut self, edge: Edge, before: &[u8]) -> (Disposition, Vec<u8>) {
         let mut after = before.to_vec();
         let traced = self.plane.trace(self.now, edge, before).verdict;
@@ -141,7 +142,7 @@ impl Rig {
         (verdict.disposition, after)
     }
 
-    /// All packets that the data plane made.
+    /// Takes all packets that the data plane made.
     pub(crate) fn made(&mut self) -> Vec<Transmit> {
         let mut made = Vec::new();
         while let Some(transmit) = self.plane.poll_transmit(self.now) {
@@ -192,7 +193,7 @@ impl Rig {
         self.plane.counters().drops(reason)
     }
 
-    /// INV-packets-conserved, INV-one-cause-per-drop, INV-flows-conserved.
+    /// Checks INV-packets-conserved, INV-one-cause-per-drop and INV-flows-conserved.
     pub(crate) fn accounts(&self) {
         let counters = self.plane.counters();
         let (waiting, waiting_bytes) = self.plane.queued();
@@ -226,7 +227,7 @@ pub(crate) fn pool(address: [u8; 4], first_port: u16, last_port: u16) -> Outboun
     Outbound::Pool { addresses, first_port, last_port, rules: PoolRules::AZURE }
 }
 
-pub(crate) fn goes_on(disposition: Disposition) -> bool {
+pub(crate) fn is_forwarded(disposition: Disposition) -> bool {
     matches!(disposition, Disposition::Forward(_))
 }
 

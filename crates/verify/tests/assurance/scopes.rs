@@ -1,4 +1,4 @@
-//! Small scopes: a share of each; `cargo scopes` sees all of them.
+//! A share of each small state space. `cargo scopes` checks all of them.
 
 use vnetem_verify::scopes::{Extent, SCOPES};
 

@@ -1,9 +1,9 @@
-//! A soak of a few rounds; `cargo soak` goes on.
+//! A soak of a few rounds. `cargo soak` runs more.
 
 use vnetem_verify::harness::{Soak, Sums};
 
-/// Every check of a soak, and the model where it is asked. INV-same-input-same-bytes: the same
-/// seed gives the same sum over every byte.
+/// Runs every check of a soak, with the model in part. INV-same-input-same-bytes: the same seed
+/// gives the same hash over every byte.
 #[test]
 fn a_soak_finds_nothing_and_is_the_same_again() {
     let run = |seed| {
@@ -25,7 +25,7 @@ fn a_soak_finds_nothing_and_is_the_same_again() {
     assert_eq!((sums.toggles, sums.ends), (2, 4));
 }
 
-/// A soak that was written down goes on as one that was not.
+/// A soak that was saved and resumed equals one that was not.
 #[test]
 fn a_resumed_soak_is_the_same_soak() {
     let mut whole = Soak::new(5);

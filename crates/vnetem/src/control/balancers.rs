@@ -1,5 +1,5 @@
-//! Load balancers, as far as flows leave by them: outbound rules and the ports that each member of
-//! the pool has (N-10, N-19 to N-25).
+//! Load balancers, as far as outbound flows use them: outbound rules, and the ports of each member
+//! of the pool (N-10, N-19 to N-25).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,30 +20,29 @@ pub struct LoadBalancer {
     pub vnet: VnetId,
     /// Its public addresses.
     pub frontends: Vec<Ipv4Addr>,
-    /// How members' flows leave.
+    /// How the members' flows leave.
     pub rule: OutboundRule,
-    /// Ports of its addresses that load-balancing and inbound rules listen on; each costs the eight
-    /// ports around it (N-21).
+    /// Ports of its addresses on which load-balancing and inbound rules listen. Each costs the
+    /// eight ports around it (N-21).
     pub inbound: BTreeSet<(Ipv4Addr, u16)>,
-    /// The members of the pool, each with its ports in the order in which its flows take them: all
-    /// of the first address before any of the next (N-27).
+    /// The members of the pool, each with its ports in the order in which flows take them: all of
+    /// the first address before any of the next (N-27).
     pub members: BTreeMap<NicId, Vec<PortBlock>>,
 }
 
 /// The outbound rule of a load balancer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboundRule {
-    /// Ports for each member, over all addresses together, a multiple of 8; 0 means the table of
-    /// N-19, for each address.
+    /// Ports for each member, over all addresses together, a multiple of 8. With 0 the table of
+    /// N-19 decides, for each address.
     pub ports: u16,
     /// Whether both ends of an established TCP flow get a reset when it idles out (N-23).
     pub resets: bool,
-    /// After how long TCP flows idle out, if not after 4 minutes (N-23). Flows that are open keep
-    /// what they have.
+    /// The idle timeout of TCP flows, if it is not 4 minutes (N-23). Open flows keep their own.
     pub idle: Option<IdleMinutes>,
 }
 
-/// Ports of one public address, in one piece.
+/// A contiguous range of ports of one public address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortBlock {
     /// The address.
@@ -54,17 +53,17 @@ pub struct PortBlock {
     pub last: u16,
 }
 
-/// Members of one pool (N-19).
+/// The most members of one pool (N-19).
 const MAX_MEMBERS: usize = 1000;
 
-/// Ports of one address: 64,000 from 1024 on (N-10, C-08), in aligned blocks of eight.
+/// The ports of one address: 64,000 from 1024 on, in aligned blocks of eight (N-10, C-08).
 const FIRST_PORT: usize = 1024;
 const BLOCKS: usize = 8000;
 const BLOCK: usize = 8;
 
 impl LoadBalancer {
-    /// Ports for each member: of each address by the table of N-19, or of all together as the rule
-    /// says.
+    /// Returns the ports of each member: of each address by the table of N-19, or of all together
+    /// as the rule says.
     #[must_use]
     pub fn ports_per_member(&self) -> usize {
         match (self.rule.ports, self.members.len()) {
@@ -78,12 +77,12 @@ impl LoadBalancer {
         }
     }
 
-    /// The ports of a member, in order; none for an interface that is no member.
+    /// Returns the ports of a member, in order. An interface that is no member has none.
     pub fn blocks_of(&self, member: NicId) -> impl Iterator<Item = PortBlock> {
         self.members.get(&member).into_iter().flatten().copied()
     }
 
-    /// To whom the multiplexer gives what arrives at a public address and port (N-25).
+    /// Returns the member that gets what arrives at a public address and port (N-25).
     #[must_use]
     pub fn member_behind(&self, address: Ipv4Addr, port: u16) -> Option<NicId> {
         let has = |block: &PortBlock| {
@@ -92,7 +91,7 @@ impl LoadBalancer {
         self.members.iter().find(|(_, blocks)| blocks.iter().any(has)).map(|(nic, _)| *nic)
     }
 
-    /// Blocks of eight that rules for arriving traffic cost an address (N-21).
+    /// Returns the blocks of eight that inbound rules cost an address (N-21).
     fn lost(&self, address: Ipv4Addr) -> BTreeSet<usize> {
         let here = self.inbound.iter().filter(|(of, _)| *of == address);
         here.filter_map(|(_, port)| usize::from(*port).checked_sub(FIRST_PORT))
@@ -101,9 +100,13 @@ impl LoadBalancer {
             .collect()
     }
 
-    /// Gives every member the ports that it may have today, and says whether all have room. Whoever
-    /// may have as many as before keeps all that are still there; whoever may have fewer gives back
-    /// the last ones; whoever may have more gets free ones beside its own (N-28).
+    /// Gives every member as many ports as it may have now (N-28):
+    ///
+    /// - A member that may have as many as before keeps all that still exist.
+    /// - A member that may have fewer gives back its last ones.
+    /// - A member that may have more gets free ones besides its own.
+    ///
+    /// Fails if there is not room for all.
     fn arrange(&mut self) -> Result<(), EditError> {
         if self.members.len() > MAX_MEMBERS {
             return Err(EditError::Limit { what: "members of a pool", limit: MAX_MEMBERS });
@@ -117,7 +120,8 @@ impl LoadBalancer {
             let name = format!("load balancer {}", self.name);
             return Err(EditError::PortSum { name, needed, available });
         }
-        // N-27: all addresses have a part of every member, so that nobody has all of the first.
+        // N-27: each address gives a part of every member's ports, so that no member has all of the
+        // first address.
         let count = self.frontends.len();
         let share = |at: usize| match self.rule.ports {
             0 => each,
@@ -147,7 +151,8 @@ impl LoadBalancer {
                 *place = false;
             }
         }
-        // First its part of every address; where one has not as much, another one makes up for it.
+        // The first round takes a part of every address. The second round takes more of one where
+        // another has too few.
         for makes_up in [false, true] {
             for held in kept.values_mut().filter(|_| !makes_up || self.rule.ports > 0) {
                 for at in 0..count {
@@ -167,14 +172,14 @@ impl LoadBalancer {
         Ok(())
     }
 
-    /// Which blocks of eight of an address members may have.
+    /// Says for each block of eight of an address whether members may have it.
     fn usable(&self, address: Ipv4Addr) -> Vec<bool> {
         let lost = self.lost(address);
         (0..BLOCKS).map(|eight| !lost.contains(&eight)).collect()
     }
 }
 
-/// The blocks of eight of an address that lie in blocks of ports and are usable, in their order.
+/// Returns the usable blocks of eight of an address that lie in blocks of ports, in their order.
 fn eights_of(blocks: &[PortBlock], address: Ipv4Addr, usable: &[bool]) -> Vec<usize> {
     let here = blocks.iter().filter(|block| block.address == address);
     let eights = here.flat_map(|block| {
@@ -184,7 +189,7 @@ fn eights_of(blocks: &[PortBlock], address: Ipv4Addr, usable: &[bool]) -> Vec<us
     eights.filter(|eight| usable.get(*eight) == Some(&true)).collect()
 }
 
-/// Takes free blocks of eight until there are so many: those behind the last one first.
+/// Takes free blocks of eight until `wanted` is reached, those behind the last one first.
 fn fill(eights: &mut Vec<usize>, free: &mut [bool], wanted: usize) {
     let start = eights.last().map_or(0, |last| last + 1);
     for at in (start..free.len()).chain(0..start) {
@@ -199,7 +204,7 @@ fn fill(eights: &mut Vec<usize>, free: &mut [bool], wanted: usize) {
     eights.sort_unstable();
 }
 
-/// Blocks of eight in their order as blocks of ports.
+/// Merges blocks of eight, in their order, into blocks of ports.
 fn runs(address: Ipv4Addr, eights: &[usize]) -> Vec<PortBlock> {
     let port = |eight: usize| u16::try_from(FIRST_PORT + eight * BLOCK).unwrap_or(u16::MAX);
     let next_to = |one: &usize, other: &usize| one + 1 == *other;
@@ -213,8 +218,7 @@ fn runs(address: Ipv4Addr, eights: &[usize]) -> Vec<PortBlock> {
 }
 
 impl Network {
-    /// Makes a load balancer with public addresses, without members, and with the outbound rule
-    /// that is the default.
+    /// Makes a load balancer with public addresses, the default outbound rule and no members.
     ///
     /// # Errors
     ///
@@ -269,13 +273,13 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the public addresses of a load balancer; flows behind ports that their member has
-    /// no more are ended (N-08).
+    /// Replaces the public addresses of a load balancer. Flows end whose port their member does not
+    /// have any more (N-08).
     ///
     /// # Errors
     ///
-    /// It does not exist, an address is missing, not public, a service's or in use, or the members'
-    /// ports have no room (N-20).
+    /// It does not exist, or the members' ports have no room (N-20). Or an address is missing, not
+    /// public, a service's or in use.
     pub fn set_frontends(
         &mut self,
         id: LoadBalancerId,
@@ -294,12 +298,12 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the outbound rule of a load balancer. With fewer ports members give the last ones
-    /// back, and the flows behind these are lost without a word (N-28).
+    /// Replaces the outbound rule of a load balancer. With fewer ports, members give back their
+    /// last ones, and the flows behind these end silently (N-28).
     ///
     /// # Errors
     ///
-    /// It does not exist, the count is no multiple of 8, or the sum is more than the addresses have
+    /// It does not exist, the count is no multiple of 8, or the sum exceeds what the addresses have
     /// (N-20).
     pub fn set_outbound_rule(
         &mut self,
@@ -313,9 +317,9 @@ impl Network {
         self.edit_balancer(id, |balancer| balancer.rule = rule)
     }
 
-    /// Puts an interface into the pool of a load balancer; in it already, nothing changes
-    /// (INV-edits-idempotent). Beyond a step of the table each member gives half of its ports back,
-    /// and the flows behind these are lost without a word (N-19, N-28).
+    /// Puts an interface into the pool of a load balancer. If it is a member, nothing changes
+    /// (INV-edits-idempotent). At a step of the table each member gives back half of its ports, and
+    /// the flows behind these end silently (N-19, N-28).
     ///
     /// # Errors
     ///
@@ -341,8 +345,8 @@ impl Network {
         })
     }
 
-    /// Takes an interface out of the pool of a load balancer; its flows are ended. Not in it,
-    /// nothing changes (INV-edits-idempotent).
+    /// Takes an interface out of the pool of a load balancer, and ends its flows. If it is no
+    /// member, nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -354,13 +358,13 @@ impl Network {
         })
     }
 
-    /// Notes that a load-balancing or inbound rule listens on a port of one of the addresses:
-    /// outbound flows lose the block of eight around it (N-21), and those behind its ports are lost
-    /// without a word. What arrives there is not balanced.
+    /// Notes that a load-balancing or inbound rule listens on a port of one of the addresses.
+    /// Outbound flows lose the block of eight around it (N-21), and flows behind these ports end
+    /// silently. vnetem does not balance what arrives there.
     ///
     /// # Errors
     ///
-    /// It does not exist, the address is none of its, or the members' ports have no room any more
+    /// It does not exist, it does not have the address, or the members' ports have no room any more
     /// (N-20).
     pub fn add_inbound_rule(
         &mut self,
@@ -377,7 +381,7 @@ impl Network {
         })
     }
 
-    /// A load balancer.
+    /// Returns a load balancer.
     ///
     /// # Errors
     ///
@@ -387,7 +391,7 @@ impl Network {
         self.balancers.get(&id).ok_or_else(unknown)
     }
 
-    /// All load balancers, by number.
+    /// Iterates over all load balancers, by number.
     pub fn load_balancers(&self) -> impl Iterator<Item = (LoadBalancerId, &LoadBalancer)> {
         self.balancers.iter().map(|(&id, balancer)| (id, balancer))
     }

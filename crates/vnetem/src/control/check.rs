@@ -1,4 +1,4 @@
-//! What must hold before an edit is done, and the lookups that edits and readers share.
+//! Checks what must hold before an edit, and looks things up for edits and readers.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -12,7 +12,7 @@ use super::{Circuit, Network, Nic, Outbound, Resource, Service, Site, Subnet, Vn
 use crate::snapshot::ranges::is_reserved;
 use crate::{EditError, LoadBalancerId, NextHop, NicId, ResourceId, ServiceId, TiePolicy};
 
-/// Whose a public address is.
+/// Who has a public address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PublicOwner {
     Vnet(VnetId),
@@ -21,7 +21,7 @@ pub(super) enum PublicOwner {
     LoadBalancer(LoadBalancerId),
 }
 
-/// Addresses that one NAT gateway can have (N-09).
+/// The most addresses of one NAT gateway (N-09).
 const MAX_NAT_ADDRESSES: usize = 16;
 
 pub(super) fn canonical(prefix: Ipv4Net) -> Result<(), EditError> {
@@ -66,7 +66,7 @@ pub(super) fn internal(
     Err(EditError::Outside { inner, owner: owner.into(), container: container() })
 }
 
-/// A host of a subnet cannot have an address that the platform keeps.
+/// Checks that the platform does not keep the address in its subnet.
 pub(super) fn free(address: Ipv4Addr, owner: &str, subnet: &Subnet) -> Result<(), EditError> {
     if !is_reserved(subnet.prefix, address) {
         return Ok(());
@@ -75,7 +75,7 @@ pub(super) fn free(address: Ipv4Addr, owner: &str, subnet: &Subnet) -> Result<()
     Err(EditError::Reserved { address, owner, subnet })
 }
 
-/// What the rules of a pool with so many ports but one must keep to.
+/// Checks the rules of a pool with `ports + 1` ports.
 fn pool_rules(rules: &PoolRules, ports: u16) -> Result<(), &'static str> {
     let fits = |size: u16| size > 0 && size - 1 <= ports;
     match rules.blocks {
@@ -96,7 +96,7 @@ fn pool_rules(rules: &PoolRules, ports: u16) -> Result<(), &'static str> {
     if rules.segment_size == Some(0) {
         return Err("a segment has at least one byte");
     }
-    // RFC 5382 REQ-4.
+    // RFC 5382 REQ-4 asks for at least six seconds.
     if rules.unsolicited_syn.is_some_and(|after| after < Duration::from_secs(6)) {
         return Err("an unsolicited SYN is not answered before 6 seconds");
     }
@@ -125,8 +125,9 @@ pub(super) fn outbound(outbound: &Outbound, name: &str) -> Result<(), EditError>
     Ok(())
 }
 
-/// an appliance by its private address or by one of the network's or a peer's, the internet,
-/// the network, none, or a VPN gateway that is there; never a peering.
+/// Checks a next hop. It may be an appliance by a private address or by one of the network's
+/// or a peer's, the internet, the network, none, or an existing VPN gateway. It may not be a
+/// peering.
 pub(super) fn next_hop<'a>(
     next_hop: NextHop,
     vnet: &'a Vnet,
@@ -169,7 +170,7 @@ fn unknown(kind: &'static str, id: impl ToString) -> EditError {
 
 /// Reading the intent back.
 impl Network {
-    /// A virtual network.
+    /// Returns a virtual network.
     ///
     /// # Errors
     ///
@@ -178,7 +179,7 @@ impl Network {
         self.vnets.get(&id).ok_or_else(|| unknown("vnet", id))
     }
 
-    /// A subnet.
+    /// Returns a subnet.
     ///
     /// # Errors
     ///
@@ -187,7 +188,7 @@ impl Network {
         self.subnets.get(&id).ok_or_else(|| unknown("subnet", id))
     }
 
-    /// A network interface.
+    /// Returns a network interface.
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ impl Network {
         self.nics.get(&id).ok_or_else(|| unknown("nic", id))
     }
 
-    /// An on-premises site.
+    /// Returns an on-premises site.
     ///
     /// # Errors
     ///
@@ -205,7 +206,7 @@ impl Network {
         self.sites.get(&id).ok_or_else(|| unknown("site", id))
     }
 
-    /// A service.
+    /// Returns a service.
     ///
     /// # Errors
     ///
@@ -214,7 +215,7 @@ impl Network {
         self.services.get(usize::from(id.0)).ok_or_else(|| unknown("service", id))
     }
 
-    /// A resource.
+    /// Returns a resource.
     ///
     /// # Errors
     ///
@@ -223,61 +224,61 @@ impl Network {
         self.resources.get(&id).ok_or_else(|| unknown("resource", id))
     }
 
-    /// All virtual networks, by number.
+    /// Iterates over all virtual networks, by number.
     pub fn vnets(&self) -> impl Iterator<Item = (VnetId, &Vnet)> {
         self.vnets.iter().map(|(&id, vnet)| (id, vnet))
     }
 
-    /// All subnets, by number.
+    /// Iterates over all subnets, by number.
     pub fn subnets(&self) -> impl Iterator<Item = (SubnetId, &Subnet)> {
         self.subnets.iter().map(|(&id, subnet)| (id, subnet))
     }
 
-    /// All network interfaces, by number.
+    /// Iterates over all network interfaces, by number.
     pub fn nics(&self) -> impl Iterator<Item = (NicId, &Nic)> {
         self.nics.iter().map(|(&id, nic)| (id, nic))
     }
 
-    /// All on-premises sites, by number.
+    /// Iterates over all on-premises sites, by number.
     pub fn sites(&self) -> impl Iterator<Item = (SiteId, &Site)> {
         self.sites.iter().map(|(&id, site)| (id, site))
     }
 
-    /// All services, by number.
+    /// Iterates over all services, by number.
     pub fn services(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
         (0..).map(ServiceId).zip(&self.services)
     }
 
-    /// All resources, by number.
+    /// Iterates over all resources, by number.
     pub fn resources(&self) -> impl Iterator<Item = (ResourceId, &Resource)> {
         self.resources.iter().map(|(&id, resource)| (id, resource))
     }
 
-    /// How equal prefixes of a user route and an endpoint are decided (C-01).
+    /// Returns how equal prefixes of a user route and an endpoint are decided (C-01).
     #[must_use]
     pub const fn tie_policy(&self) -> TiePolicy {
         self.tie_policy
     }
 
-    /// What becomes of a packet that a resource refuses.
+    /// Returns what the data plane does with packets that a resource refuses.
     #[must_use]
     pub const fn deny_mode(&self) -> DenyMode {
         self.deny_mode
     }
 
-    /// The virtual network of a name.
+    /// Returns the virtual network with a name.
     #[must_use]
     pub fn vnet_named(&self, name: &str) -> Option<VnetId> {
         self.vnets().find(|(_, vnet)| vnet.name == name).map(|(id, _)| id)
     }
 
-    /// The service of a name, its own or a further one.
+    /// Returns the service with a name, its own or a further one.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
         self.services().find(|(_, service)| service.is_named(name)).map(|(id, _)| id)
     }
 
-    /// The resource of a name.
+    /// Returns the resource with a name.
     #[must_use]
     pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
         self.resources().find(|(_, resource)| resource.name == name).map(|(id, _)| id)
@@ -327,7 +328,8 @@ impl Network {
         }
     }
 
-    /// U-17, R-21: a service address belongs to one service; and no outbound address may be one.
+    /// Checks that a service address belongs to one service (U-17), and that no outbound address is
+    /// one.
     pub(super) fn check_service_prefixes(
         &self,
         id: ServiceId,
@@ -372,7 +374,7 @@ impl Network {
         }
     }
 
-    /// The service prefix that covers an address.
+    /// Returns the service prefix that covers an address.
     pub(super) fn service_prefix_of(&self, address: Ipv4Addr) -> Option<(Ipv4Net, ServiceId)> {
         let (_, &(prefix, service)) = self.service_prefixes.range(..=address).next_back()?;
         prefix.contains(&address).then_some((prefix, service))

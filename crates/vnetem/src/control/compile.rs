@@ -1,4 +1,4 @@
-//! From intent to snapshot: only what an edit concerns is compiled anew.
+//! Compiles the intent into a snapshot. Only what an edit concerns is compiled again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::snapshot::{
 };
 use crate::{NicId, Snapshot};
 
-/// First and last port of an address of a NAT gateway or of the platform: 64,512 in all (N-09,
+/// First and last port of an address of a NAT gateway or of the platform, 64,512 in all (N-09,
 /// C-08).
 const GATEWAY_PORTS: (u16, u16) = (1024, u16::MAX);
 
 /// The ports of an interface's own public address (N-11).
 const ALL_PORTS: (u16, u16) = (0, u16::MAX);
 
-/// Compiled tables by what they were made of, so that equal ones are one.
+/// Compiled tables by their input, so that equal tables are shared.
 type Shared<'a> = BTreeMap<(VnetId, &'a RouteTable), Winners>;
 
 impl Network {
@@ -44,10 +44,10 @@ impl Network {
         };
         if self.dirty.services {
             snapshot.services = Arc::new(self.compile_services());
-            self.touch_services(old, &snapshot, &mut invalidated);
+            self.invalidate_services(old, &snapshot, &mut invalidated);
         }
         if self.dirty.resources {
-            self.touch_resources(old, &mut invalidated);
+            self.invalidate_resources(old, &mut invalidated);
             snapshot.resources = Arc::new(self.compile_resources());
         }
         for &id in &self.dirty.vnets {
@@ -96,8 +96,8 @@ impl Network {
         new: &mut Snapshot,
         invalidated: &mut BTreeSet<RevalidationKey>,
     ) {
-        // A change of a virtual network concerns its own subnets, those of its peers and the sites
-        // it is connected to.
+        // A change of a virtual network concerns its subnets, those of its peers, and the sites
+        // that are connected to it.
         let mut near: BTreeSet<VnetId> = self.dirty.vnets.clone();
         let mut places = self.dirty.places.clone();
         for id in &self.dirty.vnets {
@@ -111,7 +111,7 @@ impl Network {
             places.extend(subnets.map(|(id, _)| id.0));
         }
         if self.dirty.services {
-            // Regions are numbered anew with the services.
+            // Regions are numbered again with the services.
             places.extend(self.subnets.keys().map(|id| id.0));
         }
         new.places.resize(self.next_place as usize + 1, None);
@@ -125,7 +125,7 @@ impl Network {
                     PlaceView::Subnet(view) => near.contains(&view.vnet),
                     PlaceView::Site(_) => !self.dirty.vnets.is_empty(),
                 };
-                self.touch_place(number, before, view.as_ref(), delivery, invalidated);
+                self.invalidate_place(number, before, view.as_ref(), delivery, invalidated);
             }
             new.ingress_table.set(number, view.as_ref());
             if let Some(slot) = new.places.get_mut(number as usize) {
@@ -181,7 +181,7 @@ impl Network {
                 Some(numbers)
             }
         };
-        // E-11: with a policy the scope is worldwide.
+        // E-11: an endpoint with a policy has a worldwide scope.
         let scope_of = |service, endpoint: &Endpoint| {
             if self.has_policies(id, service) { None } else { regions_of(&endpoint.scope) }
         };
@@ -237,7 +237,7 @@ impl Network {
         }
     }
 
-    /// The declared interfaces of a network that lie in a range, by address.
+    /// Returns the declared interfaces of a network that lie in a range, by address.
     fn nics_in(&self, vnet: VnetId, range: Ipv4Net) -> Vec<(Ipv4Addr, NicId)> {
         let hosts = self.hosts.range((vnet, range.network())..=(vnet, range.broadcast()));
         hosts.map(|(&(_, address), &nic)| (address, nic)).collect()
@@ -270,7 +270,7 @@ impl Network {
     }
 
     fn compile_services(&self) -> ServiceMap {
-        // One region may be spelled in several ways; the first spelling is shown.
+        // A region may be spelled in several ways. The first spelling is shown.
         let mut spellings: BTreeMap<String, &String> = BTreeMap::new();
         let mut keys: BTreeMap<&String, String> = BTreeMap::new();
         for name in self.services.iter().flat_map(|service| service.regions.values()) {
@@ -313,7 +313,7 @@ impl Network {
         self.balancers.values().find(|balancer| balancer.members.contains_key(&member))
     }
 
-    /// The ports of a member of a load balancer's pool (N-25).
+    /// Returns the ports of a member of a load balancer's pool (N-25).
     fn compile_balanced(&self, nic: NicId) -> Option<OutboundView> {
         let balancer = self.balancer_of(nic)?;
         let pools = balancer.blocks_of(nic).map(|block| PortPool {
@@ -322,7 +322,7 @@ impl Network {
             last_port: block.last,
         });
         let (method, pools) = (Method::LoadBalancer, pools.collect());
-        // N-14, N-23: a load balancer has times of its own.
+        // N-14, N-23: a load balancer has its own timers.
         let timers = TimerProfile::Balancer(balancer.rule.idle.unwrap_or_default());
         let rules = PoolRules { timers, ..PoolRules::AZURE };
         Some(OutboundView { method, pools, rules })
@@ -348,7 +348,7 @@ impl Network {
             let Outbound::Pool { addresses, rules, .. } = &subnet.outbound else { continue };
             for address in addresses {
                 let translator: &mut Translator = public.entry(*address).or_default();
-                // Of several pools with one address the most patient.
+                // Of several pools that share an address the longest wait counts.
                 translator.unsolicited_syn = translator.unsolicited_syn.max(rules.unsolicited_syn);
             }
         }
@@ -363,7 +363,7 @@ impl Network {
         public
     }
 
-    /// All networks and sites, by number.
+    /// Lists all networks and sites, by number.
     fn tenants(&self) -> Vec<Tenant> {
         let networks = self.vnets.keys().map(|id| tenant_of_vnet(*id));
         let mut all: Vec<_> =
@@ -372,7 +372,7 @@ impl Network {
         all
     }
 
-    /// The network or site that has a public address.
+    /// Returns the network or site that has a public address.
     fn tenant_behind(&self, address: Ipv4Addr) -> Tenant {
         let of_nic = |id| {
             let subnet = self.nics.get(&id).and_then(|nic| self.subnets.get(&nic.subnet));
@@ -392,14 +392,14 @@ impl Network {
 }
 
 impl ServiceMap {
-    /// The number of a region in any spelling; `None` if no service has a prefix there.
+    /// Returns the number of a region in any spelling; `None` if no service has a prefix there.
     fn region_number(&self, name: &str) -> Option<u16> {
         let at = self.region_keys.binary_search(&region_key(name)).ok()?;
         u16::try_from(at).ok()
     }
 }
 
-/// The translation of a site, whoever does it.
+/// Returns the translation of a site, whoever does it.
 fn pool_of_site(addresses: &[Ipv4Addr]) -> Option<OutboundView> {
     (!addresses.is_empty()).then(|| single(Method::Pool, addresses, GATEWAY_PORTS))
 }
@@ -419,7 +419,7 @@ fn compile_outbound(outbound: &Outbound, idle: Option<IdleMinutes>) -> Option<Ou
 }
 
 impl OutboundView {
-    /// The method with an idle timeout of its own (N-15, N-23).
+    /// Returns the method with an idle timeout of its own (N-15, N-23).
     fn idling(self, idle: Option<IdleMinutes>) -> Self {
         let timers = idle.map_or(self.rules.timers, TimerProfile::Azure);
         Self { rules: PoolRules { timers, ..self.rules }, ..self }

@@ -1,4 +1,5 @@
-//! The candidates of a subnet's table, and which of them are in force.
+//! Collects the candidate routes of a subnet's table, and decides which are in force (R-01 to R-10,
+//!
 
 use core::net::Ipv4Addr;
 use std::sync::Arc;
@@ -10,15 +11,15 @@ use vnetem_packet::VnetId;
 use super::{Network, RouteTable, TagLevel, Vnet};
 use crate::{NextHop, Route, RouteSource};
 
-/// Ranges that lead nowhere until something else is said of them; by default those of R-01.
+/// Ranges with a system route to None, by default those of R-01.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reserved(pub(super) Vec<Ipv4Net>);
 
-/// Routes in force, and those that are not with the source that overrides each.
+/// Routes in force, and overridden routes, each with the source that overrides it.
 pub(super) type Winners = (Table<(RouteSource, NextHop)>, Arc<Vec<(Route, RouteSource)>>);
 
-/// The order between equal prefixes: user, BGP, system; an explicit route before tags, and
-/// these by level.
+/// The order between equal prefixes: user, BGP, system. An explicit route comes before tags,
+/// and tags follow by level.
 type Preference<'a> = (RouteSource, Option<(TagLevel, &'a str)>);
 
 impl Default for Reserved {
@@ -33,7 +34,7 @@ impl Default for Reserved {
 }
 
 impl Network {
-    /// All candidates of a subnet and what becomes of each.
+    /// Collects all candidate routes of a subnet and decides which are in force.
     pub(super) fn compile_routes(&self, id: VnetId, vnet: &Vnet, table: &RouteTable) -> Winners {
         let mut candidates: Candidates<Preference<'_>, NextHop> = Candidates::new();
         let mut overridden = Vec::new();
@@ -55,8 +56,8 @@ impl Network {
             }
         }
         let default = Ipv4Net::default();
-        // a range of the network that is or contains a reserved one stands in its
-        // place; R-04: so does a user's default.
+        // a range of the network that is or contains a reserved one replaces it. R-04:
+        // so does a user's default route.
         let reserved = self.reserved.0.iter().copied().filter(|reserved| {
             !table.routes.contains_key(&default)
                 && !vnet.ranges.iter().any(|range| range.contains(reserved))
@@ -68,7 +69,8 @@ impl Network {
         for (prefix, next_hop) in system {
             candidates.insert(prefix, (RouteSource::Default, None), next_hop);
         }
-        // L-01: in the endpoint's own network and in those that are peered with it directly.
+        // L-01: the route is in the endpoint's own network and in the networks that are peered with
+        // it directly.
         let near = core::iter::once(id).chain(vnet.peers.iter().copied());
         for (id, endpoint) in near.flat_map(|vnet| self.private_in(vnet)) {
             let (prefix, source) = (Ipv4Net::from(endpoint.address), RouteSource::Default);
@@ -92,7 +94,7 @@ impl Network {
         (winners.into_iter().collect(), Arc::new(overridden))
     }
 
-    /// System routes to hosts: the network's ranges and those of its peers.
+    /// Returns the system routes to hosts: the network's ranges and those of its peers.
     fn own_ranges(&self, vnet: &Vnet) -> Vec<(Ipv4Net, NextHop)> {
         let peers = vnet.peers.iter().filter_map(|&peer| Some((peer, self.vnets.get(&peer)?)));
         let peered = peers.flat_map(|(id, peer)| {
@@ -103,7 +105,7 @@ impl Network {
     }
 }
 
-/// What a network's gateways learn by BGP.
+/// Returns what a network's gateways learn by BGP.
 fn announced(vnet: &Vnet) -> impl Iterator<Item = (Ipv4Net, NextHop)> {
     vnet.gateways.iter().flat_map(|(&site, connection)| {
         let hop = NextHop::VirtualNetworkGateway(site);
@@ -111,8 +113,8 @@ fn announced(vnet: &Vnet) -> impl Iterator<Item = (Ipv4Net, NextHop)> {
     })
 }
 
-/// which route that overrides BGP whatever its length covers a prefix. Routes of the network
-/// and its peerings are such.
+/// Returns the route that overrides a BGP route of any length. Routes of the network and its
+/// peerings do.
 fn overriding(
     table: &RouteTable,
     system: &[(Ipv4Net, NextHop)],

@@ -7,38 +7,38 @@ use vnetem_packet::SubnetId;
 use super::Network;
 use crate::{EditError, ServiceId};
 
-/// The endpoint of a service on a subnet, as the subnet shows it (E-05).
+/// The endpoint of a service on a subnet, with the properties that Azure shows (E-05).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The name under which it was enabled: one of the service's.
+    /// The name under which it was enabled, which is one of the service's.
     pub name: String,
-    /// For which places it holds.
+    /// The regions for which it holds.
     pub scope: Scope,
-    /// A reference that is kept and given back, and means nothing here (U-18).
+    /// A reference that is stored and returned, and has no effect (U-18).
     pub network_identifier: Option<String>,
 }
 
-/// For which places an endpoint holds (E-06 to E-09).
+/// The regions for which an endpoint holds (E-06 to E-09).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Resources of the service anywhere.
     #[default]
     Worldwide,
-    /// Resources whose address lies in one of these regions, or in none that is known (C-06).
+    /// Resources whose address lies in one of these regions, or in no known region (C-06).
     Regions(BTreeSet<String>),
 }
 
-/// How far an endpoint has come (E-05).
+/// Whether an edit of the endpoints has reached every host (E-05).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProvisioningState {
-    /// It was edited, and no snapshot has it yet, or not every host (S-28).
+    /// An edit is in no snapshot yet, or has not reached every host (S-28).
     Updating,
     /// The last snapshot has it.
     Succeeded,
 }
 
 impl Network {
-    /// Enables the endpoint of a service on a subnet, under the service's own name; enabling it
+    /// Enables the endpoint of a service on a subnet, under the service's own name. Enabling it
     /// again replaces its scope (INV-toggle-idempotent, S-03).
     ///
     /// # Errors
@@ -54,15 +54,16 @@ impl Network {
         self.set_endpoint(id, service, Endpoint { name, scope, network_identifier: None })
     }
 
-    /// Enables the endpoint of a service on a subnet, under one of the service's names; the one
-    /// that stands is replaced.
+    /// Enables the endpoint of a service on a subnet, under one of the service's names. It replaces
+    /// the existing endpoint of that name.
     ///
     /// # Errors
     ///
-    /// The subnet or the service does not exist, the network is of the classic model (S-09), or the
-    /// service has no such name. It is enabled under another of its names: two endpoints for the
-    /// same addresses cannot stand on one subnet (E-07, U-17). Or all addresses of the service lie
-    /// in regions outside the scope, so that the endpoint would catch nothing.
+    /// - The subnet or the service does not exist, or the service has no such name.
+    /// - The network is of the classic model (S-09).
+    /// - The endpoint is enabled under another name of the service: a subnet can have one endpoint
+    ///   for the same addresses (E-07, U-17).
+    /// - All addresses of the service lie in regions outside the scope.
     pub fn set_endpoint(
         &mut self,
         id: SubnetId,
@@ -102,7 +103,7 @@ impl Network {
         Ok(())
     }
 
-    /// Disables the endpoint of a service on a subnet; if it is not enabled nothing changes
+    /// Disables the endpoint of a service on a subnet. If it is not enabled, nothing changes
     /// (INV-edits-idempotent).
     ///
     /// # Errors
@@ -121,7 +122,7 @@ impl Network {
         Ok(())
     }
 
-    /// How far the endpoints of a subnet have come (E-05).
+    /// Returns whether the last edit of a subnet's endpoints has reached every host (E-05).
     ///
     /// # Errors
     ///
@@ -137,7 +138,8 @@ impl Network {
 }
 
 impl Scope {
-    /// The locations as an endpoint shows them: names of regions, or `*` for all (E-05, E-06).
+    /// Iterates over the locations that Azure shows for an endpoint: names of regions, or `*` for
+    /// all (E-05, E-06).
     pub fn locations(&self) -> impl Iterator<Item = &str> {
         let (all, regions) = match self {
             Self::Worldwide => (Some("*"), None),

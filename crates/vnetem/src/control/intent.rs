@@ -1,4 +1,5 @@
-//! What was asked for: plain values that the control plane holds and the data plane never sees.
+//! The intent: plain values that edits set. The control plane holds them, and the data plane never
+//! sees them.
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,25 +27,25 @@ pub struct Vnet {
     pub peers: BTreeSet<VnetId>,
     /// On-premises sites that its gateways connect.
     pub gateways: BTreeMap<SiteId, Connection>,
-    /// What it says of user routes that lead to the network itself and cover a private endpoint of
-    /// it (L-11).
+    /// Whether a user route to the network itself carries packets to private endpoints that it
+    /// covers (L-11).
     pub private_endpoint_policy: VnetEndpointPolicy,
 }
 
-/// The policy of a virtual network for its private endpoints, as Azure's
-/// `privateEndpointVNetPolicies` has it (L-11).
+/// The policy of a virtual network for its private endpoints, as in Azure's
+/// `privateEndpointVNetPolicies` (L-11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VnetEndpointPolicy {
-    /// A user route to the network itself takes an endpoint's own route away and carries nothing to
-    /// it. That is observed, in one detailed report, and in no text of Azure's.
+    /// A user route to the network itself overrides an endpoint's own route and carries nothing to
+    /// it. One detailed report observes this; no text of Azure's says it.
     #[default]
     Disabled,
-    /// Such a route carries.
+    /// Such a route carries packets to the endpoint.
     Basic,
 }
 
-/// Where a network or a resource is placed: in no place that is known by default, and all such
-/// places are one.
+/// The tenant, subscription and region of a network or a resource. By default all three are empty,
+/// and all such placements are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Placement {
     /// The directory tenant (S-11).
@@ -70,12 +71,12 @@ pub struct Subnet {
     pub endpoints: BTreeMap<ServiceId, Endpoint>,
     /// Changes of endpoints that have not reached every host yet (S-28).
     pub rollout_states: BTreeMap<ServiceId, RolloutState>,
-    /// How flows to public addresses leave.
+    /// How flows to public addresses get a public source.
     pub outbound: Outbound,
-    /// The idle timeout of its NAT gateway, if it is not the data plane's (N-15).
+    /// The idle timeout of its NAT gateway, if it differs from the data plane's (N-15).
     pub idle: Option<IdleMinutes>,
-    /// Addresses of the platform that were left for an explicit method; live flows keep them until
-    /// they end (N-07).
+    /// Former platform addresses, from before an explicit method was set. Live flows keep them
+    /// until they end (N-07).
     pub former: BTreeSet<Ipv4Addr>,
 }
 
@@ -86,7 +87,7 @@ pub struct RouteTable {
     pub routes: BTreeMap<Ipv4Net, UserRoute>,
     /// Routes for service tags, by the tag's name.
     pub tags: BTreeMap<String, TagRoute>,
-    /// Whether routes that gateways learn by BGP come into the table (the default).
+    /// Whether the table takes routes that gateways learn by BGP (the default).
     pub bgp_propagation: bool,
 }
 
@@ -95,11 +96,11 @@ pub struct RouteTable {
 pub struct UserRoute {
     /// Where it leads.
     pub next_hop: NextHop,
-    /// Whether it beats the BGP routes inside its prefix whatever their length.
+    /// Whether it overrides the BGP routes inside its prefix, whatever their length.
     pub overrides_bgp: bool,
 }
 
-/// A user-defined route that stands for all prefixes of a service tag.
+/// A user-defined route for all prefixes of a service tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TagRoute {
     /// How specific the tag is.
@@ -110,7 +111,7 @@ pub struct TagRoute {
     pub next_hop: NextHop,
 }
 
-/// How specific a service tag is; between tags with equal prefixes the lower one wins.
+/// How specific a service tag is. Between tags with equal prefixes the lower one wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TagLevel {
     /// A service in one region, `Storage.WestEurope`.
@@ -126,15 +127,15 @@ pub enum TagLevel {
 /// How a subnet's flows to public addresses get a public source (N-01).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outbound {
-    /// Not at all: a private subnet (N-03). An endpoint still works.
+    /// None: a private subnet (N-03). An endpoint still works.
     #[default]
     Private,
-    /// By an address of the platform; TCP and UDP only, no fragments (N-18).
+    /// A platform address: TCP and UDP only, no fragments (N-18).
     Default(Ipv4Addr),
-    /// By a NAT gateway with up to 16 addresses, ports 1024 to 65535 of each (N-09); TCP and UDP
-    /// only, no fragments (N-18).
+    /// A NAT gateway with up to 16 addresses and ports 1024 to 65535 of each (N-09). It carries TCP
+    /// and UDP only, and no fragments (N-18).
     NatGateway(Vec<Ipv4Addr>),
-    /// By a plain pool that carries ICMP queries and fragments too (T-21, T-28).
+    /// A plain pool, which also carries ICMP queries and fragments (T-21, T-28).
     Pool {
         /// Its addresses.
         addresses: Vec<Ipv4Addr>,
@@ -156,36 +157,36 @@ pub struct Nic {
     pub subnet: SubnetId,
     /// Its private address.
     pub address: Ipv4Addr,
-    /// Whether it may send packets of others.
+    /// Whether it may send packets with other hosts' sources.
     pub ip_forwarding: bool,
     /// Its own public address (N-11).
     pub public: Option<Ipv4Addr>,
-    /// The idle timeout of that, if it is not the data plane's.
+    /// The idle timeout of the public address, if it differs from the data plane's.
     pub idle: Option<IdleMinutes>,
-    /// The platform's address that it keeps though its subnet has lost default outbound access,
-    /// until it is deallocated (N-29).
+    /// The platform's address, which it keeps until it is deallocated although its subnet has lost
+    /// default outbound access (N-29).
     pub kept: Option<Ipv4Addr>,
-    /// Whether its machine is stopped and deallocated: it neither sends nor receives.
+    /// Whether its machine is stopped and deallocated, so that it neither sends nor receives.
     pub deallocated: bool,
 }
 
-/// An on-premises site with its own private addresses and its own translation to a public one.
+/// An on-premises site with private addresses and a translation to public ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Its name, unique among sites.
     pub name: String,
     /// Its address ranges.
     pub ranges: Vec<Ipv4Net>,
-    /// The public addresses behind which it reaches the internet (S-36); none if it does not.
+    /// The public addresses behind which it reaches the internet (S-36). If empty, it does not.
     pub nat: Vec<Ipv4Addr>,
-    /// How its circuit reaches services; without one it does so by the internet.
+    /// How its circuit reaches services. Without one the site uses the internet.
     pub peering: Option<Peering>,
 }
 
 /// A site's connection to a virtual network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// What carries it.
+    /// What carries the connection.
     pub circuit: Circuit,
     /// The prefixes that the site announces by BGP.
     pub announced: Vec<Ipv4Net>,
@@ -194,14 +195,14 @@ pub struct Connection {
 /// What carries a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Circuit {
-    /// A VPN; user routes may lead to its gateway.
+    /// A VPN. User routes may lead to its gateway.
     #[default]
     Vpn,
-    /// ExpressRoute; user routes may not.
+    /// ExpressRoute. User routes may not lead to its gateway.
     ExpressRoute,
 }
 
-/// How an ExpressRoute circuit reaches services, under which addresses (S-38).
+/// How an ExpressRoute circuit reaches services, and under which addresses (S-38).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peering {
     /// Public peering: two addresses per circuit, applied by the platform.
@@ -222,36 +223,36 @@ pub struct Service {
     pub prefixes: Vec<Ipv4Net>,
     /// Prefixes whose region is known (regional tags).
     pub regions: BTreeMap<Ipv4Net, String>,
-    /// Whether networks of a prefix's own region reach it by their private sources although they
-    /// have no endpoint (C-03); `None` where nothing is known of that, which is as if they did not.
+    /// Whether networks of a prefix's own region reach it by private sources without an endpoint
+    /// (C-03). `None` means unknown, and has the effect of `false`.
     pub same_region_path: Option<bool>,
-    /// What it asks of a subnet before it takes a rule for it (E-14).
+    /// Whether it requires the subnet's endpoint before it takes a rule for the subnet (E-14).
     pub endpoint_first: EndpointFirst,
     /// Whether endpoint policies can be attached to its endpoints (P-33).
     pub takes_policies: bool,
 }
 
-/// What a service asks of a subnet before a resource of it takes a rule for that subnet (E-14).
+/// Whether a service requires the subnet's endpoint before a resource takes a rule for the subnet
+/// (E-14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndpointFirst {
-    /// Nothing: the rule may come before the endpoint. A service of your own asks no more unless it
-    /// is told to.
+    /// Not required: the rule may come before the endpoint. This is the default.
     #[default]
     NotAsked,
-    /// An endpoint for the service, unless the rule is told to ignore that it is missing.
+    /// Required, unless the rule is set to ignore that the endpoint is missing.
     UnlessIgnored,
-    /// An endpoint for the service, always.
+    /// Always required.
     Always,
 }
 
-/// What becomes of a rule for a subnet that has no endpoint for the service (E-14).
+/// What to do with a rule for a subnet without the service's endpoint (E-14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MissingEndpoint {
-    /// The service refuses it, if it asks for the endpoint.
+    /// Refuse it, if the service requires the endpoint.
     #[default]
     Refuse,
-    /// It is taken where the service knows the flag for that, and matches nothing until the
-    /// endpoint is there.
+    /// Accept it, where the service knows such a flag. The rule matches nothing until the endpoint
+    /// exists.
     Ignore,
 }
 
@@ -268,14 +269,14 @@ pub struct Resource {
     pub secondary: Option<Ipv4Addr>,
     /// Where it is placed.
     pub placement: Placement,
-    /// The id by which endpoint policies know it; empty if they do not.
+    /// The id by which endpoint policies know it. If empty, they do not know it.
     pub path: String,
-    /// Who may come in, by the rules of its kind of service.
+    /// The access rules, of its kind of service.
     pub rules: Firewall,
 }
 
 impl Service {
-    /// Whether endpoints of the service can be enabled under a name.
+    /// Returns whether endpoints of the service can be enabled under a name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.further_names.contains(name)
@@ -283,24 +284,24 @@ impl Service {
 }
 
 impl Resource {
-    /// The public addresses at which it answers.
+    /// Returns the public addresses at which it answers.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         [Some(self.address), self.secondary].into_iter().flatten()
     }
 }
 
 impl Outbound {
-    /// The method of a subnet for which none was asked, by the version of the interface with which
-    /// its network was made, `2025-07-01` for example: the platform's default with this address,
-    /// and after 2026-03-31 none (N-05).
+    /// Returns the default method of a new subnet, by the API version with which its network is
+    /// made, such as `2025-07-01`. Up to 2026-03-31 that is the platform's default access with this
+    /// address, and later it is none (N-05).
     #[must_use]
     pub fn of_new_subnet(api_version: &str, platform: Ipv4Addr) -> Self {
-        // Dates of this form stand in the order of their letters.
+        // Dates of this form sort as text.
         let day = api_version.get(..10).unwrap_or(api_version);
         if day > "2026-03-31" { Self::Private } else { Self::Default(platform) }
     }
 
-    /// The public addresses of the method.
+    /// Returns the public addresses of the method.
     #[must_use]
     pub fn addresses(&self) -> &[Ipv4Addr] {
         match self {
@@ -318,7 +319,7 @@ impl Default for RouteTable {
 }
 
 impl RouteTable {
-    /// Where its routes lead, in no order that matters.
+    /// Returns where its routes lead, in any order.
     pub(super) fn next_hops(&self) -> impl Iterator<Item = NextHop> {
         let tags = self.tags.values().map(|route| route.next_hop);
         self.routes.values().map(|route| route.next_hop).chain(tags)
@@ -326,7 +327,7 @@ impl RouteTable {
 }
 
 impl Site {
-    /// Every public address of the site.
+    /// Returns every public address of the site.
     pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         let peering = self.peering.as_ref().map_or(&[][..], Peering::addresses);
         self.nat.iter().chain(peering).copied()
@@ -334,7 +335,7 @@ impl Site {
 }
 
 impl Peering {
-    /// The public addresses of the peering.
+    /// Returns the public addresses of the peering.
     #[must_use]
     pub fn addresses(&self) -> &[Ipv4Addr] {
         match self {

@@ -1,5 +1,5 @@
-//! Which cells a change touches, found by comparing the old snapshot with the new one: their flows
-//! are judged again (INV-toggle-ends-exact-set, P-21).
+//! Finds the revalidation keys that a change invalidates, by comparing the old snapshot with the
+//! new one. Their flows are revalidated (INV-toggle-ends-exact-set, P-21).
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::snapshot::{PlaceView, ServiceMap, SubnetView};
 use crate::{ServiceId, Snapshot};
 
 impl Network {
-    pub(super) fn touch_place(
+    pub(super) fn invalidate_place(
         &self,
         number: u32,
         before: &PlaceView,
@@ -43,17 +43,17 @@ impl Network {
                         answers = true;
                     }
                 }
-                // What a pool lets in hangs on its rules and ports (T-03).
+                // The filter of a pool depends on its rules and ports (T-03).
                 let [lets_in, lets_in_now] = [before, after].map(|view| {
                     let outbound = view.outbound.as_ref()?;
                     Some((outbound.rules.filtering, &outbound.pools))
                 });
                 let is_open = lets_in.is_some_and(|(it, _)| it != Filtering::AddressAndPort);
-                // T-33.
+                // Whether a pool allows hairpin (T-33).
                 let turns = |view: &SubnetView| {
                     view.outbound.as_ref().is_some_and(|outbound| outbound.rules.hairpin)
                 };
-                // What is called at an own address turns round by other rules than elsewhere.
+                // A hairpin to the pool's own addresses has other rules than one elsewhere.
                 let own = |view: &SubnetView| -> BTreeSet<Ipv4Addr> {
                     let pools = view.outbound.iter().flat_map(|outbound| &outbound.pools);
                     pools.flat_map(|pool| pool.addresses.iter().copied()).collect()
@@ -69,37 +69,37 @@ impl Network {
             _ => true,
         };
         if all {
-            self.touch_all_of(number, invalidated);
+            self.invalidate_all_of(number, invalidated);
         }
         if let PlaceView::Subnet(subnet) = before
             && (all || answers)
         {
-            self.touch_callers(subnet.vnet, invalidated);
+            self.invalidate_callers(subnet.vnet, invalidated);
         }
     }
 
-    fn touch_all_of(&self, number: u32, invalidated: &mut BTreeSet<RevalidationKey>) {
+    fn invalidate_all_of(&self, number: u32, invalidated: &mut BTreeSet<RevalidationKey>) {
         invalidated.insert(revalidation_key(number, None));
         invalidated.extend(self.services().map(|(id, _)| revalidation_key(number, Some(id))));
     }
 
-    /// The routes of a subnet also say how it answers what sites and appliances near it opened
-    ///
-    fn touch_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
+    /// Invalidates the flows that sites and nearby appliances opened to a subnet: its routes also
+    /// decide how it answers them.
+    fn invalidate_callers(&self, vnet: VnetId, invalidated: &mut BTreeSet<RevalidationKey>) {
         let Some(own) = self.vnets.get(&vnet) else { return };
-        own.gateways.keys().for_each(|site| self.touch_all_of(site.0, invalidated));
+        own.gateways.keys().for_each(|site| self.invalidate_all_of(site.0, invalidated));
         for near in own.peers.iter().chain([&vnet]) {
             let hosts =
                 self.hosts.range((*near, Ipv4Addr::UNSPECIFIED)..=(*near, Ipv4Addr::BROADCAST));
             let nics = hosts.filter_map(|(_, nic)| self.nics.get(nic));
             nics.filter(|nic| nic.ip_forwarding)
-                .for_each(|nic| self.touch_all_of(nic.subnet.0, invalidated));
+                .for_each(|nic| self.invalidate_all_of(nic.subnet.0, invalidated));
         }
     }
 
-    /// INV-prefix-change-exact, U-02: a change of prefixes concerns flows to that service, and
-    /// flows to addresses that were nobody's before.
-    pub(super) fn touch_services(
+    /// Invalidates the flows to a service whose prefixes changed, and flows to addresses that
+    /// belonged to no service before (INV-prefix-change-exact, U-02).
+    pub(super) fn invalidate_services(
         &self,
         old: &Snapshot,
         new: &Snapshot,
@@ -130,8 +130,9 @@ impl Network {
         }
     }
 
-    /// Rules are judged again for every flow to a service whose resources changed.
-    pub(super) fn touch_resources(
+    /// Invalidates every flow to a service whose resources changed, since their rules are asked
+    /// again.
+    pub(super) fn invalidate_resources(
         &self,
         old: &Snapshot,
         invalidated: &mut BTreeSet<RevalidationKey>,

@@ -1,4 +1,4 @@
-//! Names: which address the name of a resource means to a client (S-08, S-50, L-10).
+//! Resolves names: which address the name of a resource has for a client (S-08, S-50, L-10).
 
 use core::net::Ipv4Addr;
 
@@ -10,17 +10,17 @@ use crate::{EditError, ResourceId, ServiceId};
 /// A private DNS zone for the private names of a service, linked to a virtual network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ZoneLink {
-    /// Whether a name that the zone does not have is asked of the internet; otherwise there is no
-    /// such name (L-10).
+    /// Whether the internet is asked for a name that the zone does not have. Otherwise such a name
+    /// does not exist (L-10).
     pub fallback: bool,
 }
 
 impl Network {
-    /// Links the zone of a service's private names to a virtual network, or says anew whether the
-    /// link falls back to the internet.
+    /// Links the zone of a service's private names to a virtual network, or changes whether an
+    /// existing link falls back to the internet.
     ///
-    /// Without this a network has the zone, and no fallback, as soon as names of a private endpoint
-    /// hold in it.
+    /// Without a link, a network has the zone without a fallback as soon as it has names of a
+    /// private endpoint.
     ///
     /// # Errors
     ///
@@ -37,12 +37,12 @@ impl Network {
         Ok(())
     }
 
-    /// Takes the link of a zone away again.
+    /// Removes the link of a zone.
     ///
     /// # Errors
     ///
-    /// One does not exist, there is no such link, or names of a private endpoint hold in the
-    /// network and need it.
+    /// One does not exist, there is no such link, or the network has names of a private endpoint,
+    /// which need the zone.
     pub fn unlink_zone(&mut self, service: ServiceId, vnet: VnetId) -> Result<(), EditError> {
         let name = format!("{} in vnet {}", self.service(service)?.name, self.vnet(vnet)?.name);
         if let Some(endpoint) = self.named_in(service, vnet).next() {
@@ -55,27 +55,28 @@ impl Network {
         }
     }
 
-    /// Forgets the names that hold in a virtual network that is removed.
+    /// Removes the names of a virtual network that is removed.
     pub(super) fn forget_names(&mut self, gone: VnetId) {
         self.private.zones.retain(|(vnet, _), _| *vnet != gone);
         self.private.forget(gone);
     }
 
-    /// The zone of a service's private names as a virtual network has it: linked, or made by a
-    /// private endpoint whose names hold there.
+    /// Returns the zone of a service's private names as a virtual network has it. It was linked, or
+    /// a private endpoint with names in the network made it.
     #[must_use]
     pub fn zone_link(&self, service: ServiceId, vnet: VnetId) -> Option<ZoneLink> {
         let linked = self.private.zones.get(&(vnet, service)).copied();
         linked.or_else(|| self.named_in(service, vnet).next().map(|_| ZoneLink::default()))
     }
 
-    /// The address that the name of a resource means to a client in a virtual network or, with
-    /// `None`, anywhere else; nothing if there is no such name for it.
+    /// Returns the address that the name of a resource has for a client in a virtual network, or
+    /// elsewhere with `None`. Returns nothing if the name does not exist for that client.
     ///
-    /// A private endpoint whose names hold in the network gives its own address, once it is
-    /// approved (S-50). A resource with a private endpoint elsewhere has no name in a network with
-    /// the zone of its service, unless the zone falls back to the internet (L-10). Everybody else
-    /// learns the public address, with and without service endpoints (S-08).
+    /// - A private endpoint with names in the network gives its own address once it is approved
+    ///   (S-50).
+    /// - In a network that has the zone of the service, a resource whose private endpoint is
+    ///   elsewhere has no name, unless the zone falls back to the internet (L-10).
+    /// - Everybody else learns the public address, with and without service endpoints (S-08).
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Network {
         Ok((!hidden).then_some(found.address))
     }
 
-    /// Private endpoints of a service whose names hold in a virtual network.
+    /// Returns the private endpoints of a service that have names in a virtual network.
     fn named_in(&self, service: ServiceId, vnet: VnetId) -> impl Iterator<Item = &PrivateEndpoint> {
         self.private_endpoints().map(|(_, endpoint)| endpoint).filter(move |endpoint| {
             let of = self.resource(endpoint.resource).is_ok_and(|it| it.service == service);

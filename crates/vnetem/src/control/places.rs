@@ -82,7 +82,7 @@ impl Network {
         Ok(())
     }
 
-    /// Peers two virtual networks with each other; peering them again changes nothing
+    /// Peers two virtual networks with each other. Peering them again changes nothing
     /// (INV-edits-idempotent).
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Network {
         Ok(())
     }
 
-    /// Ends the peering of two virtual networks; without one nothing changes
+    /// Ends the peering of two virtual networks. Without one, nothing changes
     /// (INV-edits-idempotent).
     ///
     /// # Errors
@@ -121,13 +121,14 @@ impl Network {
         Ok(())
     }
 
-    /// Makes a subnet, private until [`Network::set_outbound`].
+    /// Makes a subnet, which is private until [`Network::set_outbound`].
     ///
     /// # Errors
     ///
-    /// The network does not exist, the name is taken in it, the prefix has host bits, lies outside
-    /// of the network's ranges or overlaps another subnet, or too many subnets, sites and
-    /// interfaces were made.
+    /// - The network does not exist, or the name is taken in it.
+    /// - The prefix has host bits, lies outside of the network's ranges, or overlaps another
+    ///   subnet.
+    /// - Too many subnets, sites and interfaces were made.
     pub fn add_subnet(
         &mut self,
         vnet: VnetId,
@@ -164,8 +165,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Removes a subnet. Rules that name it stay, in the state networkSourceDeleted (E-18), and
-    /// match nothing, even if one of the same name is made (E-17).
+    /// Removes a subnet. Rules that name it stay in the state networkSourceDeleted (E-18). They
+    /// match nothing, even if a subnet of the same name is made (E-17).
     ///
     /// # Errors
     ///
@@ -194,17 +195,19 @@ impl Network {
         Ok(())
     }
 
-    /// Chooses how the subnet's flows to public addresses leave. Flows on another method go on
-    /// until they end (N-07), those behind an address that nobody has any more are ended (N-08).
+    /// Chooses how the subnet's flows to public addresses leave. Flows on the former method go on
+    /// until they end (N-07). Flows end whose address has no owner any more (N-08).
     ///
     /// Where default outbound access is taken away, declared interfaces keep the platform's address
-    /// until they are [deallocated](Self::deallocate), for new flows too if nothing goes before it
-    /// (N-29). Hosts without an interface lose it at once: nobody could deallocate them.
+    /// until they are [deallocated](Self::deallocate). New flows use it too, unless a method with
+    /// precedence exists (N-29). Hosts without an interface lose it at once, since they cannot be
+    /// deallocated.
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, there are no addresses or more than 16, one is not public, lies
-    /// in a service's prefixes or belongs to another owner, or the port range is empty.
+    /// - The subnet does not exist, or the port range is empty.
+    /// - There are no addresses, or more than 16.
+    /// - An address is not public, lies in a service's prefixes or belongs to another owner.
     pub fn set_outbound(&mut self, id: SubnetId, outbound: Outbound) -> Result<(), EditError> {
         let subnet = self.subnet(id)?;
         let owner = PublicOwner::Vnet(subnet.vnet);
@@ -233,7 +236,7 @@ impl Network {
         Ok(())
     }
 
-    /// Lets the machines of a subnet keep the address of the platform that the subnet had (N-29).
+    /// Lets the machines of a subnet keep the platform's address that the subnet had (N-29).
     fn keep_default(&mut self, id: SubnetId, before: Option<&(VnetId, Outbound)>) {
         let after = self.subnets.get(&id).map(|subnet| &subnet.outbound);
         let Some((vnet, Outbound::Default(address))) = before else { return };
@@ -254,9 +257,9 @@ impl Network {
         }
     }
 
-    /// Sets after how long TCP flows behind a subnet's NAT gateway idle out, or leaves it to the
-    /// data plane (the default, N-15). Flows that are open keep what they have, as they keep their
-    /// method when another is attached (N-07); another method takes the setting away.
+    /// Sets the idle timeout of TCP flows behind a subnet's NAT gateway, or leaves it to the data
+    /// plane (the default, N-15). Open flows keep their own, as they keep their method when another
+    /// is attached (N-07). Setting another method removes the timeout.
     ///
     /// # Errors
     ///
@@ -278,13 +281,14 @@ impl Network {
         Ok(())
     }
 
-    /// Declares a network interface: a host whose packets must carry its own address, unless it
+    /// Declares a network interface: a host that may send under its own address only, unless it
     /// forwards (INV-spoofed-source-dropped, R-24).
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, the name or the address is taken, the address is outside of the
-    /// subnet or one of the five that the platform keeps there, or too many were made.
+    /// - The subnet does not exist, or the name or the address is taken.
+    /// - The address is outside of the subnet, or one of the five that the platform keeps there.
+    /// - Too many subnets, sites and interfaces were made.
     pub fn add_nic(
         &mut self,
         subnet: SubnetId,
@@ -323,7 +327,8 @@ impl Network {
         Ok(id)
     }
 
-    /// Removes a network interface; the address is then any host's again, and its public one free.
+    /// Removes a network interface. Any host may then have its address, and its public address is
+    /// free.
     ///
     /// # Errors
     ///
@@ -347,8 +352,8 @@ impl Network {
         Ok(())
     }
 
-    /// Gives an interface a public address of its own (N-11), another one, or takes it away; flows
-    /// behind the old one are ended.
+    /// Sets, replaces or removes the public address of an interface (N-11). Flows behind the old
+    /// one end.
     ///
     /// # Errors
     ///
@@ -372,8 +377,8 @@ impl Network {
         Ok(())
     }
 
-    /// Sets after how long flows behind an interface's own public address idle out, or leaves it to
-    /// the data plane (the default). Flows that are open keep what they have.
+    /// Sets the idle timeout of flows behind an interface's own public address, or leaves it to the
+    /// data plane (the default). Open flows keep their own.
     ///
     /// # Errors
     ///
@@ -396,9 +401,9 @@ impl Network {
         Ok(())
     }
 
-    /// Stops and deallocates the machine of an interface: nothing comes from it or reaches it, and
-    /// its flows are lost without a word. It keeps its addresses and its place in a load balancer's
-    /// pool, but not default outbound access that its subnet has lost (N-29). Deallocated, nothing
+    /// Stops and deallocates the machine of an interface. It neither sends nor receives, and its
+    /// flows end silently. It keeps its addresses and its place in a load balancer's pool, but not
+    /// default outbound access that its subnet has lost (N-29). If it is deallocated, nothing
     /// changes.
     ///
     /// # Errors
@@ -408,7 +413,7 @@ impl Network {
         self.set_deallocated(id, true)
     }
 
-    /// Starts the machine of an interface again. Running, nothing changes.
+    /// Starts the machine of an interface. If it is running, nothing changes.
     ///
     /// # Errors
     ///
@@ -432,7 +437,7 @@ impl Network {
         Ok(())
     }
 
-    /// Lets an interface send packets of others, or forbids it.
+    /// Lets an interface send packets with other hosts' sources, or forbids it.
     ///
     /// # Errors
     ///

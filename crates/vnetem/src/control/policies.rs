@@ -1,4 +1,4 @@
-//! Edits of endpoint policies, and of what they know resources by.
+//! Edits of endpoint policies, and of the ids by which they know resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::edge::revalidation_key;
 use crate::snapshot::Attached;
 use crate::{EditError, EndpointPolicyId, ResourceId, ServiceId, Snapshot};
 
-/// Endpoint policies, and to which endpoints they are attached.
+/// Endpoint policies, and the endpoints to which they are attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policies {
     policies: BTreeMap<EndpointPolicyId, Owned>,
@@ -28,7 +28,7 @@ struct Owned {
 }
 
 impl Network {
-    /// Makes an endpoint policy in a subscription; it restricts nothing until it is attached.
+    /// Makes an endpoint policy in a subscription. It restricts nothing until it is attached.
     ///
     /// # Errors
     ///
@@ -69,14 +69,16 @@ impl Network {
         Ok(())
     }
 
-    /// Attaches a policy to the endpoint that a subnet has for a service: from now on the subnet
-    /// may call over it only what one of its policies names (S-45, P-02), anywhere in the world
-    /// (E-11). Live flows are judged again.
+    /// Attaches a policy to a subnet's endpoint for a service. The subnet may then call over it
+    /// only what one of its policies names (S-45, P-02), in any region (E-11). Live flows are
+    /// revalidated.
     ///
     /// # Errors
     ///
-    /// One does not exist, the service takes no policies (P-33), the subnet has no such endpoint,
-    /// the policy is in another region than the network, or there are 100 policies already (P-07).
+    /// - One does not exist, or the subnet has no such endpoint.
+    /// - The service takes no policies (P-33).
+    /// - The policy is in another region than the network, or there are 100 policies already
+    ///   (P-07).
     pub fn attach_policy(
         &mut self,
         subnet: SubnetId,
@@ -97,7 +99,7 @@ impl Network {
                 subnet: format!("subnet {}", place.name),
             });
         }
-        // Of a network that is placed nowhere nothing is known that a policy could contradict.
+        // The region of a network without a placement is unknown, so no policy can contradict it.
         let region = match self.vnet(place.vnet)?.placement.region.as_str() {
             "" => policy.region.clone(),
             region => in_spelling_of(&policy.region, region),
@@ -111,11 +113,11 @@ impl Network {
             .attach(Arc::clone(policy), &region, true)
             .map_err(|why| not_attached(place, why))?;
         self.policies.attached.entry(key).or_default().insert(id);
-        self.touch_policies(key);
+        self.invalidate_policies(key);
         Ok(())
     }
 
-    /// Detaches a policy; where it is not attached nothing changes (INV-edits-idempotent).
+    /// Detaches a policy. Where it is not attached, nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -135,14 +137,14 @@ impl Network {
             if attached.is_empty() {
                 self.policies.attached.remove(&key);
             }
-            self.touch_policies(key);
+            self.invalidate_policies(key);
         }
         Ok(())
     }
 
-    /// Says by which id policies know a resource: the path of a storage account, or of an account
-    /// that a service of Azure's keeps for itself, `/services/Azure/Batch/stpool7` for example
-    /// (P-03, P-04). No policy names a resource without one.
+    /// Sets the id by which policies know a resource: the path of a storage account, or of an
+    /// account that an Azure service keeps for itself, such as `/services/Azure/Batch/stpool7`
+    /// (P-03, P-04). No policy can name a resource without an id.
     ///
     /// # Errors
     ///
@@ -156,14 +158,14 @@ impl Network {
         Ok(())
     }
 
-    /// The endpoint policy of a name.
+    /// Returns the endpoint policy with a name.
     #[must_use]
     pub fn endpoint_policy_named(&self, name: &str) -> Option<EndpointPolicyId> {
         let mut policies = self.policies.policies.iter();
         policies.find(|(_, owned)| owned.policy.name == name).map(|(&id, _)| id)
     }
 
-    /// The policies that are attached to the endpoint of a subnet for a service, by their numbers.
+    /// Returns the policies that are attached to a subnet's endpoint for a service, by number.
     pub fn policies_of(
         &self,
         subnet: SubnetId,
@@ -173,7 +175,8 @@ impl Network {
         attached.filter_map(|id| self.endpoint_policy(*id).ok().map(AsRef::as_ref))
     }
 
-    /// P-07: policies are in the region of the network whose subnets they are attached to.
+    /// Checks that policies are in the region of the networks whose subnets they are attached to
+    /// (P-07).
     pub(super) fn check_policy_regions(
         &self,
         vnet: VnetId,
@@ -196,7 +199,7 @@ impl Network {
         Ok(())
     }
 
-    /// INV-used-object-kept: an endpoint with policies cannot be taken away from under them.
+    /// Checks that an endpoint has no policies, before it is removed (INV-used-object-kept).
     pub(super) fn check_no_policies(
         &self,
         subnet: SubnetId,
@@ -211,7 +214,7 @@ impl Network {
         Err(EditError::InUse { name, by })
     }
 
-    /// A policy that is attached to some endpoint of a service.
+    /// Returns a policy that is attached to some endpoint of a service.
     pub(super) fn policy_on(&self, service: ServiceId) -> Option<String> {
         let mut attached = self.policies.attached.iter();
         let (_, policies) = attached.find(|((_, of), _)| *of == service)?;
@@ -224,12 +227,13 @@ impl Network {
         self.dirty.policed.extend(gone.map(|(key, _)| key));
     }
 
-    /// Whether an endpoint has policies, which makes its scope worldwide (E-11).
+    /// Returns whether an endpoint has policies, which makes its scope worldwide (E-11).
     pub(super) fn has_policies(&self, subnet: SubnetId, service: ServiceId) -> bool {
         self.policies.attached.contains_key(&(subnet, service))
     }
 
-    /// What the data plane reads; flows of endpoints whose policies have changed are judged again.
+    /// Compiles the attached policies. Flows of endpoints whose policies have changed are
+    /// revalidated.
     pub(super) fn compile_policies(
         &self,
         old: &Snapshot,
@@ -259,13 +263,13 @@ impl Network {
         self.policies.policies.get(&id).map(|owned| &owned.policy).ok_or_else(unknown)
     }
 
-    fn touch_policies(&mut self, key: (SubnetId, ServiceId)) {
+    fn invalidate_policies(&mut self, key: (SubnetId, ServiceId)) {
         self.dirty.policed.insert(key);
         self.dirty.places.insert(key.0.0);
     }
 }
 
-/// A region as a policy spells it, if it is the policy's.
+/// Returns a region as the policy spells it, if it is the policy's.
 fn in_spelling_of(policy: &str, region: &str) -> String {
     let is_one = region_key(policy) == region_key(region);
     if is_one { policy } else { region }.to_owned()

@@ -1,5 +1,5 @@
-//! Private endpoints: an address of a subnet that leads to one resource (L-01 to L-09), beside
-//! service endpoints for contrast.
+//! Private endpoints: an address of a subnet that leads to one resource (L-01 to L-09), for
+//! contrast with service endpoints.
 
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +12,8 @@ use crate::edge::MAX_PLACES;
 use crate::snapshot::PrivateEndpointView;
 use crate::{EditError, PrivateEndpointId, ResourceId, ServiceId};
 
-/// A private endpoint: packets to its address go to the one resource that it is for, whose firewall
-/// does not apply (L-05, F-13).
+/// A private endpoint. Packets to its address go to its resource, whose firewall does not apply
+/// (L-05, F-13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateEndpoint {
     /// Its name, unique among private endpoints.
@@ -24,46 +24,46 @@ pub struct PrivateEndpoint {
     pub address: Ipv4Addr,
     /// The resource that it leads to.
     pub resource: ResourceId,
-    /// What the owner of the resource says to it.
+    /// Whether the owner of the resource approved it.
     pub state: PrivateEndpointState,
-    /// Virtual networks in which the name of the resource means this address (S-50); its own to
-    /// begin with.
+    /// Virtual networks in which the name of the resource has this address (S-50). At first it is
+    /// its own network.
     pub names_in: BTreeSet<VnetId>,
 }
 
-/// What the owner of a resource says to a private endpoint; only an approved one carries traffic
-/// (L-07).
+/// Whether the owner of a resource approved a private endpoint. Only an approved one carries
+/// traffic (L-07).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PrivateEndpointState {
-    /// Nothing yet.
+    /// The owner has not decided.
     #[default]
     Pending,
-    /// Yes.
+    /// The owner approved it.
     Approved,
-    /// No.
+    /// The owner rejected it.
     Rejected,
-    /// No more.
+    /// The owner withdrew the approval.
     Disconnected,
 }
 
-/// What of a subnet holds for its private endpoints too; nothing by default (L-03, L-04).
+/// Which policies of a subnet apply to its private endpoints: none by default (L-03, L-04).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkPolicies {
-    /// User routes at least as long as the network's range take the place of the endpoints' own
-    /// routes (L-03).
+    /// User routes at least as long as the network's range override the endpoints' own routes
+    /// (L-03).
     pub routes: bool,
-    /// The subnet's security group judges what comes to the endpoints (L-04).
+    /// The subnet's security group applies to the endpoints (L-04).
     pub security_groups: bool,
 }
 
 impl Network {
-    /// Makes a private endpoint, pending until [`Network::set_private_endpoint_state`].
+    /// Makes a private endpoint, which is pending until [`Network::set_private_endpoint_state`].
     ///
     /// # Errors
     ///
-    /// The subnet or the resource does not exist, the name or the address is taken, the address is
-    /// outside of the subnet or one of the five that the platform keeps there, or too many were
-    /// made.
+    /// - The subnet or the resource does not exist, or the name or the address is taken.
+    /// - The address is outside of the subnet, or one of the five that the platform keeps there.
+    /// - Too many private endpoints were made.
     pub fn add_private_endpoint(
         &mut self,
         subnet: SubnetId,
@@ -100,7 +100,7 @@ impl Network {
         Ok(id)
     }
 
-    /// Removes a private endpoint; flows through it are ended.
+    /// Removes a private endpoint. Flows through it end.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says what the owner of the resource says to a private endpoint; flows through one that is
-    /// not approved any more are ended (L-07).
+    /// Sets whether the owner of the resource approves a private endpoint. Flows end if it is not
+    /// approved any more (L-07).
     ///
     /// # Errors
     ///
@@ -131,8 +131,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets the name of the resource mean the private endpoint in a virtual network, as a zone that
-    /// is linked to it does, or no more.
+    /// Lets the name of the resource have the private endpoint's address in a virtual network, as a
+    /// linked zone does, or ends that.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl Network {
         Ok(())
     }
 
-    /// Says what of a subnet holds for its private endpoints too.
+    /// Sets which policies of a subnet apply to its private endpoints.
     ///
     /// # Errors
     ///
@@ -171,9 +171,9 @@ impl Network {
         Ok(())
     }
 
-    /// Says what a virtual network says of user routes that lead to the network itself and cover a
-    /// private endpoint of it (L-11). It decides where the policies of the endpoint's subnet let
-    /// user routes take the place of its own (L-03).
+    /// Sets whether user routes to the network itself carry packets to private endpoints that they
+    /// cover (L-11). It matters where the policies of the endpoint's subnet let user routes
+    /// override its own (L-03).
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Network {
         Ok(())
     }
 
-    /// A private endpoint.
+    /// Returns a private endpoint.
     ///
     /// # Errors
     ///
@@ -201,18 +201,18 @@ impl Network {
         found.ok_or_else(|| EditError::Unknown { kind: "private endpoint", name: id.to_string() })
     }
 
-    /// All private endpoints, by number.
+    /// Iterates over all private endpoints, by number.
     pub fn private_endpoints(&self) -> impl Iterator<Item = (PrivateEndpointId, &PrivateEndpoint)> {
         self.private.endpoints.iter().map(|(&id, endpoint)| (id, endpoint))
     }
 
-    /// What of a subnet holds for its private endpoints too.
+    /// Returns which policies of a subnet apply to its private endpoints.
     #[must_use]
     pub fn network_policies(&self, id: SubnetId) -> NetworkPolicies {
         self.private.policies.get(&id).copied().unwrap_or_default()
     }
 
-    /// An address of a virtual network can have one holder.
+    /// Checks that an address of a virtual network has one holder.
     pub(super) fn check_host(
         &self,
         vnet: VnetId,
@@ -229,7 +229,7 @@ impl Network {
         Err(EditError::AddressTaken { address, owner: owner.into(), holder })
     }
 
-    /// The private endpoints of a virtual network, by number.
+    /// Returns the private endpoints of a virtual network, by number.
     pub(super) fn private_in(
         &self,
         vnet: VnetId,
@@ -238,9 +238,9 @@ impl Network {
         self.private_endpoints().filter(move |(_, endpoint)| home(endpoint.subnet) == Some(vnet))
     }
 
-    /// Whether a user route takes the place of a private endpoint's own: where the policies of its
-    /// subnet say so, one that covers it and is at least as long as the network's range; so never a
-    /// default route (L-03).
+    /// Returns whether a user route overrides a private endpoint's own. The policies of its subnet
+    /// must allow it, and the route must cover the endpoint and be at least as long as the
+    /// network's range. A default route never does (L-03).
     pub(super) fn is_overridden(&self, endpoint: &PrivateEndpoint, by: &RouteTable) -> bool {
         let vnet = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
         let range = vnet.and_then(|vnet| {
@@ -255,8 +255,8 @@ impl Network {
             && by.routes.keys().chain(tagged).any(overrides)
     }
 
-    /// Whether a user route to the network itself carries to an endpoint. Where user routes take
-    /// the place of its own, only the policy of its network lets it (L-11).
+    /// Returns whether a user route to the network itself carries packets to an endpoint. Where
+    /// user routes override its own, the policy of its network decides (L-11).
     fn is_reached_by_vnet_routes(&self, endpoint: &PrivateEndpoint) -> bool {
         let home = self.subnets.get(&endpoint.subnet).and_then(|it| self.vnets.get(&it.vnet));
         let is_basic =
@@ -278,10 +278,10 @@ impl Network {
     }
 }
 
-/// All private endpoints, and what of their subnets holds for them.
+/// All private endpoints, and the policies of their subnets that apply to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Private {
-    /// Zones of private names that are linked to virtual networks by hand.
+    /// Zones of private names that edits linked to virtual networks.
     pub(super) zones: BTreeMap<(VnetId, ServiceId), ZoneLink>,
     endpoints: BTreeMap<PrivateEndpointId, PrivateEndpoint>,
     policies: BTreeMap<SubnetId, NetworkPolicies>,
@@ -289,7 +289,7 @@ pub(super) struct Private {
 }
 
 impl Private {
-    /// No name holds in a virtual network that is gone.
+    /// Removes all names of a removed virtual network.
     pub(super) fn forget(&mut self, gone: VnetId) {
         for endpoint in self.endpoints.values_mut() {
             endpoint.names_in.remove(&gone);

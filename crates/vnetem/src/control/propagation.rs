@@ -8,20 +8,20 @@ use super::{Endpoint, Network};
 use crate::snapshot::stage::{STAGES, stage};
 use crate::{EditError, ServiceId};
 
-/// What hosts still have that a change has not reached. They follow one after the other, in waves.
+/// What hosts have that a change has not reached. Hosts follow one after the other, in stages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutState {
-    /// What stood before the change: an endpoint, or none.
+    /// The endpoint before the change, if there was one.
     pub before: Option<Endpoint>,
-    /// Decides in which wave a host is.
+    /// Decides the stage of each host.
     pub seed: u64,
-    /// Waves that have the change.
+    /// The number of stages that have the change.
     pub reached: u8,
 }
 
 impl RolloutState {
-    /// Whether a host of the subnet has the change already, and not what stood before. Which host
-    /// comes when follows from the seed alone (U-13).
+    /// Returns whether a change has reached a host of the subnet. The seed alone decides the order
+    /// of hosts (U-13).
     #[must_use]
     pub fn has_reached(&self, subnet: SubnetId, host: Ipv4Addr) -> bool {
         stage(self.seed, subnet, host) < self.reached
@@ -29,7 +29,7 @@ impl RolloutState {
 }
 
 impl Network {
-    /// Makes the hosts of a subnet keep what stood `before` a change of an endpoint, until
+    /// Makes the hosts of a subnet keep the endpoint from `before` a change, until
     /// [`Network::reach`].
     pub(crate) fn hold_back(
         &mut self,
@@ -46,7 +46,7 @@ impl Network {
         Ok(())
     }
 
-    /// Lets a change reach the first so many waves of hosts.
+    /// Lets a change reach the first stages of hosts.
     pub(crate) fn reach(
         &mut self,
         id: SubnetId,

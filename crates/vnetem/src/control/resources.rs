@@ -1,4 +1,4 @@
-//! Edits of resources and of who may come in to them.
+//! Edits of resources and their access rules.
 
 use core::net::Ipv4Addr;
 use std::collections::BTreeSet;
@@ -11,33 +11,32 @@ use super::services::region_key;
 use super::{EndpointFirst, MissingEndpoint, Network, Placement, Resource, Scope, check};
 use crate::{EditError, ResourceId, ServiceId};
 
-/// What a user may do. Edits without permissions are an owner's, who may do everything.
+/// What a user may do. Edits without permissions are the owner's, who may do everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// Virtual networks that the user may write, which is all that enabling an endpoint takes
-    /// (S-12).
+    /// Virtual networks that the user may write. Enabling an endpoint needs no more (S-12).
     pub write: BTreeSet<VnetId>,
-    /// Subnets that the user may join by endpoint to a resource, which is what a rule for the
-    /// subnet takes (S-12).
+    /// Subnets that the user may join to a resource, which a rule for the subnet needs (S-12).
     pub join: BTreeSet<SubnetId>,
 }
 
-/// Subscriptions and regions to which rules of one service may tie a virtual network (S-13).
+/// The most subscriptions and regions to which rules of one service may tie a virtual network
+/// (S-13).
 const MAX_TIES: usize = 200;
 
 impl Network {
-    /// Makes a resource that answers at an address of its service. Several may share one address;
+    /// Makes a resource that answers at an address of its service. Several may share one address:
     /// the front end, which alone sees the name, then asks
     /// [`Snapshot::judge`](crate::Snapshot::judge).
     ///
-    /// `rules` are those of its kind of service, a [`Firewall`]; a plain
-    /// [`RuleSet`](crate::RuleSet) is one of no kind that is known.
+    /// `rules` are those of its kind of service, a [`Firewall`]. A plain
+    /// [`RuleSet`](crate::RuleSet) stands for an unknown kind.
     ///
     /// # Errors
     ///
-    /// The service does not exist, the name is taken, the address is none of the service's, or a
-    /// rule is for a subnet of another tenant or, where the service asks for it first, for one
-    /// without its endpoint (E-14).
+    /// - The service does not exist, the name is taken, or the service does not have the address.
+    /// - A rule names a subnet of another tenant.
+    /// - A rule names a subnet without the endpoint that the service requires (E-14).
     pub fn add_resource(
         &mut self,
         service: ServiceId,
@@ -48,7 +47,7 @@ impl Network {
         self.add_resource_with(service, name, address, rules, MissingEndpoint::Refuse)
     }
 
-    /// Makes a resource as [`Network::add_resource`], and says what becomes of its rules for
+    /// Makes a resource as [`Network::add_resource`] does, and says what to do with rules for
     /// subnets without the endpoint.
     ///
     /// # Errors
@@ -81,12 +80,12 @@ impl Network {
         Ok(id)
     }
 
-    /// Gives a resource a read-only copy at another address, to which its rules apply alike (E-10),
-    /// or takes it away.
+    /// Sets or removes the address of a read-only copy of a resource, which has the same rules
+    /// (E-10).
     ///
     /// # Errors
     ///
-    /// It does not exist, or the address is none of its service's.
+    /// It does not exist, or its service does not have the address.
     pub fn set_secondary(
         &mut self,
         id: ResourceId,
@@ -103,14 +102,15 @@ impl Network {
         self.replace_resource(id, changed)
     }
 
-    /// Replaces the rules of a resource as a whole (INV-group-replaced-whole). Live flows are
-    /// judged again and their mark changes; they are not closed.
+    /// Replaces all rules of a resource (INV-group-replaced-whole). Live flows are revalidated and
+    /// get a new access verdict; they stay open.
     ///
     /// # Errors
     ///
-    /// It does not exist, or a rule is for a subnet of another tenant (S-11), ties its network to
-    /// too many places (S-13), or is a new one for a subnet without the endpoint that the service
-    /// asks for first (E-14).
+    /// - It does not exist.
+    /// - A rule names a subnet of another tenant (S-11), or ties its network to too many places
+    ///   (S-13).
+    /// - A new rule names a subnet without the endpoint that the service requires (E-14).
     pub fn set_rules(
         &mut self,
         id: ResourceId,
@@ -119,9 +119,9 @@ impl Network {
         self.set_rules_with(id, rules, MissingEndpoint::Refuse)
     }
 
-    /// Replaces the rules as [`Network::set_rules`], and says what becomes of new ones for subnets
-    /// without the endpoint. A rule that names a subnet already is not asked again: it stays when
-    /// the subnet loses its endpoint, and matches nothing.
+    /// Replaces the rules as [`Network::set_rules`] does, and says what to do with new ones for
+    /// subnets without the endpoint. An existing rule is not checked again: it stays when the
+    /// subnet loses its endpoint, and matches nothing.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Network {
         self.set_accepted_rules(id, rules)
     }
 
-    /// Replaces the rules by those that were found acceptable when they were asked for.
+    /// Replaces the rules by rules that were checked earlier.
     pub(crate) fn set_accepted_rules(
         &mut self,
         id: ResourceId,
@@ -152,12 +152,12 @@ impl Network {
         self.replace_resource(id, changed)
     }
 
-    /// Says whether a resource of a service would take a new rule for a subnet as things stand:
-    /// some services ask for the subnet's endpoint first (E-14).
+    /// Checks whether a resource of a service would take a new rule for a subnet now. Some services
+    /// require the subnet's endpoint first (E-14).
     ///
     /// # Errors
     ///
-    /// The service does not exist, or asks for an endpoint that the subnet does not have.
+    /// The service does not exist, or requires an endpoint that the subnet does not have.
     pub fn check_rule(
         &self,
         service: ServiceId,
@@ -182,8 +182,8 @@ impl Network {
         })
     }
 
-    /// Replaces the rules of a resource for a user, who needs to be permitted to join each subnet
-    /// that gets a rule (S-12).
+    /// Replaces the rules of a resource for a user, who needs permission to join each subnet that
+    /// gets a rule (S-12).
     ///
     /// # Errors
     ///
@@ -207,8 +207,8 @@ impl Network {
         self.set_rules(id, rules)
     }
 
-    /// Enables the endpoint of a service on a subnet for a user, who needs no more than to write
-    /// the virtual network (S-12).
+    /// Enables the endpoint of a service on a subnet for a user, who needs permission to write the
+    /// virtual network (S-12).
     ///
     /// # Errors
     ///
@@ -231,11 +231,11 @@ impl Network {
         self.enable_endpoint(id, service, scope)
     }
 
-    /// Says where a resource is placed.
+    /// Sets the placement of a resource.
     ///
     /// # Errors
     ///
-    /// It does not exist, or one of its rules could not stand there (S-11, S-13).
+    /// It does not exist, or one of its rules is not allowed there (S-11, S-13).
     pub fn place_resource(
         &mut self,
         id: ResourceId,
@@ -245,12 +245,12 @@ impl Network {
         self.replace_resource(id, changed)
     }
 
-    /// Says where a virtual network is placed.
+    /// Sets the placement of a virtual network.
     ///
     /// # Errors
     ///
     /// It does not exist, or a rule for one of its subnets (S-11) or an endpoint policy on one
-    /// (P-07) could not stand then.
+    /// (P-07) is not allowed there.
     pub fn place_vnet(&mut self, id: VnetId, placement: Placement) -> Result<(), EditError> {
         let name = self.vnet(id)?.name.clone();
         for resource in self.resources.values() {
@@ -261,7 +261,7 @@ impl Network {
         }
         self.check_policy_regions(id, &placement)?;
         if let Some(vnet) = self.vnets.get_mut(&id) {
-            // The region decides who reaches services of its own region by private sources (C-03).
+            // The region decides which networks reach services by private sources (C-03).
             if vnet.placement.region != placement.region {
                 self.dirty.vnets.insert(id);
             }
@@ -270,8 +270,8 @@ impl Network {
         Ok(())
     }
 
-    /// Removes a resource; its address is then the service's, without rules that the data plane
-    /// knows.
+    /// Removes a resource. Its address stays the service's, and the data plane knows no rules for
+    /// it.
     ///
     /// # Errors
     ///
@@ -294,9 +294,9 @@ impl Network {
         Ok(())
     }
 
-    /// Rules tie a resource to the networks of the subnets that they name: of the same tenant,
-    /// unless the service crosses tenants (S-11), and of any subscription (S-10), but not of too
-    /// many at once (S-13).
+    /// Checks the networks to which the rules of a resource tie it. They are of the same tenant,
+    /// unless the service crosses tenants (S-11), and of any subscription (S-10), but not too many
+    /// at once (S-13).
     fn check_ties(&self, id: Option<ResourceId>, resource: &Resource) -> Result<(), EditError> {
         let vnets: BTreeSet<VnetId> =
             resource.rules.subnets().filter_map(|(subnet, _)| self.home(subnet)).collect();
@@ -323,7 +323,7 @@ impl Network {
         Ok(())
     }
 
-    /// Whether an active rule of the resource names a subnet of the network.
+    /// Returns whether an active rule of the resource names a subnet of the network.
     fn ties(&self, resource: &Resource, vnet: VnetId) -> bool {
         let mut active =
             resource.rules.subnets().filter(|(_, state)| *state == RuleState::Succeeded);
@@ -347,7 +347,7 @@ fn check_tenant(resource: &Resource, vnet: &str, placement: &Placement) -> Resul
     Err(EditError::OtherTenant { resource, vnet: format!("vnet {vnet} {}", of(other)) })
 }
 
-/// Where a resource is, with its region in one spelling.
+/// Returns the placement of a resource, with its region in one spelling.
 fn place_of(resource: &Resource) -> (&str, String) {
     (&resource.placement.subscription, region_key(&resource.placement.region))
 }

@@ -1,5 +1,5 @@
-//! Changes that take their time: endpoints reach one host after the other, rules come into force
-//! after a while.
+//! Changes that take time: endpoints reach hosts one after the other, and rules come into force
+//! after a delay.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use crate::{EditError, Endpoint, MissingEndpoint, Network, ResourceId, ServiceId
 /// Makes edits of a [`Network`] as slowly as the platform does.
 ///
 /// While an endpoint is being enabled or disabled, access may succeed or fail from one moment to
-/// the next (S-28): each host has the change after a time of its own, route and identity together,
-/// drawn from the seed (U-13). New rules of a resource are asked after a while; until then the old
-/// ones decide (S-29). With times of zero every change is there at once.
+/// the next (S-28). Each host gets the change, route and identity together, after a time of its
+/// own, drawn from the seed (U-13). New rules of a resource come into force after a delay; until
+/// then the old ones decide (S-29). With delays of zero every change is immediate.
 ///
-/// Like the data plane it asks no clock: [`poll_timeout`](Self::poll_timeout) says when to call
-/// [`handle_timeout`](Self::handle_timeout), after which the network is committed and the snapshot
-/// applied as after any edit.
+/// Like the data plane it reads no clock. [`poll_timeout`](Self::poll_timeout) says when to call
+/// [`handle_timeout`](Self::handle_timeout). Commit the network and apply the snapshot afterwards,
+/// as after any edit.
 ///
 /// ```
 /// use core::time::Duration;
@@ -48,29 +48,29 @@ pub struct Rollout {
     seed: u64,
     endpoints: Duration,
     rules: Duration,
-    /// Changes begun so far: each draws anew.
+    /// The number of changes begun, so that each draws new delays.
     begun: u64,
     pending: BTreeMap<(Time, u64, u8), Step>,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// An endpoint reaches so many waves of hosts.
+    /// An endpoint reaches this many stages of hosts.
     Reach(SubnetId, ServiceId, u8),
     /// The rules of a resource come into force.
     Rules(ResourceId, Box<Firewall>),
 }
 
 impl Rollout {
-    /// The longest that a change may take: a week.
+    /// The longest delay of a change: a week.
     pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-    /// Endpoints reach the last host after `endpoints` (up to about 15 minutes, S-28), rules come
-    /// into force within `rules` (a few minutes, S-29).
+    /// Draws delays from the seed. Endpoints reach the last host after `endpoints` (up to about 15
+    /// minutes, S-28), and rules come into force within `rules` (a few minutes, S-29).
     ///
     /// # Errors
     ///
-    /// [`EditError::Limit`] where one of them is longer than [`Rollout::LONGEST`].
+    /// [`EditError::Limit`] if one of them is longer than [`Rollout::LONGEST`].
     pub fn new(seed: u64, endpoints: Duration, rules: Duration) -> Result<Self, EditError> {
         for (time, what) in [
             (endpoints, "seconds until an endpoint reaches the last host"),
@@ -84,12 +84,12 @@ impl Rollout {
         Ok(Self { seed, endpoints, rules, begun: 0, pending: BTreeMap::new() })
     }
 
-    /// Enables an endpoint, replaces it, or with `None` disables it. Where an earlier change of the
-    /// same endpoint is still on its way, that is first done with everywhere.
+    /// Enables or replaces an endpoint, or disables it with `None`. An earlier change of the same
+    /// endpoint that is still under way is first completed on every host.
     ///
     /// # Errors
     ///
-    /// As for [`Network::set_endpoint`] and [`Network::disable_endpoint`]; the network is then as
+    /// As for [`Network::set_endpoint`] and [`Network::disable_endpoint`]. The network is then as
     /// it was.
     pub fn set_endpoint(
         &mut self,
@@ -121,11 +121,11 @@ impl Rollout {
         Ok(())
     }
 
-    /// Replaces the rules of a resource as a whole, after a time drawn from the seed.
+    /// Replaces all rules of a resource, after a delay drawn from the seed.
     ///
     /// # Errors
     ///
-    /// As for [`Network::set_rules`]; nothing will then come.
+    /// As for [`Network::set_rules`]. Nothing is then pending.
     pub fn set_rules(
         &mut self,
         now: Time,
@@ -136,12 +136,12 @@ impl Rollout {
         self.set_rules_with(now, network, resource, rules, MissingEndpoint::Refuse)
     }
 
-    /// Replaces the rules as [`Rollout::set_rules`], and says what becomes of new ones for subnets
-    /// without the endpoint (E-14).
+    /// Replaces the rules as [`Rollout::set_rules`] does, and says what to do with new ones for
+    /// subnets without the endpoint (E-14).
     ///
     /// # Errors
     ///
-    /// As for [`Network::set_rules_with`]; nothing will then come.
+    /// As for [`Network::set_rules_with`]. Nothing is then pending.
     pub fn set_rules_with(
         &mut self,
         now: Time,
@@ -154,25 +154,25 @@ impl Rollout {
         if self.rules.is_zero() {
             return network.set_rules_with(resource, rules, missing);
         }
-        // What would be refused is refused now.
+        // An edit that would be refused later is refused now.
         network.clone().set_rules_with(resource, rules.clone(), missing)?;
         let draw = u128::from(self.draw());
         let nanoseconds = self.rules.as_nanos().saturating_mul(draw) >> 64;
         let delay = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-        // Of two changes the later one stands, whatever they drew.
+        // The later change wins, whatever delays were drawn.
         self.pending.retain(|_, step| !matches!(step, Step::Rules(of, _) if *of == resource));
         self.pending.insert((now + delay, self.begun, 0), Step::Rules(resource, Box::new(rules)));
         Ok(())
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         self.pending.keys().next().map(|(due, ..)| *due)
     }
 
-    /// Makes the edits whose time has come; says whether there were any, so that a commit is due.
-    /// What was removed meanwhile is skipped.
+    /// Makes the edits whose time has come, and skips what was removed meanwhile. Returns whether
+    /// there were any, so that a commit is due.
     pub fn handle_timeout(&mut self, now: Time, network: &mut Network) -> bool {
         let mut edited = false;
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 <= now) {

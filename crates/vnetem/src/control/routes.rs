@@ -7,21 +7,22 @@ use super::compile_routes::Reserved;
 use super::{Network, RouteTable, TagLevel, TagRoute, UserRoute, check};
 use crate::{EditError, NextHop};
 
-/// Routes of one table, of both kinds together.
+/// The most routes of one table, of both kinds together.
 const MAX_ROUTES: usize = 400;
 
-/// Routes of one table whose prefix is a service tag.
+/// The most routes of one table whose prefix is a service tag.
 const MAX_TAG_ROUTES: usize = 25;
 
 impl Network {
-    /// Sets a user-defined route of the subnet; the one with the same prefix is replaced, its BGP
-    /// override included.
+    /// Sets a user-defined route of the subnet. It replaces the one with the same prefix, including
+    /// its BGP override.
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, the prefix has host bits, the next hop is a peering, no VPN
-    /// gateway of the network or an address that is no private one, or the table is full
-    ///
+    /// - The subnet does not exist, or the prefix has host bits.
+    /// - The next hop is a peering, no VPN gateway of the network, or an address that is not
+    ///   private.
+    /// - The table is full.
     pub fn set_route(
         &mut self,
         id: SubnetId,
@@ -44,7 +45,7 @@ impl Network {
         check::next_hop(next_hop, own, peers)
     }
 
-    /// Removes a user-defined route; without one nothing changes (INV-edits-idempotent).
+    /// Removes a user-defined route. Without one, nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -57,8 +58,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets a user-defined route beat the BGP routes inside its prefix whatever their length, or no
-    /// more.
+    /// Sets whether a user-defined route overrides the BGP routes inside its prefix, whatever their
+    /// length.
     ///
     /// # Errors
     ///
@@ -80,13 +81,14 @@ impl Network {
         Ok(())
     }
 
-    /// Sets a user-defined route for all prefixes of a service tag; the one for the same tag
-    /// is replaced, which is also how a new list of the tag's prefixes comes in.
+    /// Sets a user-defined route for all prefixes of a service tag. It replaces the one for
+    /// the same tag, which is how to update the tag's prefixes.
     ///
     /// # Errors
     ///
-    /// The subnet does not exist, a prefix has host bits, the next hop cannot be a user route's
-    /// the table is full or has 25 such routes already.
+    /// - The subnet does not exist, or a prefix has host bits.
+    /// - The next hop cannot be a user route's.
+    /// - The table is full, or has 25 such routes already.
     pub fn set_tag_route(
         &mut self,
         id: SubnetId,
@@ -111,7 +113,7 @@ impl Network {
         Ok(())
     }
 
-    /// Removes the route for a service tag; without one nothing changes (INV-edits-idempotent).
+    /// Removes the route for a service tag. Without one, nothing changes (INV-edits-idempotent).
     ///
     /// # Errors
     ///
@@ -124,8 +126,7 @@ impl Network {
         Ok(())
     }
 
-    /// Lets the routes that gateways learn by BGP into the subnet's table (the default), or keeps
-    /// them out.
+    /// Sets whether the subnet's table takes the routes that gateways learn by BGP (the default).
     ///
     /// # Errors
     ///
@@ -136,7 +137,7 @@ impl Network {
         Ok(())
     }
 
-    /// Chooses the ranges to which every table has a system route to None; the default is the four
+    /// Chooses the ranges for which every table has a system route to None. The default is the four
     /// of R-01. Route dumps of 2021 show two more, 25.33.80.0/20 and 25.41.3.0/25 (C-15).
     ///
     /// # Errors

@@ -11,14 +11,14 @@ use super::{Network, Subnet, check};
 use crate::snapshot::guard::{Guard, Guards};
 use crate::{EditError, NicId, SecurityGroupId, Snapshot};
 
-/// Security groups, what they guard, and what service tags and application security groups stand
-/// for.
+/// Security groups, the places that they guard, and the prefixes of service tags and application
+/// security groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Security {
     groups: BTreeMap<SecurityGroupId, Named>,
     subnets: BTreeMap<SubnetId, SecurityGroupId>,
     nics: BTreeMap<NicId, SecurityGroupId>,
-    /// By name in lower case.
+    /// Prefixes by name in lower case.
     tags: BTreeMap<String, Vec<Ipv4Net>>,
     next: u32,
 }
@@ -30,14 +30,14 @@ struct Named {
 }
 
 impl Network {
-    /// Makes a security group; it guards nothing until it is given to a subnet or an interface.
+    /// Makes a security group. It guards nothing until it is given to a subnet or an interface.
     ///
-    /// Names of services are tags that stand for the prefixes of the service, kept current with
-    /// them (S-44).
+    /// Names of services are tags: they stand for the prefixes of the service and follow its
+    /// changes (S-44).
     ///
     /// # Errors
     ///
-    /// The name is taken, or a rule names a tag that nobody has said the meaning of.
+    /// The name is taken, or a rule names an undefined tag.
     pub fn add_security_group(
         &mut self,
         name: &str,
@@ -54,12 +54,12 @@ impl Network {
         Ok(id)
     }
 
-    /// Replaces the rules of a group as a whole (P-19). Live flows go on; new ones meet the new
-    /// rules (P-13, C-11).
+    /// Replaces all rules of a group (P-19). Live flows go on, and new ones meet the new rules
+    /// (P-13, C-11).
     ///
     /// # Errors
     ///
-    /// It does not exist, or a rule names a tag that nobody has said the meaning of.
+    /// It does not exist, or a rule names an undefined tag.
     pub fn set_security_rules(
         &mut self,
         id: SecurityGroupId,
@@ -94,8 +94,8 @@ impl Network {
         Err(EditError::InUse { name, by })
     }
 
-    /// Lets a group guard a subnet, in place of the one that does; `None` for no group. Live flows
-    /// go on (P-13).
+    /// Lets a group guard a subnet, in place of the present one; `None` for no group. Live flows go
+    /// on (P-13).
     ///
     /// # Errors
     ///
@@ -117,8 +117,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets a group guard an interface besides that of its subnet, in place of the one that does;
-    /// `None` for no group. Live flows go on (P-13).
+    /// Lets a group guard an interface besides the group of its subnet, in place of the present
+    /// one; `None` for no group. Live flows go on (P-13).
     ///
     /// # Errors
     ///
@@ -140,9 +140,9 @@ impl Network {
         Ok(())
     }
 
-    /// Says what a name in security rules stands for, in place of what it did: the prefixes of a
-    /// service tag, or the members of an application security group. Names compare without regard
-    /// to case; every group that uses the name follows (S-44).
+    /// Defines or redefines a name in security rules: the prefixes of a service tag, or the members
+    /// of an application security group. Names ignore case. Every group that uses the name follows
+    /// (S-44).
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Network {
         Ok(())
     }
 
-    /// The rules of a security group.
+    /// Returns the rules of a security group.
     ///
     /// # Errors
     ///
@@ -163,32 +163,32 @@ impl Network {
         self.named(id).map(|group| &*group.rules)
     }
 
-    /// The security group of a name.
+    /// Returns the security group with a name.
     #[must_use]
     pub fn security_group_named(&self, name: &str) -> Option<SecurityGroupId> {
         let mut groups = self.security.groups.iter();
         groups.find(|(_, group)| group.name == name).map(|(&id, _)| id)
     }
 
-    /// The group that guards a subnet.
+    /// Returns the group that guards a subnet.
     #[must_use]
     pub fn security_group_of(&self, id: SubnetId) -> Option<SecurityGroupId> {
         self.security.subnets.get(&id).copied()
     }
 
-    /// The group that guards an interface, besides that of its subnet.
+    /// Returns the group that guards an interface, besides the group of its subnet.
     #[must_use]
     pub fn security_group_of_nic(&self, id: NicId) -> Option<SecurityGroupId> {
         self.security.nics.get(&id).copied()
     }
 
-    /// What [`Network::set_tag`] said that a name stands for.
+    /// Returns the prefixes that [`Network::set_tag`] gave to a name.
     #[must_use]
     pub fn tag_prefixes(&self, name: &str) -> Option<&[Ipv4Net]> {
         self.security.tags.get(&name.to_ascii_lowercase()).map(Vec::as_slice)
     }
 
-    /// Whether somebody has said what a tag stands for.
+    /// Returns whether a tag is defined.
     #[must_use]
     pub fn has_tag(&self, name: &str) -> bool {
         self.meanings().contains(name)
@@ -207,8 +207,8 @@ impl Network {
         self.security.groups.get(&id).ok_or_else(unknown)
     }
 
-    /// What names stand for everywhere: services by their prefixes, then what was said of other
-    /// names, which goes first.
+    /// Returns the meaning of all names: services stand for their prefixes, and
+    /// [`Network::set_tag`] overrides them.
     fn meanings(&self) -> Tags {
         let mut tags = Tags::default();
         for (_, service) in self.services() {
@@ -223,9 +223,9 @@ impl Network {
 
 /// From intent to what the data plane reads.
 impl Network {
-    /// Groups compiled for what they guard: anew where something that they are made of has changed,
-    /// and shared where they are equal. Nothing is touched, since an edit of a group leaves live
-    /// flows alone (P-13).
+    /// Compiles groups for the places that they guard. A group is compiled again where its input
+    /// has changed, and equal results are shared. No flow is invalidated, since live flows go on
+    /// (P-13).
     pub(super) fn compile_guards(&self, old: &Snapshot) -> Arc<Guards> {
         let security = &self.security;
         let everything = self.dirty.services || self.dirty.tags;
@@ -279,7 +279,7 @@ impl Network {
     }
 }
 
-/// Compiles groups, each once for all subnets that see names alike.
+/// Compiles each group once for all subnets that resolve names alike.
 struct Compiler<'a> {
     network: &'a Network,
     tags: Tags,
@@ -316,8 +316,8 @@ impl Compiler<'_> {
 }
 
 impl Network {
-    /// What a subnet's routes add to `VirtualNetwork` (P-14): user routes by prefix and by tag, and
-    /// what its gateways learn, since a default route from a site is no range of the network's.
+    /// Returns what a subnet's routes add to `VirtualNetwork` (P-14): user routes by prefix and by
+    /// tag, and what its gateways learn. A default route from a site is no range of the network's.
     fn routes_for_tags(&self, subnet: &Subnet) -> Vec<Ipv4Net> {
         let table = &subnet.table;
         let user = table.routes.keys().chain(table.tags.values().flat_map(|route| &route.prefixes));
@@ -326,8 +326,8 @@ impl Network {
         user.chain(learned.flat_map(|connection| &connection.announced)).copied().collect()
     }
 
-    /// What `VirtualNetwork` stands for, seen from a subnet: the network, its peers, the sites
-    /// behind its gateways, and such routes.
+    /// Returns what `VirtualNetwork` stands for, seen from a subnet: the network, its peers, the
+    /// sites behind its gateways, and these routes.
     fn space(&self, vnet: VnetId, routes: &[Ipv4Net]) -> NetworkSpace {
         let own = self.vnets.get(&vnet);
         let peers = own.into_iter().flat_map(|own| &own.peers);
@@ -352,8 +352,8 @@ mod tests {
 
     use super::*;
 
-    /// Equal groups are one, between subnets of a network and from one generation to the next, and
-    /// nothing else is.
+    /// Equal groups are shared between subnets of a network and from one generation to the next,
+    /// and others are not.
     #[test]
     fn compiled_groups_are_shared_where_they_are_equal() {
         let mut network = Network::new();
@@ -372,7 +372,7 @@ mod tests {
         };
         let [one, two, other] = rules(&mut network);
         assert!(Arc::ptr_eq(&one, &two) && !Arc::ptr_eq(&one, &other));
-        // Something that they are made of is said again, and comes out the same.
+        // The same prefixes are set again.
         network.set_tag("Partner", &["9.9.9.0/24".parse().unwrap()]).unwrap();
         let [again, ..] = rules(&mut network);
         assert!(Arc::ptr_eq(&one, &again));

@@ -14,8 +14,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// The name is taken, there are [`MAX_SERVICES`] already, or a prefix has host bits or overlaps
-    /// one of a service (U-17).
+    /// - The name is taken, or there are [`MAX_SERVICES`] services.
+    /// - A prefix has host bits, or overlaps one of another service (U-17).
     pub fn add_service(
         &mut self,
         name: &str,
@@ -61,10 +61,10 @@ impl Network {
         Ok(())
     }
 
-    /// Says whether networks of a prefix's own region reach a service by their private sources
-    /// without an endpoint. The service then sees the private address and no identity, so that no
-    /// rule matches (F-07, F-09). The catalogue of Azure's services turns it on for Storage, where
-    /// it is documented; a service of your own has it off (C-03).
+    /// Sets whether networks of a prefix's own region reach a service by private sources without an
+    /// endpoint. The service then sees the private address and no identity, so that no rule matches
+    /// (F-07, F-09). The catalogue of Azure's services turns it on for Storage, where it is
+    /// documented. Any other service has it off (C-03).
     ///
     /// # Errors
     ///
@@ -78,8 +78,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says what a service asks of a subnet before it takes a rule for it (E-14). Rules that stand
-    /// are not asked again.
+    /// Sets whether a service requires the subnet's endpoint before it takes a rule for the subnet
+    /// (E-14). Existing rules are not checked again.
     ///
     /// # Errors
     ///
@@ -96,12 +96,12 @@ impl Network {
         Ok(())
     }
 
-    /// Says whether endpoint policies can be attached to the endpoints of a service: to those of
-    /// Storage they can, and to no others of Azure (P-33).
+    /// Sets whether endpoint policies can be attached to the endpoints of a service. Of Azure's
+    /// services only Storage allows it (P-33).
     ///
     /// # Errors
     ///
-    /// It does not exist, or a policy is attached to one of its endpoints and could not stay.
+    /// It does not exist, or a policy is attached to one of its endpoints.
     pub fn set_takes_policies(&mut self, id: ServiceId, on: bool) -> Result<(), EditError> {
         let name = format!("service {}", self.service(id)?.name);
         if !on && let Some(by) = self.policy_on(id) {
@@ -113,13 +113,14 @@ impl Network {
         Ok(())
     }
 
-    /// Replaces the prefixes of a service; only flows whose decision changes will be closed
+    /// Replaces the prefixes of a service. Only flows whose decision changes are closed
     /// (INV-prefix-change-exact, U-02).
     ///
     /// # Errors
     ///
-    /// It does not exist, a prefix has host bits or overlaps one of another service, or a resource
-    /// would be left outside.
+    /// - It does not exist.
+    /// - A prefix has host bits, or overlaps one of another service.
+    /// - A resource would be outside the prefixes.
     pub fn set_service_prefixes(
         &mut self,
         id: ServiceId,
@@ -142,8 +143,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says in which region prefixes of a service lie (its regional tags); replaces what was said
-    /// before.
+    /// Sets in which region prefixes of a service lie (its regional tags), and replaces what was
+    /// set before.
     ///
     /// # Errors
     ///
@@ -164,15 +165,15 @@ impl Network {
     }
 }
 
-/// A region's name without what differs between spellings of one: `West Europe`, `WestEurope` and
+/// Returns a region's name without differences of spelling: `West Europe`, `WestEurope` and
 /// `westeurope` are the same.
 pub(super) fn region_key(name: &str) -> String {
     name.split_whitespace().flat_map(str::chars).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 impl Service {
-    /// Whether an endpoint of this scope would catch no address of the service at all: all lie in
-    /// regions, and in others (C-06).
+    /// Returns whether an endpoint of this scope would match no address of the service, because all
+    /// lie in other regions (C-06).
     pub(super) fn is_outside(&self, scope: &BTreeSet<String>) -> bool {
         let scope: BTreeSet<String> = scope.iter().map(|name| region_key(name)).collect();
         let region_at = |address: Ipv4Addr| {
@@ -181,7 +182,7 @@ impl Service {
         };
         let is_outside =
             |address| region_at(address).is_some_and(|region| !scope.contains(&region_key(region)));
-        // The region of an address can change where a part begins and behind its end.
+        // The region of an address can change at the start of a part and behind its end.
         let turns = |prefix: &Ipv4Net| {
             let prefix = *prefix;
             let behind =

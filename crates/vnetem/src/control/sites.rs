@@ -1,4 +1,4 @@
-//! Edits of on-premises sites, and of what connects them.
+//! Edits of on-premises sites and of their connections.
 
 use core::net::Ipv4Addr;
 
@@ -10,13 +10,14 @@ use super::{Circuit, Connection, Network, Peering, Site};
 use crate::{EditError, NextHop};
 
 impl Network {
-    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if that is
+    /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if `nat` is
     /// empty (S-36).
     ///
     /// # Errors
     ///
-    /// The name is taken, ranges are missing or overlap, an address of `nat` is not free and
-    /// public, or too many places were made.
+    /// - The name is taken, or ranges are missing or overlap.
+    /// - An address of `nat` is in use or not public.
+    /// - Too many subnets, sites and interfaces were made.
     pub fn add_site(
         &mut self,
         name: &str,
@@ -56,8 +57,8 @@ impl Network {
         Ok(())
     }
 
-    /// Connects a site to a virtual network through its VPN gateway; the site announces `prefixes`
-    /// by BGP. Connecting again replaces what was there.
+    /// Connects a site to a virtual network through its VPN gateway. The site announces `prefixes`
+    /// by BGP. Connecting again replaces the connection.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl Network {
         Ok(())
     }
 
-    /// Ends the connection of a site to a virtual network; without one nothing changes
+    /// Ends the connection of a site to a virtual network. Without one, nothing changes
     /// (INV-edits-idempotent).
     ///
     /// # Errors
@@ -124,11 +125,11 @@ impl Network {
         Ok(())
     }
 
-    /// Gives the site's circuit a peering by which it reaches services, or takes it away (S-38).
+    /// Sets or removes the peering by which the site's circuit reaches services (S-38).
     ///
     /// # Errors
     ///
-    /// The site does not exist, or an address is missing, not public or another's.
+    /// The site does not exist, or an address is missing, not public or another owner's.
     pub fn set_peering(&mut self, id: SiteId, peering: Option<Peering>) -> Result<(), EditError> {
         let name = format!("site {}", self.site(id)?.name);
         let owner = PublicOwner::Site(id);
@@ -146,7 +147,7 @@ impl Network {
         Ok(())
     }
 
-    /// Whether no user route of a virtual network leads to its connection with a site.
+    /// Checks that no user route of a virtual network leads to its connection with a site.
     fn no_route_to(&self, vnet: VnetId, site: SiteId) -> Result<(), EditError> {
         let mut subnets = self.subnets.values().filter(|subnet| subnet.vnet == vnet);
         let to_site = NextHop::VirtualNetworkGateway(site);

@@ -1,4 +1,4 @@
-//! Which networks and sites are connected, and which addresses are theirs.
+//! Says which networks and sites are connected, and which addresses are theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,25 @@ use crate::snapshot::PlaceView;
 use crate::snapshot::ranges::{Ranges, is_somebodys};
 use crate::{Edge, PrivateEndpointId, Snapshot};
 
-/// What is connected, one behind the other, by its number in one configuration.
+/// Numbers a group of connected networks and sites, within one configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RealmId(usize);
 
-/// All that is connected with each other is one realm.
+/// Groups what is connected into realms.
 ///
-/// Finding the realm of an edge is one read of a list; asking it for an address is a search in its
-/// ranges, of which touching ones are one. A realm of a network with a peer and a site has three,
-/// so two steps.
+/// The realm of an edge is one read of a list. The realm's addresses are searched in merged ranges:
+/// a network with a peer and a site has three, which takes two steps.
 #[derive(Debug, Default)]
 pub(super) struct Realms {
     realms: Vec<Ranges>,
     vnets: BTreeMap<VnetId, RealmId>,
-    /// By the number that subnets and sites share.
+    /// The realm of each subnet and site, by their shared number.
     places: Vec<Option<RealmId>>,
     /// The subnet of each interface.
     nics: Vec<Option<u32>>,
     /// The subnet of each private endpoint.
     private: BTreeMap<PrivateEndpointId, u32>,
-    /// Peerings and gateways, also those that are no more (INV-tombstone-answers).
+    /// Peerings and gateways, also removed ones (INV-tombstone-answers).
     joints: BTreeSet<(Node, Node)>,
 }
 
@@ -79,7 +78,7 @@ impl Realms {
         self.private = snapshot.private.iter().map(|(&id, view)| (id, view.subnet.0)).collect();
     }
 
-    /// Numbers what is connected, the same for all of it.
+    /// Numbers the connected groups: members of one group get the same number.
     fn number(&self, nodes: impl Iterator<Item = Node>) -> BTreeMap<Node, RealmId> {
         let mut beside: BTreeMap<Node, Vec<Node>> = nodes.map(|node| (node, Vec::new())).collect();
         for &(one, other) in &self.joints {
@@ -103,12 +102,12 @@ impl Realms {
         numbers
     }
 
-    /// The realm of a subnet or a site.
+    /// Returns the realm of a subnet or a site.
     pub(super) fn of_place(&self, number: u32) -> Option<RealmId> {
         self.places.get(number as usize).copied().flatten()
     }
 
-    /// The realm in which an edge is that is not public.
+    /// Returns the realm of an edge that is not public.
     #[inline]
     pub(super) fn at(&self, edge: Edge) -> Option<RealmId> {
         match edge {
@@ -125,7 +124,7 @@ impl Realms {
         }
     }
 
-    /// Whether an address is one of a realm's.
+    /// Returns whether an address is one of a realm's.
     #[inline]
     pub(super) fn contains(&self, realm: RealmId, address: Ipv4Addr) -> bool {
         self.realms.get(realm.0).is_some_and(|ranges| ranges.contains(address))

@@ -1,4 +1,4 @@
-//! Edges and things by their names.
+//! Names edges and things for people.
 
 use core::net::Ipv4Addr;
 
@@ -8,7 +8,8 @@ use super::{EndpointView, Snapshot};
 use crate::{Edge, ResourceId, ServiceId};
 
 impl Snapshot {
-    /// An edge in words, with the names of the model: `subnet web (vnet alpha)`, `service storage`.
+    /// Returns an edge in words, with the names of the model: `subnet web (vnet alpha)`,
+    /// `service storage`.
     #[must_use]
     pub fn describe(&self, edge: Edge) -> String {
         let in_subnet = |id: SubnetId| match self.subnet(id) {
@@ -47,7 +48,8 @@ impl Snapshot {
         }
     }
 
-    /// The name of a subnet with that of its network, `alpha/web`; its number if it is gone.
+    /// Returns the name of a subnet with that of its network, `alpha/web`, or its number if it was
+    /// removed.
     #[must_use]
     pub fn subnet_name(&self, id: SubnetId) -> String {
         match self.subnet(id) {
@@ -56,41 +58,41 @@ impl Snapshot {
         }
     }
 
-    /// The name of a service; its number if there is none.
+    /// Returns the name of a service, or its number if there is none.
     #[must_use]
     pub fn service_name(&self, id: ServiceId) -> String {
         let name = self.services.names.get(usize::from(id.0)).cloned();
         name.unwrap_or_else(|| id.to_string())
     }
 
-    /// The name of a resource; its number if it is gone.
+    /// Returns the name of a resource, or its number if it was removed.
     #[must_use]
     pub fn resource_name(&self, id: ResourceId) -> String {
         let view = self.resources.by_id.get(&id);
         view.map_or_else(|| id.to_string(), |view| view.name.clone())
     }
 
-    /// The name under which the endpoint of a service stands on a subnet; the service's where none
-    /// does.
+    /// Returns the name under which a subnet has the endpoint of a service, or the service's if it
+    /// has none.
     pub(crate) fn endpoint_name(&self, subnet: SubnetId, service: ServiceId) -> String {
         let endpoint = self.endpoint_view(subnet, service);
         endpoint.map_or_else(|| self.service_name(service), |endpoint| endpoint.name.clone())
     }
 
-    /// The regions in the scope of an endpoint; none where the scope is worldwide.
+    /// Returns the regions in the scope of an endpoint, or none if the scope is worldwide.
     pub(crate) fn scope_of(&self, subnet: SubnetId, service: ServiceId) -> Vec<&str> {
         let regions = self.endpoint_view(subnet, service).and_then(|it| it.regions.as_ref());
         let names = regions.into_iter().flatten();
         names.filter_map(|region| self.region_name(*region)).collect()
     }
 
-    /// The region of an address of a service, where it is known.
+    /// Returns the region of an address of a service, where it is known.
     pub(crate) fn region_of(&self, address: Ipv4Addr) -> Option<&str> {
         let (_, &region) = self.services.regions.lookup(address)?;
         self.region_name(region)
     }
 
-    /// The network of a subnet, `vnet alpha`.
+    /// Returns the network of a subnet, as `vnet alpha`.
     pub(crate) fn network_name(&self, subnet: SubnetId) -> String {
         let vnet = self.vnet_of(subnet).map(|vnet| self.vnet_name(vnet));
         format!("vnet {}", vnet.unwrap_or_else(|| "?".into()))

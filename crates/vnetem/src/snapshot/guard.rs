@@ -14,7 +14,7 @@ use crate::NicId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecurityGroupId(pub u32);
 
-/// Security groups as they judge packets, by the place that they guard.
+/// Compiled security groups, by the place that they guard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Guards {
     pub(crate) names: BTreeMap<SecurityGroupId, String>,
@@ -22,7 +22,7 @@ pub(crate) struct Guards {
     pub(crate) nics: BTreeMap<NicId, Guard>,
 }
 
-/// A group with its names resolved as they are seen from one subnet; equal ones are one.
+/// A group with its names resolved as one subnet sees them. Equal ones are shared.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Guard {
     pub(crate) group: SecurityGroupId,
@@ -30,13 +30,13 @@ pub(crate) struct Guard {
 }
 
 impl Snapshot {
-    /// The name of a security group; its number if it is gone.
+    /// Returns the name of a security group, or its number if it was removed.
     #[must_use]
     pub fn security_group_name(&self, id: SecurityGroupId) -> String {
         self.guards.names.get(&id).cloned().unwrap_or_else(|| id.to_string())
     }
 
-    /// The name of a rule in a group that guards something.
+    /// Returns the name of a rule in a group that guards something.
     pub(crate) fn security_rule_name(
         &self,
         group: SecurityGroupId,

@@ -1,4 +1,4 @@
-//! Gates: what nearly every packet needs to know of its edges, in one place for each, so that
+//! Ingress entries: what most packets need to know of their edges, in one place for each, so that
 //! neither kind nor number costs a branch.
 
 use core::hint::black_box;
@@ -11,37 +11,37 @@ use crate::edge::{EdgeCode, MAX_SERVICES};
 use crate::snapshot::{PlaceView, SubnetView};
 use crate::{Edge, ServiceId};
 
-/// The gate of a subnet, the internet, or a service that is reached by public addresses.
+/// The ingress entry of a subnet, the internet, or a service that is reached by public addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IngressEntry {
-    /// Whose gate it is.
+    /// Its edge.
     pub(crate) code: EdgeCode,
-    /// Where its packets are looked up.
+    /// The zone in which its packets are looked up.
     pub(crate) zone: Zone,
-    /// The edge as the public knows it.
+    /// Its edge, as the public API names it.
     pub(crate) edge: Edge,
-    /// Sources from here on, so many more than one, are let in; or are not, and all others are. Who
-    /// is not let in need not be refused: others look closer.
+    /// Accepts sources in `first..=first + more`; `except` inverts the range. A source that is not
+    /// accepted is checked again on the slow path.
     first: u32,
     more: u32,
     except: bool,
 }
 
-/// The gates of a configuration, in the order of [`EdgeCode::ingress`].
+/// The ingress entries of a configuration, in the order of [`EdgeCode::ingress`].
 #[derive(Clone, Debug)]
 pub(crate) struct IngressTable(Vec<IngressEntry>);
 
 impl IngressTable {
-    /// The gate at which packets from an edge come in, if it has one; perhaps one that lets nobody
-    /// in. The parts of the edge are taken alone and then chosen from, since a branch would often
-    /// be guessed wrong: packets come from both ends as they like.
+    /// Returns the ingress entry for packets from an edge, if it has one. The parts of the edge are
+    /// read first and then chosen from, because the processor would guess a branch wrong: packets
+    /// come from both ends in any order.
     #[inline(always)]
     pub(crate) fn at(&self, edge: &Edge) -> Option<&IngressEntry> {
-        // Of copies that the compiler does not know to be the same, so that it cannot make one
-        // branch of all the questions.
+        // The copies hide from the compiler that they are the same, so that it cannot merge the
+        // questions into one branch.
         let [subnet, service] = [black_box(*edge), black_box(*edge)];
         let subnet = match subnet {
-            // There is no subnet 0, whose place is the internet's.
+            // There is no subnet 0: place 0 is the internet.
             Edge::Subnet(SubnetId(number)) => {
                 (number.wrapping_sub(1) as usize).saturating_add(MAX_SERVICES + 1)
             }
@@ -59,18 +59,18 @@ impl IngressTable {
         self.0.get(subnet.min(service).min(internet))
     }
 
-    /// The gate of an edge, if it has one.
+    /// Returns the ingress entry of an edge, if it has one.
     #[inline(always)]
     pub(crate) fn get(&self, code: EdgeCode) -> Option<&IngressEntry> {
         self.0.get(code.ingress()).filter(|ingress| ingress.code == code)
     }
 
-    /// Makes room for the gates of so many places, the internet among them.
+    /// Makes room for this many places, the internet included.
     pub(crate) fn resize(&mut self, places: usize) {
         self.0.resize(MAX_SERVICES.saturating_add(places), IngressEntry::SHUT);
     }
 
-    /// Sets the gate of a place, which only a subnet has.
+    /// Sets the ingress entry of a place. Only a subnet has one.
     pub(crate) fn set(&mut self, number: u32, place: Option<&PlaceView>) {
         if let Some(ingress) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
             *ingress = match place {
@@ -80,8 +80,7 @@ impl IngressTable {
         }
     }
 
-    /// Sets the gate of the internet, from where nothing may come that has one of our own
-    /// addresses.
+    /// Sets the ingress entry of the internet. It refuses the network's own addresses as sources.
     pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
         let ingress = IngressEntry::new(EdgeCode::INTERNET, Edge::Internet);
         if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.ingress()) {
@@ -93,7 +92,7 @@ impl IngressTable {
     }
 }
 
-/// Of the services alone, which are the same always.
+/// Has entries for the services only, which are always the same.
 impl Default for IngressTable {
     fn default() -> Self {
         let ingress = |service| {
@@ -105,10 +104,10 @@ impl Default for IngressTable {
 }
 
 impl IngressEntry {
-    /// Of no place.
+    /// The entry of an unused place.
     const SHUT: Self = Self::new(EdgeCode::INTERNET, Edge::Internet);
 
-    /// A gate that lets nobody in.
+    /// Makes an entry that accepts no source.
     const fn new(code: EdgeCode, edge: Edge) -> Self {
         Self { code, zone: code.zone(), edge, first: 0, more: u32::MAX, except: true }
     }
@@ -127,7 +126,7 @@ impl IngressEntry {
         }
     }
 
-    /// Whether a source may come in, for certain.
+    /// Returns whether a source is certainly allowed.
     #[inline(always)]
     pub(crate) const fn lets_in(&self, source: Ipv4Addr) -> bool {
         (source.to_bits().wrapping_sub(self.first) <= self.more) != self.except

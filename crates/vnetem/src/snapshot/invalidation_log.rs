@@ -1,10 +1,10 @@
-//! Which flows the last changes may concern.
+//! Records which flows the last changes may concern.
 
 use std::collections::VecDeque;
 
 use vnetem_nat::{Generation, RevalidationKey};
 
-/// What the last changes touched, newest last, so that a data plane may skip generations.
+/// What the last changes invalidated, newest last, so that a data plane may skip generations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InvalidationLog(VecDeque<(Generation, Invalidated)>);
 
@@ -15,7 +15,7 @@ pub(crate) enum Invalidated {
     Everything,
 }
 
-/// Generations that a data plane may lag behind before a change counts as touching everything.
+/// A data plane more than this many generations behind revalidates every flow.
 const LOG_LENGTH: usize = 64;
 
 impl InvalidationLog {
@@ -42,8 +42,8 @@ impl InvalidationLog {
 mod tests {
     use super::*;
 
-    /// INV-accepted-edit-in-force: who lags by no more than the log is long is told of each
-    /// generation behind its own, oldest first; who lags by more, of none.
+    /// INV-accepted-edit-in-force: a data plane within the length of the log gets each generation
+    /// since its own, oldest first. One further behind gets none.
     #[test]
     fn a_log_tells_of_the_last_64_generations() {
         let mut log = InvalidationLog::default();

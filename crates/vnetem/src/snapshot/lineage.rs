@@ -1,5 +1,5 @@
-//! Which configuration came of which: a generation alone does not say, since copies of a network
-//! count on from the same one.
+//! Says which configuration was committed from which. A generation alone does not, since copies of
+//! a network count on from the same one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,34 +9,35 @@ use vnetem_nat::Generation;
 /// What [`DataPlane::apply`](crate::DataPlane::apply) did with a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It is newer than the one before and came of it: it is in force.
+    /// It is newer and was committed from the previous one. It is in force.
     Taken,
-    /// It is the one that is in force already.
+    /// It is the one that is in force.
     Same,
-    /// The one that is in force came of it: nothing has changed.
+    /// It is an ancestor of the one in force. Nothing has changed.
     Older,
-    /// Neither came of the other: it is of another network, or of a copy that went its own way.
-    /// Nothing has changed.
+    /// Neither was committed from the other: it belongs to another network, or to a copy that was
+    /// edited differently. Nothing has changed.
     OfAnotherNetwork,
 }
 
-/// Where a configuration comes from: a line of commits, which forks where copies of a network
+/// The ancestors of a configuration: a line of commits, which forks where copies of a network
 /// commit different edits.
 #[derive(Clone, Debug)]
 pub(crate) struct Lineage {
-    /// The lines from the first on, each with the last generation that is an ancestor; the own line
-    /// and generation stand last.
+    /// The lines from the first on, each with the last generation that is an ancestor. The own line
+    /// and generation come last.
     lines: Arc<Vec<(Line, Generation)>>,
-    /// Whether the line goes on in another configuration, so that one more makes a line of its own.
+    /// Whether another configuration continues the line, so that a further one starts a line of its
+    /// own.
     has_heir: Arc<AtomicBool>,
 }
 
-/// A line, known by where it is in memory, which nobody else has as long as anybody knows the line.
+/// Identifies a line by its address in memory, which stays unique as long as the line is known.
 #[derive(Clone, Debug)]
 struct Line(Arc<u8>);
 
 impl Lineage {
-    /// Of the configuration of the next generation that comes of this one.
+    /// Returns the lineage of the next generation.
     pub(crate) fn next(&self, generation: Generation) -> Self {
         let mut lines = Vec::clone(&self.lines);
         let forks = self.has_heir.swap(true, Ordering::Relaxed);
@@ -47,7 +48,7 @@ impl Lineage {
         Self { lines: Arc::new(lines), has_heir: Arc::default() }
     }
 
-    /// What becomes of a configuration with this lineage where another one is in force.
+    /// Returns what happens to a configuration with this lineage where another one is in force.
     pub(crate) fn follows(&self, present: &Self) -> Applied {
         match (self.has(present), present.has(self)) {
             (true, true) => Applied::Same,
@@ -57,14 +58,14 @@ impl Lineage {
         }
     }
 
-    /// Whether this is a configuration or came of it.
+    /// Returns whether `ancestor` is this configuration or one of its ancestors.
     fn has(&self, ancestor: &Self) -> bool {
         let Some((line, generation)) = ancestor.lines.last() else { return false };
         self.lines.iter().any(|(other, last)| other.is(line) && generation <= last)
     }
 }
 
-/// Of a network that has just begun.
+/// Begins the lineage of a new network.
 impl Default for Lineage {
     fn default() -> Self {
         let lines = Arc::new(vec![(Line::new(), Generation(0))]);

@@ -1,5 +1,5 @@
-//! Who is inside: the ranges that the configuration gives to networks and sites, never a class of
-//! addresses.
+//! Decides which addresses are internal: those in the ranges that the configuration gives to
+//! networks and sites, whatever class of address they are.
 
 use core::net::Ipv4Addr;
 
@@ -9,26 +9,26 @@ use vnetem_packet::VnetId;
 use super::{Snapshot, VnetView};
 use crate::edge::{EdgeCode, Place};
 
-/// Returns whether a prefix of a site says who lives there. Nobody was ever given more than a /8: a
-/// shorter one is a default route, and says which way the rest of the world is.
+/// Returns whether a prefix of a site identifies hosts of the site. One shorter than /8 does not:
+/// it is a default route, which only says where the rest of the world is.
 pub(crate) fn is_somebodys(prefix: &Ipv4Net) -> bool {
     prefix.prefix_len() >= 8
 }
 
-/// Whether an address of a subnet is one that the platform keeps: the first four and the last, of
-/// subnets as Azure has them, which are /29 at least (INV-special-addresses-refused; virtual
-/// network FAQ). No host has one.
+/// Returns whether the platform keeps an address of a subnet: the first four and the last, in
+/// subnets of at least /29 as Azure has them. No host has one (INV-special-addresses-refused;
+/// virtual network FAQ).
 pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
     let place = address.to_bits().wrapping_sub(subnet.network().to_bits());
     subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
-/// A set of addresses, as ranges in order that neither touch nor overlap.
+/// A set of addresses, as sorted ranges that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(Vec<(u32, u32)>);
 
 impl Ranges {
-    /// Looks an address up, in as many steps as the number of ranges has bits.
+    /// Looks an address up by binary search.
     #[inline]
     pub(crate) fn contains(&self, address: Ipv4Addr) -> bool {
         let address = address.to_bits();
@@ -55,7 +55,7 @@ impl FromIterator<Ipv4Net> for Ranges {
 }
 
 impl Snapshot {
-    /// Returns whether an address is one of a virtual network or of a peered one.
+    /// Returns whether an address belongs to a virtual network or to a peered one.
     pub(crate) fn is_at_home(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
         let holds = |view: &VnetView| view.ranges.iter().any(|range| range.contains(&address));
         let Some(view) = self.vnets.get(&vnet) else { return false };
@@ -63,14 +63,14 @@ impl Snapshot {
             || view.peers.iter().any(|peer| self.vnets.get(peer).is_some_and(|it| holds(it)))
     }
 
-    /// Returns whether an address is inside, seen from a virtual network: its own, a peer's, or
-    /// behind one of its gateways.
+    /// Returns whether an address is internal to a virtual network: its own, a peer's, or behind
+    /// one of its gateways.
     pub(crate) fn is_inside(&self, vnet: VnetId, address: Ipv4Addr) -> bool {
         self.is_at_home(vnet, address)
             || self.vnets.get(&vnet).is_some_and(|view| view.learned.contains(address))
     }
 
-    /// The virtual network that an edge belongs to.
+    /// Returns the virtual network that an edge belongs to.
     pub(crate) fn vnet_at(&self, code: EdgeCode) -> Option<VnetId> {
         let subnet = match code.place() {
             Place::Subnet(id) => id,

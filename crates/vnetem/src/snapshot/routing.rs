@@ -1,4 +1,5 @@
-//! What a subnet's table and its endpoints say of a destination, to packets and to people.
+//! Chooses between a subnet's table and its endpoints for a destination, and lists the effective
+//! routes.
 
 use core::net::Ipv4Addr;
 
@@ -12,37 +13,41 @@ use crate::{
     ServiceId, Snapshot, choose, is_tie,
 };
 
-/// For whom a route is chosen.
+/// The sender for which a route is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// One host; a change of an endpoint may not have reached it yet (U-13).
+    /// One host, which a change of an endpoint may not have reached yet (U-13).
     Host(Ipv4Addr),
-    /// Any host, once every change has reached it.
+    /// Any host, after every change has reached it.
     Any,
-    /// An appliance in the name of others than hosts of the network and its peers: no endpoint
-    /// serves these (S-37).
+    /// An appliance that forwards for a source outside the network and its peers. No endpoint
+    /// serves such packets (S-37).
     Foreign,
 }
 
-/// What is chosen for a packet, and what is not.
+/// What was chosen for a packet, and what was passed over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chosen {
     pub(crate) choice: Option<Choice>,
     /// The best route of the subnet's own table.
     pub(crate) route: Option<Route>,
-    /// The service whose endpoint the subnet has, and that does not take the packet.
+    /// The service whose endpoint the subnet has but which does not take the packet, and why.
     pub(crate) passed: Option<(ServiceId, PassedOver)>,
-    /// The service between whose endpoint and the route the policy of ties decided (C-01).
+    /// The service whose endpoint tied with the route, so that the tie policy decided (C-01).
     pub(crate) tie: Option<ServiceId>,
 }
 
 impl Snapshot {
-    /// The effective routes of a subnet as Azure lists them: the table's own routes by prefix,
-    /// winners before what they override, then an entry per enabled service with all prefixes that
-    /// its endpoint catches (S-22, R-10, R-29). What the scope leaves out and what a user route
-    /// takes from it are entries of their own. So the entry with the longest prefix says whether
-    /// the endpoint takes a TCP packet, as [`Snapshot::next_hop`] does. Empty for a subnet that
-    /// does not exist.
+    /// Lists the effective routes of a subnet as Azure does (S-22, R-10, R-29):
+    ///
+    /// - The table's own routes come first, by prefix, winners before the routes that they
+    ///   override.
+    /// - Each enabled service has one entry with all prefixes that its endpoint takes.
+    /// - What the scope leaves out, and what a user route takes from an endpoint, are entries of
+    ///   their own.
+    ///
+    /// So the entry with the longest prefix says whether the endpoint takes a TCP packet, as
+    /// [`Snapshot::next_hop`] does. A subnet that does not exist has no entries.
     #[must_use]
     pub fn effective_routes(&self, subnet: SubnetId) -> Vec<EffectiveRoute> {
         let Some(view) = self.subnet(subnet) else {
@@ -72,8 +77,8 @@ impl Snapshot {
         own.chain(endpoints).collect()
     }
 
-    /// The entries of an endpoint: what it catches, what user routes of equal length take from it,
-    /// and what its scope leaves out.
+    /// Lists the entries of an endpoint: what it takes, what user routes of equal length take from
+    /// it, and what its scope leaves out.
     fn endpoint_routes(
         &self,
         view: &SubnetView,
@@ -91,8 +96,8 @@ impl Snapshot {
             let mut catches = vec![prefix];
             if yields(view.routes.get(prefix).and_then(|own| route(prefix, own))) {
                 taken.push(prefix);
-                // Where a longer route is best that the endpoint beats, such as one of BGP, the
-                // endpoint takes the packet after all.
+                // Where the longest route is one that the endpoint beats, such as a BGP route, the
+                // endpoint takes the packet.
                 let longer = view.routes.covered(prefix).filter(|(part, _)| *part != prefix);
                 let beaten = longer.filter(|&(part, own)| !yields(route(part, own)));
                 catches = beaten.map(|(part, _)| part).collect();
@@ -122,8 +127,8 @@ impl Snapshot {
         })
     }
 
-    /// A private endpoint whose place a user route to the network itself takes without carrying to
-    /// it (L-11).
+    /// Returns the private endpoint that a user route to the network itself overrides without
+    /// carrying packets to it (L-11).
     fn lost(&self, view: &SubnetView, route: Route) -> Option<String> {
         if route.source != RouteSource::User || route.next_hop != NextHop::VnetLocal {
             return None;
@@ -138,8 +143,8 @@ impl Snapshot {
         lost.map(|endpoint| endpoint.name.clone())
     }
 
-    /// What else there is to say of a route: what an endpoint does to a route of the subnet's own
-    /// table that lies inside one of its prefixes.
+    /// Returns the remark on a route of the subnet's own table: what an endpoint does to it whose
+    /// prefix covers it.
     fn remark(&self, view: &SubnetView, route: Route) -> Option<RouteRemark> {
         if let Some(endpoint) = self.lost(view, route) {
             return Some(RouteRemark::PrivateEndpoint(endpoint));
@@ -159,15 +164,15 @@ impl Snapshot {
         }
     }
 
-    /// The next hop of a TCP packet from a subnet, as Network Watcher tells it; `None` if
-    /// there is no route, or no such subnet.
+    /// Returns the next hop of a TCP packet from a subnet, as Network Watcher does. Returns
+    /// `None` if there is no route, or no such subnet.
     #[must_use]
     pub fn next_hop(&self, subnet: SubnetId, destination: Ipv4Addr) -> Option<Choice> {
         self.choose(self.subnet(subnet)?, Protocol::TCP, destination, Sender::Any).choice
     }
 
     /// Chooses between the subnet's own best route and an endpoint, and says what was passed over.
-    #[inline(always)] // who asks for the choice alone pays for no more
+    #[inline(always)] // a caller that needs only the choice pays for nothing else
     pub(crate) fn choose(
         &self,
         subnet: &SubnetView,
@@ -193,9 +198,9 @@ impl Snapshot {
         Chosen { choice, route, passed, tie }
     }
 
-    /// The endpoint that may take this packet: enabled, TCP (E-13), in scope (E-06 to E-09, C-06);
-    /// or else the service whose endpoint stands on the subnet, and why it does not take the
-    /// packet.
+    /// Returns the endpoint that may take this packet: enabled, for TCP (E-13), in scope (E-06 to
+    /// E-09, C-06). Otherwise returns the service whose endpoint the subnet has, and why it does
+    /// not take the packet.
     #[inline(always)]
     fn endpoint(
         &self,
@@ -244,8 +249,8 @@ impl Snapshot {
 }
 
 impl ServiceMap {
-    /// The parts of a prefix that an endpoint catches, and those that its scope leaves out: of two
-    /// that nest, the longer decides. One of the lists is empty where the whole prefix is alike.
+    /// Splits a prefix into the parts that an endpoint takes and those that its scope leaves out.
+    /// Of nested parts the longer decides. One list is empty if the whole prefix is alike.
     fn scoped(&self, endpoint: &EndpointView, prefix: Ipv4Net) -> (Vec<Ipv4Net>, Vec<Ipv4Net>) {
         let Some(regions) = &endpoint.regions else { return (vec![prefix], Vec::new()) };
         let catches = |region: Option<&u16>| region.is_none_or(|region| regions.contains(region));
@@ -254,7 +259,7 @@ impl ServiceMap {
             .covered(prefix)
             .map(|(part, region)| (part, catches(Some(region))))
             .collect();
-        // The region of an address can change where a part begins and behind its end.
+        // The region of an address can change at the start of a part and behind its end.
         let behind =
             |part: &Ipv4Net| Ipv4Addr::from_bits(part.broadcast().to_bits().wrapping_add(1));
         let turns = parts.iter().flat_map(|(part, _)| [part.network(), behind(part)]);
@@ -271,7 +276,7 @@ impl ServiceMap {
         let around = around.max_by_key(|(part, _)| part.prefix_len()).map(|(_, region)| region);
         let longer = parts.into_iter().filter(|(part, _)| *part != prefix);
         let all: Vec<_> = core::iter::once((prefix, catches(around))).chain(longer).collect();
-        // What says the same as the next wider one is not said again.
+        // A part that equals the next wider one is left out.
         let wider = |of: Ipv4Net| {
             let all = all.iter().filter(move |(part, _)| *part != of && part.contains(&of));
             all.max_by_key(|(part, _)| part.prefix_len()).map(|(_, catches)| *catches)

@@ -1,20 +1,21 @@
-//! In which order the hosts of a subnet learn of a change (U-13).
+//! The order in which a change reaches the hosts of a subnet (U-13).
 
 use core::net::Ipv4Addr;
 
 use vnetem_packet::SubnetId;
 
-/// Waves of a change.
+/// The number of stages of a change.
 pub(crate) const STAGES: u8 = 16;
 
-/// In which of the [`STAGES`] a host of a subnet is.
+/// Returns the stage of a host of a subnet, below [`STAGES`].
 pub(crate) fn stage(seed: u64, subnet: SubnetId, host: Ipv4Addr) -> u8 {
     let place = u64::from(subnet.0) << 32 | u64::from(host.to_bits());
     let [first, ..] = mix(seed ^ mix(place)).to_be_bytes();
     first % STAGES
 }
 
-/// SplitMix64's last step: every bit of the result depends on every bit of the number.
+/// Mixes a number by SplitMix64's last step: every bit of the result depends on every bit of the
+/// number.
 pub(crate) const fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,7 +33,8 @@ mod tests {
         assert_eq!(mix(0x9E37_79B9_7F4A_7C15), 0x6E78_9E6A_A1B9_65F4);
     }
 
-    /// U-13: seed, subnet and host together decide, and the same ones always alike.
+    /// U-13: seed, subnet and host together decide the stage, and the same ones always give the
+    /// same.
     #[test]
     fn the_waves_of_hosts_are_those_of_seed_and_subnet() {
         for (seed, subnet, stages) in [

@@ -1,5 +1,5 @@
-//! Tenants: for whom flows and all else that takes room count (docs/shares.md). A virtual network
-//! is one, and so is a site.
+//! Tenants, which share all bounded resources (docs/shares.md). Each virtual network is one, and so
+//! is each site.
 
 use core::net::Ipv4Addr;
 
@@ -10,20 +10,20 @@ use crate::edge::place_of;
 use crate::snapshot::PlaceView;
 use crate::{Edge, Snapshot};
 
-/// The tenant that a virtual network is. Numbers of networks and sites are two sequences; 0 is
+/// Returns the tenant of a virtual network. Numbers of networks and sites are two sequences; 0 is
 /// nobody.
 pub(crate) const fn tenant_of_vnet(id: VnetId) -> Tenant {
     Tenant(id.0.wrapping_mul(2).wrapping_add(2))
 }
 
-/// The tenant that a site is.
+/// Returns the tenant of a site.
 pub(crate) const fn tenant_of_site(id: SiteId) -> Tenant {
     Tenant(id.0.wrapping_mul(2).wrapping_add(1))
 }
 
 impl Snapshot {
-    /// For whom flows of a cell count: for the network or site that it is a place of, even if the
-    /// place is gone.
+    /// Returns the tenant that is charged for the flows of a revalidation key: the network or site
+    /// of its place, even if the place was removed.
     #[inline]
     pub(crate) fn tenant_of(&self, revalidation_key: RevalidationKey) -> Tenant {
         let number = place_of(revalidation_key);
@@ -34,9 +34,9 @@ impl Snapshot {
         }
     }
 
-    /// For whom an answer to a packet counts that entered by an edge: for the network or site that
-    /// sent it; for what came from the public side, for the owner of the public address that it was
-    /// sent to.
+    /// Returns the tenant that is charged for an answer to a packet that entered by an edge. It is
+    /// the network or site that sent it. For a packet from the public side it is the owner of the
+    /// public address that it was sent to.
     pub(crate) fn tenant_at(&self, edge: Edge, destination: Ipv4Addr) -> Tenant {
         match edge {
             Edge::Subnet(id) | Edge::Platform(id) | Edge::SameRegion { subnet: id, .. } => {

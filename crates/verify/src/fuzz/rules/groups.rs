@@ -1,11 +1,11 @@
-//! Security groups, compiled, against one rule after the other.
+//! Compares compiled security groups with a scan, one rule after the other.
 
 use super::*;
 
-/// A security group: rules are added and removed, and packets judged by the compiled form and by a
-/// scan over the rules by number.
+/// Adds and removes rules of a security group, and compares the compiled group with a scan over the
+/// rules by number.
 pub(super) fn group<'a>(events: impl Iterator<Item = &'a [u8; 8]>, routes: u8) {
-    // P-14: a default route of the user's makes the network contain everything.
+    // P-14: a user's default route makes the network contain everything.
     let routed = if routes & 1 == 1 { vec![net("0.0.0.0/0")] } else { vec![] };
     let space = NetworkSpace::new(SPACE.map(net), routed.iter().copied());
     let mut tags = Tags::default();
@@ -85,7 +85,7 @@ pub(super) fn group<'a>(events: impl Iterator<Item = &'a [u8; 8]>, routes: u8) {
     }
 }
 
-/// The rules by number, then the default ones (P-09).
+/// Scans the rules by number, then the default ones (P-09).
 fn scan(
     written: &[SecurityRule],
     routed: &[Ipv4Net],

@@ -1,4 +1,4 @@
-//! Who lets whom pass: security groups, the names in their rules, and rules of resources.
+//! Security groups, the names in their rules, and rules of resources.
 
 use core::net::Ipv4Addr;
 
@@ -9,14 +9,15 @@ use vnetem::{
 
 use super::World;
 
-/// Names of security groups. The last ones have no rule for all, so that the default rules speak.
+/// Names of security groups. The last ones have no rule for all traffic, so that the default rules
+/// decide.
 pub(crate) const GROUPS: [&str; 6] =
     ["no-storage", "no-neighbour", "one-account", "no-internet", "platform", "empty"];
 
-/// Rules that name tags have numbers from this one on.
+/// Rules that name tags are numbered from here on.
 pub(crate) const FIRST_OF_TAGS: u16 = 1000;
 
-/// The rules of a group.
+/// Returns the rules of a group.
 pub(crate) fn security_group(number: u8) -> SecurityGroup {
     use Action::{Allow, Deny};
     use RuleDirection::{Inbound, Outbound};
@@ -73,7 +74,7 @@ pub(crate) fn security_group(number: u8) -> SecurityGroup {
         let is_tag = |one: &Result<Selector, _>| matches!(one, Ok(Selector::Tag(_)));
         let names = is_tag(&sources) || is_tag(&destinations);
         let first = if names { FIRST_OF_TAGS } else { 100 };
-        // The numbers and names are all different, so that none is refused.
+        // The numbers and names are all different, so none is refused.
         _ = group.add_rule(SecurityRule {
             name: format!("rule{number}"),
             priority: first + 10 * number,
@@ -89,7 +90,7 @@ pub(crate) fn security_group(number: u8) -> SecurityGroup {
     group
 }
 
-/// What a name may stand for; that of a service goes before its prefixes then.
+/// Returns what a tag stands for. For the name of a service it overrides the service's prefixes.
 pub(crate) fn said(to: u8, with: u8) -> (&'static str, &'static [&'static str]) {
     let name = ["Partner", "PARTNER", "Storage", "sql"][usize::from(to % 4)];
     let prefixes: &[&str] = match with % 3 {
@@ -104,12 +105,12 @@ pub(crate) fn open() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow)
 }
 
-/// Nobody is let in.
+/// Returns rules that let nobody in.
 pub(crate) fn shut() -> RuleSet {
     RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny)
 }
 
-/// The rules of a resource.
+/// Returns the rules of a resource.
 pub(crate) fn rules(world: &World, to: u8) -> RuleSet {
     let mut rules = shut();
     match to % 9 {

@@ -11,7 +11,8 @@ use vnetem::{
 /// The ports of the pools that give them out in blocks.
 pub(crate) const BLOCKS: core::ops::RangeInclusive<u16> = 5000..=5011;
 
-/// The outbound methods of a subnet: addresses differ between networks and are shared inside one.
+/// Returns the outbound methods of a subnet. Networks have different addresses, and subnets of one
+/// network share them.
 pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
     let vnet = [1, 1, 2, 2, 3].get(usize::from(subnet % 5)).copied().unwrap_or(1);
     let address = |last| Ipv4Addr::new(20, vnet, 1, last);
@@ -78,7 +79,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             },
         ),
         11 => with(1022..=1027, PoolRules { preserve_port: true, ..INDEPENDENT }),
-        // Who let anybody in, or anybody at a known address, and reach each other.
+        // Two open filters, with mappings that depend on the remote or not, and hairpin.
         12 => both(4000..=4007, OPEN),
         13 => both(4000..=4007, PoolRules { segment_size: Some(1200), ..OPEN }),
         14 => both(4000..=4007, PoolRules { filtering: Filtering::Address, ..OPEN }),
@@ -106,8 +107,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
                 blocks: PAIRS,
                 limits: Limits { flows: 0, ports: 5, rate: None },
                 on_exhaustion: OnExhaustion::Prohibited,
-                // Another than the pool above, which has the first address too
-                // (T-16).
+                // Differs from the pool above, which also has the first address (T-16).
                 unsolicited_syn: Some(Duration::from_secs(20)),
                 ..OPEN
             },
@@ -140,7 +140,7 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
             BLOCKS,
             PoolRules { blocks: Blocks::Dynamic { size: 1, most: 2 }, ..PoolRules::AZURE },
         ),
-        // Where connections are picked up in the middle.
+        // Connections are picked up in the middle.
         22 => with(1000..=1030, PoolRules::LINUX),
         23 => both(
             2000..=2007,
@@ -155,11 +155,11 @@ pub(crate) fn outbound(subnet: u8, to: u8) -> Outbound {
     }
 }
 
-/// A method that has as many ports for each shard as it had for all, at addresses of its own, and
-/// nothing that hosts of two shards would share (hairpin, blocks).
+/// Widens a method: each shard gets as many ports as all had, at addresses of its own. Nothing is
+/// left that hosts of two shards would share (hairpin, blocks).
 ///
-/// Shards divide the ports of an address as its last pool has them, so that an address must not go
-/// from one pool to another.
+/// Shards divide the ports of an address by its last pool, so an address must not move between
+/// pools.
 pub(crate) fn widened(outbound: Outbound, subnet: u8, to: u8) -> Outbound {
     let apart = |address: &Ipv4Addr| {
         let [first, vnet, _, last] = address.octets();
@@ -183,23 +183,23 @@ pub(crate) fn widened(outbound: Outbound, subnet: u8, to: u8) -> Outbound {
     }
 }
 
-/// At most two blocks of two ports for each inside address.
+/// At most two blocks of two ports for each internal address.
 const PAIRS: Blocks = Blocks::Dynamic { size: 2, most: 2 };
 
-/// Anybody is let in, from inside too.
+/// Lets anybody in, also from inside.
 const OPEN: PoolRules =
     PoolRules { filtering: Filtering::Independent, hairpin: true, ..INDEPENDENT };
 
-/// Rules of the load balancer.
+/// Returns rules of the load balancer.
 pub(crate) fn outbound_rule(with: u8) -> OutboundRule {
     let ports = [8, 16, 0, 32_000, 8][usize::from(with % 5)];
     OutboundRule { ports, resets: with % 3 != 1, idle: IdleMinutes::new(4 + with % 2) }
 }
 
-/// One port of a socket towards everybody.
+/// One port of an internal socket towards all remotes.
 const INDEPENDENT: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
 
-/// How the site's circuit reaches services.
+/// Returns how the site's circuit reaches services.
 pub(crate) fn peering(to: u8) -> Option<Peering> {
     let address = |last| Ipv4Addr::new(203, 0, 113, last);
     match to % 4 {

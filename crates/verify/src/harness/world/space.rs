@@ -1,15 +1,15 @@
-//! Which addresses the networks and the site of a world have: ranges of every class, since none of
-//! them says who is inside.
+//! Address ranges of the networks and the site of a world. They are of every class, since no class
+//! decides what is internal.
 
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-/// The ranges of a world. What is written for 10.0.0.0/16, 10.1.0.0/16 and 192.168.1.0/24 lies in
-/// them at the same place.
+/// The ranges of a world. Addresses are written in 10.0.0.0/16, 10.1.0.0/16 and 192.168.1.0/24, and
+/// moved to the same place in these ranges.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Space {
-    /// Of alpha and of beta.
+    /// Of alpha and beta.
     home: [u8; 2],
     /// Of gamma.
     far: [u8; 2],
@@ -17,38 +17,38 @@ pub(crate) struct Space {
     site: [u8; 3],
 }
 
-/// As everything is written.
+/// The ranges as written.
 pub(crate) const PRIVATE_RANGES: Space = Space { home: [10, 0], far: [10, 1], site: [192, 168, 1] };
 
-/// Somebody else's public addresses, beside those that carriers share.
+/// Public addresses of others, and the range that carriers share.
 pub(crate) const PUBLIC_RANGES: Space = Space { home: [30, 1], far: [100, 64], ..PRIVATE_RANGES };
 
-/// What is set aside for measuring.
+/// Ranges reserved for benchmarking.
 pub(crate) const MEASURING: Space = Space { home: [198, 18], far: [172, 20], ..PRIVATE_RANGES };
 
-/// Around documentation addresses.
+/// Ranges around documentation addresses.
 pub(crate) const AROUND_TEST_NET: Space = Space { home: [192, 0], ..PRIVATE_RANGES };
 
-/// Peers and sites whose addresses look like the internet's.
+/// Peers and sites with addresses that look like the internet's.
 pub(crate) const PUBLIC_AROUND: Space = Space { home: [10, 0], far: [30, 2], site: [150, 1, 1] };
 
 const ALL: [Space; 5] = [PRIVATE_RANGES, PUBLIC_RANGES, MEASURING, AROUND_TEST_NET, PUBLIC_AROUND];
 
 impl Space {
-    /// The same, with such ranges around alpha and beta as nobody meets on the internet before they
-    /// are connected.
+    /// Replaces the ranges around alpha and beta by private ones, which cannot have met on the
+    /// internet before.
     pub(crate) const fn with_private_neighbours(self) -> Self {
         let Self { far: [first, _], .. } = self;
         let far = if first == 30 { PRIVATE_RANGES.far } else { self.far };
         Self { far, site: PRIVATE_RANGES.site, ..self }
     }
 
-    /// Whether alpha's addresses could be met on the internet, too.
+    /// Returns whether alpha's addresses could also be met on the internet.
     pub(crate) const fn looks_public(&self) -> bool {
         self.home[0] != PRIVATE_RANGES.home[0]
     }
 
-    /// An address at its place in this space.
+    /// Moves an address to its place in this space.
     pub(crate) const fn address(&self, at: Ipv4Addr) -> Ipv4Addr {
         let ([a, b], [c, d], [e, f, g]) = (self.home, self.far, self.site);
         match at.octets() {
@@ -59,7 +59,7 @@ impl Space {
         }
     }
 
-    /// A prefix at its place in this space; what is wider than a network stays.
+    /// Moves a prefix to its place in this space. One wider than a network stays.
     pub(crate) fn prefix(&self, prefix: Ipv4Net) -> Ipv4Net {
         let at = self.address(prefix.network());
         match prefix.prefix_len() {
@@ -69,7 +69,7 @@ impl Space {
     }
 }
 
-/// Whether an address is inside in some world.
+/// Returns whether an address is internal in some world.
 pub(crate) fn is_inside(at: Ipv4Addr) -> bool {
     let [a, b, c, _] = at.octets();
     at.is_private()

@@ -1,8 +1,8 @@
-//! Bytes between other ends, and packets of our own making.
+//! Rewrites packets, and makes resets and ICMP errors.
 
 use super::*;
 
-/// The same bytes between other ends: nothing else changes but the time to live and the sums
+/// Rewrites addresses and ports. Nothing else changes but the TTL and the checksums
 /// (INV-only-needed-bytes-change).
 pub(crate) fn readdress(
     bytes: &[u8],
@@ -17,8 +17,7 @@ pub(crate) fn readdress(
     new
 }
 
-/// An ICMP error between other ends, about a packet between other ends (T-22, T-23,
-/// INV-icmp-quote-translated).
+/// Rewrites an ICMP error and the packet that it quotes (T-22, T-23, INV-icmp-quote-translated).
 pub(crate) fn readdress_error(
     bytes: &[u8],
     error: &Packet,
@@ -37,8 +36,8 @@ pub(crate) fn readdress_error(
     Some(readdress(&new, error, ends.0, ends.1, ttl))
 }
 
-/// The same SYN with no more than so many bytes announced for a segment (T-36, RFC 6691); other
-/// packets as they are.
+/// Lowers the segment size that a SYN announces to a limit (T-36, RFC 6691). Other packets stay as
+/// they are.
 pub(crate) fn clamp(bytes: Vec<u8>, packet: &Packet, limit: u16) -> Vec<u8> {
     if !packet.segment().is_some_and(|segment| segment.has(SYN)) {
         return bytes;
@@ -59,7 +58,7 @@ pub(crate) fn clamp(bytes: Vec<u8>, packet: &Packet, limit: u16) -> Vec<u8> {
                 let pseudo = ends + u64::from(TCP) + segment.len() as u64;
                 let sum = before.zip(after).map(|(old, new)| carried(old, new, 16, pseudo, pseudo));
                 put(&mut new, at + 16, &sum.unwrap_or_default().to_be_bytes());
-                // The option may stand once more.
+                // The option may occur again.
                 return clamp(new, packet, limit);
             }
             Some(&[kind, length, ..]) if kind != 0 && length >= 2 => option += usize::from(length),
@@ -69,7 +68,7 @@ pub(crate) fn clamp(bytes: Vec<u8>, packet: &Packet, limit: u16) -> Vec<u8> {
     bytes
 }
 
-/// Writes ends and sums into a packet that may be cut short.
+/// Writes addresses, ports and checksums into a packet that may be cut short.
 fn put_ends(bytes: &mut [u8], packet: &Packet, source: SocketAddrV4, destination: SocketAddrV4) {
     let old = bytes.to_vec();
     put(bytes, 12, &source.ip().octets());
@@ -117,9 +116,9 @@ fn put_ends(bytes: &mut [u8], packet: &Packet, source: SocketAddrV4, destination
     finish_header(bytes, at);
 }
 
-/// The checksum after a change: right stays right, and wrong stays wrong by the same amount
-/// (INV-wrong-checksum-stays-wrong), which is also how the first fragment of a datagram keeps the
-/// sum of all of it (INV-fragment-checksum-right).
+/// Returns the checksum after a change. A right one stays right, and a wrong one stays wrong by the
+/// same amount (INV-wrong-checksum-stays-wrong). So the first fragment of a datagram keeps the
+/// checksum of the whole (INV-fragment-checksum-right).
 fn carried(
     before: &[u8],
     after: &[u8],
@@ -143,7 +142,7 @@ fn carried(
     }
 }
 
-/// A TCP reset: RST, or RST and ACK, with a window of 0 and the don't-fragment bit
+/// Makes a TCP reset: RST, or RST and ACK, with a window of 0 and the don't-fragment bit
 /// (INV-generated-packets-valid).
 pub(crate) fn reset(
     (source, destination): (SocketAddrV4, SocketAddrV4),
@@ -160,8 +159,8 @@ pub(crate) fn reset(
     bytes
 }
 
-/// The reset that answers a segment of no connection (INV-reset-answers-segment, RFC 9293
-/// 3.10.7.1); never one for a reset.
+/// Makes the reset that answers a segment without a connection (INV-reset-answers-segment, RFC 9293
+/// 3.10.7.1). A reset is never answered.
 pub(crate) fn reset_answering(packet: &Packet) -> Option<Vec<u8>> {
     let segment = packet.segment().filter(|segment| !segment.has(RST))?;
     let ends = (packet.destination, packet.source);
@@ -174,12 +173,12 @@ pub(crate) fn reset_answering(packet: &Packet) -> Option<Vec<u8>> {
     }
 }
 
-/// ICMP time exceeded about a packet (INV-last-hop-ends, T-26).
+/// Makes an ICMP time exceeded error about a packet (INV-last-hop-ends, T-26).
 pub(crate) fn time_exceeded(from: Ipv4Addr, about: &[u8], packet: &Packet) -> Vec<u8> {
     error_about(from, (11, 0), about, packet)
 }
 
-/// ICMP fragmentation needed, with the size that the next link takes (T-27, RFC 1191 4).
+/// Makes an ICMP fragmentation needed error, with the MTU of the next link (T-27, RFC 1191 4).
 pub(crate) fn too_long(from: Ipv4Addr, size: u16, about: &[u8], packet: &Packet) -> Vec<u8> {
     let mut bytes = error_about(from, (3, 4), about, packet);
     put(&mut bytes, 26, &size.to_be_bytes());
@@ -187,7 +186,7 @@ pub(crate) fn too_long(from: Ipv4Addr, size: u16, about: &[u8], packet: &Packet)
     bytes
 }
 
-/// An ICMP error about a packet: 576 bytes at most, with the packet's own identification.
+/// Makes an ICMP error about a packet: at most 576 bytes, with the packet's own identification.
 pub(crate) fn error_about(
     from: Ipv4Addr,
     (kind, code): (u8, u8),
@@ -215,14 +214,14 @@ fn header(protocol: u8, source: Ipv4Addr, destination: Ipv4Addr, length: usize) 
     bytes
 }
 
-/// Fills in the sum of an IPv4 header of some length.
+/// Fills in the checksum of an IPv4 header of this length.
 pub(crate) fn finish_header(bytes: &mut [u8], length: usize) {
     put(bytes, 10, &[0, 0]);
     let sum = !folded(total(bytes.get(..length).unwrap_or_default()));
     put(bytes, 10, &sum.to_be_bytes());
 }
 
-/// Fills in both sums of a packet whose header has 20 bytes.
+/// Fills in both checksums of a packet whose header has 20 bytes.
 pub(crate) fn finish(bytes: &mut [u8], sum_at: usize) {
     finish_header(bytes, 20);
     put(bytes, 20 + sum_at, &[0, 0]);
