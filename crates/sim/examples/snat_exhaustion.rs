@@ -3,7 +3,7 @@
 #[path = "support/azure.rs"]
 mod azure;
 
-use core::revalidation_key::RevalidationKey;
+use core::cell::Cell;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ fn main() -> Result<(), BoxError> {
             all.push(listener.accept().await?);
         }
     });
-    let opened = Rc::new(RevalidationKey::new(0));
+    let opened = Rc::new(Cell::new(0));
     for (vm, name) in vms.into_iter().zip(["vm-a", "vm-b"]) {
         let opened = Rc::clone(&opened);
         sim.client(name, vm, async move {

@@ -122,7 +122,7 @@ fn equal_runs_are_deterministic() -> Result<(), BoxError> {
 
 #[test]
 fn first_differing_packet_is_named() {
-    let runs = core::revalidation_key::RevalidationKey::new(0_u8);
+    let runs = core::cell::Cell::new(0_u8);
     let error = check_deterministic(|| {
         runs.set(runs.get() + 1);
         let pause = u32::from(runs.get()) * MILLISECOND;
