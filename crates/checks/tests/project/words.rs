@@ -92,15 +92,18 @@ fn old_words_are_found_whole() {
     words.add("crowd", "both", "port bitmap", "row");
     words.add("long way", "text", "slow path", "row");
     words.add("Fate", "code", "disposition", "row");
-    let found = |path: &str, text: &str| -> Vec<String> {
+    let found = |words: &Words, path: &str, text: &str| -> Vec<String> {
         let file = File { path: path.to_owned(), text: text.to_owned() };
         let found = words.find(&file).into_iter();
         found.map(|(line, word, _)| format!("{line} {word}")).collect()
     };
     let source =
         "let crowd_of = Fate::Drop; // A crowd\nfn crowded(fate: u8) {} // by the long way\n";
-    assert_eq!(found("a.rs", source), ["1 crowd", "1 crowd", "1 Fate", "2 long way"]);
+    assert_eq!(found(&words, "a.rs", source), ["1 crowd", "1 crowd", "1 Fate", "2 long way"]);
     words.add("cast", "code", "declarations", "row");
-    assert_eq!(found("a.rs", "#[allow(clippy::cast_lossless)] at.cast(); cast.at"), ["1 cast"]);
-    assert_eq!(found("a.md", "A Crowd, not `crowd`. Fate."), ["1 crowd"]);
+    assert_eq!(
+        found(&words, "a.rs", "#[allow(clippy::cast_lossless)] at.cast(); cast.at"),
+        ["1 cast"]
+    );
+    assert_eq!(found(&words, "a.md", "A Crowd, not `crowd`. Fate."), ["1 crowd"]);
 }
