@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_listed_at_their_own_index_under_distinct_names() {
+    fn refusals_have_own_index_and_name() {
         let names: BTreeSet<_> = Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
         assert_eq!(names.len(), Refusal::ALL.len());
         for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
@@ -257,7 +257,7 @@ mod tests {
 
     /// The names are those of scenario files.
     #[test]
-    fn an_answer_reads_as_scenarios_write_it() {
+    fn answers_read_as_scenarios_write_them() {
         let rule = "20.1.1.1/32".parse().unwrap();
         assert_eq!(Access::Allowed(Grant::IpRule(rule)).to_string(), "allow ip-rule 20.1.1.1/32");
         assert_eq!(

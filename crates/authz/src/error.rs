@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_prefix_is_told_how_to_write_it() {
+    fn host_prefix_error_shows_the_spelling() {
         let said = |text: &str| RuleError::HostPrefix(text.parse().unwrap()).to_string();
         assert_eq!(said("20.1.1.1/32"), "20.1.1.1/32 must be written as 20.1.1.1");
         assert_eq!(said("20.1.1.2/31"), "20.1.1.2/31 must be written as 20.1.1.2 and 20.1.1.3");

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_and_its_host_prefix_are_one_range_but_two_spellings() {
+    fn address_and_host_prefix_are_equal() {
         assert_eq!(rule("20.1.1.1").range(), rule("20.1.1.1/32").range());
         assert_ne!(rule("20.1.1.1"), rule("20.1.1.1/32"));
     }
@@ -152,7 +152,7 @@ mod tests {
 
     /// Private ranges are refused, and their public neighbours are not (F-04).
     #[test]
-    fn private_ranges_are_refused_and_their_public_neighbours_taken() {
+    fn private_ranges_refused_public_neighbours_accepted() {
         for (text, range) in [
             ("10.0.0.0/8", "10.0.0.0/8"),
             ("10.1.2.3", "10.0.0.0/8"),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_of_nested_ranges_answers_and_its_removal_uncovers_the_next() {
+    fn widest_nested_range_answers_until_removed() {
         let mut rules = IpRules::default();
         for text in ["20.1.1.0/24", "20.1.0.0/16", "20.1.1.1", "20.2.0.0/16"] {
             rules.add(rule(text).range());

@@ -29,7 +29,7 @@ fn default_allow_makes_rules_void() {
 
 /// Each kind of arrival is refused for its own reason (F-02, F-19).
 #[test]
-fn default_deny_without_rules_refuses_each_arrival_for_its_own_reason() {
+fn default_deny_reason_depends_on_arrival() {
     let rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
     for (arrival, refusal) in [
         (tunnel(WEB), Refusal::SubnetNotListed),
@@ -45,7 +45,7 @@ fn default_deny_without_rules_refuses_each_arrival_for_its_own_reason() {
 /// Disabled public access overrides the default action and all rules but those of F-11 and F-13
 /// (F-12).
 #[test]
-fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
+fn disabled_public_access_leaves_private_paths() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);
     rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
     rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
@@ -68,7 +68,7 @@ fn disabled_public_access_leaves_private_endpoints_and_trusted_instances() {
 /// Trusted instances are listed in order, once each. Removing one that is not there returns false
 /// (F-11).
 #[test]
-fn trust_in_an_instance_is_listed_and_ends() {
+fn instance_trust_is_listed_and_revoked() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
     for number in [7, 3, 7] {
         rules.trust_instance(ResourceInstance(number));
@@ -83,7 +83,7 @@ fn trust_in_an_instance_is_listed_and_ends() {
 
 /// An unapproved private endpoint carries nothing, even to a resource that is open to all (L-07).
 #[test]
-fn an_unapproved_private_endpoint_is_refused_whatever_the_default() {
+fn unapproved_private_endpoint_is_always_refused() {
     let rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);
     let access = rules.judge(Arrival::PrivateEndpoint { approved: false });
     assert_eq!(access, Access::Refused(Refusal::PrivateEndpointNotApproved));
@@ -91,7 +91,7 @@ fn an_unapproved_private_endpoint_is_refused_whatever_the_default() {
 
 /// A new rule waits for success; an updated one goes on deciding as before (U-20, F-24).
 #[test]
-fn a_rule_being_provisioned_decides_as_before() {
+fn provisioning_rule_keeps_previous_decision() {
     let mut rules = RuleSet::new(RuleLimits::SQL, DefaultAction::Deny);
     rules.set_vnet_rule(WEB, RuleState::Provisioning).unwrap();
     assert_eq!(rules.judge(tunnel(WEB)), Access::Refused(Refusal::RuleNotInForce));
@@ -106,7 +106,7 @@ fn a_rule_being_provisioned_decides_as_before() {
 /// A recreated subnet has a new number. The rule of the old one can only be removed (E-17,
 /// INV-deleted-subnet-admits-none).
 #[test]
-fn a_recreated_subnet_does_not_inherit_the_rule() {
+fn recreated_subnet_inherits_no_rule() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
     rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
     rules.set_vnet_rule(WEB, RuleState::NetworkSourceDeleted).unwrap();
@@ -142,7 +142,7 @@ fn storage_refuses_hosts_written_as_prefixes() {
 /// A set takes 400 rules of each kind. Adding an existing one takes no place (C-10).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
-fn a_storage_account_has_at_most_400_rules_of_each_kind() {
+fn storage_account_has_400_rules_each() {
     let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
     let address = |number: u16| {
         let [high, low] = number.to_be_bytes();
@@ -164,7 +164,7 @@ fn a_storage_account_has_at_most_400_rules_of_each_kind() {
 /// App Service counts rules of all kinds together (F-20).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
-fn an_app_service_site_has_at_most_512_rules_in_all() {
+fn app_service_site_has_512_rules() {
     let mut rules = RuleSet::new(RuleLimits::APP_SERVICE, DefaultAction::Deny);
     for number in 0..511 {
         rules.set_vnet_rule(SubnetId(number), RuleState::Succeeded).unwrap();
@@ -179,7 +179,7 @@ fn an_app_service_site_has_at_most_512_rules_in_all() {
 
 /// The real service answers a refusal itself, so the packet must reach it (P-32).
 #[test]
-fn a_refused_packet_is_delivered_unless_asked_otherwise() {
+fn refused_packet_is_delivered_by_default() {
     assert_eq!(DenyMode::default(), DenyMode::Deliver);
 }
 

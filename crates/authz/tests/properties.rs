@@ -120,7 +120,7 @@ proptest! {
 
     /// Any history of edits gives the same decisions, and refused edits change nothing.
     #[test]
-    fn a_rule_set_judges_as_its_plain_twin(edits in vec(edit(), 0..40), arrivals in vec(arrival(), 1..20)) {
+    fn rule_set_agrees_with_reference(edits in vec(edit(), 0..40), arrivals in vec(arrival(), 1..20)) {
         let mut set = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
         let mut plain = Reference::default();
         for edit in &edits {
@@ -145,7 +145,7 @@ proptest! {
     /// Requests that differ only in the private address, or only in the VNet number, are decided
     /// alike (INV-identity-decides, S-05, C-20).
     #[test]
-    fn a_tunnel_is_judged_by_its_subnet_and_never_by_its_address(set in rule_set(), one in identity(), address in address()) {
+    fn tunnel_decision_ignores_private_address(set in rule_set(), one in identity(), address in address()) {
         let other = Identity { address, ..one };
         prop_assert_eq!(set.judge(Arrival::Tunnel(one)), set.judge(Arrival::Tunnel(other)));
     }
@@ -153,7 +153,7 @@ proptest! {
     /// With equal addresses, rules for one subnet do not affect another (INV-identity-decides,
     /// F-03).
     #[test]
-    fn subnets_with_equal_addresses_are_judged_independently(set in rule_set(), one in identity(), other in subnet(), state in state()) {
+    fn equal_addresses_are_decided_by_subnet(set in rule_set(), one in identity(), other in subnet(), state in state()) {
         prop_assume!(one.subnet != other);
         let before = set.judge(Arrival::Tunnel(one));
         let mut edited = set.clone();
@@ -165,7 +165,7 @@ proptest! {
 
     /// Not even 0.0.0.0/0 allows a private source (INV-ip-rule-public-only).
     #[test]
-    fn an_ip_rule_never_matches_a_private_source(set in rule_set(), private in private_address()) {
+    fn ip_rule_never_matches_private_source(set in rule_set(), private in private_address()) {
         // Only a SQL server accepts such a rule. The other sets go without.
         let mut set = set;
         let _ = set.add_ip_rule(IpRule::Prefix(Ipv4Net::default()));
@@ -180,7 +180,7 @@ proptest! {
     /// An IP rule does not match a request over an endpoint. So enabling the endpoint voids the
     /// rule, and disabling it restores the rule (INV-endpoint-voids-ip-rule, S-16).
     #[test]
-    fn an_ip_rule_helps_until_the_endpoint_is_on(set in rule_set(), identity in identity(), public in public_address()) {
+    fn endpoint_voids_the_ip_rule(set in rule_set(), identity in identity(), public in public_address()) {
         let mut set = set;
         set.set_public_access(PublicAccess::Enabled);
         set.set_default_action(DefaultAction::Deny);
@@ -211,7 +211,7 @@ proptest! {
     /// Rules of equal content make equal sets, in whatever order and however often they were added
     /// (INV-rules-order-free).
     #[test]
-    fn the_order_of_rules_does_not_matter(
+    fn rule_order_is_irrelevant(
         (rules, shuffled) in vec(added(), 0..30).prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
         arrival in arrival(),
     ) {
@@ -231,7 +231,7 @@ proptest! {
     /// The rule of a deleted subnet allows nothing, and no later state revives it
     /// (INV-deleted-subnet-admits-none, E-17).
     #[test]
-    fn the_rule_of_a_deleted_subnet_never_allows_again(set in rule_set(), identity in identity(), states in vec(state(), 0..5)) {
+    fn deleted_subnet_rule_never_allows_again(set in rule_set(), identity in identity(), states in vec(state(), 0..5)) {
         let mut set = set;
         set.set_default_action(DefaultAction::Deny);
         let _ = set.set_vnet_rule(identity.subnet, RuleState::Succeeded);

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_day_is_found_in_published_file_names() {
+    fn date_is_found_in_file_names() {
         let found = |name| Date::in_file_name(name).map(|date| date.to_string());
         assert_eq!(found("ServiceTags_Public_20251028.json").as_deref(), Some("2025-10-28"));
         assert_eq!(
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_reads_what_it_writes_and_nothing_else() {
+    fn date_round_trips_and_rejects_others() {
         assert_eq!("2025-10-28".parse::<Date>().unwrap().to_string(), "2025-10-28");
         for text in
             ["", "2025-10", "2025-10-28-1", "25-10-28", "2025-00-28", "2025-10-32", "+025-10-28x"]

@@ -23,7 +23,7 @@ const NINE: [(&str, usize, usize); 9] = [
 ];
 
 #[test]
-fn the_list_names_its_cloud_number_and_day_and_is_written_as_the_generator_writes_it() {
+fn list_has_header_and_generator_format() {
     let tags = ServiceTags::embedded();
     assert_eq!((tags.cloud(), tags.change_number()), ("Public", 375));
     assert_eq!(tags.date().map(|date| date.to_string()).as_deref(), Some("2025-10-28"));
@@ -31,7 +31,7 @@ fn the_list_names_its_cloud_number_and_day_and_is_written_as_the_generator_write
 }
 
 #[test]
-fn every_tag_has_as_many_prefixes_as_were_published() {
+fn tags_have_published_prefix_counts() {
     let tags = ServiceTags::embedded();
     let mut total = 0;
     for (name, count, regional) in NINE {
@@ -49,7 +49,7 @@ fn every_tag_has_as_many_prefixes_as_were_published() {
 
 /// E-01, E-02: nine tags are marked, no sub-tag is, and the catalogue names the nine.
 #[test]
-fn the_marked_tags_are_the_nine_of_the_catalogue() {
+fn nine_marked_tags_match_the_catalogue() {
     let tags = ServiceTags::embedded();
     let marked: Vec<_> =
         tags.tags().filter(|tag| tag.is_endpoint()).map(ServiceTag::name).collect();
@@ -80,7 +80,7 @@ fn the_nine_tags_are_disjoint() {
 
 /// nothing to nest, nothing to merge.
 #[test]
-fn no_prefix_of_a_tag_contains_or_completes_another() {
+fn tag_prefixes_are_disjoint_and_merged() {
     let tags = ServiceTags::embedded();
     for (name, ..) in NINE {
         let prefixes = prefixes(&tags, name);
@@ -90,7 +90,7 @@ fn no_prefix_of_a_tag_contains_or_completes_another() {
 
 /// merging across services would lose whose address it is.
 #[test]
-fn merging_across_services_would_lose_172_prefixes() {
+fn merging_across_services_loses_172_prefixes() {
     let tags = ServiceTags::embedded();
     let all: Vec<_> = NINE.iter().flat_map(|(name, ..)| prefixes(&tags, name)).copied().collect();
     assert_eq!(all.len() - Ipv4Net::aggregate(&all).len(), 172);
@@ -98,7 +98,7 @@ fn merging_across_services_would_lose_172_prefixes() {
 
 /// C-06 rests on it: a regional prefix is one region's, and a part of the service.
 #[test]
-fn regional_tags_are_disjoint_and_inside_their_parent() {
+fn regional_tags_are_disjoint_within_parent() {
     let tags = ServiceTags::embedded();
     for (name, ..) in NINE {
         assert_eq!(overlap(tags.sub_tags(name).map(ServiceTag::prefixes)), None, "{name}");
@@ -111,7 +111,7 @@ fn regional_tags_are_disjoint_and_inside_their_parent() {
 
 /// the worldwide tag of Storage has coarser blocks than the regional ones.
 #[test]
-fn storage_is_coarser_worldwide_than_by_region() {
+fn worldwide_storage_tag_is_coarser() {
     let tags = ServiceTags::embedded();
     let whole: BTreeSet<_> = prefixes(&tags, "Storage").iter().collect();
     let parts: BTreeSet<_> = tags.sub_tags("Storage").flat_map(ServiceTag::prefixes).collect();
@@ -124,7 +124,7 @@ fn storage_is_coarser_worldwide_than_by_region() {
 /// A region is written as resources write it, which is the tag's own name; stages of a region are
 /// the exception.
 #[test]
-fn a_regional_tag_is_named_after_its_region() {
+fn regional_tag_has_its_regions_name() {
     for tag in ServiceTags::embedded().tags() {
         let (Some((_, part)), Some(region)) = (tag.name().split_once('.'), tag.region()) else {
             continue;
@@ -138,7 +138,7 @@ fn a_regional_tag_is_named_after_its_region() {
 
 /// The published list cuts some names short and turns others round.
 #[test]
-fn a_region_under_its_published_name_is_one_of_the_list() {
+fn published_region_names_are_in_list() {
     let tags = ServiceTags::embedded();
     let regions: BTreeSet<_> = tags.tags().filter_map(ServiceTag::region).collect();
     for short in
@@ -191,7 +191,7 @@ fn paired_regions_exist_and_pair_back() {
 
 /// E-07, U-17: two endpoints for the same addresses.
 #[test]
-fn only_the_two_storage_endpoints_exclude_each_other() {
+fn only_storage_endpoints_exclude_each_other() {
     let excluding: Vec<_> = EndpointService::ALL
         .iter()
         .flat_map(|one| {
@@ -205,7 +205,7 @@ fn only_the_two_storage_endpoints_exclude_each_other() {
 
 /// C-06, E-09, with the two addresses of R-18 and a block that no region lists.
 #[test]
-fn storage_of_another_region_is_out_of_scope_unless_the_endpoint_is_worldwide() {
+fn storage_of_other_region_needs_worldwide() {
     let tags = ServiceTags::embedded();
     let in_scope = |service: &str, region, address: [u8; 4]| {
         let service = EndpointService::named(service).unwrap();
@@ -226,7 +226,7 @@ fn storage_of_another_region_is_out_of_scope_unless_the_endpoint_is_worldwide() 
 /// The slow way: an address is out of scope if some regional tag with it is of a region that is
 /// none of the locations.
 #[test]
-fn out_of_scope_is_what_lies_in_regional_tags_of_other_locations() {
+fn scope_agrees_with_reference() {
     let tags = ServiceTags::embedded();
     for service in &EndpointService::ALL {
         for region in ["eastus", "westus3", "swedencentral", "italynorth"] {

@@ -12,7 +12,7 @@ const TEXT: &str = include_str!("lists/published.txt");
 
 /// The generator of the embedded list: published JSON in, text out.
 #[test]
-fn a_published_list_is_written_as_text_and_read_back() {
+fn published_list_round_trips_as_text() {
     let date = Date::in_file_name("ServiceTags_Public_20251028.json");
     let tags = ServiceTags::from_json(PUBLISHED, date).unwrap();
     assert_eq!(tags.to_string(), TEXT);
@@ -22,7 +22,7 @@ fn a_published_list_is_written_as_text_and_read_back() {
 /// Numbers as text, no features, fields in `properties` or not, bare addresses: the same tags all
 /// the same.
 #[test]
-fn the_api_form_says_the_same_but_marks_no_endpoints() {
+fn api_form_gives_equal_tags() {
     let api = ServiceTags::from_json(API, None).unwrap();
     let marked = |text: &str| text.replace("date 2025-10-28\n", "").replace(" VSE", "");
     assert_eq!(api.to_string(), marked(TEXT));
@@ -30,7 +30,7 @@ fn the_api_form_says_the_same_but_marks_no_endpoints() {
 }
 
 #[test]
-fn names_are_found_without_regard_to_case_and_regions_bear_the_names_of_resources() {
+fn tag_names_ignore_letter_case() {
     let tags = ServiceTags::from_text(TEXT).unwrap();
     let tag = tags.tag("STORAGE.francecentral").unwrap();
     assert_eq!((tag.name(), tag.region()), ("Storage.FranceCentral", Some("francecentral")));
@@ -41,7 +41,7 @@ fn names_are_found_without_regard_to_case_and_regions_bear_the_names_of_resource
 
 /// E-01, also where the list marks none.
 #[test]
-fn endpoint_tags_are_those_of_endpoint_services_with_their_parts() {
+fn endpoint_tags_include_their_parts() {
     for list in [ServiceTags::from_text(TEXT).unwrap(), ServiceTags::from_json(API, None).unwrap()]
     {
         let kept = list.endpoint_tags();
@@ -51,7 +51,7 @@ fn endpoint_tags_are_those_of_endpoint_services_with_their_parts() {
 }
 
 #[test]
-fn a_wrong_value_is_named_by_its_path() {
+fn wrong_value_error_names_its_path() {
     for (pointer, value, said) in [
         ("/cloud", Value::Null, "\"cloud\" is missing"),
         ("/cloud", json!("Public cloud"), "cloud: \"Public cloud\" is not a name"),
@@ -85,7 +85,7 @@ fn a_wrong_value_is_named_by_its_path() {
 }
 
 #[test]
-fn one_page_of_several_is_not_taken_for_the_list() {
+fn single_page_is_not_the_list() {
     let page =
         API.replace("\"nextLink\": null", "\"nextLink\": \"https://management.azure.com/2\"");
     let error = ServiceTags::from_json(&page, None).unwrap_err();
@@ -98,7 +98,7 @@ fn one_page_of_several_is_not_taken_for_the_list() {
 }
 
 #[test]
-fn what_is_not_json_is_said_with_its_line() {
+fn invalid_json_error_has_its_line() {
     let error = ServiceTags::from_json("{\n  \"cloud\": Public }", None).unwrap_err();
     assert!(
         matches!(&error.problem, Problem::Syntax(words) if words.contains("line 2")),
@@ -107,7 +107,7 @@ fn what_is_not_json_is_said_with_its_line() {
 }
 
 #[test]
-fn a_wrong_line_is_named_by_its_number() {
+fn wrong_line_error_has_its_number() {
     let header = "cloud Public\nchange 375\n";
     for (line, problem) in [
         ("20.60.0.0/16", Problem::Line("20.60.0.0/16".to_owned())),
@@ -181,7 +181,7 @@ proptest! {
 
     /// Whatever sub-tags share with their parents, or list without one.
     #[test]
-    fn both_forms_of_any_list_say_the_same(list in list()) {
+    fn both_list_forms_agree(list in list()) {
         let tags = ServiceTags::from_json(&list.to_string(), None).unwrap();
         prop_assert_eq!(ServiceTags::from_text(&tags.to_string()), Ok(tags.clone()));
         for tag in list["values"].as_array().unwrap() {

@@ -169,7 +169,7 @@ fn functions_give_what_azure_gives() {
 }
 
 #[test]
-fn what_cannot_be_reckoned_says_why() {
+fn uncomputable_expressions_say_why() {
     for (expression, why) in [
         ("[reference('x').y]", "known only at run time: [reference('x').y]"),
         (
@@ -355,7 +355,7 @@ fn outputs_of_deployments_are_followed() {
 }
 
 #[test]
-fn linked_template_is_said_to_be_absent() {
+fn missing_linked_template_is_reported() {
     let template = json!({ "$schema": SCHEMA, "resources": [
         { "type": "Microsoft.Resources/deployments", "name": "d", "properties": { "templateLink": { "uri": "https://x" } } },
         network("v", "10.0.0.0/16") ] });

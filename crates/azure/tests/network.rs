@@ -27,7 +27,7 @@ fn named(name: &str) -> &'static EndpointService {
 /// E-05, E-06, E-07: every endpoint of the catalogue can be enabled on a subnet in East US and
 /// shows its locations, and the two of Storage cannot stand together.
 #[test]
-fn every_service_of_the_catalogue_can_be_enabled_but_for_one_of_the_two_storages() {
+fn every_catalogue_service_can_be_enabled() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
     for service in &EndpointService::ALL {
         let id = service.add_to(&mut network, &tags).unwrap();
@@ -97,7 +97,7 @@ fn e_15_data_lake_takes_its_time() {
 /// E-05, U-18: an endpoint is being updated until a snapshot has it, and gives back the identifier
 /// that it was given.
 #[test]
-fn an_endpoint_shows_its_state_and_gives_back_its_identifier() {
+fn endpoint_shows_state_and_keeps_identifier() {
     let (mut network, web) = world();
     let service = named("Microsoft.KeyVault");
     let id = service.add_to(&mut network, &ServiceTags::embedded()).unwrap();
@@ -122,7 +122,7 @@ fn an_endpoint_shows_its_state_and_gives_back_its_identifier() {
 /// E-03, E-04: the routes hold the worldwide list of the tag, whatever the locations: what these
 /// leave out is listed as such.
 #[test]
-fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
+fn endpoint_routes_are_the_whole_tag() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
     for name in ["Microsoft.Storage", "Microsoft.Sql", "Microsoft.KeyVault"] {
         let service = named(name);
@@ -145,7 +145,7 @@ fn the_routes_of_an_endpoint_are_the_whole_tag_in_every_region() {
 /// E-19: a newer list takes the place of the older one in every subnet that has the endpoint, and
 /// in no other.
 #[test]
-fn a_newer_list_changes_the_routes_of_subnets_with_the_endpoint_only() {
+fn newer_list_changes_enabled_subnets_only() {
     let (tags, (mut network, web)) = (ServiceTags::embedded(), world());
     let alpha = network.subnet(web).unwrap().vnet;
     let other = network.add_subnet(alpha, "other", "10.0.1.0/24".parse().unwrap()).unwrap();
@@ -180,7 +180,7 @@ fn a_newer_list_changes_the_routes_of_subnets_with_the_endpoint_only() {
 /// U-10: the directory's marked tag by default, the narrower sub-tag by choice, and that lies
 /// inside.
 #[test]
-fn the_directory_may_take_its_narrower_tag() {
+fn directory_can_use_narrower_tag() {
     let (tags, service) = (ServiceTags::embedded(), *named("Microsoft.AzureActiveDirectory"));
     let narrower = EndpointService { tag: "AzureActiveDirectory.ServiceEndpoint", ..service };
     let prefixes = |service: &EndpointService| {
@@ -196,7 +196,7 @@ fn the_directory_may_take_its_narrower_tag() {
 /// U-11: no tag is marked for the AI services, so theirs is assumed and said to be; it lies in no
 /// marked one.
 #[test]
-fn an_assumed_tag_is_marked_as_assumed() {
+fn assumed_tag_is_marked_assumed() {
     let assumed = |assumption| {
         let known = EndpointService::ALL.iter();
         known.filter(move |service| service.assumption == Some(assumption)).map(|one| one.name)
@@ -213,7 +213,7 @@ fn an_assumed_tag_is_marked_as_assumed() {
 /// S-33, S-35, E-12, C-17: products go by the endpoint of the catalogue that says so, five of them
 /// by that of Sql; what Azure's list of 2025 has dropped is marked.
 #[test]
-fn products_go_by_the_endpoint_that_switches_them_all() {
+fn products_use_their_catalogue_endpoint() {
     let by = |endpoint: &str| -> Vec<_> {
         named(endpoint).products.iter().map(|one| (one.name, one.legacy)).collect()
     };
@@ -234,7 +234,7 @@ fn products_go_by_the_endpoint_that_switches_them_all() {
 /// S-30, S-31: of all endpoints only that of Sql is bound to one region, and only the local one of
 /// Storage to a pair.
 #[test]
-fn only_sql_and_local_storage_are_bound_to_a_region() {
+fn only_sql_and_storage_are_regional() {
     for service in &EndpointService::ALL {
         let far = service.scope.covers("westeurope", "eastus");
         let paired = service.scope.covers("westeurope", "northeurope");

@@ -15,7 +15,7 @@ pub(crate) use crate::questions::{
 
 /// A packet-level data-plane emulator of cloud VNet service endpoints.
 ///
-/// Without a verb it plays the founding story: an endpoint is switched on and off under live TCP.
+/// Without a verb it plays the demo scenario: an endpoint is switched on and off under live TCP.
 ///
 /// Exit status: 0 as expected or allowed; 2 a difference, or denied or dropped; 1 an error; 64
 /// wrong usage.
@@ -137,7 +137,7 @@ pub(crate) enum Verb {
     /// Play a scenario and compare what comes out with what it says
     #[command(after_help = "Example:\n  vnetem run story.scn --pcap story.pcapng")]
     Run {
-        /// The scenario; the founding story without one
+        /// The scenario; the demo scenario without one
         file: Option<PathBuf>,
         #[command(flatten)]
         capture: CaptureFile,

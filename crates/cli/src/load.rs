@@ -9,10 +9,10 @@ use vnetem_scenario::{Options, Runner, Scenario};
 use crate::Failure;
 use crate::arguments::{Common, Model, TagList};
 
-/// A scenario from a file, or the founding story.
+/// A scenario from a file, or the demo scenario.
 pub(crate) fn scenario(path: Option<&Path>) -> Result<Scenario, Failure> {
     match path {
-        None => Ok(Scenario::founding_story()?),
+        None => Ok(Scenario::demo()?),
         Some(path) => Ok(Scenario::parse(&path.display().to_string(), &read(path)?)?),
     }
 }
@@ -25,7 +25,7 @@ pub(crate) fn stage(common: &Common, model: &Model) -> Result<Runner<'static>, F
     // The answer would be of another model than the file means.
     if let Some(refused) = stage.refused_changes().first() {
         let name = model.sources.scenario()?.map(|path| path.display().to_string());
-        let name = name.unwrap_or("founding-story.scn".to_owned());
+        let name = name.unwrap_or("demo.scn".to_owned());
         return Err(format!("{name} {refused}").into());
     }
     Ok(stage)

@@ -33,7 +33,7 @@ pub(crate) fn run(
             path.display()
         ));
     }
-    let name = file.map_or("founding-story.scn".into(), |path| path.display().to_string());
+    let name = file.map_or("demo.scn".into(), |path| path.display().to_string());
     for difference in &report.differences {
         notes.push(format!("{name} {difference}"));
     }

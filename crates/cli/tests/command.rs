@@ -44,13 +44,13 @@ at 5s
 ";
 
 #[test]
-fn without_a_verb_it_plays_the_story_and_says_what_an_engineer_asks() {
+fn default_run_plays_the_demo() {
     let played = vnetem(&[]);
     assert_eq!(played.status.code(), Some(0), "{}", stderr(&played));
     assert!(played.stderr.is_empty(), "{}", stderr(&played));
     let text = stdout(&played);
     assert!(text.starts_with(
-        "vnetem 0.1.0   founding-story.scn   tags 2025-10-28 (9 services, 5245 prefixes)   seed 1\n"
+        "vnetem 0.1.0   demo.scn   tags 2025-10-28 (9 services, 5245 prefixes)   seed 1\n"
     ));
     for said in [
         "Who reaches what",
@@ -84,7 +84,7 @@ fn printed_counters_add_up() {
 
 /// INV-same-input-same-bytes.
 #[test]
-fn the_same_seed_gives_the_same_bytes_of_text_json_and_capture() {
+fn equal_seeds_give_equal_outputs() {
     let run = |name: &str, output: &str, seed: &str| {
         let path = file(name, "");
         let played = vnetem(&["--seed", seed, "--pcap", path.to_str().unwrap(), "-o", output]);
@@ -103,7 +103,7 @@ fn the_same_seed_gives_the_same_bytes_of_text_json_and_capture() {
 /// place alone: no wrong checksum, and every reset stands exactly at the end of what was seen there
 /// before.
 #[test]
-fn each_interface_of_the_capture_is_sound_by_itself() {
+fn each_capture_interface_is_valid() {
     let path = file("story.pcapng", "");
     let played = vnetem(&["--pcap", path.to_str().unwrap()]);
     assert_eq!(played.status.code(), Some(0));
@@ -143,7 +143,7 @@ fn each_interface_of_the_capture_is_sound_by_itself() {
 }
 
 #[test]
-fn json_names_its_schema_and_holds_what_the_text_holds() {
+fn json_has_schema_and_equals_text() {
     let played = vnetem(&["-o", "json"]);
     let value: serde_json::Value = serde_json::from_slice(&played.stdout).unwrap();
     assert_eq!(value["schema"], "vnetem/1");
@@ -160,7 +160,7 @@ fn json_names_its_schema_and_holds_what_the_text_holds() {
 }
 
 #[test]
-fn trace_answers_for_the_model_at_a_time_and_with_the_exit_status() {
+fn trace_exit_status_follows_the_verdict() {
     let path = file("model.scn", MODEL);
     let path = path.to_str().unwrap();
     let packet = ["tcp", "10.0.0.4:50000", "52.239.1.9:443"];
@@ -193,7 +193,7 @@ fn trace_answers_for_the_model_at_a_time_and_with_the_exit_status() {
 }
 
 #[test]
-fn routes_are_those_of_the_model_at_a_time() {
+fn routes_are_shown_at_a_time() {
     let before = vnetem(&["routes", "net-a/app"]);
     assert_eq!(before.status.code(), Some(0), "{}", stderr(&before));
     assert!(!stdout(&before).contains("VirtualNetworkServiceEndpoint"));
@@ -224,7 +224,7 @@ fn routes_are_those_of_the_model_at_a_time() {
 }
 
 #[test]
-fn a_scenario_that_comes_out_otherwise_is_exit_status_2_with_a_diff() {
+fn failed_scenario_exits_2_with_diff() {
     let path = file("otherwise.scn", &format!("{MODEL}    generation 9\n"));
     let played = vnetem(&["run", path.to_str().unwrap()]);
     assert_eq!(played.status.code(), Some(2));
@@ -236,7 +236,7 @@ fn a_scenario_that_comes_out_otherwise_is_exit_status_2_with_a_diff() {
 }
 
 #[test]
-fn bad_files_name_the_line_and_bad_options_are_wrong_usage() {
+fn bad_files_and_options_are_reported() {
     let path = file("bad.scn", &format!("{MODEL}  enable storage an web\n"));
     let played = vnetem(&["run", path.to_str().unwrap()]);
     assert_eq!((played.status.code(), played.stdout.is_empty()), (Some(1), true));
@@ -272,7 +272,7 @@ fn bad_files_name_the_line_and_bad_options_are_wrong_usage() {
 }
 
 #[test]
-fn a_measurement_names_all_that_was_asked_for_and_what_it_found() {
+fn bench_reports_what_was_asked() {
     let modes = ["forward", "open", "toggle", "expire", "connect"];
     let sizes = ["--flows", "640", "--sizes", "64,imix", "--batch", "1,32", "--duration", "1ms"];
     let measured = vnetem(&[&["bench"], &modes[..], &sizes, &["-o", "json"]].concat());
@@ -298,7 +298,7 @@ fn a_measurement_names_all_that_was_asked_for_and_what_it_found() {
 }
 
 #[test]
-fn a_measurement_that_cannot_be_is_refused() {
+fn impossible_bench_options_are_refused() {
     let wrong = vnetem(&["bench", "--sizes", "63"]);
     assert_eq!(wrong.status.code(), Some(64));
     assert!(stderr(&wrong).contains("\"63\" is no frame size: 64 to 9018, or imix"));
@@ -397,7 +397,7 @@ fn captures_never_overwrite_what_is_read() {
 }
 
 #[test]
-fn trace_names_the_port_that_is_missing() {
+fn trace_names_the_missing_port() {
     for (source, destination, said) in [
         ("10.0.0.4", "20.60.0.4:443", "the source 10.0.0.4 has no port: tcp goes"),
         ("10.0.0.4:5", "20.60.0.4", "the destination 20.60.0.4 has no port: tcp goes"),

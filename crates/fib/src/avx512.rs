@@ -155,7 +155,7 @@ mod tests {
     /// Any count of words below, equal to and above the number, at both ends of the range and
     /// around the sign.
     #[test]
-    fn every_order_of_a_line_and_a_number() {
+    fn rank_counts_smaller_words_of_line() {
         if !is_x86_feature_detected!("avx512bw") || !is_x86_feature_detected!("avx512vl") {
             return;
         }
@@ -196,7 +196,7 @@ mod tests {
 
         /// All at once equals by halves equals one by one, on a processor with AVX-512.
         #[test]
-        fn a_line_at_once_is_a_line_by_halves((words, number) in line()) {
+        fn full_line_agrees_with_halves((words, number) in line()) {
             let count =
                 |words: &[u32]| words[1..].iter().map(|word| u32::from(*word < number)).sum::<u32>();
             let of_8 = words.first_chunk().unwrap();

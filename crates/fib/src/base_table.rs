@@ -152,7 +152,7 @@ mod tests {
     use crate::shared_values::SharedValues;
 
     #[test]
-    fn only_a_crowded_16_asks_the_table() {
+    fn only_dense_16s_ask_the_table() {
         let mut values = SharedValues::new();
         let wide = [("10.0.0.0/8", 1), ("10.1.0.0/16", 2)];
         let wide = wide.map(|(prefix, value)| (prefix.parse().unwrap(), value));

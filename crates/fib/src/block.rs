@@ -342,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_has_room_for_67_million_values() {
+    fn cell_indexes_67_million_values() {
         assert_eq!(HIGHEST_NUMBER, 67_108_863);
         let cell = cell_of(HIGHEST_NUMBER, 32);
         assert_eq!((cell >> LENGTH_BITS, rank(cell)), (HIGHEST_NUMBER, 33));
@@ -351,7 +351,7 @@ mod tests {
     /// A block has lines of ten intervals, lines of sixteen of those if there are more than eight,
     /// and one line for eight hidden routes.
     #[test]
-    fn a_block_is_as_large_as_its_intervals_ask_for() {
+    fn block_size_follows_its_intervals() {
         let lines = |routes: u32, value: u32| {
             // Every second /24 makes two intervals, and one comes before the first.
             let rule = |n: u32| Rule {
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_equal_by_what_they_hold() {
+    fn equal_blocks_hold_equal_contents() {
         use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
         let block = |network| Block::new(&[Rule { network, length: 8, cell: cell_of(1, 8) }]);
         let (one, again, other) = (block(10 << 24), block(10 << 24), block(11 << 24));

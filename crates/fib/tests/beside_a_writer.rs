@@ -14,7 +14,7 @@ use vnetem_fib::{LiveTable, ValueId};
 /// The writer toggles routes one by one above, inside and below others. Their values tell which
 /// answers an address can have. It also splits and joins /24s and makes the table be copied.
 #[test]
-fn each_lookup_answers_as_before_or_as_after_a_change() {
+fn lookup_sees_before_or_after_change() {
     let mut table = LiveTable::new();
     table.insert(net("10.0.0.0/8"), 1u32).unwrap();
     let toggled: [(Ipv4Net, u32); 4] = [
@@ -70,7 +70,7 @@ fn each_lookup_answers_as_before_or_as_after_a_change() {
 /// A batch for one state sees one state: all routes change their value together, as one route
 /// (INV-lookup-sees-one-table).
 #[test]
-fn a_batch_at_once_sees_one_state() {
+fn batch_sees_one_state() {
     let mut table = LiveTable::from_routes([(net("10.0.0.0/9"), 0u32)]).unwrap();
     let stop = AtomicBool::new(false);
     let mut reader = table.reader();
@@ -105,7 +105,7 @@ fn a_batch_at_once_sees_one_state() {
 
 /// A batch sees a replaced table whole.
 #[test]
-fn a_table_published_whole_is_one_state() {
+fn replaced_table_is_one_state() {
     let routes = |value: u32| (0..64u32).map(move |n| (prefix(n << 24, 8), value));
     let mut table = LiveTable::from_routes(routes(0)).unwrap();
     let mut reader = table.reader();
@@ -128,7 +128,7 @@ fn a_table_published_whole_is_one_state() {
 /// A reader that slept through many generations finds the newest. An idle one may be dropped with a
 /// long chain.
 #[test]
-fn a_reader_that_slept_finds_the_newest_table() {
+fn idle_reader_finds_newest_table() {
     let mut table = LiveTable::new();
     let (mut sleeper, idle) = (table.reader(), table.reader());
     for value in 0..20u32 {

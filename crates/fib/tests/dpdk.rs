@@ -12,7 +12,7 @@ use vnetem_fib::{FrozenTable, Layout, LiveTable, Table, ValueId, Width};
 
 /// A hundred tables of growing size are made and dropped.
 #[test]
-fn tables_of_growing_size_come_and_go() {
+fn tables_of_growing_size_are_recreated() {
     for size in 1..=100u32 {
         let routes = (0..size * size).map(|n| (prefix(n << 12, 20), n % 200));
         let table = LiveTable::from_routes(routes.clone()).unwrap();
@@ -28,7 +28,7 @@ fn tables_of_growing_size_come_and_go() {
 /// Tries no route, one of up to 24 bits, one behind it, both, and a third above, removed in either
 /// order.
 #[test]
-fn every_combination_of_levels_answers_by_what_is_there() {
+fn every_level_combination_gives_its_route() {
     let levels =
         [("10.0.0.0/8", 8), ("10.1.1.0/24", 24), ("10.1.1.128/25", 25), ("10.1.1.200/32", 32)];
     for set in 0..16usize {
@@ -68,7 +68,7 @@ fn every_combination_of_levels_answers_by_what_is_there() {
 
 /// A /24 covers, is split, replaced and removed; removing it again is refused.
 #[test]
-fn a_24_under_a_32_is_replaced_and_comes_back() {
+fn route_24_under_32_is_restored() {
     let mut table = LiveTable::new();
     assert_eq!(table.remove(net("192.168.1.7/32")), None);
     table.insert(net("192.168.1.7/32"), 1).unwrap();
@@ -116,7 +116,7 @@ fn blocks_run_out_and_recover() {
 
 /// Each of 65,536 routes is looked up after its insertion, with the addresses before and behind it.
 #[test]
-fn each_of_65_536_routes_answers_as_soon_as_it_is_in() {
+fn all_65_536_routes_answer_immediately() {
     let mut table = LiveTable::new();
     for n in 0..65_536u32 {
         table.insert(prefix(n << 16, 16), n % 1_000).unwrap();
@@ -136,7 +136,7 @@ fn each_of_65_536_routes_answers_as_soon_as_it_is_in() {
 
 /// The live, both frozen and the small table agree over 2^20 addresses.
 #[test]
-fn all_tables_agree_over_a_million_addresses() {
+fn all_tables_agree_on_million_addresses() {
     let mut random = Random(20);
     let routes: Vec<_> = (0..3_000)
         .map(|_| (prefix(random.address() & 0xf3ff_07ff, random.length(4, 32)), random.value(300)))

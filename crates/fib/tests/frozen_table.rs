@@ -67,7 +67,7 @@ fn every_width_equals_the_scan() {
 }
 
 #[test]
-fn wrong_input_is_refused_and_a_compact_table_is_small() {
+fn wrong_input_refused_compact_table_small() {
     let wrong: ipnet::Ipv4Net = "10.0.0.1/8".parse().unwrap();
     let refused = FrozenTable::from_routes([(wrong, 1)], Layout::Fast).err();
     assert_eq!(refused, Some(RouteError::HostBits(wrong)));
@@ -80,7 +80,7 @@ fn wrong_input_is_refused_and_a_compact_table_is_small() {
 }
 
 #[test]
-fn bytes_are_those_of_codes_nodes_blocks_and_values() {
+fn table_bytes_are_sum_of_parts() {
     let bytes = |routes: &[(&str, u32)], layout| {
         let routes = routes.iter().map(|(text, value)| (net(text), *value));
         FrozenTable::from_routes(routes, layout).unwrap().bytes()

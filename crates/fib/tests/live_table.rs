@@ -100,7 +100,7 @@ proptest! {
 /// Every depth goes in, shallow to deep and deep to shallow, and out again, with lookups between
 /// (INV-all-depths-nest, DPDK test8 and test10).
 #[test]
-fn all_depths_go_in_and_out_in_both_orders() {
+fn all_depths_nest_in_both_orders() {
     let address = 0x8081_8283;
     for deep_first in [false, true] {
         let order: Vec<u8> = if deep_first { (0..=32).rev().collect() } else { (0..=32).collect() };
@@ -120,7 +120,7 @@ fn all_depths_go_in_and_out_in_both_orders() {
 }
 
 #[test]
-fn wrong_input_is_refused_and_changes_nothing() {
+fn wrong_input_changes_nothing() {
     let mut table = LiveTable::limited(Width::One);
     let wrong: Ipv4Net = "10.0.0.1/8".parse().unwrap();
     assert_eq!(table.insert(wrong, 1), Err(RouteError::HostBits(wrong)));
@@ -143,7 +143,7 @@ fn wrong_input_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn codes_widen_with_the_number_of_values_and_readers_follow() {
+fn codes_widen_as_values_grow() {
     let mut table = LiveTable::new();
     let mut reader = table.reader();
     for value in 0..70_000u32 {
@@ -169,7 +169,7 @@ fn codes_widen_with_the_number_of_values_and_readers_follow() {
 
 /// Values that come and go take new numbers after each rebuild, never wider codes.
 #[test]
-fn passing_values_do_not_widen_the_codes() {
+fn removed_values_do_not_widen_codes() {
     let mut table = LiveTable::new();
     for value in 0..1_000u32 {
         table.insert(net("10.0.0.0/8"), value).unwrap();
@@ -180,7 +180,7 @@ fn passing_values_do_not_widen_the_codes() {
 
 /// Blocks come and go, and memory returns (INV-table-memory-returns, DPDK test11 to test18).
 #[test]
-fn a_thousand_rounds_of_split_and_join_return_the_memory() {
+fn thousand_splits_and_joins_leak_nothing() {
     let routes = || (0..300u32).map(|n| (prefix(n << 16, 8 + (n % 17) as u8), n % 50));
     let mut table = LiveTable::from_routes(routes()).unwrap();
     let before = table.memory();
@@ -205,7 +205,7 @@ fn a_thousand_rounds_of_split_and_join_return_the_memory() {
 }
 
 #[test]
-fn one_prefix_split_and_joined_again_uses_its_block_again() {
+fn rejoined_prefix_reuses_its_block() {
     let mut table = LiveTable::new();
     table.insert(net("10.0.0.0/24"), 1).unwrap();
     let mut first = None;
@@ -223,7 +223,7 @@ fn one_prefix_split_and_joined_again_uses_its_block_again() {
 
 /// A second, independent implementation agrees over many changes in a dense space.
 #[test]
-fn agrees_with_prefix_trie_over_many_changes() {
+fn live_table_agrees_with_prefix_trie() {
     let mut random = Random(11);
     let mut table = LiveTable::new();
     let mut trie: PrefixMap<Ipv4Net, u16> = PrefixMap::new();

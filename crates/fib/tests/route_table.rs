@@ -50,7 +50,7 @@ proptest! {
 }
 
 #[test]
-fn an_equal_preference_replaces_and_a_lost_winner_gives_way() {
+fn equal_preference_replaces_removed_winner_yields() {
     let mut table = RouteTable::new();
     let prefix = net("10.0.0.0/8");
     assert_eq!(table.insert(prefix, 1, "bgp"), None);

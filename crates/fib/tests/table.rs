@@ -20,7 +20,7 @@ proptest! {
 
     /// INV-lookup-equals-scan, INV-equal-tables-equal.
     #[test]
-    fn equals_the_scan_and_holds_every_route(
+    fn table_equals_scan_with_all_routes(
         routes in prop::collection::vec((prefixes(), 0u16..6), 0..80),
         seed: u64,
         other in prefixes(),
@@ -62,7 +62,7 @@ proptest! {
 
     /// A burst for many tables over a base equals the scan over both, pair by pair.
     #[test]
-    fn pairs_over_a_base_answer_as_the_scan_over_both(
+    fn burst_over_base_equals_the_scan(
         base in prop::collection::vec((prefixes(), 0u16..6), 0..60),
         own in prop::collection::vec(prop::collection::vec((prefixes(), 0u16..6), 0..30), 1..5),
         addresses in prop::collection::vec(any::<u32>(), 20),
@@ -107,7 +107,7 @@ proptest! {
 
 /// A base asks its table if a /16 has more than 16 intervals, or a number more than ten bits.
 #[test]
-fn a_base_answers_as_its_table_does() {
+fn base_answers_like_its_table() {
     let mut random = Random(8);
     let mut values = SharedValues::new();
     for (routes, numbers) in [(0, 1), (30, 3), (900, 5), (900, u16::MAX)] {
@@ -152,7 +152,7 @@ fn hits_say_what_matched() {
 
 /// Tries every number of levels and every fill of the last line, with narrow and wide cells.
 #[test]
-fn tables_of_all_sizes_equal_the_scan() {
+fn tables_of_all_sizes_equal_scan() {
     let mut random = Random(1);
     let larger = if cfg!(miri) { &[120][..] } else { &[120, 128, 129, 250, 600, 1_100, 2_300] };
     for size in (0..70).step_by(if cfg!(miri) { 23 } else { 1 }).chain(larger.iter().copied()) {
@@ -187,7 +187,7 @@ fn tables_of_all_sizes_equal_the_scan() {
 }
 
 #[test]
-fn a_hidden_route_is_kept_though_no_address_reaches_it() {
+fn hidden_route_is_kept() {
     let table =
         Table::new([(net("10.0.0.0/8"), 1), (net("10.0.0.0/9"), 2), (net("10.128.0.0/9"), 2)]);
     assert_eq!(table.get(net("10.0.0.0/8")), Some(&1));
@@ -209,7 +209,7 @@ fn nested_33_deep() {
 }
 
 #[test]
-fn a_clone_is_the_same_table_and_an_equal_one_is_not() {
+fn clone_is_same_rebuild_only_equal() {
     let build = || Table::new([(net("10.0.0.0/8"), 1)]);
     let table = build();
     assert!(table.same(&table.clone()));

@@ -50,7 +50,7 @@ fn no_reader_sees_half_a_change() {
 
 /// A reader of a split code finds the filled block, and a reader of a new number finds its value.
 #[test]
-fn a_code_is_met_after_what_it_leads_to() {
+fn code_is_published_after_its_target() {
     loom::model(|| {
         let table = Arc::new((AtomicU8::new(1), AtomicU8::new(0)));
         let writer = {

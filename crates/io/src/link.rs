@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_packet_is_found_behind_every_link_header() {
+    fn packet_is_found_behind_link_headers() {
         let sll = [&[0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0][..], &[0x08, 0x00]].concat();
         let sll2 = [&[0x08, 0x00][..], &[0; 18]].concat();
         for (link, frame) in [
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_skipped_for_its_own_reason() {
+    fn skipped_frames_have_their_reason() {
         let version_6 = [&[0x60][..], &[0; 39]].concat();
         for (link, frame, reason) in [
             (NULL, vec![24, 0, 0, 0, 0x60], Skip::OtherProtocol),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_behind_the_packet_is_left_off_and_a_wrong_length_left_alone() {
+    fn padding_removed_wrong_length_kept() {
         let padded = [&ethernet(&[0x08, 0x00])[..], &[0; 26]].concat();
         assert_eq!(ipv4_packet(ETHERNET, &padded), Ok(&PACKET[..]));
         for total in [0, 19, 21, 65535_u16] {

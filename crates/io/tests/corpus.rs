@@ -20,7 +20,7 @@ struct Row {
 }
 
 #[test]
-fn every_capture_gives_the_packets_that_its_manifest_counts() {
+fn captures_give_their_manifests_packets() {
     let manifest = manifest();
     assert_eq!(manifest.len(), 61);
     for Row { file, packets, ipv4_bad, counts } in manifest {
@@ -41,7 +41,7 @@ fn every_capture_gives_the_packets_that_its_manifest_counts() {
 
 /// The one capture that ends early gives its packets, then the reason, then nothing.
 #[test]
-fn a_capture_that_ends_in_the_middle_of_a_packet_says_so_after_the_whole_ones() {
+fn truncated_capture_ends_with_reason() {
     for Row { file, .. } in manifest() {
         let bytes = capture(&file);
         let mut reader = CaptureReader::new(bytes.as_slice()).unwrap();
@@ -76,7 +76,7 @@ proptest! {
     /// Whatever is overwritten or cut off, there is no panic, reading ends, and every packet can be
     /// IPv4.
     #[test]
-    fn a_damaged_capture_gives_packets_or_a_reason_and_ends(
+    fn damaged_capture_ends_without_panic(
         file in select(SMALL.to_vec()),
         damage in vec((any::<Index>(), any::<u8>()), 0..8),
         end in any::<Index>(),

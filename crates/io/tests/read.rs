@@ -6,7 +6,7 @@ const PACKET: [u8; 20] = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 4,
 
 /// pcap: four magic numbers.
 #[test]
-fn pcap_is_read_in_both_byte_orders_and_both_resolutions() {
+fn pcap_orders_and_resolutions_are_read() {
     for (magic, big, unit) in [
         ([0xa1, 0xb2, 0xc3, 0xd4], true, 1_000),
         ([0xa1, 0xb2, 0x3c, 0x4d], true, 1),
@@ -22,13 +22,13 @@ fn pcap_is_read_in_both_byte_orders_and_both_resolutions() {
 
 /// The upper half of the link type's word has other uses.
 #[test]
-fn marks_for_frame_checksums_do_not_hide_the_link_type() {
+fn checksum_flags_keep_the_link_type() {
     let file = pcap([0xd4, 0xc3, 0xb2, 0xa1], false, 0x2400_0065, &[(0, 0)]);
     assert_eq!(all(&file).len(), 1);
 }
 
 #[test]
-fn a_link_type_that_is_not_read_is_counted() {
+fn unread_link_type_is_counted() {
     let file = pcap([0xd4, 0xc3, 0xb2, 0xa1], false, 105, &[(0, 0); 3]);
     let mut reader = CaptureReader::new(file.as_slice()).unwrap();
     assert!(reader.next().is_none());
@@ -38,7 +38,7 @@ fn a_link_type_that_is_not_read_is_counted() {
 /// pcapng: microseconds unless an option says otherwise, in powers of ten or two, from an origin of
 /// its own.
 #[test]
-fn times_follow_the_resolution_of_their_interface() {
+fn times_follow_the_interface_resolution() {
     for (options, ticks, time) in [
         (vec![], 1_500_000, 1_500_000_000),
         (option(9, &[3]), 1_500, 1_500_000_000),
@@ -54,7 +54,7 @@ fn times_follow_the_resolution_of_their_interface() {
 
 /// Simple packets have no time. Obsolete ones do, and the number of their interface is short.
 #[test]
-fn every_kind_of_packet_block_is_read_and_other_blocks_are_passed_over() {
+fn packet_blocks_read_others_skipped() {
     let simple = [&20_u32.to_le_bytes()[..], &PACKET].concat();
     let obsolete = [&[1, 0, 0, 0][..], &words(&[0, 5, 20, 20]), &PACKET].concat();
     let file = [
@@ -93,7 +93,7 @@ fn sections_follow_one_another() {
 
 /// A packet of an unknown interface, one shorter than it says, and then a good one.
 #[test]
-fn a_malformed_block_is_counted_and_the_next_one_read() {
+fn malformed_block_counted_next_one_read() {
     let short = [&words(&[0, 0, 1, 100, 100])[..], &PACKET].concat();
     let file = [
         section(),
@@ -110,7 +110,7 @@ fn a_malformed_block_is_counted_and_the_next_one_read() {
 }
 
 #[test]
-fn what_breaks_the_file_ends_the_reading_with_a_reason() {
+fn broken_file_ends_with_reason() {
     let good = [section(), interface(101, &[]), enhanced(0, 1, &PACKET)].concat();
     let mut lengths = good.clone();
     let last = lengths.len() - 4;
@@ -128,7 +128,7 @@ fn what_breaks_the_file_ends_the_reading_with_a_reason() {
 }
 
 #[test]
-fn what_is_no_capture_is_told_by_its_first_bytes() {
+fn non_capture_is_recognised_immediately() {
     for bytes in [&b""[..], b"\xd4\xc3", b"PK\x03\x04", b"{\"a\": 1}"] {
         let error = CaptureReader::new(bytes).err().unwrap();
         let CaptureError::NotACapture(first) = error else { panic!("{error}") };
@@ -202,7 +202,7 @@ fn expect_packets(file: &[u8], too_long: u64, at: impl Fn(&CapturedPacket) -> u6
 
 /// Options of a packet, names, and blocks of unknown kinds may be long too, and are not frames.
 #[test]
-fn long_blocks_beside_packets_are_passed_over() {
+fn long_other_blocks_are_skipped() {
     let comment = option(1, &[b'x'; 65_532]);
     let options = comment.repeat(130);
     let commented = [&words(&[0, 0, 2, 20, 20])[..], &PACKET, &options].concat();
@@ -226,7 +226,7 @@ fn long_blocks_beside_packets_are_passed_over() {
 /// A section or an interface that is too long ends the reading, and so does a file that ends in a
 /// long record. Each has its own reason.
 #[test]
-fn long_records_end_reading_by_their_reason() {
+fn long_records_end_with_their_reason() {
     let long = vec![0; 17 << 20];
     let packet = enhanced(0, 1, &PACKET);
     for (block, said) in [

@@ -63,7 +63,7 @@ const STORY: [(&str, Record<'static>); 3] = [
 
 /// The first bytes of every file and of a packet. If they change, the format has changed.
 #[test]
-fn the_file_is_one_section_one_interface_for_a_place_and_packets_with_ids() {
+fn file_begins_with_the_format_bytes() {
     let mut writer = CaptureWriter::new(Vec::new()).unwrap();
     let record = Record {
         time: 0x1_0000_0002,
@@ -94,7 +94,7 @@ fn the_file_is_one_section_one_interface_for_a_place_and_packets_with_ids() {
 }
 
 #[test]
-fn pcap_file_reads_places_ids_directions_and_comments() {
+fn pcap_file_reads_places_and_comments() {
     let file = written(&STORY);
     let mut reader = PcapNgReader::new(file.as_slice()).unwrap();
     let mut packets = Vec::new();
@@ -134,7 +134,7 @@ fn pcap_file_reads_places_ids_directions_and_comments() {
 
 /// Runs if Wireshark's `tshark` is installed, and reports a skip otherwise.
 #[test]
-fn wireshark_shows_places_ids_directions_and_comments() {
+fn wireshark_shows_places_and_comments() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("story.pcapng");
     std::fs::write(&path, written(&STORY)).unwrap();
     let fields = [
@@ -189,7 +189,7 @@ fn wireshark_shows_places_ids_directions_and_comments() {
 }
 
 #[test]
-fn what_the_format_cannot_hold_is_refused_and_the_file_goes_on() {
+fn unrepresentable_packet_refused_file_continues() {
     let mut writer = CaptureWriter::new(Vec::new()).unwrap();
     let long = "x".repeat(65_536);
     let record = STORY[0].1;
@@ -204,7 +204,7 @@ fn what_the_format_cannot_hold_is_refused_and_the_file_goes_on() {
 }
 
 #[test]
-fn a_failing_writer_is_reported_as_such() {
+fn failing_writer_is_reported() {
     struct Full;
     impl Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_tuples_rest_as_there_are_flows() -> Result<(), LoadError> {
+    fn held_tuples_equal_the_flow_count() -> Result<(), LoadError> {
         let mut load = Load::connecting(Shape { flows: 10_000, ..Shape::default() })?;
         let mut made = 0;
         while made < 30_000 {

@@ -53,7 +53,7 @@ fn what_is_measured_happens() {
 /// U-02: a toggle closes the flows of its subnet and no others, in either direction, and leaves the
 /// load as it was.
 #[test]
-fn a_toggle_closes_the_flows_of_its_subnet_and_no_others() {
+fn toggle_closes_its_subnets_flows_only() {
     for endpoint in [false, true] {
         let mut load = Load::new(Shape { endpoint, ..SMALL }).unwrap();
         load.open(&mut |work| work()).unwrap();
@@ -79,7 +79,7 @@ fn a_toggle_closes_the_flows_of_its_subnet_and_no_others() {
 
 /// With another batch size the packets and the counters are the same.
 #[test]
-fn a_batch_changes_nothing_but_the_time() {
+fn batch_changes_only_the_time() {
     let run = |batch| {
         let mut load = Load::new(Shape { batch, size: FrameSize::Imix, ..SMALL }).unwrap();
         load.open(&mut |work| work()).unwrap();
@@ -93,7 +93,7 @@ fn a_batch_changes_nothing_but_the_time() {
 
 /// Work that is not done is an error.
 #[test]
-fn packets_that_are_not_forwarded_are_an_error() {
+fn unforwarded_packets_are_an_error() {
     let mut load = Load::new(SMALL).unwrap();
     assert!(matches!(load.open(&mut |_| ()), Err(LoadError::Dropped { .. })));
     let udp = Shape { protocol: Protocol::UDP, endpoint: true, ..SMALL };

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_and_differences_stop_at_the_ends() {
+    fn time_arithmetic_saturates() {
         assert_eq!(Time(5) + Duration::from_nanos(3), Time(8));
         assert_eq!(Time(u64::MAX) + Duration::MAX, Time(u64::MAX));
         assert_eq!(Time(8).since(Time(5)), Duration::from_nanos(3));

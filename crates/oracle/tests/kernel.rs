@@ -16,8 +16,8 @@ const RECORDED: u64 = 1_500;
 
 /// T-01 to T-03, T-05, T-14, T-17, T-20 to T-26, T-30, T-32: both agree on every byte.
 #[test]
-fn linux_and_ours_agree_on_every_byte() {
-    isolated("linux_and_ours_agree_on_every_byte", &["ip", "nft"], || {
+fn linux_and_vnetem_agree_on_bytes() {
+    isolated("linux_and_vnetem_agree_on_bytes", &["ip", "nft"], || {
         let mut summary = Summary::default();
         // A run that Linux cuts short, which is rare, is replaced.
         for seed in 1.. {

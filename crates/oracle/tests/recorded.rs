@@ -8,7 +8,7 @@ const LINUX: &[u8] = include_bytes!("../corpus/linux-nat.pcapng");
 
 /// Each exchange of the recording (see `tests/kernel.rs`) is equal byte for byte.
 #[test]
-fn ours_says_what_linux_said() {
+fn vnetem_agrees_with_recorded_linux() {
     let recording = Recording::read(LINUX).unwrap();
     assert!(recording.0.len() > 1_500, "only {} exchanges", recording.0.len());
     let mut ours = Ours::liberal().unwrap();

@@ -211,8 +211,8 @@ fn error(socket: &mut TcpStream) -> Option<ErrorKind> {
 /// exact reset at once. The flow of another subnet to the same server goes on, and so does a UDP
 /// flow (INV-datagrams-not-reset).
 #[test]
-fn a_toggle_resets_both_sockets_and_no_others() {
-    isolated("a_toggle_resets_both_sockets_and_no_others", &["ip"], || {
+fn toggle_resets_its_two_sockets_only() {
+    isolated("toggle_resets_its_two_sockets_only", &["ip"], || {
         let mut world = World::new()?;
         let listener = world.listen(443)?;
         let (mut client, mut server) = world.connect(CLIENT, &listener)?;
@@ -256,8 +256,8 @@ fn a_toggle_resets_both_sockets_and_no_others() {
 /// INV-tombstone-answers, RFC 5961 3: data was lost behind the data plane, so the reset lies ahead
 /// of what the client expects. The tombstone answers the client's challenge by an exact reset.
 #[test]
-fn with_loss_behind_us_the_challenge_ends_it() {
-    isolated("with_loss_behind_us_the_challenge_ends_it", &["ip"], || {
+fn challenge_after_loss_ends_client() {
+    isolated("challenge_after_loss_ends_client", &["ip"], || {
         let mut world = World::new()?;
         let listener = world.listen(443)?;
         let (mut client, mut server) = world.connect(CLIENT, &listener)?;
@@ -282,8 +282,8 @@ fn with_loss_behind_us_the_challenge_ends_it() {
 /// INV-reset-answers-segment: a client that waits for an answer to its SYN is refused at once, and
 /// does not wait for its timer.
 #[test]
-fn a_socket_that_waits_for_an_answer_is_refused() {
-    isolated("a_socket_that_waits_for_an_answer_is_refused", &["ip"], || {
+fn connecting_socket_is_refused_immediately() {
+    isolated("connecting_socket_is_refused_immediately", &["ip"], || {
         let mut world = World::new()?;
         let listener = world.listen(443)?;
         let mut client = world.dial(CLIENT, listener.local_addr()?)?;
@@ -301,8 +301,8 @@ fn a_socket_that_waits_for_an_answer_is_refused() {
 /// INV-tombstone-answers: the client continues to send before it gets a reset. Each of its segments
 /// is answered, and its socket closes.
 #[test]
-fn a_segment_that_meets_the_tombstone_closes_its_socket() {
-    isolated("a_segment_that_meets_the_tombstone_closes_its_socket", &["ip"], || {
+fn tombstone_answer_closes_the_socket() {
+    isolated("tombstone_answer_closes_the_socket", &["ip"], || {
         let mut world = World::new()?;
         let listener = world.listen(443)?;
         let (mut client, _server) = world.connect(CLIENT, &listener)?;

@@ -30,7 +30,7 @@ fn play_ours(scenes: &mut [Scene]) {
 
 /// T-14, T-17 to T-20: every state and timer is as the file says, whether Linux agrees or not.
 #[test]
-fn ours_goes_through_the_states_that_the_file_says() {
+fn vnetem_follows_the_recorded_states() {
     let text = golden();
     let mut scenes = scenes(&text).unwrap();
     play_ours(&mut scenes);
@@ -61,8 +61,8 @@ mod linux {
 
     /// The golden file is true of Linux. `VNETEM_BLESS=1` writes both sides of it.
     #[test]
-    fn linux_goes_through_the_states_that_the_file_says() {
-        let name = "linux::linux_goes_through_the_states_that_the_file_says";
+    fn linux_follows_the_recorded_states() {
+        let name = "linux::linux_follows_the_recorded_states";
         isolated(name, &["ip", "nft", "conntrack"], || {
             let text = golden();
             let mut scenes = scenes(&text)?;

@@ -381,7 +381,7 @@ mod tests {
     /// A strategy must reach every cause of [`Malformed`](vnetem_packet::Malformed), or the code
     /// behind it goes untested.
     #[test]
-    fn every_way_to_be_malformed_and_every_kind_of_packet_is_met() {
+    fn every_packet_kind_is_generated() {
         let mut causes = BTreeSet::new();
         let mut kinds = BTreeSet::new();
         for bytes in sample(adversarial(), 30_000) {
@@ -425,7 +425,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_packet_has_the_tuple_that_was_asked_for(
+        fn packet_has_the_requested_tuple(
             (tuple, packet) in either_direction().prop_flat_map(|tuple| (Just(tuple), packet_of(tuple))),
         ) {
             let headers = Headers::parse(&packet.build()).unwrap();
@@ -433,7 +433,7 @@ mod tests {
         }
 
         #[test]
-        fn an_error_quotes_the_tuple_that_was_asked_for(
+        fn error_quotes_the_requested_tuple(
             (tuple, packet) in either_direction().prop_flat_map(|tuple| (Just(tuple), error_about(tuple))),
         ) {
             let bytes = packet.build();

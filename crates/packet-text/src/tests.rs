@@ -11,7 +11,7 @@ fn parse(line: &str) -> Packet {
 }
 
 #[test]
-fn lines_of_every_kind_read_and_print_the_same() {
+fn lines_of_every_kind_round_trip() {
     for line in [
         "10.0.0.4:50001 > 52.239.1.9:443 tcp S",
         "10.0.0.4:50001 > 52.239.1.9:443 tcp PA seq 1 ack 2 win 512 len 10",
@@ -37,7 +37,7 @@ fn lines_of_every_kind_read_and_print_the_same() {
 }
 
 #[test]
-fn what_is_as_usual_may_be_said_and_is_not_printed() {
+fn default_fields_are_accepted_not_printed() {
     let line = "10.0.0.4:5 > 8.8.8.8:53 tcp A seq 0 ack 1 win 65535 len 0 ttl 64";
     assert_eq!(parse(line).to_string(), "10.0.0.4:5 > 8.8.8.8:53 tcp A ack 1");
 }
@@ -49,7 +49,7 @@ fn words_may_stand_in_any_order() {
 }
 
 #[test]
-fn an_error_names_the_word_and_what_should_stand_there() {
+fn error_names_word_and_expectation() {
     for (line, message) in [
         ("", "expected an address, or address:port, found nothing"),
         ("10.0.0.4:5 8.8.8.8:53", "expected `>`, found `8.8.8.8:53`"),
@@ -90,7 +90,7 @@ fn quotes_of_quotes_have_an_end() {
 /// A computed checksum of 0 is sent as all ones, and no checksum as 0 (T-30,
 /// INV-udp-zero-checksum).
 #[test]
-fn a_udp_checksum_of_zero_is_never_sent_unless_there_is_none() {
+fn computed_udp_checksum_is_never_zero() {
     // With these ports the sum is all ones.
     let field = |packet: &Packet| u16::from_be_bytes([packet.build()[26], packet.build()[27]]);
     let base = field(&parse("10.0.0.4:0 > 8.8.8.8:53 udp"));
@@ -125,7 +125,7 @@ fn fragments_carry_the_datagram_between_them() {
 }
 
 #[test]
-fn a_flaw_is_a_wrong_checksum_and_nothing_else() {
+fn flaw_changes_only_the_checksum() {
     for line in [
         "10.0.0.4:1 > 8.8.8.8:2 tcp S",
         "10.0.0.4:1 > 8.8.8.8:2 udp len 3",
@@ -145,7 +145,7 @@ fn a_flaw_is_a_wrong_checksum_and_nothing_else() {
 
 /// Eight quoted bytes tell which flow an error is about (T-25).
 #[test]
-fn a_quote_that_is_cut_reads_as_far_as_it_goes() {
+fn truncated_quote_reads_what_is_there() {
     let line = "8.8.8.8 > 10.0.0.4 icmp time-exceeded quote 8 about 10.0.0.4:5 > 9.9.9.9:80 tcp A seq 7 ack 9 len 10";
     let read = Packet::read(&parse(line).build()).unwrap();
     assert_eq!(
@@ -181,7 +181,7 @@ fn says_all(packet: &Packet) -> bool {
 
 proptest! {
     #[test]
-    fn a_line_is_the_same_packet_and_a_packet_the_same_line(packet in strategies::packet(), checksum: bool, header_checksum: bool) {
+    fn lines_and_packets_round_trip(packet in strategies::packet(), checksum: bool, header_checksum: bool) {
         let packet = Packet { flaws: Flaws { checksum, header_checksum }, ..packet };
         let line = packet.to_string();
         let read: Packet = line.parse().unwrap();
@@ -206,14 +206,14 @@ proptest! {
 
     /// Whatever bytes are read, the packet prints as a line that parses to the same packet.
     #[test]
-    fn any_bytes_that_read_also_print_and_parse(bytes in strategies::adversarial()) {
+    fn readable_bytes_print_and_parse(bytes in strategies::adversarial()) {
         if let Ok(packet) = Packet::read(&bytes) {
             prop_assert_eq!(packet.to_string().parse::<Packet>(), Ok(packet));
         }
     }
 
     #[test]
-    fn any_line_is_parsed_without_a_panic(line in "[0-9a-zA-Z.:> -]{0,80}") {
+    fn any_line_parses_without_panic(line in "[0-9a-zA-Z.:> -]{0,80}") {
         let _ = line.parse::<Packet>();
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_show_no_escapes_nor_endless_words() {
+    fn errors_hide_escapes_and_long_words() {
         let found = format!("\"\u{1b}[31m{}\"", "x".repeat(1_000_000));
         let problem = Problem::Expected { found, expected: "a name".to_owned() };
         let text = problem.to_string();

@@ -82,8 +82,8 @@ impl Scenario {
     /// # Errors
     ///
     /// None, as long as the tests of this crate pass.
-    pub fn founding_story() -> Result<Self, ScenarioError> {
-        Self::parse("founding-story.scn", include_str!("../scenarios/founding-story.scn"))
+    pub fn demo() -> Result<Self, ScenarioError> {
+        Self::parse("demo.scn", include_str!("../scenarios/demo.scn"))
     }
 
     /// Reads a scenario. Errors name it by `file`.

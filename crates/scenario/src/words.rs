@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_a_number_and_a_unit() {
+    fn durations_have_number_and_unit() {
         let read = |text| parse_duration(text).map(|duration| duration.as_micros());
         assert_eq!(read("250us"), Some(250));
         assert_eq!(read("10ms"), Some(10_000));

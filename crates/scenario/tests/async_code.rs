@@ -28,7 +28,7 @@ async fn seen_as() -> Result<String, BoxError> {
 fn scenario_file_becomes_a_simulation() -> Result<(), BoxError> {
     let tags = Arc::new(ServiceTags::embedded());
     let options = Options { seed: None, tags, tap: None };
-    let network = Scenario::founding_story()?.play_until(None, options)?.into_network();
+    let network = Scenario::demo()?.play_until(None, options)?.into_network();
     let place = |name| Place::named(&network, name).unwrap();
     let places = [place("vm-a"), place("vm-b"), place("stdata")];
     let [vm_a, vm_b, stdata] = places;

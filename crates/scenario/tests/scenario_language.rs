@@ -45,7 +45,7 @@ fn icmp_error(text: &str) -> String {
 }
 
 #[test]
-fn an_error_names_file_line_what_was_found_and_what_was_expected() {
+fn error_names_line_found_and_expected() {
     for (line, said) in [
         (
             "vent alpha 10.0.0.0/16",
@@ -130,7 +130,7 @@ fn an_error_names_file_line_what_was_found_and_what_was_expected() {
 }
 
 #[test]
-fn an_error_in_a_step_names_its_line_too() {
+fn step_error_names_its_line() {
     for (step, said) in [
         (
             "  vm jumps",
@@ -177,7 +177,7 @@ fn an_error_in_a_step_names_its_line_too() {
 }
 
 #[test]
-fn an_outcome_that_is_not_so_is_a_difference_and_a_file_without_outcomes_claims_nothing() {
+fn wrong_outcome_is_reported_as_difference() {
     let step = "at 0ms\n  from web  10.0.0.4:50001 > 203.0.113.80:443 udp\n";
     assert!(play(&format!("{MODEL}{step}")).is_as_expected());
     let report = play(&format!("{MODEL}{step}    drop no-route\n"));
@@ -190,7 +190,7 @@ fn an_outcome_that_is_not_so_is_a_difference_and_a_file_without_outcomes_claims_
 }
 
 #[test]
-fn what_is_written_for_a_report_is_read_as_expected() {
+fn reported_outcomes_parse_as_expected() {
     let text = format!(
         "{MODEL}\nat 1ms # early\n\n  # a word before\n  vm gets acct /x\n  enable storage on web\n\n  vm gets acct /y # and after\n"
     );
@@ -208,9 +208,9 @@ fn what_is_written_for_a_report_is_read_as_expected() {
 /// INV-same-input-same-bytes: the demo scenario depends only on its text and its seed, to the last
 /// byte on every link.
 #[test]
-fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
+fn packets_depend_on_the_seed_alone() {
     let tags = Arc::new(ServiceTags::embedded());
-    let story = Scenario::founding_story().unwrap();
+    let story = Scenario::demo().unwrap();
     let packets = |seed| {
         let digest = Mutex::new((0_u64, 0xcbf2_9ce4_8422_2325_u64));
         let tap = |tapped: &vnetem_sim::world::Tapped<'_>| {
@@ -244,9 +244,9 @@ fn the_same_seed_plays_the_same_packets_and_another_seed_others() {
 /// S-17, S-18: under any seed, the switch resets the storage download at both ends and leaves the
 /// two others alone.
 #[test]
-fn the_story_ends_alike_under_every_seed() {
+fn demo_ends_alike_under_every_seed() {
     let tags = Arc::new(ServiceTags::embedded());
-    let story = Scenario::founding_story().unwrap();
+    let story = Scenario::demo().unwrap();
     for seed in 2..12 {
         let report =
             story.play(Options { seed: Some(seed), tags: Arc::clone(&tags), tap: None }).unwrap();
@@ -286,7 +286,7 @@ fn the_story_ends_alike_under_every_seed() {
 }
 
 #[test]
-fn a_stage_stands_as_it_is_at_a_time() {
+fn scenario_can_stop_at_a_time() {
     let text =
         format!("{MODEL}at 1s\n  enable storage on web\nat 2s\n  allow subnet web on acct\n");
     let scenario = Scenario::parse("a.scn", &text).unwrap();
@@ -408,7 +408,7 @@ fn pools_are_like_a_known_one() {
 
 /// Each answers the packet that was sent, not the answer before.
 #[test]
-fn answers_in_a_row_keep_their_direction() {
+fn answers_keep_the_first_direction() {
     let text = "at 0s\n  from web 10.0.0.4:5000 > 203.0.113.80:53 udp\n  answer udp\n  answer udp\n  answer icmp unreachable port\n";
     let timeline = play(&format!("{MODEL}{text}")).timeline;
     let [_, first, second, error] = timeline.as_slice() else { panic!("{timeline:?}") };

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn length_and_rate_come_from_the_name() {
+    fn name_gives_length_and_rate() {
         let read = |name| {
             let blob = Blob::named(name);
             (blob.length, blob.rate)
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_zero_never_releases_and_never_wakes() {
+    fn zero_rate_never_releases_nor_wakes() {
         let blob = Blob::named("/a?bytes=5&rate=0");
         assert_eq!(blob.released(Duration::from_secs(9)), 0);
         assert_eq!(blob.release(0), None);
@@ -143,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_the_same_as_the_whole(cut in 0_usize..100, offset in 0_u64..1000) {
+        fn pieces_equal_the_whole(cut in 0_usize..100, offset in 0_u64..1000) {
             let blob = Blob::named("/a");
             let mut whole = [0; 100];
             blob.fill(offset, &mut whole);
@@ -157,7 +157,7 @@ mod tests {
         /// What `release` names is the first moment at which the byte is there, and not a
         /// nanosecond later.
         #[test]
-        fn a_paced_blob_says_exactly_when_a_byte_is_released(
+        fn release_time_of_byte_is_exact(
             rate in 1_u64..100_000,
             length in 1_u64..10_000,
             offset in 0_u64..11_000,

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_only_when_whole() {
+    fn head_is_read_only_when_complete() {
         let bytes = Request::get("a.example", "/").write();
         for cut in 0..bytes.len() {
             assert_eq!(Request::parse(&bytes[..cut]), Ok(None), "{cut}");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_head_belong_to_the_next_request() {
+    fn extra_bytes_belong_to_next_request() {
         let mut bytes = Request::get("a", "/1").keep_alive().write().to_vec();
         let length = bytes.len();
         bytes.extend_from_slice(&Request::get("a", "/2").write());
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_break_the_grammar_are_refused() {
+    fn malformed_requests_are_refused() {
         use HttpError::{HeadTooLong, Host, Malformed, Version};
         for (text, wanted) in [
             ("GET / HTTP/1.1\r\n\r\n", Host),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_closes_when_either_side_says_so_or_framing_would_be_lost() {
+    fn connection_closes_on_request_or_misframing() {
         let close = |text: &str| parse(text).unwrap().unwrap().0.close;
         assert!(!close("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(close("GET / HTTP/1.1\r\nHOST: a\r\nconnection: x, Close\r\n\r\n"));
@@ -328,7 +328,7 @@ mod tests {
 
     /// F-16, S-47.
     #[test]
-    fn a_refusal_carries_its_code_in_field_and_body() {
+    fn refusal_code_in_header_and_body() {
         let body = error_body("AuthorizationFailure", "This request is not authorized.");
         let length = u64::try_from(body.len()).unwrap();
         let text = response_head(403, Some("AuthorizationFailure"), length, true) + &body;
@@ -341,14 +341,14 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_cannot_break_out_of_a_refusal() {
+    fn refusal_escapes_outside_text() {
         assert!(!response_head(403, Some("a\r\nX: b"), 0, true).contains("\r\nX: b"));
         assert!(error_body("<Code>", "a & b").contains("&lt;Code&gt;</Code><Message>a &amp; b<"));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn any_bytes_parse_without_panic(bytes: Vec<u8>) {
             let _ = Request::parse(&bytes);
             let _ = Response::parse(&bytes).map(|read| read.map(|response| response.xml_code()));
         }

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_alone_keeps_the_order_and_reorder_does_not() {
+    fn jitter_keeps_order_reorder_does_not() {
         let clean = LinkSettings::clean(Duration::from_millis(5));
         let numbers = |settings| -> Vec<Bytes> {
             arrivals(settings, 3, 200).into_iter().map(|(_, packet)| packet).collect()
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn chances_come_true_in_about_their_share() {
+    fn probabilities_hold_on_average() {
         let clean = LinkSettings { capacity: 100_000, ..LinkSettings::clean(Duration::ZERO) };
         let faulty = LinkSettings { loss: 300, duplicate: 100, reorder: 100, corrupt: 50, ..clean };
         let mut link = Link::new(faulty, 11);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_packet_cannot_be_corrupted_and_does_no_harm() {
+    fn empty_packet_is_never_corrupted() {
         let mut link =
             Link::new(LinkSettings { corrupt: 1000, ..LinkSettings::clean(Duration::ZERO) }, 1);
         link.send(Time(0), Bytes::new());
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn one_knob_changes_only_what_it_names() {
+    fn one_setting_changes_only_its_effect() {
         let clean = LinkSettings {
             jitter: Duration::from_millis(9),
             ..LinkSettings::clean(Duration::from_millis(5))
@@ -405,7 +405,7 @@ mod tests {
 
     /// What adds up to more than time has stops at its end.
     #[test]
-    fn the_longest_delay_and_jitter_add_up() {
+    fn delay_plus_jitter_saturates() {
         let (delay, jitter) = (Duration::MAX, Duration::MAX);
         let mut link =
             Link::new(LinkSettings { jitter, reorder: 1000, ..LinkSettings::clean(delay) }, 1);
@@ -417,7 +417,7 @@ mod tests {
         /// Same seed, same bytes at the same times (INV-same-input-same-bytes),
         /// and every packet has one end, as INV-packets-conserved asks of a data plane.
         #[test]
-        fn links_are_deterministic_and_account_for_every_packet(
+        fn links_are_deterministic_and_conserve_packets(
             settings in settings(),
             seed: u64,
             count in 0_u32..200,

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_prelogin_login_and_query() {
+    fn conversation_is_prelogin_login_query() {
         let bytes = conversation("sql-a.database.windows.net", "select bytes=7 — é");
         let asked: Vec<_> = messages(&bytes).iter().map(Message::asked).collect();
         assert_eq!(
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_read_only_when_whole() {
+    fn message_is_read_only_when_complete() {
         let bytes = refusal(40914, "no");
         for cut in 0..bytes.len() {
             assert_eq!(Message::parse(&bytes[..cut]), Ok(None));
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_into_packets_and_put_together() {
+    fn long_message_spans_several_packets() {
         let query = "x".repeat(9000);
         let asked = messages(&conversation("s", &query)).remove(2).asked();
         assert_eq!(asked, Asked::Query { text: query });
@@ -380,7 +380,7 @@ mod tests {
 
     /// F-18.
     #[test]
-    fn a_client_tells_a_refused_login_from_one_let_in() {
+    fn client_distinguishes_refused_login() {
         let answer = |login: Bytes| {
             let bytes = [prelogin_response(), login].concat();
             Outcome::of(&bytes)
@@ -406,7 +406,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(
+        fn any_bytes_parse_without_panic(
             bytes: Vec<u8>,
             kind in prop::sample::select(vec![1_u8, 4, 0x10, 0x12]),
         ) {

@@ -20,7 +20,7 @@ const VM: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
 /// L-05: two accounts share a public address; by it both are reached, and by the private endpoint
 /// of one only that one, whatever name the caller asks for.
 #[test]
-fn behind_a_private_endpoint_no_other_name_is_known() {
+fn private_endpoint_serves_one_name_only() {
     let mut network = Network::new();
     let storage = network.add_service("storage", &["52.239.0.0/16".parse().unwrap()]).unwrap();
     let open = || RuleSet::new(RuleLimits::STORAGE, DefaultAction::Allow);

@@ -8,6 +8,7 @@
     reason = "a tool of tests: lists are constants, indices are taken modulo their length, and packets are short"
 )]
 
+mod comparisons;
 mod coverage;
 mod craft;
 mod drive;
@@ -22,7 +23,6 @@ mod step;
 mod talk;
 mod transcript;
 mod tunnel;
-mod twins;
 mod world;
 
 use core::fmt;
@@ -47,16 +47,16 @@ use transcript::{Line, Transcript};
 use tunnel::Tunnels;
 use world::{DESTINATIONS, HostAt, World};
 
+pub use comparisons::{
+    a_batch_is_its_packets_in_order, betas_presence_changes_nothing, shards_are_one_data_plane,
+    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
+};
 pub use coverage::Coverage;
 pub use edit::Edit;
 pub use fuzz::{pipeline_bytes, pipeline_ops};
 pub use replay::{Replay, Replayed, Setup};
 pub use soak::{Soak, SoakError, Sums};
 pub use step::{Step, Twist};
-pub use twins::{
-    a_batch_is_its_packets_in_order, betas_presence_changes_nothing, shards_are_one_data_plane,
-    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
-};
 
 /// A sequence: the setup of the data plane, and the steps.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ struct Runner {
     is_tight: bool,
     tunnels: Tunnels,
     /// Whether a change was applied and has not closed all its flows yet.
-    unsettled: bool,
+    undrained: bool,
     conversations: Vec<Conversation>,
     ledger: Ledger,
     transcript: Transcript,
@@ -264,7 +264,7 @@ impl Runner {
             rollout: Rollout::default(),
             is_tight: settings.flows.revalidation_keys < 64,
             tunnels,
-            unsettled: false,
+            undrained: false,
             conversations: Vec::new(),
             ledger: Ledger::default(),
             transcript: Transcript::default(),
@@ -320,7 +320,7 @@ impl Runner {
                 let bytes = conversation.fragment(far, part, make);
                 self.send(edge, bytes, twist).map(drop)
             }
-            Step::Change { edit, settle } => self.change(edit, settle),
+            Step::Change { edit, drain } => self.change(edit, drain),
             Step::Clock { tick } => {
                 let by = *pick(&step::TICKS, tick);
                 let moved = if by < 0 {
@@ -331,7 +331,7 @@ impl Runner {
                 self.now = Time(moved);
                 self.sweep()
             }
-            Step::Settle => self.settle(),
+            Step::Drain => self.drain(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | [`model`] | a slow and obvious implementation, written from the statements |
 //! | [`harness`] | plays sequences of packets, edits and time with the data plane and the model |
 //! | [`fuzz`] | bodies of the fuzz targets |
-//! | [`scopes`] | exhaustive checks of small state spaces |
+//! | [`exhaustive`] | exhaustive checks of small state spaces |
 //! | [`strategies`] | proptest strategies for valid and hostile packets |
 //! | [`captures`], [`seeds`] | directories of captures, and fuzz seeds cut from them |
 //! | [`toggling`] | an endpoint toggled under live TCP over bad links |
@@ -14,10 +14,10 @@
 //! `examples/fuzz_your_path.rs` fuzzes a forwarding path of your own with these strategies.
 
 pub mod captures;
+pub mod exhaustive;
 pub mod fuzz;
 pub mod harness;
 pub mod model;
-pub mod scopes;
 pub mod seeds;
 pub mod toggling;
 

@@ -15,6 +15,7 @@ mod flow;
 mod forward;
 mod fragment;
 mod free;
+mod hairpin;
 mod inbound;
 mod journal;
 mod open;
@@ -26,7 +27,6 @@ mod rules;
 mod security;
 mod shares;
 mod tcp;
-mod turn;
 pub(crate) mod wire;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -126,7 +126,7 @@ struct Entered<'a> {
     bytes: &'a [u8],
     /// Whether it is a hairpin packet on its way back in from the internet (T-33). Its sender gets
     /// no answer any more.
-    turned: bool,
+    hairpinned: bool,
 }
 
 /// A packet that is forwarded.
@@ -135,13 +135,13 @@ struct Passed {
     forward: Forward,
     bytes: Vec<u8>,
     /// Whether it is a hairpin packet (T-33).
-    turns: bool,
+    hairpins: bool,
 }
 
 impl Entered<'_> {
     /// Returns whether a side of a flow is where the packet came in.
     fn is_at(&self, flow: &Flow, side: usize) -> bool {
-        flow.edges[side] == self.edge && (flow.turns && side == 1) == self.turned
+        flow.edges[side] == self.edge && (flow.hairpins && side == 1) == self.hairpinned
     }
 }
 
@@ -211,7 +211,7 @@ impl Model {
     }
 
     /// Lets time pass, and closes everything that a change closes.
-    pub fn settle(&mut self, now: Time) {
+    pub fn drain(&mut self, now: Time) {
         self.advance(now);
         for number in self.flows.iter().map(|flow| flow.number).collect::<Vec<_>>() {
             if let Some(at) = self.flows.iter().position(|flow| flow.number == number) {
@@ -308,7 +308,8 @@ impl Model {
     ) -> Result<Passed, Disposition> {
         let packet =
             Packet::read(bytes).map_err(|cause| Disposition::Drop(DropReason::Malformed(cause)))?;
-        let entered = Entered { by: edge, edge: self.entry(edge, &packet)?, bytes, turned: false };
+        let entered =
+            Entered { by: edge, edge: self.entry(edge, &packet)?, bytes, hairpinned: false };
         // T-39: a wrong transport checksum is dropped if the settings say so.
         if self.settings.verify_checksums
             && wire::transport_sum_is_right(bytes, &packet) == Some(false)
@@ -316,7 +317,7 @@ impl Model {
             return drop(DropReason::TransportChecksum);
         }
         let passed = self.pass(&entered, &packet, observed, icmp_error)?;
-        if passed.turns { self.turn(&passed, &packet, icmp_error) } else { Ok(passed) }
+        if passed.hairpins { self.hairpin(&passed, &packet, icmp_error) } else { Ok(passed) }
     }
 
     /// Decides a packet whose source is allowed at its edge.

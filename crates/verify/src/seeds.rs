@@ -133,7 +133,7 @@ mod tests {
     use crate::fuzz;
 
     #[test]
-    fn what_is_cut_from_the_captures_is_found_right() {
+    fn capture_extracts_are_correct() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/captures");
         let captures = read_captures(&root).unwrap();
         let seeds: Vec<_> = captures.iter().flat_map(cut).collect();
@@ -156,7 +156,7 @@ mod tests {
     /// INV-fragment-follows-first, INV-bad-fragments-dropped: a datagram in three parts stays one
     /// in the target's encoding.
     #[test]
-    fn fragments_of_a_datagram_touch_and_end() {
+    fn datagram_fragments_touch_and_end() {
         let packet: vnetem_packet_text::Packet =
             "10.0.0.4:5 > 8.8.8.8:53 udp len 3992".parse().unwrap();
         let parts = vnetem_packet_text::fragments(&packet.build(), 1500, 7);

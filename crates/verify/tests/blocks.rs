@@ -33,7 +33,7 @@ fn ports(balancer: &LoadBalancer, member: NicId) -> Vec<(Ipv4Addr, u16, u16)> {
 /// N-19, N-28: beyond fifty members each gives back half of its ports, and gets more when the pool
 /// shrinks again.
 #[test]
-fn blocks_shrink_and_grow_at_their_ends() {
+fn blocks_shrink_and_grow_at_ends() {
     let (mut network, lb, nics) = pool(51);
     for nic in &nics[..50] {
         network.add_member(lb, *nic).unwrap();
@@ -74,7 +74,7 @@ proptest! {
 
     /// N-10, N-19 to N-21, N-27, N-28: checks the ports after every edit, including refused ones.
     #[test]
-    fn no_edit_takes_a_port_without_need(
+    fn edits_take_no_port_needlessly(
         edits in proptest::collection::vec((0_u8..10, any::<u8>(), any::<u16>()), 1..40),
     ) {
         let (mut network, lb, nics) = pool(110);

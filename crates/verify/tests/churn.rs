@@ -40,7 +40,7 @@ type List<'a> = BTreeMap<&'a str, BTreeSet<Ipv4Net>>;
 /// in seven years no two prefixes of the nine tags shared an address. The number of
 /// changes shows that the lists are the published ones.
 #[test]
-fn the_nine_tags_were_disjoint_in_every_list_of_seven_years() {
+fn nine_tags_stayed_disjoint_for_years() {
     let changes = changes();
     assert_eq!((changes.len(), changes[0].0, changes[265].0), (266, "2019-07-22", "2026-06-26"));
     let mut list = List::new();
@@ -71,7 +71,7 @@ fn the_nine_tags_were_disjoint_in_every_list_of_seven_years() {
 /// or changed its service. The subnet without endpoints keeps all its flows, no packet is missing
 /// from the counters, and the routes equal those of a new network made from the list.
 #[test]
-fn seven_years_of_tag_updates_close_only_flows_whose_decision_changes() {
+fn tag_updates_close_only_changed_flows() {
     let changes = changes();
     let addresses = addresses(&changes);
     let mut list = List::new();

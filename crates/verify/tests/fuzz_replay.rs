@@ -68,7 +68,7 @@ targets! {
 
 /// Every fuzz target has a corpus and is replayed here, so that a broken target fails `cargo test`.
 #[test]
-fn every_target_has_a_corpus_and_is_replayed() -> io::Result<()> {
+fn every_fuzz_target_is_replayed() -> io::Result<()> {
     if !is_here("targets have a corpus") {
         return Ok(());
     }

@@ -31,7 +31,7 @@ proptest! {
     /// packets follow N-11, T-03 and T-16. Openings, errors, hairpins, clamps and events follow
     /// T-19, T-22 to T-24, T-33 to T-37 and T-39.
     #[test]
-    fn the_data_plane_does_what_the_model_says(sequence in sequences(64)) {
+    fn data_plane_agrees_with_the_model(sequence in sequences(64)) {
         if let Err(mismatch) = check(&sequence) {
             prop_assert!(false, "{mismatch}");
         }
@@ -44,7 +44,7 @@ proptest! {
     /// INV-networks-isolated, INV-keys-name-network: alpha's outputs are the same with and without
     /// beta, byte for byte.
     #[test]
-    fn a_network_with_the_same_ranges_changes_nothing(sequence in sequences(64)) {
+    fn equal_ranges_elsewhere_change_nothing(sequence in sequences(64)) {
         if let Err(mismatch) = betas_presence_changes_nothing(&sequence) {
             prop_assert!(false, "{mismatch}");
         }
@@ -53,7 +53,7 @@ proptest! {
     /// INV-toggle-changes-only-service, S-18, S-19: a toggle changes the subnet's TCP traffic to
     /// the service and nothing else.
     #[test]
-    fn a_toggle_changes_only_the_traffic_of_its_pair(sequence in sequences(64)) {
+    fn toggle_changes_only_its_pairs_traffic(sequence in sequences(64)) {
         if let Err(mismatch) = the_endpoint_changes_nothing_else(&sequence) {
             prop_assert!(false, "{mismatch}");
         }
@@ -65,7 +65,7 @@ proptest! {
 
     /// Several data planes of one network, one for each shard, behave as one.
     #[test]
-    fn the_shards_of_a_network_do_what_the_model_says_of_one(sequence in sequences(64)) {
+    fn shards_agree_with_one_plane(sequence in sequences(64)) {
         if let Err(mismatch) = shards_are_one_data_plane(&sequence) {
             prop_assert!(false, "{mismatch}");
         }
@@ -77,7 +77,7 @@ proptest! {
 
     /// T-38, INV-same-input-same-bytes: only the calls decide.
     #[test]
-    fn the_same_calls_give_the_same_bytes_again(sequence in sequences(64)) {
+    fn same_calls_give_same_bytes(sequence in sequences(64)) {
         if let Err(mismatch) = the_same_calls_give_the_same_bytes(&sequence) {
             prop_assert!(false, "{mismatch}");
         }
@@ -85,7 +85,7 @@ proptest! {
 
     /// `process_batch` equals `process` in a loop, byte for byte, including counters and events.
     #[test]
-    fn a_batch_does_what_its_packets_do_one_by_one(
+    fn batch_equals_single_packets(
         sequence in sequences(64),
         size in 1_usize..70,
     ) {
@@ -138,14 +138,14 @@ fn sequences_reach_every_kind_of_outcome() {
         sum += one;
     }
     let Coverage { forward, reverse, translated, endpoint, stopped, .. } = sum;
-    let Coverage { inbound, turned, balanced, one_to_one, blocks, .. } = sum;
+    let Coverage { inbound, hairpinned, balanced, one_to_one, blocks, .. } = sum;
     let Coverage { too_long, policed, closed, originated, refused, .. } = sum;
     let Coverage { by_tag, by_default_rule, translations, picked_up, unfit, .. } = sum;
     let Coverage { private, circuit, stages, delayed, tunnelled, same_region, missed, .. } = sum;
     assert!(forward > 3_000 && reverse > 1_000 && stopped > 3_000, "{sum:?}");
     assert!(translated > 2_500 && endpoint > 50, "{sum:?}");
     assert!(same_region > 20 && missed > 20, "{sum:?}");
-    assert!(inbound > 10 && turned > 10 && one_to_one > 20, "{sum:?}");
+    assert!(inbound > 10 && hairpinned > 10 && one_to_one > 20, "{sum:?}");
     let Coverage { elsewhere, spoofed, .. } = sum;
     assert!(elsewhere > 30 && spoofed > 100, "{sum:?}");
     assert!(balanced > 50 && blocks > 300, "{sum:?}");

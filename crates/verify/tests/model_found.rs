@@ -60,7 +60,7 @@ impl World {
 
     /// Takes everything that waits. Returns the number of packets that the data plane made, and the
     /// events.
-    fn settle(&mut self) -> (usize, Vec<EventKind>) {
+    fn drain(&mut self) -> (usize, Vec<EventKind>) {
         let made = std::iter::from_fn(|| self.plane.poll_transmit(Time(1))).count();
         (made, std::iter::from_fn(|| self.plane.poll_event()).map(|event| event.kind).collect())
     }
@@ -87,21 +87,21 @@ fn is_forwarded(disposition: Disposition) -> bool {
 
 /// INV-fragment-state-bounded, INV-tombstone-answers: a closed flow answers, and forwards nothing.
 #[test]
-fn later_fragments_of_a_closed_flow_are_dropped() {
+fn closed_flow_drops_later_fragments() {
     let mut world = World::new(pool());
     assert!(is_forwarded(world.web_sends(SYN).0));
     let first = "10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 100 len 36 frag id 7 offset 0 more";
     assert!(is_forwarded(world.web_sends(first).0));
     world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
     world.apply();
-    world.settle();
+    world.drain();
     let (disposition, _) = world.web_sends("10.0.0.5 > 52.239.1.9 tcp len 16 frag id 7 offset 56");
     assert_eq!(disposition, Disposition::Drop(DropReason::FragmentWithoutFirst));
 }
 
 /// S-18: between a change and its draining, packets of flows that go on are not lost.
 #[test]
-fn a_change_that_leaves_a_flow_as_it_is_loses_no_fragment_and_no_icmp_error() {
+fn unchanged_flow_loses_nothing_in_change() {
     let mut world = World::new(pool());
     assert!(is_forwarded(
         world.web_sends("10.0.0.5:7 > 52.239.1.9:53 udp len 16 frag id 7 offset 0 more").0
@@ -118,7 +118,7 @@ fn a_change_that_leaves_a_flow_as_it_is_loses_no_fragment_and_no_icmp_error() {
 
 /// T-22, RFC 5508 REQ-3: the quote of a damaged error cannot be trusted.
 #[test]
-fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
+fn icmp_error_wrong_checksum_is_dropped() {
     let mut world = World::new(pool());
     assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 52.239.1.9:53 udp len 8").0));
     let error =
@@ -134,7 +134,7 @@ fn an_icmp_error_with_a_wrong_checksum_is_dropped() {
 
 /// S-24: in a common hub and spoke setup a spoke also routes the hub's own range to the appliance.
 #[test]
-fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
+fn peered_appliance_is_found_despite_routes() {
     let mut world = World::new(gateway());
     let fw = NextHop::VirtualAppliance(Ipv4Addr::new(10, 1, 9, 4));
     world.network.set_route(world.web, net("0.0.0.0/0"), fw).unwrap();
@@ -150,13 +150,13 @@ fn an_appliance_in_a_peered_network_is_found_whatever_routes_cover_it() {
 /// N-07: a flow whose address still exists goes on, even if the new method would not carry it or
 /// there is none.
 #[test]
-fn live_flows_keep_an_address_that_is_still_there() {
+fn live_flows_keep_an_existing_address() {
     let ping = "10.0.0.5 > 52.239.1.9 icmp echo id 7";
     let mut world = World::new(pool());
     assert!(is_forwarded(world.web_sends(ping).0));
     world.network.set_outbound(world.web, gateway()).unwrap();
     world.apply();
-    assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
+    assert_eq!(world.drain(), (0, vec![EventKind::Opened]));
     assert!(is_forwarded(world.web_sends(ping).0));
     let another = world.web_sends("10.0.0.5 > 52.239.1.9 icmp echo id 8").0;
     assert_eq!(another, Disposition::Drop(DropReason::OutboundUnsupported));
@@ -167,37 +167,34 @@ fn live_flows_keep_an_address_that_is_still_there() {
         world.network.set_outbound(world.web, outbound).unwrap();
         world.apply();
     }
-    assert_eq!(world.settle(), (0, vec![EventKind::Opened]));
+    assert_eq!(world.drain(), (0, vec![EventKind::Opened]));
 }
 
 /// N-08: the cause of the end is the removed address, not the path that fails without it.
 #[test]
-fn a_flow_whose_address_is_gone_is_withdrawn() {
+fn flow_of_removed_address_is_withdrawn() {
     let mut world = World::new(gateway());
     assert!(is_forwarded(world.web_sends(SYN).0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.apply();
-    assert_eq!(world.settle(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::Withdrawn)]));
+    assert_eq!(world.drain(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::Withdrawn)]));
 }
 
 /// INV-both-halves-end, INV-accepted-edit-in-force: a host that becomes a declared interface has
 /// another edge. Its flows are closed, and not lost at a wrong edge.
 #[test]
-fn declaring_an_interface_closes_the_flows_of_its_address() {
+fn declaring_interface_closes_flows_of_address() {
     let mut world = World::new(gateway());
     assert!(is_forwarded(world.web_sends(SYN).0));
     world.network.add_nic(world.web, "vm", Ipv4Addr::new(10, 0, 0, 5)).unwrap();
     world.apply();
-    assert_eq!(
-        world.settle(),
-        (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)])
-    );
+    assert_eq!(world.drain(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)]));
 }
 
 /// INV-both-halves-end, INV-accepted-edit-in-force: flows close when a private endpoint takes the
 /// host's address.
 #[test]
-fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
+fn private_endpoint_closes_replaced_hosts_flows() {
     let mut world = World::new(gateway());
     assert!(is_forwarded(world.web_sends(SYN).0));
     let address = Ipv4Addr::new(52, 239, 1, 9);
@@ -206,28 +203,25 @@ fn a_private_endpoint_closes_the_flows_of_the_host_that_had_its_address() {
     let private = Ipv4Addr::new(10, 0, 0, 5);
     world.network.add_private_endpoint(world.web, "pe", private, account).unwrap();
     world.apply();
-    assert_eq!(
-        world.settle(),
-        (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)])
-    );
+    assert_eq!(world.drain(), (2, vec![EventKind::Opened, EventKind::Closed(Cause::PathSwitched)]));
     assert_eq!(world.web_sends(SYN).0, Disposition::Drop(DropReason::SpoofedSource));
 }
 
 /// INV-events-in-order: the end of a replaced flow is reported before the new flow.
 #[test]
-fn reopening_tells_of_the_flow_that_ended() {
+fn reopening_reports_the_replaced_flows_end() {
     let mut world = World::new(gateway());
     assert!(is_forwarded(world.web_sends(SYN).0));
     assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp R seq 101").0));
     assert!(is_forwarded(world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp S seq 900").0));
     let notified = [EventKind::Opened, EventKind::Ended(Cause::Reset), EventKind::Opened];
-    assert_eq!(world.settle(), (0, notified.to_vec()));
+    assert_eq!(world.drain(), (0, notified.to_vec()));
 }
 
 /// INV-trace-equals-verdict: a trace predicts that a segment does not fit its connection; `send`
 /// compares.
 #[test]
-fn the_trace_foresees_segments_that_do_not_fit() {
+fn trace_predicts_invalid_segments() {
     let mut world = World::new(gateway());
     assert!(is_forwarded(world.web_sends(SYN).0));
     let (disposition, _) = world.web_sends("10.0.0.5:50001 > 52.239.1.9:443 tcp FA seq 101 ack 1");
@@ -237,7 +231,7 @@ fn the_trace_foresees_segments_that_do_not_fit() {
 /// T-37, RFC 6888 REQ-12: a log of ports must show when each was given back, also where a change
 /// ended the flow.
 #[test]
-fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
+fn t_37_mapping_ended_by_change_notified() {
     use TranslationEventKind::{SessionCreated, SessionDeleted};
     let mut world = World::new(gateway());
     let settings = Settings { translation_events: 8, ..Settings::replayable(0) };
@@ -245,7 +239,7 @@ fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
     assert!(is_forwarded(world.web_sends("10.0.0.5:7 > 198.51.100.1:53 udp len 8").0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.apply();
-    world.settle();
+    world.drain();
     let notified = std::iter::from_fn(|| world.plane.poll_translation_event());
     assert_eq!(
         notified.map(|event| event.kind).collect::<Vec<_>>(),
@@ -256,7 +250,7 @@ fn t_37_a_translation_that_a_change_ends_is_told_to_be_deleted() {
 /// INV-special-addresses-refused: an interface that forwards sends for other hosts, and no host has
 /// these addresses.
 #[test]
-fn a_forwarding_interface_sends_no_martian_sources() {
+fn forwarding_interface_sends_no_martian_sources() {
     let mut world = World::new(gateway());
     world.network.set_outbound(world.dmz, Outbound::Default(Ipv4Addr::new(20, 9, 9, 9))).unwrap();
     world.apply();
@@ -274,7 +268,7 @@ fn a_forwarding_interface_sends_no_martian_sources() {
 /// INV-networks-isolated: neither ports nor identifications reveal one network's traffic to
 /// another.
 #[test]
-fn what_a_network_sees_does_not_depend_on_another() {
+fn one_network_never_observes_another() {
     let outputs = |other_speaks: bool| {
         let mut world = World::new(gateway());
         let [_, hub] = world.vnets;
@@ -289,7 +283,7 @@ fn what_a_network_sees_does_not_depend_on_another() {
                 world.send(Edge::Subnet(app), &bytes(&SYN.replace("10.0", "10.1"))).0
             ));
             world.send(Edge::Subnet(app), &stray("10.1.0.5"));
-            world.settle();
+            world.drain();
         }
         let sent = world.web_sends(SYN);
         world.send(Edge::Subnet(world.web), &stray("10.0.0.5"));
@@ -302,7 +296,7 @@ fn what_a_network_sees_does_not_depend_on_another() {
 /// N-11, INV-syn-opens-anew: the internet can open again at once what closed because an interface
 /// began to forward.
 #[test]
-fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
+fn internet_reopens_after_interface_change() {
     let mut world = World::new(gateway());
     world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
     world.apply();
@@ -310,7 +304,7 @@ fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
     assert!(matches!(world.send(Edge::Internet, &syn).0, Disposition::Forward(_)));
     world.network.set_ip_forwarding(world.fw, false).unwrap();
     world.apply();
-    assert_eq!(world.settle().0, 2, "both ends hear of it");
+    assert_eq!(world.drain().0, 2, "both ends hear of it");
     let again = bytes("198.51.100.20:1004 > 20.1.1.9:443 tcp S seq 200");
     assert!(matches!(world.send(Edge::Internet, &again).0, Disposition::Forward(_)));
 }
@@ -318,7 +312,7 @@ fn the_internet_opens_anew_what_a_change_of_the_interface_closed() {
 /// N-11, T-17: only one interface has the ports of its own address, so a refused caller may call
 /// again at once.
 #[test]
-fn the_internet_calls_an_interface_again_at_once() {
+fn internet_can_reconnect_after_refusal() {
     let mut world = World::new(gateway());
     world.network.set_public_address(world.fw, Some(Ipv4Addr::new(20, 1, 1, 9))).unwrap();
     world.apply();
@@ -333,7 +327,7 @@ fn the_internet_calls_an_interface_again_at_once() {
 /// RFC 792: in a flow of queries the initiator asks and the other end answers, also with the
 /// identifier 0, where both look up the same key.
 #[test]
-fn who_asks_does_not_answer_under_the_same_identifier() {
+fn only_the_responder_answers_icmp_queries() {
     for id in [0, 7] {
         let mut world = World::new(pool());
         let reply = |ends: &str| format!("{ends} icmp reply id {id}");

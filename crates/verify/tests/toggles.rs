@@ -7,7 +7,7 @@ use vnetem_verify::toggling::{Toggling, toggle_under_tcp};
 /// lost learns it at its next segment or keep-alive. The download from elsewhere goes on, and a new
 /// connection works.
 #[test]
-fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String> {
+fn toggles_close_both_ends_despite_loss() -> Result<(), String> {
     let mut sums = Toggling::default();
     for loss in [0, 100, 200, 300] {
         let Toggling { toggles, ends, resets, elsewhere, .. } =
@@ -26,6 +26,6 @@ fn both_ends_are_closed_by_every_toggle_whatever_is_lost() -> Result<(), String>
 /// S-18: at 30 % loss the server of an unrelated download may time out. A reset then tells its
 /// client.
 #[test]
-fn a_server_that_gives_up_is_no_fault_of_the_toggle() {
+fn server_timeout_is_unrelated_to_toggle() {
     toggle_under_tcp(699, 300, 2).unwrap();
 }

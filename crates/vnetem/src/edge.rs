@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edge_code_gives_back_its_place() {
+    fn edge_code_round_trips() {
         let top = MAX_PLACES;
         for (code, place) in [
             (EdgeCode::INTERNET, Place::Internet),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marked_edge_names_the_same_place() {
+    fn marked_edge_has_the_same_place() {
         for code in [EdgeCode::subnet(SubnetId(MAX_PLACES)), EdgeCode::nic(NicId(1))] {
             let marked = code.answering_elsewhere();
             assert!(marked != code && marked.answers_elsewhere() && !code.answers_elsewhere());
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_of_a_place_are_distinct_by_service() {
+    fn revalidation_keys_differ_by_service() {
         assert_eq!(revalidation_key(3, None), RevalidationKey(96));
         assert_eq!(revalidation_key(3, Some(ServiceId(0))), RevalidationKey(97));
         assert_eq!(revalidation_key(3, Some(ServiceId(30))), RevalidationKey(127));

@@ -250,7 +250,7 @@ mod tests {
 
     /// INV-one-cause-per-drop: each reason has a counter and a name of its own.
     #[test]
-    fn every_reason_has_its_own_counter_and_name() {
+    fn reasons_have_own_counter_and_name() {
         let all: Vec<_> = DropReason::all().collect();
         assert_eq!(all.len(), DropReason::COUNT);
         for (at, reason) in all.iter().enumerate() {

@@ -298,7 +298,7 @@ mod tests {
 
     /// Checks each row of the table: S-23, S-25, R-07, R-08, R-15, R-18, R-19, C-01, C-02.
     #[test]
-    fn the_route_is_chosen_as_the_table_says() {
+    fn route_choice_follows_the_table() {
         use RouteSource::{Default, User, VirtualNetworkGateway};
         let appliance = NextHop::VirtualAppliance(Ipv4Addr::new(10, 0, 9, 4));
         let gateway = NextHop::VirtualNetworkGateway(SiteId(1));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_endpoint_the_route_stands_and_without_both_there_is_none() {
+    fn no_endpoint_or_route_gives_none() {
         assert_eq!(choose(None, None, TiePolicy::Documented), None);
         let route = Route {
             prefix: Ipv4Net::default(),

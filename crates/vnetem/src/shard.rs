@@ -295,7 +295,7 @@ mod tests {
     /// Each port of a range is in the slice of the shard that the look-up by port returns, and in
     /// no other.
     #[test]
-    fn slices_part_a_range_without_gap_or_overlap() {
+    fn slices_partition_the_port_range() {
         for (first, last) in [(1024, u16::MAX), (0, u16::MAX), (5000, 5063), (7, 20), (9, 9)] {
             let slices = Shard::all().filter_map(|shard| Some((shard, shard.slice(first, last)?)));
             let mut next = u32::from(first);
@@ -311,13 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_outside_of_a_range_is_in_no_slice() {
+    fn port_outside_range_has_no_slice() {
         assert_eq!(Shard::of_port(1023, 1024, u16::MAX), None);
         assert_eq!(Shard::of_port(5064, 5000, 5063), None);
     }
 
     #[test]
-    fn hosts_of_a_subnet_spread_over_all_shards() {
+    fn subnet_hosts_spread_over_shards() {
         let mut hosts = [0; Shard::COUNT as usize];
         for host in 0..6400_u32 {
             hosts[Shard::of_host((0x0A00_0000 + host).into()).index()] += 1;

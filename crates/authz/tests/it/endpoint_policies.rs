@@ -16,7 +16,7 @@ const SUBSCRIPTION: &str = "/subscriptions/11111111-2222-3333-4444-555555555555"
 
 /// Without a policy every resource may be called (P-01).
 #[test]
-fn without_a_policy_everything_may_be_called() {
+fn without_policy_every_resource_is_allowed() {
     let none = EndpointPolicies::default();
     for id in [account("anything"), classic("old"), "no id at all".into(), String::new()] {
         assert_eq!(none.judge(&id), Coverage::NoPolicy);
@@ -27,7 +27,7 @@ fn without_a_policy_everything_may_be_called() {
 /// Several policies allow their union. The rest is refused for a reason of its own (P-02, S-45,
 /// U-06).
 #[test]
-fn several_policies_allow_their_union_and_deny_the_rest() {
+fn several_policies_allow_their_union() {
     let mut policies =
         attached(&[("logs", &[&account("stlogs")]), ("data", &[&account("stdata")])]);
     for name in ["stlogs", "stdata"] {
@@ -50,7 +50,7 @@ fn several_policies_allow_their_union_and_deny_the_rest() {
 
 /// Collected policies decide as attached ones do (P-02).
 #[test]
-fn collected_policies_judge_as_attached_ones() {
+fn collected_policies_decide_like_attached_ones() {
     let one = policy("logs", &[&account("stlogs")]);
     let definition = &one.definitions[0];
     assert_eq!((definition.service(), definition.resources().len()), (PolicyService::Storage, 1));
@@ -67,7 +67,7 @@ fn collected_policies_judge_as_attached_ones() {
 /// A subscription, a resource group and an account each cover what is below them and nothing else
 /// (P-03).
 #[test]
-fn an_entry_covers_all_below_it_and_nothing_beside_it() {
+fn entry_covers_only_what_is_below() {
     let group = format!("{SUBSCRIPTION}/resourceGroups/rg");
     let id = account("stlogs");
     for entry in [SUBSCRIPTION, &group, &id] {
@@ -98,7 +98,7 @@ fn ids_compare_without_regard_to_case() {
 /// Each alias covers its service's own accounts, the shortest those of all services. Aliases belong
 /// in a Global definition (P-04).
 #[test]
-fn an_alias_stands_for_its_services_own_accounts() {
+fn alias_covers_its_services_accounts() {
     for alias in
         ["Batch", "Databricks", "DataFactory", "MachineLearning", "ManagedInstance", "WebPI"]
     {
@@ -153,7 +153,7 @@ fn other_paths_are_no_resources() {
 
 /// The read-only secondary has the account's name with an ending, and is the same account (P-05).
 #[test]
-fn a_listed_accounts_secondary_may_be_called() {
+fn secondary_of_listed_account_is_allowed() {
     let policies = attached(&[("logs", &[&account("stlogs")])]);
     assert!(policies.judge(&account("stlogs-secondary")).is_allowed());
     assert!(policies.judge(&account("stlogs-SECONDARY")).is_allowed());
@@ -167,7 +167,7 @@ fn a_listed_accounts_secondary_may_be_called() {
 
 /// No policy can allow a classic account, not even through its subscription (P-06).
 #[test]
-fn a_classic_account_is_denied_by_any_policy() {
+fn any_policy_denies_classic_accounts() {
     let policies = attached(&[("all", &[SUBSCRIPTION])]);
     assert!(policies.judge(&account("stlogs")).is_allowed());
     assert_eq!(policies.judge(&classic("old")), Coverage::Classic);
@@ -198,7 +198,7 @@ fn resources_and_policies_have_their_limits() {
 /// The endpoint must exist first, and policy and network must share a region. The error names both
 /// (P-07).
 #[test]
-fn a_policy_wants_the_endpoint_and_its_own_region() {
+fn policy_needs_endpoint_and_same_region() {
     let mut policies = EndpointPolicies::default();
     let refused = policies.attach(policy("logs", &[]), "westeurope", false).unwrap_err();
     assert_eq!(
@@ -222,7 +222,7 @@ proptest! {
     /// Equals a reference implementation that compares lower-case paths part by part, over all
     /// policies (P-02, P-03, P-06).
     #[test]
-    fn coverage_is_as_its_plain_twin_says(
+    fn coverage_agrees_with_reference(
         policies in vec(subsequence(entries(), 0..4), 1..4),
         id in select(ids()),
         shout in any::<bool>(),

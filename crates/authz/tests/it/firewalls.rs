@@ -21,7 +21,7 @@ const SAME_REGION: Arrival = Arrival::PrivateSameRegion(VM);
 /// Over the tunnel the subnet decides, in every service. No IP rule matters, for the private or the
 /// public address (F-03, S-16).
 #[test]
-fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
+fn tunnel_request_is_decided_by_subnet() {
     for firewall in locked(|rules| rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap()) {
         assert!(firewall.judge(PUBLIC).is_allowed(), "{firewall:?}");
         let access = firewall.judge(tunnel(WEB));
@@ -37,7 +37,7 @@ fn over_the_tunnel_the_subnet_decides_and_no_ip_rule() {
 /// A firewall of any kind lists its rules' subnets and marks a deleted one. Ordered rules have no
 /// state to mark (E-17, E-18).
 #[test]
-fn a_firewall_names_its_subnets_and_notes_that_one_is_gone() {
+fn firewall_names_subnets_and_deleted_ones() {
     let letting_in = |rules: &mut RuleSet| {
         for subnet in [WEB, OTHER] {
             rules.set_vnet_rule(subnet, RuleState::Succeeded).unwrap();
@@ -59,7 +59,7 @@ fn a_firewall_names_its_subnets_and_notes_that_one_is_gone() {
 
 /// Only Storage and Key Vault accept other tenants (S-11, C-13).
 #[test]
-fn two_kinds_of_service_serve_other_tenants() {
+fn storage_and_vault_serve_other_tenants() {
     for firewall in locked(|_| ()) {
         let crosses = matches!(firewall, Firewall::Storage(_) | Firewall::KeyVault(_));
         assert_eq!(firewall.crosses_tenants(), crosses, "{firewall:?}");
@@ -70,7 +70,7 @@ fn two_kinds_of_service_serve_other_tenants() {
 /// A machine of the account's own region comes with its private address. The rule for its public
 /// one does not match, and it gets AuthorizationFailure (F-07, C-03).
 #[test]
-fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
+fn ip_rule_ignores_same_region_clients() {
     let mut rules = deny();
     rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
     assert!(rules.add_ip_rule("0.0.0.0/0".parse().unwrap()).is_err(), "F-04");
@@ -83,7 +83,7 @@ fn an_ip_rule_has_no_effect_on_a_client_of_the_same_region() {
 /// A machine of the paired region with an endpoint comes over the tunnel. Only its subnet's rule
 /// matches (F-08).
 #[test]
-fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
+fn ip_rule_ignores_paired_region_endpoint() {
     let mut rules = deny();
     rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
     assert!(!rules.judge(tunnel(WEB)).is_allowed());
@@ -94,7 +94,7 @@ fn an_ip_rule_has_no_effect_on_a_paired_region_with_an_endpoint() {
 /// A log shows the private address in the same region and over an endpoint, the public one
 /// otherwise (F-09, F-10, F-26, S-21).
 #[test]
-fn a_log_shows_the_address_by_which_the_request_came() {
+fn log_shows_the_arriving_address() {
     assert_eq!(SAME_REGION.address(), Some(VM));
     assert_eq!(tunnel(WEB).address(), Some(VM));
     assert_eq!(PUBLIC.address(), Some(CLIENT));
@@ -104,7 +104,7 @@ fn a_log_shows_the_address_by_which_the_request_came() {
 /// The service learns VNet, subnet and private address. Callers that differ only in the subnet are
 /// two (F-26, S-05).
 #[test]
-fn equal_private_addresses_are_told_apart_by_their_subnets() {
+fn equal_private_addresses_differ_by_subnet() {
     let mut rules = deny();
     rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap();
     let (one, other) = (tunnel(WEB), tunnel(OTHER));
@@ -116,7 +116,7 @@ fn equal_private_addresses_are_told_apart_by_their_subnets() {
 /// A private address is allowed only within a named subnet. The address alone is no rule (S-46,
 /// C-20, F-04).
 #[test]
-fn a_private_address_lets_in_only_within_its_subnet() {
+fn private_address_allowed_only_with_subnet() {
     assert!(deny().add_ip_rule(VM.to_string().parse().unwrap()).is_err());
     let restricted = locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap());
     for account in restricted {
@@ -131,7 +131,7 @@ fn a_private_address_lets_in_only_within_its_subnet() {
 /// In every service an approved private endpoint passes disabled public access. Otherwise only a
 /// trusted instance does, and an unapproved endpoint never (F-12, F-13, F-11).
 #[test]
-fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
+fn disabled_public_access_admits_private_paths() {
     let instance = Arrival::Instance(ResourceInstance(7));
     let firewalls = kinds(
         || {
@@ -166,7 +166,7 @@ fn only_private_endpoints_and_trusted_instances_pass_disabled_public_access() {
 /// The credential is checked only if the network rules allow, and can only refuse (F-14, F-22,
 /// F-23).
 #[test]
-fn the_network_test_comes_before_the_credential_and_neither_suffices() {
+fn network_check_precedes_the_credential() {
     let mut rules = deny();
     rules.add_ip_rule(IpRule::Address(CLIENT)).unwrap();
     let grant = Grant::IpRule("20.1.1.1/32".parse().unwrap());
@@ -183,7 +183,7 @@ fn the_network_test_comes_before_the_credential_and_neither_suffices() {
 
 /// A signature bound to an address narrows what the rules allow and never widens it (F-14).
 #[test]
-fn a_signature_for_an_address_never_widens_the_rules() {
+fn address_bound_signature_never_widens_rules() {
     let mut rules = deny();
     rules.add_ip_rule("20.1.1.0/24".parse().unwrap()).unwrap();
     let bound_to = |signed: Ipv4Addr| {
@@ -200,7 +200,7 @@ fn a_signature_for_an_address_never_widens_the_rules() {
 
 /// A storage account answers 403 with one code, whatever the reason (F-16, S-47).
 #[test]
-fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
+fn storage_always_answers_403_authorization_failure() {
     let storage = Firewall::Storage(deny());
     for refusal in Refusal::ALL {
         for arrival in [PUBLIC, tunnel(WEB), SAME_REGION] {
@@ -217,7 +217,7 @@ fn storage_refuses_with_403_authorization_failure_whatever_the_reason() {
 /// Every service with VNet rules answers an outsider with 403, or 404 if configured. SQL speaks no
 /// HTTP (F-17, C-12, F-20, F-23).
 #[test]
-fn an_outsider_hears_403_or_404() {
+fn outsider_gets_403_or_404() {
     for firewall in locked(|rules| rules.set_vnet_rule(WEB, RuleState::Succeeded).unwrap()) {
         let refusal = firewall.judge(PUBLIC).refusal().unwrap();
         let answer = firewall.answer(refusal, PUBLIC, "resource");
@@ -236,7 +236,7 @@ fn an_outsider_hears_403_or_404() {
 
 /// A client of a subnet without a rule gets 40914. A public one gets 40615 with its address (F-18).
 #[test]
-fn sql_names_the_public_address_and_not_the_private_one() {
+fn sql_names_only_the_public_address() {
     let sql = Firewall::Sql(deny());
     let answer =
         |arrival: Arrival| sql.answer(sql.judge(arrival).refusal().unwrap(), arrival, "sql1");
@@ -269,7 +269,7 @@ fn sql_names_the_public_address_and_not_the_private_one() {
 
 /// Cosmos DB says how the request arrived, with the address if it was public (F-19).
 #[test]
-fn cosmos_db_tells_an_endpoint_from_the_internet() {
+fn cosmos_db_reason_names_arrival_path() {
     let account = Firewall::CosmosDb(deny());
     let text = |arrival: Arrival| match account.answer(
         account.judge(arrival).refusal().unwrap(),
@@ -292,7 +292,7 @@ fn cosmos_db_tells_an_endpoint_from_the_internet() {
 
 /// A key vault and a registry name the address that they know (F-23, F-17).
 #[test]
-fn a_vault_and_a_registry_name_the_client() {
+fn vault_and_registry_name_the_client() {
     for firewall in [Firewall::KeyVault(deny()), Firewall::ContainerRegistry(deny())] {
         for (arrival, named) in [
             (PUBLIC, "20.1.1.1"),
@@ -311,7 +311,7 @@ fn a_vault_and_a_registry_name_the_client() {
 /// Under an old version Deny counts only once there is a rule, in force or not. Under a new one it
 /// counts at once (F-21).
 #[test]
-fn event_hubs_deny_is_open_until_there_is_a_rule() {
+fn event_hubs_deny_needs_a_rule() {
     use EventHubsVersion::{DenyCounts, DenyNeedsARule};
     let old = |rules: &RuleSet, arrival| {
         Firewall::EventHubs(DenyNeedsARule, rules.clone()).judge(arrival)
@@ -361,7 +361,7 @@ fn the_open_deny_opens_nothing_else() {
 /// Versions on either side of the change have different defaults for a namespace that sets none
 /// (F-21).
 #[test]
-fn an_event_hubs_version_is_known_by_its_date() {
+fn event_hubs_version_follows_its_date() {
     for (text, default_action) in [
         ("2017-04-01", DefaultAction::Deny),
         ("2021-01-01-preview", DefaultAction::Deny),
@@ -382,7 +382,7 @@ fn an_event_hubs_version_is_known_by_its_date() {
 /// Each service takes its limit of subnet rules and not one more (C-10, F-20).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
-fn each_service_takes_as_many_subnet_rules_as_it_says() {
+fn subnet_rules_are_limited_per_service() {
     for (limits, most) in [
         (RuleLimits::STORAGE, 400),
         (RuleLimits::SQL, 128),
@@ -424,7 +424,7 @@ fn endpoints_need_public_access() {
 
 /// The service refuses what an endpoint policy does not list, for a reason of its own (U-06).
 #[test]
-fn a_refusal_by_policy_is_told_as_403() {
+fn policy_refusal_is_reported_as_403() {
     let storage = Firewall::Storage(deny());
     let answer = storage.answer(Refusal::NotInEndpointPolicy, tunnel(WEB), "stother");
     assert!(matches!(answer, ServiceAnswer::Http { status: 403, .. }));

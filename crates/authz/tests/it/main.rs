@@ -7,7 +7,7 @@ mod endpoint_policies;
 mod firewalls;
 mod ordered_rules;
 mod security_groups;
-mod security_twin;
+mod security_reference;
 
 use proptest::prelude::ProptestConfig;
 

@@ -34,7 +34,7 @@ fn the_lowest_number_that_matches_decides() {
 
 /// A request over an endpoint is matched by its subnet and by no address, however wide (F-20).
 #[test]
-fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
+fn endpoint_request_is_matched_by_subnet() {
     let rules = ordered(&[
         (1, Deny, range("10.0.0.0/8")),
         (2, Deny, range("0.0.0.0/0")),
@@ -47,7 +47,7 @@ fn a_request_over_an_endpoint_is_compared_by_its_subnet() {
 /// Without a match the answer is deny if there are rules, allow if there are none, or as configured
 /// (F-20).
 #[test]
-fn the_end_is_deny_unless_it_is_configured() {
+fn final_action_is_deny_unless_configured() {
     let arrivals = [
         (public("20.1.1.1"), Refusal::AddressNotListed),
         (tunnel(WEB), Refusal::SubnetNotListed),
@@ -72,7 +72,7 @@ fn the_end_is_deny_unless_it_is_configured() {
 /// A site takes 512 rules and no more (F-20).
 #[test]
 #[cfg_attr(miri, ignore = "adds hundreds, each beside all others")]
-fn a_site_has_at_most_512_ordered_rules() {
+fn site_has_at_most_512_rules() {
     let mut rules = OrderedRules::new();
     let rule = OrderedRule { number: 7, action: Allow, caller: Caller::Any };
     for number in 0..512 {
@@ -89,7 +89,7 @@ fn a_site_has_at_most_512_ordered_rules() {
 
 /// Templates give many rules one number. Those are tried as listed.
 #[test]
-fn rules_of_one_number_are_tried_as_added() {
+fn equal_priorities_keep_insertion_order() {
     let address = range("20.1.1.1/32");
     let rules = ordered(&[(100, Deny, address), (100, Allow, address)]);
     assert!(!rules.judge(public("20.1.1.1")).is_allowed());
@@ -98,7 +98,7 @@ fn rules_of_one_number_are_tried_as_added() {
 }
 
 #[test]
-fn a_range_with_host_bits_is_no_rule() {
+fn range_with_host_bits_is_refused() {
     let caller = Caller::Addresses("20.1.1.1/24".parse().unwrap());
     let refused = OrderedRules::new().add_rule(OrderedRule { number: 1, action: Allow, caller });
     assert_eq!(refused, Err(RuleError::HostBits("20.1.1.1/24".parse().unwrap())));
@@ -109,7 +109,7 @@ proptest! {
 
     /// Equals a reference implementation that looks for the lowest number among all matches (F-20).
     #[test]
-    fn ordered_rules_judge_as_their_plain_twin(rules in vec(rule(), 0..12), unmatched in unmatched(), arrival in arrival()) {
+    fn ordered_rules_agree_with_reference(rules in vec(rule(), 0..12), unmatched in unmatched(), arrival in arrival()) {
         let mut set = OrderedRules::new();
         set.set_unmatched(unmatched);
         let mut first: Option<&OrderedRule> = None;
@@ -129,7 +129,7 @@ proptest! {
 
     /// For distinct numbers the order of edits does not matter (INV-rules-order-free).
     #[test]
-    fn rules_of_distinct_numbers_have_no_other_order((rules, shuffled) in vec(rule(), 0..12).prop_flat_map(|mut rules| {
+    fn edit_order_of_priorities_is_irrelevant((rules, shuffled) in vec(rule(), 0..12).prop_flat_map(|mut rules| {
         rules.iter_mut().zip(1..).for_each(|(rule, number)| rule.number = number);
         (Just(rules.clone()), Just(rules).prop_shuffle())
     })) {
@@ -144,7 +144,7 @@ proptest! {
     /// No rule about addresses matches the private address of an identity, or a private source
     /// (INV-identity-decides, INV-ip-rule-public-only).
     #[test]
-    fn a_private_address_meets_no_rule(rules in vec(rule(), 0..12), one in address(), other in address()) {
+    fn private_address_matches_no_rule(rules in vec(rule(), 0..12), one in address(), other in address()) {
         let mut set = OrderedRules::new();
         rules.iter().for_each(|rule| set.add_rule(rule.clone()).unwrap());
         let over = |address| Arrival::Tunnel(Identity { vnet: VnetId(1), subnet: WEB, address });

@@ -19,7 +19,7 @@ const PEER: &str = "10.1.0.4:22";
 
 /// Numbers are 100 to 4096, both included (P-08).
 #[test]
-fn a_rules_number_is_100_to_4096() {
+fn priority_is_100_to_4096() {
     let mut group = SecurityGroup::default();
     for (priority, taken) in [(99, false), (100, true), (4096, true), (4097, false)] {
         let rule = SecurityRule { priority, ..rule("any", Deny, "*", "*", "*") };
@@ -32,7 +32,7 @@ fn a_rules_number_is_100_to_4096() {
 /// Two rules of one direction may not share a number, and the error names both. Two directions may
 /// (P-08).
 #[test]
-fn two_rules_of_one_number_and_direction_are_refused_by_name() {
+fn equal_priority_and_direction_is_refused() {
     let mut group = SecurityGroup::default();
     let first = rule("first", Deny, "*", "*", "*");
     group.add_rule(first.clone()).unwrap();
@@ -53,7 +53,7 @@ fn two_rules_of_one_number_and_direction_are_refused_by_name() {
 
 /// The lowest number that matches decides, whatever the later ones say (P-08, P-31).
 #[test]
-fn the_first_match_in_the_order_of_numbers_ends_it() {
+fn first_match_by_priority_decides() {
     let rules = [
         (300, rule("deny-all", Deny, "*", "*", "*")),
         (100, rule("allow-https", Allow, "*", "*", "443")),
@@ -69,7 +69,7 @@ fn the_first_match_in_the_order_of_numbers_ends_it() {
 
 /// A number names one rule of its direction and no other (P-08, P-09).
 #[test]
-fn a_number_names_a_rule_of_its_direction() {
+fn priority_names_one_rule_per_direction() {
     let group = compiled([(100, rule("own", Deny, "*", "*", "*"))]);
     for (direction, priority, name) in [
         (Outbound, 100, Some("own")),
@@ -85,7 +85,7 @@ fn a_number_names_a_rule_of_its_direction() {
 /// The default rules allow traffic inside the network and to services, by number and name (P-09,
 /// S-43).
 #[test]
-fn the_default_rules_stand_behind_all_others() {
+fn default_rules_come_last() {
     let group = compiled([]);
     expect(&group, Outbound, VM, PEER, Allow, "65000 AllowVnetOutBound");
     expect(&group, Outbound, VM, ELSEWHERE, Allow, "65001 AllowInternetOutBound");
@@ -101,7 +101,7 @@ fn the_default_rules_stand_behind_all_others() {
 
 /// A group sees the private source. A rule about the machine's public address never matches (P-10).
 #[test]
-fn a_rule_about_the_public_source_never_matches_on_the_way_out() {
+fn public_source_rule_never_matches_outbound() {
     let group = compiled([(100, rule("deny-public", Deny, "20.1.1.1", "*", "*"))]);
     expect(&group, Outbound, VM, STORAGE, Allow, "65001 AllowInternetOutBound");
     let group = compiled([(100, rule("deny-private", Deny, "10.0.0.4", "*", "*"))]);
@@ -148,7 +148,7 @@ fn the_internet_contains_azures_own_addresses() {
 
 /// A network's own public addresses are not in its Internet tag (P-12).
 #[test]
-fn a_networks_own_public_range_is_not_its_internet() {
+fn own_public_range_is_not_internet() {
     let space = NetworkSpace::new([net("10.0.0.0/16"), net("52.239.0.0/16")], []);
     let group = group([(100, rule("deny-internet", Deny, "*", "Internet", "*"))]);
     let group = group.compile(&space, &tags()).unwrap();
@@ -159,7 +159,7 @@ fn a_networks_own_public_range_is_not_its_internet() {
 /// A user route for everything makes VirtualNetwork contain everything, so its default rule allows
 /// everything. Rules about the internet keep their meaning (P-14).
 #[test]
-fn a_default_route_makes_virtual_network_contain_everything() {
+fn default_route_widens_virtual_network() {
     let forced = NetworkSpace::new([net("10.0.0.0/16")], [net("0.0.0.0/0")]);
     let empty = SecurityGroup::default().compile(&forced, &tags()).unwrap();
     expect(&empty, Outbound, VM, ELSEWHERE, Allow, "65000 AllowVnetOutBound");
@@ -173,7 +173,7 @@ fn a_default_route_makes_virtual_network_contain_everything() {
 /// Platform services pass outbound, whatever the rules say. Inbound, the host's address has no
 /// exception (P-15).
 #[test]
-fn the_platforms_services_pass_a_group_that_denies_everything() {
+fn platform_services_pass_deny_all() {
     let mut everything = rule("deny-all", Deny, "*", "*", "*");
     everything.destinations.push("168.63.129.16".parse().unwrap());
     let inbound = SecurityRule { direction: Inbound, name: "deny-in".into(), ..everything.clone() };
@@ -194,7 +194,7 @@ fn the_platforms_services_pass_a_group_that_denies_everything() {
 
 /// A rule with a platform tag denies that service and no other, in the order of its number (P-15).
 #[test]
-fn a_platform_tag_denies_its_own_service_alone() {
+fn platform_tag_denies_its_service_only() {
     for (tag, service) in [
         ("AzurePlatformDNS", "168.63.129.16:53"),
         ("azureplatformimds", "169.254.169.254:80"),
@@ -219,7 +219,7 @@ fn a_platform_tag_denies_its_own_service_alone() {
 /// With the internet denied, one tag can be allowed. A tag's addresses are those at compilation
 /// (S-44, P-19).
 #[test]
-fn a_service_tag_opens_a_closed_internet_for_its_service() {
+fn service_tag_opens_denied_internet() {
     let group = group([
         (100, rule("allow-storage", Allow, "VirtualNetwork", "storage", "443")),
         (200, rule("deny-internet", Deny, "*", "Internet", "*")),
@@ -238,7 +238,7 @@ fn a_service_tag_opens_a_closed_internet_for_its_service() {
 /// Two groups must both allow, and the first that denies decides. Without a group nothing is denied
 /// (P-31).
 #[test]
-fn every_group_on_the_way_must_allow() {
+fn every_group_must_allow() {
     let open = compiled([(100, rule("open", Allow, "*", "*", "*"))]);
     let closed = compiled([(100, rule("closed", Deny, "*", "*", "*"))]);
     let also_closed = compiled([(100, rule("also-closed", Deny, "*", "*", "*"))]);
@@ -256,7 +256,7 @@ fn every_group_on_the_way_must_allow() {
 
 /// An augmented rule matches all combinations of what it lists.
 #[test]
-fn an_augmented_rule_lists_prefixes_tags_and_ports() {
+fn augmented_rule_combines_all_its_lists() {
     let mut many = rule("many", Deny, "10.0.0.0/24", "Storage", "80");
     many.sources.push("10.0.2.0/24".parse().unwrap());
     many.destinations.push("AppServers".parse().unwrap());
@@ -282,7 +282,7 @@ fn an_augmented_rule_lists_prefixes_tags_and_ports() {
 
 /// For the five protocols, a packet without ports matches only the full port range.
 #[test]
-fn ports_are_those_of_tcp_and_udp() {
+fn port_ranges_need_tcp_or_udp() {
     for (name, number) in [("Tcp", 6), ("Udp", 17), ("Icmp", 1), ("Esp", 50), ("Ah", 51)] {
         let protocol: RuleProtocol = name.parse().unwrap();
         let denied = SecurityRule { protocol, ..rule("deny", Deny, "*", "*", "*") };
@@ -306,7 +306,7 @@ fn ports_are_those_of_tcp_and_udp() {
 }
 
 #[test]
-fn a_rule_that_could_match_nothing_is_refused() {
+fn rule_that_never_matches_is_refused() {
     let good = rule("odd", Deny, "*", "*", "*");
     let lists = ["sources", "source ports", "destinations", "destination ports"];
     for (place, list) in lists.into_iter().enumerate() {
@@ -329,7 +329,7 @@ fn a_rule_that_could_match_nothing_is_refused() {
 
 /// Platform tags are known from the start; tags that depend on the subnet never are (P-15).
 #[test]
-fn a_tag_is_known_by_its_name_in_any_case() {
+fn tags_ignore_letter_case() {
     let mut tags = Tags::default();
     tags.insert("Sql.WestEurope", ["52.239.64.0/18".parse().unwrap()]);
     for known in ["Sql.WestEurope", "sql.westeurope", "AzurePlatformDNS"] {
@@ -341,7 +341,7 @@ fn a_tag_is_known_by_its_name_in_any_case() {
 }
 
 #[test]
-fn an_unknown_tag_is_named_with_its_rule() {
+fn unknown_tag_error_names_its_rule() {
     let group = group([(100, rule("odd", Deny, "*", "Storrage", "*"))]);
     let refused = group.compile(&space(), &tags()).unwrap_err();
     assert_eq!(refused.to_string(), "rule odd: there is no tag Storrage");

@@ -12,7 +12,7 @@ use crate::statements::{Modelled, statements};
 
 const TABLE: &str = "docs/data/conformance.tsv";
 
-/// Kinds whose every statement is also broken on purpose, by a patch of `.ci/breaks`.
+/// Kinds whose every statement is also broken on purpose, by a patch of `.ci/seeded-faults`.
 const BROKEN: &str = "SERNFPWL";
 
 #[test]

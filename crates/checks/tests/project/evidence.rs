@@ -26,7 +26,7 @@ const TABLES: [(&str, &[&str]); 15] = [
     ("lookup-proof", &["what", "where it holds"]),
     ("model-faults", &["what", "sequences"]),
     ("mutants", &["crate", "files", "viable", "caught", "then"]),
-    ("scopes", &["invariant", "what", "states"]),
+    ("exhaustive", &["invariant", "what", "states"]),
     ("small-layouts", &["layout", "10", "20 + 1,000", "500 + 1,000", "prototype in that run"]),
     ("small-tables", &SMALL),
 ];
@@ -111,7 +111,7 @@ fn evidence_names_what_exists() {
         table(&format!("docs/data/{name}.tsv"), columns)
     };
     let names: BTreeSet<String> = invariants().into_iter().map(|one| one.name).collect();
-    for row in read("scopes") {
+    for row in read("exhaustive") {
         for name in row.get(0).split(", ").filter(|name| !names.contains(*name)) {
             wrong.push(format!("{}: {name} is not defined", row.place));
         }

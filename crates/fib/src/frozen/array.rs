@@ -60,7 +60,7 @@ mod tests {
     /// The gather equals one load after the other: for every /24, in every width, and for lengths
     /// that are no multiple of sixteen.
     #[test]
-    fn codes_at_once_are_the_codes_one_by_one() {
+    fn batch_codes_equal_single_codes() {
         fn compare<C: Code>(highest: u32) {
             // Neighbouring /24s have different codes, and codes use all their bytes.
             let cell = |n: u32| 1 + n.wrapping_mul(0x9e37_79b9) % (highest - 1);

@@ -181,7 +181,7 @@ mod tests {
 
         /// Doubling level by level equals walking up from every child.
         #[test]
-        fn uncovered_children_are_those_without_a_longer_prefix(
+        fn uncovered_children_agree_with_reference(
             numbers in prop::collection::vec(1u32..512, 0..40),
             under in 1u32..512,
         ) {

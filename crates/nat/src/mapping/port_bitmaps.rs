@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_known_once_all_its_words_are_filled_and_dispersed_when_small() {
+    fn bitmap_is_promoted_full_demoted_small() {
         let mut port_bitmaps = PortBitmaps::new(100_000, secret(1));
         let mut taken = BTreeSet::new();
         let mut known_at = 0;
@@ -289,7 +289,7 @@ mod tests {
 
     /// A remote's count goes up and down with its tuples.
     #[test]
-    fn a_remote_is_crowded_by_what_is_taken_at_one_time() {
+    fn promotion_counts_ports_taken_together() {
         let mut port_bitmaps = PortBitmaps::new(8192, secret(7));
         let below = u16::try_from(THRESHOLD - 1).unwrap();
         for port in 0..below {
@@ -304,7 +304,7 @@ mod tests {
 
     /// Remotes may share a count. One gets no port bitmap for what the other has taken.
     #[test]
-    fn who_shares_a_count_with_a_crowd_is_none() {
+    fn shared_count_promotes_no_other_remote() {
         let shared = |port_bitmaps: &PortBitmaps, other: &u8| {
             port_bitmaps.place(&key(*other, 0)) == port_bitmaps.place(&key(1, 0))
         };
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_table_has_no_crowds() {
+    fn small_table_promotes_no_bitmap() {
         let mut port_bitmaps = PortBitmaps::new(8191, secret(1));
         assert!((0..u16::MAX).all(|port| port_bitmaps.take(&key(1, port)).is_none()));
         port_bitmaps.release(&key(1, 0));
@@ -352,7 +352,7 @@ mod tests {
         /// Compares with a set: a complete bitmap never mistakes a free port for a taken one, nor
         /// the reverse.
         #[test]
-        fn a_known_crowd_agrees_with_a_set(
+        fn bitmap_agrees_with_a_set(
             moves in proptest::collection::vec((0_u8..3, 0_u16..9000, 1_usize..3000, any::<bool>()), 1..20),
         ) {
             let mut port_bitmaps = PortBitmaps::new(20_000, secret(1));

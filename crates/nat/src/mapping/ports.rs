@@ -134,7 +134,7 @@ mod tests {
     /// A class is given only if it leaves some ports out, so no port is tried twice, and only if it
     /// is not empty (T-05).
     #[test]
-    fn a_class_is_some_of_the_ports_and_never_all() {
+    fn port_class_is_a_proper_subset() {
         let both = Ports::all(1000, 2000);
         assert_eq!(of_class(both, Protocol::UDP, 80), Some(1000..=1023));
         assert_eq!(of_class(both, Protocol::UDP, 1023), Some(1000..=1023));
@@ -148,7 +148,7 @@ mod tests {
 
     /// A parity is every other port (T-06).
     #[test]
-    fn ports_of_a_parity_are_every_other_one() {
+    fn parity_class_is_every_second_port() {
         for (ports, port, expected) in [
             (Ports::all(6, 11), 40, vec![6, 8, 10]),
             (Ports::all(6, 11), 41, vec![7, 9, 11]),
@@ -165,7 +165,7 @@ mod tests {
 
     /// A seed gives the same order in every release, so that recorded runs can be repeated.
     #[test]
-    fn the_order_of_a_draw_stays_what_it_is() {
+    fn draw_order_is_stable() {
         let order: Vec<_> = Shuffle::new(20, 0x0123_4567_89AB_CDEF).collect();
         assert_eq!(order, [13, 4, 1, 17, 8, 15, 16, 10, 2, 5, 11, 7, 19, 18, 0, 14, 3, 12, 9, 6]);
         let order: Vec<_> = Shuffle::new(64_512, 0xFEDC_BA98_7654_3210).take(8).collect();

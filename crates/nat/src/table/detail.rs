@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_details_are_one_cache_line_and_so_are_two_totals() {
+    fn details_and_totals_fill_cache_lines() {
         assert_eq!((size_of::<Detail>(), size_of::<Totals>()), (32, 32));
     }
 }

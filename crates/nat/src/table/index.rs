@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_takes_all_the_keys_that_it_was_made_for() {
+    fn index_takes_its_full_capacity() {
         for keys in [1, 2, 3, 10, 100, 1000, 50_000] {
             let mut index = Index::new(keys);
             assert!((0..keys).all(|number| index.insert(hash(number), number)), "{keys}");
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_placed_changes_nothing() {
+    fn unplaceable_key_changes_nothing() {
         let mut index = Index::new(24);
         // All have one signature and one first bucket, so two buckets' worth fit.
         let placed = (0..100).take_while(|number| index.insert_near(Hash(1), *number)).count();
@@ -467,7 +467,7 @@ mod tests {
 
     /// The index is filled until nearly every new key moves others, in both directions.
     #[test]
-    fn an_index_that_takes_no_more_finds_all_that_it_took() {
+    fn full_index_finds_every_key() {
         for keys in [100, 1000, 10_000] {
             let mut index = Index::new(keys);
             let taken: Vec<u32> =
@@ -503,7 +503,7 @@ mod tests {
 
     /// Compares with each signature by itself. The counters behind them never match.
     #[test]
-    fn the_ways_with_a_signature_are_all_compared_at_once() {
+    fn all_ways_are_compared_at_once() {
         let mut bucket = Bucket::EMPTY;
         for way in 0..WAYS {
             bucket.put(way, [0, 1, 0x80, 0xFF, 2, 1, 0, 0x7F, 0x80, 0xFF, 0, 3][way], 7);
@@ -549,7 +549,7 @@ mod tests {
     /// If more than 65,535 keys of one bucket stray, lookups of that bucket search for strays for
     /// good.
     #[test]
-    fn a_count_at_its_highest_stays_there() {
+    fn saturated_stray_count_stays() {
         let mut bucket = Bucket::EMPTY;
         bucket.stray(i16::MAX);
         bucket.stray(i16::MAX);

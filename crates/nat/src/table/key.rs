@@ -170,7 +170,7 @@ mod tests {
 
     /// Equals the same sums written with halves of the words.
     #[test]
-    fn the_hash_is_what_the_papers_say() {
+    fn hash_agrees_with_wide_integers() {
         let secret = Secret::new(Keys::replayable(3), Purpose::Index);
         for (first, second, third) in [(0, 0, 0), (1, 2, 6), (u64::MAX, u64::MAX, 255)] {
             let [left, right] = [first, second]
@@ -195,7 +195,7 @@ mod tests {
     /// Consecutive hosts and ports spread like random ones. With 65,536 keys in as many places, a
     /// share of 1/e of the places stays empty.
     #[test]
-    fn rows_of_hosts_and_ports_spread_evenly() {
+    fn sequential_keys_spread_like_random() {
         for seed in 0..20 {
             let secret = Secret::new(Keys::replayable(seed), Purpose::Index);
             let mut places = BTreeMap::new();

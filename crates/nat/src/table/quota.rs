@@ -186,7 +186,7 @@ mod tests {
     const BOB: Tenant = Tenant(4);
 
     #[test]
-    fn who_fills_a_table_is_refused_first() {
+    fn largest_tenant_is_refused_first() {
         let mut quota = Quota::new([100]);
         quota.share_among([ALICE, BOB]);
         assert_eq!(quota.part_of_each(0), 25);

@@ -22,7 +22,7 @@ fn close(world: &mut World) -> Resets {
 /// Both resets have exact numbers, in the tuple that each end knows (INV-reset-number-exact,
 /// INV-generated-packets-valid).
 #[test]
-fn both_ends_are_reset_at_what_they_expect_next() {
+fn both_ends_get_exact_resets() {
     let mut world = World::established();
     assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
     assert_eq!(world.external(segment(ACK, S, C + 100, 2000)), Track::Pass);
@@ -52,7 +52,7 @@ fn both_ends_are_reset_at_what_they_expect_next() {
 /// The highest end counts, not the last: repeated or late data lowers nothing
 /// (INV-reset-number-exact).
 #[test]
-fn old_data_sent_again_does_not_lower_the_reset() {
+fn retransmission_does_not_lower_reset_number() {
     let mut world = World::established();
     assert_eq!(world.internal(segment(ACK, C, S, 1000)), Track::Pass);
     assert_eq!(world.internal(segment(ACK, C + 1000, S, 1000)), Track::Pass);
@@ -66,7 +66,7 @@ fn old_data_sent_again_does_not_lower_the_reset() {
 
 /// FIN takes one number, and so does SYN (INV-reset-number-exact).
 #[test]
-fn a_fin_counts_in_the_end_forwarded() {
+fn fin_counts_in_reset_number() {
     let mut world = World::established();
     assert_eq!(world.internal(segment(FIN | ACK, C, S, 7)), Track::Pass);
     assert_eq!(close(&mut world).to_external.unwrap().sequence, C + 8);
@@ -75,7 +75,7 @@ fn a_fin_counts_in_the_end_forwarded() {
 /// A client in SYN-SENT accepts only RST with ACK of its SYN. The service, which may have the SYN,
 /// expects the next number (INV-reset-answers-segment).
 #[test]
-fn a_syn_that_was_not_answered_is_refused() {
+fn unanswered_syn_gets_acknowledging_reset() {
     let mut world = World::opened(Protocol::TCP);
     let closing = close(&mut world);
     let to_internal = closing.to_internal.unwrap();
@@ -85,14 +85,14 @@ fn a_syn_that_was_not_answered_is_refused() {
 }
 
 #[test]
-fn the_latest_syn_of_a_client_is_the_one_that_is_refused() {
+fn latest_client_syn_is_refused() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.internal(segment(SYN, 5, 0, 0)), Track::Pass);
     assert_eq!(close(&mut world).to_internal.unwrap().acknowledgement, Some(6));
 }
 
 #[test]
-fn a_half_open_connection_is_reset_at_both_ends() {
+fn half_open_connection_resets_both_ends() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.external(segment(SYN | ACK, SERVER, C, 0)), Track::Pass);
     let closing = close(&mut world);
@@ -102,7 +102,7 @@ fn a_half_open_connection_is_reset_at_both_ends() {
 
 /// A connection in TIME-WAIT, one that was reset, and one whose timer ran out get no reset (N-15).
 #[test]
-fn a_connection_that_is_over_is_not_reset() {
+fn finished_connection_gets_no_reset() {
     let mut world = World::established();
     assert_eq!(world.internal(segment(FIN | ACK, C, S, 0)), Track::Pass);
     assert_eq!(world.external(segment(FIN | ACK, S, C + 1, 0)), Track::Pass);
@@ -124,7 +124,7 @@ fn a_connection_that_is_over_is_not_reset() {
 
 /// INV-datagrams-not-reset.
 #[test]
-fn datagrams_end_at_once_and_nobody_is_told() {
+fn datagram_flows_close_without_notice() {
     for protocol in [Protocol::UDP, Protocol::ICMP, Protocol(47)] {
         let mut new = flow(protocol);
         if protocol == Protocol(47) {
@@ -154,7 +154,7 @@ fn a_flow_is_reset_once() {
 /// A tombstone is found from both sides and carries nothing from the instant of closing
 /// (INV-tombstone-answers, INV-both-halves-end, T-19).
 #[test]
-fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
+fn tombstone_blocks_both_sides() {
     let mut world = World::established();
     _ = close(&mut world);
     for (side, zone) in [(Side::Internal, world.new.internal_zone), (Side::External, Zone::PUBLIC)]
@@ -169,7 +169,7 @@ fn a_tombstone_stands_on_both_sides_and_carries_nothing() {
 /// The answer is exact by construction, whoever sends (INV-reset-answers-segment,
 /// INV-tombstone-answers).
 #[test]
-fn a_tombstone_answers_each_segment_but_never_an_rst() {
+fn tombstone_answers_all_but_rst() {
     let mut world = World::established();
     _ = close(&mut world);
     let data = world.packet(Side::Internal, segment(ACK, C, S, 10));
@@ -193,7 +193,7 @@ fn a_live_flow_answers_nothing() {
 
 /// A tombstone answers a burst, then a fixed number a second (INV-resets-bounded).
 #[test]
-fn a_tombstone_answers_at_a_limited_rate() {
+fn tombstone_answers_are_rate_limited() {
     let answers = Answers { burst: 3, interval: Duration::from_secs(1) };
     let settings = Settings { answers, ..Settings::replayable(0) };
     let mut world = World::new(settings, flow(Protocol::TCP));
@@ -215,7 +215,7 @@ fn a_tombstone_answers_at_a_limited_rate() {
 /// Nothing prolongs a tombstone's own timer. By then the hold-down of its tuple is over, as after
 /// RST (U-12).
 #[test]
-fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
+fn tombstone_lives_exactly_its_timer() {
     let mut world = World::established();
     _ = close(&mut world);
     world.wait(Duration::from_secs(60) - Duration::from_nanos(1));
@@ -233,7 +233,7 @@ fn a_tombstone_lives_as_long_as_its_timer_and_no_longer() {
 /// Only a SYN of the same initiator opens a new flow, over TIME-WAIT only with a higher number
 /// (INV-syn-opens-anew, T-18).
 #[test]
-fn a_new_syn_reopens_what_is_over() {
+fn new_syn_reopens_closed_connection() {
     let syn = |world: &World, side, sequence| {
         let packet = world.packet(side, segment(SYN, sequence, 0, 0));
         world.table.may_reopen(world.id, side, &packet.headers)
@@ -261,7 +261,7 @@ fn a_new_syn_reopens_what_is_over() {
 /// The new flow follows the new decision. Both halves of the old one are gone, and its tuple is in
 /// hold-down (INV-syn-opens-anew).
 #[test]
-fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
+fn flow_over_tombstone_replaces_the_pair() {
     let mut world = World::established();
     _ = close(&mut world);
     let preserved = NewFlow { external: world.new.internal, external_zone: Zone(8), ..world.new };
@@ -277,7 +277,7 @@ fn a_flow_opened_over_a_tombstone_replaces_the_pair() {
 
 /// Only the initiator's side replaces: the far end cannot take a tuple still in use.
 #[test]
-fn a_tombstone_gives_way_to_its_opener_only() {
+fn tombstone_yields_to_initiator_only() {
     let mut world = World::new(
         Settings::replayable(0),
         NewFlow {

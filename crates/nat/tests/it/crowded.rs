@@ -76,7 +76,7 @@ impl PortBitmap {
 /// A port is free at the nanosecond at which its hold-down ends, and not before, swept or not
 /// (INV-refused-only-when-full, INV-hold-down-kept, N-14).
 #[test]
-fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
+fn full_bitmap_frees_port_on_time() {
     let rest = SECOND * 5;
     let hold = HoldDown { fin: rest, reset: rest, half_open: rest, idle: rest, datagram: rest };
     let mut port_bitmap = PortBitmap::new(Protocol::UDP, PoolRules::AZURE, hold);
@@ -106,7 +106,7 @@ fn a_full_crowd_has_a_port_at_the_very_time_at_which_one_has_rested() {
 /// A flow gets a port of its parity while one is left, though the port bitmap knows all ports by
 /// then (T-06, INV-refused-only-when-full).
 #[test]
-fn a_crowd_keeps_parity_to_its_last_port() {
+fn bitmap_keeps_parity_to_last_port() {
     let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
     for internal in [40_000, 40_001] {
         let mut port_bitmap = PortBitmap::new(Protocol::UDP, rules, HoldDown::NONE);
@@ -121,7 +121,7 @@ fn a_crowd_keeps_parity_to_its_last_port() {
 /// An endpoint-independent mapping takes its port towards every remote, even one that it has no
 /// flow to (T-01, INV-mapping-unique).
 #[test]
-fn a_crowd_leaves_a_sockets_port_alone() {
+fn bitmap_leaves_mapped_ports_alone() {
     let independent = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
     let mut port_bitmap = PortBitmap::new(Protocol::UDP, independent, HoldDown::NONE);
     let (internal, remote) = (at([10, 0, 9, 9], 1), at([52, 239, 1, 8], 443));
@@ -138,7 +138,7 @@ fn a_crowd_leaves_a_sockets_port_alone() {
 /// A finished connection gives its port to the same connection, even if no other port is left
 /// (T-18, T-05).
 #[test]
-fn a_connection_is_opened_anew_in_a_full_crowd() {
+fn connection_reopens_in_full_bitmap() {
     let mut port_bitmap = PortBitmap::new(Protocol::TCP, PoolRules::AZURE, HoldDown::NONE);
     let opened = port_bitmap.fill(1);
     let (external, new, id) = opened[777];

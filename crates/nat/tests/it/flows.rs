@@ -17,7 +17,7 @@ use crate::world::{SUBNET, World, ends, first, flow, open};
 /// A packet leads from the internal end to the external tuple and back, and to nobody else.
 /// INV-mapping-constant, INV-reply-reaches-initiator, INV-rewrite-reverses.
 #[test]
-fn both_directions_find_the_flow_and_its_rewrite() {
+fn both_directions_find_flow_and_rewrite() {
     for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
         let world = World::opened(protocol);
         let new = world.new;
@@ -49,7 +49,7 @@ fn both_directions_find_the_flow_and_its_rewrite() {
 /// The parsed headers of a real reply have the external key. For ICMP the identifier returns in the
 /// destination.
 #[test]
-fn the_reply_to_a_ping_is_found_by_its_identifier() {
+fn ping_reply_is_found_by_identifier() {
     let world = World::opened(Protocol::ICMP);
     let reply = Packet::ping(world.new.remote, world.new.external);
     let found = world.table.find(world.now, Zone::PUBLIC, &reply.headers.tuple()).unwrap();
@@ -70,7 +70,7 @@ fn a_preserved_source_is_not_rewritten() {
 /// A packet that differs in any part finds nothing (INV-unsolicited-dropped,
 /// INV-other-remote-dropped).
 #[test]
-fn a_key_that_differs_in_one_part_finds_nothing() {
+fn key_differing_in_part_finds_nothing() {
     let world = World::opened(Protocol::TCP);
     let (source, destination) = ends(&world.new, Side::External);
     let tuple = FiveTuple { protocol: Protocol::TCP, source, destination };
@@ -141,7 +141,7 @@ fn a_flow_to_itself_is_refused() {
 
 /// At the limit new flows are refused and live ones continue (INV-memory-bounded).
 #[test]
-fn a_full_table_refuses_and_changes_nothing() {
+fn full_table_refuses_and_changes_nothing() {
     let mut table = FlowTable::new(Settings { capacity: 3, ..Settings::replayable(0) });
     let nth = |port| NewFlow {
         internal: at([10, 0, 0, 4], port),
@@ -159,7 +159,7 @@ fn a_full_table_refuses_and_changes_nothing() {
 
 /// The same holds for revalidation keys (INV-memory-bounded).
 #[test]
-fn a_flow_with_one_cell_too_many_finds_the_table_full() {
+fn full_revalidation_keys_refuse_flow() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 2, ..Settings::replayable(0) });
     let nth = |port, revalidation_key| NewFlow {
         internal: at([10, 0, 0, 4], port),
@@ -200,7 +200,7 @@ fn an_old_id_finds_nothing() {
 
 /// Tries every combination of flags (T-20, P-25).
 #[test]
-fn only_a_syn_without_ack_rst_or_fin_opens_a_flow() {
+fn only_pure_syn_opens_tcp_flow() {
     for flags in 0..=u8::MAX {
         let packet = Packet::tcp(at([1, 1, 1, 1], 1), at([2, 2, 2, 2], 2), segment(flags, 1, 1, 0));
         let expected = flags & SYN != 0 && flags & (ACK | RST | FIN) == 0;
@@ -210,7 +210,7 @@ fn only_a_syn_without_ack_rst_or_fin_opens_a_flow() {
 
 /// T-21.
 #[test]
-fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
+fn only_requests_open_icmp_flows() {
     let (a, b) = (at([1, 1, 1, 1], 7), at([2, 2, 2, 2], 0));
     assert!(opens(&Packet::udp(a, b).headers));
     assert!(opens(&Packet::ping(a, b).headers));
@@ -238,7 +238,7 @@ fn datagrams_and_requests_open_a_flow_and_replies_do_not() {
 
 /// Packets and bytes are counted by the side that sends them, the first packet included.
 #[test]
-fn packets_and_bytes_are_counted_by_side() {
+fn counters_are_kept_per_side() {
     let mut world = World::established();
     assert_eq!(world.external(segment(ACK, 9001, 1001, 100)), Track::Pass);
     let flow = world.table.flow(world.id).unwrap();
@@ -248,14 +248,14 @@ fn packets_and_bytes_are_counted_by_side() {
 }
 
 #[test]
-fn direction_is_seen_from_the_opener() {
+fn direction_is_seen_from_initiator() {
     assert_eq!(Side::Internal.direction(Side::Internal), Direction::Original);
     assert_eq!(Side::Internal.direction(Side::External), Direction::Reply);
 }
 
 /// A flow to a preserved address may be opened from the external side, with the same result.
 #[test]
-fn a_flow_may_be_opened_from_the_outside() {
+fn flow_can_open_from_outside() {
     let internal = at([10, 0, 0, 4], 22);
     let new = NewFlow {
         internal,
@@ -274,7 +274,7 @@ fn a_flow_may_be_opened_from_the_outside() {
 
 /// A flow past its deadline is replaced, and counts as ended by its timer.
 #[test]
-fn a_flow_past_its_deadline_gives_way() {
+fn flow_past_deadline_is_replaced() {
     let mut world = World::opened(Protocol::UDP);
     world.wait(Duration::from_secs(240));
     let new = NewFlow { external: at([20, 1, 1, 1], 2000), ..world.new };
@@ -286,7 +286,7 @@ fn a_flow_past_its_deadline_gives_way() {
 }
 
 #[test]
-fn flows_are_listed_in_the_order_of_their_slots() {
+fn flows_are_listed_by_slot() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let nth = |port| NewFlow {
         internal: at([10, 0, 0, 4], port),
@@ -349,7 +349,7 @@ proptest! {
 
 /// An earlier answer is not reused if another flow has come between, or if time has freed one.
 #[test]
-fn an_opening_is_asked_again_after_a_change() {
+fn opening_is_rechecked_after_change() {
     let new = flow(Protocol::TCP);
     let rival = NewFlow { internal: at([10, 0, 0, 9], 9), ..new };
     let mut table = FlowTable::new(Settings::replayable(0));
@@ -367,7 +367,7 @@ fn an_opening_is_asked_again_after_a_change() {
 /// With all revalidation keys taken, a flow of another key finds room if the flow that it replaces
 /// is the last of its key. No change may be waiting for that key (INV-memory-bounded).
 #[test]
-fn the_last_flow_of_a_cell_leaves_it_to_its_successor() {
+fn last_flow_leaves_its_revalidation_key() {
     let settings = Settings { revalidation_keys: 1, ..Settings::replayable(0) };
     let later = Time(u64::MAX / 2);
     let old = flow(Protocol::UDP);

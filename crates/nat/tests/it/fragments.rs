@@ -46,7 +46,7 @@ fn noted(identification: u16) -> Fragments {
 
 /// T-28, INV-fragment-follows-first, P-30.
 #[test]
-fn a_later_fragment_goes_where_its_first_one_went() {
+fn later_fragment_follows_its_first() {
     let fragments = noted(1);
     assert_eq!(fragments.find(Time(1), &key(1)), Some((id(), Side::Internal)));
     assert_eq!(
@@ -58,7 +58,7 @@ fn a_later_fragment_goes_where_its_first_one_went() {
 /// The key has all parts, and without its first fragment a later one is refused.
 /// T-28, INV-early-fragment-dropped, INV-fragments-never-mix.
 #[test]
-fn a_later_fragment_without_its_first_is_refused() {
+fn later_fragment_without_first_is_refused() {
     let fragments = noted(1);
     let others = [
         key(2),
@@ -76,7 +76,7 @@ fn a_later_fragment_without_its_first_is_refused() {
 /// An entry ends at the instant of its lifetime, and no later fragment prolongs it
 /// (INV-fragment-state-bounded).
 #[test]
-fn an_entry_lives_for_its_life_and_no_longer() {
+fn fragment_entry_expires_exactly() {
     let mut fragments = noted(1);
     let end = LIFE.as_nanos() as u64;
     fragments.pass(Time(end - 1), &key(1), span(1480, 8, false));
@@ -86,7 +86,7 @@ fn an_entry_lives_for_its_life_and_no_longer() {
 
 /// INV-clock-steps-harmless.
 #[test]
-fn a_clock_that_steps_back_revives_nothing() {
+fn backward_clock_revives_no_fragments() {
     let mut fragments = noted(1);
     fragments.note(
         Time(LIFE.as_nanos() as u64),
@@ -186,7 +186,7 @@ fn a_repeated_first_fragment_changes_nothing() {
 proptest! {
     /// Compares with one flag for each byte.
     #[test]
-    fn pieces_agree_with_a_flag_for_each_byte(
+    fn fragment_pieces_agree_with_byte_flags(
         parts in proptest::collection::vec((0_u16..40, 1_u16..9, any::<bool>()), 0..30),
     ) {
         let mut fragments = Fragments::new(4, LIFE, Keys::replayable(0));

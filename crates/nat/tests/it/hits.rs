@@ -40,7 +40,7 @@ fn passes(table: &mut FlowTable<u32>, now: Time, side: Side, packet: &Packet) ->
 /// A packet that begins or ends a connection takes the slow path, and the fast one leaves it
 /// unchanged (INV-inexact-reset-ignored, INV-packets-allocate-nothing).
 #[test]
-fn a_hit_leaves_syn_and_rst_to_others() {
+fn syn_and_rst_miss_fast_path() {
     let mut world = World::established();
     for side in [Side::Internal, Side::External] {
         let (sequence, acknowledgement) = match side {
@@ -60,7 +60,7 @@ fn a_hit_leaves_syn_and_rst_to_others() {
 
 /// The first reply makes a datagram flow two-way, on the fast path too (RFC 4787 4.3).
 #[test]
-fn a_hit_notes_the_first_answer() {
+fn fast_path_records_first_answer() {
     let mut world = World::opened(Protocol::UDP);
     let (source, destination) = ends(&world.new, Side::Internal);
     assert_eq!(
@@ -86,7 +86,7 @@ fn vacancies_are_what_still_fits() {
 proptest! {
     /// A hit is a packet that the slow path lets pass, and both leave the flow in the same state.
     #[test]
-    fn a_hit_notes_what_the_long_way_notes(
+    fn fast_path_tracks_like_slow_path(
         protocol in select(vec![Protocol::TCP, Protocol::UDP]),
         steps in proptest::collection::vec(
             (any::<bool>(), select(vec![ACK, ACK, ACK, FIN | ACK, SYN, SYN | ACK, RST]), 0_u32..3, 0_u16..40, 0_u64..20),

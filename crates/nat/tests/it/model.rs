@@ -522,7 +522,7 @@ proptest! {
     /// The table keeps the invariants of source NAT and of closing (INV-mapping-unique,
     /// INV-tombstone-answers).
     #[test]
-    fn the_table_agrees_with_its_twin(
+    fn table_agrees_with_its_reference(
         seed in any::<u64>(),
         capacity in 1_u32..12,
         ports in 1_u16..=4,

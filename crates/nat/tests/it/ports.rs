@@ -52,7 +52,7 @@ fn without_hold() -> FlowTable<u32> {
 
 /// A suggested port is given if the pool has it and it is free, and never otherwise.
 #[test]
-fn a_suggestion_that_is_free_goes_before_all() {
+fn free_suggested_port_is_taken() {
     let mut table = without_hold();
     let (pool, pool_ports) = (pool(&PUBLIC[..2], 5000, 5999), 5000..=5999);
     let NewFlow { protocol, internal, internal_zone, remote, external_zone, .. } =
@@ -79,7 +79,7 @@ fn a_suggestion_that_is_free_goes_before_all() {
 /// A pool takes exactly as many flows as it has tuples. After one ends, it takes exactly one more
 /// (INV-refused-only-when-full, N-17).
 #[test]
-fn a_pool_is_exhausted_exactly_when_no_tuple_is_left() {
+fn pool_is_exhausted_exactly() {
     for (addresses, ports) in [(1, 1), (1, 2), (2, 1), (3, 7), (1, 64)] {
         let pool = pool(&PUBLIC[..addresses], 5000, 5000 + ports - 1);
         let size = u16::try_from(addresses).unwrap() * ports;
@@ -122,7 +122,7 @@ fn of(flow: &vnetem_nat::Flow<u32>) -> NewFlow<u32> {
 
 /// With all but one of 64,512 ports taken, the last is found (INV-refused-only-when-full, N-09).
 #[test]
-fn the_last_of_64512_ports_is_found() {
+fn last_of_64512_ports_is_found() {
     let mut table = without_hold();
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
     for port in 1..64_512 {
@@ -137,7 +137,7 @@ fn the_last_of_64512_ports_is_found() {
 /// Towards a remote with a port bitmap the choice is exact under churn, swept or not, against a map
 /// of ports (INV-refused-only-when-full, N-17, INV-hold-down-kept).
 #[test]
-fn a_crowded_remote_is_exhausted_exactly() {
+fn promoted_remote_is_exhausted_exactly() {
     use std::collections::BTreeMap;
     let pool = pool(&PUBLIC[..1], 2000, 5999);
     let timers = Timers { udp_one_way: Duration::from_secs(86_400), ..Timers::AZURE };
@@ -250,7 +250,7 @@ fn icmp_identifiers_are_chosen_like_ports() {
 
 /// A protocol without ports takes a whole address towards one remote.
 #[test]
-fn a_protocol_without_ports_takes_an_address() {
+fn portless_protocol_takes_whole_address() {
     let mut table = without_hold();
     let mut given = BTreeSet::new();
     for host in 1..=4 {
@@ -269,7 +269,7 @@ fn a_protocol_without_ports_takes_an_address() {
 }
 
 #[test]
-fn a_pool_without_an_address_or_a_port_is_exhausted() {
+fn empty_pool_is_exhausted() {
     let table = without_hold();
     let new = flow(Protocol::TCP);
     assert_eq!(choose(&table, Time(0), pool(&[], 1024, 65_535), &new), Err(NoTuple::Exhausted));
@@ -279,7 +279,7 @@ fn a_pool_without_an_address_or_a_port_is_exhausted() {
 
 /// An internal address keeps one external address until that has no port left (T-08).
 #[test]
-fn an_inside_address_keeps_its_external_address_while_that_has_ports() {
+fn internal_address_keeps_its_external_address() {
     let mut table = without_hold();
     let pool = pool(&PUBLIC, 2000, 2009);
     let given: Vec<_> = (1..=30)
@@ -349,7 +349,7 @@ fn every_free_port_is_equally_likely() {
 /// The same packets at another time get another port, and only the seed tells which
 /// (INV-ports-not-predictable, T-07).
 #[test]
-fn a_hosts_own_packets_do_not_foretell_its_ports() {
+fn own_packets_do_not_predict_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
     let (table, new) = (without_hold(), flow(Protocol::TCP));
     let given = |now| choose(&table, Time(now), pool, &new).unwrap();
@@ -359,7 +359,7 @@ fn a_hosts_own_packets_do_not_foretell_its_ports() {
 
 /// The remote, the source and the time each change the draw (N-13, T-07).
 #[test]
-fn a_draw_depends_on_both_ends_and_the_time() {
+fn draw_depends_on_ends_and_time() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
     let (table, new) = (without_hold(), flow(Protocol::TCP));
     let of = |remote, internal, now| {
@@ -381,7 +381,7 @@ fn a_draw_depends_on_both_ends_and_the_time() {
 
 /// Flows of others behind other addresses do not change what a host gets (INV-networks-isolated).
 #[test]
-fn what_others_open_does_not_change_a_hosts_ports() {
+fn others_flows_do_not_change_ports() {
     let pool = pool(&PUBLIC[..1], 1024, 65_535);
     let mut quiet = FlowTable::new(Settings::replayable(0));
     let mut busy = FlowTable::new(Settings::replayable(0));
@@ -442,7 +442,7 @@ fn is_given_after(mut world: World, rest: Duration, swept: bool, name: &str) {
 /// The hold-down depends on how the flow ended, and counts from the end of the connection (N-14,
 /// INV-hold-down-kept, U-12, T-11).
 #[test]
-fn a_tuple_rests_by_how_its_flow_ended() {
+fn hold_down_depends_on_flow_end() {
     type End = fn(&mut World);
     let tcp = Protocol::TCP;
     let cases: [(&str, Protocol, End, u64); 11] = [
@@ -529,7 +529,7 @@ fn a_tuple_rests_by_how_its_flow_ended() {
 /// Each profile has its hold-down after FIN, after RST, after an unanswered SYN, after silence, and
 /// for UDP (N-14, N-23, T-11, T-15).
 #[test]
-fn each_profile_has_its_own_rests() {
+fn profile_has_its_hold_down_times() {
     let idle = IdleMinutes::new(30).unwrap();
     let profiles = [
         (TimerProfile::Table, [65, 16, 30, 240 + 65, 240 + 65]),
@@ -606,7 +606,7 @@ fn a_tombstone_gives_its_tuple_way() {
 
 /// A port bitmap also gives the port of a tombstone (INV-refused-only-when-full, N-14).
 #[test]
-fn rested_tombstone_is_found_when_dense() {
+fn released_tombstone_is_found_when_dense() {
     let pool = pool(&PUBLIC[..1], 2000, 5999);
     let mut table = FlowTable::new(Settings { capacity: 20_000, ..Settings::replayable(0) });
     let mut host = 0_u32;
@@ -647,7 +647,7 @@ fn a_preserved_source_leaves_no_hold() {
 
 /// The same host may have its tuple again at once, since hold-down protects against others.
 #[test]
-fn a_host_that_reopens_may_keep_its_tuple() {
+fn reopening_host_keeps_its_tuple() {
     let mut world = World::established();
     _ = world.table.close(world.now, world.id, Cause::SourceSwitched);
     assert!(open(&mut world.table, world.now, world.new).is_ok());
@@ -656,7 +656,7 @@ fn a_host_that_reopens_may_keep_its_tuple() {
 
 /// If hold-down is full, the tuple nearest to its time is released and counted.
 #[test]
-fn a_full_hold_down_gives_the_nearest_tuple_free() {
+fn full_hold_down_frees_nearest_tuple() {
     let settings = Settings { held: 2, ..Settings::replayable(0) };
     let mut table = FlowTable::new(settings);
     let tuple = |port| {
@@ -679,7 +679,7 @@ fn a_full_hold_down_gives_the_nearest_tuple_free() {
 /// A tuple that is reused again and again enters hold-down each time, even if nobody sweeps
 /// (INV-hold-down-kept, N-14).
 #[test]
-fn a_tuple_that_is_taken_again_and_again_rests_each_time() {
+fn reused_tuple_is_held_each_time() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let new = flow(Protocol::TCP);
     for minute in 0..100 {
@@ -721,7 +721,7 @@ proptest! {
 /// Both address and port decide, so that a socket with a port of another pool gets one of this
 /// (N-08).
 #[test]
-fn a_tuple_is_of_a_pool_by_its_address_and_its_port() {
+fn tuple_belongs_to_its_address_pool() {
     let pool = pool(&PUBLIC, 1024, 2047);
     for (last, port, is_in) in [
         (1, 1024, true),

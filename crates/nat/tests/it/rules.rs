@@ -77,7 +77,7 @@ fn server(number: u8, port: u16) -> SocketAddrV4 {
 
 /// T-01, RFC 4787 REQ-1, RFC 5382 REQ-1.
 #[test]
-fn t_01_an_independent_mapping_is_one_port_towards_all_remotes_and_of_one_socket_alone() {
+fn t_01_independent_mapping_is_one_port() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5003], &INDEPENDENT);
     let first = nat.external(vm(4, 1), server(1, 443));
     for remote in [server(1, 444), server(2, 443), server(3, 9)] {
@@ -98,7 +98,7 @@ fn t_01_an_independent_mapping_is_one_port_towards_all_remotes_and_of_one_socket
 }
 
 #[test]
-fn t_01_a_dependent_mapping_gives_one_port_to_several_sockets_towards_different_remotes() {
+fn t_01_dependent_mapping_shares_one_port() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5000], &PoolRules::AZURE);
     let externals = [1, 2, 3].map(|n| nat.external(vm(n, 1), server(n, 443)));
     assert_eq!(externals, [at([20, 1, 1, 1], 5000); 3], "N-12");
@@ -112,7 +112,7 @@ fn t_01_a_dependent_mapping_gives_one_port_to_several_sockets_towards_different_
 /// The port of an endpoint-independent mapping enters hold-down towards all remotes when its last
 /// flow has ended (INV-hold-down-kept, T-11).
 #[test]
-fn the_port_of_an_independent_mapping_rests_towards_everybody() {
+fn independent_port_is_held_for_everybody() {
     let rules = INDEPENDENT;
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5000], &rules);
     let hold = HoldDown { datagram: SECOND * 60, ..HoldDown::NONE };
@@ -131,7 +131,7 @@ fn the_port_of_an_independent_mapping_rests_towards_everybody() {
 
 /// The replaced flow may be the last of its mapping, and the mapping continues.
 #[test]
-fn an_independent_mapping_outlives_a_connection_that_is_opened_again() {
+fn independent_mapping_survives_reopening() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
     nat.table = FlowTable::new(Settings::replayable(0));
     nat.protocol = Protocol::TCP;
@@ -144,7 +144,7 @@ fn an_independent_mapping_outlives_a_connection_that_is_opened_again() {
 
 /// A port is kept as in Linux (T-02).
 #[test]
-fn t_02_a_kept_port_goes_to_new_remotes_while_it_is_free_there() {
+fn t_02_kept_port_serves_new_remotes() {
     let rules = PoolRules { keep_port: true, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC, [5000, 5999], &rules);
     let first = nat.external(vm(4, 1), server(1, 443));
@@ -169,7 +169,7 @@ fn t_02_a_kept_port_goes_to_new_remotes_while_it_is_free_there() {
 
 /// T-03, RFC 4787 REQ-8, RFC 5382 REQ-3.
 #[test]
-fn t_03_filtering_lets_in_anybody_or_known_addresses_or_nobody() {
+fn t_03_each_filter_admits_its_remotes() {
     for (filtering, from_address, from_anywhere) in [
         (Filtering::AddressAndPort, false, false),
         (Filtering::Address, true, false),
@@ -189,7 +189,7 @@ fn t_03_filtering_lets_in_anybody_or_known_addresses_or_nobody() {
 
 /// A flow opened from the external side has the same mapping, and keeps it alive.
 #[test]
-fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
+fn t_03_inbound_flow_belongs_to_mapping() {
     let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &rules);
     let (external, id) = nat.open(vm(4, 1), server(1, 443)).unwrap();
@@ -212,7 +212,7 @@ fn t_03_a_flow_from_the_outside_belongs_to_the_mapping() {
 
 /// `open` checks a mapping policy that was made by hand (T-04, INV-mapping-unique).
 #[test]
-fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
+fn t_04_socket_port_is_never_shared() {
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &INDEPENDENT);
     let (external, _) = nat.open(vm(4, 1), server(1, 443)).unwrap();
     let mapping_policy = nat.choose(vm(5, 1), server(2, 443)).unwrap().mapping_policy;
@@ -225,7 +225,7 @@ fn t_04_a_port_of_one_socket_is_not_given_to_another_by_hand() {
 /// A flow gets its own port, else one of the class, else any, so that INV-refused-only-when-full
 /// holds (T-05, RFC 4787 REQ-3a).
 #[test]
-fn t_05_a_port_is_preserved_and_else_of_its_class() {
+fn t_05_port_or_its_class_preserved() {
     let rules = PoolRules { preserve_port: true, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC[..1], [1022, 1025], &rules);
     let remote = server(1, 443);
@@ -241,7 +241,7 @@ fn t_05_a_port_is_preserved_and_else_of_its_class() {
 
 /// A reopened connection gets its earlier port, unless that is in hold-down (T-05, T-18, N-14).
 #[test]
-fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
+fn t_05_reopened_connection_keeps_its_port() {
     let preserve = PoolRules { preserve_port: true, ..PoolRules::AZURE };
     let keep = PoolRules { keep_port: true, ..PoolRules::AZURE };
     for (rules, ports) in
@@ -267,7 +267,7 @@ fn t_05_a_connection_that_is_opened_anew_keeps_its_port() {
 
 /// A host at its limit may reopen its own finished flow and no other (T-10, T-18).
 #[test]
-fn t_10_what_is_opened_anew_counts_once() {
+fn t_10_reopened_flow_counts_once() {
     let limits = Limits { flows: 2, ..Limits::default() };
     let rules = PoolRules { limits, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5009], &rules);
@@ -288,7 +288,7 @@ fn t_10_what_is_opened_anew_counts_once() {
 
 /// A host above a lowered limit reopens nothing (T-10).
 #[test]
-fn t_10_a_lowered_limit_binds_what_is_opened_anew() {
+fn t_10_lowered_limit_binds_reopened_flows() {
     let limits =
         |flows| PoolRules { limits: Limits { flows, ..Limits::default() }, ..PoolRules::AZURE };
     let (many, few) = (limits(3), limits(1));
@@ -329,7 +329,7 @@ fn t_10_a_flow_from_the_outside_counts() {
 /// Room for shared state is released with its last flow. That of a host is released once its next
 /// flow need not wait (INV-memory-bounded).
 #[test]
-fn room_for_hosts_sockets_and_blocks_is_given_back() {
+fn shared_state_is_released() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
     let rate = Limits { rate: Some(Rate { burst: 1, interval: SECOND }), ..Limits::default() };
     let rate = PoolRules { limits: rate, ..PoolRules::AZURE };
@@ -349,7 +349,7 @@ fn room_for_hosts_sockets_and_blocks_is_given_back() {
 /// A socket that filters by address needs room for each permitted remote (T-03,
 /// INV-memory-bounded).
 #[test]
-fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
+fn t_03_full_permitted_remotes_refuse() {
     let rules = PoolRules { filtering: Filtering::Address, ..INDEPENDENT };
     let mut nat = Nat::new(&PUBLIC[..1], [5000, 5999], &rules);
     let shared = Shared { hosts: 1, sockets: 1, blocks: 1 };
@@ -364,7 +364,7 @@ fn t_03_a_table_without_room_for_contacts_says_that_it_is_full() {
 
 /// T-06, RFC 4787 REQ-4.
 #[test]
-fn t_06_parity_is_kept_while_the_pool_has_such_ports() {
+fn t_06_parity_is_kept_while_available() {
     let rules = PoolRules { keep_parity: true, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC[..1], [5001, 5007], &rules);
     let remote = server(1, 443);
@@ -383,7 +383,7 @@ fn t_06_parity_is_kept_while_the_pool_has_such_ports() {
 
 /// T-08, RFC 4787 REQ-2, RFC 6888 REQ-2.
 #[test]
-fn t_08_an_inside_address_has_one_external_address_while_that_has_ports() {
+fn t_08_internal_address_has_one_external() {
     for rules in [PoolRules::AZURE, PoolRules::RFC, PoolRules::LINUX] {
         let mut nat = Nat::new(&PUBLIC, [5000, 5099], &rules);
         for host in 4..20 {
@@ -397,7 +397,7 @@ fn t_08_an_inside_address_has_one_external_address_while_that_has_ports() {
 
 /// T-09, RFC 6888 REQ-14, REQ-15.
 #[test]
-fn t_09_an_inside_address_has_blocks_of_ports_for_itself() {
+fn t_09_host_has_its_port_block() {
     let rules = PoolRules { blocks: Blocks::Dynamic { size: 4, most: 2 }, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC[..2], [5001, 5012], &rules);
     let remote = server(1, 443);
@@ -425,7 +425,7 @@ fn t_09_an_inside_address_has_blocks_of_ports_for_itself() {
 /// Blocks are found by arithmetic alone, both ways. The reference implementation counts (T-09, RFC
 /// 7422).
 #[test]
-fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
+fn t_09_deterministic_block_resolves_both_ways() {
     let base = Ipv4Addr::new(10, 0, 0, 4);
     for (size, [first_port, last_port]) in [(1, [7, 9]), (4, [5001, 5013]), (64, [1024, 1279])] {
         let rules =
@@ -468,7 +468,7 @@ fn t_09_a_deterministic_block_is_found_both_ways_without_state() {
 /// A block belongs to a host while any flow has a port of it, whichever flow of the socket it is
 /// (T-09, T-01).
 #[test]
-fn t_09_a_block_stays_with_every_flow_of_a_socket() {
+fn t_09_block_stays_with_every_flow() {
     let blocks = Blocks::Dynamic { size: 10, most: 1 };
     for rules in [
         PoolRules { blocks, ..INDEPENDENT },
@@ -484,7 +484,7 @@ fn t_09_a_block_stays_with_every_flow_of_a_socket() {
 
 /// A protocol without ports takes no block.
 #[test]
-fn t_09_a_protocol_without_ports_has_no_block() {
+fn t_09_portless_protocol_has_no_block() {
     for blocks in [
         Blocks::Dynamic { size: 10, most: 1 },
         Blocks::Deterministic { first: Ipv4Addr::new(10, 0, 0, 4), size: 10 },
@@ -499,7 +499,7 @@ fn t_09_a_protocol_without_ports_has_no_block() {
 
 /// A socket's external tuple is found by the rules under which it was given (T-01).
 #[test]
-fn t_01_a_mapping_is_named_while_it_lasts() {
+fn t_01_mapping_is_found_while_alive() {
     let mut nat = Nat::new(&PUBLIC, [5000, 5999], &INDEPENDENT);
     let mapped =
         |nat: &Nat<'_>, rules| nat.table.mapped(rules, &nat.wanted(vm(4, 1), server(2, 443)));
@@ -513,7 +513,7 @@ fn t_01_a_mapping_is_named_while_it_lasts() {
 
 /// Quotas of flows and ports bind one internal address and no other (T-10, RFC 6888 REQ-4).
 #[test]
-fn t_10_quotas_bind_one_inside_address_and_are_given_back() {
+fn t_10_quotas_are_per_internal_address() {
     for (limits, remotes) in [
         (Limits { flows: 3, ..Limits::default() }, [1, 1, 1, 1]),
         (Limits { ports: 3, ..Limits::default() }, [1, 2, 3, 4]),
@@ -537,7 +537,7 @@ fn t_10_quotas_bind_one_inside_address_and_are_given_back() {
 
 /// The rate of a host is remembered even if it has no flow (T-10).
 #[test]
-fn t_10_a_rate_of_new_flows_has_a_burst_and_is_earned_again() {
+fn t_10_flow_rate_has_a_burst() {
     let limits = Limits { rate: Some(Rate { burst: 3, interval: SECOND }), ..Limits::default() };
     let rules = PoolRules { limits, ..PoolRules::AZURE };
     let mut nat = Nat::new(&PUBLIC, [5000, 5999], &rules);
@@ -560,7 +560,7 @@ fn t_10_a_rate_of_new_flows_has_a_burst_and_is_earned_again() {
 
 /// Shared state has its own room, and a flow without room changes nothing (INV-memory-bounded).
 #[test]
-fn a_table_without_room_for_hosts_sockets_or_blocks_says_that_it_is_full() {
+fn full_shared_state_refuses_flow() {
     let block = PoolRules { blocks: Blocks::Dynamic { size: 10, most: 1 }, ..PoolRules::AZURE };
     let limit = PoolRules { limits: Limits { flows: 9, ..Limits::default() }, ..PoolRules::AZURE };
     for rules in [INDEPENDENT, block, limit] {

@@ -21,7 +21,7 @@ fn nth(port: u16, revalidation_key: u32, generation: u32) -> NewFlow<u32> {
 
 /// Exactly the flows of the invalidated key are stale (INV-toggle-ends-exact-set, P-21).
 #[test]
-fn a_change_touches_exactly_the_flows_of_its_cell() {
+fn change_invalidates_flows_of_its_key() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let ids: Vec<_> = (0..30)
         .map(|port| open(&mut table, Time(0), nth(port, u32::from(port % 3), 1)).unwrap())
@@ -43,7 +43,7 @@ fn a_change_touches_exactly_the_flows_of_its_cell() {
 
 /// A flow opened by the new configuration is not stale; one opened by an older one is.
 #[test]
-fn generations_are_compared_not_the_time_of_opening() {
+fn staleness_is_decided_by_generation() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let same_key = open(&mut table, Time(0), nth(1, 1, 5)).unwrap();
     table.invalidate(RevalidationKey(1), Generation(4));
@@ -56,7 +56,7 @@ fn generations_are_compared_not_the_time_of_opening() {
 
 /// The walk finds such a flow even after the walk over the change has ended.
 #[test]
-fn a_flow_opened_by_an_old_configuration_is_walked_to() {
+fn walk_reaches_flows_of_old_configurations() {
     let mut table = FlowTable::new(Settings::replayable(0));
     open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     table.invalidate(RevalidationKey(1), Generation(4));
@@ -69,7 +69,7 @@ fn a_flow_opened_by_an_old_configuration_is_walked_to() {
 
 /// The walk gives the same flow until that is handled, whatever happens between.
 #[test]
-fn the_walk_goes_on_whatever_happens_between() {
+fn walk_survives_interleaved_events() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let ids: Vec<_> =
         (0..6).map(|port| open(&mut table, Time(0), nth(port, 1, 1)).unwrap()).collect();
@@ -92,7 +92,7 @@ fn the_walk_goes_on_whatever_happens_between() {
 
 /// A flow that an outdated configuration revalidates stays stale.
 #[test]
-fn adopting_an_old_generation_leaves_a_flow_stale() {
+fn refresh_with_old_generation_stays_stale() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     table.invalidate(RevalidationKey(1), Generation(3));
@@ -102,7 +102,7 @@ fn adopting_an_old_generation_leaves_a_flow_stale() {
 
 /// Revalidation may give a flow another key.
 #[test]
-fn an_adopted_flow_may_change_its_cell() {
+fn refreshed_flow_can_change_its_key() {
     let mut table = FlowTable::new(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     table.invalidate(RevalidationKey(1), Generation(2));
@@ -116,7 +116,7 @@ fn an_adopted_flow_may_change_its_cell() {
 
 /// Without room for another key a flow keeps its old one.
 #[test]
-fn without_room_for_its_new_cell_a_flow_keeps_the_old_one() {
+fn flow_keeps_key_when_full() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     open(&mut table, Time(0), nth(2, 1, 1)).unwrap();
@@ -142,7 +142,7 @@ proptest! {
     /// Compares with a plain rule: generations rise, and a flow is stale if its key was invalidated
     /// after its decision.
     #[test]
-    fn the_walk_finds_exactly_the_stale_flows(
+    fn walk_agrees_with_reference(
         moves in proptest::collection::vec((0_u8..7, 0_u32..3, any::<prop::sample::Index>()), 1..120),
     ) {
         let mut table = FlowTable::new(Settings { revalidation_keys: 3, ..Settings::replayable(0) });
@@ -197,7 +197,7 @@ proptest! {
 /// Without room for its new key a flow stays with the old one, however often it is revalidated
 /// (P-21).
 #[test]
-fn a_flow_without_a_new_cell_stays() {
+fn flow_without_new_key_stays() {
     let mut table = FlowTable::new(Settings { revalidation_keys: 1, ..Settings::replayable(0) });
     let id = open(&mut table, Time(0), nth(1, 1, 1)).unwrap();
     for generation in 2..5 {

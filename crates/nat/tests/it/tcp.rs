@@ -41,7 +41,7 @@ fn states_follow_linux() {
 /// Every class of segment in every state follows the table of Linux, except for the differences
 /// that `transition` names.
 #[test]
-fn every_segment_has_its_place_in_every_state() {
+fn every_segment_follows_the_state_table() {
     use State::{
         CloseWait, Established, FinWait, LastAck, SynReceived, SynSent, SynSent2, TimeWait,
     };
@@ -160,7 +160,7 @@ fn simultaneous_open_reaches_established() {
 
 /// A reply to a SYN that acknowledges something else is invalid (RFC 9293 3.10.7.3).
 #[test]
-fn a_syn_ack_must_acknowledge_the_syn() {
+fn syn_ack_must_acknowledge_syn() {
     for acknowledgement in [CLIENT, C + 1, 0, C.wrapping_add(1 << 31)] {
         let mut world = World::opened(Protocol::TCP);
         assert_eq!(world.external(segment(SYN | ACK, SERVER, acknowledgement, 0)), Track::Pass);
@@ -172,7 +172,7 @@ fn a_syn_ack_must_acknowledge_the_syn() {
 
 /// A repeated FIN is not the other end's.
 #[test]
-fn a_repeated_fin_leaves_the_connection_half_open() {
+fn repeated_fin_leaves_connection_half_closed() {
     let mut world = World::established();
     for _ in 0..3 {
         assert_eq!(world.internal(segment(FIN | ACK, C, S, 0)), Track::Pass);
@@ -189,7 +189,7 @@ fn a_repeated_fin_leaves_the_connection_half_open() {
 /// An RST ends a connection only by its exact number, from either side, in every synchronised state
 /// (INV-inexact-reset-ignored, T-17).
 #[test]
-fn only_an_exact_rst_ends_a_connection() {
+fn only_exact_rst_ends_connection() {
     let states: [fn(&mut World); 3] = [
         |_| {},
         |world| _ = world.internal(segment(FIN | ACK, C, S, 0)),
@@ -233,7 +233,7 @@ fn only_an_exact_rst_ends_a_connection() {
 /// The number that the receiver acknowledged last is exact too, since an end that forgot the
 /// connection answers with it (INV-inexact-reset-ignored).
 #[test]
-fn an_rst_that_answers_an_acknowledgement_is_exact() {
+fn rst_answering_acknowledgement_is_exact() {
     let mut world = World::established();
     assert_eq!(world.external(segment(ACK, S, C, 300)), Track::Pass);
     assert_eq!(world.external(segment(ACK, S + 300, C, 300)), Track::Pass);
@@ -248,7 +248,7 @@ fn an_rst_that_answers_an_acknowledgement_is_exact() {
 /// Only an RST that acknowledges the SYN refuses a handshake (INV-reset-answers-segment,
 /// INV-inexact-reset-ignored).
 #[test]
-fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
+fn only_acknowledging_rst_refuses_syn() {
     let cases = [
         (segment(RST, 0, 0, 0), State::SynSent),
         (segment(RST | ACK, 0, CLIENT, 0), State::SynSent),
@@ -264,7 +264,7 @@ fn a_syn_is_refused_only_by_an_rst_that_acknowledges_it() {
 
 /// A refused connection is gone at that instant. Its port has the hold-down of an RST (N-14, T-17).
 #[test]
-fn a_refused_connection_is_gone_at_once() {
+fn refused_connection_ends_immediately() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.external(segment(RST | ACK, 0, C, 0)), Track::Pass);
     assert!(!world.is_found());
@@ -281,7 +281,7 @@ fn a_refused_connection_is_gone_at_once() {
 /// The highest end forwarded counts, even when a SYN and ACK is repeated after data
 /// (INV-reset-number-exact).
 #[test]
-fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
+fn repeated_syn_ack_keeps_reset_number() {
     let mut world = World::opened(Protocol::TCP);
     let syn_ack = Segment { window: 1000, ..segment(SYN | ACK, SERVER, C, 0) };
     assert_eq!(world.external(syn_ack), Track::Pass);
@@ -303,7 +303,7 @@ fn a_syn_ack_that_is_sent_again_takes_back_no_data() {
 /// After a simultaneous open the acknowledgement of either end establishes; otherwise only the
 /// initiator's does (T-14, RFC 9293 3.5).
 #[test]
-fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
+fn simultaneous_open_needs_both_acknowledgements() {
     let mut world = World::opened(Protocol::TCP);
     assert_eq!(world.external(segment(SYN, SERVER, 0, 0)), Track::Pass);
     assert_eq!(world.internal(segment(SYN | ACK, CLIENT, S, 0)), Track::Pass);
@@ -320,7 +320,7 @@ fn a_simultaneous_open_is_complete_once_both_have_acknowledged() {
 /// New data shows that an RST was not accepted. A stray acknowledgement or old data shows nothing
 /// (T-17, INV-syn-opens-anew).
 #[test]
-fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
+fn only_data_revives_reset_connection() {
     let mut world = World::established();
     assert_eq!(world.external(segment(ACK, S, C, 100)), Track::Pass);
     assert_eq!(world.external(segment(RST, S + 100, 0, 0)), Track::Pass);
@@ -337,7 +337,7 @@ fn data_revives_a_reset_connection_and_a_stray_ack_does_not() {
 
 /// Window scaling counts only if both ends offer it (RFC 7323).
 #[test]
-fn windows_are_scaled_if_both_ends_offer_it() {
+fn window_scaling_needs_both_ends() {
     for (client, server, reach) in
         [(Some(3), Some(4), 1000 << 4), (Some(3), None, 1000), (None, Some(4), 1000)]
     {
@@ -362,7 +362,7 @@ fn windows_are_scaled_if_both_ends_offer_it() {
 
 /// Tries the four edges of the windows, by one byte.
 #[test]
-fn strict_windows_refuse_what_lies_outside_by_one() {
+fn strict_window_edges_are_exact() {
     let cases: [(Segment, Track); 8] = [
         // The client's data, up to the server's window of 65,535 bytes.
         (segment(ACK, C + 65_535 - 10, S, 10), Track::Pass),
@@ -392,7 +392,7 @@ fn strict_windows_refuse_what_lies_outside_by_one() {
 }
 
 #[test]
-fn strict_windows_refuse_an_rst_outside_and_pass_one_inside() {
+fn strict_windows_check_rst() {
     for (sequence, expected) in [
         (S + 1, Track::Pass),
         (S + 65_535, Track::Pass),
@@ -410,7 +410,7 @@ proptest! {
     /// Segments outside the windows pass, but move no number on which a reset or timer depends. Nor
     /// do RSTs and SYNs that pass (INV-reset-number-exact).
     #[test]
-    fn wild_segments_do_not_move_the_resets(
+    fn out_of_window_segments_keep_resets(
         wild in proptest::collection::vec(
             (any::<bool>(), any::<u8>(), 70_000_u32..u32::MAX - 70_000, 70_000_u32..u32::MAX - 70_000, any::<u16>(), 0_u16..1000),
             1..20,
@@ -439,7 +439,7 @@ proptest! {
 
 /// A segment that is picked up in the middle tells all that is known of its connection (T-19).
 #[test]
-fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
+fn picked_up_connection_closes_exactly() {
     let new = flow(Protocol::TCP);
     let packet = Packet::tcp(new.internal, new.remote, segment(ACK, 70, 90, 30));
     let mut table = vnetem_nat::FlowTable::new(Settings::replayable(0));
@@ -456,7 +456,7 @@ fn a_connection_picked_up_in_the_middle_is_closed_exactly() {
 /// If both ends restart a forgotten connection, the flow follows, as in Linux. Later resets are
 /// exact (INV-reset-number-exact, T-18).
 #[test]
-fn a_connection_that_both_ends_begin_anew_is_followed() {
+fn connection_restarted_by_both_is_followed() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
         world.handshake();
         assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
@@ -483,7 +483,7 @@ fn a_connection_that_both_ends_begin_anew_is_followed() {
 /// The same holds for an end that restarts once more before the far end replies
 /// (INV-reset-number-exact).
 #[test]
-fn who_begins_anew_twice_is_followed_to_the_second_time() {
+fn second_restart_is_followed() {
     for mut world in [World::opened(Protocol::TCP), strict()] {
         world.handshake();
         assert_eq!(world.internal(segment(ACK, C, S, 100)), Track::Pass);
@@ -501,7 +501,7 @@ fn who_begins_anew_twice_is_followed_to_the_second_time() {
 /// A repeated handshake changes no number, and neither does a reply to a SYN that nobody sent
 /// (INV-reset-number-exact, T-18).
 #[test]
-fn a_handshake_that_is_sent_again_is_not_a_new_one() {
+fn repeated_handshake_is_not_new() {
     for (syn, answer) in [(CLIENT, C), (C + 99, C + 100), (C + 5000, C + 5002)] {
         let mut world = World::opened(Protocol::TCP);
         world.handshake();
@@ -571,7 +571,7 @@ fn syn_ack_window_is_unscaled() {
 /// A quoted number must lie between the oldest unacknowledged one and the next one, on either side
 /// (RFC 5927 4.1).
 #[test]
-fn a_quoted_number_must_be_under_way() {
+fn quoted_number_must_be_in_flight() {
     let mut world = World::opened(Protocol::TCP);
     let is = |world: &World, side, sequence| world.table.is_under_way(world.id, side, sequence);
     let window = |world: &World, side, first: u32, last: u32| {

@@ -46,7 +46,7 @@ fn fill(table: &mut FlowTable<u32>, tenant: Tenant) -> (u16, OpenError) {
 }
 
 #[test]
-fn who_fills_the_table_is_refused_first() {
+fn largest_tenant_is_refused_first() {
     let mut table = shared(Settings { capacity: 100, ..Settings::replayable(0) });
     assert_eq!(fill(&mut table, ATTACKER), (75, OpenError::ShareUsed));
     assert_eq!(fill(&mut table, VICTIM), (25, OpenError::TableFull));
@@ -55,7 +55,7 @@ fn who_fills_the_table_is_refused_first() {
 
 /// A replaced flow leaves its place to the new one, even if its tenant has too many.
 #[test]
-fn who_has_too_many_may_begin_anew() {
+fn over_quota_tenant_can_reopen() {
     let mut table = shared(Settings { capacity: 100, ..Settings::replayable(0) });
     assert_eq!(fill(&mut table, ATTACKER), (75, OpenError::ShareUsed));
     let later = Time(Duration::from_secs(300).as_nanos() as u64);
@@ -64,7 +64,7 @@ fn who_has_too_many_may_begin_anew() {
 }
 
 #[test]
-fn cells_are_shared_like_flows() {
+fn revalidation_keys_are_shared_like_flows() {
     let mut table = shared(Settings { revalidation_keys: 8, ..Settings::replayable(0) });
     let of_cell = |tenant: Tenant, number: u16| NewFlow {
         revalidation_key: RevalidationKey(100 * tenant.0 + u32::from(number)),
@@ -84,7 +84,7 @@ fn cells_are_shared_like_flows() {
 }
 
 #[test]
-fn flow_counts_for_its_cells_tenant() {
+fn flow_counts_for_its_keys_tenant() {
     let mut table = shared(Settings::replayable(0));
     let id = open(&mut table, Time(0), nth(ATTACKER, 1)).unwrap();
     open(&mut table, Time(0), nth(VICTIM, 1)).unwrap();
@@ -166,7 +166,7 @@ fn datagram(tenant: Tenant, identification: u16) -> FragmentKey {
 
 /// The oldest entry of the same tenant is removed (INV-fragment-state-bounded).
 #[test]
-fn first_fragments_give_way_within_their_tenant() {
+fn first_fragments_are_replaced_within_tenant() {
     let mut fragments = Fragments::new(8, Duration::from_secs(30), Keys::replayable(0));
     fragments.share_among([ATTACKER, VICTIM]);
     let id = first_id();

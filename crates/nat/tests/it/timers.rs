@@ -19,7 +19,7 @@ const NANOSECOND: Duration = Duration::from_nanos(1);
 /// Tries the instants around the deadline, for every state of every profile.
 /// INV-deadline-exact, N-15, T-13, T-15, T-21.
 #[test]
-fn a_flow_is_gone_at_the_instant_of_its_deadline() {
+fn flow_expires_exactly_at_deadline() {
     type Prepare = fn(&mut World);
     type Timer = fn(&Timers) -> Duration;
     let cases: [(Protocol, Prepare, Timer, Cause); 12] = [
@@ -167,7 +167,7 @@ fn profiles_hold_the_published_figures() {
 
 /// A later decision does not change the timers of a flow (N-15).
 #[test]
-fn a_flow_that_is_judged_again_keeps_its_timers() {
+fn revalidated_flow_keeps_its_timers() {
     let idle = IdleMinutes::new(9).unwrap();
     let mapping_policy = MappingPolicy::default().with_timers(TimerProfile::Azure(idle));
     let mut world =
@@ -214,7 +214,7 @@ fn an_rst_refreshes_nothing() {
 
 /// A flow past its deadline has no effect, swept or not (INV-deadline-exact).
 #[test]
-fn a_flow_past_its_deadline_carries_nothing() {
+fn expired_flow_carries_nothing() {
     let mut world = World::established();
     world.wait(Duration::from_secs(240));
     assert_eq!(world.internal(segment(ACK, C, S, 1)), Track::Invalid);
@@ -225,7 +225,7 @@ fn a_flow_past_its_deadline_carries_nothing() {
 /// A timer that becomes shorter takes effect at once: five days of an established connection become
 /// ten seconds after a reset.
 #[test]
-fn a_shorter_timer_takes_effect_at_once() {
+fn shorter_timer_takes_effect_immediately() {
     let settings = Settings { timers: Timers::LINUX, ..Settings::replayable(0) };
     let mut world = World::new(settings, flow(Protocol::TCP));
     world.handshake();
@@ -238,7 +238,7 @@ fn a_shorter_timer_takes_effect_at_once() {
 /// A clock that steps back ends nothing early, keeps nothing longer, and changes no order
 /// (INV-clock-steps-harmless).
 #[test]
-fn a_clock_that_steps_back_is_the_latest_one() {
+fn backward_clock_counts_as_latest() {
     let mut world = World::established();
     world.wait(Duration::from_secs(200));
     assert_eq!(world.internal(segment(ACK, C, S, 1)), Track::Pass);
@@ -254,7 +254,7 @@ fn a_clock_that_steps_back_is_the_latest_one() {
 
 /// A leap of 2^62 ns, the end of time, and all at once (faults 23 to 26).
 #[test]
-fn a_leap_ends_everything_in_one_sweep() {
+fn time_leap_expires_everything_at_once() {
     for leap in [1 << 62, u64::MAX] {
         let mut table = FlowTable::new(Settings::replayable(0));
         for port in 1..=500 {
@@ -277,7 +277,7 @@ fn a_leap_ends_everything_in_one_sweep() {
 
 /// A sweep keeps to its budget, and the next one continues, earliest first (INV-work-bounded).
 #[test]
-fn a_sweep_keeps_to_its_budget_and_its_order() {
+fn sweep_keeps_budget_and_order() {
     let mut table = FlowTable::new(Settings::replayable(0));
     for port in 1..=100 {
         let mut new = flow(Protocol::UDP);

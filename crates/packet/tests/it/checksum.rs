@@ -10,7 +10,7 @@ use crate::reference;
 /// These are also all pairs of a checksum and a difference. The only exception is documented: all
 /// covered words become zero, which only an ICMP reply can do (see `rewrite`, T-31).
 #[test]
-fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
+fn every_update_equals_full_sum() {
     let old = 0x1234;
     for rest in words() {
         let checksum = !add(rest, old);
@@ -24,7 +24,7 @@ fn the_update_equals_the_sum_from_scratch_for_every_checksum_and_change() {
 
 /// Checks `add` by plain arithmetic, since the exhaustive test above uses `add`.
 #[test]
-fn a_sum_of_two_is_their_remainder_and_zero_only_if_both_are() {
+fn addition_equals_the_remainder() {
     for left in words() {
         for right in (0..=u16::MAX).step_by(251).chain([1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]) {
             let sum = u32::from(add(left, right));
@@ -38,13 +38,13 @@ fn a_sum_of_two_is_their_remainder_and_zero_only_if_both_are() {
 }
 
 #[test]
-fn the_example_of_rfc_1071_gives_its_sum() {
+fn rfc_1071_example_is_exact() {
     assert_eq!(sum(&[0x00, 0x01, 0xF2, 0x03, 0xF4, 0xF5, 0xF6, 0xF7]), 0xDDF2);
 }
 
 /// The example on which RFC 1141 fails. Equation 3 gives 0x0000, RFC 1141 gives 0xFFFF.
 #[test]
-fn the_example_of_rfc_1624_gives_its_checksum() {
+fn rfc_1624_example_is_exact() {
     assert_eq!(update(0xDD2F, 0x5555, 0x3285), 0x0000);
 }
 
@@ -62,12 +62,12 @@ proptest! {
     #![proptest_config(cases(2000))]
 
     #[test]
-    fn the_sum_equals_the_sum_word_by_word(bytes in data(100)) {
+    fn sum_equals_word_by_word_sum(bytes in data(100)) {
         prop_assert_eq!(sum(&bytes), reference::sum(&[&bytes]));
     }
 
     #[test]
-    fn the_pseudo_header_sums_as_the_bytes_that_it_stands_for(ends: [[u8; 4]; 2], protocol: u8, length: u16) {
+    fn pseudo_header_sums_like_its_bytes(ends: [[u8; 4]; 2], protocol: u8, length: u16) {
         let [high, low] = length.to_be_bytes();
         let bytes = [&ends[0][..], &ends[1], &[0, protocol, high, low]].concat();
         prop_assert_eq!(pseudo_header(ends[0], ends[1], protocol, length), reference::sum(&[&bytes]));

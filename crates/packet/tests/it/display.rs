@@ -33,7 +33,7 @@ fn packets_read_as_in_a_trace() {
 }
 
 #[test]
-fn flags_read_from_the_lowest_bit_up() {
+fn flags_print_from_lowest_bit() {
     let shown = [0x00, 0x02, 0x12, 0x10, 0x14, 0x04, 0x11, 0x18, 0x3F, 0xC2]
         .map(|flags| TcpFlags(flags).to_string());
     assert_eq!(shown, [".", "S", "SA", "A", "RA", "R", "FA", "PA", "FSRPAU", "SEC"]);

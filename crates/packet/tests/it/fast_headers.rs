@@ -45,7 +45,7 @@ proptest! {
     /// Exactly the packets of this kind are read, and with the same values, whatever is flipped or
     /// cut.
     #[test]
-    fn plain_packets_are_those_that_headers_say_are(
+    fn fast_headers_agree_with_full_headers(
         packet in packet(),
         flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
         right in any::<bool>(),
@@ -75,7 +75,7 @@ proptest! {
     /// The fast rewrite gives the same bytes as the general one.
     /// INV-checksums-stay-right, INV-wrong-checksum-stays-wrong, INV-udp-zero-checksum.
     #[test]
-    fn a_plain_packet_is_rewritten_as_any(
+    fn fast_rewrite_equals_full_rewrite(
         packet in packet(),
         source in any::<(u32, u16)>(),
         destination in any::<(u32, u16)>(),
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn ends_give_back_what_they_were_made_of(a in any::<(u32, u16)>(), b in any::<(u32, u16)>()) {
+    fn address_pair_returns_its_parts(a in any::<(u32, u16)>(), b in any::<(u32, u16)>()) {
         let [a, b] = [a, b].map(|(address, port)| SocketAddrV4::new(address.into(), port));
         let ends = AddressPair::new(a, b);
         prop_assert_eq!((ends.source(), ends.destination()), (a, b));
@@ -105,7 +105,7 @@ proptest! {
 /// For every new port, a UDP checksum that becomes 0 is written 0xFFFF and an absent one stays
 /// absent (INV-udp-zero-checksum, T-30).
 #[test]
-fn every_port_gives_the_checksum_that_any_rewrite_gives() {
+fn fast_checksums_agree_for_every_port() {
     for with_checksum in [true, false] {
         let body = Body::Udp { ports: [4000, 53], with_checksum, data: vec![7; 5] };
         let bytes = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();

@@ -28,7 +28,7 @@ fn may_answer(source: &str, destination: &str) -> bool {
 /// Tries the first and last address of each range, and their neighbours (INV-last-hop-ends, RFC
 /// 1122 3.2.2).
 #[test]
-fn no_error_is_sent_about_ends_that_are_no_single_host() {
+fn only_single_hosts_get_errors() {
     let sources = [
         "0.0.0.0",
         "0.255.255.255",
@@ -57,7 +57,7 @@ fn no_error_is_sent_about_ends_that_are_no_single_host() {
 /// Errors answer every ICMP message but errors, and first fragments but no later ones
 /// (INV-last-hop-ends).
 #[test]
-fn no_error_is_sent_about_errors_and_later_fragments() {
+fn no_error_about_errors_or_fragments() {
     for message in octets() {
         let body = Body::Icmp { message, code: 0, rest: [0; 4], data: vec![7; 40] };
         let fragments = Packet::new("10.0.0.4", "52.239.1.9", body).fragments(24);
@@ -115,7 +115,7 @@ proptest! {
 
     /// The quote in vnetem's own errors is readable and has the tuple of the packet.
     #[test]
-    fn what_an_error_quotes_has_the_packets_tuple(about in packet(), kind in prop::sample::select(KINDS.to_vec())) {
+    fn error_quote_has_the_packets_tuple(about in packet(), kind in prop::sample::select(KINDS.to_vec())) {
         let about = about.bytes();
         let headers = Headers::parse(&about).unwrap();
         if !IcmpError::may_answer(&headers) {

@@ -30,7 +30,7 @@ fn agrees(packet: &[u8]) {
 
 /// Tries all values of version and header length (INV-malformed-headers-dropped).
 #[test]
-fn every_first_byte_is_judged_as_the_twin_does() {
+fn first_bytes_agree_with_reference() {
     for mut packet in [tcp(), udp(), icmp()] {
         for first in 0..=u8::MAX {
             packet[0] = first;
@@ -44,7 +44,7 @@ fn every_first_byte_is_judged_as_the_twin_does() {
 
 /// Tries all total lengths (INV-malformed-headers-dropped).
 #[test]
-fn every_total_length_is_judged_as_the_twin_does() {
+fn total_lengths_agree_with_reference() {
     for mut packet in [tcp(), udp(), icmp()] {
         for length in words() {
             put(&mut packet, 2, length);
@@ -57,7 +57,7 @@ fn every_total_length_is_judged_as_the_twin_does() {
 /// Tries all values of flags and fragment offset, with payloads of a multiple of eight bytes and
 /// others (INV-bad-fragments-dropped).
 #[test]
-fn every_fragment_word_is_judged_as_the_twin_does() {
+fn fragment_words_agree_with_reference() {
     for packet in [tcp(), udp(), icmp()] {
         for length in [20, 24, 28, 36, 40, 41, packet.len()] {
             let mut packet = packet[..length.min(packet.len())].to_vec();
@@ -74,7 +74,7 @@ fn every_fragment_word_is_judged_as_the_twin_does() {
 
 /// Tries all TCP data offsets, UDP lengths and ICMP types (INV-malformed-transport-dropped).
 #[test]
-fn every_transport_length_is_judged_as_the_twin_does() {
+fn transport_lengths_agree_with_reference() {
     for fragmentation in [0, 0x2000] {
         let [mut tcp, mut udp, mut icmp] = [tcp(), udp(), icmp()];
         for packet in [&mut tcp, &mut udp, &mut icmp] {
@@ -97,7 +97,7 @@ fn every_transport_length_is_judged_as_the_twin_does() {
 /// Cuts each packet at each length, with the total length adapted and not.
 /// INV-any-bytes-safe, INV-malformed-headers-dropped, INV-malformed-transport-dropped.
 #[test]
-fn every_cut_is_judged_as_the_twin_does() {
+fn truncations_agree_with_reference() {
     for packet in [tcp(), udp(), icmp()] {
         for length in 0..packet.len() {
             let mut packet = packet[..length].to_vec();
@@ -132,7 +132,7 @@ fn with_options(options: &[u8]) -> Result<Headers, Malformed> {
 
 /// T-32, INV-options-kept-or-refused.
 #[test]
-fn source_routes_are_refused_wherever_they_stand_and_other_options_pass() {
+fn source_routes_refused_other_options_pass() {
     let loose = [131, 7, 4, 10, 0, 0, 1, 0];
     let strict = [1, 137, 7, 4, 10, 0, 0, 1];
     assert_eq!(with_options(&loose), Err(Malformed::SourceRoute));
@@ -159,7 +159,7 @@ fn source_routes_are_refused_wherever_they_stand_and_other_options_pass() {
 /// Checks what the causes of fragments mean, by hand (INV-bad-fragments-dropped, RFC 1858 and
 /// 3128).
 #[test]
-fn fragments_that_hide_or_overflow_are_refused() {
+fn overlapping_and_overlong_fragments_are_refused() {
     let fragment = |packet: &[u8], word: u16, length: usize| {
         let mut packet = packet[..20 + length].to_vec();
         put(&mut packet, 2, u16::try_from(20 + length).unwrap());
@@ -192,7 +192,7 @@ fn fragments_that_hide_or_overflow_are_refused() {
 
 /// A first fragment has its ports. Its UDP length may exceed it.
 #[test]
-fn a_first_fragment_has_ports_and_a_later_one_has_none() {
+fn only_first_fragment_has_ports() {
     let body = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 40] };
     let fragments = Packet::new("10.0.0.4", "52.239.1.9", body).fragments(16);
     let [first, middle, last] = fragments.as_slice() else { panic!("{fragments:?}") };
@@ -212,7 +212,7 @@ fn a_first_fragment_has_ports_and_a_later_one_has_none() {
 /// As in Linux, bytes beyond a datagram's own length are ignored, and its checksum leaves them out
 /// (INV-malformed-transport-dropped, RFC 768).
 #[test]
-fn a_udp_length_may_leave_out_bytes_at_the_end() {
+fn udp_length_can_exclude_trailing_bytes() {
     let datagram = |claimed: u16, trailing: usize| {
         let mut bytes = udp();
         let total = u16::try_from(bytes.len() + trailing).unwrap();
@@ -280,29 +280,29 @@ proptest! {
 
     /// T-39, INV-any-bytes-safe.
     #[test]
-    fn any_bytes_are_judged_as_the_twin_does(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn any_bytes_agree_with_reference(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         prop_assert_eq!(Headers::parse(&bytes), reference::parse(&bytes));
     }
 
     #[test]
-    fn nearly_right_packets_are_judged_as_the_twin_does(packet in nearly_right()) {
+    fn mutated_packets_agree_with_reference(packet in nearly_right()) {
         prop_assert_eq!(Headers::parse(&packet), reference::parse(&packet));
     }
 
     #[test]
-    fn right_packets_are_read_as_the_twin_does(packet in bytes()) {
+    fn valid_packets_agree_with_reference(packet in bytes()) {
         prop_assert_eq!(Headers::parse(&packet), reference::parse(&packet));
     }
 
     /// INV-trailer-ignored.
     #[test]
-    fn what_stands_behind_the_total_length_changes_nothing(packet in bytes(), trailer in prop::collection::vec(any::<u8>(), 1..80)) {
+    fn bytes_after_total_length_are_ignored(packet in bytes(), trailer in prop::collection::vec(any::<u8>(), 1..80)) {
         prop_assert_eq!(Headers::parse(&[packet.clone(), trailer].concat()), Headers::parse(&packet));
     }
 
     /// Etherparse reads the same out of whole packets.
     #[test]
-    fn segments_and_datagrams_are_read_as_etherparse_does(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp()])) {
+    fn parsing_agrees_with_etherparse(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp()])) {
         let packet = packet.bytes();
         let headers = Headers::parse(&packet).unwrap();
         let sliced = SlicedPacket::from_ip(&packet).unwrap();

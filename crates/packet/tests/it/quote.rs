@@ -57,7 +57,7 @@ fn eight_quoted_bytes_suffice() {
 }
 
 #[test]
-fn a_tcp_checksum_is_there_from_its_last_byte_on() {
+fn tcp_checksum_needs_its_last_byte() {
     let has =
         |length| parse(&error(3, 3, &tcp(), length).bytes()).unwrap().has_transport_checksum();
     assert_eq!(
@@ -69,7 +69,7 @@ fn a_tcp_checksum_is_there_from_its_last_byte_on() {
 
 /// T-22, RFC 5508 REQ-3.
 #[test]
-fn a_quoted_header_with_a_wrong_checksum_is_refused() {
+fn quoted_header_checksum_must_be_right() {
     let mut about = tcp();
     about[8] ^= 1;
     assert_eq!(parse(&error(11, 0, &about, 28).bytes()), Err(Malformed::QuoteHeader));
@@ -78,7 +78,7 @@ fn a_quoted_header_with_a_wrong_checksum_is_refused() {
 }
 
 #[test]
-fn a_quote_that_is_no_header_is_refused() {
+fn non_header_quote_is_refused() {
     let refused = |offset: usize, value: u8| {
         let mut about = tcp();
         about[offset] = value;
@@ -101,7 +101,7 @@ fn a_quote_that_is_no_header_is_refused() {
 
 /// An error about an error is refused; an error about a query is not (RFC 1122 3.2.2).
 #[test]
-fn an_error_about_an_error_is_refused() {
+fn error_about_error_is_refused() {
     for message in octets() {
         let body = Body::Icmp { message, code: 0, rest: [0, 7, 0, 1], data: vec![] };
         let about = Packet::new("20.1.1.1", "52.239.1.9", body).bytes();
@@ -124,7 +124,7 @@ fn only_errors_quote() {
 
 /// A quoted later fragment has addresses and no ports, and only the addresses are rewritten (T-25).
 #[test]
-fn of_a_quoted_later_fragment_only_addresses_change() {
+fn quoted_later_fragment_changes_addresses_only() {
     let body = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 40] };
     let about = Packet::new("20.1.1.1", "52.239.1.9", body).fragments(16).remove(1);
     let packet = error(11, 1, &about, 60).bytes();
@@ -155,7 +155,7 @@ fn quoted_options_are_accepted() {
 
 /// The checksum is checked only if the whole message is present (T-22).
 #[test]
-fn an_icmp_checksum_is_verified_unless_a_part_is_missing() {
+fn icmp_checksum_verified_unless_truncated() {
     let packet = error(3, 3, &udp(), 37);
     let fragment = packet.fragments(40).remove(0);
     for (bytes, expected) in [(packet.bytes(), false), (fragment, true)] {
@@ -173,7 +173,7 @@ proptest! {
     /// The quote equals a quote of the rewritten packet, wherever it ends. All checksums equal
     /// those from scratch (INV-icmp-quote-translated, T-22, T-23).
     #[test]
-    fn an_error_comes_out_as_if_it_quoted_the_rewritten_packet(
+    fn error_quotes_the_rewritten_packet(
         about in packet(), extra in 0usize..70, outer in rewrites(), inner in rewrites(), ttl: u8, code in 0u8..16,
         message in prop::sample::select(vec![3u8, 4, 5, 11, 12]),
     ) {
@@ -205,7 +205,7 @@ proptest! {
     /// A wrong ICMP checksum stays wrong by the same amount, whatever changes in the quote
     /// (INV-wrong-checksum-stays-wrong).
     #[test]
-    fn a_wrong_checksum_of_an_error_stays_wrong_by_the_same_amount(about in packet(), inner in rewrites(), wrong: u16) {
+    fn wrong_icmp_checksum_stays_wrong(about in packet(), inner in rewrites(), wrong: u16) {
         let about = about.bytes();
         let mut packet = error(3, 3, &about, 60).bytes();
         put(&mut packet, 22, wrong);
@@ -218,7 +218,7 @@ proptest! {
 
     /// A wrong checksum inside the quote is not corrected either (INV-wrong-checksum-stays-wrong).
     #[test]
-    fn a_wrong_quoted_checksum_is_not_mended(inner in rewrites(), wrong: u16) {
+    fn wrong_quoted_checksum_is_kept(inner in rewrites(), wrong: u16) {
         let mut about = tcp();
         put(&mut about, 36, wrong);
         let packet = error(3, 3, &about, about.len()).bytes();
@@ -232,7 +232,7 @@ proptest! {
     /// A rewrite and its reverse restore every byte (INV-icmp-quote-translated,
     /// INV-rewrite-reverses).
     #[test]
-    fn undone_a_rewrite_of_an_error_leaves_no_trace(about in bytes(), inner in rewrites(), length in 28usize..90) {
+    fn error_rewrite_is_reversible(about in bytes(), inner in rewrites(), length in 28usize..90) {
         let packet = error(11, 0, &about, length).bytes();
         let headers = Headers::parse(&packet).unwrap();
         let Ok(quote) = Quote::parse(&packet, &headers) else { return Ok(()) };

@@ -22,7 +22,7 @@ fn segment(flags: u8, length: usize) -> Packet {
 /// Tries all control bits, with and without data, across the wrap of the sequence space, against
 /// RFC 9293 3.10.7.1 (INV-reset-answers-segment).
 #[test]
-fn every_segment_is_answered_as_rfc_9293_says() {
+fn segments_are_answered_as_rfc_9293() {
     for flags in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {
         let [fin, syn, reset, _, acknowledges, _] =
             [0, 1, 2, 3, 4, 5].map(|bit| flags >> bit & 1 == 1);
@@ -50,7 +50,7 @@ fn every_segment_is_answered_as_rfc_9293_says() {
 
 /// The length of a fragmented segment is unknown, its acknowledgement is known.
 #[test]
-fn a_first_fragment_is_answered_only_by_its_acknowledgement() {
+fn first_fragment_answered_by_acknowledgement_only() {
     let answer = |flags| {
         let fragments = segment(flags, 100).fragments(64);
         let [first, later] =
@@ -63,7 +63,7 @@ fn a_first_fragment_is_answered_only_by_its_acknowledgement() {
 }
 
 #[test]
-fn what_is_no_segment_is_not_answered() {
+fn non_segment_gets_no_reset() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![] };
     let packet = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
     assert_eq!(Reset::answering(&Headers::parse(&packet).unwrap()), None);
@@ -94,7 +94,7 @@ proptest! {
 
     /// Etherparse computes the same checksum.
     #[test]
-    fn the_checksum_of_a_reset_is_the_one_of_etherparse(source in end(), destination in end(), sequence: u32) {
+    fn reset_checksum_agrees_with_etherparse(source in end(), destination in end(), sequence: u32) {
         let packet = Reset { source, destination, sequence, acknowledgement: None }.write(1, 64);
         let tcp = etherparse::TcpSlice::from_slice(&packet[20..]).unwrap();
         let expected = tcp.calc_checksum_ipv4(source.ip().octets(), destination.ip().octets()).unwrap();

@@ -28,7 +28,7 @@ fn undo(headers: &Headers, to: Rewrite) -> Rewrite {
 /// Over all ports the computed checksum takes every value. A 0 is written 0xFFFF in UDP and 0 in
 /// TCP (INV-udp-zero-checksum, T-30).
 #[test]
-fn a_computed_zero_is_written_as_ones_in_udp_only() {
+fn zero_udp_checksum_becomes_ones() {
     let udp = Body::Udp { ports: [50_001, 53], with_checksum: true, data: vec![7; 9] };
     let tcp = Body::Tcp {
         ports: [50_001, 53],
@@ -58,7 +58,7 @@ fn a_computed_zero_is_written_as_ones_in_udp_only() {
 /// Bytes behind the total length do not count.
 /// INV-udp-zero-checksum, INV-checksums-stay-right, INV-trailer-ignored.
 #[test]
-fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
+fn all_zero_reply_checksum_is_ones() {
     let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0, 0], data: vec![0; 6] };
     let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
     let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
@@ -71,7 +71,7 @@ fn a_reply_of_nothing_but_zeros_has_a_checksum_of_ones() {
 
 /// A sum of 0xFFFF of a message that is not all zeros gives a checksum of 0.
 #[test]
-fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
+fn reply_summing_ones_checksum_is_zero() {
     let body = Body::Icmp { message: 0, code: 0, rest: [0, 5, 0xFF, 0xFF], data: vec![] };
     let packet = Packet::new("52.239.1.9", "20.1.1.1", body).bytes();
     let to = Rewrite { source: None, destination: Some("10.0.0.4:0".parse().unwrap()) };
@@ -83,7 +83,7 @@ fn a_reply_that_sums_to_ones_has_a_checksum_of_zero() {
 /// Headers of one packet with the bytes of another are wrong use, but do not panic
 /// (INV-no-read-past-end).
 #[test]
-fn bytes_that_are_too_short_for_their_headers_stay_as_they_are() {
+fn bytes_shorter_than_headers_stay() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![0; 9] };
     let packet = Packet::new("10.0.0.4", "52.239.1.9", body).bytes();
     let headers = Headers::parse(&packet).unwrap();
@@ -120,7 +120,7 @@ proptest! {
     /// All bytes, checksums included, equal a rewrite that computes everything from scratch
     /// (INV-checksums-stay-right, N-26, T-31).
     #[test]
-    fn whole_packets_come_out_as_if_computed_anew(packet in packet(), to in rewrites(), ttl: u8) {
+    fn rewrite_equals_full_recomputation(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
         let to = keep_identifier_apart(to, &packet);
         prop_assert_eq!(rewritten(&packet, to, ttl), reference::rewrite(&packet, to, ttl));
@@ -147,7 +147,7 @@ proptest! {
     /// An independent check finds right checksums right, and absent ones absent
     /// (INV-checksums-stay-right, T-30).
     #[test]
-    fn right_checksums_stay_right_and_absent_ones_absent(packet in packet(), to in rewrites(), ttl: u8) {
+    fn right_or_absent_checksums_stay_so(packet in packet(), to in rewrites(), ttl: u8) {
         let packet = packet.bytes();
         let headers = Headers::parse(&packet).unwrap();
         let before = Checksums::of(&packet, &headers);
@@ -159,7 +159,7 @@ proptest! {
     /// Fragments that are rewritten one by one join to the datagram rewritten as a whole.
     /// INV-checksums-stay-right, INV-fragment-checksum-right, T-28.
     #[test]
-    fn fragments_come_out_as_the_datagram_does(packet in long(), to in rewrites(), ttl: u8, units in 4usize..9) {
+    fn rewritten_fragments_reassemble_correctly(packet in long(), to in rewrites(), ttl: u8, units in 4usize..9) {
         let whole = packet.bytes();
         let to = keep_identifier_apart(to, &whole);
         let header = 20 + packet.options.len();
@@ -178,7 +178,7 @@ proptest! {
     /// A checksum keeps the amount by which it is wrong, for every error. A UDP checksum stays
     /// absent or present (INV-wrong-checksum-stays-wrong).
     #[test]
-    fn a_wrong_checksum_stays_wrong_by_the_same_amount(packet in packet(), to in rewrites(), wrong: u16) {
+    fn wrong_checksum_error_is_preserved(packet in packet(), to in rewrites(), wrong: u16) {
         let mut packet = packet.bytes();
         let to = keep_identifier_apart(to, &packet);
         let Some(offset) = checksum_offset(packet[9]) else { return Ok(()) };
@@ -219,7 +219,7 @@ proptest! {
     /// A packet that keeps its ends keeps its checksum, even the other form of zero, in both
     /// rewrites (INV-only-needed-bytes-change).
     #[test]
-    fn what_keeps_its_ends_keeps_its_checksum(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), checksum in prop_oneof![Just(0), Just(0xFFFF), any::<u16>()]) {
+    fn unchanged_addresses_keep_the_checksum(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), checksum in prop_oneof![Just(0), Just(0xFFFF), any::<u16>()]) {
         let mut packet = packet.bytes();
         let headers = Headers::parse(&packet).unwrap();
         let header = usize::from(headers.header_length);
@@ -250,7 +250,7 @@ proptest! {
 
     /// The reply to a rewritten packet returns to the sender (INV-rewrite-reverses).
     #[test]
-    fn a_reply_comes_back_to_who_asked(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), to in rewrites()) {
+    fn reply_is_rewritten_back_to_sender(packet in packet_of(prop_oneof![crate::packets::tcp(), crate::packets::udp(), query()]), to in rewrites()) {
         let packet = packet.bytes();
         let to = keep_identifier_apart(to, &packet);
         let asked = Headers::parse(&packet).unwrap();
@@ -265,7 +265,7 @@ proptest! {
 
     /// A stored difference serves all packets of a flow.
     #[test]
-    fn a_stored_difference_does_what_a_computed_one_does(packet in packet(), other in packet(), to in rewrites(), ttl: u8) {
+    fn stored_difference_equals_computed_one(packet in packet(), other in packet(), to in rewrites(), ttl: u8) {
         let first = packet.bytes();
         let to = keep_identifier_apart(to, &first);
         let delta = to.delta(&Headers::parse(&first).unwrap());

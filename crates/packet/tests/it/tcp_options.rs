@@ -19,7 +19,7 @@ fn read(options: &[u8]) -> (Option<u16>, Option<u8>) {
 }
 
 #[test]
-fn options_are_read_up_to_the_end_mark_or_the_first_broken_one() {
+fn options_end_at_mark_or_error() {
     assert_eq!(read(&[]), (None, None));
     assert_eq!(read(&[2, 4, 0x05, 0xB4, 1, 3, 3, 7]), (Some(1460), Some(7)));
     assert_eq!(read(&[1, 1, 1, 3, 3, 200, 2, 4, 0, 0]), (Some(0), Some(14)), "RFC 7323 2.3");
@@ -34,7 +34,7 @@ fn options_are_read_up_to_the_end_mark_or_the_first_broken_one() {
 
 /// The checksum stays right at every offset of the option, for all values (T-36).
 #[test]
-fn clamping_keeps_the_checksum_right_at_every_offset() {
+fn clamping_checksum_right_at_every_offset() {
     for padding in 0..8 {
         for size in words().step_by(7).chain([1399, 1400, 1401, u16::MAX]) {
             let [high, low] = size.to_be_bytes();
@@ -52,7 +52,7 @@ fn clamping_keeps_the_checksum_right_at_every_offset() {
 }
 
 #[test]
-fn every_maximum_segment_size_of_a_syn_is_clamped_and_no_other_segment_is_touched() {
+fn only_syn_segment_size_is_clamped() {
     let options = [2, 4, 0x05, 0xB4, 1, 2, 4, 0x23, 0x28];
     let mut packet = segment(0x12, &options);
     let headers = Headers::parse(&packet).unwrap();
@@ -93,7 +93,7 @@ proptest! {
     /// Only the value and the checksum change. A wrong checksum stays wrong by the same amount.
     /// INV-only-needed-bytes-change, INV-wrong-checksum-stays-wrong, T-36.
     #[test]
-    fn clamping_changes_the_values_and_the_checksum_only(
+    fn clamping_changes_only_value_and_checksum(
         options in prop::collection::vec(prop_oneof![Just(1u8), 2u8..5, any::<u8>()], 0..=40), limit: u16, wrong: u16,
     ) {
         let mut packet = segment(2, &options);

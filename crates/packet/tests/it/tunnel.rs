@@ -24,7 +24,7 @@ const GATEWAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// The three published routes come out byte for byte (W-13, W-14, W-15).
 #[test]
-fn the_published_vectors_come_out_byte_for_byte() {
+fn published_vectors_match_exactly() {
     let exact = Overlay::exactly("2603:10e1:100:2::4601:203".parse().unwrap());
     let vectors = [
         (
@@ -61,7 +61,7 @@ fn the_published_vectors_come_out_byte_for_byte() {
 /// The same private address in two subnets makes two callers. The address is the lowest 32 bits
 /// (W-01, W-02, S-05).
 #[test]
-fn equal_private_addresses_in_two_subnets_carry_two_identities() {
+fn equal_addresses_carry_two_identities() {
     let layout = Layout::default();
     let address = Ipv4Addr::new(10, 1, 1, 1);
     for (vnet, subnet) in [(1, 1), (1, 2), (2, 1), (u32::MAX, 0xFFFF)] {
@@ -80,7 +80,7 @@ fn equal_private_addresses_in_two_subnets_carry_two_identities() {
 /// The key is 100 and the outer source the host; the outer destination is the service's unless
 /// another is given (W-03).
 #[test]
-fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
+fn default_tunnel_destination_is_packets_own() {
     for (given, expected) in [(None, "50.1.2.1"), (Some("25.1.2.1"), "25.1.2.1")] {
         let wire = encapsulated(&tunnel("40.1.2.1", given), &syn("50.1.2.1").bytes()).unwrap();
         let outer = Headers::parse(&wire).unwrap();
@@ -91,7 +91,7 @@ fn a_tunnel_without_a_destination_goes_to_the_packets_own() {
 
 /// A gateway changes the outer source and nothing inside, not even a port (W-04).
 #[test]
-fn a_gateway_replaces_the_outer_source_and_nothing_else() {
+fn gateway_replaces_only_outer_source() {
     let packet = syn("50.1.2.1").bytes();
     let host = encapsulated(&tunnel("100.64.0.9", None), &packet).unwrap();
     let gateway = encapsulated(&tunnel("40.1.2.1", None), &packet).unwrap();
@@ -103,7 +103,7 @@ fn a_gateway_replaces_the_outer_source_and_nothing_else() {
 /// The service replies from a backend's port with what it kept of the request. The caller sees the
 /// address and port that it called, as without a tunnel (W-05, W-06, W-12).
 #[test]
-fn a_reply_goes_back_by_what_was_kept_of_the_request() {
+fn reply_uses_the_requests_record() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
         let mut there = tunnel("40.1.2.1", None);
         there.underlay.encapsulation = encapsulation;
@@ -149,7 +149,7 @@ fn a_reply_goes_back_by_what_was_kept_of_the_request() {
 
 /// Behind a fixed overlay the flow restores the addresses (W-06, W-15).
 #[test]
-fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
+fn fixed_overlay_restores_flow_addresses() {
     let there = Tunnel {
         destination: Overlay::exactly("2603:10e1:100:2::4601:203".parse().unwrap()),
         ..tunnel("34.1.2.1", None)
@@ -168,7 +168,7 @@ fn the_ends_of_the_flow_come_back_from_behind_a_fixed_overlay() {
 /// Traffic class and flow label are 0, the payload length excludes the old header, next header and
 /// hop limit are kept (W-09).
 #[test]
-fn the_ipv6_header_says_what_the_ipv4_header_said() {
+fn ipv6_header_carries_ipv4_fields() {
     let packet = Packet { ttl: 17, service: 0xB8, dont_fragment: true, ..syn("50.1.2.1") };
     let wire = encapsulated(&tunnel("40.1.2.1", None), &packet.bytes()).unwrap();
     assert_eq!(wire[42..50], [0x60, 0, 0, 0, 0, 20, 6, 17]);
@@ -176,7 +176,7 @@ fn the_ipv6_header_says_what_the_ipv4_header_said() {
 
 /// The header has 20 bytes, identification 1, no flags, offset 0, and the hop limit as TTL (W-10).
 #[test]
-fn the_ipv4_header_that_comes_back_is_the_published_one() {
+fn returned_ipv4_header_matches_published_one() {
     let packet = Packet {
         ttl: 17,
         service: 0xB8,
@@ -192,7 +192,7 @@ fn the_ipv4_header_that_comes_back_is_the_published_one() {
 
 /// The outer TTL is 64, and the inner TTL stays. The outer DSCP is the configured one (W-11).
 #[test]
-fn the_outer_header_knows_nothing_of_the_inner_ttl_and_dscp() {
+fn outer_header_ignores_inner_ttl_dscp() {
     let mut tunnel = tunnel("40.1.2.1", None);
     tunnel.underlay.dscp = 26;
     let wires = [(1, 0x00), (64, 0xB8), (255, 0xFF)].map(|(ttl, service)| {
@@ -207,7 +207,7 @@ fn the_outer_header_knows_nothing_of_the_inner_ttl_and_dscp() {
 
 /// The extra prefix of a private endpoint is set above the private address (W-18, C-14).
 #[test]
-fn a_private_endpoints_prefix_is_set_over_the_tunnels() {
+fn private_endpoint_prefix_is_ored_in() {
     let overlay = Overlay::prefix("fd40:108:0:d204:0:200::".parse().unwrap())
         .then(Overlay::ones("2001:0:20::".parse().unwrap()));
     let expected: Ipv6Addr = "fd41:108:20:d204:0:200:a01:101".parse().unwrap();
@@ -216,7 +216,7 @@ fn a_private_endpoints_prefix_is_set_over_the_tunnels() {
 
 /// A private endpoint's packet differs from a service endpoint's only in the addresses (L-08).
 #[test]
-fn a_private_endpoint_has_the_wire_form_of_the_tunnel() {
+fn private_endpoint_has_tunnel_wire_form() {
     let packet = syn("50.1.2.1").bytes();
     let tag = Layout::default().decode(CALLER.parse().unwrap());
     let [service, private] = [Tag::SERVICE_TUNNEL, Tag::PRIVATE_ENDPOINT].map(|kind| {
@@ -231,7 +231,7 @@ fn a_private_endpoint_has_the_wire_form_of_the_tunnel() {
 
 /// A log can show an identity as an IPv6 address (W-16, W-17, C-04).
 #[test]
-fn an_identity_reads_as_an_ipv6_address() {
+fn identity_prints_as_ipv6_address() {
     let overlay = Overlay::prefix(CALLER.parse().unwrap());
     assert_eq!(overlay.over(ip("10.1.1.1")).to_string(), "fd00:108:0:d204:0:200:a01:101");
 }
@@ -259,7 +259,7 @@ fn every_header_is_counted_once() {
 
 /// VXLAN has port 4789, no checksum, the valid flag, and one source port per flow (W-12).
 #[test]
-fn vxlan_has_a_source_port_for_each_flow() {
+fn vxlan_source_port_is_per_flow() {
     let mut tunnel = tunnel("40.1.2.1", None);
     tunnel.underlay.encapsulation = Encapsulation::Vxlan;
     let wire = |port, data: &[u8]| {
@@ -277,7 +277,7 @@ fn vxlan_has_a_source_port_for_each_flow() {
 /// The default layout fits both published samples and can be replaced. A value too wide for its
 /// field is an error (U-03).
 #[test]
-fn the_layout_is_one_value_that_can_be_replaced() {
+fn identity_layout_is_replaceable() {
     let layout = Layout::default();
     for (sample, tag) in [
         (CALLER, (Tag::SERVICE_TUNNEL, 0x108, 0xd204_0000, 0x200)),
@@ -307,7 +307,7 @@ fn the_layout_is_one_value_that_can_be_replaced() {
 
 /// Options are refused, not lost (U-15).
 #[test]
-fn a_packet_with_options_does_not_enter() {
+fn packet_with_options_is_not_encapsulated() {
     let packet = Packet { options: vec![1, 1, 1, 0], ..syn("50.1.2.1") };
     let refused = encapsulated(&tunnel("40.1.2.1", None), &packet.bytes());
     assert_eq!(refused, Err(Untranslatable::Options));
@@ -316,7 +316,7 @@ fn a_packet_with_options_does_not_enter() {
 /// A payload that IPv6 would read as headers is refused, so no caller can forge headers in the
 /// tunnel (INV-identity-not-forged).
 #[test]
-fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
+fn ipv6_extension_protocol_is_not_encapsulated() {
     let of = |protocol| {
         let body = Body::Other { protocol, data: vec![6, 0, 0, 0, 0, 0, 0, 0] };
         encapsulated(&tunnel("40.1.2.1", None), &Packet::new("10.1.1.1", "50.1.2.1", body).bytes())
@@ -330,7 +330,7 @@ fn a_protocol_that_is_an_extension_header_in_ipv6_does_not_enter() {
 /// Fragments that are carried one by one join to a datagram with a right checksum on either side
 /// (U-16, INV-fragment-checksum-right).
 #[test]
-fn fragments_are_whole_again_on_either_side() {
+fn fragments_reassemble_on_both_sides() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: (0..100).collect() };
     let packet = Packet { identification: 0xBEEF, ..Packet::new("10.1.1.1", "50.1.2.1", body) };
     let tunnel = tunnel("40.1.2.1", None);
@@ -355,7 +355,7 @@ fn fragments_are_whole_again_on_either_side() {
 /// A tunnel without fragments refuses first and later ones. IPv6 has no place for a UDP fragment
 /// without a checksum (U-16).
 #[test]
-fn fragments_are_refused_where_they_are_not_carried() {
+fn fragments_refused_where_not_carried() {
     let refusing = Tunnel { fragments: Fragments::Refuse, ..tunnel("40.1.2.1", None) };
     for piece in Packet::new("10.1.1.1", "50.1.2.1", long_segment()).fragments(40) {
         assert_eq!(encapsulated(&refusing, &piece), Err(Untranslatable::Fragment));
@@ -370,7 +370,7 @@ fn fragments_are_refused_where_they_are_not_carried() {
 /// A result too long for its length field is refused, and the longest that fits is carried
 /// (INV-lengths-agree).
 #[test]
-fn a_packet_that_would_grow_too_long_does_not_enter() {
+fn overlong_packet_is_not_encapsulated() {
     let of = |length: usize| {
         let data = vec![0; length - 28];
         let body = Body::Udp { ports: [1, 2], with_checksum: true, data };
@@ -386,7 +386,7 @@ fn a_packet_that_would_grow_too_long_does_not_enter() {
 /// A packet that fills its buffer exactly is written, and a shorter buffer is refused, in both
 /// directions.
 #[test]
-fn no_buffer_is_overrun_and_none_need_be_longer() {
+fn buffers_are_filled_exactly() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
         let mut tunnel = tunnel("40.1.2.1", None);
         tunnel.underlay.encapsulation = encapsulation;
@@ -421,7 +421,7 @@ fn no_buffer_is_overrun_and_none_need_be_longer() {
 
 /// Each cause has an example.
 #[test]
-fn what_is_no_tunnel_is_told_why() {
+fn non_tunnel_packet_has_its_reason() {
     use Undecodable as No;
     let nvgre = encapsulated(&tunnel("40.1.2.1", None), &syn("50.1.2.1").bytes()).unwrap();
     let mut tunnel = tunnel("40.1.2.1", None);
@@ -479,7 +479,7 @@ fn what_is_no_tunnel_is_told_why() {
 /// A UDP datagram without a checksum over IPv6 (RFC 6935) has none in IPv4 either
 /// (INV-udp-zero-checksum).
 #[test]
-fn an_absent_checksum_is_not_invented_on_the_way_back() {
+fn absent_checksum_stays_absent_on_return() {
     let body = Body::Udp { ports: [1, 2], with_checksum: true, data: vec![7; 9] };
     let packet = Packet::new("10.1.1.1", "50.1.2.1", body).bytes();
     let mut wire = encapsulated(&tunnel("40.1.2.1", None), &packet).unwrap();
@@ -489,7 +489,7 @@ fn an_absent_checksum_is_not_invented_on_the_way_back() {
 
 /// Frame padding and outer options do not belong to the packet (INV-trailer-ignored).
 #[test]
-fn padding_of_the_frame_is_no_part_of_the_packet() {
+fn frame_padding_is_ignored() {
     let packet = syn("50.1.2.1").bytes();
     let wire = encapsulated(&tunnel("40.1.2.1", None), &packet).unwrap();
     let mut padded = [&wire[..20], &[1, 1, 1, 0], &wire[20..], &[0xEE; 9]].concat();
@@ -512,7 +512,7 @@ proptest! {
 
     /// Each bit under the mask comes from the prefix, each other bit from the address (W-08).
     #[test]
-    fn the_mask_says_which_bits_are_given(value: u128, mask: u128, upper: (u128, u128), address in address()) {
+    fn mask_selects_the_prefix_bits(value: u128, mask: u128, upper: (u128, u128), address in address()) {
         let overlay = |(value, mask)| Overlay::new(Ipv6Addr::from_bits(value), Ipv6Addr::from_bits(mask));
         let over = overlay((value, mask)).over(address).to_bits();
         let both = overlay((value, mask)).then(overlay(upper)).over(address).to_bits();
@@ -527,14 +527,14 @@ proptest! {
     /// The result equals a packet built from scratch, each checksum included (W-20, W-09, W-19,
     /// INV-checksums-stay-right).
     #[test]
-    fn a_packet_comes_out_as_if_built_from_scratch(packet in packet_of(carried()), tunnel in tunnels()) {
+    fn packet_equals_one_built_anew(packet in packet_of(carried()), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         prop_assert_eq!(encapsulated(&tunnel, &packet.bytes()).unwrap(), built(&tunnel, &packet));
     }
 
     /// Addresses, ports and payload return, and checksums are right (INV-tunnel-round-trip, W-20).
     #[test]
-    fn six_to_four_undoes_four_to_six(packet in packet_of(prop_oneof![4 => tcp(), 2 => udp(), 1 => carried()]), tunnel in tunnels()) {
+    fn decapsulation_reverses_encapsulation(packet in packet_of(prop_oneof![4 => tcp(), 2 => udp(), 1 => carried()]), tunnel in tunnels()) {
         let packet = Packet { options: Vec::new(), ..packet };
         let wire = encapsulated(&tunnel, &packet.bytes()).unwrap();
         let received = Encapsulated::parse(&wire).unwrap();
@@ -550,7 +550,7 @@ proptest! {
 
     /// A wrong checksum stays wrong in both directions (INV-wrong-checksum-stays-wrong).
     #[test]
-    fn a_wrong_checksum_stays_wrong_through_the_tunnel(body in prop_oneof![tcp(), udp()], error in 1..0xFFFF_u16, tunnel in tunnels()) {
+    fn wrong_checksum_survives_the_tunnel(body in prop_oneof![tcp(), udp()], error in 1..0xFFFF_u16, tunnel in tunnels()) {
         let packet = Packet::new("10.1.1.1", "50.1.2.1", body);
         let mut bytes = packet.bytes();
         let place = 20 + checksum_offset(packet.protocol()).unwrap();

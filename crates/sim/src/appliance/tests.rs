@@ -39,7 +39,7 @@ fn port(appliance: &Appliance) -> u16 {
 
 ///
 #[test]
-fn the_source_becomes_the_appliances_and_the_answer_finds_back() {
+fn appliance_translates_source_and_reply() {
     let mut appliance = translating();
     let out = pass(&mut appliance, 0, "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 7");
     let port = port(&appliance);
@@ -58,7 +58,7 @@ fn the_source_becomes_the_appliances_and_the_answer_finds_back() {
 }
 
 #[test]
-fn datagrams_pings_and_other_protocols_find_back_too() {
+fn udp_icmp_and_others_return() {
     let mut appliance = translating();
     assert!(pass(&mut appliance, 0, "10.0.0.4:5 > 8.8.8.8:53 udp len 9").is_some());
     let port = port(&appliance);
@@ -81,7 +81,7 @@ fn datagrams_pings_and_other_protocols_find_back_too() {
 
 /// T-21, INV-mapping-unique: one identifier, or one port, at two clients is two at the remote.
 #[test]
-fn two_clients_with_one_port_stay_two() {
+fn clients_with_equal_ports_stay_apart() {
     let mut appliance = translating();
     for client in 4..8 {
         let line = format!("10.0.0.{client}:5 > 8.8.8.8:53 udp");
@@ -99,7 +99,7 @@ fn two_clients_with_one_port_stay_two() {
 
 /// INV-unsolicited-dropped, INV-other-remote-dropped.
 #[test]
-fn what_nobody_asked_for_is_dropped() {
+fn unsolicited_packets_are_dropped() {
     let mut appliance = translating();
     pass(&mut appliance, 0, "10.0.0.4:5 > 8.8.8.8:53 udp");
     let port = port(&appliance);
@@ -120,7 +120,7 @@ fn what_nobody_asked_for_is_dropped() {
 
 /// T-22, T-23, T-25: translated outside and inside, whole or cut, and only about flows.
 #[test]
-fn errors_about_a_flow_reach_the_one_they_are_for() {
+fn errors_reach_the_flows_initiator() {
     let mut appliance = translating();
     pass(&mut appliance, 0, "10.0.0.4:5 > 8.8.8.8:53 udp len 100");
     let port = port(&appliance);
@@ -172,7 +172,7 @@ fn time_runs_out_at_the_appliance() {
 /// T-28, INV-fragment-follows-first, INV-early-fragment-dropped, INV-fragment-checksum-right:
 /// fragments follow their first one, and what is put together again has a right checksum.
 #[test]
-fn a_datagram_in_fragments_is_translated_as_one() {
+fn fragments_are_translated_as_one_datagram() {
     let mut appliance = translating();
     let parts = fragments(&bytes("10.0.0.4:5 > 8.8.8.8:53 udp len 2000"), 600, 77);
     assert_eq!(appliance.forward(Time(0), parts[1].clone()), None, "before its first one");
@@ -193,7 +193,7 @@ fn a_datagram_in_fragments_is_translated_as_one() {
 /// S-17 behind an appliance: the reset of the near leg becomes the reset of the far one, and the
 /// log says so.
 #[test]
-fn a_reset_goes_through_and_ends_the_flow() {
+fn reset_passes_and_ends_flow() {
     let mut appliance = translating();
     for line in [
         "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 1",
@@ -217,7 +217,7 @@ fn a_reset_goes_through_and_ends_the_flow() {
 }
 
 #[test]
-fn a_segment_that_makes_no_sense_is_kept_back() {
+fn invalid_segment_is_dropped() {
     let mut appliance = translating();
     pass(&mut appliance, 0, "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 1");
     assert_eq!(pass(&mut appliance, 0, "10.0.0.4:50001 > 52.239.1.9:443 tcp . seq 2"), None);
@@ -236,7 +236,7 @@ fn a_flow_that_is_silent_ends() {
 
 /// INV-refused-only-when-full, T-34: no live flow is thrown out for a new one.
 #[test]
-fn a_full_table_refuses_and_keeps_what_it_has() {
+fn full_table_refuses_new_keeps_live() {
     let mut appliance = translating();
     for number in 0..=Appliance::CAPACITY {
         let (high, low) = (number / 60_000, number % 60_000 + 1);
@@ -249,7 +249,7 @@ fn a_full_table_refuses_and_keeps_what_it_has() {
 
 /// U-07, R-24.
 #[test]
-fn a_plain_forwarder_changes_only_the_time_to_live_and_keeps_nobody_back() {
+fn plain_forwarder_changes_only_the_ttl() {
     let mut appliance = Appliance::forwarding(OWN);
     for line in [
         "10.0.0.4:50001 > 52.239.1.9:443 tcp S seq 7",
@@ -312,7 +312,7 @@ proptest! {
     /// source but its own never leaves a translating appliance towards a public address, checksums
     /// keep their worth, and every packet is counted once.
     #[test]
-    fn no_client_address_leaves_and_every_packet_is_accounted_for(
+    fn no_client_address_leaks_packets_conserved(
         packets in prop::collection::vec(
             prop_oneof![
                 strategies::packet().prop_map(|packet| packet.build().to_vec()),

@@ -30,7 +30,7 @@ fn expected(target: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_blob_is_fetched_whole_and_both_ends_finish() {
+fn blob_is_fetched_and_both_finish() {
     let mut pair = Pair::clean();
     let id = pair.get("/big?bytes=300000");
     pair.run(60 * SECOND);
@@ -45,7 +45,7 @@ fn a_blob_is_fetched_whole_and_both_ends_finish() {
 }
 
 #[test]
-fn the_access_log_names_client_path_status_and_bytes() {
+fn access_log_names_client_and_status() {
     let mut pair = Pair::clean();
     let id = pair.get("/photo?bytes=5000");
     pair.run(60 * SECOND);
@@ -64,7 +64,7 @@ fn the_access_log_names_client_path_status_and_bytes() {
 
 /// F-16, S-47, P-32: a refusal is spoken over the connection.
 #[test]
-fn a_refusal_is_an_answer_and_not_silence() {
+fn refusal_is_answered_over_http() {
     let mut pair = Pair::clean();
     let id = pair.get("/secret");
     let mut decide = |call: &Call| {
@@ -91,7 +91,7 @@ fn a_refusal_is_an_answer_and_not_silence() {
 }
 
 #[test]
-fn a_connection_stays_open_for_the_next_request_if_it_may() {
+fn connection_is_kept_for_next_request() {
     let mut pair = Pair::clean();
     let request = Request::get("a", "/1?bytes=10").keep_alive().write();
     let id =
@@ -108,7 +108,7 @@ fn a_connection_stays_open_for_the_next_request_if_it_may() {
 }
 
 #[test]
-fn a_paced_download_is_still_running_when_wanted() {
+fn paced_download_is_still_running() {
     let mut pair = Pair::clean();
     let id = pair.get("/long?bytes=1000000&rate=20000");
     pair.run(10 * SECOND);
@@ -122,7 +122,7 @@ fn a_paced_download_is_still_running_when_wanted() {
 }
 
 #[test]
-fn a_server_does_not_run_ahead_of_a_client_that_is_away() {
+fn server_waits_for_absent_client() {
     let mut pair = Pair::clean();
     let id = pair.get("/big?bytes=100000000");
     pair.run(40 * MILLISECOND);
@@ -135,7 +135,7 @@ fn a_server_does_not_run_ahead_of_a_client_that_is_away() {
 }
 
 #[test]
-fn a_slow_pace_wakes_the_server_by_itself() {
+fn slow_pace_wakes_the_server() {
     let mut pair = Pair::clean();
     let id = pair.get("/long?bytes=1000&rate=10");
     pair.run(5 * SECOND);
@@ -146,7 +146,7 @@ fn a_slow_pace_wakes_the_server_by_itself() {
 /// What a client sends ahead waits in its own buffers, and is answered in the end even if it has
 /// closed its side.
 #[test]
-fn requests_sent_ahead_wait_and_are_all_answered() {
+fn pipelined_requests_are_all_answered() {
     let mut pair = Pair::clean();
     let slow = Request::get("a", "/slow?bytes=10&rate=10").keep_alive().write();
     let remote = SocketAddrV4::new(SERVER, 80);
@@ -166,7 +166,7 @@ fn requests_sent_ahead_wait_and_are_all_answered() {
 
 /// F-18.
 #[test]
-fn a_sql_query_streams_rows_until_it_is_done() {
+fn sql_query_streams_all_rows() {
     let mut pair = Pair::clean();
     let remote = SocketAddrV4::new(SERVER, sql::PORT);
     let request = sql::conversation("sql-a", "select bytes=50000 rate=10000");
@@ -189,7 +189,7 @@ fn a_sql_query_streams_rows_until_it_is_done() {
     assert_eq!((pair.status(id), pair.served().status), (Status::Finished, Status::Finished));
 }
 #[test]
-fn a_port_or_address_that_is_none_is_refused_at_once() {
+fn invalid_port_or_address_is_refused() {
     let mut host = Host::new(HostSettings::new(CLIENT, 1));
     let mut connect = |remote, port| host.connect(Time(0), remote, Bytes::new(), port).err();
     let good = SocketAddrV4::new(SERVER, 80);
@@ -208,7 +208,7 @@ fn a_port_or_address_that_is_none_is_refused_at_once() {
 }
 
 #[test]
-fn many_clients_are_served_at_once_and_one_too_many_is_refused() {
+fn clients_beyond_the_limit_are_refused() {
     let mut pair = Pair::clean();
     let few = HostSettings { serve_limit: 20, ..HostSettings::new(SERVER, 9) };
     pair.server = Host::new(few);
@@ -227,7 +227,7 @@ fn many_clients_are_served_at_once_and_one_too_many_is_refused() {
 
 /// A second SYN must not find the listening socket while the first one's connection is there.
 #[test]
-fn a_duplicate_syn_opens_no_second_connection() {
+fn duplicate_syn_opens_no_second_connection() {
     let link = LinkSettings { duplicate: 1000, ..LinkSettings::clean(Duration::from_millis(5)) };
     let mut pair = Pair::new(1, link);
     for _ in 0..5 {
@@ -240,7 +240,7 @@ fn a_duplicate_syn_opens_no_second_connection() {
 
 /// INV-syn-opens-anew: the same ports again while the server waits out the old connection.
 #[test]
-fn a_syn_reopens_what_is_in_time_wait() {
+fn syn_reopens_time_wait() {
     let mut pair = Pair::clean();
     let remote = SocketAddrV4::new(SERVER, 80);
     let request = || Request::get("a", "/a").write();
@@ -254,7 +254,7 @@ fn a_syn_reopens_what_is_in_time_wait() {
 }
 
 #[test]
-fn a_host_with_any_address_answers_where_it_is_called() {
+fn any_address_host_answers_its_callee() {
     let mut pair = Pair::clean();
     pair.server = Host::new(HostSettings { any_address: true, ..HostSettings::new(SERVER, 9) });
     pair.server.listen(80, App::Http);
@@ -272,7 +272,7 @@ fn a_host_with_any_address_answers_where_it_is_called() {
 }
 
 #[test]
-fn pings_and_datagrams_are_echoed_and_a_closed_port_is_reported() {
+fn pings_datagrams_echoed_closed_port_reported() {
     let mut pair = Pair::clean();
     pair.server.echo_datagrams(7);
     for number in 0..3 {
@@ -302,7 +302,7 @@ fn a_long_datagram_travels_in_fragments() {
 }
 
 #[test]
-fn the_seed_decides_the_first_sequence_number() {
+fn seed_decides_initial_sequence_number() {
     let syn = |seed| {
         let mut host = Host::new(HostSettings::new(CLIENT, seed));
         host.connect(Time(0), SocketAddrV4::new(SERVER, 80), Bytes::new(), None).unwrap();
@@ -314,7 +314,7 @@ fn the_seed_decides_the_first_sequence_number() {
 }
 
 #[test]
-fn rest_is_rest() {
+fn idle_hosts_need_no_poll() {
     let mut pair = Pair::clean();
     pair.get("/a");
     pair.run(60 * SECOND);

@@ -20,7 +20,7 @@ pub struct Coverage {
     /// Packets from the public side under an address from the receiver's own ranges.
     pub spoofed: u64,
     /// Hairpin packets.
-    pub turned: u64,
+    pub hairpinned: u64,
     /// Packets behind the addresses of a load balancer.
     pub balanced: u64,
     /// Packets behind an interface's own public address.
@@ -86,7 +86,7 @@ impl AddAssign for Coverage {
             inbound,
             elsewhere,
             spoofed,
-            turned,
+            hairpinned,
             balanced,
             one_to_one,
             blocks,
@@ -121,7 +121,7 @@ impl AddAssign for Coverage {
         self.inbound += inbound;
         self.elsewhere += elsewhere;
         self.spoofed += spoofed;
-        self.turned += turned;
+        self.hairpinned += hairpinned;
         self.balanced += balanced;
         self.one_to_one += one_to_one;
         self.blocks += blocks;

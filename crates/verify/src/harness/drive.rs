@@ -118,7 +118,7 @@ impl Runner {
             coverage.inbound += 1;
         }
         let SourceMode::Translated(external) = source else { return };
-        coverage.turned += u64::from(private(edge) && private(to));
+        coverage.hairpinned += u64::from(private(edge) && private(to));
         let of = |all: &[Ipv4Addr]| u64::from(all.contains(external.ip()));
         coverage.balanced += of(&world::FRONTENDS);
         coverage.one_to_one += of(&world::INSTANCES);
@@ -148,14 +148,14 @@ impl Runner {
         }
     }
 
-    pub(super) fn change(&mut self, edit: Edit, settle: bool) -> Result<(), String> {
+    pub(super) fn change(&mut self, edit: Edit, drain: bool) -> Result<(), String> {
         if self.is_tight && edit.moves_services() {
             return Ok(());
         }
         let mut is_done = false;
         let lacks = edit.lacks_an_endpoint(&self.network, &self.world);
         let (now, mut rollout) = (self.now, core::mem::take(&mut self.rollout));
-        let made = self.change_by(settle, |network, world| {
+        let made = self.change_by(drain, |network, world| {
             let done = edit.make(network, world, (now, &mut rollout));
             is_done = done.is_ok();
             done
@@ -188,7 +188,7 @@ impl Runner {
 
     pub(super) fn change_by(
         &mut self,
-        settle: bool,
+        drain: bool,
         edit: impl FnOnce(&mut Network, &World) -> Result<(), EditError>,
     ) -> Result<(), String> {
         let before = self.network.commit();
@@ -214,29 +214,29 @@ impl Runner {
         }
         self.planes.apply(self.now, &snapshot);
         self.model.apply(self.now, &self.network)?;
-        self.unsettled = true;
+        self.undrained = true;
         self.compare_routes()?;
-        if settle || self.is_tight { self.settle() } else { self.after() }
+        if drain || self.is_tight { self.drain() } else { self.after() }
     }
 
     /// Takes everything: all flows that a change closes are closed, and packets that the data plane
     /// made leave.
-    pub(super) fn settle(&mut self) -> Result<(), String> {
-        self.model.settle(self.now);
-        self.unsettled = false;
+    pub(super) fn drain(&mut self) -> Result<(), String> {
+        self.model.drain(self.now);
+        self.undrained = false;
         self.after()
     }
 
     /// Lets both end what has timed out.
     pub(super) fn sweep(&mut self) -> Result<(), String> {
         for _ in 0..10_000 {
-            if self.unsettled || !self.planes.is_due(self.now) {
+            if self.undrained || !self.planes.is_due(self.now) {
                 break;
             }
             self.planes.handle_timeout(self.now);
-            self.drain()?;
+            self.collect_transmits()?;
         }
-        if !self.unsettled && self.planes.is_due(self.now) {
+        if !self.undrained && self.planes.is_due(self.now) {
             return Err("handle_timeout never comes to an end".into());
         }
         // Only where time has passed, so that packets of one time stay together and make a batch.
@@ -256,15 +256,15 @@ impl Runner {
 
     /// Checks after each step: packets made, events, and every sum that must add up.
     pub(super) fn after(&mut self) -> Result<(), String> {
-        if !self.unsettled {
-            self.drain()?;
+        if !self.undrained {
+            self.collect_transmits()?;
             let expected = self.model.take_originated();
             self.ledger.compare_originated(expected)?;
         }
         self.listen();
         let events = core::mem::take(&mut self.heard);
         let translations = core::mem::take(&mut self.translations);
-        if !self.unsettled {
+        if !self.undrained {
             self.ledger.happened(&events, &self.model.take_happenings())?;
             self.ledger.translated(&translations, &self.model.take_translations())?;
             self.ledger.flows(&self.planes, &self.model)?;
@@ -300,7 +300,7 @@ impl Runner {
     }
 
     /// Takes the packets that the data plane made.
-    pub(super) fn drain(&mut self) -> Result<(), String> {
+    pub(super) fn collect_transmits(&mut self) -> Result<(), String> {
         while let Some(transmit) = self.planes.poll_transmit(self.now) {
             self.coverage.originated += 1;
             let (edge, bytes) = (transmit.to, transmit.packet.to_vec());

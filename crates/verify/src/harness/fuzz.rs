@@ -59,7 +59,7 @@ fn populate() -> Vec<Step> {
     let talk = |far| Step::Talk { of: 0, far, says: 0, off: 0, twist };
     let fragment = |part| Step::Fragment { of: 0, far: false, part, twist };
     let change =
-        |kind, on, to| Step::Change { edit: super::Edit { kind, on, to, with: 0 }, settle: true };
+        |kind, on, to| Step::Change { edit: super::Edit { kind, on, to, with: 0 }, drain: true };
     vec![
         open(0, 1, 0),
         open(0, 0, 0),

@@ -176,7 +176,7 @@ impl Ledger {
             let mut flows: BTreeMap<_, Vec<String>> = BTreeMap::new();
             for event in all {
                 let kinds = flows.entry((event.initiator, event.external)).or_default();
-                kinds.push(format!("{:?} {:?}", settled(event), event.state));
+                kinds.push(format!("{:?} {:?}", normalized(event), event.state));
             }
             // Flows in different zones can have the same ends. Their order is not specified.
             let what = |kind: &String| kind.split('(').next().map(str::to_owned);
@@ -272,7 +272,7 @@ impl Ledger {
 
 /// Returns the kind of an event without the cause of closing. Of the two flows of a hairpin either
 /// may be revalidated first, and closes both (T-33).
-fn settled(event: &Happening) -> EventKind {
+fn normalized(event: &Happening) -> EventKind {
     let (_, from, to) = event.initiator;
     let ours = |address: &Ipv4Addr| matches!(address.octets(), [20, ..]);
     let turns = ours(to.ip()) && (ours(from.ip()) || is_inside(*from.ip()));

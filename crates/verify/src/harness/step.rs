@@ -64,7 +64,7 @@ pub enum Step {
         /// The edit.
         edit: Edit,
         /// Whether everything that the change closes is closed before the next step.
-        settle: bool,
+        drain: bool,
     },
     /// The clock moves.
     Clock {
@@ -72,7 +72,7 @@ pub enum Step {
         tick: u8,
     },
     /// Everything that waits is taken.
-    Settle,
+    Drain,
 }
 
 /// What is done to a packet before it enters.
@@ -141,10 +141,10 @@ impl Step {
                     other => other % Edit::KINDS,
                 };
                 let edit = Edit { kind, on: b, to: c, with: d };
-                Self::Change { edit, settle: e % 4 != 3 }
+                Self::Change { edit, drain: e % 4 != 3 }
             }
             29 | 30 => Self::Clock { tick: a },
-            _ => Self::Settle,
+            _ => Self::Drain,
         }
     }
 }
@@ -175,15 +175,15 @@ impl Twist {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Change { edit, settle: true } => write!(f, "{edit}; settle"),
-            Self::Change { edit, settle: false } => write!(f, "{edit}"),
+            Self::Change { edit, drain: true } => write!(f, "{edit}; drain"),
+            Self::Change { edit, drain: false } => write!(f, "{edit}"),
             Self::Clock { tick } => match *pick(&TICKS, *tick) {
                 back @ ..0 => {
                     write!(f, "clock back {:?}", Duration::from_nanos(back.unsigned_abs()))
                 }
                 on => write!(f, "clock on {:?}", Duration::from_nanos(on.unsigned_abs())),
             },
-            Self::Settle => f.write_str("settle"),
+            Self::Drain => f.write_str("drain"),
             other => write!(f, "{other:?}"),
         }
     }

@@ -81,7 +81,7 @@ impl Model {
         let is_own = method_to(&self.network, from, remote).is_some_and(|own| own.is_at(remote));
         if !same_entry
             || !same_way
-            || path.turns != flow.turns && is_own
+            || path.hairpins != flow.hairpins && is_own
             || [from, path.to].map(|edge| zone(&self.network, edge)) != flow.zones
         {
             return Err(Cause::PathSwitched);
@@ -117,7 +117,7 @@ impl Model {
         let Some(resets) = resets else { return self.end(at, cause, self.now) };
         for (side, reset) in resets.into_iter().enumerate() {
             // The far end of a hairpin is behind another flow, which is closed with this one.
-            if self.is_notified(&flow, side) && !(flow.turns && side == 1) {
+            if self.is_notified(&flow, side) && !(flow.hairpins && side == 1) {
                 self.originated.push((flow.edges[side], reset));
             }
         }

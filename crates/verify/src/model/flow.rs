@@ -29,7 +29,7 @@ pub(super) struct Flow {
     pub(super) revalidation_key: (Option<Edge>, Option<ServiceId>),
     /// Whether it is the first flow of a hairpin. The edge of its external side then has no meaning
     /// (T-33).
-    pub(super) turns: bool,
+    pub(super) hairpins: bool,
     /// The zones of both sides, as they were when the flow opened.
     pub(super) zones: [Zone; 2],
     pub(super) internal: SocketAddrV4,
@@ -150,7 +150,7 @@ impl Flow {
         let (source, destination) =
             if side == 0 { (self.external, self.remote) } else { (self.remote, self.internal) };
         let bytes = wire::readdress(bytes, packet, source, destination, packet.ttl - 1);
-        Passed { forward: self.forward(side), bytes, turns: self.turns && side == 0 }
+        Passed { forward: self.forward(side), bytes, hairpins: self.hairpins && side == 0 }
     }
 
     /// Forwards a reply as it is, by another edge than the one that the initiator's packets use
@@ -164,7 +164,7 @@ impl Flow {
     ) -> Passed {
         let (source, destination) = (packet.source, packet.destination);
         let bytes = wire::readdress(bytes, packet, source, destination, packet.ttl - 1);
-        Passed { forward: Forward { to, ..self.forward(side) }, bytes, turns: false }
+        Passed { forward: Forward { to, ..self.forward(side) }, bytes, hairpins: false }
     }
 
     pub(super) fn forward(&self, side: usize) -> Forward {

@@ -16,7 +16,7 @@ impl Model {
     ) -> Result<Passed, Disposition> {
         let flow = self.flow(at)?;
         if flow.is_tombstone() {
-            if !entered.turned {
+            if !entered.hairpinned {
                 self.answer(at, side, entered.by, packet);
             }
             return drop(DropReason::FlowClosed);
@@ -123,7 +123,7 @@ impl Model {
         size: u16,
     ) -> Result<(), Disposition> {
         // A hairpin packet was checked before it came in again.
-        if packet.total <= usize::from(size) || entered.turned {
+        if packet.total <= usize::from(size) || entered.hairpinned {
             return Ok(());
         }
         let is_notified =
@@ -195,8 +195,8 @@ impl Model {
     /// by a private one.
     pub(super) fn size_behind(&self, flow: &Flow, side: usize) -> u16 {
         let sizes = self.settings.mtu;
-        let turns = flow.turns && side == 0;
-        let is_out = !turns && is_public(flow.edges[1 - side]);
+        let hairpins = flow.hairpins && side == 0;
+        let is_out = !hairpins && is_public(flow.edges[1 - side]);
         if is_out { sizes.public } else { sizes.private }
     }
 }

@@ -78,7 +78,7 @@ impl Model {
     /// Answers a segment to a NAT gateway at once (N-16), and a SYN after a while where its pool
     /// says so (T-16).
     fn send_away(&mut self, entered: &Entered<'_>, packet: &Packet) {
-        let Some(segment) = packet.segment().filter(|_| !entered.turned) else { return };
+        let Some(segment) = packet.segment().filter(|_| !entered.hairpinned) else { return };
         let address = packet.destination.ip();
         let here = |outbound: &Outbound| outbound.addresses().contains(address);
         let here = || self.network.subnets().map(|(_, it)| &it.outbound).filter(|it| here(it));
@@ -202,7 +202,7 @@ impl Model {
         let flow = Flow {
             initiator: 1,
             edges: [taker.edge, entered.edge],
-            turns: entered.turned,
+            hairpins: entered.hairpinned,
             zones: [zone(&self.network, taker.edge), Zone::Public],
             internal: taker.internal,
             external: packet.destination,
@@ -268,7 +268,7 @@ impl Model {
         {
             let ends = flow.edges.into_iter().zip(resets).enumerate();
             // The other end of a hairpin is behind another flow.
-            let notified = ends.filter(|(side, _)| !(flow.turns && *side == 1));
+            let notified = ends.filter(|(side, _)| !(flow.hairpins && *side == 1));
             self.originated.extend(notified.map(|(_, made)| made));
         }
     }

@@ -55,7 +55,7 @@ impl Model {
         let replaced = self.find(edge, packet.ends()).map(|(at, _)| at);
         let mut flow = Flow {
             edges: [edge, path.to],
-            turns: path.turns,
+            hairpins: path.hairpins,
             zones: [edge, path.to].map(|edge| zone(&self.network, edge)),
             translated: method.is_some(),
             ..self.new_flow(packet)
@@ -216,7 +216,7 @@ impl Model {
             edges: [Edge::Internet; 2],
             tenant: None,
             revalidation_key: (None, None),
-            turns: false,
+            hairpins: false,
             zones: [Zone::Public; 2],
             internal: packet.source,
             external: packet.source,

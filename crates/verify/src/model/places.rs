@@ -87,7 +87,7 @@ impl Model {
         let peers = own.peers.iter().filter_map(|peer| net.vnet(*peer).ok());
         let mut near = core::iter::once(own).chain(peers).flat_map(|vnet| &vnet.ranges);
         if near.any(|range| range.contains(&source)) {
-            return !entered.turned;
+            return !entered.hairpinned;
         }
         // A prefix shorter than /8 is a default route, and says nothing about hosts.
         let behind = own.gateways.iter().flat_map(|(site, gateway)| {
@@ -95,7 +95,7 @@ impl Model {
             ranges.iter().chain(&gateway.announced)
         });
         let mut behind = behind.filter(|prefix| prefix.prefix_len() >= 8);
-        !from_site && !entered.turned && behind.any(|prefix| prefix.contains(&source))
+        !from_site && !entered.hairpinned && behind.any(|prefix| prefix.contains(&source))
     }
 
     /// Returns the path that a packet would take if it opened a flow. A shard does not know the
@@ -104,14 +104,14 @@ impl Model {
         let path = self.path_unsharded(edge, packet)?;
         let at = *packet.destination.ip();
         let is_own = || method_to(&self.network, edge, at).is_some_and(|own| own.is_at(at));
-        if !self.sharded || !path.turns || is_own() {
+        if !self.sharded || !path.hairpins || is_own() {
             return Ok(path);
         }
         let method = match path.method {
             Some(Ok(_) | Err(NoPath::Unsupported)) => Some(Err(NoPath::Hairpin)),
             other => other,
         };
-        Ok(Path { turns: false, method, ..path })
+        Ok(Path { hairpins: false, method, ..path })
     }
 
     fn path_unsharded(&self, edge: Edge, packet: &Packet) -> Result<Path, NoPath> {
@@ -248,7 +248,7 @@ impl Model {
         let (at, side) = self.find(edge, answer).ok_or(unknown)?;
         let flow = self.flow(at)?;
         let came_by = flow.edges[side];
-        let same_end = (flow.turns && side == 1) == entered.turned;
+        let same_end = (flow.hairpins && side == 1) == entered.hairpinned;
         let fits = same_end && (came_by == edge || is_public(came_by) && is_public(edge));
         let switched = flow.invalidated && self.judge(&flow).is_err();
         let to_sender = packet.destination.ip() == quoted.source.ip();
@@ -267,7 +267,7 @@ impl Model {
         }
         // RFC 5927 4.1: the error must quote a segment in flight.
         if let Stage::Tcp(connection) = &flow.stage
-            && !entered.turned
+            && !entered.hairpinned
         {
             let (sender, sequence) =
                 ((1 - side) ^ flow.initiator, wire::quoted_sequence(bytes, begin));
@@ -292,6 +292,6 @@ impl Model {
         };
         let ttl = packet.ttl - 1;
         let bytes = wire::readdress_error(bytes, packet, outer, inner, ttl).ok_or(unknown)?;
-        Ok(Passed { forward: flow.forward(side), bytes, turns: flow.turns && side == 0 })
+        Ok(Passed { forward: flow.forward(side), bytes, hairpins: flow.hairpins && side == 0 })
     }
 }

@@ -18,7 +18,7 @@ use super::wire::{Packet, TCP};
 pub(crate) struct Path {
     pub(crate) to: Edge,
     /// Whether it is a hairpin to a public address of the network (T-33). `to` then has no meaning.
-    pub(crate) turns: bool,
+    pub(crate) hairpins: bool,
     /// The method that gives the public source, or why there is none; `None` if the private source
     /// is preserved.
     pub(crate) method: Option<Result<Method, NoPath>>,
@@ -49,7 +49,7 @@ enum Way {
 
 impl Path {
     fn preserved(to: Edge) -> Self {
-        Self { to, turns: false, method: None }
+        Self { to, hairpins: false, method: None }
     }
 }
 
@@ -198,14 +198,14 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
     }
     let own = method_to(net, edge, at);
     let is_ours = is_ours(net, at);
-    let turns = is_ours
+    let hairpins = is_ours
         && own.as_ref().is_some_and(|own| match own.is_at(at) {
             true => own.rules(packet.protocol).hairpin,
             false => true,
         });
     let method = match own {
         None => Err(NoPath::Outbound),
-        Some(_) if is_ours && !turns => Err(NoPath::Hairpin),
+        Some(_) if is_ours && !hairpins => Err(NoPath::Hairpin),
         Some(own) if !own.carries(packet) => Err(NoPath::Unsupported),
         Some(own) => Ok(own),
     };
@@ -213,7 +213,7 @@ fn to_public(net: &Network, edge: Edge, packet: &Packet) -> Result<Path, NoPath>
         Some((service, _)) => Edge::Service { service, identity: None },
         None => Edge::Internet,
     };
-    Ok(Path { to, turns, method: Some(method) })
+    Ok(Path { to, hairpins, method: Some(method) })
 }
 
 /// Returns the path to the host with an address of a network.

@@ -46,7 +46,7 @@ fn every_capture_goes_through_every_setup() {
 
 /// The count that differs is reported.
 #[test]
-fn a_manifest_that_says_something_else_is_named() {
+fn wrong_manifest_count_is_named() {
     let Some(root) = corpus("manifests that say something else") else { return };
     let mut captures = read_captures(&root).unwrap();
     captures[0].packets.pop();

@@ -84,7 +84,7 @@ fn fault_28_all_routes_replaced_under_load() {
 /// INV-deleted-network-gone, INV-edits-idempotent: a network is deleted under its flows and made
 /// again under the same names. Packets, flows and timers of the old one belong to nobody.
 #[test]
-fn fault_29_a_network_is_deleted_and_made_again() {
+fn fault_29_network_deleted_and_recreated() {
     let mut rig = Rig::new(Settings::replayable(0));
     let old = rig.beta;
     let seen = rig.connect(old, BYSTANDER, FILM);
@@ -111,7 +111,7 @@ fn fault_29_a_network_is_deleted_and_made_again() {
 /// INV-withdrawn-address-ends-flows, N-08: an address is taken out of a pool in use. Its flows end,
 /// both ends are notified, and nothing leaves under it any more.
 #[test]
-fn fault_30_a_public_address_is_withdrawn_in_use() {
+fn fault_30_public_address_withdrawn_in_use() {
     let mut rig = Rig::new(Settings::replayable(0));
     let seen = rig.connect(rig.beta, "10.0.0.5:40000", FILM);
     assert_eq!(seen.ip().octets(), [20, 2, 2, 2]);
@@ -128,7 +128,7 @@ fn fault_30_a_public_address_is_withdrawn_in_use() {
 /// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item, for each k, changes
 /// nothing.
 #[test]
-fn fault_31_a_bulk_edit_fails_at_each_item() {
+fn fault_31_bulk_edit_fails_anywhere() {
     let mut rig = Rig::new(Settings::replayable(0));
     let (web, alpha, storage) = (rig.web, rig.alpha, rig.storage);
     for fails_at in 0..6 {
@@ -168,7 +168,7 @@ fn network_refuses() -> Result<(), EditError> {
 /// INV-one-generation-decides: a worker that pauses in the middle of a swap continues with the
 /// whole configuration that it has, and then takes the newest.
 #[test]
-fn fault_32_a_reader_pauses_in_the_middle_of_a_swap() {
+fn fault_32_reader_pauses_during_swap() {
     let mut rig = Rig::new(Settings::replayable(0));
     let (web, storage) = (rig.web, rig.storage);
     let (old, barrier) = (rig.network.commit(), Arc::new(Barrier::new(2)));

@@ -12,10 +12,10 @@
 
 mod captures;
 mod control;
+mod exhaustive;
 mod floods;
 mod input;
 mod limits;
 mod rig;
-mod scopes;
 mod soak;
 mod time;

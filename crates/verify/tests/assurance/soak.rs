@@ -5,7 +5,7 @@ use vnetem_verify::harness::{Soak, Sums};
 /// Runs every check of a soak, with the model in part. INV-same-input-same-bytes: the same seed
 /// gives the same hash over every byte.
 #[test]
-fn a_soak_finds_nothing_and_is_the_same_again() {
+fn soak_finds_nothing_and_repeats() {
     let run = |seed| {
         let mut soak = Soak::new(seed);
         for _ in 0..3 {
@@ -27,7 +27,7 @@ fn a_soak_finds_nothing_and_is_the_same_again() {
 
 /// A soak that was saved and resumed equals one that was not.
 #[test]
-fn a_resumed_soak_is_the_same_soak() {
+fn resumed_soak_equals_unbroken_soak() {
     let mut whole = Soak::new(5);
     whole.round().unwrap();
     let mut resumed: Soak = whole.to_string().parse().unwrap();

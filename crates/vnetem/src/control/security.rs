@@ -355,7 +355,7 @@ mod tests {
     /// Equal groups are shared between subnets of a network and from one generation to the next,
     /// and others are not.
     #[test]
-    fn compiled_groups_are_shared_where_they_are_equal() {
+    fn equal_compiled_groups_are_shared() {
         let mut network = Network::new();
         let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
         let beta = network.add_vnet("beta", &["10.1.0.0/16".parse().unwrap()]).unwrap();

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gate_is_found_by_the_code_of_its_edge_alone() {
+    fn ingress_entry_is_found_by_code() {
         let mut ingress_table = IngressTable::default();
         ingress_table.resize(3);
         ingress_table.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn default_routes_are_nobodys() {
+    fn default_route_is_no_internal_range() {
         for (prefix, is) in [("0.0.0.0/0", false), ("128.0.0.0/1", false), ("30.0.0.0/8", true)] {
             assert_eq!(is_somebodys(&prefix.parse().unwrap()), is, "{prefix}");
         }

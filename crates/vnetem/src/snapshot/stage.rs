@@ -36,7 +36,7 @@ mod tests {
     /// U-13: seed, subnet and host together decide the stage, and the same ones always give the
     /// same.
     #[test]
-    fn the_waves_of_hosts_are_those_of_seed_and_subnet() {
+    fn host_stages_follow_seed_and_subnet() {
         for (seed, subnet, stages) in [
             (1, 1, [7, 8, 10, 11, 2, 8, 8, 0]),
             (1, 2, [0, 1, 6, 15, 10, 2, 8, 15]),

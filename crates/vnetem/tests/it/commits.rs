@@ -167,7 +167,7 @@ proptest! {
     /// S-44, P-14, P-19, E-11: whatever is edited, committing after each edit ends where committing
     /// once does.
     #[test]
-    fn commits_step_by_step_end_where_one_commit_does(edits in prop::collection::vec(edit(), 1..24)) {
+    fn stepwise_commits_equal_one_commit(edits in prop::collection::vec(edit(), 1..24)) {
         let (mut stepwise, mut at_once) = (world(), world());
         stepwise.network.commit();
         for edit in edits {

@@ -42,7 +42,7 @@ fn world() -> World {
 /// words in which it is refused, and that nothing has changed afterwards; among them that an
 /// address would be of two services.
 #[test]
-fn a_refused_edit_names_both_parts_and_changes_nothing() {
+fn refused_edit_names_parts_changes_nothing() {
     type Edit = fn(&mut World) -> Result<(), EditError>;
     let edits: &[(Edit, &str)] = &[
         (
@@ -211,7 +211,7 @@ fn a_refused_edit_names_both_parts_and_changes_nothing() {
 /// INV-failed-edit-changes-nothing: a bulk edit that fails at its k-th item has done none of the
 /// others.
 #[test]
-fn a_bulk_edit_is_whole_or_not_at_all() {
+fn bulk_edit_is_atomic() {
     for failing in 0..4 {
         let mut world = world();
         let (before, untouched) = (world.network.commit(), world.network.clone());
@@ -229,7 +229,7 @@ fn a_bulk_edit_is_whole_or_not_at_all() {
 }
 
 #[test]
-fn thirty_one_services_fit_and_no_more() {
+fn only_31_services_fit() {
     let mut network = Network::new();
     for number in 0..31 {
         let prefix = Ipv4Net::new(Ipv4Addr::new(40, number, 0, 0), 16).unwrap();
@@ -289,7 +289,7 @@ fn lines(routes: &[EffectiveRoute]) -> Vec<String> {
 
 /// the worked table of the route article.
 #[test]
-fn effective_routes_are_those_of_the_worked_table() {
+fn effective_routes_match_worked_table() {
     let mut network = Network::new();
     let storage = network
         .add_service("Microsoft.Storage", &[net("52.239.0.0/16"), net("20.60.0.0/16")])
@@ -355,7 +355,7 @@ fn effective_routes_are_those_of_the_worked_table() {
 /// a range equal to a reserved one takes its place, one that contains it removes it,
 /// one inside it leaves it.
 #[test]
-fn reserved_ranges_yield_to_the_networks_own() {
+fn reserved_ranges_yield_to_own_ranges() {
     for (range, reserved_left) in [
         ("10.0.0.0/8", false),
         ("10.0.0.0/7", false),
@@ -406,7 +406,7 @@ fn system_routes_override_longer_bgp_routes() {
 /// INV-accepted-edit-in-force: a call that returned success is in the very next snapshot, and
 /// nothing else makes a new one.
 #[test]
-fn a_commit_makes_a_generation_only_if_something_changed() {
+fn unchanged_commit_makes_no_generation() {
     let mut world = world();
     let first = world.network.commit();
     assert!(Arc::ptr_eq(&first, &world.network.commit()));

@@ -166,7 +166,7 @@ fn reset_of(made: &Transmit) -> (u32, u32) {
 /// S-17, S-18, INV-toggle-ends-exact-set, INV-reset-number-exact, U-01: both ends are reset with
 /// the exact sequence; the internet connection and UDP to the service live on. (T-12)
 #[test]
-fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
+fn toggle_resets_both_ends() {
     let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     let (internet, elsewhere) = world.connect(world.vm(), "10.0.0.4:50002", "8.8.8.8:443");
@@ -190,7 +190,7 @@ fn a_toggle_resets_both_ends_of_service_connections_and_nothing_else() {
 
 /// The same, but at the flow's next packet rather than by `poll_transmit`: whichever comes first.
 #[test]
-fn a_stale_flow_is_closed_at_its_next_packet() {
+fn next_packet_closes_stale_flow() {
     let mut world = World::new(Settings::replayable(0));
     let (service, public) = world.connect(world.vm(), VM, ACCOUNT);
     world.enable();
@@ -211,7 +211,7 @@ fn a_stale_flow_is_closed_at_its_next_packet() {
 
 /// U-01: who is told is a mode.
 #[test]
-fn closing_modes_say_who_is_told() {
+fn closing_mode_decides_who_is_notified() {
     for (closing, notified) in
         [(CloseMode::Both, 2), (CloseMode::Opener, 1), (CloseMode::Silent, 0)]
     {
@@ -233,7 +233,7 @@ fn closing_modes_say_who_is_told() {
 
 /// INV-toggle-idempotent: there and back with no packet between leaves every flow as it was.
 #[test]
-fn enabling_and_disabling_with_no_traffic_between_closes_nothing() {
+fn toggling_twice_between_packets_closes_nothing() {
     let mut world = World::new(Settings::replayable(0));
     world.connect(world.vm(), VM, ACCOUNT);
     world.network.enable_endpoint(world.web, world.storage, Scope::Worldwide).unwrap();
@@ -278,7 +278,7 @@ fn skipped_generations_are_caught_up_with() {
 /// INV-prefix-change-exact, U-02: a prefix that joins or leaves an enabled service switches exactly
 /// the flows to it.
 #[test]
-fn a_change_of_prefixes_switches_exactly_their_flows() {
+fn prefix_change_switches_exactly_its_flows() {
     let mut world = World::new(Settings::replayable(0));
     world.enable();
     world.connect(world.vm(), "10.0.0.4:1", "52.239.1.9:443");
@@ -301,7 +301,7 @@ fn a_change_of_prefixes_switches_exactly_their_flows() {
 /// INV-prefix-change-exact, C-06: so does a prefix that moves out of the scope of an endpoint, into
 /// another region.
 #[test]
-fn a_change_of_regions_switches_exactly_their_flows() {
+fn region_change_switches_exactly_its_flows() {
     let mut world = World::new(Settings::replayable(0));
     let place = |world: &mut World, region: &str| {
         // Both are there before and after, so that they keep their numbers.
@@ -324,7 +324,7 @@ fn a_change_of_regions_switches_exactly_their_flows() {
 
 /// INV-trace-equals-verdict: a segment without place in its connection, foreseen by the trace, too.
 #[test]
-fn a_segment_that_does_not_fit_is_dropped() {
+fn invalid_segment_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
     world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
     let (disposition, _) = world.send(world.vm(), tcp(end(VM), end("8.8.8.8:443"), "FA", 1001, 1));
@@ -334,7 +334,7 @@ fn a_segment_that_does_not_fit_is_dropped() {
 /// INV-prefix-change-exact: where no endpoint is enabled, a tag update closes nothing, though the
 /// packets now leave by the service's edge.
 #[test]
-fn a_tag_update_without_an_endpoint_closes_nothing() {
+fn tag_update_without_endpoint_closes_nothing() {
     let mut world = World::new(Settings::replayable(0));
     world.connect(world.vm(), VM, "40.0.0.1:443");
     world
@@ -351,7 +351,7 @@ fn a_tag_update_without_an_endpoint_closes_nothing() {
 /// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away
 /// ends its flows and no others.
 #[test]
-fn attaching_a_gateway_keeps_flows_and_removing_an_address_ends_them() {
+fn gateway_keeps_flows_until_address_removal() {
     let mut world = World::new(Settings::replayable(0));
     world.network.set_outbound(world.web, Outbound::Private).unwrap();
     world.network.set_outbound(world.web, Outbound::Default(ip("20.9.9.9"))).unwrap();
@@ -380,7 +380,7 @@ fn rules(default: DefaultAction) -> RuleSet {
 /// S-06, S-16, INV-endpoint-voids-ip-rule, INV-group-replaced-whole: what the service is told
 /// follows the rules of the moment, without closing the flow.
 #[test]
-fn marks_follow_the_rules_and_flows_stay_open() {
+fn access_follows_rules_flows_stay_open() {
     let mut world = World::new(Settings::replayable(0));
     let mut selected = rules(DefaultAction::Deny);
     selected.add_ip_rule(IpRule::Address(ip("20.1.1.1"))).unwrap();
@@ -439,7 +439,7 @@ fn deny_modes_deliver_reset_or_drop() {
 /// INV-spoofed-source-dropped, INV-special-addresses-refused, R-24, INV-identity-not-forged: who
 /// may send what from where.
 #[test]
-fn sources_that_cannot_be_are_dropped() {
+fn impossible_sources_are_dropped() {
     let mut world = World::new(Settings::replayable(0));
     let fixed = world.network.add_nic(world.web, "fixed", ip("10.0.0.9")).unwrap();
     let router = world.network.add_nic(world.web, "router", ip("10.0.0.10")).unwrap();
@@ -509,7 +509,7 @@ fn sources_that_cannot_be_are_dropped() {
 
 /// An answer enters at the very edge by which the question left, or not at all.
 #[test]
-fn an_answer_by_another_edge_is_dropped() {
+fn answer_by_another_edge_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
     let (forward, packet) = world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
     assert_eq!(forward.to, Edge::Internet);
@@ -527,7 +527,7 @@ fn an_answer_by_another_edge_is_dropped() {
 /// INV-reply-needs-flow, INV-reply-reaches-initiator: nor does whoever opened a flow go on by
 /// another edge.
 #[test]
-fn an_opener_stays_at_its_edge() {
+fn initiator_stays_at_its_edge() {
     let mut world = World::new(Settings::replayable(0));
     let nic = world.network.add_nic(world.web, "vm", ip("10.0.0.4")).unwrap();
     world.network.set_public_address(nic, Some(ip("20.2.2.2"))).unwrap();
@@ -542,7 +542,7 @@ fn an_opener_stays_at_its_edge() {
 /// INV-last-hop-ends, T-26: nothing is forwarded with a time to live that is over; the sender is
 /// told once, from its gateway, and no flow is made.
 #[test]
-fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
+fn last_hop_is_answered_without_flow() {
     let mut world = World::new(Settings::replayable(0));
     let mut packet = syn(VM, ACCOUNT);
     packet[8] = 1;
@@ -563,7 +563,7 @@ fn a_packet_at_its_last_hop_is_answered_and_makes_no_flow() {
 /// INV-toggle-stalls-nobody: one call closes a bounded number of flows, so that other packets need
 /// not wait until all are closed.
 #[test]
-fn one_call_closes_a_bounded_number_of_flows() {
+fn one_call_closes_bounded_flows() {
     let mut world = World::new(Settings::replayable(0));
     for port in 1..=3000 {
         let client = SocketAddrV4::new(ip("10.0.0.4"), port);
@@ -613,7 +613,7 @@ fn a_full_queue_drops_and_counts() {
 
 /// INV-clock-steps-harmless: a clock that steps back ends nothing early and brings nothing back.
 #[test]
-fn a_clock_that_steps_back_counts_as_standing_still() {
+fn backward_clock_counts_as_standing_still() {
     let mut world = World::new(Settings::replayable(0));
     world.connect(world.vm(), VM, ACCOUNT);
     world.wait(Duration::from_secs(200));
@@ -675,7 +675,7 @@ fn a_removed_subnet_closes_its_connections() {
 /// N-14, section 4.2 of the TCP states: a connection that the far end refuses is forgotten with the
 /// packet that says so.
 #[test]
-fn a_refused_connection_is_forgotten_at_once() {
+fn refused_connection_is_forgotten_immediately() {
     let mut world = World::new(Settings::replayable(0));
     let web = Edge::Subnet(world.web);
     let (out, packet) = world.forwarded(web, syn(VM, ACCOUNT));
@@ -692,7 +692,7 @@ fn a_refused_connection_is_forgotten_at_once() {
 /// N-23: behind a rule with resets both ends of a connection that idles out get an exact one;
 /// without, and half open, nobody does.
 #[test]
-fn n_23_a_load_balancer_resets_what_idles_out() {
+fn n_23_balancer_resets_idle_connections() {
     for resets in [true, false] {
         let mut world = World::new(Settings::replayable(0));
         world.network.set_outbound(world.web, Outbound::Private).unwrap();

@@ -63,7 +63,7 @@ fn open() -> RuleSet {
 /// S-36, INV-spoofed-source-dropped: hosts of a site talk with the networks that it is connected to
 /// and, behind its own address, with everybody else; another's address is nobody's there.
 #[test]
-fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one() {
+fn site_reaches_networks_and_internet() {
     let World { mut network, alpha, web, storage, .. } = world();
     let office =
         network.add_site("office", &[net("192.168.1.0/24")], &[ip("203.0.113.50")]).unwrap();
@@ -86,7 +86,7 @@ fn a_site_reaches_its_networks_by_its_own_addresses_and_the_internet_behind_one(
 /// INV-toggle-ends-exact-set: a change of a network touches the flows of the sites that it is
 /// connected to, which close where their far end has another edge now.
 #[test]
-fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
+fn network_change_closes_connected_sites_flows() {
     let World { mut network, alpha, web, .. } = world();
     let office = network.add_site("office", &[net("192.168.1.0/24")], &[]).unwrap();
     network.connect(alpha, office, &[net("192.168.1.0/24")]).unwrap();
@@ -102,7 +102,7 @@ fn a_change_of_a_network_closes_what_a_site_had_open_to_the_changed_host() {
 /// S-38, INV-toggle-ends-exact-set: a peering's addresses are for services, and what was open under
 /// them ends with them; the rest of the site goes on.
 #[test]
-fn what_was_open_under_a_peering_ends_with_its_addresses() {
+fn peering_flows_end_with_its_addresses() {
     let World { mut network, alpha, storage, .. } = world();
     let own = ip("203.0.113.50");
     let office = network.add_site("office", &[net("192.168.1.0/24")], &[own]).unwrap();
@@ -127,7 +127,7 @@ fn what_was_open_under_a_peering_ends_with_its_addresses() {
 /// T-26: an error comes from the first address of where it goes, which of a range of one is that
 /// one.
 #[test]
-fn an_error_comes_from_the_first_address_of_where_it_goes() {
+fn error_source_is_ranges_first_address() {
     let World { mut network, alpha, web, .. } = world();
     let nic = network.add_nic(web, "vm", ip("10.0.0.4")).unwrap();
     let [office, host] = [("office", "192.168.1.0/24"), ("host", "192.168.9.9/32")].map(|site| {
@@ -153,7 +153,7 @@ fn an_error_comes_from_the_first_address_of_where_it_goes() {
 /// hosts ask the platform under its addresses, and its probes ask them; nobody else's address
 /// comes from there.
 #[test]
-fn the_platform_asks_and_is_asked_under_its_own_addresses() {
+fn platform_talks_under_its_own_addresses() {
     let World { mut network, web, .. } = world();
     let mut plane = plane(&mut network);
     let (subnet, platform) = (Edge::Subnet(web), Edge::Platform(web));
@@ -170,7 +170,7 @@ fn the_platform_asks_and_is_asked_under_its_own_addresses() {
 /// C-03: with the switch on, a service of the own region is reached under the private source, and
 /// its answer by that path.
 #[test]
-fn inside_the_region_the_private_source_reaches_the_service() {
+fn same_region_service_sees_private_source() {
     let World { mut network, alpha, web, storage } = world();
     let placement = Placement { region: "westeurope".into(), ..Placement::default() };
     network.place_vnet(alpha, placement).unwrap();
@@ -202,7 +202,7 @@ fn inside_the_region_the_private_source_reaches_the_service() {
 /// L-05, L-07: an approved private endpoint leads to its resource, which front ends ask for by its
 /// edge.
 #[test]
-fn a_private_endpoint_leads_to_its_resource() {
+fn private_endpoint_leads_to_its_resource() {
     let World { mut network, alpha, web, storage } = world();
     let resource = network.add_resource(storage, "acct", ip("52.239.1.9"), open()).unwrap();
     let links = network.add_subnet(alpha, "links", net("10.0.1.0/24")).unwrap();
@@ -225,7 +225,7 @@ fn a_private_endpoint_leads_to_its_resource() {
 
 /// F-16: a front end gets the words of the very resource, and none of one that there is not.
 #[test]
-fn a_front_end_answers_in_the_words_of_its_resource() {
+fn front_end_answers_in_resources_words() {
     let World { mut network, storage, .. } = world();
     let closed = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);
     let id = network.add_resource(storage, "acct", ip("52.239.1.9"), closed).unwrap();
@@ -238,7 +238,7 @@ fn a_front_end_answers_in_the_words_of_its_resource() {
 
 /// INV-spoofed-source-dropped: an address between the lowest and the highest of ours is anybody's.
 #[test]
-fn an_address_between_two_of_ours_is_anybodys() {
+fn address_between_internal_ones_is_external() {
     let World { mut network, web, .. } = world();
     let addresses = vec![ip("20.1.1.1"), ip("20.1.1.9")];
     network.set_outbound(web, Outbound::NatGateway(addresses)).unwrap();
@@ -263,7 +263,7 @@ fn an_address_between_two_of_ours_is_anybodys() {
 /// S-37, R-25: the endpoint of an appliance's subnet serves what it forwards for hosts of the
 /// network, and nobody from outside of it.
 #[test]
-fn an_endpoint_serves_no_source_from_outside_of_the_network() {
+fn endpoint_serves_no_outside_source() {
     let World { mut network, alpha, web, storage } = world();
     let router = network.add_nic(web, "router", ip("10.0.0.10")).unwrap();
     network.set_ip_forwarding(router, true).unwrap();
@@ -280,7 +280,7 @@ fn an_endpoint_serves_no_source_from_outside_of_the_network() {
 /// only what goes round between appliances goes on without a flow of its own; what one
 /// repeats of a host's connection does not.
 #[test]
-fn an_appliance_does_not_repeat_the_connection_of_a_host() {
+fn repeated_host_connection_needs_a_flow() {
     let World { mut network, web, .. } = world();
     let router = network.add_nic(web, "router", ip("10.0.0.10")).unwrap();
     network.set_ip_forwarding(router, true).unwrap();
@@ -293,7 +293,7 @@ fn an_appliance_does_not_repeat_the_connection_of_a_host() {
 
 /// N-18: nor does a gateway carry a fragment of a flow that whole packets have opened.
 #[test]
-fn a_gateway_carries_no_fragment_of_a_live_flow() {
+fn gateway_carries_no_live_flows_fragment() {
     let World { mut network, web, .. } = world();
     network.set_outbound(web, Outbound::NatGateway(vec![ip("20.1.1.1")])).unwrap();
     let mut plane = plane(&mut network);
@@ -307,7 +307,7 @@ fn a_gateway_carries_no_fragment_of_a_live_flow() {
 /// N-16, P-25: a segment of a flow that is lost is answered by a reset where a NAT gateway stands,
 /// from either side, and by no other method; a SYN from outside never.
 #[test]
-fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
+fn n_16_gateway_resets_unknown_flows() {
     let address = ip("20.1.1.1");
     for (outbound, flags, answered) in [
         (Outbound::NatGateway(vec![address]), "A", [true, true]),
@@ -331,7 +331,7 @@ fn n_16_a_gateway_resets_what_it_has_no_flow_of() {
 
 /// C-01: equal prefixes of a user's route and an endpoint are decided as the network was last told.
 #[test]
-fn the_tie_policy_of_the_network_decides_equal_prefixes() {
+fn tie_policy_decides_equal_prefixes() {
     let World { mut network, web, storage, alpha } = world();
     network.set_route(web, net("52.239.0.0/16"), NextHop::None).unwrap();
     network.enable_endpoint(web, storage, Scope::Worldwide).unwrap();

@@ -38,7 +38,7 @@ impl World {
 /// E-11, E-09: with a policy the endpoint leads to the service in every region, and without one
 /// where its scope says.
 #[test]
-fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
+fn e_11_policy_makes_endpoint_worldwide() {
     let mut w = world();
     let regions = [("52.239.0.0/24", "westeurope"), ("52.239.1.0/24", "eastus")];
     let regions = regions.map(|(prefix, region)| (prefix.parse().unwrap(), region.to_owned()));
@@ -67,7 +67,7 @@ fn e_11_a_policy_makes_the_scope_of_the_endpoint_worldwide() {
 /// U-06: a policy is bound to the identity of the subnet, and speaks before the rules of the
 /// resource; it says nothing of who comes otherwise.
 #[test]
-fn the_service_judges_by_the_policy_of_the_identity() {
+fn service_applies_the_identitys_policy() {
     let mut w = world();
     let db = w.network.add_subnet(w.alpha, "db", "10.0.1.0/24".parse().unwrap()).unwrap();
     let mut rules = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
@@ -104,7 +104,7 @@ fn the_service_judges_by_the_policy_of_the_identity() {
 /// one region, whichever is said last; 100 policies a subnet, 500 a subscription; what is attached
 /// is not removed.
 #[test]
-fn a_policy_wants_endpoint_region_and_room() {
+fn policy_needs_endpoint_region_and_room() {
     let mut w = world();
     let db = w.network.add_subnet(w.alpha, "db", "10.0.1.0/24".parse().unwrap()).unwrap();
     let logs = w.policy("logs", &[]);

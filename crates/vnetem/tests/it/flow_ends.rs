@@ -191,7 +191,7 @@ fn icmp_error_must_quote_sent_segment() {
 
 /// N-29: the platform's address is the machine's until it is deallocated, and then anybody's.
 #[test]
-fn a_kept_address_is_freed_by_deallocation() {
+fn deallocation_frees_the_kept_address() {
     let mut network = Network::new();
     let [alpha, beta] = ["alpha", "beta"].map(|name| {
         let vnet = network.add_vnet(name, &[net("10.0.0.0/16")]).unwrap();

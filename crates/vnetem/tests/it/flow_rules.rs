@@ -76,7 +76,7 @@ fn forwarded(disposition: Disposition) -> bool {
 /// P-20: later packets take what was composed for the first one, without a rule, a route or a port
 /// being looked for.
 #[test]
-fn later_packets_take_what_the_first_one_was_told() {
+fn later_packets_reuse_first_decision() {
     let mut w = world();
     let steps = |w: &World| {
         let packet = tcp(VM, FAR, "S");
@@ -97,7 +97,7 @@ fn later_packets_take_what_the_first_one_was_told() {
 /// P-26: both directions of a flow come together, the one the inverse of the other, and go
 /// together.
 #[test]
-fn both_directions_of_a_flow_come_and_go_together() {
+fn both_directions_open_and_close_together() {
     let mut w = world();
     let external = {
         let (disposition, leaves) = w.out(VM, FAR, "S");
@@ -118,7 +118,7 @@ fn both_directions_of_a_flow_come_and_go_together() {
 /// P-27, P-11, P-13: a change of rules that would have deleted the pair does not: the answers to an
 /// allowed flow still come in, although nothing would let them in by themselves.
 #[test]
-fn answers_still_come_in_after_a_change_of_rules() {
+fn replies_survive_a_rule_change() {
     let mut w = world();
     let external = w.open(VM, FAR);
     let mut closed = SecurityGroup::default();
@@ -148,7 +148,7 @@ fn answers_still_come_in_after_a_change_of_rules() {
 /// P-22: whichever packet comes first after a change, what is judged is the flow as its opener
 /// would open it; an answer neither widens nor narrows that.
 #[test]
-fn the_opening_direction_is_judged_whichever_packet_comes_first() {
+fn revalidation_decides_for_the_initiator() {
     let mut w = world();
     let stays = w.open(VM, FAR);
     let leaves = w.open("10.0.0.4:50002", "9.9.9.9:443");
@@ -165,7 +165,7 @@ fn the_opening_direction_is_judged_whichever_packet_comes_first() {
 /// P-23, P-24: a longer user route captures the live flows inside its prefix, which break since the
 /// kind of their route changes, and leaves all others of the subnet alone.
 #[test]
-fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
+fn longer_route_captures_its_prefix_only() {
     let mut w = world();
     w.open(VM, FAR);
     w.open("10.0.0.4:50002", "8.8.4.4:443");
@@ -188,7 +188,7 @@ fn a_longer_route_captures_the_live_flows_of_its_prefix_alone() {
 /// INV-fragment-state-bounded, INV-tombstone-answers: what is left of a datagram does not follow
 /// its first fragment once the flow is closed, although its tombstone stands.
 #[test]
-fn a_later_fragment_ends_with_its_flow() {
+fn later_fragment_ends_with_its_flow() {
     let mut w = world();
     let db = w.network.add_subnet(w.alpha, "db", net("10.0.1.0/24")).unwrap();
     w.apply();
@@ -211,7 +211,7 @@ fn a_later_fragment_ends_with_its_flow() {
 /// P-30: a later fragment follows the first one of its own datagram, which is known by
 /// identification, both ends and protocol together.
 #[test]
-fn a_later_fragment_follows_no_other_datagram() {
+fn later_fragment_follows_own_datagram_only() {
     let mut w = world();
     w.network.add_subnet(w.alpha, "db", net("10.0.1.0/24")).unwrap();
     w.apply();
@@ -235,7 +235,7 @@ fn a_later_fragment_follows_no_other_datagram() {
 /// INV-icmp-quote-translated, T-22: an ICMP error goes to the sender of the packet that it quotes,
 /// whoever else it names as its own destination.
 #[test]
-fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
+fn icmp_error_reaches_quoted_sender_only() {
     let mut w = world();
     let external = w.open(VM, FAR);
     let mut error = unreachable(&tcp(&external, FAR, "A"));
@@ -248,7 +248,7 @@ fn an_icmp_error_goes_to_the_sender_of_what_it_quotes_alone() {
 /// INV-tombstone-answers: an ICMP error about a closed flow goes nowhere, although its tombstone
 /// stands.
 #[test]
-fn an_icmp_error_ends_with_its_flow() {
+fn icmp_error_ends_with_its_flow() {
     let mut w = world();
     let external = w.open(VM, FAR);
     let error = unreachable(&tcp(&external, FAR, "A"));
@@ -262,7 +262,7 @@ fn an_icmp_error_ends_with_its_flow() {
 /// INV-reply-needs-flow: numbers that no subnet and no service has are nobody's, however near they
 /// are to those of others.
 #[test]
-fn an_edge_that_is_nobodys_carries_nobodys_packets() {
+fn unassigned_edge_carries_no_packets() {
     let mut w = world();
     let external = w.open(VM, FAR);
     let (answer, own) = (tcp(FAR, &external, "SA"), tcp(VM, FAR, "A"));
@@ -284,7 +284,7 @@ fn an_edge_that_is_nobodys_carries_nobodys_packets() {
 /// P-29: one FIN ends nothing, the other side may go on; both end the flow after a while; a reset
 /// ends it too, and not at once.
 #[test]
-fn a_flow_ends_by_two_fins_or_a_while_after_a_reset() {
+fn flow_ends_by_fins_or_reset() {
     let minute = Duration::from_secs(60);
     let mut w = world();
     let external = w.open(VM, FAR);

@@ -92,7 +92,7 @@ fn reply(flags: &str, numbers: (u32, u32)) -> Vec<u8> {
 
 /// U-01: the opener that a mode speaks of may be outside.
 #[test]
-fn closing_tells_an_opener_outside() {
+fn closing_notifies_an_external_initiator() {
     for (closing, notified) in [
         (CloseMode::Both, &[Edge::Nic(NicId(1)), Edge::Internet][..]),
         (CloseMode::Opener, &[Edge::Internet]),

@@ -118,7 +118,7 @@ impl World {
 /// T-33, INV-checksums-stay-right, INV-trace-equals-verdict: both ends are rewritten at once, the
 /// sender is seen under its public end, and the time to live falls by one.
 #[test]
-fn t_33_a_datagram_turns_round_and_its_answer_too() {
+fn t_33_datagram_and_answer_hairpin() {
     let mut world = World::new(OPEN);
     let (a, b) = (world.a, world.b);
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
@@ -207,7 +207,7 @@ fn t_33_own_rules_take_over() {
 /// T-33, T-03, RFC 5128 3.3: what is let in is asked as of the internet, and two hosts open the way
 /// for each other.
 #[test]
-fn t_33_filters_hold_and_two_hosts_can_open_the_way() {
+fn t_33_filters_hold_until_both_open() {
     let mut world = World::new(PoolRules { filtering: Filtering::AddressAndPort, ..OPEN });
     let (a, b) = (world.a, world.b);
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
@@ -223,7 +223,7 @@ fn t_33_filters_hold_and_two_hosts_can_open_the_way() {
 
 /// T-33, RFC 5382 REQ-8: a whole connection, tracked on both sides of the turn.
 #[test]
-fn t_33_a_connection_turns_round_from_its_syn_to_its_end() {
+fn t_33_whole_connection_can_hairpin() {
     let mut world = World::new(OPEN);
     let (public_a, public_b) = world.connection();
     let (a, b) = (world.a, world.b);
@@ -240,7 +240,7 @@ fn t_33_a_connection_turns_round_from_its_syn_to_its_end() {
 
 /// T-33: many at once come to the same as one by one; what turns round is no plain hit.
 #[test]
-fn t_33_a_batch_turns_round_as_its_packets_do() {
+fn t_33_batch_equals_single_packets() {
     let mut worlds = [World::new(OPEN), World::new(OPEN)];
     let mut out = Vec::new();
     for (number, world) in worlds.iter_mut().enumerate() {
@@ -273,7 +273,7 @@ fn t_33_a_batch_turns_round_as_its_packets_do() {
 
 /// T-33: from outside nobody comes in by a flow that turns round.
 #[test]
-fn t_33_the_internet_has_no_part_in_what_turns_round() {
+fn t_33_internet_cannot_use_hairpin_flows() {
     let mut world = World::new(PoolRules { filtering: Filtering::AddressAndPort, ..OPEN });
     let (a, b) = (world.a, world.b);
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
@@ -286,7 +286,7 @@ fn t_33_the_internet_has_no_part_in_what_turns_round() {
 /// RFC 5508 REQ-7: an error about what turned round turns round itself: each end sees it from the
 /// other's public address, about its own packet.
 #[test]
-fn t_33_an_error_about_what_turned_round_turns_round() {
+fn t_33_error_about_hairpin_flow_hairpins() {
     let mut world = World::new(OPEN);
     let (a, b) = (world.a, world.b);
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
@@ -335,7 +335,7 @@ fn piece(whole: &[u8], offset: usize, more: bool) -> Vec<u8> {
 
 /// T-33, T-28: fragments turn round as their first one does.
 #[test]
-fn t_33_fragments_turn_round() {
+fn t_33_fragments_hairpin() {
     let mut world = World::new(OPEN);
     let (a, b) = (world.a, world.b);
     let (public_a, public_b) = (world.public(a, A), world.public(b, B));
@@ -360,7 +360,7 @@ fn t_33_fragments_turn_round() {
 /// T-33, INV-reset-number-exact, INV-both-halves-end, S-17: what closes one of the two flows closes
 /// both, and each host hears of it once, with the number that it expects.
 #[test]
-fn t_33_a_change_closes_both_flows_and_tells_each_host_once() {
+fn t_33_change_closes_both_flows_once() {
     for which in [0, 1] {
         let mut world = World::new(OPEN);
         let (public_a, public_b) = world.connection();
@@ -401,7 +401,7 @@ fn t_33_a_change_closes_both_flows_and_tells_each_host_once() {
 
 /// T-33: the rule taken away ends what turned round, and datagrams are dropped as `hairpin`.
 #[test]
-fn t_33_the_rule_taken_away_ends_what_turned_round() {
+fn t_33_removing_rule_ends_hairpin_flows() {
     let mut world = World::new(OPEN);
     let (a, b) = (world.a, world.b);
     let (_, public_b) = (world.public(a, A), world.public(b, B));
@@ -419,7 +419,7 @@ fn t_33_the_rule_taken_away_ends_what_turned_round() {
 
 /// T-33, INV-memory-bounded: with room for one flow the first stands and the second does not.
 #[test]
-fn t_33_a_full_table_turns_nothing_round() {
+fn t_33_full_table_refuses_hairpin() {
     let mut settings = Settings::replayable(0);
     settings.flows.capacity = 3;
     let mut world = World::with(OPEN, settings);
@@ -435,7 +435,7 @@ fn t_33_a_full_table_turns_nothing_round() {
 /// T-33, T-28: also between hosts behind one public address, whose later fragments have the same
 /// address at both ends.
 #[test]
-fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
+fn t_33_fragments_hairpin_behind_one_address() {
     let mut world = World::new(OPEN);
     let one = Outbound::Pool {
         addresses: vec![ip("20.1.1.1")],
@@ -458,7 +458,7 @@ fn t_33_fragments_turn_round_between_hosts_behind_one_address() {
 /// T-33, INV-events-in-order: what a host sends to its own public end turns round into nothing, and
 /// its one flow closes once.
 #[test]
-fn t_33_a_flow_to_its_own_public_end_closes_once() {
+fn t_33_flow_to_itself_closes_once() {
     let mut world = World::new(OPEN);
     let a = world.a;
     let public = world.public(a, A);
@@ -481,7 +481,7 @@ fn t_33_a_flow_to_its_own_public_end_closes_once() {
 /// T-33, INV-trace-equals-verdict, INV-syn-opens-anew: a trace of a full table knows that closed
 /// flows give way.
 #[test]
-fn t_33_a_trace_knows_that_closed_flows_give_way() {
+fn t_33_trace_knows_closed_flows_yield() {
     let mut settings = Settings::replayable(0);
     settings.flows.capacity = 5;
     let mut world = World::with(OPEN, settings);

@@ -99,7 +99,7 @@ impl World {
 /// N-15, N-23: 4 minutes where nothing is said, else what the gateway, the address, the outbound
 /// rule or the pool says. (T-15)
 #[test]
-fn n_15_each_method_has_its_own_idle_timeout() {
+fn n_15_method_has_its_idle_timeout() {
     let mut world = World::new();
     let (subnets, nics) = (world.subnets.map(Edge::Subnet), world.nics.map(Edge::Nic));
     for (edge, internal, expected) in [
@@ -125,7 +125,7 @@ fn n_15_datagrams_keep_their_four_minutes() {
 
 /// N-11, N-15: so does what the internet opens towards an interface's own address.
 #[test]
-fn n_15_what_the_internet_opens_has_the_timeout_of_the_address() {
+fn n_15_inbound_flow_uses_address_timeout() {
     let mut world = World::new();
     let (remote, public) = (end(REMOTE), end("20.1.1.4:22"));
     world.forward(Edge::Internet, segment(remote, public, "S", (1000, 0), &[]));
@@ -139,7 +139,7 @@ fn n_15_what_the_internet_opens_has_the_timeout_of_the_address() {
 /// N-07, N-15: a connection keeps the timeout with which it opened, also when it is judged again;
 /// the next one has the new.
 #[test]
-fn n_15_a_changed_timeout_is_for_new_connections() {
+fn n_15_changed_timeout_binds_new_connections() {
     let mut world = World::new();
     let edge = Edge::Subnet(world.subnets[1]);
     let internal = world.connection(edge, "10.0.1.4:50001");

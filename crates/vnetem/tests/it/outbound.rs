@@ -59,7 +59,7 @@ impl World {
 /// N-05: private since 2026-03-31; older versions leave the setting open, which allows default
 /// outbound access.
 #[test]
-fn n_05_new_subnets_are_private_by_the_version() {
+fn n_05_new_subnets_private_by_version() {
     let platform = ip("20.1.1.9");
     let private = |version: &str| Outbound::of_new_subnet(version, platform) == Outbound::Private;
     for old in ["2017-10-01", "2025-07-01", "2026-03-31", "2026-03-31-preview"] {
@@ -72,7 +72,7 @@ fn n_05_new_subnets_are_private_by_the_version() {
 
 /// N-19: the table of sizes, by the number of members, for each address.
 #[test]
-fn n_19_ports_by_the_size_of_the_pool() {
+fn n_19_pool_size_gives_port_count() {
     for (members, ports) in [
         (1, 1024),
         (50, 1024),
@@ -98,7 +98,7 @@ fn n_19_ports_by_the_size_of_the_pool() {
 
 /// N-19: a pool of more than a thousand is none.
 #[test]
-fn n_19_a_pool_has_a_thousand_members_at_most() {
+fn n_19_pool_has_at_most_1000() {
     let mut world = world(&[ONE], 1000);
     let pool = world.network.subnets().next().unwrap().0;
     let nic = world.network.add_nic(pool, "one too many", ip("10.0.15.9")).unwrap();
@@ -108,7 +108,7 @@ fn n_19_a_pool_has_a_thousand_members_at_most() {
 
 /// N-20: what is no multiple of 8, or more than there is, is refused; 0 is the table.
 #[test]
-fn n_20_explicit_counts_are_multiples_of_eight_within_the_sum() {
+fn n_20_explicit_counts_are_multiples_of_8() {
     let mut world = world(&[ONE], 7);
     let sum = "the members of load balancer lb would need 70000 ports of 64000";
     assert_eq!(world.rule(10_000).unwrap_err().to_string(), sum);
@@ -141,7 +141,7 @@ fn n_20_explicit_counts_are_multiples_of_eight_within_the_sum() {
 /// N-09, N-17, C-08: an address of a gateway has 64,512 ports towards one remote, 1024 to 65535,
 /// each once and no more.
 #[test]
-fn n_09_an_address_of_a_gateway_has_64_512_ports() {
+fn n_09_gateway_address_has_64512_ports() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
@@ -168,7 +168,7 @@ fn n_09_an_address_of_a_gateway_has_64_512_ports() {
 
 /// N-10, C-08: 64,000 ports of an address, 1024 to 65023, no port twice, and not one more.
 #[test]
-fn n_10_an_address_of_a_load_balancer_has_64_000_ports() {
+fn n_10_balancer_address_has_64000_ports() {
     let mut world = world(&[ONE], 10);
     world.rule(6400).unwrap();
     let mut all: Vec<_> =
@@ -181,7 +181,7 @@ fn n_10_an_address_of_a_load_balancer_has_64_000_ports() {
 
 /// N-21: each aligned block of eight that a rule for arriving traffic touches is lost, once.
 #[test]
-fn n_21_rules_cost_the_eight_ports_around_them() {
+fn n_21_inbound_rule_costs_eight_ports() {
     let mut world = world(&[ONE], 1);
     world.rule(64_000).unwrap();
     let whole: Vec<u16> = (1024..=65_023).collect();
@@ -205,7 +205,7 @@ fn n_21_rules_cost_the_eight_ports_around_them() {
 
 /// N-25: address and port lead back to one member, the one that has them.
 #[test]
-fn n_25_a_port_leads_back_to_its_member() {
+fn n_25_port_leads_to_its_member() {
     for rule in [0, 640, 6392] {
         let mut world = world(&[ONE, TWO], 20);
         for port in [1024, 4000, 4001, 30_000] {
@@ -235,7 +235,7 @@ fn n_25_a_port_leads_back_to_its_member() {
 /// A member that leaves frees its block for the next, and moves nobody while blocks keep their
 /// size.
 #[test]
-fn members_keep_their_ports_while_others_come_and_go() {
+fn members_keep_ports_while_others_change() {
     for rule in [0, 1024, 800] {
         let mut world = world(&[ONE], 5);
         world.rule(rule).unwrap();
@@ -254,7 +254,7 @@ fn members_keep_their_ports_while_others_come_and_go() {
 
 /// N-15, N-23, C-09: 4 to 120 minutes for TCP, and 4 for UDP.
 #[test]
-fn n_15_idle_timeouts_are_4_to_120_minutes() {
+fn n_15_idle_timeout_is_4_to_120() {
     let allowed: Vec<u8> =
         (0..=u8::MAX).filter(|minutes| IdleMinutes::new(*minutes).is_some()).collect();
     assert_eq!(allowed, (4..=120).collect::<Vec<u8>>());
@@ -267,7 +267,7 @@ fn n_15_idle_timeouts_are_4_to_120_minutes() {
 /// INV-used-object-kept, INV-contradiction-refused: a public address has one owner, and what is
 /// used is not removed.
 #[test]
-fn public_addresses_have_one_owner_and_members_stay() {
+fn public_address_has_one_permanent_owner() {
     let World { mut network, alpha, balancer, nics } = world(&[ONE], 2);
     let other = network.add_vnet("other", &[net("10.0.0.0/16")]).unwrap();
     let far = network.add_subnet(other, "far", net("10.0.0.0/24")).unwrap();

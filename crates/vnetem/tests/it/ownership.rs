@@ -40,7 +40,7 @@ fn a_classic_network_has_no_endpoints() {
 /// F-15: rules that let nobody in keep data requests out, and no call of the control plane: whoever
 /// may make it opens and closes the account, gives it a copy and takes it away.
 #[test]
-fn f_15_the_firewall_does_not_concern_control_plane_calls() {
+fn f_15_firewall_ignores_control_plane_calls() {
     let mut w = world();
     let mut nobody = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
     nobody.set_public_access(PublicAccess::Disabled);
@@ -67,7 +67,7 @@ fn f_15_the_firewall_does_not_concern_control_plane_calls() {
 /// S-10, S-11, C-13: another subscription is no hindrance for any service; another tenant is none
 /// for Storage and Key Vault, and one for all others, whichever of the two is placed last.
 #[test]
-fn only_storage_and_key_vault_cross_tenants() {
+fn only_storage_and_vault_cross_tenants() {
     let rules = letting_in;
     let ordered = |subnet| {
         let mut rules = OrderedRules::new();
@@ -119,7 +119,7 @@ fn only_storage_and_key_vault_cross_tenants() {
 /// S-12: a rule takes the permission to join that very subnet, only when it is new; enabling the
 /// endpoint takes no more than to write the network.
 #[test]
-fn a_rule_takes_the_permission_to_join_the_subnet() {
+fn rule_needs_permission_to_join_subnet() {
     let mut w = world();
     let db = w.network.add_subnet(w.alpha, "db", "10.0.1.0/24".parse().unwrap()).unwrap();
     let open = RuleSet::new(RuleLimits::UNSTATED, DefaultAction::Deny);
@@ -149,7 +149,7 @@ fn a_rule_takes_the_permission_to_join_the_subnet() {
 /// no more; another service, another network and a rule that is not active have nothing to do with
 /// it.
 #[test]
-fn a_network_is_tied_to_200_subscriptions_and_regions_by_one_service() {
+fn network_spans_at_most_200_subscriptions() {
     let mut w = world();
     let storage = w.storage;
     let sql = w.network.add_service("sql", &["52.238.0.0/16".parse().unwrap()]).unwrap();
@@ -192,7 +192,7 @@ fn a_network_is_tied_to_200_subscriptions_and_regions_by_one_service() {
 
 /// E-18, E-17: when a subnet is deleted, the rule that names it says so and cannot be brought back.
 #[test]
-fn a_rule_says_that_its_subnet_is_gone() {
+fn rule_shows_its_deleted_subnet() {
     let mut w = world();
     let id = w
         .network

@@ -96,7 +96,7 @@ impl World {
 /// time all have. Each host switches once, route and source together, and the order follows from
 /// the seed.
 #[test]
-fn s_28_an_endpoint_reaches_one_host_after_the_other() {
+fn s_28_endpoint_reaches_hosts_in_turn() {
     let orders: Vec<_> = [7, 7, 8]
         .into_iter()
         .map(|seed| {
@@ -134,7 +134,7 @@ fn s_28_an_endpoint_reaches_one_host_after_the_other() {
 
 /// U-13, C-05: a connection is closed when its own host switches, and not before.
 #[test]
-fn u_13_a_flow_is_closed_when_its_host_switches() {
+fn u_13_flow_closes_when_host_switches() {
     let mut world = world();
     let mut rollout = Rollout::new(7, QUARTER, Duration::ZERO).unwrap();
     assert_eq!(world.hosts_with_endpoint(1), []);
@@ -163,7 +163,7 @@ fn u_13_a_flow_is_closed_when_its_host_switches() {
 
 /// S-28: disabling takes its time too; a change on the way is done with before the next begins.
 #[test]
-fn a_later_change_begins_where_the_earlier_one_would_have_ended() {
+fn later_change_waits_for_earlier_one() {
     let mut world = world();
     let mut rollout = Rollout::new(7, QUARTER, Duration::ZERO).unwrap();
     let (web, storage) = (world.web, world.storage);
@@ -184,7 +184,7 @@ fn a_later_change_begins_where_the_earlier_one_would_have_ended() {
 /// U-13: without a time every host has the change at once; so it has after an edit that does not go
 /// by the rollout.
 #[test]
-fn without_a_time_a_change_is_there_at_once() {
+fn without_delay_change_is_immediate() {
     let mut world = world();
     let (web, storage) = (world.web, world.storage);
     let mut rollout = Rollout::default();
@@ -203,7 +203,7 @@ fn without_a_time_a_change_is_there_at_once() {
 /// S-29: until new rules have come into force the old ones decide; what would be refused is refused
 /// at once.
 #[test]
-fn s_29_the_old_rules_decide_for_a_while() {
+fn s_29_old_rules_decide_meanwhile() {
     let mut world = world();
     let rules = |address| {
         let mut rules = RuleSet::new(RuleLimits::STORAGE, DefaultAction::Deny);

@@ -95,7 +95,7 @@ fn r_06_user_before_bgp_before_system() {
 
 /// no BGP route, however long, takes anything from the network, a peering or an endpoint.
 #[test]
-fn r_07_system_routes_stand_against_longer_bgp_routes() {
+fn r_07_system_routes_beat_bgp() {
     let mut world = world();
     world.endpoint();
     world.announce(&["10.0.0.9/32", "10.1.0.9/32", "52.239.1.9/32", "52.240.0.0/16"]);
@@ -107,7 +107,7 @@ fn r_07_system_routes_stand_against_longer_bgp_routes() {
 
 /// a user route, being longer, takes from each of the three.
 #[test]
-fn r_08_longer_user_routes_win_over_network_peering_and_endpoint() {
+fn r_08_longer_user_route_wins() {
     let mut world = world();
     world.endpoint();
     for prefix in ["10.0.0.9/32", "10.1.0.9/32", "52.239.1.9/32"] {
@@ -119,7 +119,7 @@ fn r_08_longer_user_routes_win_over_network_peering_and_endpoint() {
 /// a user route with the flag beats BGP routes inside its prefix, of any length, and only
 /// those.
 #[test]
-fn r_09_a_route_that_overrides_bgp_beats_longer_bgp_routes() {
+fn r_09_override_route_beats_longer_bgp() {
     let mut world = world();
     world.announce(&["172.20.1.0/24", "172.21.1.0/24", "172.20.0.0/15"]);
     world.route("172.20.0.0/16", FIREWALL);
@@ -237,7 +237,7 @@ fn r_13_next_hop_types_are_azures() {
 /// R-15, S-23, S-24: a default route takes the service's traffic without the endpoint, and not with
 /// it.
 #[test]
-fn r_15_a_default_route_takes_a_service_only_without_its_endpoint() {
+fn r_15_default_route_yields_to_endpoint() {
     for hop in [FIREWALL, NextHop::None] {
         let mut world = world();
         world.route("0.0.0.0/0", hop);
@@ -251,7 +251,7 @@ fn r_15_a_default_route_takes_a_service_only_without_its_endpoint() {
 /// a route for a tag stands for all its prefixes; 25 such routes fit a table, 400 routes of
 /// both kinds.
 #[test]
-fn r_16_a_tag_stands_for_its_prefixes_within_limits() {
+fn r_16_tag_route_has_limits() {
     let mut world = world();
     world.tag("Sql", TagLevel::Service, &["40.1.0.0/16", "40.7.7.0/24"], FIREWALL);
     assert_eq!(world.route_to("40.1.2.3"), FIREWALL);
@@ -287,7 +287,7 @@ fn r_16_a_tag_stands_for_its_prefixes_within_limits() {
 /// between equal prefixes an explicit one, then the regional tag, the top-level tag, the
 /// cloud's region, the cloud.
 #[test]
-fn r_17_explicit_before_regional_before_top_level_before_cloud() {
+fn r_17_explicit_then_regional_then_global_tag() {
     let order = [
         ("AzureCloud", Some(TagLevel::Cloud)),
         ("AzureCloud.westeurope", Some(TagLevel::CloudRegion)),
@@ -322,7 +322,7 @@ fn r_17_explicit_before_regional_before_top_level_before_cloud() {
 /// the tag of a region, being finer than the endpoint's worldwide one, takes its
 /// addresses from it.
 #[test]
-fn r_18_a_regional_tag_to_an_appliance_takes_its_own_addresses_only() {
+fn r_18_regional_tag_takes_own_addresses() {
     let mut world = world();
     world.endpoint();
     world.tag("Storage.WestEurope", TagLevel::Regional, &["52.239.203.0/28"], FIREWALL);
@@ -333,7 +333,7 @@ fn r_18_a_regional_tag_to_an_appliance_takes_its_own_addresses_only() {
 /// R-19, U-19: the same tag, or an explicit prefix, to the internet takes nothing from the
 /// endpoint.
 #[test]
-fn r_19_a_route_to_the_internet_leaves_the_endpoint_alone() {
+fn r_19_internet_route_leaves_endpoint_alone() {
     let mut world = world();
     world.endpoint();
     world.tag("Storage.WestEurope", TagLevel::Regional, &["52.239.203.0/28"], NextHop::Internet);
@@ -345,7 +345,7 @@ fn r_19_a_route_to_the_internet_leaves_the_endpoint_alone() {
 
 /// A table may keep out what gateways learn; its user routes to a gateway stay.
 #[test]
-fn a_table_without_bgp_propagation_has_no_routes_of_gateways() {
+fn disabled_propagation_hides_gateway_routes() {
     let mut world = world();
     world.announce(&["172.20.0.0/16"]);
     assert_eq!(world.hop("172.20.0.1"), NextHopType::VirtualNetworkGateway);
@@ -369,7 +369,7 @@ fn c_15_further_ranges_can_lead_to_none() {
 
 /// with a user's default route the reserved ranges are gone, and what they held follows it.
 #[test]
-fn r_04_a_users_default_route_removes_the_reserved_ranges() {
+fn r_04_default_route_removes_reserved_ranges() {
     let mut world = world();
     assert_eq!(world.hop("10.7.0.1"), NextHopType::None);
     world.route("0.0.0.0/0", FIREWALL);

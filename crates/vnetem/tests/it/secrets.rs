@@ -34,7 +34,7 @@ fn ports(settings: Settings) -> Vec<u16> {
 /// T-07, INV-same-input-same-bytes: two secret data planes have nothing in common, two replayable
 /// ones of one seed everything.
 #[test]
-fn secret_planes_differ_and_replayable_ones_agree() {
+fn secret_planes_differ_replayable_ones_agree() {
     let (one, other) = (Settings::secret([1; 16]), Settings::secret([2; 16]));
     let same = |left: Vec<u16>, right: Vec<u16>| {
         left.iter().zip(&right).filter(|(left, right)| left == right).count()
@@ -55,7 +55,7 @@ fn a_secret_is_shown_nowhere() {
 /// INV-accepted-edit-in-force: of two copies of a network that went different ways, a data plane
 /// stays with the one that it has.
 #[test]
-fn a_copy_of_a_network_is_another() {
+fn copied_network_is_another() {
     let (mut network, _) = network();
     let first = network.commit();
     let mut plane = DataPlane::new(first.clone(), Settings::replayable(0));

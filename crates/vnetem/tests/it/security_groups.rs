@@ -70,7 +70,7 @@ impl World {
 /// rule about the public address behind which the subnet is seen says nothing, one about the
 /// private address decides, with and without an endpoint.
 #[test]
-fn groups_judge_the_private_source_before_any_translation() {
+fn group_sees_source_before_translation() {
     for endpoint in [false, true] {
         let mut w = world();
         if endpoint {
@@ -94,7 +94,7 @@ fn groups_judge_the_private_source_before_any_translation() {
 /// P-10: on the way in the group sees the receiver's own address, which the packet has once its way
 /// is known.
 #[test]
-fn the_receivers_group_judges_who_comes_in() {
+fn receivers_group_sees_its_own_address() {
     let mut w = world();
     let rules = [
         (100, "web-may", IN, Action::Allow, "10.0.0.4", "10.0.1.4", "1433"),
@@ -136,7 +136,7 @@ fn replies_need_no_rule() {
 /// P-28, P-32: a denied packet makes no flow, takes no port, and nothing is sent back; it is
 /// counted under its reason.
 #[test]
-fn a_denied_packet_makes_no_flow_and_is_answered_by_nothing() {
+fn denied_packet_makes_no_flow() {
     let mut w = world();
     let group = w.group("web", &[(100, "no", OUT, Action::Deny, "*", "Internet", "*")]);
     w.network.guard_subnet(w.web, Some(group)).unwrap();
@@ -155,7 +155,7 @@ fn a_denied_packet_makes_no_flow_and_is_answered_by_nothing() {
 /// P-13, C-11: after the rule that allowed it is gone a live flow goes on, in both directions and
 /// even if something else makes it be judged again (INV-toggle-idempotent); a new one is refused.
 #[test]
-fn an_edit_of_a_group_leaves_live_flows_alone() {
+fn group_edit_keeps_live_flows() {
     let mut w = world();
     let group = w.group("web", &[]);
     w.network.guard_subnet(w.web, Some(group)).unwrap();
@@ -193,7 +193,7 @@ fn default_rules_let_endpoint_traffic_pass() {
 
 /// P-18: the trace shows the order: flow, group, route.
 #[test]
-fn a_group_is_asked_behind_the_flow_table_and_in_front_of_the_routes() {
+fn group_check_precedes_routing() {
     let mut w = world();
     let group = w.group("web-nsg", &[]);
     w.network.guard_subnet(w.web, Some(group)).unwrap();
@@ -209,7 +209,7 @@ fn a_group_is_asked_behind_the_flow_table_and_in_front_of_the_routes() {
 /// S-44, P-19: the internet is denied and a tag allowed; the tag stands for the prefixes that the
 /// service has at the moment, those of a service by its own name, and other names as they are set.
 #[test]
-fn a_tag_in_a_rule_is_kept_current() {
+fn rule_tags_are_kept_current() {
     let mut w = world();
     w.network.set_tag("Sql.WestEurope", &[net("40.1.0.0/16")]).unwrap();
     let rules = [
@@ -283,7 +283,7 @@ fn interface_and_subnet_must_both_allow() {
 /// subnet without it, it does not. What the tag stands for follows the network: its own ranges,
 /// peerings, and sites behind the gateway.
 #[test]
-fn virtual_network_follows_routes_peerings_and_sites() {
+fn virtual_network_tag_follows_routes_peers() {
     let only_here = [
         (100, "here", OUT, Action::Allow, "*", "VirtualNetwork", "*"),
         (110, "no-more", OUT, Action::Deny, "*", "*", "*"),
@@ -322,7 +322,7 @@ fn virtual_network_follows_routes_peerings_and_sites() {
 /// P-19: the rules of a group are replaced as a whole: an old one that is not among the new ones is
 /// gone, even if nothing has its number.
 #[test]
-fn new_rules_of_a_group_take_the_place_of_all_old_ones() {
+fn new_rules_replace_all_old_ones() {
     let mut w = world();
     let no_http = [(100, "no-http", OUT, Action::Deny, "*", "*", "80")];
     let no_https = [(200, "no-https", OUT, Action::Deny, "*", "*", "443")];
@@ -339,7 +339,7 @@ fn new_rules_of_a_group_take_the_place_of_all_old_ones() {
 /// P-19, INV-contradiction-refused: an edit is refused whole, by name, and nothing is deleted that
 /// is used.
 #[test]
-fn a_refused_edit_of_a_group_names_what_was_wrong() {
+fn refused_group_edit_names_the_error() {
     let mut w = world();
     let unknown = [(100, "moon", OUT, Action::Allow, "*", "Moon", "*")];
     let why = SecurityRuleError::UnknownTag { rule: "moon".into(), tag: "Moon".into() };

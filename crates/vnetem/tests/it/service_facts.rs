@@ -155,7 +155,7 @@ fn regions_decide_in_any_spelling() {
 /// E-09, C-06: an endpoint that could catch nothing is refused; where prefixes move away under it,
 /// the routes say so.
 #[test]
-fn an_endpoint_that_catches_nothing_is_said() {
+fn endpoint_catching_nothing_is_reported() {
     let mut w = world();
     let place = |w: &mut World, prefix: &str| {
         w.network.set_service_regions(w.storage, [(net(prefix), "north".to_owned())]).unwrap();

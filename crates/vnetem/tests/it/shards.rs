@@ -168,7 +168,7 @@ impl Fleet {
 /// N-19: the ports of a load balancer's member are its own, so that its shard has all of them and
 /// not a 64th.
 #[test]
-fn a_member_has_all_its_ports_in_its_shard() {
+fn member_has_its_ports_in_shard() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let pool = network.add_subnet(alpha, "pool", net("10.0.0.0/24")).unwrap();
@@ -186,7 +186,7 @@ fn a_member_has_all_its_ports_in_its_shard() {
 }
 
 #[test]
-fn every_answer_meets_the_flow_of_its_question() {
+fn answer_reaches_its_flows_shard() {
     let (snapshot, edges) = network();
     let mut fleet = Fleet::new(&snapshot, 1);
     let opened = fleet.process(&openings(&edges));
@@ -213,7 +213,7 @@ fn every_answer_meets_the_flow_of_its_question() {
 /// T-35, T-04: without ports a public address is somebody's towards one far end, which therefore
 /// says the shard; nobody else gets it there.
 #[test]
-fn t_35_answers_without_ports_meet_the_flow_of_their_question() {
+fn t_35_portless_answer_finds_its_flow() {
     let gre = |source: Ipv4Addr, destination: Ipv4Addr| {
         let mut bytes = Vec::new();
         let packet = PacketBuilder::ipv4(source.octets(), destination.octets(), 64);
@@ -246,7 +246,7 @@ fn t_35_answers_without_ports_meet_the_flow_of_their_question() {
 }
 
 #[test]
-fn the_number_of_workers_changes_no_byte() {
+fn worker_count_changes_no_byte() {
     let (snapshot, edges) = network();
     let run = |workers| {
         let mut fleet = Fleet::new(&snapshot, workers);
@@ -346,7 +346,7 @@ fn fragments_and_errors_follow_their_flow() {
 /// INV-tombstone-answers: what comes to an address that was taken away finds the shard whose
 /// tombstone answers.
 #[test]
-fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
+fn withdrawn_address_leads_to_tombstones_shard() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let web = network.add_subnet(alpha, "web", net("10.0.1.0/24")).unwrap();
@@ -387,7 +387,7 @@ fn what_comes_too_late_to_a_withdrawn_address_finds_its_shard() {
 /// What the internet and a service's public edge answer, and GRE, meet the shard of their flow in a
 /// network of any range: none of them says who is inside.
 #[test]
-fn ranges_of_any_class_keep_their_shards() {
+fn ranges_of_any_class_keep_shards() {
     for range in ["30.1", "192.0", "198.18", "100.64", "10.0", "172.20", "1.1", "32.0"] {
         let length = if range == "32.0" { 7 } else { 16 };
         let mut network = Network::new();

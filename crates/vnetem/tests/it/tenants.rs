@@ -258,7 +258,7 @@ proptest! {
     /// INV-tenant-shares-hold, docs/shares.md: a tenant within its share sees what it would see
     /// alone.
     #[test]
-    fn one_tenants_worst_changes_nothing_for_another(
+    fn attacking_tenant_changes_nothing_for_others(
         bursts in proptest::collection::vec(
             proptest::collection::vec((any::<u8>(), any::<u16>()), 0..120), 24),
     ) {
@@ -269,7 +269,7 @@ proptest! {
 
 /// The script is worth its while: it goes through, and the attack fills everything.
 #[test]
-fn the_attack_fills_everything_but_the_share() {
+fn attack_fills_all_but_the_share() {
     let alone = play(&vec![Vec::new(); 24]);
     let passed = alone
         .packets
@@ -418,7 +418,7 @@ fn every_full_table_has_its_reason() {
 /// INV-hold-down-kept, INV-one-cause-per-drop: a port that one socket had towards a remote rests
 /// there, though the socket has it for all others by now.
 #[test]
-fn a_resting_tuple_has_its_own_reason() {
+fn held_tuple_has_its_own_reason() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();

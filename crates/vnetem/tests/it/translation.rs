@@ -98,7 +98,7 @@ fn dont_fragment(mut packet: Vec<u8>, on: bool) -> Vec<u8> {
 /// T-03, RFC 4787 REQ-8: what comes in reaches the socket, the answer leaves by the mapping, and
 /// T-13 holds for both.
 #[test]
-fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
+fn t_03_open_filter_admits_the_internet() {
     let rules = PoolRules { filtering: Filtering::Independent, ..INDEPENDENT };
     let mut world = World::new(rules);
     let vm = Edge::Subnet(world.web);
@@ -114,7 +114,7 @@ fn t_03_a_mapping_with_an_open_filter_lets_the_internet_in() {
 
 /// T-03, INV-other-remote-dropped: by default nobody but the remote end itself.
 #[test]
-fn t_03_a_mapping_lets_nobody_else_in_by_default() {
+fn t_03_default_filter_admits_remote_only() {
     let mut world = World::new(INDEPENDENT);
     let source = world.source(udp("10.0.0.4:7", REMOTE, 9)).to_string();
     for other in ["8.8.8.8:54", "9.9.9.9:53"] {
@@ -126,7 +126,7 @@ fn t_03_a_mapping_lets_nobody_else_in_by_default() {
 
 /// T-03: rules that change take the mapping with them.
 #[test]
-fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
+fn inbound_flow_ends_with_its_rules() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
@@ -150,7 +150,7 @@ fn a_flow_from_outside_ends_with_the_rules_that_let_it_in() {
 
 /// T-03, INV-toggle-ends-exact-set: and so do ports that are the pool's no more.
 #[test]
-fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
+fn inbound_flow_ends_with_its_port() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
@@ -176,7 +176,7 @@ fn a_flow_from_outside_ends_with_the_port_that_let_it_in() {
 /// end has opened it; INV-reply-reaches-initiator: under that address nobody speaks from outside
 /// any more.
 #[test]
-fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
+fn flow_survives_remote_address_becoming_internal() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
@@ -205,7 +205,7 @@ fn a_flow_goes_on_when_the_address_of_its_far_end_becomes_ours() {
 /// T-03: the port of a socket keeps the filter with which it was given, also for whom the socket
 /// calls after a change; a port that is given after it has the new one.
 #[test]
-fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
+fn t_03_port_keeps_its_original_filter() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
@@ -235,7 +235,7 @@ fn t_03_a_port_keeps_the_filter_with_which_it_was_given() {
 /// T-16, RFC 5382 REQ-4: silence, then port unreachable, unless the SYN crossed one from the
 /// inside.
 #[test]
-fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
+fn t_16_unsolicited_syn_answered_late() {
     let after = Duration::from_secs(6);
     let rules = PoolRules { preserve_port: true, unsolicited_syn: Some(after), ..PoolRules::AZURE };
     let mut world = World::new(rules);
@@ -260,7 +260,7 @@ fn t_16_an_unsolicited_syn_is_answered_late_or_not_at_all() {
 
 /// T-19: what is picked up in the middle, where that is wanted.
 #[test]
-fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
+fn t_19_loose_pick_up_is_configurable() {
     for (loose_pickup, resets, goes_on) in [
         (LoosePickup::Drop, 0, false),
         (LoosePickup::Reset, 1, false),
@@ -284,7 +284,7 @@ fn t_19_a_mid_stream_segment_is_dropped_or_reset_or_picked_up() {
 /// T-26, RFC 1812: the gateway of the subnet says so, quotes the inside packet as far as 576 bytes
 /// go, and no flow is made.
 #[test]
-fn t_26_time_exceeded_quotes_the_inside_packet_and_makes_no_flow() {
+fn t_26_time_exceeded_quotes_internal_packet() {
     for (ttl, length) in [(0, 9), (1, 9), (1, 1200)] {
         let mut world = World::new(PoolRules::AZURE);
         let mut packet = udp("10.0.0.4:7", REMOTE, length);
@@ -303,7 +303,7 @@ fn t_26_time_exceeded_quotes_the_inside_packet_and_makes_no_flow() {
 
 /// T-26: inbound, the quote has the external form, which is what the sender knows.
 #[test]
-fn t_26_inbound_time_exceeded_quotes_the_external_form() {
+fn t_26_inbound_time_exceeded_quotes_external() {
     let mut world = World::new(PoolRules::AZURE);
     let source = world.source(udp("10.0.0.4:7", REMOTE, 9));
     let mut answer = udp(REMOTE, &source.to_string(), 9);
@@ -316,7 +316,7 @@ fn t_26_inbound_time_exceeded_quotes_the_external_form() {
 /// T-22, RFC 1122 3.2.2.2: a redirect names a gateway on its own link, so that it goes to hosts of
 /// the same network and no further.
 #[test]
-fn t_22_a_redirect_does_not_cross_a_translation() {
+fn t_22_redirect_does_not_cross_translation() {
     let mut world = World::new(PoolRules::AZURE);
     let vm = Edge::Subnet(world.web);
     let error = |source: SocketAddrV4, about: &[u8], kind: u8| {
@@ -358,7 +358,7 @@ fn t_22_a_redirect_does_not_cross_a_translation() {
 /// T-27, INV-never-fragments, RFC 1191: with the size, and only if it must not be fragmented; the
 /// same on the way in.
 #[test]
-fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
+fn t_27_oversized_packet_refused_with_mtu() {
     let mtu = Mtu { public: 1000, private: 900 };
     let settings = Settings { mtu, ..Settings::replayable(0) };
     let mut world = World::with(PoolRules::AZURE, [1, 65_535], settings);
@@ -385,7 +385,7 @@ fn t_27_a_packet_longer_than_the_next_link_is_refused_with_its_size() {
 
 /// T-34, RFC 5508 REQ-8, RFC 6888 REQ-11; T-10: and no live flow is touched to make room.
 #[test]
-fn t_34_a_refusal_is_told_as_the_pool_says() {
+fn t_34_refusal_notice_follows_the_pool() {
     for (on_exhaustion, said) in [
         (OnExhaustion::Silence, None),
         (OnExhaustion::Prohibited, Some((3, 13))),
@@ -422,7 +422,7 @@ fn t_34_a_refusal_is_told_as_the_pool_says() {
 
 /// T-35: by address alone, one inside address towards each remote.
 #[test]
-fn t_35_other_protocols_are_dropped_or_translated_by_address() {
+fn t_35_other_protocols_translated_by_address() {
     let gre = |source: &str| {
         let mut packet = udp(&format!("{source}:0"), REMOTE, 9);
         packet[9] = 47;
@@ -446,7 +446,7 @@ fn t_35_other_protocols_are_dropped_or_translated_by_address() {
 
 /// T-36, RFC 6691: on the SYN of either side, at even and odd option offsets, and on nothing else.
 #[test]
-fn t_36_the_segment_size_of_both_sides_is_clamped() {
+fn t_36_segment_size_clamped_both_ways() {
     let even = [2, 4, 0x05, 0xB4];
     let odd = [1, 2, 4, 0x05, 0xB4, 1, 1, 0];
     for options in [&even[..], &odd] {
@@ -517,7 +517,7 @@ fn t_37_events_say_what_happened_to_translations() {
 
 /// T-38, RFC 4787 REQ-11: whatever went before is the same, so is what comes.
 #[test]
-fn t_38_the_same_calls_give_the_same_bytes() {
+fn t_38_same_calls_give_same_bytes() {
     let run = |seed| {
         let settings = Settings::replayable(seed);
         let mut world = World::with(PoolRules::RFC, [1, 65_535], settings);
@@ -539,7 +539,7 @@ fn t_38_the_same_calls_give_the_same_bytes() {
 
 /// T-39: a wrong transport checksum is the receiver's affair, unless it is asked for.
 #[test]
-fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
+fn t_39_wrong_checksum_handling_is_configurable() {
     for verify_checksums in [false, true] {
         let settings = Settings { verify_checksums, ..Settings::replayable(0) };
         let mut world = World::with(PoolRules::AZURE, [1, 65_535], settings);
@@ -577,7 +577,7 @@ fn t_39_a_wrong_transport_checksum_is_carried_or_dropped_by_parameter() {
 /// INV-deadline-exact, INV-trace-equals-verdict: a trace changes nothing, so that it does not
 /// remove what has run out either; once that is done it tells what happens.
 #[test]
-fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
+fn trace_sees_port_until_flow_removed() {
     let mut world = World::with(INDEPENDENT, [1024, 1024], Settings::replayable(0));
     assert_eq!(world.source(udp("10.0.0.4:5000", REMOTE, 1)).port(), 1024);
     world.now = Time(world.now.0 + 3_600_000_000_000);
@@ -595,7 +595,7 @@ fn a_trace_sees_the_port_of_a_socket_until_its_last_flow_is_removed() {
 /// N-08, S-18: what the internet opened to an interface's own address goes on through changes that
 /// leave the address where it is, and ends with it, or where the interface begins to forward.
 #[test]
-fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
+fn inbound_call_lasts_as_its_address() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();
@@ -629,7 +629,7 @@ fn a_call_to_an_own_address_lasts_as_long_as_the_address() {
 /// an interface that begins to forward, or ends it, speaks from another place, so that what
 /// it opened itself is closed, and nothing else.
 #[test]
-fn what_an_interface_opened_ends_where_it_begins_to_forward() {
+fn forwarding_change_closes_interfaces_own_flows() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &["10.0.0.0/16".parse().unwrap()]).unwrap();
     let web = network.add_subnet(alpha, "web", "10.0.0.0/24".parse().unwrap()).unwrap();

@@ -110,7 +110,7 @@ fn reply(received: &Encapsulated, answer: &[u8]) -> Vec<u8> {
 /// from the bytes alone, and the caller gets an answer that cannot be told from one without a
 /// tunnel.
 #[test]
-fn identity_travels_in_the_bytes_and_the_answer_comes_back_plain() {
+fn identity_is_carried_answer_is_plain() {
     for encapsulation in [Encapsulation::Nvgre, Encapsulation::Vxlan] {
         let mut w = world();
         let mut port = TunnelPort::new(w.storage, settings(encapsulation));
@@ -167,7 +167,7 @@ fn inbound_without_a_flow_is_dropped() {
 /// S-05, W-01: two networks with one range call from the same address and port; each answer finds
 /// its own caller.
 #[test]
-fn answers_to_overlapping_networks_do_not_mix() {
+fn overlapping_networks_answers_stay_apart() {
     let mut w = world();
     let mut port = TunnelPort::new(w.storage, settings(Encapsulation::Nvgre));
     let [(_, of_alpha), (_, of_beta)] = w.subnets;
@@ -184,7 +184,7 @@ fn answers_to_overlapping_networks_do_not_mix() {
 
 /// S-17, W-06: the reset that a switch sends to the service's end goes through the tunnel too.
 #[test]
-fn a_switch_resets_the_peer_through_the_tunnel() {
+fn toggle_resets_peer_through_tunnel() {
     let mut w = world();
     let mut port = TunnelPort::new(w.storage, settings(Encapsulation::Nvgre));
     let (_, web) = w.subnets[0];
@@ -265,7 +265,7 @@ fn what_does_not_enter_is_counted() {
 /// W-12, W-07: the reply uses the same encapsulation and key, comes from the service and goes to a
 /// caller as the port itself would write it.
 #[test]
-fn what_is_of_another_tunnel_is_refused() {
+fn packet_of_other_tunnel_is_refused() {
     let mut w = world();
     let mut port = TunnelPort::new(w.storage, settings(Encapsulation::Nvgre));
     let (_, web) = w.subnets[0];
@@ -298,7 +298,7 @@ fn what_is_of_another_tunnel_is_refused() {
 /// W-15, W-04: behind a fixed address the outer pair says which address of the service was called;
 /// a gateway's address may stand outside.
 #[test]
-fn a_fixed_destination_comes_back_by_the_outer_address() {
+fn fixed_destination_restored_by_outer_address() {
     let mut w = world();
     let mut fixed = settings(Encapsulation::Nvgre);
     fixed.destination = Overlay::exactly("2603:10e1:100:2::4601:203".parse().unwrap());

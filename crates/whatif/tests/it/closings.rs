@@ -4,7 +4,7 @@ use crate::setup::{STORAGE, account, behind, estate, group, logged, nat, vnet};
 
 /// S-17: open connections to the service are cut, others are not.
 #[test]
-fn only_open_connections_to_the_service_close() {
+fn only_open_service_connections_close() {
     let mut all = nat("nat1", "52.160.0.9");
     all.push(vnet("vnet1", "10.0.0.0/16", &[("snet-app", "10.0.1.0/24", behind("nat1"))]));
     all.push(account("stlogs", &["52.160.0.9"], &["vnet1/snet-app"]));

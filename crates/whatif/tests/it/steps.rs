@@ -56,7 +56,7 @@ fn rule_comes_before_the_endpoint() {
 
 /// Storage takes no rule before the endpoint: the gap is said, and closes with the last step.
 #[test]
-fn storage_has_a_gap_that_is_said() {
+fn storage_gap_is_named() {
     let mut all = network(&[]);
     all.push(account("stlogs", &["52.160.0.9"], &[]));
     let mut estate = estate(&all, &[("stlogs", STORAGE)]);
@@ -77,7 +77,7 @@ fn storage_has_a_gap_that_is_said() {
 
 /// A plan that brings endpoint and rule at once still has the gap in between.
 #[test]
-fn endpoint_and_rule_at_once_have_a_gap() {
+fn endpoint_with_rule_has_a_gap() {
     let (mut old, mut new) = (network(&[]), network(&["Microsoft.Storage"]));
     old.push(account("stlogs", &["52.160.0.9"], &[]));
     new.push(account("stlogs", &["52.160.0.9"], &["vnet1/snet-app"]));
@@ -104,7 +104,7 @@ fn rule_of_the_plan_goes_first() {
 
 /// Back to the internet: the address rule comes before the switch.
 #[test]
-fn address_rule_comes_before_the_endpoint_goes() {
+fn address_rule_comes_before_endpoint_goes() {
     let (mut old, mut new) = (network(&["Microsoft.Storage"]), network(&[]));
     old.push(account("stlogs", &[], &["vnet1/snet-app"]));
     new.push(account("stlogs", &[], &["vnet1/snet-app"]));

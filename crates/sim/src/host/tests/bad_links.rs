@@ -29,7 +29,7 @@ fn story(seed: u64, loss: u16) -> (u64, u64, Vec<Status>, Vec<Status>, bool) {
 /// T-38, INV-same-input-same-bytes, and faults 4 to 7: through loss of 0 to 30 % a download comes
 /// whole or ends with a reason, and a run can be repeated.
 #[test]
-fn downloads_through_bad_links_complete_or_end_cleanly() {
+fn lossy_downloads_complete_or_fail_cleanly() {
     let mut finished = 0;
     for loss in [0, 50, 100, 200, 300] {
         for seed in 0..6 {

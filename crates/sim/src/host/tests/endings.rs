@@ -13,7 +13,7 @@ fn a_port_that_nobody_serves_refuses() {
 }
 
 #[test]
-fn silence_times_out_whether_connecting_or_open() {
+fn silence_times_out_in_every_state() {
     let mut pair = Pair::new(1, LinkSettings { loss: 1000, ..LinkSettings::clean(Duration::ZERO) });
     let id = pair.get("/a");
     pair.run(200 * SECOND);
@@ -34,7 +34,7 @@ fn silence_times_out_whether_connecting_or_open() {
 /// INV-reset-number-exact: smoltcp takes a reset exactly where it expects the next byte; each end
 /// alone learns it, and the other at its next segment.
 #[test]
-fn a_reset_ends_an_open_connection_at_either_end() {
+fn reset_ends_either_end_exactly() {
     for at_client in [true, false] {
         let mut pair = Pair::clean();
         let id = pair.get("/long?bytes=1000&rate=10");
@@ -60,7 +60,7 @@ fn a_reset_ends_an_open_connection_at_either_end() {
 }
 
 #[test]
-fn an_idle_end_learns_of_a_lost_connection_by_its_keep_alive() {
+fn keep_alive_detects_lost_connection() {
     let mut pair = Pair::clean();
     let request = Request::get("a", "/1?bytes=10").keep_alive().write();
     let id = pair.client.connect(Time(0), SocketAddrV4::new(SERVER, 80), request, None).unwrap();
@@ -76,7 +76,7 @@ fn an_idle_end_learns_of_a_lost_connection_by_its_keep_alive() {
 }
 
 #[test]
-fn without_keep_alive_an_idle_end_never_learns() {
+fn idle_end_needs_keep_alive() {
     let mut pair = Pair::clean();
     let quiet =
         HostSettings { keep_alive: None, user_timeout: None, ..HostSettings::new(SERVER, 9) };
@@ -92,7 +92,7 @@ fn without_keep_alive_an_idle_end_never_learns() {
 }
 
 #[test]
-fn an_abort_is_a_reset_for_the_other_end() {
+fn abort_resets_the_other_end() {
     let mut pair = Pair::clean();
     let id = pair.get("/long?bytes=1000000&rate=2000");
     pair.run(SECOND);
