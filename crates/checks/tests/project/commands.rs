@@ -55,7 +55,16 @@ fn files_of_the_architecture_exist() {
     let file = Regex::new(r"`([a-z_/*.-]+\.rs|[a-z_/-]+/)`").unwrap();
     let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let crates = root().join("crates");
-    let folders = ["", "vnetem/src", "scenario/src", "vnetem/src/pipeline", "nat/src"];
+    let folders = [
+        "",
+        "vnetem/src",
+        "vnetem/src/pipeline",
+        "scenario/src",
+        "nat/src",
+        "sim/src",
+        "sim/src/world",
+        "sim/src/simulation",
+    ];
     let (mut wrong, mut count) = (Vec::new(), 0);
     for (at, line) in page.lines().enumerate() {
         for found in file.captures_iter(line) {
