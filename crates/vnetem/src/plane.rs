@@ -22,7 +22,7 @@ use vnetem_packet::{Headers, VnetId};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::decision::CachedDecision;
-use crate::pipeline::trace::Trace;
+use crate::pipeline::trace::{Explanation, Trace};
 use crate::plane::event::Event;
 use crate::plane::event_queue::{EventQueue, TranslationEvent};
 use crate::plane::transmit_queue::TransmitQueue;
@@ -114,24 +114,22 @@ impl DataPlane {
         plane
     }
 
-    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so
-    /// what has run out and was not removed yet still has its place: [`process`](Self::process)
-    /// removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
+    /// Explains what would become of a packet: makes the plan that [`process`](Self::process) would
+    /// carry out. Nothing changes, so expired flows that were not removed yet still have their
+    /// place: `process` removes a few first, [`handle_timeout`](Self::handle_timeout) all of them.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
-        let (mut steps, mut given) = (Vec::new(), Vec::new());
+        let mut explanation = Explanation::default();
         let headers = Headers::parse(packet);
         let disposition = match &headers {
             Err(cause) => Disposition::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
                 let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
-                let decision = pipeline.decide(edge, packet, headers, &mut steps);
-                pipeline.note_given(&decision, &mut given);
-                self.foresee(pipeline.now, decision, packet, headers)
+                pipeline.decide(edge, packet, headers, &mut explanation).disposition
             }
         };
         let verdict = Verdict { generation: self.snapshot.generation(), disposition };
-        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, given, verdict)
+        Trace::new(Arc::clone(&self.snapshot), edge, headers, explanation, verdict)
     }
 
     /// Takes a new configuration, and says whether it did. It is in force for the next packet
@@ -293,6 +291,7 @@ impl DataPlane {
             suggestion: self.suggestion,
             mtu: self.mtu,
             verify_checksums: self.verify_checksums,
+            close_mode: self.closing,
             shard: self.shard,
             opens_first: None,
             now: self.now,

@@ -4,19 +4,14 @@
 use vnetem_nat::{Flow, Side};
 use vnetem_packet::FiveTuple;
 
+use crate::DropReason;
 use crate::edge::{EdgeCode, Place};
-use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision, Hit, Renewal};
-use crate::pipeline::origin::Entry;
+use crate::pipeline::decision::{CachedDecision, Hit, Renewal};
+use crate::pipeline::origin::{Entry, FlowEnds};
 use crate::pipeline::path::Path;
+use crate::pipeline::plan::{FlowChange, Stop, Way};
 use crate::pipeline::trace::{Note, Step};
-use crate::{DenyReason, DropReason};
-
-/// Why an answer goes nowhere.
-pub(crate) enum Lost {
-    Drop(DropReason),
-    Deny(DenyReason),
-}
+use crate::pipeline::{Arrival, Pipeline};
 
 impl Pipeline<'_> {
     /// The edge of a flow's far end, with a mark if that is a host which answers another way than
@@ -44,24 +39,28 @@ impl Pipeline<'_> {
         far.answering_elsewhere()
     }
 
-    /// What becomes of an answer that does not go back the way the question came. It is no part of
-    /// what translated the question, so it leaves as it is, and whoever guards the next host judges
-    /// it as any packet of no flow.
-    pub(crate) fn decide_answer(
+    /// Decides on an answer that does not go back the way the question came. Nothing that
+    /// translated the question sees it, so it leaves as it is, and the security groups of the next
+    /// host judge it as any packet without a flow.
+    pub(super) fn decide_answer(
         self,
-        entry: Entry<'_>,
+        arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
-        renewed: Option<Renewal>,
+        renewal: Option<Renewal>,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
+        let Arrival { entry, headers, .. } = arrival;
         let answer = flow.tuple(hit.side);
         self.explain(entry, flow.cached.near, &answer, note);
-        match self.answer_path(entry, &answer, note) {
-            Ok(to) => Decision::Answer(hit, renewed, to),
-            Err(Lost::Drop(reason)) => Decision::Drop(reason, None),
-            Err(Lost::Deny(reason)) => Decision::Deny(reason, None),
-        }
+        let to = self.answer_path(entry, &answer, note)?;
+        self.may_go_on(entry, headers, to)?;
+        self.follow(arrival, hit, flow, renewal, change)?;
+        let cached = renewal.map_or(flow.cached, |(_, cached)| cached);
+        let flow_ends = FlowEnds::of(flow).with(cached);
+        let to = self.edge(to, *answer.source.ip());
+        Ok(Way::AsItIs(flow_ends.forward(to, hit.side)))
     }
 
     /// Whether what comes from a side of a flow is an answer that does not go back the way the
@@ -75,21 +74,19 @@ impl Pipeline<'_> {
         side != initiator && far().answers_elsewhere()
     }
 
-    /// Where such an answer leaves.
+    /// Finds the edge by which such an answer leaves.
     fn answer_path(
         self,
         entry: Entry<'_>,
         answer: &FiveTuple,
         note: &mut impl Note,
-    ) -> Result<EdgeCode, Lost> {
-        let path = self.path(entry, answer, false, &mut ()).map_err(Lost::Drop)?;
-        match path.outbound {
-            None => {}
-            Some(Err(reason)) => return Err(Lost::Drop(reason)),
+    ) -> Result<EdgeCode, Stop> {
+        let path = self.path(entry, answer, false, &mut ())?;
+        if path.outbound.transpose()?.is_some() {
             // It opens nothing, and what it answers was not translated.
-            Some(Ok(_)) => return Err(Lost::Drop(DropReason::NoFlow)),
+            return Err(DropReason::NoFlow.into());
         }
-        self.may_arrive(path.far, answer, note).map_err(Lost::Deny)?;
+        self.may_arrive(path.far, answer, note)?;
         Ok(path.far)
     }
 

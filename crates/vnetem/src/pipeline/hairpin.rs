@@ -1,70 +1,91 @@
 //! Hairpin (T-33; RFC 4787 REQ-9, RFC 5382 REQ-8, RFC 5508 REQ-7): what a host sends to the public
 //! address of its own pool turns round at the translator, and comes in again as from the internet.
-//! So it goes by two flows, one after the other: that of its sender, under whose public address its
-//! receiver sees it, and that of its receiver. What lets it in is asked as of any packet from
-//! outside; the first flow stands whatever the answer, as that of a packet whose receiver refuses
-//! it (RFC 5128 3.3: so two hosts open the way for each other).
+//!
+//! Such a packet goes by two flows, one after the other. By the first, that of its sender, it gets
+//! the public address under which its receiver sees it. The second is that of its receiver; what
+//! lets the packet in is asked as of any packet from outside. The first flow stays whatever the
+//! answer, as that of a packet whose receiver refuses it: so two hosts open the way for each other
+//! (RFC 5128 3.3).
 
 use vnetem_nat::{Flow, Side, Zone};
-use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
+use vnetem_packet::{Fragment, Headers};
 
 use crate::edge::EdgeCode;
-use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision, Hit, rewrite_error};
+use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, FlowEnds, Origin};
-use crate::pipeline::trace::Note;
-use crate::{DropReason, Forward};
+use crate::pipeline::plan::{ByteChange, FlowChange, Plan, Stop, Way};
+use crate::pipeline::{Arrival, Pipeline};
+use crate::{Disposition, DropReason, Forward};
 
-impl<'a> Pipeline<'a> {
-    /// Whether packets from a side of a flow turn round.
+impl Pipeline<'_> {
+    /// Says whether packets from a side of a flow turn round.
     pub(crate) fn turns_round(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
         self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
     }
 
-    /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is
-    /// told of a refusal.
-    pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
-        let (entry, tuple) = (hairpinned(), headers.tuple());
-        let decision = match headers.fragment {
-            // Without ports, two hosts behind one public address have the same end.
-            Fragment::Later { .. } => self.decide_later_fragment(entry, headers, note),
-            _ if tuple.source == tuple.destination => {
-                return Decision::Drop(DropReason::MartianDestination, None);
+    /// Fills the second half of the plan of a packet that turns round, whose first flow is planned.
+    pub(super) fn fill_hairpin(
+        self,
+        first: &FlowEnds,
+        side: Side,
+        arrival: Arrival<'_>,
+        plan: &mut Plan,
+    ) {
+        let rewrite = first.rewrite(side);
+        let hairpinned = rewrite.applied(arrival.headers);
+        let turned = Arrival { entry: Entry::HAIRPINNED, headers: &hairpinned, ..arrival };
+        // A flow that opens takes its room before the second one.
+        let pipeline = Pipeline { opens_first: plan.flow.opening(), ..self };
+        match pipeline.decide_hairpin(turned, &mut plan.second) {
+            Ok((second, other_side)) => {
+                let sizes = [self.segment_size(first), self.segment_size(&second)];
+                plan.bytes = ByteChange::Forward(
+                    rewrite.then(second.rewrite(other_side)),
+                    sizes.into_iter().flatten().min(),
+                );
+                let to = self.forward(&second, other_side).to;
+                let forward = self.forward(first, side);
+                plan.disposition = Disposition::Forward(Forward { to, ..forward });
             }
-            Fragment::Whole | Fragment::First => self.decide_flow(entry, headers, note),
-        };
-        match decision {
-            Decision::Drop(reason, _) => Decision::Drop(reason, None),
-            Decision::Deny(reason, _) => Decision::Deny(reason, None),
-            Decision::Late(..) => Decision::Drop(DropReason::FlowClosed, None),
-            Decision::Hold(_) => Decision::Drop(DropReason::Unsolicited, None),
-            decision => decision,
+            // Nobody is told of a refusal.
+            Err(stop) => plan.disposition = stop.disposition,
         }
     }
 
-    /// How an ICMP error about a packet of a flow is rewritten, outside and in its quote, and how
-    /// it leaves; `None` if it turns round and its receiver knows nothing of it.
-    pub(crate) fn error_of(
+    /// Decides by which flow a packet goes on that turned round; its headers are what it bears by
+    /// then.
+    fn decide_hairpin(
         self,
-        hit: Hit,
-        quote: &Quote,
-        headers: &Headers,
-    ) -> Option<(Rewrite, Rewrite, Forward)> {
-        let flow = self.flows.flow(hit.id)?;
-        let (outer, inner) = rewrite_error(&flow, hit.side);
-        let forward = self.forward(&FlowEnds::of(&flow), hit.side);
-        if !self.turns_round(&flow, hit.side) {
-            return Some((outer, inner, forward));
+        turned: Arrival<'_>,
+        change: &mut FlowChange,
+    ) -> Result<(FlowEnds, Side), Stop> {
+        let Headers { fragment, .. } = *turned.headers;
+        let tuple = turned.headers.tuple();
+        let way = match fragment {
+            // Without ports, two hosts behind one public address have the same end.
+            Fragment::Later { .. } => self.decide_later_fragment(turned, change, &mut ())?,
+            _ if tuple.source == tuple.destination => {
+                return Err(DropReason::MartianDestination.into());
+            }
+            Fragment::Whole | Fragment::First => self.decide_flow(turned, change, &mut ())?,
+        };
+        match way {
+            Way::Through(flow_ends, side) => Ok((flow_ends, side)),
+            Way::AsItIs(_) => {
+                *change = FlowChange::None;
+                Err(DropReason::Hairpin.into())
+            }
         }
-        let quoted = inner.applied(&quote.headers).tuple();
-        let (landing, flow) = self.quoted(hairpinned(), headers.destination, &quoted)?;
-        let (last_outer, last_inner) = rewrite_error(&flow, landing.side);
-        let to = self.forward(&FlowEnds::of(&flow), landing.side).to;
-        Some((outer.then(last_outer), inner.then(last_inner), Forward { to, ..forward }))
     }
 }
 
-/// Who sends a packet that turned round, as its receiver can know.
-const fn hairpinned<'a>() -> Entry<'a> {
-    Entry { code: EdgeCode::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet }
+impl Entry<'_> {
+    /// The sender of a packet that turned round, as its receiver can know.
+    pub(crate) const HAIRPINNED: Self =
+        Self { code: EdgeCode::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet };
+
+    /// Says whether the packet turned round.
+    pub(crate) fn is_hairpinned(&self) -> bool {
+        self.code == EdgeCode::HAIRPIN
+    }
 }

@@ -10,9 +10,10 @@ use vnetem_packet::{FiveTuple, Headers};
 
 use crate::edge::{EdgeCode, revalidation_key};
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision};
+use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, Origin};
 use crate::pipeline::path::Path;
+use crate::pipeline::plan::{FlowChange, Stop, Way};
 use crate::pipeline::trace::{Note, Step};
 use crate::snapshot::NicView;
 use crate::{AccessVerdict, DropReason, NicId};
@@ -34,16 +35,17 @@ impl Pipeline<'_> {
         entry: Entry<'_>,
         id: NicId,
         headers: &Headers,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
         let Some(nic) = self.snapshot.nic(id).filter(|nic| !nic.deallocated) else {
-            return Decision::Drop(DropReason::NoSuchHost, None);
+            return Err(DropReason::NoSuchHost.into());
         };
         if !opens(headers) {
-            return Decision::Drop(DropReason::NoFlow, None);
+            return Err(DropReason::NoFlow.into());
         }
         if nic.instance.as_ref().is_some_and(|own| !own.carries(headers.protocol, false)) {
-            return Decision::Drop(DropReason::OutboundUnsupported, None);
+            return Err(DropReason::OutboundUnsupported.into());
         }
         let internal = SocketAddrV4::new(nic.address, headers.destination_port);
         let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
@@ -54,6 +56,7 @@ impl Pipeline<'_> {
             entry,
             Target { internal, far, revalidation_key, mapping_policy },
             headers,
+            change,
             note,
         )
     }
@@ -64,18 +67,17 @@ impl Pipeline<'_> {
         entry: Entry<'_>,
         target: Target,
         headers: &Headers,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
         let Target { internal, far, revalidation_key, mapping_policy } = target;
         let tuple = headers.tuple();
         if self.is_spoofed(entry, far, headers.source) {
-            return Decision::Drop(DropReason::SpoofedSource, None);
+            return Err(DropReason::SpoofedSource.into());
         }
         // P-10: what arrives is judged after it was translated to the private address.
         let private = FiveTuple { destination: internal, ..tuple };
-        if let Err(reason) = self.may_arrive(far, &private, note) {
-            return Decision::Deny(reason, None);
-        }
+        self.may_arrive(far, &private, note)?;
         note.step(|| Step::Source { translated: None, identity: None });
         let marked = self.far_of(entry.code, far, &private.reversed(), note);
         let new = NewFlow {
@@ -96,10 +98,8 @@ impl Pipeline<'_> {
             },
             mapping_policy,
         };
-        match self.flows.may_open_after(self.now, new, self.opens_first) {
-            Ok(opening) => Decision::Open(opening),
-            Err(why) => Decision::Drop(why.into(), None),
-        }
+        let opening = self.flows.may_open_after(self.now, new, self.opens_first)?;
+        self.open(entry, opening, headers, change)
     }
 
     /// Where a packet to the public port of an inside socket goes (T-03): to that, as long as the

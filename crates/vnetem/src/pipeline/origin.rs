@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use ipnet::Ipv4Net;
 use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
-use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
+use vnetem_packet::{AddressClass, Headers, Identity, Rewrite, VnetId};
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::Pipeline;
@@ -215,17 +215,6 @@ impl<'a> Pipeline<'a> {
         flow_ends.forward(self.edge(to, *flow_ends.internal.ip()), side)
     }
 
-    /// How an answer leaves that does not go back the way the question came.
-    pub(crate) fn elsewhere(
-        self,
-        flow: &Flow<CachedDecision>,
-        side: Side,
-        to: EdgeCode,
-    ) -> Forward {
-        let to = self.edge(to, *flow.tuple(side).source.ip());
-        FlowEnds::of(flow).forward(to, side)
-    }
-
     /// How a packet leaves that comes round again to an appliance.
     pub(crate) fn again(self, far: EdgeCode, source: Ipv4Addr) -> Forward {
         Forward {
@@ -366,6 +355,41 @@ impl FlowEnds {
     pub(crate) fn opening(new: &NewFlow<CachedDecision>) -> Self {
         let NewFlow { initiator, internal, external, cached, .. } = *new;
         Self { initiator, internal, external, cached }
+    }
+
+    /// Returns the same with another cached decision.
+    #[inline]
+    pub(crate) const fn with(self, cached: CachedDecision) -> Self {
+        Self { cached, ..self }
+    }
+
+    /// Returns the internal end, and the same as the outside knows it.
+    pub(crate) const fn addresses(&self) -> (SocketAddrV4, SocketAddrV4) {
+        (self.internal, self.external)
+    }
+
+    /// Returns the edge at which a side stands.
+    #[inline]
+    pub(crate) fn edge_of(&self, side: Side) -> EdgeCode {
+        if side == self.initiator { self.cached.near } else { self.cached.far.plain() }
+    }
+
+    /// Says whether packets from a side turn round.
+    #[inline]
+    pub(crate) fn turns_round(&self, side: Side) -> bool {
+        self.edge_of(side.other()) == EdgeCode::HAIRPIN
+    }
+
+    /// Returns the new ends of packets from a side.
+    #[inline]
+    pub(crate) fn rewrite(&self, side: Side) -> Rewrite {
+        if self.internal == self.external {
+            return Rewrite::default();
+        }
+        match side {
+            Side::Internal => Rewrite { source: Some(self.external), destination: None },
+            Side::External => Rewrite { source: None, destination: Some(self.internal) },
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use core::net::SocketAddrV4;
 use vnetem_nat::{Chosen, Flow, Mapping, MappingPolicy, NoTuple, Pool, PoolRules, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
 
+use crate::DropReason;
 use crate::edge::Place;
 use crate::pipeline::Pipeline;
 use crate::pipeline::decision::CachedDecision;
-use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::origin::{Entry, FlowEnds, Origin};
 use crate::pipeline::path::Path;
 use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
 
@@ -128,23 +129,34 @@ impl<'a> Pipeline<'a> {
         self.nic_of(entry).is_some_and(|nic| nic.frontends.contains(external.ip()))
     }
 
-    /// Whether the method behind which a live flow is carries a fragment of it (N-18).
-    pub(crate) fn carries_fragments(self, flow: &Flow<CachedDecision>) -> bool {
+    /// Refuses a fragment of a live flow whose outbound method carries none (N-18).
+    pub(crate) fn may_carry_fragment(self, flow: &Flow<CachedDecision>) -> Result<(), DropReason> {
         if !flow.is_translated() || flow.initiator == Side::External {
-            return true;
+            return Ok(());
         }
         let entry = self.entry_of(flow.cached.near, *flow.internal.ip());
         let method = entry.and_then(|entry| self.method_behind(entry, flow.external));
-        method.is_none_or(|method| method == Method::Pool || method.carries(flow.protocol, true))
+        match method {
+            Some(method) if method != Method::Pool && !method.carries(flow.protocol, true) => {
+                Err(DropReason::OutboundUnsupported)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The largest segment that SYNs of a flow may announce, by the rules of the pool that it is
     /// behind (T-36).
-    pub(crate) fn segment_size(self, flow: &Flow<CachedDecision>) -> Option<u16> {
-        let entry = self.entry_of(self.edge_of(flow, Side::Internal), *flow.internal.ip())?;
+    #[inline]
+    pub(crate) fn segment_size(self, flow_ends: &FlowEnds) -> Option<u16> {
+        if self.snapshot.clamps { self.clamped_size(flow_ends) } else { None }
+    }
+
+    fn clamped_size(self, flow_ends: &FlowEnds) -> Option<u16> {
+        let (internal, external) = flow_ends.addresses();
+        let entry = self.entry_of(flow_ends.edge_of(Side::Internal), *internal.ip())?;
         let Origin::Subnet(subnet) = entry.origin else { return None };
         let outbound = self.outbound(entry, subnet)?;
-        outbound.rules.segment_size.filter(|_| flow.is_translated() && outbound.has(flow.external))
+        outbound.rules.segment_size.filter(|_| internal != external && outbound.has(external))
     }
 
     /// The method that a public source is of.

@@ -165,21 +165,43 @@ pub enum FlowStep {
     Reopen,
 }
 
-/// Takes the steps of a decision, or does not care for them.
+/// Takes the steps of a decision, or ignores them.
 pub(crate) trait Note {
+    /// Takes a step.
     fn step(&mut self, step: impl FnOnce() -> Step);
+
+    /// Takes the reasons that a live flow was given when it was judged last.
+    #[inline]
+    fn given(&mut self, _: impl FnOnce(&mut Vec<Step>)) {}
 }
 
-/// Forwarding: nobody listens, and nothing is computed.
+/// Forwards: takes no steps, and nothing is computed for them.
 impl Note for () {
     #[inline]
     fn step(&mut self, _: impl FnOnce() -> Step) {}
 }
 
-/// Explaining.
+/// Takes the steps of one list.
 impl Note for Vec<Step> {
     fn step(&mut self, step: impl FnOnce() -> Step) {
         self.push(step());
+    }
+}
+
+/// Explains a packet: takes all steps, and apart from them the reasons of its live flow.
+#[derive(Default)]
+pub(crate) struct Explanation {
+    steps: Vec<Step>,
+    given: Vec<Step>,
+}
+
+impl Note for Explanation {
+    fn step(&mut self, step: impl FnOnce() -> Step) {
+        self.steps.push(step());
+    }
+
+    fn given(&mut self, explain: impl FnOnce(&mut Vec<Step>)) {
+        explain(&mut self.given);
     }
 }
 
@@ -188,10 +210,10 @@ impl Trace {
         snapshot: Arc<Snapshot>,
         edge: Edge,
         headers: Result<Headers, Malformed>,
-        steps: Vec<Step>,
-        given: Vec<Step>,
+        explanation: Explanation,
         verdict: Verdict,
     ) -> Self {
+        let Explanation { steps, given } = explanation;
         Self { snapshot, edge, headers, steps, given, verdict }
     }
 }

@@ -10,7 +10,8 @@ use crate::plane::transmit_queue::TransmitQueue;
 use crate::{CloseMode, Counters, Snapshot};
 
 impl DataPlane {
-    /// A flow that a change touched: kept if it would be judged the same, closed if not.
+    /// Revalidates a flow that a change made stale: keeps it if the new configuration carries it as
+    /// it is, closes it if not.
     pub(super) fn judge_stale(&mut self, id: FlowId) {
         if self.runs_out(id) {
             return;
@@ -24,9 +25,9 @@ impl DataPlane {
         }
     }
 
-    /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
-    /// old path (INV-reset-number-exact). Where there is no room for their resets the flow stays as
-    /// it is, stale, until [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    /// Closes a flow that a packet met. Both ends hear of it as the close mode says, the far one by
+    /// the old path (INV-reset-number-exact). Without room for the resets the flow stays stale until
+    /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
     pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
         if self.transmit_queue.may_close() {
             self.close(id, cause);
@@ -109,15 +110,6 @@ impl DataPlane {
         self.event_queue.ended(self.now, &ended, tenant, &mut self.counters);
         if let Some(other) = other {
             self.close(other, cause);
-        }
-    }
-
-    /// Whether late segments from a side of a closed flow are answered.
-    pub(super) fn answers(&self, id: FlowId, side: Side) -> bool {
-        match self.closing {
-            CloseMode::Both => true,
-            CloseMode::Opener => self.flows.flow(id).is_some_and(|flow| flow.initiator == side),
-            CloseMode::Silent => false,
         }
     }
 }

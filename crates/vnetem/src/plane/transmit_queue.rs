@@ -148,7 +148,7 @@ impl TransmitQueue {
         self.push(to, Answer::Reset(reset), tenant, counters);
     }
 
-    /// An ICMP error about a packet, unless it is one that no error may be sent about
+    /// Queues an ICMP error about a packet. That one may be sent about it was decided before
     /// (INV-last-hop-ends).
     pub(crate) fn send_icmp_error(
         &mut self,
@@ -158,12 +158,11 @@ impl TransmitQueue {
         headers: &Headers,
         counters: &mut Counters,
     ) {
-        if IcmpError::may_answer(headers) {
-            let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
-            let length = error.write(about, headers, &mut bytes);
-            if self.push(to, Answer::Error(length), tenant, counters) {
-                self.errors.push_back(bytes);
-            }
+        debug_assert!(IcmpError::may_answer(headers), "no error about {headers:?}");
+        let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
+        let length = error.write(about, headers, &mut bytes);
+        if self.push(to, Answer::Error(length), tenant, counters) {
+            self.errors.push_back(bytes);
         }
     }
 
