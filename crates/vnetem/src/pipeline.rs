@@ -62,29 +62,28 @@ struct Arrival<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Says all that will happen because of a packet that entered by `edge`.
+    /// Says all that will happen because of a packet that entered by `edge`. A plan is long, so the
+    /// caller's [new](Plan::new) one is filled in place.
     #[inline]
     pub(crate) fn decide(
-        self,
+        &self,
         edge: Edge,
         packet: &[u8],
         headers: &Headers,
+        plan: &mut Plan,
         note: &mut impl Note,
-    ) -> Plan {
-        // Filled in place: a plan is long, and would be copied from call to call.
-        let mut plan = Plan::new();
-        if let Err(stop) = self.fill(edge, packet, headers, &mut plan, note) {
+    ) {
+        if let Err(stop) = self.fill(edge, packet, headers, plan, note) {
             plan.disposition = stop.disposition;
             plan.response = stop.response;
             plan.no_port = stop.no_port;
         }
-        plan
     }
 
     /// Fills a plan. Where the packet does not go on, what is left to fill is in the [`Stop`].
     #[inline]
     fn fill(
-        self,
+        &self,
         edge: Edge,
         packet: &[u8],
         headers: &Headers,
@@ -124,7 +123,7 @@ impl<'a> Pipeline<'a> {
 
     /// Checks what the way to an edge asks of a packet: that its TTL is not over, and that the next
     /// link takes its length (T-26, T-27).
-    fn may_go_on(self, entry: Entry<'_>, headers: &Headers, to: EdgeCode) -> Result<(), Stop> {
+    fn may_go_on(&self, entry: Entry<'_>, headers: &Headers, to: EdgeCode) -> Result<(), Stop> {
         // A hairpinned packet was checked before its first flow.
         if entry.is_hairpinned() {
             return Ok(());
@@ -150,7 +149,7 @@ impl<'a> Pipeline<'a> {
     /// Decides on a later fragment: it takes the flow of its first one, or is dropped (P-30,
     /// INV-fragment-follows-first, INV-early-fragment-dropped).
     fn decide_later_fragment(
-        self,
+        &self,
         arrival: Arrival<'_>,
         change: &mut FlowChange,
         note: &mut impl Note,
@@ -175,7 +174,7 @@ impl<'a> Pipeline<'a> {
     /// Decides on a packet with ports by its flow, or as the first of a new one.
     #[inline]
     fn decide_flow(
-        self,
+        &self,
         arrival: Arrival<'_>,
         change: &mut FlowChange,
         note: &mut impl Note,
@@ -214,7 +213,7 @@ impl<'a> Pipeline<'a> {
     /// Decides on a late segment of a closed flow. It is answered as the close mode says, but not
     /// if it turned round: nobody hears why such a packet goes nowhere.
     fn decide_late(
-        self,
+        &self,
         arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
@@ -241,7 +240,7 @@ impl<'a> Pipeline<'a> {
     /// change made it stale.
     #[inline]
     fn decide_hit(
-        self,
+        &self,
         arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
@@ -285,7 +284,7 @@ impl<'a> Pipeline<'a> {
 
     /// Follows a flow with a packet of it; refuses a segment that has no place in the flow.
     fn follow(
-        self,
+        &self,
         arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
@@ -320,7 +319,7 @@ impl<'a> Pipeline<'a> {
     /// Decides on a live flow by the present configuration: its new cached decision, or why it must
     /// close.
     pub(crate) fn revalidate(
-        self,
+        &self,
         flow: &Flow<CachedDecision>,
     ) -> Result<(RevalidationKey, CachedDecision), (Cause, DropReason)> {
         let CachedDecision { near, far, .. } = flow.cached;

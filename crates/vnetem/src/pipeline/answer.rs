@@ -1,5 +1,5 @@
-//! How hosts answer what was opened from outside: by the best route of their own subnet, which need
-//! not lead back to where the question came from.
+//! Replies of hosts to flows that were opened from outside. They take the best route of the host's
+//! own subnet, which need not lead back to where the request came from.
 
 use vnetem_nat::{Flow, Side};
 use vnetem_packet::FiveTuple;
@@ -14,14 +14,14 @@ use crate::pipeline::trace::{Note, Step};
 use crate::pipeline::{Arrival, Pipeline};
 
 impl Pipeline<'_> {
-    /// The edge of a flow's far end, with a mark if that is a host which answers another way than
-    /// the question came.
+    /// Returns the edge of a flow's far end, with a mark if its replies take another way than the
+    /// requests.
     ///
-    /// The mark makes its edge equal to none by which packets enter, so that its answers never are
-    /// plain hits. The opener's packets are.
+    /// No packet enters by an edge with this mark, so replies never take the fast path. Packets of
+    /// the initiator do.
     #[inline(always)] // of nearly every flow it is the far edge itself
     pub(crate) fn far_of(
-        self,
+        &self,
         near: EdgeCode,
         far: EdgeCode,
         answer: &FiveTuple,
@@ -39,11 +39,11 @@ impl Pipeline<'_> {
         far.answering_elsewhere()
     }
 
-    /// Decides on an answer that does not go back the way the question came. Nothing that
-    /// translated the question sees it, so it leaves as it is, and the security groups of the next
-    /// host judge it as any packet without a flow.
+    /// Decides on a reply that takes another way than the request. Nothing that translated the
+    /// request sees it, so it leaves as it is, and the security groups of the next hop judge it
+    /// like any packet without a flow.
     pub(super) fn decide_answer(
-        self,
+        &self,
         arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
@@ -63,9 +63,9 @@ impl Pipeline<'_> {
         Ok(Way::AsItIs(flow_ends.forward(to, hit.side)))
     }
 
-    /// Whether what comes from a side of a flow is an answer that does not go back the way the
-    /// question came.
-    pub(crate) fn is_answer_elsewhere(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
+    /// Says whether packets from a side of a flow are replies that take another way than the
+    /// requests.
+    pub(crate) fn is_answer_elsewhere(&self, flow: &Flow<CachedDecision>, side: Side) -> bool {
         let Flow { initiator, cached, .. } = *flow;
         let far = || {
             let answer = flow.tuple(side);
@@ -74,9 +74,9 @@ impl Pipeline<'_> {
         side != initiator && far().answers_elsewhere()
     }
 
-    /// Finds the edge by which such an answer leaves.
+    /// Finds the edge by which such a reply leaves.
     fn answer_path(
-        self,
+        &self,
         entry: Entry<'_>,
         answer: &FiveTuple,
         note: &mut impl Note,
@@ -90,10 +90,10 @@ impl Pipeline<'_> {
         Ok(path.far)
     }
 
-    /// Whether a host of a virtual network was asked from outside: from the public side, by a site,
-    /// or by an appliance for somebody who is neither in the network nor in a peered one.
+    /// Says whether a flow to a host was opened from outside: from the public side, by a site, or
+    /// by an appliance for a sender who is neither in the network nor in a peered one.
     #[inline(always)]
-    fn is_from_outside(self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
+    fn is_from_outside(&self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
         let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
         let from_outside = match near.place() {
             Place::Internet | Place::Public(_) | Place::Site(_) => true,
@@ -106,16 +106,16 @@ impl Pipeline<'_> {
         from_outside && is_host()
     }
 
-    /// Tells by which route an answer leaves.
-    fn explain(self, entry: Entry<'_>, near: EdgeCode, answer: &FiveTuple, note: &mut impl Note) {
+    /// Notes by which route a reply leaves.
+    fn explain(&self, entry: Entry<'_>, near: EdgeCode, answer: &FiveTuple, note: &mut impl Note) {
         note.step(|| Step::Answer { question: self.edge(near, *answer.destination.ip()) });
         // Whatever comes of it is said by the verdict.
         let _ = self.path(entry, answer, false, note);
     }
 }
 
-/// Whether answers take the way that the question came. Who translated the question on its way from
-/// the public side does so with whatever goes there.
+/// Says whether replies take the way that the requests came. A translator that requests from the
+/// public side came through takes their replies too.
 fn leads_back(path: &Path<'_>, near: EdgeCode) -> bool {
     match near.place() {
         Place::Internet | Place::Public(_) => path.outbound.is_some(),

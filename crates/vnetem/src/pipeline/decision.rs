@@ -38,8 +38,9 @@ pub(crate) struct Hit {
     pub(crate) side: Side,
 }
 
-/// Says how the two halves of an ICMP error from a side of a flow are rewritten: the outer packet like
-/// any of that side, the quoted one, which travelled the other way, at its other end (T-22, T-23).
+/// Says how the two halves of an ICMP error from a side of a flow are rewritten: the outer packet
+/// like any of that side, the quoted one, which travelled the other way, at its other end (T-22,
+/// T-23).
 pub(crate) fn rewrite_error(flow: &Flow<CachedDecision>, side: Side) -> (Rewrite, Rewrite) {
     if !flow.is_translated() {
         return (Rewrite::default(), Rewrite::default());

@@ -19,13 +19,13 @@ use crate::{Disposition, DropReason, Forward};
 
 impl Pipeline<'_> {
     /// Says whether packets from a side of a flow turn round.
-    pub(crate) fn turns_round(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
+    pub(crate) fn turns_round(&self, flow: &Flow<CachedDecision>, side: Side) -> bool {
         self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
     }
 
     /// Fills the second half of the plan of a packet that turns round, whose first flow is planned.
     pub(super) fn fill_hairpin(
-        self,
+        &self,
         first: &FlowEnds,
         side: Side,
         arrival: Arrival<'_>,
@@ -35,7 +35,7 @@ impl Pipeline<'_> {
         let hairpinned = rewrite.applied(arrival.headers);
         let turned = Arrival { entry: Entry::HAIRPINNED, headers: &hairpinned, ..arrival };
         // A flow that opens takes its room before the second one.
-        let pipeline = Pipeline { opens_first: plan.flow.opening(), ..self };
+        let pipeline = Pipeline { opens_first: plan.flow.opening(), ..*self };
         match pipeline.decide_hairpin(turned, &mut plan.second) {
             Ok((second, other_side)) => {
                 let sizes = [self.segment_size(first), self.segment_size(&second)];
@@ -55,7 +55,7 @@ impl Pipeline<'_> {
     /// Decides by which flow a packet goes on that turned round; its headers are what it bears by
     /// then.
     fn decide_hairpin(
-        self,
+        &self,
         turned: Arrival<'_>,
         change: &mut FlowChange,
     ) -> Result<(FlowEnds, Side), Stop> {

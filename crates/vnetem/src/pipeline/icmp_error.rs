@@ -1,5 +1,5 @@
-//! ICMP errors: they go the way of the flow whose packet they quote (INV-icmp-quote-translated, T-22
-//! to T-25).
+//! ICMP errors: they go the way of the flow whose packet they quote (INV-icmp-quote-translated,
+//! T-22 to T-25).
 
 use core::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ const REDIRECT: u8 = 5;
 impl Pipeline<'_> {
     /// Fills the plan of an ICMP error.
     pub(super) fn fill_error(
-        self,
+        &self,
         arrival: Arrival<'_>,
         plan: &mut Plan,
         note: &mut impl Note,
@@ -65,7 +65,7 @@ impl Pipeline<'_> {
 
     /// Says whether an ICMP error is about a segment that is under way, by the number that it
     /// quotes: the addresses and ports of a connection are easily guessed (RFC 5927 4.1).
-    fn may_be_about(self, hit: Hit, quote: &Quote) -> bool {
+    fn may_be_about(&self, hit: Hit, quote: &Quote) -> bool {
         let Transport::Tcp(segment) = quote.headers.transport else { return true };
         self.flows.is_under_way(hit.id, hit.side.other(), segment.sequence)
     }
@@ -73,7 +73,7 @@ impl Pipeline<'_> {
     /// Finds the live flow whose packet an ICMP error quotes, if the error may go on to
     /// `destination`.
     fn quoted(
-        self,
+        &self,
         entry: Entry<'_>,
         destination: Ipv4Addr,
         quoted: &FiveTuple,
@@ -94,7 +94,7 @@ impl Pipeline<'_> {
     /// Says how an ICMP error about a packet of a flow is rewritten, outside and in its quote, and
     /// how it leaves; `None` if it turns round and its receiver knows nothing of the quoted packet.
     fn error_of(
-        self,
+        &self,
         flow: &Flow<CachedDecision>,
         side: Side,
         quote: &Quote,

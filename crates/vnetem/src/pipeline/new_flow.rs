@@ -19,7 +19,7 @@ use crate::{AccessVerdict, DenyReason, Disposition, DropReason};
 impl Pipeline<'_> {
     /// Decides on a packet without a flow.
     pub(crate) fn decide_new(
-        self,
+        &self,
         entry: Entry<'_>,
         headers: &Headers,
         change: &mut FlowChange,
@@ -110,7 +110,7 @@ impl Pipeline<'_> {
     /// Plans to open a flow with its first packet.
     #[inline(always)] // an opening is long, and would be copied once more
     pub(crate) fn open(
-        self,
+        &self,
         entry: Entry<'_>,
         opening: Opening<CachedDecision>,
         headers: &Headers,
@@ -134,7 +134,7 @@ impl Pipeline<'_> {
     /// Decides on a packet without a flow from the public side, or over an endpoint: to a mapping
     /// that lets it in (T-03), else dropped. A NAT gateway answers segments with a reset (N-16).
     fn unsolicited(
-        self,
+        &self,
         entry: Entry<'_>,
         headers: &Headers,
         change: &mut FlowChange,

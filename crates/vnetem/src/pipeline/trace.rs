@@ -1,4 +1,4 @@
-//! One packet, explained by the very code that forwards it. `Step` is typed; text exists only in
+//! One packet, explained by the code that forwards it. `Step` is typed; text exists only in
 //! `Display`.
 
 use core::fmt;
@@ -22,12 +22,12 @@ pub struct Trace {
     snapshot: Arc<Snapshot>,
     /// Where the packet would enter.
     pub edge: Edge,
-    /// What the packet says of itself, or why it is none.
+    /// The headers of the packet, or why the bytes are no packet.
     pub headers: Result<Headers, Malformed>,
     /// What was decided, in order.
     pub steps: Vec<Step>,
-    /// The reasons that the packet's live flow was given when it was judged last; its packets do
-    /// not ask again.
+    /// The reasons for the cached decision of the packet's live flow, which its packets take
+    /// without asking again.
     pub given: Vec<Step>,
     /// The final word.
     pub verdict: Verdict,
@@ -144,14 +144,14 @@ pub enum RegionChoice {
 pub enum FlowStep {
     /// No flow has this tuple.
     Miss,
-    /// A live flow, judged by the configuration of this generation.
+    /// A live flow whose cached decision is current.
     Hit {
-        /// The generation that judged it last.
+        /// The generation that decided on it last.
         opened_by: Generation,
     },
-    /// A live flow that a change touched and that would be judged the same.
+    /// A live flow that a change made stale, revalidated without a difference.
     Renewed {
-        /// The generation that judged it last.
+        /// The generation that decided on it last.
         opened_by: Generation,
     },
     /// A live flow that a change closes.
@@ -170,7 +170,7 @@ pub(crate) trait Note {
     /// Takes a step.
     fn step(&mut self, step: impl FnOnce() -> Step);
 
-    /// Takes the reasons that a live flow was given when it was judged last.
+    /// Takes the reasons for the cached decision of a live flow.
     #[inline]
     fn given(&mut self, _: impl FnOnce(&mut Vec<Step>)) {}
 }

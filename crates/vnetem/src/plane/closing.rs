@@ -26,8 +26,8 @@ impl DataPlane {
     }
 
     /// Closes a flow that a packet met. Both ends hear of it as the close mode says, the far one by
-    /// the old path (INV-reset-number-exact). Without room for the resets the flow stays stale until
-    /// [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    /// the old path (INV-reset-number-exact). Without room for the resets the flow stays stale
+    /// until [`poll_transmit`](DataPlane::poll_transmit) comes to it.
     pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
         if self.transmit_queue.may_close() {
             self.close(id, cause);
@@ -42,11 +42,11 @@ impl DataPlane {
         }
     }
 
-    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that
+    /// Ends a flow that is past its deadline and was not removed yet: it expires and does not close
     /// (INV-deadline-exact).
     #[inline]
     fn runs_out(&mut self, id: FlowId) -> bool {
-        // Nobody's time has come: no flow need be looked at.
+        // No flow has expired, so this one has not.
         self.flows.is_due(self.now) && self.ran_out(id)
     }
 
@@ -71,7 +71,7 @@ impl DataPlane {
         if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
             return self.lose_flow(id, flow, cause);
         }
-        // Who sends to its own public end has but one.
+        // A host that sends to its own public end has one flow only.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
         for (side, reset) in
@@ -79,8 +79,7 @@ impl DataPlane {
         {
             let code = self.pipeline().edge_of(flow, side);
             let notified = match self.closing {
-                // What turns round has its other end behind another flow, which is closed with this
-                // one.
+                // A hairpinned flow has its other end behind another flow, which closes with it.
                 _ if code == EdgeCode::HAIRPIN => false,
                 CloseMode::Both => true,
                 CloseMode::Opener => side == flow.initiator,
@@ -91,7 +90,7 @@ impl DataPlane {
                 self.transmit_queue.close(edge, reset, &mut self.counters);
             }
         }
-        // What leaves no tombstone is gone (T-37).
+        // A flow without a tombstone has ended (T-37).
         if self.flows.cached(id).is_none() {
             let ended = Ended { flow: *flow, cause, resets };
             self.event_queue.ended(now, &ended, tenant, &mut self.counters);
@@ -101,7 +100,8 @@ impl DataPlane {
         }
     }
 
-    /// Ends a flow of which neither end hears (N-28, N-29). What turns round has two.
+    /// Ends a flow without a reset to either end (N-28, N-29), and its second flow if it is a
+    /// hairpin.
     fn lose_flow(&mut self, id: FlowId, flow: &Flow<CachedDecision>, cause: Cause) {
         let other = self.other_half(flow).filter(|other| *other != id);
         self.flows.end(self.now, id, cause);
@@ -114,8 +114,8 @@ impl DataPlane {
     }
 }
 
-/// N-23: an established connection that idled out behind a load balancer whose rule says so is
-/// reset at both ends.
+/// Resets both ends of an established connection that idled out behind a load balancer, if the rule
+/// of that says so (N-23).
 pub(super) fn notify_idle_end(
     ended: &Ended<CachedDecision>,
     snapshot: &Snapshot,

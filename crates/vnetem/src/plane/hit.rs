@@ -10,6 +10,7 @@ use super::DataPlane;
 use crate::edge::EdgeCode;
 use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::FlowEnds;
+use crate::pipeline::plan::Plan;
 use crate::{Disposition, DropReason, Edge, Verdict};
 
 /// A packet of a batch: where it enters, its bytes, and what became of it.
@@ -23,15 +24,14 @@ pub struct BatchPacket<'a> {
     pub verdict: Option<Verdict>,
 }
 
-/// How many packets go step by step together. More than the processor can wait for at once brings
-/// nothing.
+/// How many packets go step by step together: as many cache misses as a processor has under way.
 const STAGE: usize = 32;
 
 impl DataPlane {
     /// Takes a packet that enters by `edge`. Rewrites it in place if it is forwarded; leaves it as
     /// it is otherwise.
     ///
-    /// Bytes behind the packet's own total length are not looked at, not changed, and no part of
+    /// Bytes behind the packet's own total length are neither read nor changed, and are no part of
     /// what is delivered (INV-trailer-ignored): the caller sends [`Headers::total_length`] bytes,
     /// or all, as its link needs.
     #[inline(always)] // as a call it has its edge and its verdict copied, which costs a sixth
@@ -50,12 +50,12 @@ impl DataPlane {
         }
     }
 
-    /// [`process`](Self::process) for many packets in their order: the same verdicts and the same
-    /// bytes, several times sooner when there are more flows than the caches hold. Batches of 32
-    /// and more gain all there is to gain.
+    /// Does [`process`](Self::process) for many packets in their order, with the same verdicts and
+    /// bytes. It is several times faster with more flows than the caches hold. Batches of 32 are
+    /// enough.
     ///
     /// Packets of a batch go step by step together: all are parsed, all looked up in the index, all
-    /// flows fetched; so the processor waits for memory once and not for each. Then one after the
+    /// flows fetched. So the processor waits for memory once and not for each. Then one after the
     /// other is decided and rewritten.
     pub fn process_batch(&mut self, now: Time, slots: &mut [BatchPacket<'_>]) {
         for slots in slots.chunks_mut(STAGE) {
@@ -90,8 +90,8 @@ impl DataPlane {
         Some((code, self.flows.prepare_lookup(zone, plain.ends, plain.protocol)))
     }
 
-    /// Returns edge and zone of a packet whose edge has no entry in the ingress table, or whose
-    /// source that does not let in.
+    /// Returns edge and zone of a packet whose edge has no entry in the ingress table, or one that
+    /// does not let its source in.
     #[inline(never)]
     fn enter(
         &self,
@@ -137,8 +137,8 @@ impl DataPlane {
         }
     }
 
-    /// Returns the verdict on a packet that leaves by an edge without an entry in the ingress table.
-    /// A call of its own: an edge that has two sources would go through memory.
+    /// Returns the verdict on a packet that leaves by an edge without an entry in the ingress
+    /// table. A call of its own: an edge that has two sources would go through memory.
     #[inline(never)]
     fn verdict(&self, flow_ends: &FlowEnds, side: Side) -> Verdict {
         let forward = self.pipeline().forward(flow_ends, side);
@@ -155,7 +155,8 @@ impl DataPlane {
         let disposition = match Headers::parse(packet) {
             Err(cause) => Disposition::Drop(DropReason::Malformed(cause)),
             Ok(headers) => {
-                let plan = self.pipeline().decide(edge, packet, &headers, &mut ());
+                let mut plan = Plan::new();
+                self.pipeline().decide(edge, packet, &headers, &mut plan, &mut ());
                 self.commit(edge, packet, &headers, &plan)
             }
         };

@@ -322,7 +322,8 @@ fn a_change_of_regions_switches_exactly_their_flows() {
     assert_eq!(world.closed(), [(end("10.0.0.4:1"), Cause::SourceSwitched)]);
 }
 
-/// INV-trace-equals-verdict: a segment without place in its connection, foreseen by the trace, too.
+/// INV-trace-equals-verdict: a segment without a place in its connection is dropped, which the plan
+/// says already.
 #[test]
 fn a_segment_that_does_not_fit_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
