@@ -172,7 +172,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Decides on a packet with ports by its flow, or as the first of a new one.
-    #[inline]
+    #[inline(always)] // as a call it returns through memory
     fn decide_flow(
         &self,
         arrival: Arrival<'_>,

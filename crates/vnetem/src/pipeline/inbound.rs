@@ -98,8 +98,7 @@ impl Pipeline<'_> {
             },
             mapping_policy,
         };
-        let opening = self.flows.may_open_after(self.now, new, self.opens_first)?;
-        self.open(entry, opening, headers, change)
+        self.open(entry, new, headers, change)
     }
 
     /// Finds the internal socket behind a public port (T-03), if it would have the port by the

@@ -2,8 +2,8 @@
 
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
-    Chosen, LoosePickup, MappingPolicy, NewFlow, NoTuple, OnExhaustion, OpenError, Opening, Side,
-    Zone, opens, picks_up,
+    Chosen, LoosePickup, MappingPolicy, NewFlow, NoTuple, OnExhaustion, Opening, Side, Zone, opens,
+    picks_up,
 };
 use vnetem_packet::{Fragment, Headers, IcmpErrorKind, TcpFlags, Transport};
 
@@ -94,31 +94,29 @@ impl Pipeline<'_> {
             cached: CachedDecision { near: entry.code, far, access: access_verdict },
             mapping_policy,
         };
-        match self.flows.may_open_after(self.now, new, self.opens_first) {
-            Ok(opening) => self.open(entry, opening, headers, change),
-            // appliances that send a packet round in a circle. Its TTL ends that.
-            Err(OpenError::TupleInUse)
+        match self.open(entry, new, headers, change) {
+            // appliances that send a packet round in a loop. Its TTL ends that.
+            Err(Stop { disposition: Disposition::Drop(DropReason::TupleInUse), .. })
                 if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
             {
                 self.may_go_on(entry, headers, path.far)?;
                 Ok(Way::AsItIs(self.again(path.far, headers.source)))
             }
-            Err(why) => Err(why.into()),
+            way => way,
         }
     }
 
-    /// Plans to open a flow with its first packet.
-    #[inline(always)] // an opening is long, and would be copied once more
+    /// Plans to open a flow with its first packet; refuses what the table cannot open, and then what
+    /// cannot go on.
+    #[inline(always)] // the flow is built in its place in the plan
     pub(crate) fn open(
         &self,
         entry: Entry<'_>,
-        opening: Opening<CachedDecision>,
+        new: NewFlow<CachedDecision>,
         headers: &Headers,
         change: &mut FlowChange,
     ) -> Result<Way, Stop> {
-        let new = opening.flow();
-        self.may_go_on(entry, headers, new.cached.far)?;
-        let way = Way::Through(FlowEnds::opening(new), new.initiator);
+        let (far, way) = (new.cached.far, Way::Through(FlowEnds::opening(&new), new.initiator));
         let fragment = (headers.fragment != Fragment::Whole).then(|| {
             let zone = match new.initiator {
                 Side::Internal => new.internal_zone,
@@ -127,7 +125,17 @@ impl Pipeline<'_> {
             let tenant = self.snapshot.tenant_of(new.revalidation_key);
             FragmentNote { key: fragment_key(zone, headers), tenant }
         });
-        *change = FlowChange::Open(opening, fragment);
+        *change = FlowChange::Open(Opening::new(new), fragment);
+        if let FlowChange::Open(opening, _) = change
+            && let Err(why) = self.flows.prepare(self.now, opening, self.opens_first)
+        {
+            *change = FlowChange::None;
+            return Err(why.into());
+        }
+        if let Err(stop) = self.may_go_on(entry, headers, far) {
+            *change = FlowChange::None;
+            return Err(stop);
+        }
         Ok(way)
     }
 

@@ -34,16 +34,13 @@ impl DataPlane {
         }
         self.change_bytes(&plan.bytes, headers, packet);
         self.respond(edge, plan, headers, packet);
-        for change in [&plan.second, &plan.flow] {
-            if let FlowChange::Follow(Follow { hit, ends: true, .. }) = change {
-                self.end_refused(hit.id);
-            }
-        }
+        self.end_refused(&plan.second);
+        self.end_refused(&plan.flow);
         plan.disposition
     }
 
     /// Carries out what becomes of one flow.
-    #[inline]
+    #[inline(always)]
     fn change_flow(
         &mut self,
         change: &FlowChange,
@@ -70,6 +67,7 @@ impl DataPlane {
     }
 
     /// Opens a flow with its first packet, and says so in the events.
+    #[inline(never)]
     fn open(
         &mut self,
         opening: &Opening<CachedDecision>,
@@ -83,13 +81,14 @@ impl DataPlane {
             event_queue.ended(now, &ended, tenant, counters);
         };
         let id = self.flows.enter(now, opening, headers, packet, &mut notify)?;
-        let flow = self.flows.flow(id);
-        debug_assert!(flow.is_some(), "a flow is there once it is opened");
-        if let Some(flow) = flow {
-            let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
-            let tenant = opening.flow().tenant;
-            self.event_queue.opened(now, &flow, block, tenant, &mut self.counters);
-            self.unsolicited.cancel(|| flow.tuple(Side::External));
+        match self.flows.flow(id) {
+            Some(flow) => {
+                let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
+                let tenant = opening.flow().tenant;
+                self.event_queue.opened(now, &flow, block, tenant, &mut self.counters);
+                self.unsolicited.cancel(|| flow.tuple(Side::External));
+            }
+            None => debug_assert!(false, "a flow is there once it is opened"),
         }
         Ok(id)
     }
@@ -174,8 +173,11 @@ impl DataPlane {
 
     /// Ends a flow whose opening an RST has just refused. It may have been closed already, together
     /// with the other flow of a packet that turned round.
-    fn end_refused(&mut self, id: FlowId) {
-        if let Some(flow) = self.flows.flow(id) {
+    #[inline]
+    fn end_refused(&mut self, change: &FlowChange) {
+        if let FlowChange::Follow(Follow { hit: Hit { id, .. }, ends: true, .. }) = *change
+            && let Some(flow) = self.flows.flow(id)
+        {
             let ended = Ended { flow, cause: Cause::Reset, resets: Resets::default() };
             let tenant = self.snapshot.tenant_of(flow.revalidation_key);
             self.event_queue.ended(self.now, &ended, tenant, &mut self.counters);
