@@ -40,15 +40,17 @@ use crate::{
 /// Who talks under which address: all flows, found by their tuple from either side.
 ///
 /// Time comes with the calls and never runs backwards in here. Methods with `&self` change nothing,
-/// so a caller may decide first and record afterwards:
+/// so a caller decides first and records afterwards:
 ///
-/// - **a packet**: [`find`](Self::find) its flow; [`track`](Self::track) it, or
-///   [`answer`](Self::answer) for a tombstone;
+/// - **a packet**: [`find`](Self::find) its flow, [`follow`](Self::follow) it, then
+///   [`record_packet`](Self::record_packet); [`late_answer`](Self::late_answer) and
+///   [`count_answer`](Self::count_answer) for a tombstone. [`track`](Self::track) and
+///   [`answer`](Self::answer) do both at once;
 /// - **no flow**: [`choose`](Self::choose) an external tuple, [`may_open`](Self::may_open), then
 ///   [`enter`](Self::enter);
-/// - **a change**: [`invalidate`](Self::touch) the cells, then for every
-///   [`next_stale`](Self::next_stale) flow [`refresh`](Self::adopt) or [`close`](Self::close) it; a
-///   packet that meets one earlier asks [`is_stale`](Self::is_stale);
+/// - **a change**: [`invalidate`](Self::invalidate) revalidation keys, then for every
+///   [`next_stale`](Self::next_stale) flow [`refresh`](Self::refresh) or [`close`](Self::close) it;
+///   a packet that meets one earlier asks [`is_stale`](Self::is_stale);
 /// - **time**: [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline), or now and then.
 ///
 /// A flow is one record with two index entries, made together and removed together

@@ -109,13 +109,13 @@ impl<'a> Pipeline<'a> {
                 plan.bytes = ByteChange::Forward(Rewrite::default(), None);
                 plan.disposition = Disposition::Forward(forward);
             }
-            Way::Through(flow_ends, side) if flow_ends.turns_round(side) => {
-                self.fill_hairpin(&flow_ends, side, arrival, plan);
+            Way::Through(ref flow_ends, side) if flow_ends.turns_round(side) => {
+                self.fill_hairpin(flow_ends, side, arrival, plan);
             }
-            Way::Through(flow_ends, side) => {
-                let segment_size = self.segment_size(&flow_ends);
+            Way::Through(ref flow_ends, side) => {
+                let segment_size = self.segment_size(flow_ends);
                 plan.bytes = ByteChange::Forward(flow_ends.rewrite(side), segment_size);
-                plan.disposition = Disposition::Forward(self.forward(&flow_ends, side));
+                plan.disposition = Disposition::Forward(self.forward(flow_ends, side));
             }
         }
         Ok(())

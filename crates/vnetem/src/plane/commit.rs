@@ -12,15 +12,15 @@ use crate::pipeline::plan::{ByteChange, FlowChange, Follow, FragmentNote, Plan, 
 use crate::{Disposition, Edge};
 
 impl DataPlane {
-    /// Carries out the plan for a packet, and returns what became of it.
+    /// Carries out the plan for a packet.
     #[inline]
     pub(super) fn commit(
         &mut self,
         edge: Edge,
         packet: &mut [u8],
         headers: &Headers,
-        plan: &Plan,
-    ) -> Disposition {
+        plan: &mut Plan,
+    ) {
         let changed = self.change_flow(&plan.flow, headers, packet).and_then(|()| {
             // Most packets have one flow.
             match plan.second {
@@ -30,13 +30,13 @@ impl DataPlane {
         });
         debug_assert!(changed.is_ok(), "what may open can be opened: {changed:?}");
         if let Err(why) = changed {
-            return Disposition::Drop(why.into());
+            plan.disposition = Disposition::Drop(why.into());
+            return;
         }
         self.change_bytes(&plan.bytes, headers, packet);
         self.respond(edge, plan, headers, packet);
         self.end_refused(&plan.second);
         self.end_refused(&plan.flow);
-        plan.disposition
     }
 
     /// Carries out what becomes of one flow.
@@ -81,11 +81,11 @@ impl DataPlane {
             event_queue.ended(now, &ended, tenant, counters);
         };
         let id = self.flows.enter(now, opening, headers, packet, &mut notify)?;
-        match self.flows.flow(id) {
+        match &self.flows.flow(id) {
             Some(flow) => {
                 let block = || self.flows.block_of(id).filter(|(_, flows)| *flows == 1);
                 let tenant = opening.flow().tenant;
-                self.event_queue.opened(now, &flow, block, tenant, &mut self.counters);
+                self.event_queue.opened(now, flow, block, tenant, &mut self.counters);
                 self.unsolicited.cancel(|| flow.tuple(Side::External));
             }
             None => debug_assert!(false, "a flow is there once it is opened"),

@@ -152,16 +152,16 @@ impl DataPlane {
     #[inline(never)]
     fn take(&mut self, edge: Edge, packet: &mut [u8]) -> Verdict {
         self.counters.received.add(packet.len());
-        let disposition = match Headers::parse(packet) {
-            Err(cause) => Disposition::Drop(DropReason::Malformed(cause)),
+        let mut plan = Plan::new();
+        match &Headers::parse(packet) {
+            Err(cause) => plan.disposition = Disposition::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
-                let mut plan = Plan::new();
-                self.pipeline().decide(edge, packet, &headers, &mut plan, &mut ());
-                self.commit(edge, packet, &headers, &plan)
+                self.pipeline().decide(edge, packet, headers, &mut plan, &mut ());
+                self.commit(edge, packet, headers, &mut plan);
             }
-        };
-        self.counters.count(&disposition, packet.len());
-        Verdict { generation: self.snapshot.generation(), disposition }
+        }
+        self.counters.count(&plan.disposition, packet.len());
+        Verdict { generation: self.snapshot.generation(), disposition: plan.disposition }
     }
 }
 
