@@ -15,6 +15,7 @@ pub use flow::open::Opening;
 pub use flow::opens::{opens, picks_up};
 pub use flow::side::{Direction, Generation, RevalidationKey, Side, Sides, Zone};
 pub use flow::state::State;
+pub use flow::track::Followed;
 pub use flow::{Ended, Flow, FlowId, Found, NewFlow, OpenError, Resets, Standing, Track};
 pub use fragments::{FragmentError, FragmentKey, Fragments, Span};
 pub use mapping::choose::{Chosen, NoTuple, Wanted};

@@ -42,8 +42,10 @@ use crate::{
 /// Every call takes the time, which never runs backwards here. Methods with `&self` change nothing,
 /// so a caller may decide first and record afterwards:
 ///
-/// - **A packet**: [`find`](Self::find) its flow, then [`track`](Self::track) it. For a tombstone,
-///   [`answer`](Self::answer) it.
+/// - **A packet**: [`find`](Self::find) its flow, [`follow`](Self::follow) it, then
+///   [`record_packet`](Self::record_packet). For a tombstone, [`late_answer`](Self::late_answer) and
+///   [`count_answer`](Self::count_answer). [`track`](Self::track) and [`answer`](Self::answer) do
+///   both at once.
 /// - **No flow**: [`choose`](Self::choose) an external tuple, ask [`may_open`](Self::may_open),
 ///   then [`enter`](Self::enter).
 /// - **A change**: [`invalidate`](Self::invalidate) the revalidation keys. Then

@@ -1,41 +1,39 @@
 //! The life of a packet, top to bottom: identify, fragment, flow, security, route, source,
-//! authorise. Everything here is pure; what was decided is recorded by
-//! [`DataPlane`](crate::DataPlane) afterwards.
+//! authorise. [`Pipeline::decide`] makes a [`Plan`] of it. Everything here is pure:
+//! [`DataPlane`](crate::DataPlane) carries the plan out.
 
 mod answer;
 pub(crate) mod decision;
 mod given;
 mod hairpin;
+mod icmp_error;
 mod inbound;
+mod new_flow;
 pub(crate) mod origin;
 mod outbound;
 mod path;
+pub(crate) mod plan;
 mod security;
 mod spoof;
 pub(crate) mod trace;
 
-use core::net::Ipv4Addr;
-
 use vnetem_authz::DenyMode;
 use vnetem_nat::{
-    Cause, Chosen, Flow, FlowTable, Found, FragmentError, Fragments, LoosePickup, MappingPolicy,
-    NewFlow, OnExhaustion, OpenError, Opening, RevalidationKey, Side, Span, Standing, Time, Zone,
-    opens, picks_up,
+    Cause, Flow, FlowTable, Found, FragmentError, Fragments, Opening, RevalidationKey, Side, Span,
+    Standing, Time, opens,
 };
 use vnetem_packet::{
-    Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Quote, Reset, TcpFlags, Transport,
-    TransportChecksum, verify_icmp_checksum,
+    Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Transport, TransportChecksum,
 };
 
 use crate::edge::{EdgeCode, revalidation_key};
-use crate::pipeline::decision::{CachedDecision, Decision, Hit, fragment_key};
-use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::decision::{CachedDecision, Hit, Renewal, fragment_key};
+use crate::pipeline::origin::{Entry, FlowEnds};
+use crate::pipeline::plan::{
+    ByteChange, FlowChange, Follow, FragmentNote, Plan, Response, Stop, Way,
+};
 use crate::pipeline::trace::{FlowStep, Note, Step};
-use crate::snapshot::OutboundView;
-use crate::{AccessVerdict, DenyReason, DropReason, Edge, Mtu, Shard, Snapshot};
-
-/// The ICMP type of a redirect.
-const REDIRECT: u8 = 5;
+use crate::{CloseMode, Disposition, DropReason, Edge, Mtu, Shard, Snapshot};
 
 /// All that a decision is made from.
 #[derive(Clone, Copy)]
@@ -47,266 +45,279 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) suggestion: Option<u16>,
     pub(crate) mtu: Mtu,
     pub(crate) verify_checksums: bool,
+    /// Which ends of a closed flow hear of it.
+    pub(crate) close_mode: CloseMode,
     pub(crate) shard: Option<Shard>,
-    /// A flow that will have opened before the one that is decided on, and will have taken its
-    /// room: for a trace.
+    /// The first of two flows that a hairpinned packet opens: it takes its room before the second.
     pub(crate) opens_first: Option<&'a Opening<CachedDecision>>,
     pub(crate) now: Time,
 }
 
+/// A packet that came in, and who sent it.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    entry: Entry<'a>,
+    packet: &'a [u8],
+    headers: &'a Headers,
+}
+
 impl<'a> Pipeline<'a> {
-    /// What is to be done with a packet that entered by `edge`.
+    /// Says all that will happen because of a packet that entered by `edge`. A plan is long, so the
+    /// caller's [new](Plan::new) one is filled in place.
     #[inline]
     pub(crate) fn decide(
-        self,
+        &self,
         edge: Edge,
         packet: &[u8],
         headers: &Headers,
+        plan: &mut Plan,
         note: &mut impl Note,
-    ) -> Decision {
-        let entry = match self.identify(edge, headers) {
-            Ok(entry) => entry,
-            Err(reason) => return Decision::Drop(reason, None),
-        };
+    ) {
+        if let Err(stop) = self.fill(edge, packet, headers, plan, note) {
+            plan.disposition = stop.disposition;
+            plan.response = stop.response;
+            plan.no_port = stop.no_port;
+        }
+    }
+
+    /// Fills a plan. Where the packet does not go on, what is left to fill is in the [`Stop`].
+    #[inline]
+    fn fill(
+        &self,
+        edge: Edge,
+        packet: &[u8],
+        headers: &Headers,
+        plan: &mut Plan,
+        note: &mut impl Note,
+    ) -> Result<(), Stop> {
+        let entry = self.identify(edge, headers)?;
         if self.verify_checksums
             && Checksums::of(packet, headers).transport == TransportChecksum::Wrong
         {
-            return Decision::Drop(DropReason::TransportChecksum, None);
+            return Err(DropReason::TransportChecksum.into());
         }
-        let decision = match headers.transport {
-            Transport::IcmpError => self.decide_error(entry, packet, headers, note),
+        let arrival = Arrival { entry, packet, headers };
+        let way = match headers.transport {
+            Transport::IcmpError => return self.fill_error(arrival, plan, note),
             _ if matches!(headers.fragment, Fragment::Later { .. }) => {
-                self.decide_later_fragment(entry, headers, note)
+                self.decide_later_fragment(arrival, &mut plan.flow, note)?
             }
-            _ => self.decide_flow(entry, headers, note),
+            _ => self.decide_flow(arrival, &mut plan.flow, note)?,
         };
-        let decision = if headers.fragment == Fragment::Whole {
-            decision
-        } else {
-            self.unless_fragments_are_refused(decision)
-        };
-        match decision {
-            Decision::Hit(_)
-            | Decision::Renew(..)
-            | Decision::Answer(..)
-            | Decision::Open(_)
-            | Decision::ForwardUntracked(_)
-            | Decision::Error(..)
-                if headers.ttl <= 1 =>
-            {
-                Decision::Expired
+        match way {
+            Way::AsItIs(forward, asked) => self.fill_answer(forward, asked, arrival, plan)?,
+            Way::Through(ref flow_ends, side) if flow_ends.turns_round(side) => {
+                self.fill_hairpin(flow_ends, side, arrival, plan);
             }
-            decision if self.mtu == Mtu::default() => decision,
-            decision => match self.next_mtu(&decision) {
-                Some(mtu) if headers.total_length > mtu => Decision::TooLong(mtu),
-                _ => decision,
-            },
+            Way::Through(ref flow_ends, side) => {
+                let segment_size = self.segment_size(flow_ends);
+                plan.bytes = ByteChange::Forward(flow_ends.rewrite(side), segment_size);
+                plan.disposition = Disposition::Forward(self.forward(flow_ends, side));
+            }
         }
+        Ok(())
     }
 
-    /// The longest packet that the next link takes; `None` for what goes nowhere.
-    fn next_mtu(self, decision: &Decision) -> Option<u16> {
-        let to = match decision {
-            Decision::Open(opening) => opening.flow().cached.far,
-            Decision::ForwardUntracked(to) | Decision::Answer(_, _, to) => *to,
-            Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _) => {
-                self.edge_of(&self.flows.flow(hit.id)?, hit.side.other())
-            }
-            _ => return None,
-        };
-        Some(if to.is_public() { self.mtu.public } else { self.mtu.private })
-    }
-
-    /// N-18: a flow may be behind a method that carries none.
-    pub(crate) fn unless_fragments_are_refused(self, decision: Decision) -> Decision {
-        match decision {
-            Decision::Hit(hit) | Decision::Renew(hit, ..)
-                if self.flows.flow(hit.id).is_some_and(|flow| !self.carries_fragments(&flow)) =>
-            {
-                Decision::Drop(DropReason::OutboundUnsupported, None)
-            }
-            decision => decision,
+    /// Checks what the way to an edge asks of a packet: that its TTL is not over, and that the next
+    /// link takes its length (T-26, T-27).
+    fn may_go_on(&self, entry: Entry<'_>, headers: &Headers, to: EdgeCode) -> Result<(), Stop> {
+        // A hairpinned packet was checked before its first flow.
+        if entry.is_hairpinned() {
+            return Ok(());
         }
+        if headers.ttl <= 1 {
+            let kind = IcmpErrorKind::TimeExceeded;
+            return Err(Stop::with_error(DropReason::TtlExpired, kind, headers));
+        }
+        if self.mtu == Mtu::default() {
+            return Ok(());
+        }
+        let mtu = if to.is_public() { self.mtu.public } else { self.mtu.private };
+        if headers.total_length <= mtu {
+            return Ok(());
+        }
+        let kind = IcmpErrorKind::FragmentationNeeded { mtu };
+        Err(match headers.dont_fragment {
+            true => Stop::with_error(DropReason::TooLong, kind, headers),
+            false => DropReason::TooLong.into(),
+        })
     }
 
-    /// A later fragment takes its first one's judgement or is dropped (P-30,
+    /// Decides on a later fragment: it takes the flow of its first one, or is dropped (P-30,
     /// INV-fragment-follows-first, INV-early-fragment-dropped).
-    pub(crate) fn decide_later_fragment(
-        self,
-        entry: Entry<'_>,
-        headers: &Headers,
+    fn decide_later_fragment(
+        &self,
+        arrival: Arrival<'_>,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
+        let Arrival { entry, headers, .. } = arrival;
         let key = fragment_key(entry.zone, headers);
         let (id, side) = match self.fragments.admit(self.now, &key, Span::of(headers)) {
             Ok(of_first) => of_first,
             Err(FragmentError::WithoutFirst) => {
-                return Decision::Drop(DropReason::FragmentWithoutFirst, None);
+                return Err(DropReason::FragmentWithoutFirst.into());
             }
-            Err(_) => return Decision::Drop(DropReason::FragmentRefused, None),
+            Err(_) => return Err(DropReason::FragmentRefused.into()),
         };
-        // The entry dies with its flow, which a tombstone is no more (INV-fragment-state-bounded,
-        // INV-tombstone-answers).
+        // The entry ends with its flow, and a tombstone is no flow any more
+        // (INV-fragment-state-bounded, INV-tombstone-answers).
         match self.flows.flow(id).filter(|flow| !flow.state.is_tombstone()) {
-            Some(flow) => self.decide_hit(entry, Hit { id, side }, &flow, note),
-            None => Decision::Drop(DropReason::FragmentWithoutFirst, None),
+            Some(flow) => self.decide_hit(arrival, Hit { id, side }, &flow, change, note),
+            None => Err(DropReason::FragmentWithoutFirst.into()),
         }
     }
 
-    /// An ICMP error goes the way of the flow whose packet it quotes (INV-icmp-quote-translated,
-    /// T-22 to T-25).
-    fn decide_error(
-        self,
-        entry: Entry<'_>,
-        packet: &[u8],
-        headers: &Headers,
+    /// Decides on a packet with ports by its flow, or as the first of a new one.
+    #[inline(always)] // as a call it returns through memory
+    fn decide_flow(
+        &self,
+        arrival: Arrival<'_>,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
-        if !verify_icmp_checksum(packet, headers) {
-            return Decision::Drop(DropReason::IcmpChecksum, None);
-        }
-        let quote = match Quote::parse(packet, headers) {
-            Ok(quote) => quote,
-            Err(cause) => return Decision::Drop(DropReason::Malformed(cause), None),
-        };
-        let is_redirect = packet.get(usize::from(headers.header_length)) == Some(&REDIRECT);
-        match self.quoted(entry, headers.destination, &quote.tuple()) {
-            None => Decision::Drop(DropReason::QuoteUnknown, None),
-            // A router on the way may report, but none of the receiver's neighbours does from
-            // there.
-            Some((hit, flow))
-                if headers.source != end_of(&flow, hit.side)
-                    && self.is_spoofed(
-                        entry,
-                        self.edge_of(&flow, hit.side.other()),
-                        headers.source,
-                    ) =>
-            {
-                Decision::Drop(DropReason::SpoofedSource, None)
-            }
-            Some((_, flow)) if is_redirect && flow.is_translated() => {
-                Decision::Drop(DropReason::Redirect, None)
-            }
-            Some((hit, _)) if !self.may_be_about(hit, &quote) => {
-                Decision::Drop(DropReason::QuoteOutOfWindow, None)
-            }
-            Some((hit, flow)) if self.is_answer_elsewhere(&flow, hit.side) => {
-                self.decide_answer(entry, hit, &flow, None, note)
-            }
-            Some((hit, _)) => Decision::Error(hit, quote),
-        }
-    }
-
-    /// Whether an ICMP error is about a segment that is under way, by the number that it quotes:
-    /// the addresses and ports of a connection are easily guessed (RFC 5927 4.1).
-    pub(crate) fn may_be_about(self, hit: Hit, quote: &Quote) -> bool {
-        let Transport::Tcp(segment) = quote.headers.transport else { return true };
-        self.flows.is_under_way(hit.id, hit.side.other(), segment.sequence)
-    }
-
-    /// The live flow whose packet an ICMP error quotes, if the error may go on to `destination`.
-    pub(crate) fn quoted(
-        self,
-        entry: Entry<'_>,
-        destination: Ipv4Addr,
-        quoted: &FiveTuple,
-    ) -> Option<(Hit, Flow<CachedDecision>)> {
-        // The sender of the error saw the packet arrive, so its own packets of the flow would have
-        // the reversed tuple.
-        let found = self.flows.find(self.now, entry.zone, &quoted.reversed())?;
-        let flow = self.flows.flow(found.id)?;
-        let came_from = self.edge_of(&flow, found.side);
-        // It goes to whoever sent the quoted packet, and no one else.
-        let to_sender = destination == *quoted.source.ip();
-        let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
-        let goes_on = !self.flows.is_stale(found.id) || self.revalidate(&flow).is_ok();
-        let may = found.standing == Standing::Live && to_sender && fits && goes_on;
-        may.then_some((Hit { id: found.id, side: found.side }, flow))
-    }
-
-    #[inline]
-    pub(crate) fn decide_flow(
-        self,
-        entry: Entry<'_>,
-        headers: &Headers,
-        note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
+        let Arrival { entry, headers, .. } = arrival;
         let tuple = headers.tuple();
         let Some(found) = self.flows.find(self.now, entry.zone, &tuple) else {
             note.step(|| Step::Flow(FlowStep::Miss));
-            return self.decide_new(entry, headers, note);
+            return self.decide_new(entry, headers, change, note);
         };
         let Found { id, side, standing } = found;
         let Some(flow) = self.flows.flow(id) else {
-            return self.decide_new(entry, headers, note);
+            return self.decide_new(entry, headers, change, note);
         };
         match standing {
             Standing::Live if !asks_and_is_answered(headers, side == flow.initiator) => {
                 note.step(|| Step::Flow(FlowStep::Miss));
-                Decision::Drop(DropReason::NoFlow, None)
+                Err(DropReason::NoFlow.into())
             }
             Standing::Live if self.flows.may_reopen(id, side, headers) => {
                 note.step(|| Step::Flow(FlowStep::Reopen));
-                self.decide_new(entry, headers, note)
+                self.decide_new(entry, headers, change, note)
             }
-            Standing::Live => self.decide_hit(entry, Hit { id, side }, &flow, note),
+            Standing::Live => self.decide_hit(arrival, Hit { id, side }, &flow, change, note),
             Standing::Tombstone if side == flow.initiator && opens(headers) => {
                 note.step(|| Step::Flow(FlowStep::Reopen));
-                self.decide_new(entry, headers, note)
+                self.decide_new(entry, headers, change, note)
             }
             Standing::Tombstone => {
                 note.step(|| Step::Flow(FlowStep::Closed));
-                Decision::Late(id, side)
+                Err(self.decide_late(arrival, Hit { id, side }, &flow, change))
             }
         }
     }
 
-    /// A packet of a live flow takes the stored judgement, which is renewed first if a change
-    /// touched it.
-    #[inline]
-    fn decide_hit(
-        self,
-        entry: Entry<'_>,
+    /// Decides on a late segment of a closed flow. It is answered as the close mode says, but not
+    /// if it turned round: nobody hears why such a packet goes nowhere.
+    fn decide_late(
+        &self,
+        arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
-        note: &mut impl Note,
-    ) -> Decision {
-        let came_from = self.edge_of(flow, hit.side);
-        if came_from != entry.code {
-            return Decision::Drop(DropReason::WrongEdge, None);
+        change: &mut FlowChange,
+    ) -> Stop {
+        let Arrival { entry, headers, .. } = arrival;
+        let mut stop = Stop::from(DropReason::FlowClosed);
+        let answers = match self.close_mode {
+            CloseMode::Both => true,
+            CloseMode::Opener => flow.initiator == hit.side,
+            CloseMode::Silent => false,
+        };
+        if answers
+            && !entry.is_hairpinned()
+            && let Some(reset) = self.flows.late_answer(self.now, hit.id, hit.side, headers)
+        {
+            *change = FlowChange::Answer(hit.id, hit.side);
+            stop.response = Response::Reset(reset);
         }
-        let goes_elsewhere = |far: EdgeCode| hit.side != flow.initiator && far.answers_elsewhere();
-        if !self.flows.is_stale(hit.id) {
-            note.step(|| Step::Flow(FlowStep::Hit { opened_by: flow.generation }));
-            if goes_elsewhere(flow.cached.far) {
-                return self.decide_answer(entry, hit, flow, None, note);
-            }
-            return Decision::Hit(hit);
-        }
-        match self.revalidate(flow) {
-            Ok((revalidation_key, cached)) => {
-                note.step(|| Step::Flow(FlowStep::Renewed { opened_by: flow.generation }));
-                if goes_elsewhere(cached.far) {
-                    return self.decide_answer(
-                        entry,
-                        hit,
-                        flow,
-                        Some((revalidation_key, cached)),
-                        note,
-                    );
-                }
-                Decision::Renew(hit, revalidation_key, cached)
-            }
-            Err((cause, reason)) => {
-                note.step(|| Step::Flow(FlowStep::Switched { reason }));
-                Decision::Close(hit.id, cause, reason)
-            }
-        }
+        stop
     }
 
-    /// Whether a live flow would be judged the same today: its new judgement, or why it must close.
+    /// Decides on a packet of a live flow by the cached decision, which is renewed first if a
+    /// change made it stale.
+    #[inline]
+    fn decide_hit(
+        &self,
+        arrival: Arrival<'_>,
+        hit: Hit,
+        flow: &Flow<CachedDecision>,
+        change: &mut FlowChange,
+        note: &mut impl Note,
+    ) -> Result<Way, Stop> {
+        let Arrival { entry, headers, .. } = arrival;
+        if self.edge_of(flow, hit.side) != entry.code {
+            return Err(DropReason::WrongEdge.into());
+        }
+        let mut renewal = None;
+        if self.flows.is_stale(hit.id) {
+            match self.revalidate(flow) {
+                Ok(renewed) => renewal = Some(renewed),
+                Err((cause, reason)) => {
+                    note.step(|| Step::Flow(FlowStep::Switched { reason }));
+                    *change = FlowChange::Close(hit.id, cause);
+                    return Err(reason.into());
+                }
+            }
+        }
+        let opened_by = flow.generation;
+        note.step(|| {
+            Step::Flow(match renewal {
+                None => FlowStep::Hit { opened_by },
+                Some(_) => FlowStep::Renewed { opened_by },
+            })
+        });
+        let cached = renewal.map_or(flow.cached, |(_, cached)| cached);
+        if hit.side != flow.initiator && cached.far.answers_elsewhere() {
+            return self.decide_answer(arrival, hit, flow, renewal, change, note);
+        }
+        // N-18: the second flow of a hairpin may be behind another method than the first.
+        if headers.fragment != Fragment::Whole {
+            self.may_carry_fragment(flow)?;
+        }
+        self.may_go_on(entry, headers, self.edge_of(flow, hit.side.other()))?;
+        note.given(|given| self.note_given(flow, given));
+        self.follow(arrival, hit, flow, renewal, change)?;
+        Ok(Way::Through(FlowEnds::of(flow).with(cached), hit.side))
+    }
+
+    /// Follows a flow with a packet of it; refuses a segment that has no place in the flow.
+    fn follow(
+        &self,
+        arrival: Arrival<'_>,
+        hit: Hit,
+        flow: &Flow<CachedDecision>,
+        renewal: Option<Renewal>,
+        change: &mut FlowChange,
+    ) -> Result<(), Stop> {
+        let Arrival { packet, headers, .. } = arrival;
+        let tracked = if is_tracked(headers) {
+            let followed = self.flows.follow(self.now, hit.id, hit.side, headers, packet);
+            if followed.is_none() {
+                // The flow is renewed all the same.
+                *change = renewal.map_or(FlowChange::None, |it| FlowChange::Renew(hit.id, it));
+                return Err(DropReason::TcpInvalid.into());
+            }
+            followed
+        } else {
+            None
+        };
+        let revalidation_key = renewal.map_or(flow.revalidation_key, |(renewed, _)| renewed);
+        let zone = match hit.side {
+            Side::Internal => flow.internal_zone,
+            Side::External => flow.external_zone,
+        };
+        let fragment = (headers.fragment != Fragment::Whole).then(|| FragmentNote {
+            key: fragment_key(zone, headers),
+            tenant: self.snapshot.tenant_of(revalidation_key),
+        });
+        *change = FlowChange::Follow(Follow::new(hit, renewal, tracked, fragment, headers));
+        Ok(())
+    }
+
+    /// Decides on a live flow by the present configuration: its new cached decision, or why it must
+    /// close.
     pub(crate) fn revalidate(
-        self,
+        &self,
         flow: &Flow<CachedDecision>,
     ) -> Result<(RevalidationKey, CachedDecision), (Cause, DropReason)> {
         let CachedDecision { near, far, .. } = flow.cached;
@@ -351,151 +362,17 @@ impl<'a> Pipeline<'a> {
         let cached = CachedDecision { near, far, access };
         Ok((revalidation_key(entry.origin.number(), path.service), cached))
     }
-
-    /// A packet without a flow: may it open one, and where would it go?
-    fn decide_new(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
-        if let Origin::Service = entry.origin {
-            return self.unsolicited(entry, headers, note);
-        }
-        if let Origin::Internet = entry.origin
-            && let Some(owner) = self.snapshot.public.get(&headers.destination)
-        {
-            return match owner.instance {
-                Some(nic) => self.decide_inbound(entry, nic, headers, note),
-                None => self.unsolicited(entry, headers, note),
-            };
-        }
-        let tuple = headers.tuple();
-        if let Err(reason) = self.may_leave(entry.code, &tuple, note) {
-            return Decision::Deny(reason, None);
-        }
-        let whole = headers.fragment == Fragment::Whole;
-        let path = match self.path(entry, &tuple, !whole, note) {
-            Ok(path) => path,
-            Err(reason) => return Decision::Drop(reason, None),
-        };
-        if self.is_spoofed(entry, path.far, headers.source) {
-            return Decision::Drop(DropReason::SpoofedSource, None);
-        }
-        if let Err(reason) = self.may_arrive(path.far, &tuple, note) {
-            return Decision::Deny(reason, None);
-        }
-        let outbound = match path.outbound.transpose() {
-            Ok(outbound) => outbound,
-            Err(reason) => return Decision::Drop(reason, None),
-        };
-        if !opens(headers) {
-            match outbound.map_or(LoosePickup::Drop, OutboundView::loose_pickup) {
-                LoosePickup::PickUp if picks_up(headers) => {}
-                LoosePickup::Reset => {
-                    return Decision::Drop(DropReason::NoFlow, Reset::answering(headers));
-                }
-                LoosePickup::Drop | LoosePickup::PickUp => {
-                    return Decision::Drop(DropReason::NoFlow, None);
-                }
-            }
-        }
-        let Chosen { external, mapping_policy } = match outbound {
-            None => Chosen { external: tuple.source, mapping_policy: MappingPolicy::default() },
-            Some(outbound) => match self.external(outbound, entry, &path, &tuple) {
-                Ok(chosen) => chosen,
-                Err(why) => {
-                    let on_exhaustion = match outbound.rules.on_exhaustion {
-                        OnExhaustion::Silence => None,
-                        OnExhaustion::Prohibited => Some(IcmpErrorKind::AdministrativelyProhibited),
-                        OnExhaustion::HostUnreachable => Some(IcmpErrorKind::HostUnreachable),
-                    };
-                    return Decision::Refused(why, on_exhaustion);
-                }
-            },
-        };
-        note.step(|| Step::Source {
-            translated: outbound.map(|_| external),
-            identity: self.identity(path.far, *tuple.source.ip()),
-        });
-        let (access_verdict, access) =
-            self.authorise(entry, &path, *external.ip(), headers.destination);
-        match (access, access_verdict) {
-            (Some((resource, access)), _) => note.step(|| Step::Access { resource, access }),
-            (None, AccessVerdict::Refused(refusal)) => {
-                let destination = headers.destination;
-                note.step(|| Step::Undeclared { destination, refusal });
-            }
-            (None, _) => {}
-        }
-        if let AccessVerdict::Refused(refusal) = access_verdict {
-            let reason = DenyReason::Refused(refusal);
-            match self.snapshot.deny_mode {
-                DenyMode::Deliver => {}
-                DenyMode::Reset => return Decision::Deny(reason, Reset::answering(headers)),
-                DenyMode::Drop => return Decision::Deny(reason, None),
-            }
-        }
-        let far = self.far_of(entry.code, path.far, &tuple.reversed(), note);
-        let revalidation_key = revalidation_key(entry.origin.number(), path.service);
-        let new = NewFlow {
-            protocol: tuple.protocol,
-            internal: tuple.source,
-            internal_zone: entry.zone,
-            external,
-            external_zone: path.zone,
-            remote: tuple.destination,
-            initiator: Side::Internal,
-            revalidation_key,
-            tenant: self.snapshot.tenant_of(revalidation_key),
-            generation: self.snapshot.generation(),
-            cached: CachedDecision { near: entry.code, far, access: access_verdict },
-            mapping_policy,
-        };
-        match self.flows.may_open_after(self.now, new, self.opens_first) {
-            Ok(opening) => Decision::Open(opening),
-            // appliances that send a packet round in a circle. Its time to live ends that.
-            Err(OpenError::TupleInUse)
-                if outbound.is_none() && self.forwards(entry.code) && self.forwards(path.far) =>
-            {
-                Decision::ForwardUntracked(path.far)
-            }
-            Err(why) => Decision::Drop(why.into(), None),
-        }
-    }
-
-    /// From the public side, or over an endpoint, without a flow: to a mapping that lets it in
-    /// (T-03), else dropped; a NAT gateway answers segments with a reset (N-16).
-    fn unsolicited(self, entry: Entry<'_>, headers: &Headers, note: &mut impl Note) -> Decision {
-        if entry.zone != Zone::PUBLIC {
-            return Decision::Drop(DropReason::NoFlow, None);
-        }
-        if opens(headers)
-            && let Some(inbound) = self.flows.inbound(entry.zone, &headers.tuple())
-            && let Some(target) = self.mapped(&inbound, &headers.tuple())
-        {
-            return self.open_inbound(entry, target, headers, note);
-        }
-        let unsolicited = Decision::Drop(DropReason::Unsolicited, None);
-        let Some(owner) = self.snapshot.public.get(&headers.destination) else {
-            return unsolicited;
-        };
-        let Transport::Tcp(segment) = headers.transport else { return unsolicited };
-        match owner.unsolicited_syn {
-            Some(after) if opens(headers) => Decision::Hold(after),
-            _ if owner.resets && segment.flags.0 & TcpFlags::SYN.0 == 0 => {
-                Decision::Drop(DropReason::Unsolicited, Reset::answering(headers))
-            }
-            _ => unsolicited,
-        }
-    }
 }
 
-/// The address of the end of a flow that is at a side.
-const fn end_of(flow: &Flow<CachedDecision>, side: Side) -> Ipv4Addr {
-    match side {
-        Side::Internal => *flow.internal.ip(),
-        Side::External => *flow.remote.ip(),
-    }
+/// Whether a packet of a flow says where its connection is: what a later fragment carries is not
+/// known, and an error speaks of another packet.
+const fn is_tracked(headers: &Headers) -> bool {
+    !matches!(headers.fragment, Fragment::Later { .. })
+        && !matches!(headers.transport, Transport::IcmpError)
 }
 
-/// Whether the opener of a flow of ICMP queries asks and the other end answers. With the identifier
-/// 0 both look up the same tuple.
+/// Whether the initiator of a flow of ICMP queries asks and the other end answers. With the
+/// identifier 0 both look up the same tuple.
 const fn asks_and_is_answered(headers: &Headers, from_opener: bool) -> bool {
     match headers.transport {
         Transport::IcmpRequest => from_opener,

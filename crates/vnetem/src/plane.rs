@@ -22,7 +22,8 @@ use vnetem_packet::{Headers, VnetId};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::decision::CachedDecision;
-use crate::pipeline::trace::Trace;
+use crate::pipeline::plan::Plan;
+use crate::pipeline::trace::{Explanation, Trace};
 use crate::plane::event::Event;
 use crate::plane::event_queue::{EventQueue, TranslationEvent};
 use crate::plane::transmit_queue::TransmitQueue;
@@ -63,26 +64,26 @@ pub struct DataPlane {
     unsolicited: Unsolicited,
     mtu: Mtu,
     verify_checksums: bool,
-    /// Length up to which a packet of a live flow takes the short way.
+    /// Longest packet that the fast path takes.
     longest_hit: u16,
     counters: Counters,
     closing: CloseMode,
-    /// Whether flows that a change touched may still wait to be judged again.
+    /// Whether stale flows may still wait to be revalidated.
     closes: bool,
     suggestion: Option<u16>,
     shard: Option<Shard>,
     now: Time,
 }
 
-/// Flows that one call closes or looks at for expiry at most, so that other traffic is never held
-/// up (INV-work-bounded, INV-toggle-stalls-nobody).
+/// The most flows that one call closes or checks for expiry, so that it never holds up other
+/// traffic (INV-work-bounded, INV-toggle-stalls-nobody).
 const STALE_BUDGET: usize = 1024;
 const EXPIRY_BUDGET: usize = 4;
 const TIMEOUT_BUDGET: usize = 4096;
 
 impl DataPlane {
-    /// A data plane with nothing in it that follows `snapshot`. Of what is asked for beyond the
-    /// limits of [`Settings::check`] it has as much as they say.
+    /// Makes an empty data plane with this configuration. Settings beyond the limits of
+    /// [`Settings::check`] are lowered to them.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, settings: Settings) -> Self {
         let settings = settings.bounded();
@@ -114,33 +115,33 @@ impl DataPlane {
         plane
     }
 
-    /// Explains what would become of a packet, by the code that forwards it. Nothing changes, so
-    /// what has run out and was not removed yet still has its place: [`process`](Self::process)
-    /// removes a little first, [`handle_timeout`](Self::handle_timeout) all of it.
+    /// Explains what would become of a packet: makes the plan that [`process`](Self::process) would
+    /// carry out. Nothing changes, so expired flows that were not removed yet still have their
+    /// place: `process` removes a few first, [`handle_timeout`](Self::handle_timeout) all of them.
     #[must_use]
     pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
-        let (mut steps, mut given) = (Vec::new(), Vec::new());
+        let mut explanation = Explanation::default();
         let headers = Headers::parse(packet);
         let disposition = match &headers {
             Err(cause) => Disposition::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
                 let pipeline = Pipeline { now: self.now.max(now), ..self.pipeline() };
-                let decision = pipeline.decide(edge, packet, headers, &mut steps);
-                pipeline.note_given(&decision, &mut given);
-                self.foresee(pipeline.now, decision, packet, headers)
+                let mut plan = Plan::new();
+                pipeline.decide(edge, packet, headers, &mut plan, &mut explanation);
+                plan.disposition
             }
         };
         let verdict = Verdict { generation: self.snapshot.generation(), disposition };
-        Trace::new(Arc::clone(&self.snapshot), edge, headers, steps, given, verdict)
+        Trace::new(Arc::clone(&self.snapshot), edge, headers, explanation, verdict)
     }
 
     /// Takes a new configuration, and says whether it did. It is in force for the next packet
     /// (INV-accepted-edit-in-force); flows that it closes are closed at their next packet or by
     /// [`poll_transmit`](Self::poll_transmit), whichever comes first.
     ///
-    /// Only what came of the present configuration by edits and commits is taken. An older one is
-    /// ignored, and so is one of another network, a copy that went its own way included: its
-    /// numbers mean other subnets, whose flows would be mistaken for each other's.
+    /// It takes only a successor of the present configuration, made by edits and commits. It
+    /// ignores an older one, and one of another network or of a copy with edits of its own: there
+    /// the same numbers mean other subnets.
     pub fn apply(&mut self, now: Time, snapshot: Arc<Snapshot>) -> Applied {
         self.advance(now);
         let applied = snapshot.lineage.follows(&self.snapshot.lineage);
@@ -175,7 +176,7 @@ impl DataPlane {
         Applied::Taken
     }
 
-    /// Parts all that is bounded among the tenants of the configuration (docs/shares.md).
+    /// Shares all that is bounded among the tenants of the configuration (docs/shares.md).
     fn share(&mut self) {
         let tenants = Arc::clone(&self.snapshot.tenants);
         let tenants = || tenants.iter().copied();
@@ -186,17 +187,18 @@ impl DataPlane {
         self.event_queue.share_among(tenants());
     }
 
-    /// Suggests the public port, or identifier, of flows that are translated from now on: it goes
-    /// before the port that would be drawn, if the pool has it and it is free. For an oracle that
-    /// repeats another translator's choice, and for a fuzzer that makes its own; `None`, as in the
-    /// beginning, leaves the choice to the seed.
+    /// Suggests the public port, or identifier, of flows that are translated from now on. A flow
+    /// takes it if the pool has it and it is free, and else the port that the seed draws. `None` is
+    /// the default and leaves the choice to the seed. An oracle repeats another translator's choice
+    /// with it, and a fuzzer makes its own.
     pub fn suggest_port(&mut self, port: Option<u16>) {
         self.suggestion = port;
     }
 
-    /// The next packet of our own making, if there is one. Each call does a bounded part of the
-    /// closing that a change asked for, so it may be called in any rhythm beside `process`; when it
-    /// has no more for now and [`poll_timeout`](Self::poll_timeout) says later, all is done.
+    /// Returns the next packet that the data plane makes itself, if there is one. Each call does a
+    /// bounded part of the closing that a change asked for, so calls may come at any rate. The
+    /// closing is done once there is no packet and [`poll_timeout`](Self::poll_timeout) names a
+    /// later time.
     pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
         self.advance(now);
         let mut budget = STALE_BUDGET;
@@ -211,26 +213,26 @@ impl DataPlane {
         self.transmit_queue.take(&mut self.counters)
     }
 
-    /// The next thing that happened to a flow, if there is one.
+    /// Returns the next event of a flow, if there is one.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.event_queue.take_event()
     }
 
-    /// The next thing that happened to a translation, if [`Settings::translation_events`] keeps any
+    /// Returns the next event of a translation, if [`Settings::translation_events`] keeps any
     /// (T-37).
     pub fn poll_translation_event(&mut self) -> Option<TranslationEvent> {
         self.event_queue.take_translation()
     }
 
-    /// How many flows a virtual network has in the table, and how many are guaranteed to each
-    /// (docs/shares.md).
+    /// Returns how many flows a virtual network has in the table, and how many are guaranteed to
+    /// each (docs/shares.md).
     #[must_use]
     pub fn share_of(&self, vnet: VnetId) -> (u32, u32) {
         self.flows.share_of(tenant_of_vnet(vnet))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do: the next expiry, or at
-    /// once if packets wait or closing goes on.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due: at the next expiry, or at once
+    /// if packets wait or closing goes on.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         if !self.transmit_queue.is_empty() || self.closes {
@@ -239,26 +241,26 @@ impl DataPlane {
         self.flows.next_deadline().into_iter().chain(self.unsolicited.next_due()).min()
     }
 
-    /// Lets time pass: ends flows whose time is over, a bounded number a call.
+    /// Ends flows that have expired by `now`, a bounded number a call.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = self.now.max(now);
         self.expire(TIMEOUT_BUDGET);
         self.answer_unsolicited();
     }
 
-    /// The configuration in force.
+    /// Returns the configuration in force.
     #[must_use]
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
-    /// The generation of the configuration in force.
+    /// Returns the generation of the configuration in force.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.snapshot.generation()
     }
 
-    /// All flows and tombstones, in the order of their slots, each with its mark.
+    /// Lists all flows and tombstones in the order of their slots, each with its access verdict.
     pub fn flows(&self) -> impl Iterator<Item = Flow<AccessVerdict>> {
         self.flows.iter().map(|(_, flow)| {
             let access = flow.cached.access;
@@ -266,19 +268,19 @@ impl DataPlane {
         })
     }
 
-    /// What went in and out so far.
+    /// Returns what went in and out so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Flows opened, ended and held.
+    /// Returns how many flows opened, ended and are in hold-down.
     #[must_use]
     pub fn flow_counters(&self) -> FlowCounters {
         self.flows.counters()
     }
 
-    /// Packets of our own making that wait to be taken: their number and bytes.
+    /// Returns the number and bytes of own packets that wait to be taken.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
         self.transmit_queue.held()
@@ -293,6 +295,7 @@ impl DataPlane {
             suggestion: self.suggestion,
             mtu: self.mtu,
             verify_checksums: self.verify_checksums,
+            close_mode: self.closing,
             shard: self.shard,
             opens_first: None,
             now: self.now,

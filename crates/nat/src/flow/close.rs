@@ -63,7 +63,22 @@ impl<T: Copy> FlowTable<T> {
         side: Side,
         headers: &Headers,
     ) -> Option<Reset> {
-        let now = self.advance(now);
+        let now = Time(self.advance(now));
+        let reset = self.late_answer(now, id, side, headers)?;
+        self.count_answer(now, id, side);
+        Some(reset)
+    }
+
+    /// Says what [`answer`](Self::answer) would, and changes nothing.
+    #[must_use]
+    pub fn late_answer(
+        &self,
+        now: Time,
+        id: FlowId,
+        side: Side,
+        headers: &Headers,
+    ) -> Option<Reset> {
+        let now = self.at(now);
         let record = self.record(id)?;
         if !record.state.is_tombstone()
             || self.deadline(record) <= now
@@ -78,8 +93,20 @@ impl<T: Copy> FlowTable<T> {
             .checked_div(nanoseconds(answers.interval))
             .unwrap_or(u64::MAX)
             .saturating_add(answers.burst.into());
-        let detail = self.details.get_mut(id.slot as usize)?;
+        let detail = self.details.get(id.slot as usize)?;
         detail.numbers.may_answer(side, earned).then_some(reset)
+    }
+
+    /// Counts a reset that [`late_answer`](Self::late_answer) gave and that is sent.
+    pub fn count_answer(&mut self, now: Time, id: FlowId, side: Side) {
+        self.advance(now);
+        debug_assert!(
+            self.record(id).is_some_and(|record| record.state.is_tombstone()),
+            "a tombstone answers"
+        );
+        if let Some(detail) = self.details.get_mut(id.slot as usize) {
+            detail.numbers.count_answer(side);
+        }
     }
 
     /// Removes a flow past its deadline, even if others are due before it, and says whether it did.

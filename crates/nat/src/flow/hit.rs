@@ -10,7 +10,7 @@ use crate::flow::tcp::is_plain;
 use crate::table::index::Hash;
 use crate::table::key::Key;
 use crate::table::{deadline, side_of};
-use crate::{FlowTable, Found, Side, State, Time, Track, Zone};
+use crate::{FlowTable, Found, Side, State, Time, Zone};
 
 /// A packet of a live flow, taken note of: all that is needed to send it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +158,8 @@ impl<T: Copy> FlowTable<T> {
         })
     }
 
-    /// Takes note of a packet that changes the state of its flow; nothing if it is for others to
-    /// do. What is more than that would go through memory.
+    /// Records a packet that changes the state of its flow. `None`, and nothing changes, for a SYN,
+    /// an RST and an invalid segment. A call of its own, so that the plain hit stays in registers.
     #[inline(never)]
     fn note_otherwise(
         &mut self,
@@ -169,9 +169,12 @@ impl<T: Copy> FlowTable<T> {
         segment: Option<&TcpSegment>,
         length: u16,
     ) -> Option<()> {
-        let is_rare = segment.is_some_and(|segment| segment.flags.0 & RARE != 0);
-        let mut track = || self.note(now, slot, side, segment, || None, length);
-        (!is_rare && track() == Track::Pass).then_some(())
+        if segment.is_some_and(|segment| segment.flags.0 & RARE != 0) {
+            return None;
+        }
+        let followed = self.follow_slot(slot, side, segment, || None, length)?;
+        self.write(now, &followed);
+        Some(())
     }
 
     /// [`find`](Self::find) for many packets: the same answers, sooner. Keys beyond the shorter of

@@ -40,6 +40,13 @@ struct Names {
 }
 
 impl<T: Copy> Opening<T> {
+    /// A flow that the table was not asked about yet: [`FlowTable::prepare`] does that.
+    #[must_use]
+    #[inline(always)] // an opening is long, and is built where it is to be
+    pub const fn new(new: NewFlow<T>) -> Self {
+        Self { new, hashes: [Hash(0); 2], replaced: [NIL; 2], at: u64::MAX, changes: u64::MAX }
+    }
+
     /// The flow.
     #[must_use]
     #[inline]
@@ -62,25 +69,28 @@ impl<T: Copy> FlowTable<T> {
     /// See [`OpenError`]. Nothing else is in the way of [`enter`](Self::enter).
     #[inline]
     pub fn may_open(&self, now: Time, new: NewFlow<T>) -> Result<Opening<T>, OpenError> {
-        self.may_open_after(now, new, None)
+        let mut opening = Opening::new(new);
+        self.prepare(now, &mut opening, None)?;
+        Ok(opening)
     }
 
-    /// Whether a flow may be opened right after another one that may be, with the room that this
-    /// one leaves. Nothing changes.
+    /// Does what [`may_open`](Self::may_open) does for an opening that is in its place already;
+    /// perhaps right after another one, with the room that this leaves. The table does not change.
     ///
     /// # Errors
     ///
-    /// Those of [`may_open`](Self::may_open).
-    #[inline(always)] // an opening is long, and would be copied once more
-    pub fn may_open_after(
+    /// Those of `may_open`.
+    #[inline]
+    pub fn prepare(
         &self,
         now: Time,
-        new: NewFlow<T>,
+        opening: &mut Opening<T>,
         before: Option<&Opening<T>>,
-    ) -> Result<Opening<T>, OpenError> {
+    ) -> Result<(), OpenError> {
         let at = self.at(now);
-        let (hashes, replaced) = self.replaced_by(at, &new, before)?;
-        Ok(Opening { new, hashes, replaced, at, changes: self.changes })
+        (opening.hashes, opening.replaced) = self.replaced_by(at, &opening.new, before)?;
+        (opening.at, opening.changes) = (at, self.changes);
+        Ok(())
     }
 
     /// [`may_open`](Self::may_open) and [`enter`](Self::enter) at once, for callers that do not ask

@@ -18,7 +18,7 @@ use crate::flow::tcp::CONTROL;
 pub(crate) struct PendingReopens(Vec<[u32; 3]>);
 
 /// A SYN that restarts a connection if it is answered.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Restart {
     pub(crate) syn: TcpSegment,
     pub(crate) scale: Option<u8>,
@@ -35,7 +35,7 @@ impl PendingReopens {
     }
 
     /// Remembers the SYN of a flow's initiator, in place of an earlier one.
-    pub(crate) fn note(&mut self, id: FlowId, syn: &TcpSegment, scale: Option<u8>) {
+    pub(crate) fn note(&mut self, id: FlowId, Restart { syn, scale }: &Restart) {
         if let Some(place) = self.0.get_mut(id.slot as usize) {
             let scale = scale.map_or(0, |scale| HAS_SCALE | u32::from(scale) << 16);
             let rest = IS_THERE | scale | u32::from(syn.payload_length);
@@ -43,20 +43,15 @@ impl PendingReopens {
         }
     }
 
-    /// Says whether a segment from the far end answers the remembered SYN.
-    pub(crate) fn has_answer(&self, id: FlowId, segment: &TcpSegment) -> bool {
-        self.answered(id, segment).is_some()
+    /// Forgets the SYN of a flow, which is the connection's own from now on.
+    pub(crate) fn forget(&mut self, id: FlowId) {
+        if let Some(place) = self.0.get_mut(id.slot as usize) {
+            *place = [0; 3];
+        }
     }
 
-    /// Takes the SYN that a segment from the far end answers, which then becomes the connection's
-    /// own.
-    pub(crate) fn take(&mut self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
-        let pending_reopen = self.answered(id, segment)?;
-        *self.0.get_mut(id.slot as usize)? = [0; 3];
-        Some(pending_reopen)
-    }
-
-    fn answered(&self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
+    /// Returns the SYN that a segment from the far end answers as a new one.
+    pub(crate) fn answered(&self, id: FlowId, segment: &TcpSegment) -> Option<Restart> {
         let is_answer = segment.flags.0 & CONTROL == TcpFlags::SYN.0 | TcpFlags::ACK.0;
         let &[sequence, rest, stamp] = self.0.get(id.slot as usize)?;
         if !is_answer || rest & IS_THERE == 0 || stamp != id.stamp {

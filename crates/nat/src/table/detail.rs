@@ -24,7 +24,7 @@ pub(crate) struct Totals {
 }
 
 /// The sequence numbers of a connection.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
     /// Highest sequence end sent by each side, which the other expects next
     /// (INV-reset-number-exact).
@@ -42,12 +42,14 @@ impl Numbers {
         self.end = Pair::default();
     }
 
-    /// Counts one more reset from a tombstone to a side, if fewer than `limit` were sent.
-    pub(crate) fn may_answer(&mut self, side: Side, limit: u64) -> bool {
-        let sent = self.end.of(side);
-        let may = u64::from(sent) < limit;
-        self.end.set(side, sent.saturating_add(may.into()));
-        may
+    /// Says whether a tombstone sent a side fewer resets than `limit`.
+    pub(crate) fn may_answer(&self, side: Side, limit: u64) -> bool {
+        u64::from(self.end.of(side)) < limit
+    }
+
+    /// Counts one more reset of a tombstone to a side.
+    pub(crate) fn count_answer(&mut self, side: Side) {
+        self.end.set(side, self.end.of(side).saturating_add(1));
     }
 }
 

@@ -328,9 +328,13 @@ impl Pair {
     }
 
     fn track(&mut self, id: FlowId, side: Side, packet: &Packet) -> Track {
-        let would = self.table.would_track(self.now, id, side, &packet.headers, &packet.bytes);
+        let before = self.table.flow(id);
+        let followed = self.table.follow(self.now, id, side, &packet.headers, &packet.bytes);
+        assert_eq!(self.table.flow(id), before, "follow changes nothing");
         let track = self.table.track(self.now, id, side, &packet.headers, &packet.bytes);
-        assert_eq!(would, track);
+        let state = self.table.flow(id).map(|flow| flow.state);
+        assert_eq!(followed.is_some(), track == Track::Pass);
+        assert!(followed.is_none_or(|followed| Some(followed.state()) == state));
         track
     }
 

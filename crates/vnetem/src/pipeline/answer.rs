@@ -1,32 +1,27 @@
-//! How hosts answer what was opened from outside: by the best route of their own subnet, which need
-//! not lead back to where the question came from.
+//! Replies of hosts to flows that were opened from outside. They take the best route of the host's
+//! own subnet, which need not lead back to where the request came from.
 
 use vnetem_nat::{Flow, Side, Standing};
-use vnetem_packet::FiveTuple;
+use vnetem_packet::{FiveTuple, Rewrite};
 
 use crate::edge::{EdgeCode, Place};
-use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision, Hit, Renewal};
-use crate::pipeline::origin::Entry;
+use crate::pipeline::decision::{CachedDecision, Hit, Renewal};
+use crate::pipeline::origin::{Entry, FlowEnds};
 use crate::pipeline::path::Path;
+use crate::pipeline::plan::{ByteChange, FlowChange, Plan, Stop, Way};
 use crate::pipeline::trace::{Note, Step};
-use crate::{DenyReason, DropReason};
-
-/// Why an answer goes nowhere.
-pub(crate) enum Lost {
-    Drop(DropReason),
-    Deny(DenyReason),
-}
+use crate::pipeline::{Arrival, Pipeline};
+use crate::{Disposition, DropReason, Forward};
 
 impl Pipeline<'_> {
-    /// The edge of a flow's far end, with a mark if that is a host which answers another way than
-    /// the question came.
+    /// Returns the edge of a flow's far end, with a mark if its replies take another way than the
+    /// requests.
     ///
-    /// The mark makes its edge equal to none by which packets enter, so that its answers never are
-    /// plain hits. The opener's packets are.
+    /// No packet enters by an edge with this mark, so replies never take the fast path. Packets of
+    /// the initiator do.
     #[inline(always)] // of nearly every flow it is the far edge itself
     pub(crate) fn far_of(
-        self,
+        &self,
         near: EdgeCode,
         far: EdgeCode,
         answer: &FiveTuple,
@@ -44,29 +39,57 @@ impl Pipeline<'_> {
         far.answering_elsewhere()
     }
 
-    /// What becomes of an answer that does not go back the way the question came. It is no part of
-    /// what translated the question, so it leaves as it is, and whoever guards the next host judges
-    /// it as any packet of no flow.
-    pub(crate) fn decide_answer(
-        self,
-        entry: Entry<'_>,
+    /// Decides on a reply that takes another way than the request. Nothing that translated the
+    /// request sees it, so it leaves as it is, and the security groups of the next hop judge it
+    /// like any packet without a flow.
+    pub(super) fn decide_answer(
+        &self,
+        arrival: Arrival<'_>,
         hit: Hit,
         flow: &Flow<CachedDecision>,
-        renewed: Option<Renewal>,
+        renewal: Option<Renewal>,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
+        let Arrival { entry, headers, .. } = arrival;
         let answer = flow.tuple(hit.side);
         self.explain(entry, flow.cached.near, &answer, note);
-        match self.answer_path(entry, &answer, note) {
-            Ok(to) => Decision::Answer(hit, renewed, to),
-            Err(Lost::Drop(reason)) => Decision::Drop(reason, None),
-            Err(Lost::Deny(reason)) => Decision::Deny(reason, None),
-        }
+        let to = self.answer_path(entry, &answer, note)?;
+        self.may_go_on(entry, headers, to)?;
+        self.follow(arrival, hit, flow, renewal, change)?;
+        let cached = renewal.map_or(flow.cached, |(_, cached)| cached);
+        let flow_ends = FlowEnds::of(flow).with(cached);
+        let asked = self.asked_by(to, &answer);
+        let to = self.edge(to, *answer.source.ip());
+        Ok(Way::AsItIs(flow_ends.forward(to, hit.side), asked))
     }
 
-    /// Whether what comes from a side of a flow is an answer that does not go back the way the
-    /// question came.
-    pub(crate) fn is_answer_elsewhere(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
+    /// Fills the plan of a packet that leaves with the ends that it has. The flow by which its
+    /// receiver asked follows it too.
+    pub(super) fn fill_answer(
+        &self,
+        forward: Forward,
+        asked: Option<Hit>,
+        arrival: Arrival<'_>,
+        plan: &mut Plan,
+    ) -> Result<(), Stop> {
+        if let Some(hit) = asked
+            && let Some(flow) = self.flows.flow(hit.id)
+        {
+            self.follow(arrival, hit, &flow, None, &mut plan.second)?;
+            if let FlowChange::Follow(follow) = &mut plan.second {
+                // Later fragments go by the first flow.
+                follow.fragment = None;
+            }
+        }
+        plan.bytes = ByteChange::Forward(Rewrite::default(), None);
+        plan.disposition = Disposition::Forward(forward);
+        Ok(())
+    }
+
+    /// Says whether packets from a side of a flow are replies that take another way than the
+    /// requests.
+    pub(crate) fn is_answer_elsewhere(&self, flow: &Flow<CachedDecision>, side: Side) -> bool {
         let Flow { initiator, cached, .. } = *flow;
         let far = || {
             let answer = flow.tuple(side);
@@ -78,7 +101,7 @@ impl Pipeline<'_> {
     /// Looks up the live flow by which the host at `to` asked what a packet answers: another flow
     /// than that of the answering host, since an appliance stood between them. The side returned
     /// is the answering one.
-    pub(crate) fn asked_by(self, to: EdgeCode, answer: &FiveTuple) -> Option<Hit> {
+    pub(crate) fn asked_by(&self, to: EdgeCode, answer: &FiveTuple) -> Option<Hit> {
         let found = self.flows.find(self.now, self.zone(to), &answer.reversed())?;
         let flow = self.flows.flow(found.id)?;
         let asks = found.side == flow.initiator && self.edge_of(&flow, found.side) == to;
@@ -86,23 +109,21 @@ impl Pipeline<'_> {
         (asks && is_live).then_some(Hit { id: found.id, side: found.side.other() })
     }
 
-    /// Where such an answer leaves.
+    /// Finds the edge by which such a reply leaves.
     fn answer_path(
-        self,
+        &self,
         entry: Entry<'_>,
         answer: &FiveTuple,
         note: &mut impl Note,
-    ) -> Result<EdgeCode, Lost> {
-        let path = self.path(entry, answer, false, &mut ()).map_err(Lost::Drop)?;
-        match path.outbound {
-            None => {}
-            Some(Err(reason)) => return Err(Lost::Drop(reason)),
+    ) -> Result<EdgeCode, Stop> {
+        let path = self.path(entry, answer, false, &mut ())?;
+        if path.outbound.transpose()?.is_some() {
             // It opens nothing, and what it answers was not translated.
-            Some(Ok(_)) => return Err(Lost::Drop(DropReason::NoFlow)),
+            return Err(DropReason::NoFlow.into());
         }
         // P-11: whoever asked needs no rule for the answer.
         if self.asked_by(path.far, answer).is_none() {
-            self.may_arrive(path.far, answer, note).map_err(Lost::Deny)?;
+            self.may_arrive(path.far, answer, note)?;
         }
         Ok(path.far)
     }
@@ -110,7 +131,7 @@ impl Pipeline<'_> {
     /// Returns whether a host of a virtual network was asked from outside: from the public side, by
     /// a site, or by an appliance for somebody else.
     #[inline(always)]
-    fn is_from_outside(self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
+    fn is_from_outside(&self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
         let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
         let from_outside = match near.place() {
             Place::Internet | Place::Public(_) | Place::Site(_) => true,
@@ -123,16 +144,16 @@ impl Pipeline<'_> {
         from_outside && is_host()
     }
 
-    /// Tells by which route an answer leaves.
-    fn explain(self, entry: Entry<'_>, near: EdgeCode, answer: &FiveTuple, note: &mut impl Note) {
+    /// Notes by which route a reply leaves.
+    fn explain(&self, entry: Entry<'_>, near: EdgeCode, answer: &FiveTuple, note: &mut impl Note) {
         note.step(|| Step::Answer { question: self.edge(near, *answer.destination.ip()) });
         // Whatever comes of it is said by the verdict.
         let _ = self.path(entry, answer, false, note);
     }
 }
 
-/// Whether answers take the way that the question came. Who translated the question on its way from
-/// the public side does so with whatever goes there.
+/// Says whether replies take the way that the requests came. A translator that requests from the
+/// public side came through takes their replies too.
 fn leads_back(path: &Path<'_>, near: EdgeCode) -> bool {
     match near.place() {
         Place::Internet | Place::Public(_) => path.outbound.is_some(),

@@ -4,24 +4,13 @@ use vnetem_nat::{Flow, Side};
 use vnetem_packet::FiveTuple;
 
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision};
+use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::trace::{Note, Step};
 
 impl Pipeline<'_> {
-    /// Notes why the flow of a decision goes where it goes. Its packets take the cached decision
-    /// and ask nothing of this; as long as no change touched the flow, asking again gives the same
-    /// answer.
-    pub(crate) fn note_given(self, decision: &Decision, note: &mut impl Note) {
-        let (Decision::Hit(hit) | Decision::Renew(hit, ..) | Decision::Error(hit, _)) = decision
-        else {
-            return;
-        };
-        if let Some(flow) = self.flows.flow(hit.id) {
-            self.note_flow(&flow, note);
-        }
-    }
-
-    fn note_flow(self, flow: &Flow<CachedDecision>, note: &mut impl Note) {
+    /// Notes why a live flow goes where it goes. Its packets take the cached decision and ask
+    /// nothing of this; as long as no change touched the flow, asking again gives the same answer.
+    pub(crate) fn note_given(&self, flow: &Flow<CachedDecision>, note: &mut impl Note) {
         let translated = flow.is_translated().then_some(flow.external);
         if flow.initiator == Side::External {
             // Who calls keeps its source, and the configuration only says whose the address is.

@@ -12,18 +12,18 @@
 use core::net::Ipv4Addr;
 
 use vnetem_nat::{Flow, Side, Zone};
-use vnetem_packet::{Fragment, Headers, Quote, Rewrite};
+use vnetem_packet::{Fragment, Headers};
 
 use crate::edge::EdgeCode;
-use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision, Hit, rewrite_error};
+use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, FlowEnds, Origin};
-use crate::pipeline::trace::Note;
-use crate::{DropReason, Forward};
+use crate::pipeline::plan::{ByteChange, FlowChange, Plan, Stop, Way};
+use crate::pipeline::{Arrival, Pipeline};
+use crate::{Disposition, DropReason, Forward};
 
-impl<'a> Pipeline<'a> {
-    /// Whether packets from a side of a flow turn round.
-    pub(crate) fn turns_round(self, flow: &Flow<CachedDecision>, side: Side) -> bool {
+impl Pipeline<'_> {
+    /// Says whether packets from a side of a flow turn round.
+    pub(crate) fn turns_round(&self, flow: &Flow<CachedDecision>, side: Side) -> bool {
         self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
     }
 
@@ -31,7 +31,7 @@ impl<'a> Pipeline<'a> {
     /// (N-07): it turns round, or does not, as when it opened. Of an address of its own method the
     /// rules of the pool decide.
     pub(crate) fn turns_as_before(
-        self,
+        &self,
         entry: Entry<'_>,
         before: EdgeCode,
         now: EdgeCode,
@@ -41,55 +41,69 @@ impl<'a> Pipeline<'a> {
         goes_out(before) && goes_out(now) && !self.is_own_public(entry, remote)
     }
 
-    /// What becomes of a packet that turned round; `headers` is what it bears by then. Nobody is
-    /// told of a refusal.
-    pub(crate) fn decide_turned(self, headers: &Headers, note: &mut impl Note) -> Decision {
-        let (entry, tuple) = (hairpinned(), headers.tuple());
-        let decision = match headers.fragment {
-            // Without ports, two hosts behind one public address have the same end.
-            Fragment::Later { .. } => self.decide_later_fragment(entry, headers, note),
-            _ if tuple.source == tuple.destination => {
-                return Decision::Drop(DropReason::MartianDestination, None);
+    /// Fills the second half of the plan of a packet that turns round, whose first flow is planned.
+    pub(super) fn fill_hairpin(
+        &self,
+        first: &FlowEnds,
+        side: Side,
+        arrival: Arrival<'_>,
+        plan: &mut Plan,
+    ) {
+        let rewrite = first.rewrite(side);
+        let hairpinned = rewrite.applied(arrival.headers);
+        let hairpinned = Arrival { entry: Entry::HAIRPINNED, headers: &hairpinned, ..arrival };
+        // A flow that opens takes its room before the second one.
+        let pipeline = Pipeline { opens_first: plan.flow.opening(), ..*self };
+        match pipeline.decide_hairpin(hairpinned, &mut plan.second) {
+            Ok((second, other_side)) => {
+                let sizes = [self.segment_size(first), self.segment_size(&second)];
+                plan.bytes = ByteChange::Forward(
+                    rewrite.then(second.rewrite(other_side)),
+                    sizes.into_iter().flatten().min(),
+                );
+                let to = self.forward(&second, other_side).to;
+                let forward = self.forward(first, side);
+                plan.disposition = Disposition::Forward(Forward { to, ..forward });
             }
-            Fragment::Whole | Fragment::First => self.decide_flow(entry, headers, note),
-        };
-        // N-18: the second of the flows may be behind another method than the first.
-        let decision = match headers.fragment {
-            Fragment::Whole => decision,
-            _ => self.unless_fragments_are_refused(decision),
-        };
-        match decision {
-            Decision::Drop(reason, _) => Decision::Drop(reason, None),
-            Decision::Deny(reason, _) => Decision::Deny(reason, None),
-            Decision::Late(..) => Decision::Drop(DropReason::FlowClosed, None),
-            Decision::Hold(_) => Decision::Drop(DropReason::Unsolicited, None),
-            decision => decision,
+            // Nobody is told of a refusal.
+            Err(stop) => plan.disposition = stop.disposition,
         }
     }
 
-    /// How an ICMP error about a packet of a flow is rewritten, outside and in its quote, and how
-    /// it leaves; `None` if it turns round and its receiver knows nothing of it.
-    pub(crate) fn error_of(
-        self,
-        hit: Hit,
-        quote: &Quote,
-        headers: &Headers,
-    ) -> Option<(Rewrite, Rewrite, Forward)> {
-        let flow = self.flows.flow(hit.id)?;
-        let (outer, inner) = rewrite_error(&flow, hit.side);
-        let forward = self.forward(&FlowEnds::of(&flow), hit.side);
-        if !self.turns_round(&flow, hit.side) {
-            return Some((outer, inner, forward));
+    /// Decides by which flow a packet goes on that turned round; its headers are what it bears by
+    /// then.
+    fn decide_hairpin(
+        &self,
+        hairpinned: Arrival<'_>,
+        change: &mut FlowChange,
+    ) -> Result<(FlowEnds, Side), Stop> {
+        let Headers { fragment, .. } = *hairpinned.headers;
+        let tuple = hairpinned.headers.tuple();
+        let way = match fragment {
+            // Without ports, two hosts behind one public address have the same end.
+            Fragment::Later { .. } => self.decide_later_fragment(hairpinned, change, &mut ())?,
+            _ if tuple.source == tuple.destination => {
+                return Err(DropReason::MartianDestination.into());
+            }
+            Fragment::Whole | Fragment::First => self.decide_flow(hairpinned, change, &mut ())?,
+        };
+        match way {
+            Way::Through(flow_ends, side) => Ok((flow_ends, side)),
+            Way::AsItIs(..) => {
+                *change = FlowChange::None;
+                Err(DropReason::Hairpin.into())
+            }
         }
-        let quoted = inner.applied(&quote.headers).tuple();
-        let (landing, flow) = self.quoted(hairpinned(), headers.destination, &quoted)?;
-        let (last_outer, last_inner) = rewrite_error(&flow, landing.side);
-        let to = self.forward(&FlowEnds::of(&flow), landing.side).to;
-        Some((outer.then(last_outer), inner.then(last_inner), Forward { to, ..forward }))
     }
 }
 
-/// Who sends a packet that turned round, as its receiver can know.
-const fn hairpinned<'a>() -> Entry<'a> {
-    Entry { code: EdgeCode::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet }
+impl Entry<'_> {
+    /// The sender of a packet that turned round, as its receiver can know.
+    pub(crate) const HAIRPINNED: Self =
+        Self { code: EdgeCode::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet };
+
+    /// Says whether the packet turned round.
+    pub(crate) fn is_hairpinned(&self) -> bool {
+        self.code == EdgeCode::HAIRPIN
+    }
 }

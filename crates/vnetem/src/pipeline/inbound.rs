@@ -1,5 +1,5 @@
-//! What comes from the internet without a flow: to an interface's own public address (N-11, S-19),
-//! or to the port of a mapping that lets it in (T-03).
+//! Packets from the internet without a flow: to an interface's own public address (N-11, S-19), or
+//! to the port of a mapping whose filter lets them in (T-03).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -10,14 +10,15 @@ use vnetem_packet::{FiveTuple, Headers};
 
 use crate::edge::{EdgeCode, revalidation_key};
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision::{CachedDecision, Decision};
+use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, Origin};
 use crate::pipeline::path::Path;
+use crate::pipeline::plan::{FlowChange, Stop, Way};
 use crate::pipeline::trace::{Note, Step};
 use crate::snapshot::NicView;
 use crate::{AccessVerdict, DropReason, NicId};
 
-/// An inside end that takes a packet from the public side.
+/// An internal end that takes a packet from the public side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     internal: SocketAddrV4,
@@ -27,23 +28,24 @@ pub(crate) struct Target {
 }
 
 impl Pipeline<'_> {
-    /// A packet without a flow to the public address of an interface: one to one to its private
-    /// address.
+    /// Decides on a packet without a flow to the public address of an interface: one to one to its
+    /// private address.
     pub(crate) fn decide_inbound(
-        self,
+        &self,
         entry: Entry<'_>,
         id: NicId,
         headers: &Headers,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
         let Some(nic) = self.snapshot.nic(id).filter(|nic| !nic.deallocated) else {
-            return Decision::Drop(DropReason::NoSuchHost, None);
+            return Err(DropReason::NoSuchHost.into());
         };
         if !opens(headers) {
-            return Decision::Drop(DropReason::NoFlow, None);
+            return Err(DropReason::NoFlow.into());
         }
         if nic.instance.as_ref().is_some_and(|own| !own.carries(headers.protocol, false)) {
-            return Decision::Drop(DropReason::OutboundUnsupported, None);
+            return Err(DropReason::OutboundUnsupported.into());
         }
         let internal = SocketAddrV4::new(nic.address, headers.destination_port);
         let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
@@ -54,28 +56,28 @@ impl Pipeline<'_> {
             entry,
             Target { internal, far, revalidation_key, mapping_policy },
             headers,
+            change,
             note,
         )
     }
 
-    /// A packet without a flow from the public side to an inside end that takes it.
+    /// Decides on a packet without a flow from the public side to an internal end that takes it.
     pub(crate) fn open_inbound(
-        self,
+        &self,
         entry: Entry<'_>,
         target: Target,
         headers: &Headers,
+        change: &mut FlowChange,
         note: &mut impl Note,
-    ) -> Decision {
+    ) -> Result<Way, Stop> {
         let Target { internal, far, revalidation_key, mapping_policy } = target;
         let tuple = headers.tuple();
         if self.is_spoofed(entry, far, headers.source) {
-            return Decision::Drop(DropReason::SpoofedSource, None);
+            return Err(DropReason::SpoofedSource.into());
         }
-        // P-10: what arrives is judged after it was translated to the private address.
+        // P-10: groups see the packet after its translation to the private address.
         let private = FiveTuple { destination: internal, ..tuple };
-        if let Err(reason) = self.may_arrive(far, &private, note) {
-            return Decision::Deny(reason, None);
-        }
+        self.may_arrive(far, &private, note)?;
         note.step(|| Step::Source { translated: None, identity: None });
         let marked = self.far_of(entry.code, far, &private.reversed(), note);
         let new = NewFlow {
@@ -96,15 +98,12 @@ impl Pipeline<'_> {
             },
             mapping_policy,
         };
-        match self.flows.may_open_after(self.now, new, self.opens_first) {
-            Ok(opening) => Decision::Open(opening),
-            Err(why) => Decision::Drop(why.into(), None),
-        }
+        self.open(entry, new, headers, change)
     }
 
-    /// Where a packet to the public port of an inside socket goes (T-03): to that, as long as the
-    /// socket would have the port today.
-    pub(crate) fn mapped(self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
+    /// Finds the internal socket behind a public port (T-03), if it would have the port by the
+    /// present configuration.
+    pub(crate) fn mapped(&self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
         let Inbound { internal, zone, mapping_policy } = *inbound;
         let entry = self.entry_of(EdgeCode::of_zone(zone), *internal.ip())?;
         let (far, revalidation_key, timers) =
@@ -113,11 +112,11 @@ impl Pipeline<'_> {
         (entry.zone == zone).then_some(Target { internal, far, revalidation_key, mapping_policy })
     }
 
-    /// Edge, cell and timers of an inside socket, if its pool would give it this public end today
-    /// and its mappings are independent. Whether its routes lead to the pool at all concerns its
-    /// answers alone.
+    /// Returns edge, revalidation key and timers of an internal socket, if its pool has this public
+    /// end by the present configuration and its mappings are independent. Whether its routes lead
+    /// to the pool concerns its answers alone.
     fn mapped_today(
-        self,
+        &self,
         entry: Entry<'_>,
         internal: SocketAddrV4,
         public: FiveTuple,
@@ -143,10 +142,9 @@ impl Pipeline<'_> {
         has.then_some((entry.code, revalidation_key(subnet.id.0, service), outbound.rules.timers))
     }
 
-    /// Whether a flow that the internet opened would be the same today: it ends with its public
-    /// address (N-08).
+    /// Revalidates a flow that the internet opened: it ends with its public address (N-08).
     pub(crate) fn judge_inbound(
-        self,
+        &self,
         flow: &Flow<CachedDecision>,
     ) -> Result<(RevalidationKey, CachedDecision), (Cause, DropReason)> {
         let withdrawn = (Cause::Withdrawn, DropReason::Withdrawn);
@@ -180,9 +178,10 @@ impl Pipeline<'_> {
         Ok((self.cell_of(nic, *flow.remote.ip()), cached()))
     }
 
-    /// The cell of a flow that somebody opened to an interface. Whatever changes about the
-    /// interface touches its subnet; an endpoint there concerns answers to its service.
-    fn cell_of(self, nic: &NicView, caller: Ipv4Addr) -> RevalidationKey {
+    /// Returns the revalidation key of a flow that somebody opened to an interface. Whatever
+    /// changes about the interface invalidates its subnet; an endpoint there concerns answers to
+    /// its service.
+    fn cell_of(&self, nic: &NicView, caller: Ipv4Addr) -> RevalidationKey {
         revalidation_key(nic.subnet.0, self.snapshot.service_at(caller))
     }
 }

@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use ipnet::Ipv4Net;
 use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
-use vnetem_packet::{AddressClass, Headers, Identity, VnetId};
+use vnetem_packet::{AddressClass, Headers, Identity, Rewrite, VnetId};
 
 use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
 use crate::pipeline::Pipeline;
@@ -14,7 +14,7 @@ use crate::snapshot::ranges::is_reserved;
 use crate::snapshot::{SiteView, SubnetView};
 use crate::{AccessVerdict, DropReason, Edge, Forward, NicId, Snapshot, SourceMode};
 
-/// What of a flow decides how its packets leave.
+/// The part of a flow that decides how its packets leave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlowEnds {
     initiator: Side,
@@ -23,10 +23,10 @@ pub(crate) struct FlowEnds {
     cached: CachedDecision,
 }
 
-/// Who sent a packet, as far as its edge tells.
+/// Who sent a packet, as far as its edge says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
-    /// The edge, with a declared interface named where there is one.
+    /// The edge; a declared interface is named where there is one.
     pub(crate) code: EdgeCode,
     pub(crate) zone: Zone,
     pub(crate) origin: Origin<'a>,
@@ -37,16 +37,16 @@ pub(crate) enum Origin<'a> {
     Subnet(&'a SubnetView),
     Site(&'a SiteView),
     Internet,
-    /// A service, which answers and never asks.
+    /// A service. It answers and never opens a flow.
     Service,
-    /// The platform, whose health probes ask the hosts of this subnet.
+    /// The platform, which sends health probes to the hosts of this subnet.
     Platform(&'a SubnetView),
 }
 
 impl<'a> Pipeline<'a> {
-    /// Who sent the packet; refuses sources that cannot be (INV-spoofed-source-dropped,
-    /// INV-special-addresses-refused, R-24).
-    pub(crate) fn identify(self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
+    /// Identifies the sender of a packet; refuses sources that cannot be
+    /// (INV-spoofed-source-dropped, INV-special-addresses-refused, R-24).
+    pub(crate) fn identify(&self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
         let source = headers.source;
         if source == headers.destination {
             return Err(DropReason::MartianDestination);
@@ -97,12 +97,11 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// The part of [`identify`](Self::identify) that every packet needs. The rest is about the
-    /// source alone: for a packet of a flow whose end is at this edge it was asked when the flow
-    /// was judged.
+    /// Does the part of [`identify`](Self::identify) that every packet needs. The rest checks the
+    /// source alone, which for a packet of a flow was done when the flow opened.
     #[inline(always)]
     pub(crate) fn enter(
-        self,
+        &self,
         edge: Edge,
         source: Ipv4Addr,
         destination: Ipv4Addr,
@@ -169,8 +168,9 @@ impl<'a> Pipeline<'a> {
         Ok(Entry { code, zone: self.zone(code), origin })
     }
 
-    /// The entry of a flow's opener, as it would be made today; `None` if the place is gone.
-    pub(crate) fn entry_of(self, near: EdgeCode, initiator: Ipv4Addr) -> Option<Entry<'a>> {
+    /// Identifies the initiator of a flow by the present configuration; `None` if its place is
+    /// gone.
+    pub(crate) fn entry_of(&self, near: EdgeCode, initiator: Ipv4Addr) -> Option<Entry<'a>> {
         let (code, origin) = match near.place() {
             Place::Internet => (near, Origin::Internet),
             Place::Subnet(id) => {
@@ -198,36 +198,26 @@ impl<'a> Pipeline<'a> {
         Some(Entry { code, zone: self.zone(code), origin })
     }
 
-    /// The edge at which a side of a flow stands.
+    /// Returns the edge at which a side of a flow stands.
     #[inline]
-    pub(crate) fn edge_of(self, flow: &Flow<CachedDecision>, side: Side) -> EdgeCode {
+    pub(crate) fn edge_of(&self, flow: &Flow<CachedDecision>, side: Side) -> EdgeCode {
         if side == flow.initiator { flow.cached.near } else { flow.cached.far.plain() }
     }
 
-    /// The public form of an edge; an endpoint's identity has the flow's private address.
-    pub(crate) fn edge(self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
+    /// Returns the public form of an edge; an endpoint's identity has the flow's private address.
+    pub(crate) fn edge(&self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
         self.snapshot.edge(code, internal)
     }
 
-    /// How a packet of a flow leaves.
-    pub(crate) fn forward(self, flow_ends: &FlowEnds, side: Side) -> Forward {
+    /// Says how a packet of a flow leaves.
+    pub(crate) fn forward(&self, flow_ends: &FlowEnds, side: Side) -> Forward {
         let to = flow_ends.cached.of(side != flow_ends.initiator);
         flow_ends.forward(self.edge(to, *flow_ends.internal.ip()), side)
     }
 
-    /// How an answer leaves that does not go back the way the question came.
-    pub(crate) fn elsewhere(
-        self,
-        flow: &Flow<CachedDecision>,
-        side: Side,
-        to: EdgeCode,
-    ) -> Forward {
-        let to = self.edge(to, *flow.tuple(side).source.ip());
-        FlowEnds::of(flow).forward(to, side)
-    }
-
-    /// How a packet leaves that comes round again to an appliance.
-    pub(crate) fn again(self, far: EdgeCode, source: Ipv4Addr) -> Forward {
+    /// Says how a packet leaves that an appliance has in a flow already, and that goes on untracked
+    ///
+    pub(crate) fn again(&self, far: EdgeCode, source: Ipv4Addr) -> Forward {
         Forward {
             to: self.edge(far, source),
             direction: Direction::Original,
@@ -236,13 +226,13 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    pub(crate) fn identity(self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+    pub(crate) fn identity(&self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
         self.snapshot.identity(far, address)
     }
 
-    /// Where a host of a virtual network is: its declared interface or private endpoint, else its
-    /// subnet.
-    pub(crate) fn host(self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
+    /// Finds where a host of a virtual network is: its declared interface or private endpoint, else
+    /// its subnet.
+    pub(crate) fn host(&self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
         let view = self.snapshot.vnets.get(&vnet)?;
         if let Some(nic) = view.nic(address) {
             return Some(EdgeCode::nic(nic));
@@ -254,10 +244,10 @@ impl<'a> Pipeline<'a> {
         (!is_reserved(prefix, address)).then_some(EdgeCode::subnet(subnet))
     }
 
-    /// The zone of an edge. An interface that forwards has its own, since what it emits for others
-    /// is judged afresh; any other shares that of its subnet.
+    /// Returns the zone of an edge. An interface that forwards has its own, because what it emits
+    /// for others opens flows of its own. Any other shares the zone of its subnet.
     #[inline(always)]
-    pub(crate) fn zone(self, code: EdgeCode) -> Zone {
+    pub(crate) fn zone(&self, code: EdgeCode) -> Zone {
         match code.place() {
             Place::Nic(NicId(id)) => match self.snapshot.nic(NicId(id)) {
                 Some(nic) if !nic.ip_forwarding => EdgeCode::subnet(nic.subnet).zone(),
@@ -267,30 +257,30 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Whether an interface sends under an address that is not its own, which only one that
+    /// Says whether an interface sends under an address that is not its own, which only one that
     /// forwards may.
-    pub(crate) fn is_foreign(self, entry: Entry<'_>, source: Ipv4Addr) -> bool {
+    pub(crate) fn is_foreign(&self, entry: Entry<'_>, source: Ipv4Addr) -> bool {
         self.own_address(entry).is_some_and(|own| own != source)
     }
 
-    /// The address of the interface that sends.
-    pub(crate) fn own_address(self, entry: Entry<'_>) -> Option<Ipv4Addr> {
+    /// Returns the address of the interface that sends.
+    pub(crate) fn own_address(&self, entry: Entry<'_>) -> Option<Ipv4Addr> {
         match entry.code.place() {
             Place::Nic(id) => self.snapshot.nic(id).map(|nic| nic.address),
             _ => None,
         }
     }
 
-    /// Whether an edge is an interface whose machine is deallocated (N-29).
-    pub(crate) fn is_deallocated(self, code: EdgeCode) -> bool {
+    /// Says whether an edge is an interface whose machine is deallocated (N-29).
+    pub(crate) fn is_deallocated(&self, code: EdgeCode) -> bool {
         match code.place() {
             Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.deallocated),
             _ => false,
         }
     }
 
-    /// Whether an edge is an interface that forwards.
-    pub(crate) fn forwards(self, code: EdgeCode) -> bool {
+    /// Says whether an edge is an interface that forwards.
+    pub(crate) fn forwards(&self, code: EdgeCode) -> bool {
         match code.place() {
             Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.ip_forwarding),
             _ => false,
@@ -298,9 +288,9 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// Edges as the public knows them.
+/// Edges as the public API has them.
 impl Snapshot {
-    /// The public form of an edge; an endpoint's identity has the flow's private address.
+    /// Returns the public form of an edge; an endpoint's identity has the flow's private address.
     pub(crate) fn edge(&self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
         match code.place() {
             Place::Internet => Edge::Internet,
@@ -317,7 +307,7 @@ impl Snapshot {
         }
     }
 
-    /// What the service learns of a caller, if the edge is an endpoint.
+    /// Returns what the service learns of a caller, if the edge is an endpoint.
     pub(crate) fn identity(&self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
         let Place::Endpoint(_, subnet) = far.place() else { return None };
         let vnet = self.vnet_of(subnet)?;
@@ -326,7 +316,7 @@ impl Snapshot {
 }
 
 impl Origin<'_> {
-    /// The number of the place among cells.
+    /// Returns the number of the place in revalidation keys.
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::Subnet(subnet) | Self::Platform(subnet) => subnet.id.0,
@@ -348,7 +338,7 @@ impl FlowEnds {
         Self { initiator, internal, external, cached }
     }
 
-    /// How a packet from a side leaves by this edge.
+    /// Says how a packet from a side leaves by this edge.
     #[inline(always)]
     pub(crate) fn forward(&self, to: Edge, side: Side) -> Forward {
         let Self { initiator, internal, external, cached } = *self;
@@ -367,15 +357,50 @@ impl FlowEnds {
         let NewFlow { initiator, internal, external, cached, .. } = *new;
         Self { initiator, internal, external, cached }
     }
+
+    /// Returns the same with another cached decision.
+    #[inline]
+    pub(crate) const fn with(self, cached: CachedDecision) -> Self {
+        Self { cached, ..self }
+    }
+
+    /// Returns the internal end, and the same as the outside knows it.
+    pub(crate) const fn addresses(&self) -> (SocketAddrV4, SocketAddrV4) {
+        (self.internal, self.external)
+    }
+
+    /// Returns the edge at which a side stands.
+    #[inline]
+    pub(crate) fn edge_of(&self, side: Side) -> EdgeCode {
+        if side == self.initiator { self.cached.near } else { self.cached.far.plain() }
+    }
+
+    /// Says whether packets from a side turn round.
+    #[inline]
+    pub(crate) fn turns_round(&self, side: Side) -> bool {
+        self.edge_of(side.other()) == EdgeCode::HAIRPIN
+    }
+
+    /// Returns the new ends of packets from a side.
+    #[inline]
+    pub(crate) fn rewrite(&self, side: Side) -> Rewrite {
+        if self.internal == self.external {
+            return Rewrite::default();
+        }
+        match side {
+            Side::Internal => Rewrite { source: Some(self.external), destination: None },
+            Side::External => Rewrite { source: None, destination: Some(self.internal) },
+        }
+    }
 }
 
-/// Whether an address can be a single host's (INV-special-addresses-refused).
+/// Says whether an address can be a single host's (INV-special-addresses-refused).
 pub(crate) fn is_host(address: Ipv4Addr) -> bool {
     let class = AddressClass::of(address);
     matches!(class, AddressClass::Private | AddressClass::Shared | AddressClass::Public)
 }
 
-/// Whether an address is in a prefix, in fewer steps than by its first and last address.
+/// Says whether an address is in a prefix, in fewer steps than by its first and last address.
 #[inline(always)]
 fn holds(prefix: Ipv4Net, address: Ipv4Addr) -> bool {
     let differs = u64::from(address.to_bits() ^ prefix.addr().to_bits());

@@ -1,24 +1,25 @@
-//! Under which public source a flow leaves: the methods in their order, what each carries, and
-//! which port it gives.
+//! Outbound translation: the methods in their order, what each carries, and the public address and
+//! port of a new flow.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use vnetem_nat::{Chosen, Flow, Mapping, MappingPolicy, NoTuple, Pool, PoolRules, Side, Wanted};
 use vnetem_packet::{FiveTuple, Protocol};
 
+use crate::DropReason;
 use crate::edge::Place;
 use crate::pipeline::Pipeline;
 use crate::pipeline::decision::CachedDecision;
-use crate::pipeline::origin::{Entry, Origin};
+use crate::pipeline::origin::{Entry, FlowEnds, Origin};
 use crate::pipeline::path::Path;
 use crate::snapshot::{Method, NicView, OutboundView, PortPool, SubnetView};
 
-/// One port for an inside socket towards all remotes, at which it is reached by those alone that it
-/// called.
+/// A port-restricted cone: one port for an internal socket towards all remotes, open to those that
+/// it sent to.
 const CONE: PoolRules = PoolRules { mapping: Mapping::Independent, ..PoolRules::AZURE };
 
 impl Method {
-    /// Whether the method carries a protocol, or fragments of it (N-11, N-18, T-21, T-28).
+    /// Says whether the method carries a protocol, or fragments of it (N-11, N-18, T-21, T-28).
     pub(crate) const fn carries(self, protocol: Protocol, fragment: bool) -> bool {
         match self {
             Self::Default | Self::NatGateway | Self::LoadBalancer => {
@@ -31,18 +32,18 @@ impl Method {
         }
     }
 
-    /// Whether the subnet's method goes before those of its interfaces.
+    /// Says whether the subnet's method goes before those of its interfaces.
     const fn is_first(self) -> bool {
         matches!(self, Self::NatGateway | Self::Pool)
     }
 }
 
 impl<'a> Pipeline<'a> {
-    /// N-01, C-07: a NAT gateway, else the interface's own address, else the load balancer's rule,
-    /// else the platform's default, which a machine keeps that had it (N-29). A plain pool stands
-    /// where a NAT gateway would.
+    /// Finds the outbound method: a NAT gateway or plain pool, else the interface's own address,
+    /// else the load balancer's rule, else the platform's default (N-01, C-07). A machine that had
+    /// the default keeps it (N-29).
     pub(crate) fn outbound(
-        self,
+        &self,
         entry: Entry<'a>,
         subnet: &'a SubnetView,
     ) -> Option<&'a OutboundView> {
@@ -56,7 +57,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Whether a public address is one of the method by which a sender's new flows leave.
-    pub(crate) fn is_own_public(self, entry: Entry<'_>, address: Ipv4Addr) -> bool {
+    pub(crate) fn is_own_public(&self, entry: Entry<'_>, address: Ipv4Addr) -> bool {
         let own = match entry.origin {
             Origin::Subnet(subnet) => self.outbound(entry, subnet),
             Origin::Site(site) => site.outbound.as_ref(),
@@ -65,9 +66,9 @@ impl<'a> Pipeline<'a> {
         own.is_some_and(|own| own.is_at(address))
     }
 
-    /// The public source of a new flow.
+    /// Chooses the public source of a new flow.
     pub(crate) fn external(
-        self,
+        &self,
         outbound: &OutboundView,
         entry: Entry<'_>,
         path: &Path<'_>,
@@ -125,40 +126,53 @@ impl<'a> Pipeline<'a> {
         Err(why)
     }
 
-    /// Whether a live flow of this opener may go on behind a public source: its method need not be
-    /// the one that a new flow would take (N-07), but must still have the address, and the port
+    /// Says whether a live flow of this initiator may keep a public source. Its method need not be
+    /// the one that a new flow would take (N-07). It must still have the address, and the port
     /// where ports are given out (N-08).
-    pub(crate) fn may_keep(self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
+    pub(crate) fn may_keep(&self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
         self.method_behind(entry, external).is_some()
     }
 
-    /// Whether a public source is at an address of the load balancer of whose pool the opener is a
-    /// member: without [`may_keep`](Self::may_keep) its port was taken back (N-28).
-    pub(crate) fn is_reclaimed(self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
+    /// Says whether a public source is at an address of the load balancer in whose pool the
+    /// initiator is a member: where it may not [keep](Self::may_keep) the source, its port was
+    /// taken back (N-28).
+    pub(crate) fn is_reclaimed(&self, entry: Entry<'_>, external: SocketAddrV4) -> bool {
         self.nic_of(entry).is_some_and(|nic| nic.frontends.contains(external.ip()))
     }
 
-    /// Whether the method behind which a live flow is carries a fragment of it (N-18).
-    pub(crate) fn carries_fragments(self, flow: &Flow<CachedDecision>) -> bool {
+    /// Refuses a fragment of a live flow whose outbound method carries none (N-18).
+    pub(crate) fn may_carry_fragment(&self, flow: &Flow<CachedDecision>) -> Result<(), DropReason> {
         if !flow.is_translated() || flow.initiator == Side::External {
-            return true;
+            return Ok(());
         }
         let entry = self.entry_of(flow.cached.near, *flow.internal.ip());
         let method = entry.and_then(|entry| self.method_behind(entry, flow.external));
-        method.is_none_or(|method| method == Method::Pool || method.carries(flow.protocol, true))
+        match method {
+            Some(method) if method != Method::Pool && !method.carries(flow.protocol, true) => {
+                Err(DropReason::OutboundUnsupported)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// The largest segment that SYNs of a flow may announce, by the rules of the pool that it is
-    /// behind (T-36).
-    pub(crate) fn segment_size(self, flow: &Flow<CachedDecision>) -> Option<u16> {
-        let entry = self.entry_of(self.edge_of(flow, Side::Internal), *flow.internal.ip())?;
+    /// Returns the largest segment that SYNs of a flow may announce, by the rules of its pool
+    /// (T-36).
+    #[inline(always)] // hardly any pool clamps
+    pub(crate) fn segment_size(&self, flow_ends: &FlowEnds) -> Option<u16> {
+        if self.snapshot.clamps { self.clamped_size(flow_ends) } else { None }
+    }
+
+    #[inline(never)]
+    fn clamped_size(&self, flow_ends: &FlowEnds) -> Option<u16> {
+        let (internal, external) = flow_ends.addresses();
+        let entry = self.entry_of(flow_ends.edge_of(Side::Internal), *internal.ip())?;
         let Origin::Subnet(subnet) = entry.origin else { return None };
         let outbound = self.outbound(entry, subnet)?;
-        outbound.rules.segment_size.filter(|_| flow.is_translated() && outbound.has(flow.external))
+        outbound.rules.segment_size.filter(|_| internal != external && outbound.has(external))
     }
 
-    /// The method that a public source is of.
-    fn method_behind(self, entry: Entry<'_>, external: SocketAddrV4) -> Option<Method> {
+    /// Finds the method that a public source is of.
+    fn method_behind(&self, entry: Entry<'_>, external: SocketAddrV4) -> Option<Method> {
         match entry.origin {
             Origin::Subnet(subnet) => {
                 let nic = self.nic_of(entry);
@@ -177,7 +191,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    fn nic_of(self, entry: Entry<'_>) -> Option<&'a NicView> {
+    fn nic_of(&self, entry: Entry<'_>) -> Option<&'a NicView> {
         match entry.code.place() {
             Place::Nic(id) => self.snapshot.nic(id),
             _ => None,

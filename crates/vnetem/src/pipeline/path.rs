@@ -1,4 +1,4 @@
-//! Where a new flow would go, by the configuration alone, and what the far side says to it.
+//! The path of a new flow, by the configuration alone, and the access rules at its far side.
 
 use core::net::Ipv4Addr;
 
@@ -18,7 +18,7 @@ use crate::{
     ServiceId,
 };
 
-/// Where a new flow would go.
+/// The path of a new flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path<'a> {
     pub(crate) far: EdgeCode,
@@ -37,9 +37,9 @@ impl Path<'_> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// The way of a packet that opens a flow, by the configuration alone.
+    /// Finds the path of a packet that opens a flow, by the configuration alone.
     pub(crate) fn path(
-        self,
+        &self,
         entry: Entry<'a>,
         tuple: &FiveTuple,
         fragment: bool,
@@ -79,10 +79,10 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// S-36, S-38: to services by the peering of the site's circuit if there is one, else by the
-    /// site's own translation.
+    /// Finds the path of a site's packet to the public side: to services by the peering of the
+    /// site's circuit if there is one, else by the site's own translation (S-36, S-38).
     fn path_from_site(
-        self,
+        &self,
         site: &'a SiteView,
         tuple: &FiveTuple,
         fragment: bool,
@@ -93,7 +93,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn path_from_subnet(
-        self,
+        &self,
         entry: Entry<'a>,
         subnet: &'a SubnetView,
         tuple: &FiveTuple,
@@ -181,7 +181,7 @@ impl<'a> Pipeline<'a> {
     /// lets its own region in by private sources (C-03); `None` where they decide nothing. As over
     /// an endpoint, that is for TCP.
     fn region_choice(
-        self,
+        &self,
         subnet: &SubnetView,
         service: Option<ServiceId>,
         tuple: &FiveTuple,
@@ -202,9 +202,9 @@ impl<'a> Pipeline<'a> {
         Some((service, choice))
     }
 
-    /// Whether a route to the network itself carries to an address: a user's may not carry to a
-    /// private endpoint (L-11).
-    fn reaches(self, vnet: VnetId, to: Ipv4Addr, route: Route, note: &mut impl Note) -> bool {
+    /// Says whether a route to the network itself carries to an address: a user's may not carry to
+    /// a private endpoint (L-11).
+    fn reaches(&self, vnet: VnetId, to: Ipv4Addr, route: Route, note: &mut impl Note) -> bool {
         if route.source != RouteSource::User || self.snapshot.private.is_empty() {
             return true;
         }
@@ -218,7 +218,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn path_to_host(
-        self,
+        &self,
         vnet: VnetId,
         address: Ipv4Addr,
         nowhere: DropReason,
@@ -234,7 +234,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// L-05, L-07.
-    fn path_to_private_endpoint(self, id: PrivateEndpointId) -> Result<Path<'a>, DropReason> {
+    fn path_to_private_endpoint(&self, id: PrivateEndpointId) -> Result<Path<'a>, DropReason> {
         match self.snapshot.private.get(&id) {
             Some(endpoint) if endpoint.approved => {
                 let far = EdgeCode::private(id);
@@ -245,7 +245,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn path_to_public(
-        self,
+        &self,
         outbound: Option<&'a OutboundView>,
         service: Option<ServiceId>,
         tuple: &FiveTuple,
@@ -283,7 +283,7 @@ impl<'a> Pipeline<'a> {
     /// What the rules of the resource at the far side say to the source that it will see (step 8 of
     /// the life of a packet).
     pub(crate) fn authorise(
-        self,
+        &self,
         entry: Entry<'_>,
         path: &Path<'_>,
         external: Ipv4Addr,
@@ -321,7 +321,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn access(
-        self,
+        &self,
         resource: Option<ResourceId>,
         arrival: Arrival,
     ) -> (AccessVerdict, Option<(ResourceId, Access)>) {

@@ -1,6 +1,6 @@
-//! Security groups on the way of a packet that opens a flow (step 4 of its life, U-08): the
-//! sender's before anything is translated, the receiver's once it is known who that is. Replies and
-//! later packets belong to the flow and are not judged (P-11, P-28).
+//! Security groups, for packets that open a flow (U-08): the sender's before any translation, the
+//! receiver's once the path is known. Replies and later packets belong to the flow and need no rule
+//! (P-11, P-28).
 
 use vnetem_authz::{Action, Decider, RuleDirection};
 use vnetem_packet::FiveTuple;
@@ -12,10 +12,10 @@ use crate::edge::{EdgeCode, Place};
 use crate::snapshot::guard::Guard;
 
 impl Pipeline<'_> {
-    /// Whether the groups of the interface and of its subnet, in this order, let a packet out
+    /// Asks the groups of the interface and of its subnet, in this order, to let a packet out
     /// (P-10, P-31).
     pub(crate) fn may_leave(
-        self,
+        &self,
         from: EdgeCode,
         tuple: &FiveTuple,
         note: &mut impl Note,
@@ -24,11 +24,11 @@ impl Pipeline<'_> {
         judge([nic, subnet], RuleDirection::Outbound, tuple, note)
     }
 
-    /// Whether the groups of a host's subnet and of its interface, in this order, let a packet in
-    /// (P-10, P-31). An appliance's see what it is to send on as it is, so that traffic in transit
-    /// to the internet needs a rule there.
+    /// Asks the groups of a host's subnet and of its interface, in this order, to let a packet in
+    /// (P-10, P-31). Security groups of an appliance see transit packets before translation, so
+    /// transit to the internet needs a rule there.
     pub(crate) fn may_arrive(
-        self,
+        &self,
         to: EdgeCode,
         tuple: &FiveTuple,
         note: &mut impl Note,
@@ -36,7 +36,7 @@ impl Pipeline<'_> {
         judge(self.guards(to), RuleDirection::Inbound, tuple, note)
     }
 
-    /// The groups of a host's subnet and of its interface.
+    /// Returns the groups of a host's subnet and of its interface.
     fn guards(&self, host: EdgeCode) -> [Option<&Guard>; 2] {
         let guards = &self.snapshot.guards;
         match host.place() {
@@ -55,7 +55,7 @@ impl Pipeline<'_> {
     }
 }
 
-/// All must allow; the first that denies ends the matter (P-31).
+/// Asks groups one after the other. All must allow; the first that denies decides (P-31).
 fn judge(
     guards: [Option<&Guard>; 2],
     direction: RuleDirection,

@@ -1,4 +1,4 @@
-//! Sources that their receiver knows to be elsewhere.
+//! Spoofed sources: those that the receiver knows to be elsewhere.
 
 use core::net::Ipv4Addr;
 
@@ -12,7 +12,7 @@ impl Pipeline<'_> {
     /// network or of a peered one (INV-spoofed-source-dropped). No security group may take it for a
     /// neighbour's.
     #[inline(always)] // what a subnet sends is no question
-    pub(crate) fn is_spoofed(self, entry: Entry<'_>, to: EdgeCode, source: Ipv4Addr) -> bool {
+    pub(crate) fn is_spoofed(&self, entry: Entry<'_>, to: EdgeCode, source: Ipv4Addr) -> bool {
         let receiver = || self.snapshot.vnet_at(to);
         match entry.code.place() {
             // What turned round has been translated by us.

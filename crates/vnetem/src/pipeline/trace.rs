@@ -1,4 +1,4 @@
-//! One packet, explained by the very code that forwards it. `Step` is typed; text exists only in
+//! One packet, explained by the code that forwards it. `Step` is typed; text exists only in
 //! `Display`.
 
 use core::fmt;
@@ -22,12 +22,12 @@ pub struct Trace {
     snapshot: Arc<Snapshot>,
     /// Where the packet would enter.
     pub edge: Edge,
-    /// What the packet says of itself, or why it is none.
+    /// The headers of the packet, or why the bytes are no packet.
     pub headers: Result<Headers, Malformed>,
     /// What was decided, in order.
     pub steps: Vec<Step>,
-    /// The reasons that the packet's live flow was given when it was judged last; its packets do
-    /// not ask again.
+    /// The reasons for the cached decision of the packet's live flow, which its packets take
+    /// without asking again.
     pub given: Vec<Step>,
     /// The final word.
     pub verdict: Verdict,
@@ -144,14 +144,14 @@ pub enum RegionChoice {
 pub enum FlowStep {
     /// No flow has this tuple.
     Miss,
-    /// A live flow, judged by the configuration of this generation.
+    /// A live flow whose cached decision is current.
     Hit {
-        /// The generation that judged it last.
+        /// The generation that decided on it last.
         opened_by: Generation,
     },
-    /// A live flow that a change touched and that would be judged the same.
+    /// A live flow that a change made stale, revalidated without a difference.
     Renewed {
-        /// The generation that judged it last.
+        /// The generation that decided on it last.
         opened_by: Generation,
     },
     /// A live flow that a change closes.
@@ -165,21 +165,43 @@ pub enum FlowStep {
     Reopen,
 }
 
-/// Takes the steps of a decision, or does not care for them.
+/// Takes the steps of a decision, or ignores them.
 pub(crate) trait Note {
+    /// Takes a step.
     fn step(&mut self, step: impl FnOnce() -> Step);
+
+    /// Takes the reasons for the cached decision of a live flow.
+    #[inline]
+    fn given(&mut self, _: impl FnOnce(&mut Vec<Step>)) {}
 }
 
-/// Forwarding: nobody listens, and nothing is computed.
+/// Forwards: takes no steps, and nothing is computed for them.
 impl Note for () {
     #[inline]
     fn step(&mut self, _: impl FnOnce() -> Step) {}
 }
 
-/// Explaining.
+/// Takes the steps of one list.
 impl Note for Vec<Step> {
     fn step(&mut self, step: impl FnOnce() -> Step) {
         self.push(step());
+    }
+}
+
+/// Explains a packet: takes all steps, and apart from them the reasons of its live flow.
+#[derive(Default)]
+pub(crate) struct Explanation {
+    steps: Vec<Step>,
+    given: Vec<Step>,
+}
+
+impl Note for Explanation {
+    fn step(&mut self, step: impl FnOnce() -> Step) {
+        self.steps.push(step());
+    }
+
+    fn given(&mut self, explain: impl FnOnce(&mut Vec<Step>)) {
+        explain(&mut self.given);
     }
 }
 
@@ -188,10 +210,10 @@ impl Trace {
         snapshot: Arc<Snapshot>,
         edge: Edge,
         headers: Result<Headers, Malformed>,
-        steps: Vec<Step>,
-        given: Vec<Step>,
+        explanation: Explanation,
         verdict: Verdict,
     ) -> Self {
+        let Explanation { steps, given } = explanation;
         Self { snapshot, edge, headers, steps, given, verdict }
     }
 }

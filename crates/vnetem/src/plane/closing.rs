@@ -10,7 +10,8 @@ use crate::plane::transmit_queue::TransmitQueue;
 use crate::{CloseMode, Counters, Snapshot};
 
 impl DataPlane {
-    /// A flow that a change touched: kept if it would be judged the same, closed if not.
+    /// Revalidates a flow that a change made stale: keeps it if the new configuration carries it as
+    /// it is, closes it if not.
     pub(super) fn judge_stale(&mut self, id: FlowId) {
         if self.runs_out(id) {
             return;
@@ -24,9 +25,9 @@ impl DataPlane {
         }
     }
 
-    /// Closes a flow that a packet met; both ends learn of it as the mode says, the far one by the
-    /// old path (INV-reset-number-exact). Where there is no room for their resets the flow stays as
-    /// it is, stale, until [`poll_transmit`](DataPlane::poll_transmit) comes to it.
+    /// Closes a flow that a packet met. Both ends hear of it as the close mode says, the far one by
+    /// the old path (INV-reset-number-exact). Without room for the resets the flow stays stale
+    /// until [`poll_transmit`](DataPlane::poll_transmit) comes to it.
     pub(super) fn close_on_the_way(&mut self, id: FlowId, cause: Cause) {
         if self.transmit_queue.may_close() {
             self.close(id, cause);
@@ -41,11 +42,11 @@ impl DataPlane {
         }
     }
 
-    /// Ends a flow that is past its deadline and was not swept yet: nothing closes that
+    /// Ends a flow that is past its deadline and was not removed yet: it expires and does not close
     /// (INV-deadline-exact).
     #[inline]
     fn runs_out(&mut self, id: FlowId) -> bool {
-        // Nobody's time has come: no flow need be looked at.
+        // No flow has expired, so this one has not.
         self.flows.is_due(self.now) && self.ran_out(id)
     }
 
@@ -70,7 +71,7 @@ impl DataPlane {
         if matches!(cause, Cause::PortReclaimed | Cause::Deallocated) {
             return self.lose_flow(id, flow, cause);
         }
-        // Who sends to its own public end has but one.
+        // A host that sends to its own public end has one flow only.
         let other = self.other_half(flow).filter(|other| *other != id);
         let resets = self.flows.close(now, id, cause);
         for (side, reset) in
@@ -78,8 +79,7 @@ impl DataPlane {
         {
             let code = self.pipeline().edge_of(flow, side);
             let notified = match self.closing {
-                // What turns round has its other end behind another flow, which is closed with this
-                // one.
+                // A hairpinned flow has its other end behind another flow, which closes with it.
                 _ if code == EdgeCode::HAIRPIN => false,
                 CloseMode::Both => true,
                 CloseMode::Opener => side == flow.initiator,
@@ -90,7 +90,7 @@ impl DataPlane {
                 self.transmit_queue.close(edge, reset, &mut self.counters);
             }
         }
-        // What leaves no tombstone is gone (T-37).
+        // A flow without a tombstone has ended (T-37).
         if self.flows.cached(id).is_none() {
             let ended = Ended { flow: *flow, cause, resets };
             self.event_queue.ended(now, &ended, tenant, &mut self.counters);
@@ -100,7 +100,8 @@ impl DataPlane {
         }
     }
 
-    /// Ends a flow of which neither end hears (N-28, N-29). What turns round has two.
+    /// Ends a flow without a reset to either end (N-28, N-29), and its second flow if it is a
+    /// hairpin.
     fn lose_flow(&mut self, id: FlowId, flow: &Flow<CachedDecision>, cause: Cause) {
         let other = self.other_half(flow).filter(|other| *other != id);
         self.flows.end(self.now, id, cause);
@@ -111,19 +112,10 @@ impl DataPlane {
             self.close(other, cause);
         }
     }
-
-    /// Whether late segments from a side of a closed flow are answered.
-    pub(super) fn answers(&self, id: FlowId, side: Side) -> bool {
-        match self.closing {
-            CloseMode::Both => true,
-            CloseMode::Opener => self.flows.flow(id).is_some_and(|flow| flow.initiator == side),
-            CloseMode::Silent => false,
-        }
-    }
 }
 
-/// N-23: an established connection that idled out behind a load balancer whose rule says so is
-/// reset at both ends.
+/// Resets both ends of an established connection that idled out behind a load balancer, if the rule
+/// of that says so (N-23).
 pub(super) fn notify_idle_end(
     ended: &Ended<CachedDecision>,
     snapshot: &Snapshot,

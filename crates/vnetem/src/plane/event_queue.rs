@@ -1,4 +1,4 @@
-//! What happened to flows and translations, until the caller takes it. Nothing allocates after it
+//! Events of flows and translations, until the caller takes them. A queue never allocates after it
 //! is made.
 
 use core::net::SocketAddrV4;
@@ -20,11 +20,11 @@ pub struct TranslationEvent {
     pub kind: TranslationEventKind,
     /// The protocol.
     pub protocol: Protocol,
-    /// The inside end.
+    /// The internal end.
     pub internal: SocketAddrV4,
-    /// The inside end as the outside knows it; `None` where none was given.
+    /// The external end; `None` where none was given.
     pub external: Option<SocketAddrV4>,
-    /// The outside end, only if [`Settings::log_remotes`] asks for it.
+    /// The remote end, only if [`Settings::log_remotes`] asks for it.
     pub remote: Option<SocketAddrV4>,
 }
 
@@ -37,9 +37,9 @@ pub enum TranslationEventKind {
     SessionDeleted,
     /// No port was left for a flow.
     PortsExhausted,
-    /// An inside address had as much as it may.
+    /// An internal address had as much as it may.
     QuotaExceeded,
-    /// An inside address got a block of ports.
+    /// An internal address got a block of ports.
     BlockAllocated(Block),
 }
 
@@ -88,7 +88,7 @@ impl EventQueue {
         self.quota.share_among(tenants);
     }
 
-    /// Something happened to a flow of a tenant.
+    /// Queues an event of a flow.
     pub(crate) fn event(
         &mut self,
         event: impl FnOnce() -> Event,
@@ -115,7 +115,7 @@ impl EventQueue {
         Some(event)
     }
 
-    /// A flow was opened, with the first port of a block if that is given.
+    /// Queues the events of a flow that opened, and of the block of ports that it began, if any.
     pub(crate) fn opened(
         &mut self,
         at: Time,
@@ -135,7 +135,7 @@ impl EventQueue {
         self.session(at, TranslationEventKind::SessionCreated, flow, tenant, counters);
     }
 
-    /// A flow is gone.
+    /// Queues the events of a flow that ended.
     pub(crate) fn ended(
         &mut self,
         at: Time,
@@ -147,7 +147,7 @@ impl EventQueue {
         self.session(at, TranslationEventKind::SessionDeleted, &ended.flow, tenant, counters);
     }
 
-    /// A flow got no port.
+    /// Queues the event of a flow that got no port.
     pub(crate) fn refused(
         &mut self,
         at: Time,
@@ -184,7 +184,7 @@ impl EventQueue {
     }
 
     fn translation(&mut self, event: TranslationEvent, tenant: Tenant, counters: &mut Counters) {
-        // None are wanted.
+        // The settings keep none.
         if self.translation_limit == 0 {
             return;
         }

@@ -1,6 +1,5 @@
-//! The hit path: a packet of a live flow, from bytes to verdict, alone or many together. Whatever
-//! is not a plain hit takes the long way (`decide`, `commit`), which knows hits too and comes to
-//! the same.
+//! The fast path: an established flow's packet, from bytes to verdict, alone or many together. All
+//! other packets take the slow path (`decide`, `commit`), which gives the same result for these.
 
 use core::net::Ipv4Addr;
 
@@ -11,6 +10,7 @@ use super::DataPlane;
 use crate::edge::EdgeCode;
 use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::FlowEnds;
+use crate::pipeline::plan::Plan;
 use crate::{Disposition, DropReason, Edge, Verdict};
 
 /// A packet of a batch: where it enters, its bytes, and what became of it.
@@ -24,15 +24,14 @@ pub struct BatchPacket<'a> {
     pub verdict: Option<Verdict>,
 }
 
-/// How many packets go step by step together. More than the processor can wait for at once brings
-/// nothing.
+/// How many packets go step by step together: as many cache misses as a processor has under way.
 const STAGE: usize = 32;
 
 impl DataPlane {
-    /// Takes a packet that enters by `edge`: rewrites it in place if it is forwarded, leaves it as
+    /// Takes a packet that enters by `edge`. Rewrites it in place if it is forwarded; leaves it as
     /// it is otherwise.
     ///
-    /// Bytes behind the packet's own total length are not looked at, not changed, and no part of
+    /// Bytes behind the packet's own total length are neither read nor changed, and are no part of
     /// what is delivered (INV-trailer-ignored): the caller sends [`Headers::total_length`] bytes,
     /// or all, as its link needs.
     #[inline(always)] // as a call it has its edge and its verdict copied, which costs a sixth
@@ -51,12 +50,12 @@ impl DataPlane {
         }
     }
 
-    /// [`process`](Self::process) for many packets in their order: the same verdicts and the same
-    /// bytes, several times sooner when there are more flows than the caches hold. Batches of 32
-    /// and more gain all there is to gain.
+    /// Does [`process`](Self::process) for many packets in their order, with the same verdicts and
+    /// bytes. It is several times faster with more flows than the caches hold. Batches of 32 are
+    /// enough.
     ///
     /// Packets of a batch go step by step together: all are parsed, all looked up in the index, all
-    /// flows fetched; so the processor waits for memory once and not for each. Then one after the
+    /// flows fetched. So the processor waits for memory once and not for each. Then one after the
     /// other is decided and rewritten.
     pub fn process_batch(&mut self, now: Time, slots: &mut [BatchPacket<'_>]) {
         for slots in slots.chunks_mut(STAGE) {
@@ -78,7 +77,8 @@ impl DataPlane {
         }
     }
 
-    /// Where the flow of a packet would be, if it may be a hit, and the edge by which it came.
+    /// Prepares the lookup of a packet's flow, and returns it with the edge by which the packet
+    /// came; `None` if only the slow path can take the packet.
     #[inline(always)]
     fn classify(&self, edge: &Edge, packet: &[u8]) -> Option<(EdgeCode, Lookup)> {
         let plain = FastHeaders::parse(packet)
@@ -90,7 +90,8 @@ impl DataPlane {
         Some((code, self.flows.prepare_lookup(zone, plain.ends, plain.protocol)))
     }
 
-    /// How a packet enters by an edge without a gate, or that looks closer.
+    /// Returns edge and zone of a packet whose edge has no entry in the ingress table, or one that
+    /// does not let its source in.
     #[inline(never)]
     fn enter(
         &self,
@@ -102,7 +103,8 @@ impl DataPlane {
         Some((entry.code, entry.zone))
     }
 
-    /// A packet of a live flow whose judgement stands and whose end is at this edge, taken note of.
+    /// Looks up the flow and tracks it; `None` unless its cached decision is current and the packet
+    /// came by the edge of its side.
     #[inline(always)]
     fn hit(
         &mut self,
@@ -118,7 +120,7 @@ impl DataPlane {
         self.flows.hit(self.now, lookup, segment, length, fits)
     }
 
-    /// Rewrites and counts a hit.
+    /// Rewrites and counts a packet of the fast path.
     #[inline(always)]
     fn forward_fast(&mut self, hit: &Hit<CachedDecision>, packet: &mut [u8]) -> Verdict {
         FastHeaders::forward(packet, hit.ends);
@@ -135,8 +137,8 @@ impl DataPlane {
         }
     }
 
-    /// The verdict on a packet that leaves by an edge without a gate. A call of its own, since an
-    /// edge that may come from either way goes through memory.
+    /// Returns the verdict on a packet that leaves by an edge without an entry in the ingress
+    /// table. A call of its own: an edge that has two sources would go through memory.
     #[inline(never)]
     fn verdict(&self, flow_ends: &FlowEnds, side: Side) -> Verdict {
         let forward = self.pipeline().forward(flow_ends, side);
@@ -146,19 +148,20 @@ impl DataPlane {
         }
     }
 
-    /// The long way.
+    /// Takes a packet on the slow path: plan, then commit.
     #[inline(never)]
     fn take(&mut self, edge: Edge, packet: &mut [u8]) -> Verdict {
         self.counters.received.add(packet.len());
-        let disposition = match Headers::parse(packet) {
-            Err(cause) => Disposition::Drop(DropReason::Malformed(cause)),
+        let mut plan = Plan::new();
+        match &Headers::parse(packet) {
+            Err(cause) => plan.disposition = Disposition::Drop(DropReason::Malformed(*cause)),
             Ok(headers) => {
-                let decision = self.pipeline().decide(edge, packet, &headers, &mut ());
-                self.commit(edge, packet, &headers, decision)
+                self.pipeline().decide(edge, packet, headers, &mut plan, &mut ());
+                self.commit(edge, packet, headers, &mut plan);
             }
-        };
-        self.counters.count(&disposition, packet.len());
-        Verdict { generation: self.snapshot.generation(), disposition }
+        }
+        self.counters.count(&plan.disposition, packet.len());
+        Verdict { generation: self.snapshot.generation(), disposition: plan.disposition }
     }
 }
 

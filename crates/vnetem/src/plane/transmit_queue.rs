@@ -1,4 +1,4 @@
-//! Packets of our own making, until the caller takes them.
+//! Packets that the data plane makes itself, until the caller takes them.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use vnetem_packet::{Headers, IcmpError, Reset};
 
 use crate::{Counters, Edge};
 
-/// A packet of our own making.
+/// A packet that the data plane made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// The edge by which it leaves.
@@ -20,9 +20,9 @@ pub struct Transmit {
 /// Packets that the data plane made, in the order in which it made them. It never allocates after
 /// it is made.
 ///
-/// What a change of configuration has to say is kept apart, and is never lost: whoever closes a
-/// flow [waits](Self::may_close) for room. Everything else answers packets, and finds room by the
-/// share of its tenant (docs/shares.md).
+/// Resets of flows that a change closes have a queue of their own and are never lost: closing
+/// [waits](Self::may_close) for room. All others answer packets, and have room by the share of
+/// their tenant (docs/shares.md).
 pub(crate) struct TransmitQueue {
     /// Answers to packets.
     queue: VecDeque<Waiting>,
@@ -52,7 +52,7 @@ struct LastWord {
     reset: Reset,
 }
 
-/// Resets of two flows, which a packet that turns round goes by.
+/// The most resets that one closing makes: a hairpin has two flows.
 const MOST_OF_A_CLOSING: usize = 4;
 
 /// A reset is written when it is taken, since a change of configuration makes many at once; an
@@ -63,7 +63,7 @@ enum Answer {
     Error(usize),
 }
 
-/// Time to live of packets of our own making (W-11).
+/// TTL of own packets (W-11).
 const TTL: u8 = 64;
 
 /// Identification of resets, which are never fragmented and need none (RFC 6864 4.1); a count would
@@ -92,12 +92,12 @@ impl TransmitQueue {
         self.queue.is_empty() && self.closings.is_empty()
     }
 
-    /// Whether a flow may be closed: there is room for all resets of that.
+    /// Says whether a flow may be closed: whether there is room for all its resets.
     pub(crate) fn may_close(&self) -> bool {
         self.closings.len().saturating_add(MOST_OF_A_CLOSING) <= self.closing_limit
     }
 
-    /// Packets that wait, and the bytes in them.
+    /// Returns the number of packets that wait, and the bytes in them.
     pub(crate) fn held(&self) -> (usize, usize) {
         let answers: usize = self.queue.iter().map(|waiting| waiting.answer.length()).sum();
         let closings = self.closings.len();
@@ -129,15 +129,15 @@ impl TransmitQueue {
         Some(Transmit { to, packet })
     }
 
-    /// A reset that closes a flow, for which [`may_close`](Self::may_close) has said that there is
-    /// room.
+    /// Queues a reset that closes a flow, for which [`may_close`](Self::may_close) has said that
+    /// there is room.
     pub(crate) fn close(&mut self, to: Edge, reset: Reset, counters: &mut Counters) {
         counters.generated.add(Reset::LENGTH);
         let number = self.count();
         self.closings.push_back(LastWord { number, to, reset });
     }
 
-    /// A reset that answers a packet, or tells that a connection idled out.
+    /// Queues a reset that answers a packet, or ends a connection that idled out.
     pub(crate) fn reset(
         &mut self,
         to: Edge,
@@ -148,7 +148,7 @@ impl TransmitQueue {
         self.push(to, Answer::Reset(reset), tenant, counters);
     }
 
-    /// An ICMP error about a packet, unless it is one that no error may be sent about
+    /// Queues an ICMP error about a packet. That one may be sent about it was decided before
     /// (INV-last-hop-ends).
     pub(crate) fn send_icmp_error(
         &mut self,
@@ -158,12 +158,11 @@ impl TransmitQueue {
         headers: &Headers,
         counters: &mut Counters,
     ) {
-        if IcmpError::may_answer(headers) {
-            let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
-            let length = error.write(about, headers, &mut bytes);
-            if self.push(to, Answer::Error(length), tenant, counters) {
-                self.errors.push_back(bytes);
-            }
+        debug_assert!(IcmpError::may_answer(headers), "no error about {headers:?}");
+        let mut bytes = [0; IcmpError::MAXIMUM_LENGTH];
+        let length = error.write(about, headers, &mut bytes);
+        if self.push(to, Answer::Error(length), tenant, counters) {
+            self.errors.push_back(bytes);
         }
     }
 

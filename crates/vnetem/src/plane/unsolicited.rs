@@ -1,5 +1,5 @@
-//! SYNs that nobody asked for, until it is known whether they cross one from the inside (T-16, RFC
-//! 5382 REQ-4).
+//! Unsolicited SYNs, held until it is known whether they cross one from the inside (T-16, RFC 5382
+//! REQ-4).
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -10,9 +10,9 @@ use vnetem_packet::{FiveTuple, Headers, IcmpErrorKind};
 use super::DataPlane;
 use crate::Edge;
 
-/// A bounded queue in the order in which its SYNs are due, which is not that in which they came:
-/// pools are patient in different ways. The owners of public addresses share it (docs/shares.md). A
-/// SYN that finds no room is never answered, as RFC 5382 REQ-4 allows.
+/// A bounded queue of SYNs in the order in which they are due; pools hold them for different times.
+/// The owners of public addresses share it (docs/shares.md). A SYN that finds no room is never
+/// answered, as RFC 5382 REQ-4 allows.
 pub(crate) struct Unsolicited {
     waiting: VecDeque<Waiting>,
     quota: Quota<1>,
@@ -23,7 +23,7 @@ struct Waiting {
     tenant: Tenant,
     edge: Edge,
     headers: Headers,
-    /// Its beginning: of a SYN all.
+    /// Its first bytes; a SYN fits whole.
     bytes: [u8; 128],
     length: usize,
 }
@@ -51,7 +51,7 @@ impl Unsolicited {
         self.waiting.insert(at, Waiting { due, tenant, edge, headers: *headers, bytes, length });
     }
 
-    /// A flow opens: a SYN of its other end was no intruder's.
+    /// Removes the SYNs of the other end of a flow that opens: they crossed its own SYN.
     pub(crate) fn cancel(&mut self, answer: impl FnOnce() -> FiveTuple) {
         if !self.waiting.is_empty() {
             let answer = answer();
@@ -72,7 +72,7 @@ impl Unsolicited {
 }
 
 impl DataPlane {
-    /// Holds a SYN that nobody asked for.
+    /// Holds an unsolicited SYN.
     pub(super) fn hold(&mut self, after: Duration, edge: Edge, packet: &[u8], headers: &Headers) {
         let tenant = self.snapshot.tenant_at(edge, headers.destination);
         self.unsolicited.hold(self.now + after, edge, tenant, packet, headers);

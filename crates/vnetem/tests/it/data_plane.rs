@@ -322,7 +322,8 @@ fn region_change_switches_exactly_its_flows() {
     assert_eq!(world.closed(), [(end("10.0.0.4:1"), Cause::SourceSwitched)]);
 }
 
-/// INV-trace-equals-verdict: a segment without place in its connection, foreseen by the trace, too.
+/// INV-trace-equals-verdict: a segment without a place in its connection is dropped, which the plan
+/// says already.
 #[test]
 fn invalid_segment_is_dropped() {
     let mut world = World::new(Settings::replayable(0));

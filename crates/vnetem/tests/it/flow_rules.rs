@@ -73,6 +73,23 @@ fn forwarded(disposition: Disposition) -> bool {
     matches!(disposition, Disposition::Forward(_))
 }
 
+/// P-22: a segment without a place in its connection is dropped, and its stale flow is renewed all
+/// the same.
+#[test]
+fn an_invalid_segment_renews_its_flow() {
+    let mut world = world();
+    world.open(VM, FAR);
+    let addresses = vec![ip("20.1.1.1"), ip("20.1.1.2")];
+    world.network.set_outbound(world.web, Outbound::NatGateway(addresses)).unwrap();
+    world.apply();
+    let judged_by = |world: &World| world.plane.flows().next().unwrap().generation;
+    let before = judged_by(&world);
+    let (disposition, _) = world.out(VM, FAR, "SF");
+    assert_eq!(judged_by(&world), world.plane.generation());
+    assert_ne!(before, world.plane.generation(), "the flow was stale");
+    assert_eq!(disposition, Disposition::Drop(DropReason::TcpInvalid));
+}
+
 /// P-20: later packets take what was composed for the first one, without a rule, a route or a port
 /// being looked for.
 #[test]
