@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use vnetem_packet_text::strategies;
 use vnetem_verify::fuzz;
 use vnetem_verify::harness::{
-    Coverage, Sequence, a_batch_is_its_packets_in_order, betas_presence_changes_nothing, check,
-    sequences, shards_are_one_data_plane, the_endpoint_changes_nothing_else,
-    the_same_calls_give_the_same_bytes,
+    Coverage, Edit, Sequence, Step, Twist, a_batch_is_its_packets_in_order,
+    betas_presence_changes_nothing, check, sequences, shards_are_one_data_plane,
+    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
 };
 
 fn sequences_of(everyday: u32) -> ProptestConfig {
@@ -58,6 +58,21 @@ proptest! {
             prop_assert!(false, "{mismatch}");
         }
     }
+}
+
+/// INV-networks-isolated: what closes beta's flow to a service of its region leaves by beta's edge,
+/// and is no output of alpha's.
+#[test]
+fn betas_regional_resets_are_betas() {
+    let open = |host, to, ports| {
+        let twist = Twist { kind: 0, at: 0 };
+        Step::Open { host, to, ports, flags: 0, twist }
+    };
+    // The path inside the region is switched off for storage.
+    let edit = Edit { kind: 31, on: 0, to: 104, with: 125 };
+    let change = Step::Change { edit, drain: true };
+    let sequence = Sequence { setup: 72, steps: vec![open(0, 0, 0), open(2, 28, 48), change] };
+    assert!(betas_presence_changes_nothing(&sequence).is_ok());
 }
 
 proptest! {

@@ -283,7 +283,7 @@ impl Runner {
             self.world.subnets.iter().skip(2).take(2).copied().collect();
         let public = |end: SocketAddrV4| matches!(end.ip().octets(), [20, 2, ..]);
         match output.edge {
-            Edge::Subnet(id) => betas.contains(&id),
+            Edge::Subnet(id) | Edge::SameRegion { subnet: id, .. } => betas.contains(&id),
             Edge::Service { identity: Some(identity), .. } => betas.contains(&identity.subnet),
             _ => Packet::read(&output.bytes)
                 .is_ok_and(|packet| public(packet.source) || public(packet.destination)),

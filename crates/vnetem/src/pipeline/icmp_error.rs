@@ -85,8 +85,8 @@ impl Pipeline<'_> {
         // It goes to the sender of the quoted packet, and to nobody else.
         let to_sender = destination == *quoted.source.ip();
         let fits = came_from == entry.code || came_from.is_public() && entry.code.is_public();
-        let goes_on = !self.flows.is_stale(found.id) || self.revalidate(&flow).is_ok();
-        let may = found.standing == Standing::Live && to_sender && fits && goes_on;
+        let continues = !self.flows.is_stale(found.id) || self.revalidate(&flow).is_ok();
+        let may = found.standing == Standing::Live && to_sender && fits && continues;
         may.then_some((Hit { id: found.id, side: found.side }, flow))
     }
 

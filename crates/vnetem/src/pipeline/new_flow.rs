@@ -106,8 +106,8 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Plans to open a flow with its first packet; refuses what the table cannot open, and then what
-    /// cannot go on.
+    /// Plans to open a flow with its first packet; refuses what the table cannot open, and then
+    /// what cannot go on.
     #[inline(always)] // the flow is built in its place in the plan
     pub(crate) fn open(
         &self,
