@@ -92,6 +92,7 @@ fn old_words_are_found_whole() {
     words.add("crowd", "both", "port bitmap", "row");
     words.add("long way", "text", "slow path", "row");
     words.add("Fate", "code", "disposition", "row");
+    words.add("cast", "code", "declarations", "row");
     let found = |path: &str, text: &str| -> Vec<String> {
         let file = File { path: path.to_owned(), text: text.to_owned() };
         let found = words.find(&file).into_iter();
@@ -100,7 +101,6 @@ fn old_words_are_found_whole() {
     let source =
         "let crowd_of = Fate::Drop; // A crowd\nfn crowded(fate: u8) {} // by the long way\n";
     assert_eq!(found("a.rs", source), ["1 crowd", "1 crowd", "1 Fate", "2 long way"]);
-    words.add("cast", "code", "declarations", "row");
     assert_eq!(found("a.rs", "#[allow(clippy::cast_lossless)] at.cast(); cast.at"), ["1 cast"]);
     assert_eq!(found("a.md", "A Crowd, not `crowd`. Fate."), ["1 crowd"]);
 }

@@ -43,7 +43,7 @@ impl<T: Copy> FlowTable<T> {
             record.last = now;
         }
         if let Some(detail) = self.details.get_mut(id.slot as usize) {
-            detail.numbers.to_tombstone();
+            detail.numbers.become_tombstone();
         }
         self.counters.tombstones = self.counters.tombstones.saturating_add(1);
         self.reschedule(id.slot);

@@ -38,7 +38,7 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     /// Turns the numbers of a closed connection into counters of the resets sent to each end.
-    pub(crate) fn to_tombstone(&mut self) {
+    pub(crate) fn become_tombstone(&mut self) {
         self.end = Pair::default();
     }
 
