@@ -29,11 +29,9 @@ pub struct Hit<T> {
     pub cached: T,
 }
 
-/// A lookup under way: made by [`FlowTable::lookup`], and by [`FlowTable::look_ahead`] brought to
-/// where only the comparison is left.
-///
-/// It may be used at any later time: what it knows is where to look first, and no answer depends on
-/// that.
+/// A lookup under way: made by [`FlowTable::prepare_lookup`], and by [`FlowTable::look_ahead`]
+/// brought to where only the comparison is left.  It may be used at any later time: what it knows
+/// is where to look first, and no answer depends on that.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup {
     key: Key,

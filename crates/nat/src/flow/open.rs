@@ -112,7 +112,7 @@ impl<T: Copy> FlowTable<T> {
 
     /// Opens a flow with its first packet: both index entries, or none. TCP tracking starts with
     /// the segment, and the packet is counted, so it is not tracked again. Whether it may open a
-    /// flow at all is the caller's to ask ([`opens`](crate::flow::opens)).
+    /// flow at all is the caller's to ask ([`opens`](crate::opens)).
     ///
     /// A tombstone, a reset or a finished connection of the same opener gives way
     /// (INV-syn-opens-anew), and so does a flow past its deadline: they go to `sink`, as those that

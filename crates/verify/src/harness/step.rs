@@ -68,7 +68,7 @@ pub enum Step {
     },
     /// The clock moves.
     Clock {
-        /// By how much: a place in [`TICKS`].
+        /// By how much: a place in `TICKS`.
         tick: u8,
     },
     /// Everything that waits is taken.
