@@ -74,13 +74,9 @@ impl<'a> Pipeline<'a> {
             Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            // An undeclared host cannot have the address of a private endpoint, nor one that the
-            // platform keeps.
+            // An undeclared host cannot have the address of a private endpoint.
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                if is_reserved(subnet.prefix, source) {
-                    return Err(DropReason::SpoofedSource);
-                }
                 let vnet = || self.snapshot.vnets.get(&subnet.vnet);
                 if !self.snapshot.private.is_empty()
                     && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
@@ -109,7 +105,8 @@ impl<'a> Pipeline<'a> {
         let (code, origin) = match edge {
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                if !holds(subnet.prefix, source) {
+                // No host has an address that the platform keeps, not even in a reply.
+                if !holds(subnet.prefix, source) || is_reserved(subnet.prefix, source) {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);

@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 use vnetem_nat::Zone;
 use vnetem_packet::SubnetId;
 
+use super::ranges::unreserved;
 use crate::edge::{EdgeCode, MAX_SERVICES};
 use crate::snapshot::{PlaceView, SubnetView};
 use crate::{Edge, ServiceId};
@@ -118,7 +119,7 @@ impl IngressEntry {
 
     fn of(subnet: &SubnetView) -> Self {
         let ingress = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
-        let (first, last) = (subnet.prefix.network(), subnet.prefix.broadcast());
+        let (first, last) = unreserved(subnet.prefix);
         // A declared interface has an edge of its own.
         match subnet.nics.is_empty() {
             true => ingress.with(first.to_bits(), last.to_bits(), false),

@@ -23,6 +23,18 @@ pub(crate) fn is_reserved(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
     subnet.prefix_len() <= 29 && (place < 4 || address == subnet.broadcast())
 }
 
+/// Returns the first and the last address of a subnet that a host can have.
+pub(crate) fn unreserved(subnet: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    let (first, last) = (subnet.network(), subnet.broadcast());
+    match subnet.prefix_len() <= 29 {
+        true => (
+            Ipv4Addr::from_bits(first.to_bits().saturating_add(4)),
+            Ipv4Addr::from_bits(last.to_bits().saturating_sub(1)),
+        ),
+        false => (first, last),
+    }
+}
+
 /// A set of addresses, as sorted ranges that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(Vec<(u32, u32)>);
