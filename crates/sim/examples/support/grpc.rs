@@ -135,7 +135,7 @@ pub(crate) async fn channel(name: &str) -> Result<Channel, BoxError> {
         .await?)
 }
 
-/// Asks the service whom it sees.
+/// Asks the service which address it sees.
 pub(crate) async fn ask(channel: &Channel) -> Result<String, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -144,7 +144,7 @@ pub(crate) async fn ask(channel: &Channel) -> Result<String, Status> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Lets the service say once a second whom it sees.
+/// Makes the service say once a second which address it sees.
 pub(crate) async fn watch(channel: &Channel) -> Result<Streaming<Bytes>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;

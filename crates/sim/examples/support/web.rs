@@ -1,4 +1,4 @@
-//! A web server on hyper that says whom it sees, and a client with a pool.
+//! A web server on hyper that says which address it sees, and a client with a pool.
 
 use core::convert::Infallible;
 use core::pin::Pin;

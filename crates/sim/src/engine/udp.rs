@@ -28,7 +28,7 @@ const CALLERS: usize = 4096;
 pub(crate) struct Datagrams {
     pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
-    /// Whom it sends to and hears from; anybody without.
+    /// The peer that it sends to and hears from; any peer if there is none.
     pub(crate) remote: Option<SocketAddrV4>,
     /// By what edge a caller came, where that is not the stack's own.
     callers: BTreeMap<SocketAddrV4, Edge>,

@@ -14,7 +14,7 @@ use super::{TcpListener, TcpStream};
 pub struct Caller {
     /// The caller as the server sees it.
     pub address: SocketAddr,
-    /// By what path the caller came, and as whom.
+    /// By what path the caller came, and under which identity.
     pub arrival: Option<Arrival>,
 }
 

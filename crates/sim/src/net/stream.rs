@@ -194,7 +194,7 @@ impl TcpStream {
         Ok(self.with(|conn| (conn.take_error(), false)).flatten())
     }
 
-    /// How the caller came to this server, and as whom.
+    /// How the caller came to this server, and under which identity.
     #[must_use]
     pub fn arrival(&self) -> Option<Arrival> {
         let remote: Ipv4Addr = *self.remote.ip();

@@ -20,7 +20,7 @@ pub struct Incoming(TcpListener);
 pub struct PeerInfo {
     /// The caller as the server sees it.
     pub address: Option<SocketAddr>,
-    /// By what path the caller came, and as whom.
+    /// By what path the caller came, and under which identity.
     pub arrival: Option<Arrival>,
 }
 
