@@ -114,6 +114,8 @@ pub(crate) struct SubnetView {
     pub(crate) prefix: Ipv4Net,
     /// Declared interfaces by address, sorted.
     pub(crate) nics: Vec<(Ipv4Addr, NicId)>,
+    /// The addresses of its private endpoints.
+    pub(crate) private: Vec<Ipv4Addr>,
     /// Routes that are overridden, for the list of effective routes.
     pub(crate) overridden: Arc<Vec<(Route, RouteSource)>>,
     /// Routes in force, shared between subnets that have the same.

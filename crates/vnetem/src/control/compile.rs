@@ -205,6 +205,7 @@ impl Network {
             vnet: subnet.vnet,
             prefix: subnet.prefix,
             nics: self.nics_in(subnet.vnet, subnet.prefix),
+            private: self.private_endpoints_of(id).map(|endpoint| endpoint.address).collect(),
             overridden,
             routes,
             endpoints: endpoints.collect(),

@@ -238,6 +238,15 @@ impl Network {
         self.private_endpoints().filter(move |(_, endpoint)| home(endpoint.subnet) == Some(vnet))
     }
 
+    /// Returns the private endpoints of a subnet.
+    pub(super) fn private_endpoints_of(
+        &self,
+        subnet: SubnetId,
+    ) -> impl Iterator<Item = &PrivateEndpoint> {
+        let all = self.private_endpoints().map(|(_, endpoint)| endpoint);
+        all.filter(move |endpoint| endpoint.subnet == subnet)
+    }
+
     /// Returns whether a user route overrides a private endpoint's own. The policies of its subnet
     /// must allow it, and the route must cover the endpoint and be at least as long as the
     /// network's range. A default route never does (L-03).

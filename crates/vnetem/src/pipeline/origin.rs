@@ -74,17 +74,11 @@ impl<'a> Pipeline<'a> {
             Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            // An undeclared host cannot have the address of a private endpoint.
-            Edge::Subnet(id) => {
-                let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                let vnet = || self.snapshot.vnets.get(&subnet.vnet);
-                if !self.snapshot.private.is_empty()
-                    && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
-                {
-                    return Err(DropReason::SpoofedSource);
-                }
-            }
-            Edge::Nic(_) | Edge::Site(_) | Edge::Platform(_) | Edge::PrivateEndpoint(_) => {}
+            Edge::Subnet(_)
+            | Edge::Nic(_)
+            | Edge::Site(_)
+            | Edge::Platform(_)
+            | Edge::PrivateEndpoint(_) => {}
         }
         let entry = self.enter(edge, source, headers.destination)?;
         match edge {
@@ -105,8 +99,12 @@ impl<'a> Pipeline<'a> {
         let (code, origin) = match edge {
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                // No host has an address that the platform keeps, not even in a reply.
-                if !holds(subnet.prefix, source) || is_reserved(subnet.prefix, source) {
+                // No host has an address that the platform keeps or that a private endpoint has, not
+                // even in a reply.
+                if !holds(subnet.prefix, source)
+                    || is_reserved(subnet.prefix, source)
+                    || subnet.private.contains(&source)
+                {
                     return Err(DropReason::SpoofedSource);
                 }
                 let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);

@@ -120,8 +120,8 @@ impl IngressEntry {
     fn of(subnet: &SubnetView) -> Self {
         let ingress = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
         let (first, last) = unreserved(subnet.prefix);
-        // A declared interface has an edge of its own.
-        match subnet.nics.is_empty() {
+        // A declared interface has an edge of its own, and so has a private endpoint.
+        match subnet.nics.is_empty() && subnet.private.is_empty() {
             true => ingress.with(first.to_bits(), last.to_bits(), false),
             false => ingress,
         }

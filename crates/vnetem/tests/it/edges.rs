@@ -3,9 +3,9 @@
 
 use vnetem::{
     Arrival, DataPlane, DefaultAction, Disposition, DropReason, Edge, Headers, Identity, Network,
-    NextHop, Outbound, Peering, Placement, PrivateEndpointId, PrivateEndpointState, Refusal,
-    ResourceId, RuleLimits, RuleSet, Scope, ServiceAnswer, Settings, SiteId, SubnetId, TiePolicy,
-    Time,
+    NetworkPolicies, NextHop, Outbound, Peering, Placement, PrivateEndpointId,
+    PrivateEndpointState, Refusal, ResourceId, RuleLimits, RuleSet, Scope, ServiceAnswer, Settings,
+    SiteId, SubnetId, TiePolicy, Time,
 };
 
 use crate::base::{World, world};
@@ -221,6 +221,35 @@ fn private_endpoint_leads_to_its_resource() {
     let nowhere = Edge::PrivateEndpoint(PrivateEndpointId(99));
     let unknown = refused(&mut plane, nowhere, syn("10.0.1.5:443", "10.0.0.4:50001"));
     assert_eq!(unknown, DropReason::UnknownEdge);
+}
+
+/// INV-spoofed-source-dropped, R-24: nobody has an address that the platform keeps or that a private
+/// endpoint has. An undeclared appliance may be asked for one, and still does not answer under it.
+#[test]
+fn nobody_answers_under_kept_addresses() {
+    let World { mut network, alpha, web, storage } = world();
+    let resource = network.add_resource(storage, "acct", ip("52.239.1.9"), open()).unwrap();
+    let db = network.add_subnet(alpha, "db", net("10.0.1.0/24")).unwrap();
+    let id = network.add_private_endpoint(db, "pe", ip("10.0.1.5"), resource).unwrap();
+    network.set_private_endpoint_state(id, PrivateEndpointState::Approved).unwrap();
+    let policies = NetworkPolicies { routes: true, ..NetworkPolicies::default() };
+    network.set_network_policies(db, policies).unwrap();
+    let appliance = NextHop::VirtualAppliance(ip("10.0.1.9"));
+    network.set_route(web, net("10.0.1.0/24"), appliance).unwrap();
+    let mut plane = plane(&mut network);
+    let [near, far] = [Edge::Subnet(web), Edge::Subnet(db)];
+    for (address, answers) in
+        [("10.0.1.77", true), ("10.0.1.1", false), ("10.0.1.255", false), ("10.0.1.5", false)]
+    {
+        let [client, server] = [end("10.0.0.4:50001"), end(&format!("{address}:53"))];
+        assert_eq!(forward(&mut plane, near, datagram(client, server, b"?")).0, far, "{address}");
+        let answer = datagram(server, client, b"!");
+        if answers {
+            assert_eq!(forward(&mut plane, far, answer).0, near, "{address}");
+        } else {
+            assert_eq!(refused(&mut plane, far, answer), DropReason::SpoofedSource, "{address}");
+        }
+    }
 }
 
 /// F-16: a front end gets the words of the very resource, and none of one that there is not.
