@@ -99,8 +99,8 @@ impl<'a> Pipeline<'a> {
         let (code, origin) = match edge {
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                // No host has an address that the platform keeps or that a private endpoint has, not
-                // even in a reply.
+                // No host has an address that the platform or a private endpoint has, not even in a
+                // reply.
                 if !holds(subnet.prefix, source)
                     || is_reserved(subnet.prefix, source)
                     || subnet.private.contains(&source)

@@ -223,8 +223,8 @@ fn private_endpoint_leads_to_its_resource() {
     assert_eq!(unknown, DropReason::UnknownEdge);
 }
 
-/// INV-spoofed-source-dropped, R-24: nobody has an address that the platform keeps or that a private
-/// endpoint has. An undeclared appliance may be asked for one, and still does not answer under it.
+/// INV-spoofed-source-dropped, R-24: no host has an address that the platform or a private endpoint
+/// has. An undeclared appliance may be asked for one, and still does not answer under it.
 #[test]
 fn nobody_answers_under_kept_addresses() {
     let World { mut network, alpha, web, storage } = world();
