@@ -16,6 +16,7 @@ mod edit;
 mod fuzz;
 mod invariants;
 mod planes;
+mod queues;
 mod replay;
 mod routes;
 mod soak;
@@ -54,6 +55,7 @@ pub use comparisons::{
 pub use coverage::Coverage;
 pub use edit::Edit;
 pub use fuzz::{pipeline_bytes, pipeline_ops};
+pub use queues::{Losses, full_queues_keep_traces_true, small_queues_lose_only_answers};
 pub use replay::{Replay, Replayed, Setup};
 pub use soak::{Soak, SoakError, Sums};
 pub use step::{Step, Twist};
@@ -153,6 +155,12 @@ fn settings(setup: u8) -> Settings {
     settings
 }
 
+/// Returns the network that every run of a setup begins with.
+fn fresh(setup: u8) -> (Network, World) {
+    static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| worlds(false));
+    pick(&WORLDS, setup).clone()
+}
+
 /// A data plane, its model, and what the hosts around them remember.
 struct Runner {
     network: Network,
@@ -212,9 +220,7 @@ struct Output {
 
 impl Runner {
     fn new(setup: u8) -> Self {
-        // Worlds are constant, and every run begins with a copy of one.
-        static WORLDS: LazyLock<Vec<(Network, World)>> = LazyLock::new(|| worlds(false));
-        let (network, world) = pick(&WORLDS, setup).clone();
+        let (network, world) = fresh(setup);
         let mut runner = Self::over(network, world, settings(setup));
         let closing = settings(setup).closing;
         runner.transcript.push(Line::Text(format!("setup {setup}: {closing:?}")));

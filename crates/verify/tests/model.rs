@@ -8,8 +8,9 @@ use vnetem_packet_text::strategies;
 use vnetem_verify::fuzz;
 use vnetem_verify::harness::{
     Coverage, Edit, Sequence, Step, Twist, a_batch_is_its_packets_in_order,
-    betas_presence_changes_nothing, check, sequences, shards_are_one_data_plane,
-    the_endpoint_changes_nothing_else, the_same_calls_give_the_same_bytes,
+    betas_presence_changes_nothing, check, full_queues_keep_traces_true, sequences,
+    shards_are_one_data_plane, small_queues_lose_only_answers, the_endpoint_changes_nothing_else,
+    the_same_calls_give_the_same_bytes,
 };
 
 fn sequences_of(everyday: u32) -> ProptestConfig {
@@ -109,6 +110,28 @@ proptest! {
         }
     }
 
+    /// INV-untaken-output-bounded, INV-packets-conserved: small queues lose answers and events, each
+    /// of which is counted, and nothing else.
+    #[test]
+    fn small_queues_change_no_verdict(
+        sequence in sequences(64),
+        room in 0_usize..4,
+        pause in 1_usize..20,
+    ) {
+        if let Err(mismatch) = small_queues_lose_only_answers(&sequence, room, pause) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+
+    /// INV-trace-equals-verdict: also where a change cannot close flows, because nobody takes the
+    /// resets.
+    #[test]
+    fn traces_hold_with_full_queues(sequence in sequences(64), room in 0_usize..8) {
+        if let Err(mismatch) = full_queues_keep_traces_true(&sequence, room) {
+            prop_assert!(false, "{mismatch}");
+        }
+    }
+
     /// INV-any-bytes-safe: packets of every kind, valid and broken, from every edge, at any time.
     #[test]
     fn raw_packets_hold_every_invariant(
@@ -145,13 +168,19 @@ fn sequences_reach_every_kind_of_outcome() {
     };
     let mut sum = Coverage::default();
     let mut batches = Vec::new();
+    let [mut answers, mut events, mut postponed] = [0; 3];
     for _ in 0..400 {
         let bytes: Vec<u8> = (0..1 + 64 * 8).map(|_| byte()).collect();
         let sequence = Sequence::decode(&bytes);
+        let lost = small_queues_lose_only_answers(&sequence, 1, 16).unwrap();
+        answers += lost.answers;
+        events += lost.events;
+        postponed += full_queues_keep_traces_true(&sequence, 4).unwrap().postponed;
         batches.push(a_batch_is_its_packets_in_order(&sequence, 64).unwrap());
         let one = check(&sequence).unwrap();
         sum += one;
     }
+    assert!(answers > 20 && events > 300 && postponed > 20, "{answers} {events} {postponed}");
     let Coverage { forward, reverse, translated, endpoint, stopped, .. } = sum;
     let Coverage { inbound, hairpinned, balanced, one_to_one, blocks, .. } = sum;
     let Coverage { too_long, policed, closed, originated, refused, .. } = sum;

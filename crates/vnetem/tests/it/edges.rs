@@ -227,27 +227,33 @@ fn private_endpoint_leads_to_its_resource() {
 /// has. An undeclared appliance may be asked for one, and still does not answer under it.
 #[test]
 fn nobody_answers_under_kept_addresses() {
-    let World { mut network, alpha, web, storage } = world();
-    let resource = network.add_resource(storage, "acct", ip("52.239.1.9"), open()).unwrap();
-    let db = network.add_subnet(alpha, "db", net("10.0.1.0/24")).unwrap();
-    let id = network.add_private_endpoint(db, "pe", ip("10.0.1.5"), resource).unwrap();
-    network.set_private_endpoint_state(id, PrivateEndpointState::Approved).unwrap();
-    let policies = NetworkPolicies { routes: true, ..NetworkPolicies::default() };
-    network.set_network_policies(db, policies).unwrap();
-    let appliance = NextHop::VirtualAppliance(ip("10.0.1.9"));
-    network.set_route(web, net("10.0.1.0/24"), appliance).unwrap();
-    let mut plane = plane(&mut network);
-    let [near, far] = [Edge::Subnet(web), Edge::Subnet(db)];
-    for (address, answers) in
-        [("10.0.1.77", true), ("10.0.1.1", false), ("10.0.1.255", false), ("10.0.1.5", false)]
-    {
-        let [client, server] = [end("10.0.0.4:50001"), end(&format!("{address}:53"))];
-        assert_eq!(forward(&mut plane, near, datagram(client, server, b"?")).0, far, "{address}");
-        let answer = datagram(server, client, b"!");
-        if answers {
-            assert_eq!(forward(&mut plane, far, answer).0, near, "{address}");
-        } else {
-            assert_eq!(refused(&mut plane, far, answer), DropReason::SpoofedSource, "{address}");
+    for (has_endpoint, kept) in [
+        (false, vec!["10.0.1.1", "10.0.1.255"]),
+        (true, vec!["10.0.1.1", "10.0.1.255", "10.0.1.5"]),
+    ] {
+        let World { mut network, alpha, web, storage } = world();
+        let db = network.add_subnet(alpha, "db", net("10.0.1.0/24")).unwrap();
+        if has_endpoint {
+            let resource = network.add_resource(storage, "acct", ip("52.239.1.9"), open()).unwrap();
+            let id = network.add_private_endpoint(db, "pe", ip("10.0.1.5"), resource).unwrap();
+            network.set_private_endpoint_state(id, PrivateEndpointState::Approved).unwrap();
+            let policies = NetworkPolicies { routes: true, ..NetworkPolicies::default() };
+            network.set_network_policies(db, policies).unwrap();
+        }
+        let appliance = NextHop::VirtualAppliance(ip("10.0.1.9"));
+        network.set_route(web, net("10.0.1.0/24"), appliance).unwrap();
+        let mut plane = plane(&mut network);
+        let [near, far] = [Edge::Subnet(web), Edge::Subnet(db)];
+        for address in kept.into_iter().chain(["10.0.1.77"]) {
+            let [client, server] = [end("10.0.0.4:50001"), end(&format!("{address}:53"))];
+            let question = datagram(client, server, b"?");
+            assert_eq!(forward(&mut plane, near, question).0, far, "{address}");
+            let answer = datagram(server, client, b"!");
+            if address == "10.0.1.77" {
+                assert_eq!(forward(&mut plane, far, answer).0, near);
+            } else {
+                assert_eq!(refused(&mut plane, far, answer), DropReason::SpoofedSource);
+            }
         }
     }
 }
