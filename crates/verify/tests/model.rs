@@ -110,8 +110,8 @@ proptest! {
         }
     }
 
-    /// INV-untaken-output-bounded, INV-packets-conserved: small queues lose answers and events, each
-    /// of which is counted, and nothing else.
+    /// INV-untaken-output-bounded, INV-packets-conserved: small queues lose answers and events and
+    /// nothing else, and each loss is counted.
     #[test]
     fn small_queues_change_no_verdict(
         sequence in sequences(64),
