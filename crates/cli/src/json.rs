@@ -57,11 +57,11 @@ pub(crate) fn trace(trace: &Trace) -> String {
     let verdict = match trace.verdict.disposition {
         Disposition::Forward(forward) => json!({
             "verdict": "forward",
-            "source": match forward.source {
+            "source": match forward.source() {
                 SourceMode::Preserved => json!({ "mode": "preserved" }),
                 SourceMode::Translated(external) => json!({ "mode": "translated", "external": external.to_string() }),
             },
-            "access": match forward.access {
+            "access": match forward.access() {
                 AccessVerdict::Unjudged => Value::Null,
                 AccessVerdict::Allowed => json!({ "allowed": true }),
                 AccessVerdict::Refused(refusal) => json!({ "allowed": false, "reason": refusal.name() }),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::json;
 use vnetem::packet::{FiveTuple, Headers, Rewrite, rewrite};
 use vnetem::{
-    AccessVerdict, DataPlane, Disposition, Edge, EventKind, Forward, Network, NicId, Settings,
+    AccessVerdict, DataPlane, Disposition, Edge, EdgeId, EventKind, Network, NicId, Settings,
     Snapshot, SourceMode, SubnetId, Time, Verdict,
 };
 use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};
@@ -120,7 +120,7 @@ struct Player {
     plane: DataPlane,
     places: Places,
     /// Where answers enter and what they are addressed to, by what the capture says they are.
-    answers: HashMap<FiveTuple, (Edge, SocketAddrV4)>,
+    answers: HashMap<FiveTuple, (EdgeId, SocketAddrV4)>,
     writer: Option<Writer>,
     tally: TrafficCount,
     timeline: Timeline,
@@ -185,7 +185,7 @@ impl Player {
         };
         let tuple = headers.tuple();
         let (edge, asked) = match self.places.edge(headers.source) {
-            Some(edge) => (edge, true),
+            Some(edge) => (edge.into(), true),
             None => match self.answers.get(&tuple) {
                 Some((edge, external)) => {
                     if *external != tuple.destination {
@@ -201,17 +201,17 @@ impl Player {
                         let to = Rewrite { destination: Some(to), ..Rewrite::default() };
                         rewrite(bytes, &headers, to, headers.ttl);
                     }
-                    (Edge::Internet, false)
+                    (EdgeId::INTERNET, false)
                 }
             },
         };
         let verdict = self.plane.process(now, edge, bytes);
         if let (true, Disposition::Forward(forward)) = (asked, verdict.disposition) {
-            let external = match forward.source {
+            let external = match forward.source() {
                 SourceMode::Translated(external) => external,
                 SourceMode::Preserved => tuple.source,
             };
-            self.answers.insert(tuple.reversed(), (forward.to, external));
+            self.answers.insert(tuple.reversed(), (forward.to(), external));
             if self.draws {
                 let translated = external != tuple.source;
                 self.timeline.seen(&tuple, now.0, &external.ip().to_string(), translated);
@@ -227,14 +227,15 @@ impl Player {
 
     fn words(&self, verdict: Verdict) -> (String, String) {
         match verdict.disposition {
-            Disposition::Forward(Forward {
-                to, access: AccessVerdict::Refused(refusal), ..
-            }) => {
-                let comment = format!("vnetem verdict=forward refused={}", refusal.name());
-                (self.plane.snapshot().describe(to), comment)
-            }
-            Disposition::Forward(Forward { to, .. }) => {
-                (self.plane.snapshot().describe(to), String::new())
+            Disposition::Forward(forward) => {
+                let comment = match forward.access() {
+                    AccessVerdict::Refused(refusal) => {
+                        format!("vnetem verdict=forward refused={}", refusal.name())
+                    }
+                    _ => String::new(),
+                };
+                let snapshot = self.plane.snapshot();
+                (snapshot.describe(forward.edge(snapshot)), comment)
             }
             Disposition::Deny(reason) => {
                 ("drop".to_owned(), format!("vnetem verdict=deny reason={}", reason.name()))
@@ -317,7 +318,7 @@ impl TrafficCount {
         match verdict.disposition {
             Disposition::Forward(forward) => {
                 self.forwarded += 1;
-                if let AccessVerdict::Refused(refusal) = forward.access {
+                if let AccessVerdict::Refused(refusal) = forward.access() {
                     *self.refused.entry(refusal.name()).or_default() += 1;
                 }
             }

@@ -86,5 +86,5 @@ fn ports(asked: &Trace) -> Result<(), Failure> {
 
 /// Whether a packet is forwarded, and nobody at its far side refuses it.
 fn comes_in(verdict: &Verdict) -> bool {
-    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access, AccessVerdict::Refused(_)))
+    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access(), AccessVerdict::Refused(_)))
 }

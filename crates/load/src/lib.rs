@@ -31,8 +31,8 @@ use core::time::Duration;
 use ipnet::Ipv4Net;
 use thiserror::Error;
 use vnetem::{
-    BatchPacket, DataPlane, Disposition, Edge, EditError, Identity, Network, Outbound, Protocol,
-    Scope, ServiceId, Settings, SubnetId, Time, VnetId,
+    BatchPacket, DataPlane, Disposition, Edge, EdgeId, EditError, Identity, Network, Outbound,
+    Protocol, Scope, ServiceId, Settings, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Side, Timers};
 
@@ -78,7 +78,7 @@ pub struct Load {
     service: ServiceId,
     talks: Talks,
     frames: Frames,
-    edges: Vec<Edge>,
+    edges: Vec<EdgeId>,
     /// The next connection of [`connect`](Load::connect).
     next: u32,
     now: Time,
@@ -407,7 +407,7 @@ impl Load {
     fn put(&mut self, n: u32, side: Side, kind: frame::Kind) {
         let talk = self.talks.ends(n);
         let subnet = self.subnets.get(usize::from(talk.subnet)).copied().unwrap_or(SubnetId(0));
-        self.edges.push(match side {
+        let edge = match side {
             Side::Internal => Edge::Subnet(subnet),
             Side::External => Edge::Service {
                 service: self.service,
@@ -417,7 +417,8 @@ impl Load {
                     address: *talk.internal.ip(),
                 }),
             },
-        });
+        };
+        self.edges.push(edge.into());
         self.frames.put(talk.tuple(side), kind, side);
     }
 

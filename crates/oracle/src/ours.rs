@@ -137,7 +137,7 @@ impl Ours {
         let mut emitted = Vec::new();
         if let Disposition::Forward(forward) = verdict.disposition {
             bytes.truncate(word(&bytes, 2).into());
-            emitted.push(Emitted { to: side(forward.to), bytes });
+            emitted.push(Emitted { to: side(forward.edge(self.plane.snapshot())), bytes });
         }
         while let Some(made) = self.plane.poll_transmit(self.now) {
             emitted.push(Emitted { to: side(made.to), bytes: made.packet.to_vec() });

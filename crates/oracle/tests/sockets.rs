@@ -120,9 +120,10 @@ impl World {
     fn pass(&mut self, edge: Edge, mut packet: Vec<u8>) {
         let verdict = self.plane.process(self.now(), edge, &mut packet);
         if let Disposition::Forward(forward) = verdict.disposition {
-            let lost = self.loses && !matches!(forward.to, Edge::Service { .. });
+            let to = forward.edge(self.plane.snapshot());
+            let lost = self.loses && !matches!(to, Edge::Service { .. });
             if !lost {
-                self.deliver(forward.to, &packet);
+                self.deliver(to, &packet);
             }
         }
     }

@@ -255,7 +255,7 @@ impl Runner<'_> {
         let by_endpoint =
             hops.iter().any(|edge| matches!(edge, Edge::Service { identity: Some(_), .. }));
         let mut reason = journey.and_then(|journey| match journey.verdict.disposition {
-            Disposition::Forward(forward) => match forward.access {
+            Disposition::Forward(forward) => match forward.access() {
                 AccessVerdict::Refused(refusal) => Some(refusal.to_string()),
                 AccessVerdict::Unjudged | AccessVerdict::Allowed => None,
             },

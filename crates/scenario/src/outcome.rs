@@ -48,12 +48,13 @@ pub(super) fn passage(
 ) -> String {
     match verdict.disposition {
         Disposition::Forward(forward) => {
-            let mut said = access(topology, trace, forward.access);
+            let mut said = access(topology, trace, forward.access());
             if let Some(choice) = hangs_on(trace) {
                 said = format!("{said}    {choice}").trim().to_owned();
             }
             let packet = forwarded(came, went);
-            line(&topology.place(forward.to), &packet, &said)
+            let place = trace.leaves_by().map_or_else(String::new, |to| topology.place(to));
+            line(&place, &packet, &said)
         }
         Disposition::Deny(reason) => format!("deny {reason}"),
         Disposition::Drop(reason) => format!("drop {reason}"),

@@ -268,7 +268,8 @@ impl<'a> Runner<'a> {
     fn send(&mut self, edge: Edge, packet: Bytes) -> Vec<String> {
         let passage = self.world.inject(edge, packet.clone());
         if let Disposition::Forward(forward) = passage.verdict.disposition {
-            self.last = Some((forward.to, passage.packet.clone()));
+            let to = forward.edge(self.world.data_plane().snapshot());
+            self.last = Some((to, passage.packet.clone()));
         }
         let first = outcome::passage(
             &self.topology,

@@ -12,7 +12,7 @@ use std::error::Error;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{HardwareAddress, Ipv4Address, Ipv4Cidr};
-use vnetem::{DataPlane, Edge, Network, Outbound, Scope, Settings, Time};
+use vnetem::{DataPlane, Edge, EdgeId, Network, Outbound, Scope, Settings, Time};
 use vnetem_sim::Port;
 
 type Host = (Port, Interface, SocketSet<'static>);
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
 
     let (mut client, mut server) = (host(vm)?, host(account)?);
-    let mut far = Edge::Service { service: storage, identity: None };
+    let mut far = EdgeId::from(Edge::Service { service: storage, identity: None });
     for (port, toggle_at, survives) in [(50_001, 25, false), (50_002, 99, true)] {
         let (asks, answers) = (socket(&mut client), socket(&mut server));
         server.2.get_mut::<Socket>(answers).listen(443)?;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let mut packet = packet.to_vec();
                 if let Some(to) = plane.process(now, Edge::Subnet(web), &mut packet).forwarded_to()
                 {
-                    far = to; // replies enter by the edge where the flow left
+                    far = to; // answers enter by the edge where the question left
                     server.0.received.push_back(packet.into());
                 }
             }

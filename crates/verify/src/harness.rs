@@ -31,10 +31,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use std::sync::{Arc, LazyLock};
 
+use crate::said::{Disposition, Forward};
 use proptest::prelude::{Strategy, any};
 use vnetem::{
-    CloseMode, Disposition, Edge, EditError, EventKind, Forward, Mtu, Network, Rollout, Settings,
-    Snapshot, SourceMode, Time,
+    CloseMode, Edge, EditError, EventKind, Mtu, Network, Rollout, Settings, Snapshot, SourceMode,
+    Time,
 };
 
 use vnetem_nat::Shared;

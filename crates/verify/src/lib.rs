@@ -18,6 +18,7 @@ pub mod exhaustive;
 pub mod fuzz;
 pub mod harness;
 pub mod model;
+pub mod said;
 pub mod seeds;
 pub mod toggling;
 

@@ -32,9 +32,10 @@ pub(crate) mod wire;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
+use crate::said::{Disposition, Forward};
 use vnetem::{
-    AccessVerdict, Arrival, Cause, DenyMode, DenyReason, Disposition, DropReason, Edge, EventKind,
-    Forward, Network, Outbound, Settings, SubnetId, Time, TranslationEventKind,
+    AccessVerdict, Arrival, Cause, DenyMode, DenyReason, DropReason, Edge, EventKind, Network,
+    Outbound, Settings, SubnetId, Time, TranslationEventKind,
 };
 
 pub use blocks::check as check_ports;

@@ -225,7 +225,7 @@ impl World {
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 200), 9_999);
         let packet = Packet::tcp(source, SocketAddrV4::new(to, 443), TcpFlags::SYN).build();
         let trace = self.plane.trace(Time(0), Edge::Subnet(self.web), &packet);
-        let far = match trace.verdict.forwarded_to().unwrap() {
+        let far = match trace.leaves_by().unwrap() {
             Edge::Service { service, identity: Some(_) } => Some(service),
             edge => {
                 assert_eq!(edge, Edge::Internet, "{to}");

@@ -142,7 +142,7 @@ fn peered_appliance_is_found_despite_routes() {
     world.apply();
     let (disposition, _) = world.web_sends(SYN);
     assert!(
-        matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Nic(world.fw)),
+        matches!(disposition, Disposition::Forward(forward) if forward.to() == Edge::Nic(world.fw)),
         "{disposition:?}"
     );
 }

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             match inputs.pop_front() {
                 Some((_, Input::Packet(edge, mut bytes))) => {
                     let verdict = plane.process(now, edge, &mut bytes);
-                    match verdict.forwarded_to() {
+                    match verdict.edge(plane.snapshot()) {
                         Some(to) => send(&plane, now, to, &bytes),
                         None => println!("{:>6} ms  {:?}", millis(now), verdict.disposition),
                     }

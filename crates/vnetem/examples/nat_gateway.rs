@@ -8,15 +8,15 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    DataPlane, Edge, EditError, Headers, Ipv4Net, Network, Outbound, PoolRules, Settings, SubnetId,
-    Time,
+    DataPlane, Edge, EdgeId, EditError, Headers, Ipv4Net, Network, Outbound, PoolRules, Settings,
+    SubnetId, Time,
 };
 use vnetem_packet_text::Packet;
 
 /// A gateway with an internal and an external interface.
 struct Gateway {
     plane: DataPlane,
-    internal: Edge,
+    internal: EdgeId,
 }
 
 impl Gateway {
@@ -28,17 +28,17 @@ impl Gateway {
         let pool = Outbound::Pool { addresses, first_port: 1024, last_port: 65535, rules };
         network.set_outbound(subnet, pool)?;
         let plane = DataPlane::new(network.commit(), Settings::replayable(seed));
-        Ok(Self { plane, internal: Edge::Subnet(subnet) })
+        Ok(Self { plane, internal: Edge::Subnet(subnet).into() })
     }
 
     /// Translates a packet from the internal interface.
     fn outbound(&mut self, now: Time, packet: &mut [u8]) -> bool {
-        self.plane.process(now, self.internal, packet).forwarded_to() == Some(Edge::Internet)
+        self.plane.process(now, self.internal, packet).forwarded_to() == Some(EdgeId::INTERNET)
     }
 
     /// Translates a packet from the external interface.
     fn inbound(&mut self, now: Time, packet: &mut [u8]) -> bool {
-        self.plane.process(now, Edge::Internet, packet).forwarded_to() == Some(self.internal)
+        self.plane.process(now, EdgeId::INTERNET, packet).forwarded_to() == Some(self.internal)
     }
 }
 

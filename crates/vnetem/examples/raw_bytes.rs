@@ -31,14 +31,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Disposition::Forward(forward) = verdict.disposition else {
         return Err("the first packet stays".into());
     };
-    let SourceMode::Translated(public) = forward.source else {
+    let SourceMode::Translated(public) = forward.source() else {
         return Err("not translated".into());
     };
-    println!("{}   leaves to {}", Headers::parse(&packet)?, plane.snapshot().describe(forward.to));
+    println!(
+        "{}   leaves to {}",
+        Headers::parse(&packet)?,
+        plane.snapshot().describe(forward.edge(plane.snapshot()))
+    );
 
     now = now + Duration::from_millis(10);
     let mut packet = segment(account, public, SYN | ACK, 9_000, 1_001);
-    let verdict = plane.process(now, forward.to, &mut packet);
+    let verdict = plane.process(now, forward.to(), &mut packet);
     println!("{}   comes back {:?}", Headers::parse(&packet)?, verdict.forwarded_to());
 
     // The switch: both ends of the open connection get a reset.

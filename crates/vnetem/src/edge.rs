@@ -66,13 +66,16 @@ pub enum Edge {
     PrivateEndpoint(PrivateEndpointId),
 }
 
-/// Packs an edge into 32 bits, which is how flows store it. The address of an identity is read from
-/// the flow.
+/// An [`Edge`] packed into 32 bits: what a data plane takes and a verdict names.
+///
+/// Make it once from an [`Edge`] and keep it. It needs no snapshot, and holds for all of them. All
+/// callers of one subnet over the endpoint of one service share one `EdgeId`. So it has no address,
+/// which the packet itself has; [`Forward::edge`](crate::Forward::edge) names the whole edge.
 #[repr(C, packed(2))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct EdgeCode(u32);
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EdgeId(u32);
 
-/// The fields of an [`EdgeCode`].
+/// The fields of an [`EdgeId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Subnet(SubnetId),
@@ -101,14 +104,38 @@ const PLATFORM: u32 = 31;
 /// Marks the edge of a host whose replies leave by another edge. Such an edge names no service.
 const ELSEWHERE: u32 = 1 << 28;
 
-impl EdgeCode {
-    pub(crate) const INTERNET: Self = Self(0);
+impl EdgeId {
+    /// The internet.
+    pub const INTERNET: Self = Self(0);
     /// A hairpin: the far end of a flow to one of the network's own public addresses (T-33). It
     /// counts as public, since the packet comes in again from the internet.
     pub(crate) const HAIRPIN: Self = Self(1);
 
-    /// Stands for no edge.
+    /// Stands for no edge. Packets that enter there are dropped as `unknown-edge`.
     pub(crate) const NOWHERE: Self = Self(u32::MAX);
+
+    /// Packs an edge. One with a number beyond [`MAX_PLACES`] or [`MAX_SERVICES`] exists in no
+    /// network, and packets that enter there are dropped.
+    #[must_use]
+    #[inline]
+    pub const fn new(edge: Edge) -> Self {
+        let (number, service, id) = match edge {
+            Edge::Internet => return Self::INTERNET,
+            Edge::Subnet(id) => (id.0, 0, Self::subnet(id)),
+            Edge::Nic(id) => (id.0, 0, Self::nic(id)),
+            Edge::Site(id) => (id.0, 0, Self::site(id)),
+            Edge::Platform(id) => (id.0, 0, Self::platform(id)),
+            Edge::PrivateEndpoint(id) => (id.0, 0, Self::private(id)),
+            Edge::Service { service, identity: None } => (0, service.0, Self::public(service)),
+            Edge::Service { service, identity: Some(Identity { subnet, .. }) } => {
+                (subnet.0, service.0, Self::endpoint(service, subnet))
+            }
+            Edge::SameRegion { service, subnet } => {
+                (subnet.0, service.0, Self::same_region(service, subnet))
+            }
+        };
+        if number > MAX_PLACES || service as usize >= MAX_SERVICES { Self::NOWHERE } else { id }
+    }
 
     pub(crate) const fn subnet(id: SubnetId) -> Self {
         Self(1 << KIND | id.0)
@@ -169,13 +196,19 @@ impl EdgeCode {
         Self(7 << KIND | id.0)
     }
 
-    /// Returns the index of its ingress entry. Services that are reached by public addresses come
-    /// first, then the internet and subnets by number.
+    /// Returns the index of its ingress entry, and what the entry calls the edge. Services come
+    /// first, then the internet and subnets by number. A service has one entry for all the ways by
+    /// which it is reached.
     #[inline(always)]
-    pub(crate) fn ingress(self) -> usize {
+    pub(crate) fn ingress(self) -> (usize, Self) {
         let (service, number) = (self.0 >> SERVICE & 0x1F, self.0 & MAX_PLACES);
         let place = (number as usize).wrapping_add(MAX_SERVICES);
-        select_unpredictable(self.0 >> KIND == 4, service as usize, place)
+        let public = Self(4 << KIND | service << SERVICE);
+        let is_service = self.0 >> KIND & !1 == 4;
+        (
+            select_unpredictable(is_service, service as usize, place),
+            select_unpredictable(is_service, public, self),
+        )
     }
 
     pub(crate) const fn place(self) -> Place {
@@ -199,14 +232,20 @@ impl EdgeCode {
     /// reaches by private sources has a zone for each subnet, so that overlapping networks never
     /// meet (INV-networks-isolated).
     pub(crate) const fn zone(self) -> Zone {
-        match self.0 >> KIND {
-            0 | 4 => Zone::PUBLIC,
-            5 => Zone(5 << KIND | self.0 & MAX_PLACES),
-            6 if !matches!(self.place(), Place::Platform(_)) => {
-                Zone(6 << KIND | self.0 & MAX_PLACES)
-            }
-            _ => Zone(self.0),
+        match self.place() {
+            Place::Platform(_) => Zone(self.0),
+            _ => self.plain_zone(),
         }
+    }
+
+    /// Returns the same of an edge that is not the platform's. There is no branch, because packets
+    /// come from all kinds of edges in any order.
+    #[inline(always)]
+    pub(crate) const fn plain_zone(self) -> Zone {
+        const NUMBER: u32 = 7 << KIND | MAX_PLACES;
+        const PARTS: [u32; 8] = [0, u32::MAX, u32::MAX, u32::MAX, 0, NUMBER, NUMBER, u32::MAX];
+        #[allow(clippy::indexing_slicing, reason = "three bits are left")]
+        Zone(self.0 & PARTS[(self.0 >> KIND) as usize])
     }
 
     /// Returns whether packets reach this edge by public addresses: the internet, or a service
@@ -234,6 +273,31 @@ pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
 /// The place number of the internet in revalidation keys. Subnets and sites share the numbers from
 /// 1 on.
 pub(crate) const INTERNET_PLACE: u32 = 0;
+
+impl From<Edge> for EdgeId {
+    #[inline]
+    fn from(edge: Edge) -> Self {
+        Self::new(edge)
+    }
+}
+
+/// Says whether an edge packs into this one. The address of an identity makes no difference.
+impl PartialEq<Edge> for EdgeId {
+    #[inline]
+    fn eq(&self, edge: &Edge) -> bool {
+        *self == Self::new(*edge)
+    }
+}
+
+impl fmt::Debug for EdgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NOWHERE => f.write_str("EdgeId(nowhere)"),
+            Self::HAIRPIN => f.write_str("EdgeId(hairpin)"),
+            id => f.debug_tuple("EdgeId").field(&id.place()).finish(),
+        }
+    }
+}
 
 impl fmt::Display for NicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -279,20 +343,20 @@ mod tests {
     fn edge_code_round_trips() {
         let top = MAX_PLACES;
         for (code, place) in [
-            (EdgeCode::INTERNET, Place::Internet),
-            (EdgeCode::HAIRPIN, Place::Internet),
-            (EdgeCode::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
-            (EdgeCode::nic(NicId(1)), Place::Nic(NicId(1))),
-            (EdgeCode::site(SiteId(7)), Place::Site(SiteId(7))),
-            (EdgeCode::private(PrivateEndpointId(top)), Place::Private(PrivateEndpointId(top))),
-            (EdgeCode::public(ServiceId(30)), Place::Public(ServiceId(30))),
-            (EdgeCode::platform(SubnetId(top)), Place::Platform(SubnetId(top))),
+            (EdgeId::INTERNET, Place::Internet),
+            (EdgeId::HAIRPIN, Place::Internet),
+            (EdgeId::subnet(SubnetId(top)), Place::Subnet(SubnetId(top))),
+            (EdgeId::nic(NicId(1)), Place::Nic(NicId(1))),
+            (EdgeId::site(SiteId(7)), Place::Site(SiteId(7))),
+            (EdgeId::private(PrivateEndpointId(top)), Place::Private(PrivateEndpointId(top))),
+            (EdgeId::public(ServiceId(30)), Place::Public(ServiceId(30))),
+            (EdgeId::platform(SubnetId(top)), Place::Platform(SubnetId(top))),
             (
-                EdgeCode::same_region(ServiceId(30), SubnetId(top)),
+                EdgeId::same_region(ServiceId(30), SubnetId(top)),
                 Place::SameRegion(ServiceId(30), SubnetId(top)),
             ),
             (
-                EdgeCode::endpoint(ServiceId(30), SubnetId(top)),
+                EdgeId::endpoint(ServiceId(30), SubnetId(top)),
                 Place::Endpoint(ServiceId(30), SubnetId(top)),
             ),
         ] {
@@ -302,15 +366,13 @@ mod tests {
 
     #[test]
     fn marked_edge_has_the_same_place() {
-        for code in [EdgeCode::subnet(SubnetId(MAX_PLACES)), EdgeCode::nic(NicId(1))] {
+        for code in [EdgeId::subnet(SubnetId(MAX_PLACES)), EdgeId::nic(NicId(1))] {
             let marked = code.answering_elsewhere();
             assert!(marked != code && marked.answers_elsewhere() && !code.answers_elsewhere());
             assert_eq!((marked.place(), marked.plain()), (code.place(), code));
         }
         // Services from number 16 on have the same bit.
-        for code in
-            [EdgeCode::public(ServiceId(16)), EdgeCode::endpoint(ServiceId(30), SubnetId(1))]
-        {
+        for code in [EdgeId::public(ServiceId(16)), EdgeId::endpoint(ServiceId(30), SubnetId(1))] {
             assert!(!code.answers_elsewhere());
             assert_eq!(code.plain(), code);
         }
@@ -321,21 +383,21 @@ mod tests {
     #[test]
     fn zones_keep_realms_apart() {
         let endpoint =
-            |service, subnet| EdgeCode::endpoint(ServiceId(service), SubnetId(subnet)).zone();
-        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::public(ServiceId(3)).zone());
-        assert_eq!(EdgeCode::INTERNET.zone(), EdgeCode::HAIRPIN.zone());
-        assert!(!EdgeCode::HAIRPIN.is_public(), "nothing else comes in there");
+            |service, subnet| EdgeId::endpoint(ServiceId(service), SubnetId(subnet)).zone();
+        assert_eq!(EdgeId::INTERNET.zone(), EdgeId::public(ServiceId(3)).zone());
+        assert_eq!(EdgeId::INTERNET.zone(), EdgeId::HAIRPIN.zone());
+        assert!(!EdgeId::HAIRPIN.is_public(), "nothing else comes in there");
         assert_eq!(endpoint(1, 5), endpoint(2, 5));
         assert_ne!(endpoint(1, 5), endpoint(1, 6));
         let zones = [
-            EdgeCode::INTERNET.zone(),
-            EdgeCode::subnet(SubnetId(5)).zone(),
-            EdgeCode::nic(NicId(5)).zone(),
-            EdgeCode::site(SiteId(5)).zone(),
-            EdgeCode::private(PrivateEndpointId(5)).zone(),
+            EdgeId::INTERNET.zone(),
+            EdgeId::subnet(SubnetId(5)).zone(),
+            EdgeId::nic(NicId(5)).zone(),
+            EdgeId::site(SiteId(5)).zone(),
+            EdgeId::private(PrivateEndpointId(5)).zone(),
             endpoint(1, 5),
-            EdgeCode::same_region(ServiceId(1), SubnetId(5)).zone(),
-            EdgeCode::platform(SubnetId(5)).zone(),
+            EdgeId::same_region(ServiceId(1), SubnetId(5)).zone(),
+            EdgeId::platform(SubnetId(5)).zone(),
         ];
         for (i, a) in zones.iter().enumerate() {
             assert!(zones.iter().skip(i + 1).all(|b| a != b));

@@ -37,8 +37,8 @@ pub use control::{
     VnetEndpointPolicy, ZoneLink,
 };
 pub use edge::{
-    Edge, EndpointPolicyId, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId, PrivateEndpointId,
-    ResourceId, ServiceId,
+    Edge, EdgeId, EndpointPolicyId, LoadBalancerId, MAX_PLACES, MAX_SERVICES, NicId,
+    PrivateEndpointId, ResourceId, ServiceId,
 };
 pub use error::EditError;
 pub use pipeline::trace::{FlowStep, RegionChoice, Step, Trace};

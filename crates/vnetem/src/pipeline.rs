@@ -26,14 +26,14 @@ use vnetem_packet::{
     Checksums, FiveTuple, Fragment, Headers, IcmpErrorKind, Transport, TransportChecksum,
 };
 
-use crate::edge::{EdgeCode, revalidation_key};
+use crate::edge::{EdgeId, revalidation_key};
 use crate::pipeline::decision::{CachedDecision, Hit, Renewal, fragment_key};
 use crate::pipeline::origin::{Entry, FlowEnds};
 use crate::pipeline::plan::{
     ByteChange, FlowChange, Follow, FragmentNote, Plan, Response, Stop, Way,
 };
 use crate::pipeline::trace::{FlowStep, Note, Step};
-use crate::{CloseMode, Disposition, DropReason, Edge, Mtu, Shard, Snapshot};
+use crate::{CloseMode, Disposition, DropReason, Mtu, Shard, Snapshot};
 
 /// All that a decision is made from.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ impl<'a> Pipeline<'a> {
     #[inline]
     pub(crate) fn decide(
         &self,
-        edge: Edge,
+        edge: EdgeId,
         packet: &[u8],
         headers: &Headers,
         plan: &mut Plan,
@@ -84,7 +84,7 @@ impl<'a> Pipeline<'a> {
     #[inline]
     fn fill(
         &self,
-        edge: Edge,
+        edge: EdgeId,
         packet: &[u8],
         headers: &Headers,
         plan: &mut Plan,
@@ -112,7 +112,7 @@ impl<'a> Pipeline<'a> {
             Way::Through(ref flow_ends, side) => {
                 let segment_size = self.segment_size(flow_ends);
                 plan.bytes = ByteChange::Forward(flow_ends.rewrite(side), segment_size);
-                plan.disposition = Disposition::Forward(self.forward(flow_ends, side));
+                plan.disposition = Disposition::Forward(flow_ends.forward(side));
             }
         }
         Ok(())
@@ -120,7 +120,7 @@ impl<'a> Pipeline<'a> {
 
     /// Checks what the way to an edge asks of a packet: that its TTL is not over, and that the next
     /// link takes its length (T-26, T-27).
-    fn may_go_on(&self, entry: Entry<'_>, headers: &Headers, to: EdgeCode) -> Result<(), Stop> {
+    fn may_go_on(&self, entry: Entry<'_>, headers: &Headers, to: EdgeId) -> Result<(), Stop> {
         // A hairpinned packet was checked before its first flow.
         if entry.is_hairpinned() {
             return Ok(());
@@ -356,8 +356,8 @@ impl<'a> Pipeline<'a> {
         let (access, _) = self.authorise(entry, &path, *flow.external.ip(), *flow.remote.ip());
         let access =
             if self.snapshot.deny_mode == DenyMode::Deliver { access } else { flow.cached.access };
-        let hairpinned = far == EdgeCode::HAIRPIN;
-        let far = if hairpinned == (path.far == EdgeCode::HAIRPIN) { path.far } else { far };
+        let hairpinned = far == EdgeId::HAIRPIN;
+        let far = if hairpinned == (path.far == EdgeId::HAIRPIN) { path.far } else { far };
         let far = self.far_of(near, far, &tuple.reversed(), &mut ());
         let cached = CachedDecision { near, far, access };
         Ok((revalidation_key(entry.origin.number(), path.service), cached))

@@ -1,5 +1,6 @@
 //! The data plane: packets and time in, verdicts out.
 
+mod answer_edge;
 mod closing;
 mod commit;
 pub(crate) mod counters;
@@ -12,6 +13,7 @@ pub(crate) mod tunnel_port;
 mod unsolicited;
 
 use core::fmt;
+use core::net::Ipv4Addr;
 use std::sync::Arc;
 
 use closing::{invalidate_everything, notify_idle_end};
@@ -30,7 +32,7 @@ use crate::plane::transmit_queue::TransmitQueue;
 use crate::snapshot::Invalidated;
 use crate::snapshot::tenant::tenant_of_vnet;
 use crate::{
-    AccessVerdict, Applied, CloseMode, Counters, Disposition, DropReason, Edge, Mtu, Settings,
+    AccessVerdict, Applied, CloseMode, Counters, Disposition, DropReason, EdgeId, Mtu, Settings,
     Shard, Snapshot, Transmit, Verdict,
 };
 
@@ -119,7 +121,8 @@ impl DataPlane {
     /// carry out. Nothing changes, so expired flows that were not removed yet still have their
     /// place: `process` removes a few first, [`handle_timeout`](Self::handle_timeout) all of them.
     #[must_use]
-    pub fn trace(&self, now: Time, edge: Edge, packet: &[u8]) -> Trace {
+    pub fn trace(&self, now: Time, edge: impl Into<EdgeId>, packet: &[u8]) -> Trace {
+        let edge = edge.into();
         let mut explanation = Explanation::default();
         let headers = Headers::parse(packet);
         let disposition = match &headers {
@@ -132,6 +135,8 @@ impl DataPlane {
             }
         };
         let verdict = Verdict { generation: self.snapshot.generation(), disposition };
+        let answered = headers.map_or(Ipv4Addr::UNSPECIFIED, |headers| headers.destination);
+        let edge = self.snapshot.edge(edge, answered);
         Trace::new(Arc::clone(&self.snapshot), edge, headers, explanation, verdict)
     }
 

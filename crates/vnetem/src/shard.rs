@@ -11,7 +11,7 @@ use vnetem_packet::{FiveTuple, Fragment, Headers, Protocol, Quote, Transport};
 use realms::{RealmId, Realms};
 
 use crate::snapshot::{Method, OutboundView, PlaceView};
-use crate::{Edge, Snapshot};
+use crate::{EdgeId, Snapshot};
 
 /// One of the [64](Self::COUNT) parts into which the traffic of a network is split.
 ///
@@ -202,7 +202,8 @@ impl Sharding {
 
     /// Returns the shard of a packet that is about to enter by an edge. The first shard counts
     /// malformed packets.
-    pub fn shard(&mut self, edge: Edge, packet: &[u8]) -> Shard {
+    pub fn shard(&mut self, edge: impl Into<EdgeId>, packet: &[u8]) -> Shard {
+        let edge = edge.into();
         let Ok(headers) = Headers::parse(packet) else { return Shard(0) };
         let tuple = match headers.transport {
             // An ICMP error goes to the shard of the flow whose packet it quotes.
@@ -233,10 +234,10 @@ impl Sharding {
 
     /// Returns the same shard for both directions of a flow, and for all flows of a host that leave
     /// its realm.
-    fn of_tuple(&self, edge: Edge, tuple: &FiveTuple) -> Shard {
+    fn of_tuple(&self, edge: EdgeId, tuple: &FiveTuple) -> Shard {
         let ends @ [source, destination] = [*tuple.source.ip(), *tuple.destination.ip()];
         let by_port = has_ports(tuple.protocol);
-        if !matches!(edge, Edge::Internet | Edge::Service { identity: None, .. }) {
+        if !edge.is_public() {
             let is_inside = match self.realms.at(edge) {
                 Some(realm) => ends.map(|end| self.realms.contains(realm, end)),
                 // The subnet or interface is gone, so nothing that enters there is taken.

@@ -28,8 +28,9 @@ use ingress::IngressTable;
 use lineage::Lineage;
 use ranges::Ranges;
 
+use crate::edge::Place;
 use crate::{
-    Edge, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
+    EdgeId, NextHop, NicId, PrivateEndpointId, ResourceId, Route, RouteSource, ServiceId, TiePolicy,
 };
 
 /// An immutable configuration with its generation. Exactly one of them decides each packet
@@ -312,18 +313,19 @@ impl Snapshot {
 
     /// Returns the source address of ICMP errors towards an edge. It is the default gateway where
     /// there is one, and on the public side the address that the packet was sent to (T-26).
-    pub(crate) fn router_at(&self, edge: Edge, destination: Ipv4Addr) -> Ipv4Addr {
-        let range = match edge {
-            Edge::Subnet(id) => self.subnet(id).map(|view| view.prefix),
-            Edge::Nic(id) => {
+    pub(crate) fn router_at(&self, edge: EdgeId, destination: Ipv4Addr) -> Ipv4Addr {
+        let range = match edge.place() {
+            Place::Subnet(id) => self.subnet(id).map(|view| view.prefix),
+            Place::Nic(id) => {
                 self.nic(id).and_then(|nic| self.subnet(nic.subnet)).map(|view| view.prefix)
             }
-            Edge::Site(id) => self.site(id).and_then(|view| view.ranges.first().copied()),
-            Edge::Internet
-            | Edge::Service { .. }
-            | Edge::SameRegion { .. }
-            | Edge::Platform(_)
-            | Edge::PrivateEndpoint(_) => None,
+            Place::Site(id) => self.site(id).and_then(|view| view.ranges.first().copied()),
+            Place::Internet
+            | Place::Public(_)
+            | Place::Endpoint(..)
+            | Place::SameRegion(..)
+            | Place::Platform(_)
+            | Place::Private(_) => None,
         };
         range.map_or(destination, |range| Ipv4Addr::from_bits(range.network().to_bits() | 1))
     }

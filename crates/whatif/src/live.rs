@@ -91,7 +91,7 @@ fn settings(change: &Change, flows: usize) -> Settings {
 fn open(plane: &mut DataPlane, edge: Edge, tuple: &FiveTuple) -> Result<(), &'static str> {
     let mut packet = Packet::new(tuple, Segment::SYN);
     let to = match plane.process(Time(0), edge, packet.bytes_mut()).disposition {
-        Disposition::Forward(forward) => forward.to,
+        Disposition::Forward(forward) => forward.to(),
         Disposition::Deny(reason) => return Err(reason.name()),
         Disposition::Drop(reason) => return Err(reason.name()),
     };
@@ -123,5 +123,5 @@ fn reopens(plane: &mut DataPlane, edge: Edge, tuple: &FiveTuple) -> bool {
     again.source.set_port((tuple.source.port() ^ 0x4000).max(1_024));
     let mut packet = Packet::new(&again, Segment::SYN);
     let verdict = plane.process(SWITCH, edge, packet.bytes_mut());
-    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access, AccessVerdict::Refused(_)))
+    matches!(verdict.disposition, Disposition::Forward(forward) if !matches!(forward.access(), AccessVerdict::Refused(_)))
 }

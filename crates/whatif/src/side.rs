@@ -139,10 +139,8 @@ impl<'a> Side<'a> {
         for _ in 0..MOST_APPLIANCES {
             self.note(&trace);
             let Some(address) = appliance else { break };
-            match trace.verdict.disposition {
-                Disposition::Forward(Forward {
-                    to: to @ (Edge::Nic(_) | Edge::Subnet(_)), ..
-                }) if public => {
+            match (trace.verdict.disposition, trace.leaves_by()) {
+                (_, Some(to @ (Edge::Nic(_) | Edge::Subnet(_)))) if public => {
                     self.hinges.insert(Hinge::ApplianceTranslates);
                     tuple.source.set_ip(address);
                     trace = self.trace(to, &tuple);
@@ -154,7 +152,7 @@ impl<'a> Side<'a> {
                         _ => None,
                     };
                 }
-                Disposition::Drop(DropReason::NoNextHop) => {
+                (Disposition::Drop(DropReason::NoNextHop), _) => {
                     self.hinges.insert(Hinge::ApplianceUnknown);
                     return self.beyond(&tuple, shared);
                 }
@@ -214,14 +212,14 @@ impl<'a> Side<'a> {
                 return seen;
             }
         };
-        if let Edge::Site(_) = forward.to {
+        if let Some(Edge::Site(_)) = trace.leaves_by() {
             // What a site makes of a packet to a public address is its own affair.
             if AddressClass::of(*tuple.destination.ip()) == AddressClass::Public {
                 self.hinges.insert(Hinge::SiteUnknown);
                 return self.beyond(tuple, shared);
             }
         }
-        seen.source = match forward.source {
+        seen.source = match forward.source() {
             SourceMode::Preserved => Source::Private,
             SourceMode::Translated(external) if (self.stands_for)(*external.ip()).is_some() => {
                 self.hinges.insert(Hinge::PublicAddressUnknown);
@@ -245,7 +243,7 @@ impl<'a> Side<'a> {
         seen: &mut Seen,
         shared: &mut Shared,
     ) {
-        let (service, arrival) = match (forward.to, forward.source) {
+        let (service, arrival) = match (forward.edge(&self.snapshot), forward.source()) {
             (Edge::Service { service, identity: Some(identity) }, _) => {
                 (service, Arrival::Tunnel(identity))
             }
@@ -270,7 +268,7 @@ impl<'a> Side<'a> {
         let destination = *tuple.destination.ip();
         let named = self.candidates(service, destination);
         if named.is_empty() {
-            if let AccessVerdict::Refused(refusal) = forward.access {
+            if let AccessVerdict::Refused(refusal) = forward.access() {
                 // Policies of the endpoint refuse what is declared nowhere (S-45).
                 (seen.access, seen.reason) = (AccessSeen::Deny, Some(refusal.name()));
             }

@@ -53,13 +53,14 @@ impl Sights {
         snapshot: &Snapshot,
     ) -> Option<&Sight> {
         let FiveTuple { source, destination, .. } = event.tuple;
-        let subnet = match forward.to {
+        let to = forward.edge(snapshot);
+        let subnet = match to {
             Edge::Service { identity: Some(identity), .. } => {
                 Some(snapshot.subnet_name(identity.subnet))
             }
             _ => None,
         };
-        let refused = match forward.access {
+        let refused = match forward.access() {
             AccessVerdict::Refused(refusal) => Some(refusal.to_string()),
             _ => None,
         };
@@ -67,10 +68,10 @@ impl Sights {
             at: event.at,
             from: from.to_owned(),
             source,
-            to: named(forward.to, destination, model, snapshot),
+            to: named(to, destination, model, snapshot),
             destination,
             protocol: event.tuple.protocol.to_string(),
-            by: model.place(forward.to),
+            by: model.place(to),
             seen: Some(event.external),
             subnet,
             refused,

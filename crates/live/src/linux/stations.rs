@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use vnetem::{Edge, Identity, NicId, ResourceId, ServiceId, SiteId, Snapshot};
+use vnetem::{DataPlane, Edge, EdgeId, NicId, ResourceId, ServiceId, SiteId, Snapshot, Time};
 use vnetem_sim::{Appliance, Host, Link, LinkSettings};
 
 use super::device::Device;
@@ -63,24 +63,12 @@ pub(super) struct Stations {
     resources: HashMap<ResourceId, usize>,
     /// Devices that were attached, which take what nobody else at their edge takes.
     attached: HashMap<Edge, usize>,
-    /// Simulated front ends, by their edge without an address.
-    front_ends: HashMap<Edge, usize>,
-    /// By which edge calls reached a real server, by the tuple of its answers.
-    asked: Asked,
+    /// Simulated front ends, by their edge.
+    front_ends: HashMap<EdgeId, usize>,
 }
 
 /// TupleKey of a packet: addresses, ports and protocol.
 pub(super) type TupleKey = ([u8; 8], [u8; 4], u8);
-
-/// Edges by which calls came, of the latest of them.
-#[derive(Default)]
-struct Asked {
-    edges: HashMap<TupleKey, Edge>,
-    order: std::collections::VecDeque<TupleKey>,
-}
-
-/// Calls whose edge is remembered at once.
-const REMEMBERED: usize = 1 << 16;
 
 impl Stations {
     /// Adds a station; the reason if there is one in its place.
@@ -91,7 +79,7 @@ impl Stations {
             Place::At(Edge::Nic(id)) => self.nics.insert(id, at),
             Place::At(Edge::Internet) => self.internet.insert(address, at),
             Place::At(Edge::Site(id)) => self.sites.insert((id, address), at),
-            Place::At(edge) => self.front_ends.insert(edge, at),
+            Place::At(edge) => self.front_ends.insert(edge.into(), at),
             Place::Resource(service, resource) => {
                 self.resources.insert(resource, at);
                 self.services.insert((service, address), at)
@@ -144,43 +132,38 @@ impl Stations {
             Edge::Subnet(_) | Edge::Platform(_) => None,
         };
         let found = found.or_else(|| self.attached.get(&to));
-        found.or_else(|| self.front_ends.get(&front_end(to))).copied()
+        found.or_else(|| self.front_ends.get(&to.into())).copied()
     }
 
-    /// Takes note of the edge by which a call reaches a real server.
-    pub(super) fn remember(&mut self, at: usize, to: Edge, packet: &[u8], snapshot: &Snapshot) {
-        let Some(station) = self.all.get_mut(at) else { return };
-        let serves = matches!(station.place, Place::Resource(..));
-        if !serves && station.headers.is_none() || !opens(packet) {
+    /// Tells a real server who calls, if it wants to know.
+    pub(super) fn announce(&mut self, at: usize, to: Edge, packet: &[u8], snapshot: &Snapshot) {
+        let headers = self.all.get_mut(at).and_then(|station| station.headers.as_mut());
+        let (Some(headers), true, Some(ends)) = (headers, opens(packet), ends(packet)) else {
             return;
-        }
-        let Some(ends) = ends(packet) else { return };
-        if let Some(headers) = &mut station.headers {
-            let subnet = match to {
-                Edge::Service { identity: Some(identity), .. } => {
-                    Some(snapshot.subnet_name(identity.subnet))
-                }
-                _ => None,
-            };
-            headers.open(ends, packet, subnet.as_deref());
-        }
-        if serves {
-            self.asked.insert(reversed(ends), to);
-        }
+        };
+        let subnet = match to {
+            Edge::Service { identity: Some(identity), .. } => {
+                Some(snapshot.subnet_name(identity.subnet))
+            }
+            _ => None,
+        };
+        headers.open(ends, packet, subnet.as_deref());
     }
 
     /// By which edge a packet of a station enters: an answer by that of its question.
-    pub(super) fn entry(&self, at: usize, packet: &[u8]) -> Option<Edge> {
-        let destination = destination(packet)?;
+    pub(super) fn entry(
+        &self,
+        at: usize,
+        now: Time,
+        packet: &[u8],
+        plane: &DataPlane,
+    ) -> Option<Edge> {
         Some(match self.all.get(at)?.place {
-            Place::At(Edge::Service { service, identity: Some(identity) }) => {
-                let identity = Identity { address: destination, ..identity };
-                Edge::Service { service, identity: Some(identity) }
-            }
             Place::At(edge) => edge,
             Place::Resource(service, _) => {
                 let public = Edge::Service { service, identity: None };
-                ends(packet).and_then(|ends| self.asked.get(ends)).unwrap_or(public)
+                let to = destination(packet)?;
+                plane.answer_edge(now, packet).map_or(public, |it| plane.snapshot().edge(it, to))
             }
         })
     }
@@ -227,35 +210,6 @@ impl Station {
         let settings = settings?;
         let up = Link::new(settings, seed);
         Some(Links { up, down: Link::new(settings, seed ^ u64::MAX) })
-    }
-}
-
-impl Asked {
-    fn insert(&mut self, ends: TupleKey, edge: Edge) {
-        if self.edges.insert(ends, edge).is_some() {
-            return;
-        }
-        self.order.push_back(ends);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.edges.remove(&oldest);
-        }
-    }
-
-    fn get(&self, ends: TupleKey) -> Option<Edge> {
-        if self.edges.is_empty() { None } else { self.edges.get(&ends).copied() }
-    }
-}
-
-/// The edge of a front end, which is the same for all addresses behind it.
-pub(super) fn front_end(edge: Edge) -> Edge {
-    match edge {
-        Edge::Service { service, identity: Some(identity) } => {
-            let identity = Identity { address: Ipv4Addr::UNSPECIFIED, ..identity };
-            Edge::Service { service, identity: Some(identity) }
-        }
-        edge => edge,
     }
 }
 

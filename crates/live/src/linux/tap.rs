@@ -30,31 +30,27 @@ impl Tap {
         &mut self,
         now: Time,
         model: &Model,
-        edge: Edge,
+        (from, to): (Edge, Option<Edge>),
         (came, went): (&[u8], &[u8]),
         verdict: &Verdict,
     ) {
         self.numbered += 1;
-        let (out, what) = match verdict.disposition {
+        let what = match verdict.disposition {
             Disposition::Forward(forward) => {
-                let reason = match (forward.access, forward.source) {
+                let reason = match (forward.access(), forward.source()) {
                     (AccessVerdict::Refused(refusal), _) => refusal.name(),
                     (_, SourceMode::Preserved) => "source-preserved",
                     (_, SourceMode::Translated(_)) => "source-translated",
                 };
-                (place("out", model, forward.to), format!("verdict=forward reason={reason}"))
+                format!("verdict=forward reason={reason}")
             }
-            Disposition::Deny(reason) => {
-                ("drop".to_owned(), format!("verdict=deny reason={reason}"))
-            }
-            Disposition::Drop(reason) => {
-                ("drop".to_owned(), format!("verdict=drop reason={reason}"))
-            }
+            Disposition::Deny(reason) => format!("verdict=deny reason={reason}"),
+            Disposition::Drop(reason) => format!("verdict=drop reason={reason}"),
         };
+        let out = to.map_or_else(|| "drop".to_owned(), |to| place("out", model, to));
         let comment = format!("vnetem {what}");
-        self.write(now, &place("in", model, edge), Direction::Inbound, came, &comment);
-        let leaves = matches!(verdict.disposition, Disposition::Forward(_));
-        let direction = if leaves { Direction::Outbound } else { Direction::Inbound };
+        self.write(now, &place("in", model, from), Direction::Inbound, came, &comment);
+        let direction = if to.is_some() { Direction::Outbound } else { Direction::Inbound };
         self.write(now, &out, direction, went, &comment);
     }
 

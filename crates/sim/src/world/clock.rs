@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use vnetem::Time;
-use vnetem_packet::Headers;
 
 use super::passing::opening;
 use super::station::{Body, Way};
@@ -127,8 +126,6 @@ impl World<'_> {
                 }
                 for packet in sent {
                     busy = true;
-                    let destination = Headers::parse(&packet).map(|headers| headers.destination);
-                    let edge = destination.map_or(edge, |destination| station.entry(destination));
                     station.send(now, Way::Up, edge, packet);
                 }
             }

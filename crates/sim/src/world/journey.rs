@@ -3,7 +3,7 @@
 use core::net::SocketAddrV4;
 use std::collections::BTreeMap;
 
-use vnetem::{Disposition, Edge, Trace, Verdict};
+use vnetem::{Edge, Trace, Verdict};
 use vnetem_packet::FiveTuple;
 
 use super::StationId;
@@ -78,10 +78,8 @@ impl Journeys {
             Some(old) => *old = journey,
             None => self.journeys.push(journey),
         }
-        if let (Disposition::Forward(forward), Some(journey)) =
-            (verdict.disposition, self.journeys.get_mut(at))
-        {
-            journey.hops.push(forward.to);
+        if let (Some(to), Some(journey)) = (trace.leaves_by(), self.journeys.get_mut(at)) {
+            journey.hops.push(to);
         }
     }
 

@@ -41,8 +41,9 @@ impl World<'_> {
             self.journeys.leg(from, tuple, trace, &verdict);
         }
         if let Disposition::Forward(forward) = verdict.disposition {
-            self.watch(forward.to, &packet, own);
-            let to = self.deliver(forward.to, packet.clone());
+            let to = forward.edge(self.data_plane.snapshot());
+            self.watch(to, &packet, own);
+            let to = self.deliver(to, packet.clone());
             if let (Some(tuple), Some(to)) = (opening, to) {
                 let arrived = Headers::parse(&packet).map_or(tuple, |headers| headers.tuple());
                 self.journeys.arrived(from, tuple, to, arrived);

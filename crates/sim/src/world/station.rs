@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use bytes::Bytes;
-use vnetem::{Edge, Identity, ServiceId, Time};
+use vnetem::{Edge, EdgeId, ServiceId, Time};
 
 use crate::engine::Stack;
 use crate::{Appliance, Host, Link};
@@ -62,7 +62,7 @@ pub(super) enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Spot {
     /// Whoever is at the edge.
-    Edge(Edge),
+    Edge(EdgeId),
     /// Whoever has the address at the edge.
     Address(Edge, Ipv4Addr),
     /// Who answers for a service at one address, by whatever path the caller comes.
@@ -73,16 +73,11 @@ impl Spot {
     /// Where packets to `destination` that leave by `to` are taken.
     pub(super) fn of(to: Edge, destination: Ipv4Addr) -> Self {
         match to {
-            Edge::Service { service, identity: Some(identity) } => {
-                let address = Ipv4Addr::UNSPECIFIED;
-                let identity = Some(Identity { address, ..identity });
-                Self::Edge(Edge::Service { service, identity })
-            }
-            Edge::Service { identity: None, .. }
+            Edge::Service { .. }
             | Edge::SameRegion { .. }
             | Edge::Nic(_)
             | Edge::PrivateEndpoint(_)
-            | Edge::Platform(_) => Self::Edge(to),
+            | Edge::Platform(_) => Self::Edge(to.into()),
             Edge::Internet | Edge::Site(_) | Edge::Subnet(_) => Self::Address(to, destination),
         }
     }
@@ -107,18 +102,6 @@ impl Station {
             (LinkState::Held, _) => self.held.push((way, edge, packet)),
             (LinkState::Passing, Way::Up) => self.up.send_by(now, Some(edge), packet),
             (LinkState::Passing, Way::Down) => self.down.send_by(now, Some(edge), packet),
-        }
-    }
-
-    /// Where a packet of this station to `destination` enters: an endpoint's answer carries the
-    /// identity of the one it is for.
-    pub(super) fn entry(&self, destination: Ipv4Addr) -> Edge {
-        match self.edge {
-            Edge::Service { service, identity: Some(identity) } => Edge::Service {
-                service,
-                identity: Some(Identity { address: destination, ..identity }),
-            },
-            edge => edge,
         }
     }
 

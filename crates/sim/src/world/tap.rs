@@ -35,12 +35,15 @@ impl World<'_> {
     ) {
         let (out, comment) = match verdict.disposition {
             Disposition::Forward(forward) => {
-                let reason = match (forward.access, forward.source) {
+                let reason = match (forward.access(), forward.source()) {
                     (AccessVerdict::Refused(refusal), _) => refusal.name(),
                     (_, SourceMode::Preserved) => "source-preserved",
                     (_, SourceMode::Translated(_)) => "source-translated",
                 };
-                (Some(forward.to), format!("vnetem verdict=forward reason={reason}"))
+                (
+                    Some(forward.edge(self.data_plane.snapshot())),
+                    format!("vnetem verdict=forward reason={reason}"),
+                )
             }
             Disposition::Deny(reason) => (None, format!("vnetem verdict=deny reason={reason}")),
             Disposition::Drop(reason) => (None, format!("vnetem verdict=drop reason={reason}")),

@@ -34,13 +34,10 @@ impl Runner {
         let trace = self.planes.trace(at, self.now, edge, &before);
         let traced = trace.verdict;
         let verdict = self.planes.process(at, self.now, edge, &mut after);
-        self.transcript.push(Line::Out(verdict.disposition, after.clone()));
+        let said = Disposition::of(verdict.disposition, self.planes.only().snapshot());
+        self.transcript.push(Line::Out(said, after.clone()));
         if self.records {
-            self.outputs.push(Output {
-                edge,
-                disposition: Some(verdict.disposition),
-                bytes: after.clone(),
-            });
+            self.outputs.push(Output { edge, disposition: Some(said), bytes: after.clone() });
         }
         if traced != verdict {
             return Err(format!("the trace said {traced:?} (INV-trace-equals-verdict)"));
@@ -54,24 +51,23 @@ impl Runner {
         }
         self.listen();
         let chosen = self.chosen_for(&before);
-        let observed =
-            Observed { chosen, denied: matches!(verdict.disposition, Disposition::Deny(_)), shard };
+        let observed = Observed { chosen, denied: matches!(said, Disposition::Deny(_)), shard };
         let Expected { disposition, bytes } =
             self.model.process(self.now, edge, &before, observed)?;
-        if disposition != verdict.disposition {
+        if disposition != said {
             return Err(format!("fate: the model says {disposition:?}"));
         }
         if bytes != after {
             return Err(format!("bytes: the model says {}", shown(&bytes)));
         }
-        self.count(&verdict.disposition);
-        self.count_translation(edge, &verdict.disposition);
+        self.count(&said);
+        self.count_translation(edge, &said);
         self.count_rules(&trace);
         self.coverage.delayed += u64::from(self.is_delayed(edge));
         self.coverage.picked_up += u64::from(chosen.is_some() && is_mid_stream(&before));
-        self.ledger.packet(&verdict.disposition, edge, &before, &after)?;
+        self.ledger.packet(&said, edge, &before, &after)?;
         self.after()?;
-        let Disposition::Forward(forward) = verdict.disposition else { return Ok(None) };
+        let Disposition::Forward(forward) = said else { return Ok(None) };
         self.coverage.tunnelled += u64::from(self.tunnels.leave(forward.to, &after)?);
         Ok(Packet::read(&after).ok().map(|packet| (forward, packet)))
     }

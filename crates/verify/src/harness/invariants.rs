@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{AccessVerdict, Cause, DenyReason, Disposition, DropReason, Edge, EventKind, Forward};
+use crate::said::{Disposition, Forward};
+use vnetem::{AccessVerdict, Cause, DenyReason, DropReason, Edge, EventKind};
 
 use super::planes::Planes;
 use super::world::is_inside;

@@ -215,16 +215,13 @@ impl Hostile {
             (e < 16).then(|| runner.planes.only().trace(runner.now, edge, &before).verdict);
         let is_swept = runner.planes.only().poll_timeout().is_none_or(|due| due > runner.now);
         let verdict = runner.planes.only_mut().process(runner.now, edge, &mut after);
+        let named = |it| Disposition::of(it, runner.planes.only().snapshot());
+        let said = named(verdict.disposition);
         let notified = |what: &str| {
-            format!(
-                "{what}\n{edge:?} {}\n{:?} {}",
-                shown(&before),
-                verdict.disposition,
-                shown(&after)
-            )
+            format!("{what}\n{edge:?} {}\n{:?} {}", shown(&before), said, shown(&after))
         };
         if let Some(traced) = traced.filter(|traced| *traced != verdict)
-            && (is_swept || !finds_room(&traced.disposition, &verdict.disposition))
+            && (is_swept || !finds_room(&named(traced.disposition), &said))
         {
             return Err(notified(&format!(
                 "the trace says {:?} (INV-trace-equals-verdict)",
@@ -238,17 +235,14 @@ impl Hostile {
         }
         sums.packets += 1;
         runner.coverage = Coverage::default();
-        runner.count(&verdict.disposition);
+        runner.count(&said);
         let Coverage { forward, reverse, translated, endpoint, stopped, .. } = runner.coverage;
         sums.forwarded += forward + reverse;
         sums.stopped += stopped;
         sums.translated += translated;
         sums.endpoint += endpoint;
-        runner
-            .ledger
-            .packet(&verdict.disposition, edge, &before, &after)
-            .map_err(|what| notified(&what))?;
-        if let Disposition::Forward(forward) = verdict.disposition {
+        runner.ledger.packet(&said, edge, &before, &after).map_err(|what| notified(&what))?;
+        if let Disposition::Forward(forward) = said {
             sums.hash = after.iter().fold(sums.hash, |hash, byte| {
                 (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
             });

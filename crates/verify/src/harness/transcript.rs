@@ -1,6 +1,7 @@
 //! Records what happened in its raw form, because nearly every run succeeds and nobody reads it.
 
-use vnetem::{Disposition, Edge, Time};
+use crate::said::Disposition;
+use vnetem::{Edge, Time};
 
 use super::{Step, shown};
 

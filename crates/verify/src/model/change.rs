@@ -1,9 +1,9 @@
 //! What a change of configuration does to live flows: nothing, or it closes them and notifies both
 //! ends (S-17, S-18, INV-toggle-ends-exact-set).
 
+use crate::said::Disposition;
 use vnetem::{
-    AccessVerdict, Cause, CloseMode, DenyMode, Disposition, DropReason, Edge, EventKind,
-    LoadBalancer,
+    AccessVerdict, Cause, CloseMode, DenyMode, DropReason, Edge, EventKind, LoadBalancer,
 };
 
 use super::flow::{Flow, Stage, is_public, zone};

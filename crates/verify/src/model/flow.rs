@@ -3,8 +3,9 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
+use crate::said::Forward;
 use vnetem::{
-    AccessVerdict, Block, Cause, Direction, Edge, EventKind, Filtering, Forward, Network, NicId,
+    AccessVerdict, Block, Cause, Direction, Edge, EventKind, Filtering, Network, NicId,
     PrivateEndpointId, ServiceId, SiteId, SourceMode, SubnetId, Time, VnetId,
 };
 use vnetem_nat::{HoldDown, Timers};

@@ -2,7 +2,8 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{Disposition, DropReason, Edge, Time};
+use crate::said::Disposition;
+use vnetem::{DropReason, Edge, Time};
 
 use super::flow::{Flow, Stage, Tenant, Zone, zone};
 use super::wire::{Packet, Part, RST};

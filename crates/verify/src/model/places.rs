@@ -1,6 +1,6 @@
 //! Finds the sender of a packet, its path, and the flow of an ICMP error.
 
-use vnetem::{Refusal, ServiceId};
+use vnetem::{Identity, Refusal, ServiceId};
 
 use super::outbound::method_to;
 use super::*;
@@ -59,10 +59,9 @@ impl Model {
             }
             Edge::Service { service, identity } => {
                 let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
-                if own && identity.is_some_and(|identity| identity.address != destination) {
-                    return drop(DropReason::WrongEdge);
-                }
-                (edge, own)
+                // An answer is for whom it is addressed to.
+                let identity = identity.map(|it| Identity { address: destination, ..it });
+                (Edge::Service { service, identity }, own)
             }
         };
         if may_send { Ok(resolved) } else { drop(DropReason::SpoofedSource) }

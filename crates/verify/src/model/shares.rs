@@ -2,7 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use vnetem::{Block, Disposition, DropReason, Edge, Filtering, Outbound, ServiceId, SubnetId};
+use crate::said::Disposition;
+use vnetem::{Block, DropReason, Edge, Filtering, Outbound, ServiceId, SubnetId};
 
 use super::flow::{Flow, Share, Tenant, Zone};
 use super::route;

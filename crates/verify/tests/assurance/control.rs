@@ -4,10 +4,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use vnetem::{
-    DataPlane, Disposition, DropReason, Edge, EditError, Forward, NextHop, Scope, Settings,
-    SourceMode, Time,
-};
+use vnetem::{DataPlane, DropReason, Edge, EditError, NextHop, Scope, Settings, SourceMode, Time};
+use vnetem_verify::said::{Disposition, Forward};
 
 use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, net, pool};
 
@@ -179,8 +177,10 @@ fn fault_32_reader_pauses_during_swap() {
         let decide = |plane: &mut DataPlane, port: u16| {
             let mut packet = bytes(&format!("10.0.0.9:{port} > {ACCOUNT} tcp S"));
             let verdict = plane.process(Time(1), Edge::Subnet(web), &mut packet);
-            let Disposition::Forward(forward) = verdict.disposition else { panic!("{verdict:?}") };
-            (verdict.generation, forward.source == SourceMode::Preserved)
+            let vnetem::Disposition::Forward(forward) = verdict.disposition else {
+                panic!("{verdict:?}")
+            };
+            (verdict.generation, forward.source() == SourceMode::Preserved)
         };
         assert_eq!(decide(&mut plane, 1), (old.generation(), false));
         paused.wait(); // the writer makes a hundred configurations

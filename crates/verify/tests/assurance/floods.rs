@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Settings};
+use vnetem::{DropReason, Edge, Headers, Malformed, Settings};
 use vnetem_packet_text::fragments;
+use vnetem_verify::said::Disposition;
 
 use crate::rig::{BYSTANDER, FILM, Rig, bytes, dropped, is_forwarded, random, small};
 

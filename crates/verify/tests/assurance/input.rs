@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use vnetem::packet::{Checksums, TransportChecksum};
-use vnetem::{Disposition, DropReason, Edge, Headers, Malformed, Scope, Settings};
+use vnetem::{DropReason, Edge, Headers, Malformed, Scope, Settings};
 use vnetem_packet_text::fragments;
+use vnetem_verify::said::Disposition;
 use vnetem_verify::toggling::toggle_under_tcp;
 
 use crate::rig::{ACCOUNT, BYSTANDER, FILM, Rig, bytes, end, is_forwarded, random};

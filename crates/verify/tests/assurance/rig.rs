@@ -7,10 +7,11 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use vnetem::packet::Checksums;
 use vnetem::{
-    DataPlane, Disposition, DropReason, Edge, Headers, Ipv4Net, Network, Outbound, PoolRules,
-    ServiceId, Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
+    DataPlane, DropReason, Edge, Headers, Ipv4Net, Network, Outbound, PoolRules, ServiceId,
+    Settings, SourceMode, SubnetId, Time, Transmit, VnetId,
 };
 use vnetem_packet_text::Packet;
+use vnetem_verify::said::Disposition;
 
 pub(crate) const BYSTANDER: &str = "10.0.0.4:50001";
 pub(crate) const FILM: &str = "93.184.216.34:443";
@@ -118,7 +119,8 @@ impl Rig {
         let verdict = self.plane.process(self.now, edge, &mut after);
         assert_eq!(traced, verdict, "INV-trace-equals-verdict");
         assert_eq!(verdict.generation, self.plane.generation(), "INV-one-generation-decides");
-        match verdict.disposition {
+        let said = Disposition::of(verdict.disposition, self.plane.snapshot());
+        match said {
             Disposition::Forward(forward) => {
                 let (old, new) = (Headers::parse(before).unwrap(), Headers::parse(&after).unwrap());
                 let external =
@@ -139,7 +141,7 @@ impl Rig {
             _ => assert_eq!(before, after, "what goes no further stays as it is"),
         }
         self.accounts();
-        (verdict.disposition, after)
+        (said, after)
     }
 
     /// Takes all packets that the data plane made.

@@ -4,7 +4,7 @@
 use vnetem_nat::{Flow, Side, Standing};
 use vnetem_packet::{FiveTuple, Rewrite};
 
-use crate::edge::{EdgeCode, Place};
+use crate::edge::{EdgeId, Place};
 use crate::pipeline::decision::{CachedDecision, Hit, Renewal};
 use crate::pipeline::origin::{Entry, FlowEnds};
 use crate::pipeline::path::Path;
@@ -22,11 +22,11 @@ impl Pipeline<'_> {
     #[inline(always)] // of nearly every flow it is the far edge itself
     pub(crate) fn far_of(
         &self,
-        near: EdgeCode,
-        far: EdgeCode,
+        near: EdgeId,
+        far: EdgeId,
         answer: &FiveTuple,
         note: &mut impl Note,
-    ) -> EdgeCode {
+    ) -> EdgeId {
         if !self.is_from_outside(near, far, answer) {
             return far;
         }
@@ -60,8 +60,7 @@ impl Pipeline<'_> {
         let cached = renewal.map_or(flow.cached, |(_, cached)| cached);
         let flow_ends = FlowEnds::of(flow).with(cached);
         let asked = self.asked_by(to, &answer);
-        let to = self.edge(to, *answer.source.ip());
-        Ok(Way::AsItIs(flow_ends.forward(to, hit.side), asked))
+        Ok(Way::AsItIs(flow_ends.forward_by(to, hit.side), asked))
     }
 
     /// Fills the plan of a packet that leaves with the ends that it has. The flow by which its
@@ -101,7 +100,7 @@ impl Pipeline<'_> {
     /// Looks up the live flow by which the host at `to` asked what a packet answers: another flow
     /// than that of the answering host, since an appliance stood between them. The side returned
     /// is the answering one.
-    pub(crate) fn asked_by(&self, to: EdgeCode, answer: &FiveTuple) -> Option<Hit> {
+    pub(crate) fn asked_by(&self, to: EdgeId, answer: &FiveTuple) -> Option<Hit> {
         let found = self.flows.find(self.now, self.zone(to), &answer.reversed())?;
         let flow = self.flows.flow(found.id)?;
         let asks = found.side == flow.initiator && self.edge_of(&flow, found.side) == to;
@@ -115,7 +114,7 @@ impl Pipeline<'_> {
         entry: Entry<'_>,
         answer: &FiveTuple,
         note: &mut impl Note,
-    ) -> Result<EdgeCode, Stop> {
+    ) -> Result<EdgeId, Stop> {
         let path = self.path(entry, answer, false, &mut ())?;
         if path.outbound.transpose()?.is_some() {
             // It opens nothing, and what it answers was not translated.
@@ -131,7 +130,7 @@ impl Pipeline<'_> {
     /// Returns whether a host of a virtual network was asked from outside: from the public side, by
     /// a site, or by an appliance for somebody else.
     #[inline(always)]
-    fn is_from_outside(&self, near: EdgeCode, far: EdgeCode, answer: &FiveTuple) -> bool {
+    fn is_from_outside(&self, near: EdgeId, far: EdgeId, answer: &FiveTuple) -> bool {
         let is_host = || matches!(far.place(), Place::Subnet(_) | Place::Nic(_));
         let from_outside = match near.place() {
             Place::Internet | Place::Public(_) | Place::Site(_) => true,
@@ -145,7 +144,7 @@ impl Pipeline<'_> {
     }
 
     /// Notes by which route a reply leaves.
-    fn explain(&self, entry: Entry<'_>, near: EdgeCode, answer: &FiveTuple, note: &mut impl Note) {
+    fn explain(&self, entry: Entry<'_>, near: EdgeId, answer: &FiveTuple, note: &mut impl Note) {
         note.step(|| Step::Answer { question: self.edge(near, *answer.destination.ip()) });
         // Whatever comes of it is said by the verdict.
         let _ = self.path(entry, answer, false, note);
@@ -154,7 +153,7 @@ impl Pipeline<'_> {
 
 /// Says whether replies take the way that the requests came. A translator that requests from the
 /// public side came through takes their replies too.
-fn leads_back(path: &Path<'_>, near: EdgeCode) -> bool {
+fn leads_back(path: &Path<'_>, near: EdgeId) -> bool {
     match near.place() {
         Place::Internet | Place::Public(_) => path.outbound.is_some(),
         _ => path.outbound.is_none() && path.far == near,

@@ -7,15 +7,15 @@ use vnetem_nat::{Flow, FlowId, FragmentKey, RevalidationKey, Side, Zone};
 use vnetem_packet::{Headers, Rewrite};
 
 use crate::AccessVerdict;
-use crate::edge::EdgeCode;
+use crate::edge::EdgeId;
 
 /// The decision on a flow's first packet, kept with the flow, which has room for ten bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CachedDecision {
     /// The edge of the initiator.
-    pub(crate) near: EdgeCode,
+    pub(crate) near: EdgeId,
     /// The edge to which its packets go; marked if answers leave there another way.
-    pub(crate) far: EdgeCode,
+    pub(crate) far: EdgeId,
     pub(crate) access: AccessVerdict,
 }
 
@@ -23,7 +23,7 @@ impl CachedDecision {
     /// Returns the edge of the initiator, or else of the other end. There is no branch, because no
     /// processor guesses in which direction the next packet goes.
     #[inline(always)]
-    pub(crate) fn of(&self, initiator: bool) -> EdgeCode {
+    pub(crate) fn of(&self, initiator: bool) -> EdgeId {
         select_unpredictable(initiator, self.near, self.far)
     }
 }

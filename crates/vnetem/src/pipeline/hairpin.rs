@@ -14,17 +14,17 @@ use core::net::Ipv4Addr;
 use vnetem_nat::{Flow, Side, Zone};
 use vnetem_packet::{Fragment, Headers};
 
-use crate::edge::EdgeCode;
+use crate::edge::EdgeId;
 use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, FlowEnds, Origin};
 use crate::pipeline::plan::{ByteChange, FlowChange, Plan, Stop, Way};
 use crate::pipeline::{Arrival, Pipeline};
-use crate::{Disposition, DropReason, Forward};
+use crate::{Disposition, DropReason};
 
 impl Pipeline<'_> {
     /// Says whether packets from a side of a flow turn round.
     pub(crate) fn turns_round(&self, flow: &Flow<CachedDecision>, side: Side) -> bool {
-        self.edge_of(flow, side.other()) == EdgeCode::HAIRPIN
+        self.edge_of(flow, side.other()) == EdgeId::HAIRPIN
     }
 
     /// Whether a flow goes on although a public address of its far end became ours, or is no longer
@@ -33,11 +33,11 @@ impl Pipeline<'_> {
     pub(crate) fn turns_as_before(
         &self,
         entry: Entry<'_>,
-        before: EdgeCode,
-        now: EdgeCode,
+        before: EdgeId,
+        now: EdgeId,
         remote: Ipv4Addr,
     ) -> bool {
-        let goes_out = |far: EdgeCode| far.is_public() || far == EdgeCode::HAIRPIN;
+        let goes_out = |far: EdgeId| far.is_public() || far == EdgeId::HAIRPIN;
         goes_out(before) && goes_out(now) && !self.is_own_public(entry, remote)
     }
 
@@ -61,9 +61,8 @@ impl Pipeline<'_> {
                     rewrite.then(second.rewrite(other_side)),
                     sizes.into_iter().flatten().min(),
                 );
-                let to = self.forward(&second, other_side).to;
-                let forward = self.forward(first, side);
-                plan.disposition = Disposition::Forward(Forward { to, ..forward });
+                let to = second.forward(other_side).to();
+                plan.disposition = Disposition::Forward(first.forward(side).with_edge(to));
             }
             // Nobody is told of a refusal.
             Err(stop) => plan.disposition = stop.disposition,
@@ -100,10 +99,10 @@ impl Pipeline<'_> {
 impl Entry<'_> {
     /// The sender of a packet that turned round, as its receiver can know.
     pub(crate) const HAIRPINNED: Self =
-        Self { code: EdgeCode::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet };
+        Self { code: EdgeId::HAIRPIN, zone: Zone::PUBLIC, origin: Origin::Internet };
 
     /// Says whether the packet turned round.
     pub(crate) fn is_hairpinned(&self) -> bool {
-        self.code == EdgeCode::HAIRPIN
+        self.code == EdgeId::HAIRPIN
     }
 }

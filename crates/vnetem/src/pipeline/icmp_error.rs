@@ -101,15 +101,15 @@ impl Pipeline<'_> {
     ) -> Option<(Rewrite, Rewrite, Forward)> {
         let (outer, inner) = rewrite_error(flow, side);
         let flow_ends = FlowEnds::of(flow);
-        let forward = self.forward(&flow_ends, side);
+        let forward = flow_ends.forward(side);
         if !flow_ends.turns_round(side) {
             return Some((outer, inner, forward));
         }
         let quoted = inner.applied(&quote.headers).tuple();
         let (landing, flow) = self.quoted(Entry::HAIRPINNED, destination, &quoted)?;
         let (last_outer, last_inner) = rewrite_error(&flow, landing.side);
-        let to = self.forward(&FlowEnds::of(&flow), landing.side).to;
-        Some((outer.then(last_outer), inner.then(last_inner), Forward { to, ..forward }))
+        let to = FlowEnds::of(&flow).forward(landing.side).to();
+        Some((outer.then(last_outer), inner.then(last_inner), forward.with_edge(to)))
     }
 }
 

@@ -8,7 +8,7 @@ use vnetem_nat::{
 };
 use vnetem_packet::{FiveTuple, Headers};
 
-use crate::edge::{EdgeCode, revalidation_key};
+use crate::edge::{EdgeId, revalidation_key};
 use crate::pipeline::Pipeline;
 use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::{Entry, Origin};
@@ -22,7 +22,7 @@ use crate::{AccessVerdict, DropReason, NicId};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     internal: SocketAddrV4,
-    far: EdgeCode,
+    far: EdgeId,
     revalidation_key: RevalidationKey,
     mapping_policy: MappingPolicy,
 }
@@ -50,7 +50,7 @@ impl Pipeline<'_> {
         let internal = SocketAddrV4::new(nic.address, headers.destination_port);
         let timers = nic.instance.as_ref().map_or(TimerProfile::Table, |own| own.rules.timers);
         let (far, mapping_policy) =
-            (EdgeCode::nic(id), MappingPolicy::ONE_TO_ONE.with_timers(timers));
+            (EdgeId::nic(id), MappingPolicy::ONE_TO_ONE.with_timers(timers));
         let revalidation_key = self.cell_of(nic, headers.source);
         self.open_inbound(
             entry,
@@ -105,7 +105,7 @@ impl Pipeline<'_> {
     /// present configuration.
     pub(crate) fn mapped(&self, inbound: &Inbound, tuple: &FiveTuple) -> Option<Target> {
         let Inbound { internal, zone, mapping_policy } = *inbound;
-        let entry = self.entry_of(EdgeCode::of_zone(zone), *internal.ip())?;
+        let entry = self.entry_of(EdgeId::of_zone(zone), *internal.ip())?;
         let (far, revalidation_key, timers) =
             self.mapped_today(entry, internal, tuple.reversed(), false)?;
         let mapping_policy = mapping_policy.with_timers(timers);
@@ -121,7 +121,7 @@ impl Pipeline<'_> {
         internal: SocketAddrV4,
         public: FiveTuple,
         open: bool,
-    ) -> Option<(EdgeCode, RevalidationKey, TimerProfile)> {
+    ) -> Option<(EdgeId, RevalidationKey, TimerProfile)> {
         let Origin::Subnet(subnet) = entry.origin else { return None };
         let private = FiveTuple { source: internal, ..public };
         let own = || {
@@ -169,7 +169,7 @@ impl Pipeline<'_> {
         }
         let nic = owner.instance.and_then(|id| Some((id, self.snapshot.nic(id)?)));
         let (id, nic) = nic.ok_or(withdrawn)?;
-        if before != EdgeCode::nic(id) || nic.address != *flow.internal.ip() {
+        if before != EdgeId::nic(id) || nic.address != *flow.internal.ip() {
             return Err(withdrawn);
         }
         if self.zone(before) != flow.internal_zone {

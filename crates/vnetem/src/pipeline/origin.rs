@@ -1,5 +1,6 @@
 //! Who sent a packet, and which edge stands for a place.
 
+use core::hint::select_unpredictable;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
@@ -7,12 +8,12 @@ use vnetem_authz::PLATFORM_ADDRESSES;
 use vnetem_nat::{Direction, Flow, Hit, NewFlow, Side, Zone};
 use vnetem_packet::{AddressClass, Headers, Identity, Rewrite, VnetId};
 
-use crate::edge::{EdgeCode, INTERNET_PLACE, Place};
+use crate::edge::{EdgeId, INTERNET_PLACE, Place};
 use crate::pipeline::Pipeline;
 use crate::pipeline::decision::CachedDecision;
 use crate::snapshot::ranges::is_reserved;
 use crate::snapshot::{SiteView, SubnetView};
-use crate::{AccessVerdict, DropReason, Edge, Forward, NicId, Snapshot, SourceMode};
+use crate::{AccessVerdict, DropReason, Edge, Forward, NicId, Snapshot};
 
 /// The part of a flow that decides how its packets leave.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub(crate) struct FlowEnds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     /// The edge; a declared interface is named where there is one.
-    pub(crate) code: EdgeCode,
+    pub(crate) code: EdgeId,
     pub(crate) zone: Zone,
     pub(crate) origin: Origin<'a>,
 }
@@ -46,43 +47,43 @@ pub(crate) enum Origin<'a> {
 impl<'a> Pipeline<'a> {
     /// Identifies the sender of a packet; refuses sources that cannot be
     /// (INV-spoofed-source-dropped, INV-special-addresses-refused, R-24).
-    pub(crate) fn identify(&self, edge: Edge, headers: &Headers) -> Result<Entry<'a>, DropReason> {
+    pub(crate) fn identify(
+        &self,
+        edge: EdgeId,
+        headers: &Headers,
+    ) -> Result<Entry<'a>, DropReason> {
         let source = headers.source;
         if source == headers.destination {
             return Err(DropReason::MartianDestination);
         }
-        match edge {
-            Edge::Internet => match AddressClass::of(source) {
+        match edge.place() {
+            Place::Internet => match AddressClass::of(source) {
                 AddressClass::Public if !self.snapshot.is_ours(source) => {}
                 AddressClass::Public | AddressClass::Private | AddressClass::Shared => {
                     return Err(DropReason::SpoofedSource);
                 }
                 _ => return Err(DropReason::MartianSource),
             },
-            Edge::Service { service, .. } => {
+            Place::Public(service)
+            | Place::Endpoint(service, _)
+            | Place::SameRegion(service, _) => {
                 let owner = self.snapshot.services.prefixes.lookup(source);
                 if owner.is_none_or(|(_, owner)| *owner != service) {
                     return Err(DropReason::SpoofedSource);
                 }
             }
-            Edge::SameRegion { service, .. } => {
-                let owner = self.snapshot.services.prefixes.lookup(source);
-                if owner.is_none_or(|(_, owner)| *owner != service) {
-                    return Err(DropReason::SpoofedSource);
-                }
-            }
-            Edge::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
+            Place::Platform(_) if !PLATFORM_ADDRESSES.contains(&source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            Edge::Subnet(_)
-            | Edge::Nic(_)
-            | Edge::Site(_)
-            | Edge::Platform(_)
-            | Edge::PrivateEndpoint(_) => {}
+            Place::Subnet(_)
+            | Place::Nic(_)
+            | Place::Site(_)
+            | Place::Platform(_)
+            | Place::Private(_) => {}
         }
-        let entry = self.enter(edge, source, headers.destination)?;
-        match edge {
-            Edge::Nic(_) if !is_host(source) => Err(DropReason::MartianSource),
+        let entry = self.enter(edge, source)?;
+        match edge.place() {
+            Place::Nic(_) if !is_host(source) => Err(DropReason::MartianSource),
             _ => Ok(entry),
         }
     }
@@ -90,14 +91,9 @@ impl<'a> Pipeline<'a> {
     /// Does the part of [`identify`](Self::identify) that every packet needs. The rest checks the
     /// source alone, which for a packet of a flow was done when the flow opened.
     #[inline(always)]
-    pub(crate) fn enter(
-        &self,
-        edge: Edge,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-    ) -> Result<Entry<'a>, DropReason> {
-        let (code, origin) = match edge {
-            Edge::Subnet(id) => {
+    pub(crate) fn enter(&self, edge: EdgeId, source: Ipv4Addr) -> Result<Entry<'a>, DropReason> {
+        let (code, origin) = match edge.place() {
+            Place::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
                 // No host has an address that the platform or a private endpoint has, not even in a
                 // reply.
@@ -107,13 +103,13 @@ impl<'a> Pipeline<'a> {
                 {
                     return Err(DropReason::SpoofedSource);
                 }
-                let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
+                let code = subnet.nic(source).map_or(EdgeId::subnet(id), EdgeId::nic);
                 if self.is_deallocated(code) {
                     return Err(DropReason::NoSuchHost);
                 }
                 (code, Origin::Subnet(subnet))
             }
-            Edge::Nic(id) => {
+            Place::Nic(id) => {
                 let nic = self.snapshot.nic(id).ok_or(DropReason::UnknownEdge)?;
                 let subnet = self.snapshot.subnet(nic.subnet).ok_or(DropReason::UnknownEdge)?;
                 if source != nic.address && !nic.ip_forwarding {
@@ -122,42 +118,34 @@ impl<'a> Pipeline<'a> {
                 if nic.deallocated {
                     return Err(DropReason::NoSuchHost);
                 }
-                (EdgeCode::nic(id), Origin::Subnet(subnet))
+                (EdgeId::nic(id), Origin::Subnet(subnet))
             }
             // An address may have become ours while a flow was open to it.
-            Edge::Internet if self.snapshot.is_ours(source) => {
+            Place::Internet if self.snapshot.is_ours(source) => {
                 return Err(DropReason::SpoofedSource);
             }
-            Edge::Internet => (EdgeCode::INTERNET, Origin::Internet),
-            Edge::Service { service, identity: None } => {
-                (EdgeCode::public(service), Origin::Service)
+            Place::Internet => (EdgeId::INTERNET, Origin::Internet),
+            // Who is called has no flow but its own: the flow checks the address.
+            Place::Public(_) | Place::Endpoint(..) | Place::SameRegion(..) => {
+                (edge, Origin::Service)
             }
-            Edge::Service { service, identity: Some(identity) } => {
-                if identity.address != destination {
-                    return Err(DropReason::WrongEdge);
-                }
-                (EdgeCode::endpoint(service, identity.subnet), Origin::Service)
-            }
-            Edge::SameRegion { service, subnet } => {
-                (EdgeCode::same_region(service, subnet), Origin::Service)
-            }
-            Edge::Platform(id) => {
+            Place::Platform(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                (EdgeCode::platform(id), Origin::Platform(subnet))
+                (EdgeId::platform(id), Origin::Platform(subnet))
             }
-            Edge::Site(id) => {
+            Place::Site(id) => {
                 let site = self.snapshot.site(id).ok_or(DropReason::UnknownEdge)?;
                 if !site.ranges.iter().any(|range| range.contains(&source)) {
                     return Err(DropReason::SpoofedSource);
                 }
-                (EdgeCode::site(id), Origin::Site(site))
+                (EdgeId::site(id), Origin::Site(site))
             }
-            Edge::PrivateEndpoint(id) => {
+            Place::Private(id) => {
                 let endpoint = self.snapshot.private.get(&id).ok_or(DropReason::UnknownEdge)?;
                 if source != endpoint.address {
                     return Err(DropReason::SpoofedSource);
                 }
-                (EdgeCode::private(id), Origin::Service)
+                (EdgeId::private(id), Origin::Service)
             }
         };
         Ok(Entry { code, zone: self.zone(code), origin })
@@ -165,7 +153,7 @@ impl<'a> Pipeline<'a> {
 
     /// Identifies the initiator of a flow by the present configuration; `None` if its place is
     /// gone.
-    pub(crate) fn entry_of(&self, near: EdgeCode, initiator: Ipv4Addr) -> Option<Entry<'a>> {
+    pub(crate) fn entry_of(&self, near: EdgeId, initiator: Ipv4Addr) -> Option<Entry<'a>> {
         let (code, origin) = match near.place() {
             Place::Internet => (near, Origin::Internet),
             Place::Subnet(id) => {
@@ -177,9 +165,9 @@ impl<'a> Pipeline<'a> {
                     }
                     let view = self.snapshot.vnets.get(&subnet.vnet);
                     let private = view.and_then(|vnet| vnet.private.get(&initiator).copied());
-                    private.map_or(near, EdgeCode::private)
+                    private.map_or(near, EdgeId::private)
                 };
-                (subnet.nic(initiator).map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
+                (subnet.nic(initiator).map_or_else(private, EdgeId::nic), Origin::Subnet(subnet))
             }
             Place::Nic(id) => {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
@@ -195,57 +183,47 @@ impl<'a> Pipeline<'a> {
 
     /// Returns the edge at which a side of a flow stands.
     #[inline]
-    pub(crate) fn edge_of(&self, flow: &Flow<CachedDecision>, side: Side) -> EdgeCode {
+    pub(crate) fn edge_of(&self, flow: &Flow<CachedDecision>, side: Side) -> EdgeId {
         if side == flow.initiator { flow.cached.near } else { flow.cached.far.plain() }
     }
 
     /// Returns the public form of an edge; an endpoint's identity has the flow's private address.
-    pub(crate) fn edge(&self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
+    pub(crate) fn edge(&self, code: EdgeId, internal: Ipv4Addr) -> Edge {
         self.snapshot.edge(code, internal)
-    }
-
-    /// Says how a packet of a flow leaves.
-    pub(crate) fn forward(&self, flow_ends: &FlowEnds, side: Side) -> Forward {
-        let to = flow_ends.cached.of(side != flow_ends.initiator);
-        flow_ends.forward(self.edge(to, *flow_ends.internal.ip()), side)
     }
 
     /// Says how a packet leaves that an appliance has in a flow already, and that goes on untracked
     ///
-    pub(crate) fn again(&self, far: EdgeCode, source: Ipv4Addr) -> Forward {
-        Forward {
-            to: self.edge(far, source),
-            direction: Direction::Original,
-            source: SourceMode::Preserved,
-            access: AccessVerdict::Unjudged,
-        }
+    pub(crate) fn again(&self, far: EdgeId, source: Ipv4Addr) -> Forward {
+        let source = SocketAddrV4::new(source, 0);
+        Forward::new(far, Direction::Original, false, source, AccessVerdict::Unjudged)
     }
 
-    pub(crate) fn identity(&self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+    pub(crate) fn identity(&self, far: EdgeId, address: Ipv4Addr) -> Option<Identity> {
         self.snapshot.identity(far, address)
     }
 
     /// Finds where a host of a virtual network is: its declared interface or private endpoint, else
     /// its subnet.
-    pub(crate) fn host(&self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
+    pub(crate) fn host(&self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeId> {
         let view = self.snapshot.vnets.get(&vnet)?;
         if let Some(nic) = view.nic(address) {
-            return Some(EdgeCode::nic(nic));
+            return Some(EdgeId::nic(nic));
         }
         if let Some(&endpoint) = view.private.get(&address) {
-            return Some(EdgeCode::private(endpoint));
+            return Some(EdgeId::private(endpoint));
         }
         let (prefix, &subnet) = view.subnets.lookup(address)?;
-        (!is_reserved(prefix, address)).then_some(EdgeCode::subnet(subnet))
+        (!is_reserved(prefix, address)).then_some(EdgeId::subnet(subnet))
     }
 
     /// Returns the zone of an edge. An interface that forwards has its own, because what it emits
     /// for others opens flows of its own. Any other shares the zone of its subnet.
     #[inline(always)]
-    pub(crate) fn zone(&self, code: EdgeCode) -> Zone {
+    pub(crate) fn zone(&self, code: EdgeId) -> Zone {
         match code.place() {
             Place::Nic(NicId(id)) => match self.snapshot.nic(NicId(id)) {
-                Some(nic) if !nic.ip_forwarding => EdgeCode::subnet(nic.subnet).zone(),
+                Some(nic) if !nic.ip_forwarding => EdgeId::subnet(nic.subnet).zone(),
                 _ => code.zone(),
             },
             _ => code.zone(),
@@ -267,7 +245,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Says whether an edge is an interface whose machine is deallocated (N-29).
-    pub(crate) fn is_deallocated(&self, code: EdgeCode) -> bool {
+    pub(crate) fn is_deallocated(&self, code: EdgeId) -> bool {
         match code.place() {
             Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.deallocated),
             _ => false,
@@ -275,7 +253,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Says whether an edge is an interface that forwards.
-    pub(crate) fn forwards(&self, code: EdgeCode) -> bool {
+    pub(crate) fn forwards(&self, code: EdgeId) -> bool {
         match code.place() {
             Place::Nic(id) => self.snapshot.nic(id).is_some_and(|nic| nic.ip_forwarding),
             _ => false,
@@ -285,9 +263,11 @@ impl<'a> Pipeline<'a> {
 
 /// Edges as the public API has them.
 impl Snapshot {
-    /// Returns the public form of an edge; an endpoint's identity has the flow's private address.
-    pub(crate) fn edge(&self, code: EdgeCode, internal: Ipv4Addr) -> Edge {
-        match code.place() {
+    /// Names an edge in full. If a service is reached there over an endpoint, the caller's identity
+    /// is part of the edge; its address is `caller`.
+    #[must_use]
+    pub fn edge(&self, id: EdgeId, caller: Ipv4Addr) -> Edge {
+        match id.place() {
             Place::Internet => Edge::Internet,
             Place::Subnet(id) => Edge::Subnet(id),
             Place::Nic(id) => Edge::Nic(id),
@@ -297,13 +277,13 @@ impl Snapshot {
             Place::SameRegion(service, subnet) => Edge::SameRegion { service, subnet },
             Place::Platform(id) => Edge::Platform(id),
             Place::Endpoint(service, _) => {
-                Edge::Service { service, identity: self.identity(code, internal) }
+                Edge::Service { service, identity: self.identity(id, caller) }
             }
         }
     }
 
     /// Returns what the service learns of a caller, if the edge is an endpoint.
-    pub(crate) fn identity(&self, far: EdgeCode, address: Ipv4Addr) -> Option<Identity> {
+    pub(crate) fn identity(&self, far: EdgeId, address: Ipv4Addr) -> Option<Identity> {
         let Place::Endpoint(_, subnet) = far.place() else { return None };
         let vnet = self.vnet_of(subnet)?;
         Some(Identity { vnet, subnet, address })
@@ -333,19 +313,19 @@ impl FlowEnds {
         Self { initiator, internal, external, cached }
     }
 
+    /// Says how a packet from a side leaves.
+    #[inline(always)]
+    pub(crate) fn forward(&self, side: Side) -> Forward {
+        self.forward_by(self.cached.of(side != self.initiator), side)
+    }
+
     /// Says how a packet from a side leaves by this edge.
     #[inline(always)]
-    pub(crate) fn forward(&self, to: Edge, side: Side) -> Forward {
+    pub(crate) fn forward_by(&self, to: EdgeId, side: Side) -> Forward {
         let Self { initiator, internal, external, cached } = *self;
-        Forward {
-            to,
-            direction: side.direction(initiator),
-            source: match external == internal || initiator == Side::External {
-                true => SourceMode::Preserved,
-                false => SourceMode::Translated(external),
-            },
-            access: cached.access,
-        }
+        let translated = (external != internal) & (initiator == Side::Internal);
+        let seen = select_unpredictable(translated, external, internal);
+        Forward::new(to, side.direction(initiator), translated, seen, cached.access)
     }
 
     pub(crate) fn opening(new: &NewFlow<CachedDecision>) -> Self {
@@ -366,14 +346,14 @@ impl FlowEnds {
 
     /// Returns the edge at which a side stands.
     #[inline]
-    pub(crate) fn edge_of(&self, side: Side) -> EdgeCode {
+    pub(crate) fn edge_of(&self, side: Side) -> EdgeId {
         if side == self.initiator { self.cached.near } else { self.cached.far.plain() }
     }
 
     /// Says whether packets from a side turn round.
     #[inline]
     pub(crate) fn turns_round(&self, side: Side) -> bool {
-        self.edge_of(side.other()) == EdgeCode::HAIRPIN
+        self.edge_of(side.other()) == EdgeId::HAIRPIN
     }
 
     /// Returns the new ends of packets from a side.

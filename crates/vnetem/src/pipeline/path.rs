@@ -6,7 +6,7 @@ use vnetem_authz::{Access, Arrival, PLATFORM_ADDRESSES};
 use vnetem_nat::Zone;
 use vnetem_packet::{AddressClass, FiveTuple, Identity, Protocol, VnetId};
 
-use crate::edge::{EdgeCode, Place};
+use crate::edge::{EdgeId, Place};
 use crate::pipeline::Pipeline;
 use crate::pipeline::origin::{Entry, Origin, is_host};
 use crate::pipeline::trace::{Note, RegionChoice, Step};
@@ -21,7 +21,7 @@ use crate::{
 /// The path of a new flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path<'a> {
-    pub(crate) far: EdgeCode,
+    pub(crate) far: EdgeId,
     pub(crate) zone: Zone,
     /// The method that gives it a public source, or why none does; `None` where the source is
     /// preserved. A live flow needs none any more (N-07).
@@ -50,7 +50,7 @@ impl<'a> Pipeline<'a> {
             && PLATFORM_ADDRESSES.contains(&destination)
         {
             // whatever the routes say.
-            let far = EdgeCode::platform(subnet.id);
+            let far = EdgeId::platform(subnet.id);
             return Ok(Path { far, zone: far.zone(), outbound: None, service: None });
         }
         if !is_host(destination) {
@@ -64,7 +64,7 @@ impl<'a> Pipeline<'a> {
             Origin::Service => Err(DropReason::NoFlow),
             Origin::Internet => match self.snapshot.services.prefixes.lookup(destination) {
                 Some((_, &service)) => Ok(Path {
-                    far: EdgeCode::public(service),
+                    far: EdgeId::public(service),
                     zone: Zone::PUBLIC,
                     outbound: None,
                     service: Some(service),
@@ -119,7 +119,7 @@ impl<'a> Pipeline<'a> {
         }
         let route = match choice {
             Choice::Endpoint { service, .. } => {
-                let far = EdgeCode::endpoint(service, subnet.id);
+                let far = EdgeId::endpoint(service, subnet.id);
                 return Ok(Path { far, zone: far.zone(), outbound: None, service: Some(service) });
             }
             Choice::Route(route) => route,
@@ -149,7 +149,7 @@ impl<'a> Pipeline<'a> {
                 self.path_to_host(vnet, appliance, DropReason::NoNextHop)
             }
             NextHop::VirtualNetworkGateway(site) => {
-                let far = EdgeCode::site(site);
+                let far = EdgeId::site(site);
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
             NextHop::InterfaceEndpoint(id) => self.path_to_private_endpoint(id),
@@ -160,7 +160,7 @@ impl<'a> Pipeline<'a> {
                 {
                     note.step(|| Step::Region { subnet: subnet.id, destination, choice: region });
                     if region == RegionChoice::Same(true) {
-                        let far = EdgeCode::same_region(service, subnet.id);
+                        let far = EdgeId::same_region(service, subnet.id);
                         let service = Some(service);
                         return Ok(Path { far, zone: far.zone(), outbound: None, service });
                     }
@@ -237,7 +237,7 @@ impl<'a> Pipeline<'a> {
     fn path_to_private_endpoint(&self, id: PrivateEndpointId) -> Result<Path<'a>, DropReason> {
         match self.snapshot.private.get(&id) {
             Some(endpoint) if endpoint.approved => {
-                let far = EdgeCode::private(id);
+                let far = EdgeId::private(id);
                 Ok(Path { far, zone: far.zone(), outbound: None, service: None })
             }
             _ => Err(DropReason::PrivateEndpointUnapproved),
@@ -273,9 +273,9 @@ impl<'a> Pipeline<'a> {
             Some(outbound) => Ok(outbound),
         };
         let far = match service {
-            _ if turns => EdgeCode::HAIRPIN,
-            Some(service) => EdgeCode::public(service),
-            None => EdgeCode::INTERNET,
+            _ if turns => EdgeId::HAIRPIN,
+            Some(service) => EdgeId::public(service),
+            None => EdgeId::INTERNET,
         };
         Ok(Path { far, zone: Zone::PUBLIC, outbound: Some(outbound), service })
     }

@@ -8,7 +8,7 @@ use vnetem_packet::FiveTuple;
 use super::Pipeline;
 use super::trace::{Note, Step};
 use crate::DenyReason;
-use crate::edge::{EdgeCode, Place};
+use crate::edge::{EdgeId, Place};
 use crate::snapshot::guard::Guard;
 
 impl Pipeline<'_> {
@@ -16,7 +16,7 @@ impl Pipeline<'_> {
     /// (P-10, P-31).
     pub(crate) fn may_leave(
         &self,
-        from: EdgeCode,
+        from: EdgeId,
         tuple: &FiveTuple,
         note: &mut impl Note,
     ) -> Result<(), DenyReason> {
@@ -29,7 +29,7 @@ impl Pipeline<'_> {
     /// transit to the internet needs a rule there.
     pub(crate) fn may_arrive(
         &self,
-        to: EdgeCode,
+        to: EdgeId,
         tuple: &FiveTuple,
         note: &mut impl Note,
     ) -> Result<(), DenyReason> {
@@ -37,7 +37,7 @@ impl Pipeline<'_> {
     }
 
     /// Returns the groups of a host's subnet and of its interface.
-    fn guards(&self, host: EdgeCode) -> [Option<&Guard>; 2] {
+    fn guards(&self, host: EdgeId) -> [Option<&Guard>; 2] {
         let guards = &self.snapshot.guards;
         match host.place() {
             Place::Subnet(id) => [guards.subnets.get(&id), None],

@@ -33,6 +33,14 @@ pub struct Trace {
     pub verdict: Verdict,
 }
 
+impl Trace {
+    /// Names the edge by which the packet would leave, if it would. An answer enters there.
+    #[must_use]
+    pub fn leaves_by(&self) -> Option<Edge> {
+        self.verdict.edge(&self.snapshot)
+    }
+}
+
 /// One step of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -382,11 +390,11 @@ impl fmt::Display for Shown<'_, Verdict> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.item.disposition {
             Disposition::Forward(forward) => {
-                write!(f, "forward to {}", self.snapshot.describe(forward.to))?;
-                if let SourceMode::Translated(external) = forward.source {
+                write!(f, "forward to {}", self.snapshot.describe(forward.edge(&self.snapshot)))?;
+                if let SourceMode::Translated(external) = forward.source() {
                     write!(f, " as {external}")?;
                 }
-                if let AccessVerdict::Refused(refusal) = forward.access {
+                if let AccessVerdict::Refused(refusal) = forward.access() {
                     write!(f, ", which will refuse it: {refusal}")?;
                 }
                 Ok(())

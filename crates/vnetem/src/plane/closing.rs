@@ -3,7 +3,7 @@
 use vnetem_nat::{Cause, Ended, Flow, FlowId, FlowTable, Generation, Side};
 
 use super::DataPlane;
-use crate::edge::{EdgeCode, revalidation_key};
+use crate::edge::{EdgeId, revalidation_key};
 use crate::pipeline::decision::CachedDecision;
 use crate::plane::event::{Event, EventKind};
 use crate::plane::transmit_queue::TransmitQueue;
@@ -80,7 +80,7 @@ impl DataPlane {
             let code = self.pipeline().edge_of(flow, side);
             let notified = match self.closing {
                 // A hairpinned flow has its other end behind another flow, which closes with it.
-                _ if code == EdgeCode::HAIRPIN => false,
+                _ if code == EdgeId::HAIRPIN => false,
                 CloseMode::Both => true,
                 CloseMode::Opener => side == flow.initiator,
                 CloseMode::Silent => false,
@@ -133,7 +133,7 @@ pub(super) fn notify_idle_end(
         let CachedDecision { near, far, .. } = flow.cached;
         let code = if side == flow.initiator { near } else { far };
         // What turns round has its other end behind another flow, whose time runs by itself.
-        if let Some(reset) = reset.filter(|_| code != EdgeCode::HAIRPIN) {
+        if let Some(reset) = reset.filter(|_| code != EdgeId::HAIRPIN) {
             let edge = snapshot.edge(code, *flow.internal.ip());
             transmit_queue.reset(edge, reset, snapshot.tenant_of(flow.revalidation_key), counters);
         }

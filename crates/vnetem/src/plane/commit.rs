@@ -9,14 +9,14 @@ use vnetem_packet::{
 use super::DataPlane;
 use crate::pipeline::decision::{CachedDecision, Hit};
 use crate::pipeline::plan::{ByteChange, FlowChange, Follow, FragmentNote, Plan, Response};
-use crate::{Disposition, Edge};
+use crate::{Disposition, EdgeId};
 
 impl DataPlane {
     /// Carries out the plan for a packet.
     #[inline]
     pub(super) fn commit(
         &mut self,
-        edge: Edge,
+        edge: EdgeId,
         packet: &mut [u8],
         headers: &Headers,
         plan: &mut Plan,
@@ -137,7 +137,7 @@ impl DataPlane {
     }
 
     /// Sends the packet of our own that a plan has, and tells of a port that was not to be had.
-    fn respond(&mut self, edge: Edge, plan: &Plan, headers: &Headers, packet: &[u8]) {
+    fn respond(&mut self, edge: EdgeId, plan: &Plan, headers: &Headers, packet: &[u8]) {
         if let Some(why) = plan.no_port {
             let tenant = self.snapshot.tenant_at(edge, headers.destination);
             let tuple = headers.tuple();
@@ -150,7 +150,8 @@ impl DataPlane {
                     FlowChange::Answer(id, _) => self.flows.tenant(id).unwrap_or_default(),
                     _ => self.snapshot.tenant_at(edge, headers.destination),
                 };
-                self.transmit_queue.reset(edge, reset, tenant, &mut self.counters);
+                let to = self.snapshot.edge(edge, headers.destination);
+                self.transmit_queue.reset(to, reset, tenant, &mut self.counters);
             }
             Response::IcmpError(kind) => self.send_icmp_error(edge, kind, packet, headers),
             Response::HoldSyn(after) => self.hold(after, edge, packet, headers),
@@ -160,13 +161,14 @@ impl DataPlane {
     /// Sends an ICMP error to the sender of a packet.
     pub(super) fn send_icmp_error(
         &mut self,
-        edge: Edge,
+        edge: EdgeId,
         kind: IcmpErrorKind,
         about: &[u8],
         headers: &Headers,
     ) {
         let source = self.snapshot.router_at(edge, headers.destination);
-        let to = (edge, self.snapshot.tenant_at(edge, headers.destination));
+        let to = self.snapshot.edge(edge, headers.destination);
+        let to = (to, self.snapshot.tenant_at(edge, headers.destination));
         let error = IcmpError { kind, source };
         self.transmit_queue.send_icmp_error(to, &error, about, headers, &mut self.counters);
     }

@@ -50,6 +50,11 @@ impl TrafficCount {
         self.packets += 1;
         self.bytes += bytes as u64;
     }
+
+    pub(crate) fn add_all(&mut self, packets: usize, bytes: usize) {
+        self.packets += packets as u64;
+        self.bytes += bytes as u64;
+    }
 }
 
 impl Counters {
@@ -85,7 +90,7 @@ impl Counters {
     /// Counts the end of a received packet.
     pub(crate) fn count(&mut self, disposition: &Disposition, bytes: usize) {
         match *disposition {
-            Disposition::Forward(forward) => self.forward(forward.access, bytes),
+            Disposition::Forward(forward) => self.forward(forward.access(), bytes),
             Disposition::Deny(reason) => {
                 self.denied.add(bytes);
                 bump(&mut self.denies, reason.index());

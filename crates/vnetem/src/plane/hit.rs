@@ -3,21 +3,21 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem_nat::{Hit, Lookup, Side, Time, Zone};
+use vnetem_nat::{Hit, Lookup, Time, Zone};
 use vnetem_packet::{FastHeaders, Headers};
 
-use super::DataPlane;
-use crate::edge::EdgeCode;
+use super::{DataPlane, EXPIRY_BUDGET};
+use crate::edge::EdgeId;
 use crate::pipeline::decision::CachedDecision;
 use crate::pipeline::origin::FlowEnds;
 use crate::pipeline::plan::Plan;
-use crate::{Disposition, DropReason, Edge, Verdict};
+use crate::{Disposition, DropReason, Verdict};
 
 /// A packet of a batch: where it enters, its bytes, and what became of it.
 #[derive(Debug)]
 pub struct BatchPacket<'a> {
     /// The edge by which it enters.
-    pub edge: Edge,
+    pub edge: EdgeId,
     /// The packet, rewritten in place if it is forwarded.
     pub packet: &'a mut [u8],
     /// The verdict; `None` until the packet has been processed.
@@ -31,16 +31,22 @@ impl DataPlane {
     /// Takes a packet that enters by `edge`. Rewrites it in place if it is forwarded; leaves it as
     /// it is otherwise.
     ///
+    /// `edge` may be an [`Edge`](crate::Edge), which is packed for each packet, or an [`EdgeId`]
+    /// that the caller keeps. An answer enters by the edge that
+    /// [`Verdict::forwarded_to`] gave of the packet that it answers.
+    ///
     /// Bytes behind the packet's own total length are neither read nor changed, and are no part of
     /// what is delivered (INV-trailer-ignored): the caller sends [`Headers::total_length`] bytes,
     /// or all, as its link needs.
-    #[inline(always)] // as a call it has its edge and its verdict copied, which costs a sixth
-    pub fn process(&mut self, now: Time, edge: Edge, packet: &mut [u8]) -> Verdict {
+    #[inline(always)] // as a call it has its verdict copied
+    pub fn process(&mut self, now: Time, edge: impl Into<EdgeId>, packet: &mut [u8]) -> Verdict {
+        let edge = edge.into();
         self.advance(now);
-        let hit = match self.classify(&edge, packet) {
-            Some((code, mut lookup)) => {
+        self.counters.received.add(packet.len());
+        let hit = match self.classify(edge, packet) {
+            Some((edge, mut lookup)) => {
                 self.flows.look(&mut lookup);
-                self.hit(code, &lookup, packet)
+                self.hit(edge, &lookup, packet)
             }
             None => None,
         };
@@ -60,16 +66,20 @@ impl DataPlane {
     pub fn process_batch(&mut self, now: Time, slots: &mut [BatchPacket<'_>]) {
         for slots in slots.chunks_mut(STAGE) {
             let mut lookups = [Lookup::default(); STAGE];
-            let mut codes = [EdgeCode::NOWHERE; STAGE];
-            for ((slot, lookup), code) in slots.iter().zip(&mut lookups).zip(&mut codes) {
-                if let Some(classify) = self.classify(&slot.edge, slot.packet) {
-                    (*code, *lookup) = classify;
+            let mut edges = [EdgeId::NOWHERE; STAGE];
+            let mut bytes = 0;
+            for ((slot, lookup), edge) in slots.iter().zip(&mut lookups).zip(&mut edges) {
+                bytes += slot.packet.len();
+                if let Some(classify) = self.classify(slot.edge, slot.packet) {
+                    (*edge, *lookup) = classify;
                 }
             }
+            self.counters.received.add_all(slots.len(), bytes);
             self.flows.look_ahead(lookups.get_mut(..slots.len()).unwrap_or_default());
-            for ((slot, code), lookup) in slots.iter_mut().zip(&codes).zip(&lookups) {
-                self.advance(now);
-                match self.hit(*code, lookup, slot.packet) {
+            self.now = self.now.max(now);
+            for ((slot, edge), lookup) in slots.iter_mut().zip(&edges).zip(&lookups) {
+                self.expire(EXPIRY_BUDGET);
+                match self.hit(*edge, lookup, slot.packet) {
                     Some(hit) => slot.verdict = Some(self.forward_fast(&hit, slot.packet)),
                     None => slot.verdict = Some(self.take(slot.edge, slot.packet)),
                 }
@@ -80,42 +90,32 @@ impl DataPlane {
     /// Prepares the lookup of a packet's flow, and returns it with the edge by which the packet
     /// came; `None` if only the slow path can take the packet.
     #[inline(always)]
-    fn classify(&self, edge: &Edge, packet: &[u8]) -> Option<(EdgeCode, Lookup)> {
+    fn classify(&self, edge: EdgeId, packet: &[u8]) -> Option<(EdgeId, Lookup)> {
         let plain = FastHeaders::parse(packet)
             .filter(|plain| plain.ttl > 1 && plain.total_length <= self.longest_hit)?;
-        let (code, zone) = match self.snapshot.ingress_table.at(edge) {
-            Some(ingress) if ingress.lets_in(plain.source()) => (ingress.code, ingress.zone),
-            _ => self.enter(*edge, plain.source(), plain.destination())?,
+        let (edge, zone) = match self.snapshot.ingress_table.at(edge) {
+            Some(ingress) if ingress.lets_in(plain.source()) => (edge, edge.plain_zone()),
+            _ => self.enter(edge, plain.source())?,
         };
-        Some((code, self.flows.prepare_lookup(zone, plain.ends, plain.protocol)))
+        Some((edge, self.flows.prepare_lookup(zone, plain.ends, plain.protocol)))
     }
 
     /// Returns edge and zone of a packet whose edge has no entry in the ingress table, or one that
     /// does not let its source in.
     #[inline(never)]
-    fn enter(
-        &self,
-        edge: Edge,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-    ) -> Option<(EdgeCode, Zone)> {
-        let entry = self.pipeline().enter(edge, source, destination).ok()?;
+    fn enter(&self, edge: EdgeId, source: Ipv4Addr) -> Option<(EdgeId, Zone)> {
+        let entry = self.pipeline().enter(edge, source).ok()?;
         Some((entry.code, entry.zone))
     }
 
     /// Looks up the flow and tracks it; `None` unless its cached decision is current and the packet
     /// came by the edge of its side.
     #[inline(always)]
-    fn hit(
-        &mut self,
-        code: EdgeCode,
-        lookup: &Lookup,
-        packet: &[u8],
-    ) -> Option<Hit<CachedDecision>> {
+    fn hit(&mut self, edge: EdgeId, lookup: &Lookup, packet: &[u8]) -> Option<Hit<CachedDecision>> {
         let (segment, length) =
             (|| FastHeaders::segment(packet), FastHeaders::total_length(packet));
         let fits = |cached: &CachedDecision, from_opener: bool| {
-            code == cached.of(from_opener) && cached.of(!from_opener) != EdgeCode::HAIRPIN
+            edge == cached.of(from_opener) && cached.of(!from_opener) != EdgeId::HAIRPIN
         };
         self.flows.hit(self.now, lookup, segment, length, fits)
     }
@@ -124,34 +124,16 @@ impl DataPlane {
     #[inline(always)]
     fn forward_fast(&mut self, hit: &Hit<CachedDecision>, packet: &mut [u8]) -> Verdict {
         FastHeaders::forward(packet, hit.ends);
-        self.counters.received.add(packet.len());
         self.counters.forward(hit.cached.access, packet.len());
-        let (generation, flow_ends) = (self.snapshot.generation(), FlowEnds::of_hit(hit));
-        let to = hit.cached.of(hit.side != hit.initiator);
-        match self.snapshot.ingress_table.get(to) {
-            Some(ingress) => {
-                let disposition = Disposition::Forward(flow_ends.forward(ingress.edge, hit.side));
-                Verdict { generation, disposition }
-            }
-            None => self.verdict(&flow_ends, hit.side),
-        }
-    }
-
-    /// Returns the verdict on a packet that leaves by an edge without an entry in the ingress
-    /// table. A call of its own: an edge that has two sources would go through memory.
-    #[inline(never)]
-    fn verdict(&self, flow_ends: &FlowEnds, side: Side) -> Verdict {
-        let forward = self.pipeline().forward(flow_ends, side);
         Verdict {
             generation: self.snapshot.generation(),
-            disposition: Disposition::Forward(forward),
+            disposition: Disposition::Forward(FlowEnds::of_hit(hit).forward(hit.side)),
         }
     }
 
     /// Takes a packet on the slow path: plan, then commit.
     #[inline(never)]
-    fn take(&mut self, edge: Edge, packet: &mut [u8]) -> Verdict {
-        self.counters.received.add(packet.len());
+    fn take(&mut self, edge: EdgeId, packet: &mut [u8]) -> Verdict {
         let mut plan = Plan::new();
         match &Headers::parse(packet) {
             Err(cause) => plan.disposition = Disposition::Drop(DropReason::Malformed(*cause)),
@@ -168,7 +150,7 @@ impl DataPlane {
 impl<'a> BatchPacket<'a> {
     /// A packet that enters by `edge`.
     #[must_use]
-    pub fn new(edge: Edge, packet: &'a mut [u8]) -> Self {
-        Self { edge, packet, verdict: None }
+    pub fn new(edge: impl Into<EdgeId>, packet: &'a mut [u8]) -> Self {
+        Self { edge: edge.into(), packet, verdict: None }
     }
 }

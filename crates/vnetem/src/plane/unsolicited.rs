@@ -8,7 +8,7 @@ use vnetem_nat::{Quota, Tenant, Time};
 use vnetem_packet::{FiveTuple, Headers, IcmpErrorKind};
 
 use super::DataPlane;
-use crate::Edge;
+use crate::EdgeId;
 
 /// A bounded queue of SYNs in the order in which they are due; pools hold them for different times.
 /// The owners of public addresses share it (docs/shares.md). A SYN that finds no room is never
@@ -21,7 +21,7 @@ pub(crate) struct Unsolicited {
 struct Waiting {
     due: Time,
     tenant: Tenant,
-    edge: Edge,
+    edge: EdgeId,
     headers: Headers,
     /// Its first bytes; a SYN fits whole.
     bytes: [u8; 128],
@@ -38,7 +38,7 @@ impl Unsolicited {
         self.quota.share_among(tenants);
     }
 
-    fn hold(&mut self, due: Time, edge: Edge, tenant: Tenant, packet: &[u8], headers: &Headers) {
+    fn hold(&mut self, due: Time, edge: EdgeId, tenant: Tenant, packet: &[u8], headers: &Headers) {
         if !self.quota.has_room(0, tenant) {
             return;
         }
@@ -73,7 +73,7 @@ impl Unsolicited {
 
 impl DataPlane {
     /// Holds an unsolicited SYN.
-    pub(super) fn hold(&mut self, after: Duration, edge: Edge, packet: &[u8], headers: &Headers) {
+    pub(super) fn hold(&mut self, after: Duration, edge: EdgeId, packet: &[u8], headers: &Headers) {
         let tenant = self.snapshot.tenant_at(edge, headers.destination);
         self.unsolicited.hold(self.now + after, edge, tenant, packet, headers);
     }

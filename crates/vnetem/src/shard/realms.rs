@@ -1,15 +1,16 @@
 //! Says which networks and sites are connected, and which addresses are theirs.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use vnetem_packet::{SiteId, VnetId};
 
+use crate::edge::Place;
 use crate::snapshot::PlaceView;
 use crate::snapshot::ranges::{Ranges, is_somebodys};
-use crate::{Edge, PrivateEndpointId, Snapshot};
+use crate::{EdgeId, PrivateEndpointId, Snapshot};
 
 /// Numbers a group of connected networks and sites, within one configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) struct Realms {
     nics: Vec<Option<u32>>,
     /// The subnet of each private endpoint.
     private: BTreeMap<PrivateEndpointId, u32>,
+    /// The network of every subnet that ever existed.
+    vnet_by_subnet: Arc<Vec<Option<VnetId>>>,
     /// Peerings and gateways, also removed ones (INV-tombstone-answers).
     joints: BTreeSet<(Node, Node)>,
 }
@@ -73,6 +76,7 @@ impl Realms {
             PlaceView::Site(site) => realm_of.get(&Node::Site(site.id)).copied(),
         };
         self.places = snapshot.places.iter().map(home).collect();
+        self.vnet_by_subnet = Arc::clone(&snapshot.vnet_by_subnet);
         let nics = snapshot.nics.iter();
         self.nics = nics.map(|nic| nic.as_ref().map(|nic| nic.subnet.0)).collect();
         self.private = snapshot.private.iter().map(|(&id, view)| (id, view.subnet.0)).collect();
@@ -109,18 +113,20 @@ impl Realms {
 
     /// Returns the realm of an edge that is not public.
     #[inline]
-    pub(super) fn at(&self, edge: Edge) -> Option<RealmId> {
-        match edge {
-            Edge::Subnet(id) | Edge::Platform(id) | Edge::SameRegion { subnet: id, .. } => {
+    pub(super) fn at(&self, edge: EdgeId) -> Option<RealmId> {
+        match edge.place() {
+            Place::Subnet(id) | Place::Platform(id) | Place::SameRegion(_, id) => {
                 self.of_place(id.0)
             }
-            Edge::Site(id) => self.of_place(id.0),
-            Edge::Nic(id) => self.of_place((*self.nics.get(id.0 as usize)?)?),
-            Edge::Service { identity: Some(identity), .. } => {
-                self.vnets.get(&identity.vnet).copied()
+            Place::Site(id) => self.of_place(id.0),
+            Place::Nic(id) => self.of_place((*self.nics.get(id.0 as usize)?)?),
+            // Answers come even to a subnet that was removed.
+            Place::Endpoint(_, subnet) => {
+                let vnet = (*self.vnet_by_subnet.get(subnet.0 as usize)?)?;
+                self.vnets.get(&vnet).copied()
             }
-            Edge::PrivateEndpoint(id) => self.of_place(*self.private.get(&id)?),
-            Edge::Internet | Edge::Service { identity: None, .. } => None,
+            Place::Private(id) => self.of_place(*self.private.get(&id)?),
+            Place::Internet | Place::Public(_) => None,
         }
     }
 

@@ -1,26 +1,18 @@
 //! Ingress entries: what most packets need to know of their edges, in one place for each, so that
 //! neither kind nor number costs a branch.
 
-use core::hint::black_box;
 use core::net::Ipv4Addr;
 
-use vnetem_nat::Zone;
-use vnetem_packet::SubnetId;
-
 use super::ranges::unreserved;
-use crate::edge::{EdgeCode, MAX_SERVICES};
+use crate::ServiceId;
+use crate::edge::{EdgeId, MAX_SERVICES};
 use crate::snapshot::{PlaceView, SubnetView};
-use crate::{Edge, ServiceId};
 
-/// The ingress entry of a subnet, the internet, or a service that is reached by public addresses.
+/// The ingress entry of a subnet, the internet, or a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IngressEntry {
-    /// Its edge.
-    pub(crate) code: EdgeCode,
-    /// The zone in which its packets are looked up.
-    pub(crate) zone: Zone,
-    /// Its edge, as the public API names it.
-    pub(crate) edge: Edge,
+    /// Its edge; of a service the one that is reached by public addresses.
+    edge: EdgeId,
     /// Accepts sources in `first..=first + more`; `except` inverts the range. A source that is not
     /// accepted is checked again on the slow path.
     first: u32,
@@ -28,42 +20,16 @@ pub(crate) struct IngressEntry {
     except: bool,
 }
 
-/// The ingress entries of a configuration, in the order of [`EdgeCode::ingress`].
+/// The ingress entries of a configuration, in the order of [`EdgeId::ingress`].
 #[derive(Clone, Debug)]
 pub(crate) struct IngressTable(Vec<IngressEntry>);
 
 impl IngressTable {
-    /// Returns the ingress entry for packets from an edge, if it has one. The parts of the edge are
-    /// read first and then chosen from, because the processor would guess a branch wrong: packets
-    /// come from both ends in any order.
-    #[inline(always)]
-    pub(crate) fn at(&self, edge: &Edge) -> Option<&IngressEntry> {
-        // The copies hide from the compiler that they are the same, so that it cannot merge the
-        // questions into one branch.
-        let [subnet, service] = [black_box(*edge), black_box(*edge)];
-        let subnet = match subnet {
-            // There is no subnet 0: place 0 is the internet.
-            Edge::Subnet(SubnetId(number)) => {
-                (number.wrapping_sub(1) as usize).saturating_add(MAX_SERVICES + 1)
-            }
-            _ => usize::MAX,
-        };
-        let service = match service {
-            Edge::Service { service, identity: None } => usize::from(service.0),
-            _ => usize::MAX,
-        };
-        let service = if service < MAX_SERVICES { service } else { usize::MAX };
-        let internet = match edge {
-            Edge::Internet => EdgeCode::INTERNET.ingress(),
-            _ => usize::MAX,
-        };
-        self.0.get(subnet.min(service).min(internet))
-    }
-
     /// Returns the ingress entry of an edge, if it has one.
     #[inline(always)]
-    pub(crate) fn get(&self, code: EdgeCode) -> Option<&IngressEntry> {
-        self.0.get(code.ingress()).filter(|ingress| ingress.code == code)
+    pub(crate) fn at(&self, edge: EdgeId) -> Option<&IngressEntry> {
+        let (index, edge) = edge.ingress();
+        self.0.get(index).filter(|ingress| ingress.edge == edge)
     }
 
     /// Makes room for this many places, the internet included.
@@ -83,8 +49,8 @@ impl IngressTable {
 
     /// Sets the ingress entry of the internet. It refuses the network's own addresses as sources.
     pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
-        let ingress = IngressEntry::new(EdgeCode::INTERNET, Edge::Internet);
-        if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.ingress()) {
+        let ingress = IngressEntry::new(EdgeId::INTERNET);
+        if let Some(place) = self.0.get_mut(EdgeId::INTERNET.ingress().0) {
             *place = match ours {
                 Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
                 None => ingress.with(0, u32::MAX, false),
@@ -96,21 +62,18 @@ impl IngressTable {
 /// Has entries for the services only, which are always the same.
 impl Default for IngressTable {
     fn default() -> Self {
-        let ingress = |service| {
-            let edge = Edge::Service { service, identity: None };
-            IngressEntry::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
-        };
+        let ingress = |service| IngressEntry::new(EdgeId::public(service)).with(0, u32::MAX, false);
         Self((0..).take(MAX_SERVICES).map(|number| ingress(ServiceId(number))).collect())
     }
 }
 
 impl IngressEntry {
     /// The entry of an unused place.
-    const SHUT: Self = Self::new(EdgeCode::INTERNET, Edge::Internet);
+    const SHUT: Self = Self::new(EdgeId::INTERNET);
 
     /// Makes an entry that accepts no source.
-    const fn new(code: EdgeCode, edge: Edge) -> Self {
-        Self { code, zone: code.zone(), edge, first: 0, more: u32::MAX, except: true }
+    const fn new(edge: EdgeId) -> Self {
+        Self { edge, first: 0, more: u32::MAX, except: true }
     }
 
     const fn with(self, first: u32, last: u32, except: bool) -> Self {
@@ -118,7 +81,7 @@ impl IngressEntry {
     }
 
     fn of(subnet: &SubnetView) -> Self {
-        let ingress = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
+        let ingress = Self::new(EdgeId::subnet(subnet.id));
         let (first, last) = unreserved(subnet.prefix);
         // A declared interface has an edge of its own, and so has a private endpoint.
         match subnet.nics.is_empty() && subnet.private.is_empty() {
@@ -137,39 +100,31 @@ impl IngressEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vnetem_packet::SubnetId;
 
     #[test]
-    fn ingress_entry_is_found_by_code() {
+    fn edge_has_its_own_entry() {
         let mut ingress_table = IngressTable::default();
         ingress_table.resize(3);
         ingress_table.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
-        let subnet = EdgeCode::subnet(SubnetId(2));
-        assert!(ingress_table.get(subnet).is_none(), "of a place that is not there");
-        assert!(
-            !ingress_table.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into())
-        );
-        for beyond in [0, 3, u32::MAX] {
-            assert!(ingress_table.at(&Edge::Subnet(SubnetId(beyond))).is_none(), "{beyond}");
+        for number in [0, 2, 3, u32::MAX] {
+            let subnet = EdgeId::subnet(SubnetId(number));
+            assert!(ingress_table.at(subnet).is_none(), "subnet {number} is not there");
         }
-        for beyond in 31..=u8::MAX {
-            let edge = Edge::Service { service: ServiceId(beyond), identity: None };
-            assert!(ingress_table.at(&edge).is_none(), "{beyond}");
-        }
-        let internet = ingress_table.at(&Edge::Internet).unwrap();
-        assert_eq!(ingress_table.get(EdgeCode::INTERNET), Some(internet));
-        assert_eq!((internet.edge, internet.zone), (Edge::Internet, Zone::PUBLIC));
+        let internet = ingress_table.at(EdgeId::INTERNET).unwrap();
         for (last, is_in) in [(0, true), (1, false), (9, false), (10, true)] {
             assert_eq!(internet.lets_in([20, 0, 0, last].into()), is_in, "{last}");
         }
         for number in (0..).take(MAX_SERVICES) {
-            let edge = Edge::Service { service: ServiceId(number), identity: None };
-            let ingress = ingress_table.at(&edge).unwrap();
-            assert_eq!((ingress.edge, ingress.zone), (edge, Zone::PUBLIC));
+            let service = ServiceId(number);
+            let ingress = ingress_table.at(EdgeId::public(service)).unwrap();
+            assert_eq!(ingress.edge, EdgeId::public(service));
             assert!(ingress.lets_in([1, 2, 3, 4].into()));
-            assert_eq!(ingress_table.get(EdgeCode::public(ServiceId(number))), Some(ingress));
-            let beyond = EdgeCode::endpoint(ServiceId(number), SubnetId(2));
-            assert!(ingress_table.get(beyond).is_none());
+            assert_eq!(ingress_table.at(EdgeId::endpoint(service, SubnetId(2))), Some(ingress));
+            assert!(ingress_table.at(EdgeId::same_region(service, SubnetId(2))).is_none());
         }
-        assert!(ingress_table.get(EdgeCode::NOWHERE).is_none());
+        for other in [EdgeId::NOWHERE, EdgeId::HAIRPIN, EdgeId::platform(SubnetId(0))] {
+            assert!(ingress_table.at(other).is_none(), "{other:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use vnetem_packet::VnetId;
 
 use super::{Snapshot, VnetView};
-use crate::edge::{EdgeCode, Place};
+use crate::edge::{EdgeId, Place};
 
 /// Returns whether a prefix of a site identifies hosts of the site. One shorter than /8 does not:
 /// it is a default route, which only says where the rest of the world is.
@@ -83,7 +83,7 @@ impl Snapshot {
     }
 
     /// Returns the virtual network that an edge belongs to.
-    pub(crate) fn vnet_at(&self, code: EdgeCode) -> Option<VnetId> {
+    pub(crate) fn vnet_at(&self, code: EdgeId) -> Option<VnetId> {
         let subnet = match code.place() {
             Place::Subnet(id) => id,
             Place::Nic(id) => self.nic(id)?.subnet,

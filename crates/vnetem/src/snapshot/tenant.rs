@@ -6,9 +6,9 @@ use core::net::Ipv4Addr;
 use vnetem_nat::{RevalidationKey, Tenant};
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
-use crate::edge::place_of;
+use crate::edge::{Place, place_of};
 use crate::snapshot::PlaceView;
-use crate::{Edge, Snapshot};
+use crate::{EdgeId, Snapshot};
 
 /// Returns the tenant of a virtual network. Numbers of networks and sites are two sequences; 0 is
 /// nobody.
@@ -37,21 +37,21 @@ impl Snapshot {
     /// Returns the tenant that is charged for an answer to a packet that entered by an edge. It is
     /// the network or site that sent it. For a packet from the public side it is the owner of the
     /// public address that it was sent to.
-    pub(crate) fn tenant_at(&self, edge: Edge, destination: Ipv4Addr) -> Tenant {
-        match edge {
-            Edge::Subnet(id) | Edge::Platform(id) | Edge::SameRegion { subnet: id, .. } => {
-                self.tenant_of_subnet(id)
-            }
-            Edge::Nic(id) => {
+    pub(crate) fn tenant_at(&self, edge: EdgeId, destination: Ipv4Addr) -> Tenant {
+        match edge.place() {
+            Place::Subnet(id)
+            | Place::Platform(id)
+            | Place::SameRegion(_, id)
+            | Place::Endpoint(_, id) => self.tenant_of_subnet(id),
+            Place::Nic(id) => {
                 self.nic(id).map_or(Tenant::NOBODY, |nic| self.tenant_of_subnet(nic.subnet))
             }
-            Edge::PrivateEndpoint(id) => {
+            Place::Private(id) => {
                 let view = self.private.get(&id);
                 view.map_or(Tenant::NOBODY, |view| self.tenant_of_subnet(view.subnet))
             }
-            Edge::Service { identity: Some(identity), .. } => tenant_of_vnet(identity.vnet),
-            Edge::Site(id) => tenant_of_site(id),
-            Edge::Internet | Edge::Service { identity: None, .. } => {
+            Place::Site(id) => tenant_of_site(id),
+            Place::Internet | Place::Public(_) => {
                 self.public.get(&destination).map_or(Tenant::NOBODY, |owner| owner.tenant)
             }
         }

@@ -95,9 +95,10 @@ impl World {
         let (client, server) = (end(client), end(server));
         let (forward, packet) = self.forwarded(from, tcp(client, server, "S", 1000, 0));
         let source = Headers::parse(&packet).unwrap().tuple().source;
-        self.forwarded(forward.to, tcp(server, source, "SA", 9000, 1001));
+        let to = forward.edge(self.plane.snapshot());
+        self.forwarded(to, tcp(server, source, "SA", 9000, 1001));
         self.forwarded(from, tcp(client, server, "A", 1001, 9001));
-        (forward.to, source)
+        (to, source)
     }
 
     fn made(&mut self) -> Vec<Transmit> {
@@ -346,7 +347,7 @@ fn tag_update_without_endpoint_closes_nothing() {
     assert!(world.made().is_empty());
     let (forward, _) =
         world.forwarded(world.vm(), tcp(end(VM), end("40.0.0.1:443"), "A", 1001, 9001));
-    assert_eq!(forward.to, Edge::Service { service: world.storage, identity: None });
+    assert_eq!(forward.to(), Edge::Service { service: world.storage, identity: None });
 }
 
 /// N-07: attaching a NAT gateway leaves live flows where they are; N-08: taking an address away
@@ -391,12 +392,12 @@ fn access_follows_rules_flows_stay_open() {
         .unwrap();
     world.apply();
     let (forward, _) = world.forwarded(world.vm(), syn(VM, ACCOUNT));
-    assert_eq!(forward.access, AccessVerdict::Allowed);
+    assert_eq!(forward.access(), AccessVerdict::Allowed);
     // The endpoint: the address rule matches no more, and no rule names the subnet yet.
     world.enable();
     let (forward, _) = world.forwarded(world.vm(), syn("10.0.0.4:50002", ACCOUNT));
     assert_eq!(
-        (forward.source, forward.access),
+        (forward.source(), forward.access()),
         (SourceMode::Preserved, AccessVerdict::Refused(Refusal::SubnetNotListed))
     );
     assert_eq!(world.plane.counters().refusals(Refusal::SubnetNotListed), 1);
@@ -404,7 +405,7 @@ fn access_follows_rules_flows_stay_open() {
     world.network.set_rules(account, selected).unwrap();
     world.apply();
     let (forward, _) = world.forwarded(world.vm(), syn("10.0.0.4:50002", ACCOUNT));
-    assert_eq!(forward.access, AccessVerdict::Allowed);
+    assert_eq!(forward.access(), AccessVerdict::Allowed);
     world.made();
     assert_eq!(world.closed(), [(end(VM), Cause::SourceSwitched)]);
 }
@@ -425,7 +426,7 @@ fn deny_modes_deliver_reset_or_drop() {
         let denied = Disposition::Deny(DenyReason::Refused(Refusal::AddressNotListed));
         match mode {
             DenyMode::Deliver => assert!(
-                matches!(disposition, Disposition::Forward(f) if f.access == AccessVerdict::Refused(Refusal::AddressNotListed))
+                matches!(disposition, Disposition::Forward(f) if f.access() == AccessVerdict::Refused(Refusal::AddressNotListed))
             ),
             DenyMode::Reset => {
                 assert_eq!((disposition, made.len()), (denied, 1));
@@ -485,7 +486,7 @@ fn impossible_sources_are_dropped() {
         (
             Edge::Service { service: storage, identity: Some(forged) },
             syn(ACCOUNT, "10.0.0.4:80"),
-            DropReason::WrongEdge,
+            DropReason::NoFlow,
         ),
         (
             Edge::Service { service: storage, identity: Some(forged) },
@@ -513,7 +514,7 @@ fn impossible_sources_are_dropped() {
 fn answer_by_another_edge_is_dropped() {
     let mut world = World::new(Settings::replayable(0));
     let (forward, packet) = world.forwarded(world.vm(), syn(VM, "8.8.8.8:443"));
-    assert_eq!(forward.to, Edge::Internet);
+    assert_eq!(forward.to(), Edge::Internet);
     let source = Headers::parse(&packet).unwrap().tuple().source;
     world.network.add_service("dns", &[net("8.8.8.0/24")]).unwrap();
     world.apply();
@@ -534,7 +535,7 @@ fn initiator_stays_at_its_edge() {
     world.network.set_public_address(nic, Some(ip("20.2.2.2"))).unwrap();
     world.apply();
     let question = || datagram(end(ACCOUNT), end("20.2.2.2:53"), b"who?");
-    assert_eq!(world.forwarded(Edge::Internet, question()).0.to, Edge::Nic(nic));
+    assert_eq!(world.forwarded(Edge::Internet, question()).0.to(), Edge::Nic(nic));
     let service = Edge::Service { service: world.storage, identity: None };
     assert_eq!(world.send(service, question()).0, Disposition::Drop(DropReason::WrongEdge));
     world.forwarded(Edge::Internet, question());
@@ -650,7 +651,7 @@ fn overlapping_networks_never_meet() {
     assert_ne!(mine, theirs);
     for (edge, home) in [(mine, world.vm()), (theirs, Edge::Subnet(other))] {
         let (forward, _) = world.forwarded(edge, tcp(end(ACCOUNT), end(VM), "A", 9001, 1001));
-        assert_eq!(forward.to, home);
+        assert_eq!(forward.to(), home);
     }
     world.network.disable_endpoint(other, world.storage).unwrap();
     world.apply();
@@ -683,8 +684,8 @@ fn refused_connection_is_forgotten_immediately() {
     let source = Headers::parse(&packet).unwrap().tuple().source;
     while world.plane.poll_event().is_some() {}
     let refusal = segment(end(ACCOUNT), source, "RA", (0, 1001), &[]);
-    let (back, _) = world.forwarded(out.to, refusal);
-    assert_eq!((back.to, world.plane.flows().count()), (web, 0));
+    let (back, _) = world.forwarded(out.edge(world.plane.snapshot()), refusal);
+    assert_eq!((back.to(), world.plane.flows().count()), (web.into(), 0));
     let kinds: Vec<_> =
         std::iter::from_fn(|| world.plane.poll_event()).map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Ended(Cause::Reset)]);

@@ -25,9 +25,10 @@ fn plane(network: &mut Network) -> DataPlane {
 #[track_caller]
 fn forward(plane: &mut DataPlane, edge: Edge, mut packet: Vec<u8>) -> (Edge, String) {
     match process(plane, Time(0), edge, &mut packet) {
-        Disposition::Forward(forward) => {
-            (forward.to, Headers::parse(&packet).unwrap().tuple().source.to_string())
-        }
+        Disposition::Forward(forward) => (
+            forward.edge(plane.snapshot()),
+            Headers::parse(&packet).unwrap().tuple().source.to_string(),
+        ),
         disposition => panic!("{disposition:?}"),
     }
 }
@@ -46,6 +47,11 @@ fn talk(plane: &mut DataPlane, from: Edge, client: &str, to: Edge, server: &str)
     let (left, source) = forward(plane, from, syn(client, server));
     assert_eq!(left, to);
     let answer = segment(end(server), end(&source), "SA", (9, 2), &[]);
+    if matches!(to, Edge::Service { .. } | Edge::SameRegion { .. } | Edge::PrivateEndpoint(_)) {
+        assert_eq!(plane.answer_edge(Time(0), &answer), Some(to.into()));
+        let nobodys = segment(end(server), end("10.0.0.9:9"), "SA", (9, 2), &[]);
+        assert_eq!(plane.answer_edge(Time(0), &nobodys), None);
+    }
     assert_eq!(forward(plane, to, answer), (from, server.to_owned()));
     source
 }

@@ -53,7 +53,7 @@ fn e_11_policy_makes_endpoint_worldwide() {
             .map(|(address, port)| std::net::SocketAddrV4::new(Ipv4Addr::from(address), port));
         let syn = segment(ends[0], ends[1], "S", (1000, 0), &[]);
         let verdict = plane.trace(Time(0), Edge::Subnet(w.web), &syn).verdict;
-        matches!(verdict.forwarded_to(), Some(Edge::Service { identity: Some(_), .. }))
+        matches!(verdict.edge(plane.snapshot()), Some(Edge::Service { identity: Some(_), .. }))
     };
     let (near, far) = ([52, 239, 0, 9], [52, 239, 1, 9]);
     assert_eq!([near, far].map(|to| by_endpoint(&mut w, to)), [true, false]);

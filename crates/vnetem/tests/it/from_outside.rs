@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use vnetem::packet::{TcpFlags, Transport};
 use vnetem::{
-    Action, CloseMode, DataPlane, DenyReason, Disposition, DropReason, Edge, Headers, Mtu, Network,
-    NextHop, NicId, Outbound, PoolRules, PortRange, RuleDirection, RuleProtocol, SecurityGroup,
-    SecurityRule, Selector, Settings, SubnetId, Time, Transmit,
+    Action, CloseMode, DataPlane, DenyReason, Disposition, DropReason, Edge, EdgeId, Headers, Mtu,
+    Network, NextHop, NicId, Outbound, PoolRules, PortRange, RuleDirection, RuleProtocol,
+    SecurityGroup, SecurityRule, Selector, Settings, SubnetId, Time, Transmit,
 };
 
 use crate::packets::{datagram, end, ip, net, process, segment};
@@ -52,19 +52,19 @@ impl World {
 
     /// A caller's connection to the machine.
     fn call(&mut self) {
-        let to = Some(Edge::Nic(self.vm));
+        let to = Some(Edge::Nic(self.vm).into());
         assert_eq!(self.ask("S", (7000, 0)), to);
-        let back = Some(Edge::Internet);
+        let back = Some(EdgeId::INTERNET);
         assert_eq!(self.answer("SA", (1000, 7001)), back);
         assert_eq!(self.ask("A", (7001, 1001)), to);
     }
 
-    fn ask(&mut self, flags: &str, numbers: (u32, u32)) -> Option<Edge> {
+    fn ask(&mut self, flags: &str, numbers: (u32, u32)) -> Option<EdgeId> {
         let packet = segment(end(CALLER), end(PUBLIC), flags, numbers, &[]);
         leaves(self.send(Edge::Internet, packet))
     }
 
-    fn answer(&mut self, flags: &str, numbers: (u32, u32)) -> Option<Edge> {
+    fn answer(&mut self, flags: &str, numbers: (u32, u32)) -> Option<EdgeId> {
         leaves(self.send(Edge::Nic(self.vm), reply(flags, numbers)))
     }
 
@@ -79,9 +79,9 @@ impl World {
     }
 }
 
-fn leaves(disposition: Disposition) -> Option<Edge> {
+fn leaves(disposition: Disposition) -> Option<EdgeId> {
     match disposition {
-        Disposition::Forward(forward) => Some(forward.to),
+        Disposition::Forward(forward) => Some(forward.to()),
         _ => None,
     }
 }
@@ -169,9 +169,9 @@ fn answers_elsewhere_belong_to_their_connection() {
     world.call();
     world.tunnel();
     assert!(world.made().is_empty(), "the route closes nothing");
-    let fw = Some(Edge::Nic(world.fw));
+    let fw = Some(Edge::Nic(world.fw).into());
     assert_eq!(world.answer("A", (1001, 7001)), fw);
-    assert_eq!(world.ask("A", (7001, 1001)), Some(Edge::Nic(world.vm)));
+    assert_eq!(world.ask("A", (7001, 1001)), Some(Edge::Nic(world.vm).into()));
     let stray = world.send(Edge::Nic(world.vm), reply("A", (900_001, 7001)));
     assert_eq!(stray, Disposition::Drop(DropReason::TcpInvalid));
     let elsewhere = segment(end(PRIVATE), end("198.51.100.20:40001"), "SA", (1, 1), &[]);
@@ -179,9 +179,9 @@ fn answers_elsewhere_belong_to_their_connection() {
     assert_eq!(stray, Disposition::Drop(DropReason::NoFlow));
     // Both ends finish, and the connection is over as any other.
     assert_eq!(world.answer("FA", (1001, 7001)), fw);
-    assert_eq!(world.ask("FA", (7001, 1002)), Some(Edge::Nic(world.vm)));
+    assert_eq!(world.ask("FA", (7001, 1002)), Some(Edge::Nic(world.vm).into()));
     assert_eq!(world.answer("A", (1002, 7002)), fw);
-    assert_eq!(world.ask("S", (90_000, 0)), Some(Edge::Nic(world.vm)), "begun anew");
+    assert_eq!(world.ask("S", (90_000, 0)), Some(Edge::Nic(world.vm).into()), "begun anew");
     // With the address its flows end, and both ends hear of it by the edges where they are.
     assert_eq!(world.answer("SA", (5000, 90_001)), fw);
     world.network.set_public_address(world.vm, None).unwrap();
@@ -196,14 +196,14 @@ fn answers_elsewhere_belong_to_their_connection() {
 fn answers_elsewhere_meet_the_next_hop() {
     let mtu = Mtu { public: 68, private: 1500 };
     let mut world = World::new(Settings { mtu, ..Settings::replayable(0) });
-    assert_eq!(world.ask("S", (7000, 0)), Some(Edge::Nic(world.vm)));
+    assert_eq!(world.ask("S", (7000, 0)), Some(Edge::Nic(world.vm).into()));
     let ask = datagram(end(CALLER), end(PUBLIC), b"?");
-    assert_eq!(leaves(world.send(Edge::Internet, ask)), Some(Edge::Nic(world.vm)));
+    assert_eq!(leaves(world.send(Edge::Internet, ask)), Some(Edge::Nic(world.vm).into()));
     let long = datagram(end(PRIVATE), end(CALLER), &[7; 100]);
     let vm = Edge::Nic(world.vm);
     assert_eq!(world.send(vm, long.clone()), Disposition::Drop(DropReason::TooLong));
     world.tunnel();
-    assert_eq!(leaves(world.send(vm, long)), Some(Edge::Nic(world.fw)));
+    assert_eq!(leaves(world.send(vm, long)), Some(Edge::Nic(world.fw).into()));
     world.made();
     let mut old = reply("SA", (1000, 7001));
     old[8] = 1;
@@ -237,7 +237,7 @@ fn answers_elsewhere_meet_the_next_hop() {
     let group = world.network.add_security_group("shut", shut).unwrap();
     world.network.guard_nic(world.vm, Some(group)).unwrap();
     world.apply();
-    assert_eq!(world.answer("SA", (1000, 7001)), Some(Edge::Nic(world.fw)));
+    assert_eq!(world.answer("SA", (1000, 7001)), Some(Edge::Nic(world.fw).into()));
 }
 
 /// an appliance's address is private where the configuration says so, also in a peer's range.
@@ -256,5 +256,5 @@ fn next_hop_may_be_in_peer() {
     let mut plane = DataPlane::new(network.commit(), Settings::replayable(0));
     let mut ask = datagram(end("30.1.0.5:7"), end("8.8.8.8:53"), b"?");
     let disposition = process(&mut plane, Time(1), Edge::Subnet(web), &mut ask);
-    assert_eq!(leaves(disposition), Some(Edge::Nic(fw)));
+    assert_eq!(leaves(disposition), Some(Edge::Nic(fw).into()));
 }

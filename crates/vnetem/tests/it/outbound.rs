@@ -154,7 +154,7 @@ fn n_09_gateway_address_has_64512_ports() {
     };
     let mut ports: Vec<u16> = (0..64_512)
         .map(|port| match open(4, port) {
-            Disposition::Forward(forward) => match forward.source {
+            Disposition::Forward(forward) => match forward.source() {
                 SourceMode::Translated(external) => external.port(),
                 SourceMode::Preserved => panic!("not translated"),
             },

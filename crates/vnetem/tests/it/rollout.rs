@@ -74,7 +74,7 @@ impl World {
             panic!("not forwarded");
         };
         let seen = Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]);
-        match forward.to {
+        match forward.edge(self.plane.snapshot()) {
             Edge::Service { identity: Some(Identity { address, .. }), .. } => {
                 assert_eq!((seen, address), (source, source));
                 true

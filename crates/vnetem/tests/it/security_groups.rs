@@ -127,7 +127,7 @@ fn replies_need_no_rule() {
     let Disposition::Forward(back) = w.send(Edge::Subnet(w.db), answer) else {
         panic!("the answer was stopped");
     };
-    assert_eq!(back.to, Edge::Nic(w.vm));
+    assert_eq!(back.to(), Edge::Nic(w.vm));
     // In the same two places, opened from the other side, it is denied.
     let denied = w.send(Edge::Subnet(w.db), tcp("10.0.1.4:50001", "10.0.0.4:443", true));
     assert_eq!(denied, Disposition::Deny(DenyReason::SecurityGroup(OUT)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, Direction, Disposition, DropReason, Edge, Forward, Headers, Network, NextHop,
+    DataPlane, Direction, Disposition, DropReason, Edge, EdgeId, Headers, Network, NextHop,
     Outbound, Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
 };
 
@@ -15,8 +15,12 @@ use crate::packets::{datagram, fragments, ip, net, segment};
 /// A packet and where it enters.
 #[derive(Clone)]
 struct Arrival {
-    edge: Edge,
+    edge: EdgeId,
     bytes: Vec<u8>,
+}
+
+fn arrival(edge: impl Into<EdgeId>, bytes: Vec<u8>) -> Arrival {
+    Arrival { edge: edge.into(), bytes }
 }
 
 /// What became of it.
@@ -87,9 +91,9 @@ fn openings(edges: &[(Edge, [u8; 3])]) -> Vec<Arrival> {
             for port in [40_000, 40_001] {
                 let source = SocketAddrV4::new(Ipv4Addr::new(a, b, c, host), port);
                 let to = |text: &str| text.parse().unwrap();
-                arrivals.push(Arrival { edge, bytes: udp(source, to("8.8.8.8:53")) });
-                arrivals.push(Arrival { edge, bytes: syn(source, to("52.239.1.9:443")) });
-                arrivals.push(Arrival { edge, bytes: udp(source, to("10.0.2.200:9000")) });
+                arrivals.push(arrival(edge, udp(source, to("8.8.8.8:53"))));
+                arrivals.push(arrival(edge, syn(source, to("52.239.1.9:443"))));
+                arrivals.push(arrival(edge, udp(source, to("10.0.2.200:9000"))));
             }
         }
     }
@@ -99,7 +103,7 @@ fn openings(edges: &[(Edge, [u8; 3])]) -> Vec<Arrival> {
 /// The answers to what left, each where its question left.
 fn answers(departures: &[Departure]) -> Vec<Arrival> {
     let forwarded = departures.iter().filter_map(|departure| match departure.verdict.disposition {
-        Disposition::Forward(Forward { to, .. }) => Some((to, &departure.bytes)),
+        Disposition::Forward(forward) => Some((forward.to(), &departure.bytes)),
         _ => None,
     });
     forwarded
@@ -107,7 +111,7 @@ fn answers(departures: &[Departure]) -> Vec<Arrival> {
             let tuple = Headers::parse(bytes).unwrap().tuple();
             let udp = tuple.protocol == vnetem::Protocol::UDP;
             let bytes = udp.then(|| self::udp(tuple.destination, tuple.source))?;
-            Some(Arrival { edge, bytes })
+            Some(arrival(edge, bytes))
         })
         .collect()
 }
@@ -195,7 +199,7 @@ fn answer_reaches_its_flows_shard() {
         let Disposition::Forward(forward) = departure.verdict.disposition else {
             panic!("{departure:?}");
         };
-        translated += usize::from(forward.source != SourceMode::Preserved);
+        translated += usize::from(forward.source() != SourceMode::Preserved);
     }
     assert!(translated > 380, "{translated} of {}", opened.len());
     let answered = fleet.process(&answers(&opened));
@@ -204,7 +208,7 @@ fn answer_reaches_its_flows_shard() {
         let Disposition::Forward(forward) = departure.verdict.disposition else {
             panic!("{departure:?}");
         };
-        assert_eq!(forward.direction, Direction::Reply, "{departure:?}");
+        assert_eq!(forward.direction(), Direction::Reply, "{departure:?}");
     }
     let busy = fleet.planes.iter().filter(|plane| plane.flow_counters().live > 0).count();
     assert!(busy > 50, "{busy} shards have flows");
@@ -232,15 +236,15 @@ fn t_35_portless_answer_finds_its_flow() {
     let far = |last| Ipv4Addr::new(8, 8, 8, last);
     let edge = Edge::Subnet(web);
     for last in 4..=67 {
-        let asked = fleet.process(&[Arrival { edge, bytes: gre(host(last), far(last)) }]);
+        let asked = fleet.process(&[arrival(edge, gre(host(last), far(last)))]);
         assert!(matches!(asked[0].verdict.disposition, Disposition::Forward(_)), "{asked:?}");
         let answer = gre(far(last), ip("20.1.1.1"));
-        let answered = fleet.process(&[Arrival { edge: Edge::Internet, bytes: answer }]);
+        let answered = fleet.process(&[arrival(Edge::Internet, answer)]);
         let Disposition::Forward(forward) = answered[0].verdict.disposition else {
             panic!("{answered:?}")
         };
-        assert_eq!((forward.to, forward.direction), (edge, Direction::Reply));
-        let other = fleet.process(&[Arrival { edge, bytes: gre(host(last + 64), far(last)) }]);
+        assert_eq!((forward.to(), forward.direction()), (edge.into(), Direction::Reply));
+        let other = fleet.process(&[arrival(edge, gre(host(last + 64), far(last)))]);
         assert_eq!(other[0].verdict.disposition, Disposition::Drop(DropReason::SnatExhausted));
     }
 }
@@ -267,8 +271,8 @@ fn shards_never_share_a_public_tuple() {
     let mut fleet = Fleet::new(&snapshot, 1);
     let mut tuples = std::collections::BTreeSet::new();
     for departure in fleet.process(&openings(&edges)) {
-        if let Disposition::Forward(Forward { source: SourceMode::Translated(_), .. }) =
-            departure.verdict.disposition
+        if let Disposition::Forward(forward) = departure.verdict.disposition
+            && forward.source() != SourceMode::Preserved
         {
             let tuple = Headers::parse(&departure.bytes).unwrap().tuple();
             assert!(tuples.insert(tuple), "{tuple} twice");
@@ -298,9 +302,8 @@ fn a_slice_is_exhausted_by_itself() {
     let mut fleet = Fleet::new(&snapshot, 1);
     let remote = "8.8.8.8:53".parse().unwrap();
     let host = |n: u8| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, n), 40_000);
-    let arrivals: Vec<_> = (4..254)
-        .map(|n| Arrival { edge: Edge::Subnet(web), bytes: udp(host(n), remote) })
-        .collect();
+    let arrivals: Vec<_> =
+        (4..254).map(|n| arrival(Edge::Subnet(web), udp(host(n), remote))).collect();
     let mut shards: Vec<_> =
         arrivals.iter().map(|it| fleet.sharding.shard(it.edge, &it.bytes)).collect();
     shards.sort_unstable();
@@ -326,19 +329,19 @@ fn fragments_and_errors_follow_their_flow() {
     let remote = "8.8.8.8:53".parse().unwrap();
     for host in 4..60 {
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, host), 40_000);
-        let out = fleet.process(&[Arrival { edge, bytes: udp(source, remote) }]);
+        let out = fleet.process(&[arrival(edge, udp(source, remote))]);
         let external = Headers::parse(&out[0].bytes).unwrap().tuple().source;
         let whole = udp(remote, external);
         let fragments = fragments(&whole, 16, u16::from_be_bytes([host, host]));
-        let fragments = fragments.map(|bytes| Arrival { edge: Edge::Internet, bytes });
+        let fragments = fragments.map(|bytes| arrival(Edge::Internet, bytes));
         let mut error = Vec::new();
         PacketBuilder::ipv4([8, 8, 8, 8], external.ip().octets(), 64)
             .icmpv4_raw(3, 3, [0; 4])
             .write(&mut error, &out[0].bytes)
             .unwrap();
-        let arrivals = [fragments.to_vec(), vec![Arrival { edge: Edge::Internet, bytes: error }]];
+        let arrivals = [fragments.to_vec(), vec![arrival(Edge::Internet, error)]];
         for departure in fleet.process(&arrivals.concat()) {
-            assert_eq!(departure.verdict.forwarded_to(), Some(edge), "{departure:?}");
+            assert_eq!(departure.verdict.forwarded_to(), Some(edge.into()), "{departure:?}");
         }
     }
 }
@@ -363,10 +366,11 @@ fn withdrawn_address_leads_to_tombstones_shard() {
         let settings = Settings { shard: Some(shard), ..Settings::replayable(0) };
         let mut plane = DataPlane::new(network.commit(), settings);
         let disposition = plane.process(Time(0), Edge::Subnet(web), &mut opens).disposition;
-        let Disposition::Forward(Forward { source: SourceMode::Translated(external), .. }) =
-            disposition
-        else {
+        let Disposition::Forward(forward) = disposition else {
             panic!("not forwarded: {disposition:?}");
+        };
+        let SourceMode::Translated(external) = forward.source() else {
+            panic!("not translated: {disposition:?}");
         };
         let mut answer = segment(far, external, "SA", (7, 1001), &[]);
         assert_eq!(sharding.shard(Edge::Internet, &answer), shard);
@@ -431,18 +435,18 @@ fn ranges_of_any_class_keep_shards() {
             // The public, an address that an unconnected network has too, the endpoint, a
             // neighbour.
             for to in ["9.9.9.9:53", "8.8.8.8:53", "52.239.1.9:443"] {
-                asked.push(Arrival { edge, bytes: udp(from, to.parse().unwrap()) });
+                asked.push(arrival(edge, udp(from, to.parse().unwrap())));
             }
             let service = "52.239.1.9:443".parse().unwrap();
-            asked.push(Arrival { edge, bytes: syn(from, service) });
+            asked.push(arrival(edge, syn(from, service)));
             let neighbour = SocketAddrV4::new(at(1, 200), 9000);
-            asked.push(Arrival { edge, bytes: udp(from, neighbour) });
+            asked.push(arrival(edge, udp(from, neighbour)));
         }
         let mut gre = Vec::new();
         for far in 1..28 {
             let (_, source) = senders[3 * usize::from(far)];
             let to = Ipv4Addr::new(9, 9, 8, far);
-            gre.push(Arrival { edge: Edge::Subnet(pool), bytes: bare(source, to) });
+            gre.push(arrival(Edge::Subnet(pool), bare(source, to)));
         }
         for (asked, answer) in
             [(asked, answers as fn(&[Departure]) -> Vec<Arrival>), (gre, bare_answers)]
@@ -495,13 +499,17 @@ fn connected_networks_share_their_shards() {
             (Edge::Nic(one), Edge::Subnet(web), d, a),
             (Edge::Nic(one), Edge::Nic(two), b, e),
         ] {
-            let ask = Arrival { edge: from, bytes: udp(source, destination) };
-            let answer = Arrival { edge: to, bytes: udp(destination, source) };
+            let ask = arrival(from, udp(source, destination));
+            let answer = arrival(to, udp(destination, source));
             let done = fleet.process(&[ask, answer]);
             let edges: Vec<_> = done.iter().map(|it| it.verdict.forwarded_to()).collect();
             // The second appliance answers by its own routes, past the first.
             let back = if to == Edge::Nic(two) { Edge::Subnet(db) } else { from };
-            assert_eq!(edges, [Some(to), Some(back)], "{source} > {destination} from {from:?}");
+            assert_eq!(
+                edges,
+                [to, back].map(|edge| Some(edge.into())),
+                "{source} > {destination} from {from:?}"
+            );
             passed += 1;
         }
     }
@@ -533,7 +541,7 @@ fn bare_answers(departures: &[Departure]) -> Vec<Arrival> {
     let answer = |departure: &Departure| {
         let headers = Headers::parse(&departure.bytes).unwrap();
         let bytes = bare(headers.destination, headers.source);
-        Some(Arrival { edge: departure.verdict.forwarded_to()?, bytes })
+        Some(arrival(departure.verdict.forwarded_to()?, bytes))
     };
     departures.iter().filter_map(answer).collect()
 }

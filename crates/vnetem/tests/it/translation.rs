@@ -54,7 +54,7 @@ impl World {
             Disposition::Forward(forward) => {
                 let sums = Checksums::of(&packet, &Headers::parse(&packet).unwrap());
                 assert!(sums.none_wrong(), "INV-checksums-stay-right");
-                (forward.to, packet)
+                (forward.edge(self.plane.snapshot()), packet)
             }
             disposition => panic!("not forwarded: {disposition:?}"),
         }

@@ -48,7 +48,7 @@ impl World {
     /// inside the data plane.
     fn send(&mut self, port: &mut TunnelPort, subnet: SubnetId, mut packet: Vec<u8>) -> Vec<u8> {
         let verdict = self.plane.process(Time(0), Edge::Subnet(subnet), &mut packet);
-        let to = verdict.forwarded_to().unwrap();
+        let to = verdict.edge(self.plane.snapshot()).unwrap();
         wrapped(port, to, &packet).unwrap()
     }
 
@@ -126,7 +126,7 @@ fn identity_is_carried_answer_is_plain() {
 
         let (disposition, plain) = w.receive(&mut port, &answered(&wire, "SA"));
         assert!(
-            matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Subnet(web))
+            matches!(disposition, Disposition::Forward(forward) if forward.to() == Edge::Subnet(web))
         );
         let headers = Headers::parse(&plain).unwrap();
         assert_eq!(headers.to_string(), "52.239.1.9:443 > 10.0.0.4:50001 tcp SA");
@@ -177,7 +177,7 @@ fn overlapping_networks_answers_stay_apart() {
     for (wire, subnet) in wires.iter().zip([of_alpha, of_beta]).rev() {
         let (disposition, _) = w.receive(&mut port, &answered(wire, "SA"));
         assert!(
-            matches!(disposition, Disposition::Forward(forward) if forward.to == Edge::Subnet(subnet))
+            matches!(disposition, Disposition::Forward(forward) if forward.to() == Edge::Subnet(subnet))
         );
     }
 }

@@ -49,7 +49,7 @@ impl Router {
             self.carried.other += 1;
             return;
         };
-        let Some(edge) = self.stations.entry(at, packet) else { return };
+        let Some(edge) = self.stations.entry(at, self.now, packet, &self.plane) else { return };
         // Who is in no virtual network has the name server, too.
         if to == NAME_SERVER && !matches!(edge, Edge::Nic(_)) {
             return self.answer_name(edge, at, packet.to_vec());
@@ -63,13 +63,17 @@ impl Router {
         let came = self.tap.is_some().then(|| packet.to_vec());
         let verdict = self.plane.process(self.now, edge, packet);
         if let (Some(came), Some(tap)) = (came, &mut self.tap) {
-            tap.show(self.now, &self.model, edge, (&came, packet), &verdict);
+            let to = verdict.edge(self.plane.snapshot());
+            tap.show(self.now, &self.model, (edge, to), (&came, packet), &verdict);
         }
         while let Some(event) = self.plane.poll_event() {
             self.note(from, &event, Some(&verdict));
         }
         match verdict.disposition {
-            Disposition::Forward(forward) => self.deliver(forward.to, bytes),
+            Disposition::Forward(forward) => {
+                let to = forward.edge(self.plane.snapshot());
+                self.deliver(to, bytes);
+            }
             Disposition::Deny(_) | Disposition::Drop(_) => self.note_lost(from, bytes, &verdict),
         }
     }
@@ -84,7 +88,7 @@ impl Router {
         let found = self.stations.find(to, address, self.plane.snapshot());
         let found = found.or_else(|| self.add_server(to));
         let Some(at) = found else { return self.undelivered(to, packet.to_vec()) };
-        self.stations.remember(at, to, packet, self.plane.snapshot());
+        self.stations.announce(at, to, packet, self.plane.snapshot());
         let Some((header, packet)) = bytes.split_first_chunk_mut::<HEADER>() else { return };
         let offload = Offload::read(header);
         match self.stations.all.get_mut(at).map(|station| &mut station.link) {

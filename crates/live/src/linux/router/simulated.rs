@@ -7,7 +7,7 @@ use vnetem::{Edge, Time};
 use vnetem_sim::{Answer, Call, Host, HostSettings};
 
 use super::Router;
-use crate::linux::stations::{Body, Place, Station, front_end};
+use crate::linux::stations::{Body, Place, Station};
 
 /// Bytes that a connection of a simulated server buffers in each direction.
 const WINDOW: u32 = 256 * 1024;
@@ -28,11 +28,11 @@ impl Router {
         let seed = self.seed.wrapping_add(self.stations.all.len() as u64);
         let mut host = server(Ipv4Addr::UNSPECIFIED, true, seed);
         self.front_ends.ports().into_iter().for_each(|(port, app)| host.listen(port, app));
-        let edge = front_end(to);
+
         let station = Station {
-            name: self.model.place(edge),
+            name: self.model.place(to),
             address: Ipv4Addr::UNSPECIFIED,
-            place: Place::At(edge),
+            place: Place::At(to),
             body: Body::Server(Box::new(host)),
             link: None,
             further: BTreeSet::new(),
