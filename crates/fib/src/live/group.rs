@@ -1,4 +1,5 @@
 use std::cmp::Ordering;
+use std::hint::select_unpredictable;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,6 +21,23 @@ const WORDS: usize = 8;
 pub(crate) const FAN: usize = 256;
 /// The heap number of the group's own node.
 pub(crate) const WHOLE: u32 = 1;
+
+/// The prefixes of up to five bits above every eighth child, as bits of the first word.
+const PATHS: [u64; FAN / 8] = paths();
+
+const fn paths() -> [u64; FAN / 8] {
+    let mut paths = [0; FAN / 8];
+    let mut at = 0;
+    while at < paths.len() {
+        let mut number = at + FAN / 8;
+        while number > WHOLE as usize {
+            paths[at] |= 1 << number;
+            number /= 2;
+        }
+        at += 1;
+    }
+    paths
+}
 
 /// A set of children, one bit for each.
 pub(crate) type Children = [u64; 4];
@@ -86,6 +104,20 @@ impl Group {
             number /= 2;
         }
         None
+    }
+
+    /// Counts the bits of the longest existing prefix above this child, from 1 to 8; 0 if there is
+    /// none. Nobody can guess the length, so no branch depends on it.
+    #[inline(always)]
+    pub(crate) fn bits_above(&self, child: u8) -> u32 {
+        let has = |word: u8, bit: u8| self.word(word.into()) >> (bit % 64) & 1 != 0;
+        // The number of a longer prefix is higher.
+        let path = PATHS.get(usize::from(child / 8)).copied().unwrap_or(0);
+        let short = (self.word(0) & path) | 1;
+        let bits = short.ilog2().max(1).ilog2();
+        let bits = select_unpredictable(has(1, child / 4), 6, bits);
+        let bits = select_unpredictable(has(2 + child / 128, child / 2), 7, bits);
+        select_unpredictable(has(4 + child / 64, child), 8, bits)
     }
 
     /// Finds the children below prefix `number` that no longer prefix of this group covers, counted
@@ -203,6 +235,17 @@ mod tests {
             }
             let found: Vec<u32> = runs(children).flatten().collect();
             prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn bits_above_agree_with_the_walk(
+            numbers in prop::collection::btree_set(2u32..512, 0..40),
+            child: u8,
+        ) {
+            let group = Group::default();
+            numbers.iter().for_each(|number| group.add(*number));
+            let wanted = group.longest(child.into()).map_or(0, u32::ilog2);
+            prop_assert_eq!(group.bits_above(child), wanted);
         }
 
         #[test]
