@@ -68,8 +68,9 @@ impl<V> Generation<V> {
     /// Gives prefix and value of a match.
     #[inline]
     pub(crate) fn matched(&self, address: u32, winner: Winner) -> Option<(Ipv4Net, &V)> {
-        let prefix = prefix_of(address, winner.rank.checked_sub(1)?);
-        Some((prefix, self.values.get(winner.code)?))
+        // The code is known before the rank.
+        let value = self.values.get(winner.code)?;
+        Some((prefix_of(address, winner.rank.saturating_sub(1)), value))
     }
 }
 

@@ -1,9 +1,8 @@
 use std::hint::select_unpredictable;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
 
 use super::cell::Cell;
-use super::group::{FAN, Group, WHOLE, runs};
+use super::group::{Children, FAN, Group, WHOLE, ones_of};
 use super::place::{GROUPS, Groups, Place, Winner, child_of, group_at, node_of};
 use crate::address::Address;
 use crate::value_id::{ValueId, any};
@@ -267,37 +266,49 @@ impl<C: Cell> Plane<C> {
             return;
         };
         let first = node << 8 | first_child(number);
-        for run in runs(group.uncovered(number)) {
-            let run = first + run.start..first + run.end;
-            if depth == 2 {
-                self.paint_slots(run, code);
-            } else {
-                for node in run {
-                    if depth == 1
-                        && let Some(rank) = self.ranks.get(node as usize)
-                    {
-                        rank.store(winner.rank, Ordering::Relaxed);
-                    }
-                    self.paint(groups, Place { depth: depth + 1, node, number: WHOLE }, winner);
-                }
+        let children = group.uncovered(number);
+        if depth == 2 {
+            return self.paint_slots(first, children, code);
+        }
+        for node in ones_of(children).map(|at| first + at) {
+            if depth == 1
+                && let Some(rank) = self.ranks.get(node as usize)
+            {
+                rank.store(winner.rank, Ordering::Relaxed);
             }
+            self.paint(groups, Place { depth: depth + 1, node, number: WHOLE }, winner);
         }
     }
 
     /// Gives the code to slots of one /16, and to the uncovered addresses of split slots.
     #[inline]
-    fn paint_slots(&self, slots: Range<u32>, code: u32) {
-        let cells = self.slots.get(slots.start as usize..slots.end as usize).unwrap_or_default();
-        let splits = self.pages.get((slots.start >> 8) as usize).is_some_and(|p| position(p) > 0);
-        if !splits {
-            cells.iter().for_each(|cell| cell.store(code));
+    fn paint_slots(&self, first: u32, children: Children, code: u32) {
+        let splits = self.pages.get((first >> 8) as usize).is_some_and(|p| position(p) > 0);
+        if splits {
+            for slot in ones_of(children).map(|at| first + at) {
+                match self.slots.get(slot as usize) {
+                    Some(cell) if cell.load(Ordering::Relaxed) != C::EXTENDED => cell.store(code),
+                    _ => {
+                        if let Some(block) = self.block(slot) {
+                            block.paint(WHOLE, code);
+                        }
+                    }
+                }
+            }
             return;
         }
-        for (slot, cell) in slots.zip(cells) {
-            if cell.load(Ordering::Relaxed) != C::EXTENDED {
-                cell.store(code);
-            } else if let Some(block) = self.block(slot) {
-                block.paint(WHOLE, code);
+        let cells = self.slots.get(first as usize..).unwrap_or_default();
+        for (mut bits, cells) in children.into_iter().zip(cells.chunks(64)) {
+            if bits == u64::MAX {
+                cells.iter().for_each(|cell| cell.store(code));
+                continue;
+            }
+            // One by one: where runs end, nobody can guess.
+            while bits != 0 {
+                if let Some(cell) = cells.get(bits.trailing_zeros() as usize) {
+                    cell.store(code);
+                }
+                bits &= bits - 1;
             }
         }
     }
@@ -313,7 +324,7 @@ impl<C: Cell> Plane<C> {
 impl<C: Cell> Block<'_, C> {
     fn paint(&self, number: u32, code: u32) {
         let first = first_child(number);
-        for at in runs(self.group.uncovered(number)).flatten() {
+        for at in ones_of(self.group.uncovered(number)) {
             if let Some(cell) = self.cells.get((first + at) as usize) {
                 cell.store(code);
             }
