@@ -93,8 +93,15 @@ impl Block {
             shift += FAN_BITS;
         }
         let mut lines = Vec::with_capacity(leaves as usize * 9 / 8 + 8);
-        let leaf = if wide { wide_leaf } else { narrow_leaf };
-        lines.extend(starts.chunks(per_leaf).zip(cells.chunks(per_leaf)).map(|(s, c)| leaf(s, c)));
+        lines.resize(leaves as usize, Line([NO_MATCH; WORDS]));
+        // Unused places: the start before 0 is nowhere.
+        starts.resize(leaves as usize * per_leaf, 0);
+        cells.resize(leaves as usize * per_leaf, NO_MATCH);
+        if wide {
+            fill_each(&mut lines, &starts, &cells, fill_wide);
+        } else {
+            fill_each(&mut lines, &starts, &cells, fill_narrow);
+        }
         for shift in (0..shift).step_by(FAN_BITS.into()) {
             let below: Vec<u32> = starts.iter().step_by(per_leaf << shift).copied().collect();
             lines.extend(below.chunks(WORDS).map(|starts| Line(beginnings(starts))));
@@ -315,26 +322,39 @@ fn beginnings<const PLACES: usize>(starts: &[u32]) -> [u32; PLACES] {
     words
 }
 
-/// Makes a leaf of up to ten intervals.
-fn narrow_leaf(starts: &[u32], cells: &[Cell]) -> Line {
-    let mut line = [0; WORDS];
-    let (words, halves) = line.split_at_mut(NARROW);
-    words.copy_from_slice(&beginnings::<NARROW>(starts));
-    for (slot, cell) in cells.iter().enumerate() {
-        if let Some(half) = halves.get_mut(slot / 2) {
-            *half |= cell << (16 * (slot & 1));
+/// Fills leaves of so many intervals.
+fn fill_each<const PLACES: usize>(
+    lines: &mut [Line],
+    starts: &[u32],
+    cells: &[Cell],
+    fill: impl Fn(&mut Line, &[u32; PLACES], &[Cell; PLACES]),
+) {
+    let intervals = starts.as_chunks().0.iter().zip(cells.as_chunks().0);
+    for (line, (starts, cells)) in lines.iter_mut().zip(intervals) {
+        fill(line, starts, cells);
+        for (word, start) in line.0.iter_mut().zip(starts).skip(1) {
+            *word = start.wrapping_sub(1);
         }
     }
-    Line(line)
 }
 
-/// Makes a leaf of up to eight intervals.
-fn wide_leaf(starts: &[u32], cells: &[Cell]) -> Line {
-    let mut line = [NO_MATCH; WORDS];
-    let (words, wide) = line.split_at_mut(WIDE);
-    words.copy_from_slice(&beginnings::<WIDE>(starts));
-    wide.iter_mut().zip(cells).for_each(|(word, cell)| *word = *cell);
-    Line(line)
+/// Fills a leaf with ten intervals, in place: a copy of what was just written would stall. The
+/// starts are stored as they are.
+#[inline]
+fn fill_narrow(line: &mut Line, starts: &[u32; NARROW], cells: &[Cell; NARROW]) {
+    let (words, halves) = line.0.split_at_mut(NARROW);
+    words.copy_from_slice(starts);
+    for (word, [low, high]) in halves.iter_mut().zip(cells.as_chunks().0) {
+        *word = low | high << 16;
+    }
+}
+
+/// Fills a leaf with eight intervals.
+#[inline]
+fn fill_wide(line: &mut Line, starts: &[u32; WIDE], cells: &[Cell; WIDE]) {
+    let (words, wide) = line.0.split_at_mut(WIDE);
+    words.copy_from_slice(starts);
+    wide.copy_from_slice(cells);
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl<V: Clone + Eq + Hash> SharedValues<V> {
                 _ => self.number(&value)?,
             };
             last = Some((value, number));
-            rules.push(rule(prefix.trunc(), number));
+            rules.push(rule(prefix, number));
         }
         sort(&mut rules, |rule| (rule.network, rule.length));
         Ok(IdTable { block: Block::new(&rules) })

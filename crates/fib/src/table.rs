@@ -118,11 +118,14 @@ impl<V: Clone + Eq + Hash> Table<V> {
     /// Builds a table from routes in any order. Host bits of prefixes are cleared; of equal
     /// prefixes the last counts.
     pub fn new(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Self {
-        let routes = sorted(routes);
-        Self::from_sorted(routes.iter().map(|(prefix, value)| (*prefix, value)))
+        let routes: Vec<(Ipv4Net, V)> = routes.into_iter().collect();
+        let mut sorted: Vec<(Ipv4Net, &V)> =
+            routes.iter().map(|(prefix, value)| (*prefix, value)).collect();
+        sort(&mut sorted, |(prefix, _)| place(*prefix));
+        Self::from_sorted(sorted.into_iter())
     }
 
-    /// Builds a table from distinct prefixes without host bits in rising order.
+    /// Builds a table from distinct prefixes in rising order; host bits are cleared.
     pub(crate) fn from_sorted<'a>(routes: impl Iterator<Item = (Ipv4Net, &'a V)>) -> Self
     where
         V: 'a,
@@ -134,38 +137,63 @@ impl<V: Clone + Eq + Hash> Table<V> {
     }
 }
 
-/// Clears host bits and sorts routes; of equal prefixes the last counts.
-fn sorted<V>(routes: impl IntoIterator<Item = (Ipv4Net, V)>) -> Vec<(Ipv4Net, V)> {
-    let mut routes: Vec<(Ipv4Net, V)> =
-        routes.into_iter().map(|(prefix, value)| (prefix.trunc(), value)).collect();
-    sort(&mut routes, |(prefix, _)| (prefix.addr().to_bits(), prefix.prefix_len()));
-    routes
-}
+/// Bits of a position that fit beside network and length in 64 bits.
+const AT_BITS: u32 = 26;
 
 /// Sorts by network and length, and keeps the last of equal ones.
-pub(crate) fn sort<T>(items: &mut Vec<T>, place: impl Fn(&T) -> (u32, u8)) {
-    // One number sorts as the prefixes do and compares faster.
-    let key = |item: &T| {
-        let (network, length) = place(item);
-        u64::from(network) << 8 | u64::from(length)
-    };
-    if !items.is_sorted_by(|one, next| key(one) < key(next)) {
-        items.sort_by_key(key);
-        // The later of two equal items takes the place of the earlier.
-        items.dedup_by(|later, kept| {
-            let equal = key(later) == key(kept);
-            if equal {
-                std::mem::swap(later, kept);
-            }
-            equal
-        });
+pub(crate) fn sort<T: Copy>(items: &mut Vec<T>, place: impl Fn(&T) -> (u32, u8)) {
+    if items.is_sorted_by(|one, next| key(place(one)) < key(place(next))) {
+        return;
     }
+    let order =
+        if items.len() <= 1 << AT_BITS { order(items, place) } else { order_of_many(items, place) };
+    *items = order.into_iter().filter_map(|at| items.get(at).copied()).collect();
+}
+
+/// Gives the positions of items by rising network and length; of equal ones the last.
+///
+/// Sorting words of key and position takes a quarter of the time of a stable sort.
+fn order<T>(items: &[T], place: impl Fn(&T) -> (u32, u8)) -> Vec<usize> {
+    let mut words: Vec<u64> =
+        items.iter().zip(0..).map(|(item, at)| key(place(item)) << AT_BITS | at).collect();
+    words.sort_unstable();
+    words.dedup_by(|later, kept| {
+        let is_equal = *later >> AT_BITS == *kept >> AT_BITS;
+        if is_equal {
+            *kept = *later;
+        }
+        is_equal
+    });
+    words.into_iter().map(|word| (word & ((1 << AT_BITS) - 1)) as usize).collect()
+}
+
+/// Does the same for any number of items.
+fn order_of_many<T>(items: &[T], place: impl Fn(&T) -> (u32, u8)) -> Vec<usize> {
+    let mut words: Vec<(u64, usize)> =
+        items.iter().zip(0..).map(|(item, at)| (key(place(item)), at)).collect();
+    // Of equal keys the last comes first, and the others go.
+    words.sort_unstable_by_key(|(key, at)| (*key, usize::MAX - at));
+    words.dedup_by_key(|(key, _)| *key);
+    words.into_iter().map(|(_, at)| at).collect()
+}
+
+/// Makes one number that sorts as the prefixes do.
+fn key((network, length): (u32, u8)) -> u64 {
+    u64::from(network) << 6 | u64::from(length)
+}
+
+/// Gives network and length of a prefix without its host bits.
+#[inline]
+pub(crate) fn place(prefix: Ipv4Net) -> (u32, u8) {
+    let length = prefix.prefix_len();
+    (prefix.addr().to_bits() & mask(length), length)
 }
 
 /// Makes the rule of a prefix whose value has this number.
+#[inline]
 pub(crate) fn rule(prefix: Ipv4Net, number: u32) -> Rule<Cell> {
-    let length = prefix.prefix_len();
-    Rule { network: prefix.addr().to_bits(), length, cell: cell_of(number, length) }
+    let (network, length) = place(prefix);
+    Rule { network, length, cell: cell_of(number, length) }
 }
 
 impl<V> Clone for Table<V> {
@@ -239,3 +267,28 @@ impl<'a, V> Iterator for Iter<'a, V> {
 
 impl<V> ExactSizeIterator for Iter<'_, V> {}
 impl<V> FusedIterator for Iter<'_, V> {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Of equal prefixes the last counts, by either way of sorting.
+        #[test]
+        fn order_agrees_with_a_map(
+            places in prop::collection::vec((0u32..40, 0u8..4), 0..60),
+        ) {
+            let places: Vec<(u32, u8)> =
+                places.into_iter().map(|(network, length)| (network << 26, length * 10)).collect();
+            let wanted: BTreeMap<(u32, u8), usize> =
+                places.iter().copied().zip(0..).collect();
+            let wanted: Vec<usize> = wanted.into_values().collect();
+            prop_assert_eq!(&order(&places, |place| *place), &wanted);
+            prop_assert_eq!(&order_of_many(&places, |place| *place), &wanted);
+        }
+    }
+}

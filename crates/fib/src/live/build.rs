@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use super::cell::Cell;
 use super::group::{FAN, Group};
-use super::place::{GROUPS, Place, group_at};
-use super::plane::{Plane, SLOTS};
+use super::place::{GROUPS, Groups, Place, group_at};
+use super::plane::{NODES, Plane, SLOTS, array};
 use crate::sweep::Rule;
 
 /// A table under construction: which prefixes exist, and the codes of each group by heap number.
 pub(crate) struct Draft {
-    pub(crate) groups: Box<[Group]>,
+    pub(crate) groups: Box<Groups>,
     pub(crate) codes: Box<[Vec<u32>]>,
     /// The groups of split /24s by slot.
     pub(crate) blocks: BTreeMap<u32, (Group, Vec<u32>)>,
@@ -18,7 +18,7 @@ impl Draft {
     /// Sorts rules in any order into their groups; of equal prefixes the last counts.
     pub(crate) fn new(rules: &[Rule<u32>]) -> Self {
         let mut draft = Self {
-            groups: (0..GROUPS).map(|_| Group::default()).collect(),
+            groups: array((0..GROUPS).map(|_| Group::default()).collect()),
             codes: (0..GROUPS).map(|_| Vec::new()).collect(),
             blocks: BTreeMap::new(),
         };
@@ -50,7 +50,7 @@ impl Draft {
         }
         let mut pages: Vec<u32> = self.blocks.keys().map(|slot| slot >> 8).collect();
         pages.dedup();
-        let plane = Plane::new(slots, pages.len(), self.blocks.len());
+        let plane = Plane::new(slots, self.ranks(), pages.len(), self.blocks.len());
         for (slot, (group, _)) in &self.blocks {
             if let Some(block) = plane.prepare_block(*slot) {
                 group.numbers().for_each(|number| block.group.add(number));
@@ -58,11 +58,31 @@ impl Draft {
         }
         for (slot, (group, codes)) in &self.blocks {
             for (number, code) in group.numbers().zip(codes) {
-                plane.paint(&self.groups, Place { depth: 3, node: *slot, number }, *code);
+                let place = Place { depth: 3, node: *slot, number };
+                plane.paint(&self.groups, place, place.winner(*code));
             }
             plane.split(*slot);
         }
         plane
+    }
+
+    /// Gives for each /16 the rank of the longest prefix of up to 16 bits.
+    fn ranks(&self) -> Vec<u8> {
+        let mut ranks = vec![0; NODES];
+        for (depth, nodes) in [(0, 1), (1, 1 << 8)] {
+            for node in 0..nodes {
+                let group = group_at(depth, node).and_then(|at| self.groups.get(at));
+                for number in group.into_iter().flat_map(Group::numbers) {
+                    let place = Place { depth, node, number };
+                    let (first, length) = (place.network() >> 16, place.length());
+                    let covered = first as usize..(first + (1 << (16 - length))) as usize;
+                    if let Some(covered) = ranks.get_mut(covered) {
+                        covered.fill(place.winner(0).rank);
+                    }
+                }
+            }
+        }
+        ranks
     }
 
     /// Gives the codes of a node's 256 children, where the node itself has the code `above`.

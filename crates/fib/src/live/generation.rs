@@ -1,10 +1,12 @@
 use std::sync::{Arc, OnceLock};
 
-use super::group::Group;
-use super::place::{Place, child_of, group_at, node_of};
+use ipnet::Ipv4Net;
+
+use super::place::{Groups, Winner};
 use super::plane::Plane;
 use super::sync::{AtomicU8, AtomicU16, AtomicU32};
 use super::version::Version;
+use crate::address::prefix_of;
 use crate::values::Values;
 
 /// Everything that readers see of a table, as long as its codes keep their meaning.
@@ -14,7 +16,7 @@ use crate::values::Values;
 pub(crate) struct Generation<V> {
     pub(crate) planes: Planes,
     /// The prefixes of up to 24 bits.
-    pub(crate) groups: Box<[Group]>,
+    pub(crate) groups: Box<Groups>,
     pub(crate) values: Values<V>,
     version: Version,
     pub(crate) next: OnceLock<Arc<Generation<V>>>,
@@ -40,7 +42,7 @@ macro_rules! on_plane {
 pub(crate) use on_plane;
 
 impl<V> Generation<V> {
-    pub(crate) fn new(planes: Planes, groups: Box<[Group]>, values: Values<V>) -> Self {
+    pub(crate) fn new(planes: Planes, groups: Box<Groups>, values: Values<V>) -> Self {
         Self { planes, groups, values, version: Version::new(), next: OnceLock::new() }
     }
 
@@ -57,20 +59,18 @@ impl<V> Generation<V> {
         self.version.undisturbed(TRIES, read)
     }
 
-    /// Finds the longest prefix that covers the address.
-    pub(crate) fn longest(&self, address: u32) -> Option<Place> {
-        let block = on_plane!(&self.planes, plane => {
-            plane.block(address >> 8).and_then(|block| block.group.longest(child_of(address, 3)))
-        });
-        if let Some(number) = block {
-            return Some(Place { depth: 3, node: node_of(address, 3), number });
-        }
-        (0..3).rev().find_map(|depth| {
-            let node = node_of(address, depth);
-            let group = self.groups.get(group_at(depth, node)?)?;
-            let number = group.longest(child_of(address, depth))?;
-            Some(Place { depth, node, number })
-        })
+    /// Finds the longest match of an address.
+    #[inline(always)]
+    pub(crate) fn winner(&self, address: u32) -> Winner {
+        on_plane!(&self.planes, plane => plane.winner(&self.groups, address))
+    }
+
+    /// Gives prefix and value of a match.
+    #[inline]
+    pub(crate) fn matched(&self, address: u32, winner: Winner) -> Option<(Ipv4Net, &V)> {
+        // The code is known before the rank.
+        let value = self.values.get(winner.code)?;
+        Some((prefix_of(address, winner.rank.saturating_sub(1)), value))
     }
 }
 

@@ -1,5 +1,5 @@
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::hint::select_unpredictable;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,6 +20,23 @@ const WORDS: usize = 8;
 pub(crate) const FAN: usize = 256;
 /// The heap number of the group's own node.
 pub(crate) const WHOLE: u32 = 1;
+
+/// The prefixes of up to five bits above every eighth child, as bits of the first word.
+const PATHS: [u64; FAN / 8] = paths();
+
+const fn paths() -> [u64; FAN / 8] {
+    let mut paths = [0; FAN / 8];
+    let mut at = 0;
+    while at < paths.len() {
+        let mut number = at + FAN / 8;
+        while number > WHOLE as usize {
+            paths[at] |= 1 << number;
+            number /= 2;
+        }
+        at += 1;
+    }
+    paths
+}
 
 /// A set of children, one bit for each.
 pub(crate) type Children = [u64; 4];
@@ -86,6 +103,20 @@ impl Group {
             number /= 2;
         }
         None
+    }
+
+    /// Counts the bits of the longest existing prefix above this child, from 1 to 8; 0 if there is
+    /// none. Nobody can guess the length, so no branch depends on it.
+    #[inline(always)]
+    pub(crate) fn bits_above(&self, child: u8) -> u32 {
+        let has = |word: u8, bit: u8| self.word(word.into()) >> (bit % 64) & 1 != 0;
+        // The number of a longer prefix is higher.
+        let path = PATHS.get(usize::from(child / 8)).copied().unwrap_or(0);
+        let short = (self.word(0) & path) | 1;
+        let bits = short.ilog2().max(1).ilog2();
+        let bits = select_unpredictable(has(1, child / 4), 6, bits);
+        let bits = select_unpredictable(has(2 + child / 128, child / 2), 7, bits);
+        select_unpredictable(has(4 + child / 64, child), 8, bits)
     }
 
     /// Finds the children below prefix `number` that no longer prefix of this group covers, counted
@@ -157,17 +188,10 @@ fn ones(mut bits: u64, base: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Lists the runs of ones as ranges in rising order.
+/// Lists the children of a set in rising order.
 #[inline]
-pub(crate) fn runs(children: Children) -> impl Iterator<Item = Range<u32>> {
-    children.into_iter().zip([0u32, 64, 128, 192]).flat_map(|(mut bits, base)| {
-        std::iter::from_fn(move || {
-            let first = bits.trailing_zeros();
-            let length = bits.checked_shr(first)?.trailing_ones();
-            bits &= u64::MAX.checked_shl(first + length).unwrap_or(0);
-            Some(base + first..base + first + length)
-        })
-    })
+pub(crate) fn ones_of(children: Children) -> impl Iterator<Item = u32> {
+    children.into_iter().zip([0, 64, 128, 192]).flat_map(|(bits, base)| ones(bits, base))
 }
 
 #[cfg(test)]
@@ -201,8 +225,19 @@ mod tests {
                     wanted.push(child);
                 }
             }
-            let found: Vec<u32> = runs(children).flatten().collect();
+            let found: Vec<u32> = ones_of(children).collect();
             prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn bits_above_agree_with_the_walk(
+            numbers in prop::collection::btree_set(2u32..512, 0..40),
+            child: u8,
+        ) {
+            let group = Group::default();
+            numbers.iter().for_each(|number| group.add(*number));
+            let wanted = group.longest(child.into()).map_or(0, u32::ilog2);
+            prop_assert_eq!(group.bits_above(child), wanted);
         }
 
         #[test]

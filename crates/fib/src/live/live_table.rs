@@ -129,9 +129,11 @@ impl<V> LiveTable<V> {
     }
 
     /// Looks up the longest matching route: its prefix and its value.
+    #[inline]
     pub fn lookup(&self, address: impl Address) -> Option<(Ipv4Net, &V)> {
         // Nobody writes while the table is borrowed.
-        self.view().lookup(address).unwrap_or_default()
+        let address = address.number();
+        self.generation.matched(address, self.generation.winner(address))
     }
 
     /// Looks up the value of the longest match.

@@ -1,7 +1,18 @@
-use super::group::WHOLE;
+use super::group::{Group, WHOLE};
 
 /// Groups that always exist: one at the top, one for each /8, one for each /16.
 pub(crate) const GROUPS: usize = 1 + (1 << 8) + (1 << 16);
+
+/// The groups, at the positions that [`group_at`] gives.
+pub(crate) type Groups = [Group; GROUPS];
+
+/// The longest match of an address: its code, and its prefix length plus one. Both are 0 if nothing
+/// matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Winner {
+    pub(crate) code: u32,
+    pub(crate) rank: u8,
+}
 
 /// Where a prefix is kept: in a group, or in the block of a split /24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +46,11 @@ impl Place {
     /// Gives the prefix length.
     pub(crate) fn length(self) -> u8 {
         u8::try_from(self.depth * 8 + self.number.ilog2()).unwrap_or(32)
+    }
+
+    /// Gives what addresses get that this prefix with this code wins.
+    pub(crate) fn winner(self, code: u32) -> Winner {
+        Winner { code, rank: self.length() + 1 }
     }
 
     /// Gives the network address.

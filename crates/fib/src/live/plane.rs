@@ -1,16 +1,16 @@
-use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::hint::select_unpredictable;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
 
 use super::cell::Cell;
-use super::group::{FAN, Group, WHOLE, runs};
-use super::place::{Place, group_at};
+use super::group::{Children, FAN, Group, WHOLE, ones_of};
+use super::place::{GROUPS, Groups, Place, Winner, child_of, group_at, node_of};
 use crate::address::Address;
 use crate::value_id::{ValueId, any};
 
 /// Slots of the array: one for each /24.
 pub(crate) const SLOTS: usize = 1 << 24;
 /// Entries that lead to pages: one for each /16.
-const NODES: usize = 1 << 16;
+pub(crate) const NODES: usize = 1 << 16;
 /// The fewest pages and blocks of a plane. They spare a table with few split /24s from frequent
 /// copies.
 const LEAST_PAGES: usize = 1 << 10;
@@ -19,6 +19,8 @@ const LEAST_BLOCKS: usize = 1 << 12;
 const STRETCH: usize = 512;
 /// How many codes it inspects together if one of them leads to a block.
 const FEW: usize = 16;
+/// The position of the first /16's group.
+const FIRST_OF_NODES: usize = GROUPS - NODES;
 /// Start of the first page and the first block. Nothing leads to what lies before.
 const FIRST: u32 = 256;
 
@@ -30,6 +32,8 @@ const FIRST: u32 = 256;
 /// larger one.
 pub(crate) struct Plane<C> {
     slots: Box<[C; SLOTS]>,
+    /// The rank of the longest prefix of up to 16 bits above each /16.
+    ranks: Box<[AtomicU8; NODES]>,
     /// The start of each /16's page. Page 0 is empty.
     pages: Box<[AtomicU32; NODES]>,
     /// Pages of 256 entries, each the start of a /24's block. Block 0 matches nothing.
@@ -126,13 +130,14 @@ pub(crate) struct Block<'a, C> {
 }
 
 impl<C: Cell> Plane<C> {
-    /// Makes a plane of these codes, one for each /24, with room for twice as many pages and
-    /// blocks.
-    pub(crate) fn new(slots: Vec<C>, pages: usize, blocks: usize) -> Self {
+    /// Makes a plane of these codes, one for each /24, and these ranks, one for each /16. It has room
+    /// for twice as many pages and blocks.
+    pub(crate) fn new(slots: Vec<C>, ranks: Vec<u8>, pages: usize, blocks: usize) -> Self {
         let pages = 1 + (2 * pages).max(LEAST_PAGES);
         let blocks = 1 + (2 * blocks).max(LEAST_BLOCKS);
         Self {
             slots: array(slots),
+            ranks: array(ranks.into_iter().map(AtomicU8::new).collect()),
             pages: array((0..NODES).map(|_| AtomicU32::new(0)).collect()),
             blocks: (0..pages * FAN).map(|_| AtomicU32::new(0)).collect(),
             cells: (0..blocks * FAN).map(|_| C::new(0)).collect(),
@@ -145,6 +150,39 @@ impl<C: Cell> Plane<C> {
     #[inline(always)]
     pub(crate) fn lookup(&self) -> Lookup<'_, C> {
         Lookup { slots: &self.slots, pages: &self.pages, blocks: &self.blocks, cells: &self.cells }
+    }
+
+    /// Finds the longest match of an address: a load of its code, and of the line of its /16, where
+    /// nothing waits for the other.
+    #[inline(always)]
+    pub(crate) fn winner(&self, groups: &Groups, address: u32) -> Winner {
+        let code = self.lookup().slot(address);
+        if code == C::EXTENDED {
+            return self.winner_in_block(groups, address);
+        }
+        Winner { code, rank: self.rank(groups, address) }
+    }
+
+    #[inline(never)]
+    fn winner_in_block(&self, groups: &Groups, address: u32) -> Winner {
+        let code = self.lookup().extended(address);
+        let number =
+            self.block(address >> 8).and_then(|block| block.group.longest(child_of(address, 3)));
+        match number {
+            Some(number) => Place { depth: 3, node: node_of(address, 3), number }.winner(code),
+            None => Winner { code, rank: self.rank(groups, address) },
+        }
+    }
+
+    /// Gives the rank of the longest prefix of up to 24 bits that covers the address.
+    #[inline(always)]
+    fn rank(&self, groups: &Groups, address: u32) -> u8 {
+        let [.., child, _] = address.to_be_bytes();
+        let node = (address >> 16) as usize;
+        let above = self.ranks.get(node).map_or(0, |rank| rank.load(Ordering::Relaxed));
+        let bits = groups.get(FIRST_OF_NODES + node).map_or(0, |group| group.bits_above(child));
+        // A group adds 8 bits at most.
+        select_unpredictable(bits == 0, above, 17 + (bits & 0xf) as u8)
     }
 
     /// Gives the block of a /24, if it ever had one.
@@ -215,11 +253,12 @@ impl<C: Cell> Plane<C> {
         }
     }
 
-    /// Gives the code to every address below the place that no longer prefix covers.
+    /// Gives code and rank to every address below the place that no longer prefix covers.
     ///
     /// This is all that readers see of an insertion, a removal or a replacement.
-    pub(crate) fn paint(&self, groups: &[Group], place: Place, code: u32) {
+    pub(crate) fn paint(&self, groups: &Groups, place: Place, winner: Winner) {
         let Place { depth, node, number } = place;
+        let code = winner.code;
         let Some(group) = group_at(depth, node).and_then(|at| groups.get(at)) else {
             if let Some(block) = self.block(node) {
                 block.paint(number, code);
@@ -227,32 +266,49 @@ impl<C: Cell> Plane<C> {
             return;
         };
         let first = node << 8 | first_child(number);
-        for run in runs(group.uncovered(number)) {
-            let run = first + run.start..first + run.end;
-            if depth == 2 {
-                self.paint_slots(run, code);
-            } else {
-                for node in run {
-                    self.paint(groups, Place { depth: depth + 1, node, number: WHOLE }, code);
-                }
+        let children = group.uncovered(number);
+        if depth == 2 {
+            return self.paint_slots(first, children, code);
+        }
+        for node in ones_of(children).map(|at| first + at) {
+            if depth == 1
+                && let Some(rank) = self.ranks.get(node as usize)
+            {
+                rank.store(winner.rank, Ordering::Relaxed);
             }
+            self.paint(groups, Place { depth: depth + 1, node, number: WHOLE }, winner);
         }
     }
 
     /// Gives the code to slots of one /16, and to the uncovered addresses of split slots.
     #[inline]
-    fn paint_slots(&self, slots: Range<u32>, code: u32) {
-        let cells = self.slots.get(slots.start as usize..slots.end as usize).unwrap_or_default();
-        let splits = self.pages.get((slots.start >> 8) as usize).is_some_and(|p| position(p) > 0);
-        if !splits {
-            cells.iter().for_each(|cell| cell.store(code));
+    fn paint_slots(&self, first: u32, children: Children, code: u32) {
+        let splits = self.pages.get((first >> 8) as usize).is_some_and(|p| position(p) > 0);
+        if splits {
+            for slot in ones_of(children).map(|at| first + at) {
+                match self.slots.get(slot as usize) {
+                    Some(cell) if cell.load(Ordering::Relaxed) != C::EXTENDED => cell.store(code),
+                    _ => {
+                        if let Some(block) = self.block(slot) {
+                            block.paint(WHOLE, code);
+                        }
+                    }
+                }
+            }
             return;
         }
-        for (slot, cell) in slots.zip(cells) {
-            if cell.load(Ordering::Relaxed) != C::EXTENDED {
-                cell.store(code);
-            } else if let Some(block) = self.block(slot) {
-                block.paint(WHOLE, code);
+        let cells = self.slots.get(first as usize..).unwrap_or_default();
+        for (mut bits, cells) in children.into_iter().zip(cells.chunks(64)) {
+            if bits == u64::MAX {
+                cells.iter().for_each(|cell| cell.store(code));
+                continue;
+            }
+            // One by one: where runs end, nobody can guess.
+            while bits != 0 {
+                if let Some(cell) = cells.get(bits.trailing_zeros() as usize) {
+                    cell.store(code);
+                }
+                bits &= bits - 1;
             }
         }
     }
@@ -261,14 +317,14 @@ impl<C: Cell> Plane<C> {
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let of_pages = size_of_val(&*self.pages) + size_of_val(&*self.blocks);
         let of_blocks = size_of_val(&*self.cells) + size_of_val(&*self.groups);
-        (size_of_val(&*self.slots), of_pages + of_blocks)
+        (size_of_val(&*self.slots) + size_of_val(&*self.ranks), of_pages + of_blocks)
     }
 }
 
 impl<C: Cell> Block<'_, C> {
     fn paint(&self, number: u32, code: u32) {
         let first = first_child(number);
-        for at in runs(self.group.uncovered(number)).flatten() {
+        for at in ones_of(self.group.uncovered(number)) {
             if let Some(cell) = self.cells.get((first + at) as usize) {
                 cell.store(code);
             }
@@ -294,7 +350,7 @@ fn take_next(next: &AtomicU32) -> u32 {
 }
 
 /// Makes an array on the heap from exactly as many items.
-#[allow(clippy::expect_used, reason = "both callers hand over as many items as the type says")]
-fn array<T, const COUNT: usize>(items: Vec<T>) -> Box<[T; COUNT]> {
+#[allow(clippy::expect_used, reason = "each caller hands over as many items as the type says")]
+pub(crate) fn array<T, const COUNT: usize>(items: Vec<T>) -> Box<[T; COUNT]> {
     items.into_boxed_slice().try_into().ok().expect("as many items as the array has")
 }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use super::generation::{Generation, Planes};
 use super::plane::Lookup;
-use crate::address::{Address, prefix_of};
+use crate::address::Address;
 use crate::value_id::ValueId;
 
 /// Looks up routes in a [`LiveTable`](crate::LiveTable) while its writer changes it. Each reading
@@ -131,12 +131,11 @@ impl<'a, V> View<'a, V> {
     /// # Errors
     ///
     /// [`Contended`] if a change interrupted each of 64 tries.
+    #[inline]
     pub fn lookup(&self, address: impl Address) -> Result<Option<(Ipv4Net, &'a V)>, Contended> {
-        let address = address.number();
-        let read = || (self.id(address), self.generation.longest(address));
-        let (id, place) = self.generation.undisturbed(read).ok_or(Contended)?;
-        let found = place.zip(self.value_of(id));
-        Ok(found.map(|(place, value)| (prefix_of(address, place.length()), value)))
+        let read = || self.generation.winner(address.number());
+        let winner = self.generation.undisturbed(read).ok_or(Contended)?;
+        Ok(self.generation.matched(address.number(), winner))
     }
 }
 

@@ -9,7 +9,7 @@ use super::build::{Draft, put};
 use super::generation::{Generation, on_plane};
 use super::group::Group;
 use super::live_table::{LiveTable, canonical};
-use super::place::{Place, child_of, group_at, node_of};
+use super::place::{Place, Winner, child_of, group_at, node_of};
 use super::width::Width;
 use crate::address::mask;
 use crate::error::RouteError;
@@ -114,14 +114,14 @@ impl<V: Clone + Eq + Hash> LiveTable<V> {
         let replaced = generation.change(|| {
             if let Some((group, codes)) = in_group {
                 let replaced = put(group, codes, place.number, code);
-                on_plane!(&generation.planes, plane => plane.paint(groups, place, code));
+                on_plane!(&generation.planes, plane => plane.paint(groups, place, place.winner(code)));
                 return replaced;
             }
             let codes = self.block_codes.entry(place.node).or_default();
             on_plane!(&generation.planes, plane => {
                 let block = plane.prepare_block(place.node)?;
                 let replaced = put(block.group, codes, place.number, code);
-                plane.paint(groups, place, code);
+                plane.paint(groups, place, place.winner(code));
                 plane.split(place.node);
                 replaced
             })
@@ -136,7 +136,7 @@ impl<V> LiveTable<V> {
     pub(super) fn take(&mut self, place: Place) -> Option<u32> {
         let generation = &*self.generation;
         let groups = &generation.groups;
-        let above = self.code_above(place);
+        let above = self.winner_above(place);
         let in_group = place.group().and_then(|at| groups.get(at).zip(self.codes.get_mut(at)));
         let taken = generation.change(|| {
             if let Some((group, codes)) = in_group {
@@ -150,7 +150,7 @@ impl<V> LiveTable<V> {
                 let taken = take(block.group, codes, place.number)?;
                 plane.paint(groups, place, above);
                 if codes.is_empty() {
-                    plane.join(place.node, above);
+                    plane.join(place.node, above.code);
                     self.block_codes.remove(&place.node);
                 }
                 Some(taken)
@@ -184,13 +184,14 @@ impl<V> LiveTable<V> {
         on_plane!(&self.generation.planes, plane => code(plane.block(place.node)?.group, codes))
     }
 
-    /// Gives the code of the longest shorter prefix that covers this one; 0 if there is none.
-    fn code_above(&self, place: Place) -> u32 {
+    /// Gives the longest shorter prefix that covers this one.
+    fn winner_above(&self, place: Place) -> Winner {
         let Place { depth, node, mut number } = place;
         while number > 1 {
             number /= 2;
-            if let Some(code) = self.code_of(Place { depth, node, number }) {
-                return code;
+            let above = Place { depth, node, number };
+            if let Some(code) = self.code_of(above) {
+                return above.winner(code);
             }
         }
         let network = place.network();
@@ -200,9 +201,10 @@ impl<V> LiveTable<V> {
                 let node = node_of(network, depth);
                 let group = self.generation.groups.get(group_at(depth, node)?)?;
                 let number = group.longest(child_of(network, depth))?;
-                self.code_of(Place { depth, node, number })
+                let above = Place { depth, node, number };
+                Some(above.winner(self.code_of(above)?))
             })
-            .unwrap_or(0)
+            .unwrap_or_default()
     }
 
     /// Lists the routes whose network address lies in a /16, in no order.
