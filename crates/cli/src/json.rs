@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use vnetem::{
-    AccessVerdict, DenyReason, Disposition, DropReason, EffectiveRoute, EventKind, NextHop,
-    Refusal, RouteState, SourceMode, Time, Trace, TrafficCount,
+    AccessVerdict, DenyReason, Disposition, DropReason, EventKind, SourceMode, Time, TrafficCount,
+    authz::Refusal,
+    control::{EffectiveRoute, NextHop, RouteState},
+    trace::Trace,
 };
 use vnetem_scenario::report::{Closing, Moment, Probe, Refused, Report, Routes};
 

@@ -1,8 +1,11 @@
 //! Writes outcome lines: what a network engineer reads below a step, and what golden files assert.
 
 use vnetem::{
-    Access, AccessVerdict, Disposition, Event, EventKind, Generation, Grant, RegionChoice, State,
-    Step, TiePolicy, Trace, Transmit, Verdict,
+    AccessVerdict, Disposition, Event, EventKind, Generation, Transmit, Verdict,
+    authz::{Access, Grant},
+    control::TiePolicy,
+    nat::State,
+    trace::{RegionChoice, Step, Trace},
 };
 
 use super::topology::Topology;

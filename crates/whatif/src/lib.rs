@@ -6,7 +6,7 @@
 //! they are suggested.
 //!
 //! ```
-//! use vnetem::{DefaultAction, Firewall, IpRule, Network, Outbound, RuleLimits, RuleSet, Scope};
+//! use vnetem::{Network, authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet}, control::{Outbound, Scope}};
 //! use vnetem_whatif::{Change, Options, Traffic, compare};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {

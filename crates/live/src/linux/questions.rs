@@ -1,7 +1,7 @@
 //! What `vnetem ctl` can ask and do.
 
 use serde_json::{Value, json};
-use vnetem::{AccessVerdict, DenyReason, DropReason, EventKind, Refusal};
+use vnetem::{AccessVerdict, DenyReason, DropReason, EventKind, authz::Refusal};
 use vnetem_scenario::{counter_lines, route_table};
 
 use super::router::Router;

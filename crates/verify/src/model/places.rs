@@ -1,6 +1,6 @@
 //! Finds the sender of a packet, its path, and the flow of an ICMP error.
 
-use vnetem::{Identity, Refusal, ServiceId};
+use vnetem::{Identity, ServiceId, authz::Refusal};
 
 use super::outbound::method_to;
 use super::*;
@@ -174,8 +174,8 @@ impl Model {
             return AccessVerdict::Refused(Refusal::NotInEndpointPolicy);
         }
         match resource.rules.judge(arrival) {
-            vnetem::Access::Allowed(_) => AccessVerdict::Allowed,
-            vnetem::Access::Refused(refusal) => AccessVerdict::Refused(refusal),
+            vnetem::authz::Access::Allowed(_) => AccessVerdict::Allowed,
+            vnetem::authz::Access::Refused(refusal) => AccessVerdict::Refused(refusal),
         }
     }
 

@@ -34,7 +34,9 @@ impl DataPlane {
             PlaceView::Subnet(view) => Some(view),
             PlaceView::Site(_) => None,
         });
-        let near = subnets.filter(|view| view.prefix.contains(answer.destination.ip()));
+        // An interface that forwards brings sources that are not the subnet's.
+        let near = subnets
+            .filter(|view| view.prefix.contains(answer.destination.ip()) || !view.nics.is_empty());
         let mut edges = near.flat_map(|view| {
             [EdgeId::endpoint(service, view.id), EdgeId::same_region(service, view.id)]
         });

@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vnetem::{
-    DefaultAction, EditError, EffectiveRoute, Ipv4Net, Network, NextHop, Outbound, PoolRules,
-    RouteSource, RouteState, RuleLimits, RuleSet, Scope, ServiceId, SiteId, SubnetId, VnetId,
+    EditError, Ipv4Net, Network, ServiceId, SiteId, SubnetId, VnetId,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::{EffectiveRoute, NextHop, Outbound, RouteSource, RouteState, Scope},
+    nat::PoolRules,
 };
 
 use crate::base;

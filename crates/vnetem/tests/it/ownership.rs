@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Access, Action, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, Network,
-    OrderedRule, OrderedRules, Permissions, Placement, PublicAccess, RuleLimits, RuleSet,
-    RuleState, Scope, SubnetId,
+    Network, SubnetId,
+    authz::{
+        Access, Action, Arrival, Caller, DefaultAction, EventHubsVersion, Firewall, OrderedRule,
+        OrderedRules, PublicAccess, RuleLimits, RuleSet, RuleState,
+    },
+    control::{Permissions, Placement, Scope},
 };
 
 use crate::base::{World, world};

@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Choice, Ipv4Net, Network, NextHop, NextHopType, Outbound, RouteSource, RouteState, Scope,
-    ServiceId, SiteId, SubnetId, TagLevel, VnetId,
+    Ipv4Net, Network, ServiceId, SiteId, SubnetId, VnetId,
+    control::{Choice, NextHop, NextHopType, Outbound, RouteSource, RouteState, Scope, TagLevel},
 };
 
 use crate::base;
