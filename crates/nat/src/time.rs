@@ -1,6 +1,6 @@
 //! Time as an argument: nanoseconds since the caller's origin.
 
-use core::ops::Add;
+use core::ops::{Add, AddAssign, Sub};
 use core::time::Duration;
 
 /// A point in time: nanoseconds since the caller's origin.
