@@ -2,8 +2,8 @@
 
 pub use vnetem_authz::{
     Access, Action, Admission, Arrival, Caller, DefaultAction, DenyMode, EndpointPolicy,
-    EventHubsVersion, Firewall, Grant, IpRule, OrderedRule, OrderedRules, PolicyDefinition,
-    PolicyError, PolicyResource, PolicyService, PortRange, PublicAccess, Refusal, ResourceInstance,
-    RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState, SecurityGroup,
-    SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
+    EventHubsVersion, Firewall, Grant, IpRule, NotAVersion, OrderedRule, OrderedRules,
+    PolicyDefinition, PolicyError, PolicyResource, PolicyService, PortRange, PublicAccess, Refusal,
+    ResourceInstance, RuleDirection, RuleError, RuleLimits, RuleProtocol, RuleSet, RuleState,
+    SecurityGroup, SecurityRule, SecurityRuleError, Selector, ServiceAnswer,
 };

@@ -17,6 +17,7 @@ pub mod trace;
 pub mod tunnel;
 mod verdict;
 
+pub use bytes::Bytes;
 pub use ipnet::Ipv4Net;
 pub use vnetem_nat::{Generation, Time};
 pub use vnetem_packet as packet;

@@ -6,7 +6,8 @@
 //! they are suggested.
 //!
 //! ```
-//! use vnetem::{Network, authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet}, control::{Outbound, Scope}};
+//! use vnetem::authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet};
+//! use vnetem::prelude::*;
 //! use vnetem_whatif::{Change, Options, Traffic, compare};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {

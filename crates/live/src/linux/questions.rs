@@ -106,12 +106,12 @@ impl Router {
     fn flows(&self) -> Answer {
         let flows = self.plane.flows().filter(|flow| !flow.state.is_tombstone());
         let described = flows.map(|flow| {
-            let tuple = flow.tuple(flow.initiator);
+            let tuple = flow.tuple;
             let external = match flow.external == tuple.source {
                 true => String::new(),
                 false => format!(" as {}", flow.external),
             };
-            let refused = match flow.cached {
+            let refused = match flow.access {
                 AccessVerdict::Refused(refusal) => format!(", to be refused: {refusal}"),
                 _ => String::new(),
             };

@@ -59,7 +59,7 @@ impl Model {
             }
             Edge::Service { service, identity } => {
                 let own = route::service_at(net, source).is_some_and(|(owner, _)| owner == service);
-                // An answer is for whom it is addressed to.
+                // The destination says which caller is answered.
                 let identity = identity.map(|it| Identity { address: destination, ..it });
                 (Edge::Service { service, identity }, own)
             }

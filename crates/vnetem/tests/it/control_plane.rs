@@ -151,7 +151,7 @@ fn refused_edit_names_parts_changes_nothing() {
         ),
         (
             |w| w.network.set_route(w.web, net("0.0.0.0/0"), NextHop::VnetPeering(w.beta)),
-            "there is no user route by peering to vnet#1",
+            "user route by peering to vnet#1 is not supported",
         ),
         (
             |w| w.network.set_route(w.web, net("10.0.0.1/8"), NextHop::None),

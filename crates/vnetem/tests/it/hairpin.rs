@@ -234,7 +234,7 @@ fn t_33_whole_connection_can_hairpin() {
     let (a, b) = (world.a, world.b);
     let states = |world: &World| -> Vec<_> {
         let of_turn =
-            |flow: &&vnetem::nat::Flow<_>| flow.remote == public_a || flow.remote == public_b;
+            |flow: &&vnetem::nat::Flow| flow.remote == public_a || flow.remote == public_b;
         world.plane.flows().collect::<Vec<_>>().iter().filter(of_turn).map(|it| it.state).collect()
     };
     assert_eq!(states(&world), [State::Established; 2]);
