@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use vnetem::{Counters, EffectiveRoute, Event, FlowCounters, Generation, Time};
+use vnetem::{Counters, Event, Generation, Time, control::EffectiveRoute, nat::FlowCounters};
 use vnetem_azure::Date;
 
 /// The results of a run.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vnetem::{Disposition, Edge, Event, Network, Time, Trace, Transmit};
+use vnetem::{Disposition, Edge, Event, Network, Time, Transmit, trace::Trace};
 use vnetem_azure::ServiceTags;
 use vnetem_packet::{FiveTuple, Headers, TcpFlags};
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
 use vnetem::packet::{AddressClass, FiveTuple};
-use vnetem::{NextHopType, RuleDirection, TiePolicy};
+use vnetem::{
+    authz::RuleDirection,
+    control::{NextHopType, TiePolicy},
+};
 use vnetem_azure::import::Assumption;
 
 use crate::groups::{GroupKey, Groups, Target, Writer, target};
@@ -310,7 +313,9 @@ fn dead_rules(before: &Side<'_>, after: &Side<'_>) -> Vec<DeadRule> {
         .resources()
         .filter_map(|(id, old)| Some((old, after.network.resource(id).ok()?)))
         .flat_map(|(old, new)| {
-            let names = |resource: &vnetem::Resource, side: &Side<'_>| -> BTreeSet<String> {
+            let names = |resource: &vnetem::control::Resource,
+                         side: &Side<'_>|
+             -> BTreeSet<String> {
                 let subnet = |id| crate::change::subnet_name(side.network, id);
                 rules::names(&resource.rules, subnet).into_iter().map(|(name, _)| name).collect()
             };

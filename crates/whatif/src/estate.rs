@@ -261,7 +261,7 @@ pub fn enable(network: &mut Network, service: &str, subnet: &str) -> Result<(), 
         let region = region.filter(|region| !region.is_empty());
         match EndpointService::named(&name) {
             Some(known) => network.set_endpoint(place, id, known.endpoint(region.as_deref())),
-            None => network.enable_endpoint(place, id, vnetem::Scope::Worldwide),
+            None => network.enable_endpoint(place, id, vnetem::control::Scope::Worldwide),
         }?;
     }
     Ok(())
@@ -287,7 +287,7 @@ pub fn disable(network: &mut Network, service: &str, subnet: &str) -> Result<(),
 ///
 /// There is none, or several networks have one.
 pub fn subnets_named(network: &Network, name: &str) -> Result<Vec<SubnetId>, EstateError> {
-    let full = |id, subnet: &vnetem::Subnet| {
+    let full = |id, subnet: &vnetem::control::Subnet| {
         let vnet = network.vnet(subnet.vnet).map_or_else(|_| String::new(), |it| it.name.clone());
         (id, azure_subnet(&format!("{vnet}/{}", subnet.name)))
     };

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use vnetem::packet::{AddressClass, FiveTuple};
-use vnetem::{NextHopType, Protocol, ResourceId, ServiceId, SiteId, SubnetId};
+use vnetem::{Protocol, ResourceId, ServiceId, SiteId, SubnetId, control::NextHopType};
 
 use crate::change::subnet_name;
 use crate::live::Fared;

@@ -6,7 +6,8 @@
 //! they are suggested.
 //!
 //! ```
-//! use vnetem::{DefaultAction, Firewall, IpRule, Network, Outbound, RuleLimits, RuleSet, Scope};
+//! use vnetem::authz::{DefaultAction, Firewall, IpRule, RuleLimits, RuleSet};
+//! use vnetem::prelude::*;
 //! use vnetem_whatif::{Change, Options, Traffic, compare};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {

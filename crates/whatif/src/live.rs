@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use vnetem::packet::FiveTuple;
 use vnetem::{
-    AccessVerdict, DataPlane, Disposition, Edge, EventKind, FlowStep, Protocol, Settings, Step,
-    Time,
+    AccessVerdict, DataPlane, Disposition, Edge, EventKind, Protocol, Settings, Time,
+    trace::{FlowStep, Step},
 };
 
 use crate::Change;

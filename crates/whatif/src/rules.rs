@@ -1,8 +1,8 @@
 //! The firewalls of resources, edited by one rule.
 
 use vnetem::{
-    Action, Caller, Firewall, IpRule, Ipv4Net, OrderedRule, OrderedRules, RuleSet, RuleState,
-    SubnetId,
+    Ipv4Net, SubnetId,
+    authz::{Action, Caller, Firewall, IpRule, OrderedRule, OrderedRules, RuleSet, RuleState},
 };
 
 use crate::seen::Need;

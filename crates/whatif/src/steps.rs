@@ -4,7 +4,10 @@ use core::net::SocketAddrV4;
 use std::collections::{BTreeMap, BTreeSet};
 
 use vnetem::packet::FiveTuple;
-use vnetem::{EndpointFirst, MissingEndpoint, Network, ResourceId};
+use vnetem::{
+    Network, ResourceId,
+    control::{EndpointFirst, MissingEndpoint},
+};
 
 use crate::Change;
 use crate::change::subnet_name;

@@ -5,7 +5,10 @@
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use vnetem::{LoadBalancer, LoadBalancerId, Network, NicId, OutboundRule};
+use vnetem::{
+    LoadBalancerId, Network, NicId,
+    control::{LoadBalancer, OutboundRule},
+};
 use vnetem_verify::model::check_ports;
 
 const FRONTENDS: [Ipv4Addr; 3] =

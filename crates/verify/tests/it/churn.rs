@@ -11,8 +11,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use vnetem::{
-    DataPlane, Edge, EventKind, Ipv4Net, Network, Outbound, Scope, ServiceId, Settings, Snapshot,
-    SubnetId, Time,
+    DataPlane, Edge, EventKind, Ipv4Net, Network, ServiceId, Settings, Snapshot, SubnetId, Time,
+    control::{Outbound, Scope},
 };
 use vnetem_packet::TcpFlags;
 use vnetem_packet_text::Packet;

@@ -6,7 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vnetem::{DataPlane, Edge, Network, Outbound, Scope, Settings, Time};
+use vnetem::{
+    DataPlane, Edge, Network, Settings, Time,
+    control::{Outbound, Scope},
+};
 
 /// Returns the project's root, which a package without its repository lacks.
 fn root(what: &str) -> Option<PathBuf> {

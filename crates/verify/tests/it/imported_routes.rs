@@ -9,7 +9,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use vnetem::{Choice, NextHop, Subnet};
+use vnetem::control::{Choice, NextHop, Subnet};
 use vnetem_azure::ServiceTags;
 use vnetem_azure::import::{Importer, LoadedNetwork};
 use vnetem_verify::model::next_hop;

@@ -5,9 +5,11 @@
 use std::net::Ipv4Addr;
 
 use vnetem::{
-    Cause, DataPlane, DefaultAction, Disposition, DropReason, Edge, EventKind, Ipv4Net, Network,
-    NextHop, NicId, Outbound, PoolRules, RuleLimits, RuleSet, Scope, ServiceId, Settings, SubnetId,
-    Time, TranslationEventKind, VnetId,
+    DataPlane, Disposition, DropReason, Edge, EventKind, Ipv4Net, Network, NicId, ServiceId,
+    Settings, SubnetId, Time, VnetId,
+    authz::{DefaultAction, RuleLimits, RuleSet},
+    control::{NextHop, Outbound, Scope},
+    nat::{Cause, PoolRules, TranslationEventKind},
 };
 use vnetem_packet_text::Packet;
 

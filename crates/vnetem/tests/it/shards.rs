@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, Direction, Disposition, DropReason, Edge, EdgeId, Headers, Network, NextHop,
-    Outbound, Scope, Settings, Shard, Sharding, Snapshot, SourceMode, Time, Verdict,
+    DataPlane, Disposition, DropReason, Edge, EdgeId, Headers, Network, Settings, Shard, Sharding,
+    Snapshot, SourceMode, Time, Verdict,
+    control::{NextHop, Outbound, Scope},
+    nat::Direction,
 };
 
 use crate::packets::{datagram, fragments, ip, net, segment};
@@ -52,7 +54,7 @@ fn network() -> (Arc<Snapshot>, Vec<(Edge, [u8; 3])>) {
                 addresses: vec![ip("20.1.2.1")],
                 first_port: 5000,
                 last_port: 20_000,
-                rules: vnetem::PoolRules::default(),
+                rules: vnetem::nat::PoolRules::default(),
             },
         )
         .unwrap();
@@ -227,7 +229,8 @@ fn t_35_portless_answer_finds_its_flow() {
     let mut network = Network::new();
     let alpha = network.add_vnet("alpha", &[net("10.0.0.0/16")]).unwrap();
     let web = network.add_subnet(alpha, "web", net("10.0.0.0/24")).unwrap();
-    let rules = vnetem::PoolRules { other_protocols: true, ..vnetem::PoolRules::default() };
+    let rules =
+        vnetem::nat::PoolRules { other_protocols: true, ..vnetem::nat::PoolRules::default() };
     let (addresses, first_port, last_port) = (vec![ip("20.1.1.1")], 1024, 65_535);
     let pool = Outbound::Pool { addresses, first_port, last_port, rules };
     network.set_outbound(web, pool).unwrap();
@@ -294,7 +297,7 @@ fn a_slice_is_exhausted_by_itself() {
                 addresses: vec![ip("20.1.1.1")],
                 first_port: 5000,
                 last_port: 5063,
-                rules: vnetem::PoolRules::default(),
+                rules: vnetem::nat::PoolRules::default(),
             },
         )
         .unwrap();
@@ -406,7 +409,8 @@ fn ranges_of_any_class_keep_shards() {
         let pool = subnet(&mut network, "pool", 1);
         let own = subnet(&mut network, "own", 2);
         let members = subnet(&mut network, "members", 3);
-        let rules = vnetem::PoolRules { other_protocols: true, ..vnetem::PoolRules::LINUX };
+        let rules =
+            vnetem::nat::PoolRules { other_protocols: true, ..vnetem::nat::PoolRules::LINUX };
         let outbound = Outbound::Pool {
             addresses: vec![ip("20.1.1.1")],
             first_port: 1024,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use vnetem::{Circuit, Endpoint, NextHop, Scope, SubnetId, TagLevel};
+use vnetem::{
+    SubnetId,
+    control::{Circuit, Endpoint, NextHop, Scope, TagLevel},
+};
 
 use super::LoadedNetwork;
 use crate::EndpointService;
