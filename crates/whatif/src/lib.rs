@@ -38,6 +38,7 @@ mod estate;
 mod groups;
 mod html;
 mod live;
+mod moved;
 mod packet;
 mod places;
 mod probes;

@@ -9,6 +9,7 @@ use vnetem::{EndpointFirst, MissingEndpoint, Network, ResourceId};
 use crate::Change;
 use crate::change::subnet_name;
 use crate::groups::{is_worse, newly_refused};
+use crate::moved::Moved;
 use crate::report::{Gap, Plan, Remaining, Stage};
 use crate::rules;
 use crate::seen::{Delivery, Need, Seen, Shared};
@@ -55,14 +56,16 @@ impl Runner<'_> {
         let snapshot = copy.commit();
         let mut side = Side::new(network, &snapshot, self.stands_for, shared);
         let mut refused = Refused::default();
+        let moved = Moved::new(&self.change.before, network);
         for (probe, flows) in self.tried {
+            let origin = moved.origin(probe.origin);
             // A subnet that is not there yet sends nothing.
-            if let Origin::Subnet(id) = probe.origin
+            if let Origin::Subnet(id) = origin
                 && network.subnet(id).is_err()
             {
                 continue;
             }
-            let seen = side.judge(probe.origin, &probe.tuple, shared);
+            let seen = side.judge(origin, &probe.tuple, shared);
             if !is_worse(&probe.before, &seen, shared) {
                 continue;
             }
