@@ -187,8 +187,9 @@ fn add_all(
 ) -> Vec<String> {
     let mut done = Vec::new();
     for (id, need) in batch {
-        if add(network, *id, *need) {
-            let step = step(change, *id, *need, early);
+        let there = network.resource(*id).is_ok_and(|held| rules::has(&held.rules, *need));
+        if there || add(network, *id, *need) {
+            let step = step(change, *id, *need, early, there);
             // A subnet of several ranges is one to Azure.
             if !done.contains(&step) {
                 done.push(step);
@@ -228,7 +229,7 @@ fn add(network: &mut Network, id: ResourceId, need: Need) -> bool {
     network.set_rules_with(id, changed, MissingEndpoint::Ignore).is_ok()
 }
 
-fn step(change: &Change, id: ResourceId, need: Need, early: bool) -> String {
+fn step(change: &Change, id: ResourceId, need: Need, early: bool, there: bool) -> String {
     let held = change.after.resource(id).or_else(|_| change.before.resource(id)).ok();
     let name = held.map_or_else(|| id.to_string(), |resource| resource.name.clone());
     let subnet = |id| {
@@ -248,8 +249,12 @@ fn step(change: &Change, id: ResourceId, need: Need, early: bool) -> String {
                 }
                 _ => "",
             };
-            format!("add virtual network rule {} to {name}{flag}", subnet(of))
+            match there {
+                true => format!("keep virtual network rule {} of {name}", subnet(of)),
+                false => format!("add virtual network rule {} to {name}{flag}", subnet(of)),
+            }
         }
+        Need::Address(address) if there => format!("keep the ip rule of {name} for {address}"),
         Need::Address(address) => format!("add ip rule {address} to {name}"),
         Need::Other(reason) => format!("let in what {name} refuses: {reason}"),
     }
