@@ -9,7 +9,7 @@ use std::io::Read;
 use vnetem::Protocol;
 use vnetem::packet::{FiveTuple, Headers, TcpFlags, Transport};
 use vnetem_azure::import::flow_log::{self, FlowLogError, FlowState, FlowTuple, RecordHead};
-use vnetem_io::{CaptureError, CaptureReader};
+use vnetem_io::{CaptureError, CaptureReader, CapturedPacket};
 
 use table::FlowTable;
 
@@ -164,15 +164,13 @@ impl Traffic {
     ) -> Result<(), CaptureError> {
         self.sources.push(name.to_owned());
         let mut reader = CaptureReader::new(capture)?;
-        let mut result = Ok(());
-        for packet in reader.by_ref() {
-            match packet {
-                Ok(packet) => self.add_packet(&packet.bytes, packet.time, &is_inside),
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
+        let (mut packet, mut result) = (CapturedPacket::default(), Ok(()));
+        while let Some(read) = reader.read(&mut packet) {
+            if let Err(error) = read {
+                result = Err(error);
+                break;
             }
+            self.add_packet(&packet.bytes, packet.time, &is_inside);
         }
         self.skip("no-ipv4", reader.skipped().total());
         result
