@@ -4,17 +4,18 @@ use core::fmt::Write as _;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde_json::json;
 use vnetem::packet::{FiveTuple, Headers, Rewrite, rewrite};
 use vnetem::{
     AccessVerdict, DataPlane, Disposition, Edge, EdgeId, EventKind, Network, NicId, Settings,
     Snapshot, SourceMode, SubnetId, Time, Verdict,
 };
-use vnetem_io::{CaptureReader, CaptureWriter, Direction, Record};
+use vnetem_io::{CaptureReader, CaptureWriter, CapturedPacket, Direction, Record};
 use vnetem_scenario::Options;
 use vnetem_whatif::{Timeline, disable, enable};
 
@@ -38,19 +39,19 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
     }
     let mut player = Player::new(&mut network, asked.html.is_some());
     if let Some(path) = &asked.write {
-        load::not_read_too(path, &[Some(&asked.capture)])?;
+        load::not_read_too("-w", path, &[Some(&asked.capture)])?;
         player.writer = Some(writer(path)?);
     }
     let bar = Bar::new();
     let size = std::fs::metadata(&asked.capture).map(|data| data.len()).unwrap_or_default();
     bar.begin_bytes("replaying", size);
     let file = File::open(&asked.capture).map_err(|error| named(&error))?;
-    let file = BufReader::with_capacity(1 << 18, bar.through(file));
-    let mut reader = CaptureReader::new(file).map_err(|error| named(&error))?;
+    let mut reader = CaptureReader::new(bar.through(file)).map_err(|error| named(&error))?;
     let mut first = None;
     let mut due = switches.then(|| asked.at.unwrap_or(Time(0)));
-    for packet in reader.by_ref() {
-        let mut packet = packet.map_err(|error| named(&error))?;
+    let mut packet = CapturedPacket::default();
+    while let Some(read) = reader.read(&mut packet) {
+        read.map_err(|error| named(&error))?;
         let start = *first.get_or_insert(packet.time);
         let now = Time(packet.time.saturating_sub(start));
         if due.is_some_and(|due| due <= now) {
@@ -120,7 +121,7 @@ struct Player {
     plane: DataPlane,
     places: Places,
     /// Where answers enter and what they are addressed to, by what the capture says they are.
-    answers: HashMap<FiveTuple, (EdgeId, SocketAddrV4)>,
+    answers: HashMap<FiveTuple, (EdgeId, SocketAddrV4), RandomState>,
     writer: Option<Writer>,
     tally: TrafficCount,
     timeline: Timeline,
@@ -135,7 +136,7 @@ impl Player {
         Self {
             plane: DataPlane::new(snapshot, settings),
             places: Places::new(network),
-            answers: HashMap::new(),
+            answers: HashMap::default(),
             writer: None,
             tally: TrafficCount::default(),
             timeline: Timeline::default(),
@@ -153,7 +154,7 @@ impl Player {
             let sent = self.plane.poll_transmit(at);
             while let Some(event) = self.plane.poll_event() {
                 if let EventKind::Closed(cause) = event.kind {
-                    *self.tally.closed.entry(cause.name()).or_default() += 1;
+                    self.tally.closed.add(cause.name());
                     self.timeline.cut(&event.tuple, at.0);
                 }
             }
@@ -267,7 +268,7 @@ struct Places {
     subnets: Vec<(vnetem::Ipv4Net, SubnetId)>,
     nics: HashMap<(SubnetId, Ipv4Addr), NicId>,
     public: HashMap<Ipv4Addr, Ipv4Addr>,
-    known: HashMap<Ipv4Addr, Option<Edge>>,
+    known: HashMap<Ipv4Addr, Option<Edge>, RandomState>,
 }
 
 impl Places {
@@ -279,7 +280,7 @@ impl Places {
             subnets: subnets.collect(),
             nics: nics.collect(),
             public: public.collect(),
-            known: HashMap::new(),
+            known: HashMap::default(),
         }
     }
 
@@ -305,12 +306,33 @@ impl Places {
 struct TrafficCount {
     packets: u64,
     forwarded: u64,
-    denied: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
-    refused: BTreeMap<&'static str, u64>,
-    closed: BTreeMap<&'static str, u64>,
+    denied: Counts,
+    dropped: Counts,
+    refused: Counts,
+    closed: Counts,
     resets: u64,
     not_ipv4: u64,
+}
+
+/// Counts by reason. There are few, so that a list is searched faster than a map.
+#[derive(Debug, Default)]
+struct Counts(Vec<(&'static str, u64)>);
+
+impl Counts {
+    fn add(&mut self, reason: &'static str) {
+        // A reason has one place in memory, mostly.
+        let found = self.0.iter_mut().find(|(held, _)| {
+            (held.as_ptr(), held.len()) == (reason.as_ptr(), reason.len()) || *held == reason
+        });
+        match found {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((reason, 1)),
+        }
+    }
+
+    fn sorted(&self) -> BTreeMap<&'static str, u64> {
+        self.0.iter().copied().collect()
+    }
 }
 
 impl TrafficCount {
@@ -319,24 +341,26 @@ impl TrafficCount {
             Disposition::Forward(forward) => {
                 self.forwarded += 1;
                 if let AccessVerdict::Refused(refusal) = forward.access() {
-                    *self.refused.entry(refusal.name()).or_default() += 1;
+                    self.refused.add(refusal.name());
                 }
             }
-            Disposition::Deny(reason) => *self.denied.entry(reason.name()).or_default() += 1,
+            Disposition::Deny(reason) => self.denied.add(reason.name()),
             Disposition::Drop(reason) => self.drop(reason.name()),
         }
     }
 
     fn drop(&mut self, reason: &'static str) {
-        *self.dropped.entry(reason).or_default() += 1;
+        self.dropped.add(reason);
     }
 
     fn is_good(&self) -> bool {
-        [&self.denied, &self.dropped, &self.refused, &self.closed].iter().all(|map| map.is_empty())
+        [&self.denied, &self.dropped, &self.refused, &self.closed]
+            .iter()
+            .all(|counts| counts.0.is_empty())
     }
 
     fn text(&self) -> String {
-        let sum = |map: &BTreeMap<&str, u64>| map.values().sum::<u64>();
+        let sum = |counts: &Counts| counts.0.iter().map(|(_, count)| count).sum::<u64>();
         let mut out = format!(
             "{} packets   {} forward   {} deny   {} drop   closed {} flows   {} resets\n",
             self.packets,
@@ -352,8 +376,8 @@ impl TrafficCount {
             ("drop", &self.dropped),
             ("closed", &self.closed),
         ];
-        for (label, map) in lists {
-            for (reason, count) in map {
+        for (label, counts) in lists {
+            for (reason, count) in counts.sorted() {
                 let _ = writeln!(out, "  {label} {reason} {count}");
             }
         }
@@ -369,10 +393,10 @@ impl TrafficCount {
             "verb": "replay",
             "packets": self.packets,
             "forwarded": self.forwarded,
-            "refused": self.refused,
-            "denied": self.denied,
-            "dropped": self.dropped,
-            "closed": self.closed,
+            "refused": self.refused.sorted(),
+            "denied": self.denied.sorted(),
+            "dropped": self.dropped.sorted(),
+            "closed": self.closed.sorted(),
             "resets": self.resets,
             "skipped": { "no-ipv4": self.not_ipv4 },
         });

@@ -183,7 +183,8 @@ impl<'a> Runner<'a> {
             self.report.refused_changes.push(RefusedChange { line, step, why });
         }
         let (line, step) = (scheduled.line, scheduled.text.clone());
-        self.report.timeline.push(Moment { line, at, step, outcome });
+        let is_change = matches!(scheduled.step, Step::Change(_));
+        self.report.timeline.push(Moment { line, at, step, is_change, outcome });
         Ok(())
     }
 

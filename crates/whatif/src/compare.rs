@@ -12,6 +12,7 @@ use vnetem::{
 use vnetem_azure::import::Assumption;
 
 use crate::groups::{GroupKey, Groups, Target, Writer, target};
+use crate::moved::Moved;
 use crate::places::{Nowhere, Places, Targets};
 use crate::report::{DeadRule, Finding, Report, TrafficReport};
 use crate::seen::Shared;
@@ -90,7 +91,7 @@ pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Rep
     let mut shared = Shared::default();
     let mut before = Side::new(&change.before, &change.first, stands_for, &mut shared);
     let mut after = Side::new(&change.after, &change.second, stands_for, &mut shared);
-    let moved = Moved::new(change);
+    let moved = Moved::new(&change.before, &change.after);
     let mut groups = Groups::default();
     let mut rows: Vec<u32> = Vec::with_capacity(cases.len());
     let mut targets: HashMap<(Origin, Ipv4Addr), Target, RandomState> = HashMap::default();
@@ -237,33 +238,6 @@ fn aim(before: &Side<'_>, after: &Side<'_>, origin: Origin, tuple: &FiveTuple) -
             }
         }
         found => found,
-    }
-}
-
-/// Subnets that a change makes anew, by the ones whose place they take.
-struct Moved(HashMap<vnetem::SubnetId, vnetem::SubnetId>);
-
-impl Moved {
-    fn new(change: &Change) -> Self {
-        let mut moved = HashMap::new();
-        for (id, old) in change.before.subnets() {
-            if change.after.subnet(id).is_ok() {
-                continue;
-            }
-            let name = change.before.vnet(old.vnet).map(|vnet| vnet.name.as_str());
-            let vnet = name.ok().and_then(|name| change.after.vnet_named(name));
-            let mut heirs = change.after.subnets();
-            let heir = heirs.find(|(_, new)| Some(new.vnet) == vnet && new.name == old.name);
-            moved.extend(heir.map(|(heir, _)| (id, heir)));
-        }
-        Self(moved)
-    }
-
-    fn origin(&self, origin: Origin) -> Origin {
-        match origin {
-            Origin::Subnet(id) => Origin::Subnet(self.0.get(&id).copied().unwrap_or(id)),
-            Origin::Internet => Origin::Internet,
-        }
     }
 }
 

@@ -39,6 +39,7 @@ mod estate;
 mod groups;
 mod html;
 mod live;
+mod moved;
 mod packet;
 mod places;
 mod probes;

@@ -57,6 +57,29 @@ pub(crate) fn with(firewall: &Firewall, need: Need) -> Option<Firewall> {
     done.is_ok().then_some(changed)
 }
 
+/// Whether a firewall has a rule already that lets somebody in.
+pub(crate) fn has(firewall: &Firewall, need: Need) -> bool {
+    let holds = |caller: &Caller| match (caller, need) {
+        (Caller::Subnet(id), Need::Subnet(subnet)) => *id == subnet,
+        (Caller::Addresses(range), Need::Address(address)) => range.contains(&address),
+        _ => false,
+    };
+    if let Firewall::AppService(rules) = firewall {
+        return rules
+            .rules()
+            .iter()
+            .any(|rule| rule.action == Action::Allow && holds(&rule.caller));
+    }
+    let Some(rules) = rule_set(firewall) else { return false };
+    match need {
+        Need::Subnet(subnet) => {
+            rules.vnet_rules().any(|rule| rule == (subnet, RuleState::Succeeded))
+        }
+        Need::Address(address) => rules.ip_rules().iter().any(|range| range.contains(&address)),
+        Need::Other(_) => false,
+    }
+}
+
 /// A number before every rule that is there.
 fn first_number(rules: &OrderedRules) -> u32 {
     let first = rules.rules().iter().map(|rule| rule.number).min();
