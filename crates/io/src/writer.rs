@@ -127,4 +127,4 @@ impl<W: Write> CaptureWriter<W> {
 }
 
 /// The option `epb_packetid`, which pcap-file does not name.
-const PACKET_ID: u16 = 5;
+pub(crate) const PACKET_ID: u16 = 5;

@@ -54,7 +54,7 @@ pub use route::{
     RouteState, TiePolicy, choose, is_tie,
 };
 pub use settings::{CloseMode, Mtu, Settings};
-pub use shard::{Shard, Sharding};
+pub use shard::{Domains, Shard, Sharding};
 pub use snapshot::Snapshot;
 pub use snapshot::guard::SecurityGroupId;
 pub use snapshot::lineage::Applied;

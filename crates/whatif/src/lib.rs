@@ -41,6 +41,7 @@ mod live;
 mod packet;
 mod places;
 mod probes;
+pub mod replay;
 mod report;
 mod rules;
 mod seen;

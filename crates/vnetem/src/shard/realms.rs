@@ -34,7 +34,7 @@ pub(super) struct Realms {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
+pub(super) enum Node {
     Vnet(VnetId),
     Site(SiteId),
 }
