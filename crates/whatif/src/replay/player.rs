@@ -7,8 +7,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use vnetem::packet::{FiveTuple, Headers, Rewrite, rewrite};
 use vnetem::{
-    AccessVerdict, DataPlane, Disposition, Edge, EventKind, Forward, Settings, Snapshot,
-    SourceMode, Time, Verdict,
+    AccessVerdict, DataPlane, Disposition, Edge, EventKind, Forward, Generation, Settings,
+    Snapshot, SourceMode, Time, Verdict,
 };
 use vnetem_io::{Direction, Record};
 
@@ -99,6 +99,12 @@ impl Player {
     #[must_use]
     pub fn counts(&self) -> &ReplayCount {
         &self.counts
+    }
+
+    /// Returns the generation of the snapshot in force.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.plane.snapshot().generation()
     }
 
     /// Applies a change, and sends the resets of what it closes.
