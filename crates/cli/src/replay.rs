@@ -1,15 +1,13 @@
 //! `vnetem replay`: a capture through the model, with a change under way.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::Path;
-use std::sync::Arc;
 
-use vnetem::{Network, Snapshot, Time};
+use vnetem::{Network, Time};
 use vnetem_io::{CaptureReader, CaptureWriter};
 use vnetem_scenario::Options;
-use vnetem_whatif::replay::{Finder, Happening, Player, ReplayCount, SPLIT_ABOVE, Unit, Units};
+use vnetem_whatif::replay::{Finder, Happening, Players, SPLIT_ABOVE, Units};
 use vnetem_whatif::{Timeline, disable, enable};
 
 use crate::arguments::{Common, Output};
@@ -37,7 +35,7 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
     let after = network.commit();
     let units = Units::new(&network, &[&before, &after], SPLIT_ABOVE);
     let mut finder = Finder::new(&units, &before);
-    let mut players = Players { units: &units, snapshot: before, players: BTreeMap::new() };
+    let mut players = Players::new(&units, before, FLOWS);
     let mut shown = Shown { draws: asked.html.is_some(), ..Shown::default() };
     if let Some(path) = &asked.write {
         load::not_read_too(path, &[Some(&asked.capture)])?;
@@ -58,7 +56,7 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
         now = now.max(Time(packet.time.saturating_sub(start)));
         if let Some(at) = due.take_if(|due| *due <= now) {
             shown.timeline.change(at.0, "change");
-            players.apply(at, &after, &mut shown)?;
+            players.apply(at, &after, |seen| shown.see(seen))?;
         }
         let player = players.player(finder.unit(&packet.bytes));
         player.play(now, number, &mut packet.bytes, |seen| shown.see(seen))?;
@@ -67,10 +65,8 @@ pub(crate) fn replay(common: &Common, asked: &Replay) -> Result<Answer, Failure>
     if due.is_some() {
         notes.push("the capture ends before the change".to_owned());
     }
-    let mut counts = ReplayCount { not_ipv4: reader.skipped().total(), ..ReplayCount::default() };
-    for player in players.players.values() {
-        counts.add(player.counts());
-    }
+    let mut counts = players.counts();
+    counts.not_ipv4 = reader.skipped().total();
     if let Some(path) = &asked.html {
         let name = asked.capture.display().to_string();
         let page = shown.timeline.html(&format!("replay of {name}"));
@@ -114,34 +110,6 @@ fn writer(path: &Path) -> Result<Writer, Failure> {
     let named = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());
     let file = File::create(path).map_err(|error| named(&error))?;
     Ok(CaptureWriter::new(BufWriter::new(file)).map_err(|error| named(&error))?)
-}
-
-/// The players of all units, each made when its first packet comes.
-struct Players<'a> {
-    units: &'a Units,
-    snapshot: Arc<Snapshot>,
-    players: BTreeMap<Unit, Player>,
-}
-
-impl Players<'_> {
-    fn player(&mut self, unit: Unit) -> &mut Player {
-        self.players.entry(unit).or_insert_with(|| {
-            let hosts = Arc::clone(self.units.hosts());
-            Player::new(hosts, Arc::clone(&self.snapshot), self.units.settings(unit, FLOWS))
-        })
-    }
-
-    /// Applies the change in every unit.
-    fn apply(
-        &mut self,
-        at: Time,
-        snapshot: &Arc<Snapshot>,
-        shown: &mut Shown,
-    ) -> Result<(), Failure> {
-        self.snapshot = Arc::clone(snapshot);
-        let mut players = self.players.values_mut();
-        players.try_for_each(|player| player.apply(at, Arc::clone(snapshot), |it| shown.see(it)))
-    }
 }
 
 /// What is written and drawn of a replay.

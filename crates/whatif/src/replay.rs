@@ -7,9 +7,11 @@
 mod count;
 mod hosts;
 mod player;
+mod players;
 mod units;
 
 pub use count::ReplayCount;
 pub use hosts::Hosts;
 pub use player::{Happening, Played, Player};
+pub use players::Players;
 pub use units::{Finder, SPLIT_ABOVE, Unit, Units};
