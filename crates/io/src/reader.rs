@@ -5,12 +5,15 @@ use std::io::{Chain, Cursor, Read};
 
 use pcap_file::Endianness;
 use pcap_file::pcap::{PcapParser, PcapTsResolution};
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{Block, PcapNgParser, PcapNgState, RawBlock};
 
 use crate::CaptureError;
 use crate::link::{Skip, ipv4_packet};
 use crate::records::{Length, Records};
+use crate::writer::PACKET_ID;
 
 /// Reads the IPv4 packets of a pcap or pcapng file, in the order of the file.
 ///
@@ -28,6 +31,8 @@ pub struct CapturedPacket {
     pub time: u64,
     /// The interface that captured it: a number in the file's list of interfaces, 0 in a pcap file.
     pub interface: u32,
+    /// The number that all copies of the packet share (`epb_packetid`), where the file has one.
+    pub id: Option<u64>,
     /// The packet from its IPv4 header on, as far as it was captured, without the padding of the
     /// link.
     pub bytes: Vec<u8>,
@@ -196,7 +201,7 @@ fn record<R: Read>(
         PcapTsResolution::NanoSecond => 1,
     };
     let time = u64::from(frame.ts_sec) * 1_000_000_000 + u64::from(frame.ts_frac) * unit;
-    Ok(Some(captured(packet, link_type(header.datalink), time, 0, &frame.data)))
+    Ok(Some(captured(packet, link_type(header.datalink), (time, 0), None, &frame.data)))
 }
 
 /// Reads the next block of a pcapng file. Returns nothing at its end, and an inner nothing for a
@@ -298,8 +303,10 @@ fn packet_of_block(
         return None;
     }
     let Ok(block) = block.try_into_block(state) else { return Some(Err(Skip::MalformedBlock)) };
+    let mut id = None;
     let (interface, time, data): (u32, _, Cow<[u8]>) = match block {
         Block::EnhancedPacket(block) => {
+            id = packet_id(&block.options, state.section().endianness);
             (block.interface_id, block.timestamp.as_nanos(), block.data)
         }
         Block::Packet(block) => (block.interface_id.into(), block.timestamp.as_nanos(), block.data),
@@ -311,7 +318,7 @@ fn packet_of_block(
         return Some(Err(Skip::MalformedBlock));
     };
     let time = u64::try_from(time).unwrap_or(u64::MAX);
-    Some(captured(packet, link_type(described.linktype), time, interface, &data))
+    Some(captured(packet, link_type(described.linktype), (time, interface), id, &data))
 }
 
 const SECTION_BLOCK: u32 = 0x0a0d_0d0a;
@@ -323,15 +330,29 @@ const ENHANCED_PACKET_BLOCK: u32 = 6;
 fn captured(
     packet: &mut CapturedPacket,
     link: u16,
-    time: u64,
-    interface: u32,
+    (time, interface): (u64, u32),
+    id: Option<u64>,
     frame: &[u8],
 ) -> Result<(), Skip> {
     let bytes = ipv4_packet(link, frame)?;
-    (packet.time, packet.interface) = (time, interface);
+    (packet.time, packet.interface, packet.id) = (time, interface, id);
     packet.bytes.clear();
     packet.bytes.extend_from_slice(bytes);
     Ok(())
+}
+
+/// Returns the option `epb_packetid`, which pcap-file does not name.
+fn packet_id(options: &[EnhancedPacketOption], order: Endianness) -> Option<u64> {
+    options.iter().find_map(|option| match option {
+        EnhancedPacketOption::Common(CommonOption::Unknown(option)) if option.code == PACKET_ID => {
+            let bytes = option.value.as_ref().try_into().ok()?;
+            Some(match order {
+                Endianness::Big => u64::from_be_bytes(bytes),
+                Endianness::Little => u64::from_le_bytes(bytes),
+            })
+        }
+        _ => None,
+    })
 }
 
 /// Returns the link type without the flags for frame checksums, which pcap keeps in the upper half.

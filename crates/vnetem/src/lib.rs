@@ -34,7 +34,7 @@ pub use plane::transmit_queue::Transmit;
 pub use plane::{BatchPacket, DataPlane};
 pub use reason::{DenyReason, DropReason};
 pub use settings::{CloseMode, Mtu, Settings};
-pub use shard::{Shard, Sharding};
+pub use shard::{Domains, Shard, Sharding};
 pub use snapshot::Snapshot;
 pub use snapshot::guard::SecurityGroupId;
 pub use snapshot::lineage::Applied;

@@ -36,6 +36,7 @@
 mod change;
 mod compare;
 mod estate;
+pub mod files;
 mod groups;
 mod html;
 mod live;
@@ -43,6 +44,7 @@ mod moved;
 mod packet;
 mod places;
 mod probes;
+pub mod replay;
 mod report;
 mod rules;
 mod seen;

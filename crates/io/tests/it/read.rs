@@ -15,7 +15,7 @@ fn pcap_orders_and_resolutions_are_read() {
     ] {
         let file = pcap(magic, big, 101, &[(3, 999_999), (4_000_000_000, 1)]);
         let expected = [3_000_000_000 + 999_999 * unit, 4_000_000_000_000_000_000 + unit]
-            .map(|time| CapturedPacket { time, interface: 0, bytes: PACKET.to_vec() });
+            .map(|time| CapturedPacket { time, interface: 0, id: None, bytes: PACKET.to_vec() });
         assert_eq!(all(&file), expected);
     }
 }
@@ -48,7 +48,10 @@ fn times_follow_the_interface_resolution() {
         (option(9, &[0]), u64::MAX >> 1, u64::MAX),
     ] {
         let file = [section(), interface(101, &options), enhanced(0, ticks, &PACKET)].concat();
-        assert_eq!(all(&file), [CapturedPacket { time, interface: 0, bytes: PACKET.to_vec() }]);
+        assert_eq!(
+            all(&file),
+            [CapturedPacket { time, interface: 0, id: None, bytes: PACKET.to_vec() }]
+        );
     }
 }
 

@@ -1,0 +1,15 @@
+//! Replays captures and tries changes over several processes and machines, on timely dataflow.
+
+mod batch;
+mod captures;
+mod cluster;
+mod cut;
+mod error;
+mod job;
+mod output;
+mod replay;
+
+pub use cluster::Cluster;
+pub use cut::{Parts, Shard, shard};
+pub use error::DistError;
+pub use replay::{Replay, Replayed, replay};

@@ -1,0 +1,7 @@
+//! Any number of workers and processes gives the same packets, counts and answers.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod made;
+mod replays;
+mod run;
