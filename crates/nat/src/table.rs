@@ -1,5 +1,6 @@
 //! The flow table.
 
+pub(crate) mod bucket;
 pub(crate) mod counters;
 pub(crate) mod detail;
 pub(crate) mod hold;
