@@ -8,8 +8,10 @@ mod error;
 mod job;
 mod output;
 mod replay;
+mod what_if;
 
 pub use cluster::Cluster;
 pub use cut::{Parts, Shard, shard};
 pub use error::DistError;
 pub use replay::{Replay, Replayed, replay};
+pub use what_if::{Answer, WhatIf, what_if};

@@ -40,6 +40,7 @@ mod groups;
 mod html;
 mod live;
 mod packet;
+mod part;
 mod places;
 mod probes;
 pub mod replay;
@@ -47,6 +48,7 @@ mod report;
 mod rules;
 mod seen;
 mod side;
+mod spread;
 mod steps;
 mod text;
 mod traffic;
@@ -55,9 +57,11 @@ pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
 pub use html::Timeline;
+pub use part::Part;
 pub use places::Targets;
 pub use report::{
     Account, DeadRule, Destination, Finding, Gap, Group, Outcome, Plan, Remaining, Report, Stage,
     TrafficReport,
 };
+pub use spread::{LoggedFlow, Spread, UnitFlows};
 pub use traffic::Traffic;

@@ -5,3 +5,4 @@
 mod made;
 mod replays;
 mod run;
+mod what_ifs;
