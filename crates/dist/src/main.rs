@@ -216,7 +216,7 @@ fn replay(asked: ReplayArguments) -> Result<bool, DistError> {
     match asked.output {
         Output::Text => {
             let (units, digest) = (replayed.units, replayed.digest);
-            print!("{}  {units} units   digest {digest:032x}\n", replayed.counts.text());
+            println!("{}  {units} units   digest {digest:032x}", replayed.counts.text());
         }
         Output::Json => println!("{:#}", replayed.json()),
     }

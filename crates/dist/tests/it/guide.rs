@@ -1,4 +1,4 @@
-//! The lines of the guide, run as they are written.
+//! The commands of the guide, run as they are written.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use crate::made::Day;
 use crate::run::{Here, errors};
 
 #[test]
-fn lines_of_guide_run() {
+fn commands_of_guide_run() {
     let day = Day { vnets: 3, hosts: 2, seconds: 6, segments: 1, payload: 10, files: 2 };
     let here = Here::new(day);
     day.write_logs(&here.path(""), 2);
@@ -15,6 +15,7 @@ fn lines_of_guide_run() {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_vnetem-dist"));
     let path = format!("{}:{}", program.parent().unwrap().display(), env!("PATH"));
     let mut lines = 0;
+    let block = block.replace("\\\n", "");
     for line in block.lines() {
         let mut shell = Command::new("sh");
         let output = shell.args(["-c", line]).env("PATH", &path).current_dir(here.path(""));
