@@ -42,6 +42,7 @@ mod html;
 mod live;
 mod moved;
 mod packet;
+mod part;
 mod places;
 mod probes;
 pub mod replay;
@@ -49,6 +50,7 @@ mod report;
 mod rules;
 mod seen;
 mod side;
+mod spread;
 mod steps;
 mod text;
 mod traffic;
@@ -57,9 +59,11 @@ pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
 pub use html::Timeline;
+pub use part::Part;
 pub use places::Targets;
 pub use report::{
     Account, DeadRule, Destination, Finding, Gap, Group, Outcome, Plan, Remaining, Report, Stage,
     TrafficReport,
 };
+pub use spread::{LoggedFlow, Spread, UnitFlows};
 pub use traffic::Traffic;
