@@ -38,6 +38,7 @@ mod estate;
 mod groups;
 mod html;
 mod live;
+mod model;
 mod moved;
 mod packet;
 mod places;
@@ -54,6 +55,7 @@ pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
 pub use html::Timeline;
+pub use model::model;
 pub use places::Targets;
 pub use report::{
     Account, DeadRule, Destination, Finding, Gap, Group, Outcome, Plan, Remaining, Report, Stage,
