@@ -276,6 +276,27 @@ fn capture_plays_through_the_model() {
     assert!(written.count() >= 7);
 }
 
+/// A folder of logs may hold the plan too.
+#[test]
+fn other_files_among_logs_are_noted() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("logs-and-plan");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["plan.json", "PT1H.json"] {
+        std::fs::copy(demo(name), folder.join(name)).unwrap();
+    }
+    let folder = folder.to_str().unwrap();
+    let asked = vnetem(&["what-if", "--plan", &demo("plan.json"), "--flows", folder, "-o", "json"]);
+    assert_eq!(json(&asked)["traffic"]["tuples"], 182);
+    assert!(complaint(&asked).contains("passed over: "), "{}", complaint(&asked));
+    let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-logs");
+    std::fs::create_dir_all(&empty).unwrap();
+    std::fs::copy(demo("plan.json"), empty.join("plan.json")).unwrap();
+    let empty = empty.to_str().unwrap();
+    let asked = vnetem(&["what-if", "--plan", &demo("plan.json"), "--flows", empty]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(complaint(&asked).contains("no flow log in it"), "{}", complaint(&asked));
+}
+
 /// A scenario is shown in the form of a file's model.
 #[test]
 fn scenario_is_shown_as_model() {
