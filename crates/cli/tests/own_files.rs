@@ -276,6 +276,58 @@ fn capture_plays_through_the_model() {
     assert!(written.count() >= 7);
 }
 
+/// A folder of logs may hold the plan too.
+#[test]
+fn other_files_among_logs_are_noted() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("logs-and-plan");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["plan.json", "PT1H.json"] {
+        std::fs::copy(demo(name), folder.join(name)).unwrap();
+    }
+    let folder = folder.to_str().unwrap();
+    let asked = vnetem(&["what-if", "--plan", &demo("plan.json"), "--flows", folder, "-o", "json"]);
+    assert_eq!(json(&asked)["traffic"]["tuples"], 182);
+    assert!(complaint(&asked).contains("passed over: "), "{}", complaint(&asked));
+    let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-logs");
+    std::fs::create_dir_all(&empty).unwrap();
+    std::fs::copy(demo("plan.json"), empty.join("plan.json")).unwrap();
+    let empty = empty.to_str().unwrap();
+    let asked = vnetem(&["what-if", "--plan", &demo("plan.json"), "--flows", empty]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(complaint(&asked).contains("no flow log in it"), "{}", complaint(&asked));
+}
+
+/// A scenario is shown in the form of a file's model.
+#[test]
+fn scenario_is_shown_as_model() {
+    let story = file(
+        "model.scn",
+        "vnet alpha 10.0.0.0/16\nsubnet web 10.0.0.0/24 in alpha nat 20.1.1.1\nservice storage 52.239.0.0/16\nresource acct 52.239.1.9 of storage\n",
+    );
+    let story = story.to_str().unwrap();
+    let shown = json(&vnetem(&["model", "-m", story, "-o", "json"]));
+    assert_eq!(shown["subnets"][0]["name"], "alpha/web");
+    assert_eq!(shown["subnets"][0]["outbound"]["addresses"][0], "20.1.1.1");
+    assert_eq!(shown["resources"][0]["addresses"][0], "52.239.1.9");
+    let printed = text(&vnetem(&["model", "-m", story]));
+    assert!(printed.contains("subnet    alpha/web  10.0.0.0/24  out by nat-gateway"), "{printed}");
+    let refused = vnetem(&["model", "-m", story, "--before"]);
+    assert!(complaint(&refused).contains("holds no change"), "{}", complaint(&refused));
+}
+
+/// The page of a run has a row for each flow, and a cross where the change cut it.
+#[test]
+fn run_draws_its_flows() {
+    let page = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("run.html");
+    let run = vnetem(&["run", "--html", page.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(0), "{}", complaint(&run));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("cut by the change at"), "no cut flow");
+    assert!(page.contains("enable Microsoft.Storage on net-a/app"), "no change");
+    // Answers are no flows of their own.
+    assert!(!page.contains(":443 &gt; 20.31.0.10"), "an answer has a row");
+}
+
 /// What README and guide show is what is printed.
 #[test]
 fn pages_show_what_is_printed() {
