@@ -64,6 +64,7 @@ use security::Security;
 ///   [`DataPlane::apply`](crate::DataPlane::apply) takes it.
 /// - What is in use cannot be deleted, and nothing is deleted implicitly (INV-used-object-kept).
 /// - Numbers are never used again, so a recreated subnet inherits no rule (E-17).
+/// - Edits are grouped by what they edit. Each takes that first, then where, then what.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     vnets: BTreeMap<VnetId, Vnet>,
@@ -127,6 +128,7 @@ impl PartialEq for Network {
 
 impl Eq for Network {}
 
+/// Transactions, commits, and choices for the whole network.
 impl Network {
     /// Makes an empty network, which has the internet and nothing else.
     #[must_use]

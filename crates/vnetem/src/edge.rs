@@ -365,6 +365,36 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_limits_pack_nowhere() {
+        let (beyond, service) = (SubnetId(MAX_PLACES + 1), ServiceId(31));
+        for edge in [
+            Edge::Subnet(beyond),
+            Edge::Nic(NicId(u32::MAX)),
+            Edge::Platform(beyond),
+            Edge::Service { service, identity: None },
+            Edge::SameRegion { service: ServiceId(0), subnet: beyond },
+            Edge::SameRegion { service, subnet: SubnetId(1) },
+        ] {
+            assert_eq!(EdgeId::new(edge), EdgeId::NOWHERE, "{edge:?}");
+        }
+        let top = Edge::SameRegion { service: ServiceId(30), subnet: SubnetId(MAX_PLACES) };
+        assert_ne!(EdgeId::new(top), EdgeId::NOWHERE);
+    }
+
+    /// Callers of one subnet share an edge of a service, and those of two subnets never do.
+    #[test]
+    fn packed_edge_has_no_address() {
+        let edge = |subnet, address: [u8; 4]| {
+            let vnet = vnetem_packet::VnetId(1);
+            let identity = Identity { vnet, subnet: SubnetId(subnet), address: address.into() };
+            EdgeId::from(Edge::Service { service: ServiceId(2), identity: Some(identity) })
+        };
+        assert_eq!(edge(5, [10, 0, 0, 4]), edge(5, [10, 0, 0, 5]));
+        assert_ne!(edge(5, [10, 0, 0, 4]), edge(6, [10, 0, 0, 4]));
+        assert_eq!(edge(5, [10, 0, 0, 4]), EdgeId::endpoint(ServiceId(2), SubnetId(5)));
+    }
+
+    #[test]
     fn marked_edge_has_the_same_place() {
         for code in [EdgeId::subnet(SubnetId(MAX_PLACES)), EdgeId::nic(NicId(1))] {
             let marked = code.answering_elsewhere();

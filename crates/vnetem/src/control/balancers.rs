@@ -217,6 +217,7 @@ fn runs(address: Ipv4Addr, eights: &[usize]) -> Vec<PortBlock> {
     .collect()
 }
 
+/// Edits of load balancers.
 impl Network {
     /// Makes a load balancer with public addresses, the default outbound rule and no members.
     ///

@@ -37,6 +37,7 @@ pub enum ProvisioningState {
     Succeeded,
 }
 
+/// Edits of service endpoints.
 impl Network {
     /// Enables the endpoint of a service on a subnet, under the service's own name. Enabling it
     /// again replaces its scope (INV-toggle-idempotent, S-03).

@@ -15,6 +15,7 @@ pub struct ZoneLink {
     pub fallback: bool,
 }
 
+/// Edits of the names of private endpoints.
 impl Network {
     /// Links the zone of a service's private names to a virtual network, or changes whether an
     /// existing link falls back to the internet.

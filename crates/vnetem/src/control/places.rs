@@ -12,6 +12,7 @@ use super::{Network, Nic, Outbound, Placement, RouteTable, Subnet, Vnet, VnetEnd
 use crate::edge::MAX_PLACES;
 use crate::{EditError, NicId};
 
+/// Edits of virtual networks, subnets and interfaces.
 impl Network {
     /// Makes a virtual network.
     ///

@@ -27,6 +27,7 @@ struct Owned {
     subscription: String,
 }
 
+/// Edits of endpoint policies.
 impl Network {
     /// Makes an endpoint policy in a subscription. It restricts nothing until it is attached.
     ///

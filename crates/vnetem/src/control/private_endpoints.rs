@@ -56,6 +56,7 @@ pub struct NetworkPolicies {
     pub security_groups: bool,
 }
 
+/// Edits of private endpoints.
 impl Network {
     /// Makes a private endpoint, which is pending until [`Network::set_private_endpoint_state`].
     ///

@@ -24,6 +24,7 @@ pub struct Permissions {
 /// (S-13).
 const MAX_TIES: usize = 200;
 
+/// Edits of resources and their rules.
 impl Network {
     /// Makes a resource that answers at an address of its service. Several may share one address:
     /// the front end, which alone sees the name, then asks

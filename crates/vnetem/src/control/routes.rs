@@ -13,6 +13,7 @@ const MAX_ROUTES: usize = 400;
 /// The most routes of one table whose prefix is a service tag.
 const MAX_TAG_ROUTES: usize = 25;
 
+/// Edits of routes.
 impl Network {
     /// Sets a user-defined route of the subnet. It replaces the one with the same prefix, including
     /// its BGP override.

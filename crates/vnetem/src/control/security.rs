@@ -29,6 +29,7 @@ struct Named {
     rules: Arc<SecurityGroup>,
 }
 
+/// Edits of security groups.
 impl Network {
     /// Makes a security group. It guards nothing until it is given to a subnet or an interface.
     ///

@@ -9,6 +9,7 @@ use super::{EndpointFirst, Network, Service, check};
 use crate::edge::MAX_SERVICES;
 use crate::{EditError, ServiceId};
 
+/// Edits of services.
 impl Network {
     /// Makes a service with the prefixes of its tag.
     ///

@@ -9,6 +9,7 @@ use super::check::{self, PublicOwner};
 use super::{Circuit, Connection, Network, Peering, Site};
 use crate::{EditError, NextHop};
 
+/// Edits of sites and their connections.
 impl Network {
     /// Makes an on-premises site that reaches the internet behind `nat`, or not at all if `nat` is
     /// empty (S-36).
