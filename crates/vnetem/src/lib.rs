@@ -9,6 +9,7 @@ mod reason;
 mod route;
 mod settings;
 mod shard;
+mod shared;
 mod snapshot;
 mod verdict;
 

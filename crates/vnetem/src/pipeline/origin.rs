@@ -77,7 +77,7 @@ impl<'a> Pipeline<'a> {
             // An undeclared host cannot have the address of a private endpoint.
             Edge::Subnet(id) => {
                 let subnet = self.snapshot.subnet(id).ok_or(DropReason::UnknownEdge)?;
-                let vnet = || self.snapshot.vnets.get(&subnet.vnet);
+                let vnet = || self.snapshot.vnet(subnet.vnet);
                 if !self.snapshot.private.is_empty()
                     && vnet().is_some_and(|vnet| vnet.private.contains_key(&source))
                 {
@@ -109,7 +109,10 @@ impl<'a> Pipeline<'a> {
                 if !holds(subnet.prefix, source) || is_reserved(subnet.prefix, source) {
                     return Err(DropReason::SpoofedSource);
                 }
-                let code = subnet.nic(source).map_or(EdgeCode::subnet(id), EdgeCode::nic);
+                let code = self
+                    .snapshot
+                    .nic_in(subnet, source)
+                    .map_or(EdgeCode::subnet(id), EdgeCode::nic);
                 if self.is_deallocated(code) {
                     return Err(DropReason::NoSuchHost);
                 }
@@ -177,11 +180,12 @@ impl<'a> Pipeline<'a> {
                     if self.snapshot.private.is_empty() {
                         return near;
                     }
-                    let view = self.snapshot.vnets.get(&subnet.vnet);
+                    let view = self.snapshot.vnet(subnet.vnet);
                     let private = view.and_then(|vnet| vnet.private.get(&initiator).copied());
                     private.map_or(near, EdgeCode::private)
                 };
-                (subnet.nic(initiator).map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
+                let nic = self.snapshot.nic_in(subnet, initiator);
+                (nic.map_or_else(private, EdgeCode::nic), Origin::Subnet(subnet))
             }
             Place::Nic(id) => {
                 (near, Origin::Subnet(self.snapshot.subnet(self.snapshot.nic(id)?.subnet)?))
@@ -230,8 +234,8 @@ impl<'a> Pipeline<'a> {
     /// Finds where a host of a virtual network is: its declared interface or private endpoint, else
     /// its subnet.
     pub(crate) fn host(&self, vnet: VnetId, address: Ipv4Addr) -> Option<EdgeCode> {
-        let view = self.snapshot.vnets.get(&vnet)?;
-        if let Some(nic) = view.nic(address) {
+        let view = self.snapshot.vnet(vnet)?;
+        if let Some(nic) = self.snapshot.nic_at(vnet, address) {
             return Some(EdgeCode::nic(nic));
         }
         if let Some(&endpoint) = view.private.get(&address) {

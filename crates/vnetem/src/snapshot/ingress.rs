@@ -3,6 +3,7 @@
 
 use core::hint::black_box;
 use core::net::Ipv4Addr;
+use std::sync::Arc;
 
 use vnetem_nat::Zone;
 use vnetem_packet::SubnetId;
@@ -28,9 +29,19 @@ pub(crate) struct IngressEntry {
     except: bool,
 }
 
-/// The ingress entries of a configuration, in the order of [`EdgeCode::ingress`].
+/// The ingress entries of a configuration, in the order of [`EdgeCode::ingress`]. Pages of them are
+/// shared with other configurations.
 #[derive(Clone, Debug)]
-pub(crate) struct IngressTable(Vec<IngressEntry>);
+pub(crate) struct IngressTable {
+    pages: Vec<Arc<Page>>,
+    /// The page of places that do not exist.
+    shut: Arc<Page>,
+}
+
+type Page = [IngressEntry; PAGE];
+
+/// A commit copies one page, and counts a reference to each of the others.
+const PAGE: usize = 512;
 
 impl IngressTable {
     /// Returns the ingress entry for packets from an edge, if it has one. The parts of the edge are
@@ -57,39 +68,55 @@ impl IngressTable {
             Edge::Internet => EdgeCode::INTERNET.ingress(),
             _ => usize::MAX,
         };
-        self.0.get(subnet.min(service).min(internet))
+        self.entry(subnet.min(service).min(internet))
     }
 
     /// Returns the ingress entry of an edge, if it has one.
     #[inline(always)]
     pub(crate) fn get(&self, code: EdgeCode) -> Option<&IngressEntry> {
-        self.0.get(code.ingress()).filter(|ingress| ingress.code == code)
+        self.entry(code.ingress()).filter(|ingress| ingress.code == code)
     }
 
-    /// Makes room for this many places, the internet included.
-    pub(crate) fn resize(&mut self, places: usize) {
-        self.0.resize(MAX_SERVICES.saturating_add(places), IngressEntry::SHUT);
+    #[inline(always)]
+    fn entry(&self, at: usize) -> Option<&IngressEntry> {
+        self.pages.get(at / PAGE)?.get(at % PAGE)
+    }
+
+    /// Sets an entry, and copies its page if that changes it. A page without entries is shared.
+    fn put(&mut self, at: usize, entry: IngressEntry) {
+        if self.entry(at).unwrap_or(&IngressEntry::SHUT) == &entry {
+            return;
+        }
+        let (page, place) = (at / PAGE, at % PAGE);
+        if self.pages.len() <= page {
+            self.pages.resize(page + 1, Arc::clone(&self.shut));
+        }
+        let Some(page) = self.pages.get_mut(page) else { return };
+        if let Some(old) = Arc::make_mut(page).get_mut(place) {
+            *old = entry;
+        }
+        if entry == IngressEntry::SHUT && **page == *self.shut {
+            *page = Arc::clone(&self.shut);
+        }
     }
 
     /// Sets the ingress entry of a place. Only a subnet has one.
     pub(crate) fn set(&mut self, number: u32, place: Option<&PlaceView>) {
-        if let Some(ingress) = self.0.get_mut(MAX_SERVICES.saturating_add(number as usize)) {
-            *ingress = match place {
-                Some(PlaceView::Subnet(subnet)) => IngressEntry::of(subnet),
-                Some(PlaceView::Site(_)) | None => IngressEntry::SHUT,
-            };
-        }
+        let entry = match place {
+            Some(PlaceView::Subnet(subnet)) => IngressEntry::of(subnet),
+            Some(PlaceView::Site(_)) | None => IngressEntry::SHUT,
+        };
+        self.put(MAX_SERVICES.saturating_add(number as usize), entry);
     }
 
     /// Sets the ingress entry of the internet. It refuses the network's own addresses as sources.
     pub(crate) fn set_internet(&mut self, ours: Option<(Ipv4Addr, Ipv4Addr)>) {
         let ingress = IngressEntry::new(EdgeCode::INTERNET, Edge::Internet);
-        if let Some(place) = self.0.get_mut(EdgeCode::INTERNET.ingress()) {
-            *place = match ours {
-                Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
-                None => ingress.with(0, u32::MAX, false),
-            };
-        }
+        let entry = match ours {
+            Some((first, last)) => ingress.with(first.to_bits(), last.to_bits(), true),
+            None => ingress.with(0, u32::MAX, false),
+        };
+        self.put(EdgeCode::INTERNET.ingress(), entry);
     }
 }
 
@@ -100,7 +127,12 @@ impl Default for IngressTable {
             let edge = Edge::Service { service, identity: None };
             IngressEntry::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
         };
-        Self((0..).take(MAX_SERVICES).map(|number| ingress(ServiceId(number))).collect())
+        let shut = Arc::new([IngressEntry::SHUT; PAGE]);
+        let mut table = Self { pages: Vec::new(), shut };
+        for number in (0..).take(MAX_SERVICES) {
+            table.put(usize::from(number), ingress(ServiceId(number)));
+        }
+        table
     }
 }
 
@@ -121,9 +153,9 @@ impl IngressEntry {
         let ingress = Self::new(EdgeCode::subnet(subnet.id), Edge::Subnet(subnet.id));
         let (first, last) = unreserved(subnet.prefix);
         // A declared interface has an edge of its own.
-        match subnet.nics.is_empty() {
-            true => ingress.with(first.to_bits(), last.to_bits(), false),
-            false => ingress,
+        match subnet.has_nics {
+            false => ingress.with(first.to_bits(), last.to_bits(), false),
+            true => ingress,
         }
     }
 
@@ -141,14 +173,13 @@ mod tests {
     #[test]
     fn ingress_entry_is_found_by_code() {
         let mut ingress_table = IngressTable::default();
-        ingress_table.resize(3);
         ingress_table.set_internet(Some(([20, 0, 0, 1].into(), [20, 0, 0, 9].into())));
         let subnet = EdgeCode::subnet(SubnetId(2));
         assert!(ingress_table.get(subnet).is_none(), "of a place that is not there");
         assert!(
             !ingress_table.at(&Edge::Subnet(SubnetId(2))).unwrap().lets_in([10, 0, 0, 1].into())
         );
-        for beyond in [0, 3, u32::MAX] {
+        for beyond in [0, u32::MAX] {
             assert!(ingress_table.at(&Edge::Subnet(SubnetId(beyond))).is_none(), "{beyond}");
         }
         for beyond in 31..=u8::MAX {
