@@ -445,6 +445,13 @@ impl ResourceView {
     }
 }
 
+impl ResourceView {
+    /// Returns what decisions about flows depend on.
+    pub(crate) fn said(&self) -> (ServiceId, Option<Ipv4Addr>, &str, &Firewall) {
+        (self.service, self.secondary, &self.path, &self.rules)
+    }
+}
+
 impl ResourceMap {
     /// Sets whether a resource answers at an address.
     pub(crate) fn answers(&mut self, address: Ipv4Addr, id: ResourceId, on: bool) {

@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::Ipv4Net;
 use vnetem_authz::DenyMode;
@@ -267,22 +267,10 @@ impl Network {
         self.deny_mode
     }
 
-    /// Returns the virtual network with a name.
-    #[must_use]
-    pub fn vnet_named(&self, name: &str) -> Option<VnetId> {
-        self.index.vnets.get(name).copied()
-    }
-
     /// Returns the service with a name, its own or a further one.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
         self.services().find(|(_, service)| service.is_named(name)).map(|(id, _)| id)
-    }
-
-    /// Returns the resource with a name.
-    #[must_use]
-    pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
-        self.index.resources.get(name).copied()
     }
 }
 
@@ -372,6 +360,7 @@ impl Network {
     }
 
     pub(super) fn index_service_prefixes(&mut self, id: ServiceId) {
+        self.index.meanings = OnceLock::new();
         let all = Arc::make_mut(&mut self.service_prefixes);
         all.retain(|_, (_, service)| *service != id);
         if let Some(service) = self.services.get(usize::from(id.0)) {

@@ -322,11 +322,7 @@ impl Network {
         for &id in self.dirty.resources.keys() {
             let before = old.resources.by_id.get(&id);
             let after = self.resources.get(&id).map(|it| Arc::new(ResourceView::of(it)));
-            let said = |view: &ResourceView| {
-                let ResourceView { service, secondary, path, rules, .. } = view;
-                (*service, *secondary, path.clone(), rules.clone())
-            };
-            if before.map(|view| said(view)) != after.as_deref().map(said) {
+            if before.map(|view| view.said()) != after.as_ref().map(|view| view.said()) {
                 let services = before.into_iter().chain(&after).map(|view| view.service);
                 services.for_each(|service| invalidation.everywhere.add(Some(service)));
             }

@@ -2,9 +2,10 @@
 
 use core::net::Ipv4Addr;
 use core::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::Ipv4Net;
+use vnetem_authz::Tags;
 use vnetem_nat::Tenant;
 use vnetem_packet::{SiteId, SubnetId, VnetId};
 
@@ -16,7 +17,9 @@ use crate::{LoadBalancerId, NicId, PrivateEndpointId, ResourceId};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     pub(super) vnets: Map<Arc<str>, VnetId>,
-    pub(super) subnet_names: Map<(VnetId, Arc<str>), SubnetId>,
+    subnet_names: Map<(VnetId, Arc<str>), SubnetId>,
+    /// The subnets of a name in all networks.
+    namesakes: Set<(Arc<str>, SubnetId)>,
     pub(super) nics: Map<Arc<str>, NicId>,
     pub(super) resources: Map<Arc<str>, ResourceId>,
     pub(super) private: Map<Arc<str>, PrivateEndpointId>,
@@ -38,12 +41,48 @@ pub(super) struct Index {
     pub(super) clamping: u32,
     /// All networks and sites.
     pub(super) tenants: Set<Tenant>,
+    /// What the names in security rules stand for, once somebody has asked.
+    pub(super) meanings: OnceLock<Arc<Tags>>,
     /// The last removed subnets, by the order of their removal.
     removed: Map<u64, SubnetId>,
 }
 
 /// How many removed subnets are remembered. Late answers to their flows carry their identity.
 const REMEMBERED: usize = 1 << 14;
+
+/// Finding things by their names.
+impl Network {
+    /// Returns the virtual network with a name.
+    #[must_use]
+    pub fn vnet_named(&self, name: &str) -> Option<VnetId> {
+        self.index.vnets.get(name).copied()
+    }
+
+    /// Returns the subnet of a virtual network with a name.
+    #[must_use]
+    pub fn subnet_named(&self, vnet: VnetId, name: &str) -> Option<SubnetId> {
+        self.index.subnet_names.get(&(vnet, name.into())).copied()
+    }
+
+    /// Iterates over the subnets with a name in any virtual network, by number.
+    pub fn subnets_named(&self, name: &str) -> impl Iterator<Item = SubnetId> {
+        let name: Arc<str> = name.into();
+        let all = (Arc::clone(&name), SubnetId(0))..=(name, SubnetId(u32::MAX));
+        self.index.namesakes.range(all).map(|((_, id), ())| *id)
+    }
+
+    /// Returns the network interface with a name.
+    #[must_use]
+    pub fn nic_named(&self, name: &str) -> Option<NicId> {
+        self.index.nics.get(name).copied()
+    }
+
+    /// Returns the resource with a name.
+    #[must_use]
+    pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
+        self.index.resources.get(name).copied()
+    }
+}
 
 impl Network {
     /// Returns the subnets of a virtual network, by address.
@@ -75,7 +114,9 @@ impl Network {
     pub(super) fn index_subnet(&mut self, id: SubnetId, subnet: &Subnet) {
         let vnet = subnet.vnet;
         self.index.subnets.insert((vnet, subnet.prefix.network()), id);
-        self.index.subnet_names.insert((vnet, subnet.name.as_str().into()), id);
+        let name: Arc<str> = subnet.name.as_str().into();
+        self.index.subnet_names.insert((vnet, Arc::clone(&name)), id);
+        self.index.namesakes.add((name, id));
         self.vnet_by_subnet.set(id.0, Some(vnet));
     }
 
@@ -83,7 +124,9 @@ impl Network {
     pub(super) fn forget_subnet(&mut self, id: SubnetId, subnet: &Subnet) {
         let index = &mut self.index;
         index.subnets.remove(&(subnet.vnet, subnet.prefix.network()));
-        index.subnet_names.remove(&(subnet.vnet, subnet.name.as_str().into()));
+        let name: Arc<str> = subnet.name.as_str().into();
+        index.subnet_names.remove(&(subnet.vnet, Arc::clone(&name)));
+        index.namesakes.has((name, id), false);
         let next = index.removed.last_key().map_or(0, |last| last + 1);
         index.removed.insert(next, id);
         if index.removed.len() > REMEMBERED

@@ -143,7 +143,7 @@ impl Network {
         prefix: Ipv4Net,
     ) -> Result<SubnetId, EditError> {
         let network = self.vnet(vnet)?;
-        if self.index.subnet_names.contains_key(&(vnet, name.into())) {
+        if self.subnet_named(vnet, name).is_some() {
             return Err(EditError::NameTaken { kind: "subnet", name: name.into() });
         }
         let owner = format!("subnet {name}");
@@ -334,7 +334,7 @@ impl Network {
         address: Ipv4Addr,
     ) -> Result<NicId, EditError> {
         let place = self.subnet(subnet)?;
-        if self.index.nics.contains_key(name) {
+        if self.nic_named(name).is_some() {
             return Err(EditError::NameTaken { kind: "nic", name: name.into() });
         }
         let owner = format!("nic {name}");

@@ -1,7 +1,7 @@
 //! Edits of security groups and of the names in their rules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::Ipv4Net;
 use vnetem_authz::{CompiledGroup, NetworkSpace, SecurityGroup, Tags};
@@ -167,6 +167,7 @@ impl Network {
         prefixes.iter().try_for_each(|&prefix| check::canonical(prefix))?;
         let tags = Arc::make_mut(&mut self.security.tags);
         tags.insert(name.to_ascii_lowercase(), prefixes.to_vec());
+        self.index.meanings = OnceLock::new();
         self.dirty.tags = true;
         Ok(())
     }
@@ -247,15 +248,18 @@ impl Network {
 
     /// Returns the meaning of all names: services stand for their prefixes, and
     /// [`Network::set_tag`] overrides them.
-    fn meanings(&self) -> Tags {
-        let mut tags = Tags::default();
-        for (_, service) in self.services() {
-            tags.insert(&service.name, service.prefixes.iter().copied());
-        }
-        for (name, prefixes) in &*self.security.tags {
-            tags.insert(name, prefixes.iter().copied());
-        }
-        tags
+    fn meanings(&self) -> Arc<Tags> {
+        let collect = || {
+            let mut tags = Tags::default();
+            for (_, service) in self.services() {
+                tags.insert(&service.name, service.prefixes.iter().copied());
+            }
+            for (name, prefixes) in &*self.security.tags {
+                tags.insert(name, prefixes.iter().copied());
+            }
+            Arc::new(tags)
+        };
+        Arc::clone(self.index.meanings.get_or_init(collect))
     }
 }
 
@@ -339,7 +343,7 @@ impl Security {
 /// Compiles each group once for all subnets that resolve names alike.
 struct Compiler<'a> {
     network: &'a Network,
-    tags: Tags,
+    tags: Arc<Tags>,
     made: BTreeMap<(SecurityGroupId, VnetId, Vec<Ipv4Net>), Arc<CompiledGroup>>,
 }
 
