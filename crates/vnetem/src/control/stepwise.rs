@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use core::net::Ipv4Addr;
 
@@ -26,7 +26,7 @@ use crate::{
 /// One edit: its kind, and what it is done to, by small numbers.
 type Edit = (u8, usize, usize, bool);
 
-const KINDS: u8 = 37;
+const KINDS: u8 = 40;
 const STORAGE: ServiceId = ServiceId(0);
 const SQL: ServiceId = ServiceId(1);
 
@@ -262,6 +262,9 @@ fn edit(
         36 if b % 3 == 0 => network.set_reserved_ranges(&[net("10.0.0.0/8")]),
         36 if on => network.deallocate(nic(network, a)?),
         36 => network.start(nic(network, a)?),
+        37 => network.guard_nic(nic(network, a)?, Some(group(network, b)?)),
+        38 => network.guard_subnet(subnet(network, a)?, Some(group(network, b)?)),
+        39 => network.add_security_group(&format!("group-{}", small(a)), rules(0)).map(drop),
         _ => Ok(()),
     }
 }
@@ -288,6 +291,7 @@ fn rules(at: usize) -> SecurityGroup {
 fn from_nothing(network: &Network) -> Snapshot {
     let mut whole = network.clone();
     whole.compiled = Arc::default();
+    whole.index.meanings = OnceLock::new();
     let places = whole.subnets.keys().map(|id| id.0).chain(whole.sites.keys().map(|id| id.0));
     whole.dirty = Dirty {
         vnets: whole.vnets.keys().copied().map(|key| (key, ())).collect(),

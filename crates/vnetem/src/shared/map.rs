@@ -46,8 +46,16 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
         Arc::ptr_eq(&self.root, &other.root)
     }
 
-    #[inline]
+    /// Looks a key up. Most maps that packets ask are empty.
+    #[inline(always)]
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        if self.len == 0 { None } else { self.find(key) }
+    }
+
+    fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {

@@ -33,14 +33,14 @@ pub(crate) struct IngressEntry {
 /// shared with other configurations.
 #[derive(Clone, Debug)]
 pub(crate) struct IngressTable {
-    pages: Vec<Arc<Page>>,
+    pages: Arc<[Arc<Page>]>,
     /// The page of places that do not exist.
     shut: Arc<Page>,
 }
 
 type Page = [IngressEntry; PAGE];
 
-/// A commit copies one page, and counts a reference to each of the others.
+/// A commit that changes an entry copies its page and the list of pages.
 const PAGE: usize = 512;
 
 impl IngressTable {
@@ -89,9 +89,11 @@ impl IngressTable {
         }
         let (page, place) = (at / PAGE, at % PAGE);
         if self.pages.len() <= page {
-            self.pages.resize(page + 1, Arc::clone(&self.shut));
+            let more = page + 1 - self.pages.len();
+            let more = core::iter::repeat_n(Arc::clone(&self.shut), more);
+            self.pages = self.pages.iter().cloned().chain(more).collect();
         }
-        let Some(page) = self.pages.get_mut(page) else { return };
+        let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) else { return };
         if let Some(old) = Arc::make_mut(page).get_mut(place) {
             *old = entry;
         }
@@ -128,7 +130,7 @@ impl Default for IngressTable {
             IngressEntry::new(EdgeCode::public(service), edge).with(0, u32::MAX, false)
         };
         let shut = Arc::new([IngressEntry::SHUT; PAGE]);
-        let mut table = Self { pages: Vec::new(), shut };
+        let mut table = Self { pages: Arc::from([]), shut };
         for number in (0..).take(MAX_SERVICES) {
             table.put(usize::from(number), ingress(ServiceId(number)));
         }
