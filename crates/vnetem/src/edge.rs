@@ -233,9 +233,10 @@ pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
 
 /// Returns the service to which a revalidation key belongs.
 pub(crate) const fn service_of(revalidation_key: RevalidationKey) -> Option<ServiceId> {
-    match revalidation_key.0 & 0x1F {
+    let [low, ..] = revalidation_key.0.to_le_bytes();
+    match low & 0x1F {
         0 => None,
-        service => Some(ServiceId(service as u8 - 1)),
+        service => Some(ServiceId(service - 1)),
     }
 }
 

@@ -23,14 +23,16 @@ const FEW: usize = 8;
 enum Node<K, V> {
     Leaf(Vec<(K, V)>),
     /// Nodes, each with a key that is above all keys before it, and not above its own.
-    Inner(Vec<(K, Arc<Node<K, V>>)>),
+    Inner(Vec<Child<K, V>>),
 }
 
 /// Iterates over entries in order.
 pub(crate) struct Iter<'a, K, V> {
     leaf: core::slice::Iter<'a, (K, V)>,
-    above: Vec<core::slice::Iter<'a, (K, Arc<Node<K, V>>)>>,
+    above: Vec<core::slice::Iter<'a, Child<K, V>>>,
 }
+
+type Child<K, V> = (K, Arc<Node<K, V>>);
 
 impl<K: Ord + Clone, V: Clone> Map<K, V> {
     pub(crate) fn len(&self) -> usize {
@@ -214,12 +216,12 @@ impl<K: Ord + Clone> Set<K> {
 }
 
 /// Returns which node has a key. The key of the first node counts for nothing.
-fn child<K: Borrow<Q>, V, Q: Ord + ?Sized>(nodes: &[(K, Arc<Node<K, V>>)], key: &Q) -> usize {
+fn child<K: Borrow<Q>, V, Q: Ord + ?Sized>(nodes: &[Child<K, V>], key: &Q) -> usize {
     let others = nodes.get(1..).unwrap_or_default();
     others.partition_point(|(first, _)| first.borrow() <= key)
 }
 
-type Split<K, V> = Option<(K, Arc<Node<K, V>>)>;
+type Split<K, V> = Option<Child<K, V>>;
 
 fn insert<K: Ord + Clone, V: Clone>(
     node: &mut Arc<Node<K, V>>,
@@ -289,7 +291,7 @@ fn remove<K: Ord + Clone + Borrow<Q>, V: Clone, Q: Ord + ?Sized>(
 }
 
 /// Merges a node with the next one, or the one before the last, if both fit into one.
-fn merge<K: Clone, V: Clone>(nodes: &mut Vec<(K, Arc<Node<K, V>>)>, at: usize) {
+fn merge<K: Clone, V: Clone>(nodes: &mut Vec<Child<K, V>>, at: usize) {
     let left = at.min(nodes.len().saturating_sub(2));
     let Some([(_, one), (between, other)]) = nodes.get_mut(left..left + 2) else { return };
     if one.len() + other.len() > MOST {
