@@ -307,10 +307,11 @@ impl Network {
     /// the routes of the subnet, or the group.
     fn concerned_guards(&self, tables: &BTreeSet<u32>) -> BTreeSet<Guarded> {
         let security = &self.security;
-        if !self.dirty.services.is_empty() || self.dirty.tags {
-            return security.guarded.keys().map(|(_, place)| *place).collect();
-        }
         let mut concerned: BTreeSet<Guarded> = self.dirty.guarded.keys().copied().collect();
+        if !self.dirty.services.is_empty() || self.dirty.tags {
+            concerned.extend(security.guarded.keys().map(|(_, place)| *place));
+            return concerned;
+        }
         concerned.extend(self.dirty.security.keys().flat_map(|id| security.guarded_by(*id)));
         if security.guarded.is_empty() {
             return concerned;

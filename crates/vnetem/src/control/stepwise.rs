@@ -84,7 +84,12 @@ fn edit(
             let range = Ipv4Net::new_assert(Ipv4Addr::new(10, small(a), 0, 0), 16);
             network.add_vnet(&format!("vnet-{}", small(a)), &[range]).map(drop)
         }
-        1 => network.remove_vnet(vnet(network, a)?),
+        1 => {
+            let id = vnet(network, a)?;
+            let subnets: Vec<SubnetId> = network.subnets_in(id).map(|(id, _)| id).collect();
+            subnets.into_iter().try_for_each(|subnet| network.remove_subnet(subnet))?;
+            network.remove_vnet(id)
+        }
         2 => {
             let id = vnet(network, a)?;
             let [_, second, ..] = network.vnet(id)?.ranges[0].network().octets();
