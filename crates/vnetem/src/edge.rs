@@ -270,6 +270,15 @@ pub(crate) const fn place_of(revalidation_key: RevalidationKey) -> u32 {
     revalidation_key.0 >> 5
 }
 
+/// Returns the service to which a revalidation key belongs.
+pub(crate) const fn service_of(revalidation_key: RevalidationKey) -> Option<ServiceId> {
+    let [low, ..] = revalidation_key.0.to_le_bytes();
+    match low & 0x1F {
+        0 => None,
+        service => Some(ServiceId(service - 1)),
+    }
+}
+
 /// The place number of the internet in revalidation keys. Subnets and sites share the numbers from
 /// 1 on.
 pub(crate) const INTERNET_PLACE: u32 = 0;

@@ -58,7 +58,10 @@ impl Network {
 
     /// Removes the names of a virtual network that is removed.
     pub(super) fn forget_names(&mut self, gone: VnetId) {
-        self.private.zones.retain(|(vnet, _), _| *vnet != gone);
+        let all = (gone, ServiceId(0))..=(gone, ServiceId(u8::MAX));
+        for zone in self.private.zones.range(all).map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.private.zones.remove(&zone);
+        }
         self.private.forget(gone);
     }
 

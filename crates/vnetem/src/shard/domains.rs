@@ -122,7 +122,8 @@ impl Domains {
     }
 
     fn read(&mut self, snapshot: &Snapshot, joints: &mut Joints, sizes: &mut BTreeMap<u32, u64>) {
-        for (&id, vnet) in &snapshot.vnets {
+        for (id, vnet) in snapshot.vnets.iter() {
+            let id = vnetem_packet::VnetId(id);
             joints.add(Node::Vnet(id));
             let peers = vnet.peers.iter().map(|&peer| Node::Vnet(peer));
             let sites = vnet.sites.iter().map(|&site| Node::Site(site));
@@ -130,7 +131,7 @@ impl Domains {
                 joints.join(Node::Vnet(id), other);
             }
         }
-        for place in snapshot.places.iter().flatten() {
+        for place in snapshot.places.values() {
             match place {
                 PlaceView::Subnet(subnet) => {
                     let node = Node::Vnet(subnet.vnet);
@@ -151,8 +152,7 @@ impl Domains {
                 }
             }
         }
-        for (number, nic) in (0..).zip(snapshot.nics.iter()) {
-            let Some(nic) = nic else { continue };
+        for (number, nic) in snapshot.nics.iter() {
             self.nics.insert(number, nic.subnet.0);
             let Some(&node) = self.places.get(&nic.subnet.0) else { continue };
             for outbound in [&nic.balanced, &nic.instance, &nic.kept] {
