@@ -420,7 +420,7 @@ impl Network {
         draft.arrange()?;
         let members = before.members.keys().chain(draft.members.keys());
         let (members, vnet): (Vec<_>, _) = (members.copied().collect(), draft.vnet);
-        members.into_iter().for_each(|nic| self.touch_nic(nic, vnet));
+        members.into_iter().for_each(|nic| self.mark_nic(nic, vnet));
         draft.frontends.iter().for_each(|address| self.dirty.public.add(*address));
         self.dirty.hosts.add(vnet);
         self.balancers.insert(id, Arc::new(draft));

@@ -285,13 +285,13 @@ impl Network {
             if !nic.deallocated && nic.kept.is_none() {
                 nic.kept = Some(*address);
                 self.take_public(&[*address], PublicOwner::Vnet(*vnet));
-                self.touch_nic(id, *vnet);
+                self.mark_nic(id, *vnet);
             }
         }
     }
 
     /// Notes that an interface of a network has changed.
-    pub(super) fn touch_nic(&mut self, id: NicId, vnet: VnetId) {
+    pub(super) fn mark_nic(&mut self, id: NicId, vnet: VnetId) {
         self.dirty.nics.add(id);
         self.dirty.hosts.add(vnet);
     }
@@ -363,7 +363,7 @@ impl Network {
         };
         self.nics.insert(id, Arc::new(nic));
         self.hosts.insert((vnet, address), id);
-        self.touch_nic(id, vnet);
+        self.mark_nic(id, vnet);
         Ok(id)
     }
 
@@ -389,7 +389,7 @@ impl Network {
         self.index.forwarders.remove(&(vnet, id));
         self.forget_nic_security(id, subnet);
         self.hosts.remove(&(vnet, address));
-        self.touch_nic(id, vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -414,7 +414,7 @@ impl Network {
             nic.idle = nic.idle.filter(|_| address.is_some());
             self.release_public(old.as_slice());
         }
-        self.touch_nic(id, vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -438,7 +438,7 @@ impl Network {
         if let Some(nic) = self.nics.get_mut(&id) {
             nic.idle = idle;
         }
-        self.touch_nic(id, vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -474,7 +474,7 @@ impl Network {
             let kept = if deallocated { nic.kept.take() } else { None };
             self.release_public(kept.as_slice());
         }
-        self.touch_nic(id, vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 
@@ -489,7 +489,7 @@ impl Network {
             nic.ip_forwarding = on;
         }
         self.index.forwarders.has((vnet, id), on);
-        self.touch_nic(id, vnet);
+        self.mark_nic(id, vnet);
         Ok(())
     }
 }

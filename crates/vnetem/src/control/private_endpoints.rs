@@ -102,7 +102,7 @@ impl Network {
         self.private.named.add((vnet, id));
         self.index.private.insert(name.into(), id);
         self.index.private_hosts.insert((vnet, address), id);
-        self.touch_private(id, vnet);
+        self.mark_private(id, vnet);
         Ok(id)
     }
 
@@ -118,7 +118,7 @@ impl Network {
             self.index.private.remove(endpoint.name.as_str());
             self.index.private_hosts.remove(&(vnet, endpoint.address));
         }
-        self.touch_private(id, vnet);
+        self.mark_private(id, vnet);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Network {
         if let Some(endpoint) = self.private.endpoints.get_mut(&id) {
             endpoint.state = state;
         }
-        self.touch_private(id, vnet);
+        self.mark_private(id, vnet);
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl Network {
         found.filter_map(|(_, &id)| Some((id, self.private_endpoint(id).ok()?)))
     }
 
-    fn touch_private(&mut self, id: PrivateEndpointId, vnet: VnetId) {
+    fn mark_private(&mut self, id: PrivateEndpointId, vnet: VnetId) {
         self.dirty.private.add(id);
         self.dirty.vnets.add(vnet);
     }

@@ -369,8 +369,8 @@ fn assert_observed(stepwise: &Snapshot, whole: &Snapshot) -> Result<(), TestCase
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// INV-accepted-edit-in-force: whatever is edited and removed, and whenever it is committed, the
-    /// snapshot is the one that the whole network compiles to.
+    /// INV-accepted-edit-in-force: whatever is edited and removed, and whenever it is committed,
+    /// the snapshot is the one that the whole network compiles to.
     #[test]
     fn stepwise_snapshot_equals_a_whole_one(
         edits in prop::collection::vec(

@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn emptied_map_keeps_no_nodes() {
+    fn emptied_map_has_no_nodes() {
         let mut map: Map<u32, u32> = (0..100_000).map(|key| (key, key)).collect();
         let copy = map.clone();
         for key in 0..100_000 {
