@@ -23,16 +23,21 @@ use crate::{Edge, PrivateEndpointId, Snapshot};
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let mut network = Network::new();
 ///     let mut webs = Vec::new();
-///     for (name, public) in [("alpha", "20.1.1.1"), ("beta", "20.1.1.1"), ("gamma", "20.1.1.2")] {
-///         let vnet = network.add_vnet(name, &["10.0.0.0/16".parse()?])?;
-///         let web = network.add_subnet(vnet, "web", "10.0.0.0/24".parse()?)?;
-///         network.set_outbound(web, Outbound::NatGateway(vec![public.parse()?]))?;
+///     let mut vnets = Vec::new();
+///     for number in 1..=3 {
+///         let range = format!("10.{number}.0.0/16").parse()?;
+///         let vnet = network.add_vnet(&format!("net{number}"), &[range])?;
+///         let web = network.add_subnet(vnet, "web", format!("10.{number}.0.0/24").parse()?)?;
+///         let public = format!("20.1.1.{number}").parse()?;
+///         network.set_outbound(web, Outbound::NatGateway(vec![public]))?;
 ///         webs.push(Edge::Subnet(web));
+///         vnets.push(vnet);
 ///     }
+///     network.peer(vnets[0], vnets[1])?;
 ///     let domains = Domains::new([&*network.commit()]);
 ///     assert_eq!(domains.len(), 2);
 ///     assert_eq!(domains.at(webs[0]), domains.at(webs[1]));
-///     assert_eq!(domains.behind("20.1.1.2".parse()?), domains.at(webs[2]));
+///     assert_eq!(domains.behind("20.1.1.3".parse()?), domains.at(webs[2]));
 ///     Ok(())
 /// }
 /// ```
