@@ -29,15 +29,16 @@ pub use flow_log::FlowRecord;
 ///
 /// ```
 /// use core::net::Ipv4Addr;
-/// use vnetem_sim::{Appliance};
-/// use vnetem_packet_text::{Packet};
+/// use vnetem_sim::Appliance;
+/// use vnetem_packet_text::Packet;
 /// use vnetem_nat::Time;
 ///
 /// let mut appliance = Appliance::translating(Ipv4Addr::new(10, 0, 9, 4));
 /// let packet: Packet = "10.0.0.4:50001 > 52.239.1.9:443 tcp S".parse()?;
 /// let out = appliance.forward(Time(0), packet.build()).expect("it opens a flow");
 /// assert_eq!(Packet::read(&out)?.source, Ipv4Addr::new(10, 0, 9, 4));
-/// assert!(appliance.log()[0].to_string().starts_with("10.0.0.4:50001 > 52.239.1.9:443 tcp as 10.0.9.4:"));
+/// let line = appliance.log()[0].to_string();
+/// assert!(line.starts_with("10.0.0.4:50001 > 52.239.1.9:443 tcp as 10.0.9.4:"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Appliance {

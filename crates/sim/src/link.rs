@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_keeps_order_reorder_does_not() {
+    fn jitter_preserves_order_reorder_does_not() {
         let clean = LinkSettings::clean(Duration::from_millis(5));
         let numbers = |settings| -> Vec<Bytes> {
             arrivals(settings, 3, 200).into_iter().map(|(_, packet)| packet).collect()

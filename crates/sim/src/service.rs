@@ -66,9 +66,9 @@ pub struct Refusal {
 /// A line of a server's access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// What was asked, when and by whom.
+    /// The call: its text, its time and its caller.
     pub call: Call,
-    /// Who the caller is, from the [`Answer`].
+    /// The identity of the caller, from the [`Answer`].
     pub identity: String,
     /// HTTP status; the number of the SQL error, 0 for a login that was let in.
     pub status: u16,

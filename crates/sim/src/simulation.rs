@@ -212,7 +212,7 @@ impl Sim {
             }
             Err(why) => {
                 drop(shared);
-                self.complain(why.to_string());
+                self.note_fault(why.to_string());
             }
         }
     }
@@ -273,11 +273,11 @@ impl Sim {
         let added = self.lock().add(name, place);
         match added {
             Ok(_) => self.mains.push(Main { software, handle: None, awaited, done: false }),
-            Err(why) => self.complain(why),
+            Err(why) => self.note_fault(why),
         }
     }
 
-    fn complain(&mut self, why: String) {
+    fn note_fault(&mut self, why: String) {
         self.fault.get_or_insert(why);
     }
 

@@ -65,7 +65,7 @@ pub struct World<'a> {
     /// Stations that answer for a service by whatever path.
     fronts: Vec<StationId>,
     /// Whether journeys, closed flows and packets of the data plane's own are kept.
-    keeps_history: bool,
+    records_history: bool,
     applying: bool,
     /// Tasks that wait for what has happened.
     wakes: Vec<Waker>,
@@ -116,7 +116,7 @@ impl<'a> World<'a> {
             agenda: Agenda::default(),
             spots: Index::default(),
             fronts: Vec::new(),
-            keeps_history: true,
+            records_history: true,
             applying: false,
             wakes: Vec::new(),
         }
@@ -192,7 +192,7 @@ impl<'a> World<'a> {
 
     /// The host of a station, to call others from it or to make it serve.
     pub fn host(&mut self, id: StationId) -> Option<&mut Host> {
-        self.touch(id);
+        self.schedule_now(id);
         match &mut self.stations.get_mut(id.0)?.body {
             Body::Host(host) => Some(host),
             _ => None,
@@ -321,7 +321,7 @@ impl<'a> World<'a> {
             closed: self.closed.get(closed..).unwrap_or_default().to_vec(),
             made: self.made.get(made..).unwrap_or_default().to_vec(),
         };
-        if !self.keeps_history {
+        if !self.records_history {
             self.made.clear();
             self.closed.clear();
         }

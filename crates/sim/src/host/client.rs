@@ -90,7 +90,7 @@ impl Host {
         if let Some(conn) = self.stack.conn(conn) {
             conn.socket().abort();
         }
-        self.stack.touch(conn);
+        self.stack.mark_dirty(conn);
     }
 
     /// A connection of this host, opened or accepted.

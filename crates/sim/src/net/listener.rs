@@ -87,7 +87,7 @@ impl Drop for TcpListener {
         if let Some(stack) = shared.stack(self.host.id()) {
             stack.unlisten(self.port);
         }
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
     }
 }
 

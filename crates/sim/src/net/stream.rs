@@ -66,7 +66,7 @@ impl TcpStream {
         let stack = shared.stack(host.id()).ok_or(ErrorKind::NetworkDown)?;
         let id = stack.connect(remote, local_port)?;
         let local = stack.conn(id).map_or(remote, |conn| conn.key.1);
-        shared.touch(host.id());
+        shared.schedule_now(host.id());
         drop(shared);
         Ok(Some(Self { host: host.clone(), id, local, remote }))
     }
@@ -332,8 +332,8 @@ impl TcpStream {
         let stack = shared.stack(self.host.id())?;
         let (result, invalidated) = run(stack.conn(self.id)?);
         if invalidated {
-            stack.touch(self.id);
-            shared.touch(self.host.id());
+            stack.mark_dirty(self.id);
+            shared.schedule_now(self.host.id());
         }
         Some(result)
     }
@@ -398,6 +398,6 @@ impl Drop for TcpStream {
         if let Some(stack) = shared.stack(self.host.id()) {
             stack.release(self.id);
         }
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
     }
 }

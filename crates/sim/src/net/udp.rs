@@ -65,11 +65,11 @@ impl UdpSocket {
         Ok(SocketAddrV4::new(self.host.address(), self.port).into())
     }
 
-    /// Whom it talks to.
+    /// Returns the remote to which [`connect`](Self::connect) bound the socket.
     ///
     /// # Errors
     ///
-    /// `NotConnected` if it talks to anybody.
+    /// `NotConnected` if the socket has no single remote.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.remote().map(SocketAddr::V4)
     }
@@ -115,7 +115,7 @@ impl UdpSocket {
         let Some(mut shared) = self.host.live() else { return Ok(payload.len()) };
         let stack = shared.stack(self.host.id()).ok_or(ErrorKind::NetworkDown)?;
         let sent = stack.send_datagram(self.port, remote, payload)?;
-        shared.touch(self.host.id());
+        shared.schedule_now(self.host.id());
         Ok(sent)
     }
 

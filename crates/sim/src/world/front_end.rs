@@ -77,8 +77,8 @@ impl FrontEnds {
         });
         let judged = served.and_then(|served| {
             let access = snapshot.judge(served.resource, arrival)?;
-            let told = |refusal| snapshot.answer(served.resource, refusal, arrival);
-            Some(access.refusal().and_then(told))
+            let refused = |refusal| snapshot.answer(served.resource, refusal, arrival);
+            Some(access.refusal().and_then(refused))
         });
         match judged {
             Some(None) => Answer::allow(identity),
