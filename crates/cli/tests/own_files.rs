@@ -20,7 +20,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn complaint(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -46,7 +46,7 @@ const NETWORK: &str = r#"[ { "id": "/subscriptions/s/resourceGroups/g/providers/
 #[test]
 fn alone_it_plays_what_it_brings() {
     let played = vnetem(&["what-if"]);
-    assert_eq!(played.status.code(), Some(2), "{}", complaint(&played));
+    assert_eq!(played.status.code(), Some(2), "{}", stderr(&played));
     let said = text(&played);
     for words in [
         "endpoint-enabled net-a/app Microsoft.Storage",
@@ -78,16 +78,16 @@ fn model_and_edit_are_a_question() {
     let model = model.to_str().unwrap();
     let switch = "Microsoft.Storage@vnet1/snet-app";
     let asked = vnetem(&["what-if", "-m", model, "--enable", switch, "-o", "json"]);
-    assert_eq!(asked.status.code(), Some(2), "{}", complaint(&asked));
+    assert_eq!(asked.status.code(), Some(2), "{}", stderr(&asked));
     assert_eq!(json(&asked)["changes"][0]["kind"], "endpoint-enabled");
     let same = vnetem(&["what-if", "--before", model, "--after", model]);
-    assert_eq!(same.status.code(), Some(0), "{}", complaint(&same));
+    assert_eq!(same.status.code(), Some(0), "{}", stderr(&same));
     let nothing = vnetem(&["what-if", "-m", model]);
     assert_eq!(nothing.status.code(), Some(1));
-    assert!(complaint(&nothing).contains("no change in it"), "{}", complaint(&nothing));
+    assert!(stderr(&nothing).contains("no change in it"), "{}", stderr(&nothing));
     let wrong = vnetem(&["what-if", "-m", model, "--enable", "Microsoft.Storage@vnet1/web"]);
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(complaint(&wrong).contains("there is vnet1/snet-app"), "{}", complaint(&wrong));
+    assert!(stderr(&wrong).contains("there is vnet1/snet-app"), "{}", stderr(&wrong));
     let usage = vnetem(&["what-if", "-m", model, "--enable", "Microsoft.Storage"]);
     assert_eq!(usage.status.code(), Some(64));
 }
@@ -102,7 +102,7 @@ fn scenario_is_a_model_too() {
     );
     let path = scenario.to_str().unwrap();
     let asked = vnetem(&["what-if", "-m", path, "--enable", "storage@alpha/web", "-o", "json"]);
-    assert_eq!(asked.status.code(), Some(2), "{}", complaint(&asked));
+    assert_eq!(asked.status.code(), Some(2), "{}", stderr(&asked));
     let answer = json(&asked);
     assert_eq!(answer["groups"][0]["after"]["reason"], "subnet-not-listed");
     assert_eq!(answer["steps"][0], "add virtual network rule alpha/web to acct");
@@ -117,9 +117,9 @@ fn folder_is_read_as_its_files() {
     std::fs::write(folder.join("deep/network.json"), NETWORK).unwrap();
     std::fs::write(folder.join("notes.txt"), "nothing of Azure").unwrap();
     let shown = vnetem(&["model", "-m", folder.to_str().unwrap(), "-o", "json"]);
-    assert_eq!(shown.status.code(), Some(0), "{}", complaint(&shown));
+    assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
     assert_eq!(json(&shown)["subnets"][0]["name"], "vnet1/snet-app");
-    assert!(complaint(&shown).contains("passed over: "), "{}", complaint(&shown));
+    assert!(stderr(&shown).contains("passed over: "), "{}", stderr(&shown));
     let none = vnetem(&["model", "-m", folder.join("notes.txt").to_str().unwrap()]);
     assert_eq!(none.status.code(), Some(1));
 }
@@ -144,7 +144,7 @@ fn packets_and_routes_of_own_files() {
     let model = model.to_str().unwrap();
     let packet = ["--from", "vnet1/snet-app", "tcp", "10.0.1.4:50000", "20.60.26.10:443"];
     let traced = vnetem(&[&["trace", "-m", model][..], &packet].concat());
-    assert_eq!(traced.status.code(), Some(0), "{}", complaint(&traced));
+    assert_eq!(traced.status.code(), Some(0), "{}", stderr(&traced));
     assert!(text(&traced).contains("system 0.0.0.0/0"), "{}", text(&traced));
     let switch = ["--enable", "Microsoft.Storage@vnet1/snet-app"];
     let traced = vnetem(&[&["trace", "-m", model][..], &packet, &switch].concat());
@@ -176,7 +176,7 @@ fn routes_are_compared_with_azure() {
         vnetem(&["routes", "-m", model, "vnet1/snet-app", "--against", with])
     };
     let equal = asked(&same);
-    assert_eq!(equal.status.code(), Some(0), "{}{}", text(&equal), complaint(&equal));
+    assert_eq!(equal.status.code(), Some(0), "{}{}", text(&equal), stderr(&equal));
     let more = r#", { "source": "User", "state": "Active", "addressPrefix": ["20.60.0.0/24"], "nextHopType": "VirtualAppliance", "nextHopIpAddress": ["10.0.9.4"] }"#;
     let differ = asked(&file("differ.json", &routes(more)));
     assert_eq!(differ.status.code(), Some(2));
@@ -193,7 +193,7 @@ fn pipe_may_close_early() {
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 2)), "{verb} {:?}", output.status);
-        assert!(!complaint(&output).contains("panicked"), "{}", complaint(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
     }
 }
 
@@ -266,7 +266,7 @@ fn capture_plays_through_the_model() {
         "--html",
         page.to_str().unwrap(),
     ]);
-    assert_eq!(switched.status.code(), Some(2), "{}", complaint(&switched));
+    assert_eq!(switched.status.code(), Some(2), "{}", stderr(&switched));
     let answer = json(&switched);
     assert_eq!(answer["closed"]["source-switched"], 1);
     assert_eq!(answer["resets"], 2);
