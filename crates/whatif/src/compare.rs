@@ -69,7 +69,7 @@ struct Case {
 pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Report {
     let nothing = |_: Ipv4Addr| None;
     let stands_for = options.stands_for.unwrap_or(&nothing);
-    let tell = |what, done: usize, all: usize| {
+    let report_progress = |what, done: usize, all: usize| {
         if let Some(progress) = options.progress {
             let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
             progress(Progress { what, done: count(done), all: count(all) });
@@ -98,7 +98,7 @@ pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Rep
     let mut tried: BTreeMap<Probe, u64> = BTreeMap::new();
     for (done, case) in cases.iter().enumerate() {
         if done.is_multiple_of(OFTEN) {
-            tell("flows tried before and after", done, cases.len());
+            report_progress("flows tried before and after", done, cases.len());
         }
         let destination = *case.tuple.destination.ip();
         let target = *targets
@@ -129,7 +129,7 @@ pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Rep
             (before.edge(case.origin, source), now, case.tuple)
         })
         .collect();
-    tell("open flows switched", 0, flows.len());
+    report_progress("open flows switched", 0, flows.len());
     let fares = live::switch(change, &flows);
     for (at, fared) in open.iter().zip(&fares.flows) {
         if let Some(row) = rows.get(*at) {
@@ -139,7 +139,7 @@ pub fn compare(change: &Change, traffic: &Traffic, options: &Options<'_>) -> Rep
     said.open = u64::try_from(open.len()).unwrap_or(u64::MAX);
     said.closed = fares.flows.iter().map(|fared| u64::from(fared.closed)).sum();
     (said.causes, said.unopened, said.resets) = (fares.causes, fares.unopened, fares.resets);
-    tell("open flows switched", flows.len(), flows.len());
+    report_progress("open flows switched", flows.len(), flows.len());
 
     let plan = steps::plan(change, &tried, stands_for, &mut shared, &before, &after);
     let report = groups.report(&before, &after, &shared);

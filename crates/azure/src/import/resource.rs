@@ -63,7 +63,7 @@ pub enum ResourceKind {
 /// Whether the public endpoint of a resource is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PublicAccess {
-    /// It is, to those whom the rules let in; also where the file does not say it.
+    /// Open to the sources that the rules accept; also where the file does not say it.
     #[default]
     Enabled,
     /// It is not.

@@ -22,7 +22,7 @@ pub struct FlowKey {
     pub source: Ipv4Addr,
     /// Its receiver.
     pub destination: Ipv4Addr,
-    /// The port of the opener.
+    /// The port of the initiator.
     pub source_port: u16,
     /// The port of the other end.
     pub destination_port: u16,
