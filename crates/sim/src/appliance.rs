@@ -96,13 +96,13 @@ impl Appliance {
     /// Ports that stand for its clients' own.
     const PORTS: (u16, u16) = (1024, 65535);
 
-    /// An appliance that translates sources to its address.
+    /// Makes an appliance that translates sources to its address.
     #[must_use]
     pub fn translating(address: Ipv4Addr) -> Self {
         Self::new(address, true)
     }
 
-    /// An appliance that leaves sources as they are (U-07).
+    /// Makes an appliance that leaves sources as they are (U-07).
     #[must_use]
     pub fn forwarding(address: Ipv4Addr) -> Self {
         Self::new(address, false)
@@ -129,20 +129,20 @@ impl Appliance {
         }
     }
 
-    /// Its private address.
+    /// Returns the private address of the appliance.
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// What went through so far.
+    /// Returns the counters so far.
     #[must_use]
     pub const fn counters(&self) -> ApplianceCounters {
         self.counters
     }
 
-    /// All flows, in the order in which they were opened: those that are over, and those that are
-    /// not.
+    /// Returns all flows, in the order in which they were opened: those that are over, and those
+    /// that are not.
     #[must_use]
     pub fn log(&self) -> Vec<FlowRecord> {
         let live = self.flows.iter().map(|(_, flow)| FlowRecord::of(&flow, None));

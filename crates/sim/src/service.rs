@@ -79,13 +79,13 @@ pub struct Access {
 }
 
 impl Answer {
-    /// Let in.
+    /// Makes the answer that accepts a call.
     #[must_use]
     pub fn allow(identity: impl Into<String>) -> Self {
         Self { identity: identity.into(), refusal: None }
     }
 
-    /// Refused.
+    /// Makes the answer that refuses a call.
     #[must_use]
     pub fn refuse(identity: impl Into<String>, refusal: Refusal) -> Self {
         Self { identity: identity.into(), refusal: Some(refusal) }

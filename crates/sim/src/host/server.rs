@@ -17,7 +17,7 @@ impl Host {
         }
     }
 
-    /// The calls at this host's servers, in order of time.
+    /// Returns the calls at this host's servers, in order of time.
     #[must_use]
     pub fn access_log(&self) -> &[Access] {
         &self.log
