@@ -211,7 +211,7 @@ fn unknown_appliance_retains_its_route() {
     let vnetem::control::NextHop::VirtualAppliance(address) = route.next_hop else {
         panic!("{route:?}")
     };
-    assert!(loaded.stands_for(address).unwrap().contains("appliance of the route now.json"));
+    assert!(loaded.stands_for(address).unwrap().contains("appliance of the route fw of "));
     assert_eq!(loaded.left_out[0].why, "a route to a gateway that the network does not have");
     assert!(loaded.assumptions.iter().any(|one| one.code == "appliance-address-unknown"));
 }

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
-use vnetem::{DenyReason, DropReason, Time, authz::Refusal};
+use vnetem::{DenyReason, DropReason, Time, authz::Refusal, nat::Cause};
 use vnetem_scenario::report::{ProbeCall, Report};
 use vnetem_scenario::route_table;
 
@@ -180,10 +180,7 @@ fn closings(out: &mut String, report: &Report) -> core::fmt::Result {
         };
         let event = &closing.event;
         writeln!(out, "  {}  {}", seconds(event.at), closing.change)?;
-        let cause = match event.kind {
-            vnetem::EventKind::Closed(cause) | vnetem::EventKind::Ended(cause) => cause.name(),
-            _ => "opened",
-        };
+        let cause = event.kind.cause().map_or("opened", Cause::name);
         writeln!(out, "    {}  {cause}; notified: {notified}", event.tuple)?;
     }
     Ok(())

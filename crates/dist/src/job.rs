@@ -100,20 +100,19 @@ impl Job {
         let path = folder.join("run");
         let own = format!("{:016x}\n", self.fingerprint);
         match fs::read_to_string(&path) {
-            Ok(there) if self.resume && there != own => {
-                let text = "another run wrote here: other captures, another model or change";
-                Err(DistError::of(folder, text))
-            }
             Ok(_) if !self.resume && first => {
                 let text = "a run wrote here: go on with --resume, or name a new folder";
+                Err(DistError::of(folder, text))
+            }
+            Ok(there) if there != own => {
+                let text = "another run wrote here: other captures, another model or change";
                 Err(DistError::of(folder, text))
             }
             Ok(_) => Ok(()),
             Err(_) if self.resume => {
                 Err(DistError::of(folder, "no run wrote here that could be resumed"))
             }
-            Err(_) if first => fs::write(&path, own).map_err(|error| DistError::of(&path, error)),
-            Err(_) => Ok(()),
+            Err(_) => fs::write(&path, own).map_err(|error| DistError::of(&path, error)),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The `vnetem-dist` command.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vnetem::Time;
-use vnetem_dist::{Cluster, DistError, Replay, Shard};
-use vnetem_whatif::files::{ModelFiles, Switch, resource_address};
+use vnetem_dist::{Cluster, DistError, Replay, Shard, WhatIf};
+use vnetem_whatif::files::{ChangeFiles, ModelFiles, Switch, resource_address};
 use vnetem_whatif::replay::SPLIT_ABOVE;
 
 /// A difference, or a packet that is denied or dropped.
@@ -32,6 +33,8 @@ struct Arguments {
 enum Verb {
     /// Play captures through a network, with a change under way
     Replay(ReplayArguments),
+    /// Say what a change does to the traffic of flow logs
+    WhatIf(WhatIfArguments),
     /// Cut captures by unit, so that each worker reads only what it plays
     Shard(ShardArguments),
 }
@@ -102,6 +105,41 @@ struct ReplayArguments {
 }
 
 #[derive(Debug, Args)]
+struct WhatIfArguments {
+    #[command(flatten)]
+    model: Model,
+    #[command(flatten)]
+    split: Split,
+    /// A Terraform plan as JSON: `terraform show -json tfplan`
+    #[arg(long, value_name = "FILE")]
+    plan: Vec<PathBuf>,
+    /// A deployment what-if as JSON: `az deployment group what-if --no-pretty-print`
+    #[arg(long, value_name = "FILE")]
+    arm_what_if: Vec<PathBuf>,
+    /// The network before, instead of -m
+    #[arg(long, value_name = "FILE", requires = "after", conflicts_with = "model")]
+    before: Vec<PathBuf>,
+    /// The network after
+    #[arg(long, value_name = "FILE", requires = "before")]
+    after: Vec<PathBuf>,
+    /// Enable an endpoint, such as Microsoft.Storage@vnet1/snet-app
+    #[arg(long, value_name = "SERVICE@SUBNET")]
+    enable: Vec<Switch>,
+    /// Disable an endpoint
+    #[arg(long, value_name = "SERVICE@SUBNET")]
+    disable: Vec<Switch>,
+    /// Flow logs, or a pattern of them such as 'logs/**/PT1H.json'. May be given several times
+    #[arg(long, value_name = "PATTERN", required = true, num_args = 1..)]
+    flows: Vec<String>,
+    /// How to answer
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// What timely takes: -w WORKERS, -n PROCESSES, -p PROCESS, -h HOSTS
+    #[arg(last = true, value_name = "TIMELY")]
+    timely: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 struct ShardArguments {
     #[command(flatten)]
     model: Model,
@@ -139,6 +177,7 @@ impl Model {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Replay(asked) => replay(asked),
+        Verb::WhatIf(asked) => what_if(asked),
         Verb::Shard(asked) => shard(asked),
     };
     match done {
@@ -178,11 +217,38 @@ fn replay(asked: ReplayArguments) -> Result<bool, DistError> {
     match asked.output {
         Output::Text => {
             let (units, digest) = (replayed.units, replayed.digest);
-            print!("{}  {units} units   digest {digest:032x}\n", replayed.counts.text());
+            say(&format!("{}  {units} units   digest {digest:032x}\n", replayed.counts.text()));
         }
-        Output::Json => println!("{:#}", replayed.json()),
+        Output::Json => say(&format!("{:#}\n", replayed.json())),
     }
     Ok(replayed.counts.is_good())
+}
+
+fn what_if(asked: WhatIfArguments) -> Result<bool, DistError> {
+    let cluster = Cluster::from_args(asked.timely)?;
+    let asked_change = ChangeFiles {
+        plan: asked.plan,
+        arm_what_if: asked.arm_what_if,
+        before: asked.before,
+        after: asked.after,
+        enable: asked.enable,
+        disable: asked.disable,
+    };
+    let asked_all = WhatIf {
+        model: asked.model.files(),
+        change: asked_change,
+        flows: asked.flows,
+        split_above: asked.split.split_above,
+    };
+    let Some(answer) = vnetem_dist::what_if(&asked_all, cluster)? else { return Ok(true) };
+    for note in &answer.notes {
+        eprintln!("{note}");
+    }
+    match asked.output {
+        Output::Text => say(&answer.report.to_string()),
+        Output::Json => say(&answer.report.json()),
+    }
+    Ok(!answer.report.different)
 }
 
 fn shard(asked: ShardArguments) -> Result<bool, DistError> {
@@ -193,11 +259,16 @@ fn shard(asked: ShardArguments) -> Result<bool, DistError> {
         parts: asked.parts,
         split_above: asked.split.split_above,
     })?;
-    println!("{} packets in {} parts", parts.packets, parts.parts);
+    say(&format!("{} packets in {} parts\n", parts.packets, parts.parts));
     if parts.not_ipv4 > 0 {
-        println!("passed over {} frames without an IPv4 packet", parts.not_ipv4);
+        say(&format!("passed over {} frames without an IPv4 packet\n", parts.not_ipv4));
     }
     Ok(true)
+}
+
+/// Prints an answer. Who reads it may have left.
+fn say(text: &str) {
+    _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Reads a time such as `90s`, `250ms` or `1h`.

@@ -40,8 +40,10 @@ pub mod files;
 mod groups;
 mod html;
 mod live;
+mod model;
 mod moved;
 mod packet;
+mod part;
 mod places;
 mod probes;
 pub mod replay;
@@ -49,6 +51,7 @@ mod report;
 mod rules;
 mod seen;
 mod side;
+mod spread;
 mod steps;
 mod text;
 mod traffic;
@@ -57,9 +60,12 @@ pub use change::{Begun, Change, Changed};
 pub use compare::{Options, Progress, compare};
 pub use estate::{Estate, EstateError, disable, enable, subnets_named};
 pub use html::Timeline;
+pub use model::model;
+pub use part::Part;
 pub use places::Targets;
 pub use report::{
     Account, DeadRule, Destination, Finding, Gap, Group, Outcome, Plan, Remaining, Report, Stage,
     TrafficReport,
 };
+pub use spread::{LoggedFlow, Spread, UnitFlows};
 pub use traffic::Traffic;

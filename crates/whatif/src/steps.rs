@@ -21,6 +21,9 @@ use crate::side::{Origin, Side, StandsFor};
 /// Batches of rules that are run one by one.
 const MOST_RUNS: usize = 16;
 
+/// Rules that a step names one by one.
+const MOST_SHOWN: usize = 4;
+
 /// A flow that fares differently, without its source port, and how it fares as things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Probe {
@@ -206,7 +209,7 @@ fn add_all(
 fn stage(done: &[String], newly_refused: u64) -> Option<Stage> {
     let step = match done {
         [] => return None,
-        [one] => one.clone(),
+        few if few.len() <= MOST_SHOWN => few.join("; "),
         [first, more @ ..] => format!("{first}, and {} more rules", more.len()),
     };
     Some(Stage { step, newly_refused })

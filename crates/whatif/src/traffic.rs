@@ -57,7 +57,7 @@ pub(crate) struct FlowKey {
 pub(crate) struct FlowUse {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    last: u64,
+    pub(crate) last: u64,
     /// Whether it was open when the traffic ended.
     pub(crate) open: bool,
 }
@@ -259,11 +259,9 @@ impl Traffic {
         &self.targets
     }
 
-    /// The flows in the order of their keys, so that every run gives the same bytes.
-    pub(crate) fn flows(&self) -> Vec<(FlowKey, FlowUse)> {
-        let mut flows = self.flows.rows().to_vec();
-        flows.sort_unstable_by_key(|(key, _)| *key);
-        flows
+    /// Returns the flows in no particular order.
+    pub(crate) fn unsorted(&self) -> impl Iterator<Item = &(FlowKey, FlowUse)> {
+        self.flows.rows().iter()
     }
 }
 

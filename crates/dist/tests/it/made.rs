@@ -43,6 +43,48 @@ impl Day {
         }
     }
 
+    /// Writes flow logs of every network, as Azure lays them out: a file for each hour.
+    pub(crate) fn write_logs(self, folder: &Path, hours: u16) {
+        for vnet in 0..self.vnets {
+            for hour in 0..hours {
+                let folder = folder.join(format!("logs/net-{vnet}/h={hour:02}"));
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join("PT1H.json"), self.log(vnet, hour).to_string()).unwrap();
+            }
+        }
+    }
+
+    /// The log of an hour. Connections that began in the hour before go on, or end.
+    fn log(self, vnet: u16, hour: u16) -> Value {
+        let millis = 1_700_000_000_000 + u64::from(hour) * 3_600_000;
+        let mut lines = Vec::new();
+        for host in 0..self.hosts {
+            let near = address(vnet, host);
+            for segment in 0..self.segments {
+                for far in [STORAGE, FAR] {
+                    let states = [("B", hour), ("C", hour.wrapping_sub(1)), ("E", hour / 2)];
+                    for (state, began) in states.into_iter().filter(|(_, began)| *began <= hour) {
+                        let port = 10_000 + began * 997 + segment;
+                        lines.push(format!(
+                            "{millis},{near},{},{port},{},6,O,{state},NX,3,300,4,4000",
+                            far.ip(),
+                            far.port()
+                        ));
+                    }
+                }
+            }
+            lines.push(format!("{millis},{near},203.0.113.9,9,22,6,O,D,NX,0,0,0,0"));
+            lines.push(format!("{millis},172.20.0.9,{near},9,22,6,I,B,NX,1,40,1,40"));
+        }
+        json!({ "records": [ {
+            "time": "2026-01-01T00:00:00Z",
+            "macAddress": "0022",
+            "targetResourceID": format!("{GROUP}/Microsoft.Network/virtualNetworks/net-{vnet}"),
+            "flowRecords": { "flows": [ { "aclID": "a", "flowGroups": [
+                { "rule": "r", "flowTuples": lines } ] } ] },
+        } ] })
+    }
+
     fn model(self) -> Value {
         let mut all = vec![json!({
             "id": format!("{GROUP}/Microsoft.Storage/storageAccounts/stlogs"),
@@ -53,7 +95,7 @@ impl Day {
             let [high, low] = vnet.to_be_bytes();
             let ip = format!("{GROUP}/Microsoft.Network/publicIPAddresses/ip-{vnet}");
             let nat = format!("{GROUP}/Microsoft.Network/natGateways/nat-{vnet}");
-            let public = Ipv4Addr::new(20, 50, high, low).to_string();
+            let public = Ipv4Addr::new(45, 9, high, low).to_string();
             all.extend([
                 json!({ "id": ip, "ipAddress": public, "sku": { "name": "Standard" } }),
                 json!({ "id": nat, "publicIpAddresses": [ { "id": ip } ] }),

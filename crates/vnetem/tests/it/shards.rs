@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 use vnetem::{
-    DataPlane, Disposition, DropReason, Edge, EdgeId, Headers, Network, Settings, Shard, Sharding,
-    Snapshot, SourceMode, Time, Verdict,
+    DataPlane, Disposition, Domains, DropReason, Edge, EdgeId, Headers, Network, Settings, Shard,
+    Sharding, Snapshot, SourceMode, Time, Verdict,
     control::{NextHop, Outbound, Scope},
     nat::Direction,
 };
@@ -548,4 +548,43 @@ fn bare_answers(departures: &[Departure]) -> Vec<Arrival> {
         Some(arrival(departure.verdict.forwarded_to()?, bytes))
     };
     departures.iter().filter_map(answer).collect()
+}
+
+/// A domain has everything that a packet of it can meet without the internet: peers, sites behind
+/// gateways, and whoever had the same public address.
+#[test]
+fn domain_has_what_is_connected() {
+    let mut network = Network::new();
+    let vnets: Vec<_> = (0..6_u8)
+        .map(|number| {
+            let range = format!("10.{number}.0.0/16");
+            let vnet = network.add_vnet(&format!("net{number}"), &[net(&range)]).unwrap();
+            let prefix = net(&format!("10.{number}.0.0/24"));
+            (vnet, network.add_subnet(vnet, "web", prefix).unwrap())
+        })
+        .collect();
+    let pool = |address| Outbound::NatGateway(vec![ip(address)]);
+    network.peer(vnets[0].0, vnets[1].0).unwrap();
+    network.set_outbound(vnets[1].1, pool("20.1.1.1")).unwrap();
+    let nic = network.add_nic(vnets[4].1, "own", ip("10.4.0.4")).unwrap();
+    network.set_public_address(nic, Some(ip("20.1.9.9"))).unwrap();
+    let before = network.commit();
+    let domains = Domains::new([&*before]);
+    let at = |domains: &Domains, number: usize| domains.at(Edge::Subnet(vnets[number].1));
+    assert_eq!((domains.len(), domains.addresses(0), domains.addresses(1)), (5, 512, 256));
+    assert_eq!([0, 1].map(|number| at(&domains, number)), [Some(0); 2]);
+    assert_eq!([2, 3, 4, 5].map(|number| at(&domains, number)), [1, 2, 3, 4].map(Some));
+    assert_eq!(domains.at(Edge::Nic(nic)), Some(3));
+    assert_eq!(domains.behind(ip("20.1.9.9")), Some(3));
+    assert_eq!(domains.behind(ip("8.8.8.8")), None);
+    assert_eq!(domains.at(Edge::Internet), None);
+
+    // One split serves both sides of a change, such as that of a public address.
+    network.set_outbound(vnets[1].1, pool("20.1.1.9")).unwrap();
+    network.set_outbound(vnets[2].1, pool("20.1.1.1")).unwrap();
+    network.peer(vnets[3].0, vnets[5].0).unwrap();
+    let after = network.commit();
+    let domains = Domains::new([&*before, &*after]);
+    assert_eq!((domains.len(), at(&domains, 3)), (3, at(&domains, 5)));
+    assert_eq!(at(&domains, 2), at(&domains, 1));
 }

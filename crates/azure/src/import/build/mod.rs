@@ -12,7 +12,9 @@ use core::fmt;
 use core::net::Ipv4Addr;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use vnetem::{Network, NicId, PrivateEndpointId, ResourceId, ServiceId, SubnetId, VnetId};
 
 use super::notes::{Missing, assume};
@@ -62,6 +64,8 @@ pub struct LoadedNetwork {
     /// Where resources answer, by name in small letters or by id.
     addresses: BTreeMap<String, Ipv4Addr>,
     stand_ins: StandIns,
+    /// Ranges in which resources may be, by tag and region.
+    stand_in_ranges: BTreeMap<(&'static str, String), Arc<[Ipv4Net]>>,
     services: BTreeMap<&'static str, ServiceId>,
     vnets: BTreeMap<Id, VnetId>,
     subnets: BTreeMap<Id, Vec<SubnetId>>,
@@ -86,6 +90,7 @@ impl LoadedNetwork {
             names: Names::default(),
             addresses: BTreeMap::new(),
             stand_ins: StandIns::default(),
+            stand_in_ranges: BTreeMap::new(),
             services: BTreeMap::new(),
             vnets: BTreeMap::new(),
             subnets: BTreeMap::new(),
