@@ -171,9 +171,9 @@ fn closings(out: &mut String, report: &Report) -> core::fmt::Result {
     if report.closings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nFlows that changes closed, and who was told")?;
+    writeln!(out, "\nFlows that changes closed, and who was notified")?;
     for closing in &report.closings {
-        let told = if closing.notified.is_empty() {
+        let notified = if closing.notified.is_empty() {
             "nobody".to_owned()
         } else {
             closing.notified.join(", ")
@@ -181,7 +181,7 @@ fn closings(out: &mut String, report: &Report) -> core::fmt::Result {
         let event = &closing.event;
         writeln!(out, "  {}  {}", seconds(event.at), closing.change)?;
         let cause = event.kind.cause().map_or("opened", Cause::name);
-        writeln!(out, "    {}  {cause}; told: {told}", event.tuple)?;
+        writeln!(out, "    {}  {cause}; notified: {notified}", event.tuple)?;
     }
     Ok(())
 }

@@ -92,8 +92,8 @@ fn of_files(asked: &WhatIf, bar: &Bar, notes: &mut Vec<String>) -> Result<Report
     let (estate, change) = files.read(&asked.sources.files(), notes)?;
     let inside = |address| estate.is_inside(address);
     let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar, notes)?;
-    let tell = |progress| bar.tell(progress);
-    let mut report = estate.report(&change, &traffic, Some(&tell));
+    let show = |progress| bar.show(progress);
+    let mut report = estate.report(&change, &traffic, Some(&show));
     report.traffic.sources = traffic.sources().to_vec();
     Ok(report)
 }
@@ -123,8 +123,8 @@ fn of_scenario(
     let change = begun.end(&mut network);
     let inside = |address| network.subnets().any(|(_, subnet)| subnet.prefix.contains(&address));
     let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar, notes)?;
-    let tell = |progress| bar.tell(progress);
-    let options = Options { progress: Some(&tell), ..Options::default() };
+    let show = |progress| bar.show(progress);
+    let options = Options { progress: Some(&show), ..Options::default() };
     let mut report = compare(&change, &traffic, &options);
     report.tags = day;
     Ok(report)

@@ -56,7 +56,7 @@ fn default_run_plays_the_demo() {
         "Who reaches what",
         "VirtualNetworkServiceEndpoint                   Microsoft.Storage",
         "403 AuthorizationFailure, subnet-not-listed",
-        "told: nic vm-a, nic fw",
+        "notified: nic vm-a, nic fw",
         "Counters at",
     ] {
         assert!(text.contains(said), "{said}");

@@ -54,7 +54,7 @@ impl Change {
         Begun { before: network.clone(), first }
     }
 
-    /// What changes, in a fixed order.
+    /// Returns what changes, in a fixed order.
     #[must_use]
     pub fn list(&self) -> Vec<Changed> {
         let mut list = Vec::new();
@@ -118,7 +118,7 @@ impl Changed {
         self
     }
 
-    /// The change as a line of text.
+    /// Writes the change as a line of text.
     #[must_use]
     pub fn line(&self) -> String {
         let what = [&self.vnet, &self.subnet, &self.service, &self.resource, &self.name];

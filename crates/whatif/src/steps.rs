@@ -40,7 +40,7 @@ impl Probe {
     }
 }
 
-/// What is refused at one stage and was not at first: by whom, who, what would help, how often.
+/// A refusal that one stage adds: the service, the caller, what would help, and how often.
 #[derive(Debug, Default)]
 struct Refused {
     flows: u64,

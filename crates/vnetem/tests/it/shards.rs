@@ -401,7 +401,7 @@ fn ranges_of_any_class_keep_shards() {
         let storage = network.add_service("storage", &[net("52.239.0.0/16")]).unwrap();
         let vnet = network.add_vnet("net", &[net(&format!("{range}.0.0/{length}"))]).unwrap();
         // Who has the same addresses elsewhere, and who has those of the internet.
-        network.add_vnet("twin", &[net(&format!("{range}.0.0/16"))]).unwrap();
+        network.add_vnet("overlapping", &[net(&format!("{range}.0.0/16"))]).unwrap();
         network.add_vnet("squatter", &[net("8.8.0.0/16")]).unwrap();
         let subnet = |network: &mut Network, name, third| {
             network.add_subnet(vnet, name, net(&format!("{range}.{third}.0/24"))).unwrap()

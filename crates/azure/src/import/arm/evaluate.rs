@@ -230,9 +230,9 @@ impl Evaluator {
         if let Some(value) = self.own_function(frame, name, &arguments)? {
             return Ok(value);
         }
-        let keeps = ["createobject", "createarray", "array", "union", "shallowmerge", "flatten"];
+        let lenient = ["createobject", "createarray", "array", "union", "shallowmerge", "flatten"];
         let first = arguments.iter().find(|value| value.is_unknown());
-        if let Some(first) = first.filter(|_| !keeps.contains(&name)) {
+        if let Some(first) = first.filter(|_| !lenient.contains(&name)) {
             let concat = name == "concat" && matches!(arguments.first(), Some(Value::List(_)));
             if !concat {
                 return Ok(first.clone());

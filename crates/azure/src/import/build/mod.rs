@@ -158,38 +158,39 @@ impl LoadedNetwork {
         assume(&mut self.assumptions, code, text);
     }
 
-    /// The virtual network of an id.
+    /// Returns the virtual network of an id.
     #[must_use]
     pub fn vnet_of(&self, id: &Id) -> Option<VnetId> {
         self.vnets.get(id).copied()
     }
 
-    /// The subnet of an id; several for one of several ranges, the first range first.
+    /// Returns the subnet of an id; several for one of several ranges, the first range first.
     #[must_use]
     pub fn subnets_of(&self, id: &Id) -> &[SubnetId] {
         self.subnets.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The interface of an id; several for one of several addresses, the primary one first.
+    /// Returns the interface of an id; several for one of several addresses, the primary one first.
     #[must_use]
     pub fn nics_of(&self, id: &Id) -> &[NicId] {
         self.nics.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The resource of an id.
+    /// Returns the resource of an id.
     #[must_use]
     pub fn resource_of(&self, id: &Id) -> Option<ResourceId> {
         self.resources.get(id).copied()
     }
 
-    /// The service of a name, `Microsoft.Storage`.
+    /// Returns the service of a name, `Microsoft.Storage`.
     #[must_use]
     pub fn service_of(&self, name: &str) -> Option<ServiceId> {
         let service = EndpointService::named(name)?;
         self.services.get(service.name).copied()
     }
 
-    /// What an address stands for that no file has: an appliance, a public address, a resource.
+    /// Returns what an address stands for that no file has: an appliance, a public address, a
+    /// resource.
     #[must_use]
     pub fn stands_for(&self, address: Ipv4Addr) -> Option<&str> {
         self.stand_ins.what(address)
