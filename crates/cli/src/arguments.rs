@@ -9,9 +9,9 @@ use vnetem::Time;
 use vnetem_load::FrameSize;
 use vnetem_scenario::parse_duration;
 
-pub(crate) use crate::questions::{
-    NextHop, Replay, ShowModel, Sources, Switch as EndpointSwitch, WhatIf,
-};
+pub(crate) use vnetem_whatif::files::Switch as EndpointSwitch;
+
+use crate::questions::{NextHop, Replay, ShowModel, Sources, WhatIf};
 
 /// A packet-level data-plane emulator of cloud VNet service endpoints.
 ///

@@ -11,11 +11,12 @@ use vnetem::{
 };
 use vnetem_azure::import::Importer;
 use vnetem_scenario::report::Routes as Shown;
+use vnetem_whatif::files::{ChangeFiles, Switch};
 use vnetem_whatif::{Estate, subnets_named};
 
 use crate::arguments::{Common, Model, Output};
-use crate::questions::{NextHop, Sources, Switch};
-use crate::{Answer, Failure, against, json, load, what_if};
+use crate::questions::{NextHop, Sources};
+use crate::{Answer, Failure, against, json, load};
 
 /// A network of files with its snapshot.
 pub(crate) struct Loaded {
@@ -33,10 +34,12 @@ impl Loaded {
 /// Loads the files, as they are behind the change if one holds a change.
 pub(crate) fn load(sources: &Sources, on: &[Switch], off: &[Switch]) -> Result<Loaded, Failure> {
     let mut notes = Vec::new();
-    let importer = sources.read(&[], &mut notes)?;
-    let mut estate = sources.estate(&[&importer])?;
+    let files = sources.files();
+    let importer = files.read(&[], &mut notes)?;
+    let mut estate = files.estate(&[&importer])?;
     estate.load(&importer.inventory());
-    what_if::switch(&mut estate, on, off)?;
+    let (enable, disable) = (on.to_vec(), off.to_vec());
+    ChangeFiles { enable, disable, ..ChangeFiles::default() }.switch(&mut estate)?;
     let snapshot = estate.network_mut().commit();
     for one in estate.left_out() {
         notes.push(format!("left out: {one}"));

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use vnetem_azure::{Date, ServiceTags};
+use vnetem_azure::ServiceTags;
 use vnetem_scenario::{Options, Runner, Scenario};
+use vnetem_whatif::files;
 
 use crate::Failure;
 use crate::arguments::{Common, Model, TagList};
@@ -13,7 +14,7 @@ use crate::arguments::{Common, Model, TagList};
 pub(crate) fn scenario(path: Option<&Path>) -> Result<Scenario, Failure> {
     match path {
         None => Ok(Scenario::demo()?),
-        Some(path) => Ok(Scenario::parse(&path.display().to_string(), &read(path)?)?),
+        Some(path) => Ok(Scenario::parse(&path.display().to_string(), &files::read_text(path)?)?),
     }
 }
 
@@ -33,19 +34,7 @@ pub(crate) fn stage(common: &Common, model: &Model) -> Result<Runner<'static>, F
 
 /// The list of service tags that the command line asks for.
 pub(crate) fn tags(list: &TagList) -> Result<Arc<ServiceTags>, Failure> {
-    let Some(path) = &list.tags else {
-        return Ok(Arc::new(ServiceTags::embedded()));
-    };
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let tags = ServiceTags::from_json(&read(path)?, Date::in_file_name(name));
-    Ok(Arc::new(tags.map_err(|error| format!("{}: {error}", path.display()))?))
-}
-
-/// The text of a file, without the mark by which some editors say that it is UTF-8.
-pub(crate) fn read(path: &Path) -> Result<String, Failure> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(Arc::new(files::service_tags(list.tags.as_deref())?))
 }
 
 /// Refuses to write to a file that is read in the same run, under whatever name.

@@ -20,9 +20,9 @@ pub(crate) fn model(common: &Common, asked: &ShowModel) -> Result<Answer, Failur
         return Err("of which files? Give -m FILE".into());
     }
     let mut notes = Vec::new();
-    let importer = asked.sources.read(&[&asked.files], &mut notes)?;
+    let importer = asked.sources.files().read(&[&asked.files], &mut notes)?;
     let inventory = if asked.before { importer.before() } else { importer.inventory() };
-    let mut estate = asked.sources.estate(&[&importer])?;
+    let mut estate = asked.sources.files().estate(&[&importer])?;
     estate.load(&inventory);
     let mut value = serde_json::to_value(inventory.model())?;
     complete(&mut value, &estate);

@@ -1,11 +1,11 @@
 //! The command line of the verbs that ask about a user's own files.
 
 use core::net::Ipv4Addr;
-use core::str::FromStr;
 use std::path::PathBuf;
 
 use clap::Args;
 use vnetem::Time;
+use vnetem_whatif::files::{Switch, resource_address};
 
 use crate::arguments::{Model, TagList, time};
 
@@ -20,20 +20,13 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "FILE")]
     pub(crate) parameters: Vec<PathBuf>,
     /// Where a resource answers, such as stlogs=20.60.0.4
-    #[arg(long, value_name = "NAME=IP", value_parser = address)]
+    #[arg(long, value_name = "NAME=IP", value_parser = resource_address)]
     pub(crate) address: Vec<(String, Ipv4Addr)>,
     /// Where resources answer, in the form of a hosts file
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) list: TagList,
-}
-
-/// An endpoint that is switched, `Microsoft.Storage@vnet1/snet-app`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Switch {
-    pub(crate) service: String,
-    pub(crate) subnet: String,
 }
 
 #[derive(Debug, Default, Args)]
@@ -111,23 +104,4 @@ pub(crate) struct Replay {
     /// Write the timeline of flows as one HTML page that needs no network
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-}
-
-impl FromStr for Switch {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts = text.split_once('@');
-        let parts = parts.filter(|(service, subnet)| !service.is_empty() && !subnet.is_empty());
-        let (service, subnet) =
-            parts.ok_or("expected SERVICE@SUBNET, such as Microsoft.Storage@vnet1/snet-app")?;
-        Ok(Self { service: service.to_owned(), subnet: subnet.to_owned() })
-    }
-}
-
-fn address(text: &str) -> Result<(String, Ipv4Addr), String> {
-    let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
-    let (name, address) = parts.ok_or("expected NAME=IP, such as stlogs=20.60.0.4")?;
-    let address = address.parse().map_err(|_| format!("{address} is no IPv4 address"))?;
-    Ok((name.to_owned(), address))
 }

@@ -1,15 +1,16 @@
 //! `vnetem what-if`: what a change does to a user's own traffic.
 
 use core::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vnetem_azure::import::Importer;
 use vnetem_scenario::{Options as Playing, Scenario};
-use vnetem_whatif::{Change, Estate, Options, Report, Traffic, compare, disable, enable};
+use vnetem_whatif::files::ChangeFiles;
+use vnetem_whatif::{Change, Options, Report, Traffic, compare, disable, enable};
 
 use crate::arguments::{Common, Output};
 use crate::progress::Bar;
-use crate::questions::{Sources, Switch, WhatIf};
+use crate::questions::{Sources, WhatIf};
 use crate::{Answer, Failure, load, sources};
 
 /// The plan, the flow log and the names that the command brings along.
@@ -71,7 +72,7 @@ fn demo() -> Result<Report, Failure> {
         address: HOSTS.iter().map(|(name, at)| ((*name).to_owned(), Ipv4Addr::from(*at))).collect(),
         ..Sources::default()
     };
-    let mut estate = sources.estate(&[&importer])?;
+    let mut estate = sources.files().estate(&[&importer])?;
     estate.load(&importer.before());
     let change = estate.change_to(&importer.inventory());
     let mut traffic = Traffic::new();
@@ -80,56 +81,21 @@ fn demo() -> Result<Report, Failure> {
 }
 
 fn of_files(asked: &WhatIf, bar: &Bar, notes: &mut Vec<String>) -> Result<Report, Failure> {
-    let switches = !asked.enable.is_empty() || !asked.disable.is_empty();
-    let (estate, change) = if asked.before.is_empty() {
-        let importer = asked.sources.read(&[&asked.plan, &asked.arm_what_if], notes)?;
-        if !importer.has_change() && !switches {
-            let files = [&asked.plan, &asked.arm_what_if, &asked.sources.model];
-            let files: Vec<_> = files.into_iter().flatten().map(|path| path.display()).collect();
-            let files: Vec<_> = files.iter().map(ToString::to_string).collect();
-            return Err(format!(
-                "{}: no change in it. Give a plan, a deployment what-if, --enable or --disable",
-                files.join(", ")
-            )
-            .into());
-        }
-        let mut estate = asked.sources.estate(&[&importer])?;
-        estate.load(&importer.before());
-        let change = estate.edit(|estate| {
-            if importer.has_change() {
-                estate.update(&importer.inventory());
-            }
-            switch(estate, &asked.enable, &asked.disable)
-        })?;
-        (estate, change)
-    } else {
-        let read = |files: &[PathBuf], notes: &mut Vec<String>| asked.sources.read(&[files], notes);
-        let before = read(&asked.before, notes)?;
-        let after = read(&asked.after, notes)?;
-        let mut estate = asked.sources.estate(&[&before, &after])?;
-        estate.load(&before.inventory());
-        let change = estate.edit(|estate| {
-            estate.update(&after.inventory());
-            switch(estate, &asked.enable, &asked.disable)
-        })?;
-        (estate, change)
+    let files = ChangeFiles {
+        plan: asked.plan.clone(),
+        arm_what_if: asked.arm_what_if.clone(),
+        before: asked.before.clone(),
+        after: asked.after.clone(),
+        enable: asked.enable.clone(),
+        disable: asked.disable.clone(),
     };
+    let (estate, change) = files.read(&asked.sources.files(), notes)?;
     let inside = |address| estate.is_inside(address);
     let traffic = sources::traffic(&asked.flows, &asked.pcap, inside, bar)?;
     let tell = |progress| bar.tell(progress);
     let mut report = estate.report(&change, &traffic, Some(&tell));
     report.traffic.sources = traffic.sources().to_vec();
     Ok(report)
-}
-
-/// Enables and disables endpoints.
-pub(crate) fn switch(
-    estate: &mut Estate,
-    on: &[Switch],
-    off: &[Switch],
-) -> Result<(), vnetem_whatif::EstateError> {
-    on.iter().try_for_each(|one| estate.enable(&one.service, &one.subnet))?;
-    off.iter().try_for_each(|one| estate.disable(&one.service, &one.subnet))
 }
 
 fn of_scenario(common: &Common, asked: &WhatIf, path: &Path, bar: &Bar) -> Result<Report, Failure> {

@@ -35,6 +35,7 @@
 mod change;
 mod compare;
 mod estate;
+pub mod files;
 mod groups;
 mod html;
 mod live;
