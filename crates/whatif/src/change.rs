@@ -51,6 +51,12 @@ impl Change {
         Begun { before: network.clone(), first }
     }
 
+    /// The network before the change.
+    #[must_use]
+    pub fn before(&self) -> &Network {
+        &self.before
+    }
+
     /// What changes, in a fixed order.
     #[must_use]
     pub fn list(&self) -> Vec<Changed> {
