@@ -2,7 +2,7 @@
 
 pub(crate) use vnetem::packet::{FiveTuple, Headers, Identity, Protocol};
 pub(crate) use vnetem::{
-    AccessVerdict, Action, Applied, BatchPacket, Caller, Choice, CloseMode, DataPlane,
+    AccessVerdict, Action, Applied, BatchPacket, Caller, CloseMode, DataPlane,
     DefaultAction, DenyMode, DenyReason, Direction, Disposition, DropReason, Edge, EdgeId,
     EditError, EndpointFirst, EndpointPolicy, EndpointPolicyId, Event, EventHubsVersion, EventKind,
     Firewall, IdleMinutes, IpRule, LoadBalancerId, MissingEndpoint, Network, NetworkPolicies,

@@ -18,6 +18,9 @@ pub(crate) struct Packets {
     ends: Vec<usize>,
 }
 
+/// Room that is made beforehand at most, since packets may differ in length.
+const MOST_RESERVED: usize = 1 << 22;
+
 impl Packets {
     /// Copies packets from an iterable, or from one buffer in which they are back to back.
     pub(crate) fn read(value: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -31,7 +34,7 @@ impl Packets {
         if let Ok(list) = value.cast::<PyList>() {
             packets.ends.reserve(list.len());
             let first = list.get_item(0).and_then(|first| first.len()).unwrap_or_default();
-            packets.data.reserve(list.len().saturating_mul(first));
+            packets.data.reserve(list.len().saturating_mul(first).min(MOST_RESERVED));
             list.iter().try_for_each(|item| packets.push(&item))?;
         } else {
             value.try_iter()?.try_for_each(|item| packets.push(&item?))?;

@@ -21,7 +21,7 @@ use crate::verdict::InForce;
 ///
 /// An edit that is refused raises ``EditError`` and changes nothing. Edits have no effect on a data
 /// plane until ``DataPlane.apply``.
-#[pyclass(module = "vnetem", skip_from_py_object)]
+#[pyclass(module = "vnetem")]
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) network: vnetem::Network,

@@ -28,6 +28,9 @@ pub(crate) fn what_if(
     after: &Bound<'_, Network>,
     flows: Option<Any<'_, '_>>,
 ) -> PyResult<(String, String, String)> {
+    // Copies of what is committed have a common line.
+    before.try_borrow_mut()?.network.commit();
+    after.try_borrow_mut()?.network.commit();
     let mut before = before.try_borrow()?.clone();
     let mut after = after.try_borrow()?.clone();
     check_lineage(&mut before.network, &mut after.network)?;

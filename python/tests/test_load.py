@@ -45,7 +45,8 @@ def test_change_is_loaded(demo):
 
 def test_two_states_are_a_change(tmp_path):
     def vnet(endpoints):
-        subnet = f'{{"name": "web", "addressPrefix": "10.0.1.0/24", "serviceEndpoints": {endpoints}}}'
+        prefix = '"addressPrefix": "10.0.1.0/24"'
+        subnet = f'{{"name": "web", {prefix}, "serviceEndpoints": {endpoints}}}'
         return (
             '{"id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/'
             'virtualNetworks/hub", "location": "westeurope", '

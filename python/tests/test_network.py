@@ -196,7 +196,13 @@ def test_kinds_of_services_have_their_rules(network):
 def test_security_groups_filter(network):
     rules = [
         vnetem.SecurityRule(
-            "ssh", 100, "outbound", "deny", protocol="tcp", destinations="Mine", destination_ports=22
+            "ssh",
+            100,
+            "outbound",
+            "deny",
+            protocol="tcp",
+            destinations="Mine",
+            destination_ports=22,
         ),
         vnetem.SecurityRule("web", 110, "outbound", "allow", destination_ports=["80-90", 443]),
         vnetem.SecurityRule("rest", 120, "outbound", "deny", protocol="*"),

@@ -52,7 +52,7 @@ def test_dropped_packet_has_reason(network, plane):
     assert (verdict.disposition, verdict.reason) == ("drop", "spoofed-source")
     assert (verdict.to, verdict.packet, verdict.translated) == (None, None, None)
     assert repr(verdict) == "<Verdict drop: spoofed-source>"
-    assert plane.process("web", b"").reason == "too-short"
+    assert plane.process("web", b"").reason == "truncated"
     network.add_security_group(
         "closed", [vnetem.SecurityRule("no", 100, "outbound", "deny")]
     )
@@ -136,7 +136,7 @@ def test_trace_explains_and_changes_nothing(network, plane, syn):
     verdict = plane.process("web", syn)
     assert trace.verdict.translated == verdict.translated
     given = [step for step in plane.trace("web", syn).steps if step.given]
-    assert [step.kind for step in given] == ["route", "access"]
+    assert [step.kind for step in given] == ["route", "source", "access"]
 
 
 def test_counters_conserve_packets(plane, syn):

@@ -1,26 +1,43 @@
 """The compiled part of vnetem. Import from ``vnetem`` itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from os import PathLike
-from typing import Any, Literal, SupportsBytes, SupportsFloat, final
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Literal, final
 
-from typing_extensions import TypeAlias
+from .types import (
+    Address,
+    Addresses,
+    EdgeLike,
+    Flows,
+    Packet,
+    Path,
+    Paths,
+    Prefix,
+    Prefixes,
+    Seconds,
+    Socket,
+)
 
-Address: TypeAlias = str | IPv4Address
-Addresses: TypeAlias = Address | Iterable[Address]
-Prefix: TypeAlias = str | IPv4Network | IPv4Interface | IPv4Address
-Prefixes: TypeAlias = Prefix | Iterable[Prefix]
-Path: TypeAlias = str | PathLike[str]
-Paths: TypeAlias = Path | Iterable[Path]
-Seconds: TypeAlias = SupportsFloat | timedelta
-Packet: TypeAlias = bytes | bytearray | memoryview | SupportsBytes
-EdgeLike: TypeAlias = Edge | str
-Socket: TypeAlias = tuple[IPv4Address, int]
-FiveTuple: TypeAlias = tuple[str | int, Address, int, Address, int]
-OneFlow: TypeAlias = Path | Packet | FiveTuple
-Flows: TypeAlias = OneFlow | Iterable[OneFlow]
+__all__ = [
+    "ApplyError",
+    "ArgumentError",
+    "DataPlane",
+    "Edge",
+    "EditError",
+    "Error",
+    "Event",
+    "FilesError",
+    "Network",
+    "SecurityRule",
+    "Trace",
+    "TraceStep",
+    "Transmit",
+    "Verdict",
+    "Verdicts",
+    "load",
+    "load_change",
+    "what_if",
+]
 
 class Error(ValueError):
     """The base class of the errors of vnetem."""
@@ -279,8 +296,8 @@ class Network:
     """A cloud network, changed by edits and read by a ``DataPlane``.
 
     Everything has a name. A subnet is named ``vnet/subnet``, or ``subnet`` alone where one network
-    has it. Addresses and prefixes are ``str`` or of ``ipaddress``; where a method takes several, one
-    alone will do.
+    has it. Addresses and prefixes are ``str`` or of ``ipaddress``; where a method takes several,
+    one alone will do.
 
     An edit that is refused raises ``EditError`` and changes nothing. Edits have no effect on a data
     plane until ``DataPlane.apply``.
@@ -322,10 +339,12 @@ class Network:
     def prefix(self, subnet: str) -> IPv4Network:
         """Returns the prefix of a subnet."""
     def endpoints(self, subnet: str) -> list[str]:
-        """Returns the services whose endpoint is enabled on a subnet, by the names of the endpoints."""
+        """Returns the services whose endpoint is enabled on a subnet, by the names of the
+        endpoints.
+        """
     def provisioning_state(self, subnet: str) -> Literal["Updating", "Succeeded"]:
-        """Returns whether the last edit of a subnet's endpoints is in a configuration: ``Updating`` or
-        ``Succeeded``.
+        """Returns whether the last edit of a subnet's endpoints is in a configuration: ``Updating``
+        or ``Succeeded``.
         """
     def routes(self, subnet: str) -> list[tuple[str, str]]:
         """Returns the user-defined routes of a subnet: pairs of prefix, or tag, and next hop."""
@@ -357,15 +376,15 @@ class Network:
         method: Literal["private", "default", "nat-gateway", "pool"],
         addresses: Addresses | None = None,
         *,
-        ports: tuple[int, int] = (1024, 65535),
+        ports: tuple[int, int] | None = None,
     ) -> None:
         """Chooses how flows of a subnet to public addresses leave: ``private`` (not at all),
         ``default`` (one platform address), ``nat-gateway`` (up to 16 addresses) or ``pool``
-        (addresses with ``ports``, first and last).
+        (addresses with ``ports``, first and last, without it 1024 to 65535).
         """
     def set_gateway_idle(self, subnet: str, minutes: int | None) -> None:
-        """Sets the idle timeout of TCP flows behind the NAT gateway of a subnet: 4 to 120 minutes, or
-        ``None`` for the default.
+        """Sets the idle timeout of TCP flows behind the NAT gateway of a subnet: 4 to 120 minutes,
+        or ``None`` for the default.
         """
     def add_nic(self, subnet: str, name: str, address: Address) -> None:
         """Declares an interface, which may send under its own address only, unless it forwards."""
@@ -374,13 +393,14 @@ class Network:
     def set_public_address(self, nic: str, address: Address | None) -> None:
         """Gives an interface a public address of its own, or takes it with ``None``."""
     def set_address_idle(self, nic: str, minutes: int | None) -> None:
-        """Sets the idle timeout of flows behind the public address of an interface: 4 to 120 minutes,
-        or ``None`` for the default.
+        """Sets the idle timeout of flows behind the public address of an interface: 4 to 120
+        minutes, or ``None`` for the default.
         """
     def set_ip_forwarding(self, nic: str, on: bool) -> None:
         """Sets whether an interface may send packets with other hosts' sources."""
     def deallocate(self, nic: str) -> None:
-        """Stops and deallocates the machine of an interface, which then neither sends nor receives."""
+        """Stops and deallocates the machine of an interface, which then neither sends nor receives.
+        """
     def start(self, nic: str) -> None:
         """Starts the machine of an interface."""
     def add_site(self, name: str, ranges: Prefixes, nat: Addresses | None = None) -> None:
@@ -399,8 +419,8 @@ class Network:
         kind: Literal["microsoft", "public"] | None,
         addresses: Addresses | None = None,
     ) -> None:
-        """Sets how the circuit of a site reaches services: ``microsoft`` (any addresses), ``public``
-        (two) or ``None``.
+        """Sets how the circuit of a site reaches services: ``microsoft`` (any addresses),
+        ``public`` (two) or ``None``.
         """
     def set_route(self, subnet: str, prefix: Prefix, next_hop: Address) -> None:
         """Sets the user-defined route of a subnet for a prefix. ``next_hop`` is the address of an
@@ -420,8 +440,8 @@ class Network:
         next_hop: Address,
     ) -> None:
         """Sets the user-defined route of a subnet for the prefixes of a service tag. ``level`` is
-        ``regional``, ``service``, ``cloud-region`` or ``cloud``; between equal prefixes the first of
-        these wins.
+        ``regional``, ``service``, ``cloud-region`` or ``cloud``; between equal prefixes the first
+        of these wins.
         """
     def remove_tag_route(self, subnet: str, tag: str) -> None:
         """Removes the user-defined route of a subnet for a service tag."""
@@ -430,8 +450,8 @@ class Network:
     def set_reserved_ranges(self, ranges: Prefixes) -> None:
         """Chooses the ranges for which every table has a system route to None."""
     def set_tie_policy(self, policy: Literal["documented", "observed"]) -> None:
-        """Chooses how equal prefixes of a user route and an endpoint are decided: ``documented`` (the
-        endpoint wins) or ``observed`` (the route wins).
+        """Chooses how equal prefixes of a user route and an endpoint are decided: ``documented``
+        (the endpoint wins) or ``observed`` (the route wins).
         """
     def add_service(self, name: str, prefixes: Prefixes | None = None) -> None:
         """Makes a service with prefixes. Without any it is a service of Azure's, such as
@@ -444,8 +464,8 @@ class Network:
     def set_service_regions(self, service: str, regions: Mapping[str, str]) -> None:
         """Says in which region prefixes of a service lie: a ``dict`` from prefix to region."""
     def set_same_region_path(self, service: str, on: bool) -> None:
-        """Sets whether networks of a prefix's own region reach a service by private sources without an
-        endpoint.
+        """Sets whether networks of a prefix's own region reach a service by private sources without
+        an endpoint.
         """
     def set_endpoint_first(
         self, service: str, asks: Literal["not-asked", "unless-ignored", "always"]
@@ -478,8 +498,8 @@ class Network:
         """Makes a resource that answers at an address of its service.
 
         ``default`` is ``allow`` or ``deny``, without it ``deny`` if there are rules. ``ip_rules``
-        are public addresses and prefixes, ``subnet_rules`` names of subnets, which count for callers
-        over an endpoint. ``ignore_missing_endpoint`` is the flag of Azure by that name.
+        are public addresses and prefixes, ``subnet_rules`` names of subnets, which count for
+        callers over an endpoint. ``ignore_missing_endpoint`` is the flag of Azure by that name.
         """
     def set_rules(
         self,
@@ -503,8 +523,8 @@ class Network:
     def remove_resource(self, resource: str) -> None:
         """Removes a resource to which no private endpoint leads."""
     def set_deny_mode(self, mode: Literal["deliver", "reset", "drop"]) -> None:
-        """Chooses what becomes of packets that a resource refuses: ``deliver`` them with the refusal,
-        so that the service can answer, ``reset`` their connection, or ``drop`` them.
+        """Chooses what becomes of packets that a resource refuses: ``deliver`` them with the
+        refusal, so that the service can answer, ``reset`` their connection, or ``drop`` them.
         """
     def add_security_group(self, name: str, rules: Iterable[SecurityRule]) -> None:
         """Makes a security group of ``SecurityRule``. It guards nothing until ``guard_subnet`` or
@@ -517,7 +537,9 @@ class Network:
     def guard_subnet(self, subnet: str, group: str | None) -> None:
         """Lets a security group guard a subnet, or none with ``None``."""
     def guard_nic(self, nic: str, group: str | None) -> None:
-        """Lets a security group guard an interface besides that of its subnet, or none with ``None``."""
+        """Lets a security group guard an interface besides that of its subnet, or none with
+        ``None``.
+        """
     def set_tag(self, name: str, prefixes: Prefixes) -> None:
         """Defines a name in security rules: a service tag, or an application security group."""
     def add_endpoint_policy(
@@ -545,18 +567,20 @@ class Network:
         ``disconnected``. Only an approved one carries traffic.
         """
     def link_names(self, name: str, vnet: str, on: bool) -> None:
-        """Sets whether the name of the resource has the address of the private endpoint in a network."""
+        """Sets whether the name of the resource has the address of the private endpoint in a
+        network.
+        """
     def set_network_policies(
         self, subnet: str, *, routes: bool = False, security_groups: bool = False
     ) -> None:
         """Sets which policies of a subnet apply to its private endpoints."""
     def set_private_endpoint_policy(self, vnet: str, policy: Literal["disabled", "basic"]) -> None:
-        """Sets whether user routes to the network itself carry packets to private endpoints that they
-        cover: ``disabled`` or ``basic``.
+        """Sets whether user routes to the network itself carry packets to private endpoints that
+        they cover: ``disabled`` or ``basic``.
         """
     def link_zone(self, service: str, vnet: str, *, fallback: bool = False) -> None:
-        """Links the zone of a service's private names to a network. ``fallback`` asks the internet for
-        a name that the zone does not have.
+        """Links the zone of a service's private names to a network. ``fallback`` asks the internet
+        for a name that the zone does not have.
         """
     def unlink_zone(self, service: str, vnet: str) -> None:
         """Removes the link of a zone."""
@@ -577,8 +601,8 @@ class Network:
     def remove_member(self, name: str, nic: str) -> None:
         """Takes an interface out of the pool of a load balancer, and ends its flows."""
     def add_inbound_rule(self, name: str, frontend: Address, port: int) -> None:
-        """Notes that a rule listens on a port of one of the addresses, which costs outbound flows the
-        eight ports around it.
+        """Notes that a rule listens on a port of one of the addresses, which costs outbound flows
+        the eight ports around it.
         """
 
 def load(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from . import _core
 
 if TYPE_CHECKING:
-    from ._core import EdgeLike, Event, Packet, Trace, Transmit, Verdict
+    from ._core import Event, Trace, Transmit, Verdict
+    from .types import EdgeLike, Packet
 
 __all__ = ["Cloud"]
 

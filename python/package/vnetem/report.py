@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 
 if TYPE_CHECKING:
-    from ._core import Flows, Network
+    from ._core import Network
+    from .types import Flows
 
 __all__ = ["WhatIf", "what_if"]
 
@@ -44,7 +45,7 @@ class WhatIf:
 
     @property
     def steps(self) -> list[str]:
-        """What to do, in order, so that nothing is refused meanwhile."""
+        """What to do, in order."""
         return list(self.report["steps"])
 
     @property
@@ -77,8 +78,8 @@ def what_if(before: Network, after: Network, flows: Flows | None = None) -> What
 
     Without ``flows`` every subnet tries everything that the network knows.
 
-    Raises ``ApplyError`` if ``after`` is no successor of ``before``, ``FilesError`` if a file cannot
-    be read, and ``ArgumentError`` for what is no flow.
+    Raises ``ApplyError`` if ``after`` is no successor of ``before``, ``FilesError`` if a file
+    cannot be read, and ``ArgumentError`` for what is no flow.
     """
     return WhatIf(*_core.what_if(before, after, flows))
 

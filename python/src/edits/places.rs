@@ -69,14 +69,14 @@ impl Network {
 
     /// Chooses how flows of a subnet to public addresses leave: ``private`` (not at all),
     /// ``default`` (one platform address), ``nat-gateway`` (up to 16 addresses) or ``pool``
-    /// (addresses with ``ports``, first and last).
-    #[pyo3(signature = (subnet, method, addresses = None, *, ports = (1024, 65535)))]
+    /// (addresses with ``ports``, first and last, without it 1024 to 65535).
+    #[pyo3(signature = (subnet, method, addresses = None, *, ports = None))]
     fn set_outbound(
         &mut self,
         subnet: &str,
         method: &str,
         addresses: Option<Any<'_, '_>>,
-        ports: (u16, u16),
+        ports: Option<(u16, u16)>,
     ) -> PyResult<()> {
         let id = names::subnet(&self.network, subnet)?;
         let given = addresses.map(crate::convert::addresses).transpose()?.unwrap_or_default();
@@ -86,12 +86,11 @@ impl Network {
             ("default", [address]) => Outbound::Default(*address),
             ("default", _) => return Err(argument("default outbound access has one address")),
             ("nat-gateway", _) => Outbound::NatGateway(given),
-            ("pool", _) => Outbound::Pool {
-                addresses: given,
-                first_port: ports.0,
-                last_port: ports.1,
-                rules: PoolRules::default(),
-            },
+            ("pool", _) => {
+                let (first_port, last_port) = ports.unwrap_or((1024, u16::MAX));
+                let rules = PoolRules::default();
+                Outbound::Pool { addresses: given, first_port, last_port, rules }
+            }
             _ => {
                 return Err(argument(format!(
                     "{method:?} is no outbound method: expected \"private\", \"default\", \
